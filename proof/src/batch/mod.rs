@@ -1,0 +1,12 @@
+//! A batch: what an author signs once for 1 to 4,096 records, and the receipt that answers it.
+//!
+//! [`tree`] holds the batch tree and its proofs, [`message`] the exact bytes that are signed.
+
+pub mod message;
+pub mod tree;
+
+pub use message::{BatchMessage, MessageError, Origin, OriginError, ReceiptMessage};
+pub use tree::{BatchProofError, BatchTree, verify_batch_proof};
+
+/// Most records in one batch.
+pub const BATCH_RECORDS_MAX: u32 = 4096;
