@@ -1,1 +1,90 @@
-fn main() {}
+//! One command each: `cargo xtask demo | test | tidy | sim | chaos | bench`.
+//!
+//! This crate has no dependencies, so that it starts on a bare machine and can install what the others need
+//! ([`setup`]). It builds and runs the real programs; it holds no logic of theirs. Start with [`run`].
+
+mod build;
+mod setup;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask <command>
+  demo [--lang fr|en] [--events N]  build, start three nodes, feed them a day at the ENS, show and verify a patient's trace
+  test [ARGS...]                    every check and every test; ARGS go to `cargo test`
+  tidy                              only the checks of structure and style
+  sim --seeds N --from S            the deterministic simulation of a cluster
+  chaos [--runs N]                  kill, stop and restart real nodes under load
+  bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
+  setup                             install the system packages that the build needs, or name them";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(error.exit_code)
+        }
+    }
+}
+
+/// Why a command ended without success, as one sentence with the way out.
+#[derive(Debug)]
+pub struct Failed {
+    message: String,
+    exit_code: u8,
+}
+
+impl Failed {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: 1 }
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn run(args: &[String]) -> Result<(), Failed> {
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => return Err(Failed { message: USAGE.to_owned(), exit_code: 2 }),
+    };
+    match command {
+        "setup" => setup::packages(),
+        "tidy" => tidy::check(),
+        "test" => test(rest),
+        "demo" => program("sillage-demo", rest),
+        "sim" => program("sillage-sim", rest),
+        "chaos" => program("sillage-chaos", rest),
+        "bench" => program("sillage-bench", rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Failed { message: format!("unknown command `{command}`\n{USAGE}"), exit_code: 2 }),
+    }
+}
+
+/// Builds every program, then runs one of them with what is left of the command line.
+fn program(name: &str, args: &[String]) -> Result<(), Failed> {
+    setup::packages()?;
+    build::programs()?;
+    build::run(build::target_dir()?.join("debug").join(name), args)
+}
+
+/// Checks first, tests last, so that the output ends with the test runner's summary.
+fn test(args: &[String]) -> Result<(), Failed> {
+    setup::packages()?;
+    tidy::check()?;
+    build::programs()?;
+    build::cargo(&["fmt", "--all", "--check"])?;
+    build::cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    build::deny()?;
+    let mut command = vec!["test", "--workspace", "--no-fail-fast"];
+    command.extend(args.iter().map(String::as_str));
+    build::cargo(&command)
+}

@@ -1,0 +1,79 @@
+//! Running cargo and the programs it makes.
+
+use crate::Failed;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Cargo as it was called for this program.
+fn cargo_command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The workspace's folder.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace").to_path_buf()
+}
+
+/// Where cargo puts what it builds: this very program lies in `<target>/debug/xtask`.
+pub fn target_dir() -> Result<PathBuf, Failed> {
+    let program = std::env::current_exe().map_err(|e| Failed::new(format!("cannot find this program's own path: {e}")))?;
+    let target = program.parent().and_then(|debug| debug.parent());
+    target.map(PathBuf::from).ok_or_else(|| Failed::new("this program does not lie in a target folder; run it as `cargo xtask`"))
+}
+
+/// Builds every program of the workspace. RocksDB, the longest part, starts first by itself: nothing it needs is ours.
+pub fn programs() -> Result<(), Failed> {
+    cargo(&["build", "--workspace", "--bins"])
+}
+
+/// Runs cargo in the workspace and fails where it fails.
+pub fn cargo(args: &[&str]) -> Result<(), Failed> {
+    eprintln!("$ cargo {}", args.join(" "));
+    finish(cargo_command().args(args).current_dir(root()), &format!("cargo {}", args.join(" ")))
+}
+
+/// Runs a built program and fails where it fails.
+pub fn run(program: PathBuf, args: &[String]) -> Result<(), Failed> {
+    let name = program.display().to_string();
+    finish(Command::new(&program).args(args).current_dir(root()), &name)
+}
+
+/// What other crates may do: licences, sources and bans need no network; advisories are checked where the database is
+/// at hand.
+pub fn deny() -> Result<(), Failed> {
+    let present = cargo_command().args(["deny", "--version"]).output().is_ok_and(|o| o.status.success());
+    if !present {
+        eprintln!("skipped: cargo deny is not installed (`cargo install cargo-deny`)");
+        return Ok(());
+    }
+    cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])
+}
+
+/// The lines that a cargo command prints.
+pub fn cargo_lines(args: &[&str]) -> Result<Vec<String>, Failed> {
+    let output = cargo_command()
+        .args(args)
+        .current_dir(root())
+        .output()
+        .map_err(|e| Failed::new(format!("cannot run cargo {}: {e}", args.join(" "))))?;
+    if !output.status.success() {
+        return Err(Failed::new(format!("cargo {} failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn finish(command: &mut Command, name: &str) -> Result<(), Failed> {
+    let status = command.status().map_err(|e| Failed::new(format!("cannot run {name}: {e}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    let exit_code = status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1);
+    Err(Failed { message: format!("{name} ended with {status}"), exit_code })
+}
+
+/// Whether a program is on the PATH.
+pub fn on_path(name: impl AsRef<OsStr>) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name.as_ref()).is_file())
+}
