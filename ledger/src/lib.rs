@@ -1,1 +1,42 @@
+//! What is true: the deterministic state machine of the ledger, on RocksDB.
+//!
+//! It takes commands in one order, each under an (index, term), and turns them into entries of the log, the patients'
+//! index, sealed payloads, streams and registered keys. The same commands give the same bytes and the same root on
+//! every node: nothing here reads a clock, draws a random number or depends on the order of a hash map while applying.
+//! How the order comes about isn't known here.
+//!
+//! Where to start reading:
+//!
+//! - [`Ledger`]: open, apply, flush, checkpoint, install; [`LedgerReader`]: everything that can be asked of it;
+//! - `apply`: what one command does, batch by batch; `schema`: what is stored under which key;
+//! - `store`: the folders on disk and the switch from one database to the next;
+//! - [`seal`]: key-encryption keys, data keys, sealed payloads.
+//!
+//! RocksDB runs without its own write-ahead log: the log of commands is that log, and may be dropped only below
+//! [`Ledger::flushed`].
 
+mod apply;
+mod error;
+mod flush;
+mod genesis;
+mod ledger;
+mod options;
+mod reader;
+mod rows;
+mod schema;
+pub mod seal;
+mod shared;
+mod stats;
+mod store;
+mod trace;
+mod tree;
+
+pub use apply::BatchOutcome;
+pub use error::{Fatal, OpenError, ReadError, Refusal};
+pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
+pub use ledger::Ledger;
+pub use options::Options;
+pub use reader::{Head, LedgerReader};
+pub use rows::{KeyInfo, KeyState, Party, StreamInfo};
+pub use stats::{ApplyStats, StageTimes};
+pub use trace::{TraceRow, TraceScan};

@@ -1,0 +1,177 @@
+//! What can go wrong, one type per boundary.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use sillage_rules::codes::Code;
+
+use crate::genesis::GenesisError;
+
+/// A batch is not recorded. Nothing of it is written; the same refusal is given on every node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: Code,
+    /// One sentence with what was wrong and what to do.
+    pub message: String,
+    /// `OUT_OF_ORDER`: the sequence number that would be taken.
+    pub expected_seq: Option<u64>,
+    /// The record that is meant, from 0, where it is one record's fault.
+    pub position: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal of the batch as a whole.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            expected_seq: None,
+            position: None,
+        }
+    }
+
+    /// The same, by the fault of the record at `position`.
+    #[must_use]
+    pub fn at(mut self, position: u32) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// The same, with the sequence number that would be taken.
+    #[must_use]
+    pub fn expecting(mut self, seq: u64) -> Self {
+        self.expected_seq = Some(seq);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The ledger can't go on: the process must stop rather than guess. After a restart the commands since the last flush
+/// are applied again.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The database failed to read or write.
+    #[error("the ledger's database failed: {0}; check the disk, then restart")]
+    Store(#[from] rocksdb::Error),
+    /// A file operation failed.
+    #[error("{what}: {source}; check the disk and its permissions, then restart")]
+    Io {
+        /// What was being done, with the path.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Commands came in another order than one by one.
+    #[error("command {got} came after {applied}: the caller must apply every index once and in order")]
+    Order {
+        /// Index of the last command applied.
+        applied: u64,
+        /// Index that came.
+        got: u64,
+    },
+    /// What is stored contradicts itself.
+    #[error("the stored ledger is damaged: {0}; restore this node from another one (see docs/durability.md)")]
+    Damaged(String),
+    /// A snapshot to install isn't one of this log.
+    #[error("the snapshot can't be installed: {0}; the present state is kept")]
+    Snapshot(String),
+}
+
+impl Fatal {
+    pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io {
+            what: what.into(),
+            source,
+        }
+    }
+}
+
+/// A stored value can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The database failed to read.
+    #[error("the ledger's database failed to read: {0}; check the disk")]
+    Store(String),
+    /// What is stored isn't what was written.
+    #[error("the stored ledger is damaged: {0}; restore this node from another one")]
+    Damaged(String),
+    /// Asked beyond what exists.
+    #[error("the log has {size} entries: ask for an index or a size within it")]
+    Beyond {
+        /// Entries in the log now.
+        size: u64,
+    },
+    /// Two sizes were given in the wrong order.
+    #[error("the older size {old} is larger than the newer one {new}: exchange them")]
+    Reversed {
+        /// The size given as the older.
+        old: u64,
+        /// The size given as the newer.
+        new: u64,
+    },
+}
+
+impl From<rocksdb::Error> for ReadError {
+    fn from(error: rocksdb::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<ReadError> for Fatal {
+    fn from(error: ReadError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// The ledger can't be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The genesis given isn't one.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The folder holds another log.
+    #[error("{} holds another log: its genesis entry differs from the one given; use the genesis of this log, or another folder", .0.display())]
+    OtherLog(PathBuf),
+    /// The folder was written by a version with another layout.
+    #[error("{} has layout {found}, this version reads {known}: use the version that wrote it, or rejoin as a new node", dir.display())]
+    Layout {
+        /// The data folder.
+        dir: PathBuf,
+        /// Layout found.
+        found: u32,
+        /// Layout known.
+        known: u32,
+    },
+    /// What is stored contradicts itself.
+    #[error("{} is damaged: {what}; don't repair it by hand: move it away and let this node rejoin from another one", dir.display())]
+    Corrupt {
+        /// The data folder.
+        dir: PathBuf,
+        /// What doesn't fit.
+        what: String,
+    },
+    /// The database can't be opened.
+    #[error("{} can't be opened: {source}; is another process using it?", dir.display())]
+    Store {
+        /// The data folder.
+        dir: PathBuf,
+        /// RocksDB's reason.
+        source: rocksdb::Error,
+    },
+    /// A file operation failed.
+    #[error("{}: {source}; check that it exists and that this user may write it", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}

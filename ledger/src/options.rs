@@ -1,0 +1,123 @@
+//! What can be set, and what RocksDB is told.
+
+use std::time::Duration;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType,
+    SliceTransform,
+};
+
+use crate::schema::{Family, TAG_LEN};
+
+/// How a ledger runs. None of it changes what is stored.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Memory for blocks read from disk, in bytes.
+    pub block_cache_bytes: usize,
+    /// A flush starts when this many bytes were written since the last one.
+    pub flush_bytes: u64,
+    /// A flush starts when something is unflushed for this long.
+    pub flush_interval: Duration,
+    /// Flush on a thread of its own; off, only [`crate::Ledger::flush`] flushes (a simulator wants that).
+    pub background_flush: bool,
+    /// Let RocksDB merge files on its own.
+    pub auto_compaction: bool,
+    /// Threads of RocksDB for flushing and merging.
+    pub background_jobs: u16,
+    /// Verify each author's signature again when applying. Off: the node that admitted a batch verified it, and every
+    /// node verifies before it cosigns a checkpoint. An invalid signature is then refused like any other bad input, so
+    /// every node of a group must have the same setting.
+    pub verify_at_apply: bool,
+}
+
+impl Default for Options {
+    /// For three nodes on one machine of two cores.
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 64 << 20,
+            flush_bytes: 64 << 20,
+            flush_interval: Duration::from_secs(10),
+            background_flush: true,
+            auto_compaction: true,
+            background_jobs: 2,
+            verify_at_apply: false,
+        }
+    }
+}
+
+impl Options {
+    /// Settings of the database as a whole.
+    pub(crate) fn database(&self) -> rocksdb::Options {
+        let mut db = rocksdb::Options::default();
+        db.create_if_missing(true);
+        db.create_missing_column_families(true);
+        // Without RocksDB's own log, families that were flushed at different moments would contradict each other.
+        db.set_atomic_flush(true);
+        db.set_paranoid_checks(true);
+        db.set_max_background_jobs(i32::from(self.background_jobs));
+        // Our own flush comes first; this bound holds when writing outruns it.
+        db.set_db_write_buffer_size(usize::try_from(self.flush_bytes.saturating_mul(4)).unwrap_or(usize::MAX));
+        db.set_bytes_per_sync(1 << 20);
+        db.set_max_open_files(1_024);
+        db.set_keep_log_file_num(4);
+        db.set_max_log_file_size(4 << 20);
+        db.set_stats_dump_period_sec(0);
+        db
+    }
+
+    /// Settings of every family.
+    pub(crate) fn families(&self) -> Vec<ColumnFamilyDescriptor> {
+        let cache = Cache::new_lru_cache(self.block_cache_bytes);
+        Family::ALL
+            .iter()
+            .map(|family| ColumnFamilyDescriptor::new(family.name(), self.family(*family, &cache)))
+            .collect()
+    }
+
+    fn family(&self, family: Family, cache: &Cache) -> rocksdb::Options {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(cache);
+        table.set_format_version(5);
+        table.set_checksum_type(ChecksumType::XXH3);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = rocksdb::Options::default();
+        options.set_paranoid_checks(true);
+        options.set_disable_auto_compactions(!self.auto_compaction);
+        // One family never starts a flush of all alone: our own count does.
+        options.set_write_buffer_size(usize::try_from(self.flush_bytes.saturating_mul(2)).unwrap_or(usize::MAX));
+        options.set_max_write_buffer_number(4);
+        match family {
+            // Hashes and ciphertext don't compress.
+            Family::Payload => {
+                options.set_compression_type(DBCompressionType::None);
+                table.set_block_size(16 << 10);
+            }
+            Family::Entries | Family::Tiles => {
+                options.set_compression_type(DBCompressionType::None);
+            }
+            // Keys of one patient share 32 bytes.
+            Family::Patient => {
+                options.set_compression_type(DBCompressionType::Lz4);
+                table.set_block_size(8 << 10);
+            }
+            // Looked up by key, often for what isn't there.
+            Family::DataKey => {
+                options.set_compression_type(DBCompressionType::None);
+                options.set_prefix_extractor(SliceTransform::create_fixed_prefix(TAG_LEN));
+                options.set_memtable_prefix_bloom_ratio(0.05);
+                table.set_bloom_filter(10.0, false);
+            }
+            Family::Batch | Family::Stream => {
+                options.set_compression_type(DBCompressionType::Lz4);
+                table.set_bloom_filter(10.0, false);
+            }
+            Family::Meta | Family::Party | Family::Key | Family::Tls => {
+                options.set_compression_type(DBCompressionType::Lz4);
+                table.set_bloom_filter(10.0, false);
+            }
+        }
+        options.set_block_based_table_factory(&table);
+        options
+    }
+}

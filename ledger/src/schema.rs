@@ -1,0 +1,254 @@
+//! What is stored under which key. Not a promise: the layout number says which version wrote it.
+//!
+//! ```text
+//! meta     "genesis"                    genesis bytes
+//!          "layout"                     u32 layout
+//!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32]
+//! entries  u64 index                    the entry, docs/formats.md §5
+//! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
+//! patient  tag[32] ‖ u64 index          u16 kind ‖ u16 flags
+//! payload  u64 index                    sealed payload, or salt ‖ record of an act of the authority
+//! datakey  tag[32] ‖ data key id[16]    wrapped data key
+//! party    author id[32]                rows::PartyRow
+//! key      key id[32]                   rows::KeyRow
+//! tls      SHA-256 of the SPKI[32]      author id[32]
+//! stream   's' ‖ stream id[32]          rows::StreamRow
+//!          'a' ‖ author id[32] ‖ label  stream id[32]
+//! batch    stream id[32] ‖ u64 seq      root[32] ‖ u64 first index ‖ u32 count ‖ u64 time_ms
+//! ```
+
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::{AuthorId, StreamId};
+
+/// Layout of the database written by this version.
+pub(crate) const LAYOUT: u32 = 1;
+/// Length of a patient's tag.
+pub(crate) const TAG_LEN: usize = 32;
+/// Length of a data key's id.
+pub(crate) const DATA_KEY_ID_LEN: usize = 16;
+
+pub(crate) const META_GENESIS: &[u8] = b"genesis";
+pub(crate) const META_LAYOUT: &[u8] = b"layout";
+pub(crate) const META_HEAD: &[u8] = b"head";
+
+/// A family of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Meta,
+    Entries,
+    Tiles,
+    Patient,
+    Payload,
+    DataKey,
+    Party,
+    Key,
+    Tls,
+    Stream,
+    Batch,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Meta,
+        Self::Entries,
+        Self::Tiles,
+        Self::Patient,
+        Self::Payload,
+        Self::DataKey,
+        Self::Party,
+        Self::Key,
+        Self::Tls,
+        Self::Stream,
+        Self::Batch,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Entries => "entries",
+            Self::Tiles => "tiles",
+            Self::Patient => "patient",
+            Self::Payload => "payload",
+            Self::DataKey => "datakey",
+            Self::Party => "party",
+            Self::Key => "key",
+            Self::Tls => "tls",
+            Self::Stream => "stream",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// Key of entries and payloads.
+pub(crate) fn index_key(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
+}
+
+/// Key of a full tile.
+pub(crate) fn tile_key(level: u8, number: u64) -> [u8; 9] {
+    let mut key = [0; 9];
+    key[0] = level;
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Key of a row of the patients' index.
+pub(crate) fn patient_key(tag: &[u8; TAG_LEN], index: u64) -> [u8; TAG_LEN + 8] {
+    let mut key = [0; TAG_LEN + 8];
+    key[..TAG_LEN].copy_from_slice(tag);
+    key[TAG_LEN..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// Key of a wrapped data key.
+pub(crate) fn data_key_key(
+    tag: &[u8; TAG_LEN],
+    id: &[u8; DATA_KEY_ID_LEN],
+) -> [u8; TAG_LEN + DATA_KEY_ID_LEN] {
+    let mut key = [0; TAG_LEN + DATA_KEY_ID_LEN];
+    key[..TAG_LEN].copy_from_slice(tag);
+    key[TAG_LEN..].copy_from_slice(id);
+    key
+}
+
+/// Key of a stream's row.
+pub(crate) fn stream_key(stream: &StreamId) -> [u8; 33] {
+    let mut key = [b's'; 33];
+    key[1..].copy_from_slice(stream.as_bytes());
+    key
+}
+
+/// Key under which an author's streams are listed by label.
+pub(crate) fn label_key(author: &AuthorId, label: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(33 + label.len());
+    key.push(b'a');
+    key.extend_from_slice(author.as_bytes());
+    key.extend_from_slice(label.as_bytes());
+    key
+}
+
+/// Key of the answer to one batch.
+pub(crate) fn batch_key(stream: &StreamId, seq: u64) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..32].copy_from_slice(stream.as_bytes());
+    key[32..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// The state after the last command applied: written with it, in the same atomic write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadRow {
+    pub applied_index: u64,
+    pub applied_term: u64,
+    pub time: LedgerTimeMs,
+    pub size: u64,
+    pub root: Hash,
+}
+
+impl HeadRow {
+    pub(crate) fn encode(&self) -> [u8; 64] {
+        let mut out = [0; 64];
+        out[..8].copy_from_slice(&self.applied_index.to_be_bytes());
+        out[8..16].copy_from_slice(&self.applied_term.to_be_bytes());
+        out[16..24].copy_from_slice(&self.time.get().to_be_bytes());
+        out[24..32].copy_from_slice(&self.size.to_be_bytes());
+        out[32..].copy_from_slice(self.root.as_bytes());
+        out
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let row = Self {
+            applied_index: take_u64(&mut bytes)?,
+            applied_term: take_u64(&mut bytes)?,
+            time: LedgerTimeMs(take_u64(&mut bytes)?),
+            size: take_u64(&mut bytes)?,
+            root: Hash::from(take::<32>(&mut bytes)?),
+        };
+        bytes.is_empty().then_some(row)
+    }
+}
+
+/// The answer that a batch was given, kept for retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchRow {
+    pub root: Hash,
+    pub first_index: LeafIndex,
+    pub count: u32,
+    pub time: LedgerTimeMs,
+}
+
+impl BatchRow {
+    pub(crate) fn encode(&self) -> [u8; 52] {
+        let mut out = [0; 52];
+        out[..32].copy_from_slice(self.root.as_bytes());
+        out[32..40].copy_from_slice(&self.first_index.get().to_be_bytes());
+        out[40..44].copy_from_slice(&self.count.to_be_bytes());
+        out[44..].copy_from_slice(&self.time.get().to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let row = Self {
+            root: Hash::from(take::<32>(&mut bytes)?),
+            first_index: LeafIndex(take_u64(&mut bytes)?),
+            count: u32::from_be_bytes(take(&mut bytes)?),
+            time: LedgerTimeMs(take_u64(&mut bytes)?),
+        };
+        bytes.is_empty().then_some(row)
+    }
+}
+
+/// Value of a row of the patients' index.
+pub(crate) fn patient_row(kind: u16, flags: u16) -> [u8; 4] {
+    let [k1, k0] = kind.to_be_bytes();
+    let [f1, f0] = flags.to_be_bytes();
+    [k1, k0, f1, f0]
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = bytes.split_first_chunk::<N>()?;
+    *bytes = tail;
+    Some(*head)
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    take(bytes).map(u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_as_written_and_only_whole() {
+        let head = HeadRow {
+            applied_index: 7,
+            applied_term: 3,
+            time: LedgerTimeMs(11),
+            size: 5,
+            root: Hash::from([9; 32]),
+        };
+        assert_eq!(HeadRow::decode(&head.encode()), Some(head));
+        let batch = BatchRow {
+            root: Hash::from([1; 32]),
+            first_index: LeafIndex(2),
+            count: 3,
+            time: LedgerTimeMs(4),
+        };
+        assert_eq!(BatchRow::decode(&batch.encode()), Some(batch));
+        for end in 0..52 {
+            assert_eq!(BatchRow::decode(&batch.encode()[..end]), None);
+            assert_eq!(HeadRow::decode(&head.encode()[..end]), None);
+        }
+        let mut long = head.encode().to_vec();
+        long.push(0);
+        assert_eq!(HeadRow::decode(&long), None);
+    }
+
+    #[test]
+    fn keys_of_one_patient_sort_by_index() {
+        let tag = [5; TAG_LEN];
+        assert!(patient_key(&tag, 255) < patient_key(&tag, 256));
+        assert!(tile_key(0, 255) < tile_key(0, 256));
+    }
+}
