@@ -14,5 +14,6 @@ pub mod batch;
 pub mod hash;
 pub mod keys;
 pub mod merkle;
+pub mod tile;
 
 pub use hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
