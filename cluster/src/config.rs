@@ -1,0 +1,118 @@
+//! The settings of a replica and why they have their values.
+
+use std::path::PathBuf;
+
+/// Settings of the algorithm. Times are in ticks; a tick is [`NodeConfig::tick_ms`].
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// This node's id, not 0, never given to another disk.
+    pub id: u64,
+    /// The first members of the group, the same list on every node. Only read when the log is empty.
+    pub voters: Vec<u64>,
+    /// A leader shows itself this often. Two ticks: one lost heartbeat in five must not cause an election.
+    pub heartbeat_ticks: usize,
+    /// A follower campaigns after this to twice this many ticks without a leader (drawn at random). Ten ticks of 50 ms
+    /// sit well above an fsync hiccup (100 ms) and replace a dead leader in about a second.
+    pub election_ticks: usize,
+    /// Most bytes of entries in one append message; raft-rs' own default of 0 means one entry per message.
+    pub max_size_per_msg: u64,
+    /// Most bytes proposed but not committed before proposals are refused as [`crate::ProposeError::Busy`].
+    pub max_uncommitted_size: u64,
+    /// Most bytes of committed entries handed out at once.
+    pub max_committed_size_per_ready: u64,
+    /// Most append messages in flight to one follower; times `max_size_per_msg` it bounds what a slow one holds up.
+    pub max_inflight_msgs: usize,
+    /// A follower drops an append that holds an entry stamped more than this far ahead of its own clock.
+    pub max_clock_lead_ms: u64,
+    /// Largest message taken from a peer, in bytes.
+    pub max_message_bytes: usize,
+    /// Compaction keeps at least this many bytes of entries that the state machine already holds, so that a follower
+    /// that was away for a moment needs no snapshot.
+    pub log_keep_bytes: u64,
+    /// Above this many bytes of log the state machine is asked to flush, so that the log can be compacted.
+    pub log_max_bytes: u64,
+    /// A read that got no answer is asked again after this many ticks (raft-rs drops it silently without a leader).
+    pub read_retry_ticks: u64,
+    /// A read fails after this many ticks.
+    pub read_timeout_ticks: u64,
+    /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again.
+    pub snapshot_timeout_ticks: u64,
+}
+
+impl CoreConfig {
+    /// The defaults for node `id` of a group of `voters`.
+    pub fn new(id: u64, voters: Vec<u64>) -> Self {
+        CoreConfig {
+            id,
+            voters,
+            heartbeat_ticks: 2,
+            election_ticks: 10,
+            max_size_per_msg: 1 << 20,
+            max_uncommitted_size: 64 << 20,
+            max_committed_size_per_ready: 16 << 20,
+            max_inflight_msgs: 64,
+            max_clock_lead_ms: 500,
+            max_message_bytes: 64 << 20,
+            log_keep_bytes: 64 << 20,
+            log_max_bytes: 256 << 20,
+            read_retry_ticks: 4,
+            read_timeout_ticks: 60,
+            snapshot_timeout_ticks: 600,
+        }
+    }
+}
+
+/// Settings of the log store.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// Size of a segment file, in bytes, allocated when it is made so that an fsync has no size to write.
+    pub segment_bytes: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { segment_bytes: 64 << 20 }
+    }
+}
+
+/// Settings of a running replica.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The algorithm's.
+    pub core: CoreConfig,
+    /// The log store's.
+    pub log: LogConfig,
+    /// Directory of the Raft log; made when missing, locked while in use.
+    pub log_dir: PathBuf,
+    /// Directory of snapshots, made and received, on the same file system as the state machine's files (hard links).
+    /// Emptied at start.
+    pub snapshot_dir: PathBuf,
+    /// Length of a tick in milliseconds.
+    pub tick_ms: u64,
+    /// Most proposals waiting for the Raft thread; beyond it callers get [`crate::ProposeError::Busy`].
+    pub max_waiting_proposals: usize,
+    /// Most messages from peers waiting for the Raft thread; beyond it they are dropped, as a network would.
+    pub max_waiting_messages: usize,
+    /// Committed bytes not yet applied above which new proposals wait.
+    pub max_unapplied_bytes: usize,
+    /// The log writer gathers what is waiting up to this many bytes into one write and one fsync.
+    pub max_write_bytes: usize,
+}
+
+impl NodeConfig {
+    /// The defaults for node `id` of `voters`, with its data under `dir` (`raft/` and `snapshots/`).
+    pub fn new(id: u64, voters: Vec<u64>, dir: impl Into<PathBuf>) -> Self {
+        let dir = dir.into();
+        NodeConfig {
+            core: CoreConfig::new(id, voters),
+            log: LogConfig::default(),
+            log_dir: dir.join("raft"),
+            snapshot_dir: dir.join("snapshots"),
+            tick_ms: 50,
+            max_waiting_proposals: 1024,
+            max_waiting_messages: 512,
+            max_unapplied_bytes: 64 << 20,
+            max_write_bytes: 1 << 20,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What the core asks its driver to do.
+
+use raft::eraftpb::{ConfState, Entry, HardState};
+
+/// A proposal, named by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProposalId(pub u64);
+
+/// A read, named by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReadId(pub u64);
+
+/// A message to a peer, opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The peer.
+    pub to: u64,
+    /// What [`super::Core::step`] of the peer takes.
+    pub message: Vec<u8>,
+}
+
+/// What must be written before its messages may leave. Tasks are written in the order they come. The driver calls
+/// [`super::Core::on_persisted`] before it sends the messages: a peer's answer must not come first, or a candidate
+/// would win an election with a log that it does not know to be durable.
+#[derive(Debug, Default)]
+pub struct WriteTask {
+    /// To be given to [`super::Core::on_persisted`] when all of this is durable.
+    pub number: u64,
+    /// Replace the state machine and the log by this snapshot, before the rest.
+    pub install: Option<Install>,
+    /// Entries to append; they replace what the log holds from the first one's index on.
+    pub entries: Vec<Entry>,
+    /// Term, vote and commit.
+    pub hard_state: Option<HardState>,
+    /// Members, when they changed.
+    pub conf_state: Option<ConfState>,
+    /// Whether the write must be durable before the messages leave. If not, nothing needs to be written now: the next
+    /// task that must be holds the same or newer.
+    pub must_sync: bool,
+    /// To send once it is durable.
+    pub messages: Vec<Outgoing>,
+}
+
+/// A snapshot whose files this node has fetched and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Install {
+    /// The state is as of this index.
+    pub index: u64,
+    /// Term of the entry at `index`.
+    pub term: u64,
+    /// Members as of `index`.
+    pub conf_state: ConfState,
+}
+
+/// A committed entry to apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedEntry {
+    /// Position in the log.
+    pub index: u64,
+    /// Term of the leader that proposed it.
+    pub term: u64,
+    /// The leader's stamp; 0 for entries of the algorithm itself.
+    pub time_ms: u64,
+    /// The proposal; empty for entries of the algorithm itself.
+    pub data: Vec<u8>,
+    /// The proposal of this node that it is, if it is one.
+    pub proposal: Option<ProposalId>,
+}
+
+/// A snapshot to fetch from a peer; answer with [`super::Core::on_snapshot_fetched`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchSnapshot {
+    /// Who has it.
+    pub from: u64,
+    /// The state is as of this index.
+    pub index: u64,
+    /// Term of the entry at `index`.
+    pub term: u64,
+    /// What the leader's driver gave to [`super::Core::on_snapshot_made`].
+    pub manifest: Vec<u8>,
+}
+
+/// How urgently the log wants to shrink; answer with [`super::Core::compact`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompactWish {
+    /// Ask the state machine how far it is flushed.
+    Ask,
+    /// The log is above its cap: have the state machine flush first.
+    Flush,
+}
+
+/// What to do after the inputs so far.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// To send now.
+    pub messages: Vec<Outgoing>,
+    /// To write, then its messages to send, then to report as persisted.
+    pub write: Option<WriteTask>,
+    /// To apply, in order, after all given before.
+    pub committed: Vec<CommittedEntry>,
+    /// Proposals that lost their leader before they were committed: they may or may not be committed later.
+    pub superseded: Vec<ProposalId>,
+    /// Reads that may be served from the state now applied, with their read index.
+    pub reads_ready: Vec<(ReadId, u64)>,
+    /// Reads that got no answer in time.
+    pub reads_failed: Vec<ReadId>,
+    /// A follower needs a snapshot: make one, then [`super::Core::on_snapshot_made`].
+    pub make_snapshot: bool,
+    /// A leader offers a snapshot: fetch its files.
+    pub fetch_snapshot: Option<FetchSnapshot>,
+    /// The log wants to be compacted.
+    pub compact: Option<CompactWish>,
+}
+
+impl Actions {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.write.is_none()
+            && self.committed.is_empty()
+            && self.superseded.is_empty()
+            && self.reads_ready.is_empty()
+            && self.reads_failed.is_empty()
+            && !self.make_snapshot
+            && self.fetch_snapshot.is_none()
+            && self.compact.is_none()
+    }
+}
+
+/// Leader, follower, or on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    #[default]
+    Follower,
+    /// Asks whether it could win an election.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+impl Role {
+    /// The role in one lower-case word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre-candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        }
+    }
+}
+
+/// How the algorithm stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// This node.
+    pub id: u64,
+    /// The leader it knows of.
+    pub leader: Option<u64>,
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// Highest index known to be committed.
+    pub commit: u64,
+    /// Highest index known to be applied here.
+    pub applied: u64,
+    /// First index that the log holds.
+    pub log_first: u64,
+    /// Last index that the log holds.
+    pub log_last: u64,
+    /// Bytes of the log in memory.
+    pub log_bytes: u64,
+    /// Appends dropped because their time stamps were too far ahead of this node's clock.
+    pub clock_drops: u64,
+    /// The voting members.
+    pub voters: Vec<u64>,
+}

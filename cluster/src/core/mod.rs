@@ -1,0 +1,685 @@
+//! The algorithm without I/O: inputs are method calls, outputs are [`Actions`].
+//!
+//! A driver (the threads of [`crate::runtime`], or the simulator) calls inputs, then takes actions until there are
+//! none. It must do what they say in the order they came; [`WriteTask`] states what has to wait for the disk.
+//!
+//! Architecture invariant: the same inputs from the same seed give the same actions. raft-rs draws its election
+//! timeouts from the thread's generator; [`Core`] overrides each draw with one of its own.
+
+mod actions;
+mod memlog;
+mod reads;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::{BTreeMap, HashMap};
+
+use prost_011::Message as _;
+use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot};
+use raft::{ProgressState, RawNode, Ready, SnapshotStatus, StateRole};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub use actions::{
+    Actions, CommittedEntry, CompactWish, CoreStatus, FetchSnapshot, Install, Outgoing, ProposalId, ReadId, Role,
+    WriteTask,
+};
+pub use raft::eraftpb;
+
+use crate::config::CoreConfig;
+use memlog::{MemLog, entry_time_ms};
+use reads::Reads;
+use wire::{Transfer, Wire};
+
+/// Upper end of raft-rs' own draw of an election timeout, so far away that its draws are never mistaken for ours.
+const FOREIGN_DRAW: usize = 1 << 40;
+
+/// The log is cut even where a lively peer still needs it when it is this many times above its cap.
+const LOG_HARD_MAX: u64 = 4;
+
+/// What the disk log holds at start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Term, vote and commit as last written.
+    pub hard_state: HardState,
+    /// Members, if the log has any on record.
+    pub conf_state: Option<ConfState>,
+    /// (index, term) of the entry before the first one.
+    pub mark: (u64, u64),
+    /// All entries after the mark.
+    pub entries: Vec<Entry>,
+}
+
+/// Why a node may not start on what it found.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The state machine holds entries that the log lost, so votes may be lost too.
+    #[error(
+        "the state machine has applied index {applied} but the Raft log ends at {last}: the log lost entries; \
+         replace this node by a new member with an empty disk"
+    )]
+    LogBehind {
+        /// Applied index of the state machine.
+        applied: u64,
+        /// Last index of the log.
+        last: u64,
+    },
+    /// The log no longer holds the entries after the state machine's.
+    #[error(
+        "the state machine has applied index {applied} but the Raft log begins at {first}: the state machine lost \
+         entries; replace this node by a new member with an empty disk"
+    )]
+    StateBehind {
+        /// Applied index of the state machine.
+        applied: u64,
+        /// First index of the log.
+        first: u64,
+    },
+    /// Both hold the entry, under different terms.
+    #[error(
+        "the state machine and the Raft log differ at index {index} (terms {applied_term} and {log_term}): one of them \
+         is from another group or time; replace this node by a new member with an empty disk"
+    )]
+    Diverged {
+        /// The index.
+        index: u64,
+        /// Term that the state machine has on record.
+        applied_term: u64,
+        /// Term in the log.
+        log_term: u64,
+    },
+    /// raft-rs refused the settings.
+    #[error("the Raft settings are wrong: {0}")]
+    Config(String),
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StepError {
+    /// Not a message of this protocol.
+    #[error("malformed message")]
+    Malformed,
+    /// Over [`CoreConfig::max_message_bytes`].
+    #[error("message of {0} bytes is too large")]
+    TooLarge(usize),
+    /// A kind that peers don't send.
+    #[error("a message of this kind is not for peers to send")]
+    NotForPeers,
+    /// To another node, or from none of the group.
+    #[error("message from {from} to {to} is not for this node")]
+    WrongPeer {
+        /// Sender.
+        from: u64,
+        /// Receiver.
+        to: u64,
+    },
+    /// An entry is stamped too far in the future.
+    #[error("append dropped: an entry is stamped {lead_ms} ms ahead of this node's clock")]
+    ClockAhead {
+        /// By how much, in milliseconds.
+        lead_ms: u64,
+    },
+    /// raft-rs did not take it.
+    #[error("message refused: {0}")]
+    Refused(String),
+}
+
+/// Why a proposal was not taken; nothing was proposed.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotProposed {
+    /// Ask the leader.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<u64>,
+    },
+    /// Too much is uncommitted, or leadership is being handed over: try again.
+    #[error("too busy to take proposals")]
+    Busy,
+}
+
+/// A snapshot that the driver made; see [`Core::on_snapshot_made`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMade {
+    /// The state is as of this index.
+    pub index: u64,
+    /// Term of the entry at `index`.
+    pub term: u64,
+    /// Travels in the message; the receiver's driver gets it in [`FetchSnapshot`].
+    pub manifest: Vec<u8>,
+}
+
+/// One replica's share of the algorithm.
+pub struct Core {
+    raw: RawNode<MemLog>,
+    config: CoreConfig,
+    rng: ChaCha8Rng,
+    /// Our last draw of the election timeout.
+    election_timeout: usize,
+    ticks: u64,
+    reads: Reads,
+    /// This node's proposals that are not committed: index → (term, id).
+    proposals: BTreeMap<u64, (u64, ProposalId)>,
+    /// No entry is stamped before this.
+    last_time_ms: u64,
+    clock_drops: u64,
+    /// The offer of a snapshot that is being fetched.
+    fetching: Option<Box<Message>>,
+    /// (number of the write task, index) of a snapshot being installed.
+    installing: Option<(u64, u64)>,
+    /// Whether the driver is making a snapshot.
+    making: bool,
+    /// Whether the driver owes an answer to a [`CompactWish`].
+    compacting: bool,
+    /// Peers in snapshot state → tick when they last showed progress.
+    transfers: HashMap<u64, u64>,
+    /// Members to write with the next task.
+    conf_changed: Option<ConfState>,
+    /// What inputs left to do besides raft-rs' own.
+    pending: Actions,
+}
+
+impl Core {
+    /// Starts from what the disk holds. `applied` is the state machine's (index, term); `seed` feeds the election
+    /// timeouts and must differ between nodes and starts.
+    ///
+    /// # Errors
+    /// When log and state machine don't fit each other; see [`CoreError`].
+    pub fn new(
+        config: &CoreConfig,
+        seed: u64,
+        recovered: Recovered,
+        applied: (u64, u64),
+        logger: &slog::Logger,
+    ) -> Result<Self, CoreError> {
+        let conf_state =
+            recovered.conf_state.unwrap_or_else(|| ConfState { voters: config.voters.clone(), ..ConfState::default() });
+        let mut log = MemLog::new(HardState::default(), conf_state.clone(), recovered.mark, recovered.entries);
+        let hard_state = checked_hard_state(&log, recovered.hard_state, applied)?;
+        log.set_hard_state(hard_state);
+        let last_time_ms = log.last_time_ms();
+        let raft_config = raft::Config {
+            id: config.id,
+            election_tick: config.election_ticks,
+            heartbeat_tick: config.heartbeat_ticks,
+            min_election_tick: config.election_ticks,
+            max_election_tick: FOREIGN_DRAW,
+            applied: applied.0,
+            max_size_per_msg: config.max_size_per_msg,
+            max_inflight_msgs: config.max_inflight_msgs,
+            max_uncommitted_size: config.max_uncommitted_size,
+            max_committed_size_per_ready: config.max_committed_size_per_ready,
+            check_quorum: true,
+            pre_vote: true,
+            read_only_option: raft::ReadOnlyOption::Safe,
+            ..raft::Config::default()
+        };
+        let raw = RawNode::new(&raft_config, log, logger).map_err(|error| CoreError::Config(error.to_string()))?;
+        let mut core = Core {
+            raw,
+            config: config.clone(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            election_timeout: 0,
+            ticks: 0,
+            reads: Reads::new(config.id, seed),
+            proposals: BTreeMap::new(),
+            last_time_ms,
+            clock_drops: 0,
+            fetching: None,
+            installing: None,
+            making: false,
+            compacting: false,
+            transfers: HashMap::new(),
+            conf_changed: Some(conf_state),
+            pending: Actions::default(),
+        };
+        core.settle();
+        Ok(core)
+    }
+
+    /// A tick of the clock passed.
+    pub fn tick(&mut self) {
+        self.ticks += 1;
+        self.raw.tick();
+        self.watch_transfers();
+        if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
+            self.tell_progress();
+        }
+        let failed = self.reads.on_tick(self.ticks, self.config.read_retry_ticks, self.config.read_timeout_ticks);
+        self.pending.reads_failed.extend(failed);
+        self.wish_compaction();
+        self.settle();
+    }
+
+    /// A message came from a peer; `now_ms` is this node's wall clock.
+    ///
+    /// # Errors
+    /// When the message is not taken. That is never this node's fault, and never fatal: count it and go on.
+    pub fn step(&mut self, message: &[u8], now_ms: u64) -> Result<(), StepError> {
+        let result = match wire::decode(message, self.config.max_message_bytes)? {
+            Wire::Raft(message) => self.step_raft(message, now_ms),
+            Wire::SnapshotStatus { from, index, state } => {
+                self.step_transfer(from, index, state);
+                Ok(())
+            }
+        };
+        self.settle();
+        result
+    }
+
+    /// Proposes `data` (not empty), stamped with `time_ms` or, if that is earlier, with the time of the last entry.
+    /// Returns the (term, index) it will have if it is committed; the outcome comes as
+    /// [`CommittedEntry::proposal`] or [`Actions::superseded`].
+    ///
+    /// # Errors
+    /// When this node can't take it; nothing was proposed then.
+    pub fn propose(&mut self, id: ProposalId, data: Vec<u8>, time_ms: u64) -> Result<(u64, u64), NotProposed> {
+        assert!(!data.is_empty(), "empty entries are the algorithm's own");
+        if self.raw.raft.state != StateRole::Leader {
+            return Err(NotProposed::NotLeader { leader: self.leader() });
+        }
+        let time_ms = time_ms.max(self.last_time_ms);
+        self.raw.propose(time_ms.to_be_bytes().to_vec(), data).map_err(|_| NotProposed::Busy)?;
+        self.last_time_ms = time_ms;
+        let place = (self.raw.raft.term, self.raw.raft.raft_log.last_index());
+        self.proposals.insert(place.1, (place.0, id));
+        self.settle();
+        Ok(place)
+    }
+
+    /// Asks for a read: the state applied when the answer comes holds all that was committed when this was called,
+    /// on any node.
+    pub fn read(&mut self, id: ReadId) {
+        self.reads.add(id, self.ticks);
+    }
+
+    /// The write task `number` and all before it are durable.
+    pub fn on_persisted(&mut self, number: u64) {
+        self.raw.on_persist_ready(number);
+        if let Some((task, index)) = self.installing
+            && number >= task
+        {
+            self.installing = None;
+            self.on_applied(index);
+        }
+        self.settle();
+    }
+
+    /// The state machine has applied everything up to `index`.
+    pub fn on_applied(&mut self, index: u64) {
+        if index > self.raw.raft.raft_log.applied {
+            self.raw.advance_apply_to(index);
+        }
+        let ready = self.reads.ready(self.raw.raft.raft_log.applied);
+        self.pending.reads_ready.extend(ready);
+        self.settle();
+    }
+
+    /// The snapshot asked for by [`Actions::make_snapshot`] is there, or could not be made.
+    pub fn on_snapshot_made(&mut self, made: Option<SnapshotMade>) {
+        self.making = false;
+        let Some(made) = made else { return };
+        if self.raw.store().term_at(made.index) != Some(made.term) {
+            // Compacted meanwhile: the followers' next request asks for a newer one.
+            return;
+        }
+        let mut snapshot = Snapshot { data: made.manifest, ..Snapshot::default() };
+        let metadata = snapshot.mut_metadata();
+        metadata.index = made.index;
+        metadata.term = made.term;
+        metadata.set_conf_state(self.raw.store().conf_state.clone());
+        self.raw.mut_store().offer(snapshot);
+    }
+
+    /// The files asked for by [`Actions::fetch_snapshot`] are here, checked and durable; or not.
+    pub fn on_snapshot_fetched(&mut self, index: u64, fetched: bool) {
+        let Some(offer) = self.fetching.take_if(|offer| offer.get_snapshot().get_metadata().index == index) else {
+            return;
+        };
+        if fetched {
+            // A refusal only means that the leader is gone; a new one offers again.
+            let _ = self.raw.step(*offer);
+        } else {
+            self.tell_transfer(offer.from, index, Transfer::Failed);
+        }
+        self.settle();
+    }
+
+    /// This node is still fetching: keeps the leader from giving up.
+    fn tell_progress(&mut self) {
+        if let Some(offer) = &self.fetching {
+            let (to, index) = (offer.from, offer.get_snapshot().get_metadata().index);
+            self.tell_transfer(to, index, Transfer::Running);
+        }
+    }
+
+    /// A message to `peer` could not be sent.
+    pub fn report_unreachable(&mut self, peer: u64) {
+        self.raw.report_unreachable(peer);
+        self.settle();
+    }
+
+    /// Starts an election now.
+    pub fn campaign(&mut self) {
+        let _ = self.raw.campaign();
+        self.settle();
+    }
+
+    /// Hands leadership to `peer`, if this node leads and the peer keeps up; otherwise nothing happens.
+    pub fn transfer_leader(&mut self, peer: u64) {
+        if self.raw.raft.state == StateRole::Leader {
+            self.raw.transfer_leader(peer);
+            self.settle();
+        }
+    }
+
+    /// Answers [`Actions::compact`]: drops entries that the state machine has flushed, keeping a tail. Returns the
+    /// (index, term) up to which the disk log may be dropped too.
+    pub fn compact(&mut self, flushed: u64) -> Option<(u64, u64)> {
+        self.compacting = false;
+        let mut limit = flushed.min(self.raw.raft.raft_log.applied);
+        let bytes = self.raw.store().bytes();
+        if let Some(needed) = self.needed_by_peers()
+            && bytes <= self.config.log_max_bytes.saturating_mul(LOG_HARD_MAX)
+        {
+            limit = limit.min(needed);
+        }
+        let keep = self.config.log_keep_bytes;
+        let index = self.raw.store().compactable(limit, keep)?;
+        Some(self.raw.mut_store().compact(index))
+    }
+
+    /// Takes what there is to do; call it until [`Actions::is_empty`].
+    pub fn take_actions(&mut self) -> Actions {
+        if self.reads.has_waiting() && self.leader().is_some() {
+            let context = self.reads.ask(self.ticks);
+            self.raw.read_index(context);
+        }
+        let mut actions = std::mem::take(&mut self.pending);
+        if self.raw.has_ready() {
+            let ready = self.raw.ready();
+            self.take_ready(ready, &mut actions);
+        }
+        if self.raw.store().take_wanted() && !self.making {
+            self.making = true;
+            actions.make_snapshot = true;
+        }
+        actions
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> CoreStatus {
+        let raft = &self.raw.raft;
+        CoreStatus {
+            id: self.config.id,
+            leader: self.leader(),
+            role: match raft.state {
+                StateRole::Follower => Role::Follower,
+                StateRole::PreCandidate => Role::PreCandidate,
+                StateRole::Candidate => Role::Candidate,
+                StateRole::Leader => Role::Leader,
+            },
+            term: raft.term,
+            commit: raft.raft_log.committed,
+            applied: raft.raft_log.applied,
+            log_first: self.raw.store().first(),
+            log_last: raft.raft_log.last_index(),
+            log_bytes: self.raw.store().bytes(),
+            clock_drops: self.clock_drops,
+            voters: self.raw.store().conf_state.voters.clone(),
+        }
+    }
+
+    /// The leader that this node knows of.
+    pub fn leader(&self) -> Option<u64> {
+        Some(self.raw.raft.leader_id).filter(|&id| id != raft::INVALID_ID)
+    }
+
+    fn step_raft(&mut self, message: Box<Message>, now_ms: u64) -> Result<(), StepError> {
+        let known = self.raw.raft.prs().get(message.from).is_some();
+        if message.to != self.config.id || message.from == self.config.id || !known {
+            return Err(StepError::WrongPeer { from: message.from, to: message.to });
+        }
+        self.check_clock(&message, now_ms)?;
+        if message.get_msg_type() == MessageType::MsgSnapshot && self.wants_files(&message) {
+            return Ok(());
+        }
+        let newest = message.entries.iter().map(entry_time_ms).max().unwrap_or(0);
+        self.raw.step(*message).map_err(|error| StepError::Refused(error.to_string()))?;
+        self.last_time_ms = self.last_time_ms.max(newest);
+        Ok(())
+    }
+
+    /// Follower's check of the leader's clock.
+    fn check_clock(&mut self, message: &Message, now_ms: u64) -> Result<(), StepError> {
+        if message.get_msg_type() != MessageType::MsgAppend {
+            return Ok(());
+        }
+        let newest = message.entries.iter().map(entry_time_ms).max().unwrap_or(0);
+        let lead_ms = newest.saturating_sub(now_ms);
+        if lead_ms > self.config.max_clock_lead_ms {
+            self.clock_drops += 1;
+            return Err(StepError::ClockAhead { lead_ms });
+        }
+        Ok(())
+    }
+
+    /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
+    /// then tells the leader so.
+    fn wants_files(&mut self, message: &Message) -> bool {
+        let raft = &self.raw.raft;
+        let metadata = message.get_snapshot().get_metadata();
+        let stale = message.term < raft.term || metadata.index <= raft.raft_log.committed;
+        if stale || raft.raft_log.match_term(metadata.index, metadata.term) {
+            return false;
+        }
+        let fetch = FetchSnapshot {
+            from: message.from,
+            index: metadata.index,
+            term: metadata.term,
+            manifest: message.get_snapshot().data.clone(),
+        };
+        if self.fetching.is_some() || self.installing.is_some() {
+            // One at a time; the leader tries again.
+            self.tell_progress();
+            return true;
+        }
+        self.fetching = Some(Box::new(message.clone()));
+        self.pending.fetch_snapshot = Some(fetch);
+        true
+    }
+
+    fn tell_transfer(&mut self, to: u64, index: u64, state: Transfer) {
+        self.pending.messages.push(Outgoing { to, message: wire::encode_status(self.config.id, index, state) });
+    }
+
+    fn step_transfer(&mut self, from: u64, index: u64, state: Transfer) {
+        let Some(progress) = self.raw.raft.prs().get(from) else {
+            return;
+        };
+        if progress.state != ProgressState::Snapshot || progress.pending_snapshot != index {
+            return;
+        }
+        match state {
+            Transfer::Running => {
+                self.transfers.insert(from, self.ticks);
+            }
+            Transfer::Failed => {
+                self.transfers.remove(&from);
+                self.raw.report_snapshot(from, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    /// Gives up on transfers that went silent, so that raft-rs leaves the snapshot state and tries again. Success
+    /// needs no report: the follower's next response shows it.
+    fn watch_transfers(&mut self) {
+        let mut running: Vec<u64> = Vec::new();
+        if self.raw.raft.state == StateRole::Leader {
+            let peers = self.raw.raft.prs().iter();
+            let in_snapshot = peers.filter(|(_, progress)| progress.state == ProgressState::Snapshot);
+            running.extend(in_snapshot.map(|(&id, _)| id));
+        }
+        running.sort_unstable();
+        self.transfers.retain(|peer, _| running.contains(peer));
+        for peer in running {
+            let since = *self.transfers.entry(peer).or_insert(self.ticks);
+            if self.ticks >= since + self.config.snapshot_timeout_ticks {
+                self.transfers.remove(&peer);
+                self.raw.report_snapshot(peer, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    /// The index up to which the leader's peers need nothing: what the slowest lively one has, or the snapshot that is
+    /// on its way to one.
+    fn needed_by_peers(&self) -> Option<u64> {
+        if self.raw.raft.state != StateRole::Leader {
+            return None;
+        }
+        let peers = self.raw.raft.prs().iter();
+        let lively = peers.filter(|(_, progress)| progress.recent_active);
+        lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
+    }
+
+    fn wish_compaction(&mut self) {
+        let bytes = self.raw.store().bytes();
+        // A quarter above what is kept, so that it is not asked for every few entries.
+        let worth_asking = self.config.log_keep_bytes + self.config.log_keep_bytes / 4;
+        if self.compacting || bytes <= worth_asking {
+            return;
+        }
+        self.compacting = true;
+        self.pending.compact =
+            Some(if bytes > self.config.log_max_bytes { CompactWish::Flush } else { CompactWish::Ask });
+    }
+
+    /// After every input: our own election timeout in place of raft-rs', and no promise kept for lost leadership.
+    fn settle(&mut self) {
+        if self.raw.raft.randomized_election_timeout() != self.election_timeout {
+            let base = self.config.election_ticks;
+            self.election_timeout = self.rng.random_range(base..2 * base);
+            self.raw.raft.set_randomized_election_timeout(self.election_timeout);
+        }
+        let term = self.raw.raft.term;
+        let leads = self.raw.raft.state == StateRole::Leader;
+        if !self.proposals.is_empty() {
+            let superseded = &mut self.pending.superseded;
+            self.proposals.retain(|_, &mut (proposed, id)| {
+                let keep = leads && proposed == term;
+                if !keep {
+                    superseded.push(id);
+                }
+                keep
+            });
+        }
+    }
+
+    fn take_ready(&mut self, mut ready: Ready, actions: &mut Actions) {
+        actions.messages.extend(outgoing(ready.take_messages()));
+        let mut task = WriteTask {
+            number: ready.number(),
+            hard_state: ready.hs().cloned(),
+            must_sync: ready.must_sync(),
+            messages: outgoing(ready.take_persisted_messages()),
+            ..WriteTask::default()
+        };
+        if !ready.snapshot().is_empty() {
+            let metadata = ready.snapshot().get_metadata();
+            let (index, term) = (metadata.index, metadata.term);
+            let conf_state = metadata.get_conf_state().clone();
+            self.raw.mut_store().reset(index, term, conf_state.clone());
+            self.installing = Some((ready.number(), index));
+            task.install = Some(Install { index, term, conf_state });
+        }
+        task.entries = ready.take_entries();
+        self.raw.mut_store().append(&task.entries);
+        for state in ready.take_read_states() {
+            self.reads.answered(&state.request_ctx, state.index);
+        }
+        let committed = ready.take_committed_entries();
+        self.raw.advance_append_async(ready);
+        for entry in committed {
+            let entry = self.take_committed(entry);
+            actions.committed.push(entry);
+        }
+        if task.must_sync {
+            task.conf_state = self.conf_changed.take();
+        }
+        if task.must_sync || task.hard_state.is_some() || !task.messages.is_empty() {
+            actions.write = Some(task);
+        }
+        let applied = self.raw.raft.raft_log.applied;
+        actions.reads_ready.extend(self.reads.ready(applied));
+    }
+
+    fn take_committed(&mut self, entry: Entry) -> CommittedEntry {
+        let mut out = CommittedEntry {
+            index: entry.index,
+            term: entry.term,
+            time_ms: entry_time_ms(&entry),
+            data: Vec::new(),
+            proposal: None,
+        };
+        let change = match entry.get_entry_type() {
+            EntryType::EntryNormal => {
+                out.data = entry.data;
+                None
+            }
+            EntryType::EntryConfChange => ConfChange::decode(entry.data.as_slice())
+                .ok()
+                .and_then(|change| self.raw.apply_conf_change(&change).ok()),
+            EntryType::EntryConfChangeV2 => ConfChangeV2::decode(entry.data.as_slice())
+                .ok()
+                .and_then(|change| self.raw.apply_conf_change(&change).ok()),
+        };
+        if let Some(conf_state) = change {
+            self.raw.mut_store().conf_state = conf_state.clone();
+            self.conf_changed = Some(conf_state);
+        }
+        if let Some((term, id)) = self.proposals.remove(&entry.index) {
+            if term == entry.term {
+                out.proposal = Some(id);
+            } else {
+                self.pending.superseded.push(id);
+            }
+        }
+        out
+    }
+}
+
+/// The hard state to start with: what is applied was committed, even if the commit index was not written since.
+fn checked_hard_state(
+    log: &MemLog,
+    mut hard_state: HardState,
+    (applied, applied_term): (u64, u64),
+) -> Result<HardState, CoreError> {
+    if applied > log.last() {
+        let last = log.last();
+        return Err(CoreError::LogBehind { applied, last });
+    }
+    if applied + 1 < log.first() {
+        let first = log.first();
+        return Err(CoreError::StateBehind { applied, first });
+    }
+    let log_term = log.term_at(applied).unwrap_or(0);
+    if log_term != applied_term {
+        return Err(CoreError::Diverged { index: applied, applied_term, log_term });
+    }
+    if hard_state.commit > log.last() {
+        return Err(CoreError::LogBehind { applied: hard_state.commit, last: log.last() });
+    }
+    hard_state.commit = hard_state.commit.max(applied).max(log.first() - 1);
+    // Only after a crash between a snapshot's installation and the note of it is the vote older than the log.
+    let last_term = log.term_at(log.last()).unwrap_or(0);
+    if last_term > hard_state.term {
+        hard_state.term = last_term;
+        hard_state.vote = raft::INVALID_ID;
+    }
+    Ok(hard_state)
+}
+
+fn outgoing(messages: Vec<Message>) -> Vec<Outgoing> {
+    messages.iter().map(|message| Outgoing { to: message.to, message: wire::encode_raft(message) }).collect()
+}

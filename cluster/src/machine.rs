@@ -1,0 +1,92 @@
+//! What a node provides to the cluster: a state machine to apply to, and a transport to send with.
+
+use std::path::Path;
+
+/// A proposal that the group has agreed on, as given to [`StateMachine::apply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed<'a> {
+    /// Position in the Raft log; rises by one with every call.
+    pub index: u64,
+    /// Raft term of the leader that proposed it.
+    pub term: u64,
+    /// Milliseconds since the Unix epoch, stamped by the leader; 0 for entries that the algorithm itself adds. A new
+    /// leader may not know the last stamp of an old one, so the state machine keeps the greater of this and its own.
+    pub time_ms: u64,
+    /// The proposal. Empty for entries that the algorithm itself adds (a leader's no-op, a membership change): they
+    /// change nothing but must be recorded as applied.
+    pub data: &'a [u8],
+}
+
+/// The state machine can't go on: the process stops rather than guess.
+#[derive(Debug, thiserror::Error)]
+#[error("the state machine stopped: {0}")]
+pub struct Fatal(pub String);
+
+impl Fatal {
+    /// A fatal error from anything that prints.
+    pub fn new(reason: impl std::fmt::Display) -> Self {
+        Fatal(reason.to_string())
+    }
+}
+
+/// What is replicated. All methods run on the apply thread.
+pub trait StateMachine: Send + 'static {
+    /// What [`StateMachine::apply`] returns to the proposer.
+    type Reply: Send + 'static;
+
+    /// The last applied (index, term); (0, 0) when empty.
+    fn applied(&self) -> (u64, u64);
+
+    /// Applies one entry, atomically with the record of its (index, term). Deterministic: no clock, no randomness, no
+    /// map order. Called once per index between two starts; after a crash, again from the last flushed index on.
+    ///
+    /// # Errors
+    /// Only when the process must stop. A proposal that is wrong gets a [`StateMachine::Reply`] that says so.
+    fn apply(&mut self, entry: Committed<'_>) -> Result<Self::Reply, Fatal>;
+
+    /// The highest applied index that would survive a power failure now. The Raft log is dropped only below it.
+    ///
+    /// # Errors
+    /// When the store can't tell any more.
+    fn flushed(&self) -> Result<u64, Fatal>;
+
+    /// Makes all that is applied durable; returns the new [`StateMachine::flushed`].
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    fn flush(&mut self) -> Result<u64, Fatal>;
+
+    /// Writes the files of the state as of [`StateMachine::applied`] into `dir`, which does not exist yet. Should be
+    /// quick (hard links): applying waits for it. Returns the (index, term) of the state in `dir`.
+    ///
+    /// # Errors
+    /// When the checkpoint can't be written.
+    fn checkpoint(&mut self, dir: &Path) -> Result<(u64, u64), Fatal>;
+
+    /// Replaces the state by the files in `dir` (which it may move away), atomically and durably: after a crash at
+    /// any moment the state is the old one or the new one. Afterwards [`StateMachine::applied`] is the snapshot's.
+    ///
+    /// # Errors
+    /// When the files aren't a state, or the store can't be written.
+    fn install(&mut self, dir: &Path) -> Result<(), Fatal>;
+}
+
+/// Why the files of a snapshot did not arrive; it will be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("snapshot files could not be fetched: {0}")]
+pub struct FetchError(pub String);
+
+/// How a node reaches its peers.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends an opaque message to a peer, without waiting. It may be lost, delayed, repeated and reordered; it should
+    /// not be often. The receiver gives it to [`crate::Handle::step`].
+    fn send(&self, to: u64, message: Vec<u8>);
+
+    /// Copies the files that `manifest` (a [`crate::snapshot::Manifest`]) names from peer `from` into the existing,
+    /// empty directory `into`. Waits until done; called on the snapshot thread. Sizes and hashes are checked by the
+    /// caller. The peer finds the files with [`crate::snapshot::served_file`].
+    ///
+    /// # Errors
+    /// When the peer can't be reached or no longer has the snapshot.
+    fn fetch_snapshot(&self, from: u64, manifest: &[u8], into: &Path) -> Result<(), FetchError>;
+}

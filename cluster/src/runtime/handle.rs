@@ -1,0 +1,193 @@
+//! How the rest of a node talks to its replica.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Sender, TrySendError};
+use parking_lot::Mutex;
+
+use super::Queues;
+use super::log_writer::LogTask;
+use super::raft_thread::{Command, Proposal};
+use super::status::{FsyncStats, Status};
+
+/// What becomes of a proposal.
+pub type ProposeDone<R> = Box<dyn FnOnce(Result<R, ProposeError>) + Send>;
+/// What becomes of a read.
+pub type ReadDone = Box<dyn FnOnce(Result<u64, ReadError>) + Send>;
+/// Called when a note is durable.
+pub type NoteDone = Box<dyn FnOnce() + Send>;
+
+/// Why a proposal has no reply.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProposeError {
+    /// Nothing was proposed; ask the leader.
+    #[error("this node does not lead; ask {}", leader.map_or("again when there is a leader".to_string(), |id| format!("node {id}")))]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<u64>,
+    },
+    /// Leadership was lost before the outcome was known: it may or may not be committed. Propose again; the state
+    /// machine must recognise what it has already.
+    #[error("leadership changed before the outcome was known; propose it again")]
+    Superseded,
+    /// Nothing was proposed; try again later.
+    #[error("too much is waiting; try again later")]
+    Busy,
+    /// The node is stopping; it may or may not be committed.
+    #[error("the node is stopping; ask another one")]
+    ShuttingDown,
+}
+
+/// Why a read can't be served here and now.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReadError {
+    /// No leader confirmed it in time.
+    #[error("no leader answered in time; try again, or ask another node")]
+    NoLeader,
+    /// Too many reads are waiting.
+    #[error("too many reads are waiting; try again later")]
+    Busy,
+    /// The node is stopping.
+    #[error("the node is stopping; ask another one")]
+    ShuttingDown,
+}
+
+/// State that threads and handles share.
+pub(crate) struct Shared {
+    pub status: ArcSwap<Status>,
+    pub fsync: FsyncStats,
+    pub notes: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    pub stopping: AtomicBool,
+    pub snapshot_dir: PathBuf,
+}
+
+/// To talk to a running replica; cheap to clone. No method waits.
+pub struct Handle<R> {
+    shared: Arc<Shared>,
+    proposals: Sender<Proposal<R>>,
+    messages: Sender<Vec<u8>>,
+    commands: Sender<Command>,
+    log: Sender<LogTask>,
+}
+
+impl<R> Clone for Handle<R> {
+    fn clone(&self) -> Self {
+        Handle {
+            shared: Arc::clone(&self.shared),
+            proposals: self.proposals.clone(),
+            messages: self.messages.clone(),
+            commands: self.commands.clone(),
+            log: self.log.clone(),
+        }
+    }
+}
+
+impl<R: Send + 'static> Handle<R> {
+    pub(crate) fn new(shared: Arc<Shared>, queues: &Queues<R>) -> Self {
+        Handle {
+            shared,
+            proposals: queues.proposals.0.clone(),
+            messages: queues.messages.0.clone(),
+            commands: queues.commands.0.clone(),
+            log: queues.log.0.clone(),
+        }
+    }
+
+    /// Proposes `data` (not empty), stamped `time_ms`. `done` is called once, on a thread of the replica and so must
+    /// be quick: with the state machine's reply after commit and apply on this node, or with an error.
+    pub fn propose(&self, data: Vec<u8>, time_ms: u64, done: ProposeDone<R>) {
+        if self.is_stopping() {
+            return done(Err(ProposeError::ShuttingDown));
+        }
+        let proposal = Proposal { data, time_ms, done };
+        match self.proposals.try_send(proposal) {
+            Ok(()) => {}
+            Err(TrySendError::Full(proposal)) => (proposal.done)(Err(ProposeError::Busy)),
+            Err(TrySendError::Disconnected(proposal)) => {
+                (proposal.done)(Err(ProposeError::ShuttingDown));
+            }
+        }
+    }
+
+    /// Asks for a linearizable read on any node. `done` is called once, with the read index when the state machine of
+    /// this node has applied at least all that was committed when this was called; quickly, as in [`Handle::propose`].
+    pub fn read_index(&self, done: ReadDone) {
+        if self.is_stopping() {
+            return done(Err(ReadError::ShuttingDown));
+        }
+        match self.commands.try_send(Command::Read(done)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Command::Read(done))) => done(Err(ReadError::Busy)),
+            Err(TrySendError::Disconnected(Command::Read(done))) => {
+                done(Err(ReadError::ShuttingDown));
+            }
+            Err(_) => unreachable!("the command comes back as it was"),
+        }
+    }
+
+    /// Takes a message that a peer's [`crate::Transport::send`] sent. `false` when it was dropped because too many are
+    /// waiting; the algorithm copes.
+    pub fn step(&self, message: Vec<u8>) -> bool {
+        self.messages.try_send(message).is_ok()
+    }
+
+    /// The transport could not reach `peer`.
+    pub fn report_unreachable(&self, peer: u64) {
+        // When it doesn't fit, the next failure to send says it again.
+        let _ = self.commands.try_send(Command::Unreachable(peer));
+    }
+
+    /// How the replica stands.
+    pub fn status(&self) -> Arc<Status> {
+        self.shared.status.load_full()
+    }
+
+    /// How long log writes take.
+    pub fn fsync_stats(&self) -> &FsyncStats {
+        &self.shared.fsync
+    }
+
+    /// Hands leadership to `peer`, if this node leads; watch [`Handle::status`] for the outcome.
+    pub fn transfer_leader(&self, peer: u64) {
+        let _ = self.commands.try_send(Command::TransferLeader(peer));
+    }
+
+    /// Starts an election now, without waiting for a timeout.
+    pub fn campaign(&self) {
+        let _ = self.commands.try_send(Command::Campaign);
+    }
+
+    /// Keeps a small value in the Raft log store, on this node only, for what must never be forgotten (such as what
+    /// it has signed). `done` is called when it is durable. Waits when the log writer is behind.
+    pub fn put_note(&self, key: Vec<u8>, value: Vec<u8>, done: NoteDone) {
+        let note = LogTask::Note { key, value, done };
+        if self.log.send(note).is_err() {
+            tracing::warn!("a note came after the replica stopped");
+        }
+    }
+
+    /// The durable value of a note.
+    pub fn note(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.shared.notes.lock().get(key).cloned()
+    }
+
+    /// Where the transport finds a file of a snapshot that a peer asks for; see [`crate::snapshot::served_file`].
+    pub fn snapshot_file(&self, snapshot: &str, file: &str) -> Option<PathBuf> {
+        crate::snapshot::served_file(&self.shared.snapshot_dir, snapshot, file)
+    }
+
+    /// Whether the replica is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Asks the threads to stop; see [`super::Runtime::shutdown`] to wait for them.
+    pub fn shutdown(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = self.commands.try_send(Command::Wake);
+    }
+}

@@ -1,0 +1,367 @@
+//! The Raft thread: the only owner of the core. It does no I/O and waits for no other thread.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Select, bounded};
+
+use super::apply::{ApplyTask, Entry};
+use super::handle::{ProposeDone, ProposeError, ReadDone, ReadError, Shared};
+use super::log_writer::{InstallTurn, LogTask};
+use super::outbox::Outbox;
+use super::{Clock, Queues, snapshots};
+use crate::config::NodeConfig;
+use crate::core::{
+    Actions, CommittedEntry, CompactWish, Core, NotProposed, ProposalId, ReadId, SnapshotMade, WriteTask,
+};
+use crate::machine::Transport;
+use crate::runtime::status::Status;
+
+/// A callback that is called exactly once: with an error if it is dropped before.
+pub(crate) struct Done<T, E: Copy> {
+    call: Option<Box<dyn FnOnce(Result<T, E>) + Send>>,
+    if_dropped: E,
+}
+
+impl<T, E: Copy> Done<T, E> {
+    pub(crate) fn finish(mut self, result: Result<T, E>) {
+        if let Some(call) = self.call.take() {
+            call(result);
+        }
+    }
+}
+
+impl<T, E: Copy> Drop for Done<T, E> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            call(Err(self.if_dropped));
+        }
+    }
+}
+
+pub(crate) type Reply<R> = Done<R, ProposeError>;
+
+/// Waits for a place in the log.
+pub(crate) struct Proposal<R> {
+    pub data: Vec<u8>,
+    pub time_ms: u64,
+    pub done: ProposeDone<R>,
+}
+
+/// What handles ask for.
+pub(crate) enum Command {
+    Read(ReadDone),
+    Unreachable(u64),
+    TransferLeader(u64),
+    Campaign,
+    Wake,
+}
+
+/// What the other threads report.
+pub(crate) enum Event {
+    /// The write task of this number and all before it are durable.
+    Persisted(u64),
+    /// Applied up to `index`; `bytes` of entries less wait.
+    Applied { index: u64, bytes: u64 },
+    /// What the state machine would keep at a crash.
+    Flushed(u64),
+    /// A state was written to a directory, to be hashed.
+    Checkpointed { index: u64, term: u64 },
+    /// A snapshot can be offered, or could not be made.
+    SnapshotMade(Option<SnapshotMade>),
+    /// A snapshot's files are here and checked, or not.
+    SnapshotFetched { index: u64, fetched: bool },
+}
+
+/// Most inputs of one kind taken before the outputs are looked at.
+const ROUND: usize = 256;
+
+pub(crate) struct RaftThread<R> {
+    core: Core,
+    config: NodeConfig,
+    shared: Arc<Shared>,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    proposals: Receiver<Proposal<R>>,
+    messages: Receiver<Vec<u8>>,
+    commands: Receiver<Command>,
+    events: Receiver<Event>,
+    log: Outbox<LogTask>,
+    apply: Outbox<ApplyTask<R>>,
+    snapshots: Outbox<snapshots::Task>,
+    next_id: u64,
+    replies: HashMap<ProposalId, Reply<R>>,
+    reads: HashMap<ReadId, Done<u64, ReadError>>,
+    unapplied_bytes: u64,
+    messages_refused: u64,
+    next_tick: Instant,
+}
+
+impl<R: Send + 'static> RaftThread<R> {
+    pub(crate) fn new(
+        core: Core,
+        config: NodeConfig,
+        shared: Arc<Shared>,
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+        queues: &Queues<R>,
+    ) -> Self {
+        let tick = Duration::from_millis(config.tick_ms);
+        RaftThread {
+            core,
+            config,
+            shared,
+            transport,
+            clock,
+            proposals: queues.proposals.1.clone(),
+            messages: queues.messages.1.clone(),
+            commands: queues.commands.1.clone(),
+            events: queues.events.1.clone(),
+            log: Outbox::new(queues.log.0.clone()),
+            apply: Outbox::new(queues.apply.0.clone()),
+            snapshots: Outbox::new(queues.snapshots.0.clone()),
+            next_id: 0,
+            replies: HashMap::new(),
+            reads: HashMap::new(),
+            unapplied_bytes: 0,
+            messages_refused: 0,
+            next_tick: Instant::now() + tick,
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            self.wait();
+            self.tick_if_due();
+            self.take_inputs();
+            self.put_outputs();
+            self.publish();
+        }
+        self.stop();
+    }
+
+    /// Waits until there is something to do: an input, room in a queue that was full, or a tick.
+    fn wait(&self) {
+        let mut select = Select::new();
+        select.recv(&self.events);
+        select.recv(&self.messages);
+        select.recv(&self.commands);
+        if self.takes_proposals() {
+            select.recv(&self.proposals);
+        }
+        if self.log.is_behind() {
+            select.send(self.log.queue());
+        }
+        if self.apply.is_behind() {
+            select.send(self.apply.queue());
+        }
+        if self.snapshots.is_behind() {
+            select.send(self.snapshots.queue());
+        }
+        // A timeout is the tick.
+        let _ = select.ready_deadline(self.next_tick);
+    }
+
+    fn tick_if_due(&mut self) {
+        let now = Instant::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.core.tick();
+        // After a pause (a stopped process, a suspended machine) the missed ticks are not made up for: messages that
+        // came meanwhile are to be seen before an election is called.
+        self.next_tick = now + Duration::from_millis(self.config.tick_ms);
+    }
+
+    fn takes_proposals(&self) -> bool {
+        let room = self.unapplied_bytes < self.config.max_unapplied_bytes as u64;
+        room && !self.log.is_behind() && !self.apply.is_behind()
+    }
+
+    fn take_inputs(&mut self) {
+        self.log.flush();
+        self.apply.flush();
+        self.snapshots.flush();
+        self.take_events();
+        for _ in 0..ROUND {
+            let Ok(message) = self.messages.try_recv() else {
+                break;
+            };
+            // What this node said is on disk comes before a peer's answer to it.
+            self.take_events();
+            if let Err(error) = self.core.step(&message, (self.clock)()) {
+                self.messages_refused += 1;
+                tracing::debug!(%error, "message refused");
+            }
+        }
+        for _ in 0..ROUND {
+            let Ok(command) = self.commands.try_recv() else {
+                break;
+            };
+            self.take_command(command);
+        }
+        for _ in 0..ROUND {
+            if !self.takes_proposals() {
+                break;
+            }
+            let Ok(proposal) = self.proposals.try_recv() else {
+                break;
+            };
+            self.take_proposal(proposal);
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Persisted(number) => self.core.on_persisted(number),
+                Event::Applied { index, bytes } => {
+                    self.unapplied_bytes -= bytes;
+                    self.core.on_applied(index);
+                }
+                Event::Flushed(index) => {
+                    if let Some((index, term)) = self.core.compact(index) {
+                        self.log.push(LogTask::Compact { index, term });
+                    }
+                }
+                Event::Checkpointed { index, term } => {
+                    self.snapshots.push(snapshots::Task::Hash { index, term });
+                }
+                Event::SnapshotMade(made) => self.core.on_snapshot_made(made),
+                Event::SnapshotFetched { index, fetched } => {
+                    self.core.on_snapshot_fetched(index, fetched);
+                }
+            }
+        }
+    }
+
+    fn take_command(&mut self, command: Command) {
+        match command {
+            Command::Read(done) => {
+                let id = ReadId(self.fresh_id());
+                let done = Done { call: Some(done), if_dropped: ReadError::ShuttingDown };
+                self.reads.insert(id, done);
+                self.core.read(id);
+            }
+            Command::Unreachable(peer) => self.core.report_unreachable(peer),
+            Command::TransferLeader(peer) => self.core.transfer_leader(peer),
+            Command::Campaign => self.core.campaign(),
+            Command::Wake => {}
+        }
+    }
+
+    fn take_proposal(&mut self, proposal: Proposal<R>) {
+        let id = ProposalId(self.fresh_id());
+        let done = Done { call: Some(proposal.done), if_dropped: ProposeError::ShuttingDown };
+        match self.core.propose(id, proposal.data, proposal.time_ms) {
+            Ok(_) => {
+                self.replies.insert(id, done);
+            }
+            Err(NotProposed::NotLeader { leader }) => {
+                done.finish(Err(ProposeError::NotLeader { leader }));
+            }
+            Err(NotProposed::Busy) => done.finish(Err(ProposeError::Busy)),
+        }
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn put_outputs(&mut self) {
+        loop {
+            let actions = self.core.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            self.put(actions);
+        }
+    }
+
+    fn put(&mut self, actions: Actions) {
+        for outgoing in actions.messages {
+            self.transport.send(outgoing.to, outgoing.message);
+        }
+        if let Some(task) = actions.write {
+            self.put_write(task);
+        }
+        if !actions.committed.is_empty() {
+            self.put_committed(actions.committed);
+        }
+        for id in actions.superseded {
+            if let Some(done) = self.replies.remove(&id) {
+                done.finish(Err(ProposeError::Superseded));
+            }
+        }
+        for (id, index) in actions.reads_ready {
+            if let Some(done) = self.reads.remove(&id) {
+                done.finish(Ok(index));
+            }
+        }
+        for id in actions.reads_failed {
+            if let Some(done) = self.reads.remove(&id) {
+                done.finish(Err(ReadError::NoLeader));
+            }
+        }
+        if let Some(wish) = actions.compact {
+            let force = wish == CompactWish::Flush;
+            self.apply.push(ApplyTask::Flush { force });
+        }
+        if actions.make_snapshot {
+            let dir = snapshots::making_dir(&self.config.snapshot_dir);
+            self.apply.push(ApplyTask::Checkpoint { dir });
+        }
+        if let Some(fetch) = actions.fetch_snapshot {
+            self.snapshots.push(snapshots::Task::Fetch(fetch));
+        }
+    }
+
+    /// An installation meets in two queues: the log writer notes that it begins, then the apply thread replaces the
+    /// state (after all that was committed before), then the log begins anew.
+    fn put_write(&mut self, task: WriteTask) {
+        let turn = task.install.as_ref().map(|install| {
+            let (go, wait) = bounded(1);
+            let (installed, wait_installed) = bounded(1);
+            let dir: PathBuf = snapshots::received_dir(&self.config.snapshot_dir, install.index, install.term);
+            self.apply.push(ApplyTask::Install { dir, expect: (install.index, install.term), go: wait, installed });
+            InstallTurn { go, installed: wait_installed }
+        });
+        self.log.push(LogTask::Write { task, turn });
+    }
+
+    fn put_committed(&mut self, committed: Vec<CommittedEntry>) {
+        let entries: Vec<Entry<R>> = committed
+            .into_iter()
+            .map(|entry| Entry { reply: entry.proposal.and_then(|id| self.replies.remove(&id)), entry })
+            .collect();
+        self.unapplied_bytes += entries.iter().map(Entry::bytes).sum::<u64>();
+        self.apply.push(ApplyTask::Entries(entries));
+    }
+
+    fn publish(&self) {
+        let status = Status {
+            core: self.core.status(),
+            messages_refused: self.messages_refused,
+            unapplied_bytes: self.unapplied_bytes,
+            proposals_pending: self.replies.len() as u64,
+            reads_pending: self.reads.len() as u64,
+        };
+        if **self.shared.status.load() != status {
+            self.shared.status.store(Arc::new(status));
+        }
+    }
+
+    /// Lets go of everything, then tells the others to end. Callbacks that are dropped say so themselves.
+    fn stop(self) {
+        let RaftThread { events, log, apply, snapshots, .. } = self;
+        // Nobody may wait for this thread any more.
+        drop(events);
+        let _ = log.queue().send(LogTask::Stop);
+        let _ = apply.queue().send(ApplyTask::Stop);
+        let _ = snapshots.queue().send(snapshots::Task::Stop);
+    }
+}
