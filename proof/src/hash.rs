@@ -42,10 +42,7 @@ macro_rules! hex32 {
             /// # Errors
             /// When the slice isn't 32 bytes long.
             pub fn from_slice(bytes: &[u8]) -> Result<Self, $crate::hash::ParseHashError> {
-                bytes
-                    .try_into()
-                    .map(Self)
-                    .map_err(|_| $crate::hash::ParseHashError)
+                bytes.try_into().map(Self).map_err(|_| $crate::hash::ParseHashError)
             }
         }
 
@@ -192,11 +189,7 @@ pub fn sha256(parts: &[&[u8]]) -> Hash {
 
 /// Hashes many leaves: appends `H(0x00 ‖ input)` for each of `inputs` to `out`, in order (RFC 6962 §2.1).
 pub fn hash_leaves(inputs: &[&[u8]], out: &mut Vec<Hash>) {
-    out.extend(
-        inputs
-            .iter()
-            .map(|input| sha256(&[&LEAF_PREFIX[..], input])),
-    );
+    out.extend(inputs.iter().map(|input| sha256(&[&LEAF_PREFIX[..], input])));
 }
 
 /// Hashes many inner nodes: appends `H(0x01 ‖ left ‖ right)` for each of `pairs` to `out`, in order (RFC 6962 §2.1).

@@ -81,8 +81,7 @@ impl PublicKey {
     /// When they aren't the canonical encoding of a point, or the point is of small order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::Malformed)?;
-        let key =
-            ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Malformed)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Malformed)?;
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
@@ -115,9 +114,7 @@ impl PublicKey {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let bytes: &[u8; 64] = signature.try_into().map_err(|_| SignatureError)?;
         let signature = ed25519_dalek::Signature::from_bytes(bytes);
-        self.0
-            .verify_strict(message, &signature)
-            .map_err(|_| SignatureError)
+        self.0.verify_strict(message, &signature).map_err(|_| SignatureError)
     }
 }
 
@@ -219,11 +216,7 @@ mod tests {
             assert_eq!(verdict, Err(SignatureError), "bit {bit}");
         }
         assert!(key.public_key().verify(b"messagf", &signature).is_err());
-        assert!(
-            key.public_key()
-                .verify(b"message", &signature[..63])
-                .is_err()
-        );
+        assert!(key.public_key().verify(b"message", &signature[..63]).is_err());
     }
 
     #[test]

@@ -9,11 +9,24 @@
 //! - [`hash`]: the only place that hashes tree nodes, many at a time;
 //! - [`keys`]: key, author and stream ids, signing, and the only signature verification ([`keys::PublicKey::verify`]);
 //! - [`merkle`]: RFC 6962 roots, inclusion and consistency proofs; [`tile`]: the same tree as C2SP tiles;
-//! - [`batch`]: what an author signs (batch tree and batch message) and what a node answers (receipt message).
+//! - [`batch`]: what an author signs (batch tree and batch message) and what a node answers (receipt message);
+//! - [`note`], [`checkpoint`], [`policy`], [`tlog_proof`]: the C2SP formats that strangers' tools read and write;
+//! - [`vrf`] and [`tag`]: the names that patients have in the log.
+//!
+//! [`fuzz`] holds a target for every parser.
+
 pub mod batch;
+pub mod checkpoint;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hash;
 pub mod keys;
 pub mod merkle;
+pub mod note;
+pub mod policy;
+pub mod tag;
 pub mod tile;
+pub mod tlog_proof;
+pub mod vrf;
 
 pub use hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};

@@ -67,10 +67,7 @@ impl NodeReader for [Hash] {
 
     fn read_nodes(&self, ids: &[NodeId], out: &mut Vec<Hash>) -> Result<(), ProofError> {
         for id in ids {
-            let beyond = ProofError::IndexBeyondSize {
-                index: id.index,
-                size: self.len() as u64,
-            };
+            let beyond = ProofError::IndexBeyondSize { index: id.index, size: self.len() as u64 };
             let width = 1_usize.checked_shl(id.level.into()).ok_or(beyond)?;
             let index = usize::try_from(id.index).map_err(|_| beyond)?;
             let start = index.checked_mul(width).ok_or(beyond)?;
@@ -126,12 +123,7 @@ pub fn verify_inclusion(
 ///
 /// # Errors
 /// When `index` isn't in the tree or the proof's length isn't the one of that position.
-pub fn root_from_inclusion(
-    leaf: &Hash,
-    index: LeafIndex,
-    size: TreeSize,
-    proof: &[Hash],
-) -> Result<Hash, ProofError> {
+pub fn root_from_inclusion(leaf: &Hash, index: LeafIndex, size: TreeSize, proof: &[Hash]) -> Result<Hash, ProofError> {
     let (index, size) = (index.0, size.0);
     if index >= size {
         return Err(ProofError::IndexBeyondSize { index, size });
@@ -189,12 +181,7 @@ pub fn verify_consistency(
 }
 
 /// The cases that need no hashing, `None` when the proof has to be followed.
-fn trivial_consistency(
-    old: TreeSize,
-    new: TreeSize,
-    got: usize,
-    same_root: bool,
-) -> Option<Result<(), ProofError>> {
+fn trivial_consistency(old: TreeSize, new: TreeSize, got: usize, same_root: bool) -> Option<Result<(), ProofError>> {
     if new < old {
         let (old, new) = (old.0, new.0);
         return Some(Err(ProofError::SizesReversed { old, new }));
@@ -265,29 +252,23 @@ fn split_path(index: u64, size: u64) -> (usize, usize) {
 
 /// Climbs with siblings on both sides.
 fn chain_inner(seed: Hash, proof: &[Hash], index: u64) -> Hash {
-    (0..)
-        .zip(proof)
-        .fold(seed, |node, (level, sibling)| match (index >> level) & 1 {
-            0 => node_hash(&node, sibling),
-            _ => node_hash(sibling, &node),
-        })
+    (0..).zip(proof).fold(seed, |node, (level, sibling)| match (index >> level) & 1 {
+        0 => node_hash(&node, sibling),
+        _ => node_hash(sibling, &node),
+    })
 }
 
 /// Climbs with the left siblings only: the same subtree as it was when `index` was its last leaf.
 fn chain_inner_right(seed: Hash, proof: &[Hash], index: u64) -> Hash {
-    (0..)
-        .zip(proof)
-        .fold(seed, |node, (level, sibling)| match (index >> level) & 1 {
-            0 => node,
-            _ => node_hash(sibling, &node),
-        })
+    (0..).zip(proof).fold(seed, |node, (level, sibling)| match (index >> level) & 1 {
+        0 => node,
+        _ => node_hash(sibling, &node),
+    })
 }
 
 /// Climbs the right border of the tree, where every sibling is on the left.
 fn chain_left(seed: Hash, proof: &[Hash]) -> Hash {
-    proof
-        .iter()
-        .fold(seed, |node, sibling| node_hash(sibling, &node))
+    proof.iter().fold(seed, |node, sibling| node_hash(sibling, &node))
 }
 
 /// Root of the first `size` entries.
@@ -373,10 +354,7 @@ fn split_point(n: u64) -> u64 {
 }
 
 /// Hashes of subtrees `[begin, end)` of RFC 6962's recursion, all read in one call. None is empty.
-fn read_ranges<R: NodeReader + ?Sized>(
-    reader: &R,
-    ranges: &[(u64, u64)],
-) -> Result<Vec<Hash>, R::Error> {
+fn read_ranges<R: NodeReader + ?Sized>(reader: &R, ranges: &[(u64, u64)]) -> Result<Vec<Hash>, R::Error> {
     let mut ids = Vec::with_capacity(2 * ranges.len());
     let mut counts = Vec::with_capacity(ranges.len());
     for &(begin, end) in ranges {

@@ -38,13 +38,7 @@ fn roots_inclusion_and_consistency_agree_for_every_size() {
         old_roots.push(known.clone());
         assert_eq!(root.as_bytes()[..], known.as_bytes()[..], "size {size}");
         // The ends, the last power of two and a wandering index.
-        let sampled = [
-            0,
-            size - 1,
-            size / 2,
-            (1 << size.ilog2()) - 1,
-            size * 7919 % size.max(3),
-        ];
+        let sampled = [0, size - 1, size / 2, (1 << size.ilog2()) - 1, size * 7919 % size.max(3)];
         for index in sampled.map(|index| index.min(size - 1)) {
             let ours = merkle::inclusion_proof(&all[..size as usize], index.into(), size.into());
             let ours = ours.expect("index below size");
@@ -54,11 +48,7 @@ fn roots_inclusion_and_consistency_agree_for_every_size() {
             let verdict = merkle::verify_inclusion(leaf, index.into(), size.into(), &ours, &root);
             assert_eq!(verdict, Ok(()), "{index} in {size}");
             let passed = InclusionProof::try_from_bytes(concat(&ours)).expect("whole hashes");
-            assert!(
-                known
-                    .verify_inclusion(&entry(index), index, &passed)
-                    .is_ok()
-            );
+            assert!(known.verify_inclusion(&entry(index), index, &passed).is_ok());
 
             let old = index + 1;
             let ours = merkle::consistency_proof(&all[..size as usize], old.into(), size.into());
@@ -66,8 +56,7 @@ fn roots_inclusion_and_consistency_agree_for_every_size() {
             let theirs = oracle.prove_consistency((size - old) as usize);
             assert_eq!(ours, digests(theirs.as_bytes()), "{old} to {size}");
             let old_root = merkle::root_of(&all[..old as usize]);
-            let verdict =
-                merkle::verify_consistency(old.into(), size.into(), &ours, &old_root, &root);
+            let verdict = merkle::verify_consistency(old.into(), size.into(), &ours, &old_root, &root);
             assert_eq!(verdict, Ok(()), "{old} to {size}");
             let passed = ConsistencyProof::try_from_bytes(concat(&ours)).expect("whole hashes");
             let old_known = &old_roots[old as usize];

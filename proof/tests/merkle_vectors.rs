@@ -20,11 +20,7 @@ fn folder(kind: &str) -> Option<PathBuf> {
         return Some(folder);
     }
     let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(
-        !in_ci,
-        "{} is missing: set SILLAGE_FIXTURES",
-        folder.display()
-    );
+    assert!(!in_ci, "{} is missing: set SILLAGE_FIXTURES", folder.display());
     println!("skipped: {} is missing", folder.display());
     None
 }

@@ -9,9 +9,7 @@ use std::fmt;
 
 use super::BATCH_RECORDS_MAX;
 use crate::hash::{Hash, LeafIndex, LedgerTimeMs};
-use crate::keys::{
-    ALG_ED25519, KeyId, PublicKey, SIGNATURE_LEN, SignatureError, SigningKey, StreamId,
-};
+use crate::keys::{ALG_ED25519, KeyId, PublicKey, SIGNATURE_LEN, SignatureError, SigningKey, StreamId};
 
 const BATCH_MAGIC: &[u8] = b"sillage/batch/v1\0";
 const RECEIPT_MAGIC: &[u8] = b"sillage/receipt/v1\0";
@@ -165,9 +163,7 @@ impl BatchMessage {
         }
         let key_id = KeyId::from(take::<32>(rest)?);
         let [len] = take::<1>(rest)?;
-        let (origin, tail) = rest
-            .split_at_checked(usize::from(len))
-            .ok_or(MessageError::Length)?;
+        let (origin, tail) = rest.split_at_checked(usize::from(len)).ok_or(MessageError::Length)?;
         *rest = tail;
         let origin = Origin::new(std::str::from_utf8(origin).map_err(|_| OriginError)?)?;
         let message = Self {
@@ -235,9 +231,7 @@ impl ReceiptMessage {
     /// # Errors
     /// [`MessageError`] for anything else.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        let mut rest = bytes
-            .strip_prefix(RECEIPT_MAGIC)
-            .ok_or(MessageError::Magic)?;
+        let mut rest = bytes.strip_prefix(RECEIPT_MAGIC).ok_or(MessageError::Magic)?;
         let message = Self {
             batch: BatchMessage::decode_fields(&mut rest)?,
             first_index: u64::from_be_bytes(take(&mut rest)?).into(),
@@ -291,11 +285,7 @@ mod tests {
             count,
             root: [4; 32].into(),
         };
-        ReceiptMessage {
-            batch,
-            first_index: first.into(),
-            time_ms: time.into(),
-        }
+        ReceiptMessage { batch, first_index: first.into(), time_ms: time.into() }
     }
 
     #[test]
@@ -311,8 +301,7 @@ mod tests {
         for bit in 0..8 * bytes.len() {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            let verdict = ReceiptMessage::decode(&bad)
-                .map(|message| message.verify(&key.public_key(), &signature));
+            let verdict = ReceiptMessage::decode(&bad).map(|message| message.verify(&key.public_key(), &signature));
             assert!(!matches!(verdict, Ok(Ok(()))), "bit {bit}");
         }
     }
@@ -320,8 +309,7 @@ mod tests {
     #[test]
     fn out_of_bounds_fields_are_refused() {
         let key = SigningKey::from_seed(&[1; 32]);
-        let decode =
-            |seq, count| BatchMessage::decode(&receipt(&key, seq, count, 0, 0).batch.encode());
+        let decode = |seq, count| BatchMessage::decode(&receipt(&key, seq, count, 0, 0).batch.encode());
         assert_eq!(decode(0, 1), Err(MessageError::Sequence));
         assert_eq!(decode(1, 0), Err(MessageError::Count(0)));
         assert_eq!(decode(1, 4097), Err(MessageError::Count(4097)));

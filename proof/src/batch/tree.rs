@@ -105,9 +105,9 @@ impl BatchTree {
         let count = self.count();
         let (leaf, size) = (u64::from(index).into(), u64::from(count).into());
         merkle::inclusion_proof(&self.records[..], leaf, size).map_err(|error| match error {
-            GenerateError::IndexBeyondSize { .. }
-            | GenerateError::SizesReversed { .. }
-            | GenerateError::Read(_) => BatchProofError::Index { index, count },
+            GenerateError::IndexBeyondSize { .. } | GenerateError::SizesReversed { .. } | GenerateError::Read(_) => {
+                BatchProofError::Index { index, count }
+            }
         })
     }
 }
@@ -128,10 +128,7 @@ pub fn verify_batch_proof(
     }
     let indices = checked_indices(records.iter().map(|(index, _)| *index), count)?;
     let want = Hash::LEN * sibling_count(indices.clone(), count as usize);
-    let wrong_length = BatchProofError::WrongLength {
-        got: proof.len(),
-        want,
-    };
+    let wrong_length = BatchProofError::WrongLength { got: proof.len(), want };
     if proof.len() != want {
         return Err(wrong_length);
     }
@@ -144,10 +141,7 @@ pub fn verify_batch_proof(
     }
 }
 
-fn checked_indices(
-    indices: impl Iterator<Item = u32>,
-    count: u32,
-) -> Result<Vec<usize>, BatchProofError> {
+fn checked_indices(indices: impl Iterator<Item = u32>, count: u32) -> Result<Vec<usize>, BatchProofError> {
     let mut out: Vec<usize> = Vec::new();
     for index in indices {
         let increasing = out.last().is_none_or(|last| *last < index as usize);
@@ -190,9 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn records(count: usize) -> Vec<Hash> {
-        (0..count)
-            .map(|i| leaf_hash(&(i as u64).to_be_bytes()))
-            .collect()
+        (0..count).map(|i| leaf_hash(&(i as u64).to_be_bytes())).collect()
     }
 
     #[test]
@@ -206,10 +198,7 @@ mod tests {
         let hashes: Vec<[u8; 32]> = claims.iter().map(|(_, hash)| hash.to_bytes()).collect();
         let raw = MerkleProof::<Rfc6962>::new(Vec::new());
         assert!(raw.verify(root.to_bytes(), &indices, &hashes, 2));
-        assert_eq!(
-            verify_batch_proof(&root, 2, &claims, &[]),
-            Err(BatchProofError::Index { index: 1, count: 2 })
-        );
+        assert_eq!(verify_batch_proof(&root, 2, &claims, &[]), Err(BatchProofError::Index { index: 1, count: 2 }));
     }
 
     #[test]
@@ -238,10 +227,7 @@ mod tests {
                 let verdict = merkle::verify_inclusion(leaf, at, size, &path, &tree.root());
                 assert_eq!(verdict, Ok(()), "{index} of {count}");
                 let alone = tree.prove(&[index]).expect("in the batch");
-                assert_eq!(
-                    alone,
-                    path.iter().flat_map(|h| h.to_bytes()).collect::<Vec<u8>>()
-                );
+                assert_eq!(alone, path.iter().flat_map(|h| h.to_bytes()).collect::<Vec<u8>>());
             }
             assert!(tree.audit_path(count).is_err());
         }

@@ -42,11 +42,7 @@ impl Default for TreeBuilder {
 impl TreeBuilder {
     /// The empty tree.
     pub fn new() -> Self {
-        Self {
-            size: 0,
-            carry: [None; TREE_LEVELS],
-            edge: Default::default(),
-        }
+        Self { size: 0, carry: [None; TREE_LEVELS], edge: Default::default() }
     }
 
     /// The tree of `size` entries, from the stored full tiles and `tail`, the leaf hashes after the last full level-0

@@ -44,11 +44,7 @@ impl TileCoord {
     /// A full tile.
     pub const fn full(level: u8, index: u64) -> Self {
         let width = TILE_WIDTH as u16;
-        Self {
-            level,
-            index,
-            width,
-        }
+        Self { level, index, width }
     }
 
     /// The path below the log's prefix, such as `tile/0/x001/x234/067.p/5`.
@@ -112,18 +108,11 @@ impl FromStr for TilePath {
         for group in number.split('/') {
             let digits = group.strip_prefix('x').unwrap_or(group);
             let group: u64 = digits.parse().map_err(|_| TileError::Path)?;
-            index = index
-                .checked_mul(1000)
-                .and_then(|index| index.checked_add(group))
-                .ok_or(TileError::Path)?;
+            index = index.checked_mul(1000).and_then(|index| index.checked_add(group)).ok_or(TileError::Path)?;
         }
         let parsed = match level {
             "entries" => Self::Entries { index, width },
-            level => Self::Hashes(TileCoord {
-                level: level.parse().map_err(|_| TileError::Path)?,
-                index,
-                width,
-            }),
+            level => Self::Hashes(TileCoord { level: level.parse().map_err(|_| TileError::Path)?, index, width }),
         };
         let level_fits = !matches!(parsed, Self::Hashes(coord) if coord.level > LEVEL_MAX);
         let width_fits = (1..=TILE_WIDTH).contains(&usize::from(width));
@@ -185,13 +174,9 @@ pub fn decode_entry_bundle(bytes: &[u8]) -> Result<Vec<&[u8]>, TileError> {
     let mut entries = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let (len, tail) = rest
-            .split_first_chunk::<2>()
-            .ok_or(TileError::BundleCutShort)?;
+        let (len, tail) = rest.split_first_chunk::<2>().ok_or(TileError::BundleCutShort)?;
         let len = usize::from(u16::from_be_bytes(*len));
-        let (entry, tail) = tail
-            .split_at_checked(len)
-            .ok_or(TileError::BundleCutShort)?;
+        let (entry, tail) = tail.split_at_checked(len).ok_or(TileError::BundleCutShort)?;
         if entries.len() == TILE_WIDTH {
             return Err(TileError::BundleCount);
         }
@@ -213,23 +198,13 @@ mod tests {
     fn paths_are_spelled_as_the_specification_does() {
         let coord = TileCoord::full(0, 1_234_067);
         assert_eq!(coord.path(), "tile/0/x001/x234/067");
-        let coord = TileCoord {
-            level: 2,
-            index: 0,
-            width: 17,
-        };
+        let coord = TileCoord { level: 2, index: 0, width: 17 };
         assert_eq!(coord.path(), "tile/2/000.p/17");
-        let entries = TilePath::Entries {
-            index: 273,
-            width: 112,
-        };
+        let entries = TilePath::Entries { index: 273, width: 112 };
         assert_eq!(entries.to_string(), "tile/entries/273.p/112");
         let most = TileCoord::full(63, u64::MAX);
         assert_eq!(most.path(), "tile/63/x018/x446/x744/x073/x709/x551/615");
-        for path in [
-            "tile/0/x001/x234/067",
-            "tile/63/x018/x446/x744/x073/x709/x551/615",
-        ] {
+        for path in ["tile/0/x001/x234/067", "tile/63/x018/x446/x744/x073/x709/x551/615"] {
             assert_eq!(path.parse::<TilePath>().expect("valid").to_string(), path);
         }
     }
@@ -285,18 +260,12 @@ mod tests {
         assert!(encode_hash_tile(&[]).is_err());
         assert_eq!(decode_entry_bundle(&[]), Err(TileError::BundleCount));
         assert_eq!(decode_entry_bundle(&[0]), Err(TileError::BundleCutShort));
-        assert_eq!(
-            decode_entry_bundle(&[0, 2, 1]),
-            Err(TileError::BundleCutShort)
-        );
+        assert_eq!(decode_entry_bundle(&[0, 2, 1]), Err(TileError::BundleCutShort));
         assert_eq!(decode_entry_bundle(&[0; 514]), Err(TileError::BundleCount));
         assert_eq!(decode_entry_bundle(&[0; 512]).map(|e| e.len()), Ok(256));
         let long = encode_entry_bundle(&[vec![0; 65_536]]);
         assert_eq!(long, Err(TileError::EntryLength(65_536)));
-        assert_eq!(
-            encode_entry_bundle::<&[u8]>(&[]),
-            Err(TileError::BundleCount)
-        );
+        assert_eq!(encode_entry_bundle::<&[u8]>(&[]), Err(TileError::BundleCount));
     }
 
     proptest! {

@@ -9,8 +9,7 @@ pub mod view;
 
 pub use builder::{ResumeError, TreeBuilder};
 pub use coord::{
-    TileCoord, TileError, TilePath, decode_entry_bundle, decode_hash_tile, encode_entry_bundle,
-    encode_hash_tile,
+    TileCoord, TileError, TilePath, decode_entry_bundle, decode_hash_tile, encode_entry_bundle, encode_hash_tile,
 };
 pub use view::{TileReader, TreeView, ViewError};
 

@@ -118,9 +118,7 @@ impl<R: TileReader + ?Sized> NodeReader for TreeView<'_, R> {
             };
             let begin = (first % TILE_WIDTH as u64) as usize;
             let hashes = tile.hashes().get(begin..begin + (1 << height));
-            out.push(merkle::root_of(
-                hashes.ok_or(ViewError::NotReached { size })?,
-            ));
+            out.push(merkle::root_of(hashes.ok_or(ViewError::NotReached { size })?));
         }
         Ok(())
     }
@@ -147,9 +145,7 @@ mod tests {
     }
 
     fn leaves(count: usize) -> Vec<Hash> {
-        (0..count)
-            .map(|i| leaf_hash(&(i as u64).to_be_bytes()))
-            .collect()
+        (0..count).map(|i| leaf_hash(&(i as u64).to_be_bytes())).collect()
     }
 
     fn grow(builder: &mut TreeBuilder, store: &mut Store, leaves: &[Hash]) {
@@ -167,10 +163,7 @@ mod tests {
         for chunk in all.chunks(777) {
             grow(&mut builder, &mut store, chunk);
         }
-        assert_eq!(
-            (builder.full_tiles(0), builder.partial(0).len()),
-            (273, 112)
-        );
+        assert_eq!((builder.full_tiles(0), builder.partial(0).len()), (273, 112));
         assert_eq!((builder.full_tiles(1), builder.partial(1).len()), (1, 17));
         assert_eq!((builder.full_tiles(2), builder.partial(2).len()), (0, 1));
         assert_eq!(store.0.len(), 274);
@@ -185,28 +178,10 @@ mod tests {
         }
         let beyond = merkle::root(&view, 70_001.into());
         assert!(matches!(beyond, Err(ViewError::NotReached { .. })));
-        let tile = view.hash_tile(TileCoord {
-            level: 1,
-            index: 1,
-            width: 17,
-        });
+        let tile = view.hash_tile(TileCoord { level: 1, index: 1, width: 17 });
         assert_eq!(tile.expect("reached").len(), 17);
-        assert!(
-            view.hash_tile(TileCoord {
-                level: 1,
-                index: 1,
-                width: 18
-            })
-            .is_err()
-        );
-        assert!(
-            view.hash_tile(TileCoord {
-                level: 63,
-                index: 0,
-                width: 1
-            })
-            .is_err()
-        );
+        assert!(view.hash_tile(TileCoord { level: 1, index: 1, width: 18 }).is_err());
+        assert!(view.hash_tile(TileCoord { level: 63, index: 0, width: 1 }).is_err());
         store.0.remove(&(0, 7));
         let lost = TreeBuilder::resume(65_535.into(), &store, &all[65_280..65_535]);
         assert!(matches!(lost, Err(ResumeError::Missing(coord)) if coord == TileCoord::full(0, 7)));

@@ -1,0 +1,196 @@
+//! Fuzz targets: each reads arbitrary bytes with one parser or verifier and asserts that what is accepted is spelled in
+//! its one canonical form. None may panic.
+
+use crate::batch::{BatchMessage, ReceiptMessage, verify_batch_proof};
+use crate::checkpoint::Checkpoint;
+use crate::hash::Hash;
+use crate::keys::PublicKey;
+use crate::merkle;
+use crate::note::{NoteSignature, SignedNote, SignerKey, VerifierKey};
+use crate::policy::Policy;
+use crate::tag::Identity;
+use crate::tile::{TilePath, decode_entry_bundle, decode_hash_tile, encode_entry_bundle, encode_hash_tile};
+use crate::tlog_proof::TlogProof;
+use crate::vrf::{VrfProof, VrfPublicKey};
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target with its name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("hash_text", fuzz_hash_text),
+    ("public_key", fuzz_public_key),
+    ("merkle_proofs", fuzz_merkle_proofs),
+    ("batch_proof", fuzz_batch_proof),
+    ("batch_message", fuzz_batch_message),
+    ("receipt_message", fuzz_receipt_message),
+    ("tile_path", fuzz_tile_path),
+    ("hash_tile", fuzz_hash_tile),
+    ("entry_bundle", fuzz_entry_bundle),
+    ("key_lines", fuzz_key_lines),
+    ("note", fuzz_note),
+    ("checkpoint", fuzz_checkpoint),
+    ("policy", fuzz_policy),
+    ("tlog_proof", fuzz_tlog_proof),
+    ("vrf", fuzz_vrf),
+    ("identity", fuzz_identity),
+];
+
+fn text(data: &[u8]) -> &str {
+    std::str::from_utf8(data).unwrap_or_default()
+}
+
+/// Takes a number off the front; zero where there is none left.
+fn number(data: &mut &[u8]) -> u64 {
+    let Some((head, tail)) = data.split_first_chunk::<8>() else {
+        return 0;
+    };
+    *data = tail;
+    u64::from_be_bytes(*head)
+}
+
+fn hashes(data: &[u8]) -> Vec<Hash> {
+    let (hashes, _) = data.as_chunks::<32>();
+    hashes.iter().map(|hash| Hash::from(*hash)).collect()
+}
+
+/// Hashes and ids as hexadecimal text.
+pub fn fuzz_hash_text(data: &[u8]) {
+    if let Ok(hash) = text(data).parse::<Hash>() {
+        assert!(hash.to_string().eq_ignore_ascii_case(text(data)));
+    }
+}
+
+/// Public keys, and verification of whatever follows.
+pub fn fuzz_public_key(data: &[u8]) {
+    let (key, rest) = data.split_at(data.len().min(32));
+    if let Ok(key) = PublicKey::from_bytes(key) {
+        let (signature, message) = rest.split_at(rest.len().min(64));
+        let _ = key.verify(message, signature);
+    }
+}
+
+/// Inclusion and consistency proofs.
+pub fn fuzz_merkle_proofs(mut data: &[u8]) {
+    let (a, b) = (number(&mut data), number(&mut data));
+    let mut proof = hashes(data);
+    let (x, y) = (proof.pop().unwrap_or_default(), proof.pop().unwrap_or_default());
+    let _ = merkle::verify_inclusion(&x, a.into(), b.into(), &proof, &y);
+    let _ = merkle::verify_consistency(a.into(), b.into(), &proof, &x, &y);
+    let chunks: Vec<&[u8]> = data.chunks(31 + (a % 3) as usize).collect();
+    let _ = merkle::verify_inclusion_bytes(data, a, b, &chunks, data);
+    let _ = merkle::verify_consistency_bytes(a, b, &chunks, data, data);
+}
+
+/// Multi-proofs of a batch.
+pub fn fuzz_batch_proof(mut data: &[u8]) {
+    let (count, records) = (number(&mut data), number(&mut data));
+    let mut claims = Vec::new();
+    for _ in 0..records % 16 {
+        let index = number(&mut data);
+        claims.push((index as u32 % 64, Hash::default()));
+    }
+    for count in [count as u32, count as u32 % 70] {
+        let _ = verify_batch_proof(&Hash::default(), count, &claims, data);
+    }
+}
+
+/// Batch messages.
+pub fn fuzz_batch_message(data: &[u8]) {
+    if let Ok(message) = BatchMessage::decode(data) {
+        assert_eq!(message.encode(), data);
+    }
+}
+
+/// Receipt messages.
+pub fn fuzz_receipt_message(data: &[u8]) {
+    if let Ok(message) = ReceiptMessage::decode(data) {
+        assert_eq!(message.encode(), data);
+    }
+}
+
+/// Tile paths.
+pub fn fuzz_tile_path(data: &[u8]) {
+    if let Ok(path) = text(data).parse::<TilePath>() {
+        assert_eq!(path.to_string(), text(data));
+    }
+}
+
+/// Hash tiles.
+pub fn fuzz_hash_tile(data: &[u8]) {
+    if let Ok(hashes) = decode_hash_tile(data) {
+        assert_eq!(encode_hash_tile(&hashes).as_deref(), Ok(data));
+    }
+}
+
+/// Entry bundles.
+pub fn fuzz_entry_bundle(data: &[u8]) {
+    if let Ok(entries) = decode_entry_bundle(data) {
+        assert_eq!(encode_entry_bundle(&entries).as_deref(), Ok(data));
+    }
+}
+
+/// Key lines and signature lines.
+pub fn fuzz_key_lines(data: &[u8]) {
+    if let Ok(key) = text(data).parse::<VerifierKey>() {
+        assert_eq!(key.to_string(), text(data));
+    }
+    if let Ok(key) = SignerKey::from_skey(text(data)) {
+        assert_eq!(*key.to_skey(), text(data));
+    }
+    if let Ok(line) = text(data).parse::<NoteSignature>() {
+        assert_eq!(line.to_string().trim_end_matches('\n'), text(data));
+    }
+}
+
+/// Signed notes.
+pub fn fuzz_note(data: &[u8]) {
+    if let Ok(note) = SignedNote::parse(data) {
+        assert_eq!(note.to_string().as_bytes(), data);
+        let _ = note.verify([]);
+    }
+}
+
+/// Checkpoints.
+pub fn fuzz_checkpoint(data: &[u8]) {
+    if let Ok(checkpoint) = Checkpoint::parse(text(data)) {
+        assert_eq!(checkpoint.to_text(), text(data));
+    }
+}
+
+/// Policies, and one against a note after a NUL byte.
+pub fn fuzz_policy(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let policy = Policy::parse(parts.next().unwrap_or_default());
+    let note = SignedNote::parse(parts.next().unwrap_or_default());
+    if let (Ok(policy), Ok(note)) = (policy, note) {
+        let _ = policy.verify(&note);
+    }
+}
+
+/// Proof files.
+pub fn fuzz_tlog_proof(data: &[u8]) {
+    if let Ok(proof) = TlogProof::parse(data) {
+        assert_eq!(proof.to_string().as_bytes(), data);
+        let policy = Policy::parse(b"quorum none\n").expect("a policy without logs");
+        assert!(proof.verify(&Hash::default(), &policy).is_err());
+    }
+}
+
+/// VRF keys and proofs.
+pub fn fuzz_vrf(data: &[u8]) {
+    let (key, rest) = data.split_at(data.len().min(32));
+    let (proof, alpha) = rest.split_at(rest.len().min(80));
+    if let Ok(read) = VrfProof::from_bytes(proof) {
+        assert_eq!(read.to_bytes(), proof);
+        if let Ok(key) = VrfPublicKey::from_bytes(key) {
+            let _ = key.verify(alpha, &read);
+        }
+    }
+}
+
+/// Identities, the INS before the first NUL byte and the OID after it.
+pub fn fuzz_identity(data: &[u8]) {
+    let (ins, oid) = text(data).split_once('\0').unwrap_or_default();
+    let _ = Identity::new(ins, oid);
+}
