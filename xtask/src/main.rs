@@ -15,6 +15,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy                              only the checks of structure and style
   sim --seeds N --from S            the deterministic simulation of a cluster
   chaos [--runs N]                  kill, stop and restart real nodes under load
+  bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
   bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
   setup                             install the system packages that the build needs, or name them";
 
@@ -60,6 +61,7 @@ fn run(args: &[String]) -> Result<(), Failed> {
         "demo" => program("sillage-demo", rest),
         "sim" => program("sillage-sim", rest),
         "chaos" => program("sillage-chaos", rest),
+        "bench" if rest.first().is_some_and(|a| a == "raft-log") => raft_log_bench(),
         "bench" => program("sillage-bench", rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
@@ -74,6 +76,12 @@ fn program(name: &str, args: &[String]) -> Result<(), Failed> {
     setup::packages()?;
     build::programs()?;
     build::run(build::target_dir()?.join("debug").join(name), args)
+}
+
+/// The Raft log beside its peer. It builds by itself, outside the workspace, because the peer brings old dependencies.
+fn raft_log_bench() -> Result<(), Failed> {
+    setup::packages()?;
+    build::cargo(&["run", "--release", "--manifest-path", "cluster/raft-log-bench/Cargo.toml"])
 }
 
 /// Checks first, tests last, so that the output ends with the test runner's summary.
