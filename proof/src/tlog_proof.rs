@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use crate::checkpoint::parse_decimal;
+use crate::checkpoint::{Checkpoint, CheckpointError, parse_decimal};
 use crate::hash::{Hash, LeafIndex};
 use crate::merkle::{self, ProofError};
 use crate::note::{NoteError, SignedNote};
@@ -25,6 +25,9 @@ pub enum TlogProofError {
     /// The checkpoint's note isn't one.
     #[error(transparent)]
     Note(#[from] NoteError),
+    /// The note isn't a checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The policy isn't satisfied.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -86,7 +89,9 @@ impl TlogProof {
                 None => return Err(TlogProofError::Malformed("a hash is not base64 of 32 bytes")),
             }
         }
-        Ok(Self { extra, index: index.into(), path, checkpoint: SignedNote::parse(rest.as_bytes())? })
+        let checkpoint = SignedNote::parse(rest.as_bytes())?;
+        Checkpoint::parse(checkpoint.text())?;
+        Ok(Self { extra, index: index.into(), path, checkpoint })
     }
 
     /// Verifies that the entry hashed to `leaf` is in the log at `index`, under a checkpoint that satisfies `policy`.
@@ -125,7 +130,6 @@ fn next_line<'a>(rest: &mut &'a str) -> Result<&'a str, TlogProofError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Checkpoint;
     use crate::hash::leaf_hash;
     use crate::keys::SigningKey;
     use crate::note::{KeyKind, SignerKey};
