@@ -502,6 +502,18 @@ mod tests {
     }
 
     #[test]
+    fn a_cosignature_signs_the_message_of_the_specification() {
+        let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+        let message = cosigned_message(text, 1_679_315_147).expect("in range");
+        assert_eq!(message, format!("cosignature/v1\ntime 1679315147\n{text}"));
+        let (witness, time) = (signer(2, KeyKind::CosignatureV1), 1_679_315_147_u64);
+        let line = witness.sign(text, time).expect("in range");
+        let (stamp, signature) = line.signature.split_at(8);
+        assert_eq!(stamp, time.to_be_bytes());
+        assert_eq!(witness.verifier().public_key().verify(message.as_bytes(), signature), Ok(()));
+    }
+
+    #[test]
     fn malformed_notes_are_refused() {
         let line = signer(1, KeyKind::Ed25519).sign("text\n", 0).expect("in range").to_string();
         assert!(SignedNote::parse(format!("text\n\n{line}").as_bytes()).is_ok());

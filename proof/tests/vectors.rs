@@ -18,7 +18,7 @@ use sillage_proof::vrf::VrfSecretKey;
 use sillage_proof::{merkle, tile};
 
 const ORIGIN: &str = "ledger.example/vectors";
-const STREAM_LABEL: &str = "dmp/réadmissions";
+const STREAM_LABEL: &str = "dmp.readmissions-1";
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
