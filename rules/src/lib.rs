@@ -1,1 +1,22 @@
+//! What is meant: records and entries, their rules, identifiers, kinds, roles, error codes and the JSON record line.
+//!
+//! The crate is pure: no I/O, no clock, no threads. Services, nodes and verifiers run the same code. Nothing here
+//! panics on bytes from strangers, and the work is bounded by their length.
+//!
+//! Where to start reading:
+//!
+//! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
+//! - [`entry`]: the leaves of the log; [`facts`]: what is flagged on them;
+//! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
+pub mod act;
+mod check;
+pub mod codes;
+pub mod entry;
+pub mod facts;
+mod json;
+pub mod kind;
+pub mod limits;
+pub mod record;
+pub mod roles;
+pub mod stream;

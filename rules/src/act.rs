@@ -1,0 +1,292 @@
+//! Acts of the authority: parties, keys and roles, parsed from what `sillage.v1.LedgerAct` says.
+
+use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey};
+use sillage_proto::v1;
+use sillage_proto::v1::ledger_act;
+
+use crate::check::{at_most, line, required};
+use crate::kind::Kind;
+use crate::limits::{PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
+use crate::record::RecordError;
+use crate::roles::Roles;
+
+/// SHA-256 of the SubjectPublicKeyInfo of a TLS certificate.
+pub type TlsSpki = [u8; 32];
+
+/// What the authority does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// A new party.
+    Registered(PartyRegistration),
+    /// A new key for a party; its old one signs nothing from here on.
+    Rotated {
+        /// The party.
+        author_id: AuthorId,
+        /// Its new key.
+        key: PublicKey,
+        /// Certificates that it calls with from now on, beside the old ones.
+        tls_spki_sha256: Vec<TlsSpki>,
+    },
+    /// A key that signs nothing from here on.
+    Revoked {
+        /// The key.
+        key_id: KeyId,
+        /// Why.
+        reason: String,
+    },
+    /// Other roles for a party.
+    RolesChanged {
+        /// The party.
+        author_id: AuthorId,
+        /// All of its roles from now on; none: it is ended.
+        roles: Roles,
+        /// Records a second; 0 = the log's default.
+        quota_events_per_s: u32,
+    },
+}
+
+/// A party as it is registered, by an act or in the genesis entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyRegistration {
+    /// Its first public key: its author id follows from it.
+    pub key: PublicKey,
+    /// The name of the service.
+    pub name: String,
+    /// What it may do.
+    pub roles: Roles,
+    /// The certificates that it calls with.
+    pub tls_spki_sha256: Vec<TlsSpki>,
+    /// Records a second; 0 = the log's default.
+    pub quota_events_per_s: u32,
+    /// Role patient: whose trace it may read.
+    pub patient_tag: Option<[u8; 32]>,
+    /// Role patient: the tag of what is kept from representatives.
+    pub patient_secret_tag: Option<[u8; 32]>,
+}
+
+impl PartyRegistration {
+    /// Parses a registration.
+    ///
+    /// # Errors
+    /// A key that can't be used, unknown roles, fields out of bounds, a patient's tag without the role or the reverse.
+    pub fn parse(message: &v1::PartyRegistered) -> Result<Self, RecordError> {
+        required("name", &message.name)?;
+        line("name", &message.name, PARTY_NAME_BYTES_MAX)?;
+        let roles = parse_roles(message.roles)?;
+        if roles.is_empty() {
+            return Err(RecordError::malformed("roles", "a party has at least one role"));
+        }
+        let patient_tag = parse_tag("patient_tag", &message.patient_tag)?;
+        let patient_secret_tag = parse_tag("patient_secret_tag", &message.patient_secret_tag)?;
+        if roles.contains(Roles::PATIENT) != patient_tag.is_some() {
+            let why = "the role patient and a patient's tag go together";
+            return Err(RecordError::malformed("patient_tag", why));
+        }
+        if patient_tag.is_none() && patient_secret_tag.is_some() {
+            let why = "only the role patient has it";
+            return Err(RecordError::malformed("patient_secret_tag", why));
+        }
+        Ok(Self {
+            key: parse_key(message.key.as_ref())?,
+            name: message.name.clone(),
+            roles,
+            tls_spki_sha256: parse_tls(&message.tls_spki_sha256)?,
+            quota_events_per_s: message.quota_events_per_s,
+            patient_tag,
+            patient_secret_tag,
+        })
+    }
+
+    /// The id under which the party signs, whatever key it uses.
+    pub fn author_id(&self) -> AuthorId {
+        AuthorId::of_first_key(&self.key)
+    }
+
+    /// As it stands in a record or in the genesis entry.
+    pub fn to_message(&self) -> v1::PartyRegistered {
+        let tag = |tag: &Option<[u8; 32]>| tag.map(|tag| tag.to_vec()).unwrap_or_default();
+        v1::PartyRegistered {
+            key: Some(key_message(&self.key)),
+            name: self.name.clone(),
+            roles: self.roles.bits(),
+            tls_spki_sha256: tls_message(&self.tls_spki_sha256),
+            quota_events_per_s: self.quota_events_per_s,
+            patient_tag: tag(&self.patient_tag),
+            patient_secret_tag: tag(&self.patient_secret_tag),
+        }
+    }
+}
+
+impl Act {
+    /// Parses an act.
+    ///
+    /// # Errors
+    /// When a field of it can't be understood; the path is within the act.
+    pub fn parse(message: &v1::LedgerAct) -> Result<Self, RecordError> {
+        use ledger_act::Act as Wire;
+        let Some(act) = &message.act else {
+            return Err(RecordError::malformed("", "says nothing"));
+        };
+        match act {
+            Wire::Registered(act) => {
+                PartyRegistration::parse(act).map(Self::Registered).map_err(|error| error.within("registered"))
+            }
+            Wire::Rotated(act) => rotated(act).map_err(|error| error.within("rotated")),
+            Wire::Revoked(act) => revoked(act).map_err(|error| error.within("revoked")),
+            Wire::Roles(act) => roles_changed(act).map_err(|error| error.within("roles")),
+        }
+    }
+
+    /// The kind of the record that carries it.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Registered(_) => Kind::KEY_REGISTERED,
+            Self::Rotated { .. } => Kind::KEY_ROTATED,
+            Self::Revoked { .. } => Kind::KEY_REVOKED,
+            Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
+        }
+    }
+
+    /// As it stands in a record.
+    pub fn to_message(&self) -> v1::LedgerAct {
+        use ledger_act::Act as Wire;
+        let act = match self {
+            Self::Registered(party) => Wire::Registered(party.to_message()),
+            Self::Rotated { author_id, key, tls_spki_sha256 } => Wire::Rotated(v1::KeyRotated {
+                author_id: author_id.as_bytes().to_vec(),
+                key: Some(key_message(key)),
+                tls_spki_sha256: tls_message(tls_spki_sha256),
+            }),
+            Self::Revoked { key_id, reason } => {
+                Wire::Revoked(v1::KeyRevoked { key_id: key_id.as_bytes().to_vec(), reason: reason.clone() })
+            }
+            Self::RolesChanged { author_id, roles, quota_events_per_s } => Wire::Roles(v1::RolesChanged {
+                author_id: author_id.as_bytes().to_vec(),
+                roles: roles.bits(),
+                quota_events_per_s: *quota_events_per_s,
+            }),
+        };
+        v1::LedgerAct { act: Some(act) }
+    }
+}
+
+fn rotated(act: &v1::KeyRotated) -> Result<Act, RecordError> {
+    Ok(Act::Rotated {
+        author_id: bytes32("author_id", &act.author_id)?.into(),
+        key: parse_key(act.key.as_ref())?,
+        tls_spki_sha256: parse_tls(&act.tls_spki_sha256)?,
+    })
+}
+
+fn revoked(act: &v1::KeyRevoked) -> Result<Act, RecordError> {
+    line("reason", &act.reason, TEXT_BYTES_MAX)?;
+    Ok(Act::Revoked { key_id: bytes32("key_id", &act.key_id)?.into(), reason: act.reason.clone() })
+}
+
+fn roles_changed(act: &v1::RolesChanged) -> Result<Act, RecordError> {
+    Ok(Act::RolesChanged {
+        author_id: bytes32("author_id", &act.author_id)?.into(),
+        roles: parse_roles(act.roles)?,
+        quota_events_per_s: act.quota_events_per_s,
+    })
+}
+
+fn key_message(key: &PublicKey) -> v1::PublicKey {
+    v1::PublicKey { alg: ALG_ED25519.into(), key: key.as_bytes().to_vec() }
+}
+
+fn tls_message(hashes: &[TlsSpki]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.to_vec()).collect()
+}
+
+fn parse_key(key: Option<&v1::PublicKey>) -> Result<PublicKey, RecordError> {
+    let key = key.ok_or_else(|| RecordError::malformed("key", "missing"))?;
+    if key.alg != u32::from(ALG_ED25519) {
+        let why = format!("unknown algorithm {}: 1 is Ed25519", key.alg);
+        return Err(RecordError::malformed("key.alg", why));
+    }
+    PublicKey::from_bytes(&key.key).map_err(|error| RecordError::malformed("key.key", error.to_string()))
+}
+
+fn parse_roles(bits: u32) -> Result<Roles, RecordError> {
+    Roles::from_bits(bits).map_err(|error| RecordError::malformed("roles", error.to_string()))
+}
+
+fn parse_tls(hashes: &[Vec<u8>]) -> Result<Vec<TlsSpki>, RecordError> {
+    at_most("tls_spki_sha256", hashes.len(), TLS_SPKI_MAX)?;
+    hashes.iter().map(|hash| bytes32("tls_spki_sha256", hash)).collect()
+}
+
+fn parse_tag(path: &str, tag: &[u8]) -> Result<Option<[u8; 32]>, RecordError> {
+    match tag {
+        [] => Ok(None),
+        _ => match bytes32(path, tag)? {
+            [0, rest @ ..] if rest == [0; 31] => {
+                Err(RecordError::malformed(path, "the tag of zero bytes stands for no patient"))
+            }
+            tag => Ok(Some(tag)),
+        },
+    }
+}
+
+fn bytes32(path: &str, bytes: &[u8]) -> Result<[u8; 32], RecordError> {
+    bytes.try_into().map_err(|_| RecordError::malformed(path, "not 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use sillage_proof::keys::SigningKey;
+
+    use super::*;
+
+    fn key() -> PublicKey {
+        SigningKey::from_seed(&[1; 32]).public_key()
+    }
+
+    fn party() -> PartyRegistration {
+        PartyRegistration {
+            key: key(),
+            name: "DMP".to_owned(),
+            roles: Roles::AUTHOR | Roles::READER,
+            tls_spki_sha256: vec![[4; 32]],
+            quota_events_per_s: 10,
+            patient_tag: None,
+            patient_secret_tag: None,
+        }
+    }
+
+    #[test]
+    fn each_act_survives_its_message() {
+        let author_id = party().author_id();
+        let acts = [
+            Act::Registered(party()),
+            Act::Rotated { author_id, key: key(), tls_spki_sha256: vec![] },
+            Act::Revoked { key_id: key().key_id(), reason: "lost".to_owned() },
+            Act::RolesChanged { author_id, roles: Roles::NONE, quota_events_per_s: 3 },
+        ];
+        for act in acts {
+            assert_eq!(Act::parse(&act.to_message()), Ok(act));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_names_its_field() {
+        let path = |change: fn(&mut v1::PartyRegistered)| {
+            let mut message = party().to_message();
+            change(&mut message);
+            PartyRegistration::parse(&message).expect_err("one field is wrong").path
+        };
+        assert_eq!(path(|m| m.key = None), "key");
+        assert_eq!(path(|m| m.key.as_mut().expect("set").alg = 2), "key.alg");
+        assert_eq!(path(|m| m.key.as_mut().expect("set").key = vec![0; 32]), "key.key");
+        assert_eq!(path(|m| m.name.clear()), "name");
+        assert_eq!(path(|m| m.name = "a\nb".to_owned()), "name");
+        assert_eq!(path(|m| m.roles = 128), "roles");
+        assert_eq!(path(|m| m.roles = 0), "roles");
+        assert_eq!(path(|m| m.roles = 8), "patient_tag");
+        assert_eq!(path(|m| m.patient_tag = vec![1; 32]), "patient_tag");
+        assert_eq!(path(|m| m.patient_secret_tag = vec![1; 32]), "patient_secret_tag");
+        assert_eq!(path(|m| m.tls_spki_sha256 = vec![vec![1; 31]]), "tls_spki_sha256");
+        assert_eq!(path(|m| m.tls_spki_sha256 = vec![vec![1; 32]; 17]), "tls_spki_sha256");
+    }
+}

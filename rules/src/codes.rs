@@ -1,0 +1,238 @@
+//! The stable error codes: what went wrong, whether to try again, and the way out.
+//!
+//! A code never changes its meaning. `docs/errors.md` is the same table for people; a test keeps them equal.
+
+use std::fmt;
+
+/// What the caller should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The same request may succeed later, here or at another node.
+    Retry,
+    /// The same request will be refused again: change it first.
+    Reject,
+    /// A node or a log is broken: an operator has to act.
+    Fatal,
+}
+
+impl Class {
+    /// The class's name, as in `docs/errors.md`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Reject => "reject",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// gRPC status numbers that codes map to (`google.rpc.Code`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+#[allow(missing_docs)]
+pub enum Grpc {
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    OutOfRange = 11,
+    Internal = 13,
+    Unavailable = 14,
+    DataLoss = 15,
+    Unauthenticated = 16,
+}
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $class:ident $grpc:ident $exit:literal $way_out:literal;)*) => {
+        /// A stable error code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $way_out] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of `docs/errors.md`.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The code as it travels: SCREAMING_SNAKE_CASE.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What the caller should do.
+            pub const fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class,)* }
+            }
+
+            /// The gRPC status that carries it.
+            pub const fn grpc(self) -> Grpc {
+                match self { $(Self::$variant => Grpc::$grpc,)* }
+            }
+
+            /// Exit code of the command line: 1 a check failed, 2 usage, 3 unavailable, 4 rejected.
+            pub const fn exit_code(self) -> u8 {
+                match self { $(Self::$variant => $exit,)* }
+            }
+
+            /// The way out, in one sentence.
+            pub const fn way_out(self) -> &'static str {
+                match self { $(Self::$variant => $way_out,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest "MALFORMED_REQUEST" Reject InvalidArgument 4
+        "The request isn't the protobuf message or hasn't the fields that this call takes: correct the caller.";
+    InvalidUtf8 "INVALID_UTF8" Reject InvalidArgument 4
+        "A text isn't UTF-8: encode it as UTF-8 and sign again.";
+    MalformedRecord "MALFORMED_RECORD" Reject InvalidArgument 4
+        "A record isn't in canonical encoding or a field of it can't be understood: correct the field that is named.";
+    UnknownKind "UNKNOWN_KIND" Reject InvalidArgument 4
+        "No kind has this name or number: take one of docs/formats.md §2.";
+    KindReserved "KIND_RESERVED" Reject PermissionDenied 4
+        "Records of this kind are made by the ledger alone: don't submit them.";
+    RecordTooLarge "RECORD_TOO_LARGE" Reject InvalidArgument 4
+        "A record is over 61,440 bytes: send less of the original or fewer items in one record.";
+    EmptyBatch "EMPTY_BATCH" Reject InvalidArgument 4
+        "The batch has no record: a batch holds 1 to 4,096.";
+    TooManyRecords "TOO_MANY_RECORDS" Reject InvalidArgument 4
+        "The batch has more than 4,096 records: split it.";
+    BatchTooLarge "BATCH_TOO_LARGE" Reject InvalidArgument 4
+        "The batch is over 8 MiB: split it.";
+    InvalidStreamLabel "INVALID_STREAM_LABEL" Reject InvalidArgument 4
+        "A stream label is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'.";
+    UnknownKey "UNKNOWN_KEY" Reject PermissionDenied 4
+        "The signing key isn't registered in this log: ask the authority to register it, or check which log this is.";
+    RevokedKey "REVOKED_KEY" Reject PermissionDenied 4
+        "The signing key was revoked or replaced: sign with the author's current key.";
+    BadSignature "BAD_SIGNATURE" Reject PermissionDenied 4
+        "The signature doesn't match the batch message: sign the message of docs/formats.md §3 for this log's origin.";
+    RootMismatch "ROOT_MISMATCH" Reject InvalidArgument 4
+        "The records don't hash to the signed root: a record or salt was altered after it was signed, send what was signed.";
+    SequenceReused "SEQUENCE_REUSED" Reject AlreadyExists 4
+        "Another batch is on record under this number of the stream: find out why, both are evidence, then ask `stream status` for the next number.";
+    OutOfOrder "OUT_OF_ORDER" Reject FailedPrecondition 4
+        "The batch isn't the next one of its stream: send the one that is expected first.";
+    TimeAhead "TIME_AHEAD" Reject FailedPrecondition 4
+        "A record says that it happened more than 5 minutes from now: set the author's clock.";
+    InvalidIns "INVALID_INS" Reject InvalidArgument 4
+        "This isn't an INS: 15 characters with its key, and its OID.";
+    TestInsRefused "TEST_INS_REFUSED" Reject FailedPrecondition 4
+        "Test and demonstration identities are accepted by test logs only: use the patient's real INS.";
+    InvalidIdentifier "INVALID_IDENTIFIER" Reject InvalidArgument 4
+        "This isn't an identifier of the system that it names: correct the identifier or the system.";
+    TagOutOfRange "TAG_OUT_OF_RANGE" Reject OutOfRange 4
+        "The patient belongs to another log: send the record to the log whose genesis covers the tag.";
+    ActRefused "ACT_REFUSED" Reject FailedPrecondition 4
+        "The act doesn't fit what is registered: read the parties, then send an act that does.";
+    NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
+        "The caller's roles don't allow this: ask the authority for the role.";
+    NoCertificate "NO_CERTIFICATE" Reject Unauthenticated 4
+        "The call came without a client certificate: call with the one that is registered.";
+    UnknownCaller "UNKNOWN_CALLER" Reject Unauthenticated 4
+        "The client certificate belongs to no registered party: ask the authority to register it.";
+    InvalidCursor "INVALID_CURSOR" Reject InvalidArgument 4
+        "The cursor wasn't made by this call with these filters: start again without a cursor.";
+    SizeNotReached "SIZE_NOT_REACHED" Reject OutOfRange 4
+        "The log hasn't reached this size: ask for a smaller one, or wait.";
+    UnknownIndex "UNKNOWN_INDEX" Reject NotFound 4
+        "No entry stands at this index: ask for one below the size of the log.";
+    QuotaExceeded "QUOTA_EXCEEDED" Retry ResourceExhausted 3
+        "The author is over its quota: wait a second and send the same batch again.";
+    LookupLimit "LOOKUP_LIMIT" Retry ResourceExhausted 3
+        "The caller resolves identities faster than it may: wait a second and ask again.";
+    Busy "BUSY" Retry ResourceExhausted 3
+        "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
+    NotLeader "NOT_LEADER" Retry Unavailable 3
+        "The node that took this isn't the leader any more: send the same request again.";
+    NoLeader "NO_LEADER" Retry Unavailable 3
+        "No leader is elected: send the same request again in a second; if it lasts, start the missing nodes.";
+    Unavailable "UNAVAILABLE" Retry Unavailable 3
+        "No node answers: check the endpoints and the nodes, then send the same request again.";
+    Timeout "TIMEOUT" Retry DeadlineExceeded 3
+        "The answer didn't come in time: ask again.";
+    OutcomeUnknown "OUTCOME_UNKNOWN" Retry DeadlineExceeded 3
+        "The batch may or may not be on record: send the same batch again, it is recorded once.";
+    Storage "STORAGE" Fatal Internal 3
+        "The node can't read or write its disk: use another node, and see this one's log.";
+    Internal "INTERNAL" Fatal Internal 3
+        "The node met a defect of its own, nothing was recorded: report it with the node's log.";
+    Corrupt "CORRUPT" Fatal DataLoss 1
+        "What is stored doesn't match its hashes and the node stopped serving: use another node, and replace this one.";
+    PolicyRequired "POLICY_REQUIRED" Reject FailedPrecondition 2
+        "Nothing can be verified without saying whom to trust: name a policy with --policy.";
+    ProofInvalid "PROOF_INVALID" Fatal DataLoss 1
+        "The proof doesn't verify: don't rely on what it claims, keep it as evidence and ask another node.";
+}
+
+impl Code {
+    /// The number of the gRPC status that carries it.
+    pub const fn grpc_status(self) -> i32 {
+        self.grpc() as i32
+    }
+
+    /// Whether the same request may succeed later.
+    pub const fn is_retry(self) -> bool {
+        matches!(self.class(), Class::Retry)
+    }
+
+    /// The code with this name, if this version knows it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A row of the table in `docs/errors.md`.
+    fn row(code: Code) -> String {
+        let (name, class, exit) = (code.as_str(), code.class().as_str(), code.exit_code());
+        let (grpc, number) = (code.grpc(), code.grpc_status());
+        format!("| `{name}` | {class} | {exit} | {grpc:?} ({number}) | {} |", code.way_out())
+    }
+
+    #[test]
+    fn the_document_and_the_code_list_the_same_codes() {
+        let doc = include_str!("../../docs/errors.md");
+        let documented: Vec<&str> = doc.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected: Vec<String> = Code::ALL.iter().copied().map(row).collect();
+        assert_eq!(documented.join("\n"), expected.join("\n"));
+    }
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_name(code.as_str()), Some(*code));
+        }
+        assert_eq!(Code::from_name("nonsense"), None);
+    }
+
+    #[test]
+    fn what_may_be_tried_again_exits_with_3() {
+        for code in Code::ALL {
+            let exit = code.exit_code();
+            assert!((1..=4).contains(&exit), "{code}");
+            assert!(!code.is_retry() || exit == 3, "{code}");
+            assert!(code.class() != Class::Reject || exit != 3, "{code}");
+            assert!(code.way_out().ends_with('.'), "{code}");
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Entries, the leaves of the log: the fixed layouts of `docs/formats.md` §5.
+//!
+//! [`Entry::encode`] and [`Entry::decode`] are inverse to each other: what decodes encodes to the same bytes, and every
+//! byte sequence that isn't exactly one entry is refused.
+
+use std::fmt;
+use std::ops::BitOr;
+
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
+
+use crate::kind::Kind;
+use crate::limits::{BATCH_RECORDS_MAX, EVENT_BODY_BYTES_MAX};
+
+/// The version of the layouts.
+pub const ENTRY_VERSION: u8 = 1;
+
+/// Length of what every entry begins with, in bytes.
+const COMMON_LEN: usize = 20;
+const TYPE_BATCH_HEADER: u8 = 1;
+const TYPE_RECORD: u8 = 2;
+const TYPE_LEDGER_EVENT: u8 = 4;
+
+/// What is said of an entry at a glance. Holds known bits only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// An access without basis.
+    pub const UNJUSTIFIED: Self = Self(1);
+    /// An access or movement recorded long after it happened.
+    pub const LATE: Self = Self(2);
+    /// Handed in after an establishment's emergency mode.
+    pub const DEFERRED: Self = Self(4);
+    /// Made by the ledger itself.
+    pub const LEDGER: Self = Self(8);
+
+    const ALL: u16 = 15;
+    const TABLE: [(Self, &'static str); 4] = [
+        (Self::UNJUSTIFIED, "UNJUSTIFIED"),
+        (Self::LATE, "LATE"),
+        (Self::DEFERRED, "DEFERRED"),
+        (Self::LEDGER, "LEDGER"),
+    ];
+
+    /// The flags with these bits, unless one of them is unknown.
+    pub const fn from_bits(bits: u16) -> Option<Self> {
+        if bits & !Self::ALL == 0 { Some(Self(bits)) } else { None }
+    }
+
+    /// The bits, as they stand in an entry.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Whether every flag of `other` is set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the flags that are set, in the order of their bits.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let set = Self::TABLE.into_iter().filter(move |(flag, _)| self.contains(*flag));
+        set.map(|(_, name)| name)
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flags({})", self.names().collect::<Vec<_>>().join("|"))
+    }
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Who signed the records that follow.
+    BatchHeader(BatchHeader),
+    /// One record.
+    Record(RecordEntry),
+    /// What the ledger says of itself.
+    LedgerEvent(LedgerEvent),
+}
+
+/// An author's signature over the records that follow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// When it was taken.
+    pub time: LedgerTimeMs,
+    /// The key that signed.
+    pub key_id: KeyId,
+    /// The author's stream.
+    pub stream_id: StreamId,
+    /// The number of the batch in its stream, from 1.
+    pub seq: u64,
+    /// How many record entries follow, 1 to 4,096.
+    pub count: u32,
+    /// The root of the batch tree.
+    pub root: Hash,
+    /// Ed25519, over the batch message of `docs/formats.md` §3.
+    pub signature: [u8; SIGNATURE_LEN],
+}
+
+/// One record: what the log shows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordEntry {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// When it was taken.
+    pub time: LedgerTimeMs,
+    /// What is said of it at a glance.
+    pub flags: Flags,
+    /// What it says.
+    pub kind: Kind,
+    /// The patient's tag; 32 zero bytes where no patient is concerned.
+    pub tag: [u8; 32],
+    /// The salted hash of the record.
+    pub record_hash: Hash,
+    /// Its place in the batch, from 0: the header is at `index − 1 − position`.
+    pub position: u32,
+}
+
+/// What the ledger says of itself; flag `LEDGER`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEvent {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// When it was made.
+    pub time: LedgerTimeMs,
+    /// What it says.
+    pub kind: Kind,
+    /// Protobuf; for `genesis`, `sillage.v1.Genesis` as it was given.
+    pub body: Vec<u8>,
+}
+
+/// The bytes aren't one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Shorter or longer than its layout.
+    #[error("the entry's length doesn't fit its layout")]
+    Length,
+    /// A version that this program doesn't know.
+    #[error("unknown entry version {0}: use a newer program")]
+    Version(u8),
+    /// A type that doesn't exist in this version.
+    #[error("unknown entry type {0}: use a newer program")]
+    Type(u8),
+    /// Flags that are unknown, or that entries of this type don't have.
+    #[error("entries of this type don't have the flags {0:#06x}")]
+    Flags(u16),
+    /// A number that names no kind, or no kind for this type.
+    #[error("entries of this type don't have the kind {0:#06x}")]
+    Kind(u16),
+    /// A signature algorithm that this program doesn't know.
+    #[error("unknown signature algorithm {0}: use a newer program")]
+    Algorithm(u8),
+    /// A number outside its range.
+    #[error("the entry's {0} is out of range")]
+    Range(&'static str),
+}
+
+impl Entry {
+    /// Its place in the log.
+    pub const fn index(&self) -> LeafIndex {
+        match self {
+            Self::BatchHeader(entry) => entry.index,
+            Self::Record(entry) => entry.index,
+            Self::LedgerEvent(entry) => entry.index,
+        }
+    }
+
+    /// When the ledger took it.
+    pub const fn time(&self) -> LedgerTimeMs {
+        match self {
+            Self::BatchHeader(entry) => entry.time,
+            Self::Record(entry) => entry.time,
+            Self::LedgerEvent(entry) => entry.time,
+        }
+    }
+
+    /// What is said of it at a glance.
+    pub const fn flags(&self) -> Flags {
+        match self {
+            Self::BatchHeader(_) => Flags::NONE,
+            Self::Record(entry) => entry.flags,
+            Self::LedgerEvent(_) => Flags::LEDGER,
+        }
+    }
+
+    /// What it says; a batch header has no kind.
+    pub const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::BatchHeader(_) => None,
+            Self::Record(entry) => Some(entry.kind),
+            Self::LedgerEvent(entry) => Some(entry.kind),
+        }
+    }
+
+    /// The bytes of the entry: the leaf of the log tree.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(192);
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Appends the bytes of the entry to `out`.
+    ///
+    /// # Panics
+    /// When the entry breaks a rule that [`Entry::decode`] checks.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::BatchHeader(entry) => entry.encode_into(out),
+            Self::Record(entry) => entry.encode_into(out),
+            Self::LedgerEvent(entry) => entry.encode_into(out),
+        }
+    }
+
+    /// Its leaf hash in the log tree (RFC 6962 §2.1).
+    pub fn leaf_hash(&self) -> Hash {
+        leaf_hash(&self.encode())
+    }
+
+    /// Reads the bytes of exactly one entry.
+    ///
+    /// # Errors
+    /// When they are anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        let mut input = Input(bytes);
+        let version = input.u8()?;
+        if version != ENTRY_VERSION {
+            return Err(EntryError::Version(version));
+        }
+        let entry_type = input.u8()?;
+        let bits = input.u16()?;
+        let flags = Flags::from_bits(bits).ok_or(EntryError::Flags(bits))?;
+        let index = LeafIndex(input.u64()?);
+        let time = LedgerTimeMs(input.u64()?);
+        let entry = match entry_type {
+            TYPE_BATCH_HEADER => {
+                require_flags(flags, Flags::NONE)?;
+                Self::BatchHeader(BatchHeader::decode(index, time, &mut input)?)
+            }
+            TYPE_RECORD => Self::Record(RecordEntry::decode(index, time, flags, &mut input)?),
+            TYPE_LEDGER_EVENT => {
+                require_flags(flags, Flags::LEDGER)?;
+                Self::LedgerEvent(LedgerEvent::decode(index, time, &mut input)?)
+            }
+            other => return Err(EntryError::Type(other)),
+        };
+        if !input.0.is_empty() {
+            return Err(EntryError::Length);
+        }
+        Ok(entry)
+    }
+}
+
+impl BatchHeader {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        assert!(self.seq >= 1 && count_fits(self.count), "a header of an impossible batch");
+        common(out, TYPE_BATCH_HEADER, Flags::NONE, self.index, self.time);
+        out.push(ALG_ED25519);
+        out.extend_from_slice(self.key_id.as_bytes());
+        out.extend_from_slice(self.stream_id.as_bytes());
+        out.extend_from_slice(&self.seq.to_be_bytes());
+        out.extend_from_slice(&self.count.to_be_bytes());
+        out.extend_from_slice(self.root.as_bytes());
+        let len = u16::try_from(SIGNATURE_LEN).expect("64 fits");
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(&self.signature);
+    }
+
+    fn decode(index: LeafIndex, time: LedgerTimeMs, input: &mut Input) -> Result<Self, EntryError> {
+        let alg = input.u8()?;
+        if alg != ALG_ED25519 {
+            return Err(EntryError::Algorithm(alg));
+        }
+        let header = Self {
+            index,
+            time,
+            key_id: KeyId::from_bytes(input.array()?),
+            stream_id: StreamId::from_bytes(input.array()?),
+            seq: input.u64()?,
+            count: input.u32()?,
+            root: Hash::from_bytes(input.array()?),
+            signature: {
+                if usize::from(input.u16()?) != SIGNATURE_LEN {
+                    return Err(EntryError::Length);
+                }
+                input.array()?
+            },
+        };
+        if header.seq == 0 {
+            return Err(EntryError::Range("seq"));
+        }
+        if !count_fits(header.count) {
+            return Err(EntryError::Range("count"));
+        }
+        Ok(header)
+    }
+}
+
+impl RecordEntry {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        assert!(position_fits(self.position), "a record beyond the end of its batch");
+        common(out, TYPE_RECORD, self.flags, self.index, self.time);
+        out.extend_from_slice(&self.kind.code().to_be_bytes());
+        out.extend_from_slice(&self.tag);
+        out.extend_from_slice(self.record_hash.as_bytes());
+        out.extend_from_slice(&self.position.to_be_bytes());
+    }
+
+    fn decode(index: LeafIndex, time: LedgerTimeMs, flags: Flags, input: &mut Input) -> Result<Self, EntryError> {
+        let code = input.u16()?;
+        let entry = Self {
+            index,
+            time,
+            flags,
+            kind: Kind::from_code(code.into()).map_err(|_| EntryError::Kind(code))?,
+            tag: input.array()?,
+            record_hash: Hash::from_bytes(input.array()?),
+            position: input.u32()?,
+        };
+        if !position_fits(entry.position) {
+            return Err(EntryError::Range("position"));
+        }
+        Ok(entry)
+    }
+
+    /// Where the header of its batch stands; `None` for a record that the ledger made itself.
+    pub fn header_index(&self) -> Option<LeafIndex> {
+        if self.flags.contains(Flags::LEDGER) {
+            return None;
+        }
+        let back = u64::from(self.position).checked_add(1)?;
+        self.index.get().checked_sub(back).map(LeafIndex)
+    }
+}
+
+impl LedgerEvent {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        assert!(self.kind.made_by_ledger(), "only the ledger's own kinds are events");
+        assert!(self.body.len() <= EVENT_BODY_BYTES_MAX, "a body that fits an entry bundle");
+        common(out, TYPE_LEDGER_EVENT, Flags::LEDGER, self.index, self.time);
+        out.extend_from_slice(&self.kind.code().to_be_bytes());
+        let len = u32::try_from(self.body.len()).expect("checked above");
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(&self.body);
+    }
+
+    fn decode(index: LeafIndex, time: LedgerTimeMs, input: &mut Input) -> Result<Self, EntryError> {
+        let code = input.u16()?;
+        let kind = Kind::from_code(code.into()).ok().filter(|kind| kind.made_by_ledger());
+        let kind = kind.ok_or(EntryError::Kind(code))?;
+        let len = usize::try_from(input.u32()?).map_err(|_| EntryError::Length)?;
+        if len > EVENT_BODY_BYTES_MAX {
+            return Err(EntryError::Range("body"));
+        }
+        let body = input.take(len)?.to_vec();
+        Ok(Self { index, time, kind, body })
+    }
+}
+
+fn require_flags(flags: Flags, expected: Flags) -> Result<(), EntryError> {
+    if flags == expected { Ok(()) } else { Err(EntryError::Flags(flags.bits())) }
+}
+
+fn count_fits(count: u32) -> bool {
+    count >= 1 && position_fits(count - 1)
+}
+
+fn position_fits(position: u32) -> bool {
+    usize::try_from(position).is_ok_and(|position| position < BATCH_RECORDS_MAX)
+}
+
+fn common(out: &mut Vec<u8>, entry_type: u8, flags: Flags, index: LeafIndex, time: LedgerTimeMs) {
+    let start = out.len();
+    out.push(ENTRY_VERSION);
+    out.push(entry_type);
+    out.extend_from_slice(&flags.bits().to_be_bytes());
+    out.extend_from_slice(&index.get().to_be_bytes());
+    out.extend_from_slice(&time.get().to_be_bytes());
+    assert_eq!(out.len() - start, COMMON_LEN, "what every entry begins with");
+}
+
+/// The rest of the bytes, read from the front.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], EntryError> {
+        let (head, rest) = self.0.split_at_checked(len).ok_or(EntryError::Length)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryError> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(EntryError::Length)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, EntryError> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, EntryError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, EntryError> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, EntryError> {
+        self.array().map(u64::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

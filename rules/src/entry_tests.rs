@@ -1,0 +1,125 @@
+//! Tests of the entry layouts.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn entries() -> impl Strategy<Value = Entry> {
+    let bytes = || any::<[u8; 32]>();
+    let signature = proptest::collection::vec(any::<u8>(), SIGNATURE_LEN);
+    let numbers = (any::<u64>(), any::<u64>(), 1..=u64::MAX, 1..=4_096_u32);
+    let header = (numbers, bytes(), bytes(), bytes(), signature).prop_map(
+        |((index, time, seq, count), key, stream, root, signature)| {
+            Entry::BatchHeader(BatchHeader {
+                index: index.into(),
+                time: time.into(),
+                key_id: key.into(),
+                stream_id: stream.into(),
+                seq,
+                count,
+                root: root.into(),
+                signature: signature.try_into().expect("64 bytes"),
+            })
+        },
+    );
+    let kind = proptest::sample::select(Kind::ALL);
+    let numbers = (any::<u64>(), any::<u64>(), 0..16_u16, 0..4_096_u32);
+    let record =
+        (numbers, kind, bytes(), bytes()).prop_map(|((index, time, flags, position), kind, tag, record_hash)| {
+            Entry::Record(RecordEntry {
+                index: index.into(),
+                time: time.into(),
+                flags: Flags::from_bits(flags).expect("four flags"),
+                kind,
+                tag,
+                record_hash: record_hash.into(),
+                position,
+            })
+        });
+    let made: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.made_by_ledger()).collect();
+    let body = proptest::collection::vec(any::<u8>(), 0..100);
+    let event =
+        (any::<u64>(), any::<u64>(), proptest::sample::select(made), body).prop_map(|(index, time, kind, body)| {
+            let (index, time) = (index.into(), time.into());
+            Entry::LedgerEvent(LedgerEvent { index, time, kind, body })
+        });
+    prop_oneof![header, record, event]
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_decodes_to_itself(entry in entries()) {
+        prop_assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+    }
+
+    #[test]
+    fn a_changed_length_is_refused(entry in entries(), cut in 1..100_usize) {
+        let mut bytes = entry.encode();
+        bytes.push(0);
+        prop_assert!(Entry::decode(&bytes).is_err());
+        bytes.truncate(bytes.len().saturating_sub(1 + cut));
+        prop_assert!(Entry::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_changed_bit_never_decodes_to_the_same_entry(entry in entries(), bit in any::<usize>()) {
+        let mut bytes = entry.encode();
+        let bit = bit % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(other) = Entry::decode(&bytes) {
+            prop_assert_ne!(&other, &entry);
+            prop_assert_eq!(other.encode(), bytes);
+        }
+    }
+}
+
+fn record() -> RecordEntry {
+    RecordEntry {
+        index: LeafIndex(9),
+        time: LedgerTimeMs(1_000),
+        flags: Flags::UNJUSTIFIED,
+        kind: Kind::ACCESS_READ,
+        tag: [7; 32],
+        record_hash: Hash::from_bytes([8; 32]),
+        position: 3,
+    }
+}
+
+#[test]
+fn the_layout_of_a_record_is_the_documented_one() {
+    let bytes = Entry::Record(record()).encode();
+    let mut expected = vec![1, 2, 0, 1];
+    expected.extend([0, 0, 0, 0, 0, 0, 0, 9]);
+    expected.extend([0, 0, 0, 0, 0, 0, 3, 0xe8]);
+    expected.extend([6, 1]);
+    expected.extend([7; 32]);
+    expected.extend([8; 32]);
+    expected.extend([0, 0, 0, 3]);
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn each_wrong_field_is_named() {
+    let good = Entry::Record(record()).encode();
+    let with = |at: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        Entry::decode(&bytes).expect_err("one byte is wrong")
+    };
+    assert_eq!(with(0, 2), EntryError::Version(2));
+    assert_eq!(with(1, 3), EntryError::Type(3));
+    assert_eq!(with(1, 0), EntryError::Type(0));
+    assert_eq!(with(3, 16), EntryError::Flags(16));
+    assert_eq!(with(21, 0xff), EntryError::Kind(0x06ff));
+    assert_eq!(with(good.len() - 2, 0x10), EntryError::Range("position"));
+    assert_eq!(Entry::decode(&[]), Err(EntryError::Length));
+}
+
+#[test]
+fn the_header_of_a_record_stands_before_its_batch() {
+    assert_eq!(record().header_index(), Some(LeafIndex(5)));
+    let early = RecordEntry { index: LeafIndex(2), ..record() };
+    assert_eq!(early.header_index(), None, "no header can stand before the log");
+    let own = RecordEntry { flags: Flags::LEDGER, ..record() };
+    assert_eq!(own.header_index(), None);
+}

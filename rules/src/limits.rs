@@ -1,0 +1,47 @@
+//! How large things may be. Every list, text and depth that reaches the ledger has a bound here, so that no caller can
+//! make a node work or remember without end. Bytes unless the name says otherwise.
+
+/// A record in its protobuf encoding: 60 KiB.
+pub const RECORD_BYTES_MAX: usize = 61_440;
+/// Records and salts of one batch: 8 MiB.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Records of one batch.
+pub const BATCH_RECORDS_MAX: usize = 4_096;
+/// The salt of a record.
+pub const SALT_BYTES: usize = 16;
+/// The label of a stream.
+pub const STREAM_LABEL_BYTES_MAX: usize = 64;
+/// How far ahead of the ledger's clock a record may say it happened: 5 minutes, in milliseconds.
+pub const FUTURE_MS_MAX: u64 = 300_000;
+/// The last moment a record may name: the end of the year 9998 (every calendar library can still print it).
+pub const OCCURRED_AT_MS_MAX: u64 = 253_370_764_799_999;
+
+/// Items of one record.
+pub const ITEMS_MAX: usize = 1_024;
+/// Labels of one item.
+pub const ITEM_LABELS_MAX: usize = 64;
+/// Other participants of one record.
+pub const AGENTS_MAX: usize = 64;
+/// Correlation ids of one record.
+pub const CORRELATION_IDS_MAX: usize = 16;
+/// Certificates of one party, as hashes of their public keys.
+pub const TLS_SPKI_MAX: usize = 16;
+
+/// A code from a vocabulary: purpose, role, category, type, method.
+pub const TOKEN_BYTES_MAX: usize = 128;
+/// An identifier, the URI of its system, a reference.
+pub const ID_BYTES_MAX: usize = 1_024;
+/// A name as a person reads it.
+pub const LABEL_BYTES_MAX: usize = 512;
+/// A text that a person wrote: a reason, the description of an outcome.
+pub const TEXT_BYTES_MAX: usize = 4_096;
+/// The details of a record, as JSON: 16 KiB.
+pub const DETAILS_BYTES_MAX: usize = 16 * 1_024;
+/// Objects and arrays inside each other in the details; the object itself counts as 1.
+pub const DETAILS_DEPTH_MAX: usize = 16;
+/// The name of a party.
+pub const PARTY_NAME_BYTES_MAX: usize = 200;
+/// A line of a record file. A record of the greatest size fits, escapes included.
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// The body of a ledger event in an entry: an entry must fit the two length bytes of a C2SP entry bundle.
+pub const EVENT_BODY_BYTES_MAX: usize = 65_535 - 20 - 2 - 4;
