@@ -118,6 +118,11 @@ proptest! {
         longer.push(all[0]);
         prop_assert!(verify(&longer, old, new).is_err());
         prop_assert!(verify(&proof[1..], old, new).is_err());
+        for (old_root, new_root) in [(all[0], new_root), (old_root, all[0]), (new_root, old_root)] {
+            // The root of a single entry is its leaf hash, which is then the right one.
+            let verdict = merkle::verify_consistency(old.into(), new.into(), &proof, &old_root, &new_root);
+            prop_assert_eq!(verdict.is_ok(), old == 1 && old_root == all[0] && new_root == merkle::root_of(&all));
+        }
         prop_assert!(verify(&proof, new, old).is_err());
         let bits = 256 * proof.len();
         flip(&mut proof, bit.index(bits));
