@@ -45,9 +45,12 @@ impl Flags {
         (Self::LEDGER, "LEDGER"),
     ];
 
-    /// The flags with these bits, unless one of them is unknown.
-    pub const fn from_bits(bits: u16) -> Option<Self> {
-        if bits & !Self::ALL == 0 { Some(Self(bits)) } else { None }
+    /// The flags with these bits.
+    ///
+    /// # Errors
+    /// When one of them is unknown.
+    pub const fn from_bits(bits: u16) -> Result<Self, EntryError> {
+        if bits & !Self::ALL == 0 { Ok(Self(bits)) } else { Err(EntryError::Flags(bits)) }
     }
 
     /// The bits, as they stand in an entry.
@@ -243,8 +246,7 @@ impl Entry {
             return Err(EntryError::Version(version));
         }
         let entry_type = input.u8()?;
-        let bits = input.u16()?;
-        let flags = Flags::from_bits(bits).ok_or(EntryError::Flags(bits))?;
+        let flags = Flags::from_bits(input.u16()?)?;
         let index = LeafIndex(input.u64()?);
         let time = LedgerTimeMs(input.u64()?);
         let entry = match entry_type {

@@ -7,6 +7,7 @@
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`facts`]: what is flagged on them;
+//! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
@@ -14,9 +15,12 @@ mod check;
 pub mod codes;
 pub mod entry;
 pub mod facts;
+pub mod ident;
 mod json;
 pub mod kind;
 pub mod limits;
+pub mod line;
 pub mod record;
 pub mod roles;
 pub mod stream;
+pub mod time;

@@ -29,6 +29,11 @@ pub struct RecordError {
 }
 
 impl RecordError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
     /// A field that can't be understood.
     pub(crate) fn malformed(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Code::MalformedRecord, path, message)

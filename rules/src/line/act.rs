@@ -1,0 +1,145 @@
+//! Acts of the authority, as JSON.
+
+use serde::{Deserialize, Serialize};
+use sillage_proof::hash::Hash;
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
+use sillage_proto::v1;
+
+use super::is_default;
+use crate::act::{Act, PartyRegistration};
+use crate::record::RecordError;
+use crate::roles::Roles;
+
+/// What the authority does. Keys, ids and hashes in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ActLine {
+    /// A new party.
+    Registered {
+        /// Its first public key (Ed25519).
+        key: PublicKey,
+        /// The name of the service.
+        name: String,
+        /// What it may do.
+        roles: Vec<String>,
+        /// SHA-256 of the SubjectPublicKeyInfo of the certificates that it calls with.
+        #[serde(default, skip_serializing_if = "is_default")]
+        tls_spki_sha256: Vec<Hash>,
+        /// Records a second; 0 = the log's default.
+        #[serde(default, skip_serializing_if = "is_default")]
+        quota_events_per_s: u32,
+        /// Role patient: whose trace it may read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patient_tag: Option<Hash>,
+        /// Role patient: the tag of what is kept from representatives.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patient_secret_tag: Option<Hash>,
+    },
+    /// A new key for a party.
+    Rotated {
+        /// The party.
+        author_id: AuthorId,
+        /// Its new key.
+        key: PublicKey,
+        /// Certificates that it calls with from now on.
+        #[serde(default, skip_serializing_if = "is_default")]
+        tls_spki_sha256: Vec<Hash>,
+    },
+    /// A key that signs nothing from here on.
+    Revoked {
+        /// The key.
+        key_id: KeyId,
+        /// Why.
+        #[serde(default, skip_serializing_if = "is_default")]
+        reason: String,
+    },
+    /// Other roles for a party.
+    Roles {
+        /// The party.
+        author_id: AuthorId,
+        /// All of its roles from now on; none: it is ended.
+        roles: Vec<String>,
+        /// Records a second; 0 = the log's default.
+        #[serde(default, skip_serializing_if = "is_default")]
+        quota_events_per_s: u32,
+    },
+}
+
+fn bytes(hashes: &[Hash]) -> Vec<[u8; 32]> {
+    hashes.iter().map(|hash| hash.to_bytes()).collect()
+}
+
+fn hashes(bytes: &[[u8; 32]]) -> Vec<Hash> {
+    bytes.iter().copied().map(Hash::from_bytes).collect()
+}
+
+fn names(roles: Roles) -> Vec<String> {
+    roles.names().map(str::to_owned).collect()
+}
+
+fn roles_of(names: &[String], path: &str) -> Result<Roles, RecordError> {
+    Roles::from_names(names.iter().map(String::as_str)).map_err(|error| RecordError::malformed(path, error.to_string()))
+}
+
+impl ActLine {
+    /// As it stands in a record.
+    pub(super) fn to_message(&self) -> Result<v1::LedgerAct, RecordError> {
+        self.to_act().map(|act| act.to_message())
+    }
+
+    /// The act.
+    ///
+    /// # Errors
+    /// When a role is unknown.
+    pub fn to_act(&self) -> Result<Act, RecordError> {
+        Ok(match self.clone() {
+            Self::Registered {
+                key,
+                name,
+                roles,
+                tls_spki_sha256,
+                quota_events_per_s,
+                patient_tag,
+                patient_secret_tag,
+            } => Act::Registered(PartyRegistration {
+                key,
+                name,
+                roles: roles_of(&roles, "act.registered.roles")?,
+                tls_spki_sha256: bytes(&tls_spki_sha256),
+                quota_events_per_s,
+                patient_tag: patient_tag.map(Hash::to_bytes),
+                patient_secret_tag: patient_secret_tag.map(Hash::to_bytes),
+            }),
+            Self::Rotated { author_id, key, tls_spki_sha256 } => {
+                Act::Rotated { author_id, key, tls_spki_sha256: bytes(&tls_spki_sha256) }
+            }
+            Self::Revoked { key_id, reason } => Act::Revoked { key_id, reason },
+            Self::Roles { author_id, roles, quota_events_per_s } => {
+                Act::RolesChanged { author_id, roles: roles_of(&roles, "act.roles.roles")?, quota_events_per_s }
+            }
+        })
+    }
+}
+
+impl From<&Act> for ActLine {
+    fn from(act: &Act) -> Self {
+        match act.clone() {
+            Act::Registered(party) => Self::Registered {
+                key: party.key,
+                name: party.name,
+                roles: names(party.roles),
+                tls_spki_sha256: hashes(&party.tls_spki_sha256),
+                quota_events_per_s: party.quota_events_per_s,
+                patient_tag: party.patient_tag.map(Hash::from_bytes),
+                patient_secret_tag: party.patient_secret_tag.map(Hash::from_bytes),
+            },
+            Act::Rotated { author_id, key, tls_spki_sha256 } => {
+                Self::Rotated { author_id, key, tls_spki_sha256: hashes(&tls_spki_sha256) }
+            }
+            Act::Revoked { key_id, reason } => Self::Revoked { key_id, reason },
+            Act::RolesChanged { author_id, roles, quota_events_per_s } => {
+                Self::Roles { author_id, roles: names(roles), quota_events_per_s }
+            }
+        }
+    }
+}
