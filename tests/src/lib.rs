@@ -1,1 +1,20 @@
+//! End to end: real processes, real sockets, and the command line as scripts use it.
+//!
+//! Each file in `tests/` is a program that starts one cluster and tells its stories on it, one after the other. Where
+//! to start reading: `tests/cli_contract.rs` for what the tool promises, [`world`] for what a story can do.
+//!
+//! - [`story`]: runs the stories of a file, and ends the cluster whatever happens;
+//! - [`world`]: a cluster, and the command line on it;
+//! - [`wire`]: calls below the command line, well formed or not;
+//! - [`lines`]: record lines to feed it with;
+//! - [`fixtures`]: files of others, where they are at hand.
+//!
+//! No test asserts a time; every wait has an end.
 
+#![deny(missing_docs)]
+
+pub mod fixtures;
+pub mod lines;
+pub mod story;
+pub mod wire;
+pub mod world;
