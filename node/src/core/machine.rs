@@ -1,0 +1,71 @@
+//! The ledger as the cluster's state machine.
+
+use std::path::Path;
+
+use sillage_cluster::{Committed, Fatal, StateMachine};
+use sillage_ledger::{BatchOutcome, Ledger};
+
+use crate::metrics::Metrics;
+
+/// Gives the cluster's calls to the ledger, and counts.
+pub struct Machine {
+    ledger: Ledger,
+    metrics: Metrics,
+}
+
+impl Machine {
+    /// Around an open ledger.
+    pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
+        Self { ledger, metrics }
+    }
+
+    fn count(&self, outcomes: &[BatchOutcome]) {
+        for outcome in outcomes {
+            match outcome {
+                BatchOutcome::Done { repeated: true, .. } => {
+                    self.metrics.batches_repeated.inc();
+                }
+                BatchOutcome::Done { count, .. } => {
+                    self.metrics.batches_appended.inc();
+                    self.metrics.events_appended.inc_by(u64::from(*count));
+                }
+                BatchOutcome::Refused(_) => {}
+            }
+        }
+    }
+}
+
+impl StateMachine for Machine {
+    /// One outcome for each batch of the command, in order; none for what the algorithm itself adds.
+    type Reply = Vec<BatchOutcome>;
+
+    fn applied(&self) -> (u64, u64) {
+        self.ledger.applied()
+    }
+
+    fn apply(&mut self, entry: Committed<'_>) -> Result<Self::Reply, Fatal> {
+        let started = std::time::Instant::now();
+        let (index, term) = (entry.index, entry.term);
+        let outcomes = self.ledger.apply(index, term, entry.time_ms, entry.data);
+        let outcomes = outcomes.map_err(Fatal::new)?;
+        self.metrics.apply_seconds.observe(started.elapsed().as_secs_f64());
+        self.count(&outcomes);
+        Ok(outcomes)
+    }
+
+    fn flushed(&self) -> Result<u64, Fatal> {
+        self.ledger.flushed().map_err(Fatal::new)
+    }
+
+    fn flush(&mut self) -> Result<u64, Fatal> {
+        self.ledger.flush().map_err(Fatal::new)
+    }
+
+    fn checkpoint(&mut self, dir: &Path) -> Result<(u64, u64), Fatal> {
+        self.ledger.checkpoint(dir).map_err(Fatal::new)
+    }
+
+    fn install(&mut self, dir: &Path) -> Result<(), Fatal> {
+        self.ledger.install(dir).map_err(Fatal::new)
+    }
+}

@@ -1,0 +1,360 @@
+//! What a node does between its ports and its replica.
+//!
+//! ```text
+//! service (gRPC) → admission (bounds, key, signature, quota, records, root, sealing: CPU pool)
+//!   → submit ─ this node leads ─▶ lanes (break-glass first) → packer → Raft → apply → receipt
+//!            └ another leads ───▶ peer::Forward, and again until the deadline
+//! ```
+//!
+//! Where to start reading: [`submit`] for a batch's way; [`packer`] for how Raft entries are made; [`reads`] for why a
+//! reading on any node is up to date; [`checkpoints`] for what the log's key signs; [`trace`] for what a patient sees.
+//!
+//! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
+//! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
+
+pub mod admission;
+pub mod checkpoints;
+pub mod cpu;
+pub mod cursor;
+pub mod inflight;
+pub mod lanes;
+pub mod machine;
+pub mod open;
+pub mod packer;
+mod prove;
+pub mod quota;
+pub mod reads;
+pub mod refusals;
+mod status;
+mod submit;
+pub mod tags;
+pub mod trace;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
+use sillage_ledger::seal::{DATA_KEYS_CACHED, KekError, Sealer};
+use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
+use sillage_proof::keys::{AuthorId, SigningKey};
+use sillage_proof::note::NoteError;
+use sillage_proto::internal::v1::SealedBatch;
+
+use crate::config::NodeConfig;
+use crate::metrics::Metrics;
+use crate::peer::links::Links;
+use crate::peer::transport::PeerTransport;
+use crate::secrets::Secrets;
+use crate::tls::{SpkiSha256, TlsError};
+use admission::Admission;
+use checkpoints::Checkpoints;
+use cpu::Cpu;
+use cursor::Cursors;
+use inflight::Inflight;
+use lanes::Lanes;
+use machine::Machine;
+use open::Opener;
+use quota::Quotas;
+use reads::Reads;
+use refusals::from_index;
+use tags::Tags;
+
+type Replica = Handle<Vec<BatchOutcome>>;
+
+/// Why the core doesn't start. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The database.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// The replica.
+    #[error(transparent)]
+    Replica(#[from] StartError),
+    /// The way to the peers.
+    #[error(transparent)]
+    Peers(#[from] TlsError),
+    /// The log's key.
+    #[error("the log's key can't sign for this origin: {0}")]
+    Key(#[from] NoteError),
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] KekError),
+    /// No randomness.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// A thread.
+    #[error("a thread can't be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running node, without its ports.
+pub struct Core {
+    config: NodeConfig,
+    genesis: Arc<GenesisInfo>,
+    node_key: SigningKey,
+    reader: LedgerReader,
+    replica: Replica,
+    links: Arc<Links>,
+    admission: Arc<Admission>,
+    lanes: Arc<Lanes>,
+    inflight: Arc<Inflight>,
+    /// For batches that come in.
+    writing: Cpu,
+    /// For what is read and resolved.
+    reading: Cpu,
+    reads: Arc<Reads>,
+    checkpoints: Checkpoints,
+    opener: Opener,
+    cursors: Arc<Cursors>,
+    tags: Arc<Tags>,
+    lookups: Quotas<AuthorId>,
+    metrics: Metrics,
+    stopping: AtomicBool,
+    running: Mutex<Option<Running>>,
+}
+
+/// What has to be stopped in order.
+struct Running {
+    runtime: Runtime<Vec<BatchOutcome>>,
+    packer: JoinHandle<()>,
+}
+
+/// What the packer works with.
+struct Leading {
+    reader: LedgerReader,
+    replica: Replica,
+}
+
+impl packer::Log for Leading {
+    fn check(&self, batch: &SealedBatch, now_ms: u64) -> Result<(), Refusal> {
+        self.reader.check(batch, now_ms)
+    }
+
+    fn propose(&self, command: Vec<u8>, time_ms: u64, done: packer::Proposed) {
+        self.replica.propose(command, time_ms, done);
+    }
+}
+
+impl Core {
+    /// Opens the database, starts the replica and the packer. Must be called on the runtime that serves the ports.
+    ///
+    /// # Errors
+    /// When data, keys or configuration can't be used.
+    pub fn start(
+        config: &NodeConfig,
+        secrets: Secrets,
+        genesis: &[u8],
+        metrics: Metrics,
+    ) -> Result<Arc<Self>, CoreError> {
+        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, Options::default())?;
+        let reader = ledger.reader();
+        let genesis = Arc::clone(reader.genesis());
+        let pin_of = |id| genesis.node(id).map(|node| node.tls_spki_sha256);
+        let links = Arc::new(Links::new(config, &secrets.identity, pin_of)?);
+        let runtime = tokio::runtime::Handle::current();
+        let transport = Arc::new(PeerTransport::start(Arc::clone(&links), runtime));
+        let machine = Machine::new(ledger, metrics.clone());
+        let replica_config = replica_config(config, &genesis);
+        let runtime = sillage_cluster::start(replica_config, machine, Arc::clone(&transport))?;
+        let replica = runtime.handle();
+        let unreachable = replica.clone();
+        transport.on_unreachable(Box::new(move |peer| unreachable.report_unreachable(peer)));
+
+        let lanes = Arc::new(Lanes::default());
+        let packer = start_packer(&lanes, &reader, &replica)?;
+        let cursors = Cursors::from_keks(&secrets.keyring)?;
+        let keks = Arc::new(secrets.keyring);
+        let sealer = Arc::new(Sealer::new(reader.clone(), keks, DATA_KEYS_CACHED));
+        let asking = replica.clone();
+        let reads = Reads::new(Box::new(move |done| {
+            asking.read_index(Box::new(move |read| done(read.map(|_| ()).map_err(from_index))));
+        }));
+        let (origin, log_key) = (genesis.origin.clone(), genesis.log_public_key);
+        Ok(Arc::new(Self {
+            checkpoints: Checkpoints::new(origin, log_key, secrets.log_key)?,
+            tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),
+            opener: Opener::new(reader.clone(), Arc::clone(&sealer)),
+            admission: Arc::new(Admission::new(reader.clone(), sealer)),
+            cursors: Arc::new(cursors),
+            lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
+            inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
+            config: config.clone(),
+            genesis,
+            node_key: secrets.node_key,
+            reader,
+            replica,
+            links,
+            lanes,
+            writing: Cpu::new(),
+            reading: Cpu::new(),
+            reads,
+            metrics,
+            stopping: AtomicBool::new(false),
+            running: Mutex::new(Some(Running { runtime, packer })),
+        }))
+    }
+
+    /// Lets what is in work finish for a moment, then stops the packer and the replica. What was acknowledged is on
+    /// disk in the Raft log already.
+    pub async fn shutdown(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let grace = Duration::from_millis(self.config.limits.shutdown_grace_ms);
+        let until = tokio::time::Instant::now() + grace;
+        while self.inflight.bytes() > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let Some(running) = self.running.lock().take() else {
+            return;
+        };
+        self.lanes.close();
+        let stopped = tokio::task::spawn_blocking(move || {
+            running.runtime.shutdown();
+            // Stopped by the closed lanes; every entry under way was answered by the replica.
+            if running.packer.join().is_err() {
+                tracing::error!("the packer had panicked");
+            }
+        });
+        if let Err(error) = stopped.await {
+            tracing::error!(%error, "stopping the replica failed");
+        }
+    }
+
+    /// The configuration it was started with.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// What the genesis entry says.
+    pub fn genesis(&self) -> &Arc<GenesisInfo> {
+        &self.genesis
+    }
+
+    /// Reads the ledger as it is applied here; after [`Core::up_to_date`] for what must be up to date.
+    pub fn reader(&self) -> &LedgerReader {
+        &self.reader
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The log's key as the line that verifiers are given.
+    pub fn log_vkey(&self) -> String {
+        self.checkpoints.vkey()
+    }
+
+    /// Waits until this node has applied all that the group had committed when this was called.
+    ///
+    /// # Errors
+    /// `NO_LEADER` when nobody can tell.
+    pub async fn up_to_date(&self) -> Result<(), Refusal> {
+        self.reads.wait().await
+    }
+
+    /// Runs a reading on the CPU pool.
+    ///
+    /// # Errors
+    /// What the reading says; `BUSY` when too much waits.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.reading.run(work).await
+    }
+
+    /// What opens entries, to take along into [`Core::read`].
+    pub fn opener(&self) -> Opener {
+        self.opener.clone()
+    }
+
+    /// What makes and checks cursors.
+    pub fn cursors(&self) -> Arc<Cursors> {
+        Arc::clone(&self.cursors)
+    }
+
+    /// What resolves identities.
+    pub fn tags(&self) -> Arc<Tags> {
+        Arc::clone(&self.tags)
+    }
+
+    /// Counts identities against what one caller may resolve in a second.
+    ///
+    /// # Errors
+    /// When it is more.
+    pub fn take_lookups(&self, caller: AuthorId, count: usize) -> Result<(), quota::Exceeded> {
+        let rate = self.config.limits.resolve_per_s;
+        self.lookups.take(caller, rate, count as u64)
+    }
+
+    /// Gives the replica a message from a peer; dropped when too many wait.
+    pub fn step(&self, message: Vec<u8>) {
+        self.replica.step(message);
+    }
+
+    /// Where a file of a snapshot is that a peer asks for.
+    pub fn snapshot_file(&self, snapshot: &str, file: &str) -> Option<PathBuf> {
+        self.replica.snapshot_file(snapshot, file)
+    }
+
+    /// The node that has a certificate.
+    pub fn node_of_spki(&self, spki: &SpkiSha256) -> Option<u64> {
+        let mut nodes = self.genesis.nodes.iter();
+        nodes.find(|node| node.tls_spki_sha256 == *spki).map(|node| node.id)
+    }
+
+    /// The leader that this node knows of.
+    pub fn leader(&self) -> Option<u64> {
+        self.replica.status().core.leader
+    }
+
+    fn leads(&self) -> bool {
+        self.leader() == Some(self.config.id)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+fn start_packer(lanes: &Arc<Lanes>, reader: &LedgerReader, replica: &Replica) -> std::io::Result<JoinHandle<()>> {
+    let lanes = Arc::clone(lanes);
+    let log = Leading { reader: reader.clone(), replica: replica.clone() };
+    let pack = move || {
+        let packed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| packer::run(&lanes, &log)));
+        if packed.is_err() {
+            fatal("the packer panicked");
+        }
+    };
+    std::thread::Builder::new().name("packer".to_owned()).spawn(pack)
+}
+
+fn replica_config(config: &NodeConfig, genesis: &GenesisInfo) -> sillage_cluster::NodeConfig {
+    let voters = genesis.nodes.iter().map(|node| node.id).collect();
+    let mut replica = sillage_cluster::NodeConfig::new(config.id, voters, &config.data_dir);
+    replica.tick_ms = config.raft.tick_ms;
+    replica.core.election_ticks = config.raft.election_ticks;
+    replica.core.heartbeat_ticks = config.raft.heartbeat_ticks;
+    replica.core.log_max_bytes = config.raft.log_bytes_max;
+    replica.core.log_keep_bytes = config.raft.log_keep_bytes;
+    replica.core.max_message_bytes = config.limits.peer_message_bytes_max;
+    replica.log = LogConfig { segment_bytes: config.raft.segment_bytes };
+    replica
+}
+
+/// The wall clock in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Ends the process at once: going on could break a promise.
+pub(crate) fn fatal(reason: &str) -> ! {
+    tracing::error!("{reason}; the process stops");
+    eprintln!("sillage-node: {reason}; the process stops");
+    std::process::abort()
+}

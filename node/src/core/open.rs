@@ -1,0 +1,117 @@
+//! An entry with its record, opened and compared: what is served is what was signed, or nothing.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use sillage_ledger::seal::{self, SealError, Sealer};
+use sillage_ledger::{LedgerReader, Refusal};
+use sillage_proof::LeafIndex;
+use sillage_proof::keys::{AuthorId, KeyId};
+use sillage_proto::v1::Record;
+use sillage_rules::codes::Code;
+use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::record::record_hash;
+
+use super::refusals::{from_read, refuse, unavailable};
+
+/// Opens entries.
+#[derive(Clone)]
+pub struct Opener {
+    reader: LedgerReader,
+    sealer: Arc<Sealer>,
+}
+
+/// An entry as it may be shown.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// The entry's bytes.
+    pub entry: Vec<u8>,
+    /// Of the record; empty where there is none or it was erased.
+    pub salt: Vec<u8>,
+    /// The record's bytes; empty where there is none or it was erased.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub record: Option<Record>,
+    /// Whose batch it belongs to.
+    pub author_id: Option<AuthorId>,
+    /// The name of that service.
+    pub author: String,
+    /// Of a record entry.
+    pub tag: Option<[u8; 32]>,
+}
+
+fn corrupt(index: LeafIndex, what: &str) -> Refusal {
+    tracing::error!(%index, what, "a stored entry is damaged: not served");
+    refuse(Code::Corrupt)
+}
+
+impl Opener {
+    /// Opens what `reader` reads with the keys of `sealer`.
+    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
+        Self { reader, sealer }
+    }
+
+    /// The entry at `index`, with its record.
+    ///
+    /// # Errors
+    /// `UNKNOWN_INDEX` beyond the log; `CORRUPT` when the payload isn't the one that the entry commits to.
+    pub fn open_index(&self, index: LeafIndex) -> Result<Opened, Refusal> {
+        let bytes = self.reader.entry(index).map_err(|error| from_read(&error))?;
+        let bytes = bytes.ok_or_else(|| refuse(Code::UnknownIndex))?;
+        let entry = Entry::decode(&bytes).map_err(|_| corrupt(index, "entry"))?;
+        let mut opened = Opened { entry: bytes, ..Opened::default() };
+        match entry {
+            Entry::LedgerEvent(_) => {}
+            Entry::BatchHeader(header) => self.name_author(&header.key_id, &mut opened)?,
+            Entry::Record(entry) => self.open_record(&entry, &mut opened)?,
+        }
+        Ok(opened)
+    }
+
+    fn open_record(&self, entry: &RecordEntry, opened: &mut Opened) -> Result<(), Refusal> {
+        opened.tag = Some(entry.tag);
+        let header = self.reader.header_of(entry.index);
+        let header = header.map_err(|error| from_read(&error))?;
+        let (_, header) = header.ok_or_else(|| corrupt(entry.index, "batch header"))?;
+        self.name_author(&header.key_id, opened)?;
+        let Some(payload) = self.payload(entry.index)? else {
+            return Ok(());
+        };
+        if record_hash(&payload.salt, &payload.record) != entry.record_hash {
+            return Err(corrupt(entry.index, "payload"));
+        }
+        let record = Record::decode(&payload.record[..]);
+        let record = record.map_err(|_| corrupt(entry.index, "record"))?;
+        let same_tag = record.tag == entry.tag || (record.tag.is_empty() && entry.tag == [0; 32]);
+        if record.kind != u32::from(entry.kind.code()) || !same_tag {
+            return Err(corrupt(entry.index, "kind or tag"));
+        }
+        opened.salt = payload.salt.to_vec();
+        opened.bytes = payload.record;
+        opened.record = Some(record);
+        Ok(())
+    }
+
+    /// `None` when the payload or the key to it was erased.
+    fn payload(&self, index: LeafIndex) -> Result<Option<seal::Opened>, Refusal> {
+        match self.sealer.open(index) {
+            Ok(opened) => Ok(opened),
+            Err(SealError::NoDataKey(_)) => Ok(None),
+            Err(SealError::Read(error)) => Err(from_read(&error)),
+            Err(error @ SealError::Kek(_)) => {
+                tracing::error!(%index, %error, "a payload can't be opened");
+                Err(unavailable("this node can't use a key that it needs: ask another one"))
+            }
+            Err(error) => Err(corrupt(index, &error.to_string())),
+        }
+    }
+
+    fn name_author(&self, key_id: &KeyId, opened: &mut Opened) -> Result<(), Refusal> {
+        let party = self.reader.party_by_key(key_id);
+        if let Some(party) = party.map_err(|error| from_read(&error))? {
+            opened.author_id = Some(party.author_id);
+            opened.author = party.name;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Every refusal as an [`ErrorInfo`], and as the gRPC status that carries it: the one place that maps them.
+
+use prost::Message as _;
+use sillage_cluster::ReadError as IndexError;
+use sillage_ledger::{ReadError, Refusal};
+use sillage_proto::v1::ErrorInfo;
+use sillage_rules::codes::Code;
+use tonic::{Code as GrpcCode, Status};
+
+/// A refusal whose message is the code's own way out.
+pub fn refuse(code: Code) -> Refusal {
+    Refusal::new(code, code.way_out())
+}
+
+/// `UNAVAILABLE`, with what is missing.
+pub fn unavailable(message: impl Into<String>) -> Refusal {
+    Refusal::new(Code::Unavailable, message)
+}
+
+/// `NOT_ENTITLED`, with the roles that may.
+pub fn not_entitled(who_may: &str) -> Refusal {
+    let message = format!("this call is for {who_may}: ask the authority for the role");
+    Refusal::new(Code::NotEntitled, message)
+}
+
+/// As it travels.
+pub fn to_info(refusal: &Refusal) -> ErrorInfo {
+    ErrorInfo {
+        code: refusal.code.as_str().to_owned(),
+        message: refusal.message.clone(),
+        expected_seq: refusal.expected_seq.unwrap_or(0),
+        retry: refusal.code.is_retry(),
+        position: refusal.position.unwrap_or(0),
+    }
+}
+
+/// As a peer sent it. A peer of a newer version may know more codes.
+pub fn from_info(info: ErrorInfo) -> Refusal {
+    let code = Code::from_name(&info.code).unwrap_or(Code::Unavailable);
+    Refusal {
+        code,
+        message: info.message,
+        expected_seq: (code == Code::OutOfOrder).then_some(info.expected_seq),
+        position: Some(info.position),
+    }
+}
+
+/// The status whose details are the [`ErrorInfo`].
+pub fn to_status(refusal: &Refusal) -> Status {
+    let grpc = GrpcCode::from_i32(refusal.code.grpc_status());
+    let details = to_info(refusal).encode_to_vec();
+    Status::with_details(grpc, refusal.message.clone(), details.into())
+}
+
+/// What the ledger's store said. Its own troubles are logged here and not told to callers.
+pub fn from_read(error: &ReadError) -> Refusal {
+    match error {
+        ReadError::Beyond { .. } => Refusal::new(Code::SizeNotReached, error.to_string()),
+        ReadError::Reversed { .. } => Refusal::new(Code::MalformedRequest, error.to_string()),
+        ReadError::Store(_) => {
+            tracing::error!(%error, "reading failed");
+            refuse(Code::Storage)
+        }
+        ReadError::Damaged(_) => {
+            tracing::error!(%error, "reading failed");
+            refuse(Code::Corrupt)
+        }
+    }
+}
+
+/// Why a read index didn't come.
+pub fn from_index(error: IndexError) -> Refusal {
+    match error {
+        IndexError::NoLeader => refuse(Code::NoLeader),
+        IndexError::Busy => refuse(Code::Busy),
+        IndexError::ShuttingDown => unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_survives_the_way_to_a_caller_and_from_a_peer() {
+        let refusal = Refusal::new(Code::OutOfOrder, "expected 7").expecting(7).at(0);
+        let status = to_status(&refusal);
+        assert_eq!(status.code(), GrpcCode::FailedPrecondition);
+        let info = ErrorInfo::decode(status.details()).expect("details are an ErrorInfo");
+        assert_eq!((info.expected_seq, info.retry), (7, false));
+        assert_eq!(from_info(info), refusal);
+        assert!(to_info(&refuse(Code::Busy)).retry);
+    }
+}

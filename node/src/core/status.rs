@@ -1,0 +1,107 @@
+//! How this node and its peers are, for operators.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use sillage_cluster::core::Role;
+use sillage_proto::v1::{ClusterStatusRequest, NodeStatus};
+use tokio::time::timeout;
+
+use super::Core;
+use crate::http::{Backend, Health};
+use crate::peer::links::Link;
+use crate::tls::Caller;
+use sillage_rules::roles::Roles;
+
+/// For a peer's answer; one that takes longer is shown as unreachable.
+const PEER_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+impl Core {
+    /// This node's own status. Waits for nothing.
+    pub fn local_status(&self) -> NodeStatus {
+        let status = self.replica.status();
+        let replica = &status.core;
+        let head = self.reader.head();
+        NodeStatus {
+            id: self.config.id,
+            name: self.config.name.clone(),
+            address: self.config.listen_client.clone(),
+            reachable: true,
+            role: role(replica.role).to_owned(),
+            leader: replica.leader.unwrap_or(0),
+            term: replica.term,
+            commit: replica.commit,
+            applied: head.applied_index,
+            tree_size: head.size.get(),
+            root: head.root.as_bytes().to_vec(),
+            raft_log_first: replica.log_first,
+            raft_log_last: replica.log_last,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            flushed: self.reader.flushed(),
+        }
+    }
+
+    /// Every node's status, by id, asked of all at once.
+    pub async fn cluster_status(&self) -> Vec<NodeStatus> {
+        let mut nodes = join_all(self.links.iter().map(|link| self.peer_status(link))).await;
+        nodes.push(self.local_status());
+        nodes.sort_by_key(|node| node.id);
+        nodes
+    }
+
+    async fn peer_status(&self, link: &Link) -> NodeStatus {
+        let mut client = link.calls.clone();
+        let request = ClusterStatusRequest { local_only: true };
+        match timeout(PEER_TIMEOUT, client.status(request)).await {
+            Ok(Ok(status)) => status.into_inner(),
+            Ok(Err(_)) | Err(_) => {
+                let name = self.genesis.node(link.id).map(|node| node.name.clone());
+                NodeStatus {
+                    id: link.id,
+                    name: name.unwrap_or_default(),
+                    address: link.address.clone(),
+                    ..NodeStatus::default()
+                }
+            }
+        }
+    }
+}
+
+/// The three words of the contract.
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::PreCandidate | Role::Candidate => "candidate",
+    }
+}
+
+impl Backend for Core {
+    fn is_operator(&self, caller: &Caller) -> bool {
+        let party = self.reader.party_by_tls_spki(&caller.spki_sha256);
+        matches!(party, Ok(Some(party)) if party.roles.contains(Roles::OPERATOR))
+    }
+
+    fn health(&self) -> Health {
+        let status = self.local_status();
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let metrics = &self.metrics;
+        metrics.raft_term.set(gauge(status.term));
+        metrics.raft_commit.set(gauge(status.commit));
+        metrics.raft_applied.set(gauge(status.applied));
+        metrics.raft_leader.set(gauge(status.leader));
+        metrics.raft_is_leader.set(i64::from(status.role == "leader"));
+        metrics.tree_size.set(gauge(status.tree_size));
+        metrics.queue("packer", self.lanes.len());
+        Health {
+            status: if status.leader == 0 { "no_leader" } else { "ok" }.to_owned(),
+            node: status.id,
+            role: status.role,
+            leader: status.leader,
+            term: status.term,
+            commit: status.commit,
+            applied: status.applied,
+            tree_size: status.tree_size,
+        }
+    }
+}

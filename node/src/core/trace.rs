@@ -1,0 +1,227 @@
+//! One page of a patient's trace: which entries answer a question, and their records, opened.
+//!
+//! What can be decided from the index row is decided before a payload is opened. A call looks at a bounded number of
+//! entries: when few of them match, it returns a short page and a cursor.
+
+use sillage_ledger::{LedgerReader, Refusal, TraceRow};
+use sillage_proof::LeafIndex;
+use sillage_proto::v1::{BasisKind, Record, TraceLine, TraceRequest, TraceResponse};
+use sillage_rules::codes::Code;
+use sillage_rules::entry::Flags;
+use sillage_rules::kind::{Group, Kind};
+
+use super::cursor::Cursors;
+use super::open::Opener;
+use super::refusals::{from_read, refuse};
+
+/// Lines of a page where the caller doesn't say.
+const LINES_DEFAULT: u32 = 50;
+/// Most lines of a page.
+const LINES_MAX: u32 = 500;
+/// Entries looked at in one call.
+const LOOKED_AT_MAX: usize = 5_000;
+/// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
+const PAGE_BYTES_MAX: usize = 3 << 20;
+/// The purpose of use of break-glass (v3-PurposeOfUse).
+const PURPOSE_BREAK_GLASS: &str = "BTG";
+
+/// What a request asks for, checked.
+struct Question<'a> {
+    request: &'a TraceRequest,
+    tag: [u8; 32],
+    lines_max: usize,
+}
+
+/// Reads one page.
+///
+/// # Errors
+/// A question that can't be understood, a cursor that isn't one, or a store that can't be read.
+pub fn page(
+    reader: &LedgerReader,
+    opener: &Opener,
+    cursors: &Cursors,
+    request: &TraceRequest,
+) -> Result<TraceResponse, Refusal> {
+    let question = Question::parse(request)?;
+    let before = cursors.open(request).map_err(|_| refuse(Code::InvalidCursor))?;
+    let as_of_size = reader.tree_size().get();
+    let mut lines = Vec::new();
+    let mut bytes = 0;
+    let mut last = None;
+    let mut next_cursor = Vec::new();
+    for (row, looked_at) in reader.trace_scan(&question.tag, before.map(LeafIndex)).zip(0..) {
+        let full = lines.len() == question.lines_max || bytes > PAGE_BYTES_MAX;
+        if let Some(last) = last
+            && (full || looked_at == LOOKED_AT_MAX)
+        {
+            next_cursor = cursors.make(request, last);
+            break;
+        }
+        let row = row.map_err(|error| from_read(&error))?;
+        last = Some(row.index.get());
+        if !question.may_match(&row) {
+            continue;
+        }
+        let opened = opener.open_index(row.index)?;
+        if opened.tag != Some(question.tag) {
+            tracing::error!(index = row.index.get(), "the index of patients names another's entry");
+            return Err(refuse(Code::Corrupt));
+        }
+        if question.matches(opened.record.as_ref()) {
+            bytes += opened.bytes.len() + opened.entry.len();
+            lines.push(TraceLine {
+                index: row.index.get(),
+                entry: opened.entry,
+                salt: opened.salt,
+                record: opened.bytes,
+                author: opened.author,
+            });
+        }
+    }
+    Ok(TraceResponse { lines, next_cursor, as_of_size })
+}
+
+impl<'a> Question<'a> {
+    fn parse(request: &'a TraceRequest) -> Result<Self, Refusal> {
+        let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
+        let tag = <[u8; 32]>::try_from(&request.tag[..]);
+        let tag = tag.map_err(|_| malformed("a tag is 32 bytes"))?;
+        let lines = match request.limit {
+            0 => LINES_DEFAULT,
+            1..=LINES_MAX => request.limit,
+            _ => return Err(malformed("a page has 1 to 500 lines")),
+        };
+        let group = request.kind & 0xff == 0 && request.kind <= 0xff00;
+        let group = group && u8::try_from(request.kind >> 8).is_ok_and(|code| Group::from_code(code).is_some());
+        if request.kind != 0 && !group {
+            Kind::from_code(request.kind).map_err(|error| Refusal::new(Code::UnknownKind, error.to_string()))?;
+        }
+        if request.from_ms != 0 && request.to_ms != 0 && request.from_ms >= request.to_ms {
+            return Err(malformed("the period ends before it begins"));
+        }
+        Ok(Self { request, tag, lines_max: usize::try_from(lines).expect("at most 500") })
+    }
+
+    /// From the index row alone.
+    fn may_match(&self, row: &TraceRow) -> bool {
+        let code = u32::from(row.kind.code());
+        let kind = match self.request.kind {
+            0 => true,
+            group if group & 0xff == 0 => code & 0xff00 == group,
+            kind => code == kind,
+        };
+        kind && (!self.request.only_unjustified || row.flags.contains(Flags::UNJUSTIFIED))
+    }
+
+    /// From what the record says; an erased one matches only where nothing of it is asked for.
+    fn matches(&self, record: Option<&Record>) -> bool {
+        let asked = self.request;
+        let Some(record) = record else {
+            return !self.asks_for_content();
+        };
+        let actor = record.actor.as_ref();
+        let text = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
+        record.occurred_at_ms >= asked.from_ms
+            && (asked.to_ms == 0 || record.occurred_at_ms < asked.to_ms)
+            && text(&asked.actor, actor.map(|actor| &actor.id[..]))
+            && text(&asked.organisation, actor.map(|actor| &actor.organisation[..]))
+            && (!asked.only_break_glass || is_break_glass(record))
+    }
+
+    fn asks_for_content(&self) -> bool {
+        let asked = self.request;
+        asked.from_ms != 0
+            || asked.to_ms != 0
+            || !asked.actor.is_empty()
+            || !asked.organisation.is_empty()
+            || asked.only_break_glass
+    }
+}
+
+fn is_break_glass(record: &Record) -> bool {
+    let basis = record.basis.as_ref().map(|basis| basis.kind);
+    record.kind >> 8 == u32::from(Group::Emergency.code())
+        || record.purpose == PURPOSE_BREAK_GLASS
+        || basis == Some(BasisKind::Breakglass as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proto::v1::{Actor, Basis};
+
+    fn asked(change: impl FnOnce(&mut TraceRequest)) -> TraceRequest {
+        let mut request = TraceRequest { tag: vec![1; 32], ..TraceRequest::default() };
+        change(&mut request);
+        request
+    }
+
+    fn record() -> Record {
+        Record {
+            kind: Kind::ACCESS_READ.code().into(),
+            occurred_at_ms: 1_000,
+            purpose: "TREAT".to_owned(),
+            actor: Some(Actor {
+                id: "10100534436".to_owned(),
+                organisation: "750712184".to_owned(),
+                ..Actor::default()
+            }),
+            ..Record::default()
+        }
+    }
+
+    fn matches(record: &Record, change: impl FnOnce(&mut TraceRequest)) -> bool {
+        let request = asked(change);
+        let question = Question::parse(&request).expect("a question");
+        question.matches(Some(record))
+    }
+
+    #[test]
+    fn periods_are_half_open_and_by_when_it_happened() {
+        assert!(matches(&record(), |asked| asked.from_ms = 1_000));
+        assert!(!matches(&record(), |asked| asked.from_ms = 1_001));
+        assert!(!matches(&record(), |asked| asked.to_ms = 1_000));
+        assert!(matches(&record(), |asked| asked.to_ms = 1_001));
+    }
+
+    #[test]
+    fn actors_and_organisations_match_whole() {
+        assert!(matches(&record(), |asked| asked.actor = "10100534436".to_owned()));
+        assert!(!matches(&record(), |asked| asked.actor = "1010053443".to_owned()));
+        assert!(!matches(&record(), |asked| asked.organisation = "1".to_owned()));
+    }
+
+    #[test]
+    fn break_glass_is_seen_by_kind_purpose_or_basis() {
+        let only = |asked: &mut TraceRequest| asked.only_break_glass = true;
+        assert!(!matches(&record(), only));
+        let mut opened = record();
+        opened.kind = Kind::BREAKGLASS_OPENED.code().into();
+        assert!(matches(&opened, only));
+        let mut purpose = record();
+        purpose.purpose = "BTG".to_owned();
+        assert!(matches(&purpose, only));
+        let mut basis = record();
+        basis.basis = Some(Basis { kind: BasisKind::Breakglass as i32, ..Basis::default() });
+        assert!(matches(&basis, only));
+    }
+
+    #[test]
+    fn kinds_and_groups_are_told_from_the_row_and_unknown_ones_refused() {
+        let row = TraceRow { index: LeafIndex(3), kind: Kind::ACCESS_READ, flags: Flags::NONE };
+        let may = |change: fn(&mut TraceRequest)| {
+            let request = asked(change);
+            Question::parse(&request).map(|question| question.may_match(&row))
+        };
+        assert_eq!(may(|_| ()), Ok(true));
+        assert_eq!(may(|asked| asked.kind = 0x0601), Ok(true));
+        assert_eq!(may(|asked| asked.kind = 0x0600), Ok(true));
+        assert_eq!(may(|asked| asked.kind = 0x0500), Ok(false));
+        assert_eq!(may(|asked| asked.only_unjustified = true), Ok(false));
+        for kind in [0x0699, 0x6600, 0x10601, 7] {
+            let request = asked(|asked| asked.kind = kind);
+            let refused = Question::parse(&request).err().map(|refusal| refusal.code);
+            assert_eq!(refused, Some(Code::UnknownKind), "{kind:#x}");
+        }
+    }
+}

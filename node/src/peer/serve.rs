@@ -1,0 +1,114 @@
+//! The peer port's calls.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use sillage_proto::internal::v1::peer_server::Peer;
+use sillage_proto::internal::v1::{
+    FetchFileRequest, FileChunk, ForwardRequest, ForwardResponse, RaftDone, RaftMessage,
+};
+use sillage_proto::v1::{ClusterStatusRequest, GetCheckpointRequest, GetCheckpointResponse, NodeStatus};
+use sillage_rules::codes::Code;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::core::Core;
+use crate::core::refusals::{refuse, to_info, to_status};
+use crate::tls::Caller;
+
+/// Bytes of a file in one message.
+const CHUNK_BYTES: usize = 256 << 10;
+
+pub(super) struct PeerService {
+    core: Arc<Core>,
+}
+
+impl PeerService {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// The node that calls, by its certificate.
+    fn node<T>(&self, request: &Request<T>) -> Result<u64, Status> {
+        let caller = request.extensions().get::<Caller>();
+        let caller = caller.ok_or_else(|| to_status(&refuse(Code::NoCertificate)))?;
+        let node = self.core.node_of_spki(&caller.spki_sha256);
+        node.ok_or_else(|| to_status(&refuse(Code::UnknownCaller)))
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    async fn raft(&self, request: Request<Streaming<RaftMessage>>) -> Result<Response<RaftDone>, Status> {
+        let from = self.node(&request)?;
+        let mut messages = request.into_inner();
+        while let Some(message) = messages.message().await? {
+            if message.to != self.core.config().id {
+                let wrong = format!("node {from} sent a message for node {}", message.to);
+                return Err(Status::invalid_argument(wrong));
+            }
+            // What doesn't fit is dropped: the algorithm sends it again.
+            self.core.step(message.message);
+        }
+        Ok(Response::new(RaftDone {}))
+    }
+
+    async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<ForwardResponse>, Status> {
+        self.node(&request)?;
+        let batch = request.into_inner().batch;
+        let batch = batch.ok_or_else(|| Status::invalid_argument("no batch"))?;
+        let answer = match self.core.submit_forwarded(batch).await {
+            Ok(done) => ForwardResponse { done: Some(done), error: None },
+            Err(refusal) => ForwardResponse { done: None, error: Some(to_info(&refusal)) },
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        self.node(&request)?;
+        let note = self.core.newest_checkpoint_here().await;
+        let note = note.map_err(|refusal| to_status(&refusal))?.note.clone();
+        Ok(Response::new(GetCheckpointResponse { note }))
+    }
+
+    type FetchFileStream = Pin<Box<dyn Stream<Item = Result<FileChunk, Status>> + Send>>;
+
+    async fn fetch_file(&self, request: Request<FetchFileRequest>) -> Result<Response<Self::FetchFileStream>, Status> {
+        self.node(&request)?;
+        let FetchFileRequest { snapshot, file } = request.into_inner();
+        let path = self.core.snapshot_file(&snapshot, &file);
+        let path = path.ok_or_else(|| Status::invalid_argument("not a file of a snapshot"))?;
+        let gone = |error: std::io::Error| Status::not_found(format!("{file}: {error}"));
+        let source = tokio::fs::File::open(path).await.map_err(gone)?;
+        let (sender, chunks) = mpsc::channel(4);
+        tokio::spawn(send_file(source, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
+    }
+
+    async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<NodeStatus>, Status> {
+        self.node(&request)?;
+        Ok(Response::new(self.core.local_status()))
+    }
+}
+
+async fn send_file(mut source: tokio::fs::File, sender: mpsc::Sender<Result<FileChunk, Status>>) {
+    loop {
+        let mut data = Vec::with_capacity(CHUNK_BYTES);
+        let mut part = (&mut source).take(CHUNK_BYTES as u64);
+        let chunk = match part.read_to_end(&mut data).await {
+            Ok(0) => return,
+            Ok(_) => Ok(FileChunk { data }),
+            Err(error) => Err(Status::internal(error.to_string())),
+        };
+        let failed = chunk.is_err();
+        if sender.send(chunk).await.is_err() || failed {
+            return;
+        }
+    }
+}

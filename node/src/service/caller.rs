@@ -1,0 +1,68 @@
+//! Who calls: from the certificate of the connection to a party of the ledger.
+
+use sillage_ledger::{Party, Refusal};
+use sillage_proto::v1::{PartyRegistered, PublicKey};
+use sillage_rules::codes::Code;
+use sillage_rules::roles::Roles;
+use tonic::Request;
+
+use crate::core::Core;
+use crate::core::refusals::{from_read, not_entitled, refuse};
+use crate::tls::Caller;
+
+/// The party that calls.
+///
+/// # Errors
+/// `UNKNOWN_CALLER` when its certificate is nobody's, or its party was ended; nothing more is said to it.
+pub(super) async fn party<T>(core: &Core, request: &Request<T>) -> Result<Party, Refusal> {
+    let caller = request.extensions().get::<Caller>();
+    let spki = caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256;
+    let find = || core.reader().party_by_tls_spki(&spki).map_err(|error| from_read(&error));
+    let mut found = find()?;
+    if found.is_none() {
+        // It may have been registered a moment ago, through another node.
+        core.up_to_date().await?;
+        found = find()?;
+    }
+    let known = found.filter(|party| !party.roles.is_empty());
+    known.ok_or_else(|| refuse(Code::UnknownCaller))
+}
+
+/// The party that calls, if it has one of `roles`; `who` names them.
+///
+/// # Errors
+/// As [`party`], and `NOT_ENTITLED`.
+pub(super) async fn with_role<T>(core: &Core, request: &Request<T>, roles: Roles, who: &str) -> Result<Party, Refusal> {
+    let mut caller = party(core, request).await?;
+    if !caller.roles.intersects(roles) {
+        // The role may have been given a moment ago, through another node.
+        core.up_to_date().await?;
+        caller = party(core, request).await?;
+    }
+    match caller.roles.intersects(roles) {
+        true => Ok(caller),
+        false => Err(not_entitled(who)),
+    }
+}
+
+/// A party as it was registered, with what changed since.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub(super) fn registration(core: &Core, party: &Party) -> Result<PartyRegistered, Refusal> {
+    let mut key = None;
+    if let Some(first) = party.keys.first() {
+        let found = core.reader().key(first).map_err(|error| from_read(&error))?;
+        key = found.map(|key| PublicKey { alg: 1, key: key.public_key.to_vec() });
+    }
+    let tag = |tag: Option<[u8; 32]>| tag.map(|tag| tag.to_vec()).unwrap_or_default();
+    Ok(PartyRegistered {
+        key,
+        name: party.name.clone(),
+        roles: party.roles.bits(),
+        tls_spki_sha256: party.tls_spki_sha256.iter().map(|spki| spki.to_vec()).collect(),
+        quota_events_per_s: party.quota_events_per_s,
+        patient_tag: tag(party.patient_tag),
+        patient_secret_tag: tag(party.patient_secret_tag),
+    })
+}

@@ -1,0 +1,276 @@
+//! The calls, each with the roles that `ledger.proto` names.
+
+use std::sync::Arc;
+
+use sillage_ledger::{KeyState, Party, Refusal, StreamInfo};
+use sillage_proof::LeafIndex;
+use sillage_proof::keys::AuthorId;
+use sillage_proto::v1::ledger_server::Ledger;
+use sillage_proto::v1::{self, *};
+use sillage_rules::codes::Code;
+use sillage_rules::roles::Roles;
+use sillage_rules::stream::StreamLabel;
+use tonic::{Request, Response, Status};
+
+use super::caller::{party, registration, with_role};
+use super::lookup;
+use crate::core::Core;
+use crate::core::refusals::{from_read, not_entitled, refuse, to_status};
+use crate::core::trace;
+
+/// Streams listed in one answer.
+const STREAMS_MAX: usize = 10_000;
+/// Parties of a page where the caller doesn't say, and at most.
+const PARTIES_DEFAULT: u32 = 100;
+const PARTIES_MAX: u32 = 1_000;
+
+pub(super) struct LedgerService {
+    core: Arc<Core>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl LedgerService {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// The one place where refusals are counted and become statuses.
+    fn answer<T>(&self, result: Result<T, Refusal>) -> Answer<T> {
+        result.map(Response::new).map_err(|refusal| {
+            self.core.metrics().refused(refusal.code.as_str());
+            to_status(&refusal)
+        })
+    }
+
+    async fn log(&self, request: Request<GetLogRequest>) -> Result<GetLogResponse, Refusal> {
+        let caller = party(&self.core, &request).await?;
+        Ok(GetLogResponse {
+            genesis: self.core.genesis().bytes.clone(),
+            log_vkey: self.core.log_vkey(),
+            caller: Some(registration(&self.core, &caller)?),
+            caller_author_id: caller.author_id.as_bytes().to_vec(),
+        })
+    }
+
+    async fn submitted(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
+        let roles = Roles::AUTHOR | Roles::AUTHORITY;
+        with_role(&self.core, &request, roles, "authors and the authority").await?;
+        let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
+        let batch = request.into_inner().batch.ok_or_else(missing)?;
+        self.core.submit(batch).await
+    }
+
+    async fn streams(&self, request: Request<StreamStatusRequest>) -> Result<StreamStatusResponse, Refusal> {
+        let roles = Roles::AUTHOR | Roles::AUTHORITY;
+        let caller = with_role(&self.core, &request, roles, "authors").await?;
+        self.core.up_to_date().await?;
+        let label = request.into_inner().stream_label;
+        let author = caller.author_id;
+        let reader = self.core.reader().clone();
+        let streams = self.core.read(move || {
+            if label.is_empty() {
+                let streams = reader.streams_of(&author, None, STREAMS_MAX);
+                let streams = streams.map_err(|error| from_read(&error))?;
+                return Ok(streams.into_iter().map(stream_state).collect());
+            }
+            let parsed = StreamLabel::parse(&label);
+            let parsed = parsed.map_err(|_| refuse(Code::InvalidStreamLabel))?;
+            let stream_id = parsed.stream_id(&author);
+            let stream = reader.stream(&stream_id).map_err(|error| from_read(&error))?;
+            // Nothing recorded yet is an answer too: number 1 is next.
+            let nothing_yet = StreamState { label, stream_id: stream_id.as_bytes().to_vec(), ..StreamState::default() };
+            Ok(vec![stream.map_or(nothing_yet, stream_state)])
+        });
+        Ok(StreamStatusResponse { streams: streams.await? })
+    }
+
+    async fn resolved(&self, request: Request<ResolveTagsRequest>) -> Result<ResolveTagsResponse, Refusal> {
+        let roles = Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::PATIENT;
+        let who = "authors, tag services, readers and patients";
+        let caller = with_role(&self.core, &request, roles, who).await?;
+        lookup::resolve(&self.core, &caller, request.into_inner()).await
+    }
+
+    async fn traced(&self, request: Request<TraceRequest>) -> Result<TraceResponse, Refusal> {
+        let roles = Roles::READER | Roles::PATIENT | Roles::AUDITOR;
+        let who = "readers, auditors, and patients for their own trace";
+        let caller = with_role(&self.core, &request, roles, who).await?;
+        let request = request.into_inner();
+        if !may_trace(&caller, &request.tag) {
+            return Err(not_entitled(who));
+        }
+        tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
+        self.core.up_to_date().await?;
+        let (reader, opener) = (self.core.reader().clone(), self.core.opener());
+        let cursors = self.core.cursors();
+        let page = move || trace::page(&reader, &opener, &cursors, &request);
+        let page = self.core.read(page).await?;
+        self.core.metrics().trace_reads.inc();
+        Ok(page)
+    }
+
+    async fn entry(&self, request: Request<GetEntryRequest>) -> Result<GetEntryResponse, Refusal> {
+        let who = "auditors, and authors for their own entries";
+        let roles = Roles::AUDITOR | Roles::AUTHOR;
+        let caller = with_role(&self.core, &request, roles, who).await?;
+        let index = LeafIndex(request.into_inner().index);
+        tracing::info!(target: "audit", caller = %caller.author_id, %index, "an entry was read");
+        self.core.up_to_date().await?;
+        let opener = self.core.opener();
+        let opened = self.core.read(move || opener.open_index(index)).await?;
+        let own = opened.author_id == Some(caller.author_id);
+        if !own && !caller.roles.contains(Roles::AUDITOR) {
+            return Err(not_entitled(who));
+        }
+        Ok(GetEntryResponse { entry: opened.entry, salt: opened.salt, record: opened.bytes, author: opened.author })
+    }
+
+    async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {
+        party(&self.core, &request).await?;
+        let newest = self.core.newest_checkpoint().await?;
+        Ok(GetCheckpointResponse { note: newest.note.clone() })
+    }
+
+    async fn included(&self, request: Request<ProveInclusionRequest>) -> Result<ProveInclusionResponse, Refusal> {
+        party(&self.core, &request).await?;
+        let ProveInclusionRequest { index, size } = request.into_inner();
+        self.core.prove_inclusion(index, size).await
+    }
+
+    async fn consistent(&self, request: Request<ProveConsistencyRequest>) -> Result<ProveConsistencyResponse, Refusal> {
+        party(&self.core, &request).await?;
+        let ProveConsistencyRequest { old_size, new_size } = request.into_inner();
+        self.core.prove_consistency(old_size, new_size).await
+    }
+
+    async fn parties(&self, request: Request<ListPartiesRequest>) -> Result<ListPartiesResponse, Refusal> {
+        let roles = Roles::OPERATOR | Roles::AUDITOR;
+        with_role(&self.core, &request, roles, "operators and auditors").await?;
+        self.core.up_to_date().await?;
+        let ListPartiesRequest { after, limit } = request.into_inner();
+        let after = match after.is_empty() {
+            true => None,
+            false => Some(
+                AuthorId::from_slice(&after)
+                    .map_err(|_| Refusal::new(Code::MalformedRequest, "`after` is an author id of 32 bytes"))?,
+            ),
+        };
+        let limit = if limit == 0 { PARTIES_DEFAULT } else { limit.min(PARTIES_MAX) };
+        let limit = usize::try_from(limit).expect("at most 1,000");
+        let core = Arc::clone(&self.core);
+        let parties = move || {
+            let parties = core.reader().parties(after.as_ref(), limit);
+            let parties = parties.map_err(|error| from_read(&error))?;
+            parties.iter().map(|party| described(&core, party)).collect()
+        };
+        Ok(ListPartiesResponse { parties: self.core.read(parties).await? })
+    }
+
+    async fn nodes(&self, request: Request<ClusterStatusRequest>) -> Result<ClusterStatusResponse, Refusal> {
+        operator(&self.core, &request)?;
+        let nodes = match request.into_inner().local_only {
+            true => vec![self.core.local_status()],
+            false => self.core.cluster_status().await,
+        };
+        Ok(ClusterStatusResponse { nodes })
+    }
+}
+
+/// The status is asked for when nothing else works: without a leader too, so it asks the group for nothing.
+fn operator<T>(core: &Core, request: &Request<T>) -> Result<(), Refusal> {
+    let caller = request.extensions().get::<crate::tls::Caller>();
+    let spki = caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256;
+    let party = core.reader().party_by_tls_spki(&spki);
+    let party = party.map_err(|error| from_read(&error))?;
+    let known = party.filter(|party| !party.roles.is_empty());
+    let known = known.ok_or_else(|| refuse(Code::UnknownCaller))?;
+    match known.roles.contains(Roles::OPERATOR) {
+        true => Ok(()),
+        false => Err(not_entitled("operators")),
+    }
+}
+
+/// Readers and auditors read any trace; a patient its own two.
+fn may_trace(caller: &Party, tag: &[u8]) -> bool {
+    if caller.roles.intersects(Roles::READER | Roles::AUDITOR) {
+        return true;
+    }
+    let own = [caller.patient_tag, caller.patient_secret_tag];
+    let own = own.iter().flatten().any(|own| own[..] == *tag);
+    own && caller.roles.contains(Roles::PATIENT)
+}
+
+fn stream_state(stream: StreamInfo) -> StreamState {
+    StreamState {
+        label: stream.label,
+        stream_id: stream.stream_id.as_bytes().to_vec(),
+        last_seq: stream.last_seq,
+        last_root: stream.last_root.as_bytes().to_vec(),
+        last_first_index: stream.last_first_index.get(),
+        last_time_ms: stream.last_time_ms.get(),
+    }
+}
+
+fn described(core: &Core, party: &Party) -> Result<v1::Party, Refusal> {
+    let mut key_active = Vec::with_capacity(party.keys.len());
+    for id in &party.keys {
+        let key = core.reader().key(id).map_err(|error| from_read(&error))?;
+        key_active.push(key.is_some_and(|key| key.state == KeyState::Active));
+    }
+    Ok(v1::Party {
+        author_id: party.author_id.as_bytes().to_vec(),
+        name: party.name.clone(),
+        roles: party.roles.bits(),
+        key_ids: party.keys.iter().map(|id| id.as_bytes().to_vec()).collect(),
+        key_active,
+        quota_events_per_s: party.quota_events_per_s,
+    })
+}
+
+#[tonic::async_trait]
+impl Ledger for LedgerService {
+    async fn get_log(&self, request: Request<GetLogRequest>) -> Answer<GetLogResponse> {
+        self.answer(self.log(request).await)
+    }
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Answer<SubmitResponse> {
+        self.answer(self.submitted(request).await)
+    }
+
+    async fn stream_status(&self, request: Request<StreamStatusRequest>) -> Answer<StreamStatusResponse> {
+        self.answer(self.streams(request).await)
+    }
+
+    async fn resolve_tags(&self, request: Request<ResolveTagsRequest>) -> Answer<ResolveTagsResponse> {
+        self.answer(self.resolved(request).await)
+    }
+
+    async fn trace(&self, request: Request<TraceRequest>) -> Answer<TraceResponse> {
+        self.answer(self.traced(request).await)
+    }
+
+    async fn get_entry(&self, request: Request<GetEntryRequest>) -> Answer<GetEntryResponse> {
+        self.answer(self.entry(request).await)
+    }
+
+    async fn get_checkpoint(&self, request: Request<GetCheckpointRequest>) -> Answer<GetCheckpointResponse> {
+        self.answer(self.checkpointed(request).await)
+    }
+
+    async fn prove_inclusion(&self, request: Request<ProveInclusionRequest>) -> Answer<ProveInclusionResponse> {
+        self.answer(self.included(request).await)
+    }
+
+    async fn prove_consistency(&self, request: Request<ProveConsistencyRequest>) -> Answer<ProveConsistencyResponse> {
+        self.answer(self.consistent(request).await)
+    }
+
+    async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {
+        self.answer(self.parties(request).await)
+    }
+
+    async fn cluster_status(&self, request: Request<ClusterStatusRequest>) -> Answer<ClusterStatusResponse> {
+        self.answer(self.nodes(request).await)
+    }
+}

@@ -1,0 +1,88 @@
+//! Identities to tags: who may learn which.
+
+use sillage_ledger::{Party, Refusal};
+use sillage_proto::v1::{ResolveTagsRequest, ResolveTagsResponse, ResolvedTag};
+use sillage_rules::codes::Code;
+use sillage_rules::roles::Roles;
+
+use crate::core::Core;
+use crate::core::refusals::not_entitled;
+
+/// Authors and tag services learn both tags, readers the open one, a patient its own.
+pub(super) async fn resolve(
+    core: &Core,
+    caller: &Party,
+    request: ResolveTagsRequest,
+) -> Result<ResolveTagsResponse, Refusal> {
+    let count = request.identities.len();
+    // Who looked up how many, never whom.
+    tracing::info!(target: "audit", caller = %caller.author_id, count, "tags asked for");
+    core.take_lookups(caller.author_id, count).map_err(|exceeded| {
+        let wait_ms = exceeded.retry_after.as_millis();
+        let message = format!("too many identities in a second: ask again in {wait_ms} ms");
+        Refusal::new(Code::LookupLimit, message)
+    })?;
+    let tags = core.tags();
+    let resolved = core.read(move || tags.resolve(&request.identities)).await?;
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    core.metrics().tag_lookups.inc_by(count);
+    let mut shown = Vec::with_capacity(resolved.len());
+    for (tag, position) in resolved.into_iter().zip(0..) {
+        let tag = for_caller(caller, tag);
+        shown.push(tag.map_err(|refusal| refusal.at(position))?);
+    }
+    Ok(ResolveTagsResponse { tags: shown })
+}
+
+fn for_caller(caller: &Party, resolved: ResolvedTag) -> Result<ResolvedTag, Refusal> {
+    let own = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
+    let own = own && caller.roles.contains(Roles::PATIENT);
+    if own || caller.roles.intersects(Roles::AUTHOR | Roles::TAG) {
+        return Ok(resolved);
+    }
+    if caller.roles.contains(Roles::READER) {
+        return Ok(ResolvedTag { secret_tag: Vec::new(), secret_proof: Vec::new(), ..resolved });
+    }
+    Err(not_entitled("authors, tag services and readers, or for a patient's own identity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proof::LeafIndex;
+    use sillage_proof::keys::AuthorId;
+
+    fn caller(roles: Roles, patient_tag: Option<[u8; 32]>) -> Party {
+        Party {
+            author_id: AuthorId::from([1; 32]),
+            name: "someone".to_owned(),
+            roles,
+            quota_events_per_s: 0,
+            tls_spki_sha256: Vec::new(),
+            keys: Vec::new(),
+            patient_tag,
+            patient_secret_tag: None,
+            registered_at: LeafIndex(0),
+        }
+    }
+
+    fn resolved() -> ResolvedTag {
+        ResolvedTag { tag: vec![7; 32], proof: vec![1; 80], secret_tag: vec![8; 32], secret_proof: vec![2; 80] }
+    }
+
+    #[test]
+    fn the_secret_tag_is_for_authors_tag_services_and_the_patient_itself() {
+        for roles in [Roles::AUTHOR, Roles::TAG, Roles::TAG | Roles::READER] {
+            assert_eq!(for_caller(&caller(roles, None), resolved()), Ok(resolved()));
+        }
+        let itself = caller(Roles::PATIENT, Some([7; 32]));
+        assert_eq!(for_caller(&itself, resolved()), Ok(resolved()));
+        let reader = for_caller(&caller(Roles::READER, None), resolved()).expect("the open one");
+        assert_eq!(reader.tag, resolved().tag);
+        assert!(reader.secret_tag.is_empty() && reader.secret_proof.is_empty());
+        for stranger in [caller(Roles::PATIENT, Some([9; 32])), caller(Roles::OPERATOR, Some([7; 32]))] {
+            let refused = for_caller(&stranger, resolved()).map_err(|refusal| refusal.code);
+            assert_eq!(refused, Err(Code::NotEntitled));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! One node in this process, with the real ledger and the real replica: what an author gets for what it sends.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prost::Message as _;
+use sillage_ledger::{GenesisInfo, Refusal};
+use sillage_node::config::{LimitsConfig, NodeConfig};
+use sillage_node::core::{Core, trace};
+use sillage_node::init::genesis::LogTerms;
+use sillage_node::init::{self, NodePlan, Plan};
+use sillage_node::metrics::Metrics;
+use sillage_node::secrets::Secrets;
+use sillage_proof::batch::{BatchMessage, BatchTree, Origin, ReceiptMessage};
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
+use sillage_proof::note::SignedNote;
+use sillage_proof::{Hash, LeafIndex, TreeSize, merkle};
+use sillage_proto::v1::{Actor, Batch, PatientIdentity, Record, SaltedRecord, SubmitResponse, TraceRequest};
+use sillage_rules::codes::Code;
+use sillage_rules::kind::Kind;
+use sillage_rules::record::{ParsedRecord, new_message, record_hash};
+
+const ORIGIN: &str = "ledger.example/test";
+const STREAM: &str = "test";
+/// Stands in every record; must stand nowhere on disk.
+const MARKER: &str = "MARKER-of-a-patient-in-clear-7f3a";
+
+struct Node {
+    core: Arc<Core>,
+    author: SigningKey,
+    tag: [u8; 32],
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_millis()).expect("not so far")
+}
+
+fn create(dir: &Path) {
+    let node = NodePlan { id: 1, host: "127.0.0.1".to_owned(), client_port: 7400, peer_port: 7401 };
+    let plan = Plan {
+        dir: dir.to_owned(),
+        terms: LogTerms::test(ORIGIN),
+        nodes: vec![node],
+        listen: None,
+        authority: "authority".to_owned(),
+        valid_years: 1,
+        with_profile: true,
+        limits: LimitsConfig::default(),
+    };
+    init::create(&plan).expect("a deployment");
+}
+
+impl Node {
+    async fn start(dir: &Path) -> Self {
+        let config = NodeConfig::load(&dir.join("node-1/node.toml")).expect("a configuration");
+        let genesis = std::fs::read(&config.genesis).expect("a genesis");
+        let info = GenesisInfo::parse(&genesis).expect("a genesis");
+        let secrets = Secrets::load(&config, &info).expect("secrets");
+        let core = Core::start(&config, secrets, &genesis, Metrics::new(1)).expect("a node");
+        while core.leader().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let seed = std::fs::read_to_string(dir.join("keys/profile.key")).expect("a key");
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(seed.trim(), &mut bytes).expect("a seed");
+        let identity = PatientIdentity { ins: "279035121518989".to_owned(), oid: "1.2.250.1.213.1.4.10".to_owned() };
+        let tags = core.tags().resolve(&[identity]).expect("a test identity");
+        Self { core, author: SigningKey::from_seed(&bytes), tag: tags[0].tag[..].try_into().expect("32 bytes") }
+    }
+
+    fn record(&self, kind: Kind, occurred_at_ms: u64) -> Record {
+        let mut record = new_message(kind, Some(&self.tag), occurred_at_ms);
+        record.actor = Some(Actor {
+            system: "urn:oid:1.2.250.1.71.4.2.1".to_owned(),
+            id: "10100534436".to_owned(),
+            role: "physician".to_owned(),
+            label: MARKER.to_owned(),
+            ..Actor::default()
+        });
+        record.purpose = "TREAT".to_owned();
+        record
+    }
+
+    fn batch(&self, seq: u64, records: &[Record]) -> Batch {
+        self.signed_by(&self.author, seq, records)
+    }
+
+    fn signed_by(&self, key: &SigningKey, seq: u64, records: &[Record]) -> Batch {
+        let salted: Vec<SaltedRecord> = (0_u8..)
+            .zip(records)
+            .map(|(salt, record)| SaltedRecord { salt: vec![salt; 16], record: record.encode_to_vec() })
+            .collect();
+        let hashes = (0_u8..).zip(&salted).map(|(salt, salted)| record_hash(&[salt; 16], &salted.record));
+        let root = BatchTree::new(hashes.collect()).expect("a batch").root();
+        let author = AuthorId::of_first_key(&key.public_key());
+        let message = BatchMessage {
+            key_id: key.key_id(),
+            origin: Origin::new(ORIGIN).expect("valid"),
+            stream_id: StreamId::new(&author, STREAM),
+            seq,
+            count: u32::try_from(records.len()).expect("few"),
+            root,
+        };
+        Batch {
+            alg: 1,
+            key_id: key.key_id().as_bytes().to_vec(),
+            stream_label: STREAM.to_owned(),
+            seq,
+            root: root.as_bytes().to_vec(),
+            signature: message.sign(key).to_vec(),
+            records: salted,
+        }
+    }
+
+    async fn refused(&self, batch: Batch) -> (Code, Option<u64>) {
+        let size = self.core.reader().tree_size();
+        let refusal: Refusal = self.core.submit(batch).await.expect_err("refused");
+        assert_eq!(self.core.reader().tree_size(), size, "nothing is recorded");
+        (refusal.code, refusal.expected_seq)
+    }
+
+    fn check_receipt(&self, response: &SubmitResponse) -> ReceiptMessage {
+        let receipt = response.receipt.as_ref().expect("a receipt");
+        let message = ReceiptMessage::decode(&receipt.message).expect("a receipt message");
+        let node = self.core.genesis().node(1).expect("this node");
+        message.verify(&node.key, &receipt.signature).expect("signed by the node");
+        message
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_author_gets_what_the_contract_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    create(dir.path());
+    let node = Node::start(dir.path()).await;
+    let now = now_ms();
+    let read = node.record(Kind::ACCESS_READ, now);
+
+    // Recorded, and the same again: the original answer.
+    let first = node.batch(1, &[read.clone(), node.record(Kind::ACCESS_PRINT, now)]);
+    let done = node.core.submit(first.clone()).await.expect("recorded");
+    assert!(!done.repeated);
+    let receipt = node.check_receipt(&done);
+    assert_eq!((receipt.first_index.get(), receipt.batch.count), (2, 2));
+    let again = node.core.submit(first.clone()).await.expect("recorded before");
+    assert!(again.repeated);
+    assert_eq!(node.check_receipt(&again), receipt);
+
+    // Retries that overlap: all get one answer.
+    let second = node.batch(2, &[node.record(Kind::BREAKGLASS_OPENED, now)]);
+    let retries = (0..8).map(|_| {
+        let (core, batch) = (Arc::clone(&node.core), second.clone());
+        tokio::spawn(async move { core.submit(batch).await })
+    });
+    let mut originals = 0;
+    for retry in retries.collect::<Vec<_>>() {
+        let done = retry.await.expect("no panic").expect("recorded");
+        originals += u32::from(!done.repeated);
+        assert_eq!(node.check_receipt(&done).first_index.get(), 5);
+    }
+    assert_eq!(originals, 1);
+    assert_eq!(node.core.reader().tree_size(), TreeSize(6));
+
+    refusals(&node, &read).await;
+    shown_and_proven(&node).await;
+
+    // After a stop: the same state, and no plaintext in the data directory.
+    let root = node.core.reader().root();
+    node.core.shutdown().await;
+    drop(node);
+    assert!(holds(dir.path(), ORIGIN), "the search finds what is there");
+    assert!(!holds(&dir.path().join("node-1/data"), MARKER));
+    let node = Node::start(dir.path()).await;
+    let again = node.core.submit(first).await.expect("recorded before");
+    assert!(again.repeated);
+    assert_eq!(node.core.reader().root(), root);
+    node.core.shutdown().await;
+}
+
+async fn refusals(node: &Node, read: &Record) {
+    let one = std::slice::from_ref(read);
+    let refused = |batch| node.refused(batch);
+    let other = node.record(Kind::ACCESS_DELETE, read.occurred_at_ms);
+    assert_eq!(refused(node.batch(2, &[other])).await.0, Code::SequenceReused);
+    assert_eq!(refused(node.batch(4, one)).await, (Code::OutOfOrder, Some(3)));
+    let mut forged = node.batch(3, one);
+    forged.signature[0] ^= 1;
+    assert_eq!(refused(forged).await.0, Code::BadSignature);
+    let stranger = SigningKey::from_seed(&[42; 32]);
+    assert_eq!(refused(node.signed_by(&stranger, 1, one)).await.0, Code::UnknownKey);
+    let mut altered = node.batch(3, one);
+    altered.records[0].salt[0] ^= 1;
+    assert_eq!(refused(altered).await.0, Code::RootMismatch);
+    let mut large = read.clone();
+    large.outcome_text = "x".repeat(61_440);
+    assert_eq!(refused(node.batch(3, &[large])).await.0, Code::RecordTooLarge);
+    let mut ahead = read.clone();
+    ahead.occurred_at_ms += 400_000;
+    assert_eq!(refused(node.batch(3, &[ahead])).await.0, Code::TimeAhead);
+    let mut unknown = read.clone();
+    unknown.kind = 0x0699;
+    assert_eq!(refused(node.batch(3, &[unknown])).await.0, Code::UnknownKind);
+    let mut empty = node.batch(3, one);
+    empty.records.clear();
+    assert_eq!(refused(empty).await.0, Code::EmptyBatch);
+    let mut crowd = node.batch(3, one);
+    crowd.records = vec![crowd.records[0].clone(); 4_097];
+    assert_eq!(refused(crowd).await.0, Code::TooManyRecords);
+}
+
+async fn shown_and_proven(node: &Node) {
+    node.core.up_to_date().await.expect("a leader");
+    let mut request = TraceRequest { tag: node.tag.to_vec(), limit: 2, ..TraceRequest::default() };
+    let page = |request: &TraceRequest| {
+        let (reader, opener) = (node.core.reader(), node.core.opener());
+        trace::page(reader, &opener, &node.core.cursors(), request)
+    };
+    let newest = page(&request).expect("a page");
+    let indices: Vec<u64> = newest.lines.iter().map(|line| line.index).collect();
+    assert_eq!(indices, [5, 3]);
+    let record = ParsedRecord::parse(&newest.lines[1].record).expect("as signed");
+    assert_eq!(record.kind(), Kind::ACCESS_PRINT);
+    request.cursor = newest.next_cursor;
+    let rest = page(&request).expect("a page");
+    assert_eq!(rest.lines.len(), 1);
+    assert!(rest.next_cursor.is_empty(), "the end");
+    request.cursor[5] ^= 1;
+    assert_eq!(page(&request).unwrap_err().code, Code::InvalidCursor);
+    let break_glass = TraceRequest { tag: node.tag.to_vec(), only_break_glass: true, ..TraceRequest::default() };
+    assert_eq!(page(&break_glass).expect("a page").lines.len(), 1);
+
+    for size in [0, 4] {
+        let proof = node.core.prove_inclusion(3, size).await.expect("a proof");
+        let note = SignedNote::parse(proof.checkpoint.as_bytes()).expect("a signed note");
+        let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
+        assert_eq!(checkpoint.size.get(), proof.size);
+        let hashes = proof.path.iter().map(|hash| Hash::from_slice(hash).expect("a hash"));
+        let path: Vec<Hash> = hashes.collect();
+        let leaf = Hash::from_slice(&proof.leaf_hash).expect("a hash");
+        merkle::verify_inclusion(&leaf, LeafIndex(3), checkpoint.size, &path, &checkpoint.root)
+            .expect("the entry is in the tree");
+    }
+    let beyond = node.core.prove_inclusion(3, 1_000).await;
+    assert_eq!(beyond.unwrap_err().code, Code::SizeNotReached);
+    let outside = node.core.prove_inclusion(5, 4).await;
+    assert_eq!(outside.unwrap_err().code, Code::UnknownIndex);
+}
+
+/// Whether a file below `dir` holds `text`.
+fn holds(dir: &Path, text: &str) -> bool {
+    std::fs::read_dir(dir).expect("a folder").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return holds(&path, text);
+        }
+        let bytes = std::fs::read(&path).expect("a file");
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
