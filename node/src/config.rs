@@ -201,10 +201,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -234,18 +231,11 @@ impl NodeConfig {
     /// # Errors
     /// As [`NodeConfig::load`].
     pub fn load_unresolved(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let config: Self = toml::from_str(&text).map_err(|error| ConfigError::Parse {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-        config.check().map_err(|message| ConfigError::Invalid {
-            path: path.to_owned(),
-            message,
-        })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
         Ok(config)
     }
 
@@ -269,11 +259,7 @@ impl NodeConfig {
             &mut self.tls.cert,
             &mut self.tls.key,
         ];
-        let optional = [
-            self.log_key.as_mut(),
-            self.vrf_key.as_mut(),
-            self.pid_file.as_mut(),
-        ];
+        let optional = [self.log_key.as_mut(), self.vrf_key.as_mut(), self.pid_file.as_mut()];
         for path in paths.into_iter().chain(optional.into_iter().flatten()) {
             *path = base.join(&*path);
         }
@@ -291,30 +277,15 @@ impl NodeConfig {
         let limits = &self.limits;
         let positive = [
             ("limits.connections_max", limits.connections_max as u64),
-            (
-                "limits.connections_per_caller_max",
-                limits.connections_per_caller_max as u64,
-            ),
-            (
-                "limits.peer_connections_max",
-                limits.peer_connections_max as u64,
-            ),
-            (
-                "limits.handshakes_at_once_max",
-                limits.handshakes_at_once_max as u64,
-            ),
+            ("limits.connections_per_caller_max", limits.connections_per_caller_max as u64),
+            ("limits.peer_connections_max", limits.peer_connections_max as u64),
+            ("limits.handshakes_at_once_max", limits.handshakes_at_once_max as u64),
             ("limits.handshake_timeout_ms", limits.handshake_timeout_ms),
             ("limits.request_timeout_ms", limits.request_timeout_ms),
             ("limits.idle_ping_ms", limits.idle_ping_ms),
-            (
-                "limits.requests_per_connection_max",
-                u64::from(limits.requests_per_connection_max),
-            ),
+            ("limits.requests_per_connection_max", u64::from(limits.requests_per_connection_max)),
             ("limits.request_bytes_max", limits.request_bytes_max as u64),
-            (
-                "limits.peer_message_bytes_max",
-                limits.peer_message_bytes_max as u64,
-            ),
+            ("limits.peer_message_bytes_max", limits.peer_message_bytes_max as u64),
             ("raft.tick_ms", self.raft.tick_ms),
             ("raft.heartbeat_ticks", self.raft.heartbeat_ticks as u64),
         ];
@@ -345,22 +316,10 @@ mod tests {
             vrf_key: None,
             keyring: "keys/keyring".into(),
             pid_file: Some("pid".into()),
-            tls: TlsConfig {
-                ca: "../tls/ca.pem".into(),
-                cert: "tls/node.pem".into(),
-                key: "tls/node.key".into(),
-            },
+            tls: TlsConfig { ca: "../tls/ca.pem".into(), cert: "tls/node.pem".into(), key: "tls/node.key".into() },
             peers: vec![
-                PeerConfig {
-                    id: 1,
-                    address: "127.0.0.1:7401".to_owned(),
-                    client_address: "127.0.0.1:7400".to_owned(),
-                },
-                PeerConfig {
-                    id: 2,
-                    address: "127.0.0.1:7403".to_owned(),
-                    client_address: String::new(),
-                },
+                PeerConfig { id: 1, address: "127.0.0.1:7401".to_owned(), client_address: "127.0.0.1:7400".to_owned() },
+                PeerConfig { id: 2, address: "127.0.0.1:7403".to_owned(), client_address: String::new() },
             ],
             limits: LimitsConfig::default(),
             raft: RaftConfig::default(),

@@ -3,8 +3,25 @@
 //! Where to start reading:
 //!
 //! - [`serve`]: the start and the stop of a node, from configuration to listeners;
-//! - [`config`]: what stands in `node.toml`; [`init`]: how a deployment's files are made; [`dev`]: a whole test log in
-//!   one command;
+//! - [`config`]: what stands in `node.toml`; [`secrets`]: the keys that it points to;
+//! - [`core`]: from a batch at the door to entries in the log; [`service`]: what parties call; [`peer`]: what nodes say
+//!   to each other;
 //! - [`tls`]: who may connect, and how many; [`http`]: `/metrics` and `/healthz`;
-//! - [`telemetry`] and [`metrics`]: what a node says of itself, never anything of a patient.
+//! - [`telemetry`] and [`metrics`]: what a node says of itself, never anything of a patient;
+//! - [`init`]: how a deployment's files are made; [`dev`]: a whole test log in one command; [`cli`]: both on the
+//!   command line.
+
+pub mod cli;
 pub mod config;
+pub mod core;
+pub mod dev;
+pub mod http;
+pub mod init;
+pub mod metrics;
+pub mod peer;
+pub mod pid;
+pub mod secrets;
+pub mod serve;
+pub mod service;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,200 @@
+//! The command line of `sillage-node`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::LimitsConfig;
+use crate::dev::{self, Options};
+use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
+use crate::init::{self, NodePlan, Plan};
+use crate::serve;
+
+/// A node of a Sillage log: an append-only audit ledger that anyone can check.
+#[derive(Debug, Parser)]
+#[command(name = "sillage-node", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole test log on this machine: prints `ready` when it serves, Ctrl-C stops all.
+    Dev(DevArgs),
+    /// Make the files of a deployment: keys, certificates, genesis, a folder per node.
+    Init(InitArgs),
+    /// Run one node.
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+struct DevArgs {
+    /// Folder of the log: made if it isn't there, reopened if it is.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Number of nodes, 1 or 3, each its own process. A new log has 1 if nothing is said.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(["1", "3"]))]
+    nodes: Option<String>,
+    /// Node i serves on port N + 2(i − 1), and its peers on the next one. A new log begins at 7400.
+    #[arg(long, value_name = "N")]
+    base_port: Option<u16>,
+    /// Name of a new log, as on the first line of its checkpoints: no space, no plus.
+    #[arg(long)]
+    origin: Option<String>,
+    /// Start nodes again that die. Without it, `serve --config DIR/node-<i>/node.toml` does.
+    #[arg(long)]
+    restart: bool,
+    /// Give up when the log doesn't serve after so many seconds.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    wait: u64,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// Folder for the files; what is there is never overwritten.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Name of the log, as on the first line of its checkpoints: a name you own, no space, no plus.
+    #[arg(long)]
+    origin: String,
+    /// The nodes: id=host:clientport:peerport, separated by commas. Ids begin at 1.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "ID=HOST:PORT:PORT")]
+    nodes: Vec<NodePlan>,
+    /// Address to listen on; without it the node's host where it is an IP address, else all addresses.
+    #[arg(long)]
+    listen: Option<String>,
+    /// A log for test and demonstration identities.
+    #[arg(long)]
+    test_log: bool,
+    /// Name of the authority, the party that registers all others.
+    #[arg(long, default_value = "authority")]
+    authority: String,
+    /// First patient tag that the log is for (64 hexadecimal characters).
+    #[arg(long, value_parser = tag, value_name = "HEX")]
+    tag_first: Option<Tag>,
+    /// Last patient tag that the log is for, included.
+    #[arg(long, value_parser = tag, value_name = "HEX")]
+    tag_last: Option<Tag>,
+    /// An access recorded later than this after it happened is flagged LATE, in milliseconds.
+    #[arg(long, default_value_t = LATE_AFTER_MS, value_name = "MS")]
+    late_after_ms: u64,
+    /// The patient index has 2^N buckets: 23 for 70 million patients.
+    #[arg(long, default_value_t = 23, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=30))]
+    index_depth: u32,
+    /// Events a second that an author may record, where its registration says nothing.
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    quota: u32,
+    /// How long the certificates are valid.
+    #[arg(long, default_value_t = 10, value_name = "YEARS")]
+    valid_years: u32,
+    /// Also make a party with every role but the authority's, and its profile sillage.toml.
+    #[arg(long)]
+    with_profile: bool,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The node's configuration, as `init` or `dev` wrote it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tag([u8; 32]);
+
+fn tag(text: &str) -> Result<Tag, String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| "expected 64 hexadecimal characters".to_owned())?;
+    Ok(Tag(bytes))
+}
+
+/// Reads the arguments and does what they say. What goes wrong is one sentence on the standard error, and exit code 1;
+/// arguments that can't be understood are exit code 2.
+pub fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Dev(args) => dev(args),
+        Command::Init(args) => init(args),
+        Command::Serve(args) => serve::run(&args.config).map_err(|error| error.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("sillage-node: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dev(args: DevArgs) -> Result<(), String> {
+    let options = Options {
+        dir: args.dir,
+        nodes: args.nodes.and_then(|count| count.parse().ok()),
+        base_port: args.base_port,
+        origin: args.origin,
+        restart: args.restart,
+        wait: Duration::from_secs(args.wait),
+    };
+    dev::run(&options).map_err(|error| error.to_string())
+}
+
+fn init(args: InitArgs) -> Result<(), String> {
+    let mut terms = LogTerms::new(&args.origin);
+    terms.test_log = args.test_log;
+    terms.tag_first = args.tag_first.map_or(terms.tag_first, |tag| tag.0);
+    terms.tag_last = args.tag_last.map_or(terms.tag_last, |tag| tag.0);
+    terms.late_after_ms = args.late_after_ms;
+    terms.index_depth = args.index_depth;
+    terms.quota_events_per_s = args.quota;
+    let plan = Plan {
+        dir: args.dir,
+        terms,
+        nodes: args.nodes,
+        listen: args.listen,
+        authority: args.authority,
+        valid_years: args.valid_years,
+        with_profile: args.with_profile,
+        limits: LimitsConfig::default(),
+    };
+    init::create(&plan).map_err(|error| error.to_string())?;
+    let dir = plan.dir.display();
+    println!(
+        "{dir}: carry each node-<id> folder to its machine, start it with `sillage-node serve --config node.toml`,"
+    );
+    println!("and keep {dir}/keys and {dir}/tls/ca.key where only the authority reaches them.");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nodes_are_read_and_refused() {
+        let args = ["sillage-node", "init", "--dir", "d", "--origin", "o.example/log"];
+        let nodes = "1=10.0.0.1:7400:7401,2=[fd00::2]:7400:7401";
+        let cli = Cli::try_parse_from(args.iter().chain(&["--nodes", nodes])).unwrap();
+        let Command::Init(init) = cli.command else { panic!("not init") };
+        assert_eq!(init.nodes[1].host, "fd00::2");
+        assert_eq!(init.nodes[1].peer_address(), "[fd00::2]:7401");
+        for bad in ["1=host:7400", "0=host:1:2", "1=host:7400:7400", "host:1:2", "1=:1:2", "1=h:1:70000"] {
+            assert!(Cli::try_parse_from(args.iter().chain(&["--nodes", bad])).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_one_or_three_nodes_are_for_development() {
+        let args = ["sillage-node", "dev", "--dir", "d", "--nodes"];
+        assert!(Cli::try_parse_from(args.iter().chain(&["3"])).is_ok());
+        assert!(Cli::try_parse_from(args.iter().chain(&["2"])).is_err());
+    }
+}

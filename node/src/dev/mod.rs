@@ -1,0 +1,206 @@
+//! A whole test log in one command: `sillage-node dev --dir DIR`.
+//!
+//! Makes or reopens the files ([`open`]), starts each node as its own process, and says `ready` on the standard output
+//! when a leader is elected and every node answers ([`ready`]). SIGINT, SIGTERM and SIGHUP stop all. A node that dies
+//! is reported and stays dead, unless `--restart` was given: scripts kill nodes and start them again with
+//! `sillage-node serve --config DIR/node-<i>/node.toml`. Nodes die with this process, however it dies.
+
+mod children;
+mod open;
+mod ready;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::children::Children;
+use crate::init::{self, InitError};
+
+/// What `dev` is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the files are or go.
+    pub dir: PathBuf,
+    /// How many nodes; `None`: as many as there are, one where there are none.
+    pub nodes: Option<u16>,
+    /// Node `i` has client port `base + 2(i − 1)` and the next one for its peers; `None`: as they are, 7400 at first.
+    pub base_port: Option<u16>,
+    /// Name of a new log; `None`: made from the folder's name.
+    pub origin: Option<String>,
+    /// Start nodes again that die.
+    pub restart: bool,
+    /// How long to wait for the nodes to serve.
+    pub wait: Duration,
+}
+
+/// Why there is no test log.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// The files can't be made.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// What is asked for doesn't fit what is there.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A port is taken.
+    #[error(
+        "port {port} ({what} of node {node}) can't be had ({source}): \
+         stop what uses it, or choose other ports with --base-port N"
+    )]
+    Port {
+        /// Which.
+        port: u16,
+        /// `client port` or `peer port`.
+        what: &'static str,
+        /// Of which node.
+        node: u64,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A node's process is there already.
+    #[error("node {node} of {dir} runs already (process {pid}): stop it first")]
+    Running {
+        /// Which.
+        node: u64,
+        /// Of which folder.
+        dir: PathBuf,
+        /// Its process.
+        pid: i32,
+    },
+    /// A node ended before it served.
+    #[error("node {node} ended before it served ({status}); {log} ends with:\n{tail}")]
+    Ended {
+        /// Which.
+        node: u64,
+        /// How.
+        status: String,
+        /// Where it wrote.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// The nodes run, but don't serve.
+    #[error("the nodes don't serve after {} s ({what}): see the log.txt of each", wait.as_secs())]
+    NotReady {
+        /// How long we waited.
+        wait: Duration,
+        /// What was missing.
+        what: String,
+    },
+    /// A file or a process.
+    #[error("{what}: {message}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        message: String,
+    },
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DevError {
+    move |error| DevError::System { what: what.into(), message: error.to_string() }
+}
+
+/// A node of the log, as the processes' keeper needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    id: u64,
+    /// `DIR/node-<id>`.
+    dir: PathBuf,
+    /// `host:port`.
+    client_address: String,
+    peer_address: String,
+}
+
+impl Node {
+    fn config(&self) -> PathBuf {
+        self.dir.join("node.toml")
+    }
+
+    fn pid(&self) -> PathBuf {
+        self.dir.join("pid")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("log.txt")
+    }
+}
+
+/// Runs a test log until a signal stops it.
+///
+/// # Errors
+/// When it can't be made or started.
+pub fn run(options: &Options) -> Result<(), DevError> {
+    let nodes = open::open(options)?;
+    // One thread, the main one: a child is told of the death of the thread that started it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("can't start"))?;
+    runtime.block_on(keep(options, &nodes))
+}
+
+async fn keep(options: &Options, nodes: &[Node]) -> Result<(), DevError> {
+    let mut signals = Signals::new().map_err(system("can't listen for signals"))?;
+    let mut children = Children::start(nodes)?;
+    let profile = options.dir.join(init::PROFILE_FILE);
+    let started = tokio::select! {
+        ready = ready::wait(&profile, nodes, options.wait) => ready,
+        ended = children.first_end() => Err(ended),
+        () = signals.any() => {
+            children.stop().await;
+            return Ok(());
+        }
+    };
+    if let Err(error) = started {
+        children.stop().await;
+        return Err(error);
+    }
+    say_ready().map_err(system("can't write to the standard output"))?;
+    loop {
+        tokio::select! {
+            () = signals.any() => break,
+            (node, status) = children.next_end() => {
+                eprintln!("sillage-node dev: node {node} ended ({status})");
+                if options.restart {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    children.restart(node)?;
+                    eprintln!("sillage-node dev: node {node} was started again");
+                }
+            }
+        }
+    }
+    children.stop().await;
+    Ok(())
+}
+
+/// The one line that scripts wait for.
+fn say_ready() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// The end of a text file, for an error message.
+fn tail(path: &Path) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
+}

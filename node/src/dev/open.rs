@@ -1,0 +1,262 @@
+//! The files of a test log: made, or found as they were.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sillage_ledger::GenesisInfo;
+
+use super::{DevError, Node, Options, system};
+use crate::config::{LimitsConfig, NodeConfig};
+use crate::init::genesis::LogTerms;
+use crate::init::profile::Profile;
+use crate::init::{self, NodePlan, PROFILE_FILE, Plan, node_dir};
+use crate::pid;
+
+const HOST: &str = "127.0.0.1";
+const BASE_PORT: u16 = 7400;
+const AUTHORITY_FILE: &str = "authority.toml";
+
+/// Makes or reopens the log, and sees to it that its ports are free.
+pub(super) fn open(options: &Options) -> Result<Vec<Node>, DevError> {
+    let dir = std::path::absolute(&options.dir).map_err(system("--dir"))?;
+    match dir.join(PROFILE_FILE).exists() {
+        true => reopen(&dir, options)?,
+        false => create(&dir, options)?,
+    }
+    let nodes = nodes(&dir)?;
+    for node in &nodes {
+        check_free(&dir, node)?;
+    }
+    Ok(nodes)
+}
+
+fn plans(count: u64, base_port: u16) -> Result<Vec<NodePlan>, DevError> {
+    let port = |offset: u64| u16::try_from(u64::from(base_port) + offset).ok();
+    let plan = |i: u64| {
+        Some(NodePlan {
+            id: i + 1,
+            host: HOST.to_owned(),
+            client_port: port(2 * i).filter(|port| *port > 0)?,
+            peer_port: port(2 * i + 1)?,
+        })
+    };
+    let plans: Option<Vec<NodePlan>> = (0..count).map(plan).collect();
+    plans.ok_or_else(|| {
+        DevError::Mismatch(format!(
+            "--base-port {base_port} leaves no room for {count} nodes: choose one from 1 to {}",
+            65_536 - 2 * count
+        ))
+    })
+}
+
+fn create(dir: &Path, options: &Options) -> Result<(), DevError> {
+    let origin = match &options.origin {
+        Some(origin) => origin.clone(),
+        None => default_origin(dir),
+    };
+    let count = u64::from(options.nodes.unwrap_or(1));
+    let plan = Plan {
+        dir: dir.to_owned(),
+        terms: LogTerms::test(&origin),
+        nodes: plans(count, options.base_port.unwrap_or(BASE_PORT))?,
+        listen: None,
+        authority: "authority".to_owned(),
+        valid_years: 10,
+        with_profile: true,
+        // A test log's callers are one's own programs, and resolve a whole population in one go.
+        limits: LimitsConfig { resolve_per_s: 200_000, ..LimitsConfig::default() },
+    };
+    Ok(init::create(&plan)?)
+}
+
+/// `sillage.dev/<folder>-<time>`: readable, and no two logs alike.
+fn default_origin(dir: &Path) -> String {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let name: String =
+        name.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = now.unwrap_or_default().as_secs();
+    match name.is_empty() {
+        true => format!("sillage.dev/{seconds:x}"),
+        false => format!("sillage.dev/{name}-{seconds:x}"),
+    }
+}
+
+fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
+    let genesis = genesis(dir)?;
+    let (count, origin) = (genesis.nodes.len() as u64, genesis.origin.as_str());
+    if let Some(wanted) = options.nodes.map(u64::from).filter(|n| *n != count) {
+        return Err(DevError::Mismatch(format!(
+            "{} is a log of {count} nodes, not {wanted}: leave out --nodes, or choose another --dir",
+            dir.display()
+        )));
+    }
+    if let Some(wanted) = options.origin.as_ref().filter(|wanted| *wanted != origin) {
+        return Err(DevError::Mismatch(format!(
+            "{} is the log {origin}, not {wanted}: leave out --origin, or choose another --dir",
+            dir.display()
+        )));
+    }
+    match options.base_port {
+        Some(base_port) => move_ports(dir, &plans(count, base_port)?),
+        None => Ok(()),
+    }
+}
+
+fn genesis(dir: &Path) -> Result<GenesisInfo, DevError> {
+    let path = dir.join("genesis.bin");
+    let what = path.display().to_string();
+    let bytes = std::fs::read(&path).map_err(system(what.clone()))?;
+    GenesisInfo::parse(&bytes).map_err(|error| DevError::System { what, message: error.to_string() })
+}
+
+fn config_of(dir: &Path, id: u64) -> Result<(PathBuf, NodeConfig), DevError> {
+    let path = node_dir(dir, id).join("node.toml");
+    let config = NodeConfig::load_unresolved(&path)
+        .map_err(|error| DevError::System { what: format!("node {id}"), message: error.to_string() })?;
+    Ok((path, config))
+}
+
+/// Writes other ports into the nodes' configurations and the profiles.
+fn move_ports(dir: &Path, plans: &[NodePlan]) -> Result<(), DevError> {
+    for plan in plans {
+        let (path, mut config) = config_of(dir, plan.id)?;
+        config.listen_client = plan.client_address();
+        config.listen_peer = plan.peer_address();
+        for peer in &mut config.peers {
+            if let Some(plan) = plans.iter().find(|plan| plan.id == peer.id) {
+                peer.address = plan.peer_address();
+                peer.client_address = plan.client_address();
+            }
+        }
+        replace(&path, &config.to_toml())?;
+    }
+    for name in [PROFILE_FILE, AUTHORITY_FILE] {
+        let path = dir.join(name);
+        let what = path.display().to_string();
+        let text = std::fs::read_to_string(&path).map_err(system(what.clone()))?;
+        let profile = toml::from_str(&text).map_err(|error| DevError::System { what, message: error.to_string() });
+        let mut profile: Profile = profile?;
+        let endpoint = |plan: &NodePlan| format!("https://{}", plan.client_address());
+        profile.endpoints = plans.iter().map(endpoint).collect();
+        replace(&path, &profile.to_toml())?;
+    }
+    Ok(())
+}
+
+/// Puts a new text in the place of a file, whole or not at all.
+fn replace(path: &Path, text: &str) -> Result<(), DevError> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(system(path.display().to_string()))
+}
+
+/// The nodes, with their ports as their configurations say.
+fn nodes(dir: &Path) -> Result<Vec<Node>, DevError> {
+    let genesis = genesis(dir)?;
+    let node = |id: u64| {
+        let (_, config) = config_of(dir, id)?;
+        Ok(Node { id, dir: node_dir(dir, id), client_address: config.listen_client, peer_address: config.listen_peer })
+    };
+    genesis.nodes.iter().map(|info| node(info.id)).collect()
+}
+
+fn check_free(dir: &Path, node: &Node) -> Result<(), DevError> {
+    let running = pid::read(&node.pid()).filter(|pid| pid::serves(*pid, &node.config()));
+    if let Some(pid) = running {
+        return Err(DevError::Running { node: node.id, dir: dir.to_owned(), pid });
+    }
+    let ports = [(&node.client_address, "client port"), (&node.peer_address, "peer port")];
+    for (address, what) in ports {
+        if let Err(source) = TcpListener::bind(address.as_str()) {
+            let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            return Err(DevError::Port { port: port.unwrap_or(0), what, node: node.id, source });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(dir: &Path) -> Options {
+        Options {
+            dir: dir.to_owned(),
+            nodes: Some(3),
+            base_port: Some(17_400),
+            origin: None,
+            restart: false,
+            wait: std::time::Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn a_log_is_made_once_and_found_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("My Log");
+        create(&dir, &options(&dir)).unwrap();
+        let made = nodes(&dir).unwrap();
+        assert_eq!(made.len(), 3);
+        assert_eq!(made[2].client_address, "127.0.0.1:17404");
+        assert_eq!(made[2].peer_address, "127.0.0.1:17405");
+        assert_eq!(made[2].dir, dir.join("node-3"));
+        let origin = genesis(&dir).unwrap().origin.as_str().to_owned();
+        assert!(origin.starts_with("sillage.dev/mylog-"), "{origin}");
+
+        let unchanged = Options { nodes: None, base_port: None, ..options(&dir) };
+        reopen(&dir, &unchanged).unwrap();
+        assert_eq!(nodes(&dir).unwrap(), made);
+    }
+
+    #[test]
+    fn other_ports_reach_every_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        create(&dir, &options(&dir)).unwrap();
+        let moved = Options { base_port: Some(18_000), ..options(&dir) };
+        reopen(&dir, &moved).unwrap();
+        assert_eq!(nodes(&dir).unwrap()[0].client_address, "127.0.0.1:18000");
+        for file in ["sillage.toml", "authority.toml", "node-2/node.toml"] {
+            let text = std::fs::read_to_string(dir.join(file)).unwrap();
+            assert!(text.contains(":18004") && !text.contains(":174"), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_number_of_nodes_or_name_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        create(&dir, &options(&dir)).unwrap();
+        let fewer = Options { nodes: Some(1), ..options(&dir) };
+        let error = reopen(&dir, &fewer).unwrap_err().to_string();
+        assert!(error.contains("3 nodes, not 1"), "{error}");
+        let renamed = Options { origin: Some("other.example".to_owned()), ..options(&dir) };
+        let error = reopen(&dir, &renamed).unwrap_err().to_string();
+        assert!(error.contains("--origin"), "{error}");
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = holder.local_addr().unwrap().port();
+        let temp = tempfile::tempdir().unwrap();
+        let node = Node {
+            id: 1,
+            dir: temp.path().to_owned(),
+            client_address: format!("127.0.0.1:{port}"),
+            peer_address: "127.0.0.1:0".to_owned(),
+        };
+        let error = check_free(temp.path(), &node).unwrap_err().to_string();
+        assert!(error.contains(&format!("port {port} (client port of node 1)")));
+        assert!(error.contains("--base-port"), "{error}");
+    }
+
+    #[test]
+    fn ports_beyond_the_last_are_refused() {
+        assert!(plans(3, 65_530).is_ok());
+        let error = plans(3, 65_531).unwrap_err().to_string();
+        assert!(error.contains("1 to 65530"), "{error}");
+        assert!(plans(1, 0).is_err());
+    }
+}

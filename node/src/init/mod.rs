@@ -1,0 +1,335 @@
+//! The files of a deployment, made once: keys, certificates, the genesis entry, a folder per node, profiles.
+//!
+//! Start with [`create`]. Nothing is overwritten; what a half-done run left has to be removed by hand. The folder of a
+//! node is complete in itself, so that it can be carried to its machine:
+//!
+//! ```text
+//! genesis.bin  policy.txt  log.vkey  authority.toml  [sillage.toml]
+//! tls/   ca.pem  ca.key  authority.pem  authority.key  [profile.pem  profile.key]
+//! keys/  authority.key  [profile.key]
+//! node-<id>/  node.toml  genesis.bin  tls/{ca.pem,node.pem,node.key}  keys/{node.key,log.key,vrf.key,keyring}  data/
+//! ```
+
+pub mod files;
+pub mod genesis;
+pub mod pki;
+pub mod profile;
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use sillage_ledger::seal::Keyring;
+use sillage_proof::keys::SigningKey;
+use sillage_proof::note::{KeyKind, VerifierKey};
+use sillage_proof::vrf::VrfSecretKey;
+use sillage_rules::roles::Roles;
+
+use self::genesis::{LogTerms, NodeTerms, PartyTerms};
+use self::pki::{Ca, Certified};
+use self::profile::Profile;
+use crate::config::{LimitsConfig, LogConfig, NodeConfig, PeerConfig, RaftConfig, TlsConfig};
+
+/// Why a deployment can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is something already.
+    #[error("{path} is there already and is never overwritten: choose another --dir, or remove it")]
+    Exists {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// What was asked for can't be.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file can't be written.
+    #[error(transparent)]
+    File(#[from] files::FileError),
+    /// A certificate can't be made.
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
+    /// No randomness.
+    #[error("the operating system has no randomness to give: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The keyring can't be made.
+    #[error("the keyring can't be made: {0}")]
+    Keyring(String),
+}
+
+/// A node to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePlan {
+    /// From 1.
+    pub id: u64,
+    /// Where services and the other nodes find it.
+    pub host: String,
+    /// Its port for services.
+    pub client_port: u16,
+    /// Its port for the other nodes.
+    pub peer_port: u16,
+}
+
+impl NodePlan {
+    /// `host:port` of the client port.
+    pub fn client_address(&self) -> String {
+        join(&self.host, self.client_port)
+    }
+
+    /// `host:port` of the peer port.
+    pub fn peer_address(&self) -> String {
+        join(&self.host, self.peer_port)
+    }
+}
+
+impl std::str::FromStr for NodePlan {
+    type Err = String;
+
+    /// `id=host:clientport:peerport`; an IPv6 address stands in brackets.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} isn't a node: write id=host:clientport:peerport");
+        let (id, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let (rest, peer) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        let (host, client) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let plan = Self {
+            id: id.parse().map_err(|_| wrong())?,
+            host: host.to_owned(),
+            client_port: client.parse().map_err(|_| wrong())?,
+            peer_port: peer.parse().map_err(|_| wrong())?,
+        };
+        let ports = plan.client_port != 0 && plan.peer_port != 0;
+        match plan.id != 0 && !host.is_empty() && ports && plan.client_port != plan.peer_port {
+            true => Ok(plan),
+            false => Err(wrong()),
+        }
+    }
+}
+
+fn join(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+/// A deployment to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where its files go.
+    pub dir: PathBuf,
+    /// What the log is to be.
+    pub terms: LogTerms,
+    /// Its nodes.
+    pub nodes: Vec<NodePlan>,
+    /// Address that the nodes listen on; `None`: their host where it is an IP address, else all addresses.
+    pub listen: Option<String>,
+    /// Name of the authority party.
+    pub authority: String,
+    /// How long certificates are valid.
+    pub valid_years: u32,
+    /// Also a party with every role but the authority's, and its profile `sillage.toml`.
+    pub with_profile: bool,
+    /// Written into every node's configuration.
+    pub limits: LimitsConfig,
+}
+
+/// The keys of the log itself.
+struct LogKeys {
+    log: SigningKey,
+    vrf: VrfSecretKey,
+    keyring: Keyring,
+    vkey: String,
+}
+
+/// Makes all files of a deployment.
+///
+/// # Errors
+/// When something is there already, can't be as asked, or can't be written.
+pub fn create(plan: &Plan) -> Result<(), InitError> {
+    check(plan)?;
+    let log_key = SigningKey::generate()?;
+    let origin = &plan.terms.origin;
+    let vkey = VerifierKey::new(origin, KeyKind::Ed25519, log_key.public_key())
+        .map_err(|error| InitError::Invalid(format!("--origin {origin}: {error}")))?;
+    let keys = LogKeys {
+        vkey: vkey.to_string(),
+        log: log_key,
+        vrf: VrfSecretKey::generate()?,
+        keyring: Keyring::generate().map_err(|error| InitError::Keyring(error.to_string()))?,
+    };
+    let ca = Ca::new(origin, plan.valid_years)?;
+    files::public(&plan.dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
+    files::secret(&plan.dir.join("tls/ca.key"), ca.own.key_pem.as_bytes())?;
+
+    let mut parties = vec![party(plan, &ca, "authority", &plan.authority, Roles::AUTHORITY | Roles::OPERATOR)?];
+    if plan.with_profile {
+        parties.push(party(plan, &ca, "profile", "profile", profile_roles())?);
+    }
+    let mut nodes = Vec::new();
+    let mut certified = Vec::new();
+    for node in &plan.nodes {
+        let key = SigningKey::generate()?;
+        let certificate = ca.node(node.id, std::slice::from_ref(&node.host))?;
+        nodes.push(NodeTerms {
+            id: node.id,
+            name: format!("node-{}", node.id),
+            key: key.public_key(),
+            spki_sha256: certificate.spki_sha256,
+        });
+        certified.push((node, key, certificate));
+    }
+    let genesis =
+        genesis::genesis(&plan.terms, &keys.log.public_key(), keys.vrf.public_key(), &nodes, &parties)?.encode_to_vec();
+    for (node, key, certificate) in &certified {
+        write_node(plan, node, key, certificate, &ca, &keys, &genesis)?;
+    }
+    write_common(plan, &keys, &genesis)
+}
+
+/// What a profile that isn't the authority's may be: everything, but neither the authority nor one certain patient.
+pub fn profile_roles() -> Roles {
+    Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR
+}
+
+fn check(plan: &Plan) -> Result<(), InitError> {
+    let invalid = |why: &str| Err(InitError::Invalid(why.to_owned()));
+    let mut ids: Vec<u64> = plan.nodes.iter().map(|node| node.id).collect();
+    ids.sort_unstable();
+    if ids.is_empty() || ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return invalid("--nodes: name at least one node, each with another id");
+    }
+    let mut addresses: Vec<String> =
+        plan.nodes.iter().flat_map(|node| [node.client_address(), node.peer_address()]).collect();
+    addresses.sort_unstable();
+    if addresses.windows(2).any(|pair| pair[0] == pair[1]) {
+        return invalid("--nodes: two ports of one host are the same");
+    }
+    if plan.terms.tag_first > plan.terms.tag_last {
+        return invalid("--tag-first is beyond --tag-last");
+    }
+    let (bytes, years) = (plan.terms.origin.len(), plan.valid_years);
+    if bytes == 0 || bytes > 255 || !(1..=100).contains(&years) {
+        return invalid("--origin is 1 to 255 bytes, --valid-years 1 to 100");
+    }
+    let nodes = plan.nodes.iter().map(|node| node_dir(&plan.dir, node.id));
+    let fixed = ["genesis.bin", "tls", "keys", "authority.toml", "sillage.toml"];
+    let fixed = fixed.map(|name| plan.dir.join(name));
+    match fixed.into_iter().chain(nodes).find(|path| path.exists()) {
+        Some(path) => Err(InitError::Exists { path }),
+        None => Ok(()),
+    }
+}
+
+/// The folder of node `id`.
+pub fn node_dir(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("node-{id}"))
+}
+
+/// A party's key and certificate, in files called `file`.
+fn party(plan: &Plan, ca: &Ca, file: &str, name: &str, roles: Roles) -> Result<PartyTerms, InitError> {
+    let key = SigningKey::generate()?;
+    let certificate = ca.caller(name)?;
+    let tls = plan.dir.join("tls");
+    files::seed(&plan.dir.join(format!("keys/{file}.key")), &key)?;
+    files::public(&tls.join(format!("{file}.pem")), &certificate.cert_pem)?;
+    files::secret(&tls.join(format!("{file}.key")), certificate.key_pem.as_bytes())?;
+    Ok(PartyTerms { name: name.to_owned(), key: key.public_key(), roles, spki_sha256: certificate.spki_sha256 })
+}
+
+fn write_node(
+    plan: &Plan,
+    node: &NodePlan,
+    key: &SigningKey,
+    certificate: &Certified,
+    ca: &Ca,
+    keys: &LogKeys,
+    genesis: &[u8],
+) -> Result<(), InitError> {
+    let dir = node_dir(&plan.dir, node.id);
+    files::folder(&dir.join("data"))?;
+    files::public(&dir.join("genesis.bin"), genesis)?;
+    files::public(&dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
+    files::public(&dir.join("tls/node.pem"), &certificate.cert_pem)?;
+    files::secret(&dir.join("tls/node.key"), certificate.key_pem.as_bytes())?;
+    files::seed(&dir.join("keys/node.key"), key)?;
+    files::seed(&dir.join("keys/log.key"), &keys.log)?;
+    files::secret_hex(&dir.join("keys/vrf.key"), keys.vrf.to_seed().as_slice())?;
+    keys.keyring.save(&dir.join("keys/keyring")).map_err(|error| InitError::Keyring(error.to_string()))?;
+    files::public(&dir.join("node.toml"), node_config(plan, node).to_toml().as_bytes())?;
+    Ok(())
+}
+
+/// The configuration of one node, with paths relative to its folder.
+fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
+    let listen = |port| {
+        let is_address = node.host.parse::<std::net::IpAddr>().is_ok();
+        let host = match &plan.listen {
+            Some(listen) => listen,
+            None if is_address => &node.host,
+            None => "0.0.0.0",
+        };
+        join(host, port)
+    };
+    let peer = |node: &NodePlan| PeerConfig {
+        id: node.id,
+        address: node.peer_address(),
+        client_address: node.client_address(),
+    };
+    NodeConfig {
+        id: node.id,
+        name: format!("node-{}", node.id),
+        data_dir: "data".into(),
+        listen_client: listen(node.client_port),
+        listen_peer: listen(node.peer_port),
+        genesis: "genesis.bin".into(),
+        node_key: "keys/node.key".into(),
+        log_key: Some("keys/log.key".into()),
+        vrf_key: Some("keys/vrf.key".into()),
+        keyring: "keys/keyring".into(),
+        pid_file: Some("pid".into()),
+        tls: TlsConfig { ca: "tls/ca.pem".into(), cert: "tls/node.pem".into(), key: "tls/node.key".into() },
+        peers: plan.nodes.iter().map(peer).collect(),
+        limits: plan.limits.clone(),
+        raft: RaftConfig::default(),
+        log: LogConfig::default(),
+    }
+}
+
+/// The files that are not a node's. A profile is written last: it says that all else is there.
+fn write_common(plan: &Plan, keys: &LogKeys, genesis: &[u8]) -> Result<(), InitError> {
+    files::public(&plan.dir.join("genesis.bin"), genesis)?;
+    files::public(&plan.dir.join("log.vkey"), format!("{}\n", keys.vkey))?;
+    files::public(&plan.dir.join("policy.txt"), profile::policy(&keys.vkey))?;
+    let endpoints = plan.nodes.iter().map(|node| format!("https://{}", node.client_address())).collect();
+    let authority = Profile {
+        origin: plan.terms.origin.clone(),
+        endpoints,
+        server_name: crate::tls::SERVER_NAME.to_owned(),
+        ca: "tls/ca.pem".to_owned(),
+        cert: "tls/authority.pem".to_owned(),
+        key: "tls/authority.key".to_owned(),
+        log_vkey: keys.vkey.clone(),
+        vrf_public_key: hex::encode(keys.vrf.public_key().as_bytes()),
+        genesis: "genesis.bin".to_owned(),
+        author_key: Some("keys/authority.key".to_owned()),
+        stream: Some("cli".to_owned()),
+        authority_key: Some("keys/authority.key".to_owned()),
+        ca_key: Some("tls/ca.key".to_owned()),
+    };
+    files::public(&plan.dir.join("authority.toml"), authority.to_toml())?;
+    if plan.with_profile {
+        let profile = Profile {
+            cert: "tls/profile.pem".to_owned(),
+            key: "tls/profile.key".to_owned(),
+            author_key: Some("keys/profile.key".to_owned()),
+            ..authority
+        };
+        files::public(&plan.dir.join(PROFILE_FILE), profile.to_toml())?;
+    }
+    Ok(())
+}
+
+/// The profile of the party with every role.
+pub const PROFILE_FILE: &str = "sillage.toml";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! What a node counts, for Prometheus: `/metrics` shows it to operators.
+//!
+//! No label is derived from a patient, an actor or a caller: labels are ports, stages and stable error codes, so their
+//! number is bounded and they say nothing of anyone. Durations are in seconds, as Prometheus wants them.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Label of refusals.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CodeLabel {
+    /// The stable error code, as in `ErrorInfo`.
+    pub code: String,
+}
+
+/// Label of connections.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PortLabel {
+    /// `client` or `peer`.
+    pub port: &'static str,
+}
+
+/// Label of closed doors.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DropLabel {
+    /// `client` or `peer`.
+    pub port: &'static str,
+    /// `handshake_failed`, `handshake_timeout`, `handshake_crowded`, `connections_max` or `per_caller_max`.
+    pub reason: &'static str,
+}
+
+/// Label of queues.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct QueueLabel {
+    /// Which queue.
+    pub queue: &'static str,
+}
+
+/// All that a node measures. Cloning shares the counters.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+/// The instruments; see [`Metrics`], which derefs to it.
+pub struct Inner {
+    registry: Registry,
+    /// Record entries appended by this node's apply.
+    pub events_appended: Counter,
+    /// Batches appended by this node's apply.
+    pub batches_appended: Counter,
+    /// Batches answered again from the record.
+    pub batches_repeated: Counter,
+    /// Requests refused, by code.
+    pub refusals: Family<CodeLabel, Counter>,
+    /// What waits, by queue.
+    pub queue_depth: Family<QueueLabel, Gauge>,
+    /// Bytes of batches being worked on.
+    pub inflight_bytes: Gauge,
+    /// Identities resolved to tags.
+    pub tag_lookups: Counter,
+    /// Pages of traces read.
+    pub trace_reads: Counter,
+    /// Raft term.
+    pub raft_term: Gauge,
+    /// Highest Raft index known to be committed.
+    pub raft_commit: Gauge,
+    /// Highest Raft index applied.
+    pub raft_applied: Gauge,
+    /// Id of the leader as this node knows it; 0 = none.
+    pub raft_leader: Gauge,
+    /// 1 on the leader, 0 elsewhere.
+    pub raft_is_leader: Gauge,
+    /// Size of the log tree here.
+    pub tree_size: Gauge,
+    /// Size of the newest checkpoint signed or received here.
+    pub checkpoint_size: Gauge,
+    /// Seconds from a batch's arrival to its answer.
+    pub submit_seconds: Histogram,
+    /// Seconds to apply one Raft entry.
+    pub apply_seconds: Histogram,
+    /// Seconds of one write and fsync of the Raft log.
+    pub fsync_seconds: Histogram,
+    /// Open connections by port.
+    pub connections: Family<PortLabel, Gauge>,
+    /// Connections accepted by port.
+    pub connections_accepted: Family<PortLabel, Counter>,
+    /// Connections dropped by port and reason.
+    pub connections_dropped: Family<DropLabel, Counter>,
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Half a microsecond's work to ten seconds of trouble: 100 µs × 2^k.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 17))
+}
+
+impl Metrics {
+    /// The instruments of node `id`, all at zero.
+    pub fn new(id: u64) -> Self {
+        let mut inner = Inner {
+            registry: Registry::with_prefix("sillage"),
+            events_appended: Counter::default(),
+            batches_appended: Counter::default(),
+            batches_repeated: Counter::default(),
+            refusals: Family::default(),
+            queue_depth: Family::default(),
+            inflight_bytes: Gauge::default(),
+            tag_lookups: Counter::default(),
+            trace_reads: Counter::default(),
+            raft_term: Gauge::default(),
+            raft_commit: Gauge::default(),
+            raft_applied: Gauge::default(),
+            raft_leader: Gauge::default(),
+            raft_is_leader: Gauge::default(),
+            tree_size: Gauge::default(),
+            checkpoint_size: Gauge::default(),
+            submit_seconds: seconds(),
+            apply_seconds: seconds(),
+            fsync_seconds: seconds(),
+            connections: Family::default(),
+            connections_accepted: Family::default(),
+            connections_dropped: Family::default(),
+        };
+        inner.register(id);
+        Self(Arc::new(inner))
+    }
+
+    /// All values in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.0.registry).expect("invariant: writing to a String does not fail");
+        text
+    }
+
+    /// Counts a refusal under its stable code.
+    pub fn refused(&self, code: &str) {
+        let label = CodeLabel { code: code.to_owned() };
+        self.refusals.get_or_create(&label).inc();
+    }
+
+    /// Counts a connection that was not served.
+    pub fn dropped(&self, port: &'static str, reason: &'static str) {
+        let label = DropLabel { port, reason };
+        self.connections_dropped.get_or_create(&label).inc();
+    }
+
+    /// Sets the length of a queue.
+    pub fn queue(&self, queue: &'static str, depth: usize) {
+        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        self.queue_depth.get_or_create(&QueueLabel { queue }).set(depth);
+    }
+}
+
+impl Inner {
+    fn register(&mut self, id: u64) {
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", id.to_string())]);
+        self.registry.register("build", "Version and node", build);
+        self.register_work();
+        self.register_raft();
+        self.register_edge();
+    }
+
+    fn register_work(&mut self) {
+        let r = &mut self.registry;
+        let c = &self.events_appended;
+        r.register("events_appended", "Record entries appended", c.clone());
+        let c = &self.batches_appended;
+        r.register("batches_appended", "Batches appended", c.clone());
+        let c = &self.batches_repeated;
+        r.register("batches_repeated", "Batches answered again", c.clone());
+        r.register("refusals", "Requests refused", self.refusals.clone());
+        let g = &self.queue_depth;
+        r.register("queue_depth", "What waits in a queue", g.clone());
+        let g = &self.inflight_bytes;
+        r.register("inflight_bytes", "Bytes of batches in work", g.clone());
+        let c = &self.tag_lookups;
+        r.register("tag_lookups", "Identities resolved to tags", c.clone());
+        r.register("trace_reads", "Pages of traces", self.trace_reads.clone());
+        let h = &self.submit_seconds;
+        r.register("submit_seconds", "Arrival of a batch to answer", h.clone());
+        let h = &self.apply_seconds;
+        r.register("apply_seconds", "Applying one Raft entry", h.clone());
+    }
+
+    fn register_raft(&mut self) {
+        let r = &mut self.registry;
+        r.register("raft_term", "Raft term", self.raft_term.clone());
+        let g = &self.raft_commit;
+        r.register("raft_commit_index", "Committed Raft index", g.clone());
+        let g = &self.raft_applied;
+        r.register("raft_applied_index", "Applied Raft index", g.clone());
+        let g = &self.raft_leader;
+        r.register("raft_leader_id", "The leader, 0 = none known", g.clone());
+        let g = &self.raft_is_leader;
+        r.register("raft_is_leader", "1 on the leader", g.clone());
+        r.register("tree_size", "Leaves of the log tree", self.tree_size.clone());
+        let g = &self.checkpoint_size;
+        r.register("checkpoint_size", "Newest checkpoint's size", g.clone());
+        let h = &self.fsync_seconds;
+        r.register("fsync_seconds", "One write and fsync", h.clone());
+    }
+
+    fn register_edge(&mut self) {
+        let r = &mut self.registry;
+        r.register("connections", "Open connections", self.connections.clone());
+        let c = &self.connections_accepted;
+        r.register("connections_accepted", "Connections accepted", c.clone());
+        let c = &self.connections_dropped;
+        r.register("connections_dropped", "Connections dropped", c.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let metrics = Metrics::new(2);
+        metrics.events_appended.inc_by(7);
+        metrics.refused("OUT_OF_ORDER");
+        metrics.dropped("client", "connections_max");
+        metrics.queue("proposals", 3);
+        metrics.fsync_seconds.observe(0.002);
+        let text = metrics.render();
+        for line in [
+            "sillage_events_appended_total 7",
+            "sillage_refusals_total{code=\"OUT_OF_ORDER\"} 1",
+            "sillage_connections_dropped_total{port=\"client\",reason=\"connections_max\"} 1",
+            "sillage_queue_depth{queue=\"proposals\"} 3",
+            "sillage_fsync_seconds_count 1",
+            "sillage_build_info{version=\"",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

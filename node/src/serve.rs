@@ -1,0 +1,246 @@
+//! The start and the stop of a node.
+//!
+//! Start: configuration, telemetry, secrets, both listeners (so that a taken port is said before the database opens),
+//! the core, then serving. Stop, on SIGTERM or SIGINT: no new connections, requests in work finish within a grace, the
+//! core flushes and stops. A process that can't go on (a failed fsync, a state that contradicts itself) ends at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sillage_ledger::GenesisInfo;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use crate::config::{ConfigError, LimitsConfig, NodeConfig};
+use crate::core::Core;
+use crate::http::{self, Backend};
+use crate::metrics::Metrics;
+use crate::secrets::{Secrets, SecretsError};
+use crate::tls::accept::{AcceptLimits, Incoming, accept};
+use crate::tls::{self, TlsError};
+use crate::{peer, pid, service, telemetry};
+
+/// Why a node doesn't run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Telemetry can't be started.
+    #[error("{0}")]
+    Telemetry(String),
+    /// The genesis file can't be read.
+    #[error("can't read {path}: {message}")]
+    Genesis {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// The secrets can't be used.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A port can't be had.
+    #[error("can't listen on {address} ({source}): stop what uses it, or change `{key}` in node.toml")]
+    Listen {
+        /// `host:port`.
+        address: String,
+        /// Of the configuration.
+        key: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The core doesn't start.
+    #[error("the node can't start: {0}")]
+    Core(String),
+    /// The process can't be set up.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A port stopped.
+    #[error("a port stopped serving: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
+    move |source| ServeError::System { what, source }
+}
+
+/// Runs the node of `config_file` until it is told to stop.
+///
+/// # Errors
+/// When it can't start, or a port fails.
+pub fn run(config_file: &Path) -> Result<(), ServeError> {
+    let config = NodeConfig::load(config_file)?;
+    telemetry::start(&config.log).map_err(ServeError::Telemetry)?;
+    pid::die_with_parent().map_err(system("can't follow the parent process"))?;
+    pid::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("net")
+        .build()
+        .map_err(system("can't start the network threads"))?;
+    let served = runtime.block_on(serve(config));
+    // Connections that outlived the grace end here.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    served
+}
+
+async fn serve(config: NodeConfig) -> Result<(), ServeError> {
+    let genesis = read_genesis(&config.genesis)?;
+    let secrets = Secrets::load(&config, &genesis)?;
+    let nodes = genesis.nodes.iter().map(|node| node.tls_spki_sha256);
+    let client_tls = tls::server_config(&secrets.identity, None)?;
+    let peer_tls = tls::server_config(&secrets.identity, Some(nodes.collect()))?;
+    let client_port = listen(&config.listen_client, "listen_client").await?;
+    let peer_port = listen(&config.listen_peer, "listen_peer").await?;
+    let stop = stop_signal()?;
+
+    let metrics = Metrics::new(config.id);
+    let pid_file = config.pid_file.as_deref().map(pid::PidFile::write);
+    let pid_file = pid_file.transpose().map_err(system("can't write the pid file"))?;
+    let core = Core::start(&config, secrets, &genesis.bytes, metrics.clone())
+        .map_err(|error| ServeError::Core(error.to_string()))?;
+
+    let limits = &config.limits;
+    let through = accept_limits(limits, limits.peer_connections_max);
+    let through = AcceptLimits { per_caller_max: limits.peer_connections_max, ..through };
+    let incoming = accept(peer_port, peer_tls, through, "peer", metrics.clone());
+    let peers = peer_server(limits).add_routes(peer::routes(Arc::clone(&core)));
+    let peers = peers.serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
+    let peers = tokio::spawn(peers);
+
+    let through = accept_limits(limits, limits.connections_max);
+    let incoming = accept(client_port, client_tls, through, "client", metrics.clone());
+    tracing::info!(
+        node = config.id,
+        client = %config.listen_client,
+        peer = %config.listen_peer,
+        origin = genesis.origin.as_str(),
+        "serving"
+    );
+    let clients = serve_clients(limits, Arc::clone(&core), metrics, incoming, stop.clone());
+    let grace = Duration::from_millis(limits.shutdown_grace_ms);
+    let served = with_grace(clients, stop.clone(), grace).await;
+    tracing::info!(node = config.id, "stopping");
+    // The peers are let go last: until here they had a part in what was finishing.
+    peers.abort();
+    core.shutdown().await;
+    drop(pid_file);
+    tracing::info!(node = config.id, "stopped");
+    served
+}
+
+/// Both gRPC and the pages, on the client port.
+async fn serve_clients(
+    limits: &LimitsConfig,
+    core: Arc<Core>,
+    metrics: Metrics,
+    incoming: Incoming,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    let pages = http::routes(Arc::clone(&core) as Arc<dyn Backend>, metrics);
+    let router = service::routes(core).into_axum_router().merge(pages);
+    let ping = Duration::from_millis(limits.idle_ping_ms);
+    let at_once = limits.requests_per_connection_max;
+    let server = Server::builder()
+        .accept_http1(true)
+        .timeout(Duration::from_millis(limits.request_timeout_ms))
+        .concurrency_limit_per_connection(at_once as usize)
+        .max_concurrent_streams(at_once)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .http2_max_header_list_size(16 << 10)
+        .http2_keepalive_interval(Some(ping))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_routes(Routes::from(router));
+    let served = server.serve_with_incoming_shutdown(incoming, stopped(stop));
+    Ok(served.await?)
+}
+
+/// The peer port: few connections, long streams, large messages.
+fn peer_server(limits: &LimitsConfig) -> Server {
+    Server::builder()
+        .max_concurrent_streams(256)
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(16 << 20)
+        .http2_max_header_list_size(16 << 10)
+        .http2_keepalive_interval(Some(Duration::from_millis(limits.idle_ping_ms)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+}
+
+fn accept_limits(limits: &LimitsConfig, connections_max: usize) -> AcceptLimits {
+    AcceptLimits {
+        connections_max,
+        per_caller_max: limits.connections_per_caller_max,
+        handshakes_max: limits.handshakes_at_once_max,
+        handshake_timeout: Duration::from_millis(limits.handshake_timeout_ms),
+        // HTTP/2 pings within this; what doesn't even answer a ping is gone.
+        silence_max: Duration::from_millis(limits.idle_ping_ms) + Duration::from_secs(15),
+    }
+}
+
+fn read_genesis(path: &Path) -> Result<GenesisInfo, ServeError> {
+    let wrong = |message: String| ServeError::Genesis { path: path.to_owned(), message };
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    GenesisInfo::parse(&bytes).map_err(|error| wrong(error.to_string()))
+}
+
+async fn listen(address: &str, key: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address: address.to_owned(), key, source })
+}
+
+/// Turns true at the first SIGTERM or SIGINT; at the second, the process ends.
+fn stop_signal() -> Result<watch::Receiver<bool>, ServeError> {
+    let wrong = system("can't listen for signals");
+    let signals =
+        signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?))).map_err(wrong)?;
+    let (mut term, mut interrupt) = signals;
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        for said_before in [false, true] {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if said_before {
+                tracing::warn!("told to stop twice: ending at once");
+                std::process::exit(130);
+            }
+            let _nobody_waits = tell.send(true);
+        }
+    });
+    Ok(told)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is an end as well.
+    let _end = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits for `work`, but after the stop not longer than `grace`.
+async fn with_grace(
+    work: impl Future<Output = Result<(), ServeError>>,
+    stop: watch::Receiver<bool>,
+    grace: Duration,
+) -> Result<(), ServeError> {
+    let deadline = async {
+        stopped(stop).await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        done = work => done,
+        () = deadline => Ok(()),
+    }
+}

@@ -1,0 +1,258 @@
+//! The loop that accepts connections, and the limits that a flood meets.
+//!
+//! A port has room for so many handshakes and so many connections. Accepting never waits: when the handshakes are too
+//! many, the oldest unfinished one goes, so that holding connections half open keeps nobody else out. Connections that
+//! are through are counted per certificate. Each port counts for itself: a flood on the client port leaves the peers
+//! alone.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, Sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::{Caller, SpkiSha256, spki_sha256};
+use crate::metrics::{Metrics, PortLabel};
+
+/// What a port has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptLimits {
+    /// Connections that are through the handshake.
+    pub connections_max: usize,
+    /// Of them, those of one certificate.
+    pub per_caller_max: usize,
+    /// Handshakes.
+    pub handshakes_max: usize,
+    /// For one handshake.
+    pub handshake_timeout: Duration,
+    /// A connection over which not a byte goes for this long is closed.
+    pub silence_max: Duration,
+}
+
+/// What tonic serves.
+pub type Incoming = ReceiverStream<io::Result<Connection>>;
+
+/// Accepts on `listener` until the returned stream is dropped. `port` is the metrics' label.
+pub fn accept(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    limits: AcceptLimits,
+    port: &'static str,
+    metrics: Metrics,
+) -> Incoming {
+    let (through, incoming) = mpsc::channel(16);
+    let door = Arc::new(Door {
+        tls: TlsAcceptor::from(tls),
+        limits,
+        port,
+        metrics,
+        room: Arc::new(Semaphore::new(limits.connections_max)),
+        callers: Mutex::default(),
+    });
+    tokio::spawn(run(listener, door, through));
+    ReceiverStream::new(incoming)
+}
+
+struct Door {
+    tls: TlsAcceptor,
+    limits: AcceptLimits,
+    port: &'static str,
+    metrics: Metrics,
+    room: Arc<Semaphore>,
+    callers: Mutex<HashMap<SpkiSha256, usize>>,
+}
+
+async fn run(listener: TcpListener, door: Arc<Door>, through: mpsc::Sender<io::Result<Connection>>) {
+    let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            () = through.closed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the caller was gone before it was accepted. Neither ends the port.
+                tracing::warn!(port = door.port, %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        if handshakes.len() >= door.limits.handshakes_max {
+            handshakes.retain(|handshake| !handshake.is_finished());
+        }
+        if handshakes.len() >= door.limits.handshakes_max
+            && let Some(oldest) = handshakes.pop_front()
+        {
+            oldest.abort();
+            door.metrics.dropped(door.port, "handshake_crowded");
+        }
+        let handshake = tokio::spawn(admit(door.clone(), stream, address, through.clone()));
+        handshakes.push_back(handshake.abort_handle());
+    }
+}
+
+/// One handshake, and the count of its caller.
+async fn admit(door: Arc<Door>, stream: TcpStream, address: SocketAddr, through: mpsc::Sender<io::Result<Connection>>) {
+    let _nagle_stays = stream.set_nodelay(true);
+    let handshake = door.tls.accept(stream);
+    let stream = match timeout(door.limits.handshake_timeout, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(port = door.port, %address, %error, "handshake refused");
+            return door.metrics.dropped(door.port, "handshake_failed");
+        }
+        Err(_) => return door.metrics.dropped(door.port, "handshake_timeout"),
+    };
+    let certificate = stream.get_ref().1.peer_certificates();
+    let Some(spki_sha256) = certificate.and_then(<[_]>::first).and_then(|own| spki_sha256(own)) else {
+        return door.metrics.dropped(door.port, "handshake_failed");
+    };
+    let Ok(room) = door.room.clone().try_acquire_owned() else {
+        return door.metrics.dropped(door.port, "connections_max");
+    };
+    let Some(place) = Place::take(&door, spki_sha256, room) else {
+        return door.metrics.dropped(door.port, "per_caller_max");
+    };
+    let label = PortLabel { port: door.port };
+    door.metrics.connections_accepted.get_or_create(&label).inc();
+    let connection = Connection {
+        stream,
+        caller: Caller { spki_sha256, address },
+        silence_max: door.limits.silence_max,
+        last_byte: Instant::now(),
+        alarm: Box::pin(tokio::time::sleep(door.limits.silence_max)),
+        _place: place,
+    };
+    // Fails only when the port closes.
+    let _closed = through.send(Ok(connection)).await;
+}
+
+/// A connection's place among those of its port and of its caller; given back on drop.
+struct Place {
+    door: Arc<Door>,
+    caller: SpkiSha256,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(door: &Arc<Door>, caller: SpkiSha256, room: OwnedSemaphorePermit) -> Option<Self> {
+        let mut callers = door.callers.lock();
+        let open = callers.entry(caller).or_default();
+        if *open >= door.limits.per_caller_max {
+            return None;
+        }
+        *open += 1;
+        drop(callers);
+        door.count().inc();
+        Some(Self { door: door.clone(), caller, _room: room })
+    }
+}
+
+impl Door {
+    fn count(&self) -> prometheus_client::metrics::gauge::Gauge {
+        let label = PortLabel { port: self.port };
+        self.metrics.connections.get_or_create_owned(&label)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut callers = self.door.callers.lock();
+        if let Some(open) = callers.get_mut(&self.caller) {
+            *open -= 1;
+            if *open == 0 {
+                callers.remove(&self.caller);
+            }
+        }
+        drop(callers);
+        self.door.count().dec();
+    }
+}
+
+/// An established connection: TLS, who called, and an end when it falls silent.
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    caller: Caller,
+    silence_max: Duration,
+    last_byte: Instant,
+    alarm: Pin<Box<Sleep>>,
+    _place: Place,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Poll::Ready(done) = Pin::new(&mut this.stream).poll_read(cx, buf) {
+            this.last_byte = Instant::now();
+            return Poll::Ready(done);
+        }
+        // The alarm is only moved when it rings: a busy connection pays nothing for it.
+        while this.alarm.as_mut().poll(cx).is_ready() {
+            let due = this.last_byte + this.silence_max;
+            if due <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            this.alarm.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        if matches!(written, Poll::Ready(Ok(n)) if n > 0) {
+            this.last_byte = Instant::now();
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if matches!(written, Poll::Ready(Ok(n)) if n > 0) {
+            this.last_byte = Instant::now();
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
