@@ -65,6 +65,15 @@ pub fn note_of(line: &Value) -> &str {
     id.strip_prefix("urn:example:").unwrap_or(id)
 }
 
+/// Now, in milliseconds since 1970.
+///
+/// # Panics
+/// Before 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_millis()).expect("not that late")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ pub type Story<W> = (&'static str, fn(&mut W));
 /// The stories of a file, named after their functions.
 #[macro_export]
 macro_rules! stories {
-    ($($story:ident),+ $(,)?) => { &[$((stringify!($story), $story as fn(&mut _))),+] };
+    ($($story:path),+ $(,)?) => { &[$((stringify!($story), $story as fn(&mut _))),+] };
 }
 
 /// Options of the standard runner that take a value.

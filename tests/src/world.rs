@@ -210,7 +210,6 @@ impl Run {
     ///
     /// # Panics
     /// When it didn't.
-    #[must_use]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{self}");
         self
@@ -220,12 +219,19 @@ impl Run {
     ///
     /// # Panics
     /// When it didn't.
-    #[must_use]
     pub fn fails(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         let said: Vec<&str> = self.stderr.lines().filter(|line| !line.is_empty() && !is_warning(line)).collect();
         assert_eq!(said.len(), 1, "one sentence, on one line: {self}");
         self
+    }
+
+    /// Asserts that the command could not be understood: exit code 2, and a word about it.
+    ///
+    /// # Panics
+    /// When it was something else.
+    pub fn usage(self) {
+        assert!(self.code == Some(2) && !self.stderr.is_empty(), "{self}");
     }
 
     /// What it said of the error.
@@ -237,7 +243,6 @@ impl Run {
     ///
     /// # Panics
     /// When it doesn't.
-    #[must_use]
     pub fn naming(self, words: &str) -> Self {
         assert!(self.stderr.contains(words), "expected {words:?}: {self}");
         self

@@ -1,0 +1,147 @@
+//! `sillage checkpoint`, `entry`, `prove`, `verify`: what anyone can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::keys::SigningKey;
+use sillage_proof::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
+use sillage_proof::tlog_proof::TlogProof;
+use sillage_rules::time::TimeMs;
+use sillage_tests::lines::{access, ins};
+use sillage_tests::world::{Run, World};
+
+fn checkpoint(world: &World) -> (String, Checkpoint) {
+    let note = world.sillage(&["checkpoint"]).ok().stdout;
+    let signed = SignedNote::parse(note.as_bytes()).expect("a signed note and nothing else");
+    let checkpoint = Checkpoint::parse(signed.text()).expect("a checkpoint");
+    (note, checkpoint)
+}
+
+fn verify(world: &World, file: &Path, policy: &Path) -> Run {
+    world.sillage(&["verify", &file.to_string_lossy(), "--policy", &policy.to_string_lossy()])
+}
+
+fn prove(world: &World, index: u64, name: &str, args: &[&str]) -> PathBuf {
+    let file = world.path(name);
+    let out = ["prove", "inclusion", &index.to_string(), "--out", &file.to_string_lossy()].map(str::to_owned);
+    let out: Vec<&str> = out.iter().map(String::as_str).chain(args.iter().copied()).collect();
+    world.sillage(&out).ok();
+    file
+}
+
+fn policy(world: &World) -> PathBuf {
+    world.dir().join("policy.txt")
+}
+
+pub fn a_checkpoint_is_a_note_signed_by_the_log(world: &mut World) {
+    let (note, checkpoint) = checkpoint(world);
+    let vkey = fs::read_to_string(world.dir().join("log.vkey")).expect("log.vkey");
+    let key: VerifierKey = vkey.trim().parse().expect("a signed-note verifier key");
+    let signed = SignedNote::parse(note.as_bytes()).expect("a note");
+    assert!(signed.verify([&key]).is_ok(), "signed by the log's key:\n{note}");
+    assert_eq!(signed.text().lines().count(), 3, "three lines, no extension:\n{note}");
+    assert_eq!(signed.text().lines().next(), Some(world.profile().origin.as_str()));
+
+    let index = world.record(&[access(&ins(40), "one more")])[0];
+    let (_, later) = self::checkpoint(world);
+    assert!(later.size.get() > index && later.size > checkpoint.size, "it covers what was just acknowledged");
+}
+
+pub fn an_entry_says_what_it_is(world: &mut World) {
+    let index = world.record(&[access(&ins(41), "entry")])[0];
+    let entry = world.sillage(&["entry", &index.to_string(), "--json"]).ok().json();
+    assert_eq!(entry["index"], index);
+    assert_eq!(entry["kind"], "access.read");
+    assert_eq!(entry["flags"], serde_json::json!(["LATE"]));
+    let leaf_hash = entry["leaf_hash"].as_str().expect("a text");
+    assert_eq!(hex::decode(leaf_hash).expect("hex").len(), 32);
+    entry["recorded_at"].as_str().expect("a text").parse::<TimeMs>().expect("a time");
+
+    assert_eq!(world.sillage(&["entry", "0", "--json"]).ok().json()["kind"], "genesis");
+    world.sillage(&["entry", &(index - 1).to_string(), "--json"]).ok();
+    let text = world.sillage(&["entry", &index.to_string()]).ok();
+    assert!(text.stdout.contains(leaf_hash), "{text}");
+}
+
+pub fn a_proof_is_verified_offline_and_not_without_a_policy(world: &mut World) {
+    let index = world.record(&[access(&ins(42), "proven")])[0];
+    let file = prove(world, index, "a.tlog-proof", &[]);
+    let proof = TlogProof::parse(&fs::read(&file).expect("the file")).expect("a c2sp.org/tlog-proof@v1");
+    assert_eq!(proof.index.get(), index);
+    verify(world, &file, &policy(world)).ok();
+    let printed = world.sillage(&["prove", "inclusion", &index.to_string()]).ok().stdout;
+    assert!(printed.starts_with("c2sp.org/tlog-proof@v1\n"), "{printed}");
+
+    let (note, _) = checkpoint(world);
+    let note = world.write("a.checkpoint", note);
+    verify(world, &note, &policy(world)).ok();
+    let both = [&file, &note].map(|path| path.to_string_lossy().into_owned());
+    world.sillage(&["verify", &both[0], &both[1], "--policy", &policy(world).to_string_lossy()]).ok();
+
+    world.sillage(&["verify", &both[0]]).fails(2).naming("POLICY_REQUIRED");
+    // Offline: neither the ledger nor its profile is needed.
+    let mut alone = sillage_tests::world::sillage();
+    alone.args(["verify", &both[0], "--policy"]).arg(policy(world));
+    sillage_tests::world::run(&mut alone, b"").ok();
+}
+
+pub fn an_older_size_can_be_proven_too(world: &mut World) {
+    let index = world.record(&[access(&ins(43), "older")])[0];
+    let (_, old) = checkpoint(world);
+    world.record(&[access(&ins(43), "newer")]);
+    let (_, new) = checkpoint(world);
+    assert!(new.size > old.size);
+    let file = prove(world, index, "old.tlog-proof", &["--size", &old.size.to_string()]);
+    let proof = TlogProof::parse(&fs::read(&file).expect("the file")).expect("a proof file");
+    let under = Checkpoint::parse(proof.checkpoint.text()).expect("a checkpoint");
+    assert_eq!((under.size, under.root), (old.size, old.root));
+    verify(world, &file, &policy(world)).ok();
+}
+
+pub fn the_log_only_grew(world: &mut World) {
+    let (_, old) = checkpoint(world);
+    world.record(&[access(&ins(44), "growth")]);
+    let (_, new) = checkpoint(world);
+    let sizes = [old.size.to_string(), new.size.to_string()];
+    world.sillage(&["prove", "consistency", &sizes[0], &sizes[1]]).ok();
+    world.sillage(&["prove", "consistency", "1", &sizes[1]]).ok();
+    let backwards = world.sillage(&["prove", "consistency", &sizes[1], &sizes[0]]);
+    assert!(matches!(backwards.code, Some(2 | 4)), "{backwards}");
+}
+
+pub fn what_was_altered_is_not_verified(world: &mut World) {
+    let indices = world.record(&[access(&ins(45), "first"), access(&ins(45), "second")]);
+    let (first, second) = (prove(world, indices[0], "1.tlog-proof", &[]), prove(world, indices[1], "2.tlog-proof", &[]));
+    let (first, second) = (fs::read_to_string(first).expect("a proof"), fs::read_to_string(second).expect("a proof"));
+
+    // The second entry's path under the first one's name.
+    let moved = second.replacen(&format!("index {}", indices[1]), &format!("index {}", indices[0]), 1);
+    let path_of = |proof: &str| proof.lines().skip_while(|l| !l.starts_with("index ")).skip(1).next().map(str::to_owned);
+    let (own, other) = (path_of(&first).expect("a path"), path_of(&second).expect("a path"));
+    let crossed = first.replacen(&own, &other, 1);
+    let size = first.lines().skip_while(|l| !l.is_empty()).nth(2).expect("the size of the checkpoint").to_owned();
+    let forged_note = first.replacen(&format!("\n{size}\n"), "\n999999\n", 1);
+    for (name, altered) in [("moved", moved), ("crossed", crossed), ("note", forged_note)] {
+        assert!(altered != first && altered != second, "{name} is altered");
+        let file = world.write(&format!("{name}.tlog-proof"), altered);
+        verify(world, &file, &policy(world)).fails(1);
+    }
+    let cut = world.write("cut.tlog-proof", &first[..first.len() / 2]);
+    assert_ne!(verify(world, &cut, &policy(world)).code, Some(0));
+
+    // A log of the same name with another key.
+    let key = SignerKey::new(&world.profile().origin, KeyKind::Ed25519, SigningKey::from_seed(&[9; 32])).expect("a key");
+    let other = world.write("other-policy.txt", format!("log {}\nquorum none\n", key.verifier()));
+    let file = world.write("good.tlog-proof", &first);
+    verify(world, &file, &policy(world)).ok();
+    verify(world, &file, &other).fails(1);
+}
+
+pub fn sizes_and_indices_not_reached_are_refused(world: &mut World) {
+    let far = "123456789";
+    world.sillage(&["prove", "inclusion", "1", "--size", far]).fails(4).naming("SIZE_NOT_REACHED");
+    world.sillage(&["prove", "consistency", "1", far]).fails(4).naming("SIZE_NOT_REACHED");
+    world.sillage(&["prove", "inclusion", far]).fails(4).naming("UNKNOWN_INDEX");
+    world.sillage(&["entry", far]).fails(4).naming("UNKNOWN_INDEX");
+}
