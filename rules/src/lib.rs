@@ -15,6 +15,8 @@ mod check;
 pub mod codes;
 pub mod entry;
 pub mod facts;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ident;
 mod json;
 pub mod kind;

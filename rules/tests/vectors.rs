@@ -1,0 +1,103 @@
+//! Recomputes `docs/vectors/rules.json`. Its numbers were made by a program that shares no code with this one.
+
+use serde_json::Value;
+use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
+use sillage_rules::kind::Kind;
+use sillage_rules::line::RecordLine;
+use sillage_rules::record::{ParsedRecord, part_hash, record_hash, two_part_hash};
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../../docs/vectors/rules.json")).expect("JSON")
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().expect("a text")).expect("hexadecimal")
+}
+
+fn array<const N: usize>(value: &Value) -> [u8; N] {
+    bytes(value).try_into().expect("the right length")
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+#[test]
+fn records() {
+    for vector in vectors()["records"].as_array().expect("records") {
+        let record = ParsedRecord::parse(&bytes(&vector["bytes"])).expect("a record");
+        let line = RecordLine::parse(vector["line"].to_string().as_bytes()).expect("a line");
+        let tag = (!vector["tag"].is_null()).then(|| array(&vector["tag"]));
+        assert_eq!(line.to_record(tag.as_ref()).as_ref(), Ok(&record), "{}", vector["name"]);
+        let salt = array(&vector["salt"]);
+        assert_eq!(record.record_hash(&salt), Hash::from_bytes(array(&vector["record_hash"])));
+        assert_eq!(record_hash(&salt, record.bytes()), record.record_hash(&salt));
+    }
+}
+
+#[test]
+fn a_record_in_two_parts() {
+    let vector = &vectors()["two_parts"];
+    let actor = part_hash(&array(&vector["salt_a"]), &bytes(&vector["actor_part"]));
+    let private = part_hash(&array(&vector["salt_p"]), &bytes(&vector["private_part"]));
+    assert_eq!(actor, Hash::from_bytes(array(&vector["actor_part_hash"])));
+    assert_eq!(private, Hash::from_bytes(array(&vector["private_part_hash"])));
+    assert_eq!(two_part_hash(&actor, &private), Hash::from_bytes(array(&vector["record_hash"])));
+}
+
+fn entry(vector: &Value) -> Entry {
+    let (index, time) = (number(&vector["index"]).into(), number(&vector["time_ms"]).into());
+    let kind = |vector: &Value| Kind::from_token(vector["kind"].as_str().expect("a token")).expect("a kind");
+    match number(&vector["type"]) {
+        1 => Entry::BatchHeader(BatchHeader {
+            index,
+            time,
+            key_id: array(&vector["key_id"]).into(),
+            stream_id: array(&vector["stream_id"]).into(),
+            seq: number(&vector["seq"]),
+            count: number(&vector["count"]).try_into().expect("a count"),
+            root: array(&vector["root"]).into(),
+            signature: array(&vector["signature"]),
+        }),
+        2 => Entry::Record(RecordEntry {
+            index,
+            time,
+            flags: Flags::from_bits(number(&vector["flags"]).try_into().expect("16 bits")).expect("flags"),
+            kind: kind(vector),
+            tag: array(&vector["tag"]),
+            record_hash: array(&vector["record_hash"]).into(),
+            position: number(&vector["position"]).try_into().expect("a position"),
+        }),
+        _ => Entry::LedgerEvent(LedgerEvent { index, time, kind: kind(vector), body: bytes(&vector["body"]) }),
+    }
+}
+
+#[test]
+fn entries() {
+    let vectors = vectors();
+    let vectors = vectors["entries"].as_array().expect("entries");
+    let mut types = Vec::new();
+    for vector in vectors {
+        let (entry, encoded) = (entry(vector), bytes(&vector["bytes"]));
+        assert_eq!(entry.encode(), encoded, "{}", vector["name"]);
+        assert_eq!(Entry::decode(&encoded), Ok(entry.clone()), "{}", vector["name"]);
+        let leaf = Hash::from_bytes(array(&vector["leaf_hash"]));
+        assert_eq!((entry.leaf_hash(), leaf_hash(&encoded)), (leaf, leaf), "{}", vector["name"]);
+        types.push(number(&vector["type"]));
+    }
+    types.dedup();
+    assert_eq!(types, [1, 2, 4], "an entry of every type");
+}
+
+#[test]
+fn refused_bytes() {
+    let vectors = vectors();
+    for vector in vectors["refused_records"].as_array().expect("records") {
+        let error = ParsedRecord::parse(&bytes(&vector["bytes"])).expect_err("refused");
+        assert_eq!(Some(error.code().as_str()), vector["code"].as_str(), "{}", vector["name"]);
+    }
+    for vector in vectors["refused_entries"].as_array().expect("entries") {
+        assert!(Entry::decode(&bytes(&vector["bytes"])).is_err(), "{}", vector["name"]);
+    }
+}
