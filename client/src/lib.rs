@@ -1,1 +1,35 @@
+//! The other side: the SDK for services, and what the command line `sillage` is made of.
+//!
+//! Where to start reading:
+//!
+//! - [`profile`] and [`session`]: who calls which log with which keys; [`channel`]: how calls reach the nodes;
+//! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
+//! - [`fhir`]: audit events of other systems;
+//! - [`checks`] and [`state`]: what is verified before it is believed;
+//! - [`view`]: what people read; [`cli`]: the commands.
+//!
+//! A service records so:
+//!
+//! ```no_run
+//! # async fn example(records: Vec<sillage_client::author::NewRecord>) -> Result<(), sillage_client::ClientError> {
+//! use sillage_client::{author::{Author, AuthorOptions}, channel::Timeouts, profile::Profile, session::Session};
+//!
+//! let profile = Profile::load("sillage.toml".as_ref())?;
+//! let session = Session::open(profile, Timeouts::default()).await?;
+//! let author = Author::open(&session, AuthorOptions { streams: 4, outbox: true }).await?;
+//! let receipt = author.submit(records).await?;
+//! println!("on record from index {}", receipt.first_index);
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod author;
+pub mod channel;
+pub mod error;
+pub mod fhir;
+pub mod outbox;
+pub mod profile;
+pub mod session;
+pub mod view;
+
+pub use error::ClientError;

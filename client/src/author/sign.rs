@@ -1,0 +1,229 @@
+//! From records to a signed batch. Pure but for the salts.
+
+use sillage_proof::batch::{BatchMessage, BatchTree, Origin, ReceiptMessage};
+use sillage_proof::hash::{Hash, leaf_hash2};
+use sillage_proof::keys::{ALG_ED25519, AuthorId, PublicKey, SigningKey, StreamId};
+use sillage_proto::v1;
+use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, SALT_BYTES};
+use sillage_rules::stream::StreamLabel;
+
+use crate::error::ClientError;
+
+/// Who signs, and for which log.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// Name of the log.
+    pub origin: Origin,
+    /// The author; stays when its key is rotated.
+    pub author_id: AuthorId,
+    /// The key that signs now.
+    pub key: SigningKey,
+}
+
+/// A batch ready to send: the same bytes however often it is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignedBatch {
+    /// What was signed.
+    pub message: BatchMessage,
+    /// What is sent.
+    pub batch: v1::Batch,
+}
+
+/// A receipt that was checked: these records are on record, from this index on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedReceipt {
+    /// Index of the first record's entry; the others follow in order.
+    pub first_index: u64,
+    /// How many.
+    pub count: u32,
+    /// Ledger time of the batch, ms since 1970.
+    pub time_ms: u64,
+    /// Number of the batch in its stream.
+    pub seq: u64,
+    /// The signed bytes (docs/formats.md §4).
+    pub message: Vec<u8>,
+    /// The node's signature.
+    pub signature: Vec<u8>,
+}
+
+impl Signer {
+    /// The id of this author's stream `label`.
+    pub fn stream_id(&self, label: &StreamLabel) -> StreamId {
+        label.stream_id(&self.author_id)
+    }
+
+    /// Salts, hashes and signs `records` (canonical bytes) as batch `seq` of `stream`.
+    ///
+    /// # Errors
+    /// When the batch is empty or over the limits, or the machine has no randomness to give.
+    pub fn sign_batch(&self, stream: &StreamLabel, seq: u64, records: Vec<Vec<u8>>) -> Result<SignedBatch, ClientError> {
+        let bytes: usize = records.iter().map(|r| r.len() + SALT_BYTES).sum();
+        if records.is_empty() || records.len() > BATCH_RECORDS_MAX || bytes > BATCH_BYTES_MAX {
+            let why = format!("{} records of {bytes} bytes in one batch: send 1 to 4,096, at most 8 MiB", records.len());
+            return Err(ClientError::Usage(why));
+        }
+        let mut salts = vec![0_u8; SALT_BYTES * records.len()];
+        getrandom::fill(&mut salts)
+            .map_err(|error| ClientError::Usage(format!("no randomness from the operating system: {error}")))?;
+        let salted = salts.chunks_exact(SALT_BYTES).map(<[u8]>::to_vec).zip(records);
+        let records: Vec<v1::SaltedRecord> =
+            salted.map(|(salt, record)| v1::SaltedRecord { salt, record }).collect();
+        let tree = batch_tree(&records)?;
+        let message = BatchMessage {
+            key_id: self.key.key_id(),
+            origin: self.origin.clone(),
+            stream_id: self.stream_id(stream),
+            seq,
+            count: tree.count(),
+            root: tree.root(),
+        };
+        let batch = v1::Batch {
+            alg: ALG_ED25519.into(),
+            key_id: message.key_id.to_bytes().to_vec(),
+            stream_label: stream.as_str().to_owned(),
+            seq,
+            root: message.root.to_bytes().to_vec(),
+            signature: message.sign(&self.key).to_vec(),
+            records,
+        };
+        Ok(SignedBatch { message, batch })
+    }
+
+    /// Takes up a batch that was signed before, from its stored bytes.
+    ///
+    /// # Errors
+    /// When the batch isn't whole: its root must follow from its records.
+    pub fn restore(&self, batch: v1::Batch) -> Result<SignedBatch, ClientError> {
+        let broken = |what: &str| ClientError::Usage(format!("a batch in the outbox is damaged: {what}"));
+        let label = StreamLabel::parse(&batch.stream_label).map_err(|_| broken("its stream's label"))?;
+        let tree = batch_tree(&batch.records)?;
+        if tree.root().as_ref() != batch.root.as_slice() {
+            return Err(broken("its records do not lead to its root"));
+        }
+        let message = BatchMessage {
+            key_id: batch.key_id.as_slice().try_into().map_err(|_| broken("its key id"))?,
+            origin: self.origin.clone(),
+            stream_id: self.stream_id(&label),
+            seq: batch.seq,
+            count: tree.count(),
+            root: tree.root(),
+        };
+        Ok(SignedBatch { message, batch })
+    }
+}
+
+fn batch_tree(records: &[v1::SaltedRecord]) -> Result<BatchTree, ClientError> {
+    let hashes: Vec<Hash> = records.iter().map(|r| leaf_hash2(&r.salt, &r.record)).collect();
+    BatchTree::new(hashes).map_err(|error| ClientError::Usage(error.to_string()))
+}
+
+/// Checks a receipt before it is believed: signed by a node of the genesis, over exactly the batch that was sent.
+///
+/// # Errors
+/// [`ClientError::Check`]: whatever the node says, the batch counts as not acknowledged.
+pub fn verify_receipt(
+    sent: &SignedBatch,
+    receipt: &v1::Receipt,
+    nodes: &[v1::NodeIdentity],
+) -> Result<VerifiedReceipt, ClientError> {
+    let failed = |what: &str| {
+        ClientError::Check(format!("the receipt for batch {} {what}: ask another node and keep it as evidence", sent.message.seq))
+    };
+    let said = ReceiptMessage::decode(&receipt.message).map_err(|error| failed(&format!("cannot be read ({error})")))?;
+    let keys = nodes.iter().filter_map(|node| PublicKey::from_bytes(&node.key.as_ref()?.key).ok());
+    let key = keys.into_iter().find(|key| key.key_id() == said.batch.key_id);
+    let key = key.ok_or_else(|| failed("is signed by no node of this log"))?;
+    said.verify(&key, &receipt.signature).map_err(|_| failed("has a wrong signature"))?;
+    let expected = BatchMessage { key_id: said.batch.key_id, ..sent.message.clone() };
+    if said.batch != expected {
+        return Err(failed("is for another batch"));
+    }
+    Ok(VerifiedReceipt {
+        first_index: said.first_index.get(),
+        count: said.batch.count,
+        time_ms: said.time_ms.get(),
+        seq: said.batch.seq,
+        message: receipt.message.clone(),
+        signature: receipt.signature.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signer() -> Signer {
+        let key = SigningKey::from_seed(&[3; 32]);
+        let author_id = AuthorId::of_first_key(&key.public_key());
+        Signer { origin: Origin::new("test/log").expect("a name"), author_id, key }
+    }
+
+    fn label() -> StreamLabel {
+        StreamLabel::parse("cli").expect("a label")
+    }
+
+    fn batch() -> SignedBatch {
+        signer().sign_batch(&label(), 7, vec![b"a".to_vec(), b"b".to_vec()]).expect("signed")
+    }
+
+    fn node() -> SigningKey {
+        SigningKey::from_seed(&[9; 32])
+    }
+
+    fn identities() -> Vec<v1::NodeIdentity> {
+        let key = v1::PublicKey { alg: 1, key: node().public_key().to_bytes().to_vec() };
+        vec![v1::NodeIdentity { id: 1, key: Some(key), ..v1::NodeIdentity::default() }]
+    }
+
+    fn receipt(key: &SigningKey, batch: &SignedBatch, edit: impl FnOnce(&mut ReceiptMessage)) -> v1::Receipt {
+        let mut message = ReceiptMessage {
+            batch: BatchMessage { key_id: key.key_id(), ..batch.message.clone() },
+            first_index: 41.into(),
+            time_ms: 1_000.into(),
+        };
+        edit(&mut message);
+        let signature = message.sign(key).to_vec();
+        v1::Receipt { message: message.encode(), signature }
+    }
+
+    #[test]
+    fn a_batch_carries_a_valid_signature_over_its_records() {
+        let batch = batch();
+        let key = signer().key.public_key();
+        assert_eq!(batch.message.verify(&key, &batch.batch.signature), Ok(()));
+        assert_eq!(batch.message.count, 2);
+        assert_ne!(batch.batch.records[0].salt, batch.batch.records[1].salt);
+        assert_eq!(signer().restore(batch.batch.clone()).expect("whole"), batch);
+        let mut damaged = batch.batch;
+        damaged.records[1].record = b"c".to_vec();
+        assert!(signer().restore(damaged).is_err());
+    }
+
+    #[test]
+    fn a_batch_over_the_limits_is_not_signed() {
+        let sign = |records| signer().sign_batch(&label(), 1, records);
+        assert!(sign(Vec::new()).is_err());
+        assert!(sign(vec![vec![0; 10]; 4_097]).is_err());
+        assert!(sign(vec![vec![0; 61_440]; 140]).is_err());
+    }
+
+    #[test]
+    fn a_receipt_is_believed_only_for_this_batch_from_a_node_of_this_log() {
+        let batch = batch();
+        let good = verify_receipt(&batch, &receipt(&node(), &batch, |_| {}), &identities()).expect("good");
+        assert_eq!((good.first_index, good.count, good.seq), (41, 2, 7));
+        let stranger = SigningKey::from_seed(&[10; 32]);
+        let bad = [
+            receipt(&stranger, &batch, |_| {}),
+            receipt(&node(), &batch, |m| m.batch.seq = 8),
+            receipt(&node(), &batch, |m| m.batch.count = 1),
+            receipt(&node(), &batch, |m| m.batch.root = Hash::default()),
+            v1::Receipt { signature: vec![0; 64], ..receipt(&node(), &batch, |_| {}) },
+            v1::Receipt::default(),
+        ];
+        for receipt in bad {
+            let error = verify_receipt(&batch, &receipt, &identities()).expect_err("refused");
+            assert_eq!(error.exit_code(), 1);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One stream: batches in order, each recorded exactly once.
+//!
+//! At most one batch is on its way. It is made durable (where the stream has an outbox) before it is first sent, sent
+//! byte-identical until the ledger answers for good, and only then is the next one signed.
+
+use std::sync::Arc;
+
+use sillage_proto::v1;
+use sillage_rules::stream::StreamLabel;
+
+use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt};
+use crate::channel::Client;
+use crate::error::ClientError;
+use crate::outbox::{Outbox, Pending, Source};
+
+/// A stream of one author, used by one task at a time.
+pub struct Stream {
+    client: Client,
+    signer: Arc<Signer>,
+    nodes: Arc<[v1::NodeIdentity]>,
+    label: StreamLabel,
+    next_seq: u64,
+    outbox: Option<Outbox>,
+    in_flight: Option<(Source, SignedBatch)>,
+}
+
+impl Stream {
+    /// Opens a stream: takes up the batch that its outbox holds, and asks the ledger where the stream stands.
+    ///
+    /// # Errors
+    /// [`ClientError::Check`] when the ledger has forgotten batches that it acknowledged.
+    pub async fn open(
+        client: Client,
+        signer: Arc<Signer>,
+        nodes: Arc<[v1::NodeIdentity]>,
+        label: StreamLabel,
+        outbox: Option<Outbox>,
+    ) -> Result<Self, ClientError> {
+        let pending = match &outbox {
+            Some(outbox) => outbox.pending()?,
+            None => None,
+        };
+        let in_flight = match pending {
+            Some(pending) => Some((pending.source, signer.restore(pending.batch)?)),
+            None => None,
+        };
+        let mut stream = Self { client, signer, nodes, label, next_seq: 1, outbox, in_flight };
+        let last_seq = stream.last_seq().await?;
+        let acknowledged = stream.outbox.as_ref().map_or(0, |outbox| outbox.done().last_seq());
+        if last_seq < acknowledged {
+            return Err(ClientError::Check(format!(
+                "the ledger says that stream `{}` ends at batch {last_seq}, but it acknowledged batch {acknowledged}: keep the outbox, its receipts are evidence",
+                stream.label.as_str()
+            )));
+        }
+        stream.next_seq = last_seq + 1;
+        Ok(stream)
+    }
+
+    /// The outbox, where there is one.
+    pub fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
+    }
+
+    /// A stream that no batch was ever sent on, for a signer whose streams the caller may not ask for: `label` is new.
+    pub fn fresh(client: Client, signer: Arc<Signer>, nodes: Arc<[v1::NodeIdentity]>, label: StreamLabel) -> Self {
+        Self { client, signer, nodes, label, next_seq: 1, outbox: None, in_flight: None }
+    }
+
+    /// Number of the last batch of this stream on record; 0 before the first.
+    async fn last_seq(&self) -> Result<u64, ClientError> {
+        let request = v1::StreamStatusRequest { stream_label: self.label.as_str().to_owned() };
+        let answer = self
+            .client
+            .call(|mut rpc| {
+                let request = request.clone();
+                async move { rpc.stream_status(request).await }
+            })
+            .await?;
+        let id = self.signer.stream_id(&self.label);
+        let mine = answer.streams.iter().find(|s| s.stream_id.as_slice() == id.as_ref());
+        Ok(mine.map_or(0, |state| state.last_seq))
+    }
+
+    /// Sends the batch that may have been sent before, if there is one.
+    ///
+    /// # Errors
+    /// As for [`Stream::send`].
+    pub async fn settle(&mut self) -> Result<Option<(Source, VerifiedReceipt)>, ClientError> {
+        let Some((source, batch)) = self.in_flight.clone() else {
+            return Ok(None);
+        };
+        let receipt = self.deliver(source.clone(), batch).await?;
+        Ok(Some((source, receipt)))
+    }
+
+    /// Signs `records` (canonical bytes) as the next batch, and returns when they are on record.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`]: the batch stays in the outbox, and goes first next time. [`ClientError::Rejected`]:
+    /// nothing of it was recorded, its number is free. [`ClientError::Check`]: the receipt can't be believed.
+    pub async fn send(&mut self, records: Vec<Vec<u8>>, source: Source) -> Result<VerifiedReceipt, ClientError> {
+        self.settle().await?;
+        let batch = self.signer.sign_batch(&self.label, self.next_seq, records)?;
+        if let Some(outbox) = &self.outbox {
+            outbox.put(&Pending { source: source.clone(), batch: batch.batch.clone() })?;
+        }
+        self.in_flight = Some((source.clone(), batch.clone()));
+        self.deliver(source, batch).await
+    }
+
+    async fn deliver(&mut self, source: Source, batch: SignedBatch) -> Result<VerifiedReceipt, ClientError> {
+        let seq = batch.message.seq;
+        let request = v1::SubmitRequest { batch: Some(batch.batch.clone()) };
+        let answer = self
+            .client
+            .call(|mut rpc| {
+                let request = request.clone();
+                async move { rpc.submit(request).await }
+            })
+            .await;
+        match answer {
+            Ok(response) => {
+                let receipt = verify_receipt(&batch, &response.receipt.unwrap_or_default(), &self.nodes)?;
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.acknowledge(source, &receipt)?;
+                }
+                self.in_flight = None;
+                self.next_seq = self.next_seq.max(seq + 1);
+                Ok(receipt)
+            }
+            Err(error @ ClientError::Rejected(_)) => {
+                self.set_aside(seq).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// After a final refusal: the batch isn't on record, and its number is free, or another batch has it.
+    async fn set_aside(&mut self, seq: u64) -> Result<(), ClientError> {
+        let last_seq = self.last_seq().await?;
+        if let Some(outbox) = &self.outbox {
+            let kept = outbox.refuse(seq)?;
+            tracing::warn!(seq, kept = %kept.display(), "the ledger refused a batch; it is kept aside");
+        }
+        self.in_flight = None;
+        self.next_seq = last_seq + 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! From identities to tags: asked once, checked always, kept in memory.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::vrf::{VrfProof, VrfPublicKey};
+use sillage_proto::v1;
+
+use crate::channel::Client;
+use crate::error::ClientError;
+
+/// Identities of one call to the ledger.
+const CALL_MAX: usize = 1_000;
+/// Identities kept; when there are more, all are asked for again.
+const CACHE_MAX: usize = 1_000_000;
+
+/// A patient's INS and OID, and which of its two traces.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TagRequest {
+    /// 15 characters.
+    pub ins: String,
+    /// The OID of the INS.
+    pub oid: String,
+    /// The trace that a minor keeps from representatives.
+    pub secret: bool,
+}
+
+/// Resolved tags. Nothing is signed under a tag whose VRF proof doesn't hold: otherwise an operator could split one
+/// patient's trace in two.
+pub struct Tags {
+    client: Client,
+    key: VrfPublicKey,
+    known: Mutex<HashMap<TagRequest, PatientTag>>,
+}
+
+impl Tags {
+    /// An empty cache for the log with this VRF key.
+    pub fn new(client: Client, key: VrfPublicKey) -> Self {
+        Self { client, key, known: Mutex::new(HashMap::new()) }
+    }
+
+    /// The tag of each request, in their order.
+    ///
+    /// # Errors
+    /// When the ledger refuses an identity, gives no secret tag, or a proof doesn't hold ([`ClientError::Check`]).
+    pub async fn resolve(&self, requests: &[TagRequest]) -> Result<Vec<PatientTag>, ClientError> {
+        let mut missing: Vec<TagRequest> = {
+            let known = self.known.lock().expect("no one panics holding the cache");
+            requests.iter().filter(|r| !known.contains_key(r)).cloned().collect()
+        };
+        missing.sort_by(|a, b| (&a.ins, &a.oid, a.secret).cmp(&(&b.ins, &b.oid, b.secret)));
+        missing.dedup();
+        let mut fresh = HashMap::with_capacity(missing.len());
+        for chunk in missing.chunks(CALL_MAX) {
+            let resolved = self.ask(chunk).await?;
+            for (request, answer) in chunk.iter().zip(&resolved) {
+                fresh.insert(request.clone(), checked(&self.key, request, answer)?);
+            }
+        }
+        let mut known = self.known.lock().expect("no one panics holding the cache");
+        let found = |request: &TagRequest, known: &HashMap<TagRequest, PatientTag>| {
+            *fresh.get(request).or_else(|| known.get(request)).expect("every request was resolved")
+        };
+        let out = requests.iter().map(|request| found(request, &known)).collect();
+        if known.len() + fresh.len() > CACHE_MAX {
+            known.clear();
+        }
+        known.extend(fresh);
+        Ok(out)
+    }
+
+    async fn ask(&self, requests: &[TagRequest]) -> Result<Vec<v1::ResolvedTag>, ClientError> {
+        let identity = |r: &TagRequest| v1::PatientIdentity { ins: r.ins.clone(), oid: r.oid.clone() };
+        let request = v1::ResolveTagsRequest { identities: requests.iter().map(identity).collect() };
+        let answer = self
+            .client
+            .call(|mut rpc| {
+                let request = request.clone();
+                async move { rpc.resolve_tags(request).await }
+            })
+            .await?;
+        if answer.tags.len() != requests.len() {
+            return Err(ClientError::Check("the ledger resolved another number of identities than asked".to_owned()));
+        }
+        Ok(answer.tags)
+    }
+
+    /// Both tags of a patient for reading its trace: the open one, and the secret one where the caller may know it.
+    ///
+    /// # Errors
+    /// As for [`Tags::resolve`].
+    pub async fn both(&self, ins: &str, oid: &str) -> Result<(PatientTag, Option<PatientTag>), ClientError> {
+        let request = |secret| TagRequest { ins: ins.to_owned(), oid: oid.to_owned(), secret };
+        let answer = self.ask(&[request(false)]).await?;
+        let answer = answer.first().expect("one answer to one request");
+        let open = checked(&self.key, &request(false), answer)?;
+        let secret = match answer.secret_tag.is_empty() {
+            true => None,
+            false => Some(checked(&self.key, &request(true), answer)?),
+        };
+        Ok((open, secret))
+    }
+}
+
+fn checked(key: &VrfPublicKey, request: &TagRequest, answer: &v1::ResolvedTag) -> Result<PatientTag, ClientError> {
+    let (tag, proof, compartment) = match request.secret {
+        false => (&answer.tag, &answer.proof, Compartment::Open),
+        true => (&answer.secret_tag, &answer.secret_proof, Compartment::Secret),
+    };
+    if request.secret && tag.is_empty() {
+        return Err(ClientError::rejected(
+            "NOT_ENTITLED",
+            "the ledger does not give this caller the patient's secret tag: only authors and the patient itself get it",
+        ));
+    }
+    let failed = || ClientError::Check("a tag's VRF proof does not hold, nothing was signed under it: ask another node".to_owned());
+    let identity = Identity::new(&request.ins, &request.oid)
+        .map_err(|error| ClientError::rejected("INVALID_INS", error.to_string()))?;
+    let tag = PatientTag::from_slice(tag).map_err(|_| failed())?;
+    let proof = VrfProof::from_bytes(proof).map_err(|_| failed())?;
+    tag.verify(key, &identity, compartment, &proof).map_err(|_| failed())?;
+    Ok(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proof::vrf::VrfSecretKey;
+
+    #[test]
+    fn a_tag_is_taken_only_with_its_proof() {
+        let secret_key = VrfSecretKey::from_seed([1; 32]);
+        let key = VrfPublicKey::from_bytes(secret_key.public_key().as_bytes()).expect("a key");
+        let identity = Identity::new("279035121518989", "1.2.250.1.213.1.4.10").expect("an identity");
+        let (tag, proof) = PatientTag::resolve(&secret_key, &identity, Compartment::Open);
+        let answer = v1::ResolvedTag {
+            tag: tag.to_bytes().to_vec(),
+            proof: proof.to_bytes().to_vec(),
+            ..v1::ResolvedTag::default()
+        };
+        let request = |ins: &str, secret| TagRequest { ins: ins.into(), oid: "1.2.250.1.213.1.4.10".into(), secret };
+        assert_eq!(checked(&key, &request("279035121518989", false), &answer).expect("good"), tag);
+        let other = checked(&key, &request("279035121518988", false), &answer).expect_err("another patient");
+        assert_eq!(other.exit_code(), 1);
+        let mut split = answer.clone();
+        split.tag[0] ^= 1;
+        assert!(checked(&key, &request("279035121518989", false), &split).is_err());
+        let secret = checked(&key, &request("279035121518989", true), &answer).expect_err("not given");
+        assert_eq!(secret.exit_code(), 4);
+    }
+}

@@ -1,0 +1,252 @@
+//! The command line, word for word: scripts rely on it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Records what happens to health data, shows a patient its trace, and checks both against signed checkpoints.
+#[derive(Debug, Parser)]
+#[command(name = "sillage", version, arg_required_else_help = true, subcommand_required = true)]
+pub struct Cli {
+    /// Profile: endpoints, certificates, keys (`sillage-node dev` writes DIR/sillage.toml)
+    #[arg(long, global = true, env = "SILLAGE_PROFILE", value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// Seconds to keep trying before giving up
+    #[arg(long, global = true, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    pub timeout: u64,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record events: NDJSON, one record a line
+    Record(RecordArgs),
+    /// Import audit events of other systems
+    Import(ImportArgs),
+    /// Show who accessed a patient's data
+    Trace(TraceArgs),
+    /// Show one entry of the log
+    Entry(EntryArgs),
+    /// Show the newest checkpoint, after checking its signature
+    Checkpoint,
+    /// Make proofs that anyone can check offline
+    #[command(subcommand)]
+    Prove(ProveCommand),
+    /// Check proofs and checkpoints offline
+    Verify(VerifyArgs),
+    /// The nodes
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// The author's streams
+    #[command(subcommand)]
+    Stream(StreamCommand),
+    /// Descriptions of formats
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Parties and their keys: acts of the authority
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// The events; `-` is standard input. A rerun of the same FILE goes on where it stopped, `-` is always new
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Append the signed receipts to this file, one JSON line each
+    #[arg(long, value_name = "FILE")]
+    pub receipts: Option<PathBuf>,
+    /// Records in one batch, at most 4096
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "N")]
+    pub batch: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// FHIR R4 AuditEvents (IHE BALP): files, folders, Bundles, NDJSON
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    pub fhir: Vec<PathBuf>,
+    /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`
+    #[arg(long, value_name = "FILE")]
+    pub patient_map: Option<PathBuf>,
+    /// Give patients without an INS a demonstration identity made from their reference (test logs only)
+    #[arg(long)]
+    pub demo_patients: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// INS of the patient, 15 characters
+    #[arg(long, value_name = "INS")]
+    pub patient: String,
+    /// OID of the INS
+    #[arg(long, value_name = "OID")]
+    pub oid: Option<String>,
+    /// What happened at or after this time (RFC 3339, or a date in Paris time)
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// What happened before this time
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Only this actor
+    #[arg(long, value_name = "ID")]
+    pub actor: Option<String>,
+    /// Only this organisation
+    #[arg(long, value_name = "ID")]
+    pub organisation: Option<String>,
+    /// Only this kind, such as `access.read`, or a whole group, such as `access`
+    #[arg(long, value_name = "K")]
+    pub kind: Option<String>,
+    /// Only break-glass, or only what has no justification
+    #[arg(long, value_name = "WHAT")]
+    pub only: Option<Only>,
+    /// At most this many lines, 1 to 500
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub limit: Option<u32>,
+    /// Go on after a page
+    #[arg(long, value_name = "C")]
+    pub cursor: Option<String>,
+    /// One JSON object a line; where there is more, the last line is {"next_cursor":"…"}
+    #[arg(long)]
+    pub json: bool,
+    /// Check that every line is in the log, under a signed checkpoint
+    #[arg(long)]
+    pub verify: bool,
+    /// Language of the text
+    #[arg(long, default_value = "fr")]
+    pub lang: Lang,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    BreakGlass,
+    Unjustified,
+}
+
+pub use crate::view::Lang;
+
+#[derive(Debug, Args)]
+pub struct EntryArgs {
+    /// Place in the log, from 0
+    pub index: u64,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProveCommand {
+    /// That an entry is in the log: a c2sp.org/tlog-proof@v1 file
+    Inclusion {
+        /// Place in the log, from 0
+        index: u64,
+        /// In the log of this size; without it, of the newest checkpoint
+        #[arg(long, value_name = "N")]
+        size: Option<u64>,
+        /// Write here instead of to standard output
+        #[arg(long, value_name = "F.tlog-proof")]
+        out: Option<PathBuf>,
+    },
+    /// That the log of one size begins with the log of a smaller one
+    Consistency { old: u64, new: u64 },
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// tlog-proof files and checkpoints
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Whose signatures count (c2sp.org/tlog-policy)
+    #[arg(long, value_name = "F")]
+    pub policy: Option<PathBuf>,
+    /// The entry of a proof file that doesn't carry it
+    #[arg(long, value_name = "FILE", conflicts_with = "leaf_hash")]
+    pub entry: Option<PathBuf>,
+    /// The leaf hash of a proof file that doesn't carry its entry
+    #[arg(long, value_name = "HEX")]
+    pub leaf_hash: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Leader, term, commit, applied, tree size, root, per node
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StreamCommand {
+    /// Where each of the author's streams stands
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// JSON Schema of a record line
+    Record,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Register a party
+    Register(RegisterArgs),
+    /// Give a party a new key; the old one signs nothing from here on
+    Rotate {
+        /// Author id of the party, hex
+        #[arg(long, value_name = "HEX")]
+        author: String,
+        /// Its new public key, hex
+        #[arg(long, value_name = "HEX")]
+        public_key: String,
+        /// A certificate that it calls with from now on, PEM
+        #[arg(long, value_name = "FILE")]
+        cert: Vec<PathBuf>,
+    },
+    /// Revoke a key
+    Revoke {
+        /// Key id, hex
+        #[arg(long, value_name = "HEX")]
+        key: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+    /// List parties
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RegisterArgs {
+    /// Name of the service
+    #[arg(long)]
+    pub name: String,
+    /// author, tag, reader, patient, auditor, operator; comma-separated
+    #[arg(long, value_delimiter = ',', required = true, value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// Its public key, hex
+    #[arg(long, value_name = "HEX", required_unless_present = "out")]
+    pub public_key: Option<String>,
+    /// A certificate that it calls with, PEM
+    #[arg(long, value_name = "FILE")]
+    pub cert: Vec<PathBuf>,
+    /// Make key, certificate and profile into this new folder (the profile needs `ca_key`)
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["public_key", "cert"])]
+    pub out: Option<PathBuf>,
+    /// Records a second; 0 = the log's default
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub quota: u32,
+    /// Role patient: INS of whose trace it may read
+    #[arg(long, value_name = "INS")]
+    pub patient: Option<String>,
+    /// Role patient: OID of the INS
+    #[arg(long, value_name = "OID", requires = "patient")]
+    pub oid: Option<String>,
+}

@@ -1,0 +1,191 @@
+//! What can go wrong on this side, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use sillage_proto::v1::ErrorInfo;
+
+/// Every error of this crate. Each is one sentence with the way out; [`ClientError::exit_code`] is what scripts see.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientError {
+    /// The command, the profile or a file can't be used as it is.
+    #[error("{0}")]
+    Usage(String),
+    /// The policy is missing: nothing is verified without saying whose signatures count.
+    #[error("POLICY_REQUIRED: name whose signatures count with --policy FILE (c2sp.org/tlog-policy)")]
+    PolicyRequired,
+    /// A check that anyone can repeat failed: what was shown isn't what was promised.
+    #[error("check failed: {0}")]
+    Check(String),
+    /// No node answered, or none could answer now. The same call may succeed later.
+    #[error("the ledger is out of reach: {0}; try again")]
+    Unavailable(String),
+    /// The ledger, or the same rules applied here, refused. Trying again unchanged is of no use.
+    #[error("{}: {}", .0.code, .0.message)]
+    Rejected(Rejection),
+    /// A file of this machine can't be read or written.
+    #[error("{what} {}: {why}", path.display())]
+    File {
+        /// What was tried, such as `cannot read`.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        why: String,
+    },
+}
+
+/// A refusal, as the ledger words it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Stable code, such as `OUT_OF_ORDER`.
+    pub code: String,
+    /// One sentence with the way out.
+    pub message: String,
+    /// The sequence number the ledger expects next, with `OUT_OF_ORDER`; 0 otherwise.
+    pub expected_seq: u64,
+    /// Position in the batch of the record that is meant, from 0.
+    pub position: u32,
+}
+
+impl ClientError {
+    /// 1 a check failed, 2 usage, 3 unavailable, 4 rejected.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Check(_) => 1,
+            Self::Usage(_) | Self::PolicyRequired | Self::File { .. } => 2,
+            Self::Unavailable(_) => 3,
+            Self::Rejected(_) => 4,
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retry(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// A refusal made on this side, with one of the ledger's own codes.
+    pub fn rejected(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Rejected(Rejection {
+            code: code.into(),
+            message: message.into(),
+            expected_seq: 0,
+            position: 0,
+        })
+    }
+
+    /// A file that can't be read.
+    pub fn reading(path: &Path, why: impl ToString) -> Self {
+        Self::File { what: "cannot read", path: path.to_owned(), why: why.to_string() }
+    }
+
+    /// A file that can't be written.
+    pub fn writing(path: &Path, why: impl ToString) -> Self {
+        Self::File { what: "cannot write", path: path.to_owned(), why: why.to_string() }
+    }
+}
+
+/// One gRPC status, sorted into *retry* and *reject*.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Another node, or the same one later, may answer. Holds the reason for the last error message.
+    Retry(String),
+    /// Final.
+    Final(ClientError),
+}
+
+/// Sorts a status. The details of a status that the ledger made hold an [`ErrorInfo`]; a status that the transport made
+/// has none, and then nothing is known of the request: it is repeated, which is safe for every call of the ledger.
+pub(crate) fn verdict(status: &tonic::Status) -> Verdict {
+    use tonic::Code;
+    let info = ErrorInfo::decode(status.details()).ok().filter(|info| !info.code.is_empty());
+    if let Some(info) = info {
+        if info.retry {
+            return Verdict::Retry(format!("{}: {}", info.code, info.message));
+        }
+        return Verdict::Final(ClientError::Rejected(Rejection {
+            code: info.code,
+            message: info.message,
+            expected_seq: info.expected_seq,
+            position: info.position,
+        }));
+    }
+    match status.code() {
+        Code::Unavailable
+        | Code::Unknown
+        | Code::Internal
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::ResourceExhausted => Verdict::Retry(with_causes(status)),
+        Code::Unimplemented => Verdict::Final(ClientError::rejected(
+            "UNIMPLEMENTED",
+            "this node does not know the call: use a client and a ledger of the same version",
+        )),
+        code => Verdict::Final(ClientError::rejected(
+            format!("{code:?}").to_uppercase(),
+            format!("{} (the node gave no reason: look at its log)", status.message()),
+        )),
+    }
+}
+
+/// The status' message and what lies under it: "transport error" alone helps nobody.
+fn with_causes(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let line = error.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: tonic::Code, info: Option<ErrorInfo>) -> tonic::Status {
+        let details = info.map(|info| info.encode_to_vec()).unwrap_or_default();
+        tonic::Status::with_details(code, "words", details.into())
+    }
+
+    #[test]
+    fn what_the_ledger_refuses_is_final_and_keeps_its_code() {
+        let info = ErrorInfo {
+            code: "OUT_OF_ORDER".into(),
+            message: "send batch 7 next".into(),
+            expected_seq: 7,
+            ..ErrorInfo::default()
+        };
+        let verdict = verdict(&status(tonic::Code::FailedPrecondition, Some(info)));
+        let Verdict::Final(ClientError::Rejected(rejection)) = verdict else {
+            panic!("expected a refusal, got {verdict:?}");
+        };
+        assert_eq!((rejection.code.as_str(), rejection.expected_seq), ("OUT_OF_ORDER", 7));
+        assert_eq!(ClientError::Rejected(rejection).exit_code(), 4);
+    }
+
+    #[test]
+    fn what_may_pass_later_is_retried() {
+        let info = ErrorInfo { code: "NO_LEADER".into(), retry: true, ..ErrorInfo::default() };
+        let with_info = verdict(&status(tonic::Code::Unavailable, Some(info)));
+        assert!(matches!(with_info, Verdict::Retry(_)));
+        let transport = verdict(&status(tonic::Code::Unknown, None));
+        assert!(matches!(transport, Verdict::Retry(_)));
+        let refused = verdict(&status(tonic::Code::PermissionDenied, None));
+        assert!(matches!(refused, Verdict::Final(_)));
+    }
+
+    #[test]
+    fn every_error_has_the_exit_code_of_the_contract() {
+        assert_eq!(ClientError::Check(String::new()).exit_code(), 1);
+        assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
+        assert_eq!(ClientError::PolicyRequired.exit_code(), 2);
+        assert!(ClientError::PolicyRequired.to_string().contains("POLICY_REQUIRED"));
+        assert_eq!(ClientError::Unavailable(String::new()).exit_code(), 3);
+    }
+}

@@ -1,0 +1,376 @@
+//! Whether a JSON document is an AuditEvent of FHIR R4, and if not, where.
+//!
+//! Strict on purpose: an audit event of another version, read as R4, would go on record with a wrong meaning. So
+//! unknown elements, wrong datatypes and codes outside of a required binding are refused, and `modifierExtension` too:
+//! it may turn the meaning of what we read (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>).
+
+use base64::Engine;
+use serde_json::{Map, Value};
+
+use super::FhirError;
+use super::schema::{AUDIT_EVENT, DETAIL, ENTITY, Element, Kind, Schema};
+
+/// Deepest nesting of extensions and contained resources that is looked at.
+const DEPTH_MAX: usize = 32;
+
+/// Checks a whole document.
+///
+/// # Errors
+/// The first thing that is wrong, with its path, such as `AuditEvent.agent[0].userId`.
+pub fn check(document: &Value) -> Result<(), FhirError> {
+    let Value::Object(object) = document else {
+        return Err(FhirError::new("", "expected a JSON object"));
+    };
+    match object.get("resourceType") {
+        Some(Value::String(name)) if name == "AuditEvent" => {}
+        Some(Value::String(name)) => {
+            let why = format!("resourceType {name} is not imported yet: only AuditEvent is");
+            return Err(FhirError::new("resourceType", why));
+        }
+        _ => return Err(FhirError::new("resourceType", "not a FHIR resource: resourceType is missing")),
+    }
+    complex(object, &AUDIT_EVENT, "AuditEvent", 0)
+}
+
+fn complex(object: &Map<String, Value>, schema: &Schema, path: &str, depth: usize) -> Result<(), FhirError> {
+    if object.is_empty() {
+        return Err(FhirError::new(path, "an empty object: FHIR leaves absent elements out"));
+    }
+    let resource = std::ptr::eq(schema, &AUDIT_EVENT);
+    for (name, value) in object {
+        let at = format!("{path}.{name}");
+        match name.as_str() {
+            "resourceType" if resource => continue,
+            "id" if resource => primitive(value, Kind::Id, &at)?,
+            "id" => primitive(value, Kind::Text, &at)?,
+            "extension" => extensions(value, &at, depth)?,
+            "modifierExtension" if schema.backbone => {
+                let why = "a modifierExtension may change the meaning of the event, and this one is not known here";
+                return Err(FhirError::new(at, why));
+            }
+            "fhir_comments" => return Err(FhirError::new(at, "comments are not part of FHIR R4")),
+            _ => element(name, value, schema, &at, depth)?,
+        }
+    }
+    for expected in schema.elements.iter().filter(|e| e.required) {
+        if !object.contains_key(expected.name) {
+            let at = format!("{path}.{}", expected.name);
+            return Err(FhirError::new(at, "required in FHIR R4 and missing"));
+        }
+    }
+    invariants(object, schema, path)
+}
+
+fn invariants(object: &Map<String, Value>, schema: &Schema, path: &str) -> Result<(), FhirError> {
+    if std::ptr::eq(schema, &ENTITY) && object.contains_key("name") && object.contains_key("query") {
+        return Err(FhirError::new(path, "either a name or a query, not both (sev-1)"));
+    }
+    if std::ptr::eq(schema, &DETAIL) {
+        let values = usize::from(object.contains_key("valueString"))
+            + usize::from(object.contains_key("valueBase64Binary"));
+        if values != 1 {
+            let at = format!("{path}.value[x]");
+            return Err(FhirError::new(at, "exactly one of valueString and valueBase64Binary"));
+        }
+    }
+    Ok(())
+}
+
+fn element(name: &str, value: &Value, schema: &Schema, at: &str, depth: usize) -> Result<(), FhirError> {
+    let find = |name: &str| schema.elements.iter().find(|e| e.name == name);
+    if let Some(expected) = find(name) {
+        return values(value, expected, at, depth);
+    }
+    let sibling = name.strip_prefix('_').and_then(find).filter(|e| e.kind.is_primitive());
+    match sibling {
+        Some(expected) => primitive_extension(value, expected.many, at, depth),
+        None => {
+            let why = format!("{name} is not an element of {} in FHIR R4", schema.name);
+            Err(FhirError::new(at, why))
+        }
+    }
+}
+
+fn values(value: &Value, expected: &Element, at: &str, depth: usize) -> Result<(), FhirError> {
+    if !expected.many {
+        return single(value, expected.kind, at, depth);
+    }
+    let Value::Array(items) = value else {
+        return Err(FhirError::new(at, "this element repeats: expected a JSON array"));
+    };
+    if items.is_empty() {
+        return Err(FhirError::new(at, "an empty array: FHIR leaves absent elements out"));
+    }
+    for (i, item) in items.iter().enumerate() {
+        // In an array of primitives, null keeps the place of one that has only extensions.
+        if item.is_null() && expected.kind.is_primitive() {
+            continue;
+        }
+        single(item, expected.kind, &format!("{at}[{i}]"), depth)?;
+    }
+    Ok(())
+}
+
+fn single(value: &Value, kind: Kind, at: &str, depth: usize) -> Result<(), FhirError> {
+    match (kind, value) {
+        (Kind::Complex(schema), Value::Object(object)) => complex(object, schema, at, depth + 1),
+        (Kind::Complex(schema), _) => {
+            Err(FhirError::new(at, format!("expected an object of type {}", schema.name)))
+        }
+        (Kind::Contained, Value::Object(object)) if object.get("resourceType").is_some_and(Value::is_string) => Ok(()),
+        (Kind::Contained, _) => Err(FhirError::new(at, "expected a resource with its resourceType")),
+        (kind, value) => primitive(value, kind, at),
+    }
+}
+
+fn extensions(value: &Value, at: &str, depth: usize) -> Result<(), FhirError> {
+    if depth > DEPTH_MAX {
+        return Err(FhirError::new(at, "extensions nested too deeply"));
+    }
+    let Value::Array(items) = value else {
+        return Err(FhirError::new(at, "this element repeats: expected a JSON array"));
+    };
+    for (i, item) in items.iter().enumerate() {
+        let at = format!("{at}[{i}]");
+        let Value::Object(object) = item else {
+            return Err(FhirError::new(at, "expected an object of type Extension"));
+        };
+        match object.get("url") {
+            Some(url) => primitive(url, Kind::Uri, &format!("{at}.url"))?,
+            None => return Err(FhirError::new(format!("{at}.url"), "required in FHIR R4 and missing")),
+        }
+        let mut has_value = false;
+        for (name, value) in object {
+            let at = format!("{at}.{name}");
+            let base = name.strip_prefix('_').unwrap_or(name);
+            let typed = base.strip_prefix("value").and_then(|rest| rest.chars().next());
+            match (name.as_str(), typed) {
+                ("url" | "id", _) => {}
+                ("extension", _) => extensions(value, &at, depth + 1)?,
+                (_, Some('A'..='Z')) if value.is_null() => return Err(FhirError::new(at, "a null value")),
+                (_, Some('A'..='Z')) => has_value = true,
+                _ => {
+                    let why = format!("{name} is not an element of Extension in FHIR R4");
+                    return Err(FhirError::new(at, why));
+                }
+            }
+        }
+        if has_value == object.contains_key("extension") {
+            return Err(FhirError::new(at, "an extension has either a value or extensions (ext-1)"));
+        }
+    }
+    Ok(())
+}
+
+fn primitive_extension(value: &Value, many: bool, at: &str, depth: usize) -> Result<(), FhirError> {
+    let items = match value {
+        Value::Array(items) if many => items.as_slice(),
+        _ => std::slice::from_ref(value),
+    };
+    for item in items {
+        let object = match item {
+            Value::Object(object) => object,
+            Value::Null if many => continue,
+            _ => return Err(FhirError::new(at, "expected an object with id and extension")),
+        };
+        for (name, value) in object {
+            let at = format!("{at}.{name}");
+            match name.as_str() {
+                "id" => primitive(value, Kind::Text, &at)?,
+                "extension" => extensions(value, &at, depth + 1)?,
+                _ => return Err(FhirError::new(at, "expected id and extension only")),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
+    let wrong = |what: &str| Err(FhirError::new(at, format!("expected {what}")));
+    if let Kind::Boolean = kind {
+        return if value.is_boolean() { Ok(()) } else { wrong("true or false") };
+    }
+    let Value::String(text) = value else {
+        return wrong("a JSON string");
+    };
+    if text.trim().is_empty() {
+        return wrong("a value: FHIR leaves empty strings out");
+    }
+    match kind {
+        Kind::Id if text.len() > 64 || !text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)) => {
+            wrong("an id: 1 to 64 of A-Z a-z 0-9 - .")
+        }
+        Kind::Uri if text.contains(char::is_whitespace) => wrong("a URI without spaces"),
+        Kind::Code if text.trim() != text => wrong("a code without spaces around it"),
+        Kind::OneOf(codes) if !codes.contains(&text.as_str()) => wrong(&format!("one of {}", codes.join(", "))),
+        Kind::Instant if instant_ms(text).is_none() => {
+            wrong("an instant with seconds and a time zone, such as 2026-03-02T09:00:00Z")
+        }
+        Kind::DateTime if !is_date_time(text) => wrong("a dateTime, such as 2026-03-02 or 2026-03-02T09:00:00Z"),
+        Kind::Base64 if base64(text).is_none() => wrong("base64"),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes base64 as FHIR writes it: white space may stand in it.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    let dense: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    base64::engine::general_purpose::STANDARD.decode(dense).ok()
+}
+
+/// Milliseconds since 1970 of a FHIR `instant`; `None` for anything else. Times before 1970 are negative.
+pub(super) fn instant_ms(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let digits = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|b| b.iter().all(u8::is_ascii_digit));
+    let sep = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
+    let shape = digits(0..4) && sep(4, b'-') && digits(5..7) && sep(7, b'-') && digits(8..10) && sep(10, b'T')
+        && digits(11..13) && sep(13, b':') && digits(14..16) && sep(16, b':') && digits(17..19);
+    if !shape {
+        return None;
+    }
+    let mut rest = bytes.get(19..)?;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let len = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        if len == 0 {
+            return None;
+        }
+        rest = fraction.get(len..)?;
+    }
+    let zone = rest == b"Z"
+        || matches!(rest, [b'+' | b'-', a, b, b':', c, d] if [a, b, c, d].iter().all(|x| x.is_ascii_digit()));
+    if !zone {
+        return None;
+    }
+    // jiff reads at most nanoseconds; what is finer is cut.
+    let fraction_len = text.len() - 19 - rest.len();
+    let text = format!("{}{}", text.get(..19 + fraction_len.min(10))?, std::str::from_utf8(rest).ok()?);
+    text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
+}
+
+/// Milliseconds of a FHIR `dateTime` that has a time; a date alone has none.
+pub(super) fn date_time_ms(text: &str) -> Option<i64> {
+    instant_ms(text)
+}
+
+fn is_date_time(text: &str) -> bool {
+    let digits = |s: &str, len: usize| s.len() == len && s.bytes().all(|b| b.is_ascii_digit());
+    if text.contains('T') {
+        return instant_ms(text).is_some();
+    }
+    match text.split('-').collect::<Vec<_>>().as_slice() {
+        [year] => digits(year, 4),
+        [year, month] => digits(year, 4) && digits(month, 2) && (1..=12).contains(&month.parse().unwrap_or(0)),
+        [_, _, _] => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn good() -> Value {
+        json!({
+            "resourceType": "AuditEvent",
+            "meta": {"security": [{"system": "http://x", "code": "HTEST"}]},
+            "contained": [{"resourceType": "Patient", "id": "p"}],
+            "type": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "110112"},
+            "action": "E", "_action": {"id": "a1"},
+            "period": {"start": "2020-04-29", "end": "2020-04-29T09:49:00+02:00"},
+            "recorded": "2020-04-29T09:49:00.000Z",
+            "agent": [{
+                "extension": [{"url": "urn:x", "valueString": "y"}, {"url": "urn:z", "extension": [
+                    {"url": "a", "valueBoolean": false}]}],
+                "policy": ["urn:token", null], "_policy": [null, {"extension": [{"url": "u", "valueCode": "unknown"}]}],
+                "requestor": true
+            }],
+            "source": {"observer": {"display": "x"}},
+            "entity": [{"query": "R0VU", "detail": [{"type": "t", "valueBase64Binary": "AA=="}]}]
+        })
+    }
+
+    fn path_of(edit: impl FnOnce(&mut Value)) -> String {
+        let mut document = good();
+        edit(&mut document);
+        check(&document).expect_err("refused").path
+    }
+
+    #[test]
+    fn everything_r4_allows_is_accepted() {
+        assert_eq!(check(&good()), Ok(()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        let cases: [(&str, fn(&mut Value)); 16] = [
+            ("AuditEvent.agent[0].userId", |d| d["agent"][0]["userId"] = json!({"value": "x"})),
+            ("AuditEvent.recorded", |d| d["recorded"] = json!("2020-04-29")),
+            ("AuditEvent.recorded", |d| drop(d.as_object_mut().expect("object").remove("recorded"))),
+            ("AuditEvent.agent", |d| d["agent"] = json!({"requestor": true})),
+            ("AuditEvent.agent", |d| d["agent"] = json!([])),
+            ("AuditEvent.agent[0].requestor", |d| d["agent"][0]["requestor"] = json!("true")),
+            ("AuditEvent.source.observer", |d| d["source"] = json!({"site": "x"})),
+            ("AuditEvent.outcome", |d| d["outcome"] = json!("1")),
+            ("AuditEvent.action", |d| d["action"] = json!("X")),
+            ("AuditEvent.severity", |d| d["severity"] = json!("info")),
+            ("AuditEvent.entity[0].query", |d| d["entity"][0]["query"] = json!("%%%")),
+            ("AuditEvent.entity[0]", |d| d["entity"][0]["name"] = json!("both")),
+            ("AuditEvent.entity[0].detail[0].value[x]", |d| d["entity"][0]["detail"][0]["valueString"] = json!("x")),
+            ("AuditEvent.agent[0].modifierExtension", |d| {
+                d["agent"][0]["modifierExtension"] = json!([{"url": "u", "valueCode": "x"}]);
+            }),
+            ("AuditEvent.agent[0].extension[0]", |d| drop(
+                d["agent"][0]["extension"][0].as_object_mut().expect("object").remove("valueString"))),
+            ("resourceType", |d| d["resourceType"] = json!("Consent")),
+        ];
+        for (path, edit) in cases {
+            assert_eq!(path_of(edit), path);
+        }
+    }
+
+    #[test]
+    fn instants_have_seconds_and_a_zone() {
+        assert_eq!(instant_ms("1970-01-01T00:00:01Z"), Some(1_000));
+        assert_eq!(instant_ms("1970-01-01T01:00:00.5+01:00"), Some(500));
+        assert_eq!(instant_ms("1970-01-01T00:00:00.123456789012Z"), Some(123));
+        for bad in ["1970-01-01", "1970-01-01T00:00Z", "1970-01-01T00:00:00", "1970-13-01T00:00:00Z", "é", ""] {
+            assert_eq!(instant_ms(bad), None, "{bad}");
+        }
+    }
+
+    /// Any JSON, with FHIR's own words often enough to get deep.
+    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
+        let words = ["resourceType", "AuditEvent", "agent", "type", "coding", "who", "extension", "url", "entity",
+            "recorded", "2020-04-29T09:49:00.000Z", "_recorded", "valueString", "source", "observer", "requestor"];
+        let word = proptest::sample::select(words.to_vec()).prop_map(str::to_owned);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            word.clone().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 64, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(word.clone(), inner, 0..6)
+                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_answered(mut document in any_json(), text in ".{0,40}") {
+            let _ = check(&document);
+            if let Value::Object(object) = &mut document {
+                object.insert("resourceType".into(), json!("AuditEvent"));
+                let _ = check(&document);
+            }
+            let _ = instant_ms(&text);
+            let _ = is_date_time(&text);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! From the way an audit event names a patient to the patient's INS.
+//!
+//! Tried in this order: an identifier of an INS system on the reference or on the contained Patient; the patient map;
+//! with demonstration patients, an identity made from the reference.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use sillage_proto::v1::PatientIdentity;
+use sillage_rules::ident::{Ins, InsOid};
+
+use crate::error::ClientError;
+use crate::profile::read;
+
+/// How an event names a patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatientName {
+    /// `Patient/123`, an absolute URL, `urn:uuid:…` or `#contained`.
+    pub reference: String,
+    /// (system, value) of each identifier.
+    pub identifiers: Vec<(String, String)>,
+    /// As a person reads it.
+    pub display: String,
+}
+
+/// What is known of patients besides their identifiers.
+#[derive(Debug, Clone, Default)]
+pub struct PatientMap {
+    known: HashMap<String, Ins>,
+    demo: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MapValue {
+    Ins(String),
+    WithOid { ins: String, oid: Option<String> },
+}
+
+impl PatientMap {
+    /// Reads the map, if a file is named. `demo` allows demonstration identities.
+    ///
+    /// # Errors
+    /// When a line of the file isn't a reference and an INS.
+    pub fn load(path: Option<&Path>, demo: bool) -> Result<Self, ClientError> {
+        let known = match path {
+            Some(path) => {
+                let text = String::from_utf8(read(path)?).map_err(|error| ClientError::reading(path, error))?;
+                Self::parse(&text).map_err(|why| ClientError::reading(path, why))?
+            }
+            None => HashMap::new(),
+        };
+        Ok(Self { known, demo })
+    }
+
+    /// A JSON object `{"Patient/1": "INS", "Patient/2": {"ins": …, "oid": …}}`, or CSV `reference,ins[,oid]`, one a line,
+    /// with or without that head.
+    fn parse(text: &str) -> Result<HashMap<String, Ins>, String> {
+        let text = text.trim_start_matches('\u{feff}');
+        if text.trim_start().starts_with('{') {
+            let map: HashMap<String, MapValue> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+            let one = |(reference, value): (String, MapValue)| {
+                let (ins, oid) = match value {
+                    MapValue::Ins(ins) => (ins, None),
+                    MapValue::WithOid { ins, oid } => (ins, oid),
+                };
+                let ins = identity(&ins, oid.as_deref()).map_err(|why| format!("`{reference}`: {why}"))?;
+                Ok((reference, ins))
+            };
+            return map.into_iter().map(one).collect();
+        }
+        let mut known = HashMap::new();
+        for (number, line) in text.lines().enumerate() {
+            let fields: Vec<&str> = line.split(',').map(|f| f.trim().trim_matches('"').trim()).collect();
+            let (reference, ins, oid) = match fields.as_slice() {
+                [""] => continue,
+                ["reference", "ins", ..] if number == 0 => continue,
+                [comment, ..] if comment.starts_with('#') && !comment.contains('/') && fields.len() == 1 => continue,
+                [reference, ins] => (*reference, *ins, None),
+                [reference, ins, oid] => (*reference, *ins, Some(*oid).filter(|oid| !oid.is_empty())),
+                _ => return Err(format!("line {}: expected reference,ins[,oid]", number + 1)),
+            };
+            let ins = identity(ins, oid).map_err(|why| format!("line {}: {why}", number + 1))?;
+            known.insert(reference.to_owned(), ins);
+        }
+        Ok(known)
+    }
+
+    /// The patient's identity.
+    ///
+    /// # Errors
+    /// One sentence with the way out, where it has none.
+    pub fn resolve(&self, name: &PatientName) -> Result<PatientIdentity, String> {
+        if let Some(found) = name.identifiers.iter().find_map(|(system, value)| ins_of(system, value)) {
+            return found.map(|ins| message(&ins));
+        }
+        let keys = name.identifiers.iter().flat_map(|(system, value)| [format!("{system}|{value}"), value.clone()]);
+        let mut names = std::iter::once(name.reference.clone()).chain(short(&name.reference)).chain(keys);
+        if let Some(ins) = names.find_map(|key| self.known.get(&key)) {
+            return Ok(message(ins));
+        }
+        if self.demo {
+            let identifiers = name.identifiers.first().map(|(system, value)| format!("{system}|{value}"));
+            let by = [Some(name.reference.clone()), identifiers, Some(name.display.clone())];
+            if let Some(by) = by.into_iter().flatten().find(|text| !text.is_empty()) {
+                return Ok(message(&Ins::demo(&by)));
+            }
+        }
+        let shown = if name.reference.is_empty() { "this patient" } else { &name.reference };
+        Err(format!(
+            "{shown} has no INS: add it to --patient-map, or use --demo-patients on a test log"
+        ))
+    }
+}
+
+/// `Patient/123` of an absolute URL, versions cut off.
+fn short(reference: &str) -> Option<String> {
+    let reference = reference.split("/_history/").next()?;
+    let at = reference.rfind("Patient/")?;
+    reference.get(at..).map(str::to_owned)
+}
+
+/// The INS, where the identifier is of one of its systems. Published examples have keys that don't fit: only the form is
+/// strict here.
+fn ins_of(system: &str, value: &str) -> Option<Result<Ins, String>> {
+    let oid = system.strip_prefix("urn:oid:").unwrap_or(system);
+    InsOid::parse(oid).ok()?;
+    let dense: String = value.chars().filter(|c| !c.is_whitespace()).collect();
+    Some(Ins::parse(&dense, oid).map_err(|error| error.to_string()))
+}
+
+fn identity(ins: &str, oid: Option<&str>) -> Result<Ins, String> {
+    let dense: String = ins.chars().filter(|c| !c.is_whitespace()).collect();
+    Ins::parse(&dense, oid.unwrap_or(DEFAULT_OID)).map_err(|error| error.to_string())
+}
+
+/// INS-NIR: what an INS is where no OID is written beside it.
+pub const DEFAULT_OID: &str = "1.2.250.1.213.1.4.8";
+
+fn message(ins: &Ins) -> PatientIdentity {
+    PatientIdentity { ins: ins.value().to_owned(), oid: ins.oid().as_str().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INS: &str = "279035121518989";
+
+    fn named(reference: &str) -> PatientName {
+        PatientName { reference: reference.into(), identifiers: Vec::new(), display: String::new() }
+    }
+
+    fn map(text: &str, demo: bool) -> PatientMap {
+        PatientMap { known: PatientMap::parse(text).expect("a map"), demo }
+    }
+
+    #[test]
+    fn both_forms_of_the_map_say_the_same() {
+        let csv = format!("reference,ins,oid\nPatient/1,{INS},1.2.250.1.213.1.4.10\n\nPatient/2,{INS}\n");
+        let json = format!(
+            r#"{{"Patient/1": {{"ins": "{INS}", "oid": "1.2.250.1.213.1.4.10"}}, "Patient/2": "{INS}"}}"#
+        );
+        for text in [csv, json] {
+            let map = map(&text, false);
+            assert_eq!(map.resolve(&named("Patient/1")).expect("known").oid, "1.2.250.1.213.1.4.10");
+            let absolute = named("https://x.example/fhir/Patient/2/_history/3");
+            assert_eq!(map.resolve(&absolute).expect("known").oid, DEFAULT_OID);
+            let why = map.resolve(&named("Patient/3")).expect_err("unknown");
+            assert!(why.contains("--patient-map") && why.contains("Patient/3"), "{why}");
+        }
+        for bad in ["Patient/1", "Patient/1,12", "{\"Patient/1\": 5}", "a,b,c,d"] {
+            assert!(PatientMap::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_ins_on_the_reference_wins() {
+        let mut name = named("Patient/1");
+        name.identifiers.push(("urn:oid:1.2.250.1.213.1.4.10".into(), "2 79 03 51 215 189 89".into()));
+        assert_eq!(map("", true).resolve(&name).expect("an INS").ins, INS);
+    }
+
+    #[test]
+    fn demonstration_patients_are_the_same_each_time() {
+        let map = map("", true);
+        let first = map.resolve(&named("Patient/ex-patient")).expect("made");
+        assert_eq!(first, map.resolve(&named("Patient/ex-patient")).expect("made"));
+        assert_ne!(first, map.resolve(&named("Patient/other")).expect("made"));
+        assert_eq!(first.oid, "1.2.250.1.213.1.4.11");
+        assert!(map.resolve(&named("")).is_err(), "nothing to make an identity from");
+    }
+}

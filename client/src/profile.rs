@@ -1,0 +1,298 @@
+//! The profile: who calls, which ledger, with which keys. One TOML file; its paths are relative to the file itself.
+//!
+//! ```toml
+//! origin = "ledger.example/log1"
+//! endpoints = ["https://127.0.0.1:7400", "https://127.0.0.1:7402"]
+//! server_name = "sillage-node"        # what the nodes' certificates must carry
+//! ca = "tls/ca.pem"
+//! cert = "tls/profile.pem"
+//! key = "tls/profile.key"
+//! log_vkey = "ledger.example/log1+…"  # signed-note verifier key of the log
+//! vrf_public_key = "…"                # hex
+//! genesis = "genesis.bin"
+//! author_key = "keys/profile.key"     # 64 hex characters: the Ed25519 seed; mode 0600
+//! stream = "cli"
+//! authority_key = "keys/authority.key" # optional: signs acts of the authority
+//! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use serde::Deserialize;
+use sillage_proof::hash::Hash;
+use sillage_proof::keys::SigningKey;
+use sillage_proto::v1::Genesis;
+use zeroize::Zeroizing;
+
+use crate::error::ClientError;
+
+/// A profile with its paths made absolute.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The folder of the profile file: the outbox and the state file live here.
+    pub dir: PathBuf,
+    /// Name of the log.
+    pub origin: String,
+    /// `https://host:port` of the nodes, in the order in which they are tried first.
+    pub endpoints: Vec<String>,
+    /// DNS name that every node's certificate carries.
+    pub server_name: String,
+    /// The CA that signed the nodes' certificates, PEM.
+    pub ca: PathBuf,
+    /// This caller's certificate, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Signed-note verifier key of the log.
+    pub log_vkey: String,
+    /// RFC 9381 public key, 32 bytes.
+    pub vrf_public_key: [u8; 32],
+    /// Entry 0's body, as a file.
+    pub genesis: PathBuf,
+    /// The author's seed file.
+    pub author_key: Option<PathBuf>,
+    /// Label of the author's stream.
+    pub stream: String,
+    /// The authority's seed file.
+    pub authority_key: Option<PathBuf>,
+    /// The CA's private key, PEM.
+    pub ca_key: Option<PathBuf>,
+}
+
+/// The file, as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileFile {
+    origin: String,
+    endpoints: Vec<String>,
+    #[serde(default = "default_server_name")]
+    server_name: String,
+    ca: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
+    log_vkey: String,
+    vrf_public_key: String,
+    genesis: PathBuf,
+    author_key: Option<PathBuf>,
+    #[serde(default = "default_stream")]
+    stream: String,
+    authority_key: Option<PathBuf>,
+    ca_key: Option<PathBuf>,
+}
+
+fn default_server_name() -> String {
+    "sillage-node".to_owned()
+}
+
+fn default_stream() -> String {
+    "cli".to_owned()
+}
+
+impl Profile {
+    /// Reads a profile file.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] or [`ClientError::File`], with what to correct.
+    pub fn load(path: &Path) -> Result<Self, ClientError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ClientError::Usage(format!(
+                "cannot read the profile {}: {error}; `sillage-node dev --dir DIR` writes one to DIR/sillage.toml",
+                path.display()
+            ))
+        })?;
+        let absolute = std::path::absolute(path).map_err(|e| ClientError::reading(path, e))?;
+        let dir = absolute.parent().map(Path::to_owned).unwrap_or_default();
+        Self::parse(&text, dir).map_err(|why| {
+            ClientError::Usage(format!("the profile {} cannot be used: {why}", path.display()))
+        })
+    }
+
+    /// Parses the text of a profile that stands in `dir`.
+    fn parse(text: &str, dir: PathBuf) -> Result<Self, String> {
+        let file: ProfileFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        if file.endpoints.is_empty() {
+            return Err("`endpoints` is empty: name at least one node".to_owned());
+        }
+        if let Some(bad) = file.endpoints.iter().find(|url| !url.starts_with("https://")) {
+            return Err(format!("`{bad}` is not an https:// address; every port speaks TLS only"));
+        }
+        let mut vrf_public_key = [0_u8; 32];
+        hex::decode_to_slice(&file.vrf_public_key, &mut vrf_public_key)
+            .map_err(|_| "`vrf_public_key` is not 64 hexadecimal characters".to_owned())?;
+        let stream_ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if file.stream.is_empty() || file.stream.len() > 64 || !file.stream.chars().all(stream_ok) {
+            return Err("`stream` is 1 to 64 characters of a-z 0-9 . _ -".to_owned());
+        }
+        let at = |path: PathBuf| dir.join(path);
+        Ok(Self {
+            origin: file.origin,
+            endpoints: file.endpoints,
+            server_name: file.server_name,
+            ca: at(file.ca),
+            cert: at(file.cert),
+            key: at(file.key),
+            log_vkey: file.log_vkey.trim().to_owned(),
+            vrf_public_key,
+            genesis: at(file.genesis),
+            author_key: file.author_key.map(at),
+            stream: file.stream,
+            authority_key: file.authority_key.map(at),
+            ca_key: file.ca_key.map(at),
+            dir: dir.clone(),
+        })
+    }
+
+    /// The genesis that this profile trusts, and its bytes.
+    ///
+    /// # Errors
+    /// When the file is missing, isn't a genesis, or is another log's.
+    pub fn genesis(&self) -> Result<(Genesis, Vec<u8>), ClientError> {
+        let bytes = read(&self.genesis)?;
+        let genesis = Genesis::decode(bytes.as_slice())
+            .map_err(|error| ClientError::reading(&self.genesis, error))?;
+        if genesis.origin != self.origin {
+            return Err(ClientError::Usage(format!(
+                "the genesis file is of `{}`, the profile of `{}`: take both from the same ledger",
+                genesis.origin, self.origin
+            )));
+        }
+        Ok((genesis, bytes))
+    }
+
+    /// The author's signing key.
+    ///
+    /// # Errors
+    /// When the profile names none, or its file can't be used.
+    pub fn author_signing_key(&self) -> Result<SigningKey, ClientError> {
+        let path = self.author_key.as_deref().ok_or_else(|| {
+            ClientError::Usage("this profile has no `author_key`: it can read, not record".to_owned())
+        })?;
+        load_seed(path)
+    }
+
+    /// The authority's signing key.
+    ///
+    /// # Errors
+    /// When the profile names none, or its file can't be used.
+    pub fn authority_signing_key(&self) -> Result<SigningKey, ClientError> {
+        let path = self.authority_key.as_deref().ok_or_else(|| {
+            ClientError::Usage(
+                "this profile has no `authority_key`: only the authority registers, rotates and revokes keys".to_owned(),
+            )
+        })?;
+        load_seed(path)
+    }
+}
+
+/// Reads a whole file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
+    std::fs::read(path).map_err(|error| ClientError::reading(path, error))
+}
+
+/// Reads a seed file: 64 hexadecimal characters and a newline.
+///
+/// # Errors
+/// When it can't be read, isn't that, or others may read it.
+pub fn load_seed(path: &Path) -> Result<SigningKey, ClientError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_err(|e| ClientError::reading(path, e))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let why = "other users of this machine may read this private key: chmod 600 it";
+        return Err(ClientError::reading(path, why));
+    }
+    let text = Zeroizing::new(read(path)?);
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    hex::decode_to_slice(text.trim_ascii(), seed.as_mut_slice())
+        .map_err(|_| ClientError::reading(path, "expected 64 hexadecimal characters, an Ed25519 seed"))?;
+    Ok(SigningKey::from_seed(&seed))
+}
+
+/// Writes a seed file, mode 0600. Refuses to overwrite.
+///
+/// # Errors
+/// When the file exists or can't be written.
+pub fn write_seed(path: &Path, key: &SigningKey) -> Result<(), ClientError> {
+    let mut text = Zeroizing::new(hex::encode(key.to_seed().as_slice()));
+    text.push('\n');
+    write_private(path, text.as_bytes())
+}
+
+/// Writes a new file that only its owner may read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.map_err(|error| ClientError::writing(path, error))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| ClientError::writing(path, error))
+}
+
+/// SHA-256 of the SubjectPublicKeyInfo of the first certificate of a PEM file: how the ledger knows a caller.
+///
+/// # Errors
+/// When the file holds no certificate.
+pub fn spki_sha256(path: &Path) -> Result<Hash, ClientError> {
+    let pem = read(path)?;
+    let why = |what: &str| ClientError::reading(path, format!("not a certificate in PEM: {what}"));
+    let (_, block) = x509_parser::pem::parse_x509_pem(&pem).map_err(|e| why(&e.to_string()))?;
+    let certificate = block.parse_x509().map_err(|e| why(&e.to_string()))?;
+    Ok(sillage_proof::hash::sha256(&[certificate.tbs_certificate.subject_pki.raw]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        origin = "test/log"
+        endpoints = ["https://127.0.0.1:7400"]
+        ca = "tls/ca.pem"
+        cert = "tls/profile.pem"
+        key = "/abs/profile.key"
+        log_vkey = "test/log+00000000+AAAA"
+        vrf_public_key = "0101010101010101010101010101010101010101010101010101010101010101"
+        genesis = "genesis.bin"
+    "#;
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let profile = Profile::parse(GOOD, "/some/dir".into()).expect("a good profile");
+        assert_eq!(profile.ca, Path::new("/some/dir/tls/ca.pem"));
+        assert_eq!(profile.key, Path::new("/abs/profile.key"));
+        assert_eq!(profile.stream, "cli");
+        assert_eq!(profile.server_name, "sillage-node");
+        assert!(profile.author_signing_key().is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let bad = [
+            (GOOD.replace("https://", "http://"), "https"),
+            (GOOD.replace("[\"https://127.0.0.1:7400\"]", "[]"), "endpoints"),
+            (GOOD.replace("0101", "01"), "vrf_public_key"),
+            (GOOD.replace("genesis =", "genezis ="), "genezis"),
+            (format!("{GOOD}\nstream = \"UP\""), "stream"),
+        ];
+        for (text, word) in bad {
+            let why = Profile::parse(&text, "/".into()).expect_err(word);
+            assert!(why.contains(word), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_seed_file_is_read_back_and_must_be_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a.key");
+        let key = SigningKey::from_seed(&[5; 32]);
+        write_seed(&path, &key).expect("written");
+        assert_eq!(load_seed(&path).expect("read").public_key(), key.public_key());
+        assert!(write_seed(&path, &key).is_err(), "no key is overwritten");
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&path, open).expect("chmod");
+        assert!(load_seed(&path).expect_err("too open").to_string().contains("chmod 600"));
+    }
+}

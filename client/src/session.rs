@@ -1,0 +1,108 @@
+//! One caller's session with one log: the profile, the connections, and the genesis that everything is checked against.
+
+use sillage_proof::batch::Origin;
+use sillage_proof::keys::{AuthorId, KeyId, SigningKey};
+use sillage_proof::note::VerifierKey;
+use sillage_proof::vrf::VrfPublicKey;
+use sillage_proto::v1;
+
+use crate::author::Signer;
+use crate::channel::{Client, Timeouts};
+use crate::error::ClientError;
+use crate::profile::Profile;
+
+/// An open session. The node was asked which log it serves, and it is the one that the profile trusts.
+pub struct Session {
+    /// The profile.
+    pub profile: Profile,
+    /// The way to the nodes.
+    pub client: Client,
+    /// Name of the log.
+    pub origin: Origin,
+    /// What never changes in the life of the log, from the profile's own file.
+    pub genesis: v1::Genesis,
+    /// The key of checkpoints, from the profile.
+    pub log_key: VerifierKey,
+    /// The key of tags, from the profile.
+    pub vrf_key: VrfPublicKey,
+    /// Who the ledger takes the caller for.
+    pub caller: v1::GetLogResponse,
+}
+
+impl Session {
+    /// Connects, and checks that the node serves the profile's log.
+    ///
+    /// # Errors
+    /// When the profile can't be used, no node answers, the caller isn't registered, or the log is another one.
+    pub async fn open(profile: Profile, timeouts: Timeouts) -> Result<Self, ClientError> {
+        let usage = |what: &str, why: String| ClientError::Usage(format!("the profile's {what} cannot be used: {why}"));
+        let (genesis, bytes) = profile.genesis()?;
+        let origin = Origin::new(profile.origin.clone()).map_err(|e| usage("origin", e.to_string()))?;
+        let log_key: VerifierKey = profile.log_vkey.parse().map_err(|e| usage("log_vkey", format!("{e}")))?;
+        let vrf_key =
+            VrfPublicKey::from_bytes(&profile.vrf_public_key).map_err(|e| usage("vrf_public_key", e.to_string()))?;
+        let client = Client::new(&profile, timeouts)?;
+        let caller = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest {}).await }).await?;
+        if caller.genesis != bytes {
+            let why = "the node serves another log than this profile trusts: take a profile of this log, or another endpoint";
+            return Err(ClientError::Check(why.to_owned()));
+        }
+        Ok(Self { profile, client, origin, genesis, log_key, vrf_key, caller })
+    }
+
+    /// The signer for `key`, with its author's id as the ledger knows it: rotation changes the key, not the author.
+    ///
+    /// # Errors
+    /// When the key belongs to no party that can be found.
+    pub async fn signer(&self, key: SigningKey) -> Result<Signer, ClientError> {
+        let first = AuthorId::of_first_key(&key.public_key());
+        let mine = AuthorId::from_slice(&self.caller.caller_author_id).ok();
+        let genesis = self.genesis.parties.iter().filter_map(|p| p.key.as_ref());
+        let in_genesis = genesis.into_iter().any(|k| k.key == key.public_key().as_bytes());
+        let author_id = match mine {
+            _ if in_genesis => first,
+            Some(mine) if mine == first => mine,
+            _ => self.author_of(&key.key_id()).await?.or(mine).unwrap_or(first),
+        };
+        Ok(Signer { origin: self.origin.clone(), author_id, key })
+    }
+
+    /// The party that has this key, where the caller may list parties.
+    async fn author_of(&self, key_id: &KeyId) -> Result<Option<AuthorId>, ClientError> {
+        match self.parties().await {
+            Ok(parties) => {
+                let has = |p: &&v1::Party| p.key_ids.iter().any(|id| id.as_slice() == key_id.as_ref());
+                let found = parties.iter().find(has);
+                Ok(found.and_then(|party| AuthorId::from_slice(&party.author_id).ok()))
+            }
+            // Who may not list parties signs with its own key.
+            Err(ClientError::Rejected(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every party, page by page.
+    ///
+    /// # Errors
+    /// When the caller is neither operator nor auditor.
+    pub async fn parties(&self) -> Result<Vec<v1::Party>, ClientError> {
+        let mut out: Vec<v1::Party> = Vec::new();
+        loop {
+            let after = out.last().map(|p| p.author_id.clone()).unwrap_or_default();
+            let request = v1::ListPartiesRequest { after: after.clone(), limit: 500 };
+            let page = self
+                .client
+                .call(|mut rpc| {
+                    let request = request.clone();
+                    async move { rpc.list_parties(request).await }
+                })
+                .await?;
+            match page.parties.last() {
+                None => return Ok(out),
+                // A page that doesn't go on would be asked for without end.
+                Some(last) if last.author_id <= after => return Ok(out),
+                Some(_) => out.extend(page.parties),
+            }
+        }
+    }
+}

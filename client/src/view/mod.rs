@@ -1,0 +1,41 @@
+//! What people read: sentences and a table, in French or English, times in Paris.
+//!
+//! [`words`] holds every word of both languages, [`sentence`] makes one sentence of one event, [`table`] the overview,
+//! [`time`] reads and writes times.
+
+pub mod sentence;
+pub mod table;
+pub mod time;
+pub mod words;
+
+use sillage_proto::v1;
+use sillage_rules::entry::Flags;
+use sillage_rules::kind::Kind;
+
+/// Language of what people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Lang {
+    /// French.
+    Fr,
+    /// English.
+    En,
+}
+
+/// One event of a trace, ready to be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its place in the log.
+    pub index: u64,
+    /// What the ledger flagged.
+    pub flags: Flags,
+    /// What happened.
+    pub kind: Kind,
+    /// When it was recorded, ms.
+    pub recorded_at_ms: u64,
+    /// The record; none where its content was erased.
+    pub record: Option<v1::Record>,
+    /// Name of the service that signed it.
+    pub author: String,
+    /// From the trace that is kept from representatives.
+    pub secret: bool,
+}

@@ -1,0 +1,210 @@
+//! One event as one sentence.
+
+use sillage_proto::v1;
+
+use super::{Event, Lang, time, words};
+
+/// Items that a sentence names; the others are counted.
+const ITEMS_NAMED_MAX: usize = 3;
+
+/// The event as a patient reads it, such as:
+///
+/// *Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : REPORT,
+/// pour des soins, en tant que membre de l'équipe de soins.*
+pub fn sentence(event: &Event, lang: Lang) -> String {
+    let Some(record) = &event.record else {
+        return erased(event, lang);
+    };
+    let refused = authorisation(record) == Some(false);
+    let asked = authorisation(record).is_some();
+    let verb = match (asked, refused, lang) {
+        (true, true, Lang::Fr) => "a demandé à consulter, et s'est vu refuser l'accès",
+        (true, true, Lang::En) => "asked to read, and was refused",
+        (true, false, Lang::Fr) => "a demandé et obtenu l'accès",
+        (true, false, Lang::En) => "asked for access and was granted it",
+        _ => words::verb(event.kind, lang),
+    };
+    let mut out = match lang {
+        Lang::Fr => format!("Le {}, {} {verb}", time::spoken(record.occurred_at_ms, lang), who(record, lang)),
+        Lang::En => format!("On {}, {} {verb}", time::spoken(record.occurred_at_ms, lang), who(record, lang)),
+    };
+    if words::has_object(event.kind) && !asked {
+        out.push_str(&object(record, lang));
+    }
+    let basis = record.basis.as_ref().map_or(v1::BasisKind::None, v1::Basis::kind);
+    let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
+    let mut parts = vec![words::purpose(&record.purpose, lang), words::basis(basis, lang).to_owned(), outcome.to_owned()];
+    parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
+    if let Some(deferred) = &record.deferred {
+        parts.push(format!("« {} »", clean(&deferred.reason)));
+    }
+    if event.secret {
+        parts.push(words::pick(lang, "caché aux représentants", "kept from representatives").to_owned());
+    }
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        out.push_str(", ");
+        out.push_str(part);
+    }
+    out.push('.');
+    out
+}
+
+fn erased(event: &Event, lang: Lang) -> String {
+    let when = time::spoken(event.recorded_at_ms, lang);
+    let what = words::noun(event.kind, lang);
+    match lang {
+        Lang::Fr => format!("Enregistré le {when} : {what}, dont le contenu a été effacé."),
+        Lang::En => format!("Recorded on {when}: {what}, whose content was erased."),
+    }
+}
+
+/// Who acted: a name, and in brackets what helps to place it.
+pub fn who(record: &v1::Record, lang: Lang) -> String {
+    let unknown = words::pick(lang, "une personne non identifiée", "someone who is not named");
+    let Some(actor) = &record.actor else {
+        let software = record.automated.as_ref().map(|a| clean(&a.software));
+        return software.filter(|s| !s.is_empty()).unwrap_or_else(|| unknown.to_owned());
+    };
+    let label = [&actor.label, &actor.id].into_iter().map(|t| clean(t)).find(|t| !t.is_empty());
+    let mut notes = Vec::new();
+    if !actor.role.is_empty() {
+        notes.push(words::role(&clean(&actor.role), lang));
+    }
+    if !actor.organisation.is_empty() {
+        let structure = words::pick(lang, "structure", "organisation");
+        notes.push(format!("{structure} {}", clean(&actor.organisation)));
+    }
+    if record.automated.is_some() {
+        notes.push(words::pick(lang, "traitement automatique", "automated").to_owned());
+    }
+    let label = label.unwrap_or_else(|| unknown.to_owned());
+    if notes.is_empty() { label } else { format!("{label} ({})", notes.join(", ")) }
+}
+
+/// What was read or sent: `label (category)`, three at most.
+pub fn items(record: &v1::Record, lang: Lang) -> String {
+    let name = |item: &v1::Item| {
+        let first = [&item.label, &item.category, &item.id].into_iter().find(|t| !t.is_empty());
+        let named = first.map(|t| clean(t)).unwrap_or_default();
+        match item.label.is_empty() || item.category.is_empty() {
+            true => named,
+            false => format!("{named} ({})", clean(&item.category)),
+        }
+    };
+    let mut named: Vec<String> = record.items.iter().take(ITEMS_NAMED_MAX).map(name).collect();
+    let rest = record.items.len().saturating_sub(ITEMS_NAMED_MAX);
+    if rest > 0 {
+        named.push(match lang {
+            Lang::Fr => format!("et {rest} de plus"),
+            Lang::En => format!("and {rest} more"),
+        });
+    }
+    named.join(", ")
+}
+
+fn object(record: &v1::Record, lang: Lang) -> String {
+    let items = items(record, lang);
+    match (items.is_empty(), lang) {
+        (true, Lang::Fr) => " dans le dossier".to_owned(),
+        (true, Lang::En) => " in the record".to_owned(),
+        (false, Lang::Fr) => format!(" : {items}"),
+        (false, Lang::En) => format!(": {items}"),
+    }
+}
+
+/// An authorisation that was asked for: permitted or denied (see `fhir::audit_event`).
+fn authorisation(record: &v1::Record) -> Option<bool> {
+    let details: serde_json::Value = serde_json::from_str(&record.details).ok()?;
+    match details.get("authorisation")?.as_str()? {
+        "permit" => Some(true),
+        "deny" => Some(false),
+        _ => None,
+    }
+}
+
+/// Text from a record on a terminal: what could move the cursor or turn the reading order is taken out.
+pub fn clean(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_rules::entry::Flags;
+    use sillage_rules::kind::Kind;
+
+    fn event() -> Event {
+        let record = v1::Record {
+            actor: Some(v1::Actor {
+                id: "10100534436".into(),
+                role: "physician".into(),
+                organisation: "750712184".into(),
+                label: "Dr Claire Dubois".into(),
+                ..v1::Actor::default()
+            }),
+            items: vec![v1::Item { id: "urn:uuid:1".into(), category: "REPORT".into(), ..v1::Item::default() }],
+            occurred_at_ms: 1_772_442_000_000,
+            purpose: "TREAT".into(),
+            basis: Some(v1::Basis { kind: v1::BasisKind::CareTeam.into(), r#ref: String::new() }),
+            outcome: v1::Outcome::Success.into(),
+            ..v1::Record::default()
+        };
+        Event {
+            index: 7,
+            flags: Flags::NONE,
+            kind: Kind::ACCESS_READ,
+            recorded_at_ms: 1_772_442_001_000,
+            record: Some(record),
+            author: "dmp".into(),
+            secret: false,
+        }
+    }
+
+    #[test]
+    fn an_access_is_a_sentence_a_patient_understands() {
+        assert_eq!(
+            sentence(&event(), Lang::Fr),
+            "Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : \
+             REPORT, pour des soins, en tant que membre de l'équipe de soins."
+        );
+        assert_eq!(
+            sentence(&event(), Lang::En),
+            "On 2 March 2026 at 10:00:00 (Paris time, CET), Dr Claire Dubois (physician, organisation 750712184) read: \
+             REPORT, for care, as a member of the care team."
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_order_is_said() {
+        let mut event = event();
+        event.flags = Flags::UNJUSTIFIED;
+        event.secret = true;
+        let record = event.record.as_mut().expect("there");
+        record.basis = None;
+        record.outcome = v1::Outcome::SeriousFailure.into();
+        let text = sentence(&event, Lang::Fr);
+        for part in ["échec ou refus", "sans justification enregistrée", "caché aux représentants"] {
+            assert!(text.contains(part), "{text}");
+        }
+        event.record.as_mut().expect("there").details = r#"{"authorisation":"deny"}"#.into();
+        assert!(sentence(&event, Lang::Fr).contains("s'est vu refuser l'accès"));
+        event.record = None;
+        assert!(sentence(&event, Lang::En).contains("erased"));
+    }
+
+    #[test]
+    fn a_record_cannot_play_with_the_terminal() {
+        let mut event = event();
+        event.record.as_mut().and_then(|r| r.actor.as_mut()).expect("there").label = "\u{1b}[2J\u{202e}evil".into();
+        let text = sentence(&event, Lang::Fr);
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
+    }
+
+    #[test]
+    fn many_items_are_counted() {
+        let mut record = v1::Record::default();
+        record.items = (0..5).map(|i| v1::Item { id: format!("d{i}"), ..v1::Item::default() }).collect();
+        assert_eq!(items(&record, Lang::Fr), "d0, d1, d2, et 2 de plus");
+    }
+}

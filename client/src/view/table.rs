@@ -1,0 +1,83 @@
+//! The overview: one row an event.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use sillage_proto::v1::BasisKind;
+
+use super::sentence::{clean, items};
+use super::{Event, Lang, time, words};
+
+/// Width of the table where the terminal doesn't say.
+const WIDTH: u16 = 120;
+
+/// The events as a table; times in Paris, as its head says.
+pub fn table(events: &[Event], lang: Lang) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(WIDTH);
+    }
+    table.set_header(match lang {
+        Lang::Fr => ["Date (heure de Paris)", "Qui", "Quoi", "Éléments", "Pourquoi", "Remarques", "N°"],
+        Lang::En => ["Date (Paris time)", "Who", "What", "Items", "Why", "Remarks", "No."],
+    });
+    for event in events {
+        table.add_row(row(event, lang));
+    }
+    table
+}
+
+fn row(event: &Event, lang: Lang) -> [String; 7] {
+    let mut remarks: Vec<String> = words::flags(event.flags, lang).into_iter().map(str::to_owned).collect();
+    if event.secret {
+        remarks.push(words::pick(lang, "caché aux représentants", "kept from representatives").to_owned());
+    }
+    let noun = words::noun(event.kind, lang);
+    let Some(record) = &event.record else {
+        remarks.insert(0, words::pick(lang, "contenu effacé", "content erased").to_owned());
+        let when = time::short(event.recorded_at_ms, lang);
+        return [when, String::new(), noun, String::new(), String::new(), remarks.join(", "), event.index.to_string()];
+    };
+    let outcome = words::outcome(record.outcome(), lang);
+    if !outcome.is_empty() {
+        remarks.insert(0, outcome.to_owned());
+    }
+    let actor = record.actor.as_ref();
+    let who = actor.map(|a| if a.label.is_empty() { &a.id } else { &a.label }).map(|t| clean(t));
+    let who = who.or_else(|| record.automated.as_ref().map(|a| clean(&a.software))).unwrap_or_default();
+    let basis = words::basis(record.basis.as_ref().map_or(BasisKind::None, |b| b.kind()), lang);
+    let why = [words::purpose(&record.purpose, lang), basis.to_owned()];
+    let why: Vec<String> = why.into_iter().filter(|t| !t.is_empty()).collect();
+    [
+        time::short(record.occurred_at_ms, lang),
+        who,
+        noun,
+        items(record, lang),
+        why.join(", "),
+        remarks.join(", "),
+        event.index.to_string(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_rules::entry::Flags;
+    use sillage_rules::kind::Kind;
+
+    #[test]
+    fn a_row_shows_flags_in_plain_words() {
+        let event = Event {
+            index: 12,
+            flags: Flags::UNJUSTIFIED,
+            kind: Kind::ACCESS_DOWNLOAD,
+            recorded_at_ms: 0,
+            record: Some(sillage_proto::v1::Record::default()),
+            author: String::new(),
+            secret: false,
+        };
+        let text = table(&[event], Lang::Fr).to_string();
+        for part in ["téléchargement", "justification", "heure de Paris", "12"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Every word that people read, in both languages side by side.
+
+use sillage_proto::v1::{BasisKind, Outcome};
+use sillage_rules::entry::Flags;
+use sillage_rules::kind::Kind;
+
+use super::Lang;
+
+/// Picks the language.
+pub(super) fn pick<'a>(lang: Lang, fr: &'a str, en: &'a str) -> &'a str {
+    match lang {
+        Lang::Fr => fr,
+        Lang::En => en,
+    }
+}
+
+/// What an actor did, as the verb of a sentence: "a consulté".
+pub fn verb(kind: Kind, lang: Lang) -> &'static str {
+    let (fr, en) = match kind.token() {
+        "access.read" => ("a consulté", "read"),
+        "access.search" => ("a recherché", "searched"),
+        "access.write" => ("a ajouté", "added"),
+        "access.update" => ("a modifié", "changed"),
+        "access.download" => ("a téléchargé", "downloaded"),
+        "access.print" => ("a imprimé", "printed"),
+        "access.export" => ("a exporté", "exported"),
+        "access.delete" => ("a supprimé", "deleted"),
+        "movement.third_party" => ("a transmis à un tiers", "sent to a third party"),
+        "movement.app_sync" => ("a synchronisé avec une application", "synchronised with an app"),
+        "movement.research" => ("a transmis pour la recherche", "released for research"),
+        "movement.snds" => ("a transmis au système national des données de santé", "fed to the national health data system"),
+        "breakglass.opened" => ("a ouvert un accès d'urgence (bris de glace)", "opened an emergency access (break-glass)"),
+        "breakglass.justified" => ("a justifié un accès d'urgence", "justified an emergency access"),
+        "breakglass.closed" => ("a clos un accès d'urgence", "closed an emergency access"),
+        "breakglass.reviewed" => ("a contrôlé un accès d'urgence", "reviewed an emergency access"),
+        "log.consulted" => ("a consulté cette trace", "read this trace"),
+        "consent.directive" => ("a enregistré une directive de consentement", "recorded a consent directive"),
+        "consent.revoked" => ("a retiré une directive de consentement", "withdrew a consent directive"),
+        "space.opened" => ("a ouvert l'espace de santé", "opened the health space"),
+        "space.opposed" => ("s'est opposé à l'ouverture de l'espace de santé", "opposed the health space"),
+        "space.closed" => ("a clos l'espace de santé", "closed the health space"),
+        "emergency.opposition" => ("a enregistré une opposition aux accès d'urgence", "recorded an opposition to emergency access"),
+        "emergency.opposition.lifted" => ("a levé une opposition aux accès d'urgence", "lifted an opposition to emergency access"),
+        "professional.blocked" => ("a bloqué un professionnel", "blocked a professional"),
+        "professional.unblocked" => ("a débloqué un professionnel", "unblocked a professional"),
+        "item.masked" => ("a masqué un document", "masked a document"),
+        "item.unmasked" => ("a démasqué un document", "unmasked a document"),
+        "item.embargoed" => ("a retenu un document jusqu'à la consultation d'annonce", "held a document until it is announced"),
+        "item.released" => ("a rendu un document visible", "released a document"),
+        "feed.opposed" => ("s'est opposé à une source de données", "opposed a data source"),
+        "feed.opposition.lifted" => ("a levé une opposition à une source de données", "lifted an opposition to a data source"),
+        "representation.registered" => ("a enregistré un représentant", "registered a representative"),
+        "representation.ended" => ("a mis fin à une représentation", "ended a representation"),
+        "minor.secrecy.set" => ("a demandé le secret à l'égard des représentants", "asked for secrecy towards representatives"),
+        "minor.secrecy.lifted" => ("a levé le secret à l'égard des représentants", "lifted the secrecy towards representatives"),
+        "careteam.joined" => ("a rejoint l'équipe de soins", "joined the care team"),
+        "careteam.left" => ("a quitté l'équipe de soins", "left the care team"),
+        "attending.declared" => ("a déclaré le médecin traitant", "declared the attending doctor"),
+        "attending.ended" => ("a mis fin à la déclaration du médecin traitant", "ended the attending doctor's declaration"),
+        "notification.queued" => ("a préparé une notification", "queued a notification"),
+        "notification.delivered" => ("a remis une notification", "delivered a notification"),
+        "notification.failed" => ("n'a pas pu remettre une notification", "failed to deliver a notification"),
+        "notification.read" => ("a lu une notification", "read a notification"),
+        "contest.opened" => ("a contesté un accès", "contested an access"),
+        "contest.answered" => ("a répondu à une contestation", "answered a contest"),
+        "decision.made" => ("a reçu une décision d'accès", "got an access decision"),
+        "identity.linked" => ("a rapproché deux identités", "linked two identities"),
+        "identity.corrected" => ("a corrigé l'identité", "corrected the identity"),
+        "payload.erased" => ("a effacé le contenu d'un événement", "erased the content of an event"),
+        _ => ("a enregistré un événement", "recorded an event"),
+    };
+    pick(lang, fr, en)
+}
+
+/// Whether the verb needs an object: what was read, sent, deleted.
+pub fn has_object(kind: Kind) -> bool {
+    kind.is_access() || kind.is_movement()
+}
+
+/// A kind in two or three words, for the table.
+pub fn noun(kind: Kind, lang: Lang) -> String {
+    let (fr, en) = match kind.token() {
+        "access.read" => ("consultation", "read"),
+        "access.search" => ("recherche", "search"),
+        "access.write" => ("ajout", "addition"),
+        "access.update" => ("modification", "change"),
+        "access.download" => ("téléchargement", "download"),
+        "access.print" => ("impression", "print"),
+        "access.export" => ("export", "export"),
+        "access.delete" => ("suppression", "deletion"),
+        "movement.third_party" => ("transmission à un tiers", "to a third party"),
+        "movement.app_sync" => ("synchronisation", "app synchronisation"),
+        "movement.research" => ("recherche scientifique", "research release"),
+        "movement.snds" => ("SNDS", "SNDS"),
+        "breakglass.opened" => ("accès d'urgence", "break-glass"),
+        "breakglass.justified" => ("urgence justifiée", "break-glass justified"),
+        "breakglass.closed" => ("urgence close", "break-glass closed"),
+        "breakglass.reviewed" => ("urgence contrôlée", "break-glass reviewed"),
+        "log.consulted" => ("lecture de la trace", "trace read"),
+        _ => return kind.token().to_owned(),
+    };
+    pick(lang, fr, en).to_owned()
+}
+
+/// Why, in plain words; a purpose that isn't known is shown as it is.
+pub fn purpose(code: &str, lang: Lang) -> String {
+    let (fr, en) = match code {
+        "" => return String::new(),
+        "TREAT" => ("pour des soins", "for care"),
+        "ETREAT" => ("pour des soins urgents", "for urgent care"),
+        "BTG" => ("en urgence (bris de glace)", "in an emergency (break-glass)"),
+        "PATRQT" => ("à la demande du patient", "at the patient's request"),
+        "FAMRQT" => ("à la demande de la famille", "at the family's request"),
+        "HRESCH" => ("pour la recherche", "for research"),
+        "HOPERAT" => ("pour le fonctionnement de l'établissement", "for the running of the establishment"),
+        "HPAYMT" => ("pour la facturation", "for payment"),
+        "PUBHLTH" => ("pour la santé publique", "for public health"),
+        "COC" => ("pour la coordination des soins", "for the coordination of care"),
+        code => {
+            return match lang {
+                Lang::Fr => format!("pour le motif {code}"),
+                Lang::En => format!("for the purpose {code}"),
+            };
+        }
+    };
+    pick(lang, fr, en).to_owned()
+}
+
+/// By what right, in plain words.
+pub fn basis(kind: BasisKind, lang: Lang) -> &'static str {
+    let (fr, en) = match kind {
+        BasisKind::None => ("", ""),
+        BasisKind::Decision => ("sur autorisation", "by an authorisation"),
+        BasisKind::Breakglass => ("par un accès d'urgence", "by break-glass"),
+        BasisKind::CareTeam => ("en tant que membre de l'équipe de soins", "as a member of the care team"),
+        BasisKind::Consent => ("avec le consentement du patient", "with the patient's consent"),
+        BasisKind::Self_ => ("en tant que patient", "as the patient"),
+        BasisKind::Legal => ("en vertu de la loi", "by law"),
+    };
+    pick(lang, fr, en)
+}
+
+/// What a reader should know besides, in plain words.
+pub fn flags(flags: Flags, lang: Lang) -> Vec<&'static str> {
+    let all = [
+        (Flags::UNJUSTIFIED, "sans justification enregistrée", "without recorded justification"),
+        (Flags::LATE, "enregistré tardivement", "recorded late"),
+        (Flags::DEFERRED, "transmis après une panne de l'établissement", "handed in after an outage of the establishment"),
+        (Flags::LEDGER, "écrit par le registre lui-même", "written by the ledger itself"),
+    ];
+    let set = all.into_iter().filter(|(flag, ..)| flags.contains(*flag));
+    set.map(|(_, fr, en)| pick(lang, fr, en)).collect()
+}
+
+/// How it ended; empty for a success.
+pub fn outcome(outcome: Outcome, lang: Lang) -> &'static str {
+    let (fr, en) = match outcome {
+        Outcome::Unspecified | Outcome::Success => ("", ""),
+        Outcome::MinorFailure => ("échec mineur", "minor failure"),
+        Outcome::SeriousFailure => ("échec ou refus", "failed or refused"),
+        Outcome::MajorFailure => ("échec grave", "major failure"),
+    };
+    pick(lang, fr, en)
+}
+
+/// A role or profession as people say it; unknown ones are shown as they are.
+pub fn role(token: &str, lang: Lang) -> String {
+    let (fr, en) = match token {
+        "physician" => ("médecin", "physician"),
+        "nurse" => ("infirmier ou infirmière", "nurse"),
+        "pharmacist" => ("pharmacien ou pharmacienne", "pharmacist"),
+        "midwife" => ("sage-femme", "midwife"),
+        "patient" => ("patient", "patient"),
+        "application" | "app" => ("application", "app"),
+        "samu-regulator" => ("régulation du Samu", "Samu dispatch"),
+        other => return other.to_owned(),
+    };
+    pick(lang, fr, en).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_access_and_movement_has_words_of_its_own() {
+        for kind in Kind::ALL.iter().filter(|kind| has_object(**kind)) {
+            for lang in [Lang::Fr, Lang::En] {
+                assert_ne!(verb(*kind, lang), verb(Kind::SYSTEM_EVENT, lang), "{}", kind.token());
+                assert_ne!(noun(*kind, lang), kind.token(), "{lang:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_said_in_plain_words() {
+        let both = Flags::UNJUSTIFIED | Flags::LATE;
+        assert_eq!(flags(both, Lang::Fr), ["sans justification enregistrée", "enregistré tardivement"]);
+        assert_eq!(flags(Flags::NONE, Lang::En), Vec::<&str>::new());
+    }
+}
