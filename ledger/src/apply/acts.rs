@@ -1,0 +1,222 @@
+//! Acts of the authority: who is registered, with which keys, roles and certificates.
+//!
+//! A party has at most one active key. An authority can neither revoke its own key nor give up its own role, only
+//! replace its key: so after every act there is still someone who can perform the next one.
+
+use sillage_proof::hash::LeafIndex;
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
+use sillage_rules::act::{Act, PartyRegistration, TlsSpki};
+use sillage_rules::codes::Code;
+use sillage_rules::limits::TLS_SPKI_MAX;
+use sillage_rules::roles::Roles;
+
+use super::Stop;
+use super::overlay::Overlay;
+use crate::error::{ReadError, Refusal};
+use crate::genesis::GenesisInfo;
+use crate::rows::{KeyInfo, KeyState, PartyRow};
+
+/// Who signed the batch that an act stands in.
+pub(crate) struct Actor {
+    pub author: AuthorId,
+    pub roles: Roles,
+}
+
+/// Performs one act, recorded in the entry `index`.
+pub(crate) fn perform(
+    overlay: &mut Overlay<'_>,
+    genesis: &GenesisInfo,
+    actor: &Actor,
+    act: &Act,
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == actor.author);
+    if !actor.roles.contains(Roles::AUTHORITY) && !own_rotation {
+        return Err(Stop::Refused(Refusal::new(
+            Code::NotEntitled,
+            "only the authority may register, revoke and change roles; an author may replace its own key",
+        )));
+    }
+    match act {
+        Act::Registered(party) => register(overlay, genesis, party, index),
+        Act::Rotated {
+            author_id,
+            key,
+            tls_spki_sha256,
+        } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
+        Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
+        Act::RolesChanged {
+            author_id,
+            roles,
+            quota_events_per_s,
+        } => change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index),
+    }
+}
+
+fn refused(message: impl Into<String>) -> Stop {
+    Stop::Refused(Refusal::new(Code::ActRefused, message))
+}
+
+/// Registers a new party; those of the genesis too.
+pub(crate) fn register(
+    overlay: &mut Overlay<'_>,
+    genesis: &GenesisInfo,
+    act: &PartyRegistration,
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    check_new(overlay, &act.key)?;
+    let author = act.author_id();
+    if overlay.party(&author)?.is_some() {
+        return Err(refused("this party is registered already: change its roles or replace its key"));
+    }
+    let tags = [act.patient_tag, act.patient_secret_tag];
+    if tags.iter().flatten().any(|tag| !genesis.covers(tag)) {
+        return Err(refused("the patient's tag isn't in the range of this log"));
+    }
+    let tag = |tag: Option<[u8; 32]>| tag.map(|tag| tag.to_vec()).unwrap_or_default();
+    let mut party = PartyRow {
+        name: act.name.clone(),
+        roles: act.roles.bits(),
+        quota_events_per_s: act.quota_events_per_s,
+        tls_spki_sha256: Vec::new(),
+        key_ids: vec![act.key.key_id().as_bytes().to_vec()],
+        patient_tag: tag(act.patient_tag),
+        patient_secret_tag: tag(act.patient_secret_tag),
+        registered_at: index.get(),
+    };
+    add_certificates(overlay, &mut party, author, &act.tls_spki_sha256)?;
+    overlay.put_key(active(&act.key, author, index));
+    overlay.put_party(author, party);
+    Ok(())
+}
+
+fn rotate(
+    overlay: &mut Overlay<'_>,
+    author: AuthorId,
+    key: &PublicKey,
+    certificates: &[TlsSpki],
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    let mut party = known_party(overlay, &author)?;
+    check_new(overlay, key)?;
+    if party.roles().is_empty() {
+        return Err(refused("this party is ended: give it a role before a new key"));
+    }
+    retire_keys(overlay, &party, KeyState::Replaced, index)?;
+    party.key_ids.push(key.key_id().as_bytes().to_vec());
+    add_certificates(overlay, &mut party, author, certificates)?;
+    overlay.put_key(active(key, author, index));
+    overlay.put_party(author, party);
+    Ok(())
+}
+
+fn revoke(
+    overlay: &mut Overlay<'_>,
+    actor: &Actor,
+    id: KeyId,
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    let key = overlay.key(&id)?;
+    let mut key = key.ok_or_else(|| refused(format!("no key {id} is registered")))?;
+    if key.author_id == actor.author {
+        return Err(refused(
+            "an authority can't revoke its own key: replace it, or let another authority revoke it",
+        ));
+    }
+    if key.state == KeyState::Revoked {
+        return Err(refused(format!("key {id} is revoked already")));
+    }
+    (key.state, key.since) = (KeyState::Revoked, index);
+    overlay.put_key(key);
+    Ok(())
+}
+
+fn change_roles(
+    overlay: &mut Overlay<'_>,
+    actor: &Actor,
+    author: AuthorId,
+    (roles, quota_events_per_s): (Roles, u32),
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    let mut party = known_party(overlay, &author)?;
+    if author == actor.author && !roles.contains(Roles::AUTHORITY) {
+        return Err(refused(
+            "an authority can't give up its own role: another authority has to take it away",
+        ));
+    }
+    if roles.contains(Roles::PATIENT) && party.patient_tag.is_empty() {
+        return Err(refused("the role patient needs a party that was registered with a patient's tag"));
+    }
+    if roles.is_empty() {
+        retire_keys(overlay, &party, KeyState::Revoked, index)?;
+    }
+    party.roles = roles.bits();
+    party.quota_events_per_s = quota_events_per_s;
+    overlay.put_party(author, party);
+    Ok(())
+}
+
+fn known_party(overlay: &Overlay<'_>, author: &AuthorId) -> Result<PartyRow, Stop> {
+    let party = overlay.party(author)?;
+    party.ok_or_else(|| refused(format!("no party {author} is registered")))
+}
+
+/// A key that was ever registered names its author for good.
+fn check_new(overlay: &Overlay<'_>, key: &PublicKey) -> Result<(), Stop> {
+    match overlay.key(&key.key_id())? {
+        Some(_) => Err(refused("this key was registered before: make a new one")),
+        None => Ok(()),
+    }
+}
+
+fn active(key: &PublicKey, author_id: AuthorId, since: LeafIndex) -> KeyInfo {
+    KeyInfo {
+        key_id: key.key_id(),
+        author_id,
+        public_key: key.to_bytes(),
+        state: KeyState::Active,
+        since,
+    }
+}
+
+fn retire_keys(
+    overlay: &mut Overlay<'_>,
+    party: &PartyRow,
+    state: KeyState,
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    for id in &party.key_ids {
+        let damaged = || ReadError::Damaged("a party's key is missing".into());
+        let id = KeyId::from_slice(id).map_err(|_| damaged())?;
+        let mut key = overlay.key(&id)?.ok_or_else(damaged)?;
+        if key.state == KeyState::Active {
+            (key.state, key.since) = (state, index);
+            overlay.put_key(key);
+        }
+    }
+    Ok(())
+}
+
+fn add_certificates(
+    overlay: &mut Overlay<'_>,
+    party: &mut PartyRow,
+    author: AuthorId,
+    added: &[TlsSpki],
+) -> Result<(), Stop> {
+    for spki in added {
+        match overlay.tls(spki)? {
+            Some(owner) if owner != author => {
+                return Err(refused("this certificate belongs to another party"));
+            }
+            Some(_) => {}
+            None => {
+                overlay.put_tls(*spki, author);
+                party.tls_spki_sha256.push(spki.to_vec());
+            }
+        }
+    }
+    if party.tls_spki_sha256.len() > TLS_SPKI_MAX {
+        return Err(refused(format!("a party has at most {TLS_SPKI_MAX} certificates")));
+    }
+    Ok(())
+}

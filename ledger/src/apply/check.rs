@@ -1,0 +1,284 @@
+//! What is checked of a batch. The leader runs it before proposing, apply runs it again: the same code, the same verdict.
+//!
+//! The author's signature was verified by the node that admitted the batch; it is not verified here unless
+//! `Options::verify_at_apply` says so, because one verification a batch on every replica is the dearest step of all, and
+//! every node verifies what it cosigns anyway.
+
+use std::collections::BTreeSet;
+
+use sillage_proof::batch::BatchMessage;
+use sillage_proof::hash::{Hash, LedgerTimeMs, leaf_hash};
+use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
+use sillage_proof::merkle;
+use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
+use sillage_rules::act::Act;
+use sillage_rules::codes::Code;
+use sillage_rules::facts;
+use sillage_rules::kind::Kind;
+use sillage_rules::limits::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FUTURE_MS_MAX, RECORD_BYTES_MAX, SALT_BYTES,
+};
+use sillage_rules::record::ParsedRecord;
+use sillage_rules::roles::Roles;
+use sillage_rules::stream::StreamLabel;
+
+use super::Stop;
+use super::overlay::{DataKeyName, Overlay};
+use crate::error::{ReadError, Refusal};
+use crate::genesis::GenesisInfo;
+use crate::rows::{KeyInfo, KeyState};
+use crate::seal::layout;
+
+/// The tag of what concerns no patient.
+pub(crate) const NO_PATIENT: [u8; 32] = [0; 32];
+
+/// A batch whose fields make sense by themselves and whose records hash to its root.
+pub(crate) struct Shape<'b> {
+    pub batch: &'b SealedBatch,
+    pub key_id: KeyId,
+    pub label: StreamLabel,
+    pub root: Hash,
+    pub signature: [u8; SIGNATURE_LEN],
+    pub records: Vec<Record<'b>>,
+    pub new_keys: Vec<(DataKeyName, &'b [u8])>,
+}
+
+/// One record of a batch, as far as it can be read without opening it.
+pub(crate) struct Record<'b> {
+    pub sealed: &'b SealedRecord,
+    pub kind: Kind,
+    pub tag: [u8; 32],
+    pub hash: Hash,
+    pub content: Content,
+}
+
+/// What stands in the payload.
+pub(crate) enum Content {
+    /// Sealed under this data key.
+    Sealed([u8; 16]),
+    /// An act of the authority, in clear.
+    Act(Box<Act>),
+}
+
+/// Who signed.
+pub(crate) struct Signer {
+    pub key: KeyInfo,
+    pub roles: Roles,
+    pub stream_id: StreamId,
+}
+
+fn malformed(what: impl Into<String>) -> Refusal {
+    Refusal::new(Code::MalformedRequest, what)
+}
+
+impl<'b> Shape<'b> {
+    /// Checks bounds, layouts and the root.
+    pub(crate) fn of(batch: &'b SealedBatch) -> Result<Self, Refusal> {
+        if batch.alg != u32::from(ALG_ED25519) {
+            return Err(malformed("unknown signature algorithm: use 1 (Ed25519)"));
+        }
+        let key_id = KeyId::from_slice(&batch.key_id);
+        let root = Hash::from_slice(&batch.root);
+        let signature = <[u8; SIGNATURE_LEN]>::try_from(&batch.signature[..]);
+        let label = StreamLabel::parse(&batch.stream_label)
+            .map_err(|error| Refusal::new(Code::InvalidStreamLabel, error.to_string()))?;
+        if batch.seq == 0 {
+            return Err(malformed("sequence numbers start at 1"));
+        }
+        let count = batch.records.len();
+        if count == 0 {
+            return Err(Refusal::new(Code::EmptyBatch, Code::EmptyBatch.way_out()));
+        }
+        if count > BATCH_RECORDS_MAX {
+            return Err(Refusal::new(Code::TooManyRecords, Code::TooManyRecords.way_out()));
+        }
+        let mut records = Vec::with_capacity(count);
+        let mut bytes = 0_usize;
+        for (position, sealed) in (0_u32..).zip(&batch.records) {
+            bytes = bytes.saturating_add(sealed.payload.len());
+            records.push(Record::of(sealed).map_err(|refusal| refusal.at(position))?);
+        }
+        if bytes > BATCH_BYTES_MAX + count * layout::OVERHEAD {
+            return Err(Refusal::new(Code::BatchTooLarge, Code::BatchTooLarge.way_out()));
+        }
+        let shape = Self {
+            batch,
+            key_id: key_id.map_err(|_| malformed("a key id is 32 bytes"))?,
+            label,
+            root: root.map_err(|_| malformed("a root is 32 bytes"))?,
+            signature: signature.map_err(|_| malformed("a signature is 64 bytes"))?,
+            records,
+            new_keys: new_keys(batch)?,
+        };
+        let hashes: Vec<Hash> = shape.records.iter().map(|record| record.hash).collect();
+        if merkle::root_of(&hashes) != shape.root {
+            return Err(Refusal::new(Code::RootMismatch, Code::RootMismatch.way_out()));
+        }
+        Ok(shape)
+    }
+
+    /// Number of records.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.records.len()).expect("a batch has at most 4,096 records")
+    }
+
+    /// Finds who signed.
+    pub(crate) fn signer(&self, overlay: &Overlay<'_>) -> Result<Signer, Stop> {
+        let key = overlay.key(&self.key_id)?;
+        let key = key.ok_or_else(|| Refusal::new(Code::UnknownKey, Code::UnknownKey.way_out()))?;
+        let party = overlay.party(&key.author_id)?;
+        let party = party.ok_or_else(|| ReadError::Damaged("a key's party is missing".into()))?;
+        Ok(Signer {
+            stream_id: self.label.stream_id(&key.author_id),
+            roles: party.roles(),
+            key,
+        })
+    }
+
+    /// Whether the signer may sign these records.
+    pub(crate) fn check_rights(&self, signer: &Signer) -> Result<(), Refusal> {
+        if signer.key.state != KeyState::Active {
+            return Err(Refusal::new(Code::RevokedKey, Code::RevokedKey.way_out()));
+        }
+        for (position, record) in (0_u32..).zip(&self.records) {
+            // What an act needs is checked with the act.
+            let is_act = matches!(record.content, Content::Act(_));
+            if !is_act && !signer.roles.contains(Roles::AUTHOR) {
+                let message = "the party hasn't the role author: ask the authority for it";
+                return Err(Refusal::new(Code::NotEntitled, message).at(position));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the records belong into this log, now.
+    pub(crate) fn check_records(&self, genesis: &GenesisInfo, time: LedgerTimeMs) -> Result<(), Refusal> {
+        for (position, record) in (0_u32..).zip(&self.records) {
+            if record.tag != NO_PATIENT && !genesis.covers(&record.tag) {
+                let code = Code::TagOutOfRange;
+                return Err(Refusal::new(code, code.way_out()).at(position));
+            }
+            if record.sealed.occurred_at_ms > time.get().saturating_add(FUTURE_MS_MAX) {
+                let code = Code::TimeAhead;
+                return Err(Refusal::new(code, code.way_out()).at(position));
+            }
+        }
+        for ((tag, _), _) in &self.new_keys {
+            if *tag != NO_PATIENT && !genesis.covers(tag) {
+                return Err(Refusal::new(Code::TagOutOfRange, Code::TagOutOfRange.way_out()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every payload can be opened again: its data key is on record, or comes along.
+    pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>) -> Result<(), Stop> {
+        let mut known: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
+        for (position, record) in (0_u32..).zip(&self.records) {
+            let Content::Sealed(id) = record.content else {
+                continue;
+            };
+            let name = (record.tag, id);
+            if known.contains(&name) {
+                continue;
+            }
+            if !overlay.has_data_key(&name)? {
+                let what = "the payload's data key is neither on record nor with the batch";
+                return Err(malformed(what).at(position).into());
+            }
+            known.insert(name);
+        }
+        Ok(())
+    }
+
+    /// Verifies the author's signature.
+    pub(crate) fn verify(&self, genesis: &GenesisInfo, signer: &Signer) -> Result<(), Refusal> {
+        let message = BatchMessage {
+            key_id: self.key_id,
+            origin: genesis.origin.clone(),
+            stream_id: signer.stream_id,
+            seq: self.batch.seq,
+            count: self.count(),
+            root: self.root,
+        };
+        let key = signer.key.verifier();
+        key.ok()
+            .and_then(|key| message.verify(&key, &self.signature).ok())
+            .ok_or_else(|| Refusal::new(Code::BadSignature, Code::BadSignature.way_out()))
+    }
+}
+
+impl<'b> Record<'b> {
+    fn of(sealed: &'b SealedRecord) -> Result<Self, Refusal> {
+        let kind = Kind::from_code(sealed.kind)
+            .map_err(|error| Refusal::new(Code::UnknownKind, error.to_string()))?;
+        if kind.made_by_ledger() {
+            return Err(Refusal::new(Code::KindReserved, Code::KindReserved.way_out()));
+        }
+        let tag = <[u8; 32]>::try_from(&sealed.tag[..]).map_err(|_| malformed("a tag is 32 bytes"))?;
+        if (tag == NO_PATIENT) == kind.has_patient() {
+            let what = format!("a record of kind {kind} carries a patient's tag, or none, against its kind");
+            return Err(Refusal::new(Code::MalformedRecord, what));
+        }
+        let hash = Hash::from_slice(&sealed.record_hash)
+            .map_err(|_| malformed("a record hash is 32 bytes"))?;
+        if sealed.facts & !facts::ALL != 0 {
+            return Err(malformed("unknown facts"));
+        }
+        let content = match kind.is_act() {
+            true => Content::Act(Box::new(act(sealed, hash)?)),
+            false => Content::Sealed(sealed_under(&sealed.payload)?),
+        };
+        Ok(Self {
+            sealed,
+            kind,
+            tag,
+            hash,
+            content,
+        })
+    }
+}
+
+fn sealed_under(payload: &[u8]) -> Result<[u8; 16], Refusal> {
+    if payload.len() > RECORD_BYTES_MAX + SALT_BYTES + layout::OVERHEAD {
+        return Err(Refusal::new(Code::RecordTooLarge, Code::RecordTooLarge.way_out()));
+    }
+    layout::data_key_id(payload).ok_or_else(|| malformed("a payload isn't sealed as docs/formats.md §8 says"))
+}
+
+/// Reads an act: it stands in clear, so its hash and its fields can be checked.
+fn act(sealed: &SealedRecord, hash: Hash) -> Result<Act, Refusal> {
+    if sealed.payload.len() > RECORD_BYTES_MAX + SALT_BYTES {
+        return Err(Refusal::new(Code::RecordTooLarge, Code::RecordTooLarge.way_out()));
+    }
+    let record = sealed.payload.get(SALT_BYTES..);
+    let record = record.ok_or_else(|| malformed("an act's payload is its salt and its record"))?;
+    if leaf_hash(&sealed.payload) != hash {
+        let what = "an act's salt and record don't hash to its record hash";
+        return Err(Refusal::new(Code::RootMismatch, what));
+    }
+    let parsed = ParsedRecord::parse(record).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+    let message = parsed.message();
+    let same = message.kind == sealed.kind
+        && message.occurred_at_ms == sealed.occurred_at_ms
+        && facts::facts_of(&parsed) == sealed.facts;
+    if !same {
+        return Err(malformed("an act's record says something else than what goes with it"));
+    }
+    let act = parsed.act().cloned();
+    act.ok_or_else(|| Refusal::new(Code::MalformedRecord, "an act's record has no `act`"))
+}
+
+fn new_keys(batch: &SealedBatch) -> Result<Vec<(DataKeyName, &[u8])>, Refusal> {
+    if batch.new_keys.len() > batch.records.len() {
+        return Err(malformed("more new data keys than records"));
+    }
+    let keys = batch.new_keys.iter().map(|key| {
+        let tag = <[u8; 32]>::try_from(&key.tag[..]).ok()?;
+        let id = <[u8; 16]>::try_from(&key.data_key_id[..]).ok()?;
+        let wrapped = layout::is_wrapped(&key.wrapped).then_some(&key.wrapped[..])?;
+        Some(((tag, id), wrapped))
+    });
+    keys.collect::<Option<_>>()
+        .ok_or_else(|| malformed("a new data key isn't wrapped as docs/formats.md §8 says"))
+}

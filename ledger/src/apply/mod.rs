@@ -1,0 +1,373 @@
+//! What one command does: every batch in it is checked and recorded, or refused, in order.
+//!
+//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`overlay`] how batches of one command see
+//! each other. [`command`] puts it together and returns everything to write at once.
+
+pub(crate) mod acts;
+pub(crate) mod check;
+pub(crate) mod overlay;
+
+use prost::Message;
+use prost::bytes::Bytes;
+use rocksdb::WriteBatch;
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
+use sillage_proof::keys::StreamId;
+use sillage_proto::internal::v1::{Command, SealedBatch};
+use sillage_rules::codes::Code;
+use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use sillage_rules::facts;
+
+use self::acts::Actor;
+use self::check::{Content, NO_PATIENT, Shape, Signer};
+use self::overlay::Overlay;
+use crate::error::{Fatal, ReadError, Refusal};
+use crate::genesis::GenesisInfo;
+use crate::rows::StreamInfo;
+use crate::schema::{self, Family};
+use crate::shared::Shared;
+use crate::stats::{ApplyStats, Stage};
+use crate::store::Store;
+
+/// Version of commands that this program applies. A leader proposes a newer one only once every node knows it.
+const COMMAND_VERSION: u32 = 1;
+
+/// What became of one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchOutcome {
+    /// It is on record.
+    Done {
+        /// The author's stream.
+        stream_id: StreamId,
+        /// The number of the batch in its stream.
+        seq: u64,
+        /// Number of records.
+        count: u32,
+        /// Root of the batch tree.
+        root: Hash,
+        /// Index of the first record entry; the header's is one less.
+        first_index: LeafIndex,
+        /// Ledger time of the entries.
+        time_ms: LedgerTimeMs,
+        /// It was on record before: this is the original answer.
+        repeated: bool,
+    },
+    /// Nothing of it is recorded.
+    Refused(Refusal),
+}
+
+/// Why a batch isn't recorded.
+pub(crate) enum Stop {
+    /// By its own fault.
+    Refused(Refusal),
+    /// The store can't be read.
+    Failed(ReadError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Everything that a command changes, to be written at once.
+pub(crate) struct Effects {
+    pub outcomes: Vec<BatchOutcome>,
+    pub writes: WriteBatch,
+    /// Leaf hashes of the new entries.
+    pub leaves: Vec<Hash>,
+}
+
+/// One command, applied on top of what is stored.
+struct Applier<'a> {
+    store: &'a Store,
+    genesis: &'a GenesisInfo,
+    stats: &'a ApplyStats,
+    verify: bool,
+    time: LedgerTimeMs,
+    /// Size of the log before the command.
+    size: u64,
+    overlay: Overlay<'a>,
+    writes: WriteBatch,
+    /// New entries, one after the other.
+    entries: Vec<u8>,
+    /// Where each new entry ends in `entries`.
+    ends: Vec<usize>,
+}
+
+/// Applies one command to a log of `size` entries at ledger time `time`.
+///
+/// Bytes that aren't a command are answered by one refusal: they must not stop the group.
+pub(crate) fn command(
+    shared: &Shared,
+    store: &Store,
+    size: u64,
+    time: LedgerTimeMs,
+    data: &[u8],
+) -> Result<Effects, Fatal> {
+    let stats = &shared.stats;
+    let mut applier = Applier {
+        store,
+        genesis: &shared.genesis,
+        stats,
+        verify: shared.options.verify_at_apply,
+        time,
+        size,
+        overlay: Overlay::new(store),
+        writes: WriteBatch::with_capacity_bytes(data.len() * 2),
+        entries: Vec::new(),
+        ends: Vec::new(),
+    };
+    let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
+    let outcomes = match command {
+        Ok(command) if command.version == COMMAND_VERSION => {
+            let batches = command.batches.iter();
+            batches
+                .map(|batch| applier.outcome(batch))
+                .collect::<Result<_, _>>()?
+        }
+        _ => {
+            stats.refused();
+            let what = "the command isn't one of this version: upgrade this node";
+            vec![BatchOutcome::Refused(Refusal::new(Code::MalformedRequest, what))]
+        }
+    };
+    Ok(applier.finish(outcomes))
+}
+
+/// What [`command`] would refuse of this batch, its place in the stream aside. `time` is the ledger's.
+pub(crate) fn check_only(
+    shared: &Shared,
+    store: &Store,
+    size: u64,
+    time: LedgerTimeMs,
+    batch: &SealedBatch,
+) -> Result<(), Stop> {
+    let mut overlay = Overlay::new(store);
+    let shape = Shape::of(batch)?;
+    let signer = shape.signer(&overlay)?;
+    let stream = overlay.stream(&signer.stream_id)?;
+    if stream.is_some_and(|stream| batch.seq <= stream.last_seq) {
+        // Applying gives the original answer, or finds the reuse.
+        return Ok(());
+    }
+    shape.check_rights(&signer)?;
+    shape.check_records(&shared.genesis, time)?;
+    perform_acts(&mut overlay, &shared.genesis, &shape, &signer, size + 1)
+}
+
+/// Performs the acts of a batch whose first record entry is at `first`.
+fn perform_acts(
+    overlay: &mut Overlay<'_>,
+    genesis: &GenesisInfo,
+    shape: &Shape<'_>,
+    signer: &Signer,
+    first: u64,
+) -> Result<(), Stop> {
+    let actor = Actor {
+        author: signer.key.author_id,
+        roles: signer.roles,
+    };
+    for (position, record) in (0_u32..).zip(&shape.records) {
+        let Content::Act(act) = &record.content else {
+            continue;
+        };
+        let index = LeafIndex(first + u64::from(position));
+        acts::perform(overlay, genesis, &actor, act, index).map_err(|stop| match stop {
+            Stop::Refused(refusal) => Stop::Refused(refusal.at(position)),
+            failed @ Stop::Failed(_) => failed,
+        })?;
+    }
+    Ok(())
+}
+
+impl Applier<'_> {
+    fn outcome(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Fatal> {
+        match self.batch(batch) {
+            Ok(done) => Ok(done),
+            Err(Stop::Refused(refusal)) => {
+                self.stats.refused();
+                Ok(BatchOutcome::Refused(refusal))
+            }
+            Err(Stop::Failed(error)) => Err(error.into()),
+        }
+    }
+
+    fn batch(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Stop> {
+        let stats = self.stats;
+        let (shape, signer) = stats.time(Stage::Check, || {
+            let shape = Shape::of(batch)?;
+            let signer = shape.signer(&self.overlay)?;
+            Ok::<_, Stop>((shape, signer))
+        })?;
+        let stream = self.overlay.stream(&signer.stream_id)?;
+        let last_seq = stream.map_or(0, |stream| stream.last_seq);
+        if batch.seq <= last_seq {
+            return self.answer_again(&shape, &signer);
+        }
+        stats.time(Stage::Check, || self.check(&shape, &signer, last_seq))?;
+        stats.time(Stage::Encode, || self.record(&shape, &signer))
+    }
+
+    /// A number that is used: the original answer if it is the same batch. Asked before the rights of the key, so that
+    /// an author whose key was revoked since still learns that its batch is on record.
+    fn answer_again(&self, shape: &Shape<'_>, signer: &Signer) -> Result<BatchOutcome, Stop> {
+        let seq = shape.batch.seq;
+        let row = self.overlay.batch(&signer.stream_id, seq)?;
+        let row = row.ok_or_else(|| ReadError::Damaged(format!("batch {seq} of a stream is missing")))?;
+        if row.root != shape.root {
+            let code = Code::SequenceReused;
+            return Err(Refusal::new(code, code.way_out()).into());
+        }
+        self.stats.repeated();
+        Ok(BatchOutcome::Done {
+            stream_id: signer.stream_id,
+            seq,
+            count: row.count,
+            root: row.root,
+            first_index: row.first_index,
+            time_ms: row.time,
+            repeated: true,
+        })
+    }
+
+    fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<(), Stop> {
+        shape.check_rights(signer)?;
+        if self.verify {
+            shape.verify(self.genesis, signer)?;
+        }
+        // Only numbers above the last one come here, so the last one isn't the largest there is.
+        let expected = last_seq + 1;
+        if shape.batch.seq != expected {
+            let message = format!(
+                "the batch has number {} but {expected} is the next of its stream: send that one first",
+                shape.batch.seq
+            );
+            return Err(Refusal::new(Code::OutOfOrder, message).expecting(expected).into());
+        }
+        shape.check_records(self.genesis, self.time)?;
+        shape.check_data_keys(&self.overlay)?;
+        let first = self.next_index() + 1;
+        let has_acts = shape.records.iter().any(|record| record.kind.is_act());
+        if !has_acts {
+            return Ok(());
+        }
+        let before = self.overlay.registry.clone();
+        let done = perform_acts(&mut self.overlay, self.genesis, shape, signer, first);
+        if done.is_err() {
+            // A refused batch leaves nothing, the acts before the refused one neither.
+            self.overlay.registry = before;
+        }
+        done
+    }
+
+    /// Index of the next entry.
+    fn next_index(&self) -> u64 {
+        self.size + self.ends.len() as u64
+    }
+
+    /// Adds the header and the records of a checked batch.
+    fn record(&mut self, shape: &Shape<'_>, signer: &Signer) -> Result<BatchOutcome, Stop> {
+        let header = LeafIndex(self.next_index());
+        self.push(&Entry::BatchHeader(BatchHeader {
+            index: header,
+            time: self.time,
+            key_id: shape.key_id,
+            stream_id: signer.stream_id,
+            seq: shape.batch.seq,
+            count: shape.count(),
+            root: shape.root,
+            signature: shape.signature,
+        }));
+        let first_index = LeafIndex(self.next_index());
+        let payloads = self.store.family(Family::Payload);
+        let patients = self.store.family(Family::Patient);
+        for (position, record) in (0_u32..).zip(&shape.records) {
+            let index = self.next_index();
+            let flags = facts::flags_for(
+                record.kind,
+                record.sealed.facts,
+                record.sealed.occurred_at_ms,
+                self.time.get(),
+                self.genesis.late_after_ms,
+            );
+            self.push(&Entry::Record(RecordEntry {
+                index: LeafIndex(index),
+                time: self.time,
+                flags,
+                kind: record.kind,
+                tag: record.tag,
+                record_hash: record.hash,
+                position,
+            }));
+            self.writes
+                .put_cf(payloads, schema::index_key(index), &record.sealed.payload);
+            if record.tag != NO_PATIENT {
+                let row = schema::patient_row(record.kind.code(), flags.bits());
+                self.writes
+                    .put_cf(patients, schema::patient_key(&record.tag, index), row);
+            }
+        }
+        for (name, wrapped) in &shape.new_keys {
+            self.overlay.insert_data_key(*name, wrapped)?;
+        }
+        let stream = StreamInfo {
+            stream_id: signer.stream_id,
+            author_id: signer.key.author_id,
+            label: shape.label.as_str().to_owned(),
+            last_seq: shape.batch.seq,
+            last_root: shape.root,
+            last_first_index: first_index,
+            last_count: shape.count(),
+            last_time_ms: self.time,
+        };
+        self.overlay.put_batch(stream);
+        self.stats.recorded(u64::from(shape.count()));
+        Ok(BatchOutcome::Done {
+            stream_id: signer.stream_id,
+            seq: shape.batch.seq,
+            count: shape.count(),
+            root: shape.root,
+            first_index,
+            time_ms: self.time,
+            repeated: false,
+        })
+    }
+
+    /// Adds one entry at [`Applier::next_index`].
+    fn push(&mut self, entry: &Entry) {
+        assert_eq!(entry.index().get(), self.next_index(), "entries follow each other");
+        let begin = self.entries.len();
+        entry.encode_into(&mut self.entries);
+        let key = schema::index_key(self.next_index());
+        let family = self.store.family(Family::Entries);
+        self.writes.put_cf(family, key, &self.entries[begin..]);
+        self.ends.push(self.entries.len());
+    }
+
+    fn finish(mut self, outcomes: Vec<BatchOutcome>) -> Effects {
+        let stats = self.stats;
+        stats.time(Stage::Encode, || self.overlay.write_into(&mut self.writes));
+        let leaves = stats.time(Stage::Hash, || {
+            let mut inputs = Vec::with_capacity(self.ends.len());
+            let mut begin = 0;
+            for end in &self.ends {
+                inputs.push(&self.entries[begin..*end]);
+                begin = *end;
+            }
+            let mut leaves = Vec::with_capacity(inputs.len());
+            hash_leaves(&inputs, &mut leaves);
+            leaves
+        });
+        Effects {
+            outcomes,
+            writes: self.writes,
+            leaves,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The stored state with what the present command has changed of it so far, so that batches of one command and acts of
+//! one batch see each other.
+
+use std::collections::BTreeMap;
+
+use rocksdb::WriteBatch;
+use sillage_proof::keys::{AuthorId, KeyId, StreamId};
+
+use prost::Message;
+
+use crate::error::ReadError;
+use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
+use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, TAG_LEN};
+use crate::store::Store;
+
+/// Names a data key.
+pub(crate) type DataKeyName = ([u8; TAG_LEN], [u8; DATA_KEY_ID_LEN]);
+
+/// Changed parties, keys and certificates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registry {
+    parties: BTreeMap<AuthorId, PartyRow>,
+    keys: BTreeMap<KeyId, KeyInfo>,
+    tls: BTreeMap<[u8; 32], AuthorId>,
+}
+
+pub(crate) struct Overlay<'a> {
+    store: &'a Store,
+    pub registry: Registry,
+    streams: BTreeMap<StreamId, StreamInfo>,
+    batches: BTreeMap<(StreamId, u64), BatchRow>,
+    data_keys: BTreeMap<DataKeyName, Vec<u8>>,
+}
+
+impl<'a> Overlay<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            registry: Registry::default(),
+            streams: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            data_keys: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn party(&self, author: &AuthorId) -> Result<Option<PartyRow>, ReadError> {
+        match self.registry.parties.get(author) {
+            Some(party) => Ok(Some(party.clone())),
+            None => self.store.party(author),
+        }
+    }
+
+    pub(crate) fn key(&self, id: &KeyId) -> Result<Option<KeyInfo>, ReadError> {
+        match self.registry.keys.get(id) {
+            Some(key) => Ok(Some(key.clone())),
+            None => self.store.key(id),
+        }
+    }
+
+    pub(crate) fn tls(&self, spki: &[u8; 32]) -> Result<Option<AuthorId>, ReadError> {
+        match self.registry.tls.get(spki) {
+            Some(author) => Ok(Some(*author)),
+            None => self.store.tls(spki),
+        }
+    }
+
+    pub(crate) fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {
+        match self.streams.get(id) {
+            Some(stream) => Ok(Some(stream.clone())),
+            None => self.store.stream(id),
+        }
+    }
+
+    pub(crate) fn batch(&self, stream: &StreamId, seq: u64) -> Result<Option<BatchRow>, ReadError> {
+        match self.batches.get(&(*stream, seq)) {
+            Some(batch) => Ok(Some(*batch)),
+            None => self.store.batch(stream, seq),
+        }
+    }
+
+    pub(crate) fn has_data_key(&self, name: &DataKeyName) -> Result<bool, ReadError> {
+        if self.data_keys.contains_key(name) {
+            return Ok(true);
+        }
+        let key = schema::data_key_key(&name.0, &name.1);
+        Ok(self.store.contains(Family::DataKey, &key)?)
+    }
+
+    pub(crate) fn put_party(&mut self, author: AuthorId, party: PartyRow) {
+        self.registry.parties.insert(author, party);
+    }
+
+    pub(crate) fn put_key(&mut self, key: KeyInfo) {
+        self.registry.keys.insert(key.key_id, key);
+    }
+
+    pub(crate) fn put_tls(&mut self, spki: [u8; 32], author: AuthorId) {
+        self.registry.tls.insert(spki, author);
+    }
+
+    /// Takes note of a recorded batch, the newest of its stream.
+    pub(crate) fn put_batch(&mut self, stream: StreamInfo) {
+        let row = BatchRow {
+            root: stream.last_root,
+            first_index: stream.last_first_index,
+            count: stream.last_count,
+            time: stream.last_time_ms,
+        };
+        self.batches.insert((stream.stream_id, stream.last_seq), row);
+        self.streams.insert(stream.stream_id, stream);
+    }
+
+    /// Keeps a data key unless there is one of that name: what is sealed under it must stay readable.
+    pub(crate) fn insert_data_key(
+        &mut self,
+        name: DataKeyName,
+        wrapped: &[u8],
+    ) -> Result<(), ReadError> {
+        if !self.has_data_key(&name)? {
+            self.data_keys.insert(name, wrapped.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Everything that changed, in a fixed order.
+    pub(crate) fn write_into(&self, writes: &mut WriteBatch) {
+        let store = self.store;
+        let party = store.family(Family::Party);
+        for (author, row) in &self.registry.parties {
+            writes.put_cf(party, author.as_bytes(), row.encode_to_vec());
+        }
+        let key = store.family(Family::Key);
+        for (id, info) in &self.registry.keys {
+            writes.put_cf(key, id.as_bytes(), KeyRow::from(info).encode_to_vec());
+        }
+        let tls = store.family(Family::Tls);
+        for (spki, author) in &self.registry.tls {
+            writes.put_cf(tls, spki, author.as_bytes());
+        }
+        let stream = store.family(Family::Stream);
+        for (id, info) in &self.streams {
+            let row = StreamRow::from(info).encode_to_vec();
+            writes.put_cf(stream, schema::stream_key(id), row);
+            let label = schema::label_key(&info.author_id, &info.label);
+            writes.put_cf(stream, label, id.as_bytes());
+        }
+        let batch = store.family(Family::Batch);
+        for ((stream, seq), row) in &self.batches {
+            writes.put_cf(batch, schema::batch_key(stream, *seq), row.encode());
+        }
+        let data_key = store.family(Family::DataKey);
+        for ((tag, id), wrapped) in &self.data_keys {
+            writes.put_cf(data_key, schema::data_key_key(tag, id), wrapped);
+        }
+    }
+}

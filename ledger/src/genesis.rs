@@ -1,0 +1,151 @@
+//! Entry 0: what never changes in the life of a log, parsed once.
+
+use prost::Message;
+use sillage_proof::batch::Origin;
+use sillage_proof::keys::PublicKey;
+use sillage_proto::v1::Genesis;
+use sillage_rules::act::PartyRegistration;
+use sillage_rules::limits::EVENT_BODY_BYTES_MAX;
+use sillage_rules::roles::Roles;
+
+/// Largest depth of the patients' index: 2^40 buckets are more than there will be people.
+const INDEX_DEPTH_MAX: u32 = 40;
+
+/// The bytes aren't a genesis that a log can begin with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the genesis isn't valid: {0}; make one with `sillage-node init`")]
+pub struct GenesisError(pub String);
+
+/// A node of the group.
+#[derive(Debug, Clone)]
+pub struct NodeInfo {
+    /// Its id in the group, from 1.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Verifies the receipts that it signs.
+    pub key: PublicKey,
+    /// SHA-256 of the public key of the certificate that it calls its peers with.
+    pub tls_spki_sha256: [u8; 32],
+}
+
+/// What the genesis entry says.
+#[derive(Debug, Clone)]
+pub struct GenesisInfo {
+    /// The bytes as given: the body of entry 0.
+    pub bytes: Vec<u8>,
+    /// The log's name.
+    pub origin: Origin,
+    /// When the log was made, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// Verifies checkpoints.
+    pub log_public_key: PublicKey,
+    /// Verifies tags (RFC 9381).
+    pub vrf_public_key: [u8; 32],
+    /// First tag that the log is for.
+    pub tag_first: [u8; 32],
+    /// Last tag that the log is for, included.
+    pub tag_last: [u8; 32],
+    /// Accepts test and demonstration identities.
+    pub test_log: bool,
+    /// An access recorded later than this after it happened is `LATE`.
+    pub late_after_ms: u64,
+    /// The patients' index has 2^this buckets.
+    pub index_depth: u32,
+    /// Events a second of an author whose registration says nothing.
+    pub quota_events_per_s: u32,
+    /// The nodes of the group.
+    pub nodes: Vec<NodeInfo>,
+    /// Who is registered from the beginning, the authority first.
+    pub parties: Vec<PartyRegistration>,
+}
+
+fn invalid(what: impl Into<String>) -> GenesisError {
+    GenesisError(what.into())
+}
+
+fn bytes32(bytes: &[u8], what: &str) -> Result<[u8; 32], GenesisError> {
+    bytes
+        .try_into()
+        .map_err(|_| invalid(format!("{what} is {} bytes long, expected 32", bytes.len())))
+}
+
+impl GenesisInfo {
+    /// Parses and checks the bytes of a `sillage.v1.Genesis`.
+    ///
+    /// # Errors
+    /// When a field is missing or makes no sense.
+    pub fn parse(bytes: &[u8]) -> Result<Self, GenesisError> {
+        if bytes.len() > EVENT_BODY_BYTES_MAX {
+            return Err(invalid(format!("over {EVENT_BODY_BYTES_MAX} bytes")));
+        }
+        let genesis = Genesis::decode(bytes).map_err(|error| invalid(error.to_string()))?;
+        if genesis.version != 1 {
+            return Err(invalid(format!("version {} is unknown", genesis.version)));
+        }
+        bytes32(&genesis.nonce, "nonce")?;
+        let (tag_first, tag_last) = (
+            bytes32(&genesis.tag_first, "tag_first")?,
+            bytes32(&genesis.tag_last, "tag_last")?,
+        );
+        if tag_first > tag_last {
+            return Err(invalid("tag_first is after tag_last"));
+        }
+        if genesis.index_depth > INDEX_DEPTH_MAX {
+            return Err(invalid(format!("index_depth is over {INDEX_DEPTH_MAX}")));
+        }
+        let parties = genesis.parties.iter().enumerate().map(|(at, party)| {
+            PartyRegistration::parse(party).map_err(|error| invalid(format!("parties[{at}].{error}")))
+        });
+        let parties = parties.collect::<Result<Vec<_>, _>>()?;
+        let authority = parties.first().map(|party| party.roles);
+        if authority.is_none_or(|roles| !roles.contains(Roles::AUTHORITY)) {
+            return Err(invalid("the first party must have the role authority"));
+        }
+        let nodes = genesis.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
+        let mut ids: Vec<u64> = nodes.iter().map(|node| node.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() != nodes.len() || ids.first().is_none_or(|id| *id == 0) {
+            return Err(invalid("nodes need ids from 1, each once"));
+        }
+        let log_key = PublicKey::from_bytes(&genesis.log_public_key);
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            origin: Origin::new(genesis.origin).map_err(|error| invalid(error.to_string()))?,
+            created_ms: genesis.created_ms,
+            log_public_key: log_key.map_err(|error| invalid(format!("log_public_key: {error}")))?,
+            vrf_public_key: bytes32(&genesis.vrf_public_key, "vrf_public_key")?,
+            tag_first,
+            tag_last,
+            test_log: genesis.test_log,
+            late_after_ms: genesis.late_after_ms,
+            index_depth: genesis.index_depth,
+            quota_events_per_s: genesis.quota_events_per_s,
+            nodes,
+            parties,
+        })
+    }
+
+    /// Whether the log is for this patient's tag.
+    pub fn covers(&self, tag: &[u8; 32]) -> bool {
+        (self.tag_first..=self.tag_last).contains(tag)
+    }
+
+    /// The node with this id.
+    pub fn node(&self, id: u64) -> Option<&NodeInfo> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+}
+
+fn node(node: &sillage_proto::v1::NodeIdentity) -> Result<NodeInfo, GenesisError> {
+    let key = node.key.as_ref().filter(|key| key.alg == 1);
+    let key = key.ok_or_else(|| invalid(format!("node {} has no Ed25519 key", node.id)))?;
+    let key = PublicKey::from_bytes(&key.key);
+    Ok(NodeInfo {
+        id: node.id,
+        name: node.name.clone(),
+        key: key.map_err(|error| invalid(format!("node {}: {error}", node.id)))?,
+        tls_spki_sha256: bytes32(&node.tls_spki_sha256, "a node's tls_spki_sha256")?,
+    })
+}

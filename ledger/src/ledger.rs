@@ -1,0 +1,378 @@
+//! Opening, applying, and the switch to a snapshot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rocksdb::WriteBatch;
+use rocksdb::checkpoint::Checkpoint;
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::tile::{TileCoord, TileHashes, TreeBuilder};
+use sillage_rules::entry::{Entry, LedgerEvent};
+use sillage_rules::kind::Kind;
+
+use crate::apply::overlay::Overlay;
+use crate::apply::{self, BatchOutcome, Stop, acts};
+use crate::error::{Fatal, OpenError};
+use crate::flush::Flusher;
+use crate::genesis::{GenesisError, GenesisInfo};
+use crate::options::Options;
+use crate::reader::LedgerReader;
+use crate::schema::{self, Family, HeadRow, LAYOUT};
+use crate::shared::{Shared, View};
+use crate::stats::Stage;
+use crate::store::{self, Store};
+use crate::tree;
+
+/// The state machine. One thread applies; [`Ledger::reader`] gives every other thread what it may ask.
+pub struct Ledger {
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    // Dropped before the database closes.
+    _flusher: Option<Flusher>,
+}
+
+impl Ledger {
+    /// Opens the ledger in `dir`; where there is none, makes one whose entry 0 is `genesis` (the bytes of a
+    /// `sillage.v1.Genesis`).
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and what to do; nothing was changed then.
+    pub fn open(dir: &Path, genesis: &[u8], options: Options) -> Result<Self, OpenError> {
+        let genesis = Arc::new(GenesisInfo::parse(genesis)?);
+        let io = |source| OpenError::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(io)?;
+        let (number, store, head, tree) = open_current(dir, &genesis, &options)?;
+        for (other, name) in store::folders(dir).map_err(io)? {
+            if other != number {
+                // Left over from a switch that was cut short, before or after the pointer changed.
+                fs::remove_dir_all(dir.join(name)).map_err(io)?;
+            }
+        }
+        let view = View {
+            generation: number,
+            store: Arc::new(store),
+            head,
+            tree,
+        };
+        let background = options.background_flush;
+        let shared = Arc::new(Shared::new(genesis, options, view));
+        let flusher = background.then(|| Flusher::start(shared.clone()));
+        Ok(Self {
+            dir: dir.to_owned(),
+            shared,
+            _flusher: flusher.transpose().map_err(io)?,
+        })
+    }
+
+    /// Reads, from any thread.
+    pub fn reader(&self) -> LedgerReader {
+        LedgerReader::new(self.shared.clone())
+    }
+
+    /// (index, term) of the last command applied; (0, 0): none.
+    pub fn applied(&self) -> (u64, u64) {
+        let head = self.shared.view().head;
+        (head.applied_index, head.applied_term)
+    }
+
+    /// The highest applied index that would survive a power failure now. The log of commands may be dropped up to it.
+    ///
+    /// # Errors
+    /// When flushing failed: the store can't tell any more.
+    pub fn flushed(&self) -> Result<u64, Fatal> {
+        self.shared.flushed()
+    }
+
+    /// Makes all that is applied durable; returns the new [`Ledger::flushed`].
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn flush(&mut self) -> Result<u64, Fatal> {
+        self.shared.flush()
+    }
+
+    /// Applies one command: an encoded `sillage.internal.v1.Command`, or nothing, which only notes (index, term).
+    ///
+    /// Returns one outcome for each batch of the command, in order; a single refusal when `data` isn't a command. All
+    /// that the command changes, the applied index included, is written at once. Ledger time is `time_ms`, or the time
+    /// before where that is later.
+    ///
+    /// # Errors
+    /// Only when the process must stop; never by the fault of `data`.
+    pub fn apply(
+        &mut self,
+        index: u64,
+        term: u64,
+        time_ms: u64,
+        data: &[u8],
+    ) -> Result<Vec<BatchOutcome>, Fatal> {
+        let shared = &self.shared;
+        shared.flushed()?;
+        let view = shared.view();
+        let old = view.head;
+        if old.applied_index.checked_add(1) != Some(index) {
+            return Err(Fatal::Order {
+                applied: old.applied_index,
+                got: index,
+            });
+        }
+        assert!(term >= old.applied_term, "terms never go back");
+        let time = old.time.max(LedgerTimeMs(time_ms));
+        let (outcomes, mut writes, leaves) = match data.is_empty() {
+            true => (Vec::new(), WriteBatch::default(), Vec::new()),
+            false => {
+                let effects = apply::command(shared, &view.store, old.size, time, data)?;
+                (effects.outcomes, effects.writes, effects.leaves)
+            }
+        };
+        let mut tree = view.tree.clone();
+        let (root, full) = shared.stats.time(Stage::Hash, || grow(&mut tree, &leaves, &old));
+        let head = HeadRow {
+            applied_index: index,
+            applied_term: term,
+            time,
+            size: tree.size().get(),
+            root,
+        };
+        put_tiles(&view.store, &full, &mut writes);
+        writes.put_cf(view.store.family(Family::Meta), schema::META_HEAD, head.encode());
+        let bytes = writes.size_in_bytes() as u64;
+        shared.stats.time(Stage::Write, || view.store.write(writes))?;
+        shared.stats.command(bytes);
+        let view = View {
+            generation: view.generation,
+            store: view.store.clone(),
+            head,
+            tree,
+        };
+        shared.publish(view, bytes);
+        Ok(outcomes)
+    }
+
+    /// Writes the database as of [`Ledger::applied`] into `dir`, which does not exist yet; hard links where possible.
+    /// Returns its (index, term).
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn checkpoint(&mut self, dir: &Path) -> Result<(u64, u64), Fatal> {
+        self.shared.flush()?;
+        let view = self.shared.view();
+        Checkpoint::new(view.store.db())?.create_checkpoint(dir)?;
+        Ok((view.head.applied_index, view.head.applied_term))
+    }
+
+    /// Replaces the database by the one in `dir`, which is moved away. It is checked before the switch: the same
+    /// genesis, and a tree whose root is the stored one. After a crash at any moment the old or the new one is in use.
+    /// Readers go on with the new one.
+    ///
+    /// # Errors
+    /// [`Fatal::Snapshot`] when it isn't a ledger of this log, or is older than this one.
+    pub fn install(&mut self, dir: &Path) -> Result<(), Fatal> {
+        let io = |source| Fatal::io(format!("installing the snapshot in {}", dir.display()), source);
+        let old = self.shared.view();
+        let folders = store::folders(&self.dir).map_err(io)?;
+        let number = folders.last().map_or(0, |(number, _)| *number).max(old.generation) + 1;
+        let name = store::folder_name(number);
+        let target = self.dir.join(&name);
+        store::move_dir(dir, &target).map_err(io)?;
+        store::sync_tree(&target).map_err(io)?;
+        store::sync_dir(&self.dir).map_err(io)?;
+        let opened = open_checked(&target, &self.shared.genesis, &self.shared.options, old.head.applied_index);
+        let (store, head, tree) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                fs::remove_dir_all(&target).map_err(io)?;
+                return Err(Fatal::Snapshot(error));
+            }
+        };
+        store::set_current(&self.dir, &name).map_err(io)?;
+        self.shared.switch(View {
+            generation: number,
+            store: Arc::new(store),
+            head,
+            tree,
+        });
+        Ok(())
+    }
+}
+
+/// Adds leaves; returns the new root and the tiles that became full.
+fn grow(
+    tree: &mut TreeBuilder,
+    leaves: &[Hash],
+    old: &HeadRow,
+) -> (Hash, Vec<(TileCoord, Box<TileHashes>)>) {
+    assert_eq!(tree.size().get(), old.size, "the tree is the one of the last command");
+    if leaves.is_empty() {
+        return (old.root, Vec::new());
+    }
+    let full = tree.append(leaves);
+    (tree.root(), full)
+}
+
+fn put_tiles(store: &Store, full: &[(TileCoord, Box<TileHashes>)], writes: &mut WriteBatch) {
+    let family = store.family(Family::Tiles);
+    for (coord, hashes) in full {
+        let key = schema::tile_key(coord.level, coord.index);
+        writes.put_cf(family, key, tree::tile_bytes(hashes));
+    }
+}
+
+fn open_checked(
+    path: &Path,
+    genesis: &GenesisInfo,
+    options: &Options,
+    applied: u64,
+) -> Result<(Store, HeadRow, TreeBuilder), String> {
+    if !path.join("CURRENT").exists() {
+        return Err("it holds no database".into());
+    }
+    let store = Store::open(path, options).map_err(|error| error.to_string())?;
+    let (head, tree) = check_existing(&store, path, genesis).map_err(|error| error.to_string())?;
+    if head.applied_index < applied {
+        let index = head.applied_index;
+        return Err(format!("it is as of command {index}, older than {applied}, the last one applied here"));
+    }
+    Ok((store, head, tree))
+}
+
+fn open_current(
+    dir: &Path,
+    genesis: &GenesisInfo,
+    options: &Options,
+) -> Result<(u64, Store, HeadRow, TreeBuilder), OpenError> {
+    let io = |source| OpenError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    let corrupt = |what: String| OpenError::Corrupt {
+        dir: dir.to_owned(),
+        what,
+    };
+    let folders = store::folders(dir).map_err(io)?;
+    let Some(name) = store::current(dir).map_err(io)? else {
+        // Making a ledger ends with the pointer. Without one there is nothing, or one folder that may be half-made.
+        let (number, name) = match folders.as_slice() {
+            [] => (1, store::folder_name(1)),
+            [one] => one.clone(),
+            _ => return Err(corrupt("CURRENT-DB is missing beside several databases".into())),
+        };
+        let path = dir.join(&name);
+        let opened = open_store(&path, options)?;
+        let made = opened.head().map_err(|error| corrupt(error.to_string()))?;
+        if made.is_none() {
+            create(&opened, &path, genesis)?;
+        }
+        let (head, tree) = check_existing(&opened, &path, genesis)?;
+        store::sync_dir(dir).map_err(io)?;
+        store::set_current(dir, &name).map_err(io)?;
+        return Ok((number, opened, head, tree));
+    };
+    let found = folders.iter().find(|(_, folder)| *folder == name);
+    let (number, _) = found.ok_or_else(|| corrupt(format!("CURRENT-DB names {name}, which is missing")))?;
+    let path = dir.join(&name);
+    if !path.join("CURRENT").exists() {
+        // RocksDB would make an empty database here.
+        return Err(corrupt(format!("{name} holds no database")));
+    }
+    let opened = open_store(&path, options)?;
+    let (head, tree) = check_existing(&opened, &path, genesis)?;
+    Ok((*number, opened, head, tree))
+}
+
+fn open_store(path: &Path, options: &Options) -> Result<Store, OpenError> {
+    Store::open(path, options).map_err(|source| match source.kind() {
+        rocksdb::ErrorKind::Corruption => OpenError::Corrupt {
+            dir: path.to_owned(),
+            what: source.to_string(),
+        },
+        _ => OpenError::Store {
+            dir: path.to_owned(),
+            source,
+        },
+    })
+}
+
+/// Writes entry 0 and whom the genesis registers, durably.
+fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Store {
+        dir: path.to_owned(),
+        source,
+    };
+    let mut overlay = Overlay::new(store);
+    for party in &genesis.parties {
+        acts::register(&mut overlay, genesis, party, LeafIndex(0)).map_err(|stop| match stop {
+            Stop::Refused(refusal) => {
+                OpenError::Genesis(GenesisError(format!("party {:?}: {refusal}", party.name)))
+            }
+            Stop::Failed(error) => OpenError::Corrupt {
+                dir: path.to_owned(),
+                what: error.to_string(),
+            },
+        })?;
+    }
+    let entry = Entry::LedgerEvent(LedgerEvent {
+        index: LeafIndex(0),
+        time: LedgerTimeMs(genesis.created_ms),
+        kind: Kind::GENESIS,
+        body: genesis.bytes.clone(),
+    })
+    .encode();
+    let mut tree = TreeBuilder::new();
+    tree.append(&[leaf_hash(&entry)]);
+    let head = HeadRow {
+        applied_index: 0,
+        applied_term: 0,
+        time: LedgerTimeMs(genesis.created_ms),
+        size: 1,
+        root: tree.root(),
+    };
+    let mut writes = WriteBatch::default();
+    overlay.write_into(&mut writes);
+    writes.put_cf(store.family(Family::Entries), schema::index_key(0), &entry);
+    let meta = store.family(Family::Meta);
+    writes.put_cf(meta, schema::META_LAYOUT, LAYOUT.to_be_bytes());
+    writes.put_cf(meta, schema::META_GENESIS, &genesis.bytes);
+    writes.put_cf(meta, schema::META_HEAD, head.encode());
+    store.write(writes).map_err(failed)?;
+    store.flush().map_err(failed)
+}
+
+/// Checks a database against the genesis and against itself.
+fn check_existing(
+    store: &Store,
+    path: &Path,
+    genesis: &GenesisInfo,
+) -> Result<(HeadRow, TreeBuilder), OpenError> {
+    let corrupt = |what: String| OpenError::Corrupt {
+        dir: path.to_owned(),
+        what,
+    };
+    let meta = |key| {
+        let value = store.get(Family::Meta, key);
+        value.map_err(|error| corrupt(error.to_string()))
+    };
+    let layout = meta(schema::META_LAYOUT)?.and_then(|bytes| bytes.try_into().ok());
+    let layout = layout.map(u32::from_be_bytes);
+    let found = layout.ok_or_else(|| corrupt("the layout number is missing".into()))?;
+    if found != LAYOUT {
+        return Err(OpenError::Layout {
+            dir: path.to_owned(),
+            found,
+            known: LAYOUT,
+        });
+    }
+    match meta(schema::META_GENESIS)? {
+        Some(bytes) if bytes == genesis.bytes => {}
+        Some(_) => return Err(OpenError::OtherLog(path.to_owned())),
+        None => return Err(corrupt("the genesis is missing".into())),
+    }
+    let head = store.head().map_err(|error| corrupt(error.to_string()))?;
+    let head = head.ok_or_else(|| corrupt("the applied index is missing".into()))?;
+    let tree = tree::resume(store, &head).map_err(|error| corrupt(error.to_string()))?;
+    Ok((head, tree))
+}

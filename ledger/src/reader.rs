@@ -1,0 +1,378 @@
+//! Everything that can be asked of the ledger, from any thread, while commands are applied and snapshots installed.
+
+use std::sync::Arc;
+
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
+use sillage_proof::keys::{AuthorId, KeyId, StreamId};
+use sillage_proof::merkle::{self, GenerateError};
+use sillage_proof::tile::{TileCoord, TreeView, ViewError};
+use sillage_proto::internal::v1::SealedBatch;
+use sillage_rules::codes::Code;
+use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+
+use crate::apply::{self, Stop};
+use crate::error::{ReadError, Refusal};
+use crate::genesis::GenesisInfo;
+use crate::rows::{KeyInfo, Party, PartyRow, StreamInfo};
+use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
+use crate::shared::{Shared, View};
+use crate::stats::ApplyStats;
+use crate::store::Store;
+use crate::trace::TraceScan;
+use crate::tree;
+
+/// The state after the last command applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Index of the command.
+    pub applied_index: u64,
+    /// Its term.
+    pub applied_term: u64,
+    /// Ledger time: never goes back.
+    pub time_ms: LedgerTimeMs,
+    /// Entries in the log.
+    pub size: TreeSize,
+    /// Root over them.
+    pub root: Hash,
+}
+
+/// Reads the ledger. Cheap to clone; follows the ledger to an installed snapshot.
+///
+/// Each call sees the newest state; entries and proofs never change once they exist.
+#[derive(Clone)]
+pub struct LedgerReader {
+    shared: Arc<Shared>,
+}
+
+impl LedgerReader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.shared.view()
+    }
+
+    fn store(&self) -> Arc<Store> {
+        self.view().store.clone()
+    }
+
+    /// What the genesis entry says.
+    pub fn genesis(&self) -> &Arc<GenesisInfo> {
+        &self.shared.genesis
+    }
+
+    /// Size, root, time and applied index that belong together.
+    pub fn head(&self) -> Head {
+        let head = self.view().head;
+        Head {
+            applied_index: head.applied_index,
+            applied_term: head.applied_term,
+            time_ms: head.time,
+            size: TreeSize(head.size),
+            root: head.root,
+        }
+    }
+
+    /// Entries in the log.
+    pub fn tree_size(&self) -> TreeSize {
+        self.head().size
+    }
+
+    /// Root over all entries.
+    pub fn root(&self) -> Hash {
+        self.head().root
+    }
+
+    /// (index, term) of the last command applied; (0, 0): none.
+    pub fn applied(&self) -> (u64, u64) {
+        let head = self.head();
+        (head.applied_index, head.applied_term)
+    }
+
+    /// The highest applied index that would survive a power failure now; 0 when the store can't tell any more.
+    pub fn flushed(&self) -> u64 {
+        self.shared.flushed().unwrap_or(0)
+    }
+
+    /// Counters of applying.
+    pub fn stats(&self) -> &ApplyStats {
+        &self.shared.stats
+    }
+
+    /// The bytes of an entry; `None` beyond the end.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn entry(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
+        let view = self.view();
+        if index.get() >= view.head.size {
+            return Ok(None);
+        }
+        let bytes = view.store.get(Family::Entries, &schema::index_key(index.get()))?;
+        match bytes {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(ReadError::Damaged(format!("entry {index} is missing"))),
+        }
+    }
+
+    /// An entry, decoded; `None` beyond the end.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn decoded_entry(&self, index: LeafIndex) -> Result<Option<Entry>, ReadError> {
+        let Some(bytes) = self.entry(index)? else {
+            return Ok(None);
+        };
+        let entry = Entry::decode(&bytes);
+        entry
+            .map(Some)
+            .map_err(|error| ReadError::Damaged(format!("entry {index}: {error}")))
+    }
+
+    /// A record entry and the header of its batch; `None` beyond the end or where another kind of entry stands.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn header_of(
+        &self,
+        index: LeafIndex,
+    ) -> Result<Option<(RecordEntry, BatchHeader)>, ReadError> {
+        let Some(Entry::Record(record)) = self.decoded_entry(index)? else {
+            return Ok(None);
+        };
+        let Some(header) = record.header_index() else {
+            return Ok(None);
+        };
+        match self.decoded_entry(header)? {
+            Some(Entry::BatchHeader(header)) => Ok(Some((record, header))),
+            _ => Err(ReadError::Damaged(format!("entry {header} isn't the header of entry {index}"))),
+        }
+    }
+
+    /// The sealed payload of a record entry (`docs/formats.md` §8), or salt and record of an act of the authority.
+    /// `None` where there is none.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn payload(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.store().get(Family::Payload, &schema::index_key(index.get()))?)
+    }
+
+    /// The party with this id.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn party(&self, author: &AuthorId) -> Result<Option<Party>, ReadError> {
+        let row = self.store().party(author)?;
+        row.map(|row| row.info(*author)).transpose()
+    }
+
+    /// The key with this id, whatever its state.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn key(&self, id: &KeyId) -> Result<Option<KeyInfo>, ReadError> {
+        self.store().key(id)
+    }
+
+    /// The party that has or had this key.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn party_by_key(&self, id: &KeyId) -> Result<Option<Party>, ReadError> {
+        match self.key(id)? {
+            Some(key) => self.party(&key.author_id),
+            None => Ok(None),
+        }
+    }
+
+    /// The party that calls with a certificate of this public key (SHA-256 of the SubjectPublicKeyInfo).
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn party_by_tls_spki(&self, spki: &[u8; 32]) -> Result<Option<Party>, ReadError> {
+        match self.store().tls(spki)? {
+            Some(author) => self.party(&author),
+            None => Ok(None),
+        }
+    }
+
+    /// Parties in the order of their ids, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn parties(&self, after: Option<&AuthorId>, limit: usize) -> Result<Vec<Party>, ReadError> {
+        let after = after.map(|author| author.as_bytes().as_slice());
+        let rows = self.store().scan(Family::Party, &[], after, limit)?;
+        rows.iter()
+            .map(|(key, row)| {
+                let author = AuthorId::from_slice(key);
+                let author = author.map_err(|_| ReadError::Damaged("a party's key".into()))?;
+                PartyRow::parse(row)?.info(author)
+            })
+            .collect()
+    }
+
+    /// Where a stream stands; `None` when nothing was recorded in it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {
+        self.store().stream(id)
+    }
+
+    /// An author's streams in the order of their labels, after the label `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn streams_of(
+        &self,
+        author: &AuthorId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, ReadError> {
+        let store = self.store();
+        let prefix = schema::label_key(author, "");
+        let after = after.map(|label| schema::label_key(author, label));
+        let rows = store.scan(Family::Stream, &prefix, after.as_deref(), limit)?;
+        let missing = || ReadError::Damaged("a listed stream is missing".into());
+        rows.iter()
+            .map(|(_, id)| {
+                let id = StreamId::from_slice(id).map_err(|_| missing())?;
+                store.stream(&id)?.ok_or_else(missing)
+            })
+            .collect()
+    }
+
+    /// The wrapped data keys of a patient, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn data_keys(
+        &self,
+        tag: &[u8; TAG_LEN],
+    ) -> Result<Vec<([u8; DATA_KEY_ID_LEN], Vec<u8>)>, ReadError> {
+        let rows = self.store().scan(Family::DataKey, tag, None, usize::MAX)?;
+        rows.into_iter()
+            .map(|(key, wrapped)| {
+                let id = key.get(TAG_LEN..).and_then(|id| id.try_into().ok());
+                let id = id.ok_or_else(|| ReadError::Damaged("a data key's id".into()))?;
+                Ok((id, wrapped.into_vec()))
+            })
+            .collect()
+    }
+
+    /// One wrapped data key.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn data_key(
+        &self,
+        tag: &[u8; TAG_LEN],
+        id: &[u8; DATA_KEY_ID_LEN],
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let key = schema::data_key_key(tag, id);
+        Ok(self.store().get(Family::DataKey, &key)?)
+    }
+
+    /// Whether a data key is on record.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn has_data_key(
+        &self,
+        tag: &[u8; TAG_LEN],
+        id: &[u8; DATA_KEY_ID_LEN],
+    ) -> Result<bool, ReadError> {
+        let key = schema::data_key_key(tag, id);
+        Ok(self.store().contains(Family::DataKey, &key)?)
+    }
+
+    /// The entries that concern a patient, newest first; only those below `before`, where given.
+    pub fn trace_scan(&self, tag: &[u8; TAG_LEN], before: Option<LeafIndex>) -> TraceScan {
+        let size = self.view().head.size;
+        let before = before.map_or(size, |before| before.get().min(size));
+        TraceScan::new(self.clone(), *tag, before)
+    }
+
+    /// Audit path of an entry in the tree of `size` entries (RFC 6962 §2.1.1).
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] when the tree isn't that large or the index isn't in it.
+    pub fn inclusion_proof(
+        &self,
+        index: LeafIndex,
+        size: TreeSize,
+    ) -> Result<Vec<Hash>, ReadError> {
+        let view = self.reach(size)?;
+        let tree = TreeView::new(&view.tree, &*view.store);
+        merkle::inclusion_proof(&tree, index, size).map_err(proof_error)
+    }
+
+    /// Proof that the tree of `new` entries extends the one of `old` entries (RFC 6962 §2.1.2).
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] when the tree isn't that large; [`ReadError::Reversed`] when `old` is over `new`.
+    pub fn consistency_proof(&self, old: TreeSize, new: TreeSize) -> Result<Vec<Hash>, ReadError> {
+        let view = self.reach(new)?;
+        let tree = TreeView::new(&view.tree, &*view.store);
+        merkle::consistency_proof(&tree, old, new).map_err(proof_error)
+    }
+
+    /// Root over the first `size` entries.
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] when the tree isn't that large.
+    pub fn root_at(&self, size: TreeSize) -> Result<Hash, ReadError> {
+        let view = self.reach(size)?;
+        if size.get() == view.head.size {
+            return Ok(view.head.root);
+        }
+        let tree = TreeView::new(&view.tree, &*view.store);
+        merkle::root(&tree, size).map_err(tree::read_error)
+    }
+
+    /// Hashes of a full or partial tile (c2sp.org/tlog-tiles).
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] when the tree doesn't reach that far.
+    pub fn tile(&self, coord: TileCoord) -> Result<Vec<Hash>, ReadError> {
+        let view = self.view();
+        let tree = TreeView::new(&view.tree, &*view.store);
+        tree.hash_tile(coord).map_err(tree::read_error)
+    }
+
+    /// What applying would refuse of this batch at `now_ms`, its place in the stream and its data keys aside. The state
+    /// may lag behind what is committed: a refusal for an unknown or revoked key or a missing role may be outdated.
+    ///
+    /// # Errors
+    /// The refusal that applying would give.
+    pub fn check(&self, batch: &SealedBatch, now_ms: u64) -> Result<(), Refusal> {
+        let view = self.view();
+        let time = view.head.time.max(LedgerTimeMs(now_ms));
+        match apply::check_only(&self.shared, &view.store, view.head.size, time, batch) {
+            Ok(()) => Ok(()),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Failed(error)) => Err(Refusal::new(Code::Storage, error.to_string())),
+        }
+    }
+
+    fn reach(&self, size: TreeSize) -> Result<Arc<View>, ReadError> {
+        let view = self.view();
+        match size.get() <= view.head.size {
+            true => Ok(view),
+            false => Err(ReadError::Beyond {
+                size: view.head.size,
+            }),
+        }
+    }
+}
+
+fn proof_error(error: GenerateError<ViewError<ReadError>>) -> ReadError {
+    match error {
+        GenerateError::IndexBeyondSize { size, .. } => ReadError::Beyond { size },
+        GenerateError::SizesReversed { old, new } => ReadError::Reversed { old, new },
+        GenerateError::Read(error) => tree::read_error(error),
+    }
+}

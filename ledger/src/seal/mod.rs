@@ -1,0 +1,88 @@
+//! Sealing: payloads under data keys of their patient, data keys under key-encryption keys outside the database.
+//!
+//! [`Sealer`] seals a batch before it is proposed and opens payloads for whoever may read them. [`KekProvider`] is
+//! where the key-encryption keys live; [`Keyring`] keeps them in a file, a key management service can take its place.
+//! [`layout`] holds the byte layouts of `docs/formats.md` §8.
+
+mod keyring;
+pub mod layout;
+mod sealer;
+
+pub use keyring::{Keyring, KeyringError};
+pub use sealer::{DATA_KEYS_CACHED, Opened, Place, Plain, SealError, SealedPayloads, Sealer};
+
+use zeroize::Zeroizing;
+
+/// A data key in clear: 32 bytes of AES-256, wiped when dropped.
+pub type DataKeyBytes = Zeroizing<[u8; 32]>;
+
+/// The first 12 bits of a tag: which key-encryption key is in charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TagPrefix(u16);
+
+impl TagPrefix {
+    /// Number of prefixes.
+    pub const COUNT: u16 = 4_096;
+
+    /// The prefix of a tag.
+    pub fn of(tag: &[u8; 32]) -> Self {
+        Self(u16::from_be_bytes([tag[0], tag[1]]) >> 4)
+    }
+
+    /// The number, below 4,096.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// A key-encryption key can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KekError {
+    /// There is no such key.
+    #[error("no key-encryption key for prefix {prefix:#05x}, epoch {epoch}: give this node the keyring of the group")]
+    Missing {
+        /// The prefix.
+        prefix: u16,
+        /// The epoch; 0: any.
+        epoch: u32,
+    },
+    /// What is wrapped isn't what was wrapped, or under another key.
+    #[error("a data key can't be unwrapped: it was altered, or this node's keyring isn't the group's")]
+    Refused,
+    /// The service that holds the keys doesn't answer.
+    #[error("the key service failed: {0}; try again")]
+    Service(String),
+}
+
+/// Where key-encryption keys live: a file, a key management service, a hardware module. They need not leave it.
+pub trait KekProvider: Send + Sync {
+    /// The epoch under which new data keys of this prefix are wrapped.
+    ///
+    /// # Errors
+    /// When there is no key for the prefix.
+    fn epoch(&self, prefix: TagPrefix) -> Result<u32, KekError>;
+
+    /// AES-256-GCM of a data key: ciphertext and tag.
+    ///
+    /// # Errors
+    /// When there is no such key or the service fails.
+    fn wrap(
+        &self,
+        kek: (TagPrefix, u32),
+        nonce: &[u8; 12],
+        aad: &[u8],
+        data_key: &[u8; 32],
+    ) -> Result<[u8; 48], KekError>;
+
+    /// The reverse of [`KekProvider::wrap`].
+    ///
+    /// # Errors
+    /// When there is no such key, the service fails, or the bytes were altered.
+    fn unwrap(
+        &self,
+        kek: (TagPrefix, u32),
+        nonce: &[u8; 12],
+        aad: &[u8],
+        wrapped: &[u8; 48],
+    ) -> Result<DataKeyBytes, KekError>;
+}

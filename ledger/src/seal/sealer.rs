@@ -1,0 +1,382 @@
+//! Seals payloads before they are proposed, opens them for whoever may read them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash as StdHash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
+use parking_lot::Mutex;
+use prost::bytes::Bytes;
+use sillage_proof::batch::Origin;
+use sillage_proof::hash::{LeafIndex, leaf_hash2};
+use sillage_proof::keys::StreamId;
+use sillage_proto::internal::v1::WrappedKey;
+use sillage_rules::entry::{BatchHeader, RecordEntry};
+use zeroize::Zeroizing;
+
+use super::{DataKeyBytes, KekError, KekProvider, TagPrefix, layout};
+use crate::apply::check::NO_PATIENT;
+use crate::error::ReadError;
+use crate::reader::LedgerReader;
+
+/// Unwrapped data keys kept in memory, by default.
+pub const DATA_KEYS_CACHED: usize = 65_536;
+/// No key seals more than 2^32 payloads under random nonces; half of that is left for other nodes.
+const SEALED_MAX: u64 = 1 << 31;
+
+/// Where a payload belongs; it can't be opened anywhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The patient's tag; zero where none is concerned.
+    pub tag: [u8; 32],
+    /// The author's stream.
+    pub stream_id: StreamId,
+    /// The batch in its stream.
+    pub seq: u64,
+    /// The record in its batch, from 0.
+    pub position: u32,
+}
+
+/// A record to seal.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a> {
+    /// The patient's tag; zero where none is concerned.
+    pub tag: [u8; 32],
+    /// The author's salt.
+    pub salt: &'a [u8; 16],
+    /// The record.
+    pub record: &'a [u8],
+}
+
+/// The records of one batch, sealed.
+#[derive(Debug, Clone)]
+pub struct SealedPayloads {
+    /// One payload for each record, in order.
+    pub payloads: Vec<Bytes>,
+    /// Data keys used that aren't on record here yet: they go with the batch.
+    pub new_keys: Vec<WrappedKey>,
+}
+
+/// An opened payload, with the entries that it belongs to.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The record entry.
+    pub entry: RecordEntry,
+    /// The header of its batch.
+    pub header: BatchHeader,
+    /// The author's salt.
+    pub salt: [u8; 16],
+    /// The record, as the author signed it.
+    pub record: Vec<u8>,
+}
+
+/// A payload can't be sealed or opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A key-encryption key can't be used.
+    #[error(transparent)]
+    Kek(#[from] KekError),
+    /// No such record.
+    #[error("entry {0} isn't a record: ask for the index of a record entry")]
+    NoRecord(LeafIndex),
+    /// The data key isn't on record.
+    #[error("the data key of entry {0} is gone: its patient was erased, or the ledger is damaged")]
+    NoDataKey(LeafIndex),
+    /// The payload isn't the one that was sealed for this place.
+    #[error("the payload was altered or belongs elsewhere: restore this node from another one")]
+    Altered,
+    /// The operating system gives no randomness.
+    #[error("no randomness from the operating system: {0}")]
+    Randomness(String),
+}
+
+/// A patient's data key, ready to use.
+struct DataKey {
+    id: [u8; 16],
+    cipher: Aes256Gcm,
+    wrapped: Vec<u8>,
+    /// Seen on record: it needn't travel any more.
+    recorded: AtomicBool,
+    /// Payloads sealed by this process.
+    sealed: AtomicU64,
+}
+
+/// A bounded map that forgets what wasn't used for long: two generations, the older one dropped whole.
+struct Cache<K> {
+    young: HashMap<K, Arc<DataKey>>,
+    old: HashMap<K, Arc<DataKey>>,
+    half: usize,
+}
+
+impl<K: Eq + StdHash + Copy> Cache<K> {
+    fn new(max: usize) -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            half: max.div_ceil(2).max(1),
+        }
+    }
+
+    fn get(&mut self, name: &K) -> Option<Arc<DataKey>> {
+        if let Some(key) = self.young.get(name) {
+            return Some(key.clone());
+        }
+        let key = self.old.remove(name)?;
+        self.insert(*name, key.clone());
+        Some(key)
+    }
+
+    fn insert(&mut self, name: K, key: Arc<DataKey>) {
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(name, key);
+    }
+}
+
+/// Seals and opens. Shared by all threads of a node.
+pub struct Sealer {
+    reader: LedgerReader,
+    keks: Arc<dyn KekProvider>,
+    /// The key under which a patient's next payload is sealed.
+    sealing: Mutex<Cache<[u8; 32]>>,
+    /// Keys by tag and id, for opening.
+    opening: Mutex<Cache<([u8; 32], [u8; 16])>>,
+}
+
+impl Sealer {
+    /// A sealer that keeps at most `keys_max` unwrapped keys for sealing and as many for opening.
+    pub fn new(reader: LedgerReader, keks: Arc<dyn KekProvider>, keys_max: usize) -> Self {
+        Self {
+            reader,
+            keks,
+            sealing: Mutex::new(Cache::new(keys_max)),
+            opening: Mutex::new(Cache::new(keys_max)),
+        }
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.reader.genesis().origin
+    }
+
+    /// Seals the records of one batch. A data key travels with every batch that uses it until it is on record here:
+    /// the first batch that carried it may have been lost.
+    ///
+    /// # Errors
+    /// When a key can't be had.
+    pub fn seal_batch(
+        &self,
+        stream_id: StreamId,
+        seq: u64,
+        records: &[Plain<'_>],
+    ) -> Result<SealedPayloads, SealError> {
+        let mut payloads = Vec::with_capacity(records.len());
+        let mut new_keys = BTreeMap::new();
+        for (position, plain) in (0_u32..).zip(records) {
+            let key = self.sealing_key(&plain.tag)?;
+            if !self.is_recorded(&plain.tag, &key)? {
+                new_keys.insert((plain.tag, key.id), key.wrapped.clone());
+            }
+            let place = Place {
+                tag: plain.tag,
+                stream_id,
+                seq,
+                position,
+            };
+            payloads.push(self.seal_under(&key, &place, plain)?.into());
+        }
+        let new_keys = new_keys.into_iter().map(|((tag, id), wrapped)| WrappedKey {
+            tag: tag.to_vec(),
+            data_key_id: id.to_vec(),
+            wrapped,
+        });
+        Ok(SealedPayloads {
+            payloads,
+            new_keys: new_keys.collect(),
+        })
+    }
+
+    /// Opens the payload of a record entry; `None` beyond the end of the log or where the payload was erased. What
+    /// comes back hashes to the entry's record hash.
+    ///
+    /// # Errors
+    /// When the entry isn't a record, or its payload can't be opened.
+    pub fn open(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
+        if index.get() >= self.reader.tree_size().get() {
+            return Ok(None);
+        }
+        let found = self.reader.header_of(index)?;
+        let (entry, header) = found.ok_or(SealError::NoRecord(index))?;
+        let Some(payload) = self.reader.payload(index)? else {
+            return Ok(None);
+        };
+        let plain = match entry.kind.is_act() {
+            true => Zeroizing::new(payload),
+            false => {
+                let place = Place {
+                    tag: entry.tag,
+                    stream_id: header.stream_id,
+                    seq: header.seq,
+                    position: entry.position,
+                };
+                self.open_payload(&place, &payload, index)?
+            }
+        };
+        let (salt, record) = plain.split_first_chunk::<16>().ok_or(SealError::Altered)?;
+        if leaf_hash2(salt, record) != entry.record_hash {
+            return Err(SealError::Altered);
+        }
+        Ok(Some(Opened {
+            salt: *salt,
+            record: record.to_vec(),
+            entry,
+            header,
+        }))
+    }
+
+    fn open_payload(
+        &self,
+        place: &Place,
+        payload: &[u8],
+        index: LeafIndex,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (id, nonce, sealed) = layout::split_payload(payload).ok_or(SealError::Altered)?;
+        let key = self.opening_key(&place.tag, &id)?;
+        let key = key.ok_or(SealError::NoDataKey(index))?;
+        let (sealed, tag) = sealed
+            .split_last_chunk::<{ layout::AEAD_TAG_LEN }>()
+            .ok_or(SealError::Altered)?;
+        let aad = layout::payload_aad(self.origin(), place, &id);
+        let mut plain = Zeroizing::new(sealed.to_vec());
+        key.cipher
+            .decrypt_inout_detached(
+                &Nonce::from(nonce),
+                &aad,
+                InOutBuf::from(&mut plain[..]),
+                &Tag::from(*tag),
+            )
+            .map_err(|_| SealError::Altered)?;
+        Ok(plain)
+    }
+
+    fn seal_under(
+        &self,
+        key: &DataKey,
+        place: &Place,
+        plain: &Plain<'_>,
+    ) -> Result<Vec<u8>, SealError> {
+        let nonce = random::<12>()?;
+        let aad = layout::payload_aad(self.origin(), place, &key.id);
+        let mut out = Vec::with_capacity(layout::OVERHEAD + 16 + plain.record.len());
+        out.extend_from_slice(&layout::payload_header(&key.id, &nonce));
+        out.extend_from_slice(plain.salt);
+        out.extend_from_slice(plain.record);
+        let buffer = InOutBuf::from(&mut out[layout::PAYLOAD_HEADER_LEN..]);
+        let tag = key
+            .cipher
+            .encrypt_inout_detached(&Nonce::from(nonce), &aad, buffer)
+            .expect("a record is far below the limits of AES-GCM");
+        out.extend_from_slice(&tag);
+        key.sealed.fetch_add(1, Ordering::Relaxed);
+        Ok(out)
+    }
+
+    fn is_recorded(&self, tag: &[u8; 32], key: &DataKey) -> Result<bool, SealError> {
+        if key.recorded.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let recorded = self.reader.has_data_key(tag, &key.id)?;
+        key.recorded.store(recorded, Ordering::Relaxed);
+        Ok(recorded)
+    }
+
+    /// Finds or makes the key for a patient's next payload.
+    fn sealing_key(&self, tag: &[u8; 32]) -> Result<Arc<DataKey>, SealError> {
+        let cached = self.sealing.lock().get(tag);
+        if let Some(key) = cached.filter(|key| key.sealed.load(Ordering::Relaxed) < SEALED_MAX) {
+            return Ok(key);
+        }
+        // Nobody counts how much other processes sealed for no patient at all: such a key is used by one process only.
+        let found = match *tag == NO_PATIENT {
+            true => None,
+            false => self.reader.data_keys(tag)?.into_iter().next(),
+        };
+        let key = match found {
+            Some((id, wrapped)) => Arc::new(self.unwrapped(tag, id, wrapped)?),
+            None => Arc::new(self.new_key(tag)?),
+        };
+        let mut cache = self.sealing.lock();
+        // Another thread may have been first: then all go on with its key.
+        if let Some(other) = cache.get(tag)
+            && other.sealed.load(Ordering::Relaxed) < SEALED_MAX
+        {
+            return Ok(other);
+        }
+        cache.insert(*tag, key.clone());
+        Ok(key)
+    }
+
+    fn opening_key(
+        &self,
+        tag: &[u8; 32],
+        id: &[u8; 16],
+    ) -> Result<Option<Arc<DataKey>>, SealError> {
+        let name = (*tag, *id);
+        if let Some(key) = self.opening.lock().get(&name) {
+            return Ok(Some(key));
+        }
+        let Some(wrapped) = self.reader.data_key(tag, id)? else {
+            return Ok(None);
+        };
+        let key = Arc::new(self.unwrapped(tag, *id, wrapped)?);
+        self.opening.lock().insert(name, key.clone());
+        Ok(Some(key))
+    }
+
+    fn unwrapped(
+        &self,
+        tag: &[u8; 32],
+        id: [u8; 16],
+        wrapped: Vec<u8>,
+    ) -> Result<DataKey, SealError> {
+        let (epoch, nonce, sealed) = layout::split_wrapped(&wrapped).ok_or(KekError::Refused)?;
+        let aad = layout::wrapped_aad(self.origin(), tag, &id, epoch);
+        let kek = (TagPrefix::of(tag), epoch);
+        let key = self.keks.unwrap(kek, &nonce, &aad, &sealed)?;
+        Ok(DataKey::new(id, &key, wrapped, true))
+    }
+
+    fn new_key(&self, tag: &[u8; 32]) -> Result<DataKey, SealError> {
+        let (id, nonce) = (random::<16>()?, random::<12>()?);
+        let key = Zeroizing::new(random::<32>()?);
+        let prefix = TagPrefix::of(tag);
+        let epoch = self.keks.epoch(prefix)?;
+        let aad = layout::wrapped_aad(self.origin(), tag, &id, epoch);
+        let sealed = self.keks.wrap((prefix, epoch), &nonce, &aad, &key)?;
+        let wrapped = layout::wrapped(epoch, &nonce, &sealed).to_vec();
+        Ok(DataKey::new(id, &key, wrapped, false))
+    }
+}
+
+impl DataKey {
+    fn new(id: [u8; 16], key: &DataKeyBytes, wrapped: Vec<u8>, recorded: bool) -> Self {
+        Self {
+            id,
+            cipher: Aes256Gcm::new_from_slice(&key[..]).expect("a key of 32 bytes"),
+            wrapped,
+            recorded: AtomicBool::new(recorded),
+            sealed: AtomicU64::new(0),
+        }
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], SealError> {
+    let mut out = [0; N];
+    getrandom::fill(&mut out).map_err(|error| SealError::Randomness(error.to_string()))?;
+    Ok(out)
+}

@@ -1,0 +1,133 @@
+//! What the ledger and its readers share: the newest view, and how far the disk has come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use sillage_proof::tile::TreeBuilder;
+
+use crate::error::Fatal;
+use crate::genesis::GenesisInfo;
+use crate::options::Options;
+use crate::schema::HeadRow;
+use crate::stats::ApplyStats;
+use crate::store::Store;
+
+/// The state after one command. Immutable: a reader keeps one as long as it needs it.
+pub(crate) struct View {
+    /// Rises with each installed snapshot.
+    pub generation: u64,
+    pub store: Arc<Store>,
+    pub head: HeadRow,
+    pub tree: TreeBuilder,
+}
+
+/// How far the disk has come, in one generation.
+#[derive(Debug, Clone, Copy)]
+struct Flushed {
+    generation: u64,
+    index: u64,
+}
+
+/// Why the background flusher should wake up.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    pub due: bool,
+    pub stop: bool,
+}
+
+pub(crate) struct Shared {
+    pub genesis: Arc<GenesisInfo>,
+    pub options: Options,
+    pub stats: ApplyStats,
+    view: RwLock<Arc<View>>,
+    flushed: Mutex<Flushed>,
+    /// One flush at a time.
+    flushing: Mutex<()>,
+    /// Bytes written since the last flush began.
+    unflushed_bytes: AtomicU64,
+    pub signal: Mutex<Signal>,
+    pub wake: Condvar,
+    /// What the background flusher failed with: the next call that returns errors reports it.
+    failure: Mutex<Option<rocksdb::Error>>,
+}
+
+impl Shared {
+    /// `view` is what was found on disk, so all of it is flushed.
+    pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, view: View) -> Self {
+        let flushed = Flushed {
+            generation: view.generation,
+            index: view.head.applied_index,
+        };
+        Self {
+            genesis,
+            options,
+            stats: ApplyStats::default(),
+            view: RwLock::new(Arc::new(view)),
+            flushed: Mutex::new(flushed),
+            flushing: Mutex::new(()),
+            unflushed_bytes: AtomicU64::new(0),
+            signal: Mutex::default(),
+            wake: Condvar::new(),
+            failure: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Shows readers the state after a command. `bytes` were written for it.
+    pub(crate) fn publish(&self, view: View, bytes: u64) {
+        *self.view.write() = Arc::new(view);
+        let unflushed = self.unflushed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if unflushed >= self.options.flush_bytes {
+            self.signal.lock().due = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Shows readers an installed snapshot, whose files are durable.
+    pub(crate) fn switch(&self, view: View) {
+        let flushed = Flushed {
+            generation: view.generation,
+            index: view.head.applied_index,
+        };
+        let old = std::mem::replace(&mut *self.view.write(), Arc::new(view));
+        *self.flushed.lock() = flushed;
+        self.unflushed_bytes.store(0, Ordering::Relaxed);
+        old.store.remove_when_done();
+    }
+
+    /// The highest applied index that would survive a power failure now.
+    pub(crate) fn flushed(&self) -> Result<u64, Fatal> {
+        match self.failure.lock().as_ref() {
+            Some(error) => Err(Fatal::Store(error.clone())),
+            None => Ok(self.flushed.lock().index),
+        }
+    }
+
+    pub(crate) fn fail(&self, error: rocksdb::Error) {
+        self.failure.lock().get_or_insert(error);
+    }
+
+    /// Makes durable what is applied when this begins. RocksDB may write memory out on its own before: that makes more
+    /// durable than is claimed here, never less.
+    pub(crate) fn flush(&self) -> Result<u64, Fatal> {
+        let _one = self.flushing.lock();
+        // The view is published after its write, so all of it is in memory or on disk when the flush begins.
+        let view = self.view();
+        if self.flushed()? >= view.head.applied_index {
+            return self.flushed();
+        }
+        self.unflushed_bytes.store(0, Ordering::Relaxed);
+        view.store.flush()?;
+        self.stats.flushed();
+        let mut flushed = self.flushed.lock();
+        // A snapshot may have been installed meanwhile: then this says nothing about the new database.
+        if flushed.generation == view.generation {
+            flushed.index = flushed.index.max(view.head.applied_index);
+        }
+        Ok(flushed.index)
+    }
+}
