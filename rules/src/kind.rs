@@ -281,8 +281,11 @@ impl<'de> serde::Deserialize<'de> for Kind {
 mod tests {
     use super::*;
 
-    /// The rows of the table in `docs/formats.md` §2: group name, group number, then (token, number) pairs.
-    fn documented() -> Vec<(String, u8, Vec<(String, u16)>)> {
+    /// A row of the table: group name, group number, then (token, number) pairs.
+    type Row = (String, u8, Vec<(String, u16)>);
+
+    /// The rows of the table in `docs/formats.md` §2.
+    fn documented() -> Vec<Row> {
         let doc = include_str!("../../docs/formats.md");
         let table = doc.split("| group | tokens and codes |").nth(1).expect("the table");
         let number = |text: &str| u16::from_str_radix(text.trim_matches('`').trim_start_matches("0x"), 16);

@@ -41,7 +41,7 @@ impl fmt::Display for TimeMs {
         let ms = i64::try_from(self.0).ok().filter(|_| self.0 <= OCCURRED_AT_MS_MAX);
         match ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
             // Whole seconds as they were written, anything else with three digits.
-            Some(timestamp) if self.0 % 1_000 == 0 => write!(f, "{timestamp:.0}"),
+            Some(timestamp) if self.0.is_multiple_of(1_000) => write!(f, "{timestamp:.0}"),
             Some(timestamp) => write!(f, "{timestamp:.3}"),
             None => write!(f, "{} ms", self.0),
         }

@@ -229,8 +229,8 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             None => {}
         }
     }
-    let items = value.as_array().into_iter().flatten();
-    items.map(|item| fits(root, &schema["items"], item)).collect()
+    let mut items = value.as_array().into_iter().flatten();
+    items.try_for_each(|item| fits(root, &schema["items"], item))
 }
 
 /// Every property of the schema, and whether `value` has it somewhere.
