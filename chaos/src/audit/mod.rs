@@ -1,0 +1,204 @@
+//! The audit: reads every entry of the log and compares it with what was acknowledged.
+//!
+//! [`Book`] is the pure half: it takes the entries one after the other, rebuilds every batch, every leaf hash and every
+//! root from their bytes, and answers whether a batch is there exactly once. [`read`] is the other half: it fetches the
+//! entries as an auditor does, many calls at a time. An error of either is a finding, worded as a sentence.
+
+pub mod read;
+
+use crate::load::Acked;
+use sillage_proof::hash::{Hash, TreeSize, leaf_hash};
+use sillage_proof::keys::StreamId;
+use sillage_proof::merkle;
+use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use std::collections::{HashMap, HashSet};
+
+/// What an audit found: something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Finding(pub String);
+
+/// A batch as the log has it.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    first_index: u64,
+    count: u32,
+}
+
+/// The log, as rebuilt from its entries.
+#[derive(Debug, Default)]
+pub struct Book {
+    leaves: Vec<Hash>,
+    /// The record hash at each index that holds a record.
+    records: HashMap<u64, Hash>,
+    seen: HashSet<Hash>,
+    batches: HashMap<(StreamId, u64), Batch>,
+    last_seq: HashMap<StreamId, u64>,
+    time_ms: u64,
+    /// The batch whose records are being read, and their hashes so far.
+    open: Option<(BatchHeader, Vec<Hash>)>,
+}
+
+impl Book {
+    /// An empty book.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Entries taken up so far: the index that comes next.
+    pub fn size(&self) -> u64 {
+        self.leaves.len() as u64
+    }
+
+    /// Records among them.
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Batches among them.
+    pub fn batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Takes up the next entry.
+    ///
+    /// # Errors
+    /// When it does not decode, stands at a wrong place, or does not continue its batch or its stream.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), Finding> {
+        let index = self.size();
+        let entry = Entry::decode(bytes).map_err(|e| Finding(format!("entry {index} does not decode: {e}")))?;
+        if entry.index().get() != index {
+            return Err(Finding(format!("entry {index} says that it is entry {}", entry.index())));
+        }
+        if entry.time().get() < self.time_ms {
+            return Err(Finding(format!("time goes back at entry {index}")));
+        }
+        self.time_ms = entry.time().get();
+        match entry {
+            Entry::BatchHeader(header) => self.header(index, header)?,
+            Entry::Record(record) => self.record(index, &record)?,
+            Entry::LedgerEvent(_) if self.open.is_some() => {
+                return Err(Finding(format!("entry {index} stands between the records of a batch")));
+            }
+            Entry::LedgerEvent(_) => {}
+        }
+        self.leaves.push(leaf_hash(bytes));
+        Ok(())
+    }
+
+    fn header(&mut self, index: u64, header: BatchHeader) -> Result<(), Finding> {
+        if let Some((open, _)) = &self.open {
+            return Err(Finding(format!("entry {index} begins a batch before batch {} is whole", open.seq)));
+        }
+        let last = self.last_seq.entry(header.stream_id).or_default();
+        if header.seq != *last + 1 {
+            return Err(Finding(format!(
+                "stream {}: batch {} follows batch {last} at entry {index}",
+                header.stream_id, header.seq
+            )));
+        }
+        *last = header.seq;
+        let batch = Batch { first_index: index + 1, count: header.count };
+        self.batches.insert((header.stream_id, header.seq), batch);
+        self.open = Some((header, Vec::new()));
+        Ok(())
+    }
+
+    fn record(&mut self, index: u64, record: &RecordEntry) -> Result<(), Finding> {
+        let Some((header, hashes)) = &mut self.open else {
+            return Err(Finding(format!("record entry {index} has no batch header")));
+        };
+        if record.position as usize != hashes.len() {
+            return Err(Finding(format!(
+                "record entry {index} says position {}, it is at {}",
+                record.position,
+                hashes.len()
+            )));
+        }
+        hashes.push(record.record_hash);
+        if hashes.len() == header.count as usize {
+            let root = merkle::root_of(hashes);
+            if root != header.root {
+                return Err(Finding(format!(
+                    "the records before entry {index} do not lead to the root their author signed"
+                )));
+            }
+            self.open = None;
+        }
+        if !self.seen.insert(record.record_hash) {
+            return Err(Finding(format!(
+                "record {} is in the log a second time, at entry {index}",
+                record.record_hash
+            )));
+        }
+        self.records.insert(index, record.record_hash);
+        Ok(())
+    }
+
+    /// Whether an acknowledged batch is in the log, once, where its receipt says, with the records that were signed.
+    ///
+    /// # Errors
+    /// What is missing or different.
+    pub fn holds(&self, acked: &Acked) -> Result<(), Finding> {
+        let name = format!("acknowledged batch {} of stream {}", acked.seq, acked.stream_id);
+        let Some(batch) = self.batches.get(&(acked.stream_id, acked.seq)) else {
+            return Err(Finding(format!("{name} is not in the log")));
+        };
+        if batch.first_index != acked.first_index || batch.count as usize != acked.records.len() {
+            let is = format!("{} records at {}", batch.count, batch.first_index);
+            return Err(Finding(format!(
+                "{name}: receipt for {} at {}, in the log {is}",
+                acked.records.len(),
+                acked.first_index
+            )));
+        }
+        for (record, index) in acked.records.iter().zip(acked.first_index..) {
+            if self.records.get(&index) != Some(record) {
+                return Err(Finding(format!("{name}: entry {index} is not the record that was acknowledged there")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The root of the first `size` entries, recomputed from their bytes.
+    ///
+    /// # Errors
+    /// When the book does not go that far.
+    pub fn root_at(&self, size: u64) -> Result<Hash, Finding> {
+        let leaves = usize::try_from(size).ok().and_then(|size| self.leaves.get(..size));
+        leaves
+            .map(merkle::root_of)
+            .ok_or_else(|| Finding(format!("size {size} is beyond the {} entries read", self.size())))
+    }
+
+    /// The consistency proof between two sizes, made from the entries that were read.
+    ///
+    /// # Panics
+    /// When the book does not go that far.
+    pub fn consistency(&self, old: TreeSize, new: TreeSize) -> Vec<Hash> {
+        merkle::consistency_proof(self.leaves.as_slice(), old, new).expect("both sizes were read")
+    }
+
+    /// The indexes of a stream's records, in order.
+    pub fn entries_of(&self, stream: &StreamId) -> Vec<u64> {
+        let own = self.batches.iter().filter(|((of, _), _)| of == stream);
+        let mut all: Vec<u64> =
+            own.flat_map(|(_, batch)| batch.first_index..batch.first_index + u64::from(batch.count)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether the log had this root at this size.
+    ///
+    /// # Errors
+    /// When the recomputed root is another one.
+    pub fn has_root(&self, size: u64, root: &Hash) -> Result<(), Finding> {
+        match self.root_at(size)? {
+            own if own == *root => Ok(()),
+            own => Err(Finding(format!("at size {size} the ledger says root {root}, its entries lead to {own}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! One run: record, break, heal, audit.
+
+use super::{Error, faults};
+use prost::Message;
+use sillage_chaos::audit::{Book, read};
+use sillage_chaos::check::{Checkpoint, Checks};
+use sillage_chaos::ens::dice::Dice;
+use sillage_chaos::ens::{Day, Plan};
+use sillage_chaos::load::status::{Sightings, Watch};
+use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
+use sillage_chaos::process::Cluster;
+use sillage_client::author::TagRequest;
+use sillage_client::channel::Timeouts;
+use sillage_proof::hash::TreeSize;
+use sillage_proof::keys::StreamId;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
+
+const TIMEOUTS: Timeouts = Timeouts { attempt: Duration::from_millis(1_500), total: Duration::from_secs(10) };
+const STREAMS: usize = 6;
+/// After everything is healed, a batch must be answered within this.
+const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENTS: usize = 200;
+
+/// What lives through all runs.
+pub struct Bench {
+    /// The way to the ledger.
+    pub link: Link,
+    /// The way to each node.
+    pub watch: Watch,
+    writers: Vec<Writer>,
+    tally: Tally,
+    /// Encoded records to choose from.
+    records: Arc<[Vec<u8>]>,
+    book: Book,
+    checks: Checks,
+    acked: Vec<Acked>,
+    sightings: Sightings,
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    records: usize,
+    batches: usize,
+    repeated: usize,
+    faults: faults::Count,
+    longest: Duration,
+    size: u64,
+    terms: usize,
+    /// What must not be.
+    pub findings: Vec<String>,
+}
+
+impl Outcome {
+    /// Sums up several runs.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.batches += other.batches;
+        self.repeated += other.repeated;
+        self.faults.add(other.faults);
+        self.longest = self.longest.max(other.longest);
+        self.size = other.size;
+        self.terms = other.terms;
+        self.findings.extend(other.findings.iter().cloned());
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = self.faults;
+        write!(
+            f,
+            "{} records in {} batches acknowledged ({} answered again), killed {} leaders, {} followers, {} times all, stopped {}; \
+             longest wait {:.1} s; {} entries, {} terms: {}",
+            self.records,
+            self.batches,
+            self.repeated,
+            c.leader_kills,
+            c.follower_kills,
+            c.blackouts,
+            c.stops,
+            self.longest.as_secs_f64(),
+            self.size,
+            self.terms,
+            if self.findings.is_empty() { "nothing lost, nothing twice, equal roots" } else { "VIOLATED" }
+        )
+    }
+}
+
+impl Bench {
+    /// Resolves patients, makes records, opens the streams.
+    pub async fn open(cluster: &Cluster) -> Result<Self, Error> {
+        let link = Link::open(&cluster.profile(), TIMEOUTS)?;
+        let watch = Watch::new(&link)?;
+        let tally = Tally::new();
+        let mut writers = Vec::new();
+        for number in 0..STREAMS {
+            // Each stream prefers another node, so that all of them forward.
+            let own = link.beginning_at(number, TIMEOUTS)?;
+            writers.push(Writer::open(own, &format!("chaos.{number}"), tally.clone()).await?);
+        }
+        let records = records(&link).await?.into();
+        let (book, checks, acked, sightings) = (Book::new(), Checks::default(), Vec::new(), Sightings::default());
+        Ok(Self { link, watch, writers, tally, records, book, checks, acked, sightings })
+    }
+
+    /// One run of `length`.
+    pub async fn run(&mut self, cluster: &mut Cluster, seed: u64, length: Duration) -> Result<Outcome, Error> {
+        let mut dice = Dice::new(seed);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut sending = JoinSet::new();
+        for writer in self.writers.drain(..) {
+            sending.spawn(record(
+                writer,
+                Arc::clone(&self.records),
+                Dice::new(dice.below(u64::MAX)),
+                Arc::clone(&stop),
+            ));
+        }
+        let (looking, look) = (Arc::clone(&stop), self.watch.clone());
+        let looked = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while !looking.load(Ordering::Relaxed) {
+                seen.extend(look.ask().await.into_iter().flatten());
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            seen
+        });
+        let broken = faults::until(cluster, &self.watch, &mut dice, Instant::now() + length).await;
+        stop.store(true, Ordering::Relaxed);
+        let mut outcome = Outcome { faults: broken?, ..Outcome::default() };
+        while let Some(ended) = sending.join_next().await {
+            match ended? {
+                Ok(writer) => self.writers.push(writer),
+                Err(error) => outcome.findings.push(error.to_string()),
+            }
+        }
+        for status in looked.await? {
+            outcome.findings.extend(self.sightings.add(&status));
+        }
+        outcome.findings.extend(cluster.ended_by_themselves());
+        if outcome.findings.is_empty()
+            && let Err(finding) = self.audit(&mut outcome).await
+        {
+            outcome.findings.push(finding.to_string());
+        }
+        Ok(outcome)
+    }
+
+    /// Everything healed and answered: reads what is new, and compares.
+    async fn audit(&mut self, outcome: &mut Outcome) -> Result<(), Error> {
+        let nodes = self.watch.settled(3, Duration::from_secs(60)).await?;
+        for node in &nodes {
+            outcome.findings.extend(self.sightings.add(node));
+        }
+        let fresh = self.tally.take();
+        outcome.batches = fresh.len();
+        outcome.records = fresh.iter().map(|a| a.records.len()).sum();
+        outcome.repeated = fresh.iter().filter(|a| a.repeated).count();
+        outcome.longest = fresh.iter().map(|a| a.latency).max().unwrap_or_default();
+        self.acked.extend(fresh);
+        let newest = nodes.first().ok_or("no node answers")?;
+        // Every entry from every node in turn: a node that differs gives an entry that does not fit.
+        read::read_to(&mut self.book, &self.link.to_each(TIMEOUTS)?, newest.tree_size, |_| ()).await?;
+        self.acked.iter().try_for_each(|acked| self.book.holds(acked))?;
+        for (size, root) in self.sightings.roots().filter(|(size, _)| *size <= newest.tree_size) {
+            self.book.has_root(size, &root)?;
+        }
+        let signed = read::checkpoint(&self.link).await?;
+        self.book.has_root(signed.size.get(), &signed.root)?;
+        let seen = Checkpoint { size: signed.size.get(), root: signed.root };
+        let book = &self.book;
+        self.checks.saw_checkpoint(0, seen, |old| book.consistency(TreeSize(old), signed.size))?;
+        (outcome.size, outcome.terms) = (newest.tree_size, self.sightings.terms());
+        Ok(())
+    }
+
+    /// Where the records of `stream` are in the log, after reading it to its end.
+    pub async fn entries_of(&mut self, stream: &StreamId) -> Result<Vec<u64>, Error> {
+        let nodes = self.watch.settled(3, Duration::from_secs(60)).await?;
+        let newest = nodes.first().ok_or("no node answers")?;
+        read::read_to(&mut self.book, &self.link.to_each(TIMEOUTS)?, newest.tree_size, |_| ()).await?;
+        Ok(self.book.entries_of(stream))
+    }
+}
+
+/// Sends batches of all sizes until told to stop; the last one gets its answer.
+async fn record(
+    mut writer: Writer,
+    from: Arc<[Vec<u8>]>,
+    mut dice: Dice,
+    stop: Arc<AtomicBool>,
+) -> Result<Writer, LoadError> {
+    while !stop.load(Ordering::Relaxed) {
+        let count = match dice.below(10) {
+            0..2 => 1,
+            2..8 => dice.between(2, 60),
+            _ => dice.between(100, 400),
+        };
+        let batch = (0..count).map(|_| dice.pick(&from).clone()).collect();
+        writer.submit(batch, PATIENCE).await?;
+    }
+    Ok(writer)
+}
+
+/// A day's records, encoded under their patients' tags.
+async fn records(link: &Link) -> Result<Vec<Vec<u8>>, Error> {
+    let end_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let day = Day::new(Plan { seed: 1, patients: PATIENTS, events: 2_000, end_ms });
+    let requests: Vec<TagRequest> = day
+        .world
+        .patients
+        .iter()
+        .map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.to_owned(), secret: false })
+        .collect();
+    let tags = link.tags()?.resolve(&requests).await?;
+    let encoded = day.events.into_iter().map(|event| {
+        let mut record = event.record;
+        record.tag = tags[event.patient].to_bytes().to_vec();
+        record.encode_to_vec()
+    });
+    Ok(encoded.collect())
+}

@@ -1,0 +1,185 @@
+//! The day goes to the ledger, service by service at the same time; half-way the leader is killed.
+
+use super::story::{Registered, TIMEOUTS};
+use super::{Error, Lang};
+use prost::Message;
+use sillage_chaos::ens::{Day, SHOWCASE};
+use sillage_chaos::load::status::Watch;
+use sillage_chaos::load::{Acked, Link, Tally, Writer};
+use sillage_chaos::process::Cluster;
+use sillage_chaos::progress::Progress;
+use sillage_client::author::TagRequest;
+use sillage_rules::kind::Kind;
+use sillage_rules::stream::StreamLabel;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Records of one batch.
+const BATCH: usize = 100;
+/// How long a batch may stay without an answer before the demonstration gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came of it.
+pub struct Fed {
+    /// Every acknowledged batch.
+    pub acked: Vec<Acked>,
+    /// From the first event to the last acknowledgement.
+    pub took: Duration,
+    /// How long nothing was acknowledged when the leader died.
+    pub gap: Duration,
+    /// Where the access without a basis is in the log.
+    pub unjustified_index: u64,
+}
+
+/// One service's records, ready to sign.
+struct Post {
+    link: Link,
+    label: &'static str,
+    records: Vec<Vec<u8>>,
+}
+
+/// Sends the whole day.
+pub async fn feed(
+    lang: Lang,
+    cluster: &mut Cluster,
+    watch: &Watch,
+    services: &[Registered],
+    day: &Day,
+) -> Result<Fed, Error> {
+    let (posts, unjustified) = posts(lang, services, day).await?;
+    let hospital = &posts[unjustified.0];
+    let stream = hospital.link.signer.stream_id(&StreamLabel::parse(hospital.label)?);
+    let (tally, began) = (Tally::new(), Instant::now());
+    let mut sending = JoinSet::new();
+    for post in posts {
+        let tally = tally.clone();
+        sending.spawn(async move {
+            let mut writer = Writer::open(post.link, post.label, tally).await?;
+            for batch in post.records.chunks(BATCH) {
+                writer.submit(batch.to_vec(), PATIENCE).await?;
+            }
+            Ok::<(), sillage_chaos::load::LoadError>(())
+        });
+    }
+    let gap = watch_and_kill(lang, cluster, watch, &tally, &mut sending, day.events.len() as u64).await?;
+    let acked = tally.take();
+    let took = acked.iter().map(|a| a.at).max().map_or(Duration::ZERO, |last| last - began);
+    let (batch, position) = (unjustified.1 / BATCH, unjustified.1 % BATCH);
+    let found = acked.iter().find(|a| a.stream_id == stream && a.seq == batch as u64 + 1);
+    let unjustified_index =
+        found.ok_or("the access without a basis was not acknowledged")?.first_index + position as u64;
+    Ok(Fed { acked, took, gap, unjustified_index })
+}
+
+/// Resolves every patient once, and gives each service its records; also where the access without a basis is.
+async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Post>, (usize, usize)), Error> {
+    let links: Result<Vec<Link>, _> = services.iter().map(|s| Link::open(&s.profile, TIMEOUTS)).collect();
+    let links = links?;
+    let requests: Vec<TagRequest> = day
+        .world
+        .patients
+        .iter()
+        .map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.to_owned(), secret: false })
+        .collect();
+    let mut progress =
+        Progress::new(lang.say("résolution des patients (VRF)", "resolving patients (VRF)"), requests.len() as u64);
+    let mut tags = Vec::with_capacity(requests.len());
+    let resolver = links[0].tags()?;
+    for page in requests.chunks(500) {
+        tags.extend(resolver.resolve(page).await?);
+        progress.set(tags.len() as u64);
+    }
+    progress.finish();
+    let mut posts: Vec<Post> = links
+        .into_iter()
+        .zip(services)
+        .map(|(link, of)| Post { link, label: of.service.token(), records: Vec::new() })
+        .collect();
+    let mut unjustified = None;
+    for event in &day.events {
+        let place = services.iter().position(|s| s.service == event.service).ok_or("an event of an unknown service")?;
+        let mut record = event.record.clone();
+        record.tag = tags[event.patient].to_bytes().to_vec();
+        let without =
+            event.patient == SHOWCASE && record.basis.is_none() && record.kind == u32::from(Kind::ACCESS_READ.code());
+        if without {
+            unjustified = Some((place, posts[place].records.len()));
+        }
+        posts[place].records.push(record.encode_to_vec());
+    }
+    Ok((posts, unjustified.ok_or("the day has no access without a basis")?))
+}
+
+/// Shows the progress; half-way kills the leader, and starts it again once another leads. Returns the gap.
+async fn watch_and_kill(
+    lang: Lang,
+    cluster: &mut Cluster,
+    watch: &Watch,
+    tally: &Tally,
+    sending: &mut JoinSet<Result<(), sillage_chaos::load::LoadError>>,
+    total: u64,
+) -> Result<Duration, Error> {
+    let mut progress = Progress::new(lang.say("événements confirmés", "acknowledged events"), total);
+    let mut killed: Option<(u64, Instant)> = None;
+    let mut back = false;
+    let mut next_look = Instant::now();
+    loop {
+        let ended = tokio::time::timeout(Duration::from_millis(20), sending.join_next()).await;
+        progress.set(tally.records());
+        match ended {
+            Ok(Some(result)) => result??,
+            Ok(None) => break,
+            Err(_) => {}
+        }
+        if killed.is_none() && tally.records() >= total / 2 {
+            let leader = watch.leader(Duration::from_secs(15)).await?;
+            let pid = cluster.pid(leader).unwrap_or_default();
+            killed = Some((leader, Instant::now()));
+            cluster.kill(leader).await?;
+            progress.say(&match lang {
+                Lang::Fr => format!(
+                    "à mi-chemin, le nœud {leader}, qui dirigeait, est tué (SIGKILL, processus {pid}) ; on continue."
+                ),
+                Lang::En => {
+                    format!("half-way, node {leader}, the leader, is killed (SIGKILL, process {pid}); we go on.")
+                }
+            });
+        }
+        if let Some((dead, _)) =
+            killed.filter(|(_, at)| !back && at.elapsed() > Duration::from_millis(500) && Instant::now() > next_look)
+        {
+            next_look = Instant::now() + Duration::from_millis(200);
+            let known: Vec<_> = watch.ask().await.into_iter().flatten().collect();
+            if let Some(new) = known.iter().find(|node| node.role == "leader" && node.id != dead) {
+                cluster.restart(dead)?;
+                back = true;
+                progress.say(&match lang {
+                    Lang::Fr => format!("le nœud {} dirige désormais ; le nœud {dead} redémarre et rattrape.", new.id),
+                    Lang::En => format!("node {} leads now; node {dead} is started again and catches up.", new.id),
+                });
+            }
+        }
+    }
+    progress.finish();
+    let (dead, at) = killed.ok_or("the feed ended before its half")?;
+    if !back {
+        watch.leader(Duration::from_secs(15)).await?;
+        cluster.restart(dead)?;
+    }
+    let gap = tally.gap_around(at).unwrap_or_default();
+    let began = Instant::now();
+    watch.settled(3, Duration::from_secs(60)).await?;
+    match lang {
+        Lang::Fr => println!(
+            "Interruption : {} ms sans confirmation ; nœud {dead} à jour {:.1} s après.",
+            gap.as_millis(),
+            began.elapsed().as_secs_f64()
+        ),
+        Lang::En => println!(
+            "Gap: {} ms without an answer; node {dead} was level again {:.1} s later.",
+            gap.as_millis(),
+            began.elapsed().as_secs_f64()
+        ),
+    }
+    Ok(gap)
+}

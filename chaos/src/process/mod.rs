@@ -1,0 +1,297 @@
+//! Real nodes as processes: started, killed, stopped, restarted, and never left behind.
+//!
+//! [`Cluster::start`] runs `sillage-node dev` in a folder of its own and waits until it is ready; [`Cluster::signal`]
+//! and [`Cluster::restart`] do to one node what a machine room does. Every wait is bounded. Dropping a [`Cluster`] ends
+//! every process that it started, by its id, and nothing else.
+
+pub mod find;
+mod guard;
+pub mod usage;
+
+pub use find::{free_ports, program};
+pub use guard::stop_asked;
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long nodes may take to make their keys, elect a leader and serve.
+const READY_MAX: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Why a process did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The program is not beside this one.
+    #[error(
+        "{name} is not beside this program (looked in {looked_in}); build it with `cargo build --workspace --bins`"
+    )]
+    NoProgram {
+        /// Which one.
+        name: String,
+        /// Where.
+        looked_in: String,
+    },
+    /// The system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It took too long, or ended early.
+    #[error("{what}; the end of its log:\n{log}")]
+    Failed {
+        /// What was waited for.
+        what: String,
+        /// Last lines of the logs.
+        log: String,
+    },
+}
+
+impl ProcessError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// How nodes are started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// 1 or 3.
+    pub nodes: u64,
+    /// What the nodes write to their logs, as `SILLAGE_LOG` reads it.
+    pub log_filter: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { nodes: 3, log_filter: "info".to_owned() }
+    }
+}
+
+/// Nodes of one log on this machine.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: PathBuf,
+    logs: PathBuf,
+    options: Options,
+    /// `sillage-node dev`; the nodes are its children.
+    dev: Child,
+    /// Nodes that were started here after they had been killed; the last one of each id is the live one.
+    restarted: Vec<(u64, Child)>,
+    restarts: u32,
+}
+
+impl Cluster {
+    /// Creates or reopens a log in `dir/ledger` and waits until it serves. Logs of the processes go to `dir/logs`.
+    ///
+    /// # Errors
+    /// When the programs are missing, or the nodes are not ready within a minute.
+    pub async fn start(dir: &Path, options: Options) -> Result<Self, ProcessError> {
+        let node = program("sillage-node")?;
+        let (ledger, logs) = (dir.join("ledger"), dir.join("logs"));
+        for folder in [&ledger, &logs] {
+            fs::create_dir_all(folder).map_err(ProcessError::io(format!("cannot create {}", folder.display())))?;
+        }
+        let base_port = free_ports(2 * u16::try_from(options.nodes).expect("a few nodes"))?;
+        let mut command = Command::new(node);
+        command.arg("dev").arg("--dir").arg(&ledger);
+        command.args(["--nodes", &options.nodes.to_string(), "--base-port", &base_port.to_string()]);
+        let dev = spawn(&mut command, &logs, "dev", &options.log_filter)?;
+        let mut cluster = Self { dir: ledger, logs, options, dev, restarted: Vec::new(), restarts: 0 };
+        cluster.wait_ready().await?;
+        Ok(cluster)
+    }
+
+    async fn wait_ready(&mut self) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + READY_MAX;
+        loop {
+            let out = fs::read_to_string(self.logs.join("dev.out")).unwrap_or_default();
+            if out.lines().any(|line| line == "ready") {
+                return Ok(());
+            }
+            let ended = self.dev.try_wait().map_err(ProcessError::io("cannot wait for sillage-node dev"))?;
+            if let Some(status) = ended {
+                return Err(self.failed(format!("sillage-node dev ended with {status} before it was ready")));
+            }
+            if Instant::now() > deadline {
+                return Err(self.failed(format!("sillage-node dev was not ready after {} s", READY_MAX.as_secs())));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The ids of its nodes.
+    pub fn ids(&self) -> std::ops::RangeInclusive<u64> {
+        1..=self.options.nodes
+    }
+
+    /// The folder that `sillage-node dev` made.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the processes' logs are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// The profile with all roles.
+    pub fn profile(&self) -> PathBuf {
+        self.dir.join("sillage.toml")
+    }
+
+    /// The folder of one node.
+    pub fn node_dir(&self, id: u64) -> PathBuf {
+        self.dir.join(format!("node-{id}"))
+    }
+
+    /// The process of a node, where it runs.
+    pub fn pid(&self, id: u64) -> Option<u32> {
+        let own = self.restarted.iter().rev().find(|(of, _)| *of == id).map(|(_, child)| child.id());
+        let pid = own.or_else(|| {
+            let text = fs::read_to_string(self.node_dir(id).join("pid")).ok()?;
+            text.trim().parse().ok()
+        })?;
+        guard::runs_in(pid, &self.dir).then_some(pid)
+    }
+
+    /// Sends a signal to one node: `KILL`, `STOP`, `CONT`, `TERM`. Says whether there was a process to receive it.
+    pub fn signal(&self, id: u64, signal: Signal) -> bool {
+        self.pid(id).is_some_and(|pid| send(pid, signal))
+    }
+
+    /// Kills a node and waits until its process is gone.
+    ///
+    /// # Errors
+    /// When it still runs after ten seconds.
+    pub async fn kill(&mut self, id: u64) -> Result<(), ProcessError> {
+        let Some(pid) = self.pid(id) else { return Ok(()) };
+        send(pid, Signal::KILL);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while guard::runs_in(pid, &self.dir) {
+            self.reap();
+            if Instant::now() > deadline {
+                return Err(self.failed(format!("node {id} (process {pid}) still runs after SIGKILL")));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Starts a node again that was killed. It joins by itself; see [`crate::load::status`] for when it has caught up.
+    ///
+    /// # Errors
+    /// When it still runs, or cannot be started.
+    pub fn restart(&mut self, id: u64) -> Result<(), ProcessError> {
+        self.reap();
+        if let Some(pid) = self.pid(id) {
+            return Err(self.failed(format!("node {id} is still running as process {pid}; kill it first")));
+        }
+        let mut command = Command::new(program("sillage-node")?);
+        command.arg("serve").arg("--config").arg(self.node_dir(id).join("node.toml"));
+        self.restarts += 1;
+        let name = format!("node-{id}.restart-{}", self.restarts);
+        let child = spawn(&mut command, &self.logs, &name, &self.options.log_filter)?;
+        self.restarted.push((id, child));
+        Ok(())
+    }
+
+    /// Nodes that ended without being killed, as sentences: a node must end only when it is told to.
+    pub fn ended_by_themselves(&mut self) -> Vec<String> {
+        let mut ended = Vec::new();
+        for (id, child) in &mut self.restarted {
+            if let Ok(Some(status)) = child.try_wait()
+                && status.signal() != Some(Signal::KILL.as_raw())
+            {
+                ended.push(format!("node {id} ended by itself ({status})"));
+            }
+        }
+        let keeper = fs::read_to_string(self.logs.join("dev.err")).unwrap_or_default();
+        let ends = keeper.lines().filter(|line| line.contains(" ended (") && !line.contains("signal: 9"));
+        ended.extend(ends.map(str::to_owned));
+        ended
+    }
+
+    /// Stops everything as Ctrl-C does, and waits.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn reap(&mut self) {
+        for (_, child) in &mut self.restarted {
+            let _ = child.try_wait();
+        }
+        let _ = self.dev.try_wait();
+    }
+
+    fn end(&mut self) {
+        let nodes: Vec<u32> = self.ids().filter_map(|id| self.pid(id)).collect();
+        for pid in &nodes {
+            send(*pid, Signal::CONT);
+        }
+        for (_, child) in &mut self.restarted {
+            guard::ask_then_kill(child);
+        }
+        guard::ask_then_kill(&mut self.dev);
+        for pid in nodes.into_iter().filter(|pid| guard::runs_in(*pid, &self.dir)) {
+            send(pid, Signal::KILL);
+        }
+    }
+
+    fn failed(&self, what: String) -> ProcessError {
+        ProcessError::Failed { what, log: self.last_lines(20) }
+    }
+
+    /// The last lines of every log.
+    pub fn last_lines(&self, count: usize) -> String {
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(&self.logs).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        files.extend(self.ids().map(|id| self.node_dir(id).join("log.txt")));
+        files.sort();
+        let mut out = String::new();
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            if !lines.is_empty() {
+                out.push_str(&format!("-- {}\n", file.display()));
+                out.push_str(&lines[lines.len().saturating_sub(count)..].join("\n"));
+                out.push('\n');
+            }
+        }
+        out
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn send(pid: u32, signal: Signal) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
+}
+
+/// In the environment of a `sillage-node`: it ends when its parent with this process id does, however that ends.
+const PARENT_VARIABLE: &str = "SILLAGE_PARENT_PID";
+
+/// Starts a process that writes to `<logs>/<name>.out` and `.err` and reads nothing.
+fn spawn(command: &mut Command, logs: &Path, name: &str, log_filter: &str) -> Result<Child, ProcessError> {
+    let file = |end: &str| {
+        let path = logs.join(format!("{name}.{end}"));
+        File::create(&path).map_err(ProcessError::io(format!("cannot create {}", path.display())))
+    };
+    command.env("SILLAGE_LOG", log_filter).env(PARENT_VARIABLE, std::process::id().to_string());
+    // Ctrl-C in a terminal is for this program, which then stops what it started.
+    command.process_group(0).stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?);
+    command.spawn().map_err(ProcessError::io(format!("cannot start {}", command.get_program().display())))
+}
