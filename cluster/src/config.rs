@@ -35,6 +35,10 @@ pub struct CoreConfig {
     pub read_retry_ticks: u64,
     /// A read fails after this many ticks.
     pub read_timeout_ticks: u64,
+    /// A leader that commits nothing for this many ticks, though it has entries to commit and a majority answers it,
+    /// steps down: with a clock that was far ahead for a moment, its entries would be dropped by its followers until
+    /// their clocks get there.
+    pub stuck_ticks: u64,
     /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again.
     pub snapshot_timeout_ticks: u64,
 }
@@ -57,6 +61,7 @@ impl CoreConfig {
             log_max_bytes: 256 << 20,
             read_retry_ticks: 4,
             read_timeout_ticks: 60,
+            stuck_ticks: 200,
             snapshot_timeout_ticks: 600,
         }
     }

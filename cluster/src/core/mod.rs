@@ -172,6 +172,8 @@ pub struct Core {
     making: bool,
     /// Whether the driver owes an answer to a [`CompactWish`].
     compacting: bool,
+    /// (commit, tick) when commit last moved, or there was nothing to commit.
+    progress: (u64, u64),
     /// Peers in snapshot state → tick when they last showed progress.
     transfers: HashMap<u64, u64>,
     /// Members to write with the next task.
@@ -230,6 +232,7 @@ impl Core {
             installing: None,
             making: false,
             compacting: false,
+            progress: (0, 0),
             transfers: HashMap::new(),
             conf_changed: Some(conf_state),
             pending: Actions::default(),
@@ -243,6 +246,7 @@ impl Core {
         self.ticks += 1;
         self.raw.tick();
         self.watch_transfers();
+        self.watch_progress();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
             self.tell_progress();
         }
@@ -414,12 +418,7 @@ impl Core {
         CoreStatus {
             id: self.config.id,
             leader: self.leader(),
-            role: match raft.state {
-                StateRole::Follower => Role::Follower,
-                StateRole::PreCandidate => Role::PreCandidate,
-                StateRole::Candidate => Role::Candidate,
-                StateRole::Leader => Role::Leader,
-            },
+            role: self.role().0,
             term: raft.term,
             commit: raft.raft_log.committed,
             applied: raft.raft_log.applied,
@@ -429,6 +428,17 @@ impl Core {
             clock_drops: self.clock_drops,
             voters: self.raw.store().conf_state.voters.clone(),
         }
+    }
+
+    /// Role and term.
+    pub fn role(&self) -> (Role, u64) {
+        let role = match self.raw.raft.state {
+            StateRole::Follower => Role::Follower,
+            StateRole::PreCandidate => Role::PreCandidate,
+            StateRole::Candidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        };
+        (role, self.raw.raft.term)
     }
 
     /// The leader that this node knows of.
@@ -541,6 +551,23 @@ impl Core {
         let peers = self.raw.raft.prs().iter();
         let lively = peers.filter(|(_, progress)| progress.recent_active);
         lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
+    }
+
+    /// A leader that can't commit lets another try; see [`CoreConfig::stuck_ticks`].
+    fn watch_progress(&mut self) {
+        let raft = &self.raw.raft;
+        let commit = raft.raft_log.committed;
+        let waits = raft.state == StateRole::Leader && commit < raft.raft_log.last_index();
+        if !waits || commit != self.progress.0 {
+            self.progress = (commit, self.ticks);
+        } else if self.ticks >= self.progress.1 + self.config.stuck_ticks {
+            self.progress = (commit, self.ticks);
+            let term = raft.term;
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
+            // The others first: this one's log is the longest, so it would win with the same entries.
+            self.election_timeout = 4 * self.config.election_ticks;
+            self.raw.raft.set_randomized_election_timeout(self.election_timeout);
+        }
     }
 
     fn wish_compaction(&mut self) {

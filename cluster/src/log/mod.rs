@@ -10,6 +10,7 @@
 
 mod disk;
 mod frame;
+mod group;
 mod record;
 mod replay;
 mod segments;
@@ -21,6 +22,7 @@ use std::io;
 
 pub(crate) use disk::sync_dir;
 pub use disk::{Disk, DiskFile, RealDisk, RealFile};
+pub use group::{Gathered, WriteGroup};
 pub use record::Batch;
 pub use segments::SegmentedLog;
 

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
-use raft::eraftpb::HardState;
 
 use super::handle::{NoteDone, Shared};
 use super::raft_thread::Event;
 use super::{Queues, fatal};
-use crate::core::{Install, Outgoing, WriteTask};
-use crate::log::{Batch, LogError, LogStore};
+use crate::core::{Install, WriteTask};
+use crate::log::{Batch, LogError, LogStore, WriteGroup};
 use crate::machine::Transport;
 
 /// The log writer's side of an installation.
@@ -28,14 +27,6 @@ pub(crate) enum LogTask {
     Stop,
 }
 
-/// What is to be done once the batch is durable.
-#[derive(Default)]
-struct After {
-    number: Option<u64>,
-    messages: Vec<Outgoing>,
-    notes: Vec<(Vec<u8>, Vec<u8>, NoteDone)>,
-}
-
 pub(crate) struct LogWriter<L> {
     log: L,
     max_write_bytes: usize,
@@ -43,10 +34,9 @@ pub(crate) struct LogWriter<L> {
     transport: Arc<dyn Transport>,
     tasks: Receiver<LogTask>,
     events: Sender<Event>,
-    /// The newest hard state that did not need a write of its own (only commit changed).
-    lazy: Option<HardState>,
-    batch: Batch,
-    after: After,
+    group: WriteGroup,
+    /// Callers to tell once the group is durable.
+    notes: Vec<(Vec<u8>, Vec<u8>, NoteDone)>,
 }
 
 impl<L: LogStore> LogWriter<L> {
@@ -64,9 +54,8 @@ impl<L: LogStore> LogWriter<L> {
             transport,
             tasks: queues.log.1.clone(),
             events: queues.events.0.clone(),
-            lazy: None,
-            batch: Batch::default(),
-            after: After::default(),
+            group: WriteGroup::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -78,7 +67,7 @@ impl<L: LogStore> LogWriter<L> {
                     self.write_out();
                     return;
                 }
-                if self.batch.len() < self.max_write_bytes {
+                if self.group.len() < self.max_write_bytes {
                     next = self.tasks.try_recv().ok();
                 }
             }
@@ -98,53 +87,36 @@ impl<L: LogStore> LogWriter<L> {
                 {
                     return false;
                 }
-                self.gather_write(task);
+                self.group.add(task);
             }
-            LogTask::Compact { index, term } => self.batch.compact(index, term),
+            LogTask::Compact { index, term } => self.group.compact(index, term),
             LogTask::Note { key, value, done } => {
-                self.batch.note(&key, &value);
-                self.after.notes.push((key, value, done));
+                self.group.note(&key, &value);
+                self.notes.push((key, value, done));
             }
             LogTask::Stop => return false,
         }
         true
     }
 
-    fn gather_write(&mut self, task: WriteTask) {
-        if let Some(state) = task.hard_state {
-            self.lazy = Some(state);
-        }
-        if task.must_sync {
-            self.batch.entries(&task.entries);
-            if let Some(state) = &task.conf_state {
-                self.batch.conf_state(state);
-            }
-            if let Some(state) = self.lazy.take() {
-                self.batch.hard_state(&state);
-            }
-        }
-        self.after.number = Some(task.number);
-        self.after.messages.extend(task.messages);
-    }
-
     /// Writes the batch, then does what waited for it.
     fn write_out(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
+        let gathered = self.group.take();
+        let batch = gathered.batch;
         if !batch.is_empty() {
             let began = Instant::now();
             or_die(self.log.append(&batch));
             let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.shared.fsync.record(took_us, batch.len() as u64);
         }
-        let after = std::mem::take(&mut self.after);
-        if let Some(number) = after.number {
+        if let Some(number) = gathered.number {
             // Before the messages: their answers must not overtake it. If nobody listens, the node is stopping.
             let _ = self.events.send(Event::Persisted(number));
         }
-        for outgoing in after.messages {
+        for outgoing in gathered.messages {
             self.transport.send(outgoing.to, outgoing.message);
         }
-        for (key, value, done) in after.notes {
+        for (key, value, done) in self.notes.drain(..) {
             self.shared.notes.lock().insert(key, value);
             done();
         }
@@ -158,7 +130,7 @@ impl<L: LogStore> LogWriter<L> {
         or_die(self.log.append(&begun));
         let installed = turn.go.send(()).is_ok() && turn.installed.recv().is_ok();
         if installed {
-            self.batch.install_done(install);
+            self.group.installed(install);
         }
         installed
     }

@@ -1,0 +1,151 @@
+//! What goes wrong, and the healing of it.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::world::{Event, Network, World};
+use crate::check::Violation;
+
+/// The kinds of fault; each run draws which of them it has, so that some runs are bad in one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Crash,
+    CrashAll,
+    Partition,
+    OneWay,
+    Lossy,
+    Slow,
+    ClockJump,
+    SlowDisk,
+    Flush,
+    Transfer,
+    NetworkHeals,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Crash,
+    Kind::CrashAll,
+    Kind::Partition,
+    Kind::OneWay,
+    Kind::Lossy,
+    Kind::Slow,
+    Kind::ClockJump,
+    Kind::SlowDisk,
+    Kind::Flush,
+    Kind::Transfer,
+    Kind::NetworkHeals,
+];
+
+/// The plan of a run.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    kinds: Vec<Kind>,
+    /// Mean pause between two faults.
+    pause_us: u64,
+    pub until_us: u64,
+    pub healed: bool,
+}
+
+impl Faults {
+    pub(crate) fn draw(rng: &mut ChaCha8Rng, until_us: u64) -> Self {
+        let kinds = KINDS
+            .into_iter()
+            .filter(|&kind| matches!(kind, Kind::Flush | Kind::NetworkHeals) || rng.random_bool(0.6))
+            .collect();
+        Faults { kinds, pause_us: rng.random_range(50_000..500_000), until_us, healed: false }
+    }
+}
+
+impl World {
+    /// One fault, and the next is due later.
+    pub(crate) fn fault(&mut self) -> Result<(), Violation> {
+        if self.faults.healed {
+            return Ok(());
+        }
+        let kind = self.faults.kinds[self.rng.random_range(0..self.faults.kinds.len())];
+        let node = self.rng.random_range(1..=self.report.nodes);
+        self.note(|| format!("FAULT {kind:?}, node {node}"));
+        match kind {
+            Kind::Crash => self.crash_and_restart(node),
+            Kind::CrashAll => (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node)),
+            Kind::Partition => self.partition(),
+            Kind::OneWay => {
+                let other = self.rng.random_range(1..=self.report.nodes);
+                self.network.cut.insert((node, other));
+            }
+            Kind::Lossy => {
+                self.network.loss = self.rng.random_range(0.0..0.3);
+                self.network.repeat = self.rng.random_range(0.0..0.2);
+            }
+            Kind::Slow => {
+                let high = 1_000 << self.rng.random_range(0..9);
+                self.network.delay_us = (100, high);
+            }
+            Kind::ClockJump => self.clock_jump(node),
+            Kind::SlowDisk => {
+                let delay = 100 << self.rng.random_range(0..12);
+                self.replica(node).disk_delay_us = delay;
+            }
+            Kind::Flush => {
+                let replica = self.replica(node);
+                if replica.running.is_some() {
+                    replica.ledger.flush();
+                }
+            }
+            Kind::Transfer => self.transfer(node)?,
+            Kind::NetworkHeals => self.network = Network::healthy(),
+        }
+        let pause = self.rng.random_range(0..2 * self.faults.pause_us);
+        self.after(pause, Event::Fault);
+        Ok(())
+    }
+
+    fn crash_and_restart(&mut self, node: u64) {
+        let pause = 10_000 << self.rng.random_range(0..9);
+        self.crash(node);
+        let life = self.replicas[&node].life;
+        self.after(pause, Event::Start { node, life });
+    }
+
+    fn partition(&mut self) {
+        self.network.cut.clear();
+        let side: Vec<bool> = (0..=self.report.nodes).map(|_| self.rng.random_bool(0.5)).collect();
+        for from in 1..=self.report.nodes {
+            for to in 1..=self.report.nodes {
+                if side[from as usize] != side[to as usize] {
+                    self.network.cut.insert((from, to));
+                }
+            }
+        }
+    }
+
+    fn clock_jump(&mut self, node: u64) {
+        let offset = match self.rng.random_range(0..4) {
+            0 => 0,
+            1 => self.rng.random_range(-400_000..400_000),
+            2 => self.rng.random_range(-3_000_000..3_000_000),
+            _ => self.rng.random_range(-3_600_000_000..3_600_000_000),
+        };
+        self.replica(node).clock_offset_us = offset;
+    }
+
+    /// Everything works from now on.
+    pub(crate) fn heal(&mut self) -> Result<(), Violation> {
+        self.note(|| "HEALED".into());
+        self.network = Network::healthy();
+        self.faults.healed = true;
+        for node in 1..=self.report.nodes {
+            let offset = self.rng.random_range(-20_000..20_000);
+            let replica = self.replica(node);
+            replica.clock_offset_us = offset;
+            replica.disk_delay_us = 200;
+            if replica.running.is_none() {
+                self.start(node)?;
+            }
+        }
+        for client in &mut self.clients {
+            client.expect_progress();
+        }
+        Ok(())
+    }
+}

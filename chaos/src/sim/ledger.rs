@@ -1,0 +1,144 @@
+//! The replicated state of the simulation: a small log under an RFC 6962 tree, with records exactly once.
+
+use std::collections::BTreeMap;
+
+use sillage_proof::hash::{Hash, TreeSize, leaf_hash, sha256};
+use sillage_proof::merkle::consistency_proof;
+use sillage_proof::tile::TreeBuilder;
+
+use crate::check::{Checkpoint, RecordId};
+
+/// Length of a record's header in a proposal.
+const HEADER: usize = 16;
+
+/// State that a snapshot carries and a flush makes durable.
+#[derive(Clone)]
+struct State {
+    applied: (u64, u64),
+    records: Vec<RecordId>,
+    leaves: Vec<Hash>,
+    places: BTreeMap<RecordId, u64>,
+    tree: TreeBuilder,
+}
+
+/// A node's state machine.
+pub struct Ledger {
+    now: State,
+    durable: State,
+    /// A planted bug: a record that comes again is recorded again.
+    pub forgets_duplicates: bool,
+}
+
+/// A copy of the state, to install elsewhere.
+#[derive(Clone)]
+pub struct Copy(State);
+
+impl Copy {
+    /// (index, term) it is as of.
+    pub fn applied(&self) -> (u64, u64) {
+        self.0.applied
+    }
+}
+
+/// The bytes of a proposal: the record's name, then `size` bytes that follow from it.
+pub fn proposal(record: RecordId, size: usize) -> Vec<u8> {
+    let mut out = record.stream.to_be_bytes().to_vec();
+    out.extend_from_slice(&record.sequence.to_be_bytes());
+    out.resize(HEADER + size, (record.sequence % 251) as u8);
+    out
+}
+
+fn record_of(data: &[u8]) -> Option<RecordId> {
+    let word = |at: usize| Some(u64::from_be_bytes(data.get(at..at + 8)?.try_into().ok()?));
+    Some(RecordId { stream: word(0)?, sequence: word(8)? })
+}
+
+impl Ledger {
+    /// An empty one.
+    pub fn new(forgets_duplicates: bool) -> Self {
+        let empty = State {
+            applied: (0, 0),
+            records: Vec::new(),
+            leaves: Vec::new(),
+            places: BTreeMap::new(),
+            tree: TreeBuilder::new(),
+        };
+        Ledger { durable: empty.clone(), now: empty, forgets_duplicates }
+    }
+
+    /// The last applied (index, term).
+    pub fn applied(&self) -> (u64, u64) {
+        self.now.applied
+    }
+
+    /// The highest applied index that survives a crash.
+    pub fn flushed(&self) -> u64 {
+        self.durable.applied.0
+    }
+
+    /// Applies an entry; returns the record in it and its place.
+    pub fn apply(&mut self, index: u64, term: u64, data: &[u8]) -> Option<(RecordId, u64)> {
+        assert_eq!(index, self.now.applied.0 + 1, "entries come in order");
+        self.now.applied = (index, term);
+        let record = record_of(data)?;
+        if let Some(&place) = self.now.places.get(&record)
+            && !self.forgets_duplicates
+        {
+            return Some((record, place));
+        }
+        let place = self.now.records.len() as u64;
+        let leaf = leaf_hash(data);
+        self.now.tree.append(&[leaf]);
+        self.now.leaves.push(leaf);
+        self.now.records.push(record);
+        self.now.places.insert(record, place);
+        Some((record, place))
+    }
+
+    /// A hash that stands for an entry's bytes and term.
+    pub fn entry_hash(term: u64, data: &[u8]) -> Hash {
+        sha256(&[&term.to_be_bytes(), data])
+    }
+
+    /// Makes all that is applied durable.
+    pub fn flush(&mut self) -> u64 {
+        self.durable = self.now.clone();
+        self.flushed()
+    }
+
+    /// Falls back to what is durable.
+    pub fn crash(&mut self) {
+        self.now = self.durable.clone();
+    }
+
+    /// Copies the state.
+    pub fn copy(&self) -> Copy {
+        Copy(self.now.clone())
+    }
+
+    /// Replaces the state, durably.
+    pub fn install(&mut self, copy: &Copy) {
+        self.now = copy.0.clone();
+        self.flush();
+    }
+
+    /// Number of records.
+    pub fn size(&self) -> u64 {
+        self.now.records.len() as u64
+    }
+
+    /// The records in order.
+    pub fn records(&self) -> &[RecordId] {
+        &self.now.records
+    }
+
+    /// The root as of now.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { size: self.size(), root: self.now.tree.root() }
+    }
+
+    /// Consistency proof from `old` records to now.
+    pub fn prove(&self, old: u64) -> Vec<Hash> {
+        consistency_proof(self.now.leaves.as_slice(), TreeSize(old), TreeSize(self.size())).unwrap_or_default()
+    }
+}

@@ -1,0 +1,470 @@
+//! One replica: the real core and the real log store, and what the threads around them do, step by step.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sillage_cluster::LogConfig;
+use sillage_cluster::config::CoreConfig;
+use sillage_cluster::core::{
+    Actions, CommittedEntry, CompactWish, Core, Install, Outgoing, ProposalId, ReadId, SnapshotMade, WriteTask,
+};
+use sillage_cluster::log::{Batch, Gathered, LogStore, SegmentedLog, WriteGroup};
+
+use super::Plant;
+use super::clients::{Outcome, Waiting};
+use super::disk::SimDisk;
+use super::ledger::{Copy, Ledger};
+use super::world::{Event, TICK_US, World};
+use crate::check::Violation;
+
+/// Wall clock at the beginning of a run, in milliseconds since the Unix epoch.
+const EPOCH_MS: i64 = 1_780_000_000_000;
+/// Checkpoints are looked at each time the log has grown by this many records.
+const CHECKPOINT_EVERY: u64 = 8;
+
+/// What all replicas of a run have in common.
+pub(crate) struct Settings {
+    core: CoreConfig,
+    log: LogConfig,
+}
+
+impl Settings {
+    pub(crate) fn draw(rng: &mut ChaCha8Rng, size: u64) -> Self {
+        let mut core = CoreConfig::new(1, (1..=size).collect());
+        core.max_size_per_msg = 1 << rng.random_range(9..14);
+        core.max_inflight_msgs = rng.random_range(2..16);
+        core.max_committed_size_per_ready = 1 << rng.random_range(10..16);
+        core.log_keep_bytes = 1 << rng.random_range(10..18);
+        core.log_max_bytes = core.log_keep_bytes * 2;
+        core.snapshot_timeout_ticks = 100;
+        core.stuck_ticks = 100;
+        core.read_timeout_ticks = 40;
+        let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
+        Settings { core, log }
+    }
+}
+
+/// Work for the disk, in order.
+#[derive(Debug)]
+enum Job {
+    Write(WriteTask),
+    Compact(u64, u64),
+}
+
+/// A node, up or down.
+pub(crate) struct Replica {
+    pub id: u64,
+    /// Number of its starts and crashes.
+    pub life: u64,
+    pub disk: SimDisk,
+    pub ledger: Ledger,
+    pub running: Option<Running>,
+    pub clock_offset_us: i64,
+    pub disk_delay_us: u64,
+    core: CoreConfig,
+    log: LogConfig,
+}
+
+/// What a crash takes away.
+pub(crate) struct Running {
+    pub core: Core,
+    log: SegmentedLog<SimDisk>,
+    group: WriteGroup,
+    jobs: VecDeque<Job>,
+    writing: bool,
+    unapplied: VecDeque<CommittedEntry>,
+    applying: bool,
+    /// Snapshots made here, which peers may fetch.
+    made: Vec<Copy>,
+    /// A snapshot fetched, to be installed.
+    staged: Option<Copy>,
+    pub proposals: BTreeMap<ProposalId, Waiting>,
+    pub reads: BTreeMap<ReadId, Waiting>,
+}
+
+impl Replica {
+    pub(crate) fn new(id: u64, settings: &Settings, plant: Option<Plant>) -> Self {
+        let mut core = settings.core.clone();
+        core.id = id;
+        Replica {
+            id,
+            life: 0,
+            disk: SimDisk::default(),
+            ledger: Ledger::new(plant == Some(Plant::NoDedupe)),
+            running: None,
+            clock_offset_us: 0,
+            disk_delay_us: 500,
+            core,
+            log: settings.log,
+        }
+    }
+
+    /// Power fails, perhaps in the middle of a write.
+    fn crash(&mut self, rng: &mut ChaCha8Rng) {
+        if let Some(mut running) = self.running.take()
+            && running.writing
+            && rng.random_bool(0.7)
+        {
+            running.half_written(self, rng);
+        }
+        self.disk.crash(rng);
+        self.ledger.crash();
+        self.life += 1;
+    }
+}
+
+impl Running {
+    /// Carries out a part of what was to be written.
+    fn half_written(&mut self, replica: &mut Replica, rng: &mut ChaCha8Rng) {
+        let jobs = rng.random_range(1..=self.jobs.len().max(1));
+        for job in self.jobs.drain(..).take(jobs) {
+            match job {
+                Job::Compact(index, term) => self.group.compact(index, term),
+                Job::Write(task) => {
+                    if let Some(install) = &task.install {
+                        let mut begun = Batch::default();
+                        begun.install_begun(install);
+                        let written = self.log.append(&begun).is_ok();
+                        if written && rng.random_bool(0.5) {
+                            let copy = self.staged.take().expect("fetched before");
+                            replica.ledger.install(&copy);
+                            self.group.installed(install);
+                        } else {
+                            break;
+                        }
+                    }
+                    self.group.add(task);
+                }
+            }
+        }
+        replica.disk.fail_syncs();
+        // The error is the crash.
+        let _ = self.log.append(&self.group.take().batch);
+    }
+}
+
+impl World {
+    pub(crate) fn replica(&mut self, node: u64) -> &mut Replica {
+        self.replicas.get_mut(&node).expect("a node of the group")
+    }
+
+    fn running(&mut self, node: u64) -> &mut Running {
+        let replica = self.replica(node);
+        replica.running.as_mut().expect("the node is up")
+    }
+
+    pub(crate) fn wall_clock_ms(&self, node: u64) -> u64 {
+        let since_us = i64::try_from(self.now_us).expect("a run is short");
+        let ms = EPOCH_MS + (since_us + self.replicas[&node].clock_offset_us) / 1000;
+        u64::try_from(ms).expect("after the epoch")
+    }
+
+    /// A node starts on what its disk holds.
+    pub(crate) fn start(&mut self, node: u64) -> Result<(), Violation> {
+        let seed = self.rng.random();
+        let first_tick = self.rng.random_range(0..TICK_US);
+        let replica = self.replica(node);
+        replica.life += 1;
+        let stopped = |reason: String| Violation::Stopped { node, reason };
+        let applied = replica.ledger.applied();
+        let (log, found) = SegmentedLog::open(replica.disk.clone(), node, replica.log, applied)
+            .map_err(|error| stopped(error.to_string()))?;
+        let torn = u64::from(found.torn_bytes > 0);
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let core = Core::new(&replica.core, seed, found.recovered, applied, &logger)
+            .map_err(|error| stopped(error.to_string()))?;
+        replica.running = Some(Running {
+            core,
+            log,
+            group: WriteGroup::default(),
+            jobs: VecDeque::new(),
+            writing: false,
+            unapplied: VecDeque::new(),
+            applying: false,
+            made: Vec::new(),
+            staged: None,
+            proposals: BTreeMap::new(),
+            reads: BTreeMap::new(),
+        });
+        let life = replica.life;
+        self.report.torn_writes += torn;
+        self.after(first_tick, Event::Tick { node, life });
+        self.pump(node)
+    }
+
+    pub(crate) fn crash(&mut self, node: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.rng.random());
+        let replica = self.replica(node);
+        if replica.running.is_some() {
+            replica.crash(&mut rng);
+            self.report.crashes += 1;
+        }
+    }
+
+    pub(crate) fn transfer(&mut self, node: u64) -> Result<(), Violation> {
+        let up: Vec<u64> = self.replicas.values().filter(|replica| replica.running.is_some()).map(|r| r.id).collect();
+        for leader in up {
+            self.running(leader).core.transfer_leader(node);
+            self.pump(leader)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tick(&mut self, node: u64) -> Result<(), Violation> {
+        let life = self.replicas[&node].life;
+        self.after(TICK_US, Event::Tick { node, life });
+        self.running(node).core.tick();
+        self.pump(node)
+    }
+
+    pub(crate) fn deliver(&mut self, node: u64, message: &[u8]) -> Result<(), Violation> {
+        let now_ms = self.wall_clock_ms(node);
+        let Some(running) = &mut self.replica(node).running else {
+            return Ok(());
+        };
+        // A refusal is the replica's to count.
+        let _ = running.core.step(message, now_ms);
+        self.pump(node)
+    }
+
+    /// Does what the core asks for.
+    pub(crate) fn pump(&mut self, node: u64) -> Result<(), Violation> {
+        loop {
+            let actions = self.running(node).core.take_actions();
+            if actions.is_empty() {
+                return Ok(());
+            }
+            self.act(node, actions)?;
+        }
+    }
+
+    fn act(&mut self, node: u64, actions: Actions) -> Result<(), Violation> {
+        let life = self.replicas[&node].life;
+        self.send_all(node, actions.messages);
+        if let Some(task) = actions.write {
+            self.queue_write(node, task);
+        }
+        if !actions.committed.is_empty() {
+            self.running(node).unapplied.extend(actions.committed);
+            self.schedule_apply(node);
+        }
+        for id in actions.superseded {
+            if let Some(waiting) = self.running(node).proposals.remove(&id) {
+                self.answer(waiting, Outcome::Again { leader: None });
+            }
+        }
+        for (id, _) in actions.reads_ready {
+            let size = self.replicas[&node].ledger.size();
+            if let Some(waiting) = self.running(node).reads.remove(&id) {
+                self.served(node, waiting, size)?;
+            }
+        }
+        for id in actions.reads_failed {
+            if let Some(waiting) = self.running(node).reads.remove(&id) {
+                self.answer(waiting, Outcome::Again { leader: None });
+            }
+        }
+        if let Some(wish) = actions.compact {
+            self.compact(node, wish);
+        }
+        if actions.make_snapshot {
+            let delay = self.rng.random_range(1_000..50_000);
+            self.after(delay, Event::SnapshotMade { node, life });
+        }
+        if let Some(fetch) = actions.fetch_snapshot {
+            let delay = self.rng.random_range(1_000..200_000);
+            let (from, index, term) = (fetch.from, fetch.index, fetch.term);
+            self.after(delay, Event::SnapshotFetched { node, life, from, index, term });
+        }
+        Ok(())
+    }
+
+    fn send_all(&mut self, node: u64, messages: Vec<Outgoing>) {
+        for outgoing in messages {
+            self.send(node, outgoing.to, outgoing.message);
+        }
+    }
+
+    fn queue_write(&mut self, node: u64, mut task: WriteTask) {
+        match self.plant {
+            Some(Plant::AckBeforeSync) if task.install.is_none() => {
+                self.running(node).core.on_persisted(task.number);
+                let messages = std::mem::take(&mut task.messages);
+                self.send_all(node, messages);
+            }
+            Some(Plant::VoteForgotten) => task.hard_state = None,
+            _ => {}
+        }
+        self.running(node).jobs.push_back(Job::Write(task));
+        self.schedule_write(node);
+    }
+
+    fn schedule_write(&mut self, node: u64) {
+        let life = self.replicas[&node].life;
+        let slowest = self.replicas[&node].disk_delay_us;
+        let running = self.running(node);
+        if running.writing || running.jobs.is_empty() {
+            return;
+        }
+        running.writing = true;
+        let delay = self.rng.random_range(slowest / 4..=slowest);
+        self.after(delay, Event::WriteDone { node, life });
+    }
+
+    /// The write that was under way is durable.
+    pub(crate) fn write_done(&mut self, node: u64) -> Result<(), Violation> {
+        let most = self.rng.random_range(1..20);
+        for _ in 0..most {
+            let Some(job) = self.running(node).jobs.pop_front() else {
+                break;
+            };
+            match job {
+                Job::Compact(index, term) => self.running(node).group.compact(index, term),
+                Job::Write(task) => {
+                    if let Some(install) = &task.install {
+                        self.install(node, install)?;
+                    }
+                    self.running(node).group.add(task);
+                }
+            }
+        }
+        self.write_group(node)?;
+        let seal = self.rng.random_bool(0.5);
+        let running = self.running(node);
+        running.writing = false;
+        if seal && running.jobs.is_empty() {
+            running.log.seal().map_err(|error| Violation::Stopped { node, reason: error.to_string() })?;
+        }
+        self.schedule_write(node);
+        self.pump(node)
+    }
+
+    /// One write, one sync, then the core hears of it, then the messages leave.
+    fn write_group(&mut self, node: u64) -> Result<(), Violation> {
+        let running = self.running(node);
+        let Gathered { batch, number, messages } = running.group.take();
+        append(node, running, &batch)?;
+        if let Some(number) = number {
+            running.core.on_persisted(number);
+        }
+        self.send_all(node, messages);
+        Ok(())
+    }
+
+    /// As in the real replica: note the beginning, finish applying, replace the state, note the end.
+    fn install(&mut self, node: u64, install: &Install) -> Result<(), Violation> {
+        self.write_group(node)?;
+        let mut begun = Batch::default();
+        begun.install_begun(install);
+        append(node, self.running(node), &begun)?;
+        while self.apply_one(node)? {}
+        let replica = self.replica(node);
+        let running = replica.running.as_mut().expect("the node is up");
+        let copy = running.staged.take().expect("fetched before");
+        assert_eq!(copy.applied(), (install.index, install.term));
+        replica.ledger.install(&copy);
+        running.group.installed(install);
+        self.report.installs += 1;
+        self.look_at_checkpoint(node)
+    }
+
+    fn schedule_apply(&mut self, node: u64) {
+        let life = self.replicas[&node].life;
+        let running = self.running(node);
+        if running.applying || running.unapplied.is_empty() {
+            return;
+        }
+        running.applying = true;
+        let delay = self.rng.random_range(10..3_000);
+        self.after(delay, Event::Apply { node, life });
+    }
+
+    pub(crate) fn apply_some(&mut self, node: u64) -> Result<(), Violation> {
+        for _ in 0..self.rng.random_range(1..30) {
+            if !self.apply_one(node)? {
+                break;
+            }
+        }
+        let applied = self.replicas[&node].ledger.applied().0;
+        let running = self.running(node);
+        running.applying = false;
+        running.core.on_applied(applied);
+        self.schedule_apply(node);
+        self.pump(node)
+    }
+
+    fn apply_one(&mut self, node: u64) -> Result<bool, Violation> {
+        let replica = self.replica(node);
+        let running = replica.running.as_mut().expect("the node is up");
+        let Some(entry) = running.unapplied.pop_front() else {
+            return Ok(false);
+        };
+        let before = replica.ledger.size();
+        let outcome = replica.ledger.apply(entry.index, entry.term, &entry.data);
+        let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
+        let (seen, hash) = (replica.ledger.checkpoint(), Ledger::entry_hash(entry.term, &entry.data));
+        self.checks.saw_applied(node, entry.index, hash, seen.root)?;
+        if seen.size > before && seen.size.is_multiple_of(CHECKPOINT_EVERY) {
+            self.look_at_checkpoint(node)?;
+        }
+        if let (Some(waiting), Some((record, place))) = (waiting, outcome) {
+            self.checks.saw_acknowledged(record, place)?;
+            self.answer(waiting, Outcome::Done);
+        }
+        Ok(true)
+    }
+
+    fn look_at_checkpoint(&mut self, node: u64) -> Result<(), Violation> {
+        let ledger = &self.replicas[&node].ledger;
+        self.checks.saw_checkpoint(node, ledger.checkpoint(), |old| ledger.prove(old))
+    }
+
+    fn compact(&mut self, node: u64, wish: CompactWish) {
+        let replica = self.replica(node);
+        if wish == CompactWish::Flush {
+            replica.ledger.flush();
+        }
+        let flushed = replica.ledger.flushed();
+        let running = replica.running.as_mut().expect("the node is up");
+        if let Some((index, term)) = running.core.compact(flushed) {
+            running.jobs.push_back(Job::Compact(index, term));
+            self.schedule_write(node);
+        }
+    }
+
+    pub(crate) fn snapshot_made(&mut self, node: u64) -> Result<(), Violation> {
+        let replica = self.replica(node);
+        let copy = replica.ledger.copy();
+        let running = replica.running.as_mut().expect("the node is up");
+        let (index, term) = copy.applied();
+        running.made.push(copy);
+        if running.made.len() > 2 {
+            running.made.remove(0);
+        }
+        running.core.on_snapshot_made(Some(SnapshotMade { index, term, manifest: Vec::new() }));
+        self.pump(node)
+    }
+
+    /// The files arrived, if the peer still has them and can be reached.
+    pub(crate) fn snapshot_fetched(&mut self, node: u64, from: u64, index: u64, term: u64) -> Result<(), Violation> {
+        let cut = self.network.cut.contains(&(from, node)) || self.network.cut.contains(&(node, from));
+        let copy = self.replicas[&from]
+            .running
+            .as_ref()
+            .filter(|_| !cut)
+            .and_then(|peer| peer.made.iter().find(|copy| copy.applied() == (index, term)))
+            .cloned();
+        let running = self.running(node);
+        let fetched = copy.is_some();
+        if fetched {
+            running.staged = copy;
+        }
+        running.core.on_snapshot_fetched(index, fetched);
+        self.pump(node)
+    }
+}
+
+fn append(node: u64, running: &mut Running, batch: &Batch) -> Result<(), Violation> {
+    running.log.append(batch).map_err(|error| Violation::Stopped { node, reason: error.to_string() })
+}

@@ -1,0 +1,69 @@
+//! The simulator judged: clean seeds are clean and replay exactly, planted bugs are found.
+
+use super::*;
+
+fn short() -> Options {
+    Options { faults_ms: 5_000, ..Options::default() }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..5 {
+        let first = run(seed, &short()).unwrap();
+        let second = run(seed, &short()).unwrap();
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+#[test]
+fn seeds_are_clean_and_see_every_kind_of_trouble() {
+    let mut sum = Report::default();
+    for seed in 0..40 {
+        let report = run(seed, &short()).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(report.acknowledged > 0, "seed {seed}");
+        sum.crashes += report.crashes;
+        sum.torn_writes += report.torn_writes;
+        sum.installs += report.installs;
+        sum.reads += report.reads;
+        sum.clock_drops += report.clock_drops;
+        sum.leaders += report.leaders;
+    }
+    assert!(sum.crashes > 40, "{sum:?}");
+    assert!(sum.torn_writes > 5, "{sum:?}");
+    assert!(sum.installs > 5, "{sum:?}");
+    assert!(sum.reads > 100, "{sum:?}");
+    assert!(sum.clock_drops > 10, "{sum:?}");
+    assert!(sum.leaders > 80, "{sum:?}");
+}
+
+/// Runs seeds until the planted bug shows.
+fn found(plant: Plant, seeds: u64) -> Box<Failure> {
+    let options = Options { plant: Some(plant), ..Options::default() };
+    (0..seeds)
+        .find_map(|seed| run(seed, &options).err())
+        .unwrap_or_else(|| panic!("{plant:?} was not found in {seeds} seeds"))
+}
+
+#[test]
+fn a_promise_before_the_disk_is_found() {
+    let failure = found(Plant::AckBeforeSync, 60);
+    assert!(!failure.events.is_empty());
+    assert!(failure.to_string().contains("seed"));
+}
+
+#[test]
+fn a_forgotten_vote_is_found() {
+    found(Plant::VoteForgotten, 200);
+}
+
+#[test]
+fn a_record_kept_twice_is_found() {
+    let failure = found(Plant::NoDedupe, 20);
+    assert!(failure.what.contains("acknowledged at") || failure.what.contains("twice"), "{}", failure.what);
+}
+
+#[test]
+fn a_stale_read_is_found() {
+    let failure = found(Plant::StaleRead, 20);
+    assert!(failure.what.contains("a read on node"), "{}", failure.what);
+}
