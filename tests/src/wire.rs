@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use prost::bytes::{Buf as _, BufMut as _};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use sillage_client::author::Signer;
 use sillage_client::profile::Profile;
@@ -14,6 +15,8 @@ use sillage_proof::merkle;
 use sillage_proto::v1::ledger_client::LedgerClient;
 use sillage_proto::v1::{Batch, ErrorInfo, SaltedRecord};
 use sillage_rules::stream::StreamLabel;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// A connection's calls.
@@ -56,6 +59,56 @@ pub fn channel(profile: &Profile, node: usize, pem: Option<&Pem>) -> Channel {
 /// As [`channel`], ready for calls; large ones too.
 pub fn rpc(profile: &Profile, node: usize, pem: Option<&Pem>) -> Rpc {
     LedgerClient::new(channel(profile, node, pem)).max_decoding_message_size(64 << 20).max_encoding_message_size(64 << 20)
+}
+
+/// Calls `/service/method` with bytes that nothing has looked at.
+///
+/// # Errors
+/// The node's answer.
+pub async fn raw(channel: Channel, path: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, tonic::Status> {
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    let answer = grpc.unary(tonic::Request::new(bytes), PathAndQuery::from_static(path), Bytes).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+/// Messages as bytes.
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, bytes: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        out.put_slice(&bytes);
+        Ok(())
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, tonic::Status> {
+        let mut bytes = vec![0; from.remaining()];
+        from.copy_to_slice(&mut bytes);
+        Ok(Some(bytes))
+    }
 }
 
 /// The typed error in a status.
@@ -149,4 +202,48 @@ pub fn foreign() -> Pem {
     let key = KeyPair::generate().expect("a key");
     let cert = caller_params("stranger").signed_by(&key, &issuer).expect("a certificate");
     Pem { cert: cert.pem(), key: key.serialize_pem() }
+}
+
+/// A page of a node's client port, over HTTP/1.1.
+///
+/// # Errors
+/// What the connection or the node says.
+pub async fn get(profile: &Profile, node: usize, pem: Option<&Pem>, path: &str) -> Result<Vec<u8>, String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    let certificates = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).map(|c| c.expect("PEM").into_owned()).collect::<Vec<_>>();
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&read(&profile.ca)) {
+        roots.add(certificate).expect("a certificate");
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match pem {
+        None => config.with_no_client_auth(),
+        Some(pem) => {
+            let key = PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).expect("a key");
+            config.with_client_auth_cert(certificates(&pem.cert), key).expect("a certificate and its key")
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let address = profile.endpoints[node - 1].trim_start_matches("https://").to_owned();
+    let name = ServerName::try_from(profile.server_name.clone()).expect("a name");
+    let page = async {
+        let stream = tokio::net::TcpStream::connect(&address).await?;
+        let mut stream = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(name, stream).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(20), page).await.map_err(|_| "no answer".to_owned())?;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or("no HTTP")?;
+    match answer.starts_with(b"HTTP/1.1 200") {
+        true => Ok(answer[head + 4..].to_vec()),
+        false => Err(String::from_utf8_lossy(&answer[..head]).into_owned()),
+    }
 }

@@ -177,6 +177,36 @@ impl World {
         leader.unwrap_or_else(|error: LoadError| panic!("{error}\n{}", self.logs()))
     }
 
+    /// The size of the log, as the first node that answers has it.
+    ///
+    /// # Panics
+    /// When no node answers.
+    pub fn tree_size(&self) -> u64 {
+        let link = self.link();
+        let seen = self.wait(async { Ok::<_, LoadError>(Watch::new(&link)?.ask().await) });
+        let seen = seen.unwrap_or_else(|error| panic!("{error}"));
+        seen.into_iter().flatten().map(|node| node.tree_size).max().expect("a node answers")
+    }
+
+    /// Kills a node with SIGKILL, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it goes on running.
+    pub fn kill(&mut self, id: u64) {
+        let cluster = self.cluster.as_mut().expect("the nodes run");
+        self.runtime.block_on(cluster.kill(id)).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts a node again that was killed.
+    ///
+    /// # Panics
+    /// When it runs, or can't be started.
+    pub fn restart(&mut self, id: u64) {
+        let cluster = self.cluster.as_mut().expect("the nodes run");
+        let _entered = self.runtime.enter();
+        cluster.restart(id).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// The ends of the processes' logs.
     pub fn logs(&self) -> String {
         self.cluster.as_ref().map(|cluster| cluster.last_lines(15)).unwrap_or_default()
