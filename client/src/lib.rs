@@ -6,7 +6,7 @@
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
 //! - [`fhir`]: audit events of other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
-//! - [`view`]: what people read; [`cli`]: the commands.
+//! - [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
 //!
 //! A service records so:
 //!
@@ -25,11 +25,15 @@
 
 pub mod author;
 pub mod channel;
+pub mod checks;
+pub mod cli;
 pub mod error;
 pub mod fhir;
 pub mod outbox;
 pub mod profile;
 pub mod session;
+pub mod state;
+pub mod trace;
 pub mod view;
 
 pub use error::ClientError;

@@ -1,1 +1,33 @@
-fn main() {}
+//! `sillage`, the command line. See [`sillage_client::cli`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sillage_client::cli::{self, Ended, args::Cli};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; everything else is a usage error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let filter = EnvFilter::try_from_env("SILLAGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Err(error) => Err(sillage_client::ClientError::Usage(format!("cannot start: {error}"))),
+    };
+    match ended {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::CheckFailed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("sillage: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use sillage_rules::time::TimeMs;
 
 use super::Lang;
 use crate::error::ClientError;
@@ -16,9 +17,9 @@ fn timestamp(ms: u64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
 
-/// `2026-03-02T09:00:00.123Z`: always UTC, always milliseconds.
+/// `2026-03-02T09:00:00.123Z`, as every JSON of ours writes times.
 pub fn rfc3339(ms: u64) -> String {
-    format!("{:.3}", timestamp(ms))
+    TimeMs(ms).to_string()
 }
 
 /// `2 mars 2026 à 10:00:00 (heure de Paris, CET)`.
@@ -85,7 +86,7 @@ mod tests {
     #[test]
     fn programs_read_utc_with_milliseconds() {
         assert_eq!(rfc3339(MS), "2026-03-02T09:00:00.123Z");
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert!(!rfc3339(u64::MAX).is_empty());
     }
 
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn bounds_are_times_or_days_in_paris() {
         assert_eq!(parse_bound("--from", "2026-03-02T09:00:00.123Z").expect("a time"), MS);
-        assert_eq!(rfc3339(parse_bound("--from", "2026-03-02").expect("a day")), "2026-03-01T23:00:00.000Z");
+        assert_eq!(rfc3339(parse_bound("--from", "2026-03-02").expect("a day")), "2026-03-01T23:00:00Z");
         for bad in ["yesterday", "1969-01-01", "2026-13-01"] {
             assert_eq!(parse_bound("--to", bad).expect_err("refused").exit_code(), 2);
         }

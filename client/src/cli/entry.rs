@@ -1,0 +1,92 @@
+//! `entry`: one entry of the log, as it stands there.
+
+use serde_json::{Map, Value, json};
+use sillage_proof::hash::leaf_hash;
+use sillage_proto::v1;
+use sillage_rules::entry::Entry;
+use sillage_rules::line::RecordLine;
+use sillage_rules::record::ParsedRecord;
+
+use super::args::EntryArgs;
+use super::{Context, Ended, output};
+use crate::checks::failed;
+use crate::error::ClientError;
+use crate::view::time::rfc3339;
+
+pub async fn run(context: &Context, args: EntryArgs) -> Result<Ended, ClientError> {
+    let session = context.session().await?;
+    let request = v1::GetEntryRequest { index: args.index };
+    let answer = session.client.call(|mut rpc| async move { rpc.get_entry(request).await }).await?;
+    let entry = Entry::decode(&answer.entry)
+        .map_err(|error| failed(&format!("entry {} cannot be read ({error}): ask another node", args.index)))?;
+    if entry.index().get() != args.index {
+        return Err(failed(&format!("the ledger gave entry {} instead of {}: ask another node", entry.index(), args.index)));
+    }
+    let out = describe(&entry, &answer)?;
+    if args.json {
+        output::line(&Value::Object(out).to_string())?;
+    } else {
+        output::lines(&text(&out))?;
+    }
+    Ok(Ended::Done)
+}
+
+fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, Value>, ClientError> {
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Value| drop(out.insert(name.to_owned(), value));
+    put("index", json!(entry.index()));
+    put("leaf_hash", json!(leaf_hash(&answer.entry)));
+    put("recorded_at", json!(rfc3339(entry.time().get())));
+    put("kind", json!(entry.kind().map(|kind| kind.token())));
+    put("flags", json!(entry.flags().names().collect::<Vec<_>>()));
+    put("entry", json!(hex::encode(&answer.entry)));
+    if !answer.author.is_empty() {
+        put("author", json!(answer.author));
+    }
+    match entry {
+        Entry::BatchHeader(header) => {
+            put("type", json!("batch_header"));
+            put("key_id", json!(header.key_id));
+            put("stream_id", json!(header.stream_id));
+            put("seq", json!(header.seq));
+            put("count", json!(header.count));
+            put("root", json!(header.root));
+            put("signature", json!(hex::encode(header.signature)));
+        }
+        Entry::Record(record) => {
+            put("type", json!("record"));
+            put("tag", json!(hex::encode(record.tag)));
+            put("record_hash", json!(record.record_hash));
+            put("position", json!(record.position));
+            if !answer.record.is_empty() {
+                put("record", opened(record, answer)?);
+            }
+        }
+        Entry::LedgerEvent(event) => {
+            put("type", json!("ledger_event"));
+            put("body", json!(hex::encode(&event.body)));
+        }
+    }
+    Ok(out)
+}
+
+/// The record, where the caller may open it; it must be the one that the entry commits to.
+fn opened(entry: &sillage_rules::entry::RecordEntry, answer: &v1::GetEntryResponse) -> Result<Value, ClientError> {
+    let wrong = || failed(&format!("entry {} does not commit to the record shown with it: keep it as evidence", entry.index));
+    let record = ParsedRecord::parse(&answer.record).map_err(|_| wrong())?;
+    let salt = answer.salt.as_slice().try_into().map_err(|_| wrong())?;
+    if record.record_hash(salt) != entry.record_hash {
+        return Err(wrong());
+    }
+    serde_json::to_value(RecordLine::from_record(&record, None, false)).map_err(|_| wrong())
+}
+
+fn text(out: &Map<String, Value>) -> Vec<String> {
+    let value = |value: &Value| match value {
+        Value::String(text) => crate::view::sentence::clean(text),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        Value::Null => "-".to_owned(),
+        other => crate::view::sentence::clean(&other.to_string()),
+    };
+    out.iter().map(|(name, v)| format!("{name:<12} {}", value(v))).collect()
+}

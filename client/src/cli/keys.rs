@@ -1,0 +1,227 @@
+//! `keys`: acts of the authority, and the list of parties.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
+use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::record::{ParsedRecord, act_message};
+use sillage_rules::roles::Roles;
+use sillage_rules::stream::StreamLabel;
+use sillage_proto::v1;
+
+use super::args::{KeysCommand, RegisterArgs};
+use super::record::now_ms;
+use super::{Context, Ended, output};
+use crate::author::{Stream, VerifiedReceipt, tags_of};
+use crate::error::ClientError;
+use crate::fhir::patients::DEFAULT_OID;
+use crate::outbox::Source;
+use crate::profile::{Profile, read, spki_sha256, write_private, write_seed};
+use crate::session::Session;
+use crate::view::time::rfc3339;
+
+/// Validity of a certificate that is issued here.
+const CERTIFICATE_VALID: Duration = Duration::from_secs(3 * 365 * 24 * 3_600);
+
+pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, ClientError> {
+    let session = context.session().await?;
+    match command {
+        KeysCommand::Register(args) => register(&session, args).await,
+        KeysCommand::Rotate { author, public_key, cert } => {
+            let author_id = parse::<AuthorId>("--author", &author)?;
+            let key = parse::<PublicKey>("--public-key", &public_key)?;
+            let tls_spki_sha256 = spki(&cert)?;
+            let act = Act::Rotated { author_id, key, tls_spki_sha256 };
+            let receipt = submit(&session, &act).await?;
+            print(&receipt, json!({"author_id": author_id, "key_id": key.key_id()}))
+        }
+        KeysCommand::Revoke { key, reason } => {
+            let key_id = parse("--key", &key)?;
+            let receipt = submit(&session, &Act::Revoked { key_id, reason }).await?;
+            print(&receipt, json!({"key_id": key_id}))
+        }
+        KeysCommand::List { json } => list(&session, json).await,
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
+    text.parse().map_err(|error| ClientError::Usage(format!("{option}: {error}")))
+}
+
+fn spki(certs: &[std::path::PathBuf]) -> Result<Vec<[u8; 32]>, ClientError> {
+    certs.iter().map(|path| spki_sha256(path).map(|hash| hash.to_bytes())).collect()
+}
+
+/// Signs an act with the authority's key and records it, on a stream of its own: acts are rare, and the caller's
+/// certificate need not be the authority's.
+///
+/// # Errors
+/// When the profile has no authority key, or the ledger refuses the act.
+pub async fn submit(session: &Session, act: &Act) -> Result<VerifiedReceipt, ClientError> {
+    let signer = Arc::new(session.signer(session.profile.authority_signing_key()?).await?);
+    let random = getrandom::u64().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+    let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
+    let record = ParsedRecord::from_message(act_message(act, now_ms()))
+        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    let nodes: Arc<[v1::NodeIdentity]> = session.genesis.nodes.clone().into();
+    let mut stream = Stream::fresh(session.client.clone(), signer, nodes, label);
+    stream.send(vec![record.into_bytes()], Source::Fresh).await
+}
+
+fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<Ended, ClientError> {
+    what["index"] = json!(receipt.first_index);
+    what["recorded_at"] = json!(rfc3339(receipt.time_ms));
+    output::line(&what.to_string())?;
+    Ok(Ended::Done)
+}
+
+async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, ClientError> {
+    let roles = Roles::from_names(args.roles.iter().map(|role| role.trim()))
+        .map_err(|error| ClientError::Usage(format!("--roles: {error}")))?;
+    let (key, tls_spki_sha256) = match (&args.out, &args.public_key) {
+        (Some(dir), _) => {
+            let made = make_profile(&session.profile, dir, &args.name)?;
+            (made.key, vec![made.spki_sha256])
+        }
+        (None, Some(key)) => (parse::<PublicKey>("--public-key", key)?, spki(&args.cert)?),
+        (None, None) => return Err(ClientError::Usage("name --public-key, or --out to make one".to_owned())),
+    };
+    let mut party = PartyRegistration {
+        key,
+        name: args.name,
+        roles,
+        tls_spki_sha256,
+        quota_events_per_s: args.quota,
+        patient_tag: None,
+        patient_secret_tag: None,
+    };
+    if let Some(ins) = &args.patient {
+        let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
+        let (open, secret) = tags_of(session).both(ins, oid).await?;
+        party.patient_tag = Some(open.to_bytes());
+        party.patient_secret_tag = secret.map(|tag| tag.to_bytes());
+    }
+    let what = json!({"name": party.name, "author_id": party.author_id(), "key_id": key.key_id()});
+    let receipt = submit(session, &Act::Registered(party)).await?;
+    print(&receipt, what)
+}
+
+/// What was made for a new party.
+struct Made {
+    key: PublicKey,
+    spki_sha256: [u8; 32],
+}
+
+/// Makes a folder that a new party can work with: keys, a certificate of the log's CA, a profile.
+fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientError> {
+    let ca_key = from.ca_key.as_deref().ok_or_else(|| {
+        ClientError::Usage("this profile has no `ca_key`: it cannot issue certificates, use --public-key and --cert".to_owned())
+    })?;
+    let text = |path: &Path| String::from_utf8(read(path)?).map_err(|error| ClientError::reading(path, error));
+    let (ca_pem, ca_key_pem) = (text(&from.ca)?, text(ca_key)?);
+    for folder in [dir.to_owned(), dir.join("tls"), dir.join("keys")] {
+        std::fs::create_dir_all(&folder).map_err(|error| ClientError::writing(&folder, error))?;
+    }
+    let (cert_pem, key_pem, spki_sha256) = issue(&ca_pem, &ca_key_pem, name)
+        .map_err(|error| ClientError::reading(ca_key, format!("cannot issue a certificate: {error}")))?;
+    let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+    write_private(&dir.join("tls/profile.key"), key_pem.as_bytes())?;
+    write_seed(&dir.join("keys/profile.key"), &key)?;
+    let genesis = read(&from.genesis)?;
+    let profile = profile_text(from)?;
+    let files: [(&str, &[u8]); 4] = [
+        ("tls/ca.pem", ca_pem.as_bytes()),
+        ("tls/profile.pem", cert_pem.as_bytes()),
+        ("genesis.bin", &genesis),
+        ("sillage.toml", profile.as_bytes()),
+    ];
+    for (file, bytes) in files {
+        let path = dir.join(file);
+        std::fs::write(&path, bytes).map_err(|error| ClientError::writing(&path, error))?;
+    }
+    Ok(Made { key: key.public_key(), spki_sha256 })
+}
+
+fn profile_text(from: &Profile) -> Result<String, ClientError> {
+    let mut table = toml::Table::new();
+    let strings = [
+        ("origin", from.origin.as_str()),
+        ("server_name", &from.server_name),
+        ("ca", "tls/ca.pem"),
+        ("cert", "tls/profile.pem"),
+        ("key", "tls/profile.key"),
+        ("log_vkey", &from.log_vkey),
+        ("vrf_public_key", &hex::encode(from.vrf_public_key)),
+        ("genesis", "genesis.bin"),
+        ("author_key", "keys/profile.key"),
+        ("stream", "main"),
+    ];
+    for (name, value) in strings {
+        table.insert(name.to_owned(), value.into());
+    }
+    table.insert("endpoints".to_owned(), from.endpoints.clone().into());
+    toml::to_string(&table).map_err(|error| ClientError::Usage(format!("cannot write the profile: {error}")))
+}
+
+/// A certificate for a caller: PEM of the certificate, PEM of its key, SHA-256 of its SubjectPublicKeyInfo.
+fn issue(ca_pem: &str, ca_key_pem: &str, name: &str) -> Result<(String, zeroize::Zeroizing<String>, [u8; 32]), rcgen::Error> {
+    use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
+    let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(ca_key_pem)?)?;
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let begin = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(now_ms()).saturating_sub(Duration::from_secs(3_600));
+    params.not_before = begin;
+    params.not_after = begin + CERTIFICATE_VALID;
+    let key = KeyPair::generate()?;
+    let cert = params.signed_by(&key, &issuer)?;
+    let spki = sillage_proof::hash::sha256(&[&key.subject_public_key_info()]);
+    Ok((cert.pem(), key.serialize_pem().into(), spki.to_bytes()))
+}
+
+async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
+    let to_line = |party: &v1::Party| {
+        let names = Roles::from_bits(party.roles).map(|roles| roles.names().collect::<Vec<_>>()).unwrap_or_default();
+        let author_id = hex::encode(&party.author_id);
+        if as_json {
+            let key = |(id, active): (&Vec<u8>, &bool)| json!({"key_id": hex::encode(id), "active": active});
+            let keys: Vec<_> = party.key_ids.iter().zip(&party.key_active).map(key).collect();
+            json!({
+                "author_id": author_id, "name": party.name, "roles": names, "keys": keys,
+                "quota_events_per_s": party.quota_events_per_s,
+            })
+            .to_string()
+        } else {
+            let name = crate::view::sentence::clean(&party.name);
+            let active = party.key_active.iter().filter(|active| **active).count();
+            format!("{name}: {}; author {author_id}; {active} active key(s)", names.join(", "))
+        }
+    };
+    let lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();
+    output::lines(&lines)?;
+    Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issued_certificate_is_known_by_its_key() {
+        let ca_key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).expect("params");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&ca_key).expect("a CA");
+        let (cert, _, spki) = issue(&ca.pem(), &ca_key.serialize_pem(), "dmp").expect("issued");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("cert.pem");
+        std::fs::write(&path, cert).expect("written");
+        assert_eq!(spki_sha256(&path).expect("a certificate").to_bytes(), spki);
+    }
+}

@@ -1,0 +1,83 @@
+//! The commands. Each module is one of them; [`args`] is the contract, [`run`] the way in.
+//!
+//! Results go to standard output; errors go to standard error as one sentence with the way out. Exit codes: 0 done,
+//! 1 a check failed, 2 usage, 3 unavailable, 4 rejected.
+
+pub mod args;
+mod entry;
+mod import;
+mod keys;
+mod output;
+mod prove;
+mod record;
+mod status;
+mod trace;
+mod verify;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use args::{Cli, ClusterCommand, Command, ProveCommand, SchemaCommand, StreamCommand};
+
+use crate::channel::Timeouts;
+use crate::error::ClientError;
+use crate::profile::Profile;
+use crate::session::Session;
+
+/// How a command that didn't break off ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// 0.
+    Done,
+    /// 1: what failed was said already.
+    CheckFailed,
+}
+
+/// What every command needs to reach the ledger.
+pub struct Context {
+    profile: Option<PathBuf>,
+    timeouts: Timeouts,
+}
+
+impl Context {
+    fn profile(&self) -> Result<Profile, ClientError> {
+        let path = self.profile.as_deref().ok_or_else(|| {
+            ClientError::Usage(
+                "no profile: name one with --profile FILE or SILLAGE_PROFILE (`sillage-node dev --dir DIR` writes DIR/sillage.toml)".to_owned(),
+            )
+        })?;
+        Profile::load(path)
+    }
+
+    async fn session(&self) -> Result<Session, ClientError> {
+        Session::open(self.profile()?, self.timeouts).await
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What broke it off; its [`ClientError::exit_code`] is the process's.
+pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
+    let timeouts = Timeouts { total: Duration::from_secs(cli.timeout), ..Timeouts::default() };
+    let context = Context { profile: cli.profile, timeouts };
+    match cli.command {
+        Command::Record(args) => record::run(&context, args).await,
+        Command::Import(args) => import::run(&context, args).await,
+        Command::Trace(args) => trace::run(&context, args).await,
+        Command::Entry(args) => entry::run(&context, args).await,
+        Command::Checkpoint => prove::checkpoint(&context).await,
+        Command::Prove(ProveCommand::Inclusion { index, size, out }) => {
+            prove::inclusion(&context, index, size, out.as_deref()).await
+        }
+        Command::Prove(ProveCommand::Consistency { old, new }) => prove::consistency(&context, old, new).await,
+        Command::Verify(args) => verify::run(&args),
+        Command::Cluster(ClusterCommand::Status { json }) => status::cluster(&context, json).await,
+        Command::Stream(StreamCommand::Status { json }) => status::stream(&context, json).await,
+        Command::Schema(SchemaCommand::Record) => {
+            output::line(&format!("{:#}", sillage_rules::line::schema()))?;
+            Ok(Ended::Done)
+        }
+        Command::Keys(command) => keys::run(&context, command).await,
+    }
+}

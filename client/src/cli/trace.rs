@@ -1,0 +1,159 @@
+//! `trace`: who did what with a patient's data, newest first.
+
+use serde_json::json;
+use sillage_proof::hash::Hash;
+use sillage_rules::ident::Ins;
+use sillage_rules::kind::{Group, Kind};
+use sillage_rules::line::{PatientLine, TraceLineJson};
+use sillage_rules::entry::Entry;
+use sillage_proto::v1;
+
+use super::args::{Lang, Only, TraceArgs};
+use super::{Context, Ended, output};
+use crate::author::tags_of;
+use crate::checks::{check_inclusion, checkpoint_over};
+use crate::error::ClientError;
+use crate::fhir::patients::DEFAULT_OID;
+use crate::session::Session;
+use crate::state::State;
+use crate::trace::{Page, TracedLine, read_page};
+use crate::view::{Event, sentence::sentence, table::table, time::parse_bound};
+
+/// Lines of a page where `--limit` says nothing.
+const LIMIT: u32 = 50;
+
+pub async fn run(context: &Context, args: TraceArgs) -> Result<Ended, ClientError> {
+    let request = filters(&args)?;
+    let oid = args.oid.clone().unwrap_or_else(|| DEFAULT_OID.to_owned());
+    let ins = Ins::parse(&args.patient, &oid)
+        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
+    if !ins.key_fits() {
+        output::note("the key of this INS does not fit its number: check it for a typing error");
+    }
+    let session = context.session().await?;
+    let (open, secret) = tags_of(&session).both(ins.value(), &oid).await?;
+    let cursor = args.cursor.as_deref();
+    let limit = args.limit.unwrap_or(LIMIT);
+    let page = read_page(&session.client, &request, &open, secret.as_ref(), cursor, limit).await?;
+    let verified = if args.verify { verify(&session, &page, args.lang).await? } else { None };
+    if args.json {
+        let patient = PatientLine { ins: ins.value().to_owned(), oid };
+        print_json(&page, &patient)?;
+        verified.iter().for_each(|text| output::note(text));
+    } else {
+        print_text(&page, args.lang)?;
+        if let Some(text) = verified {
+            output::line(&text)?;
+        }
+    }
+    Ok(Ended::Done)
+}
+
+fn filters(args: &TraceArgs) -> Result<v1::TraceRequest, ClientError> {
+    let bound = |option: &str, text: &Option<String>| text.as_deref().map_or(Ok(0), |t| parse_bound(option, t));
+    let kind = match args.kind.as_deref() {
+        None => 0,
+        Some(token) => kind_code(token)?,
+    };
+    Ok(v1::TraceRequest {
+        tag: Vec::new(),
+        from_ms: bound("--from", &args.from)?,
+        to_ms: bound("--to", &args.to)?,
+        actor: args.actor.clone().unwrap_or_default(),
+        organisation: args.organisation.clone().unwrap_or_default(),
+        kind,
+        only_break_glass: args.only == Some(Only::BreakGlass),
+        only_unjustified: args.only == Some(Only::Unjustified),
+        limit: 0,
+        cursor: Vec::new(),
+    })
+}
+
+/// The number of a kind, or of a whole group: `0xNN00`.
+fn kind_code(token: &str) -> Result<u32, ClientError> {
+    if let Some(group) = Group::from_token(token) {
+        return Ok(u32::from(group.code()) << 8);
+    }
+    let kind = Kind::from_token(token).map_err(|_| {
+        ClientError::Usage(format!("--kind `{token}` is no kind: write one such as access.read, or a group such as access"))
+    })?;
+    Ok(kind.code().into())
+}
+
+fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
+    let to_json = |line: &TracedLine| {
+        let entry = Entry::Record(line.line.entry.clone());
+        let record = line.line.record.as_ref();
+        TraceLineJson::new(&entry, &line.line.author, record, Some(patient.clone()), line.secret).to_json()
+    };
+    let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
+    lines.extend(page.next_cursor.iter().map(|cursor| json!({"next_cursor": cursor}).to_string()));
+    output::lines(&lines)
+}
+
+fn event(traced: &TracedLine) -> Event {
+    let entry = &traced.line.entry;
+    Event {
+        index: entry.index.get(),
+        flags: entry.flags,
+        kind: entry.kind,
+        recorded_at_ms: entry.time.get(),
+        record: traced.line.record.as_ref().map(|record| record.message().clone()),
+        author: traced.line.author.clone(),
+        secret: traced.secret,
+    }
+}
+
+fn print_text(page: &Page, lang: Lang) -> Result<(), ClientError> {
+    if page.lines.is_empty() {
+        return output::line(match lang {
+            Lang::Fr => "Aucun événement ne correspond à cette demande.",
+            Lang::En => "No event matches this request.",
+        });
+    }
+    let events: Vec<Event> = page.lines.iter().map(event).collect();
+    let mut out: Vec<String> = events.iter().map(|event| format!("• {}", sentence(event, lang))).collect();
+    out.push(String::new());
+    out.push(table(&events, lang).to_string());
+    if let Some(cursor) = &page.next_cursor {
+        out.push(match lang {
+            Lang::Fr => format!("Il y a d'autres événements : ajoutez --cursor {cursor}"),
+            Lang::En => format!("There are more events: add --cursor {cursor}"),
+        });
+    }
+    output::lines(&out)
+}
+
+/// Verifies that every line is in the log, under a checkpoint that fits what was seen before.
+async fn verify(session: &Session, page: &Page, lang: Lang) -> Result<Option<String>, ClientError> {
+    let newest = page.lines.iter().map(|line| line.line.entry.index.get()).max();
+    let checkpoint = checkpoint_over(session, newest.unwrap_or(0)).await?.checkpoint;
+    State::load(session)?.advance(session, &checkpoint).await?;
+    for line in &page.lines {
+        let index = line.line.entry.index.get();
+        let _: Vec<Hash> = check_inclusion(session, &checkpoint, index, &line.line.bytes).await?;
+    }
+    let (count, size, origin) = (page.lines.len(), checkpoint.size, &checkpoint.origin);
+    Ok(Some(match lang {
+        Lang::Fr => format!(
+            "Vérifié : {count} ligne(s) figurent dans le registre {origin}, sous le point de contrôle signé de taille {size}. \
+             L'inclusion est vérifiée ; la complétude (que rien ne manque) ne l'est pas encore."
+        ),
+        Lang::En => format!(
+            "Verified: {count} line(s) are in the log {origin}, under the signed checkpoint of size {size}. \
+             Inclusion is verified; completeness (that nothing is missing) is not yet."
+        ),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_a_token_or_a_group() {
+        assert_eq!(kind_code("access.read").expect("a kind"), 0x0601);
+        assert_eq!(kind_code("access").expect("a group"), 0x0600);
+        assert_eq!(kind_code("acces").expect_err("neither").exit_code(), 2);
+    }
+}
