@@ -23,12 +23,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal of the batch as a whole.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            expected_seq: None,
-            position: None,
-        }
+        Self { code, message: message.into(), expected_seq: None, position: None }
     }
 
     /// The same, by the fault of the record at `position`.
@@ -87,10 +82,7 @@ pub enum Fatal {
 
 impl Fatal {
     pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
-        Self::Io {
-            what: what.into(),
-            source,
-        }
+        Self::Io { what: what.into(), source }
     }
 }
 

@@ -15,13 +15,8 @@ pub(crate) struct Flusher {
 impl Flusher {
     pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let inner = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("ledger-flush".into())
-            .spawn(move || run(&inner))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("ledger-flush".into()).spawn(move || run(&inner))?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 }
 

@@ -65,9 +65,7 @@ fn invalid(what: impl Into<String>) -> GenesisError {
 }
 
 fn bytes32(bytes: &[u8], what: &str) -> Result<[u8; 32], GenesisError> {
-    bytes
-        .try_into()
-        .map_err(|_| invalid(format!("{what} is {} bytes long, expected 32", bytes.len())))
+    bytes.try_into().map_err(|_| invalid(format!("{what} is {} bytes long, expected 32", bytes.len())))
 }
 
 impl GenesisInfo {
@@ -84,10 +82,8 @@ impl GenesisInfo {
             return Err(invalid(format!("version {} is unknown", genesis.version)));
         }
         bytes32(&genesis.nonce, "nonce")?;
-        let (tag_first, tag_last) = (
-            bytes32(&genesis.tag_first, "tag_first")?,
-            bytes32(&genesis.tag_last, "tag_last")?,
-        );
+        let (tag_first, tag_last) =
+            (bytes32(&genesis.tag_first, "tag_first")?, bytes32(&genesis.tag_last, "tag_last")?);
         if tag_first > tag_last {
             return Err(invalid("tag_first is after tag_last"));
         }

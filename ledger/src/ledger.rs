@@ -40,10 +40,7 @@ impl Ledger {
     /// [`OpenError`] says what is wrong and what to do; nothing was changed then.
     pub fn open(dir: &Path, genesis: &[u8], options: Options) -> Result<Self, OpenError> {
         let genesis = Arc::new(GenesisInfo::parse(genesis)?);
-        let io = |source| OpenError::Io {
-            path: dir.to_owned(),
-            source,
-        };
+        let io = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io)?;
         let (number, store, head, tree) = open_current(dir, &genesis, &options)?;
         for (other, name) in store::folders(dir).map_err(io)? {
@@ -52,20 +49,11 @@ impl Ledger {
                 fs::remove_dir_all(dir.join(name)).map_err(io)?;
             }
         }
-        let view = View {
-            generation: number,
-            store: Arc::new(store),
-            head,
-            tree,
-        };
+        let view = View { generation: number, store: Arc::new(store), head, tree };
         let background = options.background_flush;
         let shared = Arc::new(Shared::new(genesis, options, view));
         let flusher = background.then(|| Flusher::start(shared.clone()));
-        Ok(Self {
-            dir: dir.to_owned(),
-            shared,
-            _flusher: flusher.transpose().map_err(io)?,
-        })
+        Ok(Self { dir: dir.to_owned(), shared, _flusher: flusher.transpose().map_err(io)? })
     }
 
     /// Reads, from any thread.
@@ -103,22 +91,13 @@ impl Ledger {
     ///
     /// # Errors
     /// Only when the process must stop; never by the fault of `data`.
-    pub fn apply(
-        &mut self,
-        index: u64,
-        term: u64,
-        time_ms: u64,
-        data: &[u8],
-    ) -> Result<Vec<BatchOutcome>, Fatal> {
+    pub fn apply(&mut self, index: u64, term: u64, time_ms: u64, data: &[u8]) -> Result<Vec<BatchOutcome>, Fatal> {
         let shared = &self.shared;
         shared.flushed()?;
         let view = shared.view();
         let old = view.head;
         if old.applied_index.checked_add(1) != Some(index) {
-            return Err(Fatal::Order {
-                applied: old.applied_index,
-                got: index,
-            });
+            return Err(Fatal::Order { applied: old.applied_index, got: index });
         }
         assert!(term >= old.applied_term, "terms never go back");
         let time = old.time.max(LedgerTimeMs(time_ms));
@@ -131,24 +110,13 @@ impl Ledger {
         };
         let mut tree = view.tree.clone();
         let (root, full) = shared.stats.time(Stage::Hash, || grow(&mut tree, &leaves, &old));
-        let head = HeadRow {
-            applied_index: index,
-            applied_term: term,
-            time,
-            size: tree.size().get(),
-            root,
-        };
+        let head = HeadRow { applied_index: index, applied_term: term, time, size: tree.size().get(), root };
         put_tiles(&view.store, &full, &mut writes);
         writes.put_cf(view.store.family(Family::Meta), schema::META_HEAD, head.encode());
         let bytes = writes.size_in_bytes() as u64;
         shared.stats.time(Stage::Write, || view.store.write(writes))?;
         shared.stats.command(bytes);
-        let view = View {
-            generation: view.generation,
-            store: view.store.clone(),
-            head,
-            tree,
-        };
+        let view = View { generation: view.generation, store: view.store.clone(), head, tree };
         shared.publish(view, bytes);
         Ok(outcomes)
     }
@@ -190,22 +158,13 @@ impl Ledger {
             }
         };
         store::set_current(&self.dir, &name).map_err(io)?;
-        self.shared.switch(View {
-            generation: number,
-            store: Arc::new(store),
-            head,
-            tree,
-        });
+        self.shared.switch(View { generation: number, store: Arc::new(store), head, tree });
         Ok(())
     }
 }
 
 /// Adds leaves; returns the new root and the tiles that became full.
-fn grow(
-    tree: &mut TreeBuilder,
-    leaves: &[Hash],
-    old: &HeadRow,
-) -> (Hash, Vec<(TileCoord, Box<TileHashes>)>) {
+fn grow(tree: &mut TreeBuilder, leaves: &[Hash], old: &HeadRow) -> (Hash, Vec<(TileCoord, Box<TileHashes>)>) {
     assert_eq!(tree.size().get(), old.size, "the tree is the one of the last command");
     if leaves.is_empty() {
         return (old.root, Vec::new());
@@ -245,14 +204,8 @@ fn open_current(
     genesis: &GenesisInfo,
     options: &Options,
 ) -> Result<(u64, Store, HeadRow, TreeBuilder), OpenError> {
-    let io = |source| OpenError::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    let corrupt = |what: String| OpenError::Corrupt {
-        dir: dir.to_owned(),
-        what,
-    };
+    let io = |source| OpenError::Io { path: dir.to_owned(), source };
+    let corrupt = |what: String| OpenError::Corrupt { dir: dir.to_owned(), what };
     let folders = store::folders(dir).map_err(io)?;
     let Some(name) = store::current(dir).map_err(io)? else {
         // Making a ledger ends with the pointer. Without one there is nothing, or one folder that may be half-made.
@@ -286,33 +239,19 @@ fn open_current(
 
 fn open_store(path: &Path, options: &Options) -> Result<Store, OpenError> {
     Store::open(path, options).map_err(|source| match source.kind() {
-        rocksdb::ErrorKind::Corruption => OpenError::Corrupt {
-            dir: path.to_owned(),
-            what: source.to_string(),
-        },
-        _ => OpenError::Store {
-            dir: path.to_owned(),
-            source,
-        },
+        rocksdb::ErrorKind::Corruption => OpenError::Corrupt { dir: path.to_owned(), what: source.to_string() },
+        _ => OpenError::Store { dir: path.to_owned(), source },
     })
 }
 
 /// Writes entry 0 and whom the genesis registers, durably.
 fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Store {
-        dir: path.to_owned(),
-        source,
-    };
+    let failed = |source| OpenError::Store { dir: path.to_owned(), source };
     let mut overlay = Overlay::new(store);
     for party in &genesis.parties {
         acts::register(&mut overlay, genesis, party, LeafIndex(0)).map_err(|stop| match stop {
-            Stop::Refused(refusal) => {
-                OpenError::Genesis(GenesisError(format!("party {:?}: {refusal}", party.name)))
-            }
-            Stop::Failed(error) => OpenError::Corrupt {
-                dir: path.to_owned(),
-                what: error.to_string(),
-            },
+            Stop::Refused(refusal) => OpenError::Genesis(GenesisError(format!("party {:?}: {refusal}", party.name))),
+            Stop::Failed(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
         })?;
     }
     let entry = Entry::LedgerEvent(LedgerEvent {
@@ -343,15 +282,8 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
 }
 
 /// Checks a database against the genesis and against itself.
-fn check_existing(
-    store: &Store,
-    path: &Path,
-    genesis: &GenesisInfo,
-) -> Result<(HeadRow, TreeBuilder), OpenError> {
-    let corrupt = |what: String| OpenError::Corrupt {
-        dir: path.to_owned(),
-        what,
-    };
+fn check_existing(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(HeadRow, TreeBuilder), OpenError> {
+    let corrupt = |what: String| OpenError::Corrupt { dir: path.to_owned(), what };
     let meta = |key| {
         let value = store.get(Family::Meta, key);
         value.map_err(|error| corrupt(error.to_string()))
@@ -360,11 +292,7 @@ fn check_existing(
     let layout = layout.map(u32::from_be_bytes);
     let found = layout.ok_or_else(|| corrupt("the layout number is missing".into()))?;
     if found != LAYOUT {
-        return Err(OpenError::Layout {
-            dir: path.to_owned(),
-            found,
-            known: LAYOUT,
-        });
+        return Err(OpenError::Layout { dir: path.to_owned(), found, known: LAYOUT });
     }
     match meta(schema::META_GENESIS)? {
         Some(bytes) if bytes == genesis.bytes => {}

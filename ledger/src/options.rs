@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType,
-    SliceTransform,
-};
+use rocksdb::{BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType, SliceTransform};
 
 use crate::schema::{Family, TAG_LEN};
 

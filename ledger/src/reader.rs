@@ -125,19 +125,14 @@ impl LedgerReader {
             return Ok(None);
         };
         let entry = Entry::decode(&bytes);
-        entry
-            .map(Some)
-            .map_err(|error| ReadError::Damaged(format!("entry {index}: {error}")))
+        entry.map(Some).map_err(|error| ReadError::Damaged(format!("entry {index}: {error}")))
     }
 
     /// A record entry and the header of its batch; `None` beyond the end or where another kind of entry stands.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn header_of(
-        &self,
-        index: LeafIndex,
-    ) -> Result<Option<(RecordEntry, BatchHeader)>, ReadError> {
+    pub fn header_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, BatchHeader)>, ReadError> {
         let Some(Entry::Record(record)) = self.decoded_entry(index)? else {
             return Ok(None);
         };
@@ -249,10 +244,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn data_keys(
-        &self,
-        tag: &[u8; TAG_LEN],
-    ) -> Result<Vec<([u8; DATA_KEY_ID_LEN], Vec<u8>)>, ReadError> {
+    pub fn data_keys(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<([u8; DATA_KEY_ID_LEN], Vec<u8>)>, ReadError> {
         let rows = self.store().scan(Family::DataKey, tag, None, usize::MAX)?;
         rows.into_iter()
             .map(|(key, wrapped)| {
@@ -267,11 +259,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn data_key(
-        &self,
-        tag: &[u8; TAG_LEN],
-        id: &[u8; DATA_KEY_ID_LEN],
-    ) -> Result<Option<Vec<u8>>, ReadError> {
+    pub fn data_key(&self, tag: &[u8; TAG_LEN], id: &[u8; DATA_KEY_ID_LEN]) -> Result<Option<Vec<u8>>, ReadError> {
         let key = schema::data_key_key(tag, id);
         Ok(self.store().get(Family::DataKey, &key)?)
     }
@@ -280,11 +268,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn has_data_key(
-        &self,
-        tag: &[u8; TAG_LEN],
-        id: &[u8; DATA_KEY_ID_LEN],
-    ) -> Result<bool, ReadError> {
+    pub fn has_data_key(&self, tag: &[u8; TAG_LEN], id: &[u8; DATA_KEY_ID_LEN]) -> Result<bool, ReadError> {
         let key = schema::data_key_key(tag, id);
         Ok(self.store().contains(Family::DataKey, &key)?)
     }
@@ -300,11 +284,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// [`ReadError::Beyond`] when the tree isn't that large or the index isn't in it.
-    pub fn inclusion_proof(
-        &self,
-        index: LeafIndex,
-        size: TreeSize,
-    ) -> Result<Vec<Hash>, ReadError> {
+    pub fn inclusion_proof(&self, index: LeafIndex, size: TreeSize) -> Result<Vec<Hash>, ReadError> {
         let view = self.reach(size)?;
         let tree = TreeView::new(&view.tree, &*view.store);
         merkle::inclusion_proof(&tree, index, size).map_err(proof_error)
@@ -362,9 +342,7 @@ impl LedgerReader {
         let view = self.view();
         match size.get() <= view.head.size {
             true => Ok(view),
-            false => Err(ReadError::Beyond {
-                size: view.head.size,
-            }),
+            false => Err(ReadError::Beyond { size: view.head.size }),
         }
     }
 }

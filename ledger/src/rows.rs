@@ -84,9 +84,7 @@ impl KeyState {
     }
 
     fn from_code(code: u32) -> Option<Self> {
-        [Self::Active, Self::Replaced, Self::Revoked]
-            .into_iter()
-            .find(|state| state.code() == code)
+        [Self::Active, Self::Replaced, Self::Revoked].into_iter().find(|state| state.code() == code)
     }
 }
 
@@ -187,11 +185,7 @@ impl PartyRow {
             roles: self.roles(),
             quota_events_per_s: self.quota_events_per_s,
             tls_spki_sha256: self.tls_spki_sha256.iter().map(id32).collect::<Result<_, _>>()?,
-            keys: self
-                .key_ids
-                .iter()
-                .map(|id| id32(id).map(KeyId::from))
-                .collect::<Result<_, _>>()?,
+            keys: self.key_ids.iter().map(|id| id32(id).map(KeyId::from)).collect::<Result<_, _>>()?,
             patient_tag: optional_tag(&self.patient_tag)?,
             patient_secret_tag: optional_tag(&self.patient_secret_tag)?,
             registered_at: LeafIndex(self.registered_at),

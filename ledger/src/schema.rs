@@ -101,10 +101,7 @@ pub(crate) fn patient_key(tag: &[u8; TAG_LEN], index: u64) -> [u8; TAG_LEN + 8] 
 }
 
 /// Key of a wrapped data key.
-pub(crate) fn data_key_key(
-    tag: &[u8; TAG_LEN],
-    id: &[u8; DATA_KEY_ID_LEN],
-) -> [u8; TAG_LEN + DATA_KEY_ID_LEN] {
+pub(crate) fn data_key_key(tag: &[u8; TAG_LEN], id: &[u8; DATA_KEY_ID_LEN]) -> [u8; TAG_LEN + DATA_KEY_ID_LEN] {
     let mut key = [0; TAG_LEN + DATA_KEY_ID_LEN];
     key[..TAG_LEN].copy_from_slice(tag);
     key[TAG_LEN..].copy_from_slice(id);
@@ -221,20 +218,10 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_written_and_only_whole() {
-        let head = HeadRow {
-            applied_index: 7,
-            applied_term: 3,
-            time: LedgerTimeMs(11),
-            size: 5,
-            root: Hash::from([9; 32]),
-        };
+        let head =
+            HeadRow { applied_index: 7, applied_term: 3, time: LedgerTimeMs(11), size: 5, root: Hash::from([9; 32]) };
         assert_eq!(HeadRow::decode(&head.encode()), Some(head));
-        let batch = BatchRow {
-            root: Hash::from([1; 32]),
-            first_index: LeafIndex(2),
-            count: 3,
-            time: LedgerTimeMs(4),
-        };
+        let batch = BatchRow { root: Hash::from([1; 32]), first_index: LeafIndex(2), count: 3, time: LedgerTimeMs(4) };
         assert_eq!(BatchRow::decode(&batch.encode()), Some(batch));
         for end in 0..52 {
             assert_eq!(BatchRow::decode(&batch.encode()[..end]), None);

@@ -55,10 +55,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// `view` is what was found on disk, so all of it is flushed.
     pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, view: View) -> Self {
-        let flushed = Flushed {
-            generation: view.generation,
-            index: view.head.applied_index,
-        };
+        let flushed = Flushed { generation: view.generation, index: view.head.applied_index };
         Self {
             genesis,
             options,
@@ -89,10 +86,7 @@ impl Shared {
 
     /// Shows readers an installed snapshot, whose files are durable.
     pub(crate) fn switch(&self, view: View) {
-        let flushed = Flushed {
-            generation: view.generation,
-            index: view.head.applied_index,
-        };
+        let flushed = Flushed { generation: view.generation, index: view.head.applied_index };
         let old = std::mem::replace(&mut *self.view.write(), Arc::new(view));
         *self.flushed.lock() = flushed;
         self.unflushed_bytes.store(0, Ordering::Relaxed);

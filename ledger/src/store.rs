@@ -51,17 +51,7 @@ impl Store {
     /// Opens a database, making it and its families where missing.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, rocksdb::Error> {
         let db = DB::open_cf_descriptors(&options.database(), path, options.families())?;
-        Ok(Self {
-            db,
-            folder: Folder {
-                path: path.to_owned(),
-                remove: AtomicBool::new(false),
-            },
-        })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.folder.path
+        Ok(Self { db, folder: Folder { path: path.to_owned(), remove: AtomicBool::new(false) } })
     }
 
     pub(crate) fn db(&self) -> &DB {
@@ -74,9 +64,7 @@ impl Store {
     }
 
     pub(crate) fn family(&self, family: Family) -> &ColumnFamily {
-        self.db
-            .cf_handle(family.name())
-            .expect("every family is made when opening")
+        self.db.cf_handle(family.name()).expect("every family is made when opening")
     }
 
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, rocksdb::Error> {
@@ -99,8 +87,7 @@ impl Store {
         let families: Vec<&ColumnFamily> = Family::ALL.iter().map(|f| self.family(*f)).collect();
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db
-            .flush_cfs_opt(&families.iter().collect::<Vec<_>>(), &options)
+        self.db.flush_cfs_opt(&families.iter().collect::<Vec<_>>(), &options)
     }
 
     /// Rows of `family` whose keys begin with `prefix`, after `after`, at most `limit`, in order.
@@ -129,8 +116,7 @@ impl Store {
             return Ok(None);
         };
         let row = HeadRow::decode(&bytes);
-        row.map(Some)
-            .ok_or_else(|| ReadError::Damaged("the row of the applied index can't be read".into()))
+        row.map(Some).ok_or_else(|| ReadError::Damaged("the row of the applied index can't be read".into()))
     }
 
     pub(crate) fn party(&self, author: &AuthorId) -> Result<Option<PartyRow>, ReadError> {
@@ -140,9 +126,7 @@ impl Store {
 
     pub(crate) fn key(&self, id: &KeyId) -> Result<Option<KeyInfo>, ReadError> {
         let bytes = self.get(Family::Key, id.as_bytes())?;
-        bytes
-            .map(|bytes| KeyRow::parse(&bytes)?.info(*id))
-            .transpose()
+        bytes.map(|bytes| KeyRow::parse(&bytes)?.info(*id)).transpose()
     }
 
     pub(crate) fn tls(&self, spki: &[u8; 32]) -> Result<Option<AuthorId>, ReadError> {
@@ -156,9 +140,7 @@ impl Store {
 
     pub(crate) fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {
         let bytes = self.get(Family::Stream, &schema::stream_key(id))?;
-        bytes
-            .map(|bytes| StreamRow::parse(&bytes)?.info(*id))
-            .transpose()
+        bytes.map(|bytes| StreamRow::parse(&bytes)?.info(*id)).transpose()
     }
 
     pub(crate) fn batch(&self, stream: &StreamId, seq: u64) -> Result<Option<BatchRow>, ReadError> {
@@ -166,8 +148,7 @@ impl Store {
             return Ok(None);
         };
         let row = BatchRow::decode(&bytes);
-        row.map(Some)
-            .ok_or_else(|| ReadError::Damaged("the row of a batch can't be read".into()))
+        row.map(Some).ok_or_else(|| ReadError::Damaged("the row of a batch can't be read".into()))
     }
 }
 

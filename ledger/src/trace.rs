@@ -38,13 +38,7 @@ pub struct TraceScan {
 
 impl TraceScan {
     pub(crate) fn new(reader: LedgerReader, tag: [u8; TAG_LEN], before: u64) -> Self {
-        Self {
-            reader,
-            tag,
-            before,
-            rows: VecDeque::new(),
-            done: false,
-        }
+        Self { reader, tag, before, rows: VecDeque::new(), done: false }
     }
 
     fn fill(&mut self) -> Result<(), ReadError> {
@@ -55,10 +49,7 @@ impl TraceScan {
         options.set_iterate_lower_bound(lower);
         options.set_iterate_upper_bound(upper);
         let from = IteratorMode::From(&upper, Direction::Reverse);
-        let rows = view
-            .store
-            .db()
-            .iterator_cf_opt(view.store.family(Family::Patient), options, from);
+        let rows = view.store.db().iterator_cf_opt(view.store.family(Family::Patient), options, from);
         for row in rows.take(CHUNK_ROWS) {
             let (key, value) = row?;
             let row = parse(&key, &value)?;

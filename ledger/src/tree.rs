@@ -19,9 +19,9 @@ impl TileReader for Store {
         let (chunks, rest) = bytes.as_chunks::<32>();
         let hashes: Vec<Hash> = chunks.iter().map(|bytes| Hash::from(*bytes)).collect();
         let hashes = TileHashes::try_from(hashes).ok().filter(|_| rest.is_empty());
-        hashes.map(|hashes| Some(Arc::new(hashes))).ok_or_else(|| {
-            ReadError::Damaged(format!("tile {index} of level {level} isn't 256 hashes"))
-        })
+        hashes
+            .map(|hashes| Some(Arc::new(hashes)))
+            .ok_or_else(|| ReadError::Damaged(format!("tile {index} of level {level} isn't 256 hashes")))
     }
 }
 

@@ -39,17 +39,11 @@ pub(crate) fn perform(
     }
     match act {
         Act::Registered(party) => register(overlay, genesis, party, index),
-        Act::Rotated {
-            author_id,
-            key,
-            tls_spki_sha256,
-        } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
+        Act::Rotated { author_id, key, tls_spki_sha256 } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
         Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
-        Act::RolesChanged {
-            author_id,
-            roles,
-            quota_events_per_s,
-        } => change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index),
+        Act::RolesChanged { author_id, roles, quota_events_per_s } => {
+            change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
+        }
     }
 }
 
@@ -110,18 +104,11 @@ fn rotate(
     Ok(())
 }
 
-fn revoke(
-    overlay: &mut Overlay<'_>,
-    actor: &Actor,
-    id: KeyId,
-    index: LeafIndex,
-) -> Result<(), Stop> {
+fn revoke(overlay: &mut Overlay<'_>, actor: &Actor, id: KeyId, index: LeafIndex) -> Result<(), Stop> {
     let key = overlay.key(&id)?;
     let mut key = key.ok_or_else(|| refused(format!("no key {id} is registered")))?;
     if key.author_id == actor.author {
-        return Err(refused(
-            "an authority can't revoke its own key: replace it, or let another authority revoke it",
-        ));
+        return Err(refused("an authority can't revoke its own key: replace it, or let another authority revoke it"));
     }
     if key.state == KeyState::Revoked {
         return Err(refused(format!("key {id} is revoked already")));
@@ -140,9 +127,7 @@ fn change_roles(
 ) -> Result<(), Stop> {
     let mut party = known_party(overlay, &author)?;
     if author == actor.author && !roles.contains(Roles::AUTHORITY) {
-        return Err(refused(
-            "an authority can't give up its own role: another authority has to take it away",
-        ));
+        return Err(refused("an authority can't give up its own role: another authority has to take it away"));
     }
     if roles.contains(Roles::PATIENT) && party.patient_tag.is_empty() {
         return Err(refused("the role patient needs a party that was registered with a patient's tag"));
@@ -170,21 +155,10 @@ fn check_new(overlay: &Overlay<'_>, key: &PublicKey) -> Result<(), Stop> {
 }
 
 fn active(key: &PublicKey, author_id: AuthorId, since: LeafIndex) -> KeyInfo {
-    KeyInfo {
-        key_id: key.key_id(),
-        author_id,
-        public_key: key.to_bytes(),
-        state: KeyState::Active,
-        since,
-    }
+    KeyInfo { key_id: key.key_id(), author_id, public_key: key.to_bytes(), state: KeyState::Active, since }
 }
 
-fn retire_keys(
-    overlay: &mut Overlay<'_>,
-    party: &PartyRow,
-    state: KeyState,
-    index: LeafIndex,
-) -> Result<(), Stop> {
+fn retire_keys(overlay: &mut Overlay<'_>, party: &PartyRow, state: KeyState, index: LeafIndex) -> Result<(), Stop> {
     for id in &party.key_ids {
         let damaged = || ReadError::Damaged("a party's key is missing".into());
         let id = KeyId::from_slice(id).map_err(|_| damaged())?;

@@ -15,9 +15,7 @@ use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
-use sillage_rules::limits::{
-    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FUTURE_MS_MAX, RECORD_BYTES_MAX, SALT_BYTES,
-};
+use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FUTURE_MS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
@@ -128,11 +126,7 @@ impl<'b> Shape<'b> {
         let key = key.ok_or_else(|| Refusal::new(Code::UnknownKey, Code::UnknownKey.way_out()))?;
         let party = overlay.party(&key.author_id)?;
         let party = party.ok_or_else(|| ReadError::Damaged("a key's party is missing".into()))?;
-        Ok(Signer {
-            stream_id: self.label.stream_id(&key.author_id),
-            roles: party.roles(),
-            key,
-        })
+        Ok(Signer { stream_id: self.label.stream_id(&key.author_id), roles: party.roles(), key })
     }
 
     /// Whether the signer may sign these records.
@@ -210,8 +204,7 @@ impl<'b> Shape<'b> {
 
 impl<'b> Record<'b> {
     fn of(sealed: &'b SealedRecord) -> Result<Self, Refusal> {
-        let kind = Kind::from_code(sealed.kind)
-            .map_err(|error| Refusal::new(Code::UnknownKind, error.to_string()))?;
+        let kind = Kind::from_code(sealed.kind).map_err(|error| Refusal::new(Code::UnknownKind, error.to_string()))?;
         if kind.made_by_ledger() {
             return Err(Refusal::new(Code::KindReserved, Code::KindReserved.way_out()));
         }
@@ -220,8 +213,7 @@ impl<'b> Record<'b> {
             let what = format!("a record of kind {kind} carries a patient's tag, or none, against its kind");
             return Err(Refusal::new(Code::MalformedRecord, what));
         }
-        let hash = Hash::from_slice(&sealed.record_hash)
-            .map_err(|_| malformed("a record hash is 32 bytes"))?;
+        let hash = Hash::from_slice(&sealed.record_hash).map_err(|_| malformed("a record hash is 32 bytes"))?;
         if sealed.facts & !facts::ALL != 0 {
             return Err(malformed("unknown facts"));
         }
@@ -229,13 +221,7 @@ impl<'b> Record<'b> {
             true => Content::Act(Box::new(act(sealed, hash)?)),
             false => Content::Sealed(sealed_under(&sealed.payload)?),
         };
-        Ok(Self {
-            sealed,
-            kind,
-            tag,
-            hash,
-            content,
-        })
+        Ok(Self { sealed, kind, tag, hash, content })
     }
 }
 
@@ -279,6 +265,5 @@ fn new_keys(batch: &SealedBatch) -> Result<Vec<(DataKeyName, &[u8])>, Refusal> {
         let wrapped = layout::is_wrapped(&key.wrapped).then_some(&key.wrapped[..])?;
         Some(((tag, id), wrapped))
     });
-    keys.collect::<Option<_>>()
-        .ok_or_else(|| malformed("a new data key isn't wrapped as docs/formats.md §8 says"))
+    keys.collect::<Option<_>>().ok_or_else(|| malformed("a new data key isn't wrapped as docs/formats.md §8 says"))
 }

@@ -127,9 +127,7 @@ pub(crate) fn command(
     let outcomes = match command {
         Ok(command) if command.version == COMMAND_VERSION => {
             let batches = command.batches.iter();
-            batches
-                .map(|batch| applier.outcome(batch))
-                .collect::<Result<_, _>>()?
+            batches.map(|batch| applier.outcome(batch)).collect::<Result<_, _>>()?
         }
         _ => {
             stats.refused();
@@ -169,10 +167,7 @@ fn perform_acts(
     signer: &Signer,
     first: u64,
 ) -> Result<(), Stop> {
-    let actor = Actor {
-        author: signer.key.author_id,
-        roles: signer.roles,
-    };
+    let actor = Actor { author: signer.key.author_id, roles: signer.roles };
     for (position, record) in (0_u32..).zip(&shape.records) {
         let Content::Act(act) = &record.content else {
             continue;
@@ -305,12 +300,10 @@ impl Applier<'_> {
                 record_hash: record.hash,
                 position,
             }));
-            self.writes
-                .put_cf(payloads, schema::index_key(index), &record.sealed.payload);
+            self.writes.put_cf(payloads, schema::index_key(index), &record.sealed.payload);
             if record.tag != NO_PATIENT {
                 let row = schema::patient_row(record.kind.code(), flags.bits());
-                self.writes
-                    .put_cf(patients, schema::patient_key(&record.tag, index), row);
+                self.writes.put_cf(patients, schema::patient_key(&record.tag, index), row);
             }
         }
         for (name, wrapped) in &shape.new_keys {
@@ -364,10 +357,6 @@ impl Applier<'_> {
             hash_leaves(&inputs, &mut leaves);
             leaves
         });
-        Effects {
-            outcomes,
-            writes: self.writes,
-            leaves,
-        }
+        Effects { outcomes, writes: self.writes, leaves }
     }
 }

@@ -111,11 +111,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// Keeps a data key unless there is one of that name: what is sealed under it must stay readable.
-    pub(crate) fn insert_data_key(
-        &mut self,
-        name: DataKeyName,
-        wrapped: &[u8],
-    ) -> Result<(), ReadError> {
+    pub(crate) fn insert_data_key(&mut self, name: DataKeyName, wrapped: &[u8]) -> Result<(), ReadError> {
         if !self.has_data_key(&name)? {
             self.data_keys.insert(name, wrapped.to_vec());
         }

@@ -68,8 +68,7 @@ impl Keyring {
         let mut keys = BTreeMap::new();
         for prefix in 0..TagPrefix::COUNT {
             let mut key = Zeroizing::new([0; 32]);
-            getrandom::fill(&mut key[..])
-                .map_err(|error| KeyringError::Randomness(error.to_string()))?;
+            getrandom::fill(&mut key[..]).map_err(|error| KeyringError::Randomness(error.to_string()))?;
             keys.insert((prefix, 1), key);
         }
         Ok(Self { keys })
@@ -80,18 +79,12 @@ impl Keyring {
     /// # Errors
     /// When it is exposed to others, altered, or can't be read.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        let io = |source| KeyringError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| KeyringError::Io { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(KeyringError::Exposed {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(KeyringError::Exposed { path: path.to_owned(), mode });
         }
         let len = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
         if len > MAGIC.len() + 4 + KEYS_MAX * ENTRY_LEN + 32 {
@@ -108,18 +101,9 @@ impl Keyring {
     /// # Errors
     /// When the file exists or can't be written.
     pub fn save(&self, path: &Path) -> Result<(), KeyringError> {
-        let io = |source| KeyringError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| KeyringError::Io { path: path.to_owned(), source };
         let new = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(io)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(io)?;
         file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io)?;
         file.write_all(&self.encode()).map_err(io)?;
         file.sync_all().map_err(io)?;
@@ -131,9 +115,7 @@ impl Keyring {
             _ => io(source),
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))
-            .and_then(|dir| dir.sync_all())
-            .map_err(io)
+        File::open(parent.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all()).map_err(io)
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {

@@ -115,11 +115,7 @@ struct Cache<K> {
 
 impl<K: Eq + StdHash + Copy> Cache<K> {
     fn new(max: usize) -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            half: max.div_ceil(2).max(1),
-        }
+        Self { young: HashMap::new(), old: HashMap::new(), half: max.div_ceil(2).max(1) }
     }
 
     fn get(&mut self, name: &K) -> Option<Arc<DataKey>> {
@@ -152,12 +148,7 @@ pub struct Sealer {
 impl Sealer {
     /// A sealer that keeps at most `keys_max` unwrapped keys for sealing and as many for opening.
     pub fn new(reader: LedgerReader, keks: Arc<dyn KekProvider>, keys_max: usize) -> Self {
-        Self {
-            reader,
-            keks,
-            sealing: Mutex::new(Cache::new(keys_max)),
-            opening: Mutex::new(Cache::new(keys_max)),
-        }
+        Self { reader, keks, sealing: Mutex::new(Cache::new(keys_max)), opening: Mutex::new(Cache::new(keys_max)) }
     }
 
     fn origin(&self) -> &Origin {
@@ -182,12 +173,7 @@ impl Sealer {
             if !self.is_recorded(&plain.tag, &key)? {
                 new_keys.insert((plain.tag, key.id), key.wrapped.clone());
             }
-            let place = Place {
-                tag: plain.tag,
-                stream_id,
-                seq,
-                position,
-            };
+            let place = Place { tag: plain.tag, stream_id, seq, position };
             payloads.push(self.seal_under(&key, &place, plain)?.into());
         }
         let new_keys = new_keys.into_iter().map(|((tag, id), wrapped)| WrappedKey {
@@ -195,10 +181,7 @@ impl Sealer {
             data_key_id: id.to_vec(),
             wrapped,
         });
-        Ok(SealedPayloads {
-            payloads,
-            new_keys: new_keys.collect(),
-        })
+        Ok(SealedPayloads { payloads, new_keys: new_keys.collect() })
     }
 
     /// Opens the payload of a record entry; `None` beyond the end of the log or where the payload was erased. What
@@ -218,12 +201,8 @@ impl Sealer {
         let plain = match entry.kind.is_act() {
             true => Zeroizing::new(payload),
             false => {
-                let place = Place {
-                    tag: entry.tag,
-                    stream_id: header.stream_id,
-                    seq: header.seq,
-                    position: entry.position,
-                };
+                let place =
+                    Place { tag: entry.tag, stream_id: header.stream_id, seq: header.seq, position: entry.position };
                 self.open_payload(&place, &payload, index)?
             }
         };
@@ -231,45 +210,23 @@ impl Sealer {
         if leaf_hash2(salt, record) != entry.record_hash {
             return Err(SealError::Altered);
         }
-        Ok(Some(Opened {
-            salt: *salt,
-            record: record.to_vec(),
-            entry,
-            header,
-        }))
+        Ok(Some(Opened { salt: *salt, record: record.to_vec(), entry, header }))
     }
 
-    fn open_payload(
-        &self,
-        place: &Place,
-        payload: &[u8],
-        index: LeafIndex,
-    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    fn open_payload(&self, place: &Place, payload: &[u8], index: LeafIndex) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (id, nonce, sealed) = layout::split_payload(payload).ok_or(SealError::Altered)?;
         let key = self.opening_key(&place.tag, &id)?;
         let key = key.ok_or(SealError::NoDataKey(index))?;
-        let (sealed, tag) = sealed
-            .split_last_chunk::<{ layout::AEAD_TAG_LEN }>()
-            .ok_or(SealError::Altered)?;
+        let (sealed, tag) = sealed.split_last_chunk::<{ layout::AEAD_TAG_LEN }>().ok_or(SealError::Altered)?;
         let aad = layout::payload_aad(self.origin(), place, &id);
         let mut plain = Zeroizing::new(sealed.to_vec());
         key.cipher
-            .decrypt_inout_detached(
-                &Nonce::from(nonce),
-                &aad,
-                InOutBuf::from(&mut plain[..]),
-                &Tag::from(*tag),
-            )
+            .decrypt_inout_detached(&Nonce::from(nonce), &aad, InOutBuf::from(&mut plain[..]), &Tag::from(*tag))
             .map_err(|_| SealError::Altered)?;
         Ok(plain)
     }
 
-    fn seal_under(
-        &self,
-        key: &DataKey,
-        place: &Place,
-        plain: &Plain<'_>,
-    ) -> Result<Vec<u8>, SealError> {
+    fn seal_under(&self, key: &DataKey, place: &Place, plain: &Plain<'_>) -> Result<Vec<u8>, SealError> {
         let nonce = random::<12>()?;
         let aad = layout::payload_aad(self.origin(), place, &key.id);
         let mut out = Vec::with_capacity(layout::OVERHEAD + 16 + plain.record.len());
@@ -321,11 +278,7 @@ impl Sealer {
         Ok(key)
     }
 
-    fn opening_key(
-        &self,
-        tag: &[u8; 32],
-        id: &[u8; 16],
-    ) -> Result<Option<Arc<DataKey>>, SealError> {
+    fn opening_key(&self, tag: &[u8; 32], id: &[u8; 16]) -> Result<Option<Arc<DataKey>>, SealError> {
         let name = (*tag, *id);
         if let Some(key) = self.opening.lock().get(&name) {
             return Ok(Some(key));
@@ -338,12 +291,7 @@ impl Sealer {
         Ok(Some(key))
     }
 
-    fn unwrapped(
-        &self,
-        tag: &[u8; 32],
-        id: [u8; 16],
-        wrapped: Vec<u8>,
-    ) -> Result<DataKey, SealError> {
+    fn unwrapped(&self, tag: &[u8; 32], id: [u8; 16], wrapped: Vec<u8>) -> Result<DataKey, SealError> {
         let (epoch, nonce, sealed) = layout::split_wrapped(&wrapped).ok_or(KekError::Refused)?;
         let aad = layout::wrapped_aad(self.origin(), tag, &id, epoch);
         let kek = (TagPrefix::of(tag), epoch);

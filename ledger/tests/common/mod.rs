@@ -1,0 +1,216 @@
+//! A small log to test with: its genesis, its parties, and batches as an admitting node would hand them over.
+#![allow(dead_code)] // each test file uses its own part
+
+use prost::Message;
+use sillage_ledger::{BatchOutcome, Ledger, Options};
+use sillage_proof::batch::{BatchMessage, Origin};
+use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
+use sillage_proof::merkle;
+use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord, WrappedKey};
+use sillage_proto::v1::{Genesis, NodeIdentity, PublicKey};
+use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::codes::Code;
+use sillage_rules::facts;
+use sillage_rules::kind::Kind;
+use sillage_rules::record::{ParsedRecord, act_message};
+use sillage_rules::roles::Roles;
+
+pub const ORIGIN: &str = "test.example/log";
+pub const START_MS: u64 = 1_700_000_000_000;
+pub const DAY_MS: u64 = 86_400_000;
+
+pub fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+pub fn author_id(seed: u8) -> AuthorId {
+    AuthorId::of_first_key(&key(seed).public_key())
+}
+
+/// A patient whose tag is in the range of the log.
+pub fn tag(number: u8) -> [u8; 32] {
+    let mut tag = [0x40; 32];
+    tag[31] = number;
+    tag
+}
+
+pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
+    PartyRegistration {
+        key: key(seed).public_key(),
+        name: format!("service {seed}"),
+        roles,
+        tls_spki_sha256: vec![[seed; 32]],
+        quota_events_per_s: 0,
+        patient_tag: None,
+        patient_secret_tag: None,
+    }
+}
+
+/// Party 1 is the authority, 2 and 3 are authors.
+pub fn genesis() -> Vec<u8> {
+    let node = |id: u8| NodeIdentity {
+        id: u64::from(id),
+        name: format!("node-{id}"),
+        key: Some(PublicKey { alg: 1, key: key(100 + id).public_key().to_bytes().to_vec() }),
+        tls_spki_sha256: vec![100 + id; 32],
+    };
+    let parties = [
+        registration(1, Roles::AUTHORITY),
+        registration(2, Roles::AUTHOR),
+        registration(3, Roles::AUTHOR | Roles::READER),
+    ];
+    Genesis {
+        version: 1,
+        origin: ORIGIN.into(),
+        created_ms: START_MS,
+        log_public_key: key(99).public_key().to_bytes().to_vec(),
+        vrf_public_key: vec![9; 32],
+        tag_first: vec![0x10; 32],
+        tag_last: vec![0x7f; 32],
+        test_log: true,
+        late_after_ms: DAY_MS,
+        index_depth: 12,
+        quota_events_per_s: 0,
+        nodes: (1..=3).map(node).collect(),
+        parties: parties.iter().map(PartyRegistration::to_message).collect(),
+        nonce: vec![1; 32],
+    }
+    .encode_to_vec()
+}
+
+/// Flushes only when told, so that a copy of the folder is what a power failure would leave.
+pub fn quiet() -> Options {
+    Options { background_flush: false, auto_compaction: false, ..Options::default() }
+}
+
+pub fn open(dir: &std::path::Path) -> Ledger {
+    Ledger::open(dir, &genesis(), quiet()).expect("a ledger")
+}
+
+/// A record as it looks from outside: sealed under the data key `[key; 16]` of its patient.
+pub fn record(number: u64, tag: [u8; 32], key: u8) -> SealedRecord {
+    let mut payload = vec![1, 1];
+    payload.extend([key; 16]);
+    payload.extend([0x5a; 12 + 40]);
+    payload.extend(number.to_be_bytes());
+    SealedRecord {
+        kind: u32::from(Kind::ACCESS_READ.code()),
+        tag: tag.to_vec(),
+        record_hash: leaf_hash(&number.to_be_bytes()).as_bytes().to_vec(),
+        payload: payload.into(),
+        occurred_at_ms: START_MS,
+        facts: facts::HAS_BASIS,
+    }
+}
+
+pub fn wrapped(tag: [u8; 32], key: u8) -> WrappedKey {
+    let mut bytes = vec![1, 1, 0, 0, 0, 1];
+    bytes.extend([key; 12 + 48]);
+    WrappedKey { tag: tag.to_vec(), data_key_id: vec![key; 16], wrapped: bytes }
+}
+
+/// An act, with its salt in clear.
+pub fn act(act: &Act) -> SealedRecord {
+    let record = ParsedRecord::from_message(act_message(act, START_MS)).expect("a valid act");
+    let mut payload = vec![7; 16];
+    payload.extend_from_slice(record.bytes());
+    SealedRecord {
+        kind: u32::from(record.kind().code()),
+        tag: vec![0; 32],
+        record_hash: leaf_hash(&payload).as_bytes().to_vec(),
+        payload: payload.into(),
+        occurred_at_ms: START_MS,
+        facts: facts::facts_of(&record),
+    }
+}
+
+pub fn root_of(records: &[SealedRecord]) -> Hash {
+    let hashes = records.iter().map(|record| Hash::from_slice(&record.record_hash).expect("32 bytes"));
+    merkle::root_of(&hashes.collect::<Vec<_>>())
+}
+
+/// A batch of party `author`, signed with `signer`, carrying every data key that its records name.
+pub fn batch_by(author: u8, signer: &SigningKey, label: &str, seq: u64, records: Vec<SealedRecord>) -> SealedBatch {
+    let root = root_of(&records);
+    let message = BatchMessage {
+        key_id: signer.key_id(),
+        origin: Origin::new(ORIGIN).expect("an origin"),
+        stream_id: StreamId::new(&author_id(author), label),
+        seq: seq.max(1),
+        count: u32::try_from(records.len()).expect("few"),
+        root,
+    };
+    let mut new_keys: Vec<WrappedKey> = Vec::new();
+    for record in records.iter().filter(|record| record.payload.starts_with(&[1, 1])) {
+        let tag = record.tag[..].try_into().expect("32 bytes");
+        let key = wrapped(tag, record.payload[2]);
+        if !new_keys.contains(&key) {
+            new_keys.push(key);
+        }
+    }
+    SealedBatch {
+        alg: 1,
+        key_id: signer.key_id().as_bytes().to_vec(),
+        stream_label: label.into(),
+        seq,
+        root: root.as_bytes().to_vec(),
+        signature: message.sign(signer).to_vec(),
+        records,
+        new_keys,
+    }
+}
+
+pub fn batch(author: u8, label: &str, seq: u64, records: Vec<SealedRecord>) -> SealedBatch {
+    batch_by(author, &key(author), label, seq, records)
+}
+
+pub fn command(batches: Vec<SealedBatch>) -> Vec<u8> {
+    Command { version: 1, batches }.encode_to_vec()
+}
+
+/// Applies a command right after the last one.
+pub fn apply(ledger: &mut Ledger, batches: Vec<SealedBatch>) -> Vec<BatchOutcome> {
+    let (index, _) = ledger.applied();
+    let time = START_MS + 1_000 * (index + 1);
+    ledger.apply(index + 1, 1, time, &command(batches)).expect("never by the fault of the input")
+}
+
+/// Applies one batch and returns what became of it.
+pub fn apply_one(ledger: &mut Ledger, batch: SealedBatch) -> BatchOutcome {
+    let mut outcomes = apply(ledger, vec![batch]);
+    assert_eq!(outcomes.len(), 1);
+    outcomes.remove(0)
+}
+
+pub fn code(outcome: &BatchOutcome) -> Option<Code> {
+    match outcome {
+        BatchOutcome::Done { .. } => None,
+        BatchOutcome::Refused(refusal) => Some(refusal.code),
+    }
+}
+
+/// Copies what is on disk now: what a power failure would leave.
+pub fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("writable");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("writable");
+        }
+    }
+}
+
+/// Every leaf hash of the log, from its entries.
+pub fn leaves(ledger: &Ledger) -> Vec<Hash> {
+    let reader = ledger.reader();
+    (0..reader.tree_size().get())
+        .map(|index| {
+            let entry = reader.entry(index.into()).expect("readable");
+            leaf_hash(&entry.expect("below the size"))
+        })
+        .collect()
+}
