@@ -41,15 +41,17 @@ pub fn start(config: &LogConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// A panic becomes an event, so that it is found where all else is. What it says about values is left out when it is
-/// not a plain text: a payload could hold anything.
+/// A panic becomes an event, so that it is found where all else is. Its message is our own text: `expect` states an
+/// invariant, and no error type prints a record.
 fn log_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map_or_else(String::new, std::string::ToString::to_string);
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed").to_owned();
-        let message = info.payload_as_str().unwrap_or("");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("");
         tracing::error!(thread = %name, %place, %message, "panic");
         before(info);
     }));
