@@ -166,7 +166,8 @@ pub struct Core {
     clock_drops: u64,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
-    /// (number of the write task, index) of a snapshot being installed.
+    /// (number of the write task, index) of a snapshot being installed. Until it is, this node must not campaign:
+    /// raft-rs would look for the entries between the applied index and the snapshot's, which are gone.
     installing: Option<(u64, u64)>,
     /// Whether the driver is making a snapshot.
     making: bool,
@@ -244,7 +245,9 @@ impl Core {
     /// A tick of the clock passed.
     pub fn tick(&mut self) {
         self.ticks += 1;
-        self.raw.tick();
+        if self.installing.is_none() {
+            self.raw.tick();
+        }
         self.watch_transfers();
         self.watch_progress();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
@@ -366,7 +369,9 @@ impl Core {
 
     /// Starts an election now.
     pub fn campaign(&mut self) {
-        let _ = self.raw.campaign();
+        if self.installing.is_none() {
+            let _ = self.raw.campaign();
+        }
         self.settle();
     }
 
@@ -454,6 +459,9 @@ impl Core {
         self.check_clock(&message, now_ms)?;
         if message.get_msg_type() == MessageType::MsgSnapshot && self.wants_files(&message) {
             return Ok(());
+        }
+        if message.get_msg_type() == MessageType::MsgTimeoutNow && self.installing.is_some() {
+            return Err(StepError::Refused("a snapshot is being installed".into()));
         }
         let newest = message.entries.iter().map(entry_time_ms).max().unwrap_or(0);
         self.raw.step(*message).map_err(|error| StepError::Refused(error.to_string()))?;

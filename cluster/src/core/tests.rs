@@ -18,6 +18,9 @@ struct Node {
     acknowledged: Vec<ProposalId>,
     superseded: Vec<ProposalId>,
     clock_ms: u64,
+    /// Keep installations until this is unset, and what comes after them.
+    hold_installs: bool,
+    held: Vec<WriteTask>,
 }
 
 struct Group {
@@ -38,13 +41,7 @@ fn config(id: u64, keep_bytes: u64) -> CoreConfig {
 
 impl Group {
     fn new(keep_bytes: u64) -> Self {
-        let mut group = Group {
-            nodes: BTreeMap::new(),
-            wire: VecDeque::new(),
-            cut: Vec::new(),
-            keep_bytes,
-            seed: 0,
-        };
+        let mut group = Group { nodes: BTreeMap::new(), wire: VecDeque::new(), cut: Vec::new(), keep_bytes, seed: 0 };
         for id in 1..=3 {
             group.start(id, Recovered::default(), Vec::new(), (0, 0));
         }
@@ -65,6 +62,8 @@ impl Group {
             acknowledged: Vec::new(),
             superseded: Vec::new(),
             clock_ms: NOW_MS,
+            hold_installs: false,
+            held: Vec::new(),
         };
         self.nodes.insert(id, node);
     }
@@ -114,7 +113,11 @@ impl Group {
             }
             let mut messages = actions.messages;
             if let Some(task) = actions.write {
-                messages.extend(write(node, task));
+                if node.hold_installs && (task.install.is_some() || !node.held.is_empty()) {
+                    node.held.push(task);
+                } else {
+                    messages.extend(write(node, task));
+                }
             }
             for entry in actions.committed {
                 assert_eq!(entry.index, node.at.0 + 1);
@@ -133,11 +136,7 @@ impl Group {
             }
             let (at, made) = (node.at, actions.make_snapshot);
             if made {
-                node.core.on_snapshot_made(Some(SnapshotMade {
-                    index: at.0,
-                    term: at.1,
-                    manifest: b"files".to_vec(),
-                }));
+                node.core.on_snapshot_made(Some(SnapshotMade { index: at.0, term: at.1, manifest: b"files".to_vec() }));
             }
             if let Some(fetch) = actions.fetch_snapshot {
                 assert_eq!(fetch.manifest, b"files");
@@ -261,6 +260,33 @@ fn a_lagging_follower_is_brought_up_by_a_snapshot() {
 }
 
 #[test]
+fn a_node_does_not_campaign_while_it_installs_a_snapshot() {
+    let mut group = Group::new(500);
+    group.elect(1);
+    group.isolate(3);
+    for i in 0..100 {
+        group.propose(1, i, format!("entry {i}").as_bytes());
+        group.tick(1);
+    }
+    group.cut.clear();
+    group.node(3).hold_installs = true;
+    group.tick(60);
+    assert!(!group.node(3).held.is_empty(), "the installation waits");
+    group.isolate(3);
+    group.node(3).core.campaign();
+    group.tick(60);
+    assert_eq!(group.node(3).core.role().0, Role::Follower);
+    let node = group.node(3);
+    node.hold_installs = false;
+    for task in std::mem::take(&mut node.held) {
+        write(node, task);
+    }
+    group.cut.clear();
+    group.tick(60);
+    assert_eq!(group.data(3).len(), 100);
+}
+
+#[test]
 fn an_append_from_the_future_is_dropped_until_the_clock_gets_there() {
     let mut group = Group::new(1 << 20);
     group.elect(1);
@@ -341,24 +367,13 @@ fn a_read_is_asked_again_and_fails_in_the_end() {
 fn a_state_machine_and_a_log_that_do_not_fit_are_refused() {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let start = |recovered: Recovered, applied| Core::new(&config(1, 1), 1, recovered, applied, &logger).err();
-    let entry = Entry {
-        index: 5,
-        term: 2,
-        ..Entry::default()
-    };
-    let log = Recovered {
-        mark: (4, 1),
-        entries: vec![entry],
-        ..Recovered::default()
-    };
+    let entry = Entry { index: 5, term: 2, ..Entry::default() };
+    let log = Recovered { mark: (4, 1), entries: vec![entry], ..Recovered::default() };
     assert!(start(log.clone(), (5, 2)).is_none());
     assert!(start(log.clone(), (4, 1)).is_none());
     assert!(matches!(start(log.clone(), (6, 2)), Some(CoreError::LogBehind { .. })));
     assert!(matches!(start(log.clone(), (3, 1)), Some(CoreError::StateBehind { .. })));
     assert!(matches!(start(log.clone(), (5, 3)), Some(CoreError::Diverged { .. })));
-    let promised = Recovered {
-        hard_state: HardState { term: 2, vote: 1, commit: 9 },
-        ..log
-    };
+    let promised = Recovered { hard_state: HardState { term: 2, vote: 1, commit: 9 }, ..log };
     assert!(matches!(start(promised, (5, 2)), Some(CoreError::LogBehind { .. })));
 }
