@@ -37,6 +37,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekError, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
@@ -113,6 +114,8 @@ pub struct Core {
     tags: Arc<Tags>,
     lookups: Quotas<AuthorId>,
     metrics: Metrics,
+    /// How many log writes of each bucket the histogram has seen.
+    fsyncs_shown: Mutex<[u64; FsyncStats::BUCKETS]>,
     stopping: AtomicBool,
     running: Mutex<Option<Running>>,
 }
@@ -193,6 +196,7 @@ impl Core {
             reading: Cpu::new(),
             reads,
             metrics,
+            fsyncs_shown: Mutex::default(),
             stopping: AtomicBool::new(false),
             running: Mutex::new(Some(Running { runtime, packer })),
         }))

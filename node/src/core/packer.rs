@@ -159,3 +159,106 @@ impl Drop for Slot {
         self.0.freed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proof::{Hash, LeafIndex, LedgerTimeMs};
+
+    /// Applies at once, or keeps what was proposed; panics on the batch number 666.
+    #[derive(Default)]
+    struct Fake {
+        keep: bool,
+        kept: Mutex<Vec<Proposed>>,
+        proposed: Mutex<Vec<Vec<u64>>>,
+    }
+
+    impl Log for Fake {
+        fn check(&self, batch: &SealedBatch, _now_ms: u64) -> Result<(), Refusal> {
+            assert_ne!(batch.seq, 666, "poison");
+            Ok(())
+        }
+
+        fn propose(&self, command: Vec<u8>, _time_ms: u64, done: Proposed) {
+            let command = Command::decode(&command[..]).expect("a command");
+            let seqs: Vec<u64> = command.batches.iter().map(|batch| batch.seq).collect();
+            if self.keep {
+                self.kept.lock().push(done);
+            } else {
+                done(Ok(seqs.iter().map(|seq| applied(*seq)).collect()));
+            }
+            self.proposed.lock().push(seqs);
+        }
+    }
+
+    fn applied(seq: u64) -> BatchOutcome {
+        BatchOutcome::Done {
+            stream_id: [1; 32].into(),
+            seq,
+            count: 1,
+            root: Hash::default(),
+            first_index: LeafIndex(seq),
+            time_ms: LedgerTimeMs(1),
+            repeated: false,
+        }
+    }
+
+    fn push(lanes: &Lanes, seq: u64, urgent: bool) -> oneshot::Receiver<Answer> {
+        let (answer, receiver) = oneshot::channel();
+        let batch = SealedBatch { seq, stream_label: seq.to_string(), ..SealedBatch::default() };
+        lanes.push(Waiting { bytes: batch.encoded_len(), batch, urgent, answer });
+        receiver
+    }
+
+    #[test]
+    fn what_waits_goes_into_one_entry_without_poison_and_break_glass_first() {
+        let (lanes, log) = (Lanes::default(), Fake::default());
+        let answers = [push(&lanes, 1, false), push(&lanes, 666, false), push(&lanes, 2, false), push(&lanes, 3, true)];
+        let gone = push(&lanes, 4, false);
+        drop(gone);
+        let answers = std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let answers = answers.map(|answer| answer.blocking_recv().expect("answered"));
+            lanes.close();
+            answers
+        });
+        assert_eq!(*log.proposed.lock(), [[3, 1, 2]]);
+        for (answer, seq) in answers.iter().zip([1, 666, 2, 3]) {
+            match answer {
+                Answer::Applied(BatchOutcome::Done { seq: done, .. }) => assert_eq!(*done, seq),
+                Answer::Applied(BatchOutcome::Refused(refusal)) => {
+                    assert_eq!((seq, refusal.code), (666, Code::Internal));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_so_many_entries_are_under_way_and_the_rest_is_packed_together() {
+        let lanes = Lanes::default();
+        let log = Fake { keep: true, ..Fake::default() };
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let mut answers = Vec::new();
+            for seq in 0..ENTRIES_UNDER_WAY_MAX {
+                answers.push(push(&lanes, seq as u64, false));
+                while log.proposed.lock().len() <= seq {
+                    std::thread::yield_now();
+                }
+            }
+            answers.extend((10..15).map(|seq| push(&lanes, seq, false)));
+            assert_eq!(log.proposed.lock().len(), ENTRIES_UNDER_WAY_MAX);
+            let lost = log.kept.lock().remove(0);
+            lost(Err(ProposeError::Superseded));
+            while log.proposed.lock().len() == ENTRIES_UNDER_WAY_MAX {
+                std::thread::yield_now();
+            }
+            assert_eq!(log.proposed.lock()[ENTRIES_UNDER_WAY_MAX], [10, 11, 12, 13, 14]);
+            let first = answers.remove(0).blocking_recv().expect("answered");
+            assert!(matches!(first, Answer::Unknown));
+            lanes.close();
+            log.kept.lock().clear();
+        });
+    }
+}

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Core;
 use super::checkpoints::Signed;
-use super::refusals::{from_read, refuse};
+use super::refusals::{from_read, from_status, refuse};
 
 /// For finding a leader that signs.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ impl Core {
         let answer = call.map_err(|_| no_leader())?;
         let note = answer.map_err(|status| {
             tracing::debug!(leader, %status, "the leader gave no checkpoint");
-            no_leader()
+            from_status(&status).unwrap_or_else(no_leader)
         })?;
         let signed = self.checkpoints.learn(note.into_inner().note)?;
         self.up_to_date().await?;

@@ -55,21 +55,32 @@ impl Reads {
     /// Asks for all that gathered. Only whoever set `under_way` may call it.
     fn start(self: &Arc<Self>) {
         let readers = std::mem::take(&mut self.state.lock().gathering);
-        let this = Arc::clone(self);
+        let mut asked = Asked { reads: Arc::clone(self), readers };
         (self.ask)(Box::new(move |answer| {
-            for reader in readers {
+            for reader in asked.readers.drain(..) {
                 // A reader that went away needs no answer.
                 let _ = reader.send(answer.clone());
             }
-            let again = {
-                let mut state = this.state.lock();
-                state.under_way = !state.gathering.is_empty();
-                state.under_way
-            };
-            if again {
-                this.start();
-            }
         }));
+    }
+}
+
+/// Readers that share a read index. Whether it is answered or forgotten (a replica that stops), the next may start.
+struct Asked {
+    reads: Arc<Reads>,
+    readers: Vec<oneshot::Sender<Result<(), Refusal>>>,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let again = {
+            let mut state = self.reads.state.lock();
+            state.under_way = !state.gathering.is_empty();
+            state.under_way
+        };
+        if again {
+            self.reads.start();
+        }
     }
 }
 
@@ -101,5 +112,12 @@ mod tests {
             assert!(other.await.expect("no panic").is_err());
         }
         assert!(asked.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_forgotten_holds_nobody_up() {
+        let reads = Reads::new(Box::new(drop));
+        assert!(reads.wait().await.is_err());
+        assert!(reads.wait().await.is_err());
     }
 }

@@ -52,6 +52,14 @@ pub fn to_status(refusal: &Refusal) -> Status {
     Status::with_details(grpc, refusal.message.clone(), details.into())
 }
 
+/// What a peer's status carries; `None` when the connection failed, not the peer.
+pub fn from_status(status: &Status) -> Option<Refusal> {
+    if status.details().is_empty() {
+        return None;
+    }
+    ErrorInfo::decode(status.details()).ok().map(from_info)
+}
+
 /// What the ledger's store said. Its own troubles are logged here and not told to callers.
 pub fn from_read(error: &ReadError) -> Refusal {
     match error {
@@ -89,6 +97,8 @@ mod tests {
         let info = ErrorInfo::decode(status.details()).expect("details are an ErrorInfo");
         assert_eq!((info.expected_seq, info.retry), (7, false));
         assert_eq!(from_info(info), refusal);
+        assert_eq!(from_status(&status), Some(refusal));
+        assert_eq!(from_status(&Status::unavailable("no route")), None);
         assert!(to_info(&refuse(Code::Busy)).retry);
     }
 }

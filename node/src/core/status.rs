@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sillage_cluster::core::Role;
+use sillage_cluster::runtime::FsyncStats;
 use sillage_proto::v1::{ClusterStatusRequest, NodeStatus};
+use sillage_rules::roles::Roles;
 use tokio::time::timeout;
 
 use super::Core;
 use crate::http::{Backend, Health};
 use crate::peer::links::Link;
 use crate::tls::Caller;
-use sillage_rules::roles::Roles;
 
 /// For a peer's answer; one that takes longer is shown as unreachable.
 const PEER_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -47,6 +48,19 @@ impl Core {
         nodes.push(self.local_status());
         nodes.sort_by_key(|node| node.id);
         nodes
+    }
+
+    /// Brings the histogram up to the replica's own counters; each write counts with the upper end of its bucket.
+    fn show_fsyncs(&self) {
+        let now = self.replica.fsync_stats().counts();
+        let mut shown = self.fsyncs_shown.lock();
+        for (bucket, (now, shown)) in now.iter().zip(shown.iter_mut()).enumerate() {
+            let seconds = FsyncStats::bucket_end_us(bucket) as f64 / 1e6;
+            for _ in *shown..*now {
+                self.metrics.fsync_seconds.observe(seconds);
+            }
+            *shown = *now;
+        }
     }
 
     async fn peer_status(&self, link: &Link) -> NodeStatus {
@@ -93,6 +107,7 @@ impl Backend for Core {
         metrics.raft_is_leader.set(i64::from(status.role == "leader"));
         metrics.tree_size.set(gauge(status.tree_size));
         metrics.queue("packer", self.lanes.len());
+        self.show_fsyncs();
         Health {
             status: if status.leader == 0 { "no_leader" } else { "ok" }.to_owned(),
             node: status.id,
