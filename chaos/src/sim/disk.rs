@@ -11,7 +11,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use sillage_cluster::log::{Disk, DiskFile};
 
-const SECTOR: usize = 512;
+/// Sizes of what is written whole or not at all, in bytes; the small ones are harsher than any disk.
+const SECTORS: [usize; 3] = [16, 64, 512];
 
 #[derive(Clone, Debug)]
 enum NameChange {
@@ -95,6 +96,7 @@ impl SimDisk {
     pub fn crash(&self, rng: &mut ChaCha8Rng) {
         let mut state = self.state();
         state.fail_syncs = false;
+        let sector_bytes = SECTORS[rng.random_range(0..SECTORS.len())];
         let survive = rng.random_range(0..=state.changes.len());
         let changes: Vec<NameChange> = state.changes.drain(..).take(survive).collect();
         for item in &changes {
@@ -104,14 +106,14 @@ impl SimDisk {
         for file in state.files.values_mut() {
             for (offset, write) in std::mem::take(&mut file.unsynced) {
                 let style = rng.random_range(0..3);
-                for (i, sector) in write.chunks(SECTOR).enumerate() {
+                for (i, sector) in write.chunks(sector_bytes).enumerate() {
                     let survives = match style {
                         0 => false,
                         1 => true,
                         _ => rng.random_bool(0.5),
                     };
                     if survives {
-                        put(&mut file.durable, offset + i * SECTOR, sector);
+                        put(&mut file.durable, offset + i * sector_bytes, sector);
                     }
                 }
             }

@@ -74,6 +74,8 @@ impl World {
         let node = self.rng.random_range(1..=self.report.nodes);
         self.note(|| format!("FAULT {kind:?}, node {node}"));
         match kind {
+            // Half of the crashes come in the middle of the next write.
+            Kind::Crash if self.rng.random_bool(0.5) => self.replica(node).doomed = true,
             Kind::Crash => self.crash_and_restart(node),
             Kind::CrashAll => (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node)),
             Kind::Partition => self.partition(),
@@ -108,7 +110,7 @@ impl World {
         Ok(())
     }
 
-    fn crash_and_restart(&mut self, node: u64) {
+    pub(crate) fn crash_and_restart(&mut self, node: u64) {
         let pause = 10_000 << self.rng.random_range(0..9);
         self.crash(node);
         let life = self.replicas[&node].life;
@@ -149,6 +151,7 @@ impl World {
             let offset = self.rng.random_range(-20_000..20_000);
             let replica = self.replica(node);
             replica.clock_offset_us = offset;
+            replica.doomed = false;
             replica.disk_delay_us = 200;
             if replica.running.is_none() {
                 self.start(node)?;

@@ -62,6 +62,8 @@ pub(crate) struct Replica {
     pub running: Option<Running>,
     pub clock_offset_us: i64,
     pub disk_delay_us: u64,
+    /// Crashes in the middle of its next write.
+    pub doomed: bool,
     core: CoreConfig,
     log: LogConfig,
 }
@@ -95,6 +97,7 @@ impl Replica {
             running: None,
             clock_offset_us: 0,
             disk_delay_us: 500,
+            doomed: false,
             core,
             log: settings.log,
         }
@@ -314,6 +317,10 @@ impl World {
 
     /// The write that was under way is durable.
     pub(crate) fn write_done(&mut self, node: u64) -> Result<(), Violation> {
+        if std::mem::take(&mut self.replica(node).doomed) {
+            self.crash_and_restart(node);
+            return Ok(());
+        }
         let most = self.rng.random_range(1..20);
         for _ in 0..most {
             let Some(job) = self.running(node).jobs.pop_front() else {
