@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::children::Children;
 use crate::init::{self, InitError};
+use crate::pid;
 
 /// What `dev` is asked for.
 #[derive(Clone, Debug)]
@@ -133,6 +134,7 @@ impl Node {
 /// # Errors
 /// When it can't be made or started.
 pub fn run(options: &Options) -> Result<(), DevError> {
+    pid::die_with_parent().map_err(system("can't follow the parent process"))?;
     let nodes = open::open(options)?;
     // One thread, the main one: a child is told of the death of the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("can't start"))?;
