@@ -16,6 +16,9 @@ pub const EXAMPLE: &str = concat!(
     r#""purpose":"TREAT","basis":{"kind":"care_team"},"outcome":"success"}"#
 );
 
+/// The RPPS number of the example.
+pub const PHYSICIAN: &str = "10100534436";
+
 /// The INS of the `n`th invented patient: form and key are right. OID: [`OID`].
 pub fn ins(n: u64) -> String {
     let (commune, order) = (1 + n / 999 % 989, 1 + n % 999);
@@ -29,7 +32,7 @@ pub fn access(ins: &str, note: &str) -> Value {
         "kind": "access.read",
         "patient": {"ins": ins, "oid": OID},
         "actor": {
-            "system": "urn:oid:1.2.250.1.71.4.2.1", "id": "10100534436", "role": "physician",
+            "system": "urn:oid:1.2.250.1.71.4.2.1", "id": PHYSICIAN, "role": "physician",
             "organisation": "750712184", "label": "Dr Claire Dubois, hôpital Bichat"
         },
         "items": [{"id": format!("urn:example:{note}"), "category": "REPORT"}],

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use ct_merkle::CtMerkleTree;
+use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ed25519_dalek::{Signature, VerifyingKey};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
@@ -205,7 +205,7 @@ fn the_root_follows_from_the_entries(world: &mut World) {
     assert_eq!(mth(&leaves), checkpoint.root);
 
     // And by a third implementation, from the entries' bytes.
-    let mut tree = CtMerkleTree::<Sha256, Vec<u8>>::new();
+    let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
     for index in 0..checkpoint.size {
         tree.push(entry(world, index).entry);
     }
@@ -315,7 +315,7 @@ fn a_receipt_is_kept_within_its_promise(world: &mut World) {
     let (file, kept) = (world.write("r.ndjson", sillage_tests::lines::ndjson(&lines)), world.path("r.jsonl"));
     world.sillage(&["record", "--file", &file.to_string_lossy(), "--receipts", &kept.to_string_lossy()]).ok();
     let receipt: serde_json::Value = serde_json::from_str(&fs::read_to_string(kept).expect("receipts")).expect("one line");
-    let message = hex::decode(receipt["receipt"].as_str().expect("hex")).expect("hex");
+    let message = hex::decode(receipt["message"].as_str().expect("hex")).expect("hex");
     let signature = hex::decode(receipt["signature"].as_str().expect("hex")).expect("hex");
 
     // docs/formats.md §4, from its end.

@@ -211,7 +211,7 @@ fn a_minority_acknowledges_nothing(world: &mut World) {
     let file = world.write("kept.ndjson", ndjson(&lines));
     let file = file.to_string_lossy();
     world.sillage(&["--timeout", "3", "record", "--file", &file]).fails(3);
-    world.sillage(&["--timeout", "1", "trace", "--patient", &patient, "--json"]).fails(3);
+    world.sillage(&["--timeout", "1", "trace", "--patient", &patient, "--oid", OID, "--json"]).fails(3);
     for id in others {
         world.restart(id);
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use sillage_chaos::process::{Options, program};
-use sillage_tests::lines::{INS, access};
+use sillage_tests::lines::{INS, OID, access};
 use sillage_tests::world::{World, run};
 
 pub fn the_files_are_where_the_contract_says(world: &mut World) {
@@ -30,7 +30,8 @@ pub fn the_files_are_where_the_contract_says(world: &mut World) {
 pub fn every_node_is_a_process_of_its_own(world: &mut World) {
     let pids: BTreeSet<u32> = (1..=3).filter_map(|id| world.cluster().pid(id)).collect();
     assert_eq!(pids.len(), 3, "{pids:?}");
-    for (id, pid) in (1..=3).map(|id| (id, world.cluster().pid(id).expect("it runs"))) {
+    for id in 1..=3 {
+        let pid = world.cluster().pid(id).expect("it runs");
         let file = fs::read_to_string(world.dir().join(format!("node-{id}/pid"))).expect("its pid file");
         assert_eq!(file.trim(), pid.to_string());
     }
@@ -55,6 +56,6 @@ pub fn one_node_creates_stops_and_reopens(_: &mut World) {
     world.open();
     let second = world.record(&[access(INS, "after")]);
     assert!(second > first, "{second:?} after {first:?}");
-    let trace = world.sillage(&["trace", "--patient", INS, "--json"]).ok();
+    let trace = world.sillage(&["trace", "--patient", INS, "--oid", OID, "--json"]).ok();
     assert_eq!(trace.lines().len(), 2, "{trace}");
 }
