@@ -71,16 +71,9 @@ impl Client {
             .ca_certificate(Certificate::from_pem(read(&profile.ca)?))
             .identity(Identity::from_pem(read(&profile.cert)?, read(&profile.key)?))
             .domain_name(profile.server_name.clone());
-        let nodes: Result<Vec<Node>, ClientError> = profile
-            .endpoints
-            .iter()
-            .map(|address| node(address, &tls, timeouts))
-            .collect();
-        Ok(Self {
-            nodes: nodes?.into(),
-            preferred: Arc::new(AtomicUsize::new(0)),
-            timeouts,
-        })
+        let nodes: Result<Vec<Node>, ClientError> =
+            profile.endpoints.iter().map(|address| node(address, &tls, timeouts)).collect();
+        Ok(Self { nodes: nodes?.into(), preferred: Arc::new(AtomicUsize::new(0)), timeouts })
     }
 
     /// Calls the ledger: the preferred node first, the others as needed.

@@ -43,7 +43,9 @@ pub struct VerifiedCheckpoint {
 /// # Errors
 /// [`ClientError::Check`].
 pub fn verify_checkpoint(note: &str, key: &VerifierKey) -> Result<VerifiedCheckpoint, ClientError> {
-    let wrong = |why: String| failed(&format!("the checkpoint is not what the log signed ({why}): ask another node and keep it as evidence"));
+    let wrong = |why: String| {
+        failed(&format!("the checkpoint is not what the log signed ({why}): ask another node and keep it as evidence"))
+    };
     let note = SignedNote::parse(note.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     note.verify(std::slice::from_ref(key)).map_err(|error| wrong(error.to_string()))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(error.to_string()))?;
@@ -58,7 +60,8 @@ pub fn verify_checkpoint(note: &str, key: &VerifierKey) -> Result<VerifiedCheckp
 /// # Errors
 /// When the ledger can't be reached or the signature doesn't match.
 pub async fn checkpoint(session: &Session) -> Result<VerifiedCheckpoint, ClientError> {
-    let answer = session.client.call(|mut rpc| async move { rpc.get_checkpoint(v1::GetCheckpointRequest {}).await }).await?;
+    let answer =
+        session.client.call(|mut rpc| async move { rpc.get_checkpoint(v1::GetCheckpointRequest {}).await }).await?;
     verify_checkpoint(&answer.note, &session.log_key)
 }
 
@@ -75,7 +78,9 @@ pub async fn checkpoint_over(session: &Session, index: u64) -> Result<VerifiedCh
         }
         if start.elapsed() > CHECKPOINT_WAIT {
             let size = found.checkpoint.size;
-            return Err(failed(&format!("entry {index} is under no checkpoint yet, the newest has size {size}: ask again later")));
+            return Err(failed(&format!(
+                "entry {index} is under no checkpoint yet, the newest has size {size}: ask again later"
+            )));
         }
         tokio::time::sleep(CHECKPOINT_POLL).await;
     }
@@ -100,7 +105,8 @@ pub struct CheckedLine {
 /// [`ClientError::Check`] naming the line.
 pub fn check_line(line: v1::TraceLine, tag: &[u8; 32]) -> Result<CheckedLine, ClientError> {
     let index = line.index;
-    let wrong = |why: &str| failed(&format!("line {index} of the trace {why}: ask another node and keep it as evidence"));
+    let wrong =
+        |why: &str| failed(&format!("line {index} of the trace {why}: ask another node and keep it as evidence"));
     let entry = Entry::decode(&line.entry).map_err(|error| wrong(&format!("cannot be read ({error})")))?;
     let Entry::Record(entry) = entry else {
         return Err(wrong("is not a record"));
@@ -198,13 +204,8 @@ mod tests {
 
     #[test]
     fn a_line_that_contradicts_itself_fails_the_check() {
-        let edits: [fn(&mut v1::TraceLine); 5] = [
-            |l| l.index = 42,
-            |l| l.salt[0] ^= 1,
-            |l| l.salt.clear(),
-            |l| l.entry[30] ^= 1,
-            |l| l.record.truncate(3),
-        ];
+        let edits: [fn(&mut v1::TraceLine); 5] =
+            [|l| l.index = 42, |l| l.salt[0] ^= 1, |l| l.salt.clear(), |l| l.entry[30] ^= 1, |l| l.record.truncate(3)];
         for edit in edits {
             let mut bad = line();
             edit(&mut bad);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use sillage_proto::v1::ErrorInfo;
+use sillage_rules::codes::{Class, Code};
 
 /// Every error of this crate. Each is one sentence with the way out; [`ClientError::exit_code`] is what scripts see.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,7 +56,7 @@ impl ClientError {
             Self::Check(_) => 1,
             Self::Usage(_) | Self::PolicyRequired | Self::File { .. } => 2,
             Self::Unavailable(_) => 3,
-            Self::Rejected(_) => 4,
+            Self::Rejected(rejection) => Code::from_name(&rejection.code).map_or(4, Code::exit_code),
         }
     }
 
@@ -66,12 +67,7 @@ impl ClientError {
 
     /// A refusal made on this side, with one of the ledger's own codes.
     pub fn rejected(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Rejected(Rejection {
-            code: code.into(),
-            message: message.into(),
-            expected_seq: 0,
-            position: 0,
-        })
+        Self::Rejected(Rejection { code: code.into(), message: message.into(), expected_seq: 0, position: 0 })
     }
 
     /// A file that can't be read.
@@ -97,10 +93,12 @@ pub(crate) enum Verdict {
 /// Sorts a status. The details of a status that the ledger made hold an [`ErrorInfo`]; a status that the transport made
 /// has none, and then nothing is known of the request: it is repeated, which is safe for every call of the ledger.
 pub(crate) fn verdict(status: &tonic::Status) -> Verdict {
-    use tonic::Code;
+    use tonic::Code as Status;
     let info = ErrorInfo::decode(status.details()).ok().filter(|info| !info.code.is_empty());
     if let Some(info) = info {
-        if info.retry {
+        // A node that broke says nothing of the others.
+        let broken = Code::from_name(&info.code).is_some_and(|code| code.class() == Class::Fatal);
+        if info.retry || broken {
             return Verdict::Retry(format!("{}: {}", info.code, info.message));
         }
         return Verdict::Final(ClientError::Rejected(Rejection {
@@ -111,14 +109,14 @@ pub(crate) fn verdict(status: &tonic::Status) -> Verdict {
         }));
     }
     match status.code() {
-        Code::Unavailable
-        | Code::Unknown
-        | Code::Internal
-        | Code::Cancelled
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::ResourceExhausted => Verdict::Retry(with_causes(status)),
-        Code::Unimplemented => Verdict::Final(ClientError::rejected(
+        Status::Unavailable
+        | Status::Unknown
+        | Status::Internal
+        | Status::Cancelled
+        | Status::DeadlineExceeded
+        | Status::Aborted
+        | Status::ResourceExhausted => Verdict::Retry(with_causes(status)),
+        Status::Unimplemented => Verdict::Final(ClientError::rejected(
             "UNIMPLEMENTED",
             "this node does not know the call: use a client and a ledger of the same version",
         )),
@@ -176,6 +174,9 @@ mod tests {
         assert!(matches!(with_info, Verdict::Retry(_)));
         let transport = verdict(&status(tonic::Code::Unknown, None));
         assert!(matches!(transport, Verdict::Retry(_)));
+        let info = ErrorInfo { code: "STORAGE".into(), ..ErrorInfo::default() };
+        let broken = verdict(&status(tonic::Code::Internal, Some(info)));
+        assert!(matches!(broken, Verdict::Retry(_)), "another node may not be broken");
         let refused = verdict(&status(tonic::Code::PermissionDenied, None));
         assert!(matches!(refused, Verdict::Final(_)));
     }

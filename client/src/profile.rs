@@ -103,9 +103,8 @@ impl Profile {
         })?;
         let absolute = std::path::absolute(path).map_err(|e| ClientError::reading(path, e))?;
         let dir = absolute.parent().map(Path::to_owned).unwrap_or_default();
-        Self::parse(&text, dir).map_err(|why| {
-            ClientError::Usage(format!("the profile {} cannot be used: {why}", path.display()))
-        })
+        Self::parse(&text, dir)
+            .map_err(|why| ClientError::Usage(format!("the profile {} cannot be used: {why}", path.display())))
     }
 
     /// Parses the text of a profile that stands in `dir`.
@@ -149,8 +148,7 @@ impl Profile {
     /// When the file is missing, isn't a genesis, or is another log's.
     pub fn genesis(&self) -> Result<(Genesis, Vec<u8>), ClientError> {
         let bytes = read(&self.genesis)?;
-        let genesis = Genesis::decode(bytes.as_slice())
-            .map_err(|error| ClientError::reading(&self.genesis, error))?;
+        let genesis = Genesis::decode(bytes.as_slice()).map_err(|error| ClientError::reading(&self.genesis, error))?;
         if genesis.origin != self.origin {
             return Err(ClientError::Usage(format!(
                 "the genesis file is of `{}`, the profile of `{}`: take both from the same ledger",
@@ -178,7 +176,8 @@ impl Profile {
     pub fn authority_signing_key(&self) -> Result<SigningKey, ClientError> {
         let path = self.authority_key.as_deref().ok_or_else(|| {
             ClientError::Usage(
-                "this profile has no `authority_key`: only the authority registers, rotates and revokes keys".to_owned(),
+                "this profile has no `authority_key`: only the authority registers, rotates and revokes keys"
+                    .to_owned(),
             )
         })?;
         load_seed(path)
@@ -225,9 +224,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), ClientError
     let mut options = std::fs::OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.map_err(|error| ClientError::writing(path, error))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| ClientError::writing(path, error))
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| ClientError::writing(path, error))
 }
 
 /// SHA-256 of the SubjectPublicKeyInfo of the first certificate of a PEM file: how the ledger knows a caller.

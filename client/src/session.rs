@@ -44,7 +44,8 @@ impl Session {
         let client = Client::new(&profile, timeouts)?;
         let caller = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest {}).await }).await?;
         if caller.genesis != bytes {
-            let why = "the node serves another log than this profile trusts: take a profile of this log, or another endpoint";
+            let why =
+                "the node serves another log than this profile trusts: take a profile of this log, or another endpoint";
             return Err(ClientError::Check(why.to_owned()));
         }
         Ok(Self { profile, client, origin, genesis, log_key, vrf_key, caller })

@@ -80,7 +80,10 @@ async fn check(session: &Session, small: &Seen, large: &Seen) -> Result<(), Clie
     if small.size == large.size {
         return match small.root == large.root {
             true => Ok(()),
-            false => Err(failed(&format!("two roots for size {}: the log has shown two histories, keep both as evidence", small.size))),
+            false => Err(failed(&format!(
+                "two roots for size {}: the log has shown two histories, keep both as evidence",
+                small.size
+            ))),
         };
     }
     if small.size == 0 {
@@ -91,12 +94,18 @@ async fn check(session: &Session, small: &Seen, large: &Seen) -> Result<(), Clie
     let answer = match answer {
         Err(ClientError::Rejected(rejection)) => {
             let (from, to) = (small.size, large.size);
-            return Err(failed(&format!("the log does not prove that {from} and {to} entries are of one history ({})", rejection.code)));
+            return Err(failed(&format!(
+                "the log does not prove that {from} and {to} entries are of one history ({})",
+                rejection.code
+            )));
         }
         answer => answer?,
     };
     let path = hashes(&answer.path)?;
     verify_consistency(TreeSize(small.size), TreeSize(large.size), &path, &small.root, &large.root).map_err(|_| {
-        failed(&format!("size {} is not the beginning of size {}: the log has shown two histories, keep both as evidence", small.size, large.size))
+        failed(&format!(
+            "size {} is not the beginning of size {}: the log has shown two histories, keep both as evidence",
+            small.size, large.size
+        ))
     })
 }

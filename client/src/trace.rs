@@ -7,7 +7,7 @@ use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
 
 use crate::channel::Client;
-use crate::checks::{CheckedLine, check_line};
+use crate::checks::{CheckedLine, check_line, failed};
 use crate::error::ClientError;
 
 /// First byte of a cursor.
@@ -102,7 +102,8 @@ pub async fn read_page(
     limit: u32,
 ) -> Result<Page, ClientError> {
     let start = Cursor { below: u64::MAX, open: Place::Start, secret: Place::Start };
-    let invalid = || ClientError::rejected("INVALID_CURSOR", "this cursor was not made by a trace: begin again without --cursor");
+    let invalid =
+        || ClientError::rejected("INVALID_CURSOR", "this cursor was not made by a trace: begin again without --cursor");
     let cursor = cursor.map_or(Ok(start), |text| Cursor::decode(text).ok_or_else(invalid))?;
     let limit = limit.clamp(1, PAGE_MAX);
     let below = cursor.below;
@@ -160,27 +161,33 @@ impl Side<'_> {
         call.await.map(Some)
     }
 
-    /// The next lines, without those that arrived after the first page was shown.
+    /// The next lines, without those that arrived after the first page was shown. As many as asked for, unless the
+    /// trace ends: else a line of the other trace could come too early.
     async fn fetch(&mut self, limit: u32) -> Result<Vec<CheckedLine>, ClientError> {
-        loop {
-            let Some(page) = self.ask(limit).await? else {
-                return Ok(Vec::new());
-            };
-            let all_new = !page.lines.is_empty() && page.lines.iter().all(|line| line.index >= self.below);
-            if all_new {
-                self.place = place(page.next_cursor);
-                continue;
-            }
-            if page.lines.is_empty() {
-                self.place = place(page.next_cursor);
-                if self.place == Place::End {
-                    return Ok(Vec::new());
-                }
-                continue;
-            }
+        let mut out = Vec::new();
+        let mut begin = self.place.clone();
+        while out.len() < limit as usize {
+            let Some(page) = self.ask(limit).await? else { break };
             let known = page.lines.into_iter().filter(|line| line.index < self.below);
-            return known.map(|line| check_line(line, self.tag.as_bytes())).collect();
+            for line in known {
+                out.push(check_line(line, self.tag.as_bytes())?);
+            }
+            self.advance(page.next_cursor)?;
+            if out.is_empty() {
+                begin = self.place.clone();
+            }
         }
+        self.place = begin;
+        Ok(out)
+    }
+
+    fn advance(&mut self, cursor: Vec<u8>) -> Result<(), ClientError> {
+        let next = if cursor.is_empty() { Place::End } else { Place::After(cursor) };
+        if next == self.place {
+            return Err(failed("the ledger's cursor does not move on: ask another node"));
+        }
+        self.place = next;
+        Ok(())
     }
 
     /// Where this trace stands when the first `shown` lines of what [`Side::fetch`] gave are shown: asked for again with
@@ -194,14 +201,10 @@ impl Side<'_> {
             let limit = u32::try_from(left).unwrap_or(PAGE_MAX);
             let Some(page) = self.ask(limit).await? else { break };
             left -= page.lines.iter().filter(|line| line.index < self.below).count().min(left);
-            self.place = place(page.next_cursor);
+            self.advance(page.next_cursor)?;
         }
         Ok(self.place.clone())
     }
-}
-
-fn place(cursor: Vec<u8>) -> Place {
-    if cursor.is_empty() { Place::End } else { Place::After(cursor) }
 }
 
 #[cfg(test)]

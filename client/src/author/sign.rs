@@ -56,18 +56,23 @@ impl Signer {
     ///
     /// # Errors
     /// When the batch is empty or over the limits, or the machine has no randomness to give.
-    pub fn sign_batch(&self, stream: &StreamLabel, seq: u64, records: Vec<Vec<u8>>) -> Result<SignedBatch, ClientError> {
+    pub fn sign_batch(
+        &self,
+        stream: &StreamLabel,
+        seq: u64,
+        records: Vec<Vec<u8>>,
+    ) -> Result<SignedBatch, ClientError> {
         let bytes: usize = records.iter().map(|r| r.len() + SALT_BYTES).sum();
         if records.is_empty() || records.len() > BATCH_RECORDS_MAX || bytes > BATCH_BYTES_MAX {
-            let why = format!("{} records of {bytes} bytes in one batch: send 1 to 4,096, at most 8 MiB", records.len());
+            let why =
+                format!("{} records of {bytes} bytes in one batch: send 1 to 4,096, at most 8 MiB", records.len());
             return Err(ClientError::Usage(why));
         }
         let mut salts = vec![0_u8; SALT_BYTES * records.len()];
         getrandom::fill(&mut salts)
             .map_err(|error| ClientError::Usage(format!("no randomness from the operating system: {error}")))?;
         let salted = salts.chunks_exact(SALT_BYTES).map(<[u8]>::to_vec).zip(records);
-        let records: Vec<v1::SaltedRecord> =
-            salted.map(|(salt, record)| v1::SaltedRecord { salt, record }).collect();
+        let records: Vec<v1::SaltedRecord> = salted.map(|(salt, record)| v1::SaltedRecord { salt, record }).collect();
         let tree = batch_tree(&records)?;
         let message = BatchMessage {
             key_id: self.key.key_id(),
@@ -127,9 +132,13 @@ pub fn verify_receipt(
     nodes: &[v1::NodeIdentity],
 ) -> Result<VerifiedReceipt, ClientError> {
     let failed = |what: &str| {
-        ClientError::Check(format!("the receipt for batch {} {what}: ask another node and keep it as evidence", sent.message.seq))
+        ClientError::Check(format!(
+            "the receipt for batch {} {what}: ask another node and keep it as evidence",
+            sent.message.seq
+        ))
     };
-    let said = ReceiptMessage::decode(&receipt.message).map_err(|error| failed(&format!("cannot be read ({error})")))?;
+    let said =
+        ReceiptMessage::decode(&receipt.message).map_err(|error| failed(&format!("cannot be read ({error})")))?;
     let keys = nodes.iter().filter_map(|node| PublicKey::from_bytes(&node.key.as_ref()?.key).ok());
     let key = keys.into_iter().find(|key| key.key_id() == said.batch.key_id);
     let key = key.ok_or_else(|| failed("is signed by no node of this log"))?;

@@ -137,13 +137,18 @@ impl Stream {
         }
     }
 
-    /// After a final refusal: the batch isn't on record, and its number is free, or another batch has it.
+    /// After a final refusal: the batch isn't on record, and its number is free, or another batch has it. Where the
+    /// ledger doesn't say now which, the batch stays in the outbox, and the next run learns it.
     async fn set_aside(&mut self, seq: u64) -> Result<(), ClientError> {
-        let last_seq = self.last_seq().await?;
-        if let Some(outbox) = &self.outbox {
-            let kept = outbox.refuse(seq)?;
-            tracing::warn!(seq, kept = %kept.display(), "the ledger refused a batch; it is kept aside");
-        }
+        let Some(outbox) = &self.outbox else {
+            self.in_flight = None;
+            return Ok(());
+        };
+        let Ok(last_seq) = self.last_seq().await else {
+            return Ok(());
+        };
+        let kept = outbox.refuse(seq)?;
+        tracing::warn!(seq, kept = %kept.display(), "the ledger refused a batch; it is kept aside");
         self.in_flight = None;
         self.next_seq = last_seq + 1;
         Ok(())

@@ -114,7 +114,9 @@ fn checked(key: &VrfPublicKey, request: &TagRequest, answer: &v1::ResolvedTag) -
             "the ledger does not give this caller the patient's secret tag: only authors and the patient itself get it",
         ));
     }
-    let failed = || ClientError::Check("a tag's VRF proof does not hold, nothing was signed under it: ask another node".to_owned());
+    let failed = || {
+        ClientError::Check("a tag's VRF proof does not hold, nothing was signed under it: ask another node".to_owned())
+    };
     let identity = Identity::new(&request.ins, &request.oid)
         .map_err(|error| ClientError::rejected("INVALID_INS", error.to_string()))?;
     let tag = PatientTag::from_slice(tag).map_err(|_| failed())?;

@@ -20,7 +20,11 @@ pub async fn run(context: &Context, args: EntryArgs) -> Result<Ended, ClientErro
     let entry = Entry::decode(&answer.entry)
         .map_err(|error| failed(&format!("entry {} cannot be read ({error}): ask another node", args.index)))?;
     if entry.index().get() != args.index {
-        return Err(failed(&format!("the ledger gave entry {} instead of {}: ask another node", entry.index(), args.index)));
+        return Err(failed(&format!(
+            "the ledger gave entry {} instead of {}: ask another node",
+            entry.index(),
+            args.index
+        )));
     }
     let out = describe(&entry, &answer)?;
     if args.json {
@@ -72,7 +76,8 @@ fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, 
 
 /// The record, where the caller may open it; it must be the one that the entry commits to.
 fn opened(entry: &sillage_rules::entry::RecordEntry, answer: &v1::GetEntryResponse) -> Result<Value, ClientError> {
-    let wrong = || failed(&format!("entry {} does not commit to the record shown with it: keep it as evidence", entry.index));
+    let wrong =
+        || failed(&format!("entry {} does not commit to the record shown with it: keep it as evidence", entry.index));
     let record = ParsedRecord::parse(&answer.record).map_err(|_| wrong())?;
     let salt = answer.salt.as_slice().try_into().map_err(|_| wrong())?;
     if record.record_hash(salt) != entry.record_hash {

@@ -18,8 +18,8 @@ use crate::author::{NewRecord, TagRequest, encode, prepare};
 use crate::error::ClientError;
 use crate::fhir::source::{Document, documents, files};
 use crate::fhir::{FhirError, MappedRecord, PatientMap, map};
-use crate::outbox::source::DocumentKey;
 use crate::outbox::Source;
+use crate::outbox::source::DocumentKey;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 1_000;
@@ -137,9 +137,8 @@ impl Import {
     /// Everything that can be known before the identity is resolved.
     fn check(&self, mapped: &MappedRecord) -> Result<(), FhirError> {
         if let Some(patient) = &mapped.patient {
-            let refused = |error: sillage_rules::ident::IdentError| {
-                FhirError::new("", format!("{}: {error}", error.code()))
-            };
+            let refused =
+                |error: sillage_rules::ident::IdentError| FhirError::new("", format!("{}: {error}", error.code()));
             Ins::check(&patient.ins, &patient.oid, self.checks).map_err(refused)?;
         }
         let mut record = mapped.record.clone();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
+use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::record::{ParsedRecord, act_message};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
-use sillage_proto::v1;
 
 use super::args::{KeysCommand, RegisterArgs};
 use super::record::now_ms;
@@ -118,7 +118,9 @@ struct Made {
 /// Makes a folder that a new party can work with: keys, a certificate of the log's CA, a profile.
 fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientError> {
     let ca_key = from.ca_key.as_deref().ok_or_else(|| {
-        ClientError::Usage("this profile has no `ca_key`: it cannot issue certificates, use --public-key and --cert".to_owned())
+        ClientError::Usage(
+            "this profile has no `ca_key`: it cannot issue certificates, use --public-key and --cert".to_owned(),
+        )
     })?;
     let text = |path: &Path| String::from_utf8(read(path)?).map_err(|error| ClientError::reading(path, error));
     let (ca_pem, ca_key_pem) = (text(&from.ca)?, text(ca_key)?);
@@ -167,7 +169,11 @@ fn profile_text(from: &Profile) -> Result<String, ClientError> {
 }
 
 /// A certificate for a caller: PEM of the certificate, PEM of its key, SHA-256 of its SubjectPublicKeyInfo.
-fn issue(ca_pem: &str, ca_key_pem: &str, name: &str) -> Result<(String, zeroize::Zeroizing<String>, [u8; 32]), rcgen::Error> {
+fn issue(
+    ca_pem: &str,
+    ca_key_pem: &str,
+    name: &str,
+) -> Result<(String, zeroize::Zeroizing<String>, [u8; 32]), rcgen::Error> {
     use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
     let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(ca_key_pem)?)?;
     let mut params = CertificateParams::new(Vec::<String>::new())?;
@@ -176,7 +182,8 @@ fn issue(ca_pem: &str, ca_key_pem: &str, name: &str) -> Result<(String, zeroize:
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    let begin = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(now_ms()).saturating_sub(Duration::from_secs(3_600));
+    let begin =
+        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(now_ms()).saturating_sub(Duration::from_secs(3_600));
     params.not_before = begin;
     params.not_after = begin + CERTIFICATE_VALID;
     let key = KeyPair::generate()?;

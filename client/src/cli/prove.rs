@@ -27,7 +27,12 @@ pub async fn checkpoint(context: &Context) -> Result<Ended, ClientError> {
     Ok(Ended::Done)
 }
 
-pub async fn inclusion(context: &Context, index: u64, size: Option<u64>, out: Option<&Path>) -> Result<Ended, ClientError> {
+pub async fn inclusion(
+    context: &Context,
+    index: u64,
+    size: Option<u64>,
+    out: Option<&Path>,
+) -> Result<Ended, ClientError> {
     let session = context.session().await?;
     let answer = prove_inclusion(&session, index, size).await?;
     if answer.checkpoint.is_empty() {
@@ -47,8 +52,9 @@ pub async fn inclusion(context: &Context, index: u64, size: Option<u64>, out: Op
     };
     let path = hashes(&answer.path)?;
     let (size, root) = (verified.checkpoint.size, verified.checkpoint.root);
-    verify_inclusion(&leaf, LeafIndex(index), size, &path, &root)
-        .map_err(|error| failed(&format!("entry {index} is not in the log of size {size} ({error}): keep it as evidence")))?;
+    verify_inclusion(&leaf, LeafIndex(index), size, &path, &root).map_err(|error| {
+        failed(&format!("entry {index} is not in the log of size {size} ({error}): keep it as evidence"))
+    })?;
     // The entry goes along, so that the file is enough to verify it; where the caller may not read it, the leaf hash is shown.
     let with_entry = entry.is_some();
     let proof = TlogProof { extra: entry, index: LeafIndex(index), path, checkpoint: verified.note };
@@ -57,7 +63,10 @@ pub async fn inclusion(context: &Context, index: u64, size: Option<u64>, out: Op
         None => output::line(text.trim_end_matches('\n'))?,
         Some(file) => {
             std::fs::write(file, &text).map_err(|error| ClientError::writing(file, error))?;
-            output::line(&json!({"file": file.display().to_string(), "index": index, "size": size, "leaf_hash": leaf}).to_string())?;
+            output::line(
+                &json!({"file": file.display().to_string(), "index": index, "size": size, "leaf_hash": leaf})
+                    .to_string(),
+            )?;
         }
     }
     if !with_entry {
@@ -119,8 +128,9 @@ pub async fn consistency(context: &Context, old: u64, new: u64) -> Result<Ended,
     let [old_root, new_root] = roots.as_slice() else {
         return Err(failed("the ledger gave no roots: ask another node"));
     };
-    verify_consistency(TreeSize(old), TreeSize(new), &path, old_root, new_root)
-        .map_err(|error| failed(&format!("size {old} is not the beginning of size {new} ({error}): keep it as evidence")))?;
+    verify_consistency(TreeSize(old), TreeSize(new), &path, old_root, new_root).map_err(|error| {
+        failed(&format!("size {old} is not the beginning of size {new} ({error}): keep it as evidence"))
+    })?;
     let proof = json!({"old_size": old, "new_size": new, "old_root": old_root, "new_root": new_root, "path": path});
     output::line(&proof.to_string())?;
     Ok(Ended::Done)

@@ -95,8 +95,9 @@ fn validate(path: &Path, lines: &[Line<'_>], checks: Checks) -> Result<(), Clien
     let source = path.display().to_string();
     let mut doubts = 0;
     for line in lines {
-        let parsed = parse(line.bytes, checks)
-            .map_err(|error| refused(&source, line.number, &error, "nothing was sent, correct the line and run again"))?;
+        let parsed = parse(line.bytes, checks).map_err(|error| {
+            refused(&source, line.number, &error, "nothing was sent, correct the line and run again")
+        })?;
         for doubt in parsed.doubts {
             doubts += 1;
             if doubts <= WARNINGS_MAX {
@@ -145,7 +146,13 @@ impl Recorder {
 
     fn keep_receipt(&mut self, receipt: &VerifiedReceipt) -> Result<(), ClientError> {
         match &mut self.receipts {
-            Some(file) => file.keep(receipt.seq, receipt.first_index, receipt.count, &hex::encode(&receipt.message), &hex::encode(&receipt.signature)),
+            Some(file) => file.keep(
+                receipt.seq,
+                receipt.first_index,
+                receipt.count,
+                &hex::encode(&receipt.message),
+                &hex::encode(&receipt.signature),
+            ),
             None => Ok(()),
         }
     }
@@ -183,11 +190,19 @@ impl Receipts {
         Ok(Self { path, file, kept })
     }
 
-    fn keep(&mut self, seq: u64, first_index: u64, count: u32, message: &str, signature: &str) -> Result<(), ClientError> {
+    fn keep(
+        &mut self,
+        seq: u64,
+        first_index: u64,
+        count: u32,
+        message: &str,
+        signature: &str,
+    ) -> Result<(), ClientError> {
         if !self.kept.insert(message.to_owned()) {
             return Ok(());
         }
-        let line = json!({"seq": seq, "first_index": first_index, "count": count, "message": message, "signature": signature});
+        let line =
+            json!({"seq": seq, "first_index": first_index, "count": count, "message": message, "signature": signature});
         let written = self.file.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(|error| ClientError::writing(&self.path, error))
     }
@@ -260,7 +275,8 @@ fn at_line(error: ClientError, source: &str, lines: &[Line<'_>]) -> ClientError 
     match error {
         ClientError::Rejected(rejection) => {
             let line = lines.get(rejection.position as usize).map_or(0, |line| line.number);
-            let message = format!("{source} line {line}: {}; the lines before this batch are on record", rejection.message);
+            let message =
+                format!("{source} line {line}: {}; the lines before this batch are on record", rejection.message);
             ClientError::Rejected(Rejection { message, ..rejection })
         }
         error => error,

@@ -42,12 +42,34 @@ fn cluster_json(nodes: &[v1::NodeStatus]) -> Value {
 fn cluster_table(nodes: &[v1::NodeStatus]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["node", "address", "role", "leader", "term", "commit", "applied", "tree size", "root", "version"]);
+    table.set_header([
+        "node",
+        "address",
+        "role",
+        "leader",
+        "term",
+        "commit",
+        "applied",
+        "tree size",
+        "root",
+        "version",
+    ]);
     for node in nodes {
         let name = format!("{} {}", node.id, clean(&node.name));
         if !node.reachable {
             let down = || "-".to_owned();
-            let row = [name, clean(&node.address), "unreachable".to_owned(), down(), down(), down(), down(), down(), down(), down()];
+            let row = [
+                name,
+                clean(&node.address),
+                "unreachable".to_owned(),
+                down(),
+                down(),
+                down(),
+                down(),
+                down(),
+                down(),
+                down(),
+            ];
             table.add_row(row);
             continue;
         }
@@ -89,7 +111,12 @@ pub async fn stream(context: &Context, as_json: bool) -> Result<Ended, ClientErr
             .to_string()
         } else {
             let at = recorded_at.unwrap_or_else(|| "never".to_owned());
-            format!("{}: batch {} is the last on record ({at}), send {} next", clean(&s.label), s.last_seq, s.last_seq + 1)
+            format!(
+                "{}: batch {} is the last on record ({at}), send {} next",
+                clean(&s.label),
+                s.last_seq,
+                s.last_seq + 1
+            )
         }
     };
     let mut lines: Vec<String> = answer.streams.iter().map(to_line).collect();
@@ -106,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_leader_is_the_newest_terms() {
-        let node = |id, term, leader, reachable| v1::NodeStatus { id, term, leader, reachable, ..v1::NodeStatus::default() };
+        let node =
+            |id, term, leader, reachable| v1::NodeStatus { id, term, leader, reachable, ..v1::NodeStatus::default() };
         let nodes = [node(1, 4, 1, true), node(2, 5, 3, true), node(3, 9, 9, false)];
         let status = cluster_json(&nodes);
         assert_eq!((&status["leader"], &status["term"]), (&json!(3), &json!(5)));

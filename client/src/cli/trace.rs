@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use sillage_proof::hash::Hash;
+use sillage_proto::v1;
+use sillage_rules::entry::Entry;
 use sillage_rules::ident::Ins;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::line::{PatientLine, TraceLineJson};
-use sillage_rules::entry::Entry;
-use sillage_proto::v1;
 
 use super::args::{Lang, Only, TraceArgs};
 use super::{Context, Ended, output};
@@ -75,7 +75,9 @@ fn kind_code(token: &str) -> Result<u32, ClientError> {
         return Ok(u32::from(group.code()) << 8);
     }
     let kind = Kind::from_token(token).map_err(|_| {
-        ClientError::Usage(format!("--kind `{token}` is no kind: write one such as access.read, or a group such as access"))
+        ClientError::Usage(format!(
+            "--kind `{token}` is no kind: write one such as access.read, or a group such as access"
+        ))
     })?;
     Ok(kind.code().into())
 }

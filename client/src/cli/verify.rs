@@ -54,7 +54,8 @@ fn verify(bytes: &[u8], leaf: Option<Hash>, policy: &Policy) -> Result<String, F
         return verify_proof(bytes, leaf, policy);
     }
     let check = |why: String| Failure::Check(why);
-    let note = SignedNote::parse(bytes).map_err(|error| check(format!("neither a proof nor a checkpoint ({error})")))?;
+    let note =
+        SignedNote::parse(bytes).map_err(|error| check(format!("neither a proof nor a checkpoint ({error})")))?;
     let satisfied = policy.verify(&note).map_err(|error| check(error.to_string()))?;
     Ok(format!("ok, {}", described(&satisfied)))
 }

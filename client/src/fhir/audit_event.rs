@@ -34,6 +34,7 @@ use sillage_rules::limits;
 use super::FhirError;
 use super::check::{base64, check, date_time_ms, instant_ms};
 use super::patients::{PatientMap, PatientName};
+use super::read::*;
 
 /// System of an actor that is named by a reference only.
 const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
@@ -41,8 +42,6 @@ const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
 const SYSTEM_ALT_ID: &str = "urn:sillage:fhir:alt-id";
 /// System of an actor that has nothing but a name to read.
 const SYSTEM_DISPLAY: &str = "urn:sillage:fhir:display";
-const SYSTEM_REST: &str = "http://hl7.org/fhir/restful-interaction";
-const SYSTEM_LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle";
 /// Longest query kept in the details, characters; the original has all of it.
 const QUERY_CHARS_MAX: usize = 2_000;
 
@@ -256,7 +255,8 @@ impl<'a> Event<'a> {
         };
         let is_organisation = |a: &&Value| {
             text(&a["who"], "reference").starts_with("Organization/")
-                || codings(&a["type"]).any(|c| text(c, "code") == "PROV" && text(c, "system").ends_with("/v3-RoleClass"))
+                || codings(&a["type"])
+                    .any(|c| text(c, "code") == "PROV" && text(c, "system").ends_with("/v3-RoleClass"))
         };
         let other = self.list("agent").iter().filter(|a| a["requestor"] == Value::Bool(false)).find(is_organisation);
         match other {
@@ -277,7 +277,10 @@ impl<'a> Event<'a> {
     }
 
     fn items(&self) -> Vec<v1::Item> {
-        let kept = self.list("entity").iter().filter(|e| !is_patient(e) && !is_query(e) && !is_request_id(e) && !is_consent(e));
+        let kept = self
+            .list("entity")
+            .iter()
+            .filter(|e| !is_patient(e) && !is_query(e) && !is_request_id(e) && !is_consent(e));
         let one = |entity: &Value| {
             let what = &entity["what"];
             let identifier = text(&what["identifier"], "value");
@@ -419,123 +422,6 @@ impl<'a> Event<'a> {
         }
         serde_json::to_vec(&copy).map_err(|error| FhirError::new("", error.to_string()))
     }
-}
-
-fn kind_of_code(system: &str, code: &str) -> Option<Kind> {
-    let kind = match (system, code) {
-        (SYSTEM_REST, "read" | "vread") => Kind::ACCESS_READ,
-        (SYSTEM_REST, code) if code.starts_with("history") => Kind::ACCESS_READ,
-        (SYSTEM_REST, code) if code.starts_with("search") => Kind::ACCESS_SEARCH,
-        (SYSTEM_REST, "create") => Kind::ACCESS_WRITE,
-        (SYSTEM_REST, "update" | "patch") => Kind::ACCESS_UPDATE,
-        (SYSTEM_REST, "delete") => Kind::ACCESS_DELETE,
-        (SYSTEM_LIFECYCLE, "access" | "report") => Kind::ACCESS_READ,
-        (SYSTEM_LIFECYCLE, "originate" | "receive") => Kind::ACCESS_WRITE,
-        (SYSTEM_LIFECYCLE, "amend") => Kind::ACCESS_UPDATE,
-        (SYSTEM_LIFECYCLE, "destroy") => Kind::ACCESS_DELETE,
-        (SYSTEM_LIFECYCLE, "extract") => Kind::ACCESS_EXPORT,
-        (_, "110112") => Kind::ACCESS_SEARCH,
-        (_, "110106") => Kind::ACCESS_EXPORT,
-        (_, "110107") => Kind::ACCESS_WRITE,
-        (_, "110104") => Kind::MOVEMENT_THIRD_PARTY,
-        (_, "110105") => Kind::ACCESS_DELETE,
-        _ => return None,
-    };
-    Some(kind)
-}
-
-fn outcome(code: &str) -> v1::Outcome {
-    match code {
-        "4" => v1::Outcome::MinorFailure,
-        "8" => v1::Outcome::SeriousFailure,
-        "12" => v1::Outcome::MajorFailure,
-        "0" => v1::Outcome::Success,
-        // R4 leaves the outcome optional.
-        _ => v1::Outcome::Unspecified,
-    }
-}
-
-fn authentication(requestor: &Value) -> Option<v1::Authentication> {
-    let codes: Vec<&str> = codings(&requestor["type"]).map(|c| text(c, "code")).collect();
-    let method = ["UserSamlAgent", "UserOauthAgent"].into_iter().find(|m| codes.contains(m))?;
-    let issuer = cut(text(&requestor["who"]["identifier"], "system"), limits::ID_BYTES_MAX);
-    Some(v1::Authentication { issuer, method: method.to_owned(), eidas_level: String::new() })
-}
-
-fn is_patient_reference(reference: &Value) -> bool {
-    let target = text(reference, "reference");
-    let segment = target.split('/').rev().nth(1);
-    segment == Some("Patient") || text(reference, "type") == "Patient"
-}
-
-fn is_patient(entity: &Value) -> bool {
-    let type_code = text(&entity["type"], "code");
-    let person = matches!(type_code, "1" | "Patient");
-    let role = text(&entity["role"], "code") == "1";
-    let named = entity.get("what").is_some();
-    (named && role && (person || type_code.is_empty())) || is_patient_reference(&entity["what"])
-}
-
-fn is_query(entity: &Value) -> bool {
-    entity.get("query").is_some() || text(&entity["role"], "code") == "24"
-}
-
-fn is_request_id(entity: &Value) -> bool {
-    text(&entity["type"], "code") == "XrequestId"
-}
-
-fn is_consent(entity: &Value) -> bool {
-    let reference = text(&entity["what"], "reference");
-    text(&entity["type"], "code") == "Consent" || reference.split('/').rev().nth(1) == Some("Consent")
-}
-
-/// What sort of thing an entity is: its resource type where one is known, else the name of its role.
-fn category(entity: &Value) -> String {
-    let reference = text(&entity["what"], "reference");
-    let segment = reference.split('/').rev().nth(1).unwrap_or_default();
-    let looks_like_type = segment.chars().next().is_some_and(|c| c.is_ascii_uppercase());
-    let coding = &entity["type"];
-    let by_type = (text(coding, "system").ends_with("/resource-types")).then(|| text(coding, "code"));
-    let candidates = [
-        if looks_like_type { segment } else { "" },
-        text(&entity["what"], "type"),
-        by_type.unwrap_or_default(),
-        text(&entity["role"], "display"),
-        text(coding, "display"),
-        text(coding, "code"),
-    ];
-    candidates.into_iter().find(|t| !t.is_empty()).unwrap_or("other").to_owned()
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn codings(concept: &Value) -> impl Iterator<Item = &Value> {
-    list(concept, "coding").iter()
-}
-
-/// At most `max` bytes, whole characters, no control characters: what a record's field can hold. The original has it all.
-fn cut(text: &str, max: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(max));
-    for c in text.trim().chars() {
-        let c = if c.is_control() { ' ' } else { c };
-        if out.len() + c.len_utf8() > max {
-            break;
-        }
-        out.push(c);
-    }
-    out
-}
-
-/// A code as a record holds it: visible ASCII without spaces.
-fn token(text: &str) -> String {
-    let visible = text.trim().chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).collect::<String>();
-    cut(&visible, limits::TOKEN_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -104,7 +104,8 @@ fn kinds_follow_subtype_type_and_action() {
     assert_eq!(kind(of_type("110110", "U")), Kind::ACCESS_UPDATE);
     let disclosed = |e: &mut Value| {
         e["type"]["code"] = json!("110106");
-        e["subtype"] = json!([{"system": SYSTEM_REST, "code": "read"}, {"system": SYSTEM_LIFECYCLE, "code": "disclose"}]);
+        e["subtype"] =
+            json!([{"system": SYSTEM_REST, "code": "read"}, {"system": SYSTEM_LIFECYCLE, "code": "disclose"}]);
     };
     assert_eq!(kind(disclosed), Kind::MOVEMENT_THIRD_PARTY);
 }
@@ -131,7 +132,8 @@ fn several_patients_are_several_records_and_none_reads_of_another() {
     });
     assert_eq!(records.len(), 2);
     assert_ne!(records[0].patient, records[1].patient);
-    let text = |i: usize| String::from_utf8_lossy(&records[i].record.original.as_ref().expect("kept").content).into_owned();
+    let text =
+        |i: usize| String::from_utf8_lossy(&records[i].record.original.as_ref().expect("kept").content).into_owned();
     assert!(text(0).contains("Patient/1") && !text(0).contains("Patient/2"));
     assert!(text(1).contains("Patient/2") && !text(1).contains("Patient/1"));
 }
@@ -141,7 +143,8 @@ fn rights_and_refusals_are_kept() {
     let with_consent = mapped(|e| {
         let consent = json!({"what": {"reference": "Consent/c"}, "type": {"code": "Consent"}});
         e["entity"].as_array_mut().expect("array").push(consent);
-        e["subtype"] = json!([{"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType", "code": "AuthZ-Consent"}]);
+        e["subtype"] =
+            json!([{"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType", "code": "AuthZ-Consent"}]);
         e["outcome"] = json!("8");
     });
     let record = &with_consent[0].record;

@@ -66,8 +66,8 @@ fn invariants(object: &Map<String, Value>, schema: &Schema, path: &str) -> Resul
         return Err(FhirError::new(path, "either a name or a query, not both (sev-1)"));
     }
     if std::ptr::eq(schema, &DETAIL) {
-        let values = usize::from(object.contains_key("valueString"))
-            + usize::from(object.contains_key("valueBase64Binary"));
+        let values =
+            usize::from(object.contains_key("valueString")) + usize::from(object.contains_key("valueBase64Binary"));
         if values != 1 {
             let at = format!("{path}.value[x]");
             return Err(FhirError::new(at, "exactly one of valueString and valueBase64Binary"));
@@ -114,9 +114,7 @@ fn values(value: &Value, expected: &Element, at: &str, depth: usize) -> Result<(
 fn single(value: &Value, kind: Kind, at: &str, depth: usize) -> Result<(), FhirError> {
     match (kind, value) {
         (Kind::Complex(schema), Value::Object(object)) => complex(object, schema, at, depth + 1),
-        (Kind::Complex(schema), _) => {
-            Err(FhirError::new(at, format!("expected an object of type {}", schema.name)))
-        }
+        (Kind::Complex(schema), _) => Err(FhirError::new(at, format!("expected an object of type {}", schema.name))),
         (Kind::Contained, Value::Object(object)) if object.get("resourceType").is_some_and(Value::is_string) => Ok(()),
         (Kind::Contained, _) => Err(FhirError::new(at, "expected a resource with its resourceType")),
         (kind, value) => primitive(value, kind, at),
@@ -223,8 +221,17 @@ pub(super) fn instant_ms(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let digits = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|b| b.iter().all(u8::is_ascii_digit));
     let sep = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
-    let shape = digits(0..4) && sep(4, b'-') && digits(5..7) && sep(7, b'-') && digits(8..10) && sep(10, b'T')
-        && digits(11..13) && sep(13, b':') && digits(14..16) && sep(16, b':') && digits(17..19);
+    let shape = digits(0..4)
+        && sep(4, b'-')
+        && digits(5..7)
+        && sep(7, b'-')
+        && digits(8..10)
+        && sep(10, b'T')
+        && digits(11..13)
+        && sep(13, b':')
+        && digits(14..16)
+        && sep(16, b':')
+        && digits(17..19);
     if !shape {
         return None;
     }
@@ -321,8 +328,9 @@ mod tests {
             ("AuditEvent.agent[0].modifierExtension", |d| {
                 d["agent"][0]["modifierExtension"] = json!([{"url": "u", "valueCode": "x"}]);
             }),
-            ("AuditEvent.agent[0].extension[0]", |d| drop(
-                d["agent"][0]["extension"][0].as_object_mut().expect("object").remove("valueString"))),
+            ("AuditEvent.agent[0].extension[0]", |d| {
+                drop(d["agent"][0]["extension"][0].as_object_mut().expect("object").remove("valueString"))
+            }),
             ("resourceType", |d| d["resourceType"] = json!("Consent")),
         ];
         for (path, edit) in cases {
@@ -342,8 +350,24 @@ mod tests {
 
     /// Any JSON, with FHIR's own words often enough to get deep.
     pub(crate) fn any_json() -> impl Strategy<Value = Value> {
-        let words = ["resourceType", "AuditEvent", "agent", "type", "coding", "who", "extension", "url", "entity",
-            "recorded", "2020-04-29T09:49:00.000Z", "_recorded", "valueString", "source", "observer", "requestor"];
+        let words = [
+            "resourceType",
+            "AuditEvent",
+            "agent",
+            "type",
+            "coding",
+            "who",
+            "extension",
+            "url",
+            "entity",
+            "recorded",
+            "2020-04-29T09:49:00.000Z",
+            "_recorded",
+            "valueString",
+            "source",
+            "observer",
+            "requestor",
+        ];
         let word = proptest::sample::select(words.to_vec()).prop_map(str::to_owned);
         let leaf = prop_oneof![
             Just(Value::Null),

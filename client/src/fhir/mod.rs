@@ -6,6 +6,7 @@
 pub mod audit_event;
 mod check;
 pub mod patients;
+mod read;
 mod schema;
 pub mod source;
 

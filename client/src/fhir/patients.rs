@@ -108,9 +108,7 @@ impl PatientMap {
             }
         }
         let shown = if name.reference.is_empty() { "this patient" } else { &name.reference };
-        Err(format!(
-            "{shown} has no INS: add it to --patient-map, or use --demo-patients on a test log"
-        ))
+        Err(format!("{shown} has no INS: add it to --patient-map, or use --demo-patients on a test log"))
     }
 }
 
@@ -159,9 +157,8 @@ mod tests {
     #[test]
     fn both_forms_of_the_map_say_the_same() {
         let csv = format!("reference,ins,oid\nPatient/1,{INS},1.2.250.1.213.1.4.10\n\nPatient/2,{INS}\n");
-        let json = format!(
-            r#"{{"Patient/1": {{"ins": "{INS}", "oid": "1.2.250.1.213.1.4.10"}}, "Patient/2": "{INS}"}}"#
-        );
+        let json =
+            format!(r#"{{"Patient/1": {{"ins": "{INS}", "oid": "1.2.250.1.213.1.4.10"}}, "Patient/2": "{INS}"}}"#);
         for text in [csv, json] {
             let map = map(&text, false);
             assert_eq!(map.resolve(&named("Patient/1")).expect("known").oid, "1.2.250.1.213.1.4.10");

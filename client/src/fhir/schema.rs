@@ -87,11 +87,8 @@ static CODEABLE_CONCEPT: Schema = Schema {
     elements: &[many("coding", Kind::Complex(&CODING)), one("text", Kind::Text)],
 };
 
-static PERIOD: Schema = Schema {
-    name: "Period",
-    backbone: false,
-    elements: &[one("start", Kind::DateTime), one("end", Kind::DateTime)],
-};
+static PERIOD: Schema =
+    Schema { name: "Period", backbone: false, elements: &[one("start", Kind::DateTime), one("end", Kind::DateTime)] };
 
 static IDENTIFIER: Schema = Schema {
     name: "Identifier",
@@ -142,10 +139,7 @@ static NARRATIVE: Schema = Schema {
 static NETWORK: Schema = Schema {
     name: "AuditEvent.agent.network",
     backbone: true,
-    elements: &[
-        one("address", Kind::Text),
-        one("type", Kind::OneOf(&["1", "2", "3", "4", "5"])),
-    ],
+    elements: &[one("address", Kind::Text), one("type", Kind::OneOf(&["1", "2", "3", "4", "5"]))],
 };
 
 static AGENT: Schema = Schema {
@@ -179,11 +173,7 @@ static SOURCE: Schema = Schema {
 pub(super) static DETAIL: Schema = Schema {
     name: "AuditEvent.entity.detail",
     backbone: true,
-    elements: &[
-        must("type", Kind::Text),
-        one("valueString", Kind::Text),
-        one("valueBase64Binary", Kind::Base64),
-    ],
+    elements: &[must("type", Kind::Text), one("valueString", Kind::Text), one("valueBase64Binary", Kind::Base64)],
 };
 
 pub(super) static ENTITY: Schema = Schema {

@@ -207,10 +207,7 @@ fn decode_pending(bytes: &[u8]) -> Option<Pending> {
     let (len, rest) = body.split_at_checked(4)?;
     let len = u32::from_be_bytes(len.try_into().ok()?);
     let (source, batch) = rest.split_at_checked(len as usize)?;
-    Some(Pending {
-        source: serde_json::from_slice(source).ok()?,
-        batch: v1::Batch::decode(batch).ok()?,
-    })
+    Some(Pending { source: serde_json::from_slice(source).ok()?, batch: v1::Batch::decode(batch).ok()? })
 }
 
 /// Reads `done.log` and cuts a last line that a crash left unfinished: its batch is still pending.

@@ -33,7 +33,8 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     }
     let basis = record.basis.as_ref().map_or(v1::BasisKind::None, v1::Basis::kind);
     let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
-    let mut parts = vec![words::purpose(&record.purpose, lang), words::basis(basis, lang).to_owned(), outcome.to_owned()];
+    let mut parts =
+        vec![words::purpose(&record.purpose, lang), words::basis(basis, lang).to_owned(), outcome.to_owned()];
     parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));

@@ -44,7 +44,17 @@ pub fn short(ms: u64, lang: Lang) -> String {
 
 fn spoken_date(zoned: &jiff::Zoned, lang: Lang) -> String {
     const FR: [&str; 12] = [
-        "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
         "décembre",
     ];
     let (day, year) = (zoned.day(), zoned.year());
@@ -64,7 +74,9 @@ fn spoken_date(zoned: &jiff::Zoned, lang: Lang) -> String {
 /// [`ClientError::Usage`] naming the option.
 pub fn parse_bound(option: &str, text: &str) -> Result<u64, ClientError> {
     let wrong = || {
-        ClientError::Usage(format!("{option} `{text}` is not a time: write 2026-03-02T09:00:00Z, or 2026-03-02 for midnight in Paris"))
+        ClientError::Usage(format!(
+            "{option} `{text}` is not a time: write 2026-03-02T09:00:00Z, or 2026-03-02 for midnight in Paris"
+        ))
     };
     let at = match text.parse::<Timestamp>() {
         Ok(at) => at,

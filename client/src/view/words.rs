@@ -28,8 +28,12 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
         "movement.third_party" => ("a transmis à un tiers", "sent to a third party"),
         "movement.app_sync" => ("a synchronisé avec une application", "synchronised with an app"),
         "movement.research" => ("a transmis pour la recherche", "released for research"),
-        "movement.snds" => ("a transmis au système national des données de santé", "fed to the national health data system"),
-        "breakglass.opened" => ("a ouvert un accès d'urgence (bris de glace)", "opened an emergency access (break-glass)"),
+        "movement.snds" => {
+            ("a transmis au système national des données de santé", "fed to the national health data system")
+        }
+        "breakglass.opened" => {
+            ("a ouvert un accès d'urgence (bris de glace)", "opened an emergency access (break-glass)")
+        }
         "breakglass.justified" => ("a justifié un accès d'urgence", "justified an emergency access"),
         "breakglass.closed" => ("a clos un accès d'urgence", "closed an emergency access"),
         "breakglass.reviewed" => ("a contrôlé un accès d'urgence", "reviewed an emergency access"),
@@ -39,24 +43,38 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
         "space.opened" => ("a ouvert l'espace de santé", "opened the health space"),
         "space.opposed" => ("s'est opposé à l'ouverture de l'espace de santé", "opposed the health space"),
         "space.closed" => ("a clos l'espace de santé", "closed the health space"),
-        "emergency.opposition" => ("a enregistré une opposition aux accès d'urgence", "recorded an opposition to emergency access"),
-        "emergency.opposition.lifted" => ("a levé une opposition aux accès d'urgence", "lifted an opposition to emergency access"),
+        "emergency.opposition" => {
+            ("a enregistré une opposition aux accès d'urgence", "recorded an opposition to emergency access")
+        }
+        "emergency.opposition.lifted" => {
+            ("a levé une opposition aux accès d'urgence", "lifted an opposition to emergency access")
+        }
         "professional.blocked" => ("a bloqué un professionnel", "blocked a professional"),
         "professional.unblocked" => ("a débloqué un professionnel", "unblocked a professional"),
         "item.masked" => ("a masqué un document", "masked a document"),
         "item.unmasked" => ("a démasqué un document", "unmasked a document"),
-        "item.embargoed" => ("a retenu un document jusqu'à la consultation d'annonce", "held a document until it is announced"),
+        "item.embargoed" => {
+            ("a retenu un document jusqu'à la consultation d'annonce", "held a document until it is announced")
+        }
         "item.released" => ("a rendu un document visible", "released a document"),
         "feed.opposed" => ("s'est opposé à une source de données", "opposed a data source"),
-        "feed.opposition.lifted" => ("a levé une opposition à une source de données", "lifted an opposition to a data source"),
+        "feed.opposition.lifted" => {
+            ("a levé une opposition à une source de données", "lifted an opposition to a data source")
+        }
         "representation.registered" => ("a enregistré un représentant", "registered a representative"),
         "representation.ended" => ("a mis fin à une représentation", "ended a representation"),
-        "minor.secrecy.set" => ("a demandé le secret à l'égard des représentants", "asked for secrecy towards representatives"),
-        "minor.secrecy.lifted" => ("a levé le secret à l'égard des représentants", "lifted the secrecy towards representatives"),
+        "minor.secrecy.set" => {
+            ("a demandé le secret à l'égard des représentants", "asked for secrecy towards representatives")
+        }
+        "minor.secrecy.lifted" => {
+            ("a levé le secret à l'égard des représentants", "lifted the secrecy towards representatives")
+        }
         "careteam.joined" => ("a rejoint l'équipe de soins", "joined the care team"),
         "careteam.left" => ("a quitté l'équipe de soins", "left the care team"),
         "attending.declared" => ("a déclaré le médecin traitant", "declared the attending doctor"),
-        "attending.ended" => ("a mis fin à la déclaration du médecin traitant", "ended the attending doctor's declaration"),
+        "attending.ended" => {
+            ("a mis fin à la déclaration du médecin traitant", "ended the attending doctor's declaration")
+        }
         "notification.queued" => ("a préparé une notification", "queued a notification"),
         "notification.delivered" => ("a remis une notification", "delivered a notification"),
         "notification.failed" => ("n'a pas pu remettre une notification", "failed to deliver a notification"),
@@ -145,7 +163,11 @@ pub fn flags(flags: Flags, lang: Lang) -> Vec<&'static str> {
     let all = [
         (Flags::UNJUSTIFIED, "sans justification enregistrée", "without recorded justification"),
         (Flags::LATE, "enregistré tardivement", "recorded late"),
-        (Flags::DEFERRED, "transmis après une panne de l'établissement", "handed in after an outage of the establishment"),
+        (
+            Flags::DEFERRED,
+            "transmis après une panne de l'établissement",
+            "handed in after an outage of the establishment",
+        ),
         (Flags::LEDGER, "écrit par le registre lui-même", "written by the ledger itself"),
     ];
     let set = all.into_iter().filter(|(flag, ..)| flags.contains(*flag));

@@ -1,0 +1,139 @@
+//! Small readers of an AuditEvent's parts: what a code means, what an entity is, texts within a record's bounds.
+
+use serde_json::Value;
+use sillage_proto::v1;
+use sillage_rules::kind::Kind;
+use sillage_rules::limits;
+
+/// The code system of RESTful interactions.
+pub(super) const SYSTEM_REST: &str = "http://hl7.org/fhir/restful-interaction";
+/// The code system of record life cycle events (ISO 21089).
+pub(super) const SYSTEM_LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle";
+
+/// The kind that one code says, if it says one.
+pub(super) fn kind_of_code(system: &str, code: &str) -> Option<Kind> {
+    let kind = match (system, code) {
+        (SYSTEM_REST, "read" | "vread") => Kind::ACCESS_READ,
+        (SYSTEM_REST, code) if code.starts_with("history") => Kind::ACCESS_READ,
+        (SYSTEM_REST, code) if code.starts_with("search") => Kind::ACCESS_SEARCH,
+        (SYSTEM_REST, "create") => Kind::ACCESS_WRITE,
+        (SYSTEM_REST, "update" | "patch") => Kind::ACCESS_UPDATE,
+        (SYSTEM_REST, "delete") => Kind::ACCESS_DELETE,
+        (SYSTEM_LIFECYCLE, "access" | "report") => Kind::ACCESS_READ,
+        (SYSTEM_LIFECYCLE, "originate" | "receive") => Kind::ACCESS_WRITE,
+        (SYSTEM_LIFECYCLE, "amend") => Kind::ACCESS_UPDATE,
+        (SYSTEM_LIFECYCLE, "destroy") => Kind::ACCESS_DELETE,
+        (SYSTEM_LIFECYCLE, "extract") => Kind::ACCESS_EXPORT,
+        (_, "110112") => Kind::ACCESS_SEARCH,
+        (_, "110106") => Kind::ACCESS_EXPORT,
+        (_, "110107") => Kind::ACCESS_WRITE,
+        (_, "110104") => Kind::MOVEMENT_THIRD_PARTY,
+        (_, "110105") => Kind::ACCESS_DELETE,
+        _ => return None,
+    };
+    Some(kind)
+}
+
+/// `AuditEvent.outcome`.
+pub(super) fn outcome(code: &str) -> v1::Outcome {
+    match code {
+        "4" => v1::Outcome::MinorFailure,
+        "8" => v1::Outcome::SeriousFailure,
+        "12" => v1::Outcome::MajorFailure,
+        "0" => v1::Outcome::Success,
+        // R4 leaves the outcome optional.
+        _ => v1::Outcome::Unspecified,
+    }
+}
+
+/// How the requestor proved who it is: the sort of token that IHE names, and its issuer.
+pub(super) fn authentication(requestor: &Value) -> Option<v1::Authentication> {
+    let codes: Vec<&str> = codings(&requestor["type"]).map(|c| text(c, "code")).collect();
+    let method = ["UserSamlAgent", "UserOauthAgent"].into_iter().find(|m| codes.contains(m))?;
+    let issuer = cut(text(&requestor["who"]["identifier"], "system"), limits::ID_BYTES_MAX);
+    Some(v1::Authentication { issuer, method: method.to_owned(), eidas_level: String::new() })
+}
+
+/// A reference to a Patient, relative or absolute.
+pub(super) fn is_patient_reference(reference: &Value) -> bool {
+    let target = text(reference, "reference");
+    let segment = target.split('/').rev().nth(1);
+    segment == Some("Patient") || text(reference, "type") == "Patient"
+}
+
+/// An entity that is the patient.
+pub(super) fn is_patient(entity: &Value) -> bool {
+    let type_code = text(&entity["type"], "code");
+    let person = matches!(type_code, "1" | "Patient");
+    let role = text(&entity["role"], "code") == "1";
+    let named = entity.get("what").is_some();
+    (named && role && (person || type_code.is_empty())) || is_patient_reference(&entity["what"])
+}
+
+/// An entity that is a query.
+pub(super) fn is_query(entity: &Value) -> bool {
+    entity.get("query").is_some() || text(&entity["role"], "code") == "24"
+}
+
+/// An entity that is a request id (IHE BALP).
+pub(super) fn is_request_id(entity: &Value) -> bool {
+    text(&entity["type"], "code") == "XrequestId"
+}
+
+/// An entity that is a consent.
+pub(super) fn is_consent(entity: &Value) -> bool {
+    let reference = text(&entity["what"], "reference");
+    text(&entity["type"], "code") == "Consent" || reference.split('/').rev().nth(1) == Some("Consent")
+}
+
+/// What sort of thing an entity is: its resource type where one is known, else the name of its role.
+pub(super) fn category(entity: &Value) -> String {
+    let reference = text(&entity["what"], "reference");
+    let segment = reference.split('/').rev().nth(1).unwrap_or_default();
+    let looks_like_type = segment.chars().next().is_some_and(|c| c.is_ascii_uppercase());
+    let coding = &entity["type"];
+    let by_type = (text(coding, "system").ends_with("/resource-types")).then(|| text(coding, "code"));
+    let candidates = [
+        if looks_like_type { segment } else { "" },
+        text(&entity["what"], "type"),
+        by_type.unwrap_or_default(),
+        text(&entity["role"], "display"),
+        text(coding, "display"),
+        text(coding, "code"),
+    ];
+    candidates.into_iter().find(|t| !t.is_empty()).unwrap_or("other").to_owned()
+}
+
+/// A string member; empty where there is none.
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The members of an array; none where there is no array.
+pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The codings of a CodeableConcept.
+pub(super) fn codings(concept: &Value) -> impl Iterator<Item = &Value> {
+    list(concept, "coding").iter()
+}
+
+/// At most `max` bytes, whole characters, no control characters: what a record's field can hold. The original has it all.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    for c in text.trim().chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        if out.len() + c.len_utf8() > max {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A code as a record holds it: visible ASCII without spaces.
+pub(super) fn token(text: &str) -> String {
+    let visible = text.trim().chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).collect::<String>();
+    cut(&visible, limits::TOKEN_BYTES_MAX)
+}
