@@ -21,7 +21,7 @@ pub(crate) struct InstallTurn {
 }
 
 pub(crate) enum LogTask {
-    Write { task: WriteTask, turn: Option<InstallTurn> },
+    Write { task: Box<WriteTask>, turn: Option<InstallTurn> },
     Compact { index: u64, term: u64 },
     Note { key: Vec<u8>, value: Vec<u8>, done: NoteDone },
     Stop,
@@ -87,7 +87,7 @@ impl<L: LogStore> LogWriter<L> {
                 {
                     return false;
                 }
-                self.group.add(task);
+                self.group.add(*task);
             }
             LogTask::Compact { index, term } => self.group.compact(index, term),
             LogTask::Note { key, value, done } => {

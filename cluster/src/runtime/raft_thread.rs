@@ -20,9 +20,11 @@ use crate::core::{
 use crate::machine::Transport;
 use crate::runtime::status::Status;
 
+type Callback<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
+
 /// A callback that is called exactly once: with an error if it is dropped before.
 pub(crate) struct Done<T, E: Copy> {
-    call: Option<Box<dyn FnOnce(Result<T, E>) + Send>>,
+    call: Option<Callback<T, E>>,
     if_dropped: E,
 }
 
@@ -330,7 +332,7 @@ impl<R: Send + 'static> RaftThread<R> {
             self.apply.push(ApplyTask::Install { dir, expect: (install.index, install.term), go: wait, installed });
             InstallTurn { go, installed: wait_installed }
         });
-        self.log.push(LogTask::Write { task, turn });
+        self.log.push(LogTask::Write { task: Box::new(task), turn });
     }
 
     fn put_committed(&mut self, committed: Vec<CommittedEntry>) {
