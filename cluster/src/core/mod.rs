@@ -7,17 +7,19 @@
 //! timeouts from the thread's generator; [`Core`] overrides each draw with one of its own.
 
 mod actions;
+mod errors;
 mod memlog;
 mod reads;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 
 use prost_011::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot};
-use raft::{ProgressState, RawNode, Ready, SnapshotStatus, StateRole};
+use raft::{RawNode, Ready, StateRole};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +27,8 @@ pub use actions::{
     Actions, CommittedEntry, CompactWish, CoreStatus, FetchSnapshot, Install, Outgoing, ProposalId, ReadId, Role,
     WriteTask,
 };
+use errors::checked_hard_state;
+pub use errors::{CoreError, NotProposed, StepError};
 pub use raft::eraftpb;
 
 use crate::config::CoreConfig;
@@ -49,94 +53,6 @@ pub struct Recovered {
     pub mark: (u64, u64),
     /// All entries after the mark.
     pub entries: Vec<Entry>,
-}
-
-/// Why a node may not start on what it found.
-#[derive(Debug, thiserror::Error)]
-pub enum CoreError {
-    /// The state machine holds entries that the log lost, so votes may be lost too.
-    #[error(
-        "the state machine has applied index {applied} but the Raft log ends at {last}: the log lost entries; \
-         replace this node by a new member with an empty disk"
-    )]
-    LogBehind {
-        /// Applied index of the state machine.
-        applied: u64,
-        /// Last index of the log.
-        last: u64,
-    },
-    /// The log no longer holds the entries after the state machine's.
-    #[error(
-        "the state machine has applied index {applied} but the Raft log begins at {first}: the state machine lost \
-         entries; replace this node by a new member with an empty disk"
-    )]
-    StateBehind {
-        /// Applied index of the state machine.
-        applied: u64,
-        /// First index of the log.
-        first: u64,
-    },
-    /// Both hold the entry, under different terms.
-    #[error(
-        "the state machine and the Raft log differ at index {index} (terms {applied_term} and {log_term}): one of them \
-         is from another group or time; replace this node by a new member with an empty disk"
-    )]
-    Diverged {
-        /// The index.
-        index: u64,
-        /// Term that the state machine has on record.
-        applied_term: u64,
-        /// Term in the log.
-        log_term: u64,
-    },
-    /// raft-rs refused the settings.
-    #[error("the Raft settings are wrong: {0}")]
-    Config(String),
-}
-
-/// Why a message was not taken.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum StepError {
-    /// Not a message of this protocol.
-    #[error("malformed message")]
-    Malformed,
-    /// Over [`CoreConfig::max_message_bytes`].
-    #[error("message of {0} bytes is too large")]
-    TooLarge(usize),
-    /// A kind that peers don't send.
-    #[error("a message of this kind is not for peers to send")]
-    NotForPeers,
-    /// To another node, or from none of the group.
-    #[error("message from {from} to {to} is not for this node")]
-    WrongPeer {
-        /// Sender.
-        from: u64,
-        /// Receiver.
-        to: u64,
-    },
-    /// An entry is stamped too far in the future.
-    #[error("append dropped: an entry is stamped {lead_ms} ms ahead of this node's clock")]
-    ClockAhead {
-        /// By how much, in milliseconds.
-        lead_ms: u64,
-    },
-    /// raft-rs did not take it.
-    #[error("message refused: {0}")]
-    Refused(String),
-}
-
-/// Why a proposal was not taken; nothing was proposed.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum NotProposed {
-    /// Ask the leader.
-    #[error("this node does not lead")]
-    NotLeader {
-        /// The leader, if known.
-        leader: Option<u64>,
-    },
-    /// Too much is uncommitted, or leadership is being handed over: try again.
-    #[error("too busy to take proposals")]
-    Busy,
 }
 
 /// A snapshot that the driver made; see [`Core::on_snapshot_made`].
@@ -353,14 +269,6 @@ impl Core {
         self.settle();
     }
 
-    /// This node is still fetching: keeps the leader from giving up.
-    fn tell_progress(&mut self) {
-        if let Some(offer) = &self.fetching {
-            let (to, index) = (offer.from, offer.get_snapshot().get_metadata().index);
-            self.tell_transfer(to, index, Transfer::Running);
-        }
-    }
-
     /// A message to `peer` could not be sent.
     pub fn report_unreachable(&mut self, peer: u64) {
         self.raw.report_unreachable(peer);
@@ -483,113 +391,6 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
-    /// then tells the leader so.
-    fn wants_files(&mut self, message: &Message) -> bool {
-        let raft = &self.raw.raft;
-        let metadata = message.get_snapshot().get_metadata();
-        let stale = message.term < raft.term || metadata.index <= raft.raft_log.committed;
-        if stale || raft.raft_log.match_term(metadata.index, metadata.term) {
-            return false;
-        }
-        let fetch = FetchSnapshot {
-            from: message.from,
-            index: metadata.index,
-            term: metadata.term,
-            manifest: message.get_snapshot().data.clone(),
-        };
-        if self.fetching.is_some() || self.installing.is_some() {
-            // One at a time; the leader tries again.
-            self.tell_progress();
-            return true;
-        }
-        self.fetching = Some(Box::new(message.clone()));
-        self.pending.fetch_snapshot = Some(fetch);
-        true
-    }
-
-    fn tell_transfer(&mut self, to: u64, index: u64, state: Transfer) {
-        self.pending.messages.push(Outgoing { to, message: wire::encode_status(self.config.id, index, state) });
-    }
-
-    fn step_transfer(&mut self, from: u64, index: u64, state: Transfer) {
-        let Some(progress) = self.raw.raft.prs().get(from) else {
-            return;
-        };
-        if progress.state != ProgressState::Snapshot || progress.pending_snapshot != index {
-            return;
-        }
-        match state {
-            Transfer::Running => {
-                self.transfers.insert(from, self.ticks);
-            }
-            Transfer::Failed => {
-                self.transfers.remove(&from);
-                self.raw.report_snapshot(from, SnapshotStatus::Failure);
-            }
-        }
-    }
-
-    /// Gives up on transfers that went silent, so that raft-rs leaves the snapshot state and tries again. Success
-    /// needs no report: the follower's next response shows it.
-    fn watch_transfers(&mut self) {
-        let mut running: Vec<u64> = Vec::new();
-        if self.raw.raft.state == StateRole::Leader {
-            let peers = self.raw.raft.prs().iter();
-            let in_snapshot = peers.filter(|(_, progress)| progress.state == ProgressState::Snapshot);
-            running.extend(in_snapshot.map(|(&id, _)| id));
-        }
-        running.sort_unstable();
-        self.transfers.retain(|peer, _| running.contains(peer));
-        for peer in running {
-            let since = *self.transfers.entry(peer).or_insert(self.ticks);
-            if self.ticks >= since + self.config.snapshot_timeout_ticks {
-                self.transfers.remove(&peer);
-                self.raw.report_snapshot(peer, SnapshotStatus::Failure);
-            }
-        }
-    }
-
-    /// The index up to which the leader's peers need nothing: what the slowest lively one has, or the snapshot that is
-    /// on its way to one.
-    fn needed_by_peers(&self) -> Option<u64> {
-        if self.raw.raft.state != StateRole::Leader {
-            return None;
-        }
-        let peers = self.raw.raft.prs().iter();
-        let lively = peers.filter(|(_, progress)| progress.recent_active);
-        lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
-    }
-
-    /// A leader that can't commit lets another try; see [`CoreConfig::stuck_ticks`].
-    fn watch_progress(&mut self) {
-        let raft = &self.raw.raft;
-        let commit = raft.raft_log.committed;
-        let waits = raft.state == StateRole::Leader && commit < raft.raft_log.last_index();
-        if !waits || commit != self.progress.0 {
-            self.progress = (commit, self.ticks);
-        } else if self.ticks >= self.progress.1 + self.config.stuck_ticks {
-            self.progress = (commit, self.ticks);
-            let term = raft.term;
-            self.raw.raft.become_follower(term, raft::INVALID_ID);
-            // The others first: this one's log is the longest, so it would win with the same entries.
-            self.election_timeout = 4 * self.config.election_ticks;
-            self.raw.raft.set_randomized_election_timeout(self.election_timeout);
-        }
-    }
-
-    fn wish_compaction(&mut self) {
-        let bytes = self.raw.store().bytes();
-        // A quarter above what is kept, so that it is not asked for every few entries.
-        let worth_asking = self.config.log_keep_bytes + self.config.log_keep_bytes / 4;
-        if self.compacting || bytes <= worth_asking {
-            return;
-        }
-        self.compacting = true;
-        self.pending.compact =
-            Some(if bytes > self.config.log_max_bytes { CompactWish::Flush } else { CompactWish::Ask });
-    }
-
     /// After every input: our own election timeout in place of raft-rs', and no promise kept for lost leadership.
     fn settle(&mut self) {
         if self.raw.raft.randomized_election_timeout() != self.election_timeout {
@@ -682,37 +483,6 @@ impl Core {
         }
         out
     }
-}
-
-/// The hard state to start with: what is applied was committed, even if the commit index was not written since.
-fn checked_hard_state(
-    log: &MemLog,
-    mut hard_state: HardState,
-    (applied, applied_term): (u64, u64),
-) -> Result<HardState, CoreError> {
-    if applied > log.last() {
-        let last = log.last();
-        return Err(CoreError::LogBehind { applied, last });
-    }
-    if applied + 1 < log.first() {
-        let first = log.first();
-        return Err(CoreError::StateBehind { applied, first });
-    }
-    let log_term = log.term_at(applied).unwrap_or(0);
-    if log_term != applied_term {
-        return Err(CoreError::Diverged { index: applied, applied_term, log_term });
-    }
-    if hard_state.commit > log.last() {
-        return Err(CoreError::LogBehind { applied: hard_state.commit, last: log.last() });
-    }
-    hard_state.commit = hard_state.commit.max(applied).max(log.first() - 1);
-    // Only after a crash between a snapshot's installation and the note of it is the vote older than the log.
-    let last_term = log.term_at(log.last()).unwrap_or(0);
-    if last_term > hard_state.term {
-        hard_state.term = last_term;
-        hard_state.vote = raft::INVALID_ID;
-    }
-    Ok(hard_state)
 }
 
 fn outgoing(messages: Vec<Message>) -> Vec<Outgoing> {

@@ -1,0 +1,125 @@
+//! What the core keeps an eye on besides raft-rs: snapshot transfers, progress, and the size of the log.
+
+use raft::eraftpb::Message;
+use raft::{ProgressState, SnapshotStatus, StateRole};
+
+use super::Core;
+use super::actions::{CompactWish, FetchSnapshot, Outgoing};
+use super::wire::{self, Transfer};
+
+impl Core {
+    /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
+    /// then tells the leader so.
+    pub(super) fn wants_files(&mut self, message: &Message) -> bool {
+        let raft = &self.raw.raft;
+        let metadata = message.get_snapshot().get_metadata();
+        let stale = message.term < raft.term || metadata.index <= raft.raft_log.committed;
+        if stale || raft.raft_log.match_term(metadata.index, metadata.term) {
+            return false;
+        }
+        let fetch = FetchSnapshot {
+            from: message.from,
+            index: metadata.index,
+            term: metadata.term,
+            manifest: message.get_snapshot().data.clone(),
+        };
+        if self.fetching.is_some() || self.installing.is_some() {
+            // One at a time; the leader tries again.
+            self.tell_progress();
+            return true;
+        }
+        self.fetching = Some(Box::new(message.clone()));
+        self.pending.fetch_snapshot = Some(fetch);
+        true
+    }
+
+    pub(super) fn tell_transfer(&mut self, to: u64, index: u64, state: Transfer) {
+        self.pending.messages.push(Outgoing { to, message: wire::encode_status(self.config.id, index, state) });
+    }
+
+    pub(super) fn step_transfer(&mut self, from: u64, index: u64, state: Transfer) {
+        let Some(progress) = self.raw.raft.prs().get(from) else {
+            return;
+        };
+        if progress.state != ProgressState::Snapshot || progress.pending_snapshot != index {
+            return;
+        }
+        match state {
+            Transfer::Running => {
+                self.transfers.insert(from, self.ticks);
+            }
+            Transfer::Failed => {
+                self.transfers.remove(&from);
+                self.raw.report_snapshot(from, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    /// Gives up on transfers that went silent, so that raft-rs leaves the snapshot state and tries again. Success
+    /// needs no report: the follower's next response shows it.
+    pub(super) fn watch_transfers(&mut self) {
+        let mut running: Vec<u64> = Vec::new();
+        if self.raw.raft.state == StateRole::Leader {
+            let peers = self.raw.raft.prs().iter();
+            let in_snapshot = peers.filter(|(_, progress)| progress.state == ProgressState::Snapshot);
+            running.extend(in_snapshot.map(|(&id, _)| id));
+        }
+        running.sort_unstable();
+        self.transfers.retain(|peer, _| running.contains(peer));
+        for peer in running {
+            let since = *self.transfers.entry(peer).or_insert(self.ticks);
+            if self.ticks >= since + self.config.snapshot_timeout_ticks {
+                self.transfers.remove(&peer);
+                self.raw.report_snapshot(peer, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    /// The index up to which the leader's peers need nothing: what the slowest lively one has, or the snapshot that is
+    /// on its way to one.
+    pub(super) fn needed_by_peers(&self) -> Option<u64> {
+        if self.raw.raft.state != StateRole::Leader {
+            return None;
+        }
+        let peers = self.raw.raft.prs().iter();
+        let lively = peers.filter(|(_, progress)| progress.recent_active);
+        lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
+    }
+
+    /// A leader that can't commit lets another try; see [`crate::CoreConfig::stuck_ticks`].
+    pub(super) fn watch_progress(&mut self) {
+        let raft = &self.raw.raft;
+        let commit = raft.raft_log.committed;
+        let waits = raft.state == StateRole::Leader && commit < raft.raft_log.last_index();
+        if !waits || commit != self.progress.0 {
+            self.progress = (commit, self.ticks);
+        } else if self.ticks >= self.progress.1 + self.config.stuck_ticks {
+            self.progress = (commit, self.ticks);
+            let term = raft.term;
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
+            // The others first: this one's log is the longest, so it would win with the same entries.
+            self.election_timeout = 4 * self.config.election_ticks;
+            self.raw.raft.set_randomized_election_timeout(self.election_timeout);
+        }
+    }
+
+    pub(super) fn wish_compaction(&mut self) {
+        let bytes = self.raw.store().bytes();
+        // A quarter above what is kept, so that it is not asked for every few entries.
+        let worth_asking = self.config.log_keep_bytes + self.config.log_keep_bytes / 4;
+        if self.compacting || bytes <= worth_asking {
+            return;
+        }
+        self.compacting = true;
+        self.pending.compact =
+            Some(if bytes > self.config.log_max_bytes { CompactWish::Flush } else { CompactWish::Ask });
+    }
+
+    /// This node is still fetching: keeps the leader from giving up.
+    pub(super) fn tell_progress(&mut self) {
+        if let Some(offer) = &self.fetching {
+            let (to, index) = (offer.from, offer.get_snapshot().get_metadata().index);
+            self.tell_transfer(to, index, Transfer::Running);
+        }
+    }
+}
