@@ -100,7 +100,7 @@ impl Author {
 
 /// The cache of tags of a session's log.
 pub fn tags_of(session: &Session) -> Tags {
-    Tags::new(session.client.clone(), session.vrf_key.clone())
+    Tags::new(session.client.clone(), session.vrf_key)
 }
 
 /// Opens a stream of the session's author, with its outbox beside the profile if wanted.

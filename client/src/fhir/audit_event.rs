@@ -225,10 +225,8 @@ impl<'a> Event<'a> {
         let named = candidates.into_iter().find(|(_, id)| !id.is_empty());
         let (system, id) = named.unwrap_or((SYSTEM_DISPLAY, "unknown"));
         let system = if system.is_empty() { SYSTEM_REFERENCE } else { system };
-        let id = match system {
-            // Published examples have ids that aren't of the system they name: the original is kept, and so is the event.
-            system => ident::normalise_actor(system, id).unwrap_or_else(|_| id.to_owned()),
-        };
+        // Published examples have ids that aren't of the system they name: the original is kept, and so is the event.
+        let id = ident::normalise_actor(system, id).unwrap_or_else(|_| id.to_owned());
         let labels = [text(agent, "name"), text(who, "display"), text(agent, "altId"), text(who, "reference"), &id];
         let label = labels.into_iter().find(|l| !l.is_empty()).unwrap_or_default();
         let roles = list(agent, "role").iter().flat_map(codings).chain(codings(&agent["type"]));

@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_by_its_path() {
-        let cases: [(&str, fn(&mut Value)); 16] = [
+        type Edit = fn(&mut Value);
+        let cases: [(&str, Edit); 16] = [
             ("AuditEvent.agent[0].userId", |d| d["agent"][0]["userId"] = json!({"value": "x"})),
             ("AuditEvent.recorded", |d| d["recorded"] = json!("2020-04-29")),
             ("AuditEvent.recorded", |d| drop(d.as_object_mut().expect("object").remove("recorded"))),

@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn many_items_are_counted() {
-        let mut record = v1::Record::default();
-        record.items = (0..5).map(|i| v1::Item { id: format!("d{i}"), ..v1::Item::default() }).collect();
+        let items_of = (0..5).map(|i| v1::Item { id: format!("d{i}"), ..v1::Item::default() });
+        let record = v1::Record { items: items_of.collect(), ..v1::Record::default() };
         assert_eq!(items(&record, Lang::Fr), "d0, d1, d2, et 2 de plus");
     }
 }
