@@ -95,7 +95,7 @@ fn what_is_not_a_newer_state_of_this_log_is_not_installed() {
     let (dir, place) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let mut ledger = filled(dir.path(), 2);
     let head = ledger.reader().head();
-    let mut refused = |ledger: &mut Ledger, path: &Path| {
+    let refused = |ledger: &mut Ledger, path: &Path| {
         let error = ledger.install(path).expect_err("not installed");
         assert!(matches!(error, Fatal::Snapshot(_)), "{error}");
         assert_eq!(ledger.reader().head(), head, "the state is kept");

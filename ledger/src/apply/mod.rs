@@ -18,7 +18,7 @@ use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
 use sillage_rules::facts;
 
 use self::acts::Actor;
-use self::check::{Content, NO_PATIENT, Shape, Signer};
+use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
 use self::overlay::Overlay;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -280,31 +280,8 @@ impl Applier<'_> {
             signature: shape.signature,
         }));
         let first_index = LeafIndex(self.next_index());
-        let payloads = self.store.family(Family::Payload);
-        let patients = self.store.family(Family::Patient);
         for (position, record) in (0_u32..).zip(&shape.records) {
-            let index = self.next_index();
-            let flags = facts::flags_for(
-                record.kind,
-                record.sealed.facts,
-                record.sealed.occurred_at_ms,
-                self.time.get(),
-                self.genesis.late_after_ms,
-            );
-            self.push(&Entry::Record(RecordEntry {
-                index: LeafIndex(index),
-                time: self.time,
-                flags,
-                kind: record.kind,
-                tag: record.tag,
-                record_hash: record.hash,
-                position,
-            }));
-            self.writes.put_cf(payloads, schema::index_key(index), &record.sealed.payload);
-            if record.tag != NO_PATIENT {
-                let row = schema::patient_row(record.kind.code(), flags.bits());
-                self.writes.put_cf(patients, schema::patient_key(&record.tag, index), row);
-            }
+            self.put_record(record, position);
         }
         for (name, wrapped) in &shape.new_keys {
             self.overlay.insert_data_key(*name, wrapped)?;
@@ -330,6 +307,34 @@ impl Applier<'_> {
             time_ms: self.time,
             repeated: false,
         })
+    }
+
+    /// Adds a record entry, its payload and its row in the patients' index.
+    fn put_record(&mut self, record: &Record<'_>, position: u32) {
+        let index = self.next_index();
+        let flags = facts::flags_for(
+            record.kind,
+            record.sealed.facts,
+            record.sealed.occurred_at_ms,
+            self.time.get(),
+            self.genesis.late_after_ms,
+        );
+        self.push(&Entry::Record(RecordEntry {
+            index: LeafIndex(index),
+            time: self.time,
+            flags,
+            kind: record.kind,
+            tag: record.tag,
+            record_hash: record.hash,
+            position,
+        }));
+        let payloads = self.store.family(Family::Payload);
+        self.writes.put_cf(payloads, schema::index_key(index), &record.sealed.payload);
+        if record.tag != NO_PATIENT {
+            let patients = self.store.family(Family::Patient);
+            let row = schema::patient_row(record.kind.code(), flags.bits());
+            self.writes.put_cf(patients, schema::patient_key(&record.tag, index), row);
+        }
     }
 
     /// Adds one entry at [`Applier::next_index`].
