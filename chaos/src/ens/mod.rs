@@ -120,6 +120,7 @@ impl Day {
             let mut scribe = Scribe::new(&mut world, &mut dice, &mut events, plan.end_ms);
             stories::emergency(&mut scribe, SHOWCASE, start_ms + DAY_MS / 3);
             stories::without_basis(&mut scribe, SHOWCASE, start_ms + DAY_MS * 3 / 4);
+            stories::ordinary(&mut scribe, SHOWCASE, start_ms + DAY_MS / 8);
             stories::emergency(&mut scribe, 1, start_ms + DAY_MS / 2);
             while scribe.written() < plan.events {
                 stories::any(&mut scribe, start_ms);

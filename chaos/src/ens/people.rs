@@ -112,7 +112,10 @@ impl World {
         let mut taken = BTreeSet::new();
         while world.patients.len() < patients {
             let doctor = *dice.pick(&doctors);
-            let patient = patient(dice, doctor);
+            let patient = match world.patients.len() {
+                super::SHOWCASE => showcase(dice, doctor),
+                _ => patient(dice, doctor),
+            };
             if taken.insert(patient.ins.clone()) {
                 world.patients.push(patient);
             }
@@ -173,6 +176,12 @@ fn patient(dice: &mut Dice, doctor: usize) -> Patient {
     let birth_year = 2026 - dice.between(0, 96);
     let name = full_name(dice, sex);
     Patient { ins: identity::ins(dice, sex, birth_year), oid: INS_TEST_OID, name, doctor, shelf: Vec::new() }
+}
+
+/// Whose trace is shown: a grown woman, so that every story suits her.
+fn showcase(dice: &mut Dice, doctor: usize) -> Patient {
+    let ins = identity::ins(dice, Sex::Female, 1968);
+    Patient { ins, oid: INS_TEST_OID, name: "Sylvie Moreau".to_owned(), doctor, shelf: Vec::new() }
 }
 
 fn full_name(dice: &mut Dice, sex: Sex) -> String {

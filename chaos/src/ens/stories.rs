@@ -75,7 +75,7 @@ fn notify(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64, about: &str) {
     let portal = Actor {
         system: "https://sillage.example/services".to_owned(),
         id: Portal.token().to_owned(),
-        role: "system".to_owned(),
+        role: "service".to_owned(),
         organisation: String::new(),
         label: Portal.name().to_owned(),
     };
@@ -308,6 +308,15 @@ fn decides(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
         .purpose("PATRQT")
         .basis(BasisKind::Self_, "")
         .done();
+}
+
+/// What happens to anyone: the family doctor, the pharmacy, a laboratory, a look at one's own record.
+pub fn ordinary(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
+    let tellers = [laboratory, family_doctor, pharmacy, reads_own_record];
+    for (tell, hours) in tellers.into_iter().zip([0, 2, 9, 11]) {
+        scribe.story();
+        tell(scribe, patient, at_ms + hours * HOUR_MS);
+    }
 }
 
 /// An emergency: unconscious on arrival, the physician breaks the glass, reads what saves a life, and says why.

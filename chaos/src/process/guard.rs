@@ -15,6 +15,11 @@ pub(super) fn runs_in(pid: u32, dir: &Path) -> bool {
     String::from_utf8_lossy(&line).contains(&*dir.to_string_lossy())
 }
 
+/// Whether there is a process `pid`, be it a dead one that nobody has asked for yet.
+pub(super) fn is_there(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
 /// Asks a child to stop as Ctrl-C does; kills it when it takes too long.
 pub(super) fn ask_then_kill(child: &mut Child) {
     if !matches!(child.try_wait(), Ok(None)) {

@@ -176,7 +176,8 @@ impl Cluster {
         let Some(pid) = self.pid(id) else { return Ok(()) };
         send(pid, Signal::KILL);
         let deadline = Instant::now() + Duration::from_secs(10);
-        while guard::runs_in(pid, &self.dir) {
+        // Until it is reaped, its threads may still hold its ports and its files.
+        while guard::is_there(pid) {
             self.reap();
             if Instant::now() > deadline {
                 return Err(self.failed(format!("node {id} (process {pid}) still runs after SIGKILL")));

@@ -197,12 +197,14 @@ async fn record(
 ) -> Result<Writer, LoadError> {
     while !stop.load(Ordering::Relaxed) {
         let count = match dice.below(10) {
-            0..2 => 1,
-            2..8 => dice.between(2, 60),
-            _ => dice.between(100, 400),
+            0..3 => 1,
+            3..9 => dice.between(2, 30),
+            _ => dice.between(50, 200),
         };
         let batch = (0..count).map(|_| dice.pick(&from).clone()).collect();
         writer.submit(batch, PATIENCE).await?;
+        // What counts is the number of moments at which a node can die, not how much is written.
+        tokio::time::sleep(Duration::from_millis(dice.below(16))).await;
     }
     Ok(writer)
 }

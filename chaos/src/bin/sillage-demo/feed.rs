@@ -5,13 +5,15 @@ use super::{Error, Lang};
 use prost::Message;
 use sillage_chaos::ens::{Day, SHOWCASE};
 use sillage_chaos::load::status::Watch;
-use sillage_chaos::load::{Acked, Link, Tally, Writer};
+use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
 use sillage_chaos::process::Cluster;
 use sillage_chaos::progress::Progress;
 use sillage_client::author::TagRequest;
 use sillage_rules::kind::Kind;
 use sillage_rules::stream::StreamLabel;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Records of one batch.
@@ -36,13 +38,54 @@ struct Post {
     link: Link,
     label: &'static str,
     records: Vec<Vec<u8>>,
+    /// When each happened, milliseconds.
+    times: Vec<u64>,
+}
+
+/// Keeps the services together: no one runs ahead of the slowest by more than a quarter of an hour of the day, so that
+/// the log is about in the order in which things happened.
+struct Pace {
+    next: watch::Sender<Vec<u64>>,
+}
+
+impl Pace {
+    const SLACK_MS: u64 = 15 * 60_000;
+
+    fn new(services: usize) -> Self {
+        Self { next: watch::Sender::new(vec![0; services]) }
+    }
+
+    /// Waits until it is time for what happened at `at_ms` to the service at `place`.
+    async fn turn(&self, place: usize, at_ms: u64) {
+        let mut next = self.next.subscribe();
+        self.next.send_modify(|all| all[place] = at_ms);
+        let slowest = |all: &Vec<u64>| all.iter().copied().min().unwrap_or_default();
+        let due = |all: &Vec<u64>| at_ms <= slowest(all).saturating_add(Self::SLACK_MS);
+        drop(next.wait_for(due).await.expect("the sender lives as long as this pace"));
+    }
+
+    /// Nobody waits for this service any more.
+    fn done(&self, place: usize) {
+        self.next.send_modify(|all| all[place] = u64::MAX);
+    }
+}
+
+/// One service sends all that it has, batch by batch.
+async fn post_all(post: Post, place: usize, pace: Arc<Pace>, tally: Tally) -> Result<(), LoadError> {
+    let mut writer = Writer::open(post.link, post.label, tally).await?;
+    for (batch, times) in post.records.chunks(BATCH).zip(post.times.chunks(BATCH)) {
+        pace.turn(place, times[0]).await;
+        writer.submit(batch.to_vec(), PATIENCE).await?;
+    }
+    pace.done(place);
+    Ok(())
 }
 
 /// Sends the whole day.
 pub async fn feed(
     lang: Lang,
     cluster: &mut Cluster,
-    watch: &Watch,
+    nodes: &Watch,
     services: &[Registered],
     day: &Day,
 ) -> Result<Fed, Error> {
@@ -51,17 +94,11 @@ pub async fn feed(
     let stream = hospital.link.signer.stream_id(&StreamLabel::parse(hospital.label)?);
     let (tally, began) = (Tally::new(), Instant::now());
     let mut sending = JoinSet::new();
-    for post in posts {
-        let tally = tally.clone();
-        sending.spawn(async move {
-            let mut writer = Writer::open(post.link, post.label, tally).await?;
-            for batch in post.records.chunks(BATCH) {
-                writer.submit(batch.to_vec(), PATIENCE).await?;
-            }
-            Ok::<(), sillage_chaos::load::LoadError>(())
-        });
+    let pace = Arc::new(Pace::new(posts.len()));
+    for (place, post) in posts.into_iter().enumerate() {
+        sending.spawn(post_all(post, place, Arc::clone(&pace), tally.clone()));
     }
-    let gap = watch_and_kill(lang, cluster, watch, &tally, &mut sending, day.events.len() as u64).await?;
+    let gap = watch_and_kill(lang, cluster, nodes, &tally, &mut sending, day.events.len() as u64).await?;
     let acked = tally.take();
     let took = acked.iter().map(|a| a.at).max().map_or(Duration::ZERO, |last| last - began);
     let (batch, position) = (unjustified.1 / BATCH, unjustified.1 % BATCH);
@@ -93,7 +130,7 @@ async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Po
     let mut posts: Vec<Post> = links
         .into_iter()
         .zip(services)
-        .map(|(link, of)| Post { link, label: of.service.token(), records: Vec::new() })
+        .map(|(link, of)| Post { link, label: of.service.token(), records: Vec::new(), times: Vec::new() })
         .collect();
     let mut unjustified = None;
     for event in &day.events {
@@ -105,6 +142,7 @@ async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Po
         if without {
             unjustified = Some((place, posts[place].records.len()));
         }
+        posts[place].times.push(record.occurred_at_ms);
         posts[place].records.push(record.encode_to_vec());
     }
     Ok((posts, unjustified.ok_or("the day has no access without a basis")?))
@@ -114,9 +152,9 @@ async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Po
 async fn watch_and_kill(
     lang: Lang,
     cluster: &mut Cluster,
-    watch: &Watch,
+    nodes: &Watch,
     tally: &Tally,
-    sending: &mut JoinSet<Result<(), sillage_chaos::load::LoadError>>,
+    sending: &mut JoinSet<Result<(), LoadError>>,
     total: u64,
 ) -> Result<Duration, Error> {
     let mut progress = Progress::new(lang.say("événements confirmés", "acknowledged events"), total);
@@ -132,7 +170,7 @@ async fn watch_and_kill(
             Err(_) => {}
         }
         if killed.is_none() && tally.records() >= total / 2 {
-            let leader = watch.leader(Duration::from_secs(15)).await?;
+            let leader = nodes.leader(Duration::from_secs(15)).await?;
             let pid = cluster.pid(leader).unwrap_or_default();
             killed = Some((leader, Instant::now()));
             cluster.kill(leader).await?;
@@ -149,7 +187,7 @@ async fn watch_and_kill(
             killed.filter(|(_, at)| !back && at.elapsed() > Duration::from_millis(500) && Instant::now() > next_look)
         {
             next_look = Instant::now() + Duration::from_millis(200);
-            let known: Vec<_> = watch.ask().await.into_iter().flatten().collect();
+            let known: Vec<_> = nodes.ask().await.into_iter().flatten().collect();
             if let Some(new) = known.iter().find(|node| node.role == "leader" && node.id != dead) {
                 cluster.restart(dead)?;
                 back = true;
@@ -163,12 +201,12 @@ async fn watch_and_kill(
     progress.finish();
     let (dead, at) = killed.ok_or("the feed ended before its half")?;
     if !back {
-        watch.leader(Duration::from_secs(15)).await?;
+        nodes.leader(Duration::from_secs(15)).await?;
         cluster.restart(dead)?;
     }
     let gap = tally.gap_around(at).unwrap_or_default();
     let began = Instant::now();
-    watch.settled(3, Duration::from_secs(60)).await?;
+    nodes.settled(3, Duration::from_secs(60)).await?;
     match lang {
         Lang::Fr => println!(
             "Interruption : {} ms sans confirmation ; nœud {dead} à jour {:.1} s après.",

@@ -75,7 +75,7 @@ async fn chapters(args: &Args, dir: PathBuf, slot: &mut Option<Cluster>, began: 
     title(lang.say("3. Une journée, et un nœud qui meurt", "3. A day, and a node that dies"));
     let fed = feed::feed(lang, cluster, &watch, &services, &day).await?;
 
-    title(lang.say("4. Ce que voit la patiente ou le patient", "4. What the patient sees"));
+    title(lang.say("4. Ce que voit la patiente", "4. What the patient sees"));
     show::trace(cluster, lang, day.showcase()).await?;
 
     title(lang.say("5. Une preuve", "5. A proof"));
