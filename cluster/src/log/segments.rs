@@ -138,7 +138,10 @@ impl<D: Disk> SegmentedLog<D> {
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
         let frame_len = (FRAME_HEADER + aligned(batch.bytes.len())) as u64;
-        if self.active.offset + frame_len > self.active.bytes {
+        // A log that begins anew does so in a segment of its own: what follows in the same batch must stay when the
+        // segments before go.
+        let begins_anew = batch.meta.iter().any(|record| matches!(record, Record::InstallDone(_)));
+        if begins_anew || self.active.offset + frame_len > self.active.bytes {
             self.rotate(frame_len)?;
         }
         self.buffer.clear();
@@ -157,13 +160,10 @@ impl<D: Disk> SegmentedLog<D> {
         self.active.last_index = self.active.last_index.max(batch.last_index);
         self.next_frame += 1;
         self.sealed = false;
-        let mut begins_anew = false;
         for record in &batch.meta {
-            begins_anew |= matches!(record, Record::InstallDone(_));
             self.books.meta(record.clone());
         }
         if begins_anew {
-            self.rotate(0)?;
             self.remove_while(|_| true)?;
         } else if !batch.meta.is_empty() {
             let mark = self.books.mark.0;

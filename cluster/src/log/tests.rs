@@ -266,6 +266,25 @@ fn an_interrupted_installation_is_finished_or_given_up_by_what_the_state_machine
     }
 }
 
+#[test]
+fn what_comes_with_the_end_of_an_installation_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    three_frames(dir.path());
+    let (mut log, _) = open(dir.path());
+    let mut batch = Batch::default();
+    batch.install_done(&Install { index: 30, term: 4, conf_state: ConfState::default() });
+    // A new leader's first entry may come while the snapshot is put in place.
+    batch.entries(&[entry(31, 5, 10), entry(32, 5, 10)]);
+    batch.hard_state(&hard_state(5, 2, 30));
+    log.append(&batch).unwrap();
+    drop(log);
+    assert_eq!(segments(dir.path()).len(), 1, "all before the snapshot is gone");
+    let (_log, found) = open(dir.path());
+    assert_eq!(found.recovered.mark, (30, 4));
+    assert_eq!(indices(&found), [(31, 5), (32, 5)]);
+    assert_eq!(found.recovered.hard_state, hard_state(5, 2, 30));
+}
+
 /// What the log should hold after some operations.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
@@ -277,7 +296,7 @@ struct Model {
 enum Op {
     Append { back: u64, count: u64, size: usize },
     Compact { share: u8 },
-    Install { ahead: u64 },
+    Install { ahead: u64, then: u64 },
     Seal,
     Reopen,
 }
@@ -286,7 +305,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0u64..4, 1u64..5, 0usize..1500).prop_map(|(back, count, size)| Op::Append { back, count, size }),
         2 => any::<u8>().prop_map(|share| Op::Compact { share }),
-        1 => (1u64..5).prop_map(|ahead| Op::Install { ahead }),
+        1 => (1u64..5, 0u64..4).prop_map(|(ahead, then)| Op::Install { ahead, then }),
         2 => Just(Op::Seal),
         2 => Just(Op::Reopen),
     ]
@@ -320,11 +339,14 @@ proptest! {
                         batch.compact(index, term);
                     }
                 }
-                Op::Install { ahead } => {
+                Op::Install { ahead, then } => {
                     term += 1;
                     let install = Install { index: last + ahead, term, conf_state: ConfState::default() };
                     batch.install_done(&install);
-                    model = Model { mark: (install.index, term), entries: Vec::new() };
+                    let new: Vec<Entry> = (1..=then).map(|after| entry(install.index + after, term, 100)).collect();
+                    batch.entries(&new);
+                    let entries = new.iter().map(|entry| (entry.index, entry.term)).collect();
+                    model = Model { mark: (install.index, term), entries };
                 }
                 Op::Seal => log.seal().unwrap(),
                 Op::Reopen => {
