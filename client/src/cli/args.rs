@@ -107,7 +107,7 @@ pub struct TraceArgs {
     /// Go on after a page
     #[arg(long, value_name = "C")]
     pub cursor: Option<String>,
-    /// One JSON object a line; where there is more, the last line is {"next_cursor":"…"}
+    /// One JSON object a line; where there is more, the last line has the field `next_cursor`
     #[arg(long)]
     pub json: bool,
     /// Check that every line is in the log, under a signed checkpoint

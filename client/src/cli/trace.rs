@@ -89,8 +89,20 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
         TraceLineJson::new(&entry, &line.line.author, record, Some(patient.clone()), line.secret).to_json()
     };
     let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
-    lines.extend(page.next_cursor.iter().map(|cursor| json!({"next_cursor": cursor}).to_string()));
+    if let Some(cursor) = &page.next_cursor {
+        let last = lines.pop();
+        lines.push(with_cursor(last, cursor));
+    }
     output::lines(&lines)
+}
+
+/// The last line of a page that has a successor: the same object with `next_cursor`, so that every line is an event.
+fn with_cursor(last: Option<String>, cursor: &str) -> String {
+    let more = json!({"next_cursor": cursor}).to_string();
+    match last.as_deref().and_then(|line| line.strip_suffix('}')) {
+        Some(fields) => format!("{fields},{}", more.trim_start_matches('{')),
+        None => more,
+    }
 }
 
 fn event(traced: &TracedLine) -> Event {

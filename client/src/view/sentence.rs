@@ -9,7 +9,7 @@ const ITEMS_NAMED_MAX: usize = 3;
 
 /// The event as a patient reads it, such as:
 ///
-/// *Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : REPORT,
+/// *Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : compte rendu,
 /// pour des soins, en tant que membre de l'équipe de soins.*
 pub fn sentence(event: &Event, lang: Lang) -> String {
     let Some(record) = &event.record else {
@@ -85,11 +85,13 @@ pub fn who(record: &v1::Record, lang: Lang) -> String {
 /// What was read or sent: `label (category)`, three at most.
 pub fn items(record: &v1::Record, lang: Lang) -> String {
     let name = |item: &v1::Item| {
-        let first = [&item.label, &item.category, &item.id].into_iter().find(|t| !t.is_empty());
-        let named = first.map(|t| clean(t)).unwrap_or_default();
-        match item.label.is_empty() || item.category.is_empty() {
+        let category = words::category(&clean(&item.category), lang);
+        let first = [clean(&item.label), category.clone(), clean(&item.id)].into_iter().find(|t| !t.is_empty());
+        let named = first.unwrap_or_default();
+        // "Ordonnance (ordonnance)" would tell nothing twice.
+        match category.is_empty() || named.to_lowercase().starts_with(&category) {
             true => named,
-            false => format!("{named} ({})", clean(&item.category)),
+            false => format!("{named} ({category})"),
         }
     };
     let mut named: Vec<String> = record.items.iter().take(ITEMS_NAMED_MAX).map(name).collect();
@@ -167,12 +169,12 @@ mod tests {
         assert_eq!(
             sentence(&event(), Lang::Fr),
             "Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : \
-             REPORT, pour des soins, en tant que membre de l'équipe de soins."
+             compte rendu, pour des soins, en tant que membre de l'équipe de soins."
         );
         assert_eq!(
             sentence(&event(), Lang::En),
             "On 2 March 2026 at 10:00:00 (Paris time, CET), Dr Claire Dubois (physician, organisation 750712184) read: \
-             REPORT, for care, as a member of the care team."
+             report, for care, as a member of the care team."
         );
     }
 

@@ -115,6 +115,16 @@ pub fn noun(kind: Kind, lang: Lang) -> String {
         "breakglass.closed" => ("urgence close", "break-glass closed"),
         "breakglass.reviewed" => ("urgence contrôlée", "break-glass reviewed"),
         "log.consulted" => ("lecture de la trace", "trace read"),
+        "consent.directive" => ("directive de consentement", "consent directive"),
+        "consent.revoked" => ("consentement retiré", "consent withdrawn"),
+        "professional.blocked" => ("professionnel bloqué", "professional blocked"),
+        "professional.unblocked" => ("professionnel débloqué", "professional unblocked"),
+        "item.masked" => ("document masqué", "document masked"),
+        "item.unmasked" => ("document démasqué", "document unmasked"),
+        "careteam.joined" => ("équipe de soins", "care team joined"),
+        "careteam.left" => ("départ de l'équipe", "care team left"),
+        "attending.declared" => ("médecin traitant", "attending doctor"),
+        "notification.delivered" => ("notification", "notification"),
         _ => return kind.token().to_owned(),
     };
     pick(lang, fr, en).to_owned()
@@ -185,10 +195,43 @@ pub fn outcome(outcome: Outcome, lang: Lang) -> &'static str {
     pick(lang, fr, en)
 }
 
+/// The category of a document as people say it; unknown ones are shown as they are.
+pub fn category(token: &str, lang: Lang) -> String {
+    let (fr, en) = match token {
+        "REPORT" => ("compte rendu", "report"),
+        "SUMMARY" => ("synthèse médicale", "summary"),
+        "LAB" => ("biologie", "laboratory"),
+        "IMAGING" => ("imagerie", "imaging"),
+        "PRESCRIPTION" => ("ordonnance", "prescription"),
+        "LETTER" => ("courrier", "letter"),
+        "VACCINATION" => ("vaccination", "vaccination"),
+        "ALLERGIES" => ("allergies", "allergies"),
+        "ADVANCE_DIRECTIVES" => ("directives anticipées", "advance directives"),
+        "WEIGHT" => ("poids", "weight"),
+        other => return other.to_owned(),
+    };
+    pick(lang, fr, en).to_owned()
+}
+
 /// A role or profession as people say it; unknown ones are shown as they are.
 pub fn role(token: &str, lang: Lang) -> String {
     let (fr, en) = match token {
         "physician" => ("médecin", "physician"),
+        "general-practitioner" => ("médecin généraliste", "general practitioner"),
+        "emergency-physician" => ("médecin urgentiste", "emergency physician"),
+        "occupational-physician" => ("médecin du travail", "occupational physician"),
+        "fire-brigade-physician" => ("médecin des sapeurs-pompiers", "fire brigade physician"),
+        "cardiologist" => ("cardiologue", "cardiologist"),
+        "radiologist" => ("radiologue", "radiologist"),
+        "anaesthetist" => ("anesthésiste", "anaesthetist"),
+        "psychiatrist" => ("psychiatre", "psychiatrist"),
+        "surgeon" => ("chirurgien ou chirurgienne", "surgeon"),
+        "dermatologist" => ("dermatologue", "dermatologist"),
+        "biologist" => ("biologiste médical", "medical biologist"),
+        "dentist" => ("dentiste", "dentist"),
+        "physiotherapist" => ("kinésithérapeute", "physiotherapist"),
+        "secretary" => ("secrétariat médical", "medical secretary"),
+        "service" => ("service", "service"),
         "nurse" => ("infirmier ou infirmière", "nurse"),
         "pharmacist" => ("pharmacien ou pharmacienne", "pharmacist"),
         "midwife" => ("sage-femme", "midwife"),

@@ -12,8 +12,9 @@ fn trace(world: &World, ins: &str, args: &[&str]) -> Run {
 /// The events of a page, and the cursor with which the next one is asked for.
 fn page(world: &World, ins: &str, args: &[&str]) -> (Vec<Value>, Option<String>) {
     let mut lines = trace(world, ins, &[args, &["--json"]].concat()).ok().json_lines();
-    let cursor = lines.last().and_then(|last| last["next_cursor"].as_str().map(str::to_owned));
-    lines.truncate(lines.len() - usize::from(cursor.is_some()));
+    let last = lines.last_mut().and_then(Value::as_object_mut);
+    let cursor = last.and_then(|last| last.remove("next_cursor"));
+    let cursor = cursor.map(|cursor| cursor.as_str().expect("a text").to_owned());
     (lines, cursor)
 }
 
@@ -68,8 +69,11 @@ pub fn filters_choose(world: &mut World) {
         with(access(&patient, "early"), json!({"occurred_at": "2026-01-10T08:00:00Z"})),
         with(access(&patient, "nurse"), json!({"occurred_at": "2026-02-10T08:00:00Z", "actor": nurse})),
         with(access(&patient, "printed"), json!({"occurred_at": "2026-03-10T08:00:00Z", "kind": "access.print"})),
-        with(access(&patient, "broken"), json!({"occurred_at": "2026-04-10T08:00:00Z", "purpose": "BTG",
-            "basis": {"kind": "breakglass", "ref": "urn:example:bg"}})),
+        with(
+            access(&patient, "broken"),
+            json!({"occurred_at": "2026-04-10T08:00:00Z", "purpose": "BTG",
+            "basis": {"kind": "breakglass", "ref": "urn:example:bg"}}),
+        ),
         with(access(&patient, "bare"), json!({"occurred_at": "2026-05-10T08:00:00Z", "basis": null})),
         with(access(&patient, "moved"), json!({"occurred_at": "2026-06-10T08:00:00Z", "kind": "movement.app_sync"})),
     ];
