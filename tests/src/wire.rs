@@ -53,12 +53,15 @@ pub fn channel(profile: &Profile, node: usize, pem: Option<&Pem>) -> Channel {
     }
     let endpoint = Endpoint::from_shared(profile.endpoints[node - 1].clone()).expect("an address");
     let endpoint = endpoint.tls_config(tls).expect("certificates");
+    let _entered = crate::world::runtime().enter();
     endpoint.connect_timeout(Duration::from_secs(10)).timeout(Duration::from_secs(30)).connect_lazy()
 }
 
 /// As [`channel`], ready for calls; large ones too.
 pub fn rpc(profile: &Profile, node: usize, pem: Option<&Pem>) -> Rpc {
-    LedgerClient::new(channel(profile, node, pem)).max_decoding_message_size(64 << 20).max_encoding_message_size(64 << 20)
+    LedgerClient::new(channel(profile, node, pem))
+        .max_decoding_message_size(64 << 20)
+        .max_encoding_message_size(64 << 20)
 }
 
 /// Calls `/service/method` with bytes that nothing has looked at.
@@ -214,7 +217,9 @@ pub async fn get(profile: &Profile, node: usize, pem: Option<&Pem>, path: &str) 
     use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-    let certificates = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).map(|c| c.expect("PEM").into_owned()).collect::<Vec<_>>();
+    let certificates = |pem: &str| {
+        CertificateDer::pem_slice_iter(pem.as_bytes()).map(|c| c.expect("PEM").into_owned()).collect::<Vec<_>>()
+    };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&read(&profile.ca)) {
         roots.add(certificate).expect("a certificate");

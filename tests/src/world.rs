@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,11 +22,21 @@ const COMMAND_MAX: Duration = Duration::from_secs(90);
 /// Nodes that are not level after this won't be.
 const SETTLE_MAX: Duration = Duration::from_secs(45);
 
+/// What the calls of a file's stories run on.
+///
+/// # Panics
+/// When the system gives no threads.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("threads")
+    })
+}
+
 /// Three nodes, a folder to work in, and what is needed to talk to them. Dropping it ends the nodes.
 pub struct World {
     cluster: Option<Cluster>,
-    /// The last resort: a runtime for the calls of the stories.
-    runtime: Runtime,
     folder: TempDir,
     options: Options,
 }
@@ -44,10 +55,8 @@ impl World {
     /// # Panics
     /// As there.
     pub fn with(options: Options) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("a runtime");
         let folder = tempfile::Builder::new().prefix("sillage-tests-").tempdir().expect("a folder to work in");
-        let mut world = Self { cluster: None, runtime, folder, options };
+        let mut world = Self { cluster: None, folder, options };
         world.open();
         world
     }
@@ -58,7 +67,7 @@ impl World {
     /// When they run, or don't start.
     pub fn open(&mut self) {
         assert!(self.cluster.is_none(), "the nodes run already");
-        let started = self.runtime.block_on(Cluster::start(self.folder.path(), self.options.clone()));
+        let started = runtime().block_on(Cluster::start(self.folder.path(), self.options.clone()));
         self.cluster = Some(started.unwrap_or_else(|error| panic!("the nodes do not start: {error}")));
     }
 
@@ -144,7 +153,7 @@ impl World {
 
     /// Waits for a future.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(future)
+        runtime().block_on(future)
     }
 
     /// A way to the ledger with the profile's keys, for what the command line doesn't do.
@@ -153,7 +162,7 @@ impl World {
     /// When the profile can't be used.
     pub fn link(&self) -> Link {
         let timeouts = Timeouts { attempt: Duration::from_secs(5), total: Duration::from_secs(40) };
-        let _entered = self.runtime.enter();
+        let _entered = runtime().enter();
         Link::open(&self.profile_file(), timeouts).expect("the profile that dev wrote")
     }
 
@@ -194,7 +203,7 @@ impl World {
     /// When it goes on running.
     pub fn kill(&mut self, id: u64) {
         let cluster = self.cluster.as_mut().expect("the nodes run");
-        self.runtime.block_on(cluster.kill(id)).unwrap_or_else(|error| panic!("{error}"));
+        runtime().block_on(cluster.kill(id)).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Starts a node again that was killed.
@@ -203,7 +212,7 @@ impl World {
     /// When it runs, or can't be started.
     pub fn restart(&mut self, id: u64) {
         let cluster = self.cluster.as_mut().expect("the nodes run");
-        let _entered = self.runtime.enter();
+        let _entered = runtime().enter();
         cluster.restart(id).unwrap_or_else(|error| panic!("{error}"));
     }
 
@@ -302,7 +311,11 @@ impl Run {
 
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` ended with {:?}\n-- stdout\n{}\n-- stderr\n{}", self.command, self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "`{}` ended with {:?}\n-- stdout\n{}\n-- stderr\n{}",
+            self.command, self.code, self.stdout, self.stderr
+        )
     }
 }
 

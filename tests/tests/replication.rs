@@ -128,10 +128,14 @@ fn a_leader_killed_while_recording_loses_and_repeats_nothing(world: &mut World) 
     let writers = (0..3).map(|w| {
         let (link, tally) = (link.clone(), tally.clone());
         async move {
-            let link = link.beginning_at(w, Timeouts { attempt: Duration::from_secs(3), total: PATIENCE }).expect("a link");
+            let link =
+                link.beginning_at(w, Timeouts { attempt: Duration::from_secs(3), total: PATIENCE }).expect("a link");
             let mut writer = Writer::open(link, &format!("killed-{w}"), tally).await.expect("a stream");
             for batch in 0..80 {
-                writer.submit(records(&format!("killed-{w}-{batch}"), 5), PATIENCE).await.expect("acknowledged in the end");
+                writer
+                    .submit(records(&format!("killed-{w}-{batch}"), 5), PATIENCE)
+                    .await
+                    .expect("acknowledged in the end");
             }
         }
     });
@@ -156,7 +160,8 @@ fn a_command_goes_on_while_its_leader_is_killed(world: &mut World) {
     let file = file.to_string_lossy().into_owned();
     let mut command = sillage();
     command.arg("--profile").arg(profile).args(["record", "--file", &file, "--batch", "20"]);
-    let (before, recording) = (world.tree_size(), std::thread::spawn(move || sillage_tests::world::run(&mut command, b"")));
+    let (before, recording) =
+        (world.tree_size(), std::thread::spawn(move || sillage_tests::world::run(&mut command, b"")));
     wait_for(|| world.tree_size() > before + 200, "the command begins");
     world.kill(leader);
     let run = recording.join().expect("the command").ok();
@@ -227,7 +232,7 @@ fn a_restart_of_all_keeps_all(world: &mut World) {
     world.close();
     world.open();
     let after = world.settled(3)[0].clone();
-    assert_eq!((after.tree_size, after.root), (before.tree_size, before.root));
+    assert_eq!((after.tree_size, &after.root), (before.tree_size, &before.root));
     assert!(after.term > before.term);
     // A page of the same entries; its cursor is as good as before.
     assert_eq!(trace(world), shown);
@@ -239,7 +244,7 @@ fn a_restart_of_all_keeps_all(world: &mut World) {
     world.close();
     world.open();
     let after = world.settled(3)[0].clone();
-    assert_eq!((after.tree_size, after.root), (before.tree_size, before.root));
+    assert_eq!((after.tree_size, &after.root), (before.tree_size, &before.root));
     audit(world, &Tally::new());
 }
 
@@ -281,7 +286,10 @@ fn a_node_left_behind_catches_up_by_a_snapshot(world: &mut World) {
     world.restart(behind);
     let level = world.settled(3);
     let caught_up = level.iter().find(|node| node.id == behind).expect("it is back");
-    assert!(caught_up.raft_log_first > last + 1, "it has what was cut from a snapshot, not from the log: {caught_up:?}");
+    assert!(
+        caught_up.raft_log_first > last + 1,
+        "it has what was cut from a snapshot, not from the log: {caught_up:?}"
+    );
     audit(world, &tally);
     // And from here on it takes part again.
     let index = world.record(&[access(&ins(304), "after the snapshot")])[0];

@@ -69,7 +69,9 @@ fn found(folder: &Path, texts: &[String]) -> (Vec<String>, u64) {
     let wide = |text: &String| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let needles: Vec<(&String, Vec<u8>)> = texts
         .iter()
-        .flat_map(|text| [text.clone().into_bytes(), wide(text), hex::encode(text).into_bytes()].map(|bytes| (text, bytes)))
+        .flat_map(|text| {
+            [text.clone().into_bytes(), wide(text), hex::encode(text).into_bytes()].map(|bytes| (text, bytes))
+        })
         .collect();
     let (mut all, mut hits, mut bytes) = (Vec::new(), Vec::new(), 0);
     files(folder, &mut all);
@@ -135,7 +137,8 @@ fn what_was_planted_is_recorded(world: &mut World) {
         "source": {"observer": {"display": MARKER}},
         "entity": [{"what": {"reference": format!("Patient/{MARKER}")}}],
     });
-    let (file, map) = (world.write("planted.json", original.to_string()), format!("Patient/{MARKER},{},{OID}\n", patient()));
+    let (file, map) =
+        (world.write("planted.json", original.to_string()), format!("Patient/{MARKER},{},{OID}\n", patient()));
     let map = world.write("map.csv", map);
     world.sillage(&["import", "--fhir", &file.to_string_lossy(), "--patient-map", &map.to_string_lossy()]).ok();
 

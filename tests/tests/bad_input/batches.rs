@@ -167,7 +167,8 @@ pub fn the_past_is_accepted_and_the_future_is_not(world: &mut World) {
     refused(world, &one(world, at(u64::MAX)), "MALFORMED_RECORD");
     refused(world, &one(world, at(0)), "MALFORMED_RECORD");
     let accepted = vec![at(now_ms() + 200_000), at(1), at(now_ms())];
-    submit(world, 1, sign(&wire::signer(&world.profile()), "times", 1, accepted)).expect("not too far ahead, and the past");
+    submit(world, 1, sign(&wire::signer(&world.profile()), "times", 1, accepted))
+        .expect("not too far ahead, and the past");
 }
 
 pub fn any_flipped_bit_is_refused(world: &mut World) {
@@ -193,7 +194,8 @@ pub fn any_flipped_bit_is_refused(world: &mut World) {
 pub fn register(world: &World, name: &str, roles: &str, more: &[&str]) -> Profile {
     let folder = world.path(name);
     let args = ["keys", "register", "--name", name, "--roles", roles, "--out", &folder.to_string_lossy()];
-    world.sillage_as(&world.authority_file(), &[&args[..], more].concat()).ok();
+    // This profile holds the authority's key, and may resolve the tag of a patient that is registered.
+    world.sillage(&[&args[..], more].concat()).ok();
     Profile::load(&folder.join("sillage.toml")).expect("the profile of the new party")
 }
 
@@ -231,7 +233,8 @@ pub fn keys_that_were_revoked_or_replaced(world: &mut World) {
     let revoke = ["keys", "revoke", "--key", &key_id, "--reason", "lost"];
     world.sillage_as(&world.authority_file(), &revoke).ok();
     refused_as(world, &party, sign(&rotated, "svc", 3, vec![record(TAG, "revoked")]), "REVOKED_KEY");
-    let revoke_again = world.sillage_as(&world.authority_file(), &["keys", "revoke", "--key", &"00".repeat(32), "--reason", "x"]);
+    let revoke_again =
+        world.sillage_as(&world.authority_file(), &["keys", "revoke", "--key", &"00".repeat(32), "--reason", "x"]);
     revoke_again.fails(4).naming("ACT_REFUSED");
 }
 

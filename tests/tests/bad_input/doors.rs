@@ -45,7 +45,8 @@ pub fn callers_whom_nobody_knows(world: &mut World) {
     for node in 1..=3 {
         let mut rpc = wire::rpc(&profile, node, Some(&pem));
         let asked = world.wait(rpc.get_log(GetLogRequest {})).expect_err("an unknown caller");
-        let submitted = world.wait(rpc.submit(SubmitRequest { batch: Some(batch.clone()) })).expect_err("an unknown caller");
+        let submitted =
+            world.wait(rpc.submit(SubmitRequest { batch: Some(batch.clone()) })).expect_err("an unknown caller");
         for status in [asked, submitted] {
             assert_eq!(status.code(), tonic::Code::Unauthenticated);
             assert_eq!(wire::info(&status).code, "UNKNOWN_CALLER");
@@ -92,7 +93,10 @@ pub fn callers_without_the_role(world: &mut World) {
     refused(world.wait(rpc.trace(trace)).map(drop), "another patient's trace");
     refused(world.wait(rpc.resolve_tags(resolve)).map(drop), "another patient's tag");
     world.record(&[access(&ins(91), "own")]);
-    let own = world.sillage_as(&world.path("patient").join("sillage.toml"), &["trace", "--patient", &ins(91), "--oid", OID, "--json"]);
+    let own = world.sillage_as(
+        &world.path("patient").join("sillage.toml"),
+        &["trace", "--patient", &ins(91), "--oid", OID, "--json"],
+    );
     assert_eq!(own.ok().lines().len(), 1, "its own it may read");
 }
 
@@ -137,7 +141,10 @@ pub fn bytes_that_are_not_tls(world: &mut World) {
 }
 
 pub fn a_flood_of_connections_keeps_nobody_out(world: &mut World) {
-    let raised = rustix::process::Rlimit { current: Some(8_192), maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum };
+    let raised = rustix::process::Rlimit {
+        current: Some(8_192),
+        maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
+    };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("room for sockets");
     let before = size(world);
     let doors: Vec<SocketAddr> = world.profile().endpoints.iter().map(|endpoint| address(endpoint)).collect();

@@ -27,18 +27,25 @@ where
 pub fn bytes_that_are_no_request(world: &mut World) {
     let before = size(world);
     let profile = world.profile();
-    // A length that isn't there; a text that isn't UTF-8, as the stream's label; a group, which proto3 doesn't have.
-    let cases: [&[u8]; 4] = [b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x04\x1a\x02\xc3\x28", b"\x0b\x0c", b"\xff"];
-    let methods = ["/sillage.v1.Ledger/Submit", "/sillage.v1.Ledger/StreamStatus", "/sillage.v1.Ledger/ResolveTags"];
+    // A length that isn't there; a group, which proto3 doesn't have; a byte that begins nothing.
+    let broken: [&[u8]; 3] = [b"\x0a\xff\xff\xff\xff\x0f", b"\x0b\x0c", b"\xff"];
+    // With each call a text that isn't UTF-8: a stream's label, twice, and an INS.
+    let calls: [(&str, &[u8]); 3] = [
+        ("/sillage.v1.Ledger/Submit", b"\x0a\x04\x1a\x02\xc3\x28"),
+        ("/sillage.v1.Ledger/StreamStatus", b"\x0a\x02\xc3\x28"),
+        ("/sillage.v1.Ledger/ResolveTags", b"\x0a\x04\x0a\x02\xc3\x28"),
+    ];
     world.wait(async {
         for node in 1..=3 {
             let channel = wire::channel(&profile, node, Some(&wire::pem_of(&profile)));
-            for (method, bytes) in methods.iter().flat_map(|method| cases.map(|bytes| (*method, bytes))) {
-                let answer = wire::raw(channel.clone(), method, bytes.to_vec()).await;
-                let Err(status) = answer else { panic!("{method} answers {bytes:x?}") };
-                let info = wire::info(&status);
-                let codes = ["MALFORMED_REQUEST", "INVALID_UTF8"];
-                assert!(codes.contains(&info.code.as_str()), "{method} {bytes:x?}: {info:?}");
+            for (method, text) in calls {
+                for bytes in [&broken[..], &[text]].concat() {
+                    let answer = wire::raw(channel.clone(), method, bytes.to_vec()).await;
+                    let Err(status) = answer else { panic!("{method} answers {bytes:x?}") };
+                    let info = wire::info(&status);
+                    let codes = ["MALFORMED_REQUEST", "INVALID_UTF8"];
+                    assert!(codes.contains(&info.code.as_str()), "{method} {bytes:x?}: {info:?}");
+                }
             }
             let unknown = wire::raw(channel.clone(), "/sillage.v1.Ledger/Dance", Vec::new()).await;
             assert_eq!(unknown.expect_err("no such call").code(), tonic::Code::Unimplemented);
@@ -52,7 +59,9 @@ pub fn identities_that_are_none(world: &mut World) {
         let identity = PatientIdentity { ins: ins.to_owned(), oid: oid.to_owned() };
         ResolveTagsRequest { identities: vec![identity] }
     };
-    for (ins, oid) in [("", OID), ("27903512151898", OID), ("2790351215189890", OID), ("27903512151898X", OID), (INS, "1.2.3")] {
+    for (ins, oid) in
+        [("", OID), ("27903512151898", OID), ("2790351215189890", OID), ("27903512151898X", OID), (INS, "1.2.3")]
+    {
         let request = resolve(ins, oid);
         refused(world, "INVALID_INS", |mut rpc| {
             let request = request.clone();
@@ -79,7 +88,14 @@ pub fn cursors_and_filters_that_were_made_up(world: &mut World) {
 
     let mut turned = cursor.clone();
     turned[5] ^= 1;
-    let cursors = [b"made up".to_vec(), vec![0; cursor.len()], turned, cursor[1..].to_vec(), [&cursor[..], &[0]].concat(), vec![1; 9_000]];
+    let cursors = [
+        b"made up".to_vec(),
+        vec![0; cursor.len()],
+        turned,
+        cursor[1..].to_vec(),
+        [&cursor[..], &[0]].concat(),
+        vec![1; 9_000],
+    ];
     let with = |change: &dyn Fn(&mut TraceRequest)| {
         let mut request = base.clone();
         change(&mut request);
@@ -108,8 +124,14 @@ pub fn cursors_and_filters_that_were_made_up(world: &mut World) {
 
 pub fn proofs_of_what_is_not_there(world: &mut World) {
     let size = size(world);
-    for (index, of, code) in [(0, size + 1_000, "SIZE_NOT_REACHED"), (0, u64::MAX, "SIZE_NOT_REACHED"), (size - 1, 1, "UNKNOWN_INDEX")] {
-        refused(world, code, |mut rpc| async move { rpc.prove_inclusion(ProveInclusionRequest { index, size: of }).await });
+    for (index, of, code) in
+        [(0, size + 1_000, "SIZE_NOT_REACHED"), (0, u64::MAX, "SIZE_NOT_REACHED"), (size - 1, 1, "UNKNOWN_INDEX")]
+    {
+        refused(
+            world,
+            code,
+            |mut rpc| async move { rpc.prove_inclusion(ProveInclusionRequest { index, size: of }).await },
+        );
     }
     refused(world, "SIZE_NOT_REACHED", |mut rpc| async move {
         rpc.prove_consistency(ProveConsistencyRequest { old_size: 1, new_size: size + 1_000 }).await

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::keys::SigningKey;
@@ -11,11 +12,27 @@ use sillage_rules::time::TimeMs;
 use sillage_tests::lines::{access, ins};
 use sillage_tests::world::{Run, World};
 
+/// A receipt promises a checkpoint within 10 s; a busy machine gets some more.
+const PROMISE: Duration = Duration::from_secs(20);
+
 fn checkpoint(world: &World) -> (String, Checkpoint) {
     let note = world.sillage(&["checkpoint"]).ok().stdout;
     let signed = SignedNote::parse(note.as_bytes()).expect("a signed note and nothing else");
     let checkpoint = Checkpoint::parse(signed.text()).expect("a checkpoint");
     (note, checkpoint)
+}
+
+/// A checkpoint over the entry at `index`: what was acknowledged comes under one within the receipt's promise.
+fn checkpoint_over(world: &World, index: u64) -> (String, Checkpoint) {
+    let began = Instant::now();
+    loop {
+        let found = checkpoint(world);
+        if found.1.size.get() > index {
+            return found;
+        }
+        assert!(began.elapsed() < PROMISE, "entry {index} is not under a checkpoint: {}", found.0);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn verify(world: &World, file: &Path, policy: &Path) -> Run {
@@ -35,7 +52,7 @@ fn policy(world: &World) -> PathBuf {
 }
 
 pub fn a_checkpoint_is_a_note_signed_by_the_log(world: &mut World) {
-    let (note, checkpoint) = checkpoint(world);
+    let (note, checkpoint) = self::checkpoint(world);
     let vkey = fs::read_to_string(world.dir().join("log.vkey")).expect("log.vkey");
     let key: VerifierKey = vkey.trim().parse().expect("a signed-note verifier key");
     let signed = SignedNote::parse(note.as_bytes()).expect("a note");
@@ -44,8 +61,8 @@ pub fn a_checkpoint_is_a_note_signed_by_the_log(world: &mut World) {
     assert_eq!(signed.text().lines().next(), Some(world.profile().origin.as_str()));
 
     let index = world.record(&[access(&ins(40), "one more")])[0];
-    let (_, later) = self::checkpoint(world);
-    assert!(later.size.get() > index && later.size > checkpoint.size, "it covers what was just acknowledged");
+    let (_, later) = checkpoint_over(world, index);
+    assert!(later.size > checkpoint.size);
 }
 
 pub fn an_entry_says_what_it_is(world: &mut World) {
@@ -88,9 +105,9 @@ pub fn a_proof_is_verified_offline_and_not_without_a_policy(world: &mut World) {
 
 pub fn an_older_size_can_be_proven_too(world: &mut World) {
     let index = world.record(&[access(&ins(43), "older")])[0];
-    let (_, old) = checkpoint(world);
-    world.record(&[access(&ins(43), "newer")]);
-    let (_, new) = checkpoint(world);
+    let (_, old) = checkpoint_over(world, index);
+    let newer = world.record(&[access(&ins(43), "newer")])[0];
+    let (_, new) = checkpoint_over(world, newer);
     assert!(new.size > old.size);
     let file = prove(world, index, "old.tlog-proof", &["--size", &old.size.to_string()]);
     let proof = TlogProof::parse(&fs::read(&file).expect("the file")).expect("a proof file");
@@ -101,8 +118,8 @@ pub fn an_older_size_can_be_proven_too(world: &mut World) {
 
 pub fn the_log_only_grew(world: &mut World) {
     let (_, old) = checkpoint(world);
-    world.record(&[access(&ins(44), "growth")]);
-    let (_, new) = checkpoint(world);
+    let newer = world.record(&[access(&ins(44), "growth")])[0];
+    let (_, new) = checkpoint_over(world, newer);
     let sizes = [old.size.to_string(), new.size.to_string()];
     world.sillage(&["prove", "consistency", &sizes[0], &sizes[1]]).ok();
     world.sillage(&["prove", "consistency", "1", &sizes[1]]).ok();
@@ -112,12 +129,14 @@ pub fn the_log_only_grew(world: &mut World) {
 
 pub fn what_was_altered_is_not_verified(world: &mut World) {
     let indices = world.record(&[access(&ins(45), "first"), access(&ins(45), "second")]);
-    let (first, second) = (prove(world, indices[0], "1.tlog-proof", &[]), prove(world, indices[1], "2.tlog-proof", &[]));
+    let (first, second) =
+        (prove(world, indices[0], "1.tlog-proof", &[]), prove(world, indices[1], "2.tlog-proof", &[]));
     let (first, second) = (fs::read_to_string(first).expect("a proof"), fs::read_to_string(second).expect("a proof"));
 
     // The second entry's path under the first one's name.
     let moved = second.replacen(&format!("index {}", indices[1]), &format!("index {}", indices[0]), 1);
-    let path_of = |proof: &str| proof.lines().skip_while(|l| !l.starts_with("index ")).skip(1).next().map(str::to_owned);
+    let path_of =
+        |proof: &str| proof.lines().skip_while(|l| !l.starts_with("index ")).skip(1).next().map(str::to_owned);
     let (own, other) = (path_of(&first).expect("a path"), path_of(&second).expect("a path"));
     let crossed = first.replacen(&own, &other, 1);
     let size = first.lines().skip_while(|l| !l.is_empty()).nth(2).expect("the size of the checkpoint").to_owned();
@@ -131,7 +150,8 @@ pub fn what_was_altered_is_not_verified(world: &mut World) {
     assert_ne!(verify(world, &cut, &policy(world)).code, Some(0));
 
     // A log of the same name with another key.
-    let key = SignerKey::new(&world.profile().origin, KeyKind::Ed25519, SigningKey::from_seed(&[9; 32])).expect("a key");
+    let key =
+        SignerKey::new(&world.profile().origin, KeyKind::Ed25519, SigningKey::from_seed(&[9; 32])).expect("a key");
     let other = world.write("other-policy.txt", format!("log {}\nquorum none\n", key.verifier()));
     let file = world.write("good.tlog-proof", &first);
     verify(world, &file, &policy(world)).ok();

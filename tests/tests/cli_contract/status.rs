@@ -15,7 +15,7 @@ pub fn operators_see_every_node(world: &mut World) {
         let first = &nodes[0][field];
         assert!(!first.is_null() && nodes.iter().all(|node| &node[field] == first), "{field}: {status}");
     };
-    ["leader", "term", "commit", "applied", "tree_size", "root"].map(same);
+    ["leader", "term", "commit", "applied", "tree_size", "root"].into_iter().for_each(same);
     let leads = |node: &&Value| node["role"] == "leader";
     assert_eq!(nodes.iter().filter(leads).count(), 1, "{status}");
     assert_eq!(nodes.iter().find(leads).expect("one")["id"], nodes[0]["leader"]);
@@ -34,7 +34,9 @@ pub fn streams_and_schema_are_shown(world: &mut World) {
     assert!(before.contains("cli") && before != after, "{before}\n{after}");
 
     let schema = world.sillage(&["schema", "record"]).ok().json();
-    for field in ["kind", "patient", "actor", "items", "occurred_at", "purpose", "basis", "outcome", "secret", "deferred"] {
+    for field in
+        ["kind", "patient", "actor", "items", "occurred_at", "purpose", "basis", "outcome", "secret", "deferred"]
+    {
         assert!(schema["properties"].get(field).is_some(), "{field}");
     }
 }

@@ -15,6 +15,8 @@ fn page(world: &World, ins: &str, args: &[&str]) -> (Vec<Value>, Option<String>)
     let last = lines.last_mut().and_then(Value::as_object_mut);
     let cursor = last.and_then(|last| last.remove("next_cursor"));
     let cursor = cursor.map(|cursor| cursor.as_str().expect("a text").to_owned());
+    // A page on which nothing matches may still have a next one.
+    lines.retain(|line| line.get("index").is_some());
     (lines, cursor)
 }
 
