@@ -118,9 +118,11 @@ impl Day {
         let mut events = Vec::with_capacity(plan.events + 64);
         {
             let mut scribe = Scribe::new(&mut world, &mut dice, &mut events, plan.end_ms);
-            stories::emergency(&mut scribe, SHOWCASE, start_ms + DAY_MS / 3);
-            stories::without_basis(&mut scribe, SHOWCASE, start_ms + DAY_MS * 3 / 4);
-            stories::ordinary(&mut scribe, SHOWCASE, start_ms + DAY_MS / 8);
+            stories::ordinary(&mut scribe, SHOWCASE, start_ms);
+            let night_ms = stories::at_hour(start_ms, &[2, 22, 5], DAY_MS / 8);
+            stories::emergency(&mut scribe, SHOWCASE, night_ms);
+            let off_duty_ms = stories::at_hour(start_ms, &[19, 12, 22], DAY_MS / 8);
+            stories::without_basis(&mut scribe, SHOWCASE, off_duty_ms);
             stories::emergency(&mut scribe, 1, start_ms + DAY_MS / 2);
             while scribe.written() < plan.events {
                 stories::any(&mut scribe, start_ms);

@@ -310,13 +310,25 @@ fn decides(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
         .done();
 }
 
-/// What happens to anyone: the family doctor, the pharmacy, a laboratory, a look at one's own record.
-pub fn ordinary(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
-    let tellers = [laboratory, family_doctor, pharmacy, reads_own_record];
-    for (tell, hours) in tellers.into_iter().zip([0, 2, 9, 11]) {
+/// What happens to anyone: a laboratory, the family doctor, the pharmacy, a look at one's own record; at hours at which
+/// they happen.
+pub fn ordinary(scribe: &mut Scribe<'_>, patient: usize, start_ms: u64) {
+    type Teller = fn(&mut Scribe<'_>, usize, u64);
+    let tellers: [(Teller, [u64; 2]); 4] =
+        [(laboratory, [8, 14]), (family_doctor, [10, 16]), (pharmacy, [11, 17]), (reads_own_record, [20, 12])];
+    for (tell, hours) in tellers {
         scribe.story();
-        tell(scribe, patient, at_ms + hours * HOUR_MS);
+        let at_ms = at_hour(start_ms, &hours, 90 * MINUTE_MS);
+        tell(scribe, patient, at_ms);
     }
+}
+
+/// The first of these hours (Paris winter time) that leaves room for a story of `length_ms` before the day ends.
+pub fn at_hour(start_ms: u64, hours: &[u64], length_ms: u64) -> u64 {
+    let midnight_ms = (start_ms + HOUR_MS) / (24 * HOUR_MS) * (24 * HOUR_MS);
+    let moments = hours.iter().flat_map(|hour| [0, 24].map(|more| midnight_ms + (hour + more) * HOUR_MS - HOUR_MS));
+    let mut fitting = moments.filter(|at| (start_ms..=start_ms + DAY_MS - length_ms).contains(at));
+    fitting.next().unwrap_or(start_ms + DAY_MS / 4) + 7 * MINUTE_MS
 }
 
 /// An emergency: unconscious on arrival, the physician breaks the glass, reads what saves a life, and says why.

@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Records of one batch.
+/// Records of one batch at most,
 const BATCH: usize = 100;
+/// and how much of the day it may span, milliseconds: services don't wait for ever to fill a batch.
+const BATCH_SPAN_MS: u64 = 10 * 60_000;
 /// How long a batch may stay without an answer before the demonstration gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,9 +39,28 @@ pub struct Fed {
 struct Post {
     link: Link,
     label: &'static str,
+    batches: Vec<Batch>,
+}
+
+/// What a service sends at once.
+struct Batch {
+    /// When the first of them happened, milliseconds.
+    from_ms: u64,
     records: Vec<Vec<u8>>,
-    /// When each happened, milliseconds.
-    times: Vec<u64>,
+}
+
+impl Post {
+    /// Puts a record at the end; says in which batch (from 0) and at which position it is.
+    fn push(&mut self, at_ms: u64, record: Vec<u8>) -> (usize, usize) {
+        let full = |batch: &Batch| batch.records.len() >= BATCH || at_ms >= batch.from_ms + BATCH_SPAN_MS;
+        if self.batches.last().is_none_or(full) {
+            self.batches.push(Batch { from_ms: at_ms, records: Vec::new() });
+        }
+        let last = self.batches.last_mut().expect("there is one now");
+        last.records.push(record);
+        let position = last.records.len() - 1;
+        (self.batches.len() - 1, position)
+    }
 }
 
 /// Keeps the services together: no one runs ahead of the slowest by more than a quarter of an hour of the day, so that
@@ -73,9 +94,9 @@ impl Pace {
 /// One service sends all that it has, batch by batch.
 async fn post_all(post: Post, place: usize, pace: Arc<Pace>, tally: Tally) -> Result<(), LoadError> {
     let mut writer = Writer::open(post.link, post.label, tally).await?;
-    for (batch, times) in post.records.chunks(BATCH).zip(post.times.chunks(BATCH)) {
-        pace.turn(place, times[0]).await;
-        writer.submit(batch.to_vec(), PATIENCE).await?;
+    for batch in post.batches {
+        pace.turn(place, batch.from_ms).await;
+        writer.submit(batch.records, PATIENCE).await?;
     }
     pace.done(place);
     Ok(())
@@ -90,7 +111,7 @@ pub async fn feed(
     day: &Day,
 ) -> Result<Fed, Error> {
     let (posts, unjustified) = posts(lang, services, day).await?;
-    let hospital = &posts[unjustified.0];
+    let hospital = &posts[unjustified.service];
     let stream = hospital.link.signer.stream_id(&StreamLabel::parse(hospital.label)?);
     let (tally, began) = (Tally::new(), Instant::now());
     let mut sending = JoinSet::new();
@@ -101,15 +122,23 @@ pub async fn feed(
     let gap = watch_and_kill(lang, cluster, nodes, &tally, &mut sending, day.events.len() as u64).await?;
     let acked = tally.take();
     let took = acked.iter().map(|a| a.at).max().map_or(Duration::ZERO, |last| last - began);
-    let (batch, position) = (unjustified.1 / BATCH, unjustified.1 % BATCH);
+    let Place { batch, position, .. } = unjustified;
     let found = acked.iter().find(|a| a.stream_id == stream && a.seq == batch as u64 + 1);
     let unjustified_index =
         found.ok_or("the access without a basis was not acknowledged")?.first_index + position as u64;
     Ok(Fed { acked, took, gap, unjustified_index })
 }
 
+/// Where a record is in what is sent.
+struct Place {
+    service: usize,
+    /// From 0: batch 0 is number 1 of its stream.
+    batch: usize,
+    position: usize,
+}
+
 /// Resolves every patient once, and gives each service its records; also where the access without a basis is.
-async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Post>, (usize, usize)), Error> {
+async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Post>, Place), Error> {
     let links: Result<Vec<Link>, _> = services.iter().map(|s| Link::open(&s.profile, TIMEOUTS)).collect();
     let links = links?;
     let requests: Vec<TagRequest> = day
@@ -130,7 +159,7 @@ async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Po
     let mut posts: Vec<Post> = links
         .into_iter()
         .zip(services)
-        .map(|(link, of)| Post { link, label: of.service.token(), records: Vec::new(), times: Vec::new() })
+        .map(|(link, of)| Post { link, label: of.service.token(), batches: Vec::new() })
         .collect();
     let mut unjustified = None;
     for event in &day.events {
@@ -139,11 +168,10 @@ async fn posts(lang: Lang, services: &[Registered], day: &Day) -> Result<(Vec<Po
         record.tag = tags[event.patient].to_bytes().to_vec();
         let without =
             event.patient == SHOWCASE && record.basis.is_none() && record.kind == u32::from(Kind::ACCESS_READ.code());
+        let (batch, position) = posts[place].push(record.occurred_at_ms, record.encode_to_vec());
         if without {
-            unjustified = Some((place, posts[place].records.len()));
+            unjustified = Some(Place { service: place, batch, position });
         }
-        posts[place].times.push(record.occurred_at_ms);
-        posts[place].records.push(record.encode_to_vec());
     }
     Ok((posts, unjustified.ok_or("the day has no access without a basis")?))
 }
