@@ -26,6 +26,8 @@ pub mod runtime;
 pub mod snapshot;
 mod trace;
 
+pub use core::sender_of;
+
 pub use config::{CoreConfig, LogConfig, NodeConfig};
 pub use machine::{Committed, Fatal, FetchError, StateMachine, Transport};
 pub use runtime::{Handle, ProposeError, ReadError, Runtime, StartError, Status, start};

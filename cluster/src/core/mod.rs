@@ -34,6 +34,7 @@ pub use raft::eraftpb;
 use crate::config::CoreConfig;
 use memlog::{MemLog, entry_time_ms};
 use reads::Reads;
+pub use wire::sender_of;
 use wire::{Transfer, Wire};
 
 /// Upper end of raft-rs' own draw of an election timeout, so far away that its draws are never mistaken for ours.

@@ -4,6 +4,7 @@
 //! as a local message). To the transport both are opaque bytes.
 
 use prost_011::Message as _;
+use prost_011::encoding::{DecodeContext, decode_key, skip_field, uint64};
 use raft::eraftpb::{EntryType, Message, MessageType};
 
 use super::StepError;
@@ -19,7 +20,7 @@ pub(crate) enum Wire {
     /// From a follower to the leader.
     SnapshotStatus {
         from: u64,
-        /// The index of the snapshot it is about.
+        /// The index of the snapshot it is about; 0 with `Failed`: the follower knows of no transfer.
         index: u64,
         state: Transfer,
     },
@@ -61,6 +62,35 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Wire, StepError> 
         Some((&SNAPSHOT_STATUS, body)) => decode_status(body),
         _ => Err(StepError::Malformed),
     }
+}
+
+/// Who says to have sent a message; `None` when it isn't one. The transport compares it with who it came from. Reads
+/// no further than it must: the entries of an append aren't decoded.
+pub fn sender_of(bytes: &[u8]) -> Option<u64> {
+    match bytes.split_first()? {
+        (&RAFT, body) => raft_sender(body).ok(),
+        (&SNAPSHOT_STATUS, body) => match decode_status(body).ok()? {
+            Wire::SnapshotStatus { from, .. } => Some(from),
+            Wire::Raft(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// Number of `eraftpb.Message.from`.
+const FROM: u32 = 3;
+
+fn raft_sender(mut body: &[u8]) -> Result<u64, prost_011::DecodeError> {
+    let mut from = 0;
+    while !body.is_empty() {
+        let (number, wire_type) = decode_key(&mut body)?;
+        // As in decoding the whole: the last one counts.
+        match number {
+            FROM => uint64::merge(wire_type, &mut from, &mut body, DecodeContext::default())?,
+            _ => skip_field(wire_type, number, &mut body, DecodeContext::default())?,
+        }
+    }
+    Ok(from)
 }
 
 fn decode_status(body: &[u8]) -> Result<Wire, StepError> {
@@ -119,6 +149,19 @@ mod tests {
         fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode(&bytes, 256);
         }
+
+        #[test]
+        fn who_a_message_is_from_is_who_the_core_takes_it_from(
+            head in prop_oneof![Just([RAFT, 0x08, 4]), Just([SNAPSHOT_STATUS, 0, 0])],
+            tail in proptest::collection::vec(prop_oneof![Just(0x18u8), Just(0x1a), Just(3), any::<u8>()], 0..40),
+        ) {
+            let bytes = [&head[..], &tail].concat();
+            match decode(&bytes, 256) {
+                Ok(Wire::Raft(message)) => prop_assert_eq!(sender_of(&bytes), Some(message.from)),
+                Ok(Wire::SnapshotStatus { from, .. }) => prop_assert_eq!(sender_of(&bytes), Some(from)),
+                Err(_) => {}
+            }
+        }
     }
 
     #[test]
@@ -128,6 +171,23 @@ mod tests {
             message.set_msg_type(kind);
             let bytes = encode_raft(&message);
             assert!(matches!(decode(&bytes, 1024), Err(StepError::NotForPeers)));
+        }
+    }
+
+    #[test]
+    fn the_sender_is_read_without_the_rest() {
+        let mut message = Message { from: 3, to: 1, ..Message::default() };
+        message.set_msg_type(MessageType::MsgAppend);
+        message.entries.push(raft::eraftpb::Entry { index: 1, data: vec![7; 500], ..Default::default() });
+        let mut bytes = encode_raft(&message);
+        assert_eq!(sender_of(&bytes), Some(3));
+        // Said twice: the second counts, here as there.
+        bytes.extend_from_slice(&[0x18, 2]);
+        assert_eq!(sender_of(&bytes), Some(2));
+        assert!(matches!(decode(&bytes, 1024), Ok(Wire::Raft(message)) if message.from == 2));
+        assert_eq!(sender_of(&encode_status(2, 77, Transfer::Failed)), Some(2));
+        for not_one in [&[][..], &[2, 0x18, 1], &[RAFT, 0x18], &[SNAPSHOT_STATUS, 0]] {
+            assert_eq!(sender_of(not_one), None);
         }
     }
 

@@ -50,6 +50,12 @@ impl Peer for PeerService {
                 let wrong = format!("node {from} sent a message for node {}", message.to);
                 return Err(Status::invalid_argument(wrong));
             }
+            // A vote counts for whose it says it is: it must be whose certificate it came with.
+            let says = sillage_cluster::sender_of(&message.message);
+            if says != Some(from) {
+                tracing::warn!(node = from, ?says, "a node sent a message of another one: the stream is cut");
+                return Err(Status::permission_denied(format!("node {from} sent a message that isn't its own")));
+            }
             // What doesn't fit is dropped: the algorithm sends it again.
             self.core.step(message.message);
         }
