@@ -38,11 +38,11 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).expect("not so far")
 }
 
-fn create(dir: &Path) {
+fn create(dir: &Path, terms: LogTerms) {
     let node = NodePlan { id: 1, host: "127.0.0.1".to_owned(), client_port: 7400, peer_port: 7401 };
     let plan = Plan {
         dir: dir.to_owned(),
-        terms: LogTerms::test(ORIGIN),
+        terms,
         nodes: vec![node],
         listen: None,
         authority: "authority".to_owned(),
@@ -134,7 +134,7 @@ impl Node {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_author_gets_what_the_contract_says() {
     let dir = tempfile::tempdir().expect("a folder");
-    create(dir.path());
+    create(dir.path(), LogTerms::test(ORIGIN));
     let node = Node::start(dir.path()).await;
     let now = now_ms();
     let read = node.record(Kind::ACCESS_READ, now);
@@ -177,6 +177,28 @@ async fn an_author_gets_what_the_contract_says() {
     let again = node.core.submit(first).await.expect("recorded before");
     assert!(again.repeated);
     assert_eq!(node.core.reader().root(), root);
+    node.core.shutdown().await;
+}
+
+/// The same batch goes through the Raft log each time: an author must not fill it with what is on record already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_repeated_counts_against_the_quota() {
+    let dir = tempfile::tempdir().expect("a folder");
+    create(dir.path(), LogTerms { quota_events_per_s: 1, ..LogTerms::test(ORIGIN) });
+    let node = Node::start(dir.path()).await;
+    let batch = node.batch(1, &vec![node.record(Kind::ACCESS_READ, now_ms()); 250]);
+    let mut taken = 0;
+    let refusal = loop {
+        match node.core.submit(batch.clone()).await {
+            Ok(done) => assert_eq!(done.repeated, taken > 0),
+            Err(refusal) => break refusal,
+        }
+        taken += 1;
+        assert!(taken * 250 < 8_192, "no end");
+    };
+    assert_eq!(refusal.code, Code::QuotaExceeded);
+    // One second's worth, but never less than the largest batch.
+    assert!(taken * 250 >= 4_000, "{taken}");
     node.core.shutdown().await;
 }
 

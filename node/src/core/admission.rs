@@ -72,11 +72,12 @@ impl Admission {
         let stream_id = header.label.stream_id(&party.author_id);
         self.check_signature(batch, &header, &key, stream_id)?;
         let already = self.is_on_record(&stream_id, &header)?;
-        // What is on record gets its answer again, even if the key was replaced or the role taken away meanwhile.
+        // What is on record gets its answer again, even if the key was replaced or the role taken away meanwhile. It
+        // goes through the Raft log once more, so it counts once more.
         if !already {
             check_key_state(&key)?;
-            self.take_quota(&party, batch.records.len())?;
         }
+        self.take_quota(&party, batch.records.len())?;
         let genesis = self.reader.genesis();
         let mut records = Vec::with_capacity(batch.records.len());
         for (salted, position) in batch.records.iter().zip(0..) {

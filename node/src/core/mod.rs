@@ -13,6 +13,7 @@
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
 pub mod admission;
+pub mod bodies;
 pub mod checkpoints;
 pub mod cpu;
 pub mod cursor;
@@ -45,13 +46,14 @@ use sillage_proof::keys::{AuthorId, SigningKey};
 use sillage_proof::note::NoteError;
 use sillage_proto::internal::v1::SealedBatch;
 
-use crate::config::NodeConfig;
+use crate::config::{LimitsConfig, NodeConfig};
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
 use crate::secrets::Secrets;
 use crate::tls::{SpkiSha256, TlsError};
 use admission::Admission;
+use bodies::Bodies;
 use checkpoints::Checkpoints;
 use cpu::Cpu;
 use cursor::Cursors;
@@ -103,6 +105,7 @@ pub struct Core {
     admission: Arc<Admission>,
     lanes: Arc<Lanes>,
     inflight: Arc<Inflight>,
+    bodies: Arc<Bodies>,
     /// For batches that come in.
     writing: Cpu,
     /// For what is read and resolved.
@@ -185,6 +188,7 @@ impl Core {
             cursors: Arc::new(cursors),
             lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
             inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
+            bodies: bodies(&config.limits),
             config: config.clone(),
             genesis,
             node_key: secrets.node_key,
@@ -286,6 +290,11 @@ impl Core {
         Arc::clone(&self.tags)
     }
 
+    /// The room for requests on the client port.
+    pub fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
+    }
+
     /// Counts identities against what one caller may resolve in a second.
     ///
     /// # Errors
@@ -323,6 +332,12 @@ impl Core {
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
+}
+
+/// One caller takes at most a quarter of the room, but its largest batch always fits.
+fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
+    let one_batch = limits.request_bytes_max + (1 << 10);
+    Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
 }
 
 fn start_packer(lanes: &Arc<Lanes>, reader: &LedgerReader, replica: &Replica) -> std::io::Result<JoinHandle<()>> {

@@ -15,7 +15,14 @@ use crate::tls::Caller;
 /// # Errors
 /// `UNKNOWN_CALLER` when its certificate is nobody's, or its party was ended; nothing more is said to it.
 pub(super) async fn party<T>(core: &Core, request: &Request<T>) -> Result<Party, Refusal> {
-    let caller = request.extensions().get::<Caller>();
+    known(core, request.extensions().get::<Caller>()).await
+}
+
+/// The party that has the certificate of a connection.
+///
+/// # Errors
+/// As [`party`].
+pub(super) async fn known(core: &Core, caller: Option<&Caller>) -> Result<Party, Refusal> {
     let spki = caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256;
     let find = || core.reader().party_by_tls_spki(&spki).map_err(|error| from_read(&error));
     let mut found = find()?;

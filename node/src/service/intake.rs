@@ -1,0 +1,250 @@
+//! What a request passes before it is decoded: who calls, how many bytes, how many records.
+//!
+//! Two bytes of protobuf can become sixty-four of memory (a record that is empty), so a message is looked over before
+//! it is decoded; and a body is read only for parties of the ledger, each of which has its share of the room.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::StreamExt as _;
+use sillage_ledger::Refusal;
+use sillage_rules::codes::Code;
+use sillage_rules::limits::BATCH_RECORDS_MAX;
+use tonic::Status;
+
+use super::caller;
+use crate::core::Core;
+use crate::core::bodies::Share;
+use crate::core::refusals::{refuse, to_status};
+use crate::tls::Caller;
+
+/// Largest request that isn't a batch: 1,000 identities and their framing fit several times.
+const SMALL_REQUEST_BYTES_MAX: usize = 256 << 10;
+/// Before each message of gRPC: whether it is compressed, and its length.
+const FRAME_BYTES: usize = 5;
+/// Fields of a batch and of what is around it, its records aside. There are seven; the rest is for later versions.
+const OTHER_FIELDS_MAX: usize = 64;
+
+/// Reads the body of a request, within the bounds, for a caller that is known.
+pub(super) async fn take_in(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
+    let refused = |refusal: Refusal| {
+        core.metrics().refused(refusal.code.as_str());
+        to_status(&refusal).into_http()
+    };
+    let from = request.extensions().get::<Caller>().copied();
+    let from = match caller::known(&core, from.as_ref()).await {
+        Ok(_) => from.expect("a party was found by its certificate"),
+        Err(refusal) => return refused(refusal),
+    };
+    let is_submit = request.uri().path().ends_with("/Submit");
+    let bytes_max = match is_submit {
+        true => core.config().limits.request_bytes_max,
+        false => SMALL_REQUEST_BYTES_MAX,
+    };
+    let too_large = if is_submit { Code::BatchTooLarge } else { Code::MalformedRequest };
+    let (parts, body) = request.into_parts();
+    let mut share = core.bodies().share(from.spki_sha256);
+    let body = match read(body, bytes_max, &mut share).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return refused(refuse(too_large)),
+        Err(Unread::NoRoom) => return refused(refuse(Code::Busy)),
+        Err(Unread::Broken) => return Status::cancelled("the request ended before its end").into_http(),
+    };
+    if is_submit && let Some(code) = oversized(&body) {
+        return refused(refuse(code));
+    }
+    // The share is held until there is an answer: it bounds what one caller keeps in work.
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    drop(share);
+    response
+}
+
+/// Why a body wasn't read.
+#[derive(Debug, PartialEq, Eq)]
+enum Unread {
+    TooLarge,
+    NoRoom,
+    Broken,
+}
+
+async fn read(body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, Unread> {
+    let mut read = Vec::new();
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| Unread::Broken)?;
+        if !share.more(part.len()) {
+            return Err(Unread::NoRoom);
+        }
+        read.extend_from_slice(&part);
+        let promised = read.first_chunk::<FRAME_BYTES>().map_or(0, |[_, length @ ..]| u32::from_be_bytes(*length));
+        let promised = usize::try_from(promised).unwrap_or(usize::MAX);
+        if promised > bytes_max || read.len() > bytes_max + FRAME_BYTES {
+            return Err(Unread::TooLarge);
+        }
+    }
+    Ok(read.into())
+}
+
+/// Why a `SubmitRequest` must not be decoded. What is compressed, or ends early, gRPC refuses by itself.
+fn oversized(body: &[u8]) -> Option<Code> {
+    let message = match body.split_first_chunk::<FRAME_BYTES>() {
+        Some(([0, ..], message)) => message,
+        _ => return None,
+    };
+    let (mut records, mut others) = (0, 0);
+    for field in Fields(message) {
+        let Some((number, value)) = field else {
+            return Some(Code::MalformedRequest);
+        };
+        others += 1;
+        // The fields of a batch that stands there several times are merged.
+        let batch = if number == BATCH { value } else { &[] };
+        for field in Fields(batch) {
+            match field {
+                Some((RECORDS, _)) => records += 1,
+                Some(_) => others += 1,
+                None => return Some(Code::MalformedRequest),
+            }
+            if records > BATCH_RECORDS_MAX {
+                return Some(Code::TooManyRecords);
+            }
+            if others > OTHER_FIELDS_MAX {
+                return Some(Code::MalformedRequest);
+            }
+        }
+        if others > OTHER_FIELDS_MAX {
+            return Some(Code::MalformedRequest);
+        }
+    }
+    None
+}
+
+/// Number of `SubmitRequest.batch`.
+const BATCH: u64 = 1;
+/// Number of `Batch.records`.
+const RECORDS: u64 = 7;
+
+/// The fields of a protobuf message: number and, where it is one, the bytes of the value. `None`, at most once and
+/// last, where it isn't protobuf, or has groups, which no schema of today has.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Option<(u64, &'a [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_none() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn field(&mut self) -> Option<(u64, &'a [u8])> {
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => {
+                self.varint()?;
+                &[]
+            }
+            1 => self.take(8)?,
+            2 => {
+                let length = self.varint()?;
+                self.take(usize::try_from(length).ok()?)?
+            }
+            5 => self.take(4)?,
+            _ => return None,
+        };
+        Some((key >> 3, value))
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (value, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(value)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            // The tenth byte has room for one bit; protobuf drops the others.
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::bodies::Bodies;
+    use prost::Message as _;
+    use sillage_proto::v1::{Batch, SaltedRecord, SubmitRequest};
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).expect("short").to_be_bytes();
+        [&[0], &length[..], message].concat()
+    }
+
+    fn request(records: usize) -> SubmitRequest {
+        let record = SaltedRecord { salt: vec![1; 16].into(), record: vec![2; 40].into() };
+        let batch = Batch {
+            alg: 1,
+            key_id: vec![3; 32].into(),
+            stream_label: "cli".to_owned(),
+            seq: u64::MAX,
+            root: vec![4; 32].into(),
+            signature: vec![5; 64].into(),
+            records: vec![record; records],
+        };
+        SubmitRequest { batch: Some(batch) }
+    }
+
+    #[test]
+    fn a_batch_of_the_greatest_size_passes_and_one_more_record_does_not() {
+        let verdict = |records| oversized(&framed(&request(records).encode_to_vec()));
+        assert_eq!(verdict(0), None);
+        assert_eq!(verdict(BATCH_RECORDS_MAX), None);
+        assert_eq!(verdict(BATCH_RECORDS_MAX + 1), Some(Code::TooManyRecords));
+    }
+
+    #[test]
+    fn empty_records_are_counted_wherever_they_stand() {
+        let half = b"\x3a\x00".repeat(BATCH_RECORDS_MAX / 2 + 1);
+        let mut batch = b"\x0a".to_vec();
+        prost::encode_length_delimiter(half.len(), &mut batch).expect("room");
+        batch.extend_from_slice(&half);
+        assert_eq!(oversized(&framed(&batch)), None);
+        assert_eq!(oversized(&framed(&batch.repeat(2))), Some(Code::TooManyRecords), "merged by protobuf");
+        assert_eq!(oversized(&framed(&b"\x0a\x00".repeat(100))), Some(Code::MalformedRequest));
+        let group = [b"\x0b\x0c".as_slice(), &batch].concat();
+        assert_eq!(oversized(&framed(&group)), Some(Code::MalformedRequest));
+        assert_eq!(oversized(&framed(b"\x0a\x05\x3a")), Some(Code::MalformedRequest));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_within_its_bounds_and_its_share() {
+        let bodies = Bodies::new(1_000, 600);
+        let body = |bytes: usize| Body::from(framed(&vec![0; bytes]));
+        let mut share = bodies.share([1; 32]);
+        assert_eq!(read(body(95), 95, &mut share).await.expect("fits").len(), 100);
+        assert_eq!(read(body(96), 95, &mut share).await, Err(Unread::TooLarge));
+        let promise = Body::from(vec![0, 0xff, 0, 0, 0]);
+        assert_eq!(read(promise, 95, &mut share).await, Err(Unread::TooLarge));
+        assert_eq!(read(body(500), 500, &mut share).await, Err(Unread::NoRoom));
+        let mut other = bodies.share([2; 32]);
+        assert!(read(body(500), 500, &mut other).await.is_ok(), "one caller's share is not another's");
+    }
+}
