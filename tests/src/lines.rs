@@ -43,6 +43,35 @@ pub fn access(ins: &str, note: &str) -> Value {
     })
 }
 
+/// A reading of a document of `Patient/<patient>` on a server, after the IHE profile BALP PatientRead.
+pub fn audit_event(patient: &str, document: &str) -> Value {
+    let dicom = |code: &str| json!([{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": code}]);
+    json!({
+        "resourceType": "AuditEvent",
+        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
+        "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": "read"}],
+        "action": "R",
+        "recorded": "2026-02-03T10:11:12.345+01:00",
+        "outcome": "0",
+        "purposeOfEvent": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]}],
+        "agent": [
+            {"type": {"coding": dicom("110153")}, "who": {"display": "archive.example.org"}, "requestor": false},
+            {"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
+             "who": {"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810100534436"}, "display": "Dr Claire Dubois"},
+             "requestor": true}
+        ],
+        "source": {"site": "archive", "observer": {"reference": "Device/archive"}},
+        "entity": [
+            {"what": {"reference": format!("Patient/{patient}")},
+             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "1"},
+             "role": {"system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "1"}},
+            {"what": {"reference": format!("DocumentReference/{document}")},
+             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "2"},
+             "role": {"system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "3"}}
+        ]
+    })
+}
+
 /// `line` with other values for some fields; `null` takes a field away.
 pub fn with(mut line: Value, fields: Value) -> Value {
     let (Some(line_fields), Value::Object(fields)) = (line.as_object_mut(), fields) else {

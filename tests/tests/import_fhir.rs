@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use sillage_proto::v1::{GetEntryRequest, Record};
 use sillage_rules::ident::Ins;
-use sillage_tests::lines::{OID, ins};
+use sillage_tests::lines::{OID, audit_event, ins};
 use sillage_tests::story::tell;
 use sillage_tests::world::{Run, World};
 use sillage_tests::{fixtures, stories, wire};
@@ -21,41 +21,12 @@ fn main() -> ExitCode {
             patients_come_through_the_map_or_not_at_all,
             what_was_done_is_mapped,
             an_event_without_a_patient_is_an_event_of_the_system,
-            what_is_not_an_audit_event_is_refused_with_its_path,
+            what_is_not_an_event_is_refused_with_its_path,
             a_second_import_records_nothing_twice,
             published_examples_import,
             a_published_counterexample_is_refused,
         ],
     )
-}
-
-/// A reading of a document of `Patient/<patient>` on a server, after the IHE profile BALP PatientRead.
-fn event(patient: &str, document: &str) -> Value {
-    let dicom = |code: &str| json!([{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": code}]);
-    json!({
-        "resourceType": "AuditEvent",
-        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
-        "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": "read"}],
-        "action": "R",
-        "recorded": "2026-02-03T10:11:12.345+01:00",
-        "outcome": "0",
-        "purposeOfEvent": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]}],
-        "agent": [
-            {"type": {"coding": dicom("110153")}, "who": {"display": "archive.example.org"}, "requestor": false},
-            {"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
-             "who": {"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810100534436"}, "display": "Dr Claire Dubois"},
-             "requestor": true}
-        ],
-        "source": {"site": "archive", "observer": {"reference": "Device/archive"}},
-        "entity": [
-            {"what": {"reference": format!("Patient/{patient}")},
-             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "1"},
-             "role": {"system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "1"}},
-            {"what": {"reference": format!("DocumentReference/{document}")},
-             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "2"},
-             "role": {"system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "3"}}
-        ]
-    })
 }
 
 fn import(world: &World, path: &Path, more: &[&str]) -> Run {
@@ -79,10 +50,10 @@ fn opened(world: &World, index: &Value) -> Record {
 }
 
 fn a_file_a_bundle_ndjson_and_a_folder_are_read(world: &mut World) {
-    let one = event("many", "one").to_string();
-    let bundled = |name: &str| json!({"resource": event("many", name)});
+    let one = audit_event("many", "one").to_string();
+    let bundled = |name: &str| json!({"resource": audit_event("many", name)});
     let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": [bundled("two"), bundled("three")]});
-    let lines: String = ["four", "five"].iter().map(|name| format!("{}\n", event("many", name))).collect();
+    let lines: String = ["four", "five"].iter().map(|name| format!("{}\n", audit_event("many", name))).collect();
     let folder = world.path("folder");
     world.write("folder/a.json", &one);
     world.write("folder/sub/b.json", bundle.to_string());
@@ -100,7 +71,7 @@ fn a_file_a_bundle_ndjson_and_a_folder_are_read(world: &mut World) {
 
 fn the_original_is_kept_byte_for_byte(world: &mut World) {
     // Spaces, the order of fields, escapes and numbers stay as they were written.
-    let compact = event("original", "é").to_string();
+    let compact = audit_event("original", "é").to_string();
     let odd = compact.replacen("{\"action\"", "{\n\t \"action\"", 1).replacen('é', "\\u00e9", 1);
     assert_ne!(compact, odd);
     let file = world.write("odd.json", &odd);
@@ -112,7 +83,7 @@ fn the_original_is_kept_byte_for_byte(world: &mut World) {
 }
 
 fn patients_come_through_the_map_or_not_at_all(world: &mut World) {
-    let file = world.write("mapped.json", event("mapped", "a").to_string());
+    let file = world.write("mapped.json", audit_event("mapped", "a").to_string());
     let refused = import(world, &file, &[]);
     assert_eq!(refused.code, Some(1), "{refused}");
     let line = &refused.json_lines()[0];
@@ -125,7 +96,7 @@ fn patients_come_through_the_map_or_not_at_all(world: &mut World) {
     let trace = world.sillage(&["trace", "--patient", &patient, "--oid", OID, "--json"]).ok();
     assert_eq!(trace.lines().len(), 1, "{trace}");
 
-    let other = world.write("other.json", event("other", "b").to_string());
+    let other = world.write("other.json", audit_event("other", "b").to_string());
     let map = json!({"Patient/other": {"ins": patient, "oid": OID}}).to_string();
     let map = world.write("map.json", map);
     import(world, &other, &["--patient-map", &map.to_string_lossy()]).ok();
@@ -134,13 +105,13 @@ fn patients_come_through_the_map_or_not_at_all(world: &mut World) {
 }
 
 fn what_was_done_is_mapped(world: &mut World) {
-    let mut broken = event("done", "glass");
+    let mut broken = audit_event("done", "glass");
     broken["subtype"][0]["code"] = json!("update");
     broken["action"] = json!("U");
     broken["outcome"] = json!("8");
     broken["outcomeDesc"] = json!("timed out");
     broken["purposeOfEvent"][0]["coding"][0]["code"] = json!("BTG");
-    let lines = format!("{}\n{broken}\n", event("done", "plain"));
+    let lines = format!("{}\n{broken}\n", audit_event("done", "plain"));
     let file = world.write("done.ndjson", lines);
     import(world, &file, &["--demo-patients"]).ok();
     let trace = trace(world, "Patient/done");
@@ -156,7 +127,7 @@ fn what_was_done_is_mapped(world: &mut World) {
 }
 
 fn an_event_without_a_patient_is_an_event_of_the_system(world: &mut World) {
-    let mut started = event("nobody", "x");
+    let mut started = audit_event("nobody", "x");
     started.as_object_mut().expect("an object").remove("entity");
     let file = world.write("started.json", started.to_string());
     let run = import(world, &file, &[]).ok();
@@ -168,9 +139,9 @@ fn an_event_without_a_patient_is_an_event_of_the_system(world: &mut World) {
     assert_eq!(record.original.expect("the original").content, started.to_string().into_bytes());
 }
 
-fn what_is_not_an_audit_event_is_refused_with_its_path(world: &mut World) {
+fn what_is_not_an_event_is_refused_with_its_path(world: &mut World) {
     let with = |change: &dyn Fn(&mut Value)| {
-        let mut event = event("refused", "x");
+        let mut event = audit_event("refused", "x");
         change(&mut event);
         event
     };
@@ -183,7 +154,7 @@ fn what_is_not_an_audit_event_is_refused_with_its_path(world: &mut World) {
     ];
     for (i, (event, path)) in cases.iter().enumerate() {
         // One that is refused does not hold back its neighbours.
-        let lines = format!("{}\n{event}\n", self::event("neighbour", &i.to_string()));
+        let lines = format!("{}\n{event}\n", audit_event("neighbour", &i.to_string()));
         let file = world.write(&format!("refused-{i}.ndjson"), lines);
         let run = import(world, &file, &["--demo-patients"]);
         assert_eq!(run.code, Some(1), "{run}");
@@ -202,7 +173,7 @@ fn what_is_not_an_audit_event_is_refused_with_its_path(world: &mut World) {
 }
 
 fn a_second_import_records_nothing_twice(world: &mut World) {
-    let file = world.write("again.ndjson", format!("{}\n{}\n", event("again", "1"), event("again", "2")));
+    let file = world.write("again.ndjson", format!("{}\n{}\n", audit_event("again", "1"), audit_event("again", "2")));
     let first = import(world, &file, &["--demo-patients"]).ok();
     let second = import(world, &file, &["--demo-patients"]).ok();
     assert_eq!(first.json_lines(), second.json_lines());

@@ -13,7 +13,7 @@ use sillage_client::channel::Timeouts;
 use sillage_proto::v1::{ClusterStatusRequest, GetEntryRequest, NodeStatus, SubmitRequest, TraceRequest};
 use sillage_tests::lines::{OID, access, ins, ndjson, note_of};
 use sillage_tests::story::tell;
-use sillage_tests::world::{World, sillage};
+use sillage_tests::world::{World, runtime, sillage};
 use sillage_tests::{stories, wire};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -139,7 +139,7 @@ fn a_leader_killed_while_recording_loses_and_repeats_nothing(world: &mut World) 
             }
         }
     });
-    let writing: Vec<_> = writers.map(|writer| world.wait(async { tokio::spawn(writer) })).collect();
+    let writing: Vec<_> = writers.map(|writer| runtime().spawn(writer)).collect();
     wait_for(|| tally.records() > 300, "the writers begin");
     world.kill(leader);
     for writer in writing {

@@ -135,8 +135,7 @@ pub fn what_was_altered_is_not_verified(world: &mut World) {
 
     // The second entry's path under the first one's name.
     let moved = second.replacen(&format!("index {}", indices[1]), &format!("index {}", indices[0]), 1);
-    let path_of =
-        |proof: &str| proof.lines().skip_while(|l| !l.starts_with("index ")).skip(1).next().map(str::to_owned);
+    let path_of = |proof: &str| proof.lines().skip_while(|l| !l.starts_with("index ")).nth(1).map(str::to_owned);
     let (own, other) = (path_of(&first).expect("a path"), path_of(&second).expect("a path"));
     let crossed = first.replacen(&own, &other, 1);
     let size = first.lines().skip_while(|l| !l.is_empty()).nth(2).expect("the size of the checkpoint").to_owned();
