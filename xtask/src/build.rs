@@ -17,9 +17,12 @@ pub fn root() -> PathBuf {
 
 /// Where cargo puts what it builds: this very program lies in `<target>/debug/xtask`.
 pub fn target_dir() -> Result<PathBuf, Failed> {
-    let program = std::env::current_exe().map_err(|e| Failed::new(format!("cannot find this program's own path: {e}")))?;
+    let program =
+        std::env::current_exe().map_err(|e| Failed::new(format!("cannot find this program's own path: {e}")))?;
     let target = program.parent().and_then(|debug| debug.parent());
-    target.map(PathBuf::from).ok_or_else(|| Failed::new("this program does not lie in a target folder; run it as `cargo xtask`"))
+    target
+        .map(PathBuf::from)
+        .ok_or_else(|| Failed::new("this program does not lie in a target folder; run it as `cargo xtask`"))
 }
 
 /// Builds every program of the workspace. RocksDB, the longest part, starts first by itself: nothing it needs is ours.
@@ -58,7 +61,11 @@ pub fn cargo_lines(args: &[&str]) -> Result<Vec<String>, Failed> {
         .output()
         .map_err(|e| Failed::new(format!("cannot run cargo {}: {e}", args.join(" "))))?;
     if !output.status.success() {
-        return Err(Failed::new(format!("cargo {} failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))));
+        return Err(Failed::new(format!(
+            "cargo {} failed: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        )));
     }
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }

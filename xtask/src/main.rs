@@ -88,8 +88,8 @@ fn raft_log_bench() -> Result<(), Failed> {
 fn test(args: &[String]) -> Result<(), Failed> {
     setup::packages()?;
     tidy::check()?;
-    build::programs()?;
     build::cargo(&["fmt", "--all", "--check"])?;
+    build::programs()?;
     build::cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     build::deny()?;
     let mut command = vec!["test", "--workspace", "--no-fail-fast"];

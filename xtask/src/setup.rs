@@ -24,12 +24,16 @@ fn libclang() -> bool {
         return true;
     }
     let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    versions.filter(|e| e.file_name().to_string_lossy().starts_with("llvm-")).any(|e| holds_libclang(&e.path().join("lib")))
+    versions
+        .filter(|e| e.file_name().to_string_lossy().starts_with("llvm-"))
+        .any(|e| holds_libclang(&e.path().join("lib")))
 }
 
 fn holds_libclang(lib: &Path) -> bool {
     let files = std::fs::read_dir(lib).into_iter().flatten().flatten();
-    let shared = files.filter(|e| e.file_name().to_string_lossy().starts_with("libclang")).any(|e| e.file_name().to_string_lossy().contains(".so"));
+    let shared = files
+        .filter(|e| e.file_name().to_string_lossy().starts_with("libclang"))
+        .any(|e| e.file_name().to_string_lossy().contains(".so"));
     shared && lib.join("clang").is_dir()
 }
 
@@ -45,7 +49,10 @@ pub fn packages() -> Result<(), Failed> {
     }
     let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
     if !on_path("apt-get") {
-        return Err(Failed::new(format!("this is not Debian: install the counterparts of {} and run this again", names.join(", "))));
+        return Err(Failed::new(format!(
+            "this is not Debian: install the counterparts of {} and run this again",
+            names.join(", ")
+        )));
     }
     let prefix: &[&str] = if is_root() {
         &[]
@@ -73,5 +80,9 @@ fn quiet(command: &[&str]) -> bool {
 fn apt(prefix: &[&str], command: &[&str]) -> bool {
     let words = [prefix, command].concat();
     eprintln!("$ {}", words.join(" "));
-    Command::new(words[0]).args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive").status().is_ok_and(|s| s.success())
+    Command::new(words[0])
+        .args(&words[1..])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .is_ok_and(|s| s.success())
 }

@@ -36,7 +36,8 @@ pub fn check() -> Result<(), Failed> {
     arrows(&mut findings)?;
     absent(&mut findings)?;
     for file in sources()? {
-        let text = std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
+        let text =
+            std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
         source(&file, &text, &mut findings);
     }
     if findings.is_empty() {
@@ -52,7 +53,8 @@ pub fn check() -> Result<(), Failed> {
 fn arrows(findings: &mut Vec<String>) -> Result<(), Failed> {
     for (name, allowed) in ARROWS {
         let path = root().join(name).join("Cargo.toml");
-        let text = std::fs::read_to_string(&path).map_err(|e| Failed::new(format!("cannot read {}: {e}", path.display())))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| Failed::new(format!("cannot read {}: {e}", path.display())))?;
         let mut dev = false;
         for (number, line) in text.lines().enumerate() {
             if line.starts_with('[') {
@@ -78,10 +80,23 @@ fn arrows(findings: &mut Vec<String>) -> Result<(), Failed> {
 fn absent(findings: &mut Vec<String>) -> Result<(), Failed> {
     for (name, forbidden) in ABSENT {
         let package = format!("sillage-{name}");
-        let tree = cargo_lines(&["tree", "--quiet", "--package", &package, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"])?;
+        let tree = cargo_lines(&[
+            "tree",
+            "--quiet",
+            "--package",
+            &package,
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])?;
         let needed: BTreeSet<&str> = tree.iter().filter_map(|line| line.split_whitespace().next()).collect();
         for crate_name in forbidden.iter().filter(|c| needed.contains(**c)) {
-            findings.push(format!("{name}/Cargo.toml:1: `{name}` pulls in `{crate_name}`; see `cargo tree -p {package} -i {crate_name}`"));
+            findings.push(format!(
+                "{name}/Cargo.toml:1: `{name}` pulls in `{crate_name}`; see `cargo tree -p {package} -i {crate_name}`"
+            ));
         }
     }
     Ok(())
@@ -92,7 +107,8 @@ fn sources() -> Result<Vec<PathBuf>, Failed> {
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = ARROWS.iter().map(|(name, _)| root().join(name)).collect();
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|e| Failed::new(format!("cannot read {}: {e}", folder.display())))?;
+        let entries =
+            std::fs::read_dir(&folder).map_err(|e| Failed::new(format!("cannot read {}: {e}", folder.display())))?;
         for path in entries.flatten().map(|e| e.path()) {
             if path.is_dir() && !path.ends_with("target") {
                 folders.push(path);
@@ -116,7 +132,8 @@ fn source(path: &Path, text: &str, findings: &mut Vec<String>) {
         findings.push(format!("{shown}:1: begin with `//!`: what this is for and where to start reading"));
     }
     // Written in two halves, so that this list does not find itself.
-    let left = [["todo", "!("], ["unimpl", "emented!("], ["#[ign", "ore"], ["FIX", "ME"], ["TO", "DO"], ["dbg", "!("]].map(|h| h.concat());
+    let left = [["todo", "!("], ["unimpl", "emented!("], ["#[ign", "ore"], ["FIX", "ME"], ["TO", "DO"], ["dbg", "!("]]
+        .map(|h| h.concat());
     for (number, line) in text.lines().enumerate() {
         for word in left.iter().filter(|w| line.contains(w.as_str())) {
             findings.push(format!("{shown}:{}: `{word}` is left in the code", number + 1));
