@@ -29,7 +29,7 @@ pub async fn kill_and_rerun(cluster: &Cluster, bench: &mut Bench, seed: u64, kil
     let before = bench.entries_of(&stream).await?.len();
     let (mut dice, mut printed, mut again, mut done) = (Dice::new(seed), BTreeSet::new(), 0, 0);
     for _ in 0..kills {
-        let wait = Duration::from_millis(dice.between(20, 900));
+        let wait = Duration::from_millis(dice.between(20, 500));
         let (ended, indexes) = record(cluster, &file, Some(wait)).await?;
         again += indexes.iter().filter(|i| printed.contains(*i)).count();
         printed.extend(indexes);
@@ -61,7 +61,7 @@ pub async fn kill_and_rerun(cluster: &Cluster, bench: &mut Bench, seed: u64, kil
 /// Runs `sillage record --file`; kills it after `wait`. Whether it got through, and the indexes that it printed.
 async fn record(cluster: &Cluster, file: &std::path::Path, wait: Option<Duration>) -> Result<(bool, Vec<u64>), Error> {
     let mut command = Command::new(program("sillage")?);
-    command.arg("--profile").arg(cluster.profile()).args(["record", "--batch", "100", "--file"]).arg(file);
+    command.arg("--profile").arg(cluster.profile()).args(["record", "--batch", "20", "--file"]).arg(file);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let (mut out, mut err) = (child.stdout.take().ok_or("no output")?, child.stderr.take().ok_or("no output")?);
