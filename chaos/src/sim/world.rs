@@ -75,7 +75,7 @@ impl World {
         let settings = super::replica::Settings::draw(&mut rng, size);
         let replicas = (1..=size).map(|id| (id, Replica::new(id, &settings, options.plant))).collect();
         let clients = (0..4).map(Client::new).collect();
-        let faults = Faults::draw(&mut rng, size, options.faults_ms * 1000);
+        let faults = Faults::draw(&mut rng, options.faults_ms * 1000);
         let mut world = World {
             now_us: 0,
             rng,

@@ -21,6 +21,8 @@ struct Node {
     /// Keep installations until this is unset, and what comes after them.
     hold_installs: bool,
     held: Vec<WriteTask>,
+    /// Never answer to the offer of a snapshot.
+    hold_fetches: bool,
 }
 
 struct Group {
@@ -64,6 +66,7 @@ impl Group {
             clock_ms: NOW_MS,
             hold_installs: false,
             held: Vec::new(),
+            hold_fetches: false,
         };
         self.nodes.insert(id, node);
     }
@@ -138,7 +141,9 @@ impl Group {
             if made {
                 node.core.on_snapshot_made(Some(SnapshotMade { index: at.0, term: at.1, manifest: b"files".to_vec() }));
             }
-            if let Some(fetch) = actions.fetch_snapshot {
+            if let Some(fetch) = actions.fetch_snapshot
+                && !self.nodes[&id].hold_fetches
+            {
                 assert_eq!(fetch.manifest, b"files");
                 let state = self.nodes[&fetch.from].applied.clone();
                 let node = self.nodes.get_mut(&id).unwrap();
@@ -287,6 +292,25 @@ fn a_node_does_not_campaign_while_it_installs_a_snapshot() {
 }
 
 #[test]
+fn a_follower_that_starts_again_in_the_middle_of_a_transfer_is_offered_the_next_at_once() {
+    let mut group = Group::new(500);
+    group.elect(1);
+    group.isolate(3);
+    for i in 0..100 {
+        group.propose(1, i, format!("entry {i}").as_bytes());
+        group.tick(1);
+    }
+    group.cut.clear();
+    group.node(3).hold_fetches = true;
+    group.tick(60);
+    assert_eq!(group.data(3).len(), 0, "the transfer is under way");
+    group.restart(3);
+    let patience = group.node(1).core.config.snapshot_timeout_ticks as usize;
+    group.tick(patience / 10);
+    assert_eq!(group.data(3).len(), 100);
+}
+
+#[test]
 fn an_append_from_the_future_is_dropped_until_the_clock_gets_there() {
     let mut group = Group::new(1 << 20);
     group.elect(1);
@@ -301,6 +325,54 @@ fn an_append_from_the_future_is_dropped_until_the_clock_gets_there() {
     }
     group.tick(10);
     assert_eq!(group.data(1), [b"early"]);
+}
+
+#[test]
+fn what_a_majority_committed_with_wrong_clocks_stops_nobody_when_they_are_right_again() {
+    let mut group = Group::new(1 << 20);
+    group.elect(1);
+    let hour_ms = 3_600_000;
+    group.node(2).clock_ms = NOW_MS + hour_ms;
+    group.node(1).core.propose(ProposalId(1), b"an hour ahead".to_vec(), NOW_MS + hour_ms).unwrap();
+    group.settle();
+    assert_eq!(group.node(3).core.status().clock_drops, 1, "it was not committed when node 3 saw it first");
+    group.tick(10);
+    assert_eq!(group.data(3), [b"an hour ahead"], "what is committed is taken whatever the clock says");
+    group.node(2).clock_ms = NOW_MS;
+    group.isolate(1);
+    group.tick(60);
+    let next = (2..=3).find(|&id| group.node(id).core.role().0 == Role::Leader).unwrap();
+    group.propose(next, 2, b"now");
+    group.tick(10);
+    for id in 2..=3 {
+        assert_eq!(group.data(id), [&b"an hour ahead"[..], b"now"], "node {id}");
+    }
+    let refused = group.node(3).core.status().clock_drops + group.node(2).core.status().clock_drops;
+    group.node(next).core.propose(ProposalId(3), b"later still".to_vec(), NOW_MS + 2 * hour_ms).unwrap();
+    group.settle();
+    let drops = group.node(3).core.status().clock_drops + group.node(2).core.status().clock_drops;
+    assert!(drops > refused, "the time of the log goes no further than a clock allows");
+}
+
+#[test]
+fn a_leader_whose_clock_was_set_right_stamps_by_it_once_its_early_entry_is_gone() {
+    let mut group = Group::new(1 << 20);
+    group.elect(1);
+    let hour_ms = 3_600_000;
+    group.node(1).core.propose(ProposalId(1), b"far ahead".to_vec(), NOW_MS + hour_ms).unwrap();
+    group.settle();
+    group.tick(400);
+    let other = group.node(1).core.leader().unwrap();
+    group.propose(other, 2, b"now");
+    group.tick(10);
+    group.node(other).core.transfer_leader(1);
+    group.tick(10);
+    assert_eq!(group.node(1).core.role().0, Role::Leader);
+    group.propose(1, 3, b"again");
+    for id in 1..=3 {
+        group.tick(10);
+        assert_eq!(group.data(id), [&b"now"[..], b"again"], "node {id}");
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What the core keeps an eye on besides raft-rs: snapshot transfers, progress, and the size of the log.
 
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
-use super::Core;
 use super::actions::{CompactWish, FetchSnapshot, Outgoing};
+use super::memlog::entry_time_ms;
 use super::wire::{self, Transfer};
+use super::{Core, StepError};
 
 impl Core {
     /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
@@ -41,7 +42,9 @@ impl Core {
         let Some(progress) = self.raw.raft.prs().get(from) else {
             return;
         };
-        if progress.state != ProgressState::Snapshot || progress.pending_snapshot != index {
+        // Index 0: the peer knows of no transfer at all.
+        let meant = index == 0 || progress.pending_snapshot == index;
+        if progress.state != ProgressState::Snapshot || !meant {
             return;
         }
         match state {
@@ -115,11 +118,44 @@ impl Core {
             Some(if bytes > self.config.log_max_bytes { CompactWish::Flush } else { CompactWish::Ask });
     }
 
-    /// This node is still fetching: keeps the leader from giving up.
+    /// This node is still fetching: keeps the leader from giving up. Or it knows of no transfer, having started again
+    /// in the middle of one: then the leader need not wait for its end.
     pub(super) fn tell_progress(&mut self) {
         if let Some(offer) = &self.fetching {
             let (to, index) = (offer.from, offer.get_snapshot().get_metadata().index);
             self.tell_transfer(to, index, Transfer::Running);
+        } else if let Some(leader) = self.leader().filter(|&leader| leader != self.config.id)
+            && !self.heard
+            && self.installing.is_none()
+        {
+            self.tell_transfer(leader, 0, Transfer::Failed);
         }
+    }
+
+    /// Follower's check of the leader's clock: no entry may take the time of the log further ahead than this. What is
+    /// committed already, and what is no later than the log itself, takes it nowhere.
+    pub(super) fn check_clock(&mut self, message: &Message, now_ms: u64) -> Result<(), StepError> {
+        if message.get_msg_type() != MessageType::MsgAppend {
+            return Ok(());
+        }
+        let open = message.entries.iter().filter(|entry| entry.index > message.commit);
+        let newest = open.map(entry_time_ms).max().unwrap_or(0);
+        let lead_ms = newest.saturating_sub(now_ms);
+        if lead_ms > self.config.max_clock_lead_ms && newest > self.log_time_ms() {
+            self.clock_drops += 1;
+            return Err(StepError::ClockAhead { lead_ms });
+        }
+        Ok(())
+    }
+
+    /// The time of the log: the stamp of its last entry that has one, as far as it is known here. No entry that is
+    /// proposed here is stamped before it.
+    pub(super) fn log_time_ms(&self) -> u64 {
+        let unstable = self.raw.raft.raft_log.unstable_entries();
+        let newest = unstable.iter().rev().map(entry_time_ms).find(|&time| time > 0);
+        newest.unwrap_or_else(|| {
+            let below = unstable.first().map_or(u64::MAX, |entry| entry.index);
+            self.raw.store().time_before(below)
+        })
     }
 }
