@@ -36,6 +36,9 @@ pub struct Head {
     pub root: Hash,
 }
 
+/// A data key's id, and the key as it is wrapped.
+pub type WrappedDataKey = ([u8; DATA_KEY_ID_LEN], Vec<u8>);
+
 /// Reads the ledger. Cheap to clone; follows the ledger to an installed snapshot.
 ///
 /// Each call sees the newest state; entries and proofs never change once they exist.
@@ -244,7 +247,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn data_keys(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<([u8; DATA_KEY_ID_LEN], Vec<u8>)>, ReadError> {
+    pub fn data_keys(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<WrappedDataKey>, ReadError> {
         let rows = self.store().scan(Family::DataKey, tag, None, usize::MAX)?;
         rows.into_iter()
             .map(|(key, wrapped)| {

@@ -24,6 +24,9 @@ use crate::schema::{self, BatchRow, Family, HeadRow};
 const POINTER: &str = "CURRENT-DB";
 const PREFIX: &str = "db-";
 
+/// A key and its value, as stored.
+pub(crate) type Row = (Box<[u8]>, Box<[u8]>);
+
 /// An open database. Dropped: closed, and its folder removed where that was asked.
 pub(crate) struct Store {
     // Before `folder`: the database is closed before its folder goes.
@@ -97,7 +100,7 @@ impl Store {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, rocksdb::Error> {
+    ) -> Result<Vec<Row>, rocksdb::Error> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(rocksdb::PrefixRange(prefix.to_vec()));
         if family == Family::DataKey {

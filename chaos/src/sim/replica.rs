@@ -48,7 +48,7 @@ impl Settings {
 /// Work for the disk, in order.
 #[derive(Debug)]
 enum Job {
-    Write(WriteTask),
+    Write(Box<WriteTask>),
     Compact(u64, u64),
 }
 
@@ -137,7 +137,7 @@ impl Running {
                             break;
                         }
                     }
-                    self.group.add(task);
+                    self.group.add(*task);
                 }
             }
         }
@@ -299,7 +299,7 @@ impl World {
             Some(Plant::VoteForgotten) => task.hard_state = None,
             _ => {}
         }
-        self.running(node).jobs.push_back(Job::Write(task));
+        self.running(node).jobs.push_back(Job::Write(Box::new(task)));
         self.schedule_write(node);
     }
 
@@ -332,7 +332,7 @@ impl World {
                     if let Some(install) = &task.install {
                         self.install(node, install)?;
                     }
-                    self.running(node).group.add(task);
+                    self.running(node).group.add(*task);
                 }
             }
         }

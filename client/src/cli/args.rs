@@ -51,7 +51,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct RecordArgs {
-    /// The events; `-` is standard input. A rerun of the same FILE goes on where it stopped, `-` is always new
+    /// The events; `-` is standard input. A rerun of the same FILE goes on where it stopped: a file is known by its whole
+    /// content, so put further events into a new one. `-` is always new input
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
     /// Append the signed receipts to this file, one JSON line each

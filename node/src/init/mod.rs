@@ -160,7 +160,7 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     files::public(&plan.dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
     files::secret(&plan.dir.join("tls/ca.key"), ca.own.key_pem.as_bytes())?;
 
-    let mut parties = vec![party(plan, &ca, "authority", &plan.authority, Roles::AUTHORITY | Roles::OPERATOR)?];
+    let mut parties = vec![party(plan, &ca, "authority", &plan.authority, authority_roles())?];
     if plan.with_profile {
         parties.push(party(plan, &ca, "profile", "profile", profile_roles())?);
     }
@@ -190,7 +190,13 @@ pub fn profile_roles() -> Roles {
     Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR
 }
 
-fn check(plan: &Plan) -> Result<(), InitError> {
+/// The roles of the authority: it registers parties, and resolves the tags of those that are patients.
+fn authority_roles() -> Roles {
+    Roles::AUTHORITY | Roles::OPERATOR | Roles::TAG
+}
+
+/// Whether a deployment can be made as planned, where nothing of it is yet.
+pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     let invalid = |why: &str| Err(InitError::Invalid(why.to_owned()));
     let mut ids: Vec<u64> = plan.nodes.iter().map(|node| node.id).collect();
     ids.sort_unstable();

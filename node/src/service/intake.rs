@@ -199,14 +199,14 @@ mod tests {
     }
 
     fn request(records: usize) -> SubmitRequest {
-        let record = SaltedRecord { salt: vec![1; 16].into(), record: vec![2; 40].into() };
+        let record = SaltedRecord { salt: vec![1; 16], record: vec![2; 40] };
         let batch = Batch {
             alg: 1,
-            key_id: vec![3; 32].into(),
+            key_id: vec![3; 32],
             stream_label: "cli".to_owned(),
             seq: u64::MAX,
-            root: vec![4; 32].into(),
-            signature: vec![5; 64].into(),
+            root: vec![4; 32],
+            signature: vec![5; 64],
             records: vec![record; records],
         };
         SubmitRequest { batch: Some(batch) }
