@@ -17,6 +17,9 @@ const HOST: &str = "127.0.0.1";
 const BASE_PORT: u16 = 7400;
 const AUTHORITY_FILE: &str = "authority.toml";
 
+/// Where a log is made; nothing is moved out of it before its profile, the last file, is there.
+const MAKING: &str = ".making";
+
 /// Makes or reopens the log, and sees to it that its ports are free.
 pub(super) fn open(options: &Options) -> Result<Vec<Node>, DevError> {
     let dir = std::path::absolute(&options.dir).map_err(system("--dir"))?;
@@ -50,14 +53,40 @@ fn plans(count: u64, base_port: u16) -> Result<Vec<NodePlan>, DevError> {
     })
 }
 
+/// Makes the log in a folder of its own, then moves it into place, the profile last: whoever is interrupted is followed
+/// by one who begins anew or goes on moving.
 fn create(dir: &Path, options: &Options) -> Result<(), DevError> {
+    let making = dir.join(MAKING);
+    if !making.join(PROFILE_FILE).exists() {
+        if making.exists() {
+            std::fs::remove_dir_all(&making).map_err(system(making.display().to_string()))?;
+        }
+        make(dir, &making, options)?;
+    }
+    move_into_place(&making, dir).map_err(system(dir.display().to_string()))
+}
+
+fn move_into_place(making: &Path, dir: &Path) -> std::io::Result<()> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(making)? {
+        names.push(entry?.file_name());
+    }
+    names.sort_by_key(|name| name == PROFILE_FILE);
+    for name in names {
+        std::fs::rename(making.join(&name), dir.join(&name))?;
+    }
+    std::fs::remove_dir(making)
+}
+
+/// Makes the files in `making` that are to be in `dir`.
+fn make(dir: &Path, making: &Path, options: &Options) -> Result<(), DevError> {
     let origin = match &options.origin {
         Some(origin) => origin.clone(),
         None => default_origin(dir),
     };
     let count = u64::from(options.nodes.unwrap_or(1));
     let plan = Plan {
-        dir: dir.to_owned(),
+        dir: making.to_owned(),
         terms: LogTerms::test(&origin),
         nodes: plans(count, options.base_port.unwrap_or(BASE_PORT))?,
         listen: None,
@@ -67,6 +96,7 @@ fn create(dir: &Path, options: &Options) -> Result<(), DevError> {
         // A test log's callers are one's own programs, and resolve a whole population in one go.
         limits: LimitsConfig { resolve_per_s: 200_000, ..LimitsConfig::default() },
     };
+    init::check(&Plan { dir: dir.to_owned(), ..plan.clone() })?;
     Ok(init::create(&plan)?)
 }
 
@@ -207,6 +237,35 @@ mod tests {
         let unchanged = Options { nodes: None, base_port: None, ..options(&dir) };
         reopen(&dir, &unchanged).unwrap();
         assert_eq!(nodes(&dir).unwrap(), made);
+    }
+
+    #[test]
+    fn a_making_that_was_cut_short_is_begun_anew_or_finished() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        let making = dir.join(MAKING);
+        make(&dir, &making, &options(&dir)).unwrap();
+        // Cut short while files are made: nothing had been moved.
+        std::fs::remove_file(making.join(PROFILE_FILE)).unwrap();
+        let first = std::fs::read(making.join("genesis.bin")).unwrap();
+        create(&dir, &options(&dir)).unwrap();
+        let second = std::fs::read(dir.join("genesis.bin")).unwrap();
+        assert_ne!(first, second);
+        assert!(!making.exists());
+        // Cut short while they are moved.
+        std::fs::create_dir(&making).unwrap();
+        for name in ["node-2", "keys", PROFILE_FILE] {
+            std::fs::rename(dir.join(name), making.join(name)).unwrap();
+        }
+        create(&dir, &options(&dir)).unwrap();
+        assert!(!making.exists());
+        assert_eq!(std::fs::read(dir.join("genesis.bin")).unwrap(), second);
+        assert_eq!(nodes(&dir).unwrap().len(), 3);
+        // What someone else keeps there is not touched.
+        let other = temp.path().join("other");
+        std::fs::create_dir_all(other.join("keys")).unwrap();
+        let refused = create(&other, &options(&other)).unwrap_err().to_string();
+        assert!(refused.contains("keys"), "{refused}");
     }
 
     #[test]
