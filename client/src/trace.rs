@@ -135,6 +135,14 @@ pub async fn read_page(
     Ok(Page { lines: fetched, next_cursor: (!ended).then(|| next.encode()) })
 }
 
+/// Newest first, and no line twice: what a node counts double would make an access look like two.
+fn check_order(last: Option<u64>, index: u64) -> Result<(), ClientError> {
+    match last.is_none_or(|last| index < last) {
+        true => Ok(()),
+        false => Err(failed("the lines of a trace come twice or out of order: ask another node")),
+    }
+}
+
 /// One of the two traces.
 struct Side<'a> {
     client: &'a Client,
@@ -170,7 +178,10 @@ impl Side<'_> {
             let Some(page) = self.ask(limit).await? else { break };
             let known = page.lines.into_iter().filter(|line| line.index < self.below);
             for line in known {
-                out.push(check_line(line, self.tag.as_bytes())?);
+                let line = check_line(line, self.tag.as_bytes())?;
+                let last: Option<&CheckedLine> = out.last();
+                check_order(last.map(|last| last.entry.index.get()), line.entry.index.get())?;
+                out.push(line);
             }
             self.advance(page.next_cursor)?;
             if out.is_empty() {
@@ -220,6 +231,13 @@ mod tests {
         for bad in ["", "zz", "01", &text[2..], &format!("{text}00"), &text.replacen("01", "02", 1)] {
             assert_eq!(Cursor::decode(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_line_that_comes_twice_or_too_late_is_refused() {
+        assert!(check_order(None, u64::MAX).is_ok());
+        assert!(check_order(Some(7), 6).is_ok());
+        assert!(check_order(Some(7), 7).is_err() && check_order(Some(7), 8).is_err());
     }
 
     proptest! {
