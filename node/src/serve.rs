@@ -197,8 +197,24 @@ fn read_genesis(path: &Path) -> Result<GenesisInfo, ServeError> {
     GenesisInfo::parse(&bytes).map_err(|error| wrong(error.to_string()))
 }
 
+/// How long a port that is still taken is asked for again.
+const BIND_RETRIES: u32 = 20;
+const BIND_RETRY: Duration = Duration::from_millis(100);
+
 async fn listen(address: &str, key: &'static str) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address: address.to_owned(), key, source })
+    let mut tries = 0;
+    loop {
+        match TcpListener::bind(address).await {
+            // A process that was killed holds its ports until it is reaped: a script that restarts it may be quicker.
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && tries < BIND_RETRIES => {
+                tries += 1;
+                tokio::time::sleep(BIND_RETRY).await;
+            }
+            bound => {
+                return bound.map_err(|source| ServeError::Listen { address: address.to_owned(), key, source });
+            }
+        }
+    }
 }
 
 /// Turns true at the first SIGTERM or SIGINT; at the second, the process ends.
