@@ -90,7 +90,7 @@ pub struct NodeConfig {
     /// Directory of the Raft log; made when missing, locked while in use.
     pub log_dir: PathBuf,
     /// Directory of snapshots, made and received, on the same file system as the state machine's files (hard links).
-    /// Emptied at start.
+    /// Emptied at start, except for files received.
     pub snapshot_dir: PathBuf,
     /// Length of a tick in milliseconds.
     pub tick_ms: u64,

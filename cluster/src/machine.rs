@@ -82,8 +82,9 @@ pub trait Transport: Send + Sync + 'static {
     /// not be often. The receiver gives it to [`crate::Handle::step`].
     fn send(&self, to: u64, message: Vec<u8>);
 
-    /// Copies the files that `manifest` (a [`crate::snapshot::Manifest`]) names from peer `from` into the existing,
-    /// empty directory `into`. Waits until done; called on the snapshot thread. Sizes and hashes are checked by the
+    /// Copies the files that `manifest` (a [`crate::snapshot::Manifest`]) names from peer `from` into the existing
+    /// directory `into`. A file that is there already came with an earlier fetch and was checked: it need not be
+    /// copied. Waits until done; called on the snapshot thread. Sizes and hashes are checked by the
     /// caller. The peer finds the files with [`crate::snapshot::served_file`].
     ///
     /// # Errors

@@ -153,6 +153,23 @@ impl Manifest {
         Ok(())
     }
 
+    /// Removes from `dir` what isn't one of these files, whole and sound.
+    pub(crate) fn keep_only_own(&self, dir: &Path) -> io::Result<()> {
+        let mut names = Vec::new();
+        collect(dir, "", &mut names)?;
+        for name in names {
+            let path = dir.join(&name);
+            let own = match self.file(&name) {
+                Some(file) => path.metadata()?.len() == file.size && hash_file(&path)? == (file.size, file.hash),
+                None => false,
+            };
+            if !own {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn file(&self, name: &str) -> Option<&SnapshotFile> {
         let at = self.files.binary_search_by(|file| file.name.as_str().cmp(name));
         at.ok().map(|at| &self.files[at])

@@ -35,12 +35,46 @@ pub(crate) fn received_dir(root: &Path, index: u64, term: u64) -> PathBuf {
     root.join(format!("received-{index:016x}-{term:016x}"))
 }
 
-/// Makes the snapshot directory, empty: nothing in it outlives a process.
+/// Makes the snapshot directory. Of what is in it only files received from a leader outlive a process: the next
+/// fetch begins with those that are still wanted.
 pub(crate) fn prepare_dir(root: &Path) -> io::Result<()> {
-    if root.exists() {
-        std::fs::remove_dir_all(root)?;
+    std::fs::create_dir_all(root)?;
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true if is_received(&entry.path()) => {}
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
     }
-    std::fs::create_dir_all(root)
+    Ok(())
+}
+
+fn is_received(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("received-"))
+}
+
+/// Makes `dir` out of the files of an earlier fetch that `manifest` names too, byte by byte. Most files of a database
+/// never change: so a fetch that was cut short, or that took so long that the leader had to offer a newer snapshot,
+/// was not in vain, and the next is shorter.
+fn begin_with_received(root: &Path, dir: &Path, manifest: &Manifest) -> io::Result<()> {
+    let mut earlier = Vec::new();
+    for entry in std::fs::read_dir(root)? {
+        let path = entry?.path();
+        if is_received(&path) {
+            earlier.push(path);
+        }
+    }
+    // The one of the same name, else the newest, goes on; names sort as their indices.
+    earlier.sort_by_key(|path| (path == dir, path.clone()));
+    match earlier.pop() {
+        Some(path) if path == dir => {}
+        Some(path) => std::fs::rename(path, dir)?,
+        None => std::fs::create_dir(dir)?,
+    }
+    earlier.iter().try_for_each(std::fs::remove_dir_all)?;
+    manifest.keep_only_own(dir)
 }
 
 pub(crate) struct Worker {
@@ -124,12 +158,61 @@ impl Worker {
             return Err(SnapshotError::Malformed);
         }
         let dir = received_dir(&self.root, fetch.index, fetch.term);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir)?;
-        }
-        std::fs::create_dir(&dir)?;
+        begin_with_received(&self.root, &dir, &manifest)?;
         self.transport.fetch_snapshot(fetch.from, &fetch.manifest, &dir).map_err(io::Error::other)?;
         manifest.verify_dir(&dir)?;
         Ok(manifest.total_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(dir: &Path, files: &[(&str, &str)]) {
+        for (name, content) in files {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        Manifest::of_dir(dir, 1, 1).unwrap().files.into_iter().map(|file| file.name).collect()
+    }
+
+    #[test]
+    fn a_fetch_begins_with_what_earlier_ones_brought() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        put(
+            root,
+            &[("wanted/1.sst", "one"), ("wanted/2.sst", "two"), ("wanted/sub/3.sst", "three"), ("wanted/LIST", "b")],
+        );
+        let manifest = Manifest::of_dir(&root.join("wanted"), 9, 2).unwrap();
+        put(&received_dir(root, 7, 2), &[("2.sst", "two")]);
+        // A file cut short, one that is no longer wanted, one that changed, and what a process left.
+        put(&received_dir(root, 8, 2), &[("1.sst", "one"), ("sub/3.sst", "thr"), ("0.sst", "zero"), ("LIST", "a")]);
+        put(root, &[("making/x", "x"), ("made-01-01/x", "x"), ("stray", "x")]);
+        std::fs::rename(root.join("wanted"), root.join("received-wanted")).unwrap();
+        prepare_dir(root).unwrap();
+        std::fs::remove_dir_all(root.join("received-wanted")).unwrap();
+        let dir = received_dir(root, 9, 2);
+        begin_with_received(root, &dir, &manifest).unwrap();
+        assert_eq!(names(&dir), ["1.sst"]);
+        assert_eq!(std::fs::read_dir(root).unwrap().count(), 1, "nothing else is left");
+        put(&dir, &[("2.sst", "tw")]);
+        begin_with_received(root, &dir, &manifest).unwrap();
+        assert_eq!(names(&dir), ["1.sst"], "the same snapshot again");
+    }
+
+    #[test]
+    fn the_first_fetch_begins_with_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        prepare_dir(root.path()).unwrap();
+        let dir = received_dir(root.path(), 9, 2);
+        let manifest = Manifest { index: 9, term: 2, files: Vec::new() };
+        begin_with_received(root.path(), &dir, &manifest).unwrap();
+        assert!(names(&dir).is_empty());
     }
 }

@@ -125,6 +125,7 @@ pub struct Core {
 
 /// What has to be stopped in order.
 struct Running {
+    transport: Arc<PeerTransport>,
     runtime: Runtime<Vec<BatchOutcome>>,
     packer: JoinHandle<()>,
 }
@@ -202,7 +203,7 @@ impl Core {
             metrics,
             fsyncs_shown: Mutex::default(),
             stopping: AtomicBool::new(false),
-            running: Mutex::new(Some(Running { runtime, packer })),
+            running: Mutex::new(Some(Running { transport, runtime, packer })),
         }))
     }
 
@@ -219,6 +220,7 @@ impl Core {
             return;
         };
         self.lanes.close();
+        running.transport.stop_fetching();
         let stopped = tokio::task::spawn_blocking(move || {
             running.runtime.shutdown();
             // Stopped by the closed lanes; every entry under way was answered by the replica.

@@ -14,15 +14,24 @@ use super::links::Client;
 /// Silence of a peer in the middle of a file, after which the snapshot is asked for again.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Fetches all files that `manifest` names into `into`. Their hashes are the caller's to check.
+/// Fetches all files that `manifest` names into `into`, except those that are there. Their hashes are the caller's to
+/// check.
 ///
 /// # Errors
 /// When the peer fails, or sends more than it promised.
 pub async fn snapshot(client: Client, manifest: &[u8], into: &Path) -> Result<(), FetchError> {
     let manifest = Manifest::decode(manifest).map_err(|error| FetchError(error.to_string()))?;
     let snapshot = manifest.dir_name();
-    tracing::info!(snapshot, files = manifest.files.len(), bytes = manifest.total_bytes(), "fetching a snapshot");
-    for wanted in &manifest.files {
+    let missing: Vec<_> = manifest.files.iter().filter(|file| !into.join(&file.name).exists()).collect();
+    tracing::info!(
+        snapshot,
+        files = manifest.files.len(),
+        bytes = manifest.total_bytes(),
+        files_missing = missing.len(),
+        bytes_missing = missing.iter().map(|file| file.size).sum::<u64>(),
+        "fetching a snapshot"
+    );
+    for wanted in missing {
         let fetched = file(client.clone(), &snapshot, wanted, into).await;
         fetched.map_err(|reason| FetchError(format!("{}: {reason}", wanted.name)))?;
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sillage_cluster::{FetchError, Transport};
 use sillage_proto::internal::v1::RaftMessage;
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::fetch;
@@ -35,6 +35,7 @@ pub struct PeerTransport {
     links: Arc<Links>,
     runtime: runtime::Handle,
     unreachable: Arc<OnceLock<Unreachable>>,
+    stopping: watch::Sender<bool>,
 }
 
 struct Queue {
@@ -61,7 +62,12 @@ impl PeerTransport {
             let queue = Queue { sender, waiting_bytes };
             queues.insert(link.id, queue);
         }
-        Self { queues, links, runtime, unreachable }
+        Self { queues, links, runtime, unreachable, stopping: watch::Sender::new(false) }
+    }
+
+    /// Lets go of a snapshot that is being fetched, now and from now on: a node that stops doesn't wait for it.
+    pub fn stop_fetching(&self) {
+        self.stopping.send_replace(true);
     }
 
     /// Whom to tell that a peer can't be reached; said once, when the replica runs.
@@ -88,8 +94,14 @@ impl Transport for PeerTransport {
         let link = self.links.get(from);
         let link = link.ok_or_else(|| FetchError(format!("node {from} is not configured")))?;
         let client = link.files.clone();
+        let mut stopping = self.stopping.subscribe();
         // On the snapshot thread, which is none of the runtime's.
-        self.runtime.block_on(fetch::snapshot(client, manifest, into))
+        self.runtime.block_on(async {
+            tokio::select! {
+                fetched = fetch::snapshot(client, manifest, into) => fetched,
+                _ = stopping.wait_for(|stopping| *stopping) => Err(FetchError("the node is stopping".to_owned())),
+            }
+        })
     }
 }
 
