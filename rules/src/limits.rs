@@ -27,6 +27,9 @@ pub const CORRELATION_IDS_MAX: usize = 16;
 /// Certificates of one party, as hashes of their public keys.
 pub const TLS_SPKI_MAX: usize = 16;
 
+/// Keys of one party in its life: each replacement costs as much as it had before.
+pub const PARTY_KEYS_MAX: usize = 1_024;
+
 /// A code from a vocabulary: purpose, role, category, type, method.
 pub const TOKEN_BYTES_MAX: usize = 128;
 /// An identifier, the URI of its system, a reference.

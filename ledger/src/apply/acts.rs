@@ -7,7 +7,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration, TlsSpki};
 use sillage_rules::codes::Code;
-use sillage_rules::limits::TLS_SPKI_MAX;
+use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
 use super::Stop;
@@ -96,7 +96,10 @@ fn rotate(
     if party.roles().is_empty() {
         return Err(refused("this party is ended: give it a role before a new key"));
     }
-    retire_keys(overlay, &party, KeyState::Replaced, index)?;
+    if party.key_ids.len() >= PARTY_KEYS_MAX {
+        return Err(refused(format!("a party has at most {PARTY_KEYS_MAX} keys in its life: register a new one")));
+    }
+    retire_key(overlay, &party, KeyState::Replaced, index)?;
     party.key_ids.push(key.key_id().as_bytes().to_vec());
     add_certificates(overlay, &mut party, author, certificates)?;
     overlay.put_key(active(key, author, index));
@@ -133,7 +136,7 @@ fn change_roles(
         return Err(refused("the role patient needs a party that was registered with a patient's tag"));
     }
     if roles.is_empty() {
-        retire_keys(overlay, &party, KeyState::Revoked, index)?;
+        retire_key(overlay, &party, KeyState::Revoked, index)?;
     }
     party.roles = roles.bits();
     party.quota_events_per_s = quota_events_per_s;
@@ -158,15 +161,15 @@ fn active(key: &PublicKey, author_id: AuthorId, since: LeafIndex) -> KeyInfo {
     KeyInfo { key_id: key.key_id(), author_id, public_key: key.to_bytes(), state: KeyState::Active, since }
 }
 
-fn retire_keys(overlay: &mut Overlay<'_>, party: &PartyRow, state: KeyState, index: LeafIndex) -> Result<(), Stop> {
-    for id in &party.key_ids {
-        let damaged = || ReadError::Damaged("a party's key is missing".into());
-        let id = KeyId::from_slice(id).map_err(|_| damaged())?;
-        let mut key = overlay.key(&id)?.ok_or_else(damaged)?;
-        if key.state == KeyState::Active {
-            (key.state, key.since) = (state, index);
-            overlay.put_key(key);
-        }
+/// Only the newest key of a party can be active: the one before ended when it came.
+fn retire_key(overlay: &mut Overlay<'_>, party: &PartyRow, state: KeyState, index: LeafIndex) -> Result<(), Stop> {
+    let damaged = || ReadError::Damaged("a party's key is missing".into());
+    let id = party.key_ids.last().ok_or_else(damaged)?;
+    let id = KeyId::from_slice(id).map_err(|_| damaged())?;
+    let mut key = overlay.key(&id)?.ok_or_else(damaged)?;
+    if key.state == KeyState::Active {
+        (key.state, key.since) = (state, index);
+        overlay.put_key(key);
     }
     Ok(())
 }
