@@ -72,6 +72,14 @@ pub enum Fatal {
         /// Index that came.
         got: u64,
     },
+    /// A newer program proposed a command that this one can't apply.
+    #[error("the group has a command of version {found}, this program knows {known}: upgrade this node, then restart")]
+    Version {
+        /// Version of the command.
+        found: u32,
+        /// Newest version known here.
+        known: u32,
+    },
     /// What is stored contradicts itself.
     #[error("the stored ledger is damaged: {0}; restore this node from another one (see docs/durability.md)")]
     Damaged(String),

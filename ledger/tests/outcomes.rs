@@ -4,9 +4,10 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use sillage_ledger::{BatchOutcome, KeyState, Ledger, Options};
+use prost::Message as _;
+use sillage_ledger::{BatchOutcome, Fatal, KeyState, Ledger, Options};
 use sillage_proof::keys::StreamId;
-use sillage_proto::internal::v1::SealedBatch;
+use sillage_proto::internal::v1::{Command, SealedBatch};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{Entry, Flags};
@@ -261,6 +262,11 @@ proptest! {
         let good = command(batches);
         let mut index = 0;
         let mut next = |ledger: &mut Ledger, data: &[u8]| {
+            if Command::decode(data).is_ok_and(|command| command.version > 1) {
+                // A newer command, whatever it says, stops the node on purpose.
+                assert!(matches!(ledger.apply(index + 1, 1, START_MS, data), Err(Fatal::Version { .. })));
+                return Vec::new();
+            }
             index += 1;
             ledger.apply(index, 1, START_MS, data).expect("never by the fault of the input")
         };
@@ -274,4 +280,19 @@ proptest! {
         prop_assert_eq!(ledger.applied().0, index);
         prop_assert_eq!(ledger.reader().root(), sillage_proof::merkle::root_of(&leaves(&ledger)));
     }
+}
+
+#[test]
+fn what_is_no_command_records_nothing_but_a_newer_command_stops_the_node() {
+    let (_dir, mut ledger) = ledger();
+    apply_one(&mut ledger, batch(2, "s", 1, vec![record(1, tag(1), 1)]));
+    let (index, term) = ledger.applied();
+    let outcomes = ledger.apply(index + 1, term, START_MS, b"\xff no command").expect("the group goes on");
+    assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), [Some(Code::MalformedRequest)]);
+    let size = ledger.reader().tree_size();
+    // Nodes that know version 2 apply it: this one would hold another log if it went on.
+    let newer = Command { version: 2, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])] };
+    let stopped = ledger.apply(index + 2, term, START_MS, &newer.encode_to_vec());
+    assert!(matches!(stopped, Err(Fatal::Version { found: 2, known: 1 })), "{stopped:?}");
+    assert_eq!((ledger.applied().0, ledger.reader().tree_size()), (index + 1, size), "it is not skipped");
 }

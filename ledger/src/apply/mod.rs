@@ -129,9 +129,13 @@ pub(crate) fn command(
             let batches = command.batches.iter();
             batches.map(|batch| applier.outcome(batch)).collect::<Result<_, _>>()?
         }
+        // Nodes that know it apply it: to skip it here would be to hold another log than theirs.
+        Ok(command) if command.version > COMMAND_VERSION => {
+            return Err(Fatal::Version { found: command.version, known: COMMAND_VERSION });
+        }
         _ => {
             stats.refused();
-            let what = "the command isn't one of this version: upgrade this node";
+            let what = "these bytes aren't a command: nothing of them is recorded";
             vec![BatchOutcome::Refused(Refusal::new(Code::MalformedRequest, what))]
         }
     };
