@@ -341,6 +341,18 @@ impl LedgerReader {
         }
     }
 
+    /// Whether the author signed this batch, by the keys as applied here.
+    ///
+    /// # Errors
+    /// `BAD_SIGNATURE`; or that the batch has no shape, or an unknown or revoked key, which may be outdated.
+    pub fn verify(&self, batch: &SealedBatch) -> Result<(), Refusal> {
+        match apply::check::verify_only(&self.shared, &self.view().store, batch) {
+            Ok(()) => Ok(()),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Failed(error)) => Err(Refusal::new(Code::Storage, error.to_string())),
+        }
+    }
+
     fn reach(&self, size: TreeSize) -> Result<Arc<View>, ReadError> {
         let view = self.view();
         match size.get() <= view.head.size {

@@ -1,7 +1,7 @@
 //! What is checked of a batch. The leader runs it before proposing, apply runs it again: the same code, the same verdict.
 //!
-//! The author's signature was verified by the node that admitted the batch; it is not verified here unless
-//! `Options::verify_at_apply` says so, because one verification a batch on every replica is the dearest step of all, and
+//! The author's signature was verified by the node that admitted the batch, and by the leader if another node handed it
+//! on; it is not verified here unless `Options::verify_at_apply` says so, because one verification a batch on every replica is the dearest step of all, and
 //! every node verifies what it cosigns anyway.
 
 use std::collections::BTreeSet;
@@ -26,6 +26,8 @@ use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState};
 use crate::seal::layout;
+use crate::shared::Shared;
+use crate::store::Store;
 
 /// The tag of what concerns no patient.
 pub(crate) const NO_PATIENT: [u8; 32] = [0; 32];
@@ -200,6 +202,14 @@ impl<'b> Shape<'b> {
             .and_then(|key| message.verify(&key, &self.signature).ok())
             .ok_or_else(|| Refusal::new(Code::BadSignature, Code::BadSignature.way_out()))
     }
+}
+
+/// Whether the author signed this batch. Each node answers for what it takes from authors and, when it leads, for what
+/// other nodes hand it.
+pub(crate) fn verify_only(shared: &Shared, store: &Store, batch: &SealedBatch) -> Result<(), Stop> {
+    let shape = Shape::of(batch)?;
+    let signer = shape.signer(&Overlay::new(store))?;
+    Ok(shape.verify(&shared.genesis, &signer)?)
 }
 
 impl<'b> Record<'b> {

@@ -68,6 +68,7 @@ impl Core {
         let _room = room.ok_or_else(|| refuse(Code::Busy))?;
         let emergency = u32::from(Group::Emergency.code());
         let urgent = batch.records.iter().any(|record| record.kind >> 8 == emergency);
+        self.verify_forwarded(&batch).await?;
         let admitted = Admitted { batch, urgent };
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         let mut attempt = self.propose_here(&admitted, deadline).await;
@@ -80,6 +81,23 @@ impl Core {
             Attempt::Refused(refusal) => Err(refusal),
             Attempt::NotTaken(code) => Err(refuse(code)),
             Attempt::Unknown => Err(refuse(Code::OutcomeUnknown)),
+        }
+    }
+
+    /// Verifies the author's signature again: a node may hand on batches, not make them up.
+    async fn verify_forwarded(&self, batch: &SealedBatch) -> Result<(), Refusal> {
+        // Its payloads are shared buffers: the copy is short.
+        let batch = Arc::new(batch.clone());
+        let verify = || {
+            let (reader, batch) = (self.reader.clone(), Arc::clone(&batch));
+            self.writing.run(move || reader.verify(&batch))
+        };
+        match verify().await {
+            Err(refusal) if may_be_outdated(refusal.code) => {
+                self.up_to_date().await?;
+                verify().await
+            }
+            verdict => verdict,
         }
     }
 
