@@ -17,6 +17,7 @@ use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::merkle;
 use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
 use sillage_proto::v1::{Batch, SaltedRecord};
+use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
@@ -301,6 +302,10 @@ fn check_record(record: &Plain, genesis: &GenesisInfo, now_ms: u64) -> Result<()
 }
 
 fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
+    let own_key = matches!(record.act(), Some(Act::Rotated { author_id, .. }) if *author_id == party.author_id);
+    if own_key && !party.roles.is_empty() {
+        return Ok(());
+    }
     let (role, who) = match record.kind().is_act() {
         true => (Roles::AUTHORITY, "acts are for the authority to sign"),
         false => (Roles::AUTHOR, "records are for parties with the role author to sign"),
