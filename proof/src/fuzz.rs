@@ -1,5 +1,7 @@
 //! Fuzz targets: each reads arbitrary bytes with one parser or verifier and asserts that what is accepted is spelled in
-//! its one canonical form. None may panic.
+//! its one canonical form. None may panic. [`drive`] drives them, and those of the other crates.
+
+use std::fmt;
 
 use crate::batch::{BatchMessage, ReceiptMessage, verify_batch_proof};
 use crate::checkpoint::Checkpoint;
@@ -35,6 +37,87 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("vrf", fuzz_vrf),
     ("identity", fuzz_identity),
 ];
+
+/// Gives every target the seeds, arbitrary bytes, arbitrary text, and seeds with one to four changes: `inputs` in all.
+/// The same inputs on every run and machine.
+///
+/// # Panics
+/// When a target panics, with its name and the input.
+pub fn drive<N: fmt::Display>(targets: &[(N, Target)], seeds: &[Vec<u8>], inputs: usize) {
+    assert!(!seeds.is_empty() && seeds.len() < inputs, "{} seeds for {inputs} inputs", seeds.len());
+    let mut dice = Dice(0x0511_1a6e);
+    for at in 0..inputs {
+        let input = match (seeds.get(at), at % 8) {
+            (Some(seed), _) => seed.clone(),
+            (None, 0) => dice.bytes(400),
+            (None, 1) => dice.text(60),
+            (None, _) => dice.changed(seeds),
+        };
+        for (name, target) in targets {
+            let outcome = std::panic::catch_unwind(|| target(&input));
+            assert!(outcome.is_ok(), "{name} falls over {}", hex::encode(&input));
+        }
+    }
+}
+
+/// What arbitrary text is made of: most formats get past their first character with some of it.
+const ALPHABET: &[u8] = b"0123456789ABCDEFabcdef{}[]\":,.-+_/=TZ \n";
+
+/// SplitMix64 (Steele, Lea, Flood 2014): enough to choose inputs with, and nothing else.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.roll() % bound.max(1) as u64) as usize
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.roll().to_be_bytes()[0]
+    }
+
+    fn bytes(&mut self, len_max: usize) -> Vec<u8> {
+        (0..self.below(len_max)).map(|_| self.byte()).collect()
+    }
+
+    fn text(&mut self, len_max: usize) -> Vec<u8> {
+        (0..self.below(len_max)).map(|_| ALPHABET[self.below(ALPHABET.len())]).collect()
+    }
+
+    /// A bit, a byte, a number at its end, a piece cut out or repeated, the end missing or another seed's.
+    fn changed(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+        let mut data = seeds[self.below(seeds.len())].clone();
+        for _ in 0..=self.below(4) {
+            if data.is_empty() {
+                return self.bytes(40);
+            }
+            let at = self.below(data.len());
+            let end = (at + 1 + self.below(32)).min(data.len());
+            match self.below(8) {
+                0 => data[at] ^= 1 << self.below(8),
+                1 => data[at] = self.byte(),
+                2 => data.insert(at, self.byte()),
+                3 => drop(data.drain(at..end)),
+                4 => data.extend_from_within(at..end),
+                5 => data.truncate(at),
+                6 => data[at..end].fill([0, 0xff][self.below(2)]),
+                _ => {
+                    let other = &seeds[self.below(seeds.len())];
+                    data.truncate(at);
+                    data.extend_from_slice(&other[other.len().min(at)..]);
+                }
+            }
+        }
+        data
+    }
+}
 
 fn text(data: &[u8]) -> &str {
     std::str::from_utf8(data).unwrap_or_default()
