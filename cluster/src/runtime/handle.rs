@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use parking_lot::Mutex;
 
 use super::Queues;
 use super::log_writer::LogTask;
-use super::raft_thread::{Command, Proposal};
+use super::raft_thread::{Command, Done, Proposal};
 use super::status::{FsyncStats, Status};
 
 /// What becomes of a proposal.
@@ -72,6 +72,13 @@ pub struct Handle<R> {
     messages: Sender<Vec<u8>>,
     commands: Sender<Command>,
     log: Sender<LogTask>,
+    /// The other ends, for what is left when the replica stops.
+    left: (Receiver<Proposal<R>>, Receiver<Command>),
+}
+
+/// Drops what waits in a queue; callbacks that are dropped say so themselves.
+pub(crate) fn empty<T>(queue: &Receiver<T>) {
+    while queue.try_recv().is_ok() {}
 }
 
 impl<R> Clone for Handle<R> {
@@ -82,6 +89,7 @@ impl<R> Clone for Handle<R> {
             messages: self.messages.clone(),
             commands: self.commands.clone(),
             log: self.log.clone(),
+            left: self.left.clone(),
         }
     }
 }
@@ -94,6 +102,7 @@ impl<R: Send + 'static> Handle<R> {
             messages: queues.messages.0.clone(),
             commands: queues.commands.0.clone(),
             log: queues.log.0.clone(),
+            left: (queues.proposals.1.clone(), queues.commands.1.clone()),
         }
     }
 
@@ -103,13 +112,13 @@ impl<R: Send + 'static> Handle<R> {
         if self.is_stopping() {
             return done(Err(ProposeError::ShuttingDown));
         }
+        let done = Done::new(done, ProposeError::ShuttingDown);
         let proposal = Proposal { data, time_ms, done };
         match self.proposals.try_send(proposal) {
-            Ok(()) => {}
-            Err(TrySendError::Full(proposal)) => (proposal.done)(Err(ProposeError::Busy)),
-            Err(TrySendError::Disconnected(proposal)) => {
-                (proposal.done)(Err(ProposeError::ShuttingDown));
-            }
+            Ok(()) => self.answer_if_stopping(),
+            Err(TrySendError::Full(proposal)) => proposal.done.finish(Err(ProposeError::Busy)),
+            // It is dropped, and says so itself.
+            Err(TrySendError::Disconnected(_)) => {}
         }
     }
 
@@ -119,13 +128,18 @@ impl<R: Send + 'static> Handle<R> {
         if self.is_stopping() {
             return done(Err(ReadError::ShuttingDown));
         }
+        let done = Done::new(done, ReadError::ShuttingDown);
         match self.commands.try_send(Command::Read(done)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(Command::Read(done))) => done(Err(ReadError::Busy)),
-            Err(TrySendError::Disconnected(Command::Read(done))) => {
-                done(Err(ReadError::ShuttingDown));
-            }
-            Err(_) => unreachable!("the command comes back as it was"),
+            Err(TrySendError::Full(Command::Read(done))) => done.finish(Err(ReadError::Busy)),
+            _ => self.answer_if_stopping(),
+        }
+    }
+
+    /// What is put into a queue after the Raft thread has emptied it for the last time would wait for ever.
+    fn answer_if_stopping(&self) {
+        if self.is_stopping() {
+            empty(&self.left.0);
+            empty(&self.left.1);
         }
     }
 

@@ -43,4 +43,9 @@ impl<T> Outbox<T> {
     pub(crate) fn queue(&self) -> &Sender<T> {
         &self.queue
     }
+
+    /// Lets go of what is kept.
+    pub(crate) fn close(self) -> Sender<T> {
+        self.queue
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Select, bounded};
 
 use super::apply::{ApplyTask, Entry};
-use super::handle::{ProposeDone, ProposeError, ReadDone, ReadError, Shared};
+use super::handle::{ProposeError, ReadError, Shared, empty};
 use super::log_writer::{InstallTurn, LogTask};
 use super::outbox::Outbox;
 use super::{Clock, Queues, snapshots};
@@ -29,6 +29,10 @@ pub(crate) struct Done<T, E: Copy> {
 }
 
 impl<T, E: Copy> Done<T, E> {
+    pub(crate) fn new(call: Callback<T, E>, if_dropped: E) -> Self {
+        Done { call: Some(call), if_dropped }
+    }
+
     pub(crate) fn finish(mut self, result: Result<T, E>) {
         if let Some(call) = self.call.take() {
             call(result);
@@ -50,12 +54,12 @@ pub(crate) type Reply<R> = Done<R, ProposeError>;
 pub(crate) struct Proposal<R> {
     pub data: Vec<u8>,
     pub time_ms: u64,
-    pub done: ProposeDone<R>,
+    pub done: Reply<R>,
 }
 
 /// What handles ask for.
 pub(crate) enum Command {
-    Read(ReadDone),
+    Read(Done<u64, ReadError>),
     Unreachable(u64),
     TransferLeader(u64),
     Campaign,
@@ -244,7 +248,6 @@ impl<R: Send + 'static> RaftThread<R> {
         match command {
             Command::Read(done) => {
                 let id = ReadId(self.fresh_id());
-                let done = Done { call: Some(done), if_dropped: ReadError::ShuttingDown };
                 self.reads.insert(id, done);
                 self.core.read(id);
             }
@@ -257,7 +260,7 @@ impl<R: Send + 'static> RaftThread<R> {
 
     fn take_proposal(&mut self, proposal: Proposal<R>) {
         let id = ProposalId(self.fresh_id());
-        let done = Done { call: Some(proposal.done), if_dropped: ProposeError::ShuttingDown };
+        let done = proposal.done;
         match self.core.propose(id, proposal.data, proposal.time_ms) {
             Ok(_) => {
                 self.replies.insert(id, done);
@@ -359,11 +362,14 @@ impl<R: Send + 'static> RaftThread<R> {
 
     /// Lets go of everything, then tells the others to end. Callbacks that are dropped say so themselves.
     fn stop(self) {
-        let RaftThread { events, log, apply, snapshots, .. } = self;
-        // Nobody may wait for this thread any more.
+        let RaftThread { events, log, apply, snapshots, proposals, commands, .. } = self;
+        // Nobody may wait for this thread any more, nor for what it kept: the log writer may, for an installation.
         drop(events);
-        let _ = log.queue().send(LogTask::Stop);
-        let _ = apply.queue().send(ApplyTask::Stop);
-        let _ = snapshots.queue().send(snapshots::Task::Stop);
+        let (log, apply, snapshots) = (log.close(), apply.close(), snapshots.close());
+        let _ = log.send(LogTask::Stop);
+        let _ = apply.send(ApplyTask::Stop);
+        let _ = snapshots.send(snapshots::Task::Stop);
+        empty(&proposals);
+        empty(&commands);
     }
 }

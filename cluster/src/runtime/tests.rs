@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use parking_lot::{Mutex, RwLock};
 
+use super::outbox::Outbox;
 use super::*;
 use crate::machine::{Committed, Fatal, FetchError};
 use crate::snapshot::Manifest;
@@ -302,4 +303,46 @@ fn leadership_moves_on_request() {
         group.nodes[&leader].handle().transfer_leader(next);
         (group.nodes[&next].handle().status().core.leader == Some(next)).then_some(())
     });
+}
+
+#[test]
+fn whoever_asks_while_a_replica_ends_hears_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = NodeConfig::new(1, vec![1], dir.path());
+    let queues: Queues<usize> = Queues::new(&config);
+    let shared = Arc::new(Shared {
+        status: ArcSwap::default(),
+        fsync: FsyncStats::default(),
+        notes: Mutex::default(),
+        stopping: AtomicBool::new(false),
+        snapshot_dir: dir.path().to_path_buf(),
+    });
+    let handle = Handle::new(Arc::clone(&shared), &queues);
+    let logger = crate::trace::logger();
+    let core = Core::new(&config.core, 1, crate::core::Recovered::default(), (0, 0), &logger).unwrap();
+    let (proposed, outcome) = bounded(1);
+    handle.propose(b"x".to_vec(), 1, Box::new(move |result| proposed.send(result).unwrap()));
+    let (read, index) = bounded(1);
+    handle.read_index(Box::new(move |result| read.send(result).unwrap()));
+    assert!(outcome.is_empty() && index.is_empty(), "both wait in a queue");
+    // The Raft thread finds that it has to stop before it looks at its queues.
+    handle.shutdown();
+    let transport: Arc<dyn Transport> = Arc::new(Wire { hub: Arc::default() });
+    let clock: Clock = Arc::new(|| 1);
+    raft_thread::RaftThread::new(core, config, shared, transport, clock, &queues).run();
+    assert_eq!(outcome.try_recv(), Ok(Err(ProposeError::ShuttingDown)));
+    assert_eq!(index.try_recv(), Ok(Err(ReadError::ShuttingDown)));
+}
+
+#[test]
+fn a_replica_that_ends_lets_go_of_what_did_not_fit_a_queue() {
+    let (sender, queue) = bounded(1);
+    let mut outbox = Outbox::new(sender);
+    let (dropped, seen) = bounded::<()>(1);
+    outbox.push(None);
+    outbox.push(Some(dropped));
+    let queue_end = outbox.close();
+    assert_eq!(seen.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected), "nobody can wait for it");
+    assert!(queue.try_recv().unwrap().is_none());
+    drop(queue_end);
 }
