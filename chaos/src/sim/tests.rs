@@ -18,7 +18,7 @@ fn the_same_seed_is_the_same_run() {
 #[test]
 fn seeds_are_clean_and_see_every_kind_of_trouble() {
     let mut sum = Report::default();
-    for seed in 0..40 {
+    for seed in 0..100 {
         let report = run(seed, &short()).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(report.acknowledged > 0, "seed {seed}");
         sum.crashes += report.crashes;

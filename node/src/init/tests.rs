@@ -28,7 +28,7 @@ fn every_node_finds_its_secrets_and_the_genesis_names_them() {
     assert_eq!(genesis.origin.as_str(), "log.example/one");
     assert!(genesis.test_log && genesis.covers(&[0; 32]) && genesis.covers(&[0xff; 32]));
     let roles: Vec<u32> = genesis.parties.iter().map(|party| party.roles.bits()).collect();
-    assert_eq!(roles, [64 | 32, 1 | 2 | 4 | 16 | 32]);
+    assert_eq!(roles, [64 | 32 | 2, 1 | 2 | 4 | 16 | 32]);
     for id in [1, 2] {
         let config = NodeConfig::load(&node_dir(temp.path(), id).join("node.toml")).unwrap();
         assert_eq!(std::fs::read(&config.genesis).unwrap(), bytes);
