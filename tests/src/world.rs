@@ -151,6 +151,14 @@ impl World {
         indices
     }
 
+    /// Records these lines as one batch. From standard input they may come as several: what is there is sent.
+    pub fn record_together(&self, name: &str, lines: &[Value]) -> Vec<u64> {
+        let file = self.dir().join(format!("{name}.ndjson"));
+        std::fs::write(&file, crate::lines::ndjson(lines)).expect("the world's folder takes a file");
+        let run = self.sillage(&["record", "--file", &file.display().to_string()]).ok();
+        run.json_lines().iter().map(|line| line["index"].as_u64().expect("an index")).collect()
+    }
+
     /// Waits for a future.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
         runtime().block_on(future)

@@ -300,7 +300,8 @@ fn consistency_holds_between_any_sizes(world: &mut World) {
 }
 
 fn a_record_leads_to_its_authors_signature(world: &mut World) {
-    let indices = world.record(&(0..5).map(|i| access(&ins(460), &format!("signed-{i}"))).collect::<Vec<_>>());
+    let lines: Vec<_> = (0..5).map(|i| access(&ins(460), &format!("signed-{i}"))).collect();
+    let indices = world.record_together("signed", &lines);
     let genesis =
         Genesis::decode(&fs::read(world.dir().join("genesis.bin")).expect("the genesis")[..]).expect("a genesis");
 
