@@ -18,6 +18,8 @@
 mod apply;
 mod error;
 mod flush;
+#[doc(hidden)]
+pub mod fuzz;
 mod genesis;
 mod ledger;
 mod options;

@@ -118,7 +118,7 @@ impl Keyring {
         File::open(parent.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all()).map_err(io)
     }
 
-    fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let len = MAGIC.len() + 4 + self.keys.len() * ENTRY_LEN + 32;
         let mut out = Zeroizing::new(Vec::with_capacity(len));
         out.extend_from_slice(MAGIC);
@@ -134,7 +134,7 @@ impl Keyring {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk::<32>()?;
         if sha256(&[body]).as_bytes() != sum {
             return None;
