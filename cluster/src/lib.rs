@@ -20,6 +20,8 @@
 
 pub mod config;
 pub mod core;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod log;
 pub mod machine;
 pub mod runtime;

@@ -122,7 +122,9 @@ impl Manifest {
             }
             files.push(file);
         }
-        if bytes.is_empty() { Ok(Manifest { index, term, files }) } else { Err(malformed()) }
+        // A sum that overflows is of no disk.
+        let total = files.iter().try_fold(0_u64, |total, file| total.checked_add(file.size));
+        if bytes.is_empty() && total.is_some() { Ok(Manifest { index, term, files }) } else { Err(malformed()) }
     }
 
     /// Checks that `dir` holds exactly these files, and makes them durable.

@@ -31,6 +31,8 @@
 pub(crate) const SEGMENT_HEADER: usize = 64;
 /// Length of a frame header in bytes.
 pub(crate) const FRAME_HEADER: usize = 32;
+/// Largest segment, frame and entry number: no log gets there, and the numbers after it can be counted.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX / 2;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SLGRAFT1";
 const FRAME_MAGIC: &[u8; 4] = b"SLGF";
@@ -93,12 +95,13 @@ impl SegmentHeader {
         let sound = head.starts_with(SEGMENT_MAGIC)
             && u32_at(head, 8)? == VERSION
             && u32_at(head, 60)? == crc32c::crc32c(&head[..60]);
-        sound.then_some(SegmentHeader {
+        let header = SegmentHeader {
             segment: u64_at(head, 16)?,
             node: u64_at(head, 24)?,
             previous_len: u64_at(head, 32)?,
             first_frame: u64_at(head, 40)?,
-        })
+        };
+        (sound && header.segment <= NUMBER_MAX && header.first_frame <= NUMBER_MAX).then_some(header)
     }
 }
 

@@ -9,9 +9,9 @@
 //! Architecture invariant: [`LogStore`] is all the rest of the crate knows of it, so another store can take its place.
 
 mod disk;
-mod frame;
+pub(crate) mod frame;
 mod group;
-mod record;
+pub(crate) mod record;
 mod replay;
 mod segments;
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use prost_011::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState};
 
-use super::frame::{u32_at, u64_at};
+use super::frame::{NUMBER_MAX, u32_at, u64_at};
 use crate::core::Install;
 
 /// One record of the log.
@@ -80,7 +80,7 @@ impl Record {
         let len = u32_at(bytes, 1)? as usize;
         let body = bytes.get(5..5usize.checked_add(len)?)?;
         *bytes = &bytes[5 + len..];
-        Some(match kind {
+        let record = match kind {
             1 => Record::Entry(Entry::decode(body).ok()?),
             2 if len == 24 => Record::HardState(HardState {
                 term: u64_at(body, 0)?,
@@ -97,7 +97,18 @@ impl Record {
                 Record::Note { key: body.get(2..split)?.to_vec(), value: body.get(split..)?.to_vec() }
             }
             _ => return None,
-        })
+        };
+        (record.index() <= NUMBER_MAX).then_some(record)
+    }
+
+    /// The index that it names; 0 for none.
+    fn index(&self) -> u64 {
+        match self {
+            Record::Entry(entry) => entry.index,
+            Record::Mark { index, .. } => *index,
+            Record::InstallBegun(install) | Record::InstallDone(install) => install.index,
+            Record::HardState(_) | Record::ConfState(_) | Record::InstallGivenUp | Record::Note { .. } => 0,
+        }
     }
 }
 
