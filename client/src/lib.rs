@@ -29,6 +29,8 @@ pub mod checks;
 pub mod cli;
 pub mod error;
 pub mod fhir;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod outbox;
 pub mod profile;
 pub mod session;

@@ -108,7 +108,7 @@ impl Profile {
     }
 
     /// Parses the text of a profile that stands in `dir`.
-    fn parse(text: &str, dir: PathBuf) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, dir: PathBuf) -> Result<Self, String> {
         let file: ProfileFile = toml::from_str(text).map_err(|error| error.to_string())?;
         if file.endpoints.is_empty() {
             return Err("`endpoints` is empty: name at least one node".to_owned());

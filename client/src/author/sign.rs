@@ -147,6 +147,9 @@ pub fn verify_receipt(
     if said.batch != expected {
         return Err(failed("is for another batch"));
     }
+    if said.first_index.get().checked_add(u64::from(said.batch.count)).is_none() {
+        return Err(failed("names places that no log has"));
+    }
     Ok(VerifiedReceipt {
         first_index: said.first_index.get(),
         count: said.batch.count,
@@ -226,6 +229,7 @@ mod tests {
             receipt(&stranger, &batch, |_| {}),
             receipt(&node(), &batch, |m| m.batch.seq = 8),
             receipt(&node(), &batch, |m| m.batch.count = 1),
+            receipt(&node(), &batch, |m| m.first_index = u64::MAX.into()),
             receipt(&node(), &batch, |m| m.batch.root = Hash::default()),
             v1::Receipt { signature: vec![0; 64], ..receipt(&node(), &batch, |_| {}) },
             v1::Receipt::default(),

@@ -56,7 +56,7 @@ impl PatientMap {
 
     /// A JSON object `{"Patient/1": "INS", "Patient/2": {"ins": …, "oid": …}}`, or CSV `reference,ins[,oid]`, one a line,
     /// with or without that head.
-    fn parse(text: &str) -> Result<HashMap<String, Ins>, String> {
+    pub(crate) fn parse(text: &str) -> Result<HashMap<String, Ins>, String> {
         let text = text.trim_start_matches('\u{feff}');
         if text.trim_start().starts_with('{') {
             let map: HashMap<String, MapValue> = serde_json::from_str(text).map_err(|e| e.to_string())?;

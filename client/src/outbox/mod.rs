@@ -189,7 +189,7 @@ impl Outbox {
 }
 
 /// `u32 length ‖ source as JSON ‖ batch ‖ SHA-256 of all before`; the outbox isn't a promise to anyone but itself.
-fn encode_pending(pending: &Pending) -> Vec<u8> {
+pub(crate) fn encode_pending(pending: &Pending) -> Vec<u8> {
     let source = serde_json::to_vec(&pending.source).expect("a source is plain data");
     let mut out = u32::try_from(source.len()).expect("a source is small").to_be_bytes().to_vec();
     out.extend(source);
@@ -199,7 +199,7 @@ fn encode_pending(pending: &Pending) -> Vec<u8> {
     out
 }
 
-fn decode_pending(bytes: &[u8]) -> Option<Pending> {
+pub(crate) fn decode_pending(bytes: &[u8]) -> Option<Pending> {
     let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
     if sillage_proof::hash::sha256(&[body]).as_ref() != sum {
         return None;
@@ -225,9 +225,23 @@ fn read_done(path: &Path) -> Result<Vec<DoneLine>, ClientError> {
         });
         cut.map_err(|error| ClientError::writing(path, error))?;
     }
-    let lines = bytes[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    let parsed: Result<Vec<DoneLine>, _> = lines.map(serde_json::from_slice).collect();
-    parsed.map_err(|error| ClientError::reading(path, format!("damaged: {error}")))
+    parse_done(&bytes[..whole]).map_err(|why| ClientError::reading(path, format!("damaged: {why}")))
+}
+
+pub(crate) fn parse_done(bytes: &[u8]) -> Result<Vec<DoneLine>, String> {
+    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let parse = |line| {
+        let line: DoneLine = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let fits = match &line.source {
+            Source::Keys(keys) => u32::try_from(keys.len()) == Ok(line.count),
+            Source::File { .. } | Source::Fresh => true,
+        };
+        match fits && line.first_index.checked_add(u64::from(line.count)).is_some() {
+            true => Ok(line),
+            false => Err(format!("the line of batch {} contradicts itself", line.seq)),
+        }
+    };
+    lines.map(parse).collect()
 }
 
 fn make_private_dir(dir: &Path) -> Result<(), ClientError> {

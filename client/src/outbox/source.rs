@@ -79,7 +79,7 @@ pub struct Done {
 }
 
 impl Done {
-    pub(super) fn new(lines: Vec<DoneLine>) -> Self {
+    pub(crate) fn new(lines: Vec<DoneLine>) -> Self {
         let mut done = Self::default();
         for line in lines {
             done.add(line);

@@ -1,0 +1,217 @@
+//! Fuzz targets: files of others, this machine's own after a crash or rot, and the answers of a node that lies. None may
+//! panic, and what is believed is what was promised.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message as _;
+use sillage_proof::batch::{Origin, ReceiptMessage};
+use sillage_proof::hash::sha256;
+use sillage_proof::keys::{AuthorId, SigningKey};
+use sillage_proof::merkle;
+use sillage_proof::note::{KeyKind, SignerKey};
+use sillage_proto::v1;
+use sillage_rules::entry::Entry;
+use sillage_rules::record::ParsedRecord;
+
+use crate::author::{SignedBatch, Signer, verify_receipt};
+use crate::checks::{check_line, hashes, verify_checkpoint};
+use crate::error::verdict;
+use crate::fhir::source::documents;
+use crate::fhir::{PatientMap, map};
+use crate::outbox::{Done, Source};
+use crate::outbox::{decode_pending, encode_pending, parse_done};
+use crate::profile::Profile;
+use crate::state::Seen;
+use crate::view::sentence::sentence;
+use crate::view::table::table;
+use crate::view::{Event, Lang};
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target with its name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("profile", fuzz_profile),
+    ("outbox_batch", fuzz_outbox_batch),
+    ("outbox_done", fuzz_outbox_done),
+    ("state", fuzz_state),
+    ("fhir", fuzz_fhir),
+    ("patient_map", fuzz_patient_map),
+    ("receipt", fuzz_receipt),
+    ("trace_line", fuzz_trace_line),
+    ("checkpoint", fuzz_checkpoint),
+    ("refusal", fuzz_refusal),
+];
+
+fn text(data: &[u8]) -> &str {
+    std::str::from_utf8(data).unwrap_or_default()
+}
+
+/// Profiles.
+pub fn fuzz_profile(data: &[u8]) {
+    if let Ok(profile) = Profile::parse(text(data), PathBuf::from("/dir")) {
+        assert!(profile.endpoints.iter().all(|url| url.starts_with("https://")) && !profile.endpoints.is_empty());
+        assert!((1..=64).contains(&profile.stream.len()));
+    }
+}
+
+/// The batch on its way, as it stands and behind a checksum that fits.
+pub fn fuzz_outbox_batch(data: &[u8]) {
+    let summed = [data, sha256(&[data]).as_ref()].concat();
+    for bytes in [data, &summed] {
+        if let Some(pending) = decode_pending(bytes) {
+            assert_eq!(decode_pending(&encode_pending(&pending)), Some(pending.clone()));
+            let _ = signer().restore(pending.batch);
+        }
+    }
+}
+
+/// What was acknowledged.
+pub fn fuzz_outbox_done(data: &[u8]) {
+    let Ok(lines) = parse_done(data) else {
+        return;
+    };
+    let done = Done::new(lines.clone());
+    for line in lines {
+        assert!(line.seq <= done.last_seq());
+        if let Source::File { sha256, first } = line.source {
+            let _ = done.of_file(&sha256, first);
+            let _ = done.of_file(&sha256, first.saturating_add(u64::from(line.count)).saturating_sub(1));
+        }
+    }
+}
+
+/// What the log has shown.
+pub fn fuzz_state(data: &[u8]) {
+    if let Ok(seen) = serde_json::from_slice::<Seen>(data) {
+        let written = serde_json::to_vec(&seen).expect("plain data");
+        assert_eq!(serde_json::from_slice::<Seen>(&written).expect("own JSON"), seen);
+    }
+}
+
+/// FHIR documents: what is mapped has its original and a time, and says who the patient is where it has one.
+pub fn fuzz_fhir(data: &[u8]) {
+    let patients = PatientMap::load(None, true).expect("no file to read");
+    for name in ["a.json", "a.ndjson"] {
+        let found = documents(Path::new(name), data);
+        for mapped in found.iter().flat_map(|d| d.json.as_ref()).flat_map(|json| map(json, &patients)).flatten() {
+            assert!(mapped.record.original.is_some() && mapped.record.occurred_at_ms > 0, "{mapped:?}");
+            assert!(mapped.patient.is_none_or(|patient| patient.ins.len() == 15));
+        }
+    }
+}
+
+/// Patient maps, CSV and JSON.
+pub fn fuzz_patient_map(data: &[u8]) {
+    for ins in PatientMap::parse(text(data)).into_iter().flat_map(std::collections::HashMap::into_values) {
+        assert_eq!(ins.value().len(), 15);
+    }
+}
+
+fn node() -> SigningKey {
+    SigningKey::from_seed(&[9; 32])
+}
+
+fn origin() -> Origin {
+    Origin::new("test/log").expect("a name")
+}
+
+fn signer() -> Signer {
+    let key = SigningKey::from_seed(&[3; 32]);
+    Signer { origin: origin(), author_id: AuthorId::of_first_key(&key.public_key()), key }
+}
+
+/// The batch that [`fuzz_receipt`] has sent.
+fn sent() -> SignedBatch {
+    let record = v1::SaltedRecord { salt: vec![1; 16], record: b"record".to_vec() };
+    let root = merkle::root_of(&[sillage_proof::hash::leaf_hash2(&record.salt, &record.record)]);
+    let batch = v1::Batch {
+        alg: 1,
+        key_id: signer().key.key_id().to_bytes().to_vec(),
+        stream_label: "cli".to_owned(),
+        seq: 7,
+        root: root.to_bytes().to_vec(),
+        signature: vec![0; 64],
+        records: vec![record],
+    };
+    signer().restore(batch).expect("a whole batch")
+}
+
+/// Well-formed input for [`fuzz_receipt`].
+pub fn receipt_seed() -> Vec<u8> {
+    let mut batch = sent().message;
+    batch.key_id = node().key_id();
+    ReceiptMessage { batch, first_index: 41.into(), time_ms: 1_000.into() }.encode()
+}
+
+/// Receipts: as they come, and signed by a node of the log that says whatever it likes.
+pub fn fuzz_receipt(data: &[u8]) {
+    let key = v1::PublicKey { alg: 1, key: node().public_key().to_bytes().to_vec() };
+    let nodes = [v1::NodeIdentity { id: 1, key: Some(key), ..v1::NodeIdentity::default() }];
+    let sent = sent();
+    if let Ok(receipt) = v1::Receipt::decode(data) {
+        let _ = verify_receipt(&sent, &receipt, &nodes);
+    }
+    let Ok(said) = ReceiptMessage::decode(data) else {
+        return;
+    };
+    if said.batch.key_id != node().key_id() {
+        return;
+    }
+    let receipt = v1::Receipt { message: data.to_vec(), signature: said.sign(&node()).to_vec() };
+    if let Ok(verified) = verify_receipt(&sent, &receipt, &nodes) {
+        assert_eq!((verified.seq, verified.count), (sent.message.seq, sent.message.count));
+        assert!(verified.first_index.checked_add(u64::from(verified.count)).is_some());
+    }
+}
+
+/// Lines of a trace: what is believed can be shown.
+pub fn fuzz_trace_line(data: &[u8]) {
+    if let Ok(record) = ParsedRecord::parse(data) {
+        show(u64::MAX, &record);
+    }
+    let Ok(line) = v1::TraceLine::decode(data) else {
+        return;
+    };
+    let _ = hashes(&[line.salt.clone(), line.entry.clone()]);
+    let Ok(Entry::Record(entry)) = Entry::decode(&line.entry) else {
+        return;
+    };
+    let index = line.index;
+    if let Ok(checked) = check_line(line, &entry.tag) {
+        assert_eq!(checked.entry.index.get(), index);
+        if let Some(record) = &checked.record {
+            show(checked.entry.time.get(), record);
+        }
+    }
+}
+
+fn show(recorded_at_ms: u64, record: &ParsedRecord) {
+    let event = Event {
+        index: 1,
+        flags: sillage_rules::entry::Flags::UNJUSTIFIED,
+        kind: record.kind(),
+        recorded_at_ms,
+        record: Some(record.message().clone()),
+        author: String::new(),
+        secret: false,
+    };
+    for lang in [Lang::Fr, Lang::En] {
+        assert!(!sentence(&event, lang).contains('\n'));
+        let _ = table(std::slice::from_ref(&event), lang);
+    }
+}
+
+/// Checkpoints of a node.
+pub fn fuzz_checkpoint(data: &[u8]) {
+    let key = SignerKey::new("test/log", KeyKind::Ed25519, node()).expect("a key");
+    if let Ok(verified) = verify_checkpoint(text(data), key.verifier()) {
+        assert_eq!(verified.note.to_string(), text(data));
+    }
+}
+
+/// Details of a refusal.
+pub fn fuzz_refusal(data: &[u8]) {
+    let status = tonic::Status::with_details(tonic::Code::FailedPrecondition, text(data), data.to_vec().into());
+    let _ = verdict(&status);
+}

@@ -1,0 +1,99 @@
+//! Drives every fuzz target for a moment.
+
+use prost::Message as _;
+use sillage_client::fuzz::{TARGETS, receipt_seed};
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::fuzz::drive;
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::SigningKey;
+use sillage_proof::note::{KeyKind, SignerKey};
+use sillage_proto::v1;
+use sillage_rules::entry::{Entry, Flags, RecordEntry};
+use sillage_rules::kind::Kind;
+use sillage_rules::record::{ParsedRecord, new_message};
+
+const PROFILE: &str = r#"
+origin = "test/log"
+endpoints = ["https://127.0.0.1:7400"]
+ca = "tls/ca.pem"
+cert = "tls/profile.pem"
+key = "tls/profile.key"
+log_vkey = "test/log+00000000+AAAA"
+vrf_public_key = "0101010101010101010101010101010101010101010101010101010101010101"
+genesis = "genesis.bin"
+stream = "cli"
+"#;
+
+const DONE: &str = concat!(
+    r#"{"seq":1,"source":{"file":{"sha256":"0101010101010101010101010101010101010101010101010101010101010101","#,
+    r#""first":0}},"count":3,"first_index":10,"time_ms":9,"receipt":"00","signature":"00"}"#,
+    "\n",
+    r#"{"seq":2,"source":{"keys":["02020202020202020202020202020202"]},"count":1,"first_index":18446744073709551614,"#,
+    r#""time_ms":9,"receipt":"","signature":""}"#,
+    "\n",
+    r#"{"seq":3,"source":"fresh","count":1,"first_index":20,"time_ms":9,"receipt":"","signature":""}"#,
+    "\n",
+);
+
+const EVENT: &str = r#"{"resourceType":"AuditEvent",
+"type":{"system":"http://terminology.hl7.org/CodeSystem/audit-event-type","code":"rest"},"action":"R",
+"recorded":"2026-03-02T09:00:00Z","outcome":"0","agent":[{"requestor":true,"who":{"identifier":{"value":"810100534436"}}}],
+"source":{"observer":{"display":"dmp"}},"entity":[{"what":{"reference":"Patient/1"},
+"role":{"system":"http://terminology.hl7.org/CodeSystem/object-role","code":"1"}},{"what":{"reference":"DocumentReference/2"}}]}"#;
+
+fn trace_line() -> v1::TraceLine {
+    let (tag, salt) = ([5; 32], [9; 16]);
+    let mut message = new_message(Kind::ACCESS_READ, Some(&tag), 1_000);
+    message.actor = Some(v1::Actor { id: "1".into(), ..v1::Actor::default() });
+    let record = ParsedRecord::from_message(message).expect("a record");
+    let entry = RecordEntry {
+        index: LeafIndex(41),
+        time: LedgerTimeMs(2_000),
+        flags: Flags::UNJUSTIFIED,
+        kind: Kind::ACCESS_READ,
+        tag,
+        record_hash: record.record_hash(&salt),
+        position: 0,
+    };
+    v1::TraceLine {
+        index: 41,
+        entry: Entry::Record(entry).encode(),
+        salt: salt.to_vec(),
+        record: record.into_bytes(),
+        author: "dmp".into(),
+    }
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let source = br#""fresh""#;
+    let batch = v1::Batch { seq: 1, stream_label: "cli".into(), ..v1::Batch::default() };
+    let pending = [&7_u32.to_be_bytes()[..], source, &batch.encode_to_vec()].concat();
+    let log = SignerKey::new("test/log", KeyKind::Ed25519, SigningKey::from_seed(&[9; 32])).expect("a key");
+    let checkpoint = Checkpoint { origin: "test/log".parse().expect("a name"), size: 3.into(), root: Hash::default() };
+    let refusal = v1::ErrorInfo { code: "OUT_OF_ORDER".into(), expected_seq: 7, ..v1::ErrorInfo::default() };
+    let line = trace_line();
+    let texts = [
+        PROFILE,
+        DONE,
+        EVENT,
+        r#"{"origin":"test/log","size":3,"root":"0000000000000000000000000000000000000000000000000000000000000000"}"#,
+        "reference,ins,oid\nPatient/1,279035121518989\nPatient/2,279035121518989,1.2.250.1.213.1.4.8\n",
+        r#"{"Patient/1":"279035121518989","Patient/2":{"ins":"279035121518989","oid":"1.2.250.1.213.1.4.8"}}"#,
+    ];
+    let mut seeds: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).into();
+    seeds.extend([
+        pending,
+        receipt_seed(),
+        v1::Receipt { message: receipt_seed(), signature: vec![7; 64] }.encode_to_vec(),
+        line.record.clone(),
+        line.encode_to_vec(),
+        checkpoint.sign(&[&log], 0).expect("signed").to_string().into_bytes(),
+        refusal.encode_to_vec(),
+    ]);
+    seeds
+}
+
+#[test]
+fn no_target_falls_over() {
+    drive(TARGETS, &seeds(), 10_000);
+}
