@@ -15,6 +15,8 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod dev;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod init;
 pub mod metrics;

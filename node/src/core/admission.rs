@@ -50,7 +50,7 @@ pub struct Admission {
 }
 
 /// The fields of a batch, in their types.
-struct Header {
+pub(crate) struct Header {
     key_id: KeyId,
     label: StreamLabel,
     seq: u64,
@@ -210,7 +210,7 @@ impl Admission {
 }
 
 /// A record in clear.
-struct Plain {
+pub(crate) struct Plain {
     /// `salt ‖ record`: what is hashed.
     bytes: Vec<u8>,
     salt: [u8; SALT_BYTES],
@@ -218,7 +218,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn parse(salted: &SaltedRecord) -> Result<Self, RecordError> {
+    pub(crate) fn parse(salted: &SaltedRecord) -> Result<Self, RecordError> {
         let parsed = ParsedRecord::parse(&salted.record)?;
         Ok(Self {
             bytes: [&salted.salt[..], &salted.record[..]].concat(),
@@ -244,7 +244,7 @@ fn record_hashes(records: &[Plain]) -> Vec<Hash> {
 }
 
 /// What can be seen without looking anything up.
-fn check_bounds(batch: &Batch) -> Result<Header, Refusal> {
+pub(crate) fn check_bounds(batch: &Batch) -> Result<Header, Refusal> {
     let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
     if batch.alg != u32::from(ALG_ED25519) {
         return Err(malformed("the signature algorithm isn't known: 1 is Ed25519"));

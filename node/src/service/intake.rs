@@ -88,12 +88,16 @@ async fn read(body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, 
     Ok(read.into())
 }
 
-/// Why a `SubmitRequest` must not be decoded. What is compressed, or ends early, gRPC refuses by itself.
-fn oversized(body: &[u8]) -> Option<Code> {
-    let message = match body.split_first_chunk::<FRAME_BYTES>() {
-        Some(([0, ..], message)) => message,
+/// Why a `SubmitRequest` must not be decoded. What is compressed, or ends early, gRPC refuses by itself; but of several
+/// messages in one body it decodes all before it drops those after the first, so there must be no other.
+pub(crate) fn oversized(body: &[u8]) -> Option<Code> {
+    let (length, message) = match body.split_first_chunk::<FRAME_BYTES>() {
+        Some(([0, length @ ..], message)) => (u32::from_be_bytes(*length), message),
         _ => return None,
     };
+    if message.len() as u64 > u64::from(length) {
+        return Some(Code::MalformedRequest);
+    }
     let (mut records, mut others) = (0, 0);
     for field in Fields(message) {
         let Some((number, value)) = field else {
@@ -232,6 +236,24 @@ mod tests {
         let group = [b"\x0b\x0c".as_slice(), &batch].concat();
         assert_eq!(oversized(&framed(&group)), Some(Code::MalformedRequest));
         assert_eq!(oversized(&framed(b"\x0a\x05\x3a")), Some(Code::MalformedRequest));
+    }
+
+    #[test]
+    fn a_second_message_is_not_decoded_behind_the_first() {
+        let first = framed(&request(1).encode_to_vec());
+        assert_eq!(oversized(&first), None);
+        assert_eq!(oversized(&first.repeat(2)), Some(Code::MalformedRequest));
+        // The second message is laid out so that, read on from the first, it is one unknown field.
+        let records = 524_286;
+        let mut second = vec![0x82, 0x80, 0x40, 1, 0, 0x0a];
+        prost::encode_length_delimiter(2 * records, &mut second).expect("room");
+        second.extend(b"\x3a\x00".repeat(records));
+        second.extend(b"\x12\x0bELEVEN BYTE");
+        let decoded = SubmitRequest::decode(&second[..]).expect("a request").batch.expect("a batch");
+        assert_eq!(decoded.records.len(), records);
+        let both = [first, framed(&second)].concat();
+        assert_eq!(oversized(&framed(&both[FRAME_BYTES..])), None, "nothing to see");
+        assert_eq!(oversized(&both), Some(Code::MalformedRequest));
     }
 
     #[tokio::test]
