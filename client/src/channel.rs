@@ -122,7 +122,7 @@ impl Client {
             let pause = if attempt < self.nodes.len() { Duration::ZERO } else { jitter(backoff) };
             if Instant::now() + pause >= deadline {
                 let total_s = self.timeouts.total.as_secs();
-                let why = format!("{attempt} attempts in {total_s} s, the last to {reason}");
+                let why = format!("{attempt} attempt(s) in {total_s} s, the last to {reason}");
                 return Answered { result: Err(ClientError::Unavailable(why)), doubtful_before };
             }
             if !pause.is_zero() {

@@ -60,7 +60,8 @@ struct InitArgs {
     /// Name of the log, as on the first line of its checkpoints: a name you own, no space, no plus.
     #[arg(long)]
     origin: String,
-    /// The nodes: id=host:clientport:peerport, separated by commas. Ids begin at 1.
+    /// The nodes: id=host:clientport:peerport, separated by commas. Ids begin at 1. Three survive the loss of one, five of
+    /// two; an even number survives no more than one node fewer would.
     #[arg(long, required = true, value_delimiter = ',', value_name = "ID=HOST:PORT:PORT")]
     nodes: Vec<NodePlan>,
     /// Address to listen on; without it the node's host where it is an IP address, else all addresses.

@@ -213,7 +213,7 @@ pub fn entry_leaf_hash(entry: &[u8]) -> Hash {
 pub fn check_time(occurred_at_ms: u64, now_ms: u64) -> Result<(), RecordError> {
     let ahead_ms = occurred_at_ms.saturating_sub(now_ms);
     if ahead_ms > FUTURE_MS_MAX {
-        let why = format!("{ahead_ms} ms ahead of the ledger's clock: set the author's clock");
+        let why = format!("{ahead_ms} ms ahead of the ledger's clock: correct it, or set the author's clock");
         return Err(RecordError::new(Code::TimeAhead, "occurred_at_ms", why));
     }
     Ok(())

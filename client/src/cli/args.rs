@@ -24,7 +24,7 @@ pub enum Command {
     Record(RecordArgs),
     /// Import audit events of other systems
     Import(ImportArgs),
-    /// Show who accessed a patient's data
+    /// Show who accessed a patient's data, what was recorded last first
     Trace(TraceArgs),
     /// Show one entry of the log
     Entry(EntryArgs),
@@ -81,7 +81,7 @@ pub struct TraceArgs {
     /// INS of the patient, 15 characters
     #[arg(long, value_name = "INS")]
     pub patient: String,
-    /// OID of the INS
+    /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID")]
     pub oid: Option<String>,
     /// What happened at or after this time (RFC 3339, or a date in Paris time)
@@ -105,7 +105,7 @@ pub struct TraceArgs {
     /// At most this many lines, 1 to 500
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub limit: Option<u32>,
-    /// Go on after a page
+    /// Go on after a page, with the same filters
     #[arg(long, value_name = "C")]
     pub cursor: Option<String>,
     /// One JSON object a line; where there is more, the last line has the field `next_cursor`
@@ -131,6 +131,7 @@ pub use crate::view::Lang;
 pub struct EntryArgs {
     /// Place in the log, from 0
     pub index: u64,
+    /// As JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -149,7 +150,12 @@ pub enum ProveCommand {
         out: Option<PathBuf>,
     },
     /// That the log of one size begins with the log of a smaller one
-    Consistency { old: u64, new: u64 },
+    Consistency {
+        /// The smaller size
+        old: u64,
+        /// The larger size
+        new: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +178,7 @@ pub struct VerifyArgs {
 pub enum ClusterCommand {
     /// Leader, term, commit, applied, tree size, root, per node
     Status {
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
@@ -181,6 +188,7 @@ pub enum ClusterCommand {
 pub enum StreamCommand {
     /// Where each of the author's streams stands
     Status {
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
@@ -219,6 +227,7 @@ pub enum KeysCommand {
     },
     /// List parties
     List {
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
@@ -229,7 +238,8 @@ pub struct RegisterArgs {
     /// Name of the service
     #[arg(long)]
     pub name: String,
-    /// author, tag, reader, patient, auditor, operator; comma-separated
+    /// author (records), tag (resolves identities), reader (reads traces), patient (reads its own), auditor (reads
+    /// entries), operator (sees status and metrics); comma-separated
     #[arg(long, value_delimiter = ',', required = true, value_name = "ROLE")]
     pub roles: Vec<String>,
     /// Its public key, hex
@@ -247,7 +257,7 @@ pub struct RegisterArgs {
     /// Role patient: INS of whose trace it may read
     #[arg(long, value_name = "INS")]
     pub patient: Option<String>,
-    /// Role patient: OID of the INS
+    /// Role patient: OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID", requires = "patient")]
     pub oid: Option<String>,
 }

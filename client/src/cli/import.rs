@@ -115,7 +115,7 @@ impl Import {
         let entry = document.entry;
         let mapped = document.json.and_then(|json| {
             let records = map(&json, patients)?;
-            records.iter().try_for_each(|record| self.check(record))?;
+            records.iter().try_for_each(|record| self.check(file, record))?;
             Ok((json, records))
         });
         match mapped {
@@ -135,11 +135,14 @@ impl Import {
     }
 
     /// Everything that can be known before the identity is resolved.
-    fn check(&self, mapped: &MappedRecord) -> Result<(), FhirError> {
+    fn check(&self, file: &Path, mapped: &MappedRecord) -> Result<(), FhirError> {
         if let Some(patient) = &mapped.patient {
             let refused =
                 |error: sillage_rules::ident::IdentError| FhirError::new("", format!("{}: {error}", error.code()));
-            Ins::check(&patient.ins, &patient.oid, self.checks).map_err(refused)?;
+            let (_, doubt) = Ins::check(&patient.ins, &patient.oid, self.checks).map_err(refused)?;
+            if let Some(doubt) = doubt {
+                output::note(&format!("{}: {doubt}", file.display()));
+            }
         }
         let mut record = mapped.record.clone();
         record.tag = mapped.patient.iter().flat_map(|_| [0xff; 32]).collect();

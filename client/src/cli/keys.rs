@@ -81,6 +81,9 @@ fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<Ended
 async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, ClientError> {
     let roles = Roles::from_names(args.roles.iter().map(|role| role.trim()))
         .map_err(|error| ClientError::Usage(format!("--roles: {error}")))?;
+    if roles.contains(Roles::PATIENT) != args.patient.is_some() {
+        return Err(ClientError::Usage("--roles patient and --patient INS go together".to_owned()));
+    }
     let (key, tls_spki_sha256) = match (&args.out, &args.public_key) {
         (Some(dir), _) => {
             let made = make_profile(&session.profile, dir, &args.name)?;
@@ -124,6 +127,12 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
     })?;
     let text = |path: &Path| String::from_utf8(read(path)?).map_err(|error| ClientError::reading(path, error));
     let (ca_pem, ca_key_pem) = (text(&from.ca)?, text(ca_key)?);
+    if dir.join("sillage.toml").exists() || dir.join("keys").exists() {
+        return Err(ClientError::Usage(format!(
+            "{} holds the keys of a party already: name a new folder with --out",
+            dir.display()
+        )));
+    }
     for folder in [dir.to_owned(), dir.join("tls"), dir.join("keys")] {
         std::fs::create_dir_all(&folder).map_err(|error| ClientError::writing(&folder, error))?;
     }
@@ -206,8 +215,10 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
             .to_string()
         } else {
             let name = crate::view::sentence::clean(&party.name);
-            let active = party.key_active.iter().filter(|active| **active).count();
-            format!("{name}: {}; author {author_id}; {active} active key(s)", names.join(", "))
+            let active = party.key_ids.iter().zip(&party.key_active).filter(|(_, active)| **active);
+            let keys: Vec<String> = active.map(|(id, _)| hex::encode(id)).collect();
+            let keys = if keys.is_empty() { "no active key".to_owned() } else { format!("key {}", keys.join(", ")) };
+            format!("{name}: {}; author {author_id}; {keys}", names.join(", "))
         }
     };
     let lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();

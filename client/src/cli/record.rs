@@ -73,7 +73,8 @@ fn parse(bytes: &[u8], checks: Checks) -> Result<Parsed, RecordError> {
     let any_tag = line.patient.as_ref().map(|_| [0xff; 32]);
     let record = line.to_record(any_tag.as_ref())?;
     record.check_from_author()?;
-    check_time(record.occurred_at_ms(), now_ms())?;
+    check_time(record.occurred_at_ms(), now_ms())
+        .map_err(|error| RecordError { path: "occurred_at".to_owned(), ..error })?;
     let patient = line.patient.as_ref().map(|patient| TagRequest {
         ins: patient.ins.clone(),
         oid: patient.oid.clone(),
@@ -359,7 +360,7 @@ fn take_input(input: Input, checks: Checks) -> Result<Option<(usize, NewRecord)>
     if bytes.is_empty() {
         return Ok(None);
     }
-    let stopped = "the lines before it are on record, it and those after it are not";
+    let stopped = "the lines before it are on record: send it, corrected, and those after it";
     let parsed = parse(bytes, checks).map_err(|error| refused("standard input", number, &error, stopped))?;
     for doubt in parsed.doubts {
         output::note(&format!("standard input line {number}: {doubt}"));

@@ -89,7 +89,7 @@ pub fn items(record: &v1::Record, lang: Lang) -> String {
         let first = [clean(&item.label), category.clone(), clean(&item.id)].into_iter().find(|t| !t.is_empty());
         let named = first.unwrap_or_default();
         // "Ordonnance (ordonnance)" would tell nothing twice.
-        match category.is_empty() || named.to_lowercase().starts_with(&category) {
+        match category.is_empty() || named.to_lowercase().starts_with(&category.to_lowercase()) {
             true => named,
             false => format!("{named} ({category})"),
         }

@@ -208,6 +208,7 @@ pub fn category(token: &str, lang: Lang) -> String {
         "ALLERGIES" => ("allergies", "allergies"),
         "ADVANCE_DIRECTIVES" => ("directives anticipées", "advance directives"),
         "WEIGHT" => ("poids", "weight"),
+        "DocumentReference" => ("document", "document"),
         other => return other.to_owned(),
     };
     pick(lang, fr, en).to_owned()
@@ -237,6 +238,7 @@ pub fn role(token: &str, lang: Lang) -> String {
         "midwife" => ("sage-femme", "midwife"),
         "patient" => ("patient", "patient"),
         "application" | "app" => ("application", "app"),
+        "IRCP" => ("destinataire", "recipient"),
         "samu-regulator" => ("régulation du Samu", "Samu dispatch"),
         other => return other.to_owned(),
     };

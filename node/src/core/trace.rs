@@ -50,15 +50,18 @@ pub fn page(
     let mut last = None;
     let mut next_cursor = Vec::new();
     for (row, looked_at) in reader.trace_scan(&question.tag, before.map(LeafIndex)).zip(0..) {
-        let full = lines.len() == question.lines_max || bytes > PAGE_BYTES_MAX;
         if let Some(last) = last
-            && (full || looked_at == LOOKED_AT_MAX)
+            && looked_at == LOOKED_AT_MAX
         {
             next_cursor = cursors.make(request, last);
             break;
         }
         let row = row.map_err(|error| from_read(&error))?;
-        last = Some(row.index.get());
+        // A full page looks on for one more line: only that is worth a cursor.
+        let full = lines.len() == question.lines_max || bytes > PAGE_BYTES_MAX;
+        if !full {
+            last = Some(row.index.get());
+        }
         if !question.may_match(&row) {
             continue;
         }
@@ -68,6 +71,12 @@ pub fn page(
             return Err(refuse(Code::Corrupt));
         }
         if question.matches(opened.record.as_ref()) {
+            if let Some(last) = last
+                && full
+            {
+                next_cursor = cursors.make(request, last);
+                break;
+            }
             bytes += opened.bytes.len() + opened.entry.len();
             lines.push(TraceLine {
                 index: row.index.get(),

@@ -98,6 +98,15 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// What is wrong in a text of one line: the number that counts is that of the line in its file, not "line 1" of it.
+fn one_line(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.rsplit_once(" at line 1 column ") {
+        Some((what, column)) => format!("{what} (column {column})"),
+        None => message,
+    }
+}
+
 impl RecordLine {
     /// Parses one line, without its line break.
     ///
@@ -113,15 +122,16 @@ impl RecordLine {
         let mut input = serde_json::Deserializer::from_str(text);
         let line: Self = serde_path_to_error::deserialize(&mut input).map_err(|error| {
             let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            let message = error.into_inner().to_string();
+            // "?" is where the text ends or no field begins.
+            let path = path.trim_end_matches('?').trim_end_matches('.').to_owned();
+            let message = one_line(&error.into_inner());
             let code = match path.as_str() {
                 "kind" if message.starts_with("unknown kind") => Code::UnknownKind,
                 _ => Code::MalformedRecord,
             };
             RecordError::new(code, path, message)
         })?;
-        input.end().map_err(|error| RecordError::malformed("", error.to_string()))?;
+        input.end().map_err(|error| RecordError::malformed("", one_line(&error)))?;
         Ok(line)
     }
 

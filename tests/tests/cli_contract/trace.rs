@@ -94,8 +94,9 @@ pub fn filters_choose(world: &mut World) {
         (&["--actor", "nobody"], &[]),
     ];
     for (args, expected) in cases {
-        let (lines, _) = page(world, &patient, args);
+        let (lines, cursor) = page(world, &patient, args);
         assert_eq!(notes(&lines), expected, "{args:?}");
+        assert_eq!(cursor.is_some(), args.contains(&"--limit"), "a cursor only where more matches: {args:?}");
     }
 }
 
