@@ -77,6 +77,8 @@ pub struct Inner {
     pub raft_leader: Gauge,
     /// 1 on the leader, 0 elsewhere.
     pub raft_is_leader: Gauge,
+    /// Appends dropped because they were stamped too far ahead of this node's clock.
+    pub raft_clock_drops: Gauge,
     /// Size of the log tree here.
     pub tree_size: Gauge,
     /// Size of the newest checkpoint signed or received here.
@@ -132,6 +134,7 @@ impl Metrics {
             raft_applied: Gauge::default(),
             raft_leader: Gauge::default(),
             raft_is_leader: Gauge::default(),
+            raft_clock_drops: Gauge::default(),
             tree_size: Gauge::default(),
             checkpoint_size: Gauge::default(),
             submit_seconds: seconds(),
@@ -213,6 +216,8 @@ impl Inner {
         r.register("raft_leader_id", "The leader, 0 = none known", g.clone());
         let g = &self.raft_is_leader;
         r.register("raft_is_leader", "1 on the leader", g.clone());
+        let g = &self.raft_clock_drops;
+        r.register("raft_dropped_by_clock", "Appends dropped: stamped too far ahead of this clock", g.clone());
         r.register("tree_size", "Leaves of the log tree", self.tree_size.clone());
         let g = &self.checkpoint_size;
         r.register("checkpoint_size", "Newest checkpoint's size", g.clone());
