@@ -8,6 +8,7 @@ use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::ledger_server::Ledger;
 use sillage_proto::v1::{self, *};
 use sillage_rules::codes::Code;
+use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
@@ -123,7 +124,11 @@ impl LedgerService {
         if !own && !caller.roles.contains(Roles::AUDITOR) {
             return Err(not_entitled(who));
         }
-        Ok(GetEntryResponse { entry: opened.entry, salt: opened.salt, record: opened.bytes, author: opened.author })
+        // An auditor replays entries, which needs no payload; acts are public, and readers may open what a trace opens.
+        let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
+        let may_open = own || public || caller.roles.contains(Roles::READER);
+        let (salt, record) = if may_open { (opened.salt, opened.bytes) } else { Default::default() };
+        Ok(GetEntryResponse { entry: opened.entry, salt, record, author: opened.author })
     }
 
     async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {

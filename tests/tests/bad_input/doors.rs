@@ -82,6 +82,10 @@ pub fn callers_without_the_role(world: &mut World) {
     // Its own entries it may read, those of others not.
     let others = world.record(&[access(&ins(90), "another's")])[0];
     refused(world.wait(rpc.get_entry(GetEntryRequest { index: others })).map(drop), "another's entry");
+    // An auditor replays entries: their payloads are none of its business.
+    let mut rpc = rpc_as(&auditor);
+    let audited = world.wait(rpc.get_entry(GetEntryRequest { index: others })).expect("the entry").into_inner();
+    assert!(!audited.entry.is_empty() && audited.salt.is_empty() && audited.record.is_empty());
 
     let reader = register(world, "reader", "reader", &[]);
     let mut rpc = rpc_as(&reader);
