@@ -60,8 +60,10 @@ pub fn verify_checkpoint(note: &str, key: &VerifierKey) -> Result<VerifiedCheckp
 /// # Errors
 /// When the ledger can't be reached or the signature doesn't match.
 pub async fn checkpoint(session: &Session) -> Result<VerifiedCheckpoint, ClientError> {
-    let answer =
-        session.client.call(|mut rpc| async move { rpc.get_checkpoint(v1::GetCheckpointRequest {}).await }).await?;
+    let answer = session
+        .client
+        .call(|mut rpc| async move { rpc.get_checkpoint(v1::GetCheckpointRequest::default()).await })
+        .await?;
     verify_checkpoint(&answer.note, &session.log_key)
 }
 
@@ -190,6 +192,7 @@ mod tests {
             salt: salt.to_vec(),
             record: record.into_bytes(),
             author: "dmp".into(),
+            erased: None,
         }
     }
 

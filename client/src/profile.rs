@@ -14,6 +14,7 @@
 //! stream = "cli"
 //! authority_key = "keys/authority.key" # optional: signs acts of the authority
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
+//! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub struct Profile {
     pub authority_key: Option<PathBuf>,
     /// The CA's private key, PEM.
     pub ca_key: Option<PathBuf>,
+    /// `http://host:port` of a gateway: public checkpoints and hash tiles.
+    pub gateway: Option<String>,
 }
 
 /// The file, as written.
@@ -79,6 +82,7 @@ struct ProfileFile {
     stream: String,
     authority_key: Option<PathBuf>,
     ca_key: Option<PathBuf>,
+    gateway: Option<String>,
 }
 
 fn default_server_name() -> String {
@@ -138,6 +142,7 @@ impl Profile {
             stream: file.stream,
             authority_key: file.authority_key.map(at),
             ca_key: file.ca_key.map(at),
+            gateway: file.gateway,
             dir: dir.clone(),
         })
     }

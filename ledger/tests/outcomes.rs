@@ -291,7 +291,8 @@ fn what_is_no_command_records_nothing_but_a_newer_command_stops_the_node() {
     assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), [Some(Code::MalformedRequest)]);
     let size = ledger.reader().tree_size();
     // Nodes that know version 2 apply it: this one would hold another log if it went on.
-    let newer = Command { version: 2, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])] };
+    let newer =
+        Command { version: 3, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])], ..Command::default() };
     let stopped = ledger.apply(index + 2, term, START_MS, &newer.encode_to_vec());
     assert!(matches!(stopped, Err(Fatal::Version { found: 2, known: 1 })), "{stopped:?}");
     assert_eq!((ledger.applied().0, ledger.reader().tree_size()), (index + 1, size), "it is not skipped");

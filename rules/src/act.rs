@@ -1,12 +1,13 @@
 //! Acts of the authority: parties, keys and roles, parsed from what `sillage.v1.LedgerAct` says.
 
+use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 use sillage_proto::v1::ledger_act;
 
 use crate::check::{at_most, line, required};
 use crate::kind::Kind;
-use crate::limits::{PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
+use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
 use crate::record::RecordError;
 use crate::roles::Roles;
 
@@ -42,6 +43,25 @@ pub enum Act {
         roles: Roles,
         /// Records a second; 0 = the log's default.
         quota_events_per_s: u32,
+    },
+    /// A patient's payloads are gone from here on; its entries stay.
+    Erased {
+        /// Whose: the tag of the record that carries the act says it. Which, ascending; none: all recorded before.
+        indices: Vec<LeafIndex>,
+        /// Why.
+        ground: String,
+    },
+    /// A new key for a node: it signs from the index commit after next on.
+    NodeKeyRotated {
+        /// The node.
+        node_id: u64,
+        /// Its new key.
+        key: PublicKey,
+    },
+    /// A new key for the log: it signs from the index commit after next on.
+    LogKeyRotated {
+        /// The new key.
+        key: PublicKey,
     },
 }
 
@@ -134,6 +154,11 @@ impl Act {
             Wire::Rotated(act) => rotated(act).map_err(|error| error.within("rotated")),
             Wire::Revoked(act) => revoked(act).map_err(|error| error.within("revoked")),
             Wire::Roles(act) => roles_changed(act).map_err(|error| error.within("roles")),
+            Wire::Erased(act) => erased(act).map_err(|error| error.within("erased")),
+            Wire::NodeKey(act) => node_key(act).map_err(|error| error.within("node_key")),
+            Wire::LogKey(act) => parse_key(act.key.as_ref())
+                .map(|key| Self::LogKeyRotated { key })
+                .map_err(|error| error.within("log_key")),
         }
     }
 
@@ -141,7 +166,8 @@ impl Act {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Registered(_) => Kind::KEY_REGISTERED,
-            Self::Rotated { .. } => Kind::KEY_ROTATED,
+            Self::Rotated { .. } | Self::NodeKeyRotated { .. } | Self::LogKeyRotated { .. } => Kind::KEY_ROTATED,
+            Self::Erased { .. } => Kind::PAYLOAD_ERASED,
             Self::Revoked { .. } => Kind::KEY_REVOKED,
             Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
         }
@@ -165,6 +191,15 @@ impl Act {
                 roles: roles.bits(),
                 quota_events_per_s: *quota_events_per_s,
             }),
+            Self::Erased { indices, ground } => Wire::Erased(v1::Erased {
+                indices: indices.iter().map(|index| index.get()).collect(),
+                patient: indices.is_empty(),
+                ground: ground.clone(),
+            }),
+            Self::NodeKeyRotated { node_id, key } => {
+                Wire::NodeKey(v1::NodeKeyRotated { node_id: *node_id, key: Some(key_message(key)) })
+            }
+            Self::LogKeyRotated { key } => Wire::LogKey(v1::LogKeyRotated { key: Some(key_message(key)) }),
         };
         v1::LedgerAct { act: Some(act) }
     }
@@ -189,6 +224,27 @@ fn roles_changed(act: &v1::RolesChanged) -> Result<Act, RecordError> {
         roles: parse_roles(act.roles)?,
         quota_events_per_s: act.quota_events_per_s,
     })
+}
+
+fn erased(act: &v1::Erased) -> Result<Act, RecordError> {
+    required("ground", &act.ground)?;
+    line("ground", &act.ground, TEXT_BYTES_MAX)?;
+    at_most("indices", act.indices.len(), ERASED_INDICES_MAX)?;
+    if act.patient != act.indices.is_empty() {
+        let why = "either `patient`, or the indices of some of its records";
+        return Err(RecordError::malformed("indices", why));
+    }
+    if act.indices.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(RecordError::malformed("indices", "must be strictly ascending"));
+    }
+    Ok(Act::Erased { indices: act.indices.iter().copied().map(LeafIndex).collect(), ground: act.ground.clone() })
+}
+
+fn node_key(act: &v1::NodeKeyRotated) -> Result<Act, RecordError> {
+    if act.node_id == 0 {
+        return Err(RecordError::malformed("node_id", "node ids begin at 1"));
+    }
+    Ok(Act::NodeKeyRotated { node_id: act.node_id, key: parse_key(act.key.as_ref())? })
 }
 
 fn key_message(key: &PublicKey) -> v1::PublicKey {
@@ -263,6 +319,10 @@ mod tests {
             Act::Rotated { author_id, key: key(), tls_spki_sha256: vec![] },
             Act::Revoked { key_id: key().key_id(), reason: "lost".to_owned() },
             Act::RolesChanged { author_id, roles: Roles::NONE, quota_events_per_s: 3 },
+            Act::Erased { indices: vec![LeafIndex(3), LeafIndex(9)], ground: "ORDER".to_owned() },
+            Act::Erased { indices: vec![], ground: "REQUEST".to_owned() },
+            Act::NodeKeyRotated { node_id: 2, key: key() },
+            Act::LogKeyRotated { key: key() },
         ];
         for act in acts {
             assert_eq!(Act::parse(&act.to_message()), Ok(act));

@@ -215,32 +215,33 @@ impl Kind {
         self.0 >> 8 == Group::Movement as u16
     }
 
-    /// An act of the authority: has no patient, carries `act`, isn't sealed.
+    /// An act of the authority: carries `act`, isn't sealed. Only `payload.erased` has a patient.
     pub const fn is_act(self) -> bool {
-        matches!(self, Self::KEY_REGISTERED | Self::KEY_ROTATED | Self::KEY_REVOKED | Self::ROLE_CHANGED)
+        matches!(
+            self,
+            Self::KEY_REGISTERED | Self::KEY_ROTATED | Self::KEY_REVOKED | Self::ROLE_CHANGED | Self::PAYLOAD_ERASED
+        )
     }
 
     /// Made by the ledger alone, refused from an author (`KIND_RESERVED`).
     pub const fn made_by_ledger(self) -> bool {
-        matches!(
-            self,
-            Self::INDEX_COMMIT | Self::GENESIS | Self::PAYLOAD_ERASED | Self::LOG_CLOSED | Self::DECISION_MADE
-        )
+        matches!(self, Self::INDEX_COMMIT | Self::GENESIS | Self::LOG_CLOSED | Self::DECISION_MADE)
     }
 
     /// Whether a record of this kind carries a patient's tag. The others carry none.
     pub const fn has_patient(self) -> bool {
-        !self.is_act()
-            && !matches!(
-                self,
-                Self::SYSTEM_EVENT
-                    | Self::CATALOGUE_PUBLISHED
-                    | Self::POLICY_PUBLISHED
-                    | Self::MATRIX_PUBLISHED
-                    | Self::INDEX_COMMIT
-                    | Self::LOG_CLOSED
-                    | Self::GENESIS
-            )
+        matches!(self, Self::PAYLOAD_ERASED)
+            || !self.is_act()
+                && !matches!(
+                    self,
+                    Self::SYSTEM_EVENT
+                        | Self::CATALOGUE_PUBLISHED
+                        | Self::POLICY_PUBLISHED
+                        | Self::MATRIX_PUBLISHED
+                        | Self::INDEX_COMMIT
+                        | Self::LOG_CLOSED
+                        | Self::GENESIS
+                )
     }
 }
 
@@ -338,10 +339,10 @@ mod tests {
         let tokens = |kinds: &[Kind]| kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>();
         let acts: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.is_act()).collect();
         let acts = tokens(&acts);
-        let sentence = format!("{} and {} are *acts of the authority*", acts[..3].join(", "), acts[3]);
+        let sentence = format!("{} and {} are *acts of the authority*", acts[..4].join(", "), acts[4]);
         assert!(doc.contains(&sentence), "{sentence}");
         let made: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.made_by_ledger()).collect();
-        assert_eq!(made.len(), 5);
+        assert_eq!(made.len(), 4);
         let start = doc.find("`index.commit`, `genesis`,").expect("the sentence");
         let sentence = &doc[start..start + doc[start..].find("refused from an author").expect("its end")];
         for token in tokens(&made) {

@@ -48,3 +48,6 @@ pub const PARTY_NAME_BYTES_MAX: usize = 200;
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// The body of a ledger event in an entry: an entry must fit the two length bytes of a C2SP entry bundle.
 pub const EVENT_BODY_BYTES_MAX: usize = 65_535 - 20 - 2 - 4;
+
+/// Most records that one act erases.
+pub const ERASED_INDICES_MAX: usize = 1_024;

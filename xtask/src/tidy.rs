@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cluster", &[]),
     ("node", &["proto", "proof", "rules", "ledger", "cluster"]),
     ("client", &["proto", "proof", "rules"]),
+    ("gateway", &["proto", "proof", "rules", "client"]),
     ("chaos", &["proto", "proof", "rules", "cluster", "client"]),
     ("tests", &["proto", "proof", "rules", "ledger", "cluster", "client", "chaos"]),
     ("xtask", &[]),
@@ -25,6 +26,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("proof", &["tokio", "rocksdb", "tonic", "librocksdb-sys"]),
     ("rules", &["tokio", "rocksdb", "tonic", "librocksdb-sys"]),
     ("client", &["rocksdb", "librocksdb-sys", "raft"]),
+    ("gateway", &["rocksdb", "librocksdb-sys", "raft"]),
     ("ledger", &["raft", "tokio", "tonic"]),
     ("cluster", &["rocksdb", "librocksdb-sys", "tokio", "tonic"]),
 ];

@@ -53,7 +53,8 @@ pub async fn read_to(
 /// # Errors
 /// When there is none, or it isn't signed by the log.
 pub async fn checkpoint(link: &Link) -> Result<Checkpoint, AuditError> {
-    let answer = link.client.call(|mut rpc| async move { rpc.get_checkpoint(GetCheckpointRequest {}).await }).await;
+    let answer =
+        link.client.call(|mut rpc| async move { rpc.get_checkpoint(GetCheckpointRequest::default()).await }).await;
     let note = answer.map_err(LoadError::from)?.note;
     let bad = |what: String| Finding(format!("the checkpoint {what}:\n{note}"));
     let key: VerifierKey = link.profile.log_vkey.parse().map_err(|e| bad(format!("'s key can't be read ({e})")))?;

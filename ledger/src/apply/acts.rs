@@ -44,6 +44,9 @@ pub(crate) fn perform(
         Act::RolesChanged { author_id, roles, quota_events_per_s } => {
             change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
         }
+        Act::Erased { .. } | Act::NodeKeyRotated { .. } | Act::LogKeyRotated { .. } => {
+            Err(refused("this version of the ledger doesn't perform this act"))
+        }
     }
 }
 

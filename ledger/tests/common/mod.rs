@@ -166,7 +166,7 @@ pub fn batch(author: u8, label: &str, seq: u64, records: Vec<SealedRecord>) -> S
 }
 
 pub fn command(batches: Vec<SealedBatch>) -> Vec<u8> {
-    Command { version: 1, batches }.encode_to_vec()
+    Command { version: 1, batches, ..Command::default() }.encode_to_vec()
 }
 
 /// Applies a command right after the last one.

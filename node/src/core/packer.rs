@@ -55,7 +55,7 @@ pub fn run(lanes: &Lanes, log: &impl Log) {
         if batches.is_empty() {
             continue;
         }
-        let command = Command { version: COMMAND_VERSION, batches };
+        let command = Command { version: COMMAND_VERSION, batches, ..Command::default() };
         let done = move |result| {
             // First the slot, so that the next entry is made while the answers go out.
             drop(slot);

@@ -65,7 +65,7 @@ impl Core {
         let link = self.links.get(leader).ok_or_else(no_leader)?;
         let mut client = link.calls.clone();
         let until = deadline.min(Instant::now() + CALL_TIMEOUT);
-        let call = timeout_at(until, client.checkpoint(GetCheckpointRequest {})).await;
+        let call = timeout_at(until, client.checkpoint(GetCheckpointRequest::default())).await;
         let answer = call.map_err(|_| no_leader())?;
         let note = answer.map_err(|status| {
             tracing::debug!(leader, %status, "the leader gave no checkpoint");

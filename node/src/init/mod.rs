@@ -320,6 +320,7 @@ fn write_common(plan: &Plan, keys: &LogKeys, genesis: &[u8]) -> Result<(), InitE
         stream: Some("cli".to_owned()),
         authority_key: Some("keys/authority.key".to_owned()),
         ca_key: Some("tls/ca.key".to_owned()),
+        gateway: None,
     };
     files::public(&plan.dir.join("authority.toml"), authority.to_toml())?;
     if plan.with_profile {

@@ -36,6 +36,9 @@ pub struct Profile {
     /// The certificate authority's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_key: Option<String>,
+    /// `http://host:port` of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
 }
 
 impl Profile {
@@ -70,6 +73,7 @@ mod tests {
             stream: Some("cli".to_owned()),
             authority_key: None,
             ca_key: None,
+            gateway: None,
         };
         let text = profile.to_toml();
         assert_eq!(toml::from_str::<Profile>(&text).unwrap(), profile);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::Stream;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
-    FetchFileRequest, FileChunk, ForwardRequest, ForwardResponse, RaftDone, RaftMessage,
+    CosignRequest, CosignResponse, FetchFileRequest, FileChunk, ForwardRequest, ForwardResponse, KekStateRequest,
+    KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone,
+    RaftMessage, RecordRequest, RecordResponse,
 };
 use sillage_proto::v1::{ClusterStatusRequest, GetCheckpointRequest, GetCheckpointResponse, NodeStatus};
 use sillage_rules::codes::Code;
@@ -81,6 +83,29 @@ impl Peer for PeerService {
         let note = self.core.newest_checkpoint_here().await;
         let note = note.map_err(|refusal| to_status(&refusal))?.note.clone();
         Ok(Response::new(GetCheckpointResponse { note }))
+    }
+
+    async fn cosign(&self, _: Request<CosignRequest>) -> Result<Response<CosignResponse>, Status> {
+        Err(Status::unimplemented("Cosign"))
+    }
+
+    async fn learn_checkpoint(
+        &self,
+        _: Request<LearnCheckpointRequest>,
+    ) -> Result<Response<LearnCheckpointResponse>, Status> {
+        Err(Status::unimplemented("LearnCheckpoint"))
+    }
+
+    async fn record(&self, _: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
+        Err(Status::unimplemented("Record"))
+    }
+
+    async fn put_kek(&self, _: Request<PutKekRequest>) -> Result<Response<PutKekResponse>, Status> {
+        Err(Status::unimplemented("PutKek"))
+    }
+
+    async fn kek_state(&self, _: Request<KekStateRequest>) -> Result<Response<KekStateResponse>, Status> {
+        Err(Status::unimplemented("KekState"))
     }
 
     type FetchFileStream = Pin<Box<dyn Stream<Item = Result<FileChunk, Status>> + Send>>;

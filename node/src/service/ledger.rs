@@ -128,7 +128,7 @@ impl LedgerService {
         let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
         let may_open = own || public || caller.roles.contains(Roles::READER);
         let (salt, record) = if may_open { (opened.salt, opened.bytes) } else { Default::default() };
-        Ok(GetEntryResponse { entry: opened.entry, salt, record, author: opened.author })
+        Ok(GetEntryResponse { entry: opened.entry, salt, record, author: opened.author, erased: None })
     }
 
     async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {
@@ -269,6 +269,32 @@ impl Ledger for LedgerService {
 
     async fn prove_consistency(&self, request: Request<ProveConsistencyRequest>) -> Answer<ProveConsistencyResponse> {
         self.answer(self.consistent(request).await)
+    }
+
+    async fn get_tile(&self, _: Request<GetTileRequest>) -> Answer<GetTileResponse> {
+        Err(Status::unimplemented("GetTile"))
+    }
+
+    type GetEntriesStream = tokio_stream::wrappers::ReceiverStream<Result<GetEntriesResponse, Status>>;
+
+    async fn get_entries(&self, _: Request<GetEntriesRequest>) -> Answer<Self::GetEntriesStream> {
+        Err(Status::unimplemented("GetEntries"))
+    }
+
+    async fn prove_patient(&self, _: Request<ProvePatientRequest>) -> Answer<ProvePatientResponse> {
+        Err(Status::unimplemented("ProvePatient"))
+    }
+
+    async fn patient_entries(&self, _: Request<PatientEntriesRequest>) -> Answer<PatientEntriesResponse> {
+        Err(Status::unimplemented("PatientEntries"))
+    }
+
+    async fn add_cosignature(&self, _: Request<AddCosignatureRequest>) -> Answer<AddCosignatureResponse> {
+        Err(Status::unimplemented("AddCosignature"))
+    }
+
+    async fn erasures(&self, _: Request<ErasuresRequest>) -> Answer<ErasuresResponse> {
+        Err(Status::unimplemented("Erasures"))
     }
 
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {

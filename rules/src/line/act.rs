@@ -1,7 +1,7 @@
 //! Acts of the authority, as JSON.
 
 use serde::{Deserialize, Serialize};
-use sillage_proof::hash::Hash;
+use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 
@@ -63,6 +63,26 @@ pub enum ActLine {
         #[serde(default, skip_serializing_if = "is_default")]
         quota_events_per_s: u32,
     },
+    /// A patient's payloads are gone from here on.
+    Erased {
+        /// Which, ascending; none: all recorded before.
+        #[serde(default, skip_serializing_if = "is_default")]
+        indices: Vec<u64>,
+        /// Why.
+        ground: String,
+    },
+    /// A new key for a node.
+    NodeKey {
+        /// The node.
+        node_id: u64,
+        /// Its new key.
+        key: PublicKey,
+    },
+    /// A new key for the log.
+    LogKey {
+        /// The new key.
+        key: PublicKey,
+    },
 }
 
 fn bytes(hashes: &[Hash]) -> Vec<[u8; 32]> {
@@ -114,6 +134,11 @@ impl ActLine {
                 Act::Rotated { author_id, key, tls_spki_sha256: bytes(&tls_spki_sha256) }
             }
             Self::Revoked { key_id, reason } => Act::Revoked { key_id, reason },
+            Self::Erased { indices, ground } => {
+                Act::Erased { indices: indices.into_iter().map(LeafIndex).collect(), ground }
+            }
+            Self::NodeKey { node_id, key } => Act::NodeKeyRotated { node_id, key },
+            Self::LogKey { key } => Act::LogKeyRotated { key },
             Self::Roles { author_id, roles, quota_events_per_s } => {
                 Act::RolesChanged { author_id, roles: roles_of(&roles, "act.roles.roles")?, quota_events_per_s }
             }
@@ -137,6 +162,11 @@ impl From<&Act> for ActLine {
                 Self::Rotated { author_id, key, tls_spki_sha256: hashes(&tls_spki_sha256) }
             }
             Act::Revoked { key_id, reason } => Self::Revoked { key_id, reason },
+            Act::Erased { indices, ground } => {
+                Self::Erased { indices: indices.iter().map(|index| index.get()).collect(), ground }
+            }
+            Act::NodeKeyRotated { node_id, key } => Self::NodeKey { node_id, key },
+            Act::LogKeyRotated { key } => Self::LogKey { key },
             Act::RolesChanged { author_id, roles, quota_events_per_s } => {
                 Self::Roles { author_id, roles: names(roles), quota_events_per_s }
             }

@@ -1,0 +1,3 @@
+//! `sillage-gateway`.
+
+fn main() {}
