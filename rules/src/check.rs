@@ -48,12 +48,14 @@ fn act_alone(record: &v1::Record) -> Checked {
     let alone = v1::Record {
         version: record.version,
         kind: record.kind,
+        // Of the patient whose payloads are erased; the tag was checked against the kind.
+        tag: record.tag.clone(),
         occurred_at_ms: record.occurred_at_ms,
         act: record.act.clone(),
         ..v1::Record::default()
     };
     if *record != alone {
-        let why = "an act of the authority is public: it has kind, time and act, and nothing else";
+        let why = "an act of the authority is public: it has kind, time and act, its tag where it erases, and nothing else";
         return Err(RecordError::malformed("", why));
     }
     Ok(())

@@ -143,6 +143,14 @@ codes! {
         "The log hasn't reached this size: ask for a smaller one, or wait.";
     UnknownIndex "UNKNOWN_INDEX" Reject NotFound 4
         "No entry stands at this index: ask for one below the size of the log.";
+    NotErasable "NOT_ERASABLE" Reject FailedPrecondition 4
+        "There is no such payload to erase: name records of this patient that were recorded before, weren't erased and aren't acts.";
+    RetentionTooEarly "RETENTION_TOO_EARLY" Reject FailedPrecondition 4
+        "The ground is retention and a record is younger than three years: wait, or give the order that asks for it.";
+    PatientErased "PATIENT_ERASED" Reject FailedPrecondition 4
+        "This patient was erased and is resolved for readers, auditors and the patient alone: don't record anew under this identity.";
+    DataKeyGone "DATA_KEY_GONE" Retry Unavailable 3
+        "The batch was sealed under a key that was given up meanwhile: send the same batch again.";
     QuotaExceeded "QUOTA_EXCEEDED" Retry ResourceExhausted 3
         "The author is over its quota: wait a second and send the same batch again.";
     LookupLimit "LOOKUP_LIMIT" Retry ResourceExhausted 3

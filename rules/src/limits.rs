@@ -51,3 +51,8 @@ pub const EVENT_BODY_BYTES_MAX: usize = 65_535 - 20 - 2 - 4;
 
 /// Most records that one act erases.
 pub const ERASED_INDICES_MAX: usize = 1_024;
+/// Age from which a payload may be erased with the ground [`RETENTION`]: three years, leap days included, in milliseconds
+/// (Regulation (EU) 2025/327: access logs are kept for at least three years).
+pub const ERASE_RETENTION_MIN_MS: u64 = 1_096 * 86_400_000;
+/// The ground of an erasure because the time of keeping has passed: its first word.
+pub const RETENTION: &str = "RETENTION";

@@ -189,6 +189,12 @@ pub fn act_message(act: &Act, occurred_at_ms: u64) -> v1::Record {
     v1::Record { act: Some(act.to_message()), ..new_message(act.kind(), None, occurred_at_ms) }
 }
 
+/// The record of an erasure, under the tag of the patient whose payloads it takes. `occurred_at_ms` is in milliseconds
+/// since 1970.
+pub fn erasure_message(act: &Act, tag: &[u8; 32], occurred_at_ms: u64) -> v1::Record {
+    v1::Record { act: Some(act.to_message()), ..new_message(act.kind(), Some(tag), occurred_at_ms) }
+}
+
 /// The salted hash of a record: `H(0x00 ‖ salt ‖ record)`, a leaf of the batch tree (`docs/formats.md` §2).
 pub fn record_hash(salt: &[u8; SALT_BYTES], record: &[u8]) -> Hash {
     leaf_hash2(salt, record)

@@ -108,6 +108,13 @@ impl Peer for PeerService {
         Err(Status::unimplemented("KekState"))
     }
 
+    async fn erasures(
+        &self,
+        _: Request<sillage_proto::v1::ErasuresRequest>,
+    ) -> Result<Response<sillage_proto::v1::ErasuresResponse>, Status> {
+        Err(Status::unimplemented("Erasures"))
+    }
+
     type FetchFileStream = Pin<Box<dyn Stream<Item = Result<FileChunk, Status>> + Send>>;
 
     async fn fetch_file(&self, request: Request<FetchFileRequest>) -> Result<Response<Self::FetchFileStream>, Status> {
