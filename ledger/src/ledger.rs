@@ -110,7 +110,14 @@ impl Ledger {
         };
         let mut tree = view.tree.clone();
         let (root, full) = shared.stats.time(Stage::Hash, || grow(&mut tree, &leaves, &old));
-        let head = HeadRow { applied_index: index, applied_term: term, time, size: tree.size().get(), root };
+        let head = HeadRow {
+            applied_index: index,
+            applied_term: term,
+            time,
+            size: tree.size().get(),
+            root,
+            commit: old.commit,
+        };
         put_tiles(&view.store, &full, &mut writes);
         writes.put_cf(view.store.family(Family::Meta), schema::META_HEAD, head.encode());
         let bytes = writes.size_in_bytes() as u64;
@@ -269,6 +276,7 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
         time: LedgerTimeMs(genesis.created_ms),
         size: 1,
         root: tree.root(),
+        commit: None,
     };
     let mut writes = WriteBatch::default();
     overlay.write_into(&mut writes);

@@ -109,7 +109,12 @@ impl Options {
                 options.set_compression_type(DBCompressionType::Lz4);
                 table.set_bloom_filter(10.0, false);
             }
-            Family::Meta | Family::Party | Family::Key | Family::Tls => {
+            // Hashes. Whole buckets are read; most patients that are looked up are there.
+            Family::Index => {
+                options.set_compression_type(DBCompressionType::None);
+                table.set_bloom_filter(10.0, false);
+            }
+            Family::Meta | Family::Signing | Family::Party | Family::Key | Family::Tls => {
                 options.set_compression_type(DBCompressionType::Lz4);
                 table.set_bloom_filter(10.0, false);
             }

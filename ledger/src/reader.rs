@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
-use sillage_proof::keys::{AuthorId, KeyId, StreamId};
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::merkle::{self, GenerateError};
 use sillage_proof::tile::{TileCoord, TreeView, ViewError};
-use sillage_proto::internal::v1::SealedBatch;
+use sillage_proto::internal::v1::{LedgerRecord, SealedBatch};
 use sillage_rules::codes::Code;
-use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 
-use crate::apply::{self, Stop};
+use crate::apply::{self, Stop, signing};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, Party, PartyRow, StreamInfo};
@@ -131,24 +131,38 @@ impl LedgerReader {
         entry.map(Some).map_err(|error| ReadError::Damaged(format!("entry {index}: {error}")))
     }
 
-    /// A record entry and the header of its batch; `None` beyond the end or where another kind of entry stands.
+    /// A record entry and the header of its batch; `None` beyond the end or where another kind of entry stands, or one
+    /// that has no header because the ledger made it itself.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn header_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, BatchHeader)>, ReadError> {
+        let found = self.record_of(index)?;
+        Ok(found.and_then(|(record, header)| Some((record, header?))))
+    }
+
+    /// A record entry, and the header of its batch unless the ledger made it itself; `None` beyond the end or where
+    /// another kind of entry stands.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn record_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, Option<BatchHeader>)>, ReadError> {
         let Some(Entry::Record(record)) = self.decoded_entry(index)? else {
             return Ok(None);
         };
-        let Some(header) = record.header_index() else {
-            return Ok(None);
-        };
+        if record.flags.contains(Flags::LEDGER) {
+            return Ok(Some((record, None)));
+        }
+        let damaged = || ReadError::Damaged(format!("entry {index} has no place for its header"));
+        let header = record.header_index().ok_or_else(damaged)?;
         match self.decoded_entry(header)? {
-            Some(Entry::BatchHeader(header)) => Ok(Some((record, header))),
+            Some(Entry::BatchHeader(header)) => Ok(Some((record, Some(header)))),
             _ => Err(ReadError::Damaged(format!("entry {header} isn't the header of entry {index}"))),
         }
     }
 
-    /// The sealed payload of a record entry (`docs/formats.md` §8), or salt and record of an act of the authority.
+    /// The sealed payload of a record entry (`docs/formats.md` §8), or salt and record of an act of the authority or of
+    /// what the ledger recorded itself.
     /// `None` where there is none.
     ///
     /// # Errors
@@ -339,6 +353,37 @@ impl LedgerReader {
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::Failed(error)) => Err(Refusal::new(Code::Storage, error.to_string())),
         }
+    }
+
+    /// What applying would refuse of this record of the ledger itself at `now_ms`.
+    ///
+    /// # Errors
+    /// The refusal that applying would give.
+    pub fn check_ledger_record(&self, record: &LedgerRecord, now_ms: u64) -> Result<(), Refusal> {
+        let time = self.view().head.time.max(LedgerTimeMs(now_ms));
+        apply::own::check(record, time).map(drop)
+    }
+
+    /// The key of node `id` that signs the checkpoint whose last entry is the index commit at `commit`, or, for an index
+    /// to come, that would if it were the next (`docs/formats.md` §12). `None`: the log has no such node.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn node_key_at(&self, id: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {
+        let Some(node) = self.shared.genesis.node(id) else {
+            return Ok(None);
+        };
+        let replaced = signing::key_at(&self.store(), id, commit)?;
+        Ok(Some(replaced.unwrap_or_else(|| node.key.clone())))
+    }
+
+    /// The same for the log's key.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn log_key_at(&self, commit: LeafIndex) -> Result<PublicKey, ReadError> {
+        let replaced = signing::key_at(&self.store(), signing::LOG, commit)?;
+        Ok(replaced.unwrap_or_else(|| self.shared.genesis.log_public_key.clone()))
     }
 
     /// Whether the author signed this batch, by the keys as applied here.

@@ -3,7 +3,8 @@
 //! ```text
 //! meta     "genesis"                    genesis bytes
 //!          "layout"                     u32 layout
-//!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32]
+//!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32] ‖
+//!                                       u64 last index commit (0: none)
 //! entries  u64 index                    the entry, docs/formats.md §5
 //! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
 //! patient  tag[32] ‖ u64 index          u16 kind ‖ u16 flags
@@ -15,13 +16,16 @@
 //! stream   's' ‖ stream id[32]          rows::StreamRow
 //!          'a' ‖ author id[32] ‖ label  stream id[32]
 //! batch    stream id[32] ‖ u64 seq      root[32] ‖ u64 first index ‖ u32 count ‖ u64 time_ms
+//! signing  u64 node (0: log) ‖ u64      new public key[32] ‖ u64 first index commit after (0: none yet); the second
+//!          number of the key is the index of the entry with the act
+//! index    ikey[32]                     row hash[32] ‖ the frontier of the patient's tree (rules::index)
 //! ```
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, StreamId};
 
 /// Layout of the database written by this version.
-pub(crate) const LAYOUT: u32 = 1;
+pub(crate) const LAYOUT: u32 = 2;
 /// Length of a patient's tag.
 pub(crate) const TAG_LEN: usize = 32;
 /// Length of a data key's id.
@@ -45,10 +49,12 @@ pub(crate) enum Family {
     Tls,
     Stream,
     Batch,
+    Signing,
+    Index,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Meta,
         Self::Entries,
         Self::Tiles,
@@ -60,6 +66,8 @@ impl Family {
         Self::Tls,
         Self::Stream,
         Self::Batch,
+        Self::Signing,
+        Self::Index,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -75,6 +83,8 @@ impl Family {
             Self::Tls => "tls",
             Self::Stream => "stream",
             Self::Batch => "batch",
+            Self::Signing => "signing",
+            Self::Index => "index",
         }
     }
 }
@@ -140,16 +150,19 @@ pub(crate) struct HeadRow {
     pub time: LedgerTimeMs,
     pub size: u64,
     pub root: Hash,
+    /// The last index commit.
+    pub commit: Option<LeafIndex>,
 }
 
 impl HeadRow {
-    pub(crate) fn encode(&self) -> [u8; 64] {
-        let mut out = [0; 64];
+    pub(crate) fn encode(&self) -> [u8; 72] {
+        let mut out = [0; 72];
         out[..8].copy_from_slice(&self.applied_index.to_be_bytes());
         out[8..16].copy_from_slice(&self.applied_term.to_be_bytes());
         out[16..24].copy_from_slice(&self.time.get().to_be_bytes());
         out[24..32].copy_from_slice(&self.size.to_be_bytes());
-        out[32..].copy_from_slice(self.root.as_bytes());
+        out[32..64].copy_from_slice(self.root.as_bytes());
+        out[64..].copy_from_slice(&commit_number(self.commit).to_be_bytes());
         out
     }
 
@@ -160,7 +173,62 @@ impl HeadRow {
             time: LedgerTimeMs(take_u64(&mut bytes)?),
             size: take_u64(&mut bytes)?,
             root: Hash::from(take::<32>(&mut bytes)?),
+            commit: commit_index(take_u64(&mut bytes)?),
         };
+        bytes.is_empty().then_some(row)
+    }
+}
+
+/// Entry 0 is the genesis, so 0 stands for no index commit.
+fn commit_number(commit: Option<LeafIndex>) -> u64 {
+    commit.map_or(0, LeafIndex::get)
+}
+
+fn commit_index(number: u64) -> Option<LeafIndex> {
+    (number != 0).then_some(LeafIndex(number))
+}
+
+/// Names the replacement of a signing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SigningName {
+    /// The node; 0: the log itself.
+    pub node: u64,
+    /// The entry with the act.
+    pub index: LeafIndex,
+}
+
+impl SigningName {
+    pub(crate) fn encode(&self) -> [u8; 16] {
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&self.node.to_be_bytes());
+        out[8..].copy_from_slice(&self.index.get().to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let name = Self { node: take_u64(&mut bytes)?, index: LeafIndex(take_u64(&mut bytes)?) };
+        bytes.is_empty().then_some(name)
+    }
+}
+
+/// The replacement of a signing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SigningRow {
+    pub public_key: [u8; 32],
+    /// The first index commit after the act: the last one whose checkpoint the old key signs.
+    pub covered_by: Option<LeafIndex>,
+}
+
+impl SigningRow {
+    pub(crate) fn encode(&self) -> [u8; 40] {
+        let mut out = [0; 40];
+        out[..32].copy_from_slice(&self.public_key);
+        out[32..].copy_from_slice(&commit_number(self.covered_by).to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let row = Self { public_key: take(&mut bytes)?, covered_by: commit_index(take_u64(&mut bytes)?) };
         bytes.is_empty().then_some(row)
     }
 }
@@ -218,11 +286,23 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_written_and_only_whole() {
-        let head =
-            HeadRow { applied_index: 7, applied_term: 3, time: LedgerTimeMs(11), size: 5, root: Hash::from([9; 32]) };
+        let head = HeadRow {
+            applied_index: 7,
+            applied_term: 3,
+            time: LedgerTimeMs(11),
+            size: 5,
+            root: Hash::from([9; 32]),
+            commit: Some(LeafIndex(4)),
+        };
         assert_eq!(HeadRow::decode(&head.encode()), Some(head));
         let batch = BatchRow { root: Hash::from([1; 32]), first_index: LeafIndex(2), count: 3, time: LedgerTimeMs(4) };
         assert_eq!(BatchRow::decode(&batch.encode()), Some(batch));
+        let name = SigningName { node: 3, index: LeafIndex(8) };
+        assert_eq!(SigningName::decode(&name.encode()), Some(name));
+        for covered_by in [None, Some(LeafIndex(9))] {
+            let row = SigningRow { public_key: [4; 32], covered_by };
+            assert_eq!(SigningRow::decode(&row.encode()), Some(row));
+        }
         for end in 0..52 {
             assert_eq!(BatchRow::decode(&batch.encode()[..end]), None);
             assert_eq!(HeadRow::decode(&head.encode()[..end]), None);

@@ -19,7 +19,7 @@ use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 use crate::error::ReadError;
 use crate::options::Options;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
-use crate::schema::{self, BatchRow, Family, HeadRow};
+use crate::schema::{self, BatchRow, Family, HeadRow, SigningName, SigningRow};
 
 const POINTER: &str = "CURRENT-DB";
 const PREFIX: &str = "db-";
@@ -139,6 +139,14 @@ impl Store {
         AuthorId::from_slice(&bytes)
             .map(Some)
             .map_err(|_| ReadError::Damaged("the row of a certificate can't be read".into()))
+    }
+
+    /// Every replacement of a signing key, in the order of nodes, then of the log.
+    pub(crate) fn signing(&self) -> Result<Vec<(SigningName, SigningRow)>, ReadError> {
+        let damaged = || ReadError::Damaged("the row of a signing key can't be read".into());
+        let rows = self.scan(Family::Signing, &[], None, usize::MAX)?;
+        let rows = rows.iter().map(|(key, row)| Some((SigningName::decode(key)?, SigningRow::decode(row)?)));
+        rows.map(|row| row.ok_or_else(damaged)).collect()
     }
 
     pub(crate) fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {

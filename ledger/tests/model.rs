@@ -303,6 +303,7 @@ impl Run {
             let got = match outcome {
                 BatchOutcome::Done { first_index, repeated, .. } => Ok((first_index.get(), *repeated)),
                 BatchOutcome::Refused(refusal) => Err(refusal.code),
+                other => panic!("{other:?}"),
             };
             assert_eq!(got, expected, "{:?}", sent.batch.stream_label);
         }

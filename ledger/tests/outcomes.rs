@@ -54,7 +54,7 @@ fn the_same_batch_again_gets_the_original_answer_even_in_one_command() {
     let again = apply_one(&mut ledger, first);
     let original = |outcome: &BatchOutcome| match outcome {
         BatchOutcome::Done { first_index, time_ms, repeated, .. } => (*first_index, *time_ms, *repeated),
-        BatchOutcome::Refused(refusal) => panic!("{refusal}"),
+        other => panic!("{other:?}"),
     };
     let (index, time, _) = original(&outcomes[0]);
     assert_eq!(original(&outcomes[1]), (index, time, true));
@@ -290,10 +290,10 @@ fn what_is_no_command_records_nothing_but_a_newer_command_stops_the_node() {
     let outcomes = ledger.apply(index + 1, term, START_MS, b"\xff no command").expect("the group goes on");
     assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), [Some(Code::MalformedRequest)]);
     let size = ledger.reader().tree_size();
-    // Nodes that know version 2 apply it: this one would hold another log if it went on.
+    // Nodes that know version 3 apply it: this one would hold another log if it went on.
     let newer =
         Command { version: 3, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])], ..Command::default() };
     let stopped = ledger.apply(index + 2, term, START_MS, &newer.encode_to_vec());
-    assert!(matches!(stopped, Err(Fatal::Version { found: 2, known: 1 })), "{stopped:?}");
+    assert!(matches!(stopped, Err(Fatal::Version { found: 3, known: 2 })), "{stopped:?}");
     assert_eq!((ledger.applied().0, ledger.reader().tree_size()), (index + 1, size), "it is not skipped");
 }

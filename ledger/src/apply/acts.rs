@@ -12,6 +12,7 @@ use sillage_rules::roles::Roles;
 
 use super::Stop;
 use super::overlay::Overlay;
+use super::signing;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
@@ -44,13 +45,13 @@ pub(crate) fn perform(
         Act::RolesChanged { author_id, roles, quota_events_per_s } => {
             change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
         }
-        Act::Erased { .. } | Act::NodeKeyRotated { .. } | Act::LogKeyRotated { .. } => {
-            Err(refused("this version of the ledger doesn't perform this act"))
-        }
+        Act::NodeKeyRotated { node_id, key } => signing::rotate(overlay, genesis, Some(*node_id), key, index),
+        Act::LogKeyRotated { key } => signing::rotate(overlay, genesis, None, key, index),
+        Act::Erased { .. } => Err(refused("this version of the ledger doesn't perform this act")),
     }
 }
 
-fn refused(message: impl Into<String>) -> Stop {
+pub(super) fn refused(message: impl Into<String>) -> Stop {
     Stop::Refused(Refusal::new(Code::ActRefused, message))
 }
 

@@ -1,11 +1,15 @@
-//! What one command does: every batch in it is checked and recorded, or refused, in order.
+//! What one command does: every batch in it is checked and recorded, or refused, in order; then the records that the
+//! ledger makes itself.
 //!
-//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`overlay`] how batches of one command see
-//! each other. [`command`] puts it together and returns everything to write at once.
+//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`signing`] which keys sign checkpoints,
+//! [`own`] what the ledger records itself, [`overlay`] how batches of one command see each other. [`command`] puts it
+//! together and returns everything to write at once.
 
 pub(crate) mod acts;
 pub(crate) mod check;
 pub(crate) mod overlay;
+pub(crate) mod own;
+pub(crate) mod signing;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -28,10 +32,11 @@ use crate::shared::Shared;
 use crate::stats::{ApplyStats, Stage};
 use crate::store::Store;
 
-/// Version of commands that this program applies. A leader proposes a newer one only once every node knows it.
-const COMMAND_VERSION: u32 = 1;
+/// Newest version of commands that this program applies; 1 has batches only. A leader proposes a newer one only once every node knows it.
+const COMMAND_VERSION: u32 = 2;
 
-/// What became of one batch.
+/// What became of one part of a command. A command has one outcome for each of its batches, then one for each record of
+/// the ledger itself, then one for the index commit if it asks for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BatchOutcome {
     /// It is on record.
@@ -51,6 +56,20 @@ pub enum BatchOutcome {
         /// It was on record before: this is the original answer.
         repeated: bool,
     },
+    /// A record of the ledger itself is on record.
+    LedgerRecord {
+        /// Index of its entry.
+        index: LeafIndex,
+    },
+    /// The index commit was made.
+    IndexCommitted {
+        /// Index of its entry, the last one: a checkpoint may have the size of one more.
+        index: LeafIndex,
+        /// Its ledger time.
+        time_ms: LedgerTimeMs,
+    },
+    /// No index commit was made: nothing came since the last one.
+    NothingNew,
     /// Nothing of it is recorded.
     Refused(Refusal),
 }
@@ -125,10 +144,7 @@ pub(crate) fn command(
     };
     let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
     let outcomes = match command {
-        Ok(command) if command.version == COMMAND_VERSION => {
-            let batches = command.batches.iter();
-            batches.map(|batch| applier.outcome(batch)).collect::<Result<_, _>>()?
-        }
+        Ok(command) if (1..=COMMAND_VERSION).contains(&command.version) => applier.all(&command)?,
         // Nodes that know it apply it: to skip it here would be to hold another log than theirs.
         Ok(command) if command.version > COMMAND_VERSION => {
             return Err(Fatal::Version { found: command.version, known: COMMAND_VERSION });
@@ -186,6 +202,16 @@ fn perform_acts(
 }
 
 impl Applier<'_> {
+    fn all(&mut self, command: &Command) -> Result<Vec<BatchOutcome>, Fatal> {
+        let batches = command.batches.iter();
+        let mut outcomes: Vec<_> = batches.map(|batch| self.outcome(batch)).collect::<Result<_, _>>()?;
+        if command.version >= 2 {
+            let records = command.ledger_records.iter().enumerate();
+            outcomes.extend(records.map(|(at, record)| self.own_record(at, record)));
+        }
+        Ok(outcomes)
+    }
+
     fn outcome(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Fatal> {
         match self.batch(batch) {
             Ok(done) => Ok(done),

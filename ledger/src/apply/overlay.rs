@@ -10,7 +10,7 @@ use prost::Message;
 
 use crate::error::ReadError;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
-use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, TAG_LEN};
+use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
 use crate::store::Store;
 
 /// Names a data key.
@@ -22,6 +22,7 @@ pub(crate) struct Registry {
     parties: BTreeMap<AuthorId, PartyRow>,
     keys: BTreeMap<KeyId, KeyInfo>,
     tls: BTreeMap<[u8; 32], AuthorId>,
+    signing: BTreeMap<SigningName, SigningRow>,
 }
 
 pub(crate) struct Overlay<'a> {
@@ -64,6 +65,13 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Every replacement of a signing key, in the order of nodes, then of the log.
+    pub(crate) fn signing(&self) -> Result<Vec<(SigningName, SigningRow)>, ReadError> {
+        let mut rows: BTreeMap<_, _> = self.store.signing()?.into_iter().collect();
+        rows.extend(self.registry.signing.clone());
+        Ok(rows.into_iter().collect())
+    }
+
     pub(crate) fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {
         match self.streams.get(id) {
             Some(stream) => Ok(Some(stream.clone())),
@@ -96,6 +104,10 @@ impl<'a> Overlay<'a> {
 
     pub(crate) fn put_tls(&mut self, spki: [u8; 32], author: AuthorId) {
         self.registry.tls.insert(spki, author);
+    }
+
+    pub(crate) fn put_signing(&mut self, name: SigningName, row: SigningRow) {
+        self.registry.signing.insert(name, row);
     }
 
     /// Takes note of a recorded batch, the newest of its stream.
@@ -132,6 +144,10 @@ impl<'a> Overlay<'a> {
         let tls = store.family(Family::Tls);
         for (spki, author) in &self.registry.tls {
             writes.put_cf(tls, spki, author.as_bytes());
+        }
+        let signing = store.family(Family::Signing);
+        for (name, row) in &self.registry.signing {
+            writes.put_cf(signing, name.encode(), row.encode());
         }
         let stream = store.family(Family::Stream);
         for (id, info) in &self.streams {

@@ -64,8 +64,8 @@ pub struct SealedPayloads {
 pub struct Opened {
     /// The record entry.
     pub entry: RecordEntry,
-    /// The header of its batch.
-    pub header: BatchHeader,
+    /// The header of its batch; none for a record that the ledger made itself.
+    pub header: Option<BatchHeader>,
     /// The author's salt.
     pub salt: [u8; 16],
     /// The record, as the author signed it.
@@ -193,14 +193,16 @@ impl Sealer {
         if index.get() >= self.reader.tree_size().get() {
             return Ok(None);
         }
-        let found = self.reader.header_of(index)?;
+        let found = self.reader.record_of(index)?;
         let (entry, header) = found.ok_or(SealError::NoRecord(index))?;
         let Some(payload) = self.reader.payload(index)? else {
             return Ok(None);
         };
-        let plain = match entry.kind.is_act() {
-            true => Zeroizing::new(payload),
-            false => {
+        let sealed_by = header.as_ref().filter(|_| !entry.kind.is_act());
+        let plain = match sealed_by {
+            // Public by nature, so never sealed.
+            None => Zeroizing::new(payload),
+            Some(header) => {
                 let place =
                     Place { tag: entry.tag, stream_id: header.stream_id, seq: header.seq, position: entry.position };
                 self.open_payload(&place, &payload, index)?

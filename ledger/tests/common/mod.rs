@@ -185,8 +185,8 @@ pub fn apply_one(ledger: &mut Ledger, batch: SealedBatch) -> BatchOutcome {
 
 pub fn code(outcome: &BatchOutcome) -> Option<Code> {
     match outcome {
-        BatchOutcome::Done { .. } => None,
         BatchOutcome::Refused(refusal) => Some(refusal.code),
+        _ => None,
     }
 }
 

@@ -29,14 +29,14 @@ impl Machine {
                     self.metrics.batches_appended.inc();
                     self.metrics.events_appended.inc_by(u64::from(*count));
                 }
-                BatchOutcome::Refused(_) => {}
+                _ => {}
             }
         }
     }
 }
 
 impl StateMachine for Machine {
-    /// One outcome for each batch of the command, in order; none for what the algorithm itself adds.
+    /// One outcome for each part of the command, in order; none for what the algorithm itself adds.
     type Reply = Vec<BatchOutcome>;
 
     fn applied(&self) -> (u64, u64) {

@@ -70,10 +70,12 @@ impl Opener {
 
     fn open_record(&self, entry: &RecordEntry, opened: &mut Opened) -> Result<(), Refusal> {
         opened.tag = Some(entry.tag);
-        let header = self.reader.header_of(entry.index);
-        let header = header.map_err(|error| from_read(&error))?;
-        let (_, header) = header.ok_or_else(|| corrupt(entry.index, "batch header"))?;
-        self.name_author(&header.key_id, opened)?;
+        let found = self.reader.record_of(entry.index);
+        let found = found.map_err(|error| from_read(&error))?;
+        let (_, header) = found.ok_or_else(|| corrupt(entry.index, "batch header"))?;
+        if let Some(header) = header {
+            self.name_author(&header.key_id, opened)?;
+        }
         let Some(payload) = self.payload(entry.index)? else {
             return Ok(());
         };

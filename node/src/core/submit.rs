@@ -179,7 +179,7 @@ impl Core {
     fn answer(&self, outcome: BatchOutcome) -> Attempt {
         match outcome {
             BatchOutcome::Refused(refusal) => Attempt::Refused(refusal),
-            done @ BatchOutcome::Done { .. } => Attempt::Done(Box::new(self.receipt(done))),
+            done => Attempt::Done(Box::new(self.receipt(done))),
         }
     }
 

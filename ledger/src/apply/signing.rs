@@ -1,0 +1,61 @@
+//! Which keys sign checkpoints: those of the genesis, until acts of the authority replace them.
+//!
+//! The first index commit after an act is still signed with the old key (`docs/formats.md` §12): whoever trusts that one
+//! verifies the act, and with it the new key, which signs from the commit after on.
+
+use sillage_proof::hash::LeafIndex;
+use sillage_proof::keys::PublicKey;
+
+use super::Stop;
+use super::acts::refused;
+use super::overlay::Overlay;
+use crate::error::ReadError;
+use crate::genesis::GenesisInfo;
+use crate::schema::{SigningName, SigningRow};
+use crate::store::Store;
+
+/// Number of the log itself among the nodes, which begin at 1.
+pub(crate) const LOG: u64 = 0;
+/// Replacements of signing keys in the life of a log, of all nodes and the log together.
+pub(crate) const ROTATIONS_MAX: usize = 4_096;
+
+/// Gives a node, or the log itself, a new key.
+pub(super) fn rotate(
+    overlay: &mut Overlay<'_>,
+    genesis: &GenesisInfo,
+    node: Option<u64>,
+    key: &PublicKey,
+    index: LeafIndex,
+) -> Result<(), Stop> {
+    if let Some(id) = node
+        && genesis.node(id).is_none()
+    {
+        return Err(refused(format!("the log has no node {id}")));
+    }
+    let rows = overlay.signing()?;
+    if rows.len() >= ROTATIONS_MAX {
+        return Err(refused(format!("signing keys are replaced at most {ROTATIONS_MAX} times in the life of a log")));
+    }
+    let bytes = key.to_bytes();
+    let in_genesis = genesis.log_public_key == *key || genesis.nodes.iter().any(|node| node.key == *key);
+    let registered = overlay.key(&key.key_id())?.is_some();
+    if in_genesis || registered || rows.iter().any(|(_, row)| row.public_key == bytes) {
+        return Err(refused("this key was used before: make a new one"));
+    }
+    let name = SigningName { node: node.unwrap_or(LOG), index };
+    overlay.put_signing(name, SigningRow { public_key: bytes, covered_by: None });
+    Ok(())
+}
+
+/// The key of a node (or [`LOG`]) that signs the checkpoint whose last entry is the index commit `commit`; `None`:
+/// the one of the genesis.
+pub(crate) fn key_at(store: &Store, node: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {
+    let rows = store.signing()?;
+    let of_node = rows.iter().rev().filter(|(name, _)| name.node == node);
+    let row = of_node.map(|(_, row)| row).find(|row| row.covered_by.is_some_and(|covered| covered < commit));
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let key = PublicKey::from_bytes(&row.public_key);
+    key.map(Some).map_err(|_| ReadError::Damaged("a signing key".into()))
+}
