@@ -134,6 +134,10 @@ pub struct LimitsConfig {
     pub inflight_bytes_max: usize,
     /// Most identities that one caller may resolve to tags in a second.
     pub resolve_per_s: u32,
+    /// Most entries that one caller may have opened and proven in a second: lines of a trace, entries of a patient.
+    pub opened_per_s: u32,
+    /// Most streams of entries that one caller may have at once; each keeps about 1 MiB.
+    pub entry_streams_per_caller_max: usize,
     /// How long a stopping node lets requests finish.
     pub shutdown_grace_ms: u64,
 }
@@ -153,6 +157,8 @@ impl Default for LimitsConfig {
             peer_message_bytes_max: 80 << 20,
             inflight_bytes_max: 256 << 20,
             resolve_per_s: 2_000,
+            opened_per_s: 20_000,
+            entry_streams_per_caller_max: 4,
             shutdown_grace_ms: 5_000,
         }
     }

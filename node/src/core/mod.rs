@@ -15,8 +15,10 @@
 pub mod admission;
 pub mod bodies;
 pub mod checkpoints;
+pub mod consulted;
 pub mod cpu;
 pub mod cursor;
+pub mod entries;
 pub mod inflight;
 pub mod lanes;
 pub mod machine;
@@ -29,11 +31,12 @@ pub mod refusals;
 mod status;
 mod submit;
 pub mod tags;
+mod tiles;
 pub mod trace;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,6 +48,7 @@ use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError,
 use sillage_proof::keys::{AuthorId, SigningKey};
 use sillage_proof::note::NoteError;
 use sillage_proto::internal::v1::SealedBatch;
+use sillage_rules::codes::Code;
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::metrics::Metrics;
@@ -65,6 +69,9 @@ use quota::Quotas;
 use reads::Reads;
 use refusals::from_index;
 use tags::Tags;
+
+/// Streams of entries at once, over all callers.
+const ENTRY_STREAMS_MAX: usize = 64;
 
 type Replica = Handle<Vec<BatchOutcome>>;
 
@@ -116,6 +123,12 @@ pub struct Core {
     cursors: Arc<Cursors>,
     tags: Arc<Tags>,
     lookups: Quotas<AuthorId>,
+    /// Entries opened for each caller.
+    opened: Quotas<AuthorId>,
+    /// Streams of entries under way, each taking room of one.
+    entry_streams: Arc<Bodies>,
+    /// The largest checkpoint that this node has given out; it has applied as much.
+    covered: AtomicU64,
     metrics: Metrics,
     /// How many log writes of each bucket the histogram has seen.
     fsyncs_shown: Mutex<[u64; FsyncStats::BUCKETS]>,
@@ -188,6 +201,9 @@ impl Core {
             admission: Arc::new(Admission::new(reader.clone(), sealer)),
             cursors: Arc::new(cursors),
             lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
+            opened: Quotas::new(trace::LOOKED_AT_MAX as u64),
+            entry_streams: Bodies::new(ENTRY_STREAMS_MAX, config.limits.entry_streams_per_caller_max),
+            covered: AtomicU64::new(0),
             inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
             bodies: bodies(&config.limits),
             config: config.clone(),
@@ -304,6 +320,31 @@ impl Core {
     pub fn take_lookups(&self, caller: AuthorId, count: usize) -> Result<(), quota::Exceeded> {
         let rate = self.config.limits.resolve_per_s;
         self.lookups.take(caller, rate, count as u64)
+    }
+
+    /// Counts entries against what one caller may have opened in a second.
+    ///
+    /// # Errors
+    /// When it is more.
+    pub fn take_opened(&self, caller: AuthorId, count: u64) -> Result<(), Refusal> {
+        let rate = self.config.limits.opened_per_s;
+        self.opened.take(caller, rate, count).map_err(|exceeded| {
+            let wait_ms = exceeded.retry_after.as_millis();
+            let message = format!("the caller reads more than it may in a second: ask again in {wait_ms} ms");
+            Refusal::new(Code::QuotaExceeded, message)
+        })
+    }
+
+    /// Room for one more stream of entries.
+    ///
+    /// # Errors
+    /// `BUSY` when the caller, or the node, has as many as it may.
+    pub fn take_entry_stream(&self, caller: SpkiSha256) -> Result<bodies::Share, Refusal> {
+        let mut share = self.entry_streams.share(caller);
+        match share.more(1) {
+            true => Ok(share),
+            false => Err(refusals::refuse(Code::Busy)),
+        }
     }
 
     /// Gives the replica a message from a peer; dropped when too many wait.

@@ -19,7 +19,7 @@ const LINES_DEFAULT: u32 = 50;
 /// Most lines of a page.
 const LINES_MAX: u32 = 500;
 /// Entries looked at in one call.
-const LOOKED_AT_MAX: usize = 5_000;
+pub const LOOKED_AT_MAX: usize = 5_000;
 /// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 3 << 20;
 /// The purpose of use of break-glass (v3-PurposeOfUse).
@@ -91,6 +91,14 @@ pub fn page(
     Ok(TraceResponse { lines, next_cursor, as_of_size })
 }
 
+/// How many entries a question may have opened: what one caller may ask for in a second is counted in them.
+pub fn cost(request: &TraceRequest) -> u64 {
+    let lines = if request.limit == 0 { LINES_DEFAULT } else { request.limit.min(LINES_MAX) };
+    // What can only be told from the records is looked for in many of them.
+    let lines = if asks_for_content(request) { LINES_MAX } else { lines };
+    lines.into()
+}
+
 impl<'a> Question<'a> {
     fn parse(request: &'a TraceRequest) -> Result<Self, Refusal> {
         let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
@@ -127,7 +135,7 @@ impl<'a> Question<'a> {
     fn matches(&self, record: Option<&Record>) -> bool {
         let asked = self.request;
         let Some(record) = record else {
-            return !self.asks_for_content();
+            return !asks_for_content(self.request);
         };
         let actor = record.actor.as_ref();
         let text = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
@@ -137,15 +145,15 @@ impl<'a> Question<'a> {
             && text(&asked.organisation, actor.map(|actor| &actor.organisation[..]))
             && (!asked.only_break_glass || is_break_glass(record))
     }
+}
 
-    fn asks_for_content(&self) -> bool {
-        let asked = self.request;
-        asked.from_ms != 0
-            || asked.to_ms != 0
-            || !asked.actor.is_empty()
-            || !asked.organisation.is_empty()
-            || asked.only_break_glass
-    }
+/// Whether it can be told only from the records which entries match.
+fn asks_for_content(asked: &TraceRequest) -> bool {
+    asked.from_ms != 0
+        || asked.to_ms != 0
+        || !asked.actor.is_empty()
+        || !asked.organisation.is_empty()
+        || asked.only_break_glass
 }
 
 fn is_break_glass(record: &Record) -> bool {

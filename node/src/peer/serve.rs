@@ -96,8 +96,15 @@ impl Peer for PeerService {
         Err(Status::unimplemented("LearnCheckpoint"))
     }
 
-    async fn record(&self, _: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
-        Err(Status::unimplemented("Record"))
+    async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
+        self.node(&request)?;
+        let record = request.into_inner().record;
+        let record = record.ok_or_else(|| Status::invalid_argument("no record"))?;
+        let answer = match self.core.record_here(record).await {
+            Ok(index) => RecordResponse { index: index.get(), error: None },
+            Err(refusal) => RecordResponse { index: 0, error: Some(to_info(&refusal)) },
+        };
+        Ok(Response::new(answer))
     }
 
     async fn put_kek(&self, _: Request<PutKekRequest>) -> Result<Response<PutKekResponse>, Status> {

@@ -8,7 +8,7 @@ use tonic::Request;
 
 use crate::core::Core;
 use crate::core::refusals::{from_read, not_entitled, refuse};
-use crate::tls::Caller;
+use crate::tls::{Caller, SpkiSha256};
 
 /// The party that calls.
 ///
@@ -23,8 +23,15 @@ pub(super) async fn party<T>(core: &Core, request: &Request<T>) -> Result<Party,
 /// # Errors
 /// As [`party`].
 pub(super) async fn known(core: &Core, caller: Option<&Caller>) -> Result<Party, Refusal> {
-    let spki = caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256;
-    let find = || core.reader().party_by_tls_spki(&spki).map_err(|error| from_read(&error));
+    by_spki(core, &caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256).await
+}
+
+/// The party that has a certificate.
+///
+/// # Errors
+/// As [`party`].
+pub(super) async fn by_spki(core: &Core, spki: &SpkiSha256) -> Result<Party, Refusal> {
+    let find = || core.reader().party_by_tls_spki(spki).map_err(|error| from_read(&error));
     let mut found = find()?;
     if found.is_none() {
         // It may have been registered a moment ago, through another node.

@@ -14,8 +14,9 @@ use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
 
 use super::caller::{party, registration, with_role};
-use super::lookup;
+use super::{lookup, reading};
 use crate::core::Core;
+use crate::core::entries::Entries;
 use crate::core::refusals::{from_read, not_entitled, refuse, to_status};
 use crate::core::trace;
 
@@ -101,6 +102,7 @@ impl LedgerService {
         if !may_trace(&caller, &request.tag) {
             return Err(not_entitled(who));
         }
+        self.core.take_opened(caller.author_id, trace::cost(&request))?;
         tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
         self.core.up_to_date().await?;
         let (reader, opener) = (self.core.reader().clone(), self.core.opener());
@@ -116,6 +118,7 @@ impl LedgerService {
         let roles = Roles::AUDITOR | Roles::AUTHOR;
         let caller = with_role(&self.core, &request, roles, who).await?;
         let index = LeafIndex(request.into_inner().index);
+        self.core.take_opened(caller.author_id, 1)?;
         tracing::info!(target: "audit", caller = %caller.author_id, %index, "an entry was read");
         self.core.up_to_date().await?;
         let opener = self.core.opener();
@@ -271,14 +274,14 @@ impl Ledger for LedgerService {
         self.answer(self.consistent(request).await)
     }
 
-    async fn get_tile(&self, _: Request<GetTileRequest>) -> Answer<GetTileResponse> {
-        Err(Status::unimplemented("GetTile"))
+    async fn get_tile(&self, request: Request<GetTileRequest>) -> Answer<GetTileResponse> {
+        self.answer(reading::tile(&self.core, request).await)
     }
 
-    type GetEntriesStream = tokio_stream::wrappers::ReceiverStream<Result<GetEntriesResponse, Status>>;
+    type GetEntriesStream = Entries;
 
-    async fn get_entries(&self, _: Request<GetEntriesRequest>) -> Answer<Self::GetEntriesStream> {
-        Err(Status::unimplemented("GetEntries"))
+    async fn get_entries(&self, request: Request<GetEntriesRequest>) -> Answer<Self::GetEntriesStream> {
+        self.answer(reading::entries(&self.core, request).await)
     }
 
     async fn prove_patient(&self, _: Request<ProvePatientRequest>) -> Answer<ProvePatientResponse> {

@@ -7,6 +7,7 @@ mod caller;
 pub(crate) mod intake;
 mod ledger;
 mod lookup;
+mod reading;
 mod status;
 
 use std::sync::Arc;

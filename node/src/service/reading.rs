@@ -1,0 +1,86 @@
+//! Tiles for anyone, entries for auditors, and what a patient bundle needs.
+
+use std::sync::Arc;
+
+use sillage_ledger::{Party, Refusal};
+use sillage_proof::tile::TileCoord;
+use sillage_proto::v1::{GetEntriesRequest, GetTileRequest, GetTileResponse};
+use sillage_rules::codes::Code;
+use sillage_rules::roles::Roles;
+use tonic::Request;
+
+use super::caller::{by_spki, party, with_role};
+use crate::core::Core;
+use crate::core::entries::Entries;
+use crate::core::refusals::{not_entitled, refuse};
+use crate::tls::Caller;
+
+/// Hashes of a full tile.
+const TILE_WIDTH: u32 = 256;
+
+fn malformed(what: &str) -> Refusal {
+    Refusal::new(Code::MalformedRequest, what.to_owned())
+}
+
+/// A hash tile, as far as the newest checkpoint covers it.
+pub(super) async fn tile(core: &Core, request: Request<GetTileRequest>) -> Result<GetTileResponse, Refusal> {
+    party(core, &request).await?;
+    let coord = coord(request.get_ref())?;
+    Ok(GetTileResponse { hashes: core.tile(coord).await? })
+}
+
+fn coord(request: &GetTileRequest) -> Result<TileCoord, Refusal> {
+    let level = u8::try_from(request.level).ok().filter(|level| *level <= 63);
+    let level = level.ok_or_else(|| malformed("a tile level is 0 to 63"))?;
+    let width = match request.width {
+        0 => TILE_WIDTH,
+        width => width,
+    };
+    let width = u16::try_from(width).ok().filter(|width| u32::from(*width) <= TILE_WIDTH);
+    let width = width.ok_or_else(|| malformed("a tile is 1 to 256 hashes wide"))?;
+    Ok(TileCoord { level, index: request.index, width })
+}
+
+/// Entries, for an auditor; or for a gateway, itself an auditor, on behalf of one.
+pub(super) async fn entries(core: &Arc<Core>, request: Request<GetEntriesRequest>) -> Result<Entries, Refusal> {
+    let who = "auditors";
+    let caller = with_role(core, &request, Roles::AUDITOR, who).await?;
+    let from = request.extensions().get::<Caller>().copied().ok_or_else(|| refuse(Code::NoCertificate))?;
+    let GetEntriesRequest { first, count, on_behalf_spki } = request.into_inner();
+    let on_behalf = match on_behalf_spki.is_empty() {
+        true => None,
+        false => Some(auditor_behind(core, &on_behalf_spki).await?),
+    };
+    // Who asks has the share, not the gateway that many ask through.
+    let share = core.take_entry_stream(on_behalf.as_ref().map_or(from.spki_sha256, |(spki, _)| *spki))?;
+    match &on_behalf {
+        Some((_, auditor)) => core.entries(auditor, Some(&caller), first, count, share).await,
+        None => core.entries(&caller, None, first, count, share).await,
+    }
+}
+
+/// The party that asked a gateway, by its certificate.
+async fn auditor_behind(core: &Core, spki: &[u8]) -> Result<([u8; 32], Party), Refusal> {
+    let spki = <[u8; 32]>::try_from(spki).map_err(|_| malformed("`on_behalf_spki` is 32 bytes"))?;
+    let party = by_spki(core, &spki).await.map_err(|refusal| match refusal.code {
+        Code::UnknownCaller => not_entitled("auditors, and the certificate that asked the gateway is nobody's"),
+        _ => refusal,
+    })?;
+    match party.roles.contains(Roles::AUDITOR) {
+        true => Ok((spki, party)),
+        false => Err(not_entitled("auditors")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tile_request_names_one_tile_or_none() {
+        let asked = |level, width| coord(&GetTileRequest { level, index: 5, width });
+        assert_eq!(asked(1, 0), Ok(TileCoord::full(1, 5)));
+        assert_eq!(asked(63, 17), Ok(TileCoord { level: 63, index: 5, width: 17 }));
+        assert!(asked(64, 1).is_err() && asked(256, 1).is_err() && asked(0, 257).is_err());
+    }
+}
