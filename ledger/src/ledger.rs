@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use parking_lot::RwLockWriteGuard;
 use rocksdb::WriteBatch;
 use rocksdb::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
@@ -12,13 +14,14 @@ use sillage_rules::entry::{Entry, LedgerEvent};
 use sillage_rules::kind::Kind;
 
 use crate::apply::overlay::Overlay;
-use crate::apply::{self, BatchOutcome, Stop, acts};
+use crate::apply::{self, BatchOutcome, Effects, Stop, acts};
 use crate::error::{Fatal, OpenError};
 use crate::flush::Flusher;
 use crate::genesis::{GenesisError, GenesisInfo};
+use crate::index::{Index, State, Worker, rebuild};
 use crate::options::Options;
 use crate::reader::LedgerReader;
-use crate::schema::{self, Family, HeadRow, LAYOUT};
+use crate::schema::{self, Family, HeadRow, LAYOUT, SigningRow};
 use crate::shared::{Shared, View};
 use crate::stats::Stage;
 use crate::store::{self, Store};
@@ -28,8 +31,18 @@ use crate::tree;
 pub struct Ledger {
     dir: PathBuf,
     shared: Arc<Shared>,
+    /// Of the present generation.
+    worker: Worker,
     // Dropped before the database closes.
     _flusher: Option<Flusher>,
+}
+
+/// A database that was checked when it was opened.
+struct Opened {
+    store: Store,
+    head: HeadRow,
+    tree: TreeBuilder,
+    index: Index,
 }
 
 impl Ledger {
@@ -42,18 +55,21 @@ impl Ledger {
         let genesis = Arc::new(GenesisInfo::parse(genesis)?);
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io)?;
-        let (number, store, head, tree) = open_current(dir, &genesis, &options)?;
+        let (number, opened) = open_current(dir, &genesis, &options)?;
         for (other, name) in store::folders(dir).map_err(io)? {
             if other != number {
                 // Left over from a switch that was cut short, before or after the pointer changed.
                 fs::remove_dir_all(dir.join(name)).map_err(io)?;
             }
         }
-        let view = View { generation: number, store: Arc::new(store), head, tree };
         let background = options.background_flush;
+        let view = opened.into_view(number);
+        let worker = start_worker(&view, &options).map_err(io)?;
+        rebuild::hand_pending(&view.store, &view.head, &worker)
+            .map_err(|error| OpenError::Corrupt { dir: dir.to_owned(), what: error.to_string() })?;
         let shared = Arc::new(Shared::new(genesis, options, view));
         let flusher = background.then(|| Flusher::start(shared.clone()));
-        Ok(Self { dir: dir.to_owned(), shared, _flusher: flusher.transpose().map_err(io)? })
+        Ok(Self { dir: dir.to_owned(), shared, worker, _flusher: flusher.transpose().map_err(io)? })
     }
 
     /// Reads, from any thread.
@@ -85,8 +101,8 @@ impl Ledger {
 
     /// Applies one command: an encoded `sillage.internal.v1.Command`, or nothing, which only notes (index, term).
     ///
-    /// Returns one outcome for each batch of the command, in order; a single refusal when `data` isn't a command. All
-    /// that the command changes, the applied index included, is written at once. Ledger time is `time_ms`, or the time
+    /// Returns one outcome for each part of the command in the order that [`BatchOutcome`] gives; a single refusal when
+    /// `data` isn't a command. All that the command changes, the applied index included, is written at once. Ledger time is `time_ms`, or the time
     /// before where that is later.
     ///
     /// # Errors
@@ -101,11 +117,11 @@ impl Ledger {
         }
         assert!(term >= old.applied_term, "terms never go back");
         let time = old.time.max(LedgerTimeMs(time_ms));
-        let (outcomes, mut writes, leaves) = match data.is_empty() {
-            true => (Vec::new(), WriteBatch::default(), Vec::new()),
+        let (outcomes, mut writes, leaves, keys_changed) = match data.is_empty() {
+            true => (Vec::new(), WriteBatch::default(), Vec::new(), false),
             false => {
                 let effects = apply::command(shared, &view.store, old.size, time, data)?;
-                (effects.outcomes, effects.writes, effects.leaves)
+                (effects.outcomes, effects.writes, effects.leaves, effects.keys_changed)
             }
         };
         let mut tree = view.tree.clone();
@@ -125,6 +141,9 @@ impl Ledger {
         shared.stats.command(bytes);
         let view = View { generation: view.generation, store: view.store.clone(), head, tree };
         shared.publish(view, bytes);
+        if keys_changed {
+            shared.keys_version.fetch_add(1, Ordering::Release);
+        }
         Ok(outcomes)
     }
 
@@ -157,17 +176,33 @@ impl Ledger {
         store::sync_tree(&target).map_err(io)?;
         store::sync_dir(&self.dir).map_err(io)?;
         let opened = open_checked(&target, &self.shared.genesis, &self.shared.options, old.head.applied_index);
-        let (store, head, tree) = match opened {
+        let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 fs::remove_dir_all(&target).map_err(io)?;
                 return Err(Fatal::Snapshot(error));
             }
         };
+        let view = opened.into_view(number);
+        let worker = start_worker(&view, &self.shared.options).map_err(io)?;
+        rebuild::hand_pending(&view.store, &view.head, &worker)?;
         store::set_current(&self.dir, &name).map_err(io)?;
-        self.shared.switch(View { generation: number, store: Arc::new(store), head, tree });
+        self.shared.switch(view);
+        self.worker = worker;
         Ok(())
     }
+}
+
+impl Opened {
+    fn into_view(self, generation: u64) -> View {
+        let commit = self.index.read().last().cloned();
+        let (store, index) = (Arc::new(self.store), Arc::new(self.index));
+        View { generation, store, head: self.head, tree: self.tree, index, commit }
+    }
+}
+
+fn start_worker(view: &View, options: &Options) -> std::io::Result<Worker> {
+    Worker::start(view.store.clone(), view.index.clone(), options.index_cache_bytes)
 }
 
 /// Adds leaves; returns the new root and the tiles that became full.
@@ -193,24 +228,24 @@ fn open_checked(
     genesis: &GenesisInfo,
     options: &Options,
     applied: u64,
-) -> Result<(Store, HeadRow, TreeBuilder), String> {
+) -> Result<Opened, String> {
     if !path.join("CURRENT").exists() {
         return Err("it holds no database".into());
     }
     let store = Store::open(path, options).map_err(|error| error.to_string())?;
-    let (head, tree) = check_existing(&store, path, genesis).map_err(|error| error.to_string())?;
-    if head.applied_index < applied {
-        let index = head.applied_index;
+    let opened = check_existing(store, path, genesis).map_err(|error| error.to_string())?;
+    if opened.head.applied_index < applied {
+        let index = opened.head.applied_index;
         return Err(format!("it is as of command {index}, older than {applied}, the last one applied here"));
     }
-    Ok((store, head, tree))
+    Ok(opened)
 }
 
 fn open_current(
     dir: &Path,
     genesis: &GenesisInfo,
     options: &Options,
-) -> Result<(u64, Store, HeadRow, TreeBuilder), OpenError> {
+) -> Result<(u64, Opened), OpenError> {
     let io = |source| OpenError::Io { path: dir.to_owned(), source };
     let corrupt = |what: String| OpenError::Corrupt { dir: dir.to_owned(), what };
     let folders = store::folders(dir).map_err(io)?;
@@ -227,10 +262,10 @@ fn open_current(
         if made.is_none() {
             create(&opened, &path, genesis)?;
         }
-        let (head, tree) = check_existing(&opened, &path, genesis)?;
+        let opened = check_existing(opened, &path, genesis)?;
         store::sync_dir(dir).map_err(io)?;
         store::set_current(dir, &name).map_err(io)?;
-        return Ok((number, opened, head, tree));
+        return Ok((number, opened));
     };
     let found = folders.iter().find(|(_, folder)| *folder == name);
     let (number, _) = found.ok_or_else(|| corrupt(format!("CURRENT-DB names {name}, which is missing")))?;
@@ -239,9 +274,8 @@ fn open_current(
         // RocksDB would make an empty database here.
         return Err(corrupt(format!("{name} holds no database")));
     }
-    let opened = open_store(&path, options)?;
-    let (head, tree) = check_existing(&opened, &path, genesis)?;
-    Ok((*number, opened, head, tree))
+    let opened = check_existing(open_store(&path, options)?, &path, genesis)?;
+    Ok((*number, opened))
 }
 
 fn open_store(path: &Path, options: &Options) -> Result<Store, OpenError> {
@@ -290,7 +324,7 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
 }
 
 /// Checks a database against the genesis and against itself.
-fn check_existing(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(HeadRow, TreeBuilder), OpenError> {
+fn check_existing(store: Store, path: &Path, genesis: &GenesisInfo) -> Result<Opened, OpenError> {
     let corrupt = |what: String| OpenError::Corrupt { dir: path.to_owned(), what };
     let meta = |key| {
         let value = store.get(Family::Meta, key);
@@ -309,6 +343,8 @@ fn check_existing(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(
     }
     let head = store.head().map_err(|error| corrupt(error.to_string()))?;
     let head = head.ok_or_else(|| corrupt("the applied index is missing".into()))?;
-    let tree = tree::resume(store, &head).map_err(|error| corrupt(error.to_string()))?;
-    Ok((head, tree))
+    let tree = tree::resume(&store, &head).map_err(|error| corrupt(error.to_string()))?;
+    let index = rebuild::open(&store, &head, &tree, genesis.index_depth);
+    let index = index.map_err(|error| corrupt(error.to_string()))?;
+    Ok(Opened { store, head, tree, index })
 }

@@ -8,7 +8,8 @@
 //! Where to start reading:
 //!
 //! - [`Ledger`]: open, apply, flush, checkpoint, install; [`LedgerReader`]: everything that can be asked of it;
-//! - `apply`: what one command does, batch by batch; `schema`: what is stored under which key;
+//! - `apply`: what one command does, batch by batch; `index`: the patients' index and its commits;
+//! - `schema`: what is stored under which key;
 //! - `store`: the folders on disk and the switch from one database to the next;
 //! - [`seal`]: key-encryption keys, data keys, sealed payloads.
 //!
@@ -16,11 +17,13 @@
 //! [`Ledger::flushed`].
 
 mod apply;
+mod erasing;
 mod error;
 mod flush;
 #[doc(hidden)]
 pub mod fuzz;
 mod genesis;
+mod index;
 mod ledger;
 mod options;
 mod reader;
@@ -34,6 +37,7 @@ mod trace;
 mod tree;
 
 pub use apply::BatchOutcome;
+pub use erasing::{Erasure, KekEpochs, OpenErasure};
 pub use error::{Fatal, OpenError, ReadError, Refusal};
 pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
 pub use ledger::Ledger;

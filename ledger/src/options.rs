@@ -11,6 +11,8 @@ use crate::schema::{Family, TAG_LEN};
 pub struct Options {
     /// Memory for blocks read from disk, in bytes.
     pub block_cache_bytes: usize,
+    /// Memory for rows of the patients' index that changed lately, in bytes.
+    pub index_cache_bytes: usize,
     /// A flush starts when this many bytes were written since the last one.
     pub flush_bytes: u64,
     /// A flush starts when something is unflushed for this long.
@@ -32,6 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             block_cache_bytes: 64 << 20,
+            index_cache_bytes: 64 << 20,
             flush_bytes: 64 << 20,
             flush_interval: Duration::from_secs(10),
             background_flush: true,
@@ -114,7 +117,7 @@ impl Options {
                 options.set_compression_type(DBCompressionType::None);
                 table.set_bloom_filter(10.0, false);
             }
-            Family::Meta | Family::Signing | Family::Party | Family::Key | Family::Tls => {
+            Family::Meta | Family::Erase | Family::Signing | Family::Party | Family::Key | Family::Tls => {
                 options.set_compression_type(DBCompressionType::Lz4);
                 table.set_bloom_filter(10.0, false);
             }

@@ -56,6 +56,10 @@ impl LedgerReader {
         self.shared.view()
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     fn store(&self) -> Arc<Store> {
         self.view().store.clone()
     }

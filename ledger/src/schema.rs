@@ -19,6 +19,12 @@
 //! signing  u64 node (0: log) ‖ u64      new public key[32] ‖ u64 first index commit after (0: none yet); the second
 //!          number of the key is the index of the entry with the act
 //! index    ikey[32]                     row hash[32] ‖ the frontier of the patient's tree (rules::index)
+//! erase    'i' ‖ u64 index              erasure: u64 erasing entry ‖ u64 time_ms ‖ ground
+//!          't' ‖ tag[32] ‖ u64 entry    erasure of all that was recorded of the patient before
+//!          'd' ‖ tag[32] ‖ key id[16]   empty: this data key was given up
+//!          'w' ‖ tag[32]                ids of the data keys that are to be given up, 16 bytes each
+//!          'o' ‖ u16 prefix ‖ u64 entry open erasure: tag[32] ‖ u64 time_ms ‖ u8 keys gone ‖ u32 epoch
+//!          'k' ‖ u16 prefix             u32 current epoch ‖ u32 retired epoch ‖ u32 erasures
 //! ```
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
@@ -51,10 +57,11 @@ pub(crate) enum Family {
     Batch,
     Signing,
     Index,
+    Erase,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Meta,
         Self::Entries,
         Self::Tiles,
@@ -68,6 +75,7 @@ impl Family {
         Self::Batch,
         Self::Signing,
         Self::Index,
+        Self::Erase,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -85,6 +93,7 @@ impl Family {
             Self::Batch => "batch",
             Self::Signing => "signing",
             Self::Index => "index",
+            Self::Erase => "erase",
         }
     }
 }

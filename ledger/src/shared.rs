@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use sillage_proof::tile::TreeBuilder;
+use sillage_rules::entry::IndexCommit;
 
 use crate::error::Fatal;
 use crate::genesis::GenesisInfo;
+use crate::index::Index;
 use crate::options::Options;
 use crate::schema::HeadRow;
 use crate::stats::ApplyStats;
@@ -20,6 +22,10 @@ pub(crate) struct View {
     pub store: Arc<Store>,
     pub head: HeadRow,
     pub tree: TreeBuilder,
+    /// The patients' index of this generation.
+    pub index: Arc<Index>,
+    /// The last index commit, `head.commit`.
+    pub commit: Option<IndexCommit>,
 }
 
 /// How far the disk has come, in one generation.
@@ -46,6 +52,8 @@ pub(crate) struct Shared {
     flushing: Mutex<()>,
     /// Bytes written since the last flush began.
     unflushed_bytes: AtomicU64,
+    /// Rises whenever what readers keep of data keys is outdated.
+    pub keys_version: AtomicU64,
     pub signal: Mutex<Signal>,
     pub wake: Condvar,
     /// What the background flusher failed with: the next call that returns errors reports it.
@@ -64,6 +72,7 @@ impl Shared {
             flushed: Mutex::new(flushed),
             flushing: Mutex::new(()),
             unflushed_bytes: AtomicU64::new(0),
+            keys_version: AtomicU64::new(0),
             signal: Mutex::default(),
             wake: Condvar::new(),
             failure: Mutex::new(None),
@@ -90,6 +99,7 @@ impl Shared {
         let old = std::mem::replace(&mut *self.view.write(), Arc::new(view));
         *self.flushed.lock() = flushed;
         self.unflushed_bytes.store(0, Ordering::Relaxed);
+        self.keys_version.fetch_add(1, Ordering::Release);
         old.store.remove_when_done();
     }
 

@@ -10,7 +10,7 @@ use sillage_proof::batch::BatchMessage;
 use sillage_proof::hash::{Hash, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
 use sillage_proof::merkle;
-use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
+use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::facts;
@@ -169,6 +169,7 @@ impl<'b> Shape<'b> {
 
     /// Whether every payload can be opened again: its data key is on record, or comes along.
     pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>) -> Result<(), Stop> {
+        self.check_new_keys(overlay)?;
         let mut known: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
         for (position, record) in (0_u32..).zip(&self.records) {
             let Content::Sealed(id) = record.content else {
@@ -179,6 +180,9 @@ impl<'b> Shape<'b> {
                 continue;
             }
             if !overlay.has_data_key(&name)? {
+                if overlay.is_gone(&name)? {
+                    return Err(Refusal::new(Code::DataKeyGone, Code::DataKeyGone.way_out()).into());
+                }
                 let what = "the payload's data key is neither on record nor with the batch";
                 return Err(malformed(what).at(position).into());
             }
@@ -269,11 +273,16 @@ fn new_keys(batch: &SealedBatch) -> Result<Vec<(DataKeyName, &[u8])>, Refusal> {
     if batch.new_keys.len() > batch.records.len() {
         return Err(malformed("more new data keys than records"));
     }
-    let keys = batch.new_keys.iter().map(|key| {
+    wrapped_keys(&batch.new_keys)
+}
+
+/// Wrapped data keys, each with its name.
+pub(crate) fn wrapped_keys(keys: &[WrappedKey]) -> Result<Vec<(DataKeyName, &[u8])>, Refusal> {
+    let keys = keys.iter().map(|key| {
         let tag = <[u8; 32]>::try_from(&key.tag[..]).ok()?;
         let id = <[u8; 16]>::try_from(&key.data_key_id[..]).ok()?;
         let wrapped = layout::is_wrapped(&key.wrapped).then_some(&key.wrapped[..])?;
         Some(((tag, id), wrapped))
     });
-    keys.collect::<Option<_>>().ok_or_else(|| malformed("a new data key isn't wrapped as docs/formats.md §8 says"))
+    keys.collect::<Option<_>>().ok_or_else(|| malformed("a data key isn't wrapped as docs/formats.md §8 says"))
 }

@@ -7,6 +7,8 @@
 
 pub(crate) mod acts;
 pub(crate) mod check;
+pub(crate) mod erase;
+mod erase_keys;
 pub(crate) mod overlay;
 pub(crate) mod own;
 pub(crate) mod signing;
@@ -17,6 +19,7 @@ use rocksdb::WriteBatch;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch};
+use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
 use sillage_rules::facts;
@@ -26,8 +29,9 @@ use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
 use self::overlay::Overlay;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::genesis::GenesisInfo;
+use crate::index::Recorded;
 use crate::rows::StreamInfo;
-use crate::schema::{self, Family};
+use crate::schema::{self, Family, SigningName, SigningRow};
 use crate::shared::Shared;
 use crate::stats::{ApplyStats, Stage};
 use crate::store::Store;
@@ -70,6 +74,8 @@ pub enum BatchOutcome {
     },
     /// No index commit was made: nothing came since the last one.
     NothingNew,
+    /// Data keys or epochs were changed as the command says.
+    KeysChanged,
     /// Nothing of it is recorded.
     Refused(Refusal),
 }
@@ -95,11 +101,14 @@ impl From<ReadError> for Stop {
 }
 
 /// Everything that a command changes, to be written at once.
+#[derive(Default)]
 pub(crate) struct Effects {
     pub outcomes: Vec<BatchOutcome>,
     pub writes: WriteBatch,
     /// Leaf hashes of the new entries.
     pub leaves: Vec<Hash>,
+    /// What readers keep of data keys is outdated.
+    pub keys_changed: bool,
 }
 
 /// One command, applied on top of what is stored.
@@ -117,6 +126,9 @@ struct Applier<'a> {
     entries: Vec<u8>,
     /// Where each new entry ends in `entries`.
     ends: Vec<usize>,
+    /// New record entries with a patient: place among the new entries, tag, record hash.
+    concerning: Vec<(usize, [u8; 32], Hash)>,
+    index_commit: bool,
 }
 
 /// Applies one command to a log of `size` entries at ledger time `time`.
@@ -141,6 +153,8 @@ pub(crate) fn command(
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
         entries: Vec::new(),
         ends: Vec::new(),
+        concerning: Vec::new(),
+        index_commit: false,
     };
     let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
     let outcomes = match command {
@@ -155,7 +169,7 @@ pub(crate) fn command(
             vec![BatchOutcome::Refused(Refusal::new(Code::MalformedRequest, what))]
         }
     };
-    Ok(applier.finish(outcomes))
+    applier.finish(outcomes)
 }
 
 /// What [`command`] would refuse of this batch, its place in the stream aside. `time` is the ledger's.
@@ -176,7 +190,7 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
-    perform_acts(&mut overlay, &shared.genesis, &shape, &signer, size + 1)
+    perform_acts(&mut overlay, &shared.genesis, &shape, &signer, (size + 1, time))
 }
 
 /// Performs the acts of a batch whose first record entry is at `first`.
@@ -185,7 +199,7 @@ fn perform_acts(
     genesis: &GenesisInfo,
     shape: &Shape<'_>,
     signer: &Signer,
-    first: u64,
+    (first, time): (u64, LedgerTimeMs),
 ) -> Result<(), Stop> {
     let actor = Actor { author: signer.key.author_id, roles: signer.roles };
     for (position, record) in (0_u32..).zip(&shape.records) {
@@ -193,7 +207,11 @@ fn perform_acts(
             continue;
         };
         let index = LeafIndex(first + u64::from(position));
-        acts::perform(overlay, genesis, &actor, act, index).map_err(|stop| match stop {
+        let performed = match **act {
+            Act::Erased { .. } => erase::plan(overlay, shape, record, signer.roles, (index, time)),
+            _ => acts::perform(overlay, genesis, &actor, act, index),
+        };
+        performed.map_err(|stop| match stop {
             Stop::Refused(refusal) => Stop::Refused(refusal.at(position)),
             failed @ Stop::Failed(_) => failed,
         })?;
@@ -203,11 +221,15 @@ fn perform_acts(
 
 impl Applier<'_> {
     fn all(&mut self, command: &Command) -> Result<Vec<BatchOutcome>, Fatal> {
+        if command.version >= 2 && erase_keys::is_about_keys(command) {
+            return Ok(vec![self.change_keys(command)?]);
+        }
         let batches = command.batches.iter();
         let mut outcomes: Vec<_> = batches.map(|batch| self.outcome(batch)).collect::<Result<_, _>>()?;
         if command.version >= 2 {
             let records = command.ledger_records.iter().enumerate();
             outcomes.extend(records.map(|(at, record)| self.own_record(at, record)));
+            self.index_commit = command.index_commit;
         }
         Ok(outcomes)
     }
@@ -283,7 +305,7 @@ impl Applier<'_> {
             return Ok(());
         }
         let before = self.overlay.registry.clone();
-        let done = perform_acts(&mut self.overlay, self.genesis, shape, signer, first);
+        let done = perform_acts(&mut self.overlay, self.genesis, shape, signer, (first, self.time));
         if done.is_err() {
             // A refused batch leaves nothing, the acts before the refused one neither.
             self.overlay.registry = before;
@@ -314,8 +336,9 @@ impl Applier<'_> {
             self.put_record(record, position);
         }
         for (name, wrapped) in &shape.new_keys {
-            self.overlay.insert_data_key(*name, wrapped)?;
+            self.overlay.take_new_key(*name, wrapped)?;
         }
+        self.erase_planned()?;
         let stream = StreamInfo {
             stream_id: signer.stream_id,
             author_id: signer.key.author_id,
@@ -361,6 +384,7 @@ impl Applier<'_> {
         let payloads = self.store.family(Family::Payload);
         self.writes.put_cf(payloads, schema::index_key(index), &record.sealed.payload);
         if record.tag != NO_PATIENT {
+            self.concerning.push((self.ends.len() - 1, record.tag, record.hash));
             let patients = self.store.family(Family::Patient);
             let row = schema::patient_row(record.kind.code(), flags.bits());
             self.writes.put_cf(patients, schema::patient_key(&record.tag, index), row);
@@ -378,7 +402,7 @@ impl Applier<'_> {
         self.ends.push(self.entries.len());
     }
 
-    fn finish(mut self, outcomes: Vec<BatchOutcome>) -> Effects {
+    fn finish(mut self, outcomes: Vec<BatchOutcome>) -> Result<Effects, Fatal> {
         let stats = self.stats;
         stats.time(Stage::Encode, || self.overlay.write_into(&mut self.writes));
         let leaves = stats.time(Stage::Hash, || {
@@ -392,6 +416,6 @@ impl Applier<'_> {
             hash_leaves(&inputs, &mut leaves);
             leaves
         });
-        Effects { outcomes, writes: self.writes, leaves }
+        Effects { outcomes, keys_changed: self.overlay.keys_changed, writes: self.writes, leaves }
     }
 }

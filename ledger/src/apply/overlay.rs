@@ -1,13 +1,14 @@
 //! The stored state with what the present command has changed of it so far, so that batches of one command and acts of
 //! one batch see each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rocksdb::WriteBatch;
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 
 use prost::Message;
 
+use super::erase::Planned;
 use crate::error::ReadError;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
@@ -23,6 +24,8 @@ pub(crate) struct Registry {
     keys: BTreeMap<KeyId, KeyInfo>,
     tls: BTreeMap<[u8; 32], AuthorId>,
     signing: BTreeMap<SigningName, SigningRow>,
+    /// Erasures of the batch that is being checked.
+    pub erasures: Vec<Planned>,
 }
 
 pub(crate) struct Overlay<'a> {
@@ -30,7 +33,12 @@ pub(crate) struct Overlay<'a> {
     pub registry: Registry,
     streams: BTreeMap<StreamId, StreamInfo>,
     batches: BTreeMap<(StreamId, u64), BatchRow>,
-    data_keys: BTreeMap<DataKeyName, Vec<u8>>,
+    /// `None`: given up.
+    data_keys: BTreeMap<DataKeyName, Option<Vec<u8>>>,
+    /// Rows of the family `erase`; `None`: removed.
+    erase: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Data keys were given up or wrapped anew: what readers keep of them is outdated.
+    pub keys_changed: bool,
 }
 
 impl<'a> Overlay<'a> {
@@ -41,6 +49,8 @@ impl<'a> Overlay<'a> {
             streams: BTreeMap::new(),
             batches: BTreeMap::new(),
             data_keys: BTreeMap::new(),
+            erase: BTreeMap::new(),
+            keys_changed: false,
         }
     }
 
@@ -87,8 +97,8 @@ impl<'a> Overlay<'a> {
     }
 
     pub(crate) fn has_data_key(&self, name: &DataKeyName) -> Result<bool, ReadError> {
-        if self.data_keys.contains_key(name) {
-            return Ok(true);
+        if let Some(known) = self.data_keys.get(name) {
+            return Ok(known.is_some());
         }
         let key = schema::data_key_key(&name.0, &name.1);
         Ok(self.store.contains(Family::DataKey, &key)?)
@@ -125,9 +135,71 @@ impl<'a> Overlay<'a> {
     /// Keeps a data key unless there is one of that name: what is sealed under it must stay readable.
     pub(crate) fn insert_data_key(&mut self, name: DataKeyName, wrapped: &[u8]) -> Result<(), ReadError> {
         if !self.has_data_key(&name)? {
-            self.data_keys.insert(name, wrapped.to_vec());
+            self.data_keys.insert(name, Some(wrapped.to_vec()));
         }
         Ok(())
+    }
+
+    /// A data key as it is wrapped.
+    pub(crate) fn data_key(&self, name: &DataKeyName) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.data_keys.get(name) {
+            Some(known) => Ok(known.clone()),
+            None => Ok(self.store.get(Family::DataKey, &schema::data_key_key(&name.0, &name.1))?),
+        }
+    }
+
+    /// The ids of a patient's data keys, in order.
+    pub(crate) fn data_key_ids(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<[u8; DATA_KEY_ID_LEN]>, ReadError> {
+        let damaged = || ReadError::Damaged("a data key's id".into());
+        let mut ids = BTreeSet::new();
+        for (key, _) in self.store.scan(Family::DataKey, tag, None, usize::MAX)? {
+            let id = key.get(TAG_LEN..).and_then(|id| id.try_into().ok());
+            ids.insert(id.ok_or_else(damaged)?);
+        }
+        for ((_, id), known) in self.data_keys.range((*tag, [0; DATA_KEY_ID_LEN])..=(*tag, [0xff; DATA_KEY_ID_LEN])) {
+            match known {
+                Some(_) => ids.insert(*id),
+                None => ids.remove(id),
+            };
+        }
+        Ok(ids.into_iter().collect())
+    }
+
+    /// The same data key, wrapped anew.
+    pub(crate) fn replace_data_key(&mut self, name: DataKeyName, wrapped: &[u8]) {
+        self.data_keys.insert(name, Some(wrapped.to_vec()));
+    }
+
+    pub(crate) fn delete_data_key(&mut self, name: DataKeyName) {
+        self.data_keys.insert(name, None);
+    }
+
+    /// A row of the family `erase`.
+    pub(crate) fn erase_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.erase.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => Ok(self.store.get(Family::Erase, key)?),
+        }
+    }
+
+    /// Rows of the family `erase` whose keys begin with `prefix`, in order.
+    pub(crate) fn erase_rows(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+        let stored = self.store.scan(Family::Erase, prefix, None, usize::MAX)?;
+        let mut rows: BTreeMap<_, _> =
+            stored.into_iter().map(|(key, row)| (key.into_vec(), Some(row.into_vec()))).collect();
+        let changed = self.erase.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        rows.extend(changed.map(|(key, row)| (key.clone(), row.clone())));
+        Ok(rows.into_iter().filter_map(|(key, row)| Some((key, row?))).collect())
+    }
+
+    /// Writes or removes a row of the family `erase`.
+    pub(crate) fn set_erase_row(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
+        self.erase.insert(key, row);
+    }
+
+    /// What is stored, without what changed.
+    pub(crate) fn store(&self) -> &'a Store {
+        self.store
     }
 
     /// Everything that changed, in a fixed order.
@@ -162,7 +234,18 @@ impl<'a> Overlay<'a> {
         }
         let data_key = store.family(Family::DataKey);
         for ((tag, id), wrapped) in &self.data_keys {
-            writes.put_cf(data_key, schema::data_key_key(tag, id), wrapped);
+            let key = schema::data_key_key(tag, id);
+            match wrapped {
+                Some(wrapped) => writes.put_cf(data_key, key, wrapped),
+                None => writes.delete_cf(data_key, key),
+            }
+        }
+        let erase = store.family(Family::Erase);
+        for (key, row) in &self.erase {
+            match row {
+                Some(row) => writes.put_cf(erase, key, row),
+                None => writes.delete_cf(erase, key),
+            }
         }
     }
 }

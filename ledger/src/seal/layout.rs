@@ -30,6 +30,11 @@ pub fn data_key_id(payload: &[u8]) -> Option<[u8; 16]> {
     split_payload(payload).map(|parts| parts.0)
 }
 
+/// The epoch of a wrapped data key; `None` when the bytes aren't laid out as one.
+pub fn epoch_of(wrapped: &[u8]) -> Option<u32> {
+    split_wrapped(wrapped).map(|parts| parts.0)
+}
+
 /// Whether the bytes are laid out as a wrapped data key.
 pub fn is_wrapped(bytes: &[u8]) -> bool {
     split_wrapped(bytes).is_some()

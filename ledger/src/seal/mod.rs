@@ -24,6 +24,11 @@ impl TagPrefix {
     /// Number of prefixes.
     pub const COUNT: u16 = 4_096;
 
+    /// The prefix of this number, below 4,096.
+    pub fn new(number: u16) -> Option<Self> {
+        (number < Self::COUNT).then_some(Self(number))
+    }
+
     /// The prefix of a tag.
     pub fn of(tag: &[u8; 32]) -> Self {
         Self(u16::from_be_bytes([tag[0], tag[1]]) >> 4)

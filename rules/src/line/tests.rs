@@ -297,7 +297,8 @@ fn words() -> impl Strategy<Value = String> {
 }
 
 fn lines() -> impl Strategy<Value = RecordLine> {
-    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.has_patient()).collect();
+    let kinds = Kind::ALL.iter().copied().filter(|kind| kind.has_patient() && !kind.is_act());
+    let kinds: Vec<Kind> = kinds.collect();
     let who = (words(), "[a-z0-9]{1,9}", words(), words(), words());
     let item = ("[a-z]{1,5}", words(), proptest::collection::vec("[A-Z]{1,3}", 0..3), words());
     let numbers = (1..=crate::limits::OCCURRED_AT_MS_MAX, 0..7_i32, 0..5_i32, any::<[bool; 5]>());
