@@ -1,6 +1,6 @@
 //! SHA-256 and the domain-separated hashes of RFC 6962 §2.1.
 //!
-//! Every hash of a tree goes through [`hash_leaves`] and [`hash_nodes`], which take many independent messages a call:
+//! Every hash of a tree goes through [`hash_leaves`], [`hash_nodes`] and [`hash_many`], which take many independent messages a call:
 //! a multi-buffer kernel (one SHA-256 per SIMD lane) can replace their bodies without touching a caller.
 
 use std::fmt;
@@ -187,6 +187,11 @@ pub fn sha256(parts: &[&[u8]]) -> Hash {
     Hash(hasher.finalize().into())
 }
 
+/// Hashes many whole messages: appends `H(input)` for each of `inputs` to `out`, in order.
+pub fn hash_many(inputs: &[&[u8]], out: &mut Vec<Hash>) {
+    out.extend(inputs.iter().map(|input| sha256(&[input])));
+}
+
 /// Hashes many leaves: appends `H(0x00 ‖ input)` for each of `inputs` to `out`, in order (RFC 6962 §2.1).
 pub fn hash_leaves(inputs: &[&[u8]], out: &mut Vec<Hash>) {
     out.extend(inputs.iter().map(|input| sha256(&[&LEAF_PREFIX[..], input])));
@@ -235,6 +240,9 @@ mod tests {
             assert_eq!(*leaf, leaf_hash(input));
         }
         assert_eq!(leaf_hash2(b"b", b"c"), leaves[2]);
+        let mut whole = Vec::new();
+        hash_many(&[b"ab", b""], &mut whole);
+        assert_eq!(whole, [sha256(&[b"a", b"b"]), sha256(&[])]);
         let node = sha256(&[&[1], leaves[0].as_ref(), leaves[1].as_ref()]);
         assert_eq!(node_hash(&leaves[0], &leaves[1]), node);
     }

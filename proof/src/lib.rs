@@ -8,7 +8,8 @@
 //!
 //! - [`hash`]: the only place that hashes tree nodes, many at a time;
 //! - [`keys`]: key, author and stream ids, signing, and the only signature verification ([`keys::PublicKey::verify`]);
-//! - [`merkle`]: RFC 6962 roots, inclusion and consistency proofs; [`tile`]: the same tree as C2SP tiles;
+//! - [`merkle`]: RFC 6962 roots, inclusion and consistency proofs; [`range`]: proofs of many leaves in a row;
+//!   [`tile`]: the same tree as C2SP tiles;
 //! - [`batch`]: what an author signs (batch tree and batch message) and what a node answers (receipt message);
 //! - [`note`], [`checkpoint`], [`policy`], [`tlog_proof`]: the C2SP formats that strangers' tools read and write;
 //! - [`vrf`] and [`tag`]: the names that patients have in the log.
@@ -24,6 +25,7 @@ pub mod keys;
 pub mod merkle;
 pub mod note;
 pub mod policy;
+pub mod range;
 pub mod tag;
 pub mod tile;
 pub mod tlog_proof;

@@ -349,7 +349,7 @@ pub fn consistency_proof<R: NodeReader + ?Sized>(
 }
 
 /// Largest power of two smaller than `n`, for `n` ≥ 2: where RFC 6962 splits a tree.
-fn split_point(n: u64) -> u64 {
+pub(crate) fn split_point(n: u64) -> u64 {
     1 << (u64::BITS - 1 - (n - 1).leading_zeros())
 }
 

@@ -10,7 +10,7 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
 
 use crate::kind::Kind;
-use crate::limits::{BATCH_RECORDS_MAX, EVENT_BODY_BYTES_MAX};
+use crate::limits::{BATCH_RECORDS_MAX, EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
 
 /// The version of the layouts.
 pub const ENTRY_VERSION: u8 = 1;
@@ -19,6 +19,7 @@ pub const ENTRY_VERSION: u8 = 1;
 const COMMON_LEN: usize = 20;
 const TYPE_BATCH_HEADER: u8 = 1;
 const TYPE_RECORD: u8 = 2;
+const TYPE_INDEX_COMMIT: u8 = 3;
 const TYPE_LEDGER_EVENT: u8 = 4;
 
 /// What is said of an entry at a glance. Holds known bits only.
@@ -91,6 +92,8 @@ pub enum Entry {
     BatchHeader(BatchHeader),
     /// One record.
     Record(RecordEntry),
+    /// The patient index over every entry before it.
+    IndexCommit(IndexCommit),
     /// What the ledger says of itself.
     LedgerEvent(LedgerEvent),
 }
@@ -133,6 +136,21 @@ pub struct RecordEntry {
     pub record_hash: Hash,
     /// Its place in the batch, from 0: the header is at `index − 1 − position`.
     pub position: u32,
+}
+
+/// The root of the patient index over every entry before it; flag `LEDGER`. Each checkpoint ends in one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexCommit {
+    /// Its place in the log: it covers the entries below.
+    pub index: LeafIndex,
+    /// When it was made.
+    pub time: LedgerTimeMs,
+    /// The index has 2^depth buckets; as in the genesis.
+    pub depth: u8,
+    /// How many patients have entries: the rows of the index.
+    pub patients: u64,
+    /// The root of [`crate::index`].
+    pub root: Hash,
 }
 
 /// What the ledger says of itself; flag `LEDGER`.
@@ -180,6 +198,7 @@ impl Entry {
         match self {
             Self::BatchHeader(entry) => entry.index,
             Self::Record(entry) => entry.index,
+            Self::IndexCommit(entry) => entry.index,
             Self::LedgerEvent(entry) => entry.index,
         }
     }
@@ -189,6 +208,7 @@ impl Entry {
         match self {
             Self::BatchHeader(entry) => entry.time,
             Self::Record(entry) => entry.time,
+            Self::IndexCommit(entry) => entry.time,
             Self::LedgerEvent(entry) => entry.time,
         }
     }
@@ -198,7 +218,7 @@ impl Entry {
         match self {
             Self::BatchHeader(_) => Flags::NONE,
             Self::Record(entry) => entry.flags,
-            Self::LedgerEvent(_) => Flags::LEDGER,
+            Self::IndexCommit(_) | Self::LedgerEvent(_) => Flags::LEDGER,
         }
     }
 
@@ -207,6 +227,7 @@ impl Entry {
         match self {
             Self::BatchHeader(_) => None,
             Self::Record(entry) => Some(entry.kind),
+            Self::IndexCommit(_) => Some(Kind::INDEX_COMMIT),
             Self::LedgerEvent(entry) => Some(entry.kind),
         }
     }
@@ -226,6 +247,7 @@ impl Entry {
         match self {
             Self::BatchHeader(entry) => entry.encode_into(out),
             Self::Record(entry) => entry.encode_into(out),
+            Self::IndexCommit(entry) => entry.encode_into(out),
             Self::LedgerEvent(entry) => entry.encode_into(out),
         }
     }
@@ -255,6 +277,10 @@ impl Entry {
                 Self::BatchHeader(BatchHeader::decode(index, time, &mut input)?)
             }
             TYPE_RECORD => Self::Record(RecordEntry::decode(index, time, flags, &mut input)?),
+            TYPE_INDEX_COMMIT => {
+                require_flags(flags, Flags::LEDGER)?;
+                Self::IndexCommit(IndexCommit::decode(index, time, &mut input)?)
+            }
             TYPE_LEDGER_EVENT => {
                 require_flags(flags, Flags::LEDGER)?;
                 Self::LedgerEvent(LedgerEvent::decode(index, time, &mut input)?)
@@ -347,6 +373,25 @@ impl RecordEntry {
         }
         let back = u64::from(self.position).checked_add(1)?;
         self.index.get().checked_sub(back).map(LeafIndex)
+    }
+}
+
+impl IndexCommit {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        assert!(self.depth <= INDEX_DEPTH_MAX, "a depth that a genesis may name");
+        common(out, TYPE_INDEX_COMMIT, Flags::LEDGER, self.index, self.time);
+        out.push(self.depth);
+        out.extend_from_slice(&self.patients.to_be_bytes());
+        out.extend_from_slice(self.root.as_bytes());
+    }
+
+    fn decode(index: LeafIndex, time: LedgerTimeMs, input: &mut Input) -> Result<Self, EntryError> {
+        let depth = input.u8()?;
+        if depth > INDEX_DEPTH_MAX {
+            return Err(EntryError::Range("depth"));
+        }
+        let (patients, root) = (input.u64()?, Hash::from_bytes(input.array()?));
+        Ok(Self { index, time, depth, patients, root })
     }
 }
 

@@ -43,7 +43,13 @@ fn entries() -> impl Strategy<Value = Entry> {
             let (index, time) = (index.into(), time.into());
             Entry::LedgerEvent(LedgerEvent { index, time, kind, body })
         });
-    prop_oneof![header, record, event]
+    let commit = (any::<u64>(), any::<u64>(), 0..=INDEX_DEPTH_MAX, any::<u64>(), bytes()).prop_map(
+        |(index, time, depth, patients, root)| {
+            let (index, time, root) = (index.into(), time.into(), root.into());
+            Entry::IndexCommit(IndexCommit { index, time, depth, patients, root })
+        },
+    );
+    prop_oneof![header, record, commit, event]
 }
 
 proptest! {
@@ -99,6 +105,22 @@ fn the_layout_of_a_record_is_the_documented_one() {
 }
 
 #[test]
+fn the_layout_of_an_index_commit_is_the_documented_one() {
+    let root = Hash::from_bytes([9; 32]);
+    let commit = IndexCommit { index: LeafIndex(9), time: LedgerTimeMs(1_000), depth: 16, patients: 2, root };
+    let mut expected = vec![1, 3, 0, 8];
+    expected.extend([0, 0, 0, 0, 0, 0, 0, 9]);
+    expected.extend([0, 0, 0, 0, 0, 0, 3, 0xe8]);
+    expected.extend([16, 0, 0, 0, 0, 0, 0, 0, 2]);
+    expected.extend([9; 32]);
+    assert_eq!(Entry::IndexCommit(commit).encode(), expected);
+    expected[20] = INDEX_DEPTH_MAX + 1;
+    assert_eq!(Entry::decode(&expected), Err(EntryError::Range("depth")));
+    expected[3] = 0;
+    assert_eq!(Entry::decode(&expected), Err(EntryError::Flags(0)));
+}
+
+#[test]
 fn each_wrong_field_is_named() {
     let good = Entry::Record(record()).encode();
     let with = |at: usize, value: u8| {
@@ -107,7 +129,7 @@ fn each_wrong_field_is_named() {
         Entry::decode(&bytes).expect_err("one byte is wrong")
     };
     assert_eq!(with(0, 2), EntryError::Version(2));
-    assert_eq!(with(1, 3), EntryError::Type(3));
+    assert_eq!(with(1, 5), EntryError::Type(5));
     assert_eq!(with(1, 0), EntryError::Type(0));
     assert_eq!(with(3, 16), EntryError::Flags(16));
     assert_eq!(with(21, 0xff), EntryError::Kind(0x06ff));

@@ -7,17 +7,20 @@
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`facts`]: what is flagged on them;
+//! - [`index`]: one root over every patient's trace; [`cosigner`]: the names under which checkpoints are cosigned;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
 mod check;
 pub mod codes;
+pub mod cosigner;
 pub mod entry;
 pub mod facts;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ident;
+pub mod index;
 mod json;
 pub mod kind;
 pub mod limits;

@@ -77,10 +77,10 @@ impl Book {
         match entry {
             Entry::BatchHeader(header) => self.header(index, header)?,
             Entry::Record(record) => self.record(index, &record)?,
-            Entry::LedgerEvent(_) if self.open.is_some() => {
+            Entry::IndexCommit(_) | Entry::LedgerEvent(_) if self.open.is_some() => {
                 return Err(Finding(format!("entry {index} stands between the records of a batch")));
             }
-            Entry::LedgerEvent(_) => {}
+            Entry::IndexCommit(_) | Entry::LedgerEvent(_) => {}
         }
         self.leaves.push(leaf_hash(bytes));
         Ok(())

@@ -66,6 +66,12 @@ fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, 
                 put("record", opened(record, answer)?);
             }
         }
+        Entry::IndexCommit(commit) => {
+            put("type", json!("index_commit"));
+            put("depth", json!(commit.depth));
+            put("patients", json!(commit.patients));
+            put("root", json!(commit.root));
+        }
         Entry::LedgerEvent(event) => {
             put("type", json!("ledger_event"));
             put("body", json!(hex::encode(&event.body)));

@@ -61,7 +61,7 @@ impl Opener {
         let entry = Entry::decode(&bytes).map_err(|_| corrupt(index, "entry"))?;
         let mut opened = Opened { entry: bytes, ..Opened::default() };
         match entry {
-            Entry::LedgerEvent(_) => {}
+            Entry::IndexCommit(_) | Entry::LedgerEvent(_) => {}
             Entry::BatchHeader(header) => self.name_author(&header.key_id, &mut opened)?,
             Entry::Record(entry) => self.open_record(&entry, &mut opened)?,
         }
