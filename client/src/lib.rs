@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+pub mod audit;
 pub mod author;
 pub mod channel;
 pub mod checks;
@@ -37,5 +38,6 @@ pub mod session;
 pub mod state;
 pub mod trace;
 pub mod view;
+pub mod witness;
 
 pub use error::ClientError;

@@ -170,6 +170,20 @@ impl Policy {
         Ok(Satisfied { log: log.key.clone(), checkpoint, witnesses })
     }
 
+    /// The newest time (seconds since 1970) by which a quorum had cosigned: those that cosigned at or after it are
+    /// enough, and no later time is. `None` where the policy asks for no cosigner.
+    pub fn quorum_time_s(&self, satisfied: &Satisfied) -> Option<u64> {
+        self.quorum.as_ref()?;
+        let mut times: Vec<u64> = satisfied.witnesses.iter().map(|witness| witness.time_s).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        let since = |time_s: u64| -> Vec<Option<u64>> {
+            let time_of = |name: &[u8]| satisfied.witnesses.iter().find(|w| w.name == name).map(|w| w.time_s);
+            let witnesses = self.witnesses.iter();
+            witnesses.map(|witness| time_of(&witness.name).filter(|time| *time >= time_s)).collect()
+        };
+        times.into_iter().find(|time_s| self.reached(&since(*time_s)))
+    }
+
     /// Whether the witnesses that have a time make up the quorum.
     fn reached(&self, times: &[Option<u64>]) -> bool {
         // Groups name only what stands above them: one pass decides them all.

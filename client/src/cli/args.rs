@@ -28,8 +28,13 @@ pub enum Command {
     Trace(TraceArgs),
     /// Show one entry of the log
     Entry(EntryArgs),
-    /// Show the newest checkpoint, after checking its signature
-    Checkpoint,
+    /// Show the newest checkpoint, after checking its signatures
+    Checkpoint(CheckpointArgs),
+    /// Replay the log and check everything that it says (role auditor)
+    Audit(AuditArgs),
+    /// Cosign checkpoints of any C2SP log, so that none of them can show two histories
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Make proofs that anyone can check offline
     #[command(subcommand)]
     Prove(ProveCommand),
@@ -172,6 +177,95 @@ pub struct VerifyArgs {
     /// The leaf hash of a proof file that doesn't carry its entry
     #[arg(long, value_name = "HEX")]
     pub leaf_hash: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    /// Whose signatures count (c2sp.org/tlog-policy); without it, the log's own and a majority of the nodes
+    #[arg(long, value_name = "F")]
+    pub policy: Option<PathBuf>,
+    /// Fail unless the cosigners that are needed signed at most this long ago: `300s`, `5m`, `1h`
+    #[arg(long, value_name = "D", value_parser = super::checkpoint::parse_age)]
+    pub max_age: Option<std::time::Duration>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    pub command: Option<AuditCommand>,
+    /// A checkpoint that you trust: the log must have its root at its size
+    #[arg(long, value_name = "F")]
+    pub from: Option<PathBuf>,
+    /// Keep here what was replayed, and go on from there the next time
+    #[arg(long, value_name = "F")]
+    pub state: Option<PathBuf>,
+    /// After a clean replay, cosign the checkpoint with the profile's author key
+    #[arg(long)]
+    pub cosign: bool,
+    /// Go on with every newer checkpoint
+    #[arg(long)]
+    pub follow: bool,
+    /// Instead of a replay, check that each promise of this file (`record --receipts`) was kept
+    #[arg(long, value_name = "F", conflicts_with_all = ["from", "state", "cosign", "follow"])]
+    pub receipts: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Whether two checkpoints are of one history; if not, the evidence
+    Compare {
+        /// A checkpoint
+        a: PathBuf,
+        /// Another
+        b: PathBuf,
+        /// Whose signatures count (c2sp.org/tlog-policy); without it, those of the profile's log and its nodes
+        #[arg(long, value_name = "F")]
+        policy: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WitnessCommand {
+    /// Make a key and a configuration
+    Init {
+        /// New folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Name of the key, a URL without scheme, such as `witness.example/w1`
+        #[arg(long)]
+        name: String,
+        /// Key of a log to cosign for, a vkey line; repeatable
+        #[arg(long, value_name = "VKEY", required_unless_present = "log_policy")]
+        log: Vec<String>,
+        /// Cosign for the logs of this policy, and only what reaches its quorum; repeatable
+        #[arg(long, value_name = "F")]
+        log_policy: Vec<PathBuf>,
+    },
+    /// Answer `add-checkpoint` over HTTP (c2sp.org/tlog-witness)
+    Serve {
+        /// Its folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Address and port
+        #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDR")]
+        listen: std::net::SocketAddr,
+    },
+    /// Show what was cosigned last, of each log
+    Status {
+        /// Its folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,8 @@
 //! 1 a check failed, 2 usage, 3 unavailable, 4 rejected.
 
 pub mod args;
+mod audit;
+mod checkpoint;
 mod entry;
 mod import;
 mod keys;
@@ -13,6 +15,7 @@ mod record;
 mod status;
 mod trace;
 mod verify;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +69,9 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
         Command::Import(args) => import::run(&context, args).await,
         Command::Trace(args) => trace::run(&context, args).await,
         Command::Entry(args) => entry::run(&context, args).await,
-        Command::Checkpoint => prove::checkpoint(&context).await,
+        Command::Checkpoint(args) => checkpoint::run(&context, args).await,
+        Command::Audit(args) => audit::run(&context, args).await,
+        Command::Witness(command) => witness::run(command).await,
         Command::Prove(ProveCommand::Inclusion { index, size, out }) => {
             prove::inclusion(&context, index, size, out.as_deref()).await
         }

@@ -1,4 +1,4 @@
-//! `checkpoint` and `prove`: what anyone can check offline, verified here before it is handed out.
+//! `prove`: what anyone can check offline, verified here before it is handed out.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,22 +10,13 @@ use sillage_proof::tlog_proof::TlogProof;
 use sillage_proto::v1;
 
 use super::{Context, Ended, output};
-use crate::checks::{self, failed, hashes, verify_checkpoint};
+use crate::checks::{failed, hashes, verify_checkpoint};
 use crate::error::ClientError;
 use crate::session::Session;
 use crate::state::State;
 
 /// How long to wait for a checkpoint over a young entry.
 const WAIT: Duration = Duration::from_secs(12);
-
-pub async fn checkpoint(context: &Context) -> Result<Ended, ClientError> {
-    let session = context.session().await?;
-    let found = checks::checkpoint(&session).await?;
-    State::load(&session)?.advance(&session, &found.checkpoint).await?;
-    // A note ends in a newline of its own.
-    output::line(found.note.to_string().trim_end_matches('\n'))?;
-    Ok(Ended::Done)
-}
 
 pub async fn inclusion(
     context: &Context,

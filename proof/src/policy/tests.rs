@@ -139,3 +139,18 @@ fn broken_policies_are_refused_with_their_line() {
     assert_eq!(Policy::parse(two.as_bytes()), Err(PolicyError::NoQuorum));
     assert_eq!(Policy::parse(b"quorum none"), Err(PolicyError::File));
 }
+
+#[test]
+fn a_quorum_is_as_old_as_the_youngest_set_that_makes_it() {
+    let policy = two_levels();
+    let text = checkpoint(LOG).to_text();
+    let times = [(11, 50), (12, 90), (13, 70), (21, 60), (22, 40)];
+    let mut lines = vec![log(1).sign(&text, 0).expect("signed")];
+    lines.extend(times.map(|(seed, time_s)| witness(seed).sign(&text, time_s).expect("signed")));
+    let satisfied = policy.verify(&SignedNote::new(text, lines).expect("a note")).expect("a quorum");
+    // Two of X by 70 (12 and 13), any of Y by 60.
+    assert_eq!(policy.quorum_time_s(&satisfied), Some(60));
+    let nobody = Policy::parse(format!("log {}\nquorum none\n", vkey(&log(1))).as_bytes()).expect("a policy");
+    let satisfied = nobody.verify(&signed(LOG, &[log(1)])).expect("signed by the log");
+    assert_eq!(nobody.quorum_time_s(&satisfied), None);
+}
