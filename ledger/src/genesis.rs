@@ -5,11 +5,8 @@ use sillage_proof::batch::Origin;
 use sillage_proof::keys::PublicKey;
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::PartyRegistration;
-use sillage_rules::limits::EVENT_BODY_BYTES_MAX;
+use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
 use sillage_rules::roles::Roles;
-
-/// Largest depth of the patients' index: 2^40 buckets are more than there will be people.
-const INDEX_DEPTH_MAX: u32 = 40;
 
 /// The bytes aren't a genesis that a log can begin with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +48,7 @@ pub struct GenesisInfo {
     /// An access recorded later than this after it happened is `LATE`.
     pub late_after_ms: u64,
     /// The patients' index has 2^this buckets.
-    pub index_depth: u32,
+    pub index_depth: u8,
     /// Events a second of an author whose registration says nothing.
     pub quota_events_per_s: u32,
     /// The nodes of the group.
@@ -87,9 +84,8 @@ impl GenesisInfo {
         if tag_first > tag_last {
             return Err(invalid("tag_first is after tag_last"));
         }
-        if genesis.index_depth > INDEX_DEPTH_MAX {
-            return Err(invalid(format!("index_depth is over {INDEX_DEPTH_MAX}")));
-        }
+        let index_depth = u8::try_from(genesis.index_depth).ok().filter(|depth| *depth <= INDEX_DEPTH_MAX);
+        let index_depth = index_depth.ok_or_else(|| invalid(format!("index_depth is over {INDEX_DEPTH_MAX}")))?;
         let parties = genesis.parties.iter().enumerate().map(|(at, party)| {
             PartyRegistration::parse(party).map_err(|error| invalid(format!("parties[{at}].{error}")))
         });
@@ -116,7 +112,7 @@ impl GenesisInfo {
             tag_last,
             test_log: genesis.test_log,
             late_after_ms: genesis.late_after_ms,
-            index_depth: genesis.index_depth,
+            index_depth,
             quota_events_per_s: genesis.quota_events_per_s,
             nodes,
             parties,

@@ -102,8 +102,8 @@ impl Ledger {
     /// Applies one command: an encoded `sillage.internal.v1.Command`, or nothing, which only notes (index, term).
     ///
     /// Returns one outcome for each part of the command in the order that [`BatchOutcome`] gives; a single refusal when
-    /// `data` isn't a command. All that the command changes, the applied index included, is written at once. Ledger time is `time_ms`, or the time
-    /// before where that is later.
+    /// `data` isn't a command. All that the command changes, the applied index included, is written at once. Ledger time
+    /// is `time_ms`, or the time before where that is later.
     ///
     /// # Errors
     /// Only when the process must stop; never by the fault of `data`.
@@ -117,34 +117,73 @@ impl Ledger {
         }
         assert!(term >= old.applied_term, "terms never go back");
         let time = old.time.max(LedgerTimeMs(time_ms));
-        let (outcomes, mut writes, leaves, keys_changed) = match data.is_empty() {
-            true => (Vec::new(), WriteBatch::default(), Vec::new(), false),
-            false => {
-                let effects = apply::command(shared, &view.store, old.size, time, data)?;
-                (effects.outcomes, effects.writes, effects.leaves, effects.keys_changed)
-            }
+        let mut effects = match data.is_empty() {
+            true => Effects::default(),
+            false => apply::command(shared, &view.store, old.size, time, data)?,
         };
+        let committed = shared.stats.time(Stage::Index, || self.to_index(&view, time, &mut effects))?;
+        let Effects { outcomes, mut writes, leaves, keys_changed, .. } = effects;
         let mut tree = view.tree.clone();
         let (root, full) = shared.stats.time(Stage::Hash, || grow(&mut tree, &leaves, &old));
+        let commit = committed.as_ref().map_or(view.commit.as_ref(), |state| state.last()).cloned();
         let head = HeadRow {
             applied_index: index,
             applied_term: term,
             time,
             size: tree.size().get(),
             root,
-            commit: old.commit,
+            commit: commit.as_ref().map(|commit| commit.index),
         };
         put_tiles(&view.store, &full, &mut writes);
         writes.put_cf(view.store.family(Family::Meta), schema::META_HEAD, head.encode());
         let bytes = writes.size_in_bytes() as u64;
         shared.stats.time(Stage::Write, || view.store.write(writes))?;
         shared.stats.command(bytes);
-        let view = View { generation: view.generation, store: view.store.clone(), head, tree };
-        shared.publish(view, bytes);
+        let (store, index) = (view.store.clone(), view.index.clone());
+        shared.publish(View { generation: view.generation, store, head, tree, index, commit }, bytes);
+        // Only now do the tree over the buckets and the rows of the database agree again.
+        drop(committed);
         if keys_changed {
             shared.keys_version.fetch_add(1, Ordering::Release);
         }
         Ok(outcomes)
+    }
+
+    /// Hands what was recorded to the patients' index, and adds the index commit that a command asks for: the last of
+    /// its entries. Readers of the index wait while what comes back is held.
+    fn to_index<'v>(
+        &self,
+        view: &'v View,
+        time: LedgerTimeMs,
+        effects: &mut Effects,
+    ) -> Result<Option<RwLockWriteGuard<'v, State>>, Fatal> {
+        self.worker.hand(std::mem::take(&mut effects.recorded));
+        let Some(uncovered) = effects.index_commit.take() else {
+            return Ok(None);
+        };
+        let index = LeafIndex(view.head.size + effects.leaves.len() as u64);
+        if view.head.commit.is_some_and(|last| last.get() + 1 == index.get()) {
+            effects.outcomes.push(BatchOutcome::NothingNew);
+            return Ok(None);
+        }
+        let changes = self.worker.commit()?;
+        let mut state = view.index.write();
+        let commit = state.commit(&changes, view.index.depth(), index, time);
+        let entry = Entry::IndexCommit(commit).encode();
+        let (entries, rows) = (view.store.family(Family::Entries), view.store.family(Family::Index));
+        effects.writes.put_cf(entries, schema::index_key(index.get()), &entry);
+        for (ikey, row) in &changes.rows {
+            effects.writes.put_cf(rows, ikey.as_bytes(), row);
+        }
+        let signing = view.store.family(Family::Signing);
+        for (name, row) in uncovered {
+            let row = SigningRow { covered_by: Some(index), ..row };
+            effects.writes.put_cf(signing, name.encode(), row.encode());
+        }
+        effects.leaves.push(leaf_hash(&entry));
+        effects.outcomes.push(BatchOutcome::IndexCommitted { index, time_ms: time });
+        self.shared.stats.index_committed();
+        Ok(Some(state))
     }
 
     /// Writes the database as of [`Ledger::applied`] into `dir`, which does not exist yet; hard links where possible.
@@ -223,12 +262,7 @@ fn put_tiles(store: &Store, full: &[(TileCoord, Box<TileHashes>)], writes: &mut 
     }
 }
 
-fn open_checked(
-    path: &Path,
-    genesis: &GenesisInfo,
-    options: &Options,
-    applied: u64,
-) -> Result<Opened, String> {
+fn open_checked(path: &Path, genesis: &GenesisInfo, options: &Options, applied: u64) -> Result<Opened, String> {
     if !path.join("CURRENT").exists() {
         return Err("it holds no database".into());
     }
@@ -241,11 +275,7 @@ fn open_checked(
     Ok(opened)
 }
 
-fn open_current(
-    dir: &Path,
-    genesis: &GenesisInfo,
-    options: &Options,
-) -> Result<(u64, Opened), OpenError> {
+fn open_current(dir: &Path, genesis: &GenesisInfo, options: &Options) -> Result<(u64, Opened), OpenError> {
     let io = |source| OpenError::Io { path: dir.to_owned(), source };
     let corrupt = |what: String| OpenError::Corrupt { dir: dir.to_owned(), what };
     let folders = store::folders(dir).map_err(io)?;

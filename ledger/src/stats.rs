@@ -17,7 +17,9 @@ pub struct ApplyStats {
     check_ns: AtomicU64,
     encode_ns: AtomicU64,
     hash_ns: AtomicU64,
+    index_ns: AtomicU64,
     write_ns: AtomicU64,
+    index_commits: AtomicU64,
 }
 
 /// The counters at one moment. Times are nanoseconds of the applying thread.
@@ -45,8 +47,12 @@ pub struct StageTimes {
     pub encode_ns: u64,
     /// Hashing entries and the log tree.
     pub hash_ns: u64,
+    /// Index commits, and waiting for what they hash.
+    pub index_ns: u64,
     /// Writing to the database.
     pub write_ns: u64,
+    /// Index commits made.
+    pub index_commits: u64,
 }
 
 /// A stage of applying.
@@ -56,6 +62,7 @@ pub(crate) enum Stage {
     Check,
     Encode,
     Hash,
+    Index,
     Write,
 }
 
@@ -75,7 +82,9 @@ impl ApplyStats {
             check_ns: get(&self.check_ns),
             encode_ns: get(&self.encode_ns),
             hash_ns: get(&self.hash_ns),
+            index_ns: get(&self.index_ns),
             write_ns: get(&self.write_ns),
+            index_commits: get(&self.index_commits),
         }
     }
 
@@ -89,6 +98,7 @@ impl ApplyStats {
             Stage::Check => &self.check_ns,
             Stage::Encode => &self.encode_ns,
             Stage::Hash => &self.hash_ns,
+            Stage::Index => &self.index_ns,
             Stage::Write => &self.write_ns,
         };
         counter.fetch_add(ns, Ordering::Relaxed);
@@ -111,6 +121,10 @@ impl ApplyStats {
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn index_committed(&self) {
+        self.index_commits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn flushed(&self) {

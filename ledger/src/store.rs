@@ -114,6 +114,17 @@ impl Store {
             .collect()
     }
 
+    /// Entries `from` to `to` exclusive, which exist, with one iterator.
+    pub(crate) fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Result<(u64, Box<[u8]>), ReadError>> + '_ {
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(schema::index_key(from).to_vec()..schema::index_key(to).to_vec());
+        let mut rows = self.db.iterator_cf_opt(self.family(Family::Entries), options, IteratorMode::Start);
+        (from..to).map(move |index| match rows.next().transpose()? {
+            Some((key, entry)) if *key == schema::index_key(index) => Ok((index, entry)),
+            _ => Err(ReadError::Damaged(format!("entry {index} is missing"))),
+        })
+    }
+
     pub(crate) fn head(&self) -> Result<Option<HeadRow>, ReadError> {
         let Some(bytes) = self.get(Family::Meta, schema::META_HEAD)? else {
             return Ok(None);

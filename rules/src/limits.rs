@@ -57,7 +57,7 @@ pub const ERASE_RETENTION_MIN_MS: u64 = 1_096 * 86_400_000;
 /// The ground of an erasure because the time of keeping has passed: its first word.
 pub const RETENTION: &str = "RETENTION";
 
-/// Largest depth of the patient index: 2^40 buckets are more than there will be people.
-pub const INDEX_DEPTH_MAX: u8 = 40;
+/// Largest depth of the patient index: its tree is kept in memory, and 2^26 buckets take 4 GiB.
+pub const INDEX_DEPTH_MAX: u8 = 26;
 /// Most rows of one bucket that a proof shows: an index of a fitting depth has a few, a test log of depth 0 has all.
 pub const BUCKET_ROWS_MAX: usize = 1 << 16;

@@ -107,6 +107,10 @@ pub(crate) struct Effects {
     pub writes: WriteBatch,
     /// Leaf hashes of the new entries.
     pub leaves: Vec<Hash>,
+    /// New record entries with a patient, in order.
+    pub recorded: Vec<Recorded>,
+    /// The command asks for an index commit; every replacement of a signing key that no index commit covers yet.
+    pub index_commit: Option<Vec<(SigningName, SigningRow)>>,
     /// What readers keep of data keys is outdated.
     pub keys_changed: bool,
 }
@@ -416,6 +420,24 @@ impl Applier<'_> {
             hash_leaves(&inputs, &mut leaves);
             leaves
         });
-        Effects { outcomes, keys_changed: self.overlay.keys_changed, writes: self.writes, leaves }
+        // Each place was taken when its entry was added.
+        let recorded = self.concerning.iter();
+        let recorded = recorded.map(|(at, tag, record)| Recorded { tag: *tag, leaf: leaves[*at], record: *record });
+        let index_commit = match self.index_commit {
+            true => {
+                let mut rows = self.overlay.signing()?;
+                rows.retain(|(_, row)| row.covered_by.is_none());
+                Some(rows)
+            }
+            false => None,
+        };
+        Ok(Effects {
+            outcomes,
+            recorded: recorded.collect(),
+            index_commit,
+            keys_changed: self.overlay.keys_changed,
+            writes: self.writes,
+            leaves,
+        })
     }
 }
