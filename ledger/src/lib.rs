@@ -17,6 +17,7 @@
 //! [`Ledger::flushed`].
 
 mod apply;
+mod batches;
 mod erasing;
 mod error;
 mod flush;
@@ -26,6 +27,7 @@ mod genesis;
 mod index;
 mod ledger;
 mod options;
+mod patients;
 mod reader;
 mod rows;
 mod schema;
@@ -37,11 +39,13 @@ mod trace;
 mod tree;
 
 pub use apply::BatchOutcome;
+pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
 pub use erasing::{Erasure, KekEpochs, OpenErasure};
 pub use error::{Fatal, OpenError, ReadError, Refusal};
 pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
 pub use ledger::Ledger;
 pub use options::Options;
+pub use patients::PatientProof;
 pub use reader::{Head, LedgerReader};
 pub use rows::{KeyInfo, KeyState, Party, StreamInfo};
 pub use stats::{ApplyStats, StageTimes};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::merkle::{self, GenerateError};
@@ -13,6 +14,7 @@ use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 use crate::apply::{self, Stop, signing};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
+use crate::patients::KeptLeaves;
 use crate::rows::{KeyInfo, Party, PartyRow, StreamInfo};
 use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
 use crate::shared::{Shared, View};
@@ -58,6 +60,10 @@ impl LedgerReader {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(crate) fn kept_leaves(&self) -> &Mutex<KeptLeaves> {
+        &self.shared.kept_leaves
     }
 
     fn store(&self) -> Arc<Store> {

@@ -11,6 +11,7 @@ use crate::error::Fatal;
 use crate::genesis::GenesisInfo;
 use crate::index::Index;
 use crate::options::Options;
+use crate::patients::KeptLeaves;
 use crate::schema::HeadRow;
 use crate::stats::ApplyStats;
 use crate::store::Store;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub genesis: Arc<GenesisInfo>,
     pub options: Options,
     pub stats: ApplyStats,
+    /// Of patients whose trace is being proven.
+    pub kept_leaves: Mutex<KeptLeaves>,
     view: RwLock<Arc<View>>,
     flushed: Mutex<Flushed>,
     /// One flush at a time.
@@ -68,6 +71,7 @@ impl Shared {
             genesis,
             options,
             stats: ApplyStats::default(),
+            kept_leaves: Mutex::default(),
             view: RwLock::new(Arc::new(view)),
             flushed: Mutex::new(flushed),
             flushing: Mutex::new(()),

@@ -1,0 +1,256 @@
+//! Batches as they stand in the log: headers in a row, paths from records to what the author signed, and the check of
+//! an author's signature against the entries, which every node makes before it cosigns.
+
+use std::collections::HashMap;
+
+use sillage_proof::batch::BatchMessage;
+use sillage_proof::hash::{Hash, LeafIndex, hash_nodes};
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
+use sillage_proof::merkle;
+use sillage_rules::entry::{BatchHeader, Entry, Flags};
+
+use crate::error::ReadError;
+use crate::reader::LedgerReader;
+
+/// Keys kept ready to verify with.
+const KEYS_KEPT: usize = 4_096;
+
+/// Where a record stands in what its author signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPath {
+    /// The header of its batch; none for a record that the ledger made itself.
+    pub header: Option<LeafIndex>,
+    /// Audit path in the batch tree (RFC 6962 §2.1.1); empty for a record that the ledger made itself.
+    pub path: Vec<Hash>,
+}
+
+/// A batch in the log isn't what its author signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchFault {
+    /// The store can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// No batch header stands there.
+    #[error("entry {0} isn't a batch header")]
+    NoHeader(LeafIndex),
+    /// Its key was never registered, or belongs to another author than the stream.
+    #[error("the batch at {0} is signed with a key that isn't its author's")]
+    Key(LeafIndex),
+    /// The author's signature doesn't hold.
+    #[error("the signature of the batch at {0} doesn't hold")]
+    Signature(LeafIndex),
+    /// The records that follow aren't those that were signed.
+    #[error("the records of the batch at {0} aren't those that were signed")]
+    Records(LeafIndex),
+}
+
+impl LedgerReader {
+    /// Entries from `first` on, at most `count`, ending at the end of the log.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn entries(&self, first: LeafIndex, count: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        let view = self.view();
+        let end = first.get().saturating_add(count).min(view.head.size);
+        let entries = view.store.entries(first.get().min(end), end);
+        entries.map(|entry| Ok(entry?.1.into_vec())).collect()
+    }
+
+    /// For each of the record entries at `indices`, its path in its batch tree. Each batch is read once when its entries
+    /// stand next to each other.
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] for what isn't a record entry, and when the store can't be read.
+    pub fn batch_paths(&self, indices: &[LeafIndex]) -> Result<Vec<BatchPath>, ReadError> {
+        let mut last: Option<(LeafIndex, Levels)> = None;
+        let mut paths = Vec::with_capacity(indices.len());
+        for index in indices {
+            let found = self.record_of(*index)?;
+            let (entry, header) = found.ok_or_else(|| ReadError::Beyond { size: self.tree_size().get() })?;
+            let Some(header) = header else {
+                paths.push(BatchPath { header: None, path: Vec::new() });
+                continue;
+            };
+            if last.as_ref().is_none_or(|(known, _)| *known != header.index) {
+                last = Some((header.index, Levels::over(self.record_hashes(&header)?)));
+            }
+            let levels = last.as_ref().map(|(_, levels)| levels).expect("put there above");
+            paths.push(BatchPath { header: Some(header.index), path: levels.path(entry.position) });
+        }
+        Ok(paths)
+    }
+
+    /// Record hashes of a batch, in order.
+    fn record_hashes(&self, header: &BatchHeader) -> Result<Vec<Hash>, ReadError> {
+        let view = self.view();
+        let first = header.index.get().saturating_add(1);
+        let end = first.saturating_add(u64::from(header.count));
+        if end > view.head.size {
+            return Err(ReadError::Damaged(format!("the batch at {} ends beyond the log", header.index)));
+        }
+        let entries = view.store.entries(first, end).enumerate();
+        let hashes = entries.map(|(position, entry)| {
+            let (index, bytes) = entry?;
+            match Entry::decode(&bytes) {
+                Ok(Entry::Record(entry))
+                    if entry.position as usize == position && !entry.flags.contains(Flags::LEDGER) =>
+                {
+                    Ok(entry.record_hash)
+                }
+                _ => Err(ReadError::Damaged(format!("entry {index} isn't a record of the batch before it"))),
+            }
+        });
+        hashes.collect()
+    }
+
+    /// The batch headers from entry `from` on and below `to`. Records are skipped: each header costs one read.
+    pub fn headers(&self, from: LeafIndex, to: LeafIndex) -> Headers {
+        let end = to.get().min(self.tree_size().get());
+        Headers { reader: self.clone(), next: from.get(), end }
+    }
+
+    /// Verifies batches in the log, and keeps authors' keys ready between them.
+    pub fn batch_verifier(&self) -> BatchVerifier {
+        BatchVerifier { reader: self.clone(), keys: HashMap::new() }
+    }
+}
+
+/// Iterates over batch headers.
+pub struct Headers {
+    reader: LedgerReader,
+    next: u64,
+    end: u64,
+}
+
+impl Iterator for Headers {
+    type Item = Result<BatchHeader, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.next < self.end {
+            let entry = self.reader.decoded_entry(LeafIndex(self.next));
+            self.next += 1;
+            match entry {
+                Ok(Some(Entry::BatchHeader(header))) => {
+                    self.next = self.next.saturating_add(u64::from(header.count));
+                    return Some(Ok(header));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => self.next = self.end,
+                Err(error) => {
+                    self.next = self.end;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Verifies batches as they stand in the log.
+pub struct BatchVerifier {
+    reader: LedgerReader,
+    keys: HashMap<KeyId, (AuthorId, PublicKey)>,
+}
+
+impl BatchVerifier {
+    /// Verifies the batch whose header is the entry `index`: signed with a key of its author that is or was registered,
+    /// over the root of the records that follow.
+    ///
+    /// # Errors
+    /// [`BatchFault`] says what doesn't hold.
+    pub fn verify_batch_at(&mut self, index: LeafIndex) -> Result<(), BatchFault> {
+        match self.reader.decoded_entry(index)? {
+            Some(Entry::BatchHeader(header)) => self.verify(&header),
+            _ => Err(BatchFault::NoHeader(index)),
+        }
+    }
+
+    /// The same for a header that was read already.
+    ///
+    /// # Errors
+    /// As [`BatchVerifier::verify_batch_at`].
+    pub fn verify(&mut self, header: &BatchHeader) -> Result<(), BatchFault> {
+        let (author, key) = self.key(header)?;
+        let stream = self.reader.stream(&header.stream_id)?;
+        if stream.is_none_or(|stream| stream.author_id != author) {
+            return Err(BatchFault::Key(header.index));
+        }
+        let message = BatchMessage {
+            key_id: header.key_id,
+            origin: self.reader.genesis().origin.clone(),
+            stream_id: header.stream_id,
+            seq: header.seq,
+            count: header.count,
+            root: header.root,
+        };
+        message.verify(&key, &header.signature).map_err(|_| BatchFault::Signature(header.index))?;
+        let hashes = self.reader.record_hashes(header)?;
+        match merkle::root_of(&hashes) == header.root {
+            true => Ok(()),
+            false => Err(BatchFault::Records(header.index)),
+        }
+    }
+
+    fn key(&mut self, header: &BatchHeader) -> Result<(AuthorId, PublicKey), BatchFault> {
+        if let Some(known) = self.keys.get(&header.key_id) {
+            return Ok(known.clone());
+        }
+        let fault = BatchFault::Key(header.index);
+        let key = self.reader.key(&header.key_id)?.ok_or_else(|| fault.clone())?;
+        let found = (key.author_id, key.verifier().map_err(|_| fault)?);
+        if self.keys.len() >= KEYS_KEPT {
+            self.keys.clear();
+        }
+        self.keys.insert(header.key_id, found.clone());
+        Ok(found)
+    }
+}
+
+/// A batch tree, level by level.
+struct Levels(Vec<Vec<Hash>>);
+
+impl Levels {
+    fn over(leaves: Vec<Hash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            let (pairs, odd) = level.as_chunks::<2>();
+            let mut above = Vec::with_capacity(level.len().div_ceil(2));
+            hash_nodes(pairs, &mut above);
+            // RFC 6962: what has no sibling is the same node one level up.
+            above.extend_from_slice(odd);
+            levels.push(above);
+        }
+        Self(levels)
+    }
+
+    fn path(&self, position: u32) -> Vec<Hash> {
+        let mut place = position as usize;
+        let siblings = self.0.iter().filter_map(|level| {
+            let sibling = level.get(place ^ 1).copied();
+            place /= 2;
+            sibling
+        });
+        siblings.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sillage_proof::hash::leaf_hash;
+
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_the_root_for_every_size() {
+        for count in 1..40_u64 {
+            let leaves: Vec<Hash> = (0..count).map(|n| leaf_hash(&n.to_be_bytes())).collect();
+            let root = merkle::root_of(&leaves);
+            let levels = Levels::over(leaves.clone());
+            for (position, leaf) in (0_u32..).zip(&leaves) {
+                let path = levels.path(position);
+                let verdict = merkle::verify_inclusion(leaf, u64::from(position).into(), count.into(), &path, &root);
+                assert_eq!(verdict, Ok(()), "{position} of {count}");
+            }
+        }
+    }
+}
