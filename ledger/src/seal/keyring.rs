@@ -26,7 +26,7 @@ const KEYS_MAX: usize = 1 << 20;
 
 /// The key-encryption keys of a group. Wiped when dropped, never printed.
 pub struct Keyring {
-    keys: BTreeMap<(u16, u32), Zeroizing<[u8; 32]>>,
+    pub(super) keys: BTreeMap<(u16, u32), Zeroizing<[u8; 32]>>,
 }
 
 /// The keyring can't be read or written.
@@ -46,6 +46,14 @@ pub enum KeyringError {
     /// It exists already: its keys must not be lost.
     #[error("{} exists already: a keyring is never overwritten, choose another name", .0.display())]
     Exists(PathBuf),
+    /// Another key of this epoch is there.
+    #[error("another key of prefix {prefix:#05x}, epoch {epoch} is there: take a newer epoch")]
+    Conflict {
+        /// The prefix.
+        prefix: u16,
+        /// The epoch.
+        epoch: u32,
+    },
     /// The operating system gives no randomness.
     #[error("no randomness from the operating system: {0}")]
     Randomness(String),
@@ -168,13 +176,6 @@ impl Keyring {
 }
 
 impl KekProvider for Keyring {
-    fn epoch(&self, prefix: TagPrefix) -> Result<u32, KekError> {
-        let prefix = prefix.get();
-        let newest = self.keys.range((prefix, 0)..=(prefix, u32::MAX)).next_back();
-        let ((_, epoch), _) = newest.ok_or(KekError::Missing { prefix, epoch: 0 })?;
-        Ok(*epoch)
-    }
-
     fn wrap(
         &self,
         kek: (TagPrefix, u32),

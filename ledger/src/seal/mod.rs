@@ -1,13 +1,16 @@
 //! Sealing: payloads under data keys of their patient, data keys under key-encryption keys outside the database.
 //!
 //! [`Sealer`] seals a batch before it is proposed and opens payloads for whoever may read them. [`KekProvider`] is
-//! where the key-encryption keys live; [`Keyring`] keeps them in a file, a key management service can take its place.
+//! where the key-encryption keys live; [`KekFile`] keeps them in a file, a key management service can take its place.
 //! [`layout`] holds the byte layouts of `docs/formats.md` §8.
 
+mod kek_file;
 mod keyring;
 pub mod layout;
+mod reseal;
 mod sealer;
 
+pub use kek_file::{HeldEpochs, KekFile};
 pub use keyring::{Keyring, KeyringError};
 pub use sealer::{DATA_KEYS_CACHED, Opened, Place, Plain, SealError, SealedPayloads, Sealer};
 
@@ -61,12 +64,6 @@ pub enum KekError {
 
 /// Where key-encryption keys live: a file, a key management service, a hardware module. They need not leave it.
 pub trait KekProvider: Send + Sync {
-    /// The epoch under which new data keys of this prefix are wrapped.
-    ///
-    /// # Errors
-    /// When there is no key for the prefix.
-    fn epoch(&self, prefix: TagPrefix) -> Result<u32, KekError>;
-
     /// AES-256-GCM of a data key: ciphertext and tag.
     ///
     /// # Errors

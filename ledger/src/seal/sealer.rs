@@ -96,10 +96,10 @@ pub enum SealError {
 }
 
 /// A patient's data key, ready to use.
-struct DataKey {
-    id: [u8; 16],
+pub(super) struct DataKey {
+    pub(super) id: [u8; 16],
     cipher: Aes256Gcm,
-    wrapped: Vec<u8>,
+    pub(super) wrapped: Vec<u8>,
     /// Seen on record: it needn't travel any more.
     recorded: AtomicBool,
     /// Payloads sealed by this process.
@@ -111,11 +111,29 @@ struct Cache<K> {
     young: HashMap<K, Arc<DataKey>>,
     old: HashMap<K, Arc<DataKey>>,
     half: usize,
+    /// [`LedgerReader::keys_version`] as of which all of it holds.
+    version: u64,
 }
 
 impl<K: Eq + StdHash + Copy> Cache<K> {
     fn new(max: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: max.div_ceil(2).max(1) }
+        Self { young: HashMap::new(), old: HashMap::new(), half: max.div_ceil(2).max(1), version: 0 }
+    }
+
+    /// Forgets everything when `version` is newer: data keys were given up, or wrapped anew.
+    fn renew(&mut self, version: u64) {
+        if version > self.version {
+            (self.young, self.old) = Default::default();
+            self.version = version;
+        }
+    }
+
+    /// Keeps what was found as of `version`, unless that is outdated.
+    fn keep(&mut self, version: u64, name: K, key: Arc<DataKey>) {
+        self.renew(version);
+        if version == self.version {
+            self.insert(name, key);
+        }
     }
 
     fn get(&mut self, name: &K) -> Option<Arc<DataKey>> {
@@ -137,8 +155,8 @@ impl<K: Eq + StdHash + Copy> Cache<K> {
 
 /// Seals and opens. Shared by all threads of a node.
 pub struct Sealer {
-    reader: LedgerReader,
-    keks: Arc<dyn KekProvider>,
+    pub(super) reader: LedgerReader,
+    pub(super) keks: Arc<dyn KekProvider>,
     /// The key under which a patient's next payload is sealed.
     sealing: Mutex<Cache<[u8; 32]>>,
     /// Keys by tag and id, for opening.
@@ -151,7 +169,14 @@ impl Sealer {
         Self { reader, keks, sealing: Mutex::new(Cache::new(keys_max)), opening: Mutex::new(Cache::new(keys_max)) }
     }
 
-    fn origin(&self) -> &Origin {
+    /// Forgets keys that were given up; they are forgotten anyway when the next one is asked for.
+    pub fn forget_outdated(&self) {
+        let version = self.reader.keys_version();
+        self.sealing.lock().renew(version);
+        self.opening.lock().renew(version);
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
         &self.reader.genesis().origin
     }
 
@@ -190,6 +215,22 @@ impl Sealer {
     /// # Errors
     /// When the entry isn't a record, or its payload can't be opened.
     pub fn open(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
+        let mut attempts = 0;
+        loop {
+            let version = self.reader.keys_version();
+            match self.open_once(index) {
+                // Sealed or wrapped anew between two readings: what is stored now goes together.
+                Err(SealError::NoDataKey(_) | SealError::Kek(_))
+                    if attempts < 8 && self.reader.keys_version() != version =>
+                {
+                    attempts += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn open_once(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
         if index.get() >= self.reader.tree_size().get() {
             return Ok(None);
         }
@@ -215,7 +256,12 @@ impl Sealer {
         Ok(Some(Opened { salt: *salt, record: record.to_vec(), entry, header }))
     }
 
-    fn open_payload(&self, place: &Place, payload: &[u8], index: LeafIndex) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub(super) fn open_payload(
+        &self,
+        place: &Place,
+        payload: &[u8],
+        index: LeafIndex,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (id, nonce, sealed) = layout::split_payload(payload).ok_or(SealError::Altered)?;
         let key = self.opening_key(&place.tag, &id)?;
         let key = key.ok_or(SealError::NoDataKey(index))?;
@@ -228,7 +274,7 @@ impl Sealer {
         Ok(plain)
     }
 
-    fn seal_under(&self, key: &DataKey, place: &Place, plain: &Plain<'_>) -> Result<Vec<u8>, SealError> {
+    pub(super) fn seal_under(&self, key: &DataKey, place: &Place, plain: &Plain<'_>) -> Result<Vec<u8>, SealError> {
         let nonce = random::<12>()?;
         let aad = layout::payload_aad(self.origin(), place, &key.id);
         let mut out = Vec::with_capacity(layout::OVERHEAD + 16 + plain.record.len());
@@ -245,7 +291,7 @@ impl Sealer {
         Ok(out)
     }
 
-    fn is_recorded(&self, tag: &[u8; 32], key: &DataKey) -> Result<bool, SealError> {
+    pub(super) fn is_recorded(&self, tag: &[u8; 32], key: &DataKey) -> Result<bool, SealError> {
         if key.recorded.load(Ordering::Relaxed) {
             return Ok(true);
         }
@@ -255,15 +301,23 @@ impl Sealer {
     }
 
     /// Finds or makes the key for a patient's next payload.
-    fn sealing_key(&self, tag: &[u8; 32]) -> Result<Arc<DataKey>, SealError> {
-        let cached = self.sealing.lock().get(tag);
+    pub(super) fn sealing_key(&self, tag: &[u8; 32]) -> Result<Arc<DataKey>, SealError> {
+        let version = self.reader.keys_version();
+        let cached = {
+            let mut cache = self.sealing.lock();
+            cache.renew(version);
+            cache.get(tag)
+        };
         if let Some(key) = cached.filter(|key| key.sealed.load(Ordering::Relaxed) < SEALED_MAX) {
             return Ok(key);
         }
         // Nobody counts how much other processes sealed for no patient at all: such a key is used by one process only.
         let found = match *tag == NO_PATIENT {
             true => None,
-            false => self.reader.data_keys(tag)?.into_iter().next(),
+            false => {
+                let due = self.reader.due_keys(tag)?;
+                self.reader.data_keys(tag)?.into_iter().find(|(id, _)| !due.contains(id))
+            }
         };
         let key = match found {
             Some((id, wrapped)) => Arc::new(self.unwrapped(tag, id, wrapped)?),
@@ -276,20 +330,25 @@ impl Sealer {
         {
             return Ok(other);
         }
-        cache.insert(*tag, key.clone());
+        cache.keep(version, *tag, key.clone());
         Ok(key)
     }
 
     fn opening_key(&self, tag: &[u8; 32], id: &[u8; 16]) -> Result<Option<Arc<DataKey>>, SealError> {
         let name = (*tag, *id);
-        if let Some(key) = self.opening.lock().get(&name) {
-            return Ok(Some(key));
+        let version = self.reader.keys_version();
+        {
+            let mut cache = self.opening.lock();
+            cache.renew(version);
+            if let Some(key) = cache.get(&name) {
+                return Ok(Some(key));
+            }
         }
         let Some(wrapped) = self.reader.data_key(tag, id)? else {
             return Ok(None);
         };
         let key = Arc::new(self.unwrapped(tag, *id, wrapped)?);
-        self.opening.lock().insert(name, key.clone());
+        self.opening.lock().keep(version, name, key.clone());
         Ok(Some(key))
     }
 
@@ -305,7 +364,8 @@ impl Sealer {
         let (id, nonce) = (random::<16>()?, random::<12>()?);
         let key = Zeroizing::new(random::<32>()?);
         let prefix = TagPrefix::of(tag);
-        let epoch = self.keks.epoch(prefix)?;
+        // Not the newest one there is: another node may not have that yet.
+        let epoch = self.reader.kek_epochs(prefix)?.current;
         let aad = layout::wrapped_aad(self.origin(), tag, &id, epoch);
         let sealed = self.keks.wrap((prefix, epoch), &nonce, &aad, &key)?;
         let wrapped = layout::wrapped(epoch, &nonce, &sealed).to_vec();
@@ -325,7 +385,7 @@ impl DataKey {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], SealError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], SealError> {
     let mut out = [0; N];
     getrandom::fill(&mut out).map_err(|error| SealError::Randomness(error.to_string()))?;
     Ok(out)
