@@ -1,1 +1,25 @@
 //! The web edge of a log: what is public, over plain HTTP, from any node. Holds no state.
+//!
+//! Where to start reading: [`answer`] says which path gives what, with which headers; [`log`] is the way to the nodes;
+//! [`listen`] bounds what strangers can make this process do; [`serve`] puts it together.
+//!
+//! ```text
+//! GET /checkpoint                      the newest checkpoint, a signed note (c2sp.org/tlog-checkpoint)
+//! GET /tile/<L>/<N>[.p/<W>]            a hash tile (c2sp.org/tlog-tiles), for ever the same
+//! GET /tile/entries/<N>[.p/<W>]        an entry bundle: auditors only, over mutual TLS, each on record in the log
+//! GET /verify.js                       the verifier of patient bundles, to run in a browser
+//! GET /healthz                         whether a node answers
+//! ```
+//!
+//! Invariants. Nothing here is believed: whoever reads a checkpoint verifies its signatures, and hash tiles against it.
+//! What isn't public leaves only on the listener with mutual TLS, for whoever the ledger takes for an auditor.
+
+pub mod answer;
+mod cache;
+pub mod cli;
+pub mod config;
+pub mod listen;
+pub mod log;
+mod parent;
+pub mod respond;
+pub mod serve;

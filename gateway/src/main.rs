@@ -1,3 +1,5 @@
 //! `sillage-gateway`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sillage_gateway::cli::run()
+}

@@ -15,8 +15,7 @@ use crate::core::entries::Entries;
 use crate::core::refusals::{not_entitled, refuse};
 use crate::tls::Caller;
 
-/// Hashes of a full tile.
-const TILE_WIDTH: u32 = 256;
+const TILE_WIDTH: u32 = sillage_proof::tile::TILE_WIDTH as u32;
 
 fn malformed(what: &str) -> Refusal {
     Refusal::new(Code::MalformedRequest, what.to_owned())

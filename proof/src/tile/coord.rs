@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::TILE_WIDTH;
-use crate::hash::Hash;
+use super::{TILE_HEIGHT, TILE_WIDTH};
+use crate::hash::{Hash, TreeSize};
 
 /// Largest level in a tile path (c2sp.org/tlog-tiles).
 const LEVEL_MAX: u8 = 63;
@@ -45,6 +45,13 @@ impl TileCoord {
     pub const fn full(level: u8, index: u64) -> Self {
         let width = TILE_WIDTH as u16;
         Self { level, index, width }
+    }
+
+    /// Whether a tree of `size` entries has all hashes of this tile.
+    pub fn is_covered_by(&self, size: TreeSize) -> bool {
+        let hashes = size.get().checked_shr(u32::from(TILE_HEIGHT) * u32::from(self.level)).unwrap_or(0);
+        let first = self.index.checked_mul(TILE_WIDTH as u64);
+        first.and_then(|first| first.checked_add(self.width.into())).is_some_and(|end| end <= hashes)
     }
 
     /// The path below the log's prefix, such as `tile/0/x001/x234/067.p/5`.
@@ -207,6 +214,22 @@ mod tests {
         for path in ["tile/0/x001/x234/067", "tile/63/x018/x446/x744/x073/x709/x551/615"] {
             assert_eq!(path.parse::<TilePath>().expect("valid").to_string(), path);
         }
+    }
+
+    #[test]
+    fn a_tree_of_70_000_covers_the_tiles_of_the_specification_and_no_more() {
+        let tree = TreeSize(70_000);
+        let partial = |level, index, width| TileCoord { level, index, width };
+        for covered in [partial(0, 273, 112), partial(0, 273, 1), partial(1, 1, 17), partial(2, 0, 1)] {
+            assert!(covered.is_covered_by(tree), "{covered:?}");
+        }
+        assert!(TileCoord::full(0, 272).is_covered_by(tree) && TileCoord::full(1, 0).is_covered_by(tree));
+        for beyond in [partial(0, 273, 113), partial(1, 1, 18), partial(2, 0, 2), partial(3, 0, 1), partial(63, 0, 1)] {
+            assert!(!beyond.is_covered_by(tree), "{beyond:?}");
+        }
+        assert!(!TileCoord::full(0, 273).is_covered_by(tree));
+        assert!(!TileCoord::full(0, u64::MAX).is_covered_by(TreeSize(u64::MAX)));
+        assert!(!partial(0, 0, 1).is_covered_by(TreeSize(0)));
     }
 
     #[test]

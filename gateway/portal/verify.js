@@ -1,0 +1,1528 @@
+// The verifier of Sillage files, a second time: plain JavaScript, one module, nothing beside it.
+//
+// It checks what a patient, an auditor or a court holds in hand (`.sillage-trace`, `.tlog-proof`, a checkpoint) against a
+// policy, on the reader's own device: no network, nothing to install. It runs unchanged in a browser and in Node 18 or
+// later. It was written from docs/formats.md and the C2SP documents, and shares no code with the verifier in Rust: a
+// mistake in one shows against the other.
+//
+// Where to start reading: `verify` at the end, then `bundle`, which makes the checks of docs/formats.md §10 in their order.
+// Before them, from the bottom up: bytes, SHA-256, edwards25519 with Ed25519 and the VRF, Merkle trees, notes and
+// policies, protobuf, entries.
+//
+//   import { verify } from "./verify.js";
+//   const { ok, reports, errors } = await verify([{ name, bytes }], policyText, { maxAgeS, lang: "fr" });
+//
+//   node verify.js --policy policy.txt trace.sillage-trace       exit status: 0 proven, 1 not proven, 2 usage
+
+/** What is wrong, and in which part of the file. */
+class Failure extends Error {
+  constructor(part, message) {
+    super(message);
+    this.part = part;
+  }
+}
+
+const fail = (part, message) => {
+  throw new Failure(part, message);
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Bytes
+
+const utf8 = new TextEncoder();
+const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The longest file that is read, in bytes. */
+const FILE_BYTES_MAX = 256 * 1024 * 1024;
+const NOTE_BYTES_MAX = 1_000_000;
+const SIGNATURES_MAX = 100;
+const POLICY_BYTES_MAX = 1_000_000;
+const PROOF_BYTES_MAX = 2_000_000;
+const RECORD_BYTES_MAX = 61_440;
+const BATCH_RECORDS_MAX = 4_096;
+/** Cosignatures whose time is further ahead of our clock than this do not count as fresh, in seconds. */
+const AHEAD_S_MAX = 300;
+
+const hex = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+
+function unhex(text) {
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
+}
+
+function join(...parts) {
+  const whole = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function same(a, b) {
+  if (a.length !== b.length) return false;
+  let different = 0;
+  for (let i = 0; i < a.length; i++) different |= a[i] ^ b[i];
+  return different === 0;
+}
+
+/** Order of two byte strings of one length: below, at or above zero. */
+function order(a, b) {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return 0;
+}
+
+/** Text of one character an octet: notes and policies compare names as octets. */
+function octets(bytes) {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return text;
+}
+
+const fromOctets = (text) => Uint8Array.from(text, (c) => c.charCodeAt(0));
+
+/** The octets as a person reads them; what is no UTF-8 stays as it is. */
+function readable(text) {
+  try {
+    return TEXT.decode(fromOctets(text));
+  } catch {
+    return text;
+  }
+}
+
+/** Standard base64, in its one canonical form; null for anything else. */
+function unbase64(text) {
+  try {
+    const raw = atob(text);
+    return btoa(raw) === text ? fromOctets(raw) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A decimal without leading zeros that a number holds exactly; null for anything else. */
+function decimal(text) {
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(text)) return null;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : null;
+}
+
+/** Reads one part of a file from front to back; every failure names the part. */
+class Reader {
+  constructor(bytes, part) {
+    this.bytes = bytes;
+    this.part = part;
+    this.at = 0;
+  }
+  get left() {
+    return this.bytes.length - this.at;
+  }
+  take(length) {
+    if (length > this.left) fail(this.part, "it ends too early");
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+  uint(length) {
+    let value = 0;
+    for (const byte of this.take(length)) value = value * 256 + byte;
+    // Above 2^53 − 1 there is no index, no count and no time of any log.
+    if (!Number.isSafeInteger(value)) fail(this.part, "a number that no log reaches");
+    return value;
+  }
+  u8() {
+    return this.uint(1);
+  }
+  u16() {
+    return this.uint(2);
+  }
+  u32() {
+    return this.uint(4);
+  }
+  u64() {
+    return this.uint(8);
+  }
+  chunk() {
+    return this.take(this.u32());
+  }
+  /** A list of `u32` items of at least `size` bytes each, so that a count can't ask for more memory than the file has. */
+  list(size, item) {
+    const count = this.u32();
+    if (count * size > this.left) fail(this.part, "a list is longer than the part");
+    return Array.from({ length: count }, item);
+  }
+  hashes() {
+    return this.list(32, () => this.take(32));
+  }
+  text(length) {
+    try {
+      return TEXT.decode(this.take(length));
+    } catch (e) {
+      throw e instanceof Failure ? e : new Failure(this.part, "a text that is not UTF-8");
+    }
+  }
+  end() {
+    if (this.left !== 0) fail(this.part, `${this.left} bytes too many`);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// SHA-256
+//
+// Written out here, although WebCrypto has it: `subtle.digest` answers through a promise and another thread, which costs
+// 10 to 50 µs a call; a Merkle node is 65 bytes, 1 to 2 µs of work, and a bundle needs tens of thousands of them. The
+// engine's own SHA-256 is asked once, at the start, whether this one is right.
+
+const K = new Int32Array(64);
+const START = new Int32Array(8);
+{
+  // FIPS 180-4: the first 32 bits of the fractional parts of the cube and square roots of the first primes.
+  const primes = [];
+  for (let n = 2; primes.length < 64; n++) if (primes.every((p) => n % p !== 0)) primes.push(n);
+  // floor(root(n · 2^bits)) by bisection, exact in integers; the low 32 bits are the fraction.
+  const root = (n, power) => {
+    const target = BigInt(n) << BigInt(32 * power);
+    let low = 0n;
+    let high = 1n << 40n;
+    while (high - low > 1n) {
+      const middle = (low + high) >> 1n;
+      if (middle ** BigInt(power) <= target) low = middle;
+      else high = middle;
+    }
+    return Number(BigInt.asIntN(32, low));
+  };
+  primes.forEach((p, i) => (K[i] = root(p, 3)));
+  primes.slice(0, 8).forEach((p, i) => (START[i] = root(p, 2)));
+}
+const W = new Int32Array(64);
+const STATE = new Int32Array(8);
+
+function compress(block, at) {
+  for (let i = 0, j = at; i < 16; i++, j += 4) {
+    W[i] = (block[j] << 24) | (block[j + 1] << 16) | (block[j + 2] << 8) | block[j + 3];
+  }
+  for (let i = 16; i < 64; i++) {
+    const x = W[i - 15];
+    const y = W[i - 2];
+    const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+    const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+    W[i] = (W[i - 16] + s0 + W[i - 7] + s1) | 0;
+  }
+  let [a, b, c, d, e, f, g, h] = STATE;
+  for (let i = 0; i < 64; i++) {
+    const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
+    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + W[i]) | 0;
+    const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
+    const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    h = g;
+    g = f;
+    f = e;
+    e = (d + t1) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (t1 + t2) | 0;
+  }
+  STATE[0] += a;
+  STATE[1] += b;
+  STATE[2] += c;
+  STATE[3] += d;
+  STATE[4] += e;
+  STATE[5] += f;
+  STATE[6] += g;
+  STATE[7] += h;
+}
+
+/** SHA-256 of one byte string. */
+function sha256(message) {
+  STATE.set(START);
+  const whole = message.length - (message.length % 64);
+  for (let at = 0; at < whole; at += 64) compress(message, at);
+  const rest = message.length - whole;
+  const tail = new Uint8Array(rest < 56 ? 64 : 128);
+  tail.set(message.subarray(whole));
+  tail[rest] = 0x80;
+  const bits = new DataView(tail.buffer);
+  bits.setUint32(tail.length - 8, Math.floor(message.length / 0x20000000));
+  bits.setUint32(tail.length - 4, (message.length << 3) >>> 0);
+  for (let at = 0; at < tail.length; at += 64) compress(tail, at);
+  const out = new Uint8Array(32);
+  const view = new DataView(out.buffer);
+  for (let i = 0; i < 8; i++) view.setInt32(4 * i, STATE[i]);
+  return out;
+}
+
+const H = (...parts) => sha256(join(...parts));
+const be = (value, length) => {
+  const bytes = new Uint8Array(length);
+  for (let i = length - 1, v = value; i >= 0; i--, v = Math.floor(v / 256)) bytes[i] = v % 256;
+  return bytes;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The engine: WebCrypto, and what of it can be relied on
+
+/** A signature that only the cofactored equation accepts; ours is the cofactorless one, as everywhere in Sillage. */
+const COFACTORED = {
+  key: unhex("cdb267ce40c5cd45306fa5d2f29731459387dbf9eb933b7bd5aed9a765b88d4d"),
+  message: unhex("e47d62c63f830dc7a6851a0b1f33ae4bb2f507fb6cffec4011eaccd55b53f56c"),
+  signature: unhex(
+    "160a1cb0dc9c0258cd0a7d23e94d8fa878bcb1925f2c64246b2dee1796bed512" +
+      "5ec6bc982a269b723e0668e540911a9a6a58921d6925e434ab10aa7940551a09",
+  ),
+};
+/** RFC 8032 §7.1, test 2. */
+const SIGNED = {
+  key: unhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"),
+  message: unhex("72"),
+  signature: unhex(
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da" +
+      "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+  ),
+};
+
+let engine;
+
+/** Finds WebCrypto, once; checks our SHA-256 against it, and whether its Ed25519 is there and strict. */
+function start() {
+  engine ??= (async () => {
+    const crypto = globalThis.crypto?.subtle ? globalThis.crypto : (await nodeCrypto())?.webcrypto;
+    const subtle = crypto?.subtle;
+    if (!subtle) fail("engine", "WebCrypto is not here: open this page over https or from this machine");
+    for (const length of [0, 1, 55, 56, 63, 64, 65, 119, 120, 1000]) {
+      const message = Uint8Array.from({ length }, (_, i) => (i * 7 + length) & 255);
+      const theirs = new Uint8Array(await subtle.digest("SHA-256", message));
+      if (!same(theirs, sha256(message))) fail("engine", "two ways to compute SHA-256 disagree on this machine");
+    }
+    const asks = ({ key, message, signature }) => askSubtle(subtle, key, signature, message);
+    let native = false;
+    try {
+      native = (await asks(SIGNED)) && !(await asks(COFACTORED));
+    } catch {
+      // No Ed25519 in this engine: the arithmetic below does it, some milliseconds a signature.
+    }
+    return { subtle, native };
+  })();
+  return engine;
+}
+
+async function nodeCrypto() {
+  return globalThis.process?.versions?.node ? import("node:crypto") : undefined;
+}
+
+async function askSubtle(subtle, key, signature, message) {
+  const imported = await subtle.importKey("raw", key, { name: "Ed25519" }, false, ["verify"]);
+  return subtle.verify({ name: "Ed25519" }, imported, signature, message);
+}
+
+async function sha512(...parts) {
+  const { subtle } = await start();
+  return new Uint8Array(await subtle.digest("SHA-512", join(...parts)));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// edwards25519 (RFC 8032 §5.1), not in constant time: everything here is public
+
+const P = 2n ** 255n - 19n;
+const L = 2n ** 252n + 27742317777372353535851937790883648493n;
+const mod = (x) => {
+  const r = x % P;
+  return r < 0n ? r + P : r;
+};
+
+function power(base, exponent) {
+  let result = 1n;
+  for (let b = mod(base), e = exponent; e > 0n; e >>= 1n, b = (b * b) % P) if (e & 1n) result = (result * b) % P;
+  return result;
+}
+
+const inverse = (x) => power(x, P - 2n);
+const D = mod(-121665n * inverse(121666n));
+const SQRT_M1 = power(2n, (P - 1n) / 4n);
+const isSquare = (x) => power(x, (P - 1n) / 2n) <= 1n;
+
+/** A square root of x, the even one; null where there is none. */
+function squareRoot(x) {
+  let root = power(x, (P + 3n) / 8n);
+  if (mod(root * root - x) !== 0n) root = (root * SQRT_M1) % P;
+  if (mod(root * root - x) !== 0n) return null;
+  return root & 1n ? P - root : root;
+}
+
+const little = (bytes) => {
+  let text = "";
+  for (let i = bytes.length - 1; i >= 0; i--) text += bytes[i].toString(16).padStart(2, "0");
+  return BigInt("0x" + text);
+};
+
+// Points are [X, Y, Z, T] with x = X/Z, y = Y/Z, xy = T/Z.
+const ZERO = [0n, 1n, 1n, 0n];
+const affine = (x, y) => [x, y, 1n, (x * y) % P];
+
+function add([x1, y1, z1, t1], [x2, y2, z2, t2]) {
+  const a = mod((y1 - x1) * (y2 - x2));
+  const b = ((y1 + x1) * (y2 + x2)) % P;
+  const c = (((2n * t1 * t2) % P) * D) % P;
+  const d = (2n * z1 * z2) % P;
+  const [e, f, g, h] = [b - a, d - c, d + c, b + a];
+  return [mod(e * f), mod(g * h), mod(f * g), mod(e * h)];
+}
+
+function double([x, y, z]) {
+  const a = (x * x) % P;
+  const b = (y * y) % P;
+  const h = a + b;
+  const e = h - (x + y) ** 2n;
+  const g = a - b;
+  const f = 2n * z * z + g;
+  return [mod(e * f), mod(g * h), mod(f * g), mod(e * h)];
+}
+
+const negate = ([x, y, z, t]) => [mod(-x), y, z, mod(-t)];
+const isSame = (p, q) => mod(p[0] * q[2] - q[0] * p[2]) === 0n && mod(p[1] * q[2] - q[1] * p[2]) === 0n;
+const timesEight = (p) => double(double(double(p)));
+const isSmallOrder = (p) => isSame(timesEight(p), ZERO);
+
+/** m·p + n·q, both at once. */
+function combine(m, p, n, q) {
+  const both = add(p, q);
+  let sum = ZERO;
+  for (let bit = 255n; bit >= 0n; bit--) {
+    sum = double(sum);
+    const [a, b] = [(m >> bit) & 1n, (n >> bit) & 1n];
+    if (a && b) sum = add(sum, both);
+    else if (a) sum = add(sum, p);
+    else if (b) sum = add(sum, q);
+  }
+  return sum;
+}
+
+/** RFC 8032 §5.1.3, in the one canonical encoding; null for anything else. */
+function decodePoint(bytes) {
+  const sign = BigInt(bytes[31] >> 7);
+  const y = little(bytes) & (2n ** 255n - 1n);
+  if (y >= P) return null;
+  const root = squareRoot(mod((y * y - 1n) * inverse(D * y * y + 1n)));
+  if (root === null || (root === 0n && sign === 1n)) return null;
+  return affine(sign === 0n ? root : P - root, y);
+}
+
+function encodePoint([x, y, z]) {
+  const one = inverse(z);
+  const text = (((x * one) % P & 1n) << 255n | ((y * one) % P)).toString(16).padStart(64, "0");
+  return unhex(text).reverse();
+}
+
+const BASE = affine(
+  15112221349535400772501151409588531511454012693041857206046113283949847762202n,
+  46316835694926478169428394003475163141307993866256225615783033603165251855960n,
+);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Ed25519, strict: no small-order key or commitment, one encoding each, S below L, cofactorless
+
+/** The y of the eight points of small order: of order 1, 2, 4, and two of order 8. */
+const SMALL_ORDER_Y = new Set([
+  1n,
+  P - 1n,
+  0n,
+  little(unhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")),
+  little(unhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")),
+]);
+
+/** Whether these 32 bytes are a canonical y of a point that is not of small order; not whether it is on the curve. */
+function plainPoint(bytes) {
+  const y = little(bytes) & (2n ** 255n - 1n);
+  return y < P && !SMALL_ORDER_Y.has(y);
+}
+
+async function ed25519Slow(key, signature, message) {
+  const a = decodePoint(key);
+  const r = decodePoint(signature.subarray(0, 32));
+  if (!a || !r) return false;
+  const k = little(await sha512(signature.subarray(0, 32), key, message)) % L;
+  return isSame(combine(little(signature.subarray(32)), BASE, k, negate(a)), r);
+}
+
+/** Never throws for what it is given: a signature holds, or it doesn't. */
+async function ed25519(key, signature, message, slow = false) {
+  if (key.length !== 32 || signature.length !== 64 || little(signature.subarray(32)) >= L) return false;
+  if (!plainPoint(key) || !plainPoint(signature.subarray(0, 32))) return false;
+  const { subtle, native } = await start();
+  if (slow || !native) return ed25519Slow(key, signature, message);
+  try {
+    return await askSubtle(subtle, key, signature, message);
+  } catch {
+    return false; // a key that is no point
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// ECVRF-EDWARDS25519-SHA512-ELL2 (RFC 9381, suite 0x04)
+
+const SUITE = 4;
+const H2C = utf8.encode("ECVRF_edwards25519_XMD:SHA-512_ELL2_NU_\x04");
+const SQRT_MINUS_486664 = squareRoot(P - 486664n);
+
+/** RFC 9380 §5.2, §5.3.1: one field element, from 48 bytes. */
+async function hashToField(message) {
+  const dst = join(H2C, [H2C.length]);
+  const b0 = await sha512(new Uint8Array(128), message, [0, 48, 0], dst);
+  const b1 = await sha512(b0, [1], dst);
+  return BigInt("0x" + hex(b1.subarray(0, 48))) % P;
+}
+
+/** RFC 9380 §6.7.1 and §6.8.2: Elligator 2 on curve25519, then its image on edwards25519. */
+function elligator(u) {
+  const J = 486662n;
+  const denominator = mod(1n + 2n * u * u);
+  const x1 = denominator === 0n ? P - J : mod(-J * inverse(denominator));
+  const curve = (x) => mod(x * (x * x + J * x + 1n));
+  const first = isSquare(curve(x1));
+  const s = first ? x1 : mod(-x1 - J);
+  const even = squareRoot(curve(s));
+  const t = first ? mod(-even) : even; // sgn0 is 1 for the first, 0 for the second
+  if (t === 0n || s === P - 1n) return ZERO;
+  return affine((((SQRT_MINUS_486664 * s) % P) * inverse(t)) % P, (mod(s - 1n) * inverse(s + 1n)) % P);
+}
+
+/** RFC 9381 §5.3 with a check of the key. The 64 bytes of output, or null for a proof that doesn't hold. */
+async function vrf(key, alpha, proof) {
+  if (key.length !== 32 || proof.length !== 80) return null;
+  const y = decodePoint(key);
+  const gamma = decodePoint(proof.subarray(0, 32));
+  const c = little(proof.subarray(32, 48));
+  const s = little(proof.subarray(48));
+  if (!y || isSmallOrder(y) || !gamma || s >= L) return null;
+  const h = timesEight(elligator(await hashToField(join(key, alpha))));
+  const u = combine(s, BASE, c, negate(y));
+  const v = combine(s, h, c, negate(gamma));
+  const points = [h, gamma, u, v].map(encodePoint);
+  const challenge = await sha512([SUITE, 2], key, ...points, [0]);
+  if (!same(challenge.subarray(0, 16), proof.subarray(32, 48))) return null;
+  return sha512([SUITE, 3], encodePoint(timesEight(gamma)), [0]);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Merkle trees (RFC 6962, RFC 9162 §2.1.3 and §2.1.4). Sizes go beyond 32 bits: no bit operators here.
+
+const NODE = new Uint8Array(65).fill(1, 0, 1);
+const EMPTY = sha256(new Uint8Array(0));
+
+function node(left, right) {
+  NODE.set(left, 1);
+  NODE.set(right, 33);
+  return sha256(NODE);
+}
+
+const half = (x) => Math.floor(x / 2);
+const isOdd = (x) => x % 2 === 1;
+
+/** The root that a leaf hash at `index` of `size` leaves leads to; null where the path has the wrong length. */
+function rootOfInclusion(leaf, index, size, path) {
+  if (index >= size) return null;
+  let root = leaf;
+  let f = index;
+  let s = size - 1;
+  for (const sibling of path) {
+    if (s === 0) return null;
+    if (isOdd(f) || f === s) {
+      root = node(sibling, root);
+      while (!isOdd(f) && f !== 0) {
+        f = half(f);
+        s = half(s);
+      }
+    } else root = node(root, sibling);
+    f = half(f);
+    s = half(s);
+  }
+  return s === 0 ? root : null;
+}
+
+/** Whether the tree of `size` leaves with `root` extends the one of `old` leaves with `oldRoot`. */
+function isConsistent(old, oldRoot, size, root, proof) {
+  if (old < 1 || old > size) return false;
+  if (old === size) return proof.length === 0 && same(oldRoot, root);
+  let f = old - 1;
+  let s = size - 1;
+  while (isOdd(f)) {
+    f = half(f);
+    s = half(s);
+  }
+  const path = f === 0 ? [oldRoot, ...proof] : proof;
+  if (path.length === 0) return false;
+  let [fr, sr] = [path[0], path[0]];
+  for (const sibling of path.slice(1)) {
+    if (s === 0) return false;
+    if (isOdd(f) || f === s) {
+      fr = node(sibling, fr);
+      sr = node(sibling, sr);
+      while (!isOdd(f) && f !== 0) {
+        f = half(f);
+        s = half(s);
+      }
+    } else sr = node(sr, sibling);
+    f = half(f);
+    s = half(s);
+  }
+  return s === 0 && same(fr, oldRoot) && same(sr, root);
+}
+
+/** The largest power of two below `size`. */
+function split(size) {
+  let k = 1;
+  while (2 * k < size) k *= 2;
+  return k;
+}
+
+/** The root of `n` leaves of which those from `a` to `b` are `inside`; null where the proof has too many or too few. */
+function rootOfRange(n, a, b, inside, before, after) {
+  let [usedBefore, usedAfter] = [0, 0];
+  const part = (low, high) => {
+    if (high <= a) return before[usedBefore++];
+    if (low >= b) return after[usedAfter++];
+    if (high - low === 1) return inside[low - a];
+    const k = low + split(high - low);
+    const left = part(low, k);
+    const right = left && part(k, high);
+    return right && node(left, right);
+  };
+  const root = part(0, n);
+  return root && usedBefore === before.length && usedAfter === after.length ? root : null;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Signed notes, policies (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature, tlog-policy)
+
+const ALG_LOG = 1;
+const ALG_COSIGNATURE = 4;
+const DASH = "\xe2\x80\x94 "; // an em dash and a space, as octets
+
+const isKeyName = (name) => name !== "" && !name.includes("+") && !/\p{White_Space}/u.test(readable(name));
+const u32 = (bytes) => bytes[0] * 0x1000000 + (bytes[1] << 16) + (bytes[2] << 8) + bytes[3];
+
+/** A verifier key: `name+key id+base64(type ‖ public key)`. */
+function vkey(text, type) {
+  const [, name, id, body] = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/.exec(text) ?? fail("policy", `not a verifier key: ${readable(text)}`);
+  const key = unbase64(body);
+  if (!key || key.length < 2 || !isKeyName(name)) fail("policy", `not a verifier key: ${readable(text)}`);
+  if (key[0] !== type || key.length !== 33) {
+    fail("policy", `the key of ${readable(name)} is of type ${key[0]}; here, only Ed25519 (type ${type}) is known`);
+  }
+  if (hex(H(fromOctets(`${name}\n`), key).subarray(0, 4)) !== id) fail("policy", `the key id of ${readable(name)} is not its key's`);
+  return { name, id: parseInt(id, 16), key: key.subarray(1) };
+}
+
+/** Who may sign, and how many of them must. */
+function parsePolicy(source) {
+  const bytes = typeof source === "string" ? utf8.encode(source) : source;
+  if (!(bytes instanceof Uint8Array) || bytes.length === 0) fail("policy", "there is no policy: without one, nothing can be proven");
+  if (bytes.length > POLICY_BYTES_MAX) fail("policy", "it is too long");
+  const text = octets(bytes);
+  if (/[^\t\n\x20-\x7e\x80-\xff]/.test(text)) fail("policy", "it holds control characters");
+  const policy = { logs: [], names: new Map(), quorum: null };
+  text.split("\n").forEach((line, i) => {
+    const words = line.split(/[ \t]+/).filter((w) => w !== "");
+    if (words.length > 0 && !words[0].startsWith("#")) policyLine(policy, words, `line ${i + 1}`);
+  });
+  if (policy.quorum === null) fail("policy", "no line says which quorum is asked for");
+  return policy;
+}
+
+function policyLine(policy, [what, ...words], where) {
+  const { logs, names } = policy;
+  const known = (name) => names.get(name) ?? fail("policy", `${where}: ${readable(name)} is not defined above`);
+  const define = (name, value) => {
+    if (name === "none" || names.has(name)) fail("policy", `${where}: the name ${readable(name)} is taken`);
+    names.set(name, { ...value, grouped: false });
+  };
+  const unique = (key, all) => {
+    if (all.some((k) => same(k, key))) fail("policy", `${where}: this key stands on two lines`);
+  };
+  const count = words.length;
+  if (what === "log" && (count === 1 || count === 2)) {
+    const log = vkey(words[0], ALG_LOG);
+    unique(log.key, logs.map((l) => l.key));
+    logs.push(log);
+  } else if (what === "witness" && (count === 2 || count === 3)) {
+    const witness = vkey(words[1], ALG_COSIGNATURE);
+    unique(witness.key, [...names.values()].filter((n) => n.witness).map((n) => n.witness.key));
+    define(words[0], { witness });
+  } else if (what === "group" && count >= 3) {
+    const [name, threshold, ...members] = words;
+    for (const member of members) {
+      if (known(member).grouped) fail("policy", `${where}: ${readable(member)} is a member twice`);
+      known(member).grouped = true;
+    }
+    const needed = threshold === "any" ? 1 : threshold === "all" ? members.length : decimal(threshold);
+    if (needed === null || needed < 1 || needed > members.length) fail("policy", `${where}: no such number of members`);
+    define(name, { needed, members });
+  } else if (what === "quorum" && count === 1) {
+    if (policy.quorum !== null) fail("policy", `${where}: a second quorum`);
+    if (words[0] !== "none") known(words[0]);
+    policy.quorum = words[0];
+  } else fail("policy", `${where}: not a line of a policy`);
+}
+
+/** Whether the name is witnessed, given when each witness cosigned. */
+function isWitnessed(policy, name, times) {
+  if (name === "none") return true;
+  const { witness, needed, members } = policy.names.get(name);
+  if (witness) return times.has(name);
+  return members.filter((member) => isWitnessed(policy, member, times)).length >= needed;
+}
+
+/** The names of the witnesses under a name. */
+function witnessesOf(policy, name) {
+  const { witness, members } = policy.names.get(name);
+  return witness ? [name] : members.flatMap((member) => witnessesOf(policy, member));
+}
+
+/** The text and the signature lines of a note; every line must be well formed, whoever signed. */
+function parseNote(bytes, part) {
+  if (bytes.length > NOTE_BYTES_MAX) fail(part, "it is too long");
+  try {
+    TEXT.decode(bytes);
+  } catch {
+    fail(part, "a text that is not UTF-8");
+  }
+  const note = octets(bytes);
+  if (/[^\n\x20-\xff]/.test(note)) fail(part, "it holds control characters");
+  const cut = note.lastIndexOf("\n\n");
+  if (cut < 0 || !note.endsWith("\n") || cut + 2 >= note.length) fail(part, "it is not a signed note");
+  const lines = note.slice(cut + 2, -1).split("\n");
+  if (lines.length > SIGNATURES_MAX) fail(part, "it has too many signatures");
+  const signatures = lines.map((line) => {
+    const [name, body, ...more] = line.startsWith(DASH) ? line.slice(DASH.length).split(" ") : [];
+    const blob = body === undefined ? null : unbase64(body);
+    if (!blob || blob.length < 5 || more.length > 0 || !isKeyName(name)) fail(part, "a signature line is not well formed");
+    return { name, id: u32(blob), signature: blob.subarray(4) };
+  });
+  return { text: note.slice(0, cut + 1), signatures };
+}
+
+/** A checkpoint that the policy holds for good, and what is known of who signed it. */
+async function checkpoint(bytes, context, part = "checkpoint") {
+  const { policy } = context;
+  const { text, signatures } = parseNote(bytes, part);
+  const lines = text.split("\n");
+  if (lines.length !== 4) fail(part, "a checkpoint has three lines: origin, size, root");
+  const [origin, sizeText, rootText] = lines;
+  const size = decimal(sizeText);
+  const root = unbase64(rootText);
+  if (origin === "" || origin.length > 255) fail(part, "an origin has 1 to 255 bytes");
+  if (size === null) fail(part, "the size is not a number");
+  if (root?.length !== 32) fail(part, "the root is not a hash");
+  const logs = policy.logs.filter((log) => log.name === origin);
+  if (logs.length === 0) fail(part, `the policy knows no log ${readable(origin)}: another log's checkpoint`);
+  const body = fromOctets(text);
+  let signed = false;
+  const times = new Map();
+  for (const { name, id, signature } of signatures) {
+    const isOf = (key) => key.name === name && key.id === id;
+    const bad = () => fail(part, `the signature of ${readable(name)} does not hold`);
+    for (const log of logs.filter(isOf)) {
+      if (!(await context.ed25519(log.key, signature, body))) bad();
+      signed = true;
+    }
+    for (const [known, { witness }] of policy.names) {
+      if (!witness || !isOf(witness)) continue;
+      if (signature.length !== 72) bad();
+      const time = new Reader(signature, part).u64();
+      const message = join(utf8.encode(`cosignature/v1\ntime ${time}\n`), body);
+      if (!(await context.ed25519(witness.key, signature.subarray(8), message))) bad();
+      times.set(known, Math.max(time, times.get(known) ?? 0));
+    }
+  }
+  if (!signed) fail(part, "no log of the policy has signed it");
+  return { origin: readable(origin), size, root, ...cosigned(policy, times, context, part) };
+}
+
+/** Whether enough have cosigned, and since when; with a maximal age, only fresh cosignatures count. */
+function cosigned(policy, times, { maxAgeS, nowS }, part) {
+  if (!isWitnessed(policy, policy.quorum, times)) fail(part, "too few have cosigned it for this policy: no quorum");
+  // The latest time by which the quorum stands when only cosignatures from then on count.
+  const since = (t) => new Map([...times].filter(([, time]) => time >= t));
+  const latest = [...times.values()].sort((a, b) => b - a).find((t) => isWitnessed(policy, policy.quorum, since(t)));
+  const asOfS = policy.quorum === "none" ? null : latest;
+  if (maxAgeS !== undefined) {
+    const fresh = new Map([...times].filter(([, t]) => t >= nowS - maxAgeS && t <= nowS + AHEAD_S_MAX));
+    if (asOfS === null) fail(part, "its age can't be shown: this policy asks for no cosignature, and only those have a time");
+    if (!isWitnessed(policy, policy.quorum, fresh)) fail(part, `it is too old: cosigned at ${day(asOfS * 1000)}`);
+  }
+  const groups = [...policy.names.keys()]
+    .filter((name) => ["nodes", "witnesses", "auditors"].includes(name))
+    .map((name) => {
+      const all = witnessesOf(policy, name);
+      return { name, signed: all.filter((w) => times.has(w)).length, of: all.length };
+    });
+  return { asOfS, groups, cosigners: [...times].map(([name, timeS]) => ({ name: readable(name), timeS })) };
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Protobuf in its canonical encoding: ascending fields, no defaults, no unknown field (docs/formats.md §2)
+
+const MESSAGES = {
+  Record: {
+    1: ["version", "u32"], 2: ["kind", "u32"], 3: ["tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
+    6: ["items", "Item", "many"], 7: ["occurred_at_ms", "u64"], 8: ["purpose", "string"], 9: ["basis", "Basis"],
+    10: ["outcome", "enum"], 11: ["outcome_text", "string"], 12: ["place", "Place"], 13: ["deferred", "Deferred"],
+    14: ["correlation", "Correlation"], 15: ["automated", "Automated"], 16: ["agents", "Agent", "many"],
+    17: ["details", "string"], 18: ["original", "Original"], 19: ["act", "LedgerAct"],
+  },
+  Actor: { 1: ["system", "string"], 2: ["id", "string"], 3: ["role", "string"], 4: ["organisation", "string"], 5: ["label", "string"] },
+  Agent: { 1: ["type", "string"], 2: ["who", "Actor"], 3: ["network_address", "string"], 4: ["requestor", "bool"] },
+  Item: { 1: ["id", "string"], 2: ["category", "string"], 3: ["labels", "string", "many"], 4: ["depositor", "string"], 5: ["label", "string"] },
+  Authentication: { 1: ["issuer", "string"], 2: ["method", "string"], 3: ["eidas_level", "string"] },
+  Basis: { 1: ["kind", "enum"], 2: ["ref", "string"] },
+  Place: { 1: ["site", "string"], 2: ["network_address", "string"], 3: ["device", "string"], 4: ["observer", "string"] },
+  Deferred: { 1: ["reason", "string"] },
+  Correlation: { 1: ["launch_context", "string"], 2: ["ids", "string", "many"] },
+  Automated: { 1: ["software", "string"], 2: ["version", "string"] },
+  Original: { 1: ["media_type", "string"], 2: ["content", "bytes"] },
+  // One of these, and no other.
+  LedgerAct: {
+    1: ["registered", "PartyRegistered", "one"], 2: ["rotated", "KeyRotated", "one"], 3: ["revoked", "KeyRevoked", "one"],
+    4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
+    7: ["log_key", "LogKeyRotated", "one"],
+  },
+  PublicKey: { 1: ["alg", "u32"], 2: ["key", "bytes"] },
+  PartyRegistered: {
+    1: ["key", "PublicKey"], 2: ["name", "string"], 3: ["roles", "u32"], 4: ["tls_spki_sha256", "bytes", "many"],
+    5: ["quota_events_per_s", "u32"], 6: ["patient_tag", "bytes"], 7: ["patient_secret_tag", "bytes"],
+  },
+  KeyRotated: { 1: ["author_id", "bytes"], 2: ["key", "PublicKey"], 3: ["tls_spki_sha256", "bytes", "many"] },
+  KeyRevoked: { 1: ["key_id", "bytes"], 2: ["reason", "string"] },
+  RolesChanged: { 1: ["author_id", "bytes"], 2: ["roles", "u32"], 3: ["quota_events_per_s", "u32"] },
+  Erased: { 1: ["indices", "u64", "packed"], 2: ["patient", "bool"], 3: ["ground", "string"] },
+  NodeKeyRotated: { 1: ["node_id", "u64"], 2: ["key", "PublicKey"] },
+  LogKeyRotated: { 1: ["key", "PublicKey"] },
+  NodeIdentity: { 1: ["id", "u64"], 2: ["name", "string"], 3: ["key", "PublicKey"], 4: ["tls_spki_sha256", "bytes"] },
+  Genesis: {
+    1: ["version", "u32"], 2: ["origin", "string"], 3: ["created_ms", "u64"], 4: ["log_public_key", "bytes"],
+    5: ["vrf_public_key", "bytes"], 6: ["tag_first", "bytes"], 7: ["tag_last", "bytes"], 8: ["test_log", "bool"],
+    9: ["late_after_ms", "u64"], 10: ["index_depth", "u32"], 11: ["quota_events_per_s", "u32"],
+    12: ["nodes", "NodeIdentity", "many"], 13: ["parties", "PartyRegistered", "many"], 14: ["nonce", "bytes"],
+  },
+};
+const NUMBER_MAX = { u32: 0xffffffff, enum: 0x7fffffff, bool: 1, u64: Number.MAX_SAFE_INTEGER };
+
+function varint(reader) {
+  let value = 0;
+  for (let scale = 1; ; scale *= 128) {
+    const byte = reader.u8();
+    value += (byte & 127) * scale;
+    if (!Number.isSafeInteger(value)) fail(reader.part, "a number that no record needs");
+    if (byte < 128) {
+      if (byte === 0 && scale > 1) fail(reader.part, "a number that is not in its shortest form");
+      return value;
+    }
+  }
+}
+
+/** The value of one field, by its type. */
+function fieldValue(reader, type) {
+  const { part } = reader;
+  if (type in NUMBER_MAX) {
+    const value = varint(reader);
+    if (value > NUMBER_MAX[type]) fail(part, "a number out of range");
+    return type === "bool" ? value === 1 : value;
+  }
+  const length = varint(reader);
+  if (type === "string") return reader.text(length);
+  const bytes = reader.take(length);
+  return type === "bytes" ? bytes : message(type, bytes, part);
+}
+
+/** A message as an object; fields left out are absent. Messages nest no deeper than the schema does. */
+function message(type, bytes, part) {
+  const reader = new Reader(bytes, part);
+  const value = {};
+  let last = 0;
+  while (reader.left > 0) {
+    const key = varint(reader);
+    const number = Math.floor(key / 8);
+    const [name, kind, times] = MESSAGES[type][number] ?? fail(part, `a field ${number} that ${type} does not have`);
+    if (number < last || (number === last && times !== "many")) fail(part, "fields out of their order");
+    if (times === "one" && last !== 0) fail(part, "two acts in one");
+    last = number;
+    const isNumber = kind in NUMBER_MAX && times !== "packed";
+    if (key % 8 !== (isNumber ? 0 : 2)) fail(part, "a field of another type");
+    if (times === "packed") {
+      const packed = new Reader(reader.take(varint(reader)), part);
+      if (packed.left === 0) fail(part, "a default spelt out");
+      value[name] = [];
+      while (packed.left > 0) value[name].push(fieldValue(packed, kind));
+      continue;
+    }
+    const field = fieldValue(reader, kind);
+    const isDefault = field === 0 || field === false || field.length === 0;
+    if (times === "many") (value[name] ??= []).push(field);
+    else if (isDefault) fail(part, "a default spelt out");
+    else value[name] = field;
+  }
+  return value;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Entries (docs/formats.md §5) and the words for their kinds, in French and in English
+
+const KINDS = {
+  0x0101: ["space.opened", "espace de santé ouvert", "health space opened"],
+  0x0102: ["space.opposed", "opposition à l’espace de santé", "opposed to the health space"],
+  0x0103: ["space.closed", "espace de santé fermé", "health space closed"],
+  0x0201: ["consent.directive", "consentement ou refus donné", "consent or refusal given"],
+  0x0202: ["consent.revoked", "consentement retiré", "consent revoked"],
+  0x0301: ["emergency.opposition", "opposition à l’accès en urgence", "opposed to emergency access"],
+  0x0302: ["emergency.opposition.lifted", "opposition à l’urgence levée", "emergency opposition lifted"],
+  0x0303: ["professional.blocked", "professionnel bloqué", "professional blocked"],
+  0x0304: ["professional.unblocked", "professionnel débloqué", "professional unblocked"],
+  0x0305: ["item.masked", "document masqué", "document masked"],
+  0x0306: ["item.unmasked", "document démasqué", "document unmasked"],
+  0x0307: ["item.embargoed", "document en attente d’annonce", "document held until announced"],
+  0x0308: ["item.released", "document annoncé", "document released"],
+  0x0309: ["feed.opposed", "opposition à une alimentation", "opposed to a feed"],
+  0x030a: ["feed.opposition.lifted", "opposition à une alimentation levée", "opposition to a feed lifted"],
+  0x0401: ["representation.registered", "représentant enregistré", "representative registered"],
+  0x0402: ["representation.ended", "représentation terminée", "representation ended"],
+  0x0403: ["minor.secrecy.set", "secret du mineur posé", "minor’s secrecy set"],
+  0x0404: ["minor.secrecy.lifted", "secret du mineur levé", "minor’s secrecy lifted"],
+  0x0405: ["careteam.joined", "entrée dans l’équipe de soins", "joined the care team"],
+  0x0406: ["careteam.left", "sortie de l’équipe de soins", "left the care team"],
+  0x0407: ["attending.declared", "médecin traitant déclaré", "attending doctor declared"],
+  0x0408: ["attending.ended", "médecin traitant terminé", "attending doctor ended"],
+  0x0501: ["breakglass.opened", "accès en urgence ouvert", "emergency access opened"],
+  0x0502: ["breakglass.justified", "accès en urgence justifié", "emergency access justified"],
+  0x0503: ["breakglass.closed", "accès en urgence fermé", "emergency access closed"],
+  0x0504: ["breakglass.reviewed", "accès en urgence contrôlé", "emergency access reviewed"],
+  0x0601: ["access.read", "lecture", "read"],
+  0x0602: ["access.search", "recherche", "search"],
+  0x0603: ["access.write", "dépôt", "deposit"],
+  0x0604: ["access.update", "modification", "update"],
+  0x0605: ["access.download", "téléchargement", "download"],
+  0x0606: ["access.print", "impression", "print"],
+  0x0607: ["access.export", "export", "export"],
+  0x0608: ["access.delete", "suppression", "deletion"],
+  0x0701: ["movement.third_party", "transmission à un tiers", "passed to a third party"],
+  0x0702: ["movement.app_sync", "synchronisation d’une application", "synchronised with an app"],
+  0x0703: ["movement.research", "transmission à la recherche", "released for research"],
+  0x0704: ["movement.snds", "alimentation du SNDS", "fed to the SNDS"],
+  0x0801: ["decision.made", "décision d’accès", "access decided"],
+  0x0901: ["notification.queued", "notification préparée", "notification queued"],
+  0x0902: ["notification.delivered", "notification remise", "notification delivered"],
+  0x0903: ["notification.failed", "notification non remise", "notification failed"],
+  0x0904: ["notification.read", "notification lue", "notification read"],
+  0x0905: ["contest.opened", "contestation ouverte", "contest opened"],
+  0x0906: ["contest.answered", "contestation répondue", "contest answered"],
+  0x0907: ["log.consulted", "consultation de cette trace", "this trace consulted"],
+  0x0a01: ["key.registered", "clé enregistrée", "key registered"],
+  0x0a02: ["key.rotated", "clé remplacée", "key rotated"],
+  0x0a03: ["key.revoked", "clé révoquée", "key revoked"],
+  0x0a04: ["role.changed", "rôle changé", "role changed"],
+  0x0a05: ["catalogue.published", "catalogue publié", "catalogue published"],
+  0x0a06: ["policy.published", "politique publiée", "policy published"],
+  0x0a07: ["matrix.published", "matrice d’habilitation publiée", "matrix published"],
+  0x0a08: ["identity.linked", "identités rattachées", "identities linked"],
+  0x0a09: ["identity.corrected", "identité corrigée", "identity corrected"],
+  0x0a0a: ["payload.erased", "contenu effacé", "content erased"],
+  0x0a0b: ["index.commit", "index des patients", "patient index"],
+  0x0a0c: ["log.closed", "registre fermé", "log closed"],
+  0x0a0d: ["system.event", "événement d’un système", "system event"],
+  0x0a0e: ["genesis", "genèse", "genesis"],
+};
+const KIND_GENESIS = 0x0a0e;
+const KIND_ERASED = 0x0a0a;
+const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
+const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER"];
+const FLAG_LEDGER = 8;
+
+function entry(bytes, part) {
+  const reader = new Reader(bytes, part);
+  if (reader.u8() !== 1) fail(part, "an entry of an unknown version");
+  const type = reader.u8();
+  const flags = reader.u16();
+  const it = { bytes, type, flags, index: reader.u64(), timeMs: reader.u64() };
+  const want = { 1: flags === 0, 2: flags < 16, 3: flags === FLAG_LEDGER, 4: flags === FLAG_LEDGER }[type];
+  if (want === undefined) fail(part, "an entry of an unknown type");
+  if (!want) fail(part, "an entry with a flag that its type does not have");
+  if (type === 1) {
+    if (reader.u8() !== 1) fail(part, "an unknown algorithm");
+    Object.assign(it, { keyId: reader.take(32), streamId: reader.take(32), seq: reader.u64(), count: reader.u32() });
+    if (it.seq < 1 || it.count < 1 || it.count > BATCH_RECORDS_MAX) fail(part, "a batch header with impossible numbers");
+    Object.assign(it, { root: reader.take(32), signature: reader.take(reader.u16()) });
+    if (it.signature.length !== 64) fail(part, "a signature has 64 bytes");
+  } else if (type === 2) {
+    Object.assign(it, { kind: reader.u16(), tag: reader.take(32), recordHash: reader.take(32), position: reader.u32() });
+    if (it.position >= BATCH_RECORDS_MAX) fail(part, "a position beyond any batch");
+  } else if (type === 3) {
+    Object.assign(it, { depth: reader.u8(), patients: reader.u64(), root: reader.take(32) });
+  } else {
+    Object.assign(it, { kind: reader.u16(), body: reader.chunk() });
+  }
+  if (it.kind !== undefined && !(it.kind in KINDS)) fail(part, "an entry of an unknown kind");
+  reader.end();
+  return it;
+}
+
+const leafHash = (bytes) => H([0], bytes);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The patient bundle (docs/formats.md §10)
+
+const BUNDLE = utf8.encode("sillage-trace/v1\n");
+const SECTIONS = ["checkpoint", "genesis", "index commit", "identity", "bucket", "range", "authors", "batches", "entries", "since"];
+const MADE_BY_LEDGER = 0xffffffff;
+const DEPTH_MAX = 26;
+const BUCKET_ROWS_MAX = 65_536;
+
+/** The bodies of the sections by name. What is damaged, missing or out of order is named by the section expected there. */
+function sections(bytes) {
+  const reader = new Reader(bytes, "header");
+  if (!same(reader.take(Math.min(BUNDLE.length, reader.left)), BUNDLE)) fail("header", "it is not a sillage-trace/v1 file");
+  const bodies = {};
+  for (const [i, part] of SECTIONS.entries()) {
+    if (part === "since" && reader.left === 0) break;
+    reader.part = part;
+    const from = reader.at;
+    if (reader.u8() !== i + 1) fail(part, "another part stands in its place");
+    bodies[part] = new Reader(reader.chunk(), part);
+    const checked = bytes.subarray(from, reader.at);
+    if (!same(H(utf8.encode("sillage/section/v1\0"), checked), reader.take(32))) fail(part, "it is damaged");
+  }
+  reader.end();
+  return bodies;
+}
+
+const all = (reader, read) => {
+  const value = read(reader);
+  reader.end();
+  return value;
+};
+
+/** Everything that a bundle says, nothing of it checked. */
+function parseBundle(bytes) {
+  const s = sections(bytes);
+  const proven = (r) => ({ entry: r.chunk(), path: r.hashes() });
+  return {
+    note: s.checkpoint.take(s.checkpoint.left),
+    genesis: all(s.genesis, proven),
+    commit: all(s["index commit"], proven),
+    identity: all(s.identity, (r) => {
+      const ins = r.take(r.u8());
+      const oid = r.take(r.u8());
+      return { ins, oid, compartment: r.u8(), proof: r.take(80), tag: r.take(32) };
+    }),
+    bucket: all(s.bucket, (r) => ({ rows: r.list(64, () => ({ ikey: r.take(32), row: r.take(32) })), path: r.hashes() })),
+    range: all(s.range, (r) => {
+      const [n, a, b] = [r.u64(), r.u64(), r.u64()];
+      return { n, a, b, mth: r.take(32), before: r.hashes(), after: r.hashes() };
+    }),
+    authors: all(s.authors, (r) => r.list(34, () => ({ alg: r.u8(), key: r.take(32), name: r.text(r.u8()) }))),
+    batches: all(s.batches, (r) => r.list(144, () => batch(r))),
+    items: all(s.entries, (r) => r.list(13, () => item(r))),
+    since: s.since ? all(s.since, (r) => ({ size: r.u64(), root: r.take(32), a: r.u64(), proof: r.hashes() })) : null,
+  };
+}
+
+const batch = (r) => ({
+  author: r.u32(), streamId: r.take(32), seq: r.u64(), count: r.u32(), root: r.take(32), signature: r.take(64),
+});
+
+function item(r) {
+  const bytes = r.chunk();
+  const state = r.u8();
+  if (state > 1) fail("entries", "an entry in an unknown state");
+  const shown = state === 1 ? { salt: r.take(16), record: r.chunk() } : null;
+  return { bytes, shown, batch: r.u32(), path: r.hashes() };
+}
+
+/** Entry 0: what holds for the whole log. */
+function genesis(it, note, part) {
+  const first = entry(it.entry, part);
+  if (first.type !== 4 || first.kind !== KIND_GENESIS || first.index !== 0) fail(part, "entry 0 is not a genesis");
+  const says = message("Genesis", first.body, part);
+  if (says.version !== 1) fail(part, "a genesis of an unknown version");
+  if (says.origin !== note.origin) fail(part, "it is the genesis of another log");
+  if (says.vrf_public_key?.length !== 32) fail(part, "it names no key for tags");
+  if ((says.index_depth ?? 0) > DEPTH_MAX) fail(part, "its index is too deep");
+  const root = rootOfInclusion(leafHash(it.entry), 0, note.size, it.path);
+  if (!root || !same(root, note.root)) fail(part, "it is not the first entry of this log");
+  return { origin: utf8.encode(says.origin), vrfKey: says.vrf_public_key, depth: says.index_depth ?? 0, testLog: says.test_log ?? false };
+}
+
+function indexCommit(it, note, depth, part) {
+  const commit = entry(it.entry, part);
+  if (commit.type !== 3) fail(part, "the entry is not an index commit");
+  const root = rootOfInclusion(leafHash(it.entry), commit.index, note.size, it.path);
+  if (!root || !same(root, note.root)) fail(part, "it is not in this log at this place");
+  if (commit.depth !== depth) fail(part, "its depth is not the genesis's");
+  return commit;
+}
+
+async function identity({ ins, oid, compartment, proof, tag }, vrfKey, part) {
+  const [insText, oidText] = [octets(ins), octets(oid)];
+  if (!/^[0-9A-Z]{15}$/.test(insText) || !/^[0-9]+(\.[0-9]+)*$/.test(oidText)) fail(part, "it is no INS with its OID");
+  if (compartment > 1) fail(part, "an unknown compartment");
+  const alpha = join(ins, oid, utf8.encode(compartment === 1 ? "secret" : ""));
+  const output = await vrf(vrfKey, alpha, proof);
+  if (!output || !same(output.subarray(0, 32), tag)) fail(part, "the tag is not this patient's");
+  return { ins: insText, oid: oidText, compartment: compartment === 1 ? "secret" : "open" };
+}
+
+/** The number of the bucket: the first `depth` bits, at most 26. */
+const bucketOf = (ikey, depth) => (depth === 0 ? 0 : u32(ikey.subarray(0, 4)) >>> 0 >>> (32 - depth));
+
+/** The patient's row, or null where the bucket shows that there is none. */
+function rowInBucket({ rows, path }, ikey, commit, part) {
+  if (rows.length > BUCKET_ROWS_MAX) fail(part, "it is too large");
+  const number = bucketOf(ikey, commit.depth);
+  rows.forEach((row, i) => {
+    if (bucketOf(row.ikey, commit.depth) !== number) fail(part, "a row that belongs to another bucket");
+    if (i > 0 && order(rows[i - 1].ikey, row.ikey) >= 0) fail(part, "rows out of their order");
+  });
+  let root = H([4], be(rows.length, 4), ...rows.flatMap((row) => [row.ikey, row.row]));
+  if (path.length !== commit.depth) fail(part, "a path of another length than the index is deep");
+  let place = number;
+  for (const sibling of path) {
+    root = isOdd(place) ? node(sibling, root) : node(root, sibling);
+    place = half(place);
+  }
+  if (!same(root, commit.root)) fail(part, "it is not in the patient index");
+  return rows.find((row) => same(row.ikey, ikey))?.row ?? null;
+}
+
+/** The row must be the one of `n` and the patient's tree; no row means no entry. */
+function rangeAgainstRow(range, ikey, row, part) {
+  const { n, a, b, mth, before, after } = range;
+  if (n === 0) {
+    if (row) fail(part, "entries of this patient are left out");
+    if (a !== 0 || b !== 0 || before.length || after.length || !same(mth, EMPTY)) fail(part, "a patient without entries has no range");
+    return;
+  }
+  if (!row) fail(part, "the index knows no entry of this patient");
+  if (!same(H([3], ikey, be(n, 8), mth), row)) fail(part, "another number of entries, or other entries, than the index holds");
+  if (a > b || b > n) fail(part, "an impossible range");
+}
+
+function rangeAgainstEntries({ n, a, b, mth, before, after }, items, part) {
+  if (items.length !== b - a) fail("entries", `${items.length} entries where the range says ${b - a}`);
+  if (n === 0) return;
+  const leaves = items.map(({ it }) => H([2], leafHash(it.bytes), it.recordHash));
+  const root = rootOfRange(n, a, b, leaves, before, after);
+  if (!root || !same(root, mth)) fail(part, "the entries are not those that the index holds");
+}
+
+/** The message that an author signs for a batch (§3). */
+function batchMessage(origin, keyId, { streamId, seq, count, root }) {
+  return join(utf8.encode("sillage/batch/v1\0"), [1], keyId, [origin.length], origin, streamId, be(seq, 8), be(count, 4), root);
+}
+
+/** Authors and batches: each used, none twice. Signatures are begun here, all at once, and awaited where an entry needs them. */
+function signers(bundle, origin, context) {
+  const { authors, batches, items } = bundle;
+  const once = (part, keys) => {
+    if (new Set(keys).size !== keys.length) fail(part, "one of them stands here twice");
+  };
+  once("authors", authors.map((a) => hex(a.key)));
+  once("batches", batches.map((b) => `${hex(b.streamId)} ${b.seq}`));
+  for (const author of authors) {
+    if (author.alg !== 1) fail("authors", "an unknown algorithm");
+    author.keyId = H(utf8.encode("sillage/key/v1\0"), [author.alg], author.key);
+  }
+  for (const it of batches) {
+    if (it.author >= authors.length) fail("batches", "its author is not in the list");
+    if (it.seq < 1 || it.count < 1 || it.count > BATCH_RECORDS_MAX) fail("batches", "a batch with impossible numbers");
+    authors[it.author].used = true;
+  }
+  for (const it of items) if (it.batch < batches.length) batches[it.batch].used = true;
+  if (!authors.every((a) => a.used)) fail("authors", "an author without a batch");
+  if (!batches.every((b) => b.used)) fail("batches", "a batch without an entry");
+  for (const it of batches) {
+    const { key, keyId } = authors[it.author];
+    it.holds = context.ed25519(key, it.signature, batchMessage(origin, keyId, it));
+  }
+}
+
+/** One entry, its record and its author's word for it. */
+async function checkItem({ it, shown, batch: place, path }, bundle, part) {
+  if (shown) {
+    const { salt, record } = shown;
+    if (record.length > RECORD_BYTES_MAX) fail(part, `entry ${it.index}: the record is too long`);
+    if (!same(H([0], salt, record), it.recordHash)) fail(part, `entry ${it.index}: the record is not the one that was logged`);
+    shown.says = message("Record", record, part);
+    const { version, kind, tag } = shown.says;
+    if (version !== 1) fail(part, `entry ${it.index}: a record of an unknown version`);
+    if (kind !== it.kind) fail(part, `entry ${it.index}: the record is of another kind`);
+    if (!tag || !same(tag, it.tag)) fail(part, `entry ${it.index}: the record is of another patient`);
+  }
+  const ofLedger = (it.flags & FLAG_LEDGER) !== 0;
+  if (ofLedger !== (place === MADE_BY_LEDGER)) fail(part, `entry ${it.index}: made by the ledger, or by an author?`);
+  if (ofLedger) {
+    if (path.length > 0 || it.position !== 0) fail(part, `entry ${it.index}: an entry of the ledger has no batch`);
+    return null;
+  }
+  const batch = bundle.batches[place] ?? fail(part, `entry ${it.index}: its batch is not in the list`);
+  const root = rootOfInclusion(it.recordHash, it.position, batch.count, path);
+  if (!root || !same(root, batch.root)) fail(part, `entry ${it.index}: it is not in the batch that its author signed`);
+  if (!(await batch.holds)) fail("batches", `entry ${it.index}: its author did not sign this batch`);
+  return bundle.authors[batch.author];
+}
+
+/** The root of the first `a` leaves, from the part of a range proof that stands before them. */
+const rootOfFirst = (a, before) => (a === 0 ? EMPTY : before.reduceRight((right, left) => node(left, right)));
+
+function checkSince(since, note, { n, a, b, before }, part) {
+  if (!since) return null;
+  const { size, root, proof } = since;
+  if (since.a !== a || b !== n) fail(part, "a delta shows all that came after what it continues");
+  if (!isConsistent(size, root, note.size, note.root, proof)) fail(part, "this log does not extend the one of the earlier bundle");
+  return { size, root: hex(root), a, mth: hex(rootOfFirst(a, before)), linked: false };
+}
+
+async function bundle(file, context) {
+  const it = parseBundle(file.bytes);
+  const note = await checkpoint(it.note, context);
+  const first = genesis(it.genesis, note, "genesis");
+  const commit = indexCommit(it.commit, note, first.depth, "index commit");
+  const who = await identity(it.identity, first.vrfKey, "identity");
+  const { tag } = it.identity;
+  const ikey = H(utf8.encode("sillage/ikey/v1\0"), tag);
+  const row = rowInBucket(it.bucket, ikey, commit, "bucket");
+  rangeAgainstRow(it.range, ikey, row, "range");
+  for (const one of it.items) one.it = entry(one.bytes, "entries");
+  rangeAgainstEntries(it.range, it.items, "range");
+  signers(it, first.origin, context);
+  const entries = [];
+  let above = -1;
+  for (const one of it.items) {
+    const { type, index } = one.it;
+    if (type !== 2 || !same(one.it.tag, tag)) fail("entries", `entry ${index} is not a record of this patient`);
+    if (index <= above || index >= commit.index) fail("entries", `entry ${index} is out of order`);
+    above = index;
+    entries.push(line(one, await checkItem(one, it, "entries")));
+  }
+  explainErased(entries);
+  const { n, a, b, mth } = it.range;
+  const since = checkSince(it.since, note, it.range, "since");
+  return {
+    ...common(file, "bundle", note), identity: who, tag: hex(tag), testLog: first.testLog,
+    n, a, b, mth: hex(mth), complete: a === 0 && b === n, since,
+    commit: { index: commit.index, timeMs: commit.timeMs, patients: commit.patients },
+    entries, erased: entries.filter((e) => e.state === "erased").length,
+  };
+}
+
+const common = (file, kind, note) => ({
+  file: file.name, kind, origin: note.origin, size: note.size, root: hex(note.root),
+  asOfS: note.asOfS, groups: note.groups, cosigners: note.cosigners,
+});
+
+/** An entry as the report shows it. */
+function line({ it, shown }, author) {
+  return {
+    index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
+    flags: FLAGS.filter((_, bit) => (it.flags >> bit) & 1),
+    author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
+    state: shown ? "shown" : "erased", erased: null, record: shown?.says ?? null,
+  };
+}
+
+/** For each erased entry, the later entry that says so: the acts of erasing in this bundle. */
+function explainErased(entries) {
+  const acts = entries.filter((e) => e.kindCode === KIND_ERASED && e.record?.act?.erased);
+  for (const gone of entries.filter((e) => e.state === "erased")) {
+    const names = ({ patient, indices }) => patient || (indices ?? []).includes(gone.index);
+    const act = acts.find((e) => e.index > gone.index && names(e.record.act.erased));
+    if (act) gone.erased = { index: act.index, timeMs: act.timeMs, ground: act.record.act.erased.ground ?? "" };
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Proof of one entry (c2sp.org/tlog-proof@v1, docs/formats.md §11), and a bare checkpoint
+
+const PROOF = "c2sp.org/tlog-proof@v1\n";
+
+async function proof(file, context) {
+  if (file.bytes.length > PROOF_BYTES_MAX) fail("header", "it is too long");
+  const text = octets(file.bytes);
+  const cut = text.indexOf("\n\n");
+  if (!text.startsWith(PROOF) || cut < 0) fail("header", "it is not a tlog-proof@v1 file");
+  const lines = text.slice(PROOF.length, cut).split("\n");
+  const extra = lines[0].startsWith("extra ") ? unbase64(lines.shift().slice(6)) : null;
+  if (!extra) fail("extra", "it does not hold the entry");
+  const number = lines.shift() ?? "";
+  const index = number.startsWith("index ") ? decimal(number.slice(6)) : null;
+  if (index === null) fail("index", "it names no place in the log");
+  const path = lines.map((hash) => unbase64(hash));
+  if (path.length > 64 || !path.every((hash) => hash?.length === 32)) fail("inclusion", "a line that is not a hash");
+  const note = await checkpoint(file.bytes.subarray(cut + 2), context);
+  const it = entry(extra, "extra");
+  if (it.index !== index) fail("index", "the entry says another place");
+  const root = rootOfInclusion(leafHash(extra), index, note.size, path);
+  if (!root || !same(root, note.root)) fail("inclusion", "this entry is not in this log at this place");
+  const of = it.kind === undefined ? {} : { kind_of_entry: KINDS[it.kind][0], kindCode: it.kind };
+  const record = it.type === 2 ? { tag: hex(it.tag), recordHash: hex(it.recordHash) } : {};
+  return { ...common(file, "proof", note), entry: { index, timeMs: it.timeMs, type: TYPES[it.type], ...of, ...record } };
+}
+
+async function bare(file, context) {
+  return common(file, "checkpoint", await checkpoint(file.bytes, context));
+}
+
+/** What a file is: by its name, or else by how it begins. */
+function readerOf({ name, bytes }) {
+  const start = octets(bytes.subarray(0, 64));
+  if (name.endsWith(".sillage-trace") || start.startsWith("sillage-trace/")) return bundle;
+  if (name.endsWith(".tlog-proof") || start.startsWith("c2sp.org/tlog-proof")) return proof;
+  return bytes.subarray(0, 4096).includes(0) ? bundle : bare;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Several files together: deltas and what they continue, pages of one trace, two views of one log
+
+function together(reports, errors) {
+  const bundles = reports.filter((r) => r.kind === "bundle").sort((x, y) => x.size - y.size || x.a - y.a);
+  const wrong = (report, part, text) => {
+    errors.push({ file: report.file, part, message: text });
+    report.refused = true;
+  };
+  const roots = new Map();
+  for (const report of reports) {
+    const key = `${report.size} ${report.origin}`;
+    const seen = roots.get(key) ?? report;
+    roots.set(key, seen);
+    if (seen.root !== report.root) wrong(report, "checkpoint", `${seen.file} holds another history of the same length: keep both as evidence`);
+  }
+  const shown = new Map(); // of one state of a trace, the ranges that the files show
+  for (const report of bundles) {
+    const state = ({ origin, tag, n, mth }) => `${origin} ${tag} ${n} ${mth}`;
+    const ranges = shown.get(state(report)) ?? [];
+    shown.set(state(report), ranges);
+    ranges.push([report.a, report.b]);
+    if (!report.since) continue;
+    const { size, root, a, mth } = report.since;
+    const bases = bundles.filter((o) => o !== report && o.origin === report.origin && o.tag === report.tag && o.size === size);
+    const base = bases.find((o) => o.root === root && o.n === a && o.mth === mth);
+    if (base) {
+      report.since.linked = true;
+      ranges.push(...(shown.get(state(base)) ?? []));
+    } else if (bases.length > 0) wrong(report, "since", `it does not continue ${bases[0].file}`);
+  }
+  for (const report of bundles) {
+    const ranges = shown.get(`${report.origin} ${report.tag} ${report.n} ${report.mth}`).sort(([x], [y]) => x - y);
+    const reached = ranges.reduce((end, [a, b]) => (a <= end ? Math.max(end, b) : end), 0);
+    report.complete = reached === report.n;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// In plain words
+
+const SECOND_MS_MAX = 8.64e15;
+
+function day(ms) {
+  if (ms > SECOND_MS_MAX) return `${ms} ms`;
+  return new Date(ms).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+}
+
+/** Text for people: control characters of a record, or of a name, must not reach a terminal. */
+const clean = (text) => String(text).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\ufffd");
+
+const WORDS = {
+  fr: {
+    groups: { nodes: "nœuds", witnesses: "témoins", auditors: "auditeurs" },
+    checkpoint: (r) => `Point de contrôle du registre ${r.origin} : ${r.size} entrées, signé par le registre.`,
+    cosigned: (parts) => `Contresigné par ${parts.join(", ")}.`,
+    of: (signed, of, name) => `${signed} ${name} sur ${of}`,
+    asOf: (time) => `État du registre au ${time}, selon ceux qui l’ont contresigné.`,
+    noTime: "Cette politique ne demande aucune contresignature : rien ne dit de quand date ce point de contrôle.",
+    trace: (r) => `Trace du patient ${r.identity.ins} (OID ${r.identity.oid})${r.identity.compartment === "secret" ? ", compartiment secret" : ""}.`,
+    testLog: "Ce registre est un registre de test.",
+    whole: (n) => (n === 0 ? "Prouvé : rien n’a été inscrit pour ce patient." : `La trace est complète : ${n} entrée(s) sur ${n}.`),
+    page: (a, b, n) => (a === b ? `Aucune des ${n} entrées n’est montrée ici.` : `Entrées ${a + 1} à ${b} sur ${n} : une partie de la trace.`),
+    since: (s) => `Suite d’une trace de ${s.a} entrée(s), prise à ${s.size} entrées du registre. ${s.linked ? "Elle la continue exactement." : "L’ancien fichier n’est pas là : joignez-le pour vérifier le tout."}`,
+    upTo: (c) => `Jusqu’à l’entrée ${c.index} du registre (${day(c.timeMs)}).`,
+    proven: "Ce qui est prouvé : la majorité des nœuds et les témoins que la politique exige ont vu une seule et même histoire. Si au moins un auditeur qui a contresigné est honnête, rien de ce qui a été inscrit pour ce patient jusque-là n’a été omis, déplacé, modifié ni montré autrement à d’autres.",
+    noAuditor: "Aucun auditeur n’a contresigné : que la trace soit complète repose sur l’honnêteté des nœuds.",
+    notProven: "Ce qui ne l’est pas : un accès que personne n’a inscrit. Le nom d’un service est celui que donne le registre ; sa clé, elle, a été vérifiée.",
+    withheld: (n) => `Attention : ${n} contenu(s) ne sont pas montrés et aucun effacement n’est inscrit ici pour eux : effacés après cette date, dans une autre partie de la trace, ou retenus.`,
+    erased: (e) => `contenu effacé le ${day(e.timeMs)} (entrée ${e.index}) : ${e.ground}`,
+    hidden: "contenu non montré",
+    by: (author) => `signé par ${author}`,
+    ledger: "fait par le registre",
+    flags: { UNJUSTIFIED: "SANS JUSTIFICATION", LATE: "inscrit tardivement", DEFERRED: "inscrit après coup", LEDGER: "" },
+    items: (n) => `${n} document(s)`,
+    entryProven: (e) => `Prouvé : l’entrée ${e.index} (${e.type}, ${day(e.timeMs)}) est dans ce registre, à cette place.`,
+    refused: (file, part, text) => `${file} : REFUSÉ (${part}) : ${text}`,
+  },
+  en: {
+    groups: { nodes: "nodes", witnesses: "witnesses", auditors: "auditors" },
+    checkpoint: (r) => `Checkpoint of the log ${r.origin}: ${r.size} entries, signed by the log.`,
+    cosigned: (parts) => `Cosigned by ${parts.join(", ")}.`,
+    of: (signed, of, name) => `${signed} of ${of} ${name}`,
+    asOf: (time) => `State of the log as of ${time}, by those who cosigned it.`,
+    noTime: "This policy asks for no cosignature: nothing says how old this checkpoint is.",
+    trace: (r) => `Trace of the patient ${r.identity.ins} (OID ${r.identity.oid})${r.identity.compartment === "secret" ? ", secret compartment" : ""}.`,
+    testLog: "This log is a test log.",
+    whole: (n) => (n === 0 ? "Proven: nothing was logged for this patient." : `The trace is complete: ${n} of ${n} entries.`),
+    page: (a, b, n) => (a === b ? `None of the ${n} entries is shown here.` : `Entries ${a + 1} to ${b} of ${n}: a part of the trace.`),
+    since: (s) => `Continues a trace of ${s.a} entries, taken at ${s.size} entries of the log. ${s.linked ? "It continues it exactly." : "The earlier file is not here: add it to check the whole."}`,
+    upTo: (c) => `Up to entry ${c.index} of the log (${day(c.timeMs)}).`,
+    proven: "What is proven: a majority of nodes and the witnesses that the policy asks for saw one history. If at least one auditor that cosigned is honest, nothing logged for this patient up to there was omitted, reordered, altered or shown differently to others.",
+    noAuditor: "No auditor has cosigned: that the trace is complete rests on the honesty of the nodes.",
+    notProven: "What is not: an access that no one logged. The name of a service is what the ledger says; its key is what was checked.",
+    withheld: (n) => `Beware: ${n} content(s) are not shown, and no erasure is on record here for them: erased after this time, in another part of the trace, or withheld.`,
+    erased: (e) => `content erased on ${day(e.timeMs)} (entry ${e.index}): ${e.ground}`,
+    hidden: "content not shown",
+    by: (author) => `signed by ${author}`,
+    ledger: "made by the ledger",
+    flags: { UNJUSTIFIED: "WITHOUT JUSTIFICATION", LATE: "recorded late", DEFERRED: "recorded afterwards", LEDGER: "" },
+    items: (n) => `${n} document(s)`,
+    entryProven: (e) => `Proven: entry ${e.index} (${e.type}, ${day(e.timeMs)}) is in this log, at this place.`,
+    refused: (file, part, text) => `${file}: REFUSED (${part}): ${text}`,
+  },
+};
+
+function entryWords(e, lang) {
+  const words = WORDS[lang];
+  const { actor, items, purpose } = e.record ?? {};
+  const who = actor ? [actor.label ?? actor.id, actor.role, actor.organisation].filter(Boolean).join(", ") : "";
+  const gone = e.erased ? words.erased(e.erased) : words.hidden;
+  const what = [
+    KINDS[e.kindCode][lang === "fr" ? 1 : 2], ...(e.state === "erased" ? [gone] : [who, items && words.items(items.length), purpose]),
+    ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
+  ];
+  return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
+}
+
+/** The report of one file as lines of text. */
+function inWords(r, lang) {
+  const words = WORDS[lang];
+  const lines = [];
+  if (r.kind === "proof") lines.push(words.entryProven(r.entry));
+  if (r.kind === "bundle") {
+    lines.push(words.trace(r), r.complete ? words.whole(r.n) : words.page(r.a, r.b, r.n), words.upTo(r.commit));
+    if (r.testLog) lines.push(words.testLog);
+    if (r.since) lines.push(words.since(r.since));
+  }
+  lines.push(words.checkpoint(r));
+  const groups = r.groups.map((g) => words.of(g.signed, g.of, words.groups[g.name]));
+  const names = r.cosigners.map((c) => c.name);
+  if (groups.length > 0 || names.length > 0) lines.push(words.cosigned(groups.length > 0 ? groups : names));
+  lines.push(r.asOfS === null ? words.noTime : words.asOf(day(r.asOfS * 1000)));
+  if (r.kind === "bundle") {
+    lines.push(words.proven);
+    if (!r.groups.some((g) => g.name === "auditors" && g.signed > 0)) lines.push(words.noAuditor);
+    lines.push(words.notProven);
+    const withheld = r.entries.filter((e) => e.state === "erased" && !e.erased).length;
+    if (withheld > 0) lines.push(words.withheld(withheld));
+    lines.push(...r.entries.map((e) => entryWords(e, lang)));
+  }
+  return lines.map(clean);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The way in
+
+/**
+ * Checks files against a policy, without any network.
+ *
+ * `files`: `{ name, bytes: Uint8Array }` each; `policyText`: a c2sp.org/tlog-policy. `options`: `maxAgeS`, the oldest that
+ * the quorum of cosignatures may be; `nowS`, the time to hold that against; `lang`, "fr" or "en".
+ *
+ * Never throws. `ok` says that every file was proven, and at least one was there. `reports` has one object for each
+ * file that was, with its lines of `text`; `errors` one for each that was not, with the `part` that is wrong.
+ */
+export async function verify(files, policyText, options = {}) {
+  const lang = options.lang === "en" ? "en" : "fr";
+  const reports = [];
+  const errors = [];
+  const attempt = async (file, part, check) => {
+    try {
+      return await check();
+    } catch (e) {
+      // Whatever else goes wrong is a refusal too: of the whole file, as the part is then unknown.
+      errors.push({ file, part: e instanceof Failure ? e.part : part, message: e instanceof Error ? e.message : String(e) });
+      return null;
+    }
+  };
+  const context = await attempt("", "policy", async () => {
+    const policy = parsePolicy(policyText);
+    await start();
+    const { maxAgeS, nowS = Math.floor(Date.now() / 1000), slow = false } = options;
+    return { policy, maxAgeS, nowS, ed25519: (key, signature, text) => ed25519(key, signature, text, slow) };
+  });
+  for (const file of context ? files : []) {
+    const report = await attempt(file.name, "file", () => {
+      if (file.bytes.length === 0 || file.bytes.length > FILE_BYTES_MAX) fail("file", "it is empty, or too long to be one of ours");
+      return readerOf(file)(file, context);
+    });
+    if (report) reports.push(report);
+  }
+  together(reports, errors);
+  const proven = reports.filter((r) => !r.refused).map((r) => ({ ...r, text: inWords(r, lang) }));
+  return { ok: errors.length === 0 && proven.length > 0, reports: proven, errors };
+}
+
+/** The parts that tests check one by one. */
+export const internals = {
+  sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
+  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
+  Failure, COFACTORED, KINDS, WORDS,
+};
+
+const USAGE = "usage: node verify.js --policy FILE [--max-age 300|90s|5m|24h] [--lang fr|en] [--json] FILE...";
+
+/** The command line; its exit status. */
+async function main(args) {
+  const { readFile } = await import("node:fs/promises");
+  const options = { lang: /^fr/.test(process.env.LC_ALL || process.env.LANG || "") ? "fr" : "en" };
+  const files = [];
+  let policy;
+  let json = false;
+  const usage = (why) => {
+    console.error(`${why}\n${USAGE}`);
+    return 2;
+  };
+  for (let i = 0; i < args.length; i++) {
+    const value = () => args[++i] ?? "";
+    if (args[i] === "--json") json = true;
+    else if (args[i] === "--policy") policy = value();
+    else if (args[i] === "--lang") options.lang = value();
+    else if (args[i] === "--max-age") {
+      const [, number, unit] = /^([0-9]{1,9})([smhd]?)$/.exec(value()) ?? [];
+      if (number === undefined) return usage("--max-age takes a time such as 90s or 5m");
+      options.maxAgeS = Number(number) * { "": 1, s: 1, m: 60, h: 3600, d: 86400 }[unit];
+    } else if (args[i].startsWith("--")) return usage(`what is ${args[i]}?`);
+    else files.push(args[i]);
+  }
+  if (!policy) return usage("without a policy nothing can be proven: it says whose signatures count");
+  if (files.length === 0) return usage("no file to verify");
+  let read;
+  try {
+    read = await Promise.all(files.map(async (name) => ({ name, bytes: new Uint8Array(await readFile(name)) })));
+    policy = new Uint8Array(await readFile(policy));
+  } catch (e) {
+    return usage(e.message);
+  }
+  const result = await verify(read, policy, options);
+  if (json) {
+    console.log(JSON.stringify(result, (_, v) => (v instanceof Uint8Array ? hex(v) : v)));
+    return result.ok ? 0 : 1;
+  }
+  for (const report of result.reports) console.log([`${clean(report.file)}: OK`, ...report.text].join("\n  "));
+  for (const { file, part, message: text } of result.errors) console.error(clean(WORDS[options.lang === "en" ? "en" : "fr"].refused(file || "-", part, text)));
+  return result.ok ? 0 : 1;
+}
+
+if (globalThis.process?.versions?.node && process.argv[1]) {
+  const [{ pathToFileURL }, { realpathSync }] = await Promise.all([import("node:url"), import("node:fs")]);
+  let self = "";
+  try {
+    self = pathToFileURL(realpathSync(process.argv[1])).href;
+  } catch {
+    // Run from a text, not from a file: then not by us.
+  }
+  if (self === import.meta.url) process.exitCode = await main(process.argv.slice(2));
+}
