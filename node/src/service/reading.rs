@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sillage_ledger::{Party, Refusal};
 use sillage_proof::tile::TileCoord;
-use sillage_proto::v1::{GetEntriesRequest, GetTileRequest, GetTileResponse};
+use sillage_proto::v1::{
+    GetEntriesRequest, GetTileRequest, GetTileResponse, PatientEntriesRequest, PatientEntriesResponse,
+    ProvePatientRequest, ProvePatientResponse,
+};
 use sillage_rules::codes::Code;
 use sillage_rules::roles::Roles;
 use tonic::Request;
@@ -12,10 +15,14 @@ use tonic::Request;
 use super::caller::{by_spki, party, with_role};
 use crate::core::Core;
 use crate::core::entries::Entries;
+use crate::core::patient::{self, PATIENT_ENTRIES_MAX};
 use crate::core::refusals::{not_entitled, refuse};
 use crate::tls::Caller;
 
 const TILE_WIDTH: u32 = sillage_proof::tile::TILE_WIDTH as u32;
+
+/// What a proof costs of what a caller may have opened in a second.
+const PROOF_COST: u64 = 20;
 
 fn malformed(what: &str) -> Refusal {
     Refusal::new(Code::MalformedRequest, what.to_owned())
@@ -69,6 +76,51 @@ async fn auditor_behind(core: &Core, spki: &[u8]) -> Result<([u8; 32], Party), R
         true => Ok((spki, party)),
         false => Err(not_entitled("auditors")),
     }
+}
+
+/// A patient's place in the index.
+pub(super) async fn prove_patient(
+    core: &Core,
+    request: Request<ProvePatientRequest>,
+) -> Result<ProvePatientResponse, Refusal> {
+    let tag = tag(&request.get_ref().tag)?;
+    let caller = reader_of(core, &request, &tag).await?;
+    core.take_opened(caller.author_id, PROOF_COST)?;
+    tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
+    core.up_to_date().await?;
+    let reader = core.reader().clone();
+    core.read(move || patient::prove(&reader, &tag)).await
+}
+
+/// Entries of a patient, with what leads to their authors.
+pub(super) async fn patient_entries(
+    core: &Core,
+    request: Request<PatientEntriesRequest>,
+) -> Result<PatientEntriesResponse, Refusal> {
+    let tag = tag(&request.get_ref().tag)?;
+    let caller = reader_of(core, &request, &tag).await?;
+    let request = request.into_inner();
+    let asked = request.to.saturating_sub(request.from).min(PATIENT_ENTRIES_MAX);
+    core.take_opened(caller.author_id, PROOF_COST + asked)?;
+    tracing::info!(target: "audit", caller = %caller.author_id, "entries of a patient were read");
+    core.up_to_date().await?;
+    let (reader, opener) = (core.reader().clone(), core.opener());
+    let page = core.read(move || patient::entries(&reader, &opener, &tag, &request)).await?;
+    core.metrics().trace_reads.inc();
+    Ok(page)
+}
+
+fn tag(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
+    bytes.try_into().map_err(|_| malformed("a tag is 32 bytes"))
+}
+
+/// Readers read of any patient; a patient of itself, under both tags.
+async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8; 32]) -> Result<Party, Refusal> {
+    let who = "readers, and patients for themselves";
+    let caller = with_role(core, request, Roles::READER | Roles::PATIENT, who).await?;
+    let own = [caller.patient_tag, caller.patient_secret_tag].contains(&Some(*tag));
+    let may = caller.roles.contains(Roles::READER) || (own && caller.roles.contains(Roles::PATIENT));
+    if may { Ok(caller) } else { Err(not_entitled(who)) }
 }
 
 #[cfg(test)]
