@@ -10,10 +10,10 @@ use sillage_ledger::{BatchOutcome, Ledger};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{KeyId, StreamId};
 use sillage_proof::merkle;
-use sillage_proto::internal::v1::SealedBatch;
+use sillage_proto::internal::v1::{LedgerRecord, SealedBatch};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
-use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
+use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
@@ -34,6 +34,12 @@ enum Step {
     Register { party: u8 },
     /// The authority revokes the key of party 10 + n.
     Revoke { party: u8 },
+    /// The ledger records itself that entries were read.
+    Consulted,
+    /// An index commit, with what waits or alone.
+    Commit { alone: bool },
+    /// Another node takes a snapshot and goes on instead.
+    Snapshot,
     /// Several of the next batches come in one command.
     Together { more: u8 },
     /// Everything so far becomes durable.
@@ -53,6 +59,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => who().prop_map(|(author, stream)| Step::Altered { author, stream }),
         2 => (0_u8..2).prop_map(|party| Step::Register { party }),
         1 => (0_u8..2).prop_map(|party| Step::Revoke { party }),
+        1 => Just(Step::Consulted),
+        3 => any::<bool>().prop_map(|alone| Step::Commit { alone }),
+        1 => Just(Step::Snapshot),
         2 => (2_u8..4).prop_map(|more| Step::Together { more }),
         1 => Just(Step::Flush),
         1 => Just(Step::PowerFailure),
@@ -148,6 +157,36 @@ impl Model {
         }
     }
 
+    /// What the ledger records itself is on record at once, under no header.
+    fn consulted(&mut self, record: &LedgerRecord, time: LedgerTimeMs) -> LeafIndex {
+        let index = LeafIndex(self.entries.len() as u64);
+        let entry = RecordEntry {
+            index,
+            time,
+            flags: Flags::LEDGER,
+            kind: Kind::LOG_CONSULTED,
+            tag: [0; 32],
+            record_hash: leaf_hash(&[&record.salt[..], &record.record].concat()),
+            position: 0,
+        };
+        self.entries.push(Entry::Record(entry).encode());
+        index
+    }
+
+    /// Expected: where the index commit stands; `None` when nothing came since the last one.
+    fn commit(&mut self, time: LedgerTimeMs) -> Option<LeafIndex> {
+        let last = Entry::decode(self.entries.last().expect("the genesis")).expect("own entry");
+        if matches!(last, Entry::IndexCommit(_)) {
+            return None;
+        }
+        let index = LeafIndex(self.entries.len() as u64);
+        let all = naive::patients(&self.entries);
+        let (patients, root) = (all.len() as u64, naive::root(&all));
+        self.entries
+            .push(Entry::IndexCommit(IndexCommit { index, time, depth: naive::DEPTH, patients, root }).encode());
+        Some(index)
+    }
+
     fn root(&self) -> Hash {
         let leaves: Vec<Hash> = self.entries.iter().map(|entry| leaf_hash(entry)).collect();
         merkle::root_of(&leaves)
@@ -179,6 +218,8 @@ struct Run {
     history: Vec<(Vec<u8>, Vec<BatchOutcome>)>,
     waiting: Vec<Sent>,
     together: u8,
+    consulted: Vec<LedgerRecord>,
+    commit: bool,
 }
 
 impl Run {
@@ -195,6 +236,8 @@ impl Run {
             history: Vec::new(),
             waiting: Vec::new(),
             together: 0,
+            consulted: Vec::new(),
+            commit: false,
         }
     }
 
@@ -253,6 +296,21 @@ impl Run {
             }
             Step::Register { party } => self.act(Does::Register(10 + party)),
             Step::Revoke { party } => self.act(Does::Revoke(10 + party)),
+            Step::Consulted => {
+                self.records += 1;
+                return self.consulted.push(consulted(self.records));
+            }
+            Step::Commit { alone } => {
+                if *alone {
+                    self.apply_waiting();
+                }
+                self.commit = true;
+                return self.apply_waiting();
+            }
+            Step::Snapshot => {
+                self.apply_waiting();
+                return self.snapshot();
+            }
             Step::Together { more } => {
                 self.together = *more;
                 return;
@@ -287,14 +345,19 @@ impl Run {
 
     fn apply_waiting(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
+        let (consulted, commit) = (std::mem::take(&mut self.consulted), std::mem::take(&mut self.commit));
+        if waiting.is_empty() && consulted.is_empty() && !commit {
             return;
         }
         let index = self.history.len() as u64 + 1;
         let time = START_MS + 1_000 * index;
-        let data = command(waiting.iter().map(|sent| sent.batch.clone()).collect());
+        let batches = waiting.iter().map(|sent| sent.batch.clone()).collect();
+        let data = match consulted.is_empty() && !commit {
+            true => command(batches),
+            false => command2(batches, consulted.clone(), commit),
+        };
         let outcomes = self.ledger().apply(index, 1, time, &data).expect("applied");
-        assert_eq!(outcomes.len(), waiting.len());
+        assert_eq!(outcomes.len(), waiting.len() + consulted.len() + usize::from(commit));
         for (sent, outcome) in waiting.iter().zip(&outcomes) {
             let expected = self.model.apply(sent, time);
             if sent.act.is_some() && expected.is_ok() {
@@ -307,12 +370,29 @@ impl Run {
             };
             assert_eq!(got, expected, "{:?}", sent.batch.stream_label);
         }
+        let time = LedgerTimeMs(time);
+        for (record, outcome) in consulted.iter().zip(&outcomes[waiting.len()..]) {
+            assert_eq!(*outcome, BatchOutcome::LedgerRecord { index: self.model.consulted(record, time) });
+        }
+        if commit {
+            let expected = match self.model.commit(time) {
+                Some(index) => BatchOutcome::IndexCommitted { index, time_ms: time },
+                None => BatchOutcome::NothingNew,
+            };
+            assert_eq!(outcomes.last(), Some(&expected));
+        }
         self.history.push((data, outcomes));
+    }
+
+    fn dir(&self) -> std::path::PathBuf {
+        let dir = self.dirs.last().expect("one").path();
+        let of_snapshot = dir.join("ledger");
+        if of_snapshot.exists() { of_snapshot } else { dir.to_owned() }
     }
 
     /// What wasn't flushed is lost and applied again: the same outcomes, bytes and root.
     fn power_failure(&mut self) {
-        let old = self.dirs.last().expect("one").path().to_owned();
+        let old = self.dir();
         let new = tempfile::tempdir().expect("a folder");
         copy_dir(&old, new.path());
         self.ledger = None;
@@ -330,6 +410,18 @@ impl Run {
         self.check();
     }
 
+    fn snapshot(&mut self) {
+        let new = tempfile::tempdir().expect("a folder");
+        let files = new.path().join("files");
+        self.flushed = self.history.len() as u64;
+        self.ledger().checkpoint(&files).expect("writable");
+        let mut other = open(&new.path().join("ledger"));
+        other.install(&files).expect("a snapshot of this log");
+        self.ledger = Some(other);
+        self.dirs.push(new);
+        self.check();
+    }
+
     fn check(&mut self) {
         let (entries, root) = (self.model.entries.clone(), self.model.root());
         let reader = self.ledger().reader();
@@ -343,6 +435,13 @@ impl Run {
         let decoded = entries.iter().map(|entry| Entry::decode(entry).expect("own entry"));
         let concerning = decoded.filter(|entry| matches!(entry, Entry::Record(entry) if entry.tag != [0; 32]));
         assert_eq!(traced, concerning.count(), "every record is in its patient's trace, once");
+        let last = entries.last().expect("the genesis");
+        let committed = matches!(Entry::decode(last), Ok(Entry::IndexCommit(_)));
+        assert_eq!(reader.pending_since_commit(), !committed);
+        // Patient 7 never has an entry.
+        for patient in 0..8 {
+            naive::check_proof(&reader, &entries, &tag(patient));
+        }
     }
 
     /// Proofs for a few sizes verify against the model's roots.

@@ -1,19 +1,21 @@
 //! A small log to test with: its genesis, its parties, and batches as an admitting node would hand them over.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod naive;
+
 use prost::Message;
 use sillage_ledger::{BatchOutcome, Ledger, Options};
 use sillage_proof::batch::{BatchMessage, Origin};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proof::merkle;
-use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord, WrappedKey};
-use sillage_proto::v1::{Genesis, NodeIdentity, PublicKey};
+use sillage_proto::internal::v1::{Command, LedgerRecord, SealedBatch, SealedRecord, WrappedKey};
+use sillage_proto::v1::{Automated, Genesis, NodeIdentity, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
-use sillage_rules::record::{ParsedRecord, act_message};
+use sillage_rules::record::{ParsedRecord, act_message, new_message};
 use sillage_rules::roles::Roles;
 
 pub const ORIGIN: &str = "test.example/log";
@@ -167,6 +169,28 @@ pub fn batch(author: u8, label: &str, seq: u64, records: Vec<SealedRecord>) -> S
 
 pub fn command(batches: Vec<SealedBatch>) -> Vec<u8> {
     Command { version: 1, batches, ..Command::default() }.encode_to_vec()
+}
+
+/// A command of version 2.
+pub fn command2(batches: Vec<SealedBatch>, ledger_records: Vec<LedgerRecord>, index_commit: bool) -> Vec<u8> {
+    Command { version: 2, batches, ledger_records, index_commit, ..Command::default() }.encode_to_vec()
+}
+
+/// Applies an index commit right after the last command.
+pub fn commit(ledger: &mut Ledger) -> BatchOutcome {
+    let (index, _) = ledger.applied();
+    let data = command2(Vec::new(), Vec::new(), true);
+    let outcomes = ledger.apply(index + 1, 1, START_MS + 1_000 * (index + 1), &data);
+    outcomes.expect("never by the fault of the input").remove(0)
+}
+
+/// What the ledger records itself: someone read entries.
+pub fn consulted(number: u64) -> LedgerRecord {
+    let mut message = new_message(Kind::LOG_CONSULTED, None, START_MS + number);
+    message.automated = Some(Automated { software: "sillage-node".into(), version: "test".into() });
+    message.details = format!(r#"{{"first":{number}}}"#);
+    let record = ParsedRecord::from_message(message).expect("a valid record");
+    LedgerRecord { kind: u32::from(Kind::LOG_CONSULTED.code()), salt: vec![8; 16], record: record.into_bytes() }
 }
 
 /// Applies a command right after the last one.
