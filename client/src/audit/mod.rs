@@ -1,3 +1,29 @@
-//! The auditor: replays every entry of the log and checks all that it says.
+//! The auditor: replays every entry of the log, and checks all that it says.
+//!
+//! Where to start reading: [`Replay`], what must hold of each entry, without threads or network; [`prepare()`], the part of
+//! it that needs no knowledge of what came before, done beside it; [`pipeline`], how both cores are kept busy; [`follow`],
+//! the whole of an audit against a ledger; [`state`], how it goes on where it stopped.
+//!
+//! [`compare`] and [`receipts`] find evidence without a replay: two histories, and promises that weren't kept.
+//!
+//! What is *not* checked here: payloads. They are sealed, and an auditor has no key to them. What an entry commits to is
+//! checked by whoever may open it, with the patient's bundle.
 
+//pub mod compare;
+pub mod divergence;
+//pub mod fetch;
+//pub mod follow;
+#[doc(hidden)]
+pub mod made;
+mod patients;
+pub mod pipeline;
+mod prepare;
+//pub mod receipts;
+mod registry;
+mod replay;
+pub mod state;
 pub mod trust;
+
+pub use divergence::Divergence;
+pub use prepare::{KeyBook, Prepared, prepare};
+pub use replay::{Erased, Log, Replay};

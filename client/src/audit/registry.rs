@@ -1,0 +1,193 @@
+//! Who may sign what, replayed from the genesis and the acts of the authority.
+
+use std::collections::BTreeMap;
+
+use sillage_proof::batch::Origin;
+use sillage_proof::hash::LeafIndex;
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
+use sillage_proof::note::{KeyKind, VerifierKey};
+use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::roles::Roles;
+
+use super::trust::{Trust, node_key};
+
+/// The tag of what concerns no patient.
+pub(super) const NO_PATIENT: [u8; 32] = [0; 32];
+/// Number of the log itself among the nodes, which begin at 1.
+const LOG: u64 = 0;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Party {
+    pub roles: Roles,
+    /// Only the newest key can be active.
+    pub newest_key: KeyId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub author: AuthorId,
+    pub key: PublicKey,
+    pub active: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stream {
+    pub author: AuthorId,
+    pub last_seq: u64,
+}
+
+/// A key that signs checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SigningKey {
+    /// The node, or 0 for the log.
+    pub node: u64,
+    pub key: PublicKey,
+    /// The first index commit after the act that brought it: it signs from the next one on. The genesis's keys sign
+    /// from the beginning.
+    pub covered_by: Option<u64>,
+    pub from_genesis: bool,
+}
+
+/// Parties, keys, streams.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Registry {
+    pub parties: BTreeMap<AuthorId, Party>,
+    pub keys: BTreeMap<KeyId, Key>,
+    pub streams: BTreeMap<StreamId, Stream>,
+    pub signing: Vec<SigningKey>,
+}
+
+/// Who signed a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signer {
+    pub author: AuthorId,
+    pub key: PublicKey,
+    pub roles: Roles,
+}
+
+impl Registry {
+    /// Who may sign with this key now.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub fn signer(&self, id: &KeyId) -> Result<Signer, String> {
+        let key = self.keys.get(id).ok_or_else(|| format!("key {id}, which no one registered"))?;
+        if !key.active {
+            return Err(format!("key {id} of author {}, which was replaced or revoked before", key.author));
+        }
+        let party = self.parties.get(&key.author).expect("a key belongs to a party");
+        Ok(Signer { author: key.author, key: key.key, roles: party.roles })
+    }
+
+    /// Performs an act.
+    ///
+    /// # Errors
+    /// Why the ledger had to refuse it.
+    pub fn perform(&mut self, signer: &Signer, act: &Act) -> Result<(), String> {
+        let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == signer.author);
+        if !signer.roles.contains(Roles::AUTHORITY) && !own_rotation {
+            return Err(format!("an act by author {}, who isn't an authority", signer.author));
+        }
+        match act {
+            Act::Registered(party) => self.register(party),
+            Act::Rotated { author_id, key, .. } => self.rotate(author_id, key),
+            Act::Revoked { key_id, .. } => {
+                let key = self.keys.get_mut(key_id).ok_or_else(|| format!("the end of key {key_id}, unknown"))?;
+                key.active = false;
+                Ok(())
+            }
+            Act::RolesChanged { author_id, roles, .. } => {
+                let party = self.parties.get_mut(author_id).ok_or_else(|| unknown(author_id))?;
+                party.roles = *roles;
+                let newest = party.newest_key;
+                if roles.is_empty() {
+                    self.retire(&newest);
+                }
+                Ok(())
+            }
+            Act::NodeKeyRotated { node_id, key } => self.replace_signing(*node_id, key),
+            Act::LogKeyRotated { key } => self.replace_signing(LOG, key),
+            // It changes payloads, which aren't replayed.
+            Act::Erased { .. } => Ok(()),
+        }
+    }
+
+    /// Registers a party, of the genesis too.
+    ///
+    /// # Errors
+    /// Why the ledger had to refuse it.
+    pub fn register(&mut self, party: &PartyRegistration) -> Result<(), String> {
+        let (author, id) = (party.author_id(), party.key.key_id());
+        if self.parties.contains_key(&author) || self.keys.contains_key(&id) {
+            return Err(format!("author {author} or its key, registered before"));
+        }
+        self.parties.insert(author, Party { roles: party.roles, newest_key: id });
+        self.keys.insert(id, Key { author, key: party.key, active: true });
+        Ok(())
+    }
+
+    fn rotate(&mut self, author: &AuthorId, key: &PublicKey) -> Result<(), String> {
+        let id = key.key_id();
+        if self.keys.contains_key(&id) {
+            return Err(format!("key {id}, registered before"));
+        }
+        let party = self.parties.get_mut(author).ok_or_else(|| unknown(author))?;
+        let old = std::mem::replace(&mut party.newest_key, id);
+        self.retire(&old);
+        self.keys.insert(id, Key { author: *author, key: *key, active: true });
+        Ok(())
+    }
+
+    fn retire(&mut self, id: &KeyId) {
+        if let Some(key) = self.keys.get_mut(id) {
+            key.active = false;
+        }
+    }
+
+    fn replace_signing(&mut self, node: u64, key: &PublicKey) -> Result<(), String> {
+        if !self.signing.iter().any(|known| known.node == node) {
+            return Err(format!("a key for node {node}, which isn't in the genesis"));
+        }
+        self.signing.push(SigningKey { node, key: *key, covered_by: None, from_genesis: false });
+        Ok(())
+    }
+
+    /// The keys of the genesis: the log's, and each node's.
+    pub fn sign_from_genesis(&mut self, log: PublicKey, nodes: impl IntoIterator<Item = (u64, PublicKey)>) {
+        let keys = std::iter::once((LOG, log)).chain(nodes);
+        let keys = keys.map(|(node, key)| SigningKey { node, key, covered_by: None, from_genesis: true });
+        self.signing.extend(keys);
+    }
+
+    /// Notes an index commit: the first after an act covers it.
+    pub fn commit(&mut self, index: LeafIndex) {
+        for key in &mut self.signing {
+            if !key.from_genesis && key.covered_by.is_none() {
+                key.covered_by = Some(index.get());
+            }
+        }
+    }
+
+    /// Whose signatures make the checkpoint of `size` entries (`docs/formats.md` §12).
+    pub fn trust_at(&self, origin: &Origin, size: u64) -> Option<Trust> {
+        let commit = size.saturating_sub(1);
+        let in_force = |key: &&SigningKey| key.from_genesis || key.covered_by.is_some_and(|covered| covered < commit);
+        // Keys of one node stand in the order of their acts: the last one in force counts.
+        let newest: BTreeMap<u64, PublicKey> =
+            self.signing.iter().filter(in_force).map(|key| (key.node, key.key)).collect();
+        let log = VerifierKey::new(origin.as_str(), KeyKind::Ed25519, *newest.get(&LOG)?).ok()?;
+        let nodes = newest.into_iter().filter(|(node, _)| *node != LOG);
+        let nodes: Option<Vec<VerifierKey>> = nodes.map(|(node, key)| node_key(origin, node, key)).collect();
+        Some(Trust { log, nodes: nodes? })
+    }
+
+    /// Every key that the log ever had.
+    pub fn log_keys(&self, origin: &Origin) -> Vec<VerifierKey> {
+        let keys = self.signing.iter().filter(|key| key.node == LOG);
+        keys.filter_map(|key| VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key.key).ok()).collect()
+    }
+}
+
+fn unknown(author: &AuthorId) -> String {
+    format!("an act about author {author}, whom no one registered")
+}
