@@ -68,6 +68,7 @@ pub struct Witness {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Group {
+    name: Vec<u8>,
     threshold: usize,
     members: Vec<Member>,
 }
@@ -133,6 +134,27 @@ impl Policy {
     /// The witnesses.
     pub fn witnesses(&self) -> &[Witness] {
         &self.witnesses
+    }
+
+    /// The witnesses of a group, those of groups within it included, in the policy's order; empty where there is no
+    /// such group.
+    pub fn group(&self, name: &str) -> Vec<&Witness> {
+        let mut wanted = vec![false; self.groups.len()];
+        let mut held = vec![false; self.witnesses.len()];
+        // Groups name only what stands above them: from the last to the first, each is wanted before it is looked at.
+        for (at, group) in self.groups.iter().enumerate().rev() {
+            if !wanted[at] && group.name != name.as_bytes() {
+                continue;
+            }
+            for member in &group.members {
+                match member {
+                    Member::Witness(index) => held[*index] = true,
+                    Member::Group(index) => wanted[*index] = true,
+                }
+            }
+        }
+        let witnesses = self.witnesses.iter().zip(held);
+        witnesses.filter(|(_, held)| *held).map(|(witness, _)| witness).collect()
     }
 
     /// Verifies that `note` is a checkpoint signed by a log of the policy, under its own origin, and cosigned by a
@@ -282,7 +304,7 @@ impl<'a> Parser<'a> {
                 .ok_or("a threshold is all, any, or a number from 1 to the count of members")?,
         };
         self.define(name, Member::Group(self.groups.len()))?;
-        self.groups.push(Group { threshold, members });
+        self.groups.push(Group { name: name.to_vec(), threshold, members });
         Ok(())
     }
 

@@ -7,11 +7,13 @@
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`facts`]: what is flagged on them;
-//! - [`index`]: one root over every patient's trace; [`cosigner`]: the names under which checkpoints are cosigned;
+//! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
+//!   network; [`cosigner`]: the names under which checkpoints are cosigned;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
+pub mod bundle;
 mod check;
 pub mod codes;
 pub mod cosigner;

@@ -1,0 +1,5 @@
+//! Patient bundles: what verifies, what must not, and the vectors that other implementations are held against.
+
+mod story;
+mod vectors;
+mod world;
