@@ -6,6 +6,22 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sillage_proof::note::{KeyKind, VerifierKey};
+
+/// Most witnesses of a log.
+const WITNESSES_MAX: usize = 32;
+
+/// A minute: verifiers look for cosignatures of the last five.
+pub fn recosign_interval_ms() -> u64 {
+    60_000
+}
+
+/// Six hours: erasures come together, and none waits for a day.
+pub fn erase_interval_ms() -> u64 {
+    6 * 3_600_000
+}
+/// Most of it: what was erased is gone everywhere within 24 hours.
+const ERASE_INTERVAL_MS_MAX: u64 = 20 * 3_600_000;
 
 /// Why a configuration can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +70,15 @@ pub struct NodeConfig {
     pub genesis: PathBuf,
     /// Ed25519 seed that signs receipts.
     pub node_key: PathBuf,
+    /// The next one: signs as soon as the log says that it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_key_next: Option<PathBuf>,
     /// Ed25519 seed that signs checkpoints; absent where this node must not sign them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_key: Option<PathBuf>,
+    /// The next one: signs as soon as the log says that it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key_next: Option<PathBuf>,
     /// VRF seed; absent where this node doesn't resolve tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf_key: Option<PathBuf>,
@@ -65,11 +87,20 @@ pub struct NodeConfig {
     /// Where the process writes its id while it runs; absent: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_file: Option<PathBuf>,
+    /// When nothing comes, the newest checkpoint is cosigned again this often, so that its freshness can be checked.
+    #[serde(default = "recosign_interval_ms")]
+    pub recosign_interval_ms: u64,
+    /// How long erasures are gathered before old keys are given up; at most 20 hours.
+    #[serde(default = "erase_interval_ms")]
+    pub erase_interval_ms: u64,
     /// Certificates.
     pub tls: TlsConfig,
     /// Every node of the log. This node's own line may be there, it is not dialled.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
+    /// Who else cosigns checkpoints: the same on every node, so that each can verify what another one got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<WitnessConfig>,
     /// What is held back, dropped or refused.
     #[serde(default)]
     pub limits: LimitsConfig,
@@ -79,6 +110,39 @@ pub struct NodeConfig {
     /// What the process says of itself.
     #[serde(default)]
     pub log: LogConfig,
+}
+
+/// A witness (c2sp.org/tlog-witness).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessConfig {
+    /// Its submission prefix, without `/add-checkpoint`: `https://…`, or `http://…` where the way to it is trusted.
+    pub url: String,
+    /// Its key as a line of kind `cosignature/v1`.
+    pub vkey: String,
+}
+
+impl WitnessConfig {
+    /// The key.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn key(&self) -> Result<VerifierKey, String> {
+        let key: VerifierKey = self.vkey.parse().map_err(|error| format!("witness {}: {error}", self.url))?;
+        match key.kind() {
+            KeyKind::CosignatureV1 => Ok(key),
+            KeyKind::Ed25519 => Err(format!("witness {}: its key isn't of the kind cosignature/v1", self.url)),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let uri: http::Uri = self.url.parse().map_err(|error| format!("witness {}: {error}", self.url))?;
+        let known = matches!(uri.scheme_str(), Some("http" | "https"));
+        if !known || uri.host().is_none() || uri.query().is_some() {
+            return Err(format!("witness {}: expected https://HOST/PATH or http://HOST/PATH", self.url));
+        }
+        self.key().map(drop)
+    }
 }
 
 /// One certificate for both ports; the peer port takes only the certificates named in the genesis entry.
@@ -265,7 +329,13 @@ impl NodeConfig {
             &mut self.tls.cert,
             &mut self.tls.key,
         ];
-        let optional = [self.log_key.as_mut(), self.vrf_key.as_mut(), self.pid_file.as_mut()];
+        let optional = [
+            self.node_key_next.as_mut(),
+            self.log_key.as_mut(),
+            self.log_key_next.as_mut(),
+            self.vrf_key.as_mut(),
+            self.pid_file.as_mut(),
+        ];
         for path in paths.into_iter().chain(optional.into_iter().flatten()) {
             *path = base.join(&*path);
         }
@@ -280,6 +350,9 @@ impl NodeConfig {
         if ids.first() == Some(&0) || ids.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("the ids in [[peers]] must be different and not 0".to_owned());
         }
+        if self.erase_interval_ms > ERASE_INTERVAL_MS_MAX {
+            return Err(format!("erase_interval_ms is at most {ERASE_INTERVAL_MS_MAX}: 20 hours"));
+        }
         let limits = &self.limits;
         let positive = [
             ("limits.connections_max", limits.connections_max as u64),
@@ -292,12 +365,18 @@ impl NodeConfig {
             ("limits.requests_per_connection_max", u64::from(limits.requests_per_connection_max)),
             ("limits.request_bytes_max", limits.request_bytes_max as u64),
             ("limits.peer_message_bytes_max", limits.peer_message_bytes_max as u64),
+            ("recosign_interval_ms", self.recosign_interval_ms),
+            ("erase_interval_ms", self.erase_interval_ms),
             ("raft.tick_ms", self.raft.tick_ms),
             ("raft.heartbeat_ticks", self.raft.heartbeat_ticks as u64),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("`{name}` is 0; leave it out for the default"));
         }
+        if self.witnesses.len() > WITNESSES_MAX {
+            return Err(format!("a log has at most {WITNESSES_MAX} witnesses"));
+        }
+        self.witnesses.iter().try_for_each(WitnessConfig::check)?;
         if self.raft.election_ticks <= self.raft.heartbeat_ticks {
             return Err("`raft.election_ticks` must be above `raft.heartbeat_ticks`".to_owned());
         }
@@ -309,6 +388,11 @@ impl NodeConfig {
 mod tests {
     use super::*;
 
+    fn vkey(kind: KeyKind) -> String {
+        let key = sillage_proof::keys::SigningKey::from_seed(&[4; 32]).public_key();
+        VerifierKey::new("witness.example/w1", kind, key).expect("a name").to_string()
+    }
+
     pub(crate) fn example() -> NodeConfig {
         NodeConfig {
             id: 2,
@@ -318,15 +402,23 @@ mod tests {
             listen_peer: "127.0.0.1:7403".to_owned(),
             genesis: "../genesis.bin".into(),
             node_key: "keys/node.key".into(),
+            node_key_next: None,
             log_key: Some("keys/log.key".into()),
+            log_key_next: None,
             vrf_key: None,
             keyring: "keys/keyring".into(),
             pid_file: Some("pid".into()),
+            recosign_interval_ms: 60_000,
+            erase_interval_ms: erase_interval_ms(),
             tls: TlsConfig { ca: "../tls/ca.pem".into(), cert: "tls/node.pem".into(), key: "tls/node.key".into() },
             peers: vec![
                 PeerConfig { id: 1, address: "127.0.0.1:7401".to_owned(), client_address: "127.0.0.1:7400".to_owned() },
                 PeerConfig { id: 2, address: "127.0.0.1:7403".to_owned(), client_address: String::new() },
             ],
+            witnesses: vec![WitnessConfig {
+                url: "https://witness.example/w1".to_owned(),
+                vkey: vkey(KeyKind::CosignatureV1),
+            }],
             limits: LimitsConfig::default(),
             raft: RaftConfig::default(),
             log: LogConfig::default(),
@@ -369,6 +461,17 @@ mod tests {
         twice.peers[1].id = 1;
         let error = load(&twice.to_toml()).unwrap_err();
         assert!(error.to_string().contains("different"), "{error}");
+        for (url, kind) in [
+            ("ftp://witness.example", KeyKind::CosignatureV1),
+            ("witness.example", KeyKind::CosignatureV1),
+            ("https://witness.example/?q", KeyKind::CosignatureV1),
+            ("https://witness.example", KeyKind::Ed25519),
+        ] {
+            let mut strange = example();
+            strange.witnesses = vec![WitnessConfig { url: url.to_owned(), vkey: vkey(kind) }];
+            let error = load(&strange.to_toml()).unwrap_err();
+            assert!(error.to_string().contains("witness"), "{error}");
+        }
         let mut no_time = example();
         no_time.limits.handshake_timeout_ms = 0;
         let error = load(&no_time.to_toml()).unwrap_err();

@@ -15,8 +15,11 @@ use crate::tls::Caller;
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// `ok`: it serves; `no_leader`: it waits for one.
+    /// `ok`: it serves; `no_leader`: it waits for one; `corrupt`: its state can't be trusted and it serves nothing.
     pub status: String,
+    /// What is wrong where it is `corrupt`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// This node.
     pub node: u64,
     /// `leader`, `follower` or `candidate`.
@@ -106,6 +109,7 @@ mod tests {
             let status = if self.leader == 0 { "no_leader" } else { "ok" };
             Health {
                 status: status.to_owned(),
+                reason: String::new(),
                 node: 2,
                 role: "follower".to_owned(),
                 leader: self.leader,

@@ -37,6 +37,13 @@ pub struct DropLabel {
     pub reason: &'static str,
 }
 
+/// Label of answers.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// `cosigned`, `conflict`, `refused`, `lied` or `unreachable`.
+    pub outcome: &'static str,
+}
+
 /// Label of queues.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct QueueLabel {
@@ -83,6 +90,16 @@ pub struct Inner {
     pub tree_size: Gauge,
     /// Size of the newest checkpoint signed or received here.
     pub checkpoint_size: Gauge,
+    /// Latest time of a cosignature on it, in seconds since 1970.
+    pub checkpoint_time_seconds: Gauge,
+    /// Cosignatures on it.
+    pub checkpoint_cosignatures: Gauge,
+    /// Cosignatures and checkpoints that were dropped because they don't verify.
+    pub cosignatures_rejected: Counter,
+    /// Answers of witnesses, by what they were.
+    pub witness_answers: Family<OutcomeLabel, Counter>,
+    /// 1 when this node's state can't be trusted: it serves nothing.
+    pub corrupt: Gauge,
     /// Seconds from a batch's arrival to its answer.
     pub submit_seconds: Histogram,
     /// Seconds to apply one Raft entry.
@@ -137,6 +154,11 @@ impl Metrics {
             raft_clock_drops: Gauge::default(),
             tree_size: Gauge::default(),
             checkpoint_size: Gauge::default(),
+            checkpoint_time_seconds: Gauge::default(),
+            checkpoint_cosignatures: Gauge::default(),
+            cosignatures_rejected: Counter::default(),
+            witness_answers: Family::default(),
+            corrupt: Gauge::default(),
             submit_seconds: seconds(),
             apply_seconds: seconds(),
             fsync_seconds: seconds(),
@@ -167,6 +189,11 @@ impl Metrics {
         self.connections_dropped.get_or_create(&label).inc();
     }
 
+    /// Counts an answer of a witness.
+    pub fn witness(&self, outcome: &'static str) {
+        self.witness_answers.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
     /// Sets the length of a queue.
     pub fn queue(&self, queue: &'static str, depth: usize) {
         let depth = i64::try_from(depth).unwrap_or(i64::MAX);
@@ -179,6 +206,7 @@ impl Inner {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", id.to_string())]);
         self.registry.register("build", "Version and node", build);
         self.register_work();
+        self.register_checkpoints();
         self.register_raft();
         self.register_edge();
     }
@@ -219,10 +247,22 @@ impl Inner {
         let g = &self.raft_clock_drops;
         r.register("raft_dropped_by_clock", "Appends dropped: stamped too far ahead of this clock", g.clone());
         r.register("tree_size", "Leaves of the log tree", self.tree_size.clone());
-        let g = &self.checkpoint_size;
-        r.register("checkpoint_size", "Newest checkpoint's size", g.clone());
         let h = &self.fsync_seconds;
         r.register("fsync_seconds", "One write and fsync", h.clone());
+    }
+
+    fn register_checkpoints(&mut self) {
+        let r = &mut self.registry;
+        let g = &self.checkpoint_size;
+        r.register("checkpoint_size", "Newest checkpoint's size", g.clone());
+        let g = &self.checkpoint_time_seconds;
+        r.register("checkpoint_time_seconds", "Latest cosignature on the newest checkpoint", g.clone());
+        let g = &self.checkpoint_cosignatures;
+        r.register("checkpoint_cosignatures", "Cosignatures on the newest checkpoint", g.clone());
+        let c = &self.cosignatures_rejected;
+        r.register("cosignatures_rejected", "Cosignatures that don't verify", c.clone());
+        r.register("witness_answers", "Answers of witnesses", self.witness_answers.clone());
+        r.register("corrupt", "1: this node's state can't be trusted, it serves nothing", self.corrupt.clone());
     }
 
     fn register_edge(&mut self) {

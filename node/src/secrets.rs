@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use sillage_ledger::seal::Keyring;
+use sillage_ledger::seal::KekFile;
 use sillage_ledger::{GenesisError, GenesisInfo};
 use sillage_proof::keys::SigningKey;
 use sillage_proof::vrf::VrfSecretKey;
@@ -56,14 +56,15 @@ pub enum SecretsError {
 
 /// What a node must not show.
 pub struct Secrets {
-    /// Signs receipts.
-    pub node_key: SigningKey,
-    /// Signs checkpoints, where this node may.
-    pub log_key: Option<SigningKey>,
+    /// Sign receipts and cosign checkpoints: the node's key, and the next one where it is there already. The ledger
+    /// says which is in force.
+    pub node_keys: Vec<SigningKey>,
+    /// Sign checkpoints for the log, where this node may: the same.
+    pub log_keys: Vec<SigningKey>,
     /// Resolves identities to tags, where this node does.
     pub vrf_key: Option<VrfSecretKey>,
     /// Key-encryption keys.
-    pub keyring: Keyring,
+    pub keyring: KekFile,
     /// Certificate and key of both ports.
     pub identity: Identity,
 }
@@ -78,17 +79,17 @@ impl Secrets {
         let own = own.ok_or(SecretsError::NoSuchNode(config.id))?;
         let other = |path: &Path, what| SecretsError::Other { path: path.to_owned(), what };
 
-        let node_key = SigningKey::from_seed(&*seed(&config.node_key)?);
-        if node_key.public_key() != own.key {
+        // Once there is a ledger the keys may have been replaced by acts in it; it is asked when it is open.
+        let is_new = !config.data_dir.join("ledger").exists();
+        let node_keys = signing_keys(Some(&config.node_key), config.node_key_next.as_deref())?;
+        if is_new && !node_keys.iter().any(|key| key.public_key() == own.key) {
             return Err(other(&config.node_key, "node key"));
         }
-        let mut log_key = None;
-        if let Some(path) = &config.log_key {
-            let key = SigningKey::from_seed(&*seed(path)?);
-            if key.public_key() != genesis.log_public_key {
-                return Err(other(path, "log key"));
-            }
-            log_key = Some(key);
+        let log_keys = signing_keys(config.log_key.as_deref(), config.log_key_next.as_deref())?;
+        if let (true, Some(path)) = (is_new, &config.log_key)
+            && !log_keys.iter().any(|key| key.public_key() == genesis.log_public_key)
+        {
+            return Err(other(path, "log key"));
         }
         let mut vrf_key = None;
         if let Some(path) = &config.vrf_key {
@@ -104,10 +105,15 @@ impl Secrets {
             return Err(other(&config.tls.cert, "certificate"));
         }
         owner_only(&config.keyring)?;
-        let keyring = Keyring::load(&config.keyring)
+        let keyring = KekFile::open(&config.keyring)
             .map_err(|error| SecretsError::Read { path: config.keyring.clone(), message: error.to_string() })?;
-        Ok(Self { node_key, log_key, vrf_key, keyring, identity })
+        Ok(Self { node_keys, log_keys, vrf_key, keyring, identity })
     }
+}
+
+fn signing_keys(now: Option<&Path>, next: Option<&Path>) -> Result<Vec<SigningKey>, SecretsError> {
+    let paths = now.into_iter().chain(next);
+    paths.map(|path| Ok(SigningKey::from_seed(&*seed(path)?))).collect()
 }
 
 fn owner_only(path: &Path) -> Result<(), SecretsError> {

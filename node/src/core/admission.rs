@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prost::Message as _;
+use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
 use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal};
 use sillage_proof::batch::BatchMessage;
@@ -26,6 +27,7 @@ use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 
+use super::cosign::Seen;
 use super::quota::Quotas;
 use super::refusals::{from_read, refuse};
 
@@ -47,6 +49,8 @@ pub struct Admission {
     sealer: Arc<Sealer>,
     quotas: Quotas<AuthorId>,
     keys: Mutex<HashMap<KeyId, PublicKey>>,
+    /// What needn't be verified again before it is cosigned.
+    seen: Arc<Seen>,
 }
 
 /// The fields of a batch, in their types.
@@ -58,9 +62,9 @@ pub(crate) struct Header {
 }
 
 impl Admission {
-    /// Against what `reader` knows, sealing with `sealer`.
-    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
+    /// Against what `reader` knows, sealing with `sealer`, noting in `seen` what was verified.
+    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>, seen: Arc<Seen>) -> Self {
+        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default(), seen }
     }
 
     /// Checks and seals.
@@ -94,7 +98,10 @@ impl Admission {
             return Err(refuse(Code::RootMismatch));
         }
         let urgent = records.iter().any(|record| record.parsed.kind().group() == Group::Emergency);
-        let batch = self.seal(batch, &header, &stream_id, &records, &hashes)?;
+        let batch = match already {
+            true => self.withheld(batch, &records, &hashes),
+            false => self.seal(batch, &header, &stream_id, &records, &hashes)?,
+        };
         Ok(Admitted { batch, urgent })
     }
 
@@ -124,8 +131,9 @@ impl Admission {
             root: header.root,
         };
         let verifier = self.verifier(key)?;
-        let verdict = message.verify(&verifier, &batch.signature);
-        verdict.map_err(|_| refuse(Code::BadSignature))
+        message.verify(&verifier, &batch.signature).map_err(|_| refuse(Code::BadSignature))?;
+        self.seen.add(&message, &batch.signature);
+        Ok(())
     }
 
     /// The key ready to verify with; a key id names one key for ever.
@@ -186,26 +194,37 @@ impl Admission {
             let mut sealed = records.iter().filter(|record| !record.is_act());
             sealed.any(|record| record.parsed.entry_tag()[..] == key.tag[..])
         });
-        let records = records.iter().zip(hashes).zip(sealed.payloads);
-        let records = records.map(|((record, hash), payload)| SealedRecord {
-            kind: record.parsed.kind().code().into(),
-            tag: record.parsed.entry_tag().to_vec(),
-            record_hash: hash.as_bytes().to_vec(),
-            // An act stays in clear: what was sealed in its place is thrown away.
-            payload: if record.is_act() { record.bytes.clone().into() } else { payload },
-            occurred_at_ms: record.parsed.occurred_at_ms(),
-            facts: facts::facts_of(&record.parsed),
-        });
-        Ok(SealedBatch {
-            alg: batch.alg,
-            key_id: batch.key_id.clone(),
-            stream_label: batch.stream_label.clone(),
-            seq: batch.seq,
-            root: batch.root.clone(),
-            signature: batch.signature.clone(),
-            records: records.collect(),
-            new_keys,
-        })
+        Ok(SealedBatch { new_keys, ..sealed_batch(batch, records, hashes, sealed.payloads) })
+    }
+
+    /// A batch that is on record already gets its answer without its payloads, or else what was erased would come into
+    /// the Raft log again with it.
+    fn withheld(&self, batch: &Batch, records: &[Plain], hashes: &[Hash]) -> SealedBatch {
+        let nothing = Bytes::from(seal::layout::nothing());
+        sealed_batch(batch, records, hashes, vec![nothing; records.len()])
+    }
+}
+
+fn sealed_batch(batch: &Batch, records: &[Plain], hashes: &[Hash], payloads: Vec<Bytes>) -> SealedBatch {
+    let records = records.iter().zip(hashes).zip(payloads);
+    let records = records.map(|((record, hash), payload)| SealedRecord {
+        kind: record.parsed.kind().code().into(),
+        tag: record.parsed.entry_tag().to_vec(),
+        record_hash: hash.as_bytes().to_vec(),
+        // An act stays in clear: what was sealed in its place is thrown away.
+        payload: if record.is_act() { record.bytes.clone().into() } else { payload },
+        occurred_at_ms: record.parsed.occurred_at_ms(),
+        facts: facts::facts_of(&record.parsed),
+    });
+    SealedBatch {
+        alg: batch.alg,
+        key_id: batch.key_id.clone(),
+        stream_label: batch.stream_label.clone(),
+        seq: batch.seq,
+        root: batch.root.clone(),
+        signature: batch.signature.clone(),
+        records: records.collect(),
+        new_keys: Vec::new(),
     }
 }
 

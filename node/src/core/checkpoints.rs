@@ -1,27 +1,19 @@
-//! Signed checkpoints: made by the leader's log key, kept by size.
+//! The checkpoints that this node can give: finished ones, kept by size, with every cosignature that they got.
 //!
-//! What is signed is always a state that this node has applied. Whatever any node applied is a prefix of the one
-//! committed log, so two nodes with the log key can't sign different roots of one size, and signing an older size
-//! later says nothing new: its root was fixed when it was committed. If the tree ever gave another root for a size that
-//! was signed, the process stops rather than sign.
+//! A checkpoint is finished when the log's key has signed it over a majority of nodes; [`super::rounds`] makes them and
+//! [`super::cosigners`] verifies those of others. Learning one twice, in any order, from anyone, ends in the same: the
+//! union of the cosignatures, the latest of each key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sillage_ledger::Refusal;
-use sillage_proof::batch::Origin;
-use sillage_proof::checkpoint::Checkpoint;
-use sillage_proof::keys::{PublicKey, SigningKey};
-use sillage_proof::note::{KeyKind, NoteError, SignedNote, SignerKey, VerifierKey};
-use sillage_proof::{Hash, TreeSize};
-use sillage_rules::codes::Code;
+use sillage_proof::Hash;
+use sillage_proof::note::SignedNote;
+use tokio::sync::watch;
 
-use super::refusals::{refuse, unavailable};
+use super::cosigners::{Verified, keep_latest};
 
-/// A newest checkpoint younger than this is given again even if the log grew.
-const NEWEST_FOR: Duration = Duration::from_millis(250);
 /// Notes kept, by size.
 const NOTES_MAX: usize = 1_024;
 
@@ -32,184 +24,206 @@ pub struct Signed {
     pub size: u64,
     /// Its root.
     pub root: Hash,
-    /// The signed note.
+    /// The signed note: the log's signature, then the cosignatures by name.
     pub note: String,
+    verified: Verified,
+}
+
+impl Signed {
+    /// What it says and who said so.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// Whether a key of this name has cosigned it.
+    pub fn is_cosigned_by(&self, name: &str) -> bool {
+        self.verified.cosignatures.keys().any(|(key, _)| key == name)
+    }
+
+    /// The latest time of a cosignature, in seconds since 1970.
+    pub fn time_s(&self) -> u64 {
+        self.verified.cosignatures.values().map(|one| one.time_s).max().unwrap_or(0)
+    }
+
+    fn new(verified: Verified) -> Self {
+        let lines = verified.cosignatures.values().map(|one| one.line.clone());
+        let lines = std::iter::once(verified.log.clone()).chain(lines).collect();
+        let note = SignedNote::new(verified.checkpoint.to_text(), lines);
+        let note = note.expect("a checkpoint's text, and no more lines than a note has").to_string();
+        Self { size: verified.checkpoint.size.get(), root: verified.checkpoint.root, note, verified }
+    }
+}
+
+/// Two finished checkpoints of one size with two roots: somebody holds keys that they must not, or is broken.
+#[derive(Debug, thiserror::Error)]
+#[error("two checkpoints of size {size} have different roots: {known} and {other}")]
+pub struct Split {
+    /// The size.
+    pub size: u64,
+    /// The root that is kept.
+    pub known: Hash,
+    /// The other one.
+    pub other: Hash,
 }
 
 /// See the module.
+#[derive(Debug)]
 pub struct Checkpoints {
-    origin: Origin,
-    verifier: VerifierKey,
-    signer: Option<SignerKey>,
-    state: Mutex<State>,
+    by_size: Mutex<BTreeMap<u64, Arc<Signed>>>,
+    newest: watch::Sender<Option<Arc<Signed>>>,
 }
 
-#[derive(Default)]
-struct State {
-    by_size: BTreeMap<u64, Arc<Signed>>,
-    newest: Option<(Arc<Signed>, Instant)>,
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { by_size: Mutex::default(), newest: watch::Sender::new(None) }
+    }
 }
 
 impl Checkpoints {
-    /// For a log. `key` is absent on nodes that must not sign.
+    /// The newest one.
+    pub fn newest(&self) -> Option<Arc<Signed>> {
+        self.newest.borrow().clone()
+    }
+
+    /// Shows the newest one, and each change of it: a larger one, or more cosignatures.
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.newest.subscribe()
+    }
+
+    /// The one of exactly this size, where it is kept.
+    pub fn of_size(&self, size: u64) -> Option<Arc<Signed>> {
+        self.by_size.lock().get(&size).cloned()
+    }
+
+    /// The newest of at least `size_min` that all keys of these names have cosigned.
+    pub fn cosigned_by(&self, names: &[String], size_min: u64) -> Option<Arc<Signed>> {
+        let by_size = self.by_size.lock();
+        let mut kept = by_size.range(size_min..).rev().map(|(_, signed)| signed);
+        kept.find(|signed| names.iter().all(|name| signed.is_cosigned_by(name))).cloned()
+    }
+
+    /// Keeps a checkpoint whose root is the own tree's, or adds its cosignatures to what is kept.
     ///
     /// # Errors
-    /// When the origin can't name a key.
-    pub fn new(origin: Origin, public_key: PublicKey, key: Option<SigningKey>) -> Result<Self, NoteError> {
-        let verifier = VerifierKey::new(origin.as_str(), KeyKind::Ed25519, public_key)?;
-        let signer = key.map(|key| SignerKey::new(origin.as_str(), KeyKind::Ed25519, key)).transpose()?;
-        Ok(Self { origin, verifier, signer, state: Mutex::default() })
-    }
-
-    /// The log's key as the line that verifiers are given.
-    pub fn vkey(&self) -> String {
-        self.verifier.to_string()
-    }
-
-    /// Whether this node may sign.
-    pub fn can_sign(&self) -> bool {
-        self.signer.is_some()
-    }
-
-    /// The newest checkpoint, given the applied state: signed anew if the log grew and the last one is not of just
-    /// now. Sizes never go back.
-    ///
-    /// # Errors
-    /// `UNAVAILABLE` without the log key.
-    pub fn newest(&self, size: u64, root: Hash) -> Result<Arc<Signed>, Refusal> {
-        let mut state = self.state.lock();
-        if let Some((newest, since)) = &state.newest {
-            let fresh = size > newest.size && since.elapsed() < NEWEST_FOR;
-            if fresh || size <= newest.size {
-                assert_same(newest, size, root);
-                return Ok(Arc::clone(newest));
+    /// When another root is kept for its size.
+    pub fn keep(&self, verified: Verified) -> Result<Arc<Signed>, Split> {
+        let mut by_size = self.by_size.lock();
+        let size = verified.checkpoint.size.get();
+        let signed = match by_size.get(&size) {
+            None => Arc::new(Signed::new(verified)),
+            Some(known) if known.root != verified.checkpoint.root => {
+                return Err(Split { size, known: known.root, other: verified.checkpoint.root });
             }
+            Some(known) => {
+                let mut merged = known.verified.clone();
+                let mut changed = false;
+                for cosignature in verified.cosignatures.into_values() {
+                    changed |= keep_latest(&mut merged.cosignatures, cosignature);
+                }
+                if !changed {
+                    return Ok(Arc::clone(known));
+                }
+                Arc::new(Signed::new(merged))
+            }
+        };
+        by_size.insert(size, Arc::clone(&signed));
+        if by_size.len() > NOTES_MAX {
+            by_size.pop_first();
         }
-        let signed = self.sign(&mut state, size, root)?;
-        state.newest = Some((Arc::clone(&signed), Instant::now()));
+        self.newest.send_if_modified(|newest| {
+            let newer = newest.as_ref().is_none_or(|newest| size >= newest.size);
+            if newer {
+                *newest = Some(Arc::clone(&signed));
+            }
+            newer
+        });
         Ok(signed)
-    }
-
-    /// The note of exactly this size, signed now if it never was; `None` where this node may not sign.
-    pub fn of_size(&self, size: u64, root: Hash) -> Option<Arc<Signed>> {
-        let mut state = self.state.lock();
-        if let Some(known) = state.by_size.get(&size) {
-            assert_same(known, size, root);
-            return Some(Arc::clone(known));
-        }
-        self.sign(&mut state, size, root).ok()
-    }
-
-    /// Takes a note that another node signed; the caller compares its root with the own tree's.
-    ///
-    /// # Errors
-    /// `CORRUPT` when it isn't a checkpoint of this log under the log's key.
-    pub fn learn(&self, note: String) -> Result<Arc<Signed>, Refusal> {
-        let learnt = self.verify(&note).map_err(|reason| {
-            tracing::error!(reason, "another node gave a checkpoint that doesn't verify");
-            refuse(Code::Corrupt)
-        })?;
-        let signed = Arc::new(Signed { size: learnt.size.get(), root: learnt.root, note });
-        let mut state = self.state.lock();
-        if let Some(known) = state.by_size.get(&signed.size) {
-            assert_same(known, signed.size, signed.root);
-            return Ok(Arc::clone(known));
-        }
-        state.keep(&signed);
-        Ok(signed)
-    }
-
-    fn verify(&self, note: &str) -> Result<Checkpoint, String> {
-        let parsed = SignedNote::parse(note.as_bytes()).map_err(|error| error.to_string())?;
-        let verified = parsed.verify([&self.verifier]);
-        verified.map_err(|error| error.to_string())?;
-        let checkpoint = Checkpoint::parse(parsed.text()).map_err(|error| error.to_string())?;
-        match checkpoint.origin == self.origin {
-            true => Ok(checkpoint),
-            false => Err("it is of another log".to_owned()),
-        }
-    }
-
-    fn sign(&self, state: &mut State, size: u64, root: Hash) -> Result<Arc<Signed>, Refusal> {
-        let signer = self
-            .signer
-            .as_ref()
-            .ok_or_else(|| unavailable("this node doesn't hold the log's key: ask a node that does"))?;
-        let checkpoint = Checkpoint { origin: self.origin.clone(), size: TreeSize(size), root };
-        // A plain signature has no time.
-        let note = checkpoint.sign(&[signer], 0).map_err(|error| {
-            tracing::error!(%error, "a checkpoint could not be signed");
-            refuse(Code::Internal)
-        })?;
-        let signed = Arc::new(Signed { size, root, note: note.to_string() });
-        state.keep(&signed);
-        Ok(signed)
-    }
-}
-
-impl State {
-    fn keep(&mut self, signed: &Arc<Signed>) {
-        if self.by_size.len() >= NOTES_MAX {
-            self.by_size.pop_first();
-        }
-        self.by_size.insert(signed.size, Arc::clone(signed));
-    }
-}
-
-/// The promise of a log: one root for one size. After a difference nothing this node says can be trusted.
-fn assert_same(known: &Signed, size: u64, root: Hash) {
-    if known.size == size && known.root != root {
-        super::fatal(&format!("the tree has another root at size {size} than the checkpoint that was signed for it"));
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::core::cosigners::{Cosignature, Cosignatures, Who};
+    use sillage_proof::TreeSize;
+    use sillage_proof::batch::Origin;
+    use sillage_proof::checkpoint::Checkpoint;
+    use sillage_proof::note::NoteSignature;
 
-    fn checkpoints(with_key: bool) -> Checkpoints {
-        let key = SigningKey::from_seed(&[3; 32]);
-        let origin = Origin::new("ledger.example/test").expect("valid");
-        let public = key.public_key();
-        Checkpoints::new(origin, public, with_key.then_some(key)).expect("a name")
+    fn line(name: &str, time_s: u64) -> NoteSignature {
+        NoteSignature { name: name.to_owned(), key_id: 7, signature: time_s.to_be_bytes().to_vec() }
     }
 
-    fn root(byte: u8) -> Hash {
-        Hash::from([byte; 32])
-    }
-
-    #[test]
-    fn the_newest_only_grows_and_waits_a_moment_between_two() {
-        let leader = checkpoints(true);
-        let first = leader.newest(10, root(1)).expect("signed");
-        assert_eq!(leader.newest(10, root(1)).expect("same"), first);
-        assert_eq!(leader.newest(11, root(2)).expect("too soon"), first);
-        leader.state.lock().newest = Some((Arc::clone(&first), Instant::now() - NEWEST_FOR));
-        let second = leader.newest(11, root(2)).expect("signed");
-        assert_eq!(second.size, 11);
-        assert_eq!(leader.newest(10, root(1)).expect("never smaller"), second);
-    }
-
-    #[test]
-    fn a_follower_learns_what_the_leader_signed_and_refuses_the_rest() {
-        let (leader, follower) = (checkpoints(true), checkpoints(false));
-        let signed = leader.of_size(7, root(7)).expect("signed");
-        assert_eq!(follower.of_size(7, root(7)), None);
-        assert!(follower.newest(7, root(7)).is_err());
-        assert_eq!(follower.learn(signed.note.clone()).expect("verifies"), signed);
-        assert_eq!(follower.of_size(7, root(7)), Some(signed.clone()));
-        let forged = signed.note.replace("\n7\n", "\n8\n");
-        assert_eq!(follower.learn(forged).unwrap_err().code, Code::Corrupt);
-    }
-
-    #[test]
-    fn old_notes_make_room() {
-        let leader = checkpoints(true);
-        for size in 0..=NOTES_MAX as u64 {
-            leader.of_size(size, root(0)).expect("signed");
+    /// Of a log `ledger.example/test`; its lines verify nowhere.
+    pub(crate) fn checkpoint(size: u64, root: u8, cosigned: &[(&str, u64)]) -> Verified {
+        let mut cosignatures = Cosignatures::new();
+        for (name, time_s) in cosigned {
+            let line = line(name, *time_s);
+            keep_latest(&mut cosignatures, Cosignature { who: Who::Witness, time_s: *time_s, line });
         }
-        let state = leader.state.lock();
-        assert_eq!(state.by_size.len(), NOTES_MAX);
-        assert!(!state.by_size.contains_key(&0));
+        let origin = Origin::new("ledger.example/test").expect("valid");
+        let checkpoint = Checkpoint { origin, size: TreeSize(size), root: Hash::from([root; 32]) };
+        Verified { checkpoint, log: line("ledger.example/test", 0), cosignatures }
+    }
+
+    #[test]
+    fn cosignatures_gather_in_any_order_and_the_latest_of_each_key_stays() {
+        let [a, b] = [Checkpoints::default(), Checkpoints::default()];
+        let notes = [
+            checkpoint(5, 1, &[("w1", 10)]),
+            checkpoint(5, 1, &[("w2", 11)]),
+            checkpoint(5, 1, &[("w1", 60), ("w3", 9)]),
+        ];
+        for note in notes.clone() {
+            a.keep(note).expect("one root");
+        }
+        for note in notes.into_iter().rev() {
+            b.keep(note).expect("one root");
+        }
+        let kept = a.newest().expect("kept");
+        assert_eq!(kept, b.newest().expect("kept"));
+        assert_eq!(kept.time_s(), 60);
+        let lines: Vec<_> = kept.note.lines().skip(5).map(|line| line.split(' ').nth(1)).collect();
+        assert_eq!(lines, [Some("w1"), Some("w2"), Some("w3")]);
+    }
+
+    #[test]
+    fn the_newest_with_the_cosigners_asked_for_is_found() {
+        let kept = Checkpoints::default();
+        kept.keep(checkpoint(5, 1, &[("w1", 1), ("w2", 1)])).expect("new");
+        kept.keep(checkpoint(9, 2, &[("w1", 1)])).expect("new");
+        kept.keep(checkpoint(7, 3, &[("w1", 1), ("w2", 1)])).expect("an older one");
+        let found = |names: &[&str], min| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            kept.cosigned_by(&names, min).map(|signed| signed.size)
+        };
+        assert_eq!((found(&[], 0), found(&["w1"], 0), found(&["w2", "w1"], 0)), (Some(9), Some(9), Some(7)));
+        assert_eq!((found(&["w2"], 8), found(&["w4"], 0), found(&[], 10)), (None, None, None));
+        assert_eq!(kept.newest().map(|newest| newest.size), Some(9));
+        assert_eq!((kept.of_size(7).is_some(), kept.of_size(8).is_some()), (true, false));
+    }
+
+    #[test]
+    fn a_second_root_is_evidence_and_not_kept() {
+        let kept = Checkpoints::default();
+        kept.keep(checkpoint(5, 1, &[("w1", 1)])).expect("new");
+        let split = kept.keep(checkpoint(5, 2, &[("w1", 1)])).expect_err("another root");
+        assert_eq!((split.size, split.known), (5, Hash::from([1; 32])));
+        assert_eq!(kept.newest().expect("kept").root, Hash::from([1; 32]));
+    }
+
+    #[test]
+    fn only_what_changes_something_wakes_who_watches_and_old_ones_make_room() {
+        let kept = Checkpoints::default();
+        let mut watch = kept.watch();
+        kept.keep(checkpoint(1, 1, &[("w1", 5)])).expect("new");
+        assert!(watch.has_changed().expect("kept"));
+        watch.mark_unchanged();
+        kept.keep(checkpoint(1, 1, &[("w1", 4)])).expect("known");
+        assert!(!watch.has_changed().expect("kept"));
+        for size in 2..=NOTES_MAX as u64 + 1 {
+            kept.keep(checkpoint(size, 1, &[("w1", 1)])).expect("new");
+        }
+        assert!(kept.of_size(1).is_none() && kept.of_size(2).is_some());
     }
 }

@@ -5,18 +5,33 @@ use std::path::Path;
 use sillage_cluster::{Committed, Fatal, StateMachine};
 use sillage_ledger::{BatchOutcome, Ledger};
 
+use tokio::sync::watch;
+
 use crate::metrics::Metrics;
 
 /// Gives the cluster's calls to the ledger, and counts.
 pub struct Machine {
     ledger: Ledger,
     metrics: Metrics,
+    /// Entries in the log after the last command applied.
+    size: watch::Sender<u64>,
 }
 
 impl Machine {
     /// Around an open ledger.
     pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
-        Self { ledger, metrics }
+        let size = watch::Sender::new(ledger.reader().tree_size().get());
+        Self { ledger, metrics, size }
+    }
+
+    /// Shows how many entries the log has here.
+    pub fn size(&self) -> watch::Receiver<u64> {
+        self.size.subscribe()
+    }
+
+    fn show_size(&self) {
+        let size = self.ledger.reader().tree_size().get();
+        self.size.send_if_modified(|shown| std::mem::replace(shown, size) != size);
     }
 
     fn count(&self, outcomes: &[BatchOutcome]) {
@@ -50,6 +65,7 @@ impl StateMachine for Machine {
         let outcomes = outcomes.map_err(Fatal::new)?;
         self.metrics.apply_seconds.observe(started.elapsed().as_secs_f64());
         self.count(&outcomes);
+        self.show_size();
         Ok(outcomes)
     }
 
@@ -66,6 +82,8 @@ impl StateMachine for Machine {
     }
 
     fn install(&mut self, dir: &Path) -> Result<(), Fatal> {
-        self.ledger.install(dir).map_err(Fatal::new)
+        self.ledger.install(dir).map_err(Fatal::new)?;
+        self.show_size();
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Where to start reading: [`submit`] for a batch's way; [`packer`] for how Raft entries are made; [`reads`] for why a
-//! reading on any node is up to date; [`checkpoints`] for what the log's key signs; [`trace`] for what a patient sees.
+//! reading on any node is up to date; [`rounds`] for how a checkpoint comes about and [`cosign`] for what a node signs; [`trace`] for what a patient sees.
 //!
 //! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
@@ -15,40 +15,54 @@
 pub mod admission;
 pub mod bodies;
 pub mod checkpoints;
+pub mod commits;
 pub mod consulted;
+pub mod corrupt;
+pub mod cosign;
+pub mod cosigners;
 pub mod cpu;
 pub mod cursor;
 pub mod entries;
+mod epochs;
+mod erase;
+pub mod feeder;
 pub mod inflight;
 pub mod lanes;
 pub mod machine;
 pub mod open;
 pub mod packer;
+pub mod patient;
 mod prove;
 pub mod quota;
 pub mod reads;
 pub mod refusals;
+mod rounds;
+mod share;
+pub mod signing;
 mod status;
 mod submit;
 pub mod tags;
+pub mod tally;
+mod tasks;
 mod tiles;
 pub mod trace;
+pub mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
-use sillage_ledger::seal::{DATA_KEYS_CACHED, KekError, Sealer};
+use sillage_ledger::seal::{DATA_KEYS_CACHED, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
-use sillage_proof::keys::{AuthorId, SigningKey};
-use sillage_proof::note::NoteError;
+use sillage_proof::keys::AuthorId;
 use sillage_proto::internal::v1::SealedBatch;
 use sillage_rules::codes::Code;
+use tokio::sync::watch;
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::metrics::Metrics;
@@ -59,8 +73,12 @@ use crate::tls::{SpkiSha256, TlsError};
 use admission::Admission;
 use bodies::Bodies;
 use checkpoints::Checkpoints;
+use corrupt::Corruption;
+use cosign::{Cosigned, Notes, Seen, Unreadable};
+use cosigners::Cosigners;
 use cpu::Cpu;
 use cursor::Cursors;
+use erase::Eraser;
 use inflight::Inflight;
 use lanes::Lanes;
 use machine::Machine;
@@ -68,6 +86,7 @@ use open::Opener;
 use quota::Quotas;
 use reads::Reads;
 use refusals::from_index;
+use signing::Keys;
 use tags::Tags;
 
 /// Streams of entries at once, over all callers.
@@ -87,12 +106,23 @@ pub enum CoreError {
     /// The way to the peers.
     #[error(transparent)]
     Peers(#[from] TlsError),
-    /// The log's key.
-    #[error("the log's key can't sign for this origin: {0}")]
-    Key(#[from] NoteError),
+    /// What this node has cosigned.
+    #[error(transparent)]
+    Cosigned(#[from] Unreadable),
+    /// The configuration names a witness that can't be one.
+    #[error("{0}")]
+    Witness(String),
+    /// The node's key.
+    #[error("{path} isn't the node key of node {id} in this log: is it of another node or log?")]
+    NodeKey {
+        /// Which file.
+        path: PathBuf,
+        /// This node.
+        id: u64,
+    },
     /// The keyring.
     #[error(transparent)]
-    Keyring(#[from] KekError),
+    Keyring(#[from] cursor::CursorKeyError),
     /// No randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -105,7 +135,6 @@ pub enum CoreError {
 pub struct Core {
     config: NodeConfig,
     genesis: Arc<GenesisInfo>,
-    node_key: SigningKey,
     reader: LedgerReader,
     replica: Replica,
     links: Arc<Links>,
@@ -119,7 +148,25 @@ pub struct Core {
     reading: Cpu,
     reads: Arc<Reads>,
     checkpoints: Checkpoints,
+    cosigners: Cosigners,
+    keys: Keys,
+    /// Batches whose signatures this process has verified.
+    seen: Arc<Seen>,
+    /// What this node has cosigned; held while it cosigns.
+    cosigned: tokio::sync::Mutex<Cosigned>,
+    /// The same, for a look.
+    cosigned_last: Mutex<Cosigned>,
+    notes: Arc<dyn Notes>,
+    corruption: Corruption,
+    /// Entries applied here.
+    applied: watch::Receiver<u64>,
+    /// Peers that said what they know of this node.
+    heard_from: AtomicUsize,
+    /// When a checkpoint was last written to disk.
+    remembered_at: Mutex<Option<tokio::time::Instant>>,
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     opener: Opener,
+    eraser: Eraser,
     cursors: Arc<Cursors>,
     tags: Arc<Tags>,
     lookups: Quotas<AuthorId>,
@@ -178,6 +225,7 @@ impl Core {
         let runtime = tokio::runtime::Handle::current();
         let transport = Arc::new(PeerTransport::start(Arc::clone(&links), runtime));
         let machine = Machine::new(ledger, metrics.clone());
+        let applied = machine.size();
         let replica_config = replica_config(config, &genesis);
         let runtime = sillage_cluster::start(replica_config, machine, Arc::clone(&transport))?;
         let replica = runtime.handle();
@@ -186,19 +234,34 @@ impl Core {
 
         let lanes = Arc::new(Lanes::default());
         let packer = start_packer(&lanes, &reader, &replica)?;
-        let cursors = Cursors::from_keks(&secrets.keyring)?;
         let keks = Arc::new(secrets.keyring);
-        let sealer = Arc::new(Sealer::new(reader.clone(), keks, DATA_KEYS_CACHED));
+        let cursors = Cursors::from_keks(&*keks, &reader)?;
+        let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let asking = replica.clone();
         let reads = Reads::new(Box::new(move |done| {
             asking.read_index(Box::new(move |read| done(read.map(|_| ()).map_err(from_index))));
         }));
-        let (origin, log_key) = (genesis.origin.clone(), genesis.log_public_key);
-        Ok(Arc::new(Self {
-            checkpoints: Checkpoints::new(origin, log_key, secrets.log_key)?,
+        let seen: Arc<Seen> = Arc::default();
+        let notes: Arc<dyn Notes> = Arc::new(replica.clone());
+        let cosigned = Cosigned::load(&*notes)?;
+        let witnesses = config.witnesses.iter().map(|witness| witness.key().map_err(CoreError::Witness));
+        let core = Arc::new(Self {
+            checkpoints: Checkpoints::default(),
+            cosigners: Cosigners::new(reader.clone(), witnesses.collect::<Result<_, _>>()?),
+            keys: Keys::new(config.id, reader.clone(), secrets.node_keys, secrets.log_keys),
+            cosigned: tokio::sync::Mutex::new(cosigned),
+            cosigned_last: Mutex::new(cosigned),
+            notes,
+            corruption: Corruption::new(metrics.clone()),
+            applied,
+            heard_from: AtomicUsize::new(0),
+            remembered_at: Mutex::default(),
+            tasks: Mutex::default(),
             tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),
             opener: Opener::new(reader.clone(), Arc::clone(&sealer)),
-            admission: Arc::new(Admission::new(reader.clone(), sealer)),
+            eraser: Eraser::new(keks, Arc::clone(&sealer)),
+            admission: Arc::new(Admission::new(reader.clone(), sealer, Arc::clone(&seen))),
+            seen,
             cursors: Arc::new(cursors),
             lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
             opened: Quotas::new(trace::LOOKED_AT_MAX as u64),
@@ -208,7 +271,6 @@ impl Core {
             bodies: bodies(&config.limits),
             config: config.clone(),
             genesis,
-            node_key: secrets.node_key,
             reader,
             replica,
             links,
@@ -220,13 +282,16 @@ impl Core {
             fsyncs_shown: Mutex::default(),
             stopping: AtomicBool::new(false),
             running: Mutex::new(Some(Running { transport, runtime, packer })),
-        }))
+        });
+        core.start_tasks();
+        Ok(core)
     }
 
     /// Lets what is in work finish for a moment, then stops the packer and the replica. What was acknowledged is on
     /// disk in the Raft log already.
     pub async fn shutdown(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.stop_tasks().await;
         let grace = Duration::from_millis(self.config.limits.shutdown_grace_ms);
         let until = tokio::time::Instant::now() + grace;
         while self.inflight.bytes() > 0 && tokio::time::Instant::now() < until {
@@ -270,8 +335,11 @@ impl Core {
     }
 
     /// The log's key as the line that verifiers are given.
-    pub fn log_vkey(&self) -> String {
-        self.checkpoints.vkey()
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn log_vkey(&self) -> Result<String, Refusal> {
+        Ok(self.keys.log_vkey(self.reader.tree_size().get())?.to_string())
     }
 
     /// Waits until this node has applied all that the group had committed when this was called.
@@ -279,6 +347,7 @@ impl Core {
     /// # Errors
     /// `NO_LEADER` when nobody can tell.
     pub async fn up_to_date(&self) -> Result<(), Refusal> {
+        self.corruption.check()?;
         self.reads.wait().await
     }
 

@@ -28,7 +28,7 @@ impl Core {
             name: self.config.name.clone(),
             address: self.config.listen_client.clone(),
             reachable: true,
-            role: role(replica.role).to_owned(),
+            role: if self.corruption.reason().is_some() { "corrupt" } else { role(replica.role) }.to_owned(),
             leader: replica.leader.unwrap_or(0),
             term: replica.term,
             commit: replica.commit,
@@ -81,7 +81,7 @@ impl Core {
     }
 }
 
-/// The three words of the contract.
+/// The three words of the contract; a node that serves nothing says `corrupt` instead.
 fn role(role: Role) -> &'static str {
     match role {
         Role::Leader => "leader",
@@ -109,8 +109,15 @@ impl Backend for Core {
         metrics.tree_size.set(gauge(status.tree_size));
         metrics.queue("packer", self.lanes.len());
         self.show_fsyncs();
+        let reason = self.corruption.reason();
+        let word = match (reason, status.leader) {
+            (Some(_), _) => "corrupt",
+            (None, 0) => "no_leader",
+            _ => "ok",
+        };
         Health {
-            status: if status.leader == 0 { "no_leader" } else { "ok" }.to_owned(),
+            status: word.to_owned(),
+            reason: reason.unwrap_or_default().to_owned(),
             node: status.id,
             role: status.role,
             leader: status.leader,

@@ -29,6 +29,9 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(4);
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(300);
 
+/// Times that a batch is sealed again because a data key was given up meanwhile.
+const SEAL_AGAIN_MAX: usize = 8;
+
 /// What one attempt came to.
 enum Attempt {
     /// The ledger's answer.
@@ -52,8 +55,18 @@ impl Core {
         let bytes = batch.records.iter().map(|record| record.salt.len() + record.record.len()).sum();
         let room = self.inflight.take(bytes);
         let _room = room.ok_or_else(|| refuse(Code::Busy))?;
-        let admitted = self.admit(Arc::new(batch)).await?;
-        let answer = self.commit(admitted).await;
+        let batch = Arc::new(batch);
+        let mut answer = self.commit(self.admit(Arc::clone(&batch)).await?).await;
+        for _ in 0..SEAL_AGAIN_MAX {
+            match answer {
+                // An erasure came in between: the author needn't know.
+                Err(refusal) if refusal.code == Code::DataKeyGone => {
+                    self.up_to_date().await?;
+                    answer = self.commit(self.admit(Arc::clone(&batch)).await?).await;
+                }
+                _ => break,
+            }
+        }
         self.metrics.submit_seconds.observe(started.elapsed().as_secs_f64());
         answer
     }
@@ -89,8 +102,12 @@ impl Core {
         // Its payloads are shared buffers: the copy is short.
         let batch = Arc::new(batch.clone());
         let verify = || {
-            let (reader, batch) = (self.reader.clone(), Arc::clone(&batch));
-            self.writing.run(move || reader.verify(&batch))
+            let (reader, batch, seen) = (self.reader.clone(), Arc::clone(&batch), Arc::clone(&self.seen));
+            self.writing.run(move || {
+                reader.verify(&batch)?;
+                seen.add_sealed(&reader, &batch);
+                Ok(())
+            })
         };
         match verify().await {
             Err(refusal) if may_be_outdated(refusal.code) => {
@@ -118,6 +135,7 @@ impl Core {
     }
 
     fn check_open(&self) -> Result<(), Refusal> {
+        self.corruption.check()?;
         match self.is_stopping() {
             true => Err(unavailable("the node is stopping: send the same batch to another one")),
             false => Ok(()),
@@ -188,9 +206,10 @@ impl Core {
         let BatchOutcome::Done { stream_id, seq, count, root, first_index, time_ms, repeated } = outcome else {
             unreachable!("only what is on record has a receipt");
         };
+        let node_key = self.keys.receipts();
         let message = ReceiptMessage {
             batch: BatchMessage {
-                key_id: self.node_key.key_id(),
+                key_id: node_key.key_id(),
                 origin: self.genesis.origin.clone(),
                 stream_id,
                 seq,
@@ -200,7 +219,7 @@ impl Core {
             first_index,
             time_ms,
         };
-        let receipt = Receipt { signature: message.sign(&self.node_key).to_vec(), message: message.encode() };
+        let receipt = Receipt { signature: message.sign(&node_key).to_vec(), message: message.encode() };
         SubmitResponse { receipt: Some(receipt), repeated }
     }
 

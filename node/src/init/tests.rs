@@ -16,6 +16,8 @@ fn plan(dir: &Path) -> Plan {
         valid_years: 10,
         with_profile: true,
         limits: LimitsConfig::default(),
+        gateway: None,
+        witnesses: Vec::new(),
     }
 }
 
@@ -33,7 +35,7 @@ fn every_node_finds_its_secrets_and_the_genesis_names_them() {
         let config = NodeConfig::load(&node_dir(temp.path(), id).join("node.toml")).unwrap();
         assert_eq!(std::fs::read(&config.genesis).unwrap(), bytes);
         let secrets = Secrets::load(&config, &genesis).unwrap();
-        assert!(secrets.log_key.is_some() && secrets.vrf_key.is_some());
+        assert!(!secrets.log_keys.is_empty() && secrets.vrf_key.is_some());
     }
     let two = NodeConfig::load(&node_dir(temp.path(), 2).join("node.toml")).unwrap();
     assert_eq!(two.listen_client, "0.0.0.0:7400");

@@ -2,20 +2,23 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::Stream;
+use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, FetchFileRequest, FileChunk, ForwardRequest, ForwardResponse, KekStateRequest,
     KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone,
     RaftMessage, RecordRequest, RecordResponse,
 };
-use sillage_proto::v1::{ClusterStatusRequest, GetCheckpointRequest, GetCheckpointResponse, NodeStatus};
+use sillage_proto::v1::{ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus};
 use sillage_rules::codes::Code;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use zeroize::Zeroizing;
 
 use crate::core::Core;
 use crate::core::refusals::{refuse, to_info, to_status};
@@ -80,20 +83,36 @@ impl Peer for PeerService {
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
         self.node(&request)?;
-        let note = self.core.newest_checkpoint_here().await;
+        let note = self.core.checkpoint_here(request.into_inner().size_min).await;
         let note = note.map_err(|refusal| to_status(&refusal))?.note.clone();
         Ok(Response::new(GetCheckpointResponse { note }))
     }
 
-    async fn cosign(&self, _: Request<CosignRequest>) -> Result<Response<CosignResponse>, Status> {
-        Err(Status::unimplemented("Cosign"))
+    async fn cosign(&self, request: Request<CosignRequest>) -> Result<Response<CosignResponse>, Status> {
+        self.node(&request)?;
+        let CosignRequest { size, wait_ms } = request.into_inner();
+        let answer = match self.core.cosign(size, Duration::from_millis(wait_ms)).await {
+            Ok(vote) => {
+                CosignResponse { root: vote.root.as_bytes().to_vec(), line: vote.line.to_string(), error: None }
+            }
+            Err(refusal) => CosignResponse { error: Some(to_info(&refusal)), ..CosignResponse::default() },
+        };
+        Ok(Response::new(answer))
     }
 
     async fn learn_checkpoint(
         &self,
-        _: Request<LearnCheckpointRequest>,
+        request: Request<LearnCheckpointRequest>,
     ) -> Result<Response<LearnCheckpointResponse>, Status> {
-        Err(Status::unimplemented("LearnCheckpoint"))
+        let from = self.node(&request)?;
+        let note = request.into_inner().note;
+        if !note.is_empty()
+            && let Err(refusal) = self.core.learn(&note).await
+        {
+            tracing::debug!(node = from, code = refusal.code.as_str(), "a checkpoint was not taken");
+        }
+        self.core.check_sound().map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(LearnCheckpointResponse { note: self.core.newest_known() }))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
@@ -107,19 +126,30 @@ impl Peer for PeerService {
         Ok(Response::new(answer))
     }
 
-    async fn put_kek(&self, _: Request<PutKekRequest>) -> Result<Response<PutKekResponse>, Status> {
-        Err(Status::unimplemented("PutKek"))
+    async fn put_kek(&self, request: Request<PutKekRequest>) -> Result<Response<PutKekResponse>, Status> {
+        self.node(&request)?;
+        let PutKekRequest { prefix, epoch, key } = request.into_inner();
+        let key = Zeroizing::new(key);
+        let prefix = u16::try_from(prefix).ok().and_then(TagPrefix::new);
+        let prefix = prefix.ok_or_else(|| Status::invalid_argument("a prefix is below 4,096"))?;
+        let key = <[u8; 32]>::try_from(&key[..]).map_err(|_| Status::invalid_argument("a key is 32 bytes"))?;
+        if epoch == 0 {
+            return Err(Status::invalid_argument("epochs begin at 1"));
+        }
+        let kept = self.core.put_kek(prefix, epoch, Zeroizing::new(key)).await;
+        kept.map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(PutKekResponse {}))
     }
 
-    async fn kek_state(&self, _: Request<KekStateRequest>) -> Result<Response<KekStateResponse>, Status> {
-        Err(Status::unimplemented("KekState"))
+    async fn kek_state(&self, request: Request<KekStateRequest>) -> Result<Response<KekStateResponse>, Status> {
+        self.node(&request)?;
+        Ok(Response::new(self.core.kek_state()))
     }
 
-    async fn erasures(
-        &self,
-        _: Request<sillage_proto::v1::ErasuresRequest>,
-    ) -> Result<Response<sillage_proto::v1::ErasuresResponse>, Status> {
-        Err(Status::unimplemented("Erasures"))
+    async fn erasures(&self, request: Request<ErasuresRequest>) -> Result<Response<ErasuresResponse>, Status> {
+        self.node(&request)?;
+        let answer = self.core.erasures_here(request.into_inner()).await;
+        answer.map(Response::new).map_err(|refusal| to_status(&refusal))
     }
 
     type FetchFileStream = Pin<Box<dyn Stream<Item = Result<FileChunk, Status>> + Send>>;

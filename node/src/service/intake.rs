@@ -34,6 +34,9 @@ pub(super) async fn take_in(State(core): State<Arc<Core>>, request: Request, nex
         core.metrics().refused(refusal.code.as_str());
         to_status(&refusal).into_http()
     };
+    if let Err(refusal) = core.check_sound() {
+        return refused(refusal);
+    }
     let from = request.extensions().get::<Caller>().copied();
     let from = match caller::known(&core, from.as_ref()).await {
         Ok(_) => from.expect("a party was found by its certificate"),

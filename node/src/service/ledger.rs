@@ -49,7 +49,7 @@ impl LedgerService {
         let caller = party(&self.core, &request).await?;
         Ok(GetLogResponse {
             genesis: self.core.genesis().bytes.clone(),
-            log_vkey: self.core.log_vkey(),
+            log_vkey: self.core.log_vkey()?,
             caller: Some(registration(&self.core, &caller)?),
             caller_author_id: caller.author_id.as_bytes().to_vec(),
         })
@@ -131,13 +131,21 @@ impl LedgerService {
         let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
         let may_open = own || public || caller.roles.contains(Roles::READER);
         let (salt, record) = if may_open { (opened.salt, opened.bytes) } else { Default::default() };
-        Ok(GetEntryResponse { entry: opened.entry, salt, record, author: opened.author, erased: None })
+        let erased = opened.erased;
+        Ok(GetEntryResponse { entry: opened.entry, salt, record, author: opened.author, erased })
     }
 
     async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {
         party(&self.core, &request).await?;
-        let newest = self.core.newest_checkpoint().await?;
-        Ok(GetCheckpointResponse { note: newest.note.clone() })
+        let GetCheckpointRequest { size_min, cosigners } = request.into_inner();
+        let found = self.core.checkpoint(size_min, &cosigners).await?;
+        Ok(GetCheckpointResponse { note: found.note.clone() })
+    }
+
+    async fn cosigned(&self, request: Request<AddCosignatureRequest>) -> Result<AddCosignatureResponse, Refusal> {
+        let caller = with_role(&self.core, &request, Roles::AUDITOR, "auditors").await?;
+        let kept = self.core.add_cosignature(&caller, &request.into_inner().note).await?;
+        Ok(AddCosignatureResponse { note: kept.note.clone() })
     }
 
     async fn included(&self, request: Request<ProveInclusionRequest>) -> Result<ProveInclusionResponse, Refusal> {
@@ -173,6 +181,15 @@ impl LedgerService {
             parties.iter().map(|party| described(&core, party)).collect()
         };
         Ok(ListPartiesResponse { parties: self.core.read(parties).await? })
+    }
+
+    async fn erasing(&self, request: Request<ErasuresRequest>) -> Result<ErasuresResponse, Refusal> {
+        let roles = Roles::AUTHORITY | Roles::OPERATOR;
+        let caller = with_role(&self.core, &request, roles, "the authority and operators").await?;
+        let request = request.into_inner();
+        let now = request.finish_now;
+        tracing::info!(target: "audit", caller = %caller.author_id, now, "asked where erasures stand");
+        self.core.erasures(request).await
     }
 
     async fn nodes(&self, request: Request<ClusterStatusRequest>) -> Result<ClusterStatusResponse, Refusal> {
@@ -284,20 +301,20 @@ impl Ledger for LedgerService {
         self.answer(reading::entries(&self.core, request).await)
     }
 
-    async fn prove_patient(&self, _: Request<ProvePatientRequest>) -> Answer<ProvePatientResponse> {
-        Err(Status::unimplemented("ProvePatient"))
+    async fn prove_patient(&self, request: Request<ProvePatientRequest>) -> Answer<ProvePatientResponse> {
+        self.answer(reading::prove_patient(&self.core, request).await)
     }
 
-    async fn patient_entries(&self, _: Request<PatientEntriesRequest>) -> Answer<PatientEntriesResponse> {
-        Err(Status::unimplemented("PatientEntries"))
+    async fn patient_entries(&self, request: Request<PatientEntriesRequest>) -> Answer<PatientEntriesResponse> {
+        self.answer(reading::patient_entries(&self.core, request).await)
     }
 
-    async fn add_cosignature(&self, _: Request<AddCosignatureRequest>) -> Answer<AddCosignatureResponse> {
-        Err(Status::unimplemented("AddCosignature"))
+    async fn add_cosignature(&self, request: Request<AddCosignatureRequest>) -> Answer<AddCosignatureResponse> {
+        self.answer(self.cosigned(request).await)
     }
 
-    async fn erasures(&self, _: Request<ErasuresRequest>) -> Answer<ErasuresResponse> {
-        Err(Status::unimplemented("Erasures"))
+    async fn erasures(&self, request: Request<ErasuresRequest>) -> Answer<ErasuresResponse> {
+        self.answer(self.erasing(request).await)
     }
 
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {

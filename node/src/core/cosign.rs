@@ -1,0 +1,345 @@
+//! What this node has cosigned, and what it must have seen before it cosigns.
+//!
+//! Three rules, each kept across crashes: never a smaller size, never a second root for a size, and no size before every
+//! batch signature below it was verified here. (size, root) is durable in the Raft store before a signature leaves.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use parking_lot::Mutex;
+use sillage_ledger::{LedgerReader, ReadError};
+use sillage_proof::batch::BatchMessage;
+use sillage_proof::hash::sha256;
+use sillage_proof::keys::{KeyId, PublicKey, StreamId};
+use sillage_proof::{Hash, LeafIndex};
+use sillage_proto::internal::v1::SealedBatch;
+use sillage_rules::entry::{BatchHeader, Entry, Flags};
+
+/// Where the Raft store keeps what was cosigned.
+const COSIGNED_NOTE: &[u8] = b"cosigned";
+/// Where it keeps why this node serves nothing more.
+pub const CORRUPT_NOTE: &[u8] = b"corrupt";
+/// Where it keeps a late checkpoint, so that all nodes restarted at once still remember one.
+pub const CHECKPOINT_NOTE: &[u8] = b"checkpoint";
+const VERSION: u8 = 1;
+const ENCODED_LEN: usize = 1 + 8 + 32 + 8 + 8;
+/// Batches admitted here whose signatures needn't be verified again: 32 bytes each.
+const ADMITTED_MAX: usize = 100_000;
+/// Batches verified in one piece of work.
+pub const STEP_BATCHES: usize = 128;
+
+/// Small values that survive a crash; the replica keeps them.
+pub trait Notes: Send + Sync + 'static {
+    /// The durable value.
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
+
+    /// Replaces it; `done` is called when that is durable. May wait for the disk.
+    fn put(&self, key: &[u8], value: Vec<u8>, done: Box<dyn FnOnce() + Send>);
+}
+
+/// The highest checkpoint that this node cosigned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cosigned {
+    /// Its size; 0: none yet.
+    pub size: u64,
+    /// Its root.
+    pub root: Hash,
+    /// Every batch signature among the first so many entries was verified by this node.
+    pub verified_to: u64,
+    /// The time of the last cosignature, in seconds since 1970.
+    pub time_s: u64,
+}
+
+/// Why a cosignature can't be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Never {
+    /// A larger size was cosigned.
+    Smaller {
+        /// That size.
+        cosigned: u64,
+    },
+    /// This size was cosigned with another root.
+    OtherRoot,
+}
+
+/// What is on disk isn't what this program writes there.
+#[derive(Debug, thiserror::Error)]
+#[error("the note of what this node has cosigned can't be read: replace the node as a new member with an empty disk")]
+pub struct Unreadable;
+
+impl Cosigned {
+    /// What is on disk.
+    ///
+    /// # Errors
+    /// When it can't be understood.
+    pub fn load(notes: &dyn Notes) -> Result<Self, Unreadable> {
+        match notes.get(COSIGNED_NOTE) {
+            None => Ok(Self::default()),
+            Some(bytes) => Self::decode(&bytes).ok_or(Unreadable),
+        }
+    }
+
+    /// Writes it to disk; `done` is called when it is there.
+    pub fn store(&self, notes: &dyn Notes, done: Box<dyn FnOnce() + Send>) {
+        notes.put(COSIGNED_NOTE, self.encode(), done);
+    }
+
+    /// What it will be after `size` with `root` was cosigned at `now_s`. Time never goes back.
+    ///
+    /// # Errors
+    /// When that must never be signed.
+    pub fn next(&self, size: u64, root: Hash, now_s: u64) -> Result<Self, Never> {
+        if size < self.size {
+            return Err(Never::Smaller { cosigned: self.size });
+        }
+        if size == self.size && root != self.root {
+            return Err(Never::OtherRoot);
+        }
+        Ok(Self { size, root, verified_to: self.verified_to, time_s: self.time_s.max(now_s) })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ENCODED_LEN);
+        out.push(VERSION);
+        out.extend_from_slice(&self.size.to_be_bytes());
+        out.extend_from_slice(self.root.as_bytes());
+        out.extend_from_slice(&self.verified_to.to_be_bytes());
+        out.extend_from_slice(&self.time_s.to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&[VERSION], rest) = bytes.split_first_chunk()? else {
+            return None;
+        };
+        let (size, rest) = rest.split_first_chunk()?;
+        let (root, rest) = rest.split_first_chunk::<32>()?;
+        let (verified_to, rest) = rest.split_first_chunk()?;
+        let time_s = rest.try_into().ok()?;
+        Some(Self {
+            size: u64::from_be_bytes(*size),
+            root: Hash::from(*root),
+            verified_to: u64::from_be_bytes(*verified_to),
+            time_s: u64::from_be_bytes(time_s),
+        })
+    }
+}
+
+/// What this process has admitted and so verified already; the oldest make room.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashSet<Hash>,
+    order: VecDeque<Hash>,
+}
+
+impl Seen {
+    /// Remembers a batch whose signature was verified.
+    pub fn add(&self, message: &BatchMessage, signature: &[u8]) {
+        let name = batch_name(message, signature);
+        let mut recent = self.0.lock();
+        if !recent.known.insert(name) {
+            return;
+        }
+        recent.order.push_back(name);
+        if recent.order.len() > ADMITTED_MAX
+            && let Some(oldest) = recent.order.pop_front()
+        {
+            recent.known.remove(&oldest);
+        }
+    }
+
+    /// Remembers a batch of another node whose signature was verified.
+    pub fn add_sealed(&self, reader: &LedgerReader, batch: &SealedBatch) {
+        let ids = (KeyId::from_slice(&batch.key_id), Hash::from_slice(&batch.root), u32::try_from(batch.records.len()));
+        let (Ok(key_id), Ok(root), Ok(count)) = ids else {
+            return;
+        };
+        let Ok(Some(key)) = reader.key(&key_id) else {
+            return;
+        };
+        let stream_id = StreamId::new(&key.author_id, &batch.stream_label);
+        let origin = reader.genesis().origin.clone();
+        self.add(&BatchMessage { key_id, origin, stream_id, seq: batch.seq, count, root }, &batch.signature);
+    }
+
+    fn has(&self, message: &BatchMessage, signature: &[u8]) -> bool {
+        self.0.lock().known.contains(&batch_name(message, signature))
+    }
+}
+
+/// All that was verified, in one hash.
+fn batch_name(message: &BatchMessage, signature: &[u8]) -> Hash {
+    sha256(&[&message.encode(), signature])
+}
+
+/// Why verifying doesn't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Unverified {
+    /// An author's signature doesn't match what stands in the log.
+    #[error("the batch at entry {0} isn't signed by the author that it names")]
+    Signature(LeafIndex),
+    /// The log isn't laid out as this program lays it out.
+    #[error("entry {0} can't stand where it stands")]
+    Layout(LeafIndex),
+    /// The store.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Verifies at most [`STEP_BATCHES`] batches from entry `from` on, which isn't in the middle of a batch, up to `size`.
+/// Gives where to go on: `size` when all are verified.
+///
+/// # Errors
+/// At the first batch that its author didn't sign.
+pub fn verify_step(reader: &LedgerReader, seen: &Seen, from: u64, size: u64) -> Result<u64, Unverified> {
+    let mut keys: HashMap<KeyId, PublicKey> = HashMap::new();
+    let mut at = from;
+    for _ in 0..STEP_BATCHES {
+        if at >= size {
+            break;
+        }
+        let index = LeafIndex(at);
+        let entry = reader.decoded_entry(index)?.ok_or(Unverified::Layout(index))?;
+        at = match entry {
+            Entry::BatchHeader(header) => {
+                verify_batch(reader, seen, &mut keys, &header)?;
+                at + 1 + u64::from(header.count)
+            }
+            Entry::Record(record) if !record.flags.contains(Flags::LEDGER) => {
+                // Records follow their header, which was stepped over together with them.
+                return Err(Unverified::Layout(index));
+            }
+            // What the ledger makes itself has no author.
+            _ => at + 1,
+        };
+    }
+    match at > size {
+        // A checkpoint never ends within a batch.
+        true => Err(Unverified::Layout(LeafIndex(size))),
+        false => Ok(at),
+    }
+}
+
+fn verify_batch(
+    reader: &LedgerReader,
+    seen: &Seen,
+    keys: &mut HashMap<KeyId, PublicKey>,
+    header: &BatchHeader,
+) -> Result<(), Unverified> {
+    let bad = || Unverified::Signature(header.index);
+    let message = BatchMessage {
+        key_id: header.key_id,
+        origin: reader.genesis().origin.clone(),
+        stream_id: header.stream_id,
+        seq: header.seq,
+        count: header.count,
+        root: header.root,
+    };
+    if seen.has(&message, &header.signature) {
+        return Ok(());
+    }
+    let key = match keys.get(&header.key_id) {
+        Some(key) => *key,
+        None => {
+            let known = reader.key(&header.key_id)?.ok_or_else(bad)?;
+            let key = known.verifier().map_err(|_| bad())?;
+            keys.insert(header.key_id, key);
+            key
+        }
+    };
+    message.verify(&key, &header.signature).map_err(|_| bad())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use sillage_proof::batch::Origin;
+
+    /// Durable at once.
+    #[derive(Debug, Default)]
+    pub(crate) struct Disk(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+    impl Notes for Disk {
+        fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+            self.0.lock().get(key).cloned()
+        }
+
+        fn put(&self, key: &[u8], value: Vec<u8>, done: Box<dyn FnOnce() + Send>) {
+            self.0.lock().insert(key.to_vec(), value);
+            done();
+        }
+    }
+
+    fn root(byte: u8) -> Hash {
+        Hash::from([byte; 32])
+    }
+
+    #[test]
+    fn a_smaller_size_and_a_second_root_are_never_signed() {
+        let first = Cosigned::default().next(10, root(1), 100).expect("the first");
+        assert_eq!(first.next(9, root(1), 101), Err(Never::Smaller { cosigned: 10 }));
+        assert_eq!(first.next(10, root(2), 101), Err(Never::OtherRoot));
+        let again = first.next(10, root(1), 160).expect("the same again");
+        assert_eq!(again.time_s, 160);
+        let clock_back = again.next(11, root(2), 50).expect("a larger one");
+        assert_eq!((clock_back.size, clock_back.time_s), (11, 160), "time never goes back");
+    }
+
+    #[test]
+    fn what_was_cosigned_survives_and_rot_is_not_taken_for_nothing() {
+        let disk = Disk::default();
+        assert_eq!(Cosigned::load(&disk).expect("nothing yet"), Cosigned::default());
+        let cosigned = Cosigned { size: 7, root: root(3), verified_to: 7, time_s: 9 };
+        cosigned.store(&disk, Box::new(|| ()));
+        assert_eq!(Cosigned::load(&disk).expect("as stored"), cosigned);
+        disk.put(COSIGNED_NOTE, vec![1, 2, 3], Box::new(|| ()));
+        assert!(Cosigned::load(&disk).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_state_is_read_back(size: u64, byte: u8, verified_to: u64, time_s: u64) {
+            let cosigned = Cosigned { size, root: root(byte), verified_to, time_s };
+            prop_assert_eq!(Cosigned::decode(&cosigned.encode()), Some(cosigned));
+        }
+
+        #[test]
+        fn sizes_only_grow(sizes in proptest::collection::vec((0_u64..20, 0_u8..3), 0..40)) {
+            let (mut state, mut signed) = (Cosigned::default(), BTreeMap::new());
+            for (size, byte) in sizes {
+                if let Ok(next) = state.next(size, root(byte), 0) {
+                    prop_assert!(next.size >= state.size);
+                    prop_assert_eq!(*signed.entry(size).or_insert(byte), byte);
+                    state = next;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_admitted_batch_is_known_by_all_that_was_signed_and_old_ones_make_room() {
+        let seen = Seen::default();
+        let message = |seq| BatchMessage {
+            key_id: KeyId::from([1; 32]),
+            origin: Origin::new("ledger.example/test").expect("valid"),
+            stream_id: [2; 32].into(),
+            seq,
+            count: 1,
+            root: root(1),
+        };
+        seen.add(&message(1), &[5; 64]);
+        assert!(seen.has(&message(1), &[5; 64]));
+        assert!(!seen.has(&message(1), &[6; 64]) && !seen.has(&message(2), &[5; 64]));
+        for seq in 2..ADMITTED_MAX as u64 + 2 {
+            seen.add(&message(seq), &[5; 64]);
+        }
+        assert!(!seen.has(&message(1), &[5; 64]));
+        assert_eq!(seen.0.lock().known.len(), ADMITTED_MAX);
+    }
+}

@@ -1,0 +1,85 @@
+//! What a node does by itself, beside the calls that it answers; and how it stops doing it.
+
+use std::sync::Arc;
+
+use sillage_ledger::Refusal;
+use sillage_rules::codes::Code;
+
+use super::cosign::Notes;
+use super::refusals::refuse;
+use super::{Core, Replica, erase, feeder, rounds, share};
+
+impl Notes for Replica {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.note(key)
+    }
+
+    fn put(&self, key: &[u8], value: Vec<u8>, done: Box<dyn FnOnce() + Send>) {
+        self.put_note(key.to_vec(), value, done);
+    }
+}
+
+impl Core {
+    /// Starts them: index commits, checkpoints, witnesses; and asks the peers what they know of this node.
+    pub(super) fn start_tasks(self: &Arc<Self>) {
+        if self.corruption.resume(&*self.notes) {
+            self.replica.shutdown();
+            return;
+        }
+        let weak = || Arc::downgrade(self);
+        let mut tasks = vec![
+            tokio::spawn(rounds::propose_commits(weak())),
+            tokio::spawn(rounds::make_checkpoints(weak())),
+            tokio::spawn(share::take_up(weak())),
+            tokio::spawn(erase::run(weak())),
+        ];
+        tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
+        for witness in &self.config.witnesses {
+            match witness.key() {
+                Ok(key) => tasks.push(tokio::spawn(feeder::run(weak(), witness.url.clone(), key))),
+                Err(error) => tracing::error!(error, "a witness is left out"),
+            }
+        }
+        *self.tasks.lock() = tasks;
+        let (node, log) = self.keys.in_force();
+        if !node {
+            tracing::error!("the node key in force is in no key file: this node can't cosign; set `node_key_next`");
+        }
+        if !log && self.config.log_key.is_some() {
+            tracing::error!("the log's key in force is in no key file: this node can't finish checkpoints; set `log_key_next`");
+        }
+    }
+
+    /// Ends them.
+    pub(super) async fn stop_tasks(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            // It was told to end, and so it ends with an error.
+            let _ = task.await;
+        }
+    }
+
+    /// Whether this node leads, and may.
+    pub(super) fn serves_as_leader(&self) -> bool {
+        self.leads() && !self.is_stopping() && self.corruption.check().is_ok()
+    }
+
+    /// Stops serving for good: nothing that this node says can be trusted. Gives what callers are told.
+    pub(super) fn corrupt(&self, reason: String) -> Refusal {
+        let replica = self.replica.clone();
+        let reason = format!("node {}: {reason}", self.config.id);
+        self.corruption.raise(reason, &*self.notes, move || replica.shutdown());
+        self.corruption.check().err().unwrap_or_else(|| refuse(Code::Corrupt))
+    }
+
+    /// Whether this node serves, and if not, why.
+    ///
+    /// # Errors
+    /// `CORRUPT`.
+    pub fn check_sound(&self) -> Result<(), Refusal> {
+        self.corruption.check()
+    }
+}
