@@ -75,34 +75,40 @@ fn damage(name: &str, bytes: &[u8], out: &mut Vec<Value>) {
     }
 }
 
+/// Where the body of a section begins.
+fn start(wanted: Section, bytes: &[u8]) -> usize {
+    let found = sections(bytes).into_iter().find(|(section, _)| *section == wanted);
+    found.expect("a section").1.start + 5
+}
+
 /// Forgeries whose checks fit: what the proofs are for.
 fn forgeries(story: &Story, out: &mut Vec<Value>) {
     let (whole, delta, page) = (story.whole(), story.delta(), story.page());
     let root = story.world.checkpoint(story.new).root;
     let root_text = BASE64_STANDARD.encode(root.as_bytes());
     let payload = whole.entries[0].payload.clone().expect("shown");
-    let needles: Vec<(&str, &Bundle, Vec<u8>)> = vec![
-        ("the root of the checkpoint", &whole, root_text.into_bytes()),
-        ("the origin of the checkpoint", &whole, b"sillage.example".to_vec()),
-        ("the path of the genesis", &whole, whole.genesis.path[0].to_bytes().to_vec()),
-        ("the root of the index commit", &whole, whole.index_commit.entry[29..].to_vec()),
-        ("the path of the index commit", &whole, whole.index_commit.path[0].to_bytes().to_vec()),
-        ("the INS", &whole, whole.identity.ins.clone().into_bytes()),
-        ("the VRF proof", &whole, whole.identity.proof[40..].to_vec()),
-        ("the tag", &whole, whole.identity.tag.to_bytes().to_vec()),
-        ("a row of the bucket", &whole, whole.bucket.rows[0].1.to_bytes().to_vec()),
-        ("the path of the bucket", &whole, whole.bucket.path[0].to_bytes().to_vec()),
-        ("the root of the patient's tree", &whole, whole.range.mth.to_bytes().to_vec()),
-        ("what stands before the range", &page, page.range.before[0].to_bytes().to_vec()),
-        ("what stands after the range", &page, page.range.after[0].to_bytes().to_vec()),
-        ("the signature of a batch", &whole, whole.batches[1].signature.to_vec()),
-        ("the stream of a batch", &whole, whole.batches[0].stream_id.to_bytes().to_vec()),
-        ("an entry", &whole, whole.entries[1].entry[20..].to_vec()),
-        ("a record", &whole, payload.record[4..].to_vec()),
-        ("the path in a batch", &whole, whole.entries[0].path[1].to_bytes().to_vec()),
-        ("the older root", &delta, delta.since.as_ref().expect("a delta").root.to_bytes().to_vec()),
+    let needles: Vec<(&str, Section, &Bundle, Vec<u8>)> = vec![
+        ("the root of the checkpoint", Section::Checkpoint, &whole, root_text.into_bytes()),
+        ("the origin of the checkpoint", Section::Checkpoint, &whole, b"sillage.example".to_vec()),
+        ("the path of the genesis", Section::Genesis, &whole, whole.genesis.path[0].to_bytes().to_vec()),
+        ("the root of the index commit", Section::IndexCommit, &whole, whole.index_commit.entry[29..].to_vec()),
+        ("the path of the index commit", Section::IndexCommit, &whole, whole.index_commit.path[0].to_bytes().to_vec()),
+        ("the INS", Section::Identity, &whole, whole.identity.ins.clone().into_bytes()),
+        ("the VRF proof", Section::Identity, &whole, whole.identity.proof[40..].to_vec()),
+        ("the tag", Section::Identity, &whole, whole.identity.tag.to_bytes().to_vec()),
+        ("a row of the bucket", Section::Bucket, &whole, whole.bucket.rows[0].1.to_bytes().to_vec()),
+        ("the path of the bucket", Section::Bucket, &whole, whole.bucket.path[0].to_bytes().to_vec()),
+        ("the root of the patient's tree", Section::Range, &whole, whole.range.mth.to_bytes().to_vec()),
+        ("what stands before the range", Section::Range, &page, page.range.before[0].to_bytes().to_vec()),
+        ("what stands after the range", Section::Range, &page, page.range.after[0].to_bytes().to_vec()),
+        ("the signature of a batch", Section::Batches, &whole, whole.batches[1].signature.to_vec()),
+        ("the stream of a batch", Section::Batches, &whole, whole.batches[0].stream_id.to_bytes().to_vec()),
+        ("an entry", Section::Entries, &whole, whole.entries[1].entry[20..].to_vec()),
+        ("a record", Section::Entries, &whole, payload.record[4..].to_vec()),
+        ("the path in a batch", Section::Entries, &whole, whole.entries[0].path[1].to_bytes().to_vec()),
+        ("the older root", Section::Since, &delta, delta.since.as_ref().expect("a delta").root.to_bytes().to_vec()),
     ];
-    for (what, bundle, needle) in needles {
+    for (what, section, bundle, needle) in needles {
         let name = if bundle == &whole {
             "whole"
         } else if bundle == &page {
@@ -111,14 +117,11 @@ fn forgeries(story: &Story, out: &mut Vec<Value>) {
             "delta"
         };
         let bytes = bundle.encode();
-        let offset = bytes.windows(needle.len()).rposition(|window| window == needle).expect(what);
-        out.push(tampered(name, &bytes, offset, true, what));
+        let start = start(section, &bytes);
+        let offset = bytes[start..].windows(needle.len()).position(|window| window == needle).expect(what);
+        out.push(tampered(name, &bytes, start + offset, true, what));
     }
     let bytes = whole.encode();
-    let start = |wanted: Section, bytes: &[u8]| {
-        let found = sections(bytes).into_iter().find(|(section, _)| *section == wanted);
-        found.expect("a section").1.start + 5
-    };
     out.push(tampered("whole", &bytes, start(Section::Range, &bytes) + 7, true, "the number of entries"));
     let bytes = delta.encode();
     out.push(tampered("delta", &bytes, start(Section::Since, &bytes) + 7, true, "the older size"));
