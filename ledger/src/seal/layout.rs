@@ -40,6 +40,13 @@ pub fn is_wrapped(bytes: &[u8]) -> bool {
     split_wrapped(bytes).is_some()
 }
 
+/// A payload that holds nothing: for a batch that is on record, whose answer needs no payload.
+pub fn nothing() -> Vec<u8> {
+    let mut out = payload_header(&[0; 16], &[0; 12]).to_vec();
+    out.resize(OVERHEAD + 16 + 1, 0);
+    out
+}
+
 pub(crate) fn payload_header(id: &[u8; 16], nonce: &[u8; 12]) -> [u8; PAYLOAD_HEADER_LEN] {
     let mut out = [0; PAYLOAD_HEADER_LEN];
     (out[0], out[1]) = (VERSION, AEAD);

@@ -9,7 +9,9 @@
 //! filters are under the MAC, so a cursor is good for the question it answers and for no other. Every node derives the
 //! same key, so a cursor of one node works on another. The hashed message has one length: nothing can be appended.
 
+use parking_lot::RwLock;
 use sillage_ledger::seal::{KekError, KekProvider, TagPrefix};
+use sillage_ledger::{LedgerReader, ReadError};
 use sillage_proof::hash::sha256;
 use sillage_proto::v1::TraceRequest;
 use zeroize::Zeroizing;
@@ -20,17 +22,35 @@ const KEY_LABEL: &[u8] = b"sillage/cursor-key/v1\0";
 
 /// Makes and checks cursors.
 pub struct Cursors {
-    key: Zeroizing<[u8; 32]>,
+    keys: RwLock<CursorKeys>,
+}
+
+/// The one before is good for cursors that are still in hand.
+struct CursorKeys {
+    epoch: u32,
+    now: Zeroizing<[u8; 32]>,
+    before: Option<Zeroizing<[u8; 32]>>,
 }
 
 /// The bytes are not a cursor that this log gave for this question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidCursor;
 
+/// The key of cursors can't be derived.
+#[derive(Debug, thiserror::Error)]
+pub enum CursorKeyError {
+    /// The keyring lacks a key.
+    #[error(transparent)]
+    Kek(#[from] KekError),
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
 impl Cursors {
     /// From a secret that all nodes share.
     pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
-        Self { key }
+        Self { keys: RwLock::new(CursorKeys { epoch: 0, now: key, before: None }) }
     }
 
     /// From the key-encryption keys, which all nodes have: the key is what one of them makes of 32 zero bytes. Under
@@ -38,12 +58,25 @@ impl Cursors {
     ///
     /// # Errors
     /// When the keyring lacks a key.
-    pub fn from_keks(keks: &impl KekProvider) -> Result<Self, KekError> {
-        let prefix = TagPrefix::of(&[0; 32]);
-        let kek = (prefix, keks.epoch(prefix)?);
-        let wrapped = Zeroizing::new(keks.wrap(kek, &[0; 12], KEY_LABEL, &[0; 32])?);
-        let key = sha256(&[KEY_LABEL, wrapped.as_slice()]).to_bytes();
-        Ok(Self::new(Zeroizing::new(key)))
+    pub fn from_keks(keks: &impl KekProvider, reader: &LedgerReader) -> Result<Self, CursorKeyError> {
+        let (epoch, now) = derived(keks, reader)?;
+        Ok(Self { keys: RwLock::new(CursorKeys { epoch, now, before: None }) })
+    }
+
+    /// Follows the epochs: every node turns to the next one when it has applied that, and destroys the old ones later.
+    ///
+    /// # Errors
+    /// When the keyring lacks a key.
+    pub fn renew(&self, keks: &impl KekProvider, reader: &LedgerReader) -> Result<(), CursorKeyError> {
+        let current = reader.kek_epochs(no_patient())?.current;
+        if self.keys.read().epoch == current {
+            return Ok(());
+        }
+        let (epoch, now) = derived(keks, reader)?;
+        let mut keys = self.keys.write();
+        let before = std::mem::replace(&mut keys.now, now);
+        (keys.epoch, keys.before) = (epoch, Some(before));
+        Ok(())
     }
 
     /// The cursor with which `request` goes on below index `before`.
@@ -51,7 +84,7 @@ impl Cursors {
         let mut out = Vec::with_capacity(1 + 8 + MAC_BYTES);
         out.push(VERSION);
         out.extend_from_slice(&before.to_be_bytes());
-        out.extend_from_slice(&self.mac(request, before));
+        out.extend_from_slice(&mac(&self.keys.read().now, request, before));
         out
     }
 
@@ -66,22 +99,36 @@ impl Cursors {
         let (version, rest) = request.cursor.split_first().ok_or(InvalidCursor)?;
         let (before, mac) = rest.split_first_chunk::<8>().ok_or(InvalidCursor)?;
         let before = u64::from_be_bytes(*before);
-        let expected = self.mac(request, before);
-        let same = mac.len() == MAC_BYTES && mac.iter().zip(&expected).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0;
-        match *version == VERSION && same {
+        let keys = self.keys.read();
+        let good = std::iter::once(&keys.now).chain(&keys.before).any(|key| {
+            let expected = self::mac(key, request, before);
+            mac.len() == MAC_BYTES && mac.iter().zip(&expected).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+        });
+        match *version == VERSION && good {
             true => Ok(Some(before)),
             false => Err(InvalidCursor),
         }
     }
+}
 
-    fn mac(&self, request: &TraceRequest, before: u64) -> [u8; MAC_BYTES] {
-        let tag = sha256(&[&request.tag]);
-        let filter = filter_hash(request);
-        let parts: [&[u8]; 5] =
-            [b"sillage/cursor/v1\0", self.key.as_slice(), tag.as_ref(), filter.as_ref(), &before.to_be_bytes()];
-        let hash = sha256(&parts).to_bytes();
-        *hash.first_chunk().expect("a hash is longer than a MAC")
-    }
+fn no_patient() -> TagPrefix {
+    TagPrefix::of(&[0; 32])
+}
+
+/// The present epoch, and what its key makes.
+fn derived(keks: &impl KekProvider, reader: &LedgerReader) -> Result<(u32, Zeroizing<[u8; 32]>), CursorKeyError> {
+    let epoch = reader.kek_epochs(no_patient())?.current;
+    let wrapped = Zeroizing::new(keks.wrap((no_patient(), epoch), &[0; 12], KEY_LABEL, &[0; 32])?);
+    Ok((epoch, Zeroizing::new(sha256(&[KEY_LABEL, wrapped.as_slice()]).to_bytes())))
+}
+
+fn mac(key: &Zeroizing<[u8; 32]>, request: &TraceRequest, before: u64) -> [u8; MAC_BYTES] {
+    let tag = sha256(&[&request.tag]);
+    let filter = filter_hash(request);
+    let parts: [&[u8]; 5] =
+        [b"sillage/cursor/v1\0", key.as_slice(), tag.as_ref(), filter.as_ref(), &before.to_be_bytes()];
+    let hash = sha256(&parts).to_bytes();
+    *hash.first_chunk().expect("a hash is longer than a MAC")
 }
 
 /// Everything of the question but the tag, the page's length and the cursor.

@@ -7,7 +7,7 @@ use sillage_ledger::seal::{self, SealError, Sealer};
 use sillage_ledger::{LedgerReader, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId};
-use sillage_proto::v1::Record;
+use sillage_proto::v1::{Erasure, Record};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::record::record_hash;
@@ -38,6 +38,8 @@ pub struct Opened {
     pub author: String,
     /// Of a record entry.
     pub tag: Option<[u8; 32]>,
+    /// What erased the record.
+    pub erased: Option<Erasure>,
 }
 
 fn corrupt(index: LeafIndex, what: &str) -> Refusal {
@@ -77,6 +79,11 @@ impl Opener {
             self.name_author(&header.key_id, opened)?;
         }
         let Some(payload) = self.payload(entry.index)? else {
+            let erasure = self.reader.erasure_of(&entry.tag, entry.index).map_err(|error| from_read(&error))?;
+            // Gone without a record that says so.
+            let erasure = erasure.ok_or_else(|| corrupt(entry.index, "payload"))?;
+            let (index, time_ms) = (erasure.index.get(), erasure.time_ms.get());
+            opened.erased = Some(Erasure { index, time_ms, ground: erasure.ground });
             return Ok(());
         };
         if record_hash(&payload.salt, &payload.record) != entry.record_hash {

@@ -84,7 +84,7 @@ pub fn page(
                 salt: opened.salt,
                 record: opened.bytes,
                 author: opened.author,
-                erased: None,
+                erased: opened.erased,
             });
         }
     }

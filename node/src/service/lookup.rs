@@ -6,7 +6,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::roles::Roles;
 
 use crate::core::Core;
-use crate::core::refusals::not_entitled;
+use crate::core::refusals::{from_read, not_entitled, refuse};
 
 /// Authors and tag services learn both tags, readers the open one, a patient its own.
 pub(super) async fn resolve(
@@ -28,10 +28,30 @@ pub(super) async fn resolve(
     core.metrics().tag_lookups.inc_by(count);
     let mut shown = Vec::with_capacity(resolved.len());
     for (tag, position) in resolved.into_iter().zip(0..) {
+        if to_record_alone(caller, &tag) && is_erased(core, &tag)? {
+            return Err(refuse(Code::PatientErased).at(position));
+        }
         let tag = for_caller(caller, tag);
         shown.push(tag.map_err(|refusal| refusal.at(position))?);
     }
     Ok(ResolveTagsResponse { tags: shown })
+}
+
+/// Whether the caller could use a tag to record under it, and for nothing else. An erasure must be open to check: to
+/// readers, to auditors and to the patient.
+fn to_record_alone(caller: &Party, resolved: &ResolvedTag) -> bool {
+    let itself = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
+    !itself && !caller.roles.intersects(Roles::READER | Roles::AUDITOR)
+}
+
+fn is_erased(core: &Core, resolved: &ResolvedTag) -> Result<bool, Refusal> {
+    for tag in [&resolved.tag, &resolved.secret_tag] {
+        let Ok(tag) = <[u8; 32]>::try_from(&tag[..]) else { continue };
+        if core.reader().patient_erasure(&tag).map_err(|error| from_read(&error))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn for_caller(caller: &Party, resolved: ResolvedTag) -> Result<ResolvedTag, Refusal> {
