@@ -199,9 +199,15 @@ impl Overlay<'_> {
         self.set_erase_row(due_row(tag), row);
     }
 
+    /// The erasure for which this data key was given up; `None`: it wasn't.
+    pub(crate) fn gone_by(&self, name: &DataKeyName) -> Result<Option<LeafIndex>, ReadError> {
+        let row = self.erase_row(&gone_row(name))?;
+        row.map(|row| u64_of(&row).map(LeafIndex).ok_or_else(damaged)).transpose()
+    }
+
     /// Whether this data key was given up.
     pub(crate) fn is_gone(&self, name: &DataKeyName) -> Result<bool, ReadError> {
-        Ok(self.erase_row(&gone_row(name))?.is_some())
+        Ok(self.gone_by(name)?.is_some())
     }
 
     pub(crate) fn kek_epochs(&self, prefix: TagPrefix) -> Result<KekEpochs, ReadError> {

@@ -21,7 +21,7 @@
 //! index    ikey[32]                     row hash[32] ‖ the frontier of the patient's tree (rules::index)
 //! erase    'i' ‖ u64 index              erasure: u64 erasing entry ‖ u64 time_ms ‖ ground
 //!          't' ‖ tag[32] ‖ u64 entry    erasure of all that was recorded of the patient before
-//!          'd' ‖ tag[32] ‖ key id[16]   empty: this data key was given up
+//!          'd' ‖ tag[32] ‖ key id[16]   u64 erasing entry: this data key was given up
 //!          'w' ‖ tag[32]                ids of the data keys that are to be given up, 16 bytes each
 //!          'o' ‖ u16 prefix ‖ u64 entry open erasure: tag[32] ‖ u64 time_ms ‖ u8 keys gone ‖ u32 epoch
 //!          'k' ‖ u16 prefix             u32 current epoch ‖ u32 retired epoch ‖ u32 erasures

@@ -200,7 +200,7 @@ impl Applier<'_> {
         let row = patient_row(&plan.tag, plan.by.index);
         self.overlay.set_erase_row(row, Some(plan.by.encode()));
         for id in self.overlay.data_key_ids(&plan.tag)? {
-            self.overlay.give_up_key((plan.tag, id));
+            self.overlay.give_up_key((plan.tag, id), plan.by.index);
         }
         self.overlay.set_due_keys(&plan.tag, &[]);
         self.overlay.close_due(&plan.tag)?;
@@ -247,10 +247,10 @@ impl Overlay<'_> {
         self.insert_data_key(name, wrapped)
     }
 
-    /// Removes a data key for good.
-    pub(super) fn give_up_key(&mut self, name: super::overlay::DataKeyName) {
+    /// Removes a data key for good, because of the erasure `by`.
+    pub(super) fn give_up_key(&mut self, name: super::overlay::DataKeyName, by: LeafIndex) {
         self.delete_data_key(name);
-        self.set_erase_row(gone_row(&name), Some(Vec::new()));
+        self.set_erase_row(gone_row(&name), Some(by.get().to_be_bytes().to_vec()));
         self.keys_changed = true;
     }
 
@@ -260,7 +260,7 @@ impl Overlay<'_> {
         let epoch = self.kek_epochs(prefix)?.current;
         for mut open in self.open_erasures(prefix)? {
             if open.tag == *tag && !open.keys_gone {
-                (open.keys_gone, open.epoch) = (true, epoch);
+                (open.keys_gone, open.epoch) = (true, open.epoch.max(epoch));
                 self.put_open(&open);
             }
         }

@@ -15,6 +15,7 @@ use sillage_rules::codes::Code;
 use super::check::{self, Shape};
 use super::overlay::{DataKeyName, Overlay};
 use super::{Applier, BatchOutcome, Stop, erase};
+use crate::erasing::OpenErasure;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
 use crate::seal::{TagPrefix, layout};
@@ -117,9 +118,12 @@ impl Applier<'_> {
                 due.insert(id);
             }
         }
+        let open = self.overlay.open_erasures(TagPrefix::of(&tag))?;
+        let by = open.iter().filter(|open| open.tag == tag).map(|open| open.index).max();
         for id in &given_up {
             due.remove(id);
-            self.overlay.give_up_key((tag, *id));
+            let by = by.ok_or_else(|| ReadError::Damaged("a data key is due without an erasure".into()))?;
+            self.overlay.give_up_key((tag, *id), by);
         }
         let due: Vec<_> = due.into_iter().collect();
         self.overlay.set_due_keys(&tag, &due);
@@ -149,8 +153,7 @@ impl Applier<'_> {
         let erasure = self.overlay.erasure_of(tag, index)?;
         let by = erasure.ok_or_else(|| ReadError::Damaged(format!("the payload of entry {index} is missing")))?;
         let epoch = self.overlay.kek_epochs(TagPrefix::of(tag))?.current;
-        let open =
-            crate::erasing::OpenErasure { index: by.index, tag: *tag, time_ms: by.time_ms, keys_gone: false, epoch };
+        let open = OpenErasure { index: by.index, tag: *tag, time_ms: by.time_ms, keys_gone: false, epoch };
         self.overlay.put_open(&open);
         Ok(())
     }
@@ -187,14 +190,30 @@ impl Applier<'_> {
             if TagPrefix::of(&name.0) != prefix || layout::epoch_of(wrapped) != Some(rewrap.epoch) {
                 return Err(malformed("a data key is of another prefix or epoch"));
             }
-            let stored = self.overlay.data_key(&name)?;
-            // Given up meanwhile: nothing to wrap.
-            if stored.is_some_and(|stored| layout::epoch_of(&stored) < Some(rewrap.epoch)) {
-                self.overlay.replace_data_key(name, wrapped);
+            match self.overlay.data_key(&name)? {
+                Some(stored) if layout::epoch_of(&stored) < Some(rewrap.epoch) => {
+                    self.overlay.replace_data_key(name, wrapped);
+                }
+                Some(_) => {}
+                None => self.key_turned_up(&name, rewrap.epoch)?,
             }
         }
         epochs.current = rewrap.epoch;
         self.overlay.set_erase_row(crate::erasing::kek_row(prefix), Some(epochs.encode()));
+        Ok(())
+    }
+
+    /// A data key was given up after this command was made, which now is one more copy of it, wrapped under `epoch`: that
+    /// epoch has to go too.
+    fn key_turned_up(&mut self, name: &DataKeyName, epoch: u32) -> Result<(), ReadError> {
+        let Some(index) = self.overlay.gone_by(name)? else {
+            return Ok(());
+        };
+        let open = self.overlay.open_erasures(TagPrefix::of(&name.0))?;
+        let known = open.into_iter().find(|open| open.index == index);
+        let mut open = known.unwrap_or(OpenErasure { index, tag: name.0, time_ms: self.time, keys_gone: true, epoch });
+        open.epoch = open.epoch.max(epoch);
+        self.overlay.put_open(&open);
         Ok(())
     }
 
