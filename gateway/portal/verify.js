@@ -3,7 +3,8 @@
 // It checks what a patient, an auditor or a court holds in hand (`.sillage-trace`, `.tlog-proof`, a checkpoint) against a
 // policy, on the reader's own device: no network, nothing to install. It runs unchanged in a browser and in Node 18 or
 // later. It was written from docs/formats.md and the C2SP documents, and shares no code with the verifier in Rust: a
-// mistake in one shows against the other.
+// mistake in one shows against the other. It is one file on purpose: who keeps this file, a policy and a trace has all
+// that is needed to check it years from now.
 //
 // Where to start reading: `verify` at the end, then `bundle`, which makes the checks of docs/formats.md §10 in their order.
 // Before them, from the bottom up: bytes, SHA-256, edwards25519 with Ed25519 and the VRF, Merkle trees, notes and
@@ -209,7 +210,14 @@ function compress(block, at) {
     const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
     W[i] = (W[i - 16] + s0 + W[i - 7] + s1) | 0;
   }
-  let [a, b, c, d, e, f, g, h] = STATE;
+  let a = STATE[0];
+  let b = STATE[1];
+  let c = STATE[2];
+  let d = STATE[3];
+  let e = STATE[4];
+  let f = STATE[5];
+  let g = STATE[6];
+  let h = STATE[7];
   for (let i = 0; i < 64; i++) {
     const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
     const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + W[i]) | 0;
@@ -234,22 +242,30 @@ function compress(block, at) {
   STATE[7] += h;
 }
 
+const TAIL = new Uint8Array(128);
+
 /** SHA-256 of one byte string. */
 function sha256(message) {
   STATE.set(START);
-  const whole = message.length - (message.length % 64);
+  const { length } = message;
+  const rest = length % 64;
+  const whole = length - rest;
   for (let at = 0; at < whole; at += 64) compress(message, at);
-  const rest = message.length - whole;
-  const tail = new Uint8Array(rest < 56 ? 64 : 128);
-  tail.set(message.subarray(whole));
-  tail[rest] = 0x80;
-  const bits = new DataView(tail.buffer);
-  bits.setUint32(tail.length - 8, Math.floor(message.length / 0x20000000));
-  bits.setUint32(tail.length - 4, (message.length << 3) >>> 0);
-  for (let at = 0; at < tail.length; at += 64) compress(tail, at);
+  const end = rest < 56 ? 64 : 128;
+  TAIL.fill(0, rest, end);
+  for (let i = 0; i < rest; i++) TAIL[i] = message[whole + i];
+  TAIL[rest] = 0x80;
+  // The length in bits; files are shorter than 2^32 bytes, so it has at most 35.
+  const high = Math.floor(length / 0x20000000);
+  const low = length << 3;
+  for (let i = 0; i < 4; i++) {
+    TAIL[end - 8 + i] = high >>> (24 - 8 * i);
+    TAIL[end - 4 + i] = low >>> (24 - 8 * i);
+  }
+  compress(TAIL, 0);
+  if (end === 128) compress(TAIL, 64);
   const out = new Uint8Array(32);
-  const view = new DataView(out.buffer);
-  for (let i = 0; i < 8; i++) view.setInt32(4 * i, STATE[i]);
+  for (let i = 0; i < 32; i++) out[i] = STATE[i >> 2] >>> (24 - 8 * (i & 3));
   return out;
 }
 
@@ -717,14 +733,14 @@ async function checkpoint(bytes, context, part = "checkpoint") {
   const logs = policy.logs.filter((log) => log.name === origin);
   if (logs.length === 0) fail(part, `the policy knows no log ${readable(origin)}: another log's checkpoint`);
   const body = fromOctets(text);
-  let signed = false;
+  let signed = null;
   const times = new Map();
   for (const { name, id, signature } of signatures) {
     const isOf = (key) => key.name === name && key.id === id;
     const bad = () => fail(part, `the signature of ${readable(name)} does not hold`);
     for (const log of logs.filter(isOf)) {
       if (!(await context.ed25519(log.key, signature, body))) bad();
-      signed = true;
+      signed = log;
     }
     for (const [known, { witness }] of policy.names) {
       if (!witness || !isOf(witness)) continue;
@@ -736,7 +752,7 @@ async function checkpoint(bytes, context, part = "checkpoint") {
     }
   }
   if (!signed) fail(part, "no log of the policy has signed it");
-  return { origin: readable(origin), size, root, ...cosigned(policy, times, context, part) };
+  return { origin: readable(origin), size, root, logKey: signed.key, ...cosigned(policy, times, context, part) };
 }
 
 /** Whether enough have cosigned, and since when; with a maximal age, only fresh cosignatures count. */
@@ -932,6 +948,8 @@ const KINDS = {
   0x0a0e: ["genesis", "genèse", "genesis"],
 };
 const KIND_GENESIS = 0x0a0e;
+/** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
+const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
 const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER"];
@@ -961,6 +979,7 @@ function entry(bytes, part) {
     Object.assign(it, { kind: reader.u16(), body: reader.chunk() });
   }
   if (it.kind !== undefined && !(it.kind in KINDS)) fail(part, "an entry of an unknown kind");
+  if (type === 4 && !EVENTS.includes(it.kind)) fail(part, "an event of a kind that the ledger does not make");
   reader.end();
   return it;
 }
@@ -975,6 +994,7 @@ const SECTIONS = ["checkpoint", "genesis", "index commit", "identity", "bucket",
 const MADE_BY_LEDGER = 0xffffffff;
 const DEPTH_MAX = 26;
 const BUCKET_ROWS_MAX = 65_536;
+const AUTHOR_NAME_BYTES_MAX = 200;
 
 /** The bodies of the sections by name. What is damaged, missing or out of order is named by the section expected there. */
 function sections(bytes) {
@@ -1014,26 +1034,39 @@ function parseBundle(bytes) {
       return { ins, oid, compartment: r.u8(), proof: r.take(80), tag: r.take(32) };
     }),
     bucket: all(s.bucket, (r) => ({ rows: r.list(64, () => ({ ikey: r.take(32), row: r.take(32) })), path: r.hashes() })),
-    range: all(s.range, (r) => {
-      const [n, a, b] = [r.u64(), r.u64(), r.u64()];
-      return { n, a, b, mth: r.take(32), before: r.hashes(), after: r.hashes() };
-    }),
-    authors: all(s.authors, (r) => r.list(34, () => ({ alg: r.u8(), key: r.take(32), name: r.text(r.u8()) }))),
+    range: all(s.range, rangeOf),
+    authors: all(s.authors, (r) => r.list(34, () => author(r))),
     batches: all(s.batches, (r) => r.list(144, () => batch(r))),
     items: all(s.entries, (r) => r.list(13, () => item(r))),
     since: s.since ? all(s.since, (r) => ({ size: r.u64(), root: r.take(32), a: r.u64(), proof: r.hashes() })) : null,
   };
 }
 
+function author(r) {
+  const [alg, key, length] = [r.u8(), r.take(32), r.u8()];
+  if (length > AUTHOR_NAME_BYTES_MAX) fail("authors", "a name that is too long");
+  return { alg, key, name: r.text(length) };
+}
+
 const batch = (r) => ({
   author: r.u32(), streamId: r.take(32), seq: r.u64(), count: r.u32(), root: r.take(32), signature: r.take(64),
 });
+
+function rangeOf(r) {
+  const [n, a, b] = [r.u64(), r.u64(), r.u64()];
+  const it = { n, a, b, mth: r.take(32), before: r.hashes(), after: r.hashes() };
+  if (a > b || b > n) fail("range", "an impossible range");
+  const isEmpty = same(it.mth, EMPTY) && it.before.length === 0 && it.after.length === 0;
+  if (n === 0 && !isEmpty) fail("range", "a patient without entries has no range");
+  return it;
+}
 
 function item(r) {
   const bytes = r.chunk();
   const state = r.u8();
   if (state > 1) fail("entries", "an entry in an unknown state");
   const shown = state === 1 ? { salt: r.take(16), record: r.chunk() } : null;
+  if (shown?.record.length > RECORD_BYTES_MAX) fail("entries", "a record that is too long");
   return { bytes, shown, batch: r.u32(), path: r.hashes() };
 }
 
@@ -1045,10 +1078,14 @@ function genesis(it, note, part) {
   if (says.version !== 1) fail(part, "a genesis of an unknown version");
   if (says.origin !== note.origin) fail(part, "it is the genesis of another log");
   if (says.vrf_public_key?.length !== 32) fail(part, "it names no key for tags");
+  if (says.tag_first?.length !== 32 || says.tag_last?.length !== 32) fail(part, "it names no range of tags");
   if ((says.index_depth ?? 0) > DEPTH_MAX) fail(part, "its index is too deep");
   const root = rootOfInclusion(leafHash(it.entry), 0, note.size, it.path);
   if (!root || !same(root, note.root)) fail(part, "it is not the first entry of this log");
-  return { origin: utf8.encode(says.origin), vrfKey: says.vrf_public_key, depth: says.index_depth ?? 0, testLog: says.test_log ?? false };
+  return {
+    origin: utf8.encode(says.origin), vrfKey: says.vrf_public_key, depth: says.index_depth ?? 0,
+    tags: [says.tag_first, says.tag_last], testLog: says.test_log ?? false,
+  };
 }
 
 function indexCommit(it, note, depth, part) {
@@ -1060,21 +1097,22 @@ function indexCommit(it, note, depth, part) {
   return commit;
 }
 
-async function identity({ ins, oid, compartment, proof, tag }, vrfKey, part) {
+async function identity({ ins, oid, compartment, proof, tag }, { vrfKey, tags }, part) {
   const [insText, oidText] = [octets(ins), octets(oid)];
   if (!/^[0-9A-Z]{15}$/.test(insText) || !/^[0-9]+(\.[0-9]+)*$/.test(oidText)) fail(part, "it is no INS with its OID");
   if (compartment > 1) fail(part, "an unknown compartment");
   const alpha = join(ins, oid, utf8.encode(compartment === 1 ? "secret" : ""));
   const output = await vrf(vrfKey, alpha, proof);
   if (!output || !same(output.subarray(0, 32), tag)) fail(part, "the tag is not this patient's");
+  if (order(tag, tags[0]) < 0 || order(tag, tags[1]) > 0) fail(part, "another log is there for this patient: the silence of this one proves nothing");
   return { ins: insText, oid: oidText, compartment: compartment === 1 ? "secret" : "open" };
 }
 
 /** The number of the bucket: the first `depth` bits, at most 26. */
 const bucketOf = (ikey, depth) => (depth === 0 ? 0 : u32(ikey.subarray(0, 4)) >>> 0 >>> (32 - depth));
 
-/** The patient's row, or null where the bucket shows that there is none. */
-function rowInBucket({ rows, path }, ikey, commit, part) {
+/** The patient's row, or null where the bucket shows that there is none, and none is claimed. */
+function rowInBucket({ rows, path }, ikey, n, commit, part) {
   if (rows.length > BUCKET_ROWS_MAX) fail(part, "it is too large");
   const number = bucketOf(ikey, commit.depth);
   rows.forEach((row, i) => {
@@ -1089,26 +1127,18 @@ function rowInBucket({ rows, path }, ikey, commit, part) {
     place = half(place);
   }
   if (!same(root, commit.root)) fail(part, "it is not in the patient index");
-  return rows.find((row) => same(row.ikey, ikey))?.row ?? null;
+  const row = rows.find((row) => same(row.ikey, ikey))?.row ?? null;
+  if (row && n === 0) fail(part, "the index holds entries of this patient, and none are shown");
+  if (!row && n !== 0) fail(part, "the index holds no entry of this patient");
+  return row;
 }
 
-/** The row must be the one of `n` and the patient's tree; no row means no entry. */
-function rangeAgainstRow(range, ikey, row, part) {
-  const { n, a, b, mth, before, after } = range;
-  if (n === 0) {
-    if (row) fail(part, "entries of this patient are left out");
-    if (a !== 0 || b !== 0 || before.length || after.length || !same(mth, EMPTY)) fail(part, "a patient without entries has no range");
-    return;
-  }
-  if (!row) fail(part, "the index knows no entry of this patient");
-  if (!same(H([3], ikey, be(n, 8), mth), row)) fail(part, "another number of entries, or other entries, than the index holds");
-  if (a > b || b > n) fail(part, "an impossible range");
-}
-
-function rangeAgainstEntries({ n, a, b, mth, before, after }, items, part) {
-  if (items.length !== b - a) fail("entries", `${items.length} entries where the range says ${b - a}`);
+/** The row must be the one of `n` and the patient's tree; the entries shown must be that tree's, from `a` to `b`. */
+function rangeOfRow({ n, a, b, mth, before, after }, items, ikey, row, part) {
+  if (row && !same(H([3], ikey, be(n, 8), mth), row)) fail(part, "another number of entries, or other entries, than the index holds");
+  if (items.length !== b - a) fail(part, `${items.length} entries where there should be ${b - a}`);
   if (n === 0) return;
-  const leaves = items.map(({ it }) => H([2], leafHash(it.bytes), it.recordHash));
+  const leaves = items.map(({ it }) => H([2], leafHash(it.bytes), it.recordHash ?? fail(part, "an entry that is no record")));
   const root = rootOfRange(n, a, b, leaves, before, after);
   if (!root || !same(root, mth)) fail(part, "the entries are not those that the index holds");
 }
@@ -1118,55 +1148,78 @@ function batchMessage(origin, keyId, { streamId, seq, count, root }) {
   return join(utf8.encode("sillage/batch/v1\0"), [1], keyId, [origin.length], origin, streamId, be(seq, 8), be(count, 4), root);
 }
 
-/** Authors and batches: each used, none twice. Signatures are begun here, all at once, and awaited where an entry needs them. */
-function signers(bundle, origin, context) {
-  const { authors, batches, items } = bundle;
-  const once = (part, keys) => {
-    if (new Set(keys).size !== keys.length) fail(part, "one of them stands here twice");
-  };
-  once("authors", authors.map((a) => hex(a.key)));
-  once("batches", batches.map((b) => `${hex(b.streamId)} ${b.seq}`));
-  for (const author of authors) {
-    if (author.alg !== 1) fail("authors", "an unknown algorithm");
-    author.keyId = H(utf8.encode("sillage/key/v1\0"), [author.alg], author.key);
+/** Begins to check every signature, all at once; they are awaited where an entry needs them. Returns what was used so far. */
+function signers({ authors, batches }, origin, context) {
+  for (const it of authors) {
+    if (it.alg !== 1) fail("authors", "an unknown algorithm");
+    it.keyId = H(utf8.encode("sillage/key/v1\0"), [it.alg], it.key);
   }
   for (const it of batches) {
-    if (it.author >= authors.length) fail("batches", "its author is not in the list");
-    if (it.seq < 1 || it.count < 1 || it.count > BATCH_RECORDS_MAX) fail("batches", "a batch with impossible numbers");
-    authors[it.author].used = true;
-  }
-  for (const it of items) if (it.batch < batches.length) batches[it.batch].used = true;
-  if (!authors.every((a) => a.used)) fail("authors", "an author without a batch");
-  if (!batches.every((b) => b.used)) fail("batches", "a batch without an entry");
-  for (const it of batches) {
-    const { key, keyId } = authors[it.author];
+    const { key, keyId } = authors[it.author] ?? fail("batches", "its author is not in the list");
     it.holds = context.ed25519(key, it.signature, batchMessage(origin, keyId, it));
   }
+  return { authors: 0, batches: 0, keys: new Set(), numbers: new Set() };
 }
 
-/** One entry, its record and its author's word for it. */
-async function checkItem({ it, shown, batch: place, path }, bundle, part) {
-  if (shown) {
-    const { salt, record } = shown;
-    if (record.length > RECORD_BYTES_MAX) fail(part, `entry ${it.index}: the record is too long`);
-    if (!same(H([0], salt, record), it.recordHash)) fail(part, `entry ${it.index}: the record is not the one that was logged`);
-    shown.says = message("Record", record, part);
-    const { version, kind, tag } = shown.says;
-    if (version !== 1) fail(part, `entry ${it.index}: a record of an unknown version`);
-    if (kind !== it.kind) fail(part, `entry ${it.index}: the record is of another kind`);
-    if (!tag || !same(tag, it.tag)) fail(part, `entry ${it.index}: the record is of another patient`);
+/** What holds of a batch, and of its author, where the first entry of it stands; both lists are in that order. */
+async function firstUse(bundle, place, uses) {
+  const it = bundle.batches[place];
+  if (place !== uses.batches++) fail("batches", "they are not in the order of their use");
+  if (it.seq < 1 || it.count < 1 || it.count > BATCH_RECORDS_MAX) fail("batches", "a batch with impossible numbers");
+  const number = `${hex(it.streamId)} ${it.seq}`;
+  if (uses.numbers.has(number)) fail("batches", "one number of a stream stands here twice");
+  uses.numbers.add(number);
+  if (it.author >= uses.authors) {
+    const key = hex(bundle.authors[it.author].key);
+    if (it.author !== uses.authors++) fail("authors", "they are not in the order of their use");
+    if (uses.keys.has(key)) fail("authors", "one key stands here twice");
+    uses.keys.add(key);
   }
+  if (!(await it.holds)) fail("batches", "a batch that its author did not sign");
+}
+
+/** The record that is shown must be the one that was logged, in the one encoding, and speak of this patient. */
+function checkRecord({ it, shown }, part) {
+  const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
+  if (!same(H([0], shown.salt, shown.record), it.recordHash)) bad("the record is not the one that was logged");
+  shown.says = message("Record", shown.record, part);
+  const { version, kind, tag } = shown.says;
+  if (version !== 1) bad("a record of an unknown version");
+  if (kind !== it.kind) bad("the record is of another kind");
+  if (!tag || !same(tag, it.tag)) bad("the record is of another patient");
+}
+
+/** One entry: its record, its place in its batch, and its author's word for it. Its author, or null where the ledger made it. */
+async function checkItem(one, bundle, uses, part) {
+  const { it, shown, batch: place, path } = one;
+  const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
+  if (shown) checkRecord(one, part);
+  else if (it.kind === KIND_ERASED) bad("an act of the authority keeps its record");
   const ofLedger = (it.flags & FLAG_LEDGER) !== 0;
-  if (ofLedger !== (place === MADE_BY_LEDGER)) fail(part, `entry ${it.index}: made by the ledger, or by an author?`);
+  if (ofLedger !== (place === MADE_BY_LEDGER)) bad("made by the ledger, or by an author?");
   if (ofLedger) {
-    if (path.length > 0 || it.position !== 0) fail(part, `entry ${it.index}: an entry of the ledger has no batch`);
+    if (path.length > 0 || it.position !== 0) bad("an entry of the ledger has no batch");
     return null;
   }
-  const batch = bundle.batches[place] ?? fail(part, `entry ${it.index}: its batch is not in the list`);
+  const batch = bundle.batches[place] ?? bad("its batch is not in the list");
   const root = rootOfInclusion(it.recordHash, it.position, batch.count, path);
-  if (!root || !same(root, batch.root)) fail(part, `entry ${it.index}: it is not in the batch that its author signed`);
-  if (!(await batch.holds)) fail("batches", `entry ${it.index}: its author did not sign this batch`);
+  if (!root || !same(root, batch.root)) bad("it is not in the batch that its author signed");
+  const header = it.index - 1 - it.position;
+  if (batch.header === undefined) {
+    await firstUse(bundle, place, uses);
+    batch.header = header;
+  }
+  // Else one record could be shown under two entries.
+  if (header !== batch.header || header < 1) bad("its batch does not stand before it");
   return bundle.authors[batch.author];
+}
+
+/** Nothing stands in the lists that no entry needs, and whatever is not shown is known to be erased, where the end is shown. */
+function nothingLeft({ authors, batches, range }, uses, entries) {
+  if (uses.authors !== authors.length) fail("authors", "an author whom no entry needs");
+  if (uses.batches !== batches.length) fail("batches", "a batch that no entry needs");
+  const withheld = entries.find((e) => e.state === "withheld");
+  if (withheld && range.b === range.n) fail("entries", `entry ${withheld.index}: content withheld, no erasure on record shows why`);
 }
 
 /** The root of the first `a` leaves, from the part of a range proof that stands before them. */
@@ -1185,14 +1238,13 @@ async function bundle(file, context) {
   const note = await checkpoint(it.note, context);
   const first = genesis(it.genesis, note, "genesis");
   const commit = indexCommit(it.commit, note, first.depth, "index commit");
-  const who = await identity(it.identity, first.vrfKey, "identity");
+  const who = await identity(it.identity, first, "identity");
   const { tag } = it.identity;
   const ikey = H(utf8.encode("sillage/ikey/v1\0"), tag);
-  const row = rowInBucket(it.bucket, ikey, commit, "bucket");
-  rangeAgainstRow(it.range, ikey, row, "range");
+  const row = rowInBucket(it.bucket, ikey, it.range.n, commit, "bucket");
   for (const one of it.items) one.it = entry(one.bytes, "entries");
-  rangeAgainstEntries(it.range, it.items, "range");
-  signers(it, first.origin, context);
+  rangeOfRow(it.range, it.items, ikey, row, "range");
+  const uses = signers(it, first.origin, context);
   const entries = [];
   let above = -1;
   for (const one of it.items) {
@@ -1200,21 +1252,24 @@ async function bundle(file, context) {
     if (type !== 2 || !same(one.it.tag, tag)) fail("entries", `entry ${index} is not a record of this patient`);
     if (index <= above || index >= commit.index) fail("entries", `entry ${index} is out of order`);
     above = index;
-    entries.push(line(one, await checkItem(one, it, "entries")));
+    entries.push(line(one, await checkItem(one, it, uses, "entries")));
   }
   explainErased(entries);
+  nothingLeft(it, uses, entries);
   const { n, a, b, mth } = it.range;
   const since = checkSince(it.since, note, it.range, "since");
   return {
     ...common(file, "bundle", note), identity: who, tag: hex(tag), testLog: first.testLog,
     n, a, b, mth: hex(mth), complete: a === 0 && b === n, since,
+    mthBefore: hex(rootOfFirst(a, it.range.before)),
     commit: { index: commit.index, timeMs: commit.timeMs, patients: commit.patients },
+    current: commit.index + 1 === note.size,
     entries, erased: entries.filter((e) => e.state === "erased").length,
   };
 }
 
 const common = (file, kind, note) => ({
-  file: file.name, kind, origin: note.origin, size: note.size, root: hex(note.root),
+  file: file.name, kind, origin: note.origin, size: note.size, root: hex(note.root), logKey: hex(note.logKey),
   asOfS: note.asOfS, groups: note.groups, cosigners: note.cosigners,
 });
 
@@ -1224,17 +1279,19 @@ function line({ it, shown }, author) {
     index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
     flags: FLAGS.filter((_, bit) => (it.flags >> bit) & 1),
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
-    state: shown ? "shown" : "erased", erased: null, record: shown?.says ?? null,
+    state: shown ? "shown" : "withheld", erased: null, record: shown?.says ?? null,
   };
 }
 
 /** For each erased entry, the later entry that says so: the acts of erasing in this bundle. */
 function explainErased(entries) {
   const acts = entries.filter((e) => e.kindCode === KIND_ERASED && e.record?.act?.erased);
-  for (const gone of entries.filter((e) => e.state === "erased")) {
+  for (const gone of entries.filter((e) => e.state === "withheld")) {
     const names = ({ patient, indices }) => patient || (indices ?? []).includes(gone.index);
     const act = acts.find((e) => e.index > gone.index && names(e.record.act.erased));
-    if (act) gone.erased = { index: act.index, timeMs: act.timeMs, ground: act.record.act.erased.ground ?? "" };
+    if (!act) continue;
+    gone.state = "erased";
+    gone.erased = { index: act.index, timeMs: act.timeMs, ground: act.record.act.erased.ground ?? "" };
   }
 }
 
@@ -1303,11 +1360,13 @@ function together(reports, errors) {
     if (!report.since) continue;
     const { size, root, a, mth } = report.since;
     const bases = bundles.filter((o) => o !== report && o.origin === report.origin && o.tag === report.tag && o.size === size);
-    const base = bases.find((o) => o.root === root && o.n === a && o.mth === mth);
+    const isSame = (o) => o.root === root && o.n === a && o.mth === mth && o.commit.index <= report.commit.index;
+    const isBefore = (o) => report.entries.length === 0 || report.entries[0].index > o.commit.index;
+    const base = bases.find((o) => isSame(o) && isBefore(o) && o.b === o.n);
     if (base) {
       report.since.linked = true;
       ranges.push(...(shown.get(state(base)) ?? []));
-    } else if (bases.length > 0) wrong(report, "since", `it does not continue ${bases[0].file}`);
+    } else if (bases.some((o) => !isSame(o) || !isBefore(o))) wrong(report, "since", `it does not continue ${bases[0].file}`);
   }
   for (const report of bundles) {
     const ranges = shown.get(`${report.origin} ${report.tag} ${report.n} ${report.mth}`).sort(([x], [y]) => x - y);
@@ -1343,7 +1402,9 @@ const WORDS = {
     page: (a, b, n) => (a === b ? `Aucune des ${n} entrées n’est montrée ici.` : `Entrées ${a + 1} à ${b} sur ${n} : une partie de la trace.`),
     since: (s) => `Suite d’une trace de ${s.a} entrée(s), prise à ${s.size} entrées du registre. ${s.linked ? "Elle la continue exactement." : "L’ancien fichier n’est pas là : joignez-le pour vérifier le tout."}`,
     upTo: (c) => `Jusqu’à l’entrée ${c.index} du registre (${day(c.timeMs)}).`,
+    older: "Le registre a grandi depuis : ce qui est venu ensuite n’est pas dans cette trace.",
     proven: "Ce qui est prouvé : la majorité des nœuds et les témoins que la politique exige ont vu une seule et même histoire. Si au moins un auditeur qui a contresigné est honnête, rien de ce qui a été inscrit pour ce patient jusque-là n’a été omis, déplacé, modifié ni montré autrement à d’autres.",
+    alone: "Ce qui est prouvé : le registre a signé ceci, seul. Il pourrait montrer une autre histoire à d’autres.",
     noAuditor: "Aucun auditeur n’a contresigné : que la trace soit complète repose sur l’honnêteté des nœuds.",
     notProven: "Ce qui ne l’est pas : un accès que personne n’a inscrit. Le nom d’un service est celui que donne le registre ; sa clé, elle, a été vérifiée.",
     withheld: (n) => `Attention : ${n} contenu(s) ne sont pas montrés et aucun effacement n’est inscrit ici pour eux : effacés après cette date, dans une autre partie de la trace, ou retenus.`,
@@ -1369,7 +1430,9 @@ const WORDS = {
     page: (a, b, n) => (a === b ? `None of the ${n} entries is shown here.` : `Entries ${a + 1} to ${b} of ${n}: a part of the trace.`),
     since: (s) => `Continues a trace of ${s.a} entries, taken at ${s.size} entries of the log. ${s.linked ? "It continues it exactly." : "The earlier file is not here: add it to check the whole."}`,
     upTo: (c) => `Up to entry ${c.index} of the log (${day(c.timeMs)}).`,
+    older: "The log has grown since: what came afterwards is not in this trace.",
     proven: "What is proven: a majority of nodes and the witnesses that the policy asks for saw one history. If at least one auditor that cosigned is honest, nothing logged for this patient up to there was omitted, reordered, altered or shown differently to others.",
+    alone: "What is proven: the log signed this, alone. It could show another history to others.",
     noAuditor: "No auditor has cosigned: that the trace is complete rests on the honesty of the nodes.",
     notProven: "What is not: an access that no one logged. The name of a service is what the ledger says; its key is what was checked.",
     withheld: (n) => `Beware: ${n} content(s) are not shown, and no erasure is on record here for them: erased after this time, in another part of the trace, or withheld.`,
@@ -1390,7 +1453,7 @@ function entryWords(e, lang) {
   const who = actor ? [actor.label ?? actor.id, actor.role, actor.organisation].filter(Boolean).join(", ") : "";
   const gone = e.erased ? words.erased(e.erased) : words.hidden;
   const what = [
-    KINDS[e.kindCode][lang === "fr" ? 1 : 2], ...(e.state === "erased" ? [gone] : [who, items && words.items(items.length), purpose]),
+    KINDS[e.kindCode][lang === "fr" ? 1 : 2], ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
     ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
   ];
   return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
@@ -1403,6 +1466,7 @@ function inWords(r, lang) {
   if (r.kind === "proof") lines.push(words.entryProven(r.entry));
   if (r.kind === "bundle") {
     lines.push(words.trace(r), r.complete ? words.whole(r.n) : words.page(r.a, r.b, r.n), words.upTo(r.commit));
+    if (!r.current) lines.push(words.older);
     if (r.testLog) lines.push(words.testLog);
     if (r.since) lines.push(words.since(r.since));
   }
@@ -1412,10 +1476,10 @@ function inWords(r, lang) {
   if (groups.length > 0 || names.length > 0) lines.push(words.cosigned(groups.length > 0 ? groups : names));
   lines.push(r.asOfS === null ? words.noTime : words.asOf(day(r.asOfS * 1000)));
   if (r.kind === "bundle") {
-    lines.push(words.proven);
+    lines.push(r.asOfS === null ? words.alone : words.proven);
     if (!r.groups.some((g) => g.name === "auditors" && g.signed > 0)) lines.push(words.noAuditor);
     lines.push(words.notProven);
-    const withheld = r.entries.filter((e) => e.state === "erased" && !e.erased).length;
+    const withheld = r.entries.filter((e) => e.state === "withheld").length;
     if (withheld > 0) lines.push(words.withheld(withheld));
     lines.push(...r.entries.map((e) => entryWords(e, lang)));
   }

@@ -1,0 +1,543 @@
+// Tests of verify.js: published vectors, bundles made by hand, and every way of lying that we could think of.
+//
+//   node --test gateway/portal/verify.test.mjs
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { MadeLog, POLICY, TAG, be, bodies, consistency, file, inclusion, join, mth, note, proto, range, tlogProof, unhex, vectors } from "./made.mjs";
+import { internals, verify } from "./verify.js";
+
+const { ed25519, ed25519Slow, hex, vrf } = internals;
+const read = (name) => JSON.parse(readFileSync(new URL(`../../docs/vectors/${name}`, import.meta.url), "utf8"));
+const NOW_S = 1767225600 + 120;
+const check = (bytes, options = {}, name = "x.sillage-trace", policy = POLICY) => verify([{ name, bytes }], policy, { nowS: NOW_S, lang: "en", ...options });
+
+async function refused(bytes, part, options, name) {
+  const { ok, errors, reports } = await check(bytes, options, name);
+  assert.equal(ok, false);
+  assert.equal(reports.length, 0);
+  assert.equal(errors[0].part, part, errors[0].message);
+}
+
+function flip(bytes, at, mask = 1) {
+  const changed = Uint8Array.from(bytes);
+  changed[at] ^= mask;
+  return changed;
+}
+
+/** Three shown entries, one erased, and the act that says so; two batches and another patient between. */
+function small() {
+  const log = new MadeLog();
+  const actor = proto([1, "urn:oid:1.2.250.1.71.4.2.1"], [2, "10100534436"], [3, "physician"], [5, "Dr Claire Dubois"]);
+  log.batch([{}, { tag: new Uint8Array(32).fill(7) }, { kind: 0x0602, body: [[4, actor], [7, 1767225600000], [8, "TREAT"]] }, { gone: true }]);
+  log.batch([{ kind: 0x0a0a, body: [[19, proto([5, proto([1, [5]], [3, "RETENTION"])])]] }]);
+  return log.commit();
+}
+
+const state = small();
+const parts = bodies(state);
+const whole = file(parts);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+test("SHA-256 is the engine's, at every length around its blocks", () => {
+  for (let length = 0; length < 300; length++) {
+    const bytes = Uint8Array.from({ length }, (_, i) => (i * 31 + length) & 255);
+    assert.equal(hex(internals.sha256(bytes)), createHash("sha256").update(bytes).digest("hex"));
+  }
+});
+
+// RFC 8032 §7.1: public key, message, signature.
+const RFC_8032 = [
+  ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"],
+  ["3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"],
+  ["fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+    "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"],
+];
+
+/** Both ways to check a signature must say the same. */
+async function holds(key, signature, message) {
+  const verdicts = [await ed25519(key, signature, message), await ed25519(key, signature, message, true)];
+  assert.equal(verdicts[0], verdicts[1]);
+  return verdicts[0];
+}
+
+test("Ed25519: the vectors of RFC 8032 hold, and with any bit changed they don't", async () => {
+  for (const [key, message, signature] of RFC_8032.map((v) => v.map(unhex))) {
+    assert.equal(await holds(key, signature, message), true);
+    assert.equal(await holds(key, signature, join(message, [0])), false);
+    for (let i = 0; i < 64; i += 7) assert.equal(await holds(key, flip(signature, i, 1 << (i % 8)), message), false);
+    for (let i = 0; i < 32; i += 5) assert.equal(await holds(flip(key, i), signature, message), false);
+  }
+});
+
+test("Ed25519 is strict: S below L, no small order, one encoding, cofactorless", async () => {
+  const [key, message, signature] = RFC_8032[1].map(unhex);
+  const order = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+  const littleInt = (bytes) => BigInt(`0x${hex(Uint8Array.from(bytes).reverse())}`);
+  const larger = be(littleInt(signature.slice(32)) + littleInt(unhex(order)), 32).reverse();
+  assert.equal(await holds(key, join(signature.slice(0, 32), larger), message), false);
+  const { COFACTORED } = internals;
+  assert.equal(await holds(COFACTORED.key, COFACTORED.signature, COFACTORED.message), false);
+  // With a key of small order, R = S·B − k·A is easy to find: S = 0, R = identity holds for the identity as key.
+  const weak = ["01" + "00".repeat(31), "ec" + "ff".repeat(30) + "7f", "00".repeat(32), "01" + "00".repeat(30) + "80",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "ee" + "ff".repeat(30) + "7f", "ed" + "ff".repeat(30) + "ff"].map(unhex);
+  for (const point of weak) {
+    assert.equal(await holds(point, join(weak[0], new Uint8Array(32)), message), false);
+    assert.equal(await holds(key, join(point, signature.slice(32)), message), false);
+  }
+  assert.equal(await ed25519Slow(weak[0], join(weak[0], new Uint8Array(32)), message), true, "the equation alone would accept it");
+  // y = 3 + p: the same point as y = 3, spelt otherwise.
+  assert.equal(await holds(unhex("f0" + "ff".repeat(30) + "7f"), signature, message), false);
+});
+
+// RFC 9381 Appendix B.4, examples 19 to 21: public key, alpha, H, pi, beta.
+const RFC_9381 = [
+  ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "", "b8066ebbb706c72b64390324e4a3276f129569eab100c26b9f05011200c1bad9",
+    "7d9c633ffeee27349264cf5c667579fc583b4bda63ab71d001f89c10003ab46f14adf9a3cd8b8412d9038531e865c341cafa73589b023d14311c331a9ad15ff2fb37831e00f0acaa6d73bc9997b06501",
+    "9d574bf9b8302ec0fc1e21c3ec5368269527b87b462ce36dab2d14ccf80c53cccf6758f058c5b1c856b116388152bbe509ee3b9ecfe63d93c3b4346c1fbc6c54"],
+  ["3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72", "76ac3ccb86158a9104dff819b1ca293426d305fd76b39b13c9356d9b58c08e57",
+    "47b327393ff2dd81336f8a2ef10339112401253b3c714eeda879f12c509072ef055b48372bb82efbdce8e10c8cb9a2f9d60e93908f93df1623ad78a86a028d6bc064dbfc75a6a57379ef855dc6733801",
+    "38561d6b77b71d30eb97a062168ae12b667ce5c28caccdf76bc88e093e4635987cd96814ce55b4689b3dd2947f80e59aac7b7675f8083865b46c89b2ce9cc735"],
+  ["fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82", "13d2a8b5ca32db7e98094a61f656a08c6c964344e058879a386a947a4e189ed1",
+    "926e895d308f5e328e7aa159c06eddbe56d06846abf5d98c2512235eaa57fdce35b46edfc655bc828d44ad09d1150f31374e7ef73027e14760d42e77341fe05467bb286cc2c9d7fde29120a0b2320d04",
+    "121b7f9b9aaaa29099fc04a94ba52784d44eac976dd1a3cca458733be5cd090a7b5fbd148444f17f8daf1fb55cb04b1ae85a626e30a54b4b0f8abf4a43314a58"],
+];
+
+test("the VRF: the vectors of RFC 9381 hold, and with any bit changed they don't", async () => {
+  for (const [key, alpha, h, pi, beta] of RFC_9381.map((v) => v.map(unhex))) {
+    const point = internals.elligator(await internals.hashToField(join(key, alpha)));
+    assert.equal(hex(internals.encodePoint(internals.timesEight(point))), hex(h));
+    assert.equal(hex(await vrf(key, alpha, pi)), hex(beta));
+    assert.equal(await vrf(key, join(alpha, "x"), pi), null);
+  }
+  const [key, alpha, , pi] = RFC_9381[0].map(unhex);
+  for (let i = 0; i < 80; i++) assert.equal(await vrf(key, alpha, flip(pi, i, 1 << (i % 8))), null, `byte ${i}`);
+  const identity = unhex("01" + "00".repeat(31));
+  assert.equal(await vrf(identity, alpha, pi), null, "a key of small order");
+  for (const tag of [vectors.tag.open, vectors.tag.secret]) {
+    const output = await vrf(unhex(vectors.tag.vrf_public_key), new TextEncoder().encode(tag.alpha), unhex(tag.vrf_proof));
+    assert.equal(hex(output.slice(0, 32)), tag.tag);
+  }
+});
+
+test("Merkle proofs of every tree up to 20 leaves, and none with a hash more or less", () => {
+  const leaves = Array.from({ length: 20 }, (_, i) => internals.H([i]));
+  const { rootOfInclusion, isConsistent, rootOfRange } = internals;
+  const is = (got, root) => got !== null && hex(got) === hex(root);
+  for (let n = 1; n <= 20; n++) {
+    const tree = leaves.slice(0, n);
+    const root = mth(tree);
+    for (let i = 0; i < n; i++) {
+      const path = inclusion(i, tree);
+      assert.ok(is(rootOfInclusion(tree[i], i, n, path), root));
+      assert.ok(!is(rootOfInclusion(tree[i], i, n, [...path, root]), root));
+      if (n > 1) assert.ok(!is(rootOfInclusion(tree[i], i, n, path.slice(1)), root));
+      assert.ok(!is(rootOfInclusion(tree[i], n, n, path), root));
+      const proof = consistency(i + 1, tree);
+      const old = mth(tree.slice(0, i + 1));
+      assert.ok(isConsistent(i + 1, old, n, root, proof));
+      assert.ok(!isConsistent(i + 1, leaves[19 - i], n, root, proof) || hex(old) === hex(leaves[19 - i]));
+      assert.ok(!isConsistent(i + 1, old, n, root, [...proof, root]));
+    }
+    for (let a = 0; a <= n; a++) {
+      for (let b = a; b <= n; b++) {
+        const [before, after] = range(tree, a, b);
+        assert.ok(is(rootOfRange(n, a, b, tree.slice(a, b), before, after), root), `${a} to ${b} of ${n}`);
+        assert.equal(rootOfRange(n, a, b, tree.slice(a, b), [...before, root], after), null);
+        assert.equal(rootOfRange(n, a, b, tree.slice(a, b), before, [...after, root]), null);
+        if (before.length > 0) assert.equal(rootOfRange(n, a, b, tree.slice(a, b), before.slice(1), after), null);
+      }
+    }
+  }
+});
+
+test("the published trees: audit path, consistency, root", () => {
+  const { log, batch } = vectors;
+  const leaves = log.leaf_hashes.map(unhex);
+  const path = batch.batch_tree.audit_path_of_3.map(unhex);
+  assert.equal(hex(internals.rootOfInclusion(unhex(batch.batch_tree.records[2].record_hash), 2, 5, path) ?? []) === log.root ||
+    hex(internals.rootOfInclusion(unhex(batch.batch_tree.records[3].record_hash), 3, 5, path) ?? []) === log.root, true);
+  assert.equal(hex(mth(leaves)), log.root);
+  assert.ok(internals.isConsistent(3, unhex(log.old_root_of_3), 5, unhex(log.root), log.consistency_proof_3_to_5.map(unhex)));
+});
+
+test("records and entries: what the vectors accept is read, what they refuse is refused", () => {
+  const rules = read("rules.json");
+  for (const { name, tag, salt, bytes, record_hash } of rules.records) {
+    const says = internals.message("Record", unhex(bytes), "entries");
+    assert.equal(says.version, 1, name);
+    if (tag) assert.equal(hex(says.tag), tag);
+    assert.equal(hex(internals.H([0], unhex(salt), unhex(bytes))), record_hash);
+  }
+  for (const { name, bytes, code } of rules.refused_records) {
+    const says = () => {
+      const record = internals.message("Record", unhex(bytes), "entries");
+      assert.ok(record.version === 1 && record.kind in internals.KINDS);
+    };
+    assert.throws(says, undefined, `${name}: ${code}`);
+  }
+  for (const { name, bytes, index, leaf_hash } of rules.entries) {
+    assert.equal(internals.entry(unhex(bytes), "x").index, index, name);
+    assert.equal(hex(internals.leafHash(unhex(bytes))), leaf_hash);
+  }
+  for (const { name, bytes } of rules.refused_entries) assert.throws(() => internals.entry(unhex(bytes), "x"), internals.Failure, name);
+});
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Checkpoints, policies, proof files
+
+const text = (t) => new TextEncoder().encode(t);
+
+test("the published checkpoint holds under its policy, and with any byte changed it doesn't", async () => {
+  const { checkpoint, policy, witness_time_s } = vectors.log;
+  const result = await verify([{ name: "checkpoint", bytes: text(checkpoint) }], policy);
+  assert.equal(result.ok, true);
+  assert.equal(result.reports[0].asOfS, witness_time_s);
+  assert.equal(result.reports[0].root, vectors.log.root);
+  const bytes = text(checkpoint);
+  for (let i = 0; i < bytes.length; i++) {
+    const changed = await verify([{ name: "checkpoint", bytes: flip(bytes, i) }], policy);
+    assert.equal(changed.ok, false, `byte ${i}`);
+    assert.equal(changed.errors[0].part, "checkpoint");
+  }
+});
+
+test("without a policy, or with a broken one, nothing is proven", async () => {
+  const [log, w1, w2, w3] = POLICY.split("\n");
+  const broken = [
+    undefined, "", null, 7, "\n", `${log}\n`, `${log}\r\nquorum none\n`, `${log}\nquorum node-1\n`, `${log}\n${w1}\nquorum none\nquorum none\n`,
+    `${log}\n${w1}\n${w1}\nquorum none\n`, `${log}\n${log}\nquorum none\n`, `${log}\n${w1}\n${w1.replace("node-1", "other")}\nquorum none\n`,
+    `${log}\n${w1}\ngroup g 2 node-1\nquorum g\n`, `${log}\n${w1}\ngroup g 0 node-1\nquorum g\n`, `${log}\n${w1}\ngroup g 01 node-1\nquorum g\n`,
+    `${log}\n${w1}\ngroup g any node-1 node-1\nquorum g\n`, `${log}\n${w1}\ngroup none any node-1\nquorum none\n`, `${log}\ngroup g any none\nquorum g\n`,
+    `${log}\n${w1}\ngroup g any node-1\ngroup h any node-1\nquorum h\n`, `${log.replace(/\+[0-9a-f]{8}\+/, "+00000000+")}\nquorum none\n`, `${log} a b\nquorum none\n`,
+    `log ${w1.split(" ")[2]}\nquorum none\n`, `lag x\n${log}\nquorum none\n`,
+  ];
+  for (const policy of broken) {
+    const { ok, errors } = await verify([{ name: "x.sillage-trace", bytes: whole }], policy);
+    assert.equal(ok, false, String(policy));
+    assert.equal(errors[0].part, "policy", String(policy));
+  }
+  const odd = `# comment\n\t ${log}\thttps://log.example/\n\n${w1}\n${w2}\n ${w3} https://w.example/\ngroup nodes all node-1 node-2 node-3\nquorum nodes`;
+  assert.equal((await check(whole, {}, "x.sillage-trace", odd)).ok, true);
+  assert.equal((await verify([], POLICY)).ok, false, "no file is no proof");
+});
+
+test("a quorum counts whom the policy names, and only them", async () => {
+  const note2 = (signing) => file([note(state.size, state.root(), signing), ...parts.slice(1)]);
+  assert.equal((await check(note2({ signers: [1, 3] }))).ok, true);
+  await refused(note2({ signers: [2] }), "checkpoint");
+  await refused(note2({ signers: [] }), "checkpoint"); // the log key alone
+  await refused(note2({ signers: [2, 2] }), "checkpoint"); // one node twice is one node
+  await refused(note2({ log: false }), "checkpoint");
+  const { reports } = await check(note2({ signers: [1, 3] }));
+  assert.deepEqual(reports[0].groups, [{ name: "nodes", signed: 2, of: 3 }]);
+});
+
+test("an old checkpoint is not passed off as fresh, nor one from the future", async () => {
+  const at = (timeS) => file([note(state.size, state.root(), { timeS }), ...parts.slice(1)]);
+  assert.equal((await check(at(NOW_S - 300), { maxAgeS: 300 })).ok, true);
+  await refused(at(NOW_S - 301), "checkpoint", { maxAgeS: 300 });
+  await refused(at(NOW_S + 301), "checkpoint", { maxAgeS: 300 });
+  assert.equal((await check(at(1), {})).ok, true, "no age was asked for");
+  const none = POLICY.replace("quorum nodes", "quorum none");
+  assert.equal((await check(whole, {}, "x.sillage-trace", none)).ok, true);
+  assert.equal((await check(whole, { maxAgeS: 300 }, "x.sillage-trace", none)).ok, false, "no time stands in the log's own signature");
+});
+
+test("a proof of one entry, and with any byte changed it fails or counts one cosigner less", async () => {
+  const proof = tlogProof(state, 3);
+  const { ok, reports } = await check(proof, {}, "x.tlog-proof");
+  assert.equal(ok, true);
+  assert.deepEqual([reports[0].entry.index, reports[0].entry.type, reports[0].cosigners.length], [3, "record", 3]);
+  const signatures = Buffer.from(proof).indexOf("\n\n— ") + 2;
+  let fewer = 0;
+  for (let i = 0; i < proof.length; i++) {
+    const changed = await check(flip(proof, i), {}, "x.tlog-proof");
+    if (changed.ok) {
+      // The signed-note format has verifiers ignore keys that they don't know.
+      assert.ok(i > signatures, `byte ${i}`);
+      assert.equal(changed.reports[0].cosigners.length, 2);
+      fewer += 1;
+    } else assert.match(changed.errors[0].part, /^(header|extra|index|inclusion|checkpoint)$/);
+  }
+  assert.ok(fewer > 0);
+  await refused(text(vectors.log.tlog_proof_of_3), "extra", {}, "x.tlog-proof");
+  const longer = Buffer.from(proof).toString("latin1").replace("\n\n", `\n${"A".repeat(43)}=\n\n`);
+  await refused(new Uint8Array(Buffer.from(longer, "latin1")), "inclusion", {}, "x.tlog-proof");
+});
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Bundles
+
+test("a whole trace is proven, entry by entry, erased ones with when and why", async () => {
+  const { ok, reports, errors } = await check(whole);
+  assert.deepEqual(errors, []);
+  assert.equal(ok, true);
+  const [report] = reports;
+  assert.equal(report.complete, true);
+  assert.deepEqual(report.identity, { ins: vectors.tag.ins, oid: vectors.tag.oid, compartment: "open" });
+  assert.deepEqual(report.entries.map((e) => [e.index, e.kind, e.state]), [
+    [2, "access.read", "shown"], [4, "access.search", "shown"], [5, "access.read", "erased"], [7, "payload.erased", "shown"],
+  ]);
+  assert.equal(report.entries[2].erased.ground, "RETENTION");
+  assert.equal(report.entries[2].erased.index, 7);
+  assert.equal(report.entries[1].record.actor.label, "Dr Claire Dubois");
+  const french = (await check(whole, { lang: "fr" })).reports[0].text.join("\n");
+  assert.match(french, /La trace est complète : 4/);
+  assert.match(french, /contenu effacé le 2026-01-01 .* : RETENTION/);
+  assert.equal((await check(whole, { slow: true })).ok, true, "without the engine's Ed25519");
+});
+
+test("every single byte of it counts, and the part that is damaged is named", async () => {
+  let at = 17;
+  const part = Array.from({ length: at }, () => "header");
+  parts.forEach((body, i) => {
+    const length = 5 + body.length + 32;
+    part.push(...Array.from({ length }, () => internals.SECTIONS[i]));
+    at += length;
+  });
+  assert.equal(at, whole.length);
+  for (let i = 0; i < whole.length; i++) await refused(flip(whole, i, 1 << (i % 8)), part[i]);
+});
+
+test("cut short or made longer anywhere, it is refused", async () => {
+  for (let length = 0; length < whole.length; length += 3) {
+    const { ok, errors } = await check(whole.slice(0, length));
+    assert.equal(ok, false);
+    assert.equal(errors.length, 1);
+  }
+  await refused(join(whole, [0]), "since");
+  for (const [i, part] of internals.SECTIONS.slice(0, 9).entries()) {
+    const longer = parts.map((body, j) => (i === j ? join(body, [0]) : body));
+    await refused(file(longer), part);
+    const shorter = parts.map((body, j) => (i === j ? body.slice(0, -1) : body));
+    await refused(file(shorter), part);
+    await refused(file(parts.map((body, j) => (i === j ? null : body))), part);
+  }
+});
+
+test("with the checks made right again, every byte still counts", async () => {
+  const names = Buffer.from(parts[6]).indexOf("made");
+  for (const [i, body] of parts.entries()) {
+    // Computing a tag takes some milliseconds: of the parts behind it, not every byte.
+    for (let at = 0; at < body.length; at += i < 3 ? 1 : 7) {
+      if (i === 6 && at >= names) continue; // the author's name is the node's word, and not a claim that is checked
+      const changed = parts.map((b, j) => (i === j ? flip(b, at, 1 << (at % 8)) : b));
+      const { ok, reports, errors } = await check(file(changed));
+      if (ok) assert.ok(i === 0 && reports[0].cosigners.length === 2, `${internals.SECTIONS[i]}, byte ${at}`);
+      else assert.ok(internals.SECTIONS.includes(errors[0].part), errors[0].part);
+    }
+  }
+});
+
+test("no noise makes it throw", async () => {
+  let seed = 1;
+  const random = () => (seed = (seed * 48271) % 2147483647);
+  for (let round = 0; round < 300; round++) {
+    const i = random() % parts.length;
+    const body = Uint8Array.from(parts[i]);
+    for (let k = 0; k < 4; k++) body[random() % body.length] = [0, 255, 128, random() & 255][random() % 4];
+    const changed = parts.map((b, j) => (i === j ? body : b));
+    const { ok, errors } = await check(file(changed));
+    assert.ok(ok || errors.every((e) => internals.SECTIONS.includes(e.part) && !/undefined|not a function|not iterable/.test(e.message)), JSON.stringify(errors));
+  }
+});
+
+const nothing = () => new MadeLog().batch([{ tag: new Uint8Array(32).fill(7) }]).commit();
+
+test("absence is proven by the same kind of proof", async () => {
+  const { ok, reports } = await check(file(bodies(nothing())));
+  assert.equal(ok, true);
+  assert.deepEqual([reports[0].n, reports[0].complete], [0, true]);
+  assert.match(reports[0].text.join("\n"), /nothing was logged for this patient/);
+});
+
+test("a trace can't be shown shorter, emptier, in another order or with another entry", async () => {
+  const [n] = [state.items.length];
+  const short = { ...state, items: state.items.slice(0, n - 1), leaves: state.leaves.slice(0, n - 1) };
+  const fewer = bodies(short);
+  await refused(file([...parts.slice(0, 5), ...fewer.slice(5)]), "range"); // says that there are three
+  await refused(file([...parts.slice(0, 8), fewer[8]]), "range"); // says four, shows three
+  await refused(file([...parts.slice(0, 5), ...bodies(nothing()).slice(5)]), "bucket"); // says that there are none
+  const swapped = { ...state, items: [state.items[1], state.items[0], ...state.items.slice(2)] };
+  await refused(file([...parts.slice(0, 8), bodies(swapped)[8]]), "range");
+  const altered = { ...state, items: state.items.map((it, i) => (i === 1 ? { ...it, record: flip(it.record, 1) } : it)) };
+  await refused(file([...parts.slice(0, 8), bodies(altered)[8]]), "entries");
+  // An index that leaves the entry out, in a log whose nodes all sign: the bundle agrees with itself. That is what auditors are for.
+  const poorer = new MadeLog().batch([{}, {}]);
+  poorer.items.pop();
+  assert.equal((await check(file(bodies(poorer.commit())))).ok, true);
+  assert.match((await check(whole)).reports[0].text.join("\n"), /No auditor has cosigned/);
+});
+
+test("an operator can't order the entries of one tree at will", async () => {
+  const log = new MadeLog().batch([{}, {}]);
+  log.items.reverse();
+  await refused(file(bodies(log.commit())), "entries");
+  const twice = new MadeLog().batch([{}, {}]);
+  twice.items.push(twice.items[1]);
+  await refused(file(bodies(twice.commit())), "entries");
+});
+
+test("an entry of another patient, a record of another kind, a batch that its author did not sign", async () => {
+  const other = new MadeLog().batch([{}, {}]);
+  other.items[1] = { ...other.items[1], entry: flip(other.items[1].entry, 22) };
+  other.entries[3] = other.items[1].entry;
+  await refused(file(bodies(other.commit())), "entries");
+  const kind = new MadeLog().batch([{}, { body: [[5, proto()], [4, proto()]] }]);
+  await refused(file(bodies(kind.commit())), "entries"); // fields out of their order
+  const forged = new MadeLog().batch([{}, {}]);
+  const bad = flip(forged.items[0].batch, forged.items[0].batch.length - 40);
+  forged.items.forEach((it) => (it.batch = bad));
+  await refused(file(bodies(forged.commit())), "batches");
+  const author = parts.map((b, j) => (j === 6 ? join(be(2, 4), b.slice(4), b.slice(4)) : b));
+  await refused(file(author), "authors");
+  const unused = parts.map((b, j) => (j === 7 ? join(be(3, 4), b.slice(4), flip(b.slice(4, 152), 50)) : b));
+  await refused(file(unused), "batches");
+});
+
+test("a patient's trace is no other patient's, and another log's checkpoint is not ours", async () => {
+  const { ins } = vectors.tag;
+  const who = Buffer.from(parts[3]);
+  await refused(file(parts.map((b, j) => (j === 3 ? flip(b, who.indexOf(ins) + 3) : b))), "identity");
+  await refused(file(parts.map((b, j) => (j === 3 ? flip(b, b.length - 1) : b))), "identity");
+  await refused(file(parts.map((b, j) => (j === 3 ? flip(b, who.indexOf("1.2.250") + vectors.tag.oid.length) : b))), "identity"); // secret
+  const stranger = POLICY.replace(/^log .*$/m, (line) => line).replaceAll("ledger.example/vectors", "ledger.example/other");
+  const { errors } = await check(whole, {}, "x.sillage-trace", stranger);
+  assert.equal(errors[0].part, "policy", "the key id binds the name");
+  await refused(file([note(state.size, new Uint8Array(32)), ...parts.slice(1)]), "genesis");
+});
+
+test("pages and deltas add up, and only to what they continue", async () => {
+  const log = new MadeLog().batch([{}, {}, {}]);
+  const first = log.commit();
+  log.batch([{}, { tag: new Uint8Array(32).fill(7) }, {}]);
+  const second = log.commit();
+  const named = (name, bytes) => ({ name, bytes });
+  const base = named("base", file(bodies(first)));
+  const delta = named("delta", file(bodies(second, { a: 3, since: first })));
+  const both = await verify([base, delta], POLICY);
+  assert.deepEqual(both.errors, []);
+  assert.deepEqual(both.reports.map((r) => r.complete), [true, true]);
+  assert.equal(both.reports[1].since.linked, true);
+  const alone = await verify([delta], POLICY);
+  assert.equal(alone.ok, true);
+  assert.deepEqual([alone.reports[0].complete, alone.reports[0].since.linked], [false, false]);
+  const pages = [[0, 2], [2, 4], [4, 5]].map(([a, b]) => named(`page ${a}`, file(bodies(second, { a, b }))));
+  assert.deepEqual((await verify(pages, POLICY)).reports.map((r) => r.complete), [true, true, true]);
+  assert.deepEqual((await verify([pages[0], pages[2]], POLICY)).reports.map((r) => r.complete), [false, false]);
+
+  // A base of the same log size with other entries: the delta is not its continuation.
+  const elsewhere = new MadeLog().batch([{}, { tag: new Uint8Array(32).fill(7) }, {}]);
+  const wrong = await verify([named("base", file(bodies(elsewhere.commit()))), delta], POLICY);
+  assert.equal(wrong.ok, false);
+  assert.equal(wrong.errors[0].part, "since");
+  await refused(file(bodies(second, { a: 3, b: 4, since: first })), "since"); // it ends before the end
+  await refused(file([...bodies(second, { a: 2 }), bodies(second, { a: 3, since: first })[9]]), "since");
+  const since = bodies(second, { a: 3, since: first });
+  await refused(file([...since.slice(0, 9), flip(since[9], 12)]), "since");
+
+  // Two histories of one length.
+  const split = new MadeLog().batch([{}, {}, { kind: 0x0602 }]);
+  const views = await verify([base, named("other", file(bodies(split.commit())))], POLICY);
+  assert.equal(views.ok, false);
+  assert.match(views.errors[0].message, /another history/);
+});
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The bundles of the other implementation
+
+test("the published bundles: proven as published, tampered ones refused with the same part", async () => {
+  const { bundles, continues, continues_not, policy, refused: unsatisfied, tampered } = read("bundle.json");
+  const bytes = Object.fromEntries(bundles.map((b) => [b.name, internals.unbase64(b.bytes)]));
+  const ask = (names, under = policy) => verify(names.map((name) => ({ name, bytes: bytes[name] ?? name })), under);
+  const times = (list) => list.map((c) => [c.name, c.time_s]);
+  for (const { name, report: says } of bundles) {
+    const { ok, errors, reports: [got] } = await ask([name]);
+    assert.ok(ok, `${name}: ${JSON.stringify(errors)}`);
+    for (const key of ["origin", "size", "root", "n", "a", "b", "mth", "tag", "current"]) assert.equal(got[key], says[key], `${name}: ${key}`);
+    assert.equal(got.mthBefore, says.mth_before);
+    assert.deepEqual(got.identity, { ins: says.ins, oid: says.oid, compartment: says.secret ? "secret" : "open" });
+    assert.deepEqual([got.commit.index, got.commit.timeMs], [says.commit_index, says.commit_time_ms]);
+    for (const { name: group, signed, of } of got.groups) assert.deepEqual([signed, of], [says.cosigners[group].length, says.cosigners[`${group}_known`]]);
+    const { nodes, witnesses, auditors, others } = says.cosigners;
+    assert.deepEqual(got.cosigners.map((c) => [c.name, c.timeS]).sort(), times([...nodes, ...witnesses, ...auditors, ...others]).sort());
+    const since = got.since && { a: got.since.a, root: got.since.root, size: got.since.size };
+    assert.deepEqual(since, says.since);
+    const state = (e) => (e.erased ? { erased: { ground: e.erased.ground, index: e.erased.index, time_ms: e.erased.timeMs } } : e.state);
+    assert.deepEqual(
+      got.entries.map((e) => ({ author: e.author?.name ?? null, flags: e.flags, index: e.index, key_id: e.author?.keyId ?? null, kind: e.kind, state: state(e), time_ms: e.timeMs })),
+      says.entries,
+    );
+  }
+  for (const { older, newer } of continues) {
+    const { ok, reports } = await ask([older, newer]);
+    assert.deepEqual([ok, reports[1].since.linked, reports[1].complete], [true, true, true]);
+  }
+  for (const { older, newer } of continues_not) {
+    const { reports } = await ask([older, newer]);
+    assert.equal(reports.find((r) => r.file === newer)?.since.linked ?? false, false, `${newer} after ${older}`);
+  }
+  for (const { bundle, policy: other, section } of unsatisfied) {
+    const { errors } = await ask([bundle], other);
+    assert.equal(errors[0].part, internals.SECTIONS[section - 1]);
+  }
+  for (const { bundle, offset, xor, reseal, section, what } of tampered) {
+    const changed = flip(bytes[bundle], offset, xor);
+    const { ok, errors } = await check(reseal ? resealed(changed) : changed, {}, "x.sillage-trace", policy);
+    assert.equal(ok, false, what);
+    assert.equal(errors[0].part, section === null ? "header" : internals.SECTIONS[section - 1], `${what}: ${errors[0].message}`);
+  }
+  // And not only where the other implementation changed them: every byte of the smallest.
+  const { absence } = bytes;
+  for (let i = 0; i < absence.length; i++) assert.equal((await check(flip(absence, i), {}, "x.sillage-trace", policy)).ok, false, `byte ${i}`);
+});
+
+/** The same bodies with every check computed anew. */
+function resealed(bytes) {
+  const bodies = [];
+  for (let at = 17; at < bytes.length; ) {
+    const length = Buffer.from(bytes).readUInt32BE(at + 1);
+    bodies.push(bytes.slice(at + 5, at + 5 + length));
+    at += 5 + length + 32;
+  }
+  return file(bodies);
+}
+
+test("the command line: 0 proven, 1 not proven, 2 usage", async () => {
+  const folder = mkdtempSync(`${tmpdir()}/verify-`);
+  const script = fileURLToPath(new URL("verify.js", import.meta.url));
+  const run = (...args) => new Promise((done) => {
+    execFile(process.execPath, [script, ...args], { cwd: folder }, (error, out, err) => done({ status: error ? error.code : 0, out, err }));
+  });
+  try {
+    writeFileSync(`${folder}/policy.txt`, POLICY);
+    writeFileSync(`${folder}/a.sillage-trace`, whole);
+    writeFileSync(`${folder}/b.sillage-trace`, flip(whole, 1000));
+    const good = await run("--policy", "policy.txt", "--lang", "en", "a.sillage-trace");
+    assert.equal(good.status, 0, good.err);
+    assert.match(good.out, /a\.sillage-trace: OK\n {2}Trace of the patient/);
+    const json = JSON.parse((await run("--policy", "policy.txt", "--json", "a.sillage-trace")).out);
+    assert.equal(json.reports[0].tag, hex(TAG));
+    const bad = await run("--policy", "policy.txt", "a.sillage-trace", "b.sillage-trace");
+    assert.equal(bad.status, 1);
+    assert.match(bad.err, /b\.sillage-trace: \S+ \(genesis\)/);
+    assert.equal((await run("--policy", "policy.txt", "--max-age", "1m", "a.sillage-trace")).status, 1);
+    for (const args of [["a.sillage-trace"], ["--policy", "policy.txt"], ["--policy", "none.txt", "a.sillage-trace"], ["--what"], ["--policy", "policy.txt", "--max-age", "x", "a"]]) {
+      const { status, err } = await run(...args);
+      assert.equal(status, 2);
+      assert.match(err, /usage:/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
