@@ -9,16 +9,16 @@
 //! What is *not* checked here: payloads. They are sealed, and an auditor has no key to them. What an entry commits to is
 //! checked by whoever may open it, with the patient's bundle.
 
-//pub mod compare;
+pub mod compare;
 pub mod divergence;
-//pub mod fetch;
-//pub mod follow;
+pub mod fetch;
+pub mod follow;
 #[doc(hidden)]
 pub mod made;
 mod patients;
 pub mod pipeline;
 mod prepare;
-//pub mod receipts;
+pub mod receipts;
 mod registry;
 mod replay;
 pub mod state;

@@ -63,7 +63,8 @@ impl Pipeline {
         Self { feed, progress, ended }
     }
 
-    /// Closes the feed and waits for the end. The result is of all that was fed.
+    /// Closes the feed and waits for the end. The result is of all that was fed; whether the log may end there is asked of
+    /// [`Replay::finish`].
     ///
     /// # Panics
     /// When a thread of the pipeline did.
@@ -114,7 +115,7 @@ fn replay_all(
         }
     }
     assert!(early.is_empty(), "every chunk was prepared");
-    replay.finish()
+    Ok(())
 }
 
 /// Replays entries that are all there, on this thread alone.

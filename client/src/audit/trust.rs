@@ -82,7 +82,10 @@ impl Trust {
 }
 
 /// The cosignature key of each node of the genesis.
-fn genesis_nodes(origin: &Origin, genesis: &v1::Genesis) -> Result<Vec<VerifierKey>, ClientError> {
+///
+/// # Errors
+/// When one can't be used.
+pub fn genesis_nodes(origin: &Origin, genesis: &v1::Genesis) -> Result<Vec<VerifierKey>, ClientError> {
     let keys = genesis.nodes.iter().map(|node| {
         let bytes = node.key.as_ref().map(|key| key.key.as_slice()).unwrap_or_default();
         let key = PublicKey::from_bytes(bytes).ok()?;
