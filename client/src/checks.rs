@@ -5,18 +5,25 @@ use std::time::{Duration, Instant};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::merkle::verify_inclusion;
-use sillage_proof::note::{SignedNote, VerifierKey};
+use sillage_proof::note::SignedNote;
+use sillage_proof::policy::Policy;
 use sillage_proto::v1;
-use sillage_rules::entry::{Entry, Flags, RecordEntry};
+use sillage_rules::codes::Code;
+use sillage_rules::cosigner::GROUP_NODES;
+use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::ParsedRecord;
 
+use crate::audit::trust::{Trust, Trusted};
 use crate::error::ClientError;
 use crate::session::Session;
+use crate::state::State;
 
 /// A receipt promises that its entries are under a checkpoint within 10 s.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(12);
 const CHECKPOINT_POLL: Duration = Duration::from_millis(250);
+/// Most cosigners of a policy that are asked for by name.
+const COSIGNERS_MAX: usize = 8;
 
 /// A failed check, as an error.
 pub(crate) fn failed(what: &str) -> ClientError {
@@ -29,7 +36,7 @@ pub(crate) fn hashes(path: &[Vec<u8>]) -> Result<Vec<Hash>, ClientError> {
     parsed.map_err(|_| failed("a proof holds something that is not a hash: ask another node"))
 }
 
-/// A checkpoint whose signature was checked.
+/// A checkpoint whose signatures were checked.
 #[derive(Debug, Clone)]
 pub struct VerifiedCheckpoint {
     /// The note, as signed.
@@ -38,54 +45,102 @@ pub struct VerifiedCheckpoint {
     pub checkpoint: Checkpoint,
 }
 
-/// Reads a checkpoint and checks that the log itself signed it.
+/// Reads a checkpoint and checks that the log and a majority of its nodes signed it: a log key alone convinces nobody.
 ///
 /// # Errors
 /// [`ClientError::Check`].
-pub fn verify_checkpoint(note: &str, key: &VerifierKey) -> Result<VerifiedCheckpoint, ClientError> {
-    let wrong = |why: String| {
-        failed(&format!("the checkpoint is not what the log signed ({why}): ask another node and keep it as evidence"))
-    };
-    let note = SignedNote::parse(note.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    note.verify(std::slice::from_ref(key)).map_err(|error| wrong(error.to_string()))?;
-    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(error.to_string()))?;
-    if checkpoint.origin.as_str() != key.name() {
-        return Err(wrong("another log's name".to_owned()));
-    }
+pub fn verify_checkpoint(note: &str, trust: &Trust) -> Result<VerifiedCheckpoint, ClientError> {
+    let Trusted { note, checkpoint, .. } = trust.check(note)?;
     Ok(VerifiedCheckpoint { note, checkpoint })
 }
 
-/// Fetches and verifies the newest checkpoint.
-///
-/// # Errors
-/// When the ledger can't be reached or the signature doesn't match.
-pub async fn checkpoint(session: &Session) -> Result<VerifiedCheckpoint, ClientError> {
-    let answer = session
-        .client
-        .call(|mut rpc| async move { rpc.get_checkpoint(v1::GetCheckpointRequest::default()).await })
-        .await?;
-    verify_checkpoint(&answer.note, &session.log_key)
+/// The policy that a profile stands for: its log's key, and a majority of the nodes of its genesis.
+pub fn policy_of(trust: &Trust) -> Policy {
+    let mut text = format!("log {}\n", trust.log);
+    let names: Vec<String> = (1..=trust.nodes.len()).map(|at| format!("node-{at}")).collect();
+    for (name, key) in names.iter().zip(&trust.nodes) {
+        text += &format!("witness {name} {key}\n");
+    }
+    text += &format!("group {GROUP_NODES} {} {}\nquorum {GROUP_NODES}\n", trust.majority(), names.join(" "));
+    Policy::parse(text.as_bytes()).expect("a log with nodes has such a policy")
 }
 
-/// Fetches and verifies a checkpoint over more than `index` entries: waits for one while the entry is young.
+/// Fetches the newest checkpoint, verifies it, and holds it against what was seen before.
+///
+/// # Errors
+/// When the ledger can't be reached, a signature is missing or doesn't match, or the log went back.
+pub async fn checkpoint(session: &Session) -> Result<VerifiedCheckpoint, ClientError> {
+    checkpoint_for(session, 0, None, Instant::now() + CHECKPOINT_WAIT).await
+}
+
+/// As [`checkpoint`], over more than `index` entries: waits for one while the entry is young.
 ///
 /// # Errors
 /// As for [`checkpoint`]; [`ClientError::Check`] when none came in the time that receipts promise.
 pub async fn checkpoint_over(session: &Session, index: u64) -> Result<VerifiedCheckpoint, ClientError> {
-    let start = Instant::now();
+    checkpoint_for(session, index.saturating_add(1), None, Instant::now() + CHECKPOINT_WAIT).await
+}
+
+/// A checkpoint of at least `size_min` entries that satisfies the policy too, where there is one: waits for it.
+///
+/// # Errors
+/// As for [`checkpoint`]; [`ClientError::Check`] when none came by the deadline.
+pub async fn checkpoint_for(
+    session: &Session,
+    size_min: u64,
+    policy: Option<&Policy>,
+    deadline: Instant,
+) -> Result<VerifiedCheckpoint, ClientError> {
+    let mut state = State::load(session)?;
+    // A node that lags may know only an older one than this caller has seen: that is no going back.
+    let size_min = size_min.max(state.size());
+    let trust = Trust::of(session)?;
+    let choices = cosigner_choices(policy);
     loop {
-        let found = checkpoint(session).await?;
-        if found.checkpoint.size.get() > index {
-            return Ok(found);
+        let mut why = format!("no checkpoint covers {size_min} entries yet");
+        for cosigners in &choices {
+            let request = v1::GetCheckpointRequest { size_min, cosigners: cosigners.clone() };
+            let call = session.client.call(|mut rpc| {
+                let request = request.clone();
+                async move { rpc.get_checkpoint(request).await }
+            });
+            let answer = match call.await {
+                Err(ClientError::Rejected(rejection)) if is_young(&rejection.code) => continue,
+                answer => answer?,
+            };
+            let found = verify_checkpoint(&answer.note, &trust)?;
+            match policy.map(|policy| policy.verify(&found.note)) {
+                Some(Err(error)) => why = format!("the checkpoint does not satisfy the policy: {error}"),
+                Some(Ok(_)) | None => {
+                    state.advance(session, &found).await?;
+                    return Ok(found);
+                }
+            }
         }
-        if start.elapsed() > CHECKPOINT_WAIT {
-            let size = found.checkpoint.size;
-            return Err(failed(&format!(
-                "entry {index} is under no checkpoint yet, the newest has size {size}: ask again later"
-            )));
+        if Instant::now() + CHECKPOINT_POLL > deadline {
+            return Err(failed(&format!("{why}: ask again later, or with a longer --timeout")));
         }
         tokio::time::sleep(CHECKPOINT_POLL).await;
     }
+}
+
+/// The entry is in the log, the checkpoint over it isn't made yet.
+fn is_young(code: &str) -> bool {
+    Code::from_name(code) == Some(Code::SizeNotReached)
+}
+
+/// Whose cosignatures to ask for: the newest checkpoint first; then the newest that every cosigner of the policy has
+/// signed, and of each alone, for auditors sign later than nodes.
+fn cosigner_choices(policy: Option<&Policy>) -> Vec<Vec<String>> {
+    let nodes = policy.map(|policy| policy.group(GROUP_NODES)).unwrap_or_default();
+    let others = policy.map(Policy::witnesses).unwrap_or_default().iter().filter(|witness| !nodes.contains(witness));
+    let others: Vec<String> = others.map(|witness| witness.key.name().to_owned()).take(COSIGNERS_MAX).collect();
+    let mut choices = vec![Vec::new()];
+    if others.len() > 1 {
+        choices.push(others.clone());
+    }
+    choices.extend(others.into_iter().map(|name| vec![name]));
+    choices
 }
 
 /// A line of a trace whose parts fit each other: the entry commits to the record, and both name the same patient.
@@ -99,6 +154,8 @@ pub struct CheckedLine {
     pub record: Option<ParsedRecord>,
     /// Name of the service that signed it.
     pub author: String,
+    /// What erased it, as the node says.
+    pub erased: Option<v1::Erasure>,
 }
 
 /// Reads a line of the trace of `tag`. Needs no key: what the ledger says must fit itself before it is shown.
@@ -119,17 +176,18 @@ pub fn check_line(line: v1::TraceLine, tag: &[u8; 32]) -> Result<CheckedLine, Cl
     if entry.tag != *tag {
         return Err(wrong("is another patient's"));
     }
+    // An erasure is on record, and later.
+    if line.erased.as_ref().is_some_and(|by| by.index <= index || !line.record.is_empty()) {
+        return Err(wrong("is erased by something that came before it, or is there"));
+    }
     let record = match line.record.is_empty() {
         true => None,
         false => Some(check_record(&line, &entry).map_err(wrong)?),
     };
-    Ok(CheckedLine { entry, bytes: line.entry, record, author: line.author })
+    Ok(CheckedLine { entry, bytes: line.entry, record, author: line.author, erased: line.erased })
 }
 
 fn check_record(line: &v1::TraceLine, entry: &RecordEntry) -> Result<ParsedRecord, &'static str> {
-    if entry.flags.contains(Flags::LEDGER) {
-        return Err("was made by the ledger itself, in a form that this version does not know");
-    }
     let salt: &[u8; SALT_BYTES] = line.salt.as_slice().try_into().map_err(|_| "has no salt")?;
     let record = ParsedRecord::parse(&line.record).map_err(|_| "holds a record that breaks the rules")?;
     if record.record_hash(salt) != entry.record_hash {
@@ -217,22 +275,48 @@ mod tests {
         assert!(check_line(line(), &[6; 32]).is_err(), "another patient's");
     }
 
+    fn signer(seed: u8, name: &str, kind: KeyKind) -> SignerKey {
+        SignerKey::new(name, kind, SigningKey::from_seed(&[seed; 32])).expect("a key")
+    }
+
+    fn node(id: u8) -> SignerKey {
+        signer(10 + id, &format!("test/log/node-{id}"), KeyKind::CosignatureV1)
+    }
+
+    fn trust() -> Trust {
+        let nodes = [1, 2, 3].map(|id| node(id).verifier().clone()).to_vec();
+        Trust { log: signer(1, "test/log", KeyKind::Ed25519).verifier().clone(), nodes }
+    }
+
     #[test]
-    fn a_checkpoint_counts_only_with_the_logs_own_signature() {
-        let signer = |seed, name: &str| {
-            SignerKey::new(name, KeyKind::Ed25519, SigningKey::from_seed(&[seed; 32])).expect("a key")
-        };
-        let log = signer(1, "test/log");
+    fn a_log_key_alone_convinces_nobody() {
         let origin = sillage_proof::batch::Origin::new("test/log").expect("a name");
         let checkpoint = Checkpoint { origin, size: TreeSize(3), root: Hash::default() };
-        let note = |key: &SignerKey| checkpoint.sign(&[key], 0).expect("signed").to_string();
-        let good = verify_checkpoint(&note(&log), log.verifier()).expect("good");
-        assert_eq!(good.checkpoint, checkpoint);
-        for bad in [note(&signer(2, "test/log")), note(&log).replace("\n3\n", "\n4\n"), String::new()] {
-            assert_eq!(verify_checkpoint(&bad, log.verifier()).expect_err("refused").exit_code(), 1);
+        let log = signer(1, "test/log", KeyKind::Ed25519);
+        let note = |keys: &[&SignerKey]| checkpoint.sign(keys, 7).expect("signed").to_string();
+        let good = note(&[&log, &node(1), &node(3)]);
+        assert_eq!(verify_checkpoint(&good, &trust()).expect("good").checkpoint, checkpoint);
+        let forged = signer(2, "test/log", KeyKind::Ed25519);
+        for bad in [
+            note(&[&log]),
+            note(&[&log, &node(2)]),
+            note(&[&node(1), &node(2), &node(3)]),
+            note(&[&forged, &node(1), &node(2)]),
+            good.replace("\n3\n", "\n4\n"),
+            String::new(),
+        ] {
+            assert_eq!(verify_checkpoint(&bad, &trust()).expect_err("refused").exit_code(), 1);
         }
-        let other = signer(1, "other/log");
-        let renamed = checkpoint.sign(&[&other], 0).expect("signed").to_string();
-        assert!(verify_checkpoint(&renamed, other.verifier()).is_err(), "another log's name");
+    }
+
+    #[test]
+    fn a_profile_stands_for_a_policy_of_its_log_and_nodes() {
+        let policy = policy_of(&trust());
+        assert_eq!(policy.group(GROUP_NODES).len(), 3);
+        assert_eq!(cosigner_choices(Some(&policy)), [Vec::<String>::new()], "nodes sign at once");
+        let auditor = signer(30, "test/log/auditor-1", KeyKind::CosignatureV1);
+        let text = format!("witness a {}\nquorum a\n", auditor.verifier());
+        let policy = Policy::parse(text.as_bytes()).expect("a policy");
+        assert_eq!(cosigner_choices(Some(&policy)), [vec![], vec!["test/log/auditor-1".to_owned()]]);
     }
 }

@@ -6,7 +6,7 @@
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
 //! - [`fhir`]: audit events of other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
-//! - [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
+//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
 //!
 //! A service records so:
 //!
@@ -25,6 +25,7 @@
 
 pub mod audit;
 pub mod author;
+pub mod bundle;
 pub mod channel;
 pub mod checks;
 pub mod cli;
@@ -34,6 +35,7 @@ pub mod fhir;
 pub mod fuzz;
 pub mod outbox;
 pub mod profile;
+pub mod retention;
 pub mod session;
 pub mod state;
 pub mod trace;

@@ -49,6 +49,8 @@ pub enum Command {
     /// Descriptions of formats
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// Erase what records say; that they were made stays, and every proof with it (the profile needs `authority_key`)
+    Erase(EraseArgs),
     /// Parties and their keys: acts of the authority
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -267,6 +269,47 @@ pub enum WitnessCommand {
         json: bool,
     },
 }
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["record", "patient", "expired"])), after_long_help = RETENTION_HELP)]
+pub struct EraseArgs {
+    /// The record at this place in the log
+    #[arg(long, value_name = "INDEX", requires = "ground")]
+    pub record: Option<u64>,
+    /// All that was recorded of a patient, in both of its traces: INS, 15 characters
+    #[arg(long, value_name = "INS", requires = "ground")]
+    pub patient: Option<String>,
+    /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
+    #[arg(long, value_name = "OID", requires = "patient")]
+    pub oid: Option<String>,
+    /// Why, in one line, for the record: who ordered it. A ground that begins with RETENTION is refused for what is
+    /// younger than three years
+    #[arg(long, value_name = "G", conflicts_with = "expired")]
+    pub ground: Option<String>,
+    /// What was kept for its time (roles auditor and operator)
+    #[arg(long, requires = "rules")]
+    pub expired: bool,
+    /// How long which records are kept, see below
+    #[arg(long, value_name = "F", requires = "expired")]
+    pub rules: Option<PathBuf>,
+    /// Only show what has expired
+    #[arg(long, requires = "expired")]
+    pub dry_run: bool,
+    /// Wait until every node has destroyed the old keys, instead of within 24 hours
+    #[arg(long)]
+    pub now: bool,
+}
+
+const RETENTION_HELP: &str = r#"Rules of retention (TOML):
+
+  years = 10                   # where no rule says otherwise; 10 if left out, at least 3
+  ground = "ten years"         # for the record; it begins with RETENTION there
+
+  [[rule]]                     # the first rule that fits decides
+  kind = "breakglass"          # a kind such as access.read, or a whole group; left out: all
+  source = "DMP"               # name or author id (hex) of the service that signed; left out: all
+  years = 20
+  ground = "twenty years, decision 17""#;
 
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {

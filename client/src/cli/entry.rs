@@ -47,6 +47,9 @@ fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, 
     if !answer.author.is_empty() {
         put("author", json!(answer.author));
     }
+    if let Some(by) = &answer.erased {
+        put("erased", json!({"index": by.index, "time": rfc3339(by.time_ms), "ground": by.ground}));
+    }
     match entry {
         Entry::BatchHeader(header) => {
             put("type", json!("batch_header"));

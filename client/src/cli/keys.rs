@@ -61,10 +61,18 @@ fn spki(certs: &[std::path::PathBuf]) -> Result<Vec<[u8; 32]>, ClientError> {
 /// # Errors
 /// When the profile has no authority key, or the ledger refuses the act.
 pub async fn submit(session: &Session, act: &Act) -> Result<VerifiedReceipt, ClientError> {
+    submit_message(session, act_message(act, now_ms())).await
+}
+
+/// The same, of the record that carries the act.
+///
+/// # Errors
+/// As for [`submit`].
+pub async fn submit_message(session: &Session, record: v1::Record) -> Result<VerifiedReceipt, ClientError> {
     let signer = Arc::new(session.signer(session.profile.authority_signing_key()?).await?);
     let random = getrandom::u64().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
     let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
-    let record = ParsedRecord::from_message(act_message(act, now_ms()))
+    let record = ParsedRecord::from_message(record)
         .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
     let nodes: Arc<[v1::NodeIdentity]> = session.genesis.nodes.clone().into();
     let mut stream = Stream::fresh(session.client.clone(), signer, nodes, label);

@@ -7,6 +7,7 @@ pub mod args;
 mod audit;
 mod checkpoint;
 mod entry;
+mod erase;
 mod import;
 mod keys;
 mod output;
@@ -83,6 +84,7 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
             output::line(&format!("{:#}", sillage_rules::line::schema()))?;
             Ok(Ended::Done)
         }
+        Command::Erase(args) => erase::run(&context, args).await,
         Command::Keys(command) => keys::run(&context, command).await,
     }
 }

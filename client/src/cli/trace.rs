@@ -6,7 +6,8 @@ use sillage_proto::v1;
 use sillage_rules::entry::Entry;
 use sillage_rules::ident::Ins;
 use sillage_rules::kind::{Group, Kind};
-use sillage_rules::line::{PatientLine, TraceLineJson};
+use sillage_rules::line::{ErasedLine, PatientLine, TraceLineJson};
+use sillage_rules::time::TimeMs;
 
 use super::args::{Lang, Only, TraceArgs};
 use super::{Context, Ended, output};
@@ -86,7 +87,8 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
     let to_json = |line: &TracedLine| {
         let entry = Entry::Record(line.line.entry.clone());
         let record = line.line.record.as_ref();
-        TraceLineJson::new(&entry, &line.line.author, record, Some(patient.clone()), line.secret).to_json()
+        let erased = line.line.erased.as_ref().map(erased_line);
+        TraceLineJson::new(&entry, &line.line.author, record, erased, Some(patient.clone()), line.secret).to_json()
     };
     let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
     if let Some(cursor) = &page.next_cursor {
@@ -105,6 +107,10 @@ fn with_cursor(last: Option<String>, cursor: &str) -> String {
     }
 }
 
+fn erased_line(by: &v1::Erasure) -> ErasedLine {
+    ErasedLine { index: by.index, time: TimeMs(by.time_ms), ground: by.ground.clone() }
+}
+
 fn event(traced: &TracedLine) -> Event {
     let entry = &traced.line.entry;
     Event {
@@ -114,6 +120,7 @@ fn event(traced: &TracedLine) -> Event {
         recorded_at_ms: entry.time.get(),
         record: traced.line.record.as_ref().map(|record| record.message().clone()),
         author: traced.line.author.clone(),
+        erased: traced.line.erased.clone(),
         secret: traced.secret,
     }
 }

@@ -32,8 +32,10 @@ pub struct Event {
     pub kind: Kind,
     /// When it was recorded, ms.
     pub recorded_at_ms: u64,
-    /// The record; none where its content was erased.
+    /// The record; none where its content was erased, or may not be opened.
     pub record: Option<v1::Record>,
+    /// What erased it.
+    pub erased: Option<v1::Erasure>,
     /// Name of the service that signed it.
     pub author: String,
     /// From the trace that is kept from representatives.

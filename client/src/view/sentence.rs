@@ -15,6 +15,9 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     let Some(record) = &event.record else {
         return erased(event, lang);
     };
+    if let Some(act) = erasing(record) {
+        return erasure(record, act, lang);
+    }
     let refused = authorisation(record) == Some(false);
     let asked = authorisation(record).is_some();
     let verb = match (asked, refused, lang) {
@@ -53,9 +56,49 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
 fn erased(event: &Event, lang: Lang) -> String {
     let when = time::spoken(event.recorded_at_ms, lang);
     let what = words::noun(event.kind, lang);
+    let Some(by) = &event.erased else {
+        return match lang {
+            Lang::Fr => format!("Enregistré le {when} : {what}, dont le contenu ne vous est pas communiqué."),
+            Lang::En => format!("Recorded on {when}: {what}, whose content is not shown to you."),
+        };
+    };
+    let (since, ground) = (time::spoken(by.time_ms, lang), clean(&by.ground));
     match lang {
-        Lang::Fr => format!("Enregistré le {when} : {what}, dont le contenu a été effacé."),
-        Lang::En => format!("Recorded on {when}: {what}, whose content was erased."),
+        Lang::Fr => format!(
+            "Enregistré le {when} : {what}, dont le contenu a été effacé le {since} (événement n° {}), motif : {ground}.",
+            by.index
+        ),
+        Lang::En => format!(
+            "Recorded on {when}: {what}, whose content was erased on {since} (event no. {}), ground: {ground}.",
+            by.index
+        ),
+    }
+}
+
+fn erasing(record: &v1::Record) -> Option<&v1::Erased> {
+    match record.act.as_ref()?.act.as_ref()? {
+        v1::ledger_act::Act::Erased(act) => Some(act),
+        _ => None,
+    }
+}
+
+/// The act that erases.
+fn erasure(record: &v1::Record, act: &v1::Erased, lang: Lang) -> String {
+    let (when, ground) = (time::spoken(record.occurred_at_ms, lang), clean(&act.ground));
+    let named: Vec<String> = act.indices.iter().take(ITEMS_NAMED_MAX).map(u64::to_string).collect();
+    let rest = act.indices.len().saturating_sub(ITEMS_NAMED_MAX);
+    let named = named.join(", ");
+    let what = match (act.patient, rest, lang) {
+        (true, _, Lang::Fr) => "de tous les événements précédents".to_owned(),
+        (true, _, Lang::En) => "of all events before".to_owned(),
+        (false, 0, Lang::Fr) => format!("de l'événement n° {named}"),
+        (false, 0, Lang::En) => format!("of event no. {named}"),
+        (false, _, Lang::Fr) => format!("des événements n° {named} et {rest} de plus"),
+        (false, _, Lang::En) => format!("of events no. {named} and {rest} more"),
+    };
+    match lang {
+        Lang::Fr => format!("Le {when}, l'autorité du registre a effacé le contenu {what}, motif : {ground}."),
+        Lang::En => format!("On {when}, the authority of the log erased the content {what}, ground: {ground}."),
     }
 }
 
@@ -159,6 +202,7 @@ mod tests {
             kind: Kind::ACCESS_READ,
             recorded_at_ms: 1_772_442_001_000,
             record: Some(record),
+            erased: None,
             author: "dmp".into(),
             secret: false,
         }
@@ -193,7 +237,23 @@ mod tests {
         event.record.as_mut().expect("there").details = r#"{"authorisation":"deny"}"#.into();
         assert!(sentence(&event, Lang::Fr).contains("s'est vu refuser l'accès"));
         event.record = None;
-        assert!(sentence(&event, Lang::En).contains("erased"));
+        assert!(sentence(&event, Lang::En).contains("not shown"));
+    }
+
+    #[test]
+    fn what_was_erased_says_when_and_why_and_so_does_the_act() {
+        let by = v1::Erasure { index: 12, time_ms: 1_772_442_001_000, ground: "décision 17".into() };
+        let event = Event { record: None, erased: Some(by), ..event() };
+        assert_eq!(
+            sentence(&event, Lang::Fr),
+            "Enregistré le 2 mars 2026 à 10:00:01 (heure de Paris, CET) : consultation, dont le contenu a été effacé le \
+             2 mars 2026 à 10:00:01 (heure de Paris, CET) (événement n° 12), motif : décision 17."
+        );
+        let erased = v1::Erased { indices: vec![7, 8, 9, 10], patient: false, ground: "décision 17".into() };
+        let act = v1::LedgerAct { act: Some(v1::ledger_act::Act::Erased(erased)) };
+        let record = v1::Record { act: Some(act), occurred_at_ms: 1_772_442_001_000, ..v1::Record::default() };
+        let act = Event { record: Some(record), erased: None, kind: Kind::PAYLOAD_ERASED, ..event };
+        assert!(sentence(&act, Lang::En).contains("erased the content of events no. 7, 8, 9 and 1 more"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
     }
     let noun = words::noun(event.kind, lang);
     let Some(record) = &event.record else {
-        remarks.insert(0, words::pick(lang, "contenu effacé", "content erased").to_owned());
+        remarks.insert(0, erased(event, lang));
         let when = time::short(event.recorded_at_ms, lang);
         return [when, String::new(), noun, String::new(), String::new(), remarks.join(", "), event.index.to_string()];
     };
@@ -58,6 +58,17 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
     ]
 }
 
+fn erased(event: &Event, lang: Lang) -> String {
+    let Some(by) = &event.erased else {
+        return words::pick(lang, "contenu non communiqué", "content not shown").to_owned();
+    };
+    let when = time::short(by.time_ms, lang);
+    match lang {
+        Lang::Fr => format!("contenu effacé le {when} (n° {})", by.index),
+        Lang::En => format!("content erased {when} (no. {})", by.index),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +83,7 @@ mod tests {
             kind: Kind::ACCESS_DOWNLOAD,
             recorded_at_ms: 0,
             record: Some(sillage_proto::v1::Record::default()),
+            erased: None,
             author: String::new(),
             secret: false,
         };

@@ -14,7 +14,7 @@ use sillage_proto::v1;
 pub use act::ActLine;
 pub use parts::*;
 pub use schema::schema;
-pub use trace::TraceLineJson;
+pub use trace::{ErasedLine, TraceLineJson};
 
 use crate::codes::Code;
 use crate::ident::{self, Checks, IdentError, Ins};

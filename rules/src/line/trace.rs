@@ -8,6 +8,17 @@ use crate::kind::Kind;
 use crate::record::ParsedRecord;
 use crate::time::TimeMs;
 
+/// What erased a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErasedLine {
+    /// The entry of the log that says so, of kind `payload.erased`.
+    pub index: u64,
+    /// When the ledger took it.
+    pub time: TimeMs,
+    /// Why.
+    pub ground: String,
+}
+
 /// One line of `sillage trace --json`: the fields of the record line, and `index`, `recorded_at`, `flags`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TraceLineJson {
@@ -23,21 +34,22 @@ pub struct TraceLineJson {
     /// What it says; only where the rest is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// The payload was erased, or the caller may not open it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub erased: bool,
+    /// What erased the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased: Option<ErasedLine>,
     /// The record.
     #[serde(flatten)]
     pub record: Option<RecordLine>,
 }
 
 impl TraceLineJson {
-    /// The line of an entry. `record` is none where the payload was erased; `patient` and `secret` are what the reader
+    /// The line of an entry. `record` is none where the payload was `erased`, or the caller may not open it; `patient` and `secret` are what the reader
     /// knows of the patient.
     pub fn new(
         entry: &Entry,
         author: &str,
         record: Option<&ParsedRecord>,
+        erased: Option<ErasedLine>,
         patient: Option<PatientLine>,
         secret: bool,
     ) -> Self {
@@ -47,7 +59,7 @@ impl TraceLineJson {
             flags: entry.flags().names().collect(),
             author: author.to_owned(),
             kind: if record.is_none() { entry.kind() } else { None },
-            erased: record.is_none(),
+            erased,
             record: record.map(|record| RecordLine::from_record(record, patient, secret)),
         }
     }
