@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, WitnessConfig};
 use crate::dev::{self, Options};
+use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
 use crate::init::{self, NodePlan, Plan};
 use crate::serve;
@@ -47,6 +48,14 @@ struct DevArgs {
     /// Start nodes again that die. Without it, `serve --config DIR/node-<i>/node.toml` does.
     #[arg(long)]
     restart: bool,
+    /// Also run the gateway (the program `sillage-gateway` beside this one) on the two ports after the nodes': plain HTTP,
+    /// then mutual TLS for auditors. sillage.toml names it from then on, and the log keeps it.
+    #[arg(long)]
+    gateway: bool,
+    /// A witness that cosigns checkpoints (c2sp.org/tlog-witness); repeatable. They take the place of those that were
+    /// named before.
+    #[arg(long = "witness", value_name = "URL=VKEY", value_parser = witness)]
+    witnesses: Vec<WitnessConfig>,
     /// Give up when the log doesn't serve after so many seconds.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     wait: u64,
@@ -95,6 +104,12 @@ struct InitArgs {
     /// profile names the authority's keys too: for tests, not for a machine that others use.
     #[arg(long)]
     with_profile: bool,
+    /// Also make a gateway's party and folder: its host, its HTTP port and its port with mutual TLS.
+    #[arg(long, value_name = "HOST:PORT:TLSPORT")]
+    with_gateway: Option<GatewayPlan>,
+    /// A witness that cosigns checkpoints (c2sp.org/tlog-witness); repeatable.
+    #[arg(long = "witness", value_name = "URL=VKEY", value_parser = witness)]
+    witnesses: Vec<WitnessConfig>,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +126,12 @@ fn tag(text: &str) -> Result<Tag, String> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).map_err(|_| "expected 64 hexadecimal characters".to_owned())?;
     Ok(Tag(bytes))
+}
+
+fn witness(text: &str) -> Result<WitnessConfig, String> {
+    let (url, vkey) = text.split_once('=').ok_or_else(|| "expected URL=VKEY".to_owned())?;
+    let witness = WitnessConfig { url: url.trim_end_matches('/').to_owned(), vkey: vkey.to_owned() };
+    witness.check().map(|()| witness)
 }
 
 /// Reads the arguments and does what they say. What goes wrong is one sentence on the standard error, and exit code 1;
@@ -137,6 +158,8 @@ fn dev(args: DevArgs) -> Result<(), String> {
         base_port: args.base_port,
         origin: args.origin,
         restart: args.restart,
+        gateway: args.gateway,
+        witnesses: args.witnesses,
         wait: Duration::from_secs(args.wait),
     };
     dev::run(&options).map_err(|error| error.to_string())
@@ -159,6 +182,8 @@ fn init(args: InitArgs) -> Result<(), String> {
         valid_years: args.valid_years,
         with_profile: args.with_profile,
         limits: LimitsConfig::default(),
+        gateway: args.with_gateway,
+        witnesses: args.witnesses,
     };
     init::create(&plan).map_err(|error| error.to_string())?;
     let dir = plan.dir.display();

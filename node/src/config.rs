@@ -135,7 +135,11 @@ impl WitnessConfig {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether it can be.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
         let uri: http::Uri = self.url.parse().map_err(|error| format!("witness {}: {error}", self.url))?;
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         if !known || uri.host().is_none() || uri.query().is_some() {

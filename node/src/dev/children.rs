@@ -1,6 +1,7 @@
-//! The nodes' processes: started, watched, stopped.
+//! The processes of a test log: started, watched, stopped.
 
 use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -8,53 +9,64 @@ use rustix::process::Signal;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{DevError, Node, system, tail};
+use super::{DevError, system, tail};
 use crate::pid;
 
 /// Above the nodes' own grace for requests in work.
 const STOP_GRACE: Duration = Duration::from_secs(12);
 
-/// One process per node; `None` where it ended.
-pub(super) struct Children(Vec<(Node, Option<Child>)>);
+/// A process to keep: `<program> serve --config <config>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    /// As it is called in messages.
+    pub name: String,
+    /// What is run.
+    pub program: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+    /// Where it writes.
+    pub log: PathBuf,
+    /// Where it says its process id, if it does.
+    pub pid: PathBuf,
+}
 
-fn spawn(node: &Node) -> Result<Child, DevError> {
-    let log = node.log();
-    let out = OpenOptions::new().create(true).append(true).open(&log);
-    let out = out.map_err(system(log.display().to_string()))?;
-    let err = out.try_clone().map_err(system(log.display().to_string()))?;
-    let program = std::env::current_exe().map_err(system("can't find the own program"))?;
-    Command::new(program)
+/// The processes; `None` where one ended.
+pub(super) struct Children(Vec<(Process, Option<Child>)>);
+
+fn spawn(process: &Process) -> Result<Child, DevError> {
+    let log = process.log.display().to_string();
+    let out = OpenOptions::new().create(true).append(true).open(&process.log);
+    let out = out.map_err(system(log.clone()))?;
+    let err = out.try_clone().map_err(system(log))?;
+    Command::new(&process.program)
         .arg("serve")
         .arg("--config")
-        .arg(node.config())
+        .arg(&process.config)
         .env(pid::PARENT_VARIABLE, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
-        // Ctrl-C in a terminal is for the keeper, which then stops its nodes.
+        // Ctrl-C in a terminal is for the keeper, which then stops what it started.
         .process_group(0)
         .spawn()
-        .map_err(system(format!("can't start node {}", node.id)))
+        .map_err(system(format!("can't start {}", process.name)))
 }
 
 impl Children {
     /// Starts all.
-    pub(super) fn start(nodes: &[Node]) -> Result<Self, DevError> {
-        let mut children = Vec::new();
-        for node in nodes {
-            children.push((node.clone(), Some(spawn(node)?)));
-        }
-        Ok(Self(children))
+    pub(super) fn start(processes: Vec<Process>) -> Result<Self, DevError> {
+        let start = |process: Process| spawn(&process).map(|child| (process, Some(child)));
+        processes.into_iter().map(start).collect::<Result<_, _>>().map(Self)
     }
 
     /// Waits for the end of one, whichever; for ever where none is left.
-    pub(super) async fn next_end(&mut self) -> (u64, ExitStatus) {
+    pub(super) async fn next_end(&mut self) -> (Process, ExitStatus) {
         loop {
-            for (node, child) in &mut self.0 {
+            for (process, child) in &mut self.0 {
                 let ended = child.as_mut().map(Child::try_wait);
                 if let Some(Ok(Some(status))) = ended {
                     *child = None;
-                    return (node.id, status);
+                    return (process.clone(), status);
                 }
             }
             sleep(Duration::from_millis(50)).await;
@@ -63,18 +75,17 @@ impl Children {
 
     /// Waits for the end of one as something that must not be yet.
     pub(super) async fn first_end(&mut self) -> DevError {
-        let (id, status) = self.next_end().await;
-        let node = self.0.iter().find(|(node, _)| node.id == id);
-        let (node, _) = node.expect("invariant: what ended is one of them");
-        DevError::Ended { node: id, status: status.to_string(), log: node.log(), tail: tail(&node.log()) }
+        let (process, status) = self.next_end().await;
+        let tail = tail(&process.log);
+        DevError::Ended { name: process.name, status: status.to_string(), log: process.log, tail }
     }
 
-    /// Starts a node again, unless someone else did.
-    pub(super) fn restart(&mut self, id: u64) -> Result<(), DevError> {
-        for (node, child) in &mut self.0 {
-            let taken = || pid::read(&node.pid()).is_some_and(|pid| pid::serves(pid, &node.config()));
-            if node.id == id && child.is_none() && !taken() {
-                *child = Some(spawn(node)?);
+    /// Starts a process again, unless someone else did.
+    pub(super) fn restart(&mut self, ended: &Process) -> Result<(), DevError> {
+        for (process, child) in &mut self.0 {
+            let taken = || pid::read(&process.pid).is_some_and(|pid| pid::serves(pid, &process.config));
+            if process == ended && child.is_none() && !taken() {
+                *child = Some(spawn(process)?);
             }
         }
         Ok(())
@@ -83,29 +94,28 @@ impl Children {
     /// Stops all: those that we started and those that a script started again. What doesn't stop is killed.
     pub(super) async fn stop(&mut self) {
         let mut adopted = Vec::new();
-        for (node, child) in &self.0 {
+        for (process, child) in &self.0 {
             let own = child.as_ref().and_then(Child::id);
             let own = own.and_then(|pid| i32::try_from(pid).ok());
             if let Some(pid) = own {
                 pid::send(pid, Signal::TERM);
             }
-            let other = pid::read(&node.pid()).filter(|pid| Some(*pid) != own);
-            if let Some(pid) = other.filter(|pid| pid::serves(*pid, &node.config())) {
+            let other = pid::read(&process.pid).filter(|pid| Some(*pid) != own);
+            if let Some(pid) = other.filter(|pid| pid::serves(*pid, &process.config)) {
                 pid::send(pid, Signal::TERM);
-                adopted.push((node.clone(), pid));
+                adopted.push((process.config.clone(), pid));
             }
         }
         let deadline = Instant::now() + STOP_GRACE;
-        for (node, child) in &mut self.0 {
+        for (process, child) in &mut self.0 {
             if let Some(mut child) = child.take()
                 && timeout_at(deadline, child.wait()).await.is_err()
             {
-                eprintln!("sillage-node dev: node {} doesn't stop: killed", node.id);
+                eprintln!("sillage-node dev: {} doesn't stop: killed", process.name);
                 let _ended_meanwhile = child.kill().await;
             }
         }
-        for (node, pid) in adopted {
-            let config = node.config();
+        for (config, pid) in adopted {
             while pid::serves(pid, &config) {
                 if Instant::now() >= deadline {
                     pid::send(pid, Signal::KILL);

@@ -1,11 +1,12 @@
 //! A whole test log in one command: `sillage-node dev --dir DIR`.
 //!
 //! Makes or reopens the files ([`open`]), starts each node as its own process, and says `ready` on the standard output
-//! when a leader is elected and every node answers ([`ready`]). SIGINT, SIGTERM and SIGHUP stop all. A node that dies
+//! when a leader is elected and every node answers ([`ready`]), and the [`gateway`] where there is one. SIGINT, SIGTERM and SIGHUP stop all. A node that dies
 //! is reported and stays dead, unless `--restart` was given: scripts kill nodes and start them again with
 //! `sillage-node serve --config DIR/node-<i>/node.toml`. Nodes die with this process, however it dies.
 
 mod children;
+mod gateway;
 mod open;
 mod ready;
 
@@ -15,7 +16,9 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::children::Children;
+use self::children::{Children, Process};
+use self::gateway::Gateway;
+use crate::config::WitnessConfig;
 use crate::init::{self, InitError};
 use crate::pid;
 
@@ -32,6 +35,10 @@ pub struct Options {
     pub origin: Option<String>,
     /// Start nodes again that die.
     pub restart: bool,
+    /// Also run the gateway, on the two ports after the nodes'; a log that had one keeps it.
+    pub gateway: bool,
+    /// Who else cosigns checkpoints: in place of those that were named before, unless there is none here.
+    pub witnesses: Vec<WitnessConfig>,
     /// How long to wait for the nodes to serve.
     pub wait: Duration,
 }
@@ -47,7 +54,7 @@ pub enum DevError {
     Mismatch(String),
     /// A port is taken.
     #[error(
-        "port {port} ({what} of node {node}) can't be had ({source}): \
+        "port {port} ({what} of {name}) can't be had ({source}): \
          stop what uses it, or choose other ports with --base-port N"
     )]
     Port {
@@ -55,8 +62,8 @@ pub enum DevError {
         port: u16,
         /// `client port` or `peer port`.
         what: &'static str,
-        /// Of which node.
-        node: u64,
+        /// Of which process.
+        name: String,
         /// Why.
         source: std::io::Error,
     },
@@ -70,11 +77,11 @@ pub enum DevError {
         /// Its process.
         pid: i32,
     },
-    /// A node ended before it served.
-    #[error("node {node} ended before it served ({status}); {log} ends with:\n{tail}")]
+    /// A process ended before it served.
+    #[error("{name} ended before it served ({status}); {log} ends with:\n{tail}")]
     Ended {
         /// Which.
-        node: u64,
+        name: String,
         /// How.
         status: String,
         /// Where it wrote.
@@ -124,9 +131,21 @@ impl Node {
         self.dir.join("pid")
     }
 
-    fn log(&self) -> PathBuf {
-        self.dir.join("log.txt")
+    fn process(&self) -> Result<Process, DevError> {
+        Ok(Process {
+            name: format!("node {}", self.id),
+            program: std::env::current_exe().map_err(system("can't find the own program"))?,
+            config: self.config(),
+            log: self.dir.join("log.txt"),
+            pid: self.pid(),
+        })
     }
+}
+
+/// What a test log consists of.
+struct Parts {
+    nodes: Vec<Node>,
+    gateway: Option<Gateway>,
 }
 
 /// Runs a test log until a signal stops it.
@@ -135,18 +154,19 @@ impl Node {
 /// When it can't be made or started.
 pub fn run(options: &Options) -> Result<(), DevError> {
     pid::die_with_parent().map_err(system("can't follow the parent process"))?;
-    let nodes = open::open(options)?;
+    let parts = open::open(options)?;
     // One thread, the main one: a child is told of the death of the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("can't start"))?;
-    runtime.block_on(keep(options, &nodes))
+    runtime.block_on(keep(options, &parts))
 }
 
-async fn keep(options: &Options, nodes: &[Node]) -> Result<(), DevError> {
+async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
     let mut signals = Signals::new().map_err(system("can't listen for signals"))?;
-    let mut children = Children::start(nodes)?;
-    let profile = options.dir.join(init::PROFILE_FILE);
+    let nodes = parts.nodes.iter().map(Node::process);
+    let processes: Result<Vec<Process>, _> = nodes.chain(parts.gateway.iter().map(Gateway::process)).collect();
+    let mut children = Children::start(processes?)?;
     let started = tokio::select! {
-        ready = ready::wait(&profile, nodes, options.wait) => ready,
+        ready = ready(options, parts) => ready,
         ended = children.first_end() => Err(ended),
         () = signals.any() => {
             children.stop().await;
@@ -161,18 +181,28 @@ async fn keep(options: &Options, nodes: &[Node]) -> Result<(), DevError> {
     loop {
         tokio::select! {
             () = signals.any() => break,
-            (node, status) = children.next_end() => {
-                eprintln!("sillage-node dev: node {node} ended ({status})");
+            (process, status) = children.next_end() => {
+                let name = &process.name;
+                eprintln!("sillage-node dev: {name} ended ({status})");
                 if options.restart {
                     tokio::time::sleep(Duration::from_millis(500)).await;
-                    children.restart(node)?;
-                    eprintln!("sillage-node dev: node {node} was started again");
+                    children.restart(&process)?;
+                    eprintln!("sillage-node dev: {name} was started again");
                 }
             }
         }
     }
     children.stop().await;
     Ok(())
+}
+
+/// Waits until all parts serve.
+async fn ready(options: &Options, parts: &Parts) -> Result<(), DevError> {
+    ready::wait(&options.dir.join(init::PROFILE_FILE), &parts.nodes, options.wait).await?;
+    match &parts.gateway {
+        Some(gateway) => gateway::wait(gateway, options.wait).await,
+        None => Ok(()),
+    }
 }
 
 /// The one line that scripts wait for.

@@ -6,35 +6,41 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sillage_ledger::GenesisInfo;
 
-use super::{DevError, Node, Options, system};
-use crate::config::{LimitsConfig, NodeConfig};
+use super::gateway::{self, Gateway};
+use super::{DevError, Node, Options, Parts, system};
+use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
+use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::LogTerms;
-use crate::init::profile::Profile;
+use crate::init::profile::{self, Profile};
 use crate::init::{self, NodePlan, PROFILE_FILE, Plan, node_dir};
 use crate::pid;
 
 const HOST: &str = "127.0.0.1";
 const BASE_PORT: u16 = 7400;
-const AUTHORITY_FILE: &str = "authority.toml";
+const POLICY_FILE: &str = "policy.txt";
 
 /// Where a log is made; nothing is moved out of it before its profile, the last file, is there.
 const MAKING: &str = ".making";
 
 /// Makes or reopens the log, and sees to it that its ports are free.
-pub(super) fn open(options: &Options) -> Result<Vec<Node>, DevError> {
+pub(super) fn open(options: &Options) -> Result<Parts, DevError> {
     let dir = std::path::absolute(&options.dir).map_err(system("--dir"))?;
     match dir.join(PROFILE_FILE).exists() {
         true => reopen(&dir, options)?,
         false => create(&dir, options)?,
     }
-    let nodes = nodes(&dir)?;
-    for node in &nodes {
-        check_free(&dir, node)?;
+    let parts = Parts { nodes: nodes(&dir)?, gateway: gateway::open(&dir, options.gateway)? };
+    for node in &parts.nodes {
+        check_node_free(&dir, node)?;
     }
-    Ok(nodes)
+    if let Some(Gateway { address, tls_address, .. }) = &parts.gateway {
+        check_free("the gateway", [(address, "HTTP port"), (tls_address, "port for auditors")])?;
+    }
+    Ok(parts)
 }
 
-fn plans(count: u64, base_port: u16) -> Result<Vec<NodePlan>, DevError> {
+/// The ports of the nodes, then those of the gateway.
+fn plans(count: u64, base_port: u16) -> Result<(Vec<NodePlan>, GatewayPlan), DevError> {
     let port = |offset: u64| u16::try_from(u64::from(base_port) + offset).ok();
     let plan = |i: u64| {
         Some(NodePlan {
@@ -44,11 +50,15 @@ fn plans(count: u64, base_port: u16) -> Result<Vec<NodePlan>, DevError> {
             peer_port: port(2 * i + 1)?,
         })
     };
-    let plans: Option<Vec<NodePlan>> = (0..count).map(plan).collect();
-    plans.ok_or_else(|| {
+    let gateway = || {
+        let (http, tls) = (port(2 * count)?, port(2 * count + 1)?);
+        Some(GatewayPlan { host: HOST.to_owned(), port: http, tls_port: tls, in_profiles: false })
+    };
+    let nodes: Option<Vec<NodePlan>> = (0..count).map(plan).collect();
+    nodes.zip(gateway()).ok_or_else(|| {
         DevError::Mismatch(format!(
-            "--base-port {base_port} leaves no room for {count} nodes: choose one from 1 to {}",
-            65_536 - 2 * count
+            "--base-port {base_port} leaves no room for {count} nodes and a gateway: choose one from 1 to {}",
+            65_536 - 2 * (count + 1)
         ))
     })
 }
@@ -85,16 +95,20 @@ fn make(dir: &Path, making: &Path, options: &Options) -> Result<(), DevError> {
         None => default_origin(dir),
     };
     let count = u64::from(options.nodes.unwrap_or(1));
+    let (nodes, gateway) = plans(count, options.base_port.unwrap_or(BASE_PORT))?;
     let plan = Plan {
         dir: making.to_owned(),
         terms: LogTerms::test(&origin),
-        nodes: plans(count, options.base_port.unwrap_or(BASE_PORT))?,
+        nodes,
         listen: None,
         authority: "authority".to_owned(),
         valid_years: 10,
         with_profile: true,
         // A test log's callers are one's own programs, and resolve a whole population in one go.
-        limits: LimitsConfig { resolve_per_s: 200_000, ..LimitsConfig::default() },
+        limits: LimitsConfig { resolve_per_s: 200_000, opened_per_s: 2_000_000, ..LimitsConfig::default() },
+        // Its party is there from the start, whether it runs or not.
+        gateway: Some(gateway),
+        witnesses: options.witnesses.clone(),
     };
     init::check(&Plan { dir: dir.to_owned(), ..plan.clone() })?;
     Ok(init::create(&plan)?)
@@ -128,10 +142,26 @@ fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
             dir.display()
         )));
     }
+    if !options.witnesses.is_empty() {
+        name_witnesses(dir, &genesis, &options.witnesses)?;
+    }
     match options.base_port {
-        Some(base_port) => move_ports(dir, &plans(count, base_port)?),
+        Some(base_port) => {
+            let (nodes, gateway) = plans(count, base_port)?;
+            move_ports(dir, &nodes, &gateway)
+        }
         None => Ok(()),
     }
+}
+
+/// Writes other witnesses into the nodes' configurations and the policy.
+fn name_witnesses(dir: &Path, genesis: &GenesisInfo, witnesses: &[WitnessConfig]) -> Result<(), DevError> {
+    for node in &genesis.nodes {
+        let (path, mut config) = config_of(dir, node.id)?;
+        config.witnesses = witnesses.to_vec();
+        replace(&path, &config.to_toml())?;
+    }
+    edit(&dir.join(POLICY_FILE), |policy| Ok(profile::with_witnesses(policy, witnesses)))
 }
 
 fn genesis(dir: &Path) -> Result<GenesisInfo, DevError> {
@@ -149,7 +179,7 @@ fn config_of(dir: &Path, id: u64) -> Result<(PathBuf, NodeConfig), DevError> {
 }
 
 /// Writes other ports into the nodes' configurations and the profiles.
-fn move_ports(dir: &Path, plans: &[NodePlan]) -> Result<(), DevError> {
+fn move_ports(dir: &Path, plans: &[NodePlan], gateway: &GatewayPlan) -> Result<(), DevError> {
     for plan in plans {
         let (path, mut config) = config_of(dir, plan.id)?;
         config.listen_client = plan.client_address();
@@ -162,17 +192,30 @@ fn move_ports(dir: &Path, plans: &[NodePlan]) -> Result<(), DevError> {
         }
         replace(&path, &config.to_toml())?;
     }
-    for name in [PROFILE_FILE, AUTHORITY_FILE] {
-        let path = dir.join(name);
-        let what = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(system(what.clone()))?;
-        let profile = toml::from_str(&text).map_err(|error| DevError::System { what, message: error.to_string() });
-        let mut profile: Profile = profile?;
-        let endpoint = |plan: &NodePlan| format!("https://{}", plan.client_address());
-        profile.endpoints = plans.iter().map(endpoint).collect();
-        replace(&path, &profile.to_toml())?;
+    let endpoints: Vec<String> = plans.iter().map(|plan| format!("https://{}", plan.client_address())).collect();
+    for name in gateway::PROFILES {
+        edit_profile(&dir.join(name), |profile| profile.endpoints = endpoints.clone())?;
     }
-    Ok(())
+    gateway::move_ports(dir, gateway, &endpoints)
+}
+
+/// Reads a profile, and writes it again where `change` changed it.
+pub(super) fn edit_profile(path: &Path, change: impl FnOnce(&mut Profile)) -> Result<(), DevError> {
+    edit(path, |text| {
+        let before: Profile = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut after = before.clone();
+        change(&mut after);
+        // Comments and order stay where nothing else changed.
+        Ok(if after == before { text.to_owned() } else { after.to_toml() })
+    })
+}
+
+/// Reads a text file, and writes what `change` makes of it.
+pub(super) fn edit(path: &Path, change: impl FnOnce(&str) -> Result<String, String>) -> Result<(), DevError> {
+    let what = path.display().to_string();
+    let before = std::fs::read_to_string(path).map_err(system(what.clone()))?;
+    let after = change(&before).map_err(|message| DevError::System { what, message })?;
+    if after == before { Ok(()) } else { replace(path, &after) }
 }
 
 /// Puts a new text in the place of a file, whole or not at all.
@@ -191,16 +234,20 @@ fn nodes(dir: &Path) -> Result<Vec<Node>, DevError> {
     genesis.nodes.iter().map(|info| node(info.id)).collect()
 }
 
-fn check_free(dir: &Path, node: &Node) -> Result<(), DevError> {
+fn check_node_free(dir: &Path, node: &Node) -> Result<(), DevError> {
     let running = pid::read(&node.pid()).filter(|pid| pid::serves(*pid, &node.config()));
     if let Some(pid) = running {
         return Err(DevError::Running { node: node.id, dir: dir.to_owned(), pid });
     }
     let ports = [(&node.client_address, "client port"), (&node.peer_address, "peer port")];
+    check_free(&format!("node {}", node.id), ports)
+}
+
+fn check_free(name: &str, ports: [(&String, &'static str); 2]) -> Result<(), DevError> {
     for (address, what) in ports {
         if let Err(source) = TcpListener::bind(address.as_str()) {
             let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-            return Err(DevError::Port { port: port.unwrap_or(0), what, node: node.id, source });
+            return Err(DevError::Port { port: port.unwrap_or(0), what, name: name.to_owned(), source });
         }
     }
     Ok(())
@@ -217,6 +264,8 @@ mod tests {
             base_port: Some(17_400),
             origin: None,
             restart: false,
+            gateway: false,
+            witnesses: Vec::new(),
             wait: std::time::Duration::from_secs(1),
         }
     }
@@ -283,6 +332,48 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_is_named_once_asked_for_and_moves_along() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        create(&dir, &options(&dir)).unwrap();
+        assert_eq!(gateway::open(&dir, false).unwrap(), None);
+        let opened = gateway::open(&dir, true).unwrap().expect("asked for");
+        assert_eq!((opened.address.as_str(), opened.tls_address.as_str()), ("127.0.0.1:17406", "127.0.0.1:17407"));
+        reopen(&dir, &Options { base_port: Some(18_000), ..options(&dir) }).unwrap();
+        let kept = gateway::open(&dir, false).unwrap().expect("the profile names it");
+        assert_eq!(kept.address, "127.0.0.1:18006");
+        for file in ["sillage.toml", "authority.toml"] {
+            let text = std::fs::read_to_string(dir.join(file)).unwrap();
+            assert!(text.contains("gateway = \"http://127.0.0.1:18006\""), "{text}");
+        }
+        let own = std::fs::read_to_string(dir.join("gateway/profile.toml")).unwrap();
+        assert!(own.contains(":18004") && !own.contains(":174"), "{own}");
+        std::fs::remove_dir_all(dir.join("gateway")).unwrap();
+        let without = gateway::open(&dir, true).unwrap_err().to_string();
+        assert!(without.contains("without a gateway"), "{without}");
+    }
+
+    #[test]
+    fn witnesses_reach_the_nodes_and_the_policy_and_stay_unless_others_are_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        let witness = |n: u8| {
+            let key = sillage_proof::keys::SigningKey::from_seed(&[n; 32]).public_key();
+            let kind = sillage_proof::note::KeyKind::CosignatureV1;
+            let vkey = sillage_proof::note::VerifierKey::new("w.example", kind, key).unwrap().to_string();
+            WitnessConfig { url: format!("http://127.0.0.1:{n}"), vkey }
+        };
+        create(&dir, &Options { witnesses: vec![witness(1)], ..options(&dir) }).unwrap();
+        reopen(&dir, &options(&dir)).unwrap();
+        assert_eq!(config_of(&dir, 3).unwrap().1.witnesses, [witness(1)]);
+        let other = Options { witnesses: vec![witness(2), witness(3)], ..options(&dir) };
+        reopen(&dir, &other).unwrap();
+        assert_eq!(config_of(&dir, 1).unwrap().1.witnesses, other.witnesses);
+        let policy = std::fs::read_to_string(dir.join(POLICY_FILE)).unwrap();
+        assert!(policy.contains("witness-2") && !policy.contains(&witness(1).vkey), "{policy}");
+    }
+
+    #[test]
     fn another_number_of_nodes_or_name_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("log");
@@ -306,16 +397,16 @@ mod tests {
             client_address: format!("127.0.0.1:{port}"),
             peer_address: "127.0.0.1:0".to_owned(),
         };
-        let error = check_free(temp.path(), &node).unwrap_err().to_string();
+        let error = check_node_free(temp.path(), &node).unwrap_err().to_string();
         assert!(error.contains(&format!("port {port} (client port of node 1)")));
         assert!(error.contains("--base-port"), "{error}");
     }
 
     #[test]
     fn ports_beyond_the_last_are_refused() {
-        assert!(plans(3, 65_530).is_ok());
-        let error = plans(3, 65_531).unwrap_err().to_string();
-        assert!(error.contains("1 to 65530"), "{error}");
+        assert!(plans(3, 65_528).is_ok());
+        let error = plans(3, 65_529).unwrap_err().to_string();
+        assert!(error.contains("1 to 65528"), "{error}");
         assert!(plans(1, 0).is_err());
     }
 }

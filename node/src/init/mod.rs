@@ -4,13 +4,14 @@
 //! node is complete in itself, so that it can be carried to its machine:
 //!
 //! ```text
-//! genesis.bin  policy.txt  log.vkey  authority.toml  [sillage.toml]
+//! genesis.bin  policy.txt  log.vkey  authority.toml  [sillage.toml]  [gateway/]
 //! tls/   ca.pem  ca.key  authority.pem  authority.key  [profile.pem  profile.key]
 //! keys/  authority.key  [profile.key]
 //! node-<id>/  node.toml  genesis.bin  tls/{ca.pem,node.pem,node.key}  keys/{node.key,log.key,vrf.key,keyring}  data/
 //! ```
 
 pub mod files;
+pub mod gateway;
 pub mod genesis;
 pub mod pki;
 pub mod profile;
@@ -19,15 +20,20 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use sillage_ledger::seal::Keyring;
+use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_proof::vrf::VrfSecretKey;
+use sillage_rules::cosigner;
 use sillage_rules::roles::Roles;
 
+use self::gateway::GatewayPlan;
 use self::genesis::{LogTerms, NodeTerms, PartyTerms};
 use self::pki::{Ca, Certified};
 use self::profile::Profile;
-use crate::config::{LimitsConfig, LogConfig, NodeConfig, PeerConfig, RaftConfig, TlsConfig};
+use crate::config::{
+    LimitsConfig, LogConfig, NodeConfig, PeerConfig, RaftConfig, TlsConfig, WitnessConfig, erase_interval_ms, recosign_interval_ms,
+};
 
 /// Why a deployment can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -130,10 +136,15 @@ pub struct Plan {
     pub with_profile: bool,
     /// Written into every node's configuration.
     pub limits: LimitsConfig,
+    /// Also a gateway: its party and its folder.
+    pub gateway: Option<GatewayPlan>,
+    /// Who else cosigns checkpoints.
+    pub witnesses: Vec<WitnessConfig>,
 }
 
 /// The keys of the log itself.
 struct LogKeys {
+    origin: Origin,
     log: SigningKey,
     vrf: VrfSecretKey,
     keyring: Keyring,
@@ -151,6 +162,7 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     let vkey = VerifierKey::new(origin, KeyKind::Ed25519, log_key.public_key())
         .map_err(|error| InitError::Invalid(format!("--origin {origin}: {error}")))?;
     let keys = LogKeys {
+        origin: Origin::new(origin).map_err(|error| InitError::Invalid(format!("--origin {origin}: {error}")))?,
         vkey: vkey.to_string(),
         log: log_key,
         vrf: VrfSecretKey::generate()?,
@@ -163,6 +175,9 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     let mut parties = vec![party(plan, &ca, "authority", &plan.authority, authority_roles())?];
     if plan.with_profile {
         parties.push(party(plan, &ca, "profile", "profile", profile_roles())?);
+    }
+    if let Some(gateway) = &plan.gateway {
+        parties.push(gateway::party(&plan.dir, gateway, &ca)?);
     }
     let mut nodes = Vec::new();
     let mut certified = Vec::new();
@@ -182,7 +197,13 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     for (node, key, certificate) in &certified {
         write_node(plan, node, key, certificate, &ca, &keys, &genesis)?;
     }
-    write_common(plan, &keys, &genesis)
+    let vkey = |node: &NodeTerms| {
+        let name = cosigner::node_name(&keys.origin, node.id);
+        let vkey = VerifierKey::new(&name, KeyKind::CosignatureV1, node.key.clone());
+        (node.id, vkey.expect("a name that begins like the log's").to_string())
+    };
+    let vkeys: Vec<(u64, String)> = nodes.iter().map(vkey).collect();
+    write_common(plan, &keys, &vkeys, &genesis)
 }
 
 /// What a profile that isn't the authority's may be: everything, but neither the authority nor one certain patient.
@@ -203,11 +224,12 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     if ids.is_empty() || ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return invalid("--nodes: name at least one node, each with another id");
     }
-    let mut addresses: Vec<String> =
-        plan.nodes.iter().flat_map(|node| [node.client_address(), node.peer_address()]).collect();
+    let nodes = plan.nodes.iter().flat_map(|node| [node.client_address(), node.peer_address()]);
+    let gateway = plan.gateway.iter().flat_map(|gateway| [gateway.address(), gateway.tls_address()]);
+    let mut addresses: Vec<String> = nodes.chain(gateway).collect();
     addresses.sort_unstable();
     if addresses.windows(2).any(|pair| pair[0] == pair[1]) {
-        return invalid("--nodes: two ports of one host are the same");
+        return invalid("--nodes, --with-gateway: two ports of one host are the same");
     }
     if plan.terms.tag_first > plan.terms.tag_last {
         return invalid("--tag-first is beyond --tag-last");
@@ -217,7 +239,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
         return invalid("--origin is 1 to 255 bytes, --valid-years 1 to 100");
     }
     let nodes = plan.nodes.iter().map(|node| node_dir(&plan.dir, node.id));
-    let fixed = ["genesis.bin", "tls", "keys", "authority.toml", "sillage.toml"];
+    let fixed = ["genesis.bin", "tls", "keys", "authority.toml", "sillage.toml", gateway::NAME];
     let fixed = fixed.map(|name| plan.dir.join(name));
     match fixed.into_iter().chain(nodes).find(|path| path.exists()) {
         Some(path) => Err(InitError::Exists { path }),
@@ -288,9 +310,14 @@ fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
         listen_peer: listen(node.peer_port),
         genesis: "genesis.bin".into(),
         node_key: "keys/node.key".into(),
+        node_key_next: None,
         log_key: Some("keys/log.key".into()),
+        log_key_next: None,
         vrf_key: Some("keys/vrf.key".into()),
         keyring: "keys/keyring".into(),
+        recosign_interval_ms: recosign_interval_ms(),
+        erase_interval_ms: erase_interval_ms(),
+        witnesses: plan.witnesses.clone(),
         pid_file: Some("pid".into()),
         tls: TlsConfig { ca: "tls/ca.pem".into(), cert: "tls/node.pem".into(), key: "tls/node.key".into() },
         peers: plan.nodes.iter().map(peer).collect(),
@@ -301,10 +328,10 @@ fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
 }
 
 /// The files that are not a node's. A profile is written last: it says that all else is there.
-fn write_common(plan: &Plan, keys: &LogKeys, genesis: &[u8]) -> Result<(), InitError> {
+fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &[u8]) -> Result<(), InitError> {
     files::public(&plan.dir.join("genesis.bin"), genesis)?;
     files::public(&plan.dir.join("log.vkey"), format!("{}\n", keys.vkey))?;
-    files::public(&plan.dir.join("policy.txt"), profile::policy(&keys.vkey))?;
+    files::public(&plan.dir.join("policy.txt"), profile::policy(&keys.vkey, nodes, &plan.witnesses))?;
     let endpoints = plan.nodes.iter().map(|node| format!("https://{}", node.client_address())).collect();
     let authority = Profile {
         origin: plan.terms.origin.clone(),
@@ -320,8 +347,11 @@ fn write_common(plan: &Plan, keys: &LogKeys, genesis: &[u8]) -> Result<(), InitE
         stream: Some("cli".to_owned()),
         authority_key: Some("keys/authority.key".to_owned()),
         ca_key: Some("tls/ca.key".to_owned()),
-        gateway: None,
+        gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
     };
+    if let Some(gateway) = &plan.gateway {
+        gateway::write(&plan.dir, gateway, &authority, genesis)?;
+    }
     files::public(&plan.dir.join("authority.toml"), authority.to_toml())?;
     if plan.with_profile {
         let profile = Profile {

@@ -62,13 +62,25 @@ impl Ca {
     /// # Errors
     /// When a host is neither an address nor a DNS name.
     pub fn node(&self, id: u64, hosts: &[String]) -> Result<Certified, PkiError> {
-        let mut params = params(&format!("node-{id}"), self.valid_for)?;
         let own = format!("node-{id}");
-        let fixed = [SERVER_NAME, &own, "localhost", "127.0.0.1"].map(str::to_owned);
-        for host in fixed.iter().chain(hosts) {
+        self.server(&own, &[SERVER_NAME, &own, "localhost", "127.0.0.1"], hosts)
+    }
+
+    /// The certificate of a gateway, good for serving under `name`, localhost and `hosts`, and for calling nodes. It
+    /// doesn't carry the nodes' common name: nobody may take a gateway for a node.
+    ///
+    /// # Errors
+    /// As [`Ca::node`].
+    pub fn gateway(&self, name: &str, hosts: &[String]) -> Result<Certified, PkiError> {
+        self.server(name, &["localhost", "127.0.0.1"], hosts)
+    }
+
+    fn server(&self, name: &str, fixed: &[&str], hosts: &[String]) -> Result<Certified, PkiError> {
+        let mut params = params(name, self.valid_for)?;
+        for host in fixed.iter().copied().chain(hosts.iter().map(String::as_str)) {
             let san = match host.parse::<IpAddr>() {
                 Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName(host.as_str().try_into()?),
+                Err(_) => SanType::DnsName(host.try_into()?),
             };
             if !params.subject_alt_names.contains(&san) {
                 params.subject_alt_names.push(san);

@@ -1,6 +1,9 @@
 //! The text files that callers and verifiers take with them: profile, policy, verifier key.
 
 use serde::{Deserialize, Serialize};
+use sillage_rules::cosigner::{GROUP_NODES, GROUP_WITNESSES};
+
+use crate::config::WitnessConfig;
 
 /// `sillage.toml` of the command line. Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,14 +51,46 @@ impl Profile {
     }
 }
 
-/// A trust policy (c2sp.org/tlog-policy) of one log without witnesses: the log's own signature is enough.
-pub fn policy(log_vkey: &str) -> String {
-    format!("log {log_vkey}\nquorum none\n")
+/// A trust policy (c2sp.org/tlog-policy): the log's key, a majority of its nodes, and who else cosigns. `nodes` are
+/// (id, verifier key) of each node.
+pub fn policy(log_vkey: &str, nodes: &[(u64, String)], witnesses: &[WitnessConfig]) -> String {
+    let mut text = format!("log {log_vkey}\n");
+    for (id, vkey) in nodes {
+        text.push_str(&format!("witness node-{id} {vkey}\n"));
+    }
+    let majority = nodes.len() / 2 + 1;
+    let names: Vec<String> = nodes.iter().map(|(id, _)| format!("node-{id}")).collect();
+    text.push_str(&format!("group {GROUP_NODES} {majority} {}\n", names.join(" ")));
+    text.push_str(&format!("quorum {GROUP_NODES}\n"));
+    with_witnesses(&text, witnesses)
+}
+
+/// A policy with other witnesses than it had; its other lines stay as they are.
+pub fn with_witnesses(policy: &str, witnesses: &[WitnessConfig]) -> String {
+    let group = format!("group {GROUP_WITNESSES} ");
+    let is_old = |line: &str| line.starts_with("witness witness-") || line.starts_with(&group);
+    let (mut before, mut quorum) = (String::new(), String::new());
+    for line in policy.lines().filter(|line| !is_old(line)) {
+        let part = if line.starts_with("quorum ") { &mut quorum } else { &mut before };
+        part.push_str(line);
+        part.push('\n');
+    }
+    for (witness, n) in witnesses.iter().zip(1..) {
+        before.push_str(&format!("witness witness-{n} {} {}\n", witness.vkey, witness.url));
+    }
+    if !witnesses.is_empty() {
+        let names: Vec<String> = (1..=witnesses.len()).map(|n| format!("witness-{n}")).collect();
+        before.push_str(&format!("{group}any {}\n", names.join(" ")));
+    }
+    before + &quorum
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sillage_proof::keys::SigningKey;
+    use sillage_proof::note::{KeyKind, VerifierKey};
+    use sillage_proof::policy::Policy;
 
     #[test]
     fn a_profile_survives_its_file() {
@@ -80,9 +115,29 @@ mod tests {
         assert!(!text.contains("authority_key"));
     }
 
+    fn vkey(name: &str, kind: KeyKind, seed: u8) -> String {
+        let key = SigningKey::from_seed(&[seed; 32]).public_key();
+        VerifierKey::new(name, kind, key).expect("a name").to_string()
+    }
+
     #[test]
-    fn a_policy_without_witnesses_is_one_log_and_no_quorum() {
-        let text = policy("a.example/log+00000000+AA==");
-        assert_eq!(text, "log a.example/log+00000000+AA==\nquorum none\n");
+    fn a_policy_is_the_log_a_majority_of_nodes_and_whoever_else_cosigns() {
+        let log = vkey("a.example/log", KeyKind::Ed25519, 1);
+        let node = |id| (id, vkey(&format!("a.example/log/node-{id}"), KeyKind::CosignatureV1, id as u8 + 1));
+        let nodes = [node(1), node(2), node(3)];
+        let text = policy(&log, &nodes, &[]);
+        assert!(text.contains("group nodes 2 node-1 node-2 node-3\nquorum nodes\n"), "{text}");
+        let parsed = Policy::parse(text.as_bytes()).expect("a policy");
+        assert_eq!((parsed.logs().len(), parsed.witnesses().len()), (1, 3));
+        let witness = |n: u8| WitnessConfig {
+            url: format!("http://127.0.0.1:{n}"),
+            vkey: vkey("w.example", KeyKind::CosignatureV1, n),
+        };
+        let two = with_witnesses(&text, &[witness(8), witness(9)]);
+        assert!(two.ends_with("group witnesses any witness-1 witness-2\nquorum nodes\n"), "{two}");
+        assert_eq!(Policy::parse(two.as_bytes()).expect("a policy").witnesses().len(), 5);
+        let other = with_witnesses(&two, &[witness(7)]);
+        assert_eq!(Policy::parse(other.as_bytes()).expect("a policy").witnesses().len(), 4);
+        assert_eq!(with_witnesses(&other, &[]), text);
     }
 }

@@ -111,3 +111,26 @@ fn profiles_and_policy_say_what_the_genesis_says() {
     let logs: Vec<String> = policy.logs().iter().map(|log| log.key.to_string()).collect();
     assert_eq!(logs, [profile.log_vkey]);
 }
+
+#[test]
+fn a_gateway_has_a_party_a_folder_and_its_place_in_the_profiles() {
+    let temp = tempfile::tempdir().unwrap();
+    let with = Plan { gateway: Some("127.0.0.1:7480:7481".parse().unwrap()), ..plan(temp.path()) };
+    create(&with).unwrap();
+    let bytes = std::fs::read(temp.path().join("genesis.bin")).unwrap();
+    let genesis = GenesisInfo::parse(&bytes).unwrap();
+    let party = genesis.parties.iter().find(|party| party.name == "gateway").expect("registered");
+    assert_eq!(party.roles.bits(), 16);
+    let read = |name: &str| std::fs::read_to_string(temp.path().join(name)).unwrap();
+    let profile: Profile = toml::from_str(&read(PROFILE_FILE)).unwrap();
+    assert_eq!(profile.gateway.as_deref(), Some("http://127.0.0.1:7480"));
+    let own: Profile = toml::from_str(&read("gateway/profile.toml")).unwrap();
+    assert_eq!((own.author_key, own.authority_key, own.ca_key, own.gateway), (None, None, None, None));
+    let config: toml::Table = toml::from_str(&read("gateway/gateway.toml")).unwrap();
+    assert_eq!(config["listen"].as_str(), Some("127.0.0.1:7480"));
+    for file in [own.ca, own.cert, own.key, own.genesis] {
+        assert!(temp.path().join("gateway").join(&file).exists(), "{file}");
+    }
+    let taken = Plan { gateway: Some("127.0.0.1:7400:7481".parse().unwrap()), ..plan(&temp.path().join("other")) };
+    assert!(matches!(create(&taken), Err(InitError::Invalid(_))));
+}
