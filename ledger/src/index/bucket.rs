@@ -31,10 +31,10 @@ impl Bucket {
         }
     }
 
-    /// Memory it takes, about.
-    pub(crate) fn bytes(&self) -> usize {
-        let peaks: usize = self.frontiers.iter().map(|frontier| frontier.count().count_ones() as usize).sum();
-        128 + self.rows.len() * 112 + peaks * Hash::LEN
+    /// The tree of a patient; an empty one is added where there is none.
+    pub(crate) fn frontier_of(&mut self, ikey: &Hash) -> &mut Frontier {
+        let place = self.place_of(ikey);
+        &mut self.frontiers[place]
     }
 }
 

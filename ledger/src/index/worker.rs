@@ -3,7 +3,8 @@
 //! Applying hands it records through a bounded queue and waits for it only at an index commit. The result depends on
 //! the records and their order alone, never on when the thread ran.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -18,6 +19,9 @@ use crate::store::Store;
 
 /// Commands whose records may wait.
 const JOBS_MAX: usize = 64;
+
+/// What a patient takes of the memory for buckets: row, frontier with three peaks, and its share of the bucket.
+const ROW_BYTES: usize = 224;
 
 /// A record entry with a patient.
 pub(crate) struct Recorded {
@@ -57,8 +61,8 @@ impl Worker {
             store,
             index,
             tags: HashMap::new(),
-            dirty: BTreeMap::new(),
-            cache: Cache { half_bytes: cache_bytes / 2, ..Cache::default() },
+            dirty: Vec::new(),
+            held: Held { rows_max: cache_bytes / ROW_BYTES, ..Held::default() },
             failed: None,
         };
         let thread = std::thread::Builder::new().name("ledger-index".into()).spawn(move || run(pending, &queue))?;
@@ -99,7 +103,7 @@ impl Drop for Worker {
 fn run(mut pending: Pending, queue: &Receiver<Job>) {
     for job in queue {
         match job {
-            Job::Records(records) => pending.take(records),
+            Job::Records(records) => pending.take(&records),
             Job::Commit(answer) => {
                 // Nobody waits only when the ledger is being dropped.
                 let _ = answer.send(pending.commit());
@@ -112,71 +116,62 @@ fn run(mut pending: Pending, queue: &Receiver<Job>) {
 struct Pending {
     store: Arc<Store>,
     index: Arc<Index>,
-    /// Where the patients concerned are: bucket and ikey.
-    tags: HashMap<[u8; 32], (u64, Hash)>,
-    dirty: BTreeMap<u64, Dirty>,
-    cache: Cache,
+    /// The patients concerned: slot of the bucket, and ikey.
+    tags: HashMap<[u8; 32], (usize, Hash)>,
+    /// Slots of the buckets concerned, each once.
+    dirty: Vec<usize>,
+    held: Held,
     /// Why a bucket couldn't be read: the next commit says it.
     failed: Option<ReadError>,
 }
 
-/// A bucket with patients whose trees grew: their frontiers are new, their rows still the old ones.
-struct Dirty {
-    bucket: Bucket,
-    changed: BTreeSet<Hash>,
-}
-
 impl Pending {
-    fn take(&mut self, mut records: Vec<Recorded>) {
+    fn take(&mut self, records: &[Recorded]) {
         if self.failed.is_some() {
             return;
         }
-        // Stable: a patient's records stay in the order of the log.
-        records.sort_by_key(|record| record.tag);
-        if let Err(error) = self.load(&records) {
+        if let Err(error) = self.load(records) {
             self.failed = Some(error);
             return;
         }
         let pairs: Vec<(Hash, Hash)> = records.iter().map(|record| (record.leaf, record.record)).collect();
         let mut leaves = Vec::with_capacity(pairs.len());
         index::patient_leaves(&pairs, &mut leaves);
-        let mut begin = 0;
-        for group in records.chunk_by(|a, b| a.tag == b.tag) {
-            let end = begin + group.len();
-            let (number, ikey) = self.tags[&group[0].tag];
-            let dirty = self.dirty.get_mut(&number).expect("loaded above");
-            let place = dirty.bucket.place_of(&ikey);
-            dirty.bucket.frontiers[place].push_all(&leaves[begin..end]);
-            dirty.changed.insert(ikey);
-            begin = end;
+        for (record, leaf) in records.iter().zip(&leaves) {
+            let (slot, ikey) = self.tags[&record.tag];
+            self.held.slots[slot].bucket.frontier_of(&ikey).push_all(std::slice::from_ref(leaf));
         }
         self.index.set_changed(self.tags.len());
     }
 
-    /// Brings the buckets of all patients concerned into `dirty`.
+    /// Makes sure that the buckets of all patients concerned are held.
     fn load(&mut self, records: &[Recorded]) -> Result<(), ReadError> {
         let depth = self.index.depth();
-        let mut missing = BTreeSet::new();
-        for group in records.chunk_by(|a, b| a.tag == b.tag) {
-            let tag = &group[0].tag;
-            if self.tags.contains_key(tag) {
-                continue;
-            }
-            let ikey = ikey(tag);
-            let number = bucket_of(&ikey, depth);
-            self.tags.insert(*tag, (number, ikey));
-            if self.dirty.contains_key(&number) {
-                continue;
-            }
-            match self.cache.take(number) {
-                Some(bucket) => drop(self.dirty.insert(number, Dirty { bucket, changed: BTreeSet::new() })),
-                None => drop(missing.insert(number)),
+        let mut fresh = Vec::new();
+        for record in records {
+            if let Entry::Vacant(vacant) = self.tags.entry(record.tag) {
+                let ikey = ikey(&record.tag);
+                // The slot follows below.
+                vacant.insert((usize::MAX, ikey));
+                fresh.push((record.tag, bucket_of(&ikey, depth), ikey));
             }
         }
-        let missing: Vec<u64> = missing.into_iter().collect();
+        let numbers = fresh.iter().map(|(_, number, _)| *number);
+        let mut missing: Vec<u64> = numbers.filter(|number| !self.held.places.contains_key(number)).collect();
+        missing.sort_unstable();
+        missing.dedup();
         let buckets = bucket::read_all(&self.store, &missing, depth)?;
         for (number, bucket) in missing.into_iter().zip(buckets) {
-            self.dirty.insert(number, Dirty { bucket, changed: BTreeSet::new() });
+            self.held.put(number, bucket);
+        }
+        for (tag, number, ikey) in fresh {
+            let place = self.held.places[&number];
+            self.tags.insert(tag, (place, ikey));
+            let slot = &mut self.held.slots[place];
+            if slot.changed.is_empty() {
+                self.dirty.push(place);
+            }
+            slot.changed.push(ikey);
         }
         Ok(())
     }
@@ -185,66 +180,94 @@ impl Pending {
         if let Some(error) = self.failed.clone() {
             return Err(error);
         }
-        self.tags.clear();
-        self.index.set_changed(0);
-        let mut dirty = std::mem::take(&mut self.dirty);
-        let mut changes = Changes::default();
-        let mut places = Vec::new();
-        let mut items = Vec::new();
-        for dirty in dirty.values_mut() {
-            for ikey in &dirty.changed {
-                let place = dirty.bucket.place_of(ikey);
-                let frontier = &dirty.bucket.frontiers[place];
+        let slots = &mut self.held.slots;
+        // The order of the changes is that of the keys, whatever the order in which they came.
+        self.dirty.sort_unstable_by_key(|place| slots[*place].number);
+        let mut items = Vec::with_capacity(self.tags.len());
+        for place in &self.dirty {
+            let slot = &mut slots[*place];
+            slot.changed.sort_unstable();
+            for ikey in &slot.changed {
+                let frontier = slot.bucket.frontier_of(ikey);
                 items.push((*ikey, frontier.count(), frontier.root()));
-                places.push(place);
             }
         }
         let mut hashes = Vec::with_capacity(items.len());
         index::rows(&items, &mut hashes);
-        let mut done = places.iter().zip(&hashes);
-        for dirty in dirty.values_mut() {
-            for (ikey, (place, hash)) in dirty.changed.iter().zip(done.by_ref()) {
-                let row = &mut dirty.bucket.rows[*place].1;
+        let mut changes = Changes { rows: Vec::with_capacity(items.len()), ..Changes::default() };
+        let mut hashes = hashes.iter();
+        for place in &self.dirty {
+            let Slot { bucket, changed, .. } = &mut slots[*place];
+            for (ikey, hash) in changed.iter().zip(hashes.by_ref()) {
+                let at = bucket.place_of(ikey);
+                let row = &mut bucket.rows[at].1;
                 changes.added += u64::from(*row == Hash::default());
                 *row = *hash;
-                changes.rows.push((*ikey, row::value(hash, &dirty.bucket.frontiers[*place])));
+                changes.rows.push((*ikey, row::value(hash, &bucket.frontiers[at])));
             }
         }
-        let slices: Vec<&[(Hash, Hash)]> = dirty.values().map(|dirty| &dirty.bucket.rows[..]).collect();
-        let mut hashes = Vec::with_capacity(slices.len());
-        index::buckets(&slices, &mut hashes);
-        changes.buckets = dirty.keys().copied().zip(hashes).collect();
-        for (number, dirty) in dirty {
-            self.cache.put(number, dirty.bucket);
-        }
+        let rows: Vec<&[(Hash, Hash)]> = self.dirty.iter().map(|place| &slots[*place].bucket.rows[..]).collect();
+        let mut hashes = Vec::with_capacity(rows.len());
+        index::buckets(&rows, &mut hashes);
+        changes.buckets = self.dirty.iter().map(|place| slots[*place].number).zip(hashes).collect();
+        self.held.committed(&self.dirty, changes.added);
+        self.dirty.clear();
+        self.tags.clear();
+        self.index.set_changed(0);
         Ok(changes)
     }
 }
 
-/// Buckets as of the last commit: those used lately, in two generations, the older one dropped whole.
+/// Buckets in memory: those with changes, and those that had some lately.
 #[derive(Default)]
-struct Cache {
-    young: HashMap<u64, Bucket>,
-    young_bytes: usize,
-    old: HashMap<u64, Bucket>,
-    half_bytes: usize,
+struct Held {
+    slots: Vec<Slot>,
+    /// Where each bucket is in `slots`.
+    places: HashMap<u64, usize>,
+    /// Rows of all of them.
+    rows: usize,
+    rows_max: usize,
+    round: u64,
 }
 
-impl Cache {
-    fn take(&mut self, number: u64) -> Option<Bucket> {
-        if let Some(bucket) = self.young.remove(&number) {
-            self.young_bytes = self.young_bytes.saturating_sub(bucket.bytes());
-            return Some(bucket);
-        }
-        self.old.remove(&number)
+struct Slot {
+    number: u64,
+    /// Its frontiers are new where patients' trees grew, its rows still those of the last commit.
+    bucket: Bucket,
+    /// Keys of the patients whose trees grew.
+    changed: Vec<Hash>,
+    /// The round in which it last changed.
+    used: u64,
+}
+
+impl Held {
+    fn put(&mut self, number: u64, bucket: Bucket) {
+        self.places.insert(number, self.slots.len());
+        self.rows += bucket.rows.len();
+        self.slots.push(Slot { number, bucket, changed: Vec::new(), used: self.round });
     }
 
-    fn put(&mut self, number: u64, bucket: Bucket) {
-        self.young_bytes += bucket.bytes();
-        self.young.insert(number, bucket);
-        if self.young_bytes >= self.half_bytes {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+    /// Nothing is changed any more. When too much is held, what didn't change in this round goes, and a round begins.
+    fn committed(&mut self, dirty: &[usize], added: u64) {
+        for place in dirty {
+            let slot = &mut self.slots[*place];
+            slot.used = self.round;
+            // Few buckets change often: what they needed once isn't kept.
+            slot.changed = Vec::new();
         }
+        self.rows += usize::try_from(added).expect("rows in memory");
+        if self.rows <= self.rows_max {
+            return;
+        }
+        let round = self.round;
+        self.slots.retain(|slot| slot.used == round);
+        self.rows = self.slots.iter().map(|slot| slot.bucket.rows.len()).sum();
+        if self.rows > self.rows_max / 2 {
+            self.slots.clear();
+            self.rows = 0;
+        }
+        self.slots.shrink_to_fit();
+        self.places = self.slots.iter().enumerate().map(|(place, slot)| (slot.number, place)).collect();
+        self.round += 1;
     }
 }

@@ -17,6 +17,9 @@ impl Frontier {
     /// # Panics
     /// When the tree would have 2^64 leaves.
     pub fn push_all(&mut self, leaves: &[Hash]) {
+        if let [leaf] = leaves {
+            return self.push(*leaf);
+        }
         let mut count = self.count;
         let mut fresh = leaves.to_vec();
         // From the smallest subtree to the largest; put the right way round at the end.
@@ -35,6 +38,18 @@ impl Frontier {
         peaks.reverse();
         self.peaks = peaks;
         self.count = self.count.checked_add(leaves.len() as u64).expect("fewer than 2^64 leaves");
+        assert_eq!(self.peaks.len(), self.count.count_ones() as usize, "a peak for each bit of the count");
+    }
+
+    /// Most patients have one new entry at a time: without a list for each level.
+    fn push(&mut self, leaf: Hash) {
+        let mut node = leaf;
+        for _ in 0..self.count.trailing_ones() {
+            let left = self.peaks.pop().expect("a peak for each bit of the count");
+            node = node_hash(&left, &node);
+        }
+        self.peaks.push(node);
+        self.count = self.count.checked_add(1).expect("fewer than 2^64 leaves");
         assert_eq!(self.peaks.len(), self.count.count_ones() as usize, "a peak for each bit of the count");
     }
 
