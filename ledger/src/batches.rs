@@ -193,7 +193,7 @@ impl BatchVerifier {
 
     fn key(&mut self, header: &BatchHeader) -> Result<(AuthorId, PublicKey), BatchFault> {
         if let Some(known) = self.keys.get(&header.key_id) {
-            return Ok(known.clone());
+            return Ok(*known);
         }
         let fault = BatchFault::Key(header.index);
         let key = self.reader.key(&header.key_id)?.ok_or_else(|| fault.clone())?;
@@ -201,7 +201,7 @@ impl BatchVerifier {
         if self.keys.len() >= KEYS_KEPT {
             self.keys.clear();
         }
-        self.keys.insert(header.key_id, found.clone());
+        self.keys.insert(header.key_id, found);
         Ok(found)
     }
 }

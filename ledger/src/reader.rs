@@ -384,7 +384,7 @@ impl LedgerReader {
             return Ok(None);
         };
         let replaced = signing::key_at(&self.store(), id, commit)?;
-        Ok(Some(replaced.unwrap_or_else(|| node.key.clone())))
+        Ok(Some(replaced.unwrap_or(node.key)))
     }
 
     /// The same for the log's key.
@@ -393,7 +393,7 @@ impl LedgerReader {
     /// When the store can't be read.
     pub fn log_key_at(&self, commit: LeafIndex) -> Result<PublicKey, ReadError> {
         let replaced = signing::key_at(&self.store(), signing::LOG, commit)?;
-        Ok(replaced.unwrap_or_else(|| self.shared.genesis.log_public_key.clone()))
+        Ok(replaced.unwrap_or(self.shared.genesis.log_public_key))
     }
 
     /// Whether the author signed this batch, by the keys as applied here.
