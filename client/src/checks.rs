@@ -225,6 +225,7 @@ mod tests {
     use sillage_proof::hash::{LedgerTimeMs, TreeSize};
     use sillage_proof::keys::SigningKey;
     use sillage_proof::note::{KeyKind, SignerKey};
+    use sillage_rules::entry::Flags;
     use sillage_rules::kind::Kind;
     use sillage_rules::record::new_message;
 

@@ -13,8 +13,8 @@ use sillage_proto::v1;
 use sillage_rules::entry::Entry;
 use sillage_rules::record::ParsedRecord;
 
-use crate::author::{SignedBatch, Signer, verify_receipt};
 use crate::audit::trust::Trust;
+use crate::author::{SignedBatch, Signer, verify_receipt};
 use crate::checks::{check_line, hashes, verify_checkpoint};
 use crate::error::verdict;
 use crate::fhir::source::documents;

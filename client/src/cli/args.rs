@@ -35,6 +35,9 @@ pub enum Command {
     /// Cosign checkpoints of any C2SP log, so that none of them can show two histories
     #[command(subcommand)]
     Witness(WitnessCommand),
+    /// Write the log as static files
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Make proofs that anyone can check offline
     #[command(subcommand)]
     Prove(ProveCommand),
@@ -144,6 +147,19 @@ pub struct EntryArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum ExportCommand {
+    /// Checkpoint and tiles as c2sp.org/tlog-tiles lays them out; what is there and right is kept
+    Tiles {
+        /// Where to: made if it isn't there, brought up to date if it is
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Also the entries, in bundles (role auditor; each reading is on record): linkable health data
+        #[arg(long)]
+        entries: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum ProveCommand {
     /// That an entry is in the log: a c2sp.org/tlog-proof@v1 file
     Inclusion {
@@ -156,6 +172,8 @@ pub enum ProveCommand {
         #[arg(long, value_name = "F.tlog-proof")]
         out: Option<PathBuf>,
     },
+    /// A patient's trace and all that proves it complete: a .sillage-trace file (docs/formats.md §10)
+    Patient(ProvePatientArgs),
     /// That the log of one size begins with the log of a smaller one
     Consistency {
         /// The smaller size
@@ -166,8 +184,39 @@ pub enum ProveCommand {
 }
 
 #[derive(Debug, Args)]
+pub struct ProvePatientArgs {
+    /// INS of the patient, 15 characters
+    #[arg(value_name = "INS")]
+    pub patient: String,
+    /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
+    #[arg(long, value_name = "OID")]
+    pub oid: Option<String>,
+    /// Write here; the file holds health data, only its owner may read it
+    #[arg(long, value_name = "F.sillage-trace")]
+    pub out: PathBuf,
+    /// Only what came after this file
+    #[arg(long, value_name = "F.sillage-trace", conflicts_with_all = ["from", "to"])]
+    pub since: Option<PathBuf>,
+    /// A page: from this entry on, counted from 0
+    #[arg(long, value_name = "N")]
+    pub from: Option<u64>,
+    /// A page: up to this entry, exclusive
+    #[arg(long, value_name = "N")]
+    pub to: Option<u64>,
+    /// Wait for a checkpoint that satisfies this policy; without it, the log's own and a majority of the nodes
+    #[arg(long, value_name = "F")]
+    pub policy: Option<PathBuf>,
+    /// The trace that is kept from representatives
+    #[arg(long)]
+    pub secret: bool,
+    /// Language of the text
+    #[arg(long, default_value = "fr")]
+    pub lang: Lang,
+}
+
+#[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// tlog-proof files and checkpoints
+    /// Patient bundles (.sillage-trace), tlog-proof files and checkpoints
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Whose signatures count (c2sp.org/tlog-policy)
@@ -179,6 +228,15 @@ pub struct VerifyArgs {
     /// The leaf hash of a proof file that doesn't carry its entry
     #[arg(long, value_name = "HEX")]
     pub leaf_hash: Option<String>,
+    /// Fail unless the cosigners that are needed signed at most this long ago: `300s`, `5m`, `1h`
+    #[arg(long, value_name = "D", value_parser = super::checkpoint::parse_age)]
+    pub max_age: Option<std::time::Duration>,
+    /// One JSON object a file
+    #[arg(long)]
+    pub json: bool,
+    /// Language of the text
+    #[arg(long, default_value = "fr")]
+    pub lang: Lang,
 }
 
 #[derive(Debug, Args)]

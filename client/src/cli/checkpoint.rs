@@ -12,7 +12,7 @@ use super::args::CheckpointArgs;
 use super::record::now_ms;
 use super::{Context, Ended, output};
 use crate::audit::trust::Trust;
-use crate::checks::failed;
+use crate::checks::{VerifiedCheckpoint, failed};
 use crate::error::ClientError;
 use crate::profile::read;
 use crate::state::State;
@@ -51,7 +51,8 @@ pub async fn run(context: &Context, args: CheckpointArgs) -> Result<Ended, Clien
         let (got, wanted) = (&shown.checkpoint.origin, &session.origin);
         return Err(failed(&format!("the checkpoint is of {got}, not of {wanted}: keep it as evidence")));
     }
-    State::load(&session)?.advance(&session, &shown.checkpoint).await?;
+    let seen = VerifiedCheckpoint { note: shown.note.clone(), checkpoint: shown.checkpoint.clone() };
+    State::load(&session)?.advance(&session, &seen).await?;
     print(&shown, args.json)?;
     match args.max_age.map(|max_age| too_old(shown.time_s, max_age, now_ms() / 1_000)) {
         Some(Some(why)) => Err(failed(&why)),

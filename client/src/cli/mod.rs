@@ -8,6 +8,7 @@ mod audit;
 mod checkpoint;
 mod entry;
 mod erase;
+mod export;
 mod import;
 mod keys;
 mod output;
@@ -73,9 +74,11 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
         Command::Checkpoint(args) => checkpoint::run(&context, args).await,
         Command::Audit(args) => audit::run(&context, args).await,
         Command::Witness(command) => witness::run(command).await,
+        Command::Export(command) => export::run(&context, command).await,
         Command::Prove(ProveCommand::Inclusion { index, size, out }) => {
             prove::inclusion(&context, index, size, out.as_deref()).await
         }
+        Command::Prove(ProveCommand::Patient(args)) => prove::patient(&context, &args).await,
         Command::Prove(ProveCommand::Consistency { old, new }) => prove::consistency(&context, old, new).await,
         Command::Verify(args) => verify::run(&args),
         Command::Cluster(ClusterCommand::Status { json }) => status::cluster(&context, json).await,

@@ -1,22 +1,28 @@
 //! `prove`: what anyone can check offline, verified here before it is handed out.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 use sillage_proof::hash::{LeafIndex, TreeSize, leaf_hash};
 use sillage_proof::merkle::{verify_consistency, verify_inclusion};
+use sillage_proof::policy::Policy;
+use sillage_proof::tag::Compartment;
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_proto::v1;
+use sillage_rules::bundle::{Bundle, Options, Report};
+use sillage_rules::ident::Ins;
 
+use super::args::ProvePatientArgs;
 use super::{Context, Ended, output};
-use crate::checks::{failed, hashes, verify_checkpoint};
+use crate::audit::trust::Trust;
+use crate::bundle::{Wanted, fetch, words};
+use crate::checks::{VerifiedCheckpoint, checkpoint, checkpoint_over, failed, hashes, policy_of, verify_checkpoint};
 use crate::error::ClientError;
+use crate::fhir::patients::DEFAULT_OID;
+use crate::profile::{read, write_private};
 use crate::session::Session;
 use crate::state::State;
-
-/// How long to wait for a checkpoint over a young entry.
-const WAIT: Duration = Duration::from_secs(12);
 
 pub async fn inclusion(
     context: &Context,
@@ -25,17 +31,10 @@ pub async fn inclusion(
     out: Option<&Path>,
 ) -> Result<Ended, ClientError> {
     let session = context.session().await?;
-    let answer = prove_inclusion(&session, index, size).await?;
-    if answer.checkpoint.is_empty() {
-        let size = answer.size;
-        let why = format!("no checkpoint was signed for size {size}: leave --size out to prove against the newest one");
-        return Err(ClientError::rejected("SIZE_NOT_REACHED", why));
-    }
-    let verified = verify_checkpoint(&answer.checkpoint, &session.log_key)?;
-    if verified.checkpoint.size.get() != answer.size {
-        return Err(failed("the proof and its checkpoint are of different sizes: ask another node"));
-    }
-    State::load(&session)?.advance(&session, &verified.checkpoint).await?;
+    let (verified, answer) = match size {
+        Some(size) => of_size(&session, index, size).await?,
+        None => of_newest(&session, index).await?,
+    };
     let entry = entry(&session, index).await?;
     let leaf = match &entry {
         Some(entry) => leaf_hash(entry),
@@ -66,28 +65,49 @@ pub async fn inclusion(
     Ok(Ended::Done)
 }
 
-async fn prove_inclusion(
+/// Under the newest checkpoint: waits for one that covers the entry.
+async fn of_newest(
     session: &Session,
     index: u64,
-    size: Option<u64>,
-) -> Result<v1::ProveInclusionResponse, ClientError> {
-    let request = v1::ProveInclusionRequest { index, size: size.unwrap_or(0) };
-    let start = Instant::now();
-    loop {
-        let answer = session.client.call(|mut rpc| async move { rpc.prove_inclusion(request).await }).await;
-        // An entry is in the log before it is under a checkpoint: within 10 s, as its receipt promised.
-        let young = match &answer {
-            Err(ClientError::Rejected(rejection)) if size.is_none() && rejection.code == "SIZE_NOT_REACHED" => true,
-            Err(ClientError::Rejected(rejection)) if size.is_none() && rejection.code == "UNKNOWN_INDEX" => {
-                entry_exists(session, index).await?
+) -> Result<(VerifiedCheckpoint, v1::ProveInclusionResponse), ClientError> {
+    // An entry that isn't in the log is refused at once, and not waited for.
+    match prove_inclusion(session, index, 0).await {
+        Err(ClientError::Rejected(rejection)) if rejection.code == "UNKNOWN_INDEX" => {
+            if !entry_exists(session, index).await? {
+                return Err(ClientError::Rejected(rejection));
             }
-            _ => false,
-        };
-        if !young || start.elapsed() > WAIT {
-            return answer;
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        Ok(_) | Err(ClientError::Rejected(_)) => {}
+        Err(error) => return Err(error),
     }
+    let verified = checkpoint_over(session, index).await?;
+    let answer = prove_inclusion(session, index, verified.checkpoint.size.get()).await?;
+    Ok((verified, answer))
+}
+
+/// Under the checkpoint of an older size: the newest one must extend it.
+async fn of_size(
+    session: &Session,
+    index: u64,
+    size: u64,
+) -> Result<(VerifiedCheckpoint, v1::ProveInclusionResponse), ClientError> {
+    let answer = prove_inclusion(session, index, size).await?;
+    if answer.checkpoint.is_empty() {
+        let why = format!("no checkpoint was signed for size {size}: leave --size out to prove against the newest one");
+        return Err(ClientError::rejected("SIZE_NOT_REACHED", why));
+    }
+    let verified = verify_checkpoint(&answer.checkpoint, &Trust::of(session)?)?;
+    if verified.checkpoint.size.get() != size || answer.size != size {
+        return Err(failed("the proof and its checkpoint are of other sizes than asked: ask another node"));
+    }
+    checkpoint(session).await?;
+    State::load(session)?.holds(session, &verified).await?;
+    Ok((verified, answer))
+}
+
+async fn prove_inclusion(session: &Session, index: u64, size: u64) -> Result<v1::ProveInclusionResponse, ClientError> {
+    let request = v1::ProveInclusionRequest { index, size };
+    session.client.call(|mut rpc| async move { rpc.prove_inclusion(request).await }).await
 }
 
 async fn entry_exists(session: &Session, index: u64) -> Result<bool, ClientError> {
@@ -96,6 +116,63 @@ async fn entry_exists(session: &Session, index: u64) -> Result<bool, ClientError
         Err(ClientError::Rejected(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// A patient's whole trace, a page of it, or what came since an older file: verified here before it is written.
+pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended, ClientError> {
+    let deadline = Instant::now() + context.timeouts.total;
+    let oid = args.oid.clone().unwrap_or_else(|| DEFAULT_OID.to_owned());
+    let ins = Ins::parse(&args.patient, &oid)
+        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
+    let session = context.session().await?;
+    let policy = match &args.policy {
+        Some(file) => Policy::parse(&read(file)?).map_err(|error| ClientError::reading(file, error))?,
+        None => policy_of(&Trust::of(&session)?),
+    };
+    let since = args.since.as_deref().map(|file| older(file, &policy, ins.value(), &oid, args.secret)).transpose()?;
+    let wanted = Wanted {
+        identity: v1::PatientIdentity { ins: ins.value().to_owned(), oid },
+        compartment: if args.secret { Compartment::Secret } else { Compartment::Open },
+        from: args.from.unwrap_or(0),
+        to: args.to,
+        since,
+    };
+    let (bundle, report) = fetch(&session, &wanted, &policy, deadline).await?;
+    let bytes = bundle.encode();
+    write_whole(&args.out, &bytes)?;
+    let line = json!({
+        "file": args.out.display().to_string(), "bytes": bytes.len(), "entries": report.n, "from": report.a,
+        "to": report.b, "size": report.size, "index_commit": report.commit_index,
+    });
+    output::line(&line.to_string())?;
+    words::lines(&report, wanted.since.is_some(), args.lang).iter().for_each(|line| output::note(line));
+    Ok(Ended::Done)
+}
+
+/// The bundle that a delta is to continue.
+fn older(file: &Path, policy: &Policy, ins: &str, oid: &str, secret: bool) -> Result<Report, ClientError> {
+    let wrong = |error| failed(&format!("{}: {error}", file.display()));
+    let bundle = Bundle::parse(&read(file)?).map_err(wrong)?;
+    let report = bundle.verify(policy, &Options::default()).map_err(wrong)?;
+    if (report.ins.as_str(), report.oid.as_str(), report.secret) != (ins, oid, secret) {
+        return Err(ClientError::Usage(format!("{} is of another patient or trace", file.display())));
+    }
+    if report.b != report.n {
+        let why =
+            format!("{} is a page that ends before the trace does: name one that goes to the end", file.display());
+        return Err(ClientError::Usage(why));
+    }
+    Ok(report)
+}
+
+/// Writes the file at once or not at all; it holds health data, so only its owner may read it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
+    let name = path.file_name().ok_or_else(|| ClientError::Usage("--out names no file".to_owned()))?;
+    let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    // Of an earlier process with this id that was killed.
+    let _ = std::fs::remove_file(&part);
+    write_private(&part, bytes)?;
+    std::fs::rename(&part, path).map_err(|error| ClientError::writing(path, error))
 }
 
 /// The entry's bytes, where the caller may read them.
@@ -125,4 +202,23 @@ pub async fn consistency(context: &Context, old: u64, new: u64) -> Result<Ended,
     let proof = json!({"old_size": old, "new_size": new, "old_root": old_root, "new_root": new_root, "path": path});
     output::line(&proof.to_string())?;
     Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_bundle_is_written_whole_and_for_its_owner_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("mine.sillage-trace");
+        for bytes in [&b"first"[..], b"second"] {
+            write_whole(&file, bytes).expect("written");
+            assert_eq!(std::fs::read(&file).expect("there"), bytes);
+            let mode = std::fs::metadata(&file).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
 }

@@ -16,7 +16,6 @@ use crate::checks::{check_inclusion, checkpoint_over};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
 use crate::session::Session;
-use crate::state::State;
 use crate::trace::{Page, TracedLine, read_page};
 use crate::view::{Event, sentence::sentence, table::table, time::parse_bound};
 
@@ -149,7 +148,6 @@ fn print_text(page: &Page, lang: Lang) -> Result<(), ClientError> {
 async fn verify(session: &Session, page: &Page, lang: Lang) -> Result<Option<String>, ClientError> {
     let newest = page.lines.iter().map(|line| line.line.entry.index.get()).max();
     let checkpoint = checkpoint_over(session, newest.unwrap_or(0)).await?.checkpoint;
-    State::load(session)?.advance(session, &checkpoint).await?;
     for line in &page.lines {
         let index = line.line.entry.index.get();
         let _: Vec<Hash> = check_inclusion(session, &checkpoint, index, &line.line.bytes).await?;
@@ -158,11 +156,11 @@ async fn verify(session: &Session, page: &Page, lang: Lang) -> Result<Option<Str
     Ok(Some(match lang {
         Lang::Fr => format!(
             "Vérifié : {count} ligne(s) figurent dans le registre {origin}, sous le point de contrôle signé de taille {size}. \
-             L'inclusion est vérifiée ; la complétude (que rien ne manque) ne l'est pas encore."
+             L'inclusion est vérifiée ; la complétude (que rien ne manque), avec `sillage prove patient`."
         ),
         Lang::En => format!(
             "Verified: {count} line(s) are in the log {origin}, under the signed checkpoint of size {size}. \
-             Inclusion is verified; completeness (that nothing is missing) is not yet."
+             Inclusion is verified; completeness (that nothing is missing) is proven by `sillage prove patient`."
         ),
     }))
 }

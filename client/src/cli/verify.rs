@@ -1,36 +1,63 @@
-//! `verify`: proofs and checkpoints, offline, against a policy that the caller chose.
+//! `verify`: bundles, proofs and checkpoints, offline, against a policy that the caller chose.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use serde_json::{Value, json};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::note::SignedNote;
 use sillage_proof::policy::{Policy, Satisfied};
 use sillage_proof::tlog_proof::TlogProof;
+use sillage_rules::bundle::{
+    Bundle, BundleError, Cosigners, Freshness, Options, Report, Section, continues, is_bundle,
+};
 use sillage_rules::entry::Entry;
 
 use super::args::VerifyArgs;
+use super::record::now_ms;
 use super::{Ended, output};
+use crate::bundle::words;
 use crate::error::ClientError;
 use crate::profile::read;
+use crate::view::Lang;
 
 /// First line of a proof file.
 const PROOF_HEAD: &[u8] = b"c2sp.org/tlog-proof@";
 
+/// What the caller asks of every file.
+struct Asked<'a> {
+    policy: &'a Policy,
+    leaf: Option<Hash>,
+    fresh: Option<Freshness>,
+    lang: Lang,
+}
+
+/// What a file was found to say.
+enum Found {
+    Bundle(Box<Report>),
+    Other { text: String, json: Value, origin: String, size: u64, root: Hash },
+}
+
 pub fn run(args: &VerifyArgs) -> Result<Ended, ClientError> {
     let policy = args.policy.as_deref().ok_or(ClientError::PolicyRequired)?;
     let policy = Policy::parse(&read(policy)?).map_err(|error| ClientError::reading(policy, error))?;
-    let leaf = given_leaf(args)?;
-    let mut ended = Ended::Done;
+    let fresh = args.max_age.map(|age| Freshness { now_s: now_ms() / 1_000, age_s_max: age.as_secs() });
+    let asked = Asked { policy: &policy, leaf: given_leaf(args)?, fresh, lang: args.lang };
+    let mut results = Vec::with_capacity(args.files.len());
     for file in &args.files {
-        let bytes = read(file)?;
-        match verify(&bytes, leaf, &policy) {
-            Ok(text) => output::line(&format!("{}: {text}", file.display()))?,
+        results.push(match verify(&read(file)?, &asked) {
             Err(Failure::Usage(error)) => return Err(error),
-            Err(Failure::Check(why)) => {
-                output::note(&format!("{}: check failed: {why}", file.display()));
-                ended = Ended::CheckFailed;
-            }
+            other => other,
+        });
+    }
+    let continued = chains(&mut results);
+    split_views(&mut results);
+    let mut ended = Ended::Done;
+    for ((file, result), continued) in args.files.iter().zip(&results).zip(continued) {
+        if result.is_err() {
+            ended = Ended::CheckFailed;
         }
+        print(file, result, continued, args)?;
     }
     Ok(ended)
 }
@@ -46,45 +73,173 @@ fn given_leaf(args: &VerifyArgs) -> Result<Option<Hash>, ClientError> {
 #[derive(Debug)]
 enum Failure {
     Usage(ClientError),
-    Check(String),
+    Check { why: String, section: Option<Section> },
 }
 
-fn verify(bytes: &[u8], leaf: Option<Hash>, policy: &Policy) -> Result<String, Failure> {
-    if bytes.starts_with(PROOF_HEAD) {
-        return verify_proof(bytes, leaf, policy);
+impl Failure {
+    fn check(why: impl ToString) -> Self {
+        Self::Check { why: why.to_string(), section: None }
     }
-    let check = |why: String| Failure::Check(why);
-    let note =
-        SignedNote::parse(bytes).map_err(|error| check(format!("neither a proof nor a checkpoint ({error})")))?;
-    let satisfied = policy.verify(&note).map_err(|error| check(error.to_string()))?;
-    Ok(format!("ok, {}", described(&satisfied)))
+
+    fn bundle(error: &BundleError) -> Self {
+        Self::Check { why: error.to_string(), section: error.section() }
+    }
 }
 
-fn verify_proof(bytes: &[u8], leaf: Option<Hash>, policy: &Policy) -> Result<String, Failure> {
-    let proof = TlogProof::parse(bytes).map_err(|error| Failure::Check(error.to_string()))?;
+fn verify(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
+    if is_bundle(bytes) {
+        let bundle = Bundle::parse(bytes).map_err(|error| Failure::bundle(&error))?;
+        let report = bundle.verify(asked.policy, &Options { fresh: asked.fresh });
+        return report.map(|report| Found::Bundle(Box::new(report))).map_err(|error| Failure::bundle(&error));
+    }
+    if bytes.starts_with(PROOF_HEAD) {
+        return verify_proof(bytes, asked);
+    }
+    let what = "neither a bundle, nor a proof, nor a checkpoint";
+    let note = SignedNote::parse(bytes).map_err(|error| Failure::check(format!("{what} ({error})")))?;
+    let satisfied = asked.policy.verify(&note).map_err(Failure::check)?;
+    found(asked, &satisfied, String::new(), json!({"kind": "checkpoint"}))
+}
+
+fn verify_proof(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
+    let proof = TlogProof::parse(bytes).map_err(Failure::check)?;
     let carried = proof.extra.as_deref();
-    let leaf = leaf.or_else(|| carried.map(leaf_hash)).ok_or_else(|| {
+    let leaf = asked.leaf.or_else(|| carried.map(leaf_hash)).ok_or_else(|| {
         let why = "the proof file does not carry its entry: name it with --entry FILE or --leaf-hash HEX";
         Failure::Usage(ClientError::Usage(why.to_owned()))
     })?;
-    let satisfied = proof.verify(&leaf, policy).map_err(|error| Failure::Check(error.to_string()))?;
+    let satisfied = proof.verify(&leaf, asked.policy).map_err(Failure::check)?;
     let what = carried.filter(|entry| leaf_hash(entry) == leaf).and_then(|entry| Entry::decode(entry).ok());
     if what.as_ref().is_some_and(|entry| entry.index() != proof.index) {
-        return Err(Failure::Check("the entry names another place in the log than the proof".to_owned()));
+        return Err(Failure::check("the entry names another place in the log than the proof"));
     }
     let kind = what.and_then(|entry| entry.kind()).map(|kind| format!(" ({})", kind.token())).unwrap_or_default();
-    Ok(format!("ok, entry {}{kind} with leaf hash {leaf} is in the log; {}", proof.index, described(&satisfied)))
+    let index = proof.index;
+    let text = match asked.lang {
+        Lang::Fr => format!("l'entrée {index}{kind}, d'empreinte {leaf}, est dans le registre ; "),
+        Lang::En => format!("entry {index}{kind} with leaf hash {leaf} is in the log; "),
+    };
+    found(asked, &satisfied, text, json!({"kind": "proof", "index": index, "leaf_hash": leaf}))
 }
 
-fn described(satisfied: &Satisfied) -> String {
+fn found(asked: &Asked<'_>, satisfied: &Satisfied, text: String, mut json: Value) -> Result<Found, Failure> {
     let checkpoint = &satisfied.checkpoint;
-    let witnesses = satisfied.witnesses.len();
-    format!("checkpoint of {} at size {}, {witnesses} witness(es)", checkpoint.origin, checkpoint.size)
+    if let Some(fresh) = asked.fresh {
+        let age_s = asked.policy.quorum_time_s(satisfied).map(|time_s| fresh.now_s.saturating_sub(time_s));
+        match age_s {
+            None => return Err(Failure::check("its age is unknown: the policy asks for no cosignature")),
+            Some(age_s) if age_s > fresh.age_s_max => {
+                let max = fresh.age_s_max;
+                return Err(Failure::check(format!("it was cosigned {age_s} s ago, more than the {max} s asked for")));
+            }
+            Some(_) => {}
+        }
+    }
+    let cosigners = Cosigners::of(asked.policy, satisfied);
+    let said = words::cosigners(&cosigners, asked.lang);
+    let (origin, size, root) = (checkpoint.origin.to_string(), checkpoint.size.get(), checkpoint.root);
+    let text = match asked.lang {
+        Lang::Fr => format!("{text}point de contrôle de {origin}, taille {size}. {said}"),
+        Lang::En => format!("{text}checkpoint of {origin} at size {size}. {said}"),
+    };
+    if let Value::Object(fields) = &mut json {
+        fields.insert("origin".to_owned(), json!(origin));
+        fields.insert("size".to_owned(), json!(size));
+        fields.insert("root".to_owned(), json!(root));
+        fields.insert("cosigners".to_owned(), json!(cosigners));
+    }
+    Ok(Found::Other { text, json, origin, size, root })
+}
+
+/// Holds each delta against the bundles of the same trace among the files: one of them must be what it continues. Gives,
+/// for each file, whether it was.
+fn chains(results: &mut [Result<Found, Failure>]) -> Vec<bool> {
+    let reports: Vec<Option<Report>> = results
+        .iter()
+        .map(|result| match result {
+            Ok(Found::Bundle(report)) => Some((**report).clone()),
+            _ => None,
+        })
+        .collect();
+    let mut out = vec![false; results.len()];
+    for (at, newer) in reports.iter().enumerate() {
+        let Some(newer) = newer.as_ref().filter(|report| report.since.is_some()) else {
+            continue;
+        };
+        let same = |older: &&Report| (&older.origin, older.tag) == (&newer.origin, newer.tag) && older.b == older.n;
+        let others =
+            reports.iter().enumerate().filter(|(other, _)| *other != at).filter_map(|(_, report)| report.as_ref());
+        let mut error = None;
+        for older in others.filter(same) {
+            match continues(older, newer) {
+                Ok(()) => out[at] = true,
+                Err(why) => error = Some(why),
+            }
+        }
+        if let (false, Some(why)) = (out[at], error) {
+            results[at] = Err(Failure::check(format!("it does not continue the bundle given with it: {why}")));
+        }
+    }
+    out
+}
+
+/// Two roots for one size of one log, both signed: the log has shown two histories.
+fn split_views(results: &mut [Result<Found, Failure>]) {
+    let mut seen: HashMap<(String, u64), Hash> = HashMap::new();
+    for result in results {
+        let (origin, size, root) = match result {
+            Ok(Found::Bundle(report)) => (report.origin.clone(), report.size.get(), report.root),
+            Ok(Found::Other { origin, size, root, .. }) => (origin.clone(), *size, *root),
+            Err(_) => continue,
+        };
+        let first = *seen.entry((origin, size)).or_insert(root);
+        if first != root {
+            *result = Err(Failure::check(format!(
+                "two roots for size {size} among these files, {first} and {root}, both as the policy asks: the log has shown two histories, keep both as evidence"
+            )));
+        }
+    }
+}
+
+fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &VerifyArgs) -> Result<(), ClientError> {
+    let name = file.display();
+    if args.json {
+        let mut line = match result {
+            Ok(Found::Bundle(report)) => json!({"kind": "bundle", "continued": continued, "report": report}),
+            Ok(Found::Other { json, .. }) => json.clone(),
+            Err(Failure::Check { why, section }) => json!({"error": why, "section": section.map(Section::id)}),
+            Err(Failure::Usage(error)) => json!({"error": error.to_string()}),
+        };
+        if let Value::Object(fields) = &mut line {
+            fields.insert("file".to_owned(), json!(name.to_string()));
+            fields.insert("ok".to_owned(), json!(result.is_ok()));
+        }
+        return output::line(&line.to_string());
+    }
+    match result {
+        Ok(Found::Bundle(report)) => {
+            let lines = words::lines(report, continued, args.lang);
+            let indented = lines.iter().map(|line| format!("  {line}"));
+            output::lines(&std::iter::once(format!("{name}: ok")).chain(indented).collect::<Vec<_>>())
+        }
+        Ok(Found::Other { text, .. }) => output::line(&format!("{name}: ok, {text}")),
+        Err(Failure::Check { why, .. }) => {
+            output::note(&format!("{name}: check failed: {why}"));
+            Ok(())
+        }
+        Err(Failure::Usage(error)) => {
+            output::note(&format!("{name}: {error}"));
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    use base64::prelude::{BASE64_STANDARD, Engine};
     use sillage_proof::batch::Origin;
     use sillage_proof::checkpoint::Checkpoint;
     use sillage_proof::hash::{LeafIndex, TreeSize, node_hash};
@@ -99,6 +254,18 @@ mod tests {
         Policy::parse(format!("log {}\nquorum none\n", log(seed).verifier()).as_bytes()).expect("a policy")
     }
 
+    fn asked(policy: &Policy, leaf: Option<Hash>) -> Asked<'_> {
+        Asked { policy, leaf, fresh: None, lang: Lang::En }
+    }
+
+    fn text(found: Result<Found, Failure>) -> String {
+        match found {
+            Ok(Found::Other { text, .. }) => text,
+            Ok(Found::Bundle(report)) => words::lines(&report, false, Lang::En).join("\n"),
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
     fn proof(extra: Option<Vec<u8>>) -> String {
         let (a, b) = (leaf_hash(b"a"), leaf_hash(b"b"));
         let origin = Origin::new("test/log").expect("a name");
@@ -109,27 +276,94 @@ mod tests {
 
     #[test]
     fn a_proof_that_carries_its_entry_is_enough() {
-        let text = verify(proof(Some(b"a".to_vec())).as_bytes(), None, &policy(1)).expect("good");
+        let text = text(verify(proof(Some(b"a".to_vec())).as_bytes(), &asked(&policy(1), None)));
         assert!(text.contains("entry 0") && text.contains("size 2"), "{text}");
-        let forged = verify(proof(Some(b"c".to_vec())).as_bytes(), None, &policy(1));
-        assert!(matches!(forged, Err(Failure::Check(_))));
-        let stranger = verify(proof(Some(b"a".to_vec())).as_bytes(), None, &policy(2));
-        assert!(matches!(stranger, Err(Failure::Check(_))));
+        let forged = verify(proof(Some(b"c".to_vec())).as_bytes(), &asked(&policy(1), None));
+        assert!(matches!(forged, Err(Failure::Check { .. })));
+        let stranger = verify(proof(Some(b"a".to_vec())).as_bytes(), &asked(&policy(2), None));
+        assert!(matches!(stranger, Err(Failure::Check { .. })));
     }
 
     #[test]
     fn a_proof_without_entry_needs_one() {
         let bare = proof(None);
-        assert!(matches!(verify(bare.as_bytes(), None, &policy(1)), Err(Failure::Usage(_))));
-        assert!(verify(bare.as_bytes(), Some(leaf_hash(b"a")), &policy(1)).is_ok());
-        assert!(verify(b"anything", None, &policy(1)).is_err());
+        assert!(matches!(verify(bare.as_bytes(), &asked(&policy(1), None)), Err(Failure::Usage(_))));
+        assert!(verify(bare.as_bytes(), &asked(&policy(1), Some(leaf_hash(b"a")))).is_ok());
+        assert!(verify(b"anything", &asked(&policy(1), None)).is_err());
     }
 
     #[test]
     fn nothing_is_verified_without_a_policy() {
-        let args = VerifyArgs { files: vec!["x".into()], policy: None, entry: None, leaf_hash: None };
-        let error = run(&args).expect_err("refused");
+        let error = run(&args(vec!["x".into()], None)).expect_err("refused");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("POLICY_REQUIRED"));
+    }
+    fn args(files: Vec<PathBuf>, policy: Option<PathBuf>) -> VerifyArgs {
+        VerifyArgs { files, policy, entry: None, leaf_hash: None, max_age: None, json: false, lang: Lang::Fr }
+    }
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../../docs/vectors/bundle.json")).expect("JSON")
+    }
+
+    fn vector(name: &str) -> Vec<u8> {
+        let vectors = vectors();
+        let bundle = vectors["bundles"].as_array().expect("bundles").iter().find(|bundle| bundle["name"] == name);
+        let text = bundle.expect("of this name")["bytes"].as_str().expect("a text").to_owned();
+        BASE64_STANDARD.decode(text).expect("base64")
+    }
+
+    fn vector_policy() -> Policy {
+        Policy::parse(vectors()["policy"].as_str().expect("a text").as_bytes()).expect("a policy")
+    }
+
+    #[test]
+    fn a_bundle_says_what_it_proves_and_a_change_names_its_part() {
+        let policy = vector_policy();
+        let good = vector("whole");
+        let said = text(verify(&good, &asked(&policy, None)));
+        assert!(
+            said.contains("Complete trace") && said.contains("ORDER 2026/17") && said.contains("Not proven"),
+            "{said}"
+        );
+        let mut bad = good.clone();
+        let last = bad.len() - 1;
+        bad[last] ^= 1;
+        let failure = verify(&bad, &asked(&policy, None));
+        assert!(matches!(failure, Err(Failure::Check { section: Some(Section::Entries), .. })));
+        let old = Freshness { now_s: 1_790_100_000, age_s_max: 300 };
+        let stale = verify(&good, &Asked { fresh: Some(old), ..asked(&policy, None) });
+        assert!(matches!(stale, Err(Failure::Check { section: Some(Section::Checkpoint), .. })));
+    }
+
+    #[test]
+    fn a_delta_is_held_against_the_bundle_given_with_it() {
+        let policy = vector_policy();
+        let check = |names: &[&str]| {
+            let mut results: Vec<_> = names.iter().map(|name| verify(&vector(name), &asked(&policy, None))).collect();
+            let continued = chains(&mut results);
+            (continued, results.iter().map(Result::is_ok).collect::<Vec<_>>())
+        };
+        assert_eq!(check(&["older", "delta"]), (vec![false, true], vec![true, true]));
+        assert_eq!(check(&["delta"]), (vec![false], vec![true]), "alone, it says so");
+        assert_eq!(check(&["delta", "page", "absence"]).1, [true, true, true], "neither is what it could continue");
+        assert_eq!(check(&["whole", "delta"]).1, [true, false], "not what it continues");
+    }
+
+    #[test]
+    fn two_histories_among_the_files_are_seen() {
+        let policy = policy(1);
+        let origin = Origin::new("test/log").expect("a name");
+        let note = |root: Hash| {
+            let checkpoint = Checkpoint { origin: origin.clone(), size: TreeSize(2), root };
+            checkpoint.sign(&[&log(1)], 0).expect("signed").to_string()
+        };
+        let verified = |root| verify(note(root).as_bytes(), &asked(&policy, None));
+        let mut same = [verified(leaf_hash(b"a")), verified(leaf_hash(b"a"))];
+        split_views(&mut same);
+        assert!(same.iter().all(Result::is_ok));
+        let mut split = [verified(leaf_hash(b"a")), verified(leaf_hash(b"b"))];
+        split_views(&mut split);
+        assert!(split[0].is_ok() && split[1].is_err());
     }
 }

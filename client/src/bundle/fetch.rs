@@ -1,0 +1,236 @@
+//! A patient bundle from the ledger.
+
+use std::time::{Duration, Instant};
+
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::policy::Policy;
+use sillage_proof::tag::{Compartment, PatientTag};
+use sillage_proto::v1;
+use sillage_rules::bundle::{
+    Bundle, BundleError, BundleIdentity, EntryProblem, Included, Options, Problem, Range, Report, Since, continues,
+};
+use sillage_rules::entry::{Entry, IndexCommit, LedgerEvent};
+use sillage_rules::kind::Kind;
+
+use super::assemble::{Entries, bucket};
+use crate::checks::{checkpoint_for, failed, hashes};
+use crate::error::ClientError;
+use crate::session::Session;
+
+/// Entries of one request.
+const PAGE_MAX: u64 = 500;
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The patient: INS with its key, and its OID.
+    pub identity: v1::PatientIdentity,
+    /// Which of the two traces.
+    pub compartment: Compartment,
+    /// Entries from here, counted from 0 among the patient's own.
+    pub from: u64,
+    /// Up to here (exclusive); none: to the end.
+    pub to: Option<u64>,
+    /// Only what came after this bundle, verified before.
+    pub since: Option<Report>,
+}
+
+/// Fetches a bundle that satisfies `policy` and verifies; tries until `deadline`.
+///
+/// # Errors
+/// When the ledger refuses, no checkpoint satisfies the policy in time, or what the ledger gives doesn't verify
+/// ([`ClientError::Check`]).
+pub async fn fetch(
+    session: &Session,
+    wanted: &Wanted,
+    policy: &Policy,
+    deadline: Instant,
+) -> Result<(Bundle, Report), ClientError> {
+    let identity = resolve(session, wanted).await?;
+    loop {
+        let bundle = attempt(session, wanted, &identity, policy, deadline).await?;
+        let verdict = bundle.verify(policy, &Options::default());
+        let again = match verdict {
+            Ok(report) => {
+                if let Some(older) = &wanted.since {
+                    let wrong =
+                        |error| failed(&format!("the bundle does not continue the older one: {error}; keep both"));
+                    continues(older, &report).map_err(wrong)?;
+                }
+                return Ok((bundle, report));
+            }
+            // An erasure takes the record at once, and shows under the next index commit.
+            Err(error) if is_withheld(&error) => error,
+            Err(error) => return Err(failed(&format!("what the ledger gives does not verify: {error}"))),
+        };
+        if Instant::now() + PAUSE > deadline {
+            return Err(failed(&format!("what the ledger gives does not verify: {again}")));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn is_withheld(error: &BundleError) -> bool {
+    let BundleError::Section { problem: Problem::Line { problem, .. }, .. } = error else {
+        return false;
+    };
+    *problem == EntryProblem::Withheld
+}
+
+async fn attempt(
+    session: &Session,
+    wanted: &Wanted,
+    identity: &BundleIdentity,
+    policy: &Policy,
+    deadline: Instant,
+) -> Result<Bundle, ClientError> {
+    let tag = identity.tag.to_bytes().to_vec();
+    let request = v1::ProvePatientRequest { tag: tag.clone() };
+    let proof = session
+        .client
+        .call(|mut rpc| {
+            let request = request.clone();
+            async move { rpc.prove_patient(request).await }
+        })
+        .await?;
+    let commit = commit_of(&proof)?;
+    let (n, a) = (proof.count, wanted.since.as_ref().map_or(wanted.from, |older| older.n));
+    let b = wanted.to.unwrap_or(n);
+    if a > b || b > n || (a == b && wanted.to.is_some()) {
+        return Err(out_of_range(n, wanted));
+    }
+    let mut entries = Entries::default();
+    let range = match n {
+        0 => Range::empty(),
+        n => {
+            fetch_entries(session, &tag, (a, b, n), &mut entries).await?;
+            entries.range(n, a)?
+        }
+    };
+    let size_min = commit.index.get().saturating_add(1);
+    let checkpoint = checkpoint_for(session, size_min, Some(policy), deadline).await?;
+    let size = checkpoint.checkpoint.size.get();
+    let since = match &wanted.since {
+        None => None,
+        Some(older) => Some(Since {
+            size: older.size.get(),
+            root: older.root,
+            a,
+            path: consistency(session, older.size.get(), size).await?,
+        }),
+    };
+    Ok(Bundle {
+        note: checkpoint.note,
+        genesis: Included { entry: genesis_entry(session)?, path: inclusion(session, 0, size).await? },
+        index_commit: Included {
+            path: inclusion(session, commit.index.get(), size).await?,
+            entry: proof.index_commit.clone(),
+        },
+        identity: identity.clone(),
+        bucket: bucket(&proof)?,
+        range,
+        authors: entries.authors,
+        batches: entries.batches,
+        entries: entries.entries,
+        since,
+    })
+}
+
+fn out_of_range(n: u64, wanted: &Wanted) -> ClientError {
+    match &wanted.since {
+        Some(older) if older.n > n => failed(&format!(
+            "the ledger shows {n} entries, where the older bundle proved {}: entries are missing, keep the older bundle as evidence",
+            older.n
+        )),
+        _ => ClientError::Usage(format!("the patient has {n} entries: name a range from 0 to {n} that is not empty")),
+    }
+}
+
+fn commit_of(proof: &v1::ProvePatientResponse) -> Result<IndexCommit, ClientError> {
+    match Entry::decode(&proof.index_commit) {
+        Ok(Entry::IndexCommit(commit)) => Ok(commit),
+        _ => Err(failed("the ledger gave something else than an index commit: ask another node")),
+    }
+}
+
+/// The tag with its VRF proof; the bundle's own checks verify it.
+async fn resolve(session: &Session, wanted: &Wanted) -> Result<BundleIdentity, ClientError> {
+    let request = v1::ResolveTagsRequest { identities: vec![wanted.identity.clone()] };
+    let answer = session
+        .client
+        .call(|mut rpc| {
+            let request = request.clone();
+            async move { rpc.resolve_tags(request).await }
+        })
+        .await?;
+    let wrong = || failed("the ledger did not resolve the patient's tag as asked: ask another node");
+    let [resolved] = answer.tags.as_slice() else {
+        return Err(wrong());
+    };
+    let (tag, proof) = match wanted.compartment {
+        Compartment::Open => (&resolved.tag, &resolved.proof),
+        Compartment::Secret => (&resolved.secret_tag, &resolved.secret_proof),
+    };
+    if tag.is_empty() {
+        let why = "the ledger does not give this caller the patient's secret tag: only the patient itself gets it";
+        return Err(ClientError::rejected("NOT_ENTITLED", why));
+    }
+    Ok(BundleIdentity {
+        ins: wanted.identity.ins.clone(),
+        oid: wanted.identity.oid.clone(),
+        compartment: wanted.compartment,
+        proof: proof.as_slice().try_into().map_err(|_| wrong())?,
+        tag: PatientTag::from_slice(tag).map_err(|_| wrong())?,
+    })
+}
+
+/// Entries `a` to `b` of `n`, in as many pages as it takes.
+async fn fetch_entries(
+    session: &Session,
+    tag: &[u8],
+    (a, b, count): (u64, u64, u64),
+    entries: &mut Entries,
+) -> Result<(), ClientError> {
+    let mut from = a;
+    loop {
+        let to = b.min(from.saturating_add(PAGE_MAX));
+        let request = v1::PatientEntriesRequest { tag: tag.to_vec(), from, to, count };
+        let page = session
+            .client
+            .call(|mut rpc| {
+                let request = request.clone();
+                async move { rpc.patient_entries(request).await }
+            })
+            .await?;
+        let got = page.entries.len() as u64;
+        if got > to - from || (got == 0 && from < b) {
+            return Err(failed("the ledger gave another number of entries than asked: ask another node"));
+        }
+        entries.add(page)?;
+        from += got;
+        if from == b {
+            return Ok(());
+        }
+    }
+}
+
+/// Entry 0, from the profile's own genesis: its inclusion in the tree shows that the log begins with it.
+fn genesis_entry(session: &Session) -> Result<Vec<u8>, ClientError> {
+    let (genesis, body) = session.profile.genesis()?;
+    let time = LedgerTimeMs(genesis.created_ms);
+    Ok(Entry::LedgerEvent(LedgerEvent { index: LeafIndex(0), time, kind: Kind::GENESIS, body }).encode())
+}
+
+async fn inclusion(session: &Session, index: u64, size: u64) -> Result<Vec<Hash>, ClientError> {
+    let request = v1::ProveInclusionRequest { index, size };
+    let answer = session.client.call(|mut rpc| async move { rpc.prove_inclusion(request).await }).await?;
+    hashes(&answer.path)
+}
+
+async fn consistency(session: &Session, old: u64, new: u64) -> Result<Vec<Hash>, ClientError> {
+    let request = v1::ProveConsistencyRequest { old_size: old, new_size: new };
+    let answer = session.client.call(|mut rpc| async move { rpc.prove_consistency(request).await }).await?;
+    hashes(&answer.path)
+}
