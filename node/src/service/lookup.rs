@@ -38,10 +38,10 @@ pub(super) async fn resolve(
 }
 
 /// Whether the caller could use a tag to record under it, and for nothing else. An erasure must be open to check: to
-/// readers, to auditors and to the patient.
+/// readers, to auditors and to the patient; and the authority erases what was recorded since.
 fn to_record_alone(caller: &Party, resolved: &ResolvedTag) -> bool {
     let itself = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
-    !itself && !caller.roles.intersects(Roles::READER | Roles::AUDITOR)
+    !itself && !caller.roles.intersects(Roles::READER | Roles::AUDITOR | Roles::AUTHORITY)
 }
 
 fn is_erased(core: &Core, resolved: &ResolvedTag) -> Result<bool, Refusal> {
@@ -88,6 +88,18 @@ mod tests {
 
     fn resolved() -> ResolvedTag {
         ResolvedTag { tag: vec![7; 32], proof: vec![1; 80], secret_tag: vec![8; 32], secret_proof: vec![2; 80] }
+    }
+
+    #[test]
+    fn an_erased_patient_is_resolved_for_whoever_can_check_the_erasure() {
+        for roles in [Roles::AUTHOR, Roles::TAG, Roles::AUTHOR | Roles::OPERATOR] {
+            assert!(to_record_alone(&caller(roles, None), &resolved()));
+        }
+        for roles in [Roles::READER, Roles::AUTHOR | Roles::AUDITOR, Roles::TAG | Roles::AUTHORITY] {
+            assert!(!to_record_alone(&caller(roles, None), &resolved()));
+        }
+        assert!(!to_record_alone(&caller(Roles::PATIENT, Some([7; 32])), &resolved()));
+        assert!(to_record_alone(&caller(Roles::PATIENT, Some([9; 32])), &resolved()));
     }
 
     #[test]
