@@ -2,11 +2,13 @@
 //! is accepted is spelled in its one form. What a whole ledger does with arbitrary commands is tested on a ledger.
 
 use prost::Message as _;
-use sillage_proof::hash::sha256;
+use sillage_proof::hash::{LedgerTimeMs, sha256};
 use sillage_proto::internal::v1::Command;
 
 use crate::apply::check::Shape;
+use crate::apply::own;
 use crate::genesis::GenesisInfo;
+use crate::index::row::{self, Row};
 use crate::seal::{Keyring, layout};
 
 /// A fuzz target.
@@ -19,6 +21,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sealed_payload", fuzz_sealed_payload),
     ("wrapped_key", fuzz_wrapped_key),
     ("command", fuzz_command),
+    ("index_row", fuzz_index_row),
 ];
 
 /// Genesis entries.
@@ -60,9 +63,26 @@ pub fn fuzz_wrapped_key(data: &[u8]) {
     }
 }
 
-/// Commands: what can be checked of their batches without a ledger.
+/// Rows of the patients' index, under the key that they begin with.
+pub fn fuzz_index_row(data: &[u8]) {
+    let (key, value) = data.split_at(data.len().min(32));
+    if let Ok(row) = Row::decode(key, value) {
+        assert_eq!(row.ikey.as_bytes(), key);
+        assert_eq!(row::value(&row.hash, &row.frontier), value);
+    }
+}
+
+/// Commands: what can be checked of their parts without a ledger.
 pub fn fuzz_command(data: &[u8]) {
-    for batch in Command::decode(data).into_iter().flat_map(|command| command.batches) {
+    let Ok(command) = Command::decode(data) else {
+        return;
+    };
+    for record in &command.ledger_records {
+        if let Ok(payload) = own::check(record, LedgerTimeMs(u64::MAX)) {
+            assert_eq!(payload, [&record.salt[..], &record.record].concat());
+        }
+    }
+    for batch in command.batches {
         if let Ok(shape) = Shape::of(&batch) {
             assert_eq!(shape.records.len(), batch.records.len());
             assert_eq!(shape.root.as_bytes(), &batch.root[..]);

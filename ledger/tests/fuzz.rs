@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{act, batch, command, genesis, record, registration, tag, wrapped};
+use common::{act, batch, command, command2, consulted, genesis, record, registration, tag, wrapped};
 use sillage_ledger::fuzz::TARGETS;
 use sillage_proof::fuzz::drive;
 use sillage_rules::act::Act;
@@ -25,6 +25,7 @@ fn no_target_falls_over() {
     let batches =
         vec![batch(2, "s", 1, vec![record(1, tag(1), 1), record(2, tag(2), 2)]), batch(1, "acts", 1, vec![register])];
     let payload = record(1, tag(1), 1).payload.to_vec();
-    let seeds = [genesis(), keyring(), payload, wrapped(tag(1), 1).wrapped, command(batches)];
+    let own = command2(Vec::new(), vec![consulted(1)], true);
+    let seeds = [genesis(), keyring(), payload, wrapped(tag(1), 1).wrapped, command(batches), own];
     drive(TARGETS, &seeds, 40_000);
 }

@@ -8,13 +8,14 @@ use common::*;
 use prost::Message;
 use rocksdb::{DB, Options as DbOptions};
 use sillage_ledger::{BatchFault, BatchOutcome, Ledger, OpenError};
-use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::merkle;
 use sillage_proto::internal::v1::{Command, SealedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{Entry, Flags};
 use sillage_rules::kind::Kind;
+use sillage_rules::record::{ParsedRecord, erasure_message};
 
 fn records(from: u64, count: u64) -> Vec<SealedRecord> {
     (from..from + count).map(|n| record(n, tag((n % 5) as u8), 1)).collect()
@@ -74,6 +75,31 @@ fn the_index_commit_comes_last_and_covers_its_own_command() {
     for patient in 0..6 {
         naive::check_proof(&reader, &entries(&ledger), &tag(patient));
     }
+}
+
+#[test]
+fn an_erasure_is_a_line_of_its_patients_trace_and_the_erased_entries_stay_in_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open(dir.path());
+    apply_one(&mut ledger, batch(2, "s", 1, records(0, 10)));
+    commit(&mut ledger);
+    let act = Act::Erased { indices: Vec::new(), ground: "ORDER".into() };
+    let message = erasure_message(&act, &tag(1), START_MS);
+    let parsed = ParsedRecord::from_message(message).expect("a valid act");
+    let payload = [&[7; 16], parsed.bytes()].concat();
+    let record = SealedRecord {
+        kind: u32::from(parsed.kind().code()),
+        tag: tag(1).to_vec(),
+        record_hash: leaf_hash(&payload).as_bytes().to_vec(),
+        payload: payload.into(),
+        occurred_at_ms: START_MS,
+        facts: 0,
+    };
+    assert_eq!(code(&apply_one(&mut ledger, batch(1, "acts", 1, vec![record]))), None);
+    commit(&mut ledger);
+    let reader = ledger.reader();
+    naive::check_proof(&reader, &entries(&ledger), &tag(1));
+    assert_eq!(reader.prove_patient(&tag(1)).expect("readable").map(|proof| proof.count), Some(3));
 }
 
 #[test]
