@@ -241,9 +241,17 @@ impl Core {
     }
 }
 
-/// Verdicts about parties and keys, which change: a node that lags may be wrong about them.
+/// Verdicts about parties, keys and what is on record, which change: a node that lags may be wrong about them.
 fn may_be_outdated(code: Code) -> bool {
-    matches!(code, Code::UnknownKey | Code::RevokedKey | Code::NotEntitled | Code::ActRefused)
+    matches!(
+        code,
+        Code::UnknownKey
+            | Code::RevokedKey
+            | Code::NotEntitled
+            | Code::ActRefused
+            | Code::NotErasable
+            | Code::UnknownIndex
+    )
 }
 
 fn from_leader(response: ForwardResponse) -> Attempt {
