@@ -12,6 +12,14 @@ use crate::respond::{Content, Holds, content, preflight, sentence};
 /// The verifier of patient bundles, a module for browsers and Node.
 pub const VERIFIER: &str = include_str!("../portal/verify.js");
 
+/// The page where patients verify a trace on their own device: its path, its text, its media type.
+const PAGE: [(&str, &str, &str); 4] = [
+    ("/", include_str!("../portal/index.html"), "text/html; charset=utf-8"),
+    ("/page.js", include_str!("../portal/page.js"), SCRIPT),
+    ("/page.css", include_str!("../portal/page.css"), "text/css; charset=utf-8"),
+    ("/verify.js", VERIFIER, SCRIPT),
+];
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const OCTETS: &str = "application/octet-stream";
@@ -36,9 +44,11 @@ pub async fn answer(log: &impl Log, method: &Method, path: &str, asked: &HeaderM
             return refused;
         }
     }
+    if let Some((_, text, media_type)) = PAGE.iter().find(|(at, ..)| *at == path) {
+        return content(asked, Content { bytes: Bytes::from_static(text.as_bytes()), media_type, holds: Holds::Now });
+    }
     let answered = match path {
         "/checkpoint" => checkpoint(log).await,
-        "/verify.js" => Ok(script()),
         "/healthz" => return health(log).await,
         _ => match path.strip_prefix('/').map(str::parse) {
             Some(Ok(TilePath::Hashes(coord))) => tile(log, coord).await,
@@ -63,10 +73,6 @@ type Answered = Result<Content, Response<Body>>;
 async fn checkpoint(log: &impl Log) -> Answered {
     let seen = log.checkpoint().await.map_err(refused)?;
     Ok(Content { bytes: seen.note, media_type: TEXT, holds: Holds::Now })
-}
-
-fn script() -> Content {
-    Content { bytes: Bytes::from_static(VERIFIER.as_bytes()), media_type: SCRIPT, holds: Holds::Now }
 }
 
 async fn tile(log: &impl Log, coord: TileCoord) -> Answered {

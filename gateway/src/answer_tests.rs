@@ -91,7 +91,7 @@ async fn tiles_hold_for_ever_and_end_where_the_checkpoint_does() {
 #[tokio::test]
 async fn other_spellings_of_a_path_are_not_found() {
     let paths =
-        ["/", "", "/tile/0/0", "/tile/0/000/", "//checkpoint", "/checkpoint/", "/tile/0/%30%30%30", "/tile/00/000"];
+        ["", "/tile/0/0", "/tile/0/000/", "//checkpoint", "/checkpoint/", "/tile/0/%30%30%30", "/tile/00/000"];
     for path in paths.into_iter().chain(["/tile/0/../0/000", "/tile/0/000.p/256", "/tile/data/000", "/TILE/0/000"]) {
         assert_eq!(get(path).await.code, 404, "{path}");
     }
@@ -130,6 +130,13 @@ async fn nothing_is_changed_and_browsers_may_ask() {
     assert_eq!(preflight.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     let script = get("/verify.js").await;
     assert_eq!((script.code, &script.body[..]), (200, VERIFIER.as_bytes()));
+    let page = get("/").await;
+    assert_eq!(page.code, 200);
+    let text = String::from_utf8(page.body.to_vec()).expect("UTF-8");
+    for part in ["page.js", "page.css"] {
+        assert!(text.contains(part));
+        assert_eq!(get(&format!("/{part}")).await.code, 200);
+    }
     assert_eq!(script.headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
 }
 

@@ -7,7 +7,8 @@
 //! GET /checkpoint                      the newest checkpoint, a signed note (c2sp.org/tlog-checkpoint)
 //! GET /tile/<L>/<N>[.p/<W>]            a hash tile (c2sp.org/tlog-tiles), for ever the same
 //! GET /tile/entries/<N>[.p/<W>]        an entry bundle: auditors only, over mutual TLS, each on record in the log
-//! GET /verify.js                       the verifier of patient bundles, to run in a browser
+//! GET /                                the page where patients verify a trace, on their own device
+//! GET /verify.js                       the verifier of patient bundles, to run in a browser or in Node
 //! GET /healthz                         whether a node answers
 //! ```
 //!

@@ -55,7 +55,11 @@ fn run(args: &[String]) -> Result<(), Failed> {
         None => return Err(Failed { message: USAGE.to_owned(), exit_code: 2 }),
     };
     match command {
-        "setup" => setup::packages(),
+        "setup" => {
+            setup::packages()?;
+            setup::for_tests(true);
+            Ok(())
+        }
         "tidy" => tidy::check(),
         "test" => test(rest),
         "demo" => program("sillage-demo", rest),
@@ -87,6 +91,7 @@ fn raft_log_bench() -> Result<(), Failed> {
 /// Checks first, tests last, so that the output ends with the test runner's summary.
 fn test(args: &[String]) -> Result<(), Failed> {
     setup::packages()?;
+    setup::for_tests(false);
     tidy::check()?;
     build::cargo(&["fmt", "--all", "--check"])?;
     build::programs()?;

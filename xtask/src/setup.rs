@@ -1,4 +1,4 @@
-//! System packages that the build needs: installed where that takes no question, named where it does.
+//! System packages that the build and the tests need: installed where that takes no question, named where it does.
 
 use crate::Failed;
 use crate::build::on_path;
@@ -17,6 +17,17 @@ const PACKAGES: &[Package] = &[
     Package { name: "libclang-dev", why: "bindings to RocksDB are made from its header", present: libclang },
     Package { name: "protobuf-compiler", why: "the schema of Raft's messages", present: || on_path("protoc") },
 ];
+
+/// The verifier in JavaScript runs in it. Only its tests need it: nothing that is built does.
+const NODE: &[Package] =
+    &[Package { name: "nodejs", why: "the verifier in JavaScript is tested in it", present: || on_path("node") }];
+
+/// A hundred megabytes for two tests, which are skipped without it.
+const BROWSER: &[Package] = &[Package {
+    name: "chromium",
+    why: "the verifier in JavaScript is tested in a browser, too",
+    present: || on_path("chromium") || on_path("chromium-browser") || on_path("google-chrome"),
+}];
 
 /// Any libclang that bindgen would find, with the compiler's own headers beside it.
 fn libclang() -> bool {
@@ -39,7 +50,21 @@ fn holds_libclang(lib: &Path) -> bool {
 
 /// Installs what is missing as root or through a `sudo` that asks nothing; otherwise says what to install.
 pub fn packages() -> Result<(), Failed> {
-    let missing: Vec<&Package> = PACKAGES.iter().filter(|p| !(p.present)()).collect();
+    install(PACKAGES)
+}
+
+/// What only tests need. What can't be installed is said and no failure: its tests skip themselves, or fail where no one
+/// would see that (`CI=true`).
+pub fn for_tests(with_browser: bool) {
+    for packages in [NODE, BROWSER].iter().take(1 + usize::from(with_browser)) {
+        if let Err(why) = install(packages) {
+            eprintln!("going on without {}: {}", packages[0].name, why.message);
+        }
+    }
+}
+
+fn install(packages: &[Package]) -> Result<(), Failed> {
+    let missing: Vec<&Package> = packages.iter().filter(|p| !(p.present)()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -63,7 +88,7 @@ pub fn packages() -> Result<(), Failed> {
     };
     let install = [&["apt-get", "install", "-y", "--no-install-recommends"][..], &names].concat();
     let done = apt(prefix, &["apt-get", "update", "-q"]) && apt(prefix, &install);
-    if done && PACKAGES.iter().all(|p| (p.present)()) {
+    if done && packages.iter().all(|p| (p.present)()) {
         return Ok(());
     }
     Err(Failed::new(format!("could not install them; as root, run `{by_hand}`, then this again")))
