@@ -90,8 +90,7 @@ async fn tiles_hold_for_ever_and_end_where_the_checkpoint_does() {
 
 #[tokio::test]
 async fn other_spellings_of_a_path_are_not_found() {
-    let paths =
-        ["", "/tile/0/0", "/tile/0/000/", "//checkpoint", "/checkpoint/", "/tile/0/%30%30%30", "/tile/00/000"];
+    let paths = ["", "/tile/0/0", "/tile/0/000/", "//checkpoint", "/checkpoint/", "/tile/0/%30%30%30", "/tile/00/000"];
     for path in paths.into_iter().chain(["/tile/0/../0/000", "/tile/0/000.p/256", "/tile/data/000", "/TILE/0/000"]) {
         assert_eq!(get(path).await.code, 404, "{path}");
     }
