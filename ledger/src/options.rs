@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rocksdb::{BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType, SliceTransform};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType,
+    SliceTransform,
+};
 
 use crate::schema::{Family, TAG_LEN};
 
@@ -81,6 +84,12 @@ impl Options {
         table.set_checksum_type(ChecksumType::XXH3);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // In small pieces: a filter over a million keys is larger than one shard of the cache, and would be read and
+        // checked anew for every key that is looked up.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(16 << 10);
+        table.set_pin_top_level_index_and_filter(true);
         let mut options = rocksdb::Options::default();
         options.set_paranoid_checks(true);
         options.set_disable_auto_compactions(!self.auto_compaction);
