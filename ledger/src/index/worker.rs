@@ -17,8 +17,8 @@ use super::{Index, row};
 use crate::error::ReadError;
 use crate::store::Store;
 
-/// Commands whose records may wait.
-const JOBS_MAX: usize = 64;
+/// Commands whose records may wait: an index commit waits for them.
+const JOBS_MAX: usize = 16;
 
 /// What a patient takes of the memory for buckets: row, frontier with three peaks, and its share of the bucket.
 const ROW_BYTES: usize = 224;
