@@ -66,13 +66,15 @@ impl ProcessError {
 pub struct Options {
     /// 1 or 3.
     pub nodes: u64,
+    /// Also a gateway, on the two ports after the nodes'.
+    pub gateway: bool,
     /// What the nodes write to their logs, as `SILLAGE_LOG` reads it.
     pub log_filter: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 3, log_filter: "info".to_owned() }
+        Self { nodes: 3, gateway: false, log_filter: "info".to_owned() }
     }
 }
 
@@ -100,10 +102,15 @@ impl Cluster {
         for folder in [&ledger, &logs] {
             fs::create_dir_all(folder).map_err(ProcessError::io(format!("cannot create {}", folder.display())))?;
         }
-        let base_port = free_ports(2 * u16::try_from(options.nodes).expect("a few nodes"))?;
+        let pairs = options.nodes + u64::from(options.gateway);
+        let base_port = free_ports(2 * u16::try_from(pairs).expect("a few nodes"))?;
         let mut command = Command::new(node);
         command.arg("dev").arg("--dir").arg(&ledger);
         command.args(["--nodes", &options.nodes.to_string(), "--base-port", &base_port.to_string()]);
+        if options.gateway {
+            program("sillage-gateway")?;
+            command.arg("--gateway");
+        }
         let dev = spawn(&mut command, &logs, "dev", &options.log_filter)?;
         let mut cluster = Self { dir: ledger, logs, options, dev, restarted: Vec::new(), restarts: 0 };
         cluster.wait_ready().await?;
@@ -256,6 +263,7 @@ impl Cluster {
         let mut files: Vec<PathBuf> =
             fs::read_dir(&self.logs).into_iter().flatten().flatten().map(|e| e.path()).collect();
         files.extend(self.ids().map(|id| self.node_dir(id).join("log.txt")));
+        files.push(self.dir.join("gateway/log.txt"));
         files.sort();
         let mut out = String::new();
         for file in files {

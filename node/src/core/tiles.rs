@@ -10,8 +10,6 @@ use sillage_rules::codes::Code;
 use super::Core;
 use super::refusals::{from_read, refuse};
 
-
-
 impl Core {
     /// The content of a hash tile, full or partial: its hashes one after the other.
     ///

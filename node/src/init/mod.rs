@@ -32,7 +32,8 @@ use self::genesis::{LogTerms, NodeTerms, PartyTerms};
 use self::pki::{Ca, Certified};
 use self::profile::Profile;
 use crate::config::{
-    LimitsConfig, LogConfig, NodeConfig, PeerConfig, RaftConfig, TlsConfig, WitnessConfig, erase_interval_ms, recosign_interval_ms,
+    LimitsConfig, LogConfig, NodeConfig, PeerConfig, RaftConfig, TlsConfig, WitnessConfig, erase_interval_ms,
+    recosign_interval_ms,
 };
 
 /// Why a deployment can't be made.
