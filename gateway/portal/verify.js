@@ -14,6 +14,8 @@
 //   const { ok, reports, errors } = await verify([{ name, bytes }], policyText, { maxAgeS, lang: "fr" });
 //
 //   node verify.js --policy policy.txt trace.sillage-trace       exit status: 0 proven, 1 not proven, 2 usage
+//
+// Away from the package.json beside it, Node before 20.19 wants it to be called verify.mjs.
 
 /** What is wrong, and in which part of the file. */
 class Failure extends Error {
