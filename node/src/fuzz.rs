@@ -1,6 +1,8 @@
 //! Fuzz targets: what parties and other nodes send. None may panic, and what is let through keeps to the bounds.
 
 use prost::Message as _;
+use sillage_proof::keys::SigningKey;
+use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_proto::internal::v1::{FetchFileRequest, ForwardRequest, ForwardResponse, RaftMessage};
 use sillage_proto::v1::{Batch, SubmitRequest, TraceRequest};
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
@@ -9,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::config::NodeConfig;
 use crate::core::admission::{Plain, check_bounds};
 use crate::core::cursor::Cursors;
+use crate::core::witness::{Answer, read_answer};
 use crate::service::intake::oversized;
 
 /// A fuzz target.
@@ -22,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("submit_request", fuzz_submit_request),
     ("peer_messages", fuzz_peer_messages),
     ("config", fuzz_config),
+    ("witness_answer", fuzz_witness_answer),
 ];
 
 fn cursors() -> Cursors {
@@ -99,6 +103,18 @@ pub fn fuzz_peer_messages(data: &[u8]) {
         assert_eq!(ForwardResponse::decode(&response.encode_to_vec()[..]), Ok(response));
     }
     let _ = FetchFileRequest::decode(data);
+}
+
+/// Answers of witnesses: nothing counts as a cosignature that this witness's key hasn't made.
+pub fn fuzz_witness_answer(data: &[u8]) {
+    let text = "ledger.example/test\n5\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+    let key = SigningKey::from_seed(&[9; 32]).public_key();
+    let key = VerifierKey::new("w", KeyKind::CosignatureV1, key).expect("a name");
+    let answer = read_answer(200, "text/plain", data, text, &key, 1_000);
+    assert!(!matches!(answer, Answer::Cosigned { .. }), "a signature out of thin air");
+    if let Answer::Knows(size) = read_answer(409, "text/x.tlog.size", data, text, &key, 1_000) {
+        assert_eq!(format!("{size}\n").as_bytes(), data, "one spelling");
+    }
 }
 
 /// Configurations: what is accepted is written and read back.

@@ -72,7 +72,12 @@ impl Node {
         hex::decode_to_slice(seed.trim(), &mut bytes).expect("a seed");
         let identity = PatientIdentity { ins: "279035121518989".to_owned(), oid: "1.2.250.1.213.1.4.10".to_owned() };
         let tags = core.tags().resolve(&[identity]).expect("a test identity");
-        Self { core, metrics, author: SigningKey::from_seed(&bytes), tag: tags[0].tag[..].try_into().expect("32 bytes") }
+        Self {
+            core,
+            metrics,
+            author: SigningKey::from_seed(&bytes),
+            tag: tags[0].tag[..].try_into().expect("32 bytes"),
+        }
     }
 
     fn record(&self, kind: Kind, occurred_at_ms: u64) -> Record {

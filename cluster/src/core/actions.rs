@@ -176,6 +176,9 @@ pub struct CoreStatus {
     pub log_bytes: u64,
     /// Appends dropped because their time stamps were too far ahead of this node's clock.
     pub clock_drops: u64,
+    /// A leader was told by this node that it has more than it has now: its disk was put back to an older state. It
+    /// must not vote again.
+    pub forgot: bool,
     /// The voting members.
     pub voters: Vec<u64>,
 }

@@ -81,6 +81,7 @@ pub struct Core {
     /// Whether a leader has sent entries or a snapshot since the start, or since the last fetch ended.
     heard: bool,
     clock_drops: u64,
+    forgot: bool,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
     /// (number of the write task, index) of a snapshot being installed. Until it is, this node must not campaign:
@@ -145,6 +146,7 @@ impl Core {
             proposals: BTreeMap::new(),
             heard: false,
             clock_drops: 0,
+            forgot: false,
             fetching: None,
             installing: None,
             making: false,
@@ -340,6 +342,7 @@ impl Core {
             log_last: raft.raft_log.last_index(),
             log_bytes: self.raw.store().bytes(),
             clock_drops: self.clock_drops,
+            forgot: self.forgot,
             voters: self.raw.store().conf_state.voters.clone(),
         }
     }
@@ -372,6 +375,14 @@ impl Core {
         }
         if message.get_msg_type() == MessageType::MsgTimeoutNow && self.installing.is_some() {
             return Err(StepError::Refused("a snapshot is being installed".into()));
+        }
+        // A heartbeat never goes beyond what its receiver has acknowledged; raft-rs would panic.
+        let last_index = self.raw.raft.raft_log.last_index();
+        let heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat && message.term >= self.raw.raft.term;
+        if heartbeat && message.commit > last_index {
+            self.forgot = true;
+            let reason = format!("it acknowledged entry {} and has {last_index}: entries were lost", message.commit);
+            return Err(StepError::Refused(reason));
         }
         self.raw.step(*message).map_err(|error| StepError::Refused(error.to_string()))
     }

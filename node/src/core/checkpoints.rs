@@ -90,6 +90,11 @@ impl Checkpoints {
         self.newest.subscribe()
     }
 
+    /// All, by size.
+    pub fn kept(&self) -> Vec<Arc<Signed>> {
+        self.by_size.lock().values().cloned().collect()
+    }
+
     /// The one of exactly this size, where it is kept.
     pub fn of_size(&self, size: u64) -> Option<Arc<Signed>> {
         self.by_size.lock().get(&size).cloned()

@@ -52,7 +52,10 @@ impl Corruption {
             return;
         }
         let reason = self.reason().unwrap_or_default();
-        tracing::error!(reason, "CORRUPT: this node serves nothing more; replace it as a new member with an empty disk");
+        tracing::error!(
+            reason,
+            "CORRUPT: this node serves nothing more; replace it as a new member with an empty disk"
+        );
         self.metrics.corrupt.set(1);
         notes.put(CORRUPT_NOTE, reason.as_bytes().to_vec(), Box::new(stop));
     }

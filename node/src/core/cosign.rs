@@ -3,13 +3,13 @@
 //! Three rules, each kept across crashes: never a smaller size, never a second root for a size, and no size before every
 //! batch signature below it was verified here. (size, root) is durable in the Raft store before a signature leaves.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use parking_lot::Mutex;
-use sillage_ledger::{LedgerReader, ReadError};
+use sillage_ledger::{BatchFault, LedgerReader, ReadError};
 use sillage_proof::batch::BatchMessage;
 use sillage_proof::hash::sha256;
-use sillage_proof::keys::{KeyId, PublicKey, StreamId};
+use sillage_proof::keys::{KeyId, StreamId};
 use sillage_proof::{Hash, LeafIndex};
 use sillage_proto::internal::v1::SealedBatch;
 use sillage_rules::entry::{BatchHeader, Entry, Flags};
@@ -177,9 +177,9 @@ fn batch_name(message: &BatchMessage, signature: &[u8]) -> Hash {
 /// Why verifying doesn't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Unverified {
-    /// An author's signature doesn't match what stands in the log.
-    #[error("the batch at entry {0} isn't signed by the author that it names")]
-    Signature(LeafIndex),
+    /// A batch isn't its author's.
+    #[error(transparent)]
+    Batch(BatchFault),
     /// The log isn't laid out as this program lays it out.
     #[error("entry {0} can't stand where it stands")]
     Layout(LeafIndex),
@@ -188,13 +188,22 @@ pub enum Unverified {
     Read(#[from] ReadError),
 }
 
+impl From<BatchFault> for Unverified {
+    fn from(fault: BatchFault) -> Self {
+        match fault {
+            BatchFault::Read(error) => Self::Read(error),
+            fault => Self::Batch(fault),
+        }
+    }
+}
+
 /// Verifies at most [`STEP_BATCHES`] batches from entry `from` on, which isn't in the middle of a batch, up to `size`.
 /// Gives where to go on: `size` when all are verified.
 ///
 /// # Errors
 /// At the first batch that its author didn't sign.
 pub fn verify_step(reader: &LedgerReader, seen: &Seen, from: u64, size: u64) -> Result<u64, Unverified> {
-    let mut keys: HashMap<KeyId, PublicKey> = HashMap::new();
+    let mut verifier = reader.batch_verifier();
     let mut at = from;
     for _ in 0..STEP_BATCHES {
         if at >= size {
@@ -204,7 +213,9 @@ pub fn verify_step(reader: &LedgerReader, seen: &Seen, from: u64, size: u64) -> 
         let entry = reader.decoded_entry(index)?.ok_or(Unverified::Layout(index))?;
         at = match entry {
             Entry::BatchHeader(header) => {
-                verify_batch(reader, seen, &mut keys, &header)?;
+                if !seen.has(&message(reader, &header), &header.signature) {
+                    verifier.verify(&header)?;
+                }
                 at + 1 + u64::from(header.count)
             }
             Entry::Record(record) if !record.flags.contains(Flags::LEDGER) => {
@@ -222,34 +233,16 @@ pub fn verify_step(reader: &LedgerReader, seen: &Seen, from: u64, size: u64) -> 
     }
 }
 
-fn verify_batch(
-    reader: &LedgerReader,
-    seen: &Seen,
-    keys: &mut HashMap<KeyId, PublicKey>,
-    header: &BatchHeader,
-) -> Result<(), Unverified> {
-    let bad = || Unverified::Signature(header.index);
-    let message = BatchMessage {
+/// What was signed with the batch of a header.
+fn message(reader: &LedgerReader, header: &BatchHeader) -> BatchMessage {
+    BatchMessage {
         key_id: header.key_id,
         origin: reader.genesis().origin.clone(),
         stream_id: header.stream_id,
         seq: header.seq,
         count: header.count,
         root: header.root,
-    };
-    if seen.has(&message, &header.signature) {
-        return Ok(());
     }
-    let key = match keys.get(&header.key_id) {
-        Some(key) => *key,
-        None => {
-            let known = reader.key(&header.key_id)?.ok_or_else(bad)?;
-            let key = known.verifier().map_err(|_| bad())?;
-            keys.insert(header.key_id, key);
-            key
-        }
-    };
-    message.verify(&key, &header.signature).map_err(|_| bad())
 }
 
 #[cfg(test)]

@@ -131,7 +131,11 @@ async fn feed_once(
 ) -> Next {
     let size = signed.size;
     let Some(old_size) = feed.old_size(size) else {
-        tracing::warn!(witness = key.name(), size, "a witness has seen a larger tree than this node's newest checkpoint");
+        tracing::warn!(
+            witness = key.name(),
+            size,
+            "a witness has seen a larger tree than this node's newest checkpoint"
+        );
         // Perhaps another leader's; the next checkpoint may be larger.
         feed.old_size = size;
         return feed.later();
@@ -186,5 +190,66 @@ fn outcome(answer: &Answer) -> &'static str {
         Answer::Refused(_) => "refused",
         Answer::Lies(_) => "lied",
         Answer::Unreachable(_) => "unreachable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proof::note::NoteSignature;
+
+    fn cosigned() -> Answer {
+        Answer::Cosigned { line: NoteSignature { name: "w".to_owned(), key_id: 1, signature: vec![1] } }
+    }
+
+    #[test]
+    fn a_conflict_is_answered_at_once_with_the_size_that_the_witness_knows() {
+        let mut feed = Feed::default();
+        assert_eq!(feed.old_size(9), Some(0));
+        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::Again);
+        assert_eq!(feed.old_size(9), Some(5));
+        assert_eq!(feed.answered(9, &cosigned()), Next::Rest);
+        assert_eq!(feed.old_size(12), Some(9));
+    }
+
+    #[test]
+    fn a_witness_that_changes_its_mind_again_and_again_is_left_alone_for_a_while() {
+        let mut feed = Feed::default();
+        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::Again);
+        assert_eq!(feed.answered(9, &Answer::Knows(4)), Next::Again);
+        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::After(BACKOFF_MIN));
+        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::After(BACKOFF_MIN * 2), "the same is no news");
+    }
+
+    #[test]
+    fn a_witness_ahead_of_this_node_is_not_shown_less() {
+        let mut feed = Feed::default();
+        assert_eq!(feed.answered(9, &Answer::Knows(20)), Next::After(BACKOFF_MIN));
+        assert_eq!(feed.old_size(9), None);
+        assert_eq!(feed.old_size(21), Some(20));
+    }
+
+    #[test]
+    fn failures_are_tried_again_ever_less_often_and_a_success_forgets_them() {
+        let mut feed = Feed::default();
+        let failures = [Answer::Refused(422), Answer::Lies("no"), Answer::Unreachable("gone".to_owned())];
+        let waits: Vec<Next> = failures.iter().map(|answer| feed.answered(9, answer)).collect();
+        assert_eq!(waits, [1, 2, 4].map(|times| Next::After(BACKOFF_MIN * times)));
+        for _ in 0..10 {
+            feed.answered(9, &Answer::Refused(500));
+        }
+        assert_eq!(feed.answered(9, &Answer::Refused(500)), Next::After(BACKOFF_MAX));
+        assert_eq!(feed.answered(9, &cosigned()), Next::Rest);
+        assert_eq!(feed.answered(10, &Answer::Refused(500)), Next::After(BACKOFF_MIN));
+    }
+
+    #[test]
+    fn a_checkpoint_is_shown_once_and_again_when_its_cosignature_is_old() {
+        let mut feed = Feed::default();
+        let long = Duration::from_secs(3_600);
+        assert!(feed.is_due(9, long));
+        feed.answered(9, &cosigned());
+        assert!(!feed.is_due(9, long) && !feed.is_due(8, long));
+        assert!(feed.is_due(10, long) && feed.is_due(9, Duration::ZERO));
     }
 }

@@ -62,7 +62,7 @@ use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError,
 use sillage_proof::keys::AuthorId;
 use sillage_proto::internal::v1::SealedBatch;
 use sillage_rules::codes::Code;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::metrics::Metrics;
@@ -162,6 +162,8 @@ pub struct Core {
     applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
     heard_from: AtomicUsize,
+    /// Checkpoints of peers that are being taken in.
+    learning: Arc<Semaphore>,
     /// When a checkpoint was last written to disk.
     remembered_at: Mutex<Option<tokio::time::Instant>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
@@ -255,6 +257,7 @@ impl Core {
             corruption: Corruption::new(metrics.clone()),
             applied,
             heard_from: AtomicUsize::new(0),
+            learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
             remembered_at: Mutex::default(),
             tasks: Mutex::default(),
             tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),
@@ -417,8 +420,11 @@ impl Core {
     }
 
     /// Gives the replica a message from a peer; dropped when too many wait.
+    /// A node that may have forgotten what it did takes no part before its peers have told it.
     pub fn step(&self, message: Vec<u8>) {
-        self.replica.step(message);
+        if self.knows_itself() {
+            self.replica.step(message);
+        }
     }
 
     /// Where a file of a snapshot is that a peer asks for.

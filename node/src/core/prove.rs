@@ -46,7 +46,9 @@ impl Core {
         self.corruption.check()?;
         match self.checkpoints.newest() {
             Some(_) => Err(refuse(Code::SizeNotReached)),
-            None => Err(unavailable("no checkpoint is finished: a majority of nodes must cosign it, start the missing")),
+            None => {
+                Err(unavailable("no checkpoint is finished: a majority of nodes must cosign it, start the missing"))
+            }
         }
     }
 

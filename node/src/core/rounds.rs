@@ -67,7 +67,9 @@ impl Core {
             Err(Never::Smaller { cosigned }) => {
                 return Err(Refusal::new(Code::MalformedRequest, format!("a larger size, {cosigned}, was cosigned")));
             }
-            Err(Never::OtherRoot) => return Err(self.corrupt(format!("its root at size {size} isn't what it cosigned"))),
+            Err(Never::OtherRoot) => {
+                return Err(self.corrupt(format!("its root at size {size} isn't what it cosigned")));
+            }
         };
         *state = next;
         *self.cosigned_last.lock() = next;
@@ -104,7 +106,9 @@ impl Core {
         let (root, extends) = self.read(read).await?;
         match extends {
             true => Ok(root),
-            false => Err(self.corrupt(format!("its log doesn't extend the checkpoint of size {} it cosigned", before.size))),
+            false => {
+                Err(self.corrupt(format!("its log doesn't extend the checkpoint of size {} it cosigned", before.size)))
+            }
         }
     }
 
@@ -119,7 +123,7 @@ impl Core {
             let step = self.read(move || Ok(cosign::verify_step(&reader, &seen, from, size))).await?;
             state.verified_to = step.map_err(|error| match error {
                 Unverified::Read(error) => from_read(&error),
-                bad => self.corrupt(bad.to_string()),
+                bad => self.corrupt(format!("its log holds what nobody signed: {bad}")),
             })?;
         }
         Ok(())
@@ -327,6 +331,9 @@ pub(super) async fn make_checkpoints(core: Weak<Core>) {
         let Some(core) = core.upgrade() else {
             return;
         };
+        if core.replica.status().core.forgot && core.corruption.check().is_ok() {
+            core.corrupt("it lacks entries that it acknowledged: its disk was put back to an older state".to_owned());
+        }
         if !core.serves_as_leader() {
             done = None;
             continue;

@@ -13,7 +13,7 @@ use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::note::SignedNote;
 use sillage_proto::internal::v1::LearnCheckpointRequest;
 use sillage_rules::codes::Code;
-use sillage_rules::cosigner::auditor_name;
+use sillage_rules::cosigner::{auditor_name, node_name};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
@@ -28,9 +28,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a node that lags may take to apply what a checkpoint covers.
 pub(super) const LEARN_WAIT: Duration = Duration::from_secs(2);
 /// Between two questions to a peer that doesn't answer.
-const GREET_RETRY: Duration = Duration::from_millis(300);
+const GREET_RETRY: Duration = Duration::from_millis(100);
 /// Between two notes on disk.
 const REMEMBER_EVERY: Duration = Duration::from_secs(10);
+/// Checkpoints of peers taken in at once; what is more comes again.
+pub(super) const LEARNING_MAX: usize = 16;
 /// Largest note that is taken from a caller, in bytes.
 const NOTE_BYTES_MAX: usize = 64 << 10;
 
@@ -118,6 +120,40 @@ impl Core {
         }
         let (notes, note) = (Arc::clone(&self.notes), signed.note.clone().into_bytes());
         tokio::task::spawn_blocking(move || notes.put(CHECKPOINT_NOTE, note, Box::new(|| ())));
+    }
+
+    /// What a peer shows, when it comes by: looked at for what it says of this node, then learnt beside.
+    ///
+    /// # Errors
+    /// `CORRUPT` when this node serves nothing.
+    pub fn shown(self: &Arc<Self>, note: String) -> Result<(), Refusal> {
+        self.corruption.check()?;
+        if note.is_empty() {
+            return Ok(());
+        }
+        if let Err(refusal) = self.own_in(&note) {
+            tracing::warn!(code = refusal.code.as_str(), message = refusal.message, "a peer's checkpoint");
+            return self.corruption.check();
+        }
+        if let Ok(place) = Arc::clone(&self.learning).try_acquire_owned() {
+            let core = Arc::downgrade(self);
+            tokio::spawn(async move {
+                let _place = place;
+                if let Some(core) = core.upgrade()
+                    && let Err(refusal) = core.learn(&note).await
+                {
+                    tracing::debug!(code = refusal.code.as_str(), "a checkpoint was not taken");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// What a peer is shown: the newest checkpoint that it cosigned, which tells it what it must remember; else the
+    /// newest known here.
+    pub fn newest_for(&self, peer: u64) -> String {
+        let name = [node_name(&self.genesis.origin, peer)];
+        self.checkpoints.cosigned_by(&name, 0).map_or_else(|| self.newest_known(), |signed| signed.note.clone())
     }
 
     /// The newest checkpoint that this node can show to a peer: kept, or on disk from an earlier run; else empty.
@@ -220,8 +256,13 @@ pub(super) async fn take_up(core: Weak<Core>) {
             return;
         };
         let note = core.newest_known();
-        if note.is_empty() || core.checkpoints.newest().is_some() || core.learn(&note).await.is_ok() {
+        if note.is_empty() || core.checkpoints.newest().is_some() {
             return;
+        }
+        match core.learn(&note).await {
+            // This node is still applying what it has.
+            Err(refusal) if refusal.code == Code::SizeNotReached => {}
+            _ => return,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
 
+use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
 use super::{Core, Replica, erase, feeder, rounds, share};
@@ -46,7 +47,9 @@ impl Core {
             tracing::error!("the node key in force is in no key file: this node can't cosign; set `node_key_next`");
         }
         if !log && self.config.log_key.is_some() {
-            tracing::error!("the log's key in force is in no key file: this node can't finish checkpoints; set `log_key_next`");
+            tracing::error!(
+                "the log's key in force is in no key file: this node can't finish checkpoints; set `log_key_next`"
+            );
         }
     }
 
@@ -73,6 +76,16 @@ impl Core {
         let reason = format!("node {}: {reason}", self.config.id);
         self.corruption.raise(reason, &*self.notes, move || replica.shutdown());
         self.corruption.check().err().unwrap_or_else(|| refuse(Code::Corrupt))
+    }
+
+    /// Whether the replica was told to stop, by a shutdown or a verdict that is on disk.
+    pub fn has_stopped_replica(&self) -> bool {
+        self.replica.is_stopping()
+    }
+
+    /// The checkpoints that can be given, by size.
+    pub fn checkpoints_kept(&self) -> Vec<Arc<Signed>> {
+        self.checkpoints.kept()
     }
 
     /// Whether this node serves, and if not, why.

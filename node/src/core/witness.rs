@@ -62,14 +62,7 @@ pub fn request_body(old_size: u64, proof: &[Hash], note: &str) -> String {
 }
 
 /// Reads an answer to a request with the note text `text`, from the witness of `key`.
-pub fn read_answer(
-    status: u16,
-    content_type: &str,
-    body: &[u8],
-    text: &str,
-    key: &VerifierKey,
-    now_s: u64,
-) -> Answer {
+pub fn read_answer(status: u16, content_type: &str, body: &[u8], text: &str, key: &VerifierKey, now_s: u64) -> Answer {
     match status {
         200 => read_cosignature(body, text, key, now_s),
         409 if content_type == SIZE_CONTENT_TYPE => match read_size(body) {
@@ -192,7 +185,8 @@ mod tests {
     fn a_cosignature_counts_only_if_it_verifies_and_is_of_now() {
         let line = witness().sign(TEXT, 1_000).expect("signed");
         assert_eq!(read(200, "", &line.to_string()), Answer::Cosigned { line: line.clone() });
-        let other = SignerKey::new("o.example", KeyKind::CosignatureV1, SigningKey::from_seed(&[8; 32])).expect("a name");
+        let other =
+            SignerKey::new("o.example", KeyKind::CosignatureV1, SigningKey::from_seed(&[8; 32])).expect("a name");
         let other = other.sign(TEXT, 1_000).expect("signed").to_string();
         assert_eq!(read(200, "", &format!("{other}{line}")), Answer::Cosigned { line: line.clone() });
         assert_eq!(read(200, "", &other), Answer::Lies("no cosignature that verifies"));

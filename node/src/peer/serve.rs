@@ -12,7 +12,9 @@ use sillage_proto::internal::v1::{
     KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone,
     RaftMessage, RecordRequest, RecordResponse,
 };
-use sillage_proto::v1::{ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus};
+use sillage_proto::v1::{
+    ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
+};
 use sillage_rules::codes::Code;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -105,14 +107,8 @@ impl Peer for PeerService {
         request: Request<LearnCheckpointRequest>,
     ) -> Result<Response<LearnCheckpointResponse>, Status> {
         let from = self.node(&request)?;
-        let note = request.into_inner().note;
-        if !note.is_empty()
-            && let Err(refusal) = self.core.learn(&note).await
-        {
-            tracing::debug!(node = from, code = refusal.code.as_str(), "a checkpoint was not taken");
-        }
-        self.core.check_sound().map_err(|refusal| to_status(&refusal))?;
-        Ok(Response::new(LearnCheckpointResponse { note: self.core.newest_known() }))
+        self.core.shown(request.into_inner().note).map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(LearnCheckpointResponse { note: self.core.newest_for(from) }))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {

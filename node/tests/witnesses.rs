@@ -1,0 +1,168 @@
+//! Witnesses of every sort, over HTTP in this process: a good one is heard, and no other is in anyone's way.
+
+mod common;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use common::{Author, Deployment, key, now_ms, record, until};
+use parking_lot::Mutex;
+use sillage_node::config::WitnessConfig;
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::keys::SigningKey;
+use sillage_proof::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
+use sillage_proof::{Hash, TreeSize, merkle};
+
+/// What a witness is like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// As the specification says.
+    Good,
+    /// Signs something else.
+    Lies,
+    /// Says a word of its own.
+    Babbles,
+    /// Sends without end.
+    Floods,
+    /// Takes the request and says nothing.
+    Sleeps,
+    /// Always this status.
+    Refuses(u16),
+}
+
+struct Witness {
+    manner: Manner,
+    signer: SignerKey,
+    log: VerifierKey,
+    /// Size and root that it cosigned.
+    known: Mutex<(u64, Hash)>,
+    statuses: Mutex<Vec<u16>>,
+}
+
+impl Witness {
+    fn answer(&self, body: &str) -> Option<(StatusCode, &'static str, String)> {
+        let (old, rest) = body.strip_prefix("old ")?.split_once('\n')?;
+        let (proof, note) = match rest.strip_prefix('\n') {
+            Some(note) => ("", note),
+            None => rest.split_once("\n\n")?,
+        };
+        let old: u64 = old.parse().ok()?;
+        let proof: Option<Vec<Hash>> = proof.lines().map(hash).collect();
+        let note = SignedNote::parse(note.as_bytes()).ok()?;
+        let checkpoint = Checkpoint::parse(note.text()).ok()?;
+        if note.verify([&self.log]).is_err() {
+            return Some((StatusCode::FORBIDDEN, "text/plain", String::new()));
+        }
+        let mut known = self.known.lock();
+        if old != known.0 {
+            return Some((StatusCode::CONFLICT, "text/x.tlog.size", format!("{}\n", known.0)));
+        }
+        let consistent = old == 0
+            || merkle::verify_consistency(TreeSize(old), checkpoint.size, &proof?, &known.1, &checkpoint.root).is_ok();
+        if !consistent {
+            return Some((StatusCode::UNPROCESSABLE_ENTITY, "text/plain", String::new()));
+        }
+        *known = (checkpoint.size.get(), checkpoint.root);
+        let line = self.signer.sign(note.text(), now_ms() / 1_000).ok()?;
+        Some((StatusCode::OK, "text/plain", line.to_string()))
+    }
+}
+
+fn hash(line: &str) -> Option<Hash> {
+    // A checkpoint's third line is a hash in base64: let its reader read it.
+    Checkpoint::parse(&format!("x\n0\n{line}\n")).ok().map(|read| read.root)
+}
+
+async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: String) -> Response {
+    let (status, kind, text) = match witness.manner {
+        Manner::Good => witness.answer(&body).unwrap_or((StatusCode::BAD_REQUEST, "text/plain", String::new())),
+        Manner::Lies => {
+            let line = witness.signer.sign("another text\n", now_ms() / 1_000).expect("signed");
+            (StatusCode::OK, "text/plain", line.to_string())
+        }
+        Manner::Babbles => (StatusCode::OK, "text/html", "<html>no\n".to_owned()),
+        Manner::Floods => (StatusCode::OK, "text/plain", "\u{2014} x AAAA\n".repeat(1 << 16)),
+        Manner::Sleeps => std::future::pending().await,
+        Manner::Refuses(status) => (StatusCode::from_u16(status).expect("a status"), "text/plain", String::new()),
+    };
+    witness.statuses.lock().push(status.as_u16());
+    (status, [("content-type", kind)], text).into_response()
+}
+
+/// Serves a witness, and says how a node reaches it.
+async fn serve(number: u8, manner: Manner, log: &VerifierKey) -> (Arc<Witness>, WitnessConfig) {
+    let name = format!("witness.example/w{number}");
+    let signer = SignerKey::new(&name, KeyKind::CosignatureV1, SigningKey::from_seed(&[number; 32])).expect("a name");
+    let vkey = signer.verifier().to_string();
+    let witness =
+        Arc::new(Witness { manner, signer, log: log.clone(), known: Mutex::default(), statuses: Mutex::default() });
+    let router = Router::new().route("/w/add-checkpoint", post(add_checkpoint)).with_state(Arc::clone(&witness));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/w/", listener.local_addr().expect("bound"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (witness, WitnessConfig { url, vkey })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_witness_is_heard_whatever_the_others_do() {
+    let mut deployment = Deployment::new(1);
+    let log = VerifierKey::new(common::ORIGIN, KeyKind::Ed25519, deployment.log_key().public_key()).expect("a name");
+    let (good, good_config) = serve(1, Manner::Good, &log).await;
+    let mut configs = vec![good_config];
+    let manners = [
+        Manner::Lies,
+        Manner::Babbles,
+        Manner::Floods,
+        Manner::Sleeps,
+        Manner::Refuses(400),
+        Manner::Refuses(403),
+        Manner::Refuses(404),
+        Manner::Refuses(422),
+        Manner::Refuses(500),
+    ];
+    let mut others = Vec::new();
+    for (number, manner) in (2..).zip(manners) {
+        let (other, config) = serve(number, manner, &log).await;
+        others.push(other);
+        configs.push(config);
+    }
+    // One that isn't there: a port that was closed.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let vkey = configs[1].vkey.clone();
+    configs.push(WitnessConfig { url: format!("http://{gone}"), vkey });
+
+    let node = deployment.start_with(1, |config| config.witnesses = configs.clone()).await;
+    let mut author = Author::new(key(&deployment.path("keys/profile.key")));
+    let name = [good.signer.verifier().name().to_owned()];
+    for _ in 0..3 {
+        let size_min = record(&node.core, &mut author).await;
+        let seen = until("the good witness", async || node.core.checkpoint(size_min, &name).await.ok()).await;
+        let note = SignedNote::parse(seen.note.as_bytes()).expect("a note");
+        assert!(note.verify([good.signer.verifier()]).is_ok());
+        let strange = others.iter().filter(|other| seen.is_cosigned_by(other.signer.verifier().name()));
+        assert_eq!(strange.count(), 0, "only what verifies is shown");
+    }
+    until("each was asked", async || {
+        let asked = |witness: &Arc<Witness>| witness.manner == Manner::Sleeps || !witness.statuses.lock().is_empty();
+        others.iter().all(asked).then_some(())
+    })
+    .await;
+    let counted = |line: &str| node.metrics.render().contains(line);
+    for outcome in ["cosigned", "lied", "refused", "unreachable"] {
+        let line = format!("sillage_witness_answers_total{{outcome=\"{outcome}\"}}");
+        until(outcome, async || counted(&line).then_some(())).await;
+    }
+    assert!(good.statuses.lock().iter().all(|status| *status == 200));
+
+    // Another process feeds it: this one begins with what it doesn't know, and is told the size.
+    node.stop().await;
+    let node = deployment.start_with(1, |config| config.witnesses = configs).await;
+    let size_min = record(&node.core, &mut author).await;
+    until("the good witness again", async || node.core.checkpoint(size_min, &name).await.ok()).await;
+    assert!(good.statuses.lock().contains(&409));
+    node.stop().await;
+}
