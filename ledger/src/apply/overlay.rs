@@ -14,6 +14,9 @@ use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
 use crate::store::Store;
 
+/// Key and value of a row of the family `erase`.
+pub(crate) type ErasingRow = (Vec<u8>, Vec<u8>);
+
 /// Names a data key.
 pub(crate) type DataKeyName = ([u8; TAG_LEN], [u8; DATA_KEY_ID_LEN]);
 
@@ -183,7 +186,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// Rows of the family `erase` whose keys begin with `prefix`, in order.
-    pub(crate) fn erase_rows(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub(crate) fn erase_rows(&self, prefix: &[u8]) -> Result<Vec<ErasingRow>, ReadError> {
         let stored = self.store.scan(Family::Erase, prefix, None, usize::MAX)?;
         let mut rows: BTreeMap<_, _> =
             stored.into_iter().map(|(key, row)| (key.into_vec(), Some(row.into_vec()))).collect();
