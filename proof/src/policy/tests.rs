@@ -154,3 +154,12 @@ fn a_quorum_is_as_old_as_the_youngest_set_that_makes_it() {
     let satisfied = nobody.verify(&signed(LOG, &[log(1)])).expect("signed by the log");
     assert_eq!(nobody.quorum_time_s(&satisfied), None);
 }
+
+#[test]
+fn a_group_names_its_witnesses_and_those_of_the_groups_within() {
+    let policy = two_levels();
+    let names = |group: &str| policy.group(group).into_iter().map(|witness| witness.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names("X-witnesses"), [b"X1", b"X2", b"X3"]);
+    assert_eq!(names("X-and-Y").len(), 6);
+    assert!(names("X1").is_empty() && names("auditors").is_empty());
+}

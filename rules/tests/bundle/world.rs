@@ -81,8 +81,9 @@ pub fn policy() -> Policy {
 }
 
 /// One record of the log, with what opens it.
-struct Line {
-    index: u64,
+#[derive(Clone)]
+pub struct Line {
+    pub index: u64,
     tag: [u8; 32],
     entry: Vec<u8>,
     record_hash: Hash,
@@ -93,8 +94,10 @@ struct Line {
 /// The log.
 pub struct World {
     pub entries: Vec<Vec<u8>>,
-    lines: Vec<Line>,
-    batches: Vec<(&'static str, BundleBatch)>,
+    pub lines: Vec<Line>,
+    /// What the index says of a patient in place of the truth.
+    pub lies: BTreeMap<[u8; 32], Vec<Line>>,
+    pub batches: Vec<(&'static str, BundleBatch)>,
     time_ms: u64,
 }
 
@@ -159,7 +162,8 @@ pub fn genesis() -> v1::Genesis {
 impl World {
     /// A log with its genesis alone.
     pub fn new(genesis: &v1::Genesis) -> Self {
-        let mut world = Self { entries: Vec::new(), lines: Vec::new(), batches: Vec::new(), time_ms: START_MS };
+        let (entries, lines, batches, lies) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+        let mut world = Self { entries, lines, lies, batches, time_ms: START_MS };
         let (index, time) = world.next();
         let body = genesis.encode_to_vec();
         world.push(Entry::LedgerEvent(LedgerEvent { index, time, kind: Kind::GENESIS, body }));
@@ -206,6 +210,23 @@ impl World {
         index.get() + 1
     }
 
+    /// The first batch once more, at another place: as if its records had happened twice. Both are one batch.
+    pub fn replay_first_batch(&mut self) {
+        let (index, _) = self.next();
+        let again: Vec<Line> = self.lines.iter().filter(|line| matches!(line.batch, Some((0, _)))).cloned().collect();
+        let mut moved = vec![self.entries[1].clone()];
+        moved.extend(again.iter().map(|line| line.entry.clone()));
+        for (at, mut entry) in (index.get()..).zip(moved) {
+            // The index stands behind version, type and flags.
+            entry[4..12].copy_from_slice(&at.to_be_bytes());
+            self.entries.push(entry);
+        }
+        for (at, line) in (index.get() + 1..).zip(again) {
+            let entry = self.entries[at as usize].clone();
+            self.lines.push(Line { index: at, entry, ..line });
+        }
+    }
+
     /// A record that the ledger makes itself.
     pub fn ledger_record(&mut self, record: ParsedRecord) -> u64 {
         self.next();
@@ -230,12 +251,18 @@ impl World {
         index
     }
 
+    /// The lines of a patient below `size`, or what the index says instead.
+    fn listed(&self, tag: &[u8; 32], size: u64) -> Vec<Line> {
+        let lines = self.lines.iter().filter(|line| line.tag == *tag && line.index < size);
+        self.lies.get(tag).cloned().unwrap_or_else(|| lines.cloned().collect())
+    }
+
     /// The rows of the index over the first `size` entries, by bucket.
     fn buckets(&self, size: u64) -> Vec<Vec<(Hash, Hash)>> {
-        let mut patients: BTreeMap<[u8; 32], Vec<Hash>> = BTreeMap::new();
-        for line in self.lines.iter().filter(|line| line.index < size && line.tag != [0; 32]) {
-            patients.entry(line.tag).or_default().push(patient_leaf(line));
-        }
+        let tags: BTreeSet<[u8; 32]> =
+            self.lines.iter().filter(|line| line.index < size).map(|line| line.tag).collect();
+        let tags = tags.into_iter().filter(|tag| *tag != [0; 32]);
+        let patients = tags.map(|tag| (tag, self.listed(&tag, size).iter().map(patient_leaf).collect::<Vec<_>>()));
         let mut buckets = vec![Vec::new(); 1 << DEPTH];
         for (tag, leaves) in patients {
             let key = ikey(&tag);
@@ -283,13 +310,22 @@ impl World {
 
     /// The entries `range` of a patient under the commit that ends the log of `size`; `erased` are gone.
     pub fn bundle(&self, patient: usize, size: u64, range: std::ops::Range<usize>, erased: &[u64]) -> Bundle {
-        let commit = size - 1;
+        let bundle = self.bundle_at(patient, size, size, range.clone());
+        let mut bundle = Bundle { authors: vec![], batches: vec![], entries: vec![], ..bundle };
+        let lines = self.listed(bundle.identity.tag.as_bytes(), size - 1);
+        self.fill(&mut bundle, &lines[range], &erased.iter().copied().collect());
+        bundle
+    }
+
+    /// The same with nothing erased, under the checkpoint of `size` and the commit that ended the log of `as_of`.
+    pub fn bundle_at(&self, patient: usize, as_of: u64, size: u64, range: std::ops::Range<usize>) -> Bundle {
+        let commit = as_of - 1;
         let identity = identity(patient);
         let tag = identity.tag.to_bytes();
         let key = ikey(&tag);
         let bucket = bucket_of(&key, DEPTH);
-        let lines: Vec<&Line> = self.lines.iter().filter(|line| line.tag == tag && line.index < commit).collect();
-        let leaves: Vec<Hash> = lines.iter().map(|line| patient_leaf(line)).collect();
+        let lines = self.listed(&tag, commit);
+        let leaves: Vec<Hash> = lines.iter().map(patient_leaf).collect();
         let (before, after) = range_proof(&leaves, range.start, range.end);
         let mut bundle = Bundle {
             note: self.note(size),
@@ -313,11 +349,11 @@ impl World {
             entries: Vec::new(),
             since: None,
         };
-        self.fill(&mut bundle, &lines[range], &erased.iter().copied().collect());
+        self.fill(&mut bundle, &lines[range], &BTreeSet::new());
         bundle
     }
 
-    fn fill(&self, bundle: &mut Bundle, lines: &[&Line], erased: &BTreeSet<u64>) {
+    fn fill(&self, bundle: &mut Bundle, lines: &[Line], erased: &BTreeSet<u64>) {
         let (mut authors, mut batches): (Vec<&str>, Vec<usize>) = (Vec::new(), Vec::new());
         for line in lines {
             let batch = line.batch.as_ref().map(|(place, _)| {
