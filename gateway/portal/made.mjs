@@ -101,12 +101,14 @@ export function note(size, root, { signers = [1, 2, 3], timeS = TIME_MS / 1000 +
 
 /** A log that grows by batches and index commits. */
 export class MadeLog {
-  constructor() {
+  /** `lies`: what its genesis or its index commits say that they should not. */
+  constructor(lies = {}) {
+    this.lies = lies;
     this.entries = [];
     this.items = []; // of our patient
     this.batches = [];
     const genesis = proto(
-      [1, 1], [2, ORIGIN], [3, TIME_MS], [4, LOG.key], [5, VRF_KEY], [6, new Uint8Array(32)], [7, new Uint8Array(32).fill(255)], [10, DEPTH], [14, new Uint8Array(32).fill(9)],
+      [1, 1], [2, ORIGIN], [3, TIME_MS], [4, LOG.key], [5, VRF_KEY], [6, new Uint8Array(32)], [7, new Uint8Array(32).fill(lies.tagLast ?? 255)], [10, lies.depth ?? DEPTH], [14, new Uint8Array(32).fill(9)],
     );
     this.push(4, 8, u16(0x0a0e), chunk(genesis));
     this.seq = 0;
@@ -124,9 +126,9 @@ export class MadeLog {
 
   /** A batch of records, each `{ kind, tag, body }`, `body` being more fields of the record; of our patient where no tag is said. */
   batch(records) {
-    const made = records.map(({ kind = 0x0601, tag = TAG, body = [], gone = false }, position) => {
+    const made = records.map(({ kind = 0x0601, tag = TAG, body = [], gone = false, says = tag }, position) => {
       const salt = new Uint8Array(16).fill(position + 1);
-      const record = proto([1, 1], [2, kind], [3, tag], ...body);
+      const record = proto([1, 1], [2, kind], [3, says], ...body);
       return { kind, tag, gone, position, salt, record, hash: H([0], salt, record) };
     });
     const hashes = made.map((m) => m.hash);
@@ -149,10 +151,10 @@ export class MadeLog {
     const items = [...this.items];
     const ikey = ikeyOf(TAG);
     const leaves = items.map((it) => H([2], H([0], it.entry), it.hash));
-    const stranger = join([ikey[0] ^ 1], ikey.slice(1)); // another patient of the same bucket
+    const stranger = join([ikey[0] ^ (this.lies.stray ? 128 : 1)], ikey.slice(1)); // another patient of the same bucket
     const rows = [[stranger, H("another row")]];
     if (items.length > 0) rows.push([ikey, H([3], ikey, u64(items.length), mth(leaves))]);
-    rows.sort(([x], [y]) => Buffer.compare(x, y));
+    rows.sort(([x], [y]) => Buffer.compare(x, y) * (this.lies.unsorted ? -1 : 1));
     const buckets = Array.from({ length: 2 ** DEPTH }, (_, i) => H([4], u32(i === 99 ? 1 : 0)));
     const number = ikey[0] >> (8 - DEPTH);
     buckets[number] = H([4], u32(rows.length), ...rows.flat());

@@ -405,6 +405,31 @@ test("an entry of another patient, a record of another kind, a batch that its au
   await refused(file(unused), "batches");
 });
 
+test("a trace that agrees with itself still has to be as the format says", async () => {
+  const of = (lies) => file(bodies(new MadeLog(lies).batch([{}, {}]).commit()));
+  assert.equal((await check(of({}))).ok, true);
+  await refused(of({ unsorted: true }), "bucket");
+  await refused(of({ stray: true }), "bucket");
+  await refused(of({ depth: 4 }), "index commit");
+  await refused(of({ tagLast: 1 }), "identity");
+  await refused(file(bodies(new MadeLog().batch([{ says: new Uint8Array(32).fill(7) }]).commit())), "entries");
+  await refused(file(bodies(new MadeLog().batch([{ gone: true }, {}]).commit())), "entries"); // and no erasure says why
+  const flagged = new MadeLog().batch([{}]);
+  flagged.items[0].entry[3] = 8; // made by the ledger, it says; the same bytes stand in the log
+  await refused(file(bodies(flagged.commit())), "entries");
+  const repeated = new MadeLog().batch([{}]);
+  const [it] = repeated.items;
+  repeated.items.push({ ...it, entry: repeated.push(2, 0, it.entry.slice(20)), index: 3 });
+  await refused(file(bodies(repeated.commit())), "entries");
+  const renumbered = new MadeLog().batch([{}]);
+  renumbered.seq = 0;
+  await refused(file(bodies(renumbered.batch([{ kind: 0x0602 }]).commit())), "batches");
+  const twins = bodies(new MadeLog().batch([{}]).batch([{}]).commit());
+  twins[6] = join(be(2, 4), twins[6].slice(4), twins[6].slice(4));
+  twins[7][4 + 144 + 3] = 1;
+  await refused(file(twins), "authors");
+});
+
 test("a patient's trace is no other patient's, and another log's checkpoint is not ours", async () => {
   const { ins } = vectors.tag;
   const who = Buffer.from(parts[3]);
@@ -432,6 +457,8 @@ test("pages and deltas add up, and only to what they continue", async () => {
   const alone = await verify([delta], POLICY);
   assert.equal(alone.ok, true);
   assert.deepEqual([alone.reports[0].complete, alone.reports[0].since.linked], [false, false]);
+  const page = named("page", file(bodies(first, { b: 2 })));
+  assert.equal((await verify([page, delta], POLICY)).reports[1].since.linked, false, "what it continues must go to the end");
   const pages = [[0, 2], [2, 4], [4, 5]].map(([a, b]) => named(`page ${a}`, file(bodies(second, { a, b }))));
   assert.deepEqual((await verify(pages, POLICY)).reports.map((r) => r.complete), [true, true, true]);
   assert.deepEqual((await verify([pages[0], pages[2]], POLICY)).reports.map((r) => r.complete), [false, false]);
