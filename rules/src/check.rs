@@ -55,7 +55,8 @@ fn act_alone(record: &v1::Record) -> Checked {
         ..v1::Record::default()
     };
     if *record != alone {
-        let why = "an act of the authority is public: it has kind, time and act, its tag where it erases, and nothing else";
+        let why =
+            "an act of the authority is public: it has kind, time and act, its tag where it erases, and nothing else";
         return Err(RecordError::malformed("", why));
     }
     Ok(())

@@ -89,7 +89,10 @@ impl Core {
             let mut client = link.calls.clone();
             let state = tokio::time::timeout(CALL_TIMEOUT, client.kek_state(KekStateRequest {})).await;
             let Ok(Ok(state)) = state else {
-                return Err(Held(format!("node {} doesn't answer: it has to keep the new key first, start it", link.id)));
+                return Err(Held(format!(
+                    "node {} doesn't answer: it has to keep the new key first, start it",
+                    link.id
+                )));
             };
             let held = state.into_inner().newest;
             newest = newest.max(held.get(usize::from(prefix.get())).copied().unwrap_or(0));
