@@ -12,8 +12,8 @@ use sillage_rules::codes::Code;
 use super::cosign::{CORRUPT_NOTE, Notes};
 use crate::metrics::Metrics;
 
-/// Longest reason that is kept, in bytes.
-const REASON_BYTES_MAX: usize = 1_000;
+/// Longest reason that is kept, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -47,7 +47,9 @@ impl Corruption {
     /// Says what is wrong; only the first reason counts. Then `stop` is called, once the verdict is on disk.
     pub fn raise(&self, reason: impl Into<String>, notes: &dyn Notes, stop: impl FnOnce() + Send + 'static) {
         let mut reason: String = reason.into();
-        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        if let Some((end, _)) = reason.char_indices().nth(REASON_CHARS_MAX) {
+            reason.truncate(end);
+        }
         if self.reason.set(reason).is_err() {
             return;
         }
