@@ -230,7 +230,10 @@ impl Core {
         }
         self.up_to_date().await?;
         if request.finish_now {
-            self.eraser.now.store(true, Ordering::Release);
+            if !self.eraser.now.swap(true, Ordering::AcqRel) {
+                // They say when the next run would have been.
+                self.eraser.notes.lock().clear();
+            }
             self.eraser.wake.notify_one();
         }
         let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
