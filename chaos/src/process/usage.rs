@@ -34,6 +34,14 @@ pub fn cpu_by_thread(pid: u32) -> BTreeMap<String, Duration> {
     by_name
 }
 
+/// Memory of a process that is in use now, in bytes. `None` where it is gone.
+pub fn memory_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1_024)
+}
+
 /// Bytes that the files under `dir` take on disk: preallocated space counts, holes do not.
 pub fn disk_bytes(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
@@ -56,6 +64,7 @@ mod tests {
         let stat = "42 (a) b) S 1 42 42 0 -1 4194304 10 0 0 0 250 50 0 0 20 0 1 0 100 0 0";
         assert_eq!(parse_cpu(stat), Some(Duration::from_millis(3_000)));
         assert!(cpu(std::process::id()).is_some());
+        assert!(memory_bytes(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

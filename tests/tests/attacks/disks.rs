@@ -1,0 +1,174 @@
+//! With the disks of one node, or of all of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rocksdb::{ColumnFamilyDescriptor, DB, Options as Database};
+use sillage_chaos::process::Options;
+use sillage_rules::entry::Entry;
+use sillage_tests::lines::{access, ins};
+use sillage_tests::world::World;
+
+/// A node that finds itself wrong says so within this.
+const FOUND_MAX: Duration = Duration::from_secs(60);
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).expect("a copy")),
+        }
+    }
+}
+
+fn put_back(copy_of: &Path, data: &Path) {
+    fs::remove_dir_all(data).expect("it is ours");
+    copy(copy_of, data);
+}
+
+fn checkpoint(world: &World) -> String {
+    world.sillage(&["checkpoint"]).ok().stdout
+}
+
+fn some(world: &World, patient: u64, count: usize) {
+    let lines: Vec<_> = (0..count).map(|n| access(&ins(patient), &format!("{patient}-{n}"))).collect();
+    world.record(&lines);
+}
+
+/// What a node logs of itself, or what `dev` says of its end.
+fn said(world: &World, node: u64, words: &str) -> bool {
+    let log = world.dir().join(format!("node-{node}/log.txt"));
+    fs::read_to_string(log).unwrap_or_default().contains(words) || world.logs().contains(words)
+}
+
+/// Everything that a node knew comes from its disk; its peers know better what it has cosigned.
+pub fn one_node_back_on_an_old_disk_stops_and_the_log_goes_on(_: &mut World) {
+    let mut world = World::begin();
+    some(&world, 10, 5);
+    let _ = checkpoint(&world);
+    world.settled(3);
+    let leader = world.leader();
+    let victim = (1..=3).find(|id| *id != leader).expect("a follower");
+    world.kill(victim);
+    let data = world.dir().join(format!("node-{victim}/data"));
+    let old = world.path("old-disk");
+    copy(&data, &old);
+    world.restart(victim);
+    some(&world, 11, 5);
+    world.settled(3);
+    let before = checkpoint(&world);
+
+    world.kill(victim);
+    put_back(&old, &data);
+    world.restart(victim);
+    let began = Instant::now();
+    while !said(&world, victim, "CORRUPT") {
+        assert!(began.elapsed() < FOUND_MAX, "node {victim} goes on with an old disk\n{}", world.logs());
+        some(&world, 12, 1);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    some(&world, 13, 3);
+    let after = checkpoint(&world);
+    assert_ne!(before, after, "the others go on");
+}
+
+fn database(node: &Path) -> DB {
+    let ledger = node.join("data/ledger");
+    let name = fs::read_to_string(ledger.join("CURRENT-DB")).expect("the pointer");
+    let path = ledger.join(name.trim());
+    let names = DB::list_cf(&Database::default(), &path).expect("families");
+    let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, Database::default()));
+    DB::open_cf_descriptors(&Database::default(), path, families).expect("a database that nobody uses")
+}
+
+fn entry(db: &DB, index: u64) -> Vec<u8> {
+    let entries = db.cf_handle("entries").expect("the family");
+    db.get_cf(entries, index.to_be_bytes()).expect("readable").expect("there")
+}
+
+fn put(db: &DB, index: u64, bytes: &[u8]) {
+    let entries = db.cf_handle("entries").expect("the family");
+    db.put_cf(entries, index.to_be_bytes(), bytes).expect("writable");
+}
+
+fn is_record(bytes: &[u8]) -> bool {
+    matches!(Entry::decode(bytes), Ok(Entry::Record(_)))
+}
+
+/// One node that is the whole group: nobody inside contradicts it.
+pub fn what_is_altered_swapped_or_dropped_on_disk_is_found_by_replaying(_: &mut World) {
+    let mut world = World::with(Options { nodes: 1, ..Options::default() });
+    some(&world, 20, 700);
+    let _ = checkpoint(&world);
+    world.sillage(&["audit"]).ok();
+    world.close();
+    let clean = world.path("clean");
+    let data = world.dir().join("node-1/data");
+    copy(&data, &clean);
+    let lies: [(&str, fn(&DB) -> u64); 3] = [
+        ("altered", |db| {
+            let index = (100..200).find(|index| is_record(&entry(db, *index))).expect("a record");
+            let mut bytes = entry(db, index);
+            // A byte of the record hash.
+            bytes[60] ^= 1;
+            put(db, index, &bytes);
+            index
+        }),
+        ("swapped", |db| {
+            let pair = (100..200).find(|i| is_record(&entry(db, *i)) && is_record(&entry(db, i + 1)));
+            let index = pair.expect("two records");
+            let (a, b) = (entry(db, index), entry(db, index + 1));
+            put(db, index, &b);
+            put(db, index + 1, &a);
+            index
+        }),
+        ("dropped", |db| {
+            let index = (100..200).find(|index| is_record(&entry(db, *index))).expect("a record");
+            let entries = db.cf_handle("entries").expect("the family");
+            db.delete_cf(entries, index.to_be_bytes()).expect("writable");
+            index
+        }),
+    ];
+    for (name, lie) in lies {
+        put_back(&clean, &data);
+        let index = lie(&database(&world.dir().join("node-1")));
+        world.open();
+        let run = world.sillage(&["audit"]);
+        assert!(matches!(run.code, Some(1)), "{name}: {run}");
+        let told = format!("{}{}", run.stdout, run.stderr);
+        assert!(told.contains(&index.to_string()), "{name}: names entry {index}: {run}");
+        world.close();
+    }
+}
+
+/// All nodes go back to what they were, and tell another story from there.
+pub fn two_histories_are_found_by_comparing_and_by_remembering(_: &mut World) {
+    let mut world = World::begin();
+    some(&world, 30, 5);
+    let _ = checkpoint(&world);
+    world.close();
+    let copies: Vec<(PathBuf, PathBuf)> = (1..=3)
+        .map(|id| (world.dir().join(format!("node-{id}/data")), world.path(&format!("before-{id}"))))
+        .collect();
+    copies.iter().for_each(|(data, before)| copy(data, before));
+
+    world.open();
+    some(&world, 31, 20);
+    let seen = world.write("a.checkpoint", checkpoint(&world));
+    world.close();
+    copies.iter().for_each(|(data, before)| put_back(before, data));
+
+    world.open();
+    some(&world, 32, 20);
+    // Whoever was here before remembers.
+    let run = world.sillage(&["checkpoint"]);
+    assert_eq!(run.code, Some(1), "{run}");
+    // A newcomer doesn't, and is shown the other story.
+    fs::remove_file(world.dir().join("state.json")).expect("the state");
+    let other = world.write("b.checkpoint", checkpoint(&world));
+    let run = world.sillage(&["audit", "compare", &seen.to_string_lossy(), &other.to_string_lossy()]);
+    assert_eq!(run.code, Some(1), "{run}");
+}
