@@ -1,22 +1,23 @@
 //! `checkpoint`: the newest one, who signed it, and how old that is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::note::SignedNote;
 use sillage_proof::policy::Policy;
-use sillage_proto::v1;
 
 use super::args::CheckpointArgs;
 use super::record::now_ms;
 use super::{Context, Ended, output};
 use crate::audit::trust::Trust;
-use crate::checks::{VerifiedCheckpoint, failed};
+use crate::checks::{self, VerifiedCheckpoint, failed};
 use crate::error::ClientError;
 use crate::profile::read;
-use crate::state::State;
 use crate::view::time::rfc3339;
+
+/// How long to wait for cosignatures that the policy asks for.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// A checkpoint, and who is known to have cosigned it.
 struct Shown {
@@ -35,24 +36,12 @@ pub async fn run(context: &Context, args: CheckpointArgs) -> Result<Ended, Clien
     });
     let policy = policy.transpose()?;
     let session = context.session().await?;
-    let request = v1::GetCheckpointRequest::default();
-    let answer = session
-        .client
-        .call(|mut rpc| {
-            let request = request.clone();
-            async move { rpc.get_checkpoint(request).await }
-        })
-        .await?;
+    let wait = WAIT.min(context.timeouts.total);
+    let found = checks::checkpoint_for(&session, 0, policy.as_ref(), Instant::now() + wait).await?;
     let shown = match &policy {
-        Some(policy) => by_policy(&answer.note, policy)?,
-        None => by_profile(&answer.note, &Trust::of(&session)?)?,
+        Some(policy) => by_policy(found, policy)?,
+        None => by_profile(found, &Trust::of(&session)?)?,
     };
-    if shown.checkpoint.origin != session.origin {
-        let (got, wanted) = (&shown.checkpoint.origin, &session.origin);
-        return Err(failed(&format!("the checkpoint is of {got}, not of {wanted}: keep it as evidence")));
-    }
-    let seen = VerifiedCheckpoint { note: shown.note.clone(), checkpoint: shown.checkpoint.clone() };
-    State::load(&session)?.advance(&session, &seen).await?;
     print(&shown, args.json)?;
     match args.max_age.map(|max_age| too_old(shown.time_s, max_age, now_ms() / 1_000)) {
         Some(Some(why)) => Err(failed(&why)),
@@ -60,17 +49,17 @@ pub async fn run(context: &Context, args: CheckpointArgs) -> Result<Ended, Clien
     }
 }
 
-fn by_policy(note: &str, policy: &Policy) -> Result<Shown, ClientError> {
-    let wrong = |why: String| failed(&format!("the checkpoint does not satisfy the policy: {why}"));
-    let note = SignedNote::parse(note.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    let satisfied = policy.verify(&note).map_err(|error| wrong(error.to_string()))?;
+fn by_policy(found: VerifiedCheckpoint, policy: &Policy) -> Result<Shown, ClientError> {
+    let satisfied = policy.verify(&found.note);
+    let satisfied =
+        satisfied.map_err(|error| failed(&format!("the checkpoint does not satisfy the policy: {error}")))?;
     let time_s = policy.quorum_time_s(&satisfied);
     let cosigners = satisfied.witnesses.into_iter().map(|witness| (witness.key_name, witness.time_s)).collect();
-    Ok(Shown { note, checkpoint: satisfied.checkpoint, cosigners, time_s })
+    Ok(Shown { note: found.note, checkpoint: satisfied.checkpoint, cosigners, time_s })
 }
 
-fn by_profile(note: &str, trust: &Trust) -> Result<Shown, ClientError> {
-    let trusted = trust.check(note)?;
+fn by_profile(found: VerifiedCheckpoint, trust: &Trust) -> Result<Shown, ClientError> {
+    let trusted = trust.check(&found.note.to_string())?;
     let time_s = Some(trusted.time_s);
     Ok(Shown { note: trusted.note, checkpoint: trusted.checkpoint, cosigners: trusted.nodes, time_s })
 }
