@@ -49,8 +49,16 @@ pub async fn fetch(
     deadline: Instant,
 ) -> Result<(Bundle, Report), ClientError> {
     let identity = resolve(session, wanted).await?;
+    // What is on record now is to be in the file: it comes under an index commit within about a second.
+    let newest = newest_entry(session, &identity.tag).await?;
     loop {
-        let bundle = attempt(session, wanted, &identity, policy, deadline).await?;
+        let proof = prove(session, &identity.tag).await?;
+        let commit = commit_of(&proof)?;
+        if newest.is_some_and(|newest| newest >= commit.index) && Instant::now() + PAUSE <= deadline {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let bundle = attempt(session, wanted, &identity, (&proof, &commit), policy, deadline).await?;
         let verdict = bundle.verify(policy, &Options::default());
         let again = match verdict {
             Ok(report) => {
@@ -83,19 +91,11 @@ async fn attempt(
     session: &Session,
     wanted: &Wanted,
     identity: &BundleIdentity,
+    (proof, commit): (&v1::ProvePatientResponse, &IndexCommit),
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Bundle, ClientError> {
     let tag = identity.tag.to_bytes().to_vec();
-    let request = v1::ProvePatientRequest { tag: tag.clone() };
-    let proof = session
-        .client
-        .call(|mut rpc| {
-            let request = request.clone();
-            async move { rpc.prove_patient(request).await }
-        })
-        .await?;
-    let commit = commit_of(&proof)?;
     let (n, a) = (proof.count, wanted.since.as_ref().map_or(wanted.from, |older| older.n));
     let b = wanted.to.unwrap_or(n);
     if a > b || b > n || (a == b && wanted.to.is_some()) {
@@ -129,13 +129,33 @@ async fn attempt(
             entry: proof.index_commit.clone(),
         },
         identity: identity.clone(),
-        bucket: bucket(&proof)?,
+        bucket: bucket(proof)?,
         range,
         authors: entries.authors,
         batches: entries.batches,
         entries: entries.entries,
         since,
     })
+}
+
+/// The patient's place in the index under the newest index commit.
+async fn prove(session: &Session, tag: &PatientTag) -> Result<v1::ProvePatientResponse, ClientError> {
+    let request = v1::ProvePatientRequest { tag: tag.to_bytes().to_vec() };
+    let call = session.client.call(|mut rpc| {
+        let request = request.clone();
+        async move { rpc.prove_patient(request).await }
+    });
+    call.await
+}
+
+/// The newest entry of the patient, whether an index commit covers it or not.
+async fn newest_entry(session: &Session, tag: &PatientTag) -> Result<Option<LeafIndex>, ClientError> {
+    let request = v1::TraceRequest { tag: tag.to_bytes().to_vec(), limit: 1, ..v1::TraceRequest::default() };
+    let call = session.client.call(|mut rpc| {
+        let request = request.clone();
+        async move { rpc.trace(request).await }
+    });
+    Ok(call.await?.lines.first().map(|line| LeafIndex(line.index)))
 }
 
 fn out_of_range(n: u64, wanted: &Wanted) -> ClientError {

@@ -29,7 +29,7 @@ pub fn lines(report: &Report, continued: bool, lang: Lang) -> Vec<String> {
         });
     }
     out.push(claim(report, lang));
-    out.push(limits(report, lang));
+    out.push(limits(report, continued, lang));
     out
 }
 
@@ -163,12 +163,12 @@ fn claim(report: &Report, lang: Lang) -> String {
     format!("{saw} {complete}")
 }
 
-fn limits(report: &Report, lang: Lang) -> String {
+fn limits(report: &Report, continued: bool, lang: Lang) -> String {
     let mut out = match lang {
         Lang::Fr => "Non prouvé : un accès que personne n'a inscrit ; ce qui est venu après cette date".to_owned(),
         Lang::En => "Not proven: an access that no one logged; what came after this date".to_owned(),
     };
-    if !report.is_whole() {
+    if !report.is_whole() && !continued {
         out += match lang {
             Lang::Fr => " ; le contenu des entrées hors de ce fichier (leur nombre est prouvé)",
             Lang::En => "; what the entries outside of this file say (their number is proven)",
