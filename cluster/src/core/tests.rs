@@ -311,6 +311,22 @@ fn a_follower_that_starts_again_in_the_middle_of_a_transfer_is_offered_the_next_
 }
 
 #[test]
+fn a_heartbeat_beyond_what_a_replica_holds_shows_that_it_forgot() {
+    let mut group = Group::new(1 << 20);
+    group.elect(1);
+    group.propose(1, 1, b"known");
+    let status = group.node(3).core.status();
+    assert!(!status.forgot);
+    let mut heartbeat = raft::eraftpb::Message { from: 1, to: 3, term: status.term, ..Default::default() };
+    heartbeat.set_msg_type(raft::eraftpb::MessageType::MsgHeartbeat);
+    heartbeat.commit = status.log_last;
+    group.node(3).core.step(&super::wire::encode_raft(&heartbeat), NOW_MS).expect("as much as it has");
+    heartbeat.commit += 1;
+    group.node(3).core.step(&super::wire::encode_raft(&heartbeat), NOW_MS).expect_err("more than it has");
+    assert!(group.node(3).core.status().forgot);
+}
+
+#[test]
 fn an_append_from_the_future_is_dropped_until_the_clock_gets_there() {
     let mut group = Group::new(1 << 20);
     group.elect(1);

@@ -60,6 +60,7 @@ use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::keys::AuthorId;
+use sillage_proof::note::VerifierKey;
 use sillage_proto::internal::v1::SealedBatch;
 use sillage_rules::codes::Code;
 use tokio::sync::{Semaphore, watch};
@@ -239,18 +240,14 @@ impl Core {
         let keks = Arc::new(secrets.keyring);
         let cursors = Cursors::from_keks(&*keks, &reader)?;
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
-        let asking = replica.clone();
-        let reads = Reads::new(Box::new(move |done| {
-            asking.read_index(Box::new(move |read| done(read.map(|_| ()).map_err(from_index))));
-        }));
+        let reads = reads(replica.clone());
         let seen: Arc<Seen> = Arc::default();
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
         let cosigned = Cosigned::load(&*notes)?;
-        let witnesses = config.witnesses.iter().map(|witness| witness.key().map_err(CoreError::Witness));
         let core = Arc::new(Self {
             checkpoints: Checkpoints::default(),
-            cosigners: Cosigners::new(reader.clone(), witnesses.collect::<Result<_, _>>()?),
-            keys: Keys::new(config.id, reader.clone(), secrets.node_keys, secrets.log_keys),
+            cosigners: Cosigners::new(reader.clone(), witness_keys(config)?),
+            keys: signing_keys(config, Keys::new(config.id, reader.clone(), secrets.node_keys, secrets.log_keys))?,
             cosigned: tokio::sync::Mutex::new(cosigned),
             cosigned_last: Mutex::new(cosigned),
             notes,
@@ -456,6 +453,24 @@ impl Core {
 fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
     let one_batch = limits.request_bytes_max + (1 << 10);
     Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
+}
+
+/// A key that no act has replaced must be the one of the genesis entry: else the file is another node's.
+fn signing_keys(config: &NodeConfig, keys: Keys) -> Result<Keys, CoreError> {
+    match keys.lacks_first() {
+        true => Err(CoreError::NodeKey { path: config.node_key.clone(), id: config.id }),
+        false => Ok(keys),
+    }
+}
+
+fn reads(replica: Replica) -> Arc<Reads> {
+    Reads::new(Box::new(move |done| {
+        replica.read_index(Box::new(move |read| done(read.map(|_| ()).map_err(from_index))));
+    }))
+}
+
+fn witness_keys(config: &NodeConfig) -> Result<Vec<VerifierKey>, CoreError> {
+    config.witnesses.iter().map(|witness| witness.key().map_err(CoreError::Witness)).collect()
 }
 
 fn start_packer(lanes: &Arc<Lanes>, reader: &LedgerReader, replica: &Replica) -> std::io::Result<JoinHandle<()>> {

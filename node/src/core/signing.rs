@@ -97,6 +97,14 @@ impl Keys {
         (node, log.is_some_and(|key| held(&self.log, &key).is_some()))
     }
 
+    /// Whether the node key of the genesis entry is still in force, and isn't here.
+    pub fn lacks_first(&self) -> bool {
+        let next = LeafIndex(self.reader.tree_size().get());
+        let in_force = self.reader.node_key_at(self.id, next).ok().flatten();
+        let first = self.reader.genesis().node(self.id).map(|node| node.key);
+        in_force == first && in_force.is_some_and(|key| held(&self.node, &key).is_none())
+    }
+
     /// Every key that may have cosigned as this node.
     pub fn own(&self) -> Vec<VerifierKey> {
         let name = node_name(&self.reader.genesis().origin, self.id);
