@@ -205,7 +205,9 @@ export function file(parts) {
 export function tlogProof(state, index) {
   const all = state.log.leaves(state.size);
   const lines = inclusion(index, all).map((hash) => `${base64(hash)}\n`);
-  return join(`c2sp.org/tlog-proof@v1\nextra ${base64(state.log.entries[index])}\nindex ${index}\n`, ...lines, "\n", note(state.size, state.root()));
+  const rest = join(`index ${index}\n`, ...lines, "\n", note(state.size, state.root()));
+  const check = H("sillage/tlog-proof/v1\0", "c2sp.org/tlog-proof@v1\n", rest);
+  return join(`c2sp.org/tlog-proof@v1\nextra ${base64(join(state.log.entries[index], check))}\n`, rest);
 }
 
 export { vectors };

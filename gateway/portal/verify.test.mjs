@@ -253,23 +253,16 @@ test("an old checkpoint is not passed off as fresh, nor one from the future", as
   assert.equal((await check(whole, { maxAgeS: 300 }, "x.sillage-trace", none)).ok, false, "no time stands in the log's own signature");
 });
 
-test("a proof of one entry, and with any byte changed it fails or counts one cosigner less", async () => {
+test("a proof of one entry, and with any byte changed it fails", async () => {
   const proof = tlogProof(state, 3);
   const { ok, reports } = await check(proof, {}, "x.tlog-proof");
   assert.equal(ok, true);
   assert.deepEqual([reports[0].entry.index, reports[0].entry.type, reports[0].cosigners.length], [3, "record", 3]);
-  const signatures = Buffer.from(proof).indexOf("\n\n— ") + 2;
-  let fewer = 0;
   for (let i = 0; i < proof.length; i++) {
     const changed = await check(flip(proof, i), {}, "x.tlog-proof");
-    if (changed.ok) {
-      // The signed-note format has verifiers ignore keys that they don't know.
-      assert.ok(i > signatures, `byte ${i}`);
-      assert.equal(changed.reports[0].cosigners.length, 2);
-      fewer += 1;
-    } else assert.match(changed.errors[0].part, /^(header|extra|index|inclusion|checkpoint)$/);
+    assert.equal(changed.ok, false, `byte ${i}`);
+    assert.match(changed.errors[0].part, /^(header|extra|index|inclusion|checkpoint|signatures)$/);
   }
-  assert.ok(fewer > 0);
   await refused(text(vectors.log.tlog_proof_of_3), "extra", {}, "x.tlog-proof");
   const longer = Buffer.from(proof).toString("latin1").replace("\n\n", `\n${"A".repeat(43)}=\n\n`);
   await refused(new Uint8Array(Buffer.from(longer, "latin1")), "inclusion", {}, "x.tlog-proof");

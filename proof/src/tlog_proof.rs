@@ -5,12 +5,13 @@ use std::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, parse_decimal};
-use crate::hash::{Hash, LeafIndex};
+use crate::hash::{Hash, LeafIndex, sha256};
 use crate::merkle::{self, ProofError};
 use crate::note::{NoteError, SignedNote};
 use crate::policy::{Policy, PolicyError, Satisfied};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
+const CHECK_MAGIC: &[u8] = b"sillage/tlog-proof/v1\0";
 /// An inclusion proof in a tree of up to 2^64 - 1 entries has at most 64 hashes.
 const PATH_MAX: usize = 64;
 /// Longest proof file read, in bytes: a note and as much again.
@@ -92,6 +93,34 @@ impl TlogProof {
         let checkpoint = SignedNote::parse(rest.as_bytes())?;
         Checkpoint::parse(checkpoint.text())?;
         Ok(Self { extra, index: index.into(), path, checkpoint })
+    }
+
+    /// A proof that carries its entry (empty: it doesn't) and a check of all else in the file: `entry ‖ check`
+    /// (`docs/formats.md` §11).
+    pub fn carrying(entry: &[u8], index: LeafIndex, path: Vec<Hash>, checkpoint: SignedNote) -> Self {
+        let mut proof = Self { extra: None, index, path, checkpoint };
+        proof.extra = Some([entry, proof.check().as_bytes()].concat());
+        proof
+    }
+
+    /// The entry that the file carries, where its check holds; `None` without extra data.
+    ///
+    /// # Errors
+    /// When anything in the file was changed, such as the name of a cosigner, which verifiers ignore when they don't know
+    /// it.
+    pub fn carried(&self) -> Result<Option<&[u8]>, TlogProofError> {
+        let Some(extra) = &self.extra else {
+            return Ok(None);
+        };
+        let carried = extra.split_last_chunk::<{ Hash::LEN }>().filter(|(_, check)| *check == self.check().as_bytes());
+        let changed = "its check doesn't hold: the index, the path or a signature line was changed";
+        carried.map(|(entry, _)| Some(entry)).ok_or(TlogProofError::Malformed(changed))
+    }
+
+    /// Over the file without its extra line.
+    fn check(&self) -> Hash {
+        let rest = Self { extra: None, ..self.clone() };
+        sha256(&[CHECK_MAGIC, rest.to_string().as_bytes()])
     }
 
     /// Verifies that the entry hashed to `leaf` is in the log at `index`, under a checkpoint that satisfies `policy`.

@@ -47,7 +47,7 @@ pub async fn inclusion(
     })?;
     // The entry goes along, so that the file is enough to verify it; where the caller may not read it, the leaf hash is shown.
     let with_entry = entry.is_some();
-    let proof = TlogProof { extra: entry, index: LeafIndex(index), path, checkpoint: verified.note };
+    let proof = TlogProof::carrying(&entry.unwrap_or_default(), LeafIndex(index), path, verified.note);
     let text = proof.to_string();
     match out {
         None => output::line(text.trim_end_matches('\n'))?,

@@ -103,7 +103,12 @@ fn verify(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
 
 fn verify_proof(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
     let proof = TlogProof::parse(bytes).map_err(Failure::check)?;
-    let carried = proof.extra.as_deref();
+    if proof.to_string().as_bytes() != bytes {
+        return Err(Failure::check("the file has a second spelling"));
+    }
+    // What else is wrong has a better name than that the check doesn't hold: it is asked last.
+    let held = proof.extra.as_deref().and_then(|extra| extra.split_last_chunk::<{ Hash::LEN }>());
+    let carried = held.map(|(entry, _)| entry).filter(|entry| !entry.is_empty());
     let leaf = asked.leaf.or_else(|| carried.map(leaf_hash)).ok_or_else(|| {
         let why = "the proof file does not carry its entry: name it with --entry FILE or --leaf-hash HEX";
         Failure::Usage(ClientError::Usage(why.to_owned()))
@@ -113,6 +118,7 @@ fn verify_proof(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
     if what.as_ref().is_some_and(|entry| entry.index() != proof.index) {
         return Err(Failure::check("the entry names another place in the log than the proof"));
     }
+    proof.carried().map_err(Failure::check)?;
     let kind = what.and_then(|entry| entry.kind()).map(|kind| format!(" ({})", kind.token())).unwrap_or_default();
     let index = proof.index;
     let text = match asked.lang {
@@ -271,7 +277,25 @@ mod tests {
         let origin = Origin::new("test/log").expect("a name");
         let checkpoint = Checkpoint { origin, size: TreeSize(2), root: node_hash(&a, &b) };
         let checkpoint = checkpoint.sign(&[&log(1)], 0).expect("signed");
-        TlogProof { extra, index: LeafIndex(0), path: vec![b], checkpoint }.to_string()
+        match extra {
+            Some(entry) => TlogProof::carrying(&entry, LeafIndex(0), vec![b], checkpoint).to_string(),
+            None => TlogProof { extra: None, index: LeafIndex(0), path: vec![b], checkpoint }.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_byte_of_a_proof_that_is_changed_is_found_wherever_it_stands() {
+        let (policy, good) = (policy(1), proof(Some(b"a".to_vec())));
+        for at in 0..good.len() {
+            let mut bad = good.clone().into_bytes();
+            bad[at] ^= 1;
+            assert!(verify(&bad, &asked(&policy, None)).is_err(), "byte {at}");
+        }
+        // A line of someone whom the policy doesn't know.
+        let mut more = TlogProof::parse(good.as_bytes()).expect("a proof");
+        let line = log(2).sign(more.checkpoint.text(), 0).expect("signed");
+        more.checkpoint.push(line).expect("room for it");
+        assert!(verify(more.to_string().as_bytes(), &asked(&policy, None)).is_err());
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     }
     let vkey = |node: &NodeTerms| {
         let name = cosigner::node_name(&keys.origin, node.id);
-        let vkey = VerifierKey::new(&name, KeyKind::CosignatureV1, node.key.clone());
+        let vkey = VerifierKey::new(&name, KeyKind::CosignatureV1, node.key);
         (node.id, vkey.expect("a name that begins like the log's").to_string())
     };
     let vkeys: Vec<(u64, String)> = nodes.iter().map(vkey).collect();
