@@ -5,7 +5,7 @@
 //! ground = "ten years, CSP R1112-7"
 //!
 //! [[rule]]                         # the first rule that fits decides
-//! kind = "breakglass"              # a kind such as access.read, or a whole group; left out: all
+//! kind = "emergency"              # a kind such as access.read, or a whole group; left out: all
 //! source = "DMP"                   # name or author id (hex) of the service that signed it; left out: all
 //! years = 20
 //! ground = "twenty years, decision 2026-17 of the committee"
@@ -242,7 +242,7 @@ mod tests {
 
     const RULES: &str = r#"
         [[rule]]
-        kind = "breakglass"
+        kind = "emergency"
         years = 20
         ground = "twenty years"
         [[rule]]

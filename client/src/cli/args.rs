@@ -364,7 +364,7 @@ const RETENTION_HELP: &str = r#"Rules of retention (TOML):
   ground = "ten years"         # for the record; it begins with RETENTION there
 
   [[rule]]                     # the first rule that fits decides
-  kind = "breakglass"          # a kind such as access.read, or a whole group; left out: all
+  kind = "emergency"           # a kind such as access.read, or a whole group; left out: all
   source = "DMP"               # name or author id (hex) of the service that signed; left out: all
   years = 20
   ground = "twenty years, decision 17""#;

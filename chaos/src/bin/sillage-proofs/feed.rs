@@ -63,7 +63,8 @@ pub async fn feed(link: &Link, heavy: &[Heavy], events: u64, patients: u64) -> R
     let (next, tally, begun) = (Arc::new(AtomicU64::new(0)), Tally::new(), Instant::now());
     let mut sending = JoinSet::new();
     for client in 0..CLIENTS {
-        let writer = Writer::open(link.beginning_at(client % 3, TIMEOUTS)?, &format!("feed.{client}"), tally.clone());
+        let label = format!("feed.{client}");
+        let writer = Writer::open(link.beginning_at(client % 3, TIMEOUTS)?, &label, tally.clone());
         let work = Work { templates: Arc::clone(&templates), owners: Arc::clone(&owners), events, patients };
         sending.spawn(work.run(writer.await?, Arc::clone(&next), tally.clone()));
     }
