@@ -151,7 +151,11 @@ fn what_cannot_be_erased_is_refused(world: &mut World) {
     refused(&["--record", &index, "--ground", "RETENTION"], "RETENTION_TOO_EARLY");
     refused(&["--patient", &ins(PATIENT + 999), "--oid", OID, "--ground", GROUND], "NOT_ERASABLE");
     world.sillage_as(&world.authority_file(), &["erase", "--record", &index]).usage();
-    world.sillage(&["erase", "--record", &index, "--ground", GROUND]).fails(2).naming("authority_key");
+    let alone = world.dir().join("alone.toml");
+    let profile = fs::read_to_string(world.profile_file()).expect("the profile");
+    let profile: Vec<&str> = profile.lines().filter(|line| !line.starts_with("authority_key")).collect();
+    fs::write(&alone, profile.join("\n")).expect("a profile without the authority's key");
+    world.sillage_as(&alone, &["erase", "--record", &index, "--ground", GROUND]).fails(2).naming("authority_key");
     let rules = world.write("rules.toml", "years = 2\n").display().to_string();
     world.sillage(&["erase", "--expired", "--rules", &rules, "--dry-run"]).fails(2).naming("3 to 150");
     let rules = world.write("rules.toml", "years = 3\n").display().to_string();

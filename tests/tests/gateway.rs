@@ -43,6 +43,7 @@ fn begin() -> World {
     let world = World::with(Options { gateway: true, ..Options::default() });
     let lines: Vec<_> = (0..400).map(|i| access(&ins(i % 7), &format!("note {i}"))).collect();
     world.record(&lines);
+    world.sillage(&["checkpoint"]).ok();
     world
 }
 

@@ -47,11 +47,14 @@ impl LedgerService {
 
     async fn log(&self, request: Request<GetLogRequest>) -> Result<GetLogResponse, Refusal> {
         let caller = party(&self.core, &request).await?;
+        let (rotations, more_rotations) = self.core.key_rotations(request.into_inner().rotations_from).await?;
         Ok(GetLogResponse {
             genesis: self.core.genesis().bytes.clone(),
             log_vkey: self.core.log_vkey()?,
             caller: Some(registration(&self.core, &caller)?),
             caller_author_id: caller.author_id.as_bytes().to_vec(),
+            rotations,
+            more_rotations,
         })
     }
 
@@ -139,6 +142,15 @@ impl LedgerService {
     async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {
         party(&self.core, &request).await?;
         let GetCheckpointRequest { size_min, cosigners } = request.into_inner();
+        // What was acknowledged before the question is under the answer, where a checkpoint is made in time.
+        self.core.up_to_date().await?;
+        let reader = self.core.reader();
+        if cosigners.is_empty() && reader.pending_since_commit() {
+            let all = reader.tree_size().get().max(size_min);
+            if let Ok(found) = self.core.checkpoint(all, &cosigners).await {
+                return Ok(GetCheckpointResponse { note: found.note.clone() });
+            }
+        }
         let found = self.core.checkpoint(size_min, &cosigners).await?;
         Ok(GetCheckpointResponse { note: found.note.clone() })
     }

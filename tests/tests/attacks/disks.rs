@@ -162,8 +162,14 @@ pub fn two_histories_are_found_by_comparing_and_by_remembering(_: &mut World) {
     copies.iter().for_each(|(data, before)| put_back(before, data));
 
     world.open();
-    some(&world, 32, 20);
-    // Whoever was here before remembers.
+    // Whoever was here before remembers: the author its batches, everyone the newest checkpoint.
+    let line = world.write("late.ndjson", sillage_tests::lines::ndjson(&[access(&ins(32), "late")]));
+    let run = world.sillage(&["record", "--file", &line.to_string_lossy()]);
+    assert_eq!(run.code, Some(1), "{run}");
+    let stranger = world.dir().join("stranger.toml");
+    let profile = fs::read_to_string(world.profile_file()).expect("the profile");
+    fs::write(&stranger, profile.replace("stream = \"cli\"", "stream = \"other\"")).expect("another stream");
+    world.sillage_as(&stranger, &["record", "--file", &line.to_string_lossy()]).ok();
     let run = world.sillage(&["checkpoint"]);
     assert_eq!(run.code, Some(1), "{run}");
     // A newcomer doesn't, and is shown the other story.

@@ -44,7 +44,8 @@ pub fn a_log_key_alone_convinces_nobody(world: &mut World) {
         let forged = invented.sign(&keys, now_s()).expect("signed").to_string();
         let file = world.write(name, forged);
         verify(world, &file).fails(1);
-        world.sillage(&["audit", "compare", &file.to_string_lossy(), &file.to_string_lossy()]).fails(1);
+        let genuine = world.write("beside", note(world).to_string());
+        world.sillage(&["audit", "compare", &genuine.to_string_lossy(), &file.to_string_lossy()]).fails(1);
     }
     let genuine = world.write("genuine", note(world).to_string());
     verify(world, &genuine).ok();
@@ -93,7 +94,7 @@ pub fn a_receipt_without_its_entries_is_evidence(world: &mut World) {
 
     let line = fs::read_to_string(&kept).expect("the receipts");
     let mut line: serde_json::Value = serde_json::from_str(line.lines().next().expect("one")).expect("JSON");
-    let message = hex::decode(line["receipt"].as_str().expect("the message")).expect("hex");
+    let message = hex::decode(line["message"].as_str().expect("the message")).expect("hex");
     let mut promise = ReceiptMessage::decode(&message).expect("a receipt message");
     let key = load_seed(&world.dir().join("node-1/keys/node.key")).expect("the node's key");
     promise.batch.key_id = key.key_id();
@@ -102,7 +103,7 @@ pub fn a_receipt_without_its_entries_is_evidence(world: &mut World) {
     // Long ago enough for the ten seconds to be over.
     promise.time_ms = (promise.time_ms.get() - 60_000).into();
     line["seq"] = promise.batch.seq.into();
-    line["receipt"] = hex::encode(promise.encode()).into();
+    line["message"] = hex::encode(promise.encode()).into();
     line["signature"] = hex::encode(promise.sign(&key)).into();
     let broken = world.write("broken.receipts", format!("{line}\n"));
     let found = world.sillage(&["audit", "--receipts", &broken.to_string_lossy()]);

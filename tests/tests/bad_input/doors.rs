@@ -35,7 +35,7 @@ pub fn callers_whom_nobody_knows(world: &mut World) {
     for pem in [None, Some(wire::foreign())] {
         for node in 1..=3 {
             let mut rpc = wire::rpc(&profile, node, pem.as_ref());
-            let status = world.wait(rpc.get_log(GetLogRequest {})).expect_err("nothing answers an unknown caller");
+            let status = world.wait(rpc.get_log(GetLogRequest::default())).expect_err("nothing answers an unknown caller");
             assert!(status.details().is_empty(), "it learns nothing: {status:?}");
         }
     }
@@ -44,7 +44,7 @@ pub fn callers_whom_nobody_knows(world: &mut World) {
     let batch = wire::sign(&wire::signer(&profile), "doors", 1, vec![record([7; 32], "unknown caller")]);
     for node in 1..=3 {
         let mut rpc = wire::rpc(&profile, node, Some(&pem));
-        let asked = world.wait(rpc.get_log(GetLogRequest {})).expect_err("an unknown caller");
+        let asked = world.wait(rpc.get_log(GetLogRequest::default())).expect_err("an unknown caller");
         let submitted =
             world.wait(rpc.submit(SubmitRequest { batch: Some(batch.clone()) })).expect_err("an unknown caller");
         for status in [asked, submitted] {
@@ -161,8 +161,9 @@ pub fn a_flood_of_connections_keeps_nobody_out(world: &mut World) {
     });
     assert!(opened > 100, "it was a flood: {opened} connections");
     assert_eq!(indices.len(), 5, "a caller with a certificate goes on");
-    // Each batch is a header and a record.
-    assert_eq!(size(world), before + 10);
+    // Each batch is a header and a record; index commits come between.
+    let after = size(world);
+    assert!((before + 10..=before + 15).contains(&after), "{before} and then {after}");
 }
 
 /// Opens connections that never finish a handshake, and holds them, until `done` or there are enough.

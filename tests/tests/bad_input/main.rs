@@ -70,7 +70,8 @@ fn refused(world: &World, batch: &Batch, code: &str) -> ErrorInfo {
     last
 }
 
-/// The size of the log, once all three nodes have it.
+/// The size of the log, once all three nodes have it and an index commit covers what came before.
 fn size(world: &World) -> u64 {
+    world.sillage(&["checkpoint"]).ok();
     world.settled(3)[0].tree_size
 }
