@@ -6,7 +6,7 @@ use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::merkle::verify_inclusion;
 use sillage_proof::note::SignedNote;
-use sillage_proof::policy::Policy;
+use sillage_proof::policy::{Policy, PolicyError};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::cosigner::GROUP_NODES;
@@ -54,7 +54,16 @@ pub fn verify_checkpoint(note: &str, trust: &Trust) -> Result<VerifiedCheckpoint
     Ok(VerifiedCheckpoint { note, checkpoint })
 }
 
-/// The policy that a profile stands for: its log's key, and a majority of the nodes of its genesis.
+/// The same, under the keys in force for it as the ledger proves them.
+///
+/// # Errors
+/// [`ClientError::Check`].
+pub async fn verified(session: &Session, note: &str) -> Result<VerifiedCheckpoint, ClientError> {
+    let Trusted { note, checkpoint, .. } = session.trusted(note).await?;
+    Ok(VerifiedCheckpoint { note, checkpoint })
+}
+
+/// The policy that a profile stands for: the log's key, and a majority of its nodes.
 pub fn policy_of(trust: &Trust) -> Policy {
     let mut text = format!("log {}\n", trust.log);
     let names: Vec<String> = (1..=trust.nodes.len()).map(|at| format!("node-{at}")).collect();
@@ -94,7 +103,6 @@ pub async fn checkpoint_for(
     let mut state = State::load(session)?;
     // A node that lags may know only an older one than this caller has seen: that is no going back.
     let size_min = size_min.max(state.size());
-    let trust = Trust::of(session)?;
     let choices = cosigner_choices(policy);
     loop {
         let mut why = format!("no checkpoint covers {size_min} entries yet");
@@ -108,9 +116,9 @@ pub async fn checkpoint_for(
                 Err(ClientError::Rejected(rejection)) if is_young(&rejection.code) => continue,
                 answer => answer?,
             };
-            let found = verify_checkpoint(&answer.note, &trust)?;
+            let found = verified(session, &answer.note).await?;
             match policy.map(|policy| policy.verify(&found.note)) {
-                Some(Err(error)) => why = format!("the checkpoint does not satisfy the policy: {error}"),
+                Some(Err(error)) => why = unsatisfied(session, &error),
                 Some(Ok(_)) | None => {
                     state.advance(session, &found).await?;
                     return Ok(found);
@@ -122,11 +130,22 @@ pub async fn checkpoint_for(
             let newest = session
                 .client
                 .call(|mut rpc| async move { rpc.get_checkpoint(v1::GetCheckpointRequest::default()).await });
-            state.advance(session, &verify_checkpoint(&newest.await?.note, &trust)?).await?;
+            state.advance(session, &verified(session, &newest.await?.note).await?).await?;
             return Err(failed(&format!("{why}: ask again later, or with a longer --timeout")));
         }
         tokio::time::sleep(CHECKPOINT_POLL).await;
     }
+}
+
+/// Why a checkpoint doesn't satisfy a policy, and what may help.
+fn unsatisfied(session: &Session, error: &PolicyError) -> String {
+    let hint = match session.keys.rotations().is_empty() {
+        true => "",
+        false => {
+            " (keys of this log were replaced: `sillage prove keys` proves them under the policy, and writes a new one)"
+        }
+    };
+    format!("the checkpoint does not satisfy the policy: {error}{hint}")
 }
 
 /// The entry is in the log, the checkpoint over it isn't made yet.

@@ -1,11 +1,15 @@
 //! One caller's session with one log: the profile, the connections, and the genesis that everything is checked against.
 
+use std::sync::Arc;
+
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::{AuthorId, KeyId, SigningKey};
 use sillage_proof::note::VerifierKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
 
+use crate::audit::in_force::InForce;
+use crate::audit::trust::{Trust, Trusted};
 use crate::author::Signer;
 use crate::channel::{Client, Timeouts};
 use crate::error::ClientError;
@@ -21,8 +25,8 @@ pub struct Session {
     pub origin: Origin,
     /// What never changes in the life of the log, from the profile's own file.
     pub genesis: v1::Genesis,
-    /// The key of checkpoints, from the profile.
-    pub log_key: VerifierKey,
+    /// The keys of checkpoints and receipts: those of the genesis, and what was proven under them.
+    pub keys: Arc<InForce>,
     /// The key of tags, from the profile.
     pub vrf_key: VrfPublicKey,
     /// Who the ledger takes the caller for.
@@ -42,13 +46,34 @@ impl Session {
         let vrf_key =
             VrfPublicKey::from_bytes(&profile.vrf_public_key).map_err(|e| usage("vrf_public_key", e.to_string()))?;
         let client = Client::new(&profile, timeouts)?;
-        let caller = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest {}).await }).await?;
+        let caller = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest::default()).await }).await?;
         if caller.genesis != bytes {
             let why =
                 "the node serves another log than this profile trusts: take a profile of this log, or another endpoint";
             return Err(ClientError::Check(why.to_owned()));
         }
-        Ok(Self { profile, client, origin, genesis, log_key, vrf_key, caller })
+        let keys = Arc::new(InForce::new(origin.clone(), Trust::first(&origin, &genesis)?));
+        keys.add(0, caller.rotations.clone())?;
+        if caller.more_rotations {
+            keys.refresh(&client).await?;
+        }
+        if !keys.log_keys().contains(&log_key) {
+            // A node that lags may not know yet of the newest.
+            keys.refresh(&client).await?;
+            if !keys.log_keys().contains(&log_key) {
+                let why = "the profile's log_vkey is neither the key of its genesis nor one that the ledger proves: take the line of the genesis, or another node";
+                return Err(ClientError::Check(why.to_owned()));
+            }
+        }
+        Ok(Self { profile, client, origin, genesis, keys, vrf_key, caller })
+    }
+
+    /// Verifies a checkpoint under the keys in force for it.
+    ///
+    /// # Errors
+    /// [`ClientError::Check`] saying whose signature is missing or doesn't match.
+    pub async fn trusted(&self, note: &str) -> Result<Trusted, ClientError> {
+        self.keys.trusted(&self.client, note).await
     }
 
     /// The signer for `key`, with its author's id as the ledger knows it: rotation changes the key, not the author.

@@ -39,6 +39,7 @@ mod trace;
 mod tree;
 
 pub use apply::BatchOutcome;
+pub use apply::signing::Rotation;
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
 pub use erasing::{Erasure, KekEpochs, OpenErasure};
 pub use error::{Fatal, OpenError, ReadError, Refusal};

@@ -11,7 +11,8 @@ use sillage_proto::internal::v1::{LedgerRecord, SealedBatch};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 
-use crate::apply::{self, Stop, signing};
+use crate::apply::signing::{self, Rotation};
+use crate::apply::{self, Stop};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::patients::KeptLeaves;
@@ -394,6 +395,14 @@ impl LedgerReader {
     pub fn log_key_at(&self, commit: LeafIndex) -> Result<PublicKey, ReadError> {
         let replaced = signing::key_at(&self.store(), signing::LOG, commit)?;
         Ok(replaced.unwrap_or(self.shared.genesis.log_public_key))
+    }
+
+    /// Every replacement of a key that signs checkpoints, in the order of the log.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn rotations(&self) -> Result<Vec<Rotation>, ReadError> {
+        signing::rotations(&self.store())
     }
 
     /// Whether the author signed this batch, by the keys as applied here.

@@ -4,6 +4,9 @@
 //! it that needs no knowledge of what came before, done beside it; [`pipeline`], how both cores are kept busy; [`follow`],
 //! the whole of an audit against a ledger; [`state`], how it goes on where it stopped.
 //!
+//! [`trust`] says whose signatures make a checkpoint, [`rotation`] how a new key is proven under the keys before it, and
+//! [`in_force`] which are in force as a session has learnt them.
+//!
 //! [`compare`] and [`receipts`] find evidence without a replay: two histories, and promises that weren't kept.
 //!
 //! What is *not* checked here: payloads. They are sealed, and an auditor has no key to them. What an entry commits to is
@@ -13,6 +16,7 @@ pub mod compare;
 pub mod divergence;
 pub mod fetch;
 pub mod follow;
+pub mod in_force;
 #[doc(hidden)]
 pub mod made;
 mod patients;
@@ -21,6 +25,7 @@ mod prepare;
 pub mod receipts;
 mod registry;
 mod replay;
+pub mod rotation;
 pub mod state;
 pub mod trust;
 

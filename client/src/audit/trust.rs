@@ -9,7 +9,6 @@ use sillage_rules::cosigner::node_name;
 
 use crate::checks::failed;
 use crate::error::ClientError;
-use crate::session::Session;
 
 /// The log's key and those of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +33,15 @@ pub struct Trusted {
 }
 
 impl Trust {
-    /// What the profile trusts: its `log_vkey` and the nodes of its genesis.
+    /// The keys of the genesis. New ones are proven under these (`docs/formats.md` §12).
     ///
     /// # Errors
-    /// When a key of the genesis can't be used.
-    pub fn of(session: &Session) -> Result<Self, ClientError> {
-        let nodes = genesis_nodes(&session.origin, &session.genesis)?;
-        Ok(Self { log: session.log_key.clone(), nodes })
+    /// When one can't be used.
+    pub fn first(origin: &Origin, genesis: &v1::Genesis) -> Result<Self, ClientError> {
+        let log = PublicKey::from_bytes(&genesis.log_public_key).ok();
+        let log = log.and_then(|key| VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key).ok());
+        let log = log.ok_or_else(|| ClientError::Usage("the genesis holds a log key that can't be used".to_owned()))?;
+        Ok(Self { log, nodes: genesis_nodes(origin, genesis)? })
     }
 
     /// How many nodes are a majority.

@@ -15,7 +15,7 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::stream::StreamLabel;
 use tokio::sync::{Mutex, MutexGuard};
 
-pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt};
+pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_receipt_by};
 pub use stream::Stream;
 pub use tags::{TagRequest, Tags};
 
@@ -117,8 +117,7 @@ pub async fn open_stream(
         true => Some(Outbox::open(&session.profile.dir.join("outbox"), &signer.stream_id(&label))?),
         false => None,
     };
-    let nodes: Arc<[v1::NodeIdentity]> = session.genesis.nodes.clone().into();
-    Stream::open(session.client.clone(), signer, nodes, label, outbox).await
+    Stream::open(session.client.clone(), signer, Arc::clone(&session.keys), label, outbox).await
 }
 
 /// Resolves tags and encodes: the canonical bytes to sign, in order.

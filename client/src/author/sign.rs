@@ -131,6 +131,19 @@ pub fn verify_receipt(
     receipt: &v1::Receipt,
     nodes: &[v1::NodeIdentity],
 ) -> Result<VerifiedReceipt, ClientError> {
+    let keys = nodes.iter().filter_map(|node| PublicKey::from_bytes(&node.key.as_ref()?.key).ok());
+    verify_receipt_by(sent, receipt, &keys.collect::<Vec<_>>())
+}
+
+/// The same, signed with one of these keys: the nodes' of the genesis, and those that replaced them.
+///
+/// # Errors
+/// As for [`verify_receipt`].
+pub fn verify_receipt_by(
+    sent: &SignedBatch,
+    receipt: &v1::Receipt,
+    keys: &[PublicKey],
+) -> Result<VerifiedReceipt, ClientError> {
     let failed = |what: &str| {
         ClientError::Check(format!(
             "the receipt for batch {} {what}: ask another node and keep it as evidence",
@@ -139,10 +152,9 @@ pub fn verify_receipt(
     };
     let said =
         ReceiptMessage::decode(&receipt.message).map_err(|error| failed(&format!("cannot be read ({error})")))?;
-    let keys = nodes.iter().filter_map(|node| PublicKey::from_bytes(&node.key.as_ref()?.key).ok());
-    let key = keys.into_iter().find(|key| key.key_id() == said.batch.key_id);
+    let key = keys.iter().find(|key| key.key_id() == said.batch.key_id);
     let key = key.ok_or_else(|| failed("is signed by no node of this log"))?;
-    said.verify(&key, &receipt.signature).map_err(|_| failed("has a wrong signature"))?;
+    said.verify(key, &receipt.signature).map_err(|_| failed("has a wrong signature"))?;
     let expected = BatchMessage { key_id: said.batch.key_id, ..sent.message.clone() };
     if said.batch != expected {
         return Err(failed("is for another batch"));

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use sillage_proto::v1;
 use sillage_rules::stream::StreamLabel;
 
-use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt};
+use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
+use crate::audit::in_force::InForce;
 use crate::channel::Client;
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Pending, Source};
@@ -17,7 +18,7 @@ use crate::outbox::{Outbox, Pending, Source};
 pub struct Stream {
     client: Client,
     signer: Arc<Signer>,
-    nodes: Arc<[v1::NodeIdentity]>,
+    keys: Arc<InForce>,
     label: StreamLabel,
     next_seq: u64,
     outbox: Option<Outbox>,
@@ -32,7 +33,7 @@ impl Stream {
     pub async fn open(
         client: Client,
         signer: Arc<Signer>,
-        nodes: Arc<[v1::NodeIdentity]>,
+        keys: Arc<InForce>,
         label: StreamLabel,
         outbox: Option<Outbox>,
     ) -> Result<Self, ClientError> {
@@ -44,7 +45,7 @@ impl Stream {
             Some(pending) => Some((pending.source, signer.restore(pending.batch)?)),
             None => None,
         };
-        let mut stream = Self { client, signer, nodes, label, next_seq: 1, outbox, in_flight };
+        let mut stream = Self { client, signer, keys, label, next_seq: 1, outbox, in_flight };
         let last_seq = stream.last_seq().await?;
         let acknowledged = stream.outbox.as_ref().map_or(0, |outbox| outbox.done().last_seq());
         if last_seq < acknowledged {
@@ -63,8 +64,8 @@ impl Stream {
     }
 
     /// A stream that no batch was ever sent on, for a signer whose streams the caller may not ask for: `label` is new.
-    pub fn fresh(client: Client, signer: Arc<Signer>, nodes: Arc<[v1::NodeIdentity]>, label: StreamLabel) -> Self {
-        Self { client, signer, nodes, label, next_seq: 1, outbox: None, in_flight: None }
+    pub fn fresh(client: Client, signer: Arc<Signer>, keys: Arc<InForce>, label: StreamLabel) -> Self {
+        Self { client, signer, keys, label, next_seq: 1, outbox: None, in_flight: None }
     }
 
     /// Number of the last batch of this stream on record; 0 before the first.
@@ -121,7 +122,7 @@ impl Stream {
             .await;
         match answer {
             Ok(response) => {
-                let receipt = verify_receipt(&batch, &response.receipt.unwrap_or_default(), &self.nodes)?;
+                let receipt = self.believe(&batch, &response.receipt.unwrap_or_default()).await?;
                 if let Some(outbox) = &mut self.outbox {
                     outbox.acknowledge(source, &receipt)?;
                 }
@@ -135,6 +136,15 @@ impl Stream {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Verifies a receipt, under a key that came meanwhile too.
+    async fn believe(&self, batch: &SignedBatch, receipt: &v1::Receipt) -> Result<VerifiedReceipt, ClientError> {
+        if let Ok(receipt) = verify_receipt_by(batch, receipt, &self.keys.node_keys()) {
+            return Ok(receipt);
+        }
+        self.keys.refresh(&self.client).await?;
+        verify_receipt_by(batch, receipt, &self.keys.node_keys())
     }
 
     /// After a final refusal: the batch isn't on record, and its number is free, or another batch has it. Where the

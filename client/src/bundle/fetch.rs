@@ -13,7 +13,8 @@ use sillage_rules::entry::{Entry, IndexCommit, LedgerEvent};
 use sillage_rules::kind::Kind;
 
 use super::assemble::{Entries, bucket};
-use crate::checks::{checkpoint_for, failed, hashes};
+use crate::audit::rotation::size_of;
+use crate::checks::{checkpoint_for, failed, hashes, policy_of};
 use crate::error::ClientError;
 use crate::session::Session;
 
@@ -37,7 +38,7 @@ pub struct Wanted {
     pub since: Option<Report>,
 }
 
-/// Fetches a bundle that satisfies `policy` and verifies; tries until `deadline`.
+/// Fetches a bundle that satisfies `policy` (none: the log's own keys in force) and verifies; tries until `deadline`.
 ///
 /// # Errors
 /// When the ledger refuses, no checkpoint satisfies the policy in time, or what the ledger gives doesn't verify
@@ -45,7 +46,7 @@ pub struct Wanted {
 pub async fn fetch(
     session: &Session,
     wanted: &Wanted,
-    policy: &Policy,
+    policy: Option<&Policy>,
     deadline: Instant,
 ) -> Result<(Bundle, Report), ClientError> {
     let identity = resolve(session, wanted).await?;
@@ -59,7 +60,7 @@ pub async fn fetch(
             continue;
         }
         let bundle = attempt(session, wanted, &identity, (&proof, &commit), policy, deadline).await?;
-        let verdict = bundle.verify(policy, &Options::default());
+        let verdict = bundle.verify(&policy_for(session, policy, &bundle), &Options::default());
         let again = match verdict {
             Ok(report) => {
                 if let Some(older) = &wanted.since {
@@ -80,6 +81,12 @@ pub async fn fetch(
     }
 }
 
+/// The caller's policy, or else that of the keys in force for the bundle's checkpoint.
+pub fn policy_for(session: &Session, policy: Option<&Policy>, bundle: &Bundle) -> Policy {
+    let size = size_of(&bundle.note.to_string()).unwrap_or(0);
+    policy.cloned().unwrap_or_else(|| policy_of(&session.keys.at(size)))
+}
+
 fn is_withheld(error: &BundleError) -> bool {
     let BundleError::Section { problem: Problem::Line { problem, .. }, .. } = error else {
         return false;
@@ -92,7 +99,7 @@ async fn attempt(
     wanted: &Wanted,
     identity: &BundleIdentity,
     (proof, commit): (&v1::ProvePatientResponse, &IndexCommit),
-    policy: &Policy,
+    policy: Option<&Policy>,
     deadline: Instant,
 ) -> Result<Bundle, ClientError> {
     let tag = identity.tag.to_bytes().to_vec();
@@ -110,7 +117,7 @@ async fn attempt(
         }
     };
     let size_min = commit.index.get().saturating_add(1);
-    let checkpoint = checkpoint_for(session, size_min, Some(policy), deadline).await?;
+    let checkpoint = checkpoint_for(session, size_min, policy, deadline).await?;
     let size = checkpoint.checkpoint.size.get();
     let since = match &wanted.since {
         None => None,

@@ -8,4 +8,4 @@ mod assemble;
 pub mod fetch;
 pub mod words;
 
-pub use fetch::{Wanted, fetch};
+pub use fetch::{Wanted, fetch, policy_for};

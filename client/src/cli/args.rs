@@ -54,7 +54,7 @@ pub enum Command {
     Schema(SchemaCommand),
     /// Erase what records say; that they were made stays, and every proof with it (the profile needs `authority_key`)
     Erase(EraseArgs),
-    /// Parties and their keys: acts of the authority
+    /// Keys of parties, of the nodes and of the log: acts of the authority
     #[command(subcommand)]
     Keys(KeysCommand),
 }
@@ -174,6 +174,15 @@ pub enum ProveCommand {
     },
     /// A patient's trace and all that proves it complete: a .sillage-trace file (docs/formats.md §10)
     Patient(ProvePatientArgs),
+    /// That the keys which sign today follow from those of an older policy, and the policy with them in their places
+    Keys {
+        /// The policy that you trust (c2sp.org/tlog-policy)
+        #[arg(long, value_name = "F")]
+        policy: PathBuf,
+        /// Write the new policy here; all else of it stays as it is
+        #[arg(long, value_name = "F")]
+        out: PathBuf,
+    },
     /// That the log of one size begins with the log of a smaller one
     Consistency {
         /// The smaller size
@@ -399,16 +408,30 @@ pub enum SchemaCommand {
 pub enum KeysCommand {
     /// Register a party
     Register(RegisterArgs),
-    /// Give a party a new key; the old one signs nothing from here on
+    /// Make a key: a file that only its owner may read; the public key is printed
+    New {
+        /// New file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Give a party, a node or the log a new key; the old one signs nothing from here on
+    #[command(group(clap::ArgGroup::new("whose").required(true).args(["author", "node", "log"])))]
     Rotate {
         /// Author id of the party, hex
         #[arg(long, value_name = "HEX")]
-        author: String,
-        /// Its new public key, hex
+        author: Option<String>,
+        /// The node whose cosignatures and receipts the new key signs: name its file first as `node_key_next` in the
+        /// node's configuration, and start the node anew
+        #[arg(long, value_name = "ID")]
+        node: Option<u64>,
+        /// The log itself: name the key's file first as `log_key_next` on every node that has the log's key
+        #[arg(long)]
+        log: bool,
+        /// The new public key, hex
         #[arg(long, value_name = "HEX")]
         public_key: String,
-        /// A certificate that it calls with from now on, PEM
-        #[arg(long, value_name = "FILE")]
+        /// A certificate that the party calls with from now on, PEM
+        #[arg(long, value_name = "FILE", requires = "author")]
         cert: Vec<PathBuf>,
     },
     /// Revoke a key
@@ -420,7 +443,7 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
-    /// List parties
+    /// List parties, and the keys that sign for the log and its nodes
     List {
         /// As JSON
         #[arg(long)]

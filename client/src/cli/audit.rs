@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use sillage_proof::keys::PublicKey;
 use sillage_proof::note::VerifierKey;
 use sillage_proof::policy::Policy;
 use sillage_proto::v1::LogEntry;
@@ -19,7 +18,7 @@ use crate::audit::compare::{Relation, Signed, compare, evidence};
 use crate::audit::fetch;
 use crate::audit::follow::{Audit, Clean, Round};
 use crate::audit::receipts::{Promise, root_of_range};
-use crate::audit::trust::{Trust, Trusted};
+use crate::audit::trust::{Trusted, genesis_nodes};
 use crate::checks::failed;
 use crate::error::ClientError;
 use crate::profile::read;
@@ -127,7 +126,7 @@ fn policy_lines(key: &VerifierKey) -> Vec<String> {
     vec![format!("witness {name} {key}"), format!("group auditors any {name}")]
 }
 
-/// Whose signatures count: of a policy, or of the profile.
+/// Whose signatures count: of a policy, or the first of the profile.
 fn known_keys(context: &Context, policy: Option<&Path>) -> Result<(Vec<VerifierKey>, Vec<VerifierKey>), ClientError> {
     if let Some(path) = policy {
         let policy = Policy::parse(&read(path)?).map_err(|error| ClientError::reading(path, error))?;
@@ -139,18 +138,44 @@ fn known_keys(context: &Context, policy: Option<&Path>) -> Result<(Vec<VerifierK
     let usage = |why: String| ClientError::Usage(format!("the profile cannot be used: {why}"));
     let log: VerifierKey = profile.log_vkey.parse().map_err(|error| usage(format!("log_vkey: {error}")))?;
     let origin = profile.origin.parse().map_err(|error| usage(format!("origin: {error}")))?;
-    Ok((vec![log], crate::audit::trust::genesis_nodes(&origin, &genesis)?))
+    Ok((vec![log], genesis_nodes(&origin, &genesis)?))
+}
+
+/// Reads both. Where the profile's first keys haven't signed, the ledger is asked to prove those that came since: two
+/// checkpoints under the first are evidence whoever can be reached.
+async fn signed_both(context: &Context, files: [&Path; 2], policy: Option<&Path>) -> Result<[Signed; 2], ClientError> {
+    let both = |logs: &[VerifierKey], nodes: &[VerifierKey]| {
+        let signed = |path: &Path| {
+            Signed::read(&read(path)?, logs, nodes).map_err(|error| match error {
+                ClientError::Check(why) => failed(&format!("{}: {why}", path.display())),
+                error => error,
+            })
+        };
+        Ok([signed(files[0])?, signed(files[1])?])
+    };
+    let (mut logs, mut nodes) = known_keys(context, policy)?;
+    match both(&logs, &nodes) {
+        Err(ClientError::Check(_)) if policy.is_none() => {}
+        done => return done,
+    }
+    let session = context.session().await?;
+    logs.extend(session.keys.log_keys());
+    nodes.extend(session.keys.node_vkeys());
+    both(&without_repeats(logs), &without_repeats(nodes))
+}
+
+fn without_repeats(keys: Vec<VerifierKey>) -> Vec<VerifierKey> {
+    let mut out = Vec::with_capacity(keys.len());
+    for key in keys {
+        if !out.contains(&key) {
+            out.push(key);
+        }
+    }
+    out
 }
 
 async fn compare_files(context: &Context, a: &Path, b: &Path, policy: Option<&Path>) -> Result<Ended, ClientError> {
-    let (logs, cosigners) = known_keys(context, policy)?;
-    let signed = |path: &Path| {
-        Signed::read(&read(path)?, &logs, &cosigners).map_err(|error| match error {
-            ClientError::Check(why) => failed(&format!("{}: {why}", path.display())),
-            error => error,
-        })
-    };
-    let (first, second) = (signed(a)?, signed(b)?);
+    let [first, second] = signed_both(context, [a, b], policy).await?;
     let a_size = first.checkpoint.size;
     match compare(&first.checkpoint, &second.checkpoint) {
         Relation::OtherLogs => {
@@ -206,10 +231,10 @@ enum Fate {
 async fn receipts(context: &Context, file: &Path, as_json: bool) -> Result<Ended, ClientError> {
     let text = String::from_utf8(read(file)?).map_err(|error| ClientError::reading(file, error))?;
     let session = context.session().await?;
-    let keys = session.genesis.nodes.iter().filter_map(|node| node.key.as_ref());
-    let nodes: Vec<PublicKey> = keys.filter_map(|key| PublicKey::from_bytes(&key.key).ok()).collect();
     let newest = fetch::newest(&session, 0).await?;
-    let trusted = Trust::of(&session)?.check(&newest.text)?;
+    session.keys.refresh(&session.client).await?;
+    let nodes = session.keys.node_keys();
+    let trusted = session.trusted(&newest.text).await?;
     let (mut kept, mut pending, mut broken) = (0_u64, 0_u64, Vec::new());
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let fate = match Promise::read(number, line, &session.origin, &nodes) {

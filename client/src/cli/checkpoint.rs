@@ -10,7 +10,7 @@ use sillage_proof::policy::Policy;
 use super::args::CheckpointArgs;
 use super::record::now_ms;
 use super::{Context, Ended, output};
-use crate::audit::trust::Trust;
+use crate::audit::trust::Trusted;
 use crate::checks::{self, VerifiedCheckpoint, failed};
 use crate::error::ClientError;
 use crate::profile::read;
@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: CheckpointArgs) -> Result<Ended, Clien
     let found = checks::checkpoint_for(&session, 0, policy.as_ref(), Instant::now() + wait).await?;
     let shown = match &policy {
         Some(policy) => by_policy(found, policy)?,
-        None => by_profile(found, &Trust::of(&session)?)?,
+        None => by_profile(session.trusted(&found.note.to_string()).await?),
     };
     print(&shown, args.json)?;
     match args.max_age.map(|max_age| too_old(shown.time_s, max_age, now_ms() / 1_000)) {
@@ -58,10 +58,9 @@ fn by_policy(found: VerifiedCheckpoint, policy: &Policy) -> Result<Shown, Client
     Ok(Shown { note: found.note, checkpoint: satisfied.checkpoint, cosigners, time_s })
 }
 
-fn by_profile(found: VerifiedCheckpoint, trust: &Trust) -> Result<Shown, ClientError> {
-    let trusted = trust.check(&found.note.to_string())?;
+fn by_profile(trusted: Trusted) -> Shown {
     let time_s = Some(trusted.time_s);
-    Ok(Shown { note: trusted.note, checkpoint: trusted.checkpoint, cosigners: trusted.nodes, time_s })
+    Shown { note: trusted.note, checkpoint: trusted.checkpoint, cosigners: trusted.nodes, time_s }
 }
 
 /// Why the checkpoint isn't fresh, if so.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
+use sillage_proof::note::VerifierKey;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::record::{ParsedRecord, act_message};
@@ -15,6 +16,7 @@ use sillage_rules::stream::StreamLabel;
 use super::args::{KeysCommand, RegisterArgs};
 use super::record::now_ms;
 use super::{Context, Ended, output};
+use crate::audit::rotation::Holder;
 use crate::author::{Stream, VerifiedReceipt, tags_of};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
@@ -27,24 +29,45 @@ use crate::view::time::rfc3339;
 const CERTIFICATE_VALID: Duration = Duration::from_secs(3 * 365 * 24 * 3_600);
 
 pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, ClientError> {
-    let session = context.session().await?;
+    let session = async || context.session().await;
     match command {
-        KeysCommand::Register(args) => register(&session, args).await,
-        KeysCommand::Rotate { author, public_key, cert } => {
+        KeysCommand::New { out } => new_key(&out),
+        KeysCommand::Register(args) => register(&session().await?, args).await,
+        KeysCommand::Rotate { author: Some(author), public_key, cert, .. } => {
             let author_id = parse::<AuthorId>("--author", &author)?;
             let key = parse::<PublicKey>("--public-key", &public_key)?;
             let tls_spki_sha256 = spki(&cert)?;
             let act = Act::Rotated { author_id, key, tls_spki_sha256 };
-            let receipt = submit(&session, &act).await?;
+            let receipt = submit(&session().await?, &act).await?;
             print(&receipt, json!({"author_id": author_id, "key_id": key.key_id()}))
+        }
+        KeysCommand::Rotate { author: None, node, public_key, .. } => {
+            let key = parse::<PublicKey>("--public-key", &public_key)?;
+            let (act, holder) = match node {
+                Some(node_id) => (Act::NodeKeyRotated { node_id, key }, Holder::Node(node_id)),
+                None => (Act::LogKeyRotated { key }, Holder::Log),
+            };
+            let receipt = submit(&session().await?, &act).await?;
+            output::note(
+                "it signs from the second checkpoint from now on, which follows the next records: until then, keep the old key's file too",
+            );
+            print(&receipt, json!({"holder": holder.to_string(), "public_key": key.to_string()}))
         }
         KeysCommand::Revoke { key, reason } => {
             let key_id = parse("--key", &key)?;
-            let receipt = submit(&session, &Act::Revoked { key_id, reason }).await?;
+            let receipt = submit(&session().await?, &Act::Revoked { key_id, reason }).await?;
             print(&receipt, json!({"key_id": key_id}))
         }
-        KeysCommand::List { json } => list(&session, json).await,
+        KeysCommand::List { json } => list(&session().await?, json).await,
     }
+}
+
+/// Makes a key, and prints its public half alone.
+fn new_key(out: &Path) -> Result<Ended, ClientError> {
+    let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+    write_seed(out, &key)?;
+    output::line(&key.public_key().to_string())?;
+    Ok(Ended::Done)
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
@@ -74,8 +97,7 @@ pub async fn submit_message(session: &Session, record: v1::Record) -> Result<Ver
     let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
     let record = ParsedRecord::from_message(record)
         .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
-    let nodes: Arc<[v1::NodeIdentity]> = session.genesis.nodes.clone().into();
-    let mut stream = Stream::fresh(session.client.clone(), signer, nodes, label);
+    let mut stream = Stream::fresh(session.client.clone(), signer, Arc::clone(&session.keys), label);
     stream.send(vec![record.into_bytes()], Source::Fresh).await
 }
 
@@ -229,9 +251,28 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
             format!("{name}: {}; author {author_id}; {keys}", names.join(", "))
         }
     };
-    let lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();
+    let mut lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();
+    lines.extend(signing(session, as_json));
     output::lines(&lines)?;
     Ok(Ended::Done)
+}
+
+/// The keys in force of the log and its nodes, as the ledger proves them.
+fn signing(session: &Session, as_json: bool) -> Vec<String> {
+    let trust = session.keys.newest();
+    let nodes = session.genesis.nodes.iter().zip(&trust.nodes).map(|(node, key)| (Holder::Node(node.id), key));
+    let keys = std::iter::once((Holder::Log, &trust.log)).chain(nodes);
+    let to_line = |(holder, key): (Holder, &VerifierKey)| {
+        let since = session.keys.since(holder);
+        if as_json {
+            let public_key = key.public_key().to_string();
+            let holder = holder.to_string();
+            json!({"holder": holder, "vkey": key.to_string(), "public_key": public_key, "since": since}).to_string()
+        } else {
+            format!("{holder} signs with key {}, since entry {since}", key.public_key())
+        }
+    };
+    keys.map(to_line).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod import;
 mod keys;
 mod output;
 mod prove;
+mod prove_keys;
 mod record;
 mod status;
 mod trace;
@@ -79,6 +80,7 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
             prove::inclusion(&context, index, size, out.as_deref()).await
         }
         Command::Prove(ProveCommand::Patient(args)) => prove::patient(&context, &args).await,
+        Command::Prove(ProveCommand::Keys { policy, out }) => prove_keys::run(&context, &policy, &out).await,
         Command::Prove(ProveCommand::Consistency { old, new }) => prove::consistency(&context, old, new).await,
         Command::Verify(args) => verify::run(&args),
         Command::Cluster(ClusterCommand::Status { json }) => status::cluster(&context, json).await,

@@ -15,9 +15,8 @@ use sillage_rules::ident::Ins;
 
 use super::args::ProvePatientArgs;
 use super::{Context, Ended, output};
-use crate::audit::trust::Trust;
-use crate::bundle::{Wanted, fetch, words};
-use crate::checks::{VerifiedCheckpoint, checkpoint, checkpoint_over, failed, hashes, policy_of, verify_checkpoint};
+use crate::bundle::{Wanted, fetch, policy_for, words};
+use crate::checks::{VerifiedCheckpoint, checkpoint, checkpoint_over, failed, hashes, verified};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
 use crate::profile::{read, write_private};
@@ -96,7 +95,7 @@ async fn of_size(
         let why = format!("no checkpoint was signed for size {size}: leave --size out to prove against the newest one");
         return Err(ClientError::rejected("SIZE_NOT_REACHED", why));
     }
-    let verified = verify_checkpoint(&answer.checkpoint, &Trust::of(session)?)?;
+    let verified = verified(session, &answer.checkpoint).await?;
     if verified.checkpoint.size.get() != size || answer.size != size {
         return Err(failed("the proof and its checkpoint are of other sizes than asked: ask another node"));
     }
@@ -126,18 +125,20 @@ pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended
         .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
     let session = context.session().await?;
     let policy = match &args.policy {
-        Some(file) => Policy::parse(&read(file)?).map_err(|error| ClientError::reading(file, error))?,
-        None => policy_of(&Trust::of(&session)?),
+        Some(file) => Some(Policy::parse(&read(file)?).map_err(|error| ClientError::reading(file, error))?),
+        None => None,
     };
-    let since = args.since.as_deref().map(|file| older(file, &policy, ins.value(), &oid, args.secret)).transpose()?;
+    let policy = policy.as_ref();
+    let older = |file| older(&session, file, policy, (ins.value(), &oid, args.secret));
+    let since = args.since.as_deref().map(older).transpose()?;
     let wanted = Wanted {
-        identity: v1::PatientIdentity { ins: ins.value().to_owned(), oid },
+        identity: v1::PatientIdentity { ins: ins.value().to_owned(), oid: oid.clone() },
         compartment: if args.secret { Compartment::Secret } else { Compartment::Open },
         from: args.from.unwrap_or(0),
         to: args.to,
         since,
     };
-    let (bundle, report) = fetch(&session, &wanted, &policy, deadline).await?;
+    let (bundle, report) = fetch(&session, &wanted, policy, deadline).await?;
     let bytes = bundle.encode();
     write_whole(&args.out, &bytes)?;
     let line = json!({
@@ -150,10 +151,15 @@ pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended
 }
 
 /// The bundle that a delta is to continue.
-fn older(file: &Path, policy: &Policy, ins: &str, oid: &str, secret: bool) -> Result<Report, ClientError> {
+fn older(
+    session: &Session,
+    file: &Path,
+    policy: Option<&Policy>,
+    (ins, oid, secret): (&str, &str, bool),
+) -> Result<Report, ClientError> {
     let wrong = |error| failed(&format!("{}: {error}", file.display()));
     let bundle = Bundle::parse(&read(file)?).map_err(wrong)?;
-    let report = bundle.verify(policy, &Options::default()).map_err(wrong)?;
+    let report = bundle.verify(&policy_for(session, policy, &bundle), &Options::default()).map_err(wrong)?;
     if (report.ins.as_str(), report.oid.as_str(), report.secret) != (ins, oid, secret) {
         return Err(ClientError::Usage(format!("{} is of another patient or trace", file.display())));
     }

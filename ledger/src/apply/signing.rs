@@ -47,6 +47,32 @@ pub(super) fn rotate(
     Ok(())
 }
 
+/// A replacement of a key that signs checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// The act's entry.
+    pub index: LeafIndex,
+    /// The node; `None`: the log itself.
+    pub node: Option<u64>,
+    /// The new key.
+    pub key: PublicKey,
+    /// The first index commit after the act, which ends the last checkpoint under the key before; `None`: not there yet.
+    pub covered_by: Option<LeafIndex>,
+}
+
+/// All replacements, in the order of the log.
+pub(crate) fn rotations(store: &Store) -> Result<Vec<Rotation>, ReadError> {
+    let rotation = |(name, row): &(SigningName, SigningRow)| {
+        let key = PublicKey::from_bytes(&row.public_key);
+        let key = key.map_err(|_| ReadError::Damaged("a signing key".into()))?;
+        let node = (name.node != LOG).then_some(name.node);
+        Ok(Rotation { index: name.index, node, key, covered_by: row.covered_by })
+    };
+    let mut out = store.signing()?.iter().map(rotation).collect::<Result<Vec<Rotation>, ReadError>>()?;
+    out.sort_by_key(|rotation| rotation.index);
+    Ok(out)
+}
+
 /// The key of a node (or [`LOG`]) that signs the checkpoint whose last entry is the index commit `commit`; `None`:
 /// the one of the genesis.
 pub(crate) fn key_at(store: &Store, node: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {

@@ -103,7 +103,7 @@ fn message(reader: &LedgerReader, range: std::ops::Range<u64>) -> Result<Vec<Log
 }
 
 /// An entry, with its record where that is public by nature: acts of the authority, and what the ledger made itself.
-fn log_entry(reader: &LedgerReader, index: LeafIndex) -> Result<LogEntry, Refusal> {
+pub(super) fn log_entry(reader: &LedgerReader, index: LeafIndex) -> Result<LogEntry, Refusal> {
     let corrupt = |what: &str| {
         tracing::error!(%index, what, "a stored entry is damaged: not served");
         refuse(Code::Corrupt)

@@ -36,6 +36,7 @@ mod prove;
 pub mod quota;
 pub mod reads;
 pub mod refusals;
+mod rotations;
 mod rounds;
 mod share;
 pub mod signing;
@@ -165,6 +166,8 @@ pub struct Core {
     heard_from: AtomicUsize,
     /// Checkpoints of peers that are being taken in.
     learning: Arc<Semaphore>,
+    /// What proves the rotations up to this size is on disk.
+    proved: AtomicU64,
     /// When a checkpoint was last written to disk.
     remembered_at: Mutex<Option<tokio::time::Instant>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
@@ -255,6 +258,7 @@ impl Core {
             applied,
             heard_from: AtomicUsize::new(0),
             learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
+            proved: AtomicU64::new(0),
             remembered_at: Mutex::default(),
             tasks: Mutex::default(),
             tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),

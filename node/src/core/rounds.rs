@@ -58,6 +58,7 @@ impl Core {
         }
         let until = Instant::now() + wait.min(COSIGN_WAIT);
         self.applied_to(size, until).await?;
+        self.proofs_kept(size, until).await?;
         let state = timeout_at(until, self.cosigned.lock()).await;
         let mut state = state.map_err(|_| unavailable("another cosignature is under way: ask again"))?;
         let root = self.root_to_cosign(size, &state).await?;
@@ -338,9 +339,14 @@ pub(super) async fn make_checkpoints(core: Weak<Core>) {
             done = None;
             continue;
         }
-        let Some(size) = core.reader.last_index_commit().map(|(commit, _)| commit.get() + 1) else {
+        let Some(newest) = core.reader.last_index_commit().map(|(commit, _)| commit.get() + 1) else {
             continue;
         };
+        // What proves a new key can't be made once a larger size is cosigned.
+        let Ok(before) = core.to_prove_before(newest) else {
+            continue;
+        };
+        let size = before.unwrap_or(newest);
         let interval = Duration::from_millis(core.config.recosign_interval_ms);
         if done.as_ref().is_some_and(|done| done.size == size && done.at.elapsed() < interval) {
             continue;

@@ -105,6 +105,7 @@ impl Core {
             self.metrics.checkpoint_time_seconds.set(gauge(newest.time_s()));
             self.metrics.checkpoint_cosignatures.set(gauge(newest.verified().cosignatures.len() as u64));
         }
+        self.keep_proof(&signed);
         self.remember(&signed);
         Ok(signed)
     }
@@ -169,7 +170,7 @@ impl Core {
     pub(super) fn share(&self, signed: &Signed) {
         for link in self.links.iter() {
             let mut client = link.calls.clone();
-            let request = LearnCheckpointRequest { note: signed.note.clone() };
+            let request = LearnCheckpointRequest { note: signed.note.clone(), ..Default::default() };
             tokio::spawn(async move {
                 // It learns the next one.
                 let _ = timeout(CALL_TIMEOUT + LEARN_WAIT, client.learn_checkpoint(request)).await;
@@ -232,7 +233,7 @@ pub(super) async fn greet(core: Weak<Core>, peer: u64) {
         let Some(mut client) = core.links.get(peer).map(|link| link.calls.clone()) else {
             return;
         };
-        let request = LearnCheckpointRequest { note: core.newest_known() };
+        let request = LearnCheckpointRequest { note: core.newest_known(), ..Default::default() };
         if let Ok(Ok(answer)) = timeout(CALL_TIMEOUT + LEARN_WAIT, client.learn_checkpoint(request)).await {
             let note = answer.into_inner().note;
             // What it says of this node counts before this node has caught up.

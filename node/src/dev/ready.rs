@@ -70,7 +70,7 @@ async fn ask_all(clients: &[(u64, Client)]) -> Result<(), String> {
 /// How one node is, after it has shown that it answers.
 async fn ask(mut client: Client) -> Result<NodeStatus, String> {
     let answer = async {
-        client.get_log(GetLogRequest {}).await?;
+        client.get_log(GetLogRequest::default()).await?;
         let local_only = ClusterStatusRequest { local_only: true };
         client.cluster_status(local_only).await
     };

@@ -107,8 +107,10 @@ impl Peer for PeerService {
         request: Request<LearnCheckpointRequest>,
     ) -> Result<Response<LearnCheckpointResponse>, Status> {
         let from = self.node(&request)?;
-        self.core.shown(request.into_inner().note).map_err(|refusal| to_status(&refusal))?;
-        Ok(Response::new(LearnCheckpointResponse { note: self.core.newest_for(from) }))
+        let LearnCheckpointRequest { note, proving } = request.into_inner();
+        self.core.shown(note).map_err(|refusal| to_status(&refusal))?;
+        let proving = self.core.proving_notes(&proving);
+        Ok(Response::new(LearnCheckpointResponse { note: self.core.newest_for(from), proving }))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {

@@ -123,7 +123,7 @@ async fn bundle(
     keep: Option<&Path>,
 ) -> Result<Cost, Error> {
     let begun = Instant::now();
-    let (made, _) = fetch(session, wanted, policy, deadline).await?;
+    let (made, _) = fetch(session, wanted, Some(policy), deadline).await?;
     let make = begun.elapsed();
     let bytes = made.encode();
     let mut verifying = Vec::new();

@@ -1,0 +1,228 @@
+//! New keys of the log and of its nodes, each proven under the keys before it (`docs/formats.md` §12).
+//!
+//! A rotation is an act of the authority in the log. The first checkpoint that covers it is still signed with the keys
+//! before it: whoever holds those verifies it, the act under it, and thereby the new key, which signs what is larger.
+//! That the authority signed the act is what the nodes verified before they cosigned; that it is this act, and stands in
+//! this log, is verified here.
+
+use std::fmt;
+
+use sillage_proof::batch::Origin;
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::keys::PublicKey;
+use sillage_proof::merkle::verify_inclusion;
+use sillage_proof::note::{KeyKind, VerifierKey};
+use sillage_proto::v1;
+use sillage_rules::act::Act;
+use sillage_rules::entry::{Entry, Flags};
+use sillage_rules::kind::Kind;
+use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::record::ParsedRecord;
+
+use super::trust::{Trust, node_key};
+use crate::checks::{failed, hashes};
+use crate::error::ClientError;
+
+/// Whose key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// The log itself.
+    Log,
+    /// A node of the genesis.
+    Node(u64),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log => write!(f, "the log"),
+            Self::Node(id) => write!(f, "node {id}"),
+        }
+    }
+}
+
+/// A rotation as it was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// The act's entry.
+    pub index: u64,
+    /// Whose key.
+    pub holder: Holder,
+    /// The new one.
+    pub key: VerifierKey,
+    /// Size of the last checkpoint under the keys before: the new key signs what is larger.
+    pub proven_by: u64,
+}
+
+/// Whose signatures a checkpoint needs, while it can change.
+pub trait Keys {
+    /// Verifies a checkpoint under the keys in force.
+    ///
+    /// # Errors
+    /// [`ClientError::Check`] saying why it can't be trusted.
+    fn check(&self, note: &str) -> Result<Checkpoint, ClientError>;
+}
+
+impl Keys for Trust {
+    fn check(&self, note: &str) -> Result<Checkpoint, ClientError> {
+        Self::check(self, note).map(|trusted| trusted.checkpoint)
+    }
+}
+
+/// Verifies one rotation under the keys before it.
+///
+/// # Errors
+/// [`ClientError::Check`] naming what doesn't hold.
+pub fn verify(origin: &Origin, given: &v1::KeyRotation, before: &impl Keys) -> Result<Rotated, ClientError> {
+    let wrong = |why: &str| {
+        failed(&format!(
+            "the ledger names a new key that is not proven: {why}; ask another node, and keep it as evidence"
+        ))
+    };
+    let Ok(Entry::Record(entry)) = Entry::decode(&given.entry) else {
+        return Err(wrong("what should be its act is no record"));
+    };
+    if entry.kind != Kind::KEY_ROTATED || entry.flags.contains(Flags::LEDGER) {
+        return Err(wrong("its entry is no act of the authority on keys"));
+    }
+    let salt: &[u8; SALT_BYTES] = given.salt.as_slice().try_into().map_err(|_| wrong("the act has no salt"))?;
+    let record = ParsedRecord::parse(&given.record).map_err(|_| wrong("the act breaks the rules of records"))?;
+    if record.record_hash(salt) != entry.record_hash {
+        return Err(wrong("the act is not the one that the log holds"));
+    }
+    let (holder, key) = match record.act() {
+        Some(Act::LogKeyRotated { key }) => (Holder::Log, *key),
+        Some(Act::NodeKeyRotated { node_id, key }) => (Holder::Node(*node_id), *key),
+        _ => return Err(wrong("the act gives neither the log nor a node a new key")),
+    };
+    let checkpoint = before.check(&given.note).map_err(|error| match error {
+        ClientError::Check(why) => wrong(&why),
+        error => error,
+    })?;
+    let path: Vec<Hash> = hashes(&given.path)?;
+    verify_inclusion(&leaf_hash(&given.entry), entry.index, checkpoint.size, &path, &checkpoint.root)
+        .map_err(|error| wrong(&format!("its checkpoint does not cover the act ({error})")))?;
+    let key = vkey(origin, holder, key).ok_or_else(|| wrong("the key has no name"))?;
+    Ok(Rotated { index: entry.index.get(), holder, key, proven_by: checkpoint.size.get() })
+}
+
+fn vkey(origin: &Origin, holder: Holder, key: PublicKey) -> Option<VerifierKey> {
+    match holder {
+        Holder::Log => VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key).ok(),
+        Holder::Node(id) => node_key(origin, id, key),
+    }
+}
+
+/// The order that rotations have in a log: each later than the one before, and not under the checkpoint that proved that
+/// one, unless that proves both.
+///
+/// # Errors
+/// [`ClientError::Check`].
+pub fn check_order(last: Option<&Rotated>, next: &Rotated) -> Result<(), ClientError> {
+    let Some(last) = last else {
+        return Ok(());
+    };
+    let together = next.proven_by == last.proven_by;
+    let after = next.proven_by > last.proven_by && next.index >= last.proven_by;
+    match next.index > last.index && (together || after) {
+        true => Ok(()),
+        false => {
+            Err(failed("the ledger names new keys twice or out of order: ask another node, and keep it as evidence"))
+        }
+    }
+}
+
+/// The keys in force for every size of a log, from those of its genesis on.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    origin: Origin,
+    /// From which size (exclusive) on who is trusted; the first from the beginning.
+    periods: Vec<(u64, Trust)>,
+    rotations: Vec<Rotated>,
+}
+
+impl Chain {
+    /// Nothing was rotated yet.
+    pub fn new(origin: Origin, first: Trust) -> Self {
+        Self { origin, periods: vec![(0, first)], rotations: Vec::new() }
+    }
+
+    /// Takes the next rotation, if it is proven under the keys before it.
+    ///
+    /// # Errors
+    /// [`ClientError::Check`]; the chain is as before.
+    pub fn add(&mut self, given: &v1::KeyRotation) -> Result<(), ClientError> {
+        let last = self.rotations.last();
+        // Where one checkpoint proves two rotations, it is signed with the keys before both.
+        let before = match last {
+            Some(last) if size_of(&given.note) == Some(last.proven_by) => self.at(last.proven_by),
+            _ => self.newest(),
+        };
+        let next = verify(&self.origin, given, before)?;
+        check_order(last, &next)?;
+        let mut trust = self.newest().clone();
+        replace(&mut trust, &self.origin, &next)?;
+        match self.periods.last_mut() {
+            Some((above, period)) if *above == next.proven_by => *period = trust,
+            _ => self.periods.push((next.proven_by, trust)),
+        }
+        self.rotations.push(next);
+        Ok(())
+    }
+
+    /// Whose signatures make the checkpoint of `size`.
+    pub fn at(&self, size: u64) -> &Trust {
+        let period = self.periods.iter().rev().find(|(above, _)| *above < size);
+        period.map_or(&self.periods[0].1, |(_, trust)| trust)
+    }
+
+    /// Whose signatures make what is to come.
+    pub fn newest(&self) -> &Trust {
+        &self.periods[self.periods.len() - 1].1
+    }
+
+    /// What was proven, in the order of the log.
+    pub fn rotations(&self) -> &[Rotated] {
+        &self.rotations
+    }
+
+    /// Since which entry this holder's newest key is in the log: that of the act, or 0, the genesis.
+    pub fn since(&self, holder: Holder) -> u64 {
+        self.rotations.iter().rev().find(|rotated| rotated.holder == holder).map_or(0, |rotated| rotated.index)
+    }
+
+    /// Every key that the log ever had.
+    pub fn log_keys(&self) -> Vec<VerifierKey> {
+        self.periods.iter().map(|(_, trust)| trust.log.clone()).collect()
+    }
+
+    /// Every key that a node ever had.
+    pub fn node_keys(&self) -> Vec<VerifierKey> {
+        self.periods.iter().flat_map(|(_, trust)| trust.nodes.clone()).collect()
+    }
+}
+
+fn replace(trust: &mut Trust, origin: &Origin, rotated: &Rotated) -> Result<(), ClientError> {
+    match rotated.holder {
+        Holder::Log => trust.log = rotated.key.clone(),
+        Holder::Node(id) => {
+            let name = sillage_rules::cosigner::node_name(origin, id);
+            let held = trust.nodes.iter_mut().find(|key| key.name() == name);
+            *held.ok_or_else(|| {
+                failed(&format!("the ledger names a new key of node {id}, which the genesis lacks"))
+            })? = rotated.key.clone();
+        }
+    }
+    Ok(())
+}
+
+/// The size that a note claims, without a look at its signatures.
+pub(crate) fn size_of(note: &str) -> Option<u64> {
+    let note = sillage_proof::note::SignedNote::parse(note.as_bytes()).ok()?;
+    Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size.get())
+}
+
+#[cfg(test)]
+#[path = "rotation_tests.rs"]
+mod tests;

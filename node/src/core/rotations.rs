@@ -1,0 +1,224 @@
+//! What proves a new key of the log or of a node: the first checkpoint that covers the act, signed with the keys before
+//! it (`docs/formats.md` §12).
+//!
+//! Such a checkpoint can't be made later, for nobody cosigns a smaller size again. So the leader makes it before any
+//! larger one, and no node cosigns a larger one before it has the note on disk: whatever majority goes on has it.
+
+use std::collections::BTreeSet;
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sillage_ledger::{LedgerReader, ReadError, Refusal};
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::note::SignedNote;
+use sillage_proof::{LeafIndex, TreeSize};
+use sillage_proto::internal::v1::LearnCheckpointRequest;
+use sillage_proto::v1::KeyRotation;
+use sillage_rules::codes::Code;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Core;
+use super::checkpoints::Signed;
+use super::cosign::Notes;
+use super::cosigners::Who;
+use super::entries::log_entry;
+use super::refusals::{from_read, refuse, unavailable};
+
+/// Rotations of one answer.
+const PAGE: usize = 64;
+/// Notes that a peer is asked for at once, each of a few KiB.
+const ASKED_MAX: usize = 16;
+/// Largest note that is kept for its proof, in bytes: what is larger loses the lines of witnesses and auditors.
+const NOTE_BYTES_MAX: usize = 16 << 10;
+/// Between two looks for what is missing.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks for a note that is on its way.
+const WAIT: Duration = Duration::from_millis(10);
+/// For one call to a peer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the Raft store keeps the note of this size.
+fn note_name(size: u64) -> Vec<u8> {
+    [b"rotation/".as_slice(), &size.to_be_bytes()].concat()
+}
+
+fn stored(notes: &dyn Notes, size: u64) -> Option<String> {
+    String::from_utf8(notes.get(&note_name(size))?).ok()
+}
+
+/// The note with the lines of the log and of the nodes alone.
+fn of_nodes(signed: &Signed) -> String {
+    let lines = signed.verified().cosignatures.values().filter(|one| matches!(one.who, Who::Node(_)));
+    let lines = std::iter::once(&signed.verified().log).chain(lines.map(|one| &one.line)).cloned().collect();
+    let note = SignedNote::new(signed.verified().checkpoint.to_text(), lines);
+    note.expect("fewer lines than a note that was kept").to_string()
+}
+
+/// Sizes of the checkpoints that prove rotations.
+fn proving(reader: &LedgerReader) -> Result<BTreeSet<u64>, ReadError> {
+    let rotations = reader.rotations()?;
+    Ok(rotations.iter().filter_map(|one| one.covered_by).map(|commit| commit.get().saturating_add(1)).collect())
+}
+
+impl Core {
+    /// The next checkpoint that has to be made before that of `newest`, because it proves a rotation.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub(super) fn to_prove_before(&self, newest: u64) -> Result<Option<u64>, Refusal> {
+        if self.proved.load(Ordering::Acquire) >= newest {
+            return Ok(None);
+        }
+        let cosigned = self.cosigned_last.lock().size;
+        let sizes = proving(&self.reader).map_err(|error| from_read(&error))?;
+        // Below what was cosigned here nothing can be made up for: it is asked for from the peers.
+        let mut sizes = sizes.iter().filter(|size| (cosigned..=newest).contains(*size));
+        let first = sizes.find(|size| stored(&*self.notes, **size).is_none()).copied();
+        if first.is_none() {
+            self.proved.fetch_max(newest, Ordering::AcqRel);
+        }
+        Ok(first)
+    }
+
+    /// Waits until what proves the rotations before `size` is on disk here: only then a larger size may be cosigned.
+    pub(super) async fn proofs_kept(&self, size: u64, until: Instant) -> Result<(), Refusal> {
+        while let Some(missing) = self.to_prove_before(size)?.filter(|missing| *missing < size) {
+            if Instant::now() + WAIT > until {
+                let why =
+                    format!("this node lacks the checkpoint of size {missing}, which proves a new key: ask again");
+                return Err(unavailable(&why));
+            }
+            sleep(WAIT).await;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint to disk for good, if it proves a rotation.
+    pub(super) fn keep_proof(&self, signed: &Signed) {
+        let size = signed.size;
+        let proves = match proving(&self.reader) {
+            Ok(sizes) => sizes.contains(&size),
+            Err(error) => {
+                tracing::error!(%error, "whether a checkpoint proves a new key can't be said");
+                false
+            }
+        };
+        // Witnesses and auditors sign later: a policy may ask for them, so what has more lines takes its place.
+        let more = |kept: String| kept.lines().count() < signed.note.lines().count();
+        if proves && stored(&*self.notes, size).is_none_or(more) {
+            match signed.note.len() <= NOTE_BYTES_MAX {
+                true => self.store_proof(size, signed.note.clone()),
+                false => self.store_proof(size, of_nodes(signed)),
+            }
+        }
+    }
+
+    fn store_proof(&self, size: u64, note: String) {
+        let notes = std::sync::Arc::clone(&self.notes);
+        tokio::task::spawn_blocking(move || notes.put(&note_name(size), note.into_bytes(), Box::new(|| ())));
+    }
+
+    /// Those of these notes that are here.
+    pub fn proving_notes(&self, sizes: &[u64]) -> Vec<String> {
+        sizes.iter().take(ASKED_MAX).filter_map(|size| stored(&*self.notes, *size)).collect()
+    }
+
+    /// Takes a note from a peer that proves a rotation.
+    async fn learn_proof(&self, note: String) -> Result<(), Refusal> {
+        let malformed = |error: String| Refusal::new(Code::MalformedRequest, error);
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(malformed(format!("a note of more than {NOTE_BYTES_MAX} bytes")));
+        }
+        let (reader, cosigners, text) = (self.reader.clone(), self.cosigners.clone(), note.clone());
+        let verify = move || {
+            let parsed = SignedNote::parse(text.as_bytes()).map_err(|error| malformed(error.to_string()))?;
+            let claimed = Checkpoint::parse(parsed.text()).map_err(|error| malformed(error.to_string()))?;
+            let sizes = proving(&reader).map_err(|error| from_read(&error))?;
+            if !sizes.contains(&claimed.size.get()) {
+                return Err(malformed("it proves no rotation".to_owned()));
+            }
+            let verified = cosigners.verify(&text).map_err(|error| malformed(error.to_string()))?;
+            let root = reader.root_at(verified.checkpoint.size).map_err(|error| from_read(&error))?;
+            Ok((verified.checkpoint, root))
+        };
+        let (checkpoint, root) = self.read(verify).await?;
+        let size = checkpoint.size.get();
+        if checkpoint.root != root {
+            return Err(self.corrupt(format!("a majority of nodes has another root at size {size}")));
+        }
+        self.store_proof(size, note);
+        Ok(())
+    }
+
+    /// Every rotation that can be proven, from the `from`-th on, in the order of the log; and whether there are more.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub async fn key_rotations(&self, from: u32) -> Result<(Vec<KeyRotation>, bool), Refusal> {
+        let (reader, notes) = (self.reader.clone(), std::sync::Arc::clone(&self.notes));
+        let from = usize::try_from(from).map_err(|_| refuse(Code::MalformedRequest))?;
+        self.read(move || {
+            let mut out = Vec::new();
+            for rotation in reader.rotations().map_err(|error| from_read(&error))?.iter().skip(from) {
+                // A chain ends where a link isn't there.
+                let size = rotation.covered_by.map(|commit| commit.get().saturating_add(1));
+                let Some((size, note)) = size.and_then(|size| Some((size, stored(&*notes, size)?))) else {
+                    break;
+                };
+                if out.len() >= PAGE {
+                    return Ok((out, true));
+                }
+                out.push(key_rotation(&reader, rotation.index, size, note)?);
+            }
+            Ok((out, false))
+        })
+        .await
+    }
+}
+
+fn key_rotation(reader: &LedgerReader, index: LeafIndex, size: u64, note: String) -> Result<KeyRotation, Refusal> {
+    let given = log_entry(reader, index)?;
+    let path = reader.inclusion_proof(index, TreeSize(size)).map_err(|error| from_read(&error))?;
+    let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+    Ok(KeyRotation { entry: given.entry, salt: given.salt, record: given.record, path, note })
+}
+
+/// Asks the peers for notes that are missing here: this node was down when they were made, or lost its disk.
+pub(super) async fn look_for_proofs(core: Weak<Core>) {
+    loop {
+        let Some(core) = core.upgrade() else {
+            return;
+        };
+        let sizes = proving(&core.reader).unwrap_or_default();
+        let missing = sizes.into_iter().filter(|size| stored(&*core.notes, *size).is_none());
+        let missing: Vec<u64> = missing.take(ASKED_MAX).collect();
+        if !missing.is_empty() && core.corruption.check().is_ok() {
+            for size in &missing {
+                if let Some(kept) = core.checkpoints.of_size(*size) {
+                    core.keep_proof(&kept);
+                }
+            }
+            core.ask_for_proofs(missing).await;
+        }
+        drop(core);
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Core {
+    async fn ask_for_proofs(&self, sizes: Vec<u64>) {
+        for link in self.links.iter() {
+            let mut client = link.calls.clone();
+            let request = LearnCheckpointRequest { note: String::new(), proving: sizes.clone() };
+            let Ok(Ok(answer)) = timeout(CALL_TIMEOUT, client.learn_checkpoint(request)).await else {
+                continue;
+            };
+            for note in answer.into_inner().proving.into_iter().take(ASKED_MAX) {
+                if let Err(refusal) = self.learn_proof(note).await {
+                    tracing::warn!(code = refusal.code.as_str(), message = refusal.message, "a proof of a new key");
+                }
+            }
+        }
+    }
+}
