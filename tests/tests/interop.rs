@@ -265,7 +265,10 @@ fn a_proof_file_leads_to_the_signed_root(world: &mut World) {
     let bytes = entry(world, index).entry;
     assert_eq!(root_from(leaf(&bytes), index, checkpoint.size, &path), Some(checkpoint.root));
     if let Some(extra) = extra {
-        assert!(extra.starts_with(&bytes) && extra.len() == bytes.len() + 32, "the proof carries its entry and a check");
+        assert!(
+            extra.starts_with(&bytes) && extra.len() == bytes.len() + 32,
+            "the proof carries its entry and a check"
+        );
     }
 }
 

@@ -150,9 +150,8 @@ pub fn two_histories_are_found_by_comparing_and_by_remembering(_: &mut World) {
     some(&world, 30, 5);
     let _ = checkpoint(&world);
     world.close();
-    let copies: Vec<(PathBuf, PathBuf)> = (1..=3)
-        .map(|id| (world.dir().join(format!("node-{id}/data")), world.path(&format!("before-{id}"))))
-        .collect();
+    let copies: Vec<(PathBuf, PathBuf)> =
+        (1..=3).map(|id| (world.dir().join(format!("node-{id}/data")), world.path(&format!("before-{id}")))).collect();
     copies.iter().for_each(|(data, before)| copy(data, before));
 
     world.open();

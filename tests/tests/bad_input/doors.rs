@@ -35,7 +35,8 @@ pub fn callers_whom_nobody_knows(world: &mut World) {
     for pem in [None, Some(wire::foreign())] {
         for node in 1..=3 {
             let mut rpc = wire::rpc(&profile, node, pem.as_ref());
-            let status = world.wait(rpc.get_log(GetLogRequest::default())).expect_err("nothing answers an unknown caller");
+            let status =
+                world.wait(rpc.get_log(GetLogRequest::default())).expect_err("nothing answers an unknown caller");
             assert!(status.details().is_empty(), "it learns nothing: {status:?}");
         }
     }
