@@ -127,7 +127,7 @@ pub fn cosigners(cosigners: &Cosigners, lang: Lang) -> String {
 
 /// DESIGN's honest claim: who must be honest for the completeness to hold.
 fn claim(report: &Report, lang: Lang) -> String {
-    let Cosigners { nodes, witnesses, auditors, .. } = &report.cosigners;
+    let Cosigners { nodes, nodes_known, witnesses, auditors, .. } = &report.cosigners;
     let saw = match (nodes.is_empty(), witnesses.is_empty(), lang) {
         (false, false, Lang::Fr) => "Les nœuds et les témoins qui ont cosigné ont vu une seule et même histoire.",
         (false, true, Lang::Fr) => {
@@ -146,7 +146,15 @@ fn claim(report: &Report, lang: Lang) -> String {
         }
         (true, true, Lang::En) => "Only the log's key has signed: nothing shows that others saw the same history.",
     };
+    // A policy may ask for fewer nodes than a majority, or for none: then nothing rests on one.
+    let majority = 2 * nodes.len() > *nodes_known;
     let complete = match (auditors.is_empty(), lang) {
+        (true, Lang::Fr) if !majority => {
+            "Aucun auditeur ni aucune majorité de nœuds n'a cosigné : que rien de ce qui est inscrit sous ce nom n'a été omis, déplacé ni altéré repose sur les seuls signataires ci-dessus."
+        }
+        (true, Lang::En) if !majority => {
+            "No auditor and no majority of nodes has cosigned: that nothing logged under this tag was omitted, reordered or altered rests on the signers above alone."
+        }
         (false, Lang::Fr) => {
             "Si au moins un auditeur cosignataire est honnête, rien de ce qui est inscrit sous ce nom n'a été omis, déplacé, altéré ni montré autrement à d'autres."
         }
@@ -235,6 +243,20 @@ mod tests {
         let audited = text(vec![cosigned()], Lang::En);
         assert!(audited.contains("at least one auditor that cosigned is honest") && !audited.contains("rests on"));
         assert!(text(vec![cosigned()], Lang::Fr).contains("2 sur 3 nœuds"));
+    }
+
+    #[test]
+    fn without_a_majority_of_nodes_nothing_is_said_to_rest_on_one() {
+        for signed in [0, 1] {
+            let mut report = report(vec![]);
+            report.cosigners.nodes.truncate(signed);
+            let text = lines(&report, false, Lang::En).join("\n");
+            assert!(
+                text.contains("no majority of nodes has cosigned") && !text.contains("rests on the majority"),
+                "{text}"
+            );
+            assert!(lines(&report, false, Lang::Fr).join("\n").contains("aucune majorité de nœuds"));
+        }
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub fn load(dir: &Path, origin: &str) -> Result<Option<Latest>, ClientError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ClientError::reading(&path, error)),
     };
-    let damaged = "damaged: it remembers what this witness has cosigned; restore it from a copy";
+    let damaged = "damaged: it remembers what this witness has cosigned. An older copy would let it cosign a second history: \
+                   put back only one that is surely the last, or retire this key and make a new witness";
     let note = SignedNote::parse(&bytes).map_err(|_| ClientError::reading(&path, damaged))?;
     let checkpoint = first_three_lines(note.text()).filter(|checkpoint| checkpoint.origin.as_str() == origin);
     let checkpoint = checkpoint.ok_or_else(|| ClientError::reading(&path, damaged))?;
