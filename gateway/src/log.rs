@@ -10,8 +10,6 @@ use sillage_client::channel::Timeouts;
 use sillage_client::profile::Profile;
 use sillage_client::session::Session;
 use sillage_proof::TreeSize;
-use sillage_proof::checkpoint::Checkpoint;
-use sillage_proof::note::SignedNote;
 use sillage_proof::tile::{TILE_WIDTH, TileCoord};
 use sillage_proto::v1::{GetCheckpointRequest, GetEntriesRequest, GetTileRequest};
 use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit};
@@ -112,11 +110,12 @@ impl Nodes {
             rpc.get_checkpoint(GetCheckpointRequest::default()).await
         };
         let note = session.client.call(asked).await.map_err(trouble)?.note;
-        let size = size_of(&note, session.origin.as_str()).map_err(|why| {
-            tracing::error!(why, "a node gave a checkpoint that can't be handed on");
+        // One node's word for a larger size would stay, as sizes never go back here.
+        let trusted = session.trusted(&note).await.map_err(|error| {
+            tracing::error!(%error, "a node gave a checkpoint that can't be handed on");
             Trouble::Wrong("a node gave something else than a checkpoint of this log".to_owned())
         })?;
-        Ok(Seen { note: note.into(), size })
+        Ok(Seen { note: note.into(), size: trusted.checkpoint.size })
     }
 
     async fn ask_tile(&self, coord: TileCoord) -> Result<Option<Bytes>, Trouble> {
@@ -207,16 +206,6 @@ async fn collect(
         }
     }
     Ok(Response::new(entries))
-}
-
-/// The size that a checkpoint of this log states.
-fn size_of(note: &str, origin: &str) -> Result<TreeSize, String> {
-    let note = SignedNote::parse(note.as_bytes()).map_err(|error| error.to_string())?;
-    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-    match checkpoint.origin.as_str() == origin {
-        true => Ok(checkpoint.size),
-        false => Err("it is of another log".to_owned()),
-    }
 }
 
 fn trouble(error: ClientError) -> Trouble {

@@ -87,6 +87,8 @@ pub(crate) fn gone_row((tag, id): &DataKeyName) -> Vec<u8> {
 pub(crate) fn due_row(tag: &[u8; TAG_LEN]) -> Vec<u8> {
     [&DUE[..], tag].concat()
 }
+/// How far ahead of the present epoch of a prefix a new one may be: one lying node must not use them all up.
+pub const EPOCHS_AHEAD_MAX: u32 = 1_000;
 const DUE: &[u8; 1] = b"w";
 
 /// Key of an open erasure.

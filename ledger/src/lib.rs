@@ -41,7 +41,7 @@ mod tree;
 pub use apply::BatchOutcome;
 pub use apply::signing::Rotation;
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
-pub use erasing::{Erasure, KekEpochs, OpenErasure};
+pub use erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};
 pub use error::{Fatal, OpenError, ReadError, Refusal};
 pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
 pub use ledger::Ledger;

@@ -171,11 +171,13 @@ impl<'b> Shape<'b> {
     pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>) -> Result<(), Stop> {
         self.check_new_keys(overlay)?;
         let mut known: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
+        let mut unused = known.clone();
         for (position, record) in (0_u32..).zip(&self.records) {
             let Content::Sealed(id) = record.content else {
                 continue;
             };
             let name = (record.tag, id);
+            unused.remove(&name);
             if known.contains(&name) {
                 continue;
             }
@@ -187,6 +189,9 @@ impl<'b> Shape<'b> {
                 return Err(malformed(what).at(position).into());
             }
             known.insert(name);
+        }
+        if !unused.is_empty() {
+            return Err(malformed("a new data key that no record of the batch is sealed under").into());
         }
         Ok(())
     }

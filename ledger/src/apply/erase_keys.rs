@@ -15,7 +15,7 @@ use sillage_rules::codes::Code;
 use super::check::{self, Shape};
 use super::overlay::{DataKeyName, Overlay};
 use super::{Applier, BatchOutcome, Stop, erase};
-use crate::erasing::OpenErasure;
+use crate::erasing::{EPOCHS_AHEAD_MAX, OpenErasure};
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
 use crate::seal::{TagPrefix, layout};
@@ -88,7 +88,11 @@ impl Applier<'_> {
             }
             known.insert(id);
             match self.stored_payload(&tag, index)? {
-                Some(len) if len == payload.payload.len() => {
+                // What isn't sealed under a due key has nothing to be sealed again for: it could only be lost by it.
+                Some((_, stored)) if !due.contains(&stored) => {
+                    return Err(gone("a payload isn't sealed under a key that is to be given up"));
+                }
+                Some((len, _)) if len == payload.payload.len() => {
                     put.insert(index, payload);
                 }
                 Some(_) => return Err(malformed("a payload has another length than before")),
@@ -134,7 +138,11 @@ impl Applier<'_> {
     }
 
     /// Length of the sealed payload of an entry of this patient; `None` where it was erased.
-    fn stored_payload(&self, tag: &[u8; TAG_LEN], index: LeafIndex) -> Result<Option<usize>, Stop> {
+    fn stored_payload(
+        &self,
+        tag: &[u8; TAG_LEN],
+        index: LeafIndex,
+    ) -> Result<Option<(usize, [u8; DATA_KEY_ID_LEN])>, Stop> {
         let row = self.store.get(Family::Patient, &schema::patient_key(tag, index.get())).map_err(ReadError::from)?;
         let row = row.ok_or_else(|| malformed("a payload is another patient's"))?;
         if !erase::is_erasable_row(&row)? {
@@ -143,7 +151,7 @@ impl Applier<'_> {
         let payload = self.store.get(Family::Payload, &schema::index_key(index.get())).map_err(ReadError::from)?;
         let Some(payload) = payload else { return Ok(None) };
         match layout::data_key_id(&payload) {
-            Some(_) => Ok(Some(payload.len())),
+            Some(id) => Ok(Some((payload.len(), id))),
             None => Err(malformed("this payload isn't sealed")),
         }
     }
@@ -185,6 +193,9 @@ impl Applier<'_> {
         let mut epochs = self.overlay.kek_epochs(prefix)?;
         if rewrap.epoch < epochs.current || rewrap.epoch <= epochs.retired {
             return Err(malformed("the epoch is older than the present one"));
+        }
+        if rewrap.epoch > epochs.current.saturating_add(EPOCHS_AHEAD_MAX) {
+            return Err(malformed("the epoch is far ahead of the present one"));
         }
         for (name, wrapped) in check::wrapped_keys(&rewrap.keys)? {
             if TagPrefix::of(&name.0) != prefix || layout::epoch_of(wrapped) != Some(rewrap.epoch) {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sillage_ledger::Refusal;
 use sillage_ledger::seal::{TagPrefix, layout};
+use sillage_ledger::{EPOCHS_AHEAD_MAX, Refusal};
 use sillage_proto::internal::v1::{Command, KekStateRequest, PutKekRequest, RetireKek, Rewrap, WrappedKey};
 use sillage_rules::codes::Code;
 
@@ -85,6 +85,8 @@ impl Core {
     /// Makes a key newer than `old` and gives it to every node; returns its epoch when all of them have it on disk.
     async fn spread_new_key(self: &Arc<Self>, prefix: TagPrefix, old: u32) -> Result<u32, Held> {
         let mut newest = self.eraser.keks.held_of(prefix).newest;
+        // What is further ahead is no epoch that anyone was given.
+        let bound = old.saturating_add(EPOCHS_AHEAD_MAX / 2);
         for link in self.links.iter() {
             let mut client = link.calls.clone();
             let state = tokio::time::timeout(CALL_TIMEOUT, client.kek_state(KekStateRequest {})).await;
@@ -95,7 +97,8 @@ impl Core {
                 )));
             };
             let held = state.into_inner().newest;
-            newest = newest.max(held.get(usize::from(prefix.get())).copied().unwrap_or(0));
+            let held = held.get(usize::from(prefix.get())).copied().unwrap_or(0);
+            newest = if held > bound { newest } else { newest.max(held) };
         }
         // One that this node made or was given, and that not all may have. Where another node holds another key of that
         // epoch, the next one is taken.
@@ -103,7 +106,7 @@ impl Core {
         if own > old && own == newest && self.spread(prefix, own).await.is_ok() {
             return Ok(own);
         }
-        let epoch = newest.max(old) + 1;
+        let epoch = newest.max(old).checked_add(1).ok_or_else(|| Held("no epoch is left".into()))?;
         let keks = Arc::clone(&self.eraser.keks);
         blocking(move || keks.make(prefix, epoch).map_err(|error| unavailable(error.to_string()))).await?;
         self.spread(prefix, epoch).await?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prost::Message as _;
 use sillage_ledger::seal::{KekFile, Sealer, TagPrefix};
-use sillage_ledger::{BatchOutcome, OpenErasure, Refusal};
+use sillage_ledger::{BatchOutcome, EPOCHS_AHEAD_MAX, OpenErasure, Refusal};
 use sillage_proto::internal::v1::{Command, KekStateRequest, KekStateResponse};
 use sillage_proto::v1::{ErasuresRequest, ErasuresResponse};
 use sillage_rules::codes::Code;
@@ -196,6 +196,9 @@ impl Core {
         let epochs = self.reader.kek_epochs(prefix).map_err(|error| from_read(&error))?;
         if epoch <= epochs.retired {
             return Err(Refusal::new(Code::ActRefused, "this epoch was given up: take a newer one"));
+        }
+        if epoch > epochs.current.saturating_add(EPOCHS_AHEAD_MAX) {
+            return Err(Refusal::new(Code::ActRefused, "this epoch is far ahead of the present one"));
         }
         let keks = Arc::clone(&self.eraser.keks);
         blocking(move || {

@@ -93,7 +93,12 @@ impl Peer for PeerService {
     async fn cosign(&self, request: Request<CosignRequest>) -> Result<Response<CosignResponse>, Status> {
         self.node(&request)?;
         let CosignRequest { size, wait_ms } = request.into_inner();
-        let answer = match self.core.cosign(size, Duration::from_millis(wait_ms)).await {
+        // A task of its own: a caller that goes away must not stop between the lock and the disk, where a larger size could
+        // be stored first and a smaller one over it.
+        let core = Arc::clone(&self.core);
+        let cosigned = tokio::spawn(async move { core.cosign(size, Duration::from_millis(wait_ms)).await });
+        let cosigned = cosigned.await.map_err(|_| Status::internal("cosigning broke off"))?;
+        let answer = match cosigned {
             Ok(vote) => {
                 CosignResponse { root: vote.root.as_bytes().to_vec(), line: vote.line.to_string(), error: None }
             }

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use super::caller::{party, registration, with_role};
 use super::{lookup, reading};
 use crate::core::Core;
+use crate::core::consulted::entries_read;
 use crate::core::entries::Entries;
 use crate::core::refusals::{from_read, not_entitled, refuse, to_status};
 use crate::core::trace;
@@ -98,8 +99,8 @@ impl LedgerService {
     }
 
     async fn traced(&self, request: Request<TraceRequest>) -> Result<TraceResponse, Refusal> {
-        let roles = Roles::READER | Roles::PATIENT | Roles::AUDITOR;
-        let who = "readers, auditors, and patients for their own trace";
+        let roles = Roles::READER | Roles::PATIENT;
+        let who = "readers, and patients for their own trace";
         let caller = with_role(&self.core, &request, roles, who).await?;
         let request = request.into_inner();
         if !may_trace(&caller, &request.tag) {
@@ -133,6 +134,11 @@ impl LedgerService {
         }
         // An auditor replays entries, which needs no payload; acts are public, and readers may open what a trace opens.
         let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
+        if !own && !public && opened.author_id.is_some() {
+            // As for many entries at once: on record before it is given.
+            let record = entries_read(&caller, None, index.get(), 1)?;
+            self.core.put_on_record(record).await?;
+        }
         let may_open = own || public || caller.roles.contains(Roles::READER);
         let (salt, record) = if may_open { (opened.salt, opened.bytes) } else { Default::default() };
         let erased = opened.erased;
@@ -229,9 +235,9 @@ fn operator<T>(core: &Core, request: &Request<T>) -> Result<(), Refusal> {
     }
 }
 
-/// Readers and auditors read any trace; a patient its own two.
+/// Readers read any trace; a patient its own two. An auditor replays entries, for which no payload need be opened.
 fn may_trace(caller: &Party, tag: &[u8]) -> bool {
-    if caller.roles.intersects(Roles::READER | Roles::AUDITOR) {
+    if caller.roles.contains(Roles::READER) {
         return true;
     }
     let own = [caller.patient_tag, caller.patient_secret_tag];
