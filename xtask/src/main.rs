@@ -16,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   sim --seeds N --from S            the deterministic simulation of a cluster
   chaos [--runs N]                  kill, stop and restart real nodes under load
   bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
+  bench proofs [--events N]         sizes and times of proofs in a log of N events
   bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
   setup                             install the system packages that the build needs, or name them";
 
@@ -66,6 +67,7 @@ fn run(args: &[String]) -> Result<(), Failed> {
         "sim" => program("sillage-sim", rest),
         "chaos" => program("sillage-chaos", rest),
         "bench" if rest.first().is_some_and(|a| a == "raft-log") => raft_log_bench(),
+        "bench" if rest.first().is_some_and(|a| a == "proofs") => program("sillage-proofs", &rest[1..]),
         "bench" => program("sillage-bench", rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
