@@ -10,7 +10,7 @@ use crate::load::Acked;
 use sillage_proof::hash::{Hash, TreeSize, leaf_hash};
 use sillage_proof::keys::StreamId;
 use sillage_proof::merkle;
-use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 use std::collections::{HashMap, HashSet};
 
 /// What an audit found: something that must not be.
@@ -105,6 +105,13 @@ impl Book {
     }
 
     fn record(&mut self, index: u64, record: &RecordEntry) -> Result<(), Finding> {
+        if record.flags.contains(Flags::LEDGER) {
+            // Made by the ledger itself: who read entries.
+            return match &self.open {
+                None => Ok(()),
+                Some((open, _)) => Err(Finding(format!("entry {index} stands within batch {}", open.seq))),
+            };
+        }
         let Some((header, hashes)) = &mut self.open else {
             return Err(Finding(format!("record entry {index} has no batch header")));
         };
