@@ -336,6 +336,18 @@ impl Ledger for LedgerService {
         self.answer(self.erasing(request).await)
     }
 
+    async fn authorize(&self, _request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
+        Err(Status::unimplemented("this node can't decide yet"))
+    }
+
+    async fn rule_records(&self, _request: Request<RuleRecordsRequest>) -> Answer<RuleRecordsResponse> {
+        Err(Status::unimplemented("this node can't decide yet"))
+    }
+
+    async fn list_break_glass(&self, _request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
+        Err(Status::unimplemented("this node can't decide yet"))
+    }
+
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {
         self.answer(self.parties(request).await)
     }
