@@ -4,6 +4,7 @@
 //! held against the highest one: it may not be smaller, nor have another root at the same size, and the older tree must
 //! be the beginning of the newer one. Where it isn't, both notes are kept in a file: signed evidence of a split view.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -55,17 +56,21 @@ impl State {
 
     fn read(dir: &Path, origin: &str) -> Result<Self, ClientError> {
         let path = dir.join("state.json");
-        let seen = match std::fs::read(&path) {
+        let seen = Self::read_file(&path, origin)?;
+        Ok(Self { path, seen })
+    }
+
+    fn read_file(path: &Path, origin: &str) -> Result<Option<Seen>, ClientError> {
+        match std::fs::read(path) {
             Ok(bytes) => {
                 let seen: Seen = serde_json::from_slice(&bytes).map_err(|error| {
-                    ClientError::reading(&path, format!("damaged ({error}): it remembers what the log has shown; restore it, or move it away knowingly"))
+                    ClientError::reading(path, format!("damaged ({error}): it remembers what the log has shown; restore it, or move it away knowingly"))
                 })?;
-                Some(seen).filter(|seen| seen.origin == origin)
+                Ok(Some(seen).filter(|seen| seen.origin == origin))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(ClientError::reading(&path, error)),
-        };
-        Ok(Self { path, seen })
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ClientError::reading(path, error)),
+        }
     }
 
     /// The size of the highest checkpoint seen; 0 before the first.
@@ -120,7 +125,18 @@ impl State {
         if new.size > old.size { self.store(new) } else { Ok(()) }
     }
 
+    /// Remembers `seen`. Another command may have seen more meanwhile: under the lock the file only ever goes forward.
     fn store(&mut self, seen: Seen) -> Result<(), ClientError> {
+        let _lock = lock(&self.path.with_extension("lock"))?;
+        let kept = Self::read_file(&self.path, &seen.origin)?;
+        if let Some(kept) = kept.filter(|kept| kept.size >= seen.size) {
+            if kept.size == seen.size && kept.root != seen.root {
+                let why = "two roots for one size: the log has shown two histories";
+                return Err(self.evidence(&kept, &seen, why));
+            }
+            self.seen = Some(kept);
+            return Ok(());
+        }
         let part = self.path.with_extension("json.part");
         let text = serde_json::to_vec(&seen).map_err(|error| ClientError::writing(&self.path, error))?;
         let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &self.path));
@@ -143,6 +159,15 @@ impl State {
             old.size, old.root, new.size, new.root
         ))
     }
+}
+
+/// Waits for other commands that are writing; each holds it for one small file.
+fn lock(path: &Path) -> Result<File, ClientError> {
+    use rustix::fs::{FlockOperation, flock};
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(|error| ClientError::writing(path, error))?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| ClientError::writing(path, error))?;
+    Ok(file)
 }
 
 /// Why the two can't be of one history that goes forward, if so.
@@ -234,6 +259,20 @@ mod tests {
             assert!(kept.contains(&new.note.to_string()) && kept.contains("test/log\n5\n"), "{kept}");
             assert_eq!(State::read(dir.path(), "test/log").expect("stored").size(), 5, "what was seen stays");
         }
+    }
+
+    #[test]
+    fn two_commands_at_once_remember_the_higher_of_what_they_saw() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut slow = seen(dir.path(), 5);
+        let mut quick = State::read(dir.path(), "test/log").expect("stored");
+        quick.take(&checkpoint(9, root_of(&leaves())), &proof(5, 9)).expect("grown");
+        slow.take(&checkpoint(7, root_of(&leaves()[..7])), &proof(5, 7)).expect("grown, but less");
+        assert_eq!(slow.size(), 9);
+        assert_eq!(State::read(dir.path(), "test/log").expect("stored").size(), 9);
+        let mut other = State { path: dir.path().join("state.json"), seen: None };
+        let error = other.take(&checkpoint(9, leaf_hash(b"another")), &proof(9, 9)).expect_err("two histories");
+        assert!(error.to_string().contains("two roots for one size"), "{error}");
     }
 
     #[test]
