@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sillage_proto::v1;
+use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::stream::StreamLabel;
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_receipt_by};
 pub use stream::Stream;
-pub use tags::{TagRequest, Tags};
+pub use tags::{TagPair, TagRequest, Tags};
 
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Source};
@@ -118,6 +119,16 @@ pub async fn open_stream(
         false => None,
     };
     Stream::open(session.client.clone(), signer, Arc::clone(&session.keys), label, outbox).await
+}
+
+/// How many of these records, from the first on, make a batch within the limit of bytes.
+pub fn fitting(records: &[Vec<u8>]) -> usize {
+    let mut bytes = 0;
+    let fits = |record: &&Vec<u8>| {
+        bytes += record.len() + SALT_BYTES;
+        bytes <= BATCH_BYTES_MAX
+    };
+    records.iter().take_while(fits).count()
 }
 
 /// Resolves tags and encodes: the canonical bytes to sign, in order.

@@ -32,12 +32,16 @@ pub struct Tags {
     client: Client,
     key: VrfPublicKey,
     known: Mutex<HashMap<TagRequest, PatientTag>>,
+    pairs: Mutex<HashMap<(String, String), TagPair>>,
 }
+
+/// A patient's open tag, and the second one where the caller may know it.
+pub type TagPair = (PatientTag, Option<PatientTag>);
 
 impl Tags {
     /// An empty cache for the log with this VRF key.
     pub fn new(client: Client, key: VrfPublicKey) -> Self {
-        Self { client, key, known: Mutex::new(HashMap::new()) }
+        Self { client, key, known: Mutex::new(HashMap::new()), pairs: Mutex::new(HashMap::new()) }
     }
 
     /// The tag of each request, in their order.
@@ -90,16 +94,48 @@ impl Tags {
     ///
     /// # Errors
     /// As for [`Tags::resolve`].
-    pub async fn both(&self, ins: &str, oid: &str) -> Result<(PatientTag, Option<PatientTag>), ClientError> {
-        let request = |secret| TagRequest { ins: ins.to_owned(), oid: oid.to_owned(), secret };
-        let answer = self.ask(&[request(false)]).await?;
-        let answer = answer.first().expect("one answer to one request");
-        let open = checked(&self.key, &request(false), answer)?;
-        let secret = match answer.secret_tag.is_empty() {
-            true => None,
-            false => Some(checked(&self.key, &request(true), answer)?),
+    pub async fn both(&self, ins: &str, oid: &str) -> Result<TagPair, ClientError> {
+        let identity = v1::PatientIdentity { ins: ins.to_owned(), oid: oid.to_owned() };
+        Ok(self.pairs(&[identity]).await?.pop().expect("one answer to one request"))
+    }
+
+    /// The same for many patients, in their order.
+    ///
+    /// # Errors
+    /// As for [`Tags::resolve`].
+    pub async fn pairs(&self, identities: &[v1::PatientIdentity]) -> Result<Vec<TagPair>, ClientError> {
+        let key = |identity: &v1::PatientIdentity| (identity.ins.clone(), identity.oid.clone());
+        let mut missing: Vec<(String, String)> = {
+            let known = self.pairs.lock().expect("no one panics holding the cache");
+            identities.iter().map(key).filter(|key| !known.contains_key(key)).collect()
         };
-        Ok((open, secret))
+        missing.sort_unstable();
+        missing.dedup();
+        let mut fresh = HashMap::with_capacity(missing.len());
+        for chunk in missing.chunks(CALL_MAX) {
+            let request =
+                |(ins, oid): &(String, String), secret| TagRequest { ins: ins.clone(), oid: oid.clone(), secret };
+            let requests: Vec<TagRequest> = chunk.iter().map(|key| request(key, false)).collect();
+            for (key, answer) in chunk.iter().zip(&self.ask(&requests).await?) {
+                let open = checked(&self.key, &request(key, false), answer)?;
+                let secret = match answer.secret_tag.is_empty() {
+                    true => None,
+                    false => Some(checked(&self.key, &request(key, true), answer)?),
+                };
+                fresh.insert(key.clone(), (open, secret));
+            }
+        }
+        let mut known = self.pairs.lock().expect("no one panics holding the cache");
+        let found = |identity| {
+            let key = key(identity);
+            *fresh.get(&key).or_else(|| known.get(&key)).expect("every request was resolved")
+        };
+        let out = identities.iter().map(found).collect();
+        if known.len() + fresh.len() > CACHE_MAX {
+            known.clear();
+        }
+        known.extend(fresh);
+        Ok(out)
     }
 }
 

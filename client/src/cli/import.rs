@@ -12,9 +12,9 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
 use super::args::ImportArgs;
-use super::record::{Recorder, fitting, now_ms};
+use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
-use crate::author::{NewRecord, TagRequest, encode, prepare};
+use crate::author::{NewRecord, TagRequest, encode, fitting, prepare};
 use crate::error::ClientError;
 use crate::fhir::source::{Document, documents, files};
 use crate::fhir::{FhirError, MappedRecord, PatientMap, map};

@@ -8,23 +8,23 @@ use std::collections::HashSet;
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use sillage_proof::hash::{Hash, sha256};
 use sillage_rules::ident::{Checks, Source as IdentSource};
-use sillage_rules::limits::{BATCH_BYTES_MAX, LINE_BYTES_MAX, SALT_BYTES};
+use sillage_rules::limits::LINE_BYTES_MAX;
 use sillage_rules::line::RecordLine;
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::stream::StreamLabel;
 
 use super::args::RecordArgs;
 use super::{Context, Ended, output};
-use crate::author::{NewRecord, Stream, TagRequest, Tags, VerifiedReceipt, open_stream, prepare, tags_of};
+use crate::author::{NewRecord, Stream, TagRequest, Tags, VerifiedReceipt, fitting, open_stream, prepare, tags_of};
 use crate::error::{ClientError, Rejection};
 use crate::outbox::{DoneLine, Source};
 use crate::profile::read;
 use crate::session::Session;
+pub(super) use crate::view::time::now_ms;
 use crate::view::time::rfc3339;
 
 /// Doubtful identifiers named before they are only counted.
@@ -81,11 +81,6 @@ fn parse(bytes: &[u8], checks: Checks) -> Result<Parsed, RecordError> {
         secret: line.secret,
     });
     Ok(Parsed { new: NewRecord { patient, record: ParsedRecord::into_message(record) }, doubts })
-}
-
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn refused(source: &str, number: usize, error: &RecordError, sent: &str) -> ClientError {
@@ -261,16 +256,6 @@ fn print_results(receipt: &VerifiedReceipt) -> Result<(), ClientError> {
     output::lines(&indices.map(|index| result_line(index, receipt.time_ms)).collect::<Vec<_>>())
 }
 
-/// How many of these records make a batch within the limit of bytes.
-pub(super) fn fitting(records: &[Vec<u8>]) -> usize {
-    let mut bytes = 0;
-    let fits = |record: &&Vec<u8>| {
-        bytes += record.len() + SALT_BYTES;
-        bytes <= BATCH_BYTES_MAX
-    };
-    records.iter().take_while(fits).count()
-}
-
 /// The same error, naming the line that the ledger means.
 fn at_line(error: ClientError, source: &str, lines: &[Line<'_>]) -> ClientError {
     match error {
@@ -387,6 +372,7 @@ async fn send_gathered(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sillage_rules::limits::BATCH_BYTES_MAX;
 
     const GOOD: &str = r#"{"kind":"access.read","patient":{"ins":"279035121518989","oid":"1.2.250.1.213.1.4.10"},"actor":{"system":"urn:oid:1.2.250.1.71.4.2.1","id":"10100534436","role":"physician","organisation":"750712184","label":"Dr Claire Dubois, hôpital Bichat"},"items":[{"id":"urn:uuid:1","category":"REPORT"}],"occurred_at":"2026-03-02T09:00:00Z","purpose":"TREAT","basis":{"kind":"care_team"},"outcome":"success"}"#;
 

@@ -1,8 +1,10 @@
 //! What people read: sentences and a table, in French or English, times in Paris.
 //!
-//! [`words`] holds every word of both languages, [`sentence`] makes one sentence of one event, [`table`] the overview,
-//! [`time`] reads and writes times.
+//! [`words`] holds every word of both languages, [`sentence`] makes one sentence of one event, [`decided`] its half on what
+//! was decided, [`phrase`] the parts of that; [`table`] is the overview, [`time`] reads and writes times.
 
+pub mod decided;
+pub mod phrase;
 pub mod sentence;
 pub mod table;
 pub mod time;

@@ -2,10 +2,12 @@
 
 use sillage_proto::v1;
 
-use super::{Event, Lang, time, words};
+use super::{Event, Lang, decided, time, words};
 
 /// Items that a sentence names; the others are counted.
 const ITEMS_NAMED_MAX: usize = 3;
+/// The system of the patient whose trace it is.
+const PATIENT_SYSTEM: &str = "urn:sillage:patient";
 
 /// The event as a patient reads it, such as:
 ///
@@ -25,7 +27,7 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
         (true, true, Lang::En) => "asked to read, and was refused",
         (true, false, Lang::Fr) => "a demandé et obtenu l'accès",
         (true, false, Lang::En) => "asked for access and was granted it",
-        _ => words::verb(event.kind, lang),
+        _ => &decided::predicate(event.kind, record, lang).unwrap_or_else(|| words::verb(event.kind, lang).to_owned()),
     };
     let mut out = match lang {
         Lang::Fr => format!("Le {}, {} {verb}", time::spoken(record.occurred_at_ms, lang), who(record, lang)),
@@ -109,7 +111,10 @@ pub fn who(record: &v1::Record, lang: Lang) -> String {
         let software = record.automated.as_ref().map(|a| clean(&a.software));
         return software.filter(|s| !s.is_empty()).unwrap_or_else(|| unknown.to_owned());
     };
-    let label = [&actor.label, &actor.id].into_iter().map(|t| clean(t)).find(|t| !t.is_empty());
+    let mut label = [&actor.label, &actor.id].into_iter().map(|t| clean(t)).find(|t| !t.is_empty());
+    if actor.label.is_empty() && actor.system == PATIENT_SYSTEM {
+        label = Some(words::pick(lang, "le patient", "the patient").to_owned());
+    }
     let mut notes = Vec::new();
     if !actor.role.is_empty() {
         notes.push(words::role(&clean(&actor.role), lang));

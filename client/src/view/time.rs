@@ -22,6 +22,12 @@ pub fn rfc3339(ms: u64) -> String {
     TimeMs(ms).to_string()
 }
 
+/// Now, by this machine's clock, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `2 mars 2026 à 10:00:00 (heure de Paris, CET)`.
 pub fn spoken(ms: u64, lang: Lang) -> String {
     let zoned = timestamp(ms).to_zoned(paris());

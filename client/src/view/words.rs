@@ -41,11 +41,9 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
         "consent.directive" => ("a enregistré une directive de consentement", "recorded a consent directive"),
         "consent.revoked" => ("a retiré une directive de consentement", "withdrew a consent directive"),
         "space.opened" => ("a ouvert l'espace de santé", "opened the health space"),
-        "space.opposed" => ("s'est opposé à l'ouverture de l'espace de santé", "opposed the health space"),
+        "space.opposed" => ("a fait opposition à l'ouverture de l'espace de santé", "opposed the health space"),
         "space.closed" => ("a clos l'espace de santé", "closed the health space"),
-        "emergency.opposition" => {
-            ("a enregistré une opposition aux accès d'urgence", "recorded an opposition to emergency access")
-        }
+        "emergency.opposition" => ("a fait opposition aux accès d'urgence", "opposed emergency access"),
         "emergency.opposition.lifted" => {
             ("a levé une opposition aux accès d'urgence", "lifted an opposition to emergency access")
         }
@@ -57,7 +55,7 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
             ("a retenu un document jusqu'à la consultation d'annonce", "held a document until it is announced")
         }
         "item.released" => ("a rendu un document visible", "released a document"),
-        "feed.opposed" => ("s'est opposé à une source de données", "opposed a data source"),
+        "feed.opposed" => ("a fait opposition à une source de données", "opposed a data source"),
         "feed.opposition.lifted" => {
             ("a levé une opposition à une source de données", "lifted an opposition to a data source")
         }
@@ -110,6 +108,29 @@ pub fn noun(kind: Kind, lang: Lang) -> String {
         "movement.app_sync" => ("synchronisation", "app synchronisation"),
         "movement.research" => ("recherche scientifique", "research release"),
         "movement.snds" => ("SNDS", "SNDS"),
+        "space.opened" => ("espace ouvert", "space opened"),
+        "space.opposed" => ("opposition à l'espace", "space opposed"),
+        "space.closed" => ("espace clos", "space closed"),
+        "emergency.opposition" => ("opposition à l'urgence", "emergency opposition"),
+        "emergency.opposition.lifted" => ("opposition levée", "opposition lifted"),
+        "item.embargoed" => ("annonce attendue", "held for announcement"),
+        "item.released" => ("annonce faite", "released"),
+        "feed.opposed" => ("source refusée", "feed opposed"),
+        "feed.opposition.lifted" => ("source acceptée", "feed accepted"),
+        "representation.registered" => ("représentant", "representative"),
+        "representation.ended" => ("fin de représentation", "representation ended"),
+        "minor.secrecy.set" => ("secret demandé", "secrecy asked for"),
+        "minor.secrecy.lifted" => ("secret levé", "secrecy lifted"),
+        "attending.ended" => ("fin de médecin traitant", "attending doctor ended"),
+        "decision.made" => ("décision d'accès", "access decision"),
+        "contest.opened" => ("contestation", "contest"),
+        "contest.answered" => ("réponse à contestation", "contest answered"),
+        "notification.queued" => ("notification préparée", "notification queued"),
+        "notification.failed" => ("notification non remise", "notification failed"),
+        "notification.read" => ("notification lue", "notification read"),
+        "identity.linked" => ("identités rapprochées", "identities linked"),
+        "identity.corrected" => ("identité corrigée", "identity corrected"),
+        "payload.erased" => ("contenu effacé", "content erased"),
         "breakglass.opened" => ("accès d'urgence", "break-glass"),
         "breakglass.justified" => ("urgence justifiée", "break-glass justified"),
         "breakglass.closed" => ("urgence close", "break-glass closed"),
@@ -250,8 +271,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_access_and_movement_has_words_of_its_own() {
-        for kind in Kind::ALL.iter().filter(|kind| has_object(**kind)) {
+    fn every_kind_of_a_patients_trace_has_words_of_its_own() {
+        for kind in Kind::ALL.iter().filter(|kind| kind.has_patient()) {
             for lang in [Lang::Fr, Lang::En] {
                 assert_ne!(verb(*kind, lang), verb(Kind::SYSTEM_EVENT, lang), "{}", kind.token());
                 assert_ne!(noun(*kind, lang), kind.token(), "{lang:?}");
