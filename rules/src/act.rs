@@ -1,6 +1,6 @@
 //! Acts of the authority: parties, keys and roles, parsed from what `sillage.v1.LedgerAct` says.
 
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 use sillage_proto::v1::ledger_act;
@@ -32,6 +32,13 @@ pub enum Act {
     Revoked {
         /// The key.
         key_id: KeyId,
+        /// Why.
+        reason: String,
+    },
+    /// An actor who is permitted nothing and signs nothing from here on.
+    ActorRevoked {
+        /// [`crate::consent::ActorName::hash`] of their name: acts are public.
+        actor_hash: Hash,
         /// Why.
         reason: String,
     },
@@ -153,6 +160,7 @@ impl Act {
             }
             Wire::Rotated(act) => rotated(act).map_err(|error| error.within("rotated")),
             Wire::Revoked(act) => revoked(act).map_err(|error| error.within("revoked")),
+            Wire::Actor(act) => actor_revoked(act).map_err(|error| error.within("actor")),
             Wire::Roles(act) => roles_changed(act).map_err(|error| error.within("roles")),
             Wire::Erased(act) => erased(act).map_err(|error| error.within("erased")),
             Wire::NodeKey(act) => node_key(act).map_err(|error| error.within("node_key")),
@@ -168,7 +176,7 @@ impl Act {
             Self::Registered(_) => Kind::KEY_REGISTERED,
             Self::Rotated { .. } | Self::NodeKeyRotated { .. } | Self::LogKeyRotated { .. } => Kind::KEY_ROTATED,
             Self::Erased { .. } => Kind::PAYLOAD_ERASED,
-            Self::Revoked { .. } => Kind::KEY_REVOKED,
+            Self::Revoked { .. } | Self::ActorRevoked { .. } => Kind::KEY_REVOKED,
             Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
         }
     }
@@ -185,6 +193,9 @@ impl Act {
             }),
             Self::Revoked { key_id, reason } => {
                 Wire::Revoked(v1::KeyRevoked { key_id: key_id.as_bytes().to_vec(), reason: reason.clone() })
+            }
+            Self::ActorRevoked { actor_hash, reason } => {
+                Wire::Actor(v1::ActorRevoked { actor_hash: actor_hash.as_bytes().to_vec(), reason: reason.clone() })
             }
             Self::RolesChanged { author_id, roles, quota_events_per_s } => Wire::Roles(v1::RolesChanged {
                 author_id: author_id.as_bytes().to_vec(),
@@ -216,6 +227,11 @@ fn rotated(act: &v1::KeyRotated) -> Result<Act, RecordError> {
 fn revoked(act: &v1::KeyRevoked) -> Result<Act, RecordError> {
     line("reason", &act.reason, TEXT_BYTES_MAX)?;
     Ok(Act::Revoked { key_id: bytes32("key_id", &act.key_id)?.into(), reason: act.reason.clone() })
+}
+
+fn actor_revoked(act: &v1::ActorRevoked) -> Result<Act, RecordError> {
+    line("reason", &act.reason, TEXT_BYTES_MAX)?;
+    Ok(Act::ActorRevoked { actor_hash: bytes32("actor_hash", &act.actor_hash)?.into(), reason: act.reason.clone() })
 }
 
 fn roles_changed(act: &v1::RolesChanged) -> Result<Act, RecordError> {
@@ -318,6 +334,7 @@ mod tests {
             Act::Registered(party()),
             Act::Rotated { author_id, key: key(), tls_spki_sha256: vec![] },
             Act::Revoked { key_id: key().key_id(), reason: "lost".to_owned() },
+            Act::ActorRevoked { actor_hash: Hash::from_bytes([9; 32]), reason: "struck off".to_owned() },
             Act::RolesChanged { author_id, roles: Roles::NONE, quota_events_per_s: 3 },
             Act::Erased { indices: vec![LeafIndex(3), LeafIndex(9)], ground: "ORDER".to_owned() },
             Act::Erased { indices: vec![], ground: "REQUEST".to_owned() },

@@ -28,7 +28,7 @@ pub fn fuzz_record(data: &[u8]) {
     assert_eq!(record.bytes(), data);
     assert_eq!(ParsedRecord::from_message(record.message().clone()), Ok(record.clone()));
     let patient = PatientLine { ins: String::new(), oid: String::new() };
-    let patient = record.kind().has_patient().then_some(patient);
+    let patient = record.tag().is_some().then_some(patient);
     let line = RecordLine::from_record(&record, patient, false);
     assert_eq!(RecordLine::parse(line.to_json().as_bytes()), Ok(line.clone()));
     let mut again = line.to_record(record.tag()).expect("the line of a record").into_message();
@@ -56,7 +56,7 @@ pub fn fuzz_record_line(data: &[u8]) {
         return;
     };
     let _ = line.check_identifiers(Checks { test_log: true, source: Source::Import });
-    let tag = line.kind.has_patient().then_some([1; 32]);
+    let tag = line.patient.is_some().then_some([1; 32]);
     let Ok(record) = line.to_record(tag.as_ref()) else {
         return;
     };

@@ -228,6 +228,12 @@ impl Kind {
         matches!(self, Self::INDEX_COMMIT | Self::GENESIS | Self::LOG_CLOSED | Self::DECISION_MADE)
     }
 
+    /// Whether a record of a kind that has a patient may be without: entries were read and not one patient's trace, or
+    /// the glass was broken for someone who isn't identified yet.
+    pub const fn may_lack_patient(self) -> bool {
+        matches!(self, Self::LOG_CONSULTED) || self.0 >> 8 == Group::Emergency as u16
+    }
+
     /// Whether a record of this kind carries a patient's tag. The others carry none.
     pub const fn has_patient(self) -> bool {
         matches!(self, Self::PAYLOAD_ERASED)
@@ -242,6 +248,11 @@ impl Kind {
                         | Self::LOG_CLOSED
                         | Self::GENESIS
                 )
+    }
+
+    /// Whether a record of this kind that an author makes always has a patient: all that can, but for break-glass.
+    pub const fn needs_patient(self) -> bool {
+        self.has_patient() && self.0 >> 8 != Group::Emergency as u16
     }
 }
 

@@ -115,7 +115,7 @@ impl ParsedRecord {
             let why = format!("{} is made by the ledger alone", self.kind);
             return Err(RecordError::new(Code::KindReserved, "kind", why));
         }
-        if self.kind.has_patient() && self.tag.is_none() {
+        if self.kind.needs_patient() && self.tag.is_none() {
             let why = format!("an author's {} is of one patient's trace: give the patient", self.kind);
             return Err(RecordError::malformed("tag", why));
         }
@@ -252,8 +252,7 @@ fn parse_tag(kind: Kind, tag: &[u8]) -> Result<Option<[u8; 32]>, RecordError> {
         let why = "records of this kind concern no patient: leave the tag out";
         return if tag.is_empty() { Ok(None) } else { wrong(why) };
     }
-    if kind == Kind::LOG_CONSULTED && tag.is_empty() {
-        // Entries were read, not one patient's trace.
+    if kind.may_lack_patient() && tag.is_empty() {
         return Ok(None);
     }
     match <[u8; 32]>::try_from(tag) {

@@ -107,8 +107,8 @@ impl Registry {
             }
             Act::NodeKeyRotated { node_id, key } => self.replace_signing(*node_id, key),
             Act::LogKeyRotated { key } => self.replace_signing(LOG, key),
-            // It changes payloads, which aren't replayed.
-            Act::Erased { .. } => Ok(()),
+            // They change payloads and decisions, which aren't replayed.
+            Act::Erased { .. } | Act::ActorRevoked { .. } => Ok(()),
         }
     }
 

@@ -42,6 +42,7 @@ pub(crate) fn perform(
         Act::Registered(party) => register(overlay, genesis, party, index),
         Act::Rotated { author_id, key, tls_spki_sha256 } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
         Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
+        Act::ActorRevoked { .. } => Err(refused("this version of the ledger keeps no register of actors")),
         Act::RolesChanged { author_id, roles, quota_events_per_s } => {
             change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
         }

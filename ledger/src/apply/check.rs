@@ -228,7 +228,7 @@ impl<'b> Record<'b> {
             return Err(Refusal::new(Code::KindReserved, Code::KindReserved.way_out()));
         }
         let tag = <[u8; 32]>::try_from(&sealed.tag[..]).map_err(|_| malformed("a tag is 32 bytes"))?;
-        if (tag == NO_PATIENT) == kind.has_patient() {
+        if tag == NO_PATIENT && kind.needs_patient() || tag != NO_PATIENT && !kind.has_patient() {
             let what = format!("a record of kind {kind} carries a patient's tag, or none, against its kind");
             return Err(Refusal::new(Code::MalformedRecord, what));
         }

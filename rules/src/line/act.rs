@@ -53,6 +53,14 @@ pub enum ActLine {
         #[serde(default, skip_serializing_if = "is_default")]
         reason: String,
     },
+    /// An actor who is permitted nothing and signs nothing from here on.
+    Actor {
+        /// The hash of their name.
+        actor_hash: Hash,
+        /// Why.
+        #[serde(default, skip_serializing_if = "is_default")]
+        reason: String,
+    },
     /// Other roles for a party.
     Roles {
         /// The party.
@@ -134,6 +142,7 @@ impl ActLine {
                 Act::Rotated { author_id, key, tls_spki_sha256: bytes(&tls_spki_sha256) }
             }
             Self::Revoked { key_id, reason } => Act::Revoked { key_id, reason },
+            Self::Actor { actor_hash, reason } => Act::ActorRevoked { actor_hash, reason },
             Self::Erased { indices, ground } => {
                 Act::Erased { indices: indices.into_iter().map(LeafIndex).collect(), ground }
             }
@@ -162,6 +171,7 @@ impl From<&Act> for ActLine {
                 Self::Rotated { author_id, key, tls_spki_sha256: hashes(&tls_spki_sha256) }
             }
             Act::Revoked { key_id, reason } => Self::Revoked { key_id, reason },
+            Act::ActorRevoked { actor_hash, reason } => Self::Actor { actor_hash, reason },
             Act::Erased { indices, ground } => {
                 Self::Erased { indices: indices.iter().map(|index| index.get()).collect(), ground }
             }

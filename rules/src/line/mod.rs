@@ -18,7 +18,7 @@ pub use trace::{ErasedLine, TraceLineJson};
 
 use crate::codes::Code;
 use crate::ident::{self, Checks, IdentError, Ins};
-use crate::kind::Kind;
+use crate::kind::{Group, Kind};
 use crate::limits::LINE_BYTES_MAX;
 use crate::record::{ParsedRecord, RecordError, new_message};
 use crate::time::TimeMs;
@@ -180,7 +180,8 @@ impl RecordLine {
     /// # Errors
     /// With the JSON path of what can't stand in a record.
     pub fn to_record(&self, tag: Option<&[u8; 32]>) -> Result<ParsedRecord, RecordError> {
-        if self.patient.is_some() != self.kind.has_patient() {
+        let lacks_it = self.patient.is_none() && self.kind.group() == Group::Emergency;
+        if !lacks_it && self.patient.is_some() != self.kind.has_patient() {
             let what = if self.kind.has_patient() { "concern a patient" } else { "concern no patient" };
             return Err(RecordError::malformed("patient", format!("records of kind {} {what}", self.kind)));
         }

@@ -3,14 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::{BasisToken, OutcomeToken};
-use crate::kind::Kind;
+use crate::kind::{Group, Kind};
 use crate::limits::*;
 use crate::roles::Roles;
 
 /// The JSON Schema (draft 2020-12) of a record line.
 pub fn schema() -> Value {
     let tokens: Vec<&str> = Kind::ALL.iter().filter(|kind| !kind.made_by_ledger()).map(|kind| kind.token()).collect();
-    let concerned: Vec<&str> = Kind::ALL.iter().filter(|kind| kind.has_patient()).map(|kind| kind.token()).collect();
+    // Who breaks the glass may not know the patient yet.
+    let needs_patient = |kind: &&Kind| kind.has_patient() && kind.group() != Group::Emergency;
+    let concerned: Vec<&str> = Kind::ALL.iter().filter(needs_patient).map(|kind| kind.token()).collect();
     let mut root = object(
         "One record: who did what to whose data, when, why, by what right. One line of a file is one record.",
         &["kind", "occurred_at"],
@@ -237,6 +239,11 @@ fn act() -> Map<String, Value> {
             "registered": object("A new party.", &["key", "name", "roles"], registered),
             "rotated": object("A new key for a party.", &["author_id", "key"], rotated),
             "revoked": object("A key is revoked.", &["key_id"], json!({"key_id": hash, "reason": reason})),
+            "actor": object(
+                "An actor is permitted nothing any more.",
+                &["actor_hash"],
+                json!({"actor_hash": hash, "reason": reason}),
+            ),
             "roles": object("Other roles for a party.", &["author_id", "roles"], changed),
         }),
     );

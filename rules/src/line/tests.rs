@@ -145,7 +145,7 @@ fn an_eight_before_an_rpps_number_is_taken_off() {
     assert_eq!(warnings, [Warning { path: "actor.id".to_owned(), doubt: IdentError::RppsKey }]);
 }
 
-fn acts() -> [Value; 4] {
+fn acts() -> [Value; 5] {
     let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     let id = "11".repeat(32);
     [
@@ -154,6 +154,7 @@ fn acts() -> [Value; 4] {
             "quota_events_per_s": 5, "patient_tag": id, "patient_secret_tag": id}}}),
         json!({"kind": "key.rotated", "act": {"rotated": {"author_id": id, "key": key, "tls_spki_sha256": [id]}}}),
         json!({"kind": "key.revoked", "act": {"revoked": {"key_id": id, "reason": "perdue"}}}),
+        json!({"kind": "key.revoked", "act": {"actor": {"actor_hash": id, "reason": "radiation"}}}),
         json!({"kind": "role.changed", "act": {"roles": {"author_id": id, "roles": [], "quota_events_per_s": 1}}}),
     ]
 }
