@@ -22,7 +22,7 @@ pub struct Cli {
 pub enum Command {
     /// Record events: NDJSON, one record a line
     Record(RecordArgs),
-    /// Import audit events of other systems
+    /// Import audit events and consents of other systems
     Import(ImportArgs),
     /// Show who accessed a patient's data, what was recorded last first
     Trace(TraceArgs),
@@ -75,7 +75,7 @@ pub struct RecordArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// FHIR R4 AuditEvents (IHE BALP): files, folders, Bundles, NDJSON
+    /// FHIR R4 AuditEvents (IHE BALP) and Consents (IHE PCF): files, folders, Bundles, NDJSON
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     pub fhir: Vec<PathBuf>,
     /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`

@@ -1,4 +1,4 @@
-//! `import --fhir`: audit events of other systems in, one line of result for each record or refusal, in their order.
+//! `import --fhir`: audit events and consents of other systems in, one line of result for each record or refusal, in their order.
 //!
 //! A document that can't be imported doesn't stop the others. The same import again sends nothing twice: each record is
 //! known by its document and content.
@@ -17,23 +17,37 @@ use super::{Context, Ended, output};
 use crate::author::{NewRecord, TagRequest, encode, fitting, prepare};
 use crate::error::ClientError;
 use crate::fhir::source::{Document, documents, files};
-use crate::fhir::{FhirError, MappedRecord, PatientMap, map};
+use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 1_000;
 
-/// Codes by which the ledger refuses one record and not its whole batch's author.
-const OF_ONE_RECORD: [&str; 8] = [
-    "MALFORMED_RECORD",
-    "UNKNOWN_KIND",
-    "KIND_RESERVED",
-    "RECORD_TOO_LARGE",
-    "TIME_AHEAD",
-    "INVALID_INS",
-    "TEST_INS_REFUSED",
-    "TAG_OUT_OF_RANGE",
+/// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
+/// is about.
+const OF_ONE_RECORD: [(&str, &str); 21] = [
+    ("MALFORMED_RECORD", ""),
+    ("UNKNOWN_KIND", ""),
+    ("KIND_RESERVED", ""),
+    ("RECORD_TOO_LARGE", ""),
+    ("TIME_AHEAD", ""),
+    ("INVALID_INS", "Consent.patient"),
+    ("TEST_INS_REFUSED", "Consent.patient"),
+    ("TAG_OUT_OF_RANGE", "Consent.patient"),
+    ("SPACE_CLOSED", "Consent.patient"),
+    ("AUTHENTICATION_MISSING", "Consent.performer"),
+    ("NOT_ENTITLED", "Consent.performer"),
+    ("ID_TAKEN", "Consent.id"),
+    ("TOO_MANY_DIRECTIVES", "Consent"),
+    ("UNKNOWN_REFERENCE", "Consent.status"),
+    ("INVALID_IDENTIFIER", "Consent.provision.actor"),
+    ("UNKNOWN_TOKEN", "Consent.provision"),
+    ("PERMIT_ANYONE", "Consent.provision.actor"),
+    ("ACTIONS_MISSING", "Consent.provision.action"),
+    ("UNTIL_MISSING", "Consent.provision.period"),
+    ("EMPTY_PERIOD", "Consent.provision.period"),
+    ("TOO_MANY_RULES", "Consent"),
 ];
 
 pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientError> {
@@ -41,7 +55,8 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
     let session = context.session().await?;
     let checks = Checks { test_log: session.genesis.test_log, source: IdentSource::Import };
     let recorder = Recorder::open(&session, None).await?;
-    let mut import = Import { recorder, checks, seen: HashMap::new(), chunk: Vec::new(), bytes: 0, failed: false };
+    let mut import =
+        Import { recorder, checks, seen: HashMap::new(), chunk: Vec::new(), documents: 0, bytes: 0, failed: false };
     for (path, unreadable) in files(&args.fhir) {
         let bytes = match unreadable.map_or_else(|| std::fs::read(&path).map_err(|e| e.to_string()), Err) {
             Ok(bytes) => bytes,
@@ -66,33 +81,62 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
 struct Line {
     file: PathBuf,
     entry: Option<usize>,
+    /// Which document of this run it is of.
+    document: u64,
     what: What,
 }
 
 enum What {
     /// To be sent, with the document it was made from.
     Record(Box<(MappedRecord, Vec<u8>)>),
-    Recorded(u64),
+    Recorded(u64, Option<DirectiveNote>),
     Refused(FhirError),
+    /// Of a document that another line refuses.
+    Nothing,
 }
 
 impl Line {
-    fn to_json(&self) -> String {
+    fn to_json(&self) -> Option<String> {
         let mut out = serde_json::Map::new();
-        out.insert("file".to_owned(), json!(self.file.display().to_string()));
+        let mut put = |name: &str, value: serde_json::Value| drop(out.insert(name.to_owned(), value));
+        put("file", json!(self.file.display().to_string()));
         if let Some(entry) = self.entry {
-            out.insert("entry".to_owned(), json!(entry));
+            put("entry", json!(entry));
         }
         match &self.what {
-            What::Recorded(index) => drop(out.insert("index".to_owned(), json!(index))),
-            What::Refused(error) => {
-                out.insert("error".to_owned(), json!(error.reason));
-                out.insert("path".to_owned(), json!(error.path));
+            What::Recorded(index, directive) => {
+                put("index", json!(index));
+                if let Some(directive) = directive {
+                    put("directive", json!(directive.id));
+                    let (name, holds) = match directive.ends {
+                        Ends::Revoked => ("revoked", true),
+                        Ends::At(until) => ("expired", until <= now_ms()),
+                        Ends::Open => ("expired", false),
+                    };
+                    if holds {
+                        put(name, json!(true));
+                    }
+                }
             }
+            What::Refused(error) => {
+                put("error", json!(error.reason));
+                put("path", json!(error.path));
+            }
+            What::Nothing => return None,
             What::Record(_) => unreachable!("every record of a chunk was sent or refused before it is printed"),
         }
-        serde_json::Value::Object(out).to_string()
+        Some(serde_json::Value::Object(out).to_string())
     }
+}
+
+/// A record that is to be sent.
+struct Waiting {
+    /// Its line in the chunk.
+    line: usize,
+    key: DocumentKey,
+    record: Vec<u8>,
+    /// Its document: what is one Consent is on record as a whole or not at all.
+    document: Option<u64>,
 }
 
 struct Import {
@@ -101,6 +145,8 @@ struct Import {
     /// How often each key without occurrence was met in this run.
     seen: HashMap<DocumentKey, u64>,
     chunk: Vec<Line>,
+    /// Documents so far.
+    documents: u64,
     bytes: usize,
     failed: bool,
 }
@@ -108,11 +154,13 @@ struct Import {
 impl Import {
     fn refuse(&mut self, file: &Path, entry: Option<usize>, error: FhirError) {
         self.failed = true;
-        self.chunk.push(Line { file: file.to_owned(), entry, what: What::Refused(error) });
+        let what = What::Refused(error);
+        self.chunk.push(Line { file: file.to_owned(), entry, document: self.documents, what });
     }
 
     async fn take(&mut self, file: &Path, document: Document, patients: &PatientMap) -> Result<(), ClientError> {
         let entry = document.entry;
+        self.documents += 1;
         let mapped = document.json.and_then(|json| {
             let records = map(&json, patients)?;
             records.iter().try_for_each(|record| self.check(file, record))?;
@@ -124,7 +172,7 @@ impl Import {
                 for record in records {
                     self.bytes += record.record.original.as_ref().map_or(0, |o| o.content.len()) + 4_096 + SALT_BYTES;
                     let what = What::Record(Box::new((record, json.clone())));
-                    self.chunk.push(Line { file: file.to_owned(), entry, what });
+                    self.chunk.push(Line { file: file.to_owned(), entry, document: self.documents, what });
                 }
             }
         }
@@ -148,7 +196,7 @@ impl Import {
         record.tag = mapped.patient.iter().flat_map(|_| [0xff; 32]).collect();
         encode(record, 0).map_err(|error| FhirError::new("", error.to_string()))?;
         check_time(mapped.record.occurred_at_ms, now_ms())
-            .map_err(|error| FhirError::new("AuditEvent.recorded", format!("{}: {}", error.code, error.message)))
+            .map_err(|error| FhirError::new(mapped.time_path, format!("{}: {}", error.code, error.message)))
     }
 
     /// Sends what is gathered and prints its lines.
@@ -165,53 +213,78 @@ impl Import {
             }
         }
         let encoded = prepare(&self.recorder.tags, records).await?;
-        let mut todo: Vec<(usize, DocumentKey, Vec<u8>)> = Vec::new();
-        for (i, record) in waiting.into_iter().zip(encoded) {
-            let What::Record(boxed) = &self.chunk[i].what else { continue };
-            let occurrence = self.seen.entry(DocumentKey::new(&boxed.1, &record, 0)).or_insert(0);
-            let key = DocumentKey::new(&boxed.1, &record, *occurrence);
+        let mut todo: Vec<Waiting> = Vec::new();
+        for (line, record) in waiting.into_iter().zip(encoded) {
+            let What::Record(boxed) = &self.chunk[line].what else { continue };
+            let (mapped, json) = boxed.as_ref();
+            let occurrence = self.seen.entry(DocumentKey::new(json, &record, 0)).or_insert(0);
+            let key = DocumentKey::new(json, &record, *occurrence);
             *occurrence += 1;
+            let document = mapped.directive.is_some().then_some(self.chunk[line].document);
             match self.recorder.stream.outbox().and_then(|outbox| outbox.done().of_document(&key)) {
-                Some((index, _)) => self.chunk[i].what = What::Recorded(index),
-                None => todo.push((i, key, record)),
+                Some((index, _)) => self.recorded(line, index),
+                None => todo.push(Waiting { line, key, record, document }),
             }
         }
         while !todo.is_empty() {
             todo = self.send(todo).await?;
         }
-        let lines: Vec<String> = self.chunk.iter().map(Line::to_json).collect();
+        let lines: Vec<String> = self.chunk.iter().filter_map(Line::to_json).collect();
         output::lines(&lines)?;
         self.chunk.clear();
         self.bytes = 0;
         Ok(())
     }
 
+    fn recorded(&mut self, line: usize, index: u64) {
+        let what = &mut self.chunk[line].what;
+        if let What::Record(boxed) = what {
+            let directive = boxed.0.directive.take();
+            *what = What::Recorded(index, directive);
+        }
+    }
+
     /// Sends one batch; gives back what isn't sent or refused yet.
-    async fn send(
-        &mut self,
-        mut todo: Vec<(usize, DocumentKey, Vec<u8>)>,
-    ) -> Result<Vec<(usize, DocumentKey, Vec<u8>)>, ClientError> {
-        let records: Vec<Vec<u8>> = todo.iter().take(BATCH_RECORDS).map(|(_, _, record)| record.clone()).collect();
-        let count = fitting(&records);
-        let keys = todo.iter().take(count).map(|(_, key, _)| *key).collect();
+    async fn send(&mut self, mut todo: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
+        let records: Vec<Vec<u8>> = todo.iter().take(BATCH_RECORDS).map(|waiting| waiting.record.clone()).collect();
+        let count = whole(&todo, fitting(&records));
+        let keys = todo.iter().take(count).map(|waiting| waiting.key).collect();
         let sent = self.recorder.send(records.into_iter().take(count).collect(), Source::Keys(keys)).await;
         match sent {
             Ok(receipt) => {
                 let rest = todo.split_off(count);
-                for ((i, ..), index) in todo.into_iter().zip(receipt.first_index..) {
-                    self.chunk[i].what = What::Recorded(index);
+                for (waiting, index) in todo.into_iter().zip(receipt.first_index..) {
+                    self.recorded(waiting.line, index);
                 }
                 Ok(rest)
             }
-            Err(ClientError::Rejected(rejection)) if OF_ONE_RECORD.contains(&rejection.code.as_str()) => {
+            Err(ClientError::Rejected(rejection)) => {
+                let code = rejection.code.as_str();
+                let Some((_, path)) = OF_ONE_RECORD.into_iter().find(|(known, _)| *known == code) else {
+                    return Err(ClientError::Rejected(rejection));
+                };
                 let at = (rejection.position as usize).min(todo.len() - 1);
-                let (i, ..) = todo.remove(at);
-                let error = FhirError::new("", format!("{}: {}", rejection.code, rejection.message));
-                self.chunk[i].what = What::Refused(error);
+                let refused = todo.remove(at);
+                let path = if refused.document.is_some() { path } else { "" };
+                let error = FhirError::new(path, format!("{}: {}", rejection.code, rejection.message));
+                self.chunk[refused.line].what = What::Refused(error);
                 self.failed = true;
-                Ok(todo)
+                let (others, rest) = todo.into_iter().partition(|other| of_one_document(other, &refused));
+                let others: Vec<Waiting> = others;
+                others.iter().for_each(|other| self.chunk[other.line].what = What::Nothing);
+                Ok(rest)
             }
             Err(error) => Err(error),
         }
     }
+}
+
+fn of_one_document(one: &Waiting, other: &Waiting) -> bool {
+    one.document.is_some() && one.document == other.document
+}
+
+/// At most `count` records, no Consent cut in two: they have at most `DIRECTIVES_MAX` records, which fit one batch.
+fn whole(todo: &[Waiting], count: usize) -> usize {
+    let cuts = |at: usize| todo.get(at).zip(todo.get(at - 1)).is_some_and(|(next, last)| of_one_document(next, last));
+    (1..=count).rev().find(|at| !cuts(*at)).unwrap_or(count)
 }

@@ -31,13 +31,15 @@ use sillage_rules::ident;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits;
 
-use super::FhirError;
-use super::check::{base64, check, date_time_ms, instant_ms};
+use super::check::base64;
+use super::dates::instant_ms;
 use super::patients::{PatientMap, PatientName};
 use super::read::*;
+use super::references::References;
+use super::{FhirError, MappedRecord};
 
 /// System of an actor that is named by a reference only.
-const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
+pub(super) const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
 /// System of an actor that is named by `altId` only.
 const SYSTEM_ALT_ID: &str = "urn:sillage:fhir:alt-id";
 /// System of an actor that has nothing but a name to read.
@@ -45,28 +47,16 @@ const SYSTEM_DISPLAY: &str = "urn:sillage:fhir:display";
 /// Longest query kept in the details, characters; the original has all of it.
 const QUERY_CHARS_MAX: usize = 2_000;
 
-/// A record to be, without its tag.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MappedRecord {
-    /// Whose: INS and OID. None for a `system.event`.
-    pub patient: Option<v1::PatientIdentity>,
-    /// The record; its `tag` is empty until the identity is resolved.
-    pub record: v1::Record,
-}
-
-/// Maps the JSON of one AuditEvent.
+/// Maps an AuditEvent that was checked; `original` are its bytes as received.
 ///
 /// # Errors
-/// [`FhirError`] when it isn't JSON, isn't an R4 AuditEvent, or a patient has no INS that is known.
-pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
-    let document: Value =
-        serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
-    check(&document)?;
-    let event = Event { root: &document };
+/// [`FhirError`] where a patient has no INS that is known, or the time is none.
+pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
+    let event = Event { root: document };
     let found = event.patients();
     if found.is_empty() {
         let record = event.record(Kind::SYSTEM_EVENT, None, original.to_vec())?;
-        return Ok(vec![MappedRecord { patient: None, record }]);
+        return Ok(vec![mapped(None, record)]);
     }
     let kind = event.kind();
     let mut out: Vec<MappedRecord> = Vec::with_capacity(found.len());
@@ -80,9 +70,13 @@ pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, 
             false => event.without_other_patients(&found, patient)?,
         };
         let record = event.record(kind, Some(patient), original)?;
-        out.push(MappedRecord { patient: Some(identity), record });
+        out.push(mapped(Some(identity), record));
     }
     Ok(out)
+}
+
+fn mapped(patient: Option<v1::PatientIdentity>, record: v1::Record) -> MappedRecord {
+    MappedRecord { patient, record, time_path: "AuditEvent.recorded", directive: None }
 }
 
 /// A patient that the event concerns.
@@ -124,14 +118,7 @@ impl<'a> Event<'a> {
 
     /// What is known of a patient: its reference, and the identifiers on it or on the resource it contains.
     fn patient_name(&self, what: &Value, holder: &Value) -> PatientName {
-        let reference = text(what, "reference").to_owned();
-        let mut identifiers = vec![&what["identifier"]];
-        if let Some(id) = reference.strip_prefix('#') {
-            let contained = self.list("contained").iter().filter(|c| text(c, "id") == id);
-            identifiers.extend(contained.flat_map(|c| list(c, "identifier")));
-        }
-        let pair = |i: &&Value| (text(i, "system").to_owned(), text(i, "value").to_owned());
-        let identifiers: Vec<_> = identifiers.iter().map(pair).filter(|(_, v)| !v.is_empty()).collect();
+        let (reference, identifiers) = References::of(self.root).named(what);
         let display = [text(what, "display"), text(holder, "name")].into_iter().find(|t| !t.is_empty());
         PatientName { reference, identifiers, display: display.unwrap_or_default().to_owned() }
     }
@@ -298,7 +285,7 @@ impl<'a> Event<'a> {
     }
 
     fn occurred_at_ms(&self) -> Result<u64, FhirError> {
-        let start = date_time_ms(text(&self.root["period"], "start")).map(|ms| ("AuditEvent.period.start", ms));
+        let start = instant_ms(text(&self.root["period"], "start")).map(|ms| ("AuditEvent.period.start", ms));
         let recorded = || instant_ms(text(self.root, "recorded")).map(|ms| ("AuditEvent.recorded", ms));
         let (path, ms) = start.or_else(recorded).ok_or_else(|| FhirError::new("AuditEvent.recorded", "no time"))?;
         u64::try_from(ms).map_err(|_| FhirError::new(path, "a time before 1970"))

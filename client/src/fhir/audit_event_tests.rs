@@ -1,12 +1,12 @@
-//! What becomes of audit events. The published IHE examples are read where they are found; everything else is made here.
-
-use std::path::{Path, PathBuf};
+//! What becomes of audit events. All of them are made here; the published ones are read in `published_tests`.
 
 use proptest::prelude::*;
 use serde_json::json;
 use sillage_rules::record::ParsedRecord;
 
 use super::*;
+use crate::fhir::changes::{any_change, replace_at};
+use crate::fhir::map;
 
 fn demo() -> PatientMap {
     PatientMap::load(None, true).expect("no file to read")
@@ -187,70 +187,10 @@ fn a_patient_without_ins_is_refused_with_the_way_out() {
     assert_eq!(early.path, "AuditEvent.recorded");
 }
 
-/// The folder of the published examples: `SILLAGE_FIXTURES`, or beside the workspace.
-fn fixtures() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
-    let dir = std::env::var_os("SILLAGE_FIXTURES").map_or_else(default, PathBuf::from).join("fhir");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the fixtures: set SILLAGE_FIXTURES");
-    println!("skipped: no fixtures at {}", dir.display());
-    None
-}
-
-#[test]
-fn the_published_examples_import_and_others_are_refused() {
-    let Some(dir) = fixtures() else { return };
-    let mut imported = 0;
-    for (path, _) in super::super::source::files(&[dir]) {
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let bytes = std::fs::read(&path).expect("readable");
-        let got = map(&bytes, &demo());
-        if name.starts_with("AuditEvent-") {
-            let records = got.unwrap_or_else(|error| panic!("{name}: {error}"));
-            for mapped in records {
-                assert_eq!(mapped.record.original.as_ref().expect("kept").content, bytes, "{name}");
-                let mut record = mapped.record;
-                record.tag = mapped.patient.iter().flat_map(|_| [7; 32]).collect();
-                ParsedRecord::from_message(record).unwrap_or_else(|error| panic!("{name}: {error}"));
-            }
-            imported += 1;
-        } else {
-            let error = got.expect_err(&name);
-            let expected = if name.starts_with("Consent-") { "resourceType" } else { "AuditEvent.agent[0].userId" };
-            assert_eq!(error.path, expected, "{name}: {error}");
-        }
-    }
-    assert!(imported >= 5, "{imported} imported");
-}
-
 proptest! {
     #[test]
-    fn any_change_of_a_good_event_is_answered(
-        path in proptest::collection::vec(any::<proptest::sample::Index>(), 1..6),
-        value in prop_oneof![
-            Just(Value::Null), Just(json!([])), Just(json!({})), Just(json!("")), Just(json!(5)), Just(json!([{}])),
-            Just(json!({"reference": "Patient/"})), Just(json!("Patient")), ".{0,20}".prop_map(Value::from)],
-    ) {
-        let bytes = event(|event| {
-            let mut at = event;
-            for step in &path {
-                let next = match at {
-                    Value::Object(object) if !object.is_empty() => {
-                        let i = step.index(object.len());
-                        object.values_mut().nth(i)
-                    }
-                    Value::Array(items) if !items.is_empty() => {
-                        let i = step.index(items.len());
-                        items.get_mut(i)
-                    }
-                    _ => return,
-                };
-                at = next.expect("in range");
-            }
-            *at = value.clone();
-        });
+    fn any_change_of_a_good_event_is_answered((path, value) in any_change()) {
+        let bytes = event(|event| replace_at(event, &path, value));
         let _ = map(&bytes, &demo());
     }
 

@@ -1,18 +1,27 @@
-//! FHIR R4 audit events in: from files to records.
+//! FHIR R4 in: from files to records.
 //!
 //! [`source`] finds the documents (files, folders, Bundles, NDJSON) and keeps their bytes; `check` says whether one is
-//! an AuditEvent of R4; [`audit_event`] maps it (start reading there); [`patients`] turns references into identities.
+//! an AuditEvent or a Consent of R4; [`audit_event`] and [`consent`] map them (start reading there; `docs/fhir.md` has the
+//! tables); [`patients`] turns references into identities.
 
 pub mod audit_event;
 mod check;
+pub mod consent;
+mod dates;
 pub mod patients;
 mod read;
+mod references;
 mod schema;
 pub mod source;
 
-pub use audit_event::{MappedRecord, map};
-pub use check::check;
+use serde_json::Value;
+use sillage_proto::v1;
+
+pub use check::{Resource, check};
 pub use patients::PatientMap;
+
+/// Where our own extensions and code systems are named. The pages need not exist: a URL is a name.
+pub const OURS: &str = "https://sillage.example/fhir";
 
 /// Why a document was refused, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,3 +38,55 @@ impl FhirError {
         Self { path: path.into(), reason: reason.into() }
     }
 }
+
+/// A record to be, without its tag.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MappedRecord {
+    /// Whose: INS and OID. None for a `system.event`.
+    pub patient: Option<v1::PatientIdentity>,
+    /// The record; its `tag` is empty until the identity is resolved.
+    pub record: v1::Record,
+    /// The element that its time is from.
+    pub time_path: &'static str,
+    /// Of a Consent: the directive.
+    pub directive: Option<DirectiveNote>,
+}
+
+/// What an importer says of a directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectiveNote {
+    /// Its id.
+    pub id: String,
+    /// When it ends.
+    pub ends: Ends,
+}
+
+/// When a directive ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// It says no end.
+    Open,
+    /// At this time, milliseconds since 1970.
+    At(u64),
+    /// With this record.
+    Revoked,
+}
+
+/// Maps the JSON of one AuditEvent or Consent.
+///
+/// # Errors
+/// [`FhirError`] when it isn't JSON, isn't one of the two in R4, a patient has no INS that is known, or it says what a
+/// record can't say.
+pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
+    let document: Value =
+        serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
+    match check(&document)? {
+        Resource::AuditEvent => audit_event::map(&document, original, patients),
+        Resource::Consent => consent::map(&document, original, patients),
+    }
+}
+
+#[cfg(test)]
+mod changes;
+#[cfg(test)]
+mod published_tests;

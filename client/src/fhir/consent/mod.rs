@@ -1,0 +1,352 @@
+//! From one Consent to directives.
+//!
+//! A Consent becomes records of kind `consent.directive` that decide as it says, or is refused with the element that a
+//! directive has no word for: a narrower permit would still be one that the patient didn't give. What is read where, and
+//! what is assumed of what it leaves out (`docs/fhir.md` has the code tables):
+//!
+//! | question | where it is read | where it goes |
+//! | --- | --- | --- |
+//! | whose | `patient` | the tag |
+//! | since when on record | `dateTime`, else `meta.lastUpdated` | `occurred_at_ms` |
+//! | permit or deny | `policyRule`, `provision.type` | `effect` |
+//! | to whom | `provision.actor`; none: `organization` | `grantee`, one directive for each |
+//! | what | `action`; none: read and search for a permit, everything for a deny | `actions` |
+//! | why | `purpose`; a permit needs one, a deny without is about all | `purposes` |
+//! | of which data | `class`, `securityLabel`, `data` with the meaning `instance` | `categories`, `labels`, `items` |
+//! | from when to when | `period`, both ends included | `from`, `until` |
+//! | except | `provision.provision`, one level | `except`, or directives of their own ([`rule`]) |
+//!
+//! [`provision`] reads one provision, [`actor`] who it names, [`codes`] has the vocabularies, [`rule`] turns provisions
+//! inside each other into directives, [`details`] writes them.
+
+mod actor;
+pub mod codes;
+mod details;
+mod provision;
+mod rule;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use sillage_proto::v1;
+use sillage_rules::kind::Kind;
+use sillage_rules::limits;
+
+use self::actor::{Actors, Name, SYSTEM_PATIENT};
+use self::codes::Base;
+use self::details::Origin;
+use self::rule::{Directive, Effect, Grantee, Rule};
+use super::dates::{instant_ms, start_ms};
+use super::patients::{PatientMap, PatientName};
+use super::read::*;
+use super::references::References;
+use super::{DirectiveNote, Ends, FhirError, MappedRecord};
+
+/// On `provision.actor`: the grantee of the directive, key by key.
+pub const EXTENSION_GRANTEE: &str = "https://sillage.example/fhir/StructureDefinition/grantee";
+/// On `provision`: a deny to anyone.
+pub const EXTENSION_ANYONE: &str = "https://sillage.example/fhir/StructureDefinition/anyone";
+/// On an inner `provision`: it counts only where the outer one matches.
+pub const EXTENSION_INSIDE: &str = "https://sillage.example/fhir/StructureDefinition/counts-inside-only";
+/// On `provision`: an element that the directive left out, and that stands here with what is assumed then.
+pub const EXTENSION_LEFT_OUT: &str = "https://sillage.example/fhir/StructureDefinition/left-out";
+/// System of the identifiers of directives in a Consent of our own export.
+pub const SYSTEM_DIRECTIVE: &str = "urn:sillage:directive";
+
+/// What a permit without an action permits.
+const ACTIONS_ASSUMED: [&str; 2] = ["read", "search"];
+
+/// Directives of one Consent: with the original in each, they fit one batch.
+pub const DIRECTIVES_MAX: usize = 100;
+
+/// Maps a Consent that was checked; `original` are its bytes as received.
+///
+/// # Errors
+/// [`FhirError`] with the path of what a directive can't say, or of a patient whose INS isn't known.
+pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
+    let consent = Consent { root: document, actors: Actors::of(document) };
+    consent.check_status()?;
+    consent.check_meaning()?;
+    let patient = consent.patient(patients)?;
+    let withdrawn = consent.status() == "inactive";
+    let id = consent.id()?;
+    let directives = consent.directives()?;
+    let origin = consent.origin(original)?;
+    let base = consent.record(original)?;
+    let one = |(i, directive): (usize, Directive)| {
+        let id = if i == 0 { id.clone() } else { format!("{id}#{}", i + 1) };
+        let (kind, details) = match withdrawn {
+            true => (Kind::CONSENT_REVOKED, details::revoked(&id)),
+            false => (Kind::CONSENT_DIRECTIVE, details::directive(&id, &directive, base.occurred_at_ms, &origin)?),
+        };
+        let record = v1::Record { kind: kind.code().into(), details, ..base.clone() };
+        let ends = match directive.rule.until_ms {
+            _ if withdrawn => Ends::Revoked,
+            Some(until_ms) => Ends::At(until_ms),
+            None => Ends::Open,
+        };
+        let note = DirectiveNote { id, ends };
+        let time_path = consent.time_path();
+        Ok(MappedRecord { patient: Some(patient.clone()), record, time_path, directive: Some(note) })
+    };
+    directives.into_iter().enumerate().map(one).collect()
+}
+
+struct Consent<'a> {
+    root: &'a Value,
+    actors: Actors<'a>,
+}
+
+impl<'a> Consent<'a> {
+    fn status(&self) -> &'a str {
+        text(self.root, "status")
+    }
+
+    /// Only an active Consent decides; an inactive one may end a directive.
+    fn check_status(&self) -> Result<(), FhirError> {
+        let why = match self.status() {
+            "active" | "inactive" => return Ok(()),
+            "draft" | "proposed" => "nothing is agreed yet: import it once it is active",
+            "rejected" => {
+                "the patient didn't agree, so there is nothing that decides; a refusal that decides is an \
+                           active Consent with a provision of type deny"
+            }
+            _ => "entered in error: it says nothing; if it was imported, revoke its directive",
+        };
+        Err(FhirError::new("Consent.status", format!("{}: {why}", self.status())))
+    }
+
+    /// What changes the meaning of the whole.
+    fn check_meaning(&self) -> Result<(), FhirError> {
+        if self.root.get("implicitRules").is_some() {
+            let why = "rules that aren't known here may change the meaning";
+            return Err(FhirError::new("Consent.implicitRules", why));
+        }
+        let scopes = || codings(&self.root["scope"]);
+        let privacy = |c: &Value| text(c, "system") == codes::SCOPES && text(c, "code") == "patient-privacy";
+        if !scopes().any(privacy) {
+            let code = scopes().map(|c| text(c, "code")).next().unwrap_or_default();
+            let why = format!("{code}: only consents to the use of data (consentscope patient-privacy) are directives");
+            return Err(FhirError::new("Consent.scope", why));
+        }
+        Ok(())
+    }
+
+    fn patient(&self, patients: &PatientMap) -> Result<v1::PatientIdentity, FhirError> {
+        let path = "Consent.patient";
+        let Some(patient) = self.root.get("patient") else {
+            return Err(FhirError::new(path, "required for a consent to the use of data (ppc-2), and missing"));
+        };
+        let (reference, identifiers) = References::of(self.root).named(patient);
+        let name = PatientName { reference, identifiers, display: text(patient, "display").to_owned() };
+        patients.resolve(&name).map_err(|why| FhirError::new(path, why))
+    }
+
+    /// The id of the first directive: of our own export its own, else `Consent/<id>`, as audit events name the Consent
+    /// that they rely on, else its business identifier.
+    fn id(&self) -> Result<String, FhirError> {
+        let identifiers = || list(self.root, "identifier").iter();
+        let ours = identifiers().find(|i| text(i, "system") == SYSTEM_DIRECTIVE).map(|i| text(i, "value").to_owned());
+        let by_id = Some(text(self.root, "id")).filter(|id| !id.is_empty()).map(|id| format!("Consent/{id}"));
+        let by_identifier = identifiers().find(|i| !text(i, "value").is_empty());
+        let by_identifier = by_identifier.map(|i| match text(i, "system") {
+            "" => text(i, "value").to_owned(),
+            system => format!("{system}|{}", text(i, "value")),
+        });
+        let id = ours.or(by_id).or(by_identifier);
+        let id =
+            id.ok_or_else(|| FhirError::new("Consent.id", "neither an id nor an identifier: it couldn't be revoked"))?;
+        match id.len() <= limits::ID_BYTES_MAX - 8 && !id.contains(char::is_control) {
+            true => Ok(id),
+            false => Err(FhirError::new("Consent.identifier", "too long for the id of a directive")),
+        }
+    }
+
+    fn directives(&self) -> Result<Vec<Directive>, FhirError> {
+        let base = self.base_policy()?;
+        let path = "Consent.provision";
+        let Some(root) = self.root.get("provision") else {
+            return match base {
+                Some(Base::Deny) => rule::directives(&self.outer(Rule::new(path, Effect::Deny))?, &[]),
+                Some(Base::Permit) => Err(without_purpose(path)),
+                None => Err(FhirError::new(path, "no provision and no policyRule: nothing is permitted or denied")),
+            };
+        };
+        let base = base.map(|base| if base == Base::Permit { Effect::Permit } else { Effect::Deny });
+        let own = provision::rule(root, path, base, &self.actors)?;
+        let inner = list(root, "provision");
+        let directives = match base {
+            // The base denies, the provision is an exception to it.
+            Some(Effect::Deny) if own.effect == Effect::Permit => {
+                if !inner.is_empty() {
+                    let why =
+                        "an exception to an exception: policyRule denies, provision permits, and this is one more";
+                    return Err(FhirError::new(format!("{path}.provision[0]"), why));
+                }
+                let outer = self.outer(Rule::new(path, Effect::Deny))?;
+                rule::directives(&outer, &[exception(own, &outer)])?
+            }
+            Some(Effect::Permit) if own.effect == Effect::Deny => {
+                let why = "the base policy permits every purpose: a directive permits what it names";
+                return Err(FhirError::new("Consent.policyRule", why));
+            }
+            _ => {
+                let outer = self.outer(own)?;
+                let inner = inner.iter().enumerate();
+                let inner = inner.map(|(i, p)| self.inner(p, &format!("{path}.provision[{i}]"), &outer));
+                rule::directives(&outer, &inner.collect::<Result<Vec<_>, _>>()?)?
+            }
+        };
+        if directives.len() > DIRECTIVES_MAX {
+            let why = format!("{} directives: at most {DIRECTIVES_MAX} of one Consent", directives.len());
+            return Err(FhirError::new(path, why));
+        }
+        let for_any_purpose = |d: &&Directive| d.rule.effect == Effect::Permit && d.rule.purposes.is_none();
+        match directives.iter().find(for_any_purpose).filter(|_| !self.is_ours()) {
+            Some(directive) => Err(without_purpose(&directive.rule.path)),
+            None => Ok(directives),
+        }
+    }
+
+    /// What `policyRule` says, and whether a `policy` contradicts the provision.
+    fn base_policy(&self) -> Result<Option<Base>, FhirError> {
+        let permits = text(&self.root["provision"], "type") == "permit";
+        for (i, policy) in list(self.root, "policy").iter().enumerate() {
+            if permits && codes::is_denying_policy(text(policy, "uri")) {
+                let why = "a permit under a policy that denies: what is meant?";
+                return Err(FhirError::new(format!("Consent.policy[{i}].uri"), why));
+            }
+        }
+        let Some(rule) = self.root.get("policyRule") else {
+            return Ok(None);
+        };
+        match codings(rule).find_map(codes::policy_rule) {
+            Some(base) => Ok(Some(base)),
+            None => {
+                let why = "only OPTIN, OPTINR, OPTOUT and OPTOUTE of v3-ActCode are known as base policies";
+                Err(FhirError::new("Consent.policyRule", why))
+            }
+        }
+    }
+
+    /// The outer provision, with what is assumed of what it leaves out.
+    fn outer(&self, mut rule: Rule) -> Result<Rule, FhirError> {
+        if rule.grantees.is_none() {
+            rule.grantees = Some(self.organisations(&rule)?);
+        }
+        if rule.effect == Effect::Permit && rule.actions.is_none() {
+            rule.actions = Some(assumed_actions());
+        }
+        Ok(rule)
+    }
+
+    /// Who a Consent is for that names nobody: the organisation that presented it and enforces it (IHE PCF).
+    fn organisations(&self, rule: &Rule) -> Result<Vec<Grantee>, FhirError> {
+        let listed = list(self.root, "organization");
+        if listed.is_empty() {
+            return match rule.effect {
+                Effect::Deny => Ok(vec![Grantee::new()]),
+                Effect::Permit => {
+                    let why = "names nobody, and there is no Consent.organization: a permit is never for anyone";
+                    Err(FhirError::new(format!("{}.actor", rule.path), why))
+                }
+            };
+        }
+        let mut out = Vec::new();
+        for (i, organisation) in listed.iter().enumerate() {
+            let name = self.actors.organisation(organisation, &format!("Consent.organization[{i}]"))?;
+            let grantee = Grantee::from([("organisation", name)]);
+            if !out.contains(&grantee) {
+                out.push(grantee);
+            }
+        }
+        Ok(out)
+    }
+
+    fn inner(&self, provision: &Value, path: &str, outer: &Rule) -> Result<Rule, FhirError> {
+        if provision.get("provision").is_some() {
+            let why = "a directive has exceptions, and these have none: one level at most";
+            return Err(FhirError::new(format!("{path}.provision"), why));
+        }
+        Ok(exception(provision::rule(provision, path, None, &self.actors)?, outer))
+    }
+
+    /// A Consent of our own export.
+    fn is_ours(&self) -> bool {
+        list(self.root, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE)
+    }
+
+    fn time_path(&self) -> &'static str {
+        match self.root.get("dateTime") {
+            Some(_) => "Consent.dateTime",
+            None => "Consent.meta.lastUpdated",
+        }
+    }
+
+    /// What all records of this Consent have in common.
+    fn record(&self, original: &[u8]) -> Result<v1::Record, FhirError> {
+        let path = self.time_path();
+        let given = start_ms(text(self.root, "dateTime"));
+        let given = given.or_else(|| instant_ms(text(&self.root["meta"], "lastUpdated")));
+        let given =
+            given.ok_or_else(|| FhirError::new("Consent.dateTime", "no date: a record says when it was given"))?;
+        let occurred_at_ms = u64::try_from(given).map_err(|_| FhirError::new(path, "a time before 1970"))?;
+        Ok(v1::Record {
+            version: 1,
+            actor: Some(self.signer()?),
+            occurred_at_ms,
+            original: Some(v1::Original { media_type: "application/fhir+json".to_owned(), content: original.to_vec() }),
+            ..v1::Record::default()
+        })
+    }
+
+    /// Who gave it: the first performer; none: the patient.
+    fn signer(&self) -> Result<v1::Actor, FhirError> {
+        let patient = || v1::Actor { system: SYSTEM_PATIENT.into(), id: "self".into(), ..v1::Actor::default() };
+        let Some(performer) = list(self.root, "performer").first() else {
+            return Ok(patient());
+        };
+        if self.actors.is_patient(performer) {
+            return Ok(v1::Actor { label: cut(text(performer, "display"), limits::LABEL_BYTES_MAX), ..patient() });
+        }
+        let Name { system, id } = self.actors.name(performer, "Consent.performer[0]")?;
+        let label = [text(performer, "display"), &id].into_iter().find(|t| !t.is_empty()).unwrap_or_default();
+        let label = cut(label, limits::LABEL_BYTES_MAX);
+        Ok(v1::Actor { system, id, label, ..v1::Actor::default() })
+    }
+
+    /// Who collected it, and the proof of it.
+    fn origin(&self, original: &[u8]) -> Result<Origin, FhirError> {
+        let collector = match list(self.root, "organization").first() {
+            Some(organisation) => Some(self.actors.name(organisation, "Consent.organization[0]")?),
+            None => None,
+        };
+        Ok(Origin::new(collector, original))
+    }
+}
+
+/// A permit inside of a deny of everything names its actions: what it would inherit is everything.
+fn exception(mut rule: Rule, outer: &Rule) -> Rule {
+    let inherits = outer.actions.is_some() || rule.counts_inside_only;
+    if rule.effect == Effect::Permit && rule.actions.is_none() && !inherits {
+        rule.actions = Some(assumed_actions());
+    }
+    rule
+}
+
+fn assumed_actions() -> BTreeSet<String> {
+    ACTIONS_ASSUMED.map(str::to_owned).into()
+}
+
+fn without_purpose(path: &str) -> FhirError {
+    let why = "a permit without a purpose is for every purpose: a directive permits the purposes that it names";
+    FhirError::new(format!("{path}.purpose"), why)
+}
+
+/// The extensions with a URL.
+fn extensions<'a>(element: &'a Value, url: &'static str) -> impl Iterator<Item = &'a Value> {
+    list(element, "extension").iter().filter(move |extension| text(extension, "url") == url)
+}
+
+#[cfg(test)]
+mod tests;

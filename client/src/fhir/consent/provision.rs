@@ -1,0 +1,160 @@
+//! `Consent.provision`: from FHIR's elements to a rule, or the path of what a rule can't say.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use sillage_rules::limits::TOKEN_BYTES_MAX;
+
+use super::super::FhirError;
+use super::super::dates::{end_ms, start_ms};
+use super::super::read::{codings, list, text};
+use super::actor::Actors;
+use super::codes;
+use super::rule::{Effect, Grantee, Rule, Values};
+use super::{EXTENSION_ANYONE, EXTENSION_INSIDE, EXTENSION_LEFT_OUT, extensions};
+
+type Parsed<T> = Result<T, FhirError>;
+
+/// One provision as it stands, without its inner ones. `effect`: of a provision that has no `type`.
+pub(super) fn rule(provision: &Value, path: &str, effect: Option<Effect>, actors: &Actors) -> Parsed<Rule> {
+    let effect = match text(provision, "type") {
+        "permit" => Effect::Permit,
+        "deny" => Effect::Deny,
+        _ => effect.ok_or_else(|| FhirError::new(format!("{path}.type"), "neither permit nor deny"))?,
+    };
+    refuse_the_rest(provision, path)?;
+    let (from_ms, until_ms) = period(&provision["period"], &format!("{path}.period"))?;
+    let mut rule = Rule {
+        grantees: grantees(provision, path, actors)?,
+        actions: concepts(provision, "action", path)?,
+        labels: coded(provision, "securityLabel", path, codes::label)?,
+        purposes: coded(provision, "purpose", path, codes::purpose)?,
+        categories: coded(provision, "class", path, codes::category)?,
+        items: items(provision, path, actors)?,
+        from_ms,
+        until_ms,
+        counts_inside_only: extensions(provision, EXTENSION_INSIDE).any(|e| e["valueBoolean"] == Value::Bool(true)),
+        ..Rule::new(path, effect)
+    };
+    // Our own export names what the directive left out, so that other readers see it.
+    for left_out in extensions(provision, EXTENSION_LEFT_OUT) {
+        match text(left_out, "valueCode") {
+            "purpose" => rule.purposes = None,
+            "action" => rule.actions = None,
+            _ => {}
+        }
+    }
+    Ok(rule)
+}
+
+/// Elements that say what a directive has no word for.
+fn refuse_the_rest(provision: &Value, path: &str) -> Parsed<()> {
+    if provision.get("dataPeriod").is_some() {
+        let why = "when the data were made is no condition of a directive";
+        return Err(FhirError::new(format!("{path}.dataPeriod"), why));
+    }
+    if provision.get("code").is_some() {
+        let why = "codes inside of the data are no condition of a directive: class and securityLabel are";
+        return Err(FhirError::new(format!("{path}.code"), why));
+    }
+    Ok(())
+}
+
+fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec<Grantee>>> {
+    if extensions(provision, EXTENSION_ANYONE).any(|e| e["valueBoolean"] == Value::Bool(true)) {
+        return Ok(Some(vec![Grantee::new()]));
+    }
+    let listed = list(provision, "actor");
+    if listed.is_empty() {
+        return Ok(None);
+    }
+    let mut out: Vec<Grantee> = Vec::new();
+    for (i, actor) in listed.iter().enumerate() {
+        for grantee in actors.grantees(actor, &format!("{path}.actor[{i}]"))? {
+            if !out.contains(&grantee) {
+                out.push(grantee);
+            }
+        }
+    }
+    Ok(Some(out))
+}
+
+/// Both ends of a period, the end as the first moment after it.
+fn period(period: &Value, path: &str) -> Parsed<(Option<u64>, Option<u64>)> {
+    let bound = |name: &str, read: fn(&str) -> Option<i64>| match text(period, name) {
+        "" => Ok(None),
+        written => {
+            let ms = read(written).and_then(|ms| u64::try_from(ms).ok());
+            ms.map(Some).ok_or_else(|| FhirError::new(format!("{path}.{name}"), "not a time between 1970 and 9998"))
+        }
+    };
+    let (from, until) = (bound("start", start_ms)?, bound("end", end_ms)?);
+    match from.zip(until) {
+        Some((from, until)) if from >= until => Err(FhirError::new(path, "ends before it starts")),
+        _ => Ok((from, until)),
+    }
+}
+
+/// A list of codings, each of which names one value.
+fn coded(provision: &Value, name: &str, path: &str, read: fn(&Value) -> Option<&str>) -> Parsed<Values> {
+    let listed = list(provision, name);
+    let one = |(i, coding): (usize, &Value)| {
+        let at = format!("{path}.{name}[{i}]");
+        let value = read(coding).ok_or_else(|| unknown(&at, coding))?;
+        token(value, &at)
+    };
+    let values: BTreeSet<String> = listed.iter().enumerate().map(one).collect::<Parsed<_>>()?;
+    Ok((!listed.is_empty()).then_some(values))
+}
+
+/// Actions: concepts, each in one or more code systems.
+fn concepts(provision: &Value, name: &str, path: &str) -> Parsed<Values> {
+    let listed = list(provision, name);
+    let mut values = BTreeSet::new();
+    for (i, concept) in listed.iter().enumerate() {
+        let at = format!("{path}.{name}[{i}]");
+        // The same concept in several systems: ours says exactly what is meant.
+        let ours = codings(concept).filter(|coding| text(coding, "system") == codes::OUR_ACTIONS);
+        let found = ours.chain(codings(concept)).find_map(codes::actions);
+        let nothing = Value::Null;
+        let first = codings(concept).next().unwrap_or(&nothing);
+        values.extend(found.ok_or_else(|| unknown(&at, first))?.into_iter().map(str::to_owned));
+    }
+    Ok((!listed.is_empty()).then_some(values))
+}
+
+fn items(provision: &Value, path: &str, actors: &Actors) -> Parsed<Values> {
+    let listed = list(provision, "data");
+    let mut values = BTreeSet::new();
+    for (i, data) in listed.iter().enumerate() {
+        let at = format!("{path}.data[{i}]");
+        match text(data, "meaning") {
+            "instance" => {}
+            other => {
+                let why = format!("{other}: a directive names items, not what they have to do with something else");
+                return Err(FhirError::new(format!("{at}.meaning"), why));
+            }
+        }
+        values.insert(actors.item(&data["reference"], &format!("{at}.reference"))?);
+    }
+    Ok((!listed.is_empty()).then_some(values))
+}
+
+fn unknown(at: &str, coding: &Value) -> FhirError {
+    let (system, code) = (text(coding, "system"), text(coding, "code"));
+    let why = match (system, code) {
+        ("", "") => "no code".to_owned(),
+        ("", code) => format!("the code {code} has no system"),
+        (system, code) => format!("{system}|{code} isn't known here: docs/fhir.md lists the codes"),
+    };
+    FhirError::new(at, why)
+}
+
+/// A word of a directive.
+fn token(value: &str, at: &str) -> Parsed<String> {
+    let fits = value.len() <= TOKEN_BYTES_MAX && !value.contains(char::is_control);
+    match fits {
+        true => Ok(value.to_owned()),
+        false => Err(FhirError::new(at, format!("a code here is one line of at most {TOKEN_BYTES_MAX} bytes"))),
+    }
+}

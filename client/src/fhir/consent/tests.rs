@@ -1,0 +1,400 @@
+//! What becomes of Consents. The published IHE examples are read where they are found; everything else is made here.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sillage_rules::ident::Ins;
+use sillage_rules::record::ParsedRecord;
+use sillage_rules::time::TimeMs;
+
+use super::super::changes::{any_change, replace_at};
+use super::super::{MappedRecord, map};
+use super::*;
+
+fn demo() -> PatientMap {
+    PatientMap::load(None, true).expect("no file to read")
+}
+
+/// What the patient Claire signed at the hospital F100: treatment, payment, operations.
+fn consent() -> Value {
+    json!({
+        "resourceType": "Consent",
+        "id": "c1",
+        "status": "active",
+        "scope": {"coding": [{"system": codes::SCOPES, "code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": "Patient/claire"},
+        "dateTime": "2026-01-05",
+        "performer": [{"reference": "Patient/claire"}],
+        "organization": [{"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.2", "value": "750712184"}}],
+        "sourceReference": {"reference": "DocumentReference/signed"},
+        "policy": [{"uri": "https://hospital.example/policy"}],
+        "provision": {
+            "type": "permit",
+            "purpose": [{"system": codes::PURPOSES, "code": "TREAT"}, {"system": codes::PURPOSES, "code": "HPAYMT"}]
+        }
+    })
+}
+
+fn actor(reference: Value) -> Value {
+    json!({"role": {"coding": [{"system": codes::PARTS, "code": "IRCP"}]}, "reference": reference})
+}
+
+fn label(code: &str) -> Value {
+    json!({"system": codes::label_system(code), "code": code})
+}
+
+fn purpose(code: &str) -> Value {
+    json!({"system": codes::PURPOSES, "code": code})
+}
+
+fn mapped(edit: impl FnOnce(&mut Value)) -> Result<Vec<MappedRecord>, FhirError> {
+    let mut consent = consent();
+    edit(&mut consent);
+    let records = map(consent.to_string().as_bytes(), &demo())?;
+    for mapped in &records {
+        let record = v1::Record { tag: vec![7; 32], ..mapped.record.clone() };
+        let parsed = ParsedRecord::from_message(record).expect("follows the rules of records");
+        parsed.check_from_author().expect("an author may submit it");
+    }
+    Ok(records)
+}
+
+/// The details of the directives, without what is the same in all.
+fn directives(edit: impl FnOnce(&mut Value)) -> Vec<Value> {
+    let records = mapped(edit).expect("imports");
+    let details = records.iter().map(|mapped| {
+        assert_eq!(mapped.record.kind, u32::from(Kind::CONSENT_DIRECTIVE.code()));
+        let mut details: Value = serde_json::from_str(&mapped.record.details).expect("JSON");
+        let object = details.as_object_mut().expect("an object");
+        object.remove("collected");
+        details
+    });
+    details.collect()
+}
+
+fn refused_at(edit: impl FnOnce(&mut Value)) -> String {
+    mapped(edit).expect_err("refused").path
+}
+
+fn at(text: &str) -> u64 {
+    text.parse::<TimeMs>().expect("a time").0
+}
+
+#[test]
+fn a_permit_says_who_what_why_and_when() {
+    let records = mapped(|_| {}).expect("imports");
+    assert_eq!(records.len(), 1);
+    let record = &records[0].record;
+    assert_eq!(records[0].patient.as_ref().expect("whose").ins, Ins::demo("Patient/claire").value());
+    assert_eq!(record.occurred_at_ms, at("2026-01-04T23:00:00Z"), "the day begins in Paris");
+    let signer = record.actor.as_ref().expect("who gave it");
+    assert_eq!((signer.system.as_str(), signer.id.as_str()), (SYSTEM_PATIENT, "self"));
+    assert_eq!(record.original.as_ref().expect("kept").content, consent().to_string().into_bytes());
+    let expected = json!({
+        "id": "Consent/c1", "effect": "permit", "grantee": {"organisation": "750712184"},
+        "actions": ["read", "search"], "purposes": ["HPAYMT", "TREAT"],
+    });
+    assert_eq!(directives(|_| {}), [expected]);
+}
+
+#[test]
+fn a_deny_without_actions_or_purposes_is_about_all_of_them() {
+    let got = directives(|c| c["provision"] = json!({"type": "deny"}));
+    let expected = json!({"id": "Consent/c1", "effect": "deny", "grantee": {"organisation": "750712184"}});
+    assert_eq!(got, [expected]);
+    let got = directives(|c| {
+        c["provision"] = json!({"type": "deny"});
+        c.as_object_mut().expect("object").remove("organization");
+    });
+    assert_eq!(got[0]["grantee"], json!("anyone"));
+}
+
+#[test]
+fn a_period_includes_its_last_day() {
+    let records = mapped(|c| c["provision"]["period"] = json!({"start": "2026-02", "end": "2026-06-30"}));
+    let records = records.expect("imports");
+    assert_eq!(records[0].directive.as_ref().expect("noted").ends, Ends::At(at("2026-06-30T22:00:00Z")));
+    let got = directives(|c| c["provision"]["period"] = json!({"start": "2026-02", "end": "2026-06-30"}));
+    assert_eq!(
+        (got[0]["from"].as_str(), got[0]["until"].as_str()),
+        (Some("2026-01-31T23:00:00Z"), Some("2026-06-30T22:00:00Z"))
+    );
+    // An open start of a period with an end: since it was given, so that one that ended had a life.
+    let got = directives(|c| c["provision"]["period"] = json!({"end": "2026-01-31"}));
+    assert_eq!(
+        (got[0]["from"].as_str(), got[0]["until"].as_str()),
+        (Some("2026-01-04T23:00:00Z"), Some("2026-01-31T23:00:00Z"))
+    );
+    assert_eq!(
+        refused_at(|c| c["provision"]["period"] = json!({"start": "2026-02-02", "end": "2026-02-01"})),
+        "Consent.provision.period"
+    );
+}
+
+#[test]
+fn actors_are_named_as_audit_events_name_them() {
+    let cases = [
+        (
+            json!({"reference": "Practitioner/dr"}),
+            json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"}),
+        ),
+        (
+            json!({"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810100534436"}}),
+            json!({"professional": "urn:oid:1.2.250.1.71.4.2.1|10100534436"}),
+        ),
+        (json!({"reference": "Organization/o"}), json!({"organisation": "Organization/o"})),
+        (json!({"reference": "RelatedPerson/m"}), json!({"person": "urn:sillage:fhir:reference|RelatedPerson/m"})),
+        (
+            json!({"type": "Device", "identifier": {"system": "urn:sillage:app", "value": "poids@2"}}),
+            json!({"app": "urn:sillage:app|poids@2"}),
+        ),
+        (json!({"reference": "CareTeam/t"}), json!({"team": "CareTeam/t"})),
+    ];
+    for (reference, expected) in cases {
+        let got = directives(|c| c["provision"]["actor"] = json!([actor(reference.clone())]));
+        assert_eq!(got[0]["grantee"], expected, "{reference}");
+    }
+    for reference in ["Group/g", "HealthcareService/h", "urn:uuid:0"] {
+        let path = refused_at(|c| c["provision"]["actor"] = json!([actor(json!({"reference": reference}))]));
+        assert_eq!(path, "Consent.provision.actor[0].reference", "{reference}");
+    }
+    let custodian = |c: &mut Value| {
+        let mut actor = actor(json!({"reference": "Organization/o"}));
+        actor["role"]["coding"][0]["code"] = json!("CST");
+        c["provision"]["actor"] = json!([actor]);
+    };
+    assert_eq!(refused_at(custodian), "Consent.provision.actor[0].role");
+}
+
+#[test]
+fn several_actors_are_several_directives() {
+    let got = directives(|c| {
+        let practitioner = actor(json!({"reference": "Practitioner/dr"}));
+        c["provision"]["actor"] = json!([practitioner, actor(json!({"reference": "Organization/o"})), practitioner]);
+        c["provision"]["provision"] = json!([{"type": "deny", "securityLabel": [label("PSY")]}]);
+    });
+    let ids: Vec<_> = got.iter().map(|d| d["id"].as_str().expect("an id")).collect();
+    assert_eq!(ids, ["Consent/c1", "Consent/c1#2"]);
+    assert_eq!(got[0]["grantee"], json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"}));
+    assert_eq!(got[1]["grantee"], json!({"organisation": "Organization/o"}));
+    assert!(got.iter().all(|d| d["except"] == json!([{"effect": "deny", "labels": ["PSY"]}])), "{got:?}");
+}
+
+#[test]
+fn contained_actors_are_who_they_contain() {
+    let got = directives(|c| {
+        let rpps = |value: &str| json!([{"system": "urn:oid:1.2.250.1.71.4.2.1", "value": value}]);
+        c["contained"] = json!([
+            {"resourceType": "Practitioner", "id": "p", "identifier": rpps("10100534436")},
+            {"resourceType": "PractitionerRole", "id": "r", "practitioner": {"reference": "#p"},
+             "organization": {"reference": "Organization/o"}},
+            {"resourceType": "Group", "id": "g", "type": "practitioner", "actual": true,
+             "member": [{"entity": {"reference": "#p"}}, {"entity": {"reference": "Practitioner/2"}}]}
+        ]);
+        c["provision"]["actor"] = json!([actor(json!({"reference": "#r"})), actor(json!({"reference": "#g"}))]);
+    });
+    let rpps = "urn:oid:1.2.250.1.71.4.2.1|10100534436";
+    assert_eq!(got[0]["grantee"], json!({"professional": rpps, "organisation": "Organization/o"}));
+    assert_eq!(got[1]["grantee"], json!({"professional": rpps}));
+    assert_eq!(got[2]["grantee"], json!({"professional": "urn:sillage:fhir:reference|Practitioner/2"}));
+}
+
+#[test]
+fn data_are_named_by_class_label_and_instance() {
+    let got = directives(|c| {
+        c["provision"]["class"] =
+            json!([{"system": "http://hl7.org/fhir/resource-types", "code": "DocumentReference"}]);
+        c["provision"]["securityLabel"] = json!([label("R"), label("HIV")]);
+        c["provision"]["data"] = json!([{"meaning": "instance", "reference": {"reference": "DocumentReference/1"}}]);
+        c["provision"]["action"] = json!([{"coding": [{"system": codes::ACTIONS, "code": "disclose"}]}]);
+    });
+    assert_eq!(got[0]["categories"], json!(["DocumentReference"]));
+    assert_eq!(got[0]["labels"], json!(["HIV", "R"]));
+    assert_eq!(got[0]["items"], json!(["DocumentReference/1"]));
+    assert_eq!(got[0]["actions"], json!(["export"]));
+}
+
+#[test]
+fn exceptions_inside_stay_and_beyond_are_directives_of_their_own() {
+    let normal = |c: &mut Value| c["provision"]["securityLabel"] = json!([label("N")]);
+    let got = directives(|c| {
+        c["provision"]["provision"] =
+            json!([{"type": "deny", "data": [{"meaning": "instance", "reference": {"reference": "Observation/1"}}]}]);
+    });
+    assert_eq!(got[0]["except"], json!([{"effect": "deny", "items": ["Observation/1"]}]));
+    // Normal data to the hospital, psychiatric data to one doctor: no request fits both.
+    let got = directives(|c| {
+        normal(c);
+        let doctor = actor(json!({"reference": "Practitioner/dr"}));
+        c["provision"]["provision"] =
+            json!([{"type": "permit", "actor": [doctor], "securityLabel": [label("PSY"), label("SDV")]}]);
+    });
+    assert_eq!(got.len(), 2);
+    assert_eq!(got[0].get("except"), None);
+    let expected = json!({
+        "id": "Consent/c1#2", "effect": "permit", "labels": ["PSY", "SDV"], "actions": ["read", "search"],
+        "grantee": {"professional": "urn:sillage:fhir:reference|Practitioner/dr"}, "purposes": ["HPAYMT", "TREAT"],
+    });
+    assert_eq!(got[1], expected);
+    // Normal data to the hospital, not restricted ones: said, so it holds against other permits too.
+    let got = directives(|c| {
+        normal(c);
+        c["provision"]["provision"] = json!([{"type": "deny", "securityLabel": [label("R")]}]);
+    });
+    assert_eq!((got[1]["effect"].as_str(), &got[1]["labels"]), (Some("deny"), &json!(["R"])));
+    assert_eq!(got[1]["grantee"], json!({"organisation": "750712184"}));
+}
+
+#[test]
+fn nothing_but_in_an_emergency() {
+    let got = directives(|c| {
+        let doctor = actor(json!({"reference": "Practitioner/dr"}));
+        c["provision"] = json!({"type": "deny", "provision": [
+            {"type": "permit", "actor": [doctor], "purpose": [purpose("BTG")]}]});
+    });
+    let doctor = json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"});
+    assert_eq!(got.len(), 2, "the doctor may be of another organisation");
+    let lifted = json!([{"effect": "permit", "grantee": doctor, "actions": ["read", "search"], "purposes": ["BTG"]}]);
+    assert_eq!(got[0]["except"], lifted);
+    assert_eq!((got[1]["effect"].as_str(), &got[1]["purposes"]), (Some("permit"), &json!(["BTG"])));
+}
+
+#[test]
+fn base_policies_keep_their_meaning() {
+    let rule = |code: &str| json!({"coding": [{"system": codes::ACT_CODES, "code": code}]});
+    let effect = |code: &str, provision: Value| {
+        directives(|c| {
+            c["policyRule"] = rule(code);
+            c["provision"] = provision;
+        })
+    };
+    let treat = json!({"purpose": [purpose("TREAT")]});
+    assert_eq!(effect("OPTIN", treat.clone())[0]["effect"], json!("permit"));
+    assert_eq!(effect("OPTOUT", treat.clone())[0]["effect"], json!("deny"));
+    // Opted out, with an exception.
+    let got = effect("OPTOUTE", json!({"type": "permit", "purpose": [purpose("TREAT")]}));
+    assert_eq!((got.len(), got[0]["effect"].as_str()), (1, Some("deny")));
+    let lifted = json!([{"effect": "permit", "actions": ["read", "search"], "purposes": ["TREAT"]}]);
+    assert_eq!(got[0]["except"], lifted);
+    let refused = [
+        ("Consent.policyRule", "OPTIN", json!({"type": "deny", "purpose": [purpose("TREAT")]})),
+        ("Consent.policyRule", "EMRGONLY", treat),
+        ("Consent.provision.purpose", "OPTIN", json!({"type": "permit"})),
+        (
+            "Consent.provision.provision[0]",
+            "OPTOUT",
+            json!({"type": "permit", "purpose": [purpose("TREAT")], "provision": [{"type": "deny"}]}),
+        ),
+    ];
+    for (path, code, provision) in refused {
+        let got = refused_at(|c| {
+            c["policyRule"] = rule(code);
+            c["provision"] = provision;
+        });
+        assert_eq!(got, path, "{code}");
+    }
+    let agreed_to_nothing =
+        |c: &mut Value| c["policy"] = json!([{"uri": "https://profiles.ihe.net/ITI/PCF/Policy-deny"}]);
+    assert_eq!(refused_at(agreed_to_nothing), "Consent.policy[0].uri");
+}
+
+#[test]
+fn what_a_directive_cannot_say_is_refused_with_its_path() {
+    type Edit = fn(&mut Value);
+    let cases: [(&str, Edit); 19] = [
+        ("Consent.status", |c| c["status"] = json!("draft")),
+        ("Consent.status", |c| c["status"] = json!("rejected")),
+        ("Consent.status", |c| c["status"] = json!("entered-in-error")),
+        ("Consent.scope", |c| c["scope"]["coding"][0]["code"] = json!("treatment")),
+        ("Consent.implicitRules", |c| c["implicitRules"] = json!("https://rules.example")),
+        ("Consent.patient", |c| drop(c.as_object_mut().expect("object").remove("patient"))),
+        ("Consent.dateTime", |c| drop(c.as_object_mut().expect("object").remove("dateTime"))),
+        ("Consent.policy", |c| drop(c.as_object_mut().expect("object").remove("policy"))),
+        ("Consent.provision", |c| drop(c.as_object_mut().expect("object").remove("provision"))),
+        ("Consent.provision.type", |c| drop(c["provision"].as_object_mut().expect("object").remove("type"))),
+        ("Consent.provision.purpose", |c| drop(c["provision"].as_object_mut().expect("object").remove("purpose"))),
+        ("Consent.provision.purpose[1]", |c| {
+            c["provision"]["purpose"][1] = json!({"system": "https://hospital.example/purposes", "code": "FooBar"});
+        }),
+        ("Consent.provision.action[0]", |c| {
+            c["provision"]["action"] = json!([{"coding": [{"system": codes::ACTIONS, "code": "sell"}]}]);
+        }),
+        ("Consent.provision.securityLabel[0]", |c| {
+            c["provision"]["securityLabel"] = json!([{"system": codes::CONFIDENTIALITY, "code": "XYZ"}]);
+        }),
+        ("Consent.provision.class[0]", |c| {
+            c["provision"]["class"] = json!([{"system": "urn:ietf:bcp:13", "code": "application/hl7-cda+xml"}]);
+        }),
+        ("Consent.provision.code", |c| c["provision"]["code"] = json!([{"coding": [{"code": "1"}]}])),
+        ("Consent.provision.dataPeriod", |c| c["provision"]["dataPeriod"] = json!({"start": "2022-01"})),
+        ("Consent.provision.data[0].meaning", |c| {
+            let author = json!({"reference": "Practitioner/1"});
+            c["provision"]["data"] = json!([{"meaning": "authoredby", "reference": author}]);
+        }),
+        ("Consent.provision.provision[0].provision", |c| {
+            c["provision"]["provision"] = json!([{"type": "deny", "provision": [{"type": "permit"}]}]);
+        }),
+    ];
+    for (path, edit) in cases {
+        assert_eq!(refused_at(edit), path);
+    }
+    let nested = |c: &mut Value| {
+        c["provision"]["provision"] = json!([{"type": "deny", "dataPeriod": {"start": "2022-01", "end": "2022-12"}}]);
+    };
+    assert_eq!(refused_at(nested), "Consent.provision.provision[0].dataPeriod");
+    let nobody = |c: &mut Value| drop(c.as_object_mut().expect("object").remove("organization"));
+    assert_eq!(refused_at(nobody), "Consent.provision.actor");
+}
+
+#[test]
+fn one_that_was_withdrawn_ends_its_directives() {
+    let records = mapped(|c| {
+        c["status"] = json!("inactive");
+        c["organization"] = json!([{"reference": "Organization/a"}, {"reference": "Organization/b"}]);
+    });
+    let records = records.expect("imports");
+    let details: Vec<_> = records.iter().map(|r| r.record.details.as_str()).collect();
+    assert_eq!(details, [r#"{"consent":"Consent/c1"}"#, r#"{"consent":"Consent/c1#2"}"#]);
+    assert!(records.iter().all(|r| r.record.kind == u32::from(Kind::CONSENT_REVOKED.code())));
+}
+
+#[test]
+fn someone_else_may_have_given_it() {
+    let signer = |performer: Value| {
+        let records = mapped(|c| c["performer"] = json!([performer])).expect("imports");
+        let actor = records[0].record.actor.clone().expect("a signer");
+        format!("{}|{}", actor.system, actor.id)
+    };
+    assert_eq!(signer(json!({"reference": "RelatedPerson/m"})), "urn:sillage:fhir:reference|RelatedPerson/m");
+    assert_eq!(signer(json!({"reference": "Patient/mother"})), "urn:sillage:fhir:reference|Patient/mother");
+}
+
+/// A Consent with everything that a provision can have.
+fn full() -> Value {
+    let mut full = consent();
+    full["contained"] =
+        json!([{"resourceType": "Practitioner", "id": "p", "identifier": [{"system": "urn:x", "value": "1"}]}]);
+    full["provision"]["actor"] =
+        json!([actor(json!({"reference": "#p"})), actor(json!({"reference": "Organization/o"}))]);
+    full["provision"]["period"] = json!({"start": "2026-02", "end": "2026-06-30T10:00:00Z"});
+    full["provision"]["class"] = json!([{"system": "http://loinc.org", "code": "11506-3"}]);
+    full["provision"]["action"] = json!([{"coding": [{"system": codes::ACTIONS, "code": "access"}]}]);
+    full["provision"]["provision"] = json!([
+        {"type": "deny", "securityLabel": [label("R")],
+         "data": [{"meaning": "instance", "reference": {"reference": "Observation/1"}}]},
+        {"type": "permit", "actor": [actor(json!({"reference": "Practitioner/2"}))], "purpose": [purpose("BTG")]}
+    ]);
+    full
+}
+
+proptest! {
+    #[test]
+    fn any_change_of_a_good_consent_is_answered((path, value) in any_change()) {
+        let mut changed = full();
+        replace_at(&mut changed, &path, value);
+        for mapped in map(changed.to_string().as_bytes(), &demo()).iter().flatten() {
+            let record = v1::Record { tag: vec![7; 32], ..mapped.record.clone() };
+            prop_assert!(ParsedRecord::from_message(record).is_ok(), "{changed}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! FHIR R4 (4.0.1) as tables: AuditEvent, Consent and the datatypes they are made of.
+//!
+//! Sources: <https://hl7.org/fhir/R4/auditevent.html>, <https://hl7.org/fhir/R4/consent.html> and
+//! <https://hl7.org/fhir/R4/datatypes.html>. [`super::check`] walks a JSON document along these tables; `id`, `extension`
+//! and (for resources and backbone elements) `modifierExtension` are common to all and not repeated here.
+
+mod audit_event;
+mod consent;
+mod datatypes;
+
+pub(super) use audit_event::{AUDIT_EVENT, DETAIL, ENTITY};
+pub(super) use consent::CONSENT;
+
+/// One complex type: a resource, a datatype or a backbone element.
+pub(super) struct Schema {
+    /// As FHIR names it, such as `AuditEvent.agent`.
+    pub name: &'static str,
+    pub sort: Sort,
+    /// Its elements.
+    pub elements: &'static [Element],
+}
+
+/// What a complex type may carry besides its own elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// `resourceType`, an `id` of the form of ids, `modifierExtension`.
+    Resource,
+    /// `modifierExtension`.
+    Backbone,
+    /// Neither.
+    Datatype,
+}
+
+/// One element of a complex type.
+pub(super) struct Element {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// Minimum cardinality 1.
+    pub required: bool,
+    /// Maximum cardinality `*`: a JSON array.
+    pub many: bool,
+}
+
+/// What an element holds.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// `id`: 1 to 64 of `A-Z a-z 0-9 - .`
+    Id,
+    /// `string` (also `markdown` and `xhtml`).
+    Text,
+    /// `uri`, `url` and `canonical`: no white space.
+    Uri,
+    /// `code`, free.
+    Code,
+    /// `code` under a required binding.
+    OneOf(&'static [&'static str]),
+    Boolean,
+    /// `unsignedInt`: a JSON number, 0 to 2,147,483,647.
+    UnsignedInt,
+    Instant,
+    DateTime,
+    Base64,
+    Complex(&'static Schema),
+    /// A resource inside the resource.
+    Contained,
+}
+
+impl Kind {
+    /// Primitive elements may have a sibling `_name` with their id and extensions.
+    pub fn is_primitive(self) -> bool {
+        !matches!(self, Self::Complex(_) | Self::Contained)
+    }
+}
+
+const fn one(name: &'static str, kind: Kind) -> Element {
+    Element { name, kind, required: false, many: false }
+}
+
+const fn must(name: &'static str, kind: Kind) -> Element {
+    Element { name, kind, required: true, many: false }
+}
+
+const fn many(name: &'static str, kind: Kind) -> Element {
+    Element { name, kind, required: false, many: true }
+}
+
+const fn some(name: &'static str, kind: Kind) -> Element {
+    Element { name, kind, required: true, many: true }
+}
