@@ -76,14 +76,7 @@ fn who(kind: Kind, record: &v1::Record) -> Checked {
         line("automated.software", &automated.software, LABEL_BYTES_MAX)?;
         line("automated.version", &automated.version, TOKEN_BYTES_MAX)?;
     }
-    if let Some(auth) = &record.auth {
-        line("auth.issuer", &auth.issuer, ID_BYTES_MAX)?;
-        line("auth.method", &auth.method, ID_BYTES_MAX)?;
-        if !["", "low", "substantial", "high"].contains(&auth.eidas_level.as_str()) {
-            let why = "an eIDAS level is low, substantial or high";
-            return Err(RecordError::malformed("auth.eidas_level", why));
-        }
-    }
+    authentication(record.auth.as_ref())?;
     at_most("agents", record.agents.len(), AGENTS_MAX)?;
     for (position, agent) in record.agents.iter().enumerate() {
         check_agent(agent).map_err(|error| error.within(&format!("agents[{position}]")))?;
@@ -91,7 +84,20 @@ fn who(kind: Kind, record: &v1::Record) -> Checked {
     Ok(())
 }
 
-fn check_actor(actor: &v1::Actor) -> Checked {
+pub(crate) fn authentication(auth: Option<&v1::Authentication>) -> Checked {
+    let Some(auth) = auth else {
+        return Ok(());
+    };
+    line("auth.issuer", &auth.issuer, ID_BYTES_MAX)?;
+    line("auth.method", &auth.method, ID_BYTES_MAX)?;
+    if !["", "low", "substantial", "high"].contains(&auth.eidas_level.as_str()) {
+        let why = "an eIDAS level is low, substantial or high";
+        return Err(RecordError::malformed("auth.eidas_level", why));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_actor(actor: &v1::Actor) -> Checked {
     if actor.id.is_empty() && actor.label.is_empty() {
         return Err(RecordError::malformed("id", "an actor has an id, or at least a label"));
     }
@@ -114,7 +120,7 @@ fn check_agent(agent: &v1::Agent) -> Checked {
     }
 }
 
-fn check_item(item: &v1::Item) -> Checked {
+pub(crate) fn check_item(item: &v1::Item) -> Checked {
     if item.id.is_empty() && item.category.is_empty() && item.label.is_empty() {
         return Err(RecordError::malformed("id", "an item has an id, a category or a label"));
     }
@@ -155,7 +161,7 @@ fn check_place(place: &v1::Place) -> Checked {
     line("observer", &place.observer, ID_BYTES_MAX)
 }
 
-fn check_correlation(correlation: &v1::Correlation) -> Checked {
+pub(crate) fn check_correlation(correlation: &v1::Correlation) -> Checked {
     line("launch_context", &correlation.launch_context, ID_BYTES_MAX)?;
     at_most("ids", correlation.ids.len(), CORRELATION_IDS_MAX)?;
     for (position, id) in correlation.ids.iter().enumerate() {
@@ -188,7 +194,7 @@ pub(crate) fn line(path: &str, value: &str, bytes_max: usize) -> Checked {
 }
 
 /// Text that may have several lines.
-fn text(path: &str, value: &str, bytes_max: usize) -> Checked {
+pub(crate) fn text(path: &str, value: &str, bytes_max: usize) -> Checked {
     if value.len() > bytes_max {
         return Err(too_long(path, value.len(), bytes_max));
     }
@@ -199,7 +205,7 @@ fn text(path: &str, value: &str, bytes_max: usize) -> Checked {
 }
 
 /// A code: visible ASCII without spaces.
-fn code(path: &str, value: &str) -> Checked {
+pub(crate) fn code(path: &str, value: &str) -> Checked {
     if value.len() > TOKEN_BYTES_MAX {
         return Err(too_long(path, value.len(), TOKEN_BYTES_MAX));
     }

@@ -132,7 +132,39 @@ codes! {
     ActRefused "ACT_REFUSED" Reject FailedPrecondition 4
         "The act doesn't fit what is registered: read the parties, then send an act that does.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
-        "The caller's roles don't allow this: ask the authority for the role.";
+        "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
+    AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
+        "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high.";
+    UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4
+        "The record points to something that isn't on record for this patient: list what is, and name one of it.";
+    PermitAnyone "PERMIT_ANYONE" Reject InvalidArgument 4
+        "A permission names to whom it is given, and never anyone: name a person, an organisation, a profession, a team, an application or a project.";
+    ActionsMissing "ACTIONS_MISSING" Reject InvalidArgument 4
+        "A permission names what may be done: give its actions.";
+    UntilMissing "UNTIL_MISSING" Reject InvalidArgument 4
+        "This holds for a time only: say until when.";
+    EmptyPeriod "EMPTY_PERIOD" Reject InvalidArgument 4
+        "The period ends when it begins, or before: give an end after its beginning; without a beginning it begins now.";
+    Attending "ATTENDING" Reject FailedPrecondition 4
+        "The attending doctor can't be blocked: declare another one first.";
+    RepresentationCycle "REPRESENTATION_CYCLE" Reject FailedPrecondition 4
+        "The representative is represented by this patient, directly or through others: end that representation first.";
+    IdTaken "ID_TAKEN" Reject AlreadyExists 4
+        "Another one of this patient has this id and is in force: choose a new id, and say `supersedes` to replace it.";
+    TooManyDirectives "TOO_MANY_DIRECTIVES" Reject FailedPrecondition 4
+        "A patient has at most 2,000 directives in force: revoke some first.";
+    TooManyRules "TOO_MANY_RULES" Reject FailedPrecondition 4
+        "The patient has as many masks, blocks, members or representatives in force as one may have (docs/consent.md): lift some first.";
+    UnknownToken "UNKNOWN_TOKEN" Reject InvalidArgument 4
+        "An actor is a URI and an id, as `urn:oid:1.2.250.1.71.4.2.1|10100000001`, and a token isn't empty: correct the one that is named.";
+    ReasonMissing "REASON_MISSING" Reject InvalidArgument 4
+        "Who breaks the glass says in which case and why: give `case` and `reason`.";
+    StaleRequest "STALE_REQUEST" Reject FailedPrecondition 4
+        "The request was signed more than 5 minutes ago: sign a new one, and set the clock.";
+    AsOfAhead "AS_OF_AHEAD" Reject OutOfRange 4
+        "The log hasn't reached this time or index: ask for one that it has.";
+    ItemContradicts "ITEM_CONTRADICTS" Reject FailedPrecondition 4
+        "What the request says of an item isn't what was recorded when it was deposited: send what the record store holds.";
     NoCertificate "NO_CERTIFICATE" Reject Unauthenticated 4
         "The call came without a client certificate: call with the one that is registered.";
     UnknownCaller "UNKNOWN_CALLER" Reject Unauthenticated 4

@@ -7,6 +7,7 @@
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`facts`]: what is flagged on them;
+//! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
@@ -16,7 +17,9 @@ pub mod act;
 pub mod bundle;
 mod check;
 pub mod codes;
+pub mod consent;
 pub mod cosigner;
+pub mod decide;
 pub mod entry;
 pub mod facts;
 #[doc(hidden)]

@@ -1,0 +1,378 @@
+//! Who may sign what, and what else a record needs before it takes effect.
+//!
+//! [`PatientState::admit`] looks and changes nothing. Its codes come in the order of `docs/consent.md`: who signs first,
+//! then what the record refers to, then what it says.
+
+use sillage_proof::hash::LedgerTimeMs;
+
+use super::Meta;
+use super::directive::{Directive, Grantee, Provision};
+use super::env::Env;
+use super::event::Event;
+use super::name::{Actor, ActorKind, ActorName};
+use super::people::{BreakGlass, Membership, Representation};
+use super::state::{PatientState, Period};
+use super::token::{Effect, Power};
+use crate::codes::Code;
+use crate::time::TimeMs;
+
+/// Directives of one patient that are in force or will be.
+pub const DIRECTIVES_MAX: usize = 2_000;
+/// Directives of one patient that are kept, those that have ended too.
+pub const DIRECTIVES_KEPT: usize = 4_000;
+/// Masked, embargoed and secret items of one patient, each.
+pub const ITEMS_MAX: usize = 20_000;
+/// Blocked professionals, opposed feeds and members of the care team of one patient, each.
+pub const PEOPLE_MAX: usize = 2_000;
+/// Representatives of one patient.
+pub const REPRESENTATIVES_MAX: usize = 100;
+/// Break-glasses of one patient that are kept, those that are over too.
+pub const BREAKGLASSES_KEPT: usize = 2_000;
+
+/// A record is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RuleRefusal {
+    /// The stable code.
+    pub code: Code,
+    /// Why, in a sentence without content of the record.
+    pub message: String,
+}
+
+impl RuleRefusal {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+type Admitted = Result<(), RuleRefusal>;
+
+fn refuse(code: Code, message: &str) -> Admitted {
+    Err(RuleRefusal::new(code, message))
+}
+
+fn not_entitled(who: &str) -> Admitted {
+    refuse(Code::NotEntitled, &format!("{who} may sign this, and nobody else"))
+}
+
+impl PatientState {
+    /// Whether a record may take effect now. `self` is the state of the record's tag before it.
+    ///
+    /// # Errors
+    /// With the first code of `docs/consent.md` that applies.
+    pub fn admit(&self, event: &Event, meta: &Meta, env: &Env<'_>) -> Admitted {
+        if matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_)) {
+            // It happened.
+            return Ok(());
+        }
+        if env.is_revoked(&meta.signer.name) {
+            return refuse(Code::NotEntitled, "who signs this is revoked");
+        }
+        self.entitled(event, meta, env)?;
+        self.refers(event, meta)?;
+        says(event, meta)?;
+        self.attending_stays(event)?;
+        self.fits(event, meta)
+    }
+
+    /// Who may sign it.
+    fn entitled(&self, event: &Event, meta: &Meta, env: &Env<'_>) -> Admitted {
+        match event {
+            Event::Deposit(_) | Event::ItemsDeleted(_) => Ok(()),
+            Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => match meta.authority {
+                true => Ok(()),
+                false => not_entitled("the ledger's authority"),
+            },
+            Event::Represented(representation) if representation.relation.is_of_law() => match meta.authority {
+                true => Ok(()),
+                false => not_entitled("the ledger's authority"),
+            },
+            Event::RepresentationEnded { .. } if meta.authority => Ok(()),
+            Event::Embargoed { items, .. } | Event::Released { items } => self.deposited_all(items, &meta.signer),
+            Event::SecrecySet { .. } | Event::SecrecyLifted { .. } => match meta.signer.kind {
+                ActorKind::Professional => Ok(()),
+                ActorKind::Patient => authenticated(meta),
+                _ => not_entitled("the patient, or a professional at their request"),
+            },
+            Event::Joined(membership) if is_own(membership, &meta.signer) => Ok(()),
+            Event::Left { professional } if self.structure_of(professional, meta).is_some() => Ok(()),
+            Event::Left { professional } if *professional == meta.signer.name => Ok(()),
+            Event::BreakGlassOpened(opened) => may_break(opened, &meta.signer, env),
+            Event::BreakGlassJustified { breakglass, .. } | Event::BreakGlassClosed { breakglass } => {
+                self.broke(breakglass, &meta.signer)
+            }
+            Event::BreakGlassReviewed { breakglass, .. } => self.may_review(breakglass, &meta.signer),
+            _ => self.patients_side(meta),
+        }
+    }
+
+    /// The patient, or a representative who may consent for them.
+    fn patients_side(&self, meta: &Meta) -> Admitted {
+        let consents = |power| power == Power::Consent;
+        let represents = || self.represented_by(&meta.signer.name, meta.time, consents).is_some();
+        match meta.signer.kind == ActorKind::Patient || represents() {
+            true => authenticated(meta),
+            false => not_entitled("the patient, or a representative with the power `consent`"),
+        }
+    }
+
+    /// Every item was deposited by the signer, or by their structure.
+    fn deposited_all(&self, items: &[String], signer: &Actor) -> Admitted {
+        let own = |item: &String| self.deposit(item).is_some_and(|deposit| deposit.is_by(signer));
+        let professional = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
+        match professional && items.iter().all(own) {
+            true => Ok(()),
+            false => not_entitled("the professional who deposited every one of these items, or their structure"),
+        }
+    }
+
+    /// The structure as which the signer speaks for this member of the care team.
+    pub(super) fn structure_of(&self, professional: &ActorName, meta: &Meta) -> Option<String> {
+        let signer = &meta.signer;
+        let speaks = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
+        let within = signer.organisation.as_ref().filter(|_| speaks && signer.name != *professional)?;
+        let has_member = self
+            .team()
+            .any(|entry| entry.membership.professional == *professional && entry.structure.as_ref() == Some(within));
+        has_member.then(|| within.clone())
+    }
+
+    /// Who broke the glass, or their structure.
+    fn broke(&self, breakglass: &str, signer: &Actor) -> Admitted {
+        let professional = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
+        let own = self.breakglass(breakglass).is_none_or(|entry| {
+            entry.actor == signer.name || professional && signer.is_of(entry.organisation.as_deref())
+        });
+        match professional && own {
+            true => Ok(()),
+            false => not_entitled("who broke the glass, or their structure"),
+        }
+    }
+
+    fn may_review(&self, breakglass: &str, signer: &Actor) -> Admitted {
+        let professional = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
+        let own = self.breakglass(breakglass).is_some_and(|entry| entry.actor == signer.name);
+        match professional && !own {
+            true => Ok(()),
+            false => not_entitled("a professional or a service, not who broke the glass,"),
+        }
+    }
+
+    /// What it refers to is on record.
+    fn refers(&self, event: &Event, meta: &Meta) -> Admitted {
+        let now = meta.time;
+        let known = match event {
+            Event::Directive(directive) => {
+                directive.supersedes.as_ref().is_none_or(|before| self.directive(before).is_some())
+            }
+            // Revoking what has ended already changes nothing, and is no mistake.
+            Event::Revoked { consent } => self.directive(consent).is_some(),
+            Event::EmergencyLifted { cases } => cases.iter().any(|case| self.opposed_cases.contains_key(case)),
+            Event::Unblocked { professional } => self.blocked.contains_key(professional),
+            Event::Unmasked { items } => items.iter().any(|item| self.masked.contains_key(item)),
+            Event::Released { items } => items.iter().any(|item| self.embargoed.contains_key(item)),
+            Event::SecrecyLifted { items } => items.iter().any(|item| self.secret.contains_key(item)),
+            Event::FeedLifted(lifted) => self.feeds().any(|entry| {
+                let meant = lifted.category.is_none() || lifted.category == entry.feed.category;
+                entry.feed.source == lifted.source && meant
+            }),
+            Event::RepresentationEnded { representative } => {
+                self.representations().any(|entry| entry.representation.representative == *representative)
+            }
+            Event::Left { professional } => {
+                self.team().any(|entry| entry.membership.professional == *professional && now < entry.until)
+            }
+            Event::AttendingEnded { professional } => self.attending().is_some_and(|(name, _)| name == professional),
+            Event::BreakGlassJustified { breakglass, .. }
+            | Event::BreakGlassClosed { breakglass }
+            | Event::BreakGlassReviewed { breakglass, .. } => self.breakglass(breakglass).is_some(),
+            _ => true,
+        };
+        match known {
+            true => Ok(()),
+            false => refuse(Code::UnknownReference, "what this refers to isn't on record for this patient"),
+        }
+    }
+
+    fn attending_stays(&self, event: &Event) -> Admitted {
+        match (event, self.attending()) {
+            (Event::Blocked { professional }, Some((attending, _))) if professional == attending => {
+                refuse(Code::Attending, "the attending doctor can't be blocked: declare another one first")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ids are free, and nothing grows without end.
+    fn fits(&self, event: &Event, meta: &Meta) -> Admitted {
+        let alive = |id: Option<&str>| {
+            let known = self.directives.iter().filter(|entry| entry.period.is_alive(meta.time));
+            known.filter(|entry| id.is_none_or(|id| entry.directive.id == id)).count()
+        };
+        match event {
+            Event::Directive(directive) if alive(Some(&directive.id)) > 0 => {
+                refuse(Code::IdTaken, "a directive with this id is in force")
+            }
+            Event::Directive(_) if alive(None) >= DIRECTIVES_MAX => {
+                refuse(Code::TooManyDirectives, "the patient has as many directives in force as one may have")
+            }
+            Event::BreakGlassOpened(opened) if self.breakglass(&opened.id).is_some() => {
+                refuse(Code::IdTaken, "a break-glass with this id is on record")
+            }
+            _ => self.has_room(event),
+        }
+    }
+
+    fn has_room(&self, event: &Event) -> Admitted {
+        let (count, added, max) = match event {
+            Event::Blocked { .. } => (self.blocked.len(), 1, PEOPLE_MAX),
+            Event::FeedOpposed(_) => (self.feeds.len(), 1, PEOPLE_MAX),
+            Event::Joined(_) => (self.team.len(), 1, PEOPLE_MAX),
+            Event::Represented(_) => (self.representations.len(), 1, REPRESENTATIVES_MAX),
+            Event::Masked { items } => (self.masked.len(), items.len(), ITEMS_MAX),
+            Event::Embargoed { items, .. } => (self.embargoed.len(), items.len(), ITEMS_MAX),
+            Event::SecrecySet { items } => (self.secret.len(), items.len(), ITEMS_MAX),
+            _ => return Ok(()),
+        };
+        match count + added <= max {
+            true => Ok(()),
+            false => refuse(Code::TooManyRules, &format!("the patient has {count} of them, and at most {max}")),
+        }
+    }
+}
+
+/// The patient's own key says who they are; anybody else's identity is established by someone.
+fn authenticated(meta: &Meta) -> Admitted {
+    let own_key = meta.patient_key && meta.signer.kind == ActorKind::Patient;
+    match own_key || meta.authenticated {
+        true => Ok(()),
+        false => refuse(
+            Code::AuthenticationMissing,
+            "the record doesn't say how who signs proved who they are: issuer, method, eIDAS level substantial or high",
+        ),
+    }
+}
+
+/// Whether the signer joins the care team, or joins someone to it within their structure.
+fn is_own(membership: &Membership, signer: &Actor) -> bool {
+    let professional = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
+    membership.professional == signer.name || professional && signer.is_of(membership.organisation.as_deref())
+}
+
+fn may_break(opened: &BreakGlass, signer: &Actor, env: &Env<'_>) -> Admitted {
+    let own = opened.actor.as_ref().is_none_or(|actor| *actor == signer.name);
+    let structure = matches!(signer.kind, ActorKind::Professional | ActorKind::System)
+        && signer.is_of(opened.organisation.as_deref());
+    let (is_professional, profession) = match own {
+        true => (signer.kind == ActorKind::Professional, signer.profession.as_deref()),
+        false => {
+            let kind = opened.actor.as_ref().map(|actor| ActorKind::of(actor, opened.profession.is_some()));
+            (structure && kind == Some(ActorKind::Professional), opened.profession.as_deref())
+        }
+    };
+    if !is_professional || opened.actor.as_ref().is_some_and(|actor| env.is_revoked(actor)) {
+        return not_entitled("a health professional, or their structure for them,");
+    }
+    match opened.case.is_none_or(|case| env.policy.may_open(case, profession)) {
+        true => Ok(()),
+        false => refuse(Code::NotEntitled, "this profession may not open a break-glass of this case"),
+    }
+}
+
+/// What it says, in itself.
+fn says(event: &Event, meta: &Meta) -> Admitted {
+    let now = meta.time;
+    match event {
+        Event::Directive(directive) => says_directive(directive, now),
+        Event::Joined(membership) => says_until(membership.until, now, true),
+        Event::Embargoed { until, .. } => says_until(*until, now, false),
+        Event::Represented(representation) => says_representation(representation, now),
+        Event::BreakGlassOpened(opened) => {
+            let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+            if opened.case.is_none() || !given(&opened.reason) {
+                return refuse(Code::ReasonMissing, "a break-glass says in which case and why");
+            }
+            says_until(opened.expires, now, true)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn says_until(until: Option<TimeMs>, now: LedgerTimeMs, mandatory: bool) -> Admitted {
+    if mandatory && until.is_none() {
+        return refuse(Code::UntilMissing, "this holds for a time only: say until when");
+    }
+    not_empty(Period::new(None, until, now))
+}
+
+fn says_representation(representation: &Representation, now: LedgerTimeMs) -> Admitted {
+    if representation.relation.is_of_law() && representation.until.is_none() {
+        return refuse(Code::UntilMissing, "a parent or guardian represents for a time only: say until when");
+    }
+    not_empty(Period::new(representation.from, representation.until, now))
+}
+
+/// What has passed already is on record for nothing, but it isn't empty: an expired consent may be handed in.
+fn not_empty(period: Period) -> Admitted {
+    match period.from < period.until {
+        true => Ok(()),
+        false => refuse(Code::EmptyPeriod, "the period ends when it begins, or before"),
+    }
+}
+
+fn says_directive(directive: &Directive, now: LedgerTimeMs) -> Admitted {
+    let provision = &directive.provision;
+    let permits = |provision: &&Provision| provision.effect == Effect::Permit;
+    let anyone = |provision: &Provision| {
+        let grantee = provision.grantee.as_ref().or(directive.provision.grantee.as_ref());
+        grantee.is_none_or(|grantee| *grantee == Grantee::Anyone)
+    };
+    let all = || std::iter::once(provision).chain(&directive.except);
+    if all().filter(permits).any(anyone) {
+        return refuse(Code::PermitAnyone, "a permission names to whom it is given, and never anyone");
+    }
+    // An exception that leaves its actions out has the directive's: of a denial without any, all.
+    let says_none = |actions: &Option<Vec<_>>| actions.as_ref().is_some_and(Vec::is_empty);
+    let unnamed = permits(&provision) && provision.actions.is_none();
+    if unnamed || all().filter(permits).any(|provision| says_none(&provision.actions)) {
+        return refuse(Code::ActionsMissing, "a permission names what may be done");
+    }
+    not_empty(Period::new(provision.from, provision.until, now))?;
+    for exception in &directive.except {
+        let from = exception.from.or(provision.from);
+        let until = exception.until.or(provision.until);
+        not_empty(Period::new(from, until, now))?;
+    }
+    Ok(())
+}
+
+/// Most patients that are looked at for a circle of representatives.
+pub const CIRCLE_MAX: usize = 256;
+
+/// Refuses a representation that closes a circle: the representative is represented, directly or through others, by the
+/// patient whose tag this is. `representatives_of` gives the tags of a patient's representatives, as far as records say
+/// them.
+///
+/// # Errors
+/// `REPRESENTATION_CYCLE`.
+pub fn check_cycle(
+    tag: &[u8; 32],
+    event: &Event,
+    mut representatives_of: impl FnMut(&[u8; 32]) -> Vec<[u8; 32]>,
+) -> Admitted {
+    let Event::Represented(Representation { representative_tag: Some(first), .. }) = event else {
+        return Ok(());
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    let mut next = vec![first.to_bytes()];
+    while let Some(patient) = next.pop() {
+        if patient == *tag {
+            let message = "the representative is represented by this patient, directly or through others";
+            return refuse(Code::RepresentationCycle, message);
+        }
+        if seen.len() < CIRCLE_MAX && seen.insert(patient) {
+            next.extend(representatives_of(&patient));
+        }
+    }
+    Ok(())
+}

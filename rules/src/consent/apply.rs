@@ -1,0 +1,247 @@
+//! A record takes effect. Never fails: what refers to something that isn't there (its record may have been erased) has
+//! none.
+
+use std::collections::BTreeMap;
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+
+use super::admit::{BREAKGLASSES_KEPT, DIRECTIVES_KEPT};
+use super::directive::Directive;
+use super::event::Event;
+use super::name::ActorName;
+use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
+use super::state::*;
+use super::{Meta, PatientState};
+use crate::time::TimeMs;
+
+impl PatientState {
+    /// Applies a record that was admitted, in log order.
+    pub fn apply(&mut self, event: &Event, meta: &Meta) {
+        let stamp = Stamp { index: meta.index, time: meta.time };
+        match event {
+            Event::SpaceOpened => self.set_space(Space::Open, stamp),
+            Event::SpaceOpposed => self.set_space(Space::Opposed, stamp),
+            Event::SpaceClosed => self.set_space(Space::Closed, stamp),
+            Event::Directive(directive) => self.add_directive(directive, stamp),
+            Event::Revoked { consent } => self.end_directive(consent, meta.time, meta.time, meta.index),
+            Event::EmergencyOpposed { cases } => set_all(&mut self.opposed_cases, cases, stamp),
+            Event::EmergencyLifted { cases } => {
+                let lifted = cases.iter().filter(|case| self.opposed_cases.remove(case).is_some()).count();
+                self.ended(lifted, FOR_EVER, meta.index);
+            }
+            Event::Blocked { professional } => set_all(&mut self.blocked, [professional], stamp),
+            Event::Unblocked { professional } => {
+                let lifted = self.blocked.remove(professional).iter().count();
+                self.ended(lifted, FOR_EVER, meta.index);
+            }
+            Event::Masked { items } => set_all(&mut self.masked, items, stamp),
+            Event::Unmasked { items } => {
+                let lifted = items.iter().filter(|item| self.masked.remove(*item).is_some()).count();
+                self.ended(lifted, FOR_EVER, meta.index);
+            }
+            Event::Embargoed { items, until } => self.embargo(items, *until, stamp),
+            Event::Released { items } => self.release(items, stamp),
+            Event::FeedOpposed(feed) => {
+                let key = (feed.source.clone(), feed.category.clone());
+                self.feeds.entry(key).or_insert_with(|| FeedEntry { feed: feed.clone(), stamp });
+            }
+            Event::FeedLifted(feed) => self.lift_feed(feed, meta.index),
+            Event::Represented(representation) => self.represent(representation, stamp),
+            Event::RepresentationEnded { representative } => self.end_representation(representative, stamp),
+            Event::SecrecySet { items } => set_all(&mut self.secret, items, stamp),
+            Event::SecrecyLifted { items } => {
+                let lifted = items.iter().filter(|item| self.secret.remove(*item).is_some()).count();
+                self.ended(lifted, FOR_EVER, meta.index);
+            }
+            Event::Joined(membership) => self.join(membership, meta),
+            Event::Left { professional } => self.leave(professional, meta),
+            Event::AttendingDeclared { professional } => {
+                let before = self.attending.replace((professional.clone(), stamp));
+                self.ended(before.iter().count(), FOR_EVER, meta.index);
+            }
+            Event::AttendingEnded { professional } => {
+                let ends = self.attending.take_if(|(name, _)| name == professional);
+                self.ended(ends.iter().count(), FOR_EVER, meta.index);
+            }
+            Event::BreakGlassOpened(opened) => self.break_glass(opened, meta),
+            Event::BreakGlassJustified { breakglass, text: _ } => {
+                if let Some(entry) = self.breakglass.get_mut(breakglass) {
+                    entry.justified_by.get_or_insert(meta.index);
+                }
+            }
+            Event::BreakGlassClosed { breakglass } => self.close_glass(breakglass, stamp),
+            Event::BreakGlassReviewed { breakglass, verdict } => {
+                if let Some(entry) = self.breakglass.get_mut(breakglass) {
+                    entry.reviewed = Some((meta.index, *verdict));
+                }
+            }
+            Event::Deposit(items) => items.iter().for_each(|item| self.add_deposit(item)),
+            Event::ItemsDeleted(items) => items.iter().for_each(|item| _ = self.deposits.remove(item)),
+            // Of the whole log, not of one patient: the ledger keeps them.
+            Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {}
+        }
+    }
+
+    /// Notes that a record ended something that would have held until `until`.
+    fn ended(&mut self, count: usize, until: LedgerTimeMs, by: LeafIndex) {
+        if count > 0 {
+            let known = self.enders.entry(by).or_insert(until);
+            *known = until.max(*known);
+        }
+    }
+
+    fn set_space(&mut self, space: Space, stamp: Stamp) {
+        self.ended(self.space_stamp.iter().count(), FOR_EVER, stamp.index);
+        self.space = space;
+        self.space_stamp = Some(stamp);
+    }
+
+    fn add_directive(&mut self, directive: &Directive, stamp: Stamp) {
+        let period = Period::new(directive.provision.from, directive.provision.until, stamp.time);
+        if let Some(before) = &directive.supersedes {
+            self.end_directive(before, period.from, stamp.time, stamp.index);
+        }
+        self.directives.push(DirectiveEntry { directive: directive.clone(), stamp, period, ended_by: None });
+        if self.directives.len() > DIRECTIVES_KEPT
+            && let Some(oldest) = self.directives.iter().position(|entry| !entry.period.is_alive(stamp.time))
+        {
+            self.directives.remove(oldest);
+        }
+    }
+
+    /// Ends at `end`, as of `now`, every directive with this id that would go on.
+    fn end_directive(&mut self, id: &str, end: LedgerTimeMs, now: LedgerTimeMs, by: LeafIndex) {
+        let mut ended = None;
+        for entry in self.directives.iter_mut().filter(|entry| entry.directive.id == id) {
+            if entry.period.is_alive(now) && end < entry.period.until {
+                ended = ended.max(Some(entry.period.until));
+                entry.period.until = end;
+                entry.ended_by = Some(by);
+            }
+        }
+        if let Some(until) = ended {
+            self.ended(1, until, by);
+        }
+    }
+
+    fn embargo(&mut self, items: &[String], until: Option<TimeMs>, stamp: Stamp) {
+        let until = until.map_or(FOR_EVER, |until| LedgerTimeMs(until.0));
+        for item in items {
+            if let Some(before) = self.embargoed.insert(item.clone(), EmbargoEntry { until, stamp }) {
+                self.ended(1, before.until, stamp.index);
+            }
+        }
+    }
+
+    fn release(&mut self, items: &[String], stamp: Stamp) {
+        for item in items {
+            if let Some(before) = self.embargoed.remove(item) {
+                self.ended(1, before.until, stamp.index);
+            }
+        }
+    }
+
+    fn lift_feed(&mut self, lifted: &Feed, by: LeafIndex) {
+        let before = self.feeds.len();
+        self.feeds.retain(|(source, category), _| {
+            let meant = lifted.category.is_none() || lifted.category == *category;
+            *source != lifted.source || !meant
+        });
+        self.ended(before - self.feeds.len(), FOR_EVER, by);
+    }
+
+    fn represent(&mut self, representation: &Representation, stamp: Stamp) {
+        let period = Period::new(representation.from, representation.until, stamp.time);
+        let key = (representation.representative.clone(), representation.relation);
+        let entry = RepresentationEntry { representation: representation.clone(), period, stamp };
+        if let Some(before) = self.representations.insert(key, entry) {
+            self.ended(1, before.period.until, stamp.index);
+        }
+    }
+
+    fn end_representation(&mut self, representative: &ActorName, stamp: Stamp) {
+        let mut until = None;
+        self.representations.retain(|(name, _), entry| {
+            let ends = name == representative;
+            until = until.max(ends.then_some(entry.period.until));
+            !ends
+        });
+        self.ended(until.iter().count(), until.unwrap_or_default(), stamp.index);
+    }
+
+    fn join(&mut self, membership: &Membership, meta: &Meta) {
+        let stamp = Stamp { index: meta.index, time: meta.time };
+        let until = membership.until.map_or(stamp.time, |until| LedgerTimeMs(until.0));
+        let key = (membership.professional.clone(), membership.origin.clone(), membership.organisation.clone());
+        let own = (membership.professional == meta.signer.name).then(|| meta.signer.organisation.clone()).flatten();
+        let structure = membership.organisation.clone().or(own);
+        let entry = MemberEntry { membership: membership.clone(), structure, until, stamp };
+        if let Some(before) = self.team.insert(key, entry) {
+            self.ended(1, before.until, stamp.index);
+        }
+    }
+
+    /// A structure ends what holds within it, anybody else who may all memberships of the professional.
+    fn leave(&mut self, professional: &ActorName, meta: &Meta) {
+        let only_within = self.structure_of(professional, meta);
+        let mut until = None;
+        self.team.retain(|(name, ..), entry| {
+            let ends = name == professional && (only_within.is_none() || entry.structure == only_within);
+            until = until.max(ends.then_some(entry.until));
+            !ends
+        });
+        self.ended(until.iter().count(), until.unwrap_or_default(), meta.index);
+    }
+
+    fn break_glass(&mut self, opened: &BreakGlass, meta: &Meta) {
+        let Some(case) = opened.case else {
+            return;
+        };
+        let own = opened.actor.as_ref().is_none_or(|actor| *actor == meta.signer.name);
+        let organisation = if own { meta.signer.organisation.clone() } else { opened.organisation.clone() };
+        let entry = BreakGlassEntry {
+            actor: opened.actor.clone().unwrap_or_else(|| meta.signer.name.clone()),
+            organisation,
+            case,
+            period: Period::new(None, opened.expires.or(Some(TimeMs(meta.time.0))), meta.time),
+            stamp: Stamp { index: meta.index, time: meta.time },
+            closed_by: None,
+            justified_by: None,
+            reviewed: None,
+        };
+        self.breakglass.insert(opened.id.clone(), entry);
+        if self.breakglass.len() > BREAKGLASSES_KEPT {
+            let over = self.breakglass.iter().filter(|(_, entry)| !entry.period.is_alive(meta.time));
+            let oldest = over.min_by_key(|(_, entry)| entry.stamp).map(|(id, _)| id.clone());
+            oldest.iter().for_each(|id| _ = self.breakglass.remove(id));
+        }
+    }
+
+    fn close_glass(&mut self, id: &str, stamp: Stamp) {
+        let Some(entry) = self.breakglass.get_mut(id).filter(|entry| entry.period.is_alive(stamp.time)) else {
+            return;
+        };
+        let before = entry.period.until;
+        entry.period.until = stamp.time;
+        entry.closed_by = Some(stamp.index);
+        self.ended(1, before, stamp.index);
+    }
+
+    /// Whoever deposited an item first stays its depositor: nobody takes it over by writing it again.
+    fn add_deposit(&mut self, item: &DepositedItem) {
+        match self.deposits.get_mut(&item.id) {
+            None => _ = self.deposits.insert(item.id.clone(), item.clone()),
+            Some(known) => {
+                known.category.clone_from(&item.category);
+                known.labels.clone_from(&item.labels);
+            }
+        }
+    }
+}
+
+/// What is set already keeps its first record.
+fn set_all<'a, K: Ord + Clone + 'a>(map: &mut BTreeMap<K, Stamp>, keys: impl IntoIterator<Item = &'a K>, stamp: Stamp) {
+    for key in keys {
+        map.entry(key.clone()).or_insert(stamp);
+    }
+}

@@ -1,0 +1,207 @@
+//! What holds for all patients: the policy, the habilitation matrix, the catalogue of applications, who is revoked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::details;
+use super::name::{Actor, ActorKind, ActorName};
+use super::token::{Action, Case};
+use crate::check;
+use crate::record::RecordError;
+
+/// Entries of one list of a policy, rows of a matrix, applications of a catalogue: what fits into a record's details.
+pub const ROWS_MAX: usize = 2_048;
+/// How long a decision stands at most: a day, in seconds.
+pub const DECISION_VALID_S_MAX: u64 = 86_400;
+
+/// The policy: details of `policy.published`. What isn't said is as by default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Its name; it stands in every decision.
+    #[serde(default = "String::new")]
+    pub version: String,
+    /// The attending doctor sees everything (CSP L1111-16).
+    pub attending_doctor_sees_all: bool,
+    /// A break-glass opens masked items too.
+    pub emergency_lifts_mask: bool,
+    /// Professions that need the patient's express consent, whatever else holds (L1111-17 IV).
+    pub express_consent_only: Vec<String>,
+    /// Purposes that nothing allows.
+    pub barred_purposes: Vec<String>,
+    /// Software that may deposit without a grant.
+    pub legal_feeds: Vec<ActorName>,
+    /// Who may open which emergency case; a case that is not given keeps its default.
+    pub emergency_professions: BTreeMap<Case, Vec<String>>,
+    /// How long a decision stands, in seconds.
+    pub decision_valid_s: u64,
+    /// How soon a break-glass is to be justified, in seconds.
+    pub justification_due_s: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let owned = |texts: &[&str]| texts.iter().copied().map(str::to_owned).collect();
+        Self {
+            version: "default".to_owned(),
+            attending_doctor_sees_all: true,
+            emergency_lifts_mask: false,
+            express_consent_only: owned(&["occupational-physician"]),
+            barred_purposes: owned(&["INSURANCE", "EMPLOYMENT"]),
+            legal_feeds: Vec::new(),
+            emergency_professions: BTreeMap::new(),
+            decision_valid_s: 300,
+            justification_due_s: 172_800,
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        details::token("version", &self.version)?;
+        let lists = [("express_consent_only", &self.express_consent_only), ("barred_purposes", &self.barred_purposes)];
+        for (path, list) in lists {
+            tokens(path, list)?;
+        }
+        check::at_most("legal_feeds", self.legal_feeds.len(), ROWS_MAX)?;
+        for (case, professions) in &self.emergency_professions {
+            tokens(&format!("emergency_professions.{case}"), professions)?;
+        }
+        if !(1..=DECISION_VALID_S_MAX).contains(&self.decision_valid_s) {
+            let why = format!("a decision stands from 1 to {DECISION_VALID_S_MAX} seconds");
+            return Err(RecordError::malformed("decision_valid_s", why));
+        }
+        Ok(())
+    }
+
+    /// Whether a professional may open this case.
+    pub fn may_open(&self, case: Case, profession: Option<&str>) -> bool {
+        let is = |known: &str| profession == Some(known);
+        match (self.emergency_professions.get(&case), case) {
+            (Some(professions), _) => professions.iter().any(|known| is(known)),
+            (None, Case::Incapacity) => true,
+            (None, Case::Samu) => is("samu-regulator"),
+            (None, Case::Fire) => is("fire-brigade-physician"),
+        }
+    }
+
+    /// Whether the actor's profession needs the patient's express consent.
+    pub fn needs_express_consent(&self, actor: &Actor) -> bool {
+        actor.profession.as_ref().is_some_and(|profession| self.express_consent_only.contains(profession))
+    }
+}
+
+fn tokens(path: &str, tokens: &[String]) -> Result<(), RecordError> {
+    check::at_most(path, tokens.len(), ROWS_MAX)?;
+    tokens.iter().enumerate().try_for_each(|(at, token)| details::token(&format!("{path}[{at}]"), token))
+}
+
+/// One row of the habilitation matrix: what a profession may never do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatrixRow {
+    /// Who.
+    pub profession: String,
+    /// With items of which categories; absent: of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub categories: Option<Vec<String>>,
+    /// Which actions; absent: every action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Vec<Action>>,
+}
+
+/// The habilitation matrix, as what it forbids: details of `matrix.published`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Matrix {
+    /// Its name; it stands in every decision.
+    #[serde(default = "String::new")]
+    pub version: String,
+    /// What is forbidden.
+    pub deny: Vec<MatrixRow>,
+}
+
+impl Default for Matrix {
+    fn default() -> Self {
+        Self { version: "default".to_owned(), deny: Vec::new() }
+    }
+}
+
+impl Matrix {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        details::token("version", &self.version)?;
+        check::at_most("deny", self.deny.len(), ROWS_MAX)?;
+        self.deny
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, row)| row.check().map_err(|error| error.within(&format!("deny[{at}]"))))
+    }
+
+    /// Whether it forbids this.
+    pub fn forbids(&self, actor: &Actor, category: &str, action: Action) -> bool {
+        let meant = |row: &&MatrixRow| {
+            actor.profession.as_deref() == Some(row.profession.as_str())
+                && row.categories.as_ref().is_none_or(|categories| categories.iter().any(|known| known == category))
+                && row.actions.as_ref().is_none_or(|actions| actions.contains(&action))
+        };
+        self.deny.iter().any(|row| meant(&row))
+    }
+}
+
+impl MatrixRow {
+    fn check(&self) -> Result<(), RecordError> {
+        details::token("profession", &self.profession)?;
+        details::list("categories", self.categories.as_ref(), details::token)?;
+        self.actions.iter().try_for_each(|actions| details::not_empty("actions", actions))
+    }
+}
+
+/// The applications that may be granted something: details of `catalogue.published`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Catalogue {
+    /// Its name; it stands in every decision.
+    #[serde(default = "String::new")]
+    pub version: String,
+    /// The applications, each in all versions or in one.
+    pub apps: Vec<ActorName>,
+}
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self { version: "default".to_owned(), apps: Vec::new() }
+    }
+}
+
+impl Catalogue {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        details::token("version", &self.version)?;
+        check::at_most("apps", self.apps.len(), ROWS_MAX)
+    }
+
+    /// Whether the actor is no application, or one of the catalogue.
+    pub fn lists(&self, actor: &Actor) -> bool {
+        actor.kind != ActorKind::App || self.apps.iter().any(|app| app.covers(&actor.name))
+    }
+}
+
+/// What holds for all patients as of now.
+#[derive(Clone, Copy)]
+pub struct Env<'a> {
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// The habilitation matrix in force.
+    pub matrix: &'a Matrix,
+    /// The catalogue in force.
+    pub catalogue: &'a Catalogue,
+    /// Whether an actor is revoked.
+    pub revoked: &'a dyn Fn(&ActorName) -> bool,
+}
+
+impl Env<'_> {
+    /// Whether the actor is revoked, in its version or altogether.
+    pub fn is_revoked(&self, name: &ActorName) -> bool {
+        (self.revoked)(name) || name.without_version().is_some_and(|name| (self.revoked)(&name))
+    }
+}

@@ -1,0 +1,91 @@
+//! Who may do what with a patient's data, as records say it: from a parsed record to a patient's state.
+//!
+//! Where to start reading:
+//!
+//! - [`event`]: what a record means for decisions; [`token`], [`name`], [`directive`], [`people`]: what it is made of;
+//! - [`state`]: what is in force for one patient; [`apply`]: how a record changes it;
+//! - [`admit`]: who may sign what, and what is refused with which code;
+//! - [`env`]: policy, habilitation matrix, catalogue.
+//!
+//! What comes out of it is asked in [`crate::decide`]. `docs/consent.md` is the same for people.
+//!
+//! ```text
+//! ParsedRecord ──Event::of──▶ Event ──PatientState::admit──▶ refused with a code
+//!                                └──PatientState::apply──▶ PatientState ──decide──▶ Decision
+//! ```
+
+pub mod admit;
+pub mod apply;
+mod details;
+pub mod directive;
+pub mod env;
+pub mod event;
+pub mod name;
+pub mod people;
+pub mod state;
+pub mod token;
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proto::v1;
+
+pub use admit::RuleRefusal;
+pub use directive::{Directive, Grantee, Provision};
+pub use env::{Catalogue, Env, Matrix, Policy};
+pub use event::{Event, opens_at_apply};
+pub use name::{Actor, ActorKind, ActorName};
+pub use people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
+pub use state::PatientState;
+pub use token::{Action, Case, Effect, Power, Relation};
+
+pub(crate) use token::tokens;
+
+use crate::record::{ParsedRecord, RecordError};
+
+/// What the ledger knows of a record beside what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Its entry.
+    pub index: LeafIndex,
+    /// Its ledger time.
+    pub time: LedgerTimeMs,
+    /// Who signs it: the record's actor; the service that signs the batch vouches for them.
+    pub signer: Actor,
+    /// The batch is signed by a party with the role authority.
+    pub authority: bool,
+    /// The batch is signed by a party with the role patient of the record's tag.
+    pub patient_key: bool,
+    /// The record says how the actor proved who they are, at a sufficient level: [`is_authenticated`].
+    pub authenticated: bool,
+}
+
+impl Meta {
+    /// Of a record that decides something.
+    ///
+    /// # Errors
+    /// When the record names no signer. Accesses never do: who can't be named is software without a name, and no rule
+    /// is about it.
+    pub fn of(
+        record: &ParsedRecord,
+        index: LeafIndex,
+        time: LedgerTimeMs,
+        authority: bool,
+        patient_key: bool,
+    ) -> Result<Self, RecordError> {
+        let message = record.message();
+        let happened = record.kind().is_access() || record.kind().is_movement();
+        let signer = match Actor::of(message) {
+            Err(_) if happened => Actor::nobody(),
+            signer => signer?,
+        };
+        let authenticated = is_authenticated(message.auth.as_ref());
+        Ok(Self { index, time, signer, authority, patient_key, authenticated })
+    }
+}
+
+/// Whether it is said who established the identity, how, and at a sufficient level (eIDAS substantial or high).
+pub fn is_authenticated(auth: Option<&v1::Authentication>) -> bool {
+    auth.is_some_and(|auth| {
+        let sufficient = matches!(auth.eidas_level.as_str(), "substantial" | "high");
+        sufficient && !auth.issuer.is_empty() && !auth.method.is_empty()
+    })
+}

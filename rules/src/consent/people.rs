@@ -1,0 +1,247 @@
+//! People around a patient as records tell of them: representatives, care team, break-glass, feeds, deposits.
+
+use serde::{Deserialize, Serialize};
+use sillage_proof::hash::Hash;
+
+use super::details;
+use super::name::{Actor, ActorKind, ActorName};
+use super::token::{Case, Power, Relation};
+use crate::check;
+use crate::limits::{LABEL_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::record::RecordError;
+use crate::time::TimeMs;
+
+/// Someone acts in the patient's place: details of `representation.registered`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Representation {
+    /// Who.
+    pub representative: ActorName,
+    /// As what.
+    pub relation: Relation,
+    /// What for; absent: `read` and `consent` of a parent or guardian, nothing of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub powers: Option<Vec<Power>>,
+    /// From when on; absent: from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<TimeMs>,
+    /// Until when, excluded; mandatory for a parent or guardian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<TimeMs>,
+    /// Trusted persons: whether the powers hold already; absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated: Option<bool>,
+    /// The representative's own tag, where they are a patient: for finding circles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub representative_tag: Option<Hash>,
+}
+
+impl Representation {
+    /// What the representative may do.
+    pub fn powers(&self) -> &[Power] {
+        match (self.relation, &self.powers) {
+            (Relation::TrustedPerson, _) if self.activated != Some(true) => &[],
+            (_, Some(powers)) => powers,
+            (relation, None) if relation.is_of_law() => &[Power::Read, Power::Consent],
+            (_, None) => &[],
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        let powers = self.powers.as_deref().unwrap_or_default();
+        check::at_most("powers", powers.len(), Power::ALL.len())?;
+        if self.representative.is_patient() {
+            return Err(RecordError::malformed("representative", "the patient represents themselves"));
+        }
+        Ok(())
+    }
+}
+
+/// A professional cares for the patient: details of `careteam.joined`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// Who.
+    pub professional: ActorName,
+    /// Until when, excluded; mandatory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<TimeMs>,
+    /// The team's name or how the membership came about: directives may name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// The structure within which it holds, and which may sign it; absent: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+}
+
+impl Membership {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        self.origin.iter().try_for_each(|origin| details::token("origin", origin))?;
+        self.organisation.iter().try_for_each(|organisation| details::id("organisation", organisation))
+    }
+}
+
+/// Where the glass was broken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Degrees north.
+    pub lat: f64,
+    /// Degrees east.
+    pub lon: f64,
+    /// Radius within which the place lies, in metres.
+    pub accuracy_m: f64,
+    /// What measured it: `GPS`, `NETWORK`, `SITE`.
+    pub source: String,
+    /// When it was measured.
+    pub at: TimeMs,
+}
+
+/// Someone breaks the glass: details of `breakglass.opened`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Its id.
+    pub id: String,
+    /// Who may see; absent: who signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<ActorName>,
+    /// The profession of `actor`, where the structure signs for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profession: Option<String>,
+    /// The structure of `actor`, where it signs for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// In which case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<Case>,
+    /// Why, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, in more words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Until when, excluded; mandatory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<TimeMs>,
+    /// How the patient was found: `INS`, `TRAITS`, `NONE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// Why the place is unknown: `REFUSED`, `UNAVAILABLE`, `INDOORS`, or another token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_position: Option<String>,
+    /// The break-glass that was opened before the patient was identified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
+}
+
+impl BreakGlass {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        details::id("id", &self.id)?;
+        let tokens = [("profession", &self.profession), ("search", &self.search), ("no_position", &self.no_position)];
+        for (path, token) in tokens {
+            token.iter().try_for_each(|token| details::token(path, token))?;
+        }
+        for (path, id) in [("organisation", &self.organisation), ("continues", &self.continues)] {
+            id.iter().try_for_each(|id| details::id(path, id))?;
+        }
+        self.reason.iter().try_for_each(|reason| check::line("reason", reason, LABEL_BYTES_MAX))?;
+        self.text.iter().try_for_each(|text| check::text("text", text, TEXT_BYTES_MAX))?;
+        match (&self.position, &self.no_position) {
+            (Some(position), None) => position.check().map_err(|error| error.within("position")),
+            (None, Some(_)) => Ok(()),
+            _ => {
+                let why = "say where (`position`), or why that is unknown (`no_position`), and not both";
+                Err(RecordError::malformed("position", why))
+            }
+        }
+    }
+}
+
+impl Position {
+    fn check(&self) -> Result<(), RecordError> {
+        let in_range = |path: &str, value: f64, min: f64, max: f64| match (min..=max).contains(&value) {
+            true => Ok(()),
+            false => Err(RecordError::malformed(path, format!("not a number from {min} to {max}"))),
+        };
+        in_range("lat", self.lat, -90.0, 90.0)?;
+        in_range("lon", self.lon, -180.0, 180.0)?;
+        in_range("accuracy_m", self.accuracy_m, 0.0, 20_037_509.0)?;
+        details::token("source", &self.source)
+    }
+}
+
+/// Whose deposits are meant: details of `feed.opposed`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// An actor as `system|id`, a structure, a profession, or `professionals`: all of them.
+    pub source: String,
+    /// Of which category; absent: of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// On what ground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground: Option<String>,
+}
+
+/// The source of a feed that means every professional.
+pub const PROFESSIONALS: &str = "professionals";
+
+impl Feed {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
+        details::id("source", &self.source)?;
+        if self.source.contains('|') {
+            self.source.parse::<ActorName>().map_err(|error| error.within("source"))?;
+        }
+        self.category.iter().try_for_each(|category| details::token("category", category))?;
+        self.ground.iter().try_for_each(|ground| check::line("ground", ground, TEXT_BYTES_MAX))
+    }
+
+    /// Whether a deposit of `category` by `actor` comes from this feed.
+    pub fn matches(&self, actor: &Actor, category: &str) -> bool {
+        let source = match self.source.parse::<ActorName>() {
+            Ok(name) => name.covers(&actor.name),
+            Err(_) if self.source == PROFESSIONALS => actor.kind == ActorKind::Professional,
+            Err(_) => actor.is_of(Some(&self.source)) || actor.profession.as_deref() == Some(self.source.as_str()),
+        };
+        source && self.category.as_deref().is_none_or(|meant| meant == category)
+    }
+}
+
+/// An item as it was deposited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DepositedItem {
+    /// Its id.
+    pub id: String,
+    /// Its category.
+    pub category: String,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// Who deposited it; unknown where the record names no one whom decisions could be about.
+    pub depositor: Option<ActorName>,
+    /// The structure for which the depositor acted.
+    pub organisation: Option<String>,
+}
+
+impl DepositedItem {
+    /// Whether this actor deposited it, in person or as its structure.
+    pub fn is_by(&self, actor: &Actor) -> bool {
+        self.depositor.as_ref() == Some(&actor.name)
+            || matches!(actor.kind, ActorKind::Professional | ActorKind::System)
+                && actor.is_of(self.organisation.as_deref())
+    }
+}
+
+/// What a review of a break-glass found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    /// It was right to break the glass.
+    Justified,
+    /// It was not.
+    NotJustified,
+}

@@ -1,0 +1,332 @@
+//! What is in force for one patient: everything that decisions rest on, folded from the records of one tag.
+//!
+//! A patient's records are applied in log order by [`PatientState::apply`] ([`super::apply`]); nothing else changes a
+//! state. It holds what is in force or will be, and of what has ended the newest, so that its size is bounded by the
+//! caps of [`super::admit`] and by what was deposited.
+
+use std::collections::BTreeMap;
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+
+use super::directive::Directive;
+use super::name::{Actor, ActorName};
+use super::people::{DepositedItem, Feed, Membership, Representation, Verdict};
+use super::token::{Case, Power};
+use crate::time::TimeMs;
+
+/// The end of what has none.
+pub const FOR_EVER: LedgerTimeMs = LedgerTimeMs(u64::MAX);
+
+/// The record that something comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Its entry.
+    pub index: LeafIndex,
+    /// Its ledger time.
+    pub time: LedgerTimeMs,
+}
+
+/// When something holds: from its beginning, included, until its end, excluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The beginning.
+    pub from: LedgerTimeMs,
+    /// The end; [`FOR_EVER`] where there is none.
+    pub until: LedgerTimeMs,
+}
+
+impl Period {
+    /// The period that a record states: from `now` and for ever where it doesn't say.
+    pub fn new(from: Option<TimeMs>, until: Option<TimeMs>, now: LedgerTimeMs) -> Self {
+        let from = from.map_or(now, |from| LedgerTimeMs(from.0));
+        Self { from, until: until.map_or(FOR_EVER, |until| LedgerTimeMs(until.0)) }
+    }
+
+    /// Whether it holds at this moment.
+    pub fn contains(&self, at: LedgerTimeMs) -> bool {
+        self.from <= at && at < self.until
+    }
+
+    /// Whether it holds now or will.
+    pub fn is_alive(&self, at: LedgerTimeMs) -> bool {
+        at < self.until && self.from < self.until
+    }
+}
+
+/// Whether the patient's space is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Space {
+    /// Open: also where no record says anything.
+    #[default]
+    Open,
+    /// The patient opposed it.
+    Opposed,
+    /// It was closed.
+    Closed,
+}
+
+/// A directive as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DirectiveEntry {
+    /// What was signed.
+    pub directive: Directive,
+    /// The record.
+    pub stamp: Stamp,
+    /// When it holds; its end is earlier than what was signed where it was revoked or superseded.
+    pub period: Period,
+    /// The record that revoked or superseded it.
+    pub ended_by: Option<LeafIndex>,
+}
+
+/// An embargo on an item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbargoEntry {
+    /// Until when, excluded.
+    pub until: LedgerTimeMs,
+    /// The record.
+    pub stamp: Stamp,
+}
+
+/// An opposed feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeedEntry {
+    /// Which.
+    pub feed: Feed,
+    /// The record.
+    pub stamp: Stamp,
+}
+
+/// A representative.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepresentationEntry {
+    /// What was registered.
+    pub representation: Representation,
+    /// When it holds.
+    pub period: Period,
+    /// The record.
+    pub stamp: Stamp,
+}
+
+/// A member of the care team.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberEntry {
+    /// What was recorded.
+    pub membership: Membership,
+    /// The structure that may end it: the one within which it holds, or that of the professional who signed it.
+    pub structure: Option<String>,
+    /// Until when, excluded.
+    pub until: LedgerTimeMs,
+    /// The record.
+    pub stamp: Stamp,
+}
+
+impl MemberEntry {
+    /// Whether this membership makes `actor` a member at this moment.
+    pub fn holds_for(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        let within = &self.membership.organisation;
+        at < self.until
+            && self.membership.professional == actor.name
+            && (within.is_none() || actor.is_of(within.as_deref()))
+    }
+}
+
+/// A break-glass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BreakGlassEntry {
+    /// Who may see.
+    pub actor: ActorName,
+    /// The structure for which they act.
+    pub organisation: Option<String>,
+    /// In which case.
+    pub case: Case,
+    /// When it holds; its end is earlier than what was signed where it was closed.
+    pub period: Period,
+    /// The record.
+    pub stamp: Stamp,
+    /// The record that closed it.
+    pub closed_by: Option<LeafIndex>,
+    /// The first record that justifies it.
+    pub justified_by: Option<LeafIndex>,
+    /// The newest review.
+    pub reviewed: Option<(LeafIndex, Verdict)>,
+}
+
+/// Everything that decisions on one patient rest on, of one of their tags.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PatientState {
+    pub(super) space: Space,
+    pub(super) space_stamp: Option<Stamp>,
+    /// In log order.
+    pub(super) directives: Vec<DirectiveEntry>,
+    pub(super) opposed_cases: BTreeMap<Case, Stamp>,
+    pub(super) blocked: BTreeMap<ActorName, Stamp>,
+    pub(super) masked: BTreeMap<String, Stamp>,
+    pub(super) embargoed: BTreeMap<String, EmbargoEntry>,
+    pub(super) feeds: BTreeMap<(String, Option<String>), FeedEntry>,
+    pub(super) representations: BTreeMap<(ActorName, super::token::Relation), RepresentationEntry>,
+    pub(super) secret: BTreeMap<String, Stamp>,
+    pub(super) team: BTreeMap<(ActorName, Option<String>, Option<String>), MemberEntry>,
+    pub(super) attending: Option<(ActorName, Stamp)>,
+    pub(super) breakglass: BTreeMap<String, BreakGlassEntry>,
+    pub(super) deposits: BTreeMap<String, DepositedItem>,
+    /// Records that ended something, with the moment until which it would have held without them. To erase one earlier
+    /// would bring back what it ended.
+    pub(super) enders: BTreeMap<LeafIndex, LedgerTimeMs>,
+}
+
+impl PatientState {
+    /// Whether the space is open, and the record that says so.
+    pub fn space(&self) -> (Space, Option<Stamp>) {
+        (self.space, self.space_stamp)
+    }
+
+    /// The directives in log order, those that have ended too (as far back as they are kept).
+    pub fn directives(&self) -> &[DirectiveEntry] {
+        &self.directives
+    }
+
+    /// The directives that hold at this moment, in log order.
+    pub fn directives_at(&self, at: LedgerTimeMs) -> impl Iterator<Item = &DirectiveEntry> {
+        self.directives.iter().filter(move |entry| entry.period.contains(at))
+    }
+
+    /// The newest directive with this id.
+    pub fn directive(&self, id: &str) -> Option<&DirectiveEntry> {
+        self.directives.iter().rev().find(|entry| entry.directive.id == id)
+    }
+
+    /// The emergency cases that the patient opposed.
+    pub fn opposed_cases(&self) -> impl Iterator<Item = (Case, Stamp)> {
+        self.opposed_cases.iter().map(|(case, stamp)| (*case, *stamp))
+    }
+
+    /// The professionals who are blocked by name.
+    pub fn blocked(&self) -> impl Iterator<Item = (&ActorName, Stamp)> {
+        self.blocked.iter().map(|(name, stamp)| (name, *stamp))
+    }
+
+    /// The record that blocks this actor.
+    pub fn blocks(&self, actor: &ActorName) -> Option<LeafIndex> {
+        self.blocked.iter().find(|(name, _)| name.covers(actor)).map(|(_, stamp)| stamp.index)
+    }
+
+    /// The masked items.
+    pub fn masked(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        self.masked.iter().map(|(item, stamp)| (item.as_str(), *stamp))
+    }
+
+    /// The record that masks this item.
+    pub fn masks(&self, item: &str) -> Option<LeafIndex> {
+        self.masked.get(item).map(|stamp| stamp.index)
+    }
+
+    /// The items that the patient isn't told of yet, those whose embargo has passed too.
+    pub fn embargoed(&self) -> impl Iterator<Item = (&str, &EmbargoEntry)> {
+        self.embargoed.iter().map(|(item, entry)| (item.as_str(), entry))
+    }
+
+    /// The record that holds this item back from the patient at this moment.
+    pub fn embargoes(&self, item: &str, at: LedgerTimeMs) -> Option<LeafIndex> {
+        self.embargoed.get(item).filter(|entry| at < entry.until).map(|entry| entry.stamp.index)
+    }
+
+    /// The feeds that the patient opposed.
+    pub fn feeds(&self) -> impl Iterator<Item = &FeedEntry> {
+        self.feeds.values()
+    }
+
+    /// The representatives, those whose time has passed or is to come too.
+    pub fn representations(&self) -> impl Iterator<Item = &RepresentationEntry> {
+        self.representations.values()
+    }
+
+    /// The record by which this actor has a power at this moment that satisfies `wanted`.
+    pub fn represented_by(
+        &self,
+        actor: &ActorName,
+        at: LedgerTimeMs,
+        wanted: impl Fn(Power) -> bool,
+    ) -> Option<LeafIndex> {
+        let holds = |entry: &&RepresentationEntry| {
+            entry.representation.representative == *actor
+                && entry.period.contains(at)
+                && entry.representation.powers().iter().any(|power| wanted(*power))
+        };
+        self.representations.values().find(holds).map(|entry| entry.stamp.index)
+    }
+
+    /// The items that a minor keeps from representatives.
+    pub fn secret_items(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        self.secret.iter().map(|(item, stamp)| (item.as_str(), *stamp))
+    }
+
+    /// The record that keeps this item from representatives.
+    pub fn keeps_secret(&self, item: &str) -> Option<LeafIndex> {
+        self.secret.get(item).map(|stamp| stamp.index)
+    }
+
+    /// The care team, those whose time has passed too.
+    pub fn team(&self) -> impl Iterator<Item = &MemberEntry> {
+        self.team.values()
+    }
+
+    /// The record that makes this actor a member of the care team at this moment; with `origin`, of that team.
+    pub fn member(&self, actor: &Actor, at: LedgerTimeMs, origin: Option<&str>) -> Option<LeafIndex> {
+        let is_meant = |entry: &&MemberEntry| {
+            entry.holds_for(actor, at) && (origin.is_none() || entry.membership.origin.as_deref() == origin)
+        };
+        self.team.values().find(is_meant).map(|entry| entry.stamp.index)
+    }
+
+    /// The attending doctor.
+    pub fn attending(&self) -> Option<(&ActorName, Stamp)> {
+        self.attending.as_ref().map(|(name, stamp)| (name, *stamp))
+    }
+
+    /// The break-glasses with their ids, those that are over too (as far back as they are kept).
+    pub fn breakglasses(&self) -> impl Iterator<Item = (&str, &BreakGlassEntry)> {
+        self.breakglass.iter().map(|(id, entry)| (id.as_str(), entry))
+    }
+
+    /// The break-glass with this id.
+    pub fn breakglass(&self, id: &str) -> Option<&BreakGlassEntry> {
+        self.breakglass.get(id)
+    }
+
+    /// The break-glasses of this actor that are open at this moment.
+    pub fn open_breakglasses(&self, actor: &ActorName, at: LedgerTimeMs) -> impl Iterator<Item = &BreakGlassEntry> {
+        self.breakglass.values().filter(move |entry| entry.actor == *actor && entry.period.contains(at))
+    }
+
+    /// The items on deposit.
+    pub fn deposits(&self) -> impl Iterator<Item = &DepositedItem> {
+        self.deposits.values()
+    }
+
+    /// An item as it was deposited.
+    pub fn deposit(&self, item: &str) -> Option<&DepositedItem> {
+        self.deposits.get(item)
+    }
+
+    /// Whether the record at `index` has an effect at this moment or will have: it can't be erased alone. So has one that
+    /// ended something which would still hold: without it, that would come back.
+    pub fn is_in_force(&self, index: LeafIndex, at: LedgerTimeMs) -> bool {
+        let is = |stamp: &Stamp| stamp.index == index;
+        let mut without_end = self
+            .opposed_cases
+            .values()
+            .chain(self.blocked.values())
+            .chain(self.masked.values())
+            .chain(self.secret.values())
+            .chain(self.feeds.values().map(|entry| &entry.stamp))
+            .chain(self.space_stamp.iter())
+            .chain(self.attending.iter().map(|(_, stamp)| stamp));
+        without_end.any(is)
+            || self.enders.get(&index).is_some_and(|until| at < *until)
+            || self.directives.iter().any(|entry| is(&entry.stamp) && entry.period.is_alive(at))
+            || self.embargoed.values().any(|entry| is(&entry.stamp) && at < entry.until)
+            || self.representations.values().any(|entry| is(&entry.stamp) && entry.period.is_alive(at))
+            || self.team.values().any(|entry| is(&entry.stamp) && at < entry.until)
+            || self.breakglass.values().any(|entry| is(&entry.stamp) && entry.period.is_alive(at))
+    }
+}

@@ -1,0 +1,82 @@
+//! What is known of an item: what was recorded when it was deposited, and what the requester says where nothing was.
+
+use sillage_proto::v1;
+
+use crate::codes::Code;
+use crate::consent::{ActorName, DepositedItem, PatientState, RuleRefusal};
+
+/// What decisions need to know of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ItemFacts {
+    /// Its id.
+    pub id: String,
+    /// Its category.
+    pub category: String,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// Who deposited it, where that is known.
+    pub depositor: Option<ActorName>,
+    /// The structure for which the depositor acted.
+    pub depositor_organisation: Option<String>,
+    /// On record as another patient's.
+    pub other_patient: bool,
+    /// Deposited under the patient's second tag.
+    pub secret: bool,
+}
+
+impl ItemFacts {
+    /// What is known of an item that a request names. What was recorded with its deposit counts; the request may repeat
+    /// it, and says it where no deposit is on record.
+    ///
+    /// # Errors
+    /// `ITEM_CONTRADICTS` when the request says otherwise than the deposit.
+    pub fn of(
+        item: &v1::Item,
+        open: &PatientState,
+        secret: Option<&PatientState>,
+        other_patient: bool,
+    ) -> Result<Self, RuleRefusal> {
+        let kept_apart = secret.and_then(|secret| secret.deposit(&item.id));
+        let said = Self::said(item);
+        let Some(deposit) = kept_apart.or_else(|| open.deposit(&item.id)) else {
+            return Ok(Self { other_patient, ..said });
+        };
+        if contradicts(&said, deposit) {
+            let message = "what the request says of an item isn't what was recorded when it was deposited".to_owned();
+            return Err(RuleRefusal { code: Code::ItemContradicts, message });
+        }
+        Ok(Self {
+            id: item.id.clone(),
+            category: deposit.category.clone(),
+            labels: deposit.labels.clone(),
+            depositor: deposit.depositor.clone(),
+            depositor_organisation: deposit.organisation.clone(),
+            other_patient,
+            secret: kept_apart.is_some(),
+        })
+    }
+
+    /// What a request says of an item.
+    fn said(item: &v1::Item) -> Self {
+        Self {
+            id: item.id.clone(),
+            category: item.category.clone(),
+            labels: item.labels.clone(),
+            depositor: item.depositor.parse().ok(),
+            ..Self::default()
+        }
+    }
+}
+
+fn contradicts(said: &ItemFacts, deposit: &DepositedItem) -> bool {
+    let sorted = |labels: &[String]| {
+        let mut labels = labels.to_vec();
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    };
+    let category = !said.category.is_empty() && said.category != deposit.category;
+    let labels = !said.labels.is_empty() && sorted(&said.labels) != sorted(&deposit.labels);
+    let depositor = said.depositor.is_some() && deposit.depositor.is_some() && said.depositor != deposit.depositor;
+    category || labels || depositor
+}

@@ -1,0 +1,113 @@
+//! The decision procedure: may this actor do this with these items of this patient, now?
+//!
+//! One pure function, [`decide`], walks the table [`steps::STEPS`] for each item; the first decisive step wins. The same
+//! function decides at apply, in `sillage policy test`, and in whatever explains a decision afterwards.
+//!
+//! Where to start reading:
+//!
+//! - [`steps`]: the table, with the reasons and the articles of law beside each step; [`reason`]: the words;
+//! - [`facts`]: what is known of an item; [`request`]: a request as it is signed;
+//! - [`record`]: what is put on record of a decision, in two parts; [`message`]: what is signed.
+
+pub mod facts;
+pub mod message;
+pub mod reason;
+pub mod record;
+pub mod request;
+pub mod steps;
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+
+pub use facts::ItemFacts;
+pub use reason::{Obligation, Reason};
+pub use request::ParsedRequest;
+
+use crate::consent::{Action, Actor, Env, PatientState};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Who.
+    pub actor: Actor,
+    /// What it would do.
+    pub action: Action,
+    /// What for.
+    pub purpose: String,
+    /// When: ledger time.
+    pub at: LedgerTimeMs,
+    /// With what.
+    pub items: Vec<ItemFacts>,
+}
+
+/// What was decided on one item, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemDecision {
+    /// The item.
+    pub id: String,
+    /// Whether the actor may.
+    pub permit: bool,
+    /// Why: for the patient and auditors, never for the actor.
+    pub reason: Reason,
+    /// The records that decided, ascending.
+    pub consulted: Vec<LeafIndex>,
+}
+
+/// The versions of what holds for all patients.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Versions {
+    /// Of the policy.
+    pub policy: String,
+    /// Of the habilitation matrix.
+    pub matrix: String,
+    /// Of the catalogue of applications.
+    pub catalogue: String,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Per item, in the order of the request.
+    pub items: Vec<ItemDecision>,
+    /// What the actor owes for what it may do.
+    pub obligations: Vec<Obligation>,
+    /// What it was decided by.
+    pub versions: Versions,
+}
+
+impl Decision {
+    /// The items that the actor may use.
+    pub fn permitted(&self) -> Vec<&str> {
+        self.items.iter().filter(|item| item.permit).map(|item| item.id.as_str()).collect()
+    }
+
+    /// The items that the actor is told of: those permitted, and those that are somebody else's to change. All others
+    /// look as if they weren't there.
+    pub fn told(&self) -> Vec<&str> {
+        self.items.iter().filter(|item| item.reason.is_told()).map(|item| item.id.as_str()).collect()
+    }
+}
+
+/// Decides. `state` is that of the patient's open tag, `secret` that of the second one where the requester has it; both
+/// as of now in log order.
+///
+/// Rules of the secret tag count for the items that are kept there alone: what is decided on the others reads as if there
+/// were no second tag.
+pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>, request: &Request) -> Decision {
+    let items: Vec<ItemDecision> =
+        request.items.iter().map(|item| steps::decide_item(env, state, secret, request, item)).collect();
+    let breaks_glass = items.iter().any(|item| item.reason == Reason::BreakGlass);
+    let versions = Versions {
+        policy: env.policy.version.clone(),
+        matrix: env.matrix.version.clone(),
+        catalogue: env.catalogue.version.clone(),
+    };
+    let obligations = if breaks_glass { Obligation::ALL.to_vec() } else { Vec::new() };
+    Decision { items, obligations, versions }
+}
+
+/// Whether an item is kept from representatives: deposited under the second tag, or marked as a minor's secret. Such
+/// items of a request are decided and put on record apart, so that the open tag doesn't tell of them.
+pub fn is_secret(item: &ItemFacts, open: &PatientState, secret: Option<&PatientState>) -> bool {
+    let marked = |state: &PatientState| state.keeps_secret(&item.id).is_some();
+    item.secret || marked(open) || secret.is_some_and(marked)
+}

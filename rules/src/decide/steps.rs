@@ -1,0 +1,371 @@
+//! The thirteen steps. Per item, the first decisive one wins. `docs/consent.md` has the same table; a test keeps them
+//! equal.
+
+use sillage_proof::hash::LeafIndex;
+
+use super::{ItemDecision, ItemFacts, Reason, Request};
+use crate::consent::state::{DirectiveEntry, Space};
+use crate::consent::{Action, ActorKind, Effect, Env, PatientState, Provision};
+
+/// One step of the procedure.
+pub struct Step {
+    /// Its number, from 1.
+    pub number: u8,
+    /// What it looks at, in a few words.
+    pub about: &'static str,
+    /// The reasons that it can give, in its order.
+    pub reasons: &'static [Reason],
+    /// Where the rule stands in law; empty where it follows from the others.
+    pub law: &'static str,
+    decides: fn(&Asked<'_>) -> Option<Verdict>,
+}
+
+/// Every step, in order. The last one always decides.
+pub const STEPS: [Step; 13] = [
+    Step {
+        number: 1,
+        about: "actor revoked; item of another patient",
+        reasons: &[Reason::InvalidActor, Reason::UnknownItem],
+        law: "CSP R1111-43",
+        decides: known,
+    },
+    Step {
+        number: 2,
+        about: "the patient",
+        reasons: &[Reason::Embargoed, Reason::NotOwner, Reason::Own],
+        law: "CSP L1111-7, L1111-19, R1111-53",
+        decides: patient,
+    },
+    Step {
+        number: 3,
+        about: "a representative within their powers",
+        reasons: &[Reason::Embargoed, Reason::NotOwner, Reason::MinorSecrecy, Reason::Representative],
+        law: "CSP L1111-5, R1111-50; Code civil 371-1, 459",
+        decides: representative,
+    },
+    Step {
+        number: 4,
+        about: "space opposed or closed; barred purpose",
+        reasons: &[Reason::SpaceClosed, Reason::PurposeBarred],
+        law: "CSP L1111-13-1, L1111-18",
+        decides: space_and_purpose,
+    },
+    Step {
+        number: 5,
+        about: "who deposited it, or their structure, consults",
+        reasons: &[Reason::Depositor],
+        law: "CSP R1111-49",
+        decides: depositor,
+    },
+    Step {
+        number: 6,
+        about: "habilitation matrix; catalogue of applications",
+        reasons: &[Reason::Matrix, Reason::NotCatalogued],
+        law: "CSP L1111-13-1",
+        decides: ceilings,
+    },
+    Step {
+        number: 7,
+        about: "the attending doctor consults for treatment",
+        reasons: &[Reason::Attending],
+        law: "CSP L1111-16",
+        decides: attending,
+    },
+    Step {
+        number: 8,
+        about: "professional blocked by name",
+        reasons: &[Reason::Blocked],
+        law: "CSP L1110-4 IV",
+        decides: blocked,
+    },
+    Step {
+        number: 9,
+        about: "an open break-glass, purpose BTG, consults",
+        reasons: &[Reason::EmergencyOpposed, Reason::Masked, Reason::BreakGlass],
+        law: "CSP L1111-17, R1111-48",
+        decides: break_glass,
+    },
+    Step {
+        number: 10,
+        about: "masked item; directives that deny; opposed feed",
+        reasons: &[Reason::Masked, Reason::ConsentDeny, Reason::FeedOpposed],
+        law: "CSP L1110-4 IV, R1111-49",
+        decides: denied,
+    },
+    Step {
+        number: 11,
+        about: "directives that permit",
+        reasons: &[Reason::ConsentGrant],
+        law: "CSP L1111-13-1, L1111-17 IV",
+        decides: granted,
+    },
+    Step {
+        number: 12,
+        about: "a member of the care team consults for treatment",
+        reasons: &[Reason::CareTeam],
+        law: "CSP L1110-4 III, L1110-12, R1111-46",
+        decides: care_team,
+    },
+    Step {
+        number: 13,
+        about: "deposits; anything else",
+        reasons: &[Reason::DepositDefault, Reason::LegalFeed, Reason::NoConsent],
+        law: "CSP L1111-15",
+        decides: rest,
+    },
+];
+
+/// One item of a request, with all that a step may look at.
+struct Asked<'a> {
+    env: &'a Env<'a>,
+    request: &'a Request,
+    item: &'a ItemFacts,
+    /// The state of the open tag; for an item of the second tag, that one's too.
+    states: [Option<&'a PatientState>; 2],
+    /// Kept from representatives: by the record that says so, or by no other than its deposit under the second tag.
+    secret: Option<Option<LeafIndex>>,
+}
+
+struct Verdict {
+    reason: Reason,
+    consulted: Vec<LeafIndex>,
+}
+
+fn verdict(reason: Reason, consulted: impl IntoIterator<Item = LeafIndex>) -> Option<Verdict> {
+    let mut consulted: Vec<LeafIndex> = consulted.into_iter().collect();
+    consulted.sort_unstable();
+    consulted.dedup();
+    Some(Verdict { reason, consulted })
+}
+
+/// Decides on one item.
+pub(super) fn decide_item(
+    env: &Env<'_>,
+    open: &PatientState,
+    second: Option<&PatientState>,
+    request: &Request,
+    item: &ItemFacts,
+) -> ItemDecision {
+    let mark = open.keeps_secret(&item.id).or_else(|| second.and_then(|second| second.keeps_secret(&item.id)));
+    let secret = if item.secret { Some(mark) } else { mark.map(Some) };
+    let states = [Some(open), second.filter(|_| secret.is_some())];
+    let asked = Asked { env, request, item, states, secret };
+    let decisive = STEPS.iter().find_map(|step| (step.decides)(&asked));
+    let Verdict { reason, consulted } = decisive.expect("the last step decides");
+    ItemDecision { id: item.id.clone(), permit: reason.permits(), reason, consulted }
+}
+
+impl<'a> Asked<'a> {
+    fn states(&self) -> impl Iterator<Item = &'a PatientState> {
+        self.states.into_iter().flatten()
+    }
+
+    fn consults(&self) -> bool {
+        self.request.action.consults()
+    }
+
+    /// Update or delete of what someone else deposited. What the patient deposited is their representatives' too.
+    fn is_someone_elses(&self) -> bool {
+        let changes = matches!(self.request.action, Action::Update | Action::Delete);
+        let elses =
+            |depositor: &crate::consent::ActorName| *depositor != self.request.actor.name && !depositor.is_patient();
+        changes && self.item.depositor.as_ref().is_some_and(elses)
+    }
+
+    fn embargo(&self) -> Option<LeafIndex> {
+        self.states().find_map(|state| state.embargoes(&self.item.id, self.request.at))
+    }
+
+    fn mask(&self) -> Option<LeafIndex> {
+        self.states().find_map(|state| state.masks(&self.item.id))
+    }
+
+    fn needs_express_consent(&self) -> bool {
+        self.env.policy.needs_express_consent(&self.request.actor)
+    }
+
+    /// The directives in force that match, before their exceptions are looked at.
+    fn directives(&self, effect: Effect) -> impl Iterator<Item = &'a DirectiveEntry> {
+        let at = self.request.at;
+        self.states()
+            .flat_map(move |state| state.directives_at(at))
+            .filter(move |entry| entry.directive.provision.effect == effect && self.is_meant(entry))
+    }
+
+    fn is_meant(&self, entry: &DirectiveEntry) -> bool {
+        let provision = &entry.directive.provision;
+        let purpose = match (&provision.purposes, provision.effect) {
+            (Some(_), _) | (None, Effect::Deny) => true,
+            (None, Effect::Permit) => {
+                let grantee = provision.grantee.as_ref();
+                grantee.is_some_and(|grantee| grantee.default_purpose() == self.request.purpose)
+            }
+        };
+        purpose && self.fits(provision)
+    }
+
+    /// Whether an exception of a directive that matches has the other effect and matches too.
+    fn is_excepted(&self, entry: &DirectiveEntry) -> bool {
+        let own = entry.directive.provision.effect;
+        entry.directive.except.iter().any(|exception| exception.effect != own && self.fits(exception))
+    }
+
+    /// Whether everything that the provision says fits. What it leaves out fits: in a denial it means all, and in an
+    /// exception what its directive says, which fits already.
+    fn fits(&self, provision: &Provision) -> bool {
+        let Request { actor, action, purpose, at, .. } = self.request;
+        let in_team = |origin: &str| self.states().any(|state| state.member(actor, *at, Some(origin)).is_some());
+        provision.grantee.as_ref().is_none_or(|grantee| grantee.matches(actor, in_team))
+            && provision.actions.as_ref().is_none_or(|actions| actions.contains(action))
+            && provision.categories.as_ref().is_none_or(|categories| categories.contains(&self.item.category))
+            && provision
+                .labels
+                .as_ref()
+                .is_none_or(|labels| labels.iter().any(|label| self.item.labels.contains(label)))
+            && provision.items.as_ref().is_none_or(|items| items.contains(&self.item.id))
+            && provision.purposes.as_ref().is_none_or(|purposes| purposes.contains(purpose))
+            && provision.from.is_none_or(|from| from.0 <= at.0)
+            && provision.until.is_none_or(|until| at.0 < until.0)
+    }
+}
+
+fn known(asked: &Asked<'_>) -> Option<Verdict> {
+    if asked.env.is_revoked(&asked.request.actor.name) {
+        return verdict(Reason::InvalidActor, None);
+    }
+    asked.item.other_patient.then(|| verdict(Reason::UnknownItem, None)).flatten()
+}
+
+fn patient(asked: &Asked<'_>) -> Option<Verdict> {
+    if asked.request.actor.kind != ActorKind::Patient {
+        return None;
+    }
+    if let Some(embargo) = asked.embargo() {
+        return verdict(Reason::Embargoed, [embargo]);
+    }
+    verdict(if asked.is_someone_elses() { Reason::NotOwner } else { Reason::Own }, None)
+}
+
+fn representative(asked: &Asked<'_>) -> Option<Verdict> {
+    let Request { actor, action, at, .. } = asked.request;
+    let registered =
+        asked.states().find_map(|state| state.represented_by(&actor.name, *at, |power| power.covers(*action)))?;
+    if let Some(embargo) = asked.embargo() {
+        return verdict(Reason::Embargoed, [registered, embargo]);
+    }
+    if asked.is_someone_elses() {
+        return verdict(Reason::NotOwner, [registered]);
+    }
+    match asked.secret {
+        Some(mark) => verdict(Reason::MinorSecrecy, [Some(registered), mark].into_iter().flatten()),
+        None => verdict(Reason::Representative, [registered]),
+    }
+}
+
+fn space_and_purpose(asked: &Asked<'_>) -> Option<Verdict> {
+    let mut closed = asked.states().map(PatientState::space).filter(|(space, _)| *space != Space::Open);
+    if let Some((_, stamp)) = closed.next() {
+        return verdict(Reason::SpaceClosed, stamp.map(|stamp| stamp.index));
+    }
+    let barred = asked.env.policy.barred_purposes.contains(&asked.request.purpose);
+    barred.then(|| verdict(Reason::PurposeBarred, None)).flatten()
+}
+
+fn depositor(asked: &Asked<'_>) -> Option<Verdict> {
+    let actor = &asked.request.actor;
+    let own =
+        asked.item.depositor.as_ref() == Some(&actor.name) || actor.is_of(asked.item.depositor_organisation.as_deref());
+    (asked.consults() && own).then(|| verdict(Reason::Depositor, None)).flatten()
+}
+
+fn ceilings(asked: &Asked<'_>) -> Option<Verdict> {
+    let Request { actor, action, .. } = asked.request;
+    if asked.env.matrix.forbids(actor, &asked.item.category, *action) {
+        return verdict(Reason::Matrix, None);
+    }
+    (!asked.env.catalogue.lists(actor)).then(|| verdict(Reason::NotCatalogued, None)).flatten()
+}
+
+fn attending(asked: &Asked<'_>) -> Option<Verdict> {
+    let Request { actor, purpose, .. } = asked.request;
+    let sees_all = asked.env.policy.attending_doctor_sees_all && !asked.needs_express_consent();
+    if !sees_all || !asked.consults() || purpose != "TREAT" {
+        return None;
+    }
+    let declared = asked.states().find_map(PatientState::attending).filter(|(name, _)| **name == actor.name)?;
+    verdict(Reason::Attending, [declared.1.index])
+}
+
+fn blocked(asked: &Asked<'_>) -> Option<Verdict> {
+    let by = asked.states().find_map(|state| state.blocks(&asked.request.actor.name))?;
+    verdict(Reason::Blocked, [by])
+}
+
+fn break_glass(asked: &Asked<'_>) -> Option<Verdict> {
+    let Request { actor, purpose, at, .. } = asked.request;
+    if !asked.consults() || purpose != "BTG" || asked.needs_express_consent() {
+        return None;
+    }
+    let open: Vec<_> = asked.states().flat_map(|state| state.open_breakglasses(&actor.name, *at)).collect();
+    if open.is_empty() {
+        return None;
+    }
+    let opposed = |case| {
+        let mut cases = asked.states().flat_map(PatientState::opposed_cases);
+        cases.find(|(opposed, _)| *opposed == case).map(|(_, stamp)| stamp.index)
+    };
+    let oppositions: Option<Vec<LeafIndex>> = open.iter().map(|entry| opposed(entry.case)).collect();
+    if let Some(oppositions) = oppositions {
+        return verdict(Reason::EmergencyOpposed, oppositions);
+    }
+    if let Some(mask) = asked.mask().filter(|_| !asked.env.policy.emergency_lifts_mask) {
+        return verdict(Reason::Masked, [mask]);
+    }
+    let lifts = open.iter().filter(|entry| opposed(entry.case).is_none());
+    verdict(Reason::BreakGlass, lifts.map(|entry| entry.stamp.index))
+}
+
+fn denied(asked: &Asked<'_>) -> Option<Verdict> {
+    if let Some(mask) = asked.mask() {
+        return verdict(Reason::Masked, [mask]);
+    }
+    let denials = asked.directives(Effect::Deny).filter(|entry| !asked.is_excepted(entry));
+    let nested = asked.directives(Effect::Permit).filter(|entry| asked.is_excepted(entry));
+    let denials: Vec<LeafIndex> = denials.chain(nested).map(|entry| entry.stamp.index).collect();
+    if !denials.is_empty() {
+        return verdict(Reason::ConsentDeny, denials);
+    }
+    if asked.request.action != Action::Write {
+        return None;
+    }
+    let mut feeds = asked.states().flat_map(PatientState::feeds);
+    let opposed = feeds.find(|entry| entry.feed.matches(&asked.request.actor, &asked.item.category))?;
+    verdict(Reason::FeedOpposed, [opposed.stamp.index])
+}
+
+/// Only reached when nothing denies: what is excepted from a denial counts as permitted.
+fn granted(asked: &Asked<'_>) -> Option<Verdict> {
+    let nested = asked.directives(Effect::Deny).filter(|entry| asked.is_excepted(entry));
+    let grants: Vec<LeafIndex> =
+        asked.directives(Effect::Permit).chain(nested).map(|entry| entry.stamp.index).collect();
+    if grants.is_empty() { None } else { verdict(Reason::ConsentGrant, grants) }
+}
+
+fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
+    let Request { actor, purpose, at, .. } = asked.request;
+    if !asked.consults() || purpose != "TREAT" || asked.needs_express_consent() {
+        return None;
+    }
+    let joined = asked.states().find_map(|state| state.member(actor, *at, None))?;
+    verdict(Reason::CareTeam, [joined])
+}
+
+fn rest(asked: &Asked<'_>) -> Option<Verdict> {
+    let actor = &asked.request.actor;
+    let reason = match asked.request.action {
+        Action::Write if actor.kind == ActorKind::Professional => Reason::DepositDefault,
+        Action::Write if asked.env.policy.legal_feeds.contains(&actor.name) => Reason::LegalFeed,
+        _ => Reason::NoConsent,
+    };
+    verdict(reason, None)
+}
