@@ -116,6 +116,26 @@ impl PatientState {
         }
     }
 
+    /// Whether it is established who asks, where that is the patient or a representative: who signs for a professional
+    /// vouches for them, and nobody vouches for those. `patient_key` and `authenticated` as in [`Meta`].
+    ///
+    /// # Errors
+    /// `AUTHENTICATION_MISSING`.
+    pub fn check_authentication(
+        &self,
+        actor: &Actor,
+        at: LedgerTimeMs,
+        patient_key: bool,
+        authenticated: bool,
+    ) -> Admitted {
+        let is_patient = actor.kind == ActorKind::Patient;
+        let in_their_place = is_patient || self.represented_by(&actor.name, at, |_| true).is_some();
+        match in_their_place && !authenticated && !(patient_key && is_patient) {
+            true => authentication_missing(),
+            false => Ok(()),
+        }
+    }
+
     /// Every item was deposited by the signer, or by their structure.
     fn deposited_all(&self, items: &[String], signer: &Actor) -> Admitted {
         let own = |item: &String| self.deposit(item).is_some_and(|deposit| deposit.is_by(signer));
@@ -246,11 +266,15 @@ fn authenticated(meta: &Meta) -> Admitted {
     let own_key = meta.patient_key && meta.signer.kind == ActorKind::Patient;
     match own_key || meta.authenticated {
         true => Ok(()),
-        false => refuse(
-            Code::AuthenticationMissing,
-            "the record doesn't say how who signs proved who they are: issuer, method, eIDAS level substantial or high",
-        ),
+        false => authentication_missing(),
     }
+}
+
+fn authentication_missing() -> Admitted {
+    refuse(
+        Code::AuthenticationMissing,
+        "it doesn't say how who acts proved who they are: issuer, method, eIDAS level substantial or high",
+    )
 }
 
 /// Whether the signer joins the care team, or joins someone to it within their structure.

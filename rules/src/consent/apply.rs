@@ -91,6 +91,9 @@ impl PatientState {
     }
 
     fn set_space(&mut self, space: Space, stamp: Stamp) {
+        if self.erased {
+            return;
+        }
         self.ended(self.space_stamp.iter().count(), FOR_EVER, stamp.index);
         self.space = space;
         self.space_stamp = Some(stamp);

@@ -154,6 +154,8 @@ pub struct BreakGlassEntry {
 /// Everything that decisions on one patient rest on, of one of their tags.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PatientState {
+    /// The patient was erased: the space stays closed.
+    pub(super) erased: bool,
     pub(super) space: Space,
     pub(super) space_stamp: Option<Stamp>,
     /// In log order.
@@ -175,6 +177,11 @@ pub struct PatientState {
 }
 
 impl PatientState {
+    /// The state of a patient who was erased: closed for ever, whatever comes after.
+    pub fn erased() -> Self {
+        Self { erased: true, space: Space::Closed, ..Self::default() }
+    }
+
     /// Whether the space is open, and the record that says so.
     pub fn space(&self) -> (Space, Option<Stamp>) {
         (self.space, self.space_stamp)
