@@ -11,6 +11,7 @@ use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::cosigner::GROUP_NODES;
 use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::facts::flags_hold;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::ParsedRecord;
 
@@ -183,10 +184,11 @@ pub struct CheckedLine {
 }
 
 /// Reads a line of the trace of `tag`. Needs no key: what the ledger says must fit itself before it is shown.
+/// `late_after_ms` is the genesis's.
 ///
 /// # Errors
 /// [`ClientError::Check`] naming the line.
-pub fn check_line(line: v1::TraceLine, tag: &[u8; 32]) -> Result<CheckedLine, ClientError> {
+pub fn check_line(line: v1::TraceLine, tag: &[u8; 32], late_after_ms: u64) -> Result<CheckedLine, ClientError> {
     let index = line.index;
     let wrong =
         |why: &str| failed(&format!("line {index} of the trace {why}: ask another node and keep it as evidence"));
@@ -206,14 +208,21 @@ pub fn check_line(line: v1::TraceLine, tag: &[u8; 32]) -> Result<CheckedLine, Cl
     }
     let record = match line.record.is_empty() {
         true => None,
-        false => Some(check_record(&line, &entry).map_err(wrong)?),
+        false => Some(opened(&line.salt, &line.record, &entry).map_err(wrong)?),
     };
+    if !flags_hold(&entry, record.as_ref(), late_after_ms) {
+        return Err(wrong("is flagged otherwise than its record says"));
+    }
     Ok(CheckedLine { entry, bytes: line.entry, record, author: line.author, erased: line.erased })
 }
 
-fn check_record(line: &v1::TraceLine, entry: &RecordEntry) -> Result<ParsedRecord, &'static str> {
-    let salt: &[u8; SALT_BYTES] = line.salt.as_slice().try_into().map_err(|_| "has no salt")?;
-    let record = ParsedRecord::parse(&line.record).map_err(|_| "holds a record that breaks the rules")?;
+/// The record that an entry commits to; `salt` and `bytes` are as a node gave them.
+///
+/// # Errors
+/// Why it isn't that record, to go on a sentence about the entry.
+pub(crate) fn opened(salt: &[u8], bytes: &[u8], entry: &RecordEntry) -> Result<ParsedRecord, &'static str> {
+    let salt: &[u8; SALT_BYTES] = salt.try_into().map_err(|_| "has no salt")?;
+    let record = ParsedRecord::parse(bytes).map_err(|_| "holds a record that breaks the rules")?;
     if record.record_hash(salt) != entry.record_hash {
         return Err("shows another record than the one that was signed");
     }
@@ -254,6 +263,7 @@ mod tests {
     use sillage_rules::record::new_message;
 
     const TAG: [u8; 32] = [5; 32];
+    const DAY_MS: u64 = 86_400_000;
 
     fn line() -> v1::TraceLine {
         let mut message = new_message(Kind::ACCESS_READ, Some(&TAG), 1_000);
@@ -281,23 +291,32 @@ mod tests {
 
     #[test]
     fn a_line_that_fits_itself_is_shown() {
-        let checked = check_line(line(), &TAG).expect("good");
+        let checked = check_line(line(), &TAG, DAY_MS).expect("good");
         assert_eq!(checked.entry.index.get(), 41);
         assert!(checked.record.is_some());
         let erased = v1::TraceLine { record: Vec::new(), ..line() };
-        assert!(check_line(erased, &TAG).expect("erased").record.is_none());
+        assert!(check_line(erased, &TAG, DAY_MS).expect("erased").record.is_none());
     }
 
     #[test]
     fn a_line_that_contradicts_itself_fails_the_check() {
-        let edits: [fn(&mut v1::TraceLine); 5] =
-            [|l| l.index = 42, |l| l.salt[0] ^= 1, |l| l.salt.clear(), |l| l.entry[30] ^= 1, |l| l.record.truncate(3)];
+        let edits: [fn(&mut v1::TraceLine); 8] = [
+            |l| l.index = 42,
+            |l| l.salt[0] ^= 1,
+            |l| l.salt.clear(),
+            |l| l.entry[30] ^= 1,
+            |l| l.record.truncate(3),
+            // The second byte of the flags is the fourth of the entry: justified, late, or by right of something.
+            |l| l.entry[3] = 0,
+            |l| l.entry[3] |= 2,
+            |l| l.entry[3] |= 16,
+        ];
         for edit in edits {
             let mut bad = line();
             edit(&mut bad);
-            assert_eq!(check_line(bad, &TAG).expect_err("refused").exit_code(), 1);
+            assert_eq!(check_line(bad, &TAG, DAY_MS).expect_err("refused").exit_code(), 1);
         }
-        assert!(check_line(line(), &[6; 32]).is_err(), "another patient's");
+        assert!(check_line(line(), &[6; 32], DAY_MS).is_err(), "another patient's");
     }
 
     fn signer(seed: u8, name: &str, kind: KeyKind) -> SignerKey {

@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
-use sillage_proof::batch::{Origin, ReceiptMessage};
+use sillage_proof::batch::{Origin, ReceiptMessage, batch_root};
 use sillage_proof::hash::sha256;
 use sillage_proof::keys::{AuthorId, SigningKey};
-use sillage_proof::merkle;
 use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proto::v1;
 use sillage_rules::entry::Entry;
-use sillage_rules::record::ParsedRecord;
+use sillage_rules::kind::Kind;
+use sillage_rules::record::{ParsedRecord, new_message};
 
 use crate::audit::trust::Trust;
 use crate::author::{SignedBatch, Signer, verify_receipt};
@@ -124,8 +124,10 @@ fn signer() -> Signer {
 
 /// The batch that [`fuzz_receipt`] has sent.
 fn sent() -> SignedBatch {
-    let record = v1::SaltedRecord { salt: vec![1; 16], record: b"record".to_vec() };
-    let root = merkle::root_of(&[sillage_proof::hash::leaf_hash2(&record.salt, &record.record)]);
+    let message = new_message(Kind::SPACE_OPENED, Some(&[5; 32]), 1_000);
+    let record = ParsedRecord::from_message(message).expect("a record");
+    let root = batch_root(&[record.batch_leaf(record.record_hash(&[1; 16]))]);
+    let record = v1::SaltedRecord { salt: vec![1; 16], record: record.into_bytes() };
     let batch = v1::Batch {
         alg: 1,
         key_id: signer().key.key_id().to_bytes().to_vec(),
@@ -179,7 +181,7 @@ pub fn fuzz_trace_line(data: &[u8]) {
         return;
     };
     let index = line.index;
-    if let Ok(checked) = check_line(line, &entry.tag) {
+    if let Ok(checked) = check_line(line, &entry.tag, 86_400_000) {
         assert_eq!(checked.entry.index.get(), index);
         if let Some(record) = &checked.record {
             show(checked.entry.time.get(), record);

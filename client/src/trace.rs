@@ -6,9 +6,9 @@
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
 
-use crate::channel::Client;
 use crate::checks::{CheckedLine, check_line, failed};
 use crate::error::ClientError;
+use crate::session::Session;
 
 /// First byte of a cursor.
 const CURSOR_VERSION: u8 = 1;
@@ -94,7 +94,7 @@ impl Cursor {
 /// # Errors
 /// `INVALID_CURSOR` for a made-up cursor; [`ClientError::Check`] for a line that contradicts itself.
 pub async fn read_page(
-    client: &Client,
+    session: &Session,
     request: &v1::TraceRequest,
     open: &PatientTag,
     secret: Option<&PatientTag>,
@@ -107,7 +107,7 @@ pub async fn read_page(
     let cursor = cursor.map_or(Ok(start), |text| Cursor::decode(text).ok_or_else(invalid))?;
     let limit = limit.clamp(1, PAGE_MAX);
     let below = cursor.below;
-    let one = |tag: &PatientTag, place: Place| Side { client, request, tag: *tag, below, place };
+    let one = |tag: &PatientTag, place: Place| Side { session, request, tag: *tag, below, place };
     let mut sides = vec![(one(open, cursor.open), false)];
     if let Some(tag) = secret {
         sides.push((one(tag, cursor.secret), true));
@@ -145,7 +145,7 @@ fn check_order(last: Option<u64>, index: u64) -> Result<(), ClientError> {
 
 /// One of the two traces.
 struct Side<'a> {
-    client: &'a Client,
+    session: &'a Session,
     request: &'a v1::TraceRequest,
     tag: PatientTag,
     below: u64,
@@ -162,7 +162,7 @@ impl Side<'_> {
         };
         let tag = self.tag.to_bytes().to_vec();
         let request = v1::TraceRequest { tag, limit: limit.min(PAGE_MAX), cursor, ..self.request.clone() };
-        let call = self.client.call(|mut rpc| {
+        let call = self.session.client.call(|mut rpc| {
             let request = request.clone();
             async move { rpc.trace(request).await }
         });
@@ -178,7 +178,7 @@ impl Side<'_> {
             let Some(page) = self.ask(limit).await? else { break };
             let known = page.lines.into_iter().filter(|line| line.index < self.below);
             for line in known {
-                let line = check_line(line, self.tag.as_bytes())?;
+                let line = check_line(line, self.tag.as_bytes(), self.session.genesis.late_after_ms)?;
                 let last: Option<&CheckedLine> = out.last();
                 check_order(last.map(|last| last.entry.index.get()), line.entry.index.get())?;
                 out.push(line);

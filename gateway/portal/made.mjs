@@ -69,6 +69,7 @@ export const proto = (...fields) =>
 
 const ORIGIN = vectors.batch.batch_message.origin;
 const TIME_MS = 1767225600000;
+const LATE_AFTER_MS = 86_400_000;
 const [LOG, AUTHOR] = [keyPair(4), keyPair(1)];
 export const NODES = [11, 12, 13].map(keyPair);
 const VRF_KEY = unhex(vectors.tag.vrf_public_key);
@@ -108,7 +109,7 @@ export class MadeLog {
     this.items = []; // of our patient
     this.batches = [];
     const genesis = proto(
-      [1, 1], [2, ORIGIN], [3, TIME_MS], [4, LOG.key], [5, VRF_KEY], [6, new Uint8Array(32)], [7, new Uint8Array(32).fill(lies.tagLast ?? 255)], [10, lies.depth ?? DEPTH], [14, new Uint8Array(32).fill(9)],
+      [1, 1], [2, ORIGIN], [3, TIME_MS], [4, LOG.key], [5, VRF_KEY], [6, new Uint8Array(32)], [7, new Uint8Array(32).fill(lies.tagLast ?? 255)], [9, LATE_AFTER_MS], [10, lies.depth ?? DEPTH], [14, new Uint8Array(32).fill(9)],
     );
     this.push(4, 8, u16(0x0a0e), chunk(genesis));
     this.seq = 0;
@@ -124,23 +125,33 @@ export class MadeLog {
       : (this.hashes = this.entries.map((e) => H([0], e))).slice(0, size);
   }
 
-  /** A batch of records, each `{ kind, tag, body }`, `body` being more fields of the record; of our patient where no tag is said. */
+  /**
+   * A batch of records, each `{ kind, tag, body, ageMs }`, `body` being more fields of the record; of our patient where no tag
+   * is said. `filed` is what the node that admits it writes into the entry in the place of what its author signed.
+   */
   batch(records) {
-    const made = records.map(({ kind = 0x0601, tag = TAG, body = [], gone = false, says = tag }, position) => {
+    const made = records.map(({ kind = 0x0601, tag = TAG, body = [], gone = false, says = tag, ageMs = 0, filed = {} }, position) => {
       const salt = new Uint8Array(16).fill(position + 1);
-      const record = proto([1, 1], [2, kind], [3, says], ...body);
-      return { kind, tag, gone, position, salt, record, hash: H([0], salt, record) };
+      const [before, after] = [body.filter(([number]) => number < 7), body.filter(([number]) => number > 7)];
+      const record = proto([1, 1], [2, kind], [3, says], ...before, [7, TIME_MS - ageMs], ...after);
+      const [hasBasis, isDeferred] = [9, 13].map((field) => body.some(([number]) => number === field));
+      const stated = (hasBasis ? 16 : 0) | (isDeferred ? 4 : 0);
+      const group = kind >> 8;
+      const found = (group === 6 && !hasBasis ? 1 : 0) | ((group === 6 || group === 7) && ageMs > LATE_AFTER_MS ? 2 : 0);
+      const hash = H([0], salt, record);
+      const leaf = H([6], u16(kind), u16(stated), tag, hash);
+      return { kind, tag, flags: stated | found, ...filed, gone, position, salt, record, hash, leaf };
     });
-    const hashes = made.map((m) => m.hash);
+    const hashes = made.map((m) => m.leaf);
     const root = mth(hashes);
     this.seq += 1;
     const keyId = H("sillage/key/v1\0", [1], AUTHOR.key);
-    const message = join("sillage/batch/v1\0", [1], keyId, [ORIGIN.length], ORIGIN, STREAM, u64(this.seq), u32(made.length), root);
+    const message = join("sillage/batch/v2\0", [1], keyId, [ORIGIN.length], ORIGIN, STREAM, u64(this.seq), u32(made.length), root);
     const signature = AUTHOR.sign(message);
     this.push(1, 0, [1], keyId, STREAM, u64(this.seq), u32(made.length), root, u16(64), signature);
     const batch = join(u32(0), STREAM, u64(this.seq), u32(made.length), root, signature);
     for (const it of made) {
-      const entry = this.push(2, 0, u16(it.kind), it.tag, it.hash, u32(it.position));
+      const entry = this.push(2, it.flags, u16(it.kind), it.tag, it.hash, u32(it.position));
       if (it.tag === TAG) this.items.push({ ...it, entry, index: this.entries.length - 1, batch, path: inclusion(it.position, hashes) });
     }
     return this;

@@ -954,8 +954,21 @@ const KIND_GENESIS = 0x0a0e;
 const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
-const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER"];
-const FLAG_LEDGER = 8;
+const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS"];
+const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS] = FLAGS.map((_, bit) => 2 ** bit);
+/** What the author states, and so signs; the rest is what the ledger found. */
+const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS;
+/** Why an access is UNJUSTIFIED; the number stands in bits 8 to 11. */
+const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"];
+/** Bases that point to an entry of the log, so that the ledger may find that they do not hold. */
+const [BASIS_DECISION, BASIS_BREAKGLASS] = [1, 2];
+const isAccess = (kind) => kind >> 8 === 6;
+const isMovement = (kind) => kind >> 8 === 7;
+const reasonOf = (flags) => flags >> 8;
+
+/** Flags that a record entry can have: known ones, and a reason only of what is UNJUSTIFIED. */
+const areFlags = (flags) =>
+  (flags & ~0x0f1f) === 0 && reasonOf(flags) < REASONS.length && (reasonOf(flags) === 0 || (flags & FLAG_UNJUSTIFIED) !== 0);
 
 function entry(bytes, part) {
   const reader = new Reader(bytes, part);
@@ -963,7 +976,7 @@ function entry(bytes, part) {
   const type = reader.u8();
   const flags = reader.u16();
   const it = { bytes, type, flags, index: reader.u64(), timeMs: reader.u64() };
-  const want = { 1: flags === 0, 2: flags < 16, 3: flags === FLAG_LEDGER, 4: flags === FLAG_LEDGER }[type];
+  const want = { 1: flags === 0, 2: areFlags(flags), 3: flags === FLAG_LEDGER, 4: flags === FLAG_LEDGER }[type];
   if (want === undefined) fail(part, "an entry of an unknown type");
   if (!want) fail(part, "an entry with a flag that its type does not have");
   if (type === 1) {
@@ -975,6 +988,7 @@ function entry(bytes, part) {
   } else if (type === 2) {
     Object.assign(it, { kind: reader.u16(), tag: reader.take(32), recordHash: reader.take(32), position: reader.u32() });
     if (it.position >= BATCH_RECORDS_MAX) fail(part, "a position beyond any batch");
+    if (flags & FLAG_UNJUSTIFIED && !isAccess(it.kind)) fail(part, "unjustified, and no access");
   } else if (type === 3) {
     Object.assign(it, { depth: reader.u8(), patients: reader.u64(), root: reader.take(32) });
   } else {
@@ -987,6 +1001,8 @@ function entry(bytes, part) {
 }
 
 const leafHash = (bytes) => H([0], bytes);
+/** What the author signed of a record entry (§3): whatever of it the author knows, so that no node can file it otherwise. */
+const batchLeaf = (it) => H([6], be(it.kind, 2), be(it.flags & FLAGS_STATED, 2), it.tag, it.recordHash);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The patient bundle (docs/formats.md §10)
@@ -1086,7 +1102,7 @@ function genesis(it, note, part) {
   if (!root || !same(root, note.root)) fail(part, "it is not the first entry of this log");
   return {
     origin: utf8.encode(says.origin), vrfKey: says.vrf_public_key, depth: says.index_depth ?? 0,
-    tags: [says.tag_first, says.tag_last], testLog: says.test_log ?? false,
+    tags: [says.tag_first, says.tag_last], testLog: says.test_log ?? false, lateAfterMs: says.late_after_ms ?? 0,
   };
 }
 
@@ -1147,7 +1163,7 @@ function rangeOfRow({ n, a, b, mth, before, after }, items, ikey, row, part) {
 
 /** The message that an author signs for a batch (§3). */
 function batchMessage(origin, keyId, { streamId, seq, count, root }) {
-  return join(utf8.encode("sillage/batch/v1\0"), [1], keyId, [origin.length], origin, streamId, be(seq, 8), be(count, 4), root);
+  return join(utf8.encode("sillage/batch/v2\0"), [1], keyId, [origin.length], origin, streamId, be(seq, 8), be(count, 4), root);
 }
 
 /** Begins to check every signature, all at once; they are awaited where an entry needs them. Returns what was used so far. */
@@ -1191,12 +1207,30 @@ function checkRecord({ it, shown }, part) {
   if (!tag || !same(tag, it.tag)) bad("the record is of another patient");
 }
 
+/** The flags are those that follow from the record, or, where that is gone, from some record that there can be. */
+function areFlagsRight({ it, shown }, lateAfterMs) {
+  const { kind, flags } = it;
+  if (flags & FLAG_LEDGER) return flags === FLAG_LEDGER;
+  const { basis, deferred, occurred_at_ms: happenedMs = 0 } = shown?.says ?? {};
+  const hasBasis = shown ? basis !== undefined : (flags & FLAG_BASIS) !== 0;
+  const canBeLate = isAccess(kind) || isMovement(kind);
+  const isUnjustified = (flags & FLAG_UNJUSTIFIED) !== 0;
+  // Without basis: unjustified, and for that reason. With one: only if it points to what the ledger can look up.
+  const refers = !shown || basis?.kind === BASIS_DECISION || basis?.kind === BASIS_BREAKGLASS;
+  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || (reasonOf(flags) > 0 && refers);
+  const isLate = (flags & FLAG_LATE) !== 0;
+  if (!shown) return isJust && (canBeLate || !isLate);
+  const stated = (hasBasis ? FLAG_BASIS : 0) | (deferred === undefined ? 0 : FLAG_DEFERRED);
+  return isJust && (flags & FLAGS_STATED) === stated && isLate === (canBeLate && it.timeMs - happenedMs > lateAfterMs);
+}
+
 /** One entry: its record, its place in its batch, and its author's word for it. Its author, or null where the ledger made it. */
-async function checkItem(one, bundle, uses, part) {
+async function checkItem(one, bundle, uses, lateAfterMs, part) {
   const { it, shown, batch: place, path } = one;
   const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
   if (shown) checkRecord(one, part);
   else if (it.kind === KIND_ERASED) bad("an act of the authority keeps its record");
+  if (!areFlagsRight(one, lateAfterMs)) bad("it is flagged otherwise than its record says");
   const ofLedger = (it.flags & FLAG_LEDGER) !== 0;
   if (ofLedger !== (place === MADE_BY_LEDGER)) bad("made by the ledger, or by an author?");
   if (ofLedger) {
@@ -1204,7 +1238,7 @@ async function checkItem(one, bundle, uses, part) {
     return null;
   }
   const batch = bundle.batches[place] ?? bad("its batch is not in the list");
-  const root = rootOfInclusion(it.recordHash, it.position, batch.count, path);
+  const root = rootOfInclusion(batchLeaf(it), it.position, batch.count, path);
   if (!root || !same(root, batch.root)) bad("it is not in the batch that its author signed");
   const header = it.index - 1 - it.position;
   if (batch.header === undefined) {
@@ -1254,7 +1288,7 @@ async function bundle(file, context) {
     if (type !== 2 || !same(one.it.tag, tag)) fail("entries", `entry ${index} is not a record of this patient`);
     if (index <= above || index >= commit.index) fail("entries", `entry ${index} is out of order`);
     above = index;
-    entries.push(line(one, await checkItem(one, it, uses, "entries")));
+    entries.push(line(one, await checkItem(one, it, uses, first.lateAfterMs, "entries")));
   }
   explainErased(entries);
   nothingLeft(it, uses, entries);
@@ -1280,6 +1314,7 @@ function line({ it, shown }, author) {
   return {
     index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
     flags: FLAGS.filter((_, bit) => (it.flags >> bit) & 1),
+    unjustifiedReason: it.flags & FLAG_UNJUSTIFIED ? REASONS[reasonOf(it.flags)] : null,
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
     state: shown ? "shown" : "withheld", erased: null, record: shown?.says ?? null,
   };
@@ -1420,7 +1455,11 @@ const WORDS = {
     hidden: "contenu non montré",
     by: (author) => `signé par ${author}`,
     ledger: "fait par le registre",
-    flags: { UNJUSTIFIED: "SANS JUSTIFICATION", LATE: "inscrit tardivement", DEFERRED: "inscrit après coup", LEDGER: "" },
+    flags: { LATE: "inscrit tardivement", DEFERRED: "inscrit après coup" },
+    reasons: {
+      NO_BASIS: "SANS JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION INTROUVABLE AU REGISTRE",
+      OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE",
+    },
     items: (n) => `${n} document(s)`,
     entryProven: (e) => `Prouvé : l’entrée ${e.index} (${e.type}, ${day(e.timeMs)}) est dans ce registre, à cette place.`,
     refused: (file, part, text) => `${file} : REFUSÉ (${part}) : ${text}`,
@@ -1448,7 +1487,11 @@ const WORDS = {
     hidden: "content not shown",
     by: (author) => `signed by ${author}`,
     ledger: "made by the ledger",
-    flags: { UNJUSTIFIED: "WITHOUT JUSTIFICATION", LATE: "recorded late", DEFERRED: "recorded afterwards", LEDGER: "" },
+    flags: { LATE: "recorded late", DEFERRED: "recorded afterwards" },
+    reasons: {
+      NO_BASIS: "WITHOUT JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION NOT ON RECORD", OTHER_ACTOR: "SOMEONE ELSE’S JUSTIFICATION",
+      BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED",
+    },
     items: (n) => `${n} document(s)`,
     entryProven: (e) => `Proven: entry ${e.index} (${e.type}, ${day(e.timeMs)}) is in this log, at this place.`,
     refused: (file, part, text) => `${file}: REFUSED (${part}): ${text}`,
@@ -1462,7 +1505,7 @@ function entryWords(e, lang) {
   const gone = e.erased ? words.erased(e.erased) : words.hidden;
   const what = [
     KINDS[e.kindCode][lang === "fr" ? 1 : 2], ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
-    ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
+    words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
   ];
   return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
 }
@@ -1540,7 +1583,7 @@ export async function verify(files, policyText, options = {}) {
 /** The parts that tests check one by one. */
 export const internals = {
   sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
-  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
+  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
   Failure, COFACTORED, KINDS, WORDS,
 };
 

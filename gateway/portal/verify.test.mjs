@@ -164,8 +164,11 @@ test("the published trees: audit path, consistency, root", () => {
   const { log, batch } = vectors;
   const leaves = log.leaf_hashes.map(unhex);
   const path = batch.batch_tree.audit_path_of_3.map(unhex);
-  assert.equal(hex(internals.rootOfInclusion(unhex(batch.batch_tree.records[2].record_hash), 2, 5, path) ?? []) === log.root ||
-    hex(internals.rootOfInclusion(unhex(batch.batch_tree.records[3].record_hash), 3, 5, path) ?? []) === log.root, true);
+  const { records, root } = batch.batch_tree;
+  const stated = ({ kind, stated, tag, record_hash }) => ({ kind, flags: stated, tag: unhex(tag), recordHash: unhex(record_hash) });
+  for (const it of records) assert.equal(hex(internals.batchLeaf(stated(it))), it.batch_leaf);
+  assert.equal(hex(mth(records.map((it) => unhex(it.batch_leaf)))), root);
+  assert.equal(hex(internals.rootOfInclusion(internals.batchLeaf(stated(records[3])), 3, 5, path)), root);
   assert.equal(hex(mth(leaves)), log.root);
   assert.ok(internals.isConsistent(3, unhex(log.old_root_of_3), 5, unhex(log.root), log.consistency_proof_3_to_5.map(unhex)));
 });
@@ -185,9 +188,11 @@ test("records and entries: what the vectors accept is read, what they refuse is 
     };
     assert.throws(says, undefined, `${name}: ${code}`);
   }
-  for (const { name, bytes, index, leaf_hash } of rules.entries) {
-    assert.equal(internals.entry(unhex(bytes), "x").index, index, name);
+  for (const { name, bytes, index, leaf_hash, batch_leaf } of rules.entries) {
+    const it = internals.entry(unhex(bytes), "x");
+    assert.equal(it.index, index, name);
     assert.equal(hex(internals.leafHash(unhex(bytes))), leaf_hash);
+    if (batch_leaf) assert.equal(hex(internals.batchLeaf(it)), batch_leaf, name);
   }
   for (const { name, bytes } of rules.refused_entries) assert.throws(() => internals.entry(unhex(bytes), "x"), internals.Failure, name);
 });
@@ -398,6 +403,44 @@ test("an entry of another patient, a record of another kind, a batch that its au
   await refused(file(unused), "batches");
 });
 
+test("what the author stated of a record can't be filed otherwise", async () => {
+  const of = (...records) => new MadeLog().batch(records);
+  const trace = (log) => file(bodies(log.commit()));
+  const basis = (kind) => [9, proto([1, kind])];
+  const deferred = [13, proto([1, "an outage"])];
+  const [decision, team] = [1, 3];
+  const day = 86_400_000;
+  const other = new Uint8Array(32).fill(7);
+  const good = [{}, { body: [basis(decision), deferred], ageMs: 2 * day }, { kind: 0x0202 }, { kind: 0x0701, ageMs: day - 1000 }];
+  const { ok, reports } = await check(trace(of(...good)));
+  assert.equal(ok, true);
+  assert.deepEqual(reports[0].entries.map((e) => e.flags), [["UNJUSTIFIED"], ["LATE", "DEFERRED", "BASIS"], [], []]);
+  assert.deepEqual(reports[0].entries.map((e) => e.unjustifiedReason), ["NO_BASIS", null, null, null]);
+  // Of a record that another patient's trace should hold, and of others: the record tells.
+  await refused(trace(of({}, { tag: other, filed: { tag: TAG } })), "entries");
+  await refused(trace(of({ filed: { kind: 0x0606 } })), "entries");
+  for (const flags of [0, 5, 17, 3, 1 | 4 << 8, 16]) await refused(trace(of({ filed: { flags } })), "entries");
+  for (const flags of [16, 4, 0, 21, 20 | 2]) await refused(trace(of({ body: [basis(decision), deferred], filed: { flags } })), "entries");
+  // A basis that points to an entry may be found not to hold, for one of four reasons; another basis is not looked up.
+  for (const [number, reason] of ["UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"].entries()) {
+    const flags = 17 | (number + 1) << 8;
+    const found = await check(trace(of({ body: [basis(decision)], filed: { flags } })));
+    assert.equal(found.reports[0].entries[0].unjustifiedReason, reason);
+    await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
+  }
+  // Where the record is gone, the author's signature still tells: an erasure is on record, so nothing else is wrong.
+  const erasure = { kind: 0x0a0a, body: [[19, proto([5, proto([2, 1], [3, "ORDER"])])]] };
+  const gone = (record) => trace(of({ gone: true, body: [basis(decision)], ...record }, erasure));
+  assert.equal((await check(gone({}))).ok, true);
+  const words = async (record) => (await check(gone(record))).errors[0]?.message;
+  assert.match(await words({ tag: other, filed: { tag: TAG } }), /not in the batch that its author signed/);
+  assert.match(await words({ filed: { kind: 0x0606 } }), /not in the batch that its author signed/);
+  assert.match(await words({ filed: { flags: 20 } }), /not in the batch that its author signed/);
+  assert.match(await words({ filed: { flags: 1 } }), /not in the batch that its author signed/);
+  assert.match(await words({ filed: { flags: 0 } }), /flagged otherwise/);
+  assert.match(await words({ filed: { flags: 17 } }), /flagged otherwise/);
+});
+
 test("a trace that agrees with itself still has to be as the format says", async () => {
   const of = (lies) => file(bodies(new MadeLog(lies).batch([{}, {}]).commit()));
   assert.equal((await check(of({}))).ok, true);
@@ -495,7 +538,10 @@ test("the published bundles: proven as published, tampered ones refused with the
     assert.deepEqual(since, says.since);
     const state = (e) => (e.erased ? { erased: { ground: e.erased.ground, index: e.erased.index, time_ms: e.erased.timeMs } } : e.state);
     assert.deepEqual(
-      got.entries.map((e) => ({ author: e.author?.name ?? null, flags: e.flags, index: e.index, key_id: e.author?.keyId ?? null, kind: e.kind, state: state(e), time_ms: e.timeMs })),
+      got.entries.map((e) => ({
+        author: e.author?.name ?? null, flags: e.flags, index: e.index, key_id: e.author?.keyId ?? null, kind: e.kind, state: state(e),
+        time_ms: e.timeMs, unjustified_reason: e.unjustifiedReason,
+      })),
       says.entries,
     );
   }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use sillage_proof::batch::BatchMessage;
+use sillage_proof::batch::{BatchMessage, hash_batch_leaves};
 use sillage_proof::hash::{Hash, LeafIndex, hash_nodes};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_proof::merkle;
@@ -39,8 +39,8 @@ pub enum BatchFault {
     /// The author's signature doesn't hold.
     #[error("the signature of the batch at {0} doesn't hold")]
     Signature(LeafIndex),
-    /// The records that follow aren't those that were signed.
-    #[error("the records of the batch at {0} aren't those that were signed")]
+    /// The records that follow aren't those that were signed, or are filed under another tag, kind or flag.
+    #[error("the records of the batch at {0} aren't those that were signed, or are filed otherwise")]
     Records(LeafIndex),
 }
 
@@ -72,7 +72,7 @@ impl LedgerReader {
                 continue;
             };
             if last.as_ref().is_none_or(|(known, _)| *known != header.index) {
-                last = Some((header.index, Levels::over(self.record_hashes(&header)?)));
+                last = Some((header.index, Levels::over(self.batch_leaves(&header)?)));
             }
             let levels = last.as_ref().map(|(_, levels)| levels).expect("put there above");
             paths.push(BatchPath { header: Some(header.index), path: levels.path(entry.position) });
@@ -80,8 +80,8 @@ impl LedgerReader {
         Ok(paths)
     }
 
-    /// Record hashes of a batch, in order.
-    fn record_hashes(&self, header: &BatchHeader) -> Result<Vec<Hash>, ReadError> {
+    /// Leaf hashes of a batch, in order: what its author signed of the records as they are filed.
+    fn batch_leaves(&self, header: &BatchHeader) -> Result<Vec<Hash>, ReadError> {
         let view = self.view();
         let first = header.index.get().saturating_add(1);
         let end = first.saturating_add(u64::from(header.count));
@@ -89,18 +89,21 @@ impl LedgerReader {
             return Err(ReadError::Damaged(format!("the batch at {} ends beyond the log", header.index)));
         }
         let entries = view.store.entries(first, end).enumerate();
-        let hashes = entries.map(|(position, entry)| {
+        let stated = entries.map(|(position, entry)| {
             let (index, bytes) = entry?;
             match Entry::decode(&bytes) {
                 Ok(Entry::Record(entry))
                     if entry.position as usize == position && !entry.flags.contains(Flags::LEDGER) =>
                 {
-                    Ok(entry.record_hash)
+                    Ok(entry.batch_leaf())
                 }
                 _ => Err(ReadError::Damaged(format!("entry {index} isn't a record of the batch before it"))),
             }
         });
-        hashes.collect()
+        let stated = stated.collect::<Result<Vec<_>, ReadError>>()?;
+        let mut leaves = Vec::with_capacity(stated.len());
+        hash_batch_leaves(&stated, &mut leaves);
+        Ok(leaves)
     }
 
     /// The batch headers from entry `from` on and below `to`. Records are skipped: each header costs one read.
@@ -154,7 +157,7 @@ pub struct BatchVerifier {
 
 impl BatchVerifier {
     /// Verifies the batch whose header is the entry `index`: signed with a key of its author that is or was registered,
-    /// over the root of the records that follow.
+    /// over the root of the records that follow, as they are filed.
     ///
     /// # Errors
     /// [`BatchFault`] says what doesn't hold.
@@ -184,8 +187,8 @@ impl BatchVerifier {
             root: header.root,
         };
         message.verify(&key, &header.signature).map_err(|_| BatchFault::Signature(header.index))?;
-        let hashes = self.reader.record_hashes(header)?;
-        match merkle::root_of(&hashes) == header.root {
+        let leaves = self.reader.batch_leaves(header)?;
+        match merkle::root_of(&leaves) == header.root {
             true => Ok(()),
             false => Err(BatchFault::Records(header.index)),
         }

@@ -216,7 +216,7 @@ fn batches_in_the_log_are_those_that_were_signed() {
         assert_eq!(found.header, header.as_ref().map(|header| header.index));
         if let Some(header) = header {
             let (at, size) = (u64::from(record.position).into(), u64::from(header.count).into());
-            let verdict = merkle::verify_inclusion(&record.record_hash, at, size, &found.path, &header.root);
+            let verdict = merkle::verify_inclusion(&record.batch_leaf().hash(), at, size, &found.path, &header.root);
             assert_eq!(verdict, Ok(()), "entry {index}");
         }
     }

@@ -147,7 +147,7 @@ impl Model {
             let entry = RecordEntry {
                 index: LeafIndex(self.entries.len() as u64),
                 time,
-                flags: Flags::NONE,
+                flags: if record.facts == 1 { Flags::BASIS } else { Flags::NONE },
                 kind: Kind::from_code(record.kind).expect("known"),
                 tag: record.tag[..].try_into().expect("32 bytes"),
                 record_hash: Hash::from_slice(&record.record_hash).expect("32 bytes"),

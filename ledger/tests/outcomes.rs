@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use sillage_ledger::{BatchOutcome, Fatal, KeyState, Ledger, Options};
 use sillage_proof::keys::StreamId;
-use sillage_proto::internal::v1::{Command, SealedBatch};
+use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{Entry, Flags};
@@ -32,7 +32,7 @@ fn a_batch_becomes_a_header_and_its_records() {
     let reader = ledger.reader();
     assert_eq!(reader.tree_size().get(), 4, "genesis, header, two records");
     let (entry, header) = reader.header_of(3.into()).expect("readable").expect("a record");
-    assert_eq!((entry.tag, entry.position, entry.flags), (tag(2), 1, Flags::NONE));
+    assert_eq!((entry.tag, entry.position, entry.flags), (tag(2), 1, Flags::BASIS));
     assert_eq!(header.signature.to_vec(), sent.signature);
     assert_eq!(header.stream_id, StreamId::new(&author_id(2), "dmp"));
     let payload = reader.payload(3.into()).expect("readable");
@@ -69,12 +69,19 @@ fn the_same_batch_again_gets_the_original_answer_even_in_one_command() {
     assert_eq!((streams.len(), streams[0].last_seq), (1, 2));
 }
 
+/// Changes the last record of a batch as a node could that hands it on, its data key with it: all but what is signed fits.
+fn refile(batch: &mut SealedBatch, change: impl FnOnce(&mut SealedRecord)) {
+    let (record, key) = (batch.records.last_mut().expect("a record"), batch.new_keys.last_mut().expect("a key"));
+    change(record);
+    key.tag = record.tag.clone();
+}
+
 #[test]
 fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
     let (_dir, mut ledger) = ledger();
     let good = || batch(2, "s", 1, vec![record(1, tag(1), 1), record(2, tag(2), 2)]);
     type Change = fn(&mut SealedBatch);
-    let cases: [(Code, Option<u32>, Change); 16] = [
+    let cases: [(Code, Option<u32>, Change); 20] = [
         (Code::MalformedRequest, None, |b| b.alg = 2),
         (Code::MalformedRequest, None, |b| b.seq = 0),
         (Code::MalformedRequest, None, |b| b.signature.truncate(63)),
@@ -83,10 +90,18 @@ fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
         (Code::EmptyBatch, None, |b| b.records.clear()),
         (Code::RootMismatch, None, |b| b.root[0] ^= 1),
         (Code::RootMismatch, None, |b| b.records[1].record_hash[0] ^= 1),
+        // Well formed each, but not as the author signed them: another patient's, another kind, another statement.
+        (Code::RootMismatch, None, |b| refile(b, |record| record.tag = tag(3).to_vec())),
+        (Code::RootMismatch, None, |b| b.records[1].kind = u32::from(Kind::ACCESS_PRINT.code())),
+        (Code::RootMismatch, None, |b| b.records[1].facts = 0),
+        (Code::RootMismatch, None, |b| b.records[1].facts |= 2),
         (Code::UnknownKey, None, |b| b.key_id = vec![1; 32]),
         (Code::UnknownKind, Some(1), |b| b.records[1].kind = 0x0699),
         (Code::KindReserved, Some(0), |b| b.records[0].kind = u32::from(Kind::DECISION_MADE.code())),
-        (Code::TagOutOfRange, Some(1), |b| b.records[1].tag = vec![0x80; 32]),
+        (Code::TagOutOfRange, Some(1), |b| {
+            b.records[1].tag = vec![0x80; 32];
+            *b = batch(2, "s", 1, b.records.clone());
+        }),
         (Code::TimeAhead, Some(1), |b| b.records[1].occurred_at_ms = START_MS + 400_000),
         (Code::MalformedRecord, Some(0), |b| b.records[0].tag = vec![0; 32]),
         (Code::MalformedRequest, Some(0), |b| b.records[0].facts = 4),

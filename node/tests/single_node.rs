@@ -1,5 +1,7 @@
 //! One node in this process, with the real ledger and the real replica: what an author gets for what it sends.
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,13 +14,15 @@ use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
 use sillage_node::secrets::Secrets;
-use sillage_proof::batch::{BatchMessage, BatchTree, Origin, ReceiptMessage};
+use sillage_proof::batch::{BatchMessage, Origin, ReceiptMessage, batch_root};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proof::note::SignedNote;
 use sillage_proof::{Hash, LeafIndex, TreeSize, merkle};
+use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_proto::v1::{Actor, Batch, PatientIdentity, Record, SaltedRecord, SubmitResponse, TraceRequest};
 use sillage_rules::codes::Code;
+use sillage_rules::facts::{HAS_BASIS, IS_DEFERRED, facts_of};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message, record_hash};
 
@@ -102,8 +106,8 @@ impl Node {
             .zip(records)
             .map(|(salt, record)| SaltedRecord { salt: vec![salt; 16], record: record.encode_to_vec() })
             .collect();
-        let hashes = (0_u8..).zip(&salted).map(|(salt, salted)| record_hash(&[salt; 16], &salted.record));
-        let root = BatchTree::new(hashes.collect()).expect("a batch").root();
+        let leaf = |(salt, salted): (u8, &SaltedRecord)| common::leaf(&[salt; 16], &salted.record);
+        let root = batch_root(&(0_u8..).zip(&salted).map(leaf).collect::<Vec<_>>());
         let author = AuthorId::of_first_key(&key.public_key());
         let message = BatchMessage {
             key_id: key.key_id(),
@@ -192,6 +196,66 @@ async fn an_author_gets_what_the_contract_says() {
     assert_eq!(node.core.reader().root_at(TreeSize(newest.size)).expect("so many entries"), newest.root);
     let later = node.core.newest_checkpoint().await.expect("a checkpoint");
     assert!(later.size >= newest.size);
+    node.core.shutdown().await;
+}
+
+/// A batch as a node would hand it on that admitted it, under a data key that it made up: only the author could tell.
+fn handed_on(batch: &Batch) -> SealedBatch {
+    let mut new_keys = Vec::new();
+    let records = batch.records.iter().map(|salted| {
+        let parsed = ParsedRecord::parse(&salted.record).expect("a record");
+        let (tag, data_key_id) = (parsed.entry_tag().to_vec(), vec![7; 16]);
+        if new_keys.is_empty() {
+            let wrapped = [&[1, 1, 0, 0, 0, 1][..], &[9; 60]].concat();
+            new_keys.push(WrappedKey { tag: tag.clone(), data_key_id: data_key_id.clone(), wrapped });
+        }
+        SealedRecord {
+            kind: parsed.kind().code().into(),
+            tag,
+            record_hash: record_hash(salted.salt[..].try_into().expect("16 bytes"), &salted.record).to_bytes().to_vec(),
+            payload: [&[1, 1][..], &data_key_id, &[5; 60]].concat().into(),
+            occurred_at_ms: parsed.occurred_at_ms(),
+            facts: facts_of(&parsed),
+        }
+    });
+    let records = records.collect();
+    SealedBatch {
+        alg: batch.alg,
+        key_id: batch.key_id.clone(),
+        stream_label: batch.stream_label.clone(),
+        seq: batch.seq,
+        root: batch.root.clone(),
+        signature: batch.signature.clone(),
+        records,
+        new_keys,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_hands_on_is_filed_as_its_author_signed_it_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a folder");
+    create(dir.path(), LogTerms::test(ORIGIN));
+    let node = Node::start(dir.path()).await;
+    let mut other = node.tag;
+    other[31] ^= 1;
+    let honest = handed_on(&node.batch(1, &[node.record(Kind::ACCESS_READ, now_ms())]));
+    let filed_otherwise: [&dyn Fn(&mut SealedBatch); 4] = [
+        &|batch| {
+            batch.records[0].tag = other.to_vec();
+            batch.new_keys[0].tag = other.to_vec();
+        },
+        &|batch| batch.records[0].kind = Kind::ACCESS_PRINT.code().into(),
+        &|batch| batch.records[0].facts = HAS_BASIS,
+        &|batch| batch.records[0].facts = IS_DEFERRED,
+    ];
+    for change in filed_otherwise {
+        let mut batch = honest.clone();
+        change(&mut batch);
+        let refusal = node.core.submit_forwarded(batch).await.expect_err("not as signed");
+        assert_eq!(refusal.code, Code::RootMismatch, "{refusal}");
+    }
+    let done = node.core.submit_forwarded(honest).await.expect("as signed");
+    assert_eq!(node.check_receipt(&done).batch.seq, 1);
     node.core.shutdown().await;
 }
 

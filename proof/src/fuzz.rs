@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::batch::{BatchMessage, ReceiptMessage, verify_batch_proof};
+use crate::batch::{BatchLeaf, BatchMessage, ReceiptMessage, verify_batch_proof};
 use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
@@ -171,7 +171,8 @@ pub fn fuzz_batch_proof(mut data: &[u8]) {
     let mut claims = Vec::new();
     for _ in 0..records % 16 {
         let index = number(&mut data);
-        claims.push((index as u32 % 64, Hash::default()));
+        let leaf = BatchLeaf { kind: 0, stated: 0, tag: [0; 32], record_hash: Hash::default() };
+        claims.push((index as u32 % 64, leaf));
     }
     for count in [count as u32, count as u32 % 70] {
         let _ = verify_batch_proof(&Hash::default(), count, &claims, data);

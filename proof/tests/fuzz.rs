@@ -1,6 +1,6 @@
 //! Drives every fuzz target for a moment: arbitrary bytes, and mutations of well-formed seeds.
 
-use sillage_proof::batch::{BatchMessage, BatchTree, ReceiptMessage};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, BatchTree, ReceiptMessage};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::fuzz::{TARGETS, drive};
 use sillage_proof::hash::{Hash, leaf_hash};
@@ -41,7 +41,8 @@ fn seeds() -> Vec<Vec<u8>> {
     let (vrf_proof, _) = vrf.prove(b"alpha");
     let in_tree = [5_u64.to_be_bytes(), 13_u64.to_be_bytes()].concat();
     let path: Vec<u8> = path.iter().flat_map(|hash| hash.to_bytes()).collect();
-    let multi = BatchTree::new(leaves.clone()).expect("13 records").prove(&[1, 5]);
+    let stated = |record_hash: &Hash| BatchLeaf { kind: 0x0601, stated: 0, tag: [7; 32], record_hash: *record_hash };
+    let multi = BatchTree::new(&leaves.iter().map(stated).collect::<Vec<_>>()).expect("13 records").prove(&[1, 5]);
     let claims = [13_u64, 2, 1, 5].map(u64::to_be_bytes).concat();
     vec![
         checkpoint.root.to_string().into_bytes(),

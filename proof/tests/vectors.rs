@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sillage_proof::batch::{BatchMessage, BatchTree, ReceiptMessage};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, BatchTree, ReceiptMessage};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, leaf_hash2};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
@@ -24,20 +24,31 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
 }
 
-/// Five records: salt is 16 bytes of the record's number, content is ASCII.
-fn records() -> (Vec<Value>, Vec<Hash>) {
+/// Five records: salt is 16 bytes of the record's number, content is ASCII. What is stated of them stands for itself here:
+/// kinds and flags are the affair of `rules`.
+fn records() -> (Vec<Value>, Vec<BatchLeaf>) {
     let record = |number: u8| {
         let (salt, content) = ([number; 16], format!("record {number}"));
-        let hash = leaf_hash2(&salt, content.as_bytes());
-        let shown = json!({"salt": hex::encode(salt), "record": content, "record_hash": hash});
-        (shown, hash)
+        let record_hash = leaf_hash2(&salt, content.as_bytes());
+        let (kind, stated) = (0x0601 + u16::from(number), [0x10, 0x14, 0, 4, 0x10][usize::from(number)]);
+        let leaf = BatchLeaf { kind, stated, tag: [0x70 + number; 32], record_hash };
+        let shown = json!({
+            "salt": hex::encode(salt), "record": content, "record_hash": record_hash,
+            "kind": kind, "stated": stated, "tag": hex::encode(leaf.tag), "batch_leaf": leaf.hash(),
+        });
+        (shown, leaf)
     };
     (0..5).map(record).unzip()
 }
 
+/// Five leaves of a log: any hashes will do.
+fn log_leaves() -> Vec<Hash> {
+    (0..5_u8).map(|number| leaf_hash2(&[number; 16], format!("record {number}").as_bytes())).collect()
+}
+
 fn batch_vectors() -> Value {
-    let (shown, hashes) = records();
-    let tree = BatchTree::new(hashes.clone()).expect("five records");
+    let (shown, leaves) = records();
+    let tree = BatchTree::new(&leaves).expect("five records");
     let (author, node) = (key(1), key(2));
     let author_id = AuthorId::of_first_key(&author.public_key());
     let batch = BatchMessage {
@@ -101,7 +112,7 @@ fn tag_vectors() -> Value {
 }
 
 fn log_vectors() -> Value {
-    let (_, leaves) = records();
+    let leaves = log_leaves();
     let signer = |name, kind, seed| SignerKey::new(name, kind, key(seed)).expect("a valid name");
     let log = signer(ORIGIN, KeyKind::Ed25519, 4);
     let witness = signer("witness.example/w1", KeyKind::CosignatureV1, 5);

@@ -3,12 +3,11 @@
 //! [`Entry::encode`] and [`Entry::decode`] are inverse to each other: what decodes encodes to the same bytes, and every
 //! byte sequence that isn't exactly one entry is refused.
 
-use std::fmt;
-use std::ops::BitOr;
-
+use sillage_proof::batch::BatchLeaf;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
 
+pub use crate::flags::{Flags, UnjustifiedReason};
 use crate::kind::Kind;
 use crate::limits::{BATCH_RECORDS_MAX, EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
 
@@ -21,69 +20,6 @@ const TYPE_BATCH_HEADER: u8 = 1;
 const TYPE_RECORD: u8 = 2;
 const TYPE_INDEX_COMMIT: u8 = 3;
 const TYPE_LEDGER_EVENT: u8 = 4;
-
-/// What is said of an entry at a glance. Holds known bits only.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Flags(u16);
-
-impl Flags {
-    /// Nothing.
-    pub const NONE: Self = Self(0);
-    /// An access without basis.
-    pub const UNJUSTIFIED: Self = Self(1);
-    /// An access or movement recorded long after it happened.
-    pub const LATE: Self = Self(2);
-    /// Handed in after an establishment's emergency mode.
-    pub const DEFERRED: Self = Self(4);
-    /// Made by the ledger itself.
-    pub const LEDGER: Self = Self(8);
-
-    const ALL: u16 = 15;
-    const TABLE: [(Self, &'static str); 4] = [
-        (Self::UNJUSTIFIED, "UNJUSTIFIED"),
-        (Self::LATE, "LATE"),
-        (Self::DEFERRED, "DEFERRED"),
-        (Self::LEDGER, "LEDGER"),
-    ];
-
-    /// The flags with these bits.
-    ///
-    /// # Errors
-    /// When one of them is unknown.
-    pub const fn from_bits(bits: u16) -> Result<Self, EntryError> {
-        if bits & !Self::ALL == 0 { Ok(Self(bits)) } else { Err(EntryError::Flags(bits)) }
-    }
-
-    /// The bits, as they stand in an entry.
-    pub const fn bits(self) -> u16 {
-        self.0
-    }
-
-    /// Whether every flag of `other` is set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The names of the flags that are set, in the order of their bits.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let set = Self::TABLE.into_iter().filter(move |(flag, _)| self.contains(*flag));
-        set.map(|(_, name)| name)
-    }
-}
-
-impl BitOr for Flags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Flags({})", self.names().collect::<Vec<_>>().join("|"))
-    }
-}
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +62,7 @@ pub struct RecordEntry {
     pub index: LeafIndex,
     /// When it was taken.
     pub time: LedgerTimeMs,
-    /// What is said of it at a glance.
+    /// What is said of it at a glance: `UNJUSTIFIED` only of an access.
     pub flags: Flags,
     /// What it says.
     pub kind: Kind,
@@ -342,6 +278,7 @@ impl BatchHeader {
 impl RecordEntry {
     fn encode_into(&self, out: &mut Vec<u8>) {
         assert!(position_fits(self.position), "a record beyond the end of its batch");
+        assert!(may_have(self.kind, self.flags), "only an access is unjustified");
         common(out, TYPE_RECORD, self.flags, self.index, self.time);
         out.extend_from_slice(&self.kind.code().to_be_bytes());
         out.extend_from_slice(&self.tag);
@@ -363,7 +300,16 @@ impl RecordEntry {
         if !position_fits(entry.position) {
             return Err(EntryError::Range("position"));
         }
+        if !may_have(entry.kind, flags) {
+            return Err(EntryError::Flags(flags.bits()));
+        }
         Ok(entry)
+    }
+
+    /// Its leaf in the batch tree: the author's signature covers the kind, the tag, what is stated and the record, so that
+    /// none of them can be another's without the path to the batch's root breaking.
+    pub fn batch_leaf(&self) -> BatchLeaf {
+        batch_leaf(self.kind, self.flags, self.tag, self.record_hash)
     }
 
     /// Where the header of its batch stands; `None` for a record that the ledger made itself.
@@ -417,6 +363,16 @@ impl LedgerEvent {
         let body = input.take(len)?.to_vec();
         Ok(Self { index, time, kind, body })
     }
+}
+
+/// The leaf of the batch tree for a record of this kind, tag and hash, whose entry has `flags` (`docs/formats.md` §3).
+/// Everything that stands in an entry and that the author knows goes in here, and nothing else.
+pub fn batch_leaf(kind: Kind, flags: Flags, tag: [u8; 32], record_hash: Hash) -> BatchLeaf {
+    BatchLeaf { kind: kind.code(), stated: flags.stated().bits(), tag, record_hash }
+}
+
+fn may_have(kind: Kind, flags: Flags) -> bool {
+    kind.is_access() || !flags.contains(Flags::UNJUSTIFIED)
 }
 
 fn require_flags(flags: Flags, expected: Flags) -> Result<(), EntryError> {

@@ -23,19 +23,24 @@ fn entries() -> impl Strategy<Value = Entry> {
         },
     );
     let kind = proptest::sample::select(Kind::ALL);
-    let numbers = (any::<u64>(), any::<u64>(), 0..16_u16, 0..4_096_u32);
-    let record =
-        (numbers, kind, bytes(), bytes()).prop_map(|((index, time, flags, position), kind, tag, record_hash)| {
+    let reason = proptest::sample::select(&UnjustifiedReason::ALL[..]);
+    let numbers = (any::<u64>(), any::<u64>(), 0..32_u16, 0..4_096_u32);
+    let record = (numbers, reason, kind, bytes(), bytes()).prop_map(
+        |((index, time, flags, position), reason, kind, tag, record_hash)| {
+            let flags = Flags::from_bits(flags & !u16::from(!kind.is_access())).expect("five flags");
+            let is_unjustified = flags.contains(Flags::UNJUSTIFIED);
+            let reason = if is_unjustified { Flags::unjustified(reason) } else { Flags::NONE };
             Entry::Record(RecordEntry {
                 index: index.into(),
                 time: time.into(),
-                flags: Flags::from_bits(flags).expect("four flags"),
+                flags: flags | reason,
                 kind,
                 tag,
                 record_hash: record_hash.into(),
                 position,
             })
-        });
+        },
+    );
     let made: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.made_by_ledger()).collect();
     let body = proptest::collection::vec(any::<u8>(), 0..100);
     let event =
@@ -105,6 +110,15 @@ fn the_layout_of_a_record_is_the_documented_one() {
 }
 
 #[test]
+fn a_reason_stands_in_the_high_byte_of_the_flags() {
+    let flags = Flags::unjustified(UnjustifiedReason::Expired) | Flags::BASIS;
+    let bytes = Entry::Record(RecordEntry { flags, ..record() }).encode();
+    assert_eq!(bytes[2..4], [4, 0x11]);
+    let without = Flags::from_bits(0x0410);
+    assert_eq!(without, Err(EntryError::Flags(0x0410)), "a reason why what isn't flagged is");
+}
+
+#[test]
 fn the_layout_of_an_index_commit_is_the_documented_one() {
     let root = Hash::from_bytes([9; 32]);
     let commit = IndexCommit { index: LeafIndex(9), time: LedgerTimeMs(1_000), depth: 16, patients: 2, root };
@@ -131,7 +145,10 @@ fn each_wrong_field_is_named() {
     assert_eq!(with(0, 2), EntryError::Version(2));
     assert_eq!(with(1, 5), EntryError::Type(5));
     assert_eq!(with(1, 0), EntryError::Type(0));
-    assert_eq!(with(3, 16), EntryError::Flags(16));
+    assert_eq!(with(3, 32), EntryError::Flags(32));
+    assert_eq!(with(2, 5), EntryError::Flags(0x0501), "there are four reasons, and none");
+    assert_eq!(with(2, 0x10), EntryError::Flags(0x1001));
+    assert_eq!(with(20, 7), EntryError::Flags(1), "a movement isn't unjustified");
     assert_eq!(with(21, 0xff), EntryError::Kind(0x06ff));
     assert_eq!(with(good.len() - 2, 0x10), EntryError::Range("position"));
     assert_eq!(Entry::decode(&[]), Err(EntryError::Length));

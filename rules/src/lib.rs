@@ -6,7 +6,7 @@
 //! Where to start reading:
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
-//! - [`entry`]: the leaves of the log; [`facts`]: what is flagged on them;
+//! - [`entry`]: the leaves of the log; [`flags`], [`facts`]: what is flagged on them, and from what it follows;
 //! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned;
@@ -22,6 +22,7 @@ pub mod cosigner;
 pub mod decide;
 pub mod entry;
 pub mod facts;
+pub mod flags;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ident;

@@ -4,12 +4,15 @@
 //! missing context: only what can't be understood is.
 
 use prost::Message;
+use sillage_proof::batch::BatchLeaf;
 use sillage_proof::hash::{Hash, leaf_hash, leaf_hash2, sha256};
 use sillage_proto::v1;
 
 use crate::act::Act;
 use crate::check;
 use crate::codes::Code;
+use crate::entry::batch_leaf;
+use crate::facts::{facts_of, stated};
 use crate::kind::Kind;
 use crate::limits::*;
 
@@ -167,9 +170,15 @@ impl ParsedRecord {
         self.bytes
     }
 
-    /// Its salted hash, the leaf of the batch tree.
+    /// Its salted hash.
     pub fn record_hash(&self, salt: &[u8; SALT_BYTES]) -> Hash {
         record_hash(salt, &self.bytes)
+    }
+
+    /// What its author signs of it: the leaf of the batch tree, equal to that of its entry
+    /// ([`crate::entry::RecordEntry::batch_leaf`]). `record_hash` is its salted hash.
+    pub fn batch_leaf(&self, record_hash: Hash) -> BatchLeaf {
+        batch_leaf(self.kind, stated(facts_of(self)), self.entry_tag(), record_hash)
     }
 }
 
@@ -195,7 +204,7 @@ pub fn erasure_message(act: &Act, tag: &[u8; 32], occurred_at_ms: u64) -> v1::Re
     v1::Record { act: Some(act.to_message()), ..new_message(act.kind(), Some(tag), occurred_at_ms) }
 }
 
-/// The salted hash of a record: `H(0x00 ‖ salt ‖ record)`, a leaf of the batch tree (`docs/formats.md` §2).
+/// The salted hash of a record: `H(0x00 ‖ salt ‖ record)` (`docs/formats.md` §2).
 pub fn record_hash(salt: &[u8; SALT_BYTES], record: &[u8]) -> Hash {
     leaf_hash2(salt, record)
 }

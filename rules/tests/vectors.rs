@@ -84,6 +84,10 @@ fn entries() {
         assert_eq!(Entry::decode(&encoded), Ok(entry.clone()), "{}", vector["name"]);
         let leaf = Hash::from_bytes(array(&vector["leaf_hash"]));
         assert_eq!((entry.leaf_hash(), leaf_hash(&encoded)), (leaf, leaf), "{}", vector["name"]);
+        if let Entry::Record(record) = &entry {
+            let leaf = Hash::from_bytes(array(&vector["batch_leaf"]));
+            assert_eq!(record.batch_leaf().hash(), leaf, "{}", vector["name"]);
+        }
         types.push(number(&vector["type"]));
     }
     types.dedup();

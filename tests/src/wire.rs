@@ -8,12 +8,11 @@ use prost::bytes::{Buf as _, BufMut as _};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use sillage_client::author::Signer;
 use sillage_client::profile::Profile;
-use sillage_proof::batch::{BatchMessage, Origin};
-use sillage_proof::hash::{Hash, leaf_hash2};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, SigningKey};
-use sillage_proof::merkle;
 use sillage_proto::v1::ledger_client::LedgerClient;
 use sillage_proto::v1::{Batch, ErrorInfo, SaltedRecord};
+use sillage_rules::record::{ParsedRecord, record_hash};
 use sillage_rules::stream::StreamLabel;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
@@ -155,14 +154,13 @@ pub fn sign(signer: &Signer, stream: &str, seq: u64, records: Vec<Vec<u8>>) -> B
 /// When the label isn't one.
 pub fn sign_salted(signer: &Signer, stream: &str, seq: u64, records: Vec<SaltedRecord>) -> Batch {
     let label = StreamLabel::parse(stream).expect("a stream's label");
-    let hashes: Vec<Hash> = records.iter().map(|r| leaf_hash2(&r.salt, &r.record)).collect();
     let message = BatchMessage {
         key_id: signer.key.key_id(),
         origin: signer.origin.clone(),
         stream_id: signer.stream_id(&label),
         seq,
         count: u32::try_from(records.len()).expect("not that many"),
-        root: merkle::root_of(&hashes),
+        root: batch_root(&records.iter().map(leaf).collect::<Vec<_>>()),
     };
     Batch {
         alg: ALG_ED25519.into(),
@@ -173,6 +171,14 @@ pub fn sign_salted(signer: &Signer, stream: &str, seq: u64, records: Vec<SaltedR
         signature: message.sign(&signer.key).to_vec(),
         records,
     }
+}
+
+/// What is signed of a record. One that breaks the rules is filed nowhere: anything will do.
+fn leaf(salted: &SaltedRecord) -> BatchLeaf {
+    let salt = salted.salt[..].try_into().unwrap_or_default();
+    let hash = record_hash(&salt, &salted.record);
+    let nowhere = BatchLeaf { kind: 0, stated: 0, tag: [0; 32], record_hash: hash };
+    ParsedRecord::parse(&salted.record).map_or(nowhere, |record| record.batch_leaf(hash))
 }
 
 fn caller_params(name: &str) -> CertificateParams {

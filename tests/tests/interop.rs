@@ -308,16 +308,18 @@ fn a_record_leads_to_its_authors_signature(world: &mut World) {
     let genesis =
         Genesis::decode(&fs::read(world.dir().join("genesis.bin")).expect("the genesis")[..]).expect("a genesis");
 
-    // docs/formats.md §5: 20 bytes common to all, then kind, tag, record hash, position.
+    // docs/formats.md §5: version, type, flags, index and time (20 bytes), then kind, tag, record hash, position; §3: what
+    // is signed of a record is its kind, the flags DEFERRED (4) and BASIS (16), its tag and its hash.
     let records: Vec<GetEntryResponse> = indices.iter().map(|index| entry(world, *index)).collect();
-    let mut record_hashes = Vec::new();
+    let mut batch_leaves = Vec::new();
     for (position, found) in (0_u32..).zip(&records) {
         let bytes = &found.entry;
         assert_eq!((bytes.len(), &bytes[..2]), (90, &[1, 2][..]), "version 1, a record");
         assert_eq!(bytes[86..], position.to_be_bytes());
         let record_hash: Hash = bytes[54..86].try_into().expect("32 bytes");
         assert_eq!(record_hash, sha256(&[&[0], &found.salt, &found.record]), "the record is the one that is hashed");
-        record_hashes.push(record_hash);
+        let (kind, stated, tag) = (&bytes[20..22], [0, bytes[3] & 0x14], &bytes[22..54]);
+        batch_leaves.push(sha256(&[&[6], kind, &stated, tag, &record_hash]));
     }
 
     // The header stands before them: algorithm, key, stream, number, count, root, signature.
@@ -326,10 +328,10 @@ fn a_record_leads_to_its_authors_signature(world: &mut World) {
     let (alg, key_id, stream, seq) = (header[20], &header[21..53], &header[53..85], &header[85..93]);
     let (count, root, length, signature) = (&header[93..97], &header[97..129], &header[129..131], &header[131..]);
     assert_eq!((alg, count, length), (1, &5_u32.to_be_bytes()[..], &64_u16.to_be_bytes()[..]));
-    assert_eq!(root, mth(&record_hashes));
+    assert_eq!(root, mth(&batch_leaves));
     let origin = genesis.origin.as_bytes();
     let length = [u8::try_from(origin.len()).expect("at most 255")];
-    let message = [b"sillage/batch/v1\0", &[alg][..], key_id, &length, origin, stream, seq, count, root].concat();
+    let message = [b"sillage/batch/v2\0", &[alg][..], key_id, &length, origin, stream, seq, count, root].concat();
     let keys = genesis.parties.iter().map(|party| party.key.as_ref().expect("a key").key.clone());
     let key = keys
         .into_iter()

@@ -7,6 +7,7 @@
 pub mod read;
 
 use crate::load::Acked;
+use sillage_proof::batch::{BatchLeaf, batch_root};
 use sillage_proof::hash::{Hash, TreeSize, leaf_hash};
 use sillage_proof::keys::StreamId;
 use sillage_proof::merkle;
@@ -35,8 +36,8 @@ pub struct Book {
     batches: HashMap<(StreamId, u64), Batch>,
     last_seq: HashMap<StreamId, u64>,
     time_ms: u64,
-    /// The batch whose records are being read, and their hashes so far.
-    open: Option<(BatchHeader, Vec<Hash>)>,
+    /// The batch whose records are being read, and what its author signed of them so far.
+    open: Option<(BatchHeader, Vec<BatchLeaf>)>,
 }
 
 impl Book {
@@ -112,22 +113,22 @@ impl Book {
                 Some((open, _)) => Err(Finding(format!("entry {index} stands within batch {}", open.seq))),
             };
         }
-        let Some((header, hashes)) = &mut self.open else {
+        let Some((header, leaves)) = &mut self.open else {
             return Err(Finding(format!("record entry {index} has no batch header")));
         };
-        if record.position as usize != hashes.len() {
+        if record.position as usize != leaves.len() {
             return Err(Finding(format!(
                 "record entry {index} says position {}, it is at {}",
                 record.position,
-                hashes.len()
+                leaves.len()
             )));
         }
-        hashes.push(record.record_hash);
-        if hashes.len() == header.count as usize {
-            let root = merkle::root_of(hashes);
+        leaves.push(record.batch_leaf());
+        if leaves.len() == header.count as usize {
+            let root = batch_root(leaves);
             if root != header.root {
                 return Err(Finding(format!(
-                    "the records before entry {index} do not lead to the root their author signed"
+                    "the records before entry {index} do not lead to the root their author signed: altered, or filed otherwise"
                 )));
             }
             self.open = None;

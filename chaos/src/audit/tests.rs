@@ -1,7 +1,7 @@
 use super::*;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::KeyId;
-use sillage_rules::entry::Flags;
+use sillage_rules::entry::{Flags, batch_leaf};
 use sillage_rules::kind::Kind;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ fn hashes(seed: u8, count: u8) -> Vec<Hash> {
 
 /// The entries of one batch, from `index` on.
 fn batch(index: u64, seq: u64, records: &[Hash]) -> Vec<Vec<u8>> {
+    let leaf = |hash: &Hash| batch_leaf(Kind::ACCESS_READ, Flags::BASIS, [2; 32], *hash);
     let header = Entry::BatchHeader(BatchHeader {
         index: LeafIndex(index),
         time: LedgerTimeMs(1_000 + seq),
@@ -22,14 +23,14 @@ fn batch(index: u64, seq: u64, records: &[Hash]) -> Vec<Vec<u8>> {
         stream_id: stream(),
         seq,
         count: u32::try_from(records.len()).expect("few"),
-        root: merkle::root_of(records),
+        root: batch_root(&records.iter().map(leaf).collect::<Vec<_>>()),
         signature: [0; 64],
     });
     let records = records.iter().zip(0_u32..).map(|(hash, position)| {
         Entry::Record(RecordEntry {
             index: LeafIndex(index + 1 + u64::from(position)),
             time: LedgerTimeMs(1_000 + seq),
-            flags: Flags::NONE,
+            flags: Flags::BASIS,
             kind: Kind::ACCESS_READ,
             tag: [2; 32],
             record_hash: *hash,
@@ -90,6 +91,10 @@ fn a_gap_a_wrong_place_and_a_wrong_root_are_findings() {
     let mut altered = batch(0, 1, &one);
     altered[2] = batch(0, 1, &hashes(4, 3))[2].clone();
     assert!(book(&altered).expect_err("an altered record").0.contains("root their author signed"));
+    let mut refiled = batch(0, 1, &one);
+    // Byte 22 is the first of the tag.
+    refiled[2][22] ^= 1;
+    assert!(book(&refiled).expect_err("another patient's").0.contains("filed otherwise"));
     let mut shortened = batch(0, 1, &one);
     shortened.truncate(3);
     let next = [shortened, batch(3, 2, &one)].concat();

@@ -1,14 +1,14 @@
 //! Logs made up in memory, for tests and measurements: what a ledger would have written.
 
 use prost::Message;
-use sillage_proof::batch::{BatchMessage, Origin};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proof::merkle::root_of;
 use sillage_proto::v1::{Genesis, LogEntry, NodeIdentity, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration};
-use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
+use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry, batch_leaf};
 use sillage_rules::index::{ikey, patient_leaves};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, act_message, erasure_message};
@@ -31,6 +31,8 @@ pub struct Made {
     pub now_ms: u64,
     /// Its genesis.
     pub genesis: Genesis,
+    /// Which entry the node that admits it makes otherwise than its author signed it, and how.
+    pub filed: Option<(u64, fn(&mut RecordEntry))>,
     patients: Patients,
 }
 
@@ -99,7 +101,8 @@ impl Made {
     pub fn new() -> Self {
         let genesis = genesis();
         let body = genesis.encode_to_vec();
-        let mut made = Self { entries: Vec::new(), now_ms: 1_000_000, genesis, patients: Patients::new(DEPTH) };
+        let patients = Patients::new(DEPTH);
+        let mut made = Self { entries: Vec::new(), now_ms: 1_000_000, genesis, filed: None, patients };
         let (index, time) = made.place();
         made.push(&Entry::LedgerEvent(LedgerEvent { index, time, kind: Kind::GENESIS, body }));
         made
@@ -143,10 +146,10 @@ impl Made {
         self.entries.push(LogEntry { entry: bytes, salt, record });
     }
 
-    fn header(&mut self, key: &SigningKey, stream_id: StreamId, seq: u64, hashes: &[Hash]) {
+    fn header(&mut self, key: &SigningKey, stream_id: StreamId, seq: u64, leaves: &[BatchLeaf]) {
         let (index, time) = self.place();
-        let count = u32::try_from(hashes.len()).expect("a batch");
-        let (key_id, root) = (key.key_id(), root_of(hashes));
+        let count = u32::try_from(leaves.len()).expect("a batch");
+        let (key_id, root) = (key.key_id(), batch_root(leaves));
         let origin = Origin::new(ORIGIN).expect("a name");
         let signature = BatchMessage { key_id, origin, stream_id, seq, count, root }.sign(key);
         self.push(&Entry::BatchHeader(BatchHeader { index, time, key_id, stream_id, seq, count, root, signature }));
@@ -159,11 +162,18 @@ impl Made {
     pub fn batch(&mut self, key: &SigningKey, stream_id: StreamId, seq: u64, tags: &[[u8; 32]]) {
         let hash = |at: usize| leaf_hash(&[stream_id.as_ref(), &seq.to_be_bytes(), &at.to_be_bytes()[..]].concat());
         let hashes: Vec<Hash> = (0..tags.len()).map(hash).collect();
-        self.header(key, stream_id, seq, &hashes);
-        for ((position, tag), record_hash) in (0..).zip(tags).zip(hashes) {
+        let (flags, kind) = (Flags::BASIS, Kind::ACCESS_READ);
+        let leaf = |(tag, hash): (&[u8; 32], &Hash)| batch_leaf(kind, flags, *tag, *hash);
+        let leaves: Vec<BatchLeaf> = tags.iter().zip(&hashes).map(leaf).collect();
+        self.header(key, stream_id, seq, &leaves);
+        for ((position, tag), record_hash) in (0..).zip(tags.iter().copied()).zip(hashes) {
             let (index, time) = self.place();
-            let (flags, kind, tag) = (Flags::NONE, Kind::ACCESS_READ, *tag);
-            self.push(&Entry::Record(RecordEntry { index, time, flags, kind, tag, record_hash, position }));
+            let mut entry = RecordEntry { index, time, flags, kind, tag, record_hash, position };
+            match self.filed {
+                Some((at, change)) if at == index.get() => change(&mut entry),
+                _ => {}
+            }
+            self.push(&Entry::Record(entry));
         }
     }
 
@@ -179,7 +189,7 @@ impl Made {
         let record = ParsedRecord::from_message(message).expect("an act");
         let salt = [5; 16];
         let record_hash = record.record_hash(&salt);
-        self.header(key, stream_id, seq, &[record_hash]);
+        self.header(key, stream_id, seq, &[record.batch_leaf(record_hash)]);
         let (index, time) = self.place();
         let (flags, kind, tag) = (Flags::NONE, act.kind(), tag.unwrap_or_default());
         let entry = Entry::Record(RecordEntry { index, time, flags, kind, tag, record_hash, position: 0 });

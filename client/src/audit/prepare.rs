@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use sillage_proof::batch::{BatchMessage, Origin};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, hash_batch_leaves};
 use sillage_proof::hash::{Hash, hash_leaves};
 use sillage_proof::keys::{KeyId, PublicKey};
 use sillage_proto::v1::LogEntry;
@@ -49,6 +49,8 @@ pub struct Prepared {
     pub(super) entry: Result<Entry, String>,
     /// Its leaf in the log tree.
     pub(super) leaf: Hash,
+    /// Of a record, its leaf in the batch tree.
+    pub(super) batch_leaf: Option<Hash>,
     /// Its patient's key in the index, and its leaf in that patient's tree.
     pub(super) patient: Option<(Hash, Hash)>,
     /// The record, where it is public by nature and was shown; or why it isn't the one of this entry.
@@ -65,6 +67,7 @@ pub fn prepare(entries: &[LogEntry], origin: &Origin, book: &KeyBook) -> Vec<Pre
     let mut prepared: Vec<Prepared> = entries.iter().zip(leaves).map(|(entry, leaf)| decoded(entry, leaf)).collect();
     // Keys first: a batch may follow close on the act that registers its key.
     prepared.iter().filter_map(|one| one.opened.as_ref()?.as_ref().ok()?.act()).for_each(|act| keep_key(act, book));
+    add_batch_leaves(&mut prepared);
     add_patients(&mut prepared);
     for one in &mut prepared {
         if let Ok(Entry::BatchHeader(header)) = &one.entry
@@ -82,7 +85,7 @@ fn decoded(raw: &LogEntry, leaf: Hash) -> Prepared {
         Ok(Entry::Record(entry)) if !raw.record.is_empty() => Some(open(raw, entry)),
         _ => None,
     };
-    Prepared { entry, leaf, patient: None, opened, signature: Signature::Unverified }
+    Prepared { entry, leaf, batch_leaf: None, patient: None, opened, signature: Signature::Unverified }
 }
 
 fn open(raw: &LogEntry, entry: &RecordEntry) -> Result<ParsedRecord, String> {
@@ -102,6 +105,21 @@ fn keep_key(act: &Act, book: &KeyBook) {
         Act::Registered(party) => book.add(&party.key),
         Act::Rotated { key, .. } => book.add(key),
         _ => {}
+    }
+}
+
+/// Hashes what authors signed of their records in one batch.
+fn add_batch_leaves(prepared: &mut [Prepared]) {
+    let of_record = |one: &Prepared| match &one.entry {
+        Ok(Entry::Record(entry)) => Some(entry.batch_leaf()),
+        _ => None,
+    };
+    let stated: Vec<BatchLeaf> = prepared.iter().filter_map(of_record).collect();
+    let mut leaves = Vec::with_capacity(stated.len());
+    hash_batch_leaves(&stated, &mut leaves);
+    let records = prepared.iter_mut().filter(|one| matches!(one.entry, Ok(Entry::Record(_))));
+    for (one, leaf) in records.zip(leaves) {
+        one.batch_leaf = Some(leaf);
     }
 }
 

@@ -1,10 +1,9 @@
 //! Receipts are promises: the entries are under a checkpoint at most 10 s later. Which weren't kept?
 
 use serde::Deserialize;
-use sillage_proof::batch::{Origin, ReceiptMessage};
+use sillage_proof::batch::{Origin, ReceiptMessage, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::PublicKey;
-use sillage_proof::merkle::root_of;
 use sillage_proof::range::root_from_range;
 use sillage_rules::entry::{Entry, Flags};
 
@@ -93,7 +92,7 @@ impl Promise {
             }
             _ => return Err(format!("entry {} is not a batch header", self.header())),
         }
-        let mut hashes = Vec::with_capacity(records.len());
+        let mut leaves = Vec::with_capacity(records.len());
         for (position, bytes) in (0_u32..).zip(records) {
             let index = self.message.first_index.get() + u64::from(position);
             match Entry::decode(bytes) {
@@ -102,13 +101,14 @@ impl Promise {
                         && found.position == position
                         && !found.flags.contains(Flags::LEDGER) =>
                 {
-                    hashes.push(found.record_hash);
+                    leaves.push(found.batch_leaf());
                 }
                 _ => return Err(format!("entry {index} is not the record at position {position} of the batch")),
             }
         }
-        if root_of(&hashes) != batch.root {
-            return Err(format!("the records are not those of the batch: their root is {}", root_of(&hashes)));
+        let root = batch_root(&leaves);
+        if root != batch.root {
+            return Err(format!("the records are not those of the batch, or filed otherwise: their root is {root}"));
         }
         Ok(entries.iter().map(|entry| leaf_hash(entry)).collect())
     }
@@ -157,7 +157,7 @@ mod tests {
     use sillage_proof::batch::BatchMessage;
     use sillage_proof::hash::{LeafIndex, TreeSize};
     use sillage_proof::keys::SigningKey;
-    use sillage_proof::merkle::inclusion_proof;
+    use sillage_proof::merkle::{inclusion_proof, root_of};
 
     fn node() -> SigningKey {
         SigningKey::from_seed(&[11; 32])
@@ -196,8 +196,11 @@ mod tests {
         let promise = promise(&made);
         assert_eq!((promise.header(), promise.end()), (1, 5));
         assert_eq!(promise.check(&bytes(&made)).expect("kept").len(), 4);
-        let broken: [fn(&mut Vec<Vec<u8>>); 4] = [
+        let broken: [fn(&mut Vec<Vec<u8>>); 6] = [
             |entries| entries.swap(1, 2),
+            // The tag begins at byte 22; the second flag byte is the fourth of all: without BASIS.
+            |entries| entries[2][30] ^= 1,
+            |entries| entries[2][3] ^= 16,
             |entries| entries[2][60] ^= 1,
             |entries| {
                 entries.pop();

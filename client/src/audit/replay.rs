@@ -10,7 +10,7 @@ use sillage_proof::note::VerifierKey;
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
-use sillage_rules::facts::{facts_of, flags_for};
+use sillage_rules::facts::flags_hold;
 use sillage_rules::index::Frontier;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits::INDEX_DEPTH_MAX;
@@ -86,7 +86,7 @@ pub struct Erased {
 struct OpenBatch {
     header: BatchHeader,
     signer: Signer,
-    hashes: Vec<Hash>,
+    leaves: Vec<Hash>,
 }
 
 /// A replay, as of some number of entries.
@@ -224,12 +224,15 @@ impl Replay {
     }
 
     fn one(&mut self, prepared: Prepared) -> Result<(), Divergence> {
-        let Prepared { entry, leaf, patient, opened, signature } = prepared;
+        let Prepared { entry, leaf, batch_leaf, patient, opened, signature } = prepared;
         let entry = entry.map_err(|why| self.wrong("an entry", format!("bytes that are none: {why}")))?;
         self.check_common(&entry)?;
         match entry {
             Entry::BatchHeader(header) => self.header(header, signature)?,
-            Entry::Record(record) => self.record(&record, opened)?,
+            Entry::Record(record) => {
+                let leaf = batch_leaf.unwrap_or_else(|| record.batch_leaf().hash());
+                self.record(&record, leaf, opened)?;
+            }
             Entry::IndexCommit(commit) => self.index_commit(&commit)?,
             Entry::LedgerEvent(event) => self.event(&event)?,
         }
@@ -287,12 +290,18 @@ impl Replay {
         }
         let stream = super::registry::Stream { author: signer.author, last_seq: next };
         self.registry.streams.insert(header.stream_id, stream);
-        let hashes = Vec::with_capacity(usize::try_from(header.count).unwrap_or_default());
-        self.open = Some(OpenBatch { header, signer, hashes });
+        let leaves = Vec::with_capacity(usize::try_from(header.count).unwrap_or_default());
+        self.open = Some(OpenBatch { header, signer, leaves });
         Ok(())
     }
 
-    fn record(&mut self, entry: &RecordEntry, opened: Option<Result<ParsedRecord, String>>) -> Result<(), Divergence> {
+    /// `leaf` is its leaf in the batch tree.
+    fn record(
+        &mut self,
+        entry: &RecordEntry,
+        leaf: Hash,
+        opened: Option<Result<ParsedRecord, String>>,
+    ) -> Result<(), Divergence> {
         let opened = opened.transpose();
         let opened = opened.map_err(|found| self.wrong(format!("the record of hash {}", entry.record_hash), found))?;
         self.check_tag(entry)?;
@@ -302,7 +311,7 @@ impl Replay {
         let Some(open) = &self.open else {
             return Err(self.wrong("a batch header before its records", "a record of no batch"));
         };
-        let position = open.hashes.len() as u64;
+        let position = open.leaves.len() as u64;
         if u64::from(entry.position) != position {
             let found = format!("the record at position {}", entry.position);
             return Err(self.wrong(self.next_of(open), found));
@@ -317,7 +326,7 @@ impl Replay {
             }
             false => {}
         }
-        self.close_batch(entry.record_hash)
+        self.close_batch(leaf)
     }
 
     fn check_tag(&self, entry: &RecordEntry) -> Result<(), Divergence> {
@@ -358,18 +367,7 @@ impl Replay {
         if kind.made_by_ledger() {
             return Err(self.wrong("a record of a kind that authors may sign", kind.token()));
         }
-        let fits = match opened {
-            Some(record) => {
-                let at_ms = record.occurred_at_ms();
-                flags == flags_for(kind, facts_of(record), at_ms, entry.time.get(), self.log.late_after_ms)
-            }
-            None => {
-                let unjustified = !flags.contains(Flags::UNJUSTIFIED) || kind.is_access();
-                let late = !flags.contains(Flags::LATE) || kind.is_access() || kind.is_movement();
-                unjustified && late
-            }
-        };
-        match fits {
+        match flags_hold(entry, opened, self.log.late_after_ms) {
             true => Ok(()),
             false => Err(self.wrong(format!("flags as a record of kind {kind} has them"), format!("{flags:?}"))),
         }
@@ -394,13 +392,13 @@ impl Replay {
     }
 
     /// Notes a record of the open batch; with the last one, recomputes the root that its author signed.
-    fn close_batch(&mut self, record_hash: Hash) -> Result<(), Divergence> {
+    fn close_batch(&mut self, leaf: Hash) -> Result<(), Divergence> {
         let open = self.open.as_mut().expect("a record of a batch");
-        open.hashes.push(record_hash);
-        if open.hashes.len() as u64 != u64::from(open.header.count) {
+        open.leaves.push(leaf);
+        if open.leaves.len() as u64 != u64::from(open.header.count) {
             return Ok(());
         }
-        let root = root_of(&open.hashes);
+        let root = root_of(&open.leaves);
         let header = &open.header;
         if root != header.root {
             let (index, last) = (header.index.get(), self.size);
@@ -409,7 +407,9 @@ impl Replay {
             return Err(Divergence::new(
                 index,
                 expected,
-                format!("records of the batch root {root}: one was altered, or isn't of this batch"),
+                format!(
+                    "records of the batch root {root}: one was altered, filed under another tag, kind or flag, or isn't of this batch"
+                ),
             ));
         }
         self.open = None;
@@ -478,7 +478,7 @@ impl Replay {
     }
 
     fn next_of(&self, open: &OpenBatch) -> String {
-        let (header, position) = (open.header.index, open.hashes.len());
+        let (header, position) = (open.header.index, open.leaves.len());
         format!("the record at position {position} of {} of the batch of entry {header}", open.header.count)
     }
 

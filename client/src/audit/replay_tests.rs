@@ -115,7 +115,7 @@ fn an_altered_entry_is_found() {
         diverges(|entries| edit(&mut entries[3], |entry| record(entry).record_hash = Hash::from_bytes([8; 32])));
     assert_eq!(found.index, 1, "{found}");
     let found = diverges(|entries| edit(&mut entries[3], |entry| record(entry).tag = CHLOE));
-    assert_eq!(found.index, 5, "given to another patient, the index root differs: {found}");
+    assert_eq!(found.index, 1, "given to another patient, the batch isn't what its author signed: {found}");
     let found =
         diverges(|entries| edit(&mut entries[9], |entry| record(entry).record_hash = Hash::from_bytes([8; 32])));
     assert_eq!(found.index, 10, "only the checkpoint's root tells: {found}");
@@ -123,6 +123,33 @@ fn an_altered_entry_is_found() {
     assert_eq!(found.index, 3, "{found}");
     let found = diverges(|entries| entries[7].entry.push(0));
     assert_eq!(found.index, 7, "{found}");
+}
+
+/// A log in which the node that admitted the batch of entry 1 made one entry otherwise than its author signed it, and
+/// every node took it so: the patient index agrees with it.
+fn filed_otherwise(change: fn(&mut RecordEntry)) -> Made {
+    let mut made = Made::new();
+    made.filed = Some((3, change));
+    made.batch(&author(), stream(&author()), 1, &[ANNA, BRUNO, ANNA]);
+    made.commit();
+    made
+}
+
+#[test]
+fn a_record_filed_under_another_tag_kind_or_flag_is_found() {
+    replayed(&filed_otherwise(|_| ())).expect("the truth");
+    let changes: [fn(&mut RecordEntry); 5] = [
+        |entry| entry.tag = CHLOE,
+        |entry| entry.kind = Kind::ACCESS_PRINT,
+        |entry| (entry.kind, entry.flags) = (Kind::CONSENT_REVOKED, Flags::NONE),
+        |entry| entry.flags = Flags::UNJUSTIFIED,
+        |entry| entry.flags = entry.flags | Flags::DEFERRED,
+    ];
+    for change in changes {
+        let found = replayed(&filed_otherwise(change)).expect_err("not as signed");
+        assert_eq!(found.index, 1, "the batch isn't what its author signed: {found}");
+        assert!(found.found.contains("another tag, kind or flag"), "{found}");
+    }
 }
 
 #[test]
@@ -233,10 +260,16 @@ fn flags_are_those_of_the_rules() {
     let found = diverges(|entries| edit(&mut entries[9], |entry| record(entry).kind = Kind::ACCESS_READ));
     assert_eq!(found.index, 9, "not a kind that the ledger makes: {found}");
     let found = diverges(|entries| {
-        edit(&mut entries[3], |entry| record(entry).kind = Kind::CONSENT_REVOKED);
-        edit(&mut entries[3], |entry| record(entry).flags = Flags::UNJUSTIFIED);
+        edit(&mut entries[3], |entry| record(entry).flags = Flags::UNJUSTIFIED | Flags::BASIS);
     });
-    assert_eq!(found.index, 3, "only an access is unjustified: {found}");
+    assert_eq!(found.index, 3, "it states a basis: {found}");
+    let found = diverges(|entries| edit(&mut entries[3], |entry| record(entry).flags = Flags::NONE));
+    assert_eq!(found.index, 3, "an access without basis is unjustified: {found}");
+    let found = diverges(|entries| {
+        edit(&mut entries[3], |entry| record(entry).kind = Kind::CONSENT_REVOKED);
+        edit(&mut entries[3], |entry| record(entry).flags = Flags::LATE);
+    });
+    assert_eq!(found.index, 3, "only an access or a movement is late: {found}");
     let found = diverges(|entries| edit(&mut entries[3], |entry| record(entry).tag = [0; 32]));
     assert_eq!(found.index, 3, "an access has a patient: {found}");
 }

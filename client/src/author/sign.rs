@@ -1,10 +1,11 @@
 //! From records to a signed batch. Pure but for the salts.
 
-use sillage_proof::batch::{BatchMessage, BatchTree, Origin, ReceiptMessage};
-use sillage_proof::hash::{Hash, leaf_hash2};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, BatchTree, Origin, ReceiptMessage};
+use sillage_proof::hash::{Hash, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, PublicKey, SigningKey, StreamId};
 use sillage_proto::v1;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, SALT_BYTES};
+use sillage_rules::record::ParsedRecord;
 use sillage_rules::stream::StreamLabel;
 
 use crate::error::ClientError;
@@ -52,10 +53,11 @@ impl Signer {
         label.stream_id(&self.author_id)
     }
 
-    /// Salts, hashes and signs `records` (canonical bytes) as batch `seq` of `stream`.
+    /// Salts, hashes and signs `records` (canonical bytes) as batch `seq` of `stream`: each with its kind, its tag and what
+    /// it states, so that no node can file it otherwise.
     ///
     /// # Errors
-    /// When the batch is empty or over the limits, or the machine has no randomness to give.
+    /// When the batch is empty or over the limits, a record isn't one, or the machine has no randomness to give.
     pub fn sign_batch(
         &self,
         stream: &StreamLabel,
@@ -118,8 +120,19 @@ impl Signer {
 }
 
 fn batch_tree(records: &[v1::SaltedRecord]) -> Result<BatchTree, ClientError> {
-    let hashes: Vec<Hash> = records.iter().map(|r| leaf_hash2(&r.salt, &r.record)).collect();
-    BatchTree::new(hashes).map_err(|error| ClientError::Usage(error.to_string()))
+    let salted: Vec<Vec<u8>> = records.iter().map(|r| [&r.salt[..], &r.record].concat()).collect();
+    let inputs: Vec<&[u8]> = salted.iter().map(Vec::as_slice).collect();
+    let mut hashes = Vec::with_capacity(inputs.len());
+    hash_leaves(&inputs, &mut hashes);
+    let leaves: Result<Vec<BatchLeaf>, _> = records.iter().zip(hashes).enumerate().map(leaf).collect();
+    BatchTree::new(&leaves?).map_err(|error| ClientError::Usage(error.to_string()))
+}
+
+/// What is signed of a record.
+fn leaf((position, (salted, hash)): (usize, (&v1::SaltedRecord, Hash))) -> Result<BatchLeaf, ClientError> {
+    let record = ParsedRecord::parse(&salted.record);
+    let record = record.map_err(|error| ClientError::Usage(format!("record {position}: {error}")))?;
+    Ok(record.batch_leaf(hash))
 }
 
 /// Checks a receipt before it is believed: signed by a node of the genesis, over exactly the batch that was sent.
@@ -175,6 +188,10 @@ pub fn verify_receipt_by(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sillage_proof::batch::batch_root;
+    use sillage_rules::entry::{Flags, RecordEntry};
+    use sillage_rules::kind::Kind;
+    use sillage_rules::record::{new_message, record_hash};
 
     fn signer() -> Signer {
         let key = SigningKey::from_seed(&[3; 32]);
@@ -187,7 +204,14 @@ mod tests {
     }
 
     fn batch() -> SignedBatch {
-        signer().sign_batch(&label(), 7, vec![b"a".to_vec(), b"b".to_vec()]).expect("signed")
+        signer().sign_batch(&label(), 7, vec![record(Kind::ACCESS_READ), record(Kind::ACCESS_PRINT)]).expect("signed")
+    }
+
+    fn record(kind: Kind) -> Vec<u8> {
+        let message = new_message(kind, Some(&[5; 32]), 1_000);
+        let basis = Some(v1::Basis { kind: v1::BasisKind::CareTeam.into(), ..v1::Basis::default() });
+        let actor = Some(v1::Actor { id: "1".to_owned(), ..v1::Actor::default() });
+        ParsedRecord::from_message(v1::Record { basis, actor, ..message }).expect("a record").into_bytes()
     }
 
     fn node() -> SigningKey {
@@ -219,8 +243,30 @@ mod tests {
         assert_ne!(batch.batch.records[0].salt, batch.batch.records[1].salt);
         assert_eq!(signer().restore(batch.batch.clone()).expect("whole"), batch);
         let mut damaged = batch.batch;
+        damaged.records[1].record = record(Kind::ACCESS_EXPORT);
+        assert!(signer().restore(damaged.clone()).is_err());
         damaged.records[1].record = b"c".to_vec();
         assert!(signer().restore(damaged).is_err());
+    }
+
+    #[test]
+    fn what_is_signed_is_what_an_entry_shows() {
+        let batch = batch().batch;
+        let entry = |(position, salted): (u32, &v1::SaltedRecord)| RecordEntry {
+            index: u64::from(position).into(),
+            time: 1_000.into(),
+            flags: Flags::BASIS,
+            kind: [Kind::ACCESS_READ, Kind::ACCESS_PRINT][position as usize],
+            tag: [5; 32],
+            record_hash: record_hash(salted.salt[..].try_into().expect("16 bytes"), &salted.record),
+            position,
+        };
+        let mut entries: Vec<RecordEntry> = (0..).zip(&batch.records).map(entry).collect();
+        let root =
+            |entries: &[RecordEntry]| batch_root(&entries.iter().map(RecordEntry::batch_leaf).collect::<Vec<_>>());
+        assert_eq!(root(&entries).as_ref(), batch.root);
+        entries[1].tag = [6; 32];
+        assert_ne!(root(&entries).as_ref(), batch.root);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 use sillage_proof::hash::leaf_hash;
 use sillage_proto::v1;
-use sillage_rules::entry::Entry;
+use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::facts::flags_hold;
 use sillage_rules::line::RecordLine;
-use sillage_rules::record::ParsedRecord;
 
 use super::args::EntryArgs;
 use super::{Context, Ended, output};
-use crate::checks::failed;
+use crate::checks::{self, failed};
 use crate::error::ClientError;
 use crate::view::time::rfc3339;
 
@@ -26,7 +26,7 @@ pub async fn run(context: &Context, args: EntryArgs) -> Result<Ended, ClientErro
             args.index
         )));
     }
-    let out = describe(&entry, &answer)?;
+    let out = describe(&entry, &answer, session.genesis.late_after_ms)?;
     if args.json {
         output::line(&Value::Object(out).to_string())?;
     } else {
@@ -35,7 +35,11 @@ pub async fn run(context: &Context, args: EntryArgs) -> Result<Ended, ClientErro
     Ok(Ended::Done)
 }
 
-fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, Value>, ClientError> {
+fn describe(
+    entry: &Entry,
+    answer: &v1::GetEntryResponse,
+    late_after_ms: u64,
+) -> Result<Map<String, Value>, ClientError> {
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| drop(out.insert(name.to_owned(), value));
     put("index", json!(entry.index()));
@@ -43,6 +47,9 @@ fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, 
     put("recorded_at", json!(rfc3339(entry.time().get())));
     put("kind", json!(entry.kind().map(|kind| kind.token())));
     put("flags", json!(entry.flags().names().collect::<Vec<_>>()));
+    if let Some(reason) = entry.flags().unjustified_reason() {
+        put("unjustified_reason", json!(reason));
+    }
     put("entry", json!(hex::encode(&answer.entry)));
     if !answer.author.is_empty() {
         put("author", json!(answer.author));
@@ -66,7 +73,7 @@ fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, 
             put("record_hash", json!(record.record_hash));
             put("position", json!(record.position));
             if !answer.record.is_empty() {
-                put("record", opened(record, answer)?);
+                put("record", opened(record, answer, late_after_ms)?);
             }
         }
         Entry::IndexCommit(commit) => {
@@ -83,16 +90,15 @@ fn describe(entry: &Entry, answer: &v1::GetEntryResponse) -> Result<Map<String, 
     Ok(out)
 }
 
-/// The record, where the caller may open it; it must be the one that the entry commits to.
-fn opened(entry: &sillage_rules::entry::RecordEntry, answer: &v1::GetEntryResponse) -> Result<Value, ClientError> {
-    let wrong =
-        || failed(&format!("entry {} does not commit to the record shown with it: keep it as evidence", entry.index));
-    let record = ParsedRecord::parse(&answer.record).map_err(|_| wrong())?;
-    let salt = answer.salt.as_slice().try_into().map_err(|_| wrong())?;
-    if record.record_hash(salt) != entry.record_hash {
-        return Err(wrong());
+/// The record, where the caller may open it; it must be the one that the entry commits to, and filed as it says.
+fn opened(entry: &RecordEntry, answer: &v1::GetEntryResponse, late_after_ms: u64) -> Result<Value, ClientError> {
+    let wrong = |why: &str| failed(&format!("entry {} {why}: keep it as evidence", entry.index));
+    let record = checks::opened(&answer.salt, &answer.record, entry).map_err(wrong)?;
+    if !flags_hold(entry, Some(&record), late_after_ms) {
+        return Err(wrong("is flagged otherwise than its record says"));
     }
-    serde_json::to_value(RecordLine::from_record(&record, None, false)).map_err(|_| wrong())
+    let line = serde_json::to_value(RecordLine::from_record(&record, None, false));
+    line.map_err(|_| wrong("holds a record that cannot be shown"))
 }
 
 fn text(out: &Map<String, Value>) -> Vec<String> {

@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: TraceArgs) -> Result<Ended, ClientErro
     let (open, secret) = tags_of(&session).both(ins.value(), &oid).await?;
     let cursor = args.cursor.as_deref();
     let limit = args.limit.unwrap_or(LIMIT);
-    let page = read_page(&session.client, &request, &open, secret.as_ref(), cursor, limit).await?;
+    let page = read_page(&session, &request, &open, secret.as_ref(), cursor, limit).await?;
     let verified = if args.verify { verify(&session, &page, args.lang).await? } else { None };
     if args.json {
         let patient = PatientLine { ins: ins.value().to_owned(), oid };

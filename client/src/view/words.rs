@@ -1,7 +1,7 @@
 //! Every word that people read, in both languages side by side.
 
 use sillage_proto::v1::{BasisKind, Outcome};
-use sillage_rules::entry::Flags;
+use sillage_rules::entry::{Flags, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 
 use super::Lang;
@@ -191,8 +191,8 @@ pub fn basis(kind: BasisKind, lang: Lang) -> &'static str {
 
 /// What a reader should know besides, in plain words.
 pub fn flags(flags: Flags, lang: Lang) -> Vec<&'static str> {
+    let unjustified = flags.unjustified_reason().map(|reason| unjustified(reason, lang));
     let all = [
-        (Flags::UNJUSTIFIED, "sans justification enregistrée", "without recorded justification"),
         (Flags::LATE, "enregistré tardivement", "recorded late"),
         (
             Flags::DEFERRED,
@@ -202,7 +202,25 @@ pub fn flags(flags: Flags, lang: Lang) -> Vec<&'static str> {
         (Flags::LEDGER, "écrit par le registre lui-même", "written by the ledger itself"),
     ];
     let set = all.into_iter().filter(|(flag, ..)| flags.contains(*flag));
-    set.map(|(_, fr, en)| pick(lang, fr, en)).collect()
+    unjustified.into_iter().chain(set.map(|(_, fr, en)| pick(lang, fr, en))).collect()
+}
+
+/// Why an access is unjustified.
+fn unjustified(reason: UnjustifiedReason, lang: Lang) -> &'static str {
+    let (fr, en) = match reason {
+        UnjustifiedReason::NoBasis => ("sans justification enregistrée", "without recorded justification"),
+        UnjustifiedReason::UnknownReference => {
+            ("avec une justification introuvable au registre", "with a justification that is not on record")
+        }
+        UnjustifiedReason::OtherActor => {
+            ("avec la justification de quelqu'un d'autre", "with someone else's justification")
+        }
+        UnjustifiedReason::Beyond => {
+            ("au-delà de ce que sa justification permet", "beyond what its justification permits")
+        }
+        UnjustifiedReason::Expired => ("après l'expiration de sa justification", "after its justification had expired"),
+    };
+    pick(lang, fr, en)
 }
 
 /// How it ended; empty for a success.
@@ -284,6 +302,8 @@ mod tests {
     fn flags_are_said_in_plain_words() {
         let both = Flags::UNJUSTIFIED | Flags::LATE;
         assert_eq!(flags(both, Lang::Fr), ["sans justification enregistrée", "enregistré tardivement"]);
-        assert_eq!(flags(Flags::NONE, Lang::En), Vec::<&str>::new());
+        assert_eq!(flags(Flags::BASIS, Lang::En), Vec::<&str>::new());
+        let beyond = Flags::unjustified(UnjustifiedReason::Beyond) | Flags::BASIS;
+        assert_eq!(flags(beyond, Lang::En), ["beyond what its justification permits"]);
     }
 }

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use sillage_proof::batch::BatchMessage;
+use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
-use sillage_proof::merkle;
 use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
+use sillage_rules::entry::batch_leaf;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FUTURE_MS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
@@ -32,7 +32,7 @@ use crate::store::Store;
 /// The tag of what concerns no patient.
 pub(crate) const NO_PATIENT: [u8; 32] = [0; 32];
 
-/// A batch whose fields make sense by themselves and whose records hash to its root.
+/// A batch whose fields make sense by themselves, and whose records, as they are to be filed, hash to its root.
 pub(crate) struct Shape<'b> {
     pub batch: &'b SealedBatch,
     pub key_id: KeyId,
@@ -110,8 +110,8 @@ impl<'b> Shape<'b> {
             records,
             new_keys: new_keys(batch)?,
         };
-        let hashes: Vec<Hash> = shape.records.iter().map(|record| record.hash).collect();
-        if merkle::root_of(&hashes) != shape.root {
+        let leaves: Vec<BatchLeaf> = shape.records.iter().map(Record::batch_leaf).collect();
+        if batch_root(&leaves) != shape.root {
             return Err(Refusal::new(Code::RootMismatch, Code::RootMismatch.way_out()));
         }
         Ok(shape)
@@ -237,10 +237,15 @@ impl<'b> Record<'b> {
             return Err(malformed("unknown facts"));
         }
         let content = match kind.is_act() {
-            true => Content::Act(Box::new(act(sealed, hash)?)),
+            true => Content::Act(Box::new(act(sealed, &tag, hash)?)),
             false => Content::Sealed(sealed_under(&sealed.payload)?),
         };
         Ok(Self { sealed, kind, tag, hash, content })
+    }
+
+    /// What its author signed of it, if it is to be filed as its author meant.
+    fn batch_leaf(&self) -> BatchLeaf {
+        batch_leaf(self.kind, facts::stated(self.sealed.facts), self.tag, self.hash)
     }
 }
 
@@ -252,7 +257,7 @@ fn sealed_under(payload: &[u8]) -> Result<[u8; 16], Refusal> {
 }
 
 /// Reads an act: it stands in clear, so its hash and its fields can be checked.
-fn act(sealed: &SealedRecord, hash: Hash) -> Result<Act, Refusal> {
+fn act(sealed: &SealedRecord, tag: &[u8; 32], hash: Hash) -> Result<Act, Refusal> {
     if sealed.payload.len() > RECORD_BYTES_MAX + SALT_BYTES {
         return Err(Refusal::new(Code::RecordTooLarge, Code::RecordTooLarge.way_out()));
     }
@@ -265,6 +270,7 @@ fn act(sealed: &SealedRecord, hash: Hash) -> Result<Act, Refusal> {
     let parsed = ParsedRecord::parse(record).map_err(|error| Refusal::new(error.code, error.to_string()))?;
     let message = parsed.message();
     let same = message.kind == sealed.kind
+        && parsed.entry_tag() == *tag
         && message.occurred_at_ms == sealed.occurred_at_ms
         && facts::facts_of(&parsed) == sealed.facts;
     if !same {

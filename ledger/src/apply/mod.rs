@@ -372,6 +372,7 @@ impl Applier<'_> {
         let flags = facts::flags_for(
             record.kind,
             record.sealed.facts,
+            None,
             record.sealed.occurred_at_ms,
             self.time.get(),
             self.genesis.late_after_ms,

@@ -5,10 +5,9 @@ pub mod naive;
 
 use prost::Message;
 use sillage_ledger::{BatchOutcome, Ledger, Options};
-use sillage_proof::batch::{BatchMessage, Origin};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
-use sillage_proof::merkle;
 use sillage_proto::internal::v1::{Command, LedgerRecord, SealedBatch, SealedRecord, WrappedKey};
 use sillage_proto::v1::{Automated, Genesis, NodeIdentity, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration};
@@ -127,9 +126,19 @@ pub fn act(act: &Act) -> SealedRecord {
     }
 }
 
+/// What an author signs of a record that is to be filed like this one.
+pub fn leaf_of(record: &SealedRecord) -> BatchLeaf {
+    let stated = [0, 0x10, 4, 0x14][record.facts as usize & 3];
+    BatchLeaf {
+        kind: record.kind as u16,
+        stated,
+        tag: record.tag[..].try_into().expect("32 bytes"),
+        record_hash: Hash::from_slice(&record.record_hash).expect("32 bytes"),
+    }
+}
+
 pub fn root_of(records: &[SealedRecord]) -> Hash {
-    let hashes = records.iter().map(|record| Hash::from_slice(&record.record_hash).expect("32 bytes"));
-    merkle::root_of(&hashes.collect::<Vec<_>>())
+    batch_root(&records.iter().map(leaf_of).collect::<Vec<_>>())
 }
 
 /// A batch of party `author`, signed with `signer`, carrying every data key that its records name.

@@ -12,10 +12,9 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
 use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal};
-use sillage_proof::batch::BatchMessage;
+use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
-use sillage_proof::merkle;
 use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
 use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
@@ -94,7 +93,9 @@ impl Admission {
             records.push(record);
         }
         let hashes = record_hashes(&records);
-        if merkle::root_of(&hashes) != header.root {
+        let leaves: Vec<BatchLeaf> =
+            records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
+        if batch_root(&leaves) != header.root {
             return Err(refuse(Code::RootMismatch));
         }
         let urgent = records.iter().any(|record| record.parsed.kind().group() == Group::Emergency);

@@ -17,11 +17,11 @@ use sillage_node::metrics::Metrics;
 use sillage_node::secrets::Secrets;
 use sillage_node::tls::accept::{AcceptLimits, accept};
 use sillage_node::{peer, tls};
-use sillage_proof::batch::{BatchMessage, BatchTree, Origin};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proto::v1::{Batch, PatientIdentity, Record, SaltedRecord};
 use sillage_rules::kind::Kind;
-use sillage_rules::record::{new_message, record_hash};
+use sillage_rules::record::{ParsedRecord, new_message, record_hash};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -163,6 +163,13 @@ impl Running {
     }
 }
 
+/// What is signed of a record. One that breaks the rules is filed nowhere: anything will do.
+pub fn leaf(salt: &[u8; 16], record: &[u8]) -> BatchLeaf {
+    let hash = record_hash(salt, record);
+    let nowhere = BatchLeaf { kind: 0, stated: 0, tag: [0; 32], record_hash: hash };
+    ParsedRecord::parse(record).map_or(nowhere, |record| record.batch_leaf(hash))
+}
+
 /// Who signs batches.
 pub struct Author {
     key: SigningKey,
@@ -182,7 +189,7 @@ impl Author {
     pub fn batch(&mut self, record: &Record) -> Batch {
         self.seq += 1;
         let record = record.encode_to_vec();
-        let root = BatchTree::new(vec![record_hash(&[7; 16], &record)]).expect("a batch").root();
+        let root = batch_root(&[leaf(&[7; 16], &record)]);
         let message = BatchMessage {
             key_id: self.key.key_id(),
             origin: Origin::new(ORIGIN).expect("valid"),

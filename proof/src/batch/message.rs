@@ -1,7 +1,7 @@
 //! The bytes that an author signs for a batch, and that a node signs as the receipt. Integers are big-endian.
 //!
 //! ```text
-//! batch    "sillage/batch/v1\0"   ‖ u8 alg ‖ key_id[32] ‖ u8 len ‖ origin ‖ stream_id[32] ‖ u64 seq ‖ u32 count ‖ root[32]
+//! batch    "sillage/batch/v2\0"   ‖ u8 alg ‖ key_id[32] ‖ u8 len ‖ origin ‖ stream_id[32] ‖ u64 seq ‖ u32 count ‖ root[32]
 //! receipt  "sillage/receipt/v1\0" ‖ the same fields ‖ u64 index of the first record entry ‖ u64 time_ms
 //! ```
 
@@ -11,7 +11,7 @@ use super::BATCH_RECORDS_MAX;
 use crate::hash::{Hash, LeafIndex, LedgerTimeMs};
 use crate::keys::{ALG_ED25519, KeyId, PublicKey, SIGNATURE_LEN, SignatureError, SigningKey, StreamId};
 
-const BATCH_MAGIC: &[u8] = b"sillage/batch/v1\0";
+const BATCH_MAGIC: &[u8] = b"sillage/batch/v2\0";
 const RECEIPT_MAGIC: &[u8] = b"sillage/receipt/v1\0";
 
 /// The text can't name a log.

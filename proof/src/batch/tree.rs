@@ -7,6 +7,7 @@
 use rs_merkle::{Hasher, MerkleProof, MerkleTree};
 
 use super::BATCH_RECORDS_MAX;
+use super::leaf::{BatchLeaf, hash_batch_leaves};
 use crate::hash::{Hash, hash_leaves, node_hash};
 use crate::merkle::{self, GenerateError};
 
@@ -51,38 +52,39 @@ pub enum BatchProofError {
     RootMismatch,
 }
 
-/// The tree over the record hashes of one batch.
+/// The tree over the leaves of one batch.
 pub struct BatchTree {
-    records: Vec<Hash>,
+    leaves: Vec<Hash>,
     tree: MerkleTree<Rfc6962>,
 }
 
 impl BatchTree {
-    /// Builds the tree over 1 to 4,096 record hashes (they are the leaf hashes).
+    /// Builds the tree over the leaves of 1 to 4,096 records; their hashes stand in it as they are.
     ///
     /// # Errors
     /// [`BatchProofError::Count`] for no record or too many.
-    pub fn new(records: Vec<Hash>) -> Result<Self, BatchProofError> {
+    pub fn new(records: &[BatchLeaf]) -> Result<Self, BatchProofError> {
         let count = records.len();
         if count == 0 || count > BATCH_RECORDS_MAX as usize {
             return Err(BatchProofError::Count { count });
         }
-        let leaves: Vec<[u8; 32]> = records.iter().map(|hash| hash.to_bytes()).collect();
-        let tree = MerkleTree::from_leaves(&leaves);
-        Ok(Self { records, tree })
+        let mut leaves = Vec::with_capacity(count);
+        hash_batch_leaves(records, &mut leaves);
+        let bytes: Vec<[u8; 32]> = leaves.iter().map(|hash| hash.to_bytes()).collect();
+        Ok(Self { leaves, tree: MerkleTree::from_leaves(&bytes) })
     }
 
     /// Number of records.
     pub fn count(&self) -> u32 {
-        u32::try_from(self.records.len()).expect("a batch has at most 4,096 records")
+        u32::try_from(self.leaves.len()).expect("a batch has at most 4,096 records")
     }
 
-    /// The record hashes, in order.
-    pub fn records(&self) -> &[Hash] {
-        &self.records
+    /// The leaf hashes, in order.
+    pub fn leaves(&self) -> &[Hash] {
+        &self.leaves
     }
 
-    /// The root that the author signs; equal to [`merkle::root_of`] over the record hashes.
+    /// The root that the author signs; equal to [`super::batch_root`].
     pub fn root(&self) -> Hash {
         let root = self.tree.root();
         root.expect("a batch tree has at least one leaf").into()
@@ -104,7 +106,7 @@ impl BatchTree {
     pub fn audit_path(&self, index: u32) -> Result<Vec<Hash>, BatchProofError> {
         let count = self.count();
         let (leaf, size) = (u64::from(index).into(), u64::from(count).into());
-        merkle::inclusion_proof(&self.records[..], leaf, size).map_err(|error| match error {
+        merkle::inclusion_proof(&self.leaves[..], leaf, size).map_err(|error| match error {
             GenerateError::IndexBeyondSize { .. } | GenerateError::SizesReversed { .. } | GenerateError::Read(_) => {
                 BatchProofError::Index { index, count }
             }
@@ -112,14 +114,14 @@ impl BatchTree {
     }
 }
 
-/// Verifies that each `(index, record hash)` of `records` stands in the batch of `count` records with `root`.
+/// Verifies that each `(index, leaf)` of `records` stands in the batch of `count` records with `root`.
 ///
 /// # Errors
 /// [`BatchProofError`] says what doesn't fit; indices must be strictly increasing.
 pub fn verify_batch_proof(
     root: &Hash,
     count: u32,
-    records: &[(u32, Hash)],
+    records: &[(u32, BatchLeaf)],
     proof: &[u8],
 ) -> Result<(), BatchProofError> {
     if count == 0 || count > BATCH_RECORDS_MAX {
@@ -133,7 +135,10 @@ pub fn verify_batch_proof(
         return Err(wrong_length);
     }
     let proof = MerkleProof::<Rfc6962>::from_bytes(proof).map_err(|_| wrong_length)?;
-    let hashes: Vec<[u8; 32]> = records.iter().map(|(_, hash)| hash.to_bytes()).collect();
+    let leaves: Vec<BatchLeaf> = records.iter().map(|(_, leaf)| *leaf).collect();
+    let mut hashes = Vec::with_capacity(leaves.len());
+    hash_batch_leaves(&leaves, &mut hashes);
+    let hashes: Vec<[u8; 32]> = hashes.iter().map(|hash| hash.to_bytes()).collect();
     let reached = proof.root(&indices, &hashes, count as usize);
     match reached.is_ok_and(|reached| reached == root.to_bytes()) {
         true => Ok(()),
@@ -183,19 +188,37 @@ mod tests {
     use crate::hash::leaf_hash;
     use proptest::prelude::*;
 
-    fn records(count: usize) -> Vec<Hash> {
-        (0..count).map(|i| leaf_hash(&(i as u64).to_be_bytes())).collect()
+    fn records(count: usize) -> Vec<BatchLeaf> {
+        (0..count).map(|i| leaf(&(i as u64).to_be_bytes())).collect()
+    }
+
+    fn leaf(record: &[u8]) -> BatchLeaf {
+        BatchLeaf { kind: 0x0601, stated: 0x0010, tag: [7; 32], record_hash: leaf_hash(record) }
+    }
+
+    /// Changes one bit of what a leaf states: kind, flags, tag and record hash, 68 bytes in all.
+    fn flip_bit(leaf: &mut BatchLeaf, at: usize, bit: u8) {
+        match at {
+            0..2 => leaf.kind ^= u16::from(bit) << (8 * at),
+            2..4 => leaf.stated ^= u16::from(bit) << (8 * (at - 2)),
+            4..36 => leaf.tag[at - 4] ^= bit,
+            _ => {
+                let mut bytes = leaf.record_hash.to_bytes();
+                bytes[at - 36] ^= bit;
+                leaf.record_hash = bytes.into();
+            }
+        }
     }
 
     #[test]
     fn the_repeated_index_forgery_passes_rs_merkle_and_not_us() {
-        let tree = BatchTree::new(records(2)).expect("two records");
-        let (root, forged) = (tree.root(), leaf_hash(b"never in the batch"));
-        let real = tree.records().to_vec();
+        let real = records(2);
+        let tree = BatchTree::new(&real).expect("two records");
+        let (root, forged) = (tree.root(), leaf(b"never in the batch"));
         // The forger names index 1 twice: its parent is computed from the first two hashes, the third is never used.
         let claims = [(0, real[0]), (1, real[1]), (1, forged)];
         let indices: Vec<usize> = claims.iter().map(|(index, _)| *index as usize).collect();
-        let hashes: Vec<[u8; 32]> = claims.iter().map(|(_, hash)| hash.to_bytes()).collect();
+        let hashes: Vec<[u8; 32]> = claims.iter().map(|(_, leaf)| leaf.hash().to_bytes()).collect();
         let raw = MerkleProof::<Rfc6962>::new(Vec::new());
         assert!(raw.verify(root.to_bytes(), &indices, &hashes, 2));
         assert_eq!(verify_batch_proof(&root, 2, &claims, &[]), Err(BatchProofError::Index { index: 1, count: 2 }));
@@ -205,24 +228,25 @@ mod tests {
     fn the_root_is_rfc_6962_for_every_count_to_300_and_the_largest() {
         for count in (1..=300).chain([4095, 4096]) {
             let records = records(count);
-            let root = merkle::root_of(&records);
-            let tree = BatchTree::new(records).expect("within bounds");
-            assert_eq!(tree.root(), root, "{count} records");
+            let hashes: Vec<Hash> = records.iter().map(BatchLeaf::hash).collect();
+            let tree = BatchTree::new(&records).expect("within bounds");
+            assert_eq!(tree.root(), merkle::root_of(&hashes), "{count} records");
+            assert_eq!(tree.root(), crate::batch::batch_root(&records), "{count} records");
         }
         let count = 4097;
-        let error = BatchTree::new(records(count)).err();
+        let error = BatchTree::new(&records(count)).err();
         assert_eq!(error, Some(BatchProofError::Count { count }));
-        let error = BatchTree::new(Vec::new()).err();
+        let error = BatchTree::new(&[]).err();
         assert_eq!(error, Some(BatchProofError::Count { count: 0 }));
     }
 
     #[test]
     fn every_single_audit_path_verifies() {
         for count in 1..40_u32 {
-            let tree = BatchTree::new(records(count as usize)).expect("within bounds");
+            let tree = BatchTree::new(&records(count as usize)).expect("within bounds");
             for index in 0..count {
                 let path = tree.audit_path(index).expect("in the batch");
-                let leaf = &tree.records()[index as usize];
+                let leaf = &tree.leaves()[index as usize];
                 let (at, size) = (u64::from(index).into(), u64::from(count).into());
                 let verdict = merkle::verify_inclusion(leaf, at, size, &path, &tree.root());
                 assert_eq!(verdict, Ok(()), "{index} of {count}");
@@ -242,25 +266,24 @@ mod tests {
             picks in proptest::collection::btree_set(0_usize..200, 1..20),
             flip in any::<proptest::sample::Index>(),
         ) {
-            let tree = BatchTree::new(records(count)).expect("within bounds");
+            let records = records(count);
+            let tree = BatchTree::new(&records).expect("within bounds");
             let picks: Vec<u32> = picks.iter().filter(|i| **i < count).map(|i| *i as u32).collect();
             prop_assume!(!picks.is_empty());
             let mut proof = tree.prove(&picks).expect("valid indices");
-            let mut claims: Vec<(u32, Hash)> =
-                picks.iter().map(|i| (*i, tree.records()[*i as usize])).collect();
+            let mut claims: Vec<(u32, BatchLeaf)> =
+                picks.iter().map(|i| (*i, records[*i as usize])).collect();
             let (root, count) = (tree.root(), tree.count());
             prop_assert_eq!(verify_batch_proof(&root, count, &claims, &proof), Ok(()));
             proof.extend([0; 32]);
             prop_assert!(verify_batch_proof(&root, count, &claims, &proof).is_err());
             proof.truncate(proof.len() - 32);
-            let bit = flip.index(8 * (proof.len() + 32 * claims.len()));
+            let bit = flip.index(8 * (proof.len() + 68 * claims.len()));
             match proof.get_mut(bit / 8) {
                 Some(byte) => *byte ^= 1 << (bit % 8),
                 None => {
                     let at = bit / 8 - proof.len();
-                    let mut bytes = claims[at / 32].1.to_bytes();
-                    bytes[at % 32] ^= 1 << (bit % 8);
-                    claims[at / 32].1 = bytes.into();
+                    flip_bit(&mut claims[at / 68].1, at % 68, 1 << (bit % 8));
                 }
             }
             prop_assert!(verify_batch_proof(&root, count, &claims, &proof).is_err());
@@ -272,7 +295,7 @@ mod tests {
             claims in proptest::collection::vec((0_u32..64, any::<[u8; 32]>()), 0..8),
             proof in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
-            let claims: Vec<(u32, Hash)> = claims.into_iter().map(|(i, h)| (i, h.into())).collect();
+            let claims: Vec<(u32, BatchLeaf)> = claims.into_iter().map(|(i, h)| (i, leaf(&h))).collect();
             for count in [count, count % 70] {
                 prop_assert!(verify_batch_proof(&Hash::default(), count, &claims, &proof).is_err());
             }

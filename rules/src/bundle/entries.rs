@@ -14,6 +14,7 @@ use super::verify::Terms;
 use super::{Bundle, BundleBatch, BundleEntry};
 use crate::act::Act;
 use crate::entry::{Entry, Flags, IndexCommit, RecordEntry};
+use crate::facts::flags_hold;
 use crate::record::{ParsedRecord, record_hash};
 
 /// What was found in the entries.
@@ -112,6 +113,9 @@ impl<'a> Walk<'a> {
         let wrong = |problem: EntryProblem| line(at, Some(entry.index), problem);
         self.check_place(&entry, commit).map_err(wrong)?;
         let record = check_record(item, &entry).map_err(wrong)?;
+        if !flags_hold(&entry, record.as_ref(), self.terms.late_after_ms) {
+            return Err(wrong(EntryProblem::Flags));
+        }
         let batch = self.batch_of(at, item, &entry)?;
         let author = batch.and_then(|batch| self.bundle.authors.get(batch.author as usize));
         let report = EntryReport {
@@ -119,6 +123,7 @@ impl<'a> Walk<'a> {
             time_ms: entry.time,
             kind: entry.kind.token(),
             flags: entry.flags.names().collect(),
+            unjustified_reason: entry.flags.unjustified_reason(),
             key_id: author.map(|author| author.key.key_id()),
             author: author.map(|author| author.name.clone()),
             state: if record.is_some() { State::Shown } else { State::Withheld },
@@ -165,7 +170,7 @@ impl<'a> Walk<'a> {
             .ok_or_else(|| wrong(EntryProblem::Batch("its batch is not there, or not in the order of first use")))?;
         let header = entry.header_index().ok_or_else(|| wrong(EntryProblem::Batch("no header can stand before it")))?;
         let (leaf, size) = (LeafIndex(entry.position.into()), TreeSize(batch.count.into()));
-        verify_inclusion(&entry.record_hash, leaf, size, &item.path, &batch.root)
+        verify_inclusion(&entry.batch_leaf().hash(), leaf, size, &item.path, &batch.root)
             .map_err(|error| wrong(error.into()))?;
         match self.headers.get(place) {
             None => {

@@ -255,6 +255,9 @@ pub enum EntryProblem {
     /// Entry and record say different things.
     #[error("the record's kind or tag is not the entry's")]
     KindOrTag,
+    /// Entry and record say different things at a glance.
+    #[error("its flags are not those of its record")]
+    Flags,
     /// A batch where none can be, or none where one must be.
     #[error("{0}")]
     Batch(&'static str),

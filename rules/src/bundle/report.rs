@@ -7,6 +7,7 @@ use sillage_proof::policy::{Policy, Satisfied};
 use sillage_proof::tag::PatientTag;
 
 use crate::cosigner::{GROUP_AUDITORS, GROUP_NODES, GROUP_WITNESSES};
+use crate::entry::UnjustifiedReason;
 
 /// What was proven, by whose signatures, and as of when. Serialised as `docs/vectors/bundle.json` has it.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -136,6 +137,8 @@ pub struct EntryReport {
     pub kind: &'static str,
     /// What is said of it at a glance.
     pub flags: Vec<&'static str>,
+    /// Why it is `UNJUSTIFIED`, where it is.
+    pub unjustified_reason: Option<UnjustifiedReason>,
     /// The id of the key that signed it; none for what the ledger made itself.
     pub key_id: Option<KeyId>,
     /// The service's name, as the node said.

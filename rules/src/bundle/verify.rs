@@ -42,6 +42,7 @@ pub(super) struct Terms {
     vrf_key: VrfPublicKey,
     tags: std::ops::RangeInclusive<[u8; 32]>,
     depth: u32,
+    pub(super) late_after_ms: u64,
 }
 
 impl Bundle {
@@ -90,6 +91,7 @@ impl Bundle {
             vrf_key: vrf_key.map_err(|_| Problem::Malformed("the genesis has no VRF key"))?,
             tags: tag(&genesis.tag_first)?..=tag(&genesis.tag_last)?,
             depth: genesis.index_depth,
+            late_after_ms: genesis.late_after_ms,
         })
     }
 

@@ -190,12 +190,13 @@ fn a_trace_line_is_the_record_line_with_what_the_ledger_says() {
     assert_eq!(added.remove("index"), Some(json!(12)));
     assert_eq!(added.remove("recorded_at"), Some(json!("2026-03-02T09:00:00.250Z")));
     assert_eq!(added.remove("flags"), Some(json!(["UNJUSTIFIED", "LATE"])));
+    assert_eq!(added.remove("unjustified_reason"), Some(json!("NO_BASIS")));
     assert_eq!(added.remove("author"), Some(json!("DMP")));
     assert_eq!(shown, serde_json::from_str::<Value>(EXAMPLE).expect("JSON"));
     let ground = "ORDER".to_owned();
     let by = Some(ErasedLine { index: 20, time: crate::time::TimeMs(1_772_442_000_250), ground });
     let erased = TraceLineJson::new(&entry, "", None, by, None, false).to_json();
-    let expected = r#"{"index":12,"recorded_at":"2026-03-02T09:00:00.250Z","flags":["UNJUSTIFIED","LATE"],"kind":"access.read","erased":{"index":20,"time":"2026-03-02T09:00:00.250Z","ground":"ORDER"}}"#;
+    let expected = r#"{"index":12,"recorded_at":"2026-03-02T09:00:00.250Z","flags":["UNJUSTIFIED","LATE"],"unjustified_reason":"NO_BASIS","kind":"access.read","erased":{"index":20,"time":"2026-03-02T09:00:00.250Z","ground":"ORDER"}}"#;
     assert_eq!(erased, expected);
     let full = parse(&full()).expect("every field");
     let record = full.to_record(Some(&[7; 32])).expect("a record");

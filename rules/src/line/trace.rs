@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{PatientLine, RecordLine};
-use crate::entry::Entry;
+use crate::entry::{Entry, UnjustifiedReason};
 use crate::kind::Kind;
 use crate::record::ParsedRecord;
 use crate::time::TimeMs;
@@ -26,8 +26,11 @@ pub struct TraceLineJson {
     pub index: u64,
     /// When the ledger took it.
     pub recorded_at: TimeMs,
-    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`.
+    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`, `BASIS`.
     pub flags: Vec<&'static str>,
+    /// Why it is `UNJUSTIFIED`, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unjustified_reason: Option<UnjustifiedReason>,
     /// The service that signed it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub author: String,
@@ -57,6 +60,7 @@ impl TraceLineJson {
             index: entry.index().get(),
             recorded_at: TimeMs(entry.time().get()),
             flags: entry.flags().names().collect(),
+            unjustified_reason: entry.flags().unjustified_reason(),
             author: author.to_owned(),
             kind: if record.is_none() { entry.kind() } else { None },
             erased,

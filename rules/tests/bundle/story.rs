@@ -23,6 +23,15 @@ pub fn record(kind: Kind, patient: usize, actor: &str) -> ParsedRecord {
     ParsedRecord::from_message(message).expect("a record")
 }
 
+/// The same, by right of a decision, and handed in after an outage.
+pub fn founded(kind: Kind, patient: usize, actor: &str) -> ParsedRecord {
+    let mut message = record(kind, patient, actor).into_message();
+    message.basis = Some(v1::Basis { kind: v1::BasisKind::Decision.into(), r#ref: "12".to_owned() });
+    message.deferred = Some(v1::Deferred { reason: "panne du réseau".to_owned(), ..v1::Deferred::default() });
+    message.occurred_at_ms = 1_789_900_000_000;
+    ParsedRecord::from_message(message).expect("a record")
+}
+
 pub fn erasure(patient: usize, indices: Vec<u64>, ground: &str) -> ParsedRecord {
     let indices = indices.into_iter().map(Into::into).collect();
     let act = Act::Erased { indices, ground: ground.to_owned() };
@@ -33,7 +42,7 @@ impl Story {
     pub fn new() -> Self {
         let mut world = World::new(&genesis());
         let read = |patient| record(Kind::ACCESS_READ, patient, "810101234567");
-        world.batch("dmp", vec![read(0), read(1), record(Kind::ACCESS_WRITE, 0, "810101234567")]);
+        world.batch("dmp", vec![read(0), read(1), founded(Kind::ACCESS_WRITE, 0, "810101234567")]);
         let erased = world.batch("messagerie", vec![record(Kind::ACCESS_DOWNLOAD, 0, "899700218896")]);
         let old = world.commit();
         world.batch("messagerie", vec![read(1)]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
-use sillage_proof::batch::{BatchMessage, BatchTree, Origin};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, BatchTree, Origin};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
@@ -19,6 +19,7 @@ use sillage_rules::bundle::{
 };
 use sillage_rules::cosigner::{auditor_name, node_name};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
+use sillage_rules::facts::{facts_of, flags_for};
 use sillage_rules::index::{BucketProof, BucketTree, bucket_hash, bucket_of, ikey, patient_leaves, row};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
@@ -28,6 +29,7 @@ pub const OID: &str = "1.2.250.1.213.1.4.10";
 pub const INS: [&str; 3] = ["255069910100157", "180019910100244", "299079910100366"];
 pub const DEPTH: u8 = 1;
 const START_MS: u64 = 1_790_000_000_000;
+const LATE_AFTER_MS: u64 = 86_400_000;
 
 pub fn origin() -> Origin {
     Origin::new("sillage.example/vectors").expect("an origin")
@@ -91,6 +93,12 @@ pub struct Line {
     batch: Option<(usize, Vec<Hash>)>,
 }
 
+impl Line {
+    pub fn tag(&self) -> [u8; 32] {
+        self.tag
+    }
+}
+
 /// The log.
 pub struct World {
     pub entries: Vec<Vec<u8>>,
@@ -99,6 +107,8 @@ pub struct World {
     pub lies: BTreeMap<[u8; 32], Vec<Line>>,
     pub batches: Vec<(&'static str, BundleBatch)>,
     time_ms: u64,
+    /// Which entry the admitting node makes otherwise than its author signed it, and how.
+    pub filed: Option<(u64, fn(&mut RecordEntry))>,
 }
 
 /// The seed of an author's key.
@@ -150,7 +160,7 @@ pub fn genesis() -> v1::Genesis {
         tag_first: vec![0; 32],
         tag_last: vec![0xff; 32],
         test_log: true,
-        late_after_ms: 86_400_000,
+        late_after_ms: LATE_AFTER_MS,
         index_depth: DEPTH.into(),
         quota_events_per_s: 1_000,
         nodes: nodes.collect(),
@@ -163,7 +173,7 @@ impl World {
     /// A log with its genesis alone.
     pub fn new(genesis: &v1::Genesis) -> Self {
         let (entries, lines, batches, lies) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        let mut world = Self { entries, lines, lies, batches, time_ms: START_MS };
+        let mut world = Self { entries, lines, lies, batches, time_ms: START_MS, filed: None };
         let (index, time) = world.next();
         let body = genesis.encode_to_vec();
         world.push(Entry::LedgerEvent(LedgerEvent { index, time, kind: Kind::GENESIS, body }));
@@ -185,8 +195,9 @@ impl World {
         let key = key(seed(author));
         let place = self.batches.len();
         let salts: Vec<[u8; 16]> = (0..records.len()).map(|at| [(16 * place + at) as u8; 16]).collect();
-        let hashes: Vec<Hash> = records.iter().zip(&salts).map(|(record, salt)| record.record_hash(salt)).collect();
-        let tree = BatchTree::new(hashes.clone()).expect("a batch");
+        let leaf = |(record, salt): (&ParsedRecord, _)| record.batch_leaf(record.record_hash(salt));
+        let leaves: Vec<BatchLeaf> = records.iter().zip(&salts).map(leaf).collect();
+        let tree = BatchTree::new(&leaves).expect("a batch");
         let before = self.batches.iter().filter(|(other, _)| *other == author).count() as u64;
         let stream_id = StreamId::new(&AuthorId::of_first_key(&key.public_key()), "main");
         let message = BatchMessage {
@@ -205,7 +216,11 @@ impl World {
         for (at, (record, salt)) in records.into_iter().zip(salts).enumerate() {
             let position = at as u32;
             let path = tree.audit_path(position).expect("in the batch");
-            self.record(record, salt, Flags::NONE, position, Some((place, path)));
+            let filed = self.filed.as_ref().filter(|(at, _)| *at == self.entries.len() as u64);
+            let change = filed.map(|(_, change)| *change);
+            let (facts, occurred_ms) = (facts_of(&record), record.occurred_at_ms());
+            let flags = flags_for(record.kind(), facts, None, occurred_ms, self.time_ms, LATE_AFTER_MS);
+            self.record(record, salt, flags, position, Some((place, path)), change);
         }
         index.get() + 1
     }
@@ -230,7 +245,7 @@ impl World {
     /// A record that the ledger makes itself.
     pub fn ledger_record(&mut self, record: ParsedRecord) -> u64 {
         self.next();
-        self.record(record, [0xee; 16], Flags::LEDGER, 0, None)
+        self.record(record, [0xee; 16], Flags::LEDGER, 0, None, None)
     }
 
     fn record(
@@ -240,10 +255,15 @@ impl World {
         flags: Flags,
         position: u32,
         batch: Option<(usize, Vec<Hash>)>,
+        change: Option<fn(&mut RecordEntry)>,
     ) -> u64 {
         let (kind, tag, record_hash) = (record.kind(), record.entry_tag(), record.record_hash(&salt));
         let (index, time) = ((self.entries.len() as u64).into(), self.time_ms.into());
-        let entry = RecordEntry { index, time, flags, kind, tag, record_hash, position };
+        let mut entry = RecordEntry { index, time, flags, kind, tag, record_hash, position };
+        if let Some(change) = change {
+            change(&mut entry);
+        }
+        let tag = entry.tag;
         let index = self.push(Entry::Record(entry));
         let payload = Payload { salt, record: record.into_bytes() };
         let entry = self.entries[index as usize].clone();

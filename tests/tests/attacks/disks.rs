@@ -119,12 +119,20 @@ pub fn what_is_altered_swapped_or_dropped_on_disk_is_found_by_replaying(_: &mut 
     let clean = world.path("clean");
     let data = world.dir().join("node-1/data");
     copy(&data, &clean);
-    let lies: [(&str, Lie); 3] = [
+    let lies: [(&str, Lie); 4] = [
         ("altered", |db| {
             let index = (100..200).find(|index| is_record(&entry(db, *index))).expect("a record");
             let mut bytes = entry(db, index);
             // A byte of the record hash.
             bytes[60] ^= 1;
+            put(db, index, &bytes);
+            index
+        }),
+        ("refiled", |db| {
+            let index = (100..200).find(|index| is_record(&entry(db, *index))).expect("a record");
+            let mut bytes = entry(db, index);
+            // A byte of the tag: an access to this patient stands in another one's trace.
+            bytes[30] ^= 1;
             put(db, index, &bytes);
             index
         }),

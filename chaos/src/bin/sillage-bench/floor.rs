@@ -1,15 +1,15 @@
 //! The machine's floor: one plain thread that does the least with the same events.
 //!
 //! For each batch: one signature check. For each event the fewest hashes that leave something to verify, with the same
-//! kernel as the ledger: the record and its share of the batch tree once (2), then on each of three replicas the leaf
-//! and its share of the log tree (3 × 2): 8. The batch's bytes are appended to three files; as many batches as the
+//! kernel as the ledger: the record, its batch leaf and its share of the batch tree once (3), then on each of three replicas
+//! the leaf and its share of the log tree (3 × 2): 9. The batch's bytes are appended to three files; as many batches as the
 //! ledger had clients share one `fdatasync` of each file. No TLS, no consensus, no sealing, no index, no answer.
 
 use super::Error;
 use crate::events::Pool;
 use prost::Message;
 use serde::Serialize;
-use sillage_proof::batch::{BatchMessage, Origin};
+use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, hash_leaves};
 use sillage_proof::keys::{AuthorId, PublicKey, SigningKey, StreamId};
 use sillage_proof::merkle;
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Hashes of an event: see the head of this file.
-const HASHES_PER_EVENT: u32 = 8;
+const HASHES_PER_EVENT: u32 = 9;
 const REPLICAS: usize = 3;
 /// Bytes of a record entry (docs/formats.md §5).
 const ENTRY_BYTES: usize = 20 + 2 + 32 + 32 + 4;
@@ -92,7 +92,7 @@ pub fn measure(dir: &Path, pool: &Pool, batch: usize, group: usize, length: Dura
 fn prepare(key: &SigningKey, pool: &Pool, place: usize, batch: usize) -> Result<Prepared, Error> {
     let records: Vec<&Vec<u8>> = (place..place + batch).map(|i| &pool[i % pool.len()]).collect();
     let salted: Vec<Vec<u8>> = records.iter().map(|record| [&[3; 16][..], record].concat()).collect();
-    let root = batch_root(&salted);
+    let root = root_of(&salted);
     let author = AuthorId::of_first_key(&key.public_key());
     let message = BatchMessage {
         key_id: key.key_id(),
@@ -115,17 +115,19 @@ fn prepare(key: &SigningKey, pool: &Pool, place: usize, batch: usize) -> Result<
     Ok(Prepared { records: salted, message, signature, bytes: sent.encode_to_vec() })
 }
 
-fn batch_root(salted: &[Vec<u8>]) -> Hash {
+/// The root of a batch of these records. What is stated of them costs the same whatever it is.
+fn root_of(salted: &[Vec<u8>]) -> Hash {
     let inputs: Vec<&[u8]> = salted.iter().map(Vec::as_slice).collect();
-    let mut leaves = Vec::with_capacity(inputs.len());
-    hash_leaves(&inputs, &mut leaves);
-    merkle::root_of(&leaves)
+    let mut hashes = Vec::with_capacity(inputs.len());
+    hash_leaves(&inputs, &mut hashes);
+    let leaf = |record_hash| BatchLeaf { kind: 0x0601, stated: 0, tag: [0; 32], record_hash };
+    batch_root(&hashes.into_iter().map(leaf).collect::<Vec<_>>())
 }
 
 /// The work of one batch: its signature, its tree, and three times its part of the log tree.
 fn check(batch: &Prepared, key: &PublicKey) -> Result<(), Error> {
     batch.message.verify(key, &batch.signature)?;
-    if batch_root(&batch.records) != batch.message.root {
+    if root_of(&batch.records) != batch.message.root {
         return Err("a prepared batch has another root".into());
     }
     let entries: Vec<&[u8]> = batch.records.iter().map(|record| &record[..record.len().min(ENTRY_BYTES)]).collect();

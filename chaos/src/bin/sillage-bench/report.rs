@@ -91,7 +91,7 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "\nThe floor: one thread, 1 signature a batch, 8 hashes an event (record and batch tree once, leaf and log tree for"
+            "\nThe floor: one thread, 1 signature a batch, 9 hashes an event (record, batch leaf and batch tree once, leaf and log tree for"
         );
         let _ = writeln!(out, "each of 3 replicas), append + fdatasync of the same bytes to 3 files.");
         let _ = writeln!(
