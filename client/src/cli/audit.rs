@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -25,8 +25,10 @@ use crate::profile::read;
 use crate::session::Session;
 use crate::view::time::rfc3339;
 
-/// Between two rounds of `--follow`.
-const FOLLOW_PAUSE: Duration = Duration::from_secs(10);
+/// Between two rounds of `--follow`: a policy that asks for an auditor is as slow as its auditors are.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(1);
+/// A checkpoint that stays the newest is cosigned again, so that its age can be checked: as often as the nodes do it.
+const COSIGN_AGAIN: Duration = Duration::from_secs(60);
 
 pub async fn run(context: &Context, args: AuditArgs) -> Result<Ended, ClientError> {
     match (&args.command, &args.receipts) {
@@ -46,6 +48,7 @@ async fn replay(context: &Context, args: &AuditArgs) -> Result<Ended, ClientErro
         }
     };
     let mut audit = Audit::open(&session, args.state.as_deref(), context.timeouts.total)?;
+    let mut said: Option<(u64, Instant)> = None;
     loop {
         let bar = progress_bar(args.json);
         let round = audit.round(trusted.as_ref(), |done, all| {
@@ -57,11 +60,16 @@ async fn replay(context: &Context, args: &AuditArgs) -> Result<Ended, ClientErro
         match round? {
             Round::Diverged(divergence, note) => return diverged(&divergence, &note, args.json),
             Round::Clean(clean) => {
-                let key = match args.cosign {
-                    true => Some(audit.cosign(&clean, now_ms() / 1_000).await?),
-                    false => None,
-                };
-                print_clean(&clean, audit.size(), key.as_ref(), args.json)?;
+                let size = clean.checkpoint.checkpoint.size.get();
+                // Of a checkpoint that was cosigned a moment ago there is nothing new to say.
+                if said.is_none_or(|(before, when)| before != size || when.elapsed() >= COSIGN_AGAIN) {
+                    let key = match args.cosign {
+                        true => Some(audit.cosign(&clean, now_ms() / 1_000).await?),
+                        false => None,
+                    };
+                    print_clean(&clean, audit.size(), key.as_ref(), args.json)?;
+                    said = Some((size, Instant::now()));
+                }
             }
         }
         if !args.follow {
