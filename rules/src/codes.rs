@@ -134,7 +134,7 @@ codes! {
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
-        "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high.";
+        "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4
         "The record points to something that isn't on record for this patient: list what is, and name one of it.";
     PermitAnyone "PERMIT_ANYONE" Reject InvalidArgument 4

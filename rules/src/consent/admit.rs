@@ -102,17 +102,30 @@ impl PatientState {
                 self.broke(breakglass, &meta.signer)
             }
             Event::BreakGlassReviewed { breakglass, .. } => self.may_review(breakglass, &meta.signer),
-            _ => self.patients_side(meta),
+            _ => self.patients_side(event, meta),
         }
     }
 
     /// The patient, or a representative who may consent for them.
-    fn patients_side(&self, meta: &Meta) -> Admitted {
+    fn patients_side(&self, event: &Event, meta: &Meta) -> Admitted {
         let consents = |power| power == Power::Consent;
         let represents = || self.represented_by(&meta.signer.name, meta.time, consents).is_some();
         match meta.signer.kind == ActorKind::Patient || represents() {
+            true if self.was_collected(event) => Ok(()),
             true => authenticated(meta),
             false => not_entitled("the patient, or a representative with the power `consent`"),
+        }
+    }
+
+    /// A directive that someone collected (on paper, by another system), with the proof of it: the service that hands it
+    /// in vouches for the collecting, as it does for an authentication. So is the end of such a directive.
+    fn was_collected(&self, event: &Event) -> bool {
+        match event {
+            Event::Directive(directive) => directive.collected.is_some(),
+            Event::Revoked { consent } => {
+                self.directive(consent).is_some_and(|entry| entry.directive.collected.is_some())
+            }
+            _ => false,
         }
     }
 
@@ -399,4 +412,54 @@ pub fn check_cycle(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sillage_proof::hash::LeafIndex;
+    use sillage_proto::v1;
+
+    use super::*;
+    use crate::consent::env::{Catalogue, Matrix, Policy};
+    use crate::consent::name::{PATIENT_ID, PATIENT_SYSTEM};
+    use crate::kind::Kind;
+    use crate::record::{ParsedRecord, new_message};
+
+    const COLLECTED: &str = r#""collected": {"collector": "urn:oid:1.2.250.1.71.4.2.2|750712184", "capacity": "organisation",
+        "method": "paper", "evidence_sha256": "0000000000000000000000000000000000000000000000000000000000000001"}"#;
+
+    fn directive(id: &str, more: &str) -> String {
+        format!(r#"{{"id": "{id}", "effect": "deny", "grantee": "anyone"{more}}}"#)
+    }
+
+    /// What becomes of a record that `system` and `id` sign without saying how they proved who they are.
+    fn handed_in(state: &mut PatientState, signer: (&str, &str), kind: Kind, details: &str) -> Result<(), Code> {
+        let (system, id) = (signer.0.to_owned(), signer.1.to_owned());
+        let actor = Some(v1::Actor { system, id, ..v1::Actor::default() });
+        let message = v1::Record { actor, details: details.to_owned(), ..new_message(kind, Some(&[7; 32]), 1_000) };
+        let record = ParsedRecord::from_message(message).expect("a record");
+        let event = Event::of(&record).expect("understood").expect("decides");
+        let meta = Meta::of(&record, LeafIndex(1), LedgerTimeMs(1_000), false, false).expect("signed");
+        let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
+        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+        state.admit(&event, &meta, &env).map_err(|refusal| refusal.code)?;
+        state.apply(&event, &meta);
+        Ok(())
+    }
+
+    #[test]
+    fn a_directive_that_was_collected_stands_on_its_evidence_and_so_does_its_end() {
+        let patient = (PATIENT_SYSTEM, PATIENT_ID);
+        let mut state = PatientState::default();
+        let collected = directive("c1", &format!(", {COLLECTED}"));
+        let mut hand_in = |signer, kind, details: &str| handed_in(&mut state, signer, kind, details);
+        assert_eq!(hand_in(patient, Kind::CONSENT_DIRECTIVE, &collected), Ok(()));
+        let bare = directive("c2", "");
+        assert_eq!(hand_in(patient, Kind::CONSENT_DIRECTIVE, &bare), Err(Code::AuthenticationMissing));
+        let other = directive("c3", &format!(", {COLLECTED}"));
+        let stranger = ("urn:sillage:person", "x");
+        assert_eq!(hand_in(stranger, Kind::CONSENT_DIRECTIVE, &other), Err(Code::NotEntitled));
+        assert_eq!(hand_in(patient, Kind::CONSENT_REVOKED, r#"{"consent": "c1"}"#), Ok(()));
+        assert_eq!(hand_in(patient, Kind::SPACE_OPPOSED, ""), Err(Code::AuthenticationMissing));
+    }
 }
