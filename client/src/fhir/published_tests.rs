@@ -69,7 +69,7 @@ fn published_consents_decide_as_they_say_or_are_refused() {
     assert_eq!(directive("Consent-ex-consent-basic-research.json"), research);
     let expired = json!({
         "id": "Consent/ex-consent-expired-treat", "effect": "permit", "actions": ["read", "search"],
-        "grantee": {"organisation": "Organization/ex-organization"}, "purposes": ["HOPERAT", "HPAYMT", "TREAT"],
+        "grantee": {"organisation": "Organization/ex-organization"}, "purposes": ["TREAT", "HPAYMT", "HOPERAT"],
         "from": "2022-06-12T22:00:00Z", "until": "2022-12-31T23:00:00Z",
     });
     assert_eq!(directive("Consent-ex-consent-expired-treat.json"), expired);

@@ -15,34 +15,22 @@
 //! `urn:sillage:fhir:reference`: as an imported AuditEvent names its actor.
 
 use serde_json::Value;
-use sillage_rules::ident::{self, PROFESSIONAL_OID, STRUCTURE_OID};
-use sillage_rules::limits::ID_BYTES_MAX;
+use sillage_rules::consent::directive::GranteeKeys;
+use sillage_rules::consent::name::APP_SYSTEM;
+use sillage_rules::consent::{ActorName, Grantee};
+use sillage_rules::ident::{PROFESSIONAL_OID, STRUCTURE_OID};
+use sillage_rules::limits::{ID_BYTES_MAX, TOKEN_BYTES_MAX};
 
 use super::super::FhirError;
 use super::super::audit_event::SYSTEM_REFERENCE;
 use super::super::read::{codings, list, text};
 use super::super::references::References;
-use super::rule::Grantee;
 use super::{EXTENSION_GRANTEE, codes, extensions};
-
-/// The patient of the record, as the ledger names it.
-pub(super) const SYSTEM_PATIENT: &str = "urn:sillage:patient";
-/// Applications of the catalogue.
-const SYSTEM_APP: &str = "urn:sillage:app";
-/// The keys of a grantee.
-const KEYS: [&str; 7] = ["app", "organisation", "person", "profession", "professional", "project", "team"];
 
 /// The references of one Consent.
 pub(super) struct Actors<'a> {
     references: References<'a>,
     patient: &'a Value,
-}
-
-/// Who a reference names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
-    pub system: String,
-    pub id: String,
 }
 
 impl<'a> Actors<'a> {
@@ -66,22 +54,23 @@ impl<'a> Actors<'a> {
     fn referenced(&self, reference: &Value, path: &str) -> Result<Vec<Grantee>, FhirError> {
         let contained = self.references.contained(reference);
         let refused = |why: &str| Err(FhirError::new(path, why));
-        let grantee = match self.sort(reference) {
-            "Practitioner" => Grantee::from([("professional", self.joined(reference, path)?)]),
-            "PractitionerRole" => match contained {
-                Some(role) if role.get("practitioner").is_some() => self.role(role, path)?,
-                _ => Grantee::from([("professional", self.joined(reference, path)?)]),
-            },
-            "Organization" => Grantee::from([("organisation", self.organisation(reference, path)?)]),
-            "Patient" if self.is_patient(reference) => Grantee::from([("person", format!("{SYSTEM_PATIENT}|self"))]),
-            "Patient" | "RelatedPerson" => Grantee::from([("person", self.joined(reference, path)?)]),
-            "Device" => Grantee::from([("app", self.joined(reference, path)?)]),
-            "CareTeam" => Grantee::from([("team", self.organisation(reference, path)?)]),
+        let name = || self.name(reference, path).map(Some);
+        let none = GranteeKeys::default();
+        let keys = match self.sort(reference) {
+            "PractitionerRole" if contained.is_some_and(|role| role.get("practitioner").is_some()) => {
+                self.role(contained.unwrap_or(&Value::Null), path)?
+            }
+            "Practitioner" | "PractitionerRole" => GranteeKeys { professional: name()?, ..none },
+            "Organization" => GranteeKeys { organisation: Some(self.organisation(reference, path)?), ..none },
+            "Patient" if self.is_patient(reference) => GranteeKeys { person: Some(ActorName::patient()), ..none },
+            "Patient" | "RelatedPerson" => GranteeKeys { person: name()?, ..none },
+            "Device" => GranteeKeys { app: name()?, ..none },
+            "CareTeam" => GranteeKeys { team: Some(self.team(reference, path)?), ..none },
             "Group" => return self.members(contained, path),
             "" => return refused("nothing says what this refers to: give its type"),
             other => return refused(&format!("a {other} can't be permitted or denied")),
         };
-        Ok(vec![grantee])
+        Ok(vec![Grantee::Keys(Box::new(keys))])
     }
 
     /// What a reference means: by its type, else by the system of its identifier.
@@ -92,7 +81,7 @@ impl<'a> Actors<'a> {
                 match system.strip_prefix("urn:oid:").unwrap_or(system) {
                     PROFESSIONAL_OID => "Practitioner",
                     STRUCTURE_OID => "Organization",
-                    SYSTEM_APP => "Device",
+                    APP_SYSTEM => "Device",
                     _ => "",
                 }
             }
@@ -100,12 +89,14 @@ impl<'a> Actors<'a> {
         }
     }
 
-    fn role(&self, role: &Value, path: &str) -> Result<Grantee, FhirError> {
-        let mut grantee = Grantee::from([("professional", self.joined(&role["practitioner"], path)?)]);
-        if role.get("organization").is_some() {
-            grantee.insert("organisation", self.organisation(&role["organization"], path)?);
-        }
-        Ok(grantee)
+    /// A professional as one of a structure: both must match.
+    fn role(&self, role: &Value, path: &str) -> Result<GranteeKeys, FhirError> {
+        let professional = Some(self.name(&role["practitioner"], path)?);
+        let organisation = match role.get("organization") {
+            Some(organisation) => Some(self.organisation(organisation, path)?),
+            None => None,
+        };
+        Ok(GranteeKeys { professional, organisation, ..GranteeKeys::default() })
     }
 
     fn members(&self, group: Option<&Value>, path: &str) -> Result<Vec<Grantee>, FhirError> {
@@ -137,32 +128,38 @@ impl<'a> Actors<'a> {
     }
 
     /// The name of whoever a reference means.
-    pub fn name(&self, reference: &Value, path: &str) -> Result<Name, FhirError> {
+    pub fn name(&self, reference: &Value, path: &str) -> Result<ActorName, FhirError> {
+        let (system, id) = self.identified(reference, path)?;
+        ActorName::new(&system, &id).map_err(|error| FhirError::new(path, error.message))
+    }
+
+    /// System and id of whatever a reference means.
+    fn identified(&self, reference: &Value, path: &str) -> Result<(String, String), FhirError> {
         let (target, identifiers) = self.references.named(reference);
-        let named = identifiers.into_iter().find(|(system, _)| !system.is_empty());
-        let (system, id) = match named {
-            Some(named) => named,
+        match identifiers.into_iter().find(|(system, _)| !system.is_empty()) {
+            Some(named) => Ok(named),
             // What a resource contains has no name outside of it.
-            None if !target.is_empty() && !target.starts_with('#') => (SYSTEM_REFERENCE.to_owned(), target),
-            None => return Err(FhirError::new(path, "neither a reference nor an identifier with its system")),
-        };
-        // As for audit events: published examples have ids that aren't of the system they name.
-        let id = ident::normalise_actor(&system, &id).unwrap_or(id);
-        let fits = |text: &str| !text.is_empty() && text.len() <= ID_BYTES_MAX && !text.contains(char::is_control);
-        if !fits(&system) || !fits(&id) || system.contains('|') {
-            return Err(FhirError::new(path, "this identifier can't be the name of an actor"));
+            None if !target.is_empty() && !target.starts_with('#') => Ok((SYSTEM_REFERENCE.to_owned(), target)),
+            None => Err(FhirError::new(path, "neither a reference nor an identifier with its system")),
         }
-        Ok(Name { system, id })
     }
 
-    fn joined(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        let Name { system, id } = self.name(reference, path)?;
-        Ok(format!("{system}|{id}"))
+    /// A structure: its identifier without the system, as a record names the organisation of an actor.
+    fn organisation(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
+        let (_, id) = self.identified(reference, path)?;
+        fitting(id, ID_BYTES_MAX, path)
     }
 
-    /// A structure or a team: its identifier without the system, as a record names the organisation of an actor.
-    pub fn organisation(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        Ok(self.name(reference, path)?.id)
+    /// The structure of `Consent.organization`.
+    pub fn structure(&self, reference: &Value, path: &str) -> Result<Grantee, FhirError> {
+        let organisation = Some(self.organisation(reference, path)?);
+        Ok(Grantee::Keys(Box::new(GranteeKeys { organisation, ..GranteeKeys::default() })))
+    }
+
+    /// A care team: the origin that its memberships name.
+    fn team(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
+        let (_, id) = self.identified(reference, path)?;
+        fitting(id, TOKEN_BYTES_MAX, path)
     }
 
     /// The id of an item, as an imported AuditEvent names it.
@@ -174,27 +171,33 @@ impl<'a> Actors<'a> {
             id if id.starts_with('#') => {
                 Err(FhirError::new(path, "what a Consent contains is no item of a record store"))
             }
-            id if id.len() > ID_BYTES_MAX || id.contains(char::is_control) => {
-                Err(FhirError::new(path, format!("the id of an item has at most {ID_BYTES_MAX} bytes")))
-            }
-            id => Ok(id.to_owned()),
+            id => fitting(id.to_owned(), ID_BYTES_MAX, path),
         }
+    }
+}
+
+/// One line, not too long.
+fn fitting(id: String, bytes_max: usize, path: &str) -> Result<String, FhirError> {
+    let fits = id.len() <= bytes_max && !id.contains(char::is_control) && id.trim() == id;
+    match fits {
+        true => Ok(id),
+        false => Err(FhirError::new(path, format!("this has to be one line of at most {bytes_max} bytes"))),
     }
 }
 
 /// Our own extension: a grantee key by key.
 fn of_extension(extension: &Value, path: &str) -> Result<Grantee, FhirError> {
-    let mut grantee = Grantee::new();
+    let wrong = || FhirError::new(format!("{path}.extension"), "not a grantee as docs/fhir.md describes it");
+    let mut keys = serde_json::Map::new();
     for part in list(extension, "extension") {
-        let key = KEYS.into_iter().find(|key| *key == text(part, "url"));
-        let value = text(part, "valueString");
-        match key {
-            Some(key) if !value.is_empty() && grantee.insert(key, value.to_owned()).is_none() => {}
-            _ => return Err(FhirError::new(format!("{path}.extension"), "not a grantee as docs/fhir.md describes it")),
+        let before = keys.insert(text(part, "url").to_owned(), part["valueString"].clone());
+        if before.is_some() {
+            return Err(wrong());
         }
     }
-    match grantee.is_empty() {
-        true => Err(FhirError::new(format!("{path}.extension"), "a grantee without a key")),
-        false => Ok(grantee),
+    let keys: GranteeKeys = serde_json::from_value(keys.into()).map_err(|_| wrong())?;
+    match keys == GranteeKeys::default() {
+        true => Err(wrong()),
+        false => Ok(Grantee::Keys(Box::new(keys))),
     }
 }

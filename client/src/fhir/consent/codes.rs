@@ -1,6 +1,7 @@
 //! The code systems that a Consent speaks, and what of them a directive can say. `docs/fhir.md` shows these tables.
 
 use serde_json::Value;
+use sillage_rules::consent::{Action, Effect};
 
 use super::super::read::text;
 
@@ -103,44 +104,41 @@ const CLASS_SYSTEMS: [&str; 3] = ["http://hl7.org/fhir/resource-types", "http://
 /// The French vocabularies of document classes and types.
 const CLASS_SYSTEM_PREFIX: &str = "https://mos.esante.gouv.fr/NOS/";
 
-/// What the ledger controls: the actions of requests.
-pub const OWN_ACTIONS: [&str; 8] = ["read", "search", "write", "update", "download", "print", "export", "delete"];
-
 /// The actions of one code of `consentaction`.
-fn actions_of(code: &str) -> Option<&'static [&'static str]> {
+fn actions_of(code: &str) -> Option<&'static [Action]> {
     Some(match code {
         // "Retrieval without permitting collection, use or disclosure": to look.
-        "access" => &["read", "search"],
+        "access" => &[Action::Read, Action::Search],
         // "Gather retrieved information for storage".
-        "collect" => &["download", "print"],
+        "collect" => &[Action::Download, Action::Print],
         // "Utilize the retrieved information": it has to be looked at.
-        "use" => &["read", "search"],
+        "use" => &[Action::Read, Action::Search],
         // "Transfer retrieved information".
-        "disclose" => &["export"],
+        "disclose" => &[Action::Export],
         // "Allow retrieval of a patient's information for the purpose of update or rectify".
-        "correct" => &["read", "search", "update"],
+        "correct" => &[Action::Read, Action::Search, Action::Update],
         _ => return None,
     })
 }
 
 /// The actions that a coding of `Consent.provision.action` names.
-pub(super) fn actions(coding: &Value) -> Option<Vec<&'static str>> {
+pub(super) fn actions(coding: &Value) -> Option<Vec<Action>> {
     let code = text(coding, "code");
     match text(coding, "system") {
-        ACTIONS => actions_of(code).map(<[&str]>::to_vec),
-        OUR_ACTIONS => OWN_ACTIONS.into_iter().find(|known| *known == code).map(|known| vec![known]),
+        ACTIONS => actions_of(code).map(<[Action]>::to_vec),
+        OUR_ACTIONS => Action::from_token(code).map(|known| vec![known]),
         _ => None,
     }
 }
 
 /// The code of `consentaction` that says most nearly what one action is, for readers who don't know ours.
-pub fn nearest_action(action: &str) -> Option<&'static str> {
+pub fn nearest_action(action: Action) -> Option<&'static str> {
     match action {
-        "read" | "search" => Some("access"),
-        "download" | "print" => Some("collect"),
-        "export" => Some("disclose"),
-        "update" => Some("correct"),
-        _ => None,
+        Action::Read | Action::Search => Some("access"),
+        Action::Download | Action::Print => Some("collect"),
+        Action::Export => Some("disclose"),
+        Action::Update => Some("correct"),
+        Action::Write | Action::Delete => None,
     }
 }
 
@@ -188,21 +186,14 @@ pub(super) fn category(coding: &Value) -> Option<&str> {
     (known && !code.is_empty()).then_some(code)
 }
 
-/// What a base policy says of everything that no provision speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Base {
-    Permit,
-    Deny,
-}
-
-/// The base policy that a coding of `Consent.policyRule` names.
-pub(super) fn policy_rule(coding: &Value) -> Option<Base> {
+/// What the base policy that a coding of `Consent.policyRule` names does with everything that no provision speaks of.
+pub(super) fn policy_rule(coding: &Value) -> Option<Effect> {
     if text(coding, "system") != ACT_CODES {
         return None;
     }
     match text(coding, "code") {
-        "OPTIN" | "OPTINR" => Some(Base::Permit),
-        "OPTOUT" | "OPTOUTE" => Some(Base::Deny),
+        "OPTIN" | "OPTINR" => Some(Effect::Permit),
+        "OPTOUT" | "OPTOUTE" => Some(Effect::Deny),
         _ => None,
     }
 }
@@ -229,9 +220,9 @@ mod tests {
 
     #[test]
     fn each_action_is_nearest_to_a_code_that_includes_it() {
-        for action in OWN_ACTIONS {
-            if let Some(code) = nearest_action(action) {
-                assert!(actions_of(code).is_some_and(|actions| actions.contains(&action)), "{action}");
+        for action in Action::ALL {
+            if let Some(code) = nearest_action(*action) {
+                assert!(actions_of(code).is_some_and(|actions| actions.contains(action)), "{action}");
             }
         }
     }

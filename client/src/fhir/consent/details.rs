@@ -1,49 +1,33 @@
-//! The details of a directive's record, as JSON: the fields of `docs/formats.md` for `consent.directive`.
+//! The details of a directive's record.
 
-use serde_json::{Map, Value, json};
-use sillage_proof::hash::sha256;
+use serde_json::json;
+use sillage_rules::consent::Provision;
+use sillage_rules::consent::directive::{Collected, Directive};
 use sillage_rules::time::TimeMs;
 
-use super::super::FhirError;
-use super::actor::Name;
-use super::rule::{Directive, Rule};
+use super::rule::{self, Rule};
 
-/// How a Consent came to its author.
-pub(super) struct Origin {
-    /// The organisation that presented it.
-    collector: Option<Name>,
-    /// SHA-256 of the document, in hexadecimal.
-    evidence: String,
+/// What a directive says beside its rule.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rest {
+    pub collected: Option<Collected>,
+    pub supersedes: Option<String>,
 }
 
-impl Origin {
-    pub fn new(collector: Option<Name>, original: &[u8]) -> Self {
-        Self { collector, evidence: hex::encode(sha256(&[original]).as_bytes()) }
-    }
-}
-
-/// The details of one directive.
-pub(super) fn directive(id: &str, directive: &Directive, given_ms: u64, origin: &Origin) -> Result<String, FhirError> {
-    let mut rule = directive.rule.clone();
+/// A directive. `given_ms`: when the Consent was given.
+pub(super) fn directive(id: &str, said: &rule::Directive, given_ms: u64, rest: &Rest) -> Directive {
+    let mut rule = said.rule.clone();
     // An open start means "from when it is on record": a Consent that has ended by then was in force before.
     if rule.from_ms.is_none() && rule.until_ms.is_some_and(|until| given_ms < until) {
         rule.from_ms = Some(given_ms);
     }
-    let mut out = fields(&rule);
-    out.insert("id".into(), json!(id));
-    if !directive.except.is_empty() {
-        out.insert("except".into(), directive.except.iter().map(|rule| Value::Object(fields(rule))).collect());
+    Directive {
+        id: id.to_owned(),
+        provision: provision(&rule),
+        supersedes: rest.supersedes.clone(),
+        except: said.except.iter().map(provision).collect(),
+        collected: rest.collected.clone(),
     }
-    if let Some(Name { system, id }) = &origin.collector {
-        let collected = json!({
-            "collector": format!("{system}|{id}"),
-            "capacity": "organisation",
-            "method": "fhir-consent",
-            "evidence_sha256": origin.evidence,
-        });
-        out.insert("collected".into(), collected);
-    }
-    Ok(Value::Object(out).to_string())
 }
 
 /// The details of a revocation.
@@ -51,29 +35,16 @@ pub(super) fn revoked(id: &str) -> String {
     json!({ "consent": id }).to_string()
 }
 
-fn fields(rule: &Rule) -> Map<String, Value> {
-    let mut out = Map::new();
-    out.insert("effect".into(), json!(rule.effect.token()));
-    if let Some(grantee) = rule.grantees.as_ref().and_then(|grantees| grantees.first()) {
-        let value = if grantee.is_empty() { json!("anyone") } else { json!(grantee) };
-        out.insert("grantee".into(), value);
+fn provision(rule: &Rule) -> Provision {
+    Provision {
+        effect: rule.effect,
+        grantee: rule.grantees.as_ref().and_then(|grantees| grantees.first()).cloned(),
+        actions: rule.actions.clone(),
+        categories: rule.categories.clone(),
+        labels: rule.labels.clone(),
+        items: rule.items.clone(),
+        purposes: rule.purposes.clone(),
+        from: rule.from_ms.map(TimeMs),
+        until: rule.until_ms.map(TimeMs),
     }
-    let lists = [
-        ("actions", &rule.actions),
-        ("categories", &rule.categories),
-        ("labels", &rule.labels),
-        ("items", &rule.items),
-        ("purposes", &rule.purposes),
-    ];
-    for (name, values) in lists {
-        if let Some(values) = values {
-            out.insert(name.into(), json!(values));
-        }
-    }
-    for (name, ms) in [("from", rule.from_ms), ("until", rule.until_ms)] {
-        if let Some(ms) = ms {
-            out.insert(name.into(), json!(TimeMs(ms).to_string()));
-        }
-    }
-    out
 }

@@ -25,17 +25,18 @@ mod details;
 mod provision;
 mod rule;
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
+use sillage_proof::hash::sha256;
 use sillage_proto::v1;
+use sillage_rules::consent::directive::Collected;
+use sillage_rules::consent::{Action, ActorName, Effect, Event, Grantee};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits;
+use sillage_rules::record::ParsedRecord;
 
-use self::actor::{Actors, Name, SYSTEM_PATIENT};
-use self::codes::Base;
-use self::details::Origin;
-use self::rule::{Directive, Effect, Grantee, Rule};
+use self::actor::Actors;
+use self::details::Rest;
+use self::rule::{Directive, Rule};
 use super::dates::{instant_ms, start_ms};
 use super::patients::{PatientMap, PatientName};
 use super::read::*;
@@ -50,11 +51,17 @@ pub const EXTENSION_ANYONE: &str = "https://sillage.example/fhir/StructureDefini
 pub const EXTENSION_INSIDE: &str = "https://sillage.example/fhir/StructureDefinition/counts-inside-only";
 /// On `provision`: an element that the directive left out, and that stands here with what is assumed then.
 pub const EXTENSION_LEFT_OUT: &str = "https://sillage.example/fhir/StructureDefinition/left-out";
+/// On a Consent: the directive that this one replaces.
+pub const EXTENSION_SUPERSEDES: &str = "https://sillage.example/fhir/StructureDefinition/supersedes";
+/// On a Consent: who collected the directive, and how.
+pub const EXTENSION_COLLECTED: &str = "https://sillage.example/fhir/StructureDefinition/collected";
+/// On a Consent: how who gave it proved who they are.
+pub const EXTENSION_AUTHENTICATION: &str = "https://sillage.example/fhir/StructureDefinition/authentication";
 /// System of the identifiers of directives in a Consent of our own export.
 pub const SYSTEM_DIRECTIVE: &str = "urn:sillage:directive";
 
 /// What a permit without an action permits.
-const ACTIONS_ASSUMED: [&str; 2] = ["read", "search"];
+pub const ACTIONS_ASSUMED: [Action; 2] = [Action::Read, Action::Search];
 
 /// Directives of one Consent: with the original in each, they fit one batch.
 pub const DIRECTIVES_MAX: usize = 100;
@@ -68,28 +75,39 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
     consent.check_status()?;
     consent.check_meaning()?;
     let patient = consent.patient(patients)?;
-    let withdrawn = consent.status() == "inactive";
+    // Of our own export an inactive Consent holds the period in which it was in force: it is history, not an end.
+    let withdrawn = consent.status() == "inactive" && !consent.is_ours();
     let id = consent.id()?;
     let directives = consent.directives()?;
-    let origin = consent.origin(original)?;
+    let rest = consent.rest(original)?;
     let base = consent.record(original)?;
-    let one = |(i, directive): (usize, Directive)| {
+    let one = |(i, said): (usize, Directive)| {
         let id = if i == 0 { id.clone() } else { format!("{id}#{}", i + 1) };
-        let (kind, details) = match withdrawn {
-            true => (Kind::CONSENT_REVOKED, details::revoked(&id)),
-            false => (Kind::CONSENT_DIRECTIVE, details::directive(&id, &directive, base.occurred_at_ms, &origin)?),
+        let (kind, details, ends) = match withdrawn {
+            true => (Kind::CONSENT_REVOKED, details::revoked(&id), Ends::Revoked),
+            false => {
+                let directive = details::directive(&id, &said, base.occurred_at_ms, &rest);
+                let ends = directive.provision.until.map_or(Ends::Open, |until| Ends::At(until.0));
+                (Kind::CONSENT_DIRECTIVE, directive.to_details(), ends)
+            }
         };
         let record = v1::Record { kind: kind.code().into(), details, ..base.clone() };
-        let ends = match directive.rule.until_ms {
-            _ if withdrawn => Ends::Revoked,
-            Some(until_ms) => Ends::At(until_ms),
-            None => Ends::Open,
-        };
-        let note = DirectiveNote { id, ends };
-        let time_path = consent.time_path();
-        Ok(MappedRecord { patient: Some(patient.clone()), record, time_path, directive: Some(note) })
+        follows_the_rules(&record)?;
+        let (time_path, directive) = (consent.time_path(), Some(DirectiveNote { id, ends }));
+        Ok(MappedRecord { patient: Some(patient.clone()), record, time_path, directive })
     };
     directives.into_iter().enumerate().map(one).collect()
+}
+
+/// Whatever the ledger would refuse of a record in itself.
+fn follows_the_rules(record: &v1::Record) -> Result<(), FhirError> {
+    let wrong = |error: sillage_rules::record::RecordError| {
+        FhirError::new("Consent", format!("as a record: {}: {error}", error.code))
+    };
+    let record = v1::Record { tag: vec![0xff; 32], ..record.clone() };
+    let record = ParsedRecord::from_message(record).map_err(wrong)?;
+    Event::of(&record).map_err(wrong)?;
+    Ok(())
 }
 
 struct Consent<'a> {
@@ -167,12 +185,11 @@ impl<'a> Consent<'a> {
         let path = "Consent.provision";
         let Some(root) = self.root.get("provision") else {
             return match base {
-                Some(Base::Deny) => rule::directives(&self.outer(Rule::new(path, Effect::Deny))?, &[]),
-                Some(Base::Permit) => Err(without_purpose(path)),
+                Some(Effect::Deny) => rule::directives(&self.outer(Rule::new(path, Effect::Deny))?, &[]),
+                Some(Effect::Permit) => Err(without_purpose(path)),
                 None => Err(FhirError::new(path, "no provision and no policyRule: nothing is permitted or denied")),
             };
         };
-        let base = base.map(|base| if base == Base::Permit { Effect::Permit } else { Effect::Deny });
         let own = provision::rule(root, path, base, &self.actors)?;
         let inner = list(root, "provision");
         let directives = match base {
@@ -209,7 +226,7 @@ impl<'a> Consent<'a> {
     }
 
     /// What `policyRule` says, and whether a `policy` contradicts the provision.
-    fn base_policy(&self) -> Result<Option<Base>, FhirError> {
+    fn base_policy(&self) -> Result<Option<Effect>, FhirError> {
         let permits = text(&self.root["provision"], "type") == "permit";
         for (i, policy) in list(self.root, "policy").iter().enumerate() {
             if permits && codes::is_denying_policy(text(policy, "uri")) {
@@ -231,11 +248,11 @@ impl<'a> Consent<'a> {
 
     /// The outer provision, with what is assumed of what it leaves out.
     fn outer(&self, mut rule: Rule) -> Result<Rule, FhirError> {
-        if rule.grantees.is_none() {
+        if rule.grantees.is_none() && !rule.is_for_nobody_named {
             rule.grantees = Some(self.organisations(&rule)?);
         }
         if rule.effect == Effect::Permit && rule.actions.is_none() {
-            rule.actions = Some(assumed_actions());
+            rule.actions = Some(ACTIONS_ASSUMED.to_vec());
         }
         Ok(rule)
     }
@@ -245,7 +262,7 @@ impl<'a> Consent<'a> {
         let listed = list(self.root, "organization");
         if listed.is_empty() {
             return match rule.effect {
-                Effect::Deny => Ok(vec![Grantee::new()]),
+                Effect::Deny => Ok(vec![Grantee::Anyone]),
                 Effect::Permit => {
                     let why = "names nobody, and there is no Consent.organization: a permit is never for anyone";
                     Err(FhirError::new(format!("{}.actor", rule.path), why))
@@ -254,8 +271,7 @@ impl<'a> Consent<'a> {
         }
         let mut out = Vec::new();
         for (i, organisation) in listed.iter().enumerate() {
-            let name = self.actors.organisation(organisation, &format!("Consent.organization[{i}]"))?;
-            let grantee = Grantee::from([("organisation", name)]);
+            let grantee = self.actors.structure(organisation, &format!("Consent.organization[{i}]"))?;
             if !out.contains(&grantee) {
                 out.push(grantee);
             }
@@ -294,6 +310,7 @@ impl<'a> Consent<'a> {
         Ok(v1::Record {
             version: 1,
             actor: Some(self.signer()?),
+            auth: self.authentication(),
             occurred_at_ms,
             original: Some(v1::Original { media_type: "application/fhir+json".to_owned(), content: original.to_vec() }),
             ..v1::Record::default()
@@ -301,27 +318,62 @@ impl<'a> Consent<'a> {
     }
 
     /// Who gave it: the first performer; none: the patient.
-    fn signer(&self) -> Result<v1::Actor, FhirError> {
-        let patient = || v1::Actor { system: SYSTEM_PATIENT.into(), id: "self".into(), ..v1::Actor::default() };
-        let Some(performer) = list(self.root, "performer").first() else {
-            return Ok(patient());
-        };
-        if self.actors.is_patient(performer) {
-            return Ok(v1::Actor { label: cut(text(performer, "display"), limits::LABEL_BYTES_MAX), ..patient() });
+    fn signer_name(&self) -> Result<ActorName, FhirError> {
+        match list(self.root, "performer").first() {
+            Some(performer) if !self.actors.is_patient(performer) => {
+                self.actors.name(performer, "Consent.performer[0]")
+            }
+            _ => Ok(ActorName::patient()),
         }
-        let Name { system, id } = self.actors.name(performer, "Consent.performer[0]")?;
-        let label = [text(performer, "display"), &id].into_iter().find(|t| !t.is_empty()).unwrap_or_default();
-        let label = cut(label, limits::LABEL_BYTES_MAX);
-        Ok(v1::Actor { system, id, label, ..v1::Actor::default() })
     }
 
-    /// Who collected it, and the proof of it.
-    fn origin(&self, original: &[u8]) -> Result<Origin, FhirError> {
-        let collector = match list(self.root, "organization").first() {
-            Some(organisation) => Some(self.actors.name(organisation, "Consent.organization[0]")?),
-            None => None,
+    fn signer(&self) -> Result<v1::Actor, FhirError> {
+        let (name, performer) = (self.signer_name()?, list(self.root, "performer").first());
+        let label = performer.map(|performer| text(performer, "display")).unwrap_or_default();
+        Ok(v1::Actor {
+            system: name.system().to_owned(),
+            id: name.id().to_owned(),
+            label: cut(label, limits::LABEL_BYTES_MAX),
+            ..v1::Actor::default()
+        })
+    }
+
+    /// How who gave it proved who they are: our own export says it.
+    fn authentication(&self) -> Option<v1::Authentication> {
+        let extension = extensions(self.root, EXTENSION_AUTHENTICATION).next()?;
+        let part = |name: &'static str| text_of_part(extension, name);
+        Some(v1::Authentication { issuer: part("issuer"), method: part("method"), eidas_level: part("eidas-level") })
+    }
+
+    /// Who collected it, and the proof of it; and what it replaces.
+    fn rest(&self, original: &[u8]) -> Result<Rest, FhirError> {
+        let superseded = extensions(self.root, EXTENSION_SUPERSEDES).next();
+        let supersedes = superseded.map(|extension| text(extension, "valueString").to_owned());
+        if let Some(extension) = extensions(self.root, EXTENSION_COLLECTED).next() {
+            let wrong = || FhirError::new("Consent.extension", "not a collector as docs/fhir.md describes it");
+            let part = |name: &'static str| text_of_part(extension, name);
+            let collected = Collected {
+                collector: part("collector").parse().map_err(|_| wrong())?,
+                capacity: part("capacity"),
+                method: part("method"),
+                evidence_sha256: part("evidence-sha256").parse().map_err(|_| wrong())?,
+            };
+            return Ok(Rest { collected: Some(collected), supersedes });
+        }
+        if self.authentication().is_some() {
+            return Ok(Rest { collected: None, supersedes });
+        }
+        let (collector, capacity) = match list(self.root, "organization").first() {
+            Some(organisation) => (self.actors.name(organisation, "Consent.organization[0]")?, "organisation"),
+            None => (self.signer_name()?, "performer"),
         };
-        Ok(Origin::new(collector, original))
+        let collected = Collected {
+            collector,
+            capacity: capacity.to_owned(),
+            method: "fhir-consent".to_owned(),
+            evidence_sha256: sha256(&[original]),
+        };
+        Ok(Rest { collected: Some(collected), supersedes })
     }
 }
 
@@ -329,18 +381,19 @@ impl<'a> Consent<'a> {
 fn exception(mut rule: Rule, outer: &Rule) -> Rule {
     let inherits = outer.actions.is_some() || rule.counts_inside_only;
     if rule.effect == Effect::Permit && rule.actions.is_none() && !inherits {
-        rule.actions = Some(assumed_actions());
+        rule.actions = Some(ACTIONS_ASSUMED.to_vec());
     }
     rule
-}
-
-fn assumed_actions() -> BTreeSet<String> {
-    ACTIONS_ASSUMED.map(str::to_owned).into()
 }
 
 fn without_purpose(path: &str) -> FhirError {
     let why = "a permit without a purpose is for every purpose: a directive permits the purposes that it names";
     FhirError::new(format!("{path}.purpose"), why)
+}
+
+/// The text of a part of an extension.
+fn text_of_part(extension: &Value, url: &'static str) -> String {
+    extensions(extension, url).map(|part| text(part, "valueString")).next().unwrap_or_default().to_owned()
 }
 
 /// The extensions with a URL.

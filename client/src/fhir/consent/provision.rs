@@ -1,8 +1,7 @@
 //! `Consent.provision`: from FHIR's elements to a rule, or the path of what a rule can't say.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
+use sillage_rules::consent::{Action, Effect, Grantee};
 use sillage_rules::limits::TOKEN_BYTES_MAX;
 
 use super::super::FhirError;
@@ -10,7 +9,7 @@ use super::super::dates::{end_ms, start_ms};
 use super::super::read::{codings, list, text};
 use super::actor::Actors;
 use super::codes;
-use super::rule::{Effect, Grantee, Rule, Values};
+use super::rule::{Rule, Values};
 use super::{EXTENSION_ANYONE, EXTENSION_INSIDE, EXTENSION_LEFT_OUT, extensions};
 
 type Parsed<T> = Result<T, FhirError>;
@@ -26,7 +25,7 @@ pub(super) fn rule(provision: &Value, path: &str, effect: Option<Effect>, actors
     let (from_ms, until_ms) = period(&provision["period"], &format!("{path}.period"))?;
     let mut rule = Rule {
         grantees: grantees(provision, path, actors)?,
-        actions: concepts(provision, "action", path)?,
+        actions: actions(provision, path)?,
         labels: coded(provision, "securityLabel", path, codes::label)?,
         purposes: coded(provision, "purpose", path, codes::purpose)?,
         categories: coded(provision, "class", path, codes::category)?,
@@ -41,6 +40,8 @@ pub(super) fn rule(provision: &Value, path: &str, effect: Option<Effect>, actors
         match text(left_out, "valueCode") {
             "purpose" => rule.purposes = None,
             "action" => rule.actions = None,
+            "actor" => rule.is_for_nobody_named = true,
+            "period.start" if rule.until_ms.is_none() => rule.from_ms = None,
             _ => {}
         }
     }
@@ -62,7 +63,7 @@ fn refuse_the_rest(provision: &Value, path: &str) -> Parsed<()> {
 
 fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec<Grantee>>> {
     if extensions(provision, EXTENSION_ANYONE).any(|e| e["valueBoolean"] == Value::Bool(true)) {
-        return Ok(Some(vec![Grantee::new()]));
+        return Ok(Some(vec![Grantee::Anyone]));
     }
     let listed = list(provision, "actor");
     if listed.is_empty() {
@@ -103,29 +104,29 @@ fn coded(provision: &Value, name: &str, path: &str, read: fn(&Value) -> Option<&
         let value = read(coding).ok_or_else(|| unknown(&at, coding))?;
         token(value, &at)
     };
-    let values: BTreeSet<String> = listed.iter().enumerate().map(one).collect::<Parsed<_>>()?;
-    Ok((!listed.is_empty()).then_some(values))
+    let values: Vec<String> = listed.iter().enumerate().map(one).collect::<Parsed<_>>()?;
+    Ok((!values.is_empty()).then_some(values))
 }
 
 /// Actions: concepts, each in one or more code systems.
-fn concepts(provision: &Value, name: &str, path: &str) -> Parsed<Values> {
-    let listed = list(provision, name);
-    let mut values = BTreeSet::new();
+fn actions(provision: &Value, path: &str) -> Parsed<Option<Vec<Action>>> {
+    let listed = list(provision, "action");
+    let mut actions = Vec::new();
     for (i, concept) in listed.iter().enumerate() {
-        let at = format!("{path}.{name}[{i}]");
+        let at = format!("{path}.action[{i}]");
         // The same concept in several systems: ours says exactly what is meant.
         let ours = codings(concept).filter(|coding| text(coding, "system") == codes::OUR_ACTIONS);
         let found = ours.chain(codings(concept)).find_map(codes::actions);
         let nothing = Value::Null;
         let first = codings(concept).next().unwrap_or(&nothing);
-        values.extend(found.ok_or_else(|| unknown(&at, first))?.into_iter().map(str::to_owned));
+        actions.extend(found.ok_or_else(|| unknown(&at, first))?);
     }
-    Ok((!listed.is_empty()).then_some(values))
+    Ok((!actions.is_empty()).then_some(actions))
 }
 
 fn items(provision: &Value, path: &str, actors: &Actors) -> Parsed<Values> {
     let listed = list(provision, "data");
-    let mut values = BTreeSet::new();
+    let mut values = Vec::new();
     for (i, data) in listed.iter().enumerate() {
         let at = format!("{path}.data[{i}]");
         match text(data, "meaning") {
@@ -135,9 +136,9 @@ fn items(provision: &Value, path: &str, actors: &Actors) -> Parsed<Values> {
                 return Err(FhirError::new(format!("{at}.meaning"), why));
             }
         }
-        values.insert(actors.item(&data["reference"], &format!("{at}.reference"))?);
+        values.push(actors.item(&data["reference"], &format!("{at}.reference"))?);
     }
-    Ok((!listed.is_empty()).then_some(values))
+    Ok((!values.is_empty()).then_some(values))
 }
 
 fn unknown(at: &str, coding: &Value) -> FhirError {
@@ -152,7 +153,7 @@ fn unknown(at: &str, coding: &Value) -> FhirError {
 
 /// A word of a directive.
 fn token(value: &str, at: &str) -> Parsed<String> {
-    let fits = value.len() <= TOKEN_BYTES_MAX && !value.contains(char::is_control);
+    let fits = value.len() <= TOKEN_BYTES_MAX && !value.contains(char::is_control) && value.trim() == value;
     match fits {
         true => Ok(value.to_owned()),
         false => Err(FhirError::new(at, format!("a code here is one line of at most {TOKEN_BYTES_MAX} bytes"))),

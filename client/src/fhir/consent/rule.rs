@@ -11,31 +11,13 @@
 //! | permit | permit | refused: it says nothing | a permit directive of its own |
 //! | deny | deny | refused: it says nothing | a deny directive of its own |
 
-use std::collections::{BTreeMap, BTreeSet};
+use sillage_rules::consent::directive::GranteeKeys;
+use sillage_rules::consent::{Action, Effect, Grantee};
 
 use super::super::FhirError;
 
-/// Permit or deny.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
-    Permit,
-    Deny,
-}
-
-impl Effect {
-    pub fn token(self) -> &'static str {
-        match self {
-            Self::Permit => "permit",
-            Self::Deny => "deny",
-        }
-    }
-}
-
-/// Who: keys such as `professional`, all of which must match; none of them: anyone.
-pub(super) type Grantee = BTreeMap<&'static str, String>;
-
 /// Values of which any matches; none: every value.
-pub(super) type Values = Option<BTreeSet<String>>;
+pub(super) type Values = Option<Vec<String>>;
 
 /// One provision. What it doesn't name is `None` or empty: it inherits that, or is about everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +26,9 @@ pub(super) struct Rule {
     pub effect: Effect,
     /// Any of them; `None`: not named.
     pub grantees: Option<Vec<Grantee>>,
-    pub actions: Values,
+    /// Our own export of a directive without a grantee: none is assumed.
+    pub is_for_nobody_named: bool,
+    pub actions: Option<Vec<Action>>,
     pub categories: Values,
     pub labels: Values,
     pub items: Values,
@@ -82,6 +66,7 @@ impl Rule {
             path: path.into(),
             effect,
             grantees: None,
+            is_for_nobody_named: false,
             actions: None,
             categories: None,
             labels: None,
@@ -97,10 +82,11 @@ impl Rule {
     fn within(&self, outer: &Self) -> Self {
         let or = |own: &Values, outer: &Values| own.clone().or_else(|| outer.clone());
         Self {
+            is_for_nobody_named: false,
             path: self.path.clone(),
             effect: self.effect,
             grantees: self.grantees.clone().or_else(|| outer.grantees.clone()),
-            actions: or(&self.actions, &outer.actions),
+            actions: self.actions.clone().or_else(|| outer.actions.clone()),
             categories: or(&self.categories, &outer.categories),
             labels: or(&self.labels, &outer.labels),
             items: or(&self.items, &outer.items),
@@ -114,33 +100,23 @@ impl Rule {
     fn reach(&self, outer: &Self) -> Reach {
         // A request has one action, one purpose, and an item one id and one category: two lists without a common value
         // never meet there. Of labels an item may have several, and an actor may fit several grantees.
-        let single = [
-            (&self.actions, &outer.actions),
-            (&self.purposes, &outer.purposes),
-            (&self.items, &outer.items),
-            (&self.categories, &outer.categories),
-        ];
-        let apart = |(own, outer): &(&Values, &Values)| match (own, outer) {
-            (Some(own), Some(outer)) => own.is_disjoint(outer),
-            _ => false,
-        };
+        let single =
+            [(&self.purposes, &outer.purposes), (&self.items, &outer.items), (&self.categories, &outer.categories)];
+        let apart = single.iter().any(|(own, outer)| are_apart(own, outer)) || are_apart(&self.actions, &outer.actions);
         let ended = |until: Option<u64>, from: Option<u64>| until.zip(from).is_some_and(|(until, from)| until <= from);
-        if single.iter().any(apart) || ended(self.until_ms, outer.from_ms) || ended(outer.until_ms, self.from_ms) {
+        if apart || ended(self.until_ms, outer.from_ms) || ended(outer.until_ms, self.from_ms) {
             return Reach::Apart;
         }
-        let inside = |(own, outer): &(&Values, &Values)| match (own, outer) {
-            (Some(own), Some(outer)) => own.is_subset(outer),
-            _ => true,
-        };
+        let what = single.iter().all(|(own, outer)| is_inside(own, outer))
+            && is_inside(&self.labels, &outer.labels)
+            && is_inside(&self.actions, &outer.actions);
         let of_outer = |grantee: &Grantee| {
-            let fits = |outer: &Grantee| outer.iter().all(|(key, value)| grantee.get(key) == Some(value));
-            outer.grantees.as_ref().is_none_or(|outer| outer.iter().any(fits))
+            outer.grantees.as_ref().is_none_or(|outer| outer.iter().any(|outer| is_narrower(grantee, outer)))
         };
         let who = self.grantees.as_ref().is_none_or(|grantees| grantees.iter().all(of_outer));
         let starts = self.from_ms.is_none_or(|own| outer.from_ms.is_none_or(|outer| outer <= own));
         let ends = self.until_ms.is_none_or(|own| outer.until_ms.is_none_or(|outer| own <= outer));
-        let all = single.iter().all(inside) && inside(&(&self.labels, &outer.labels)) && who && starts && ends;
-        if all { Reach::Inside } else { Reach::Beyond }
+        if what && who && starts && ends { Reach::Inside } else { Reach::Beyond }
     }
 
     /// One rule for each grantee.
@@ -153,6 +129,32 @@ impl Rule {
             }
         }
     }
+}
+
+fn are_apart<T: PartialEq>(own: &Option<Vec<T>>, outer: &Option<Vec<T>>) -> bool {
+    own.as_ref().zip(outer.as_ref()).is_some_and(|(own, outer)| !own.iter().any(|value| outer.contains(value)))
+}
+
+fn is_inside<T: PartialEq>(own: &Option<Vec<T>>, outer: &Option<Vec<T>>) -> bool {
+    own.as_ref().zip(outer.as_ref()).is_none_or(|(own, outer)| own.iter().all(|value| outer.contains(value)))
+}
+
+/// Whether everyone whom `inner` means is meant by `outer` too, as far as can be told from the keys.
+fn is_narrower(inner: &Grantee, outer: &Grantee) -> bool {
+    let (Grantee::Keys(inner), Grantee::Keys(outer)) = (inner, outer) else {
+        return *outer == Grantee::Anyone;
+    };
+    // Every key of the outer one stands in the inner one too, whatever else that asks for.
+    let joined = GranteeKeys {
+        professional: outer.professional.clone().or_else(|| inner.professional.clone()),
+        person: outer.person.clone().or_else(|| inner.person.clone()),
+        organisation: outer.organisation.clone().or_else(|| inner.organisation.clone()),
+        profession: outer.profession.clone().or_else(|| inner.profession.clone()),
+        team: outer.team.clone().or_else(|| inner.team.clone()),
+        app: outer.app.clone().or_else(|| inner.app.clone()),
+        project: outer.project.clone().or_else(|| inner.project.clone()),
+    };
+    joined == **inner
 }
 
 /// The directives that say what an outer provision with its inner ones says.
@@ -168,7 +170,7 @@ pub(super) fn directives(outer: &Rule, inner: &[Rule]) -> Result<Vec<Directive>,
             _ if rule.counts_inside_only => except.extend(rule.each()),
             (outer, own, Reach::Inside) if outer == own => {
                 let why =
-                    format!("a {0} inside a {0} that covers it already says nothing: what is meant?", own.token());
+                    format!("a {0} inside a {0} that covers it already says nothing: what is meant?", own.as_str());
                 return Err(FhirError::new(format!("{}.type", rule.path), why));
             }
             (_, _, Reach::Inside) => except.extend(rule.each()),
@@ -191,14 +193,20 @@ mod tests {
         Some(list.iter().map(|v| (*v).to_owned()).collect())
     }
 
-    fn who(key: &'static str, id: &str) -> Option<Vec<Grantee>> {
-        Some(vec![Grantee::from([(key, id.to_owned())])])
+    fn organisation(id: &str) -> Option<Vec<Grantee>> {
+        let keys = GranteeKeys { organisation: Some(id.to_owned()), ..GranteeKeys::default() };
+        Some(vec![Grantee::Keys(Box::new(keys))])
+    }
+
+    fn professional(name: &str) -> Option<Vec<Grantee>> {
+        let keys = GranteeKeys { professional: Some(name.parse().expect("a name")), ..GranteeKeys::default() };
+        Some(vec![Grantee::Keys(Box::new(keys))])
     }
 
     fn hospital(effect: Effect) -> Rule {
         Rule {
-            grantees: who("organisation", "F100"),
-            actions: values(&["read", "search"]),
+            grantees: organisation("F100"),
+            actions: Some(vec![Action::Read, Action::Search]),
             purposes: values(&["TREAT", "HPAYMT"]),
             ..Rule::new("Consent.provision", effect)
         }
@@ -219,7 +227,7 @@ mod tests {
     #[test]
     fn what_reaches_beyond_is_a_directive_of_its_own() {
         let normal = Rule { labels: values(&["N"]), ..hospital(Effect::Permit) };
-        let doctor = Rule { grantees: who("professional", "s|1"), labels: values(&["PSY"]), ..inner(Effect::Permit) };
+        let doctor = Rule { grantees: professional("urn:x|1"), labels: values(&["PSY"]), ..inner(Effect::Permit) };
         let got = directives(&normal, std::slice::from_ref(&doctor)).expect("said");
         assert_eq!(got.len(), 2);
         assert!(got[0].except.is_empty());
@@ -234,7 +242,7 @@ mod tests {
     #[test]
     fn a_permit_in_a_deny_lifts_it_where_they_meet_and_permits_beyond() {
         let all = Rule { actions: None, purposes: None, ..hospital(Effect::Deny) };
-        let doctor = Rule { grantees: who("professional", "s|1"), ..inner(Effect::Permit) };
+        let doctor = Rule { grantees: professional("urn:x|1"), ..inner(Effect::Permit) };
         let got = directives(&all, std::slice::from_ref(&doctor)).expect("said");
         assert_eq!(got.len(), 2);
         assert_eq!(got[0].except, [doctor]);
@@ -253,8 +261,22 @@ mod tests {
     }
 
     #[test]
+    fn a_grantee_with_more_keys_is_inside_of_one_with_fewer() {
+        let keys = |organisation: &str, profession: Option<&str>| {
+            let organisation = Some(organisation.to_owned());
+            let profession = profession.map(str::to_owned);
+            Grantee::Keys(Box::new(GranteeKeys { organisation, profession, ..GranteeKeys::default() }))
+        };
+        assert!(is_narrower(&keys("F100", Some("nurse")), &keys("F100", None)));
+        assert!(is_narrower(&keys("F100", None), &Grantee::Anyone));
+        assert!(!is_narrower(&keys("F100", None), &keys("F100", Some("nurse"))));
+        assert!(!is_narrower(&keys("F200", Some("nurse")), &keys("F100", None)));
+        assert!(!is_narrower(&Grantee::Anyone, &keys("F100", None)));
+    }
+
+    #[test]
     fn each_grantee_has_a_directive() {
-        let both = [who("professional", "s|1"), who("organisation", "F100")].into_iter().flatten().flatten();
+        let both = [professional("urn:x|1"), organisation("F100")].into_iter().flatten().flatten();
         let outer = Rule { grantees: Some(both.collect()), ..hospital(Effect::Permit) };
         let hidden = Rule { labels: values(&["PSY"]), ..inner(Effect::Deny) };
         let got = directives(&outer, &[hidden]).expect("said");

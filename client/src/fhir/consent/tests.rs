@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sillage_rules::consent::name::{PATIENT_ID, PATIENT_SYSTEM};
 use sillage_rules::ident::Ins;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
@@ -88,11 +89,11 @@ fn a_permit_says_who_what_why_and_when() {
     assert_eq!(records[0].patient.as_ref().expect("whose").ins, Ins::demo("Patient/claire").value());
     assert_eq!(record.occurred_at_ms, at("2026-01-04T23:00:00Z"), "the day begins in Paris");
     let signer = record.actor.as_ref().expect("who gave it");
-    assert_eq!((signer.system.as_str(), signer.id.as_str()), (SYSTEM_PATIENT, "self"));
+    assert_eq!((signer.system.as_str(), signer.id.as_str()), (PATIENT_SYSTEM, PATIENT_ID));
     assert_eq!(record.original.as_ref().expect("kept").content, consent().to_string().into_bytes());
     let expected = json!({
         "id": "Consent/c1", "effect": "permit", "grantee": {"organisation": "750712184"},
-        "actions": ["read", "search"], "purposes": ["HPAYMT", "TREAT"],
+        "actions": ["read", "search"], "purposes": ["TREAT", "HPAYMT"],
     });
     assert_eq!(directives(|_| {}), [expected]);
 }
@@ -209,7 +210,7 @@ fn data_are_named_by_class_label_and_instance() {
         c["provision"]["action"] = json!([{"coding": [{"system": codes::ACTIONS, "code": "disclose"}]}]);
     });
     assert_eq!(got[0]["categories"], json!(["DocumentReference"]));
-    assert_eq!(got[0]["labels"], json!(["HIV", "R"]));
+    assert_eq!(got[0]["labels"], json!(["R", "HIV"]));
     assert_eq!(got[0]["items"], json!(["DocumentReference/1"]));
     assert_eq!(got[0]["actions"], json!(["export"]));
 }
@@ -233,7 +234,7 @@ fn exceptions_inside_stay_and_beyond_are_directives_of_their_own() {
     assert_eq!(got[0].get("except"), None);
     let expected = json!({
         "id": "Consent/c1#2", "effect": "permit", "labels": ["PSY", "SDV"], "actions": ["read", "search"],
-        "grantee": {"professional": "urn:sillage:fhir:reference|Practitioner/dr"}, "purposes": ["HPAYMT", "TREAT"],
+        "grantee": {"professional": "urn:sillage:fhir:reference|Practitioner/dr"}, "purposes": ["TREAT", "HPAYMT"],
     });
     assert_eq!(got[1], expected);
     // Normal data to the hospital, not restricted ones: said, so it holds against other permits too.
