@@ -10,8 +10,10 @@ use sillage_proof::policy::{Policy, PolicyError};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::cosigner::GROUP_NODES;
+use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::facts::flags_hold;
+use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::ParsedRecord;
 
@@ -175,8 +177,10 @@ pub struct CheckedLine {
     pub entry: RecordEntry,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// The record; none where the content was erased.
+    /// The record; none where the content was erased, or it is a decision.
     pub record: Option<ParsedRecord>,
+    /// The decision, where the ledger made one.
+    pub decision: Option<DecisionRecord>,
     /// Name of the service that signed it.
     pub author: String,
     /// What erased it, as the node says.
@@ -206,14 +210,32 @@ pub fn check_line(line: v1::TraceLine, tag: &[u8; 32], late_after_ms: u64) -> Re
     if line.erased.as_ref().is_some_and(|by| by.index <= index || !line.record.is_empty()) {
         return Err(wrong("is erased by something that came before it, or is there"));
     }
-    let record = match line.record.is_empty() {
-        true => None,
-        false => Some(opened(&line.salt, &line.record, &entry).map_err(wrong)?),
-    };
+    let (mut record, mut decision) = (None, None);
+    match (line.record.is_empty(), entry.kind == Kind::DECISION_MADE) {
+        (true, _) => {}
+        (false, false) => record = Some(opened(&line.salt, &line.record, &entry).map_err(wrong)?),
+        (false, true) => decision = Some(opened_decision(&line.salt, &line.record, &entry).map_err(wrong)?),
+    }
     if !flags_hold(&entry, record.as_ref(), late_after_ms) {
         return Err(wrong("is flagged otherwise than its record says"));
     }
-    Ok(CheckedLine { entry, bytes: line.entry, record, author: line.author, erased: line.erased })
+    Ok(CheckedLine { entry, bytes: line.entry, record, decision, author: line.author, erased: line.erased })
+}
+
+/// The decision that an entry commits to. It travels as its payload does: both salts, then both parts.
+///
+/// # Errors
+/// Why it isn't that decision, to go on a sentence about the entry.
+pub(crate) fn opened_decision(salts: &[u8], parts: &[u8], entry: &RecordEntry) -> Result<DecisionRecord, &'static str> {
+    let payload = [salts, parts].concat();
+    let decision = DecisionRecord::parse(&payload).map_err(|_| "holds a decision that contradicts itself")?;
+    if decision.record_hash() != entry.record_hash {
+        return Err("shows another decision than the one on record");
+    }
+    if decision.actor_part().tag != entry.tag || decision.actor_part().decided_at_ms != entry.time.get() {
+        return Err("says something else than its entry");
+    }
+    Ok(decision)
 }
 
 /// The record that an entry commits to; `salt` and `bytes` are as a node gave them.
@@ -259,7 +281,6 @@ mod tests {
     use sillage_proof::keys::SigningKey;
     use sillage_proof::note::{KeyKind, SignerKey};
     use sillage_rules::entry::Flags;
-    use sillage_rules::kind::Kind;
     use sillage_rules::record::new_message;
 
     const TAG: [u8; 32] = [5; 32];

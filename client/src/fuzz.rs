@@ -25,7 +25,7 @@ use crate::profile::Profile;
 use crate::state::Seen;
 use crate::view::sentence::sentence;
 use crate::view::table::table;
-use crate::view::{Event, Lang};
+use crate::view::{Decision, Event, Lang};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
@@ -124,7 +124,7 @@ fn signer() -> Signer {
 
 /// The batch that [`fuzz_receipt`] has sent.
 fn sent() -> SignedBatch {
-    let message = new_message(Kind::SPACE_OPENED, Some(&[5; 32]), 1_000);
+    let message = new_message(Kind::SYSTEM_EVENT, None, 1_000);
     let record = ParsedRecord::from_message(message).expect("a record");
     let root = batch_root(&[record.batch_leaf(record.record_hash(&[1; 16]))]);
     let record = v1::SaltedRecord { salt: vec![1; 16], record: record.into_bytes() };
@@ -186,23 +186,35 @@ pub fn fuzz_trace_line(data: &[u8]) {
         if let Some(record) = &checked.record {
             show(checked.entry.time.get(), record);
         }
+        if let Some(decision) = &checked.decision {
+            show_event(&Event { kind: entry.kind, ..shown(Some(decision.into()), None, 0) });
+        }
     }
 }
 
 fn show(recorded_at_ms: u64, record: &ParsedRecord) {
-    let event = Event {
+    let event = shown(None, Some(record.message().clone()), recorded_at_ms);
+    show_event(&Event { kind: record.kind(), ..event });
+}
+
+fn shown(decision: Option<Decision>, record: Option<v1::Record>, recorded_at_ms: u64) -> Event {
+    Event {
         index: 1,
         flags: sillage_rules::entry::Flags::UNJUSTIFIED,
-        kind: record.kind(),
+        kind: sillage_rules::kind::Kind::DECISION_MADE,
         recorded_at_ms,
-        record: Some(record.message().clone()),
+        record,
+        decision,
         erased: None,
         author: String::new(),
         secret: false,
-    };
+    }
+}
+
+fn show_event(event: &Event) {
     for lang in [Lang::Fr, Lang::En] {
-        assert!(!sentence(&event, lang).contains('\n'));
-        let _ = table(std::slice::from_ref(&event), lang);
+        assert!(!sentence(event, lang).contains('\n'));
+        let _ = table(std::slice::from_ref(event), lang);
     }
 }
 

@@ -6,7 +6,7 @@ use sillage_proto::v1;
 use sillage_rules::entry::Entry;
 use sillage_rules::ident::Ins;
 use sillage_rules::kind::{Group, Kind};
-use sillage_rules::line::{ErasedLine, PatientLine, TraceLineJson};
+use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
 use sillage_rules::time::TimeMs;
 
 use super::args::{Lang, Only, TraceArgs};
@@ -17,7 +17,7 @@ use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
 use crate::session::Session;
 use crate::trace::{Page, TracedLine, read_page};
-use crate::view::{Event, sentence::sentence, table::table, time::parse_bound};
+use crate::view::{Decision, Event, sentence::sentence, table::table, time::parse_bound};
 
 /// Lines of a page where `--limit` says nothing.
 const LIMIT: u32 = 50;
@@ -85,9 +85,13 @@ fn kind_code(token: &str) -> Result<u32, ClientError> {
 fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
     let to_json = |line: &TracedLine| {
         let entry = Entry::Record(line.line.entry.clone());
-        let record = line.line.record.as_ref();
+        let opened = match (&line.line.record, &line.line.decision) {
+            (Some(record), _) => Opened::Record(record),
+            (None, Some(decision)) => Opened::Decision(decision),
+            (None, None) => Opened::Nothing,
+        };
         let erased = line.line.erased.as_ref().map(erased_line);
-        TraceLineJson::new(&entry, &line.line.author, record, erased, Some(patient.clone()), line.secret).to_json()
+        TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret).to_json()
     };
     let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
     if let Some(cursor) = &page.next_cursor {
@@ -118,6 +122,7 @@ fn event(traced: &TracedLine) -> Event {
         kind: entry.kind,
         recorded_at_ms: entry.time.get(),
         record: traced.line.record.as_ref().map(|record| record.message().clone()),
+        decision: traced.line.decision.as_ref().map(Decision::from),
         author: traced.line.author.clone(),
         erased: traced.line.erased.clone(),
         secret: traced.secret,

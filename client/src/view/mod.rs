@@ -4,6 +4,7 @@
 //! was decided, [`phrase`] the parts of that; [`table`] is the overview, [`time`] reads and writes times.
 
 pub mod decided;
+pub mod decision;
 pub mod phrase;
 pub mod sentence;
 pub mod table;
@@ -11,6 +12,8 @@ pub mod time;
 pub mod words;
 
 use sillage_proto::v1;
+
+pub use decision::Decision;
 use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
 
@@ -34,8 +37,10 @@ pub struct Event {
     pub kind: Kind,
     /// When it was recorded, ms.
     pub recorded_at_ms: u64,
-    /// The record; none where its content was erased, or may not be opened.
+    /// The record; none where its content was erased, or may not be opened, or it is a decision.
     pub record: Option<v1::Record>,
+    /// The decision, where the ledger made one.
+    pub decision: Option<Decision>,
     /// What erased it.
     pub erased: Option<v1::Erasure>,
     /// Name of the service that signed it.

@@ -14,6 +14,11 @@ const PATIENT_SYSTEM: &str = "urn:sillage:patient";
 /// *Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : compte rendu,
 /// pour des soins, en tant que membre de l'équipe de soins.*
 pub fn sentence(event: &Event, lang: Lang) -> String {
+    if let Some(decision) = &event.decision {
+        let secret = words::pick(lang, ", caché aux représentants", ", kept from representatives");
+        let secret = if event.secret { secret } else { "" };
+        return format!("{}{secret}.", super::decision::sentence(decision, lang));
+    }
     let Some(record) = &event.record else {
         return erased(event, lang);
     };
@@ -130,19 +135,21 @@ pub fn who(record: &v1::Record, lang: Lang) -> String {
     if notes.is_empty() { label } else { format!("{label} ({})", notes.join(", ")) }
 }
 
+/// One document: its label, its category, or its id.
+pub fn item_name(item: &v1::Item, lang: Lang) -> String {
+    let category = words::category(&clean(&item.category), lang);
+    let first = [clean(&item.label), category.clone(), clean(&item.id)].into_iter().find(|t| !t.is_empty());
+    let named = first.unwrap_or_default();
+    // "Ordonnance (ordonnance)" would tell nothing twice.
+    match category.is_empty() || named.to_lowercase().starts_with(&category.to_lowercase()) {
+        true => named,
+        false => format!("{named} ({category})"),
+    }
+}
+
 /// What was read or sent: `label (category)`, three at most.
 pub fn items(record: &v1::Record, lang: Lang) -> String {
-    let name = |item: &v1::Item| {
-        let category = words::category(&clean(&item.category), lang);
-        let first = [clean(&item.label), category.clone(), clean(&item.id)].into_iter().find(|t| !t.is_empty());
-        let named = first.unwrap_or_default();
-        // "Ordonnance (ordonnance)" would tell nothing twice.
-        match category.is_empty() || named.to_lowercase().starts_with(&category.to_lowercase()) {
-            true => named,
-            false => format!("{named} ({category})"),
-        }
-    };
-    let mut named: Vec<String> = record.items.iter().take(ITEMS_NAMED_MAX).map(name).collect();
+    let mut named: Vec<String> = record.items.iter().take(ITEMS_NAMED_MAX).map(|item| item_name(item, lang)).collect();
     let rest = record.items.len().saturating_sub(ITEMS_NAMED_MAX);
     if rest > 0 {
         named.push(match lang {
@@ -207,6 +214,7 @@ mod tests {
             kind: Kind::ACCESS_READ,
             recorded_at_ms: 1_772_442_001_000,
             record: Some(record),
+            decision: None,
             erased: None,
             author: "dmp".into(),
             secret: false,

@@ -1,10 +1,10 @@
 //! The overview: one row an event.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use sillage_proto::v1::BasisKind;
+use sillage_proto::v1::{self, BasisKind};
 
 use super::sentence::{clean, items};
-use super::{Event, Lang, time, words};
+use super::{Decision, Event, Lang, time, words};
 
 /// Width of the table where the terminal doesn't say.
 const WIDTH: u16 = 120;
@@ -32,6 +32,9 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
         remarks.push(words::pick(lang, "caché aux représentants", "kept from representatives").to_owned());
     }
     let noun = words::noun(event.kind, lang);
+    if let Some(decision) = &event.decision {
+        return decided(event, decision, noun, remarks, lang);
+    }
     let Some(record) = &event.record else {
         remarks.insert(0, erased(event, lang));
         let when = time::short(event.recorded_at_ms, lang);
@@ -53,6 +56,31 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
         noun,
         items(record, lang),
         why.join(", "),
+        remarks.join(", "),
+        event.index.to_string(),
+    ]
+}
+
+fn decided(event: &Event, decision: &Decision, noun: String, mut remarks: Vec<String>, lang: Lang) -> [String; 7] {
+    let actor = decision.actor.as_ref();
+    let who = actor.map(|a| if a.label.is_empty() { &a.id } else { &a.label }).map(|t| clean(t));
+    let refused = decision.outcomes.iter().filter(|(_, permit, _)| !permit).count();
+    let given = decision.outcomes.len() - refused;
+    remarks.insert(
+        0,
+        match lang {
+            Lang::Fr => format!("{given} accordé(s), {refused} refusé(s)"),
+            Lang::En => format!("{given} granted, {refused} refused"),
+        },
+    );
+    let asked = decision.outcomes.iter().map(|(item, ..)| item.clone()).collect();
+    let asked = v1::Record { items: asked, ..v1::Record::default() };
+    [
+        time::short(decision.at_ms, lang),
+        who.unwrap_or_default(),
+        noun,
+        items(&asked, lang),
+        words::purpose(&clean(&decision.purpose), lang),
         remarks.join(", "),
         event.index.to_string(),
     ]
@@ -83,6 +111,7 @@ mod tests {
             kind: Kind::ACCESS_DOWNLOAD,
             recorded_at_ms: 0,
             record: Some(sillage_proto::v1::Record::default()),
+            decision: None,
             erased: None,
             author: String::new(),
             secret: false,

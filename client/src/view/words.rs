@@ -7,7 +7,7 @@ use sillage_rules::kind::Kind;
 use super::Lang;
 
 /// Picks the language.
-pub(super) fn pick<'a>(lang: Lang, fr: &'a str, en: &'a str) -> &'a str {
+pub fn pick<'a>(lang: Lang, fr: &'a str, en: &'a str) -> &'a str {
     match lang {
         Lang::Fr => fr,
         Lang::En => en,

@@ -5,6 +5,7 @@
 //! [`schema`] describes the line to others, [`TraceLineJson`] is the line with what the ledger says about it.
 
 mod act;
+mod decision;
 mod parts;
 mod schema;
 mod trace;
@@ -12,9 +13,10 @@ mod trace;
 use sillage_proto::v1;
 
 pub use act::ActLine;
+pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;
-pub use trace::{ErasedLine, TraceLineJson};
+pub use trace::{ErasedLine, Opened, TraceLineJson};
 
 use crate::codes::Code;
 use crate::ident::{self, Checks, IdentError, Ins};

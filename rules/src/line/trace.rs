@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::decision::{DecisionLine, record_line};
 use super::{PatientLine, RecordLine};
+use crate::decide::record::DecisionRecord;
 use crate::entry::{Entry, UnjustifiedReason};
 use crate::kind::Kind;
 use crate::record::ParsedRecord;
@@ -40,22 +42,40 @@ pub struct TraceLineJson {
     /// What erased the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<ErasedLine>,
-    /// The record.
+    /// The record; of a decision, what it shares with one.
     #[serde(flatten)]
     pub record: Option<RecordLine>,
+    /// What came out of a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionLine>,
+}
+
+/// What an entry says, to whoever may read it.
+#[derive(Debug, Clone, Copy)]
+pub enum Opened<'a> {
+    /// Nothing: it was erased, or may not be opened.
+    Nothing,
+    /// A record that an author signed, or `log.consulted`.
+    Record(&'a ParsedRecord),
+    /// A decision of the ledger.
+    Decision(&'a DecisionRecord),
 }
 
 impl TraceLineJson {
-    /// The line of an entry. `record` is none where the payload was `erased`, or the caller may not open it; `patient` and `secret` are what the reader
-    /// knows of the patient.
+    /// The line of an entry. `patient` and `secret` are what the reader knows of the patient.
     pub fn new(
         entry: &Entry,
         author: &str,
-        record: Option<&ParsedRecord>,
+        opened: Opened<'_>,
         erased: Option<ErasedLine>,
         patient: Option<PatientLine>,
         secret: bool,
     ) -> Self {
+        let (record, decision) = match opened {
+            Opened::Nothing => (None, None),
+            Opened::Record(record) => (Some(RecordLine::from_record(record, patient, secret)), None),
+            Opened::Decision(decision) => (Some(record_line(decision, patient, secret)), Some(decision.into())),
+        };
         Self {
             index: entry.index().get(),
             recorded_at: TimeMs(entry.time().get()),
@@ -64,7 +84,8 @@ impl TraceLineJson {
             author: author.to_owned(),
             kind: if record.is_none() { entry.kind() } else { None },
             erased,
-            record: record.map(|record| RecordLine::from_record(record, patient, secret)),
+            record,
+            decision,
         }
     }
 

@@ -1,0 +1,205 @@
+//! What the ledger decided on a request, in words: what was asked, what was given and what wasn't, and why.
+
+use sillage_proto::v1;
+use sillage_rules::decide::record::DecisionRecord;
+use sillage_rules::line::decided_items;
+
+use super::phrase::{action, list};
+use super::sentence::{clean, item_name, who};
+use super::{Lang, time, words};
+
+/// Documents that are named for one reason; the others are counted.
+const NAMED_MAX: usize = 3;
+
+/// A decision, ready to be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Who asked.
+    pub actor: Option<v1::Actor>,
+    /// When it was decided, ms.
+    pub at_ms: u64,
+    /// read, search, …
+    pub action: String,
+    /// Why.
+    pub purpose: String,
+    /// Each document, whether it was given, and why: a token.
+    pub outcomes: Vec<(v1::Item, bool, String)>,
+    /// What the actor owes, tokens.
+    pub obligations: Vec<String>,
+}
+
+impl From<&DecisionRecord> for Decision {
+    fn from(record: &DecisionRecord) -> Self {
+        let (actor, outcomes) = (record.actor_part(), &record.private_part().outcomes);
+        let outcomes = decided_items(record).into_iter().zip(outcomes);
+        Self {
+            actor: actor.actor.clone(),
+            at_ms: actor.decided_at_ms,
+            action: actor.action.clone(),
+            purpose: actor.purpose.clone(),
+            outcomes: outcomes.map(|(item, outcome)| (item, outcome.permit, outcome.reason.clone())).collect(),
+            obligations: actor.obligations.clone(),
+        }
+    }
+}
+
+/// The decision as a patient reads it, without its full stop:
+///
+/// *Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin) a demandé à consulter 2 documents, pour des soins ;
+/// accordé : compte rendu (membre de l'équipe de soins) ; refusé : biologie (document masqué)*
+pub fn sentence(decision: &Decision, lang: Lang) -> String {
+    let asker = v1::Record { actor: decision.actor.clone(), ..v1::Record::default() };
+    let (when, who) = (time::spoken(decision.at_ms, lang), who(&asker, lang));
+    let (doing, count) = (action(&clean(&decision.action), lang), decision.outcomes.len());
+    let mut out = match (lang, count) {
+        (Lang::Fr, 1) => format!("Le {when}, {who} a demandé à {doing} un document"),
+        (Lang::Fr, _) => format!("Le {when}, {who} a demandé à {doing} {count} documents"),
+        (Lang::En, 1) => format!("On {when}, {who} asked to {doing} one document"),
+        (Lang::En, _) => format!("On {when}, {who} asked to {doing} {count} documents"),
+    };
+    let purpose = words::purpose(&clean(&decision.purpose), lang);
+    if !purpose.is_empty() {
+        out += &format!(", {purpose}");
+    }
+    let semicolon = words::pick(lang, " ;", ";");
+    for (permit, fr, en) in [(true, "accordé :", "granted:"), (false, "refusé :", "refused:")] {
+        let groups = groups(decision, permit, lang);
+        if !groups.is_empty() {
+            out += &format!("{semicolon} {} {}", words::pick(lang, fr, en), groups.join(", "));
+        }
+    }
+    let owed: Vec<String> = decision.obligations.iter().map(|token| obligation(&clean(token), lang)).collect();
+    if !owed.is_empty() {
+        let (owes, owed) = (words::pick(lang, "à faire :", "to do:"), list(&owed, lang));
+        out += &format!("{semicolon} {owes} {owed}");
+    }
+    out
+}
+
+/// The documents with this outcome, those of one reason together: `compte rendu, biologie (document masqué)`.
+fn groups(decision: &Decision, permit: bool, lang: Lang) -> Vec<String> {
+    let mut out: Vec<(&str, Vec<String>)> = Vec::new();
+    for (item, _, token) in decision.outcomes.iter().filter(|(_, permitted, _)| *permitted == permit) {
+        let name = item_name(item, lang);
+        match out.iter_mut().find(|(known, _)| known == token) {
+            Some((_, names)) => names.push(name),
+            None => out.push((token, vec![name])),
+        }
+    }
+    let group = |(token, names): (&str, Vec<String>)| {
+        let rest = names.len().saturating_sub(NAMED_MAX);
+        let mut named: Vec<String> = names.into_iter().take(NAMED_MAX).collect();
+        if rest > 0 {
+            named.push(match lang {
+                Lang::Fr => format!("{rest} de plus"),
+                Lang::En => format!("{rest} more"),
+            });
+        }
+        format!("{} ({})", list(&named, lang), reason(&clean(token), lang))
+    };
+    out.into_iter().map(group).collect()
+}
+
+/// Why, in plain words.
+pub fn reason(token: &str, lang: Lang) -> String {
+    let (fr, en) = match token {
+        "INVALID_ACTOR" => ("acteur inconnu ou révoqué", "actor unknown or revoked"),
+        "UNKNOWN_ITEM" => ("document inconnu chez ce patient", "no such document of this patient"),
+        "EMBARGOED" => ("consultation d'annonce attendue", "waits to be told by a person"),
+        "NOT_OWNER" => ("déposé par quelqu'un d'autre", "deposited by somebody else"),
+        "SELF" => ("données du patient lui-même", "the patient's own data"),
+        "MINOR_SECRECY" => ("tenu secret des représentants", "kept from representatives"),
+        "REPRESENTATIVE" => ("représentant du patient", "the patient's representative"),
+        "SPACE_CLOSED" => ("espace de santé clos", "health space closed"),
+        "PURPOSE_BARRED" => ("finalité interdite par la loi", "purpose barred by law"),
+        "DEPOSITOR" => ("auteur du dépôt", "who deposited it"),
+        "MATRIX" => ("profession non habilitée", "profession not entitled"),
+        "NOT_CATALOGUED" => ("application hors catalogue", "app not in the catalogue"),
+        "ATTENDING" => ("médecin traitant", "attending doctor"),
+        "BLOCKED" => ("professionnel bloqué par le patient", "blocked by the patient"),
+        "EMERGENCY_OPPOSED" => ("opposition du patient à l'accès d'urgence", "the patient opposed emergency access"),
+        "MASKED" => ("document masqué", "masked document"),
+        "BREAK_GLASS" => ("accès d'urgence", "emergency access"),
+        "CONSENT_DENY" => ("interdit par une directive du patient", "denied by a directive of the patient"),
+        "FEED_OPPOSED" => ("source refusée par le patient", "source opposed by the patient"),
+        "CONSENT_GRANT" => ("autorisé par une directive du patient", "permitted by a directive of the patient"),
+        "CARE_TEAM" => ("membre de l'équipe de soins", "member of the care team"),
+        "DEPOSIT_DEFAULT" => ("dépôt par un professionnel", "a professional's deposit"),
+        "LEGAL_FEED" => ("source prévue par la loi", "source provided for by law"),
+        "NO_CONSENT" => ("aucune autorisation", "nothing permits it"),
+        "LEDGER_UNREACHABLE" => ("registre hors d'atteinte", "ledger out of reach"),
+        other => return other.to_owned(),
+    };
+    words::pick(lang, fr, en).to_owned()
+}
+
+/// What an actor owes for what it was given, in plain words.
+pub fn obligation(token: &str, lang: Lang) -> String {
+    let (fr, en) = match token {
+        "JUSTIFY" => ("justifier l'accès", "justify the access"),
+        "NOTIFY_PATIENT" => ("informer le patient", "tell the patient"),
+        "NOTIFY_ATTENDING" => ("informer le médecin traitant", "tell the attending doctor"),
+        "REVIEW" => ("faire contrôler l'accès", "have the access reviewed"),
+        other => return other.to_owned(),
+    };
+    words::pick(lang, fr, en).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_rules::decide::{Obligation, Reason};
+
+    fn decision() -> Decision {
+        let item =
+            |id: &str, category: &str| v1::Item { id: id.into(), category: category.into(), ..v1::Item::default() };
+        Decision {
+            actor: Some(v1::Actor {
+                id: "10100534436".into(),
+                role: "physician".into(),
+                label: "Dr Claire Dubois".into(),
+                ..v1::Actor::default()
+            }),
+            at_ms: 1_772_442_000_000,
+            action: "read".into(),
+            purpose: "TREAT".into(),
+            outcomes: vec![
+                (item("d1", "REPORT"), true, "CARE_TEAM".into()),
+                (item("d2", "LAB"), false, "MASKED".into()),
+                (item("d3", ""), false, "MASKED".into()),
+            ],
+            obligations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_patient_reads_what_was_given_what_was_refused_and_why() {
+        assert_eq!(
+            sentence(&decision(), Lang::Fr),
+            "Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin) a demandé à consulter 3 documents, \
+             pour des soins ; accordé : compte rendu (membre de l'équipe de soins) ; refusé : biologie et d3 (document masqué)"
+        );
+        let mut urgent = decision();
+        urgent.outcomes.truncate(1);
+        urgent.outcomes[0].2 = "BREAK_GLASS".into();
+        urgent.purpose = "BTG".into();
+        urgent.obligations = vec!["JUSTIFY".into(), "REVIEW".into()];
+        assert_eq!(
+            sentence(&urgent, Lang::En),
+            "On 2 March 2026 at 10:00:00 (Paris time, CET), Dr Claire Dubois (physician) asked to read one document, in an \
+             emergency (break-glass); granted: report (emergency access); to do: justify the access and have the access reviewed"
+        );
+    }
+
+    #[test]
+    fn every_reason_and_obligation_has_words_in_both_languages() {
+        for token in Reason::ALL.iter().map(|reason| reason.as_str()) {
+            assert_ne!(reason(token, Lang::Fr), token);
+            assert_ne!(reason(token, Lang::En), token);
+        }
+        for token in Obligation::ALL.iter().map(|obligation| obligation.as_str()) {
+            assert_ne!(obligation(token, Lang::Fr), token);
+            assert_ne!(obligation(token, Lang::En), token);
+        }
+    }
+}
