@@ -15,6 +15,7 @@ use sillage_rules::record::{ParsedRecord, new_message};
 
 use crate::audit::trust::Trust;
 use crate::author::{SignedBatch, Signer, verify_receipt};
+use crate::authorize::receipt::ReceiptFile;
 use crate::checks::{check_line, hashes, verify_checkpoint};
 use crate::error::verdict;
 use crate::fhir::source::documents;
@@ -40,6 +41,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("patient_map", fuzz_patient_map),
     ("receipt", fuzz_receipt),
     ("trace_line", fuzz_trace_line),
+    ("receipt_file", fuzz_receipt_file),
     ("checkpoint", fuzz_checkpoint),
     ("refusal", fuzz_refusal),
 ];
@@ -215,6 +217,18 @@ fn show_event(event: &Event) {
     for lang in [Lang::Fr, Lang::En] {
         assert!(!sentence(event, lang).contains('\n'));
         let _ = table(std::slice::from_ref(event), lang);
+    }
+}
+
+/// Receipts of decisions, and logs of emergencies.
+pub fn fuzz_receipt_file(data: &[u8]) {
+    if let Ok(file) = ReceiptFile::parse(data) {
+        assert_eq!(file.encode(), data);
+        assert!(file.verify(&[]).is_err(), "nobody is trusted");
+    }
+    let origin = Origin::new("test/log").expect("a name");
+    if let Ok(lines) = crate::emergency_mode::chain::verify(text(data), &origin, &node().public_key()) {
+        assert!(lines.windows(2).all(|pair| pair[0].time <= pair[1].time));
     }
 }
 

@@ -4,6 +4,8 @@
 //!
 //! - [`profile`] and [`session`]: who calls which log with which keys; [`channel`]: how calls reach the nodes;
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
+//! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
+//!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`fhir`]: audit events of other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
@@ -25,10 +27,13 @@
 
 pub mod audit;
 pub mod author;
+pub mod authorize;
 pub mod bundle;
 pub mod channel;
 pub mod checks;
 pub mod cli;
+pub mod consent;
+pub mod emergency_mode;
 pub mod error;
 pub mod fhir;
 #[doc(hidden)]

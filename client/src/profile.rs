@@ -15,6 +15,11 @@
 //! authority_key = "keys/authority.key" # optional: signs acts of the authority
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
+//!
+//! [auth]                               # optional: how those who decide here prove who they are, where a command doesn't say
+//! issuer = "https://ens.example"
+//! method = "FranceConnect+"
+//! eidas_level = "substantial"          # low, substantial or high
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -24,6 +29,7 @@ use serde::Deserialize;
 use sillage_proof::hash::Hash;
 use sillage_proof::keys::SigningKey;
 use sillage_proto::v1::Genesis;
+use sillage_rules::line::AuthLine;
 use zeroize::Zeroizing;
 
 use crate::error::ClientError;
@@ -61,6 +67,8 @@ pub struct Profile {
     pub ca_key: Option<PathBuf>,
     /// `http://host:port` of a gateway: public checkpoints and hash tiles.
     pub gateway: Option<String>,
+    /// How those who decide through this service prove who they are.
+    pub auth: Option<AuthLine>,
 }
 
 /// The file, as written.
@@ -83,6 +91,7 @@ struct ProfileFile {
     authority_key: Option<PathBuf>,
     ca_key: Option<PathBuf>,
     gateway: Option<String>,
+    auth: Option<AuthLine>,
 }
 
 fn default_server_name() -> String {
@@ -127,6 +136,10 @@ impl Profile {
         if file.stream.is_empty() || file.stream.len() > 64 || !file.stream.chars().all(stream_ok) {
             return Err("`stream` is 1 to 64 characters of a-z 0-9 . _ -".to_owned());
         }
+        let level = file.auth.as_ref().map_or("", |auth| auth.eidas_level.as_str());
+        if !["", "low", "substantial", "high"].contains(&level) {
+            return Err("`auth.eidas_level` is low, substantial or high".to_owned());
+        }
         let at = |path: PathBuf| dir.join(path);
         Ok(Self {
             origin: file.origin,
@@ -143,6 +156,7 @@ impl Profile {
             authority_key: file.authority_key.map(at),
             ca_key: file.ca_key.map(at),
             gateway: file.gateway,
+            auth: file.auth,
             dir: dir.clone(),
         })
     }
@@ -277,6 +291,7 @@ mod tests {
             (GOOD.replace("0101", "01"), "vrf_public_key"),
             (GOOD.replace("genesis =", "genezis ="), "genezis"),
             (format!("{GOOD}\nstream = \"UP\""), "stream"),
+            (format!("{GOOD}\n[auth]\neidas_level = \"enough\""), "eidas_level"),
         ];
         for (text, word) in bad {
             let why = Profile::parse(&text, "/".into()).expect_err(word);

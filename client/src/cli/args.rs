@@ -4,6 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::authorize_args::AuthorizeArgs;
+use super::break_glass_args::BreakGlassCommand;
+use super::consent_args::ConsentCommand;
+use super::emergency_mode_args::EmergencyModeCommand;
+use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
+use super::represent_args::{ActorCommand, AttendingCommand, RepresentCommand, TeamCommand};
+
 /// Records what happens to health data, shows a patient its trace, and checks both against signed checkpoints.
 #[derive(Debug, Parser)]
 #[command(name = "sillage", version, arg_required_else_help = true, subcommand_required = true)]
@@ -57,6 +64,49 @@ pub enum Command {
     /// Keys of parties, of the nodes and of the log: acts of the authority
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Ask "may this actor do this with these documents?": the answer is on record, and signed
+    Authorize(AuthorizeArgs),
+    /// What a patient permits and denies, and who can open what because of it
+    #[command(subcommand)]
+    Consent(Box<ConsentCommand>),
+    /// Hide documents from everybody but who deposited them
+    Mask(ItemsArgs),
+    /// Show masked documents again
+    Unmask(ItemsArgs),
+    /// Block a professional by name
+    Block(ProfessionalArgs),
+    /// Unblock a professional
+    Unblock(ProfessionalArgs),
+    /// Oppose the health space, emergency access, or what a source deposits
+    #[command(subcommand)]
+    Oppose(OpposeCommand),
+    /// The health space itself
+    #[command(subcommand)]
+    Space(SpaceCommand),
+    /// Documents that the patient is first told of by a person
+    #[command(subcommand)]
+    Embargo(EmbargoCommand),
+    /// What a minor keeps from representatives
+    #[command(subcommand)]
+    Secrecy(SecrecyCommand),
+    /// Representatives
+    #[command(subcommand)]
+    Represent(RepresentCommand),
+    /// The care team
+    #[command(subcommand)]
+    Team(TeamCommand),
+    /// The attending doctor
+    #[command(subcommand)]
+    Attending(AttendingCommand),
+    /// Emergency access: opened, justified, closed, reviewed
+    #[command(subcommand)]
+    BreakGlass(BreakGlassCommand),
+    /// Actors: acts of the authority
+    #[command(subcommand)]
+    Actor(ActorCommand),
+    /// Go on while the ledger is out of reach, and hand everything in afterwards
+    #[command(subcommand)]
+    EmergencyMode(EmergencyModeCommand),
 }
 
 #[derive(Debug, Args)]
@@ -225,7 +275,7 @@ pub struct ProvePatientArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Patient bundles (.sillage-trace), tlog-proof files and checkpoints
+    /// Patient bundles (.sillage-trace), receipts of decisions (.sillage-receipt), tlog-proof files and checkpoints
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Whose signatures count (c2sp.org/tlog-policy)

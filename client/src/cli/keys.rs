@@ -101,7 +101,8 @@ pub async fn submit_message(session: &Session, record: v1::Record) -> Result<Ver
     stream.send(vec![record.into_bytes()], Source::Fresh).await
 }
 
-fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<Ended, ClientError> {
+/// Prints where an act is on record, beside `what`.
+pub fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<Ended, ClientError> {
     what["index"] = json!(receipt.first_index);
     what["recorded_at"] = json!(rfc3339(receipt.time_ms));
     output::line(&what.to_string())?;

@@ -5,16 +5,29 @@
 
 pub mod args;
 mod audit;
+mod authorize;
+pub mod authorize_args;
+mod break_glass;
+pub mod break_glass_args;
+mod change;
 mod checkpoint;
+mod consent;
+pub mod consent_args;
+mod emergency_mode;
+pub mod emergency_mode_args;
 mod entry;
 mod erase;
 mod export;
 mod import;
 mod keys;
+mod limits;
+pub mod limits_args;
 mod output;
 mod prove;
 mod prove_keys;
 mod record;
+mod represent;
+pub mod represent_args;
 mod status;
 mod trace;
 mod verify;
@@ -24,6 +37,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use args::{Cli, ClusterCommand, Command, ProveCommand, SchemaCommand, StreamCommand};
+
+use sillage_rules::kind::Kind;
 
 use crate::channel::Timeouts;
 use crate::error::ClientError;
@@ -91,5 +106,21 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
         }
         Command::Erase(args) => erase::run(&context, args).await,
         Command::Keys(command) => keys::run(&context, command).await,
+        Command::Authorize(args) => authorize::run(&context, args).await,
+        Command::Consent(command) => consent::run(&context, *command).await,
+        Command::BreakGlass(command) => break_glass::run(&context, command).await,
+        Command::Mask(args) => limits::of_items(&context, args, Kind::ITEM_MASKED).await,
+        Command::Unmask(args) => limits::of_items(&context, args, Kind::ITEM_UNMASKED).await,
+        Command::Block(args) => limits::of_professional(&context, args, Kind::PROFESSIONAL_BLOCKED).await,
+        Command::Unblock(args) => limits::of_professional(&context, args, Kind::PROFESSIONAL_UNBLOCKED).await,
+        Command::Oppose(command) => limits::oppose(&context, command).await,
+        Command::Space(command) => limits::space(&context, command).await,
+        Command::Embargo(command) => limits::embargo(&context, command).await,
+        Command::Secrecy(command) => limits::secrecy(&context, command).await,
+        Command::Represent(command) => represent::run(&context, command).await,
+        Command::Team(command) => represent::team(&context, command).await,
+        Command::Attending(command) => represent::attending(&context, command).await,
+        Command::Actor(command) => represent::actor(&context, command).await,
+        Command::EmergencyMode(command) => emergency_mode::run(&context, command).await,
     }
 }

@@ -14,8 +14,11 @@ use sillage_rules::bundle::{
 use sillage_rules::entry::Entry;
 
 use super::args::VerifyArgs;
+use super::authorize::policy_keys;
 use super::record::now_ms;
 use super::{Ended, output};
+use crate::authorize::receipt::{ReceiptFile, is_receipt};
+use crate::authorize::said::{said, said_json};
 use crate::bundle::words;
 use crate::error::ClientError;
 use crate::profile::read;
@@ -35,6 +38,7 @@ struct Asked<'a> {
 /// What a file was found to say.
 enum Found {
     Bundle(Box<Report>),
+    Receipt { lines: Vec<String>, json: Value },
     Other { text: String, json: Value, origin: String, size: u64, root: Hash },
 }
 
@@ -95,10 +99,25 @@ fn verify(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
     if bytes.starts_with(PROOF_HEAD) {
         return verify_proof(bytes, asked);
     }
-    let what = "neither a bundle, nor a proof, nor a checkpoint";
+    if is_receipt(bytes) {
+        return verify_decision(bytes, asked);
+    }
+    let what = "neither a bundle, nor a receipt, nor a proof, nor a checkpoint";
     let note = SignedNote::parse(bytes).map_err(|error| Failure::check(format!("{what} ({error})")))?;
     let satisfied = asked.policy.verify(&note).map_err(Failure::check)?;
     found(asked, &satisfied, String::new(), json!({"kind": "checkpoint"}))
+}
+
+/// A receipt: that a node of the policy signed the decision, and what it opens.
+fn verify_decision(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
+    let check = |error: ClientError| match error {
+        ClientError::Check(why) => Failure::check(why),
+        error => Failure::check(error),
+    };
+    let file = ReceiptFile::parse(bytes).map_err(check)?;
+    let keys = policy_keys(asked.policy, &file.origin).map_err(check)?;
+    file.verify(&keys).map_err(check)?;
+    Ok(Found::Receipt { lines: said(&file, asked.lang), json: said_json(&file) })
 }
 
 fn verify_proof(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
@@ -196,7 +215,7 @@ fn split_views(results: &mut [Result<Found, Failure>]) {
         let (origin, size, root) = match result {
             Ok(Found::Bundle(report)) => (report.origin.clone(), report.size.get(), report.root),
             Ok(Found::Other { origin, size, root, .. }) => (origin.clone(), *size, *root),
-            Err(_) => continue,
+            Ok(Found::Receipt { .. }) | Err(_) => continue,
         };
         let first = *seen.entry((origin, size)).or_insert(root);
         if first != root {
@@ -212,7 +231,7 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
     if args.json {
         let mut line = match result {
             Ok(Found::Bundle(report)) => json!({"kind": "bundle", "continued": continued, "report": report}),
-            Ok(Found::Other { json, .. }) => json.clone(),
+            Ok(Found::Receipt { json, .. } | Found::Other { json, .. }) => json.clone(),
             Err(Failure::Check { why, section }) => json!({"error": why, "section": section.map(Section::id)}),
             Err(Failure::Usage(error)) => json!({"error": error.to_string()}),
         };
@@ -223,6 +242,10 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
         return output::line(&line.to_string());
     }
     match result {
+        Ok(Found::Receipt { lines, .. }) => {
+            let indented = lines.iter().map(|line| format!("  {line}"));
+            output::lines(&std::iter::once(format!("{name}: ok")).chain(indented).collect::<Vec<_>>())
+        }
         Ok(Found::Bundle(report)) => {
             let lines = words::lines(report, continued, args.lang);
             let indented = lines.iter().map(|line| format!("  {line}"));
@@ -268,6 +291,7 @@ mod tests {
         match found {
             Ok(Found::Other { text, .. }) => text,
             Ok(Found::Bundle(report)) => words::lines(&report, false, Lang::En).join("\n"),
+            Ok(Found::Receipt { lines, .. }) => lines.join("\n"),
             Err(failure) => panic!("{failure:?}"),
         }
     }

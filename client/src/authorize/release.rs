@@ -1,0 +1,86 @@
+//! No receipt, no data: what a record store asks of a receipt before it gives anything out.
+
+use sillage_proof::hash::LedgerTimeMs;
+use sillage_rules::consent::{Actor, ActorName};
+
+use super::receipt::ReceiptFile;
+
+/// What somebody wants of a record store.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Who is at the door.
+    pub actor: &'a ActorName,
+    /// Whose documents: the patient's tags as the store knows them.
+    pub tags: &'a [[u8; 32]],
+    /// What they would do; none: anything that the receipt says.
+    pub action: Option<&'a str>,
+    /// With which documents.
+    pub items: &'a [String],
+    /// Now, by the store's clock, ms since 1970.
+    pub at_ms: u64,
+}
+
+/// Why nothing is given out. Holds no identity: it goes into the store's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Somebody else's receipt.
+    #[error("the receipt is another actor's: ask for one of this actor's own")]
+    Actor,
+    /// Another patient's documents.
+    #[error("the receipt is about another patient")]
+    Patient,
+    /// Another action.
+    #[error("the receipt is for another action")]
+    Action,
+    /// Not any more.
+    #[error("the receipt has expired: ask again")]
+    Expired,
+    /// By the store's clock it isn't decided yet.
+    #[error("the receipt is from the future by more than five minutes: set the clock")]
+    Ahead,
+    /// Nothing was named.
+    #[error("no document was named")]
+    Nothing,
+    /// This document isn't among those permitted; its place in what was wanted, from 0.
+    #[error("document number {} of those asked for is not permitted by the receipt", .0 + 1)]
+    Item(usize),
+}
+
+/// How far the ledger's clock may be ahead of a store's.
+const AHEAD_MS_MAX: u64 = 300_000;
+
+/// Whether a receipt lets these documents out to this actor now. The file's signatures must have been verified
+/// ([`ReceiptFile::verify`]).
+///
+/// # Errors
+/// The first reason why not.
+pub fn check(file: &ReceiptFile, wanted: &Wanted<'_>) -> Result<(), Refused> {
+    if wanted.items.is_empty() {
+        return Err(Refused::Nothing);
+    }
+    for receipt in &file.receipts {
+        let part = &receipt.view.actor;
+        let actor = part.actor.as_ref().and_then(|actor| Actor::from_record(actor).ok());
+        if actor.is_none_or(|actor| actor.name != *wanted.actor) {
+            return Err(Refused::Actor);
+        }
+        if !wanted.tags.contains(&receipt.message.tag) {
+            return Err(Refused::Patient);
+        }
+        if wanted.action.is_some_and(|action| action != part.action) {
+            return Err(Refused::Action);
+        }
+        if part.decided_at_ms.saturating_sub(wanted.at_ms) > AHEAD_MS_MAX {
+            return Err(Refused::Ahead);
+        }
+        if part.expires_at_ms <= wanted.at_ms {
+            return Err(Refused::Expired);
+        }
+    }
+    let permitted =
+        |item: &str| file.receipts.iter().any(|receipt| receipt.view.permits(item, LedgerTimeMs(wanted.at_ms)));
+    match wanted.items.iter().position(|item| !permitted(item)) {
+        Some(at) => Err(Refused::Item(at)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,120 @@
+//! The command line of break-glass.
+
+use clap::{Args, Subcommand};
+
+use super::consent_args::{By, ChangeArgs, How};
+use crate::view::Lang;
+
+#[derive(Debug, Subcommand)]
+pub enum BreakGlassCommand {
+    /// Open one: a health professional, for a time, with a reason
+    Open(OpenArgs),
+    /// Say afterwards why it was needed
+    Justify {
+        /// Its id
+        #[arg(value_name = "BREAKGLASS")]
+        id: String,
+        /// Why, in words that the patient will read
+        #[arg(long)]
+        text: String,
+        #[command(flatten)]
+        of: MaybeWhose,
+        #[command(flatten)]
+        by: By,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Close it before it expires
+    Close {
+        /// Its id
+        #[arg(value_name = "BREAKGLASS")]
+        id: String,
+        #[command(flatten)]
+        of: MaybeWhose,
+        #[command(flatten)]
+        by: By,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Say whether it was right; not by who opened it
+    Review {
+        /// Its id
+        #[arg(value_name = "BREAKGLASS")]
+        id: String,
+        /// JUSTIFIED or NOT_JUSTIFIED
+        #[arg(long, value_name = "VERDICT", value_parser = ["JUSTIFIED", "NOT_JUSTIFIED"])]
+        verdict: String,
+        /// Why, in words that the patient will read
+        #[arg(long)]
+        text: Option<String>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// The register of emergency accesses (roles auditor and reader)
+    List {
+        /// Only those that are open
+        #[arg(long)]
+        open: bool,
+        /// Only those whose justification is due and isn't there
+        #[arg(long)]
+        overdue: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Language of the text
+        #[arg(long, default_value = "fr")]
+        lang: Lang,
+    },
+}
+
+/// Whose data; none where the patient isn't identified yet.
+#[derive(Debug, Clone, Args)]
+pub struct MaybeWhose {
+    /// INS of the patient, 15 characters; without it, the patient isn't identified yet
+    #[arg(long, value_name = "INS")]
+    pub patient: Option<String>,
+    /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
+    #[arg(long, value_name = "OID", requires = "patient")]
+    pub oid: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("place").required(true).args(["position", "no_position"])))]
+pub struct OpenArgs {
+    #[command(flatten)]
+    pub of: MaybeWhose,
+    /// INCAPACITY (the patient can't express a will), SAMU (a call is regulated), FIRE (the fire brigade)
+    #[arg(long, value_name = "CASE")]
+    pub case: String,
+    /// Why, in a word or two
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Why, in more words
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Until this time, or for this long: `30m`, `4h`
+    #[arg(long, value_name = "T|D")]
+    pub expires: String,
+    /// How the patient was found: INS, TRAITS, NONE, or another token
+    #[arg(long, default_value = "INS", value_name = "TOKEN")]
+    pub search: String,
+    /// Where: latitude, longitude, radius in metres, source (GPS, NETWORK, SITE)
+    #[arg(long, value_name = "LAT,LON,M,SOURCE", allow_hyphen_values = true)]
+    pub position: Option<String>,
+    /// When the position was measured; without it, now
+    #[arg(long, value_name = "T", requires = "position")]
+    pub position_at: Option<String>,
+    /// Why the place is unknown: REFUSED, UNAVAILABLE, INDOORS, or another token
+    #[arg(long, value_name = "TOKEN")]
+    pub no_position: Option<String>,
+    /// Id of the one that was opened before the patient was identified
+    #[arg(long, value_name = "BREAKGLASS")]
+    pub continues: Option<String>,
+    /// Id; without it, one is made
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    #[command(flatten)]
+    pub by: By,
+    #[command(flatten)]
+    pub how: How,
+}

@@ -1,0 +1,253 @@
+//! How every command that changes what holds for a patient goes: checked here, shown where it is only tried, else signed,
+//! recorded and told in a sentence.
+
+use serde_json::json;
+use sillage_proof::tag::PatientTag;
+use sillage_rules::consent::ActorName;
+use sillage_rules::entry::Flags;
+use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
+use sillage_rules::kind::Kind;
+use sillage_rules::roles::Roles;
+
+use super::consent_args::{By, ChangeArgs, How};
+use super::keys::submit_message;
+use super::record::{Recorder, now_ms};
+use super::{Context, Ended, output};
+use crate::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
+use crate::consent::change::Change;
+use crate::consent::known::{AsOf, Known};
+use crate::consent::preview;
+use crate::consent::who::{self, Acting, Short};
+use crate::error::ClientError;
+use crate::fhir::patients::DEFAULT_OID;
+use crate::outbox::Source;
+use crate::profile::Profile;
+use crate::session::Session;
+use crate::view::time::rfc3339;
+use crate::view::{Event, Lang, sentence::sentence};
+
+/// Whose trace a record goes into.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// None where the patient isn't identified yet.
+    pub patient: Option<Ins>,
+    /// The trace that is kept from representatives.
+    pub secret: bool,
+}
+
+/// Who signs the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signs {
+    /// The profile's author, or the patient.
+    Author,
+    /// The ledger's authority.
+    Authority,
+}
+
+/// A change with everything that the command line says of it.
+pub(super) struct Order<'a> {
+    pub target: Target,
+    pub by: &'a By,
+    pub how: &'a How,
+    pub signs: Signs,
+    /// What a script gets back beside the place in the log.
+    pub id: Option<String>,
+}
+
+impl<'a> Order<'a> {
+    /// The order of a command that takes [`ChangeArgs`].
+    pub fn of(profile: &Profile, args: &'a ChangeArgs) -> Result<Self, ClientError> {
+        let patient = ins(profile, &args.whose.patient, args.whose.oid.as_deref())?;
+        let target = Target { patient: Some(patient), secret: args.secret };
+        Ok(Self { target, by: &args.by, how: &args.how, signs: Signs::Author, id: None })
+    }
+}
+
+/// The rules of the profile's log for identifiers.
+pub(super) fn checks(profile: &Profile) -> Result<Checks, ClientError> {
+    let (genesis, _) = profile.genesis()?;
+    Ok(Checks { test_log: genesis.test_log, source: IdentSource::Direct })
+}
+
+/// A patient's INS, checked by the rules of the profile's log.
+pub(super) fn ins(profile: &Profile, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
+    let (ins, doubt) = Ins::check(value, oid.unwrap_or(DEFAULT_OID), checks(profile)?)
+        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
+    if let Some(doubt) = doubt {
+        output::note(&format!("--patient: {doubt}"));
+    }
+    Ok(ins)
+}
+
+/// Somebody named on the command line, checked by the rules of the profile's log.
+pub(super) fn somebody(profile: &Profile, option: &str, text: &str, short: Short) -> Result<ActorName, ClientError> {
+    let named = who::parse(text, short).and_then(|name| who::check(&name, checks(profile)?).map(|doubt| (name, doubt)));
+    match named {
+        Ok((name, doubt)) => {
+            if let Some(doubt) = doubt {
+                output::note(&format!("{option}: {doubt}"));
+            }
+            Ok(name)
+        }
+        Err(ClientError::Rejected(mut rejection)) => {
+            rejection.message = format!("{option}: {}", rejection.message);
+            Err(ClientError::Rejected(rejection))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Who acts, as the flags and the profile say it.
+pub(super) fn acting(profile: &Profile, by: &By) -> Result<Acting, ClientError> {
+    let name = somebody(profile, "--actor", by.actor.as_deref().unwrap_or("self"), Short::Any)?;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut acting =
+        Acting::new(&name, &text(&by.actor_profession), &text(&by.actor_organisation), &text(&by.actor_label));
+    let defaults = profile.auth.clone().unwrap_or_default();
+    let auth = sillage_proto::v1::Authentication {
+        issuer: by.issuer.clone().unwrap_or(defaults.issuer),
+        method: by.method.clone().unwrap_or(defaults.method),
+        eidas_level: by.eidas_level.clone().unwrap_or(defaults.eidas_level),
+    };
+    acting.auth = (auth != Default::default()).then_some(auth);
+    Ok(acting)
+}
+
+/// Makes the change, or shows what it would do.
+pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> Result<Ended, ClientError> {
+    let profile = context.profile()?;
+    let acting = acting(&profile, order.by)?;
+    let any_tag = order.target.patient.as_ref().map(|_| &[0xff; 32]);
+    change.check(&acting, now_ms(), any_tag)?;
+    let session = context.session().await?;
+    let own_key = Roles::from_bits(session.caller.caller.as_ref().map_or(0, |caller| caller.roles))
+        .is_ok_and(|roles| roles.contains(Roles::PATIENT));
+    let is_patient = acting.actor.system == sillage_rules::consent::name::PATIENT_SYSTEM;
+    if is_patient && !own_key && order.signs == Signs::Author && !acting.is_authenticated() {
+        return Err(ClientError::rejected(
+            "AUTHENTICATION_MISSING",
+            "say how the patient proved who they are: --issuer, --method and --eidas-level (substantial or high), or [auth] in the profile",
+        ));
+    }
+    if change.kind == Kind::MINOR_SECRECY_SET {
+        output::note(match order.how.lang {
+            Lang::Fr => {
+                "le secret vaut pour la suite : ce qui a déjà été inscrit dans la trace ouverte y reste lisible par les représentants"
+            }
+            Lang::En => {
+                "secrecy covers what comes later: what is in the open trace already stays readable to representatives"
+            }
+        });
+    }
+    if order.how.dry_run {
+        return dry_run(&session, &order, &acting, &change, own_key).await;
+    }
+    let message = change.to_message(&acting, now_ms());
+    let receipt = match order.signs {
+        Signs::Author => submit(&session, &order.target, message.clone()).await?,
+        Signs::Authority => {
+            let tag = tag(&session, &order.target).await?;
+            let tag = tag.map(|tag| tag.to_bytes().to_vec()).unwrap_or_default();
+            submit_message(&session, sillage_proto::v1::Record { tag, ..message.clone() }).await?
+        }
+    };
+    print(&order, change.kind, message, &receipt)
+}
+
+async fn pair(session: &Session, patient: &Ins) -> Result<TagPair, ClientError> {
+    tags_of(session).both(patient.value(), patient.oid().as_str()).await
+}
+
+async fn tag(session: &Session, target: &Target) -> Result<Option<PatientTag>, ClientError> {
+    let Some(patient) = &target.patient else {
+        return Ok(None);
+    };
+    let (open, secret) = pair(session, patient).await?;
+    match target.secret {
+        false => Ok(Some(open)),
+        true => secret.map(Some).ok_or_else(no_secret),
+    }
+}
+
+fn no_secret() -> ClientError {
+    ClientError::rejected("NOT_ENTITLED", "the ledger does not give this caller the patient's secret tag")
+}
+
+async fn submit(
+    session: &Session,
+    target: &Target,
+    record: sillage_proto::v1::Record,
+) -> Result<VerifiedReceipt, ClientError> {
+    let mut recorder = Recorder::open(session, None).await?;
+    let patient = target.patient.as_ref().map(|ins| TagRequest {
+        ins: ins.value().to_owned(),
+        oid: ins.oid().as_str().to_owned(),
+        secret: target.secret,
+    });
+    let records = crate::author::prepare(&recorder.tags, vec![NewRecord { patient, record }]).await?;
+    recorder.send(records, Source::Fresh).await.map_err(|error| match error {
+        ClientError::Unavailable(why) => ClientError::Unavailable(format!(
+            "{why}; the change is kept in the outbox and goes first with the next command: look with `consent list` before you give it again"
+        )),
+        error => error,
+    })
+}
+
+async fn dry_run(
+    session: &Session,
+    order: &Order<'_>,
+    acting: &Acting,
+    change: &Change,
+    own_key: bool,
+) -> Result<Ended, ClientError> {
+    let Some(patient) = &order.target.patient else {
+        return Err(ClientError::Usage(
+            "--dry-run shows what changes for a patient: name one with --patient".to_owned(),
+        ));
+    };
+    let known = Known::fetch(session, pair(session, patient).await?, AsOf::Now).await?;
+    let side = match order.target.secret {
+        false => &known.open,
+        true => known.secret.as_ref().ok_or_else(no_secret)?,
+    };
+    let authority = order.signs == Signs::Authority;
+    let preview = preview::preview(&known, side, change, acting, now_ms(), (authority, own_key))?;
+    match order.how.json {
+        true => output::line(&preview.to_json().to_string())?,
+        false => output::lines(&preview.lines(order.how.lang))?,
+    }
+    Ok(Ended::Done)
+}
+
+fn print(
+    order: &Order<'_>,
+    kind: Kind,
+    message: sillage_proto::v1::Record,
+    receipt: &VerifiedReceipt,
+) -> Result<Ended, ClientError> {
+    if order.how.json {
+        let mut line = json!({"index": receipt.first_index, "recorded_at": rfc3339(receipt.time_ms), "kind": kind});
+        if let Some(id) = &order.id {
+            line["id"] = json!(id);
+        }
+        output::line(&line.to_string())?;
+        return Ok(Ended::Done);
+    }
+    let event = Event {
+        index: receipt.first_index,
+        flags: Flags::NONE,
+        kind,
+        recorded_at_ms: receipt.time_ms,
+        record: Some(message),
+        decision: None,
+        erased: None,
+        author: String::new(),
+        secret: order.target.secret,
+    };
+    output::line(&sentence(&event, order.how.lang))?;
+    output::line(&match order.how.lang {
+        Lang::Fr => format!("Inscrit au registre sous le n° {}.", receipt.first_index),
+        Lang::En => format!("On record as no. {}.", receipt.first_index),
+    })?;
+    Ok(Ended::Done)
+}

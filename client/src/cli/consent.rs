@@ -1,0 +1,137 @@
+//! `consent`: what a patient permits and denies, and what follows from it.
+
+use serde_json::{Value, json};
+use sillage_proof::hash::sha256;
+use sillage_rules::consent::Provision;
+use sillage_rules::kind::Kind;
+
+use super::change::{self, Order, ins, somebody};
+use super::consent_args::{CollectedArgs, ConsentCommand, DirectiveArgs, GranteeArgs, StateArgs};
+use super::{Context, Ended, output};
+use crate::author::tags_of;
+use crate::consent::change::{Change, Fields, new_id};
+use crate::consent::known::{AsOf, Known};
+use crate::consent::who::Short;
+use crate::consent::{effective, history};
+use crate::error::ClientError;
+use crate::profile::{Profile, read};
+use crate::view::time::{parse_bound, rfc3339};
+
+pub async fn run(context: &Context, command: ConsentCommand) -> Result<Ended, ClientError> {
+    match command {
+        ConsentCommand::Grant(args) => directive(context, args, "permit").await,
+        ConsentCommand::Deny(args) => directive(context, args, "deny").await,
+        ConsentCommand::Revoke { id, change } => {
+            let order = Order::of(&context.profile()?, &change)?;
+            let revoked = Change::with(Kind::CONSENT_REVOKED, json!({"consent": id}));
+            change::run(context, Order { id: Some(id), ..order }, revoked).await
+        }
+        ConsentCommand::List(args) => {
+            let known = known(context, &args).await?;
+            print(&args, || history::list(&known, args.lang), || history::list_json(&known))
+        }
+        ConsentCommand::History(args) => {
+            let known = known(context, &args).await?;
+            print(&args, || history::history(&known, args.lang), || history::history_json(&known))
+        }
+        ConsentCommand::Effective(args) => {
+            let known = known(context, &args).await?;
+            let rights = effective::rights(&known);
+            print(&args, || rights.lines(args.lang), || rights.to_json())
+        }
+    }
+}
+
+fn print(
+    args: &StateArgs,
+    text: impl FnOnce() -> Vec<String>,
+    json: impl FnOnce() -> Vec<Value>,
+) -> Result<Ended, ClientError> {
+    match args.json {
+        true => output::lines(&json().iter().map(Value::to_string).collect::<Vec<_>>())?,
+        false => output::lines(&text())?,
+    }
+    Ok(Ended::Done)
+}
+
+/// What holds for the patient, as of when it was asked.
+pub(super) async fn known(context: &Context, args: &StateArgs) -> Result<Known, ClientError> {
+    let as_of = AsOf::parse(args.as_of.as_of.as_deref())?;
+    let profile = context.profile()?;
+    let patient = ins(&profile, &args.whose.patient, args.whose.oid.as_deref())?;
+    let session = context.session().await?;
+    let tags = tags_of(&session).both(patient.value(), patient.oid().as_str()).await?;
+    Known::fetch(&session, tags, as_of).await
+}
+
+async fn directive(context: &Context, args: DirectiveArgs, effect: &str) -> Result<Ended, ClientError> {
+    let profile = context.profile()?;
+    let id = match &args.id {
+        Some(id) => id.clone(),
+        None => new_id("c")?,
+    };
+    let details = directive_details(&profile, &args, &id, effect)?;
+    let change = Change::with(Kind::CONSENT_DIRECTIVE, details);
+    let order = Order { id: Some(id), ..Order::of(&profile, &args.change)? };
+    change::run(context, order, change).await
+}
+
+fn directive_details(profile: &Profile, args: &DirectiveArgs, id: &str, effect: &str) -> Result<Value, ClientError> {
+    let time = |option: &str, text: &Option<String>| {
+        text.as_deref().map(|text| parse_bound(option, text).map(rfc3339)).transpose()
+    };
+    let exceptions: Vec<Provision> = args.except.iter().map(|text| exception(text)).collect::<Result<_, _>>()?;
+    let fields = Fields::default()
+        .with("id", id)
+        .with("effect", effect)
+        .maybe("grantee", grantee(profile, &args.grantee)?)
+        .list("actions", &args.action)
+        .list("categories", &args.category)
+        .list("labels", &args.label)
+        .list("items", &args.item)
+        .list("purposes", &args.purpose)
+        .maybe("from", time("--from", &args.from)?)
+        .maybe("until", time("--until", &args.until)?)
+        .maybe("supersedes", args.supersedes.as_deref())
+        .list("except", &exceptions)
+        .maybe("collected", collected(profile, &args.collected)?);
+    Ok(fields.into_value())
+}
+
+fn exception(text: &str) -> Result<Provision, ClientError> {
+    serde_json::from_str(text).map_err(|error| {
+        ClientError::Usage(format!("--except: {error}; write it as {{\"effect\": \"deny\", \"labels\": [\"PSY\"]}}"))
+    })
+}
+
+fn grantee(profile: &Profile, args: &GranteeArgs) -> Result<Option<Value>, ClientError> {
+    if args.anyone {
+        return Ok(Some(json!("anyone")));
+    }
+    let name = |option: &str, text: &Option<String>, short| {
+        text.as_deref().map(|text| somebody(profile, option, text, short)).transpose()
+    };
+    let fields = Fields::default()
+        .maybe("professional", name("--professional", &args.professional, Short::Any)?)
+        .maybe("person", name("--person", &args.person, Short::Person)?)
+        .maybe("organisation", args.organisation.as_deref())
+        .maybe("profession", args.profession.as_deref())
+        .maybe("team", args.team.as_deref())
+        .maybe("app", name("--app", &args.app, Short::App)?)
+        .maybe("project", name("--project", &args.project, Short::Project)?)
+        .into_value();
+    // A denial without a grantee is for everybody; a permission without one is refused with a code of its own.
+    Ok((fields != json!({})).then_some(fields))
+}
+
+fn collected(profile: &Profile, args: &CollectedArgs) -> Result<Option<Value>, ClientError> {
+    let (Some(collector), Some(evidence)) = (&args.collector, &args.evidence) else {
+        return Ok(None);
+    };
+    let fields = Fields::default()
+        .with("collector", somebody(profile, "--collector", collector, Short::Any)?)
+        .maybe("capacity", args.capacity.as_deref())
+        .maybe("method", args.collected_by.as_deref())
+        .with("evidence_sha256", sha256(&[&read(evidence)?]));
+    Ok(Some(fields.into_value()))
+}

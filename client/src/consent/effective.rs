@@ -1,0 +1,352 @@
+//! Who can open what, right now, and why: in plain words, for the patient.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sillage_rules::consent::state::Space;
+use sillage_rules::consent::{Action, ActorName, Case};
+use sillage_rules::decide::Reason;
+
+use super::known::Known;
+use super::rights::{Found, Professions, Questions, Right, Sample, What, Who, World};
+use crate::view::decided::case;
+use crate::view::decision::reason;
+use crate::view::phrase::{action as action_word, actor, list, quoted};
+use crate::view::sentence::clean;
+use crate::view::time::{rfc3339, spoken};
+use crate::view::{Lang, words};
+
+/// Names that one sentence spells out; the others are counted.
+const NAMED_MAX: usize = 6;
+
+/// Everybody's rights, as of one moment.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    as_of_size: u64,
+    as_of_ms: u64,
+    space: Space,
+    samples: Vec<Sample>,
+    rights: Vec<Right>,
+    /// Of whom a record says who they are.
+    labels: BTreeMap<ActorName, String>,
+}
+
+/// Works out everybody's rights.
+pub fn rights(known: &Known) -> Rights {
+    let (samples, rights) = known.with_env(|env| {
+        let secret = known.secret.as_ref().map(|side| &side.state);
+        let world = World { env, open: &known.open.state, secret, at: known.at() };
+        let questions = Questions::of(&[&world], &professions(known));
+        let rights = world.ask(&questions);
+        (questions.samples, rights)
+    });
+    Rights {
+        as_of_size: known.as_of_size,
+        as_of_ms: known.as_of_ms,
+        space: known.open.state.space().0,
+        samples,
+        rights,
+        labels: labels(known),
+    }
+}
+
+/// Profession and structure of whoever signed a record of the patient, as of the newest.
+pub fn professions(known: &Known) -> Professions {
+    let metas = known.sides().flat_map(|(side, _)| side.records.iter().filter_map(|record| record.event.as_ref()));
+    let signers = metas.map(|(_, meta)| &meta.signer);
+    signers.map(|signer| (signer.name.clone(), (signer.profession.clone(), signer.organisation.clone()))).collect()
+}
+
+/// Names of people as the newest record that they signed has them.
+pub fn labels(known: &Known) -> BTreeMap<ActorName, String> {
+    let mut out = BTreeMap::new();
+    for record in known.sides().flat_map(|(side, _)| &side.records) {
+        let (Some((_, meta)), Some(line)) = (&record.event, &record.line.record) else { continue };
+        let label = line.message().actor.as_ref().map(|actor| clean(&actor.label)).unwrap_or_default();
+        if !label.is_empty() {
+            out.insert(meta.signer.name.clone(), label);
+        }
+    }
+    out
+}
+
+impl Rights {
+    /// The answer as lines of text.
+    pub fn lines(&self, lang: Lang) -> Vec<String> {
+        let when = spoken(self.as_of_ms, lang);
+        let mut out = vec![match lang {
+            Lang::Fr => format!("Au {when} (registre à {} entrées) :", self.as_of_size),
+            Lang::En => format!("As of {when} (log of {} entries):", self.as_of_size),
+        }];
+        match (self.space, lang) {
+            (Space::Open, _) => {}
+            (Space::Opposed, Lang::Fr) => out.push("L'espace de santé est fermé : le patient s'y oppose.".to_owned()),
+            (Space::Opposed, Lang::En) => out.push("The health space is closed: the patient opposes it.".to_owned()),
+            (Space::Closed, Lang::Fr) => out.push("L'espace de santé est clos.".to_owned()),
+            (Space::Closed, Lang::En) => out.push("The health space is closed.".to_owned()),
+        }
+        let mut at = 0;
+        while let Some(first) = self.rights.get(at) {
+            let own: Vec<&Right> = self.rights[at..].iter().take_while(|right| right.who == first.who).collect();
+            at += own.len();
+            self.subject(&own, lang, &mut out);
+        }
+        out.push(
+            words::pick(
+                lang,
+                "• Chaque professionnel ou structure peut aussi consulter ce qu'il a lui-même déposé.",
+                "• Every professional or structure can also read what they deposited themselves.",
+            )
+            .to_owned(),
+        );
+        out
+    }
+
+    fn subject(&self, rights: &[&Right], lang: Lang, out: &mut Vec<String>) {
+        let name = who(&rights[0].who, &self.labels, lang);
+        let permits: Vec<&&Right> = rights.iter().filter(|right| right.permits()).collect();
+        if permits.is_empty() {
+            let found: Vec<&Found> = rights.iter().flat_map(|right| right.found.iter().flatten()).collect();
+            let why = reasons(&found, lang);
+            out.push(match lang {
+                Lang::Fr => format!("• {name} ne peut rien ouvrir : {why}."),
+                Lang::En => format!("• {name} can't open anything: {why}."),
+            });
+            return;
+        }
+        for right in permits {
+            // That professionals may deposit is said once, of all of them.
+            let deposits = right.found.iter().flatten().all(|found| found.reason == Reason::DepositDefault);
+            if deposits && right.who != Who::AnyProfessional {
+                continue;
+            }
+            let (what, why, except) = self.extent(right, lang);
+            let (what, why) = (doing(&right.actions, what, lang), because(&right.who, &right.purpose, &why, lang));
+            let except = match (except.is_empty(), lang) {
+                (true, _) => String::new(),
+                (false, Lang::Fr) => format!(", sauf {except}"),
+                (false, Lang::En) => format!(", except {except}"),
+            };
+            out.push(match lang {
+                Lang::Fr => format!("• {name} peut {what}{why}{except}."),
+                Lang::En => format!("• {name} can {what}{why}{except}."),
+            });
+        }
+    }
+
+    /// What is permitted (none: everything), why, and what of it is not.
+    fn extent(&self, right: &Right, lang: Lang) -> (Option<String>, String, String) {
+        let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
+        let pairs: Vec<(&Sample, &Found)> = pairs.collect();
+        let permitted: Vec<(&Sample, &Found)> = pairs.iter().copied().filter(|(_, f)| f.reason.permits()).collect();
+        let denied: Vec<(&Sample, &Found)> = pairs.iter().copied().filter(|(_, f)| !f.reason.permits()).collect();
+        let whole = permitted.iter().any(|(sample, _)| sample.what == What::Other);
+        let why = reasons(&permitted.iter().map(|(_, found)| *found).collect::<Vec<_>>(), lang);
+        let categories: Vec<&str> = permitted
+            .iter()
+            .filter_map(|(sample, _)| match &sample.what {
+                What::Category(category) => Some(category.as_str()),
+                _ => None,
+            })
+            .collect();
+        if whole {
+            return (None, why, self.except(&denied, lang));
+        }
+        let in_category = |sample: &Sample| categories.contains(&sample.category());
+        let own =
+            permitted.iter().filter(|(sample, _)| !matches!(sample.what, What::Document(_)) || !in_category(sample));
+        let what = named(&own.map(|(sample, _)| &sample.what).collect::<Vec<_>>(), lang);
+        // Of what isn't permitted anyway, nothing need be said; of what a record takes out of it, it must.
+        let of_those: Vec<(&Sample, &Found)> = denied
+            .into_iter()
+            .filter(|(_, found)| found.by.is_some())
+            .filter(|(sample, _)| match sample.what {
+                What::Document(_) => in_category(sample),
+                What::Label(_) => true,
+                What::Category(_) | What::Other => false,
+            })
+            .collect();
+        (Some(what), why, self.except(&of_those, lang))
+    }
+
+    fn except(&self, denied: &[(&Sample, &Found)], lang: Lang) -> String {
+        let mut groups: Vec<(&Found, Vec<&What>)> = Vec::new();
+        for (sample, found) in denied {
+            match groups.iter_mut().find(|(known, _)| known.reason == found.reason) {
+                Some((_, whats)) => whats.push(&sample.what),
+                None => groups.push((found, vec![&sample.what])),
+            }
+        }
+        let group = |(found, whats): (&Found, Vec<&What>)| {
+            format!("{} ({})", named(&whats, lang), reason(found.reason.as_str(), lang))
+        };
+        list(&groups.into_iter().map(group).collect::<Vec<_>>(), lang)
+    }
+
+    /// The answer as JSON, one object for each right.
+    pub fn to_json(&self) -> Vec<Value> {
+        let of = |right: &Right| {
+            let items = |permit: bool| -> Vec<Value> {
+                let pairs = self.samples.iter().zip(&right.found);
+                let pairs = pairs.filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
+                let pairs = pairs.filter(|(_, found)| found.reason.permits() == permit);
+                pairs
+                    .map(|(sample, found)| json!({"of": what_json(&sample.what), "reason": found.reason, "by": found.by}))
+                    .collect()
+            };
+            json!({
+                "who": who_json(&right.who), "purpose": right.purpose, "actions": right.actions,
+                "permitted": items(true), "denied": items(false),
+                "as_of": self.as_of_size, "as_of_time": rfc3339(self.as_of_ms),
+            })
+        };
+        self.rights.iter().map(of).collect()
+    }
+}
+
+/// Somebody, with an article in French.
+pub fn who(who: &Who, labels: &BTreeMap<ActorName, String>, lang: Lang) -> String {
+    match who {
+        Who::Patient => words::pick(lang, "Le patient", "The patient").to_owned(),
+        Who::Named(name) => {
+            let known = actor(&clean(&name.to_string()), lang);
+            match labels.get(name) {
+                Some(label) => format!("{label} ({known})"),
+                None => capital(&known),
+            }
+        }
+        Who::Class { profession, organisation } => {
+            let profession = profession.as_deref().map(|token| quoted(&words::role(&clean(token), lang), lang));
+            let organisation = organisation.as_deref().map(clean);
+            match (profession, organisation, lang) {
+                (Some(p), None, Lang::Fr) => format!("Tout professionnel exerçant comme {p}"),
+                (Some(p), Some(o), Lang::Fr) => format!("Tout professionnel de la structure {o} exerçant comme {p}"),
+                (None, o, Lang::Fr) => format!("Tout professionnel de la structure {}", o.unwrap_or_default()),
+                (Some(p), None, Lang::En) => format!("Any professional working as {p}"),
+                (Some(p), Some(o), Lang::En) => format!("Any professional of organisation {o} working as {p}"),
+                (None, o, Lang::En) => format!("Any professional of organisation {}", o.unwrap_or_default()),
+            }
+        }
+        Who::Emergency(which) => emergency(*which, lang),
+        Who::AnyProfessional => words::pick(lang, "Tout autre professionnel", "Any other professional").to_owned(),
+    }
+}
+
+fn emergency(which: Case, lang: Lang) -> String {
+    let when = case(which.as_str(), lang);
+    match (which, lang) {
+        (Case::Incapacity, Lang::Fr) => format!("Tout professionnel de santé, par un accès d'urgence {when},"),
+        (Case::Samu, Lang::Fr) => format!("La régulation du Samu, par un accès d'urgence {when},"),
+        (Case::Fire, Lang::Fr) => format!("Un médecin des sapeurs-pompiers, par un accès d'urgence {when},"),
+        (Case::Incapacity, Lang::En) => format!("Any health professional, by an emergency access {when},"),
+        (Case::Samu, Lang::En) => format!("The Samu's dispatch, by an emergency access {when},"),
+        (Case::Fire, Lang::En) => format!("A fire brigade physician, by an emergency access {when},"),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// What can be done, with what: `consulter et imprimer tout le dossier`. What is deposited is new.
+pub fn doing(actions: &[Action], what: Option<String>, lang: Lang) -> String {
+    let said = |action: &Action| action_word(action.as_str(), lang);
+    let (new, others): (Vec<&Action>, Vec<&Action>) = actions.iter().partition(|action| **action == Action::Write);
+    let mut out = Vec::new();
+    if !others.is_empty() {
+        let others: Vec<String> = others.into_iter().map(said).collect();
+        let whole = || words::pick(lang, "tout le dossier", "the whole record").to_owned();
+        out.push(format!("{} {}", list(&others, lang), what.clone().unwrap_or_else(whole)));
+    }
+    if !new.is_empty() {
+        let documents = words::pick(lang, "déposer des documents", "deposit documents").to_owned();
+        out.push(match (what, lang) {
+            (None, _) => documents,
+            (Some(what), Lang::Fr) => format!("{documents} ({what})"),
+            (Some(what), Lang::En) => format!("{documents} ({what})"),
+        });
+    }
+    list(&out, lang)
+}
+
+/// `, pour des soins (membre de l'équipe de soins)`. Of the patient it goes without saying, of an emergency its name says it.
+pub fn because(who: &Who, purpose: &str, why: &str, lang: Lang) -> String {
+    match (who, why == reason(Reason::BreakGlass.as_str(), lang)) {
+        (Who::Patient, _) | (Who::Emergency(_), true) => String::new(),
+        (Who::Emergency(_), false) => format!(" ({why})"),
+        _ => format!(", {} ({why})", words::purpose(purpose, lang)),
+    }
+}
+
+fn reasons(found: &[&Found], lang: Lang) -> String {
+    let mut out: Vec<String> = Vec::new();
+    // That one sees one's own deposits is said at the end.
+    let others = found.iter().any(|found| found.reason.permits() && found.reason != Reason::Depositor);
+    for found in found.iter().filter(|found| !others || found.reason != Reason::Depositor) {
+        let text = reason(found.reason.as_str(), lang);
+        if !out.contains(&text) {
+            out.push(text);
+        }
+    }
+    list(&out, lang)
+}
+
+/// `la catégorie « biologie », l'étiquette PSY et les documents d1 et d2`.
+pub fn named(whats: &[&What], lang: Lang) -> String {
+    let (mut out, mut documents) = (Vec::new(), Vec::new());
+    for what in whats {
+        match (what, lang) {
+            (What::Other, Lang::Fr) => out.push("tout autre document".to_owned()),
+            (What::Other, Lang::En) => out.push("any other document".to_owned()),
+            (What::Category(token), Lang::Fr) => {
+                out.push(format!("la catégorie {}", quoted(&words::category(&clean(token), lang), lang)));
+            }
+            (What::Category(token), Lang::En) => {
+                out.push(format!("the category {}", quoted(&words::category(&clean(token), lang), lang)));
+            }
+            (What::Label(label), Lang::Fr) => out.push(format!("ce qui porte l'étiquette {}", clean(label))),
+            (What::Label(label), Lang::En) => out.push(format!("what is labelled {}", clean(label))),
+            (What::Document(id), _) => documents.push(clean(id)),
+        }
+    }
+    let rest = documents.len().saturating_sub(NAMED_MAX);
+    documents.truncate(NAMED_MAX);
+    if rest > 0 {
+        documents.push(match lang {
+            Lang::Fr => format!("{rest} de plus"),
+            Lang::En => format!("{rest} more"),
+        });
+    }
+    match (documents.len(), lang) {
+        (0, _) => {}
+        (1, Lang::Fr) => out.push(format!("le document {}", documents[0])),
+        (1, Lang::En) => out.push(format!("the document {}", documents[0])),
+        (_, Lang::Fr) => out.push(format!("les documents {}", list(&documents, lang))),
+        (_, Lang::En) => out.push(format!("the documents {}", list(&documents, lang))),
+    }
+    list(&out, lang)
+}
+
+/// Somebody, for programs.
+pub fn who_json(who: &Who) -> Value {
+    match who {
+        Who::Patient => json!({"kind": "patient"}),
+        Who::Named(name) => json!({"kind": "named", "actor": name}),
+        Who::Class { profession, organisation } => {
+            json!({"kind": "class", "profession": profession, "organisation": organisation})
+        }
+        Who::Emergency(case) => json!({"kind": "emergency", "case": case}),
+        Who::AnyProfessional => json!({"kind": "any_professional"}),
+    }
+}
+
+/// What a right is of, for programs.
+pub fn what_json(what: &What) -> Value {
+    match what {
+        What::Category(category) => json!({"category": category}),
+        What::Label(label) => json!({"label": label}),
+        What::Document(id) => json!({"item": id}),
+        What::Other => json!("other"),
+    }
+}

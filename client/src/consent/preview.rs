@@ -1,0 +1,199 @@
+//! What a change would do, before anything is signed: whether the ledger would take it, and who gains and who loses what.
+
+use serde_json::{Value, json};
+use sillage_proof::hash::LedgerTimeMs;
+use sillage_rules::consent::{Action, Event, PatientState};
+use sillage_rules::decide::Reason;
+
+use super::change::{Change, meta};
+use super::effective::{because, doing, labels, named, professions, what_json, who, who_json};
+use super::known::{Known, Side};
+use super::rights::{Questions, Right, What, Who, World};
+use super::who::Acting;
+use crate::error::ClientError;
+use crate::view::decision::reason;
+use crate::view::time::{rfc3339, spoken};
+use crate::view::{Lang, words};
+
+/// What somebody gains or loses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Who.
+    pub who: Who,
+    /// What for.
+    pub purpose: String,
+    /// What can be done then, and couldn't before; or the other way round.
+    pub actions: Vec<Action>,
+    /// With what.
+    pub whats: Vec<What>,
+    /// Whether it is gained.
+    pub gained: bool,
+    /// Why it is so afterwards.
+    pub reason: Reason,
+}
+
+/// A change that was only tried.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// When the differences show: now, or when the change begins to hold.
+    pub at_ms: u64,
+    /// Whether that is later than now.
+    pub later: bool,
+    /// What changes for whom.
+    pub differences: Vec<Difference>,
+    labels: std::collections::BTreeMap<sillage_rules::consent::ActorName, String>,
+}
+
+/// Tries a change on what is known. `signs`: whether the authority signs, whether the patient's own key does.
+///
+/// # Errors
+/// With the ledger's own code where it would refuse the record.
+pub fn preview(
+    known: &Known,
+    side: &Side,
+    change: &Change,
+    acting: &Acting,
+    now_ms: u64,
+    signs: (bool, bool),
+) -> Result<Preview, ClientError> {
+    // The ledger's time goes on while nobody writes.
+    let now_ms = now_ms.max(known.as_of_ms);
+    let (record, event) = change.check(acting, now_ms, Some(side.tag.as_bytes()))?;
+    let meta = meta(&record, (known.as_of_size, now_ms), signs.0, signs.1)?;
+    known.with_env(|env| {
+        side.state
+            .admit(&event, &meta, env)
+            .map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?;
+        let mut changed = side.state.clone();
+        changed.apply(&event, &meta);
+        let in_secret = known.secret.as_ref().is_some_and(|secret| secret.tag == side.tag);
+        let at_ms = begins(&event).map_or(now_ms, |begins| begins.max(now_ms));
+        let at = LedgerTimeMs(at_ms);
+        let secret = known.secret.as_ref().map(|secret| &secret.state);
+        let (open_after, secret_after): (&PatientState, Option<&PatientState>) = match in_secret {
+            true => (&known.open.state, Some(&changed)),
+            false => (&changed, secret),
+        };
+        let before = World { env, open: &known.open.state, secret, at };
+        let after = World { env, open: open_after, secret: secret_after, at };
+        let questions = Questions::of(&[&before, &after], &professions(known));
+        let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions));
+        Ok(Preview { at_ms, later: at_ms > now_ms, differences, labels: labels(known) })
+    })
+}
+
+/// When a change begins to hold, where it says so.
+fn begins(event: &Event) -> Option<u64> {
+    match event {
+        Event::Directive(directive) => directive.provision.from.map(|from| from.0),
+        Event::Represented(representation) => representation.from.map(|from| from.0),
+        _ => None,
+    }
+}
+
+/// What was found before and after, for each question on which that differs.
+fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<Difference> {
+    let mut out: Vec<Difference> = Vec::new();
+    for right in after {
+        for action in &right.actions {
+            let same =
+                |old: &&Right| old.who == right.who && old.purpose == right.purpose && old.actions.contains(action);
+            let Some(old) = before.iter().find(same) else { continue };
+            for (at, (was, is)) in old.found.iter().zip(&right.found).enumerate() {
+                let (Some(was), Some(is)) = (was, is) else { continue };
+                if was.reason.permits() != is.reason.permits() {
+                    let what = questions.samples[at].what.clone();
+                    add(&mut out, right, *action, what, is.reason);
+                }
+            }
+        }
+    }
+    join_actions(out)
+}
+
+fn add(out: &mut Vec<Difference>, right: &Right, action: Action, what: What, reason: Reason) {
+    let same = |known: &&mut Difference| {
+        known.who == right.who && known.purpose == right.purpose && known.actions == [action] && known.reason == reason
+    };
+    match out.iter_mut().find(same) {
+        Some(known) => known.whats.push(what),
+        None => out.push(Difference {
+            who: right.who.clone(),
+            purpose: right.purpose.clone(),
+            actions: vec![action],
+            whats: vec![what],
+            gained: reason.permits(),
+            reason,
+        }),
+    }
+}
+
+/// Differences that are alike but for the action become one.
+fn join_actions(differences: Vec<Difference>) -> Vec<Difference> {
+    let mut out: Vec<Difference> = Vec::new();
+    for difference in differences {
+        let alike = |known: &&mut Difference| {
+            let Difference { who, purpose, whats, reason, .. } = &difference;
+            (&known.who, &known.purpose, &known.whats, &known.reason) == (who, purpose, whats, reason)
+        };
+        match out.iter_mut().find(alike) {
+            Some(known) => known.actions.extend(difference.actions),
+            None => out.push(difference),
+        }
+    }
+    out
+}
+
+impl Preview {
+    /// As lines of text.
+    pub fn lines(&self, lang: Lang) -> Vec<String> {
+        let mut out =
+            vec![words::pick(lang, "À l'essai, rien n'est signé.", "Only tried, nothing is signed.").to_owned()];
+        if self.later {
+            let when = spoken(self.at_ms, lang);
+            out.push(match lang {
+                Lang::Fr => format!("À partir du {when} :"),
+                Lang::En => format!("From {when} on:"),
+            });
+        }
+        if self.differences.is_empty() {
+            let none = "Personne ne gagne ni ne perd d'accès à ce qui est connu aujourd'hui.";
+            out.push(words::pick(lang, none, "Nobody gains or loses access to what is known today.").to_owned());
+        }
+        out.extend(self.differences.iter().map(|difference| self.line(difference, lang)));
+        out
+    }
+
+    fn line(&self, difference: &Difference, lang: Lang) -> String {
+        let Difference { purpose, actions, whats, gained, .. } = difference;
+        let name = who(&difference.who, &self.labels, lang);
+        let whole = whats.contains(&What::Other);
+        let what =
+            doing(actions, if whole { None } else { Some(named(&whats.iter().collect::<Vec<_>>(), lang)) }, lang);
+        let why = because(&difference.who, purpose, &reason(difference.reason.as_str(), lang), lang);
+        match (gained, lang) {
+            (true, Lang::Fr) => format!("+ {name} pourra {what}{why}."),
+            (false, Lang::Fr) => format!("− {name} ne pourra plus {what}{why}."),
+            (true, Lang::En) => format!("+ {name} will be able to {what}{why}."),
+            (false, Lang::En) => format!("− {name} will no longer be able to {what}{why}."),
+        }
+    }
+
+    /// As one JSON object.
+    pub fn to_json(&self) -> Value {
+        let difference = |difference: &Difference| {
+            json!({
+                "who": who_json(&difference.who), "purpose": difference.purpose, "actions": difference.actions,
+                "of": difference.whats.iter().map(what_json).collect::<Vec<_>>(), "reason": difference.reason,
+            })
+        };
+        let part = |gained: bool| -> Vec<Value> {
+            self.differences.iter().filter(|d| d.gained == gained).map(difference).collect()
+        };
+        json!({"dry_run": true, "at": rfc3339(self.at_ms), "gains": part(true), "losses": part(false)})
+    }
+}
+
+#[cfg(test)]
+#[path = "preview_tests.rs"]
+mod tests;

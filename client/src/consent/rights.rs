@@ -1,0 +1,368 @@
+//! Who may do what with a patient's documents: worked out by asking the decision procedure itself, for everybody whom a
+//! record names and for samples of everybody else, on every document that is known and on samples of all others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_rules::consent::directive::GranteeKeys;
+use sillage_rules::consent::{
+    Action, Actor, ActorKind, ActorName, BreakGlass, Case, Env, Event, Grantee, Meta, PatientState, Provision,
+};
+use sillage_rules::decide::{ItemFacts, Reason, Request, decide};
+use sillage_rules::time::TimeMs;
+
+/// The system of actors and documents that stand for others.
+const SAMPLE_SYSTEM: &str = "urn:sillage:sample";
+
+/// Profession and structure of those of whom a record says them.
+pub type Professions = BTreeMap<ActorName, (Option<String>, Option<String>)>;
+
+/// For whom a right is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// The patient.
+    Patient,
+    /// Somebody whom a record names.
+    Named(ActorName),
+    /// Whoever has this profession, of this structure.
+    Class {
+        /// The profession; none: any.
+        profession: Option<String>,
+        /// The structure; none: any.
+        organisation: Option<String>,
+    },
+    /// A professional who is entitled to open a break-glass of this case, once they do.
+    Emergency(Case),
+    /// Any professional whom no record names.
+    AnyProfessional,
+}
+
+/// Somebody, as the procedure sees them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    /// For whom it stands.
+    pub who: Who,
+    actor: Actor,
+    purposes: BTreeSet<String>,
+}
+
+/// Of what a right is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Documents of this category.
+    Category(String),
+    /// Documents with this label.
+    Label(String),
+    /// This document.
+    Document(String),
+    /// Every document that no record names.
+    Other,
+}
+
+/// A document, or a sample of documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// What it stands for.
+    pub what: What,
+    facts: ItemFacts,
+}
+
+impl Sample {
+    /// The category of a document.
+    pub fn category(&self) -> &str {
+        &self.facts.category
+    }
+}
+
+/// What was found on one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Why.
+    pub reason: Reason,
+    /// The first of the records that decided.
+    pub by: Option<LeafIndex>,
+}
+
+/// What somebody may do with what, for one purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Right {
+    /// Who.
+    pub who: Who,
+    /// What for.
+    pub purpose: String,
+    /// The actions on which the same was found.
+    pub actions: Vec<Action>,
+    /// What was found on each sample, in the order of [`Questions::samples`]; none where it makes no sense to ask: what is
+    /// deposited is new.
+    pub found: Vec<Option<Found>>,
+}
+
+impl Right {
+    /// Whether anything is permitted.
+    pub fn permits(&self) -> bool {
+        self.found.iter().flatten().any(|found| found.reason.permits())
+    }
+}
+
+/// A patient's state at one moment, with everybody and everything to ask about.
+pub struct World<'a> {
+    /// What holds for all.
+    pub env: &'a Env<'a>,
+    /// The open compartment.
+    pub open: &'a PatientState,
+    /// The second one, where it is known.
+    pub secret: Option<&'a PatientState>,
+    /// When.
+    pub at: LedgerTimeMs,
+}
+
+/// Whom and what to ask about. Those of several worlds can be joined, so that two worlds are asked the same.
+#[derive(Debug, Clone, Default)]
+pub struct Questions {
+    subjects: BTreeMap<Who, Subject>,
+    /// What to ask about.
+    pub samples: Vec<Sample>,
+}
+
+impl Questions {
+    /// Everybody and everything that the records of these worlds name.
+    pub fn of(worlds: &[&World<'_>], professions: &Professions) -> Self {
+        let mut out = Self::default();
+        out.add(Who::Patient, Actor::patient(), ["PATRQT"]);
+        let mut samples = BTreeMap::new();
+        for world in worlds {
+            let sides = std::iter::once((world.open, false)).chain(world.secret.map(|state| (state, true)));
+            for (state, secret) in sides {
+                out.people(state, world.at, professions);
+                documents(state, secret, &mut samples);
+            }
+        }
+        for case in Case::ALL {
+            out.add(Who::Emergency(*case), sample_actor(Some(case_profession(*case)), None), ["BTG"]);
+        }
+        out.add(Who::AnyProfessional, sample_actor(None, None), ["TREAT"]);
+        samples.entry(What::Other).or_insert_with(|| sample_facts("other", "", &[]));
+        out.samples = samples.into_iter().map(|(what, facts)| Sample { what, facts }).collect();
+        out
+    }
+
+    fn add<'p>(&mut self, who: Who, actor: Actor, purposes: impl IntoIterator<Item = &'p str>) {
+        let subject = self.subjects.entry(who.clone()).or_insert(Subject { who, actor, purposes: BTreeSet::new() });
+        subject.purposes.extend(purposes.into_iter().map(str::to_owned));
+    }
+
+    fn named<'p>(
+        &mut self,
+        name: &ActorName,
+        said: (Option<String>, Option<String>),
+        professions: &Professions,
+        purposes: impl IntoIterator<Item = &'p str>,
+    ) {
+        let known = professions.get(name).cloned().unwrap_or_default();
+        let (profession, organisation) = (said.0.or(known.0), said.1.or(known.1));
+        let kind = ActorKind::of(name, profession.is_some());
+        let actor = Actor { name: name.clone(), kind, profession, organisation };
+        self.add(Who::Named(name.clone()), actor, purposes);
+    }
+
+    fn people(&mut self, state: &PatientState, at: LedgerTimeMs, professions: &Professions) {
+        for entry in state.representations().filter(|entry| entry.period.contains(at)) {
+            self.named(&entry.representation.representative, (None, None), professions, ["FAMRQT"]);
+        }
+        if let Some((name, _)) = state.attending() {
+            self.named(name, (None, None), professions, ["TREAT"]);
+        }
+        for entry in state.team().filter(|entry| at < entry.until) {
+            let within = entry.membership.organisation.clone();
+            self.named(&entry.membership.professional, (None, within), professions, ["TREAT"]);
+        }
+        for (name, _) in state.blocked() {
+            self.named(name, (None, None), professions, ["TREAT"]);
+        }
+        let open = state.breakglasses().map(|(_, entry)| entry).filter(|entry| entry.period.contains(at));
+        for entry in open {
+            self.named(&entry.actor, (None, entry.organisation.clone()), professions, ["BTG"]);
+        }
+        for entry in state.directives_at(at) {
+            let provision = &entry.directive.provision;
+            self.grantee(provision, provision, professions);
+            entry.directive.except.iter().for_each(|exception| self.grantee(exception, provision, professions));
+        }
+    }
+
+    fn grantee(&mut self, provision: &Provision, parent: &Provision, professions: &Professions) {
+        let default = Grantee::Anyone;
+        let grantee = provision.grantee.as_ref().or(parent.grantee.as_ref()).unwrap_or(&default);
+        let purposes = provision.purposes.as_ref().or(parent.purposes.as_ref());
+        let purposes: Vec<&str> = match purposes {
+            Some(purposes) => purposes.iter().map(String::as_str).collect(),
+            None => vec![grantee.default_purpose()],
+        };
+        let Grantee::Keys(keys) = grantee else {
+            return self.add(Who::AnyProfessional, sample_actor(None, None), purposes);
+        };
+        let GranteeKeys { profession, organisation, .. } = keys.as_ref();
+        match grantee.named() {
+            Some((_, name)) => self.named(name, (profession.clone(), organisation.clone()), professions, purposes),
+            // The members of a team are asked about by name.
+            None if profession.is_none() && organisation.is_none() => {}
+            None => {
+                let actor = sample_actor(profession.as_deref(), organisation.as_deref());
+                let who = Who::Class { profession: profession.clone(), organisation: organisation.clone() };
+                self.add(who, actor, purposes);
+            }
+        }
+    }
+}
+
+fn case_profession(case: Case) -> &'static str {
+    match case {
+        Case::Incapacity => "emergency-physician",
+        Case::Samu => "samu-regulator",
+        Case::Fire => "fire-brigade-physician",
+    }
+}
+
+fn sample_actor(profession: Option<&str>, organisation: Option<&str>) -> Actor {
+    let name = ActorName::new(SAMPLE_SYSTEM, "somebody").expect("a name by construction");
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    Actor { name, kind: ActorKind::Professional, profession: owned(profession), organisation: owned(organisation) }
+}
+
+/// A document that stands for others: somebody else deposited it.
+fn sample_facts(id: &str, category: &str, labels: &[&str]) -> ItemFacts {
+    ItemFacts {
+        id: format!("{SAMPLE_SYSTEM}:{id}"),
+        category: category.to_owned(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        depositor: ActorName::new(SAMPLE_SYSTEM, "depositor").ok(),
+        ..ItemFacts::default()
+    }
+}
+
+/// Everything that a state names.
+fn documents(state: &PatientState, secret: bool, samples: &mut BTreeMap<What, ItemFacts>) {
+    for deposit in state.deposits() {
+        let facts = ItemFacts {
+            id: deposit.id.clone(),
+            category: deposit.category.clone(),
+            labels: deposit.labels.clone(),
+            depositor: deposit.depositor.clone(),
+            depositor_organisation: deposit.organisation.clone(),
+            other_patient: false,
+            secret,
+        };
+        samples.insert(What::Document(deposit.id.clone()), facts);
+    }
+    let mut document = |id: &str| {
+        let facts = ItemFacts { id: id.to_owned(), secret, ..sample_facts("document", "", &[]) };
+        samples.entry(What::Document(id.to_owned())).or_insert(facts);
+    };
+    state.masked().for_each(|(id, _)| document(id));
+    state.embargoed().for_each(|(id, _)| document(id));
+    state.secret_items().for_each(|(id, _)| document(id));
+    let provisions = state
+        .directives()
+        .iter()
+        .flat_map(|entry| std::iter::once(&entry.directive.provision).chain(&entry.directive.except));
+    let provisions: Vec<&Provision> = provisions.collect();
+    provisions.iter().flat_map(|p| p.items.iter().flatten()).for_each(|id| document(id));
+    for category in provisions.iter().flat_map(|p| p.categories.iter().flatten()) {
+        let facts = || sample_facts(&format!("category:{category}"), category, &[]);
+        samples.entry(What::Category(category.clone())).or_insert_with(facts);
+    }
+    for label in provisions.iter().flat_map(|p| p.labels.iter().flatten()) {
+        let facts = || sample_facts(&format!("label:{label}"), "", &[label]);
+        samples.entry(What::Label(label.clone())).or_insert_with(facts);
+    }
+}
+
+impl World<'_> {
+    /// Asks everything. Actions on which the same was found stand together.
+    pub fn ask(&self, questions: &Questions) -> Vec<Right> {
+        let mut out = Vec::new();
+        for subject in questions.subjects.values() {
+            let broken = self.with_broken_glass(subject);
+            let open = broken.as_ref().unwrap_or(self.open);
+            for purpose in &subject.purposes {
+                let mut rights: Vec<Right> = Vec::new();
+                // Broken glass is for reading.
+                let asked = Action::ALL.iter().filter(|action| broken.is_none() || action.consults());
+                for action in asked {
+                    let found = self.found(open, subject, purpose, *action, &questions.samples);
+                    match rights.iter_mut().find(|right| right.found == found) {
+                        Some(right) => right.actions.push(*action),
+                        None => rights.push(Right {
+                            who: subject.who.clone(),
+                            purpose: purpose.clone(),
+                            actions: vec![*action],
+                            found,
+                        }),
+                    }
+                }
+                out.extend(rights);
+            }
+        }
+        out
+    }
+
+    fn found(
+        &self,
+        open: &PatientState,
+        subject: &Subject,
+        purpose: &str,
+        action: Action,
+        samples: &[Sample],
+    ) -> Vec<Option<Found>> {
+        let request = Request {
+            actor: subject.actor.clone(),
+            action,
+            purpose: purpose.to_owned(),
+            at: self.at,
+            items: samples.iter().map(|sample| sample.facts.clone()).collect(),
+        };
+        let decision = decide(self.env, open, self.secret, &request);
+        let new = action == Action::Write;
+        let asked = samples.iter().map(|sample| !new || !matches!(sample.what, What::Document(_)));
+        let found = asked
+            .zip(&decision.items)
+            .map(|(asked, item)| asked.then(|| Found { reason: item.reason, by: item.consulted.first().copied() }));
+        found.collect()
+    }
+
+    /// The open state as it would be once this subject opened a break-glass.
+    fn with_broken_glass(&self, subject: &Subject) -> Option<PatientState> {
+        let Who::Emergency(case) = subject.who else {
+            return None;
+        };
+        let opened = BreakGlass {
+            id: format!("{SAMPLE_SYSTEM}:{case}"),
+            actor: None,
+            profession: None,
+            organisation: None,
+            case: Some(case),
+            reason: Some(String::new()),
+            text: None,
+            expires: Some(TimeMs(self.at.get().saturating_add(1))),
+            search: None,
+            position: None,
+            no_position: None,
+            continues: None,
+        };
+        let meta = Meta {
+            index: LeafIndex(u64::MAX),
+            time: self.at,
+            signer: subject.actor.clone(),
+            authority: false,
+            patient_key: false,
+            authenticated: true,
+        };
+        let mut state = self.open.clone();
+        state.apply(&Event::BreakGlassOpened(Box::new(opened)), &meta);
+        Some(state)
+    }
+}
+
+#[cfg(test)]
+#[path = "rights_tests.rs"]
+mod tests;
