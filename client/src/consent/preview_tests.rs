@@ -33,8 +33,10 @@ fn a_newer_grant_does_not_reopen_an_older_denial_and_that_shows() {
 #[test]
 fn a_mask_takes_from_the_team_and_from_emergencies() {
     let joined = json!({"professional": DR, "until": "2026-03-09T09:00:00Z"});
-    let known =
-        known(&[(deposit(&[("d1", "LAB")]), doctor_of(OTHER, "F200")), (Change::with(Kind::CARETEAM_JOINED, joined), doctor(DR))]);
+    let known = known(&[
+        (deposit(&[("d1", "LAB")]), doctor_of(OTHER, "F200")),
+        (Change::with(Kind::CARETEAM_JOINED, joined), doctor(DR)),
+    ]);
     let text = lines(&known, &Change::of_items(Kind::ITEM_MASKED, vec![item("d1", "")]));
     assert!(text.contains("− Le professionnel 10100534436 ne pourra plus"), "{text}");
     assert!(text.contains("− Tout professionnel de santé, par un accès d'urgence"), "{text}");

@@ -348,6 +348,7 @@ impl World<'_> {
             position: None,
             no_position: None,
             continues: None,
+            since: None,
         };
         let meta = Meta {
             index: LeafIndex(u64::MAX),

@@ -329,7 +329,7 @@ fn says(event: &Event, meta: &Meta) -> Admitted {
             if opened.case.is_none() || !given(&opened.reason) {
                 return refuse(Code::ReasonMissing, "a break-glass says in which case and why");
             }
-            says_until(opened.expires, now, true)
+            says_until(opened.expires, opened.begins(now), true)
         }
         _ => Ok(()),
     }

@@ -206,7 +206,7 @@ impl PatientState {
             actor: opened.actor.clone().unwrap_or_else(|| meta.signer.name.clone()),
             organisation,
             case,
-            period: Period::new(None, opened.expires.or(Some(TimeMs(meta.time.0))), meta.time),
+            period: Period::new(None, opened.expires.or(Some(TimeMs(meta.time.0))), opened.begins(meta.time)),
             stamp: Stamp { index: meta.index, time: meta.time },
             closed_by: None,
             justified_by: None,

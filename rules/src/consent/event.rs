@@ -196,7 +196,11 @@ impl Event {
             Kind::CARETEAM_LEFT => Self::Left { professional: professional(details)? },
             Kind::ATTENDING_DECLARED => Self::AttendingDeclared { professional: professional(details)? },
             Kind::ATTENDING_ENDED => Self::AttendingEnded { professional: professional(details)? },
-            Kind::BREAKGLASS_OPENED => Self::BreakGlassOpened(Box::new(checked(details, BreakGlass::check)?)),
+            Kind::BREAKGLASS_OPENED => {
+                let mut opened = checked(details, BreakGlass::check)?;
+                opened.since = message.deferred.as_ref().map(|_| TimeMs(message.occurred_at_ms));
+                Self::BreakGlassOpened(Box::new(opened))
+            }
             Kind::BREAKGLASS_JUSTIFIED | Kind::BREAKGLASS_CLOSED | Kind::BREAKGLASS_REVIEWED => {
                 after_breakglass(kind, details)?
             }

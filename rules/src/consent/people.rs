@@ -1,7 +1,7 @@
 //! People around a patient as records tell of them: representatives, care team, break-glass, feeds, deposits.
 
 use serde::{Deserialize, Serialize};
-use sillage_proof::hash::Hash;
+use sillage_proof::hash::{Hash, LedgerTimeMs};
 
 use super::details;
 use super::name::{Actor, ActorKind, ActorName};
@@ -136,9 +136,18 @@ pub struct BreakGlass {
     /// The break-glass that was opened before the patient was identified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
+    /// When it was opened, where the record was handed in after an emergency mode: the record says it, not its details.
+    #[serde(skip)]
+    pub since: Option<TimeMs>,
 }
 
 impl BreakGlass {
+    /// When it begins to hold: when it is recorded, or, of one that is handed in after an emergency mode, when its glass was
+    /// broken. What was done under it in between had a basis, and it may have run out meanwhile.
+    pub(crate) fn begins(&self, recorded: LedgerTimeMs) -> LedgerTimeMs {
+        self.since.map_or(recorded, |since| LedgerTimeMs(since.0).min(recorded))
+    }
+
     pub(crate) fn check(&self) -> Result<(), RecordError> {
         details::id("id", &self.id)?;
         let tokens = [("profession", &self.profession), ("search", &self.search), ("no_position", &self.no_position)];
