@@ -6,7 +6,7 @@
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
-//! - [`fhir`]: audit events of other systems;
+//! - [`fhir`]: audit events and consents of other systems; [`export_fhir`]: a trace for other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
 //!
@@ -35,6 +35,7 @@ pub mod cli;
 pub mod consent;
 pub mod emergency_mode;
 pub mod error;
+pub mod export_fhir;
 pub mod fhir;
 #[doc(hidden)]
 pub mod fuzz;

@@ -50,6 +50,9 @@ const OF_ONE_RECORD: [(&str, &str); 21] = [
     ("TOO_MANY_RULES", "Consent"),
 ];
 
+/// What is said of an event that becomes no record.
+const SKIPPED: &str = "exported from a ledger's own trace and no access: the Consents beside it carry what decides";
+
 pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientError> {
     let patients = PatientMap::load(args.patient_map.as_deref(), args.demo_patients)?;
     let session = context.session().await?;
@@ -91,6 +94,8 @@ enum What {
     Record(Box<(MappedRecord, Vec<u8>)>),
     Recorded(u64, Option<DirectiveNote>),
     Refused(FhirError),
+    /// Nothing that would be a record.
+    Skipped,
     /// Of a document that another line refuses.
     Nothing,
 }
@@ -122,6 +127,7 @@ impl Line {
                 put("error", json!(error.reason));
                 put("path", json!(error.path));
             }
+            What::Skipped => put("skipped", json!(SKIPPED)),
             What::Nothing => return None,
             What::Record(_) => unreachable!("every record of a chunk was sent or refused before it is printed"),
         }
@@ -168,6 +174,10 @@ impl Import {
         });
         match mapped {
             Err(error) => self.refuse(file, entry, error),
+            Ok((_, records)) if records.is_empty() => {
+                let document = self.documents;
+                self.chunk.push(Line { file: file.to_owned(), entry, document, what: What::Skipped });
+            }
             Ok((json, records)) => {
                 for record in records {
                     self.bytes += record.record.original.as_ref().map_or(0, |o| o.content.len()) + 4_096 + SALT_BYTES;

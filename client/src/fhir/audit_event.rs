@@ -28,7 +28,7 @@
 use serde_json::{Map, Value, json};
 use sillage_proto::v1;
 use sillage_rules::ident;
-use sillage_rules::kind::Kind;
+use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits;
 
 use super::check::base64;
@@ -39,26 +39,34 @@ use super::references::References;
 use super::{FhirError, MappedRecord};
 
 /// System of an actor that is named by a reference only.
-pub(super) const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
+pub(crate) const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
 /// System of an actor that is named by `altId` only.
-const SYSTEM_ALT_ID: &str = "urn:sillage:fhir:alt-id";
+pub(crate) const SYSTEM_ALT_ID: &str = "urn:sillage:fhir:alt-id";
 /// System of an actor that has nothing but a name to read.
-const SYSTEM_DISPLAY: &str = "urn:sillage:fhir:display";
+pub(crate) const SYSTEM_DISPLAY: &str = "urn:sillage:fhir:display";
+/// The kinds of our own records, in an AuditEvent of our own export.
+pub(crate) const SYSTEM_KIND: &str = "https://sillage.example/fhir/CodeSystem/kind";
 /// Longest query kept in the details, characters; the original has all of it.
 const QUERY_CHARS_MAX: usize = 2_000;
 
 /// Maps an AuditEvent that was checked; `original` are its bytes as received.
 ///
 /// # Errors
-/// [`FhirError`] where a patient has no INS that is known, or the time is none.
+/// [`FhirError`] where a patient has no INS that is known, or the time is none. No record for what isn't an access: an
+/// event of our own export of another kind.
 pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
     let event = Event { root: document };
+    let own_kind = event.own_kind();
+    if own_kind.is_some_and(|kind| !matches!(kind.group(), Group::Access | Group::Movement)) {
+        // What a ledger says of itself, or what decides: the Consents beside it carry that.
+        return Ok(Vec::new());
+    }
     let found = event.patients();
     if found.is_empty() {
         let record = event.record(Kind::SYSTEM_EVENT, None, original.to_vec())?;
         return Ok(vec![mapped(None, record)]);
     }
-    let kind = event.kind();
+    let kind = own_kind.unwrap_or_else(|| event.kind());
     let mut out: Vec<MappedRecord> = Vec::with_capacity(found.len());
     for patient in &found {
         let identity = patients.resolve(&patient.name).map_err(|why| FhirError::new(patient.path.clone(), why))?;
@@ -127,6 +135,12 @@ impl<'a> Event<'a> {
     fn codes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let subtypes = self.list("subtype").iter();
         subtypes.chain(std::iter::once(&self.root["type"])).map(|c| (text(c, "system"), text(c, "code")))
+    }
+
+    /// The kind that an AuditEvent of our own export names.
+    fn own_kind(&self) -> Option<Kind> {
+        let own = self.codes().find(|(system, _)| *system == SYSTEM_KIND);
+        own.and_then(|(_, code)| Kind::from_token(code).ok())
     }
 
     fn is_authorisation(&self) -> bool {
@@ -216,9 +230,12 @@ impl<'a> Event<'a> {
         let id = ident::normalise_actor(system, id).unwrap_or_else(|_| id.to_owned());
         let labels = [text(agent, "name"), text(who, "display"), text(agent, "altId"), text(who, "reference"), &id];
         let label = labels.into_iter().find(|l| !l.is_empty()).unwrap_or_default();
-        let roles = list(agent, "role").iter().flat_map(codings).chain(codings(&agent["type"]));
-        let role = roles.map(|c| text(c, "code")).find(|c| !c.is_empty());
-        let role = role.or_else(|| list(agent, "role").iter().map(|r| text(r, "text")).find(|t| !t.is_empty()));
+        // A role by its code, else by its name; else the part that the agent has.
+        let roles = list(agent, "role");
+        let coded = roles.iter().flat_map(codings).map(|c| text(c, "code"));
+        let named = roles.iter().map(|role| text(role, "text"));
+        let parts = codings(&agent["type"]).map(|c| text(c, "code"));
+        let role = coded.chain(named).chain(parts).find(|role| !role.is_empty());
         v1::Actor {
             label: cut(label, limits::LABEL_BYTES_MAX),
             system: cut(system, limits::ID_BYTES_MAX),
@@ -275,9 +292,9 @@ impl<'a> Event<'a> {
             let labels = list(entity, "securityLabel").iter().map(|c| text(c, "code")).filter(|c| !c.is_empty());
             v1::Item {
                 id: cut(&first(&id), limits::ID_BYTES_MAX),
-                category: cut(&category(entity), limits::TOKEN_BYTES_MAX),
+                category: cut(own_text(entity, "category").unwrap_or(&category(entity)), limits::TOKEN_BYTES_MAX),
                 labels: labels.take(limits::ITEM_LABELS_MAX).map(|c| cut(c, limits::TOKEN_BYTES_MAX)).collect(),
-                depositor: String::new(),
+                depositor: cut(own_text(entity, "depositor").unwrap_or_default(), limits::ID_BYTES_MAX),
                 label: cut(&first(&label), limits::LABEL_BYTES_MAX),
             }
         };

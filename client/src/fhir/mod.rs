@@ -72,7 +72,7 @@ pub enum Ends {
     Revoked,
 }
 
-/// Maps the JSON of one AuditEvent or Consent.
+/// Maps the JSON of one AuditEvent or Consent. No record: it says nothing that would be one.
 ///
 /// # Errors
 /// [`FhirError`] when it isn't JSON, isn't one of the two in R4, a patient has no INS that is known, or it says what a
@@ -90,3 +90,17 @@ pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, 
 mod changes;
 #[cfg(test)]
 mod published_tests;
+
+/// The folder of the published examples: in `SILLAGE_FIXTURES`, or beside the workspace.
+#[cfg(test)]
+pub(crate) fn fixtures() -> Option<std::path::PathBuf> {
+    use std::path::{Path, PathBuf};
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
+    let dir = std::env::var_os("SILLAGE_FIXTURES").map_or_else(default, PathBuf::from).join("fhir");
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the fixtures: set SILLAGE_FIXTURES");
+    println!("skipped: no fixtures at {}", dir.display());
+    None
+}

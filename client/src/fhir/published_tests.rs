@@ -1,23 +1,12 @@
-//! The published examples of IHE (BALP, PCF), read where they are found: `SILLAGE_FIXTURES`, or beside the workspace.
+//! The published examples of IHE (BALP, PCF).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use sillage_rules::record::ParsedRecord;
 
 use super::source::files;
 use super::*;
-
-fn fixtures() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
-    let dir = std::env::var_os("SILLAGE_FIXTURES").map_or_else(default, PathBuf::from).join("fhir");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the fixtures: set SILLAGE_FIXTURES");
-    println!("skipped: no fixtures at {}", dir.display());
-    None
-}
 
 /// What one file gives, and its bytes.
 fn import(path: &Path) -> (Vec<u8>, Result<Vec<MappedRecord>, FhirError>) {

@@ -119,6 +119,15 @@ pub(super) fn codings(concept: &Value) -> impl Iterator<Item = &Value> {
     list(concept, "coding").iter()
 }
 
+/// The text of an extension of our own.
+pub(super) fn own_text<'a>(element: &'a Value, name: &str) -> Option<&'a str> {
+    let ours = |extension: &&Value| {
+        text(extension, "url").strip_prefix(super::OURS).and_then(|rest| rest.strip_prefix("/StructureDefinition/"))
+            == Some(name)
+    };
+    list(element, "extension").iter().find(ours).map(|extension| text(extension, "valueString"))
+}
+
 /// At most `max` bytes, whole characters, no control characters: what a record's field can hold. The original has it all.
 pub(super) fn cut(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max));

@@ -164,14 +164,13 @@ impl<'a> Actors<'a> {
 
     /// The id of an item, as an imported AuditEvent names it.
     pub fn item(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        let target = text(reference, "reference");
-        let id = if target.is_empty() { text(&reference["identifier"], "value") } else { target };
-        match id {
-            "" => Err(FhirError::new(path, "neither a reference nor an identifier")),
-            id if id.starts_with('#') => {
+        match (text(reference, "reference"), text(&reference["identifier"], "value")) {
+            ("", "") => Err(FhirError::new(path, "neither a reference nor an identifier")),
+            ("", id) => fitting(id.to_owned(), ID_BYTES_MAX, path),
+            (target, _) if target.starts_with('#') => {
                 Err(FhirError::new(path, "what a Consent contains is no item of a record store"))
             }
-            id => fitting(id.to_owned(), ID_BYTES_MAX, path),
+            (target, _) => fitting(target.to_owned(), ID_BYTES_MAX, path),
         }
     }
 }

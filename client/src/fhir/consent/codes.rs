@@ -1,16 +1,16 @@
 //! The code systems that a Consent speaks, and what of them a directive can say. `docs/fhir.md` shows these tables.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sillage_rules::consent::{Action, Effect};
 
 use super::super::read::text;
 
 /// Purposes: the value set v3-PurposeOfUse is made of codes of this system.
-pub(super) const PURPOSES: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+pub const PURPOSES: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// What one may do.
-pub(super) const ACTIONS: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
+pub const ACTIONS: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
 /// What one may do, as the ledger names it.
-pub(super) const OUR_ACTIONS: &str = "https://sillage.example/fhir/CodeSystem/action";
+pub const OUR_ACTIONS: &str = "https://sillage.example/fhir/CodeSystem/action";
 /// Labels and categories, as the ledger names them: whatever the record stores use.
 pub(super) const OUR_LABELS: &str = "https://sillage.example/fhir/CodeSystem/label";
 pub(super) const OUR_CATEGORIES: &str = "https://sillage.example/fhir/CodeSystem/category";
@@ -21,9 +21,9 @@ pub(super) const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/
 /// Sensitivities, and the policies of `policyRule`.
 pub(super) const ACT_CODES: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 /// The scope of a Consent.
-pub(super) const SCOPES: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
+pub const SCOPES: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 /// The part that an actor has.
-pub(super) const PARTS: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+pub const PARTS: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
 
 /// v3-PurposeOfUse (<https://terminology.hl7.org/ValueSet-v3-PurposeOfUse.html>), without its root.
 const PURPOSE_CODES: [&str; 59] = [
@@ -153,9 +153,14 @@ pub(super) fn purpose(coding: &Value) -> Option<&str> {
     known.then_some(code)
 }
 
-/// Whether a purpose is of v3-PurposeOfUse.
-pub fn is_purpose(code: &str) -> bool {
+fn is_purpose(code: &str) -> bool {
     PURPOSE_CODES.binary_search(&code).is_ok()
+}
+
+/// A purpose as a coding, of our own system where v3-PurposeOfUse has none.
+pub fn purpose_coding(purpose: &str) -> Value {
+    let system = if is_purpose(purpose) { PURPOSES } else { OUR_PURPOSES };
+    json!({"system": system, "code": purpose})
 }
 
 /// The label that a coding of `Consent.provision.securityLabel` names.
@@ -184,6 +189,14 @@ pub(super) fn category(coding: &Value) -> Option<&str> {
     let (system, code) = (text(coding, "system"), text(coding, "code"));
     let known = CLASS_SYSTEMS.contains(&system) || system.starts_with(CLASS_SYSTEM_PREFIX);
     (known && !code.is_empty()).then_some(code)
+}
+
+/// The system that a category is of.
+pub fn category_system(category: &str) -> &'static str {
+    let resource = category.chars().next().is_some_and(|c| c.is_ascii_uppercase())
+        && category.chars().any(|c| c.is_ascii_lowercase())
+        && category.chars().all(|c| c.is_ascii_alphabetic());
+    if resource { CLASS_SYSTEMS[0] } else { OUR_CATEGORIES }
 }
 
 /// What the base policy that a coding of `Consent.policyRule` names does with everything that no provision speaks of.

@@ -1,0 +1,144 @@
+//! A patient's trace as FHIR R4: every line as an AuditEvent, every directive as a Consent, in one Bundle.
+//!
+//! [`bundle`] is the way in. [`audit_event`] says what became of one line, [`decision`] of a decision, [`consent`] of a
+//! directive; [`shape`] has the codes of each kind of record, [`names`] who and what is referred to, [`profiles`] whether a
+//! resource is what an IHE profile asks for: a profile is claimed where it is. `docs/fhir.md` has the tables.
+//!
+//! What FHIR has no element for stands in extensions under [`crate::fhir::OURS`]. A Consent that was exported comes back
+//! through `sillage import --fhir` as the same directive ([`crate::fhir::consent`]).
+
+pub mod audit_event;
+pub mod consent;
+pub mod decision;
+mod history;
+mod names;
+pub mod profiles;
+mod shape;
+
+use serde_json::{Value, json};
+use sillage_proto::v1;
+use sillage_rules::decide::record::DecisionRecord;
+use sillage_rules::entry::Flags;
+use sillage_rules::kind::Kind;
+use sillage_rules::record::ParsedRecord;
+use sillage_rules::time::TimeMs;
+
+pub use history::{Directives, History};
+
+use crate::fhir::OURS;
+
+/// Whose trace it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The INS, 15 characters.
+    pub ins: String,
+    /// Its OID.
+    pub oid: String,
+}
+
+impl Subject {
+    /// A logical reference to the patient: no server is needed to know who is meant.
+    pub(crate) fn reference(&self) -> Value {
+        let system = format!("urn:oid:{}", self.oid);
+        json!({"type": "Patient", "identifier": {"system": system, "value": self.ins}})
+    }
+}
+
+/// One line of a trace.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Place in the log.
+    pub index: u64,
+    /// Ledger time, ms.
+    pub recorded_at_ms: u64,
+    /// What is said of it at a glance.
+    pub flags: Flags,
+    /// What it says.
+    pub kind: Kind,
+    /// The record; none where its content was erased, or it is a decision.
+    pub record: Option<ParsedRecord>,
+    /// The decision, where the ledger made one.
+    pub decision: Option<DecisionRecord>,
+    /// What erased it.
+    pub erased: Option<v1::Erasure>,
+    /// Name of the service that signed it.
+    pub author: String,
+    /// Kept from representatives.
+    pub secret: bool,
+}
+
+/// A whole trace, oldest line first.
+#[derive(Clone)]
+pub struct Trace {
+    /// Whose.
+    pub subject: Subject,
+    /// The log it is from.
+    pub origin: String,
+    /// When it was read, ms.
+    pub read_at_ms: u64,
+    /// Its lines.
+    pub lines: Vec<Line>,
+}
+
+/// The Bundle (collection) of a trace: the AuditEvents, then the Consents, each oldest first.
+pub fn bundle(trace: &Trace) -> Value {
+    let directives = Directives::of(&trace.lines);
+    let events = trace.lines.iter().map(|line| audit_event::audit_event(line, trace, &directives));
+    let consents = directives.iter().filter_map(|history| consent::consent(&history, trace));
+    let entry = |resource: Value| {
+        let text = |name: &str| resource[name].as_str().unwrap_or_default().to_owned();
+        let url = format!("{OURS}/log/{}/{}/{}", trace.origin, text("resourceType"), text("id"));
+        json!({"fullUrl": url, "resource": resource})
+    };
+    json!({
+        "resourceType": "Bundle",
+        "type": "collection",
+        "timestamp": TimeMs(trace.read_at_ms).to_string(),
+        "entry": events.chain(consents).map(entry).collect::<Vec<_>>(),
+    })
+}
+
+/// An extension of ours with a value: `kind` is the FHIR type, as `String`.
+pub(crate) fn extension(name: &str, kind: &str, value: impl Into<Value>) -> Value {
+    let url = format!("{OURS}/StructureDefinition/{name}");
+    json!({"url": url, (format!("value{kind}")): value.into()})
+}
+
+/// An extension of ours with parts.
+pub(crate) fn extension_of(name: &str, parts: Vec<Value>) -> Value {
+    json!({"url": format!("{OURS}/StructureDefinition/{name}"), "extension": parts})
+}
+
+/// A part of an extension of ours: a name alone, as FHIR names parts.
+pub(crate) fn part(name: &str, kind: &str, value: impl Into<Value>) -> Value {
+    json!({"url": name, (format!("value{kind}")): value.into()})
+}
+
+/// A coding with a display.
+pub(crate) fn coding(system: &str, code: &str, display: &str) -> Value {
+    let mut out = json!({"system": system, "code": code});
+    if !display.is_empty() {
+        out["display"] = json!(display);
+    }
+    out
+}
+
+/// A concept of one coding.
+pub(crate) fn concept(coding: Value) -> Value {
+    json!({"coding": [coding]})
+}
+
+/// An object of the members that say something: FHIR leaves the others out.
+pub(crate) fn object(members: Vec<(&str, Value)>) -> Value {
+    let says = |value: &Value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(object) => !object.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    };
+    members.into_iter().filter(|(_, value)| says(value)).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests;
