@@ -35,6 +35,7 @@ pub mod cli;
 pub mod consent;
 pub mod emergency_mode;
 pub mod error;
+pub mod export_csv;
 pub mod export_fhir;
 pub mod fhir;
 #[doc(hidden)]

@@ -42,9 +42,8 @@ pub enum Command {
     /// Cosign checkpoints of any C2SP log, so that none of them can show two histories
     #[command(subcommand)]
     Witness(WitnessCommand),
-    /// Write the log as static files
-    #[command(subcommand)]
-    Export(ExportCommand),
+    /// Write a patient's trace for other systems, or the log as static files
+    Export(ExportArgs),
     /// Make proofs that anyone can check offline
     #[command(subcommand)]
     Prove(ProveCommand),
@@ -194,6 +193,38 @@ pub struct EntryArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ExportArgs {
+    #[command(subcommand)]
+    pub command: Option<ExportCommand>,
+    #[command(flatten)]
+    pub patient: Option<ExportPatientArgs>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportPatientArgs {
+    /// INS of the patient, 15 characters: the whole trace and the directives (the reading is on record)
+    #[arg(long, value_name = "INS")]
+    pub patient: String,
+    /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
+    #[arg(long, value_name = "OID")]
+    pub oid: Option<String>,
+    /// A FHIR R4 Bundle, NDJSON as `trace --json` prints it, or CSV (docs/fhir.md)
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Where to: a new file that only its owner may read
+    #[arg(long, value_name = "F")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Fhir,
+    Json,
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,6 +18,7 @@ pub mod emergency_mode_args;
 mod entry;
 mod erase;
 mod export;
+mod export_patient;
 mod import;
 mod keys;
 mod limits;
@@ -36,7 +37,7 @@ mod witness;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use args::{Cli, ClusterCommand, Command, ProveCommand, SchemaCommand, StreamCommand};
+use args::{Cli, ClusterCommand, Command, ExportArgs, ProveCommand, SchemaCommand, StreamCommand};
 
 use sillage_rules::kind::Kind;
 
@@ -90,7 +91,12 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
         Command::Checkpoint(args) => checkpoint::run(&context, args).await,
         Command::Audit(args) => audit::run(&context, args).await,
         Command::Witness(command) => witness::run(command).await,
-        Command::Export(command) => export::run(&context, command).await,
+        Command::Export(ExportArgs { command: Some(command), .. }) => export::run(&context, command).await,
+        Command::Export(ExportArgs { patient: Some(args), .. }) => export_patient::run(&context, args).await,
+        Command::Export(_) => {
+            let why = "export what? `tiles DIR`, or --patient INS --format fhir|json|csv --out F";
+            Err(ClientError::Usage(why.to_owned()))
+        }
         Command::Prove(ProveCommand::Inclusion { index, size, out }) => {
             prove::inclusion(&context, index, size, out.as_deref()).await
         }

@@ -1,0 +1,230 @@
+//! A trace as CSV (RFC 4180): a head, then one row an event, oldest first. UTF-8, every field quoted, lines end in CRLF.
+//!
+//! Spreadsheets run what begins like a formula. What an author wrote may be anything, so such a field gets an apostrophe
+//! in front (OWASP, CSV injection): it shows as text, and a reader who knows takes it off.
+
+use sillage_proto::v1;
+use sillage_rules::time::TimeMs;
+
+use crate::export_fhir::{Line, Trace};
+
+/// The columns, in order.
+pub const HEAD: [&str; 25] = [
+    "index",
+    "recorded_at",
+    "occurred_at",
+    "kind",
+    "flags",
+    "service",
+    "actor_system",
+    "actor_id",
+    "actor_role",
+    "actor_organisation",
+    "actor_label",
+    "purpose",
+    "basis",
+    "basis_ref",
+    "outcome",
+    "outcome_text",
+    "items",
+    "categories",
+    "labels",
+    "site",
+    "device",
+    "network_address",
+    "kept_from_representatives",
+    "erased",
+    "details",
+];
+
+/// The whole file.
+pub fn csv(trace: &Trace) -> String {
+    let mut out = row(HEAD.map(str::to_owned));
+    for line in &trace.lines {
+        out += &row(fields(line));
+    }
+    out
+}
+
+fn row(fields: [String; HEAD.len()]) -> String {
+    let quoted: Vec<String> = fields.iter().map(|field| quote(field)).collect();
+    quoted.join(",") + "\r\n"
+}
+
+/// A field between quotes; what a spreadsheet would run begins with an apostrophe.
+fn quote(field: &str) -> String {
+    let runs = field.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        || field.starts_with(['\t', '\r', '\n']);
+    let guard = if runs { "'" } else { "" };
+    format!("\"{guard}{}\"", field.replace('"', "\"\""))
+}
+
+fn fields(line: &Line) -> [String; HEAD.len()] {
+    let record = line.record.as_ref().map(|record| record.message().clone());
+    let record = record.or_else(|| line.decision.as_ref().map(|decision| asked(decision.actor_part())));
+    let has_time = line.record.is_some();
+    let record = record.unwrap_or_default();
+    let actor = record.actor.clone().unwrap_or_default();
+    let basis = record.basis.clone().unwrap_or_default();
+    let place = record.place.clone().unwrap_or_default();
+    let erased = line.erased.as_ref();
+    let each = |text: fn(&v1::Item) -> String| record.items.iter().map(text).collect::<Vec<_>>().join("; ");
+    [
+        line.index.to_string(),
+        TimeMs(line.recorded_at_ms).to_string(),
+        if has_time { TimeMs(record.occurred_at_ms).to_string() } else { String::new() },
+        line.kind.token().to_owned(),
+        line.flags.names().collect::<Vec<_>>().join(" "),
+        line.author.clone(),
+        actor.system,
+        actor.id,
+        actor.role,
+        actor.organisation,
+        actor.label,
+        record.purpose.clone(),
+        basis_name(basis.kind()).to_owned(),
+        basis.r#ref,
+        outcome_name(record.outcome()).to_owned(),
+        record.outcome_text.clone(),
+        each(|item| if item.id.is_empty() { item.label.clone() } else { item.id.clone() }),
+        each(|item| item.category.clone()),
+        each(|item| item.labels.join(" ")),
+        place.site,
+        place.device,
+        place.network_address,
+        if line.secret { "yes" } else { "" }.to_owned(),
+        erased.map(|by| format!("{} (entry {}) {}", TimeMs(by.time_ms), by.index, by.ground)).unwrap_or_default(),
+        match &line.decision {
+            Some(decision) => outcomes(decision.private_part()),
+            None => record.details.clone(),
+        },
+    ]
+}
+
+/// A decision in the columns of a record: who asked, why, and what was permitted.
+fn asked(part: &v1::DecisionActorPart) -> v1::Record {
+    let items = part.permitted.iter().map(|id| v1::Item { id: id.clone(), ..v1::Item::default() });
+    v1::Record {
+        actor: part.actor.clone(),
+        purpose: part.purpose.clone(),
+        items: items.collect(),
+        outcome_text: format!("{}, {} permitted", part.action, part.permitted.len()),
+        ..v1::Record::default()
+    }
+}
+
+/// What was decided on each item, as JSON.
+fn outcomes(part: &v1::DecisionPrivatePart) -> String {
+    let one = |outcome: &v1::ItemOutcome| {
+        let effect = if outcome.permit { "permit" } else { "deny" };
+        (outcome.id.clone(), format!("{effect} {}", outcome.reason).into())
+    };
+    serde_json::Value::Object(part.outcomes.iter().map(one).collect()).to_string()
+}
+
+fn basis_name(kind: v1::BasisKind) -> &'static str {
+    match kind {
+        v1::BasisKind::None => "",
+        v1::BasisKind::Decision => "decision",
+        v1::BasisKind::Breakglass => "breakglass",
+        v1::BasisKind::CareTeam => "care_team",
+        v1::BasisKind::Consent => "consent",
+        v1::BasisKind::Self_ => "self",
+        v1::BasisKind::Legal => "legal",
+    }
+}
+
+fn outcome_name(outcome: v1::Outcome) -> &'static str {
+    match outcome {
+        v1::Outcome::Unspecified => "",
+        v1::Outcome::Success => "success",
+        v1::Outcome::MinorFailure => "minor_failure",
+        v1::Outcome::SeriousFailure => "serious_failure",
+        v1::Outcome::MajorFailure => "major_failure",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sillage_rules::kind::Kind;
+    use sillage_rules::record::{ParsedRecord, new_message};
+
+    use crate::export_fhir::Subject;
+
+    /// Reads a row as RFC 4180 says.
+    fn parse(text: &str) -> Vec<Vec<String>> {
+        let (mut rows, mut row, mut field) = (Vec::new(), Vec::new(), String::new());
+        let mut chars = text.chars().peekable();
+        let mut inside = false;
+        while let Some(c) = chars.next() {
+            match (inside, c) {
+                (true, '"') if chars.peek() == Some(&'"') => field.extend(chars.next()),
+                (_, '"') => inside = !inside,
+                (false, ',') => row.push(std::mem::take(&mut field)),
+                (false, '\r') => {}
+                (false, '\n') => {
+                    row.push(std::mem::take(&mut field));
+                    rows.push(std::mem::take(&mut row));
+                }
+                (_, c) => field.push(c),
+            }
+        }
+        rows
+    }
+
+    fn trace(label: &str) -> Trace {
+        let actor = v1::Actor { id: "1".into(), label: label.into(), ..v1::Actor::default() };
+        let item = v1::Item { id: "d,1".into(), labels: vec!["a\"b".into()], ..v1::Item::default() };
+        let message = v1::Record {
+            actor: Some(actor),
+            items: vec![item],
+            ..new_message(Kind::ACCESS_READ, Some(&[7; 32]), 1_000)
+        };
+        let record = ParsedRecord::from_message(message).expect("a record");
+        let line = Line {
+            index: 4,
+            recorded_at_ms: 2_000,
+            flags: sillage_rules::entry::Flags::default(),
+            kind: Kind::ACCESS_READ,
+            record: Some(record),
+            decision: None,
+            erased: None,
+            author: "dmp".into(),
+            secret: false,
+        };
+        let subject = Subject { ins: "1".into(), oid: "2".into() };
+        Trace { subject, origin: "x".into(), read_at_ms: 3_000, lines: vec![line] }
+    }
+
+    #[test]
+    fn a_row_an_event_under_a_head() {
+        let rows = parse(&csv(&trace("Dr Dubois")));
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0], HEAD);
+        let field = |name: &str| rows[1][HEAD.iter().position(|head| *head == name).expect("a column")].as_str();
+        assert_eq!((field("index"), field("kind"), field("actor_label")), ("4", "access.read", "Dr Dubois"));
+        assert_eq!((field("items"), field("labels")), ("d,1", "a\"b"));
+        assert_eq!(field("occurred_at"), "1970-01-01T00:00:01Z");
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "＝1"] {
+            let rows = parse(&csv(&trace(formula)));
+            let label = &rows[1][HEAD.iter().position(|head| *head == "actor_label").expect("a column")];
+            assert_eq!(label, &format!("'{formula}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_stays_in_its_field(text in "[^\\p{Cc}]{1,20}") {
+            let rows = parse(&csv(&trace(&text)));
+            prop_assert_eq!(rows.len(), 2);
+            prop_assert_eq!(rows[1].len(), HEAD.len());
+            prop_assert!(rows[1][10].trim_start_matches('\'').ends_with(text.trim_start_matches('\'')));
+        }
+    }
+}
