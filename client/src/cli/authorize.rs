@@ -13,7 +13,6 @@ use sillage_rules::line::{ActorLine, AuthLine, CorrelationLine, ItemLine, Patien
 
 use super::authorize_args::{AuthorizeArgs, AuthorizeCommand, CheckArgs};
 use super::change::{acting, ins, somebody};
-use super::consent_args::By;
 use super::limits::items;
 use super::record::now_ms;
 use super::{Context, Ended, output};
@@ -59,16 +58,10 @@ pub async fn run(context: &Context, args: AuthorizeArgs) -> Result<Ended, Client
 
 fn one(profile: &Profile, args: &AuthorizeArgs) -> Result<Ask, ClientError> {
     let missing = || ClientError::Usage("name --actor, --patient, --action, --purpose and --items".to_owned());
-    let by = By {
-        actor: args.actor.clone(),
-        actor_profession: args.actor_profession.clone(),
-        actor_organisation: args.actor_organisation.clone(),
-        actor_label: args.actor_label.clone(),
-        issuer: None,
-        method: None,
-        eidas_level: None,
-    };
-    let acting = acting(profile, &by)?;
+    if args.by.actor.is_none() {
+        return Err(missing());
+    }
+    let acting = acting(profile, &args.by)?;
     let patient = ins(profile, args.patient.as_deref().ok_or_else(missing)?, args.oid.as_deref())?;
     Ok(Ask {
         patient: v1::PatientIdentity { ins: patient.value().to_owned(), oid: patient.oid().as_str().to_owned() },

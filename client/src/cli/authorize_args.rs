@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::consent_args::By;
 use crate::view::Lang;
 
 #[derive(Debug, Args)]
@@ -11,18 +12,6 @@ use crate::view::Lang;
 pub struct AuthorizeArgs {
     #[command(subcommand)]
     pub command: Option<AuthorizeCommand>,
-    /// Who would do it: `self` (the patient), an RPPS number, or `system|id`
-    #[arg(long, value_name = "ID", required_unless_present = "bulk")]
-    pub actor: Option<String>,
-    /// Profession of the actor, a token such as physician
-    #[arg(long, value_name = "TOKEN")]
-    pub actor_profession: Option<String>,
-    /// Structure for which the actor acts
-    #[arg(long, value_name = "ID")]
-    pub actor_organisation: Option<String>,
-    /// The actor as a person reads it
-    #[arg(long, value_name = "TEXT")]
-    pub actor_label: Option<String>,
     /// INS of the patient, 15 characters
     #[arg(long, value_name = "INS", required_unless_present = "bulk")]
     pub patient: Option<String>,
@@ -51,6 +40,8 @@ pub struct AuthorizeArgs {
     /// Language of the text
     #[arg(long, default_value = "fr")]
     pub lang: Lang,
+    #[command(flatten)]
+    pub by: By,
 }
 
 #[derive(Debug, Subcommand)]

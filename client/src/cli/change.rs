@@ -2,8 +2,10 @@
 //! recorded and told in a sentence.
 
 use serde_json::json;
+use sillage_proof::keys::AuthorId;
 use sillage_proof::tag::PatientTag;
 use sillage_rules::consent::ActorName;
+use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
 use sillage_rules::entry::Flags;
 use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
 use sillage_rules::kind::Kind;
@@ -113,16 +115,27 @@ pub(super) fn acting(profile: &Profile, by: &By) -> Result<Acting, ClientError> 
     Ok(acting)
 }
 
+/// The ledger's authority, where it acts for itself.
+fn authority(profile: &Profile) -> Result<Acting, ClientError> {
+    let id = AuthorId::of_first_key(&profile.authority_signing_key()?.public_key());
+    let name = ActorName::new(AUTHOR_SYSTEM, &id.to_string())
+        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    Ok(Acting::new(&name, "", "", "Autorité du registre"))
+}
+
 /// Makes the change, or shows what it would do.
 pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> Result<Ended, ClientError> {
     let profile = context.profile()?;
-    let acting = acting(&profile, order.by)?;
+    let acting = match (order.signs, &order.by.actor) {
+        (Signs::Authority, None) => authority(&profile)?,
+        _ => acting(&profile, order.by)?,
+    };
     let any_tag = order.target.patient.as_ref().map(|_| &[0xff; 32]);
     change.check(&acting, now_ms(), any_tag)?;
     let session = context.session().await?;
     let own_key = Roles::from_bits(session.caller.caller.as_ref().map_or(0, |caller| caller.roles))
         .is_ok_and(|roles| roles.contains(Roles::PATIENT));
-    let is_patient = acting.actor.system == sillage_rules::consent::name::PATIENT_SYSTEM;
+    let is_patient = acting.actor.system == PATIENT_SYSTEM;
     if is_patient && !own_key && order.signs == Signs::Author && !acting.is_authenticated() {
         return Err(ClientError::rejected(
             "AUTHENTICATION_MISSING",

@@ -22,6 +22,8 @@ use crate::outbox::source::DocumentKey;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 500;
+/// Codes by which one patient can't be recorded, and others can.
+const OF_ONE_PATIENT: [&str; 4] = ["PATIENT_ERASED", "INVALID_INS", "TEST_INS_REFUSED", "TAG_OUT_OF_RANGE"];
 /// Most correlation ids of a record; ours is left out where it has as many.
 const CORRELATION_IDS_MAX: usize = 16;
 
@@ -241,12 +243,12 @@ pub async fn hand_in(
     stream.settle().await?;
     let summary = Summary::of(log);
     let (seqs, new): (Vec<u64>, Vec<NewRecord>) = records(log)?.into_iter().unzip();
-    let encoded = prepare(tags, new).await?;
+    let (encoded, mut refused) = prepare_each(tags, seqs, new).await?;
     let place = |seq: u64| usize::try_from(seq).ok().and_then(|at| log.events().get(at));
     let text = |seq: u64| place(seq).map_or("", |event| event.text.as_str());
     let mut waiting = Vec::with_capacity(encoded.len());
     let mut on_record = 0;
-    for (seq, record) in seqs.into_iter().zip(encoded) {
+    for (seq, record) in encoded {
         let key = DocumentKey::new(text(seq).as_bytes(), &record, 0);
         let parsed = ParsedRecord::parse(&record).map_err(|e| ClientError::rejected(e.code.as_str(), e.to_string()))?;
         match is_done(stream, &key) {
@@ -254,7 +256,6 @@ pub async fn hand_in(
             None => waiting.push(Waiting { seq, key, kind: parsed.kind(), record }),
         }
     }
-    let mut refused = Vec::new();
     while !waiting.is_empty() {
         let batch: Vec<Vec<u8>> = waiting.iter().take(BATCH_RECORDS).map(|w| w.record.clone()).collect();
         let count = fitting(&batch);
@@ -280,6 +281,30 @@ pub async fn hand_in(
     };
     log.append(&LocalEvent::HandedIn { records: on_record, refused: refused.clone(), index }, now)?;
     Ok(HandedIn { records: on_record, refused, index, summary })
+}
+
+/// Resolves and encodes. A patient who can't be recorded any more takes only their own lines out.
+async fn prepare_each(
+    tags: &Tags,
+    seqs: Vec<u64>,
+    new: Vec<NewRecord>,
+) -> Result<(Vec<(u64, Vec<u8>)>, Vec<RefusedLine>), ClientError> {
+    match prepare(tags, new.clone()).await {
+        Ok(encoded) => return Ok((seqs.into_iter().zip(encoded).collect(), Vec::new())),
+        Err(ClientError::Rejected(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let (mut encoded, mut refused) = (Vec::with_capacity(new.len()), Vec::new());
+    for (seq, record) in seqs.into_iter().zip(new) {
+        match prepare(tags, vec![record]).await {
+            Ok(mut one) => encoded.extend(one.pop().map(|bytes| (seq, bytes))),
+            Err(ClientError::Rejected(Rejection { code, .. })) if OF_ONE_PATIENT.contains(&code.as_str()) => {
+                refused.push(RefusedLine { seq, code });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((encoded, refused))
 }
 
 fn is_done(stream: &Stream, key: &DocumentKey) -> Option<u64> {
