@@ -8,6 +8,7 @@
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`fhir`]: audit events and consents of other systems; [`export_fhir`]: a trace for other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
+//! - [`scenario`]: stories of decisions, offline;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
 //!
 //! A service records so:
@@ -43,6 +44,7 @@ pub mod fuzz;
 pub mod outbox;
 pub mod profile;
 pub mod retention;
+pub mod scenario;
 pub mod session;
 pub mod state;
 pub mod trace;

@@ -58,6 +58,9 @@ pub enum Command {
     /// Descriptions of formats
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// The rules by which the ledger decides
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Erase what records say; that they were made stays, and every proof with it (the profile needs `authority_key`)
     Erase(EraseArgs),
     /// Keys of parties, of the nodes and of the log: acts of the authority
@@ -106,6 +109,20 @@ pub enum Command {
     /// Go on while the ledger is out of reach, and hand everything in afterwards
     #[command(subcommand)]
     EmergencyMode(EmergencyModeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Run decision scenarios offline, through the code that decides in the ledger (docs/scenarios.md); exit code 1 when
+    /// something came out otherwise than the file says
+    Test(PolicyTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyTestArgs {
+    /// Scenario files, TOML
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

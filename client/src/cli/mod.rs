@@ -24,6 +24,7 @@ mod keys;
 mod limits;
 pub mod limits_args;
 mod output;
+mod policy;
 mod prove;
 mod prove_keys;
 mod record;
@@ -37,7 +38,7 @@ mod witness;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use args::{Cli, ClusterCommand, Command, ExportArgs, ProveCommand, SchemaCommand, StreamCommand};
+use args::{Cli, ClusterCommand, Command, ExportArgs, PolicyCommand, ProveCommand, SchemaCommand, StreamCommand};
 
 use sillage_rules::kind::Kind;
 
@@ -110,6 +111,7 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
             output::line(&format!("{:#}", sillage_rules::line::schema()))?;
             Ok(Ended::Done)
         }
+        Command::Policy(PolicyCommand::Test(args)) => policy::test(&args),
         Command::Erase(args) => erase::run(&context, args).await,
         Command::Keys(command) => keys::run(&context, command).await,
         Command::Authorize(args) => authorize::run(&context, args).await,

@@ -1,0 +1,181 @@
+//! Decision scenarios: every story of `tests/scenarios` and of the fixtures comes out as it says, and a story that says
+//! otherwise is caught.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sillage_client::scenario::Scenario;
+use sillage_client::scenario::run::run;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The stories of this repository, and those that lie beside it where they do.
+fn stories() -> Vec<PathBuf> {
+    let fixtures = std::env::var_os("SILLAGE_FIXTURES").map_or_else(|| "../shared/fixtures".into(), PathBuf::from);
+    let folders = [workspace().join("tests/scenarios"), workspace().join(fixtures).join("decisions")];
+    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    let mut files: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+#[test]
+fn every_story_comes_out_as_it_says() {
+    let stories = stories();
+    assert!(stories.len() >= 10, "the stories of this repository are there");
+    for path in stories {
+        let source = std::fs::read_to_string(&path).expect("a file");
+        let scenario = Scenario::parse(&source).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
+        let run = run(&scenario).expect("it begins");
+        let wrong: Vec<_> = run.lines.iter().filter(|line| !line.mismatches.is_empty()).collect();
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", path.display());
+    }
+}
+
+/// Every expectation of every story, turned into its contrary one at a time, is caught: nothing is passed over.
+#[test]
+fn every_expectation_is_looked_at() {
+    for path in stories() {
+        let source = std::fs::read_to_string(&path).expect("a file");
+        let lines: Vec<&str> = source.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let changed = match line {
+                line if line.starts_with("expect") && line.contains("permit ") => line
+                    .replacen("permit SELF", "permit CARE_TEAM", 1)
+                    .replacen("permit CONSENT_GRANT", "permit SELF", 1),
+                line if line.starts_with("expect") => line.replacen("deny NO_CONSENT", "deny BLOCKED", 1),
+                line if line.starts_with("refused") => "refused = \"TOO_MANY_DIRECTIVES\"".to_owned(),
+                _ => continue,
+            };
+            if changed == *line {
+                continue;
+            }
+            let mut story: Vec<&str> = lines.clone();
+            story[at] = &changed;
+            let scenario = Scenario::parse(&story.join("\n")).expect("still a scenario");
+            let run = run(&scenario).expect("it begins");
+            assert_eq!(run.mismatches(), 1, "{}:{}", path.display(), at + 1);
+        }
+    }
+}
+
+fn policy_test(files: &[&Path]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sillage")).args(["policy", "test"]).args(files).output().expect("it runs")
+}
+
+const STORY: &str = r#"
+name  = "One of everything"
+clock = "2026-03-02T08:00:00Z"
+[actors.claire]
+kind = "patient"
+[actors.dr-x]
+kind = "professional"
+[[items]]
+id = "d1"
+patient = "claire"
+category = "REPORT"
+[[records]]
+kind = "item.masked"
+items = ["d1"]
+patient = "claire"
+[[requests]]
+at = "2026-03-02T09:00:00Z"
+actor = "dr-x"
+patient = "claire"
+action = "read"
+purpose = "TREAT"
+items = ["d1"]
+expect = { d1 = "deny MASKED" }
+told = []
+obligations = []
+"#;
+
+#[test]
+fn the_command_says_what_came_out_and_fails_on_a_mismatch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, bad) = (folder.path().join("good.toml"), folder.path().join("bad.toml"));
+    std::fs::write(&good, STORY).expect("written");
+    let changed = STORY
+        .replace("deny MASKED", "permit CARE_TEAM")
+        .replace("told = []", "told = [\"d1\"]")
+        .replace("items = [\"d1\"]\npatient", "items = [\"d1\"]\nrefused = \"NOT_ENTITLED\"\npatient");
+    std::fs::write(&bad, changed).expect("written");
+
+    let output = policy_test(&[&good]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "a line for the request, and the summary: {text}");
+    assert!(lines[0].starts_with("ok") && lines[0].ends_with("dr-x read TREAT of claire: d1 deny MASKED"), "{text}");
+    assert_eq!(lines[1], "1 scenario, 1 request, 0 records refused as expected: everything as expected");
+
+    let output = policy_test(&[&good, &bad]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let record = "record item.masked by claire; expected to be refused NOT_ENTITLED, got accepted";
+    assert!(lines[1].starts_with("FAIL") && lines[1].ends_with(record), "{text}");
+    let request = "d1: expected permit CARE_TEAM, got deny MASKED; told: expected {\"d1\"}, got {}";
+    assert!(lines[2].contains("bad.toml:") && lines[2].ends_with(request), "{text}");
+    assert!(lines[3].ends_with("2 mismatches"), "{text}");
+}
+
+#[test]
+fn a_typing_error_has_its_line() {
+    let errors = |from: &str, to: &str| {
+        assert!(STORY.contains(from), "{from}");
+        let story = STORY.replacen(from, to, 1);
+        let errors = Scenario::parse(&story).expect_err(to);
+        let line = errors.first().expect("an error").line;
+        let shown = story.lines().nth(line - 1).expect("a line of the file").to_owned();
+        (shown, errors.first().expect("an error").message.clone())
+    };
+    for (from, to, at) in [
+        ("told = []", "tolld = []", "tolld = []"),
+        ("kind = \"professional\"", "kind = \"doctor\"", "kind = \"doctor\""),
+        ("kind = \"professional\"", "kind = \"professional\"\nroom = \"1\"", "room = \"1\""),
+        ("kind = \"item.masked\"", "kind = \"item.hidden\"", "kind = \"item.hidden\""),
+        ("kind = \"item.masked\"", "kind = \"access.read\"", "kind = \"access.read\""),
+        ("actor = \"dr-x\"", "actor = \"dr-y\"", "actor = \"dr-y\""),
+        ("action = \"read\"", "action = \"see\"", "action = \"see\""),
+        ("{ d1 = \"deny MASKED\" }", "{ d1 = \"deny SELF\" }", "expect = { d1 = \"deny SELF\" }"),
+        ("{ d1 = \"deny MASKED\" }", "{ d1 = \"refuse MASKED\" }", "expect = { d1 = \"refuse MASKED\" }"),
+        ("{ d1 = \"deny MASKED\" }", "{ d2 = \"deny MASKED\" }", "expect = { d2 = \"deny MASKED\" }"),
+        ("obligations = []", "obligations = [\"PAY\"]", "obligations = [\"PAY\"]"),
+        ("at = \"2026-03-02T09:00:00Z\"", "at = \"today\"", "at = \"today\""),
+        ("items = [\"d1\"]\nexpect", "items = [\"d7\"]\nexpect", "items = [\"d7\"]"),
+        ("items = [\"d1\"]\npatient", "items = [\"d1\"]\nrefused = \"NO\"\npatient", "refused = \"NO\""),
+        ("items = [\"d1\"]\npatient", "items = [\"d1\"]\nuntil = \"x\"\npatient", "until = \"x\""),
+        ("patient = \"claire\"\ncategory", "patient = \"dr-x\"\ncategory", "patient = \"dr-x\""),
+        ("told = []", "told = [}", "told = [}"),
+    ] {
+        let (shown, message) = errors(from, to);
+        assert_eq!(shown, at, "{message}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_scenario_is_named_with_every_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("wrong.toml");
+    std::fs::write(&path, STORY.replace("told = []", "tolld = []").replace("clock", "cloc")).expect("written");
+    let output = policy_test(&[&path]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(text.contains("wrong.toml:3: unknown key \"cloc\""), "{text}");
+    assert!(text.contains("wrong.toml:24: unknown key \"tolld\""), "{text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn records_come_before_requests_of_the_same_moment() {
+    let later = STORY.replace("kind = \"item.masked\"", "at = \"2026-03-02T09:00:00Z\"\nkind = \"item.masked\"");
+    let (before, records) = later.split_once("[[records]]").expect("records");
+    let (records, requests) = records.split_once("[[requests]]").expect("requests");
+    let story = format!("{before}[[requests]]{requests}[[records]]{records}");
+    let run = run(&Scenario::parse(&story).expect("a scenario")).expect("it begins");
+    assert_eq!(run.mismatches(), 0, "{run:?}");
+}
