@@ -16,7 +16,7 @@ use super::keys::submit_message;
 use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
 use crate::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
-use crate::consent::change::Change;
+use crate::consent::change::{Change, meta};
 use crate::consent::known::{AsOf, Known};
 use crate::consent::preview;
 use crate::consent::who::{self, Acting, Short};
@@ -116,7 +116,7 @@ pub(super) fn acting(profile: &Profile, by: &By) -> Result<Acting, ClientError> 
 }
 
 /// The ledger's authority, where it acts for itself.
-fn authority(profile: &Profile) -> Result<Acting, ClientError> {
+pub(super) fn authority(profile: &Profile) -> Result<Acting, ClientError> {
     let id = AuthorId::of_first_key(&profile.authority_signing_key()?.public_key());
     let name = ActorName::new(AUTHOR_SYSTEM, &id.to_string())
         .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
@@ -131,7 +131,9 @@ pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> 
         _ => acting(&profile, order.by)?,
     };
     let any_tag = order.target.patient.as_ref().map(|_| &[0xff; 32]);
-    change.check(&acting, now_ms(), any_tag)?;
+    let (record, event) = change.check(&acting, now_ms(), any_tag)?;
+    let by_authority = order.signs == Signs::Authority;
+    preview::refused_anyway(&event, &meta(&record, (0, now_ms()), by_authority, false)?)?;
     let session = context.session().await?;
     let own_key = Roles::from_bits(session.caller.caller.as_ref().map_or(0, |caller| caller.roles))
         .is_ok_and(|roles| roles.contains(Roles::PATIENT));

@@ -50,6 +50,25 @@ pub fn rights(known: &Known) -> Rights {
     }
 }
 
+/// Rights of one purpose on which the same was found, wherever both were asked, become one.
+fn joined(rights: &[&&Right]) -> Vec<Right> {
+    let mut out: Vec<Right> = Vec::new();
+    for right in rights {
+        let alike = |known: &&mut Right| {
+            let same = |(a, b): (&Option<Found>, &Option<Found>)| a.is_none() || b.is_none() || a == b;
+            known.purpose == right.purpose && known.found.iter().zip(&right.found).all(same)
+        };
+        match out.iter_mut().find(alike) {
+            Some(known) => {
+                known.actions.extend(&right.actions);
+                known.found.iter_mut().zip(&right.found).for_each(|(a, b)| *a = a.or(*b));
+            }
+            None => out.push((**right).clone()),
+        }
+    }
+    out
+}
+
 /// Profession and structure of whoever signed a record of the patient, as of the newest.
 pub fn professions(known: &Known) -> Professions {
     let metas = known.sides().flat_map(|(side, _)| side.records.iter().filter_map(|record| record.event.as_ref()));
@@ -114,19 +133,14 @@ impl Rights {
             });
             return;
         }
-        for right in permits {
+        for right in joined(&permits) {
             // That professionals may deposit is said once, of all of them.
             let deposits = right.found.iter().flatten().all(|found| found.reason == Reason::DepositDefault);
             if deposits && right.who != Who::AnyProfessional {
                 continue;
             }
-            let (what, why, except) = self.extent(right, lang);
+            let (what, why, except) = self.extent(&right, lang);
             let (what, why) = (doing(&right.actions, what, lang), because(&right.who, &right.purpose, &why, lang));
-            let except = match (except.is_empty(), lang) {
-                (true, _) => String::new(),
-                (false, Lang::Fr) => format!(", sauf {except}"),
-                (false, Lang::En) => format!(", except {except}"),
-            };
             out.push(match lang {
                 Lang::Fr => format!("• {name} peut {what}{why}{except}."),
                 Lang::En => format!("• {name} can {what}{why}{except}."),
@@ -166,9 +180,20 @@ impl Rights {
                 What::Category(_) | What::Other => false,
             })
             .collect();
-        (Some(what), why, self.except(&of_those, lang))
+        let mut except = self.except(&of_those, lang);
+        // What shuts out all the rest.
+        let rest = pairs.iter().find(|(sample, found)| sample.what == What::Other && found.by.is_some());
+        if let (Some((_, found)), true) = (rest, of_those.is_empty()) {
+            let why = reason(found.reason.as_str(), lang);
+            except = match lang {
+                Lang::Fr => format!(", et rien d'autre ({why})"),
+                Lang::En => format!(", and nothing else ({why})"),
+            };
+        }
+        (Some(what), why, except)
     }
 
+    /// `, sauf le document d1 (document masqué)`; empty where nothing is taken out.
     fn except(&self, denied: &[(&Sample, &Found)], lang: Lang) -> String {
         let mut groups: Vec<(&Found, Vec<&What>)> = Vec::new();
         for (sample, found) in denied {
@@ -180,7 +205,12 @@ impl Rights {
         let group = |(found, whats): (&Found, Vec<&What>)| {
             format!("{} ({})", named(&whats, lang), reason(found.reason.as_str(), lang))
         };
-        list(&groups.into_iter().map(group).collect::<Vec<_>>(), lang)
+        let groups = list(&groups.into_iter().map(group).collect::<Vec<_>>(), lang);
+        match (groups.is_empty(), lang) {
+            (true, _) => String::new(),
+            (false, Lang::Fr) => format!(", sauf {groups}"),
+            (false, Lang::En) => format!(", except {groups}"),
+        }
     }
 
     /// The answer as JSON, one object for each right.
@@ -211,7 +241,7 @@ pub fn who(who: &Who, labels: &BTreeMap<ActorName, String>, lang: Lang) -> Strin
         Who::Named(name) => {
             let known = actor(&clean(&name.to_string()), lang);
             match labels.get(name) {
-                Some(label) => format!("{label} ({known})"),
+                Some(label) => format!("{label} ({})", clean(name.id())),
                 None => capital(&known),
             }
         }
@@ -275,6 +305,8 @@ pub fn because(who: &Who, purpose: &str, why: &str, lang: Lang) -> String {
     match (who, why == reason(Reason::BreakGlass.as_str(), lang)) {
         (Who::Patient, _) | (Who::Emergency(_), true) => String::new(),
         (Who::Emergency(_), false) => format!(" ({why})"),
+        // The law's word for it is the purpose.
+        _ if why == reason(Reason::Representative.as_str(), lang) => format!(" ({why})"),
         _ => format!(", {} ({why})", words::purpose(purpose, lang)),
     }
 }

@@ -12,7 +12,7 @@ use crate::channel::Client;
 use crate::checks::{CheckedLine, check_line, failed};
 use crate::error::ClientError;
 use crate::session::Session;
-use crate::view::time::parse_bound;
+use crate::view::time::{now_ms, parse_bound};
 
 /// Records of one page: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -94,7 +94,7 @@ pub struct Known {
     pub revoked: Vec<Hash>,
     /// Which state of the log this is: its size.
     pub as_of_size: u64,
-    /// And its ledger time, ms.
+    /// The moment that was asked about, ms: what has run out by then doesn't hold.
     pub as_of_ms: u64,
 }
 
@@ -102,6 +102,8 @@ pub struct Known {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fetched {
     tags: TagPair,
+    /// The moment that was asked about, ms: now, by this machine's clock, where none was.
+    at_ms: u64,
     open: v1::RuleRecordsResponse,
     secret: Option<v1::RuleRecordsResponse>,
 }
@@ -120,13 +122,20 @@ impl Fetched {
             None => None,
             Some(tag) => Some(pages(client, tag, AsOf::Size(open.as_of_size)).await?),
         };
-        Ok(Self { tags, open, secret })
+        // The ledger's time stands still while nobody writes.
+        let at_ms = match as_of {
+            AsOf::Now => now_ms().max(open.as_of_ms),
+            AsOf::Time(ms) => ms.max(open.as_of_ms),
+            AsOf::Size(_) => open.as_of_ms,
+        };
+        Ok(Self { tags, at_ms, open, secret })
     }
 
-    /// As bytes: `head ‖ tag[32] ‖ u32 length ‖ records ‖ (tag[32] ‖ records of the second one)`.
+    /// As bytes: `head ‖ u64 at_ms ‖ tag[32] ‖ u32 length ‖ records ‖ (tag[32] ‖ records of the second one)`.
     pub fn to_bytes(&self) -> Vec<u8> {
         let records = self.open.encode_to_vec();
         let mut out = HEAD.to_vec();
+        out.extend(self.at_ms.to_be_bytes());
         out.extend(self.tags.0.as_bytes());
         out.extend(u32::try_from(records.len()).expect("a patient's records are far below 4 GiB").to_be_bytes());
         out.extend(records);
@@ -144,6 +153,7 @@ impl Fetched {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let damaged = || "what was kept of this patient is damaged: fetch it anew".to_owned();
         let rest = bytes.strip_prefix(HEAD).ok_or_else(damaged)?;
+        let (at_ms, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
         let (tag, rest) = rest.split_at_checked(32).ok_or_else(damaged)?;
         let (len, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
         let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| damaged())?;
@@ -155,7 +165,8 @@ impl Fetched {
             None => return Err(damaged()),
             Some((tag, rest)) => (Some(parse_tag(tag)?), Some(records(rest)?)),
         };
-        Ok(Self { tags: (parse_tag(tag)?, second), open: records(open)?, secret })
+        let at_ms = u64::from_be_bytes(*at_ms);
+        Ok(Self { tags: (parse_tag(tag)?, second), at_ms, open: records(open)?, secret })
     }
 
     /// What follows from them. `late_after_ms` is the genesis's.
@@ -188,7 +199,7 @@ impl Fetched {
             catalogue: apps,
             revoked: revoked.map_err(|_| failed("a revoked actor is no hash: ask another node"))?,
             as_of_size: first.as_of_size,
-            as_of_ms: first.as_of_ms,
+            as_of_ms: self.at_ms,
         })
     }
 }

@@ -71,3 +71,19 @@ fn as_of_is_a_size_or_a_time() {
         assert_eq!(AsOf::parse(Some(bad)).expect_err(bad).exit_code(), 2);
     }
 }
+
+#[test]
+fn what_is_kept_is_read_back_and_damage_is_seen() {
+    let open = v1::RuleRecordsResponse { records: vec![line(7, &masked("d1"))], as_of_size: 8, ..Default::default() };
+    let secret = PatientTag::from_slice(&[6; 32]).expect("a tag");
+    for second in [None, Some((secret, v1::RuleRecordsResponse::default()))] {
+        let (tag2, secret) = second.unzip();
+        let fetched = Fetched { tags: (tag(), tag2), at_ms: 9_000, open: open.clone(), secret };
+        let bytes = fetched.to_bytes();
+        assert_eq!(Fetched::from_bytes(&bytes).expect("whole"), fetched);
+        let known = fetched.fold(DAY_MS).expect("folded");
+        assert_eq!((known.as_of_size, known.as_of_ms), (8, 9_000));
+        assert_eq!(known.secret.is_some(), tag2.is_some());
+        assert!(Fetched::from_bytes(&bytes[..40]).is_err() && Fetched::from_bytes(b"").is_err());
+    }
+}

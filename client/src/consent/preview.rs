@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use sillage_proof::hash::LedgerTimeMs;
-use sillage_rules::consent::{Action, Event, PatientState};
+use sillage_rules::codes::Code;
+use sillage_rules::consent::{Action, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::Reason;
 
 use super::change::{Change, meta};
@@ -80,6 +81,25 @@ pub fn preview(
         let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions));
         Ok(Preview { at_ms, later: at_ms > now_ms, differences, labels: labels(known) })
     })
+}
+
+/// Codes of what is wrong with a change in itself, whatever is on record.
+const IN_ITSELF: [Code; 5] =
+    [Code::PermitAnyone, Code::ActionsMissing, Code::UntilMissing, Code::EmptyPeriod, Code::ReasonMissing];
+
+/// What the ledger would refuse whatever is on record. Nothing is asked for it.
+///
+/// # Errors
+/// With the ledger's own code.
+pub fn refused_anyway(event: &Event, meta: &Meta) -> Result<(), ClientError> {
+    let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    match PatientState::default().admit(event, meta, &env) {
+        Err(refusal) if IN_ITSELF.contains(&refusal.code) => {
+            Err(ClientError::rejected(refusal.code.as_str(), refusal.message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// When a change begins to hold, where it says so.

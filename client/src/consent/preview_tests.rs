@@ -72,3 +72,15 @@ fn what_the_ledger_would_refuse_is_refused_with_its_code() {
     let unproven = Acting { auth: None, ..patient() };
     assert_eq!(code(&revoked, &unproven), "AUTHENTICATION_MISSING");
 }
+
+#[test]
+fn what_is_wrong_in_itself_is_refused_without_asking() {
+    let refused = |change: &Change| {
+        let (record, event) = change.check(&patient(), NOW, Some(&TAG)).expect("understood");
+        refused_anyway(&event, &meta(&record, (1, NOW), false, false).expect("a signer"))
+    };
+    let unnamed = directive(json!({"id": "a", "effect": "permit", "grantee": "anyone", "actions": ["read"]}));
+    assert!(refused(&unnamed).expect_err("to anyone").to_string().contains("PERMIT_ANYONE"));
+    // Only the ledger knows whether there is such a directive.
+    refused(&Change::with(Kind::CONSENT_REVOKED, json!({"consent": "c1"}))).expect("asked");
+}

@@ -14,6 +14,9 @@ use sillage_rules::time::TimeMs;
 /// The system of actors and documents that stand for others.
 const SAMPLE_SYSTEM: &str = "urn:sillage:sample";
 
+/// The index of a record that is only tried.
+const TRIED: LeafIndex = LeafIndex(u64::MAX);
+
 /// Profession and structure of those of whom a record says them.
 pub type Professions = BTreeMap<ActorName, (Option<String>, Option<String>)>;
 
@@ -324,9 +327,9 @@ impl World<'_> {
         let decision = decide(self.env, open, self.secret, &request);
         let new = action == Action::Write;
         let asked = samples.iter().map(|sample| !new || !matches!(sample.what, What::Document(_)));
-        let found = asked
-            .zip(&decision.items)
-            .map(|(asked, item)| asked.then(|| Found { reason: item.reason, by: item.consulted.first().copied() }));
+        let found = asked.zip(&decision.items).map(|(asked, item)| {
+            asked.then(|| Found { reason: item.reason, by: item.consulted.iter().copied().find(|by| *by != TRIED) })
+        });
         found.collect()
     }
 
@@ -351,7 +354,7 @@ impl World<'_> {
             since: None,
         };
         let meta = Meta {
-            index: LeafIndex(u64::MAX),
+            index: TRIED,
             time: self.at,
             signer: subject.actor.clone(),
             authority: false,

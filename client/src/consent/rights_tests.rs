@@ -83,3 +83,13 @@ fn the_same_in_json_names_the_records_that_decide() {
     let denied = emergency.expect("an emergency right")["denied"].to_string();
     assert!(denied.contains("MASKED") && denied.contains("\"by\":1"), "{denied}");
 }
+
+#[test]
+fn who_is_blocked_still_sees_what_they_deposited_and_nothing_else() {
+    let blocked = Change::of_professional(Kind::PROFESSIONAL_BLOCKED, &name(DR));
+    let text = text(&[(deposit(&[("d1", "LAB")]), doctor(DR)), (blocked, patient())]);
+    let wanted = "Le professionnel 10100534436 peut consulter, rechercher, télécharger et imprimer le document d1, pour des soins \
+                  (auteur du dépôt), et rien d'autre (professionnel bloqué par le patient).";
+    assert!(text.contains(wanted), "{text}");
+    assert!(text.contains("exporter tout le dossier et déposer des documents."), "said together: {text}");
+}

@@ -116,10 +116,6 @@ pub fn who(record: &v1::Record, lang: Lang) -> String {
         let software = record.automated.as_ref().map(|a| clean(&a.software));
         return software.filter(|s| !s.is_empty()).unwrap_or_else(|| unknown.to_owned());
     };
-    let mut label = [&actor.label, &actor.id].into_iter().map(|t| clean(t)).find(|t| !t.is_empty());
-    if actor.label.is_empty() && actor.system == PATIENT_SYSTEM {
-        label = Some(words::pick(lang, "le patient", "the patient").to_owned());
-    }
     let mut notes = Vec::new();
     if !actor.role.is_empty() {
         notes.push(words::role(&clean(&actor.role), lang));
@@ -131,8 +127,17 @@ pub fn who(record: &v1::Record, lang: Lang) -> String {
     if record.automated.is_some() {
         notes.push(words::pick(lang, "traitement automatique", "automated").to_owned());
     }
-    let label = label.unwrap_or_else(|| unknown.to_owned());
+    let label = Some(short_who(actor, lang)).filter(|label| !label.is_empty()).unwrap_or_else(|| unknown.to_owned());
     if notes.is_empty() { label } else { format!("{label} ({})", notes.join(", ")) }
+}
+
+/// An actor's name alone; empty where it has none.
+pub fn short_who(actor: &v1::Actor, lang: Lang) -> String {
+    match (actor.label.is_empty(), actor.system == PATIENT_SYSTEM) {
+        (true, true) => words::pick(lang, "le patient", "the patient").to_owned(),
+        (true, false) => clean(&actor.id),
+        (false, _) => clean(&actor.label),
+    }
 }
 
 /// One document: its label, its category, or its id.

@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use sillage_proto::v1::{self, BasisKind};
 
-use super::sentence::{clean, items};
+use super::sentence::{clean, items, short_who};
 use super::{Decision, Event, Lang, time, words};
 
 /// Width of the table where the terminal doesn't say.
@@ -45,7 +45,7 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
         remarks.insert(0, outcome.to_owned());
     }
     let actor = record.actor.as_ref();
-    let who = actor.map(|a| if a.label.is_empty() { &a.id } else { &a.label }).map(|t| clean(t));
+    let who = actor.map(|actor| short_who(actor, lang));
     let who = who.or_else(|| record.automated.as_ref().map(|a| clean(&a.software))).unwrap_or_default();
     let basis = words::basis(record.basis.as_ref().map_or(BasisKind::None, |b| b.kind()), lang);
     let why = [words::purpose(&record.purpose, lang), basis.to_owned()];
@@ -63,7 +63,7 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
 
 fn decided(event: &Event, decision: &Decision, noun: String, mut remarks: Vec<String>, lang: Lang) -> [String; 7] {
     let actor = decision.actor.as_ref();
-    let who = actor.map(|a| if a.label.is_empty() { &a.id } else { &a.label }).map(|t| clean(t));
+    let who = actor.map(|actor| short_who(actor, lang));
     let refused = decision.outcomes.iter().filter(|(_, permit, _)| !permit).count();
     let given = decision.outcomes.len() - refused;
     remarks.insert(
