@@ -9,6 +9,7 @@ use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
 use super::emergency_mode_args::EmergencyModeCommand;
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
+use super::policy_publish::PolicyPublishArgs;
 use super::represent_args::{ActorCommand, AttendingCommand, RepresentCommand, TeamCommand};
 
 /// Records what happens to health data, shows a patient its trace, and checks both against signed checkpoints.
@@ -116,6 +117,9 @@ pub enum PolicyCommand {
     /// Run decision scenarios offline, through the code that decides in the ledger (docs/scenarios.md); exit code 1 when
     /// something came out otherwise than the file says
     Test(PolicyTestArgs),
+    /// Publish the policy, the matrix or the catalogue: it takes the place of the one before (the profile needs
+    /// `authority_key`)
+    Publish(PolicyPublishArgs),
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ mod limits;
 pub mod limits_args;
 mod output;
 mod policy;
+pub mod policy_publish;
 mod prove;
 mod prove_keys;
 mod record;
@@ -112,6 +113,7 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
             Ok(Ended::Done)
         }
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args),
+        Command::Policy(PolicyCommand::Publish(args)) => policy_publish::run(&context, &args).await,
         Command::Erase(args) => erase::run(&context, args).await,
         Command::Keys(command) => keys::run(&context, command).await,
         Command::Authorize(args) => authorize::run(&context, args).await,

@@ -74,10 +74,13 @@ mod tests {
 
     #[test]
     fn a_document_is_toml_or_json_and_checked_before_it_is_signed() {
-        let policy = "version = \"2026-1\"\nemergency_lifts_mask = true\n[emergency_professions]\nSAMU = [\"samu-regulator\"]";
+        let policy =
+            "version = \"2026-1\"\nemergency_lifts_mask = true\n[emergency_professions]\nSAMU = [\"samu-regulator\"]";
         published(Kind::POLICY_PUBLISHED, "p.toml", policy).expect("a policy");
-        published(Kind::MATRIX_PUBLISHED, "m.json", r#"{"version":"1","deny":[{"profession":"dentist"}]}"#).expect("a matrix");
-        published(Kind::CATALOGUE_PUBLISHED, "c.toml", "version = \"1\"\napps = [\"urn:sillage:app|poids\"]").expect("apps");
+        published(Kind::MATRIX_PUBLISHED, "m.json", r#"{"version":"1","deny":[{"profession":"dentist"}]}"#)
+            .expect("a matrix");
+        published(Kind::CATALOGUE_PUBLISHED, "c.toml", "version = \"1\"\napps = [\"urn:sillage:app|poids\"]")
+            .expect("apps");
         for (text, word) in [
             ("emergency_lifts_mask = true", "version"),
             ("version = \"1\"\ncolour = \"red\"", "details"),
