@@ -305,6 +305,7 @@ pub fn because(who: &Who, purpose: &str, why: &str, lang: Lang) -> String {
     match (who, why == reason(Reason::BreakGlass.as_str(), lang)) {
         (Who::Patient, _) | (Who::Emergency(_), true) => String::new(),
         (Who::Emergency(_), false) => format!(" ({why})"),
+        (_, true) => format!(", {}", words::purpose(purpose, lang)),
         // The law's word for it is the purpose.
         _ if why == reason(Reason::Representative.as_str(), lang) => format!(" ({why})"),
         _ => format!(", {} ({why})", words::purpose(purpose, lang)),
