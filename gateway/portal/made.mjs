@@ -135,7 +135,8 @@ export class MadeLog {
       const [before, after] = [body.filter(([number]) => number < 7), body.filter(([number]) => number > 7)];
       const record = proto([1, 1], [2, kind], [3, says], ...before, [7, TIME_MS - ageMs], ...after);
       const [hasBasis, isDeferred] = [9, 13].map((field) => body.some(([number]) => number === field));
-      const stated = (hasBasis ? 16 : 0) | (isDeferred ? 4 : 0);
+      const cites = body.some(([number, basis]) => number === 9 && (basis[1] === 1 || basis[1] === 2));
+      const stated = (hasBasis ? 16 : 0) | (cites ? 32 : 0) | (isDeferred ? 4 : 0);
       const group = kind >> 8;
       const found = (group === 6 && !hasBasis ? 1 : 0) | ((group === 6 || group === 7) && ageMs > LATE_AFTER_MS ? 2 : 0);
       const hash = H([0], salt, record);

@@ -954,10 +954,10 @@ const KIND_GENESIS = 0x0a0e;
 const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
-const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS"];
-const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS] = FLAGS.map((_, bit) => 2 ** bit);
+const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
+const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES] = FLAGS.map((_, bit) => 2 ** bit);
 /** What the author states, and so signs; the rest is what the ledger found. */
-const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS;
+const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS | FLAG_CITES;
 /** Why an access is UNJUSTIFIED; the number stands in bits 8 to 11. */
 const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"];
 /** Bases that point to an entry of the log, so that the ledger may find that they do not hold. */
@@ -966,9 +966,12 @@ const isAccess = (kind) => kind >> 8 === 6;
 const isMovement = (kind) => kind >> 8 === 7;
 const reasonOf = (flags) => flags >> 8;
 
-/** Flags that a record entry can have: known ones, and a reason only of what is UNJUSTIFIED. */
+/** Flags that a record entry can have: known ones, a reason only of what is UNJUSTIFIED, and nothing cited without a basis. */
 const areFlags = (flags) =>
-  (flags & ~0x0f1f) === 0 && reasonOf(flags) < REASONS.length && (reasonOf(flags) === 0 || (flags & FLAG_UNJUSTIFIED) !== 0);
+  (flags & ~0x0f3f) === 0 &&
+  reasonOf(flags) < REASONS.length &&
+  (reasonOf(flags) === 0 || (flags & FLAG_UNJUSTIFIED) !== 0) &&
+  ((flags & FLAG_CITES) === 0 || (flags & FLAG_BASIS) !== 0);
 
 function entry(bytes, part) {
   const reader = new Reader(bytes, part);
@@ -1213,14 +1216,15 @@ function areFlagsRight({ it, shown }, lateAfterMs) {
   if (flags & FLAG_LEDGER) return flags === FLAG_LEDGER;
   const { basis, deferred, occurred_at_ms: happenedMs = 0 } = shown?.says ?? {};
   const hasBasis = shown ? basis !== undefined : (flags & FLAG_BASIS) !== 0;
+  const refers = basis?.kind === BASIS_DECISION || basis?.kind === BASIS_BREAKGLASS;
+  const cites = shown ? refers : (flags & FLAG_CITES) !== 0;
   const canBeLate = isAccess(kind) || isMovement(kind);
   const isUnjustified = (flags & FLAG_UNJUSTIFIED) !== 0;
   // Without basis: unjustified, and for that reason. With one: only if it points to what the ledger can look up.
-  const refers = !shown || basis?.kind === BASIS_DECISION || basis?.kind === BASIS_BREAKGLASS;
-  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || (reasonOf(flags) > 0 && refers);
+  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || (reasonOf(flags) > 0 && cites);
   const isLate = (flags & FLAG_LATE) !== 0;
   if (!shown) return isJust && (canBeLate || !isLate);
-  const stated = (hasBasis ? FLAG_BASIS : 0) | (deferred === undefined ? 0 : FLAG_DEFERRED);
+  const stated = (hasBasis ? FLAG_BASIS : 0) | (cites ? FLAG_CITES : 0) | (deferred === undefined ? 0 : FLAG_DEFERRED);
   return isJust && (flags & FLAGS_STATED) === stated && isLate === (canBeLate && it.timeMs - happenedMs > lateAfterMs);
 }
 

@@ -414,16 +414,18 @@ test("what the author stated of a record can't be filed otherwise", async () => 
   const good = [{}, { body: [basis(decision), deferred], ageMs: 2 * day }, { kind: 0x0202 }, { kind: 0x0701, ageMs: day - 1000 }];
   const { ok, reports } = await check(trace(of(...good)));
   assert.equal(ok, true);
-  assert.deepEqual(reports[0].entries.map((e) => e.flags), [["UNJUSTIFIED"], ["LATE", "DEFERRED", "BASIS"], [], []]);
+  assert.deepEqual(reports[0].entries.map((e) => e.flags), [["UNJUSTIFIED"], ["LATE", "DEFERRED", "BASIS", "CITES"], [], []]);
   assert.deepEqual(reports[0].entries.map((e) => e.unjustifiedReason), ["NO_BASIS", null, null, null]);
   // Of a record that another patient's trace should hold, and of others: the record tells.
   await refused(trace(of({}, { tag: other, filed: { tag: TAG } })), "entries");
   await refused(trace(of({ filed: { kind: 0x0606 } })), "entries");
   for (const flags of [0, 5, 17, 3, 1 | 4 << 8, 16]) await refused(trace(of({ filed: { flags } })), "entries");
-  for (const flags of [16, 4, 0, 21, 20 | 2]) await refused(trace(of({ body: [basis(decision), deferred], filed: { flags } })), "entries");
+  for (const flags of [48, 20, 4, 0, 36, 53, 52 | 2]) await refused(trace(of({ body: [basis(decision), deferred], filed: { flags } })), "entries");
+  // What another basis is isn't looked up, and nobody may say that it was.
+  for (const flags of [48, 17 | 1 << 8]) await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
   // A basis that points to an entry may be found not to hold, for one of four reasons; another basis is not looked up.
   for (const [number, reason] of ["UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"].entries()) {
-    const flags = 17 | (number + 1) << 8;
+    const flags = 49 | (number + 1) << 8;
     const found = await check(trace(of({ body: [basis(decision)], filed: { flags } })));
     assert.equal(found.reports[0].entries[0].unjustifiedReason, reason);
     await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
@@ -435,7 +437,8 @@ test("what the author stated of a record can't be filed otherwise", async () => 
   const words = async (record) => (await check(gone(record))).errors[0]?.message;
   assert.match(await words({ tag: other, filed: { tag: TAG } }), /not in the batch that its author signed/);
   assert.match(await words({ filed: { kind: 0x0606 } }), /not in the batch that its author signed/);
-  assert.match(await words({ filed: { flags: 20 } }), /not in the batch that its author signed/);
+  assert.match(await words({ filed: { flags: 52 } }), /not in the batch that its author signed/);
+  assert.match(await words({ filed: { flags: 16 } }), /not in the batch that its author signed/);
   assert.match(await words({ filed: { flags: 1 } }), /not in the batch that its author signed/);
   assert.match(await words({ filed: { flags: 0 } }), /flagged otherwise/);
   assert.match(await words({ filed: { flags: 17 } }), /flagged otherwise/);

@@ -10,22 +10,30 @@ use crate::record::ParsedRecord;
 pub const HAS_BASIS: u32 = 1;
 /// The record was handed in after an establishment's emergency mode.
 pub const IS_DEFERRED: u32 = 2;
+/// The right is a decision or a break-glass on record, which the ledger looks up.
+pub const CITES: u32 = 4;
 /// Every fact that is known.
-pub const ALL: u32 = HAS_BASIS | IS_DEFERRED;
+pub const ALL: u32 = HAS_BASIS | IS_DEFERRED | CITES;
 
 /// The facts of a record that travel beside its sealed payload, as bits.
 pub fn facts_of(record: &ParsedRecord) -> u32 {
     let message = record.message();
     let basis = if message.basis.is_some() { HAS_BASIS } else { 0 };
     let deferred = if message.deferred.is_some() { IS_DEFERRED } else { 0 };
-    basis | deferred
+    let kind = message.basis.as_ref().map(v1::Basis::kind);
+    let cites = match kind {
+        Some(v1::BasisKind::Decision | v1::BasisKind::Breakglass) => CITES,
+        _ => 0,
+    };
+    basis | deferred | cites
 }
 
 /// The flags that the author states with these facts: the batch leaf covers them.
 pub fn stated(facts: u32) -> Flags {
     let basis = if facts & HAS_BASIS == 0 { Flags::NONE } else { Flags::BASIS };
     let deferred = if facts & IS_DEFERRED == 0 { Flags::NONE } else { Flags::DEFERRED };
-    basis | deferred
+    let cites = if facts & CITES == 0 { Flags::NONE } else { Flags::CITES };
+    basis | deferred | cites
 }
 
 /// The flags of a record's entry (`docs/formats.md` §5): nothing else makes them. `fault` is what was found about the
@@ -64,10 +72,9 @@ pub fn flags_hold(entry: &RecordEntry, record: Option<&ParsedRecord>, late_after
 /// Whether the flags are those of this record: what the record states, when it came, and
 /// a fault only of a basis that points to a decision or a break-glass. Whether that fault is a true one takes the log.
 fn flags_fit(entry: &RecordEntry, record: &ParsedRecord, late_after_ms: u64) -> bool {
-    let basis = record.message().basis.as_ref().map(v1::Basis::kind);
-    let refers = matches!(basis, Some(v1::BasisKind::Decision | v1::BasisKind::Breakglass));
-    let fault = entry.flags.unjustified_reason().filter(|reason| refers && *reason != UnjustifiedReason::NoBasis);
     let (facts, at_ms) = (facts_of(record), record.occurred_at_ms());
+    let cites = facts & CITES != 0;
+    let fault = entry.flags.unjustified_reason().filter(|reason| cites && *reason != UnjustifiedReason::NoBasis);
     entry.flags == flags_for(entry.kind, facts, fault, at_ms, entry.time.get(), late_after_ms)
 }
 
@@ -78,7 +85,7 @@ fn flags_can_be(entry: &RecordEntry) -> bool {
     let justified = match flags.unjustified_reason() {
         None => has_basis || !kind.is_access(),
         Some(UnjustifiedReason::NoBasis) => !has_basis && kind.is_access(),
-        Some(_) => has_basis && kind.is_access(),
+        Some(_) => flags.contains(Flags::CITES) && kind.is_access(),
     };
     let late = !flags.contains(Flags::LATE) || kind.is_access() || kind.is_movement();
     justified && late
@@ -169,9 +176,10 @@ mod tests {
             assert!(!fit(&deferred, wrong, 2_000), "{wrong:?}");
         }
         for kind in [v1::BasisKind::Decision, v1::BasisKind::Breakglass] {
-            let pointed = record(Some(kind), false);
-            assert!(fit(&pointed, Flags::BASIS, 2_000) && fit(&pointed, Flags::BASIS | expired, 2_000));
-            assert!(!fit(&pointed, Flags::BASIS | Flags::UNJUSTIFIED, 2_000), "it states one");
+            let (pointed, cites) = (record(Some(kind), false), Flags::BASIS | Flags::CITES);
+            assert!(fit(&pointed, cites, 2_000) && fit(&pointed, cites | expired, 2_000));
+            assert!(!fit(&pointed, Flags::BASIS, 2_000), "nobody would have looked it up");
+            assert!(!fit(&pointed, cites | Flags::UNJUSTIFIED, 2_000), "it states one");
         }
     }
 
@@ -181,10 +189,12 @@ mod tests {
         let consent = |flags| RecordEntry { kind: Kind::CONSENT_REVOKED, ..entry(&access, flags, 9) };
         let consent = |flags| flags_hold(&consent(flags), None, DAY_MS);
         let expired = Flags::unjustified(UnjustifiedReason::Expired);
-        for flags in [Flags::BASIS, Flags::UNJUSTIFIED, Flags::BASIS | expired, Flags::BASIS | Flags::LATE] {
+        let cites = Flags::BASIS | Flags::CITES;
+        for flags in [Flags::BASIS, Flags::UNJUSTIFIED, cites, cites | expired, Flags::BASIS | Flags::LATE] {
             assert!(flags_hold(&entry(&access, flags, 9), None, DAY_MS), "{flags:?}");
         }
-        for flags in [Flags::NONE, expired, Flags::UNJUSTIFIED | Flags::BASIS, Flags::BASIS | Flags::LEDGER] {
+        let unlooked = Flags::BASIS | expired;
+        for flags in [Flags::NONE, expired, unlooked, Flags::UNJUSTIFIED | Flags::BASIS, Flags::BASIS | Flags::LEDGER] {
             assert!(!flags_hold(&entry(&access, flags, 9), None, DAY_MS), "{flags:?}");
         }
         assert!(consent(Flags::NONE) && consent(Flags::BASIS | Flags::DEFERRED) && consent(Flags::LEDGER));
@@ -199,10 +209,10 @@ mod tests {
         let entry = RecordEntry { record_hash: record.record_hash(&[3; 16]), ..entry(&record, flags, 2 * DAY_MS) };
         // What the ledger finds isn't the author's to state; what the author states isn't the ledger's to change.
         assert_eq!(entry.batch_leaf(), record.batch_leaf(record.record_hash(&[3; 16])));
-        for flags in [flags | Flags::LEDGER, Flags::BASIS | Flags::DEFERRED] {
+        for flags in [flags | Flags::LEDGER, Flags::BASIS | Flags::CITES | Flags::DEFERRED] {
             assert_eq!(RecordEntry { flags, ..entry.clone() }.batch_leaf(), entry.batch_leaf());
         }
-        for flags in [Flags::NONE, Flags::BASIS, Flags::DEFERRED] {
+        for flags in [Flags::NONE, Flags::BASIS, Flags::DEFERRED, Flags::BASIS | Flags::DEFERRED] {
             assert_ne!(RecordEntry { flags, ..entry.clone() }.batch_leaf(), entry.batch_leaf());
         }
     }

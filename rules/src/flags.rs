@@ -76,29 +76,34 @@ impl Flags {
     pub const LEDGER: Self = Self(8);
     /// The record states by what right it happened; the author states it.
     pub const BASIS: Self = Self(16);
+    /// Its basis points to a decision or a break-glass, which the ledger looks up; the author states it. Beside `BASIS`.
+    pub const CITES: Self = Self(32);
 
-    const ALL: u16 = 31;
+    const ALL: u16 = 63;
     /// What the author states: the batch leaf covers it.
-    const STATED: u16 = Self::DEFERRED.0 | Self::BASIS.0;
+    const STATED: u16 = Self::DEFERRED.0 | Self::BASIS.0 | Self::CITES.0;
     /// Where the reason stands, beside `UNJUSTIFIED` only.
     const REASON: u16 = 0x0f00;
     const REASON_SHIFT: u32 = 8;
-    const TABLE: [(Self, &'static str); 5] = [
+    const TABLE: [(Self, &'static str); 6] = [
         (Self::UNJUSTIFIED, "UNJUSTIFIED"),
         (Self::LATE, "LATE"),
         (Self::DEFERRED, "DEFERRED"),
         (Self::LEDGER, "LEDGER"),
         (Self::BASIS, "BASIS"),
+        (Self::CITES, "CITES"),
     ];
 
     /// The flags with these bits.
     ///
     /// # Errors
-    /// When one of them is unknown, or they give a reason that doesn't exist, or one without `UNJUSTIFIED`.
+    /// When one of them is unknown, or they give a reason that doesn't exist, or one without `UNJUSTIFIED`, or cite without
+    /// a basis.
     pub const fn from_bits(bits: u16) -> Result<Self, EntryError> {
         let reason = (bits & Self::REASON) >> Self::REASON_SHIFT;
         let known = bits & !(Self::ALL | Self::REASON) == 0;
-        let may = reason == 0 || bits & Self::UNJUSTIFIED.0 != 0;
+        let may = (reason == 0 || bits & Self::UNJUSTIFIED.0 != 0)
+            && (bits & Self::CITES.0 == 0 || bits & Self::BASIS.0 != 0);
         if known && may && reason <= UnjustifiedReason::Expired.code() as u16 {
             Ok(Self(bits))
         } else {
@@ -173,7 +178,8 @@ mod tests {
             assert_eq!(flags.bits(), 0x11 | u16::from(reason.code()) << 8);
         }
         assert_eq!(Flags::BASIS.unjustified_reason(), None);
-        for bits in [0x0100, 0x0110, 0x0501, 0x0f01, 0x0020, 0x1001, 0x8000] {
+        assert_eq!(Flags::from_bits(0x30), Ok(Flags::BASIS | Flags::CITES));
+        for bits in [0x0100, 0x0110, 0x0501, 0x0f01, 0x0020, 0x0040, 0x1001, 0x8000] {
             assert_eq!(Flags::from_bits(bits), Err(EntryError::Flags(bits)), "{bits:#06x}");
         }
     }
@@ -190,8 +196,9 @@ mod tests {
 
     #[test]
     fn what_the_author_states_is_apart_from_what_the_ledger_finds() {
-        let all = Flags::unjustified(UnjustifiedReason::Beyond) | Flags::LATE | Flags::DEFERRED | Flags::BASIS;
-        assert_eq!(all.stated(), Flags::DEFERRED | Flags::BASIS);
+        let stated = Flags::DEFERRED | Flags::BASIS | Flags::CITES;
+        let all = Flags::unjustified(UnjustifiedReason::Beyond) | Flags::LATE | stated;
+        assert_eq!(all.stated(), stated);
         assert_eq!(Flags::LEDGER.stated(), Flags::NONE);
     }
 }

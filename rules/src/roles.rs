@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::BitOr;
 
+use crate::kind::Kind;
+
 /// A set of roles. Holds known bits only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Roles(u32);
@@ -69,6 +71,19 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
+    /// Whether a party with these roles may sign records of this kind. What an act of the authority needs is another affair.
+    pub fn may_sign(self, kind: Kind) -> bool {
+        let by_authority = matches!(
+            kind,
+            Kind::POLICY_PUBLISHED
+                | Kind::MATRIX_PUBLISHED
+                | Kind::CATALOGUE_PUBLISHED
+                | Kind::REPRESENTATION_REGISTERED
+                | Kind::REPRESENTATION_ENDED
+        );
+        self.contains(Self::AUTHOR) || by_authority && self.contains(Self::AUTHORITY)
+    }
+
     /// Whether the set has no role.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -130,6 +145,15 @@ mod tests {
         assert_eq!(Roles::NONE.to_string(), "none");
         assert!(roles.contains(Roles::AUTHOR) && !roles.contains(Roles::ALL));
         assert!(roles.intersects(Roles::ALL) && !roles.intersects(Roles::TAG));
+    }
+
+    #[test]
+    fn the_authority_signs_what_holds_for_all_and_who_stands_for_whom() {
+        assert!(Kind::ALL.iter().all(|kind| Roles::AUTHOR.may_sign(*kind)));
+        assert!(Roles::AUTHORITY.may_sign(Kind::POLICY_PUBLISHED));
+        assert!(Roles::AUTHORITY.may_sign(Kind::REPRESENTATION_REGISTERED));
+        assert!(!Roles::AUTHORITY.may_sign(Kind::CONSENT_DIRECTIVE) && !Roles::AUTHORITY.may_sign(Kind::ACCESS_READ));
+        assert!(!Kind::ALL.iter().any(|kind| (Roles::READER | Roles::PATIENT).may_sign(*kind)));
     }
 
     #[test]

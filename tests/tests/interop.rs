@@ -309,7 +309,7 @@ fn a_record_leads_to_its_authors_signature(world: &mut World) {
         Genesis::decode(&fs::read(world.dir().join("genesis.bin")).expect("the genesis")[..]).expect("a genesis");
 
     // docs/formats.md §5: version, type, flags, index and time (20 bytes), then kind, tag, record hash, position; §3: what
-    // is signed of a record is its kind, the flags DEFERRED (4) and BASIS (16), its tag and its hash.
+    // is signed of a record is its kind, the flags DEFERRED (4), BASIS (16) and CITES (32), its tag and its hash.
     let records: Vec<GetEntryResponse> = indices.iter().map(|index| entry(world, *index)).collect();
     let mut batch_leaves = Vec::new();
     for (position, found) in (0_u32..).zip(&records) {
@@ -318,7 +318,7 @@ fn a_record_leads_to_its_authors_signature(world: &mut World) {
         assert_eq!(bytes[86..], position.to_be_bytes());
         let record_hash: Hash = bytes[54..86].try_into().expect("32 bytes");
         assert_eq!(record_hash, sha256(&[&[0], &found.salt, &found.record]), "the record is the one that is hashed");
-        let (kind, stated, tag) = (&bytes[20..22], [0, bytes[3] & 0x14], &bytes[22..54]);
+        let (kind, stated, tag) = (&bytes[20..22], [0, bytes[3] & 0x34], &bytes[22..54]);
         batch_leaves.push(sha256(&[&[6], kind, &stated, tag, &record_hash]));
     }
 
