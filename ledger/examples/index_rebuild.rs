@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{START_MS, batch, command, command2, genesis, record};
+use common::{START_MS, batch, command, command2, genesis, keks, record};
 use prost::Message;
 use sillage_ledger::{BatchOutcome, Ledger, Options, StageTimes};
 use sillage_proof::hash::sha256;
@@ -36,7 +36,7 @@ fn tag(number: u64) -> [u8; 32] {
 fn open(dir: &Path, depth: u32) -> Ledger {
     let mut genesis = Genesis::decode(&genesis()[..]).expect("own genesis");
     genesis.index_depth = depth;
-    Ledger::open(dir, &genesis.encode_to_vec(), Options::default()).expect("a ledger")
+    Ledger::open(dir, &genesis.encode_to_vec(), keks(), Options::default()).expect("a ledger")
 }
 
 impl Bench {

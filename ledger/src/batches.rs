@@ -209,11 +209,11 @@ impl BatchVerifier {
     }
 }
 
-/// A batch tree, level by level.
-struct Levels(Vec<Vec<Hash>>);
+/// The tree of a batch, or of requests under one signature, level by level.
+pub(crate) struct Levels(Vec<Vec<Hash>>);
 
 impl Levels {
-    fn over(leaves: Vec<Hash>) -> Self {
+    pub(crate) fn over(leaves: Vec<Hash>) -> Self {
         let mut levels = vec![leaves];
         while let Some(level) = levels.last().filter(|level| level.len() > 1) {
             let (pairs, odd) = level.as_chunks::<2>();
@@ -226,7 +226,12 @@ impl Levels {
         Self(levels)
     }
 
-    fn path(&self, position: u32) -> Vec<Hash> {
+    /// The root; of no leaves, the empty tree's.
+    pub(crate) fn root(&self) -> Hash {
+        self.0.last().and_then(|level| level.first()).copied().unwrap_or_else(merkle::empty_root)
+    }
+
+    pub(crate) fn path(&self, position: u32) -> Vec<Hash> {
         let mut place = position as usize;
         let siblings = self.0.iter().filter_map(|level| {
             let sibling = level.get(place ^ 1).copied();
@@ -249,6 +254,7 @@ mod tests {
             let leaves: Vec<Hash> = (0..count).map(|n| leaf_hash(&n.to_be_bytes())).collect();
             let root = merkle::root_of(&leaves);
             let levels = Levels::over(leaves.clone());
+            assert_eq!(levels.root(), root);
             for (position, leaf) in (0_u32..).zip(&leaves) {
                 let path = levels.path(position);
                 let verdict = merkle::verify_inclusion(leaf, u64::from(position).into(), count.into(), &path, &root);

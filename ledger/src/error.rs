@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sillage_rules::codes::Code;
 
 use crate::genesis::GenesisError;
+use crate::seal::KekError;
 
 /// A batch is not recorded. Nothing of it is written; the same refusal is given on every node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,9 @@ pub enum Fatal {
     /// What is stored contradicts itself.
     #[error("the stored ledger is damaged: {0}; restore this node from another one (see docs/durability.md)")]
     Damaged(String),
+    /// What must be opened to decide can't be opened by this node, and can by others.
+    #[error("a record that decides can't be opened: {0}; then restart")]
+    Kek(KekError),
     /// A snapshot to install isn't one of this log.
     #[error("the snapshot can't be installed: {0}; the present state is kept")]
     Snapshot(String),

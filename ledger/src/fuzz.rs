@@ -78,8 +78,8 @@ pub fn fuzz_command(data: &[u8]) {
         return;
     };
     for record in &command.ledger_records {
-        if let Ok(payload) = own::check(record, LedgerTimeMs(u64::MAX)) {
-            assert_eq!(payload, [&record.salt[..], &record.record].concat());
+        if let Ok(own) = own::check(record, LedgerTimeMs(u64::MAX)) {
+            assert_eq!(own.payload, [&record.salt[..], &record.record].concat());
         }
     }
     for batch in command.batches {

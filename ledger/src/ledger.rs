@@ -15,6 +15,7 @@ use sillage_rules::kind::Kind;
 
 use crate::apply::overlay::Overlay;
 use crate::apply::{self, BatchOutcome, Effects, Stop, acts};
+use crate::consent::caches::Caches;
 use crate::error::{Fatal, OpenError};
 use crate::flush::Flusher;
 use crate::genesis::{GenesisError, GenesisInfo};
@@ -22,6 +23,7 @@ use crate::index::{Index, State, Worker, rebuild};
 use crate::options::Options;
 use crate::reader::LedgerReader;
 use crate::schema::{self, Family, HeadRow, LAYOUT, SigningRow};
+use crate::seal::KekProvider;
 use crate::shared::{Shared, View};
 use crate::stats::Stage;
 use crate::store::{self, Store};
@@ -31,6 +33,8 @@ use crate::tree;
 pub struct Ledger {
     dir: PathBuf,
     shared: Arc<Shared>,
+    /// What applying keeps in memory of what decides.
+    caches: Caches,
     /// Of the present generation.
     worker: Worker,
     // Dropped before the database closes.
@@ -47,11 +51,11 @@ struct Opened {
 
 impl Ledger {
     /// Opens the ledger in `dir`; where there is none, makes one whose entry 0 is `genesis` (the bytes of a
-    /// `sillage.v1.Genesis`).
+    /// `sillage.v1.Genesis`). `keks` opens what decides when it is applied.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and what to do; nothing was changed then.
-    pub fn open(dir: &Path, genesis: &[u8], options: Options) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path, genesis: &[u8], keks: Arc<dyn KekProvider>, options: Options) -> Result<Self, OpenError> {
         let genesis = Arc::new(GenesisInfo::parse(genesis)?);
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io)?;
@@ -67,9 +71,12 @@ impl Ledger {
         let worker = start_worker(&view, &options).map_err(io)?;
         rebuild::hand_pending(&view.store, &view.head, &worker)
             .map_err(|error| OpenError::Corrupt { dir: dir.to_owned(), what: error.to_string() })?;
-        let shared = Arc::new(Shared::new(genesis, options, view));
+        let caches = || Caches::new(keks.clone(), genesis.origin.clone(), &options);
+        let (applying, checking) = (caches(), caches());
+        let shared = Arc::new(Shared::new(genesis, options, checking, view));
         let flusher = background.then(|| Flusher::start(shared.clone()));
-        Ok(Self { dir: dir.to_owned(), shared, worker, _flusher: flusher.transpose().map_err(io)? })
+        let flusher = flusher.transpose().map_err(io)?;
+        Ok(Self { dir: dir.to_owned(), shared, caches: applying, worker, _flusher: flusher })
     }
 
     /// Reads, from any thread.
@@ -119,7 +126,7 @@ impl Ledger {
         let time = old.time.max(LedgerTimeMs(time_ms));
         let mut effects = match data.is_empty() {
             true => Effects::default(),
-            false => apply::command(shared, &view.store, old.size, time, data)?,
+            false => apply::command(shared, &mut self.caches, &view.store, old.size, time, data)?,
         };
         let committed = shared.stats.time(Stage::Index, || self.to_index(&view, time, &mut effects))?;
         let Effects { outcomes, mut writes, leaves, keys_changed, .. } = effects;
@@ -144,6 +151,7 @@ impl Ledger {
         // Only now do the tree over the buckets and the rows of the database agree again.
         drop(committed);
         if keys_changed {
+            self.caches.clear();
             shared.keys_version.fetch_add(1, Ordering::Release);
         }
         Ok(outcomes)
@@ -227,6 +235,7 @@ impl Ledger {
         rebuild::hand_pending(&view.store, &view.head, &worker)?;
         store::set_current(&self.dir, &name).map_err(io)?;
         self.shared.switch(view);
+        self.caches.clear();
         self.worker = worker;
         Ok(())
     }
@@ -323,7 +332,10 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
         acts::register(&mut overlay, genesis, party, LeafIndex(0)).map_err(|stop| match stop {
             Stop::Refused(refusal) => OpenError::Genesis(GenesisError(format!("party {:?}: {refusal}", party.name))),
             Stop::Failed(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
+            // Nothing is opened here.
+            Stop::Kek(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
         })?;
+        acts::pair_tags(&mut overlay, party);
     }
     let entry = Entry::LedgerEvent(LedgerEvent {
         index: LeafIndex(0),

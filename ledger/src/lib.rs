@@ -9,6 +9,7 @@
 //!
 //! - [`Ledger`]: open, apply, flush, checkpoint, install; [`LedgerReader`]: everything that can be asked of it;
 //! - `apply`: what one command does, batch by batch; `index`: the patients' index and its commits;
+//! - `consent`: what decides, kept beside the log;
 //! - `schema`: what is stored under which key;
 //! - `store`: the folders on disk and the switch from one database to the next;
 //! - [`seal`]: key-encryption keys, data keys, sealed payloads.
@@ -18,6 +19,8 @@
 
 mod apply;
 mod batches;
+mod cache;
+mod consent;
 mod erasing;
 mod error;
 mod flush;
@@ -38,9 +41,10 @@ mod store;
 mod trace;
 mod tree;
 
-pub use apply::BatchOutcome;
 pub use apply::signing::Rotation;
+pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
+pub use consent::{BreakGlass, DocumentsAt, GlassFilter, RuleRow};
 pub use erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};
 pub use error::{Fatal, OpenError, ReadError, Refusal};
 pub use genesis::{GenesisError, GenesisInfo, NodeInfo};

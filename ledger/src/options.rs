@@ -30,6 +30,13 @@ pub struct Options {
     /// node verifies before it cosigns a checkpoint. An invalid signature is then refused like any other bad input, so
     /// every node of a group must have the same setting.
     pub verify_at_apply: bool,
+    /// Records whose effect is kept folded in memory, over all patients. 0: the state of a patient is folded anew whenever
+    /// it is needed.
+    pub rule_records_cached: usize,
+    /// Unwrapped data keys kept for applying.
+    pub data_keys_cached: usize,
+    /// Opened deposits and decisions kept for applying.
+    pub opened_cached: usize,
 }
 
 impl Default for Options {
@@ -44,6 +51,9 @@ impl Default for Options {
             auto_compaction: true,
             background_jobs: 2,
             verify_at_apply: false,
+            rule_records_cached: 200_000,
+            data_keys_cached: 16_384,
+            opened_cached: 16_384,
         }
     }
 }
@@ -106,7 +116,7 @@ impl Options {
                 options.set_compression_type(DBCompressionType::None);
             }
             // Keys of one patient share 32 bytes.
-            Family::Patient => {
+            Family::Patient | Family::Rule => {
                 options.set_compression_type(DBCompressionType::Lz4);
                 table.set_block_size(8 << 10);
             }
@@ -123,6 +133,10 @@ impl Options {
             }
             // Hashes. Whole buckets are read; most patients that are looked up are there.
             Family::Index => {
+                options.set_compression_type(DBCompressionType::None);
+                table.set_bloom_filter(10.0, false);
+            }
+            Family::Item | Family::Glass | Family::Consent => {
                 options.set_compression_type(DBCompressionType::None);
                 table.set_bloom_filter(10.0, false);
             }

@@ -7,12 +7,13 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::merkle::{self, GenerateError};
 use sillage_proof::tile::{TileCoord, TreeView, ViewError};
-use sillage_proto::internal::v1::{LedgerRecord, SealedBatch};
+use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 
 use crate::apply::signing::{self, Rotation};
 use crate::apply::{self, Stop};
+use crate::consent::caches::Caches;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::patients::KeptLeaves;
@@ -351,18 +352,47 @@ impl LedgerReader {
         tree.hash_tile(coord).map_err(tree::read_error)
     }
 
-    /// What applying would refuse of this batch at `now_ms`, its place in the stream and its data keys aside. The state
-    /// may lag behind what is committed: a refusal for an unknown or revoked key or a missing role may be outdated.
+    /// What applying would refuse of this batch at `now_ms`, its place in the stream and the data keys of what isn't opened
+    /// aside. The state may lag behind what is committed: a refusal for an unknown or revoked key, a missing role, a
+    /// missing data key, or one that the records before it may change, may be outdated.
     ///
     /// # Errors
     /// The refusal that applying would give.
     pub fn check(&self, batch: &SealedBatch, now_ms: u64) -> Result<(), Refusal> {
+        self.checking(now_ms, |shared, caches, view, time| {
+            apply::check_only(shared, caches, &view.store, (view.head.size, time), batch)
+        })
+    }
+
+    /// What applying would decide of these requests at `now_ms`, or refuse, without deciding anything: for all of them, or
+    /// for each. As with [`LedgerReader::check`], the state may lag behind.
+    ///
+    /// # Errors
+    /// The refusal that applying would give to all of them.
+    pub fn check_decision(&self, decision: &SealedDecision, now_ms: u64) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        self.checking(now_ms, |shared, caches, view, time| {
+            apply::decide::check_only(shared, caches, &view.store, (view.head.size, time), decision)
+        })
+    }
+
+    fn checking<T>(
+        &self,
+        now_ms: u64,
+        check: impl FnOnce(&Shared, &mut Caches, &View, LedgerTimeMs) -> Result<T, Stop>,
+    ) -> Result<T, Refusal> {
+        let mut caches = self.shared.checking.lock();
+        // Before the view: what is found in it is kept as of this version, or an older one.
+        caches.renew(self.keys_version());
         let view = self.view();
         let time = view.head.time.max(LedgerTimeMs(now_ms));
-        match apply::check_only(&self.shared, &view.store, view.head.size, time, batch) {
-            Ok(()) => Ok(()),
-            Err(Stop::Refused(refusal)) => Err(refusal),
-            Err(Stop::Failed(error)) => Err(Refusal::new(Code::Storage, error.to_string())),
+        check(&self.shared, &mut caches, &view, time).map_err(Self::refusal)
+    }
+
+    fn refusal(stop: Stop) -> Refusal {
+        match stop {
+            Stop::Refused(refusal) => refusal,
+            Stop::Failed(error) => Refusal::new(Code::Storage, error.to_string()),
+            Stop::Kek(error) => Refusal::new(Code::Storage, error.to_string()),
         }
     }
 
@@ -372,7 +402,7 @@ impl LedgerReader {
     /// The refusal that applying would give.
     pub fn check_ledger_record(&self, record: &LedgerRecord, now_ms: u64) -> Result<(), Refusal> {
         let time = self.view().head.time.max(LedgerTimeMs(now_ms));
-        apply::own::check(record, time).map(drop)
+        apply::own::check_here(&self.shared.genesis, record, time).map(drop)
     }
 
     /// The key of node `id` that signs the checkpoint whose last entry is the index commit at `commit`, or, for an index
@@ -405,16 +435,20 @@ impl LedgerReader {
         signing::rotations(&self.store())
     }
 
+    /// Whether the requester signed these requests, by the keys as applied here. What is sealed needn't be opened for it.
+    ///
+    /// # Errors
+    /// `BAD_SIGNATURE`; or that the key is unknown, which may be outdated.
+    pub fn verify_decision(&self, decision: &SealedDecision) -> Result<(), Refusal> {
+        apply::decide::verify_only(&self.shared, &self.view().store, decision).map_err(Self::refusal)
+    }
+
     /// Whether the author signed this batch, by the keys as applied here.
     ///
     /// # Errors
     /// `BAD_SIGNATURE`; or that the batch has no shape, or an unknown or revoked key, which may be outdated.
     pub fn verify(&self, batch: &SealedBatch) -> Result<(), Refusal> {
-        match apply::check::verify_only(&self.shared, &self.view().store, batch) {
-            Ok(()) => Ok(()),
-            Err(Stop::Refused(refusal)) => Err(refusal),
-            Err(Stop::Failed(error)) => Err(Refusal::new(Code::Storage, error.to_string())),
-        }
+        apply::check::verify_only(&self.shared, &self.view().store, batch).map_err(Self::refusal)
     }
 
     fn reach(&self, size: TreeSize) -> Result<Arc<View>, ReadError> {

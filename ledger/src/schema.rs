@@ -25,7 +25,20 @@
 //!          'w' ‖ tag[32]                ids of the data keys that are to be given up, 16 bytes each
 //!          'o' ‖ u16 prefix ‖ u64 entry open erasure: tag[32] ‖ u64 time_ms ‖ u8 keys gone ‖ u32 epoch
 //!          'k' ‖ u16 prefix             u32 current epoch ‖ u32 retired epoch ‖ u32 erasures
+//! rule     tag[32] ‖ u64 index          u16 kind: what decides, of a patient or (zero tag) for all
+//! item     hash of the item's id[32]    tag[32] ‖ u64 index of its last deposit
+//! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
+//!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
+//!          'j' ‖ u64 index              nothing: its justification isn't there yet
+//!          'x' ‖ u64 ms ‖ u64 index     nothing: it ends by itself at this time, and wasn't closed
+//! consent  'o' ‖ open tag[32]           secret tag[32] of the same patient, as first seen
+//!          's' ‖ secret tag[32]         open tag[32]
+//!          'a' ‖ hash of the actor[32]  u64 index: the authority revoked this actor
+//!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both compartments were asked: decided already
 //! ```
+//!
+//! Hashes of ids are SHA-256 with a prefix of their own (`item_key`, `glass_key`, `request_key`): an id may say something
+//! about a person, and nothing that does stands here in clear.
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, StreamId};
@@ -42,7 +55,7 @@ pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_HEAD: &[u8] = b"head";
 
 /// A family of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
     Meta,
     Entries,
@@ -58,10 +71,14 @@ pub(crate) enum Family {
     Signing,
     Index,
     Erase,
+    Rule,
+    Item,
+    Glass,
+    Consent,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Meta,
         Self::Entries,
         Self::Tiles,
@@ -76,6 +93,10 @@ impl Family {
         Self::Signing,
         Self::Index,
         Self::Erase,
+        Self::Rule,
+        Self::Item,
+        Self::Glass,
+        Self::Consent,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -94,6 +115,10 @@ impl Family {
             Self::Signing => "signing",
             Self::Index => "index",
             Self::Erase => "erase",
+            Self::Rule => "rule",
+            Self::Item => "item",
+            Self::Glass => "glass",
+            Self::Consent => "consent",
         }
     }
 }
@@ -111,7 +136,7 @@ pub(crate) fn tile_key(level: u8, number: u64) -> [u8; 9] {
     key
 }
 
-/// Key of a row of the patients' index.
+/// Key of a row of the patients' index, or of what decides.
 pub(crate) fn patient_key(tag: &[u8; TAG_LEN], index: u64) -> [u8; TAG_LEN + 8] {
     let mut key = [0; TAG_LEN + 8];
     key[..TAG_LEN].copy_from_slice(tag);
@@ -148,6 +173,13 @@ pub(crate) fn batch_key(stream: &StreamId, seq: u64) -> [u8; 40] {
     let mut key = [0; 40];
     key[..32].copy_from_slice(stream.as_bytes());
     key[32..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// Key of the row that says that the actor of this hash is revoked.
+pub(crate) fn actor_key(actor: &Hash) -> [u8; 33] {
+    let mut key = [b'a'; 33];
+    key[1..].copy_from_slice(actor.as_bytes());
     key
 }
 

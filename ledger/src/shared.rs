@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use sillage_proof::tile::TreeBuilder;
 use sillage_rules::entry::IndexCommit;
 
+use crate::consent::caches::Caches;
 use crate::error::Fatal;
 use crate::genesis::GenesisInfo;
 use crate::index::Index;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub stats: ApplyStats,
     /// Of patients whose trace is being proven.
     pub kept_leaves: Mutex<KeptLeaves>,
+    /// What checking before a command is proposed keeps in memory of what decides.
+    pub checking: Mutex<Caches>,
     view: RwLock<Arc<View>>,
     flushed: Mutex<Flushed>,
     /// One flush at a time.
@@ -65,13 +68,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// `view` is what was found on disk, so all of it is flushed.
-    pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, view: View) -> Self {
+    pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, checking: Caches, view: View) -> Self {
         let flushed = Flushed { generation: view.generation, index: view.head.applied_index };
         Self {
             genesis,
             options,
             stats: ApplyStats::default(),
             kept_leaves: Mutex::default(),
+            checking: Mutex::new(checking),
             view: RwLock::new(Arc::new(view)),
             flushed: Mutex::new(flushed),
             flushing: Mutex::new(()),

@@ -20,6 +20,8 @@ pub struct ApplyStats {
     index_ns: AtomicU64,
     write_ns: AtomicU64,
     index_commits: AtomicU64,
+    decisions: AtomicU64,
+    decide_ns: AtomicU64,
 }
 
 /// The counters at one moment. Times are nanoseconds of the applying thread.
@@ -29,9 +31,9 @@ pub struct StageTimes {
     pub commands: u64,
     /// Batches recorded.
     pub batches: u64,
-    /// Batches refused.
+    /// Batches and requests refused.
     pub refused: u64,
-    /// Batches that were on record already.
+    /// Batches that were on record already, and requests that were decided before.
     pub repeated: u64,
     /// Records recorded.
     pub records: u64,
@@ -53,6 +55,10 @@ pub struct StageTimes {
     pub write_ns: u64,
     /// Index commits made.
     pub index_commits: u64,
+    /// Decisions recorded.
+    pub decisions: u64,
+    /// Opening requests, deciding, sealing decisions.
+    pub decide_ns: u64,
 }
 
 /// A stage of applying.
@@ -64,6 +70,7 @@ pub(crate) enum Stage {
     Hash,
     Index,
     Write,
+    Decide,
 }
 
 impl ApplyStats {
@@ -85,6 +92,8 @@ impl ApplyStats {
             index_ns: get(&self.index_ns),
             write_ns: get(&self.write_ns),
             index_commits: get(&self.index_commits),
+            decisions: get(&self.decisions),
+            decide_ns: get(&self.decide_ns),
         }
     }
 
@@ -100,6 +109,7 @@ impl ApplyStats {
             Stage::Hash => &self.hash_ns,
             Stage::Index => &self.index_ns,
             Stage::Write => &self.write_ns,
+            Stage::Decide => &self.decide_ns,
         };
         counter.fetch_add(ns, Ordering::Relaxed);
         out
@@ -113,6 +123,10 @@ impl ApplyStats {
     pub(crate) fn recorded(&self, records: u64) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn decided(&self, decisions: u64) {
+        self.decisions.fetch_add(decisions, Ordering::Relaxed);
     }
 
     pub(crate) fn repeated(&self) {

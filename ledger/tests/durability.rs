@@ -43,9 +43,9 @@ fn a_closed_ledger_opens_again_where_it_stood() {
 fn another_genesis_is_refused_and_named() {
     let dir = tempfile::tempdir().expect("a folder");
     drop(filled(dir.path(), 1));
-    let error = Ledger::open(dir.path(), &other_genesis(), quiet()).err().expect("refused");
+    let error = Ledger::open(dir.path(), &other_genesis(), keks(), quiet()).err().expect("refused");
     assert!(matches!(error, OpenError::OtherLog(_)), "{error}");
-    let error = Ledger::open(dir.path(), b"nonsense", quiet()).err().expect("refused");
+    let error = Ledger::open(dir.path(), b"nonsense", keks(), quiet()).err().expect("refused");
     assert!(matches!(error, OpenError::Genesis(_)), "{error}");
     drop(open(dir.path()));
 }
@@ -54,7 +54,7 @@ fn another_genesis_is_refused_and_named() {
 fn a_background_flush_follows_the_bytes_written() {
     let dir = tempfile::tempdir().expect("a folder");
     let options = Options { flush_bytes: 1, ..Options::default() };
-    let mut ledger = Ledger::open(dir.path(), &genesis(), options).expect("a ledger");
+    let mut ledger = Ledger::open(dir.path(), &genesis(), keks(), options).expect("a ledger");
     apply_one(&mut ledger, batch(2, "s", 1, vec![record(1, tag(1), 1)]));
     while ledger.flushed().expect("writable") < 1 {
         std::thread::yield_now();
@@ -104,7 +104,7 @@ fn what_is_not_a_newer_state_of_this_log_is_not_installed() {
     fs::create_dir(&empty).expect("writable");
     refused(&mut ledger, &empty);
     let other_dir = place.path().join("other-log");
-    let mut other = Ledger::open(&other_dir, &other_genesis(), quiet()).expect("a ledger");
+    let mut other = Ledger::open(&other_dir, &other_genesis(), keks(), quiet()).expect("a ledger");
     for index in 1..=3 {
         other.apply(index, 1, 0, &[]).expect("empty");
     }
@@ -138,10 +138,10 @@ fn a_missing_database_is_not_made_anew() {
     let dir = tempfile::tempdir().expect("a folder");
     drop(filled(dir.path(), 1));
     fs::rename(dir.path().join("db-1"), dir.path().join("elsewhere")).expect("movable");
-    let error = Ledger::open(dir.path(), &genesis(), quiet()).err().expect("refused");
+    let error = Ledger::open(dir.path(), &genesis(), keks(), quiet()).err().expect("refused");
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
     fs::create_dir(dir.path().join("db-1")).expect("writable");
-    let error = Ledger::open(dir.path(), &genesis(), quiet()).err().expect("refused");
+    let error = Ledger::open(dir.path(), &genesis(), keks(), quiet()).err().expect("refused");
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
 }
 
@@ -162,7 +162,7 @@ fn a_flipped_bit_in_what_the_tree_is_made_from_is_found_when_opening() {
         // The first block of data: of the newest entries' table, of the tiles, of the state.
         bad[40] ^= 1;
         fs::write(table, &bad).expect("writable");
-        found += usize::from(Ledger::open(dir.path(), &genesis(), quiet()).is_err());
+        found += usize::from(Ledger::open(dir.path(), &genesis(), keks(), quiet()).is_err());
         fs::write(table, &bytes).expect("writable");
     }
     assert!(found >= 2, "the state's own row and the tiles are always read");

@@ -50,8 +50,8 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         Keyring::generate().expect("randomness").save(&dir.path().join("keyring")).expect("writable");
-        let ledger = open(&dir.path().join("data"));
         let keks = keks_in(dir.path());
+        let ledger = open_with(&dir.path().join("data"), keks.clone());
         let sealer = sealer_of(&ledger, &keks);
         Self { dir, ledger: Some(ledger), keks, sealer, seqs: [0; 2], payloads: Vec::new(), wrapped: Vec::new() }
     }
@@ -69,8 +69,8 @@ impl World {
             let other = tempfile::tempdir().expect("a folder");
             sealer_of(&open(other.path()), &self.keks)
         };
-        let ledger = open(&self.dir.path().join("data"));
         self.keks = keks_in(self.dir.path());
+        let ledger = open_with(&self.dir.path().join("data"), self.keks.clone());
         self.sealer = sealer_of(&ledger, &self.keks);
         self.ledger = Some(ledger);
     }

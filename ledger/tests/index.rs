@@ -117,9 +117,9 @@ fn the_ledger_records_only_what_is_public_by_nature() {
         altered(&|record| record.salt.truncate(15)),
         altered(&|record| record.record.push(0)),
         altered(&|record| {
-            // Of one patient's trace: that is its patient's, and sealed.
+            // Who a person is stands sealed, or nowhere.
             let mut message = sillage_proto::v1::Record::decode(&record.record[..]).expect("own record");
-            message.tag = tag(1).to_vec();
+            message.purpose = "TREAT".into();
             record.record = message.encode_to_vec();
         }),
     ];
@@ -278,7 +278,8 @@ fn a_row_altered_in_the_database_is_found_when_it_is_opened() {
         copy_dir(origin.path(), dir.path());
         drop(open(dir.path()));
         alter(dir.path(), family, key, change);
-        let error = Ledger::open(dir.path(), &genesis(), quiet()).err().unwrap_or_else(|| panic!("{what}: not found"));
+        let error =
+            Ledger::open(dir.path(), &genesis(), keks(), quiet()).err().unwrap_or_else(|| panic!("{what}: not found"));
         assert!(matches!(error, OpenError::Corrupt { .. }), "{what}: {error}");
     }
 }

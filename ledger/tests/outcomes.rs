@@ -81,7 +81,7 @@ fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
     let (_dir, mut ledger) = ledger();
     let good = || batch(2, "s", 1, vec![record(1, tag(1), 1), record(2, tag(2), 2)]);
     type Change = fn(&mut SealedBatch);
-    let cases: [(Code, Option<u32>, Change); 20] = [
+    let cases: [(Code, Option<u32>, Change); 22] = [
         (Code::MalformedRequest, None, |b| b.alg = 2),
         (Code::MalformedRequest, None, |b| b.seq = 0),
         (Code::MalformedRequest, None, |b| b.signature.truncate(63)),
@@ -104,7 +104,9 @@ fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
         }),
         (Code::TimeAhead, Some(1), |b| b.records[1].occurred_at_ms = START_MS + 400_000),
         (Code::MalformedRecord, Some(0), |b| b.records[0].tag = vec![0; 32]),
+        (Code::RootMismatch, None, |b| b.records[0].facts |= 4),
         (Code::MalformedRequest, Some(0), |b| b.records[0].facts = 4),
+        (Code::MalformedRequest, Some(0), |b| b.records[0].facts = 8),
         (Code::MalformedRequest, Some(0), |b| b.new_keys.clear()),
     ];
     let root = ledger.reader().root();
@@ -213,7 +215,7 @@ fn an_altered_act_is_refused() {
 fn signatures_are_verified_where_asked() {
     let dir = tempfile::tempdir().expect("a folder");
     let options = Options { verify_at_apply: true, ..quiet() };
-    let mut ledger = Ledger::open(dir.path(), &genesis(), options).expect("a ledger");
+    let mut ledger = Ledger::open(dir.path(), &genesis(), keks(), options).expect("a ledger");
     let mut bad = batch(2, "s", 1, vec![record(1, tag(1), 1)]);
     bad.signature[0] ^= 1;
     assert_eq!(code(&apply_one(&mut ledger, bad)), Some(Code::BadSignature));
@@ -305,10 +307,10 @@ fn what_is_no_command_records_nothing_but_a_newer_command_stops_the_node() {
     let outcomes = ledger.apply(index + 1, term, START_MS, b"\xff no command").expect("the group goes on");
     assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), [Some(Code::MalformedRequest)]);
     let size = ledger.reader().tree_size();
-    // Nodes that know version 3 apply it: this one would hold another log if it went on.
+    // Nodes that know version 4 apply it: this one would hold another log if it went on.
     let newer =
-        Command { version: 3, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])], ..Command::default() };
+        Command { version: 4, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])], ..Command::default() };
     let stopped = ledger.apply(index + 2, term, START_MS, &newer.encode_to_vec());
-    assert!(matches!(stopped, Err(Fatal::Version { found: 3, known: 2 })), "{stopped:?}");
+    assert!(matches!(stopped, Err(Fatal::Version { found: 4, known: 3 })), "{stopped:?}");
     assert_eq!((ledger.applied().0, ledger.reader().tree_size()), (index + 1, size), "it is not skipped");
 }

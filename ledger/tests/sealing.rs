@@ -70,7 +70,10 @@ fn what_is_sealed_is_opened_by_every_node_and_stands_nowhere_in_clear() {
     let sealer_there = sealer(&ledger, &keys);
     for (index, record) in [(2, marker), (3, b"other"), (4, b"third"), (5, marker)] {
         let opened = sealer_there.open(index.into()).expect("opens").expect("on record");
-        assert_eq!((opened.salt, &opened.record[..], opened.header.map(|header| header.seq)), (SALT, record, Some(1)));
+        assert_eq!(
+            (&opened.salt[..], &opened.record[..], opened.header.map(|header| header.seq)),
+            (&SALT[..], record, Some(1))
+        );
     }
     assert!(matches!(sealer_there.open(1.into()), Err(SealError::NoRecord(_))));
     assert!(sealer_there.open(6.into()).expect("beyond").is_none());

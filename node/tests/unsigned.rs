@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Author, Deployment, key, now_ms};
 use prost::Message as _;
+use sillage_ledger::seal::Keyring;
 use sillage_ledger::{BatchFault, BatchOutcome, Ledger, Options};
 use sillage_node::core::cosign::{Seen, Unverified, verify_step};
 use sillage_proof::keys::SigningKey;
@@ -51,7 +54,8 @@ fn sealed(batch: Batch) -> SealedBatch {
 fn a_batch_that_nobody_signed_is_found_before_anything_is_cosigned() {
     let deployment = Deployment::new(1);
     let genesis = std::fs::read(deployment.path("genesis.bin")).expect("a genesis");
-    let mut ledger = Ledger::open(&deployment.path("ledger"), &genesis, Options::default()).expect("a ledger");
+    let keks = Arc::new(Keyring::generate().expect("randomness"));
+    let mut ledger = Ledger::open(&deployment.path("ledger"), &genesis, keks, Options::default()).expect("a ledger");
     let mut author = Author::new(key(&deployment.path("keys/authority.key")));
     let signed = sealed(author.batch(&act(1)));
     let mut forged = sealed(author.batch(&act(2)));

@@ -58,12 +58,12 @@ fn copy(from: &Path, to: &Path) {
 /// Whether a copy of a node's ledger and a keyring yield a record.
 fn yields(world: &World, copy_dir: &Path, keyring: &Path, index: u64) -> Result<bool, SealError> {
     let genesis = fs::read(world.dir().join("genesis.bin")).expect("the genesis");
-    let ledger = Ledger::open(&copy_dir.join("ledger"), &genesis, Options::default()).expect("a whole copy");
     // A copy of the keyring too: opening one finishes what its owner began.
     let copied = world.path("keyring-now");
     fs::copy(keyring, &copied).expect("copied");
-    let keks = KekFile::open(&copied).expect("a keyring");
-    let sealer = Sealer::new(ledger.reader(), Arc::new(keks), 16);
+    let keks = Arc::new(KekFile::open(&copied).expect("a keyring"));
+    let ledger = Ledger::open(&copy_dir.join("ledger"), &genesis, keks.clone(), Options::default());
+    let sealer = Sealer::new(ledger.expect("a whole copy").reader(), keks, 16);
     sealer.open(index.into()).map(|opened| opened.is_some())
 }
 

@@ -15,7 +15,6 @@ use sillage_rules::index::Frontier;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits::INDEX_DEPTH_MAX;
 use sillage_rules::record::ParsedRecord;
-use sillage_rules::roles::Roles;
 
 use super::divergence::Divergence;
 use super::patients::Patients;
@@ -320,9 +319,9 @@ impl Replay {
         let signer = open.signer.clone();
         match entry.kind.is_act() {
             true => self.act(entry, opened, &signer)?,
-            false if !signer.roles.contains(Roles::AUTHOR) => {
+            false if !signer.roles.may_sign(entry.kind) => {
                 let found = format!("a {} by author {}, who hasn't it", entry.kind, signer.author);
-                return Err(self.wrong("a record by a party with the role author", found));
+                return Err(self.wrong("a record by a party with a role that may sign it", found));
             }
             false => {}
         }

@@ -1,5 +1,6 @@
 use sillage_proof::keys::SigningKey;
 use sillage_proto::v1::LogEntry;
+use sillage_rules::roles::Roles;
 
 use super::*;
 use crate::audit::made::{Made, author, authority, party, stream};

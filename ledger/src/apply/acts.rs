@@ -42,12 +42,15 @@ pub(crate) fn perform(
         Act::Registered(party) => register(overlay, genesis, party, index),
         Act::Rotated { author_id, key, tls_spki_sha256 } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
         Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
-        Act::ActorRevoked { .. } => Err(refused("this version of the ledger keeps no register of actors")),
         Act::RolesChanged { author_id, roles, quota_events_per_s } => {
             change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
         }
         Act::NodeKeyRotated { node_id, key } => signing::rotate(overlay, genesis, Some(*node_id), key, index),
         Act::LogKeyRotated { key } => signing::rotate(overlay, genesis, None, key, index),
+        Act::ActorRevoked { actor_hash, reason: _ } => {
+            overlay.revoke_actor(*actor_hash, index);
+            Ok(())
+        }
         Act::Erased { .. } => unreachable!("erasures are planned, see `erase`"),
     }
 }
@@ -87,6 +90,14 @@ pub(crate) fn register(
     overlay.put_key(active(&act.key, author, index));
     overlay.put_party(author, party);
     Ok(())
+}
+
+/// Notes the two tags of the patient that a registered party is the device of. The authority's word outweighs what was
+/// seen in a request.
+pub(crate) fn pair_tags(overlay: &mut Overlay<'_>, party: &PartyRegistration) {
+    if let (Some(open), Some(secret)) = (&party.patient_tag, &party.patient_secret_tag) {
+        overlay.pair(open, secret);
+    }
 }
 
 fn rotate(

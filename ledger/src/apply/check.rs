@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LedgerTimeMs, leaf_hash};
-use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
+use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, SIGNATURE_LEN, StreamId};
 use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
@@ -21,6 +21,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 
 use super::Stop;
+pub(crate) use super::erase_keys::check_new_keys;
 use super::overlay::{DataKeyName, Overlay};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -65,6 +66,29 @@ pub(crate) struct Signer {
     pub key: KeyInfo,
     pub roles: Roles,
     pub stream_id: StreamId,
+    /// Role patient: whose device signed.
+    tags: [Option<[u8; 32]>; 2],
+}
+
+impl Signer {
+    /// Finds whose key it is.
+    pub(crate) fn of(
+        overlay: &Overlay<'_>,
+        key_id: &KeyId,
+        stream: impl FnOnce(&AuthorId) -> StreamId,
+    ) -> Result<Self, Stop> {
+        let key = overlay.key(key_id)?;
+        let key = key.ok_or_else(|| Refusal::new(Code::UnknownKey, Code::UnknownKey.way_out()))?;
+        let party = overlay.party(&key.author_id)?;
+        let party = party.ok_or_else(|| ReadError::Damaged("a key's party is missing".into()))?;
+        let tags = [&party.patient_tag, &party.patient_secret_tag].map(|tag| tag[..].try_into().ok());
+        Ok(Self { stream_id: stream(&key.author_id), roles: party.roles(), key, tags })
+    }
+
+    /// Whether a device of this patient signed.
+    pub(crate) fn is_patient(&self, tag: &[u8; 32]) -> bool {
+        self.roles.contains(Roles::PATIENT) && self.tags.contains(&Some(*tag))
+    }
 }
 
 fn malformed(what: impl Into<String>) -> Refusal {
@@ -124,11 +148,7 @@ impl<'b> Shape<'b> {
 
     /// Finds who signed.
     pub(crate) fn signer(&self, overlay: &Overlay<'_>) -> Result<Signer, Stop> {
-        let key = overlay.key(&self.key_id)?;
-        let key = key.ok_or_else(|| Refusal::new(Code::UnknownKey, Code::UnknownKey.way_out()))?;
-        let party = overlay.party(&key.author_id)?;
-        let party = party.ok_or_else(|| ReadError::Damaged("a key's party is missing".into()))?;
-        Ok(Signer { stream_id: self.label.stream_id(&key.author_id), roles: party.roles(), key })
+        Signer::of(overlay, &self.key_id, |author| self.label.stream_id(author))
     }
 
     /// Whether the signer may sign these records.
@@ -139,7 +159,7 @@ impl<'b> Shape<'b> {
         for (position, record) in (0_u32..).zip(&self.records) {
             // What an act needs is checked with the act.
             let is_act = matches!(record.content, Content::Act(_));
-            if !is_act && !signer.roles.contains(Roles::AUTHOR) {
+            if !is_act && !signer.roles.may_sign(record.kind) {
                 let message = "the party hasn't the role author: ask the authority for it";
                 return Err(Refusal::new(Code::NotEntitled, message).at(position));
             }
@@ -169,7 +189,7 @@ impl<'b> Shape<'b> {
 
     /// Whether every payload can be opened again: its data key is on record, or comes along.
     pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>) -> Result<(), Stop> {
-        self.check_new_keys(overlay)?;
+        check_new_keys(overlay, &self.new_keys)?;
         let mut known: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
         let mut unused = known.clone();
         for (position, record) in (0_u32..).zip(&self.records) {
@@ -233,7 +253,8 @@ impl<'b> Record<'b> {
             return Err(Refusal::new(Code::MalformedRecord, what));
         }
         let hash = Hash::from_slice(&sealed.record_hash).map_err(|_| malformed("a record hash is 32 bytes"))?;
-        if sealed.facts & !facts::ALL != 0 {
+        let without_basis = sealed.facts & facts::CITES != 0 && sealed.facts & facts::HAS_BASIS == 0;
+        if sealed.facts & !facts::ALL != 0 || without_basis {
             return Err(malformed("unknown facts"));
         }
         let content = match kind.is_act() {

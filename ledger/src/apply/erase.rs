@@ -16,10 +16,11 @@ use sillage_rules::roles::Roles;
 use super::check::{Content, Record, Shape};
 use super::overlay::Overlay;
 use super::{Applier, Stop};
+use crate::consent::Rules;
 use crate::erasing::{Erasure, OpenErasure, gone_row, index_row, patient_row};
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
-use crate::seal::TagPrefix;
+use crate::seal::{TagPrefix, is_sealed};
 use crate::store::Store;
 
 /// A checked erasure, done once all of its batch is accepted.
@@ -34,6 +35,7 @@ pub(crate) struct Planned {
 /// Checks the erasure in `record`, whose entry will be `index`, and plans it.
 pub(super) fn plan(
     overlay: &mut Overlay<'_>,
+    rules: &mut Rules<'_>,
     shape: &Shape<'_>,
     record: &Record<'_>,
     roles: Roles,
@@ -52,7 +54,10 @@ pub(super) fn plan(
     let by = Erasure { index, time_ms, ground: ground.clone() };
     match indices.is_empty() {
         true => check_patient(overlay, &record.tag, older_than)?,
-        false => check_records(overlay, &record.tag, indices, older_than)?,
+        false => {
+            check_records(overlay, &record.tag, indices, older_than)?;
+            check_over(overlay, rules, &record.tag, indices, time_ms)?;
+        }
     }
     overlay.registry.erasures.push(Planned { tag: record.tag, indices: indices.clone(), by });
     Ok(())
@@ -94,8 +99,8 @@ fn check_records(
         if entry.tag != *tag {
             return Err(not_erasable(format!("entry {index} isn't this patient's")));
         }
-        if !is_erasable(entry.kind, entry.flags) {
-            return Err(not_erasable(format!("entry {index} is an act or was made by the ledger")));
+        if !is_sealed(entry.kind, entry.flags) {
+            return Err(not_erasable(format!("entry {index} is an act or a reading of the log, which aren't sealed")));
         }
         let planned = overlay.registry.erasures.iter();
         let planned = planned.filter(|plan| plan.tag == *tag);
@@ -104,6 +109,26 @@ fn check_records(
             return Err(not_erasable(format!("entry {index} is erased already")));
         }
         check_age(&entry, older_than)?;
+    }
+    Ok(())
+}
+
+/// A record whose effect is in force stays: without it, its patient would be decided on otherwise.
+fn check_over(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    tag: &[u8; TAG_LEN],
+    indices: &[LeafIndex],
+    now: LedgerTimeMs,
+) -> Result<(), Stop> {
+    for index in indices {
+        let row = overlay.row(Family::Rule, &schema::patient_key(tag, index.get()))?;
+        if row.is_some() && rules.state(overlay, tag)?.is_in_force(*index, now) {
+            let what = format!(
+                "entry {index} decides, and its effect lasts: revoke or lift it first, or erase the patient; else"
+            );
+            return Err(not_erasable(what));
+        }
     }
     Ok(())
 }
@@ -133,10 +158,6 @@ fn check_patient(overlay: &Overlay<'_>, tag: &[u8; TAG_LEN], older_than: Option<
     }
 }
 
-fn is_erasable(kind: Kind, flags: Flags) -> bool {
-    !kind.is_act() && !flags.contains(Flags::LEDGER)
-}
-
 fn entry(store: &Store, index: LeafIndex) -> Result<Option<Entry>, ReadError> {
     let bytes = store.get(Family::Entries, &schema::index_key(index.get()))?;
     let entry = bytes.map(|bytes| Entry::decode(&bytes)).transpose();
@@ -148,7 +169,7 @@ pub(super) fn is_erasable_row(row: &[u8]) -> Result<bool, ReadError> {
     let [k1, k0, f1, f0] = *row else { return Err(damaged()) };
     let kind = Kind::from_code(u32::from(u16::from_be_bytes([k1, k0]))).map_err(|_| damaged())?;
     let flags = Flags::from_bits(u16::from_be_bytes([f1, f0])).map_err(|_| damaged())?;
-    Ok(is_erasable(kind, flags))
+    Ok(is_sealed(kind, flags))
 }
 
 fn damaged() -> ReadError {
@@ -177,6 +198,7 @@ impl Applier<'_> {
                 false => self.erase_records(&plan)?,
             }
             self.overlay.keys_changed = true;
+            self.rules.erased(&plan.tag, plan.indices.is_empty());
         }
         Ok(())
     }
@@ -220,7 +242,7 @@ impl Applier<'_> {
         let mut begin = 0;
         let entries = self.ends.iter().map(|end| &self.entries[std::mem::replace(&mut begin, *end)..*end]);
         let records = entries.filter_map(|bytes| match Entry::decode(bytes) {
-            Ok(Entry::Record(entry)) if entry.tag == *tag && is_erasable(entry.kind, entry.flags) => Some(entry.index),
+            Ok(Entry::Record(entry)) if entry.tag == *tag && is_sealed(entry.kind, entry.flags) => Some(entry.index),
             _ => None,
         });
         records.collect()

@@ -12,7 +12,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Command, Reseal, Resealed, RetireKek, Rewrap};
 use sillage_rules::codes::Code;
 
-use super::check::{self, Shape};
+use super::check;
 use super::overlay::{DataKeyName, Overlay};
 use super::{Applier, BatchOutcome, Stop, erase};
 use crate::erasing::{EPOCHS_AHEAD_MAX, OpenErasure};
@@ -40,7 +40,10 @@ impl Applier<'_> {
     /// Performs a command for which [`is_about_keys`] holds: one outcome.
     pub(super) fn change_keys(&mut self, command: &Command) -> Result<BatchOutcome, Fatal> {
         let parts = [command.reseal.is_some(), command.rewrap.is_some(), command.retire_kek.is_some()];
-        let others = !command.batches.is_empty() || !command.ledger_records.is_empty() || command.index_commit;
+        let others = !command.batches.is_empty()
+            || !command.ledger_records.is_empty()
+            || !command.decisions.is_empty()
+            || command.index_commit;
         let done = match (&command.reseal, &command.rewrap, &command.retire_kek) {
             _ if others || parts.iter().filter(|part| **part).count() != 1 => {
                 Err(malformed("a command that changes keys stands alone"))
@@ -55,11 +58,10 @@ impl Applier<'_> {
                 self.overlay.keys_changed = true;
                 Ok(BatchOutcome::KeysChanged)
             }
-            Err(Stop::Refused(refusal)) => {
+            Err(stop) => {
                 self.stats.refused();
-                Ok(BatchOutcome::Refused(refusal))
+                Ok(BatchOutcome::Refused(stop.refusal()?))
             }
-            Err(Stop::Failed(error)) => Err(error.into()),
         }
     }
 
@@ -93,6 +95,11 @@ impl Applier<'_> {
                     return Err(gone("a payload isn't sealed under a key that is to be given up"));
                 }
                 Some((len, _)) if len == payload.payload.len() => {
+                    // What decides, and what a patient wants to read, must not be lost by sealing it again.
+                    let new = |id: &_| wrapped_of(&new_keys, &(tag, *id));
+                    if !self.rules.is_same(&self.overlay, index, &payload.payload, new)? {
+                        return Err(malformed("a payload isn't what its entry commits to"));
+                    }
                     put.insert(index, payload);
                 }
                 Some(_) => return Err(malformed("a payload has another length than before")),
@@ -203,6 +210,10 @@ impl Applier<'_> {
             }
             match self.overlay.data_key(&name)? {
                 Some(stored) if layout::epoch_of(&stored) < Some(rewrap.epoch) => {
+                    let same = self.rules.caches.vault.is_same_key(&name, &stored, wrapped);
+                    if !same.map_err(Stop::Kek)? {
+                        return Err(malformed("a data key isn't the one that was wrapped before"));
+                    }
                     self.overlay.replace_data_key(name, wrapped);
                 }
                 Some(_) => {}
@@ -260,6 +271,10 @@ impl Applier<'_> {
     }
 }
 
+fn wrapped_of(keys: &[(DataKeyName, &[u8])], name: &DataKeyName) -> Option<Vec<u8>> {
+    keys.iter().find(|(known, _)| known == name).map(|(_, wrapped)| wrapped.to_vec())
+}
+
 fn prefix(number: u32) -> Result<TagPrefix, Stop> {
     let number = u16::try_from(number).ok();
     number.and_then(TagPrefix::new).ok_or_else(|| malformed("a prefix is below 4,096"))
@@ -272,7 +287,7 @@ fn given_up(reseal: &Reseal) -> Result<BTreeSet<[u8; DATA_KEY_ID_LEN]>, Stop> {
 
 /// Whether new data keys may come on record: a key that was given up must not come back, and one wrapped under an epoch
 /// that was given up could never be opened.
-fn check_new_keys(overlay: &Overlay<'_>, keys: &[(DataKeyName, &[u8])]) -> Result<(), Stop> {
+pub(crate) fn check_new_keys(overlay: &Overlay<'_>, keys: &[(DataKeyName, &[u8])]) -> Result<(), Stop> {
     for (name, wrapped) in keys {
         if overlay.is_gone(name)? {
             return Err(gone("a data key was given up"));
@@ -283,11 +298,4 @@ fn check_new_keys(overlay: &Overlay<'_>, keys: &[(DataKeyName, &[u8])]) -> Resul
         }
     }
     Ok(())
-}
-
-impl Shape<'_> {
-    /// Whether the batch's new data keys may come on record.
-    pub(super) fn check_new_keys(&self, overlay: &Overlay<'_>) -> Result<(), Stop> {
-        check_new_keys(overlay, &self.new_keys)
-    }
 }

@@ -1,16 +1,20 @@
-//! What one command does: every batch in it is checked and recorded, or refused, in order; then the records that the
-//! ledger makes itself.
+//! What one command does: every batch in it is checked and recorded, or refused, in order; then what is asked is decided;
+//! then the records that the ledger makes itself.
 //!
-//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`signing`] which keys sign checkpoints,
-//! [`own`] what the ledger records itself, [`overlay`] how batches of one command see each other. [`command`] puts it
-//! together and returns everything to write at once.
+//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
+//! whether an access has the right that it cites, [`decide`] how requests are decided, [`signing`] which keys sign
+//! checkpoints, [`own`] what the ledger records itself, [`overlay`] how batches of one command see each other. [`command`]
+//! puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
+mod basis;
 pub(crate) mod check;
+pub(crate) mod decide;
 pub(crate) mod erase;
 mod erase_keys;
 pub(crate) mod overlay;
 pub(crate) mod own;
+mod rule;
 pub(crate) mod signing;
 
 use prost::Message;
@@ -21,26 +25,32 @@ use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
-use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use sillage_rules::entry::{BatchHeader, Entry, RecordEntry, UnjustifiedReason};
 use sillage_rules::facts;
 
 use self::acts::Actor;
 use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
+pub use self::decide::{Decided, MadeDecision};
 use self::overlay::Overlay;
+use self::rule::Staged;
+use crate::consent::Rules;
+use crate::consent::caches::Caches;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::index::Recorded;
 use crate::rows::StreamInfo;
 use crate::schema::{self, Family, SigningName, SigningRow};
+use crate::seal::KekError;
 use crate::shared::Shared;
 use crate::stats::{ApplyStats, Stage};
 use crate::store::Store;
 
-/// Newest version of commands that this program applies; 1 has batches only. A leader proposes a newer one only once every node knows it.
-const COMMAND_VERSION: u32 = 2;
+/// Newest version of commands that this program applies: 1 has batches only, 3 has decisions too. A leader proposes a newer
+/// one only once every node knows it.
+pub const COMMAND_VERSION: u32 = 3;
 
-/// What became of one part of a command. A command has one outcome for each of its batches, then one for each record of
-/// the ledger itself, then one for the index commit if it asks for one.
+/// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
+/// decisions, then one for each record of the ledger itself, then one for the index commit if it asks for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BatchOutcome {
     /// It is on record.
@@ -60,6 +70,9 @@ pub enum BatchOutcome {
         /// It was on record before: this is the original answer.
         repeated: bool,
     },
+    /// What was asked is decided, request by request in their order, and the decisions are on record. A request may be
+    /// refused by itself.
+    Decided(Vec<Result<Decided, Refusal>>),
     /// A record of the ledger itself is on record.
     LedgerRecord {
         /// Index of its entry.
@@ -86,6 +99,27 @@ pub(crate) enum Stop {
     Refused(Refusal),
     /// The store can't be read.
     Failed(ReadError),
+    /// This node lacks a key that the group has.
+    Kek(KekError),
+}
+
+impl Stop {
+    /// The same, by the fault of the record or request at `position`.
+    fn at(self, position: u32) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.at(position)),
+            other => other,
+        }
+    }
+
+    /// The refusal; or why the process has to stop.
+    fn refusal(self) -> Result<Refusal, Fatal> {
+        match self {
+            Self::Refused(refusal) => Ok(refusal),
+            Self::Failed(error) => Err(error.into()),
+            Self::Kek(error) => Err(Fatal::Kek(error)),
+        }
+    }
 }
 
 impl From<Refusal> for Stop {
@@ -125,6 +159,7 @@ struct Applier<'a> {
     /// Size of the log before the command.
     size: u64,
     overlay: Overlay<'a>,
+    rules: Rules<'a>,
     writes: WriteBatch,
     /// New entries, one after the other.
     entries: Vec<u8>,
@@ -138,9 +173,10 @@ struct Applier<'a> {
 /// Applies one command to a log of `size` entries at ledger time `time`.
 ///
 /// Bytes that aren't a command are answered by one refusal: they must not stop the group.
-pub(crate) fn command(
-    shared: &Shared,
-    store: &Store,
+pub(crate) fn command<'a>(
+    shared: &'a Shared,
+    caches: &'a mut Caches,
+    store: &'a Store,
     size: u64,
     time: LedgerTimeMs,
     data: &[u8],
@@ -154,6 +190,7 @@ pub(crate) fn command(
         time,
         size,
         overlay: Overlay::new(store),
+        rules: Rules::new(caches, size, true),
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
         entries: Vec::new(),
         ends: Vec::new(),
@@ -176,12 +213,13 @@ pub(crate) fn command(
     applier.finish(outcomes)
 }
 
-/// What [`command`] would refuse of this batch, its place in the stream aside. `time` is the ledger's.
+/// What [`command`] would refuse of this batch, its place in the stream and keys of what isn't opened aside. `time` is the
+/// ledger's.
 pub(crate) fn check_only(
     shared: &Shared,
+    caches: &mut Caches,
     store: &Store,
-    size: u64,
-    time: LedgerTimeMs,
+    (size, time): (u64, LedgerTimeMs),
     batch: &SealedBatch,
 ) -> Result<(), Stop> {
     let mut overlay = Overlay::new(store);
@@ -194,33 +232,37 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
-    perform_acts(&mut overlay, &shared.genesis, &shape, &signer, (size + 1, time))
+    let mut rules = Rules::new(caches, size, false);
+    let checked = perform(&mut overlay, &mut rules, &shared.genesis, (&shape, &signer), (size + 1, time));
+    rules.finish(size);
+    checked.map(drop)
 }
 
-/// Performs the acts of a batch whose first record entry is at `first`.
-fn perform_acts(
+/// Performs the acts of a batch whose first record entry is at `first`, and admits what decides.
+fn perform(
     overlay: &mut Overlay<'_>,
+    rules: &mut Rules<'_>,
     genesis: &GenesisInfo,
-    shape: &Shape<'_>,
-    signer: &Signer,
+    (shape, signer): (&Shape<'_>, &Signer),
     (first, time): (u64, LedgerTimeMs),
-) -> Result<(), Stop> {
+) -> Result<Staged, Stop> {
     let actor = Actor { author: signer.key.author_id, roles: signer.roles };
+    let mut staged = Staged::default();
     for (position, record) in (0_u32..).zip(&shape.records) {
-        let Content::Act(act) = &record.content else {
-            continue;
+        let at = (LeafIndex(first + u64::from(position)), time);
+        let done = match &record.content {
+            Content::Act(act) if matches!(**act, Act::Erased { .. }) => {
+                erase::plan(overlay, rules, shape, record, signer.roles, at)
+            }
+            Content::Act(act) => acts::perform(overlay, genesis, &actor, act, at.0),
+            Content::Sealed(_) if rule::is_opened(record) => {
+                rule::stage(overlay, rules, &mut staged, (shape, signer), (position, record), at)
+            }
+            Content::Sealed(_) => Ok(()),
         };
-        let index = LeafIndex(first + u64::from(position));
-        let performed = match **act {
-            Act::Erased { .. } => erase::plan(overlay, shape, record, signer.roles, (index, time)),
-            _ => acts::perform(overlay, genesis, &actor, act, index),
-        };
-        performed.map_err(|stop| match stop {
-            Stop::Refused(refusal) => Stop::Refused(refusal.at(position)),
-            failed @ Stop::Failed(_) => failed,
-        })?;
+        done.map_err(|stop| stop.at(position))?;
     }
-    Ok(())
+    Ok(staged)
 }
 
 impl Applier<'_> {
@@ -230,6 +272,13 @@ impl Applier<'_> {
         }
         let batches = command.batches.iter();
         let mut outcomes: Vec<_> = batches.map(|batch| self.outcome(batch)).collect::<Result<_, _>>()?;
+        if command.version >= 3 {
+            let stats = self.stats;
+            for decision in &command.decisions {
+                outcomes.push(stats.time(Stage::Decide, || self.decision(decision))?);
+            }
+            self.forget_stale(command.decisions.iter().map(|decision| decision.requests.len()).sum())?;
+        }
         if command.version >= 2 {
             let records = command.ledger_records.iter().enumerate();
             outcomes.extend(records.map(|(at, record)| self.own_record(at, record)));
@@ -241,11 +290,10 @@ impl Applier<'_> {
     fn outcome(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Fatal> {
         match self.batch(batch) {
             Ok(done) => Ok(done),
-            Err(Stop::Refused(refusal)) => {
+            Err(stop) => {
                 self.stats.refused();
-                Ok(BatchOutcome::Refused(refusal))
+                Ok(BatchOutcome::Refused(stop.refusal()?))
             }
-            Err(Stop::Failed(error)) => Err(error.into()),
         }
     }
 
@@ -261,8 +309,8 @@ impl Applier<'_> {
         if batch.seq <= last_seq {
             return self.answer_again(&shape, &signer);
         }
-        stats.time(Stage::Check, || self.check(&shape, &signer, last_seq))?;
-        stats.time(Stage::Encode, || self.record(&shape, &signer))
+        let staged = stats.time(Stage::Check, || self.check(&shape, &signer, last_seq))?;
+        stats.time(Stage::Encode, || self.record(&shape, &signer, staged))
     }
 
     /// A number that is used: the original answer if it is the same batch. Asked before the rights of the key, so that
@@ -287,7 +335,7 @@ impl Applier<'_> {
         })
     }
 
-    fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<(), Stop> {
+    fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<Staged, Stop> {
         shape.check_rights(signer)?;
         if self.verify {
             shape.verify(self.genesis, signer)?;
@@ -304,12 +352,13 @@ impl Applier<'_> {
         shape.check_records(self.genesis, self.time)?;
         shape.check_data_keys(&self.overlay)?;
         let first = self.next_index() + 1;
-        let has_acts = shape.records.iter().any(|record| record.kind.is_act());
-        if !has_acts {
-            return Ok(());
+        let looked_at = |record: &Record<'_>| record.kind.is_act() || rule::is_opened(record);
+        if !shape.records.iter().any(looked_at) {
+            return Ok(Staged::default());
         }
         let before = self.overlay.registry.clone();
-        let done = perform_acts(&mut self.overlay, self.genesis, shape, signer, (first, self.time));
+        let (overlay, rules) = (&mut self.overlay, &mut self.rules);
+        let done = perform(overlay, rules, self.genesis, (shape, signer), (first, self.time));
         if done.is_err() {
             // A refused batch leaves nothing, the acts before the refused one neither.
             self.overlay.registry = before;
@@ -323,7 +372,7 @@ impl Applier<'_> {
     }
 
     /// Adds the header and the records of a checked batch.
-    fn record(&mut self, shape: &Shape<'_>, signer: &Signer) -> Result<BatchOutcome, Stop> {
+    fn record(&mut self, shape: &Shape<'_>, signer: &Signer, staged: Staged) -> Result<BatchOutcome, Stop> {
         let header = LeafIndex(self.next_index());
         self.push(&Entry::BatchHeader(BatchHeader {
             index: header,
@@ -337,11 +386,20 @@ impl Applier<'_> {
         }));
         let first_index = LeafIndex(self.next_index());
         for (position, record) in (0_u32..).zip(&shape.records) {
-            self.put_record(record, position);
+            let fault = staged.named.get(&position).and_then(|named| named.fault);
+            self.put_record(record, position, fault);
         }
         for (name, wrapped) in &shape.new_keys {
             self.overlay.take_new_key(*name, wrapped)?;
         }
+        for record in &shape.records {
+            if let Content::Act(act) = &record.content
+                && let Act::Registered(party) = &**act
+            {
+                acts::pair_tags(&mut self.overlay, party);
+            }
+        }
+        self.take_effect(staged)?;
         self.erase_planned()?;
         let stream = StreamInfo {
             stream_id: signer.stream_id,
@@ -367,17 +425,17 @@ impl Applier<'_> {
     }
 
     /// Adds a record entry, its payload and its row in the patients' index.
-    fn put_record(&mut self, record: &Record<'_>, position: u32) {
+    fn put_record(&mut self, record: &Record<'_>, position: u32, fault: Option<UnjustifiedReason>) {
         let index = self.next_index();
         let flags = facts::flags_for(
             record.kind,
             record.sealed.facts,
-            None,
+            fault,
             record.sealed.occurred_at_ms,
             self.time.get(),
             self.genesis.late_after_ms,
         );
-        self.push(&Entry::Record(RecordEntry {
+        self.put_entry(&RecordEntry {
             index: LeafIndex(index),
             time: self.time,
             flags,
@@ -385,14 +443,19 @@ impl Applier<'_> {
             tag: record.tag,
             record_hash: record.hash,
             position,
-        }));
+        });
         let payloads = self.store.family(Family::Payload);
         self.writes.put_cf(payloads, schema::index_key(index), &record.sealed.payload);
-        if record.tag != NO_PATIENT {
-            self.concerning.push((self.ends.len() - 1, record.tag, record.hash));
+    }
+
+    /// Adds a record entry, and its row in the patients' index.
+    fn put_entry(&mut self, entry: &RecordEntry) {
+        self.push(&Entry::Record(entry.clone()));
+        if entry.tag != NO_PATIENT {
+            self.concerning.push((self.ends.len() - 1, entry.tag, entry.record_hash));
             let patients = self.store.family(Family::Patient);
-            let row = schema::patient_row(record.kind.code(), flags.bits());
-            self.writes.put_cf(patients, schema::patient_key(&record.tag, index), row);
+            let row = schema::patient_row(entry.kind.code(), entry.flags.bits());
+            self.writes.put_cf(patients, schema::patient_key(&entry.tag, entry.index.get()), row);
         }
     }
 
@@ -409,6 +472,8 @@ impl Applier<'_> {
 
     fn finish(mut self, outcomes: Vec<BatchOutcome>) -> Result<Effects, Fatal> {
         let stats = self.stats;
+        let size = self.next_index();
+        self.rules.finish(size);
         stats.time(Stage::Encode, || self.overlay.write_into(&mut self.writes));
         let leaves = stats.time(Stage::Hash, || {
             let mut inputs = Vec::with_capacity(self.ends.len());

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rocksdb::WriteBatch;
+use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 
 use prost::Message;
@@ -27,6 +28,8 @@ pub(crate) struct Registry {
     keys: BTreeMap<KeyId, KeyInfo>,
     tls: BTreeMap<[u8; 32], AuthorId>,
     signing: BTreeMap<SigningName, SigningRow>,
+    /// Actors that the authority revoked, as hashes of their names.
+    revoked: BTreeMap<Hash, LeafIndex>,
     /// Erasures of the batch that is being checked.
     pub erasures: Vec<Planned>,
 }
@@ -40,6 +43,8 @@ pub(crate) struct Overlay<'a> {
     data_keys: BTreeMap<DataKeyName, Option<Vec<u8>>>,
     /// Rows of the family `erase`; `None`: removed.
     erase: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Rows of the families that decide; `None`: removed.
+    rows: BTreeMap<(Family, Vec<u8>), Option<Vec<u8>>>,
     /// Data keys were given up or wrapped anew: what readers keep of them is outdated.
     pub keys_changed: bool,
 }
@@ -53,6 +58,7 @@ impl<'a> Overlay<'a> {
             batches: BTreeMap::new(),
             data_keys: BTreeMap::new(),
             erase: BTreeMap::new(),
+            rows: BTreeMap::new(),
             keys_changed: false,
         }
     }
@@ -200,6 +206,42 @@ impl<'a> Overlay<'a> {
         self.erase.insert(key, row);
     }
 
+    /// Whether the payload of an entry goes with an erasure of the present command.
+    pub(crate) fn erases(&self, tag: &[u8; TAG_LEN], index: LeafIndex) -> bool {
+        if self.erase.is_empty() {
+            return false;
+        }
+        let whole = crate::erasing::patient_rows(tag);
+        let mut whole = self.erase.range(whole.clone()..).take_while(|(key, _)| key.starts_with(&whole));
+        self.erase.contains_key(&crate::erasing::index_row(index)) || whole.any(|(_, row)| row.is_some())
+    }
+
+    /// The actor of this hash is revoked from here on.
+    pub(crate) fn revoke_actor(&mut self, actor: Hash, by: LeafIndex) {
+        self.registry.revoked.entry(actor).or_insert(by);
+    }
+
+    /// Whether the actor of this hash is revoked.
+    pub(crate) fn is_revoked(&self, actor: &Hash) -> Result<bool, ReadError> {
+        let known = self.registry.revoked.contains_key(actor);
+        Ok(known || self.store.contains(Family::Consent, &schema::actor_key(actor))?)
+    }
+
+    /// A row of one of the families that decide.
+    pub(crate) fn row(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        if !self.rows.is_empty()
+            && let Some(row) = self.rows.get(&(family, key.to_vec()))
+        {
+            return Ok(row.clone());
+        }
+        Ok(self.store.get(family, key)?)
+    }
+
+    /// Writes or removes a row of one of the families that decide.
+    pub(crate) fn set_row(&mut self, family: Family, key: Vec<u8>, row: Option<Vec<u8>>) {
+        self.rows.insert((family, key), row);
+    }
+
     /// What is stored, without what changed.
     pub(crate) fn store(&self) -> &'a Store {
         self.store
@@ -243,11 +285,16 @@ impl<'a> Overlay<'a> {
                 None => writes.delete_cf(data_key, key),
             }
         }
-        let erase = store.family(Family::Erase);
-        for (key, row) in &self.erase {
+        let consent = store.family(Family::Consent);
+        for (actor, by) in &self.registry.revoked {
+            writes.put_cf(consent, schema::actor_key(actor), by.get().to_be_bytes());
+        }
+        let erase = self.erase.iter().map(|(key, row)| (Family::Erase, key, row));
+        let others = self.rows.iter().map(|((family, key), row)| (*family, key, row));
+        for (family, key, row) in erase.chain(others) {
             match row {
-                Some(row) => writes.put_cf(erase, key, row),
-                None => writes.delete_cf(erase, key),
+                Some(row) => writes.put_cf(store.family(family), key, row),
+                None => writes.delete_cf(store.family(family), key),
             }
         }
     }

@@ -4,15 +4,19 @@
 //! where the key-encryption keys live; [`KekFile`] keeps them in a file, a key management service can take its place.
 //! [`layout`] holds the byte layouts of `docs/formats.md` §8.
 
+pub(crate) mod cipher;
 mod kek_file;
 mod keyring;
 pub mod layout;
+mod request;
 mod reseal;
 mod sealer;
+pub(crate) mod vault;
 
 pub use kek_file::{HeldEpochs, KekFile};
 pub use keyring::{Keyring, KeyringError};
 pub use sealer::{DATA_KEYS_CACHED, Opened, Place, Plain, SealError, SealedPayloads, Sealer};
+pub(crate) use sealer::{is_sealed, split_plain};
 
 use zeroize::Zeroizing;
 

@@ -7,7 +7,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Reseal, Resealed, WrappedKey};
 use zeroize::Zeroizing;
 
-use super::sealer::{Place, Plain, SealError, Sealer, random};
+use super::sealer::{Place, SealError, Sealer, is_sealed, random};
 use super::{KekError, TagPrefix, layout};
 use crate::apply::overlay::DataKeyName;
 
@@ -25,7 +25,7 @@ impl Sealer {
         let mut indices = Vec::new();
         for row in self.reader.trace_scan(tag, None) {
             let row = row?;
-            if !row.kind.is_act() {
+            if is_sealed(row.kind, row.flags) {
                 indices.push(row.index);
             }
         }
@@ -54,12 +54,11 @@ impl Sealer {
         payload: &[u8],
         new_keys: &mut Vec<WrappedKey>,
     ) -> Result<Vec<u8>, SealError> {
-        let (entry, header) = self.reader.header_of(index)?.ok_or(SealError::NoRecord(index))?;
-        let place = Place { tag: *tag, stream_id: header.stream_id, seq: header.seq, position: entry.position };
+        let (entry, header) = self.reader.record_of(index)?.ok_or(SealError::NoRecord(index))?;
+        let place = Place::of(&entry, header.as_ref()).ok_or(SealError::NoRecord(index))?;
         let plain = self.open_payload(&place, payload, index)?;
-        let (salt, record) = plain.split_first_chunk::<16>().ok_or(SealError::Altered)?;
         let key = self.sealing_key(tag)?;
-        let sealed = self.seal_under(&key, &place, &Plain { tag: *tag, salt, record })?;
+        let sealed = self.seal_under(&key, &place, &[&plain])?;
         let new = !self.is_recorded(tag, &key)? && !new_keys.iter().any(|known| known.data_key_id == key.id);
         if new {
             let wrapped = key.wrapped.clone();

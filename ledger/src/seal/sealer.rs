@@ -5,19 +5,22 @@ use std::hash::Hash as StdHash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
 use parking_lot::Mutex;
 use prost::bytes::Bytes;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LeafIndex, leaf_hash2};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::WrappedKey;
-use sillage_rules::entry::{BatchHeader, RecordEntry};
+use sillage_rules::entry::{BatchHeader, Flags, RecordEntry};
+use sillage_rules::kind::Kind;
+use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::record::{part_hash, two_part_hash};
 use zeroize::Zeroizing;
 
-use super::{DataKeyBytes, KekError, KekProvider, TagPrefix, layout};
+use super::cipher::DataCipher;
+use super::{KekError, KekProvider, TagPrefix, layout};
 use crate::apply::check::NO_PATIENT;
+use crate::apply::overlay::DataKeyName;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
 
@@ -31,12 +34,36 @@ const SEALED_MAX: u64 = 1 << 31;
 pub struct Place {
     /// The patient's tag; zero where none is concerned.
     pub tag: [u8; 32],
-    /// The author's stream.
+    /// The author's stream; zero for what the ledger made.
     pub stream_id: StreamId,
-    /// The batch in its stream.
+    /// The batch in its stream; for what the ledger made, the index of its entry.
     pub seq: u64,
     /// The record in its batch, from 0.
     pub position: u32,
+}
+
+impl Place {
+    /// Of the payload of a record entry, given the header of its batch where it has one; `None` where it isn't sealed.
+    pub fn of(entry: &RecordEntry, header: Option<&BatchHeader>) -> Option<Self> {
+        if !is_sealed(entry.kind, entry.flags) {
+            return None;
+        }
+        let (tag, position) = (entry.tag, entry.position);
+        Some(match header {
+            Some(header) => Self { tag, stream_id: header.stream_id, seq: header.seq, position },
+            None => Self::of_ledger(tag, entry.index),
+        })
+    }
+
+    /// Of what the ledger made itself.
+    pub fn of_ledger(tag: [u8; 32], index: LeafIndex) -> Self {
+        Self { tag, stream_id: StreamId::from_bytes([0; 32]), seq: index.get(), position: 0 }
+    }
+}
+
+/// Whether the payload of such an entry is sealed. Acts of the authority and readings of the log are public by nature.
+pub(crate) fn is_sealed(kind: Kind, flags: Flags) -> bool {
+    !kind.is_act() && (kind == Kind::DECISION_MADE || !flags.contains(Flags::LEDGER))
 }
 
 /// A record to seal.
@@ -66,9 +93,9 @@ pub struct Opened {
     pub entry: RecordEntry,
     /// The header of its batch; none for a record that the ledger made itself.
     pub header: Option<BatchHeader>,
-    /// The author's salt.
-    pub salt: [u8; 16],
-    /// The record, as the author signed it.
+    /// The author's salt, 16 bytes; of a decision, the salts of its two parts.
+    pub salt: Vec<u8>,
+    /// The record, as the author signed it; of a decision, `u32 length ‖ actor part ‖ private part`.
     pub record: Vec<u8>,
 }
 
@@ -98,7 +125,7 @@ pub enum SealError {
 /// A patient's data key, ready to use.
 pub(super) struct DataKey {
     pub(super) id: [u8; 16],
-    cipher: Aes256Gcm,
+    pub(super) cipher: DataCipher,
     pub(super) wrapped: Vec<u8>,
     /// Seen on record: it needn't travel any more.
     recorded: AtomicBool,
@@ -194,12 +221,9 @@ impl Sealer {
         let mut payloads = Vec::with_capacity(records.len());
         let mut new_keys = BTreeMap::new();
         for (position, plain) in (0_u32..).zip(records) {
-            let key = self.sealing_key(&plain.tag)?;
-            if !self.is_recorded(&plain.tag, &key)? {
-                new_keys.insert((plain.tag, key.id), key.wrapped.clone());
-            }
+            let key = self.key_for(&plain.tag, &mut new_keys)?;
             let place = Place { tag: plain.tag, stream_id, seq, position };
-            payloads.push(self.seal_under(&key, &place, plain)?.into());
+            payloads.push(self.seal_under(&key, &place, &[plain.salt, plain.record])?.into());
         }
         let new_keys = new_keys.into_iter().map(|((tag, id), wrapped)| WrappedKey {
             tag: tag.to_vec(),
@@ -207,6 +231,19 @@ impl Sealer {
             wrapped,
         });
         Ok(SealedPayloads { payloads, new_keys: new_keys.collect() })
+    }
+
+    /// The key for a patient's next payload; noted in `new` where it has to travel along.
+    pub(super) fn key_for(
+        &self,
+        tag: &[u8; 32],
+        new: &mut BTreeMap<DataKeyName, Vec<u8>>,
+    ) -> Result<Arc<DataKey>, SealError> {
+        let key = self.sealing_key(tag)?;
+        if !self.is_recorded(tag, &key)? {
+            new.insert((*tag, key.id), key.wrapped.clone());
+        }
+        Ok(key)
     }
 
     /// Opens the payload of a record entry; `None` beyond the end of the log or where the payload was erased. What
@@ -239,21 +276,12 @@ impl Sealer {
         let Some(payload) = self.reader.payload(index)? else {
             return Ok(None);
         };
-        let sealed_by = header.as_ref().filter(|_| !entry.kind.is_act());
-        let plain = match sealed_by {
-            // Public by nature, so never sealed.
+        let plain = match Place::of(&entry, header.as_ref()) {
             None => Zeroizing::new(payload),
-            Some(header) => {
-                let place =
-                    Place { tag: entry.tag, stream_id: header.stream_id, seq: header.seq, position: entry.position };
-                self.open_payload(&place, &payload, index)?
-            }
+            Some(place) => self.open_payload(&place, &payload, index)?,
         };
-        let (salt, record) = plain.split_first_chunk::<16>().ok_or(SealError::Altered)?;
-        if leaf_hash2(salt, record) != entry.record_hash {
-            return Err(SealError::Altered);
-        }
-        Ok(Some(Opened { salt: *salt, record: record.to_vec(), entry, header }))
+        let (salt, record) = split_plain(&entry, &plain).ok_or(SealError::Altered)?;
+        Ok(Some(Opened { salt: salt.to_vec(), record: record.to_vec(), entry, header }))
     }
 
     pub(super) fn open_payload(
@@ -262,33 +290,16 @@ impl Sealer {
         payload: &[u8],
         index: LeafIndex,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let (id, nonce, sealed) = layout::split_payload(payload).ok_or(SealError::Altered)?;
+        let id = layout::data_key_id(payload).ok_or(SealError::Altered)?;
         let key = self.opening_key(&place.tag, &id)?;
         let key = key.ok_or(SealError::NoDataKey(index))?;
-        let (sealed, tag) = sealed.split_last_chunk::<{ layout::AEAD_TAG_LEN }>().ok_or(SealError::Altered)?;
-        let aad = layout::payload_aad(self.origin(), place, &id);
-        let mut plain = Zeroizing::new(sealed.to_vec());
-        key.cipher
-            .decrypt_inout_detached(&Nonce::from(nonce), &aad, InOutBuf::from(&mut plain[..]), &Tag::from(*tag))
-            .map_err(|_| SealError::Altered)?;
-        Ok(plain)
+        key.cipher.open(self.origin(), place, payload).ok_or(SealError::Altered)
     }
 
-    pub(super) fn seal_under(&self, key: &DataKey, place: &Place, plain: &Plain<'_>) -> Result<Vec<u8>, SealError> {
-        let nonce = random::<12>()?;
-        let aad = layout::payload_aad(self.origin(), place, &key.id);
-        let mut out = Vec::with_capacity(layout::OVERHEAD + 16 + plain.record.len());
-        out.extend_from_slice(&layout::payload_header(&key.id, &nonce));
-        out.extend_from_slice(plain.salt);
-        out.extend_from_slice(plain.record);
-        let buffer = InOutBuf::from(&mut out[layout::PAYLOAD_HEADER_LEN..]);
-        let tag = key
-            .cipher
-            .encrypt_inout_detached(&Nonce::from(nonce), &aad, buffer)
-            .expect("a record is far below the limits of AES-GCM");
-        out.extend_from_slice(&tag);
+    pub(super) fn seal_under(&self, key: &DataKey, place: &Place, parts: &[&[u8]]) -> Result<Vec<u8>, SealError> {
+        let sealed = key.cipher.seal(self.origin(), place, &random::<12>()?, parts);
         key.sealed.fetch_add(1, Ordering::Relaxed);
-        Ok(out)
+        Ok(sealed)
     }
 
     pub(super) fn is_recorded(&self, tag: &[u8; 32], key: &DataKey) -> Result<bool, SealError> {
@@ -353,11 +364,8 @@ impl Sealer {
     }
 
     fn unwrapped(&self, tag: &[u8; 32], id: [u8; 16], wrapped: Vec<u8>) -> Result<DataKey, SealError> {
-        let (epoch, nonce, sealed) = layout::split_wrapped(&wrapped).ok_or(KekError::Refused)?;
-        let aad = layout::wrapped_aad(self.origin(), tag, &id, epoch);
-        let kek = (TagPrefix::of(tag), epoch);
-        let key = self.keks.unwrap(kek, &nonce, &aad, &sealed)?;
-        Ok(DataKey::new(id, &key, wrapped, true))
+        let cipher = DataCipher::unwrap(&*self.keks, self.origin(), &(*tag, id), &wrapped)?;
+        Ok(DataKey::new(cipher, wrapped, true))
     }
 
     fn new_key(&self, tag: &[u8; 32]) -> Result<DataKey, SealError> {
@@ -369,20 +377,28 @@ impl Sealer {
         let aad = layout::wrapped_aad(self.origin(), tag, &id, epoch);
         let sealed = self.keks.wrap((prefix, epoch), &nonce, &aad, &key)?;
         let wrapped = layout::wrapped(epoch, &nonce, &sealed).to_vec();
-        Ok(DataKey::new(id, &key, wrapped, false))
+        Ok(DataKey::new(DataCipher::new(id, &key), wrapped, false))
     }
 }
 
 impl DataKey {
-    fn new(id: [u8; 16], key: &DataKeyBytes, wrapped: Vec<u8>, recorded: bool) -> Self {
-        Self {
-            id,
-            cipher: Aes256Gcm::new_from_slice(&key[..]).expect("a key of 32 bytes"),
-            wrapped,
-            recorded: AtomicBool::new(recorded),
-            sealed: AtomicU64::new(0),
-        }
+    fn new(cipher: DataCipher, wrapped: Vec<u8>, recorded: bool) -> Self {
+        let id = cipher.id();
+        Self { id, cipher, wrapped, recorded: AtomicBool::new(recorded), sealed: AtomicU64::new(0) }
     }
+}
+
+/// Salt (of a decision: both) and record in the payload of an entry; `None` when they don't hash to its record hash.
+pub(crate) fn split_plain<'p>(entry: &RecordEntry, plain: &'p [u8]) -> Option<(&'p [u8], &'p [u8])> {
+    let (salt, record) = plain.split_first_chunk::<SALT_BYTES>()?;
+    if entry.kind != Kind::DECISION_MADE {
+        return (leaf_hash2(salt, record) == entry.record_hash).then_some((salt, record));
+    }
+    let (salt_p, record) = record.split_first_chunk::<SALT_BYTES>()?;
+    let (len, parts) = record.split_first_chunk::<4>()?;
+    let (actor, private) = parts.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)?;
+    let hash = two_part_hash(&part_hash(salt, actor), &part_hash(salt_p, private));
+    (hash == entry.record_hash).then(|| plain.split_at(2 * SALT_BYTES))
 }
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N], SealError> {

@@ -2,8 +2,12 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod naive;
+pub mod world;
+
+use std::sync::{Arc, LazyLock};
 
 use prost::Message;
+use sillage_ledger::seal::{KekProvider, Keyring};
 use sillage_ledger::{BatchOutcome, Ledger, Options};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
@@ -85,8 +89,18 @@ pub fn quiet() -> Options {
     Options { background_flush: false, auto_compaction: false, ..Options::default() }
 }
 
+/// The keyring that all nodes of these tests share.
+pub fn keks() -> Arc<dyn KekProvider> {
+    static KEKS: LazyLock<Arc<Keyring>> = LazyLock::new(|| Arc::new(Keyring::generate().expect("randomness")));
+    KEKS.clone()
+}
+
 pub fn open(dir: &std::path::Path) -> Ledger {
-    Ledger::open(dir, &genesis(), quiet()).expect("a ledger")
+    open_with(dir, keks())
+}
+
+pub fn open_with(dir: &std::path::Path, keks: Arc<dyn KekProvider>) -> Ledger {
+    Ledger::open(dir, &genesis(), keks, quiet()).expect("a ledger")
 }
 
 /// A record as it looks from outside: sealed under the data key `[key; 16]` of its patient.
@@ -128,7 +142,7 @@ pub fn act(act: &Act) -> SealedRecord {
 
 /// What an author signs of a record that is to be filed like this one.
 pub fn leaf_of(record: &SealedRecord) -> BatchLeaf {
-    let stated = [0, 0x10, 4, 0x14][record.facts as usize & 3];
+    let stated = [0, 0x10, 4, 0x14, 0x20, 0x30, 0x24, 0x34][record.facts as usize & 7];
     BatchLeaf {
         kind: record.kind as u16,
         stated,

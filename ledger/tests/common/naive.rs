@@ -1,5 +1,8 @@
 //! The patients' index as the formats describe it, made anew from all entries each time; and what readers say of it.
+//! [`consent`]: what decides, in the same manner.
 #![allow(dead_code)] // each test file uses its own part
+
+pub mod consent;
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,7 @@ use sillage_proof::LeafIndex;
 use sillage_proto::v1::{GetEntriesResponse, LogEntry};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{Entry, Flags};
+use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::record_hash;
 use tokio::sync::mpsc;
@@ -102,7 +103,7 @@ fn message(reader: &LedgerReader, range: std::ops::Range<u64>) -> Result<Vec<Log
     Ok(entries)
 }
 
-/// An entry, with its record where that is public by nature: acts of the authority, and what the ledger made itself.
+/// An entry, with its record where that is public by nature: acts of the authority, and what the ledger noted of readings.
 pub(super) fn log_entry(reader: &LedgerReader, index: LeafIndex) -> Result<LogEntry, Refusal> {
     let corrupt = |what: &str| {
         tracing::error!(%index, what, "a stored entry is damaged: not served");
@@ -112,7 +113,7 @@ pub(super) fn log_entry(reader: &LedgerReader, index: LeafIndex) -> Result<LogEn
     let bytes = bytes.ok_or_else(|| refuse(Code::UnknownIndex))?;
     let mut given = LogEntry::default();
     if let Entry::Record(entry) = Entry::decode(&bytes).map_err(|_| corrupt("entry"))?
-        && (entry.kind.is_act() || entry.flags.contains(Flags::LEDGER))
+        && (entry.kind.is_act() || entry.kind == Kind::LOG_CONSULTED && entry.flags.contains(Flags::LEDGER))
         && let Some(payload) = reader.payload(index).map_err(|error| from_read(&error))?
     {
         let split = payload.split_first_chunk::<SALT_BYTES>();

@@ -223,7 +223,8 @@ impl Core {
         genesis: &[u8],
         metrics: Metrics,
     ) -> Result<Arc<Self>, CoreError> {
-        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, Options::default())?;
+        let keks = Arc::new(secrets.keyring);
+        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, keks.clone(), Options::default())?;
         let reader = ledger.reader();
         let genesis = Arc::clone(reader.genesis());
         let pin_of = |id| genesis.node(id).map(|node| node.tls_spki_sha256);
@@ -240,7 +241,6 @@ impl Core {
 
         let lanes = Arc::new(Lanes::default());
         let packer = start_packer(&lanes, &reader, &replica)?;
-        let keks = Arc::new(secrets.keyring);
         let cursors = Cursors::from_keks(&*keks, &reader)?;
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let reads = reads(replica.clone());

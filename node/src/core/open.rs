@@ -7,9 +7,11 @@ use sillage_ledger::seal::{self, SealError, Sealer};
 use sillage_ledger::{LedgerReader, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId};
-use sillage_proto::v1::{Erasure, Record};
+use sillage_proto::v1::{Erasure, Record, TraceLine};
 use sillage_rules::codes::Code;
+use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::kind::Kind;
 use sillage_rules::record::record_hash;
 
 use super::refusals::{from_read, refuse, unavailable};
@@ -26,12 +28,15 @@ pub struct Opener {
 pub struct Opened {
     /// The entry's bytes.
     pub entry: Vec<u8>,
-    /// Of the record; empty where there is none or it was erased.
+    /// Of the record, 16 bytes; of a decision, those of both parts; empty where there is none or it was erased.
     pub salt: Vec<u8>,
-    /// The record's bytes; empty where there is none or it was erased.
+    /// The record's bytes; of a decision, `u32 length ‖ actor part ‖ private part`; empty where there is none or it was
+    /// erased.
     pub bytes: Vec<u8>,
     /// What they say.
     pub record: Option<Record>,
+    /// What they say, of a decision.
+    pub decision: Option<DecisionRecord>,
     /// Whose batch it belongs to.
     pub author_id: Option<AuthorId>,
     /// The name of that service.
@@ -45,6 +50,20 @@ pub struct Opened {
 fn corrupt(index: LeafIndex, what: &str) -> Refusal {
     tracing::error!(%index, what, "a stored entry is damaged: not served");
     refuse(Code::Corrupt)
+}
+
+impl Opened {
+    /// As it stands in an answer.
+    pub fn into_line(self, index: LeafIndex) -> TraceLine {
+        TraceLine {
+            index: index.get(),
+            entry: self.entry,
+            salt: self.salt,
+            record: self.bytes,
+            author: self.author,
+            erased: self.erased,
+        }
+    }
 }
 
 impl Opener {
@@ -86,7 +105,17 @@ impl Opener {
             opened.erased = Some(Erasure { index, time_ms, ground: erasure.ground });
             return Ok(());
         };
-        if record_hash(&payload.salt, &payload.record) != entry.record_hash {
+        if entry.kind == Kind::DECISION_MADE {
+            let decision = DecisionRecord::parse(&[&payload.salt[..], &payload.record[..]].concat());
+            let decision = decision.map_err(|_| corrupt(entry.index, "decision"))?;
+            if decision.actor_part().tag != entry.tag || decision.record_hash() != entry.record_hash {
+                return Err(corrupt(entry.index, "decision"));
+            }
+            (opened.salt, opened.bytes, opened.decision) = (payload.salt, payload.record, Some(decision));
+            return Ok(());
+        }
+        let salt = payload.salt[..].try_into().map_err(|_| corrupt(entry.index, "salt"))?;
+        if record_hash(&salt, &payload.record) != entry.record_hash {
             return Err(corrupt(entry.index, "payload"));
         }
         let record = Record::decode(&payload.record[..]);
@@ -95,7 +124,7 @@ impl Opener {
         if record.kind != u32::from(entry.kind.code()) || !same_tag {
             return Err(corrupt(entry.index, "kind or tag"));
         }
-        opened.salt = payload.salt.to_vec();
+        opened.salt = payload.salt;
         opened.bytes = payload.record;
         opened.record = Some(record);
         Ok(())

@@ -1,0 +1,99 @@
+//! Whether an access had the right that it cites: a decision on record, or a break-glass. An access that happened is
+//! recorded in any case; what is wrong with its basis is flagged.
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proto::v1::{Basis, BasisKind};
+use sillage_rules::consent::{Action, Actor, Meta};
+use sillage_rules::entry::{Entry, UnjustifiedReason};
+use sillage_rules::kind::Kind;
+use sillage_rules::limits::FUTURE_MS_MAX;
+use sillage_rules::record::ParsedRecord;
+
+use super::Stop;
+use super::check::NO_PATIENT;
+use super::overlay::Overlay;
+use super::rule::Staged;
+use crate::consent::Rules;
+use crate::error::ReadError;
+use crate::schema::{self, Family, TAG_LEN};
+
+/// What is wrong with the decision or break-glass that a record cites; `None`: nothing, or it cites none.
+pub(super) fn fault(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    staged: &mut Staged,
+    record: &ParsedRecord,
+    meta: &Meta,
+) -> Result<Option<UnjustifiedReason>, Stop> {
+    let (Some(basis), Some(action)) = (&record.message().basis, Action::of_kind(record.kind())) else {
+        return Ok(None);
+    };
+    let tag = record.entry_tag();
+    let tags = [Some(tag), overlay.other_tag(&tag)?];
+    match basis.kind() {
+        BasisKind::Decision => decision(overlay, rules, tags, basis, (record, action, &meta.signer)),
+        BasisKind::Breakglass => break_glass(overlay, rules, staged, tags, basis, (record, action, &meta.signer)),
+        _ => Ok(None),
+    }
+}
+
+type Access<'a> = (&'a ParsedRecord, Action, &'a Actor);
+
+fn decision(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    tags: [Option<[u8; TAG_LEN]>; 2],
+    basis: &Basis,
+    (record, action, actor): Access<'_>,
+) -> Result<Option<UnjustifiedReason>, Stop> {
+    let unknown = Ok(Some(UnjustifiedReason::UnknownReference));
+    let Ok(index) = basis.r#ref.parse().map(LeafIndex) else { return unknown };
+    let bytes = overlay.store().get(Family::Entries, &schema::index_key(index.get())).map_err(ReadError::from)?;
+    let entry = bytes.and_then(|bytes| Entry::decode(&bytes).ok());
+    let is_meant = |entry: &Entry| matches!(entry, Entry::Record(entry) if entry.kind == Kind::DECISION_MADE && tags.contains(&Some(entry.tag)));
+    if !entry.as_ref().is_some_and(is_meant) {
+        return unknown;
+    }
+    let Some(decision) = rules.decision(overlay, index)? else { return unknown };
+    let part = decision.actor_part();
+    let same_actor =
+        part.actor.as_ref().and_then(|by| Actor::from_record(by).ok()).is_some_and(|by| by.name == actor.name);
+    if !same_actor {
+        return Ok(Some(UnjustifiedReason::OtherActor));
+    }
+    let mut items = record.message().items.iter().filter(|item| !item.id.is_empty());
+    let covered = part.action == action.as_str() && items.all(|item| part.permitted.contains(&item.id));
+    if !covered || begins_after(record, LedgerTimeMs(part.decided_at_ms)) {
+        return Ok(Some(UnjustifiedReason::Beyond));
+    }
+    let ended = part.expires_at_ms <= record.occurred_at_ms();
+    Ok(ended.then_some(UnjustifiedReason::Expired))
+}
+
+fn break_glass(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    staged: &mut Staged,
+    tags: [Option<[u8; TAG_LEN]>; 2],
+    basis: &Basis,
+    (record, action, actor): Access<'_>,
+) -> Result<Option<UnjustifiedReason>, Stop> {
+    for tag in tags.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
+        let state = staged.state(overlay, rules, &tag)?;
+        let Some(glass) = state.breakglass(&basis.r#ref) else { continue };
+        if glass.actor != actor.name {
+            return Ok(Some(UnjustifiedReason::OtherActor));
+        }
+        if !action.consults() || begins_after(record, glass.period.from) {
+            return Ok(Some(UnjustifiedReason::Beyond));
+        }
+        let ended = glass.period.until.get() <= record.occurred_at_ms();
+        return Ok(ended.then_some(UnjustifiedReason::Expired));
+    }
+    Ok(Some(UnjustifiedReason::UnknownReference))
+}
+
+/// Whether the right came only after the access, by more than clocks may differ.
+fn begins_after(record: &ParsedRecord, from: LedgerTimeMs) -> bool {
+    record.occurred_at_ms().saturating_add(FUTURE_MS_MAX) < from.get()
+}

@@ -1,0 +1,626 @@
+//! What is asked is decided here, in the order of the log: after a revocation is recorded, nothing permits on the old
+//! consent.
+//!
+//! A requester signs one or more requests; they travel sealed under data keys of their patients, each with a seed. A
+//! decision is recorded under the open tag; where items of the second compartment are asked for, another one follows under
+//! the second tag, and the first reads as if those items weren't there. Salts and nonces come from the seed and the index
+//! of the decision's entry, so every node seals the same bytes, and nobody else can.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hkdf::Hkdf;
+use rocksdb::{Direction, IteratorMode, ReadOptions};
+use sha2::Sha256;
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash, sha256};
+use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
+use sillage_proto::internal::v1::SealedDecision;
+use sillage_rules::codes::Code;
+use sillage_rules::consent::{Event, Meta, PatientState};
+use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
+use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::request::REQUEST_AGE_MS_MAX;
+use sillage_rules::decide::{Decision, ItemDecision, ItemFacts, ParsedRequest, Reason, Request, decide, is_secret};
+use sillage_rules::entry::{Flags, RecordEntry};
+use sillage_rules::kind::Kind;
+use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
+use sillage_rules::record::{part_hash, two_part_hash};
+use sillage_rules::roles::Roles;
+use zeroize::Zeroizing;
+
+use super::check::{self, NO_PATIENT, Signer};
+use super::overlay::{DataKeyName, Overlay};
+use super::rule::with_env;
+use super::{Applier, BatchOutcome, Stop};
+use crate::batches::Levels;
+use crate::consent::caches::Caches;
+use crate::consent::{Rules, opened};
+use crate::error::{Fatal, ReadError, Refusal};
+use crate::genesis::GenesisInfo;
+use crate::rows::KeyState;
+use crate::schema::{self, Family, TAG_LEN};
+use crate::seal::vault::VaultError;
+use crate::seal::{Place, TagPrefix, layout};
+use crate::shared::Shared;
+use crate::store::Store;
+
+type Tag = [u8; TAG_LEN];
+
+/// Length of the seed before a sealed request.
+pub(crate) const SEED_LEN: usize = 32;
+/// Stale rows looked at for each request that a command decides: more go than come.
+const STALE_PER_REQUEST: usize = 4;
+
+/// What was decided on one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Under the open tag; then, where items of the second compartment were asked for, under that one's. The actor may
+    /// learn of the second only when it permits something.
+    pub decisions: Vec<MadeDecision>,
+    /// It was decided before: these are the original decisions.
+    pub repeated: bool,
+}
+
+/// A decision on record: all that a receipt needs. Holds who asked for what: never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MadeDecision {
+    /// Its entry.
+    pub index: LeafIndex,
+    /// Its ledger time.
+    pub time_ms: LedgerTimeMs,
+    /// The tag that it is recorded under.
+    pub tag: [u8; TAG_LEN],
+    /// The salt of the actor's part.
+    pub salt: [u8; SALT_BYTES],
+    /// The actor's part (`sillage.v1.DecisionActorPart`).
+    pub actor_part: Vec<u8>,
+    /// The hash of the other part.
+    pub private_hash: Hash,
+    /// The hash of both, as it stands in the entry.
+    pub record_hash: Hash,
+    /// The items that the actor may use.
+    pub permitted: Vec<String>,
+    /// The items that the actor may know of.
+    pub told: Vec<String>,
+    /// What the actor owes for it.
+    pub obligations: Vec<String>,
+}
+
+impl fmt::Debug for MadeDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MadeDecision(entry {})", self.index)
+    }
+}
+
+impl MadeDecision {
+    fn of(index: LeafIndex, tag: Tag, record: &DecisionRecord, payload: &[u8]) -> Self {
+        let part = record.actor_part();
+        let (salt_a, rest) = payload.split_first_chunk::<SALT_BYTES>().expect("begins with two salts");
+        let (salt_p, rest) = rest.split_first_chunk::<SALT_BYTES>().expect("begins with two salts");
+        let (len, rest) = rest.split_first_chunk::<4>().expect("and the length of the actor's part");
+        let (actor, private) = rest.split_at(u32::from_be_bytes(*len) as usize);
+        let private_hash = part_hash(salt_p, private);
+        Self {
+            index,
+            time_ms: LedgerTimeMs(part.decided_at_ms),
+            tag,
+            salt: *salt_a,
+            actor_part: actor.to_vec(),
+            private_hash,
+            record_hash: two_part_hash(&part_hash(salt_a, actor), &private_hash),
+            permitted: part.permitted.clone(),
+            told: part.told.clone(),
+            obligations: part.obligations.clone(),
+        }
+    }
+}
+
+/// Requests of one requester, opened, and under one signature.
+struct Asked<'d> {
+    sealed: &'d SealedDecision,
+    signer: Signer,
+    key_id: KeyId,
+    signature: [u8; SIGNATURE_LEN],
+    requests: Vec<Opened>,
+    paths: Levels,
+    new_keys: Vec<(DataKeyName, &'d [u8])>,
+}
+
+/// One request.
+struct Opened {
+    tag: Tag,
+    /// The data key that it is sealed under; the decision will be, too.
+    key: [u8; 16],
+    /// The seed, and the request.
+    plain: Zeroizing<Vec<u8>>,
+}
+
+impl Opened {
+    fn seed(&self) -> &[u8] {
+        &self.plain[..SEED_LEN]
+    }
+
+    fn request(&self) -> &[u8] {
+        &self.plain[SEED_LEN..]
+    }
+}
+
+/// What a request comes to, before anything of it is recorded.
+enum Verdict {
+    /// It was decided before.
+    Again(Decided),
+    /// What is to be put on record.
+    New(Box<New>),
+}
+
+struct New {
+    request: ParsedRequest,
+    /// Under which name its decisions are found again.
+    name: Vec<u8>,
+    open: Decision,
+    secret: Option<(Tag, Decision)>,
+    valid_s: u64,
+}
+
+fn malformed(what: &str) -> Refusal {
+    Refusal::new(Code::MalformedRequest, what)
+}
+
+fn coded(code: Code) -> Refusal {
+    Refusal::new(code, code.way_out())
+}
+
+impl<'d> Asked<'d> {
+    /// Opens all requests of a requester, and checks what concerns them together.
+    fn open(
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        genesis: &GenesisInfo,
+        verify: bool,
+        sealed: &'d SealedDecision,
+    ) -> Result<Self, Stop> {
+        let count = sealed.requests.len();
+        if !(1..=AUTHORIZE_REQUESTS_MAX as usize).contains(&count) {
+            return Err(malformed("one signature covers 1 to 64 requests").into());
+        }
+        if sealed.alg != u32::from(ALG_ED25519) {
+            return Err(malformed("unknown signature algorithm: use 1 (Ed25519)").into());
+        }
+        let key_id = KeyId::from_slice(&sealed.key_id).map_err(|_| malformed("a key id is 32 bytes"))?;
+        let root = Hash::from_slice(&sealed.root).map_err(|_| malformed("a root is 32 bytes"))?;
+        let signature = <[u8; SIGNATURE_LEN]>::try_from(&sealed.signature[..]);
+        let signature = signature.map_err(|_| malformed("a signature is 64 bytes"))?;
+        let new_keys = check::wrapped_keys(&sealed.new_keys)?;
+        if new_keys.len() > 2 * count {
+            return Err(malformed("more new data keys than two for each request").into());
+        }
+        let signer = Signer::of(overlay, &key_id, |_| place_of(root))?;
+        if signer.key.state != KeyState::Active {
+            return Err(coded(Code::RevokedKey).into());
+        }
+        if !signer.roles.contains(Roles::AUTHOR) {
+            let message =
+                "the party hasn't the role author, and only authors ask for decisions: ask the authority for it";
+            return Err(Refusal::new(Code::NotEntitled, message).into());
+        }
+        check::check_new_keys(overlay, &new_keys)?;
+        let mut requests = Vec::with_capacity(count);
+        for (position, request) in (0_u32..).zip(&sealed.requests) {
+            let tag = <Tag>::try_from(&request.tag[..]).map_err(|_| malformed("a tag is 32 bytes").at(position))?;
+            let key = layout::data_key_id(&request.payload).filter(|_| {
+                tag != NO_PATIENT && request.payload.len() <= RECORD_BYTES_MAX + SEED_LEN + layout::OVERHEAD
+            });
+            let key = key.ok_or_else(|| malformed("a request isn't sealed under its patient's tag").at(position))?;
+            let place = Place { tag, stream_id: place_of(root), seq: 0, position };
+            let new = |id: &[u8; 16]| {
+                new_keys.iter().find(|(name, _)| *name == (tag, *id)).map(|(_, wrapped)| wrapped.to_vec())
+            };
+            let plain = opened(overlay, &mut rules.caches.vault, &place, &request.payload, new);
+            let plain = plain.map_err(|stop| stop.at(position))?;
+            if plain.len() <= SEED_LEN {
+                return Err(malformed("what is sealed is no seed and request").at(position).into());
+            }
+            requests.push(Opened { tag, key, plain });
+        }
+        let paths = Levels::over(requests.iter().map(|request| leaf_hash(request.request())).collect());
+        if paths.root() != root {
+            return Err(Refusal::new(Code::RootMismatch, "the requests don't hash to the root that was signed").into());
+        }
+        let asked = Self { sealed, signer, key_id, signature, requests, paths, new_keys };
+        if verify {
+            asked.signer.verify_request(genesis, sealed)?;
+        }
+        Ok(asked)
+    }
+
+    /// Decides on one request, and changes nothing.
+    fn verdict(
+        &self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        genesis: &GenesisInfo,
+        time: LedgerTimeMs,
+        position: usize,
+    ) -> Result<Verdict, Stop> {
+        let opened = &self.requests[position];
+        let request = ParsedRequest::parse(opened.request())?;
+        if *request.tag() != opened.tag {
+            return Err(malformed("a request is about another patient than it is sealed for").into());
+        }
+        request.check_time(time.get())?;
+        let name = request_key(&request, &self.signer);
+        if let Some(before) = decided_before(overlay, rules, &name)? {
+            return Ok(Verdict::Again(before));
+        }
+        let (tag, secret_tag) = (request.tag(), request.secret_tag());
+        if ![Some(tag), secret_tag].into_iter().flatten().all(|tag| genesis.covers(tag)) {
+            return Err(coded(Code::TagOutOfRange).into());
+        }
+        if !overlay.may_pair(tag, secret_tag)? {
+            let what = "these aren't the open and the second tag of one patient: resolve the patient again";
+            return Err(malformed(what).into());
+        }
+        let items = item_facts(overlay, rules, &request)?;
+        let documents = rules.documents(overlay)?;
+        rules.state(overlay, tag)?;
+        if let Some(secret_tag) = secret_tag {
+            rules.state(overlay, secret_tag)?;
+        }
+        let (state, secret) = (rules.known(tag), secret_tag.map(|tag| rules.known(tag)));
+        let patient_key = self.signer.is_patient(tag);
+        state.check_authentication(request.actor(), time, patient_key, request.is_authenticated())?;
+        let asked = Request {
+            actor: request.actor().clone(),
+            action: request.action(),
+            purpose: request.purpose().to_owned(),
+            at: time,
+            items,
+        };
+        let decision = with_env(overlay, &documents, |env| decide(env, state, secret, &asked))?;
+        let kept_apart = |item: &ItemFacts| secret_tag.is_some() && is_secret(item, state, secret);
+        let (open, second) = split(decision, &asked.items, kept_apart);
+        let secret = second.zip(secret_tag).map(|(decision, tag)| (*tag, decision));
+        let valid_s = documents.policy.decision_valid_s;
+        Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s })))
+    }
+
+    /// Where the request at `position` stands under the signature.
+    fn signed(&self, position: u32) -> SignedRequest {
+        SignedRequest {
+            key_id: self.key_id,
+            signature: self.signature,
+            position,
+            count: u32::try_from(self.requests.len()).expect("at most 64"),
+            path: self.paths.path(position),
+        }
+    }
+}
+
+impl Signer {
+    /// Verifies a requester's signature.
+    fn verify_request(&self, genesis: &GenesisInfo, sealed: &SealedDecision) -> Result<(), Refusal> {
+        let verified = || {
+            let message = AuthorizeMessage {
+                key_id: self.key.key_id,
+                origin: genesis.origin.clone(),
+                count: u32::try_from(sealed.requests.len()).ok()?,
+                root: Hash::from_slice(&sealed.root).ok()?,
+            };
+            message.verify(&self.key.verifier().ok()?, &sealed.signature).ok()
+        };
+        verified().ok_or_else(|| coded(Code::BadSignature))
+    }
+}
+
+/// Whether the requester signed these requests, which need not be opened for it. What is sealed is held against the root
+/// when it is applied.
+pub(crate) fn verify_only(shared: &Shared, store: &Store, sealed: &SealedDecision) -> Result<(), Stop> {
+    let key_id = KeyId::from_slice(&sealed.key_id).map_err(|_| malformed("a key id is 32 bytes"))?;
+    let root = Hash::from_slice(&sealed.root).map_err(|_| malformed("a root is 32 bytes"))?;
+    let signer = Signer::of(&Overlay::new(store), &key_id, |_| place_of(root))?;
+    Ok(signer.verify_request(&shared.genesis, sealed)?)
+}
+
+/// Requests are sealed as if they were the records of a stream of this name: a root is used by one signature only.
+pub(crate) fn place_of(root: Hash) -> StreamId {
+    StreamId::from_bytes(root.to_bytes())
+}
+
+/// What was recorded of the items that a request names, and what it says itself of the others.
+fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequest) -> Result<Vec<ItemFacts>, Stop> {
+    let mut facts = Vec::with_capacity(request.items().len());
+    for item in request.items() {
+        let row = overlay.item(&item.id)?;
+        let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
+        let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
+        let mut states = [PatientState::default(), PatientState::default()];
+        if let Some(row) = row.filter(|_| !other_patient)
+            && let Some(deposit) = rules.item(overlay, &row, &item.id)?
+        {
+            let event = Event::Deposit(vec![deposit]);
+            let meta = Meta {
+                index: LeafIndex(0),
+                time: LedgerTimeMs(0),
+                signer: request.actor().clone(),
+                authority: false,
+                patient_key: false,
+                authenticated: false,
+            };
+            states[usize::from(is_secret)].apply(&event, &meta);
+        }
+        let [open, secret] = &states;
+        let mut known = ItemFacts::of(item, open, Some(secret), other_patient)?;
+        // Deleted, or its deposit erased: the item is kept apart all the same.
+        known.secret |= is_secret;
+        facts.push(known);
+    }
+    Ok(facts)
+}
+
+/// What is decided on each compartment; of the second, only where an item of it was asked for.
+fn split(
+    decision: Decision,
+    facts: &[ItemFacts],
+    kept_apart: impl Fn(&ItemFacts) -> bool,
+) -> (Decision, Option<Decision>) {
+    let Decision { items, obligations, versions } = decision;
+    let items = items.into_iter().zip(facts);
+    let (secret, open): (Vec<_>, Vec<_>) = items.partition(|(_, facts)| kept_apart(facts));
+    let of = |items: Vec<(ItemDecision, &ItemFacts)>| {
+        let items: Vec<_> = items.into_iter().map(|(item, _)| item).collect();
+        // What is owed is owed for the glass that was broken there.
+        let owed = items.iter().any(|item| item.reason == Reason::BreakGlass);
+        let obligations = if owed { obligations.clone() } else { Vec::new() };
+        Decision { items, obligations, versions: versions.clone() }
+    };
+    let secret = (!secret.is_empty()).then(|| of(secret));
+    (of(open), secret)
+}
+
+/// Key under which the decisions on a request are found again, for as long as it isn't stale.
+fn request_key(request: &ParsedRequest, signer: &Signer) -> Vec<u8> {
+    let hash = sha256(&[b"sillage/asked/v1\0", signer.key.author_id.as_bytes(), request.hash().as_bytes()]);
+    [&b"q"[..], &request.message().requested_at_ms.to_be_bytes(), hash.as_bytes()].concat()
+}
+
+/// The original decisions on a request that is handed in again; `None` where it wasn't decided, or what was decided is
+/// erased.
+fn decided_before(overlay: &Overlay<'_>, rules: &mut Rules<'_>, name: &[u8]) -> Result<Option<Decided>, Stop> {
+    let Some(row) = overlay.row(Family::Consent, name)? else { return Ok(None) };
+    let (indices, rest) = row.as_chunks::<8>();
+    if indices.is_empty() || !rest.is_empty() {
+        return Err(ReadError::Damaged("the row of a request can't be read".into()).into());
+    }
+    let mut decisions = Vec::with_capacity(indices.len());
+    for index in indices {
+        let index = LeafIndex(u64::from_be_bytes(*index));
+        let Some(record) = rules.decision(overlay, index)? else { return Ok(None) };
+        let damaged = || ReadError::Damaged(format!("the decision of entry {index} can't be read"));
+        let tag = record.actor_part().tag[..].try_into().map_err(|_| damaged())?;
+        decisions.push(MadeDecision::of(index, tag, &record, &record.payload()));
+    }
+    Ok(Some(Decided { decisions, repeated: true }))
+}
+
+/// What applying would decide or refuse. See [`crate::LedgerReader::check_decision`].
+pub(crate) fn check_only(
+    shared: &Shared,
+    caches: &mut Caches,
+    store: &Store,
+    (size, time): (u64, LedgerTimeMs),
+    sealed: &SealedDecision,
+) -> Result<Vec<Result<(), Refusal>>, Stop> {
+    let overlay = Overlay::new(store);
+    let genesis = &shared.genesis;
+    let mut rules = Rules::new(caches, size, false);
+    let verify = shared.options.verify_at_apply;
+    let checked = Asked::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
+        let verdicts = (0..asked.requests.len()).map(|position| {
+            let verdict = asked.verdict(&overlay, &mut rules, genesis, time, position);
+            match verdict.map_err(|stop| stop.at(u32::try_from(position).expect("at most 64"))) {
+                Ok(_) => Ok(Ok(())),
+                Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+                Err(stop) => Err(stop),
+            }
+        });
+        verdicts.collect::<Result<Vec<_>, Stop>>()
+    });
+    rules.finish(size);
+    checked
+}
+
+impl Applier<'_> {
+    /// Decides on the requests of one requester.
+    pub(super) fn decision(&mut self, sealed: &SealedDecision) -> Result<BatchOutcome, Fatal> {
+        let asked = Asked::open(&self.overlay, &mut self.rules, self.genesis, self.verify, sealed);
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(stop) => {
+                self.stats.refused();
+                return Ok(BatchOutcome::Refused(stop.refusal()?));
+            }
+        };
+        let mut outcomes = Vec::with_capacity(asked.requests.len());
+        for position in 0..u32::try_from(asked.requests.len()).expect("at most 64") {
+            outcomes.push(match self.request(&asked, position).map_err(|stop| stop.at(position)) {
+                Ok(decided) => Ok(decided),
+                Err(stop) => {
+                    self.stats.refused();
+                    Err(stop.refusal()?)
+                }
+            });
+        }
+        Ok(BatchOutcome::Decided(outcomes))
+    }
+
+    fn request(&mut self, asked: &Asked<'_>, position: u32) -> Result<Decided, Stop> {
+        let verdict = asked.verdict(&self.overlay, &mut self.rules, self.genesis, self.time, position as usize)?;
+        let new = match verdict {
+            Verdict::Again(decided) => {
+                self.stats.repeated();
+                return Ok(decided);
+            }
+            Verdict::New(new) => new,
+        };
+        let opened = &asked.requests[position as usize];
+        let as_of = self.next_index();
+        let moment = Moment { at: self.time, valid_s: new.valid_s, as_of: TreeSize(as_of) };
+        let signed = asked.signed(position);
+        let first = Made {
+            index: LeafIndex(as_of),
+            tag: opened.tag,
+            key: opened.key,
+            compartment: Compartment::Open,
+            decision: &new.open,
+        };
+        let second = match &new.secret {
+            None => None,
+            Some((tag, decision)) => {
+                let id = &asked.sealed.requests[position as usize].secret_data_key_id;
+                // None came along because nothing of it was on record where the request was sealed.
+                let key = id[..].try_into().map_err(|_| coded(Code::DataKeyGone))?;
+                let (index, compartment) = (LeafIndex(as_of + 1), Compartment::Secret);
+                Some(Made { index, tag: *tag, key, compartment, decision })
+            }
+        };
+        // All of it is sealed before any of it is recorded.
+        let mut sealed = Vec::with_capacity(2);
+        for made in [Some(first), second].into_iter().flatten() {
+            let salts_and_nonce = derive(opened.seed(), made.index);
+            let record = DecisionRecord::new(
+                &new.request,
+                &signed,
+                made.compartment,
+                made.decision,
+                moment,
+                salts_and_nonce.salts,
+            );
+            let payload = Zeroizing::new(record.payload());
+            let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;
+            sealed.push((MadeDecision::of(made.index, made.tag, &record, &payload), made.key, record, cipher));
+        }
+        if let Some(secret) = new.request.secret_tag()
+            && self.overlay.secret_of(&opened.tag)?.is_none()
+        {
+            self.overlay.pair(&opened.tag, secret);
+        }
+        let mut row = Vec::with_capacity(16);
+        let mut decisions = Vec::with_capacity(sealed.len());
+        for (made, key, record, cipher) in sealed {
+            self.put_decision(asked, &made, key, &cipher)?;
+            self.rules.decided(made.index, Arc::new(record));
+            row.extend_from_slice(&made.index.get().to_be_bytes());
+            decisions.push(made);
+        }
+        self.overlay.set_row(Family::Consent, new.name, Some(row));
+        self.stats.decided(decisions.len() as u64);
+        Ok(Decided { decisions, repeated: false })
+    }
+
+    fn seal(&mut self, asked: &Asked<'_>, made: &Made<'_>, nonce: &[u8; 12], payload: &[u8]) -> Result<Vec<u8>, Stop> {
+        let name = (made.tag, made.key);
+        let gone = || coded(Code::DataKeyGone);
+        let wrapped = match self.overlay.data_key(&name)? {
+            Some(wrapped) => wrapped,
+            None => asked.new_key(&name).ok_or_else(gone)?.to_vec(),
+        };
+        let epochs = self.overlay.kek_epochs(TagPrefix::of(&made.tag))?;
+        let place = Place::of_ledger(made.tag, made.index);
+        let sealed = self.rules.caches.vault.seal(&place, (made.key, &wrapped, epochs), nonce, &[payload]);
+        sealed.map_err(|error| match error {
+            VaultError::Kek(error) => Stop::Kek(error),
+            VaultError::Unreadable => malformed("a data key can't be unwrapped").into(),
+        })
+    }
+
+    /// Adds the entry of a decision, its payload, and its data key where that isn't on record.
+    fn put_decision(
+        &mut self,
+        asked: &Asked<'_>,
+        made: &MadeDecision,
+        key: [u8; 16],
+        payload: &[u8],
+    ) -> Result<(), ReadError> {
+        self.put_entry(&RecordEntry {
+            index: made.index,
+            time: self.time,
+            flags: Flags::LEDGER,
+            kind: Kind::DECISION_MADE,
+            tag: made.tag,
+            record_hash: made.record_hash,
+            position: 0,
+        });
+        let payloads = self.store.family(Family::Payload);
+        self.writes.put_cf(payloads, schema::index_key(made.index.get()), payload);
+        let name = (made.tag, key);
+        match asked.new_key(&name) {
+            Some(wrapped) => self.overlay.take_new_key(name, wrapped),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes names of requests that are stale by now: handed in again, they are refused before they are looked up.
+    pub(super) fn forget_stale(&mut self, decided: usize) -> Result<(), Fatal> {
+        let before = self.time.get().saturating_sub(REQUEST_AGE_MS_MAX);
+        if decided == 0 || before == 0 {
+            return Ok(());
+        }
+        let end = [&b"q"[..], &before.to_be_bytes()].concat();
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(b"q".to_vec()..end);
+        let start = IteratorMode::From(b"q", Direction::Forward);
+        let rows = self.store.db().iterator_cf_opt(self.store.family(Family::Consent), options, start);
+        for row in rows.take(decided * STALE_PER_REQUEST) {
+            let (key, _) = row?;
+            self.overlay.set_row(Family::Consent, key.into_vec(), None);
+        }
+        Ok(())
+    }
+}
+
+impl Asked<'_> {
+    fn new_key(&self, name: &DataKeyName) -> Option<&[u8]> {
+        self.new_keys.iter().find(|(known, _)| known == name).map(|(_, wrapped)| *wrapped)
+    }
+}
+
+/// A decision to be put on record.
+struct Made<'v> {
+    index: LeafIndex,
+    tag: Tag,
+    key: [u8; 16],
+    compartment: Compartment,
+    decision: &'v Decision,
+}
+
+/// What is random about a decision, as every node works it out.
+struct Derived {
+    salts: [[u8; SALT_BYTES]; 2],
+    nonce: [u8; 12],
+}
+
+/// HKDF-SHA256 (RFC 5869) over the seed, for one entry: no two entries have salts or a nonce in common.
+fn derive(seed: &[u8], index: LeafIndex) -> Derived {
+    let info = [&b"sillage/decision-seed/v1\0"[..], &index.get().to_be_bytes()].concat();
+    let mut out = Zeroizing::new([0; 2 * SALT_BYTES + 12]);
+    Hkdf::<Sha256>::new(None, seed).expand(&info, &mut out[..]).expect("44 bytes are no more than 255 hashes");
+    let (salt_a, rest) = out.split_first_chunk().expect("as long as all three");
+    let (salt_p, nonce) = rest.split_first_chunk().expect("as long as all three");
+    Derived { salts: [*salt_a, *salt_p], nonce: nonce.try_into().expect("as long as all three") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn salts_and_nonces_follow_from_seed_and_index_alone() {
+        let (one, again, other) =
+            (derive(&[7; 32], LeafIndex(5)), derive(&[7; 32], LeafIndex(5)), derive(&[7; 32], LeafIndex(6)));
+        assert_eq!((one.salts, one.nonce), (again.salts, again.nonce));
+        assert_ne!(one.nonce, other.nonce);
+        assert_ne!(one.salts, other.salts);
+        assert_ne!(one.salts[0], one.salts[1]);
+        assert_ne!(derive(&[8; 32], LeafIndex(5)).nonce, one.nonce);
+    }
+}

@@ -1,0 +1,383 @@
+//! Records that decide: opened, admitted or refused, and what they change.
+//!
+//! Only kinds that `rules::consent::opens_at_apply` names are opened, and accesses that cite a decision or a break-glass.
+//! What is opened is held against the record hash that its author signed, so nobody on the way can have put in another
+//! one. A batch is admitted record by record in its order, each against what the ones before it would change; it takes
+//! effect only when all of it is accepted.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proto::v1::BasisKind;
+use sillage_rules::codes::Code;
+use sillage_rules::consent::admit::check_cycle;
+use sillage_rules::consent::{Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply};
+use sillage_rules::entry::UnjustifiedReason;
+use sillage_rules::facts;
+use sillage_rules::kind::Kind;
+use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::record::{ParsedRecord, RecordError};
+use sillage_rules::roles::Roles;
+
+use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
+use super::overlay::Overlay;
+use super::{Applier, Stop, basis};
+use crate::consent::documents::{Documents, rule_row};
+use crate::consent::{BreakGlass, Rules, glass_id, opened};
+use crate::error::{ReadError, Refusal};
+use crate::schema::{self, Family, TAG_LEN};
+use crate::seal::Place;
+
+type Tag = [u8; TAG_LEN];
+
+/// An accepted record that decides, or whose basis was looked at.
+pub(crate) struct Named {
+    pub tag: Tag,
+    pub kind: Kind,
+    /// What it changes.
+    pub event: Option<(Event, Meta)>,
+    /// What is wrong with the basis that it cites.
+    pub fault: Option<UnjustifiedReason>,
+}
+
+/// What the records of a batch would change, by their positions. Nothing is changed before all of the batch is accepted.
+#[derive(Default)]
+pub(crate) struct Staged {
+    pub named: BTreeMap<u32, Named>,
+    /// States after the batch's own records, of patients with more than one of them.
+    states: BTreeMap<Tag, PatientState>,
+    documents: Option<Arc<Documents>>,
+}
+
+impl From<RuleRefusal> for Stop {
+    fn from(refusal: RuleRefusal) -> Self {
+        Refusal::new(refusal.code, refusal.message).into()
+    }
+}
+
+impl From<RecordError> for Stop {
+    fn from(error: RecordError) -> Self {
+        Refusal::new(error.code, error.to_string()).into()
+    }
+}
+
+/// Whether apply opens the payload.
+pub(crate) fn is_opened(record: &Record<'_>) -> bool {
+    let cites = record.sealed.facts & facts::CITES != 0;
+    let basis = if cites { BasisKind::Decision } else { BasisKind::None };
+    matches!(record.content, Content::Sealed(_)) && opens_at_apply(record.kind, basis)
+}
+
+/// Opens a record of a batch, and admits it into `staged`.
+pub(super) fn stage(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    staged: &mut Staged,
+    (shape, signer): (&Shape<'_>, &Signer),
+    (position, record): (u32, &Record<'_>),
+    (index, time): (LeafIndex, LedgerTimeMs),
+) -> Result<(), Stop> {
+    let parsed = open(overlay, rules, (shape, signer), (position, record))?;
+    let tag = record.tag;
+    let authority = signer.roles.contains(Roles::AUTHORITY);
+    let meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    let event = Event::of(&parsed)?;
+    let fault = match record.sealed.facts & facts::CITES {
+        0 => None,
+        _ => basis::fault(overlay, rules, staged, &parsed, &meta)?,
+    };
+    if let Some(event) = &event {
+        staged.admit(overlay, rules, &tag, event, &meta)?;
+    }
+    let event = event.map(|event| (event, meta));
+    staged.named.insert(position, Named { tag, kind: record.kind, event, fault });
+    Ok(())
+}
+
+fn open(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    (shape, signer): (&Shape<'_>, &Signer),
+    (position, record): (u32, &Record<'_>),
+) -> Result<ParsedRecord, Stop> {
+    let place = Place { tag: record.tag, stream_id: signer.stream_id, seq: shape.batch.seq, position };
+    let new = |id: &[u8; 16]| {
+        let found = shape.new_keys.iter().find(|(name, _)| *name == (record.tag, *id));
+        found.map(|(_, wrapped)| wrapped.to_vec())
+    };
+    let plain = opened(overlay, &mut rules.caches.vault, &place, &record.sealed.payload, new)?;
+    if leaf_hash(&plain) != record.hash {
+        let what = "what is sealed isn't what its author signed: it doesn't hash to the record hash";
+        return Err(Refusal::new(Code::RootMismatch, what).into());
+    }
+    let bytes = plain.get(SALT_BYTES..).unwrap_or_default();
+    let parsed = ParsedRecord::parse(bytes)?;
+    parsed.check_from_author()?;
+    let same = parsed.kind() == record.kind
+        && parsed.entry_tag() == record.tag
+        && parsed.occurred_at_ms() == record.sealed.occurred_at_ms
+        && facts::facts_of(&parsed) == record.sealed.facts;
+    match same {
+        true => Ok(parsed),
+        false => {
+            Err(Refusal::new(Code::MalformedRequest, "a record says something else than what goes with it").into())
+        }
+    }
+}
+
+impl Staged {
+    fn admit(
+        &mut self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        tag: &Tag,
+        event: &Event,
+        meta: &Meta,
+    ) -> Result<(), Stop> {
+        match event {
+            Event::Deposit(_) | Event::ItemsDeleted(_) => return Ok(()),
+            Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {
+                return self.publish(overlay, rules, event, meta);
+            }
+            _ => {}
+        }
+        let documents = self.documents(overlay, rules)?;
+        let unidentified = glass_id(event).filter(|_| *tag == NO_PATIENT);
+        let mut made = match unidentified {
+            Some(id) => {
+                let mut state = rules.unidentified(overlay, id)?;
+                let earlier = self.events_of(tag).filter(|(event, _)| glass_id(event) == Some(id));
+                earlier.for_each(|(event, meta)| state.apply(event, meta));
+                Some(state)
+            }
+            None => None,
+        };
+        if let Event::Embargoed { items, .. } | Event::Released { items } = event {
+            // Who may sign it depends on who deposited these items.
+            let mut state = self.state(overlay, rules, tag)?.clone();
+            for id in items {
+                if let Some(row) = overlay.item(id)?.filter(|row| row.tag == *tag)
+                    && let Some(item) = rules.item(overlay, &row, id)?
+                {
+                    state.apply(&Event::Deposit(vec![item]), meta);
+                }
+            }
+            made = Some(state);
+        }
+        let state = match &made {
+            Some(state) => state,
+            None => self.state(overlay, rules, tag)?,
+        };
+        with_env(overlay, &documents, |env| state.admit(event, meta, env))??;
+        match event {
+            Event::Represented(_) => check_circle(overlay, rules, tag, event, meta.time)?,
+            Event::BreakGlassOpened(opened) => {
+                if let Some(before) = &opened.continues {
+                    self.check_continues(overlay, rules, tag, before, event, meta)?;
+                }
+            }
+            _ => {}
+        }
+        if let Some(state) = self.states.get_mut(tag) {
+            state.apply(event, meta);
+        }
+        Ok(())
+    }
+
+    /// The state of a patient after the records that were staged so far. It is copied only where one of them is about
+    /// this patient.
+    pub(super) fn state<'s>(
+        &'s mut self,
+        overlay: &Overlay<'_>,
+        rules: &'s mut Rules<'_>,
+        tag: &Tag,
+    ) -> Result<&'s PatientState, Stop> {
+        if !self.states.contains_key(tag) && self.events_of(tag).next().is_some() {
+            let mut state = rules.state(overlay, tag)?.clone();
+            self.events_of(tag).for_each(|(event, meta)| state.apply(event, meta));
+            self.states.insert(*tag, state);
+        }
+        match self.states.get(tag) {
+            Some(state) => Ok(state),
+            None => rules.state(overlay, tag),
+        }
+    }
+
+    /// What the records that were staged so far change of what a tag's state holds, in order.
+    fn events_of<'s>(&'s self, tag: &'s Tag) -> impl Iterator<Item = &'s (Event, Meta)> {
+        let of_tag = self.named.values().filter(move |named| named.tag == *tag);
+        let events = of_tag.filter_map(|named| named.event.as_ref());
+        events.filter(|(event, _)| !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_)))
+    }
+
+    fn documents(&mut self, overlay: &Overlay<'_>, rules: &mut Rules<'_>) -> Result<Arc<Documents>, Stop> {
+        match &self.documents {
+            Some(documents) => Ok(documents.clone()),
+            None => rules.documents(overlay),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        event: &Event,
+        meta: &Meta,
+    ) -> Result<(), Stop> {
+        let mut documents = self.documents(overlay, rules)?;
+        with_env(overlay, &documents, |env| PatientState::default().admit(event, meta, env))??;
+        Arc::make_mut(&mut documents).publish(event);
+        self.documents = Some(documents);
+        Ok(())
+    }
+
+    /// A break-glass goes on with one that the same actor opened before the patient was identified.
+    fn check_continues(
+        &self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        tag: &Tag,
+        before: &str,
+        event: &Event,
+        meta: &Meta,
+    ) -> Result<(), Stop> {
+        let unknown = || {
+            let what = "no break-glass of this id is on record that the same actor opened on a patient who wasn't identified, and that none continues";
+            Stop::from(Refusal::new(Code::UnknownReference, what))
+        };
+        let taken = overlay.break_glass(&NO_PATIENT, before)?.is_some_and(|glass| glass.continued_by.is_some());
+        let staged = self.named.values().filter_map(|named| named.event.as_ref());
+        let mut staged = staged.filter(
+            |(event, _)| matches!(event, Event::BreakGlassOpened(other) if other.continues.as_deref() == Some(before)),
+        );
+        if *tag == NO_PATIENT || taken || staged.next().is_some() {
+            return Err(unknown());
+        }
+        let mut old = rules.unidentified(overlay, before)?;
+        let earlier = self.events_of(&NO_PATIENT).filter(|(event, _)| glass_id(event) == Some(before));
+        earlier.for_each(|(event, meta)| old.apply(event, meta));
+        // Whose the new one is, is what applying it says.
+        let mut new = PatientState::default();
+        new.apply(event, meta);
+        let actor = |state: &PatientState, id: &str| state.breakglass(id).map(|glass| glass.actor.clone());
+        let known = actor(&old, before);
+        match known.is_some() && known == glass_id(event).and_then(|id| actor(&new, id)) {
+            true => Ok(()),
+            false => Err(unknown()),
+        }
+    }
+}
+
+/// Runs `with` on what holds for all patients.
+pub(super) fn with_env<T>(
+    overlay: &Overlay<'_>,
+    documents: &Documents,
+    with: impl FnOnce(&Env<'_>) -> T,
+) -> Result<T, ReadError> {
+    let failed = RefCell::new(None);
+    let revoked = |name: &sillage_rules::consent::ActorName| {
+        let found = overlay.is_revoked(&name.hash());
+        found.unwrap_or_else(|error| {
+            failed.borrow_mut().get_or_insert(error);
+            true
+        })
+    };
+    let Documents { policy, matrix, catalogue, .. } = documents;
+    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked });
+    match failed.take() {
+        Some(error) => Err(error),
+        None => Ok(out),
+    }
+}
+
+/// Nobody is represented by whom they represent, through however many others.
+fn check_circle(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    tag: &Tag,
+    event: &Event,
+    now: LedgerTimeMs,
+) -> Result<(), Stop> {
+    let mut failed = None;
+    let representatives_of = |patient: &Tag| match rules.state(overlay, patient) {
+        Ok(state) => {
+            let alive = state.representations().filter(|entry| entry.period.is_alive(now));
+            alive.filter_map(|entry| entry.representation.representative_tag.map(|tag| tag.to_bytes())).collect()
+        }
+        Err(stop) => {
+            failed.get_or_insert(stop);
+            Vec::new()
+        }
+    };
+    let checked = check_cycle(tag, event, representatives_of);
+    match failed {
+        Some(stop) => Err(stop),
+        None => Ok(checked?),
+    }
+}
+
+impl Applier<'_> {
+    /// The records of a batch take effect; its entries were added.
+    pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
+        for named in staged.named.into_values() {
+            let Named { tag, kind, event, .. } = named;
+            let Some((event, meta)) = event else { continue };
+            let index = meta.index;
+            match &event {
+                Event::Deposit(items) => {
+                    items.iter().try_for_each(|item| self.overlay.deposited(&tag, &item.id, index))?;
+                }
+                Event::ItemsDeleted(items) => items.iter().try_for_each(|id| self.overlay.deleted(&tag, id))?,
+                _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta)?,
+                _ => {}
+            }
+            if tag != NO_PATIENT || glass_id(&event).is_none() {
+                let key = schema::patient_key(&tag, index.get()).to_vec();
+                self.overlay.set_row(Family::Rule, key, Some(rule_row(kind)));
+            }
+            self.rules.apply(&tag, event, meta);
+        }
+        Ok(())
+    }
+
+    /// Brings the register of broken glass up to date.
+    fn register(&mut self, tag: &Tag, event: &Event, meta: &Meta) -> Result<(), Stop> {
+        let Some(id) = glass_id(event) else { return Ok(()) };
+        if let Event::BreakGlassOpened(opened) = event {
+            let due_s = self.rules.documents(&self.overlay)?.policy.justification_due_s;
+            let mut due_ms = meta.time.get().saturating_add(due_s.saturating_mul(1_000));
+            if let Some(before) = &opened.continues
+                && let Some(mut before) = self.overlay.break_glass(&NO_PATIENT, before)?
+            {
+                // Whoever finds out who it is doesn't get more time.
+                due_ms = due_ms.min(before.justification_due_ms.get());
+                before.continued_by = Some(meta.index);
+                self.overlay.put_glass(&before);
+            }
+            let glass = BreakGlass {
+                index: meta.index,
+                tag: (*tag != NO_PATIENT).then_some(*tag),
+                opened_ms: meta.time,
+                expires_ms: opened.expires.map_or(meta.time, |expires| LedgerTimeMs(expires.0)),
+                justification_due_ms: LedgerTimeMs(due_ms),
+                justified: None,
+                closed: None,
+                reviewed: None,
+                continued_by: None,
+            };
+            self.overlay.open_glass(id, &glass);
+            return Ok(());
+        }
+        let Some(mut glass) = self.overlay.break_glass(tag, id)? else { return Ok(()) };
+        match event {
+            Event::BreakGlassJustified { .. } => _ = glass.justified.get_or_insert(meta.index),
+            Event::BreakGlassClosed { .. } => _ = glass.closed.get_or_insert(meta.index),
+            Event::BreakGlassReviewed { verdict, .. } => glass.reviewed = Some((meta.index, *verdict)),
+            _ => {}
+        }
+        self.overlay.put_glass(&glass);
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! What is kept in memory between commands. One set belongs to the thread that applies, one to those that check.
+
+use std::sync::Arc;
+
+use sillage_proof::batch::Origin;
+use sillage_rules::consent::{DepositedItem, PatientState};
+use sillage_rules::decide::record::DecisionRecord;
+
+use super::documents::Documents;
+use crate::cache::Cache;
+use crate::options::Options;
+use crate::schema::TAG_LEN;
+use crate::seal::KekProvider;
+use crate::seal::vault::Vault;
+
+/// The state of a patient, folded from all that decides in a log of `as_of` entries.
+#[derive(Clone)]
+pub(crate) struct Folded {
+    pub state: Arc<PatientState>,
+    pub as_of: u64,
+    /// How many records it was folded from: what it weighs.
+    pub records: usize,
+}
+
+/// See the module.
+pub(crate) struct Caches {
+    pub vault: Vault,
+    pub states: Cache<[u8; TAG_LEN], Folded>,
+    /// What was deposited, by entries.
+    pub deposits: Cache<u64, Arc<Vec<DepositedItem>>>,
+    /// Decisions, by their entries.
+    pub decisions: Cache<u64, Arc<DecisionRecord>>,
+    /// With the size of the log as of which they are in force.
+    pub documents: Option<(Arc<Documents>, u64)>,
+    /// [`crate::LedgerReader::keys_version`] as of which all of it holds; of no use where one thread applies.
+    version: u64,
+}
+
+impl Caches {
+    pub(crate) fn new(keks: Arc<dyn KekProvider>, origin: Origin, options: &Options) -> Self {
+        Self {
+            vault: Vault::new(keks, origin, options.data_keys_cached),
+            states: Cache::new(options.rule_records_cached),
+            deposits: Cache::new(options.opened_cached),
+            decisions: Cache::new(options.opened_cached),
+            documents: None,
+            version: 0,
+        }
+    }
+
+    /// Forgets everything: payloads or keys are gone that it came from, or another database is in use.
+    pub(crate) fn clear(&mut self) {
+        self.vault.clear();
+        self.states.clear();
+        self.deposits.clear();
+        self.decisions.clear();
+        self.documents = None;
+    }
+
+    /// Forgets everything when `version` is another one.
+    pub(crate) fn renew(&mut self, version: u64) {
+        if version != self.version {
+            self.clear();
+            self.version = version;
+        }
+    }
+}

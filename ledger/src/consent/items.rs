@@ -1,0 +1,182 @@
+//! Whose an item is, and which two tags are one patient's.
+//!
+//! An item belongs to the patient under whose tag it was first deposited, for good: nobody takes it over by writing it
+//! again under another tag. What it is (category, labels) is what the last deposit says, who deposited it what the first
+//! one says; both stand in sealed records, and are opened when the item is asked for.
+
+use sillage_proof::hash::{Hash, LeafIndex, sha256};
+use sillage_rules::consent::DepositedItem;
+
+use super::rules::Rules;
+use crate::apply::Stop;
+use crate::apply::overlay::Overlay;
+use crate::error::ReadError;
+use crate::schema::{Family, TAG_LEN};
+
+type Tag = [u8; TAG_LEN];
+
+/// Where an item was deposited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ItemRow {
+    pub tag: Tag,
+    /// The entries of its first and its last deposit; `None`: it was deleted, and its id stays this patient's.
+    pub deposits: Option<(LeafIndex, LeafIndex)>,
+}
+
+impl ItemRow {
+    fn encode(&self) -> Vec<u8> {
+        // Entry 0 is the genesis.
+        let (first, last) = self.deposits.map_or((0, 0), |(first, last)| (first.get(), last.get()));
+        [&self.tag[..], &first.to_be_bytes(), &last.to_be_bytes()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
+        let (first, last) = rest.split_first_chunk::<8>()?;
+        let (first, last) = (u64::from_be_bytes(*first), u64::from_be_bytes(last.try_into().ok()?));
+        Some(Self { tag: *tag, deposits: (first != 0).then_some((LeafIndex(first), LeafIndex(last))) })
+    }
+}
+
+fn item_key(id: &str) -> Hash {
+    sha256(&[b"sillage/item/v1\0", id.as_bytes()])
+}
+
+fn damaged() -> ReadError {
+    ReadError::Damaged("the row of an item or of two tags can't be read".into())
+}
+
+fn tag_of(row: Vec<u8>) -> Result<Tag, ReadError> {
+    row.try_into().map_err(|_| damaged())
+}
+
+fn open_key(tag: &Tag) -> Vec<u8> {
+    [&b"o"[..], tag].concat()
+}
+
+fn secret_key(tag: &Tag) -> Vec<u8> {
+    [&b"s"[..], tag].concat()
+}
+
+impl Overlay<'_> {
+    /// Where the item of this id was deposited.
+    pub(crate) fn item(&self, id: &str) -> Result<Option<ItemRow>, ReadError> {
+        let row = self.row(Family::Item, item_key(id).as_bytes())?;
+        row.map(|row| ItemRow::decode(&row).ok_or_else(damaged)).transpose()
+    }
+
+    fn put_item(&mut self, id: &str, row: &ItemRow) {
+        self.set_row(Family::Item, item_key(id).as_bytes().to_vec(), Some(row.encode()));
+    }
+
+    /// The secret tag of the patient with this open tag, as far as it was seen.
+    pub(crate) fn secret_of(&self, open: &Tag) -> Result<Option<Tag>, ReadError> {
+        self.row(Family::Consent, &open_key(open))?.map(tag_of).transpose()
+    }
+
+    /// The open tag of the patient with this secret tag, as far as it was seen.
+    pub(crate) fn open_of(&self, secret: &Tag) -> Result<Option<Tag>, ReadError> {
+        self.row(Family::Consent, &secret_key(secret))?.map(tag_of).transpose()
+    }
+
+    /// The patient's other tag, as far as it was seen.
+    pub(crate) fn other_tag(&self, tag: &Tag) -> Result<Option<Tag>, ReadError> {
+        match self.secret_of(tag)? {
+            Some(secret) => Ok(Some(secret)),
+            None => self.open_of(tag),
+        }
+    }
+
+    /// Whether these may be the open and the secret tag of one patient: nothing that was seen before says otherwise.
+    pub(crate) fn may_pair(&self, open: &Tag, secret: Option<&Tag>) -> Result<bool, ReadError> {
+        if self.open_of(open)?.is_some() {
+            return Ok(false);
+        }
+        let Some(secret) = secret else { return Ok(true) };
+        let known = self.secret_of(open)?.is_none_or(|known| known == *secret);
+        let known_back = self.open_of(secret)?.is_none_or(|known| known == *open);
+        Ok(open != secret && known && known_back && self.secret_of(secret)?.is_none())
+    }
+
+    /// Notes that these are the open and the secret tag of one patient.
+    pub(crate) fn pair(&mut self, open: &Tag, secret: &Tag) {
+        self.set_row(Family::Consent, open_key(open), Some(secret.to_vec()));
+        self.set_row(Family::Consent, secret_key(secret), Some(open.to_vec()));
+    }
+
+    /// An item was deposited or changed by the record of entry `index`.
+    pub(crate) fn deposited(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
+        let row = match self.item(id)? {
+            None => ItemRow { tag: *tag, deposits: Some((index, index)) },
+            Some(known) => {
+                let first = known.deposits.map_or(index, |(first, _)| first);
+                let row = ItemRow { tag: known.tag, deposits: Some((first, index)) };
+                if known.tag == *tag || self.open_of(&known.tag)? == Some(*tag) {
+                    // What was secret once stays so.
+                    row
+                } else if self.secret_of(&known.tag)? == Some(*tag) {
+                    ItemRow { tag: *tag, ..row }
+                } else {
+                    return Ok(());
+                }
+            }
+        };
+        self.put_item(id, &row);
+        Ok(())
+    }
+
+    /// An item was deleted.
+    pub(crate) fn deleted(&mut self, tag: &Tag, id: &str) -> Result<(), ReadError> {
+        if let Some(known) = self.item(id)?
+            && (known.tag == *tag || self.other_tag(&known.tag)? == Some(*tag))
+        {
+            self.put_item(id, &ItemRow { deposits: None, ..known });
+        }
+        Ok(())
+    }
+}
+
+impl Rules<'_> {
+    /// An item as it was deposited; `None` where its last deposit was erased, or it was deleted.
+    pub(crate) fn item(
+        &mut self,
+        overlay: &Overlay<'_>,
+        row: &ItemRow,
+        id: &str,
+    ) -> Result<Option<DepositedItem>, Stop> {
+        let Some((first, last)) = row.deposits else { return Ok(None) };
+        let Some(last_one) = self.deposited_at(overlay, last, id)? else { return Ok(None) };
+        if first == last {
+            return Ok(Some(last_one));
+        }
+        // Of an erased first deposit nobody knows the depositor.
+        let by = self.deposited_at(overlay, first, id)?;
+        let (depositor, organisation) = by.map_or((None, None), |by| (by.depositor, by.organisation));
+        Ok(Some(DepositedItem { depositor, organisation, ..last_one }))
+    }
+
+    fn deposited_at(
+        &mut self,
+        overlay: &Overlay<'_>,
+        index: LeafIndex,
+        id: &str,
+    ) -> Result<Option<DepositedItem>, Stop> {
+        let items = self.deposit(overlay, index)?;
+        // Of an item that one record names twice, the last is meant.
+        Ok(items.and_then(|items| items.iter().rev().find(|item| item.id == id).cloned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_as_written_and_only_whole() {
+        for deposits in [None, Some((LeafIndex(3), LeafIndex(9)))] {
+            let row = ItemRow { tag: [7; TAG_LEN], deposits };
+            assert_eq!(ItemRow::decode(&row.encode()), Some(row));
+            assert_eq!(ItemRow::decode(&row.encode()[1..]), None);
+        }
+    }
+}

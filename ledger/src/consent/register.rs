@@ -1,0 +1,281 @@
+//! The register of broken glass: who answers for it, by when, and what became of it (CSP L1111-17, R1111-48).
+//!
+//! A row holds times and numbers of entries. Who opened it, in which case and why stands in the sealed record alone: the
+//! reader of the register opens the entry. What is overdue follows from ledger time when it is read.
+
+use rocksdb::{Direction, IteratorMode, ReadOptions};
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
+use sillage_rules::consent::people::Verdict;
+
+use crate::apply::check::NO_PATIENT;
+use crate::apply::overlay::Overlay;
+use crate::error::ReadError;
+use crate::reader::LedgerReader;
+use crate::schema::{Family, TAG_LEN};
+use crate::shared::View;
+use crate::store::Store;
+
+const ROWS: u8 = b'n';
+const UNJUSTIFIED: u8 = b'j';
+const UNCLOSED: u8 = b'x';
+
+/// A break-glass as the register knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakGlass {
+    /// The entry that opened it: its record says who, in which case and why.
+    pub index: LeafIndex,
+    /// On whom; `None`: the patient wasn't identified yet.
+    pub tag: Option<[u8; TAG_LEN]>,
+    /// When it was opened.
+    pub opened_ms: LedgerTimeMs,
+    /// When it ends, unless it is closed before.
+    pub expires_ms: LedgerTimeMs,
+    /// By when it has to be justified.
+    pub justification_due_ms: LedgerTimeMs,
+    /// The entry that justified it.
+    pub justified: Option<LeafIndex>,
+    /// The entry that closed it.
+    pub closed: Option<LeafIndex>,
+    /// The entry that reviewed it last, and what it found.
+    pub reviewed: Option<(LeafIndex, Verdict)>,
+    /// The break-glass that continued it once the patient was identified: that one is to be justified.
+    pub continued_by: Option<LeafIndex>,
+}
+
+impl BreakGlass {
+    /// Whether it gives access at `now`.
+    pub fn is_open(&self, now: LedgerTimeMs) -> bool {
+        self.closed.is_none() && self.continued_by.is_none() && now < self.expires_ms
+    }
+
+    /// Whether its justification is due at `now`, and isn't there.
+    pub fn is_overdue(&self, now: LedgerTimeMs) -> bool {
+        self.justified.is_none() && self.continued_by.is_none() && self.justification_due_ms <= now
+    }
+
+    /// Whether it is known whose record was opened.
+    pub fn is_identified(&self) -> bool {
+        self.tag.is_some() || self.continued_by.is_some()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let number = |index: Option<LeafIndex>| index.map_or(0, LeafIndex::get);
+        let (reviewed, verdict) = match self.reviewed {
+            None => (None, 0),
+            Some((index, Verdict::Justified)) => (Some(index), 1),
+            Some((index, Verdict::NotJustified)) => (Some(index), 2),
+        };
+        let numbers = [
+            self.opened_ms.get(),
+            self.expires_ms.get(),
+            self.justification_due_ms.get(),
+            number(self.justified),
+            number(self.closed),
+            number(self.continued_by),
+            number(reviewed),
+        ];
+        let mut out = self.tag.unwrap_or(NO_PATIENT).to_vec();
+        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
+        out.push(verdict);
+        out
+    }
+
+    fn decode(index: LeafIndex, bytes: &[u8]) -> Result<Self, ReadError> {
+        let parts = || {
+            let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
+            let (numbers, verdict) = rest.as_chunks::<8>();
+            let numbers: [u64; 7] =
+                numbers.iter().map(|n| u64::from_be_bytes(*n)).collect::<Vec<_>>().try_into().ok()?;
+            let [opened, expires, due, justified, closed, continued, reviewed] = numbers;
+            // Entry 0 is the genesis.
+            let entry = |number: u64| (number != 0).then_some(LeafIndex(number));
+            let reviewed = match (entry(reviewed), verdict) {
+                (None, [0]) => None,
+                (Some(index), [1]) => Some((index, Verdict::Justified)),
+                (Some(index), [2]) => Some((index, Verdict::NotJustified)),
+                _ => return None,
+            };
+            Some(Self {
+                index,
+                tag: (*tag != NO_PATIENT).then_some(*tag),
+                opened_ms: LedgerTimeMs(opened),
+                expires_ms: LedgerTimeMs(expires),
+                justification_due_ms: LedgerTimeMs(due),
+                justified: entry(justified),
+                closed: entry(closed),
+                reviewed,
+                continued_by: entry(continued),
+            })
+        };
+        parts().ok_or_else(damaged)
+    }
+}
+
+fn damaged() -> ReadError {
+    ReadError::Damaged("a row of the register of broken glass can't be read".into())
+}
+
+fn row_key(index: LeafIndex) -> Vec<u8> {
+    [&[ROWS][..], &index.get().to_be_bytes()].concat()
+}
+
+fn unjustified_key(index: LeafIndex) -> Vec<u8> {
+    [&[UNJUSTIFIED][..], &index.get().to_be_bytes()].concat()
+}
+
+fn unclosed_key(glass: &BreakGlass) -> Vec<u8> {
+    [&[UNCLOSED][..], &glass.expires_ms.get().to_be_bytes(), &glass.index.get().to_be_bytes()].concat()
+}
+
+/// Key under which a break-glass is found by its id.
+fn id_key(tag: &[u8; TAG_LEN], id: &str) -> Vec<u8> {
+    let hash = sha256(&[b"sillage/glass/v1\0", tag, id.as_bytes()]);
+    [&b"i"[..], hash.as_bytes()].concat()
+}
+
+impl Overlay<'_> {
+    /// The last break-glass of this id on this patient, or, under the tag of zero bytes, on one who isn't identified.
+    pub(crate) fn break_glass(&self, tag: &[u8; TAG_LEN], id: &str) -> Result<Option<BreakGlass>, ReadError> {
+        let Some(index) = self.row(Family::Glass, &id_key(tag, id))? else { return Ok(None) };
+        let index = index.try_into().map_err(|_| damaged())?;
+        let index = LeafIndex(u64::from_be_bytes(index));
+        let row = self.row(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
+        BreakGlass::decode(index, &row).map(Some)
+    }
+
+    /// Takes a break-glass into the register; it is found by its id from here on.
+    pub(crate) fn open_glass(&mut self, id: &str, glass: &BreakGlass) {
+        let tag = glass.tag.unwrap_or(NO_PATIENT);
+        self.set_row(Family::Glass, id_key(&tag, id), Some(glass.index.get().to_be_bytes().to_vec()));
+        self.put_glass(glass);
+    }
+
+    /// Writes a row, and notes what is still to be done.
+    pub(crate) fn put_glass(&mut self, glass: &BreakGlass) {
+        let mark = |open: bool| (open && glass.continued_by.is_none()).then(Vec::new);
+        self.set_row(Family::Glass, row_key(glass.index), Some(glass.encode()));
+        self.set_row(Family::Glass, unjustified_key(glass.index), mark(glass.justified.is_none()));
+        self.set_row(Family::Glass, unclosed_key(glass), mark(glass.closed.is_none()));
+    }
+}
+
+/// Which rows of the register are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GlassFilter {
+    /// Only those that give access now.
+    pub open_only: bool,
+    /// Only those whose justification is due and isn't there.
+    pub overdue_only: bool,
+}
+
+impl LedgerReader {
+    /// Break-glasses in the order in which they were opened, after the entry `after`, at most `limit`; and whether there
+    /// are more. The time that they are held against is ledger time, [`crate::Head::time_ms`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn break_glasses(
+        &self,
+        filter: GlassFilter,
+        after: LeafIndex,
+        limit: usize,
+    ) -> Result<(Vec<BreakGlass>, bool), ReadError> {
+        let view = self.view();
+        let now = view.head.time;
+        let wanted = |glass: &BreakGlass| {
+            (!filter.open_only || glass.is_open(now)) && (!filter.overdue_only || glass.is_overdue(now))
+        };
+        let candidates: Box<dyn Iterator<Item = Result<LeafIndex, ReadError>> + '_> = if filter.open_only {
+            // Few are open at a time; those that ended long ago aren't looked at.
+            let mut open = unexpired(&view.store, now)?;
+            open.sort_unstable();
+            Box::new(open.into_iter().filter(|index| *index > after).map(Ok))
+        } else {
+            Box::new(indices(&view, if filter.overdue_only { UNJUSTIFIED } else { ROWS }, after))
+        };
+        let mut out = Vec::new();
+        for index in candidates {
+            let index = index?;
+            let row = view.store.get(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
+            let glass = BreakGlass::decode(index, &row)?;
+            if !wanted(&glass) {
+                continue;
+            }
+            if out.len() == limit {
+                return Ok((out, true));
+            }
+            out.push(glass);
+        }
+        Ok((out, false))
+    }
+}
+
+/// The indices of rows or marks that begin with `prefix`, after `after`.
+fn indices(view: &View, prefix: u8, after: LeafIndex) -> impl Iterator<Item = Result<LeafIndex, ReadError>> + '_ {
+    let mut options = ReadOptions::default();
+    let first = [&[prefix][..], &after.get().saturating_add(1).to_be_bytes()].concat();
+    options.set_iterate_range(first.clone()..vec![prefix + 1]);
+    let start = IteratorMode::From(&first, Direction::Forward);
+    let rows = view.store.db().iterator_cf_opt(view.store.family(Family::Glass), options, start);
+    rows.map(|row| index_of(&row?.0))
+}
+
+fn unexpired(store: &Store, now: LedgerTimeMs) -> Result<Vec<LeafIndex>, ReadError> {
+    let mut options = ReadOptions::default();
+    let first = [&[UNCLOSED][..], &now.get().saturating_add(1).to_be_bytes()].concat();
+    options.set_iterate_range(first.clone()..vec![UNCLOSED + 1]);
+    let start = IteratorMode::From(&first, Direction::Forward);
+    let rows = store.db().iterator_cf_opt(store.family(Family::Glass), options, start);
+    rows.map(|row| index_of(&row?.0)).collect()
+}
+
+fn index_of(key: &[u8]) -> Result<LeafIndex, ReadError> {
+    let index = key.last_chunk::<8>().ok_or_else(damaged)?;
+    Ok(LeafIndex(u64::from_be_bytes(*index)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glass() -> BreakGlass {
+        BreakGlass {
+            index: LeafIndex(7),
+            tag: Some([5; TAG_LEN]),
+            opened_ms: LedgerTimeMs(100),
+            expires_ms: LedgerTimeMs(200),
+            justification_due_ms: LedgerTimeMs(300),
+            justified: None,
+            closed: None,
+            reviewed: None,
+            continued_by: None,
+        }
+    }
+
+    #[test]
+    fn rows_are_read_as_written_and_only_whole() {
+        let other = BreakGlass {
+            tag: None,
+            justified: Some(LeafIndex(8)),
+            closed: Some(LeafIndex(9)),
+            reviewed: Some((LeafIndex(10), Verdict::NotJustified)),
+            continued_by: Some(LeafIndex(11)),
+            ..glass()
+        };
+        for glass in [glass(), other] {
+            assert_eq!(BreakGlass::decode(glass.index, &glass.encode()), Ok(glass.clone()));
+            assert!(BreakGlass::decode(glass.index, &glass.encode()[1..]).is_err());
+        }
+    }
+
+    #[test]
+    fn it_is_open_before_it_expires_and_overdue_from_the_moment_it_is_due() {
+        let glass = glass();
+        assert!(glass.is_open(LedgerTimeMs(199)) && !glass.is_open(LedgerTimeMs(200)));
+        assert!(!glass.is_overdue(LedgerTimeMs(299)) && glass.is_overdue(LedgerTimeMs(300)));
+        let justified = BreakGlass { justified: Some(LeafIndex(8)), ..glass.clone() };
+        assert!(!justified.is_overdue(LedgerTimeMs(300)));
+        let continued = BreakGlass { continued_by: Some(LeafIndex(8)), ..glass };
+        assert!(!continued.is_open(LedgerTimeMs(150)) && !continued.is_overdue(LedgerTimeMs(300)));
+    }
+}

@@ -1,0 +1,383 @@
+//! States and documents as one command sees them: what is stored, and what the command's own records have changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sillage_proof::hash::LeafIndex;
+use sillage_rules::consent::{DepositedItem, Event, Meta, PatientState};
+use sillage_rules::decide::record::DecisionRecord;
+use sillage_rules::entry::{Entry, Flags, RecordEntry};
+use sillage_rules::kind::Kind;
+use sillage_rules::record::ParsedRecord;
+use zeroize::Zeroizing;
+
+use super::caches::{Caches, Folded};
+use super::documents::{self, Documents};
+use crate::apply::Stop;
+use crate::apply::check::NO_PATIENT;
+use crate::apply::overlay::Overlay;
+use crate::error::{ReadError, Refusal};
+use crate::schema::{self, Family, TAG_LEN};
+use crate::seal::vault::{Vault, VaultError};
+use crate::seal::{Place, TagPrefix, layout, split_plain};
+use sillage_rules::codes::Code;
+
+type Tag = [u8; TAG_LEN];
+
+/// A record entry, and what was sealed for it; `None` where that was erased.
+type Opened = Option<(RecordEntry, Zeroizing<Vec<u8>>)>;
+
+/// States and documents, as of the records of a command that were taken so far.
+pub(crate) struct Rules<'a> {
+    pub caches: &'a mut Caches,
+    /// Entries in the log before the command.
+    size: u64,
+    /// Every command before went through these caches: what is kept is as of now.
+    current: bool,
+    /// Of the patients that the command is about.
+    states: BTreeMap<Tag, Folded>,
+    /// The command's own events: after an erasure, a state is folded again.
+    events: BTreeMap<Tag, Vec<(Event, Meta)>>,
+    documents: Option<Arc<Documents>>,
+    /// Deposits and decisions that aren't stored yet.
+    deposits: BTreeMap<u64, Arc<Vec<DepositedItem>>>,
+    decisions: BTreeMap<u64, Arc<DecisionRecord>>,
+}
+
+impl<'a> Rules<'a> {
+    /// Before the first record of a command on a log of `size` entries. `current`: every command before went through
+    /// these caches.
+    pub(crate) fn new(caches: &'a mut Caches, size: u64, current: bool) -> Self {
+        Self {
+            caches,
+            size,
+            current,
+            states: BTreeMap::new(),
+            events: BTreeMap::new(),
+            documents: None,
+            deposits: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+        }
+    }
+
+    /// The command is done, and the log has `size` entries: keeps what may be needed again.
+    pub(crate) fn finish(self, size: u64) {
+        for (tag, mut folded) in self.states {
+            folded.as_of = size;
+            let weight = folded.records + 1;
+            self.caches.states.put(tag, folded, weight);
+        }
+        if let Some(documents) = self.documents {
+            self.caches.documents = Some((documents, size));
+        }
+        for (index, items) in self.deposits {
+            let weight = items.len().max(1);
+            self.caches.deposits.put(index, items, weight);
+        }
+        for (index, decision) in self.decisions {
+            self.caches.decisions.put(index, decision, 1);
+        }
+    }
+
+    /// The state of a patient.
+    pub(crate) fn state(&mut self, overlay: &Overlay<'_>, tag: &Tag) -> Result<&PatientState, Stop> {
+        if !self.states.contains_key(tag) {
+            let folded = self.fold(overlay, tag)?;
+            self.states.insert(*tag, folded);
+        }
+        Ok(self.known(tag))
+    }
+
+    /// The state of a patient that was asked for before.
+    ///
+    /// # Panics
+    /// When it wasn't.
+    pub(crate) fn known(&self, tag: &Tag) -> &PatientState {
+        &self.states.get(tag).expect("folded before").state
+    }
+
+    fn fold(&mut self, overlay: &Overlay<'_>, tag: &Tag) -> Result<Folded, Stop> {
+        let kept = self.caches.states.take(tag).filter(|kept| kept.as_of <= self.size);
+        let complete = self.current && kept.is_some();
+        let mut folded = match kept {
+            Some(kept) => kept,
+            None => match overlay.patient_erasure(tag)? {
+                None => Folded { state: Arc::default(), as_of: 0, records: 0 },
+                Some(by) => {
+                    // Closed for ever; what was recorded before is gone.
+                    let as_of = by.index.get() + 1;
+                    Folded { state: Arc::new(PatientState::erased()), as_of, records: 0 }
+                }
+            },
+        };
+        if !complete {
+            let rows = overlay.store().rule_rows_from(tag, folded.as_of, self.size);
+            let rows = rows.filter(|row| !matches!(row, Ok((_, kind)) if is_deposit(*kind)));
+            for row in rows.collect::<Result<Vec<_>, _>>()? {
+                folded.records += 1;
+                if let Some((event, meta)) = self.event_at(overlay, row.0)? {
+                    Arc::make_mut(&mut folded.state).apply(&event, &meta);
+                }
+            }
+            folded.as_of = self.size;
+        }
+        for (event, meta) in self.events.get(tag).into_iter().flatten() {
+            Arc::make_mut(&mut folded.state).apply(event, meta);
+            folded.records += 1;
+        }
+        Ok(folded)
+    }
+
+    /// What the record of a stored entry means; `None` where it was erased.
+    fn event_at(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<Option<(Event, Meta)>, Stop> {
+        let Some((entry, record)) = self.record_at(overlay, index)? else { return Ok(None) };
+        let event = Event::of(&record).ok().flatten();
+        // Only admitting asks in which capacity it was signed.
+        let meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        event.zip(meta).map(Some).ok_or_else(|| damaged(index).into())
+    }
+
+    /// The record of a stored entry, opened; `None` where it was erased.
+    fn record_at(
+        &mut self,
+        overlay: &Overlay<'_>,
+        index: LeafIndex,
+    ) -> Result<Option<(RecordEntry, ParsedRecord)>, Stop> {
+        let Some((entry, plain)) = self.open_at(overlay, index)? else { return Ok(None) };
+        let record = split_plain(&entry, &plain).and_then(|(_, record)| ParsedRecord::parse(record).ok());
+        let record = record.ok_or_else(|| damaged(index))?;
+        Ok(Some((entry, record)))
+    }
+
+    fn open_at(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<Opened, Stop> {
+        let payload = overlay.store().get(Family::Payload, &schema::index_key(index.get()));
+        let Some(payload) = payload.map_err(ReadError::from)? else { return Ok(None) };
+        let (entry, place) = place_of(overlay, index)?;
+        if overlay.erases(&entry.tag, index) {
+            return Ok(None);
+        }
+        let id = layout::data_key_id(&payload).ok_or_else(|| damaged(index))?;
+        let wrapped = overlay.data_key(&(entry.tag, id))?.ok_or_else(|| damaged(index))?;
+        let epochs = overlay.kek_epochs(TagPrefix::of(&entry.tag))?;
+        match self.caches.vault.open(&place, &payload, &wrapped, epochs) {
+            Ok(plain) => Ok(Some((entry, plain))),
+            Err(VaultError::Kek(error)) => Err(Stop::Kek(error)),
+            // It was opened when it was recorded.
+            Err(VaultError::Unreadable) => Err(damaged(index).into()),
+        }
+    }
+
+    /// A record takes effect.
+    pub(crate) fn apply(&mut self, tag: &Tag, event: Event, meta: Meta) {
+        match event {
+            Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {
+                let documents = self.documents.as_mut().expect("asked for when it was admitted");
+                Arc::make_mut(documents).publish(&event);
+                return;
+            }
+            Event::Deposit(items) => {
+                self.deposits.insert(meta.index.get(), Arc::new(items));
+                return;
+            }
+            Event::ItemsDeleted(_) => return,
+            _ => {}
+        }
+        if let Some(folded) = self.states.get_mut(tag) {
+            Arc::make_mut(&mut folded.state).apply(&event, &meta);
+            folded.records += 1;
+        }
+        self.events.entry(*tag).or_default().push((event, meta));
+    }
+
+    /// Records of a patient were erased.
+    pub(crate) fn erased(&mut self, tag: &Tag, whole_patient: bool) {
+        self.caches.clear();
+        self.states.remove(tag);
+        if whole_patient {
+            // Of what this command recorded before, too.
+            self.events.remove(tag);
+            self.deposits.clear();
+            self.decisions.clear();
+        }
+    }
+
+    /// What is in force for all patients.
+    pub(crate) fn documents(&mut self, overlay: &Overlay<'_>) -> Result<Arc<Documents>, Stop> {
+        if let Some(known) = &self.documents {
+            return Ok(known.clone());
+        }
+        let kept = self.caches.documents.take().filter(|(_, as_of)| *as_of <= self.size);
+        let documents = match kept {
+            Some((kept, as_of)) if self.current || !published_since(overlay, as_of, self.size)? => kept,
+            _ => {
+                let mut documents = Documents::default();
+                for index in documents::in_force(overlay.store(), self.size)?.into_iter().flatten() {
+                    if let Some((event, _)) = self.event_at(overlay, index)? {
+                        documents.publish(&event);
+                    }
+                }
+                Arc::new(documents)
+            }
+        };
+        self.documents = Some(documents.clone());
+        Ok(documents)
+    }
+
+    /// A state that holds the break-glass of this id alone, on a patient who wasn't identified.
+    pub(crate) fn unidentified(&mut self, overlay: &Overlay<'_>, id: &str) -> Result<PatientState, Stop> {
+        let mut state = PatientState::default();
+        if let Some(glass) = overlay.break_glass(&NO_PATIENT, id)? {
+            let reviewed = glass.reviewed.map(|(index, _)| index);
+            let mut stored: Vec<LeafIndex> =
+                [Some(glass.index), glass.justified, glass.closed, reviewed].into_iter().flatten().collect();
+            stored.retain(|index| index.get() < self.size);
+            stored.sort_unstable();
+            for index in stored {
+                if let Some((event, meta)) = self.event_at(overlay, index)? {
+                    state.apply(&event, &meta);
+                }
+            }
+        }
+        for (event, meta) in self.events.get(&NO_PATIENT).into_iter().flatten() {
+            if glass_id(event) == Some(id) {
+                state.apply(event, meta);
+            }
+        }
+        Ok(state)
+    }
+
+    /// What the record of entry `index` deposited; `None` where it was erased.
+    pub(crate) fn deposit(
+        &mut self,
+        overlay: &Overlay<'_>,
+        index: LeafIndex,
+    ) -> Result<Option<Arc<Vec<DepositedItem>>>, Stop> {
+        let pending = self.deposits.get(&index.get()).cloned();
+        if let Some(known) = pending.or_else(|| self.caches.deposits.get(index.get())) {
+            return Ok(Some(known));
+        }
+        if index.get() >= self.size {
+            return Ok(None);
+        }
+        let Some((_, record)) = self.record_at(overlay, index)? else { return Ok(None) };
+        let Ok(Some(Event::Deposit(items))) = Event::of(&record) else { return Err(damaged(index).into()) };
+        let items = Arc::new(items);
+        self.caches.deposits.put(index.get(), items.clone(), items.len().max(1));
+        Ok(Some(items))
+    }
+
+    /// The decision of entry `index`, which is one; `None` where it was erased.
+    pub(crate) fn decision(
+        &mut self,
+        overlay: &Overlay<'_>,
+        index: LeafIndex,
+    ) -> Result<Option<Arc<DecisionRecord>>, Stop> {
+        let pending = self.decisions.get(&index.get()).cloned();
+        if let Some(known) = pending.or_else(|| self.caches.decisions.get(index.get())) {
+            return Ok(Some(known));
+        }
+        if index.get() >= self.size {
+            return Ok(None);
+        }
+        let Some((entry, plain)) = self.open_at(overlay, index)? else { return Ok(None) };
+        let decision = split_plain(&entry, &plain).and_then(|_| DecisionRecord::parse(&plain).ok());
+        let decision = Arc::new(decision.ok_or_else(|| damaged(index))?);
+        self.caches.decisions.put(index.get(), decision.clone(), 1);
+        Ok(Some(decision))
+    }
+
+    /// Whether this is, sealed anew, what the entry of a patient commits to.
+    pub(crate) fn is_same(
+        &mut self,
+        overlay: &Overlay<'_>,
+        index: LeafIndex,
+        payload: &[u8],
+        new: impl Fn(&[u8; 16]) -> Option<Vec<u8>>,
+    ) -> Result<bool, Stop> {
+        let (entry, place) = place_of(overlay, index)?;
+        let plain = opened(overlay, &mut self.caches.vault, &place, payload, new)?;
+        Ok(split_plain(&entry, &plain).is_some())
+    }
+
+    /// Takes note of a decision made in this command.
+    pub(crate) fn decided(&mut self, index: LeafIndex, decision: Arc<DecisionRecord>) {
+        self.decisions.insert(index.get(), decision);
+    }
+}
+
+/// Opens a payload that came with a command. The data key is the one on record, or else comes along as `new`.
+pub(crate) fn opened(
+    overlay: &Overlay<'_>,
+    vault: &mut Vault,
+    place: &Place,
+    payload: &[u8],
+    new: impl Fn(&[u8; 16]) -> Option<Vec<u8>>,
+) -> Result<Zeroizing<Vec<u8>>, Stop> {
+    let unreadable = || {
+        let what = "the payload can't be opened: it isn't what was sealed under this data key for this place";
+        Refusal::new(Code::MalformedRequest, what)
+    };
+    let id = layout::data_key_id(payload).ok_or_else(unreadable)?;
+    let name = (place.tag, id);
+    let wrapped = match overlay.data_key(&name)? {
+        Some(wrapped) => wrapped,
+        None if overlay.is_gone(&name)? => {
+            return Err(Refusal::new(Code::DataKeyGone, Code::DataKeyGone.way_out()).into());
+        }
+        None => new(&id).ok_or_else(|| {
+            let what = "the payload's data key is neither on record nor with what it seals";
+            Refusal::new(Code::MalformedRequest, what)
+        })?,
+    };
+    let epochs = overlay.kek_epochs(TagPrefix::of(&place.tag))?;
+    match vault.open(place, payload, &wrapped, epochs) {
+        Ok(plain) => Ok(plain),
+        Err(VaultError::Kek(error)) => Err(Stop::Kek(error)),
+        Err(VaultError::Unreadable) => Err(unreadable().into()),
+    }
+}
+
+/// The id of the break-glass that an event is about.
+pub(crate) fn glass_id(event: &Event) -> Option<&str> {
+    match event {
+        Event::BreakGlassOpened(opened) => Some(&opened.id),
+        Event::BreakGlassJustified { breakglass, .. }
+        | Event::BreakGlassClosed { breakglass }
+        | Event::BreakGlassReviewed { breakglass, .. } => Some(breakglass),
+        _ => None,
+    }
+}
+
+/// What was deposited isn't folded into states: a patient may have thousands of items, and few are asked for at a time.
+pub(crate) fn is_deposit(kind: Kind) -> bool {
+    matches!(kind, Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE | Kind::ACCESS_DELETE)
+}
+
+/// Whether documents may have been published from entry `from` on, in a log of `size` entries.
+fn published_since(overlay: &Overlay<'_>, from: u64, size: u64) -> Result<bool, ReadError> {
+    let mut rows = overlay.store().rule_rows_from(&NO_PATIENT, from, size);
+    Ok(rows.next().transpose()?.is_some())
+}
+
+fn stored_entry(overlay: &Overlay<'_>, index: LeafIndex) -> Result<Entry, ReadError> {
+    let bytes = overlay.store().get(Family::Entries, &schema::index_key(index.get()))?;
+    bytes.and_then(|bytes| Entry::decode(&bytes).ok()).ok_or_else(|| damaged(index))
+}
+
+/// A stored record entry whose payload is sealed, and for which place.
+fn place_of(overlay: &Overlay<'_>, index: LeafIndex) -> Result<(RecordEntry, Place), ReadError> {
+    let Entry::Record(entry) = stored_entry(overlay, index)? else { return Err(damaged(index)) };
+    let header = match entry.flags.contains(Flags::LEDGER) {
+        true => None,
+        false => match stored_entry(overlay, entry.header_index().ok_or_else(|| damaged(index))?)? {
+            Entry::BatchHeader(header) => Some(header),
+            _ => return Err(damaged(index)),
+        },
+    };
+    let place = Place::of(&entry, header.as_ref()).ok_or_else(|| damaged(index))?;
+    Ok((entry, place))
+}
+
+fn damaged(index: LeafIndex) -> ReadError {
+    ReadError::Damaged(format!("the record of entry {index} decides, and can't be read"))
+}

@@ -1,0 +1,104 @@
+//! Opens and seals while a command is applied: only what decides (`rules::consent::opens_at_apply`), and decisions.
+//!
+//! Whether a payload opens must be the same on every node. A node that lacks a key-encryption key which the group has can't
+//! know: it stops ([`VaultError::Kek`]). What no node can open is refused ([`VaultError::Unreadable`]). Data keys stay
+//! unwrapped in memory, each beside the bytes that it was unwrapped from, so that a hit and a miss come to the same.
+
+use std::sync::Arc;
+
+use sillage_proof::batch::Origin;
+use zeroize::Zeroizing;
+
+use super::cipher::{self, DataCipher};
+use super::sealer::Place;
+use super::{KekError, KekProvider, layout};
+use crate::apply::overlay::DataKeyName;
+use crate::cache::Cache;
+use crate::erasing::KekEpochs;
+
+/// A payload can't be opened, or nothing sealed, while applying.
+#[derive(Debug)]
+pub(crate) enum VaultError {
+    /// By no node.
+    Unreadable,
+    /// By this node.
+    Kek(KekError),
+}
+
+/// A data key, and what it was wrapped as.
+struct Unwrapped {
+    wrapped: Box<[u8]>,
+    cipher: DataCipher,
+}
+
+/// Data keys of one thread that applies or checks.
+pub(crate) struct Vault {
+    keks: Arc<dyn KekProvider>,
+    origin: Origin,
+    keys: Cache<DataKeyName, Arc<Unwrapped>>,
+}
+
+impl Vault {
+    pub(crate) fn new(keks: Arc<dyn KekProvider>, origin: Origin, keys_max: usize) -> Self {
+        Self { keks, origin, keys: Cache::new(keys_max) }
+    }
+
+    /// Forgets every key: some were given up or wrapped anew.
+    pub(crate) fn clear(&mut self) {
+        self.keys.clear();
+    }
+
+    /// Opens what was sealed for `place` under the data key `wrapped`, of whose prefix the epochs are given.
+    pub(crate) fn open(
+        &mut self,
+        place: &Place,
+        payload: &[u8],
+        wrapped: &[u8],
+        epochs: KekEpochs,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let id = layout::data_key_id(payload).ok_or(VaultError::Unreadable)?;
+        let key = self.key((place.tag, id), wrapped, epochs)?;
+        key.cipher.open(&self.origin, place, payload).ok_or(VaultError::Unreadable)
+    }
+
+    /// Seals for `place` under the data key of this id.
+    pub(crate) fn seal(
+        &mut self,
+        place: &Place,
+        (id, wrapped, epochs): ([u8; 16], &[u8], KekEpochs),
+        nonce: &[u8; 12],
+        parts: &[&[u8]],
+    ) -> Result<Vec<u8>, VaultError> {
+        let key = self.key((place.tag, id), wrapped, epochs)?;
+        Ok(key.cipher.seal(&self.origin, place, nonce, parts))
+    }
+
+    /// Whether both are the same data key, each wrapped under an epoch that every node holds.
+    pub(crate) fn is_same_key(&self, name: &DataKeyName, one: &[u8], other: &[u8]) -> Result<bool, KekError> {
+        let unwrap = |wrapped| match cipher::unwrap(&*self.keks, &self.origin, name, wrapped) {
+            Ok(key) => Ok(Some(key)),
+            Err(KekError::Refused) => Ok(None),
+            Err(error) => Err(error),
+        };
+        Ok(unwrap(one)?.zip(unwrap(other)?).is_some_and(|(one, other)| *one == *other))
+    }
+
+    fn key(&mut self, name: DataKeyName, wrapped: &[u8], epochs: KekEpochs) -> Result<Arc<Unwrapped>, VaultError> {
+        if let Some(known) = self.keys.get(name).filter(|known| *known.wrapped == *wrapped) {
+            return Ok(known);
+        }
+        // Every node holds the epochs after the retired one up to the present one. Of another one some node may hold a
+        // key and some not, whoever wrapped under it.
+        let held = layout::epoch_of(wrapped).is_some_and(|epoch| epochs.retired < epoch && epoch <= epochs.current);
+        if !held {
+            return Err(VaultError::Unreadable);
+        }
+        let cipher = DataCipher::unwrap(&*self.keks, &self.origin, &name, wrapped).map_err(|error| match error {
+            KekError::Refused => VaultError::Unreadable,
+            error => VaultError::Kek(error),
+        })?;
+        let key = Arc::new(Unwrapped { wrapped: wrapped.into(), cipher });
+        self.keys.put(name, key.clone(), 1);
+        Ok(key)
+    }
+}

@@ -1,0 +1,199 @@
+//! What decides, in clear and without anything kept: every question is answered from all records since the beginning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_rules::codes::Code;
+use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
+use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, decide};
+use sillage_rules::record::ParsedRecord;
+
+type Tag = [u8; 32];
+
+/// A record that was accepted.
+#[derive(Clone)]
+pub struct Known {
+    pub index: u64,
+    pub time: u64,
+    pub record: ParsedRecord,
+    pub erased: bool,
+    /// Which tags belonged together, as far as was seen by then.
+    pairs: BTreeMap<Tag, Tag>,
+}
+
+/// All that was accepted.
+#[derive(Clone, Default)]
+pub struct Consent {
+    pub records: Vec<Known>,
+    pub revoked: BTreeSet<Hash>,
+    /// Erased patients, with the entry that said so.
+    pub erased: BTreeMap<Tag, u64>,
+    /// Second tags by open ones.
+    pub pairs: BTreeMap<Tag, Tag>,
+}
+
+/// Whose an item is, and the records of its first and last deposit.
+#[derive(Clone)]
+struct Owned {
+    tag: Tag,
+    deposits: Option<(u64, u64)>,
+}
+
+impl Consent {
+    fn meta(known: &Known) -> Meta {
+        let (index, time) = (LeafIndex(known.index), LedgerTimeMs(known.time));
+        Meta::of(&known.record, index, time, false, false).expect("accepted")
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Known> {
+        self.records.iter().filter(|known| !known.erased)
+    }
+
+    pub fn state(&self, tag: &Tag) -> PatientState {
+        let mut state = if self.erased.contains_key(tag) { PatientState::erased() } else { PatientState::default() };
+        for known in self.live().filter(|known| known.record.entry_tag() == *tag) {
+            if let Some(event) = Event::of(&known.record).expect("accepted") {
+                state.apply(&event, &Self::meta(known));
+            }
+        }
+        state
+    }
+
+    fn with_env<T>(&self, with: impl FnOnce(&Env<'_>) -> T) -> T {
+        let (mut policy, mut matrix, mut catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
+        for known in self.live() {
+            match Event::of(&known.record).expect("accepted") {
+                Some(Event::Policy(published)) => policy = *published,
+                Some(Event::Matrix(published)) => matrix = published,
+                Some(Event::Catalogue(published)) => catalogue = published,
+                _ => {}
+            }
+        }
+        let revoked = |name: &ActorName| self.revoked.contains(&name.hash());
+        with(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &revoked })
+    }
+
+    /// Takes the records of a batch, or refuses all of them: which code, by the fault of which.
+    pub fn take(
+        &mut self,
+        records: &[ParsedRecord],
+        first: u64,
+        time: u64,
+        authority: bool,
+    ) -> Result<(), (Code, u32)> {
+        let mut after = self.clone();
+        for (position, record) in (0_u32..).zip(records) {
+            let index = first + u64::from(position);
+            let (record, pairs) = (record.clone(), self.pairs.clone());
+            let known = Known { index, time, record, erased: false, pairs };
+            let record = &known.record;
+            let event = Event::of(record).map_err(|error| (error.code, position))?;
+            if let Some(event) = event {
+                let (index, time) = (LeafIndex(index), LedgerTimeMs(time));
+                let meta = Meta::of(record, index, time, authority, false).map_err(|error| (error.code, position))?;
+                let state = after.state(&record.entry_tag());
+                after.with_env(|env| state.admit(&event, &meta, env)).map_err(|refusal| (refusal.code, position))?;
+            }
+            after.records.push(known);
+        }
+        *self = after;
+        Ok(())
+    }
+
+    fn items(&self) -> BTreeMap<String, Owned> {
+        let mut items: BTreeMap<String, Owned> = BTreeMap::new();
+        // Ownership outlives what was erased.
+        for known in &self.records {
+            let tag = known.record.entry_tag();
+            let pairs = &known.pairs;
+            let same = |owner: &Tag| *owner == tag || pairs.get(owner) == Some(&tag) || pairs.get(&tag) == Some(owner);
+            match Event::of(&known.record).expect("accepted") {
+                Some(Event::Deposit(deposited)) => {
+                    for item in deposited {
+                        let owned = items.entry(item.id).or_insert(Owned { tag, deposits: None });
+                        if same(&owned.tag) {
+                            let first = owned.deposits.map_or(known.index, |(first, _)| first);
+                            owned.deposits = Some((first, known.index));
+                            if pairs.get(&owned.tag) == Some(&tag) {
+                                owned.tag = tag;
+                            }
+                        }
+                    }
+                }
+                Some(Event::ItemsDeleted(deleted)) => {
+                    for id in deleted {
+                        if let Some(owned) = items.get_mut(&id).filter(|owned| same(&owned.tag)) {
+                            owned.deposits = None;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        items
+    }
+
+    fn deposits_of(&self, id: &str, owned: &Owned) -> PatientState {
+        let mut state = PatientState::default();
+        let (first, last) = owned.deposits.unwrap_or_default();
+        let there = |index: u64| self.live().find(|known| known.index == index);
+        let events = [first, last].map(|index| {
+            there(index).and_then(|known| {
+                let Ok(Some(Event::Deposit(items))) = Event::of(&known.record) else { return None };
+                let item = items.into_iter().rev().find(|item| item.id == id)?;
+                Some((item, Self::meta(known)))
+            })
+        });
+        let [first, Some((mut item, meta))] = events else { return state };
+        let by = first.map(|(item, _)| item);
+        item.depositor = by.as_ref().and_then(|by| by.depositor.clone());
+        item.organisation = by.and_then(|by| by.organisation);
+        state.apply(&Event::Deposit(vec![item]), &meta);
+        state
+    }
+
+    /// Decides on a request, for each compartment.
+    pub fn decide(&mut self, request: &ParsedRequest, time: u64) -> Result<(Decision, Vec<bool>), Code> {
+        let owned = self.items();
+        let mut facts = Vec::new();
+        for item in request.items() {
+            let row = owned.get(&item.id);
+            let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
+            let other = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
+            let deposits = row.filter(|_| !other).map(|row| self.deposits_of(&item.id, row)).unwrap_or_default();
+            let none = PatientState::default();
+            let (open, secret) = if is_secret { (&none, &deposits) } else { (&deposits, &none) };
+            let mut known = ItemFacts::of(item, open, Some(secret), other).map_err(|refusal| refusal.code)?;
+            known.secret |= is_secret;
+            facts.push(known);
+        }
+        let secret: Vec<bool> = facts.iter().map(|facts| facts.secret).collect();
+        let asked = Request {
+            actor: request.actor().clone(),
+            action: request.action(),
+            purpose: request.purpose().to_owned(),
+            at: LedgerTimeMs(time),
+            items: facts,
+        };
+        let (state, second) = (self.state(request.tag()), request.secret_tag().map(|tag| self.state(tag)));
+        let decision = self.with_env(|env| decide(env, &state, second.as_ref(), &asked));
+        if let Some(secret_tag) = request.secret_tag() {
+            self.pairs.insert(*request.tag(), *secret_tag);
+        }
+        Ok((decision, secret))
+    }
+
+    /// Whether a record can be erased by itself.
+    pub fn is_in_force(&self, tag: &Tag, index: u64, time: u64) -> bool {
+        self.state(tag).is_in_force(LeafIndex(index), LedgerTimeMs(time))
+    }
+
+    pub fn erase_record(&mut self, index: u64) {
+        self.records.iter_mut().filter(|known| known.index == index).for_each(|known| known.erased = true);
+    }
+
+    pub fn erase_patient(&mut self, tag: &Tag, by: u64) {
+        self.records.iter_mut().filter(|known| known.record.entry_tag() == *tag).for_each(|known| known.erased = true);
+        self.erased.insert(*tag, by);
+    }
+}

@@ -1,0 +1,293 @@
+//! Decisions: on record, sealed, found again, and never twice.
+
+use prost::Message;
+use serde_json::json;
+use sillage_ledger::BatchOutcome;
+use sillage_proof::hash::LeafIndex;
+use sillage_proto::internal::v1::Command;
+use sillage_proto::v1;
+use sillage_rules::act::Act;
+use sillage_rules::codes::Code;
+use sillage_rules::consent::ActorName;
+use sillage_rules::decide::record::ActorView;
+use sillage_rules::entry::{Entry, Flags};
+use sillage_rules::kind::Kind;
+use sillage_rules::roles::Roles;
+
+use crate::common::world::*;
+use crate::common::{START_MS, code, commit, key, naive, registration, tag};
+
+/// The secret tag of patient `number`.
+fn secret(number: u8) -> [u8; 32] {
+    tag(0x80 + number)
+}
+
+fn both(number: u8, actor: v1::Actor, items: &[v1::Item]) -> v1::DecisionRequest {
+    v1::DecisionRequest { secret_tag: secret(number).to_vec(), ..may_read(tag(number), actor, items) }
+}
+
+#[test]
+fn a_decision_is_an_entry_of_the_trace_whose_parts_open_one_at_a_time() {
+    let mut world = World::new();
+    let dr = doctor(1, "cardiologist");
+    world.record(&[permit(tag(1), "a", &dr), deny(tag(1), "b", "PSY")]);
+    let asked = may_read(tag(1), dr.clone(), &[report("d1", &[]), report("psychiatry", &["PSY"])]);
+    world.now += 1_000;
+    let decided = world.ask(asked).expect("decided");
+    assert!(!decided.repeated);
+    let [made] = &decided.decisions[..] else { panic!("one compartment was asked") };
+    assert_eq!((&made.permitted[..], &made.told[..]), (&["d1".to_owned()][..], &["d1".to_owned()][..]));
+    let Some(Entry::Record(entry)) = world.reader().decoded_entry(made.index).expect("readable") else {
+        panic!("a record entry")
+    };
+    assert_eq!((entry.kind, entry.flags, entry.tag, entry.position), (Kind::DECISION_MADE, Flags::LEDGER, tag(1), 0));
+    assert_eq!((entry.record_hash, entry.time), (made.record_hash, made.time_ms));
+    // What the actor holds leads to the hash on record, and says nothing of why.
+    let view = ActorView::parse(&made.actor_part, made.salt, made.private_hash).expect("the actor's part");
+    assert_eq!(view.record_hash(), entry.record_hash);
+    assert!(!String::from_utf8_lossy(&made.actor_part).contains("psychiatry"));
+    let record = world.decision(made.index);
+    assert_eq!(record.record_hash(), entry.record_hash);
+    let outcomes = &record.private_part().outcomes;
+    let reasons: Vec<_> = outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.reason.as_str())).collect();
+    assert_eq!(reasons, [("d1", "CONSENT_GRANT"), ("psychiatry", "CONSENT_DENY")]);
+    let genesis = world.reader().genesis().clone();
+    record.verify_request(&key(2).public_key(), &genesis.origin).expect("signed by who asked");
+    // It stands in the patient's trace and index like every other record.
+    let trace: Vec<_> = world.reader().trace_scan(&tag(1), None).map(|row| row.expect("readable").index).collect();
+    assert_eq!(trace[0], made.index);
+    commit(world.ledger());
+    let entries: Vec<Vec<u8>> = stored(&world.reader()).into_iter().map(|(entry, _)| entry).collect();
+    naive::check_proof(&world.reader(), &entries, &tag(1));
+    let paths = world.reader().batch_paths(&[made.index]).expect("a record");
+    assert_eq!((paths[0].header, paths[0].path.len()), (None, 0));
+}
+
+#[test]
+fn nothing_of_a_decision_stands_in_clear() {
+    let mut world = World::new();
+    let secret = "PLANTED-MARKER-document";
+    let asked = world.asks(&[may_read(tag(1), doctor(1, "cardiologist"), &[item(secret)])]);
+    let command = Command { version: 3, decisions: vec![asked.clone()], ..Command::default() }.encode_to_vec();
+    let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+    assert!(!holds(&command), "not in the log of commands");
+    let outcome = world.apply(Command { decisions: vec![asked], ..Command::default() }).remove(0);
+    assert!(!format!("{outcome:?}").contains(secret), "nor where an outcome is printed");
+    world.ledger().flush().expect("writable");
+    for (entry, payload) in stored(&world.reader()) {
+        assert!(!holds(&entry) && !payload.is_some_and(|payload| holds(&payload)));
+    }
+}
+
+#[test]
+fn a_ward_round_is_asked_under_one_signature_and_refused_one_by_one() {
+    let mut world = World::new();
+    let dr = doctor(1, "cardiologist");
+    world.record(&[permit(tag(1), "a", &dr)]);
+    world.record(&[permit(tag(3), "a", &dr)]);
+    let stale = v1::DecisionRequest {
+        nonce: vec![9; 16],
+        requested_at_ms: START_MS - HOUR_MS,
+        ..may_read(tag(2), dr.clone(), &[item("d")])
+    };
+    let requests = [may_read(tag(1), dr.clone(), &[item("d")]), stale, may_read(tag(3), dr.clone(), &[item("d")])];
+    let asked = world.asks(&requests);
+    let BatchOutcome::Decided(decided) =
+        world.apply(Command { decisions: vec![asked], ..Command::default() }).remove(0)
+    else {
+        panic!("refused")
+    };
+    let [Ok(first), Err(refusal), Ok(third)] = &decided[..] else { panic!("{decided:?}") };
+    assert_eq!((refusal.code, refusal.position), (Code::StaleRequest, Some(1)));
+    let genesis = world.reader().genesis().clone();
+    for (position, decided) in [(0, first), (2, third)] {
+        let record = world.decision(decided.decisions[0].index);
+        assert_eq!((record.private_part().position, record.private_part().count), (position, 3));
+        record.verify_request(&key(2).public_key(), &genesis.origin).expect("under the one signature");
+        assert_eq!(record.actor_part().permitted, ["d"]);
+    }
+}
+
+#[test]
+fn a_request_is_fresh_and_the_same_one_again_gets_the_original_answer() {
+    let mut world = World::new();
+    let dr = doctor(1, "cardiologist");
+    world.record(&[permit(tag(1), "a", &dr)]);
+    let request = world.request(may_read(tag(1), dr.clone(), &[item("d1")]));
+    let ask = |world: &mut World| {
+        // Another node seals it anew.
+        let sealed = world.seal_requests(std::slice::from_ref(&request));
+        match world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0) {
+            BatchOutcome::Decided(mut decided) => decided.remove(0),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = ask(&mut world).expect("decided");
+    world.record(&[revoke(tag(1), "a")]);
+    world.now += 299_000;
+    world.reopen();
+    let size = world.reader().tree_size();
+    let again = ask(&mut world).expect("known");
+    assert!(again.repeated && !first.repeated);
+    assert_eq!(again.decisions, first.decisions, "what was decided then");
+    assert_eq!(world.reader().tree_size(), size, "nothing new is on record");
+    world.now += 2_000;
+    assert_eq!(ask(&mut world).expect_err("too old").code, Code::StaleRequest);
+    let mut ahead = may_read(tag(1), dr, &[item("d1")]);
+    (ahead.nonce, ahead.requested_at_ms) = (vec![1; 16], world.now + 301_000);
+    assert_eq!(world.ask(ahead).expect_err("from the future").code, Code::TimeAhead);
+}
+
+#[test]
+fn who_asks_is_an_author_with_an_active_key_and_signed_it() {
+    let mut world = World::new();
+    let ask = may_read(tag(1), doctor(1, "cardiologist"), &[item("d1")]);
+    let apply =
+        |world: &mut World, sealed| world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
+    let mut unknown = world.asks(std::slice::from_ref(&ask));
+    unknown.key_id = key(50).key_id().as_bytes().to_vec();
+    assert_eq!(code(&apply(&mut world, unknown)), Some(Code::UnknownKey));
+    let mut authority = world.asks(std::slice::from_ref(&ask));
+    authority.key_id = key(1).key_id().as_bytes().to_vec();
+    assert_eq!(code(&apply(&mut world, authority)), Some(Code::NotEntitled));
+    let mut forged = world.asks(std::slice::from_ref(&ask));
+    forged.signature[3] ^= 1;
+    assert_eq!(world.reader().verify_decision(&forged).expect_err("altered").code, Code::BadSignature);
+    let good = world.asks(std::slice::from_ref(&ask));
+    assert_eq!(world.reader().verify_decision(&good), Ok(()));
+    // Sealed for one bulk, a request can't be slipped into another.
+    let mut slipped = world.asks(&[may_read(tag(2), doctor(1, "cardiologist"), &[item("d1")])]);
+    slipped.requests[0] = good.requests[0].clone();
+    assert_eq!(code(&apply(&mut world, slipped)), Some(Code::MalformedRequest));
+    let mut none = good.clone();
+    none.requests.clear();
+    assert_eq!(code(&apply(&mut world, none)), Some(Code::MalformedRequest));
+    let revoked = Act::Revoked { key_id: key(2).key_id(), reason: "stolen".into() };
+    assert!(matches!(world.act(&revoked), BatchOutcome::Done { .. }));
+    assert_eq!(code(&apply(&mut world, good)), Some(Code::RevokedKey));
+}
+
+#[test]
+fn a_request_that_touches_both_compartments_becomes_two_decisions() {
+    let mut world = World::new();
+    let dr = doctor(1, "gynaecologist");
+    world.record(&[permit(tag(1), "a", &dr)]);
+    world.record(&[deposit(tag(1), dr.clone(), &[report("open", &[])])]);
+    world.record(&[deposit(secret(1), dr.clone(), &[report("pill", &[])])]);
+    let decided = world.ask(both(1, dr.clone(), &[item("open"), item("pill")])).expect("decided");
+    let [open, kept] = &decided.decisions[..] else { panic!("{decided:?}") };
+    assert_eq!((open.tag, kept.tag), (tag(1), secret(1)));
+    assert_eq!((&open.permitted, &kept.permitted), (&vec!["open".to_owned()], &vec!["pill".to_owned()]));
+    assert_eq!(kept.index.get(), open.index.get() + 1);
+    assert_ne!(open.salt, kept.salt);
+    // Who reads the open trace learns neither of the item nor of the second tag.
+    let shown = world.decision(open.index).payload();
+    assert!(!shown.windows(4).any(|part| part == b"pill"));
+    assert!(!shown.windows(32).any(|part| part == secret(1)));
+    assert_eq!(world.decision(kept.index).private_part().outcomes[0].id, "pill");
+    // Asked without the second tag, the item looks like anybody else's.
+    assert!(world.permitted(may_read(tag(1), dr.clone(), &[item("pill")])).is_empty());
+    // Denied, the actor's part looks as if nothing was there; the second trace has it.
+    let stranger = doctor(7, "dentist");
+    let denied = world.ask(both(1, stranger.clone(), &[item("pill")])).expect("decided");
+    let nothing = world.ask(both(1, stranger, &[item("no such")])).expect("decided");
+    assert_eq!(denied.decisions.len(), 2);
+    assert_eq!(denied.decisions[0].permitted, nothing.decisions[0].permitted);
+    assert_eq!(denied.decisions[0].actor_part.len(), nothing.decisions[0].actor_part.len());
+}
+
+#[test]
+fn two_tags_that_were_seen_together_belong_together() {
+    let mut world = World::new();
+    let dr = doctor(1, "cardiologist");
+    let ask = |open: [u8; 32], secret: Option<[u8; 32]>| v1::DecisionRequest {
+        secret_tag: secret.map(|tag| tag.to_vec()).unwrap_or_default(),
+        ..may_read(open, doctor(1, "cardiologist"), &[item("x")])
+    };
+    world.ask(ask(tag(1), Some(secret(1)))).expect("first seen");
+    let mut refused = |open, secret| world.ask(ask(open, secret)).expect_err("contradicts").code;
+    assert_eq!(refused(tag(1), Some(secret(2))), Code::MalformedRequest, "another second tag");
+    assert_eq!(refused(tag(2), Some(secret(1))), Code::MalformedRequest, "another's second tag");
+    assert_eq!(refused(secret(1), None), Code::MalformedRequest, "the second tag as if it were the open one");
+    world.ask(ask(tag(1), None)).expect("without it");
+    // The authority's word counts more than what somebody asked first.
+    world.ask(ask(tag(5), Some(secret(6)))).expect("first seen");
+    let device = sillage_rules::act::PartyRegistration {
+        patient_tag: Some(tag(6)),
+        patient_secret_tag: Some(secret(6)),
+        ..registration(20, Roles::PATIENT)
+    };
+    assert!(matches!(world.act(&Act::Registered(device)), BatchOutcome::Done { .. }));
+    world.ask(ask(tag(6), Some(secret(6)))).expect("as registered");
+    assert_eq!(world.ask(ask(tag(5), Some(secret(6)))).expect_err("contradicts").code, Code::MalformedRequest);
+    let _ = dr;
+}
+
+#[test]
+fn an_item_is_what_was_deposited_and_stays_its_patients() {
+    let mut world = World::new();
+    let (dr, other) = (doctor(1, "cardiologist"), doctor(2, "cardiologist"));
+    world.record(&[permit(tag(1), "a", &other), deny(tag(1), "b", "PSY")]);
+    world.record(&[deposit(tag(1), dr.clone(), &[report("d1", &["PSY"])])]);
+    assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_DENY", "as it was deposited");
+    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
+    let lied = may_read(tag(1), other.clone(), &[report("d1", &["OTHER"])]);
+    assert_eq!(world.ask(lied).expect_err("contradicts").code, Code::ItemContradicts);
+    // A later version says what it is now; who deposited it first stays its depositor.
+    world.record(&[deposit(tag(1), other.clone(), &[report("d1", &["CARDIO"])])]);
+    assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_GRANT");
+    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
+    // Nobody takes it over under another patient's tag.
+    world.record(&[deposit(tag(2), other.clone(), &[report("d1", &[])])]);
+    assert_eq!(world.reason(may_read(tag(2), other.clone(), &[item("d1")])), "UNKNOWN_ITEM");
+    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
+    // Deleted, it is nobody's deposit, and its id stays this patient's.
+    let delete = access(Kind::ACCESS_DELETE, tag(1), dr.clone(), &[item("d1")], (v1::BasisKind::Legal, "art. 1"));
+    world.record(&[delete]);
+    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "NO_CONSENT");
+    assert_eq!(world.reason(may_read(tag(2), other, &[item("d1")])), "UNKNOWN_ITEM");
+}
+
+#[test]
+fn the_patient_proves_who_they_are_or_asks_with_their_own_key() {
+    let mut world = World::new();
+    let unproven = may_read(tag(1), patient(), &[item("d1")]);
+    assert_eq!(world.ask(unproven.clone()).expect_err("unproven").code, Code::AuthenticationMissing);
+    let auth = v1::Authentication { issuer: "fc".into(), method: "app".into(), eidas_level: "substantial".into() };
+    let proven = v1::DecisionRequest { auth: Some(auth), ..unproven };
+    assert_eq!(world.reason(proven), "SELF");
+    let represented =
+        json!({"representative": "urn:sillage:person|marie", "relation": "CAREGIVER", "powers": ["read"]});
+    world.record(&[says(Kind::REPRESENTATION_REGISTERED, Some(tag(1)), patient(), &represented)]);
+    let marie = may_read(tag(1), person("marie"), &[item("d1")]);
+    assert_eq!(world.ask(marie).expect_err("unproven").code, Code::AuthenticationMissing);
+}
+
+#[test]
+fn a_revoked_actor_is_permitted_nothing_and_signs_nothing() {
+    let mut world = World::new();
+    let dr = doctor(1, "cardiologist");
+    world.record(&[permit(tag(1), "a", &dr)]);
+    let before = world.reader().tree_size().get();
+    let actor: ActorName = name(&dr).parse().expect("a name");
+    let revoked = Act::ActorRevoked { actor_hash: actor.hash(), reason: "struck off".into() };
+    assert!(matches!(world.act(&revoked), BatchOutcome::Done { .. }));
+    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "INVALID_ACTOR");
+    assert_eq!(world.refused(break_glass(Some(tag(1)), "bg", dr, START_MS + HOUR_MS)), Code::NotEntitled);
+    let reader = world.reader();
+    assert_eq!(reader.revoked_actors(reader.tree_size().get()).expect("readable"), [actor.hash()]);
+    assert_eq!(reader.revoked_actors(before).expect("readable"), []);
+}
+
+#[test]
+fn names_of_requests_are_forgotten_once_they_are_stale() {
+    let mut world = World::new();
+    for _ in 0..40 {
+        world.now += 30_000;
+        world.ask(may_read(tag(1), doctor(1, "cardiologist"), &[item("d1")])).expect("decided");
+    }
+    world.reopen();
+    world.now += 10 * HOUR_MS;
+    let decided = world.ask(may_read(tag(1), doctor(1, "cardiologist"), &[item("d1")])).expect("decided");
+    assert_eq!(decided.decisions[0].index, LeafIndex(41), "forgetting changes nothing of the log");
+}

@@ -1,0 +1,13 @@
+//! Consent and decisions, as stories: what is recorded takes effect, and what is asked is decided in the order of the
+//! log.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod basis;
+mod break_glass;
+mod decisions;
+mod documents;
+mod erasing;
+mod model;
+mod records;
