@@ -1,25 +1,30 @@
-//! `import --fhir`: audit events and consents of other systems in, one line of result for each record or refusal, in their order.
+//! `import --fhir`: audit events and consents of other systems in, one line of result for each record or refusal, in
+//! their order.
 //!
 //! A document that can't be imported doesn't stop the others. The same import again sends nothing twice: each record is
 //! known by its document and content.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use sillage_rules::consent::directive::Directive;
 use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
 use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
 use super::args::ImportArgs;
+use super::import_consents::{self, Replacement};
 use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
 use crate::author::{NewRecord, TagRequest, encode, fitting, prepare};
 use crate::error::ClientError;
+use crate::fhir::consent::revocation;
 use crate::fhir::source::{Document, documents, files};
 use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
+use crate::session::Session;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 1_000;
@@ -58,8 +63,18 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
     let session = context.session().await?;
     let checks = Checks { test_log: session.genesis.test_log, source: IdentSource::Import };
     let recorder = Recorder::open(&session, None).await?;
-    let mut import =
-        Import { recorder, checks, seen: HashMap::new(), chunk: Vec::new(), documents: 0, bytes: 0, failed: false };
+    let mut import = Import {
+        session: &session,
+        recorder,
+        checks,
+        seen: HashMap::new(),
+        replaced: HashSet::new(),
+        at_most: None,
+        chunk: Vec::new(),
+        documents: 0,
+        bytes: 0,
+        failed: false,
+    };
     for (path, unreadable) in files(&args.fhir) {
         let bytes = match unreadable.map_or_else(|| std::fs::read(&path).map_err(|e| e.to_string()), Err) {
             Ok(bytes) => bytes,
@@ -145,11 +160,16 @@ struct Waiting {
     document: Option<u64>,
 }
 
-struct Import {
+struct Import<'a> {
+    session: &'a Session,
     recorder: Recorder,
     checks: Checks,
     /// How often each key without occurrence was met in this run.
     seen: HashMap<DocumentKey, u64>,
+    /// Consents of this run that end what is on record of them.
+    replaced: HashSet<u64>,
+    /// Records of the next batch, at most: what comes after is looked at when they are on record.
+    at_most: Option<usize>,
     chunk: Vec<Line>,
     /// Documents so far.
     documents: u64,
@@ -157,7 +177,7 @@ struct Import {
     failed: bool,
 }
 
-impl Import {
+impl Import<'_> {
     fn refuse(&mut self, file: &Path, entry: Option<usize>, error: FhirError) {
         self.failed = true;
         let what = What::Refused(error);
@@ -172,24 +192,51 @@ impl Import {
             records.iter().try_for_each(|record| self.check(file, record))?;
             Ok((json, records))
         });
-        match mapped {
-            Err(error) => self.refuse(file, entry, error),
-            Ok((_, records)) if records.is_empty() => {
-                let document = self.documents;
-                self.chunk.push(Line { file: file.to_owned(), entry, document, what: What::Skipped });
+        let (json, records) = match mapped {
+            Err(error) => {
+                self.refuse(file, entry, error);
+                return Ok(());
             }
-            Ok((json, records)) => {
-                for record in records {
-                    self.bytes += record.record.original.as_ref().map_or(0, |o| o.content.len()) + 4_096 + SALT_BYTES;
-                    let what = What::Record(Box::new((record, json.clone())));
-                    self.chunk.push(Line { file: file.to_owned(), entry, document: self.documents, what });
-                }
+            Ok(mapped) => mapped,
+        };
+        let withdrawn = records.first().is_some_and(|record| record.ends() == Some(Ends::Revoked));
+        let whats = match withdrawn {
+            true => self.withdraw(&records, &json).await?,
+            false if records.is_empty() => vec![What::Skipped],
+            false => records.into_iter().map(|record| What::Record(Box::new((record, json.clone())))).collect(),
+        };
+        for what in whats {
+            if let What::Record(boxed) = &what {
+                self.bytes += boxed.0.record.original.as_ref().map_or(0, |o| o.content.len()) + 4_096 + SALT_BYTES;
             }
+            self.failed |= matches!(what, What::Refused(_));
+            self.chunk.push(Line { file: file.to_owned(), entry, document: self.documents, what });
         }
         if self.chunk.len() >= BATCH_RECORDS || self.bytes > BATCH_BYTES_MAX / 2 {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// What ends with a withdrawn Consent: its directives on record.
+    async fn withdraw(&mut self, records: &[MappedRecord], json: &[u8]) -> Result<Vec<What>, ClientError> {
+        let [record] = records else { return Ok(vec![What::Skipped]) };
+        let Some(note) = &record.directive else { return Ok(vec![What::Skipped]) };
+        // The Consent itself may stand before it in this very import.
+        self.flush().await?;
+        let on_record = import_consents::of_consent(self.session, &self.recorder.tags, record, &note.id).await?;
+        if on_record.is_empty() {
+            return Ok(vec![What::Refused(import_consents::never_recorded())]);
+        }
+        let ended = |id: &str| DirectiveNote { id: id.to_owned(), ends: Ends::Revoked };
+        if on_record.iter().all(|recorded| !recorded.is_alive) {
+            let place = |recorded: &import_consents::Recorded| {
+                What::Recorded(recorded.ended_by.unwrap_or(recorded.index), Some(ended(&recorded.id)))
+            };
+            return Ok(on_record.iter().map(place).collect());
+        }
+        let alive = on_record.iter().filter(|recorded| recorded.is_alive);
+        Ok(alive.map(|recorded| What::Record(Box::new((revocation(record, &recorded.id), json.to_vec())))).collect())
     }
 
     /// Everything that can be known before the identity is resolved.
@@ -215,10 +262,7 @@ impl Import {
         let mut records = Vec::new();
         for (i, line) in self.chunk.iter().enumerate() {
             if let What::Record(boxed) = &line.what {
-                let (mapped, _) = boxed.as_ref();
-                let patient = mapped.patient.as_ref();
-                let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: false });
-                records.push(NewRecord { patient, record: mapped.record.clone() });
+                records.push(new_record(&boxed.0));
                 waiting.push(i);
             }
         }
@@ -239,6 +283,8 @@ impl Import {
         while !todo.is_empty() {
             todo = self.send(todo).await?;
         }
+        // What a replaced Consent ended stands with it.
+        self.chunk.sort_by_key(|line| line.document);
         let lines: Vec<String> = self.chunk.iter().filter_map(Line::to_json).collect();
         output::lines(&lines)?;
         self.chunk.clear();
@@ -257,7 +303,7 @@ impl Import {
     /// Sends one batch; gives back what isn't sent or refused yet.
     async fn send(&mut self, mut todo: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
         let records: Vec<Vec<u8>> = todo.iter().take(BATCH_RECORDS).map(|waiting| waiting.record.clone()).collect();
-        let count = whole(&todo, fitting(&records));
+        let count = whole(&todo, fitting(&records).min(self.at_most.take().unwrap_or(BATCH_RECORDS)));
         let keys = todo.iter().take(count).map(|waiting| waiting.key).collect();
         let sent = self.recorder.send(records.into_iter().take(count).collect(), Source::Keys(keys)).await;
         match sent {
@@ -274,19 +320,100 @@ impl Import {
                     return Err(ClientError::Rejected(rejection));
                 };
                 let at = (rejection.position as usize).min(todo.len() - 1);
+                let first = todo.iter().position(|other| of_one_document(other, &todo[at])).unwrap_or(at);
+                let is_taken = code == "ID_TAKEN" && todo[at].document.is_some();
+                if is_taken && first > 0 {
+                    // It may be one before it in this batch that has the id.
+                    self.at_most = Some(first);
+                    return Ok(todo);
+                }
+                if let Some(document) = todo[at].document.filter(|_| is_taken)
+                    && self.replaced.insert(document)
+                {
+                    let (group, rest) = todo.into_iter().partition(|other| other.document == Some(document));
+                    let mut todo: Vec<Waiting> = self.replace(group).await?;
+                    todo.extend::<Vec<Waiting>>(rest);
+                    return Ok(todo);
+                }
                 let refused = todo.remove(at);
+                let (mut group, rest): (Vec<_>, Vec<_>) =
+                    todo.into_iter().partition(|other| of_one_document(other, &refused));
                 let path = if refused.document.is_some() { path } else { "" };
                 let error = FhirError::new(path, format!("{}: {}", rejection.code, rejection.message));
-                self.chunk[refused.line].what = What::Refused(error);
-                self.failed = true;
-                let (others, rest) = todo.into_iter().partition(|other| of_one_document(other, &refused));
-                let others: Vec<Waiting> = others;
-                others.iter().for_each(|other| self.chunk[other.line].what = What::Nothing);
+                group.insert(0, refused);
+                self.refuse_all(&group, error);
                 Ok(rest)
             }
             Err(error) => Err(error),
         }
     }
+
+    /// Refuses a document: one line says why.
+    fn refuse_all(&mut self, group: &[Waiting], error: FhirError) {
+        self.failed = true;
+        group.iter().for_each(|waiting| self.chunk[waiting.line].what = What::Nothing);
+        if let Some(first) = group.first() {
+            self.chunk[first.line].what = What::Refused(error);
+        }
+    }
+
+    /// A Consent whose ids are in force: gives what is to be sent instead of it.
+    async fn replace(&mut self, group: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
+        let boxed = group.iter().filter_map(|waiting| match &self.chunk[waiting.line].what {
+            What::Record(boxed) => Some(boxed.as_ref().clone()),
+            _ => None,
+        });
+        let mapped: Vec<(MappedRecord, Vec<u8>)> = boxed.collect();
+        let Some((first, json)) = mapped.first() else { return Ok(Vec::new()) };
+        let id = first.directive.as_ref().map(|note| note.id.clone()).unwrap_or_default();
+        let said = mapped.iter().filter_map(|(mapped, _)| Directive::parse(&mapped.record.details).ok());
+        let on_record = import_consents::of_consent(self.session, &self.recorder.tags, first, &id).await?;
+        match import_consents::replacement(&on_record, &said.collect::<Vec<_>>(), first.record.occurred_at_ms) {
+            Replacement::OnRecord(indices) => {
+                group.iter().zip(indices).for_each(|(waiting, index)| self.recorded(waiting.line, index));
+                Ok(Vec::new())
+            }
+            Replacement::Older => {
+                self.refuse_all(&group, import_consents::older());
+                Ok(Vec::new())
+            }
+            Replacement::Ends(ids) => {
+                let mut todo = self.endings(first, json, &ids, &group).await?;
+                todo.extend(group);
+                Ok(todo)
+            }
+        }
+    }
+
+    /// The records that end directives of an earlier version, each with a line of its own.
+    async fn endings(
+        &mut self,
+        first: &MappedRecord,
+        json: &[u8],
+        ids: &[String],
+        group: &[Waiting],
+    ) -> Result<Vec<Waiting>, ClientError> {
+        let Some(model) = group.first() else { return Ok(Vec::new()) };
+        let revocations: Vec<MappedRecord> = ids.iter().map(|id| revocation(first, id)).collect();
+        let records = revocations.iter().map(new_record).collect();
+        let encoded = prepare(&self.recorder.tags, records).await?;
+        let mut todo = Vec::with_capacity(encoded.len());
+        for (mapped, record) in revocations.into_iter().zip(encoded) {
+            let (file, entry) = (self.chunk[model.line].file.clone(), self.chunk[model.line].entry);
+            let document = self.chunk[model.line].document;
+            let key = DocumentKey::new(json, &record, 0);
+            let what = What::Record(Box::new((mapped, json.to_vec())));
+            todo.push(Waiting { line: self.chunk.len(), key, record, document: model.document });
+            self.chunk.push(Line { file, entry, document, what });
+        }
+        Ok(todo)
+    }
+}
+
+fn new_record(mapped: &MappedRecord) -> NewRecord {
+    let patient = mapped.patient.as_ref();
+    let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: false });
+    NewRecord { patient, record: mapped.record.clone() }
 }
 
 fn of_one_document(one: &Waiting, other: &Waiting) -> bool {

@@ -20,6 +20,7 @@ mod erase;
 mod export;
 mod export_patient;
 mod import;
+mod import_consents;
 mod keys;
 mod limits;
 pub mod limits_args;

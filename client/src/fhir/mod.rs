@@ -52,6 +52,13 @@ pub struct MappedRecord {
     pub directive: Option<DirectiveNote>,
 }
 
+impl MappedRecord {
+    /// Of a Consent: when the directive ends.
+    pub fn ends(&self) -> Option<Ends> {
+        self.directive.as_ref().map(|note| note.ends)
+    }
+}
+
 /// What an importer says of a directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectiveNote {

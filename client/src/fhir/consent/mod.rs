@@ -16,6 +16,9 @@
 //! | from when to when | `period`, both ends included | `from`, `until` |
 //! | except | `provision.provision`, one level | `except`, or directives of their own ([`rule`]) |
 //!
+//! A Consent that isn't active decides nothing; one that was withdrawn (`inactive`) becomes the record that ends its first
+//! directive, and the importer ends the others that are on record.
+//!
 //! [`provision`] reads one provision, [`actor`] who it names, [`codes`] has the vocabularies, [`rule`] turns provisions
 //! inside each other into directives, [`details`] writes them.
 
@@ -75,28 +78,39 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
     consent.check_status()?;
     consent.check_meaning()?;
     let patient = consent.patient(patients)?;
-    // Of our own export an inactive Consent holds the period in which it was in force: it is history, not an end.
-    let withdrawn = consent.status() == "inactive" && !consent.is_ours();
     let id = consent.id()?;
+    let base = consent.record(original)?;
+    let mapped = |record: v1::Record, note: DirectiveNote| MappedRecord {
+        patient: Some(patient.clone()),
+        record,
+        time_path: consent.time_path(),
+        directive: Some(note),
+    };
+    // Of our own export an inactive Consent holds the period in which it was in force: it is history, not an end.
+    if consent.status() == "inactive" && !consent.is_ours() {
+        let note = DirectiveNote { id: id.clone(), ends: Ends::Open };
+        return Ok(vec![revocation(&mapped(base, note), &id)]);
+    }
     let directives = consent.directives()?;
     let rest = consent.rest(original)?;
-    let base = consent.record(original)?;
     let one = |(i, said): (usize, Directive)| {
         let id = if i == 0 { id.clone() } else { format!("{id}#{}", i + 1) };
-        let (kind, details, ends) = match withdrawn {
-            true => (Kind::CONSENT_REVOKED, details::revoked(&id), Ends::Revoked),
-            false => {
-                let directive = details::directive(&id, &said, base.occurred_at_ms, &rest);
-                let ends = directive.provision.until.map_or(Ends::Open, |until| Ends::At(until.0));
-                (Kind::CONSENT_DIRECTIVE, directive.to_details(), ends)
-            }
-        };
-        let record = v1::Record { kind: kind.code().into(), details, ..base.clone() };
+        let directive = details::directive(&id, &said, base.occurred_at_ms, &rest);
+        let ends = directive.provision.until.map_or(Ends::Open, |until| Ends::At(until.0));
+        let details = directive.to_details();
+        let record = v1::Record { kind: Kind::CONSENT_DIRECTIVE.code().into(), details, ..base.clone() };
         follows_the_rules(&record)?;
-        let (time_path, directive) = (consent.time_path(), Some(DirectiveNote { id, ends }));
-        Ok(MappedRecord { patient: Some(patient.clone()), record, time_path, directive })
+        Ok(mapped(record, DirectiveNote { id, ends }))
     };
     directives.into_iter().enumerate().map(one).collect()
+}
+
+/// The record that ends the directive `id`, on the ground of the Consent that `of` is from.
+pub fn revocation(of: &MappedRecord, id: &str) -> MappedRecord {
+    let (kind, details) = (Kind::CONSENT_REVOKED.code().into(), details::revoked(id));
+    let record = v1::Record { kind, details, ..of.record.clone() };
+    let directive = Some(DirectiveNote { id: id.to_owned(), ends: Ends::Revoked });
+    MappedRecord { record, directive, ..of.clone() }
 }
 
 /// Whatever the ledger would refuse of a record in itself.

@@ -348,15 +348,18 @@ fn what_a_directive_cannot_say_is_refused_with_its_path() {
 }
 
 #[test]
-fn one_that_was_withdrawn_ends_its_directives() {
+fn one_that_was_withdrawn_ends_its_directive_whatever_else_it_says() {
     let records = mapped(|c| {
         c["status"] = json!("inactive");
-        c["organization"] = json!([{"reference": "Organization/a"}, {"reference": "Organization/b"}]);
+        c["provision"]["dataPeriod"] = json!({"start": "2022"});
     });
     let records = records.expect("imports");
     let details: Vec<_> = records.iter().map(|r| r.record.details.as_str()).collect();
-    assert_eq!(details, [r#"{"consent":"Consent/c1"}"#, r#"{"consent":"Consent/c1#2"}"#]);
-    assert!(records.iter().all(|r| r.record.kind == u32::from(Kind::CONSENT_REVOKED.code())));
+    assert_eq!(details, [r#"{"consent":"Consent/c1"}"#]);
+    assert_eq!(records[0].record.kind, u32::from(Kind::CONSENT_REVOKED.code()));
+    let second = revocation(&records[0], "Consent/c1#2");
+    assert_eq!(second.record.details, r#"{"consent":"Consent/c1#2"}"#);
+    assert_eq!(second.ends(), Some(Ends::Revoked));
 }
 
 #[test]
