@@ -139,7 +139,7 @@ mod tests {
     fn record(basis: Option<v1::BasisKind>, deferred: bool) -> ParsedRecord {
         let basis = basis.map(|kind| v1::Basis { kind: kind.into(), r#ref: "7".to_owned() });
         let reason = "the network was down".to_owned();
-        let deferred = deferred.then(|| v1::Deferred { reason, ..v1::Deferred::default() });
+        let deferred = deferred.then_some(v1::Deferred { reason });
         let actor = Some(v1::Actor { id: "1".to_owned(), ..v1::Actor::default() });
         let message = new_message(Kind::ACCESS_READ, Some(&[7; 32]), 1_000);
         ParsedRecord::from_message(v1::Record { actor, basis, deferred, ..message }).expect("a record")

@@ -22,6 +22,9 @@ pub const ORIGIN: &str = "made.example/log";
 /// Depth of its patient index.
 pub const DEPTH: u8 = 8;
 
+/// What a node writes into an entry in the place of what was signed.
+pub type Refile = fn(&mut RecordEntry);
+
 /// A log as it grows.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -32,7 +35,7 @@ pub struct Made {
     /// Its genesis.
     pub genesis: Genesis,
     /// Which entry the node that admits it makes otherwise than its author signed it, and how.
-    pub filed: Option<(u64, fn(&mut RecordEntry))>,
+    pub filed: Option<(u64, Refile)>,
     patients: Patients,
 }
 

@@ -3,7 +3,7 @@ use sillage_proto::v1::LogEntry;
 use sillage_rules::roles::Roles;
 
 use super::*;
-use crate::audit::made::{Made, author, authority, party, stream};
+use crate::audit::made::{Made, Refile, author, authority, party, stream};
 use crate::audit::pipeline::replay_here;
 
 const ANNA: [u8; 32] = [0xa1; 32];
@@ -128,7 +128,7 @@ fn an_altered_entry_is_found() {
 
 /// A log in which the node that admitted the batch of entry 1 made one entry otherwise than its author signed it, and
 /// every node took it so: the patient index agrees with it.
-fn filed_otherwise(change: fn(&mut RecordEntry)) -> Made {
+fn filed_otherwise(change: Refile) -> Made {
     let mut made = Made::new();
     made.filed = Some((3, change));
     made.batch(&author(), stream(&author()), 1, &[ANNA, BRUNO, ANNA]);
@@ -139,7 +139,7 @@ fn filed_otherwise(change: fn(&mut RecordEntry)) -> Made {
 #[test]
 fn a_record_filed_under_another_tag_kind_or_flag_is_found() {
     replayed(&filed_otherwise(|_| ())).expect("the truth");
-    let changes: [fn(&mut RecordEntry); 5] = [
+    let changes: [Refile; 5] = [
         |entry| entry.tag = CHLOE,
         |entry| entry.kind = Kind::ACCESS_PRINT,
         |entry| (entry.kind, entry.flags) = (Kind::CONSENT_REVOKED, Flags::NONE),

@@ -6,11 +6,11 @@ use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proof::policy::Policy;
 use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, BundleError, EntryProblem, Freshness, Options, Problem, Report, Section, State};
-use sillage_rules::entry::{Flags, RecordEntry, UnjustifiedReason};
+use sillage_rules::entry::{Flags, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 
 use crate::story::{Story, erasure, founded, record};
-use crate::world::{World, genesis, log_key, node_key, origin, policy, policy_text, tag};
+use crate::world::{Refile, World, genesis, log_key, node_key, origin, policy, policy_text, tag};
 
 /// Verified as a stranger does: from the bytes of the file.
 fn check(bundle: &Bundle, policy: &Policy, options: &Options) -> Result<Report, BundleError> {
@@ -129,7 +129,7 @@ fn a_batch_that_was_replayed_is_one_batch() {
 
 /// A batch of two records of patient 0 and one of patient 1, with the last entry made otherwise by the node that admitted
 /// it, and its record shown or erased; every proof that a node can compute fits.
-fn filed(change: fn(&mut RecordEntry), erase: bool) -> Bundle {
+fn filed(change: Refile, erase: bool) -> Bundle {
     let mut world = World::new(&genesis());
     world.filed = Some((4, change));
     let read = || record(Kind::ACCESS_READ, 0, "810101234567");
@@ -145,28 +145,27 @@ fn filed(change: fn(&mut RecordEntry), erase: bool) -> Bundle {
 fn what_the_author_stated_of_a_record_cannot_be_filed_otherwise() {
     assert!(check(&filed(|_| (), false), &policy(), &Options::default()).is_ok(), "the truth");
     // Under another tag, which that patient finds: by the record, and where it was erased, by the author's signature.
-    let refiled: fn(&mut RecordEntry) = |entry| entry.tag = tag(0);
+    let refiled: Refile = |entry| entry.tag = tag(0);
     assert_eq!(line_problem(&filed(refiled, false)), EntryProblem::KindOrTag);
     assert!(matches!(line_problem(&filed(refiled, true)), EntryProblem::Path(_)));
     // As another kind, or without what the author stated: the same, under its own tag.
-    let kind: fn(&mut RecordEntry) = |entry| entry.kind = Kind::ACCESS_PRINT;
+    let kind: Refile = |entry| entry.kind = Kind::ACCESS_PRINT;
     assert_eq!(line_problem(&filed(kind, false)), EntryProblem::KindOrTag);
-    let prompt: fn(&mut RecordEntry) = |entry| entry.flags = Flags::LATE | Flags::BASIS;
+    let prompt: Refile = |entry| entry.flags = Flags::LATE | Flags::BASIS;
     assert_eq!(line_problem(&filed(prompt, false)), EntryProblem::Flags);
     // What isn't stated but found is held against the record.
-    let in_time: fn(&mut RecordEntry) = |entry| entry.flags = Flags::DEFERRED | Flags::BASIS;
+    let in_time: Refile = |entry| entry.flags = Flags::DEFERRED | Flags::BASIS;
     assert_eq!(line_problem(&filed(in_time, false)), EntryProblem::Flags);
-    let unfounded: fn(&mut RecordEntry) = |entry| entry.flags = entry.flags | Flags::UNJUSTIFIED;
+    let unfounded: Refile = |entry| entry.flags = entry.flags | Flags::UNJUSTIFIED;
     assert_eq!(line_problem(&filed(unfounded, false)), EntryProblem::Flags);
     // A fault of a decision that it points to may be one.
-    let beyond: fn(&mut RecordEntry) =
-        |entry| entry.flags = entry.flags | Flags::unjustified(UnjustifiedReason::Beyond);
+    let beyond: Refile = |entry| entry.flags = entry.flags | Flags::unjustified(UnjustifiedReason::Beyond);
     let report = check(&filed(beyond, false), &policy(), &Options::default()).expect("may be so");
     assert_eq!(report.entries[0].unjustified_reason, Some(UnjustifiedReason::Beyond));
 }
 
 /// An entry whose record is gone, as a node made it otherwise.
-fn gone(change: fn(&mut RecordEntry)) -> EntryProblem {
+fn gone(change: Refile) -> EntryProblem {
     let mut world = World::new(&genesis());
     world.filed = Some((2, change));
     world.batch("dmp", vec![founded(Kind::ACCESS_READ, 0, "810101234567")]);

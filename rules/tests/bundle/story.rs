@@ -27,7 +27,7 @@ pub fn record(kind: Kind, patient: usize, actor: &str) -> ParsedRecord {
 pub fn founded(kind: Kind, patient: usize, actor: &str) -> ParsedRecord {
     let mut message = record(kind, patient, actor).into_message();
     message.basis = Some(v1::Basis { kind: v1::BasisKind::Decision.into(), r#ref: "12".to_owned() });
-    message.deferred = Some(v1::Deferred { reason: "panne du réseau".to_owned(), ..v1::Deferred::default() });
+    message.deferred = Some(v1::Deferred { reason: "panne du réseau".to_owned() });
     message.occurred_at_ms = 1_789_900_000_000;
     ParsedRecord::from_message(message).expect("a record")
 }

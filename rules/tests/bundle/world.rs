@@ -82,6 +82,9 @@ pub fn policy() -> Policy {
     Policy::parse(policy_text("everyone").as_bytes()).expect("a policy")
 }
 
+/// What a node writes into an entry in the place of what was signed.
+pub type Refile = fn(&mut RecordEntry);
+
 /// One record of the log, with what opens it.
 #[derive(Clone)]
 pub struct Line {
@@ -108,7 +111,7 @@ pub struct World {
     pub batches: Vec<(&'static str, BundleBatch)>,
     time_ms: u64,
     /// Which entry the admitting node makes otherwise than its author signed it, and how.
-    pub filed: Option<(u64, fn(&mut RecordEntry))>,
+    pub filed: Option<(u64, Refile)>,
 }
 
 /// The seed of an author's key.
@@ -255,7 +258,7 @@ impl World {
         flags: Flags,
         position: u32,
         batch: Option<(usize, Vec<Hash>)>,
-        change: Option<fn(&mut RecordEntry)>,
+        change: Option<Refile>,
     ) -> u64 {
         let (kind, tag, record_hash) = (record.kind(), record.entry_tag(), record.record_hash(&salt));
         let (index, time) = ((self.entries.len() as u64).into(), self.time_ms.into());
