@@ -955,6 +955,8 @@ const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
 const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
+/** Those that a reader should know of: the others are as it should be. */
+const REMARKS = FLAGS.slice(0, 4);
 const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES] = FLAGS.map((_, bit) => 2 ** bit);
 /** What the author states, and so signs; the rest is what the ledger found. */
 const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS | FLAG_CITES;
@@ -1317,7 +1319,7 @@ const common = (file, kind, note) => ({
 function line({ it, shown }, author) {
   return {
     index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
-    flags: FLAGS.filter((_, bit) => (it.flags >> bit) & 1),
+    flags: REMARKS.filter((_, bit) => (it.flags >> bit) & 1),
     unjustifiedReason: it.flags & FLAG_UNJUSTIFIED ? REASONS[reasonOf(it.flags)] : null,
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
     state: shown ? "shown" : "withheld", erased: null, record: shown?.says ?? null,

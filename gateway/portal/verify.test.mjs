@@ -414,7 +414,7 @@ test("what the author stated of a record can't be filed otherwise", async () => 
   const good = [{}, { body: [basis(decision), deferred], ageMs: 2 * day }, { kind: 0x0202 }, { kind: 0x0701, ageMs: day - 1000 }];
   const { ok, reports } = await check(trace(of(...good)));
   assert.equal(ok, true);
-  assert.deepEqual(reports[0].entries.map((e) => e.flags), [["UNJUSTIFIED"], ["LATE", "DEFERRED", "BASIS", "CITES"], [], []]);
+  assert.deepEqual(reports[0].entries.map((e) => e.flags), [["UNJUSTIFIED"], ["LATE", "DEFERRED"], [], []]);
   assert.deepEqual(reports[0].entries.map((e) => e.unjustifiedReason), ["NO_BASIS", null, null, null]);
   // Of a record that another patient's trace should hold, and of others: the record tells.
   await refused(trace(of({}, { tag: other, filed: { tag: TAG } })), "entries");

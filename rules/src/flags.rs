@@ -138,10 +138,11 @@ impl Flags {
         self.0 & flags == flags
     }
 
-    /// The names of the flags that are set, in the order of their bits.
+    /// The names of the flags that a reader should know of, in the order of their bits. `BASIS` and `CITES`, which are as it
+    /// should be, aren't among them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let set = Self::TABLE.into_iter().filter(move |(flag, _)| self.contains(*flag));
-        set.map(|(_, name)| name)
+        let remarks = Self::TABLE.into_iter().filter(|(flag, _)| ![Self::BASIS, Self::CITES].contains(flag));
+        remarks.filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| name)
     }
 }
 
@@ -158,7 +159,8 @@ impl BitOr for Flags {
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = self.unjustified_reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        write!(f, "Flags({}{reason})", self.names().collect::<Vec<_>>().join("|"))
+        let names = Self::TABLE.into_iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| name);
+        write!(f, "Flags({}{reason})", names.collect::<Vec<_>>().join("|"))
     }
 }
 
@@ -189,9 +191,10 @@ mod tests {
         let both =
             Flags::unjustified(UnjustifiedReason::UnknownReference) | Flags::unjustified(UnjustifiedReason::OtherActor);
         assert_eq!(both.unjustified_reason(), Some(UnjustifiedReason::UnknownReference));
-        let late = Flags::LATE | Flags::unjustified(UnjustifiedReason::Expired);
+        let late = Flags::LATE | Flags::BASIS | Flags::unjustified(UnjustifiedReason::Expired);
         assert_eq!(late.names().collect::<Vec<_>>(), ["UNJUSTIFIED", "LATE"]);
         assert_eq!(late.unjustified_reason(), Some(UnjustifiedReason::Expired));
+        assert_eq!(format!("{late:?}"), "Flags(UNJUSTIFIED|LATE|BASIS: EXPIRED)");
     }
 
     #[test]

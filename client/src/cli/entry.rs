@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use sillage_proof::hash::leaf_hash;
 use sillage_proto::v1;
-use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::facts::flags_hold;
 use sillage_rules::line::RecordLine;
 
@@ -69,6 +69,7 @@ fn describe(
         }
         Entry::Record(record) => {
             put("type", json!("record"));
+            put("states_basis", json!(record.flags.contains(Flags::BASIS)));
             put("tag", json!(hex::encode(record.tag)));
             put("record_hash", json!(record.record_hash));
             put("position", json!(record.position));

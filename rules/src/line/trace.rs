@@ -28,7 +28,7 @@ pub struct TraceLineJson {
     pub index: u64,
     /// When the ledger took it.
     pub recorded_at: TimeMs,
-    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`, `BASIS`, `CITES`.
+    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`. A basis is in the record.
     pub flags: Vec<&'static str>,
     /// Why it is `UNJUSTIFIED`, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -109,6 +109,8 @@ pub fn what_is_flagged_is_recorded_all_the_same(world: &mut World) {
     let flags = |i: usize| trace.iter().find(|line| line["index"] == indices[i]).expect("it is there")["flags"].clone();
     assert_eq!(flags(0), json!([]));
     assert_eq!(flags(1), json!(["UNJUSTIFIED"]));
+    let unjustified = trace.iter().find(|line| line["index"] == indices[1]).expect("it is there");
+    assert_eq!(unjustified["unjustified_reason"], "NO_BASIS");
     assert_eq!(flags(2), json!(["LATE"]));
     assert_eq!(flags(3), json!(["DEFERRED"]));
 }
