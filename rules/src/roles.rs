@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use crate::kind::Kind;
+use crate::kind::{Group, Kind};
 
 /// A set of roles. Holds known bits only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -84,6 +84,13 @@ impl Roles {
         self.contains(Self::AUTHOR) || by_authority && self.contains(Self::AUTHORITY)
     }
 
+    /// Whether a patient's own device may sign records of this kind under the patient's tags: what the patient decides. The
+    /// actor of such a record is the patient and nobody else, for the device vouches for nobody else.
+    pub fn may_decide(self, kind: Kind) -> bool {
+        let decides = matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People);
+        decides && self.contains(Self::PATIENT)
+    }
+
     /// Whether the set has no role.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -154,6 +161,13 @@ mod tests {
         assert!(Roles::AUTHORITY.may_sign(Kind::REPRESENTATION_REGISTERED));
         assert!(!Roles::AUTHORITY.may_sign(Kind::CONSENT_DIRECTIVE) && !Roles::AUTHORITY.may_sign(Kind::ACCESS_READ));
         assert!(!Kind::ALL.iter().any(|kind| (Roles::READER | Roles::PATIENT).may_sign(*kind)));
+    }
+
+    #[test]
+    fn a_patients_device_decides_and_records_nothing_else() {
+        assert!(Roles::PATIENT.may_decide(Kind::CONSENT_DIRECTIVE) && Roles::PATIENT.may_decide(Kind::SPACE_CLOSED));
+        assert!(!Roles::PATIENT.may_decide(Kind::ACCESS_READ) && !Roles::PATIENT.may_decide(Kind::BREAKGLASS_OPENED));
+        assert!(!Kind::ALL.iter().any(|kind| Roles::READER.may_decide(*kind)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
 use super::trust::{Trust, node_key};
@@ -21,6 +22,8 @@ pub(super) struct Party {
     pub roles: Roles,
     /// Only the newest key can be active.
     pub newest_key: KeyId,
+    /// Role patient: whose device it is; zero where it is none.
+    pub tags: [[u8; 32]; 2],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,16 @@ pub(super) struct Signer {
     pub author: AuthorId,
     pub key: PublicKey,
     pub roles: Roles,
+    /// Role patient: whose device signs.
+    pub tags: [[u8; 32]; 2],
+}
+
+impl Signer {
+    /// Whether it may sign a record of this kind under this tag.
+    pub fn may_sign(&self, kind: Kind, tag: &[u8; 32]) -> bool {
+        let own = *tag != NO_PATIENT && self.tags.contains(tag);
+        self.roles.may_sign(kind) || own && self.roles.may_decide(kind)
+    }
 }
 
 impl Registry {
@@ -76,7 +89,7 @@ impl Registry {
             return Err(format!("key {id} of author {}, which was replaced or revoked before", key.author));
         }
         let party = self.parties.get(&key.author).expect("a key belongs to a party");
-        Ok(Signer { author: key.author, key: key.key, roles: party.roles })
+        Ok(Signer { author: key.author, key: key.key, roles: party.roles, tags: party.tags })
     }
 
     /// Performs an act.
@@ -121,7 +134,8 @@ impl Registry {
         if self.parties.contains_key(&author) || self.keys.contains_key(&id) {
             return Err(format!("author {author} or its key, registered before"));
         }
-        self.parties.insert(author, Party { roles: party.roles, newest_key: id });
+        let tags = [party.patient_tag, party.patient_secret_tag].map(Option::unwrap_or_default);
+        self.parties.insert(author, Party { roles: party.roles, newest_key: id, tags });
         self.keys.insert(id, Key { author, key: party.key, active: true });
         Ok(())
     }
@@ -190,4 +204,31 @@ impl Registry {
 
 fn unknown(author: &AuthorId) -> String {
     format!("an act about author {author}, whom no one registered")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proof::keys::SigningKey as Seed;
+
+    #[test]
+    fn a_patients_device_signs_what_its_patient_decides_under_its_own_tags() {
+        let key = Seed::from_seed(&[4; 32]).public_key();
+        let device = PartyRegistration {
+            key,
+            name: "Claire".into(),
+            roles: Roles::PATIENT,
+            tls_spki_sha256: vec![],
+            quota_events_per_s: 0,
+            patient_tag: Some([5; 32]),
+            patient_secret_tag: None,
+        };
+        let mut registry = Registry::default();
+        registry.register(&device).expect("registered");
+        let signer = registry.signer(&key.key_id()).expect("active");
+        assert!(signer.may_sign(Kind::CONSENT_DIRECTIVE, &[5; 32]));
+        assert!(!signer.may_sign(Kind::CONSENT_DIRECTIVE, &[6; 32]), "another patient");
+        assert!(!signer.may_sign(Kind::ACCESS_READ, &[5; 32]), "no access");
+        assert!(!signer.may_sign(Kind::POLICY_PUBLISHED, &NO_PATIENT), "the second tag it doesn't have is nobody's");
+    }
 }

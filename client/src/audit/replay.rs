@@ -319,7 +319,7 @@ impl Replay {
         let signer = open.signer.clone();
         match entry.kind.is_act() {
             true => self.act(entry, opened, &signer)?,
-            false if !signer.roles.may_sign(entry.kind) => {
+            false if !signer.may_sign(entry.kind, &entry.tag) => {
                 let found = format!("a {} by author {}, who hasn't it", entry.kind, signer.author);
                 return Err(self.wrong("a record by a party with a role that may sign it", found));
             }

@@ -1,7 +1,7 @@
 //! Where an audit stands, as a file: all that is needed to go on.
 //!
 //! ```text
-//! "sillage-audit/v1\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
+//! "sillage-audit/v2\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
 //!   ‖ parties ‖ keys ‖ streams ‖ signing keys ‖ erasures to look up ‖ patients ‖ H(all before)
 //! ```
 //!
@@ -21,7 +21,7 @@ use super::registry::{Key, Party, Registry, SigningKey, Stream};
 use super::replay::{Erased, Log, Replay};
 use crate::error::ClientError;
 
-const MAGIC: &[u8] = b"sillage-audit/v1\n";
+const MAGIC: &[u8] = b"sillage-audit/v2\n";
 
 /// Stores a replay that stands at an index commit.
 ///
@@ -82,6 +82,7 @@ fn encode(replay: &Replay) -> Vec<u8> {
         out.put(author.as_bytes());
         out.u64(party.roles.bits().into());
         out.put(party.newest_key.as_bytes());
+        party.tags.iter().for_each(|tag| out.put(tag));
     }
     out.u64(keys.len() as u64);
     for key in keys.values() {
@@ -143,7 +144,8 @@ fn registry(input: &mut Reader<'_>) -> Option<Registry> {
     let parties = input.list(|input| {
         let author = AuthorId::from_bytes(input.array()?);
         let roles = Roles::from_bits(u32::try_from(input.u64()?).ok()?).ok()?;
-        Some((author, Party { roles, newest_key: KeyId::from_bytes(input.array()?) }))
+        let newest_key = KeyId::from_bytes(input.array()?);
+        Some((author, Party { roles, newest_key, tags: [input.array()?, input.array()?] }))
     })?;
     let keys = input.list(|input| {
         let author = AuthorId::from_bytes(input.array()?);

@@ -159,7 +159,8 @@ impl<'b> Shape<'b> {
         for (position, record) in (0_u32..).zip(&self.records) {
             // What an act needs is checked with the act.
             let is_act = matches!(record.content, Content::Act(_));
-            if !is_act && !signer.roles.may_sign(record.kind) {
+            let decides = signer.is_patient(&record.tag) && signer.roles.may_decide(record.kind);
+            if !is_act && !decides && !signer.roles.may_sign(record.kind) {
                 let message = "the party hasn't the role author: ask the authority for it";
                 return Err(Refusal::new(Code::NotEntitled, message).at(position));
             }

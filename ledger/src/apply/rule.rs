@@ -13,7 +13,7 @@ use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::check_cycle;
-use sillage_rules::consent::{Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply};
+use sillage_rules::consent::{ActorKind, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply};
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
@@ -83,6 +83,10 @@ pub(super) fn stage(
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
     let meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    if !signer.roles.may_sign(record.kind) && meta.signer.kind != ActorKind::Patient {
+        let message = "a patient's own device signs for the patient alone: others sign through a service";
+        return Err(Refusal::new(Code::NotEntitled, message).into());
+    }
     let event = Event::of(&parsed)?;
     let fault = match record.sealed.facts & facts::CITES {
         0 => None,

@@ -2,14 +2,17 @@
 
 use serde_json::json;
 use sillage_ledger::seal::{DataKeyBytes, KekError, KekProvider, TagPrefix};
-use sillage_ledger::{BatchOutcome, Fatal, Ledger};
+use sillage_ledger::{BatchOutcome, Fatal, Ledger, Refusal};
 use sillage_proto::internal::v1::Command;
+use sillage_proto::v1;
+use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::DIRECTIVES_MAX;
 use sillage_rules::kind::Kind;
+use sillage_rules::roles::Roles;
 
 use crate::common::world::*;
-use crate::common::{code, genesis, keks, quiet, tag};
+use crate::common::{code, genesis, keks, quiet, registration, tag};
 
 #[test]
 fn a_directive_permits_until_it_is_revoked() {
@@ -246,4 +249,27 @@ fn a_snapshot_brings_what_decides_and_forgets_what_was_kept() {
     let again = may_read(tag(1), doctor(1, "cardiologist"), &[item("d2")]);
     assert!(other.permitted(again).is_empty(), "as the snapshot has it");
     let _ = keks();
+}
+
+#[test]
+fn a_patients_own_device_decides_for_the_patient_alone() {
+    let mut world = World::new();
+    let device = PartyRegistration { patient_tag: Some(tag(1)), ..registration(30, Roles::PATIENT) };
+    assert!(matches!(world.act(&Act::Registered(device)), BatchOutcome::Done { .. }));
+    let dr = doctor(1, "cardiologist");
+    // The device proves who signs: nothing else has to.
+    let mut unproven = permit(tag(1), "a", &dr);
+    unproven.auth = None;
+    world.try_record_by(30, &[unproven]).expect("the patient's own key");
+    assert_eq!(world.permitted(may_read(tag(1), dr.clone(), &[item("d1")])), ["d1"]);
+    let code = |refused: Result<_, Refusal>| refused.expect_err("refused").code;
+    let others = [
+        ("another patient's", permit(tag(2), "a", &dr)),
+        ("another's word", says(Kind::CARETEAM_LEFT, Some(tag(1)), dr.clone(), &json!({"professional": name(&dr)}))),
+        ("an access", access(Kind::ACCESS_READ, tag(1), dr.clone(), &[item("d1")], (v1::BasisKind::Self_, ""))),
+        ("a break-glass", break_glass(Some(tag(1)), "bg", dr.clone(), world.now + 60_000)),
+    ];
+    for (what, record) in others {
+        assert_eq!(code(world.try_record_by(30, &[record])), Code::NotEntitled, "{what}");
+    }
 }
