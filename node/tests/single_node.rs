@@ -25,6 +25,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::facts::{HAS_BASIS, IS_DEFERRED, facts_of};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message, record_hash};
+use sillage_rules::time::TimeMs;
 
 const ORIGIN: &str = "ledger.example/test";
 const STREAM: &str = "test";
@@ -165,7 +166,12 @@ async fn an_author_gets_what_the_contract_says() {
     assert_eq!(node.check_receipt(&again), receipt);
 
     // Retries that overlap: all get one answer.
-    let second = node.batch(2, &[node.record(Kind::BREAKGLASS_OPENED, now)]);
+    let mut opened = node.record(Kind::BREAKGLASS_OPENED, now);
+    let expires = TimeMs(now + 3_600_000);
+    opened.details = format!(
+        r#"{{"id":"bg-1","case":"INCAPACITY","reason":"unconscious","expires":"{expires}","search":"TRAITS","no_position":"INDOORS"}}"#
+    );
+    let second = node.batch(2, &[opened]);
     let retries = (0..8).map(|_| {
         let (core, batch) = (Arc::clone(&node.core), second.clone());
         tokio::spawn(async move { core.submit(batch).await })
