@@ -17,7 +17,8 @@ pub use people::{Patient, Professional, Structure, World};
 
 use dice::Dice;
 use scribe::Scribe;
-use sillage_proto::v1::Record;
+use sillage_proto::v1::{BasisKind, Record};
+use sillage_rules::kind::{Group, Kind};
 
 /// A service of the ENS that records what it does. Each is an author of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +76,16 @@ pub struct Event {
     pub patient: usize,
     /// What it says; its tag is still empty, because only the ledger can resolve it.
     pub record: Record,
+}
+
+impl Event {
+    /// Whether it may be recorded over and over, under any patient's tag: it decides nothing, refers to nothing, and has no
+    /// id that could be taken. Loads are made of such events.
+    pub fn may_repeat(&self) -> bool {
+        let cites = self.record.basis.as_ref().is_some_and(|basis| basis.kind == BasisKind::Breakglass as i32);
+        let group = Kind::from_code(self.record.kind).map(Kind::group);
+        matches!(group, Ok(Group::Access | Group::Movement | Group::FollowUp)) && !cites
+    }
 }
 
 /// How large a day is, and when it ends.
@@ -143,8 +154,10 @@ impl Day {
 mod tests {
     use super::*;
     use prost::Message;
-    use sillage_proto::v1::BasisKind;
-    use std::collections::BTreeSet;
+    use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+    use sillage_rules::consent::{Catalogue, Env, Event as RuleEvent, Matrix, Meta, PatientState, Policy};
+    use sillage_rules::record::ParsedRecord;
+    use std::collections::{BTreeMap, BTreeSet};
 
     const END_MS: u64 = 1_772_470_800_000;
 
@@ -170,6 +183,29 @@ mod tests {
         let times: Vec<u64> = day.events.iter().map(|e| e.record.occurred_at_ms).collect();
         assert!(times.is_sorted());
         assert!(times.iter().all(|t| (END_MS - 24 * 3_600_000..=END_MS).contains(t)));
+    }
+
+    #[test]
+    fn what_decides_is_admitted_in_its_order() {
+        let (mut states, mut decided) = (BTreeMap::<usize, PatientState>::new(), 0);
+        let day = day(8_000);
+        for (index, event) in (1..).zip(&day.events) {
+            let mut record = event.record.clone();
+            record.tag = vec![1; 32];
+            let parsed = ParsedRecord::parse(&record.encode_to_vec()).expect("a good record");
+            let Some(told) = RuleEvent::of(&parsed).expect("good details") else { continue };
+            let at = LedgerTimeMs(END_MS + index);
+            let meta = Meta::of(&parsed, LeafIndex(index), at, false, false).expect("a signer");
+            let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
+            let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+            let state = states.entry(event.patient).or_default();
+            state.admit(&told, &meta, &env).unwrap_or_else(|refused| panic!("{}: {refused:?}", parsed.kind()));
+            state.apply(&told, &meta);
+            decided += usize::from(!event.may_repeat());
+        }
+        assert!(decided > 100, "{decided}");
+        let broken = states[&SHOWCASE].breakglasses().next().expect("one").1;
+        assert!(broken.period.from < LedgerTimeMs(END_MS), "it held from when it was broken");
     }
 
     #[test]

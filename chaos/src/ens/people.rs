@@ -4,6 +4,7 @@ use super::dice::Dice;
 use super::identity::{self, INS_TEST_OID, RPPS_SYSTEM, Sex};
 use super::names::{DOCUMENTS, FAMILIES, HOSPITALS, MEN, TOWNS, WOMEN};
 use sillage_proto::v1::{Actor, Item};
+use sillage_rules::consent::name::{PATIENT_ID, PATIENT_SYSTEM};
 use std::collections::BTreeSet;
 
 /// Someone with a health space.
@@ -25,8 +26,8 @@ impl Patient {
     /// The patient as the one who acts.
     pub fn actor(&self) -> Actor {
         Actor {
-            system: format!("urn:oid:{}", self.oid),
-            id: self.ins.clone(),
+            system: PATIENT_SYSTEM.to_owned(),
+            id: PATIENT_ID.to_owned(),
             role: "patient".to_owned(),
             organisation: String::new(),
             label: self.name.clone(),
@@ -159,13 +160,18 @@ impl World {
         }
     }
 
+    /// The professional as records name them: `system|id`.
+    pub fn name(&self, professional: usize) -> String {
+        format!("{RPPS_SYSTEM}|{}", self.professionals[professional].rpps)
+    }
+
     /// A new document, deposited by `depositor`.
     pub fn document(&self, dice: &mut Dice, category: &str, title: &str, labels: &[&str], depositor: usize) -> Item {
         Item {
             id: dice.uuid(),
             category: category.to_owned(),
             labels: labels.iter().map(|l| (*l).to_owned()).collect(),
-            depositor: self.professionals[depositor].rpps.clone(),
+            depositor: self.name(depositor),
             label: title.to_owned(),
         }
     }

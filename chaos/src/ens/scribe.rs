@@ -3,7 +3,9 @@
 use super::dice::Dice;
 use super::people::World;
 use super::{Event, Service};
-use sillage_proto::v1::{Actor, Authentication, Automated, Basis, BasisKind, Correlation, Item, Outcome, Record};
+use sillage_proto::v1::{
+    Actor, Authentication, Automated, Basis, BasisKind, Correlation, Deferred, Item, Outcome, Record,
+};
 use sillage_rules::kind::Kind;
 
 /// Articles of law that stories rest on.
@@ -107,6 +109,12 @@ impl Line<'_, '_> {
     /// The fields of its kind, as JSON.
     pub fn details(mut self, details: &serde_json::Value) -> Self {
         self.event.record.details = details.to_string();
+        self
+    }
+
+    /// It was handed in after the establishment had worked without the ledger, for this reason.
+    pub fn deferred(mut self, reason: &str) -> Self {
+        self.event.record.deferred = Some(Deferred { reason: reason.to_owned() });
         self
     }
 

@@ -6,7 +6,9 @@ use super::people::StructureKind;
 use super::scribe::{Scribe, law};
 use serde_json::json;
 use sillage_proto::v1::{Actor, BasisKind, Item};
+use sillage_rules::consent::name::APP_SYSTEM;
 use sillage_rules::kind::Kind;
+use sillage_rules::time::TimeMs;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -231,7 +233,8 @@ fn hospital_stay(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
 
 fn join_team(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64, member: usize) {
     let who = scribe.world.actor(member);
-    let details = json!({ "professional": who.id, "origin": "admission", "until_ms": at_ms + 10 * 24 * HOUR_MS });
+    let until = TimeMs(at_ms + 10 * 24 * HOUR_MS);
+    let details = json!({ "professional": scribe.world.name(member), "origin": "admission", "until": until });
     scribe.event(Hospital, patient, at_ms, Kind::CARETEAM_JOINED, who).details(&details).done();
 }
 
@@ -261,7 +264,7 @@ fn reads_own_record(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
 fn app_sync(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
     let doctor = scribe.world.patients[patient].doctor;
     let app = Actor {
-        system: "https://sillage.example/catalogue".to_owned(),
+        system: APP_SYSTEM.to_owned(),
         id: "tension-facile".to_owned(),
         role: "app".to_owned(),
         organisation: String::new(),
@@ -270,7 +273,7 @@ fn app_sync(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
     let rounds = scribe.dice.between(1, 3);
     for round in 0..rounds {
         let mut measure = scribe.world.document(scribe.dice, "BLOOD_PRESSURE", "Mesures de tension", &[], doctor);
-        measure.depositor = app.id.clone();
+        measure.depositor = format!("{APP_SYSTEM}|{}", app.id);
         scribe
             .event(App, patient, at_ms + round * 2 * HOUR_MS, Kind::MOVEMENT_APP_SYNC, app.clone())
             .items(&[measure])
@@ -285,21 +288,21 @@ fn app_sync(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
 fn decides(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
     let (own, doctor) = (scribe.world.patients[patient].actor(), scribe.world.patients[patient].doctor);
     let other = someone(scribe, StructureKind::Hospital, "psychiatrist");
-    let (doctor, other) = (scribe.world.actor(doctor), scribe.world.actor(other));
+    let (doctor, other) = (scribe.world.name(doctor), scribe.world.name(other));
     let hidden = recent(scribe, patient, 1);
     let id = scribe.dice.uuid();
     let (kind, details, items): (Kind, serde_json::Value, &[Item]) = match scribe.dice.below(4) {
         0 => {
-            let grantee = json!({ "professional": doctor.id });
+            let grantee = json!({ "professional": doctor });
             (
                 Kind::CONSENT_DIRECTIVE,
                 json!({ "id": id, "effect": "permit", "grantee": grantee, "actions": ["read"] }),
                 &[],
             )
         }
-        1 => (Kind::PROFESSIONAL_BLOCKED, json!({ "professional": other.id, "label": other.label }), &[]),
+        1 => (Kind::PROFESSIONAL_BLOCKED, json!({ "professional": other }), &[]),
         2 => (Kind::ITEM_MASKED, json!({}), &hidden),
-        _ => (Kind::ATTENDING_DECLARED, json!({ "professional": doctor.id, "label": doctor.label }), &[]),
+        _ => (Kind::ATTENDING_DECLARED, json!({ "professional": doctor }), &[]),
     };
     scribe
         .event(Portal, patient, at_ms, kind, own)
@@ -344,13 +347,20 @@ pub fn emergency(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
     let opened = json!({
         "id": id,
         "case": "INCAPACITY",
-        "reason_code": "UNCONSCIOUS",
-        "reason": "Patient inconscient à l’arrivée aux urgences",
-        "search": "carte Vitale",
-        "expires_ms": at(240),
-        "geolocation": { "absent": "poste fixe de l’établissement" },
+        "reason": "UNCONSCIOUS",
+        "text": "Patient inconscient à l’arrivée aux urgences",
+        "search": "INS",
+        "expires": TimeMs(at(240)),
+        "no_position": "INDOORS",
     });
-    scribe.event(Hospital, patient, at(0), Kind::BREAKGLASS_OPENED, who.clone()).purpose("BTG").details(&opened).done();
+    // The day is told to the ledger when it is over: what rests on a broken glass says why it comes so late.
+    let late = "réseau de l’établissement coupé";
+    scribe
+        .event(Hospital, patient, at(0), Kind::BREAKGLASS_OPENED, who.clone())
+        .purpose("BTG")
+        .details(&opened)
+        .deferred(late)
+        .done();
     let allergies = deposit_before(scribe, patient, "ALLERGIES", "Allergies et intolérances");
     let summary = deposit_before(scribe, patient, "SUMMARY", "Synthèse médicale");
     for (minutes, kind, items) in [
@@ -363,6 +373,7 @@ pub fn emergency(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
             .items(&items)
             .purpose("BTG")
             .basis(BasisKind::Breakglass, &id)
+            .deferred(late)
             .done();
     }
     notify(scribe, patient, at(5), "breakglass.opened");
@@ -374,7 +385,7 @@ pub fn emergency(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
         .done();
     let justified = json!({
         "breakglass": id,
-        "justification": "Choc anaphylactique suspecté : recherche d’allergies et de traitements en cours",
+        "text": "Choc anaphylactique suspecté : recherche d’allergies et de traitements en cours",
     });
     scribe
         .event(Hospital, patient, at(120), Kind::BREAKGLASS_JUSTIFIED, who.clone())

@@ -3,7 +3,7 @@
 use super::Error;
 use prost::Message;
 use sillage_chaos::ens::dice::{Dice, Zipf};
-use sillage_chaos::ens::{Day, Plan};
+use sillage_chaos::ens::{Day, Event, Plan};
 use sillage_proof::hash::sha256;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,8 +22,9 @@ pub fn pool(patients: usize) -> Result<Pool, Error> {
     let end_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let day = Day::new(Plan { seed: 5, patients: 2_000, events: 20_000, end_ms });
     let (law, mut dice) = (Zipf::new(patients, EXPONENT), Dice::new(5));
+    let shapes: Vec<&Event> = day.events.iter().filter(|event| event.may_repeat()).collect();
     let record = |place: usize| {
-        let mut record = day.events[place % day.events.len()].record.clone();
+        let mut record = shapes[place % shapes.len()].record.clone();
         let patient = law.draw(&mut dice) as u64;
         record.tag = sha256(&[b"sillage-bench patient", &patient.to_be_bytes()]).to_bytes().to_vec();
         record.encode_to_vec()

@@ -5,7 +5,7 @@ use prost::Message;
 use sillage_chaos::audit::{Book, read};
 use sillage_chaos::check::{Checkpoint, Checks};
 use sillage_chaos::ens::dice::Dice;
-use sillage_chaos::ens::{Day, Plan};
+use sillage_chaos::ens::{Day, Event, Plan};
 use sillage_chaos::load::status::{Sightings, Watch};
 use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
 use sillage_chaos::process::Cluster;
@@ -220,7 +220,7 @@ async fn records(link: &Link) -> Result<Vec<Vec<u8>>, Error> {
         .map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.to_owned(), secret: false })
         .collect();
     let tags = link.tags()?.resolve(&requests).await?;
-    let encoded = day.events.into_iter().map(|event| {
+    let encoded = day.events.into_iter().filter(Event::may_repeat).map(|event| {
         let mut record = event.record;
         record.tag = tags[event.patient].to_bytes().to_vec();
         record.encode_to_vec()

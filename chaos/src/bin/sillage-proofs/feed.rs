@@ -4,7 +4,7 @@ use super::{Error, TIMEOUTS};
 use prost::Message;
 use sillage_chaos::ens::dice::Dice;
 use sillage_chaos::ens::identity::{INS_TEST_OID, Sex, ins};
-use sillage_chaos::ens::{Day, Plan};
+use sillage_chaos::ens::{Day, Event, Plan};
 use sillage_chaos::load::{Link, LoadError, Tally, Writer};
 use sillage_client::author::TagRequest;
 use sillage_proof::hash::sha256;
@@ -42,7 +42,7 @@ pub fn heavy(entries: &[u64]) -> Vec<Heavy> {
 fn templates() -> Result<Vec<Record>, Error> {
     let end_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let day = Day::new(Plan { seed: 5, patients: 500, events: 4_000, end_ms });
-    Ok(day.events.iter().map(|event| event.record.clone()).collect())
+    Ok(day.events.into_iter().filter(Event::may_repeat).map(|event| event.record).collect())
 }
 
 /// The tag of the invented patient `number`: what resolving costs is no part of this.
