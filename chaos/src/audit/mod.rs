@@ -12,6 +12,7 @@ use sillage_proof::hash::{Hash, TreeSize, leaf_hash};
 use sillage_proof::keys::StreamId;
 use sillage_proof::merkle;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
+use sillage_rules::kind::Kind;
 use std::collections::{HashMap, HashSet};
 
 /// What an audit found: something that must not be.
@@ -32,6 +33,8 @@ pub struct Book {
     leaves: Vec<Hash>,
     /// The record hash at each index that holds a record.
     records: HashMap<u64, Hash>,
+    /// The same for what the ledger made itself: decisions, and who read entries.
+    made: HashMap<u64, (Kind, Hash)>,
     seen: HashSet<Hash>,
     batches: HashMap<(StreamId, u64), Batch>,
     last_seq: HashMap<StreamId, u64>,
@@ -107,9 +110,11 @@ impl Book {
 
     fn record(&mut self, index: u64, record: &RecordEntry) -> Result<(), Finding> {
         if record.flags.contains(Flags::LEDGER) {
-            // Made by the ledger itself: who read entries.
             return match &self.open {
-                None => Ok(()),
+                None => {
+                    self.made.insert(index, (record.kind, record.record_hash));
+                    Ok(())
+                }
                 Some((open, _)) => Err(Finding(format!("entry {index} stands within batch {}", open.seq))),
             };
         }
@@ -166,6 +171,22 @@ impl Book {
             }
         }
         Ok(())
+    }
+
+    /// How many records of this kind the ledger made itself.
+    pub fn made_of(&self, kind: Kind) -> usize {
+        self.made.values().filter(|(made, _)| *made == kind).count()
+    }
+
+    /// Whether a decision is where its receipt says.
+    ///
+    /// # Errors
+    /// When another entry is there.
+    pub fn made(&self, index: u64, record: &Hash) -> Result<(), Finding> {
+        match self.made.get(&index) == Some(&(Kind::DECISION_MADE, *record)) {
+            true => Ok(()),
+            false => Err(Finding(format!("entry {index} is not the decision that was acknowledged there"))),
+        }
     }
 
     /// The root of the first `size` entries, recomputed from their bytes.

@@ -77,6 +77,7 @@ pub struct Writer {
     link: Link,
     stream: StreamLabel,
     next_seq: u64,
+    last_index: u64,
     tally: Tally,
 }
 
@@ -96,7 +97,12 @@ impl Writer {
             })
             .await?;
         let state = status.streams.into_iter().find(|s| s.label == label);
-        Ok(Self { link, stream, next_seq: state.map_or(0, |s| s.last_seq) + 1, tally })
+        Ok(Self { link, stream, next_seq: state.map_or(0, |s| s.last_seq) + 1, last_index: 0, tally })
+    }
+
+    /// Where the first record of the batch acknowledged last is in the log; 0 before the first batch.
+    pub fn last_index(&self) -> u64 {
+        self.last_index
     }
 
     /// Signs `records` (canonical bytes) as the stream's next batch, and sends it until it is acknowledged.
@@ -150,6 +156,7 @@ impl Writer {
             at,
             repeated,
         });
+        self.last_index = first_index;
         self.next_seq += 1;
     }
 }

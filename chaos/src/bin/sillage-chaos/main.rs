@@ -1,11 +1,13 @@
 //! SIGKILL of any node at any moment of a recording run loses and repeats nothing: shown on real processes.
 //!
 //! Each run records with several streams while [`faults`] kills, stops and restarts nodes; then everything is healed,
-//! every stream gets its last answer, and the whole log is audited ([`run`]). A second part kills the command line
+//! every stream gets its last answer, and the whole log is audited ([`run`]). Beside them, patients grant and
+//! revoke while doctors ask: nothing may be decided on revoked consent ([`consents`]). A second part kills the command line
 //! itself while it records a file, and starts it again ([`cli`]). One cluster lives through all runs, so that each
 //! begins with what the ones before left behind.
 
 mod cli;
+mod consents;
 mod faults;
 mod run;
 

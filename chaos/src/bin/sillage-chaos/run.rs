@@ -1,11 +1,12 @@
 //! One run: record, break, heal, audit.
 
+use super::consents::Consents;
 use super::{Error, faults};
 use prost::Message;
 use sillage_chaos::audit::{Book, read};
 use sillage_chaos::check::{Checkpoint, Checks};
 use sillage_chaos::ens::dice::Dice;
-use sillage_chaos::ens::{Day, Event, Plan};
+use sillage_chaos::ens::{Day, Event, Patient, Plan};
 use sillage_chaos::load::status::{Sightings, Watch};
 use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
 use sillage_chaos::process::Cluster;
@@ -13,16 +14,18 @@ use sillage_client::author::TagRequest;
 use sillage_client::channel::Timeouts;
 use sillage_proof::hash::TreeSize;
 use sillage_proof::keys::StreamId;
+use sillage_proof::tag::PatientTag;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
-const TIMEOUTS: Timeouts = Timeouts { attempt: Duration::from_millis(1_500), total: Duration::from_secs(10) };
+/// A node that is stopped is given up soon.
+pub const TIMEOUTS: Timeouts = Timeouts { attempt: Duration::from_millis(1_500), total: Duration::from_secs(10) };
 const STREAMS: usize = 6;
 /// After everything is healed, a batch must be answered within this.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 const PATIENTS: usize = 200;
 
 /// What lives through all runs.
@@ -33,6 +36,7 @@ pub struct Bench {
     pub watch: Watch,
     writers: Vec<Writer>,
     tally: Tally,
+    consents: Consents,
     /// Encoded records to choose from.
     records: Arc<[Vec<u8>]>,
     book: Book,
@@ -47,6 +51,8 @@ pub struct Outcome {
     records: usize,
     batches: usize,
     repeated: usize,
+    decided: usize,
+    permitted: usize,
     faults: faults::Count,
     longest: Duration,
     size: u64,
@@ -61,6 +67,8 @@ impl Outcome {
         self.records += other.records;
         self.batches += other.batches;
         self.repeated += other.repeated;
+        self.decided += other.decided;
+        self.permitted += other.permitted;
         self.faults.add(other.faults);
         self.longest = self.longest.max(other.longest);
         self.size = other.size;
@@ -74,11 +82,13 @@ impl fmt::Display for Outcome {
         let c = self.faults;
         write!(
             f,
-            "{} records in {} batches acknowledged ({} answered again), killed {} leaders, {} followers, {} times all, stopped {}; \
+            "{} records in {} batches acknowledged ({} answered again), {} decisions ({} permitted), killed {} leaders, {} followers, {} times all, stopped {}; \
              longest wait {:.1} s; {} entries, {} terms: {}",
             self.records,
             self.batches,
             self.repeated,
+            self.decided,
+            self.permitted,
             c.leader_kills,
             c.follower_kills,
             c.blackouts,
@@ -86,7 +96,11 @@ impl fmt::Display for Outcome {
             self.longest.as_secs_f64(),
             self.size,
             self.terms,
-            if self.findings.is_empty() { "nothing lost, nothing twice, equal roots" } else { "VIOLATED" }
+            if self.findings.is_empty() {
+                "nothing lost, nothing twice, equal roots, nothing decided on revoked consent"
+            } else {
+                "VIOLATED"
+            }
         )
     }
 }
@@ -103,9 +117,11 @@ impl Bench {
             let own = link.beginning_at(number, TIMEOUTS)?;
             writers.push(Writer::open(own, &format!("chaos.{number}"), tally.clone()).await?);
         }
-        let records = records(&link).await?.into();
+        let tags = tags(&link).await?;
+        let records = records(&tags)?.into();
+        let consents = Consents::new(link.clone(), cluster.profile(), tags);
         let (book, checks, acked, sightings) = (Book::new(), Checks::default(), Vec::new(), Sightings::default());
-        Ok(Self { link, watch, writers, tally, records, book, checks, acked, sightings })
+        Ok(Self { link, watch, writers, tally, consents, records, book, checks, acked, sightings })
     }
 
     /// One run of `length`.
@@ -121,6 +137,7 @@ impl Bench {
                 Arc::clone(&stop),
             ));
         }
+        self.consents.begin(&mut dice, &stop).await?;
         let (looking, look) = (Arc::clone(&stop), self.watch.clone());
         let looked = tokio::spawn(async move {
             let mut seen = Vec::new();
@@ -139,6 +156,7 @@ impl Bench {
                 Err(error) => outcome.findings.push(error.to_string()),
             }
         }
+        outcome.findings.extend(self.consents.end().await.err().map(|error| error.to_string()));
         for status in looked.await? {
             outcome.findings.extend(self.sightings.add(&status));
         }
@@ -153,6 +171,8 @@ impl Bench {
 
     /// Everything healed and answered: reads what is new, and compares.
     async fn audit(&mut self, outcome: &mut Outcome) -> Result<(), Error> {
+        // Before the entries and the traces: reading them is put on record too, and makes the log longer.
+        let signed = read::checkpoint(&self.link).await?;
         let nodes = self.watch.settled(3, Duration::from_secs(60)).await?;
         for node in &nodes {
             outcome.findings.extend(self.sightings.add(node));
@@ -166,11 +186,13 @@ impl Bench {
         let newest = nodes.first().ok_or("no node answers")?;
         // Every entry from every node in turn: a node that differs gives an entry that does not fit.
         read::read_to(&mut self.book, &self.link.to_each(TIMEOUTS)?, newest.tree_size, |_| ()).await?;
+        let seen = self.consents.audit(&self.book).await?;
+        (outcome.decided, outcome.permitted) = (seen.decided, seen.permitted);
+        self.acked.extend(seen.acked);
         self.acked.iter().try_for_each(|acked| self.book.holds(acked))?;
         for (size, root) in self.sightings.roots().filter(|(size, _)| *size <= newest.tree_size) {
             self.book.has_root(size, &root)?;
         }
-        let signed = read::checkpoint(&self.link).await?;
         self.book.has_root(signed.size.get(), &signed.root)?;
         let seen = Checkpoint { size: signed.size.get(), root: signed.root };
         let book = &self.book;
@@ -209,18 +231,22 @@ async fn record(
     Ok(writer)
 }
 
-/// A day's records, encoded under their patients' tags.
-async fn records(link: &Link) -> Result<Vec<Vec<u8>>, Error> {
+/// The people of the day whose records are sent.
+fn day() -> Result<Day, Error> {
     let end_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    let day = Day::new(Plan { seed: 1, patients: PATIENTS, events: 2_000, end_ms });
-    let requests: Vec<TagRequest> = day
-        .world
-        .patients
-        .iter()
-        .map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.to_owned(), secret: false })
-        .collect();
-    let tags = link.tags()?.resolve(&requests).await?;
-    let encoded = day.events.into_iter().filter(Event::may_repeat).map(|event| {
+    Ok(Day::new(Plan { seed: 1, patients: PATIENTS, events: 2_000, end_ms }))
+}
+
+/// Their patients' tags.
+async fn tags(link: &Link) -> Result<Vec<PatientTag>, Error> {
+    let request = |p: &Patient| TagRequest { ins: p.ins.clone(), oid: p.oid.to_owned(), secret: false };
+    let requests: Vec<TagRequest> = day()?.world.patients.iter().map(request).collect();
+    Ok(link.tags()?.resolve(&requests).await?)
+}
+
+/// A day's records, encoded under their patients' tags.
+fn records(tags: &[PatientTag]) -> Result<Vec<Vec<u8>>, Error> {
+    let encoded = day()?.events.into_iter().filter(Event::may_repeat).map(|event| {
         let mut record = event.record;
         record.tag = tags[event.patient].to_bytes().to_vec();
         record.encode_to_vec()

@@ -1,0 +1,89 @@
+//! Questions to a real ledger: signed once, asked until they are answered, and believed only with a good receipt.
+
+use super::{Link, LoadError};
+use sillage_client::authorize::receipt::Receipt;
+use sillage_client::error::ClientError;
+use sillage_proof::hash::Hash;
+use sillage_proof::keys::{ALG_ED25519, PublicKey};
+use sillage_proto::v1::{AuthorizeRequest, Authorized, DecisionRequest, ErrorInfo};
+use sillage_rules::decide::ParsedRequest;
+use sillage_rules::decide::message::AuthorizeMessage;
+use std::time::{Duration, Instant};
+
+/// What was answered on one request: the receipts of what is on record, or why it was refused.
+pub type Answer = Result<Vec<Receipt>, ErrorInfo>;
+
+/// Asks as one service.
+#[derive(Clone)]
+pub struct Asker {
+    link: Link,
+    keys: Vec<PublicKey>,
+}
+
+impl Asker {
+    /// Asks on this way to the ledger.
+    pub fn new(link: Link) -> Self {
+        let keys = link.nodes().iter().filter_map(|node| PublicKey::from_bytes(&node.key.as_ref()?.key).ok()).collect();
+        Self { link, keys }
+    }
+
+    /// Signs the requests together, and sends the same bytes until they are answered: one answer for each request.
+    ///
+    /// # Errors
+    /// When all are refused at once, a receipt is not right, or the ledger stays out of reach for `patience`.
+    pub async fn ask(&self, requests: Vec<DecisionRequest>, patience: Duration) -> Result<Vec<Answer>, LoadError> {
+        let parsed: Result<Vec<ParsedRequest>, _> = requests.into_iter().map(ParsedRequest::from_message).collect();
+        let parsed = parsed.map_err(|e| LoadError::Wrong(format!("a request is no good: {e}")))?;
+        let call = self.sign(&parsed)?;
+        let (began, mut last) = (Instant::now(), String::new());
+        while began.elapsed() < patience {
+            let answer = self.link.client.call(|mut rpc| {
+                let call = call.clone();
+                async move { rpc.authorize(call).await }
+            });
+            match answer.await {
+                Ok(answer) => return self.believe(&parsed, answer.decisions),
+                Err(ClientError::Unavailable(why)) => last = why,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(LoadError::Wrong(format!("{} requests not answered for {} s: {last}", parsed.len(), patience.as_secs())))
+    }
+
+    fn sign(&self, requests: &[ParsedRequest]) -> Result<AuthorizeRequest, LoadError> {
+        let hashes: Vec<Hash> = requests.iter().map(ParsedRequest::hash).collect();
+        let key = &self.link.signer.key;
+        let message = AuthorizeMessage::new(key.key_id(), self.link.signer.origin.clone(), &hashes)
+            .map_err(|_| LoadError::Wrong(format!("{} requests at once: 1 to 64", requests.len())))?;
+        Ok(AuthorizeRequest {
+            alg: ALG_ED25519.into(),
+            key_id: message.key_id.to_bytes().to_vec(),
+            requests: requests.iter().map(|request| request.bytes().to_vec()).collect(),
+            signature: message.sign(key).to_vec(),
+            urgent: false,
+        })
+    }
+
+    fn believe(&self, asked: &[ParsedRequest], answers: Vec<Authorized>) -> Result<Vec<Answer>, LoadError> {
+        if answers.len() != asked.len() {
+            return Err(LoadError::Wrong(format!("{} requests got {} answers", asked.len(), answers.len())));
+        }
+        asked.iter().zip(answers).map(|(request, answer)| self.believe_one(request, answer)).collect()
+    }
+
+    fn believe_one(&self, request: &ParsedRequest, answer: Authorized) -> Result<Answer, LoadError> {
+        if let Some(error) = answer.error {
+            return Ok(Err(error));
+        }
+        if answer.receipts.is_empty() {
+            return Err(LoadError::Wrong("an answer without a receipt".to_owned()));
+        }
+        let receipts = answer.receipts.into_iter().map(|receipt| {
+            let receipt = Receipt::from_answer(receipt, &self.link.signer.origin)?;
+            receipt.verify(&self.keys)?;
+            receipt.is_about(request)?;
+            Ok(receipt)
+        });
+        Ok(Ok(receipts.collect::<Result<_, LoadError>>()?))
+    }
+}
