@@ -17,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   chaos [--runs N]                  kill, stop and restart real nodes under load
   bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
   bench proofs [--events N]         sizes and times of proofs in a log of N events
+  bench decisions [--json]          decisions per second and their latency, beside a plain record
   bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
   setup                             install the system packages that the build needs, or name them";
 
@@ -68,6 +69,7 @@ fn run(args: &[String]) -> Result<(), Failed> {
         "chaos" => program("sillage-chaos", rest),
         "bench" if rest.first().is_some_and(|a| a == "raft-log") => raft_log_bench(),
         "bench" if rest.first().is_some_and(|a| a == "proofs") => program("sillage-proofs", &rest[1..]),
+        "bench" if rest.first().is_some_and(|a| a == "decisions") => program("sillage-decisions", &rest[1..]),
         "bench" => program("sillage-bench", rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

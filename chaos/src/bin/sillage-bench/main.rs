@@ -11,6 +11,7 @@ mod report;
 
 use clap::Parser;
 use sillage_chaos::load::Link;
+use sillage_chaos::load::machine::machine;
 use sillage_chaos::load::status::Watch;
 use sillage_chaos::process::{Cluster, Options, stop_asked, usage};
 use sillage_client::channel::Timeouts;
@@ -73,7 +74,7 @@ async fn measure(args: &Args) -> Result<(), Error> {
     eprintln!("making events of {} patients", args.patients);
     let patients = args.patients;
     let pool = tokio::task::spawn_blocking(move || events::pool(patients)).await??;
-    let mut report = report::Report { machine: report::machine(folder.path())?, ..report::Report::default() };
+    let mut report = report::Report { machine: machine(folder.path())?, ..report::Report::default() };
     for batch in &args.batches {
         for clients in &args.clients {
             eprintln!("batches of {batch}, {clients} clients");

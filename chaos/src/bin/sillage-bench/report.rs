@@ -1,15 +1,12 @@
 //! What is printed.
 
-use super::Error;
 use super::floor::Floor;
 use super::point::Point;
 use serde::Serialize;
+use sillage_chaos::load::machine::Machine;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Everything that was measured.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -26,39 +23,6 @@ pub struct Report {
     pub entries: u64,
     /// Bytes on disk of each node after it was stopped, by folder of its data.
     pub disk: Vec<BTreeMap<String, u64>>,
-}
-
-/// The machine.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Machine {
-    /// As it calls itself.
-    pub processor: String,
-    /// Threads that run at a time.
-    pub cores: usize,
-    /// Median of an append of 4 KiB with fdatasync, microseconds.
-    pub fdatasync_us: f64,
-}
-
-/// Asks the machine; the file for fdatasync goes where the ledger is.
-pub fn machine(dir: &Path) -> Result<Machine, Error> {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let path = dir.join("fdatasync");
-    let mut file = File::create(&path)?;
-    let mut times = Vec::new();
-    for _ in 0..50 {
-        file.write_all(&[1; 4_096])?;
-        let began = Instant::now();
-        file.sync_data()?;
-        times.push(began.elapsed());
-    }
-    std::fs::remove_file(path)?;
-    times.sort_unstable();
-    Ok(Machine {
-        processor: model.trim_start_matches(['\t', ' ', ':']).to_owned(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        fdatasync_us: times.get(25).map_or(0.0, Duration::as_secs_f64) * 1e6,
-    })
 }
 
 /// Bytes on disk of each folder in a node's data folder.
