@@ -1,9 +1,11 @@
 //! A day at the *Espace Numérique de Santé* on a real ledger, shown to a person in under a minute: three nodes, six
-//! services, a leader that dies half-way, one patient's trace, one proof, and a count of everything at the end.
+//! services, a leader that dies half-way, one patient's trace, one proof, what another patient decides and who gets what
+//! because of it, and a count of everything at the end.
 //!
-//! Read [`story`] first: it is the demonstration from top to bottom. [`feed`] sends the events, [`show`] runs the
-//! command line that a person would.
+//! Read [`story`] first: it is the demonstration from top to bottom. [`feed`] sends the events, [`show`] and
+//! [`consent`] run the command line that a person would.
 
+mod consent;
 mod feed;
 mod show;
 mod story;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// Runs `sillage --profile … <args>`; shows the command where `shown`.
-async fn sillage(cluster: &Cluster, args: &[&str], shown: bool) -> Result<(), Error> {
+pub async fn sillage(profile: &Path, args: &[&str], shown: bool) -> Result<(), Error> {
     let mut command = Command::new(program("sillage")?);
-    command.arg("--profile").arg(cluster.profile()).args(args).kill_on_drop(true);
+    command.arg("--profile").arg(profile).args(args).kill_on_drop(true);
     if shown {
         println!("$ sillage {}", args.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" "));
         let status = command.status().await?;
@@ -49,7 +49,7 @@ pub async fn register(cluster: &Cluster, lang: Lang) -> Result<Vec<Registered>, 
         std::fs::create_dir_all(folder.parent().expect("it has a parent"))?;
         let out = folder.display().to_string();
         let args = ["keys", "register", "--name", service.name(), "--roles", "author", "--out", &out];
-        sillage(cluster, &args, false).await?;
+        sillage(&cluster.profile(), &args, false).await?;
         println!("{} {} ({})", lang.say("inscrit :", "registered:"), service.name(), service.token());
         services.push(Registered { service, profile: folder.join("sillage.toml") });
     }
@@ -63,9 +63,9 @@ pub async fn trace(cluster: &Cluster, lang: Lang, patient: &Patient) -> Result<(
         Lang::En => println!("{}, INS {}, asks who accessed their data.", patient.name, patient.ins),
     }
     let base = ["trace", "--patient", &patient.ins, "--oid", patient.oid, "--lang", lang.token()];
-    sillage(cluster, &base, true).await?;
+    sillage(&cluster.profile(), &base, true).await?;
     println!();
-    sillage(cluster, &[&base[..], &["--only", "unjustified", "--verify"]].concat(), true).await
+    sillage(&cluster.profile(), &[&base[..], &["--only", "unjustified", "--verify"]].concat(), true).await
 }
 
 /// An inclusion proof of one entry, written by one program and verified offline by another.
@@ -86,12 +86,12 @@ pub async fn prove(cluster: &Cluster, lang: Lang, link: &Link, dir: &Path, index
         }
     }
     let file = dir.join(format!("{index}.tlog-proof")).display().to_string();
-    sillage(cluster, &["prove", "inclusion", &index.to_string(), "--out", &file], true).await?;
+    sillage(&cluster.profile(), &["prove", "inclusion", &index.to_string(), "--out", &file], true).await?;
     let policy = cluster.dir().join("policy.txt").display().to_string();
-    sillage(cluster, &["verify", &file, "--policy", &policy], true).await
+    sillage(&cluster.profile(), &["verify", &file, "--policy", &policy], true).await
 }
 
 /// The nodes.
 pub async fn cluster_status(cluster: &Cluster) -> Result<(), Error> {
-    sillage(cluster, &["cluster", "status"], true).await
+    sillage(&cluster.profile(), &["cluster", "status"], true).await
 }

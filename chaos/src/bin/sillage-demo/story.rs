@@ -1,7 +1,7 @@
 //! The demonstration from top to bottom.
 
 use super::feed::{self, Fed};
-use super::{Args, Error, Lang, show};
+use super::{Args, Error, Lang, consent, show};
 use sillage_chaos::audit::{Book, read};
 use sillage_chaos::ens::{Day, Plan, Service};
 use sillage_chaos::load::Link;
@@ -9,7 +9,9 @@ use sillage_chaos::load::stats::percentile;
 use sillage_chaos::load::status::Watch;
 use sillage_chaos::process::{Cluster, Options};
 use sillage_chaos::progress::Progress;
+use sillage_client::authorize::receipt::Receipt;
 use sillage_client::channel::Timeouts;
+use sillage_rules::kind::Kind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -81,9 +83,12 @@ async fn chapters(args: &Args, dir: PathBuf, slot: &mut Option<Cluster>, began: 
     title(lang.say("5. Une preuve", "5. A proof"));
     show::prove(cluster, lang, &link, &dir, fed.unjustified_index).await?;
 
-    title(lang.say("6. Le compte", "6. The count"));
+    title(lang.say("6. Ce que décide la patiente", "6. What the patient decides"));
+    let decided = consent::tell(lang, cluster, &services, &day, &dir).await?;
+
+    title(lang.say("7. Le compte", "7. The count"));
     show::cluster_status(cluster).await?;
-    let book = count(lang, &link, &watch, &fed).await?;
+    let book = count(lang, &link, &watch, &fed, &decided).await?;
     summary(args, &fed, &book, began);
     Ok(true)
 }
@@ -93,7 +98,7 @@ fn title(text: &str) {
 }
 
 /// Reads every entry back, recomputes every hash, and compares with what was acknowledged.
-async fn count(lang: Lang, link: &Link, watch: &Watch, fed: &Fed) -> Result<Book, Error> {
+async fn count(lang: Lang, link: &Link, watch: &Watch, fed: &Fed, decided: &[Receipt]) -> Result<Book, Error> {
     // Before the entries: reading them is put on record too, and makes the log longer.
     let checkpoint = read::checkpoint(link).await?;
     let nodes = watch.settled(3, Duration::from_secs(30)).await?;
@@ -104,6 +109,11 @@ async fn count(lang: Lang, link: &Link, watch: &Watch, fed: &Fed) -> Result<Book
     read::read_to(&mut book, &link.to_each(TIMEOUTS)?, newest.tree_size, |done| progress.set(done)).await?;
     progress.finish();
     fed.acked.iter().try_for_each(|acked| book.holds(acked))?;
+    decided.iter().try_for_each(|receipt| book.made(receipt.message.index.get(), &receipt.message.record_hash))?;
+    let decisions = book.made_of(Kind::DECISION_MADE);
+    if decisions != decided.len() {
+        return Err(format!("{} decisions were given, {decisions} are on record", decided.len()).into());
+    }
     book.has_root(newest.tree_size, &newest.root.as_slice().try_into()?)?;
     book.has_root(checkpoint.size.get(), &checkpoint.root)?;
     Ok(book)
@@ -117,10 +127,14 @@ fn summary(args: &Args, fed: &Fed, book: &Book, began: Instant) {
     let rate = acknowledged as f64 / fed.took.as_secs_f64();
     let (gap, total) = (fed.gap.as_millis(), began.elapsed().as_secs_f64());
     let (size, batches) = (book.size(), fed.acked.len());
+    let (decisions, readings) = (book.made_of(Kind::DECISION_MADE), book.made_of(Kind::LOG_CONSULTED));
     match args.lang {
         Lang::Fr => {
             println!(
                 "{acknowledged} événements confirmés, chacun présent une fois et une seule, à sa place ({batches} lots signés, {size} entrées)."
+            );
+            println!(
+                "{decisions} décisions rendues, toutes inscrites ; {readings} fois, qui lisait le registre l’a été aussi."
             );
             println!(
                 "Même racine sur les trois nœuds, recalculée depuis chaque entrée ; point de contrôle signé et cohérent."
@@ -134,6 +148,7 @@ fn summary(args: &Args, fed: &Fed, book: &Book, began: Instant) {
             println!(
                 "{acknowledged} acknowledged events, each there exactly once, at its place ({batches} signed batches, {size} entries)."
             );
+            println!("{decisions} decisions made, all on record; {readings} times, so was who read the log.");
             println!(
                 "The same root on all three nodes, recomputed from every entry; the checkpoint is signed and consistent."
             );
