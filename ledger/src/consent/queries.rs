@@ -5,7 +5,6 @@ use sillage_rules::entry::Entry;
 use sillage_rules::kind::Kind;
 
 use super::documents;
-use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
 use crate::schema::{Family, TAG_LEN};
@@ -104,11 +103,5 @@ impl LedgerReader {
         let entry = self.decoded_entry(index)?;
         let missing = || ReadError::Damaged(format!("entry {index} is missing"));
         entry.as_ref().map(Entry::time).ok_or_else(missing)
-    }
-
-    /// Under whose tag an item is on record.
-    pub(crate) fn tag_of_item(&self, id: &str) -> Result<Option<[u8; TAG_LEN]>, ReadError> {
-        let row = Overlay::new(&self.view().store).item(id)?;
-        Ok(row.map(|row| row.tag))
     }
 }

@@ -15,7 +15,8 @@ use crate::apply::overlay::DataKeyName;
 
 impl Sealer {
     /// Seals what a requester asks, 1 to 64 requests under one signature, each under a data key of its patient and with a
-    /// seed of its own. A key of the second compartment goes along where an item of it is asked for.
+    /// seed of its own. A key of the second compartment goes along wherever a request names it: which of its items
+    /// are kept apart is known only when it is decided, and whether any are is nothing that a command should tell.
     ///
     /// # Errors
     /// When a key can't be had.
@@ -36,8 +37,8 @@ impl Sealer {
             let place = Place { tag, stream_id: place_of(root), seq: 0, position };
             let payload = self.seal_under(&key, &place, &[&seed[..], request.bytes()])?;
             let secret_data_key_id = match request.secret_tag() {
-                Some(secret) if self.asks_for(request, secret)? => self.key_for(secret, &mut new_keys)?.id.to_vec(),
-                _ => Vec::new(),
+                Some(secret) => self.key_for(secret, &mut new_keys)?.id.to_vec(),
+                None => Vec::new(),
             };
             sealed.push(SealedRequest { tag: tag.to_vec(), payload, secret_data_key_id });
         }
@@ -54,15 +55,5 @@ impl Sealer {
             requests: sealed,
             new_keys: new_keys.collect(),
         })
-    }
-
-    /// Whether an item is on record under this tag. Deposited meanwhile, the request is sealed again.
-    fn asks_for(&self, request: &ParsedRequest, tag: &[u8; 32]) -> Result<bool, SealError> {
-        for item in request.items() {
-            if self.reader.tag_of_item(&item.id)? == Some(*tag) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -197,6 +197,20 @@ fn a_request_that_touches_both_compartments_becomes_two_decisions() {
 }
 
 #[test]
+fn what_a_minor_keeps_is_decided_apart_wherever_it_was_deposited() {
+    let mut world = World::new();
+    let dr = doctor(1, "gynaecologist");
+    world.record(&[permit(tag(1), "a", &dr)]);
+    world.record(&[deposit(tag(1), dr.clone(), &[report("open", &[]), report("pill", &[])])]);
+    let kept = says(Kind::MINOR_SECRECY_SET, Some(secret(1)), patient(), &serde_json::Value::Null);
+    world.record(&[v1::Record { items: vec![item("pill")], ..kept }]);
+    let decided = world.ask(both(1, dr, &[item("open"), item("pill")])).expect("decided");
+    let [open, kept] = &decided.decisions[..] else { panic!("{decided:?}") };
+    assert_eq!((open.tag, kept.tag), (tag(1), secret(1)));
+    assert_eq!((&open.permitted, &kept.permitted), (&vec!["open".to_owned()], &vec!["pill".to_owned()]));
+}
+
+#[test]
 fn two_tags_that_were_seen_together_belong_together() {
     let mut world = World::new();
     let dr = doctor(1, "cardiologist");
