@@ -42,6 +42,7 @@ const SIGNATURES_MAX = 100;
 const POLICY_BYTES_MAX = 1_000_000;
 const PROOF_BYTES_MAX = 2_000_000;
 const RECORD_BYTES_MAX = 61_440;
+const DECISION_BYTES_MAX = 1 << 20;
 const BATCH_RECORDS_MAX = 4_096;
 /** A quorum whose time is further ahead of our clock than this does not count as fresh, in seconds. */
 const AHEAD_S_MAX = 300;
@@ -805,6 +806,17 @@ const MESSAGES = {
     4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
     7: ["log_key", "LogKeyRotated", "one"],
   },
+  DecisionActorPart: {
+    1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["request_hash", "bytes"], 4: ["actor", "Actor"], 5: ["action", "string"],
+    6: ["purpose", "string"], 7: ["permitted", "string", "many"], 8: ["told", "string", "many"],
+    9: ["obligations", "string", "many"], 10: ["decided_at_ms", "u64"], 11: ["expires_at_ms", "u64"],
+  },
+  DecisionPrivatePart: {
+    1: ["version", "u32"], 2: ["request", "bytes"], 3: ["key_id", "bytes"], 4: ["signature", "bytes"], 5: ["position", "u32"],
+    6: ["count", "u32"], 7: ["path", "bytes", "many"], 8: ["outcomes", "ItemOutcome", "many"], 9: ["policy_version", "string"],
+    10: ["matrix_version", "string"], 11: ["catalogue_version", "string"], 12: ["as_of_index", "u64"],
+  },
+  ItemOutcome: { 1: ["id", "string"], 2: ["permit", "bool"], 3: ["reason", "string"], 4: ["consulted", "u64", "packed"] },
   PublicKey: { 1: ["alg", "u32"], 2: ["key", "bytes"] },
   PartyRegistered: {
     1: ["key", "PublicKey"], 2: ["name", "string"], 3: ["roles", "u32"], 4: ["tls_spki_sha256", "bytes", "many"],
@@ -953,6 +965,7 @@ const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
 const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
+const KIND_DECISION = 0x0801;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
 const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
 /** Those that a reader should know of: the others are as it should be. */
@@ -1087,9 +1100,17 @@ function rangeOf(r) {
 function item(r) {
   const bytes = r.chunk();
   const state = r.u8();
-  if (state > 1) fail("entries", "an entry in an unknown state");
-  const shown = state === 1 ? { salt: r.take(16), record: r.chunk() } : null;
-  if (shown?.record.length > RECORD_BYTES_MAX) fail("entries", "a record that is too long");
+  if (state > 2) fail("entries", "an entry in an unknown state");
+  let shown = null;
+  if (state === 1) {
+    shown = { salt: r.take(16), record: r.chunk() };
+    if (shown.record.length > RECORD_BYTES_MAX) fail("entries", "a record that is too long");
+  }
+  if (state === 2) {
+    shown = { decision: { saltA: r.take(16), saltP: r.take(16), actor: r.chunk(), rest: r.chunk() } };
+    const { actor, rest } = shown.decision;
+    if (actor.length + rest.length > DECISION_BYTES_MAX) fail("entries", "a decision that is too long");
+  }
   return { bytes, shown, batch: r.u32(), path: r.hashes() };
 }
 
@@ -1212,6 +1233,24 @@ function checkRecord({ it, shown }, part) {
   if (!tag || !same(tag, it.tag)) bad("the record is of another patient");
 }
 
+/** The same of a decision of the ledger, which has two parts; what the actor was told follows from what was decided. */
+function checkDecision({ it, shown }, part) {
+  const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
+  const { saltA, saltP, actor, rest } = shown.decision;
+  if (!same(H([5], H([0], saltA, actor), H([0], saltP, rest)), it.recordHash)) bad("the decision is not the one that was made");
+  const [told, all] = [message("DecisionActorPart", actor, part), message("DecisionPrivatePart", rest, part)];
+  if (told.version !== 1 || all.version !== 1) bad("a decision of an unknown version");
+  if (it.kind !== KIND_DECISION || it.flags !== FLAG_LEDGER || it.timeMs !== told.decided_at_ms) bad("another decision than its entry says");
+  if (!told.tag || !same(told.tag, it.tag)) bad("the decision is about another patient");
+  const outcomes = all.outcomes ?? [];
+  const lists = (some, ids = []) => some.length === ids.length && some.every((outcome, i) => outcome.id === ids[i]);
+  const isTold = ({ permit, reason }) => permit || reason === "NOT_OWNER";
+  if (!lists(outcomes.filter((o) => o.permit), told.permitted) || !lists(outcomes.filter(isTold), told.told)) bad("the actor was told something else");
+  if (all.request && !(told.request_hash && same(H([0], all.request), told.request_hash))) bad("it answers another request");
+  // What a report shows of a record, as far as a decision has it.
+  shown.says = { actor: told.actor, purpose: told.purpose, occurred_at_ms: told.decided_at_ms, items: outcomes, decision: { action: told.action, outcomes } };
+}
+
 /** The flags are those that follow from the record, or, where that is gone, from some record that there can be. */
 function areFlagsRight({ it, shown }, lateAfterMs) {
   const { kind, flags } = it;
@@ -1234,7 +1273,8 @@ function areFlagsRight({ it, shown }, lateAfterMs) {
 async function checkItem(one, bundle, uses, lateAfterMs, part) {
   const { it, shown, batch: place, path } = one;
   const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
-  if (shown) checkRecord(one, part);
+  if (shown?.decision) checkDecision(one, part);
+  else if (shown) checkRecord(one, part);
   else if (it.kind === KIND_ERASED) bad("an act of the authority keeps its record");
   if (!areFlagsRight(one, lateAfterMs)) bad("it is flagged otherwise than its record says");
   const ofLedger = (it.flags & FLAG_LEDGER) !== 0;

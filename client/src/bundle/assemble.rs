@@ -61,10 +61,7 @@ impl Entries {
             };
             let payload = match item.record.is_empty() && item.salt.is_empty() {
                 true => None,
-                false => {
-                    let salt = item.salt.as_slice().try_into().map_err(|_| wrong("holds a record without salt"))?;
-                    Some(Payload { salt, record: item.record.clone() })
-                }
+                false => Some(payload(item)?),
             };
             let path = hashes(&item.batch_path)?;
             self.entries.push(BundleEntry { entry: item.entry.clone(), payload, batch, path });
@@ -125,6 +122,24 @@ impl Entries {
     }
 }
 
+/// What opens an entry: a record with its salt, or both salts and, behind the length of the first, both parts of a decision.
+fn payload(item: &v1::PatientEntry) -> Result<Payload, ClientError> {
+    if let Ok(salt) = item.salt.as_slice().try_into() {
+        return Ok(Payload::Record { salt, record: item.record.clone() });
+    }
+    let salts = || {
+        let (salt_a, salt_p) = item.salt.split_first_chunk()?;
+        Some([*salt_a, salt_p.try_into().ok()?])
+    };
+    let salts = salts().ok_or_else(|| wrong("holds a record without salt"))?;
+    let parts = || {
+        let (length, parts) = item.record.split_first_chunk()?;
+        parts.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+    };
+    let (actor, private) = parts().ok_or_else(|| wrong("holds a decision that is cut short"))?;
+    Ok(Payload::Decision { salts, actor: actor.to_vec(), private: private.to_vec() })
+}
+
 fn next_place(len: usize) -> Result<u32, ClientError> {
     u32::try_from(len).ok().filter(|place| *place != NO_BATCH).ok_or_else(|| wrong("has no end"))
 }
@@ -157,6 +172,17 @@ mod tests {
         out
     }
 
+    /// Salt and record as a node sends them.
+    fn travelling(payload: &Payload) -> (Vec<u8>, Vec<u8>) {
+        match payload {
+            Payload::Record { salt, record } => (salt.to_vec(), record.clone()),
+            Payload::Decision { salts, actor, private } => {
+                let length = u32::try_from(actor.len()).expect("short").to_be_bytes();
+                (salts.concat(), [&length[..], actor, private].concat())
+            }
+        }
+    }
+
     /// What a node answers for entries `from` to `to`: authors and batches in the reverse order, all of them each time.
     fn page(bundle: &Bundle, from: usize, to: usize) -> v1::PatientEntriesResponse {
         let travel = |hashes: &[Hash]| hashes.iter().map(|hash| hash.to_bytes().to_vec()).collect::<Vec<_>>();
@@ -164,8 +190,8 @@ mod tests {
         let last_author = bundle.authors.len() as u32 - 1;
         let entry = |item: &BundleEntry| v1::PatientEntry {
             entry: item.entry.clone(),
-            salt: item.payload.as_ref().map(|payload| payload.salt.to_vec()).unwrap_or_default(),
-            record: item.payload.as_ref().map(|payload| payload.record.clone()).unwrap_or_default(),
+            salt: item.payload.as_ref().map(|payload| travelling(payload).0).unwrap_or_default(),
+            record: item.payload.as_ref().map(|payload| travelling(payload).1).unwrap_or_default(),
             batch: item.batch.map_or(NO_BATCH, |place| last_batch - place),
             batch_path: travel(&item.path),
         };
@@ -203,12 +229,12 @@ mod tests {
     #[test]
     fn pages_of_any_size_make_the_same_bundle() {
         let bundle = whole();
-        for step in 1..=5 {
+        for step in 1..=bundle.entries.len() {
             let mut entries = Entries::default();
-            for from in (0..5).step_by(step) {
-                entries.add(page(&bundle, from, (from + step).min(5))).expect("a page");
+            for from in (0..bundle.entries.len()).step_by(step) {
+                entries.add(page(&bundle, from, (from + step).min(bundle.entries.len()))).expect("a page");
             }
-            assert_eq!(entries.range(5, 0).expect("a range"), bundle.range);
+            assert_eq!(entries.range(bundle.range.n, 0).expect("a range"), bundle.range);
             let made = (entries.authors, entries.batches, entries.entries);
             assert!(made == (bundle.authors.clone(), bundle.batches.clone(), bundle.entries.clone()), "step {step}");
         }
@@ -226,12 +252,12 @@ mod tests {
             |page| page.before.push(vec![1]),
         ];
         for edit in edits {
-            let mut bad = page(&bundle, 0, 5);
+            let mut bad = page(&bundle, 0, bundle.entries.len());
             edit(&mut bad);
             assert_eq!(Entries::default().add(bad).expect_err("refused").exit_code(), 1);
         }
         let mut entries = Entries::default();
-        entries.add(page(&bundle, 0, 5)).expect("a page");
+        entries.add(page(&bundle, 0, bundle.entries.len())).expect("a page");
         assert!(entries.range(9, 0).is_err());
     }
 

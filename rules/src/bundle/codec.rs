@@ -7,6 +7,7 @@ use sillage_proof::tag::{Compartment, PatientTag};
 use super::error::{BundleError, Problem, Section};
 use super::wire::{Input, put_bytes, put_hashes, put_len, put_section, put_text, take_section};
 use super::*;
+use crate::decide::record::DECISION_BYTES_MAX;
 use crate::limits::{BUCKET_ROWS_MAX, PARTY_NAME_BYTES_MAX, RECORD_BYTES_MAX};
 
 /// The first line of the file.
@@ -218,9 +219,17 @@ fn entries(mut input: Input<'_>) -> Result<Vec<BundleEntry>, BundleError> {
                 if record.len() > RECORD_BYTES_MAX {
                     return Err(input.malformed("a record that is too long"));
                 }
-                Some(Payload { salt, record })
+                Some(Payload::Record { salt, record })
             }
-            _ => return Err(input.malformed("a state is 0 (erased) or 1 (shown)")),
+            2 => {
+                let salts = [input.array()?, input.array()?];
+                let (actor, private) = (input.bytes()?.to_vec(), input.bytes()?.to_vec());
+                if actor.len().saturating_add(private.len()) > DECISION_BYTES_MAX {
+                    return Err(input.malformed("a decision that is too long"));
+                }
+                Some(Payload::Decision { salts, actor, private })
+            }
+            _ => return Err(input.malformed("a state is 0 (erased), 1 (a record) or 2 (a decision)")),
         };
         let batch = Some(input.u32()?).filter(|batch| *batch != NO_BATCH);
         Ok(BundleEntry { entry, payload, batch, path: input.hashes()? })
@@ -232,10 +241,16 @@ fn put_entry(out: &mut Vec<u8>, entry: &BundleEntry) {
     put_bytes(out, &entry.entry);
     match &entry.payload {
         None => out.push(0),
-        Some(payload) => {
+        Some(Payload::Record { salt, record }) => {
             out.push(1);
-            out.extend_from_slice(&payload.salt);
-            put_bytes(out, &payload.record);
+            out.extend_from_slice(salt);
+            put_bytes(out, record);
+        }
+        Some(Payload::Decision { salts, actor, private }) => {
+            out.push(2);
+            salts.iter().for_each(|salt| out.extend_from_slice(salt));
+            put_bytes(out, actor);
+            put_bytes(out, private);
         }
     }
     out.extend_from_slice(&entry.batch.unwrap_or(NO_BATCH).to_be_bytes());

@@ -11,11 +11,13 @@ use sillage_proof::merkle::verify_inclusion;
 use super::error::{BundleError, EntryProblem, Problem, Section};
 use super::report::{EntryReport, ErasedBy, State};
 use super::verify::Terms;
-use super::{Bundle, BundleBatch, BundleEntry};
+use super::{Bundle, BundleBatch, BundleEntry, Payload};
 use crate::act::Act;
+use crate::decide::record::DecisionRecord;
 use crate::entry::{Entry, Flags, IndexCommit, RecordEntry};
 use crate::facts::flags_hold;
-use crate::record::{ParsedRecord, record_hash};
+use crate::kind::Kind;
+use crate::record::{ParsedRecord, part_hash, record_hash, two_part_hash};
 
 /// What was found in the entries.
 pub(super) struct Checked {
@@ -112,7 +114,12 @@ impl<'a> Walk<'a> {
         };
         let wrong = |problem: EntryProblem| line(at, Some(entry.index), problem);
         self.check_place(&entry, commit).map_err(wrong)?;
-        let record = check_record(item, &entry).map_err(wrong)?;
+        let shown = check_shown(item, &entry).map_err(wrong)?;
+        let state = if matches!(shown, Shown::Nothing) { State::Withheld } else { State::Shown };
+        let record = match shown {
+            Shown::Record(record) => Some(*record),
+            Shown::Nothing | Shown::Decision => None,
+        };
         if !flags_hold(&entry, record.as_ref(), self.terms.late_after_ms) {
             return Err(wrong(EntryProblem::Flags));
         }
@@ -126,7 +133,7 @@ impl<'a> Walk<'a> {
             unjustified_reason: entry.flags.unjustified_reason(),
             key_id: author.map(|author| author.key.key_id()),
             author: author.map(|author| author.name.clone()),
-            state: if record.is_some() { State::Shown } else { State::Withheld },
+            state,
         };
         Ok((report, record))
     }
@@ -230,17 +237,39 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The record is the one that the entry commits to; `None` where it isn't there.
-fn check_record(item: &BundleEntry, entry: &RecordEntry) -> Result<Option<ParsedRecord>, EntryProblem> {
-    let Some(payload) = &item.payload else {
-        return if entry.kind.is_act() { Err(EntryProblem::ActWithheld) } else { Ok(None) };
-    };
-    if record_hash(&payload.salt, &payload.record) != entry.record_hash {
-        return Err(EntryProblem::OtherRecord);
-    }
-    let record = ParsedRecord::parse(&payload.record)?;
-    match record.kind() == entry.kind && record.entry_tag() == entry.tag {
-        true => Ok(Some(record)),
-        false => Err(EntryProblem::KindOrTag),
+/// What is shown of an entry.
+enum Shown {
+    Nothing,
+    Record(Box<ParsedRecord>),
+    Decision,
+}
+
+/// What is shown is what the entry commits to.
+fn check_shown(item: &BundleEntry, entry: &RecordEntry) -> Result<Shown, EntryProblem> {
+    match &item.payload {
+        None if entry.kind.is_act() => Err(EntryProblem::ActWithheld),
+        None => Ok(Shown::Nothing),
+        Some(Payload::Record { salt, record }) => {
+            if record_hash(salt, record) != entry.record_hash {
+                return Err(EntryProblem::OtherRecord);
+            }
+            let record = ParsedRecord::parse(record)?;
+            match record.kind() == entry.kind && record.entry_tag() == entry.tag {
+                true => Ok(Shown::Record(Box::new(record))),
+                false => Err(EntryProblem::KindOrTag),
+            }
+        }
+        Some(Payload::Decision { salts: [salt_a, salt_p], actor, private }) => {
+            if two_part_hash(&part_hash(salt_a, actor), &part_hash(salt_p, private)) != entry.record_hash {
+                return Err(EntryProblem::OtherRecord);
+            }
+            let decision = DecisionRecord::from_parts([*salt_a, *salt_p], actor, private)?;
+            let part = decision.actor_part();
+            let is_its_own = part.tag == entry.tag && part.decided_at_ms == entry.time.get();
+            match entry.kind == Kind::DECISION_MADE && entry.flags.contains(Flags::LEDGER) && is_its_own {
+                true => Ok(Shown::Decision),
+                false => Err(EntryProblem::KindOrTag),
+            }
+        }
     }
 }

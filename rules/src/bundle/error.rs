@@ -9,6 +9,7 @@ use sillage_proof::note::NoteError;
 use sillage_proof::policy::PolicyError;
 use sillage_proof::tag::TagError;
 
+use crate::decide::record::DecisionError;
 use crate::entry::EntryError;
 use crate::index::IndexError;
 use crate::limits::ERASED_INDICES_MAX;
@@ -252,6 +253,9 @@ pub enum EntryProblem {
     /// A record that breaks the rules.
     #[error("the record breaks the rules: {0}")]
     Record(#[from] RecordError),
+    /// A decision that breaks the rules.
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
     /// Entry and record say different things.
     #[error("the record's kind or tag is not the entry's")]
     KindOrTag,

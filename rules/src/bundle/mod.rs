@@ -141,7 +141,7 @@ pub struct BundleBatch {
 pub struct BundleEntry {
     /// Its bytes.
     pub entry: Vec<u8>,
-    /// The record; `None` where it was erased.
+    /// The record, or the decision; `None` where it was erased.
     pub payload: Option<Payload>,
     /// Place in [`Bundle::batches`]; `None` for what the ledger made itself.
     pub batch: Option<u32>,
@@ -149,13 +149,25 @@ pub struct BundleEntry {
     pub path: Vec<Hash>,
 }
 
-/// A record with its salt.
+/// What an entry commits to, with its salts.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Payload {
-    /// The salt.
-    pub salt: [u8; SALT_BYTES],
-    /// The record, as it was signed.
-    pub record: Vec<u8>,
+pub enum Payload {
+    /// A record.
+    Record {
+        /// The salt.
+        salt: [u8; SALT_BYTES],
+        /// The record, as it was signed.
+        record: Vec<u8>,
+    },
+    /// A decision of the ledger.
+    Decision {
+        /// The salts of the actor's part and of the private one.
+        salts: [[u8; SALT_BYTES]; 2],
+        /// What the actor may know (`sillage.v1.DecisionActorPart`).
+        actor: Vec<u8>,
+        /// The rest (`sillage.v1.DecisionPrivatePart`).
+        private: Vec<u8>,
+    },
 }
 
 /// What a delta continues: a bundle of the checkpoint of `size` and `root`, with `a` entries of the patient.

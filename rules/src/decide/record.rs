@@ -183,6 +183,18 @@ impl DecisionRecord {
         let (salt_a, salt_p) = (take(&mut rest)?, take(&mut rest)?);
         let length = usize::try_from(u32::from_be_bytes(take(&mut rest)?)).map_err(|_| DecisionError::Length)?;
         let (actor, private) = rest.split_at_checked(length).ok_or(DecisionError::Length)?;
+        Self::from_parts([salt_a, salt_p], actor, private)
+    }
+
+    /// The same from its parts and their salts, each on its own.
+    ///
+    /// # Errors
+    /// As for [`DecisionRecord::parse`].
+    pub fn from_parts(
+        [salt_a, salt_p]: [[u8; SALT_BYTES]; 2],
+        actor: &[u8],
+        private: &[u8],
+    ) -> Result<Self, DecisionError> {
         let record = Self { actor: parse_actor(actor)?, private: parse_private(private)?, salt_a, salt_p };
         record.check()?;
         Ok(record)

@@ -5,7 +5,9 @@ use sillage_proof::hash::Hash;
 use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proof::policy::Policy;
 use sillage_proto::v1;
-use sillage_rules::bundle::{Bundle, BundleError, EntryProblem, Freshness, Options, Problem, Report, Section, State};
+use sillage_rules::bundle::{
+    Bundle, BundleError, EntryProblem, Freshness, Options, Payload, Problem, Report, Section, State,
+};
 use sillage_rules::entry::{Flags, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 
@@ -40,8 +42,8 @@ fn changed(change: impl FnOnce(&mut Bundle)) -> Bundle {
 fn a_shorter_trace_another_order_or_a_repetition_is_not_the_one_in_the_index() {
     let shorter = changed(|bundle| {
         bundle.entries.pop();
-        bundle.range.b = 4;
-        bundle.range.n = 4;
+        bundle.range.b = 5;
+        bundle.range.n = 5;
     });
     assert_eq!(refused(&shorter).0, 6);
     let tail_hidden = changed(|bundle| drop(bundle.entries.pop()));
@@ -51,15 +53,15 @@ fn a_shorter_trace_another_order_or_a_repetition_is_not_the_one_in_the_index() {
     assert_eq!(refused(&twice).0, 6);
     let more = changed(|bundle| {
         bundle.entries.push(bundle.entries[0].clone());
-        bundle.range.b = 6;
-        bundle.range.n = 6;
+        bundle.range.b = 7;
+        bundle.range.n = 7;
     });
     assert_eq!(refused(&more).0, 6);
 }
 
 #[test]
 fn ranges_that_cannot_be_are_refused() {
-    for (n, a, b) in [(5, 1, 5), (5, 0, 6), (5, 3, 2), (u64::MAX, 0, 5), (u64::MAX, u64::MAX - 5, u64::MAX), (0, 0, 5)]
+    for (n, a, b) in [(6, 1, 6), (6, 0, 7), (6, 3, 2), (u64::MAX, 0, 6), (u64::MAX, u64::MAX - 6, u64::MAX), (0, 0, 6)]
     {
         let bundle = changed(|bundle| (bundle.range.n, bundle.range.a, bundle.range.b) = (n, a, b));
         let section = refused(&bundle).0;
@@ -240,11 +242,47 @@ fn a_log_key_alone_or_a_minority_of_nodes_is_not_enough() {
     }
 }
 
+/// What is shown of a decision.
+struct Shown<'a> {
+    salts: &'a mut [[u8; 16]; 2],
+    actor: &'a mut Vec<u8>,
+    private: &'a mut Vec<u8>,
+}
+
+#[test]
+fn a_decision_is_shown_as_it_was_made_and_as_nothing_else() {
+    let of = |change: fn(&mut Shown<'_>)| {
+        let bundle = changed(|bundle| match &mut bundle.entries[5].payload {
+            Some(Payload::Decision { salts, actor, private }) => change(&mut Shown { salts, actor, private }),
+            _ => panic!("a decision is shown"),
+        });
+        line_problem(&bundle)
+    };
+    assert_eq!(of(|shown| shown.salts.swap(0, 1)), EntryProblem::OtherRecord);
+    assert_eq!(of(|shown| std::mem::swap(shown.actor, shown.private)), EntryProblem::OtherRecord);
+    assert_eq!(of(|shown| shown.actor[40] ^= 1), EntryProblem::OtherRecord);
+    assert_eq!(of(|shown| shown.private.truncate(20)), EntryProblem::OtherRecord);
+    // As a record; and withheld, with no erasure that says so.
+    let as_record = changed(|bundle| {
+        let Some(Payload::Decision { salts, actor, .. }) = bundle.entries[5].payload.clone() else { panic!("shown") };
+        bundle.entries[5].payload = Some(Payload::Record { salt: salts[0], record: actor });
+    });
+    assert_eq!(line_problem(&as_record), EntryProblem::OtherRecord);
+    assert_eq!(line_problem(&changed(|bundle| bundle.entries[5].payload = None)), EntryProblem::Withheld);
+    // And a record as a decision.
+    let as_decision = changed(|bundle| {
+        let Some(Payload::Record { salt, record }) = bundle.entries[0].payload.clone() else { panic!("shown") };
+        bundle.entries[0].payload =
+            Some(Payload::Decision { salts: [salt; 2], actor: record.clone(), private: record });
+    });
+    assert_eq!(line_problem(&as_decision), EntryProblem::OtherRecord);
+}
+
 #[test]
 fn an_old_checkpoint_is_not_fresh() {
     let bundle = Story::new().whole();
     let at = |now_s, age_s_max| check(&bundle, &policy(), &Options { fresh: Some(Freshness { now_s, age_s_max }) });
-    let signed_s = 1_790_000_014;
+    let signed_s = 1_790_000_000 + Story::new().new;
     assert!(at(signed_s + 300, 300).is_ok());
     for (now_s, age_s_max) in [(signed_s + 301, 300), (signed_s - 301, 300)] {
         assert_eq!(at(now_s, age_s_max).expect_err("refused").section(), Some(Section::Checkpoint));
@@ -278,7 +316,7 @@ fn who_signed_cannot_be_changed() {
 
 #[test]
 fn a_record_is_gone_only_where_an_erasure_says_so() {
-    let withheld = Story::new().world.bundle(0, Story::new().new, 0..5, &[Story::new().erased, 2]);
+    let withheld = Story::new().world.bundle(0, Story::new().new, 0..6, &[Story::new().erased, 2]);
     assert_eq!(line_problem(&withheld), EntryProblem::Withheld);
     let act = changed(|bundle| bundle.entries[3].payload = None);
     assert_eq!(line_problem(&act), EntryProblem::ActWithheld);

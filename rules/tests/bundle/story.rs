@@ -48,6 +48,7 @@ impl Story {
         world.batch("messagerie", vec![read(1)]);
         world.batch("authority", vec![erasure(0, vec![erased], "ORDER 2026/17")]);
         world.ledger_record(record(Kind::LOG_CONSULTED, 0, "patient"));
+        world.decision(0);
         let new = world.commit();
         Self { world, old, new, erased }
     }
@@ -59,7 +60,7 @@ impl Story {
 
     /// Every entry as of the new checkpoint, one of them erased.
     pub fn whole(&self) -> Bundle {
-        self.world.bundle(0, self.new, 0..5, &[self.erased])
+        self.world.bundle(0, self.new, 0..6, &[self.erased])
     }
 
     /// Entries 1 and 2 as of the new checkpoint.
@@ -74,7 +75,7 @@ impl Story {
 
     /// What came after [`Story::older`].
     pub fn delta(&self) -> Bundle {
-        let bundle = self.world.bundle(0, self.new, 3..5, &[]);
+        let bundle = self.world.bundle(0, self.new, 3..6, &[]);
         Bundle { since: Some(self.world.since(self.old, self.new, 3)), ..bundle }
     }
 

@@ -4,7 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 use sillage_proof::hash::sha256;
 use sillage_proof::policy::Policy;
-use sillage_rules::bundle::{Bundle, BundleError, Options, Section, continues};
+use sillage_rules::bundle::{Bundle, BundleError, Options, Payload, Section, continues};
 
 use crate::story::Story;
 use crate::world::{policy, policy_text};
@@ -86,7 +86,10 @@ fn forgeries(story: &Story, out: &mut Vec<Value>) {
     let (whole, delta, page) = (story.whole(), story.delta(), story.page());
     let root = story.world.checkpoint(story.new).root;
     let root_text = BASE64_STANDARD.encode(root.as_bytes());
-    let payload = whole.entries[0].payload.clone().expect("shown");
+    let Some(Payload::Record { record, .. }) = whole.entries[0].payload.clone() else { panic!("a record is shown") };
+    let Some(Payload::Decision { actor, private, .. }) = whole.entries[5].payload.clone() else {
+        panic!("a decision is shown")
+    };
     let needles: Vec<(&str, Section, &Bundle, Vec<u8>)> = vec![
         ("the root of the checkpoint", Section::Checkpoint, &whole, root_text.into_bytes()),
         ("the origin of the checkpoint", Section::Checkpoint, &whole, b"sillage.example".to_vec()),
@@ -104,7 +107,9 @@ fn forgeries(story: &Story, out: &mut Vec<Value>) {
         ("the signature of a batch", Section::Batches, &whole, whole.batches[1].signature.to_vec()),
         ("the stream of a batch", Section::Batches, &whole, whole.batches[0].stream_id.to_bytes().to_vec()),
         ("an entry", Section::Entries, &whole, whole.entries[1].entry[20..].to_vec()),
-        ("a record", Section::Entries, &whole, payload.record[4..].to_vec()),
+        ("a record", Section::Entries, &whole, record[4..].to_vec()),
+        ("what the actor may know of a decision", Section::Entries, &whole, actor[6..].to_vec()),
+        ("the rest of a decision", Section::Entries, &whole, private[6..].to_vec()),
         ("the path in a batch", Section::Entries, &whole, whole.entries[0].path[1].to_bytes().to_vec()),
         ("the older root", Section::Since, &delta, delta.since.as_ref().expect("a delta").root.to_bytes().to_vec()),
     ];

@@ -18,6 +18,10 @@ use sillage_rules::bundle::{
     Bundle, BundleAuthor, BundleBatch, BundleEntry, BundleIdentity, Included, Payload, Range, Since,
 };
 use sillage_rules::cosigner::{auditor_name, node_name};
+use sillage_rules::decide::message::AuthorizeMessage;
+use sillage_rules::decide::record::{Compartment as DecisionSide, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::request::REQUEST_VERSION;
+use sillage_rules::decide::{Decision, ItemDecision, ParsedRequest, Reason, Versions};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
 use sillage_rules::facts::{facts_of, flags_for};
 use sillage_rules::index::{BucketProof, BucketTree, bucket_hash, bucket_of, ikey, patient_leaves, row};
@@ -251,6 +255,50 @@ impl World {
         self.record(record, [0xee; 16], Flags::LEDGER, 0, None, None)
     }
 
+    /// A decision that the ledger makes on what `dmp` asked: a patient's item, permitted, and another one, denied.
+    pub fn decision(&mut self, patient: usize) -> u64 {
+        let (index, time) = self.next();
+        let actor =
+            v1::Actor { system: "urn:oid:1.2.250.1.71.4.2.1".into(), id: "10100534436".into(), ..Default::default() };
+        let item = |id: &str| v1::Item { id: id.to_owned(), category: "REPORT".to_owned(), ..Default::default() };
+        let request = ParsedRequest::from_message(v1::DecisionRequest {
+            version: REQUEST_VERSION,
+            tag: tag(patient).to_vec(),
+            actor: Some(v1::Actor { role: "physician".into(), ..actor }),
+            action: "read".to_owned(),
+            purpose: "TREAT".to_owned(),
+            items: vec![item("d1"), item("d2")],
+            requested_at_ms: self.time_ms,
+            nonce: vec![7; 16],
+            ..Default::default()
+        });
+        let (request, key) = (request.expect("a request"), key(seed("dmp")));
+        let message = AuthorizeMessage::new(key.key_id(), origin(), &[request.hash()]).expect("one request");
+        let (key_id, signature, path) = (key.key_id(), message.sign(&key), Vec::new());
+        let signed = SignedRequest { key_id, signature, position: 0, count: 1, path };
+        let of = |id: &str, reason: Reason, consulted: &[u64]| ItemDecision {
+            id: id.to_owned(),
+            permit: reason.permits(),
+            reason,
+            consulted: consulted.iter().map(|index| (*index).into()).collect(),
+        };
+        let decision = Decision {
+            items: vec![of("d1", Reason::ConsentGrant, &[2]), of("d2", Reason::Masked, &[])],
+            obligations: Vec::new(),
+            versions: Versions { policy: "default".into(), matrix: "default".into(), catalogue: "default".into() },
+        };
+        let moment = Moment { at: time, valid_s: 300, as_of: index.get().into() };
+        let salts = [[0xea; 16], [0xeb; 16]];
+        let record = DecisionRecord::new(&request, &signed, DecisionSide::Open, &decision, moment, salts);
+        let (actor, private) = (record.actor_part().encode_to_vec(), record.private_part().encode_to_vec());
+        let (kind, tag, record_hash) = (Kind::DECISION_MADE, tag(patient), record.record_hash());
+        let flags = Flags::LEDGER;
+        let index = self.push(Entry::Record(RecordEntry { index, time, flags, kind, tag, record_hash, position: 0 }));
+        let (entry, payload) = (self.entries[index as usize].clone(), Payload::Decision { salts, actor, private });
+        self.lines.push(Line { index, tag, entry, record_hash, payload, batch: None });
+        index
+    }
+
     fn record(
         &mut self,
         record: ParsedRecord,
@@ -268,7 +316,7 @@ impl World {
         }
         let tag = entry.tag;
         let index = self.push(Entry::Record(entry));
-        let payload = Payload { salt, record: record.into_bytes() };
+        let payload = Payload::Record { salt, record: record.into_bytes() };
         let entry = self.entries[index as usize].clone();
         self.lines.push(Line { index, tag, entry, record_hash, payload, batch });
         index
