@@ -107,7 +107,15 @@ pub async fn read_page(
     let cursor = cursor.map_or(Ok(start), |text| Cursor::decode(text).ok_or_else(invalid))?;
     let limit = limit.clamp(1, PAGE_MAX);
     let below = cursor.below;
-    let one = |tag: &PatientTag, place: Place| Side { session, request, tag: *tag, below, place };
+    let one = |tag: &PatientTag, place: Place| Side {
+        session,
+        request,
+        tag: *tag,
+        below,
+        fetched: 0,
+        end: place.clone(),
+        place,
+    };
     let mut sides = vec![(one(open, cursor.open), false)];
     if let Some(tag) = secret {
         sides.push((one(tag, cursor.secret), true));
@@ -148,7 +156,11 @@ struct Side<'a> {
     session: &'a Session,
     request: &'a v1::TraceRequest,
     tag: PatientTag,
+    /// Lines from this index on were shown, or arrived later.
     below: u64,
+    /// How many lines [`Side::fetch`] gave, and where the trace stood after the last of them.
+    fetched: usize,
+    end: Place,
     /// Where the page begins; after [`Side::place_after`], where the next one does.
     place: Place,
 }
@@ -188,7 +200,10 @@ impl Side<'_> {
                 begin = self.place.clone();
             }
         }
-        self.place = begin;
+        // Reading is put on record: asked again, the trace begins with that.
+        self.below =
+            out.first().map_or(self.below, |newest| newest.entry.index.get().saturating_add(1).min(self.below));
+        (self.fetched, self.end) = (out.len(), std::mem::replace(&mut self.place, begin));
         Ok(out)
     }
 
@@ -204,8 +219,11 @@ impl Side<'_> {
     /// Where this trace stands when the first `shown` lines of what [`Side::fetch`] gave are shown: asked for again with
     /// exactly that limit, so that the ledger's own cursor says it.
     async fn place_after(&mut self, shown: usize) -> Result<Place, ClientError> {
-        if shown == 0 {
+        if shown == 0 && self.fetched > 0 {
             return Ok(self.place.clone());
+        }
+        if shown == self.fetched {
+            return Ok(self.end.clone());
         }
         let mut left = shown;
         while left > 0 {
