@@ -40,6 +40,7 @@ mod stats;
 mod store;
 mod trace;
 mod tree;
+mod verified;
 
 pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision};
@@ -55,3 +56,4 @@ pub use reader::{Head, LedgerReader};
 pub use rows::{KeyInfo, KeyState, Party, StreamInfo};
 pub use stats::{ApplyStats, StageTimes};
 pub use trace::{TraceRow, TraceScan};
+pub use verified::Verified;

@@ -24,6 +24,7 @@ use crate::stats::ApplyStats;
 use crate::store::Store;
 use crate::trace::TraceScan;
 use crate::tree;
+use crate::verified::Verified;
 
 /// The state after the last command applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -449,6 +450,11 @@ impl LedgerReader {
     /// `BAD_SIGNATURE`; or that the batch has no shape, or an unknown or revoked key, which may be outdated.
     pub fn verify(&self, batch: &SealedBatch) -> Result<(), Refusal> {
         apply::check::verify_only(&self.shared, &self.view().store, batch).map_err(Self::refusal)
+    }
+
+    /// Signatures that this process has verified, and what it has verified elsewhere goes in.
+    pub fn verified(&self) -> &Verified {
+        &self.shared.verified
     }
 
     fn reach(&self, size: TreeSize) -> Result<Arc<View>, ReadError> {

@@ -16,6 +16,7 @@ use crate::patients::KeptLeaves;
 use crate::schema::HeadRow;
 use crate::stats::ApplyStats;
 use crate::store::Store;
+use crate::verified::Verified;
 
 /// The state after one command. Immutable: a reader keeps one as long as it needs it.
 pub(crate) struct View {
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub stats: ApplyStats,
     /// Of patients whose trace is being proven.
     pub kept_leaves: Mutex<KeptLeaves>,
+    /// Signatures that needn't be verified again.
+    pub verified: Verified,
     /// What checking before a command is proposed keeps in memory of what decides.
     pub checking: Mutex<Caches>,
     view: RwLock<Arc<View>>,
@@ -67,6 +70,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What applying verifies signatures with, where it does.
+    pub(crate) fn to_verify(&self) -> Option<&Verified> {
+        self.options.verify_at_apply.then_some(&self.verified)
+    }
+
     /// `view` is what was found on disk, so all of it is flushed.
     pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, checking: Caches, view: View) -> Self {
         let flushed = Flushed { generation: view.generation, index: view.head.applied_index };
@@ -75,6 +83,7 @@ impl Shared {
             options,
             stats: ApplyStats::default(),
             kept_leaves: Mutex::default(),
+            verified: Verified::default(),
             checking: Mutex::new(checking),
             view: RwLock::new(Arc::new(view)),
             flushed: Mutex::new(flushed),

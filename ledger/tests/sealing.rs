@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::*;
-use sillage_ledger::seal::{DATA_KEYS_CACHED, Keyring, Plain, SealError, Sealer};
+use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider as _, Keyring, Plain, SealError, Sealer, TagPrefix, layout};
 use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_proof::batch::Origin;
 use sillage_proof::hash::leaf_hash2;
 use sillage_proof::keys::StreamId;
-use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
+use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
 use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
@@ -60,7 +61,7 @@ fn what_is_sealed_is_opened_by_every_node_and_stands_nowhere_in_clear() {
     let marker = b"PLANTED-MARKER-Claire-Dubois-279035121518989".as_slice();
     let dir = tempfile::tempdir().expect("a folder");
     let keys = Arc::new(Keyring::generate().expect("randomness"));
-    let mut ledger = open(dir.path());
+    let mut ledger = open_with(dir.path(), keys.clone());
     let sealer_here = sealer(&ledger, &keys);
     let first = sealed(&sealer_here, 1, &[(tag(1), marker), (tag(2), b"other"), (tag(1), b"third"), ([0; 32], marker)]);
     assert_eq!(first.new_keys.len(), 3, "one for each patient, and one for no patient");
@@ -86,7 +87,7 @@ fn what_is_sealed_is_opened_by_every_node_and_stands_nowhere_in_clear() {
 fn a_data_key_travels_until_it_is_on_record() {
     let dir = tempfile::tempdir().expect("a folder");
     let keys = Arc::new(Keyring::generate().expect("randomness"));
-    let mut ledger = open(dir.path());
+    let mut ledger = open_with(dir.path(), keys.clone());
     let sealer = sealer(&ledger, &keys);
     let lost = sealed(&sealer, 1, &[(tag(1), b"lost")]);
     let first = sealed(&sealer, 1, &[(tag(1), b"first")]);
@@ -102,19 +103,20 @@ fn a_data_key_travels_until_it_is_on_record() {
 fn two_nodes_may_make_a_key_at_once_and_a_key_is_never_overwritten() {
     let dir = tempfile::tempdir().expect("a folder");
     let keys = Arc::new(Keyring::generate().expect("randomness"));
-    let mut ledger = open(dir.path());
+    let mut ledger = open_with(dir.path(), keys.clone());
     let (one, two) = (sealer(&ledger, &keys), sealer(&ledger, &keys));
     let first = sealed(&one, 1, &[(tag(1), b"from one")]);
     let mut second = sealed(&two, 2, &[(tag(1), b"from two")]);
-    // Even a batch that claims the first key's id with other bytes changes nothing.
-    let mut forged = first.new_keys[0].clone();
-    *forged.wrapped.last_mut().expect("66 bytes") ^= 1;
-    let mut third = first.clone();
+    // Even a batch that claims the first key's id with another key changes nothing.
+    let id = first.new_keys[0].data_key_id[..].try_into().expect("16 bytes");
+    let aad = layout::wrapped_aad(&Origin::new(ORIGIN).expect("valid"), &tag(1), &id, 1);
+    let other = keys.wrap((TagPrefix::of(&tag(1)), 1), &[4; 12], &aad, &[9; 32]).expect("its key is there");
+    let wrapped = [&[1, 1, 0, 0, 0, 1][..], &[4; 12], &other].concat();
+    let mut third = batch(2, "s", 3, first.records.clone());
+    third.new_keys = vec![WrappedKey { wrapped, ..first.new_keys[0].clone() }];
     apply_one(&mut ledger, first);
     apply_one(&mut ledger, second.clone());
     assert_eq!(ledger.reader().data_keys(&tag(1)).expect("readable").len(), 2);
-    third.seq = 3;
-    third.new_keys = vec![forged];
     assert!(matches!(apply_one(&mut ledger, third), BatchOutcome::Done { .. }));
     second.new_keys.clear();
     let fresh = sealer(&ledger, &keys);
@@ -128,7 +130,7 @@ fn two_nodes_may_make_a_key_at_once_and_a_key_is_never_overwritten() {
 fn another_keyring_opens_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let keys = Arc::new(Keyring::generate().expect("randomness"));
-    let mut ledger = open(dir.path());
+    let mut ledger = open_with(dir.path(), keys.clone());
     let batch = sealed(&sealer(&ledger, &keys), 1, &[(tag(1), b"secret")]);
     apply_one(&mut ledger, batch);
     let other = Arc::new(Keyring::generate().expect("randomness"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
+use sillage_ledger::seal::{KekFile, KekProvider as _, TagPrefix, layout};
 use sillage_ledger::{GenesisInfo, Refusal};
 use sillage_node::config::{LimitsConfig, NodeConfig};
 use sillage_node::core::{Core, trace};
@@ -205,14 +206,18 @@ async fn an_author_gets_what_the_contract_says() {
     node.core.shutdown().await;
 }
 
-/// A batch as a node would hand it on that admitted it, under a data key that it made up: only the author could tell.
-fn handed_on(batch: &Batch) -> SealedBatch {
+/// A batch as a node would hand it on that admitted it, under a data key that it made, and with nothing that opens under
+/// it: only the author could tell.
+fn handed_on(batch: &Batch, keks: &KekFile) -> SealedBatch {
     let mut new_keys = Vec::new();
     let records = batch.records.iter().map(|salted| {
         let parsed = ParsedRecord::parse(&salted.record).expect("a record");
         let (tag, data_key_id) = (parsed.entry_tag().to_vec(), vec![7; 16]);
         if new_keys.is_empty() {
-            let wrapped = [&[1, 1, 0, 0, 0, 1][..], &[9; 60]].concat();
+            let (entry_tag, origin) = (parsed.entry_tag(), Origin::new(ORIGIN).expect("valid"));
+            let aad = layout::wrapped_aad(&origin, &entry_tag, &[7; 16], 1);
+            let sealed = keks.wrap((TagPrefix::of(&entry_tag), 1), &[9; 12], &aad, &[8; 32]).expect("its key is there");
+            let wrapped = [&[1, 1, 0, 0, 0, 1][..], &[9; 12], &sealed].concat();
             new_keys.push(WrappedKey { tag: tag.clone(), data_key_id: data_key_id.clone(), wrapped });
         }
         SealedRecord {
@@ -244,7 +249,8 @@ async fn what_another_node_hands_on_is_filed_as_its_author_signed_it_or_not_at_a
     let node = Node::start(dir.path()).await;
     let mut other = node.tag;
     other[31] ^= 1;
-    let honest = handed_on(&node.batch(1, &[node.record(Kind::ACCESS_READ, now_ms())]));
+    let keks = KekFile::open(&dir.path().join("node-1/keys/keyring")).expect("a keyring");
+    let honest = handed_on(&node.batch(1, &[node.record(Kind::ACCESS_READ, now_ms())]), &keks);
     let filed_otherwise: [&dyn Fn(&mut SealedBatch); 4] = [
         &|batch| {
             batch.records[0].tag = other.to_vec();
@@ -260,6 +266,10 @@ async fn what_another_node_hands_on_is_filed_as_its_author_signed_it_or_not_at_a
         let refusal = node.core.submit_forwarded(batch).await.expect_err("not as signed");
         assert_eq!(refusal.code, Code::RootMismatch, "{refusal}");
     }
+    let mut planted = honest.clone();
+    planted.new_keys[0].wrapped = [&[1, 1, 0, 0, 0, 1][..], &[9; 60]].concat();
+    let refusal = node.core.submit_forwarded(planted).await.expect_err("no key at all");
+    assert_eq!(refusal.code, Code::MalformedRequest, "{refusal}");
     let done = node.core.submit_forwarded(honest).await.expect("as signed");
     assert_eq!(node.check_receipt(&done).batch.seq, 1);
     node.core.shutdown().await;

@@ -1,8 +1,8 @@
 //! What is checked of a batch. The leader runs it before proposing, apply runs it again: the same code, the same verdict.
 //!
-//! The author's signature was verified by the node that admitted the batch, and by the leader if another node handed it
-//! on; it is not verified here unless `Options::verify_at_apply` says so, because one verification a batch on every replica is the dearest step of all, and
-//! every node verifies what it cosigns anyway.
+//! The author's signature is verified too, on every node: what reaches the log through a leader that lies is refused like
+//! any other bad input, before it can have an effect. The node that admitted the batch, and the leader, have verified it
+//! already and remember ([`crate::verified`]); the others would have to anyway, before they cosign.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +27,10 @@ use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState};
 use crate::seal::layout;
+use crate::seal::vault::Vault;
 use crate::shared::Shared;
 use crate::store::Store;
+use crate::verified::Verified;
 
 /// The tag of what concerns no patient.
 pub(crate) const NO_PATIENT: [u8; 32] = [0; 32];
@@ -189,8 +191,8 @@ impl<'b> Shape<'b> {
     }
 
     /// Whether every payload can be opened again: its data key is on record, or comes along.
-    pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>) -> Result<(), Stop> {
-        check_new_keys(overlay, &self.new_keys)?;
+    pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>, vault: &Vault) -> Result<(), Stop> {
+        check_new_keys(overlay, vault, &self.new_keys)?;
         let mut known: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
         let mut unused = known.clone();
         for (position, record) in (0_u32..).zip(&self.records) {
@@ -217,8 +219,8 @@ impl<'b> Shape<'b> {
         Ok(())
     }
 
-    /// Verifies the author's signature.
-    pub(crate) fn verify(&self, genesis: &GenesisInfo, signer: &Signer) -> Result<(), Refusal> {
+    /// Verifies the author's signature, unless this process has.
+    pub(crate) fn verify(&self, genesis: &GenesisInfo, signer: &Signer, verified: &Verified) -> Result<(), Refusal> {
         let message = BatchMessage {
             key_id: self.key_id,
             origin: genesis.origin.clone(),
@@ -227,10 +229,14 @@ impl<'b> Shape<'b> {
             count: self.count(),
             root: self.root,
         };
-        let key = signer.key.verifier();
-        key.ok()
-            .and_then(|key| message.verify(&key, &self.signature).ok())
-            .ok_or_else(|| Refusal::new(Code::BadSignature, Code::BadSignature.way_out()))
+        let good = verified.or_verify(&message.encode(), &self.signature, || {
+            let key = signer.key.verifier();
+            key.is_ok_and(|key| message.verify(&key, &self.signature).is_ok())
+        });
+        match good {
+            true => Ok(()),
+            false => Err(Refusal::new(Code::BadSignature, Code::BadSignature.way_out())),
+        }
     }
 }
 
@@ -239,7 +245,7 @@ impl<'b> Shape<'b> {
 pub(crate) fn verify_only(shared: &Shared, store: &Store, batch: &SealedBatch) -> Result<(), Stop> {
     let shape = Shape::of(batch)?;
     let signer = shape.signer(&Overlay::new(store))?;
-    Ok(shape.verify(&shared.genesis, &signer)?)
+    Ok(shape.verify(&shared.genesis, &signer, &shared.verified)?)
 }
 
 impl<'b> Record<'b> {

@@ -43,6 +43,7 @@ use crate::seal::vault::VaultError;
 use crate::seal::{Place, TagPrefix, layout};
 use crate::shared::Shared;
 use crate::store::Store;
+use crate::verified::Verified;
 
 type Tag = [u8; TAG_LEN];
 
@@ -176,7 +177,7 @@ impl<'d> Asked<'d> {
         overlay: &Overlay<'_>,
         rules: &mut Rules<'_>,
         genesis: &GenesisInfo,
-        verify: bool,
+        verify: Option<&Verified>,
         sealed: &'d SealedDecision,
     ) -> Result<Self, Stop> {
         let count = sealed.requests.len();
@@ -203,7 +204,7 @@ impl<'d> Asked<'d> {
                 "the party hasn't the role author, and only authors ask for decisions: ask the authority for it";
             return Err(Refusal::new(Code::NotEntitled, message).into());
         }
-        check::check_new_keys(overlay, &new_keys)?;
+        check::check_new_keys(overlay, &rules.caches.vault, &new_keys)?;
         let mut requests = Vec::with_capacity(count);
         for (position, request) in (0_u32..).zip(&sealed.requests) {
             let tag = <Tag>::try_from(&request.tag[..]).map_err(|_| malformed("a tag is 32 bytes").at(position))?;
@@ -227,8 +228,8 @@ impl<'d> Asked<'d> {
             return Err(Refusal::new(Code::RootMismatch, "the requests don't hash to the root that was signed").into());
         }
         let asked = Self { sealed, signer, key_id, signature, requests, paths, new_keys };
-        if verify {
-            asked.signer.verify_request(genesis, sealed)?;
+        if let Some(verified) = verify {
+            asked.signer.verify_request(genesis, sealed, verified)?;
         }
         Ok(asked)
     }
@@ -297,18 +298,28 @@ impl<'d> Asked<'d> {
 }
 
 impl Signer {
-    /// Verifies a requester's signature.
-    fn verify_request(&self, genesis: &GenesisInfo, sealed: &SealedDecision) -> Result<(), Refusal> {
-        let verified = || {
-            let message = AuthorizeMessage {
-                key_id: self.key.key_id,
-                origin: genesis.origin.clone(),
-                count: u32::try_from(sealed.requests.len()).ok()?,
-                root: Hash::from_slice(&sealed.root).ok()?,
-            };
-            message.verify(&self.key.verifier().ok()?, &sealed.signature).ok()
+    /// Verifies a requester's signature, unless this process has.
+    fn verify_request(
+        &self,
+        genesis: &GenesisInfo,
+        sealed: &SealedDecision,
+        verified: &Verified,
+    ) -> Result<(), Refusal> {
+        let message = || {
+            let count = u32::try_from(sealed.requests.len()).ok()?;
+            let root = Hash::from_slice(&sealed.root).ok()?;
+            Some(AuthorizeMessage { key_id: self.key.key_id, origin: genesis.origin.clone(), count, root })
         };
-        verified().ok_or_else(|| coded(Code::BadSignature))
+        let good = message().is_some_and(|message| {
+            verified.or_verify(&message.encode(), &sealed.signature, || {
+                let key = self.key.verifier();
+                key.is_ok_and(|key| message.verify(&key, &sealed.signature).is_ok())
+            })
+        });
+        match good {
+            true => Ok(()),
+            false => Err(coded(Code::BadSignature)),
+        }
     }
 }
 
@@ -318,7 +329,7 @@ pub(crate) fn verify_only(shared: &Shared, store: &Store, sealed: &SealedDecisio
     let key_id = KeyId::from_slice(&sealed.key_id).map_err(|_| malformed("a key id is 32 bytes"))?;
     let root = Hash::from_slice(&sealed.root).map_err(|_| malformed("a root is 32 bytes"))?;
     let signer = Signer::of(&Overlay::new(store), &key_id, |_| place_of(root))?;
-    Ok(signer.verify_request(&shared.genesis, sealed)?)
+    Ok(signer.verify_request(&shared.genesis, sealed, &shared.verified)?)
 }
 
 /// Requests are sealed as if they were the records of a stream of this name: a root is used by one signature only.
@@ -413,7 +424,7 @@ pub(crate) fn check_only(
     let overlay = Overlay::new(store);
     let genesis = &shared.genesis;
     let mut rules = Rules::new(caches, size, false);
-    let verify = shared.options.verify_at_apply;
+    let verify = shared.to_verify();
     let checked = Asked::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
         let verdicts = (0..asked.requests.len()).map(|position| {
             let verdict = asked.verdict(&overlay, &mut rules, genesis, time, position);

@@ -18,6 +18,7 @@ use super::{Applier, BatchOutcome, Stop, erase};
 use crate::erasing::{EPOCHS_AHEAD_MAX, OpenErasure};
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
+use crate::seal::vault::{Vault, VaultError};
 use crate::seal::{TagPrefix, layout};
 
 /// Rows read at once.
@@ -71,7 +72,7 @@ impl Applier<'_> {
         if new_keys.iter().any(|((of, _), _)| *of != tag) {
             return Err(malformed("a new data key is another patient's"));
         }
-        check_new_keys(&self.overlay, &new_keys)?;
+        check_new_keys(&self.overlay, &self.rules.caches.vault, &new_keys)?;
         let mut due: BTreeSet<_> = self.overlay.due_keys(&tag)?.into_iter().collect();
         let mut known: BTreeSet<_> = new_keys.iter().map(|((_, id), _)| *id).collect();
         let mut put: BTreeMap<LeafIndex, &Resealed> = BTreeMap::new();
@@ -286,16 +287,20 @@ fn given_up(reseal: &Reseal) -> Result<BTreeSet<[u8; DATA_KEY_ID_LEN]>, Stop> {
 }
 
 /// Whether new data keys may come on record: a key that was given up must not come back, and one wrapped under an epoch
-/// that was given up could never be opened.
-pub(crate) fn check_new_keys(overlay: &Overlay<'_>, keys: &[(DataKeyName, &[u8])]) -> Result<(), Stop> {
+/// that was given up could never be opened, nor one that is no key at all.
+pub(crate) fn check_new_keys(overlay: &Overlay<'_>, vault: &Vault, keys: &[(DataKeyName, &[u8])]) -> Result<(), Stop> {
     for (name, wrapped) in keys {
         if overlay.is_gone(name)? {
             return Err(gone("a data key was given up"));
         }
-        let retired = overlay.kek_epochs(TagPrefix::of(&name.0))?.retired;
-        if layout::epoch_of(wrapped) <= Some(retired) {
+        let epochs = overlay.kek_epochs(TagPrefix::of(&name.0))?;
+        if layout::epoch_of(wrapped) <= Some(epochs.retired) {
             return Err(gone("a new data key is wrapped under an epoch that was given up"));
         }
+        vault.check_key(name, wrapped, epochs).map_err(|error| match error {
+            VaultError::Unreadable => malformed("a new data key can't be unwrapped"),
+            VaultError::Kek(error) => Stop::Kek(error),
+        })?;
     }
     Ok(())
 }

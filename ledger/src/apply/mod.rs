@@ -44,6 +44,7 @@ use crate::seal::KekError;
 use crate::shared::Shared;
 use crate::stats::{ApplyStats, Stage};
 use crate::store::Store;
+use crate::verified::Verified;
 
 /// Newest version of commands that this program applies: 1 has batches only, 3 has decisions too. A leader proposes a newer
 /// one only once every node knows it.
@@ -154,7 +155,8 @@ struct Applier<'a> {
     store: &'a Store,
     genesis: &'a GenesisInfo,
     stats: &'a ApplyStats,
-    verify: bool,
+    /// Where signatures are verified: those that are known to be good.
+    verify: Option<&'a Verified>,
     time: LedgerTimeMs,
     /// Size of the log before the command.
     size: u64,
@@ -186,7 +188,7 @@ pub(crate) fn command<'a>(
         store,
         genesis: &shared.genesis,
         stats,
-        verify: shared.options.verify_at_apply,
+        verify: shared.to_verify(),
         time,
         size,
         overlay: Overlay::new(store),
@@ -337,8 +339,8 @@ impl Applier<'_> {
 
     fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<Staged, Stop> {
         shape.check_rights(signer)?;
-        if self.verify {
-            shape.verify(self.genesis, signer)?;
+        if let Some(verified) = self.verify {
+            shape.verify(self.genesis, signer, verified)?;
         }
         // Only numbers above the last one come here, so the last one isn't the largest there is.
         let expected = last_seq + 1;
@@ -350,7 +352,7 @@ impl Applier<'_> {
             return Err(Refusal::new(Code::OutOfOrder, message).expecting(expected).into());
         }
         shape.check_records(self.genesis, self.time)?;
-        shape.check_data_keys(&self.overlay)?;
+        shape.check_data_keys(&self.overlay, &self.rules.caches.vault)?;
         let first = self.next_index() + 1;
         let looked_at = |record: &Record<'_>| record.kind.is_act() || rule::is_opened(record);
         if !shape.records.iter().any(looked_at) {

@@ -67,6 +67,16 @@ impl Sealer {
         Ok(sealed)
     }
 
+    /// Whether a data key can be unwrapped here.
+    ///
+    /// # Errors
+    /// Why it can't: altered, or wrapped under a key-encryption key that isn't here.
+    pub fn check_wrapped(&self, (tag, id): &DataKeyName, wrapped: &[u8]) -> Result<(), KekError> {
+        let (epoch, nonce, sealed) = layout::split_wrapped(wrapped).ok_or(KekError::Refused)?;
+        let aad = layout::wrapped_aad(self.origin(), tag, id, epoch);
+        self.keks.unwrap((TagPrefix::of(tag), epoch), &nonce, &aad, &sealed).map(drop)
+    }
+
     /// A data key wrapped under another epoch of its prefix; compared by unwrapping it again.
     ///
     /// # Errors

@@ -87,18 +87,28 @@ impl Vault {
         if let Some(known) = self.keys.get(name).filter(|known| *known.wrapped == *wrapped) {
             return Ok(known);
         }
+        let cipher = self.unwrap(&name, wrapped, epochs)?;
+        let key = Arc::new(Unwrapped { wrapped: wrapped.into(), cipher });
+        self.keys.put(name, key.clone(), 1);
+        Ok(key)
+    }
+
+    /// Whether a data key that comes on record can be unwrapped: or else a node could plant one under which nothing can be
+    /// opened, and which can't be wrapped again when an epoch is to go.
+    pub(crate) fn check_key(&self, name: &DataKeyName, wrapped: &[u8], epochs: KekEpochs) -> Result<(), VaultError> {
+        self.unwrap(name, wrapped, epochs).map(drop)
+    }
+
+    fn unwrap(&self, name: &DataKeyName, wrapped: &[u8], epochs: KekEpochs) -> Result<DataCipher, VaultError> {
         // Every node holds the epochs after the retired one up to the present one. Of another one some node may hold a
         // key and some not, whoever wrapped under it.
         let held = layout::epoch_of(wrapped).is_some_and(|epoch| epochs.retired < epoch && epoch <= epochs.current);
         if !held {
             return Err(VaultError::Unreadable);
         }
-        let cipher = DataCipher::unwrap(&*self.keks, &self.origin, &name, wrapped).map_err(|error| match error {
+        DataCipher::unwrap(&*self.keks, &self.origin, name, wrapped).map_err(|error| match error {
             KekError::Refused => VaultError::Unreadable,
             error => VaultError::Kek(error),
-        })?;
-        let key = Arc::new(Unwrapped { wrapped: wrapped.into(), cipher });
-        self.keys.put(name, key.clone(), 1);
-        Ok(key)
+        })
     }
 }

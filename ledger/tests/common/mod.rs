@@ -7,7 +7,7 @@ pub mod world;
 use std::sync::{Arc, LazyLock};
 
 use prost::Message;
-use sillage_ledger::seal::{KekProvider, Keyring};
+use sillage_ledger::seal::{KekProvider, Keyring, TagPrefix, layout};
 use sillage_ledger::{BatchOutcome, Ledger, Options};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
@@ -119,10 +119,13 @@ pub fn record(number: u64, tag: [u8; 32], key: u8) -> SealedRecord {
     }
 }
 
+/// The data key `[key; 16]` of a patient, under the first epoch of [`keks`].
 pub fn wrapped(tag: [u8; 32], key: u8) -> WrappedKey {
-    let mut bytes = vec![1, 1, 0, 0, 0, 1];
-    bytes.extend([key; 12 + 48]);
-    WrappedKey { tag: tag.to_vec(), data_key_id: vec![key; 16], wrapped: bytes }
+    let (id, nonce) = ([key; 16], [key; 12]);
+    let aad = layout::wrapped_aad(&Origin::new(ORIGIN).expect("valid"), &tag, &id, 1);
+    let sealed = keks().wrap((TagPrefix::of(&tag), 1), &nonce, &aad, &[key; 32]).expect("the key is there");
+    let wrapped = [&[1, 1, 0, 0, 0, 1][..], &nonce, &sealed].concat();
+    WrappedKey { tag: tag.to_vec(), data_key_id: id.to_vec(), wrapped }
 }
 
 /// An act, with its salt in clear.

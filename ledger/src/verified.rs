@@ -1,0 +1,89 @@
+//! Signatures that this process has verified: what was admitted here, or applied before, isn't verified again.
+//!
+//! It only saves time. A signature is good or bad whoever looks at it and whenever, so what is found here is what verifying
+//! would say, and a command does the same on a node that has seen everything and on one that has seen nothing.
+
+use std::collections::{HashSet, VecDeque};
+
+use parking_lot::Mutex;
+use sillage_proof::hash::{Hash, sha256};
+
+/// Signatures remembered: 64 bytes each, some seconds of a busy log.
+const SIGNATURES_MAX: usize = 100_000;
+
+/// See the module. Only good signatures are in it.
+#[derive(Debug, Default)]
+pub struct Verified(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashSet<Hash>,
+    order: VecDeque<Hash>,
+}
+
+impl Verified {
+    /// Remembers a signature that was verified over a message. The message names the key that signed, by its hash.
+    pub fn add(&self, message: &[u8], signature: &[u8]) {
+        let name = name(message, signature);
+        let mut recent = self.0.lock();
+        if !recent.known.insert(name) {
+            return;
+        }
+        recent.order.push_back(name);
+        if recent.order.len() > SIGNATURES_MAX
+            && let Some(oldest) = recent.order.pop_front()
+        {
+            recent.known.remove(&oldest);
+        }
+    }
+
+    /// Whether this very signature over this very message was verified. `false` says nothing.
+    pub fn has(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.lock().known.contains(&name(message, signature))
+    }
+
+    /// Whether a signature is good: seen before, or by `verify`, and then remembered.
+    pub(crate) fn or_verify(&self, message: &[u8], signature: &[u8], verify: impl FnOnce() -> bool) -> bool {
+        if self.has(message, signature) {
+            return true;
+        }
+        let good = verify();
+        if good {
+            self.add(message, signature);
+        }
+        good
+    }
+}
+
+/// All that was verified, in one hash. Messages of different sorts begin differently, and a signature has one length.
+fn name(message: &[u8], signature: &[u8]) -> Hash {
+    sha256(&[message, signature])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_known_by_all_that_was_signed_and_old_ones_make_room() {
+        let verified = Verified::default();
+        let message = |n: usize| n.to_be_bytes();
+        verified.add(&message(0), &[5; 64]);
+        assert!(verified.has(&message(0), &[5; 64]));
+        assert!(!verified.has(&message(0), &[6; 64]) && !verified.has(&message(1), &[5; 64]));
+        for n in 1..=SIGNATURES_MAX {
+            verified.add(&message(n), &[5; 64]);
+        }
+        assert!(!verified.has(&message(0), &[5; 64]));
+        assert_eq!(verified.0.lock().known.len(), SIGNATURES_MAX);
+    }
+
+    #[test]
+    fn a_bad_signature_is_never_remembered() {
+        let verified = Verified::default();
+        assert!(!verified.or_verify(b"message", &[5; 64], || false));
+        assert!(!verified.has(b"message", &[5; 64]));
+        assert!(verified.or_verify(b"message", &[5; 64], || true));
+        assert!(verified.or_verify(b"message", &[5; 64], || panic!("known by now")));
+    }
+}
