@@ -26,9 +26,9 @@ pub struct Options {
     pub auto_compaction: bool,
     /// Threads of RocksDB for flushing and merging.
     pub background_jobs: u16,
-    /// Verify each author's signature again when applying. Off: the node that admitted a batch verified it, and every
-    /// node verifies before it cosigns a checkpoint. An invalid signature is then refused like any other bad input, so
-    /// every node of a group must have the same setting.
+    /// Verify each author's signature when applying, unless this process has verified it before. On: what its author
+    /// didn't sign is refused like any other bad input, whoever leads, and decides nothing. Every node of a group must have
+    /// the same setting; off is for measuring what it costs.
     pub verify_at_apply: bool,
     /// Records whose effect is kept folded in memory, over all patients. 0: the state of a patient is folded anew whenever
     /// it is needed.
@@ -50,7 +50,7 @@ impl Default for Options {
             background_flush: true,
             auto_compaction: true,
             background_jobs: 2,
-            verify_at_apply: false,
+            verify_at_apply: true,
             rule_records_cached: 200_000,
             data_keys_cached: 16_384,
             opened_cached: 16_384,

@@ -5,9 +5,9 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use prost::Message as _;
-use sillage_ledger::{BatchOutcome, Fatal, KeyState, Ledger, Options};
+use sillage_ledger::{BatchOutcome, Fatal, KeyState, Ledger};
 use sillage_proof::keys::StreamId;
-use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord};
+use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{Entry, Flags};
@@ -212,10 +212,26 @@ fn an_altered_act_is_refused() {
 }
 
 #[test]
-fn signatures_are_verified_where_asked() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let options = Options { verify_at_apply: true, ..quiet() };
-    let mut ledger = Ledger::open(dir.path(), &genesis(), keks(), options).expect("a ledger");
+fn a_data_key_that_no_node_can_unwrap_is_not_taken() {
+    let (_dir, mut ledger) = ledger();
+    let good = batch(2, "s", 1, vec![record(1, tag(1), 1)]);
+    let planted: [&dyn Fn(&mut WrappedKey); 3] = [
+        &|key| *key.wrapped.last_mut().expect("66 bytes") ^= 1,
+        // Another patient's, or of an epoch that not every node has.
+        &|key| *key = WrappedKey { data_key_id: vec![1; 16], tag: tag(1).to_vec(), ..wrapped(tag(2), 1) },
+        &|key| key.wrapped[5] = 2,
+    ];
+    for change in planted {
+        let mut batch = good.clone();
+        change(&mut batch.new_keys[0]);
+        assert_eq!(code(&apply_one(&mut ledger, batch)), Some(Code::MalformedRequest));
+    }
+    assert_eq!(code(&apply_one(&mut ledger, good)), None);
+}
+
+#[test]
+fn what_its_author_did_not_sign_is_refused() {
+    let (_dir, mut ledger) = ledger();
     let mut bad = batch(2, "s", 1, vec![record(1, tag(1), 1)]);
     bad.signature[0] ^= 1;
     assert_eq!(code(&apply_one(&mut ledger, bad)), Some(Code::BadSignature));

@@ -40,7 +40,8 @@ pub struct DropLabel {
 /// Label of answers.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct OutcomeLabel {
-    /// `cosigned`, `conflict`, `refused`, `lied` or `unreachable`.
+    /// Of a witness: `cosigned`, `conflict`, `refused`, `lied` or `unreachable`. Of a request for a decision: `permitted`
+    /// (something of it), `denied` (all of it), `refused` or `repeated`.
     pub outcome: &'static str,
 }
 
@@ -100,8 +101,14 @@ pub struct Inner {
     pub witness_answers: Family<OutcomeLabel, Counter>,
     /// 1 when this node's state can't be trusted: it serves nothing.
     pub corrupt: Gauge,
+    /// Prefixes whose old key-encryption key isn't destroyed, because what isn't erased would be lost with it.
+    pub keks_held_back: Gauge,
     /// Seconds from a batch's arrival to its answer.
     pub submit_seconds: Histogram,
+    /// Seconds from a call for decisions to its answer.
+    pub authorize_seconds: Histogram,
+    /// Requests decided by this node's apply, by what came of them.
+    pub decisions: Family<OutcomeLabel, Counter>,
     /// Seconds to apply one Raft entry.
     pub apply_seconds: Histogram,
     /// Seconds of one write and fsync of the Raft log.
@@ -159,7 +166,10 @@ impl Metrics {
             cosignatures_rejected: Counter::default(),
             witness_answers: Family::default(),
             corrupt: Gauge::default(),
+            keks_held_back: Gauge::default(),
             submit_seconds: seconds(),
+            authorize_seconds: seconds(),
+            decisions: Family::default(),
             apply_seconds: seconds(),
             fsync_seconds: seconds(),
             connections: Family::default(),
@@ -192,6 +202,11 @@ impl Metrics {
     /// Counts an answer of a witness.
     pub fn witness(&self, outcome: &'static str) {
         self.witness_answers.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts a request that was decided.
+    pub fn decided(&self, outcome: &'static str) {
+        self.decisions.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Sets the length of a queue.
@@ -229,6 +244,9 @@ impl Inner {
         r.register("trace_reads", "Pages of traces", self.trace_reads.clone());
         let h = &self.submit_seconds;
         r.register("submit_seconds", "Arrival of a batch to answer", h.clone());
+        let h = &self.authorize_seconds;
+        r.register("authorize_seconds", "Arrival of a call for decisions to answer", h.clone());
+        r.register("decisions", "Requests decided, by outcome", self.decisions.clone());
         let h = &self.apply_seconds;
         r.register("apply_seconds", "Applying one Raft entry", h.clone());
     }
@@ -262,6 +280,8 @@ impl Inner {
         let c = &self.cosignatures_rejected;
         r.register("cosignatures_rejected", "Cosignatures that don't verify", c.clone());
         r.register("witness_answers", "Answers of witnesses", self.witness_answers.clone());
+        let g = &self.keks_held_back;
+        r.register("keks_held_back", "Old keys not destroyed, as data would be lost", g.clone());
         r.register("corrupt", "1: this node's state can't be trusted, it serves nothing", self.corrupt.clone());
     }
 

@@ -1,4 +1,4 @@
-//! A leader that puts a batch into the log that its author never signed gets no cosignature for it.
+//! A leader that puts a batch into the log that its author never signed: no node takes it, and none cosigns it.
 
 mod common;
 
@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use common::{Author, Deployment, key, now_ms};
 use prost::Message as _;
-use sillage_ledger::seal::Keyring;
+use sillage_ledger::seal::KekFile;
 use sillage_ledger::{BatchFault, BatchOutcome, Ledger, Options};
-use sillage_node::core::cosign::{Seen, Unverified, verify_step};
+use sillage_node::core::cosign::{Unverified, verify_step};
+use sillage_proof::LeafIndex;
+use sillage_proof::batch::BatchMessage;
 use sillage_proof::keys::SigningKey;
 use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord};
 use sillage_proto::v1::{Batch, LedgerAct, NodeKeyRotated, PublicKey, ledger_act};
+use sillage_rules::codes::Code;
+use sillage_rules::entry::Entry;
 use sillage_rules::facts::facts_of;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message, record_hash};
@@ -50,43 +54,72 @@ fn sealed(batch: Batch) -> SealedBatch {
     }
 }
 
-#[test]
-fn a_batch_that_nobody_signed_is_found_before_anything_is_cosigned() {
-    let deployment = Deployment::new(1);
+/// A ledger, a batch that the authority signed, and one that nobody did.
+fn with_forged(deployment: &Deployment, verify_at_apply: bool) -> (Ledger, SealedBatch, SealedBatch) {
     let genesis = std::fs::read(deployment.path("genesis.bin")).expect("a genesis");
-    let keks = Arc::new(Keyring::generate().expect("randomness"));
-    let mut ledger = Ledger::open(&deployment.path("ledger"), &genesis, keks, Options::default()).expect("a ledger");
+    let keks = Arc::new(KekFile::open(&deployment.path("node-1/keys/keyring")).expect("a keyring"));
+    let options = Options { verify_at_apply, ..Options::default() };
+    let ledger = Ledger::open(&deployment.path("ledger"), &genesis, keks, options).expect("a ledger");
     let mut author = Author::new(key(&deployment.path("keys/authority.key")));
     let signed = sealed(author.batch(&act(1)));
     let mut forged = sealed(author.batch(&act(2)));
     forged.signature[0] ^= 1;
-    let mut apply = |index, command: Command| {
-        ledger.apply(index, 1, now_ms(), &command.encode_to_vec()).expect("applied").remove(0)
-    };
+    (ledger, signed, forged)
+}
+
+fn apply(ledger: &mut Ledger, index: u64, batch: &SealedBatch) -> BatchOutcome {
+    let command = Command { version: 1, batches: vec![batch.clone()], ..Command::default() };
+    ledger.apply(index, 1, now_ms(), &command.encode_to_vec()).expect("applied").remove(0)
+}
+
+#[test]
+fn a_batch_that_nobody_signed_is_refused_by_every_node_whoever_leads() {
+    let deployment = Deployment::new(1);
+    let (mut ledger, signed, forged) = with_forged(&deployment, true);
+    assert!(matches!(apply(&mut ledger, 1, &signed), BatchOutcome::Done { .. }));
+    let (size, root) = (ledger.reader().tree_size(), ledger.reader().root());
+    let outcome = apply(&mut ledger, 2, &forged);
+    assert!(matches!(&outcome, BatchOutcome::Refused(refusal) if refusal.code == Code::BadSignature), "{outcome:?}");
+    assert_eq!((ledger.reader().tree_size(), ledger.reader().root()), (size, root), "nothing of it is recorded");
+}
+
+#[test]
+fn a_batch_that_nobody_signed_is_found_before_anything_is_cosigned() {
+    let deployment = Deployment::new(1);
+    // As in a snapshot of a group that took it.
+    let (mut ledger, signed, forged) = with_forged(&deployment, false);
     for (index, batch) in (1..).zip([&signed, &forged]) {
-        let command = Command { version: 1, batches: vec![batch.clone()], ..Command::default() };
-        let outcome = apply(index, command);
-        assert!(matches!(outcome, BatchOutcome::Done { .. }), "apply leaves signatures to admission: {outcome:?}");
+        let outcome = apply(&mut ledger, index, batch);
+        assert!(matches!(outcome, BatchOutcome::Done { .. }), "{outcome:?}");
     }
-    apply(3, Command { version: 2, index_commit: true, ..Command::default() });
+    let commit = Command { version: 2, index_commit: true, ..Command::default() };
+    ledger.apply(3, 1, now_ms(), &commit.encode_to_vec()).expect("applied");
     let reader = ledger.reader();
     // Genesis, header, record, header, record, index commit.
     let size = reader.tree_size().get();
     assert_eq!(size, 6);
 
-    let seen = Seen::default();
-    assert_eq!(verify_step(&reader, &seen, 0, 3).expect("the first batch is good"), 3);
+    assert_eq!(verify_step(&reader, 0, 3).expect("the first batch is good"), 3);
     for from in [0, 3] {
-        let fault = verify_step(&reader, &seen, from, size).expect_err("the second isn't");
+        let fault = verify_step(&reader, from, size).expect_err("the second isn't");
         assert!(matches!(fault, Unverified::Batch(BatchFault::Signature(index)) if index.get() == 3), "{fault}");
     }
     for (from, to) in [(0, 2), (2, size)] {
-        let fault = verify_step(&reader, &seen, from, to).expect_err("batches are whole");
+        let fault = verify_step(&reader, from, to).expect_err("batches are whole");
         assert!(matches!(fault, Unverified::Layout(_)), "{fault}");
     }
-    // What this process verified when it came in isn't verified again: these are the very bytes that it saw.
-    seen.add_sealed(&reader, &signed);
-    assert!(verify_step(&reader, &seen, 0, size).is_err());
-    seen.add_sealed(&reader, &forged);
-    assert_eq!(verify_step(&reader, &seen, 0, size).expect("taken on trust in itself"), size);
+    // What this process has verified isn't verified again.
+    let Some(Entry::BatchHeader(header)) = reader.decoded_entry(LeafIndex(3)).expect("readable") else {
+        panic!("a header");
+    };
+    let message = BatchMessage {
+        key_id: header.key_id,
+        origin: reader.genesis().origin.clone(),
+        stream_id: header.stream_id,
+        seq: header.seq,
+        count: header.count,
+        root: header.root,
+    };
+    reader.verified().add(&message.encode(), &header.signature);
+    assert_eq!(verify_step(&reader, 0, size).expect("taken on trust in itself"), size);
 }

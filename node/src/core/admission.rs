@@ -13,12 +13,13 @@ use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
 use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
-use sillage_proof::hash::{Hash, hash_leaves};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
 use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
+use sillage_rules::consent::{Event, Meta};
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
@@ -26,7 +27,7 @@ use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 
-use super::cosign::Seen;
+use super::consulted::is_patient_itself;
 use super::quota::Quotas;
 use super::refusals::{from_read, refuse};
 
@@ -44,12 +45,10 @@ pub struct Admitted {
 
 /// See the module.
 pub struct Admission {
-    reader: LedgerReader,
-    sealer: Arc<Sealer>,
+    pub(super) reader: LedgerReader,
+    pub(super) sealer: Arc<Sealer>,
     quotas: Quotas<AuthorId>,
     keys: Mutex<HashMap<KeyId, PublicKey>>,
-    /// What needn't be verified again before it is cosigned.
-    seen: Arc<Seen>,
 }
 
 /// The fields of a batch, in their types.
@@ -61,9 +60,9 @@ pub(crate) struct Header {
 }
 
 impl Admission {
-    /// Against what `reader` knows, sealing with `sealer`, noting in `seen` what was verified.
-    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>, seen: Arc<Seen>) -> Self {
-        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default(), seen }
+    /// Against what `reader` knows, sealing with `sealer`.
+    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
+        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
     }
 
     /// Checks and seals.
@@ -107,7 +106,7 @@ impl Admission {
     }
 
     /// The key that signs and whose it is.
-    fn signer(&self, key_id: &KeyId) -> Result<(KeyInfo, Party), Refusal> {
+    pub(super) fn signer(&self, key_id: &KeyId) -> Result<(KeyInfo, Party), Refusal> {
         let unknown = || refuse(Code::UnknownKey);
         let key = self.reader.key(key_id).map_err(|error| from_read(&error))?;
         let key = key.ok_or_else(unknown)?;
@@ -133,12 +132,12 @@ impl Admission {
         };
         let verifier = self.verifier(key)?;
         message.verify(&verifier, &batch.signature).map_err(|_| refuse(Code::BadSignature))?;
-        self.seen.add(&message, &batch.signature);
+        self.reader.verified().add(&message.encode(), &batch.signature);
         Ok(())
     }
 
     /// The key ready to verify with; a key id names one key for ever.
-    fn verifier(&self, key: &KeyInfo) -> Result<PublicKey, Refusal> {
+    pub(super) fn verifier(&self, key: &KeyInfo) -> Result<PublicKey, Refusal> {
         if let Some(known) = self.keys.lock().get(&key.key_id) {
             return Ok(*known);
         }
@@ -157,7 +156,7 @@ impl Admission {
         Ok(stream.is_some_and(|stream| header.seq <= stream.last_seq))
     }
 
-    fn take_quota(&self, party: &Party, records: usize) -> Result<(), Refusal> {
+    pub(super) fn take_quota(&self, party: &Party, records: usize) -> Result<(), Refusal> {
         let rate = match party.quota_events_per_s {
             0 => self.reader.genesis().quota_events_per_s,
             own => own,
@@ -300,7 +299,7 @@ pub(crate) fn check_bounds(batch: &Batch) -> Result<Header, Refusal> {
     })
 }
 
-fn check_key_state(key: &KeyInfo) -> Result<(), Refusal> {
+pub(super) fn check_key_state(key: &KeyInfo) -> Result<(), Refusal> {
     match key.state {
         KeyState::Active => Ok(()),
         KeyState::Replaced | KeyState::Revoked => Err(refuse(Code::RevokedKey)),
@@ -311,6 +310,10 @@ fn check_record(record: &Plain, genesis: &GenesisInfo, now_ms: u64) -> Result<()
     let parsed = &record.parsed;
     parsed.check_from_author()?;
     check_time(parsed.occurred_at_ms(), now_ms)?;
+    // What decides is understood before it is sealed: its author is told which field isn't.
+    if Event::of(parsed)?.is_some() {
+        Meta::of(parsed, LeafIndex(0), LedgerTimeMs(now_ms), false, false)?;
+    }
     if parsed.tag().is_some_and(|tag| !genesis.covers(tag)) {
         return Err(RecordError {
             code: Code::TagOutOfRange,
@@ -326,11 +329,16 @@ fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
     if own_key && !party.roles.is_empty() {
         return Ok(());
     }
-    let (role, who) = match record.kind().is_act() {
-        true => (Roles::AUTHORITY, "acts are for the authority to sign"),
-        false => (Roles::AUTHOR, "records are for parties with the role author to sign"),
+    let (may, who) = match record.kind().is_act() {
+        true => (party.roles.contains(Roles::AUTHORITY), "acts are for the authority to sign"),
+        false => {
+            let decides = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
+            let decides = decides && party.roles.may_decide(record.kind());
+            let who = "records are for parties with the role author to sign, and for a patient what it decides";
+            (decides || party.roles.may_sign(record.kind()), who)
+        }
     };
-    match party.roles.contains(role) {
+    match may {
         true => Ok(()),
         false => Err(Refusal::new(Code::NotEntitled, who)),
     }

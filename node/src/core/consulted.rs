@@ -1,48 +1,93 @@
-//! That someone reads entries is on record before the first one is given: `log.consulted`, made by the ledger itself.
+//! That someone reads is on record before anything is given: `log.consulted`, made by the ledger itself.
 //!
-//! The record names a service and a range of entries, never a patient: it is public by nature. Its actor is of the
-//! system [`ACTOR_SYSTEM`], the id is the author id in hexadecimal; its details say `first`, `count`, and in `via` which
-//! gateway asked, where it was one. A record may be proposed twice when a leader is lost: what was read is then on
-//! record twice, which harms nobody; the other way round it would.
+//! Where entries are read, the record names a service and a range of entries. Where one patient's trace is read by anyone
+//! but that patient, it stands in that trace, so that the patient sees who looked. It never names a person: it is public by
+//! nature. Its actor is of the system [`ACTOR_SYSTEM`], the id is the author id in hexadecimal; its details say what was
+//! read, and in `via` which gateway asked, where it was one. A record may be proposed twice when a leader is lost: what was
+//! read is then on record twice, which harms nobody; the other way round it would.
 
-use std::time::Duration;
-
-use prost::Message as _;
 use sillage_ledger::{BatchOutcome, Party, Refusal};
 use sillage_proof::LeafIndex;
-use sillage_proto::internal::v1::{Command, LedgerRecord, RecordRequest};
+use sillage_proto::internal::v1::{LedgerRecord, RecordRequest};
 use sillage_proto::v1::Actor;
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::{ParsedRecord, new_message};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout_at};
+use sillage_rules::roles::Roles;
+use tonic::Status;
 
-use super::refusals::{from_info, refuse, unavailable};
+use super::lanes::Work;
+use super::proposal::{Forwarded, Proposal, forwarded};
+use super::refusals::{refuse, unavailable};
 use super::{Core, now_ms};
+use crate::peer::links::Client;
 
 /// The identifier system of a party of the ledger: its ids are author ids (`docs/formats.md` §1).
 pub const ACTOR_SYSTEM: &str = "urn:sillage:author";
-/// From the question to the last attempt.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(8);
-/// For one call to the leader.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(3);
-const BACKOFF: Duration = Duration::from_millis(50);
-/// Commands with records of the ledger itself have this version.
-const COMMAND_VERSION: u32 = 2;
+
+/// What of a patient's trace was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// A page of it.
+    Trace,
+    /// The patient's place in the index, with the proof.
+    Proof,
+    /// Entries with what leads to their authors.
+    Entries,
+    /// What decides on the patient's data.
+    Rules,
+}
+
+impl Read {
+    /// As it stands in the details.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Proof => "proof",
+            Self::Entries => "entries",
+            Self::Rules => "rules",
+        }
+    }
+}
 
 /// The record that `reader` reads `count` entries from `first` on, through the gateway `via` where it is one.
 ///
 /// # Errors
 /// When the system gives no randomness.
 pub fn entries_read(reader: &Party, via: Option<&Party>, first: u64, count: u64) -> Result<LedgerRecord, Refusal> {
-    let kind = Kind::LOG_CONSULTED;
     let mut details = serde_json::json!({ "first": first, "count": count });
     if let Some(via) = via {
         details["via"] = via.name.clone().into();
     }
-    let mut message = new_message(kind, None, now_ms());
+    consulted(reader, None, &details)
+}
+
+/// The record that `reader` reads the register of broken glass.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn register_read(reader: &Party) -> Result<LedgerRecord, Refusal> {
+    consulted(reader, None, &serde_json::json!({ "read": "break-glass" }))
+}
+
+/// The record that `reader` reads of the trace of a patient, in which it will stand.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn trace_read(reader: &Party, tag: &[u8; 32], what: Read) -> Result<LedgerRecord, Refusal> {
+    consulted(reader, Some(tag), &serde_json::json!({ "read": what.token() }))
+}
+
+/// Whether it is the patient itself that reads: only then nothing is put on record.
+pub fn is_patient_itself(reader: &Party, tag: &[u8]) -> bool {
+    let own = [reader.patient_tag, reader.patient_secret_tag];
+    reader.roles.contains(Roles::PATIENT) && own.iter().flatten().any(|own| own[..] == *tag)
+}
+
+fn consulted(reader: &Party, tag: Option<&[u8; 32]>, details: &serde_json::Value) -> Result<LedgerRecord, Refusal> {
+    let kind = Kind::LOG_CONSULTED;
+    let mut message = new_message(kind, tag, now_ms());
     message.actor = Some(Actor {
         system: ACTOR_SYSTEM.to_owned(),
         id: reader.author_id.to_string(),
@@ -59,81 +104,62 @@ pub fn entries_read(reader: &Party, via: Option<&Party>, first: u64, count: u64)
     Ok(LedgerRecord { kind: kind.code().into(), salt, record: record.into_bytes() })
 }
 
-impl Core {
-    /// Brings a record to the leader; when this returns, it is committed and the leader has applied it.
-    ///
-    /// # Errors
-    /// When it isn't on record in time: then nothing may be given.
-    pub async fn put_on_record(&self, record: LedgerRecord) -> Result<LeafIndex, Refusal> {
-        let deadline = Instant::now() + RECORD_TIMEOUT;
-        loop {
-            let done = match self.leader() {
-                Some(leader) if leader == self.config.id => self.record_here(record.clone()).await,
-                Some(leader) => self.record_at(leader, record.clone(), deadline).await,
-                None => Err(refuse(Code::NoLeader)),
-            };
-            let refusal = match done {
-                Ok(index) => return Ok(index),
-                Err(refusal) => refusal,
-            };
-            if !refusal.code.is_retry() || Instant::now() + BACKOFF >= deadline {
-                return Err(refusal);
-            }
-            sleep(BACKOFF).await;
-        }
+impl Proposal for LedgerRecord {
+    type Done = LeafIndex;
+
+    fn work(&self) -> (Work, bool) {
+        (Work::Record(self.clone()), false)
     }
 
-    /// Proposes a record of the ledger itself, as the leader.
-    ///
-    /// # Errors
-    /// `NOT_LEADER` when this node doesn't lead; `OUTCOME_UNKNOWN` when leadership was lost meanwhile; what the ledger
-    /// says of the record.
-    pub async fn record_here(&self, record: LedgerRecord) -> Result<LeafIndex, Refusal> {
-        if !self.leads() {
-            return Err(refuse(Code::NotLeader));
-        }
-        let now_ms = now_ms();
-        // What apply would refuse never reaches the log.
-        self.reader.check_ledger_record(&record, now_ms)?;
-        let command = Command { version: COMMAND_VERSION, ledger_records: vec![record], ..Command::default() };
-        let (sender, answer) = oneshot::channel();
-        let done = move |outcomes| {
-            // The asker may be gone, which is its right.
-            let _ = sender.send(outcomes);
-        };
-        self.replica.propose(command.encode_to_vec(), now_ms, Box::new(done));
-        let unknown = || refuse(Code::OutcomeUnknown);
-        let answer = tokio::time::timeout(RECORD_TIMEOUT, answer).await;
-        let outcomes = answer.map_err(|_| unknown())?.map_err(|_| unknown())?;
-        let outcomes: Vec<BatchOutcome> = outcomes.map_err(|error| match error {
-            sillage_cluster::ProposeError::NotLeader { .. } => refuse(Code::NotLeader),
-            sillage_cluster::ProposeError::Busy => refuse(Code::Busy),
-            _ => unknown(),
-        })?;
-        match outcomes.into_iter().next() {
-            Some(BatchOutcome::LedgerRecord { index }) => Ok(index),
-            Some(BatchOutcome::Refused(refusal)) => Err(refusal),
-            other => {
-                tracing::error!(?other, "a record of the ledger itself had another outcome than its own");
+    async fn done(&self, _core: &Core, outcome: BatchOutcome) -> Result<LeafIndex, Refusal> {
+        match outcome {
+            BatchOutcome::LedgerRecord { index } => Ok(index),
+            _ => {
+                tracing::error!("a record of the ledger itself had another outcome than its own");
                 Err(refuse(Code::Internal))
             }
         }
     }
 
-    async fn record_at(&self, leader: u64, record: LedgerRecord, deadline: Instant) -> Result<LeafIndex, Refusal> {
-        let link = self.links.get(leader).ok_or_else(|| refuse(Code::NoLeader))?;
-        let mut client = link.calls.clone();
-        let until = deadline.min(Instant::now() + FORWARD_TIMEOUT);
-        let answer = timeout_at(until, client.record(RecordRequest { record: Some(record) })).await;
-        let answer = answer.map_err(|_| refuse(Code::OutcomeUnknown))?.map_err(|status| {
-            tracing::debug!(leader, %status, "the leader took no record");
-            refuse(Code::OutcomeUnknown)
-        })?;
-        let answer = answer.into_inner();
-        match answer.error {
-            Some(error) => Err(from_info(error)),
-            None => Ok(LeafIndex(answer.index)),
+    async fn forward(&self, mut client: Client) -> Result<Forwarded<LeafIndex>, Status> {
+        let request = RecordRequest { record: Some(self.clone()) };
+        forwarded(client.record(request).await, |answer| match answer.error {
+            Some(error) => (None, Some(error)),
+            None => (Some(LeafIndex(answer.index)), None),
+        })
+    }
+}
+
+impl Core {
+    /// Brings a record to the leader; when this returns, it is committed and the leader has applied it. Many that wait are
+    /// put into one Raft entry.
+    ///
+    /// # Errors
+    /// When it isn't on record in time: then nothing may be given.
+    pub async fn put_on_record(&self, record: LedgerRecord) -> Result<LeafIndex, Refusal> {
+        self.propose(&record).await
+    }
+
+    /// Puts on record that a party has read of a patient's trace, unless it is that patient: after what was read was found,
+    /// so that it shows the log as it was before, and before any of it is given.
+    ///
+    /// # Errors
+    /// When it isn't on record in time: then nothing may be given.
+    pub async fn read_of(&self, reader: &Party, tag: &[u8; 32], what: Read) -> Result<(), Refusal> {
+        if !is_patient_itself(reader, tag) {
+            self.put_on_record(trace_read(reader, tag, what)?).await?;
         }
+        Ok(())
+    }
+
+    /// Records what the ledger makes itself, for another node that took this one for the leader.
+    ///
+    /// # Errors
+    /// `NOT_LEADER` when this node doesn't lead; `OUTCOME_UNKNOWN` when leadership was lost meanwhile; what the ledger
+    /// says of the record.
+    pub async fn record_here(&self, record: LedgerRecord) -> Result<LeafIndex, Refusal> {
+        self.check_open()?;
+        self.propose_forwarded(&record).await
     }
 }
 
@@ -171,5 +197,23 @@ mod tests {
         let direct = entries_read(&party("CNIL"), None, 0, 1).expect("made");
         assert_ne!(direct.salt, record.salt);
         assert!(!String::from_utf8_lossy(&direct.record).contains("via"));
+    }
+
+    #[test]
+    fn who_looks_at_a_trace_stands_in_it_unless_it_is_the_patient() {
+        let record = trace_read(&party("DMP"), &[9; 32], Read::Rules).expect("made");
+        let parsed = ParsedRecord::parse(&record.record).expect("canonical");
+        assert_eq!((parsed.kind(), parsed.tag()), (Kind::LOG_CONSULTED, Some(&[9; 32])));
+        assert_eq!(parsed.message().details, r#"{"read":"rules"}"#);
+        let itself = Party {
+            roles: Roles::PATIENT | Roles::READER,
+            patient_tag: Some([9; 32]),
+            patient_secret_tag: Some([8; 32]),
+            ..party("Claire")
+        };
+        assert!(is_patient_itself(&itself, &[9; 32]) && is_patient_itself(&itself, &[8; 32]));
+        assert!(!is_patient_itself(&itself, &[7; 32]), "she reads of someone else");
+        let former = Party { roles: Roles::READER, ..itself };
+        assert!(!is_patient_itself(&former, &[9; 32]));
     }
 }

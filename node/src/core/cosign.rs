@@ -3,15 +3,9 @@
 //! Three rules, each kept across crashes: never a smaller size, never a second root for a size, and no size before every
 //! batch signature below it was verified here. (size, root) is durable in the Raft store before a signature leaves.
 
-use std::collections::{HashSet, VecDeque};
-
-use parking_lot::Mutex;
 use sillage_ledger::{BatchFault, LedgerReader, ReadError};
 use sillage_proof::batch::BatchMessage;
-use sillage_proof::hash::sha256;
-use sillage_proof::keys::{KeyId, StreamId};
 use sillage_proof::{Hash, LeafIndex};
-use sillage_proto::internal::v1::SealedBatch;
 use sillage_rules::entry::{BatchHeader, Entry, Flags};
 
 /// Where the Raft store keeps what was cosigned.
@@ -22,8 +16,6 @@ pub const CORRUPT_NOTE: &[u8] = b"corrupt";
 pub const CHECKPOINT_NOTE: &[u8] = b"checkpoint";
 const VERSION: u8 = 1;
 const ENCODED_LEN: usize = 1 + 8 + 32 + 8 + 8;
-/// Batches admitted here whose signatures needn't be verified again: 32 bytes each.
-const ADMITTED_MAX: usize = 100_000;
 /// Batches verified in one piece of work.
 pub const STEP_BATCHES: usize = 128;
 
@@ -124,56 +116,6 @@ impl Cosigned {
     }
 }
 
-/// What this process has admitted and so verified already; the oldest make room.
-#[derive(Debug, Default)]
-pub struct Seen(Mutex<Recent>);
-
-#[derive(Debug, Default)]
-struct Recent {
-    known: HashSet<Hash>,
-    order: VecDeque<Hash>,
-}
-
-impl Seen {
-    /// Remembers a batch whose signature was verified.
-    pub fn add(&self, message: &BatchMessage, signature: &[u8]) {
-        let name = batch_name(message, signature);
-        let mut recent = self.0.lock();
-        if !recent.known.insert(name) {
-            return;
-        }
-        recent.order.push_back(name);
-        if recent.order.len() > ADMITTED_MAX
-            && let Some(oldest) = recent.order.pop_front()
-        {
-            recent.known.remove(&oldest);
-        }
-    }
-
-    /// Remembers a batch of another node whose signature was verified.
-    pub fn add_sealed(&self, reader: &LedgerReader, batch: &SealedBatch) {
-        let ids = (KeyId::from_slice(&batch.key_id), Hash::from_slice(&batch.root), u32::try_from(batch.records.len()));
-        let (Ok(key_id), Ok(root), Ok(count)) = ids else {
-            return;
-        };
-        let Ok(Some(key)) = reader.key(&key_id) else {
-            return;
-        };
-        let stream_id = StreamId::new(&key.author_id, &batch.stream_label);
-        let origin = reader.genesis().origin.clone();
-        self.add(&BatchMessage { key_id, origin, stream_id, seq: batch.seq, count, root }, &batch.signature);
-    }
-
-    fn has(&self, message: &BatchMessage, signature: &[u8]) -> bool {
-        self.0.lock().known.contains(&batch_name(message, signature))
-    }
-}
-
-/// All that was verified, in one hash.
-fn batch_name(message: &BatchMessage, signature: &[u8]) -> Hash {
-    sha256(&[&message.encode(), signature])
-}
-
 /// Why verifying doesn't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Unverified {
@@ -202,7 +144,7 @@ impl From<BatchFault> for Unverified {
 ///
 /// # Errors
 /// At the first batch that its author didn't sign.
-pub fn verify_step(reader: &LedgerReader, seen: &Seen, from: u64, size: u64) -> Result<u64, Unverified> {
+pub fn verify_step(reader: &LedgerReader, from: u64, size: u64) -> Result<u64, Unverified> {
     let mut verifier = reader.batch_verifier();
     let mut at = from;
     for _ in 0..STEP_BATCHES {
@@ -213,7 +155,7 @@ pub fn verify_step(reader: &LedgerReader, seen: &Seen, from: u64, size: u64) -> 
         let entry = reader.decoded_entry(index)?.ok_or(Unverified::Layout(index))?;
         at = match entry {
             Entry::BatchHeader(header) => {
-                if !seen.has(&message(reader, &header), &header.signature) {
+                if !reader.verified().has(&message(reader, &header).encode(), &header.signature) {
                     verifier.verify(&header)?;
                 }
                 at + 1 + u64::from(header.count)
@@ -249,10 +191,10 @@ fn message(reader: &LedgerReader, header: &BatchHeader) -> BatchMessage {
 pub(crate) mod tests {
     use std::collections::BTreeMap;
 
+    use parking_lot::Mutex;
     use proptest::prelude::*;
 
     use super::*;
-    use sillage_proof::batch::Origin;
 
     /// Durable at once.
     #[derive(Debug, Default)]
@@ -313,26 +255,5 @@ pub(crate) mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn an_admitted_batch_is_known_by_all_that_was_signed_and_old_ones_make_room() {
-        let seen = Seen::default();
-        let message = |seq| BatchMessage {
-            key_id: KeyId::from([1; 32]),
-            origin: Origin::new("ledger.example/test").expect("valid"),
-            stream_id: [2; 32].into(),
-            seq,
-            count: 1,
-            root: root(1),
-        };
-        seen.add(&message(1), &[5; 64]);
-        assert!(seen.has(&message(1), &[5; 64]));
-        assert!(!seen.has(&message(1), &[6; 64]) && !seen.has(&message(2), &[5; 64]));
-        for seq in 2..ADMITTED_MAX as u64 + 2 {
-            seen.add(&message(seq), &[5; 64]);
-        }
-        assert!(!seen.has(&message(1), &[5; 64]));
-        assert_eq!(seen.0.lock().known.len(), ADMITTED_MAX);
     }
 }

@@ -4,7 +4,8 @@
 //! destroys its copy. Whoever leads does the rest, a command at a time, from the rows of the ledger: a leader that takes
 //! over goes on where the last one stopped. It waits for more erasures to come together, but never a day.
 //!
-//! Invariant: a key is destroyed only when the log says that nothing needs it, and that can't be lost here any more.
+//! Invariant: a key is destroyed only when the log says that nothing needs it, that can't be lost here any more, and every
+//! data key that survives can be unwrapped without it, here ([`survivors`](super::survivors)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
 use super::refusals::{from_read, from_status, refuse, unavailable};
+use super::survivors::{self, HeldBack};
 use super::{Core, now_ms};
 
 /// How often a node looks what there is to do.
@@ -50,6 +52,8 @@ pub(super) struct Eraser {
     notes: Mutex<Vec<String>>,
     /// What other nodes last said: the oldest epoch that they hold of each prefix. It only rises.
     oldest: Mutex<BTreeMap<u64, Vec<u32>>>,
+    /// Old keys that this node mustn't destroy.
+    held_back: Mutex<Vec<HeldBack>>,
 }
 
 /// Why a round can't go on now, in plain words.
@@ -64,8 +68,8 @@ impl From<Refusal> for Held {
 impl Eraser {
     pub(super) fn new(keks: Arc<KekFile>, sealer: Arc<Sealer>) -> Self {
         let wake = Arc::default();
-        let (notes, oldest) = Default::default();
-        Self { keks, sealer, now: AtomicBool::new(false), wake, notes, oldest }
+        let (notes, oldest, held_back) = Default::default();
+        Self { keks, sealer, now: AtomicBool::new(false), wake, notes, oldest, held_back }
     }
 }
 
@@ -100,15 +104,36 @@ impl Core {
             let retired = changed.iter().map(|(prefix, epochs)| (*prefix, epochs.retired));
             let retired: Vec<_> = retired.filter(|(prefix, retired)| (1..=*retired).contains(&held(*prefix))).collect();
             if retired.is_empty() {
+                core.show_held_back(Vec::new());
                 return Ok(());
             }
             // All that was applied before they were found, so the retirement too, is durable before a key goes.
             core.reader.flush().map_err(|error| unavailable(error.to_string()))?;
-            let destroyed = core.eraser.keks.destroy(&retired).map_err(|error| unavailable(error.to_string()))?;
-            tracing::info!(destroyed, "key-encryption keys that the log gave up were destroyed here");
+            let verdict = survivors::judge(&core.reader, &core.eraser.sealer, &retired)?;
+            core.show_held_back(verdict.held_back);
+            let destroyed = core.eraser.keks.destroy(&verdict.safe).map_err(|error| unavailable(error.to_string()))?;
+            if destroyed > 0 {
+                tracing::info!(destroyed, "key-encryption keys that the log gave up were destroyed here");
+            }
             Ok(())
         };
         blocking(work).await
+    }
+
+    /// Raises the alarm of keys that can't be destroyed without losing what isn't erased, or ends it. Said once.
+    fn show_held_back(&self, held_back: Vec<HeldBack>) {
+        let count = i64::try_from(held_back.len()).unwrap_or(i64::MAX);
+        self.metrics.keks_held_back.set(count);
+        let mut known = self.eraser.held_back.lock();
+        for held in held_back.iter().filter(|held| !known.contains(held)) {
+            tracing::error!(
+                prefix = held.prefix.get(),
+                reason = held.reason,
+                "an old key-encryption key is NOT destroyed: a data key that isn't erased could never be opened again here; \
+                 compare this node's keyring with the others', and replace the node if it differs"
+            );
+        }
+        *known = held_back;
     }
 
     /// What the leader does, if it is time. What holds it up is kept for whoever asks.

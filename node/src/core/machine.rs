@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sillage_cluster::{Committed, Fatal, StateMachine};
-use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_ledger::{BatchOutcome, Decided, Ledger, Refusal};
 
 use tokio::sync::watch;
 
@@ -44,9 +44,20 @@ impl Machine {
                     self.metrics.batches_appended.inc();
                     self.metrics.events_appended.inc_by(u64::from(*count));
                 }
+                BatchOutcome::Decided(requests) => requests.iter().for_each(|one| self.metrics.decided(class(one))),
                 _ => {}
             }
         }
+    }
+}
+
+/// What came of a request, without saying anything of anyone.
+fn class(decided: &Result<Decided, Refusal>) -> &'static str {
+    match decided {
+        Err(_) => "refused",
+        Ok(decided) if decided.repeated => "repeated",
+        Ok(decided) if decided.decisions.iter().all(|decision| decision.permitted.is_empty()) => "denied",
+        Ok(_) => "permitted",
     }
 }
 

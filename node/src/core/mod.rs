@@ -6,13 +6,14 @@
 //!            └ another leads ───▶ peer::Forward, and again until the deadline
 //! ```
 //!
-//! Where to start reading: [`submit`] for a batch's way; [`packer`] for how Raft entries are made; [`reads`] for why a
+//! Where to start reading: [`submit`] for a batch's way, [`authorize`] for that of a question; [`packer`] for how Raft entries are made; [`reads`] for why a
 //! reading on any node is up to date; [`rounds`] for how a checkpoint comes about and [`cosign`] for what a node signs; [`trace`] for what a patient sees.
 //!
 //! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
 pub mod admission;
+mod authorize;
 pub mod bodies;
 pub mod checkpoints;
 pub mod commits;
@@ -26,22 +27,27 @@ pub mod entries;
 mod epochs;
 mod erase;
 pub mod feeder;
+pub mod glass;
 pub mod inflight;
 pub mod lanes;
 pub mod machine;
 pub mod open;
 pub mod packer;
 pub mod patient;
+mod proposal;
 mod prove;
 pub mod quota;
 pub mod reads;
 pub mod refusals;
+pub mod requests;
 mod rotations;
 mod rounds;
+pub mod rule_records;
 mod share;
 pub mod signing;
 mod status;
 mod submit;
+pub mod survivors;
 pub mod tags;
 pub mod tally;
 mod tasks;
@@ -62,7 +68,6 @@ use sillage_ledger::seal::{DATA_KEYS_CACHED, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
-use sillage_proto::internal::v1::SealedBatch;
 use sillage_rules::codes::Code;
 use tokio::sync::{Semaphore, watch};
 
@@ -76,13 +81,13 @@ use admission::Admission;
 use bodies::Bodies;
 use checkpoints::Checkpoints;
 use corrupt::Corruption;
-use cosign::{Cosigned, Notes, Seen, Unreadable};
+use cosign::{Cosigned, Notes, Unreadable};
 use cosigners::Cosigners;
 use cpu::Cpu;
 use cursor::Cursors;
 use erase::Eraser;
 use inflight::Inflight;
-use lanes::Lanes;
+use lanes::{Lanes, Work};
 use machine::Machine;
 use open::Opener;
 use quota::Quotas;
@@ -152,8 +157,6 @@ pub struct Core {
     checkpoints: Checkpoints,
     cosigners: Cosigners,
     keys: Keys,
-    /// Batches whose signatures this process has verified.
-    seen: Arc<Seen>,
     /// What this node has cosigned; held while it cosigns.
     cosigned: tokio::sync::Mutex<Cosigned>,
     /// The same, for a look.
@@ -203,8 +206,13 @@ struct Leading {
 }
 
 impl packer::Log for Leading {
-    fn check(&self, batch: &SealedBatch, now_ms: u64) -> Result<(), Refusal> {
-        self.reader.check(batch, now_ms)
+    fn check(&self, work: &Work, now_ms: u64) -> Result<(), Refusal> {
+        match work {
+            Work::Batch(batch) => self.reader.check(batch, now_ms),
+            // What concerns one request is for the ledger to say, and no reason to refuse the others.
+            Work::Decision(decision) => self.reader.check_decision(decision, now_ms).map(drop),
+            Work::Record(record) => self.reader.check_ledger_record(record, now_ms),
+        }
     }
 
     fn propose(&self, command: Vec<u8>, time_ms: u64, done: packer::Proposed) {
@@ -244,7 +252,6 @@ impl Core {
         let cursors = Cursors::from_keks(&*keks, &reader)?;
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let reads = reads(replica.clone());
-        let seen: Arc<Seen> = Arc::default();
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
         let cosigned = Cosigned::load(&*notes)?;
         let core = Arc::new(Self {
@@ -264,8 +271,7 @@ impl Core {
             tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),
             opener: Opener::new(reader.clone(), Arc::clone(&sealer)),
             eraser: Eraser::new(keks, Arc::clone(&sealer)),
-            admission: Arc::new(Admission::new(reader.clone(), sealer, Arc::clone(&seen))),
-            seen,
+            admission: Arc::new(Admission::new(reader.clone(), sealer)),
             cursors: Arc::new(cursors),
             lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
             opened: Quotas::new(trace::LOOKED_AT_MAX as u64),

@@ -10,16 +10,15 @@ use parking_lot::{Condvar, Mutex};
 use prost::Message as _;
 use sillage_cluster::ProposeError;
 use sillage_ledger::{BatchOutcome, Refusal};
-use sillage_proto::internal::v1::{Command, SealedBatch};
+use sillage_proto::internal::v1::Command;
 use sillage_rules::codes::Code;
 use tokio::sync::oneshot;
 
-use super::lanes::{Answer, Lanes, Waiting};
+use super::lanes::{Answer, Lanes, Waiting, Work};
 use super::now_ms;
+use super::refusals::depends_on_state;
 
-/// Version of [`Command`].
-const COMMAND_VERSION: u32 = 1;
-/// Most bytes of batches in one Raft entry, unless one batch alone is larger.
+/// Most bytes of one Raft entry, unless one batch alone is larger.
 pub const COMMAND_BYTES_MAX: usize = 1 << 20;
 /// Raft entries under way at once: enough to keep the disks of leader and followers busy, few enough that what comes
 /// meanwhile is packed together.
@@ -33,8 +32,8 @@ pub trait Log: Send + Sync + 'static {
     /// What apply would say, as far as that can be said before. May panic on input that apply would panic on.
     ///
     /// # Errors
-    /// When the batch would be refused.
-    fn check(&self, batch: &SealedBatch, now_ms: u64) -> Result<(), Refusal>;
+    /// When it would be refused.
+    fn check(&self, work: &Work, now_ms: u64) -> Result<(), Refusal>;
 
     /// Proposes a command, stamped with a time.
     fn propose(&self, command: Vec<u8>, time_ms: u64, done: Proposed);
@@ -42,7 +41,7 @@ pub trait Log: Send + Sync + 'static {
 
 /// Packs until the lanes are closed. Run it on a thread of its own.
 pub fn run(lanes: &Lanes, log: &impl Log) {
-    let slots = Arc::new(Slots::new(ENTRIES_UNDER_WAY_MAX));
+    let slots = Arc::new(Slots::new());
     let mut last_ms = 0;
     loop {
         let slot = Slots::take(&slots);
@@ -51,11 +50,10 @@ pub fn run(lanes: &Lanes, log: &impl Log) {
         };
         // Ledger time never goes back, whatever the wall clock does.
         last_ms = now_ms().max(last_ms);
-        let (batches, answers) = checked(log, waiting, last_ms);
-        if batches.is_empty() {
+        let (command, answers) = checked(log, waiting, last_ms, Slots::taken(&slots) > 1);
+        if answers.is_empty() {
             continue;
         }
-        let command = Command { version: COMMAND_VERSION, batches, ..Command::default() };
         let done = move |result| {
             // First the slot, so that the next entry is made while the answers go out.
             drop(slot);
@@ -67,41 +65,58 @@ pub fn run(lanes: &Lanes, log: &impl Log) {
 
 type Answers = Vec<oneshot::Sender<Answer>>;
 
-/// Answers what the ledger would refuse, and keeps the rest.
-fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64) -> (Vec<SealedBatch>, Answers) {
-    let mut batches = Vec::with_capacity(waiting.len());
-    let mut answers = Vec::with_capacity(waiting.len());
-    for Waiting { batch, answer, .. } in waiting {
+/// Answers what the ledger would refuse, and makes a command of the rest; with who waits for each of its outcomes, in
+/// their order. `under_way`: other entries are.
+fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64, mut under_way: bool) -> (Command, Answers) {
+    let mut command = Command::default();
+    let [mut batches, mut decisions, mut records]: [Answers; 3] = Default::default();
+    for Waiting { work, answer, .. } in waiting {
         if answer.is_closed() {
             // Nobody waits any more, and nothing was promised.
             continue;
         }
-        match check_one(log, &batch, now_ms) {
-            Ok(()) => {
-                batches.push(batch);
-                answers.push(answer);
-            }
+        match check_one(log, &work, now_ms) {
+            Ok(()) => {}
+            // What comes before it may change that: an author needn't wait for its directive before it revokes it.
+            Err(refusal) if under_way && depends_on_state(refusal.code) => {}
             Err(refusal) => {
-                let _ = answer.send(Answer::Applied(BatchOutcome::Refused(refusal)));
+                let _ = answer.send(Answer::Refused(refusal));
+                continue;
+            }
+        }
+        under_way = true;
+        match work {
+            Work::Batch(batch) => {
+                command.batches.push(batch);
+                batches.push(answer);
+            }
+            Work::Decision(decision) => {
+                command.decisions.push(decision);
+                decisions.push(answer);
+            }
+            Work::Record(record) => {
+                command.ledger_records.push(record);
+                records.push(answer);
             }
         }
     }
-    (batches, answers)
+    // As old as it may be: during an upgrade, older programs apply it too.
+    command.version = match (decisions.is_empty(), records.is_empty()) {
+        (true, true) => 1,
+        (true, false) => 2,
+        (false, _) => 3,
+    };
+    batches.extend(decisions.into_iter().chain(records));
+    (command, batches)
 }
 
-/// A batch on which the check panics would stop every node at once if it reached apply.
-fn check_one(log: &impl Log, batch: &SealedBatch, now_ms: u64) -> Result<(), Refusal> {
-    let checked = catch_unwind(AssertUnwindSafe(|| log.check(batch, now_ms)));
+/// What makes the check panic would stop every node at once if it reached apply.
+fn check_one(log: &impl Log, work: &Work, now_ms: u64) -> Result<(), Refusal> {
+    let checked = catch_unwind(AssertUnwindSafe(|| log.check(work, now_ms)));
     checked.unwrap_or_else(|_| {
-        tracing::error!(
-            seq = batch.seq,
-            records = batch.records.len(),
-            "the check of a batch panicked: refused, it never reaches the log"
-        );
-        Err(Refusal::new(
-            Code::Internal,
-            "this batch can't be checked, nothing was recorded: report it with the node's log",
-        ))
+        let bytes = work.encoded_len();
+        tracing::error!(bytes, "the check of something to record panicked: refused, it never reaches the log");
+        Err(Refusal::new(Code::Internal, "this can't be checked, nothing was recorded: report it with the node's log"))
     })
 }
 
@@ -115,7 +130,7 @@ fn answer_all(answers: Answers, result: Result<Vec<BatchOutcome>, ProposeError>)
             return;
         }
     };
-    assert_eq!(outcomes.len(), answers.len(), "apply answers every batch of a command");
+    assert_eq!(outcomes.len(), answers.len(), "apply answers every part of a command");
     for (answer, outcome) in answers.into_iter().zip(outcomes) {
         let _ = answer.send(Answer::Applied(outcome));
     }
@@ -139,8 +154,12 @@ struct Slots {
 struct Slot(Arc<Slots>);
 
 impl Slots {
-    fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), freed: Condvar::new() }
+    fn new() -> Self {
+        Self { free: Mutex::new(ENTRIES_UNDER_WAY_MAX), freed: Condvar::new() }
+    }
+
+    fn taken(this: &Arc<Self>) -> usize {
+        ENTRIES_UNDER_WAY_MAX - *this.free.lock()
     }
 
     fn take(this: &Arc<Self>) -> Slot {
@@ -164,6 +183,7 @@ impl Drop for Slot {
 mod tests {
     use super::*;
     use sillage_proof::{Hash, LeafIndex, LedgerTimeMs};
+    use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 
     /// Applies at once, or keeps what was proposed; panics on the batch number 666.
     #[derive(Default)]
@@ -171,21 +191,32 @@ mod tests {
         keep: bool,
         kept: Mutex<Vec<Proposed>>,
         proposed: Mutex<Vec<Vec<u64>>>,
+        versions: Mutex<Vec<u32>>,
     }
 
     impl Log for Fake {
-        fn check(&self, batch: &SealedBatch, _now_ms: u64) -> Result<(), Refusal> {
-            assert_ne!(batch.seq, 666, "poison");
-            Ok(())
+        fn check(&self, work: &Work, _now_ms: u64) -> Result<(), Refusal> {
+            let seq = if let Work::Batch(batch) = work { batch.seq } else { 0 };
+            assert_ne!(seq, 666, "poison");
+            match seq {
+                404 => Err(Refusal::new(Code::UnknownReference, "not yet")),
+                400 => Err(Refusal::new(Code::EmptyPeriod, "never")),
+                _ => Ok(()),
+            }
         }
 
         fn propose(&self, command: Vec<u8>, _time_ms: u64, done: Proposed) {
             let command = Command::decode(&command[..]).expect("a command");
+            self.versions.lock().push(command.version);
             let seqs: Vec<u64> = command.batches.iter().map(|batch| batch.seq).collect();
             if self.keep {
                 self.kept.lock().push(done);
             } else {
-                done(Ok(seqs.iter().map(|seq| applied(*seq)).collect()));
+                let batches = seqs.iter().map(|seq| applied(*seq));
+                let decisions = command.decisions.iter().map(|_| BatchOutcome::Decided(Vec::new()));
+                let records = command.ledger_records.iter();
+                let records = records.map(|record| BatchOutcome::LedgerRecord { index: LeafIndex(record.kind.into()) });
+                done(Ok(batches.chain(decisions).chain(records).collect()));
             }
             self.proposed.lock().push(seqs);
         }
@@ -203,11 +234,38 @@ mod tests {
         }
     }
 
-    fn push(lanes: &Lanes, seq: u64, urgent: bool) -> oneshot::Receiver<Answer> {
+    fn push_work(lanes: &Lanes, work: Work, urgent: bool) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
-        let batch = SealedBatch { seq, stream_label: seq.to_string(), ..SealedBatch::default() };
-        lanes.push(Waiting { bytes: batch.encoded_len(), batch, urgent, answer });
+        lanes.push(Waiting { work, urgent, answer });
         receiver
+    }
+
+    fn push(lanes: &Lanes, seq: u64, urgent: bool) -> oneshot::Receiver<Answer> {
+        let batch = SealedBatch { seq, stream_label: seq.to_string(), ..SealedBatch::default() };
+        push_work(lanes, Work::Batch(batch), urgent)
+    }
+
+    #[test]
+    fn batches_questions_and_readings_share_an_entry_and_each_gets_its_own_answer() {
+        let (lanes, log) = (Lanes::default(), Fake::default());
+        let record = push_work(&lanes, Work::Record(LedgerRecord { kind: 7, ..LedgerRecord::default() }), false);
+        let batch = push(&lanes, 5, false);
+        let decision = push_work(&lanes, Work::Decision(SealedDecision::default()), false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let outcome = |answer: oneshot::Receiver<Answer>| match answer.blocking_recv().expect("answered") {
+                Answer::Applied(outcome) => outcome,
+                other => panic!("{other:?}"),
+            };
+            assert!(matches!(outcome(batch), BatchOutcome::Done { seq: 5, .. }));
+            assert!(matches!(outcome(decision), BatchOutcome::Decided(_)));
+            assert_eq!(outcome(record), BatchOutcome::LedgerRecord { index: LeafIndex(7) });
+            let alone = push_work(&lanes, Work::Record(LedgerRecord::default()), false);
+            outcome(alone);
+            outcome(push(&lanes, 6, false));
+            lanes.close();
+        });
+        assert_eq!(*log.versions.lock(), [3, 2, 1], "no newer than what it holds");
     }
 
     #[test]
@@ -226,12 +284,31 @@ mod tests {
         for (answer, seq) in answers.iter().zip([1, 666, 2, 3]) {
             match answer {
                 Answer::Applied(BatchOutcome::Done { seq: done, .. }) => assert_eq!(*done, seq),
-                Answer::Applied(BatchOutcome::Refused(refusal)) => {
-                    assert_eq!((seq, refusal.code), (666, Code::Internal));
-                }
+                Answer::Refused(refusal) => assert_eq!((seq, refusal.code), (666, Code::Internal)),
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_an_entry_under_way_may_change_is_left_to_the_ledger() {
+        let (lanes, log) = (Lanes::default(), Fake::default());
+        let first = push(&lanes, 404, false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let refused = first.blocking_recv().expect("answered");
+            assert!(matches!(refused, Answer::Refused(refusal) if refusal.code == Code::UnknownReference));
+            lanes.close();
+        });
+        let (lanes, log) = (Lanes::default(), Fake::default());
+        let answers = [1, 404, 400].map(|seq| push(&lanes, seq, false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let [_, later, never] = answers.map(|answer| answer.blocking_recv().expect("answered"));
+            assert!(matches!(later, Answer::Applied(BatchOutcome::Done { seq: 404, .. })));
+            assert!(matches!(never, Answer::Refused(refusal) if refusal.code == Code::EmptyPeriod));
+            lanes.close();
+        });
     }
 
     #[test]

@@ -23,6 +23,28 @@ pub fn not_entitled(who_may: &str) -> Refusal {
     Refusal::new(Code::NotEntitled, message)
 }
 
+/// Whether another state of the ledger might take what this refuses: parties, keys and what is on record change. A node
+/// that lags may be wrong about it.
+pub fn depends_on_state(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownKey
+            | Code::RevokedKey
+            | Code::NotEntitled
+            | Code::ActRefused
+            | Code::NotErasable
+            | Code::UnknownIndex
+            | Code::AuthenticationMissing
+            | Code::UnknownReference
+            | Code::Attending
+            | Code::RepresentationCycle
+            | Code::IdTaken
+            | Code::TooManyDirectives
+            | Code::TooManyRules
+            | Code::ItemContradicts
+    )
+}
+
 /// As it travels.
 pub fn to_info(refusal: &Refusal) -> ErrorInfo {
     ErrorInfo {

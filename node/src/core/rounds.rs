@@ -119,9 +119,9 @@ impl Core {
             if Instant::now() >= until {
                 return Err(unavailable("this node is still verifying signatures: ask again"));
             }
-            let (reader, seen) = (self.reader.clone(), Arc::clone(&self.seen));
+            let reader = self.reader.clone();
             let from = state.verified_to;
-            let step = self.read(move || Ok(cosign::verify_step(&reader, &seen, from, size))).await?;
+            let step = self.read(move || Ok(cosign::verify_step(&reader, from, size))).await?;
             state.verified_to = step.map_err(|error| match error {
                 Unverified::Read(error) => from_read(&error),
                 bad => self.corrupt(format!("its log holds what nobody signed: {bad}")),

@@ -5,13 +5,13 @@
 
 use sillage_ledger::{LedgerReader, Refusal, TraceRow};
 use sillage_proof::LeafIndex;
-use sillage_proto::v1::{BasisKind, Record, TraceLine, TraceRequest, TraceResponse};
+use sillage_proto::v1::{Actor, BasisKind, Record, TraceRequest, TraceResponse};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::Flags;
 use sillage_rules::kind::{Group, Kind};
 
 use super::cursor::Cursors;
-use super::open::Opener;
+use super::open::{Opened, Opener};
 use super::refusals::{from_read, refuse};
 
 /// Lines of a page where the caller doesn't say.
@@ -23,7 +23,7 @@ pub const LOOKED_AT_MAX: usize = 5_000;
 /// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 3 << 20;
 /// The purpose of use of break-glass (v3-PurposeOfUse).
-const PURPOSE_BREAK_GLASS: &str = "BTG";
+pub(super) const PURPOSE_BREAK_GLASS: &str = "BTG";
 
 /// What a request asks for, checked.
 struct Question<'a> {
@@ -70,7 +70,7 @@ pub fn page(
             tracing::error!(index = row.index.get(), "the index of patients names another's entry");
             return Err(refuse(Code::Corrupt));
         }
-        if question.matches(opened.record.as_ref()) {
+        if question.matches(Said::of(&opened)) {
             if let Some(last) = last
                 && full
             {
@@ -78,14 +78,7 @@ pub fn page(
                 break;
             }
             bytes += opened.bytes.len() + opened.entry.len();
-            lines.push(TraceLine {
-                index: row.index.get(),
-                entry: opened.entry,
-                salt: opened.salt,
-                record: opened.bytes,
-                author: opened.author,
-                erased: opened.erased,
-            });
+            lines.push(opened.into_line(row.index));
         }
     }
     Ok(TraceResponse { lines, next_cursor, as_of_size })
@@ -132,18 +125,43 @@ impl<'a> Question<'a> {
     }
 
     /// From what the record says; an erased one matches only where nothing of it is asked for.
-    fn matches(&self, record: Option<&Record>) -> bool {
+    fn matches(&self, said: Option<Said<'_>>) -> bool {
         let asked = self.request;
-        let Some(record) = record else {
+        let Some(Said { actor, at_ms, is_break_glass }) = said else {
             return !asks_for_content(self.request);
         };
-        let actor = record.actor.as_ref();
         let text = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
-        record.occurred_at_ms >= asked.from_ms
-            && (asked.to_ms == 0 || record.occurred_at_ms < asked.to_ms)
+        at_ms >= asked.from_ms
+            && (asked.to_ms == 0 || at_ms < asked.to_ms)
             && text(&asked.actor, actor.map(|actor| &actor.id[..]))
             && text(&asked.organisation, actor.map(|actor| &actor.organisation[..]))
-            && (!asked.only_break_glass || is_break_glass(record))
+            && (!asked.only_break_glass || is_break_glass)
+    }
+}
+
+/// What an entry says, as far as one may ask by it.
+struct Said<'a> {
+    actor: Option<&'a Actor>,
+    at_ms: u64,
+    is_break_glass: bool,
+}
+
+impl<'a> Said<'a> {
+    fn of(opened: &'a Opened) -> Option<Self> {
+        match (&opened.record, &opened.decision) {
+            (Some(record), _) => Some(Self::of_record(record)),
+            (None, Some(decision)) => {
+                let part = decision.actor_part();
+                let (actor, at_ms) = (part.actor.as_ref(), part.decided_at_ms);
+                Some(Self { actor, at_ms, is_break_glass: part.purpose == PURPOSE_BREAK_GLASS })
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn of_record(record: &'a Record) -> Self {
+        let (actor, at_ms) = (record.actor.as_ref(), record.occurred_at_ms);
+        Self { actor, at_ms, is_break_glass: is_break_glass(record) }
     }
 }
 
@@ -166,7 +184,7 @@ fn is_break_glass(record: &Record) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sillage_proto::v1::{Actor, Basis};
+    use sillage_proto::v1::Basis;
 
     fn asked(change: impl FnOnce(&mut TraceRequest)) -> TraceRequest {
         let mut request = TraceRequest { tag: vec![1; 32], ..TraceRequest::default() };
@@ -191,7 +209,7 @@ mod tests {
     fn matches(record: &Record, change: impl FnOnce(&mut TraceRequest)) -> bool {
         let request = asked(change);
         let question = Question::parse(&request).expect("a question");
-        question.matches(Some(record))
+        question.matches(Some(Said::of_record(record)))
     }
 
     #[test]

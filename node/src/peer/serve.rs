@@ -8,9 +8,9 @@ use futures::Stream;
 use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
-    CosignRequest, CosignResponse, FetchFileRequest, FileChunk, ForwardRequest, ForwardResponse, KekStateRequest,
-    KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone,
-    RaftMessage, RecordRequest, RecordResponse,
+    CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
+    ForwardResponse, KekStateRequest, KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest,
+    PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
@@ -76,6 +76,17 @@ impl Peer for PeerService {
         let answer = match self.core.submit_forwarded(batch).await {
             Ok(done) => ForwardResponse { done: Some(done), error: None },
             Err(refusal) => ForwardResponse { done: None, error: Some(to_info(&refusal)) },
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        self.node(&request)?;
+        let DecideRequest { decision, urgent } = request.into_inner();
+        let decision = decision.ok_or_else(|| Status::invalid_argument("no requests"))?;
+        let answer = match self.core.authorize_forwarded(decision, urgent).await {
+            Ok(done) => DecideResponse { done: Some(done), error: None },
+            Err(refusal) => DecideResponse { done: None, error: Some(to_info(&refusal)) },
         };
         Ok(Response::new(answer))
     }

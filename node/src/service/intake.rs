@@ -12,6 +12,7 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
+use sillage_rules::decide::message::AUTHORIZE_REQUESTS_MAX;
 use sillage_rules::limits::BATCH_RECORDS_MAX;
 use tonic::Status;
 
@@ -19,6 +20,7 @@ use super::caller;
 use crate::core::Core;
 use crate::core::bodies::Share;
 use crate::core::refusals::{refuse, to_status};
+use crate::core::requests::AUTHORIZE_BYTES_MAX;
 use crate::tls::Caller;
 
 /// Largest request that isn't a batch: 1,000 identities and their framing fit several times.
@@ -42,27 +44,51 @@ pub(super) async fn take_in(State(core): State<Arc<Core>>, request: Request, nex
         Ok(_) => from.expect("a party was found by its certificate"),
         Err(refusal) => return refused(refusal),
     };
-    let is_submit = request.uri().path().ends_with("/Submit");
-    let bytes_max = match is_submit {
-        true => core.config().limits.request_bytes_max,
-        false => SMALL_REQUEST_BYTES_MAX,
+    let call = Call::of(request.uri().path());
+    let bytes_max = match call {
+        Call::Submit => core.config().limits.request_bytes_max,
+        Call::Authorize => AUTHORIZE_BYTES_MAX,
+        Call::Other => SMALL_REQUEST_BYTES_MAX,
     };
-    let too_large = if is_submit { Code::BatchTooLarge } else { Code::MalformedRequest };
     let (parts, body) = request.into_parts();
     let mut share = core.bodies().share(from.spki_sha256);
     let body = match read(body, bytes_max, &mut share).await {
         Ok(body) => body,
-        Err(Unread::TooLarge) => return refused(refuse(too_large)),
+        Err(Unread::TooLarge) if call == Call::Submit => return refused(refuse(Code::BatchTooLarge)),
+        Err(Unread::TooLarge) => return refused(refuse(Code::MalformedRequest)),
         Err(Unread::NoRoom) => return refused(refuse(Code::Busy)),
         Err(Unread::Broken) => return Status::cancelled("the request ended before its end").into_http(),
     };
-    if is_submit && let Some(code) = oversized(&body) {
+    let crowded = match call {
+        Call::Submit => oversized(&body),
+        Call::Authorize => too_many_requests(&body),
+        Call::Other => None,
+    };
+    if let Some(code) = crowded {
         return refused(refuse(code));
     }
     // The share is held until there is an answer: it bounds what one caller keeps in work.
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     drop(share);
     response
+}
+
+/// Calls by how much they may bring along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Submit,
+    Authorize,
+    Other,
+}
+
+impl Call {
+    fn of(path: &str) -> Self {
+        match path.rsplit('/').next() {
+            Some("Submit") => Self::Submit,
+            Some("Authorize") => Self::Authorize,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Why a body wasn't read.
@@ -91,16 +117,37 @@ async fn read(body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, 
     Ok(read.into())
 }
 
-/// Why a `SubmitRequest` must not be decoded. What is compressed, or ends early, gRPC refuses by itself; but of several
+/// The one message of a body. What is compressed, or ends early, gRPC refuses by itself (`Ok(None)`); but of several
 /// messages in one body it decodes all before it drops those after the first, so there must be no other.
-pub(crate) fn oversized(body: &[u8]) -> Option<Code> {
-    let (length, message) = match body.split_first_chunk::<FRAME_BYTES>() {
-        Some(([0, length @ ..], message)) => (u32::from_be_bytes(*length), message),
-        _ => return None,
-    };
-    if message.len() as u64 > u64::from(length) {
-        return Some(Code::MalformedRequest);
+fn only_message(body: &[u8]) -> Result<Option<&[u8]>, Code> {
+    match body.split_first_chunk::<FRAME_BYTES>() {
+        Some(([0, length @ ..], message)) => match message.len() as u64 > u64::from(u32::from_be_bytes(*length)) {
+            true => Err(Code::MalformedRequest),
+            false => Ok(Some(message)),
+        },
+        _ => Ok(None),
     }
+}
+
+/// Why an `AuthorizeRequest` must not be decoded.
+pub(crate) fn too_many_requests(body: &[u8]) -> Option<Code> {
+    let message = match only_message(body) {
+        Ok(message) => message.unwrap_or_default(),
+        Err(code) => return Some(code),
+    };
+    let fields_max = AUTHORIZE_REQUESTS_MAX as usize + OTHER_FIELDS_MAX;
+    match Fields(message).take(fields_max + 1).enumerate().all(|(at, field)| field.is_some() && at < fields_max) {
+        true => None,
+        false => Some(Code::MalformedRequest),
+    }
+}
+
+/// Why a `SubmitRequest` must not be decoded.
+pub(crate) fn oversized(body: &[u8]) -> Option<Code> {
+    let message = match only_message(body) {
+        Ok(message) => message.unwrap_or_default(),
+        Err(code) => return Some(code),
+    };
     let (mut records, mut others) = (0, 0);
     for field in Fields(message) {
         let Some((number, value)) = field else {
@@ -198,7 +245,7 @@ mod tests {
     use super::*;
     use crate::core::bodies::Bodies;
     use prost::Message as _;
-    use sillage_proto::v1::{Batch, SaltedRecord, SubmitRequest};
+    use sillage_proto::v1::{AuthorizeRequest, Batch, SaltedRecord, SubmitRequest};
 
     fn framed(message: &[u8]) -> Vec<u8> {
         let length = u32::try_from(message.len()).expect("short").to_be_bytes();
@@ -257,6 +304,23 @@ mod tests {
         let both = [first, framed(&second)].concat();
         assert_eq!(oversized(&framed(&both[FRAME_BYTES..])), None, "nothing to see");
         assert_eq!(oversized(&both), Some(Code::MalformedRequest));
+    }
+
+    #[test]
+    fn a_round_of_the_greatest_size_is_decoded_and_a_crowd_of_empty_requests_is_not() {
+        let asked = |requests| AuthorizeRequest {
+            alg: 1,
+            key_id: vec![1; 32],
+            requests: vec![vec![2; 10]; requests],
+            signature: vec![3; 64],
+            urgent: true,
+        };
+        let verdict = |requests| too_many_requests(&framed(&asked(requests).encode_to_vec()));
+        assert_eq!(verdict(64), None);
+        assert_eq!(verdict(200), Some(Code::MalformedRequest));
+        assert_eq!(too_many_requests(&framed(&b"\x1a\x00".repeat(100_000))), Some(Code::MalformedRequest));
+        let twice = framed(&asked(1).encode_to_vec()).repeat(2);
+        assert_eq!(too_many_requests(&twice), Some(Code::MalformedRequest));
     }
 
     #[tokio::test]

@@ -14,9 +14,10 @@ use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
 
 use super::caller::{party, registration, with_role};
-use super::{lookup, reading};
+use super::reading::tag as tag_of;
+use super::{consent, lookup, reading};
 use crate::core::Core;
-use crate::core::consulted::entries_read;
+use crate::core::consulted::{Read, entries_read, is_patient_itself};
 use crate::core::entries::Entries;
 use crate::core::refusals::{from_read, not_entitled, refuse, to_status};
 use crate::core::trace;
@@ -60,15 +61,20 @@ impl LedgerService {
     }
 
     async fn submitted(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::AUTHORITY;
-        with_role(&self.core, &request, roles, "authors and the authority").await?;
+        let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
+        with_role(&self.core, &request, roles, "authors, the authority, and patients for what they decide").await?;
         let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
         let batch = request.into_inner().batch.ok_or_else(missing)?;
         self.core.submit(batch).await
     }
 
+    async fn authorized(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {
+        let caller = with_role(&self.core, &request, Roles::AUTHOR, "authors").await?;
+        self.core.authorize(&caller, request.into_inner()).await
+    }
+
     async fn streams(&self, request: Request<StreamStatusRequest>) -> Result<StreamStatusResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::AUTHORITY;
+        let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
         let caller = with_role(&self.core, &request, roles, "authors").await?;
         self.core.up_to_date().await?;
         let label = request.into_inner().stream_label;
@@ -111,8 +117,10 @@ impl LedgerService {
         self.core.up_to_date().await?;
         let (reader, opener) = (self.core.reader().clone(), self.core.opener());
         let cursors = self.core.cursors();
+        let tag = tag_of(&request.tag)?;
         let page = move || trace::page(&reader, &opener, &cursors, &request);
         let page = self.core.read(page).await?;
+        self.core.read_of(&caller, &tag, Read::Trace).await?;
         self.core.metrics().trace_reads.inc();
         Ok(page)
     }
@@ -134,7 +142,8 @@ impl LedgerService {
         }
         // An auditor replays entries, which needs no payload; acts are public, and readers may open what a trace opens.
         let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
-        if !own && !public && opened.author_id.is_some() {
+        let concerns_someone = opened.author_id.is_some() || opened.decision.is_some();
+        if !own && !public && concerns_someone {
             // As for many entries at once: on record before it is given.
             let record = entries_read(&caller, None, index.get(), 1)?;
             self.core.put_on_record(record).await?;
@@ -237,12 +246,7 @@ fn operator<T>(core: &Core, request: &Request<T>) -> Result<(), Refusal> {
 
 /// Readers read any trace; a patient its own two. An auditor replays entries, for which no payload need be opened.
 fn may_trace(caller: &Party, tag: &[u8]) -> bool {
-    if caller.roles.contains(Roles::READER) {
-        return true;
-    }
-    let own = [caller.patient_tag, caller.patient_secret_tag];
-    let own = own.iter().flatten().any(|own| own[..] == *tag);
-    own && caller.roles.contains(Roles::PATIENT)
+    caller.roles.contains(Roles::READER) || is_patient_itself(caller, tag)
 }
 
 fn stream_state(stream: StreamInfo) -> StreamState {
@@ -336,16 +340,16 @@ impl Ledger for LedgerService {
         self.answer(self.erasing(request).await)
     }
 
-    async fn authorize(&self, _request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
-        Err(Status::unimplemented("this node can't decide yet"))
+    async fn authorize(&self, request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
+        self.answer(self.authorized(request).await)
     }
 
-    async fn rule_records(&self, _request: Request<RuleRecordsRequest>) -> Answer<RuleRecordsResponse> {
-        Err(Status::unimplemented("this node can't decide yet"))
+    async fn rule_records(&self, request: Request<RuleRecordsRequest>) -> Answer<RuleRecordsResponse> {
+        self.answer(consent::rule_records(&self.core, request).await)
     }
 
-    async fn list_break_glass(&self, _request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
-        Err(Status::unimplemented("this node can't decide yet"))
+    async fn list_break_glass(&self, request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
+        self.answer(consent::break_glasses(&self.core, request).await)
     }
 
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {

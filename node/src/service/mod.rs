@@ -4,6 +4,7 @@
 //! refusal is a status whose details are one `ErrorInfo`, also where gRPC itself refuses ([`status`]).
 
 mod caller;
+mod consent;
 pub(crate) mod intake;
 mod ledger;
 mod lookup;

@@ -14,6 +14,7 @@ use tonic::Request;
 
 use super::caller::{by_spki, party, with_role};
 use crate::core::Core;
+use crate::core::consulted::{Read, is_patient_itself};
 use crate::core::entries::Entries;
 use crate::core::patient::{self, PATIENT_ENTRIES_MAX};
 use crate::core::refusals::{not_entitled, refuse};
@@ -89,7 +90,9 @@ pub(super) async fn prove_patient(
     tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
     core.up_to_date().await?;
     let reader = core.reader().clone();
-    core.read(move || patient::prove(&reader, &tag)).await
+    let proof = core.read(move || patient::prove(&reader, &tag)).await?;
+    core.read_of(&caller, &tag, Read::Proof).await?;
+    Ok(proof)
 }
 
 /// Entries of a patient, with what leads to their authors.
@@ -106,11 +109,12 @@ pub(super) async fn patient_entries(
     core.up_to_date().await?;
     let (reader, opener) = (core.reader().clone(), core.opener());
     let page = core.read(move || patient::entries(&reader, &opener, &tag, &request)).await?;
+    core.read_of(&caller, &tag, Read::Entries).await?;
     core.metrics().trace_reads.inc();
     Ok(page)
 }
 
-fn tag(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
+pub(super) fn tag(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
     bytes.try_into().map_err(|_| malformed("a tag is 32 bytes"))
 }
 
@@ -118,9 +122,10 @@ fn tag(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
 async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8; 32]) -> Result<Party, Refusal> {
     let who = "readers, and patients for themselves";
     let caller = with_role(core, request, Roles::READER | Roles::PATIENT, who).await?;
-    let own = [caller.patient_tag, caller.patient_secret_tag].contains(&Some(*tag));
-    let may = caller.roles.contains(Roles::READER) || (own && caller.roles.contains(Roles::PATIENT));
-    if may { Ok(caller) } else { Err(not_entitled(who)) }
+    match caller.roles.contains(Roles::READER) || is_patient_itself(&caller, tag) {
+        true => Ok(caller),
+        false => Err(not_entitled(who)),
+    }
 }
 
 #[cfg(test)]

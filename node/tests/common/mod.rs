@@ -3,6 +3,8 @@
 // Each test binary takes of it what it needs.
 #![allow(dead_code)]
 
+pub mod asking;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,0 +1,96 @@
+//! The register of broken glass: who opened it, in which case, until when, and what is still owed for it
+//! (CSP L1111-17, R1111-48). The register holds times; who and why stands in the sealed record, which is opened.
+
+use sillage_ledger::{BreakGlass, GlassFilter, LedgerReader, Refusal};
+use sillage_proof::LeafIndex;
+use sillage_proto::v1::{BreakGlassRow, ListBreakGlassRequest, ListBreakGlassResponse};
+use sillage_rules::codes::Code;
+use sillage_rules::consent::people::Verdict;
+use sillage_rules::consent::{Actor, Event};
+use sillage_rules::record::ParsedRecord;
+
+use super::open::{Opened, Opener};
+use super::refusals::{from_read, refuse};
+
+/// Rows of a page where the caller doesn't say.
+const ROWS_DEFAULT: u32 = 100;
+/// Most rows of a page.
+const ROWS_MAX: u32 = 500;
+
+/// Reads one page.
+///
+/// # Errors
+/// A store that can't be read.
+pub fn page(
+    reader: &LedgerReader,
+    opener: &Opener,
+    request: &ListBreakGlassRequest,
+) -> Result<ListBreakGlassResponse, Refusal> {
+    let limit = rows(request.limit)?;
+    let filter = GlassFilter { open_only: request.open_only, overdue_only: request.overdue_only };
+    let now = reader.head().time_ms;
+    let limit = usize::try_from(limit).expect("at most 500");
+    let found = reader.break_glasses(filter, LeafIndex(request.after_index), limit);
+    let (found, more) = found.map_err(|error| from_read(&error))?;
+    let mut rows = Vec::with_capacity(found.len());
+    for glass in found {
+        let opened = opener.open_index(glass.index)?;
+        rows.push(BreakGlassRow { overdue: glass.is_overdue(now), ..row(&glass, opened)? });
+    }
+    Ok(ListBreakGlassResponse { rows, more })
+}
+
+/// How many rows a question may have opened.
+///
+/// # Errors
+/// When it is more than a page.
+pub fn rows(limit: u32) -> Result<u32, Refusal> {
+    match limit {
+        0 => Ok(ROWS_DEFAULT),
+        1..=ROWS_MAX => Ok(limit),
+        _ => Err(Refusal::new(Code::MalformedRequest, "a page has 1 to 500 rows")),
+    }
+}
+
+const fn token(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Justified => "JUSTIFIED",
+        Verdict::NotJustified => "NOT_JUSTIFIED",
+    }
+}
+
+/// What was erased since has no words left: the row and its times stay.
+fn row(glass: &BreakGlass, opened: Opened) -> Result<BreakGlassRow, Refusal> {
+    let corrupt = || {
+        tracing::error!(index = glass.index.get(), "the register of broken glass names an entry that isn't one");
+        refuse(Code::Corrupt)
+    };
+    let index = |index: Option<LeafIndex>| index.map_or(0, LeafIndex::get);
+    let mut row = BreakGlassRow {
+        index: glass.index.get(),
+        opened_ms: glass.opened_ms.get(),
+        tag: glass.tag.map(|tag| tag.to_vec()).unwrap_or_default(),
+        expires_ms: glass.expires_ms.get(),
+        justification_due_ms: glass.justification_due_ms.get(),
+        justified_index: index(glass.justified),
+        closed_index: index(glass.closed),
+        reviewed_index: index(glass.reviewed.map(|(index, _)| index)),
+        verdict: glass.reviewed.map(|(_, verdict)| token(verdict).to_owned()).unwrap_or_default(),
+        patient_identified: glass.tag.is_some(),
+        continued_index: index(glass.continued_by),
+        ..BreakGlassRow::default()
+    };
+    let Some(message) = opened.record else {
+        return Ok(row);
+    };
+    let record = ParsedRecord::from_message(message).map_err(|_| corrupt())?;
+    let Ok(Some(Event::BreakGlassOpened(opened))) = Event::of(&record) else {
+        return Err(corrupt());
+    };
+    let signer = Actor::of(record.message()).map_err(|_| corrupt())?;
+    row.actor = opened.actor.as_ref().unwrap_or(&signer.name).to_string();
+    row.organisation = opened.organisation.or(signer.organisation).unwrap_or_default();
+    row.case = opened.case.map(|case| case.as_str().to_owned()).unwrap_or_default();
+    row.id = opened.id;
+    Ok(row)
+}

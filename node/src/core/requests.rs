@@ -1,0 +1,126 @@
+//! What requests for decisions have to pass on the node that takes them, before anyone else hears of them.
+//!
+//! As for batches, the cheapest checks come first, and the signature before everything that costs. What concerns the call
+//! refuses the call; what concerns one request (it is stale, it names another patient's tag) is for the ledger to say of
+//! that request alone, as all of them stand under one signature.
+
+use prost::Message as _;
+use sillage_ledger::{Party, Refusal};
+use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN};
+use sillage_proto::internal::v1::SealedDecision;
+use sillage_proto::v1::AuthorizeRequest;
+use sillage_rules::codes::Code;
+use sillage_rules::decide::ParsedRequest;
+use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
+use sillage_rules::limits::RECORD_BYTES_MAX;
+use sillage_rules::roles::Roles;
+
+use super::admission::{Admission, check_key_state};
+use super::refusals::refuse;
+use super::trace::PURPOSE_BREAK_GLASS;
+
+/// Largest call: every request of the greatest size, and the framing.
+pub const AUTHORIZE_BYTES_MAX: usize = AUTHORIZE_REQUESTS_MAX as usize * (RECORD_BYTES_MAX + 8) + 1_024;
+
+/// Requests that may go to the leader.
+#[derive(Debug)]
+pub struct Asked {
+    /// As they will stand in the Raft log.
+    pub decision: SealedDecision,
+    /// Whether the glass is broken in one of them.
+    pub urgent: bool,
+}
+
+impl Admission {
+    /// Checks and seals what `caller` asks.
+    ///
+    /// # Errors
+    /// What is wrong with it. Nothing was decided, and of the quota only what the caller's own signature proved.
+    pub fn admit_requests(&self, caller: &Party, asked: &AuthorizeRequest) -> Result<Asked, Refusal> {
+        let (key_id, signature) = check_shape(asked)?;
+        let (key, party) = self.signer(&key_id)?;
+        if party.author_id != caller.author_id {
+            let message = "the requests are signed by another party than the one that calls: each asks for itself";
+            return Err(Refusal::new(Code::NotEntitled, message));
+        }
+        check_key_state(&key)?;
+        if !party.roles.contains(Roles::AUTHOR) {
+            let message = "only parties with the role author ask for decisions: ask the authority for it";
+            return Err(Refusal::new(Code::NotEntitled, message));
+        }
+        let hashes: Vec<Hash> = asked.requests.iter().map(|request| leaf_hash(request)).collect();
+        let message = AuthorizeMessage::new(key_id, self.reader.genesis().origin.clone(), &hashes);
+        let message = message.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))?;
+        message.verify(&self.verifier(&key)?, &signature).map_err(|_| refuse(Code::BadSignature))?;
+        self.reader.verified().add(&message.encode(), &signature);
+        self.take_quota(&party, asked.requests.len())?;
+        let mut requests = Vec::with_capacity(asked.requests.len());
+        for (request, position) in asked.requests.iter().zip(0..) {
+            let parsed = ParsedRequest::parse(request).map_err(|error| {
+                let message = format!("request {position}: {error}");
+                Refusal::new(error.code, message).at(position)
+            })?;
+            requests.push(parsed);
+        }
+        let breaks_glass = requests.iter().any(|request| request.purpose() == PURPOSE_BREAK_GLASS);
+        let decision = self.sealer.seal_decision(&key_id, &signature, &requests).map_err(|error| {
+            tracing::error!(%error, "sealing failed");
+            refuse(Code::Internal)
+        })?;
+        Ok(Asked { decision, urgent: asked.urgent && breaks_glass })
+    }
+}
+
+/// What can be seen without looking anything up.
+fn check_shape(asked: &AuthorizeRequest) -> Result<(KeyId, [u8; SIGNATURE_LEN]), Refusal> {
+    let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
+    if asked.alg != u32::from(ALG_ED25519) {
+        return Err(malformed("the signature algorithm isn't known: 1 is Ed25519"));
+    }
+    let count = u32::try_from(asked.requests.len()).unwrap_or(u32::MAX);
+    if !(1..=AUTHORIZE_REQUESTS_MAX).contains(&count) {
+        return Err(malformed("one signature covers 1 to 64 requests"));
+    }
+    for (request, position) in asked.requests.iter().zip(0..) {
+        if request.len() > RECORD_BYTES_MAX {
+            return Err(malformed("a request has at most 61,440 bytes").at(position));
+        }
+    }
+    let key_id = KeyId::from_slice(&asked.key_id).map_err(|_| malformed("a key id is 32 bytes"))?;
+    let signature = asked.signature[..].try_into().map_err(|_| malformed("a signature is 64 bytes"))?;
+    Ok((key_id, signature))
+}
+
+/// Length of requests in the Raft log, in bytes.
+pub fn encoded_len(decision: &SealedDecision) -> usize {
+    decision.encoded_len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_bounds_is_told_before_anything_is_looked_up() {
+        let asked = |requests: Vec<Vec<u8>>| AuthorizeRequest {
+            alg: 1,
+            key_id: vec![1; 32],
+            signature: vec![2; 64],
+            requests,
+            urgent: false,
+        };
+        assert!(check_shape(&asked(vec![vec![3; RECORD_BYTES_MAX]; 64])).is_ok());
+        let refused = |asked: AuthorizeRequest| {
+            let refusal = check_shape(&asked).expect_err("out of bounds");
+            assert_eq!(refusal.code, Code::MalformedRequest);
+            refusal.position
+        };
+        assert_eq!(refused(asked(Vec::new())), None);
+        assert_eq!(refused(asked(vec![Vec::new(); 65])), None);
+        assert_eq!(refused(asked(vec![Vec::new(), vec![0; RECORD_BYTES_MAX + 1]])), Some(1));
+        assert_eq!(refused(AuthorizeRequest { alg: 2, ..asked(vec![Vec::new()]) }), None);
+        assert_eq!(refused(AuthorizeRequest { key_id: vec![1; 31], ..asked(vec![Vec::new()]) }), None);
+        assert_eq!(refused(AuthorizeRequest { signature: Vec::new(), ..asked(vec![Vec::new()]) }), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! What decides on a patient's data, as it was at some moment: whoever folds these records with `rules` has the state that
+//! the ledger decides on, and can explain every decision without asking a node to be believed.
+
+use sillage_ledger::{LedgerReader, Refusal};
+use sillage_proof::{LeafIndex, LedgerTimeMs};
+use sillage_proto::v1::{RuleRecordsRequest, RuleRecordsResponse, TraceLine};
+use sillage_rules::codes::Code;
+
+use super::now_ms;
+use super::open::Opener;
+use super::refusals::{from_read, refuse};
+
+/// Records of a page, at most and where the caller doesn't say.
+pub const RULE_RECORDS_MAX: u32 = 500;
+/// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
+const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// Reads one page.
+///
+/// # Errors
+/// `AS_OF_AHEAD` when the log isn't that far; a store that can't be read.
+pub fn page(
+    reader: &LedgerReader,
+    opener: &Opener,
+    tag: &[u8; 32],
+    request: &RuleRecordsRequest,
+) -> Result<RuleRecordsResponse, Refusal> {
+    let limit = match request.limit {
+        0 => RULE_RECORDS_MAX,
+        limit if limit <= RULE_RECORDS_MAX => limit,
+        _ => return Err(Refusal::new(Code::MalformedRequest, "a page has 1 to 500 records")),
+    };
+    let limit = usize::try_from(limit).expect("at most 500");
+    let (size, time) = as_of(reader, request)?;
+    let rows = reader.rule_rows(tag, LeafIndex(request.after_index), size, limit + 1);
+    let rows = rows.map_err(|error| from_read(&error))?;
+    let mut answer = RuleRecordsResponse { as_of_size: size, as_of_ms: time.get(), ..RuleRecordsResponse::default() };
+    let mut bytes = 0;
+    for row in rows {
+        if answer.records.len() == limit || bytes > PAGE_BYTES_MAX {
+            answer.more = true;
+            break;
+        }
+        let opened = opener.open_index(row.index)?;
+        if opened.tag != Some(*tag) {
+            tracing::error!(index = row.index.get(), "what decides for a patient names another's entry");
+            return Err(refuse(Code::Corrupt));
+        }
+        bytes += opened.bytes.len() + opened.entry.len();
+        answer.records.push(opened.into_line(row.index));
+    }
+    let documents = reader.documents_at(size).map_err(|error| from_read(&error))?;
+    let document = |index: Option<LeafIndex>| -> Result<Option<TraceLine>, Refusal> {
+        index.map(|index| Ok(opener.open_index(index)?.into_line(index))).transpose()
+    };
+    answer.policy = document(documents.policy)?;
+    answer.matrix = document(documents.matrix)?;
+    answer.catalogue = document(documents.catalogue)?;
+    let revoked = reader.revoked_actors(size).map_err(|error| from_read(&error))?;
+    answer.revoked_actors = revoked.iter().map(|actor| actor.as_bytes().to_vec()).collect();
+    Ok(answer)
+}
+
+/// How many entries the log had, and the ledger time then.
+fn as_of(reader: &LedgerReader, request: &RuleRecordsRequest) -> Result<(u64, LedgerTimeMs), Refusal> {
+    let head = reader.head();
+    let now = (head.size.get(), head.time_ms);
+    let ahead = || refuse(Code::AsOfAhead);
+    match (request.as_of_index, request.as_of_ms) {
+        (0, 0) => Ok(now),
+        (0, time_ms) if time_ms > head.time_ms.get().max(now_ms()) => Err(ahead()),
+        (0, time_ms) if time_ms >= head.time_ms.get() => Ok(now),
+        (0, time_ms) => {
+            let (size, time) = reader.size_at(LedgerTimeMs(time_ms)).map_err(|error| from_read(&error))?;
+            // Before the first entry there is no log to be asked.
+            if size == 0 { Err(ahead()) } else { Ok((size, time)) }
+        }
+        (size, 0) if size > now.0 => Err(ahead()),
+        (size, 0) if size == now.0 => Ok(now),
+        (size, 0) => {
+            let last = reader.decoded_entry(LeafIndex(size - 1)).map_err(|error| from_read(&error))?;
+            Ok((size, last.ok_or_else(ahead)?.time()))
+        }
+        _ => Err(Refusal::new(Code::MalformedRequest, "a state is named by its size or by its time, not by both")),
+    }
+}
