@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::lanes::{Answer, Lanes, Waiting, Work};
 use super::now_ms;
-use super::refusals::depends_on_state;
+use super::refusals::sealed_depends_on_state;
 
 /// Most bytes of one Raft entry, unless one batch alone is larger.
 pub const COMMAND_BYTES_MAX: usize = 1 << 20;
@@ -78,7 +78,7 @@ fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64, mut under_way: bo
         match check_one(log, &work, now_ms) {
             Ok(()) => {}
             // What comes before it may change that: an author needn't wait for its directive before it revokes it.
-            Err(refusal) if under_way && depends_on_state(refusal.code) => {}
+            Err(refusal) if under_way && sealed_depends_on_state(refusal.code) => {}
             Err(refusal) => {
                 let _ = answer.send(Answer::Refused(refusal));
                 continue;

@@ -15,7 +15,7 @@ use tonic::{Response, Status};
 
 use super::Core;
 use super::lanes::{Answer, Waiting, Work};
-use super::refusals::{depends_on_state, from_info, refuse};
+use super::refusals::{depends_on_state, from_info, refuse, sealed_depends_on_state};
 use crate::peer::links::Client;
 
 /// From arrival to the last attempt.
@@ -89,7 +89,7 @@ impl Core {
             };
             let code = match attempt {
                 Attempt::Done(done) => return Ok(done),
-                Attempt::Doubted(refusal) if !up_to_date && depends_on_state(refusal.code) => {
+                Attempt::Doubted(refusal) if !up_to_date && sealed_depends_on_state(refusal.code) => {
                     self.up_to_date().await?;
                     up_to_date = true;
                     continue;
@@ -120,7 +120,7 @@ impl Core {
         }
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         let mut attempt = self.propose_here(proposal, deadline).await;
-        if matches!(&attempt, Attempt::Doubted(refusal) if depends_on_state(refusal.code)) {
+        if matches!(&attempt, Attempt::Doubted(refusal) if sealed_depends_on_state(refusal.code)) {
             self.up_to_date().await?;
             attempt = self.propose_here(proposal, deadline).await;
         }

@@ -45,6 +45,12 @@ pub fn depends_on_state(code: Code) -> bool {
     )
 }
 
+/// The same for what is sealed already: its data key may be on record at the node that sealed, which therefore didn't send
+/// it along, and not yet here.
+pub fn sealed_depends_on_state(code: Code) -> bool {
+    depends_on_state(code) || code == Code::MalformedRequest
+}
+
 /// As it travels.
 pub fn to_info(refusal: &Refusal) -> ErrorInfo {
     ErrorInfo {
