@@ -7,14 +7,18 @@
 //! - [`world`]: a cluster, and the command line on it;
 //! - [`wire`]: calls below the command line, well formed or not;
 //! - [`lines`]: record lines to feed it with;
+//! - [`authority`]: what only the ledger's authority signs;
+//! - [`replay`]: decision scenarios, told to running nodes;
 //! - [`fixtures`]: files of others, where they are at hand.
 //!
 //! No test asserts a time; every wait has an end.
 
 #![deny(missing_docs)]
 
+pub mod authority;
 pub mod fixtures;
 pub mod lines;
+pub mod replay;
 pub mod story;
 pub mod wire;
 pub mod world;
