@@ -7,6 +7,7 @@
 //! - [`world`]: a cluster, and the command line on it;
 //! - [`wire`]: calls below the command line, well formed or not;
 //! - [`lines`]: record lines to feed it with;
+//! - [`health`]: a patient's consent and decisions through the command line;
 //! - [`authority`]: what only the ledger's authority signs;
 //! - [`replay`]: decision scenarios, told to running nodes;
 //! - [`fixtures`]: files of others, where they are at hand.
@@ -17,6 +18,7 @@
 
 pub mod authority;
 pub mod fixtures;
+pub mod health;
 pub mod lines;
 pub mod replay;
 pub mod story;

@@ -272,6 +272,16 @@ impl Run {
         self
     }
 
+    /// Asserts that the ledger, or the same rules applied by the command, refused with this code. Beside the sentence a
+    /// log line may say where what was refused is kept.
+    ///
+    /// # Panics
+    /// When it didn't.
+    pub fn refused(self, code: &str) -> Self {
+        assert!(self.code == Some(4) && self.stderr.contains(&format!(" {code}: ")), "expected {code}: {self}");
+        self
+    }
+
     /// Asserts that the command could not be understood: exit code 2, and a word about it.
     ///
     /// # Panics
