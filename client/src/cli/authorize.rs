@@ -33,6 +33,10 @@ pub async fn run(context: &Context, args: AuthorizeArgs) -> Result<Ended, Client
     if let Some(AuthorizeCommand::Check(check)) = &args.command {
         return release(context, check).await;
     }
+    if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
+        let why = format!("{} is there already: name a new file with --out; nothing was asked", path.display());
+        return Err(ClientError::Usage(why));
+    }
     let profile = context.profile()?;
     let asks = match &args.bulk {
         Some(file) => bulk(&profile, file)?,
@@ -49,7 +53,7 @@ pub async fn run(context: &Context, args: AuthorizeArgs) -> Result<Ended, Client
     for (answer, asked) in answers.into_iter().zip(&ids) {
         match answer {
             Err(rejection) if single => return Err(ClientError::Rejected(rejection)),
-            answer if args.json => output::line(&to_json(&answer).to_string())?,
+            answer if args.json => output::line(&to_json(&session.origin, &answer).to_string())?,
             answer => output::lines(&lines(&answer, asked, args.lang))?,
         }
     }
@@ -122,7 +126,7 @@ fn write(path: &Path, file: &ReceiptFile) -> Result<(), ClientError> {
     crate::profile::write_private(path, &file.encode())
 }
 
-fn to_json(answer: &Result<Granted, Rejection>) -> Value {
+fn to_json(origin: &Origin, answer: &Result<Granted, Rejection>) -> Value {
     match answer {
         Err(rejection) => json!({"error": {"code": rejection.code, "message": rejection.message}}),
         Ok(granted) => {
@@ -132,7 +136,9 @@ fn to_json(answer: &Result<Granted, Rejection>) -> Value {
                     "expires_at": rfc3339(receipt.view.actor.expires_at_ms),
                 })
             });
+            let file = ReceiptFile { origin: origin.clone(), receipts: granted.receipts.clone() };
             json!({
+                "receipt_file": hex::encode(file.encode()),
                 "permitted": granted.permitted, "told": granted.told, "obligations": granted.obligations,
                 "expires_at": granted.expires_at_ms().map(rfc3339), "receipts": places.collect::<Vec<_>>(),
             })

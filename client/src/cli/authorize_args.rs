@@ -34,7 +34,7 @@ pub struct AuthorizeArgs {
     /// Write the signed receipt here: whoever holds it can be given the documents until it expires
     #[arg(long, value_name = "F.sillage-receipt")]
     pub out: Option<PathBuf>,
-    /// As JSON, one object for each request
+    /// As JSON, one object for each request; `receipt_file` is what --out writes, in hex
     #[arg(long)]
     pub json: bool,
     /// Language of the text
