@@ -18,8 +18,8 @@ pub(super) struct Rest {
 pub(super) fn directive(id: &str, said: &rule::Directive, given_ms: u64, rest: &Rest) -> Directive {
     let mut rule = said.rule.clone();
     // An open start means "from when it is on record": a Consent that has ended by then was in force before.
-    if rule.from_ms.is_none() && rule.until_ms.is_some_and(|until| given_ms < until) {
-        rule.from_ms = Some(given_ms);
+    if let (None, Some(until_ms)) = (rule.from_ms, rule.until_ms) {
+        rule.from_ms = Some(given_ms.min(until_ms.saturating_sub(1)));
     }
     Directive {
         id: id.to_owned(),

@@ -126,6 +126,9 @@ fn a_period_includes_its_last_day() {
         (got[0]["from"].as_str(), got[0]["until"].as_str()),
         (Some("2026-01-04T23:00:00Z"), Some("2026-01-31T23:00:00Z"))
     );
+    // Written down when it was over already.
+    let got = directives(|c| c["provision"]["period"] = json!({"end": "2025-12-31"}));
+    assert_eq!(got[0]["from"], "2025-12-31T22:59:59.999Z");
     assert_eq!(
         refused_at(|c| c["provision"]["period"] = json!({"start": "2026-02-02", "end": "2026-02-01"})),
         "Consent.provision.period"
