@@ -1,0 +1,7 @@
+//! What records mean for decisions, from the outside: real records through admission, state and decision.
+
+mod admission;
+mod in_force;
+mod properties;
+mod steps;
+mod world;
