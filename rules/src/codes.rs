@@ -152,7 +152,7 @@ codes! {
     IdTaken "ID_TAKEN" Reject AlreadyExists 4
         "Another one of this patient has this id and is in force: choose a new id, and say `supersedes` to replace it.";
     TooManyDirectives "TOO_MANY_DIRECTIVES" Reject FailedPrecondition 4
-        "A patient has at most 2,000 directives in force: revoke some first.";
+        "A patient has at most 2,000 directives in force, with 10,000 categories, labels, items and purposes in all: revoke some first.";
     TooManyRules "TOO_MANY_RULES" Reject FailedPrecondition 4
         "The patient has as many masks, blocks, members or representatives in force as one may have (docs/consent.md): lift some first.";
     UnknownToken "UNKNOWN_TOKEN" Reject InvalidArgument 4

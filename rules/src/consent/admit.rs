@@ -11,13 +11,16 @@ use super::env::Env;
 use super::event::Event;
 use super::name::{Actor, ActorKind, ActorName};
 use super::people::{BreakGlass, Membership, Representation};
-use super::state::{PatientState, Period};
+use super::state::{MemberEntry, PatientState, Period};
 use super::token::{Effect, Power};
 use crate::codes::Code;
 use crate::time::TimeMs;
 
 /// Directives of one patient that are in force or will be.
 pub const DIRECTIVES_MAX: usize = 2_000;
+/// Entries of all lists of those directives together: categories, labels, items, purposes. A decision looks at each of
+/// them for every item that is asked for.
+pub const DIRECTIVE_ENTRIES_MAX: usize = 10_000;
 /// Directives of one patient that are kept, those that have ended too.
 pub const DIRECTIVES_KEPT: usize = 4_000;
 /// Masked, embargoed and secret items of one patient, each.
@@ -95,8 +98,8 @@ impl PatientState {
                 _ => not_entitled("the patient, or a professional at their request"),
             },
             Event::Joined(membership) if is_own(membership, &meta.signer) => Ok(()),
-            Event::Left { professional } if self.structure_of(professional, meta).is_some() => Ok(()),
             Event::Left { professional } if *professional == meta.signer.name => Ok(()),
+            Event::Left { professional } if self.has_member(professional, meta) => Ok(()),
             Event::BreakGlassOpened(opened) => may_break(opened, &meta.signer, env),
             Event::BreakGlassJustified { breakglass, .. } | Event::BreakGlassClosed { breakglass } => {
                 self.broke(breakglass, &meta.signer)
@@ -159,15 +162,11 @@ impl PatientState {
         }
     }
 
-    /// The structure as which the signer speaks for this member of the care team.
-    pub(super) fn structure_of(&self, professional: &ActorName, meta: &Meta) -> Option<String> {
-        let signer = &meta.signer;
-        let speaks = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
-        let within = signer.organisation.as_ref().filter(|_| speaks && signer.name != *professional)?;
-        let has_member = self
-            .team()
-            .any(|entry| entry.membership.professional == *professional && entry.structure.as_ref() == Some(within));
-        has_member.then(|| within.clone())
+    /// Whether the structure as which the signer speaks has this professional in the care team.
+    fn has_member(&self, professional: &ActorName, meta: &Meta) -> bool {
+        let structure = structure_of(professional, &meta.signer);
+        let is_its = |entry: &MemberEntry| entry.structure.as_deref() == structure;
+        structure.is_some() && self.team().any(|entry| entry.membership.professional == *professional && is_its(entry))
     }
 
     /// Who broke the glass, or their structure.
@@ -213,7 +212,7 @@ impl PatientState {
                 self.representations().any(|entry| entry.representation.representative == *representative)
             }
             Event::Left { professional } => {
-                self.team().any(|entry| entry.membership.professional == *professional && now < entry.until)
+                self.team().any(|entry| now < entry.until && entry.leaves(professional, meta))
             }
             Event::AttendingEnded { professional } => self.attending().is_some_and(|(name, _)| name == professional),
             Event::BreakGlassJustified { breakglass, .. }
@@ -238,15 +237,15 @@ impl PatientState {
 
     /// Ids are free, and nothing grows without end.
     fn fits(&self, event: &Event, meta: &Meta) -> Admitted {
-        let alive = |id: Option<&str>| {
-            let known = self.directives.iter().filter(|entry| entry.period.is_alive(meta.time));
-            known.filter(|entry| id.is_none_or(|id| entry.directive.id == id)).count()
-        };
+        let alive = || self.directives.iter().filter(|entry| entry.period.is_alive(meta.time));
+        let entries = || alive().map(|entry| entry.directive.entries()).sum::<usize>();
         match event {
-            Event::Directive(directive) if alive(Some(&directive.id)) > 0 => {
+            Event::Directive(directive) if alive().any(|entry| entry.directive.id == directive.id) => {
                 refuse(Code::IdTaken, "a directive with this id is in force")
             }
-            Event::Directive(_) if alive(None) >= DIRECTIVES_MAX => {
+            Event::Directive(directive)
+                if alive().count() >= DIRECTIVES_MAX || entries() + directive.entries() > DIRECTIVE_ENTRIES_MAX =>
+            {
                 refuse(Code::TooManyDirectives, "the patient has as many directives in force as one may have")
             }
             Event::BreakGlassOpened(opened) if self.breakglass(&opened.id).is_some() => {
@@ -272,6 +271,13 @@ impl PatientState {
             false => refuse(Code::TooManyRules, &format!("the patient has {count} of them, and at most {max}")),
         }
     }
+}
+
+/// The structure as which someone speaks who signs for a professional. It follows from the signer alone: what a record
+/// does must not depend on whether others are still there.
+pub(super) fn structure_of<'s>(professional: &ActorName, signer: &'s Actor) -> Option<&'s str> {
+    let speaks = matches!(signer.kind, ActorKind::Professional | ActorKind::System) && signer.name != *professional;
+    signer.organisation.as_deref().filter(|_| speaks)
 }
 
 /// The patient's own key says who they are; anybody else's identity is established by someone.

@@ -184,12 +184,10 @@ impl PatientState {
         }
     }
 
-    /// A structure ends what holds within it, anybody else who may all memberships of the professional.
     fn leave(&mut self, professional: &ActorName, meta: &Meta) {
-        let only_within = self.structure_of(professional, meta);
         let mut until = None;
-        self.team.retain(|(name, ..), entry| {
-            let ends = name == professional && (only_within.is_none() || entry.structure == only_within);
+        self.team.retain(|_, entry| {
+            let ends = entry.leaves(professional, meta);
             until = until.max(ends.then_some(entry.until));
             !ends
         });

@@ -307,6 +307,14 @@ impl Directive {
         Ok(())
     }
 
+    /// How many entries its lists have, those of its exceptions too.
+    pub fn entries(&self) -> usize {
+        let all = std::iter::once(&self.provision).chain(&self.except);
+        let lists =
+            all.flat_map(|provision| [&provision.categories, &provision.labels, &provision.items, &provision.purposes]);
+        self.except.len() + lists.flatten().map(Vec::len).sum::<usize>()
+    }
+
     /// The details that [`Directive::parse`] reads.
     pub fn to_details(&self) -> String {
         let (this, provision) = (self.clone(), self.provision.clone());

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
+use super::Meta;
+use super::admit::structure_of;
 use super::directive::Directive;
 use super::name::{Actor, ActorName};
 use super::people::{DepositedItem, Feed, Membership, Representation, Verdict};
@@ -127,6 +129,13 @@ impl MemberEntry {
         at < self.until
             && self.membership.professional == actor.name
             && (within.is_none() || actor.is_of(within.as_deref()))
+    }
+
+    /// Whether a record that ends this professional's memberships ends this one: a structure ends what holds within it,
+    /// anybody else who may all of them.
+    pub(super) fn leaves(&self, professional: &ActorName, meta: &Meta) -> bool {
+        let structure = structure_of(professional, &meta.signer);
+        self.membership.professional == *professional && (structure.is_none() || self.structure.as_deref() == structure)
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`record`]: what is put on record of a decision, in two parts; [`message`]: what is signed.
 
 pub mod facts;
+mod matching;
 pub mod message;
 pub mod reason;
 pub mod record;
@@ -93,8 +94,8 @@ impl Decision {
 /// Rules of the secret tag count for the items that are kept there alone: what is decided on the others reads as if there
 /// were no second tag.
 pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>, request: &Request) -> Decision {
-    let items: Vec<ItemDecision> =
-        request.items.iter().map(|item| steps::decide_item(env, state, secret, request, item)).collect();
+    let asking = steps::Asking::new(env, state, secret, request);
+    let items: Vec<ItemDecision> = request.items.iter().map(|item| asking.decide(item)).collect();
     let breaks_glass = items.iter().any(|item| item.reason == Reason::BreakGlass);
     let versions = Versions {
         policy: env.policy.version.clone(),

@@ -3,9 +3,10 @@
 
 use sillage_proof::hash::LeafIndex;
 
+use super::matching::{Item, Meant, meant};
 use super::{ItemDecision, ItemFacts, Reason, Request};
-use crate::consent::state::{DirectiveEntry, Space};
-use crate::consent::{Action, ActorKind, Effect, Env, PatientState, Provision};
+use crate::consent::state::Space;
+use crate::consent::{Action, ActorKind, Effect, Env, PatientState};
 
 /// One step of the procedure.
 pub struct Step {
@@ -115,6 +116,16 @@ pub const STEPS: [Step; 13] = [
     },
 ];
 
+/// A request, with what is the same for all of its items.
+pub(super) struct Asking<'a> {
+    env: &'a Env<'a>,
+    open: &'a PatientState,
+    second: Option<&'a PatientState>,
+    request: &'a Request,
+    /// The directives that mean the request, of either tag.
+    meant: [Vec<Meant<'a>>; 2],
+}
+
 /// One item of a request, with all that a step may look at.
 struct Asked<'a> {
     env: &'a Env<'a>,
@@ -122,6 +133,10 @@ struct Asked<'a> {
     item: &'a ItemFacts,
     /// The state of the open tag; for an item of the second tag, that one's too.
     states: [Option<&'a PatientState>; 2],
+    /// Their directives that mean the request and the item.
+    directives: Vec<&'a Meant<'a>>,
+    /// The same item, for exceptions of directives.
+    labelled: Item<'a>,
     /// Kept from representatives: by the record that says so, or by no other than its deposit under the second tag.
     secret: Option<Option<LeafIndex>>,
 }
@@ -138,21 +153,38 @@ fn verdict(reason: Reason, consulted: impl IntoIterator<Item = LeafIndex>) -> Op
     Some(Verdict { reason, consulted })
 }
 
-/// Decides on one item.
-pub(super) fn decide_item(
-    env: &Env<'_>,
-    open: &PatientState,
-    second: Option<&PatientState>,
-    request: &Request,
-    item: &ItemFacts,
-) -> ItemDecision {
-    let mark = open.keeps_secret(&item.id).or_else(|| second.and_then(|second| second.keeps_secret(&item.id)));
-    let secret = if item.secret { Some(mark) } else { mark.map(Some) };
-    let states = [Some(open), second.filter(|_| secret.is_some())];
-    let asked = Asked { env, request, item, states, secret };
-    let decisive = STEPS.iter().find_map(|step| (step.decides)(&asked));
-    let Verdict { reason, consulted } = decisive.expect("the last step decides");
-    ItemDecision { id: item.id.clone(), permit: reason.permits(), reason, consulted }
+impl<'a> Asking<'a> {
+    pub fn new(
+        env: &'a Env<'a>,
+        open: &'a PatientState,
+        second: Option<&'a PatientState>,
+        request: &'a Request,
+    ) -> Self {
+        let of_second = second.map(|second| meant(second, &[open, second], request)).unwrap_or_default();
+        Self { env, open, second, request, meant: [meant(open, &[open], request), of_second] }
+    }
+
+    /// Decides on one item.
+    pub fn decide(&self, item: &ItemFacts) -> ItemDecision {
+        let marked = |state: &PatientState| state.keeps_secret(&item.id);
+        let mark = marked(self.open).or_else(|| self.second.and_then(marked));
+        let secret = if item.secret { Some(mark) } else { mark.map(Some) };
+        let labelled = Item::new(item);
+        let [open, second] = &self.meant;
+        let meant = open.iter().chain(second.iter().filter(|_| secret.is_some()));
+        let asked = Asked {
+            env: self.env,
+            request: self.request,
+            item,
+            states: [Some(self.open), self.second.filter(|_| secret.is_some())],
+            directives: meant.filter(|directive| directive.fits(&labelled)).collect(),
+            labelled,
+            secret,
+        };
+        let decisive = STEPS.iter().find_map(|step| (step.decides)(&asked));
+        let Verdict { reason, consulted } = decisive.expect("the last step decides");
+        ItemDecision { id: item.id.clone(), permit: reason.permits(), reason, consulted }
+    }
 }
 
 impl<'a> Asked<'a> {
@@ -184,48 +216,14 @@ impl<'a> Asked<'a> {
         self.env.policy.needs_express_consent(&self.request.actor)
     }
 
-    /// The directives in force that match, before their exceptions are looked at.
-    fn directives(&self, effect: Effect) -> impl Iterator<Item = &'a DirectiveEntry> {
-        let at = self.request.at;
-        self.states()
-            .flat_map(move |state| state.directives_at(at))
-            .filter(move |entry| entry.directive.provision.effect == effect && self.is_meant(entry))
-    }
-
-    fn is_meant(&self, entry: &DirectiveEntry) -> bool {
-        let provision = &entry.directive.provision;
-        let purpose = match (&provision.purposes, provision.effect) {
-            (Some(_), _) | (None, Effect::Deny) => true,
-            (None, Effect::Permit) => {
-                let grantee = provision.grantee.as_ref();
-                grantee.is_some_and(|grantee| grantee.default_purpose() == self.request.purpose)
-            }
+    /// The records of the directives that match with this effect: of their own, where no exception takes it back, or
+    /// through an exception.
+    fn directives(&self, effect: Effect) -> impl Iterator<Item = LeafIndex> {
+        let matches = move |directive: &&&Meant<'a>| {
+            let is_excepted = directive.is_excepted(&self.labelled);
+            (directive.effect() == effect) != is_excepted
         };
-        purpose && self.fits(provision)
-    }
-
-    /// Whether an exception of a directive that matches has the other effect and matches too.
-    fn is_excepted(&self, entry: &DirectiveEntry) -> bool {
-        let own = entry.directive.provision.effect;
-        entry.directive.except.iter().any(|exception| exception.effect != own && self.fits(exception))
-    }
-
-    /// Whether everything that the provision says fits. What it leaves out fits: in a denial it means all, and in an
-    /// exception what its directive says, which fits already.
-    fn fits(&self, provision: &Provision) -> bool {
-        let Request { actor, action, purpose, at, .. } = self.request;
-        let in_team = |origin: &str| self.states().any(|state| state.member(actor, *at, Some(origin)).is_some());
-        provision.grantee.as_ref().is_none_or(|grantee| grantee.matches(actor, in_team))
-            && provision.actions.as_ref().is_none_or(|actions| actions.contains(action))
-            && provision.categories.as_ref().is_none_or(|categories| categories.contains(&self.item.category))
-            && provision
-                .labels
-                .as_ref()
-                .is_none_or(|labels| labels.iter().any(|label| self.item.labels.contains(label)))
-            && provision.items.as_ref().is_none_or(|items| items.contains(&self.item.id))
-            && provision.purposes.as_ref().is_none_or(|purposes| purposes.contains(purpose))
-            && provision.from.is_none_or(|from| from.0 <= at.0)
-            && provision.until.is_none_or(|until| at.0 < until.0)
+        self.directives.iter().filter(matches).map(|directive| directive.entry.stamp.index)
     }
 }
 
@@ -329,9 +327,7 @@ fn denied(asked: &Asked<'_>) -> Option<Verdict> {
     if let Some(mask) = asked.mask() {
         return verdict(Reason::Masked, [mask]);
     }
-    let denials = asked.directives(Effect::Deny).filter(|entry| !asked.is_excepted(entry));
-    let nested = asked.directives(Effect::Permit).filter(|entry| asked.is_excepted(entry));
-    let denials: Vec<LeafIndex> = denials.chain(nested).map(|entry| entry.stamp.index).collect();
+    let denials: Vec<LeafIndex> = asked.directives(Effect::Deny).collect();
     if !denials.is_empty() {
         return verdict(Reason::ConsentDeny, denials);
     }
@@ -345,9 +341,7 @@ fn denied(asked: &Asked<'_>) -> Option<Verdict> {
 
 /// Only reached when nothing denies: what is excepted from a denial counts as permitted.
 fn granted(asked: &Asked<'_>) -> Option<Verdict> {
-    let nested = asked.directives(Effect::Deny).filter(|entry| asked.is_excepted(entry));
-    let grants: Vec<LeafIndex> =
-        asked.directives(Effect::Permit).chain(nested).map(|entry| entry.stamp.index).collect();
+    let grants: Vec<LeafIndex> = asked.directives(Effect::Permit).collect();
     if grants.is_empty() { None } else { verdict(Reason::ConsentGrant, grants) }
 }
 

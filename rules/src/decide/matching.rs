@@ -1,0 +1,89 @@
+//! Which directives mean a request: what doesn't depend on the item is looked at once, so that the work of a decision is
+//! bounded by the directives of the patient and not by them times the items.
+
+use std::collections::BTreeSet;
+
+use super::{ItemFacts, Request};
+use crate::consent::state::DirectiveEntry;
+use crate::consent::{Effect, PatientState, Provision};
+
+/// A directive that means the request, whatever the item.
+pub(super) struct Meant<'a> {
+    pub entry: &'a DirectiveEntry,
+    /// Its exceptions, those with the other effect that mean the request too.
+    exceptions: Vec<&'a Provision>,
+}
+
+impl Meant<'_> {
+    /// What it does.
+    pub fn effect(&self) -> Effect {
+        self.entry.directive.provision.effect
+    }
+
+    /// Whether it means the item.
+    pub fn fits(&self, item: &Item<'_>) -> bool {
+        item.fits(&self.entry.directive.provision)
+    }
+
+    /// Whether an exception means the item. What an exception leaves out is as its directive says, which means it already.
+    pub fn is_excepted(&self, item: &Item<'_>) -> bool {
+        self.exceptions.iter().any(|exception| item.fits(exception))
+    }
+}
+
+/// An item whose labels are found quickly.
+pub(super) struct Item<'a> {
+    pub facts: &'a ItemFacts,
+    labels: BTreeSet<&'a str>,
+}
+
+impl<'a> Item<'a> {
+    pub fn new(facts: &'a ItemFacts) -> Self {
+        Self { facts, labels: facts.labels.iter().map(String::as_str).collect() }
+    }
+
+    fn fits(&self, provision: &Provision) -> bool {
+        provision.categories.as_ref().is_none_or(|categories| categories.contains(&self.facts.category))
+            && provision.items.as_ref().is_none_or(|items| items.contains(&self.facts.id))
+            && provision
+                .labels
+                .as_ref()
+                .is_none_or(|labels| labels.iter().any(|label| self.labels.contains(label.as_str())))
+    }
+}
+
+/// The directives of a state that mean the request, in log order. `teams` are the states that say who is in the care team.
+pub(super) fn meant<'a>(state: &'a PatientState, teams: &[&PatientState], request: &Request) -> Vec<Meant<'a>> {
+    let in_force = state.directives_at(request.at);
+    let meant = in_force.filter(|entry| {
+        let provision = &entry.directive.provision;
+        fits(provision, teams, request) && is_for(provision, &request.purpose)
+    });
+    let with_exceptions = meant.map(|entry| {
+        let own = entry.directive.provision.effect;
+        let others = entry.directive.except.iter().filter(|exception| exception.effect != own);
+        Meant { entry, exceptions: others.filter(|exception| fits(exception, teams, request)).collect() }
+    });
+    with_exceptions.collect()
+}
+
+/// A permission that names no purpose is for one.
+fn is_for(provision: &Provision, purpose: &str) -> bool {
+    match (&provision.purposes, provision.effect) {
+        (Some(_), _) | (None, Effect::Deny) => true,
+        (None, Effect::Permit) => {
+            provision.grantee.as_ref().is_some_and(|grantee| grantee.default_purpose() == purpose)
+        }
+    }
+}
+
+/// Whether everything that the provision says of a request fits. What it leaves out fits: in a denial it means all.
+fn fits(provision: &Provision, teams: &[&PatientState], request: &Request) -> bool {
+    let Request { actor, action, purpose, at, .. } = request;
+    let in_team = |origin: &str| teams.iter().any(|state| state.member(actor, *at, Some(origin)).is_some());
+    provision.grantee.as_ref().is_none_or(|grantee| grantee.matches(actor, in_team))
+        && provision.actions.as_ref().is_none_or(|actions| actions.contains(action))
+        && provision.purposes.as_ref().is_none_or(|purposes| purposes.contains(purpose))
+        && provision.from.is_none_or(|from| from.0 <= at.0)
+        && provision.until.is_none_or(|until| at.0 < until.0)
+}
