@@ -94,7 +94,7 @@ impl PatientState {
         if self.erased {
             return;
         }
-        self.ended(self.space_stamp.iter().count(), FOR_EVER, stamp.index);
+        // Only the newest says how the space is, and that one stays: no other needs to be kept for what it ended.
         self.space = space;
         self.space_stamp = Some(stamp);
     }

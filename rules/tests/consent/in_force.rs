@@ -56,8 +56,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn what_is_not_in_force_can_go_and_nothing_changes(draws in prop::collection::vec(any::<[u8; 6]>(), 1..40)) {
-        let (mut world, mut log) = log(&draws);
+    fn what_is_not_in_force_can_go_and_nothing_changes(
+        kinds in any::<[u8; 3]>(),
+        draws in prop::collection::vec(any::<[u8; 6]>(), 1..30),
+    ) {
+        // A few kinds only, so that records meet.
+        let meet = |draw: &[u8; 6]| [kinds[usize::from(draw[0]) % 3], draw[1], draw[2], draw[3], draw[4], draw[5]];
+        let (mut world, mut log) = log(&draws.iter().map(meet).collect::<Vec<_>>());
         prop_assert_eq!(&log.fold(), &world.open, "a state is what its records make it");
         let now = LedgerTimeMs(world.at);
         let before = all_decisions(&mut world);
@@ -91,6 +96,13 @@ fn what_ended_something_stays_while_that_is_there() {
     assert!(world.open.is_in_force(unmasked, later));
     log.records.retain(|(_, meta)| meta.index != granted);
     assert!(!log.fold().is_in_force(revoked, now), "nothing is left that it ended");
+    // The second doctor's declaration ended the first one's.
+    let (mut world, mut log) = (self::world(), Log::default());
+    let declare = |number| json!({"professional": name(&dr(number))});
+    let first = put(&mut world, &mut log, Kind::ATTENDING_DECLARED, declare(1), &[]);
+    let second = put(&mut world, &mut log, Kind::ATTENDING_DECLARED, declare(2), &[]);
+    put(&mut world, &mut log, Kind::ATTENDING_ENDED, declare(2), &[]);
+    assert!(!world.open.is_in_force(first, now) && world.open.is_in_force(second, now));
 }
 
 /// The structure ends its own membership alone, also where that one's record is gone.

@@ -310,7 +310,7 @@ fn step_9_break_glass() {
 fn step_10_what_is_denied() {
     let mut world = world();
     let grant = json!({"grantee": {"professional": name(&dr(1))}, "actions": ["read", "write", "export"],
-        "except": [{"effect": "deny", "labels": ["HIV"]}]});
+        "except": [{"effect": "deny", "labels": ["HIV"]}, {"effect": "permit", "categories": ["REPORT"]}]});
     world.directive("all", "permit", grant);
     world.directive("no-psy", "deny", json!({"grantee": "anyone", "labels": ["PSY", "SEX"], "actions": ["read"]}));
     world.directive(
