@@ -2,6 +2,7 @@
 //! and back. None may panic.
 
 use crate::entry::Entry;
+use crate::fuzz_decisions::{fuzz_decision, fuzz_event, fuzz_messages, fuzz_request};
 use crate::ident::{self, Checks, Finess, Ins, InsOid, Rpps, Source};
 use crate::line::{PatientLine, RecordLine};
 use crate::record::ParsedRecord;
@@ -18,6 +19,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record_line", fuzz_record_line),
     ("identifiers", fuzz_identifiers),
     ("small_texts", fuzz_small_texts),
+    ("event", fuzz_event),
+    ("request", fuzz_request),
+    ("decision", fuzz_decision),
+    ("decision_messages", fuzz_messages),
 ];
 
 /// Records: the bytes are canonical, and the record line says all of it.

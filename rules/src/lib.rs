@@ -25,6 +25,7 @@ pub mod facts;
 pub mod flags;
 #[doc(hidden)]
 pub mod fuzz;
+mod fuzz_decisions;
 pub mod ident;
 pub mod index;
 mod json;

@@ -120,3 +120,27 @@ fn a_structure_that_leaves_takes_nobody_elses_membership_along() {
     log.records.remove(0);
     assert_eq!(log.fold().team().count(), 1);
 }
+
+/// What was replaced by something shorter doesn't come back when that has passed and is erased.
+#[test]
+fn what_replaced_something_longer_stays() {
+    let nurse = pro(1, "nurse", "");
+    let joined = |minutes| json!({"professional": name(&nurse), "until": minute(minutes)});
+    let mum = |minutes| json!({"representative": name(&person("mum")), "relation": "CAREGIVER", "powers": ["read"], "until": minute(minutes)});
+    let held = |minutes| json!({"until": minute(minutes)});
+    let cases: [(Kind, &v1::Actor, &dyn Fn(u64) -> Value, &[&str]); 3] = [
+        (Kind::CARETEAM_JOINED, &nurse, &joined, &[]),
+        (Kind::REPRESENTATION_REGISTERED, &patient(), &mum, &[]),
+        (Kind::ITEM_EMBARGOED, &nurse, &held, &["own"]),
+    ];
+    for (kind, signer, details, items) in cases {
+        let (mut world, mut log) = (world(), Log::default());
+        log.put(&mut world, record(Kind::ACCESS_WRITE, &nurse, &Value::Null, &["own"]));
+        log.put(&mut world, record(kind, signer, &details(60), items));
+        log.put(&mut world, record(kind, signer, &details(5), items));
+        let (shorter, passed) = (LeafIndex(world.index), LedgerTimeMs(NOW + 5 * MINUTE));
+        assert_eq!(log.records.len(), 3, "{kind}");
+        assert!(world.open.is_in_force(shorter, passed), "{kind}");
+        assert!(!world.open.is_in_force(shorter, LedgerTimeMs(NOW + 60 * MINUTE)), "{kind}");
+    }
+}
