@@ -10,7 +10,7 @@ use sillage_rules::kind::Kind;
 use crate::world::*;
 
 /// A world in which everything can be ended: one of each is on record.
-fn full() -> World {
+pub fn full() -> World {
     let mut world = world();
     let owner = pro(1, "surgeon", "F100");
     world.deposit(&owner, v1::Item { id: "own".into(), ..v1::Item::default() });
@@ -41,7 +41,7 @@ fn full() -> World {
 }
 
 /// Good details and items of each kind that decides, in the world above.
-fn good(kind: Kind) -> Option<(Value, &'static [&'static str])> {
+pub fn good(kind: Kind) -> Option<(Value, &'static [&'static str])> {
     let owner = name(&pro(1, "", ""));
     Some(match kind {
         Kind::SPACE_OPENED | Kind::SPACE_OPPOSED | Kind::SPACE_CLOSED => (Value::Null, &[]),
@@ -81,7 +81,7 @@ fn good(kind: Kind) -> Option<(Value, &'static [&'static str])> {
 /// an application (Z), the Authority.
 const SIGNERS: &str = "PCROSXYZA";
 
-fn signer(letter: char) -> v1::Actor {
+pub fn signer(letter: char) -> v1::Actor {
     match letter {
         'P' => patient(),
         'C' => person("mum"),
@@ -94,6 +94,20 @@ fn signer(letter: char) -> v1::Actor {
     }
 }
 
+/// The letters of those who may sign a kind.
+pub fn who_signs(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ITEM_EMBARGOED | Kind::ITEM_RELEASED => "OS",
+        Kind::MINOR_SECRECY_SET | Kind::MINOR_SECRECY_LIFTED => "POX",
+        Kind::CARETEAM_JOINED | Kind::CARETEAM_LEFT => "PCOS",
+        Kind::REPRESENTATION_ENDED => "PCA",
+        Kind::BREAKGLASS_OPENED | Kind::BREAKGLASS_JUSTIFIED | Kind::BREAKGLASS_CLOSED => "OS",
+        Kind::BREAKGLASS_REVIEWED => "SXYA",
+        Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED => "A",
+        _ => "PC",
+    }
+}
+
 #[test]
 fn each_kind_has_those_who_may_sign_it() {
     for kind in Kind::ALL {
@@ -102,16 +116,7 @@ fn each_kind_has_those_who_may_sign_it() {
             assert!(!decides || kind.is_access(), "{kind} has its row");
             continue;
         };
-        let expected = match *kind {
-            Kind::ITEM_EMBARGOED | Kind::ITEM_RELEASED => "OS",
-            Kind::MINOR_SECRECY_SET | Kind::MINOR_SECRECY_LIFTED => "POX",
-            Kind::CARETEAM_JOINED | Kind::CARETEAM_LEFT => "PCOS",
-            Kind::REPRESENTATION_ENDED => "PCA",
-            Kind::BREAKGLASS_OPENED | Kind::BREAKGLASS_JUSTIFIED | Kind::BREAKGLASS_CLOSED => "OS",
-            Kind::BREAKGLASS_REVIEWED => "SXYA",
-            Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED => "A",
-            _ => "PC",
-        };
+        let expected = who_signs(*kind);
         let may = |letter: &char| {
             let mut world = full();
             world.authority = *letter == 'A';
