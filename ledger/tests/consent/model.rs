@@ -211,7 +211,8 @@ impl Run {
                 if cited.is_some_and(|known| known.tag != tag && known.tag == patient_tag(0)) {
                     return;
                 }
-                let cited = cited.map_or(1, |known| known.index).to_string();
+                // Entry 0 is the genesis.
+                let cited = cited.map_or(0, |known| known.index).to_string();
                 let mut record =
                     access(Kind::ACCESS_READ, tag, actor, &[item(&thing)], (v1::BasisKind::Decision, &cited));
                 record.occurred_at_ms = self.world.now;
