@@ -121,6 +121,9 @@ fn a_structure_that_leaves_takes_nobody_elses_membership_along() {
     assert_eq!(log.fold().team().count(), 1);
 }
 
+/// A kind, who signs it, its details until so many minutes, its items.
+type Timed<'a> = (Kind, &'a v1::Actor, &'a dyn Fn(u64) -> Value, &'a [&'a str]);
+
 /// What was replaced by something shorter doesn't come back when that has passed and is erased.
 #[test]
 fn what_replaced_something_longer_stays() {
@@ -128,7 +131,7 @@ fn what_replaced_something_longer_stays() {
     let joined = |minutes| json!({"professional": name(&nurse), "until": minute(minutes)});
     let mum = |minutes| json!({"representative": name(&person("mum")), "relation": "CAREGIVER", "powers": ["read"], "until": minute(minutes)});
     let held = |minutes| json!({"until": minute(minutes)});
-    let cases: [(Kind, &v1::Actor, &dyn Fn(u64) -> Value, &[&str]); 3] = [
+    let cases: [Timed<'_>; 3] = [
         (Kind::CARETEAM_JOINED, &nurse, &joined, &[]),
         (Kind::REPRESENTATION_REGISTERED, &patient(), &mum, &[]),
         (Kind::ITEM_EMBARGOED, &nurse, &held, &["own"]),

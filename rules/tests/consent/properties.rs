@@ -312,6 +312,9 @@ fn on_record(actor: &v1::Actor, purpose: &str, items: &[&str], decision: &Decisi
     DecisionRecord::new(&request, &signed, Compartment::Open, decision, moment, [[5; 16], [6; 16]])
 }
 
+/// A reason, how a world comes to give it, and whether the item is another patient's.
+type Hidden<'a> = (&'a str, Box<dyn Fn(&mut World) + 'a>, bool);
+
 /// A masked, denied, opposed or embargoed item, another patient's and one that isn't there: the actor gets the same bytes.
 #[test]
 fn what_is_hidden_looks_like_what_is_not_there() {
@@ -329,7 +332,7 @@ fn what_is_hidden_looks_like_what_is_not_there() {
     };
     let break_glass =
         |world: &mut World| world.put(Kind::BREAKGLASS_OPENED, &samu, opened.clone(), &[]).expect("opened");
-    let hidden: [(&str, Box<dyn Fn(&mut World)>, bool); 6] = [
+    let hidden: [Hidden<'_>; 6] = [
         ("NO_CONSENT", Box::new(|_| {}), false),
         ("MASKED", Box::new(|world| put(world, Kind::ITEM_MASKED, Value::Null, &["x"])), false),
         ("CONSENT_DENY", Box::new(|world| world.directive("no", "deny", json!({"items": ["x"]}))), false),
