@@ -363,6 +363,10 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
         let mut known = ItemFacts::of(item, open, Some(secret), other_patient)?;
         // Deleted, or its deposit erased: the item is kept apart all the same.
         known.secret |= is_secret;
+        if row.is_some() && states.iter().all(|state| state.deposit(&item.id).is_none()) {
+            // Who asks doesn't become the depositor of what was deleted by saying so.
+            (known.depositor, known.depositor_organisation) = (None, None);
+        }
         facts.push(known);
     }
     Ok(facts)

@@ -146,10 +146,14 @@ struct Verdict {
     consulted: Vec<LeafIndex>,
 }
 
+/// Records named for one item, the oldest of those that decided: a decision has to stay small whatever is on file.
+pub const CONSULTED_MAX: usize = 16;
+
 fn verdict(reason: Reason, consulted: impl IntoIterator<Item = LeafIndex>) -> Option<Verdict> {
     let mut consulted: Vec<LeafIndex> = consulted.into_iter().collect();
     consulted.sort_unstable();
     consulted.dedup();
+    consulted.truncate(CONSULTED_MAX);
     Some(Verdict { reason, consulted })
 }
 
@@ -339,8 +343,14 @@ fn denied(asked: &Asked<'_>) -> Option<Verdict> {
     verdict(Reason::FeedOpposed, [opposed.stamp.index])
 }
 
-/// Only reached when nothing denies: what is excepted from a denial counts as permitted.
+/// Only reached when nothing denies: what is excepted from a denial counts as permitted. A representative can't be granted
+/// what the minor keeps from representatives: they may have signed the grant themselves.
 fn granted(asked: &Asked<'_>) -> Option<Verdict> {
+    let Request { actor, at, .. } = asked.request;
+    let represents = asked.states().any(|state| state.represented_by(&actor.name, *at, |_| true).is_some());
+    if asked.secret.is_some() && represents {
+        return None;
+    }
     let grants: Vec<LeafIndex> = asked.directives(Effect::Permit).collect();
     if grants.is_empty() { None } else { verdict(Reason::ConsentGrant, grants) }
 }
