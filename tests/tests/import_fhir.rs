@@ -93,14 +93,14 @@ fn patients_come_through_the_map_or_not_at_all(world: &mut World) {
     let patient = ins(200);
     let csv = world.write("map.csv", format!("reference,ins,oid\nPatient/mapped,{patient},{OID}\n"));
     import(world, &file, &["--patient-map", &csv.to_string_lossy()]).ok();
-    let trace = world.sillage(&["trace", "--patient", &patient, "--oid", OID, "--json"]).ok();
+    let trace = world.sillage(&["trace", "--patient", &patient, "--oid", OID, "--kind", "access", "--json"]).ok();
     assert_eq!(trace.lines().len(), 1, "{trace}");
 
     let other = world.write("other.json", audit_event("other", "b").to_string());
     let map = json!({"Patient/other": {"ins": patient, "oid": OID}}).to_string();
     let map = world.write("map.json", map);
     import(world, &other, &["--patient-map", &map.to_string_lossy()]).ok();
-    let trace = world.sillage(&["trace", "--patient", &patient, "--oid", OID, "--json"]).ok();
+    let trace = world.sillage(&["trace", "--patient", &patient, "--oid", OID, "--kind", "access", "--json"]).ok();
     assert_eq!(trace.lines().len(), 2, "{trace}");
 }
 
