@@ -107,7 +107,8 @@ pub(super) fn network(address: &str) -> Value {
 pub(super) fn item(id: &str) -> Value {
     let typed = id.split('/').rev().nth(1).and_then(|segment| segment.chars().next());
     match typed {
-        Some('A'..='Z') if !id.contains(' ') => json!({"reference": id}),
+        // What begins with `#` would mean a resource that the Consent contains.
+        Some('A'..='Z') if !id.contains(' ') && !id.starts_with('#') => json!({"reference": id}),
         _ => json!({"identifier": {"value": id}}),
     }
 }
@@ -115,6 +116,14 @@ pub(super) fn item(id: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_is_a_reference_only_where_it_reads_as_one() {
+        assert_eq!(item("DocumentReference/1"), json!({"reference": "DocumentReference/1"}));
+        for id in ["urn:uuid:77aa", "#/A/", "#A/1"] {
+            assert_eq!(item(id), json!({"identifier": {"value": id}}), "{id}");
+        }
+    }
 
     #[test]
     fn addresses_are_told_apart() {
