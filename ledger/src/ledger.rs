@@ -329,13 +329,14 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
     let failed = |source| OpenError::Store { dir: path.to_owned(), source };
     let mut overlay = Overlay::new(store);
     for party in &genesis.parties {
-        acts::register(&mut overlay, genesis, party, LeafIndex(0)).map_err(|stop| match stop {
+        let registered = acts::register(&mut overlay, genesis, party, LeafIndex(0));
+        let registered = registered.and_then(|()| Ok(acts::pair_tags(&mut overlay, party)?));
+        registered.map_err(|stop| match stop {
             Stop::Refused(refusal) => OpenError::Genesis(GenesisError(format!("party {:?}: {refusal}", party.name))),
             Stop::Failed(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
             // Nothing is opened here.
             Stop::Kek(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
         })?;
-        acts::pair_tags(&mut overlay, party);
     }
     let entry = Entry::LedgerEvent(LedgerEvent {
         index: LeafIndex(0),

@@ -44,7 +44,7 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, StreamId};
 
 /// Layout of the database written by this version.
-pub(crate) const LAYOUT: u32 = 3;
+pub(crate) const LAYOUT: u32 = 4;
 /// Length of a patient's tag.
 pub(crate) const TAG_LEN: usize = 32;
 /// Length of a data key's id.

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use prost::Message as _;
-use sillage_ledger::{BatchOutcome, Fatal, KeyState, Ledger};
+use sillage_ledger::{BatchOutcome, COMMAND_VERSION, Fatal, KeyState, Ledger};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
@@ -323,10 +323,11 @@ fn what_is_no_command_records_nothing_but_a_newer_command_stops_the_node() {
     let outcomes = ledger.apply(index + 1, term, START_MS, b"\xff no command").expect("the group goes on");
     assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), [Some(Code::MalformedRequest)]);
     let size = ledger.reader().tree_size();
-    // Nodes that know version 4 apply it: this one would hold another log if it went on.
+    // Nodes that know the next version apply it: this one would hold another log if it went on.
+    let next = COMMAND_VERSION + 1;
     let newer =
-        Command { version: 4, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])], ..Command::default() };
+        Command { version: next, batches: vec![batch(2, "s", 2, vec![record(2, tag(1), 1)])], ..Command::default() };
     let stopped = ledger.apply(index + 2, term, START_MS, &newer.encode_to_vec());
-    assert!(matches!(stopped, Err(Fatal::Version { found: 4, known: 3 })), "{stopped:?}");
+    assert!(matches!(stopped, Err(Fatal::Version { found, known: COMMAND_VERSION }) if found == next), "{stopped:?}");
     assert_eq!((ledger.applied().0, ledger.reader().tree_size()), (index + 1, size), "it is not skipped");
 }

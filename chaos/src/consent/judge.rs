@@ -10,7 +10,7 @@ use sillage_client::checks::CheckedLine;
 use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_rules::consent::{Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::record::{DecisionRecord, consulted};
-use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, decide};
+use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, check_contradictions, decide};
 use std::collections::BTreeMap;
 
 /// A line of a trace, as far as it matters here.
@@ -174,10 +174,7 @@ fn again(index: LeafIndex, record: &DecisionRecord, state: &PatientState) -> Res
     }
     let asked = ParsedRequest::parse(&private.request)
         .map_err(|e| Finding(format!("the request of decision {index} can't be read: {e}")))?;
-    let facts: Result<Vec<ItemFacts>, _> =
-        asked.items().iter().map(|item| ItemFacts::of(item, state, None, false)).collect();
-    let items =
-        facts.map_err(|e| Finding(format!("decision {index} is on documents that are others: {}", e.message)))?;
+    let items: Vec<ItemFacts> = asked.items().iter().map(|item| ItemFacts::of(item, state, None, false)).collect();
     let request = Request {
         actor: asked.actor().clone(),
         action: asked.action(),
@@ -187,7 +184,10 @@ fn again(index: LeafIndex, record: &DecisionRecord, state: &PatientState) -> Res
     };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
     let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
-    match same(record, &decide(&env, state, None, &request)) {
+    let decision = decide(&env, state, None, &request);
+    check_contradictions(&request.items, &decision)
+        .map_err(|e| Finding(format!("decision {index} is on documents that are others: {}", e.message)))?;
+    match same(record, &decision) {
         true => Ok(()),
         false => Err(Finding(format!("decision {index} does not follow from the records before it"))),
     }

@@ -5,7 +5,7 @@ use sillage_client::authorize::receipt::Receipt;
 use sillage_client::error::ClientError;
 use sillage_proof::hash::Hash;
 use sillage_proof::keys::{ALG_ED25519, PublicKey};
-use sillage_proto::v1::{AuthorizeRequest, Authorized, DecisionRequest, ErrorInfo};
+use sillage_proto::v1::{AuthorizeRequest, Authorized, DecisionRequest, ErrorInfo, TagPairing};
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::AuthorizeMessage;
 use std::time::{Duration, Instant};
@@ -32,9 +32,22 @@ impl Asker {
     /// # Errors
     /// When all are refused at once, a receipt is not right, or the ledger stays out of reach for `patience`.
     pub async fn ask(&self, requests: Vec<DecisionRequest>, patience: Duration) -> Result<Vec<Answer>, LoadError> {
+        self.ask_proven(requests, Vec::new(), patience).await
+    }
+
+    /// The same for requests that name two tags each, with what proves them.
+    ///
+    /// # Errors
+    /// As for [`Asker::ask`].
+    pub async fn ask_proven(
+        &self,
+        requests: Vec<DecisionRequest>,
+        pairings: Vec<TagPairing>,
+        patience: Duration,
+    ) -> Result<Vec<Answer>, LoadError> {
         let parsed: Result<Vec<ParsedRequest>, _> = requests.into_iter().map(ParsedRequest::from_message).collect();
         let parsed = parsed.map_err(|e| LoadError::Wrong(format!("a request is no good: {e}")))?;
-        let call = self.sign(&parsed)?;
+        let call = AuthorizeRequest { pairings, ..self.sign(&parsed)? };
         let (began, mut last) = (Instant::now(), String::new());
         while began.elapsed() < patience {
             let answer = self.link.client.call(|mut rpc| {
@@ -61,6 +74,7 @@ impl Asker {
             requests: requests.iter().map(|request| request.bytes().to_vec()).collect(),
             signature: message.sign(key).to_vec(),
             urgent: false,
+            pairings: Vec::new(),
         })
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_receipt_by};
 pub use stream::Stream;
-pub use tags::{TagPair, TagRequest, Tags};
+pub use tags::{Resolved, TagPair, TagRequest, Tags};
 
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Source};

@@ -32,11 +32,20 @@ pub struct Tags {
     client: Client,
     key: VrfPublicKey,
     known: Mutex<HashMap<TagRequest, PatientTag>>,
-    pairs: Mutex<HashMap<(String, String), TagPair>>,
+    pairs: Mutex<HashMap<(String, String), Resolved>>,
 }
 
 /// A patient's open tag, and the second one where the caller may know it.
 pub type TagPair = (PatientTag, Option<PatientTag>);
+
+/// A patient's tags, with what proves to the ledger that both are one patient's.
+#[derive(Clone)]
+pub struct Resolved {
+    /// The tags.
+    pub tags: TagPair,
+    /// What a request that names both has to bring.
+    pub pairing: Option<v1::TagPairing>,
+}
 
 impl Tags {
     /// An empty cache for the log with this VRF key.
@@ -104,6 +113,14 @@ impl Tags {
     /// # Errors
     /// As for [`Tags::resolve`].
     pub async fn pairs(&self, identities: &[v1::PatientIdentity]) -> Result<Vec<TagPair>, ClientError> {
+        Ok(self.proven(identities).await?.into_iter().map(|resolved| resolved.tags).collect())
+    }
+
+    /// The same, with the proofs that a request for a decision brings along.
+    ///
+    /// # Errors
+    /// As for [`Tags::resolve`].
+    pub async fn proven(&self, identities: &[v1::PatientIdentity]) -> Result<Vec<Resolved>, ClientError> {
         let key = |identity: &v1::PatientIdentity| (identity.ins.clone(), identity.oid.clone());
         let mut missing: Vec<(String, String)> = {
             let known = self.pairs.lock().expect("no one panics holding the cache");
@@ -122,13 +139,18 @@ impl Tags {
                     true => None,
                     false => Some(checked(&self.key, &request(key, true), answer)?),
                 };
-                fresh.insert(key.clone(), (open, secret));
+                let pairing = secret.map(|_| v1::TagPairing {
+                    patient: Some(v1::PatientIdentity { ins: key.0.clone(), oid: key.1.clone() }),
+                    proof: answer.proof.clone(),
+                    secret_proof: answer.secret_proof.clone(),
+                });
+                fresh.insert(key.clone(), Resolved { tags: (open, secret), pairing });
             }
         }
         let mut known = self.pairs.lock().expect("no one panics holding the cache");
         let found = |identity| {
             let key = key(identity);
-            *fresh.get(&key).or_else(|| known.get(&key)).expect("every request was resolved")
+            fresh.get(&key).or_else(|| known.get(&key)).expect("every request was resolved").clone()
         };
         let out = identities.iter().map(found).collect();
         if known.len() + fresh.len() > CACHE_MAX {

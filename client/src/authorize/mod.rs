@@ -109,14 +109,16 @@ impl<'a> Authorizer<'a> {
     /// `MALFORMED_REQUEST` before anything is sent; [`ClientError::Check`] when an answer can't be believed.
     pub async fn authorize(&self, asks: Vec<Ask>) -> Result<Vec<Result<Granted, Rejection>>, ClientError> {
         let identities: Vec<v1::PatientIdentity> = asks.iter().map(|ask| ask.patient.clone()).collect();
-        let tags = self.tags.pairs(&identities).await?;
+        let resolved = self.tags.proven(&identities).await?;
         let now_ms = crate::view::time::now_ms();
         let mut requests = Vec::with_capacity(asks.len());
-        for (position, (ask, tags)) in asks.into_iter().zip(tags).enumerate() {
-            requests.push(request(ask, tags, now_ms, position)?);
+        let mut pairings = Vec::with_capacity(asks.len());
+        for (position, (ask, resolved)) in asks.into_iter().zip(resolved).enumerate() {
+            requests.push(request(ask, resolved.tags, now_ms, position)?);
+            pairings.push(resolved.pairing.unwrap_or_default());
         }
         let urgent = requests.iter().any(|request| request.purpose() == BREAK_GLASS);
-        let call = sign(&self.signer, &requests, urgent)?;
+        let call = v1::AuthorizeRequest { pairings, ..sign(&self.signer, &requests, urgent)? };
         let answer = self
             .session
             .client
@@ -197,6 +199,7 @@ fn sign(signer: &Signer, requests: &[ParsedRequest], urgent: bool) -> Result<v1:
         requests: requests.iter().map(|request| request.bytes().to_vec()).collect(),
         signature: message.sign(key).to_vec(),
         urgent,
+        pairings: Vec::new(),
     })
 }
 

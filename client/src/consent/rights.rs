@@ -254,6 +254,7 @@ fn documents(state: &PatientState, secret: bool, samples: &mut BTreeMap<What, It
             depositor_organisation: deposit.organisation.clone(),
             other_patient: false,
             secret,
+            contradicted: false,
         };
         samples.insert(What::Document(deposit.id.clone()), facts);
     }

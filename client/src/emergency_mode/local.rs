@@ -15,7 +15,7 @@ use serde::Deserialize;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1;
 use sillage_rules::consent::{Action, Actor, Event as RuleEvent, Meta, PatientState};
-use sillage_rules::decide::{ItemFacts, Reason, Request, decide};
+use sillage_rules::decide::{ItemFacts, Reason, Request, check_contradictions, decide};
 use sillage_rules::line::{ActorLine, Details, PatientLine, RecordLine};
 use sillage_rules::time::TimeMs;
 
@@ -98,16 +98,14 @@ pub fn decide_locally(
     let action = Action::from_token(&ask.action)
         .ok_or_else(|| malformed(format!("`{}` is no action, such as read", ask.action)))?;
     let (open, secret) = states(log, known, &ask.patient);
-    let mut items = Vec::with_capacity(ask.items.len());
-    for item in &ask.items {
-        let facts = ItemFacts::of(item, &open, secret.as_ref(), false);
-        items.push(facts.map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?);
-    }
+    let items = ask.items.iter().map(|item| ItemFacts::of(item, &open, secret.as_ref(), false)).collect();
     let request = Request { actor, action, purpose: ask.purpose.clone(), at: LedgerTimeMs(now.0), items };
     let decision = match known {
         Some(known) => known.known.with_env(|env| decide(env, &open, secret.as_ref(), &request)),
         None => with_defaults(|env| decide(env, &open, secret.as_ref(), &request)),
     };
+    check_contradictions(&request.items, &decision)
+        .map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?;
     let age_h = known.map(|known| now.0.saturating_sub(known.known.as_of_ms) / 3_600_000);
     let outcome = |(item, decided): (&v1::Item, &sillage_rules::decide::ItemDecision)| {
         let permit = decided.permit && rules.allow(decided.reason, age_h);

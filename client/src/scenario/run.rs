@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
-use sillage_rules::decide::{Decision, ItemFacts, Obligation, ParsedRequest, Request, decide};
+use sillage_rules::decide::{Decision, ItemFacts, Obligation, ParsedRequest, Request, check_contradictions, decide};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
@@ -249,17 +249,19 @@ impl<'s> Offline<'s> {
         let tags = self.patients.get(&asked.patient).unwrap_or(&nothing);
         let facts = asked.items.iter().zip(parsed.items()).map(|(id, item)| {
             let other_patient = self.scenario.items[id].patient != asked.patient;
-            ItemFacts::of(item, &tags.open, Some(&tags.secret), other_patient).map_err(|refusal| refusal.code)
+            ItemFacts::of(item, &tags.open, Some(&tags.secret), other_patient)
         });
         let request = Request {
             actor: parsed.actor().clone(),
             action: parsed.action(),
             purpose: parsed.purpose().to_owned(),
             at: asked.at.0.into(),
-            items: facts.collect::<Result<_, _>>()?,
+            items: facts.collect(),
         };
         let revoked = |name: &ActorName| self.is_revoked(name, Some(&asked.patient));
-        Ok(came(&decide(&self.env(&revoked), &tags.open, Some(&tags.secret), &request)))
+        let decision = decide(&self.env(&revoked), &tags.open, Some(&tags.secret), &request);
+        check_contradictions(&request.items, &decision).map_err(|refusal| refusal.code)?;
+        Ok(came(&decision))
     }
 }
 

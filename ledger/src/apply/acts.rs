@@ -75,6 +75,11 @@ pub(crate) fn register(
     if tags.iter().flatten().any(|tag| !genesis.covers(tag)) {
         return Err(refused("the patient's tag isn't in the range of this log"));
     }
+    if let [Some(open), Some(secret)] = &tags
+        && !overlay.may_pair(open, secret)?
+    {
+        return Err(refused("other tags are on record as this patient's, with their proof: resolve the patient again"));
+    }
     let tag = |tag: Option<[u8; 32]>| tag.map(|tag| tag.to_vec()).unwrap_or_default();
     let mut party = PartyRow {
         name: act.name.clone(),
@@ -92,11 +97,12 @@ pub(crate) fn register(
     Ok(())
 }
 
-/// Notes the two tags of the patient that a registered party is the device of. The authority's word outweighs what was
-/// seen in a request.
-pub(crate) fn pair_tags(overlay: &mut Overlay<'_>, party: &PartyRegistration) {
-    if let (Some(open), Some(secret)) = (&party.patient_tag, &party.patient_secret_tag) {
-        overlay.pair(open, secret);
+/// Notes the two tags of the patient that a registered party is the device of, on the authority's word: a request that
+/// proves otherwise outweighs it.
+pub(crate) fn pair_tags(overlay: &mut Overlay<'_>, party: &PartyRegistration) -> Result<(), ReadError> {
+    match (&party.patient_tag, &party.patient_secret_tag) {
+        (Some(open), Some(secret)) => overlay.pair(open, secret),
+        _ => Ok(()),
     }
 }
 

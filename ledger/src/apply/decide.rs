@@ -14,13 +14,18 @@ use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sha2::Sha256;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash, sha256};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
+use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::internal::v1::SealedDecision;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{Event, Meta, PatientState};
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
+use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
 use sillage_rules::decide::request::REQUEST_AGE_MS_MAX;
-use sillage_rules::decide::{Decision, ItemDecision, ItemFacts, ParsedRequest, Reason, Request, decide, is_secret};
+use sillage_rules::decide::{
+    Decision, ItemDecision, ItemFacts, ParsedRequest, Reason, Request, TagPairing, check_contradictions, decide,
+    is_secret,
+};
 use sillage_rules::entry::{Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
@@ -49,6 +54,8 @@ type Tag = [u8; TAG_LEN];
 
 /// Length of the seed before a sealed request.
 pub(crate) const SEED_LEN: usize = 32;
+/// Largest sealed request.
+const SEALED_BYTES_MAX: usize = RECORD_BYTES_MAX + SEED_LEN + 2 + PAIRING_BYTES_MAX + layout::OVERHEAD;
 /// Stale rows looked at for each request that a command decides: more go than come.
 const STALE_PER_REQUEST: usize = 4;
 
@@ -119,6 +126,8 @@ impl MadeDecision {
 /// Requests of one requester, opened, and under one signature.
 struct Asked<'d> {
     sealed: &'d SealedDecision,
+    /// Where what was verified is remembered.
+    verify: Option<&'d Verified>,
     signer: Signer,
     key_id: KeyId,
     signature: [u8; SIGNATURE_LEN],
@@ -132,17 +141,31 @@ struct Opened {
     tag: Tag,
     /// The data key that it is sealed under; the decision will be, too.
     key: [u8; 16],
-    /// The seed, and the request.
+    /// The seed, the length of what proves its two tags, that, and the request.
     plain: Zeroizing<Vec<u8>>,
+    /// Where the request begins.
+    request_at: usize,
 }
 
 impl Opened {
+    fn new(tag: Tag, key: [u8; 16], plain: Zeroizing<Vec<u8>>) -> Option<Self> {
+        let (len, rest) = plain.get(SEED_LEN..)?.split_first_chunk::<2>()?;
+        let pairing = usize::from(u16::from_be_bytes(*len));
+        let request_at = SEED_LEN + 2 + pairing;
+        (pairing < rest.len()).then_some(Self { tag, key, plain, request_at })
+    }
+
     fn seed(&self) -> &[u8] {
         &self.plain[..SEED_LEN]
     }
 
+    /// What proves the patient's two tags; empty where nothing came.
+    fn pairing(&self) -> &[u8] {
+        &self.plain[SEED_LEN + 2..self.request_at]
+    }
+
     fn request(&self) -> &[u8] {
-        &self.plain[SEED_LEN..]
+        &self.plain[self.request_at..]
     }
 }
 
@@ -177,7 +200,7 @@ impl<'d> Asked<'d> {
         overlay: &Overlay<'_>,
         rules: &mut Rules<'_>,
         genesis: &GenesisInfo,
-        verify: Option<&Verified>,
+        verify: Option<&'d Verified>,
         sealed: &'d SealedDecision,
     ) -> Result<Self, Stop> {
         let count = sealed.requests.len();
@@ -208,9 +231,8 @@ impl<'d> Asked<'d> {
         let mut requests = Vec::with_capacity(count);
         for (position, request) in (0_u32..).zip(&sealed.requests) {
             let tag = <Tag>::try_from(&request.tag[..]).map_err(|_| malformed("a tag is 32 bytes").at(position))?;
-            let key = layout::data_key_id(&request.payload).filter(|_| {
-                tag != NO_PATIENT && request.payload.len() <= RECORD_BYTES_MAX + SEED_LEN + layout::OVERHEAD
-            });
+            let key = layout::data_key_id(&request.payload)
+                .filter(|_| tag != NO_PATIENT && request.payload.len() <= SEALED_BYTES_MAX);
             let key = key.ok_or_else(|| malformed("a request isn't sealed under its patient's tag").at(position))?;
             let place = Place { tag, stream_id: place_of(root), seq: 0, position };
             let new = |id: &[u8; 16]| {
@@ -218,16 +240,14 @@ impl<'d> Asked<'d> {
             };
             let plain = opened(overlay, &mut rules.caches.vault, &place, &request.payload, new);
             let plain = plain.map_err(|stop| stop.at(position))?;
-            if plain.len() <= SEED_LEN {
-                return Err(malformed("what is sealed is no seed and request").at(position).into());
-            }
-            requests.push(Opened { tag, key, plain });
+            let opened = Opened::new(tag, key, plain);
+            requests.push(opened.ok_or_else(|| malformed("what is sealed is no seed and request").at(position))?);
         }
         let paths = Levels::over(requests.iter().map(|request| leaf_hash(request.request())).collect());
         if paths.root() != root {
             return Err(Refusal::new(Code::RootMismatch, "the requests don't hash to the root that was signed").into());
         }
-        let asked = Self { sealed, signer, key_id, signature, requests, paths, new_keys };
+        let asked = Self { sealed, verify, signer, key_id, signature, requests, paths, new_keys };
         if let Some(verified) = verify {
             asked.signer.verify_request(genesis, sealed, verified)?;
         }
@@ -257,10 +277,7 @@ impl<'d> Asked<'d> {
         if ![Some(tag), secret_tag].into_iter().flatten().all(|tag| genesis.covers(tag)) {
             return Err(coded(Code::TagOutOfRange).into());
         }
-        if !overlay.may_pair(tag, secret_tag)? {
-            let what = "these aren't the open and the second tag of one patient: resolve the patient again";
-            return Err(malformed(what).into());
-        }
+        self.check_tags(overlay, genesis, &request, opened.pairing())?;
         let items = item_facts(overlay, rules, &request)?;
         let documents = rules.documents(overlay)?;
         rules.state(overlay, tag)?;
@@ -278,11 +295,52 @@ impl<'d> Asked<'d> {
             items,
         };
         let decision = with_env(overlay, &documents, |env| decide(env, state, secret, &asked))?;
+        check_contradictions(&asked.items, &decision)?;
         let kept_apart = |item: &ItemFacts| secret_tag.is_some() && is_secret(item, state, secret);
         let (open, second) = split(decision, &asked.items, kept_apart);
         let secret = second.zip(secret_tag).map(|(decision, tag)| (*tag, decision));
         let valid_s = documents.policy.decision_valid_s;
         Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s })))
+    }
+
+    /// A request's tags are one patient's: on record as such, or proven by what came with it.
+    fn check_tags(
+        &self,
+        overlay: &Overlay<'_>,
+        genesis: &GenesisInfo,
+        request: &ParsedRequest,
+        pairing: &[u8],
+    ) -> Result<(), Stop> {
+        let open = request.tag();
+        let Some(secret) = request.secret_tag() else {
+            return match overlay.open_of(open)? {
+                None => Ok(()),
+                Some(_) => Err(malformed("the tag is a patient's second one: name the open one as well").into()),
+            };
+        };
+        if overlay.is_paired(open, secret)? {
+            return Ok(());
+        }
+        if pairing.is_empty() {
+            let what = "nothing proves that the two tags are one patient's: send what resolving the patient gave";
+            return Err(malformed(what).into());
+        }
+        let pairing = TagPairing::parse(pairing)?;
+        let prove = || {
+            let key = VrfPublicKey::from_bytes(&genesis.vrf_public_key);
+            key.is_ok_and(|key| pairing.proves(&key, open, secret))
+        };
+        let proven = match self.verify {
+            Some(verified) => verified.or_verify(&pairing.claim(open, secret), &[], prove),
+            None => prove(),
+        };
+        match proven {
+            true => Ok(()),
+            false => {
+                let what = "these aren't the open and the second tag of one patient: resolve the patient again";
+                Err(malformed(what).into())
+            }
+        }
     }
 
     /// Where the request at `position` stands under the signature.
@@ -340,10 +398,16 @@ pub(crate) fn place_of(root: Hash) -> StreamId {
 /// What was recorded of the items that a request names, and what it says itself of the others.
 fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequest) -> Result<Vec<ItemFacts>, Stop> {
     let mut facts = Vec::with_capacity(request.items().len());
+    let own_second = overlay.secret_of(request.tag())?;
     for item in request.items() {
         let row = overlay.item(&item.id)?;
         let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
         let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
+        if other_patient && row.is_some_and(|row| own_second.is_some_and(|tag| tag == row.tag)) {
+            // Decided under the open tag, it would tell there that it is kept apart.
+            let what = "the request leaves out the patient's second tag: resolve the patient again, and name both";
+            return Err(malformed(what).into());
+        }
         let mut states = [PatientState::default(), PatientState::default()];
         if let Some(row) = row.filter(|_| !other_patient)
             && let Some(deposit) = rules.item(overlay, &row, &item.id)?
@@ -360,7 +424,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
             states[usize::from(is_secret)].apply(&event, &meta);
         }
         let [open, secret] = &states;
-        let mut known = ItemFacts::of(item, open, Some(secret), other_patient)?;
+        let mut known = ItemFacts::of(item, open, Some(secret), other_patient);
         // Deleted, or its deposit erased: the item is kept apart all the same.
         known.secret |= is_secret;
         if row.is_some() && states.iter().all(|state| state.deposit(&item.id).is_none()) {
@@ -514,10 +578,8 @@ impl Applier<'_> {
             let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;
             sealed.push((MadeDecision::of(made.index, made.tag, &record, &payload), made.key, record, cipher));
         }
-        if let Some(secret) = new.request.secret_tag()
-            && self.overlay.secret_of(&opened.tag)?.is_none()
-        {
-            self.overlay.pair(&opened.tag, secret);
+        if let Some(secret) = new.request.secret_tag() {
+            self.overlay.pair(&opened.tag, secret)?;
         }
         let mut row = Vec::with_capacity(16);
         let mut decisions = Vec::with_capacity(sealed.len());

@@ -48,7 +48,7 @@ use crate::verified::Verified;
 
 /// Newest version of commands that this program applies: 1 has batches only, 3 has decisions too. A leader proposes a newer
 /// one only once every node knows it.
-pub const COMMAND_VERSION: u32 = 3;
+pub const COMMAND_VERSION: u32 = 4;
 
 /// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
 /// decisions, then one for each record of the ledger itself, then one for the index commit if it asks for one.
@@ -398,7 +398,7 @@ impl Applier<'_> {
             if let Content::Act(act) = &record.content
                 && let Act::Registered(party) = &**act
             {
-                acts::pair_tags(&mut self.overlay, party);
+                acts::pair_tags(&mut self.overlay, party)?;
             }
         }
         self.take_effect(staged)?;

@@ -87,21 +87,37 @@ impl Overlay<'_> {
         }
     }
 
-    /// Whether these may be the open and the secret tag of one patient: nothing that was seen before says otherwise.
-    pub(crate) fn may_pair(&self, open: &Tag, secret: Option<&Tag>) -> Result<bool, ReadError> {
-        if self.open_of(open)?.is_some() {
-            return Ok(false);
-        }
-        let Some(secret) = secret else { return Ok(true) };
-        let known = self.secret_of(open)?.is_none_or(|known| known == *secret);
-        let known_back = self.open_of(secret)?.is_none_or(|known| known == *open);
-        Ok(open != secret && known && known_back && self.secret_of(secret)?.is_none())
+    /// Whether these are on record as the open and the secret tag of one patient.
+    pub(crate) fn is_paired(&self, open: &Tag, secret: &Tag) -> Result<bool, ReadError> {
+        Ok(self.secret_of(open)? == Some(*secret) && self.open_of(secret)? == Some(*open))
     }
 
-    /// Notes that these are the open and the secret tag of one patient.
-    pub(crate) fn pair(&mut self, open: &Tag, secret: &Tag) {
+    /// Whether these may be the open and the secret tag of one patient: nothing on record says otherwise.
+    pub(crate) fn may_pair(&self, open: &Tag, secret: &Tag) -> Result<bool, ReadError> {
+        let known = self.secret_of(open)?.is_none_or(|known| known == *secret);
+        let known_back = self.open_of(secret)?.is_none_or(|known| known == *open);
+        let either = self.open_of(open)?.is_some() || self.secret_of(secret)?.is_some();
+        Ok(open != secret && known && known_back && !either)
+    }
+
+    /// Notes that these are the open and the secret tag of one patient, in the place of whatever was noted of them.
+    pub(crate) fn pair(&mut self, open: &Tag, secret: &Tag) -> Result<(), ReadError> {
+        if self.is_paired(open, secret)? {
+            return Ok(());
+        }
+        for tag in [open, secret] {
+            if let Some(other) = self.secret_of(tag)? {
+                self.set_row(Family::Consent, secret_key(&other), None);
+                self.set_row(Family::Consent, open_key(tag), None);
+            }
+            if let Some(other) = self.open_of(tag)? {
+                self.set_row(Family::Consent, open_key(&other), None);
+                self.set_row(Family::Consent, secret_key(tag), None);
+            }
+        }
         self.set_row(Family::Consent, open_key(open), Some(secret.to_vec()));
         self.set_row(Family::Consent, secret_key(secret), Some(open.to_vec()));
+        Ok(())
     }
 
     /// An item was deposited or changed by the record of entry `index`.

@@ -12,10 +12,13 @@ use sillage_ledger::{BatchOutcome, Ledger, Options};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
+use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::vrf::VrfSecretKey;
 use sillage_proto::internal::v1::{Command, LedgerRecord, SealedBatch, SealedRecord, WrappedKey};
-use sillage_proto::v1::{Automated, Genesis, NodeIdentity, PublicKey};
+use sillage_proto::v1::{self, Automated, Genesis, NodeIdentity, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
+use sillage_rules::decide::TagPairing;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, act_message, new_message};
@@ -38,6 +41,46 @@ pub fn tag(number: u8) -> [u8; 32] {
     let mut tag = [0x40; 32];
     tag[31] = number;
     tag
+}
+
+/// What the tags of the log's patients are made with.
+pub fn vrf_key() -> VrfSecretKey {
+    VrfSecretKey::from_seed([9; 32])
+}
+
+/// A patient of this log with a second tag, and what proves that both are theirs.
+pub struct TwoTags {
+    pub open: [u8; 32],
+    pub secret: [u8; 32],
+    pub pairing: TagPairing,
+}
+
+/// Patients whose tags are really made of an identity.
+pub fn two_tags(number: u8) -> &'static TwoTags {
+    static MADE: LazyLock<Vec<TwoTags>> = LazyLock::new(|| {
+        let of_log = |tag: &[u8; 32]| (0x10..=0x7f).contains(&tag[0]);
+        (100..).map(made).filter(|made| of_log(&made.open) && of_log(&made.secret)).take(8).collect()
+    });
+    &MADE[usize::from(number)]
+}
+
+/// What proves the two tags of a patient, where it has them.
+pub fn pairing_of(open: &[u8; 32]) -> Option<TagPairing> {
+    (0..8).map(two_tags).find(|made| made.open == *open).map(|made| made.pairing.clone())
+}
+
+fn made(number: u32) -> TwoTags {
+    let (ins, oid) = (format!("279035121518{number}"), "1.2.250.1.213.1.4.10");
+    let identity = Identity::new(&ins, oid).expect("well formed");
+    let (open, proof) = PatientTag::resolve(&vrf_key(), &identity, Compartment::Open);
+    let (secret, secret_proof) = PatientTag::resolve(&vrf_key(), &identity, Compartment::Secret);
+    let message = v1::TagPairing {
+        patient: Some(v1::PatientIdentity { ins, oid: oid.into() }),
+        proof: proof.to_bytes().to_vec(),
+        secret_proof: secret_proof.to_bytes().to_vec(),
+    };
+    let pairing = TagPairing::from_message(&message).expect("well formed");
+    TwoTags { open: open.to_bytes(), secret: secret.to_bytes(), pairing }
 }
 
 pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
@@ -70,7 +113,7 @@ pub fn genesis() -> Vec<u8> {
         origin: ORIGIN.into(),
         created_ms: START_MS,
         log_public_key: key(99).public_key().to_bytes().to_vec(),
-        vrf_public_key: vec![9; 32],
+        vrf_public_key: vrf_key().public_key().as_bytes().to_vec(),
         tag_first: vec![0x10; 32],
         tag_last: vec![0x7f; 32],
         test_log: true,

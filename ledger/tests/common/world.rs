@@ -14,8 +14,8 @@ use sillage_proto::internal::v1::{Command, SealedBatch, SealedDecision, SealedRe
 use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
-use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::AuthorizeMessage;
+use sillage_rules::decide::{ParsedRequest, TagPairing};
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, erasure_message, new_message};
@@ -224,12 +224,26 @@ impl World {
         ParsedRequest::from_message(request).expect("a request")
     }
 
+    /// As a client seals that sends no proof of tags along.
+    pub fn seal_without_proof(&self, requests: &[ParsedRequest]) -> SealedDecision {
+        self.seal_with(requests, |_| None)
+    }
+
     pub fn seal_requests(&self, requests: &[ParsedRequest]) -> SealedDecision {
+        self.seal_with(requests, |request| request.secret_tag().and_then(|_| super::pairing_of(request.tag())))
+    }
+
+    fn seal_with(
+        &self,
+        requests: &[ParsedRequest],
+        proof: impl Fn(&ParsedRequest) -> Option<TagPairing>,
+    ) -> SealedDecision {
         let hashes: Vec<_> = requests.iter().map(ParsedRequest::hash).collect();
         let origin = Origin::new(ORIGIN).expect("an origin");
         let message = AuthorizeMessage::new(key(2).key_id(), origin, &hashes).expect("few");
         let signature = message.sign(&key(2));
-        self.sealer.seal_decision(&key(2).key_id(), &signature, requests).expect("keys are there")
+        let requests: Vec<_> = requests.iter().map(|request| (request.clone(), proof(request))).collect();
+        self.sealer.seal_decision(&key(2).key_id(), &signature, &requests).expect("keys are there")
     }
 
     /// Applies a command at the present time.

@@ -15,15 +15,20 @@ use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
 use crate::common::world::*;
-use crate::common::{START_MS, code, commit, key, naive, registration, tag};
+use crate::common::{START_MS, code, commit, key, naive, registration, tag, two_tags};
 
-/// The secret tag of patient `number`.
+/// The open tag of patient `number`, who has a second one.
+fn open_tag(number: u8) -> [u8; 32] {
+    two_tags(number).open
+}
+
+/// The second tag of patient `number`.
 fn secret(number: u8) -> [u8; 32] {
-    tag(0x80 + number)
+    two_tags(number).secret
 }
 
 fn both(number: u8, actor: v1::Actor, items: &[v1::Item]) -> v1::DecisionRequest {
-    v1::DecisionRequest { secret_tag: secret(number).to_vec(), ..may_read(tag(number), actor, items) }
+    v1::DecisionRequest { secret_tag: secret(number).to_vec(), ..may_read(open_tag(number), actor, items) }
 }
 
 #[test]
@@ -171,12 +176,12 @@ fn who_asks_is_an_author_with_an_active_key_and_signed_it() {
 fn a_request_that_touches_both_compartments_becomes_two_decisions() {
     let mut world = World::new();
     let dr = doctor(1, "gynaecologist");
-    world.record(&[permit(tag(1), "a", &dr)]);
-    world.record(&[deposit(tag(1), dr.clone(), &[report("open", &[])])]);
+    world.record(&[permit(open_tag(1), "a", &dr)]);
+    world.record(&[deposit(open_tag(1), dr.clone(), &[report("open", &[])])]);
     world.record(&[deposit(secret(1), dr.clone(), &[report("pill", &[])])]);
     let decided = world.ask(both(1, dr.clone(), &[item("open"), item("pill")])).expect("decided");
     let [open, kept] = &decided.decisions[..] else { panic!("{decided:?}") };
-    assert_eq!((open.tag, kept.tag), (tag(1), secret(1)));
+    assert_eq!((open.tag, kept.tag), (open_tag(1), secret(1)));
     assert_eq!((&open.permitted, &kept.permitted), (&vec!["open".to_owned()], &vec!["pill".to_owned()]));
     assert_eq!(kept.index.get(), open.index.get() + 1);
     assert_ne!(open.salt, kept.salt);
@@ -185,8 +190,9 @@ fn a_request_that_touches_both_compartments_becomes_two_decisions() {
     assert!(!shown.windows(4).any(|part| part == b"pill"));
     assert!(!shown.windows(32).any(|part| part == secret(1)));
     assert_eq!(world.decision(kept.index).private_part().outcomes[0].id, "pill");
-    // Asked without the second tag, the item looks like anybody else's.
-    assert!(world.permitted(may_read(tag(1), dr.clone(), &[item("pill")])).is_empty());
+    // Without the second tag nothing is decided that would tell, under the open one, of an item kept apart.
+    let alone = world.ask(may_read(open_tag(1), dr.clone(), &[item("pill")])).expect_err("the second tag is left out");
+    assert_eq!(alone.code, Code::MalformedRequest);
     // Denied, the actor's part looks as if nothing was there; the second trace has it.
     let stranger = doctor(7, "dentist");
     let denied = world.ask(both(1, stranger.clone(), &[item("pill")])).expect("decided");
@@ -200,41 +206,66 @@ fn a_request_that_touches_both_compartments_becomes_two_decisions() {
 fn what_a_minor_keeps_is_decided_apart_wherever_it_was_deposited() {
     let mut world = World::new();
     let dr = doctor(1, "gynaecologist");
-    world.record(&[permit(tag(1), "a", &dr)]);
-    world.record(&[deposit(tag(1), dr.clone(), &[report("open", &[]), report("pill", &[])])]);
+    world.record(&[permit(open_tag(1), "a", &dr)]);
+    world.record(&[deposit(open_tag(1), dr.clone(), &[report("open", &[]), report("pill", &[])])]);
     let kept = says(Kind::MINOR_SECRECY_SET, Some(secret(1)), patient(), &serde_json::Value::Null);
     world.record(&[v1::Record { items: vec![item("pill")], ..kept }]);
     let decided = world.ask(both(1, dr, &[item("open"), item("pill")])).expect("decided");
     let [open, kept] = &decided.decisions[..] else { panic!("{decided:?}") };
-    assert_eq!((open.tag, kept.tag), (tag(1), secret(1)));
+    assert_eq!((open.tag, kept.tag), (open_tag(1), secret(1)));
     assert_eq!((&open.permitted, &kept.permitted), (&vec!["open".to_owned()], &vec!["pill".to_owned()]));
 }
 
 #[test]
-fn two_tags_that_were_seen_together_belong_together() {
+fn two_tags_belong_together_where_it_is_proven_and_nobody_says_so_else() {
     let mut world = World::new();
-    let dr = doctor(1, "cardiologist");
     let ask = |open: [u8; 32], secret: Option<[u8; 32]>| v1::DecisionRequest {
         secret_tag: secret.map(|tag| tag.to_vec()).unwrap_or_default(),
         ..may_read(open, doctor(1, "cardiologist"), &[item("x")])
     };
-    world.ask(ask(tag(1), Some(secret(1)))).expect("first seen");
-    let mut refused = |open, secret| world.ask(ask(open, secret)).expect_err("contradicts").code;
-    assert_eq!(refused(tag(1), Some(secret(2))), Code::MalformedRequest, "another second tag");
-    assert_eq!(refused(tag(2), Some(secret(1))), Code::MalformedRequest, "another's second tag");
-    assert_eq!(refused(secret(1), None), Code::MalformedRequest, "the second tag as if it were the open one");
-    world.ask(ask(tag(1), None)).expect("without it");
-    // The authority's word counts more than what somebody asked first.
-    world.ask(ask(tag(5), Some(secret(6)))).expect("first seen");
-    let device = sillage_rules::act::PartyRegistration {
-        patient_tag: Some(tag(6)),
-        patient_secret_tag: Some(secret(6)),
-        ..registration(20, Roles::PATIENT)
+    // Under a proof of other tags, and under none.
+    let refused = |world: &mut World, open, secret| world.ask(ask(open, secret)).expect_err("not proven").code;
+    assert_eq!(refused(&mut world, open_tag(1), Some(secret(2))), Code::MalformedRequest, "another's second tag");
+    assert_eq!(refused(&mut world, tag(5), Some(secret(1))), Code::MalformedRequest, "nothing proves it");
+    assert_eq!(refused(&mut world, open_tag(1), Some(open_tag(2))), Code::MalformedRequest, "another's open tag");
+    world.ask(both(1, doctor(1, "cardiologist"), &[item("x")])).expect("proven");
+    assert_eq!(refused(&mut world, open_tag(2), Some(secret(1))), Code::MalformedRequest, "another's second tag");
+    assert_eq!(
+        refused(&mut world, secret(1), None),
+        Code::MalformedRequest,
+        "the second tag as if it were the open one"
+    );
+    world.ask(ask(open_tag(1), None)).expect("without it");
+    // Once proven, it is on record: asked again, nothing needs to come along.
+    let asked = world.request(both(1, doctor(1, "cardiologist"), &[item("x")]));
+    let sealed = world.seal_without_proof(&[asked]);
+    let outcome = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
+    assert!(matches!(&outcome, BatchOutcome::Decided(decided) if decided[0].is_ok()), "{outcome:?}");
+    let asked = world.request(both(2, doctor(1, "cardiologist"), &[item("x")]));
+    let sealed = world.seal_without_proof(&[asked]);
+    let outcome = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
+    assert!(matches!(&outcome, BatchOutcome::Decided(decided) if decided[0].is_err()), "{outcome:?}");
+}
+
+#[test]
+fn a_proof_outweighs_the_authoritys_word_which_must_not_contradict_one() {
+    let mut world = World::new();
+    let device = |seed: u8, open: [u8; 32], secret: [u8; 32]| sillage_rules::act::PartyRegistration {
+        patient_tag: Some(open),
+        patient_secret_tag: Some(secret),
+        ..registration(seed, Roles::PATIENT)
     };
-    assert!(matches!(world.act(&Act::Registered(device)), BatchOutcome::Done { .. }));
-    world.ask(ask(tag(6), Some(secret(6)))).expect("as registered");
-    assert_eq!(world.ask(ask(tag(5), Some(secret(6)))).expect_err("contradicts").code, Code::MalformedRequest);
-    let _ = dr;
+    // Registered by mistake.
+    assert!(matches!(world.act(&Act::Registered(device(20, open_tag(1), secret(2)))), BatchOutcome::Done { .. }));
+    let mut asks = |number| world.ask(both(number, doctor(1, "cardiologist"), &[item("x")])).map(|_| ());
+    asks(1).expect("proven");
+    asks(2).expect("proven, and free again");
+    asks(1).expect("still so");
+    let BatchOutcome::Refused(refusal) = world.act(&Act::Registered(device(21, open_tag(1), secret(2)))) else {
+        panic!("contradicts what was proven")
+    };
+    assert_eq!(refusal.code, Code::ActRefused);
+    assert!(matches!(world.act(&Act::Registered(device(22, open_tag(2), secret(2)))), BatchOutcome::Done { .. }));
 }
 
 #[test]
@@ -245,8 +276,11 @@ fn an_item_is_what_was_deposited_and_stays_its_patients() {
     world.record(&[deposit(tag(1), dr.clone(), &[report("d1", &["PSY"])])]);
     assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_DENY", "as it was deposited");
     assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
-    let lied = may_read(tag(1), other.clone(), &[report("d1", &["OTHER"])]);
+    let lied = may_read(tag(1), dr.clone(), &[report("d1", &["OTHER"])]);
     assert_eq!(world.ask(lied).expect_err("contradicts").code, Code::ItemContradicts);
+    // Who may not know of it isn't told so either: denied, and on record, as if it weren't there.
+    let lied = may_read(tag(1), other.clone(), &[report("d1", &["OTHER"])]);
+    assert_eq!(world.reason(lied), "CONSENT_DENY");
     // A later version says what it is now; who deposited it first stays its depositor.
     world.record(&[deposit(tag(1), other.clone(), &[report("d1", &["CARDIO"])])]);
     assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_GRANT");

@@ -20,7 +20,7 @@ use sillage_rules::record::ParsedRecord;
 
 use crate::common::naive::consent::Consent;
 use crate::common::world::*;
-use crate::common::{genesis, keks, quiet, tag};
+use crate::common::{genesis, keks, quiet, tag, two_tags};
 
 /// What a test can do next. Numbers choose among what exists.
 #[derive(Debug, Clone)]
@@ -75,7 +75,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Patient 0 is the second compartment of patient 1.
 fn patient_tag(number: u8) -> [u8; 32] {
-    if number == 0 { tag(0x81) } else { tag(number) }
+    match number {
+        0 => two_tags(1).secret,
+        1 => two_tags(1).open,
+        _ => tag(number),
+    }
 }
 
 fn someone(number: u8) -> v1::Actor {
@@ -181,7 +185,7 @@ impl Run {
                         secret_tag: second,
                         purpose: purpose.into(),
                         auth,
-                        ..may_read(tag(*of), someone(*who), &items)
+                        ..may_read(patient_tag(*of), someone(*who), &items)
                     }
                 });
                 let requests: Vec<_> = requests.collect();
@@ -192,7 +196,7 @@ impl Run {
             Step::AskAgain => self.ask(),
             Step::Access { patient, doctor, back, item: number } => {
                 self.apply_waiting();
-                let (tag, actor, thing) = (tag(*patient), someone(*doctor), format!("i{number}"));
+                let (tag, actor, thing) = (patient_tag(*patient), someone(*doctor), format!("i{number}"));
                 let cited = self.decisions.iter().rev().nth(usize::from(*back));
                 let expected = match cited {
                     Some(known) if known.tag == tag && !known.erased => {
@@ -258,7 +262,7 @@ impl Run {
             }
             Step::ErasePatient(number) => {
                 self.apply_waiting();
-                let tag = tag(*number);
+                let tag = patient_tag(*number);
                 let of_tag = self.model.records.iter().any(|known| !known.erased && known.record.entry_tag() == tag);
                 let decided = self.decisions.iter().any(|known| !known.erased && known.tag == tag);
                 if of_tag || decided {

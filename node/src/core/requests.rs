@@ -9,10 +9,11 @@ use sillage_ledger::{Party, Refusal};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN};
 use sillage_proto::internal::v1::SealedDecision;
-use sillage_proto::v1::AuthorizeRequest;
+use sillage_proto::v1::{self, AuthorizeRequest};
 use sillage_rules::codes::Code;
-use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
+use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
+use sillage_rules::decide::{ParsedRequest, TagPairing};
 use sillage_rules::limits::RECORD_BYTES_MAX;
 use sillage_rules::roles::Roles;
 
@@ -21,7 +22,8 @@ use super::refusals::refuse;
 use super::trace::PURPOSE_BREAK_GLASS;
 
 /// Largest call: every request of the greatest size, and the framing.
-pub const AUTHORIZE_BYTES_MAX: usize = AUTHORIZE_REQUESTS_MAX as usize * (RECORD_BYTES_MAX + 8) + 1_024;
+pub const AUTHORIZE_BYTES_MAX: usize =
+    AUTHORIZE_REQUESTS_MAX as usize * (RECORD_BYTES_MAX + PAIRING_BYTES_MAX + 16) + 1_024;
 
 /// Requests that may go to the leader.
 #[derive(Debug)]
@@ -61,9 +63,14 @@ impl Admission {
                 let message = format!("request {position}: {error}");
                 Refusal::new(error.code, message).at(position)
             })?;
-            requests.push(parsed);
+            let pairing = asked.pairings.get(position as usize).filter(|sent| **sent != v1::TagPairing::default());
+            let pairing = pairing
+                .map(TagPairing::from_message)
+                .transpose()
+                .map_err(|error| Refusal::new(error.code, format!("request {position}: {error}")).at(position))?;
+            requests.push((parsed, pairing));
         }
-        let breaks_glass = requests.iter().any(|request| request.purpose() == PURPOSE_BREAK_GLASS);
+        let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);
         let decision = self.sealer.seal_decision(&key_id, &signature, &requests).map_err(|error| {
             tracing::error!(%error, "sealing failed");
             refuse(Code::Internal)
@@ -81,6 +88,9 @@ fn check_shape(asked: &AuthorizeRequest) -> Result<(KeyId, [u8; SIGNATURE_LEN]),
     let count = u32::try_from(asked.requests.len()).unwrap_or(u32::MAX);
     if !(1..=AUTHORIZE_REQUESTS_MAX).contains(&count) {
         return Err(malformed("one signature covers 1 to 64 requests"));
+    }
+    if ![0, asked.requests.len()].contains(&asked.pairings.len()) {
+        return Err(malformed("proofs of tags come for none of the requests, or one for each"));
     }
     for (request, position) in asked.requests.iter().zip(0..) {
         if request.len() > RECORD_BYTES_MAX {
@@ -109,6 +119,7 @@ mod tests {
             signature: vec![2; 64],
             requests,
             urgent: false,
+            pairings: Vec::new(),
         };
         assert!(check_shape(&asked(vec![vec![3; RECORD_BYTES_MAX]; 64])).is_ok());
         let refused = |asked: AuthorizeRequest| {
@@ -121,6 +132,8 @@ mod tests {
         assert_eq!(refused(asked(vec![Vec::new(), vec![0; RECORD_BYTES_MAX + 1]])), Some(1));
         assert_eq!(refused(AuthorizeRequest { alg: 2, ..asked(vec![Vec::new()]) }), None);
         assert_eq!(refused(AuthorizeRequest { key_id: vec![1; 31], ..asked(vec![Vec::new()]) }), None);
+        let pairings = vec![v1::TagPairing::default(); 2];
+        assert_eq!(refused(AuthorizeRequest { pairings, ..asked(vec![Vec::new()]) }), None);
         assert_eq!(refused(AuthorizeRequest { signature: Vec::new(), ..asked(vec![Vec::new()]) }), None);
     }
 }

@@ -135,7 +135,8 @@ pub(crate) fn too_many_requests(body: &[u8]) -> Option<Code> {
         Ok(message) => message.unwrap_or_default(),
         Err(code) => return Some(code),
     };
-    let fields_max = AUTHORIZE_REQUESTS_MAX as usize + OTHER_FIELDS_MAX;
+    // Each may bring the proofs of its tags.
+    let fields_max = 2 * AUTHORIZE_REQUESTS_MAX as usize + OTHER_FIELDS_MAX;
     match Fields(message).take(fields_max + 1).enumerate().all(|(at, field)| field.is_some() && at < fields_max) {
         true => None,
         false => Some(Code::MalformedRequest),
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
     use crate::core::bodies::Bodies;
     use prost::Message as _;
-    use sillage_proto::v1::{AuthorizeRequest, Batch, SaltedRecord, SubmitRequest};
+    use sillage_proto::v1::{AuthorizeRequest, Batch, SaltedRecord, SubmitRequest, TagPairing};
 
     fn framed(message: &[u8]) -> Vec<u8> {
         let length = u32::try_from(message.len()).expect("short").to_be_bytes();
@@ -314,6 +315,7 @@ mod tests {
             requests: vec![vec![2; 10]; requests],
             signature: vec![3; 64],
             urgent: true,
+            pairings: vec![TagPairing::default(); requests],
         };
         let verdict = |requests| too_many_requests(&framed(&asked(requests).encode_to_vec()));
         assert_eq!(verdict(64), None);

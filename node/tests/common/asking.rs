@@ -136,6 +136,7 @@ pub fn signed_bytes(key: &SigningKey, requests: Vec<Vec<u8>>) -> AuthorizeReques
         requests,
         signature: signature.unwrap_or_else(|_| vec![0; 64]),
         urgent: true,
+        pairings: Vec::new(),
     }
 }
 

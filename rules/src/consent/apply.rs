@@ -8,7 +8,7 @@ use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use super::admit::{BREAKGLASSES_KEPT, DIRECTIVES_KEPT};
 use super::directive::Directive;
 use super::event::Event;
-use super::name::ActorName;
+use super::name::{ActorKind, ActorName};
 use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
 use super::state::*;
 use super::{Meta, PatientState};
@@ -22,7 +22,7 @@ impl PatientState {
             Event::SpaceOpened => self.set_space(Space::Open, stamp),
             Event::SpaceOpposed => self.set_space(Space::Opposed, stamp),
             Event::SpaceClosed => self.set_space(Space::Closed, stamp),
-            Event::Directive(directive) => self.add_directive(directive, stamp),
+            Event::Directive(directive) => self.add_directive(directive, stamp, meta),
             Event::Revoked { consent } => self.end_directive(consent, meta.time, meta.time, meta.index),
             Event::EmergencyOpposed { cases } => set_all(&mut self.opposed_cases, cases, stamp),
             Event::EmergencyLifted { cases } => {
@@ -99,12 +99,14 @@ impl PatientState {
         self.space_stamp = Some(stamp);
     }
 
-    fn add_directive(&mut self, directive: &Directive, stamp: Stamp) {
+    fn add_directive(&mut self, directive: &Directive, stamp: Stamp, meta: &Meta) {
         let period = Period::new(directive.provision.from, directive.provision.until, stamp.time);
         if let Some(before) = &directive.supersedes {
             self.end_directive(before, period.from, stamp.time, stamp.index);
         }
-        self.directives.push(DirectiveEntry { directive: directive.clone(), stamp, period, ended_by: None });
+        let by_representative = meta.signer.kind != ActorKind::Patient;
+        let directive = directive.clone();
+        self.directives.push(DirectiveEntry { directive, stamp, period, ended_by: None, by_representative });
         if self.directives.len() > DIRECTIVES_KEPT
             && let Some(oldest) = self.directives.iter().position(|entry| !entry.period.is_alive(stamp.time))
         {

@@ -78,6 +78,8 @@ pub struct DirectiveEntry {
     pub period: Period,
     /// The record that revoked or superseded it.
     pub ended_by: Option<LeafIndex>,
+    /// A representative signed it, not the patient.
+    pub by_representative: bool,
 }
 
 /// An embargo on an item.

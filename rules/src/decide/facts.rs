@@ -2,6 +2,7 @@
 
 use sillage_proto::v1;
 
+use super::Decision;
 use crate::codes::Code;
 use crate::consent::{ActorName, DepositedItem, PatientState, RuleRefusal};
 
@@ -22,30 +23,20 @@ pub struct ItemFacts {
     pub other_patient: bool,
     /// Deposited under the patient's second tag.
     pub secret: bool,
+    /// The request says otherwise than what was recorded, which counts.
+    pub contradicted: bool,
 }
 
 impl ItemFacts {
     /// What is known of an item that a request names. What was recorded with its deposit counts; the request may repeat
-    /// it, and says it where no deposit is on record.
-    ///
-    /// # Errors
-    /// `ITEM_CONTRADICTS` when the request says otherwise than the deposit.
-    pub fn of(
-        item: &v1::Item,
-        open: &PatientState,
-        secret: Option<&PatientState>,
-        other_patient: bool,
-    ) -> Result<Self, RuleRefusal> {
+    /// it, and says it where no deposit is on record. Whether it says otherwise is for [`check_contradictions`].
+    pub fn of(item: &v1::Item, open: &PatientState, secret: Option<&PatientState>, other_patient: bool) -> Self {
         let kept_apart = secret.and_then(|secret| secret.deposit(&item.id));
         let said = Self::said(item);
         let Some(deposit) = kept_apart.or_else(|| open.deposit(&item.id)) else {
-            return Ok(Self { other_patient, ..said });
+            return Self { other_patient, ..said };
         };
-        if contradicts(&said, deposit) {
-            let message = "what the request says of an item isn't what was recorded when it was deposited".to_owned();
-            return Err(RuleRefusal { code: Code::ItemContradicts, message });
-        }
-        Ok(Self {
+        Self {
             id: item.id.clone(),
             category: deposit.category.clone(),
             labels: deposit.labels.clone(),
@@ -53,7 +44,8 @@ impl ItemFacts {
             depositor_organisation: deposit.organisation.clone(),
             other_patient,
             secret: kept_apart.is_some(),
-        })
+            contradicted: contradicts(&said, deposit),
+        }
     }
 
     /// What a request says of an item.
@@ -64,6 +56,22 @@ impl ItemFacts {
             labels: item.labels.clone(),
             depositor: item.depositor.parse().ok(),
             ..Self::default()
+        }
+    }
+}
+
+/// Refuses a request that says of an item what isn't so, where its actor may know of the item. Of one that is hidden from
+/// the actor nothing is said: it is denied like one that isn't there, and that is put on record.
+///
+/// # Errors
+/// `ITEM_CONTRADICTS`.
+pub fn check_contradictions(items: &[ItemFacts], decision: &Decision) -> Result<(), RuleRefusal> {
+    let mut decided = items.iter().zip(&decision.items);
+    match decided.any(|(item, decided)| item.contradicted && decided.reason.is_told()) {
+        false => Ok(()),
+        true => {
+            let message = "what the request says of an item isn't what was recorded when it was deposited".to_owned();
+            Err(RuleRefusal { code: Code::ItemContradicts, message })
         }
     }
 }

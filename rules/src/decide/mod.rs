@@ -7,11 +7,13 @@
 //!
 //! - [`steps`]: the table, with the reasons and the articles of law beside each step; [`reason`]: the words;
 //! - [`facts`]: what is known of an item; [`request`]: a request as it is signed;
-//! - [`record`]: what is put on record of a decision, in two parts; [`message`]: what is signed.
+//! - [`record`]: what is put on record of a decision, in two parts; [`message`]: what is signed;
+//! - [`pairing`]: which two tags are one patient's.
 
 pub mod facts;
 mod matching;
 pub mod message;
+pub mod pairing;
 pub mod reason;
 pub mod record;
 pub mod request;
@@ -19,7 +21,8 @@ pub mod steps;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
-pub use facts::ItemFacts;
+pub use facts::{ItemFacts, check_contradictions};
+pub use pairing::TagPairing;
 pub use reason::{Obligation, Reason};
 pub use request::ParsedRequest;
 

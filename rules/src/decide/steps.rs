@@ -5,7 +5,7 @@ use sillage_proof::hash::LeafIndex;
 
 use super::matching::{Item, Meant, meant};
 use super::{ItemDecision, ItemFacts, Reason, Request};
-use crate::consent::state::Space;
+use crate::consent::state::{DirectiveEntry, Space};
 use crate::consent::{Action, ActorKind, Effect, Env, PatientState};
 
 /// One step of the procedure.
@@ -220,14 +220,14 @@ impl<'a> Asked<'a> {
         self.env.policy.needs_express_consent(&self.request.actor)
     }
 
-    /// The records of the directives that match with this effect: of their own, where no exception takes it back, or
-    /// through an exception.
-    fn directives(&self, effect: Effect) -> impl Iterator<Item = LeafIndex> {
+    /// The directives that match with this effect: of their own, where no exception takes it back, or through an
+    /// exception.
+    fn directives(&self, effect: Effect) -> impl Iterator<Item = &'a DirectiveEntry> {
         let matches = move |directive: &&&Meant<'a>| {
             let is_excepted = directive.is_excepted(&self.labelled);
             (directive.effect() == effect) != is_excepted
         };
-        self.directives.iter().filter(matches).map(|directive| directive.entry.stamp.index)
+        self.directives.iter().filter(matches).map(|directive| directive.entry)
     }
 }
 
@@ -331,7 +331,7 @@ fn denied(asked: &Asked<'_>) -> Option<Verdict> {
     if let Some(mask) = asked.mask() {
         return verdict(Reason::Masked, [mask]);
     }
-    let denials: Vec<LeafIndex> = asked.directives(Effect::Deny).collect();
+    let denials: Vec<LeafIndex> = asked.directives(Effect::Deny).map(|entry| entry.stamp.index).collect();
     if !denials.is_empty() {
         return verdict(Reason::ConsentDeny, denials);
     }
@@ -343,15 +343,18 @@ fn denied(asked: &Asked<'_>) -> Option<Verdict> {
     verdict(Reason::FeedOpposed, [opposed.stamp.index])
 }
 
-/// Only reached when nothing denies: what is excepted from a denial counts as permitted. A representative can't be granted
-/// what the minor keeps from representatives: they may have signed the grant themselves.
+/// Only reached when nothing denies: what is excepted from a denial counts as permitted. Of what a minor keeps from
+/// representatives, nothing is granted to a representative, who may have signed the grant themselves; and what a
+/// representative signs opens it to professionals alone, whom secrecy binds.
 fn granted(asked: &Asked<'_>) -> Option<Verdict> {
     let Request { actor, at, .. } = asked.request;
     let represents = asked.states().any(|state| state.represented_by(&actor.name, *at, |_| true).is_some());
     if asked.secret.is_some() && represents {
         return None;
     }
-    let grants: Vec<LeafIndex> = asked.directives(Effect::Permit).collect();
+    let by_patient_alone = asked.secret.is_some() && actor.kind != ActorKind::Professional;
+    let grants = asked.directives(Effect::Permit).filter(|entry| !(by_patient_alone && entry.by_representative));
+    let grants: Vec<LeafIndex> = grants.map(|entry| entry.stamp.index).collect();
     if grants.is_empty() { None } else { verdict(Reason::ConsentGrant, grants) }
 }
 

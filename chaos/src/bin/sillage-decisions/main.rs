@@ -80,13 +80,13 @@ async fn measure(args: &Args) -> Result<(), Error> {
     let mut works = vec![Work { what: "append of one record".to_owned(), ..Work::default() }];
     for (number, directives) in args.directives.iter().enumerate() {
         eprintln!("one patient with {directives} directives");
-        let patients = ward::patients(number as u64 * 1_000_000, 1);
+        let patients = ward::patients(&link, 1 + number as u64, 1).await?;
         ward::fill(&link, &patients, *directives, &format!("ward.{number}")).await?;
         let what = format!("decision, {directives} on file");
         works.push(Work { what, patients: patients.into(), directives: *directives, each: 1 });
     }
     eprintln!("{} patients with {DIRECTIVES_EACH} directives each", args.patients);
-    let patients: Arc<[_]> = ward::patients(u64::from(u32::MAX), args.patients).into();
+    let patients: Arc<[_]> = ward::patients(&link, 0, args.patients).await?.into();
     ward::fill(&link, &patients, DIRECTIVES_EACH, "ward.many").await?;
     let spread = |what: String, each| Work { what, patients: Arc::clone(&patients), directives: DIRECTIVES_EACH, each };
     works.push(spread(format!("decision, {DIRECTIVES_EACH} on file, {} patients", args.patients), 1));

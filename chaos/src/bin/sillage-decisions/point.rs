@@ -1,8 +1,9 @@
 //! One measured point: so many clients, each with one call on its way.
 
+use super::ward::Patient;
 use super::{Error, TIMEOUTS};
 use serde::Serialize;
-use sillage_chaos::consent::acts::{Tag, doctor, grant, request};
+use sillage_chaos::consent::acts::{doctor, grant};
 use sillage_chaos::ens::dice::Dice;
 use sillage_chaos::load::asker::Asker;
 use sillage_chaos::load::stats::percentile;
@@ -24,7 +25,7 @@ pub struct Work {
     /// As the table says it.
     pub what: String,
     /// Who is asked for; nobody: one record is appended instead.
-    pub patients: Arc<[Tag]>,
+    pub patients: Arc<[Patient]>,
     /// Directives on file of each.
     pub directives: usize,
     /// Requests of one call.
@@ -129,12 +130,12 @@ async fn ask(way: Link, number: u64, work: &Work, stop: &AtomicBool) -> Result<V
     let (asker, mut dice, mut calls) = (Asker::new(way), Dice::new(number), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let requests = (0..work.each).map(|_| {
-            let tag = *dice.pick(&work.patients);
-            request(&tag, &doctor(0), &["report-1"], dice.bytes())
+            let patient = dice.pick(&work.patients);
+            patient.request(dice.bytes())
         });
-        let requests: Vec<_> = requests.collect();
+        let (requests, pairings) = requests.unzip();
         let began = Instant::now();
-        let answers = asker.ask(requests, PATIENCE).await?;
+        let answers = asker.ask_proven(requests, pairings, PATIENCE).await?;
         let at = Instant::now();
         calls.push((at - began, at));
         for answer in answers {

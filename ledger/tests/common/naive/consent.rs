@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
-use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, decide};
+use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, check_contradictions, decide};
 use sillage_rules::record::ParsedRecord;
 
 type Tag = [u8; 32];
@@ -163,7 +163,10 @@ impl Consent {
             let deposits = row.filter(|_| !other).map(|row| self.deposits_of(&item.id, row)).unwrap_or_default();
             let none = PatientState::default();
             let (open, secret) = if is_secret { (&none, &deposits) } else { (&deposits, &none) };
-            let mut known = ItemFacts::of(item, open, Some(secret), other).map_err(|refusal| refusal.code)?;
+            if other && row.is_some_and(|row| self.pairs.get(request.tag()) == Some(&row.tag)) {
+                return Err(Code::MalformedRequest);
+            }
+            let mut known = ItemFacts::of(item, open, Some(secret), other);
             known.secret |= is_secret;
             facts.push(known);
         }
@@ -177,6 +180,7 @@ impl Consent {
         };
         let (state, second) = (self.state(request.tag()), request.secret_tag().map(|tag| self.state(tag)));
         let decision = self.with_env(|env| decide(env, &state, second.as_ref(), &asked));
+        check_contradictions(&asked.items, &decision).map_err(|refusal| refusal.code)?;
         if let Some(secret_tag) = request.secret_tag() {
             self.pairs.insert(*request.tag(), *secret_tag);
         }
