@@ -199,10 +199,19 @@ impl Made {
         self.push_opened(&entry, salt.to_vec(), record.into_bytes());
     }
 
-    /// A record that the ledger makes itself.
+    /// A reading of the log, which the ledger records itself; of nobody's trace, or of this patient's.
     pub fn consulted(&mut self, tag: [u8; 32]) {
+        self.by_ledger(Kind::LOG_CONSULTED, tag);
+    }
+
+    /// A decision, which is sealed: nobody who replays opens it.
+    pub fn decided(&mut self, tag: [u8; 32]) {
+        self.by_ledger(Kind::DECISION_MADE, tag);
+    }
+
+    fn by_ledger(&mut self, kind: Kind, tag: [u8; 32]) {
         let (index, time) = self.place();
-        let (flags, kind, record_hash) = (Flags::LEDGER, Kind::LOG_CONSULTED, leaf_hash(&index.get().to_be_bytes()));
+        let (flags, record_hash) = (Flags::LEDGER, leaf_hash(&index.get().to_be_bytes()));
         self.push(&Entry::Record(RecordEntry { index, time, flags, kind, tag, record_hash, position: 0 }));
     }
 

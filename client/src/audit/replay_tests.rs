@@ -342,3 +342,33 @@ fn nothing_follows_the_end_but_an_index_commit_and_nothing_precedes_the_genesis(
     let mut replay = Replay::new(cut.log());
     assert_eq!(replay_here(&mut replay, &cut.entries).expect_err("cut short").index, 8);
 }
+
+/// The log of [`log`], then a decision on Anna (11), a reading of Bruno's trace (12), commit (13).
+fn with_own_entries() -> Made {
+    let mut made = log();
+    made.decided(ANNA);
+    made.consulted(BRUNO);
+    made.commit();
+    made
+}
+
+#[test]
+fn what_the_ledger_puts_into_a_trace_counts_in_the_index() {
+    replayed(&with_own_entries()).expect("clean");
+    let wrong = |at: usize, change: fn(&mut RecordEntry)| {
+        let mut made = with_own_entries();
+        edit(&mut made.entries[at], |entry| change(record(entry)));
+        let mut replay = Replay::new(made.log());
+        replay_here(&mut replay, &made.entries).expect_err("a divergence").index
+    };
+    // Filed in another trace, an entry is missing from its own: the root of the index commit tells.
+    assert_eq!(wrong(11, |entry| entry.tag = BRUNO), 13);
+    assert_eq!(wrong(12, |entry| entry.tag = ANNA), 13);
+    assert_eq!(wrong(12, |entry| entry.tag = [0; 32]), 13);
+    // A decision is about someone, has no place in a batch, and is nobody's but the ledger's.
+    assert_eq!(wrong(11, |entry| entry.tag = [0; 32]), 11);
+    assert_eq!(wrong(11, |entry| entry.position = 1), 11);
+    assert_eq!(wrong(11, |entry| entry.flags = Flags::LEDGER | Flags::LATE), 11);
+    assert_eq!(wrong(11, |entry| entry.flags = Flags::NONE), 11);
+    assert_eq!(wrong(11, |entry| entry.kind = Kind::CONSENT_DIRECTIVE), 11);
+}
