@@ -158,6 +158,30 @@ export class MadeLog {
     return this;
   }
 
+  /**
+   * A decision of the ledger on `outcomes`, each `[id, permit, reason]`. What its actor was told, about whom, when and to which
+   * request can be said otherwise, and so can what its entry says.
+   */
+  decision(outcomes, { permitted, told, tag = TAG, atMs, request, hashed = request, filed = {} } = {}) {
+    const timeMs = TIME_MS + this.entries.length;
+    const ids = (some) => some.map(([id]) => id);
+    const allowed = permitted ?? ids(outcomes.filter(([, permit]) => permit));
+    const known = told ?? ids(outcomes.filter(([, permit, reason]) => permit || reason === "NOT_OWNER"));
+    const actor = proto(
+      [1, 1], [2, tag], [3, H([0], hashed ?? "what was asked")], [4, proto([1, "urn:sillage:person"], [2, "marie"])], [5, "read"], [6, "TREAT"],
+      ...allowed.map((id) => [7, id]), ...known.map((id) => [8, id]), [10, atMs ?? timeMs], [11, timeMs + 300_000],
+    );
+    const outcome = ([id, permit, reason]) => [8, proto([1, id], ...(permit ? [[2, 1]] : []), [3, reason], [4, join([1])])];
+    const [key, signature] = [new Uint8Array(32).fill(1), new Uint8Array(64).fill(2)];
+    const rest = proto([1, 1], ...(request ? [[2, request]] : []), [3, key], [4, signature], [6, 1], ...outcomes.map(outcome));
+    const salts = [3, 4].map((byte) => new Uint8Array(16).fill(byte));
+    const hash = H([5], H([0], salts[0], actor), H([0], salts[1], rest));
+    const it = { kind: 0x0801, flags: 8, position: 0, ...filed };
+    const entry = this.push(2, it.flags, u16(it.kind), TAG, hash, u32(it.position));
+    this.items.push({ ...it, entry, hash, index: this.entries.length - 1, decision: join(...salts, chunk(actor), chunk(rest)), path: [] });
+    return this;
+  }
+
   /** An index commit over what is there; what it says of our patient is kept for bundles. */
   commit() {
     const items = [...this.items];
@@ -183,10 +207,11 @@ export function bodies(state, { a = 0, b = state.items.length, since = null, sig
   const proven = (index) => join(chunk(log.entries[index]), list(inclusion(index, all)));
   const [before, after] = range(leaves, a, b);
   const page = items.slice(a, b);
-  const batches = [...new Set(page.map((it) => it.batch))];
+  const batches = [...new Set(page.filter((it) => !it.decision).map((it) => it.batch))];
+  const opened = (it) => (it.gone ? [[0]] : it.decision ? [[2], it.decision] : [[1], it.salt, chunk(it.record)]);
   const { ins, oid, open } = vectors.tag;
   const item = (it) => join(
-    chunk(it.entry), ...(it.gone ? [[0]] : [[1], it.salt, chunk(it.record)]), u32(batches.indexOf(it.batch)), list(it.path),
+    chunk(it.entry), ...opened(it), u32(it.decision ? 0xffffffff : batches.indexOf(it.batch)), list(it.path),
   );
   const parts = [
     note(size, state.root(), signing),

@@ -444,6 +444,26 @@ test("what the author stated of a record can't be filed otherwise", async () => 
   assert.match(await words({ filed: { flags: 17 } }), /flagged otherwise/);
 });
 
+test("a decision is shown in both its parts, and what its actor was told is what was decided", async () => {
+  const outcomes = [["d1", true, "CONSENT_GRANT"], ["d2", false, "MASKED"], ["d3", false, "NOT_OWNER"]];
+  const trace = (say) => file(bodies(new MadeLog().batch([{}]).decision(outcomes, say).commit()));
+  const { ok, reports } = await check(trace({}));
+  assert.equal(ok, true);
+  assert.equal(reports[0].entries[1].kind, "decision.made");
+  assert.equal((await check(trace({ request: join("anything") }))).ok, true);
+  const refuse = async (say) => await refused(trace(say), "entries");
+  await refuse({ permitted: [] });
+  await refuse({ permitted: ["d1", "d2"] });
+  await refuse({ told: ["d1"] });
+  await refuse({ told: ["d1", "d2", "d3"] });
+  await refuse({ tag: new Uint8Array(32).fill(7) });
+  await refuse({ atMs: 1767225600001 + 86_400_000 });
+  await refuse({ request: join("anything"), hashed: join("something else") });
+  await refuse({ filed: { kind: 0x0907 } });
+  await refuse({ filed: { flags: 10 } });
+  await refuse({ filed: { position: 1 } });
+});
+
 test("a trace that agrees with itself still has to be as the format says", async () => {
   const of = (lies) => file(bodies(new MadeLog(lies).batch([{}, {}]).commit()));
   assert.equal((await check(of({}))).ok, true);

@@ -1,8 +1,9 @@
 //! Decisions: on record, sealed, found again, and never twice.
 
+use proptest::prelude::*;
 use prost::Message;
 use serde_json::json;
-use sillage_ledger::BatchOutcome;
+use sillage_ledger::{BatchOutcome, Fatal};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
@@ -15,7 +16,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
 use crate::common::world::*;
-use crate::common::{START_MS, code, commit, key, naive, registration, tag, two_tags};
+use crate::common::{START_MS, code, commit, copy_dir, key, naive, open, registration, tag, two_tags};
 
 /// The open tag of patient `number`, who has a second one.
 fn open_tag(number: u8) -> [u8; 32] {
@@ -338,4 +339,43 @@ fn names_of_requests_are_forgotten_once_they_are_stale() {
     world.now += 10 * HOUR_MS;
     let decided = world.ask(may_read(tag(1), doctor(1, "cardiologist"), &[item("d1")])).expect("decided");
     assert_eq!(decided.decisions[0].index, LeafIndex(41), "forgetting changes nothing of the log");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    /// Whatever a node that lies makes of a command, every node goes on, and does the same.
+    #[test]
+    fn a_spoilt_command_stops_nobody(
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), 1_u8..), 24),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let dr = doctor(1, "cardiologist");
+        let mut world = World::new();
+        world.record(&[permit(tag(1), "a", &dr), deposit(secret(1), dr.clone(), &[report("pill", &[])])]);
+        let batch = world.sealed(2, &[deny(tag(1), "b", "PSY"), break_glass(None, "bg", dr.clone(), START_MS + HOUR_MS)]);
+        let asked = world.asks(&[both(1, dr.clone(), &[item("d1"), item("pill")]), may_read(tag(2), dr, &[item("d2")])]);
+        let good = Command { version: 3, batches: vec![batch], decisions: vec![asked], ..Command::default() };
+        let good = good.encode_to_vec();
+        let dir = tempfile::tempdir().expect("a folder");
+        world.ledger().flush().expect("writable");
+        copy_dir(world.dir.path(), dir.path());
+        let mut other = open(dir.path());
+        let spoilt = flips.iter().map(|(at, bits)| {
+            let mut bad = good.clone();
+            bad[at.index(good.len())] ^= bits;
+            bad
+        });
+        for data in spoilt.chain([good[..cut.index(good.len())].to_vec(), good.clone()]) {
+            let (index, now) = (world.ledger().applied().0 + 1, world.now);
+            let outcomes = world.ledger().apply(index, 1, now, &data);
+            let outcomes = match outcomes {
+                Ok(outcomes) => outcomes,
+                Err(Fatal::Version { .. }) => return Ok(()),
+                Err(error) => panic!("{error}"),
+            };
+            prop_assert_eq!(other.apply(index, 1, now, &data).expect("as the first"), outcomes);
+        }
+        prop_assert_eq!(stored(&other.reader()), stored(&world.reader()));
+    }
 }
