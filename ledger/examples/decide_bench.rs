@@ -1,6 +1,7 @@
 //! Measures deciding at apply: `cargo run -p sillage-ledger --example decide_bench [decisions]`, by default 2,000 of each.
 //! Prints decisions a second with 1, 20 and 1,000 directives on file, with the patient's state in memory and folded from
-//! what is stored; and how long applying plain batches takes beside it.
+//! what is stored, where the requester's signature was verified before; what verifying it adds on a node that sees it for
+//! the first time; and how long applying plain batches takes beside it.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -20,8 +21,8 @@ const TOGETHER: usize = 16;
 const PATIENTS: u8 = 32;
 
 fn world(cached: bool, directives: usize) -> World {
-    let kept = if cached { Options::default().rule_records_cached } else { 0 };
-    let mut world = World::with(Options { rule_records_cached: kept, ..quiet() });
+    let rule_records_cached = if cached { Options::default().rule_records_cached } else { 0 };
+    let mut world = World::with(Options { rule_records_cached, ..quiet() });
     for patient in 0..PATIENTS {
         let one =
             |number: usize| permit(tag(patient), &format!("c{number}"), &doctor((number % 90) as u8, "cardiologist"));
@@ -33,18 +34,20 @@ fn world(cached: bool, directives: usize) -> World {
     world
 }
 
-fn measure(cached: bool, directives: usize, decisions: usize) {
+fn measure(cached: bool, verified: bool, directives: usize, decisions: usize) {
     let mut world = world(cached, directives);
-    let commands: Vec<Vec<u8>> = (0..decisions.div_ceil(TOGETHER))
-        .map(|number| {
-            let asked = (0..TOGETHER).map(|at| {
-                let patient = ((number * TOGETHER + at) % usize::from(PATIENTS)) as u8;
-                world.asks(&[may_read(tag(patient), doctor(0, "cardiologist"), &[item("d1"), item("d2")])])
-            });
-            let decisions = asked.collect();
-            Command { version: 3, decisions, ..Command::default() }.encode_to_vec()
-        })
-        .collect();
+    let mut command = |number: usize| {
+        let asked = (0..TOGETHER).map(|at| {
+            let patient = ((number * TOGETHER + at) % usize::from(PATIENTS)) as u8;
+            let asked = world.asks(&[may_read(tag(patient), doctor(0, "cardiologist"), &[item("d1"), item("d2")])]);
+            if verified {
+                world.reader().verify_decision(&asked).expect("signed");
+            }
+            asked
+        });
+        Command { version: 3, decisions: asked.collect(), ..Command::default() }.encode_to_vec()
+    };
+    let commands: Vec<Vec<u8>> = (0..decisions.div_ceil(TOGETHER)).map(&mut command).collect();
     let mut took = Duration::ZERO;
     let before = world.reader().stats().times().decide_ns;
     for command in &commands {
@@ -64,8 +67,9 @@ fn measure(cached: bool, directives: usize, decisions: usize) {
     let made = (commands.len() * TOGETHER) as f64;
     let deciding = (world.reader().stats().times().decide_ns - before) as f64 / made / 1_000.0;
     let kept = if cached { "in memory" } else { "cold" };
+    let signed = if verified { "" } else { ", signature new" };
     println!(
-        "{directives:>5} directives, {kept:<9}: {:>8.0} decisions/s, {:>7.1} us each, of which deciding {deciding:.1}",
+        "{directives:>5} directives, {kept}{signed}: {:.0} decisions/s, {:.1} us each, of which deciding {deciding:.1}",
         made / took.as_secs_f64(),
         took.as_secs_f64() * 1e6 / made,
     );
@@ -103,8 +107,9 @@ fn measure_accesses(records: usize) {
 fn main() {
     let decisions = std::env::args().nth(1).map_or(2_000, |count| count.parse().expect("a number of decisions"));
     for directives in [1, 20, 1_000] {
-        measure(true, directives, decisions);
-        measure(false, directives, if directives > 100 { decisions.min(200) } else { decisions });
+        measure(true, true, directives, decisions);
+        measure(false, true, directives, if directives > 100 { decisions.min(200) } else { decisions });
     }
+    measure(true, false, 1, decisions);
     measure_accesses(10_000);
 }

@@ -22,6 +22,7 @@ pub struct ApplyStats {
     index_commits: AtomicU64,
     decisions: AtomicU64,
     decide_ns: AtomicU64,
+    folded: AtomicU64,
 }
 
 /// The counters at one moment. Times are nanoseconds of the applying thread.
@@ -59,6 +60,8 @@ pub struct StageTimes {
     pub decisions: u64,
     /// Opening requests, deciding, sealing decisions.
     pub decide_ns: u64,
+    /// Records opened again to fold what isn't in memory, by applying and by checking.
+    pub folded: u64,
 }
 
 /// A stage of applying.
@@ -94,6 +97,7 @@ impl ApplyStats {
             index_commits: get(&self.index_commits),
             decisions: get(&self.decisions),
             decide_ns: get(&self.decide_ns),
+            folded: get(&self.folded),
         }
     }
 
@@ -127,6 +131,10 @@ impl ApplyStats {
 
     pub(crate) fn decided(&self, decisions: u64) {
         self.decisions.fetch_add(decisions, Ordering::Relaxed);
+    }
+
+    pub(crate) fn folded(&self) {
+        self.folded.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn repeated(&self) {

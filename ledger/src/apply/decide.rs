@@ -491,7 +491,7 @@ pub(crate) fn check_only(
 ) -> Result<Vec<Result<(), Refusal>>, Stop> {
     let overlay = Overlay::new(store);
     let genesis = &shared.genesis;
-    let mut rules = Rules::new(caches, size, false);
+    let mut rules = Rules::new(caches, &shared.stats, size, false);
     let verify = shared.to_verify();
     let checked = Asked::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
         let verdicts = (0..asked.requests.len()).map(|position| {

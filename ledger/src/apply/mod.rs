@@ -192,7 +192,7 @@ pub(crate) fn command<'a>(
         time,
         size,
         overlay: Overlay::new(store),
-        rules: Rules::new(caches, size, true),
+        rules: Rules::new(caches, stats, size, true),
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
         entries: Vec::new(),
         ends: Vec::new(),
@@ -234,7 +234,7 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
-    let mut rules = Rules::new(caches, size, false);
+    let mut rules = Rules::new(caches, &shared.stats, size, false);
     let checked = perform(&mut overlay, &mut rules, &shared.genesis, (&shape, &signer), (size + 1, time));
     rules.finish(size);
     checked.map(drop)

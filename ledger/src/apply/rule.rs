@@ -13,7 +13,7 @@ use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::check_cycle;
-use sillage_rules::consent::{ActorKind, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply};
+use sillage_rules::consent::{ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply};
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
@@ -149,32 +149,32 @@ impl Staged {
         }
         let documents = self.documents(overlay, rules)?;
         let unidentified = glass_id(event).filter(|_| *tag == NO_PATIENT);
-        let mut made = match unidentified {
-            Some(id) => {
+        let admitted = match (unidentified, event) {
+            (Some(id), _) => {
                 let mut state = rules.unidentified(overlay, id)?;
                 let earlier = self.events_of(tag).filter(|(event, _)| glass_id(event) == Some(id));
                 earlier.for_each(|(event, meta)| state.apply(event, meta));
-                Some(state)
+                with_env(overlay, &documents, |env| state.admit(event, meta, env))
             }
-            None => None,
-        };
-        if let Event::Embargoed { items, .. } | Event::Released { items } = event {
-            // Who may sign it depends on who deposited these items.
-            let mut state = self.state(overlay, rules, tag)?.clone();
-            for id in items {
-                if let Some(row) = overlay.item(id)?.filter(|row| row.tag == *tag)
-                    && let Some(item) = rules.item(overlay, &row, id)?
-                {
-                    state.apply(&Event::Deposit(vec![item]), meta);
-                }
+            (None, Event::Embargoed { items, .. } | Event::Released { items }) => {
+                // Who may sign it depends on who deposited these items: the state is told for as long as it takes.
+                let deposited = self.deposits_of(overlay, rules, tag, items)?;
+                self.state(overlay, rules, tag)?;
+                let state = match self.states.get_mut(tag) {
+                    Some(state) => state,
+                    None => rules.state_mut(overlay, tag)?,
+                };
+                state.apply(&Event::Deposit(deposited), meta);
+                let admitted = with_env(overlay, &documents, |env| state.admit(event, meta, env));
+                state.apply(&Event::ItemsDeleted(items.clone()), meta);
+                admitted
             }
-            made = Some(state);
-        }
-        let state = match &made {
-            Some(state) => state,
-            None => self.state(overlay, rules, tag)?,
+            (None, _) => {
+                let state = self.state(overlay, rules, tag)?;
+                with_env(overlay, &documents, |env| state.admit(event, meta, env))
+            }
         };
-        with_env(overlay, &documents, |env| state.admit(event, meta, env))??;
+        admitted??;
         match event {
             Event::Represented(_) => check_circle(overlay, rules, tag, event, meta.time)?,
             Event::BreakGlassOpened(opened) => {
@@ -207,6 +207,39 @@ impl Staged {
             Some(state) => Ok(state),
             None => rules.state(overlay, tag),
         }
+    }
+
+    /// Of these items, those that are deposited under the tag, also by records that were staged so far.
+    fn deposits_of(
+        &self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        tag: &Tag,
+        items: &[String],
+    ) -> Result<Vec<DepositedItem>, Stop> {
+        let mut deposited = Vec::with_capacity(items.len());
+        for id in items {
+            let row = overlay.item(id)?;
+            if row.is_some_and(|row| row.tag != *tag) {
+                continue;
+            }
+            let mut item = match row {
+                Some(row) => rules.item(overlay, &row, id)?,
+                None => None,
+            };
+            for (event, _) in
+                self.named.values().filter(|named| named.tag == *tag).filter_map(|named| named.event.as_ref())
+            {
+                match event {
+                    // Who deposited it first stays its depositor.
+                    Event::Deposit(items) => item = item.or_else(|| items.iter().find(|item| item.id == *id).cloned()),
+                    Event::ItemsDeleted(deleted) if deleted.contains(id) => item = None,
+                    _ => {}
+                }
+            }
+            deposited.extend(item);
+        }
+        Ok(deposited)
     }
 
     /// What the records that were staged so far change of what a tag's state holds, in order.

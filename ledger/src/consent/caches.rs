@@ -18,8 +18,26 @@ use crate::seal::vault::Vault;
 pub(crate) struct Folded {
     pub state: Arc<PatientState>,
     pub as_of: u64,
-    /// How many records it was folded from: what it weighs.
+    /// How many records it was folded from.
     pub records: usize,
+}
+
+/// Records up to which a state weighs what it was folded from; beyond, what it still holds is counted.
+const COUNTED_FROM: usize = 1_000;
+
+impl Folded {
+    /// What it weighs, about in records. One that was folded from very many holds few of them still: it must not be too
+    /// heavy to be kept, or else it would be folded anew for every question.
+    pub(crate) fn weight(&self) -> usize {
+        if self.records < COUNTED_FROM {
+            return self.records + 1;
+        }
+        let state = &self.state;
+        let items = state.masked().count() + state.embargoed().count() + state.secret_items().count();
+        let people = state.team().count() + state.blocked().count() + state.feeds().count();
+        let others = state.representations().count() + state.breakglasses().count();
+        self.records.min(COUNTED_FROM + state.directives().len() + items + people + others)
+    }
 }
 
 /// See the module.

@@ -20,6 +20,7 @@ use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
 use crate::seal::vault::{Vault, VaultError};
 use crate::seal::{Place, TagPrefix, layout, split_plain};
+use crate::stats::ApplyStats;
 use sillage_rules::codes::Code;
 
 type Tag = [u8; TAG_LEN];
@@ -30,6 +31,7 @@ type Opened = Option<(RecordEntry, Zeroizing<Vec<u8>>)>;
 /// States and documents, as of the records of a command that were taken so far.
 pub(crate) struct Rules<'a> {
     pub caches: &'a mut Caches,
+    stats: &'a ApplyStats,
     /// Entries in the log before the command.
     size: u64,
     /// Every command before went through these caches: what is kept is as of now.
@@ -47,9 +49,10 @@ pub(crate) struct Rules<'a> {
 impl<'a> Rules<'a> {
     /// Before the first record of a command on a log of `size` entries. `current`: every command before went through
     /// these caches.
-    pub(crate) fn new(caches: &'a mut Caches, size: u64, current: bool) -> Self {
+    pub(crate) fn new(caches: &'a mut Caches, stats: &'a ApplyStats, size: u64, current: bool) -> Self {
         Self {
             caches,
+            stats,
             size,
             current,
             states: BTreeMap::new(),
@@ -64,7 +67,7 @@ impl<'a> Rules<'a> {
     pub(crate) fn finish(self, size: u64) {
         for (tag, mut folded) in self.states {
             folded.as_of = size;
-            let weight = folded.records + 1;
+            let weight = folded.weight();
             self.caches.states.put(tag, folded, weight);
         }
         if let Some(documents) = self.documents {
@@ -86,6 +89,13 @@ impl<'a> Rules<'a> {
             self.states.insert(*tag, folded);
         }
         Ok(self.known(tag))
+    }
+
+    /// The state of a patient, to be changed and changed back: what is put in must not be there when this is asked again.
+    pub(crate) fn state_mut(&mut self, overlay: &Overlay<'_>, tag: &Tag) -> Result<&mut PatientState, Stop> {
+        self.state(overlay, tag)?;
+        let folded = self.states.get_mut(tag).expect("folded just now");
+        Ok(Arc::make_mut(&mut folded.state))
     }
 
     /// The state of a patient that was asked for before.
@@ -115,6 +125,7 @@ impl<'a> Rules<'a> {
             let rows = rows.filter(|row| !matches!(row, Ok((_, kind)) if is_deposit(*kind)));
             for row in rows.collect::<Result<Vec<_>, _>>()? {
                 folded.records += 1;
+                self.stats.folded();
                 if let Some((event, meta)) = self.event_at(overlay, row.0)? {
                     Arc::make_mut(&mut folded.state).apply(&event, &meta);
                 }
