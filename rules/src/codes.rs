@@ -154,7 +154,7 @@ codes! {
     TooManyDirectives "TOO_MANY_DIRECTIVES" Reject FailedPrecondition 4
         "A patient has at most 2,000 directives in force, with 10,000 categories, labels, items and purposes in all: revoke some first.";
     TooManyRules "TOO_MANY_RULES" Reject FailedPrecondition 4
-        "The patient has as many masks, blocks, members or representatives in force as one may have (docs/consent.md): lift some first.";
+        "The patient has as many of these in force, or records that decide on record, as one may have, or the actor as many open break-glasses (docs/consent.md): lift, end or close some first; the patient's own key has room of its own to take access away.";
     UnknownToken "UNKNOWN_TOKEN" Reject InvalidArgument 4
         "An actor is a URI and an id, as `urn:oid:1.2.250.1.71.4.2.1|10100000001`, and a token isn't empty: correct the one that is named.";
     ReasonMissing "REASON_MISSING" Reject InvalidArgument 4

@@ -47,6 +47,28 @@ fn what_ran_out_during_the_outage_is_taken_when_it_is_handed_in_and_held_in_its_
 }
 
 #[test]
+fn the_longest_time_counts_from_when_the_glass_was_broken() {
+    let bounded = |expires: &str, deferred, longest_h: u64, first| {
+        let (mut event, meta) = opened(expires, deferred);
+        let policy = Policy { breakglass_max_s: longest_h * 3_600, ..Policy::default() };
+        let Event::BreakGlassOpened(opened) = &mut event else { panic!("{event:?}") };
+        opened.bound(&policy, meta.time, first);
+        let mut state = PatientState::default();
+        state.apply(&event, &meta);
+        state.breakglass("bg1").expect("on record").period.until.get()
+    };
+    let asked = "2026-03-09T09:00:00Z";
+    assert_eq!(bounded(asked, true, 8, None), BROKEN + 8 * HOUR);
+    assert_eq!(bounded(asked, false, 8, None), BROKEN + 14 * HOUR, "from when it was recorded");
+    assert_eq!(bounded(asked, false, 24, None), BROKEN + 30 * HOUR, "a day, where the policy doesn't say");
+    assert_eq!(bounded(asked, false, 24, Some(LedgerTimeMs(BROKEN))), BROKEN + 24 * HOUR, "it continues another one");
+    assert_eq!(bounded("2026-03-02T17:00:00Z", false, 24, None), BROKEN + 8 * HOUR, "less was asked for");
+    assert_eq!(Policy::default().breakglass_max_s, 86_400);
+    let written = serde_json::to_value(Policy::default()).expect("JSON");
+    assert!(written.get("breakglass_max_s").is_none(), "as before there was one");
+}
+
+#[test]
 fn what_was_not_handed_in_late_holds_from_when_it_is_recorded() {
     assert_eq!(admitted(&opened("2026-03-02T11:00:00Z", false)), Err(Code::EmptyPeriod));
     let now = opened("2026-03-02T17:00:00Z", false);

@@ -18,7 +18,8 @@ use crate::profile::read;
 #[command(group(clap::ArgGroup::new("what").required(true).args(["policy", "matrix", "catalogue"])))]
 pub struct PolicyPublishArgs {
     /// The policy: `version`, `attending_doctor_sees_all`, `emergency_lifts_mask`, `express_consent_only`, `barred_purposes`,
-    /// `legal_feeds`, `emergency_professions`, `decision_valid_s`, `justification_due_s`; what is left out is as by default
+    /// `legal_feeds`, `emergency_professions`, `decision_valid_s`, `justification_due_s`, `breakglass_max_s`; what is left
+    /// out is as by default
     #[arg(long, value_name = "F")]
     pub policy: Option<PathBuf>,
     /// The habilitation matrix: `version` and `deny`, a list of `{profession, categories, actions}`
@@ -85,6 +86,7 @@ mod tests {
             ("emergency_lifts_mask = true", "version"),
             ("version = \"1\"\ncolour = \"red\"", "details"),
             ("version = \"1\"\ndecision_valid_s = 0", "decision_valid_s"),
+            ("version = \"1\"\nbreakglass_max_s = 0", "breakglass_max_s"),
             ("version = ", "TOML"),
         ] {
             let error = published(Kind::POLICY_PUBLISHED, "p.toml", text).expect_err(word);

@@ -59,8 +59,11 @@ pub fn preview(
 ) -> Result<Preview, ClientError> {
     // The ledger's time goes on while nobody writes.
     let now_ms = now_ms.max(known.as_of_ms);
-    let (record, event) = change.check(acting, now_ms, Some(side.tag.as_bytes()))?;
+    let (record, mut event) = change.check(acting, now_ms, Some(side.tag.as_bytes()))?;
     let meta = meta(&record, (known.as_of_size, now_ms), signs.0, signs.1)?;
+    if let Event::BreakGlassOpened(opened) = &mut event {
+        opened.bound(&known.policy, meta.time, None);
+    }
     known.with_env(|env| {
         side.state
             .admit(&event, &meta, env)

@@ -142,7 +142,12 @@ fn states(
         if line.patient.as_ref() != Some(patient) {
             continue;
         }
-        if let Some((rule, meta)) = rule_event(line, event.seq, event.time) {
+        if let Some((mut rule, meta)) = rule_event(line, event.seq, event.time) {
+            if let RuleEvent::BreakGlassOpened(opened) = &mut rule {
+                // As long as the ledger will have it, by the policy that was last known.
+                let policy = known.map(|known| known.known.policy.clone()).unwrap_or_default();
+                opened.bound(&policy, meta.time, None);
+            }
             open.apply(&rule, &meta);
         }
     }

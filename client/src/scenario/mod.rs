@@ -69,6 +69,8 @@ pub struct ScenarioPolicy {
     pub legal_feeds: Option<Vec<String>>,
     /// Who opens which case.
     pub emergency_professions: BTreeMap<Case, Vec<String>>,
+    /// How long a break-glass holds at most, in seconds.
+    pub breakglass_max_s: Option<u64>,
     /// Rows of the habilitation matrix.
     pub matrix_deny: Vec<MatrixRow>,
 }

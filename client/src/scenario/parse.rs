@@ -160,6 +160,7 @@ fn policy(table: Table<'_, '_>, names: &Names<'_>) -> Option<ScenarioPolicy> {
         "barred_purposes",
         "legal_feeds",
         "emergency_professions",
+        "breakglass_max_s",
         "matrix_deny",
     ]);
     let reader = table.reader;
@@ -189,6 +190,7 @@ fn policy(table: Table<'_, '_>, names: &Names<'_>) -> Option<ScenarioPolicy> {
         barred_purposes: list("barred_purposes"),
         legal_feeds: feeds,
         emergency_professions: professions,
+        breakglass_max_s: table.get("breakglass_max_s").and_then(|value| reader.number("breakglass_max_s", value)),
         matrix_deny: rows.collect(),
     })
 }

@@ -106,6 +106,14 @@ impl<'i> Reader<'i> {
         }
     }
 
+    pub fn number(&self, what: &str, value: &Value<'i>) -> Option<u64> {
+        let number = match value.as_ref() {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        number.or_else(|| self.wrong(self.line(value), what, "a whole number, 0 or more"))
+    }
+
     pub fn time(&self, what: &str, value: &Value<'i>) -> Option<TimeMs> {
         let line = self.line(value);
         let text = match value.as_ref() {

@@ -226,7 +226,7 @@ impl<'s> Offline<'s> {
                 return None;
             }
         };
-        let (event, meta) = match self.event(message, record.at, authority) {
+        let (mut event, meta) = match self.event(message, record.at, authority) {
             Ok(event) => event,
             Err((code, _)) => return Some(code),
         };
@@ -235,6 +235,9 @@ impl<'s> Offline<'s> {
         let state = if is_secret(record.kind) { &mut tags.secret } else { &mut tags.open };
         let revoked = |name: &ActorName| self.is_revoked(name, Some(&patient));
         let admitted = state.admit(&event, &meta, &self.env(&revoked));
+        if let Event::BreakGlassOpened(opened) = &mut event {
+            opened.bound(&self.policy, meta.time, None);
+        }
         if admitted.is_ok() {
             state.apply(&event, &meta);
         }

@@ -151,6 +151,7 @@ impl<'s> World<'s> {
         let name = |feed: &String| self.name(feed, None).to_string();
         say("legal_feeds", policy.legal_feeds.as_ref().map(|feeds| feeds.iter().map(name).collect()));
         say("emergency_professions", Some(json!(policy.emergency_professions)));
+        say("breakglass_max_s", policy.breakglass_max_s.map(Value::from));
         let matrix = json!({"version": VERSION, "deny": policy.matrix_deny});
         let apps = self.scenario.actors.iter().filter(|(_, actor)| actor.kind == ActorKind::App && actor.catalogued);
         let apps: Vec<String> = apps.map(|(name, _)| self.name(name, None).to_string()).collect();

@@ -31,6 +31,8 @@ pub const PEOPLE_MAX: usize = 2_000;
 pub const REPRESENTATIVES_MAX: usize = 100;
 /// Break-glasses of one patient that are kept, those that are over too.
 pub const BREAKGLASSES_KEPT: usize = 2_000;
+/// Break-glasses of one actor on one patient that are open at a time.
+pub const BREAKGLASSES_OPEN_MAX: usize = 16;
 
 /// A record is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -251,7 +253,21 @@ impl PatientState {
             Event::BreakGlassOpened(opened) if self.breakglass(&opened.id).is_some() => {
                 refuse(Code::IdTaken, "a break-glass with this id is on record")
             }
+            Event::BreakGlassOpened(opened) => self.may_open_another(opened, meta),
             _ => self.has_room(event),
+        }
+    }
+
+    /// What is over when it is handed in opens nothing, and is never one too many.
+    fn may_open_another(&self, opened: &BreakGlass, meta: &Meta) -> Admitted {
+        let over = opened.expires.is_none_or(|expires| expires.0 <= meta.time.get());
+        let actor = opened.actor.as_ref().unwrap_or(&meta.signer.name);
+        match over || self.open_breakglasses(actor, meta.time).count() < BREAKGLASSES_OPEN_MAX {
+            true => Ok(()),
+            false => {
+                let message = format!("this actor has {BREAKGLASSES_OPEN_MAX} open on this patient: close one first");
+                refuse(Code::TooManyRules, &message)
+            }
         }
     }
 
@@ -313,8 +329,9 @@ fn may_break(opened: &BreakGlass, signer: &Actor, env: &Env<'_>) -> Admitted {
             (structure && kind == Some(ActorKind::Professional), opened.profession.as_deref())
         }
     };
-    if !is_professional || opened.actor.as_ref().is_some_and(|actor| env.is_revoked(actor)) {
-        return not_entitled("a health professional, or their structure for them,");
+    // Without a profession nobody says that it is a *health* professional.
+    if !is_professional || profession.is_none() || opened.actor.as_ref().is_some_and(|actor| env.is_revoked(actor)) {
+        return not_entitled("a health professional, with their profession, or their structure for them,");
     }
     match opened.case.is_none_or(|case| env.policy.may_open(case, profession)) {
         true => Ok(()),

@@ -14,6 +14,9 @@ use super::state::*;
 use super::{Meta, PatientState};
 use crate::time::TimeMs;
 
+/// Up to this many records that ended something none is forgotten.
+const ENDERS_LOOKED_AT: usize = 64;
+
 impl PatientState {
     /// Applies a record that was admitted, in log order.
     pub fn apply(&mut self, event: &Event, meta: &Meta) {
@@ -75,11 +78,12 @@ impl PatientState {
                     entry.reviewed = Some((meta.index, *verdict));
                 }
             }
-            Event::Deposit(items) => items.iter().for_each(|item| self.add_deposit(item)),
-            Event::ItemsDeleted(items) => items.iter().for_each(|item| _ = self.deposits.remove(item)),
+            Event::Deposit(items) => return items.iter().for_each(|item| self.add_deposit(item)),
+            Event::ItemsDeleted(items) => return items.iter().for_each(|item| _ = self.deposits.remove(item)),
             // Of the whole log, not of one patient: the ledger keeps them.
             Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {}
         }
+        self.forget_enders(meta.time);
     }
 
     /// Notes that a record ended something that would have held until `until`.
@@ -87,6 +91,14 @@ impl PatientState {
         if count > 0 {
             let known = self.enders.entry(by).or_insert(until);
             *known = until.max(*known);
+        }
+    }
+
+    /// Forgets which records ended what would have ended by itself since. Not each time: whenever they have doubled.
+    fn forget_enders(&mut self, now: LedgerTimeMs) {
+        if self.enders.len() > 2 * self.enders_left + ENDERS_LOOKED_AT {
+            self.enders.retain(|_, until| now < *until);
+            self.enders_left = self.enders.len();
         }
     }
 

@@ -14,6 +14,10 @@ use crate::record::RecordError;
 pub const ROWS_MAX: usize = 2_048;
 /// How long a decision stands at most: a day, in seconds.
 pub const DECISION_VALID_S_MAX: u64 = 86_400;
+/// The longest time that a policy may give a break-glass: 30 days, in seconds.
+pub const BREAKGLASS_S_MAX: u64 = 30 * 86_400;
+/// The longest time of a break-glass where the policy doesn't say: a day, in seconds.
+const BREAKGLASS_S: u64 = 86_400;
 
 /// The policy: details of `policy.published`. What isn't said is as by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +42,13 @@ pub struct Policy {
     pub decision_valid_s: u64,
     /// How soon a break-glass is to be justified, in seconds.
     pub justification_due_s: u64,
+    /// How long a break-glass holds at most, in seconds, whatever its record asks for.
+    #[serde(skip_serializing_if = "is_default_length")]
+    pub breakglass_max_s: u64,
+}
+
+const fn is_default_length(breakglass_max_s: &u64) -> bool {
+    *breakglass_max_s == BREAKGLASS_S
 }
 
 impl Default for Policy {
@@ -53,6 +64,7 @@ impl Default for Policy {
             emergency_professions: BTreeMap::new(),
             decision_valid_s: 300,
             justification_due_s: 172_800,
+            breakglass_max_s: BREAKGLASS_S,
         }
     }
 }
@@ -71,6 +83,10 @@ impl Policy {
         if !(1..=DECISION_VALID_S_MAX).contains(&self.decision_valid_s) {
             let why = format!("a decision stands from 1 to {DECISION_VALID_S_MAX} seconds");
             return Err(RecordError::malformed("decision_valid_s", why));
+        }
+        if !(1..=BREAKGLASS_S_MAX).contains(&self.breakglass_max_s) {
+            let why = format!("a break-glass holds from 1 to {BREAKGLASS_S_MAX} seconds at most");
+            return Err(RecordError::malformed("breakglass_max_s", why));
         }
         Ok(())
     }

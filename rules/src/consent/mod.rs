@@ -4,7 +4,7 @@
 //!
 //! - [`event`]: what a record means for decisions; [`token`], [`name`], [`directive`], [`people`]: what it is made of;
 //! - [`state`]: what is in force for one patient; [`apply`]: how a record changes it;
-//! - [`admit`]: who may sign what, and what is refused with which code;
+//! - [`admit`]: who may sign what, and what is refused with which code; [`caps`]: how many records one tag may have;
 //! - [`env`]: policy, habilitation matrix, catalogue.
 //!
 //! What comes out of it is asked in [`crate::decide`]. `docs/consent.md` is the same for people.
@@ -16,6 +16,7 @@
 
 pub mod admit;
 pub mod apply;
+pub mod caps;
 mod details;
 pub mod directive;
 pub mod env;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sillage_proof::hash::{Hash, LedgerTimeMs};
 
 use super::details;
+use super::env::Policy;
 use super::name::{Actor, ActorKind, ActorName};
 use super::token::{Case, Power, Relation};
 use crate::check;
@@ -121,7 +122,7 @@ pub struct BreakGlass {
     /// Why, in more words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Until when, excluded; mandatory.
+    /// Until when, excluded; mandatory. [`BreakGlass::bound`] brings it forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<TimeMs>,
     /// How the patient was found: `INS`, `TRAITS`, `NONE`.
@@ -144,8 +145,22 @@ pub struct BreakGlass {
 impl BreakGlass {
     /// When it begins to hold: when it is recorded, or, of one that is handed in after an emergency mode, when its glass was
     /// broken. What was done under it in between had a basis, and it may have run out meanwhile.
-    pub(crate) fn begins(&self, recorded: LedgerTimeMs) -> LedgerTimeMs {
+    pub fn begins(&self, recorded: LedgerTimeMs) -> LedgerTimeMs {
         self.since.map_or(recorded, |since| LedgerTimeMs(since.0).min(recorded))
+    }
+
+    /// It holds no longer than the policy's longest time, from when it began, or from when the one `first` began that it
+    /// continues. Done once, when it is taken: nothing is refused for it, and a later policy changes nothing of it.
+    pub fn bound(&mut self, policy: &Policy, recorded: LedgerTimeMs, first: Option<LedgerTimeMs>) {
+        let begins = self.begins(recorded);
+        let begins = first.map_or(begins, |first| first.min(begins));
+        let longest_ms = policy.breakglass_max_s.saturating_mul(1_000);
+        self.end_by(LedgerTimeMs(begins.get().saturating_add(longest_ms)));
+    }
+
+    /// It ends at this moment at the latest.
+    pub fn end_by(&mut self, end: LedgerTimeMs) {
+        self.expires = self.expires.map(|expires| TimeMs(expires.0.min(end.get())));
     }
 
     pub(crate) fn check(&self) -> Result<(), RecordError> {

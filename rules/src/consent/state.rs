@@ -185,12 +185,22 @@ pub struct PatientState {
     /// Records that ended something, with the moment until which it would have held without them. To erase one earlier
     /// would bring back what it ended.
     pub(super) enders: BTreeMap<LeafIndex, LedgerTimeMs>,
+    /// How many of them were left when those whose moment had passed were last forgotten.
+    pub(super) enders_left: usize,
 }
 
 impl PatientState {
     /// The state of a patient who was erased: closed for ever, whatever comes after.
     pub fn erased() -> Self {
         Self { erased: true, space: Space::Closed, ..Self::default() }
+    }
+
+    /// How much is held, about in records: what it weighs in memory.
+    pub fn weight(&self) -> usize {
+        let items = self.masked.len() + self.embargoed.len() + self.secret.len() + self.deposits.len();
+        let people = self.team.len() + self.blocked.len() + self.feeds.len() + self.representations.len();
+        // What ended something is but a number and a time.
+        self.directives.len() + items + people + self.breakglass.len() + self.enders.len() / 16
     }
 
     /// Whether the space is open, and the record that says so.

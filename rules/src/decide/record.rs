@@ -171,6 +171,11 @@ impl DecisionRecord {
         [&self.salt_a[..], &self.salt_p, &length.to_be_bytes(), &actor, &private].concat()
     }
 
+    /// How long [`DecisionRecord::payload`] is.
+    pub fn payload_len(&self) -> usize {
+        2 * SALT_BYTES + 4 + self.actor.encoded_len() + self.private.encoded_len()
+    }
+
     /// Reads exactly what [`DecisionRecord::payload`] writes.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
-use sillage_rules::consent::admit::{DIRECTIVES_MAX, REPRESENTATIVES_MAX, check_cycle};
+use sillage_rules::consent::admit::{BREAKGLASSES_OPEN_MAX, DIRECTIVES_MAX, REPRESENTATIVES_MAX, check_cycle};
 use sillage_rules::consent::{Action, Event};
 use sillage_rules::kind::Kind;
 
@@ -312,7 +312,14 @@ fn a_break_glass_says_all_that_it_must() {
         (samu.clone(), json!({"actor": name(&dr(3))}), Some(Code::NotEntitled)),
         (dr(1), json!({"case": "FIRE"}), Some(Code::NotEntitled)),
         (pro(1, "fire-brigade-physician", ""), json!({"case": "FIRE"}), None),
-        (pro(1, "", ""), json!({"case": "INCAPACITY"}), None),
+        (dr(1), json!({"case": "INCAPACITY"}), None),
+        (pro(1, "", ""), json!({"case": "INCAPACITY"}), Some(Code::NotEntitled)),
+        (person("x"), json!({"case": "INCAPACITY"}), Some(Code::NotEntitled)),
+        (
+            signer_of("F100"),
+            json!({"case": "INCAPACITY", "actor": name(&dr(3)), "organisation": "F100"}),
+            Some(Code::NotEntitled),
+        ),
         (samu.clone(), json!({"case": null}), Some(Code::ReasonMissing)),
         (samu.clone(), json!({"reason": null}), Some(Code::ReasonMissing)),
         (samu.clone(), json!({"reason": " "}), Some(Code::ReasonMissing)),
@@ -344,6 +351,57 @@ fn a_break_glass_says_all_that_it_must() {
         let got = full().put(Kind::BREAKGLASS_OPENED, &signer, Value::from(details.clone()), &[]).err();
         assert_eq!(got, expected, "{details:?} by {}", signer.role);
     }
+}
+
+fn signer_of(structure: &str) -> v1::Actor {
+    software("his", structure)
+}
+
+#[test]
+fn one_actor_has_so_many_open_on_one_patient_and_closing_twice_changes_nothing() {
+    let mut world = world();
+    let open = |world: &mut World, by: u8, id: &str, until: u64| {
+        let details =
+            json!({"id": id, "case": "INCAPACITY", "reason": "x", "expires": minute(until), "no_position": "X"});
+        world.put(Kind::BREAKGLASS_OPENED, &dr(by), details, &[])
+    };
+    for number in 0..BREAKGLASSES_OPEN_MAX {
+        assert_eq!(open(&mut world, 1, &number.to_string(), 9), Ok(()));
+    }
+    assert_eq!(open(&mut world, 1, "more", 9), Err(Code::TooManyRules));
+    assert_eq!(open(&mut world, 2, "another's", 9), Ok(()));
+    let close = |world: &mut World| world.put(Kind::BREAKGLASS_CLOSED, &dr(1), json!({"breakglass": "3"}), &[]);
+    world.at = NOW + MINUTE;
+    assert_eq!(close(&mut world), Ok(()));
+    let closed = world.open.breakglass("3").cloned();
+    world.at = NOW + 2 * MINUTE;
+    assert_eq!((close(&mut world), world.open.breakglass("3").cloned()), (Ok(()), closed));
+    assert_eq!(open(&mut world, 1, "more", 9), Ok(()), "one was closed");
+    assert_eq!(open(&mut world, 1, "again", 20), Err(Code::TooManyRules));
+    world.at = NOW + 9 * MINUTE;
+    assert_eq!(open(&mut world, 1, "again", 20), Ok(()), "the others have ended");
+}
+
+#[test]
+fn what_was_ended_is_remembered_for_as_long_as_it_would_have_held() {
+    let mut world = world();
+    let joins = |world: &mut World, minutes: u64| {
+        let joined = json!({"professional": name(&dr(1)), "until": minute(minutes)});
+        world.put(Kind::CARETEAM_JOINED, &dr(1), joined, &[]).expect("joined");
+        world.put(Kind::CARETEAM_LEFT, &dr(1), json!({"professional": name(&dr(1))}), &[]).expect("left");
+        world.index.into()
+    };
+    let first = joins(&mut world, 1);
+    let long: sillage_proof::hash::LeafIndex = joins(&mut world, 100_000);
+    assert!(world.open.is_in_force(first, NOW.into()) && world.open.is_in_force(long, NOW.into()));
+    let weighs = |world: &World| world.open.weight();
+    for minutes in 1..1_000 {
+        world.at = NOW + minutes * MINUTE;
+        joins(&mut world, minutes + 1);
+        assert!(weighs(&world) < 20, "minute {minutes}: {}", weighs(&world));
+    }
+    assert!(!world.open.is_in_force(first, world.at.into()));
+    assert!(world.open.is_in_force(long, world.at.into()), "without it the membership would be back");
 }
 
 #[test]

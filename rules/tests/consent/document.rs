@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
-use sillage_rules::consent::admit;
 use sillage_rules::consent::{Action, Effect, Env, Event, Power, Relation};
+use sillage_rules::consent::{admit, caps};
 use sillage_rules::decide::Reason;
 use sillage_rules::decide::steps::STEPS;
 use sillage_rules::kind::Kind;
@@ -78,7 +78,7 @@ fn every_field(kind: Kind) -> Value {
         Kind::POLICY_PUBLISHED => {
             json!({"version": "1", "attending_doctor_sees_all": true, "emergency_lifts_mask": false,
             "express_consent_only": ["x"], "barred_purposes": ["X"], "legal_feeds": ["urn:sillage:system|cnam"],
-            "emergency_professions": {"SAMU": ["x"]}, "decision_valid_s": 60, "justification_due_s": 60})
+            "emergency_professions": {"SAMU": ["x"]}, "decision_valid_s": 60, "justification_due_s": 60, "breakglass_max_s": 60})
         }
         Kind::MATRIX_PUBLISHED => {
             json!({"version": "1", "deny": [{"profession": "x", "categories": ["A"], "actions": ["read"]}]})
@@ -239,10 +239,15 @@ fn too_many(kind: Kind, items: &[&str]) -> Option<Code> {
                 world.put_message(access, false).expect("it happened");
                 (Value::Null, ids)
             }
+            Kind::BREAKGLASS_OPENED => {
+                let opened = json!({"id": format!("b{round}"), "case": "INCAPACITY", "reason": "coma",
+                    "expires": minute(9), "no_position": "X"});
+                (opened, vec![])
+            }
             _ => return None,
         };
         let items: Vec<&str> = items.iter().map(String::as_str).collect();
-        let by = if kind == Kind::ITEM_EMBARGOED { 'O' } else { 'P' };
+        let by = if matches!(kind, Kind::ITEM_EMBARGOED | Kind::BREAKGLASS_OPENED) { 'O' } else { 'P' };
         if let Err(code) = world.put(kind, &signer(by), details, &items) {
             return Some(code);
         }
@@ -272,6 +277,10 @@ fn the_closed_lists_and_the_caps() {
         admit::ITEMS_MAX,
         admit::PEOPLE_MAX,
         admit::REPRESENTATIVES_MAX,
+        admit::BREAKGLASSES_OPEN_MAX,
+        caps::RECORDS_MAX,
+        caps::NARROWING_RECORDS_MAX,
+        caps::OWN_RECORDS_MAX,
     ] {
         assert!(DOCUMENT.contains(&spelled(cap)), "{cap}");
     }
