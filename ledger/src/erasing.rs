@@ -283,6 +283,17 @@ impl LedgerReader {
         Overlay::new(&self.view().store).patient_erasure(tag)
     }
 
+    /// The last erasure of a patient as a whole in a log of `size` entries; `None`: none by then.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn patient_erasure_at(&self, tag: &[u8; TAG_LEN], size: u64) -> Result<Option<Erasure>, ReadError> {
+        let view = self.view();
+        let rows = Overlay::new(&view.store).erase_rows(&patient_rows(tag))?;
+        let mut rows = rows.iter().rev().map(|(_, row)| Erasure::decode(row));
+        rows.find(|row| !matches!(row, Ok(row) if row.index.get() >= size)).transpose()
+    }
+
     /// Erasures of which the key-encryption key isn't given up yet, by prefix, at most `limit`.
     ///
     /// # Errors

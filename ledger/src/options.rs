@@ -7,9 +7,11 @@ use rocksdb::{
     SliceTransform,
 };
 
+use sillage_rules::consent::caps::RecordCaps;
+
 use crate::schema::{Family, TAG_LEN};
 
-/// How a ledger runs. None of it changes what is stored.
+/// How a ledger runs. None of it changes what is stored, where nothing else is said.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Memory for blocks read from disk, in bytes.
@@ -35,8 +37,10 @@ pub struct Options {
     pub rule_records_cached: usize,
     /// Unwrapped data keys kept for applying.
     pub data_keys_cached: usize,
-    /// Opened deposits and decisions kept for applying.
+    /// Opened deposits and decisions kept for applying; what is longer than 1 KiB counts once for each.
     pub opened_cached: usize,
+    /// How many records that decide one tag may have. Every node of a group must have the same: only tests change it.
+    pub record_caps: RecordCaps,
 }
 
 impl Default for Options {
@@ -54,6 +58,7 @@ impl Default for Options {
             rule_records_cached: 200_000,
             data_keys_cached: 16_384,
             opened_cached: 16_384,
+            record_caps: RecordCaps::default(),
         }
     }
 }

@@ -20,7 +20,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::consent::{Event, Meta, PatientState};
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
-use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::record::{Compartment, DECISION_BYTES_MAX, DecisionRecord, Moment, SignedRequest};
 use sillage_rules::decide::request::REQUEST_AGE_MS_MAX;
 use sillage_rules::decide::{
     Decision, ItemDecision, ItemFacts, ParsedRequest, Reason, Request, TagPairing, check_contradictions, decide,
@@ -456,6 +456,16 @@ fn split(
     (of(open), secret)
 }
 
+/// A decision that couldn't be read again isn't made: it names a consent for each item, and there may be thousands of both.
+fn check_len(payload: usize) -> Result<(), Refusal> {
+    match payload <= DECISION_BYTES_MAX {
+        true => Ok(()),
+        false => {
+            Err(Refusal::new(Code::RecordTooLarge, "the decision would be over 1 MiB: ask for fewer items at a time"))
+        }
+    }
+}
+
 /// Key under which the decisions on a request are found again, for as long as it isn't stale.
 fn request_key(request: &ParsedRequest, signer: &Signer) -> Vec<u8> {
     let hash = sha256(&[b"sillage/asked/v1\0", signer.key.author_id.as_bytes(), request.hash().as_bytes()]);
@@ -575,6 +585,7 @@ impl Applier<'_> {
                 salts_and_nonce.salts,
             );
             let payload = Zeroizing::new(record.payload());
+            check_len(payload.len())?;
             let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;
             sealed.push((MadeDecision::of(made.index, made.tag, &record, &payload), made.key, record, cipher));
         }
@@ -585,7 +596,7 @@ impl Applier<'_> {
         let mut decisions = Vec::with_capacity(sealed.len());
         for (made, key, record, cipher) in sealed {
             self.put_decision(asked, &made, key, &cipher)?;
-            self.rules.decided(made.index, Arc::new(record));
+            self.rules.decided(made.tag, made.index, Arc::new(record));
             row.extend_from_slice(&made.index.get().to_be_bytes());
             decisions.push(made);
         }
@@ -643,14 +654,23 @@ impl Applier<'_> {
             return Ok(());
         }
         let end = [&b"q"[..], &before.to_be_bytes()].concat();
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(b"q".to_vec()..end);
-        let start = IteratorMode::From(b"q", Direction::Forward);
-        let rows = self.store.db().iterator_cf_opt(self.store.family(Family::Consent), options, start);
-        for row in rows.take(decided * STALE_PER_REQUEST) {
-            let (key, _) = row?;
-            self.overlay.set_row(Family::Consent, key.into_vec(), None);
+        // What was removed leaves its mark on disk for a while: it isn't gone through again. Nothing is put before it any
+        // more, as it would be stale, so that a node that has forgotten where to begin removes the same.
+        let first = std::mem::take(&mut self.rules.caches.asked_from).max(b"q".to_vec());
+        if first >= end {
+            self.rules.caches.asked_from = first;
+            return Ok(());
         }
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(first.clone()..end);
+        let start = IteratorMode::From(&first, Direction::Forward);
+        let rows = self.store.db().iterator_cf_opt(self.store.family(Family::Consent), options, start);
+        let mut last = first.clone();
+        for row in rows.take(decided * STALE_PER_REQUEST) {
+            last = row?.0.into_vec();
+            self.overlay.set_row(Family::Consent, last.clone(), None);
+        }
+        self.rules.caches.asked_from = last;
         Ok(())
     }
 }

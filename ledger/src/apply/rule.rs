@@ -48,6 +48,8 @@ pub(crate) struct Staged {
     pub named: BTreeMap<u32, Named>,
     /// States after the batch's own records, of patients with more than one of them.
     states: BTreeMap<Tag, PatientState>,
+    /// How many of the batch's own records decide, by patients.
+    counts: BTreeMap<Tag, usize>,
     documents: Option<Arc<Documents>>,
 }
 
@@ -87,12 +89,12 @@ pub(super) fn stage(
         let message = "a patient's own device signs for the patient alone: others sign through a service";
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
-    let event = Event::of(&parsed)?;
+    let mut event = Event::of(&parsed)?;
     let fault = match record.sealed.facts & facts::CITES {
         0 => None,
         _ => basis::fault(overlay, rules, staged, &parsed, &meta)?,
     };
-    if let Some(event) = &event {
+    if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
     }
     let event = event.map(|event| (event, meta));
@@ -132,15 +134,16 @@ fn open(
 }
 
 impl Staged {
+    /// Admits a record; of a break-glass, brings its end forward to where the policy has it.
     fn admit(
         &mut self,
         overlay: &Overlay<'_>,
         rules: &mut Rules<'_>,
         tag: &Tag,
-        event: &Event,
+        event: &mut Event,
         meta: &Meta,
     ) -> Result<(), Stop> {
-        match event {
+        match &*event {
             Event::Deposit(_) | Event::ItemsDeleted(_) => return Ok(()),
             Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {
                 return self.publish(overlay, rules, event, meta);
@@ -149,7 +152,7 @@ impl Staged {
         }
         let documents = self.documents(overlay, rules)?;
         let unidentified = glass_id(event).filter(|_| *tag == NO_PATIENT);
-        let admitted = match (unidentified, event) {
+        let admitted = match (unidentified, &*event) {
             (Some(id), _) => {
                 let mut state = rules.unidentified(overlay, id)?;
                 let earlier = self.events_of(tag).filter(|(event, _)| glass_id(event) == Some(id));
@@ -175,14 +178,15 @@ impl Staged {
             }
         };
         admitted??;
-        match event {
-            Event::Represented(_) => check_circle(overlay, rules, tag, event, meta.time)?,
-            Event::BreakGlassOpened(opened) => {
-                if let Some(before) = &opened.continues {
-                    self.check_continues(overlay, rules, tag, before, event, meta)?;
-                }
-            }
-            _ => {}
+        if *tag != NO_PATIENT {
+            let (caps, count) = (rules.caches.caps, self.counts.entry(*tag).or_default());
+            caps.check(rules.records(overlay, tag)? + *count, event, meta)?;
+            *count += 1;
+        }
+        check_circle(overlay, rules, tag, event, meta.time)?;
+        let first = self.check_continues(overlay, rules, tag, event, meta)?;
+        if let Event::BreakGlassOpened(opened) = event {
+            opened.bound(&documents.policy, meta.time, first);
         }
         if let Some(state) = self.states.get_mut(tag) {
             state.apply(event, meta);
@@ -270,16 +274,17 @@ impl Staged {
         Ok(())
     }
 
-    /// A break-glass goes on with one that the same actor opened before the patient was identified.
+    /// A break-glass may go on with one that the same actor opened before the patient was identified: when that one began.
     fn check_continues(
         &self,
         overlay: &Overlay<'_>,
         rules: &mut Rules<'_>,
         tag: &Tag,
-        before: &str,
         event: &Event,
         meta: &Meta,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<LedgerTimeMs>, Stop> {
+        let Event::BreakGlassOpened(opened) = event else { return Ok(None) };
+        let Some(before) = opened.continues.as_deref() else { return Ok(None) };
         let unknown = || {
             let what = "no break-glass of this id is on record that the same actor opened on a patient who wasn't identified, and that none continues";
             Stop::from(Refusal::new(Code::UnknownReference, what))
@@ -298,11 +303,9 @@ impl Staged {
         // Whose the new one is, is what applying it says.
         let mut new = PatientState::default();
         new.apply(event, meta);
-        let actor = |state: &PatientState, id: &str| state.breakglass(id).map(|glass| glass.actor.clone());
-        let known = actor(&old, before);
-        match known.is_some() && known == glass_id(event).and_then(|id| actor(&new, id)) {
-            true => Ok(()),
-            false => Err(unknown()),
+        match (old.breakglass(before), new.breakglass(&opened.id)) {
+            (Some(old), Some(new)) if old.actor == new.actor => Ok(Some(old.period.from)),
+            _ => Err(unknown()),
         }
     }
 }
@@ -396,13 +399,15 @@ impl Applier<'_> {
             let glass = BreakGlass {
                 index: meta.index,
                 tag: (*tag != NO_PATIENT).then_some(*tag),
-                opened_ms: meta.time,
+                opened_ms: opened.begins(meta.time),
+                recorded_ms: meta.time,
                 expires_ms: opened.expires.map_or(meta.time, |expires| LedgerTimeMs(expires.0)),
                 justification_due_ms: LedgerTimeMs(due_ms),
                 justified: None,
                 closed: None,
                 reviewed: None,
                 continued_by: None,
+                erased_by: None,
             };
             self.overlay.open_glass(id, &glass);
             return Ok(());

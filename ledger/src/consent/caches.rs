@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sillage_proof::batch::Origin;
+use sillage_rules::consent::caps::RecordCaps;
 use sillage_rules::consent::{DepositedItem, PatientState};
 use sillage_rules::decide::record::DecisionRecord;
 
@@ -18,7 +19,7 @@ use crate::seal::vault::Vault;
 pub(crate) struct Folded {
     pub state: Arc<PatientState>,
     pub as_of: u64,
-    /// How many records it was folded from.
+    /// How many records it was folded from, those that were erased one by one too: the same whether it was kept or not.
     pub records: usize,
 }
 
@@ -32,11 +33,7 @@ impl Folded {
         if self.records < COUNTED_FROM {
             return self.records + 1;
         }
-        let state = &self.state;
-        let items = state.masked().count() + state.embargoed().count() + state.secret_items().count();
-        let people = state.team().count() + state.blocked().count() + state.feeds().count();
-        let others = state.representations().count() + state.breakglasses().count();
-        self.records.min(COUNTED_FROM + state.directives().len() + items + people + others)
+        self.records.min(COUNTED_FROM + self.state.weight())
     }
 }
 
@@ -46,10 +43,14 @@ pub(crate) struct Caches {
     pub states: Cache<[u8; TAG_LEN], Folded>,
     /// What was deposited, by entries.
     pub deposits: Cache<u64, Arc<Vec<DepositedItem>>>,
-    /// Decisions, by their entries.
+    /// Decisions, by their entries; each weighs as many KiB as it takes.
     pub decisions: Cache<u64, Arc<DecisionRecord>>,
     /// With the size of the log as of which they are in force.
     pub documents: Option<(Arc<Documents>, u64)>,
+    /// Where the names of requests begin that may still be stored: all before are gone.
+    pub asked_from: Vec<u8>,
+    /// How many records that decide one tag may have.
+    pub caps: RecordCaps,
     /// [`crate::LedgerReader::keys_version`] as of which all of it holds; of no use where one thread applies.
     version: u64,
 }
@@ -62,6 +63,8 @@ impl Caches {
             deposits: Cache::new(options.opened_cached),
             decisions: Cache::new(options.opened_cached),
             documents: None,
+            asked_from: Vec::new(),
+            caps: options.record_caps,
             version: 0,
         }
     }
@@ -73,6 +76,7 @@ impl Caches {
         self.deposits.clear();
         self.decisions.clear();
         self.documents = None;
+        self.asked_from.clear();
     }
 
     /// Forgets everything when `version` is another one.

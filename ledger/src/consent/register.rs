@@ -26,9 +26,11 @@ pub struct BreakGlass {
     pub index: LeafIndex,
     /// On whom; `None`: the patient wasn't identified yet.
     pub tag: Option<[u8; TAG_LEN]>,
-    /// When it was opened.
+    /// When it was opened: before it was recorded, where it was handed in after an emergency mode.
     pub opened_ms: LedgerTimeMs,
-    /// When it ends, unless it is closed before.
+    /// When it was recorded.
+    pub recorded_ms: LedgerTimeMs,
+    /// When it ends, unless it is closed before: what was asked for, or the policy's longest time.
     pub expires_ms: LedgerTimeMs,
     /// By when it has to be justified.
     pub justification_due_ms: LedgerTimeMs,
@@ -40,17 +42,24 @@ pub struct BreakGlass {
     pub reviewed: Option<(LeafIndex, Verdict)>,
     /// The break-glass that continued it once the patient was identified: that one is to be justified.
     pub continued_by: Option<LeafIndex>,
+    /// The entry that erased its record, or its patient: nothing is owed for it any more. Told to readers; no part of the row.
+    pub erased_by: Option<LeafIndex>,
 }
 
 impl BreakGlass {
     /// Whether it gives access at `now`.
     pub fn is_open(&self, now: LedgerTimeMs) -> bool {
-        self.closed.is_none() && self.continued_by.is_none() && now < self.expires_ms
+        self.closed.is_none() && !self.is_done_with() && now < self.expires_ms
     }
 
     /// Whether its justification is due at `now`, and isn't there.
     pub fn is_overdue(&self, now: LedgerTimeMs) -> bool {
-        self.justified.is_none() && self.continued_by.is_none() && self.justification_due_ms <= now
+        self.justified.is_none() && !self.is_done_with() && self.justification_due_ms <= now
+    }
+
+    /// Another one stands for it, or it was erased.
+    fn is_done_with(&self) -> bool {
+        self.continued_by.is_some() || self.erased_by.is_some()
     }
 
     /// Whether it is known whose record was opened.
@@ -73,6 +82,7 @@ impl BreakGlass {
             number(self.closed),
             number(self.continued_by),
             number(reviewed),
+            self.recorded_ms.get(),
         ];
         let mut out = self.tag.unwrap_or(NO_PATIENT).to_vec();
         numbers.iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
@@ -84,9 +94,9 @@ impl BreakGlass {
         let parts = || {
             let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
             let (numbers, verdict) = rest.as_chunks::<8>();
-            let numbers: [u64; 7] =
+            let numbers: [u64; 8] =
                 numbers.iter().map(|n| u64::from_be_bytes(*n)).collect::<Vec<_>>().try_into().ok()?;
-            let [opened, expires, due, justified, closed, continued, reviewed] = numbers;
+            let [opened, expires, due, justified, closed, continued, reviewed, recorded] = numbers;
             // Entry 0 is the genesis.
             let entry = |number: u64| (number != 0).then_some(LeafIndex(number));
             let reviewed = match (entry(reviewed), verdict) {
@@ -99,12 +109,14 @@ impl BreakGlass {
                 index,
                 tag: (*tag != NO_PATIENT).then_some(*tag),
                 opened_ms: LedgerTimeMs(opened),
+                recorded_ms: LedgerTimeMs(recorded),
                 expires_ms: LedgerTimeMs(expires),
                 justification_due_ms: LedgerTimeMs(due),
                 justified: entry(justified),
                 closed: entry(closed),
                 reviewed,
                 continued_by: entry(continued),
+                erased_by: None,
             })
         };
         parts().ok_or_else(damaged)
@@ -141,6 +153,18 @@ impl Overlay<'_> {
         let index = LeafIndex(u64::from_be_bytes(index));
         let row = self.row(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
         BreakGlass::decode(index, &row).map(Some)
+    }
+
+    /// The break-glass that the record of this entry opened.
+    pub(crate) fn glass_at(&self, index: LeafIndex) -> Result<Option<BreakGlass>, ReadError> {
+        let row = self.row(Family::Glass, &row_key(index))?;
+        row.map(|row| BreakGlass::decode(index, &row)).transpose()
+    }
+
+    /// What erased the record of a break-glass, or its patient.
+    fn erasure_of_glass(&self, glass: &BreakGlass) -> Result<Option<LeafIndex>, ReadError> {
+        let by = self.erasure_of(&glass.tag.unwrap_or(NO_PATIENT), glass.index)?;
+        Ok(by.map(|by| by.index))
     }
 
     /// Takes a break-glass into the register; it is found by its id from here on.
@@ -193,11 +217,16 @@ impl LedgerReader {
         } else {
             Box::new(indices(&view, if filter.overdue_only { UNJUSTIFIED } else { ROWS }, after))
         };
+        let overlay = Overlay::new(&view.store);
         let mut out = Vec::new();
         for index in candidates {
             let index = index?;
             let row = view.store.get(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
-            let glass = BreakGlass::decode(index, &row)?;
+            let mut glass = BreakGlass::decode(index, &row)?;
+            if !wanted(&glass) {
+                continue;
+            }
+            glass.erased_by = overlay.erasure_of_glass(&glass)?;
             if !wanted(&glass) {
                 continue;
             }
@@ -207,6 +236,15 @@ impl LedgerReader {
             out.push(glass);
         }
         Ok((out, false))
+    }
+
+    /// When the break-glass of this entry ends at the latest; `None` where the entry opened none.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn break_glass_end(&self, index: LeafIndex) -> Result<Option<LedgerTimeMs>, ReadError> {
+        let glass = Overlay::new(&self.view().store).glass_at(index)?;
+        Ok(glass.map(|glass| glass.expires_ms))
     }
 }
 
@@ -243,12 +281,14 @@ mod tests {
             index: LeafIndex(7),
             tag: Some([5; TAG_LEN]),
             opened_ms: LedgerTimeMs(100),
+            recorded_ms: LedgerTimeMs(110),
             expires_ms: LedgerTimeMs(200),
             justification_due_ms: LedgerTimeMs(300),
             justified: None,
             closed: None,
             reviewed: None,
             continued_by: None,
+            erased_by: None,
         }
     }
 
@@ -275,7 +315,10 @@ mod tests {
         assert!(!glass.is_overdue(LedgerTimeMs(299)) && glass.is_overdue(LedgerTimeMs(300)));
         let justified = BreakGlass { justified: Some(LeafIndex(8)), ..glass.clone() };
         assert!(!justified.is_overdue(LedgerTimeMs(300)));
-        let continued = BreakGlass { continued_by: Some(LeafIndex(8)), ..glass };
-        assert!(!continued.is_open(LedgerTimeMs(150)) && !continued.is_overdue(LedgerTimeMs(300)));
+        let continued = BreakGlass { continued_by: Some(LeafIndex(8)), ..glass.clone() };
+        let erased = BreakGlass { erased_by: Some(LeafIndex(8)), ..glass };
+        for done_with in [continued, erased] {
+            assert!(!done_with.is_open(LedgerTimeMs(150)) && !done_with.is_overdue(LedgerTimeMs(300)));
+        }
     }
 }

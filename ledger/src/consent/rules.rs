@@ -41,9 +41,9 @@ pub(crate) struct Rules<'a> {
     /// The command's own events: after an erasure, a state is folded again.
     events: BTreeMap<Tag, Vec<(Event, Meta)>>,
     documents: Option<Arc<Documents>>,
-    /// Deposits and decisions that aren't stored yet.
-    deposits: BTreeMap<u64, Arc<Vec<DepositedItem>>>,
-    decisions: BTreeMap<u64, Arc<DecisionRecord>>,
+    /// Deposits and decisions that aren't stored yet, and whose they are.
+    deposits: BTreeMap<u64, (Tag, Arc<Vec<DepositedItem>>)>,
+    decisions: BTreeMap<u64, (Tag, Arc<DecisionRecord>)>,
 }
 
 impl<'a> Rules<'a> {
@@ -73,12 +73,13 @@ impl<'a> Rules<'a> {
         if let Some(documents) = self.documents {
             self.caches.documents = Some((documents, size));
         }
-        for (index, items) in self.deposits {
-            let weight = items.len().max(1);
+        for (index, (_, items)) in self.deposits {
+            let weight = weight(&items);
             self.caches.deposits.put(index, items, weight);
         }
-        for (index, decision) in self.decisions {
-            self.caches.decisions.put(index, decision, 1);
+        for (index, (_, decision)) in self.decisions {
+            let weight = kib(&decision);
+            self.caches.decisions.put(index, decision, weight);
         }
     }
 
@@ -89,6 +90,12 @@ impl<'a> Rules<'a> {
             self.states.insert(*tag, folded);
         }
         Ok(self.known(tag))
+    }
+
+    /// How many records that decide a tag has, without deposits.
+    pub(crate) fn records(&mut self, overlay: &Overlay<'_>, tag: &Tag) -> Result<usize, Stop> {
+        self.state(overlay, tag)?;
+        Ok(self.states.get(tag).expect("folded just now").records)
     }
 
     /// The state of a patient, to be changed and changed back: what is put in must not be there when this is asked again.
@@ -142,7 +149,13 @@ impl<'a> Rules<'a> {
     /// What the record of a stored entry means; `None` where it was erased.
     fn event_at(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<Option<(Event, Meta)>, Stop> {
         let Some((entry, record)) = self.record_at(overlay, index)? else { return Ok(None) };
-        let event = Event::of(&record).ok().flatten();
+        let mut event = Event::of(&record).ok().flatten();
+        if let Some(Event::BreakGlassOpened(opened)) = &mut event
+            && let Some(glass) = overlay.glass_at(index)?
+        {
+            // The policy of then decided how long it holds; the register knows.
+            opened.end_by(glass.expires_ms);
+        }
         // Only admitting asks in which capacity it was signed.
         let meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
         event.zip(meta).map(Some).ok_or_else(|| damaged(index).into())
@@ -187,7 +200,7 @@ impl<'a> Rules<'a> {
                 return;
             }
             Event::Deposit(items) => {
-                self.deposits.insert(meta.index.get(), Arc::new(items));
+                self.deposits.insert(meta.index.get(), (*tag, Arc::new(items)));
                 return;
             }
             Event::ItemsDeleted(_) => return,
@@ -207,8 +220,8 @@ impl<'a> Rules<'a> {
         if whole_patient {
             // Of what this command recorded before, too.
             self.events.remove(tag);
-            self.deposits.clear();
-            self.decisions.clear();
+            self.deposits.retain(|_, (of, _)| of != tag);
+            self.decisions.retain(|_, (of, _)| of != tag);
         }
     }
 
@@ -263,7 +276,7 @@ impl<'a> Rules<'a> {
         overlay: &Overlay<'_>,
         index: LeafIndex,
     ) -> Result<Option<Arc<Vec<DepositedItem>>>, Stop> {
-        let pending = self.deposits.get(&index.get()).cloned();
+        let pending = self.deposits.get(&index.get()).map(|(_, items)| items.clone());
         if let Some(known) = pending.or_else(|| self.caches.deposits.get(index.get())) {
             return Ok(Some(known));
         }
@@ -273,7 +286,7 @@ impl<'a> Rules<'a> {
         let Some((_, record)) = self.record_at(overlay, index)? else { return Ok(None) };
         let Ok(Some(Event::Deposit(items))) = Event::of(&record) else { return Err(damaged(index).into()) };
         let items = Arc::new(items);
-        self.caches.deposits.put(index.get(), items.clone(), items.len().max(1));
+        self.caches.deposits.put(index.get(), items.clone(), weight(&items));
         Ok(Some(items))
     }
 
@@ -283,7 +296,7 @@ impl<'a> Rules<'a> {
         overlay: &Overlay<'_>,
         index: LeafIndex,
     ) -> Result<Option<Arc<DecisionRecord>>, Stop> {
-        let pending = self.decisions.get(&index.get()).cloned();
+        let pending = self.decisions.get(&index.get()).map(|(_, decision)| decision.clone());
         if let Some(known) = pending.or_else(|| self.caches.decisions.get(index.get())) {
             return Ok(Some(known));
         }
@@ -293,7 +306,7 @@ impl<'a> Rules<'a> {
         let Some((entry, plain)) = self.open_at(overlay, index)? else { return Ok(None) };
         let decision = split_plain(&entry, &plain).and_then(|_| DecisionRecord::parse(&plain).ok());
         let decision = Arc::new(decision.ok_or_else(|| damaged(index))?);
-        self.caches.decisions.put(index.get(), decision.clone(), 1);
+        self.caches.decisions.put(index.get(), decision.clone(), kib(&decision));
         Ok(Some(decision))
     }
 
@@ -310,9 +323,9 @@ impl<'a> Rules<'a> {
         Ok(split_plain(&entry, &plain).is_some())
     }
 
-    /// Takes note of a decision made in this command.
-    pub(crate) fn decided(&mut self, index: LeafIndex, decision: Arc<DecisionRecord>) {
-        self.decisions.insert(index.get(), decision);
+    /// Takes note of a decision under this tag, made in this command.
+    pub(crate) fn decided(&mut self, tag: Tag, index: LeafIndex, decision: Arc<DecisionRecord>) {
+        self.decisions.insert(index.get(), (tag, decision));
     }
 }
 
@@ -346,6 +359,20 @@ pub(crate) fn opened(
         Err(VaultError::Kek(error)) => Err(Stop::Kek(error)),
         Err(VaultError::Unreadable) => Err(unreadable().into()),
     }
+}
+
+/// What deposited items weigh: one each, and more where they are long.
+fn weight(items: &[DepositedItem]) -> usize {
+    let bytes = |item: &DepositedItem| {
+        let labels = item.labels.iter().map(String::len).sum::<usize>();
+        item.id.len() + item.category.len() + labels + item.organisation.as_ref().map_or(0, String::len)
+    };
+    items.len().max(items.iter().map(bytes).sum::<usize>().div_ceil(1_024)).max(1)
+}
+
+/// What a decision weighs.
+fn kib(decision: &DecisionRecord) -> usize {
+    decision.payload_len().div_ceil(1_024).max(1)
 }
 
 /// The id of the break-glass that an event is about.

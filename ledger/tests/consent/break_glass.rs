@@ -1,15 +1,16 @@
 //! Broken glass: what it opens, and who answers for it by when.
 
 use serde_json::{Value, json};
-use sillage_ledger::{BreakGlass, GlassFilter};
+use sillage_ledger::{BatchOutcome, BreakGlass, GlassFilter, Options};
 use sillage_proof::hash::LeafIndex;
+use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::people::Verdict;
 use sillage_rules::kind::Kind;
 
-use crate::common::tag;
 use crate::common::world::*;
+use crate::common::{quiet, tag};
 
 fn about(kind: Kind, tag: Option<[u8; 32]>, actor: v1::Actor, id: &str, more: Value) -> v1::Record {
     let mut details = json!({"breakglass": id});
@@ -139,6 +140,112 @@ fn a_glass_broken_on_nobody_known_can_be_closed_and_justified_too() {
     );
     let read = says(Kind::ACCESS_READ, None, emergency(), &json!({}));
     assert!(sillage_rules::record::ParsedRecord::from_message(read).is_err(), "an access has a patient");
+}
+
+/// The authority's policy, with a longest time of a break-glass.
+fn longest(hours: u64) -> v1::Record {
+    let authority = v1::Actor { system: "urn:sillage:system".into(), id: "authority".into(), ..v1::Actor::default() };
+    let details = json!({"version": format!("p{hours}"), "breakglass_max_s": hours * 3_600});
+    says(Kind::POLICY_PUBLISHED, None, authority, &details)
+}
+
+#[test]
+fn it_ends_by_the_policy_of_when_it_was_opened_whatever_it_asks_for() {
+    for kept in [0, 10_000] {
+        let mut world = World::with(Options { rule_records_cached: kept, ..quiet() });
+        let begin = world.now;
+        let ask = || v1::DecisionRequest { purpose: "BTG".into(), ..may_read(tag(1), emergency(), &[item("d1")]) };
+        world.record(&[break_glass(Some(tag(1)), "day", emergency(), begin + 1_000 * HOUR_MS)]);
+        assert_eq!(listed(&world, OPEN)[0].expires_ms.get(), begin + 24 * HOUR_MS, "a day, where no policy says");
+        // What the authority publishes holds for what comes after it in the same command, and not for what came before.
+        let of = |id: &str| break_glass(Some(tag(2)), id, emergency(), begin + 1_000 * HOUR_MS);
+        let batches =
+            vec![world.sealed(2, &[of("before")]), world.sealed(1, &[longest(2)]), world.sealed(2, &[of("after")])];
+        let outcomes = world.apply(Command { batches, ..Command::default() });
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchOutcome::Done { .. })), "{outcomes:?}");
+        let ends = |world: &World| {
+            listed(world, GlassFilter::default()).iter().map(|row| row.expires_ms.get() - begin).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&world), [24, 24, 2].map(|hours| hours * HOUR_MS));
+        world.try_record_by(1, &[longest(100)]).expect("accepted");
+        world.reopen();
+        assert_eq!(ends(&world), [24, 24, 2].map(|hours| hours * HOUR_MS), "a later policy changes nothing of it");
+        world.now = begin + 24 * HOUR_MS - 1;
+        assert_eq!(world.reason(ask()), "BREAK_GLASS", "with {kept} kept");
+        world.now += 1;
+        assert_eq!(world.reason(ask()), "NO_CONSENT", "with {kept} kept");
+        assert_eq!(listed(&world, OPEN).len(), 0);
+    }
+}
+
+#[test]
+fn the_longest_time_of_one_that_goes_on_counts_from_the_first_moment() {
+    let mut world = World::new();
+    let begin = world.now;
+    let continued = |id: &str, before: &str| {
+        let mut record = break_glass(Some(tag(1)), id, emergency(), begin + 1_000 * HOUR_MS);
+        let mut details: Value = serde_json::from_str(&record.details).expect("JSON");
+        details["continues"] = before.into();
+        record.details = details.to_string();
+        record
+    };
+    for id in ["a", "b"] {
+        world.record(&[break_glass(None, id, emergency(), begin + HOUR_MS)]);
+    }
+    world.now += 23 * HOUR_MS;
+    world.record(&[continued("a2", "a")]);
+    world.now += 2 * HOUR_MS;
+    world.record(&[continued("b2", "b")]);
+    let rows = listed(&world, GlassFilter::default());
+    assert_eq!(rows[2].expires_ms.get(), begin + 24 * HOUR_MS);
+    assert_eq!(rows[3].expires_ms.get(), begin + 24 * HOUR_MS, "taken, and over");
+    assert_eq!(listed(&world, OPEN).len(), 0);
+    // In one batch, too.
+    let both = [break_glass(None, "c", emergency(), world.now + HOUR_MS), continued("c2", "c")];
+    world.record(&both);
+    assert_eq!(listed(&world, OPEN)[0].expires_ms.get(), world.now + 24 * HOUR_MS);
+}
+
+#[test]
+fn what_is_handed_in_later_says_when_it_happened_and_when_it_was_recorded() {
+    let mut world = World::new();
+    let mut record = break_glass(Some(tag(1)), "bg", emergency(), world.now + HOUR_MS);
+    record.occurred_at_ms = world.now - 3 * HOUR_MS;
+    record.deferred = Some(v1::Deferred { reason: "no network".into() });
+    world.record(&[record]);
+    world.reopen();
+    let row = listed(&world, OPEN).remove(0);
+    assert_eq!((row.opened_ms.get(), row.recorded_ms.get()), (world.now - 3 * HOUR_MS, world.now));
+}
+
+#[test]
+fn nothing_is_due_for_what_was_erased() {
+    let mut world = World::new();
+    let opened = world.record(&[break_glass(Some(tag(1)), "bg1", emergency(), world.now + HOUR_MS)]);
+    world.record(&[break_glass(Some(tag(2)), "bg2", emergency(), world.now + 100 * HOUR_MS)]);
+    world.now += 48 * HOUR_MS;
+    world.record(&[break_glass(Some(tag(3)), "bg3", emergency(), world.now + HOUR_MS)]);
+    assert_eq!(listed(&world, OVERDUE).len(), 2);
+    world.erase(tag(1), &[opened]).expect("over");
+    let by = world.reader().tree_size().get() - 1;
+    world.erase(tag(3), &[]).expect("a patient");
+    let rows = listed(&world, GlassFilter::default());
+    assert_eq!(rows[0].erased_by, Some(LeafIndex(by)));
+    assert_eq!((rows[1].erased_by, rows[2].erased_by.is_some()), (None, true));
+    assert_eq!(listed(&world, OVERDUE).iter().map(|row| row.index).collect::<Vec<_>>(), [rows[1].index]);
+    assert_eq!(listed(&world, OPEN).len(), 0);
+}
+
+#[test]
+fn closing_it_again_changes_nothing() {
+    let mut world = World::new();
+    world.record(&[break_glass(Some(tag(1)), "bg1", emergency(), world.now + HOUR_MS)]);
+    world.now += 1_000;
+    let close = || about(Kind::BREAKGLASS_CLOSED, Some(tag(1)), emergency(), "bg1", json!({}));
+    let closed = world.record(&[close()]);
+    world.now += 1_000;
+    world.record(&[close(), close()]);
+    assert_eq!(listed(&world, GlassFilter::default())[0].closed, Some(closed));
 }
 
 #[test]

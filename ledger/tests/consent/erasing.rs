@@ -1,7 +1,7 @@
 //! Erasing what decides, and who it was about.
 
 use serde_json::json;
-use sillage_ledger::BatchOutcome;
+use sillage_ledger::{BatchOutcome, Options};
 use sillage_proto::internal::v1::{Command, LedgerRecord};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
@@ -10,7 +10,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message};
 
 use crate::common::world::*;
-use crate::common::{START_MS, code, commit, naive, tag};
+use crate::common::{START_MS, code, commit, naive, quiet, tag};
 
 fn dr() -> v1::Actor {
     doctor(1, "cardiologist")
@@ -82,6 +82,27 @@ fn an_erasure_counts_for_what_comes_in_the_same_command() {
     let outcomes = world.apply(Command { batches: vec![batch], decisions: vec![asked], ..Command::default() });
     // Its data key went with the patient: sealed again, it is decided on nothing.
     assert_eq!(code(&outcomes[1]), Some(Code::DataKeyGone), "{outcomes:?}");
+}
+
+#[test]
+fn an_erasure_takes_nothing_of_others_along_in_the_same_command() {
+    for kept in [0, 10_000] {
+        let mut world = World::with(Options { opened_cached: kept, ..quiet() });
+        world.record(&[permit(tag(1), "a", &dr())]);
+        let nurse = doctor(2, "nurse");
+        let ask = world.request(may_read(tag(2), nurse.clone(), &[item("d1")]));
+        let deposited = world.sealed(2, &[deposit(tag(2), nurse, &[report("d1", &[])])]);
+        let erased = world.erasing_batch(tag(1), &[]);
+        let asked = world.seal_requests(std::slice::from_ref(&ask));
+        let batches = vec![deposited, erased];
+        let outcomes = world.apply(Command { batches, decisions: vec![asked.clone(), asked], ..Command::default() });
+        let [.., BatchOutcome::Decided(first), BatchOutcome::Decided(again)] = &outcomes[..] else {
+            panic!("{outcomes:?}")
+        };
+        let (first, again) = (first[0].as_ref().expect("decided"), again[0].as_ref().expect("decided"));
+        assert_eq!(first.decisions[0].permitted, ["d1"], "who deposited it is known");
+        assert_eq!((again.repeated, &again.decisions), (true, &first.decisions));
+    }
 }
 
 #[test]

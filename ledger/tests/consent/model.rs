@@ -13,6 +13,7 @@ use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::ActorName;
+use sillage_rules::consent::caps::RecordCaps;
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::entry::{Entry, UnjustifiedReason};
 use sillage_rules::kind::Kind;
@@ -145,8 +146,11 @@ struct Run {
 }
 
 fn options(kept: usize) -> Options {
-    Options { rule_records_cached: kept, data_keys_cached: kept, opened_cached: kept, ..quiet() }
+    Options { rule_records_cached: kept, data_keys_cached: kept, opened_cached: kept, record_caps: CAPS, ..quiet() }
 }
+
+/// Some stories reach them.
+const CAPS: RecordCaps = RecordCaps { any: 16, narrowing: 24, own: 32 };
 
 impl Run {
     fn new() -> Self {
@@ -158,7 +162,7 @@ impl Run {
         Self {
             world: World::with(options(0)),
             others: vec![other(4), other(10_000)],
-            model: Consent::default(),
+            model: Consent { caps: CAPS, ..Consent::default() },
             decisions: Vec::new(),
             answers: BTreeMap::new(),
             last: Vec::new(),
@@ -227,7 +231,10 @@ impl Run {
                 let who =
                     v1::Actor { system: "urn:sillage:system".into(), id: "authority".into(), ..v1::Actor::default() };
                 let (kind, details) = match what {
-                    0 => (Kind::POLICY_PUBLISHED, json!({"version": "p", "attending_doctor_sees_all": false})),
+                    0 => (
+                        Kind::POLICY_PUBLISHED,
+                        json!({"version": "p", "attending_doctor_sees_all": false, "breakglass_max_s": 100}),
+                    ),
                     1 => (Kind::MATRIX_PUBLISHED, json!({"version": "m", "deny": [{"profession": "nurse"}]})),
                     _ => (Kind::MATRIX_PUBLISHED, json!({"version": "m0"})),
                 };

@@ -8,6 +8,7 @@ use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::DIRECTIVES_MAX;
+use sillage_rules::consent::caps::RecordCaps;
 use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
@@ -324,4 +325,39 @@ fn a_patient_of_very_many_records_is_kept_in_memory_all_the_same() {
     world.record(&[mask(Kind::ITEM_MASKED)]);
     // The leader's check has a memory of its own, which comes after what was recorded: it opens that one record.
     assert!(world.reader().stats().times().folded - before <= 1, "nothing is opened again");
+}
+
+#[test]
+fn a_patient_has_so_many_records_and_room_is_kept_for_what_takes_access_away() {
+    let caps = RecordCaps { any: 6, narrowing: 8, own: 10 };
+    for kept in [0, 10_000] {
+        let mut world = World::with(Options { record_caps: caps, rule_records_cached: kept, ..quiet() });
+        // The patient's own device is a party of its own.
+        let device = PartyRegistration { patient_tag: Some(tag(1)), ..registration(30, Roles::PATIENT) };
+        assert!(matches!(world.act(&Act::Registered(device)), BatchOutcome::Done { .. }));
+        let mask = |kind| v1::Record { items: vec![item("d1")], ..says(kind, Some(tag(1)), patient(), &json!({})) };
+        let (masked, unmasked) = (mask(Kind::ITEM_MASKED), mask(Kind::ITEM_UNMASKED));
+        let first = world.record(&[masked.clone(), unmasked.clone(), masked.clone()]);
+        // What else is recorded doesn't count, nor does what was refused, nor another patient's.
+        world.record(&[deposit(tag(1), doctor(1, "nurse"), &[report("d1", &[])])]);
+        world.record(&[deny(tag(2), "x", "PSY"), says(Kind::SPACE_OPENED, Some(tag(3)), patient(), &json!({}))]);
+        assert_eq!(world.refused(revoke(tag(1), "nothing")), Code::UnknownReference);
+        let many = [unmasked.clone(), masked.clone(), masked.clone(), unmasked.clone()];
+        let refusal = world.try_record(&many).expect_err("one too many");
+        assert_eq!((refusal.code, refusal.position), (Code::TooManyRules, Some(3)), "with {kept} kept");
+        world.record(&many[..3]);
+        world.reopen();
+        assert_eq!(world.refused(unmasked.clone()), Code::TooManyRules, "with {kept} kept");
+        assert_eq!(world.refused(permit(tag(1), "a", &doctor(1, "nurse"))), Code::TooManyRules);
+        world.record(&[deny(tag(1), "b", "PSY"), revoke(tag(1), "b")]);
+        assert_eq!(world.refused(deny(tag(1), "c", "PSY")), Code::TooManyRules);
+        world.try_record_by(30, &[deny(tag(1), "c", "PSY"), masked.clone()]).expect("room of their own");
+        let refusal = world.try_record_by(30, &[masked.clone()]).expect_err("one too many");
+        assert_eq!(refusal.code, Code::TooManyRules);
+        // Erasing one by one makes no room: the places are still gone through. An erased patient begins anew.
+        world.erase(tag(1), &[first]).expect("over");
+        assert_eq!(world.refused(deny(tag(1), "d", "PSY")), Code::TooManyRules);
+        world.erase(tag(1), &[]).expect("erased");
+        world.record(&[deny(tag(1), "d", "PSY")]);
+    }
 }

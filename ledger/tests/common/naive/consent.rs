@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_rules::codes::Code;
+use sillage_rules::consent::caps::RecordCaps;
 use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, check_contradictions, decide};
 use sillage_rules::record::ParsedRecord;
@@ -17,6 +18,8 @@ pub struct Known {
     pub time: u64,
     pub record: ParsedRecord,
     pub erased: bool,
+    /// When its break-glass ends at the latest, by the policy of then.
+    ends: Option<u64>,
     /// Which tags belonged together, as far as was seen by then.
     pairs: BTreeMap<Tag, Tag>,
 }
@@ -30,6 +33,8 @@ pub struct Consent {
     pub erased: BTreeMap<Tag, u64>,
     /// Second tags by open ones.
     pub pairs: BTreeMap<Tag, Tag>,
+    /// How many records one tag may have.
+    pub caps: RecordCaps,
 }
 
 /// Whose an item is, and the records of its first and last deposit.
@@ -39,10 +44,31 @@ struct Owned {
     deposits: Option<(u64, u64)>,
 }
 
+/// Whether a state is folded from it.
+fn counts(event: &Event) -> bool {
+    let documents = matches!(event, Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_));
+    !documents && !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_))
+}
+
 impl Consent {
     fn meta(known: &Known) -> Meta {
         let (index, time) = (LeafIndex(known.index), LedgerTimeMs(known.time));
         Meta::of(&known.record, index, time, false, false).expect("accepted")
+    }
+
+    fn event(known: &Known) -> Option<Event> {
+        let mut event = Event::of(&known.record).expect("accepted");
+        if let (Some(Event::BreakGlassOpened(opened)), Some(ends)) = (&mut event, known.ends) {
+            opened.end_by(LedgerTimeMs(ends));
+        }
+        event
+    }
+
+    /// How many records of a tag decide, the erased ones too, since its patient was erased.
+    fn count(&self, tag: &Tag) -> usize {
+        let since = self.erased.get(tag).copied().unwrap_or_default();
+        let of_tag = self.records.iter().filter(|known| known.record.entry_tag() == *tag && known.index > since);
+        of_tag.filter(|known| Self::event(known).is_some_and(|event| counts(&event))).count()
     }
 
     fn live(&self) -> impl Iterator<Item = &Known> {
@@ -52,7 +78,7 @@ impl Consent {
     pub fn state(&self, tag: &Tag) -> PatientState {
         let mut state = if self.erased.contains_key(tag) { PatientState::erased() } else { PatientState::default() };
         for known in self.live().filter(|known| known.record.entry_tag() == *tag) {
-            if let Some(event) = Event::of(&known.record).expect("accepted") {
+            if let Some(event) = Self::event(known) {
                 state.apply(&event, &Self::meta(known));
             }
         }
@@ -85,14 +111,22 @@ impl Consent {
         for (position, record) in (0_u32..).zip(records) {
             let index = first + u64::from(position);
             let (record, pairs) = (record.clone(), self.pairs.clone());
-            let known = Known { index, time, record, erased: false, pairs };
+            let mut known = Known { index, time, record, erased: false, ends: None, pairs };
             let record = &known.record;
             let event = Event::of(record).map_err(|error| (error.code, position))?;
-            if let Some(event) = event {
+            if let Some(mut event) = event {
                 let (index, time) = (LeafIndex(index), LedgerTimeMs(time));
                 let meta = Meta::of(record, index, time, authority, false).map_err(|error| (error.code, position))?;
                 let state = after.state(&record.entry_tag());
                 after.with_env(|env| state.admit(&event, &meta, env)).map_err(|refusal| (refusal.code, position))?;
+                if counts(&event) {
+                    let count = after.count(&record.entry_tag());
+                    self.caps.check(count, &event, &meta).map_err(|refusal| (refusal.code, position))?;
+                }
+                if let Event::BreakGlassOpened(opened) = &mut event {
+                    after.with_env(|env| opened.bound(env.policy, meta.time, None));
+                    known.ends = opened.expires.map(|expires| expires.0);
+                }
             }
             after.records.push(known);
         }
