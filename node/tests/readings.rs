@@ -6,17 +6,18 @@ mod common;
 use std::sync::Arc;
 
 use common::asking::{
-    DR_X, DR_Y, Registered, by_patient, client, info, patient, permit, policy, put, register, revoke,
+    DR_X, DR_Y, Registered, by_patient, client, glass, info, patient, permit, policy, put, register, revoke,
 };
 use common::{Author, Deployment, Running, key, now_ms, until};
 use serde_json::json;
 use sillage_node::core::Core;
 use sillage_proto::v1::{
-    PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest, RuleRecordsResponse, SubmitRequest,
-    TraceRequest,
+    ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest, RuleRecordsResponse,
+    SubmitRequest, TraceRequest,
 };
+use sillage_rules::act::Act;
 use sillage_rules::kind::Kind;
-use sillage_rules::record::{ParsedRecord, new_message};
+use sillage_rules::record::{ParsedRecord, erasure_message, new_message};
 use sillage_rules::roles::Roles;
 
 struct World {
@@ -185,6 +186,38 @@ async fn what_decides_is_read_as_of_any_moment_page_by_page() {
     assert_eq!(refused(RuleRecordsRequest { limit: 501, ..rules_of(7) }).await, "MALFORMED_REQUEST");
     assert_eq!(refused(rules_of(8)).await, "NOT_ENTITLED");
     drop((claire, core));
+    world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_decides_says_when_its_patient_was_erased_and_when_broken_glass_ends() {
+    let mut world = World::start().await;
+    world.put(&permit(patient(7), "c1", DR_X)).await;
+    let core = Arc::clone(world.core());
+    put(&core, &mut world.authority, &policy(&json!({ "version": "short", "breakglass_max_s": 60 }))).await;
+    let opened = world.put(&glass(Some(patient(7)), "bg", DR_X, &json!({}))).await;
+    put(&core, &mut world.authority, &policy(&json!({ "version": "long", "breakglass_max_s": 86_400 }))).await;
+    let before = world.rules(&world.claire, rules_of(7)).await;
+    assert_eq!(before.erased_index, 0);
+    let [end] = &before.breakglass_ends[..] else { panic!("one") };
+    let at = core.reader().decoded_entry(opened.into()).expect("readable").expect("on record").time().get();
+    assert_eq!((end.index, end.ends_ms), (opened, at + 60_000), "by the policy of then");
+
+    let erased = Act::Erased { indices: Vec::new(), ground: "ORDER 17".into() };
+    let by = put(&core, &mut world.authority, &erasure_message(&erased, &patient(7), now_ms())).await;
+    let after = world.rules(&world.claire, rules_of(7)).await;
+    assert_eq!(after.erased_index, by);
+    assert!(after.records.iter().all(|line| line.record.is_empty()), "nothing of it is left");
+    let then = RuleRecordsRequest { as_of_index: before.as_of_size, ..rules_of(7) };
+    assert_eq!(world.rules(&world.claire, then).await.erased_index, 0, "not yet");
+    let of_register = ListBreakGlassRequest::default();
+    let row =
+        client(&core, &world.reader).list_break_glass(of_register).await.expect("a page").into_inner().rows.remove(0);
+    assert_eq!(
+        (row.erased_index, row.overdue, row.id.as_str(), row.opened_ms, row.recorded_ms),
+        (by, false, "", at, at)
+    );
+    drop(core);
     world.node.stop().await;
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sillage_ledger::seal::{KekFile, SealError, Sealer};
 use sillage_ledger::{Ledger, Options};
+use sillage_tests::health::{Patient, Question, rpps};
 use sillage_tests::lines::{OID, access, ins, note_of};
 use sillage_tests::stories;
 use sillage_tests::story::tell;
@@ -115,7 +116,23 @@ fn a_record_is_erased_everywhere_and_an_older_copy_yields_nothing(world: &mut Wo
 fn a_patient_is_erased_and_later_records_are_taken(world: &mut World) {
     let patient = PATIENT + 2;
     let before = world.record(&[access(&ins(patient), "one"), access(&ins(patient), "two")]);
+    let (of, doctor) = (Patient(patient), rpps(51));
+    of.says(world, &["consent", "grant", "--professional", &doctor, "--action", "read", "--id", "c1"]).ok();
+    of.says(world, &["attending", "declare", "--professional", &doctor]).ok();
+    let may_open = |world: &World| {
+        let lines = of.asks(world, &["consent", "effective"]).ok().json_lines();
+        let may =
+            |line: &Value| line["who"].to_string().contains(&doctor) && line["permitted"] != serde_json::json!([]);
+        lines.iter().any(may)
+    };
+    assert!(may_open(world));
     erase(world, &["--patient", &ins(patient), "--oid", OID, "--now"]);
+    assert!(!may_open(world), "what is shown is what is decided");
+    assert!(Question::read(of, &doctor, "d1").ask(world).permitted().is_empty());
+    let listed = world.sillage(&["consent", "list", "--patient", &ins(patient), "--oid", OID, "--lang", "en"]).ok();
+    assert!(listed.stdout.contains("the patient was erased") && !listed.stdout.contains("c1"), "{listed}");
+    let effective = world.sillage(&["consent", "effective", "--patient", &ins(patient), "--oid", OID, "--lang", "en"]);
+    assert!(effective.ok().stdout.contains("The health space is closed."));
     let after = world.record(&[access(&ins(patient), "three")]);
     let shown = trace(world, patient);
     for index in before {

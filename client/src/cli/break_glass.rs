@@ -153,7 +153,8 @@ fn row_json(row: &v1::BreakGlassRow) -> Value {
     let index = |index: u64| (index != 0).then_some(index);
     let text = |text: &String| (!text.is_empty()).then_some(text.clone());
     json!({
-        "index": row.index, "opened_at": rfc3339(row.opened_ms), "id": row.id, "case": row.case, "actor": row.actor,
+        "index": row.index, "opened_at": rfc3339(row.opened_ms), "recorded_at": rfc3339(row.recorded_ms),
+        "erased": index(row.erased_index), "id": row.id, "case": row.case, "actor": row.actor,
         "organisation": text(&row.organisation), "expires_at": rfc3339(row.expires_ms),
         "justification_due_at": rfc3339(row.justification_due_ms), "justified": index(row.justified_index),
         "closed": index(row.closed_index), "reviewed": index(row.reviewed_index), "verdict": text(&row.verdict),
@@ -184,7 +185,9 @@ fn row_line(row: &v1::BreakGlassRow, lang: Lang) -> String {
     let (justified, closed, reviewed) = (row.justified_index, row.closed_index, row.reviewed_index);
     add(justified > 0, format!("justifié (n° {justified})"), format!("justified (no. {justified})"));
     let due = spoken(row.justification_due_ms, lang);
-    let waits = justified == 0 && !row.overdue;
+    let erased = row.erased_index;
+    add(erased > 0, format!("effacé (n° {erased})"), format!("erased (no. {erased})"));
+    let waits = justified == 0 && !row.overdue && erased == 0;
     add(waits, format!("à justifier avant le {due}"), format!("to be justified by {due}"));
     add(
         row.overdue,

@@ -96,7 +96,7 @@ fn holds(kind: Kind) -> bool {
 
 /// How each record of a side stands at this moment, in log order.
 pub fn standings(side: &Side, at: LedgerTimeMs) -> Vec<Standing> {
-    let mut state = PatientState::default();
+    let mut state = side.first_state();
     let mut ended: BTreeMap<LeafIndex, LeafIndex> = BTreeMap::new();
     let mut before = BTreeSet::new();
     for record in &side.records {
@@ -172,6 +172,16 @@ fn as_it_holds(row: &Row<'_>) -> Option<v1::Record> {
             message.details = json!({"cases": cases}).to_string();
             return Some(message);
         }
+        Kind::BREAKGLASS_OPENED => {
+            // It may end before the moment that was asked for.
+            let until = row.record.event.as_ref().and_then(|(event, _)| period(event).1);
+            let mut details: Value = serde_json::from_str(&message.details).unwrap_or_default();
+            if let (Some(until), Some(expires)) = (until, details.get_mut("expires")) {
+                *expires = rfc3339(until).into();
+                message.details = details.to_string();
+            }
+            return Some(message);
+        }
         _ => return Some(message),
     };
     message.items.retain(|item| still.contains(&item.id.as_str()));
@@ -202,9 +212,23 @@ fn head(known: &Known, lang: Lang) -> String {
     }
 }
 
+/// That the patient was erased, where they were.
+fn erased(known: &Known, lang: Lang) -> Option<String> {
+    let by = known.sides().filter_map(|(side, _)| side.erased).max()?;
+    Some(match lang {
+        Lang::Fr => format!(
+            "• n° {by} : le patient a été effacé ; l'espace de santé est clos, rien de ce qui avait été décidé ne vaut plus."
+        ),
+        Lang::En => format!(
+            "• no. {by}: the patient was erased; the health space is closed, and nothing that was decided before holds."
+        ),
+    })
+}
+
 /// What is in force, or will be, as lines of text.
 pub fn list(known: &Known, lang: Lang) -> Vec<String> {
     let mut out = vec![head(known, lang)];
+    out.extend(erased(known, lang));
     for row in rows(known).iter().filter(|row| matches!(row.standing, Standing::InForce | Standing::ToCome(_))) {
         let index = row.record.line.entry.index;
         let text = told(row, as_it_holds(row), lang);
@@ -286,6 +310,7 @@ pub fn history_json(known: &Known) -> Vec<Value> {
 fn row_json(known: &Known, row: &Row<'_>) -> Value {
     let line = &row.record.line;
     let record = line.record.as_ref().map(|record| RecordLine::from_record(record, None, row.secret));
+    let until = row.record.event.as_ref().and_then(|(event, _)| period(event).1).map(rfc3339);
     let (standing, by, at) = match row.standing {
         Standing::InForce => ("IN_FORCE", None, None),
         Standing::ToCome(from) => ("TO_COME", None, Some(from)),
@@ -297,7 +322,7 @@ fn row_json(known: &Known, row: &Row<'_>) -> Value {
     json!({
         "index": line.entry.index, "recorded_at": rfc3339(line.entry.time.get()), "kind": line.entry.kind,
         "standing": standing, "ended_by": by, "at": at.filter(|at| *at != FOR_EVER).map(|at| rfc3339(at.get())),
-        "secret": row.secret, "record": record, "as_of": known.as_of_size,
+        "until": until, "secret": row.secret, "record": record, "as_of": known.as_of_size,
     })
 }
 

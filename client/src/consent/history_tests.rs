@@ -68,6 +68,31 @@ fn representatives_are_listed_with_their_powers() {
 }
 
 #[test]
+fn broken_glass_is_listed_with_the_end_that_the_ledger_gave_it() {
+    let details = json!({"id": "bg", "case": "INCAPACITY", "reason": "coma", "no_position": "INDOORS",
+        "expires": "2026-03-12T09:00:00Z"});
+    let mut known = known(&[(Change::with(Kind::BREAKGLASS_OPENED, details), doctor(DR))]);
+    let Some((RuleEvent::BreakGlassOpened(opened), meta)) = &mut known.open.records[0].event else { panic!("one") };
+    opened.end_by(LedgerTimeMs(NOW + 3 * 3_600_000));
+    let event = RuleEvent::BreakGlassOpened(opened.clone());
+    known.open.state = PatientState::default();
+    known.open.state.apply(&event, meta);
+    let list = list(&known, Lang::En).join("\n");
+    assert!(list.contains("valid until 2 March 2026") && !list.contains("12 March"), "{list}");
+    assert_eq!(list_json(&known)[0]["until"], "2026-03-02T12:00:00Z");
+}
+
+#[test]
+fn after_an_erasure_the_list_says_so() {
+    let mut known = known(&[(grant("later", json!({})), patient())]);
+    known.open.erased = Some(LeafIndex(3));
+    known.open.records.clear();
+    known.open.state = known.open.first_state();
+    let list = list(&known, Lang::En).join("\n");
+    assert!(list.contains("no. 3: the patient was erased") && !list.contains("general rules"), "{list}");
+}
+
+#[test]
 fn an_empty_history_says_so() {
     assert!(history(&known(&[]), Lang::En).join("\n").contains("Nothing was ever decided"));
     assert!(list(&known(&[]), Lang::Fr).join("\n").contains("règles générales"));

@@ -1,8 +1,10 @@
 //! What holds for a patient, folded from the records of the log with the code that decides in the ledger. A node gives the
 //! records; what follows from them is worked out here.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
-use sillage_proof::hash::{Hash, LedgerTimeMs};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
 use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
@@ -73,8 +75,17 @@ pub struct Side {
     pub tag: PatientTag,
     /// Every record that decided something, oldest first.
     pub records: Vec<Decided>,
-    /// What follows from them. `late_after_ms` is the genesis's.
+    /// The entry that erased the whole patient, where one did: nothing before it holds.
+    pub erased: Option<LeafIndex>,
+    /// What follows from them.
     pub state: PatientState,
+}
+
+impl Side {
+    /// The state that the records are applied to: one who was erased has a closed space, whatever comes after.
+    pub fn first_state(&self) -> PatientState {
+        if self.erased.is_some() { PatientState::erased() } else { PatientState::default() }
+    }
 }
 
 /// What holds for one patient, and for all.
@@ -174,10 +185,10 @@ impl Fetched {
     /// # Errors
     /// [`ClientError::Check`] for a record that contradicts itself.
     pub fn fold(self, late_after_ms: u64) -> Result<Known, ClientError> {
-        let first = self.open;
-        let side = fold(&self.tags.0, first.records, late_after_ms)?;
+        let mut first = self.open;
+        let side = fold(&self.tags.0, &mut first, late_after_ms)?;
         let hidden = match (self.tags.1, self.secret) {
-            (Some(tag), Some(secret)) => Some(fold(&tag, secret.records, late_after_ms)?),
+            (Some(tag), Some(mut secret)) => Some(fold(&tag, &mut secret, late_after_ms)?),
             _ => None,
         };
         let policy =
@@ -255,17 +266,23 @@ async fn pages(client: &Client, tag: &PatientTag, as_of: AsOf) -> Result<v1::Rul
             return Err(failed("the ledger's pages of records do not go on: ask another node"));
         }
         first.records.extend(page.records);
+        first.breakglass_ends.extend(page.breakglass_ends);
         more = page.more;
     }
     Ok(first)
 }
 
-/// Folds the lines of one tag. `late_after_ms` is the genesis's.
+/// Folds the lines of one tag, which are taken out of the answer. `late_after_ms` is the genesis's.
 ///
 /// # Errors
 /// [`ClientError::Check`] for a line that contradicts itself or comes out of order.
-pub fn fold(tag: &PatientTag, lines: Vec<v1::TraceLine>, late_after_ms: u64) -> Result<Side, ClientError> {
-    let mut side = Side { tag: *tag, records: Vec::with_capacity(lines.len()), state: PatientState::default() };
+pub fn fold(tag: &PatientTag, answer: &mut v1::RuleRecordsResponse, late_after_ms: u64) -> Result<Side, ClientError> {
+    let lines = std::mem::take(&mut answer.records);
+    let erased = (answer.erased_index != 0).then_some(LeafIndex(answer.erased_index));
+    let ends: BTreeMap<u64, u64> = answer.breakglass_ends.iter().map(|end| (end.index, end.ends_ms)).collect();
+    let records = Vec::with_capacity(lines.len());
+    let mut side = Side { tag: *tag, records, erased, state: PatientState::default() };
+    side.state = side.first_state();
     let mut last = None;
     for line in lines {
         let line = check_line(line, tag.as_bytes(), late_after_ms)?;
@@ -273,8 +290,13 @@ pub fn fold(tag: &PatientTag, lines: Vec<v1::TraceLine>, late_after_ms: u64) -> 
             return Err(failed("the records come twice or out of order: ask another node"));
         }
         last = Some(line.entry.index);
-        let event = read_event(&line)?;
-        if let Some((event, meta)) = &event {
+        // What the erasure of a patient took has no content any more; a node that still gives one isn't followed.
+        let gone = side.erased.is_some_and(|by| line.entry.index < by);
+        let mut event = if gone { None } else { read_event(&line)? };
+        if let Some((event, meta)) = &mut event {
+            if let (Event::BreakGlassOpened(opened), Some(end)) = (&mut *event, ends.get(&line.entry.index.get())) {
+                opened.end_by(LedgerTimeMs(*end));
+            }
             side.state.apply(event, meta);
         }
         side.records.push(Decided { line, event });

@@ -13,8 +13,11 @@ fn tag() -> PatientTag {
 }
 
 fn line(index: u64, change: &Change) -> v1::TraceLine {
-    let patient = Acting::new(&ActorName::patient(), "", "", "");
-    let (record, _) = change.check(&patient, 1_000, Some(&[5; 32])).expect("a record");
+    line_by(index, change, &Acting::new(&ActorName::patient(), "", "", ""))
+}
+
+fn line_by(index: u64, change: &Change, by: &Acting) -> v1::TraceLine {
+    let (record, _) = change.check(by, 1_000, Some(&[5; 32])).expect("a record");
     let salt = [9; 16];
     let entry = RecordEntry {
         index: LeafIndex(index),
@@ -36,6 +39,45 @@ fn line(index: u64, change: &Change) -> v1::TraceLine {
 
 fn masked(id: &str) -> Change {
     Change::of_items(Kind::ITEM_MASKED, vec![v1::Item { id: id.into(), ..v1::Item::default() }])
+}
+
+/// The lines of a tag, folded.
+fn fold(tag: &PatientTag, records: Vec<v1::TraceLine>, late_after_ms: u64) -> Result<Side, ClientError> {
+    super::fold(tag, &mut v1::RuleRecordsResponse { records, ..Default::default() }, late_after_ms)
+}
+
+#[test]
+fn nothing_before_the_erasure_of_a_patient_holds_and_the_space_is_closed_for_ever() {
+    let mut gone = line(7, &masked("d1"));
+    gone.record.clear();
+    // A node that still gives something isn't followed.
+    let records =
+        vec![gone, line(8, &masked("d2")), line(12, &masked("d3")), line(13, &Change::bare(Kind::SPACE_OPENED))];
+    let mut answer = v1::RuleRecordsResponse { records, erased_index: 10, ..Default::default() };
+    let side = super::fold(&tag(), &mut answer, DAY_MS).expect("folded");
+    let mut state = PatientState::erased();
+    for record in side.records.iter().filter_map(|record| record.event.as_ref()) {
+        state.apply(&record.0, &record.1);
+    }
+    assert_eq!(side.state, state);
+    assert_eq!(side.state.space().0, sillage_rules::consent::state::Space::Closed);
+    assert_eq!(side.state.masked().map(|(item, _)| item).collect::<Vec<_>>(), ["d3"]);
+}
+
+#[test]
+fn a_break_glass_ends_when_the_ledger_says_that_it_does() {
+    let doctor: ActorName = "urn:oid:1.2.250.1.71.4.2.1|10100534436".parse().expect("a name");
+    let details = serde_json::json!({"id": "bg", "case": "INCAPACITY", "reason": "coma", "no_position": "INDOORS",
+        "expires": "2026-03-02T11:00:00Z"});
+    let change = Change::with(Kind::BREAKGLASS_OPENED, details);
+    let opened = line_by(7, &change, &Acting::new(&doctor, "physician", "", ""));
+    for (ends_ms, expected) in [(1_772_442_000_000, 1_772_442_000_000), (u64::MAX, 1_772_449_200_000)] {
+        let breakglass_ends = vec![v1::BreakGlassEnd { index: 7, ends_ms }];
+        let mut answer =
+            v1::RuleRecordsResponse { records: vec![opened.clone()], breakglass_ends, ..Default::default() };
+        let side = super::fold(&tag(), &mut answer, DAY_MS).expect("folded");
+        assert_eq!(side.state.breakglass("bg").expect("on record").period.until.get(), expected);
+    }
 }
 
 #[test]

@@ -80,9 +80,10 @@ pub fn directive(details: serde_json::Value) -> Change {
 
 /// What is known after these records, the first of them at index 1.
 pub fn known(records: &[(Change, Acting)]) -> Known {
-    let lines = (1..).zip(records).map(|(index, (change, by))| line(index, change, by)).collect();
+    let records_of = (1..).zip(records).map(|(index, (change, by))| line(index, change, by)).collect();
+    let mut answer = v1::RuleRecordsResponse { records: records_of, ..Default::default() };
     Known {
-        open: fold(&tag(), lines, 86_400_000).expect("folded"),
+        open: fold(&tag(), &mut answer, 86_400_000).expect("folded"),
         secret: None,
         policy: Policy::default(),
         matrix: Matrix::default(),

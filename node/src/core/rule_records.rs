@@ -3,8 +3,9 @@
 
 use sillage_ledger::{LedgerReader, Refusal};
 use sillage_proof::{LeafIndex, LedgerTimeMs};
-use sillage_proto::v1::{RuleRecordsRequest, RuleRecordsResponse, TraceLine};
+use sillage_proto::v1::{BreakGlassEnd, RuleRecordsRequest, RuleRecordsResponse, TraceLine};
 use sillage_rules::codes::Code;
+use sillage_rules::kind::Kind;
 
 use super::now_ms;
 use super::open::Opener;
@@ -48,7 +49,14 @@ pub fn page(
         }
         bytes += opened.bytes.len() + opened.entry.len();
         answer.records.push(opened.into_line(row.index));
+        if row.kind == Kind::BREAKGLASS_OPENED
+            && let Some(ends) = reader.break_glass_end(row.index).map_err(|error| from_read(&error))?
+        {
+            answer.breakglass_ends.push(BreakGlassEnd { index: row.index.get(), ends_ms: ends.get() });
+        }
     }
+    let erased = reader.patient_erasure_at(tag, size).map_err(|error| from_read(&error))?;
+    answer.erased_index = erased.map_or(0, |erased| erased.index.get());
     let documents = reader.documents_at(size).map_err(|error| from_read(&error))?;
     let document = |index: Option<LeafIndex>| -> Result<Option<TraceLine>, Refusal> {
         index.map(|index| Ok(opener.open_index(index)?.into_line(index))).transpose()
