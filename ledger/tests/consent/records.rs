@@ -352,7 +352,7 @@ fn a_patient_has_so_many_records_and_room_is_kept_for_what_takes_access_away() {
         world.record(&[deny(tag(1), "b", "PSY"), revoke(tag(1), "b")]);
         assert_eq!(world.refused(deny(tag(1), "c", "PSY")), Code::TooManyRules);
         world.try_record_by(30, &[deny(tag(1), "c", "PSY"), masked.clone()]).expect("room of their own");
-        let refusal = world.try_record_by(30, &[masked.clone()]).expect_err("one too many");
+        let refusal = world.try_record_by(30, std::slice::from_ref(&masked)).expect_err("one too many");
         assert_eq!(refusal.code, Code::TooManyRules);
         // Erasing one by one makes no room: the places are still gone through. An erased patient begins anew.
         world.erase(tag(1), &[first]).expect("over");
