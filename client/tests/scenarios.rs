@@ -179,3 +179,17 @@ fn records_come_before_requests_of_the_same_moment() {
     let run = run(&Scenario::parse(&story).expect("a scenario")).expect("it begins");
     assert_eq!(run.mismatches(), 0, "{run:?}");
 }
+
+/// Told offline alone: on running nodes a story's clock is another one, and hours aren't as long.
+#[test]
+fn a_break_glass_ends_when_the_policy_says() {
+    let source = include_str!("longest-break-glass.toml");
+    let ran = run(&Scenario::parse(source).expect("a scenario")).expect("it begins");
+    assert_eq!(ran.mismatches(), 0, "{:#?}", ran.lines);
+    let longer = run(&Scenario::parse(&source.replace("7200", "7201")).expect("a scenario")).expect("it begins");
+    assert_eq!(longer.mismatches(), 1, "a second more");
+    for wrong in ["-1", "1.5", "\"7200\""] {
+        let errors = Scenario::parse(&source.replace("7200", wrong)).expect_err(wrong);
+        assert!(errors[0].to_string().contains("breakglass_max_s"), "{errors:?}");
+    }
+}
