@@ -120,7 +120,7 @@ pub(super) fn authority(profile: &Profile) -> Result<Acting, ClientError> {
     let id = AuthorId::of_first_key(&profile.authority_signing_key()?.public_key());
     let name = ActorName::new(AUTHOR_SYSTEM, &id.to_string())
         .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
-    Ok(Acting::new(&name, "", "", "Autorité du registre"))
+    Ok(Acting::new(&name, "", "", ""))
 }
 
 /// Makes the change, or shows what it would do.

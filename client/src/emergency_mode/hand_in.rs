@@ -19,6 +19,7 @@ use crate::author::{NewRecord, Stream, TagRequest, Tags, fitting, prepare};
 use crate::error::{ClientError, Rejection};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
+use crate::view::words::EMERGENCY_MODE;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 500;
@@ -166,7 +167,7 @@ fn decided_lines(decided: &Decided, at: TimeMs) -> Vec<RecordLine> {
         return Vec::new();
     };
     // The establishment's own rules decided: to have them ready is the law's order.
-    let basis = Some(BasisLine { kind: BasisToken::Legal, reference: "emergency-mode".to_owned() });
+    let basis = Some(BasisLine { kind: BasisToken::Legal, reference: EMERGENCY_MODE.to_owned() });
     let line = |permit: bool| {
         let items: Vec<_> = decided.items.iter().filter(|item| item.permit == permit).collect();
         let reasons: Vec<_> = items.iter().map(|item| json!({"id": item.item.id, "reason": item.reason})).collect();

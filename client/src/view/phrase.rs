@@ -21,7 +21,7 @@ pub fn list(parts: &[String], lang: Lang) -> String {
 }
 
 /// As [`list`], of at most so many that a reader still sees them.
-fn short_list(parts: &[String], lang: Lang) -> String {
+pub fn short_list(parts: &[String], lang: Lang) -> String {
     if parts.len() <= NAMED_MAX {
         return list(parts, lang);
     }

@@ -1,13 +1,12 @@
 //! One event as one sentence.
 
 use sillage_proto::v1;
+use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
 
 use super::{Event, Lang, decided, time, words};
 
 /// Items that a sentence names; the others are counted.
 const ITEMS_NAMED_MAX: usize = 3;
-/// The system of the patient whose trace it is.
-const PATIENT_SYSTEM: &str = "urn:sillage:patient";
 
 /// The event as a patient reads it, such as:
 ///
@@ -27,7 +26,9 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     }
     let refused = authorisation(record) == Some(false);
     let asked = authorisation(record).is_some();
+    let locally = decided_locally(record, lang);
     let verb = match (asked, refused, lang) {
+        (true, _, _) if !locally.is_empty() => &asked_locally(&locally, refused, lang),
         (true, true, Lang::Fr) => "a demandé à consulter, et s'est vu refuser l'accès",
         (true, true, Lang::En) => "asked to read, and was refused",
         (true, false, Lang::Fr) => "a demandé et obtenu l'accès",
@@ -41,10 +42,9 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     if words::has_object(event.kind) && !asked {
         out.push_str(&object(record, lang));
     }
-    let basis = record.basis.as_ref().map_or(v1::BasisKind::None, v1::Basis::kind);
     let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
     let mut parts =
-        vec![words::purpose(&record.purpose, lang), words::basis(basis, lang).to_owned(), outcome.to_owned()];
+        vec![words::purpose(&record.purpose, lang), words::by_right(record, lang).to_owned(), outcome.to_owned()];
     parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));
@@ -133,10 +133,12 @@ pub fn who(record: &v1::Record, lang: Lang) -> String {
 
 /// An actor's name alone; empty where it has none.
 pub fn short_who(actor: &v1::Actor, lang: Lang) -> String {
-    match (actor.label.is_empty(), actor.system == PATIENT_SYSTEM) {
-        (true, true) => words::pick(lang, "le patient", "the patient").to_owned(),
-        (true, false) => clean(&actor.id),
-        (false, _) => clean(&actor.label),
+    match (actor.label.as_str(), actor.system.as_str()) {
+        ("", PATIENT_SYSTEM) => words::pick(lang, "le patient", "the patient").to_owned(),
+        // Parties of the log have a name on whatever the ledger records of them.
+        ("", AUTHOR_SYSTEM) => words::pick(lang, "l'autorité du registre", "the authority of the log").to_owned(),
+        ("", _) => clean(&actor.id),
+        (label, _) => clean(label),
     }
 }
 
@@ -182,6 +184,27 @@ fn authorisation(record: &v1::Record) -> Option<bool> {
         "permit" => Some(true),
         "deny" => Some(false),
         _ => None,
+    }
+}
+
+/// What an establishment decided by its own rules, each document with the reason (see `emergency_mode::hand_in`).
+fn decided_locally(record: &v1::Record, lang: Lang) -> Vec<String> {
+    let details: serde_json::Value = serde_json::from_str(&record.details).unwrap_or_default();
+    let decided = details.get("emergency_mode").and_then(|decided| decided.as_array());
+    let text = |item: &serde_json::Value, field: &str| item.get(field)?.as_str().map(clean);
+    let one = |item: &serde_json::Value| {
+        Some(format!("{} ({})", text(item, "id")?, super::decision::reason(&text(item, "reason")?, lang)))
+    };
+    decided.into_iter().flatten().filter_map(one).collect()
+}
+
+fn asked_locally(decided: &[String], refused: bool, lang: Lang) -> String {
+    let what = super::phrase::short_list(decided, lang);
+    match (refused, lang) {
+        (true, Lang::Fr) => format!("a demandé l'accès à {what}, qui lui a été refusé"),
+        (true, Lang::En) => format!("asked for access to {what}, and was refused"),
+        (false, Lang::Fr) => format!("a demandé et obtenu l'accès à {what}"),
+        (false, Lang::En) => format!("asked for access to {what} and was granted it"),
     }
 }
 
@@ -280,6 +303,19 @@ mod tests {
         event.record.as_mut().and_then(|r| r.actor.as_mut()).expect("there").label = "\u{1b}[2J\u{202e}evil".into();
         let text = sentence(&event, Lang::Fr);
         assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
+    }
+
+    #[test]
+    fn what_an_establishment_decided_on_its_own_says_what_and_why() {
+        let mut event = event();
+        let record = event.record.as_mut().expect("there");
+        record.purpose = "BTG".into();
+        record.basis = Some(v1::Basis { kind: v1::BasisKind::Legal.into(), r#ref: "emergency-mode".into() });
+        record.details = r#"{"authorisation":"deny","emergency_mode":[{"id":"d9","reason":"MASKED"}]}"#.into();
+        let text = sentence(&event, Lang::Fr);
+        let wanted = "a demandé l'accès à d9 (document masqué), qui lui a été refusé, en urgence (bris de glace), selon les règles \
+                      d'urgence de l'établissement.";
+        assert!(text.ends_with(wanted), "{text}");
     }
 
     #[test]

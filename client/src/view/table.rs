@@ -1,7 +1,7 @@
 //! The overview: one row an event.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use sillage_proto::v1::{self, BasisKind};
+use sillage_proto::v1;
 
 use super::sentence::{clean, items, short_who};
 use super::{Decision, Event, Lang, time, words};
@@ -47,7 +47,7 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
     let actor = record.actor.as_ref();
     let who = actor.map(|actor| short_who(actor, lang));
     let who = who.or_else(|| record.automated.as_ref().map(|a| clean(&a.software))).unwrap_or_default();
-    let basis = words::basis(record.basis.as_ref().map_or(BasisKind::None, |b| b.kind()), lang);
+    let basis = words::by_right(record, lang);
     let why = [words::purpose(&record.purpose, lang), basis.to_owned()];
     let why: Vec<String> = why.into_iter().filter(|t| !t.is_empty()).collect();
     [

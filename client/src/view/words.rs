@@ -1,10 +1,13 @@
 //! Every word that people read, in both languages side by side.
 
-use sillage_proto::v1::{BasisKind, Outcome};
+use sillage_proto::v1::{self, BasisKind, Outcome};
 use sillage_rules::entry::{Flags, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 
 use super::Lang;
+
+/// What the basis of a decision points to that an establishment made by its own rules, in emergency mode.
+pub const EMERGENCY_MODE: &str = "emergency-mode";
 
 /// Picks the language.
 pub fn pick<'a>(lang: Lang, fr: &'a str, en: &'a str) -> &'a str {
@@ -173,6 +176,17 @@ pub fn purpose(code: &str, lang: Lang) -> String {
         }
     };
     pick(lang, fr, en).to_owned()
+}
+
+/// By what right it happened, in plain words; empty where the record doesn't say.
+pub fn by_right(record: &v1::Record, lang: Lang) -> &'static str {
+    match &record.basis {
+        None => "",
+        Some(by) if by.kind() == BasisKind::Legal && by.r#ref == EMERGENCY_MODE => {
+            pick(lang, "selon les règles d'urgence de l'établissement", "by the establishment's emergency rules")
+        }
+        Some(by) => basis(by.kind(), lang),
+    }
 }
 
 /// By what right, in plain words.
