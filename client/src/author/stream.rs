@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use sillage_proto::v1;
+use sillage_rules::codes::Code;
 use sillage_rules::stream::StreamLabel;
 
 use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
@@ -13,6 +14,22 @@ use crate::audit::in_force::InForce;
 use crate::channel::Client;
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Pending, Source};
+
+/// What becomes of a batch that the ledger refuses for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// It is kept aside in the outbox: nothing that was to be recorded is lost.
+    Kept,
+    /// Who gave it waits for the answer, and gives it again when it is right.
+    Forgotten,
+}
+
+impl Refused {
+    /// A number that is used twice is evidence, whoever waits.
+    fn on(self, code: &str) -> Self {
+        if code == Code::SequenceReused.as_str() { Self::Kept } else { self }
+    }
+}
 
 /// A stream of one author, used by one task at a time.
 pub struct Stream {
@@ -91,7 +108,7 @@ impl Stream {
         let Some((source, batch)) = self.in_flight.clone() else {
             return Ok(None);
         };
-        let receipt = self.deliver(source.clone(), batch).await?;
+        let receipt = self.deliver(source.clone(), batch, Refused::Kept).await?;
         Ok(Some((source, receipt)))
     }
 
@@ -101,16 +118,38 @@ impl Stream {
     /// [`ClientError::Unavailable`]: the batch stays in the outbox, and goes first next time. [`ClientError::Rejected`]:
     /// nothing of it was recorded, its number is free. [`ClientError::Check`]: the receipt can't be believed.
     pub async fn send(&mut self, records: Vec<Vec<u8>>, source: Source) -> Result<VerifiedReceipt, ClientError> {
+        self.send_as(records, source, Refused::Kept).await
+    }
+
+    /// The same for somebody who waits for the answer: what the ledger refuses is told, and not kept.
+    ///
+    /// # Errors
+    /// As for [`Stream::send`].
+    pub async fn send_attended(&mut self, records: Vec<Vec<u8>>) -> Result<VerifiedReceipt, ClientError> {
+        self.send_as(records, Source::Fresh, Refused::Forgotten).await
+    }
+
+    async fn send_as(
+        &mut self,
+        records: Vec<Vec<u8>>,
+        source: Source,
+        refused: Refused,
+    ) -> Result<VerifiedReceipt, ClientError> {
         self.settle().await?;
         let batch = self.signer.sign_batch(&self.label, self.next_seq, records)?;
         if let Some(outbox) = &self.outbox {
             outbox.put(&Pending { source: source.clone(), batch: batch.batch.clone() })?;
         }
         self.in_flight = Some((source.clone(), batch.clone()));
-        self.deliver(source, batch).await
+        self.deliver(source, batch, refused).await
     }
 
-    async fn deliver(&mut self, source: Source, batch: SignedBatch) -> Result<VerifiedReceipt, ClientError> {
+    async fn deliver(
+        &mut self,
+        source: Source,
+        batch: SignedBatch,
+        refused: Refused,
+    ) -> Result<VerifiedReceipt, ClientError> {
         let seq = batch.message.seq;
         let request = v1::SubmitRequest { batch: Some(batch.batch.clone()) };
         let answer = self
@@ -130,9 +169,9 @@ impl Stream {
                 self.next_seq = self.next_seq.max(seq + 1);
                 Ok(receipt)
             }
-            Err(error @ ClientError::Rejected(_)) => {
-                self.set_aside(seq).await?;
-                Err(error)
+            Err(ClientError::Rejected(rejection)) => {
+                self.set_aside(seq, refused.on(&rejection.code)).await?;
+                Err(ClientError::Rejected(rejection))
             }
             Err(error) => Err(error),
         }
@@ -149,7 +188,7 @@ impl Stream {
 
     /// After a final refusal: the batch isn't on record, and its number is free, or another batch has it. Where the
     /// ledger doesn't say now which, the batch stays in the outbox, and the next run learns it.
-    async fn set_aside(&mut self, seq: u64) -> Result<(), ClientError> {
+    async fn set_aside(&mut self, seq: u64, refused: Refused) -> Result<(), ClientError> {
         let Some(outbox) = &self.outbox else {
             self.in_flight = None;
             return Ok(());
@@ -157,10 +196,27 @@ impl Stream {
         let Ok(last_seq) = self.last_seq().await else {
             return Ok(());
         };
-        let kept = outbox.refuse(seq)?;
-        tracing::warn!(seq, kept = %kept.display(), "the ledger refused a batch; it is kept aside");
+        match refused {
+            Refused::Kept => {
+                let kept = outbox.refuse(seq)?;
+                tracing::warn!(seq, kept = %kept.display(), "the ledger refused a batch; it is kept aside");
+            }
+            Refused::Forgotten => outbox.forget()?,
+        }
         self.in_flight = None;
         self.next_seq = last_seq + 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_used_twice_is_kept_as_evidence() {
+        assert_eq!(Refused::Forgotten.on("NOT_ENTITLED"), Refused::Forgotten);
+        assert_eq!(Refused::Forgotten.on("SEQUENCE_REUSED"), Refused::Kept);
+        assert_eq!(Refused::Kept.on("NOT_ENTITLED"), Refused::Kept);
     }
 }

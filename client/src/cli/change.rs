@@ -22,7 +22,6 @@ use crate::consent::preview;
 use crate::consent::who::{self, Acting, Short};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
-use crate::outbox::Source;
 use crate::profile::Profile;
 use crate::session::Session;
 use crate::view::time::rfc3339;
@@ -200,7 +199,7 @@ async fn submit(
         secret: target.secret,
     });
     let records = crate::author::prepare(&recorder.tags, vec![NewRecord { patient, record }]).await?;
-    recorder.send(records, Source::Fresh).await.map_err(|error| match error {
+    recorder.send_attended(records).await.map_err(|error| match error {
         ClientError::Unavailable(why) => ClientError::Unavailable(format!(
             "{why}; the change is kept in the outbox and goes first with the next command: look with `consent list` before you give it again"
         )),

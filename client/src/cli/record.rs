@@ -140,6 +140,13 @@ impl Recorder {
         Ok(receipt)
     }
 
+    /// Sends what somebody waits for: a refusal is the command's own error, and leaves nothing behind.
+    pub async fn send_attended(&mut self, records: Vec<Vec<u8>>) -> Result<VerifiedReceipt, ClientError> {
+        let receipt = self.stream.send_attended(records).await?;
+        self.keep_receipt(&receipt)?;
+        Ok(receipt)
+    }
+
     fn keep_receipt(&mut self, receipt: &VerifiedReceipt) -> Result<(), ClientError> {
         match &mut self.receipts {
             Some(file) => file.keep(

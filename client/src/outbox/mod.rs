@@ -5,7 +5,8 @@
 //!   lock             held while a process works on the stream
 //!   batch            the batch on its way: written, fsynced and renamed into place before it is first sent
 //!   done.log         one JSON line for each acknowledged batch, fsynced before `batch` is removed
-//!   refused-<seq>    batches that the ledger refused for good, kept for whoever looks into it
+//!   refused-<seq>    batches that the ledger refused for good, kept for whoever looks into it; not those of somebody who
+//!                    waits at a terminal for the answer
 //! ```
 //!
 //! A batch is in exactly one of three states, whenever the power goes:
@@ -177,6 +178,14 @@ impl Outbox {
         std::fs::rename(&from, &to).map_err(|error| ClientError::writing(&to, error))?;
         sync_dir(&self.dir)?;
         Ok(to)
+    }
+
+    /// Forgets the pending batch, which the ledger refused for good and nobody needs: its number is free again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget(&self) -> Result<(), ClientError> {
+        self.remove_batch()
     }
 
     fn remove_batch(&self) -> Result<(), ClientError> {
@@ -368,6 +377,17 @@ mod tests {
         bytes[9] ^= 1;
         std::fs::write(&file, bytes).expect("damaged");
         assert!(outbox.pending().is_err());
+    }
+
+    #[test]
+    fn a_refused_batch_that_nobody_needs_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let outbox = open(&dir);
+        outbox.put(&pending(1)).expect("durable");
+        outbox.forget().expect("forgotten");
+        assert_eq!(outbox.pending().expect("readable"), None);
+        let left: Vec<_> = std::fs::read_dir(&outbox.dir).expect("there").flatten().map(|f| f.file_name()).collect();
+        assert!(left.iter().all(|name| name == "lock" || name == "done.log"), "{left:?}");
     }
 
     #[test]
