@@ -5,11 +5,11 @@ import { verify } from "./verify.js";
 const at = (id) => document.getElementById(id);
 const WORDS = {
   fr: {
-    other: "English", proven: "prouvé", refused: "REFUSÉ", working: "Vérification en cours…", part: "partie", policy: "politique",
+    other: "English", proven: "prouvé", refused: "REFUSÉ", notValid: "NON VALABLE", working: "Vérification en cours…", part: "partie", policy: "politique",
     needPolicy: "Il manque la politique : sans elle, rien ne peut être prouvé.", needFiles: "Il manque un fichier à vérifier.",
   },
   en: {
-    other: "Français", proven: "proven", refused: "REFUSED", working: "Verifying…", part: "part", policy: "policy",
+    other: "Français", proven: "proven", refused: "REFUSED", notValid: "NOT VALID", working: "Verifying…", part: "part", policy: "policy",
     needPolicy: "The policy is missing: without one, nothing can be proven.", needFiles: "A file to verify is missing.",
   },
 };
@@ -31,9 +31,9 @@ async function bytesOf(file) {
   return { name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) };
 }
 
-function article(kind, file, lines) {
+function article(kind, file, lines, verdict = kind) {
   const words = WORDS[lang()];
-  const title = element("h2", `${file || words.policy} : ${words[kind]}`);
+  const title = element("h2", `${file || words.policy} : ${words[verdict]}`);
   const made = element("article", "", title, element("ul", "", ...lines.map((line) => element("li", line))));
   made.className = kind;
   return made;
@@ -52,7 +52,10 @@ async function show() {
   const { reports, errors } = await verify(given.files, given.policy.bytes, { lang: lang() });
   if (mine !== round) return;
   result.replaceChildren(
-    ...errors.map((e) => article("refused", e.file, [`${words.part} : ${e.part}`, e.message])),
+    ...errors.map((e) => {
+      const isOver = e.part === "validity"; // a receipt whose signatures hold, and which is worth nothing any more
+      return article("refused", e.file, isOver ? [e.message] : [`${words.part} : ${e.part}`, e.message], isOver ? "notValid" : "refused");
+    }),
     ...reports.map((r) => article("proven", r.file, r.text)),
   );
   result.focus();

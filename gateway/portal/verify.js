@@ -1,7 +1,7 @@
 // The verifier of Sillage files, a second time: plain JavaScript, one module, nothing beside it.
 //
-// It checks what a patient, an auditor or a court holds in hand (`.sillage-trace`, `.tlog-proof`, a checkpoint) against a
-// policy, on the reader's own device: no network, nothing to install. It runs unchanged in a browser and in Node 18 or
+// It checks what a patient, an auditor or a court holds in hand (`.sillage-trace`, `.sillage-receipt`, `.tlog-proof`, a
+// checkpoint) against a policy, on the reader's own device: no network, nothing to install. It runs unchanged in a browser and in Node 18 or
 // later. It was written from docs/formats.md and the C2SP documents, and shares no code with the verifier in Rust: a
 // mistake in one shows against the other. It is one file on purpose: who keeps this file, a policy and a trace has all
 // that is needed to check it years from now.
@@ -767,7 +767,7 @@ function cosigned(policy, times, { maxAgeS, nowS }, part) {
   const asOfS = policy.quorum === "none" ? null : latest;
   if (maxAgeS !== undefined) {
     if (asOfS === null) fail(part, "its age can't be shown: this policy asks for no cosignature, and only those have a time");
-    if (nowS - asOfS > maxAgeS) fail(part, `it is too old: cosigned at ${day(asOfS * 1000)}`);
+    if (Math.floor(nowS) - asOfS > maxAgeS) fail(part, `it is too old: cosigned at ${day(asOfS * 1000)}`);
     if (asOfS - nowS > AHEAD_S_MAX) fail(part, `it is from the future by this clock: cosigned at ${day(asOfS * 1000)}`);
   }
   const groups = [...policy.names.keys()]
@@ -1379,6 +1379,72 @@ function explainErased(entries) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// The receipt of a decision (docs/formats.md §13)
+
+const RECEIPT = utf8.encode("sillage-receipt/v1\n");
+const OBLIGATIONS = ["JUSTIFY", "NOTIFY_PATIENT", "NOTIFY_ATTENDING", "REVIEW"];
+
+/** The node keys that a policy knows, for a log that it names. */
+function nodeKeys(policy, origin) {
+  if (!policy.logs.some((log) => readable(log.name) === origin)) fail("receipt", `the policy knows no log ${origin}: another log's receipt`);
+  const names = policy.names.has("nodes") ? witnessesOf(policy, "nodes") : [];
+  return names.map((name) => policy.names.get(name).witness.key);
+}
+
+async function receipt(file, context) {
+  const reader = new Reader(file.bytes, "header");
+  if (!same(reader.take(Math.min(RECEIPT.length, reader.left)), RECEIPT)) fail("header", "it is not a sillage-receipt/v1 file");
+  reader.part = "receipt";
+  const origin = reader.text(reader.u8());
+  const keys = nodeKeys(context.policy, origin);
+  const count = reader.u8();
+  if (count < 1 || count > 2) fail("receipt", "it holds one receipt or two");
+  const receipts = [];
+  for (let i = 0; i < count; i++) receipts.push(await oneReceipt(reader, origin, keys, context));
+  reader.end();
+  if (receipts.some((it) => it.requestHash !== receipts[0].requestHash)) fail("receipt", "its receipts answer different requests");
+  stands(receipts, context);
+  return { file: file.name, kind: "receipt", origin, receipts };
+}
+
+/** One receipt: that a node of the policy signed it, over exactly what the actor was told. */
+async function oneReceipt(reader, origin, keys, context) {
+  const bad = (why) => fail("receipt", why);
+  if (reader.u8() !== 1) bad("an unknown algorithm");
+  const [keyId, index, timeMs, signature] = [reader.take(32), reader.u64(), reader.u64(), reader.take(64)];
+  const [saltA, privateHash, length] = [reader.take(16), reader.take(32), reader.u32()];
+  if (length > RECORD_BYTES_MAX) bad("an actor's part that is too long");
+  const part = reader.take(length);
+  const says = message("DecisionActorPart", part, "receipt");
+  const { tag, request_hash: requestHash, permitted = [], told = [], obligations = [], decided_at_ms: from = 0, expires_at_ms: until = 0 } = says;
+  if (says.version !== 1) bad("a decision of an unknown version");
+  if (tag?.length !== 32 || requestHash?.length !== 32 || !says.actor) bad("it names no patient, no request or no actor");
+  if (!permitted.every((id) => told.includes(id)) || !obligations.every((token) => OBLIGATIONS.includes(token)) || from > until) {
+    bad("what it says contradicts itself");
+  }
+  if (from !== timeMs) bad("its time is not the decision's");
+  const recordHash = H([5], H([0], saltA, part), privateHash);
+  const name = utf8.encode(origin);
+  const signed = join(utf8.encode("sillage/decision/v1\0"), [1], keyId, [name.length], name, be(index, 8), be(timeMs, 8), tag, recordHash);
+  const key = keys.find((known) => same(H(utf8.encode("sillage/key/v1\0"), [1], known), keyId)) ?? bad("no node of the policy has signed it");
+  if (!(await context.ed25519(key, signature, signed))) bad("its signature does not hold");
+  return {
+    index, tag: hex(tag), requestHash: hex(requestHash), recordHash: hex(recordHash), actor: says.actor, action: says.action ?? "",
+    purpose: says.purpose ?? "", permitted, told, obligations, decidedAtMs: from, expiresAtMs: until,
+  };
+}
+
+/** Whether all of them are valid now, or at the moment that was asked about: then to the millisecond. */
+function stands(receipts, { atMs, nowS, lang }) {
+  const now = atMs ?? nowS * 1000;
+  const ahead = atMs === undefined ? AHEAD_S_MAX * 1000 : 0;
+  const from = Math.max(...receipts.map((it) => it.decidedAtMs));
+  const until = Math.min(...receipts.map((it) => it.expiresAtMs));
+  if (from - now > ahead) fail("validity", WORDS[lang].notYet(from));
+  if (until <= now) fail("validity", WORDS[lang].noMore(until));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Proof of one entry (c2sp.org/tlog-proof@v1, docs/formats.md §11), and a bare checkpoint
 
 const PROOF = "c2sp.org/tlog-proof@v1\n";
@@ -1412,7 +1478,11 @@ async function proof(file, context) {
   return { ...common(file, "proof", note), entry: { index, timeMs: it.timeMs, type: TYPES[it.type], ...of, ...record } };
 }
 
+/** What this verifier takes, for whoever gives it something else. */
+const TAKES = "it is none of the files that are verified here: .sillage-trace, .sillage-receipt, .tlog-proof, or a checkpoint (a signed note)";
+
 async function bare(file, context) {
+  if (!octets(file.bytes).includes("\n\n")) fail("checkpoint", TAKES);
   return common(file, "checkpoint", await checkpoint(file.bytes, context));
 }
 
@@ -1420,6 +1490,7 @@ async function bare(file, context) {
 function readerOf({ name, bytes }) {
   const start = octets(bytes.subarray(0, 64));
   if (name.endsWith(".sillage-trace") || start.startsWith("sillage-trace/")) return bundle;
+  if (name.endsWith(".sillage-receipt") || start.startsWith("sillage-receipt/")) return receipt;
   if (name.endsWith(".tlog-proof") || start.startsWith("c2sp.org/tlog-proof")) return proof;
   return bytes.subarray(0, 4096).includes(0) ? bundle : bare;
 }
@@ -1434,7 +1505,7 @@ function together(reports, errors) {
     report.refused = true;
   };
   const roots = new Map();
-  for (const report of reports) {
+  for (const report of reports.filter((r) => r.kind !== "receipt")) {
     const key = `${report.size} ${report.origin}`;
     const seen = roots.get(key) ?? report;
     roots.set(key, seen);
@@ -1507,6 +1578,42 @@ const WORDS = {
       OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE",
     },
     items: (n) => `${n} document(s)`,
+    colon: " :",
+    semicolon: " ;",
+    failures: { 2: "échec mineur", 3: "échec ou refus", 4: "échec grave" },
+    attempted: (noun, how) => `${noun} : tentative sans succès (${how})`,
+    asked: (doing, came) => `demande d’accès (${doing}) : ${came}`,
+    came: { all: "accordée", some: "accordée en partie", none: "refusée" },
+    parts: { granted: "accordé", refused: "refusé" },
+    more: (n) => `${n} de plus`,
+    actions: {
+      read: "consulter", search: "rechercher", write: "ajouter", update: "modifier", download: "télécharger", print: "imprimer",
+      export: "exporter", delete: "supprimer",
+    },
+    why: {
+      INVALID_ACTOR: "acteur inconnu ou révoqué", UNKNOWN_ITEM: "document inconnu chez ce patient", EMBARGOED: "consultation d’annonce attendue",
+      NOT_OWNER: "déposé par quelqu’un d’autre", SELF: "données du patient lui-même", MINOR_SECRECY: "tenu secret des représentants",
+      REPRESENTATIVE: "représentant du patient", SPACE_CLOSED: "espace de santé clos", PURPOSE_BARRED: "finalité interdite par la loi",
+      DEPOSITOR: "auteur du dépôt", MATRIX: "profession non habilitée", NOT_CATALOGUED: "application hors catalogue",
+      ATTENDING: "médecin traitant", BLOCKED: "professionnel bloqué par le patient",
+      EMERGENCY_OPPOSED: "opposition du patient à l’accès d’urgence", MASKED: "document masqué", BREAK_GLASS: "accès d’urgence",
+      CONSENT_DENY: "interdit par une directive du patient", FEED_OPPOSED: "source refusée par le patient",
+      CONSENT_GRANT: "autorisé par une directive du patient", CARE_TEAM: "membre de l’équipe de soins",
+      DEPOSIT_DEFAULT: "dépôt par un professionnel", LEGAL_FEED: "source prévue par la loi", NO_CONSENT: "aucune autorisation",
+      LEDGER_UNREACHABLE: "registre hors d’atteinte",
+    },
+    owed: {
+      JUSTIFY: "justifier l’accès", NOTIFY_PATIENT: "informer le patient", NOTIFY_ATTENDING: "informer le médecin traitant",
+      REVIEW: "faire contrôler l’accès",
+    },
+    may: (who, doing, ids) => `${who} peut ${doing} : ${ids}.`,
+    mayNothing: (who, doing) => `${who} ne peut ${doing} aucun des documents demandés.`,
+    decision: (r, origin) => `Décision n° ${r.index} du registre ${origin}, du ${day(r.decidedAtMs)}, valable jusqu’au ${day(r.expiresAtMs)}.`,
+    toDo: (owed) => `À faire : ${owed}.`,
+    receiptProven: "Prouvé : un nœud du registre a signé que cette décision y est inscrite. Non ouvert : les motifs, et tout document qui n’est pas nommé ici ; non prouvé : l’inclusion dans un point de contrôle.",
+    noMore: (until) => `les signatures tiennent, mais le reçu n’est plus valable : il l’était jusqu’au ${day(until)}`,
+    notYet: (from) => `les signatures tiennent, mais le reçu n’était pas encore valable à ce moment : la décision est du ${day(from)}`,
+    notValid: (file, text) => `${file} : NON VALABLE : ${text}`,
     entryProven: (e) => `Prouvé : l’entrée ${e.index} (${e.type}, ${day(e.timeMs)}) est dans ce registre, à cette place.`,
     refused: (file, part, text) => `${file} : REFUSÉ (${part}) : ${text}`,
   },
@@ -1539,26 +1646,122 @@ const WORDS = {
       BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED",
     },
     items: (n) => `${n} document(s)`,
+    colon: ":",
+    semicolon: ";",
+    failures: { 2: "minor failure", 3: "failed or refused", 4: "major failure" },
+    attempted: (noun, how) => `${noun}: attempted without success (${how})`,
+    asked: (doing, came) => `access asked for (${doing}): ${came}`,
+    came: { all: "granted", some: "partly granted", none: "refused" },
+    parts: { granted: "granted", refused: "refused" },
+    more: (n) => `${n} more`,
+    actions: { write: "add", update: "change" },
+    why: {
+      INVALID_ACTOR: "actor unknown or revoked", UNKNOWN_ITEM: "no such document of this patient", EMBARGOED: "waits to be told by a person",
+      NOT_OWNER: "deposited by somebody else", SELF: "the patient’s own data", MINOR_SECRECY: "kept from representatives",
+      REPRESENTATIVE: "the patient’s representative", SPACE_CLOSED: "health space closed", PURPOSE_BARRED: "purpose barred by law",
+      DEPOSITOR: "who deposited it", MATRIX: "profession not entitled", NOT_CATALOGUED: "app not in the catalogue",
+      ATTENDING: "attending doctor", BLOCKED: "blocked by the patient", EMERGENCY_OPPOSED: "the patient opposed emergency access",
+      MASKED: "masked document", BREAK_GLASS: "emergency access", CONSENT_DENY: "denied by a directive of the patient",
+      FEED_OPPOSED: "source opposed by the patient", CONSENT_GRANT: "permitted by a directive of the patient",
+      CARE_TEAM: "member of the care team", DEPOSIT_DEFAULT: "a professional’s deposit", LEGAL_FEED: "source provided for by law",
+      NO_CONSENT: "nothing permits it", LEDGER_UNREACHABLE: "ledger out of reach",
+    },
+    owed: {
+      JUSTIFY: "justify the access", NOTIFY_PATIENT: "tell the patient", NOTIFY_ATTENDING: "tell the attending doctor",
+      REVIEW: "have the access reviewed",
+    },
+    may: (who, doing, ids) => `${who} may ${doing}: ${ids}.`,
+    mayNothing: (who, doing) => `${who} may ${doing} none of the documents that were asked for.`,
+    decision: (r, origin) => `Decision no. ${r.index} of the log ${origin}, made on ${day(r.decidedAtMs)}, valid until ${day(r.expiresAtMs)}.`,
+    toDo: (owed) => `To do: ${owed}.`,
+    receiptProven: "Proven: a node of the log signed that this decision is on record. Not opened: the reasons, and any document that is not named here; not proven: inclusion under a checkpoint.",
+    noMore: (until) => `the signatures hold, but the receipt is no longer valid: it was until ${day(until)}`,
+    notYet: (from) => `the signatures hold, but the receipt was not valid yet at that moment: the decision is of ${day(from)}`,
+    notValid: (file, text) => `${file}: NOT VALID: ${text}`,
     entryProven: (e) => `Proven: entry ${e.index} (${e.type}, ${day(e.timeMs)}) is in this log, at this place.`,
     refused: (file, part, text) => `${file}: REFUSED (${part}): ${text}`,
   },
 };
 
+const whoIs = (actor) => (actor ? [actor.label ?? actor.id, actor.role, actor.organisation].filter(Boolean).join(", ") : "");
+
+/** The details of a record, which are a stranger's JSON. */
+function detailsOf(record) {
+  try {
+    return JSON.parse(record?.details ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** The word for a token; the token itself, where there is none. */
+const word = (table, token) => (Object.hasOwn(table, token) ? table[token] : String(token));
+
+/** Documents named before they are only counted. */
+const NAMED_MAX = 6;
+
+/** What was asked for, and what came of it: `outcomes` are documents, each with its reason. Nothing was read yet. */
+function askedWords(action, outcomes, came, words) {
+  const named = (permit) => {
+    const some = outcomes.filter((o) => (o.permit ?? false) === permit);
+    const texts = some.slice(0, NAMED_MAX).map((o) => (o.reason ? `${o.id} (${word(words.why, o.reason)})` : o.id));
+    if (some.length > NAMED_MAX) texts.push(words.more(some.length - NAMED_MAX));
+    return texts.length > 0 ? [`${permit ? words.parts.granted : words.parts.refused}${words.colon} ${texts.join(", ")}`] : [];
+  };
+  return [words.asked(word(words.actions, action), words.came[came]), ...named(true), ...named(false)].join(`${words.semicolon} `);
+}
+
+/** What happened, by its outcome: done, tried, or asked for. */
+function whatWords(e, lang) {
+  const words = WORDS[lang];
+  const noun = KINDS[e.kindCode][lang === "fr" ? 1 : 2];
+  const { decision, outcome = 0, items = [] } = e.record ?? {};
+  if (decision) {
+    const outcomes = decision.outcomes ?? [];
+    const permitted = outcomes.filter((o) => o.permit).length;
+    return askedWords(decision.action, outcomes, permitted === 0 ? "none" : permitted === outcomes.length ? "all" : "some", words);
+  }
+  const { authorisation, emergency_mode: locally } = detailsOf(e.record);
+  if (authorisation === "permit" || authorisation === "deny") {
+    const permit = authorisation === "permit";
+    const reasons = Array.isArray(locally) ? locally : [];
+    const reasonOf = (id) => reasons.find((r) => r?.id === id)?.reason;
+    const outcomes = items.map(({ id }) => ({ id, permit, reason: reasonOf(id) }));
+    return askedWords(KINDS[e.kindCode][0].replace(/^access\./, ""), outcomes, permit ? "all" : "none", words);
+  }
+  const isDone = isAccess(e.kindCode) || isMovement(e.kindCode);
+  return isDone && outcome in words.failures ? words.attempted(noun, words.failures[outcome]) : noun;
+}
+
 function entryWords(e, lang) {
   const words = WORDS[lang];
   const { actor, items, purpose } = e.record ?? {};
-  const who = actor ? [actor.label ?? actor.id, actor.role, actor.organisation].filter(Boolean).join(", ") : "";
+  const who = whoIs(actor);
   const gone = e.erased ? words.erased(e.erased) : words.hidden;
   const what = [
-    KINDS[e.kindCode][lang === "fr" ? 1 : 2], ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
+    whatWords(e, lang), ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
     words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
   ];
   return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
 }
 
+/** What a receipt says: whoever is shown it learns what was permitted, and of what was not, nothing. */
+function receiptWords({ receipts, origin }, words) {
+  const one = (r) => {
+    const [who, doing] = [whoIs(r.actor), word(words.actions, r.action)];
+    const owed = r.obligations.map((token) => words.owed[token]);
+    return [
+      r.permitted.length > 0 ? words.may(who, doing, r.permitted.join(", ")) : words.mayNothing(who, doing),
+      words.decision(r, origin), ...(owed.length > 0 ? [words.toDo(owed.join(", "))] : []),
+    ];
+  };
+  return [...receipts.flatMap(one), words.receiptProven];
+}
+
 /** The report of one file as lines of text. */
 function inWords(r, lang) {
   const words = WORDS[lang];
+  if (r.kind === "receipt") return receiptWords(r, words).map(clean);
   const lines = [];
   if (r.kind === "proof") lines.push(words.entryProven(r.entry));
   if (r.kind === "bundle") {
@@ -1590,7 +1793,8 @@ function inWords(r, lang) {
  * Checks files against a policy, without any network.
  *
  * `files`: `{ name, bytes: Uint8Array }` each; `policyText`: a c2sp.org/tlog-policy. `options`: `maxAgeS`, the oldest that
- * the quorum of cosignatures may be; `nowS`, the time to hold that against; `lang`, "fr" or "en".
+ * the quorum of cosignatures may be; `nowS`, the time to hold that, and the validity of receipts, against; `atMs`, a moment to ask
+ * about instead; `lang`, "fr" or "en".
  *
  * Never throws. `ok` says that every file was proven, and at least one was there. `reports` has one object for each
  * file that was, with its lines of `text`; `errors` one for each that was not, with the `part` that is wrong.
@@ -1611,8 +1815,9 @@ export async function verify(files, policyText, options = {}) {
   const context = await attempt("", "policy", async () => {
     const policy = parsePolicy(policyText);
     await start();
-    const { maxAgeS, nowS = Math.floor(Date.now() / 1000), slow = false } = options;
-    return { policy, maxAgeS, nowS, ed25519: (key, signature, text) => ed25519(key, signature, text, slow) };
+    const { maxAgeS, atMs, slow = false } = options;
+    const nowS = atMs === undefined ? (options.nowS ?? Date.now() / 1000) : atMs / 1000;
+    return { policy, maxAgeS, nowS, atMs, lang, ed25519: (key, signature, text) => ed25519(key, signature, text, slow) };
   });
   for (const file of context ? files : []) {
     const report = await attempt(file.name, "file", () => {
@@ -1630,10 +1835,13 @@ export async function verify(files, policyText, options = {}) {
 export const internals = {
   sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
   rootOfInclusion, rootOfRange, isConsistent, node, leafHash, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
-  Failure, COFACTORED, KINDS, WORDS,
+  Failure, COFACTORED, KINDS, WORDS, entryWords,
 };
 
-const USAGE = "usage: node verify.js --policy FILE [--max-age 300|90s|5m|24h] [--lang fr|en] [--json] FILE...";
+const USAGE = [
+  "usage: node verify.js --policy FILE [--max-age 300|90s|5m|24h] [--at 2026-03-02T09:00:00Z] [--lang fr|en] [--json] FILE...",
+  "FILE: .sillage-trace, .sillage-receipt, .tlog-proof, or a checkpoint",
+].join("\n");
 
 /** The command line; its exit status. */
 async function main(args) {
@@ -1655,6 +1863,10 @@ async function main(args) {
       const [, number, unit] = /^([0-9]{1,9})([smhd]?)$/.exec(value()) ?? [];
       if (number === undefined) return usage("--max-age takes a time such as 90s or 5m");
       options.maxAgeS = Number(number) * { "": 1, s: 1, m: 60, h: 3600, d: 86400 }[unit];
+    } else if (args[i] === "--at") {
+      const time = value();
+      options.atMs = Date.parse(time);
+      if (!/T.*(Z|[+-]\d\d:\d\d)$/.test(time) || !Number.isSafeInteger(options.atMs)) return usage("--at takes a time such as 2026-03-02T09:00:00Z");
     } else if (args[i].startsWith("--")) return usage(`what is ${args[i]}?`);
     else files.push(args[i]);
   }
@@ -1673,7 +1885,10 @@ async function main(args) {
     return result.ok ? 0 : 1;
   }
   for (const report of result.reports) console.log([`${clean(report.file)}: OK`, ...report.text].join("\n  "));
-  for (const { file, part, message: text } of result.errors) console.error(clean(WORDS[options.lang === "en" ? "en" : "fr"].refused(file || "-", part, text)));
+  const words = WORDS[options.lang === "en" ? "en" : "fr"];
+  for (const { file, part, message: text } of result.errors) {
+    console.error(clean(part === "validity" ? words.notValid(file, text) : words.refused(file || "-", part, text)));
+  }
   return result.ok ? 0 : 1;
 }
 

@@ -602,6 +602,109 @@ function resealed(bytes) {
   return file(bodies);
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Words, and receipts of decisions
+
+/** What the line of one record of ours says. */
+async function said(record, lang = "fr") {
+  const { ok, reports, errors } = await check(file(bodies(new MadeLog().batch([record]).commit())), { lang });
+  assert.ok(ok, JSON.stringify(errors));
+  return reports[0].text.at(-1);
+}
+
+test("a line says what came of it: read, refused, or asked for", async () => {
+  assert.match(await said({}), /· lecture ·|  .*  lecture/);
+  const failed = { body: [[10, 3]] };
+  assert.match(await said(failed), /lecture : tentative sans succès \(échec ou refus\)/);
+  assert.match(await said(failed, "en"), /read: attempted without success \(failed or refused\)/);
+  assert.doesNotMatch(await said({ body: [[10, 1]] }), /tentative/);
+  const local = JSON.stringify({ authorisation: "deny", emergency_mode: [{ id: "d9", reason: "MASKED" }] });
+  const asked = { body: [[6, proto([1, "d9"])], [10, 3], [17, local]] };
+  assert.match(await said(asked), /demande d’accès \(consulter\) : refusée ; refusé : d9 \(document masqué\)/);
+  assert.match(await said(asked, "en"), /access asked for \(read\): refused; refused: d9 \(masked document\)/);
+  const granted = { kind: 0x0605, body: [[6, proto([1, "d1"])], [17, '{"authorisation":"permit"}']] };
+  assert.match(await said(granted), /demande d’accès \(télécharger\) : accordée ; accordé : d1/);
+  // Details are a stranger's: whatever they are, the line is there.
+  for (const details of ["{", "null", "7", '{"authorisation":"permit","emergency_mode":7}', '{"authorisation":"toString"}']) {
+    assert.match(await said({ body: [[6, proto([1, "constructor"])], [17, details]] }), /2026-01-01/);
+  }
+});
+
+test("every published decision reads as granted, partly granted or refused, and for what", async () => {
+  const { entryWords } = internals;
+  const line = (outcomes, lang) => entryWords({
+    index: 9, timeMs: 1767225600000, kindCode: 0x0801, flags: ["LEDGER"], unjustifiedReason: null, author: null, state: "shown", erased: null,
+    record: { actor: { label: "Dr Claire Dubois" }, items: outcomes, purpose: "TREAT", decision: { action: "read", outcomes } },
+  }, lang);
+  const yes = { id: "d1", permit: true, reason: "CARE_TEAM" };
+  const no = { id: "d2", reason: "MASKED" };
+  assert.match(line([yes], "fr"), /demande d’accès \(consulter\) : accordée ; accordé : d1 \(membre de l’équipe de soins\) · Dr Claire Dubois/);
+  assert.match(line([yes, no], "fr"), /accordée en partie ; accordé : d1 .*; refusé : d2 \(document masqué\)/);
+  assert.match(line([no], "en"), /access asked for \(read\): refused; refused: d2 \(masked document\)/);
+  const many = Array.from({ length: 8 }, (_, i) => ({ ...no, id: `x${i}` }));
+  assert.match(line(many, "en"), /x5 \(masked document\), 2 more/);
+  assert.deepEqual(Object.keys(internals.WORDS.fr).sort(), Object.keys(internals.WORDS.en).sort());
+  for (const table of ["why", "owed", "came", "parts", "failures"]) {
+    assert.deepEqual(Object.keys(internals.WORDS.fr[table]).sort(), Object.keys(internals.WORDS.en[table]).sort(), table);
+  }
+});
+
+/** The receipt file of a published decision, and the policy of its log with its node. */
+function published(number = 0) {
+  const { decisions, node, origin } = read("decision.json");
+  const it = decisions[number];
+  const [part, salt, other, signature] = [it.actor_part, it.salt_a, it.private_hash, it.signature].map(unhex);
+  const one = join([1], unhex(node.key_id), be(it.index, 8), be(it.time_ms, 8), signature, salt, other, be(part.length, 4), part);
+  const vkey = (name, type, key) => {
+    const id = hex(internals.H(join(name, "\n"), [type], key).slice(0, 4));
+    return `${name}+${id}+${Buffer.from(join([type], key)).toString("base64")}`;
+  };
+  const witness = vkey(`${origin}/node-1`, 4, unhex(node.public_key));
+  const policy = `log ${vkey(origin, 1, unhex(node.public_key))}\nwitness n1 ${witness}\ngroup nodes 1 n1\nquorum nodes\n`;
+  return { it, policy, origin, one, bytes: join("sillage-receipt/v1\n", [origin.length], origin, [1], one) };
+}
+
+test("a receipt is verified, and with any byte changed or after its time it isn't", async () => {
+  const { it, policy, origin, one, bytes } = published();
+  const says = internals.message("DecisionActorPart", unhex(it.actor_part), "x");
+  const ask = (given, atMs, lang = "en") => verify([{ name: "x.sillage-receipt", bytes: given }], policy, { atMs, lang });
+  const good = await ask(bytes, it.time_ms);
+  assert.ok(good.ok, JSON.stringify(good.errors));
+  const [report] = good.reports;
+  assert.deepEqual([report.kind, report.origin, report.receipts[0].recordHash], ["receipt", origin, it.record_hash]);
+  assert.deepEqual(report.receipts[0].permitted, says.permitted);
+  assert.match(report.text.join("\n"), new RegExp(`Decision no\\. ${it.index} .* valid until`));
+  assert.equal((await ask(bytes, says.expires_at_ms - 1)).ok, true);
+  for (const [atMs, words] of [[says.expires_at_ms, /no longer valid: it was until/], [it.time_ms - 1, /not valid yet/], [undefined, /no longer valid/]]) {
+    const { ok, errors } = await ask(bytes, atMs);
+    assert.equal(ok, false);
+    assert.equal(errors[0].part, "validity");
+    assert.match(errors[0].message, words);
+  }
+  assert.match((await ask(bytes, undefined, "fr")).errors[0].message, /les signatures tiennent, mais le reçu n’est plus valable/);
+  for (let i = 0; i < bytes.length; i++) {
+    const { ok, errors } = await ask(flip(bytes, i), it.time_ms);
+    assert.equal(ok, false, `byte ${i}`);
+    assert.match(errors[0].part, /^(header|receipt)$/);
+  }
+  for (let length = 0; length < bytes.length; length += 5) assert.equal((await ask(bytes.slice(0, length), it.time_ms)).ok, false);
+  assert.equal((await ask(join(bytes, [0]), it.time_ms)).ok, false);
+  const head = bytes.slice(0, bytes.length - one.length - 1);
+  assert.equal((await ask(join(head, [2], one, one), it.time_ms)).ok, true, "one request, twice");
+  const [other] = [published(1).one];
+  assert.match((await ask(join(head, [2], one, other), it.time_ms)).errors[0].message, /different requests/);
+  // Of a log, or by a node, that the policy doesn't know.
+  const unknown = await verify([{ name: "x.sillage-receipt", bytes }], POLICY, { atMs: it.time_ms });
+  assert.match(unknown.errors[0].message, /another log/);
+  const nobody = policy.replace(/^witness.*\ngroup.*\nquorum nodes/m, "quorum none");
+  assert.match((await verify([{ name: "x.sillage-receipt", bytes }], nobody, { atMs: it.time_ms })).errors[0].message, /no node of the policy/);
+});
+
+test("whoever gives something else is told what is taken", async () => {
+  const { errors } = await verify([{ name: "notes.txt", bytes: text("a letter") }], POLICY, { lang: "en" });
+  assert.match(errors[0].message, /\.sillage-trace, \.sillage-receipt, \.tlog-proof, or a checkpoint/);
+});
+
 test("the command line: 0 proven, 1 not proven, 2 usage", async () => {
   const folder = mkdtempSync(`${tmpdir()}/verify-`);
   const script = fileURLToPath(new URL("verify.js", import.meta.url));

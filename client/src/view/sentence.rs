@@ -2,6 +2,7 @@
 
 use sillage_proto::v1;
 use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
+use sillage_rules::kind::Kind;
 
 use super::{Event, Lang, decided, time, words};
 
@@ -24,16 +25,13 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     if let Some(act) = erasing(record) {
         return erasure(record, act, lang);
     }
-    let refused = authorisation(record) == Some(false);
-    let asked = authorisation(record).is_some();
-    let locally = decided_locally(record, lang);
-    let verb = match (asked, refused, lang) {
-        (true, _, _) if !locally.is_empty() => &asked_locally(&locally, refused, lang),
-        (true, true, Lang::Fr) => "a demandé à consulter, et s'est vu refuser l'accès",
-        (true, true, Lang::En) => "asked to read, and was refused",
-        (true, false, Lang::Fr) => "a demandé et obtenu l'accès",
-        (true, false, Lang::En) => "asked for access and was granted it",
-        _ => &decided::predicate(event.kind, record, lang).unwrap_or_else(|| words::verb(event.kind, lang).to_owned()),
+    let permitted = authorisation(record);
+    let (asked, refused) = (permitted.is_some(), permitted == Some(false));
+    let failed = !words::outcome(record.outcome(), lang).is_empty();
+    let verb: &str = match permitted {
+        Some(permitted) => &asked_for(event.kind, record, permitted, lang),
+        None if failed && words::has_object(event.kind) => words::attempt(event.kind, lang),
+        None => &decided::predicate(event.kind, record, lang).unwrap_or_else(|| words::verb(event.kind, lang).into()),
     };
     let mut out = match lang {
         Lang::Fr => format!("Le {}, {} {verb}", time::spoken(record.occurred_at_ms, lang), who(record, lang)),
@@ -178,7 +176,7 @@ fn object(record: &v1::Record, lang: Lang) -> String {
 }
 
 /// An authorisation that was asked for: permitted or denied (see `fhir::audit_event`).
-fn authorisation(record: &v1::Record) -> Option<bool> {
+pub fn authorisation(record: &v1::Record) -> Option<bool> {
     let details: serde_json::Value = serde_json::from_str(&record.details).ok()?;
     match details.get("authorisation")?.as_str()? {
         "permit" => Some(true),
@@ -198,13 +196,25 @@ fn decided_locally(record: &v1::Record, lang: Lang) -> Vec<String> {
     decided.into_iter().flatten().filter_map(one).collect()
 }
 
-fn asked_locally(decided: &[String], refused: bool, lang: Lang) -> String {
-    let what = super::phrase::short_list(decided, lang);
-    match (refused, lang) {
-        (true, Lang::Fr) => format!("a demandé l'accès à {what}, qui lui a été refusé"),
-        (true, Lang::En) => format!("asked for access to {what}, and was refused"),
-        (false, Lang::Fr) => format!("a demandé et obtenu l'accès à {what}"),
-        (false, Lang::En) => format!("asked for access to {what} and was granted it"),
+/// What was asked for and what came of it: nothing was done yet.
+fn asked_for(kind: Kind, record: &v1::Record, permitted: bool, lang: Lang) -> String {
+    let locally = decided_locally(record, lang);
+    if !locally.is_empty() {
+        let what = super::phrase::short_list(&locally, lang);
+        return match (permitted, lang) {
+            (false, Lang::Fr) => format!("a demandé l'accès à {what}, qui lui a été refusé"),
+            (false, Lang::En) => format!("asked for access to {what}, and was refused"),
+            (true, Lang::Fr) => format!("a demandé et obtenu l'accès à {what}"),
+            (true, Lang::En) => format!("asked for access to {what} and was granted it"),
+        };
+    }
+    let doing = super::phrase::action(kind.token().strip_prefix("access.").unwrap_or("read"), lang);
+    let what = object(record, lang);
+    match (permitted, lang) {
+        (false, Lang::Fr) => format!("a demandé à {doing}{what}, et s'est vu refuser l'accès"),
+        (false, Lang::En) => format!("asked to {doing}{what}, and was refused"),
+        (true, Lang::Fr) => format!("a demandé à {doing}{what}, et a obtenu l'accès"),
+        (true, Lang::En) => format!("asked to {doing}{what}, and was granted access"),
     }
 }
 
@@ -218,7 +228,6 @@ pub fn clean(text: &str) -> String {
 mod tests {
     use super::*;
     use sillage_rules::entry::Flags;
-    use sillage_rules::kind::Kind;
 
     fn event() -> Event {
         let record = v1::Record {
@@ -275,8 +284,14 @@ mod tests {
         for part in ["échec ou refus", "sans justification enregistrée", "caché aux représentants"] {
             assert!(text.contains(part), "{text}");
         }
+        assert!(text.contains("a tenté de consulter : compte rendu") && !text.contains("a consulté"), "{text}");
+        assert!(sentence(&event, Lang::En).contains("tried to read: report"), "what failed didn't happen");
         event.record.as_mut().expect("there").details = r#"{"authorisation":"deny"}"#.into();
-        assert!(sentence(&event, Lang::Fr).contains("s'est vu refuser l'accès"));
+        let text = sentence(&event, Lang::Fr);
+        assert!(text.contains("a demandé à consulter : compte rendu, et s'est vu refuser l'accès"), "{text}");
+        assert!(!text.contains("échec"), "it was refused, and did not fail");
+        event.record.as_mut().expect("there").details = r#"{"authorisation":"permit"}"#.into();
+        assert!(sentence(&event, Lang::En).contains("asked to read: report, and was granted access"));
         event.record = None;
         assert!(sentence(&event, Lang::En).contains("not shown"));
     }

@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use sillage_proto::v1;
 
-use super::sentence::{clean, items, short_who};
+use super::sentence::{authorisation, clean, items, short_who};
 use super::{Decision, Event, Lang, time, words};
 
 /// Width of the table where the terminal doesn't say.
@@ -40,7 +40,15 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
         let when = time::short(event.recorded_at_ms, lang);
         return [when, String::new(), noun, String::new(), String::new(), remarks.join(", "), event.index.to_string()];
     };
-    let outcome = words::outcome(record.outcome(), lang);
+    let (noun, outcome) = match authorisation(record) {
+        // Asked for, and not done yet.
+        Some(permitted) => {
+            let asked = words::pick(lang, "demande d'accès", "access asked for").to_owned();
+            let (fr, en) = if permitted { ("accordée", "granted") } else { ("refusée", "refused") };
+            (asked, words::pick(lang, fr, en))
+        }
+        None => (noun, words::outcome(record.outcome(), lang)),
+    };
     if !outcome.is_empty() {
         remarks.insert(0, outcome.to_owned());
     }
@@ -120,5 +128,26 @@ mod tests {
         for part in ["téléchargement", "justification", "heure de Paris", "12"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_or_failed_is_not_a_reading() {
+        let record = v1::Record { details: r#"{"authorisation":"deny"}"#.into(), ..v1::Record::default() };
+        let event = |record: v1::Record| Event {
+            index: 12,
+            flags: Flags::NONE,
+            kind: Kind::ACCESS_READ,
+            recorded_at_ms: 0,
+            record: Some(record),
+            decision: None,
+            erased: None,
+            author: String::new(),
+            secret: false,
+        };
+        let text = table(&[event(record)], Lang::Fr).to_string();
+        assert!(text.contains("demande d'accès") && text.contains("refusée"), "{text}");
+        assert!(!text.contains("consultation"), "{text}");
+        let failed = v1::Record { outcome: v1::Outcome::SeriousFailure.into(), ..v1::Record::default() };
+        assert!(table(&[event(failed)], Lang::En).to_string().contains("failed or refused"));
     }
 }

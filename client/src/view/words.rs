@@ -91,6 +91,29 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
     pick(lang, fr, en)
 }
 
+/// What an actor tried to do and didn't: of accesses and movements whose outcome is no success.
+pub fn attempt(kind: Kind, lang: Lang) -> &'static str {
+    let (fr, en) = match kind.token() {
+        "access.read" => ("a tenté de consulter", "tried to read"),
+        "access.search" => ("a tenté de rechercher", "tried to search"),
+        "access.write" => ("a tenté d'ajouter", "tried to add"),
+        "access.update" => ("a tenté de modifier", "tried to change"),
+        "access.download" => ("a tenté de télécharger", "tried to download"),
+        "access.print" => ("a tenté d'imprimer", "tried to print"),
+        "access.export" => ("a tenté d'exporter", "tried to export"),
+        "access.delete" => ("a tenté de supprimer", "tried to delete"),
+        "movement.third_party" => ("a tenté de transmettre à un tiers", "tried to send to a third party"),
+        "movement.app_sync" => ("a tenté de synchroniser avec une application", "tried to synchronise with an app"),
+        "movement.research" => ("a tenté de transmettre pour la recherche", "tried to release for research"),
+        "movement.snds" => (
+            "a tenté de transmettre au système national des données de santé",
+            "tried to feed to the national health data system",
+        ),
+        _ => ("a tenté d'accéder aux données", "tried to access the data"),
+    };
+    pick(lang, fr, en)
+}
+
 /// Whether the verb needs an object: what was read, sent, deleted.
 pub fn has_object(kind: Kind) -> bool {
     kind.is_access() || kind.is_movement()
@@ -308,6 +331,8 @@ mod tests {
             for lang in [Lang::Fr, Lang::En] {
                 assert_ne!(verb(*kind, lang), verb(Kind::SYSTEM_EVENT, lang), "{}", kind.token());
                 assert_ne!(noun(*kind, lang), kind.token(), "{lang:?}");
+                let any = attempt(Kind::SYSTEM_EVENT, lang);
+                assert_eq!(attempt(*kind, lang) != any, has_object(*kind), "{}", kind.token());
             }
         }
     }
