@@ -47,7 +47,25 @@ pub enum Refused {
 }
 
 /// How far the ledger's clock may be ahead of a store's.
-const AHEAD_MS_MAX: u64 = 300_000;
+pub const AHEAD_MS_MAX: u64 = 300_000;
+
+/// Whether every receipt of a file stands at a moment, ms since 1970. `ahead_ms_max` is what the ledger's clock may be ahead of
+/// the one that the moment was read from. The file's signatures must have been verified ([`ReceiptFile::verify`]).
+///
+/// # Errors
+/// [`Refused::Ahead`] or [`Refused::Expired`].
+pub fn stands(file: &ReceiptFile, at_ms: u64, ahead_ms_max: u64) -> Result<(), Refused> {
+    for receipt in &file.receipts {
+        let part = &receipt.view.actor;
+        if part.decided_at_ms.saturating_sub(at_ms) > ahead_ms_max {
+            return Err(Refused::Ahead);
+        }
+        if part.expires_at_ms <= at_ms {
+            return Err(Refused::Expired);
+        }
+    }
+    Ok(())
+}
 
 /// Whether a receipt lets these documents out to this actor now. The file's signatures must have been verified
 /// ([`ReceiptFile::verify`]).
@@ -70,13 +88,8 @@ pub fn check(file: &ReceiptFile, wanted: &Wanted<'_>) -> Result<(), Refused> {
         if wanted.action.is_some_and(|action| action != part.action) {
             return Err(Refused::Action);
         }
-        if part.decided_at_ms.saturating_sub(wanted.at_ms) > AHEAD_MS_MAX {
-            return Err(Refused::Ahead);
-        }
-        if part.expires_at_ms <= wanted.at_ms {
-            return Err(Refused::Expired);
-        }
     }
+    stands(file, wanted.at_ms, AHEAD_MS_MAX)?;
     let permitted =
         |item: &str| file.receipts.iter().any(|receipt| receipt.view.permits(item, LedgerTimeMs(wanted.at_ms)));
     match wanted.items.iter().position(|item| !permitted(item)) {

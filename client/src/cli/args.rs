@@ -342,6 +342,9 @@ pub struct VerifyArgs {
     /// Fail unless the cosigners that are needed signed at most this long ago: `300s`, `5m`, `1h`
     #[arg(long, value_name = "D", value_parser = super::checkpoint::parse_age)]
     pub max_age: Option<std::time::Duration>,
+    /// As of this moment (RFC 3339, or a date: its midnight in Paris) instead of now: whether receipts are valid, and --max-age
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
     /// One JSON object a file
     #[arg(long)]
     pub json: bool,

@@ -18,11 +18,14 @@ use super::authorize::policy_keys;
 use super::record::now_ms;
 use super::{Ended, output};
 use crate::authorize::receipt::{ReceiptFile, is_receipt};
+use crate::authorize::release::{AHEAD_MS_MAX, Refused, stands};
 use crate::authorize::said::{said, said_json};
 use crate::bundle::words;
 use crate::error::ClientError;
 use crate::profile::read;
 use crate::view::Lang;
+use crate::view::time::{parse_bound, spoken};
+use crate::view::words::pick;
 
 /// First line of a proof file.
 const PROOF_HEAD: &[u8] = b"c2sp.org/tlog-proof@";
@@ -32,6 +35,8 @@ struct Asked<'a> {
     policy: &'a Policy,
     leaf: Option<Hash>,
     fresh: Option<Freshness>,
+    /// The moment that the caller named; none: now.
+    at_ms: Option<u64>,
     lang: Lang,
 }
 
@@ -45,8 +50,10 @@ enum Found {
 pub fn run(args: &VerifyArgs) -> Result<Ended, ClientError> {
     let policy = args.policy.as_deref().ok_or(ClientError::PolicyRequired)?;
     let policy = Policy::parse(&read(policy)?).map_err(|error| ClientError::reading(policy, error))?;
-    let fresh = args.max_age.map(|age| Freshness { now_s: now_ms() / 1_000, age_s_max: age.as_secs() });
-    let asked = Asked { policy: &policy, leaf: given_leaf(args)?, fresh, lang: args.lang };
+    let at_ms = args.at.as_deref().map(|text| parse_bound("--at", text)).transpose()?;
+    let now_s = at_ms.unwrap_or_else(now_ms) / 1_000;
+    let fresh = args.max_age.map(|age| Freshness { now_s, age_s_max: age.as_secs() });
+    let asked = Asked { policy: &policy, leaf: given_leaf(args)?, fresh, at_ms, lang: args.lang };
     let mut results = Vec::with_capacity(args.files.len());
     for file in &args.files {
         results.push(match verify(&read(file)?, &asked) {
@@ -77,7 +84,16 @@ fn given_leaf(args: &VerifyArgs) -> Result<Option<Hash>, ClientError> {
 #[derive(Debug)]
 enum Failure {
     Usage(ClientError),
-    Check { why: String, section: Option<Section> },
+    Check {
+        why: String,
+        section: Option<Section>,
+    },
+    /// A receipt whose signatures hold, and which isn't valid at the moment that was asked about.
+    NotValid {
+        why: String,
+        lines: Vec<String>,
+        json: Value,
+    },
 }
 
 impl Failure {
@@ -117,7 +133,38 @@ fn verify_decision(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
     let file = ReceiptFile::parse(bytes).map_err(check)?;
     let keys = policy_keys(asked.policy, &file.origin).map_err(check)?;
     file.verify(&keys).map_err(check)?;
-    Ok(Found::Receipt { lines: said(&file, asked.lang), json: said_json(&file) })
+    let (lines, json) = (said(&file, asked.lang), said_json(&file));
+    let stands = match asked.at_ms {
+        Some(at_ms) => stands(&file, at_ms, 0),
+        None => stands(&file, now_ms(), AHEAD_MS_MAX),
+    };
+    match stands {
+        Ok(()) => Ok(Found::Receipt { lines, json }),
+        Err(refused) => Err(Failure::NotValid { why: not_valid(&file, refused, asked.lang), lines, json }),
+    }
+}
+
+/// That a receipt holds, and is worth nothing at that moment.
+fn not_valid(file: &ReceiptFile, refused: Refused, lang: Lang) -> String {
+    let parts = || file.receipts.iter().map(|receipt| &receipt.view.actor);
+    let from = spoken(parts().map(|part| part.decided_at_ms).max().unwrap_or_default(), lang);
+    let until = spoken(parts().map(|part| part.expires_at_ms).min().unwrap_or_default(), lang);
+    match (refused, lang) {
+        (Refused::Ahead, Lang::Fr) => {
+            format!(
+                "les signatures tiennent, mais le reçu n'était pas encore valable à ce moment : la décision est du {from}"
+            )
+        }
+        (Refused::Ahead, Lang::En) => {
+            format!("the signatures hold, but the receipt was not valid yet at that moment: the decision is of {from}")
+        }
+        (_, Lang::Fr) => format!(
+            "les signatures tiennent, mais le reçu n'est plus valable : il l'était jusqu'au {until} (--at MOMENT : vérifier à un autre moment)"
+        ),
+        (_, Lang::En) => format!(
+            "the signatures hold, but the receipt is no longer valid: it was until {until} (--at TIME: check as of another moment)"
+        ),
+    }
 }
 
 fn verify_proof(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
@@ -233,6 +280,11 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
             Ok(Found::Bundle(report)) => json!({"kind": "bundle", "continued": continued, "report": report}),
             Ok(Found::Receipt { json, .. } | Found::Other { json, .. }) => json.clone(),
             Err(Failure::Check { why, section }) => json!({"error": why, "section": section.map(Section::id)}),
+            Err(Failure::NotValid { why, json, .. }) => {
+                let mut json = json.clone();
+                json["error"] = json!(why);
+                json
+            }
             Err(Failure::Usage(error)) => json!({"error": error.to_string()}),
         };
         if let Value::Object(fields) = &mut line {
@@ -255,6 +307,12 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
         Err(Failure::Check { why, .. }) => {
             output::note(&format!("{name}: check failed: {why}"));
             Ok(())
+        }
+        Err(Failure::NotValid { why, lines, .. }) => {
+            output::note(&format!("{name}: check failed: {why}"));
+            let head = format!("{name}{} {}", pick(args.lang, " :", ":"), pick(args.lang, "non valable", "not valid"));
+            let indented = lines.iter().map(|line| format!("  {line}"));
+            output::lines(&std::iter::once(head).chain(indented).collect::<Vec<_>>())
         }
         Err(Failure::Usage(error)) => {
             output::note(&format!("{name}: {error}"));
@@ -284,7 +342,7 @@ mod tests {
     }
 
     fn asked(policy: &Policy, leaf: Option<Hash>) -> Asked<'_> {
-        Asked { policy, leaf, fresh: None, lang: Lang::En }
+        Asked { policy, leaf, fresh: None, at_ms: None, lang: Lang::En }
     }
 
     fn text(found: Result<Found, Failure>) -> String {
@@ -347,7 +405,8 @@ mod tests {
         assert!(error.to_string().contains("POLICY_REQUIRED"));
     }
     fn args(files: Vec<PathBuf>, policy: Option<PathBuf>) -> VerifyArgs {
-        VerifyArgs { files, policy, entry: None, leaf_hash: None, max_age: None, json: false, lang: Lang::Fr }
+        let (entry, leaf_hash, max_age, at) = (None, None, None, None);
+        VerifyArgs { files, policy, entry, leaf_hash, max_age, at, json: false, lang: Lang::Fr }
     }
 
     fn vectors() -> Value {
@@ -382,6 +441,63 @@ mod tests {
         let old = Freshness { now_s: 1_790_100_000, age_s_max: 300 };
         let stale = verify(&good, &Asked { fresh: Some(old), ..asked(&policy, None) });
         assert!(matches!(stale, Err(Failure::Check { section: Some(Section::Checkpoint), .. })));
+    }
+
+    /// The receipt file of the first published decision, and a policy that knows its node.
+    fn receipt() -> (Vec<u8>, Policy, ReceiptFile) {
+        let vectors: Value = serde_json::from_str(include_str!("../../../docs/vectors/decision.json")).expect("JSON");
+        let decision = &vectors["decisions"][0];
+        let hex = |value: &Value| hex::decode(value.as_str().expect("a text")).expect("hex");
+        let number = |name: &str| decision[name].as_u64().expect("a number").to_be_bytes().to_vec();
+        let origin = vectors["origin"].as_str().expect("a text");
+        let part = hex(&decision["actor_part"]);
+        let length = u32::try_from(part.len()).expect("short").to_be_bytes();
+        let parts = [
+            &b"sillage-receipt/v1\n"[..],
+            &[u8::try_from(origin.len()).expect("short")],
+            origin.as_bytes(),
+            &[1, 1],
+            &hex(&vectors["node"]["key_id"]),
+            &number("index"),
+            &number("time_ms"),
+            &hex(&decision["signature"]),
+            &hex(&decision["salt_a"]),
+            &hex(&decision["private_hash"]),
+            &length,
+            &part,
+        ];
+        let key = |seed: u8, name: &str, kind| {
+            SignerKey::new(name, kind, SigningKey::from_seed(&[seed; 32])).expect("a key").verifier().to_string()
+        };
+        let text = format!(
+            "log {}\nwitness n1 {}\ngroup nodes 1 n1\nquorum nodes\n",
+            key(1, origin, KeyKind::Ed25519),
+            key(2, &format!("{origin}/node-1"), KeyKind::CosignatureV1)
+        );
+        let bytes = parts.concat();
+        let file = ReceiptFile::parse(&bytes).expect("a receipt file");
+        (bytes, Policy::parse(text.as_bytes()).expect("a policy"), file)
+    }
+
+    #[test]
+    fn a_receipt_is_ok_only_while_it_is_valid() {
+        let (bytes, policy, file) = receipt();
+        let part = &file.receipts[0].view.actor;
+        let (from, until) = (part.decided_at_ms, part.expires_at_ms);
+        let at = |at_ms| verify(&bytes, &Asked { at_ms, ..asked(&policy, None) });
+        for moment in [from, until - 1] {
+            assert!(matches!(at(Some(moment)), Ok(Found::Receipt { .. })), "{moment}");
+        }
+        for (moment, words) in
+            [(None, "no longer valid"), (Some(until), "no longer valid"), (Some(from - 1), "not valid yet")]
+        {
+            let Err(Failure::NotValid { why, lines, .. }) = at(moment) else { panic!("{moment:?}") };
+            assert!(why.contains(words) && why.contains("the signatures hold"), "{why}");
+            assert!(lines.iter().any(|line| line.contains("valid until")), "{lines:?}");
+        }
+        let mut bad = bytes.clone();
+        bad[100] ^= 1;
+        assert!(matches!(verify(&bad, &asked(&policy, None)), Err(Failure::Check { .. })), "that is another matter");
     }
 
     #[test]
