@@ -61,19 +61,20 @@ pub async fn run(context: &Context, args: AuthorizeArgs) -> Result<Ended, Client
 }
 
 fn one(profile: &Profile, args: &AuthorizeArgs) -> Result<Ask, ClientError> {
-    let missing = || ClientError::Usage("name --actor, --patient, --action, --purpose and --items".to_owned());
-    if args.by.actor.is_none() {
-        return Err(missing());
-    }
+    // The command line asks for each of them by name; none of them is assumed.
+    let named = |option: &str, given: &Option<String>| {
+        given.clone().ok_or_else(|| ClientError::Usage(format!("name {option}, or the requests of a --bulk file")))
+    };
+    named("--actor", &args.by.actor)?;
     let acting = acting(profile, &args.by)?;
-    let patient = ins(profile, args.patient.as_deref().ok_or_else(missing)?, args.oid.as_deref())?;
+    let patient = ins(profile, &named("--patient", &args.patient)?, args.oid.as_deref())?;
     Ok(Ask {
         patient: v1::PatientIdentity { ins: patient.value().to_owned(), oid: patient.oid().as_str().to_owned() },
         actor: acting.actor,
         auth: acting.auth,
-        action: args.action.clone().ok_or_else(missing)?,
-        purpose: args.purpose.clone().ok_or_else(missing)?,
-        items: items(args.items.as_deref().ok_or_else(missing)?)?,
+        action: named("--action", &args.action)?,
+        purpose: named("--purpose", &args.purpose)?,
+        items: items(&named("--items", &args.items)?)?,
         correlation: None,
     })
 }
@@ -238,6 +239,34 @@ async fn release(context: &Context, args: &CheckArgs) -> Result<Ended, ClientErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: AuthorizeArgs,
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_nothing_else() {
+        let all =
+            [("--actor", "self"), ("--patient", "1"), ("--action", "read"), ("--purpose", "TREAT"), ("--items", "d")];
+        for (left_out, _) in all {
+            let given =
+                all.iter().filter(|(option, _)| *option != left_out).flat_map(|(option, value)| [*option, *value]);
+            let error = Cli::try_parse_from(std::iter::once("authorize").chain(given)).expect_err(left_out);
+            let text = error.to_string();
+            let told = text.split("Usage").next().expect("a beginning");
+            let named: Vec<&str> =
+                all.iter().map(|(option, _)| *option).filter(|option| told.contains(option)).collect();
+            assert_eq!(named, [left_out], "{text}");
+        }
+        let whole = all.iter().flat_map(|(option, value)| [*option, *value]);
+        Cli::try_parse_from(std::iter::once("authorize").chain(whole)).expect("nothing is missing");
+        Cli::try_parse_from(["authorize", "--bulk", "f"]).expect("the file names them");
+        let check = ["authorize", "check", "--receipt", "r", "--actor", "self", "--patient", "1", "--items", "d"];
+        Cli::try_parse_from(check).expect("a record store's question needs none of them");
+    }
 
     #[test]
     fn what_is_not_told_looks_as_if_it_were_not_there() {

@@ -7,8 +7,15 @@ use clap::{Args, Subcommand};
 use super::consent_args::By;
 use crate::view::Lang;
 
+/// Who would do it. Unlike where something is changed, nobody is assumed.
+const ACTOR_HELP: &str = "`self` (the patient), an RPPS number, or `system|id`";
+
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    mut_arg("actor", |arg| arg.required_unless_present("bulk").help(ACTOR_HELP))
+)]
 pub struct AuthorizeArgs {
     #[command(subcommand)]
     pub command: Option<AuthorizeCommand>,
@@ -16,7 +23,7 @@ pub struct AuthorizeArgs {
     #[arg(long, value_name = "INS", required_unless_present = "bulk")]
     pub patient: Option<String>,
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
-    #[arg(long, value_name = "OID")]
+    #[arg(long, value_name = "OID", requires = "patient")]
     pub oid: Option<String>,
     /// read, search, write, update, download, print, export or delete
     #[arg(long, value_name = "A", required_unless_present = "bulk")]

@@ -59,15 +59,6 @@ fn target(profile: &Profile, of: &MaybeWhose) -> Result<Target, ClientError> {
     Ok(Target { patient, secret: false })
 }
 
-fn named(by: &By) -> Result<(), ClientError> {
-    match by.actor {
-        Some(_) => Ok(()),
-        None => {
-            Err(ClientError::Usage("name the health professional who acts: --actor, --actor-profession".to_owned()))
-        }
-    }
-}
-
 async fn after(
     context: &Context,
     kind: Kind,
@@ -75,14 +66,12 @@ async fn after(
     id: String,
     (of, by, how): (&MaybeWhose, &By, &How),
 ) -> Result<Ended, ClientError> {
-    named(by)?;
     let target = target(&context.profile()?, of)?;
     change::run(context, Order { target, by, how, signs: Signs::Author, id: Some(id) }, Change::with(kind, details))
         .await
 }
 
 async fn open(context: &Context, args: OpenArgs) -> Result<Ended, ClientError> {
-    named(&args.by)?;
     let profile = context.profile()?;
     let id = match &args.id {
         Some(id) => id.clone(),
@@ -213,7 +202,8 @@ mod tests {
 
     fn args(more: &[&str]) -> Result<OpenArgs, clap::Error> {
         let base = ["sillage", "open", "--case", "SAMU", "--reason", "call 15", "--expires", "2h"];
-        let cli = Cli::try_parse_from(base.iter().chain(more))?;
+        let by = ["--actor", "10100534436", "--actor-profession", "samu-regulator"];
+        let cli = Cli::try_parse_from(base.iter().chain(&by).chain(more))?;
         match cli.command {
             BreakGlassCommand::Open(args) => Ok(args),
             other => panic!("{other:?}"),
@@ -238,6 +228,19 @@ mod tests {
         assert!(args(&[]).is_err(), "neither");
         assert!(args(&["--position", "1,2,3,GPS", "--no-position", "INDOORS"]).is_err(), "both");
         assert!(args(&["--no-position", "INDOORS"]).is_ok());
+    }
+
+    #[test]
+    fn only_a_professional_with_a_profession_breaks_the_glass() {
+        let parse = |args: &str| Cli::try_parse_from(args.split_whitespace()).map_err(|error| error.to_string());
+        let open = "sillage open --case SAMU --reason coma --expires 2h --no-position INDOORS";
+        let nobody = parse(open).expect_err("nobody");
+        assert!(nobody.contains("--actor <ID>") && nobody.contains("--actor-profession <TOKEN>"), "{nobody}");
+        let any = parse(&format!("{open} --actor 10100534436")).expect_err("of no profession");
+        assert!(any.contains("--actor-profession") && !any.contains("--actor <ID>\n"), "{any}");
+        parse(&format!("{open} --actor 10100534436 --actor-profession samu-regulator")).expect("good");
+        assert!(parse("sillage justify bg1 --text found").expect_err("nobody").contains("--actor <ID>"));
+        parse("sillage close bg1 --actor 10100534436").expect("whoever opened it is known by name");
     }
 
     #[test]

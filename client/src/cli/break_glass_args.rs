@@ -5,11 +5,16 @@ use clap::{Args, Subcommand};
 use super::consent_args::{By, ChangeArgs, How};
 use crate::view::Lang;
 
+/// Only health professionals break the glass, and they answer for it by name.
+const ACTOR_HELP: &str = "The health professional: an RPPS number, or `system|id`";
+const PROFESSION_HELP: &str = "Profession, a token such as physician: it says whether this case is theirs to open";
+
 #[derive(Debug, Subcommand)]
 pub enum BreakGlassCommand {
     /// Open one: a health professional, for a time, with a reason
     Open(OpenArgs),
     /// Say afterwards why it was needed
+    #[command(mut_arg("actor", |arg| arg.required(true).help(ACTOR_HELP)))]
     Justify {
         /// Its id
         #[arg(value_name = "BREAKGLASS")]
@@ -25,6 +30,7 @@ pub enum BreakGlassCommand {
         how: How,
     },
     /// Close it before it expires
+    #[command(mut_arg("actor", |arg| arg.required(true).help(ACTOR_HELP)))]
     Close {
         /// Its id
         #[arg(value_name = "BREAKGLASS")]
@@ -79,7 +85,11 @@ pub struct MaybeWhose {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("place").required(true).args(["position", "no_position"])))]
+#[command(
+    group(clap::ArgGroup::new("place").required(true).args(["position", "no_position"])),
+    mut_arg("actor", |arg| arg.required(true).help(ACTOR_HELP)),
+    mut_arg("actor_profession", |arg| arg.required(true).help(PROFESSION_HELP))
+)]
 pub struct OpenArgs {
     #[command(flatten)]
     pub of: MaybeWhose,
