@@ -58,10 +58,24 @@ fn print(
 pub(super) async fn known(context: &Context, args: &StateArgs) -> Result<Known, ClientError> {
     let as_of = AsOf::parse(args.as_of.as_of.as_deref())?;
     let profile = context.profile()?;
+    began_before(as_of, profile.genesis()?.0.created_ms)?;
     let patient = ins(&profile, &args.whose.patient, args.whose.oid.as_deref())?;
     let session = context.session().await?;
     let tags = tags_of(&session).both(patient.value(), patient.oid().as_str()).await?;
     Known::fetch(&session, tags, as_of).await
+}
+
+/// Before its first entry there is no log to be asked.
+fn began_before(as_of: AsOf, created_ms: u64) -> Result<(), ClientError> {
+    match as_of {
+        AsOf::Time(ms) if ms < created_ms => {
+            let (asked, began) = (rfc3339(ms), rfc3339(created_ms));
+            Err(ClientError::Usage(format!(
+                "--as-of: {asked} is before the log's first entry, of {began}: name that moment or a later one"
+            )))
+        }
+        AsOf::Now | AsOf::Size(_) | AsOf::Time(_) => Ok(()),
+    }
 }
 
 async fn directive(context: &Context, args: DirectiveArgs, effect: &str) -> Result<Ended, ClientError> {
@@ -134,4 +148,20 @@ fn collected(profile: &Profile, args: &CollectedArgs) -> Result<Option<Value>, C
         .maybe("method", args.collected_by.as_deref())
         .with("evidence_sha256", sha256(&[&read(evidence)?]));
     Ok(Some(fields.into_value()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_its_first_entry_a_log_knows_nothing() {
+        let began = 1_772_442_000_000;
+        for as_of in [AsOf::Now, AsOf::Size(1), AsOf::Time(began)] {
+            assert!(began_before(as_of, began).is_ok(), "{as_of:?}");
+        }
+        let error = began_before(AsOf::Time(began - 1), began).expect_err("before it");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("before the log's first entry, of 2026-03-02T09:00:00"), "{error}");
+    }
 }
