@@ -9,7 +9,7 @@ use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_rules::time::TimeMs;
-use sillage_tests::lines::{access, ins};
+use sillage_tests::lines::{OID, access, ins};
 use sillage_tests::world::{Run, World};
 
 /// A receipt promises a checkpoint within 10 s; a busy machine gets some more.
@@ -157,6 +157,27 @@ pub fn what_was_altered_is_not_verified(world: &mut World) {
     let file = world.write("good.tlog-proof", &first);
     verify(world, &file, &policy(world)).ok();
     verify(world, &file, &other).fails(1);
+}
+
+pub fn a_bundle_is_on_record_as_one_reading_of_each_sort(world: &mut World) {
+    let patient = ins(46);
+    for round in 0..3 {
+        // Young: the proof has to wait for an index commit.
+        world.record(&[access(&patient, &format!("bundle {round}"))]);
+        let out = world.path(&format!("{round}.sillage-trace"));
+        world.sillage(&["prove", "patient", &patient, "--oid", OID, "--out", &out.to_string_lossy()]).ok();
+        let whole = sillage_tests::world::run(
+            sillage_tests::world::sillage().arg("verify").arg(&out).arg("--policy").arg(policy(world)).arg("--json"),
+            b"",
+        );
+        let report = whole.ok().json();
+        let entries = report["report"]["entries"].as_array().expect("entries").clone();
+        assert_eq!(entries.iter().filter(|entry| entry["kind"] == "access.read").count(), round + 1, "{report}");
+    }
+    let kind = ["--kind", "log.consulted", "--json"];
+    let read = world.sillage(&[&["trace", "--patient", &patient, "--oid", OID][..], &kind].concat()).ok().json_lines();
+    let readings = |what: &str| read.iter().filter(|line| line["details"]["read"] == what).count();
+    assert_eq!([readings("trace"), readings("proof"), readings("entries")], [3, 3, 3], "{read:?}");
 }
 
 pub fn sizes_and_indices_not_reached_are_refused(world: &mut World) {
