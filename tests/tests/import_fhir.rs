@@ -67,6 +67,10 @@ fn a_file_a_bundle_ndjson_and_a_folder_are_read(world: &mut World) {
         assert!(line["file"].as_str().is_some_and(|name| name.contains(file)) && line["index"].is_u64(), "{line}");
     }
     assert_eq!(trace(world, "Patient/many").len(), 5);
+    // Nobody else knows under which identity they are on record.
+    let made = Ins::demo("Patient/many");
+    let named = json!({"ins": made.value(), "oid": made.oid().as_str()});
+    assert!(printed.iter().all(|line| line["demo_patient"] == named), "{run}");
 }
 
 fn the_original_is_kept_byte_for_byte(world: &mut World) {

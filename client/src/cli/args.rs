@@ -151,7 +151,8 @@ pub struct ImportArgs {
     /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`
     #[arg(long, value_name = "FILE")]
     pub patient_map: Option<PathBuf>,
-    /// Give patients without an INS a demonstration identity made from their reference (test logs only)
+    /// Give patients without an INS a demonstration identity made from their reference (test logs only): each line of result
+    /// names it as `demo_patient`
     #[arg(long)]
     pub demo_patients: bool,
 }

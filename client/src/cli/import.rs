@@ -8,8 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use sillage_proto::v1::PatientIdentity;
 use sillage_rules::consent::directive::Directive;
-use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
+use sillage_rules::ident::{Checks, Ins, InsOid, Source as IdentSource};
 use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
@@ -74,6 +75,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         documents: 0,
         bytes: 0,
         failed: false,
+        demo: args.demo_patients,
     };
     for (path, unreadable) in files(&args.fhir) {
         let bytes = match unreadable.map_or_else(|| std::fs::read(&path).map_err(|e| e.to_string()), Err) {
@@ -107,7 +109,8 @@ struct Line {
 enum What {
     /// To be sent, with the document it was made from.
     Record(Box<(MappedRecord, Vec<u8>)>),
-    Recorded(u64, Option<DirectiveNote>),
+    /// Where it is on record, the directive that it is, and whose it is.
+    Recorded(u64, Option<DirectiveNote>, Option<PatientIdentity>),
     Refused(FhirError),
     /// Nothing that would be a record.
     Skipped,
@@ -116,7 +119,8 @@ enum What {
 }
 
 impl Line {
-    fn to_json(&self) -> Option<String> {
+    /// `demo`: name the patients that were given a demonstration identity, for nobody else knows it.
+    fn to_json(&self, demo: bool) -> Option<String> {
         let mut out = serde_json::Map::new();
         let mut put = |name: &str, value: serde_json::Value| drop(out.insert(name.to_owned(), value));
         put("file", json!(self.file.display().to_string()));
@@ -124,8 +128,11 @@ impl Line {
             put("entry", json!(entry));
         }
         match &self.what {
-            What::Recorded(index, directive) => {
+            What::Recorded(index, directive, patient) => {
                 put("index", json!(index));
+                if let Some(made) = patient.as_ref().filter(|patient| demo && patient.oid == InsOid::Demo.as_str()) {
+                    put("demo_patient", json!({"ins": made.ins, "oid": made.oid}));
+                }
                 if let Some(directive) = directive {
                     put("directive", json!(directive.id));
                     let (name, holds) = match directive.ends {
@@ -175,6 +182,8 @@ struct Import<'a> {
     documents: u64,
     bytes: usize,
     failed: bool,
+    /// Whether demonstration identities are made.
+    demo: bool,
 }
 
 impl Import<'_> {
@@ -231,7 +240,8 @@ impl Import<'_> {
         let ended = |id: &str| DirectiveNote { id: id.to_owned(), ends: Ends::Revoked };
         if on_record.iter().all(|recorded| !recorded.is_alive) {
             let place = |recorded: &import_consents::Recorded| {
-                What::Recorded(recorded.ended_by.unwrap_or(recorded.index), Some(ended(&recorded.id)))
+                let index = recorded.ended_by.unwrap_or(recorded.index);
+                What::Recorded(index, Some(ended(&recorded.id)), record.patient.clone())
             };
             return Ok(on_record.iter().map(place).collect());
         }
@@ -285,7 +295,7 @@ impl Import<'_> {
         }
         // What a replaced Consent ended stands with it.
         self.chunk.sort_by_key(|line| line.document);
-        let lines: Vec<String> = self.chunk.iter().filter_map(Line::to_json).collect();
+        let lines: Vec<String> = self.chunk.iter().filter_map(|line| line.to_json(self.demo)).collect();
         output::lines(&lines)?;
         self.chunk.clear();
         self.bytes = 0;
@@ -295,8 +305,8 @@ impl Import<'_> {
     fn recorded(&mut self, line: usize, index: u64) {
         let what = &mut self.chunk[line].what;
         if let What::Record(boxed) = what {
-            let directive = boxed.0.directive.take();
-            *what = What::Recorded(index, directive);
+            let (directive, patient) = (boxed.0.directive.take(), boxed.0.patient.take());
+            *what = What::Recorded(index, directive, patient);
         }
     }
 
