@@ -15,11 +15,13 @@ mod names;
 pub mod profiles;
 mod shape;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::Flags;
-use sillage_rules::kind::Kind;
+use sillage_rules::kind::{Group, Kind};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
@@ -96,6 +98,18 @@ pub fn bundle(trace: &Trace) -> Value {
         "timestamp": TimeMs(trace.read_at_ms).to_string(),
         "entry": events.chain(consents).map(entry).collect::<Vec<_>>(),
     })
+}
+
+/// What decides and has no resource that an importer would bring back: it is in the Bundle as events only. Each kind, and how
+/// many records of it there are.
+pub fn events_only(trace: &Trace) -> BTreeMap<Kind, usize> {
+    let mut out = BTreeMap::new();
+    for line in &trace.lines {
+        if matches!(line.kind.group(), Group::Space | Group::Limits | Group::People) {
+            *out.entry(line.kind).or_insert(0) += 1;
+        }
+    }
+    out
 }
 
 /// An extension of ours with a value: `kind` is the FHIR type, as `String`.

@@ -385,3 +385,12 @@ proptest! {
         prop_assert_eq!(import(consent), Some(expected), "{:#}", consent);
     }
 }
+
+#[test]
+fn what_decides_and_is_no_consent_is_counted() {
+    let of = |kind: Kind| line(1, v1::Record { actor: Some(patient()), ..new_message(kind, Some(&TAG), NOW_MS) });
+    let masked = |index| Line { index, kind: Kind::ITEM_MASKED, ..of(Kind::SPACE_CLOSED) };
+    let lines = vec![line(1, reading()), masked(2), masked(3)];
+    let counted = events_only(&trace([lines, vec![of(Kind::SPACE_CLOSED)]].concat()));
+    assert_eq!(counted.into_iter().collect::<Vec<_>>(), [(Kind::SPACE_CLOSED, 1), (Kind::ITEM_MASKED, 2)]);
+}
