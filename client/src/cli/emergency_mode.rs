@@ -64,7 +64,13 @@ async fn keep_one(context: &Context, dir: &Path, whose: &Whose) -> Result<Ended,
     // What can't be understood isn't kept.
     let known = fetched.clone().fold(session.genesis.late_after_ms)?;
     keep::keep(dir, &patient_line(&patient), &fetched)?;
-    output::line(&json!({"kept": true, "as_of": known.as_of_size}).to_string())?;
+    let records: usize = known.sides().map(|(side, _)| side.records.len()).sum();
+    if records == 0 {
+        output::note(
+            "nothing on record decides for this patient: that is kept; if something should be, look whether the INS and its OID are right",
+        );
+    }
+    output::line(&json!({"kept": true, "as_of": known.as_of_size, "records": records}).to_string())?;
     Ok(Ended::Done)
 }
 
