@@ -1706,9 +1706,11 @@ function askedWords(action, outcomes, came, words) {
     const some = outcomes.filter((o) => (o.permit ?? false) === permit);
     const texts = some.slice(0, NAMED_MAX).map((o) => (o.reason ? `${o.id} (${word(words.why, o.reason)})` : o.id));
     if (some.length > NAMED_MAX) texts.push(words.more(some.length - NAMED_MAX));
-    return texts.length > 0 ? [`${permit ? words.parts.granted : words.parts.refused}${words.colon} ${texts.join(", ")}`] : [];
+    return texts.length > 0 ? `${words.colon} ${texts.join(", ")}` : "";
   };
-  return [words.asked(word(words.actions, action), words.came[came]), ...named(true), ...named(false)].join(`${words.semicolon} `);
+  const asked = words.asked(word(words.actions, action), words.came[came]);
+  if (came !== "some") return asked + named(came === "all");
+  return [asked, words.parts.granted + named(true), words.parts.refused + named(false)].join(`${words.semicolon} `);
 }
 
 /** What happened, by its outcome: done, tried, or asked for. */
@@ -1748,7 +1750,9 @@ function entryWords(e, lang) {
 /** What a receipt says: whoever is shown it learns what was permitted, and of what was not, nothing. */
 function receiptWords({ receipts, origin }, words) {
   const one = (r) => {
-    const [who, doing] = [whoIs(r.actor), word(words.actions, r.action)];
+    const notes = [r.actor.role, r.actor.organisation].filter(Boolean).join(", ");
+    const who = (r.actor.label ?? r.actor.id ?? "") + (notes ? ` (${notes})` : "");
+    const doing = word(words.actions, r.action);
     const owed = r.obligations.map((token) => words.owed[token]);
     return [
       r.permitted.length > 0 ? words.may(who, doing, r.permitted.join(", ")) : words.mayNothing(who, doing),

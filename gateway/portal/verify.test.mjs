@@ -620,10 +620,10 @@ test("a line says what came of it: read, refused, or asked for", async () => {
   assert.doesNotMatch(await said({ body: [[10, 1]] }), /tentative/);
   const local = JSON.stringify({ authorisation: "deny", emergency_mode: [{ id: "d9", reason: "MASKED" }] });
   const asked = { body: [[6, proto([1, "d9"])], [10, 3], [17, local]] };
-  assert.match(await said(asked), /demande d’accès \(consulter\) : refusée ; refusé : d9 \(document masqué\)/);
-  assert.match(await said(asked, "en"), /access asked for \(read\): refused; refused: d9 \(masked document\)/);
+  assert.match(await said(asked), /demande d’accès \(consulter\) : refusée : d9 \(document masqué\)/);
+  assert.match(await said(asked, "en"), /access asked for \(read\): refused: d9 \(masked document\)/);
   const granted = { kind: 0x0605, body: [[6, proto([1, "d1"])], [17, '{"authorisation":"permit"}']] };
-  assert.match(await said(granted), /demande d’accès \(télécharger\) : accordée ; accordé : d1/);
+  assert.match(await said(granted), /demande d’accès \(télécharger\) : accordée : d1/);
   // Details are a stranger's: whatever they are, the line is there.
   for (const details of ["{", "null", "7", '{"authorisation":"permit","emergency_mode":7}', '{"authorisation":"toString"}']) {
     assert.match(await said({ body: [[6, proto([1, "constructor"])], [17, details]] }), /2026-01-01/);
@@ -638,9 +638,9 @@ test("every published decision reads as granted, partly granted or refused, and 
   }, lang);
   const yes = { id: "d1", permit: true, reason: "CARE_TEAM" };
   const no = { id: "d2", reason: "MASKED" };
-  assert.match(line([yes], "fr"), /demande d’accès \(consulter\) : accordée ; accordé : d1 \(membre de l’équipe de soins\) · Dr Claire Dubois/);
+  assert.match(line([yes], "fr"), /demande d’accès \(consulter\) : accordée : d1 \(membre de l’équipe de soins\) · Dr Claire Dubois/);
   assert.match(line([yes, no], "fr"), /accordée en partie ; accordé : d1 .*; refusé : d2 \(document masqué\)/);
-  assert.match(line([no], "en"), /access asked for \(read\): refused; refused: d2 \(masked document\)/);
+  assert.match(line([no], "en"), /access asked for \(read\): refused: d2 \(masked document\)/);
   const many = Array.from({ length: 8 }, (_, i) => ({ ...no, id: `x${i}` }));
   assert.match(line(many, "en"), /x5 \(masked document\), 2 more/);
   assert.deepEqual(Object.keys(internals.WORDS.fr).sort(), Object.keys(internals.WORDS.en).sort());

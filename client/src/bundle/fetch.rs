@@ -14,7 +14,7 @@ use sillage_rules::kind::Kind;
 
 use super::assemble::{Entries, bucket};
 use crate::audit::rotation::size_of;
-use crate::checks::{checkpoint_for, failed, hashes, policy_of};
+use crate::checks::{VerifiedCheckpoint, checkpoint_for, failed, hashes, policy_of};
 use crate::error::ClientError;
 use crate::session::Session;
 
@@ -55,7 +55,8 @@ pub async fn fetch(
     let newest = newest_entry(session, &identity.tag).await?;
     let mut size = newest.map_or(0, |newest| newest.get().saturating_add(1));
     loop {
-        size = checkpoint_for(session, size, None, deadline).await?.checkpoint.size.get();
+        let covering = checkpoint_for(session, size, None, deadline).await?;
+        size = covering.checkpoint.size.get();
         let proof = prove(session, &identity.tag).await?;
         let commit = commit_of(&proof)?;
         if newest.is_some_and(|newest| newest >= commit.index) && Instant::now() + PAUSE <= deadline {
@@ -63,7 +64,7 @@ pub async fn fetch(
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        let bundle = attempt(session, wanted, &identity, (&proof, &commit), policy, deadline).await?;
+        let bundle = attempt(session, wanted, &identity, (&proof, &commit, covering), policy, deadline).await?;
         let verdict = bundle.verify(&policy_for(session, policy, &bundle), &Options::default());
         let again = match verdict {
             Ok(report) => {
@@ -102,7 +103,7 @@ async fn attempt(
     session: &Session,
     wanted: &Wanted,
     identity: &BundleIdentity,
-    (proof, commit): (&v1::ProvePatientResponse, &IndexCommit),
+    (proof, commit, covering): (&v1::ProvePatientResponse, &IndexCommit, VerifiedCheckpoint),
     policy: Option<&Policy>,
     deadline: Instant,
 ) -> Result<Bundle, ClientError> {
@@ -121,7 +122,12 @@ async fn attempt(
         }
     };
     let size_min = commit.index.get().saturating_add(1);
-    let checkpoint = checkpoint_for(session, size_min, policy, deadline).await?;
+    let is_enough =
+        covering.checkpoint.size.get() >= size_min && policy.is_none_or(|policy| policy.verify(&covering.note).is_ok());
+    let checkpoint = match is_enough {
+        true => covering,
+        false => checkpoint_for(session, size_min, policy, deadline).await?,
+    };
     let size = checkpoint.checkpoint.size.get();
     let since = match &wanted.since {
         None => None,
