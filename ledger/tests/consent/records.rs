@@ -329,7 +329,7 @@ fn a_patient_of_very_many_records_is_kept_in_memory_all_the_same() {
 
 #[test]
 fn a_patient_has_so_many_records_and_room_is_kept_for_what_takes_access_away() {
-    let caps = RecordCaps { any: 6, narrowing: 8, own: 10 };
+    let caps = RecordCaps { any: 6, narrowing: 8, emergency: 9, own: 11 };
     for kept in [0, 10_000] {
         let mut world = World::with(Options { record_caps: caps, rule_records_cached: kept, ..quiet() });
         // The patient's own device is a party of its own.
@@ -351,6 +351,10 @@ fn a_patient_has_so_many_records_and_room_is_kept_for_what_takes_access_away() {
         assert_eq!(world.refused(permit(tag(1), "a", &doctor(1, "nurse"))), Code::TooManyRules);
         world.record(&[deny(tag(1), "b", "PSY"), revoke(tag(1), "b")]);
         assert_eq!(world.refused(deny(tag(1), "c", "PSY")), Code::TooManyRules);
+        let now = world.now;
+        let glass = |id: &str| break_glass(Some(tag(1)), id, doctor(1, "emergency-physician"), now + 1_000);
+        world.record(&[glass("g1")]);
+        assert_eq!(world.refused(glass("g2")), Code::TooManyRules);
         world.try_record_by(30, &[deny(tag(1), "c", "PSY"), masked.clone()]).expect("room of their own");
         let refusal = world.try_record_by(30, std::slice::from_ref(&masked)).expect_err("one too many");
         assert_eq!(refusal.code, Code::TooManyRules);

@@ -329,9 +329,8 @@ fn may_break(opened: &BreakGlass, signer: &Actor, env: &Env<'_>) -> Admitted {
             (structure && kind == Some(ActorKind::Professional), opened.profession.as_deref())
         }
     };
-    // Without a profession nobody says that it is a *health* professional.
-    if !is_professional || profession.is_none() || opened.actor.as_ref().is_some_and(|actor| env.is_revoked(actor)) {
-        return not_entitled("a health professional, with their profession, or their structure for them,");
+    if !is_professional || opened.actor.as_ref().is_some_and(|actor| env.is_revoked(actor)) {
+        return not_entitled("a health professional, or their structure for them,");
     }
     match opened.case.is_none_or(|case| env.policy.may_open(case, profession)) {
         true => Ok(()),

@@ -2,8 +2,8 @@
 //!
 //! Whoever may sign can go on and on: give and take back, break the glass and close it. Each time a patient's state isn't
 //! in memory, all of it is opened anew, so it is bounded. What gives access is refused first; what takes it away, ends
-//! something or can't wait has as much room again; and beyond that there is room for what the patient signs with a key of
-//! their own, so that no author can fill it up against them.
+//! something has as much room again; beyond that there is room for emergencies, and then for what the patient signs with a
+//! key of their own: what any author may sign fills up neither.
 
 use super::admit::RuleRefusal;
 use super::event::Event;
@@ -13,25 +13,34 @@ use crate::codes::Code;
 
 /// Records of one tag from which on what gives access is refused.
 pub const RECORDS_MAX: usize = 50_000;
-/// Records of one tag from which on what takes access away, ends something or can't wait is refused too.
+/// Records of one tag from which on what takes access away or ends something is refused too.
 pub const NARROWING_RECORDS_MAX: usize = 100_000;
+/// Records of one tag from which on the glass can't be broken any more.
+pub const EMERGENCY_RECORDS_MAX: usize = 200_000;
 /// Records of one tag from which on the patient's own key can't take access away either.
-pub const OWN_RECORDS_MAX: usize = 150_000;
+pub const OWN_RECORDS_MAX: usize = 250_000;
 
 /// How many records that decide one tag may have, by what they do. Every node of a group has the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordCaps {
     /// Of any kind.
     pub any: usize,
-    /// Of what [`cannot_wait`].
+    /// Of what takes access away or ends something.
     pub narrowing: usize,
-    /// Of that, signed with the patient's own key.
+    /// Of break-glass.
+    pub emergency: usize,
+    /// Of what takes access away, signed with the patient's own key.
     pub own: usize,
 }
 
 impl Default for RecordCaps {
     fn default() -> Self {
-        Self { any: RECORDS_MAX, narrowing: NARROWING_RECORDS_MAX, own: OWN_RECORDS_MAX }
+        Self {
+            any: RECORDS_MAX,
+            narrowing: NARROWING_RECORDS_MAX,
+            emergency: EMERGENCY_RECORDS_MAX,
+            own: OWN_RECORDS_MAX,
+        }
     }
 }
 
@@ -41,10 +50,11 @@ impl RecordCaps {
     /// # Errors
     /// `TOO_MANY_RULES`.
     pub fn check(&self, records: usize, event: &Event, meta: &Meta) -> Result<(), RuleRefusal> {
-        let max = match cannot_wait(event) {
-            false => self.any,
-            true if meta.patient_key => self.own,
-            true => self.narrowing,
+        let max = match sort(event) {
+            Sort::Widening => self.any,
+            Sort::Emergency => self.emergency,
+            Sort::Narrowing if meta.patient_key => self.own,
+            Sort::Narrowing => self.narrowing,
         };
         match records < max {
             true => Ok(()),
@@ -57,10 +67,19 @@ impl RecordCaps {
     }
 }
 
-/// Whether it takes access away or ends something, or comes with an emergency.
-fn cannot_wait(event: &Event) -> bool {
+/// What a record is about, for its room.
+enum Sort {
+    /// It gives access.
+    Widening,
+    /// It takes access away or ends something.
+    Narrowing,
+    /// It comes with an emergency.
+    Emergency,
+}
+
+fn sort(event: &Event) -> Sort {
     match event {
-        Event::Directive(directive) => only_denies(directive),
+        Event::Directive(directive) if only_denies(directive) => Sort::Narrowing,
         Event::SpaceOpposed
         | Event::SpaceClosed
         | Event::Revoked { .. }
@@ -72,12 +91,13 @@ fn cannot_wait(event: &Event) -> bool {
         | Event::RepresentationEnded { .. }
         | Event::SecrecySet { .. }
         | Event::Left { .. }
-        | Event::AttendingEnded { .. }
-        | Event::BreakGlassOpened(_)
+        | Event::AttendingEnded { .. } => Sort::Narrowing,
+        Event::BreakGlassOpened(_)
         | Event::BreakGlassJustified { .. }
         | Event::BreakGlassClosed { .. }
-        | Event::BreakGlassReviewed { .. } => true,
-        Event::SpaceOpened
+        | Event::BreakGlassReviewed { .. } => Sort::Emergency,
+        Event::Directive(_)
+        | Event::SpaceOpened
         | Event::EmergencyLifted { .. }
         | Event::Unblocked { .. }
         | Event::Unmasked { .. }
@@ -86,10 +106,10 @@ fn cannot_wait(event: &Event) -> bool {
         | Event::Represented(_)
         | Event::SecrecyLifted { .. }
         | Event::Joined(_)
-        | Event::AttendingDeclared { .. } => false,
+        | Event::AttendingDeclared { .. } => Sort::Widening,
         // Not counted: it happened, or is no patient's.
-        Event::Deposit(_) | Event::ItemsDeleted(_) => true,
-        Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => true,
+        Event::Deposit(_) | Event::ItemsDeleted(_) => Sort::Narrowing,
+        Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => Sort::Narrowing,
     }
 }
 
@@ -133,7 +153,8 @@ mod tests {
             (&unmask, true, RECORDS_MAX),
             (&deny, false, NARROWING_RECORDS_MAX),
             (&mask, false, NARROWING_RECORDS_MAX),
-            (&Event::BreakGlassClosed { breakglass: "bg".into() }, false, NARROWING_RECORDS_MAX),
+            (&Event::BreakGlassClosed { breakglass: "bg".into() }, false, EMERGENCY_RECORDS_MAX),
+            (&Event::BreakGlassClosed { breakglass: "bg".into() }, true, EMERGENCY_RECORDS_MAX),
             (&deny, true, OWN_RECORDS_MAX),
             (&mask, true, OWN_RECORDS_MAX),
         ] {

@@ -280,6 +280,7 @@ fn the_closed_lists_and_the_caps() {
         admit::BREAKGLASSES_OPEN_MAX,
         caps::RECORDS_MAX,
         caps::NARROWING_RECORDS_MAX,
+        caps::EMERGENCY_RECORDS_MAX,
         caps::OWN_RECORDS_MAX,
     ] {
         assert!(DOCUMENT.contains(&spelled(cap)), "{cap}");
