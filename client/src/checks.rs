@@ -103,13 +103,38 @@ pub async fn checkpoint_for(
     policy: Option<&Policy>,
     deadline: Instant,
 ) -> Result<VerifiedCheckpoint, ClientError> {
+    checkpoint_among(session, size_min, (policy, &cosigner_choices(policy)), deadline).await
+}
+
+/// Any checkpoint of at least `size_min` entries: one that the policy's witnesses and auditors have cosigned already rather than the
+/// newest, which they have not seen yet and for which the ledger would have to wait.
+///
+/// # Errors
+/// As for [`checkpoint_for`].
+pub async fn checkpoint_covering(
+    session: &Session,
+    size_min: u64,
+    policy: Option<&Policy>,
+    deadline: Instant,
+) -> Result<VerifiedCheckpoint, ClientError> {
+    let mut choices = cosigner_choices(policy);
+    choices.rotate_left(1);
+    checkpoint_among(session, size_min, (None, &choices), deadline).await
+}
+
+/// The first that is found by one of the choices and satisfies the policy, where there is one.
+async fn checkpoint_among(
+    session: &Session,
+    size_min: u64,
+    (policy, choices): (Option<&Policy>, &[Vec<String>]),
+    deadline: Instant,
+) -> Result<VerifiedCheckpoint, ClientError> {
     let mut state = State::load(session)?;
     // A node that lags may know only an older one than this caller has seen: that is no going back.
     let size_min = size_min.max(state.size());
-    let choices = cosigner_choices(policy);
     loop {
         let mut why = format!("no checkpoint covers {size_min} entries yet");
-        for cosigners in &choices {
+        for cosigners in choices {
             let request = v1::GetCheckpointRequest { size_min, cosigners: cosigners.clone() };
             let call = session.client.call(|mut rpc| {
                 let request = request.clone();

@@ -14,7 +14,7 @@ use sillage_rules::kind::Kind;
 
 use super::assemble::{Entries, bucket};
 use crate::audit::rotation::size_of;
-use crate::checks::{VerifiedCheckpoint, checkpoint_for, failed, hashes, policy_of};
+use crate::checks::{VerifiedCheckpoint, checkpoint_covering, checkpoint_for, failed, hashes, policy_of};
 use crate::error::ClientError;
 use crate::session::Session;
 
@@ -55,7 +55,7 @@ pub async fn fetch(
     let newest = newest_entry(session, &identity.tag).await?;
     let mut size = newest.map_or(0, |newest| newest.get().saturating_add(1));
     loop {
-        let covering = checkpoint_for(session, size, None, deadline).await?;
+        let covering = checkpoint_covering(session, size, policy, deadline).await?;
         size = covering.checkpoint.size.get();
         let proof = prove(session, &identity.tag).await?;
         let commit = commit_of(&proof)?;
