@@ -101,7 +101,7 @@ pub(crate) fn register(
 /// proves otherwise outweighs it.
 pub(crate) fn pair_tags(overlay: &mut Overlay<'_>, party: &PartyRegistration) -> Result<(), ReadError> {
     match (&party.patient_tag, &party.patient_secret_tag) {
-        (Some(open), Some(secret)) => overlay.pair(open, secret),
+        (Some(open), Some(secret)) => overlay.pair(open, secret, false),
         _ => Ok(()),
     }
 }

@@ -63,7 +63,7 @@ const STALE_PER_REQUEST: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// Under the open tag; then, where items of the second compartment were asked for, under that one's. The actor may
-    /// learn of the second only when it permits something.
+    /// learn of the second only when it permits something. It stands alone where nothing else was asked for, and it does.
     pub decisions: Vec<MadeDecision>,
     /// It was decided before: these are the original decisions.
     pub repeated: bool,
@@ -181,7 +181,7 @@ struct New {
     request: ParsedRequest,
     /// Under which name its decisions are found again.
     name: Vec<u8>,
-    open: Decision,
+    open: Option<Decision>,
     secret: Option<(Tag, Decision)>,
     valid_s: u64,
 }
@@ -313,12 +313,13 @@ impl<'d> Asked<'d> {
     ) -> Result<(), Stop> {
         let open = request.tag();
         let Some(secret) = request.secret_tag() else {
-            return match overlay.open_of(open)? {
+            // What a minor keeps is decided by what stands under the second tag.
+            return match overlay.open_of(open)?.or(overlay.secret_of(open)?) {
                 None => Ok(()),
-                Some(_) => Err(malformed("the tag is a patient's second one: name the open one as well").into()),
+                Some(_) => Err(malformed("the patient has two tags: resolve the patient, and name both").into()),
             };
         };
-        if overlay.is_paired(open, secret)? {
+        if overlay.is_proven(open, secret)? {
             return Ok(());
         }
         if pairing.is_empty() {
@@ -398,16 +399,10 @@ pub(crate) fn place_of(root: Hash) -> StreamId {
 /// What was recorded of the items that a request names, and what it says itself of the others.
 fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequest) -> Result<Vec<ItemFacts>, Stop> {
     let mut facts = Vec::with_capacity(request.items().len());
-    let own_second = overlay.secret_of(request.tag())?;
     for item in request.items() {
         let row = overlay.item(&item.id)?;
         let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
         let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
-        if other_patient && row.is_some_and(|row| own_second.is_some_and(|tag| tag == row.tag)) {
-            // Decided under the open tag, it would tell there that it is kept apart.
-            let what = "the request leaves out the patient's second tag: resolve the patient again, and name both";
-            return Err(malformed(what).into());
-        }
         let mut states = [PatientState::default(), PatientState::default()];
         if let Some(row) = row.filter(|_| !other_patient)
             && let Some(deposit) = rules.item(overlay, &row, &item.id)?
@@ -425,10 +420,10 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
         }
         let [open, secret] = &states;
         let mut known = ItemFacts::of(item, open, Some(secret), other_patient);
-        // Deleted, or its deposit erased: the item is kept apart all the same.
+        // Its deposit erased, the item is kept apart all the same.
         known.secret |= is_secret;
         if row.is_some() && states.iter().all(|state| state.deposit(&item.id).is_none()) {
-            // Who asks doesn't become the depositor of what was deleted by saying so.
+            // Who asks doesn't become the depositor of what was erased by saying so.
             (known.depositor, known.depositor_organisation) = (None, None);
         }
         facts.push(known);
@@ -436,12 +431,13 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
     Ok(facts)
 }
 
-/// What is decided on each compartment; of the second, only where an item of it was asked for.
+/// What is decided on each compartment; of the second, only where an item of it was asked for. Where nothing else was
+/// asked for and something is permitted, that is all: under the open tag a decision on nothing would tell of it.
 fn split(
     decision: Decision,
     facts: &[ItemFacts],
     kept_apart: impl Fn(&ItemFacts) -> bool,
-) -> (Decision, Option<Decision>) {
+) -> (Option<Decision>, Option<Decision>) {
     let Decision { items, obligations, versions } = decision;
     let items = items.into_iter().zip(facts);
     let (secret, open): (Vec<_>, Vec<_>) = items.partition(|(_, facts)| kept_apart(facts));
@@ -453,7 +449,8 @@ fn split(
         Decision { items, obligations, versions: versions.clone() }
     };
     let secret = (!secret.is_empty()).then(|| of(secret));
-    (of(open), secret)
+    let stands_alone = open.is_empty() && secret.as_ref().is_some_and(|secret| !secret.permitted().is_empty());
+    ((!stands_alone).then(|| of(open)), secret)
 }
 
 /// A decision that couldn't be read again isn't made: it names a consent for each item, and there may be thousands of both.
@@ -555,26 +552,26 @@ impl Applier<'_> {
         let as_of = self.next_index();
         let moment = Moment { at: self.time, valid_s: new.valid_s, as_of: TreeSize(as_of) };
         let signed = asked.signed(position);
-        let first = Made {
+        let first = new.open.as_ref().map(|decision| Made {
             index: LeafIndex(as_of),
             tag: opened.tag,
             key: opened.key,
             compartment: Compartment::Open,
-            decision: &new.open,
-        };
+            decision,
+        });
         let second = match &new.secret {
             None => None,
             Some((tag, decision)) => {
                 let id = &asked.sealed.requests[position as usize].secret_data_key_id;
                 // None came along because nothing of it was on record where the request was sealed.
                 let key = id[..].try_into().map_err(|_| coded(Code::DataKeyGone))?;
-                let (index, compartment) = (LeafIndex(as_of + 1), Compartment::Secret);
+                let (index, compartment) = (LeafIndex(as_of + u64::from(first.is_some())), Compartment::Secret);
                 Some(Made { index, tag: *tag, key, compartment, decision })
             }
         };
         // All of it is sealed before any of it is recorded.
         let mut sealed = Vec::with_capacity(2);
-        for made in [Some(first), second].into_iter().flatten() {
+        for made in [first, second].into_iter().flatten() {
             let salts_and_nonce = derive(opened.seed(), made.index);
             let record = DecisionRecord::new(
                 &new.request,
@@ -590,7 +587,7 @@ impl Applier<'_> {
             sealed.push((MadeDecision::of(made.index, made.tag, &record, &payload), made.key, record, cipher));
         }
         if let Some(secret) = new.request.secret_tag() {
-            self.overlay.pair(&opened.tag, secret)?;
+            self.overlay.pair(&opened.tag, secret, true)?;
         }
         let mut row = Vec::with_capacity(16);
         let mut decisions = Vec::with_capacity(sealed.len());

@@ -6,14 +6,16 @@
 //! effect only when all of it is accepted.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::check_cycle;
-use sillage_rules::consent::{ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply};
+use sillage_rules::consent::{
+    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply,
+};
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
@@ -38,6 +40,8 @@ pub(crate) struct Named {
     pub kind: Kind,
     /// What it changes.
     pub event: Option<(Event, Meta)>,
+    /// It cites a decision or a break-glass.
+    pub cites: bool,
     /// What is wrong with the basis that it cites.
     pub fault: Option<UnjustifiedReason>,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Staged {
     states: BTreeMap<Tag, PatientState>,
     /// How many of the batch's own records decide, by patients.
     counts: BTreeMap<Tag, usize>,
+    /// What the batch's own records deposit, as they do first.
+    deposits: BTreeMap<(Tag, String), DepositedItem>,
     documents: Option<Arc<Documents>>,
 }
 
@@ -90,15 +96,16 @@ pub(super) fn stage(
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
     let mut event = Event::of(&parsed)?;
-    let fault = match record.sealed.facts & facts::CITES {
-        0 => None,
-        _ => basis::fault(overlay, rules, staged, &parsed, &meta)?,
+    let cites = record.sealed.facts & facts::CITES != 0;
+    let fault = match cites {
+        false => None,
+        true => basis::fault(overlay, rules, staged, &parsed, &meta)?,
     };
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
     }
     let event = event.map(|event| (event, meta));
-    staged.named.insert(position, Named { tag, kind: record.kind, event, fault });
+    staged.named.insert(position, Named { tag, kind: record.kind, event, cites, fault });
     Ok(())
 }
 
@@ -144,7 +151,13 @@ impl Staged {
         meta: &Meta,
     ) -> Result<(), Stop> {
         match &*event {
-            Event::Deposit(_) | Event::ItemsDeleted(_) => return Ok(()),
+            Event::Deposit(items) => {
+                for item in items {
+                    self.deposits.entry((*tag, item.id.clone())).or_insert_with(|| item.clone());
+                }
+                return Ok(());
+            }
+            Event::ItemsDeleted(_) => return Ok(()),
             Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {
                 return self.publish(overlay, rules, event, meta);
             }
@@ -221,26 +234,15 @@ impl Staged {
         tag: &Tag,
         items: &[String],
     ) -> Result<Vec<DepositedItem>, Stop> {
+        let items: BTreeSet<&String> = items.iter().collect();
         let mut deposited = Vec::with_capacity(items.len());
         for id in items {
-            let row = overlay.item(id)?;
-            if row.is_some_and(|row| row.tag != *tag) {
-                continue;
-            }
-            let mut item = match row {
+            // Who deposited it first stays its depositor.
+            let item = match overlay.item(id)? {
+                Some(row) if row.tag != *tag => None,
                 Some(row) => rules.item(overlay, &row, id)?,
-                None => None,
+                None => self.deposits.get(&(*tag, id.clone())).cloned(),
             };
-            for (event, _) in
-                self.named.values().filter(|named| named.tag == *tag).filter_map(|named| named.event.as_ref())
-            {
-                match event {
-                    // Who deposited it first stays its depositor.
-                    Event::Deposit(items) => item = item.or_else(|| items.iter().find(|item| item.id == *id).cloned()),
-                    Event::ItemsDeleted(deleted) if deleted.contains(id) => item = None,
-                    _ => {}
-                }
-            }
             deposited.extend(item);
         }
         Ok(deposited)
@@ -362,14 +364,18 @@ impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
     pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
         for named in staged.named.into_values() {
-            let Named { tag, kind, event, .. } = named;
+            let Named { tag, kind, event, cites, fault } = named;
             let Some((event, meta)) = event else { continue };
             let index = meta.index;
             match &event {
                 Event::Deposit(items) => {
-                    items.iter().try_for_each(|item| self.overlay.deposited(&tag, &item.id, index))?;
+                    let permitted = cites && fault.is_none();
+                    for item in items {
+                        if permitted || self.may_say(&item.id, &meta.signer)? {
+                            self.overlay.deposited(&tag, &item.id, index)?;
+                        }
+                    }
                 }
-                Event::ItemsDeleted(items) => items.iter().try_for_each(|id| self.overlay.deleted(&tag, id))?,
                 _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta)?,
                 _ => {}
             }
@@ -380,6 +386,13 @@ impl Applier<'_> {
             self.rules.apply(&tag, event, meta);
         }
         Ok(())
+    }
+
+    /// Whether what this actor writes says what the item is: nobody deposited it before, or they did.
+    fn may_say(&mut self, id: &str, actor: &Actor) -> Result<bool, Stop> {
+        let Some(row) = self.overlay.item(id)? else { return Ok(true) };
+        let item = self.rules.item(&self.overlay, &row, id)?;
+        Ok(item.is_some_and(|item| item.is_by(actor)))
     }
 
     /// Brings the register of broken glass up to date.

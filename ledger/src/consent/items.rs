@@ -1,8 +1,9 @@
 //! Whose an item is, and which two tags are one patient's.
 //!
-//! An item belongs to the patient under whose tag it was first deposited, for good: nobody takes it over by writing it
-//! again under another tag. What it is (category, labels) is what the last deposit says, who deposited it what the first
-//! one says; both stand in sealed records, and are opened when the item is asked for.
+//! An item belongs to the patient under whose tag it was first deposited, and to who deposited it then, for good: nobody
+//! takes it over by writing it again, nor by deleting it first. What it is (category, labels) is what the last deposit says
+//! that was its depositor's, or was made on a decision that permitted it: any other is on record, and changes nothing. Both
+//! stand in sealed records, and are opened when the item is asked for.
 
 use sillage_proof::hash::{Hash, LeafIndex, sha256};
 use sillage_rules::consent::DepositedItem;
@@ -19,22 +20,22 @@ type Tag = [u8; TAG_LEN];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ItemRow {
     pub tag: Tag,
-    /// The entries of its first and its last deposit; `None`: it was deleted, and its id stays this patient's.
-    pub deposits: Option<(LeafIndex, LeafIndex)>,
+    /// The entry of its first deposit.
+    pub first: LeafIndex,
+    /// The entry of the last deposit that says what it is.
+    pub last: LeafIndex,
 }
 
 impl ItemRow {
     fn encode(&self) -> Vec<u8> {
-        // Entry 0 is the genesis.
-        let (first, last) = self.deposits.map_or((0, 0), |(first, last)| (first.get(), last.get()));
-        [&self.tag[..], &first.to_be_bytes(), &last.to_be_bytes()].concat()
+        [&self.tag[..], &self.first.get().to_be_bytes(), &self.last.get().to_be_bytes()].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
         let (first, last) = rest.split_first_chunk::<8>()?;
         let (first, last) = (u64::from_be_bytes(*first), u64::from_be_bytes(last.try_into().ok()?));
-        Some(Self { tag: *tag, deposits: (first != 0).then_some((LeafIndex(first), LeafIndex(last))) })
+        Some(Self { tag: *tag, first: LeafIndex(first), last: LeafIndex(last) })
     }
 }
 
@@ -46,8 +47,14 @@ fn damaged() -> ReadError {
     ReadError::Damaged("the row of an item or of two tags can't be read".into())
 }
 
+/// Behind the other tag of a pair: a request proved it. Without it, the authority said so.
+const PROVEN: u8 = 1;
+
 fn tag_of(row: Vec<u8>) -> Result<Tag, ReadError> {
-    row.try_into().map_err(|_| damaged())
+    match row.split_first_chunk() {
+        Some((tag, [] | [PROVEN])) => Ok(*tag),
+        _ => Err(damaged()),
+    }
 }
 
 fn open_key(tag: &Tag) -> Vec<u8> {
@@ -87,9 +94,13 @@ impl Overlay<'_> {
         }
     }
 
-    /// Whether these are on record as the open and the secret tag of one patient.
-    pub(crate) fn is_paired(&self, open: &Tag, secret: &Tag) -> Result<bool, ReadError> {
-        Ok(self.secret_of(open)? == Some(*secret) && self.open_of(secret)? == Some(*open))
+    /// Whether these are on record as the open and the secret tag of one patient, proven by a request.
+    pub(crate) fn is_proven(&self, open: &Tag, secret: &Tag) -> Result<bool, ReadError> {
+        let proven = |key: &[u8], tag: &Tag| {
+            let row = self.row(Family::Consent, key)?;
+            Ok::<_, ReadError>(row.is_some_and(|row| row == [&tag[..], &[PROVEN]].concat()))
+        };
+        Ok(proven(&open_key(open), secret)? && proven(&secret_key(secret), open)?)
     }
 
     /// Whether these may be the open and the secret tag of one patient: nothing on record says otherwise.
@@ -101,8 +112,9 @@ impl Overlay<'_> {
     }
 
     /// Notes that these are the open and the secret tag of one patient, in the place of whatever was noted of them.
-    pub(crate) fn pair(&mut self, open: &Tag, secret: &Tag) -> Result<(), ReadError> {
-        if self.is_paired(open, secret)? {
+    /// `proven`: by a request, and not only said by the authority.
+    pub(crate) fn pair(&mut self, open: &Tag, secret: &Tag, proven: bool) -> Result<(), ReadError> {
+        if self.is_proven(open, secret)? {
             return Ok(());
         }
         for tag in [open, secret] {
@@ -115,18 +127,19 @@ impl Overlay<'_> {
                 self.set_row(Family::Consent, secret_key(tag), None);
             }
         }
-        self.set_row(Family::Consent, open_key(open), Some(secret.to_vec()));
-        self.set_row(Family::Consent, secret_key(secret), Some(open.to_vec()));
+        let row = |tag: &Tag| [&tag[..], if proven { &[PROVEN][..] } else { &[] }].concat();
+        self.set_row(Family::Consent, open_key(open), Some(row(secret)));
+        self.set_row(Family::Consent, secret_key(secret), Some(row(open)));
         Ok(())
     }
 
-    /// An item was deposited or changed by the record of entry `index`.
+    /// An item was deposited or changed by the record of entry `index`; where it was deposited before, by someone who may
+    /// say what it is.
     pub(crate) fn deposited(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
         let row = match self.item(id)? {
-            None => ItemRow { tag: *tag, deposits: Some((index, index)) },
+            None => ItemRow { tag: *tag, first: index, last: index },
             Some(known) => {
-                let first = known.deposits.map_or(index, |(first, _)| first);
-                let row = ItemRow { tag: known.tag, deposits: Some((first, index)) };
+                let row = ItemRow { last: index, ..known };
                 if known.tag == *tag || self.open_of(&known.tag)? == Some(*tag) {
                     // What was secret once stays so.
                     row
@@ -140,33 +153,23 @@ impl Overlay<'_> {
         self.put_item(id, &row);
         Ok(())
     }
-
-    /// An item was deleted.
-    pub(crate) fn deleted(&mut self, tag: &Tag, id: &str) -> Result<(), ReadError> {
-        if let Some(known) = self.item(id)?
-            && (known.tag == *tag || self.other_tag(&known.tag)? == Some(*tag))
-        {
-            self.put_item(id, &ItemRow { deposits: None, ..known });
-        }
-        Ok(())
-    }
 }
 
 impl Rules<'_> {
-    /// An item as it was deposited; `None` where its last deposit was erased, or it was deleted.
+    /// An item as it was deposited; `None` where its deposits were erased. A deletion changes nothing of what it was.
     pub(crate) fn item(
         &mut self,
         overlay: &Overlay<'_>,
         row: &ItemRow,
         id: &str,
     ) -> Result<Option<DepositedItem>, Stop> {
-        let Some((first, last)) = row.deposits else { return Ok(None) };
-        let Some(last_one) = self.deposited_at(overlay, last, id)? else { return Ok(None) };
-        if first == last {
-            return Ok(Some(last_one));
-        }
-        // Of an erased first deposit nobody knows the depositor.
+        let ItemRow { first, last, .. } = *row;
         let by = self.deposited_at(overlay, first, id)?;
+        if first == last {
+            return Ok(by);
+        }
+        let Some(last_one) = self.deposited_at(overlay, last, id)?.or_else(|| by.clone()) else { return Ok(None) };
+        // Of an erased first deposit nobody knows the depositor.
         let (depositor, organisation) = by.map_or((None, None), |by| (by.depositor, by.organisation));
         Ok(Some(DepositedItem { depositor, organisation, ..last_one }))
     }
@@ -189,10 +192,8 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_written_and_only_whole() {
-        for deposits in [None, Some((LeafIndex(3), LeafIndex(9)))] {
-            let row = ItemRow { tag: [7; TAG_LEN], deposits };
-            assert_eq!(ItemRow::decode(&row.encode()), Some(row));
-            assert_eq!(ItemRow::decode(&row.encode()[1..]), None);
-        }
+        let row = ItemRow { tag: [7; TAG_LEN], first: LeafIndex(3), last: LeafIndex(9) };
+        assert_eq!(ItemRow::decode(&row.encode()), Some(row));
+        assert_eq!(ItemRow::decode(&row.encode()[1..]), None);
     }
 }

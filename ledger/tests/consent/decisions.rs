@@ -194,6 +194,10 @@ fn a_request_that_touches_both_compartments_becomes_two_decisions() {
     // Without the second tag nothing is decided that would tell, under the open one, of an item kept apart.
     let alone = world.ask(may_read(open_tag(1), dr.clone(), &[item("pill")])).expect_err("the second tag is left out");
     assert_eq!(alone.code, Code::MalformedRequest);
+    // Permitted alone, it leaves nothing in the open trace, not even that something was asked.
+    let alone = world.ask(both(1, dr.clone(), &[item("pill")])).expect("decided");
+    let [alone] = &alone.decisions[..] else { panic!("{alone:?}") };
+    assert_eq!((alone.tag, &alone.permitted[..]), (secret(1), &["pill".to_owned()][..]));
     // Denied, the actor's part looks as if nothing was there; the second trace has it.
     let stranger = doctor(7, "dentist");
     let denied = world.ask(both(1, stranger.clone(), &[item("pill")])).expect("decided");
@@ -236,7 +240,7 @@ fn two_tags_belong_together_where_it_is_proven_and_nobody_says_so_else() {
         Code::MalformedRequest,
         "the second tag as if it were the open one"
     );
-    world.ask(ask(open_tag(1), None)).expect("without it");
+    assert_eq!(refused(&mut world, open_tag(1), None), Code::MalformedRequest, "the second tag left out");
     // Once proven, it is on record: asked again, nothing needs to come along.
     let asked = world.request(both(1, doctor(1, "cardiologist"), &[item("x")]));
     let sealed = world.seal_without_proof(&[asked]);
@@ -282,19 +286,51 @@ fn an_item_is_what_was_deposited_and_stays_its_patients() {
     // Who may not know of it isn't told so either: denied, and on record, as if it weren't there.
     let lied = may_read(tag(1), other.clone(), &[report("d1", &["OTHER"])]);
     assert_eq!(world.reason(lied), "CONSENT_DENY");
-    // A later version says what it is now; who deposited it first stays its depositor.
-    world.record(&[deposit(tag(1), other.clone(), &[report("d1", &["CARDIO"])])]);
+    // A later version of its depositor says what it is now.
+    world.record(&[deposit(tag(1), dr.clone(), &[report("d1", &["CARDIO"])])]);
     assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_GRANT");
-    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
+    world.record(&[deposit(tag(1), dr.clone(), &[report("d1", &["PSY"])])]);
     // Nobody takes it over under another patient's tag.
     world.record(&[deposit(tag(2), other.clone(), &[report("d1", &[])])]);
     assert_eq!(world.reason(may_read(tag(2), other.clone(), &[item("d1")])), "UNKNOWN_ITEM");
     assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
-    // Deleted, it is nobody's deposit, and its id stays this patient's.
-    let delete = access(Kind::ACCESS_DELETE, tag(1), dr.clone(), &[item("d1")], (v1::BasisKind::Legal, "art. 1"));
-    world.record(&[delete]);
-    assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "NO_CONSENT");
-    assert_eq!(world.reason(may_read(tag(2), other, &[item("d1")])), "UNKNOWN_ITEM");
+}
+
+#[test]
+fn nobody_takes_an_item_over_by_deleting_it_or_by_calling_it_something_else() {
+    let mut world = World::new();
+    let (dr, other) = (doctor(1, "cardiologist"), doctor(2, "cardiologist"));
+    world.record(&[permit(tag(1), "a", &other), deny(tag(1), "b", "PSY")]);
+    world.record(&[deposit(tag(1), dr.clone(), &[report("d1", &["PSY"])])]);
+    let delete = |by: &v1::Actor| access(Kind::ACCESS_DELETE, tag(1), by.clone(), &[item("d1")], (v1::BasisKind::Legal, "x"));
+    let calls = |by: &v1::Actor, label: &str| v1::Record {
+        kind: Kind::ACCESS_UPDATE.code().into(),
+        ..deposit(tag(1), by.clone(), &[report("d1", &[label])])
+    };
+    // What happened is recorded, and opens nothing to who did it.
+    for record in [calls(&other, "CARDIO"), delete(&other), calls(&other, "CARDIO")] {
+        world.record(&[record]);
+        assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_DENY");
+        assert_eq!(world.reason(may_read(tag(1), other.clone(), &[report("d1", &["CARDIO"])])), "CONSENT_DENY");
+        assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "DEPOSITOR");
+    }
+    // In one batch, the same.
+    world.record(&[delete(&other), deposit(tag(1), other.clone(), &[report("d1", &[])])]);
+    assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_DENY");
+    // Permitted to change it, one says what it is.
+    let permitted = v1::Record {
+        details: json!({"id": "c", "effect": "permit", "grantee": {"professional": name(&other)},
+            "actions": ["update"], "purposes": ["TREAT"]})
+        .to_string(),
+        ..permit(tag(1), "c", &other)
+    };
+    world.record(&[revoke(tag(1), "b"), permitted]);
+    let may_update = |by: &v1::Actor| v1::DecisionRequest { action: "update".into(), ..may_read(tag(1), by.clone(), &[item("d1")]) };
+    let decided = world.ask(may_update(&other)).expect("decided");
+    let basis = v1::Basis { kind: v1::BasisKind::Decision.into(), r#ref: decided.decisions[0].index.to_string() };
+    assert_eq!(decided.decisions[0].permitted, ["d1"]);
+    world.record(&[v1::Record { basis: Some(basis), ..calls(&other, "CARDIO") }, deny(tag(1), "d", "PSY")]);
+    assert_eq!(world.reason(may_read(tag(1), other, &[item("d1")])), "CONSENT_GRANT");
 }
 
 #[test]

@@ -182,7 +182,12 @@ impl Run {
                 let requests = asked.iter().map(|(of, second, who, items)| {
                     let items: Vec<_> =
                         (0..6).filter(|n| items & (1 << n) != 0 || *n == 0).map(|n| item(&format!("i{n}"))).collect();
-                    let second = if *second && *of == 1 { patient_tag(0).to_vec() } else { Vec::new() };
+                    // Once both are on record, the second tag can't be left out.
+                    let second = if *of == 1 && (*second || self.model.pairs.contains_key(&patient_tag(1))) {
+                        patient_tag(0).to_vec()
+                    } else {
+                        Vec::new()
+                    };
                     let purpose = if *who == 3 { "BTG" } else { "TREAT" };
                     let auth = says(Kind::SPACE_OPENED, None, patient(), &json!({})).auth;
                     v1::DecisionRequest {
@@ -462,7 +467,10 @@ impl Run {
         self.model = after;
         let decided = decided.expect("decided");
         assert!(!decided.repeated);
-        for (place, made) in decided.decisions.iter().enumerate() {
+        let permits =
+            |kept: bool| decision.items.iter().zip(&secret).any(|(item, secret)| *secret == kept && item.permit);
+        let alone = secret.iter().all(|secret| *secret) && permits(true);
+        for (place, made) in (usize::from(alone)..).zip(&decided.decisions) {
             assert_eq!(made.index.get(), *size, "entries follow each other");
             *size += 1;
             let here = decision.items.iter().zip(&secret).filter(|(_, secret)| **secret == (place == 1));
@@ -472,7 +480,7 @@ impl Run {
             let known = Known { index: made.index.get(), tag: made.tag, actor, permitted, at: now, erased: false };
             self.decisions.push(known);
         }
-        assert_eq!(decided.decisions.len(), 1 + usize::from(secret.contains(&true)));
+        assert_eq!(decided.decisions.len(), usize::from(!alone) + usize::from(secret.contains(&true)));
         let indices = decided.decisions.iter().map(|made| made.index.get()).collect();
         self.answers.insert(key, (now, indices));
     }

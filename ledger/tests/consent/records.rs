@@ -303,10 +303,12 @@ fn an_embargo_is_for_who_deposited_the_item() {
         // In one batch: a result that is deposited, and not announced yet.
         world.record(&[deposit(tag(1), dr.clone(), &[report("d3", &[])]), embargo(&dr, "d3")]);
         assert_eq!(world.reason(ask("d3")), "EMBARGOED");
-        // Deleted, it is nobody's deposit.
-        let delete = access(Kind::ACCESS_DELETE, tag(1), dr.clone(), &[item("d1")], (v1::BasisKind::Legal, "x"));
+        // Deleted and written again by somebody else, it is still its first depositor's.
+        let delete = access(Kind::ACCESS_DELETE, tag(1), other.clone(), &[item("d1")], (v1::BasisKind::Legal, "x"));
         world.record(&[delete]);
-        assert_eq!(world.refused(embargo(&dr, "d1")), Code::NotEntitled, "with {kept} kept");
+        world.record(&[deposit(tag(1), other.clone(), &[report("d1", &[])])]);
+        assert_eq!(world.refused(embargo(&other, "d1")), Code::NotEntitled, "with {kept} kept");
+        world.record(&[embargo(&dr, "d1")]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sillage_proto::v1;
 
-use super::Decision;
+use super::{Decision, Reason};
 use crate::codes::Code;
 use crate::consent::{ActorName, DepositedItem, PatientState, RuleRefusal};
 
@@ -61,13 +61,15 @@ impl ItemFacts {
 }
 
 /// Refuses a request that says of an item what isn't so, where its actor may know of the item. Of one that is hidden from
-/// the actor nothing is said: it is denied like one that isn't there, and that is put on record.
+/// the actor nothing is said: it is denied like one that isn't there, and that is put on record. Nor is anything said to
+/// who may deposit it only because anyone may: what they write says what it is to be.
 ///
 /// # Errors
 /// `ITEM_CONTRADICTS`.
 pub fn check_contradictions(items: &[ItemFacts], decision: &Decision) -> Result<(), RuleRefusal> {
     let mut decided = items.iter().zip(&decision.items);
-    match decided.any(|(item, decided)| item.contradicted && decided.reason.is_told()) {
+    let may_know = |reason: Reason| reason.is_told() && !matches!(reason, Reason::DepositDefault | Reason::LegalFeed);
+    match decided.any(|(item, decided)| item.contradicted && may_know(decided.reason)) {
         false => Ok(()),
         true => {
             let message = "what the request says of an item isn't what was recorded when it was deposited".to_owned();

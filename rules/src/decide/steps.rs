@@ -216,6 +216,22 @@ impl<'a> Asked<'a> {
         self.states().find_map(|state| state.masks(&self.item.id))
     }
 
+    /// Kept from representatives, and the actor is one, whatever their powers.
+    fn is_kept_from_actor(&self) -> bool {
+        let Request { actor, at, .. } = self.request;
+        self.secret.is_some() && self.states().any(|state| state.represented_by(&actor.name, *at, |_| true).is_some())
+    }
+
+    /// Who treats as a professional: a name on record as one isn't enough.
+    fn is_treating(&self) -> bool {
+        let Request { actor, purpose, .. } = self.request;
+        actor.kind == ActorKind::Professional
+            && self.consults()
+            && purpose == "TREAT"
+            && !self.needs_express_consent()
+            && !self.is_kept_from_actor()
+    }
+
     fn needs_express_consent(&self) -> bool {
         self.env.policy.needs_express_consent(&self.request.actor)
     }
@@ -289,11 +305,10 @@ fn ceilings(asked: &Asked<'_>) -> Option<Verdict> {
 }
 
 fn attending(asked: &Asked<'_>) -> Option<Verdict> {
-    let Request { actor, purpose, .. } = asked.request;
-    let sees_all = asked.env.policy.attending_doctor_sees_all && !asked.needs_express_consent();
-    if !sees_all || !asked.consults() || purpose != "TREAT" {
+    if !asked.env.policy.attending_doctor_sees_all || !asked.is_treating() {
         return None;
     }
+    let actor = &asked.request.actor;
     let declared = asked.states().find_map(PatientState::attending).filter(|(name, _)| **name == actor.name)?;
     verdict(Reason::Attending, [declared.1.index])
 }
@@ -347,11 +362,10 @@ fn denied(asked: &Asked<'_>) -> Option<Verdict> {
 /// representatives, nothing is granted to a representative, who may have signed the grant themselves; and what a
 /// representative signs opens it to professionals alone, whom secrecy binds.
 fn granted(asked: &Asked<'_>) -> Option<Verdict> {
-    let Request { actor, at, .. } = asked.request;
-    let represents = asked.states().any(|state| state.represented_by(&actor.name, *at, |_| true).is_some());
-    if asked.secret.is_some() && represents {
+    if asked.is_kept_from_actor() {
         return None;
     }
+    let actor = &asked.request.actor;
     let by_patient_alone = asked.secret.is_some() && actor.kind != ActorKind::Professional;
     let grants = asked.directives(Effect::Permit).filter(|entry| !(by_patient_alone && entry.by_representative));
     let grants: Vec<LeafIndex> = grants.map(|entry| entry.stamp.index).collect();
@@ -359,10 +373,10 @@ fn granted(asked: &Asked<'_>) -> Option<Verdict> {
 }
 
 fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
-    let Request { actor, purpose, at, .. } = asked.request;
-    if !asked.consults() || purpose != "TREAT" || asked.needs_express_consent() {
+    if !asked.is_treating() {
         return None;
     }
+    let Request { actor, at, .. } = asked.request;
     let joined = asked.states().find_map(|state| state.member(actor, *at, None))?;
     verdict(Reason::CareTeam, [joined])
 }

@@ -315,11 +315,7 @@ fn a_break_glass_says_all_that_it_must() {
         (dr(1), json!({"case": "INCAPACITY"}), None),
         (pro(1, "", ""), json!({"case": "INCAPACITY"}), None),
         (person("x"), json!({"case": "INCAPACITY"}), Some(Code::NotEntitled)),
-        (
-            signer_of("F100"),
-            json!({"case": "INCAPACITY", "actor": name(&dr(3)), "organisation": "F100"}),
-            None,
-        ),
+        (signer_of("F100"), json!({"case": "INCAPACITY", "actor": name(&dr(3)), "organisation": "F100"}), None),
         (samu.clone(), json!({"case": null}), Some(Code::ReasonMissing)),
         (samu.clone(), json!({"reason": null}), Some(Code::ReasonMissing)),
         (samu.clone(), json!({"reason": " "}), Some(Code::ReasonMissing)),

@@ -22,6 +22,8 @@ pub struct Known {
     ends: Option<u64>,
     /// Which tags belonged together, as far as was seen by then.
     pairs: BTreeMap<Tag, Tag>,
+    /// The items of which it says what they are.
+    says: BTreeSet<String>,
 }
 
 /// All that was accepted.
@@ -41,7 +43,8 @@ pub struct Consent {
 #[derive(Clone)]
 struct Owned {
     tag: Tag,
-    deposits: Option<(u64, u64)>,
+    first: u64,
+    last: u64,
 }
 
 /// Whether a state is folded from it.
@@ -111,7 +114,7 @@ impl Consent {
         for (position, record) in (0_u32..).zip(records) {
             let index = first + u64::from(position);
             let (record, pairs) = (record.clone(), self.pairs.clone());
-            let mut known = Known { index, time, record, erased: false, ends: None, pairs };
+            let mut known = Known { index, time, record, erased: false, ends: None, pairs, says: BTreeSet::new() };
             let record = &known.record;
             let event = Event::of(record).map_err(|error| (error.code, position))?;
             if let Some(mut event) = event {
@@ -122,6 +125,15 @@ impl Consent {
                 if counts(&event) {
                     let count = after.count(&record.entry_tag());
                     self.caps.check(count, &event, &meta).map_err(|refusal| (refusal.code, position))?;
+                }
+                if let Event::Deposit(items) = &event {
+                    let owned = after.items();
+                    let may_say = |id: &str| {
+                        let Some(owned) = owned.get(id) else { return true };
+                        let deposits = after.deposits_of(id, owned);
+                        deposits.deposit(id).is_some_and(|deposit| deposit.is_by(&meta.signer))
+                    };
+                    known.says = items.iter().map(|item| item.id.clone()).filter(|id| may_say(id)).collect();
                 }
                 if let Event::BreakGlassOpened(opened) = &mut event {
                     after.with_env(|env| opened.bound(env.policy, meta.time, None));
@@ -144,20 +156,16 @@ impl Consent {
             match Event::of(&known.record).expect("accepted") {
                 Some(Event::Deposit(deposited)) => {
                     for item in deposited {
-                        let owned = items.entry(item.id).or_insert(Owned { tag, deposits: None });
+                        if !known.says.contains(&item.id) {
+                            continue;
+                        }
+                        let (first, last) = (known.index, known.index);
+                        let owned = items.entry(item.id).or_insert(Owned { tag, first, last });
                         if same(&owned.tag) {
-                            let first = owned.deposits.map_or(known.index, |(first, _)| first);
-                            owned.deposits = Some((first, known.index));
+                            owned.last = known.index;
                             if pairs.get(&owned.tag) == Some(&tag) {
                                 owned.tag = tag;
                             }
-                        }
-                    }
-                }
-                Some(Event::ItemsDeleted(deleted)) => {
-                    for id in deleted {
-                        if let Some(owned) = items.get_mut(&id).filter(|owned| same(&owned.tag)) {
-                            owned.deposits = None;
                         }
                     }
                 }
@@ -169,17 +177,17 @@ impl Consent {
 
     fn deposits_of(&self, id: &str, owned: &Owned) -> PatientState {
         let mut state = PatientState::default();
-        let (first, last) = owned.deposits.unwrap_or_default();
         let there = |index: u64| self.live().find(|known| known.index == index);
-        let events = [first, last].map(|index| {
+        let events = [owned.first, owned.last].map(|index| {
             there(index).and_then(|known| {
                 let Ok(Some(Event::Deposit(items))) = Event::of(&known.record) else { return None };
                 let item = items.into_iter().rev().find(|item| item.id == id)?;
                 Some((item, Self::meta(known)))
             })
         });
-        let [first, Some((mut item, meta))] = events else { return state };
-        let by = first.map(|(item, _)| item);
+        let [first, last] = events;
+        let by = first.clone().map(|(item, _)| item);
+        let Some((mut item, meta)) = last.or(first) else { return state };
         item.depositor = by.as_ref().and_then(|by| by.depositor.clone());
         item.organisation = by.and_then(|by| by.organisation);
         state.apply(&Event::Deposit(vec![item]), &meta);
@@ -188,6 +196,9 @@ impl Consent {
 
     /// Decides on a request, for each compartment.
     pub fn decide(&mut self, request: &ParsedRequest, time: u64) -> Result<(Decision, Vec<bool>), Code> {
+        if request.secret_tag().is_none() && self.pairs.contains_key(request.tag()) {
+            return Err(Code::MalformedRequest);
+        }
         let owned = self.items();
         let mut facts = Vec::new();
         for item in request.items() {
@@ -197,9 +208,6 @@ impl Consent {
             let deposits = row.filter(|_| !other).map(|row| self.deposits_of(&item.id, row)).unwrap_or_default();
             let none = PatientState::default();
             let (open, secret) = if is_secret { (&none, &deposits) } else { (&deposits, &none) };
-            if other && row.is_some_and(|row| self.pairs.get(request.tag()) == Some(&row.tag)) {
-                return Err(Code::MalformedRequest);
-            }
             let mut known = ItemFacts::of(item, open, Some(secret), other);
             known.secret |= is_secret;
             facts.push(known);
