@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use hkdf::Hkdf;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sha2::Sha256;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash, sha256};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
@@ -21,7 +20,6 @@ use sillage_rules::consent::{Event, Meta, PatientState};
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::record::{Compartment, DECISION_BYTES_MAX, DecisionRecord, Moment, SignedRequest};
-use sillage_rules::decide::request::REQUEST_AGE_MS_MAX;
 use sillage_rules::decide::{
     Decision, ItemDecision, ItemFacts, ParsedRequest, Reason, Request, TagPairing, check_contradictions, decide,
     is_secret,
@@ -56,8 +54,6 @@ type Tag = [u8; TAG_LEN];
 pub(crate) const SEED_LEN: usize = 32;
 /// Largest sealed request.
 const SEALED_BYTES_MAX: usize = RECORD_BYTES_MAX + SEED_LEN + 2 + PAIRING_BYTES_MAX + layout::OVERHEAD;
-/// Stale rows looked at for each request that a command decides: more go than come.
-const STALE_PER_REQUEST: usize = 4;
 
 /// What was decided on one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -642,33 +638,6 @@ impl Applier<'_> {
             Some(wrapped) => self.overlay.take_new_key(name, wrapped),
             None => Ok(()),
         }
-    }
-
-    /// Removes names of requests that are stale by now: handed in again, they are refused before they are looked up.
-    pub(super) fn forget_stale(&mut self, decided: usize) -> Result<(), Fatal> {
-        let before = self.time.get().saturating_sub(REQUEST_AGE_MS_MAX);
-        if decided == 0 || before == 0 {
-            return Ok(());
-        }
-        let end = [&b"q"[..], &before.to_be_bytes()].concat();
-        // What was removed leaves its mark on disk for a while: it isn't gone through again. Nothing is put before it any
-        // more, as it would be stale, so that a node that has forgotten where to begin removes the same.
-        let first = std::mem::take(&mut self.rules.caches.asked_from).max(b"q".to_vec());
-        if first >= end {
-            self.rules.caches.asked_from = first;
-            return Ok(());
-        }
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(first.clone()..end);
-        let start = IteratorMode::From(&first, Direction::Forward);
-        let rows = self.store.db().iterator_cf_opt(self.store.family(Family::Consent), options, start);
-        let mut last = first.clone();
-        for row in rows.take(decided * STALE_PER_REQUEST) {
-            last = row?.0.into_vec();
-            self.overlay.set_row(Family::Consent, last.clone(), None);
-        }
-        self.rules.caches.asked_from = last;
-        Ok(())
     }
 }
 

@@ -2,9 +2,9 @@
 //! then the records that the ledger makes itself.
 //!
 //! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
-//! whether an access has the right that it cites, [`decide`] how requests are decided, [`signing`] which keys sign
-//! checkpoints, [`own`] what the ledger records itself, [`overlay`] how batches of one command see each other. [`command`]
-//! puts it together and returns everything to write at once.
+//! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
+//! forgotten, [`signing`] which keys sign checkpoints, [`own`] what the ledger records itself, [`overlay`] how batches of
+//! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
 mod basis;
@@ -16,6 +16,7 @@ pub(crate) mod overlay;
 pub(crate) mod own;
 mod rule;
 pub(crate) mod signing;
+mod stale;
 
 use prost::Message;
 use prost::bytes::Bytes;
