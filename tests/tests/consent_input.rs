@@ -211,10 +211,13 @@ fn what_contradicts_a_deposit_is_not_decided_on(world: &mut World) {
     );
     let index = world.record(&[read])[0];
     assert_eq!(CLAIRE.line(world, index)["items"][0]["category"], "NOTE");
-    // Deposited again under the same id, it is what it is now, and still its first depositor's.
+    // Written again by somebody else under the same id, it stays what it was; its depositor says what it is now.
     CLAIRE.deposits(world, &rpps(73), &[("d.hiv", "REPORT", &[])]);
+    asks(json!({"id": "d.hiv", "category": "REPORT"})).refused("ITEM_CONTRADICTS");
+    asks(json!({"id": "d.hiv", "category": "LAB", "depositor": doctor_name()})).ok();
+    CLAIRE.deposits(world, &doctor, &[("d.hiv", "REPORT", &[])]);
     asks(json!({"id": "d.hiv", "category": "LAB"})).refused("ITEM_CONTRADICTS");
-    asks(json!({"id": "d.hiv", "category": "REPORT", "depositor": doctor_name()})).ok();
+    asks(json!({"id": "d.hiv", "category": "REPORT"})).ok();
     // Another patient's document is nobody's here.
     let answer = Question::read(PAUL, &doctor, "d.plain").ask(world);
     assert!(answer.permitted().is_empty(), "{answer:?}");

@@ -302,7 +302,8 @@ fn nobody_takes_an_item_over_by_deleting_it_or_by_calling_it_something_else() {
     let (dr, other) = (doctor(1, "cardiologist"), doctor(2, "cardiologist"));
     world.record(&[permit(tag(1), "a", &other), deny(tag(1), "b", "PSY")]);
     world.record(&[deposit(tag(1), dr.clone(), &[report("d1", &["PSY"])])]);
-    let delete = |by: &v1::Actor| access(Kind::ACCESS_DELETE, tag(1), by.clone(), &[item("d1")], (v1::BasisKind::Legal, "x"));
+    let delete =
+        |by: &v1::Actor| access(Kind::ACCESS_DELETE, tag(1), by.clone(), &[item("d1")], (v1::BasisKind::Legal, "x"));
     let calls = |by: &v1::Actor, label: &str| v1::Record {
         kind: Kind::ACCESS_UPDATE.code().into(),
         ..deposit(tag(1), by.clone(), &[report("d1", &[label])])
@@ -325,7 +326,8 @@ fn nobody_takes_an_item_over_by_deleting_it_or_by_calling_it_something_else() {
         ..permit(tag(1), "c", &other)
     };
     world.record(&[revoke(tag(1), "b"), permitted]);
-    let may_update = |by: &v1::Actor| v1::DecisionRequest { action: "update".into(), ..may_read(tag(1), by.clone(), &[item("d1")]) };
+    let may_update =
+        |by: &v1::Actor| v1::DecisionRequest { action: "update".into(), ..may_read(tag(1), by.clone(), &[item("d1")]) };
     let decided = world.ask(may_update(&other)).expect("decided");
     let basis = v1::Basis { kind: v1::BasisKind::Decision.into(), r#ref: decided.decisions[0].index.to_string() };
     assert_eq!(decided.decisions[0].permitted, ["d1"]);
