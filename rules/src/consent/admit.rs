@@ -29,7 +29,8 @@ pub const ITEMS_MAX: usize = 20_000;
 pub const PEOPLE_MAX: usize = 2_000;
 /// Representatives of one patient.
 pub const REPRESENTATIVES_MAX: usize = 100;
-/// Break-glasses of one patient that are kept, those that are over too.
+/// Break-glasses of one patient that are over and are kept, at least: older ones are forgotten whenever there are twice as
+/// many as were left.
 pub const BREAKGLASSES_KEPT: usize = 2_000;
 /// Break-glasses of one actor on one patient that are open at a time.
 pub const BREAKGLASSES_OPEN_MAX: usize = 16;
@@ -77,7 +78,7 @@ impl PatientState {
         self.refers(event, meta)?;
         says(event, meta)?;
         self.attending_stays(event)?;
-        self.fits(event, meta)
+        self.fits(event, meta, env)
     }
 
     /// Who may sign it.
@@ -99,6 +100,11 @@ impl PatientState {
                 ActorKind::Patient => authenticated(meta),
                 _ => not_entitled("the patient, or a professional at their request"),
             },
+            Event::Joined(Membership { professional, .. }) | Event::AttendingDeclared { professional }
+                if !may_be_professional(professional) =>
+            {
+                refuse(Code::NotEntitled, "a patient, a person, an application or a project is no professional")
+            }
             Event::Joined(membership) if is_own(membership, &meta.signer) => Ok(()),
             Event::Left { professional } if *professional == meta.signer.name => Ok(()),
             Event::Left { professional } if self.has_member(professional, meta) => Ok(()),
@@ -168,7 +174,7 @@ impl PatientState {
     fn has_member(&self, professional: &ActorName, meta: &Meta) -> bool {
         let structure = structure_of(professional, &meta.signer);
         let is_its = |entry: &MemberEntry| entry.structure.as_deref() == structure;
-        structure.is_some() && self.team().any(|entry| entry.membership.professional == *professional && is_its(entry))
+        structure.is_some() && self.memberships(professional).any(is_its)
     }
 
     /// Who broke the glass, or their structure.
@@ -214,7 +220,7 @@ impl PatientState {
                 self.representations().any(|entry| entry.representation.representative == *representative)
             }
             Event::Left { professional } => {
-                self.team().any(|entry| now < entry.until && entry.leaves(professional, meta))
+                self.memberships(professional).any(|entry| now < entry.until && entry.leaves(professional, meta))
             }
             Event::AttendingEnded { professional } => self.attending().is_some_and(|(name, _)| name == professional),
             Event::BreakGlassJustified { breakglass, .. }
@@ -238,7 +244,7 @@ impl PatientState {
     }
 
     /// Ids are free, and nothing grows without end.
-    fn fits(&self, event: &Event, meta: &Meta) -> Admitted {
+    fn fits(&self, event: &Event, meta: &Meta, env: &Env<'_>) -> Admitted {
         let alive = || self.directives.iter().filter(|entry| entry.period.is_alive(meta.time));
         let entries = || alive().map(|entry| entry.directive.entries()).sum::<usize>();
         match event {
@@ -253,14 +259,15 @@ impl PatientState {
             Event::BreakGlassOpened(opened) if self.breakglass(&opened.id).is_some() => {
                 refuse(Code::IdTaken, "a break-glass with this id is on record")
             }
-            Event::BreakGlassOpened(opened) => self.may_open_another(opened, meta),
-            _ => self.has_room(event),
+            Event::BreakGlassOpened(opened) => self.may_open_another(opened, meta, env),
+            _ => self.has_room(event, meta.time),
         }
     }
 
-    /// What is over when it is handed in opens nothing, and is never one too many.
-    fn may_open_another(&self, opened: &BreakGlass, meta: &Meta) -> Admitted {
-        let over = opened.expires.is_none_or(|expires| expires.0 <= meta.time.get());
+    /// What is over when it is handed in, as it says or by the policy, opens nothing and is never one too many.
+    fn may_open_another(&self, opened: &BreakGlass, meta: &Meta, env: &Env<'_>) -> Admitted {
+        let over = opened.expires.is_none_or(|expires| expires.0 <= meta.time.get())
+            || opened.ends_by(env.policy, meta.time, None) <= meta.time;
         let actor = opened.actor.as_ref().unwrap_or(&meta.signer.name);
         match over || self.open_breakglasses(actor, meta.time).count() < BREAKGLASSES_OPEN_MAX {
             true => Ok(()),
@@ -271,11 +278,11 @@ impl PatientState {
         }
     }
 
-    fn has_room(&self, event: &Event) -> Admitted {
+    fn has_room(&self, event: &Event, now: LedgerTimeMs) -> Admitted {
         let (count, added, max) = match event {
             Event::Blocked { .. } => (self.blocked.len(), 1, PEOPLE_MAX),
             Event::FeedOpposed(_) => (self.feeds.len(), 1, PEOPLE_MAX),
-            Event::Joined(_) => (self.team.len(), 1, PEOPLE_MAX),
+            Event::Joined(_) => (self.team().filter(|entry| now < entry.until).count(), 1, PEOPLE_MAX),
             Event::Represented(_) => (self.representations.len(), 1, REPRESENTATIVES_MAX),
             Event::Masked { items } => (self.masked.len(), items.len(), ITEMS_MAX),
             Event::Embargoed { items, .. } => (self.embargoed.len(), items.len(), ITEMS_MAX),
@@ -312,10 +319,17 @@ fn authentication_missing() -> Admitted {
     )
 }
 
-/// Whether the signer joins the care team, or joins someone to it within their structure.
+/// Whether the signer is a professional who joins the care team, or joins someone to it within their structure.
 fn is_own(membership: &Membership, signer: &Actor) -> bool {
-    let professional = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
-    membership.professional == signer.name || professional && signer.is_of(membership.organisation.as_deref())
+    let themselves = signer.kind == ActorKind::Professional && membership.professional == signer.name;
+    let structure = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
+    themselves || structure && signer.is_of(membership.organisation.as_deref())
+}
+
+/// Whether this may be a professional's name, or that of a structure's software. Of a name of another system the role would
+/// tell, which isn't said where somebody else names them.
+fn may_be_professional(name: &ActorName) -> bool {
+    matches!(ActorKind::of(name, true), ActorKind::Professional | ActorKind::System)
 }
 
 fn may_break(opened: &BreakGlass, signer: &Actor, env: &Env<'_>) -> Admitted {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
-use super::admit::{BREAKGLASSES_KEPT, DIRECTIVES_KEPT};
+use super::admit::DIRECTIVES_KEPT;
 use super::directive::Directive;
 use super::event::Event;
 use super::name::{ActorKind, ActorName};
@@ -14,8 +14,8 @@ use super::state::*;
 use super::{Meta, PatientState};
 use crate::time::TimeMs;
 
-/// Up to this many records that ended something none is forgotten.
-const ENDERS_LOOKED_AT: usize = 64;
+/// Up to this many records that ended something, and memberships of the care team, none is forgotten.
+const LOOKED_AT: usize = 64;
 
 impl PatientState {
     /// Applies a record that was admitted, in log order.
@@ -96,7 +96,7 @@ impl PatientState {
 
     /// Forgets which records ended what would have ended by itself since. Not each time: whenever they have doubled.
     fn forget_enders(&mut self, now: LedgerTimeMs) {
-        if self.enders.len() > 2 * self.enders_left + ENDERS_LOOKED_AT {
+        if self.enders.len() > 2 * self.enders_left + LOOKED_AT {
             self.enders.retain(|_, until| now < *until);
             self.enders_left = self.enders.len();
         }
@@ -196,6 +196,11 @@ impl PatientState {
         if let Some(before) = self.team.insert(key, entry) {
             self.ended(1, before.until, stamp.index);
         }
+        // Not each time: whenever they have doubled.
+        if self.team.len() > 2 * self.team_left + LOOKED_AT {
+            self.team.retain(|_, entry| stamp.time < entry.until);
+            self.team_left = self.team.len();
+        }
     }
 
     fn leave(&mut self, professional: &ActorName, meta: &Meta) {
@@ -224,12 +229,7 @@ impl PatientState {
             justified_by: None,
             reviewed: None,
         };
-        self.breakglass.insert(opened.id.clone(), entry);
-        if self.breakglass.len() > BREAKGLASSES_KEPT {
-            let over = self.breakglass.iter().filter(|(_, entry)| !entry.period.is_alive(meta.time));
-            let oldest = over.min_by_key(|(_, entry)| entry.stamp).map(|(id, _)| id.clone());
-            oldest.iter().for_each(|id| _ = self.breakglass.remove(id));
-        }
+        self.breakglass.put(&opened.id, entry, meta.time);
     }
 
     fn close_glass(&mut self, id: &str, stamp: Stamp) {

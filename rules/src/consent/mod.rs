@@ -3,7 +3,7 @@
 //! Where to start reading:
 //!
 //! - [`event`]: what a record means for decisions; [`token`], [`name`], [`directive`], [`people`]: what it is made of;
-//! - [`state`]: what is in force for one patient; [`apply`]: how a record changes it;
+//! - [`state`]: what is in force for one patient (`glass`: its broken glass); [`apply`]: how a record changes it;
 //! - [`admit`]: who may sign what, and what is refused with which code; [`caps`]: how many records one tag may have;
 //! - [`env`]: policy, habilitation matrix, catalogue.
 //!
@@ -21,6 +21,7 @@ mod details;
 pub mod directive;
 pub mod env;
 pub mod event;
+mod glass;
 pub mod name;
 pub mod people;
 pub mod state;

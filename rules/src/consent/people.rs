@@ -152,10 +152,15 @@ impl BreakGlass {
     /// It holds no longer than the policy's longest time, from when it began, or from when the one `first` began that it
     /// continues. Done once, when it is taken: nothing is refused for it, and a later policy changes nothing of it.
     pub fn bound(&mut self, policy: &Policy, recorded: LedgerTimeMs, first: Option<LedgerTimeMs>) {
+        self.end_by(self.ends_by(policy, recorded, first));
+    }
+
+    /// When it ends at the latest, whatever it asks for: see [`BreakGlass::bound`].
+    pub(super) fn ends_by(&self, policy: &Policy, recorded: LedgerTimeMs, first: Option<LedgerTimeMs>) -> LedgerTimeMs {
         let begins = self.begins(recorded);
         let begins = first.map_or(begins, |first| first.min(begins));
         let longest_ms = policy.breakglass_max_s.saturating_mul(1_000);
-        self.end_by(LedgerTimeMs(begins.get().saturating_add(longest_ms)));
+        LedgerTimeMs(begins.get().saturating_add(longest_ms))
     }
 
     /// It ends at this moment at the latest.

@@ -11,6 +11,7 @@ use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use super::Meta;
 use super::admit::structure_of;
 use super::directive::Directive;
+use super::glass::Glasses;
 use super::name::{Actor, ActorName};
 use super::people::{DepositedItem, Feed, Membership, Representation, Verdict};
 use super::token::{Case, Power};
@@ -179,8 +180,10 @@ pub struct PatientState {
     pub(super) representations: BTreeMap<(ActorName, super::token::Relation), RepresentationEntry>,
     pub(super) secret: BTreeMap<String, Stamp>,
     pub(super) team: BTreeMap<(ActorName, Option<String>, Option<String>), MemberEntry>,
+    /// How many of them were left when those whose time had passed were last forgotten.
+    pub(super) team_left: usize,
     pub(super) attending: Option<(ActorName, Stamp)>,
-    pub(super) breakglass: BTreeMap<String, BreakGlassEntry>,
+    pub(super) breakglass: Glasses,
     pub(super) deposits: BTreeMap<String, DepositedItem>,
     /// Records that ended something, with the moment until which it would have held without them. To erase one earlier
     /// would bring back what it ended.
@@ -235,7 +238,8 @@ impl PatientState {
 
     /// The record that blocks this actor.
     pub fn blocks(&self, actor: &ActorName) -> Option<LeafIndex> {
-        self.blocked.iter().find(|(name, _)| name.covers(actor)).map(|(_, stamp)| stamp.index)
+        let in_all_versions = actor.without_version().and_then(|name| self.blocked.get(&name));
+        in_all_versions.or_else(|| self.blocked.get(actor)).map(|stamp| stamp.index)
     }
 
     /// The masked items.
@@ -293,9 +297,21 @@ impl PatientState {
         self.secret.get(item).map(|stamp| stamp.index)
     }
 
-    /// The care team, those whose time has passed too.
+    /// The care team, those whose time has passed too (as far back as they are kept).
     pub fn team(&self) -> impl Iterator<Item = &MemberEntry> {
         self.team.values()
+    }
+
+    /// The memberships of this professional, those whose time has passed too.
+    pub(super) fn memberships(&self, professional: &ActorName) -> impl Iterator<Item = &MemberEntry> {
+        let from_first = self.team.range((professional.clone(), None, None)..).map(|(_, entry)| entry);
+        from_first.take_while(move |entry| entry.membership.professional == *professional)
+    }
+
+    /// The origins of the memberships that make this actor a member of the care team at this moment.
+    pub fn origins(&self, actor: &Actor, at: LedgerTimeMs) -> impl Iterator<Item = &str> {
+        let active = self.memberships(&actor.name).filter(move |entry| entry.holds_for(actor, at));
+        active.filter_map(|entry| entry.membership.origin.as_deref())
     }
 
     /// The record that makes this actor a member of the care team at this moment; with `origin`, of that team.
@@ -303,7 +319,7 @@ impl PatientState {
         let is_meant = |entry: &&MemberEntry| {
             entry.holds_for(actor, at) && (origin.is_none() || entry.membership.origin.as_deref() == origin)
         };
-        self.team.values().find(is_meant).map(|entry| entry.stamp.index)
+        self.memberships(&actor.name).find(is_meant).map(|entry| entry.stamp.index)
     }
 
     /// The attending doctor.
@@ -313,7 +329,7 @@ impl PatientState {
 
     /// The break-glasses with their ids, those that are over too (as far back as they are kept).
     pub fn breakglasses(&self) -> impl Iterator<Item = (&str, &BreakGlassEntry)> {
-        self.breakglass.iter().map(|(id, entry)| (id.as_str(), entry))
+        self.breakglass.iter()
     }
 
     /// The break-glass with this id.
@@ -321,9 +337,9 @@ impl PatientState {
         self.breakglass.get(id)
     }
 
-    /// The break-glasses of this actor that are open at this moment.
+    /// The break-glasses of this actor that are open at this moment, which isn't before the newest record.
     pub fn open_breakglasses(&self, actor: &ActorName, at: LedgerTimeMs) -> impl Iterator<Item = &BreakGlassEntry> {
-        self.breakglass.values().filter(move |entry| entry.actor == *actor && entry.period.contains(at))
+        self.breakglass.open_of(actor, at)
     }
 
     /// The items on deposit.
@@ -355,6 +371,6 @@ impl PatientState {
             || self.embargoed.values().any(|entry| is(&entry.stamp) && at < entry.until)
             || self.representations.values().any(|entry| is(&entry.stamp) && entry.period.is_alive(at))
             || self.team.values().any(|entry| is(&entry.stamp) && at < entry.until)
-            || self.breakglass.values().any(|entry| is(&entry.stamp) && entry.period.is_alive(at))
+            || self.breakglass.iter().any(|(_, entry)| is(&entry.stamp) && entry.period.is_alive(at))
     }
 }

@@ -52,17 +52,19 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The directives of a state that mean the request, in log order. `teams` are the states that say who is in the care team.
+/// The directives of a state that mean the request, in log order. `teams` are the states that say who is in the care team:
+/// they are asked once, and not for each provision.
 pub(super) fn meant<'a>(state: &'a PatientState, teams: &[&PatientState], request: &Request) -> Vec<Meant<'a>> {
+    let origins: BTreeSet<&str> = teams.iter().flat_map(|state| state.origins(&request.actor, request.at)).collect();
     let in_force = state.directives_at(request.at);
     let meant = in_force.filter(|entry| {
         let provision = &entry.directive.provision;
-        fits(provision, teams, request) && is_for(provision, &request.purpose)
+        fits(provision, &origins, request) && is_for(provision, &request.purpose)
     });
     let with_exceptions = meant.map(|entry| {
         let own = entry.directive.provision.effect;
         let others = entry.directive.except.iter().filter(|exception| exception.effect != own);
-        Meant { entry, exceptions: others.filter(|exception| fits(exception, teams, request)).collect() }
+        Meant { entry, exceptions: others.filter(|exception| fits(exception, &origins, request)).collect() }
     });
     with_exceptions.collect()
 }
@@ -78,10 +80,10 @@ fn is_for(provision: &Provision, purpose: &str) -> bool {
 }
 
 /// Whether everything that the provision says of a request fits. What it leaves out fits: in a denial it means all.
-fn fits(provision: &Provision, teams: &[&PatientState], request: &Request) -> bool {
+/// `origins`: of the actor's memberships of the care team.
+fn fits(provision: &Provision, origins: &BTreeSet<&str>, request: &Request) -> bool {
     let Request { actor, action, purpose, at, .. } = request;
-    let in_team = |origin: &str| teams.iter().any(|state| state.member(actor, *at, Some(origin)).is_some());
-    provision.grantee.as_ref().is_none_or(|grantee| grantee.matches(actor, in_team))
+    provision.grantee.as_ref().is_none_or(|grantee| grantee.matches(actor, |origin| origins.contains(origin)))
         && provision.actions.as_ref().is_none_or(|actions| actions.contains(action))
         && provision.purposes.as_ref().is_none_or(|purposes| purposes.contains(purpose))
         && provision.from.is_none_or(|from| from.0 <= at.0)

@@ -378,6 +378,30 @@ fn one_actor_has_so_many_open_on_one_patient_and_closing_twice_changes_nothing()
     assert_eq!(open(&mut world, 1, "again", 20), Ok(()), "the others have ended");
 }
 
+/// Handed in after an outage: what the policy has ended by then opens nothing, whatever it asks for.
+#[test]
+fn what_the_policy_has_ended_already_is_not_one_too_many() {
+    let mut world = world();
+    world.policy.breakglass_max_s = 3_600;
+    let open = |world: &mut World, id: &str, broken: u64, until: u64| {
+        let details =
+            json!({"id": id, "case": "INCAPACITY", "reason": "x", "expires": minute(until), "no_position": "X"});
+        let late = v1::Record {
+            occurred_at_ms: NOW + broken * MINUTE,
+            deferred: Some(v1::Deferred { reason: "fibre cut".into() }),
+            ..record(Kind::BREAKGLASS_OPENED, &dr(1), &details, &[])
+        };
+        world.put_message(late, false)
+    };
+    world.at = NOW + 120 * MINUTE;
+    for number in 0..BREAKGLASSES_OPEN_MAX {
+        assert_eq!(open(&mut world, &number.to_string(), 119, 140), Ok(()));
+    }
+    assert_eq!(open(&mut world, "still open", 61, 140), Err(Code::TooManyRules));
+    assert_eq!(open(&mut world, "as it says", 61, 100), Ok(()));
+    assert_eq!(open(&mut world, "by the policy", 60, 140), Ok(()), "an hour, from when it was broken");
+}
+
 #[test]
 fn what_was_ended_is_remembered_for_as_long_as_it_would_have_held() {
     let mut world = world();

@@ -52,8 +52,44 @@ fn log(draws: &[[u8; 6]]) -> (World, Log) {
     (world, log)
 }
 
+/// Opens or closes a break-glass: who, which, in which case, for how long, how much later.
+type Glass = (u8, u8, bool, u64, u64);
+
+fn glass((by, id, closes, minutes, _): Glass, now: u64) -> v1::Record {
+    let (id, samu) = (format!("b{id}"), pro(by, "samu-regulator", ""));
+    if closes {
+        return record(Kind::BREAKGLASS_CLOSED, &samu, &json!({"breakglass": id}), &[]);
+    }
+    let expires = minute((now - NOW) / MINUTE + minutes);
+    let opened = json!({"id": id, "case": "SAMU", "reason": "x", "expires": expires, "no_position": "X"});
+    record(Kind::BREAKGLASS_OPENED, &samu, &opened, &[])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn what_is_found_open_is_what_looking_at_every_break_glass_says(
+        draws in prop::collection::vec((0..3_u8, 0..60_u8, prop::bool::weighted(0.2), 1..40_u64, 0..3_u64), 0..100),
+    ) {
+        let (mut world, mut log) = (world(), Log::default());
+        for draw in draws {
+            world.at += draw.4 * MINUTE;
+            let record = glass(draw, world.at);
+            log.put(&mut world, record);
+            for (by, later) in (0..3).flat_map(|by| [0, 1, 7, 40].map(|later| (by, later))) {
+                let (at, actor) = (LedgerTimeMs(world.at + later * MINUTE), name(&pro(by, "", "")));
+                let actor = actor.parse().expect("a name");
+                let found: Vec<_> = world.open.open_breakglasses(&actor, at).map(|entry| entry.stamp).collect();
+                let all = world.open.breakglasses().map(|(_, entry)| entry);
+                let open = all.filter(|entry| entry.actor == actor && entry.period.contains(at));
+                let mut scanned: Vec<_> = open.map(|entry| entry.stamp).collect();
+                scanned.sort_unstable();
+                prop_assert_eq!(found, scanned);
+            }
+        }
+        prop_assert_eq!(&log.fold(), &world.open);
+    }
 
     #[test]
     fn what_is_not_in_force_can_go_and_nothing_changes(

@@ -1,6 +1,7 @@
 //! What records mean for decisions, from the outside: real records through admission, state and decision.
 
 mod admission;
+mod care;
 mod document;
 mod in_force;
 mod properties;

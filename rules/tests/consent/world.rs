@@ -128,9 +128,12 @@ impl World {
 
     pub fn put_message(&mut self, message: v1::Record, secret: bool) -> Result<(), Code> {
         let meta = self.meta(&message)?;
-        let event = event(message)?;
+        let mut event = event(message)?;
         let mut state = std::mem::take(if secret { &mut self.secret } else { &mut self.open });
         let admitted = state.admit(&event, &meta, &self.env(&|name| self.revoked.contains(name)));
+        if let Event::BreakGlassOpened(opened) = &mut event {
+            opened.bound(&self.policy, meta.time, None);
+        }
         if admitted.is_ok() {
             state.apply(&event, &meta);
         }
