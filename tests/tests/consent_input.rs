@@ -288,7 +288,7 @@ fn nothing_of_it_was_recorded_and_nothing_else_is_lost(world: &mut World) {
     assert_eq!(pauls, ["pauls", "pauls.bg"]);
     let trace = CLAIRE.trace(world);
     let accesses = trace.iter().filter(|line| line["kind"].as_str().is_some_and(|kind| kind.starts_with("access.")));
-    assert_eq!(accesses.count(), 4, "three deposits and a reading");
+    assert_eq!(accesses.count(), 5, "four deposits and a reading");
     assert!(trace.iter().all(|line| !flags(line).contains(&"UNJUSTIFIED")), "{trace:?}");
     world.settled(3);
     let audit = world.sillage(&["--timeout", "60", "audit", "--json"]).ok();
