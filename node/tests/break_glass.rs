@@ -4,7 +4,9 @@ mod common;
 
 use std::sync::Arc;
 
-use common::asking::{DR_X, Registered, client, doctor, glass, info, patient, policy, put, register, request, signed};
+use common::asking::{
+    DR_X, Registered, client, doctor, glass, info, patient, policy, put, register, request, signed, two_tags,
+};
 use common::{Author, Deployment, key, now_ms, until};
 use serde_json::json;
 use sillage_node::core::Core;
@@ -31,6 +33,7 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     let core = Arc::clone(&node.core);
     until("a leader", async || core.leader()).await;
     let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
+    let claire = two_tags(&core, 7);
     let store = register(&core, &mut authority, 51, Roles::AUTHOR, None).await;
     let auditor = register(&core, &mut authority, 52, Roles::AUDITOR, None).await;
     // Justified at once or never: what isn't is overdue.
@@ -43,9 +46,10 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     let register = list(&core, &auditor, all).await;
     let row = &register.rows[0];
     assert_eq!((row.index, row.patient_identified, row.tag.len()), (unknown, false, 0));
-    let identified = put(&core, &mut samu, &glass(Some(patient(7)), "bg2", DR_X, &json!({ "continues": "bg1" }))).await;
-    let mut asked = request(patient(7), DR_X, &["doc1"]);
-    asked.purpose = "BTG".to_owned();
+    let identified =
+        put(&core, &mut samu, &glass(Some(claire.open), "bg2", DR_X, &json!({ "continues": "bg1" }))).await;
+    let mut asked = request(&claire, DR_X, &["doc1"]);
+    asked.0.purpose = "BTG".to_owned();
     let answer = core.authorize(&store.party(&core), signed(&store.key, &[asked])).await.expect("an answer");
     assert_eq!(answer.decisions[0].permitted, ["doc1"]);
     assert!(answer.decisions[0].obligations.contains(&"JUSTIFY".to_owned()));
@@ -57,19 +61,19 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     let row = &register.rows[1];
     assert_eq!((row.id.as_str(), row.case.as_str(), row.organisation.as_str()), ("bg2", "INCAPACITY", "F100"));
     assert_eq!(row.actor, format!("{}|{DR_X}", common::asking::RPPS));
-    assert!(row.patient_identified && row.tag == patient(7) && row.expires_ms > row.opened_ms);
+    assert!(row.patient_identified && row.tag == claire.open && row.expires_ms > row.opened_ms);
     let open = list(&core, &auditor, ListBreakGlassRequest { open_only: true, ..all }).await;
     assert_eq!(open.rows.iter().map(|row| row.index).collect::<Vec<_>>(), [identified, other]);
     let overdue = list(&core, &auditor, ListBreakGlassRequest { overdue_only: true, limit: 1, ..all }).await;
     assert!(overdue.more && overdue.rows[0].overdue && overdue.rows[0].index == identified);
 
     let justified = json!({ "breakglass": "bg2", "text": "found unconscious" });
-    let justified = about(Kind::BREAKGLASS_JUSTIFIED, Some(patient(7)), doctor(DR_X), &justified);
+    let justified = about(Kind::BREAKGLASS_JUSTIFIED, Some(claire.open), doctor(DR_X), &justified);
     let justified = put(&core, &mut samu, &justified).await;
-    let closed = about(Kind::BREAKGLASS_CLOSED, Some(patient(7)), doctor(DR_X), &json!({ "breakglass": "bg2" }));
+    let closed = about(Kind::BREAKGLASS_CLOSED, Some(claire.open), doctor(DR_X), &json!({ "breakglass": "bg2" }));
     let closed = put(&core, &mut samu, &closed).await;
     let own = json!({ "breakglass": "bg2", "verdict": "JUSTIFIED" });
-    let own = about(Kind::BREAKGLASS_REVIEWED, Some(patient(7)), doctor(DR_X), &own);
+    let own = about(Kind::BREAKGLASS_REVIEWED, Some(claire.open), doctor(DR_X), &own);
     let refusal = core.submit(samu.batch(&own)).await.expect_err("by who opened it");
     assert_eq!(refusal.code.as_str(), "NOT_ENTITLED");
     let rest = list(&core, &auditor, ListBreakGlassRequest { after_index: unknown, limit: 1, ..all }).await;

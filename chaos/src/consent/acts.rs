@@ -1,5 +1,6 @@
 //! What a patient records and what a doctor asks.
 
+use crate::load::asker::{Question, TwoTags};
 use prost::Message;
 use serde_json::{Value, json};
 use sillage_proto::v1::{Actor, Authentication, DecisionRequest, Item};
@@ -59,12 +60,12 @@ fn by_patient(kind: Kind, tag: &Tag, details: &Value) -> Vec<u8> {
 }
 
 /// A doctor asks to read these documents.
-pub fn request(tag: &Tag, by: &Actor, items: &[&str], nonce: [u8; 16]) -> DecisionRequest {
+pub fn request(patient: &TwoTags, by: &Actor, items: &[&str], nonce: [u8; 16]) -> Question {
     let item = |id: &&str| Item { id: (*id).to_owned(), category: "REPORT".to_owned(), ..Item::default() };
-    DecisionRequest {
+    let request = DecisionRequest {
         version: REQUEST_VERSION,
-        tag: tag.to_vec(),
-        secret_tag: Vec::new(),
+        tag: patient.open.to_vec(),
+        secret_tag: patient.secret.to_vec(),
         actor: Some(by.clone()),
         auth: None,
         action: "read".to_owned(),
@@ -73,5 +74,6 @@ pub fn request(tag: &Tag, by: &Actor, items: &[&str], nonce: [u8; 16]) -> Decisi
         requested_at_ms: now_ms(),
         nonce: nonce.to_vec(),
         correlation: None,
-    }
+    };
+    (request, patient.pairing.clone())
 }

@@ -66,17 +66,61 @@ struct Decided<'a> {
 }
 
 impl Account {
-    /// Compares with the patient's trace, oldest line first, under the default policy. Gives the number of decisions in it.
+    /// Compares with the patient's trace under the open tag, oldest line first, under the default policy. Gives the number
+    /// of decisions in it.
     ///
     /// # Errors
     /// The first thing that must not be.
     pub fn judge(&self, lines: &[Line]) -> Result<usize, Finding> {
-        let decided = replay(lines)?;
+        let decided = self.replay(lines)?;
         for asked in &self.asked {
             self.on_record(asked, &decided)?;
             self.on_consent(asked, &decided)?;
         }
         Ok(decided.at.len())
+    }
+
+    /// Walks the trace and decides again what was decided; no request has two answers.
+    fn replay<'a>(&self, lines: &'a [Line]) -> Result<Decided<'a>, Finding> {
+        let (mut state, mut decided) = (PatientState::default(), Decided::default());
+        let mut ended = BTreeMap::new();
+        for line in lines {
+            match &line.what {
+                What::Rule(told) => {
+                    let (event, meta) = told.as_ref();
+                    if let Event::Revoked { consent } = event
+                        && let Some(entry) = state.directive(consent)
+                    {
+                        ended.insert(entry.stamp.index, line.index);
+                    }
+                    state.apply(event, meta);
+                }
+                What::Decision(record) => {
+                    let hash = Hash::from_slice(&record.actor_part().request_hash);
+                    let asked = hash.ok().and_then(|hash| self.requests.get(&hash));
+                    let unasked = || Finding(format!("decision {} is on a request that nobody sent", line.index));
+                    let asked = asked.ok_or_else(unasked)?;
+                    again(line.index, asked, record, &state)?;
+                    let permitting = record.private_part().outcomes.iter().filter(|outcome| outcome.permit);
+                    if let Some(old) = permitting.flat_map(consulted).find(|directive| ended.contains_key(directive)) {
+                        return Err(Finding(format!(
+                            "decision {} permits on consent {old}, which entry {} had revoked",
+                            line.index, ended[&old]
+                        )));
+                    }
+                    let hash = record.actor_part().request_hash.as_slice();
+                    if let Some(first) = decided.of.insert(hash, line.index) {
+                        return Err(Finding(format!(
+                            "one request was decided twice, at entries {first} and {}",
+                            line.index
+                        )));
+                    }
+                    decided.at.insert(line.index, (line, record));
+                }
+                What::Other => {}
+            }
+        }
+        Ok(decided)
     }
 
     /// What was answered is on record, once, where the receipt says.
@@ -127,53 +171,20 @@ impl Account {
     }
 }
 
-/// Walks the trace and decides again what was decided; no request has two answers.
-fn replay(lines: &[Line]) -> Result<Decided<'_>, Finding> {
-    let (mut state, mut decided) = (PatientState::default(), Decided::default());
-    let mut ended = BTreeMap::new();
-    for line in lines {
-        match &line.what {
-            What::Rule(told) => {
-                let (event, meta) = told.as_ref();
-                if let Event::Revoked { consent } = event
-                    && let Some(entry) = state.directive(consent)
-                {
-                    ended.insert(entry.stamp.index, line.index);
-                }
-                state.apply(event, meta);
-            }
-            What::Decision(record) => {
-                again(line.index, record, &state)?;
-                let permitting = record.private_part().outcomes.iter().filter(|outcome| outcome.permit);
-                if let Some(old) = permitting.flat_map(consulted).find(|directive| ended.contains_key(directive)) {
-                    return Err(Finding(format!(
-                        "decision {} permits on consent {old}, which entry {} had revoked",
-                        line.index, ended[&old]
-                    )));
-                }
-                let hash = record.actor_part().request_hash.as_slice();
-                if let Some(first) = decided.of.insert(hash, line.index) {
-                    return Err(Finding(format!(
-                        "one request was decided twice, at entries {first} and {}",
-                        line.index
-                    )));
-                }
-                decided.at.insert(line.index, (line, record));
-            }
-            What::Other => {}
-        }
-    }
-    Ok(decided)
-}
-
 /// Decides the request again on what was recorded before.
-fn again(index: LeafIndex, record: &DecisionRecord, state: &PatientState) -> Result<(), Finding> {
+fn again(
+    index: LeafIndex,
+    asked: &ParsedRequest,
+    record: &DecisionRecord,
+    state: &PatientState,
+) -> Result<(), Finding> {
     let (said, private) = (record.actor_part(), record.private_part());
     if private.as_of_index != index.get() {
         return Err(Finding(format!("decision {index} says that it was decided as of {}", private.as_of_index)));
     }
-    let asked = ParsedRequest::parse(&private.request)
-        .map_err(|e| Finding(format!("the request of decision {index} can't be read: {e}")))?;
+    if !private.request.is_empty() {
+        return Err(Finding(format!("decision {index} shows representatives a request that names the second tag")));
+    }
     let items: Vec<ItemFacts> = asked.items().iter().map(|item| ItemFacts::of(item, state, None, false)).collect();
     let request = Request {
         actor: asked.actor().clone(),

@@ -12,7 +12,8 @@ mod tests;
 pub use judge::{Line, What};
 
 use sillage_client::authorize::receipt::Receipt;
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::hash::{Hash, LeafIndex};
+use sillage_rules::decide::ParsedRequest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,6 +67,9 @@ pub struct Consent {
 pub struct Account {
     /// By the index of the directive's entry.
     pub consents: BTreeMap<LeafIndex, Consent>,
+    /// Every request that was ever sent for this patient, by its hash: decisions under the open tag leave it out, as
+    /// representatives read them.
+    pub requests: BTreeMap<Hash, ParsedRequest>,
     /// Every question that was answered.
     pub asked: Vec<Asked>,
 }

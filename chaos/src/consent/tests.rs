@@ -1,9 +1,10 @@
 use super::acts::{Tag, doctor, grant, name, request, revoke};
 use super::*;
+use crate::load::asker::TwoTags;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LedgerTimeMs, TreeSize, leaf_hash};
 use sillage_proof::keys::SigningKey;
-use sillage_proto::v1::DecisionRequest;
+use sillage_proto::v1::{DecisionRequest, TagPairing};
 use sillage_rules::consent::{Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::message::DecisionMessage;
 use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
@@ -37,14 +38,20 @@ impl Made {
         index
     }
 
-    fn decides(&mut self, nonce: u8) -> Receipt {
+    fn decides(&mut self, nonce: u8) -> (ParsedRequest, Receipt) {
         let state = self.state.clone();
         self.decides_on(&state, nonce)
     }
 
-    fn decides_on(&mut self, state: &PatientState, nonce: u8) -> Receipt {
+    fn decides_on(&mut self, state: &PatientState, nonce: u8) -> (ParsedRequest, Receipt) {
+        self.decides_as(state, nonce, Compartment::Open)
+    }
+
+    fn decides_as(&mut self, state: &PatientState, nonce: u8, compartment: Compartment) -> (ParsedRequest, Receipt) {
         let (index, at) = self.next();
-        let message = DecisionRequest { requested_at_ms: NOW, ..request(&TAG, &doctor(1), &["d1"], [nonce; 16]) };
+        let patient = TwoTags { open: TAG, secret: [6; 32], pairing: TagPairing::default() };
+        let (message, _) = request(&patient, &doctor(1), &["d1"], [nonce; 16]);
+        let message = DecisionRequest { requested_at_ms: NOW, ..message };
         let asked = ParsedRequest::from_message(message).expect("a request");
         let facts = |item| ItemFacts::of(item, state, None, false);
         let wanted = Request {
@@ -60,30 +67,32 @@ impl Made {
         let key = SigningKey::from_seed(&[9; 32]);
         let signed = SignedRequest { key_id: key.key_id(), signature: [0; 64], position: 0, count: 1, path: vec![] };
         let moment = Moment { at, valid_s: 300, as_of: TreeSize(index.get()) };
-        let record = DecisionRecord::new(&asked, &signed, Compartment::Open, &decision, moment, [[1; 16], [2; 16]]);
+        let record = DecisionRecord::new(&asked, &signed, compartment, &decision, moment, [[1; 16], [2; 16]]);
         let (record_hash, view) = (record.record_hash(), record.for_actor());
         let origin = Origin::new("test/log").expect("a name");
         let message = DecisionMessage { key_id: key.key_id(), origin, index, time: at, tag: TAG, record_hash };
         let signature = message.sign(&key);
         self.lines.push(Line { index, record_hash, what: What::Decision(Box::new(record)) });
-        Receipt { message, view, signature }
+        (asked, Receipt { message, view, signature })
     }
 }
 
-fn asked(sent: u64, receipt: Receipt) -> Asked {
-    Asked { sent, answered: sent + 1, actor: name(&doctor(1)), receipts: vec![receipt] }
+/// Asks, and keeps what was asked and answered.
+fn keep(account: &mut Account, sent: u64, (request, receipt): (ParsedRequest, Receipt)) {
+    account.requests.insert(request.hash(), request);
+    account.asked.push(Asked { sent, answered: sent + 1, actor: name(&doctor(1)), receipts: vec![receipt] });
 }
 
 /// Granted at 0, permitted at 2, revoked at 4 to 5, refused at 7.
 fn day() -> (Made, Account, PatientState) {
     let (mut made, mut account) = (Made::default(), Account::default());
     let directive = made.records(&grant(&TAG, "c1", &doctor(1)));
-    account.asked.push(asked(2, made.decides(1)));
+    keep(&mut account, 2, made.decides(1));
     let before = made.state.clone();
     made.records(&revoke(&TAG, "c1"));
     let consent = Consent { grantee: name(&doctor(1)), granted: 0, revoking: Some(4), revoked: Some(5) };
     account.consents.insert(directive, consent);
-    account.asked.push(asked(7, made.decides(2)));
+    keep(&mut account, 7, made.decides(2));
     (made, account, before)
 }
 
@@ -101,7 +110,7 @@ fn a_day_on_which_all_is_right() {
 #[test]
 fn a_decision_on_revoked_consent_is_found() {
     let (mut made, mut account, before) = day();
-    account.asked.push(asked(9, made.decides_on(&before, 3)));
+    keep(&mut account, 9, made.decides_on(&before, 3));
     assert!(finding(&made, &account).contains("does not follow from the records before it"));
 }
 
@@ -114,7 +123,7 @@ fn a_revocation_that_the_trace_hides_is_found_by_who_sent_it() {
     account.asked.pop();
     made.state = before;
     made.lines.push(Line { index: LeafIndex(8), record_hash: leaf_hash(b"other"), what: What::Other });
-    account.asked.push(asked(7, made.decides(3)));
+    keep(&mut account, 7, made.decides(3));
     assert!(finding(&made, &account).contains("revoked and acknowledged before it was asked"));
     // Asked before the acknowledgement came, the same is no violation.
     account.asked[1].sent = 4;
@@ -124,7 +133,7 @@ fn a_revocation_that_the_trace_hides_is_found_by_who_sent_it() {
 #[test]
 fn a_consent_that_holds_and_is_not_heeded_is_found() {
     let (mut made, mut account) = (Made::default(), Account::default());
-    account.asked.push(asked(3, made.decides(1)));
+    keep(&mut account, 3, made.decides(1));
     let directive = made.records(&grant(&TAG, "c1", &doctor(1)));
     let consent = Consent { grantee: name(&doctor(1)), granted: 1, revoking: None, revoked: None };
     account.consents.insert(directive, consent);
@@ -143,4 +152,15 @@ fn a_decision_that_is_lost_altered_or_there_twice_is_found() {
     made.decides(2);
     let again = finding(&made, &account);
     assert!(again.contains("decided twice"), "{again}");
+}
+
+#[test]
+fn a_decision_that_nobody_asked_for_or_that_shows_the_request_is_found() {
+    let (mut made, mut account, _) = day();
+    made.decides(3);
+    assert!(finding(&made, &account).contains("on a request that nobody sent"));
+    made.lines.pop();
+    let state = made.state.clone();
+    keep(&mut account, 9, made.decides_as(&state, 3, Compartment::Secret));
+    assert!(finding(&made, &account).contains("shows representatives a request"));
 }

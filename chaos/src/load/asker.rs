@@ -1,17 +1,48 @@
 //! Questions to a real ledger: signed once, asked until they are answered, and believed only with a good receipt.
 
 use super::{Link, LoadError};
+use sillage_client::author::Resolved;
 use sillage_client::authorize::receipt::Receipt;
 use sillage_client::error::ClientError;
 use sillage_proof::hash::Hash;
 use sillage_proof::keys::{ALG_ED25519, PublicKey};
-use sillage_proto::v1::{AuthorizeRequest, Authorized, DecisionRequest, ErrorInfo, TagPairing};
+use sillage_proto::v1::{AuthorizeRequest, Authorized, DecisionRequest, ErrorInfo, PatientIdentity, TagPairing};
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::AuthorizeMessage;
 use std::time::{Duration, Instant};
 
 /// What was answered on one request: the receipts of what is on record, or why it was refused.
 pub type Answer = Result<Vec<Receipt>, ErrorInfo>;
+
+/// A request, and what proves its two tags.
+pub type Question = (DecisionRequest, TagPairing);
+
+/// A patient with both tags, as a service resolves them.
+#[derive(Clone, Debug)]
+pub struct TwoTags {
+    /// The one that representatives know too.
+    pub open: [u8; 32],
+    /// The second one.
+    pub secret: [u8; 32],
+    /// What proves that both are this patient's.
+    pub pairing: TagPairing,
+}
+
+impl TwoTags {
+    /// Resolves patients, in their order.
+    ///
+    /// # Errors
+    /// When the ledger can't be asked, or gives this service no second tags.
+    pub async fn resolve(link: &Link, patients: &[PatientIdentity]) -> Result<Vec<Self>, LoadError> {
+        let both = |resolved: Resolved| {
+            let ((open, secret), pairing) = (resolved.tags, resolved.pairing?);
+            Some(Self { open: open.to_bytes(), secret: secret?.to_bytes(), pairing })
+        };
+        let all: Option<Vec<Self>> = link.tags()?.proven(patients).await?.into_iter().map(both).collect();
+        let why = "the ledger gives this profile no second tags: it needs the role author";
+        all.ok_or_else(|| LoadError::Wrong(why.to_owned()))
+    }
+}
 
 /// Asks as one service.
 #[derive(Clone)]
@@ -27,24 +58,13 @@ impl Asker {
         Self { link, keys }
     }
 
-    /// Signs the requests together, and sends the same bytes until they are answered: one answer for each request.
+    /// Signs the requests together, and sends the same bytes until they are answered: one answer for each request. Each
+    /// comes with what proves its two tags.
     ///
     /// # Errors
     /// When all are refused at once, a receipt is not right, or the ledger stays out of reach for `patience`.
-    pub async fn ask(&self, requests: Vec<DecisionRequest>, patience: Duration) -> Result<Vec<Answer>, LoadError> {
-        self.ask_proven(requests, Vec::new(), patience).await
-    }
-
-    /// The same for requests that name two tags each, with what proves them.
-    ///
-    /// # Errors
-    /// As for [`Asker::ask`].
-    pub async fn ask_proven(
-        &self,
-        requests: Vec<DecisionRequest>,
-        pairings: Vec<TagPairing>,
-        patience: Duration,
-    ) -> Result<Vec<Answer>, LoadError> {
+    pub async fn ask(&self, asked: Vec<Question>, patience: Duration) -> Result<Vec<Answer>, LoadError> {
+        let (requests, pairings): (Vec<DecisionRequest>, Vec<TagPairing>) = asked.into_iter().unzip();
         let parsed: Result<Vec<ParsedRequest>, _> = requests.into_iter().map(ParsedRequest::from_message).collect();
         let parsed = parsed.map_err(|e| LoadError::Wrong(format!("a request is no good: {e}")))?;
         let call = AuthorizeRequest { pairings, ..self.sign(&parsed)? };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use prost::Message as _;
 use sillage_cluster::ProposeError;
-use sillage_ledger::{BatchOutcome, Refusal};
+use sillage_ledger::{BatchOutcome, COMMAND_VERSION, Refusal};
 use sillage_proto::internal::v1::Command;
 use sillage_rules::codes::Code;
 use tokio::sync::oneshot;
@@ -104,7 +104,7 @@ fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64, mut under_way: bo
     command.version = match (decisions.is_empty(), records.is_empty()) {
         (true, true) => 1,
         (true, false) => 2,
-        (false, _) => 3,
+        (false, _) => COMMAND_VERSION,
     };
     batches.extend(decisions.into_iter().chain(records));
     (command, batches)
@@ -265,7 +265,7 @@ mod tests {
             outcome(push(&lanes, 6, false));
             lanes.close();
         });
-        assert_eq!(*log.versions.lock(), [3, 2, 1], "no newer than what it holds");
+        assert_eq!(*log.versions.lock(), [COMMAND_VERSION, 2, 1], "no newer than what it holds");
     }
 
     #[test]

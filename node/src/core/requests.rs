@@ -57,19 +57,9 @@ impl Admission {
         message.verify(&self.verifier(&key)?, &signature).map_err(|_| refuse(Code::BadSignature))?;
         self.reader.verified().add(&message.encode(), &signature);
         self.take_quota(&party, asked.requests.len())?;
-        let mut requests = Vec::with_capacity(asked.requests.len());
-        for (request, position) in asked.requests.iter().zip(0..) {
-            let parsed = ParsedRequest::parse(request).map_err(|error| {
-                let message = format!("request {position}: {error}");
-                Refusal::new(error.code, message).at(position)
-            })?;
-            let pairing = asked.pairings.get(position as usize).filter(|sent| **sent != v1::TagPairing::default());
-            let pairing = pairing
-                .map(TagPairing::from_message)
-                .transpose()
-                .map_err(|error| Refusal::new(error.code, format!("request {position}: {error}")).at(position))?;
-            requests.push((parsed, pairing));
-        }
+        let requests: Result<Vec<_>, _> =
+            (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
+        let requests = requests?;
         let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);
         let decision = self.sealer.seal_decision(&key_id, &signature, &requests).map_err(|error| {
             tracing::error!(%error, "sealing failed");
@@ -77,6 +67,26 @@ impl Admission {
         })?;
         Ok(Asked { decision, urgent: asked.urgent && breaks_glass })
     }
+}
+
+/// One request, parsed, with what proves its two tags. Decided without the second one, nothing that a minor keeps from
+/// representatives would count. Whether the proofs hold is for the ledger to say, which knows the pairs on record.
+fn proven(
+    asked: &AuthorizeRequest,
+    position: u32,
+    request: &[u8],
+) -> Result<(ParsedRequest, Option<TagPairing>), Refusal> {
+    let refused = |code, what: &str| Refusal::new(code, format!("request {position}: {what}")).at(position);
+    let parsed = ParsedRequest::parse(request).map_err(|error| refused(error.code, &error.to_string()))?;
+    let pairing = asked.pairings.get(position as usize).filter(|sent| **sent != v1::TagPairing::default());
+    let Some((pairing, _)) = pairing.zip(parsed.secret_tag()) else {
+        let what =
+            if pairing.is_some() { "the patient's second tag is missing" } else { "nothing proves the two tags" };
+        let message = format!("{what}: resolve the patient, and name both tags with their proofs");
+        return Err(refused(Code::MalformedRequest, &message));
+    };
+    let pairing = TagPairing::from_message(pairing).map_err(|error| refused(error.code, &error.to_string()))?;
+    Ok((parsed, Some(pairing)))
 }
 
 /// What can be seen without looking anything up.
@@ -90,7 +100,8 @@ fn check_shape(asked: &AuthorizeRequest) -> Result<(KeyId, [u8; SIGNATURE_LEN]),
         return Err(malformed("one signature covers 1 to 64 requests"));
     }
     if ![0, asked.requests.len()].contains(&asked.pairings.len()) {
-        return Err(malformed("proofs of tags come for none of the requests, or one for each"));
+        // None at all is told with the request that is meant.
+        return Err(malformed("the proofs of tags come one for each request, in their order"));
     }
     for (request, position) in asked.requests.iter().zip(0..) {
         if request.len() > RECORD_BYTES_MAX {

@@ -100,15 +100,40 @@ pub fn glass(tag: Option<[u8; 32]>, id: &str, by: &str, more: &Value) -> Record 
     record
 }
 
+/// A patient with both tags, as an author resolves them.
+#[derive(Clone)]
+pub struct TwoTags {
+    pub open: [u8; 32],
+    pub secret: [u8; 32],
+    pub pairing: TagPairing,
+}
+
+/// An invented patient of the node's log.
+pub fn two_tags(core: &Core, n: u8) -> TwoTags {
+    let patient =
+        PatientIdentity { ins: format!("2790351215{:03}89", u16::from(n) + 1), oid: "1.2.250.1.213.1.4.10".to_owned() };
+    let [tags] = <[ResolvedTag; 1]>::try_from(core.tags().resolve(std::slice::from_ref(&patient)).expect("resolved"))
+        .expect("one answer to one identity");
+    let tag = |bytes: &[u8]| bytes.try_into().expect("32 bytes");
+    TwoTags {
+        open: tag(&tags.tag),
+        secret: tag(&tags.secret_tag),
+        pairing: TagPairing { patient: Some(patient), proof: tags.proof, secret_proof: tags.secret_proof },
+    }
+}
+
+/// A request, and what proves its two tags.
+pub type Question = (DecisionRequest, TagPairing);
+
 /// What a doctor asks to read of a patient.
-pub fn request(tag: [u8; 32], by: &str, items: &[&str]) -> DecisionRequest {
+pub fn request(of: &TwoTags, by: &str, items: &[&str]) -> Question {
     let item = |id: &&str| Item { id: (*id).to_owned(), category: "REPORT".to_owned(), ..Item::default() };
     let mut nonce = vec![0; 16];
     getrandom::fill(&mut nonce).expect("randomness");
-    DecisionRequest {
+    let request = DecisionRequest {
         version: 1,
-        tag: tag.to_vec(),
-        secret_tag: Vec::new(),
+        tag: of.open.to_vec(),
+        secret_tag: of.secret.to_vec(),
         actor: Some(doctor(by)),
         auth: None,
         action: "read".to_owned(),
@@ -117,16 +142,18 @@ pub fn request(tag: [u8; 32], by: &str, items: &[&str]) -> DecisionRequest {
         requested_at_ms: now_ms(),
         nonce,
         correlation: None,
-    }
+    };
+    (request, of.pairing.clone())
 }
 
 /// Requests as this key signs them.
-pub fn signed(key: &SigningKey, requests: &[DecisionRequest]) -> AuthorizeRequest {
-    let bytes: Vec<Vec<u8>> = requests.iter().map(DecisionRequest::encode_to_vec).collect();
-    signed_bytes(key, bytes)
+pub fn signed(key: &SigningKey, asked: &[Question]) -> AuthorizeRequest {
+    let bytes = asked.iter().map(|(request, pairing)| (request.encode_to_vec(), pairing.clone()));
+    signed_bytes(key, bytes.collect())
 }
 
-pub fn signed_bytes(key: &SigningKey, requests: Vec<Vec<u8>>) -> AuthorizeRequest {
+pub fn signed_bytes(key: &SigningKey, asked: Vec<(Vec<u8>, TagPairing)>) -> AuthorizeRequest {
+    let (requests, pairings): (Vec<_>, _) = asked.into_iter().unzip();
     let hashes: Vec<Hash> = requests.iter().map(|request| sillage_proof::hash::leaf_hash(request)).collect();
     let origin = Origin::new(ORIGIN).expect("valid");
     let signature = AuthorizeMessage::new(key.key_id(), origin, &hashes).map(|message| message.sign(key).to_vec());
@@ -136,7 +163,7 @@ pub fn signed_bytes(key: &SigningKey, requests: Vec<Vec<u8>>) -> AuthorizeReques
         requests,
         signature: signature.unwrap_or_else(|_| vec![0; 64]),
         urgent: true,
-        pairings: Vec::new(),
+        pairings,
     }
 }
 

@@ -8,14 +8,16 @@ use sillage_chaos::audit::Book;
 use sillage_chaos::consent::acts::{Tag, doctor, grant, name, request, revoke};
 use sillage_chaos::consent::{Account, Asked, Clock, Consent, Line};
 use sillage_chaos::ens::dice::Dice;
-use sillage_chaos::load::asker::Asker;
+use sillage_chaos::load::asker::{Asker, TwoTags};
 use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
 use sillage_client::profile::Profile;
 use sillage_client::session::Session;
 use sillage_client::trace::read_page;
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1::TraceRequest;
+use sillage_rules::decide::ParsedRequest;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +34,7 @@ const PAGE: u32 = 500;
 /// A patient of one run, and what was seen of them.
 #[derive(Clone)]
 struct Patient {
-    tag: PatientTag,
+    tags: TwoTags,
     tally: Tally,
     account: Arc<Mutex<Account>>,
 }
@@ -41,10 +43,12 @@ struct Patient {
 pub struct Consents {
     link: Link,
     profile: PathBuf,
-    tags: Vec<PatientTag>,
+    tags: Vec<TwoTags>,
     clock: Clock,
     runs: usize,
     patients: Vec<Patient>,
+    /// By the patient's open tag, what was asked in runs before: long ones come back to the same patients.
+    requests: BTreeMap<Tag, BTreeMap<Hash, ParsedRequest>>,
     tasks: JoinSet<Result<(), LoadError>>,
 }
 
@@ -61,9 +65,9 @@ pub struct Seen {
 
 impl Consents {
     /// Nobody has decided anything yet.
-    pub fn new(link: Link, profile: PathBuf, tags: Vec<PatientTag>) -> Self {
+    pub fn new(link: Link, profile: PathBuf, tags: Vec<TwoTags>) -> Self {
         let (clock, patients, tasks) = (Clock::default(), Vec::new(), JoinSet::new());
-        Self { link, profile, tags, clock, runs: 0, patients, tasks }
+        Self { link, profile, tags, clock, runs: 0, patients, requests: BTreeMap::new(), tasks }
     }
 
     /// Begins a run with patients of its own.
@@ -74,19 +78,20 @@ impl Consents {
         self.runs += 1;
         for place in 0..PATIENTS {
             let number = self.runs * PATIENTS + place;
-            let tag = self.tags[number % self.tags.len()];
+            let tags = self.tags[number % self.tags.len()].clone();
             let (way, tally) = (self.link.beginning_at(place, TIMEOUTS)?, Tally::new());
             let writer = Writer::open(way, &format!("consents.{number}"), tally.clone()).await?;
-            let account = Arc::new(Mutex::new(Account::default()));
+            let requests = self.requests.remove(&tags.open).unwrap_or_default();
+            let account = Arc::new(Mutex::new(Account { requests, ..Account::default() }));
             for number in 0..DOCTORS {
                 // Each doctor is asked for at another node than the patient's, so that answers race acknowledgements.
                 let asker = Asker::new(self.link.beginning_at(place + number + 1, TIMEOUTS)?);
                 let (account, clock, stop) = (Arc::clone(&account), self.clock.clone(), Arc::clone(stop));
                 let dice = Dice::new(dice.below(u64::MAX));
-                self.tasks.spawn(ask(asker, tag.to_bytes(), number, account, clock, dice, stop));
+                self.tasks.spawn(ask(asker, tags.clone(), number, account, clock, dice, stop));
             }
             let (clock, stop, dice) = (self.clock.clone(), Arc::clone(stop), Dice::new(dice.below(u64::MAX)));
-            let patient = Patient { tag, tally, account };
+            let patient = Patient { tags, tally, account };
             let living = (writer, patient.clone(), format!("r{}", self.runs));
             self.tasks.spawn(decide(living, clock, dice, stop));
             self.patients.push(patient);
@@ -112,14 +117,15 @@ impl Consents {
     pub async fn audit(&mut self, book: &Book) -> Result<Seen, Error> {
         let session = Session::open(Profile::load(&self.profile)?, TIMEOUTS).await?;
         let patients = std::mem::take(&mut self.patients);
-        let traces = try_join_all(patients.iter().map(|patient| trace(&session, &patient.tag))).await?;
+        let traces = try_join_all(patients.iter().map(|patient| trace(&session, patient.tags.open.into()))).await?;
         let mut seen = Seen::default();
         for (patient, lines) in patients.into_iter().zip(traces) {
-            let account = patient.account.lock();
+            let mut account = patient.account.lock();
             account.judge(&lines)?;
             for receipt in account.asked.iter().flat_map(|asked| &asked.receipts) {
                 book.made(receipt.message.index.get(), &receipt.message.record_hash)?;
             }
+            self.requests.insert(patient.tags.open, std::mem::take(&mut account.requests));
             seen.decided += account.asked.len();
             seen.permitted += account.asked.iter().filter(|asked| asked.is_permitted()).count();
             seen.acked.extend(patient.tally.take());
@@ -129,10 +135,10 @@ impl Consents {
 }
 
 /// A patient's whole trace, oldest line first.
-async fn trace(session: &Session, tag: &PatientTag) -> Result<Vec<Line>, Error> {
+async fn trace(session: &Session, tag: PatientTag) -> Result<Vec<Line>, Error> {
     let (mut lines, mut cursor) = (Vec::new(), None);
     loop {
-        let page = read_page(session, &TraceRequest::default(), tag, None, cursor.as_deref(), PAGE).await?;
+        let page = read_page(session, &TraceRequest::default(), &tag, None, cursor.as_deref(), PAGE).await?;
         for traced in page.lines {
             lines.push(Line::of(traced.line)?);
         }
@@ -151,7 +157,7 @@ async fn decide(
     mut dice: Dice,
     stop: Arc<AtomicBool>,
 ) -> Result<(), LoadError> {
-    let tag: Tag = patient.tag.to_bytes();
+    let tag = patient.tags.open;
     let pause = |dice: &mut Dice| Duration::from_millis(dice.below(40));
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -179,7 +185,7 @@ async fn decide(
 /// A doctor asks for the patient's report, again and again.
 async fn ask(
     asker: Asker,
-    tag: Tag,
+    tags: TwoTags,
     number: usize,
     account: Arc<Mutex<Account>>,
     clock: Clock,
@@ -189,8 +195,11 @@ async fn ask(
     let doctor = doctor(number);
     while !stop.load(Ordering::Relaxed) {
         let sent = clock.tick();
-        let request = request(&tag, &doctor, &["chaos-report"], dice.bytes());
-        for answer in asker.ask(vec![request], PATIENCE).await? {
+        let (request, pairing) = request(&tags, &doctor, &["chaos-report"], dice.bytes());
+        let kept = ParsedRequest::from_message(request.clone());
+        let kept = kept.map_err(|e| LoadError::Wrong(format!("a request is no good: {e}")))?;
+        account.lock().requests.insert(kept.hash(), kept);
+        for answer in asker.ask(vec![(request, pairing)], PATIENCE).await? {
             let receipts = answer.map_err(|e| LoadError::Wrong(format!("a question was refused: {}", e.code)))?;
             let asked = Asked { sent, answered: clock.tick(), actor: name(&doctor), receipts };
             account.lock().asked.push(asked);

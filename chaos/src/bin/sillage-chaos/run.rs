@@ -7,14 +7,14 @@ use sillage_chaos::audit::{Book, read};
 use sillage_chaos::check::{Checkpoint, Checks};
 use sillage_chaos::ens::dice::Dice;
 use sillage_chaos::ens::{Day, Event, Patient, Plan};
+use sillage_chaos::load::asker::TwoTags;
 use sillage_chaos::load::status::{Sightings, Watch};
 use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
 use sillage_chaos::process::Cluster;
-use sillage_client::author::TagRequest;
 use sillage_client::channel::Timeouts;
 use sillage_proof::hash::TreeSize;
 use sillage_proof::keys::StreamId;
-use sillage_proof::tag::PatientTag;
+use sillage_proto::v1::PatientIdentity;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -238,17 +238,17 @@ fn day() -> Result<Day, Error> {
 }
 
 /// Their patients' tags.
-async fn tags(link: &Link) -> Result<Vec<PatientTag>, Error> {
-    let request = |p: &Patient| TagRequest { ins: p.ins.clone(), oid: p.oid.to_owned(), secret: false };
-    let requests: Vec<TagRequest> = day()?.world.patients.iter().map(request).collect();
-    Ok(link.tags()?.resolve(&requests).await?)
+async fn tags(link: &Link) -> Result<Vec<TwoTags>, Error> {
+    let identity = |p: &Patient| PatientIdentity { ins: p.ins.clone(), oid: p.oid.to_owned() };
+    let identities: Vec<PatientIdentity> = day()?.world.patients.iter().map(identity).collect();
+    Ok(TwoTags::resolve(link, &identities).await?)
 }
 
 /// A day's records, encoded under their patients' tags.
-fn records(tags: &[PatientTag]) -> Result<Vec<Vec<u8>>, Error> {
+fn records(tags: &[TwoTags]) -> Result<Vec<Vec<u8>>, Error> {
     let encoded = day()?.events.into_iter().filter(Event::may_repeat).map(|event| {
         let mut record = event.record;
-        record.tag = tags[event.patient].to_bytes().to_vec();
+        record.tag = tags[event.patient].open.to_vec();
         record.encode_to_vec()
     });
     Ok(encoded.collect())

@@ -1,11 +1,10 @@
 //! One measured point: so many clients, each with one call on its way.
 
-use super::ward::Patient;
 use super::{Error, TIMEOUTS};
 use serde::Serialize;
-use sillage_chaos::consent::acts::{doctor, grant};
+use sillage_chaos::consent::acts::{doctor, grant, request};
 use sillage_chaos::ens::dice::Dice;
-use sillage_chaos::load::asker::Asker;
+use sillage_chaos::load::asker::{Asker, TwoTags};
 use sillage_chaos::load::stats::percentile;
 use sillage_chaos::load::status::Watch;
 use sillage_chaos::load::{Link, LoadError, Tally, Writer};
@@ -25,7 +24,7 @@ pub struct Work {
     /// As the table says it.
     pub what: String,
     /// Who is asked for; nobody: one record is appended instead.
-    pub patients: Arc<[Patient]>,
+    pub patients: Arc<[TwoTags]>,
     /// Directives on file of each.
     pub directives: usize,
     /// Requests of one call.
@@ -129,13 +128,13 @@ async fn append(way: Link, number: u64, stop: &AtomicBool) -> Result<Vec<Call>, 
 async fn ask(way: Link, number: u64, work: &Work, stop: &AtomicBool) -> Result<Vec<Call>, LoadError> {
     let (asker, mut dice, mut calls) = (Asker::new(way), Dice::new(number), Vec::new());
     while !stop.load(Ordering::Relaxed) {
-        let requests = (0..work.each).map(|_| {
+        let asked = (0..work.each).map(|_| {
             let patient = dice.pick(&work.patients);
-            patient.request(dice.bytes())
+            request(patient, &doctor(0), &["report-1"], dice.bytes())
         });
-        let (requests, pairings) = requests.unzip();
+        let asked = asked.collect();
         let began = Instant::now();
-        let answers = asker.ask_proven(requests, pairings, PATIENCE).await?;
+        let answers = asker.ask(asked, PATIENCE).await?;
         let at = Instant::now();
         calls.push((at - began, at));
         for answer in answers {
