@@ -27,6 +27,11 @@ use crate::view::time::rfc3339;
 
 /// Between two rounds of `--follow`: a policy that asks for an auditor is as slow as its auditors are.
 const FOLLOW_PAUSE: Duration = Duration::from_secs(1);
+/// The same after a round that may have found nothing but what the one before left: reading the log is on record, so that
+/// an auditor who looks every second would read its own reading for ever.
+const QUIET_PAUSE: Duration = Duration::from_secs(5);
+/// Entries that a round leaves: its reading, and an index commit.
+const ROUND_LEAVES: u64 = 2;
 /// A checkpoint that stays the newest is cosigned again, so that its age can be checked: as often as the nodes do it.
 const COSIGN_AGAIN: Duration = Duration::from_secs(60);
 
@@ -57,7 +62,7 @@ async fn replay(context: &Context, args: &AuditArgs) -> Result<Ended, ClientErro
         });
         let round = round.await;
         bar.finish_and_clear();
-        match round? {
+        let pause = match round? {
             Round::Diverged(divergence, note) => return diverged(&divergence, &note, args.json),
             Round::Clean(clean) => {
                 let size = clean.checkpoint.checkpoint.size.get();
@@ -67,15 +72,19 @@ async fn replay(context: &Context, args: &AuditArgs) -> Result<Ended, ClientErro
                         true => Some(audit.cosign(&clean, now_ms() / 1_000).await?),
                         false => None,
                     };
+                    // What a policy needs is said once.
+                    let key = key.filter(|_| args.json || said.is_none());
                     print_clean(&clean, audit.size(), key.as_ref(), args.json)?;
                     said = Some((size, Instant::now()));
                 }
+                let is_quiet = (1..=ROUND_LEAVES).contains(&clean.entries);
+                if is_quiet { QUIET_PAUSE } else { FOLLOW_PAUSE }
             }
-        }
+        };
         if !args.follow {
             return Ok(Ended::Done);
         }
-        tokio::time::sleep(FOLLOW_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -153,23 +153,19 @@ impl Consent {
             let tag = known.record.entry_tag();
             let pairs = &known.pairs;
             let same = |owner: &Tag| *owner == tag || pairs.get(owner) == Some(&tag) || pairs.get(&tag) == Some(owner);
-            match Event::of(&known.record).expect("accepted") {
-                Some(Event::Deposit(deposited)) => {
-                    for item in deposited {
-                        if !known.says.contains(&item.id) {
-                            continue;
-                        }
-                        let (first, last) = (known.index, known.index);
-                        let owned = items.entry(item.id).or_insert(Owned { tag, first, last });
-                        if same(&owned.tag) {
-                            owned.last = known.index;
-                            if pairs.get(&owned.tag) == Some(&tag) {
-                                owned.tag = tag;
-                            }
-                        }
+            let Some(Event::Deposit(deposited)) = Event::of(&known.record).expect("accepted") else { continue };
+            for item in deposited {
+                if !known.says.contains(&item.id) {
+                    continue;
+                }
+                let (first, last) = (known.index, known.index);
+                let owned = items.entry(item.id).or_insert(Owned { tag, first, last });
+                if same(&owned.tag) {
+                    owned.last = known.index;
+                    if pairs.get(&owned.tag) == Some(&tag) {
+                        owned.tag = tag;
                     }
                 }
-                _ => {}
             }
         }
         items
