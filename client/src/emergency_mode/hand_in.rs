@@ -339,6 +339,7 @@ fn one_line(rejection: &Rejection, waiting: &[Waiting], count: usize) -> Option<
                 | Code::IdTaken
                 | Code::AuthenticationMissing
                 | Code::UnknownToken
+                | Code::TooManyRules
         );
     (of_a_record || of_its_effect).then_some(at)
 }

@@ -37,6 +37,20 @@ pub(super) fn fault(
     }
 }
 
+/// Whether a record without a fault says from here on what its items are: it changes them, on a decision that stands now.
+pub(super) fn may_change(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    record: &ParsedRecord,
+    meta: &Meta,
+) -> Result<bool, Stop> {
+    let basis = record.message().basis.as_ref().filter(|basis| basis.kind() == BasisKind::Decision);
+    let index = basis.and_then(|basis| basis.r#ref.parse().ok());
+    let Some(index) = index.filter(|_| record.kind() == Kind::ACCESS_UPDATE) else { return Ok(false) };
+    let decision = rules.decision(overlay, LeafIndex(index))?;
+    Ok(decision.is_some_and(|decision| meta.time.get() < decision.actor_part().expires_at_ms))
+}
+
 type Access<'a> = (&'a ParsedRecord, Action, &'a Actor);
 
 fn decision(

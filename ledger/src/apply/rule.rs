@@ -40,8 +40,8 @@ pub(crate) struct Named {
     pub kind: Kind,
     /// What it changes.
     pub event: Option<(Event, Meta)>,
-    /// It cites a decision or a break-glass.
-    pub cites: bool,
+    /// It was permitted to change what its items are.
+    pub may_change: bool,
     /// What is wrong with the basis that it cites.
     pub fault: Option<UnjustifiedReason>,
 }
@@ -101,11 +101,12 @@ pub(super) fn stage(
         false => None,
         true => basis::fault(overlay, rules, staged, &parsed, &meta)?,
     };
+    let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
     }
     let event = event.map(|event| (event, meta));
-    staged.named.insert(position, Named { tag, kind: record.kind, event, cites, fault });
+    staged.named.insert(position, Named { tag, kind: record.kind, event, may_change, fault });
     Ok(())
 }
 
@@ -182,7 +183,7 @@ impl Staged {
                 };
                 state.apply(&Event::Deposit(deposited), meta);
                 let admitted = with_env(overlay, &documents, |env| state.admit(event, meta, env));
-                state.apply(&Event::ItemsDeleted(items.clone()), meta);
+                state.forget_deposits();
                 admitted
             }
             (None, _) => {
@@ -239,8 +240,11 @@ impl Staged {
         for id in items {
             // Who deposited it first stays its depositor.
             let item = match overlay.item(id)? {
-                Some(row) if row.tag != *tag => None,
-                Some(row) => rules.item(overlay, &row, id)?,
+                // Kept apart since, it is its patient's all the same.
+                Some(row) if row.tag == *tag || overlay.secret_of(tag)? == Some(row.tag) => {
+                    rules.item(overlay, &row, id)?
+                }
+                Some(_) => None,
                 None => self.deposits.get(&(*tag, id.clone())).cloned(),
             };
             deposited.extend(item);
@@ -364,14 +368,13 @@ impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
     pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
         for named in staged.named.into_values() {
-            let Named { tag, kind, event, cites, fault } = named;
+            let Named { tag, kind, event, may_change, .. } = named;
             let Some((event, meta)) = event else { continue };
             let index = meta.index;
             match &event {
                 Event::Deposit(items) => {
-                    let permitted = cites && fault.is_none();
                     for item in items {
-                        if permitted || self.may_say(&item.id, &meta.signer)? {
+                        if may_change || self.may_say(&item.id, &meta.signer)? {
                             self.overlay.deposited(&tag, &item.id, index)?;
                         }
                     }

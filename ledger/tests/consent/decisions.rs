@@ -318,6 +318,18 @@ fn nobody_takes_an_item_over_by_deleting_it_or_by_calling_it_something_else() {
     // In one batch, the same.
     world.record(&[delete(&other), deposit(tag(1), other.clone(), &[report("d1", &[])])]);
     assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_DENY");
+    // That any professional may deposit is no right to say what another's item is.
+    let may_write = v1::DecisionRequest {
+        action: "write".into(),
+        ..may_read(tag(1), other.clone(), &[report("d2", &[]), item("d1")])
+    };
+    world.record(&[revoke(tag(1), "b")]);
+    let decided = world.ask(may_write).expect("decided");
+    assert_eq!(decided.decisions[0].permitted, ["d2", "d1"]);
+    let cites = |index: LeafIndex| v1::Basis { kind: v1::BasisKind::Decision.into(), r#ref: index.to_string() };
+    let write = deposit(tag(1), other.clone(), &[report("d1", &["CARDIO"])]);
+    world.record(&[v1::Record { basis: Some(cites(decided.decisions[0].index)), ..write }, deny(tag(1), "b2", "PSY")]);
+    assert_eq!(world.reason(may_read(tag(1), other.clone(), &[item("d1")])), "CONSENT_DENY");
     // Permitted to change it, one says what it is.
     let permitted = v1::Record {
         details: json!({"id": "c", "effect": "permit", "grantee": {"professional": name(&other)},
@@ -325,11 +337,11 @@ fn nobody_takes_an_item_over_by_deleting_it_or_by_calling_it_something_else() {
         .to_string(),
         ..permit(tag(1), "c", &other)
     };
-    world.record(&[revoke(tag(1), "b"), permitted]);
+    world.record(&[revoke(tag(1), "b2"), permitted]);
     let may_update =
         |by: &v1::Actor| v1::DecisionRequest { action: "update".into(), ..may_read(tag(1), by.clone(), &[item("d1")]) };
     let decided = world.ask(may_update(&other)).expect("decided");
-    let basis = v1::Basis { kind: v1::BasisKind::Decision.into(), r#ref: decided.decisions[0].index.to_string() };
+    let basis = cites(decided.decisions[0].index);
     assert_eq!(decided.decisions[0].permitted, ["d1"]);
     world.record(&[v1::Record { basis: Some(basis), ..calls(&other, "CARDIO") }, deny(tag(1), "d", "PSY")]);
     assert_eq!(world.reason(may_read(tag(1), other, &[item("d1")])), "CONSENT_GRANT");

@@ -78,8 +78,9 @@ impl PatientState {
                     entry.reviewed = Some((meta.index, *verdict));
                 }
             }
-            Event::Deposit(items) => return items.iter().for_each(|item| self.add_deposit(item)),
-            Event::ItemsDeleted(items) => return items.iter().for_each(|item| _ = self.deposits.remove(item)),
+            Event::Deposit(items) => return items.iter().for_each(|item| self.add_deposit(item, meta)),
+            // Deleted, an item stays what it was, and its depositor's.
+            Event::ItemsDeleted(_) => return,
             // Of the whole log, not of one patient: the ledger keeps them.
             Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_) => {}
         }
@@ -243,9 +244,11 @@ impl PatientState {
     }
 
     /// Whoever deposited an item first stays its depositor: nobody takes it over by writing it again.
-    fn add_deposit(&mut self, item: &DepositedItem) {
+    /// Who deposited an item says what it is. (Who was permitted to change it does, too: the ledger knows who was.)
+    fn add_deposit(&mut self, item: &DepositedItem, meta: &Meta) {
         match self.deposits.get_mut(&item.id) {
             None => _ = self.deposits.insert(item.id.clone(), item.clone()),
+            Some(known) if !known.is_by(&meta.signer) => {}
             Some(known) => {
                 known.category.clone_from(&item.category);
                 known.labels.clone_from(&item.labels);

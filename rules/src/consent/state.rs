@@ -287,6 +287,12 @@ impl PatientState {
         self.representations.values().find(holds).map(|entry| entry.stamp.index)
     }
 
+    /// Whether this actor is a representative at this moment, with whatever powers.
+    pub fn has_representative(&self, actor: &ActorName, at: LedgerTimeMs) -> bool {
+        let mut all = self.representations.values();
+        all.any(|entry| entry.representation.representative == *actor && entry.period.contains(at))
+    }
+
     /// The items that a minor keeps from representatives.
     pub fn secret_items(&self) -> impl Iterator<Item = (&str, Stamp)> {
         self.secret.iter().map(|(item, stamp)| (item.as_str(), *stamp))
@@ -345,6 +351,11 @@ impl PatientState {
     /// The items on deposit.
     pub fn deposits(&self) -> impl Iterator<Item = &DepositedItem> {
         self.deposits.values()
+    }
+
+    /// Forgets what was deposited: the ledger keeps that elsewhere.
+    pub fn forget_deposits(&mut self) {
+        self.deposits.clear();
     }
 
     /// An item as it was deposited.

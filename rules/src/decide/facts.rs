@@ -33,15 +33,19 @@ impl ItemFacts {
     pub fn of(item: &v1::Item, open: &PatientState, secret: Option<&PatientState>, other_patient: bool) -> Self {
         let kept_apart = secret.and_then(|secret| secret.deposit(&item.id));
         let said = Self::said(item);
-        let Some(deposit) = kept_apart.or_else(|| open.deposit(&item.id)) else {
+        let plain = open.deposit(&item.id);
+        let Some(deposit) = kept_apart.or(plain) else {
             return Self { other_patient, ..said };
         };
+        // Under both tags, and nothing says which came first: nobody's, unless they agree.
+        let agreed = kept_apart.zip(plain).is_none_or(|(one, other)| one.depositor == other.depositor);
+        let by = agreed.then_some(deposit);
         Self {
             id: item.id.clone(),
             category: deposit.category.clone(),
             labels: deposit.labels.clone(),
-            depositor: deposit.depositor.clone(),
-            depositor_organisation: deposit.organisation.clone(),
+            depositor: by.and_then(|by| by.depositor.clone()),
+            depositor_organisation: by.and_then(|by| by.organisation.clone()),
             other_patient,
             secret: kept_apart.is_some(),
             contradicted: contradicts(&said, deposit),

@@ -219,7 +219,7 @@ impl<'a> Asked<'a> {
     /// Kept from representatives, and the actor is one, whatever their powers.
     fn is_kept_from_actor(&self) -> bool {
         let Request { actor, at, .. } = self.request;
-        self.secret.is_some() && self.states().any(|state| state.represented_by(&actor.name, *at, |_| true).is_some())
+        self.secret.is_some() && self.states().any(|state| state.has_representative(&actor.name, *at))
     }
 
     /// Who treats as a professional: a name on record as one isn't enough.
@@ -320,7 +320,7 @@ fn blocked(asked: &Asked<'_>) -> Option<Verdict> {
 
 fn break_glass(asked: &Asked<'_>) -> Option<Verdict> {
     let Request { actor, purpose, at, .. } = asked.request;
-    if !asked.consults() || purpose != "BTG" || asked.needs_express_consent() {
+    if !asked.consults() || purpose != "BTG" || asked.needs_express_consent() || asked.is_kept_from_actor() {
         return None;
     }
     let open: Vec<_> = asked.states().flat_map(|state| state.open_breakglasses(&actor.name, *at)).collect();

@@ -496,7 +496,9 @@ fn nobody_takes_a_deposit_over() {
     world.deposit(&dr(2), report("NOTE"));
     let deposit = world.open.deposit("r").expect("on deposit");
     let depositor = deposit.depositor.as_ref().map(ToString::to_string);
-    assert_eq!((depositor, deposit.category.as_str()), (Some(name(&pro(1, "", ""))), "NOTE"));
+    assert_eq!((depositor, deposit.category.as_str()), (Some(name(&pro(1, "", ""))), "REPORT"));
+    world.deposit(&pro(3, "surgeon", "F100"), report("LETTER"));
+    assert_eq!(world.open.deposit("r").expect("on deposit").category, "LETTER", "as its structure says");
     // What failed deposited nothing; what names no actor has no depositor.
     let failed = v1::Record {
         outcome: v1::Outcome::SeriousFailure.into(),
@@ -510,7 +512,8 @@ fn nobody_takes_a_deposit_over() {
     );
     assert_eq!(world.open.deposit("y").map(|deposit| deposit.depositor.clone()), Some(None));
     world.put(Kind::ACCESS_DELETE, &dr(2), Value::Null, &["r"]).expect("it happened");
-    assert!(world.open.deposit("r").is_none());
+    let depositor = world.open.deposit("r").and_then(|deposit| deposit.depositor.clone());
+    assert_eq!(depositor.map(|by| by.to_string()), Some(name(&pro(1, "", ""))), "also when it is deleted");
     assert_eq!(world.ask(&patient(), Action::Update, "PATRQT", &item("r", "", &[])), "permit SELF");
 }
 
