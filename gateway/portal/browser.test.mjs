@@ -72,8 +72,8 @@ test("the page says to a patient what is proven, in French and in English, and w
   );
   assert.equal(got.failed, undefined);
   assert.match(got.without, /Il manque la politique/);
-  assert.match(got.french, /a\.sillage-trace : prouvé[^]*La trace est complète : 5[^]*Contresigné par 2 nœuds sur 3/);
-  assert.match(got.english, /a\.sillage-trace : proven[^]*The trace is complete: 5 of 5/);
+  assert.match(got.french, /a\.sillage-trace : prouvé[^]*La trace est complète : 6[^]*Contresigné par 2 nœuds sur 3/);
+  assert.match(got.english, /a\.sillage-trace : proven[^]*The trace is complete: 6 of 6/);
   assert.match(got.refused, /b\.sillage-trace : REFUSED[^]*genesis/);
   assert.equal(got.heading, "Verify a trace");
 });
