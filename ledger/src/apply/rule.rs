@@ -374,7 +374,7 @@ impl Applier<'_> {
             match &event {
                 Event::Deposit(items) => {
                     for item in items {
-                        if may_change || self.may_say(&item.id, &meta.signer)? {
+                        if self.may_say(&tag, &item.id, &meta.signer, may_change)? {
                             self.overlay.deposited(&tag, &item.id, index)?;
                         }
                     }
@@ -391,9 +391,17 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Whether what this actor writes says what the item is: nobody deposited it before, or they did.
-    fn may_say(&mut self, id: &str, actor: &Actor) -> Result<bool, Stop> {
+    /// Whether what this actor writes says what the item is: nobody deposited it before, or they did, or were permitted to
+    /// change it.
+    fn may_say(&mut self, tag: &Tag, id: &str, actor: &Actor, may_change: bool) -> Result<bool, Stop> {
         let Some(row) = self.overlay.item(id)? else { return Ok(true) };
+        if row.tag != *tag && self.overlay.other_tag(&row.tag)? != Some(*tag) {
+            // Another patient's.
+            return Ok(false);
+        }
+        if may_change {
+            return Ok(true);
+        }
         let item = self.rules.item(&self.overlay, &row, id)?;
         Ok(item.is_some_and(|item| item.is_by(actor)))
     }

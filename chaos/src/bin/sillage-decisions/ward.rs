@@ -7,6 +7,7 @@ use sillage_chaos::ens::identity::{INS_TEST_OID, Sex, ins};
 use sillage_chaos::load::asker::TwoTags;
 use sillage_chaos::load::{Link, Tally, Writer};
 use sillage_proto::v1::PatientIdentity;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Directives of one batch.
@@ -16,8 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Invented patients, resolved beforehand: what that costs is no part of deciding.
 pub async fn patients(link: &Link, seed: u64, count: usize) -> Result<Vec<TwoTags>, Error> {
     let mut dice = Dice::new(seed);
-    let mut identity = || PatientIdentity { ins: ins(&mut dice, Sex::Female, 1980), oid: INS_TEST_OID.to_owned() };
-    let identities: Vec<PatientIdentity> = (0..count).map(|_| identity()).collect();
+    // Each year makes identities of its own; within one, none comes twice.
+    let mut known = BTreeSet::new();
+    while known.len() < count {
+        known.insert(ins(&mut dice, Sex::Female, 1930 + seed));
+    }
+    let identity = |ins| PatientIdentity { ins, oid: INS_TEST_OID.to_owned() };
+    let identities: Vec<PatientIdentity> = known.into_iter().map(identity).collect();
     Ok(TwoTags::resolve(link, &identities).await?)
 }
 
