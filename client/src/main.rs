@@ -1,6 +1,6 @@
 //! `sillage`, the command line. See [`sillage_client::cli`].
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,7 +28,8 @@ fn main() -> ExitCode {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::CheckFailed) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("sillage: {error}");
+            // Where standard error is closed, no one listens: that is no reason to panic.
+            let _ = writeln!(std::io::stderr(), "sillage: {error}");
             ExitCode::from(error.exit_code())
         }
     }

@@ -320,12 +320,10 @@ impl PatientState {
         active.filter_map(|entry| entry.membership.origin.as_deref())
     }
 
-    /// The record that makes this actor a member of the care team at this moment; with `origin`, of that team.
-    pub fn member(&self, actor: &Actor, at: LedgerTimeMs, origin: Option<&str>) -> Option<LeafIndex> {
-        let is_meant = |entry: &&MemberEntry| {
-            entry.holds_for(actor, at) && (origin.is_none() || entry.membership.origin.as_deref() == origin)
-        };
-        self.memberships(&actor.name).find(is_meant).map(|entry| entry.stamp.index)
+    /// The record that makes this actor a member of the care team at this moment.
+    pub fn member(&self, actor: &Actor, at: LedgerTimeMs) -> Option<LeafIndex> {
+        let mut memberships = self.memberships(&actor.name);
+        memberships.find(|entry| entry.holds_for(actor, at)).map(|entry| entry.stamp.index)
     }
 
     /// The attending doctor.

@@ -377,7 +377,7 @@ fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
         return None;
     }
     let Request { actor, at, .. } = asked.request;
-    let joined = asked.states().find_map(|state| state.member(actor, *at, None))?;
+    let joined = asked.states().find_map(|state| state.member(actor, *at))?;
     verdict(Reason::CareTeam, [joined])
 }
 
