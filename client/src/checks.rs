@@ -257,7 +257,7 @@ pub(crate) fn opened_decision(salts: &[u8], parts: &[u8], entry: &RecordEntry) -
     if decision.record_hash() != entry.record_hash {
         return Err("shows another decision than the one on record");
     }
-    if decision.actor_part().tag != entry.tag || decision.actor_part().decided_at_ms != entry.time.get() {
+    if !decision.is_under(&entry.tag) || decision.actor_part().decided_at_ms != entry.time.get() {
         return Err("says something else than its entry");
     }
     Ok(decision)

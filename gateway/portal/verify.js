@@ -806,6 +806,11 @@ const MESSAGES = {
     4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
     7: ["log_key", "LogKeyRotated", "one"],
   },
+  DecisionRequest: {
+    1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
+    6: ["action", "string"], 7: ["purpose", "string"], 8: ["items", "Item", "many"], 9: ["requested_at_ms", "u64"],
+    10: ["nonce", "bytes"], 11: ["correlation", "Correlation"],
+  },
   DecisionActorPart: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["request_hash", "bytes"], 4: ["actor", "Actor"], 5: ["action", "string"],
     6: ["purpose", "string"], 7: ["permitted", "string", "many"], 8: ["told", "string", "many"],
@@ -1241,7 +1246,10 @@ function checkDecision({ it, shown }, part) {
   const [told, all] = [message("DecisionActorPart", actor, part), message("DecisionPrivatePart", rest, part)];
   if (told.version !== 1 || all.version !== 1) bad("a decision of an unknown version");
   if (it.kind !== KIND_DECISION || it.flags !== FLAG_LEDGER || it.timeMs !== told.decided_at_ms) bad("another decision than its entry says");
-  if (!told.tag || !same(told.tag, it.tag)) bad("the decision is about another patient");
+  // Refused for nothing but items of the second tag, it stands there, and doesn't tell the actor so.
+  const asked = all.request && message("DecisionRequest", all.request, part);
+  const [named, under] = asked?.secret_tag ? [told.permitted ? asked.secret_tag : asked.tag, asked.secret_tag] : [it.tag, it.tag];
+  if (!told.tag || !named || !same(told.tag, named) || !same(under, it.tag)) bad("the decision is about another patient");
   const outcomes = all.outcomes ?? [];
   const lists = (some, ids = []) => some.length === ids.length && some.every((outcome, i) => outcome.id === ids[i]);
   const isTold = ({ permit, reason }) => permit || reason === "NOT_OWNER";

@@ -450,7 +450,8 @@ test("a decision is shown in both its parts, and what its actor was told is what
   const { ok, reports } = await check(trace({}));
   assert.equal(ok, true);
   assert.equal(reports[0].entries[1].kind, "decision.made");
-  assert.equal((await check(trace({ request: join("anything") }))).ok, true);
+  const request = proto([1, 1], [2, TAG], [6, "read"]);
+  assert.equal((await check(trace({ request }))).ok, true);
   const refuse = async (say) => await refused(trace(say), "entries");
   await refuse({ permitted: [] });
   await refuse({ permitted: ["d1", "d2"] });
@@ -458,10 +459,24 @@ test("a decision is shown in both its parts, and what its actor was told is what
   await refuse({ told: ["d1", "d2", "d3"] });
   await refuse({ tag: new Uint8Array(32).fill(7) });
   await refuse({ atMs: 1767225600001 + 86_400_000 });
-  await refuse({ request: join("anything"), hashed: join("something else") });
+  await refuse({ request, hashed: join("something else") });
+  await refuse({ request: join("anything") });
   await refuse({ filed: { kind: 0x0907 } });
   await refuse({ filed: { flags: 10 } });
   await refuse({ filed: { position: 1 } });
+});
+
+test("a refusal of nothing but items of the second tag stands there and names the open one, and no other decision does", async () => {
+  const open = new Uint8Array(32).fill(7);
+  const request = (secret) => proto([1, 1], [2, open], [3, secret], [6, "read"]);
+  const trace = (outcomes, say) => file(bodies(new MadeLog().batch([{}]).decision(outcomes, say).commit()));
+  const [refusal, grant] = [[["d1", false, "NO_CONSENT"]], [["d1", true, "SELF"]]];
+  assert.equal((await check(trace(refusal, { tag: open, request: request(TAG) }))).ok, true);
+  assert.equal((await check(trace(grant, { request: request(TAG) }))).ok, true);
+  await refused(trace(refusal, { request: request(TAG) }), "entries");
+  await refused(trace(grant, { tag: open, request: request(TAG) }), "entries");
+  await refused(trace(refusal, { tag: open, request: request(new Uint8Array(32).fill(8)) }), "entries");
+  await refused(trace(refusal, { tag: open, request: proto([1, 1], [2, open], [6, "read"]) }), "entries");
 });
 
 test("a trace that agrees with itself still has to be as the format says", async () => {

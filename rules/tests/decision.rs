@@ -213,3 +213,43 @@ fn what_stands_for_an_actor() {
     let name: ActorName = vectors["actor"]["name"].as_str().expect("a text").parse().expect("a name");
     assert_eq!(name.hash(), hash(&vectors["actor"]["actor_hash"]));
 }
+
+#[test]
+fn a_decision_stands_under_one_tag_alone() {
+    use sillage_rules::decide::record::{Compartment, Moment, SignedRequest};
+    use sillage_rules::decide::{Decision, ItemDecision, Reason, Versions};
+
+    let (open, secret) = ([1; 32], [2; 32]);
+    let message = sillage_proto::v1::DecisionRequest { tag: open.to_vec(), ..requests()[0].message().clone() };
+    let asked = |secret_tag: &[u8]| {
+        let message = sillage_proto::v1::DecisionRequest { secret_tag: secret_tag.to_vec(), ..message.clone() };
+        ParsedRequest::from_message(message).expect("a request")
+    };
+    let key_id = sillage_proof::keys::KeyId::from([3; 32]);
+    let signed = SignedRequest { key_id, signature: [4; 64], position: 0, count: 1, path: Vec::new() };
+    let record = |request: &ParsedRequest, compartment, reason: Reason| {
+        let item = ItemDecision { id: "doc1".into(), permit: reason.permits(), reason, consulted: Vec::new() };
+        let versions = Versions { policy: "p".into(), matrix: "m".into(), catalogue: "c".into() };
+        let decision = Decision { items: vec![item], obligations: Vec::new(), versions };
+        let moment = Moment { at: 1.into(), valid_s: 300, as_of: 0.into() };
+        DecisionRecord::new(request, &signed, compartment, &decision, moment, [[5; 16], [6; 16]])
+    };
+    let (both, one) = (asked(&secret), asked(&[]));
+    for reason in [Reason::ConsentGrant, Reason::NoConsent] {
+        for request in [&both, &one] {
+            let record = record(request, Compartment::Open, reason);
+            assert_eq!((record.is_under(&open), record.is_under(&secret)), (true, false), "{reason:?}");
+        }
+        let kept = record(&both, Compartment::Secret, reason);
+        assert_eq!((kept.is_under(&open), kept.is_under(&secret)), (false, true), "{reason:?}");
+        let named = if reason.permits() { secret } else { open };
+        assert_eq!(kept.actor_part().tag, named, "{reason:?}");
+        // Filed as if it were the other kind, it is found.
+        let mut actor = kept.actor_part().clone();
+        actor.tag = if reason.permits() { open } else { secret }.to_vec();
+        let [actor, private] =
+            [prost::Message::encode_to_vec(&actor), prost::Message::encode_to_vec(kept.private_part())];
+        let filed = DecisionRecord::from_parts([[5; 16], [6; 16]], &actor, &private).expect("a decision");
+        assert!(!filed.is_under(&open) && !filed.is_under(&secret), "{reason:?}");
+    }
+}

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use prost::Message as _;
 use serde_json::{Value, json};
+use sillage_client::authorize::receipt::ReceiptFile;
 use sillage_client::profile::Profile;
 use sillage_proto::v1;
 use sillage_rules::entry::{Entry, Flags};
@@ -87,10 +88,36 @@ fn two_children_live_the_same_and_one_keeps_something(world: &mut World) {
         let mother = question(child, MOTHER, &asked).ask(world);
         assert_eq!(mother.permitted(), [vaccine.as_str()], "{mother:?}");
         assert!(question(child, "urn:sillage:person|oncle", &vaccine).ask(world).permitted().is_empty());
+        // For nothing but what is kept: the mother, somebody who may not, a doctor who is denied it, and one who isn't.
+        let denied = rpps(62);
+        let uncle = question(child, "urn:sillage:person|oncle", &pill);
+        let asking = [question(child, MOTHER, &pill), uncle, Question::read(child, &denied, &pill)];
+        for (number, asks) in asking.iter().enumerate() {
+            let missing = Question { items: "never.there", ..*asks };
+            let missing = answered(world, &missing, &format!("{name}{number}-missing"));
+            // A representative is permitted what was never deposited: docs/threat-model.md says what that tells.
+            if keeps {
+                let kept = answered(world, asks, &format!("{name}{number}-kept"));
+                assert_eq!((kept.0, &kept.1), ([0; 3], &missing.1));
+                assert!(kept == missing || asks.actor == MOTHER, "{kept:?} {missing:?}");
+            }
+        }
+        if keeps {
+            assert_eq!(Question::read(child, &doctor, &pill).ask(world).permitted(), [pill.as_str()]);
+        }
     }
     let folder = world.path("reader").display().to_string();
     let register = ["keys", "register", "--name", "reader", "--roles", "reader", "--out", &folder];
     world.sillage_as(&world.authority_file(), &register).ok();
+}
+
+/// How much is permitted, told and owed; the tags that the receipts name; how long they are.
+fn answered(world: &World, asks: &Question<'_>, name: &str) -> ([usize; 3], Vec<[u8; 32]>, usize) {
+    let (answer, file) = asks.ask_for_receipt(world, &format!("{name}.sillage-receipt"));
+    let bytes = std::fs::read(file).expect("the receipt");
+    let receipts = ReceiptFile::parse(&bytes).expect("a receipt").receipts;
+    let tags = receipts.iter().map(|receipt| receipt.message.tag).collect();
+    ([answer.permitted().len(), answer.told().len(), answer.obligations().len()], tags, bytes.len())
 }
 
 fn question<'a>(child: Patient, actor: &'a str, items: &'a str) -> Question<'a> {

@@ -3,7 +3,7 @@
 //!
 //! A requester signs one or more requests; they travel sealed under data keys of their patients, each with a seed. A
 //! decision is recorded under the open tag; where items of the second compartment are asked for, another one follows under
-//! the second tag, and the first reads as if those items weren't there. Salts and nonces come from the seed and the index
+//! the second tag, and the first reads as if those items weren't there: where nothing else was asked for, there is none. Salts and nonces come from the seed and the index
 //! of the decision's entry, so every node seals the same bytes, and nobody else can.
 
 use std::fmt;
@@ -59,7 +59,8 @@ const SEALED_BYTES_MAX: usize = RECORD_BYTES_MAX + SEED_LEN + 2 + PAIRING_BYTES_
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// Under the open tag; then, where items of the second compartment were asked for, under that one's. The actor may
-    /// learn of the second only when it permits something. It stands alone where nothing else was asked for, and it does.
+    /// learn of the second only when it permits something. Where nothing else was asked for it stands alone, and where it
+    /// permits nothing its receipt is of the open tag, as if what was asked for weren't there.
     pub decisions: Vec<MadeDecision>,
     /// It was decided before: these are the original decisions.
     pub repeated: bool,
@@ -72,7 +73,7 @@ pub struct MadeDecision {
     pub index: LeafIndex,
     /// Its ledger time.
     pub time_ms: LedgerTimeMs,
-    /// The tag that it is recorded under.
+    /// The tag that the actor's part names.
     pub tag: [u8; TAG_LEN],
     /// The salt of the actor's part.
     pub salt: [u8; SALT_BYTES],
@@ -97,7 +98,7 @@ impl fmt::Debug for MadeDecision {
 }
 
 impl MadeDecision {
-    fn of(index: LeafIndex, tag: Tag, record: &DecisionRecord, payload: &[u8]) -> Self {
+    fn of(index: LeafIndex, record: &DecisionRecord, payload: &[u8]) -> Self {
         let part = record.actor_part();
         let (salt_a, rest) = payload.split_first_chunk::<SALT_BYTES>().expect("begins with two salts");
         let (salt_p, rest) = rest.split_first_chunk::<SALT_BYTES>().expect("begins with two salts");
@@ -107,7 +108,7 @@ impl MadeDecision {
         Self {
             index,
             time_ms: LedgerTimeMs(part.decided_at_ms),
-            tag,
+            tag: part.tag[..].try_into().expect("checked when it was made or read"),
             salt: *salt_a,
             actor_part: actor.to_vec(),
             private_hash,
@@ -428,7 +429,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
 }
 
 /// What is decided on each compartment; of the second, only where an item of it was asked for. Where nothing else was
-/// asked for and something is permitted, that is all: under the open tag a decision on nothing would tell of it.
+/// asked for, that is all: under the open tag a decision on nothing would tell of it.
 fn split(
     decision: Decision,
     facts: &[ItemFacts],
@@ -445,8 +446,7 @@ fn split(
         Decision { items, obligations, versions: versions.clone() }
     };
     let secret = (!secret.is_empty()).then(|| of(secret));
-    let stands_alone = open.is_empty() && secret.as_ref().is_some_and(|secret| !secret.permitted().is_empty());
-    ((!stands_alone).then(|| of(open)), secret)
+    ((!open.is_empty()).then(|| of(open)), secret)
 }
 
 /// A decision that couldn't be read again isn't made: it names a consent for each item, and there may be thousands of both.
@@ -477,9 +477,7 @@ fn decided_before(overlay: &Overlay<'_>, rules: &mut Rules<'_>, name: &[u8]) -> 
     for index in indices {
         let index = LeafIndex(u64::from_be_bytes(*index));
         let Some(record) = rules.decision(overlay, index)? else { return Ok(None) };
-        let damaged = || ReadError::Damaged(format!("the decision of entry {index} can't be read"));
-        let tag = record.actor_part().tag[..].try_into().map_err(|_| damaged())?;
-        decisions.push(MadeDecision::of(index, tag, &record, &record.payload()));
+        decisions.push(MadeDecision::of(index, &record, &record.payload()));
     }
     Ok(Some(Decided { decisions, repeated: true }))
 }
@@ -580,16 +578,17 @@ impl Applier<'_> {
             let payload = Zeroizing::new(record.payload());
             check_len(payload.len())?;
             let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;
-            sealed.push((MadeDecision::of(made.index, made.tag, &record, &payload), made.key, record, cipher));
+            let entry = EntryOf { index: made.index, tag: made.tag, key: made.key };
+            sealed.push((MadeDecision::of(made.index, &record, &payload), entry, record, cipher));
         }
         if let Some(secret) = new.request.secret_tag() {
             self.overlay.pair(&opened.tag, secret, true)?;
         }
         let mut row = Vec::with_capacity(16);
         let mut decisions = Vec::with_capacity(sealed.len());
-        for (made, key, record, cipher) in sealed {
-            self.put_decision(asked, &made, key, &cipher)?;
-            self.rules.decided(made.tag, made.index, Arc::new(record));
+        for (made, entry, record, cipher) in sealed {
+            self.put_decision(asked, &entry, made.record_hash, &cipher)?;
+            self.rules.decided(entry.tag, entry.index, Arc::new(record));
             row.extend_from_slice(&made.index.get().to_be_bytes());
             decisions.push(made);
         }
@@ -618,8 +617,8 @@ impl Applier<'_> {
     fn put_decision(
         &mut self,
         asked: &Asked<'_>,
-        made: &MadeDecision,
-        key: [u8; 16],
+        made: &EntryOf,
+        record_hash: Hash,
         payload: &[u8],
     ) -> Result<(), ReadError> {
         self.put_entry(&RecordEntry {
@@ -628,12 +627,12 @@ impl Applier<'_> {
             flags: Flags::LEDGER,
             kind: Kind::DECISION_MADE,
             tag: made.tag,
-            record_hash: made.record_hash,
+            record_hash,
             position: 0,
         });
         let payloads = self.store.family(Family::Payload);
         self.writes.put_cf(payloads, schema::index_key(made.index.get()), payload);
-        let name = (made.tag, key);
+        let name = (made.tag, made.key);
         match asked.new_key(&name) {
             Some(wrapped) => self.overlay.take_new_key(name, wrapped),
             None => Ok(()),
@@ -654,6 +653,13 @@ struct Made<'v> {
     key: [u8; 16],
     compartment: Compartment,
     decision: &'v Decision,
+}
+
+/// Where a decision is recorded, and the data key that it is sealed under there.
+struct EntryOf {
+    index: LeafIndex,
+    tag: Tag,
+    key: [u8; 16],
 }
 
 /// What is random about a decision, as every node works it out.

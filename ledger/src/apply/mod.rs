@@ -49,7 +49,7 @@ use crate::verified::Verified;
 
 /// Newest version of commands that this program applies: 1 has batches only, 3 has decisions too. A leader proposes a newer
 /// one only once every node knows it.
-pub const COMMAND_VERSION: u32 = 4;
+pub const COMMAND_VERSION: u32 = 5;
 
 /// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
 /// decisions, then one for each record of the ledger itself, then one for the index commit if it asks for one.

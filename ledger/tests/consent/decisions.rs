@@ -198,13 +198,25 @@ fn a_request_that_touches_both_compartments_becomes_two_decisions() {
     let alone = world.ask(both(1, dr.clone(), &[item("pill")])).expect("decided");
     let [alone] = &alone.decisions[..] else { panic!("{alone:?}") };
     assert_eq!((alone.tag, &alone.permitted[..]), (secret(1), &["pill".to_owned()][..]));
-    // Denied, the actor's part looks as if nothing was there; the second trace has it.
+    // Denied, it leaves nothing there either, and the actor's part looks as if nothing was there; the second trace has it.
     let stranger = doctor(7, "dentist");
-    let denied = world.ask(both(1, stranger.clone(), &[item("pill")])).expect("decided");
+    let asked = both(1, stranger.clone(), &[item("pill")]);
+    let asked = world.request(asked).message().clone();
+    let denied = world.ask(asked.clone()).expect("decided");
     let nothing = world.ask(both(1, stranger, &[item("no such")])).expect("decided");
-    assert_eq!(denied.decisions.len(), 2);
-    assert_eq!(denied.decisions[0].permitted, nothing.decisions[0].permitted);
-    assert_eq!(denied.decisions[0].actor_part.len(), nothing.decisions[0].actor_part.len());
+    let ([denied_one], [nothing]) = (&denied.decisions[..], &nothing.decisions[..]) else { panic!("{denied:?}") };
+    assert_eq!((denied_one.tag, nothing.tag), (open_tag(1), open_tag(1)));
+    assert_eq!((&denied_one.permitted, &denied_one.told), (&nothing.permitted, &nothing.told));
+    assert_eq!(denied_one.actor_part.len(), nothing.actor_part.len());
+    let Some(Entry::Record(entry)) = world.reader().decoded_entry(denied_one.index).expect("readable") else {
+        panic!("a record entry")
+    };
+    let record = world.decision(denied_one.index);
+    assert_eq!((entry.tag, record.is_under(&secret(1))), (secret(1), true));
+    assert!(!record.is_under(&open_tag(1)) && record.private_part().outcomes[0].reason == "NO_CONSENT");
+    // Asked again, it is the same decision, with the same receipt.
+    let again = world.ask(asked).expect("decided");
+    assert!(again.repeated && again.decisions == denied.decisions);
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Opener {
         if entry.kind == Kind::DECISION_MADE {
             let decision = DecisionRecord::parse(&[&payload.salt[..], &payload.record[..]].concat());
             let decision = decision.map_err(|_| corrupt(entry.index, "decision"))?;
-            if decision.actor_part().tag != entry.tag || decision.record_hash() != entry.record_hash {
+            if !decision.is_under(&entry.tag) || decision.record_hash() != entry.record_hash {
                 return Err(corrupt(entry.index, "decision"));
             }
             (opened.salt, opened.bytes, opened.decision) = (payload.salt, payload.record, Some(decision));

@@ -264,8 +264,7 @@ fn check_shown(item: &BundleEntry, entry: &RecordEntry) -> Result<Shown, EntryPr
                 return Err(EntryProblem::OtherRecord);
             }
             let decision = DecisionRecord::from_parts([*salt_a, *salt_p], actor, private)?;
-            let part = decision.actor_part();
-            let is_its_own = part.tag == entry.tag && part.decided_at_ms == entry.time.get();
+            let is_its_own = decision.is_under(&entry.tag) && decision.actor_part().decided_at_ms == entry.time.get();
             match entry.kind == Kind::DECISION_MADE && entry.flags.contains(Flags::LEDGER) && is_its_own {
                 true => Ok(Shown::Decision),
                 false => Err(EntryProblem::KindOrTag),

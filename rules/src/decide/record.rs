@@ -88,7 +88,8 @@ impl DecisionRecord {
     /// Puts a decision on the items of one compartment on record. `salts` are the actor part's and the private part's.
     ///
     /// Under the open tag, a request that names the second one is left out: representatives read that trace. Its hash
-    /// stands in the actor's part, and the signature can be checked with it.
+    /// stands in the actor's part, and the signature can be checked with it. Under the second tag, the actor's part names
+    /// that one only where something is permitted: refused, the actor isn't told that the items are kept there.
     pub fn new(
         request: &ParsedRequest,
         signed: &SignedRequest,
@@ -100,6 +101,7 @@ impl DecisionRecord {
         let (asked, owned) = (request.message(), |ids: Vec<&str>| ids.into_iter().map(str::to_owned).collect());
         let (tag, shown) = match compartment {
             Compartment::Open => (request.tag(), request.secret_tag().is_none()),
+            Compartment::Secret if decision.permitted().is_empty() => (request.tag(), true),
             Compartment::Secret => (request.secret_tag().unwrap_or(request.tag()), true),
         };
         let outcomes = decision.items.iter().map(|item| v1::ItemOutcome {
@@ -222,6 +224,20 @@ impl DecisionRecord {
         match request.hash().as_bytes()[..] == self.actor.request_hash {
             true => Ok(()),
             false => Err(DecisionError::Field("request hash")),
+        }
+    }
+
+    /// Whether this is what the ledger puts on record under this tag: the one that the actor's part names, or, where a
+    /// request is refused for items of the second tag, that one.
+    pub fn is_under(&self, tag: &[u8]) -> bool {
+        let request = ParsedRequest::parse(&self.private.request).ok();
+        let kept = request.as_ref().and_then(|request| Some((request.tag(), request.secret_tag()?)));
+        match kept {
+            None => self.actor.tag == tag,
+            Some((open, secret)) => {
+                let named = if self.actor.permitted.is_empty() { open } else { secret };
+                secret[..] == *tag && self.actor.tag == named
+            }
         }
     }
 
