@@ -26,7 +26,8 @@
 //!          'o' ‖ u16 prefix ‖ u64 entry open erasure: tag[32] ‖ u64 time_ms ‖ u8 keys gone ‖ u32 epoch
 //!          'k' ‖ u16 prefix             u32 current epoch ‖ u32 retired epoch ‖ u32 erasures
 //! rule     tag[32] ‖ u64 index          u16 kind: what decides, of a patient or (zero tag) for all
-//! item     hash of the item's id[32]    tag[32] ‖ u64 index of its last deposit
+//! item     hash of the item's id[32]    tag[32] ‖ u64 index of its first deposit ‖ u64 index of the last one that says what it is,
+//!          and, where its depositor wrote it again under a tag that may be the same patient's: that tag[32] ‖ u64 index
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet
@@ -44,7 +45,7 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, StreamId};
 
 /// Layout of the database written by this version.
-pub(crate) const LAYOUT: u32 = 4;
+pub(crate) const LAYOUT: u32 = 5;
 /// Length of a patient's tag.
 pub(crate) const TAG_LEN: usize = 32;
 /// Length of a data key's id.

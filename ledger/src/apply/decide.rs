@@ -397,7 +397,8 @@ pub(crate) fn place_of(root: Hash) -> StreamId {
 fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequest) -> Result<Vec<ItemFacts>, Stop> {
     let mut facts = Vec::with_capacity(request.items().len());
     for item in request.items() {
-        let row = overlay.item(&item.id)?;
+        // That these tags are one patient's is proven by now, if not on record yet.
+        let row = overlay.item(&item.id)?.map(|row| row.among(request.tag(), request.secret_tag()));
         let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
         let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
         let mut states = [PatientState::default(), PatientState::default()];

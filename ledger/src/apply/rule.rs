@@ -364,6 +364,16 @@ fn check_circle(
     }
 }
 
+/// What it says of an item that someone writes it.
+enum Says {
+    /// What it is from here on.
+    WhatItIs,
+    /// That it is kept apart, if the tags turn out to be one patient's.
+    Apart,
+    /// Nothing: it is on record, no more.
+    Nothing,
+}
+
 impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
     pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
@@ -374,8 +384,10 @@ impl Applier<'_> {
             match &event {
                 Event::Deposit(items) => {
                     for item in items {
-                        if self.may_say(&tag, &item.id, &meta.signer, may_change)? {
-                            self.overlay.deposited(&tag, &item.id, index)?;
+                        match self.says(&tag, &item.id, &meta.signer, may_change)? {
+                            Says::WhatItIs => self.overlay.deposited(&tag, &item.id, index)?,
+                            Says::Apart => self.overlay.claimed(&tag, &item.id, index)?,
+                            Says::Nothing => {}
                         }
                     }
                 }
@@ -391,19 +403,22 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Whether what this actor writes says what the item is: nobody deposited it before, or they did, or were permitted to
-    /// change it.
-    fn may_say(&mut self, tag: &Tag, id: &str, actor: &Actor, may_change: bool) -> Result<bool, Stop> {
-        let Some(row) = self.overlay.item(id)? else { return Ok(true) };
-        if row.tag != *tag && self.overlay.other_tag(&row.tag)? != Some(*tag) {
-            // Another patient's.
-            return Ok(false);
+    /// What it says of an item that this actor writes it under this tag.
+    fn says(&mut self, tag: &Tag, id: &str, actor: &Actor, may_change: bool) -> Result<Says, Stop> {
+        let Some(row) = self.overlay.item(id)? else { return Ok(Says::WhatItIs) };
+        let is_same = row.tag == *tag || self.overlay.other_tag(&row.tag)? == Some(*tag);
+        if !is_same && !self.overlay.may_pair(&row.tag, tag)? {
+            return Ok(Says::Nothing);
         }
-        if may_change {
-            return Ok(true);
+        if is_same && may_change {
+            return Ok(Says::WhatItIs);
         }
         let item = self.rules.item(&self.overlay, &row, id)?;
-        Ok(item.is_some_and(|item| item.is_by(actor)))
+        Ok(match (item.is_some_and(|item| item.is_by(actor)), is_same) {
+            (true, true) => Says::WhatItIs,
+            (true, false) => Says::Apart,
+            (false, _) => Says::Nothing,
+        })
     }
 
     /// Brings the register of broken glass up to date.

@@ -4,6 +4,9 @@
 //! takes it over by writing it again, nor by deleting it first. What it is (category, labels) is what the last deposit says
 //! that was its depositor's, or was made on a decision that permitted it: any other is on record, and changes nothing. Both
 //! stand in sealed records, and are opened when the item is asked for.
+//!
+//! What its depositor writes again under the patient's second tag is kept apart from then on. Where nothing says yet which two
+//! tags are one patient's, that is noted, and counts as soon as something does.
 
 use sillage_proof::hash::{Hash, LeafIndex, sha256};
 use sillage_rules::consent::DepositedItem;
@@ -24,18 +27,42 @@ pub(crate) struct ItemRow {
     pub first: LeafIndex,
     /// The entry of the last deposit that says what it is.
     pub last: LeafIndex,
+    /// The tag under which its depositor wrote it again, not known to be the same patient's, and the entry that did.
+    pub claimed: Option<(Tag, LeafIndex)>,
 }
 
 impl ItemRow {
     fn encode(&self) -> Vec<u8> {
-        [&self.tag[..], &self.first.get().to_be_bytes(), &self.last.get().to_be_bytes()].concat()
+        let mut row = [&self.tag[..], &self.first.get().to_be_bytes(), &self.last.get().to_be_bytes()].concat();
+        if let Some((tag, at)) = &self.claimed {
+            row.extend_from_slice(tag);
+            row.extend_from_slice(&at.get().to_be_bytes());
+        }
+        row
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
+        fn index(bytes: &[u8]) -> Option<(LeafIndex, &[u8])> {
+            bytes.split_first_chunk().map(|(index, rest)| (LeafIndex(u64::from_be_bytes(*index)), rest))
+        }
         let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
-        let (first, last) = rest.split_first_chunk::<8>()?;
-        let (first, last) = (u64::from_be_bytes(*first), u64::from_be_bytes(last.try_into().ok()?));
-        Some(Self { tag: *tag, first: LeafIndex(first), last: LeafIndex(last) })
+        let (first, rest) = index(rest)?;
+        let (last, rest) = index(rest)?;
+        let claimed = match rest.split_first_chunk::<TAG_LEN>() {
+            None => rest.is_empty().then_some(None)?,
+            Some((tag, rest)) => Some((*tag, index(rest).filter(|(_, rest)| rest.is_empty())?.0)),
+        };
+        Some(Self { tag: *tag, first, last, claimed })
+    }
+
+    /// The same where these two tags are one patient's.
+    pub(crate) fn among(self, open: &Tag, secret: Option<&Tag>) -> Self {
+        match self.claimed {
+            Some((tag, at)) if self.tag == *open && secret == Some(&tag) => {
+                Self { tag, first: self.first, last: self.last.max(at), claimed: None }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -66,10 +93,14 @@ fn secret_key(tag: &Tag) -> Vec<u8> {
 }
 
 impl Overlay<'_> {
-    /// Where the item of this id was deposited.
+    /// Where the item of this id was deposited, as far as its patient's tags are known.
     pub(crate) fn item(&self, id: &str) -> Result<Option<ItemRow>, ReadError> {
-        let row = self.row(Family::Item, item_key(id).as_bytes())?;
-        row.map(|row| ItemRow::decode(&row).ok_or_else(damaged)).transpose()
+        let Some(row) = self.row(Family::Item, item_key(id).as_bytes())? else { return Ok(None) };
+        let row = ItemRow::decode(&row).ok_or_else(damaged)?;
+        match row.claimed {
+            None => Ok(Some(row)),
+            Some(_) => Ok(Some(row.among(&row.tag, self.secret_of(&row.tag)?.as_ref()))),
+        }
     }
 
     fn put_item(&mut self, id: &str, row: &ItemRow) {
@@ -137,7 +168,7 @@ impl Overlay<'_> {
     /// say what it is.
     pub(crate) fn deposited(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
         let row = match self.item(id)? {
-            None => ItemRow { tag: *tag, first: index, last: index },
+            None => ItemRow { tag: *tag, first: index, last: index, claimed: None },
             Some(known) => {
                 let row = ItemRow { last: index, ..known };
                 if known.tag == *tag || self.open_of(&known.tag)? == Some(*tag) {
@@ -153,6 +184,14 @@ impl Overlay<'_> {
         self.put_item(id, &row);
         Ok(())
     }
+
+    /// An item's depositor wrote it again by the record of entry `index`, under a tag that may be its patient's second one.
+    pub(crate) fn claimed(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
+        if let Some(known) = self.item(id)? {
+            self.put_item(id, &ItemRow { claimed: Some((*tag, index)), ..known });
+        }
+        Ok(())
+    }
 }
 
 impl Rules<'_> {
@@ -163,7 +202,7 @@ impl Rules<'_> {
         row: &ItemRow,
         id: &str,
     ) -> Result<Option<DepositedItem>, Stop> {
-        let ItemRow { first, last, .. } = *row;
+        let (first, last) = (row.first, row.last);
         let by = self.deposited_at(overlay, first, id)?;
         if first == last {
             return Ok(by);
@@ -192,8 +231,25 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_written_and_only_whole() {
-        let row = ItemRow { tag: [7; TAG_LEN], first: LeafIndex(3), last: LeafIndex(9) };
-        assert_eq!(ItemRow::decode(&row.encode()), Some(row));
-        assert_eq!(ItemRow::decode(&row.encode()[1..]), None);
+        let row = ItemRow { tag: [7; TAG_LEN], first: LeafIndex(3), last: LeafIndex(9), claimed: None };
+        let claimed = ItemRow { claimed: Some(([8; TAG_LEN], LeafIndex(12))), ..row };
+        for row in [row, claimed] {
+            assert_eq!(ItemRow::decode(&row.encode()), Some(row));
+            assert_eq!(ItemRow::decode(&row.encode()[1..]), None);
+            assert_eq!(ItemRow::decode(&[&row.encode()[..], &[0]].concat()), None);
+        }
+    }
+
+    #[test]
+    fn what_was_written_again_counts_between_the_tags_of_one_patient_alone() {
+        let [open, secret, other] = [[7; TAG_LEN], [8; TAG_LEN], [9; TAG_LEN]];
+        let row =
+            ItemRow { tag: open, first: LeafIndex(3), last: LeafIndex(9), claimed: Some((secret, LeafIndex(12))) };
+        let apart = ItemRow { tag: secret, last: LeafIndex(12), claimed: None, ..row };
+        assert_eq!(row.among(&open, Some(&secret)), apart);
+        assert_eq!(ItemRow { last: LeafIndex(15), ..row }.among(&open, Some(&secret)).last, LeafIndex(15));
+        for (open, secret) in [(&open, Some(&other)), (&open, None), (&other, Some(&secret)), (&secret, Some(&open))] {
+            assert_eq!(row.among(open, secret), row);
+        }
     }
 }

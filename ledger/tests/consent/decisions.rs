@@ -309,6 +309,37 @@ fn an_item_is_what_was_deposited_and_stays_its_patients() {
 }
 
 #[test]
+fn what_its_depositor_writes_again_under_the_second_tag_is_kept_apart_once_the_tags_are_known() {
+    let mut world = World::new();
+    let (dr, other) = (doctor(1, "gynaecologist"), doctor(2, "gynaecologist"));
+    world.record(&[permit(open_tag(1), "a", &other)]);
+    let rewritten = |world: &mut World, id: &str, by: &v1::Actor, tag: [u8; 32], labels: &[&str]| {
+        world.record(&[deposit(tag, by.clone(), &[report(id, labels)])]);
+    };
+    for id in ["pill", "mine", "wrong"] {
+        rewritten(&mut world, id, &dr, open_tag(1), &[]);
+    }
+    // By its depositor; by somebody else; by its depositor for another patient, by mistake, and then rightly.
+    rewritten(&mut world, "pill", &dr, secret(1), &["SEX"]);
+    rewritten(&mut world, "mine", &other, secret(1), &[]);
+    rewritten(&mut world, "wrong", &dr, secret(2), &[]);
+    // Asked about for the first time, the request proves whose the tags are.
+    let decided = world.ask(both(1, other.clone(), &[item("pill"), item("mine"), item("wrong")])).expect("decided");
+    let [open, kept] = &decided.decisions[..] else { panic!("{decided:?}") };
+    assert_eq!(open.permitted, ["mine", "wrong"]);
+    assert_eq!((kept.tag, &kept.permitted[..]), (secret(1), &["pill".to_owned()][..]));
+    rewritten(&mut world, "wrong", &dr, secret(1), &[]);
+    let decided = world.ask(both(1, other.clone(), &[item("wrong")])).expect("decided");
+    assert_eq!((decided.decisions.len(), decided.decisions[0].tag), (1, secret(1)));
+    // What was written last says what it is, and who wrote it first stays its depositor.
+    world.record(&[deny(secret(1), "b", "SEX")]);
+    assert_eq!(world.reason(both(1, other, &[item("pill")])), "CONSENT_DENY");
+    assert_eq!(world.reason(both(1, dr.clone(), &[item("pill")])), "DEPOSITOR");
+    let lied = world.ask(both(1, dr, &[report("pill", &["OTHER"])])).expect_err("contradicts");
+    assert_eq!(lied.code, Code::ItemContradicts);
+}
+
+#[test]
 fn nobody_takes_an_item_over_by_deleting_it_or_by_calling_it_something_else() {
     let mut world = World::new();
     let (dr, other) = (doctor(1, "cardiologist"), doctor(2, "cardiologist"));

@@ -21,7 +21,7 @@ use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{Event, Meta};
 use sillage_rules::facts;
-use sillage_rules::kind::Group;
+use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::roles::Roles;
@@ -80,7 +80,7 @@ impl Admission {
         if !already {
             check_key_state(&key)?;
         }
-        self.take_quota(&party, batch.records.len())?;
+        self.take_quota(&party, batch.records.len(), 0)?;
         let genesis = self.reader.genesis();
         let mut records = Vec::with_capacity(batch.records.len());
         for (salted, position) in batch.records.iter().zip(0..) {
@@ -91,6 +91,8 @@ impl Admission {
             }
             records.push(record);
         }
+        let more = records.iter().map(|record| deposited(&record.parsed).saturating_sub(1)).sum();
+        self.take_quota(&party, more, records.len())?;
         let hashes = record_hashes(&records);
         let leaves: Vec<BatchLeaf> =
             records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
@@ -156,7 +158,9 @@ impl Admission {
         Ok(stream.is_some_and(|stream| header.seq <= stream.last_seq))
     }
 
-    pub(super) fn take_quota(&self, party: &Party, records: usize) -> Result<(), Refusal> {
+    /// Counts `events` more of a call of which `taken` were counted before. An event is a record or a request, and so is each
+    /// item beyond one of those that apply looks up or writes down.
+    pub(super) fn take_quota(&self, party: &Party, events: usize, taken: usize) -> Result<(), Refusal> {
         let rate = match party.quota_events_per_s {
             0 => self.reader.genesis().quota_events_per_s,
             own => own,
@@ -165,8 +169,10 @@ impl Admission {
         if rate == 0 {
             return Ok(());
         }
-        let taken = self.quotas.take(party.author_id, rate, records as u64);
-        taken.map_err(|exceeded| {
+        // The largest call of all empties the bucket, and passes.
+        let events = events.min(BATCH_RECORDS_MAX.saturating_sub(taken));
+        let enough = self.quotas.take_more(party.author_id, rate, events as u64, taken as u64);
+        enough.map_err(|exceeded| {
             let wait_ms = exceeded.retry_after.as_millis();
             let message = format!(
                 "the author is over its quota of {rate} events a second: send the same batch again in {wait_ms} ms"
@@ -202,6 +208,14 @@ impl Admission {
     fn withheld(&self, batch: &Batch, records: &[Plain], hashes: &[Hash]) -> SealedBatch {
         let nothing = Bytes::from(seal::layout::nothing());
         sealed_batch(batch, records, hashes, vec![nothing; records.len()])
+    }
+}
+
+/// The items that a record deposits or changes: each is looked up and written down when it is applied.
+fn deposited(record: &ParsedRecord) -> usize {
+    match record.kind() {
+        Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE => record.message().items.len(),
+        _ => 0,
     }
 }
 

@@ -45,6 +45,22 @@ impl<K: Eq + Hash> Quotas<K> {
         self.take_at(key, rate_per_s, amount, Instant::now())
     }
 
+    /// Takes `amount` more for a request of which `taken` was taken before; what was is not given back.
+    ///
+    /// # Errors
+    /// When the bucket doesn't hold that much now.
+    pub fn take_more(&self, key: K, rate_per_s: u32, amount: u64, taken: u64) -> Result<(), Exceeded> {
+        self.take_more_at(key, rate_per_s, (amount, taken), Instant::now())
+    }
+
+    fn take_more_at(&self, key: K, rate_per_s: u32, (amount, taken): (u64, u64), now: Instant) -> Result<(), Exceeded> {
+        self.take_at(key, rate_per_s, amount, now).map_err(|Exceeded { retry_after }| {
+            // The same request takes all of it again.
+            let again = Duration::from_secs_f64(taken as f64 / f64::from(rate_per_s.max(1)));
+            Exceeded { retry_after: retry_after + again }
+        })
+    }
+
     fn take_at(&self, key: K, rate_per_s: u32, amount: u64, now: Instant) -> Result<(), Exceeded> {
         let rate_per_s = f64::from(rate_per_s.max(1));
         let capacity = rate_per_s.max(self.burst_min as f64);
@@ -89,6 +105,22 @@ mod tests {
         let later = start + exceeded.retry_after;
         assert_eq!(quotas.take_at("a", 100, 50, later), Ok(()));
         assert!(quotas.take_at("a", 100, 1, later).is_err());
+    }
+
+    #[test]
+    fn what_is_taken_in_two_parts_passes_after_the_time_that_was_said() {
+        let quotas = Quotas::new(100);
+        let start = Instant::now();
+        assert_eq!(quotas.take_at(1, 10, 30, start), Ok(()));
+        let ask = |now| quotas.take_at(1, 10, 20, now).and_then(|()| quotas.take_more_at(1, 10, (80, 20), now));
+        let exceeded = ask(start).unwrap_err();
+        assert_eq!(exceeded.retry_after, Duration::from_secs(5));
+        assert!(ask(start + exceeded.retry_after - Duration::from_millis(200)).is_err());
+        let quotas = Quotas::new(100);
+        assert_eq!(quotas.take_at(1, 10, 30, start), Ok(()));
+        let ask = |now| quotas.take_at(1, 10, 20, now).and_then(|()| quotas.take_more_at(1, 10, (80, 20), now));
+        let exceeded = ask(start).unwrap_err();
+        assert_eq!(ask(start + exceeded.retry_after), Ok(()));
     }
 
     #[test]

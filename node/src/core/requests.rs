@@ -56,10 +56,12 @@ impl Admission {
         let message = message.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))?;
         message.verify(&self.verifier(&key)?, &signature).map_err(|_| refuse(Code::BadSignature))?;
         self.reader.verified().add(&message.encode(), &signature);
-        self.take_quota(&party, asked.requests.len())?;
+        self.take_quota(&party, asked.requests.len(), 0)?;
         let requests: Result<Vec<_>, _> =
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
         let requests = requests?;
+        let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
+        self.take_quota(&party, items - requests.len(), requests.len())?;
         let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);
         let decision = self.sealer.seal_decision(&key_id, &signature, &requests).map_err(|error| {
             tracing::error!(%error, "sealing failed");
