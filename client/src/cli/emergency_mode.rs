@@ -85,6 +85,7 @@ fn decide(profile: &Profile, args: &DecideArgs) -> Result<(), ClientError> {
         action: args.action.clone(),
         purpose: args.purpose.clone(),
         items: items(&args.items)?,
+        secret: args.secret,
     };
     let mut mode = EmergencyMode::open(profile, &args.dir.dir)?;
     let decided = mode.decide(&ask)?;

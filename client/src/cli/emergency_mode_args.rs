@@ -96,6 +96,9 @@ pub struct DecideArgs {
     /// Ids, comma-separated, or a JSON file
     #[arg(long, value_name = "F|I,...")]
     pub items: String,
+    /// These documents are kept from representatives; what is known to be, needs no saying
+    #[arg(long)]
+    pub secret: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,

@@ -168,14 +168,15 @@ fn decided_lines(decided: &Decided, at: TimeMs) -> Vec<RecordLine> {
     };
     // The establishment's own rules decided: to have them ready is the law's order.
     let basis = Some(BasisLine { kind: BasisToken::Legal, reference: EMERGENCY_MODE.to_owned() });
-    let line = |permit: bool| {
-        let items: Vec<_> = decided.items.iter().filter(|item| item.permit == permit).collect();
+    let line = |(secret, permit): (bool, bool)| {
+        let items = decided.items.iter().filter(|item| (item.secret, item.permit) == (secret, permit));
+        let items: Vec<_> = items.collect();
         let reasons: Vec<_> = items.iter().map(|item| json!({"id": item.item.id, "reason": item.reason})).collect();
         let details = json!({"authorisation": if permit { "permit" } else { "deny" }, "emergency_mode": reasons});
         (!items.is_empty()).then(|| RecordLine {
             kind,
             patient: Some(decided.patient.clone()),
-            secret: false,
+            secret,
             actor: Some(decided.actor.clone()),
             auth: None,
             items: items.iter().map(|item| item.item.clone()).collect(),
@@ -194,7 +195,8 @@ fn decided_lines(decided: &Decided, at: TimeMs) -> Vec<RecordLine> {
             act: None,
         })
     };
-    [true, false].into_iter().filter_map(line).collect()
+    // What is kept from representatives goes on record apart.
+    [(false, true), (false, false), (true, true), (true, false)].into_iter().filter_map(line).collect()
 }
 
 fn new_record(log: &EmergencyLog, event: &Event, mut line: RecordLine) -> Result<NewRecord, ClientError> {

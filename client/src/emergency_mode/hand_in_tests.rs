@@ -28,6 +28,7 @@ fn decided() -> Decided {
         item: sillage_rules::line::ItemLine { id: id.into(), ..Default::default() },
         permit,
         reason: reason.into(),
+        secret: false,
     };
     Decided {
         patient: PatientLine { ins: INS.into(), oid: TEST_OID.into() },
@@ -75,6 +76,17 @@ fn every_line_becomes_a_deferred_record_that_leads_back_to_it() {
     assert!(records[1].1.record.details.contains(r#""authorisation":"permit""#));
     assert!(records[2].1.record.details.contains(r#""authorisation":"deny""#));
     assert!(records[2].1.record.details.contains("MASKED"), "the patient reads why");
+}
+
+#[test]
+fn what_is_kept_from_representatives_goes_on_record_apart() {
+    let mut decided = decided();
+    decided.items[1].secret = true;
+    let lines = decided_lines(&decided, TimeMs(2_000));
+    let told: Vec<_> = lines.iter().map(|line| (line.secret, line.items[0].id.as_str(), line.items.len())).collect();
+    assert_eq!(told, [(false, "d1", 1), (true, "d2", 1)]);
+    let details = lines[0].details.as_ref().expect("what was decided").as_str();
+    assert!(!details.contains("d2") && details.contains("d1"), "{details}");
 }
 
 #[test]

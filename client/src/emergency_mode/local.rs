@@ -15,7 +15,7 @@ use serde::Deserialize;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1;
 use sillage_rules::consent::{Action, Actor, Event as RuleEvent, Meta, PatientState};
-use sillage_rules::decide::{ItemFacts, Reason, Request, check_contradictions, decide};
+use sillage_rules::decide::{ItemDecision, ItemFacts, Reason, Request, check_contradictions, decide, is_secret};
 use sillage_rules::line::{ActorLine, Details, PatientLine, RecordLine};
 use sillage_rules::time::TimeMs;
 
@@ -80,6 +80,8 @@ pub struct LocalAsk {
     pub purpose: String,
     /// With what.
     pub items: Vec<v1::Item>,
+    /// The items are kept from representatives, as whoever holds them knows. What is known to be so is, without it.
+    pub secret: bool,
 }
 
 /// Decides by the local rules. Nothing is logged yet; nothing may be given out before it is.
@@ -98,7 +100,11 @@ pub fn decide_locally(
     let action = Action::from_token(&ask.action)
         .ok_or_else(|| malformed(format!("`{}` is no action, such as read", ask.action)))?;
     let (open, secret) = states(log, known, &ask.patient);
-    let items = ask.items.iter().map(|item| ItemFacts::of(item, &open, secret.as_ref(), false)).collect();
+    let facts = |item| {
+        let known = ItemFacts::of(item, &open, secret.as_ref(), false);
+        ItemFacts { secret: known.secret || ask.secret, ..known }
+    };
+    let items = ask.items.iter().map(facts).collect();
     let request = Request { actor, action, purpose: ask.purpose.clone(), at: LedgerTimeMs(now.0), items };
     let decision = match known {
         Some(known) => known.known.with_env(|env| decide(env, &open, secret.as_ref(), &request)),
@@ -107,18 +113,19 @@ pub fn decide_locally(
     check_contradictions(&request.items, &decision)
         .map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?;
     let age_h = known.map(|known| now.0.saturating_sub(known.known.as_of_ms) / 3_600_000);
-    let outcome = |(item, decided): (&v1::Item, &sillage_rules::decide::ItemDecision)| {
+    let outcome = |((item, facts), decided): ((&v1::Item, &ItemFacts), &ItemDecision)| {
+        let secret = is_secret(facts, &open, secret.as_ref());
         let permit = decided.permit && rules.allow(decided.reason, age_h);
         let unreached = decided.permit && !permit || decided.reason == Reason::NoConsent;
         let reason = if unreached { UNREACHABLE } else { decided.reason.as_str() };
-        DecidedItem { item: item.clone().into(), permit, reason: reason.to_owned() }
+        DecidedItem { item: item.clone().into(), permit, reason: reason.to_owned(), secret }
     };
     Ok(Decided {
         patient: ask.patient.clone(),
         actor: ask.actor.clone(),
         action: ask.action.clone(),
         purpose: ask.purpose.clone(),
-        items: ask.items.iter().zip(&decision.items).map(outcome).collect(),
+        items: ask.items.iter().zip(&request.items).zip(&decision.items).map(outcome).collect(),
         known_to: known.map(|known| known.known.as_of_size),
     })
 }
@@ -136,7 +143,7 @@ fn states(
     patient: &PatientLine,
 ) -> (PatientState, Option<PatientState>) {
     let mut open = known.map(|known| known.known.open.state.clone()).unwrap_or_default();
-    let secret = known.and_then(|known| known.known.secret.as_ref()).map(|side| side.state.clone());
+    let mut secret = known.and_then(|known| known.known.secret.as_ref()).map(|side| side.state.clone());
     for event in log.events() {
         let LocalEvent::Recorded(line) = &event.event else { continue };
         if line.patient.as_ref() != Some(patient) {
@@ -148,7 +155,10 @@ fn states(
                 let policy = known.map(|known| known.known.policy.clone()).unwrap_or_default();
                 opened.bound(&policy, meta.time, None);
             }
-            open.apply(&rule, &meta);
+            match line.secret {
+                true => secret.get_or_insert_default().apply(&rule, &meta),
+                false => open.apply(&rule, &meta),
+            }
         }
     }
     (open, secret)
@@ -174,10 +184,11 @@ pub fn admit(log: &EmergencyLog, known: Option<&LastKnown>, line: &RecordLine, n
     let Some(patient) = &line.patient else {
         return Ok(());
     };
-    let (open, _) = states(log, known, patient);
+    let (open, secret) = states(log, known, patient);
+    let state = if line.secret { secret.unwrap_or_default() } else { open };
     let admitted = match known {
-        Some(known) => known.known.with_env(|env| open.admit(&event, &meta, env)),
-        None => with_defaults(|env| open.admit(&event, &meta, env)),
+        Some(known) => known.known.with_env(|env| state.admit(&event, &meta, env)),
+        None => with_defaults(|env| state.admit(&event, &meta, env)),
     };
     admitted.map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))
 }

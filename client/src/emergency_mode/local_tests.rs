@@ -35,6 +35,7 @@ fn ask(purpose: &str) -> LocalAsk {
         action: "read".into(),
         purpose: purpose.into(),
         items: vec![item("d1", "LAB"), item("d2", "LAB")],
+        secret: false,
     }
 }
 
@@ -91,6 +92,26 @@ fn what_was_last_known_denies_and_permits_no_more_than_the_rules_say() {
         },
     };
     assert_eq!(outcome(&log, &wide, Some(&old), &ask("TREAT")), [no(UNREACHABLE), no("MASKED")], "too old");
+}
+
+#[test]
+fn what_is_kept_from_representatives_is_decided_apart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut log = log(&dir);
+    let kept = r#"{"kind":"access.write","patient":{"ins":"279035121518989","oid":"1.2.250.1.213.1.4.10"},"secret":true,"actor":{"system":"urn:oid:1.2.250.1.71.4.2.1","id":"10100534436","role":"physician"},"items":[{"id":"d2","category":"LAB"}],"occurred_at":"2026-03-02T09:29:00Z","basis":{"kind":"legal","ref":"L1111-15"}}"#;
+    log.append(&LocalEvent::Recorded(Box::new(RecordLine::parse(kept.as_bytes()).expect("a line"))), NOW)
+        .expect("written");
+    let rules = LocalRules::default();
+    let apart = |ask: &LocalAsk| -> Vec<bool> {
+        let decided = decide_locally(&log, &rules, None, ask, NOW).expect("decided");
+        decided.items.iter().map(|item| item.secret).collect()
+    };
+    assert_eq!(apart(&ask("TREAT")), [false, true], "deposited so since");
+    assert_eq!(apart(&LocalAsk { secret: true, ..ask("TREAT") }), [true, true], "the store says so");
+    let mother = ActorLine { system: "urn:sillage:person".into(), id: "mere".into(), ..ActorLine::default() };
+    let decided =
+        decide_locally(&log, &rules, None, &LocalAsk { actor: mother, ..ask("FAMRQT") }, NOW).expect("decided");
+    assert!(decided.items.iter().all(|item| !item.permit), "{decided:?}");
 }
 
 #[test]
