@@ -27,6 +27,8 @@ pub fn pool(patients: usize) -> Result<Pool, Error> {
         let mut record = shapes[place % shapes.len()].record.clone();
         let patient = law.draw(&mut dice) as u64;
         record.tag = sha256(&[b"sillage-bench patient", &patient.to_be_bytes()]).to_bytes().to_vec();
+        // A document is one patient's: the same id for another one would be a stranger's writing.
+        record.items.iter_mut().for_each(|item| item.id = format!("{}.{patient}", item.id));
         record.encode_to_vec()
     };
     Ok((0..RECORDS).map(record).collect())
