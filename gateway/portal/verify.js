@@ -1253,7 +1253,8 @@ function checkDecision({ it, shown }, part) {
   const outcomes = all.outcomes ?? [];
   const lists = (some, ids = []) => some.length === ids.length && some.every((outcome, i) => outcome.id === ids[i]);
   const isTold = ({ permit, reason }) => permit || reason === "NOT_OWNER";
-  if (!lists(outcomes.filter((o) => o.permit), told.permitted) || !lists(outcomes.filter(isTold), told.told)) bad("the actor was told something else");
+  const known = asked?.secret_tag && !told.permitted ? [] : outcomes.filter(isTold);
+  if (!lists(outcomes.filter((o) => o.permit), told.permitted) || !lists(known, told.told)) bad("the actor was told something else");
   if (all.request && !(told.request_hash && same(H([0], all.request), told.request_hash))) bad("it answers another request");
   // What a report shows of a record, as far as a decision has it.
   shown.says = { actor: told.actor, purpose: told.purpose, occurred_at_ms: told.decided_at_ms, items: outcomes, decision: { action: told.action, outcomes } };

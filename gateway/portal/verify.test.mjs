@@ -473,6 +473,9 @@ test("a refusal of nothing but items of the second tag stands there and names th
   const [refusal, grant] = [[["d1", false, "NO_CONSENT"]], [["d1", true, "SELF"]]];
   assert.equal((await check(trace(refusal, { tag: open, request: request(TAG) }))).ok, true);
   assert.equal((await check(trace(grant, { request: request(TAG) }))).ok, true);
+  const another = [["d1", false, "NOT_OWNER"]];
+  assert.equal((await check(trace(another, { tag: open, request: request(TAG), told: [] }))).ok, true);
+  await refused(trace(another, { tag: open, request: request(TAG) }), "entries");
   await refused(trace(refusal, { request: request(TAG) }), "entries");
   await refused(trace(grant, { tag: open, request: request(TAG) }), "entries");
   await refused(trace(refusal, { tag: open, request: request(new Uint8Array(32).fill(8)) }), "entries");

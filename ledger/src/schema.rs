@@ -27,7 +27,8 @@
 //!          'k' ‖ u16 prefix             u32 current epoch ‖ u32 retired epoch ‖ u32 erasures
 //! rule     tag[32] ‖ u64 index          u16 kind: what decides, of a patient or (zero tag) for all
 //! item     hash of the item's id[32]    tag[32] ‖ u64 index of its first deposit ‖ u64 index of the last one that says what it is,
-//!          and, where its depositor wrote it again under a tag that may be the same patient's: that tag[32] ‖ u64 index
+//!          and 01 where its depositor wrote it again under a tag that may be the same patient's other one
+//!          hash of tag and id[32]       u64 index of the last record that did so under this tag
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet

@@ -18,6 +18,9 @@ pub const OCCURRED_AT_MS_MAX: u64 = 253_370_764_799_999;
 
 /// Items of one record.
 pub const ITEMS_MAX: usize = 1_024;
+/// Items that one call asks for, or that its records deposit, change, embargo or release: each is looked up when it is
+/// applied.
+pub const CALL_ITEMS_MAX: usize = 16_384;
 /// Labels of one item.
 pub const ITEM_LABELS_MAX: usize = 64;
 /// Other participants of one record.

@@ -228,7 +228,13 @@ fn a_decision_stands_under_one_tag_alone() {
     let key_id = sillage_proof::keys::KeyId::from([3; 32]);
     let signed = SignedRequest { key_id, signature: [4; 64], position: 0, count: 1, path: Vec::new() };
     let record = |request: &ParsedRequest, compartment, reason: Reason| {
-        let item = ItemDecision { id: "doc1".into(), permit: reason.permits(), reason, consulted: Vec::new() };
+        let item = ItemDecision {
+            id: "doc1".into(),
+            permit: reason.permits(),
+            reason,
+            consulted: Vec::new(),
+            contradicted: false,
+        };
         let versions = Versions { policy: "p".into(), matrix: "m".into(), catalogue: "c".into() };
         let decision = Decision { items: vec![item], obligations: Vec::new(), versions };
         let moment = Moment { at: 1.into(), valid_s: 300, as_of: 0.into() };

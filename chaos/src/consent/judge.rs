@@ -196,7 +196,7 @@ fn again(
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
     let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
     let decision = decide(&env, state, None, &request);
-    check_contradictions(&request.items, &decision)
+    check_contradictions(&decision)
         .map_err(|e| Finding(format!("decision {index} is on documents that are others: {}", e.message)))?;
     match same(record, &decision) {
         true => Ok(()),

@@ -10,8 +10,10 @@ mod tags;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prost::Message as _;
 use sillage_proto::v1;
-use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
+use sillage_rules::consent::event::items_looked_up;
+use sillage_rules::limits::{BATCH_BYTES_MAX, CALL_ITEMS_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::stream::StreamLabel;
 use tokio::sync::{Mutex, MutexGuard};
@@ -121,12 +123,13 @@ pub async fn open_stream(
     Stream::open(session.client.clone(), signer, Arc::clone(&session.keys), label, outbox).await
 }
 
-/// How many of these records, from the first on, make a batch within the limit of bytes.
+/// How many of these records, from the first on, make a batch within the limits of bytes and of items.
 pub fn fitting(records: &[Vec<u8>]) -> usize {
-    let mut bytes = 0;
+    let (mut bytes, mut items) = (0, 0);
     let fits = |record: &&Vec<u8>| {
         bytes += record.len() + SALT_BYTES;
-        bytes <= BATCH_BYTES_MAX
+        items += v1::Record::decode(&record[..]).map_or(0, |record| items_looked_up(&record));
+        bytes <= BATCH_BYTES_MAX && items <= CALL_ITEMS_MAX
     };
     records.iter().take_while(fits).count()
 }

@@ -110,8 +110,7 @@ pub fn decide_locally(
         Some(known) => known.known.with_env(|env| decide(env, &open, secret.as_ref(), &request)),
         None => with_defaults(|env| decide(env, &open, secret.as_ref(), &request)),
     };
-    check_contradictions(&request.items, &decision)
-        .map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?;
+    check_contradictions(&decision).map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?;
     let age_h = known.map(|known| now.0.saturating_sub(known.known.as_of_ms) / 3_600_000);
     let outcome = |((item, facts), decided): ((&v1::Item, &ItemFacts), &ItemDecision)| {
         let secret = is_secret(facts, &open, secret.as_ref());

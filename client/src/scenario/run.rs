@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
+use sillage_rules::consent::admit::check_lifting;
 use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::{Decision, ItemFacts, Obligation, ParsedRequest, Request, check_contradictions, decide};
 use sillage_rules::record::ParsedRecord;
@@ -232,9 +233,11 @@ impl<'s> Offline<'s> {
         };
         let patient = record.patient.clone().unwrap_or_default();
         let mut tags = self.patients.remove(&patient).unwrap_or_default();
-        let state = if is_secret(record.kind) { &mut tags.secret } else { &mut tags.open };
+        let Tags { open, secret } = &mut tags;
+        let (state, other) = if is_secret(record.kind) { (secret, open) } else { (open, secret) };
         let revoked = |name: &ActorName| self.is_revoked(name, Some(&patient));
         let admitted = state.admit(&event, &meta, &self.env(&revoked));
+        let admitted = admitted.and_then(|()| check_lifting(other, &event, &meta));
         if let Event::BreakGlassOpened(opened) = &mut event {
             opened.bound(&self.policy, meta.time, None);
         }
@@ -263,7 +266,7 @@ impl<'s> Offline<'s> {
         };
         let revoked = |name: &ActorName| self.is_revoked(name, Some(&asked.patient));
         let decision = decide(&self.env(&revoked), &tags.open, Some(&tags.secret), &request);
-        check_contradictions(&request.items, &decision).map_err(|refusal| refusal.code)?;
+        check_contradictions(&decision).map_err(|refusal| refusal.code)?;
         Ok(came(&decision))
     }
 }

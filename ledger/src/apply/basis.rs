@@ -3,7 +3,8 @@
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{Basis, BasisKind};
-use sillage_rules::consent::{Action, Actor, Meta};
+use sillage_rules::consent::state::Stamp;
+use sillage_rules::consent::{Action, Actor, Case, Meta};
 use sillage_rules::entry::{Entry, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::FUTURE_MS_MAX;
@@ -75,8 +76,11 @@ fn decision(
     if !same_actor {
         return Ok(Some(UnjustifiedReason::OtherActor));
     }
-    let mut items = record.message().items.iter().filter(|item| !item.id.is_empty());
-    let covered = part.action == action.as_str() && items.all(|item| part.permitted.contains(&item.id));
+    // Of an item without an id nobody can tell that it was permitted; nor of nothing, where nothing was.
+    let mut items = record.message().items.iter();
+    let covered = part.action == action.as_str()
+        && !part.permitted.is_empty()
+        && items.all(|item| part.permitted.contains(&item.id));
     if !covered || begins_after(record, LedgerTimeMs(part.decided_at_ms)) {
         return Ok(Some(UnjustifiedReason::Beyond));
     }
@@ -102,9 +106,42 @@ fn break_glass(
             return Ok(Some(UnjustifiedReason::Beyond));
         }
         let ended = glass.period.until.get() <= record.occurred_at_ms();
-        return Ok(ended.then_some(UnjustifiedReason::Expired));
+        if ended {
+            return Ok(Some(UnjustifiedReason::Expired));
+        }
+        let case = glass.case;
+        let lifts_mask = staged.documents(overlay, rules)?.policy.emergency_lifts_mask;
+        let opens = does_open(staged, overlay, rules, tags, record, (actor, case, lifts_mask))?;
+        return Ok((!opens).then_some(UnjustifiedReason::Beyond));
     }
     Ok(Some(UnjustifiedReason::UnknownReference))
+}
+
+/// Whether a broken glass opens what was accessed, as far as the patient had said by then: it opens nothing to who is blocked,
+/// nothing in a case that is opposed, and no masked item. What stands under the second tag counts for that one's accesses.
+fn does_open(
+    staged: &mut Staged,
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    tags: [Option<[u8; TAG_LEN]>; 2],
+    record: &ParsedRecord,
+    (actor, case, lifts_mask): (&Actor, Case, bool),
+) -> Result<bool, Stop> {
+    let [own, other] = tags;
+    let is_second = own.map(|own| overlay.open_of(&own)).transpose()?.flatten().is_some();
+    let said_then = |stamp: Stamp| stamp.time.get() <= record.occurred_at_ms();
+    let counting = if is_second { [own, other] } else { [own, None] };
+    for tag in counting.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
+        let state = staged.state(overlay, rules, &tag)?;
+        let blocked = state.blocked_by(&actor.name).is_some_and(said_then);
+        let opposed = state.opposed_cases().any(|(opposed, stamp)| opposed == case && said_then(stamp));
+        let mut items = record.message().items.iter();
+        let masked = !lifts_mask && items.any(|item| state.masked_by(&item.id).is_some_and(said_then));
+        if blocked || opposed || masked {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether the right came only after the access, by more than clocks may differ.

@@ -292,7 +292,7 @@ impl<'d> Asked<'d> {
             items,
         };
         let decision = with_env(overlay, &documents, |env| decide(env, state, secret, &asked))?;
-        check_contradictions(&asked.items, &decision)?;
+        check_contradictions(&decision)?;
         let kept_apart = |item: &ItemFacts| secret_tag.is_some() && is_secret(item, state, secret);
         let (open, second) = split(decision, &asked.items, kept_apart);
         let secret = second.zip(secret_tag).map(|(decision, tag)| (*tag, decision));
@@ -398,7 +398,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
     let mut facts = Vec::with_capacity(request.items().len());
     for item in request.items() {
         // That these tags are one patient's is proven by now, if not on record yet.
-        let row = overlay.item(&item.id)?.map(|row| row.among(request.tag(), request.secret_tag()));
+        let row = overlay.item_among(&item.id, request.secret_tag().map(|second| (request.tag(), second)))?;
         let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
         let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
         let mut states = [PatientState::default(), PatientState::default()];

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
-use sillage_rules::consent::admit::check_cycle;
+use sillage_rules::consent::admit::{check_cycle, check_lifting};
 use sillage_rules::consent::{
     Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply,
 };
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
-use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::limits::{CALL_ITEMS_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError};
 use sillage_rules::roles::Roles;
 
@@ -57,6 +57,8 @@ pub(crate) struct Staged {
     /// What the batch's own records deposit, as they do first.
     deposits: BTreeMap<(Tag, String), DepositedItem>,
     documents: Option<Arc<Documents>>,
+    /// Items that were looked up.
+    items: usize,
 }
 
 impl From<RuleRefusal> for Stop {
@@ -153,6 +155,7 @@ impl Staged {
     ) -> Result<(), Stop> {
         match &*event {
             Event::Deposit(items) => {
+                self.take_items(items.len())?;
                 for item in items {
                     self.deposits.entry((*tag, item.id.clone())).or_insert_with(|| item.clone());
                 }
@@ -175,7 +178,8 @@ impl Staged {
             }
             (None, Event::Embargoed { items, .. } | Event::Released { items }) => {
                 // Who may sign it depends on who deposited these items: the state is told for as long as it takes.
-                let deposited = self.deposits_of(overlay, rules, tag, items)?;
+                self.take_items(items.len())?;
+                let deposited = self.deposits_of(overlay, rules, tag, (items, &meta.signer))?;
                 self.state(overlay, rules, tag)?;
                 let state = match self.states.get_mut(tag) {
                     Some(state) => state,
@@ -197,7 +201,8 @@ impl Staged {
             caps.check(rules.records(overlay, tag)? + *count, event, meta)?;
             *count += 1;
         }
-        check_circle(overlay, rules, tag, event, meta.time)?;
+        self.check_circle(overlay, rules, tag, event, meta.time)?;
+        self.check_lifting(overlay, rules, tag, event, meta)?;
         let first = self.check_continues(overlay, rules, tag, event, meta)?;
         if let Event::BreakGlassOpened(opened) = event {
             opened.bound(&documents.policy, meta.time, first);
@@ -206,6 +211,47 @@ impl Staged {
             state.apply(event, meta);
         }
         Ok(())
+    }
+
+    /// Nobody is represented by whom they represent, through however many others.
+    fn check_circle(
+        &mut self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        tag: &Tag,
+        event: &Event,
+        now: LedgerTimeMs,
+    ) -> Result<(), Stop> {
+        let mut failed = None;
+        let representatives_of = |patient: &Tag| match self.state(overlay, rules, patient) {
+            Ok(state) => {
+                let alive = state.representations().filter(|entry| entry.period.is_alive(now));
+                alive.filter_map(|entry| entry.representation.representative_tag.map(|tag| tag.to_bytes())).collect()
+            }
+            Err(stop) => {
+                failed.get_or_insert(stop);
+                Vec::new()
+            }
+        };
+        let checked = check_cycle(tag, event, representatives_of);
+        match failed {
+            Some(stop) => Err(stop),
+            None => Ok(checked?),
+        }
+    }
+
+    /// What a minor keeps isn't opened by a professional who represents them, under whichever tag they sign that.
+    fn check_lifting(
+        &mut self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        tag: &Tag,
+        event: &Event,
+        meta: &Meta,
+    ) -> Result<(), Stop> {
+        let Event::SecrecyLifted { .. } = event else { return Ok(()) };
+        let Some(other) = overlay.other_tag(tag)? else { return Ok(()) };
+        Ok(check_lifting(self.state(overlay, rules, &other)?, event, meta)?)
     }
 
     /// The state of a patient after the records that were staged so far. It is copied only where one of them is about
@@ -227,13 +273,28 @@ impl Staged {
         }
     }
 
-    /// Of these items, those that are deposited under the tag, also by records that were staged so far.
+    /// Each item is looked up, and its deposit may have to be opened: a call has so many at most.
+    fn take_items(&mut self, count: usize) -> Result<(), Stop> {
+        self.items += count;
+        match self.items <= CALL_ITEMS_MAX {
+            true => Ok(()),
+            false => {
+                let what = format!(
+                    "a batch deposits, changes, embargoes and releases at most {CALL_ITEMS_MAX} items: split it"
+                );
+                Err(Refusal::new(Code::BatchTooLarge, what).into())
+            }
+        }
+    }
+
+    /// Of these items, those that are deposited under the tag, also by records that were staged so far; up to the first that
+    /// isn't the signer's.
     fn deposits_of(
         &self,
         overlay: &Overlay<'_>,
         rules: &mut Rules<'_>,
         tag: &Tag,
-        items: &[String],
+        (items, signer): (&[String], &Actor),
     ) -> Result<Vec<DepositedItem>, Stop> {
         let items: BTreeSet<&String> = items.iter().collect();
         let mut deposited = Vec::with_capacity(items.len());
@@ -247,7 +308,8 @@ impl Staged {
                 Some(_) => None,
                 None => self.deposits.get(&(*tag, id.clone())).cloned(),
             };
-            deposited.extend(item);
+            let Some(item) = item.filter(|item| item.is_by(signer)) else { break };
+            deposited.push(item);
         }
         Ok(deposited)
     }
@@ -259,7 +321,7 @@ impl Staged {
         events.filter(|(event, _)| !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_)))
     }
 
-    fn documents(&mut self, overlay: &Overlay<'_>, rules: &mut Rules<'_>) -> Result<Arc<Documents>, Stop> {
+    pub(super) fn documents(&mut self, overlay: &Overlay<'_>, rules: &mut Rules<'_>) -> Result<Arc<Documents>, Stop> {
         match &self.documents {
             Some(documents) => Ok(documents.clone()),
             None => rules.documents(overlay),
@@ -338,38 +400,12 @@ pub(super) fn with_env<T>(
     }
 }
 
-/// Nobody is represented by whom they represent, through however many others.
-fn check_circle(
-    overlay: &Overlay<'_>,
-    rules: &mut Rules<'_>,
-    tag: &Tag,
-    event: &Event,
-    now: LedgerTimeMs,
-) -> Result<(), Stop> {
-    let mut failed = None;
-    let representatives_of = |patient: &Tag| match rules.state(overlay, patient) {
-        Ok(state) => {
-            let alive = state.representations().filter(|entry| entry.period.is_alive(now));
-            alive.filter_map(|entry| entry.representation.representative_tag.map(|tag| tag.to_bytes())).collect()
-        }
-        Err(stop) => {
-            failed.get_or_insert(stop);
-            Vec::new()
-        }
-    };
-    let checked = check_cycle(tag, event, representatives_of);
-    match failed {
-        Some(stop) => Err(stop),
-        None => Ok(checked?),
-    }
-}
-
 /// What it says of an item that someone writes it.
 enum Says {
     /// What it is from here on.
     WhatItIs,
-    /// That it is kept apart, if the tags turn out to be one patient's.
-    Apart,
+    /// What it is, and that it is kept apart, if the tags turn out to be one patient's.
+    Maybe,
     /// Nothing: it is on record, no more.
     Nothing,
 }
@@ -386,7 +422,7 @@ impl Applier<'_> {
                     for item in items {
                         match self.says(&tag, &item.id, &meta.signer, may_change)? {
                             Says::WhatItIs => self.overlay.deposited(&tag, &item.id, index)?,
-                            Says::Apart => self.overlay.claimed(&tag, &item.id, index)?,
+                            Says::Maybe => self.overlay.claimed(&tag, &item.id, index)?,
                             Says::Nothing => {}
                         }
                     }
@@ -416,7 +452,7 @@ impl Applier<'_> {
         let item = self.rules.item(&self.overlay, &row, id)?;
         Ok(match (item.is_some_and(|item| item.is_by(actor)), is_same) {
             (true, true) => Says::WhatItIs,
-            (true, false) => Says::Apart,
+            (true, false) => Says::Maybe,
             (false, _) => Says::Nothing,
         })
     }

@@ -27,18 +27,17 @@ pub(crate) struct ItemRow {
     pub first: LeafIndex,
     /// The entry of the last deposit that says what it is.
     pub last: LeafIndex,
-    /// The tag under which its depositor wrote it again, not known to be the same patient's, and the entry that did.
-    pub claimed: Option<(Tag, LeafIndex)>,
+    /// Its depositor wrote it again under tags that weren't known to be the same patient's: each has a row of its own.
+    pub claimed: bool,
 }
+
+/// Behind the row of an item that was written again.
+const CLAIMED: u8 = 1;
 
 impl ItemRow {
     fn encode(&self) -> Vec<u8> {
-        let mut row = [&self.tag[..], &self.first.get().to_be_bytes(), &self.last.get().to_be_bytes()].concat();
-        if let Some((tag, at)) = &self.claimed {
-            row.extend_from_slice(tag);
-            row.extend_from_slice(&at.get().to_be_bytes());
-        }
-        row
+        let claimed = if self.claimed { &[CLAIMED][..] } else { &[] };
+        [&self.tag[..], &self.first.get().to_be_bytes(), &self.last.get().to_be_bytes(), claimed].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -48,26 +47,22 @@ impl ItemRow {
         let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
         let (first, rest) = index(rest)?;
         let (last, rest) = index(rest)?;
-        let claimed = match rest.split_first_chunk::<TAG_LEN>() {
-            None => rest.is_empty().then_some(None)?,
-            Some((tag, rest)) => Some((*tag, index(rest).filter(|(_, rest)| rest.is_empty())?.0)),
+        let claimed = match rest {
+            [] => false,
+            [CLAIMED] => true,
+            _ => return None,
         };
         Some(Self { tag: *tag, first, last, claimed })
-    }
-
-    /// The same where these two tags are one patient's.
-    pub(crate) fn among(self, open: &Tag, secret: Option<&Tag>) -> Self {
-        match self.claimed {
-            Some((tag, at)) if self.tag == *open && secret == Some(&tag) => {
-                Self { tag, first: self.first, last: self.last.max(at), claimed: None }
-            }
-            _ => self,
-        }
     }
 }
 
 fn item_key(id: &str) -> Hash {
     sha256(&[b"sillage/item/v1\0", id.as_bytes()])
+}
+
+/// Of what was written again under a tag.
+fn claim_key(id: &str, tag: &Tag) -> Hash {
+    sha256(&[b"sillage/claim/v1\0", tag, id.as_bytes()])
 }
 
 fn damaged() -> ReadError {
@@ -95,12 +90,35 @@ fn secret_key(tag: &Tag) -> Vec<u8> {
 impl Overlay<'_> {
     /// Where the item of this id was deposited, as far as its patient's tags are known.
     pub(crate) fn item(&self, id: &str) -> Result<Option<ItemRow>, ReadError> {
+        self.item_among(id, None)
+    }
+
+    /// The same where an open and a second tag are known to be one patient's before that is on record.
+    pub(crate) fn item_among(&self, id: &str, pair: Option<(&Tag, &Tag)>) -> Result<Option<ItemRow>, ReadError> {
         let Some(row) = self.row(Family::Item, item_key(id).as_bytes())? else { return Ok(None) };
         let row = ItemRow::decode(&row).ok_or_else(damaged)?;
-        match row.claimed {
-            None => Ok(Some(row)),
-            Some(_) => Ok(Some(row.among(&row.tag, self.secret_of(&row.tag)?.as_ref()))),
+        if !row.claimed {
+            return Ok(Some(row));
         }
+        // The second tag where its first deposit is under the open one; and the other way round.
+        let (second, open) = match pair {
+            Some((open, second)) if row.tag == *open => (Some(*second), None),
+            Some((open, second)) if row.tag == *second => (None, Some(*open)),
+            _ => (self.secret_of(&row.tag)?, self.open_of(&row.tag)?),
+        };
+        let claim = |tag: Option<Tag>| tag.map(|tag| self.claim(id, &tag)).transpose().map(Option::flatten);
+        if let (Some(tag), Some(at)) = (second, claim(second)?) {
+            return Ok(Some(ItemRow { tag, last: row.last.max(at), ..row }));
+        }
+        // What was secret once stays so.
+        let last = claim(open)?.map_or(row.last, |at| row.last.max(at));
+        Ok(Some(ItemRow { last, ..row }))
+    }
+
+    fn claim(&self, id: &str, tag: &Tag) -> Result<Option<LeafIndex>, ReadError> {
+        let row = self.row(Family::Item, claim_key(id, tag).as_bytes())?;
+        let index = |row: Vec<u8>| row.try_into().map(u64::from_be_bytes).map(LeafIndex).map_err(|_| damaged());
+        row.map(index).transpose()
     }
 
     fn put_item(&mut self, id: &str, row: &ItemRow) {
@@ -168,7 +186,7 @@ impl Overlay<'_> {
     /// say what it is.
     pub(crate) fn deposited(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
         let row = match self.item(id)? {
-            None => ItemRow { tag: *tag, first: index, last: index, claimed: None },
+            None => ItemRow { tag: *tag, first: index, last: index, claimed: false },
             Some(known) => {
                 let row = ItemRow { last: index, ..known };
                 if known.tag == *tag || self.open_of(&known.tag)? == Some(*tag) {
@@ -185,10 +203,12 @@ impl Overlay<'_> {
         Ok(())
     }
 
-    /// An item's depositor wrote it again by the record of entry `index`, under a tag that may be its patient's second one.
+    /// An item's depositor wrote it again by the record of entry `index`, under a tag that may be its patient's other one.
     pub(crate) fn claimed(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
         if let Some(known) = self.item(id)? {
-            self.put_item(id, &ItemRow { claimed: Some((*tag, index)), ..known });
+            self.put_item(id, &ItemRow { claimed: true, ..known });
+            let (key, row) = (claim_key(id, tag), index.get().to_be_bytes());
+            self.set_row(Family::Item, key.as_bytes().to_vec(), Some(row.to_vec()));
         }
         Ok(())
     }
@@ -231,25 +251,11 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_written_and_only_whole() {
-        let row = ItemRow { tag: [7; TAG_LEN], first: LeafIndex(3), last: LeafIndex(9), claimed: None };
-        let claimed = ItemRow { claimed: Some(([8; TAG_LEN], LeafIndex(12))), ..row };
-        for row in [row, claimed] {
+        let row = ItemRow { tag: [7; TAG_LEN], first: LeafIndex(3), last: LeafIndex(9), claimed: false };
+        for row in [row, ItemRow { claimed: true, ..row }] {
             assert_eq!(ItemRow::decode(&row.encode()), Some(row));
-            assert_eq!(ItemRow::decode(&row.encode()[1..]), None);
-            assert_eq!(ItemRow::decode(&[&row.encode()[..], &[0]].concat()), None);
-        }
-    }
-
-    #[test]
-    fn what_was_written_again_counts_between_the_tags_of_one_patient_alone() {
-        let [open, secret, other] = [[7; TAG_LEN], [8; TAG_LEN], [9; TAG_LEN]];
-        let row =
-            ItemRow { tag: open, first: LeafIndex(3), last: LeafIndex(9), claimed: Some((secret, LeafIndex(12))) };
-        let apart = ItemRow { tag: secret, last: LeafIndex(12), claimed: None, ..row };
-        assert_eq!(row.among(&open, Some(&secret)), apart);
-        assert_eq!(ItemRow { last: LeafIndex(15), ..row }.among(&open, Some(&secret)).last, LeafIndex(15));
-        for (open, secret) in [(&open, Some(&other)), (&open, None), (&other, Some(&secret)), (&secret, Some(&open))] {
-            assert_eq!(row.among(open, secret), row);
+            assert_eq!(ItemRow::decode(&row.encode()[2..]), None);
+            assert_eq!(ItemRow::decode(&[&row.encode()[..], &[2]].concat()), None);
         }
     }
 }

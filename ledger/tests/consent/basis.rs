@@ -70,6 +70,53 @@ fn what_was_denied_is_no_basis() {
     let cited = decided.decisions[0].index.to_string();
     let found = fault(&mut world, Kind::ACCESS_READ, dr(), &[item("d1")], (BasisKind::Decision, &cited));
     assert_eq!(found, Some(UnjustifiedReason::Beyond));
+    // Nor is it where the access names nothing that could be held against it.
+    let unnamed = Item { category: "PSY".into(), ..Item::default() };
+    for items in [&[][..], &[unnamed.clone()]] {
+        let found = fault(&mut world, Kind::ACCESS_READ, dr(), items, (BasisKind::Decision, &cited));
+        assert_eq!(found, Some(UnjustifiedReason::Beyond), "{items:?}");
+    }
+    world.record(&[permit(tag(1), "a", &dr())]);
+    let decided = world.ask(may_read(tag(1), dr(), &[item("d1")])).expect("decided");
+    let cited = decided.decisions[0].index.to_string();
+    let on = (BasisKind::Decision, &cited[..]);
+    assert_eq!(fault(&mut world, Kind::ACCESS_READ, dr(), &[item("d1"), unnamed], on), Some(UnjustifiedReason::Beyond));
+    assert_eq!(fault(&mut world, Kind::ACCESS_READ, dr(), &[], on), None, "it names nothing beyond it");
+}
+
+#[test]
+fn a_broken_glass_opens_nothing_that_the_patient_had_closed_by_then() {
+    let mut world = World::new();
+    let er = doctor(4, "emergency-physician");
+    let on = (BasisKind::Breakglass, "bg1");
+    let mut reads = |world: &mut World, id: &str| {
+        fault(world, Kind::ACCESS_READ, doctor(4, "emergency-physician"), &[item(id)], on)
+    };
+    world.record(&[break_glass(Some(tag(1)), "bg1", er.clone(), world.now + HOUR_MS)]);
+    assert_eq!(reads(&mut world, "d1"), None);
+    let mut masks = says(Kind::ITEM_MASKED, Some(tag(1)), patient(), &serde_json::Value::Null);
+    masks.items = vec![item("d1")];
+    world.record(&[masks]);
+    let before = world.now - 1;
+    world.now += 1_000;
+    assert_eq!(reads(&mut world, "d1"), Some(UnjustifiedReason::Beyond), "masked");
+    assert_eq!(reads(&mut world, "d2"), None);
+    // What happened before is judged by what was said before.
+    let mut late = access(Kind::ACCESS_READ, tag(1), er.clone(), &[item("d1")], on);
+    late.occurred_at_ms = before;
+    let index = world.record(&[late]);
+    assert_eq!(flagged(&world, index), None);
+    let oppose = says(Kind::EMERGENCY_OPPOSITION, Some(tag(1)), patient(), &json!({"cases": ["INCAPACITY"]}));
+    world.record(&[oppose]);
+    world.now += 1_000;
+    assert_eq!(reads(&mut world, "d2"), Some(UnjustifiedReason::Beyond), "opposed");
+    let lift = says(Kind::EMERGENCY_OPPOSITION_LIFTED, Some(tag(1)), patient(), &json!({"cases": ["INCAPACITY"]}));
+    world.record(&[lift]);
+    assert_eq!(reads(&mut world, "d2"), None);
+    let name = format!("{}|{}", er.system, er.id);
+    world.record(&[says(Kind::PROFESSIONAL_BLOCKED, Some(tag(1)), patient(), &json!({"professional": name}))]);
+    world.now += 1_000;
+    assert_eq!(reads(&mut world, "d2"), Some(UnjustifiedReason::Beyond), "blocked");
 }
 
 #[test]

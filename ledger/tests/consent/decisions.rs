@@ -319,10 +319,15 @@ fn what_its_depositor_writes_again_under_the_second_tag_is_kept_apart_once_the_t
     for id in ["pill", "mine", "wrong"] {
         rewritten(&mut world, id, &dr, open_tag(1), &[]);
     }
+    rewritten(&mut world, "kept", &dr, secret(1), &[]);
+    rewritten(&mut world, "kept", &dr, open_tag(1), &["SEX"]);
     // By its depositor; by somebody else; by its depositor for another patient, by mistake, and then rightly.
     rewritten(&mut world, "pill", &dr, secret(1), &["SEX"]);
     rewritten(&mut world, "mine", &other, secret(1), &[]);
     rewritten(&mut world, "wrong", &dr, secret(2), &[]);
+    // What comes after, for whomever, takes nothing of it back.
+    rewritten(&mut world, "pill", &dr, secret(2), &[]);
+    rewritten(&mut world, "pill", &dr, open_tag(3), &[]);
     // Asked about for the first time, the request proves whose the tags are.
     let decided = world.ask(both(1, other.clone(), &[item("pill"), item("mine"), item("wrong")])).expect("decided");
     let [open, kept] = &decided.decisions[..] else { panic!("{decided:?}") };
@@ -335,6 +340,10 @@ fn what_its_depositor_writes_again_under_the_second_tag_is_kept_apart_once_the_t
     world.record(&[deny(secret(1), "b", "SEX")]);
     assert_eq!(world.reason(both(1, other, &[item("pill")])), "CONSENT_DENY");
     assert_eq!(world.reason(both(1, dr.clone(), &[item("pill")])), "DEPOSITOR");
+    // So does what was written again under the open tag, though what was kept apart once stays so.
+    let asked = world.ask(both(1, doctor(2, "gynaecologist"), &[item("kept")])).expect("decided");
+    let [kept] = &asked.decisions[..] else { panic!("{asked:?}") };
+    assert_eq!(world.decision(kept.index).private_part().outcomes[0].reason, "CONSENT_DENY");
     let lied = world.ask(both(1, dr, &[report("pill", &["OTHER"])])).expect_err("contradicts");
     assert_eq!(lied.code, Code::ItemContradicts);
 }

@@ -19,10 +19,11 @@ use sillage_proto::internal::v1::{SealedBatch, SealedRecord};
 use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
+use sillage_rules::consent::event::items_looked_up;
 use sillage_rules::consent::{Event, Meta};
 use sillage_rules::facts;
-use sillage_rules::kind::{Group, Kind};
-use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
+use sillage_rules::kind::Group;
+use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
@@ -62,7 +63,7 @@ pub(crate) struct Header {
 impl Admission {
     /// Against what `reader` knows, sealing with `sealer`.
     pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
+        Self { reader, sealer, quotas: Quotas::new(CALL_ITEMS_MAX as u64), keys: Mutex::default() }
     }
 
     /// Checks and seals.
@@ -91,8 +92,14 @@ impl Admission {
             }
             records.push(record);
         }
-        let more = records.iter().map(|record| deposited(&record.parsed).saturating_sub(1)).sum();
-        self.take_quota(&party, more, records.len())?;
+        let items = || records.iter().map(|record| items_looked_up(record.parsed.message()));
+        if items().sum::<usize>() > CALL_ITEMS_MAX {
+            let what = format!(
+                "the records deposit, change, embargo and release over {CALL_ITEMS_MAX} items: split the batch"
+            );
+            return Err(Refusal::new(Code::BatchTooLarge, what));
+        }
+        self.take_quota(&party, items().map(|items| items.saturating_sub(1)).sum(), records.len())?;
         let hashes = record_hashes(&records);
         let leaves: Vec<BatchLeaf> =
             records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
@@ -169,8 +176,6 @@ impl Admission {
         if rate == 0 {
             return Ok(());
         }
-        // The largest call of all empties the bucket, and passes.
-        let events = events.min(BATCH_RECORDS_MAX.saturating_sub(taken));
         let enough = self.quotas.take_more(party.author_id, rate, events as u64, taken as u64);
         enough.map_err(|exceeded| {
             let wait_ms = exceeded.retry_after.as_millis();
@@ -208,14 +213,6 @@ impl Admission {
     fn withheld(&self, batch: &Batch, records: &[Plain], hashes: &[Hash]) -> SealedBatch {
         let nothing = Bytes::from(seal::layout::nothing());
         sealed_batch(batch, records, hashes, vec![nothing; records.len()])
-    }
-}
-
-/// The items that a record deposits or changes: each is looked up and written down when it is applied.
-fn deposited(record: &ParsedRecord) -> usize {
-    match record.kind() {
-        Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE => record.message().items.len(),
-        _ => 0,
     }
 }
 

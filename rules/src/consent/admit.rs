@@ -11,7 +11,7 @@ use super::env::Env;
 use super::event::Event;
 use super::name::{Actor, ActorKind, ActorName};
 use super::people::{BreakGlass, Membership, Representation};
-use super::state::{MemberEntry, PatientState, Period};
+use super::state::{MemberEntry, PatientState, Period, RepresentationEntry};
 use super::token::{Effect, Power};
 use crate::codes::Code;
 use crate::time::TimeMs;
@@ -93,7 +93,20 @@ impl PatientState {
                 true => Ok(()),
                 false => not_entitled("the ledger's authority"),
             },
+            Event::Represented(representation) => self.may_register(representation, event, meta),
             Event::RepresentationEnded { .. } if meta.authority => Ok(()),
+            Event::RepresentationEnded { representative } => {
+                let of_law = |entry: &RepresentationEntry| {
+                    entry.representation.representative == *representative && entry.representation.relation.is_of_law()
+                };
+                match meta.signer.kind != ActorKind::Patient && self.representations().any(of_law) {
+                    true => not_entitled("the ledger's authority, or the patient,"),
+                    false => self.patients_side(event, meta),
+                }
+            }
+            Event::SecrecyLifted { .. } if self.has_representative(&meta.signer.name, meta.time) => {
+                not_entitled("the patient, or a professional who doesn't represent them,")
+            }
             Event::Embargoed { items, .. } | Event::Released { items } => self.deposited_all(items, &meta.signer),
             Event::SecrecySet { .. } | Event::SecrecyLifted { .. } => match meta.signer.kind {
                 ActorKind::Professional => Ok(()),
@@ -128,11 +141,42 @@ impl PatientState {
         }
     }
 
+    /// Whoever acts for the patient passes on no more than they have: not to themselves, no power beyond theirs, and not for
+    /// longer.
+    fn may_register(&self, representation: &Representation, event: &Event, meta: &Meta) -> Admitted {
+        self.patients_side(event, meta)?;
+        if meta.signer.kind == ActorKind::Patient {
+            return Ok(());
+        }
+        let name = &meta.signer.name;
+        let own = self
+            .representations()
+            .filter(|entry| entry.representation.representative == *name && entry.period.contains(meta.time));
+        let own: Vec<&RepresentationEntry> = own.collect();
+        let has = |power: &Power| own.iter().any(|entry| entry.representation.powers().contains(power));
+        let until = Period::new(representation.from, representation.until, meta.time).until;
+        let ends = own.iter().any(|entry| until <= entry.period.until);
+        // Whether a trusted person's powers hold already makes no difference here: they may some day.
+        let powers = representation.powers.as_deref().unwrap_or_default();
+        match representation.representative != *name && powers.iter().all(has) && ends {
+            true => Ok(()),
+            false => {
+                let message = "a representative registers somebody else, with powers of their own, and for as long as theirs \
+                               last at most; the patient or the authority may register others";
+                refuse(Code::NotEntitled, message)
+            }
+        }
+    }
+
     /// A directive that someone collected (on paper, by another system), with the proof of it: the service that hands it
     /// in vouches for the collecting, as it does for an authentication. So is the end of such a directive.
     fn was_collected(&self, event: &Event) -> bool {
         match event {
-            Event::Directive(directive) => directive.collected.is_some(),
+            // What the patient proved to be theirs isn't ended on somebody's word.
+            Event::Directive(directive) => {
+                let before = directive.supersedes.as_ref().and_then(|before| self.directive(before));
+                directive.collected.is_some() && before.is_none_or(|entry| entry.directive.collected.is_some())
+            }
             Event::Revoked { consent } => {
                 self.directive(consent).is_some_and(|entry| entry.directive.collected.is_some())
             }
@@ -419,15 +463,27 @@ fn says_directive(directive: &Directive, now: LedgerTimeMs) -> Admitted {
     Ok(())
 }
 
+/// Refuses that a professional opens what is kept from them as the patient's representative, signing it under the patient's
+/// other tag. `other` is that one's state.
+///
+/// # Errors
+/// `NOT_ENTITLED`.
+pub fn check_lifting(other: &PatientState, event: &Event, meta: &Meta) -> Admitted {
+    match matches!(event, Event::SecrecyLifted { .. }) && other.has_representative(&meta.signer.name, meta.time) {
+        false => Ok(()),
+        true => not_entitled("the patient, or a professional who doesn't represent them,"),
+    }
+}
+
 /// Most patients that are looked at for a circle of representatives.
-pub const CIRCLE_MAX: usize = 256;
+pub const CIRCLE_MAX: usize = 16;
 
 /// Refuses a representation that closes a circle: the representative is represented, directly or through others, by the
 /// patient whose tag this is. `representatives_of` gives the tags of a patient's representatives, as far as records say
 /// them.
 ///
 /// # Errors
-/// `REPRESENTATION_CYCLE`.
+/// `REPRESENTATION_CYCLE`, also where that can't be told of so many as the representative is represented by.
 pub fn check_cycle(
     tag: &[u8; 32],
     event: &Event,
@@ -443,9 +499,15 @@ pub fn check_cycle(
             let message = "the representative is represented by this patient, directly or through others";
             return refuse(Code::RepresentationCycle, message);
         }
-        if seen.len() < CIRCLE_MAX && seen.insert(patient) {
-            next.extend(representatives_of(&patient));
+        if !seen.insert(patient) {
+            continue;
         }
+        if seen.len() > CIRCLE_MAX {
+            let message = "the representative is represented by so many others that nobody can tell whether this closes a \
+                           circle: leave the representative's tag out";
+            return refuse(Code::RepresentationCycle, message);
+        }
+        next.extend(representatives_of(&patient));
     }
     Ok(())
 }
@@ -497,5 +559,74 @@ mod tests {
         assert_eq!(hand_in(stranger, Kind::CONSENT_DIRECTIVE, &other), Err(Code::NotEntitled));
         assert_eq!(hand_in(patient, Kind::CONSENT_REVOKED, r#"{"consent": "c1"}"#), Ok(()));
         assert_eq!(hand_in(patient, Kind::SPACE_OPPOSED, ""), Err(Code::AuthenticationMissing));
+    }
+
+    fn registers(state: &mut PatientState, by: &str, details: &str) -> Result<(), Code> {
+        let message = v1::Record {
+            actor: Some(v1::Actor { system: "urn:sillage:person".into(), id: by.into(), ..v1::Actor::default() }),
+            auth: Some(v1::Authentication {
+                issuer: "fc".into(),
+                method: "eid".into(),
+                eidas_level: "substantial".into(),
+            }),
+            details: details.to_owned(),
+            ..new_message(Kind::REPRESENTATION_REGISTERED, Some(&[7; 32]), 1_000)
+        };
+        let record = ParsedRecord::from_message(message).expect("a record");
+        let event = Event::of(&record).expect("understood").expect("decides");
+        let authority = by == "authority";
+        let meta = Meta::of(&record, LeafIndex(1), LedgerTimeMs(1_000), authority, false).expect("signed");
+        let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
+        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+        state.admit(&event, &meta, &env).map_err(|refusal| refusal.code)?;
+        state.apply(&event, &meta);
+        Ok(())
+    }
+
+    #[test]
+    fn a_representative_passes_on_no_more_than_they_have() {
+        let mut state = PatientState::default();
+        let registered = |who: &str, relation: &str, more: &str| {
+            format!(r#"{{"representative": "urn:sillage:person|{who}", "relation": "{relation}"{more}}}"#)
+        };
+        let until = |year: u32| format!(r#", "until": "{year}-01-01T00:00:00Z""#);
+        let mother = registered("m", "PARENT", &until(2030));
+        assert_eq!(registers(&mut state, "authority", &mother), Ok(()));
+        let aide = |who: &str, powers: &str, more: &str| {
+            registered(who, "CAREGIVER", &format!(r#", "powers": {powers}{more}"#))
+        };
+        let refused = Err(Code::NotEntitled);
+        for details in [
+            aide("m", r#"["read"]"#, &until(2029)),
+            aide("a", r#"["read", "delete"]"#, &until(2029)),
+            aide("a", r#"["read"]"#, ""),
+            aide("a", r#"["read"]"#, &until(2031)),
+        ] {
+            assert_eq!(registers(&mut state, "m", &details), refused, "{details}");
+        }
+        assert_eq!(registers(&mut state, "m", &aide("a", r#"["read", "consent"]"#, &until(2030))), Ok(()));
+        // Nor do they end what the authority registered.
+        let signer = |id| ("urn:sillage:person", id);
+        let ends = |who: &str| format!(r#"{{"representative": "urn:sillage:person|{who}"}}"#);
+        let ended = handed_in(&mut state, signer("a"), Kind::REPRESENTATION_ENDED, &ends("m"));
+        assert_eq!(ended, refused);
+        let ended = handed_in(&mut state, signer("m"), Kind::REPRESENTATION_ENDED, &ends("a"));
+        assert_eq!(ended, Err(Code::AuthenticationMissing), "she may, and says who she is");
+    }
+
+    #[test]
+    fn a_directive_that_was_collected_ends_no_other() {
+        let mut state = PatientState::default();
+        let patient = (PATIENT_SYSTEM, PATIENT_ID);
+        let own = Event::Directive(Box::new(Directive::parse(&directive("own", "")).expect("a directive")));
+        let record = new_message(Kind::SPACE_OPENED, Some(&[7; 32]), 1_000);
+        let actor = Some(v1::Actor { system: patient.0.into(), id: patient.1.into(), ..v1::Actor::default() });
+        let record = ParsedRecord::from_message(v1::Record { actor, ..record }).expect("a record");
+        state.apply(&own, &Meta::of(&record, LeafIndex(1), LedgerTimeMs(500), false, true).expect("signed"));
+        let collected = |id: &str, before: &str| directive(id, &format!(r#", "supersedes": "{before}", {COLLECTED}"#));
+        let mut hand_in = |details: &str| handed_in(&mut state, patient, Kind::CONSENT_DIRECTIVE, details);
+        assert_eq!(hand_in(&collected("c1", "own")), Err(Code::AuthenticationMissing));
+        assert_eq!(hand_in(&directive("c2", &format!(", {COLLECTED}"))), Ok(()));
+        assert_eq!(hand_in(&collected("c3", "c2")), Ok(()));
     }
 }

@@ -102,6 +102,15 @@ pub fn opens_at_apply(kind: Kind, basis: v1::BasisKind) -> bool {
     }
 }
 
+/// The items of a record that are looked up when it is applied: what they are, or whose, depends on what was deposited.
+pub fn items_looked_up(record: &v1::Record) -> usize {
+    let kinds = [Kind::ACCESS_WRITE, Kind::ACCESS_UPDATE, Kind::ITEM_EMBARGOED, Kind::ITEM_RELEASED];
+    match kinds.iter().any(|kind| u32::from(kind.code()) == record.kind) {
+        true => record.items.len(),
+        false => 0,
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}

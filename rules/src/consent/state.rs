@@ -238,8 +238,13 @@ impl PatientState {
 
     /// The record that blocks this actor.
     pub fn blocks(&self, actor: &ActorName) -> Option<LeafIndex> {
+        self.blocked_by(actor).map(|stamp| stamp.index)
+    }
+
+    /// The same, with its time.
+    pub fn blocked_by(&self, actor: &ActorName) -> Option<Stamp> {
         let in_all_versions = actor.without_version().and_then(|name| self.blocked.get(&name));
-        in_all_versions.or_else(|| self.blocked.get(actor)).map(|stamp| stamp.index)
+        in_all_versions.or_else(|| self.blocked.get(actor)).copied()
     }
 
     /// The masked items.
@@ -249,7 +254,12 @@ impl PatientState {
 
     /// The record that masks this item.
     pub fn masks(&self, item: &str) -> Option<LeafIndex> {
-        self.masked.get(item).map(|stamp| stamp.index)
+        self.masked_by(item).map(|stamp| stamp.index)
+    }
+
+    /// The same, with its time.
+    pub fn masked_by(&self, item: &str) -> Option<Stamp> {
+        self.masked.get(item).copied()
     }
 
     /// The items that the patient isn't told of yet, those whose embargo has passed too.

@@ -2,7 +2,7 @@
 
 use sillage_proto::v1;
 
-use super::{Decision, Reason};
+use super::Decision;
 use crate::codes::Code;
 use crate::consent::{ActorName, DepositedItem, PatientState, RuleRefusal};
 
@@ -70,10 +70,8 @@ impl ItemFacts {
 ///
 /// # Errors
 /// `ITEM_CONTRADICTS`.
-pub fn check_contradictions(items: &[ItemFacts], decision: &Decision) -> Result<(), RuleRefusal> {
-    let mut decided = items.iter().zip(&decision.items);
-    let may_know = |reason: Reason| reason.is_told() && !matches!(reason, Reason::DepositDefault | Reason::LegalFeed);
-    match decided.any(|(item, decided)| item.contradicted && may_know(decided.reason)) {
+pub fn check_contradictions(decision: &Decision) -> Result<(), RuleRefusal> {
+    match decision.items.iter().any(|decided| decided.contradicted) {
         false => Ok(()),
         true => {
             let message = "what the request says of an item isn't what was recorded when it was deposited".to_owned();

@@ -12,6 +12,8 @@ pub(super) struct Meant<'a> {
     pub entry: &'a DirectiveEntry,
     /// Its exceptions, those with the other effect that mean the request too.
     exceptions: Vec<&'a Provision>,
+    /// Of a permission: what it permits within itself, and that means the request. It takes back what is excepted there.
+    permits_within: Vec<&'a Provision>,
 }
 
 impl Meant<'_> {
@@ -27,7 +29,8 @@ impl Meant<'_> {
 
     /// Whether an exception means the item. What an exception leaves out is as its directive says, which means it already.
     pub fn is_excepted(&self, item: &Item<'_>) -> bool {
-        self.exceptions.iter().any(|exception| item.fits(exception))
+        let any = |provisions: &[&Provision]| provisions.iter().any(|provision| item.fits(provision));
+        any(&self.exceptions) && !any(&self.permits_within)
     }
 }
 
@@ -63,8 +66,9 @@ pub(super) fn meant<'a>(state: &'a PatientState, teams: &[&PatientState], reques
     });
     let with_exceptions = meant.map(|entry| {
         let own = entry.directive.provision.effect;
-        let others = entry.directive.except.iter().filter(|exception| exception.effect != own);
-        Meant { entry, exceptions: others.filter(|exception| fits(exception, &origins, request)).collect() }
+        let within = entry.directive.except.iter().filter(|exception| fits(exception, &origins, request));
+        let (exceptions, alike): (Vec<_>, Vec<_>) = within.partition(|exception| exception.effect != own);
+        Meant { entry, exceptions, permits_within: if own == Effect::Permit { alike } else { Vec::new() } }
     });
     with_exceptions.collect()
 }

@@ -54,6 +54,8 @@ pub struct ItemDecision {
     pub reason: Reason,
     /// The records that decided, ascending.
     pub consulted: Vec<LeafIndex>,
+    /// The request says of the item what isn't so, and the actor may know of the item.
+    pub contradicted: bool,
 }
 
 /// The versions of what holds for all patients.

@@ -89,7 +89,7 @@ impl DecisionRecord {
     ///
     /// Under the open tag, a request that names the second one is left out: representatives read that trace. Its hash
     /// stands in the actor's part, and the signature can be checked with it. Under the second tag, the actor's part names
-    /// that one only where something is permitted: refused, the actor isn't told that the items are kept there.
+    /// that one only where something is permitted: refused, the actor isn't told of the items, nor that they are kept there.
     pub fn new(
         request: &ParsedRequest,
         signed: &SignedRequest,
@@ -110,6 +110,8 @@ impl DecisionRecord {
             reason: item.reason.as_str().to_owned(),
             consulted: item.consulted.iter().map(|index| index.get()).collect(),
         });
+        let told =
+            if tag == request.tag() && compartment == Compartment::Secret { Vec::new() } else { decision.told() };
         let actor = v1::DecisionActorPart {
             version: DECISION_VERSION,
             tag: tag.to_vec(),
@@ -118,7 +120,7 @@ impl DecisionRecord {
             action: asked.action.clone(),
             purpose: asked.purpose.clone(),
             permitted: owned(decision.permitted()),
-            told: owned(decision.told()),
+            told: owned(told),
             obligations: decision.obligations.iter().map(|obligation| obligation.as_str().to_owned()).collect(),
             decided_at_ms: moment.at.get(),
             expires_at_ms: moment.at.get().saturating_add(moment.valid_s.saturating_mul(1_000)),
@@ -213,17 +215,20 @@ impl DecisionRecord {
         if !permitted.by_ref().eq(&self.actor.permitted) {
             return Err(DecisionError::Field("permitted items"));
         }
-        let is_told = |outcome: &&v1::ItemOutcome| Reason::from_token(&outcome.reason).is_some_and(Reason::is_told);
-        if !self.private.outcomes.iter().filter(is_told).map(|outcome| &outcome.id).eq(&self.actor.told) {
-            return Err(DecisionError::Field("told items"));
+        let request = match self.private.request.is_empty() {
+            true => None,
+            false => Some(ParsedRequest::parse(&self.private.request).map_err(|_| DecisionError::Field("request"))?),
+        };
+        if request.as_ref().is_some_and(|request| request.hash().as_bytes()[..] != self.actor.request_hash) {
+            return Err(DecisionError::Field("request hash"));
         }
-        if self.private.request.is_empty() {
-            return Ok(());
-        }
-        let request = ParsedRequest::parse(&self.private.request).map_err(|_| DecisionError::Field("request"))?;
-        match request.hash().as_bytes()[..] == self.actor.request_hash {
+        let is_kept = request.is_some_and(|request| request.secret_tag().is_some());
+        let hides = is_kept && self.actor.permitted.is_empty();
+        let is_told =
+            |outcome: &&v1::ItemOutcome| !hides && Reason::from_token(&outcome.reason).is_some_and(Reason::is_told);
+        match self.private.outcomes.iter().filter(is_told).map(|outcome| &outcome.id).eq(&self.actor.told) {
             true => Ok(()),
-            false => Err(DecisionError::Field("request hash")),
+            false => Err(DecisionError::Field("told items")),
         }
     }
 

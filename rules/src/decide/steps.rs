@@ -187,7 +187,8 @@ impl<'a> Asking<'a> {
         };
         let decisive = STEPS.iter().find_map(|step| (step.decides)(&asked));
         let Verdict { reason, consulted } = decisive.expect("the last step decides");
-        ItemDecision { id: item.id.clone(), permit: reason.permits(), reason, consulted }
+        let contradicted = item.contradicted && asked.may_know(reason);
+        ItemDecision { id: item.id.clone(), permit: reason.permits(), reason, consulted, contradicted }
     }
 }
 
@@ -220,6 +221,13 @@ impl<'a> Asked<'a> {
     fn is_kept_from_actor(&self) -> bool {
         let Request { actor, at, .. } = self.request;
         self.secret.is_some() && self.states().any(|state| state.has_representative(&actor.name, *at))
+    }
+
+    /// Whether the actor may know of the item, decided so. Who may deposit it only because anyone may needn't, and a
+    /// representative mayn't know of what is kept from them.
+    fn may_know(&self, reason: Reason) -> bool {
+        let is_anyones = matches!(reason, Reason::DepositDefault | Reason::LegalFeed);
+        reason.is_told() && !is_anyones && !self.is_kept_from_actor()
     }
 
     /// Who treats as a professional: a name on record as one isn't enough.
@@ -291,8 +299,9 @@ fn space_and_purpose(asked: &Asked<'_>) -> Option<Verdict> {
 
 fn depositor(asked: &Asked<'_>) -> Option<Verdict> {
     let actor = &asked.request.actor;
-    let own =
-        asked.item.depositor.as_ref() == Some(&actor.name) || actor.is_of(asked.item.depositor_organisation.as_deref());
+    // Whoever deposited it knows it; their colleague who represents the patient doesn't.
+    let own = asked.item.depositor.as_ref() == Some(&actor.name)
+        || actor.is_of(asked.item.depositor_organisation.as_deref()) && !asked.is_kept_from_actor();
     (asked.consults() && own).then(|| verdict(Reason::Depositor, None)).flatten()
 }
 
@@ -384,7 +393,7 @@ fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
 fn rest(asked: &Asked<'_>) -> Option<Verdict> {
     let actor = &asked.request.actor;
     let reason = match asked.request.action {
-        Action::Write if actor.kind == ActorKind::Professional => Reason::DepositDefault,
+        Action::Write if actor.kind == ActorKind::Professional && !asked.is_kept_from_actor() => Reason::DepositDefault,
         Action::Write if asked.env.policy.legal_feeds.contains(&actor.name) => Reason::LegalFeed,
         _ => Reason::NoConsent,
     };

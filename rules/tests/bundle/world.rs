@@ -280,6 +280,7 @@ impl World {
             id: id.to_owned(),
             permit: reason.permits(),
             reason,
+            contradicted: false,
             consulted: consulted.iter().map(|index| (*index).into()).collect(),
         };
         let decision = Decision {

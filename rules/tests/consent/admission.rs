@@ -54,7 +54,7 @@ pub fn good(kind: Kind) -> Option<(Value, &'static [&'static str])> {
         Kind::ITEM_RELEASED => (Value::Null, &["held"]),
         Kind::FEED_OPPOSED | Kind::FEED_OPPOSITION_LIFTED => (json!({"source": "F9"}), &[]),
         Kind::REPRESENTATION_REGISTERED => {
-            (json!({"representative": name(&person("x")), "relation": "CAREGIVER", "powers": ["read"]}), &[])
+            (json!({"representative": name(&person("x")), "relation": "CAREGIVER", "powers": ["consent"]}), &[])
         }
         Kind::REPRESENTATION_ENDED => (json!({"representative": name(&person("aunt"))}), &[]),
         Kind::MINOR_SECRECY_SET | Kind::MINOR_SECRECY_LIFTED => (Value::Null, &["s"]),

@@ -21,7 +21,6 @@ pub struct Known {
     /// When its break-glass ends at the latest, by the policy of then.
     ends: Option<u64>,
     /// Which tags belonged together, as far as was seen by then.
-    pairs: BTreeMap<Tag, Tag>,
     /// The items of which it says what they are.
     says: BTreeSet<String>,
 }
@@ -113,8 +112,8 @@ impl Consent {
         let mut after = self.clone();
         for (position, record) in (0_u32..).zip(records) {
             let index = first + u64::from(position);
-            let (record, pairs) = (record.clone(), self.pairs.clone());
-            let mut known = Known { index, time, record, erased: false, ends: None, pairs, says: BTreeSet::new() };
+            let record = record.clone();
+            let mut known = Known { index, time, record, erased: false, ends: None, says: BTreeSet::new() };
             let record = &known.record;
             let event = Event::of(record).map_err(|error| (error.code, position))?;
             if let Some(mut event) = event {
@@ -127,7 +126,7 @@ impl Consent {
                     self.caps.check(count, &event, &meta).map_err(|refusal| (refusal.code, position))?;
                 }
                 if let Event::Deposit(items) = &event {
-                    let owned = after.items();
+                    let owned = after.items(None);
                     let may_say = |id: &str| {
                         let Some(owned) = owned.get(id) else { return true };
                         let deposits = after.deposits_of(id, owned);
@@ -146,12 +145,13 @@ impl Consent {
         Ok(())
     }
 
-    fn items(&self) -> BTreeMap<String, Owned> {
+    /// What every item is by all that is known now of which tags are one patient's: `pair` too.
+    fn items(&self, pair: Option<(Tag, Tag)>) -> BTreeMap<String, Owned> {
         let mut items: BTreeMap<String, Owned> = BTreeMap::new();
+        let pairs: BTreeMap<Tag, Tag> = self.pairs.iter().map(|(open, secret)| (*open, *secret)).chain(pair).collect();
         // Ownership outlives what was erased.
         for known in &self.records {
             let tag = known.record.entry_tag();
-            let pairs = &known.pairs;
             let same = |owner: &Tag| *owner == tag || pairs.get(owner) == Some(&tag) || pairs.get(&tag) == Some(owner);
             let Some(Event::Deposit(deposited)) = Event::of(&known.record).expect("accepted") else { continue };
             for item in deposited {
@@ -195,7 +195,7 @@ impl Consent {
         if request.secret_tag().is_none() && self.pairs.contains_key(request.tag()) {
             return Err(Code::MalformedRequest);
         }
-        let owned = self.items();
+        let owned = self.items(request.secret_tag().map(|secret| (*request.tag(), *secret)));
         let mut facts = Vec::new();
         for item in request.items() {
             let row = owned.get(&item.id);
@@ -218,7 +218,7 @@ impl Consent {
         };
         let (state, second) = (self.state(request.tag()), request.secret_tag().map(|tag| self.state(tag)));
         let decision = self.with_env(|env| decide(env, &state, second.as_ref(), &asked));
-        check_contradictions(&asked.items, &decision).map_err(|refusal| refusal.code)?;
+        check_contradictions(&decision).map_err(|refusal| refusal.code)?;
         if let Some(secret_tag) = request.secret_tag() {
             self.pairs.insert(*request.tag(), *secret_tag);
         }
