@@ -273,7 +273,6 @@ impl Overlay<'_> {
     pub(super) fn give_up_key(&mut self, name: super::overlay::DataKeyName, by: LeafIndex) {
         self.delete_data_key(name);
         self.set_erase_row(gone_row(&name), Some(by.get().to_be_bytes().to_vec()));
-        self.keys_changed = true;
     }
 
     /// No data key of this patient is due any more: its erasures wait for the key-encryption key alone.

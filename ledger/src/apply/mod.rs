@@ -353,7 +353,7 @@ impl Applier<'_> {
             return Err(Refusal::new(Code::OutOfOrder, message).expecting(expected).into());
         }
         shape.check_records(self.genesis, self.time)?;
-        shape.check_data_keys(&self.overlay, &self.rules.caches.vault)?;
+        shape.check_data_keys(&self.overlay, self.rules.caches)?;
         let first = self.next_index() + 1;
         let looked_at = |record: &Record<'_>| record.kind.is_act() || rule::is_opened(record);
         if !shape.records.iter().any(looked_at) {

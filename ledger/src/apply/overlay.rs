@@ -45,7 +45,7 @@ pub(crate) struct Overlay<'a> {
     erase: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Rows of the families that decide; `None`: removed.
     rows: BTreeMap<(Family, Vec<u8>), Option<Vec<u8>>>,
-    /// Data keys were given up or wrapped anew: what readers keep of them is outdated.
+    /// Data keys were given up or wrapped anew, or epochs changed: what is kept of them in memory is outdated.
     pub keys_changed: bool,
 }
 
@@ -149,6 +149,11 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
+    /// What the present command makes of a data key; `Some(None)`: given up.
+    pub(crate) fn changed_data_key(&self, name: &DataKeyName) -> Option<Option<&[u8]>> {
+        self.data_keys.get(name).map(Option::as_deref)
+    }
+
     /// A data key as it is wrapped.
     pub(crate) fn data_key(&self, name: &DataKeyName) -> Result<Option<Vec<u8>>, ReadError> {
         match self.data_keys.get(name) {
@@ -177,10 +182,12 @@ impl<'a> Overlay<'a> {
     /// The same data key, wrapped anew.
     pub(crate) fn replace_data_key(&mut self, name: DataKeyName, wrapped: &[u8]) {
         self.data_keys.insert(name, Some(wrapped.to_vec()));
+        self.keys_changed = true;
     }
 
     pub(crate) fn delete_data_key(&mut self, name: DataKeyName) {
         self.data_keys.insert(name, None);
+        self.keys_changed = true;
     }
 
     /// A row of the family `erase`.

@@ -27,6 +27,7 @@ use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
 use super::overlay::Overlay;
 use super::{Applier, Stop, basis};
 use crate::consent::documents::{Documents, rule_row};
+use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
@@ -121,7 +122,7 @@ fn open(
         let found = shape.new_keys.iter().find(|(name, _)| *name == (record.tag, *id));
         found.map(|(_, wrapped)| wrapped.to_vec())
     };
-    let plain = opened(overlay, &mut rules.caches.vault, &place, &record.sealed.payload, new)?;
+    let plain = opened(overlay, rules.caches, &place, &record.sealed.payload, new)?;
     if leaf_hash(&plain) != record.hash {
         let what = "what is sealed isn't what its author signed: it doesn't hash to the record hash";
         return Err(Refusal::new(Code::RootMismatch, what).into());
@@ -374,8 +375,9 @@ impl Applier<'_> {
             match &event {
                 Event::Deposit(items) => {
                     for item in items {
-                        if self.may_say(&tag, &item.id, &meta.signer, may_change)? {
-                            self.overlay.deposited(&tag, &item.id, index)?;
+                        let known = self.overlay.item(&item.id)?;
+                        if self.may_say(&tag, (&item.id, known), &meta.signer, may_change)? {
+                            self.overlay.deposited(&tag, (&item.id, known), index)?;
                         }
                     }
                 }
@@ -393,8 +395,14 @@ impl Applier<'_> {
 
     /// Whether what this actor writes says what the item is: nobody deposited it before, or they did, or were permitted to
     /// change it.
-    fn may_say(&mut self, tag: &Tag, id: &str, actor: &Actor, may_change: bool) -> Result<bool, Stop> {
-        let Some(row) = self.overlay.item(id)? else { return Ok(true) };
+    fn may_say(
+        &mut self,
+        tag: &Tag,
+        (id, known): (&str, Option<ItemRow>),
+        actor: &Actor,
+        may_change: bool,
+    ) -> Result<bool, Stop> {
+        let Some(row) = known else { return Ok(true) };
         if row.tag != *tag && self.overlay.other_tag(&row.tag)? != Some(*tag) {
             // Another patient's.
             return Ok(false);
@@ -402,8 +410,8 @@ impl Applier<'_> {
         if may_change {
             return Ok(true);
         }
-        let item = self.rules.item(&self.overlay, &row, id)?;
-        Ok(item.is_some_and(|item| item.is_by(actor)))
+        let first = self.rules.deposited_at(&self.overlay, row.first, id)?;
+        Ok(first.is_some_and(|first| first.is_by(actor)))
     }
 
     /// Brings the register of broken glass up to date.

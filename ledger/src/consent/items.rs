@@ -135,8 +135,13 @@ impl Overlay<'_> {
 
     /// An item was deposited or changed by the record of entry `index`; where it was deposited before, by someone who may
     /// say what it is.
-    pub(crate) fn deposited(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
-        let row = match self.item(id)? {
+    pub(crate) fn deposited(
+        &mut self,
+        tag: &Tag,
+        (id, known): (&str, Option<ItemRow>),
+        index: LeafIndex,
+    ) -> Result<(), ReadError> {
+        let row = match known {
             None => ItemRow { tag: *tag, first: index, last: index },
             Some(known) => {
                 let row = ItemRow { last: index, ..known };
@@ -174,7 +179,8 @@ impl Rules<'_> {
         Ok(Some(DepositedItem { depositor, organisation, ..last_one }))
     }
 
-    fn deposited_at(
+    /// What was deposited under this id by the record of entry `index`; `None` where that was erased.
+    pub(crate) fn deposited_at(
         &mut self,
         overlay: &Overlay<'_>,
         index: LeafIndex,
