@@ -1,9 +1,10 @@
-//! Measures applying plain events: `cargo run -p sillage-ledger --example apply_bench [blocks]`, by default 5.
+//! Measures applying plain events: `cargo run -p sillage-ledger --example apply_bench [blocks [records a batch]]`, by default 5
+//! and 100.
 //!
-//! The events are shaped as those of `cargo xtask bench`: batches of 100, four to a command; 100,000 patients by Zipf's law;
-//! one event in four deposits something, of which every third is under an id that another patient's item has. A block is
-//! 60,000 of them, the same again and again, applied on this thread after it was sealed and what came before was flushed;
-//! the first block, which brings the data keys, isn't counted. Prints the processor time of this thread, so that the
+//! The events are shaped as those of `cargo xtask bench`: four batches to a command; 100,000 patients by Zipf's law;
+//! one event in four deposits an item, every third of them one of its own patient's, again, and the others under the id of
+//! another patient's. A block is 60,000 events, the same every time, applied on this thread after it was sealed and what
+//! came before was flushed; the first block, which brings the data keys, isn't counted. Prints the processor time of this thread, so that the
 //! machine needn't be quiet, of applying (on a node that sees the signatures for the first time) and of what the leader
 //! checks before; then where the time of applying goes.
 
@@ -23,7 +24,6 @@ use sillage_rules::kind::Kind;
 const EVENTS: usize = 60_000;
 const SHAPES: usize = 20_000;
 const PATIENTS: f64 = 100_000.0;
-const BATCH: usize = 100;
 const TOGETHER: usize = 4;
 
 /// Choices from a seed (SplitMix64).
@@ -83,8 +83,8 @@ fn thread_ns() -> u64 {
 }
 
 /// Seals a block, checks it as the leader does, and applies it: nanoseconds of both.
-fn block(world: &mut World, pool: &[Record]) -> [u64; 2] {
-    let sealed = (2..=3).cycle().zip(pool.chunks(BATCH)).map(|(author, records)| world.sealed(author, records));
+fn block(world: &mut World, pool: &[Record], batch: usize) -> [u64; 2] {
+    let sealed = (2..=3).cycle().zip(pool.chunks(batch)).map(|(author, records)| world.sealed(author, records));
     let sealed: Vec<SealedBatch> = sealed.collect();
     let commands = sealed
         .chunks(TOGETHER)
@@ -107,18 +107,19 @@ fn block(world: &mut World, pool: &[Record]) -> [u64; 2] {
 }
 
 fn main() {
-    let blocks: u32 = std::env::args().nth(1).map_or(5, |count| count.parse().expect("a number of blocks"));
+    let number = |at: usize| std::env::args().nth(at).map(|count| count.parse::<usize>().expect("a number"));
+    let (blocks, batch) = (number(1).unwrap_or(5), number(2).unwrap_or(100));
     let mut world = World::with(Options { background_flush: false, ..Options::default() });
     world.sealer = Sealer::new(world.reader(), keks(), 200_000);
     let pool = pool();
-    block(&mut world, &pool);
+    block(&mut world, &pool, batch);
     let before = world.reader().stats().times();
     for _ in 0..blocks {
-        let [checking, applying] = block(&mut world, &pool).map(|ns| ns as f64 / 1e3 / EVENTS as f64);
+        let [checking, applying] = block(&mut world, &pool, batch).map(|ns| ns as f64 / 1e3 / EVENTS as f64);
         println!("applying {applying:.2} us an event, checking before {checking:.2}");
     }
     let after = world.reader().stats().times();
-    let events = f64::from(blocks) * EVENTS as f64;
+    let events = (blocks * EVENTS) as f64;
     let each = |after: u64, before: u64| (after - before) as f64 / 1e3 / events;
     println!(
         "of which decoding {:.2}, checking {:.2}, encoding {:.2}, hashing {:.2}, indexing {:.2}, writing {:.2} (wall clock)",

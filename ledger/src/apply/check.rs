@@ -229,7 +229,7 @@ impl<'b> Shape<'b> {
             root: self.root,
         };
         let good = verified.or_verify(&message.encode(), &self.signature, || {
-            let key = signer.key.verifier();
+            let key = verified.key(&signer.key);
             key.is_ok_and(|key| message.verify(&key, &self.signature).is_ok())
         });
         match good {

@@ -367,7 +367,7 @@ impl Signer {
         };
         let good = message().is_some_and(|message| {
             verified.or_verify(&message.encode(), &sealed.signature, || {
-                let key = self.key.verifier();
+                let key = verified.key(&self.key);
                 key.is_ok_and(|key| message.verify(&key, &sealed.signature).is_ok())
             })
         });

@@ -239,9 +239,7 @@ impl Applier<'_> {
 
     /// Entries of this command whose payloads go with the patient. The act itself has none that is sealed.
     fn pending_of(&self, tag: &[u8; TAG_LEN]) -> Vec<LeafIndex> {
-        let mut begin = 0;
-        let entries = self.ends.iter().map(|end| &self.entries[std::mem::replace(&mut begin, *end)..*end]);
-        let records = entries.filter_map(|bytes| match Entry::decode(bytes) {
+        let records = self.new_entries().filter_map(|bytes| match Entry::decode(bytes) {
             Ok(Entry::Record(entry)) if entry.tag == *tag && is_sealed(entry.kind, entry.flags) => Some(entry.index),
             _ => None,
         });
