@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_client(grpc)
         .build_server(grpc)
         .bytes(".sillage.internal.v1.SealedRecord.payload")
+        .bytes(".sillage.internal.v1.SealedRecord.record_hash")
+        .bytes(".sillage.internal.v1.SealedRecord.tag")
         .compile_fds(files)?;
     Ok(())
 }

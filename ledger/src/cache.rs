@@ -26,7 +26,9 @@ impl<K: Eq + Hash, V> Cache<K, V> {
             return;
         }
         if self.young_weight + weight > self.half {
-            self.old = std::mem::take(&mut self.young);
+            // The room of the older one is used again.
+            std::mem::swap(&mut self.old, &mut self.young);
+            self.young.clear();
             self.young_weight = 0;
         }
         self.young_weight += weight;

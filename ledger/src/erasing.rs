@@ -103,7 +103,7 @@ pub(crate) fn open_rows(prefix: TagPrefix) -> Vec<u8> {
 const OPEN: &[u8; 1] = b"o";
 
 /// Key of the row with the epochs of a prefix.
-pub(crate) fn kek_row(prefix: TagPrefix) -> Vec<u8> {
+fn kek_row(prefix: TagPrefix) -> Vec<u8> {
     [&KEK[..], &prefix.get().to_be_bytes()].concat()
 }
 const KEK: &[u8; 1] = b"k";
@@ -215,6 +215,11 @@ impl Overlay<'_> {
     pub(crate) fn kek_epochs(&self, prefix: TagPrefix) -> Result<KekEpochs, ReadError> {
         let row = self.erase_row(&kek_row(prefix))?;
         row.map_or(Ok(KekEpochs::default()), |row| KekEpochs::decode(&row))
+    }
+
+    pub(crate) fn set_kek_epochs(&mut self, prefix: TagPrefix, epochs: &KekEpochs) {
+        self.set_erase_row(kek_row(prefix), Some(epochs.encode()));
+        self.keys_changed = true;
     }
 
     /// The open erasures of a prefix, oldest first.

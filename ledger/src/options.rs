@@ -37,6 +37,8 @@ pub struct Options {
     pub rule_records_cached: usize,
     /// Unwrapped data keys kept for applying.
     pub data_keys_cached: usize,
+    /// Wrapped data keys kept for applying, and as many again for checking: each takes about 200 bytes.
+    pub wrapped_keys_cached: usize,
     /// Opened deposits and decisions kept for applying; what is longer than 1 KiB counts once for each.
     pub opened_cached: usize,
     /// How many records that decide one tag may have. Every node of a group must have the same: only tests change it.
@@ -57,6 +59,7 @@ impl Default for Options {
             verify_at_apply: true,
             rule_records_cached: 200_000,
             data_keys_cached: 16_384,
+            wrapped_keys_cached: 65_536,
             opened_cached: 16_384,
             record_caps: RecordCaps::default(),
         }

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocksdb::{ColumnFamily, DB, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, DBPinnableSlice, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 
 use crate::error::ReadError;
@@ -31,6 +31,8 @@ pub(crate) type Row = (Box<[u8]>, Box<[u8]>);
 pub(crate) struct Store {
     // Before `folder`: the database is closed before its folder goes.
     db: DB,
+    /// Of every lookup by key.
+    lookups: ReadOptions,
     folder: Folder,
 }
 
@@ -54,7 +56,8 @@ impl Store {
     /// Opens a database, making it and its families where missing.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, rocksdb::Error> {
         let db = DB::open_cf_descriptors(&options.database(), path, options.families())?;
-        Ok(Self { db, folder: Folder { path: path.to_owned(), remove: AtomicBool::new(false) } })
+        let folder = Folder { path: path.to_owned(), remove: AtomicBool::new(false) };
+        Ok(Self { db, lookups: ReadOptions::default(), folder })
     }
 
     pub(crate) fn db(&self) -> &DB {
@@ -71,11 +74,15 @@ impl Store {
     }
 
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, rocksdb::Error> {
-        self.db.get_cf(self.family(family), key)
+        Ok(self.get_pinned(family, key)?.map(|row| row.to_vec()))
     }
 
     pub(crate) fn contains(&self, family: Family, key: &[u8]) -> Result<bool, rocksdb::Error> {
-        Ok(self.db.get_pinned_cf(self.family(family), key)?.is_some())
+        Ok(self.get_pinned(family, key)?.is_some())
+    }
+
+    fn get_pinned(&self, family: Family, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
+        self.db.get_pinned_cf_opt(self.family(family), key, &self.lookups)
     }
 
     /// Writes all or nothing into memory; durable after the next flush.

@@ -3,17 +3,27 @@
 //! It only saves time. A signature is good or bad whoever looks at it and whenever, so what is found here is what verifying
 //! would say, and a command does the same on a node that has seen everything and on one that has seen nothing.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use parking_lot::Mutex;
 use sillage_proof::hash::{Hash, sha256};
+use sillage_proof::keys::{KeyError, PublicKey};
+
+use crate::rows::KeyInfo;
 
 /// Signatures remembered: 64 bytes each, some seconds of a busy log.
 const SIGNATURES_MAX: usize = 100_000;
 
+/// Authors' keys kept ready: to make one ready is a good part of verifying with it.
+const KEYS_MAX: usize = 4_096;
+
 /// See the module. Only good signatures are in it.
 #[derive(Debug, Default)]
-pub struct Verified(Mutex<Recent>);
+pub struct Verified {
+    recent: Mutex<Recent>,
+    /// By their bytes, from which they follow.
+    keys: Mutex<HashMap<[u8; 32], PublicKey>>,
+}
 
 #[derive(Debug, Default)]
 struct Recent {
@@ -25,7 +35,7 @@ impl Verified {
     /// Remembers a signature that was verified over a message. The message names the key that signed, by its hash.
     pub fn add(&self, message: &[u8], signature: &[u8]) {
         let name = name(message, signature);
-        let mut recent = self.0.lock();
+        let mut recent = self.recent.lock();
         if !recent.known.insert(name) {
             return;
         }
@@ -39,7 +49,7 @@ impl Verified {
 
     /// Whether this very signature over this very message was verified. `false` says nothing.
     pub fn has(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.0.lock().known.contains(&name(message, signature))
+        self.recent.lock().known.contains(&name(message, signature))
     }
 
     /// Whether a signature is good: seen before, or by `verify`, and then remembered.
@@ -52,6 +62,20 @@ impl Verified {
             self.add(message, signature);
         }
         good
+    }
+
+    /// A registered key, ready to verify with.
+    pub(crate) fn key(&self, key: &KeyInfo) -> Result<PublicKey, KeyError> {
+        if let Some(known) = self.keys.lock().get(&key.public_key) {
+            return Ok(*known);
+        }
+        let ready = key.verifier()?;
+        let mut keys = self.keys.lock();
+        if keys.len() >= KEYS_MAX {
+            keys.clear();
+        }
+        keys.insert(key.public_key, ready);
+        Ok(ready)
     }
 }
 
@@ -75,7 +99,23 @@ mod tests {
             verified.add(&message(n), &[5; 64]);
         }
         assert!(!verified.has(&message(0), &[5; 64]));
-        assert_eq!(verified.0.lock().known.len(), SIGNATURES_MAX);
+        assert_eq!(verified.recent.lock().known.len(), SIGNATURES_MAX);
+    }
+
+    #[test]
+    fn a_key_is_ready_the_second_time_and_what_is_none_never() {
+        use sillage_proof::keys::{AuthorId, SigningKey};
+
+        use crate::rows::KeyState;
+
+        let (verified, public) = (Verified::default(), SigningKey::from_seed(&[7; 32]).public_key());
+        let (author_id, since) = (AuthorId::of_first_key(&public), 0.into());
+        let state = KeyState::Active;
+        let key = KeyInfo { key_id: public.key_id(), author_id, public_key: public.to_bytes(), state, since };
+        assert_eq!((verified.key(&key), verified.key(&key)), (Ok(public), Ok(public)));
+        let none = KeyInfo { public_key: [0; 32], ..key };
+        assert!(verified.key(&none).is_err() && verified.key(&none).is_err());
+        assert_eq!(verified.keys.lock().len(), 1);
     }
 
     #[test]

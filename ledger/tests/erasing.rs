@@ -9,7 +9,7 @@ use common::*;
 use proptest::prelude::*;
 use prost::Message;
 use sillage_ledger::seal::{KekFile, Keyring, Plain, SealError, Sealer, TagPrefix};
-use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_ledger::{BatchOutcome, Ledger, LedgerReader, Options};
 use sillage_proof::hash::{LeafIndex, leaf_hash, leaf_hash2};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, RetireKek, Rewrap, SealedBatch, SealedRecord, WrappedKey};
@@ -26,6 +26,8 @@ const MARKER: &[u8] = b"PLANTED-MARKER-Claire-Dubois";
 struct World {
     dir: tempfile::TempDir,
     ledger: Option<Ledger>,
+    /// Applies the same, and keeps nothing of data keys in memory.
+    forgetful: Option<Ledger>,
     keks: Arc<KekFile>,
     sealer: Sealer,
     seqs: [u64; 2],
@@ -53,7 +55,32 @@ impl World {
         let keks = keks_in(dir.path());
         let ledger = open_with(&dir.path().join("data"), keks.clone());
         let sealer = sealer_of(&ledger, &keks);
-        Self { dir, ledger: Some(ledger), keks, sealer, seqs: [0; 2], payloads: Vec::new(), wrapped: Vec::new() }
+        let (payloads, wrapped) = Default::default();
+        Self { dir, ledger: Some(ledger), forgetful: None, keks, sealer, seqs: [0; 2], payloads, wrapped }
+    }
+
+    /// Beside another ledger that keeps no data key in memory, and says the same.
+    fn beside_a_forgetful_one() -> Self {
+        let mut world = Self::new();
+        let options = Options { data_keys_cached: 0, wrapped_keys_cached: 0, ..quiet() };
+        let other = Ledger::open(&world.dir.path().join("other"), &genesis(), world.keks.clone(), options);
+        world.forgetful = Some(other.expect("a ledger"));
+        world
+    }
+
+    fn apply(&mut self, data: &[u8]) -> BatchOutcome {
+        let (index, _) = self.ledger().applied();
+        let time = START_MS + 1_000 * (index + 1);
+        let mut outcomes = self.ledger().apply(index + 1, 1, time, data).expect("never by the fault of the input");
+        assert_eq!(outcomes.len(), 1);
+        if let Some(other) = &mut self.forgetful {
+            assert_eq!(other.apply(index + 1, 1, time, data).expect("the same"), outcomes);
+            let (one, other) = (self.ledger.as_ref().expect("open").reader(), other.reader());
+            assert_eq!(one.root(), other.root());
+            let keys = |reader: &LedgerReader| reader.data_keys_of(prefix(), None, 1_000).expect("readable");
+            assert_eq!(keys(&one), keys(&other));
+        }
+        outcomes.remove(0)
     }
 
     fn ledger(&mut self) -> &mut Ledger {
@@ -85,7 +112,11 @@ impl World {
     fn arrive(&mut self, record: &[u8], batch: SealedBatch) -> BatchOutcome {
         self.note(record, &batch.records[0].payload);
         self.wrapped.extend(batch.new_keys.clone());
-        apply_one(self.ledger(), batch)
+        self.apply_batch(batch)
+    }
+
+    fn apply_batch(&mut self, batch: SealedBatch) -> BatchOutcome {
+        self.apply(&Command { version: 1, batches: vec![batch], ..Command::default() }.encode_to_vec())
     }
 
     fn note(&mut self, record: &[u8], payload: &[u8]) {
@@ -105,7 +136,7 @@ impl World {
 
     fn record(&mut self, records: &[([u8; 32], &[u8])]) -> LeafIndex {
         let batch = self.sealed(records);
-        match apply_one(self.ledger(), batch) {
+        match self.apply_batch(batch) {
             BatchOutcome::Done { first_index, .. } => first_index,
             other => panic!("{other:?}"),
         }
@@ -114,7 +145,7 @@ impl World {
     fn erase(&mut self, tag: [u8; 32], indices: &[LeafIndex], ground: &str) -> Option<Code> {
         let record = erasure(tag, indices, ground);
         let batch = batch(1, "acts", self.seqs[0] + 1, vec![record]);
-        let refused = code(&apply_one(self.ledger(), batch));
+        let refused = code(&self.apply_batch(batch));
         self.seqs[0] += u64::from(refused.is_none());
         refused
     }
@@ -127,11 +158,7 @@ impl World {
             self.wrapped.extend(rewrap.keys.clone());
         }
         let data = Command { version: 2, ..command }.encode_to_vec();
-        let (index, _) = self.ledger().applied();
-        let time = START_MS + 1_000 * (index + 1);
-        let outcomes = self.ledger().apply(index + 1, 1, time, &data).expect("never by the fault of the input");
-        assert_eq!(outcomes.len(), 1);
-        code(&outcomes[0])
+        code(&self.apply(&data))
     }
 
     /// The next command that the leader would propose; `None`: all keys are given up.
@@ -190,8 +217,8 @@ fn sealed(sealer: &Sealer, seq: u64, records: &[([u8; 32], &[u8])]) -> SealedBat
     let sealed = sealer.seal_batch(stream_id, seq, &plain).expect("keys are there");
     let records = records.iter().zip(&sealed.payloads).map(|((tag, record), payload)| SealedRecord {
         kind: u32::from(Kind::ACCESS_READ.code()),
-        tag: tag.to_vec(),
-        record_hash: leaf_hash2(&SALT, record).as_bytes().to_vec(),
+        tag: tag.to_vec().into(),
+        record_hash: leaf_hash2(&SALT, record).as_bytes().to_vec().into(),
         payload: payload.clone(),
         occurred_at_ms: START_MS,
         facts: 1,
@@ -208,8 +235,8 @@ fn erasure(tag: [u8; 32], indices: &[LeafIndex], ground: &str) -> SealedRecord {
     payload.extend_from_slice(record.bytes());
     SealedRecord {
         kind: u32::from(record.kind().code()),
-        tag: tag.to_vec(),
-        record_hash: leaf_hash(&payload).as_bytes().to_vec(),
+        tag: tag.to_vec().into(),
+        record_hash: leaf_hash(&payload).as_bytes().to_vec().into(),
         payload: payload.into(),
         occurred_at_ms: START_MS,
         facts: sillage_rules::facts::facts_of(&record),
@@ -339,6 +366,28 @@ fn a_batch_under_a_key_that_is_gone_is_sealed_again() {
 }
 
 #[test]
+fn a_data_key_that_is_kept_in_memory_goes_with_its_patient_and_with_a_snapshot() {
+    let mut world = World::beside_a_forgetful_one();
+    for record in [&b"brings the key"[..], b"asks for it too"] {
+        world.record(&[(tag(1), record), (tag(2), record)]);
+    }
+    let late = world.sealed(&[(tag(1), b"under way")]);
+    assert_eq!(world.erase(tag(1), &[], "ORDER"), None);
+    assert_eq!(code(&world.apply_batch(late)), Some(Code::DataKeyGone));
+    world.seqs[1] -= 1;
+    world.record(&[(tag(2), b"asks again")]);
+    let late = world.sealed(&[(tag(2), b"under way")]);
+    // The other ledger is ahead by an erasure.
+    let mut ahead = world.forgetful.take().expect("open");
+    let erasure = batch(1, "acts", world.seqs[0] + 1, vec![erasure(tag(2), &[], "ORDER")]);
+    assert_eq!(code(&apply_one(&mut ahead, erasure)), None);
+    let files = world.dir.path().join("files");
+    ahead.checkpoint(&files).expect("writable");
+    world.ledger().install(&files).expect("a snapshot of this log");
+    assert_eq!(code(&world.apply_batch(late)), Some(Code::DataKeyGone));
+}
+
+#[test]
 fn a_job_cut_short_anywhere_goes_on_after_a_restart() {
     let mut world = World::new();
     let records: Vec<Vec<u8>> = (0..6).map(|n| format!("record {n} of the patient").into_bytes()).collect();
@@ -411,7 +460,7 @@ proptest! {
 
     #[test]
     fn in_whatever_order_nothing_becomes_unreadable_that_was_not_erased(steps in steps()) {
-        let mut world = World::new();
+        let mut world = World::beside_a_forgetful_one();
         let mut records: Vec<Recorded> = Vec::new();
         let (mut under_way, mut prepared) = (None::<(u8, Vec<u8>, SealedBatch)>, None);
         let mut made = 0;

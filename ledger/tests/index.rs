@@ -89,8 +89,8 @@ fn an_erasure_is_a_line_of_its_patients_trace_and_the_erased_entries_stay_in_it(
     let payload = [&[7; 16], parsed.bytes()].concat();
     let record = SealedRecord {
         kind: u32::from(parsed.kind().code()),
-        tag: tag(1).to_vec(),
-        record_hash: leaf_hash(&payload).as_bytes().to_vec(),
+        tag: tag(1).to_vec().into(),
+        record_hash: leaf_hash(&payload).as_bytes().to_vec().into(),
         payload: payload.into(),
         occurred_at_ms: START_MS,
         facts: 0,

@@ -73,7 +73,7 @@ fn the_same_batch_again_gets_the_original_answer_even_in_one_command() {
 fn refile(batch: &mut SealedBatch, change: impl FnOnce(&mut SealedRecord)) {
     let (record, key) = (batch.records.last_mut().expect("a record"), batch.new_keys.last_mut().expect("a key"));
     change(record);
-    key.tag = record.tag.clone();
+    key.tag = record.tag.to_vec();
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
         (Code::InvalidStreamLabel, None, |b| b.stream_label = "A".into()),
         (Code::EmptyBatch, None, |b| b.records.clear()),
         (Code::RootMismatch, None, |b| b.root[0] ^= 1),
-        (Code::RootMismatch, None, |b| b.records[1].record_hash[0] ^= 1),
+        (Code::RootMismatch, None, |b| b.records[1].record_hash = vec![1; 32].into()),
         // Well formed each, but not as the author signed them: another patient's, another kind, another statement.
-        (Code::RootMismatch, None, |b| refile(b, |record| record.tag = tag(3).to_vec())),
+        (Code::RootMismatch, None, |b| refile(b, |record| record.tag = tag(3).to_vec().into())),
         (Code::RootMismatch, None, |b| b.records[1].kind = u32::from(Kind::ACCESS_PRINT.code())),
         (Code::RootMismatch, None, |b| b.records[1].facts = 0),
         (Code::RootMismatch, None, |b| b.records[1].facts |= 2),
@@ -99,11 +99,11 @@ fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
         (Code::UnknownKind, Some(1), |b| b.records[1].kind = 0x0699),
         (Code::KindReserved, Some(0), |b| b.records[0].kind = u32::from(Kind::DECISION_MADE.code())),
         (Code::TagOutOfRange, Some(1), |b| {
-            b.records[1].tag = vec![0x80; 32];
+            b.records[1].tag = vec![0x80; 32].into();
             *b = batch(2, "s", 1, b.records.clone());
         }),
         (Code::TimeAhead, Some(1), |b| b.records[1].occurred_at_ms = START_MS + 400_000),
-        (Code::MalformedRecord, Some(0), |b| b.records[0].tag = vec![0; 32]),
+        (Code::MalformedRecord, Some(0), |b| b.records[0].tag = vec![0; 32].into()),
         (Code::RootMismatch, None, |b| b.records[0].facts |= 4),
         (Code::MalformedRequest, Some(0), |b| b.records[0].facts = 4),
         (Code::MalformedRequest, Some(0), |b| b.records[0].facts = 8),

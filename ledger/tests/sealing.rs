@@ -31,8 +31,8 @@ fn sealed(sealer: &Sealer, seq: u64, records: &[([u8; 32], &[u8])]) -> SealedBat
         let kind = if *tag == [0; 32] { Kind::SYSTEM_EVENT } else { Kind::ACCESS_READ };
         SealedRecord {
             kind: u32::from(kind.code()),
-            tag: tag.to_vec(),
-            record_hash: leaf_hash2(&SALT, record).as_bytes().to_vec(),
+            tag: tag.to_vec().into(),
+            record_hash: leaf_hash2(&SALT, record).as_bytes().to_vec().into(),
             payload: payload.clone(),
             occurred_at_ms: START_MS,
             facts: 1,

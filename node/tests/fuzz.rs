@@ -54,7 +54,8 @@ fn seeds() -> Vec<Vec<u8>> {
     let cursor = Cursors::new(Zeroizing::new([7; 32])).make(&asked, 41);
     let submit = SubmitRequest { batch: Some(batch()) }.encode_to_vec();
     let payload = vec![1; 60];
-    let record = SealedRecord { kind: 0x0101, tag: vec![9; 32], payload: payload.into(), ..SealedRecord::default() };
+    let record =
+        SealedRecord { kind: 0x0101, tag: vec![9; 32].into(), payload: payload.into(), ..SealedRecord::default() };
     let new_keys = vec![WrappedKey { tag: vec![9; 32], data_key_id: vec![2; 16], wrapped: vec![3; 66] }];
     let sealed = SealedBatch { alg: 1, seq: 1, records: vec![record], new_keys, ..SealedBatch::default() };
     let heartbeat = vec![0, 0x08, 0x08, 0x10, 0x02, 0x18, 0x01, 0x20, 0x05];

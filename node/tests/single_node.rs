@@ -222,8 +222,11 @@ fn handed_on(batch: &Batch, keks: &KekFile) -> SealedBatch {
         }
         SealedRecord {
             kind: parsed.kind().code().into(),
-            tag,
-            record_hash: record_hash(salted.salt[..].try_into().expect("16 bytes"), &salted.record).to_bytes().to_vec(),
+            tag: tag.into(),
+            record_hash: record_hash(salted.salt[..].try_into().expect("16 bytes"), &salted.record)
+                .to_bytes()
+                .to_vec()
+                .into(),
             payload: [&[1, 1][..], &data_key_id, &[5; 60]].concat().into(),
             occurred_at_ms: parsed.occurred_at_ms(),
             facts: facts_of(&parsed),
@@ -253,7 +256,7 @@ async fn what_another_node_hands_on_is_filed_as_its_author_signed_it_or_not_at_a
     let honest = handed_on(&node.batch(1, &[node.record(Kind::ACCESS_READ, now_ms())]), &keks);
     let filed_otherwise: [&dyn Fn(&mut SealedBatch); 4] = [
         &|batch| {
-            batch.records[0].tag = other.to_vec();
+            batch.records[0].tag = other.to_vec().into();
             batch.new_keys[0].tag = other.to_vec();
         },
         &|batch| batch.records[0].kind = Kind::ACCESS_PRINT.code().into(),

@@ -35,8 +35,8 @@ fn sealed(batch: Batch) -> SealedBatch {
         let salt = salted.salt[..].try_into().expect("16 bytes");
         SealedRecord {
             kind: record.kind().code().into(),
-            tag: vec![0; 32],
-            record_hash: record_hash(&salt, &salted.record).as_bytes().to_vec(),
+            tag: vec![0; 32].into(),
+            record_hash: record_hash(&salt, &salted.record).as_bytes().to_vec().into(),
             payload: [&salted.salt[..], &salted.record[..]].concat().into(),
             occurred_at_ms: record.occurred_at_ms(),
             facts: facts_of(&record),

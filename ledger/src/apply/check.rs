@@ -23,11 +23,11 @@ use sillage_rules::stream::StreamLabel;
 use super::Stop;
 pub(crate) use super::erase_keys::check_new_keys;
 use super::overlay::{DataKeyName, Overlay};
+use crate::consent::caches::Caches;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState};
 use crate::seal::layout;
-use crate::seal::vault::Vault;
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::verified::Verified;
@@ -191,27 +191,26 @@ impl<'b> Shape<'b> {
     }
 
     /// Whether every payload can be opened again: its data key is on record, or comes along.
-    pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>, vault: &Vault) -> Result<(), Stop> {
-        check_new_keys(overlay, vault, &self.new_keys)?;
-        let mut known: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
-        let mut unused = known.clone();
+    pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>, caches: &mut Caches) -> Result<(), Stop> {
+        check_new_keys(overlay, &caches.vault, &self.new_keys)?;
+        let new: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
+        let mut unused = new.clone();
         for (position, record) in (0_u32..).zip(&self.records) {
             let Content::Sealed(id) = record.content else {
                 continue;
             };
             let name = (record.tag, id);
-            unused.remove(&name);
-            if known.contains(&name) {
+            if new.contains(&name) {
+                unused.remove(&name);
                 continue;
             }
-            if !overlay.has_data_key(&name)? {
+            if caches.on_record.key(overlay, &name)?.is_none() {
                 if overlay.is_gone(&name)? {
                     return Err(Refusal::new(Code::DataKeyGone, Code::DataKeyGone.way_out()).into());
                 }
                 let what = "the payload's data key is neither on record nor with the batch";
                 return Err(malformed(what).at(position).into());
             }
-            known.insert(name);
         }
         if !unused.is_empty() {
             return Err(malformed("a new data key that no record of the batch is sealed under").into());
@@ -230,7 +229,7 @@ impl<'b> Shape<'b> {
             root: self.root,
         };
         let good = verified.or_verify(&message.encode(), &self.signature, || {
-            let key = signer.key.verifier();
+            let key = verified.key(&signer.key);
             key.is_ok_and(|key| message.verify(&key, &self.signature).is_ok())
         });
         match good {

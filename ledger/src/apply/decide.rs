@@ -235,7 +235,7 @@ impl<'d> Asked<'d> {
             let new = |id: &[u8; 16]| {
                 new_keys.iter().find(|(name, _)| *name == (tag, *id)).map(|(_, wrapped)| wrapped.to_vec())
             };
-            let plain = opened(overlay, &mut rules.caches.vault, &place, &request.payload, new);
+            let plain = opened(overlay, rules.caches, &place, &request.payload, new);
             let plain = plain.map_err(|stop| stop.at(position))?;
             let opened = Opened::new(tag, key, plain);
             requests.push(opened.ok_or_else(|| malformed("what is sealed is no seed and request").at(position))?);
@@ -368,7 +368,7 @@ impl Signer {
         };
         let good = message().is_some_and(|message| {
             verified.or_verify(&message.encode(), &sealed.signature, || {
-                let key = self.key.verifier();
+                let key = verified.key(&self.key);
                 key.is_ok_and(|key| message.verify(&key, &sealed.signature).is_ok())
             })
         });
@@ -601,11 +601,12 @@ impl Applier<'_> {
     fn seal(&mut self, asked: &Asked<'_>, made: &Made<'_>, nonce: &[u8; 12], payload: &[u8]) -> Result<Vec<u8>, Stop> {
         let name = (made.tag, made.key);
         let gone = || coded(Code::DataKeyGone);
-        let wrapped = match self.overlay.data_key(&name)? {
+        let on_record = &mut self.rules.caches.on_record;
+        let wrapped = match on_record.key(&self.overlay, &name)? {
             Some(wrapped) => wrapped,
-            None => asked.new_key(&name).ok_or_else(gone)?.to_vec(),
+            None => asked.new_key(&name).ok_or_else(gone)?.into(),
         };
-        let epochs = self.overlay.kek_epochs(TagPrefix::of(&made.tag))?;
+        let epochs = on_record.epochs(&self.overlay, TagPrefix::of(&made.tag))?;
         let place = Place::of_ledger(made.tag, made.index);
         let sealed = self.rules.caches.vault.seal(&place, (made.key, &wrapped, epochs), nonce, &[payload]);
         sealed.map_err(|error| match error {

@@ -239,9 +239,7 @@ impl Applier<'_> {
 
     /// Entries of this command whose payloads go with the patient. The act itself has none that is sealed.
     fn pending_of(&self, tag: &[u8; TAG_LEN]) -> Vec<LeafIndex> {
-        let mut begin = 0;
-        let entries = self.ends.iter().map(|end| &self.entries[std::mem::replace(&mut begin, *end)..*end]);
-        let records = entries.filter_map(|bytes| match Entry::decode(bytes) {
+        let records = self.new_entries().filter_map(|bytes| match Entry::decode(bytes) {
             Ok(Entry::Record(entry)) if entry.tag == *tag && is_sealed(entry.kind, entry.flags) => Some(entry.index),
             _ => None,
         });
@@ -273,7 +271,6 @@ impl Overlay<'_> {
     pub(super) fn give_up_key(&mut self, name: super::overlay::DataKeyName, by: LeafIndex) {
         self.delete_data_key(name);
         self.set_erase_row(gone_row(&name), Some(by.get().to_be_bytes().to_vec()));
-        self.keys_changed = true;
     }
 
     /// No data key of this patient is due any more: its erasures wait for the key-encryption key alone.

@@ -222,7 +222,7 @@ impl Applier<'_> {
             }
         }
         epochs.current = rewrap.epoch;
-        self.overlay.set_erase_row(crate::erasing::kek_row(prefix), Some(epochs.encode()));
+        self.overlay.set_kek_epochs(prefix, &epochs);
         Ok(())
     }
 
@@ -267,7 +267,7 @@ impl Applier<'_> {
                 self.overlay.set_erase_row(crate::erasing::open_row(prefix, open.index), None);
             }
         }
-        self.overlay.set_erase_row(crate::erasing::kek_row(prefix), Some(epochs.encode()));
+        self.overlay.set_kek_epochs(prefix, &epochs);
         Ok(())
     }
 }

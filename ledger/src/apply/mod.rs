@@ -20,7 +20,7 @@ mod stale;
 
 use prost::Message;
 use prost::bytes::Bytes;
-use rocksdb::WriteBatch;
+use rocksdb::{ColumnFamily, WriteBatch};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch};
@@ -164,13 +164,31 @@ struct Applier<'a> {
     overlay: Overlay<'a>,
     rules: Rules<'a>,
     writes: WriteBatch,
+    families: Families<'a>,
     /// New entries, one after the other.
     entries: Vec<u8>,
     /// Where each new entry ends in `entries`.
     ends: Vec<usize>,
     /// New record entries with a patient: place among the new entries, tag, record hash.
     concerning: Vec<(usize, [u8; 32], Hash)>,
+    /// New rows of the patients' index.
+    patients: Vec<([u8; schema::TAG_LEN + 8], [u8; 4])>,
     index_commit: bool,
+}
+
+/// The families that every record is written to.
+struct Families<'a> {
+    entries: &'a ColumnFamily,
+    payloads: &'a ColumnFamily,
+    patients: &'a ColumnFamily,
+}
+
+impl<'a> Families<'a> {
+    fn of(store: &'a Store) -> Self {
+        let [entries, payloads, patients] =
+            [Family::Entries, Family::Payload, Family::Patient].map(|family| store.family(family));
+        Self { entries, payloads, patients }
+    }
 }
 
 /// Applies one command to a log of `size` entries at ledger time `time`.
@@ -195,9 +213,11 @@ pub(crate) fn command<'a>(
         overlay: Overlay::new(store),
         rules: Rules::new(caches, stats, size, true),
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
+        families: Families::of(store),
         entries: Vec::new(),
         ends: Vec::new(),
         concerning: Vec::new(),
+        patients: Vec::new(),
         index_commit: false,
     };
     let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
@@ -353,7 +373,7 @@ impl Applier<'_> {
             return Err(Refusal::new(Code::OutOfOrder, message).expecting(expected).into());
         }
         shape.check_records(self.genesis, self.time)?;
-        shape.check_data_keys(&self.overlay, &self.rules.caches.vault)?;
+        shape.check_data_keys(&self.overlay, self.rules.caches)?;
         let first = self.next_index() + 1;
         let looked_at = |record: &Record<'_>| record.kind.is_act() || rule::is_opened(record);
         if !shape.records.iter().any(looked_at) {
@@ -447,8 +467,7 @@ impl Applier<'_> {
             record_hash: record.hash,
             position,
         });
-        let payloads = self.store.family(Family::Payload);
-        self.writes.put_cf(payloads, schema::index_key(index), &record.sealed.payload);
+        self.writes.put_cf(self.families.payloads, schema::index_key(index), &record.sealed.payload);
     }
 
     /// Adds a record entry, and its row in the patients' index.
@@ -456,39 +475,49 @@ impl Applier<'_> {
         self.push(&Entry::Record(entry.clone()));
         if entry.tag != NO_PATIENT {
             self.concerning.push((self.ends.len() - 1, entry.tag, entry.record_hash));
-            let patients = self.store.family(Family::Patient);
             let row = schema::patient_row(entry.kind.code(), entry.flags.bits());
-            self.writes.put_cf(patients, schema::patient_key(&entry.tag, entry.index.get()), row);
+            self.patients.push((schema::patient_key(&entry.tag, entry.index.get()), row));
         }
     }
 
     /// Adds one entry at [`Applier::next_index`].
     fn push(&mut self, entry: &Entry) {
         assert_eq!(entry.index().get(), self.next_index(), "entries follow each other");
-        let begin = self.entries.len();
         entry.encode_into(&mut self.entries);
-        let key = schema::index_key(self.next_index());
-        let family = self.store.family(Family::Entries);
-        self.writes.put_cf(family, key, &self.entries[begin..]);
         self.ends.push(self.entries.len());
+    }
+
+    /// The new entries, in order.
+    fn new_entries(&self) -> impl Iterator<Item = &[u8]> {
+        let mut begin = 0;
+        self.ends.iter().map(move |end| &self.entries[std::mem::replace(&mut begin, *end)..*end])
+    }
+
+    /// Writes entries and rows, family by family and in the order of their keys: where one belongs, the next isn't far.
+    fn write_rows(&mut self) {
+        let mut writes = std::mem::take(&mut self.writes);
+        for (index, entry) in (self.size..).zip(self.new_entries()) {
+            writes.put_cf(self.families.entries, schema::index_key(index), entry);
+        }
+        self.patients.sort_unstable();
+        for (key, row) in &self.patients {
+            writes.put_cf(self.families.patients, key, row);
+        }
+        self.overlay.write_into(&mut writes);
+        self.writes = writes;
     }
 
     fn finish(mut self, outcomes: Vec<BatchOutcome>) -> Result<Effects, Fatal> {
         let stats = self.stats;
         let size = self.next_index();
-        self.rules.finish(size);
-        stats.time(Stage::Encode, || self.overlay.write_into(&mut self.writes));
+        stats.time(Stage::Encode, || self.write_rows());
         let leaves = stats.time(Stage::Hash, || {
-            let mut inputs = Vec::with_capacity(self.ends.len());
-            let mut begin = 0;
-            for end in &self.ends {
-                inputs.push(&self.entries[begin..*end]);
-                begin = *end;
-            }
+            let inputs: Vec<&[u8]> = self.new_entries().collect();
             let mut leaves = Vec::with_capacity(inputs.len());
             hash_leaves(&inputs, &mut leaves);
             leaves
         });
+        self.rules.finish(size);
         // Each place was taken when its entry was added.
         let recorded = self.concerning.iter();
         let recorded = recorded.map(|(at, tag, record)| Recorded { tag: *tag, leaf: leaves[*at], record: *record });

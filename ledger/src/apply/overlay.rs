@@ -2,6 +2,7 @@
 //! one batch see each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use rocksdb::WriteBatch;
 use sillage_proof::hash::{Hash, LeafIndex};
@@ -44,8 +45,8 @@ pub(crate) struct Overlay<'a> {
     /// Rows of the family `erase`; `None`: removed.
     erase: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Rows of the families that decide; `None`: removed.
-    rows: BTreeMap<(Family, Vec<u8>), Option<Vec<u8>>>,
-    /// Data keys were given up or wrapped anew: what readers keep of them is outdated.
+    rows: BTreeMap<Family, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    /// Data keys were given up or wrapped anew, or epochs changed: what is kept of them in memory is outdated.
     pub keys_changed: bool,
 }
 
@@ -149,6 +150,11 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
+    /// What the present command makes of a data key; `Some(None)`: given up.
+    pub(crate) fn changed_data_key(&self, name: &DataKeyName) -> Option<Option<&[u8]>> {
+        self.data_keys.get(name).map(Option::as_deref)
+    }
+
     /// A data key as it is wrapped.
     pub(crate) fn data_key(&self, name: &DataKeyName) -> Result<Option<Vec<u8>>, ReadError> {
         match self.data_keys.get(name) {
@@ -177,10 +183,12 @@ impl<'a> Overlay<'a> {
     /// The same data key, wrapped anew.
     pub(crate) fn replace_data_key(&mut self, name: DataKeyName, wrapped: &[u8]) {
         self.data_keys.insert(name, Some(wrapped.to_vec()));
+        self.keys_changed = true;
     }
 
     pub(crate) fn delete_data_key(&mut self, name: DataKeyName) {
         self.data_keys.insert(name, None);
+        self.keys_changed = true;
     }
 
     /// A row of the family `erase`.
@@ -229,17 +237,15 @@ impl<'a> Overlay<'a> {
 
     /// A row of one of the families that decide.
     pub(crate) fn row(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        if !self.rows.is_empty()
-            && let Some(row) = self.rows.get(&(family, key.to_vec()))
-        {
-            return Ok(row.clone());
+        match self.rows.get(&family).and_then(|rows| rows.get(key)) {
+            Some(row) => Ok(row.clone()),
+            None => Ok(self.store.get(family, key)?),
         }
-        Ok(self.store.get(family, key)?)
     }
 
     /// Writes or removes a row of one of the families that decide.
     pub(crate) fn set_row(&mut self, family: Family, key: Vec<u8>, row: Option<Vec<u8>>) {
-        self.rows.insert((family, key), row);
+        self.rows.entry(family).or_default().insert(key, row);
     }
 
     /// What is stored, without what changed.
@@ -289,12 +295,14 @@ impl<'a> Overlay<'a> {
         for (actor, by) in &self.registry.revoked {
             writes.put_cf(consent, schema::actor_key(actor), by.get().to_be_bytes());
         }
-        let erase = self.erase.iter().map(|(key, row)| (Family::Erase, key, row));
-        let others = self.rows.iter().map(|((family, key), row)| (*family, key, row));
-        for (family, key, row) in erase.chain(others) {
-            match row {
-                Some(row) => writes.put_cf(store.family(family), key, row),
-                None => writes.delete_cf(store.family(family), key),
+        let others = self.rows.iter().map(|(family, rows)| (*family, rows));
+        for (family, rows) in iter::once((Family::Erase, &self.erase)).chain(others) {
+            let family = store.family(family);
+            for (key, row) in rows {
+                match row {
+                    Some(row) => writes.put_cf(family, key, row),
+                    None => writes.delete_cf(family, key),
+                }
             }
         }
     }

@@ -27,6 +27,7 @@ use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
 use super::overlay::Overlay;
 use super::{Applier, Stop, basis};
 use crate::consent::documents::{Documents, rule_row};
+use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
@@ -123,7 +124,7 @@ fn open(
         let found = shape.new_keys.iter().find(|(name, _)| *name == (record.tag, *id));
         found.map(|(_, wrapped)| wrapped.to_vec())
     };
-    let plain = opened(overlay, &mut rules.caches.vault, &place, &record.sealed.payload, new)?;
+    let plain = opened(overlay, rules.caches, &place, &record.sealed.payload, new)?;
     if leaf_hash(&plain) != record.hash {
         let what = "what is sealed isn't what its author signed: it doesn't hash to the record hash";
         return Err(Refusal::new(Code::RootMismatch, what).into());
@@ -420,9 +421,10 @@ impl Applier<'_> {
             match &event {
                 Event::Deposit(items) => {
                     for item in items {
-                        match self.says(&tag, &item.id, &meta.signer, may_change)? {
-                            Says::WhatItIs => self.overlay.deposited(&tag, &item.id, index)?,
-                            Says::Maybe => self.overlay.claimed(&tag, &item.id, index)?,
+                        let known = self.overlay.item(&item.id)?;
+                        match self.says(&tag, (&item.id, known), &meta.signer, may_change)? {
+                            Says::WhatItIs => self.overlay.deposited(&tag, (&item.id, known), index)?,
+                            Says::Maybe => self.overlay.claimed(&tag, (&item.id, known), index),
                             Says::Nothing => {}
                         }
                     }
@@ -440,8 +442,14 @@ impl Applier<'_> {
     }
 
     /// What it says of an item that this actor writes it under this tag.
-    fn says(&mut self, tag: &Tag, id: &str, actor: &Actor, may_change: bool) -> Result<Says, Stop> {
-        let Some(row) = self.overlay.item(id)? else { return Ok(Says::WhatItIs) };
+    fn says(
+        &mut self,
+        tag: &Tag,
+        (id, known): (&str, Option<ItemRow>),
+        actor: &Actor,
+        may_change: bool,
+    ) -> Result<Says, Stop> {
+        let Some(row) = known else { return Ok(Says::WhatItIs) };
         let is_same = row.tag == *tag || self.overlay.other_tag(&row.tag)? == Some(*tag);
         if !is_same && !self.overlay.may_pair(&row.tag, tag)? {
             return Ok(Says::Nothing);
@@ -449,8 +457,8 @@ impl Applier<'_> {
         if is_same && may_change {
             return Ok(Says::WhatItIs);
         }
-        let item = self.rules.item(&self.overlay, &row, id)?;
-        Ok(match (item.is_some_and(|item| item.is_by(actor)), is_same) {
+        let first = self.rules.deposited_at(&self.overlay, row.first, id)?;
+        Ok(match (first.is_some_and(|first| first.is_by(actor)), is_same) {
             (true, true) => Says::WhatItIs,
             (true, false) => Says::Maybe,
             (false, _) => Says::Nothing,

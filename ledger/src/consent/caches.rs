@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::schema::TAG_LEN;
 use crate::seal::KekProvider;
 use crate::seal::vault::Vault;
+use crate::seal::wrapped::OnRecord;
 
 /// The state of a patient, folded from all that decides in a log of `as_of` entries.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ impl Folded {
 /// See the module.
 pub(crate) struct Caches {
     pub vault: Vault,
+    /// Data keys and epochs as they are stored.
+    pub on_record: OnRecord,
     pub states: Cache<[u8; TAG_LEN], Folded>,
     /// What was deposited, by entries.
     pub deposits: Cache<u64, Arc<Vec<DepositedItem>>>,
@@ -59,6 +62,7 @@ impl Caches {
     pub(crate) fn new(keks: Arc<dyn KekProvider>, origin: Origin, options: &Options) -> Self {
         Self {
             vault: Vault::new(keks, origin, options.data_keys_cached),
+            on_record: OnRecord::new(options.wrapped_keys_cached),
             states: Cache::new(options.rule_records_cached),
             deposits: Cache::new(options.opened_cached),
             decisions: Cache::new(options.opened_cached),
@@ -72,6 +76,7 @@ impl Caches {
     /// Forgets everything: payloads or keys are gone that it came from, or another database is in use.
     pub(crate) fn clear(&mut self) {
         self.vault.clear();
+        self.on_record.clear();
         self.states.clear();
         self.deposits.clear();
         self.decisions.clear();

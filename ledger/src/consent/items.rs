@@ -184,8 +184,13 @@ impl Overlay<'_> {
 
     /// An item was deposited or changed by the record of entry `index`; where it was deposited before, by someone who may
     /// say what it is.
-    pub(crate) fn deposited(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
-        let row = match self.item(id)? {
+    pub(crate) fn deposited(
+        &mut self,
+        tag: &Tag,
+        (id, known): (&str, Option<ItemRow>),
+        index: LeafIndex,
+    ) -> Result<(), ReadError> {
+        let row = match known {
             None => ItemRow { tag: *tag, first: index, last: index, claimed: false },
             Some(known) => {
                 let row = ItemRow { last: index, ..known };
@@ -204,13 +209,12 @@ impl Overlay<'_> {
     }
 
     /// An item's depositor wrote it again by the record of entry `index`, under a tag that may be its patient's other one.
-    pub(crate) fn claimed(&mut self, tag: &Tag, id: &str, index: LeafIndex) -> Result<(), ReadError> {
-        if let Some(known) = self.item(id)? {
+    pub(crate) fn claimed(&mut self, tag: &Tag, (id, known): (&str, Option<ItemRow>), index: LeafIndex) {
+        if let Some(known) = known {
             self.put_item(id, &ItemRow { claimed: true, ..known });
             let (key, row) = (claim_key(id, tag), index.get().to_be_bytes());
             self.set_row(Family::Item, key.as_bytes().to_vec(), Some(row.to_vec()));
         }
-        Ok(())
     }
 }
 
@@ -233,7 +237,8 @@ impl Rules<'_> {
         Ok(Some(DepositedItem { depositor, organisation, ..last_one }))
     }
 
-    fn deposited_at(
+    /// What was deposited under this id by the record of entry `index`; `None` where that was erased.
+    pub(crate) fn deposited_at(
         &mut self,
         overlay: &Overlay<'_>,
         index: LeafIndex,

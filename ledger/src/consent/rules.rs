@@ -18,7 +18,7 @@ use crate::apply::check::NO_PATIENT;
 use crate::apply::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
-use crate::seal::vault::{Vault, VaultError};
+use crate::seal::vault::VaultError;
 use crate::seal::{Place, TagPrefix, layout, split_plain};
 use crate::stats::ApplyStats;
 use sillage_rules::codes::Code;
@@ -181,8 +181,9 @@ impl<'a> Rules<'a> {
             return Ok(None);
         }
         let id = layout::data_key_id(&payload).ok_or_else(|| damaged(index))?;
-        let wrapped = overlay.data_key(&(entry.tag, id))?.ok_or_else(|| damaged(index))?;
-        let epochs = overlay.kek_epochs(TagPrefix::of(&entry.tag))?;
+        let on_record = &mut self.caches.on_record;
+        let wrapped = on_record.key(overlay, &(entry.tag, id))?.ok_or_else(|| damaged(index))?;
+        let epochs = on_record.epochs(overlay, TagPrefix::of(&entry.tag))?;
         match self.caches.vault.open(&place, &payload, &wrapped, epochs) {
             Ok(plain) => Ok(Some((entry, plain))),
             Err(VaultError::Kek(error)) => Err(Stop::Kek(error)),
@@ -319,7 +320,7 @@ impl<'a> Rules<'a> {
         new: impl Fn(&[u8; 16]) -> Option<Vec<u8>>,
     ) -> Result<bool, Stop> {
         let (entry, place) = place_of(overlay, index)?;
-        let plain = opened(overlay, &mut self.caches.vault, &place, payload, new)?;
+        let plain = opened(overlay, self.caches, &place, payload, new)?;
         Ok(split_plain(&entry, &plain).is_some())
     }
 
@@ -332,7 +333,7 @@ impl<'a> Rules<'a> {
 /// Opens a payload that came with a command. The data key is the one on record, or else comes along as `new`.
 pub(crate) fn opened(
     overlay: &Overlay<'_>,
-    vault: &mut Vault,
+    caches: &mut Caches,
     place: &Place,
     payload: &[u8],
     new: impl Fn(&[u8; 16]) -> Option<Vec<u8>>,
@@ -343,18 +344,21 @@ pub(crate) fn opened(
     };
     let id = layout::data_key_id(payload).ok_or_else(unreadable)?;
     let name = (place.tag, id);
-    let wrapped = match overlay.data_key(&name)? {
+    let wrapped = match caches.on_record.key(overlay, &name)? {
         Some(wrapped) => wrapped,
         None if overlay.is_gone(&name)? => {
             return Err(Refusal::new(Code::DataKeyGone, Code::DataKeyGone.way_out()).into());
         }
-        None => new(&id).ok_or_else(|| {
-            let what = "the payload's data key is neither on record nor with what it seals";
-            Refusal::new(Code::MalformedRequest, what)
-        })?,
+        None => {
+            let wrapped = new(&id).ok_or_else(|| {
+                let what = "the payload's data key is neither on record nor with what it seals";
+                Refusal::new(Code::MalformedRequest, what)
+            });
+            wrapped?.into()
+        }
     };
-    let epochs = overlay.kek_epochs(TagPrefix::of(&place.tag))?;
-    match vault.open(place, payload, &wrapped, epochs) {
+    let epochs = caches.on_record.epochs(overlay, TagPrefix::of(&place.tag))?;
+    match caches.vault.open(place, payload, &wrapped, epochs) {
         Ok(plain) => Ok(plain),
         Err(VaultError::Kek(error)) => Err(Stop::Kek(error)),
         Err(VaultError::Unreadable) => Err(unreadable().into()),

@@ -12,6 +12,7 @@ mod request;
 mod reseal;
 mod sealer;
 pub(crate) mod vault;
+pub(crate) mod wrapped;
 
 pub use kek_file::{HeldEpochs, KekFile};
 pub use keyring::{Keyring, KeyringError};
@@ -24,7 +25,7 @@ use zeroize::Zeroizing;
 pub type DataKeyBytes = Zeroizing<[u8; 32]>;
 
 /// The first 12 bits of a tag: which key-encryption key is in charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagPrefix(u16);
 
 impl TagPrefix {

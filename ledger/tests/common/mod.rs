@@ -154,8 +154,8 @@ pub fn record(number: u64, tag: [u8; 32], key: u8) -> SealedRecord {
     payload.extend(number.to_be_bytes());
     SealedRecord {
         kind: u32::from(Kind::ACCESS_READ.code()),
-        tag: tag.to_vec(),
-        record_hash: leaf_hash(&number.to_be_bytes()).as_bytes().to_vec(),
+        tag: tag.to_vec().into(),
+        record_hash: leaf_hash(&number.to_be_bytes()).as_bytes().to_vec().into(),
         payload: payload.into(),
         occurred_at_ms: START_MS,
         facts: facts::HAS_BASIS,
@@ -178,8 +178,8 @@ pub fn act(act: &Act) -> SealedRecord {
     payload.extend_from_slice(record.bytes());
     SealedRecord {
         kind: u32::from(record.kind().code()),
-        tag: vec![0; 32],
-        record_hash: leaf_hash(&payload).as_bytes().to_vec(),
+        tag: vec![0; 32].into(),
+        record_hash: leaf_hash(&payload).as_bytes().to_vec().into(),
         payload: payload.into(),
         occurred_at_ms: START_MS,
         facts: facts::facts_of(&record),

@@ -192,8 +192,8 @@ impl World {
         let sealed = self.sealer.seal_batch(stream_id, seq, &plain).expect("keys are there");
         let records = parsed.iter().zip(&salts).zip(sealed.payloads).map(|((record, salt), payload)| SealedRecord {
             kind: record.kind().code().into(),
-            tag: record.entry_tag().to_vec(),
-            record_hash: record.record_hash(salt).as_bytes().to_vec(),
+            tag: record.entry_tag().to_vec().into(),
+            record_hash: record.record_hash(salt).as_bytes().to_vec().into(),
             payload,
             occurred_at_ms: record.occurred_at_ms(),
             facts: facts::facts_of(record),
@@ -306,8 +306,8 @@ impl World {
         let payload = [&[7; 16][..], record.bytes()].concat();
         self.batch_of_act(SealedRecord {
             kind: record.kind().code().into(),
-            tag: tag.to_vec(),
-            record_hash: leaf_hash(&payload).as_bytes().to_vec(),
+            tag: tag.to_vec().into(),
+            record_hash: leaf_hash(&payload).as_bytes().to_vec().into(),
             payload: payload.into(),
             occurred_at_ms: START_MS,
             facts: 0,

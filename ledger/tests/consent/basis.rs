@@ -89,7 +89,7 @@ fn a_broken_glass_opens_nothing_that_the_patient_had_closed_by_then() {
     let mut world = World::new();
     let er = doctor(4, "emergency-physician");
     let on = (BasisKind::Breakglass, "bg1");
-    let mut reads = |world: &mut World, id: &str| {
+    let reads = |world: &mut World, id: &str| {
         fault(world, Kind::ACCESS_READ, doctor(4, "emergency-physician"), &[item(id)], on)
     };
     world.record(&[break_glass(Some(tag(1)), "bg1", er.clone(), world.now + HOUR_MS)]);

@@ -146,7 +146,14 @@ struct Run {
 }
 
 fn options(kept: usize) -> Options {
-    Options { rule_records_cached: kept, data_keys_cached: kept, opened_cached: kept, record_caps: CAPS, ..quiet() }
+    Options {
+        rule_records_cached: kept,
+        data_keys_cached: kept,
+        wrapped_keys_cached: kept,
+        opened_cached: kept,
+        record_caps: CAPS,
+        ..quiet()
+    }
 }
 
 /// Some stories reach them.

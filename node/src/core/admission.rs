@@ -220,8 +220,8 @@ fn sealed_batch(batch: &Batch, records: &[Plain], hashes: &[Hash], payloads: Vec
     let records = records.iter().zip(hashes).zip(payloads);
     let records = records.map(|((record, hash), payload)| SealedRecord {
         kind: record.parsed.kind().code().into(),
-        tag: record.parsed.entry_tag().to_vec(),
-        record_hash: hash.as_bytes().to_vec(),
+        tag: Bytes::copy_from_slice(&record.parsed.entry_tag()),
+        record_hash: Bytes::copy_from_slice(hash.as_bytes()),
         // An act stays in clear: what was sealed in its place is thrown away.
         payload: if record.is_act() { record.bytes.clone().into() } else { payload },
         occurred_at_ms: record.parsed.occurred_at_ms(),

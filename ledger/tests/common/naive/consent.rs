@@ -20,7 +20,6 @@ pub struct Known {
     pub erased: bool,
     /// When its break-glass ends at the latest, by the policy of then.
     ends: Option<u64>,
-    /// Which tags belonged together, as far as was seen by then.
     /// The items of which it says what they are.
     says: BTreeSet<String>,
 }
