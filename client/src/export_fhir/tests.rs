@@ -230,6 +230,16 @@ fn what_ended_is_exported_with_the_time_in_which_it_held() {
     assert_eq!(back.provision.until.map(|until| until.0), Some(NOW_MS + 5));
 }
 
+#[test]
+fn what_never_held_is_not_replaced_elsewhere() {
+    let to_come = r#"{"id": "c1", "effect": "deny", "grantee": "anyone", "from": "2027-01-01T00:00:00Z"}"#;
+    let instead = r#"{"id": "c2", "effect": "deny", "grantee": "anyone", "supersedes": "c1"}"#;
+    let all = resources(vec![line(1, given(to_come)), line(2, given(instead))]);
+    let consents: Vec<&Value> = all.iter().filter(|r| r["resourceType"] == "Consent").collect();
+    assert_eq!(consents.len(), 1, "the first one ended before it began");
+    assert_eq!(import(consents[0]).expect("the second").supersedes, None);
+}
+
 /// The directive of a Consent of our own.
 fn import(consent: &Value) -> Option<Directive> {
     let records = map(consent.to_string().as_bytes(), &PatientMap::default()).expect("imports");
@@ -320,7 +330,7 @@ fn period() -> impl Strategy<Value = (Option<TimeMs>, Option<TimeMs>)> {
     let time = || proptest::option::of((0..4_000_000_000_000_u64).prop_map(TimeMs));
     (time(), time()).prop_filter("not empty", |(from, until)| {
         // As it is admitted: an absent start is the moment of recording.
-        until.is_none_or(|until| from.map_or(NOW_MS + 1, |from| from.0) < until.0)
+        until.is_none_or(|until| from.map_or(NOW_MS + 2, |from| from.0) < until.0)
     })
 }
 
@@ -373,24 +383,21 @@ proptest! {
         let message = given(&directive.to_details());
         let record = ParsedRecord::from_message(message.clone()).expect("a record");
         let before = Event::of(&record).expect("understood").expect("decides");
-        let all = resources(vec![line(1, message)]);
-        let consent = all.iter().find(|r| r["resourceType"] == "Consent").expect("a Consent");
+        prop_assert_eq!(&before, &Event::Directive(Box::new(directive.clone())));
+        let replaced = directive.supersedes.as_ref().filter(|id| **id != directive.id).map(|id| {
+            line(1, given(&json!({"id": id, "effect": "deny", "grantee": "anyone"}).to_string()))
+        });
+        let all = resources(replaced.into_iter().chain([line(2, message)]).collect());
+        let consent = all.iter().find(|r| r["id"] == "d2").expect("a Consent");
         let mut expected = directive;
         // An end needs a beginning to come back: the moment at which it was recorded, which is what it meant.
         if expected.provision.until.is_some() {
-            expected.provision.from.get_or_insert(TimeMs(NOW_MS + 1));
-        } else {
-            prop_assert_eq!(&before, &Event::Directive(Box::new(expected.clone())));
+            expected.provision.from.get_or_insert(TimeMs(NOW_MS + 2));
+        }
+        // What never held isn't exported, and nothing replaces it elsewhere.
+        if !all.iter().any(|r| r["id"] == "d1") {
+            expected.supersedes = None;
         }
         prop_assert_eq!(import(consent), Some(expected), "{:#}", consent);
     }
-}
-
-#[test]
-fn what_decides_and_is_no_consent_is_counted() {
-    let of = |kind: Kind| line(1, v1::Record { actor: Some(patient()), ..new_message(kind, Some(&TAG), NOW_MS) });
-    let masked = |index| Line { index, kind: Kind::ITEM_MASKED, ..of(Kind::SPACE_CLOSED) };
-    let lines = vec![line(1, reading()), masked(2), masked(3)];
-    let counted = events_only(&trace([lines, vec![of(Kind::SPACE_CLOSED)]].concat()));
-    assert_eq!(counted.into_iter().collect::<Vec<_>>(), [(Kind::SPACE_CLOSED, 1), (Kind::ITEM_MASKED, 2)]);
 }
