@@ -65,7 +65,7 @@ fn until(by: u8, now: u64) -> Option<String> {
 
 fn items(by: u8, more: u8) -> Vec<v1::Item> {
     let mut ids = vec![pick(&ITEMS, by)];
-    ids.extend((more % 3 == 0).then(|| pick(&ITEMS, by.wrapping_add(1 + more / 3))));
+    ids.extend((more.is_multiple_of(3)).then(|| pick(&ITEMS, by.wrapping_add(1 + more / 3))));
     ids.iter().map(|id| v1::Item { id: (*id).to_owned(), ..v1::Item::default() }).collect()
 }
 
@@ -74,7 +74,7 @@ fn deposited(by: [u8; 5]) -> Vec<v1::Item> {
     for item in &mut items {
         item.category = pick(&CATEGORIES, by[3]).to_owned();
         item.labels = ["PSY", "R"].iter().take(usize::from(by[3] / 3 % 3)).map(|label| (*label).to_owned()).collect();
-        item.depositor = if by[4] % 5 == 0 { name(by[4] / 5) } else { String::new() };
+        item.depositor = if by[4].is_multiple_of(5) { name(by[4] / 5) } else { String::new() };
     }
     items
 }
@@ -91,7 +91,7 @@ fn record((kind, by, _): Step, now: u64) -> (v1::Record, bool) {
     let of = |by: u8| people[usize::from(by) % people.len()].clone();
     let auth = v1::Authentication { issuer: "fc".into(), method: "fc+".into(), eidas_level: "substantial".into() };
     // The patient more often than others.
-    let patients_side = of(if by[4] % 3 == 0 { 5 + by[4] / 3 % 2 } else { 0 });
+    let patients_side = of(if by[4].is_multiple_of(3) { 5 + by[4] / 3 % 2 } else { 0 });
     let anyone = of(by[0]);
     let professional = json!({"professional": name(1 + by[1] % 4)});
     let cases: Vec<&str> = ["INCAPACITY", "SAMU", "FIRE"]
@@ -102,7 +102,7 @@ fn record((kind, by, _): Step, now: u64) -> (v1::Record, bool) {
     let source = [name(by[1] / 5), "F100".into(), "nurse".into(), "professionals".into(), name(1)]
         [usize::from(by[1]) % 5]
         .clone();
-    let category = (by[2] % 3 == 0).then(|| pick(&CATEGORIES[..2], by[2] / 3));
+    let category = (by[2].is_multiple_of(3)).then(|| pick(&CATEGORIES[..2], by[2] / 3));
     let powers: Vec<&str> = ["read", "write", "update", "delete", "export", "consent"]
         .into_iter()
         .enumerate()
@@ -114,11 +114,11 @@ fn record((kind, by, _): Step, now: u64) -> (v1::Record, bool) {
         "representative": name(5 + by[1] % 3), "relation": relation, "powers": powers,
         "from": from.map(|from| TimeMs(from).to_string()),
         "until": until(if relation == "PARENT" { 1 + by[4] % 3 } else { by[4] }, now),
-        "activated": (relation == "TRUSTED_PERSON").then_some(by[0] % 2 == 0),
+        "activated": (relation == "TRUSTED_PERSON").then_some(by[0].is_multiple_of(2)),
     });
     let joined = json!({
         "professional": name(1 + by[1] % 4), "until": until(1 + by[2] % 3, now),
-        "origin": (by[2] % 2 == 0).then_some("ward"),
+        "origin": (by[2].is_multiple_of(2)).then_some("ward"),
         "organisation": Some(pick(&STRUCTURES, by[3])).filter(|structure| !structure.is_empty()),
     });
     let (kind, signer, details, items) = match kind {
@@ -144,7 +144,7 @@ fn record((kind, by, _): Step, now: u64) -> (v1::Record, bool) {
         }
         21 => (Kind::MINOR_SECRECY_SET, anyone, json!({}), items(by[1], by[2])),
         22 => (Kind::MINOR_SECRECY_LIFTED, anyone, json!({}), items(by[1], by[2])),
-        23 => (Kind::CARETEAM_JOINED, if by[4] % 2 == 0 { patients_side } else { anyone }, joined, Vec::new()),
+        23 => (Kind::CARETEAM_JOINED, if by[4].is_multiple_of(2) { patients_side } else { anyone }, joined, Vec::new()),
         24 => (Kind::CARETEAM_LEFT, anyone, professional, Vec::new()),
         25 => (Kind::ATTENDING_DECLARED, patients_side, professional, Vec::new()),
         26 => (Kind::ATTENDING_ENDED, patients_side, professional, Vec::new()),
@@ -156,7 +156,7 @@ fn record((kind, by, _): Step, now: u64) -> (v1::Record, bool) {
         _ => (Kind::CONSENT_DIRECTIVE, patients_side, directive(by, now), Vec::new()),
     };
     // Software that acts on its own names no actor.
-    let alone = signer.system == "urn:sillage:system" && by[3] % 2 == 0;
+    let alone = signer.system == "urn:sillage:system" && by[3].is_multiple_of(2);
     let automated = alone.then(|| v1::Automated { software: signer.id.clone(), version: String::new() });
     // Some name others beside who acted.
     let other = |r#type: &str, of: u8, requestor: bool| {
@@ -185,14 +185,14 @@ fn directive(by: [u8; 5], now: u64) -> Value {
         json!({"app": "urn:sillage:app|poids"}),
         json!({"person": name(5 + by[1] % 3)}),
     ];
-    let denies = by[0] % 2 == 0;
+    let denies = by[0].is_multiple_of(2);
     let within = [None, Some(("items", ITEMS[1])), Some(("labels", "PSY")), Some(("categories", "LAB"))];
     let from = [None, Some(now - DAY_MS), Some(now + 3 * DAY_MS)][usize::from(by[3]) % 3];
     let mut said = json!({
         "id": pick(&["c1", "c2", "c3"], by[1]),
         "effect": if denies { "deny" } else { "permit" },
-        "grantee": if denies && by[2] % 5 == 0 { json!("anyone") } else { grantees[usize::from(by[2]) % 6].clone() },
-        "actions": (!denies || by[3] % 2 == 0).then(|| json!(["read", "search", "write"])),
+        "grantee": if denies && by[2].is_multiple_of(5) { json!("anyone") } else { grantees[usize::from(by[2]) % 6].clone() },
+        "actions": (!denies || by[3].is_multiple_of(2)).then(|| json!(["read", "search", "write"])),
         "purposes": (by[4] % 4 == 1).then(|| json!(["TREAT", "BTG"])),
         "from": from.map(|from| TimeMs(from).to_string()),
         "until": until(by[4], now + 4 * DAY_MS),
@@ -201,7 +201,7 @@ fn directive(by: [u8; 5], now: u64) -> Value {
     if let Some((field, value)) = within[usize::from(by[3]) % 4] {
         said[field] = json!([value]);
     }
-    if by[0] % 3 == 0 {
+    if by[0].is_multiple_of(3) {
         let effect = if denies { "permit" } else { "deny" };
         said["except"] = json!([{"effect": effect, "grantee": grantees[usize::from(by[4]) % 6], "actions": ["read"]}]);
     }
