@@ -387,12 +387,35 @@ impl Import<'_> {
                 let refused = todo.remove(at);
                 let (mut group, rest): (Vec<_>, Vec<_>) =
                     todo.into_iter().partition(|other| of_one_document(other, &refused));
+                // What would be refused for the same isn't sent once more for each.
+                let (alike, rest): (Vec<_>, Vec<_>) =
+                    rest.into_iter().partition(|other| self.is_refused_alike(code, &refused, other));
                 let error = self.refusal(&refused, path, &rejection);
                 group.insert(0, refused);
                 self.refuse_all(&group, error);
+                for other in alike {
+                    let error = self.refusal(&other, "", &rejection);
+                    self.refuse_all(&[other], error);
+                }
                 Ok(rest)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether another record is refused with this code whatever is on record, as `refused` was.
+    fn is_refused_alike(&self, code: &str, refused: &Waiting, other: &Waiting) -> bool {
+        let mapped = |waiting: &Waiting| match &self.chunk[waiting.line].what {
+            What::Record(boxed) => Some(&boxed.0),
+            _ => None,
+        };
+        match code {
+            // What happened is never refused for who did it: who imports may not record any of it.
+            "NOT_ENTITLED" if refused.document.is_none() => other.document.is_none(),
+            "AUTHENTICATION_MISSING" => {
+                mapped(refused).zip(mapped(other)).is_some_and(|(one, other)| import_rules::lack_the_same(one, other))
+            }
+            _ => false,
         }
     }
 

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{self, PatientIdentity};
 use sillage_rules::consent::in_force::until;
-use sillage_rules::consent::{Event, Meta, PatientState, Relation, Representation};
+use sillage_rules::consent::name::PATIENT_SYSTEM;
+use sillage_rules::consent::{Event, Meta, PatientState, Relation, Representation, is_authenticated};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
 
@@ -98,6 +99,15 @@ pub(super) fn may_not_know(mapped: &MappedRecord) -> FhirError {
     let why = "NOT_ENTITLED: it is kept from representatives, and who imports may not write there: \
                import it as the patient or through a service";
     FhirError::new(format!("{resource}.extension"), why)
+}
+
+/// Whether two rules of one trace were signed by the patient, and neither says how they proved who they are.
+pub(super) fn lack_the_same(one: &MappedRecord, other: &MappedRecord) -> bool {
+    let lacks = |mapped: &MappedRecord| {
+        let by_patient = mapped.record.actor.as_ref().is_some_and(|actor| actor.system == PATIENT_SYSTEM);
+        mapped.rule().is_some() && by_patient && !is_authenticated(mapped.record.auth.as_ref())
+    };
+    lacks(one) && lacks(other) && one.patient == other.patient && one.secret == other.secret
 }
 
 /// What a refusal by the ledger says of a rule: the element, and what to do. `json` is its Consent.
