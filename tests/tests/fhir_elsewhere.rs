@@ -99,12 +99,26 @@ fn a_patient_says_what_holds(worlds: &mut Worlds) {
     CLAIRE.says(world, &[&["embargo", "set", "--items", "m.held", "--until", &until], &by[..]].concat()).ok();
 }
 
+/// Who breaks the glass, as what and in which case.
+const EMERGENCIES: [(u32, &str, &str); 2] = [(77, "samu-regulator", "SAMU"), (78, "emergency-physician", "INCAPACITY")];
+
+/// An emergency is none of what moves: it is here and there.
+fn break_glass(world: &World) {
+    for (n, profession, case) in EMERGENCIES {
+        let (who, open) = (rpps(n), ["break-glass", "open", "--case", case, "--reason", "unconscious"]);
+        let more = ["--expires", "30m", "--no-position", "REFUSED", "--id", case, "--actor", &who];
+        CLAIRE.says(world, &[&open[..], &more, &["--actor-profession", profession]].concat()).ok();
+    }
+}
+
 const ALL: &str = "m.plain,m.masked,m.held,m.psy,DocumentReference/m.lab,m.pill,m.none";
 
 /// What everybody may, and why, by both traces.
 fn answers(world: &World) -> Vec<String> {
     let people: Vec<(String, &str)> = (71..=76).map(|n| (rpps(n), "physician")).collect();
     let more = [(AIDE.to_owned(), ""), ("urn:sillage:patient|self".to_owned(), "")];
+    let more = more.into_iter().chain(EMERGENCIES.map(|(n, profession, _)| (rpps(n), profession)));
+    let more: Vec<(String, &str)> = more.collect();
     let mut out = Vec::new();
     for (actor, profession) in people.iter().chain(&more) {
         for (action, purpose) in [("read", "TREAT"), ("read", "BTG"), ("write", "TREAT"), ("delete", "PATRQT")] {
@@ -144,10 +158,21 @@ fn it_is_decided_elsewhere_as_it_was_here(worlds: &mut Worlds) {
         "item.embargoed",
     ];
     assert_eq!(kinds, expected);
+    break_glass(here);
+    break_glass(elsewhere);
     let (was, is) = (answers(here), answers(elsewhere));
-    for reason in
-        ["MASKED", "BLOCKED", "ATTENDING", "CARE_TEAM", "EMBARGOED", "FEED_OPPOSED", "REPRESENTATIVE", "CONSENT_GRANT"]
-    {
+    for reason in [
+        "MASKED",
+        "BLOCKED",
+        "EMERGENCY_OPPOSED",
+        "BREAK_GLASS",
+        "ATTENDING",
+        "CARE_TEAM",
+        "EMBARGOED",
+        "FEED_OPPOSED",
+        "REPRESENTATIVE",
+        "CONSENT_GRANT",
+    ] {
         assert!(was.iter().any(|answer| answer.contains(&format!(" {reason}"))), "{reason}: {was:#?}");
     }
     assert_eq!(was, is);
