@@ -231,6 +231,48 @@ fn what_ended_is_exported_with_the_time_in_which_it_held() {
 }
 
 #[test]
+fn what_takes_access_away_denies_it_for_every_reader_and_what_gives_it_is_for_who_knows_it() {
+    let said = |index: u64, kind: Kind, details: Value, items: &[&str]| {
+        let items = items.iter().map(|id| v1::Item { id: (*id).to_owned(), ..v1::Item::default() }).collect();
+        let details = if details.is_null() { String::new() } else { details.to_string() };
+        line(index, v1::Record { kind: kind.code().into(), items, ..given(&details) })
+    };
+    let dubois = json!({"professional": "urn:oid:1.2.250.1.71.4.2.1|10100534436"});
+    let until = json!({"until": "2026-04-01T00:00:00Z"});
+    let all = resources(vec![
+        said(1, Kind::ITEM_MASKED, Value::Null, &["doc 1", "DocumentReference/2"]),
+        said(2, Kind::ITEM_UNMASKED, Value::Null, &["doc 1"]),
+        said(3, Kind::PROFESSIONAL_BLOCKED, dubois.clone(), &[]),
+        said(4, Kind::EMERGENCY_OPPOSITION, json!({"cases": ["SAMU"]}), &[]),
+        said(5, Kind::FEED_OPPOSED, json!({"source": "professionals", "category": "LAB"}), &[]),
+        said(6, Kind::SPACE_CLOSED, Value::Null, &[]),
+        said(7, Kind::ITEM_EMBARGOED, until, &["doc 3"]),
+        said(8, Kind::ATTENDING_DECLARED, dubois, &[]),
+    ]);
+    let consent = |id: &str| all.iter().find(|r| r["id"] == id).unwrap_or_else(|| panic!("{id}: {all:#?}"));
+    let denied = |id: &str| {
+        let (consent, provision) = (consent(id), &consent(id)["provision"]);
+        assert_eq!((&provision["type"], parts(consent, "rule").len()), (&json!("deny"), 1), "{consent:#}");
+        assert_eq!((consent.get("modifierExtension"), consent.get("meta")), (None, None), "{consent:#}");
+        provision.clone()
+    };
+    assert_eq!(
+        denied("l1")["data"],
+        json!([{"meaning": "instance", "reference": {"reference": "DocumentReference/2"}}])
+    );
+    assert_eq!(denied("l3")["actor"][0]["reference"]["identifier"]["value"], "10100534436");
+    assert_eq!(denied("l4")["purpose"][0]["code"], "BTG");
+    assert_eq!(denied("l5")["class"][0]["code"], "LAB");
+    assert_eq!(denied("l6"), json!({"type": "deny", "period": {"start": "2026-03-02T09:00:00.006Z"}}));
+    assert_eq!(denied("l7")["period"]["end"], "2026-03-31T23:59:59.999Z");
+    assert_eq!(denied("l7")["actor"].as_array().map(Vec::len), Some(2), "the patient and who represents them");
+    let attending = consent("l8");
+    assert_eq!((attending.get("provision"), parts(attending, "rule").len()), (None, 0), "{attending:#}");
+    assert_eq!(attending["modifierExtension"][0]["url"], format!("{OURS}/StructureDefinition/rule"));
+    assert!(!all.iter().any(|r| r["id"] == "l2"), "what ends something holds nothing");
+}
+
+#[test]
 fn what_never_held_is_not_replaced_elsewhere() {
     let to_come = r#"{"id": "c1", "effect": "deny", "grantee": "anyone", "from": "2027-01-01T00:00:00Z"}"#;
     let instead = r#"{"id": "c2", "effect": "deny", "grantee": "anyone", "supersedes": "c1"}"#;

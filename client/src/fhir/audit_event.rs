@@ -21,6 +21,9 @@
 //! outcome it has (a refusal is a serious failure), its consent as basis, and `details.authorisation` = `permit` or
 //! `deny`, by which the trace words it as a request and not as a reading.
 //!
+//! **Our own export** (extension `entry`) says exactly who acted (extension `actor` of an agent), which entities are items (role
+//! 4), and whether all of it is kept from representatives.
+//!
 //! **Several patients.** A query that returned N patients is N records. The payload of each holds the original JSON
 //! exactly as received where the event concerns one patient; where it concerns several, a record's original leaves out
 //! the entities of the *other* patients, because each patient reads the payload of its own record.
