@@ -2,11 +2,8 @@
 //!
 //! Reading it is on record, as every reading is; the file is for its owner's eyes only.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use sillage_rules::entry::Entry;
-use sillage_rules::kind::Kind;
 use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
 use sillage_rules::time::TimeMs;
 
@@ -16,12 +13,10 @@ use super::{Context, Ended, change, output};
 use crate::author::tags_of;
 use crate::error::ClientError;
 use crate::export_csv::csv;
-use crate::export_fhir::{Directives, Line, Subject, Trace, bundle, events_only};
+use crate::export_fhir::{Directives, Line, Subject, Trace, bundle, rule};
 use crate::profile::write_private;
 use crate::session::Session;
 use crate::trace::{TracedLine, read_page};
-use crate::view::Lang;
-use crate::view::words::noun;
 
 /// Lines of a page: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -48,27 +43,15 @@ pub async fn run(context: &Context, args: ExportPatientArgs) -> Result<Ended, Cl
         ExportFormat::Json => ndjson(&traced, &trace),
     };
     write_private(&args.out, text.as_bytes())?;
-    if args.format == ExportFormat::Fhir
-        && let Some(warning) = not_carried(&events_only(&trace))
-    {
-        output::note(&warning);
-    }
-    let directives = Directives::of(&trace.lines).iter().count();
-    let said = json!({"file": args.out.display().to_string(), "events": trace.lines.len(), "directives": directives});
+    let directives = Directives::of(&trace.lines);
+    let said = json!({
+        "file": args.out.display().to_string(),
+        "events": trace.lines.len(),
+        "directives": directives.iter().count(),
+        "rules": rule::held(&directives, &trace).len(),
+    });
     output::line(&said.to_string())?;
     Ok(Ended::Done)
-}
-
-/// What FHIR has no resource for, and who takes the file elsewhere has to set again.
-fn not_carried(events: &BTreeMap<Kind, usize>) -> Option<String> {
-    let named: Vec<String> =
-        events.iter().map(|(kind, count)| format!("{count} {} ({})", kind.token(), noun(*kind, Lang::En))).collect();
-    (!named.is_empty()).then(|| {
-        format!(
-            "FHIR carries these as events only, an import does not bring them back, set again there what still holds: {}",
-            named.join(", ")
-        )
-    })
 }
 
 /// Every line of both traces, oldest first.
@@ -146,20 +129,4 @@ fn ndjson(traced: &[TracedLine], trace: &Trace) -> String {
         out.push('\n');
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_come_back_is_named_with_how_many() {
-        assert_eq!(not_carried(&BTreeMap::new()), None);
-        let said = not_carried(&BTreeMap::from([(Kind::ITEM_MASKED, 2), (Kind::PROFESSIONAL_BLOCKED, 1)]));
-        let said = said.expect("a warning");
-        assert!(
-            said.contains("1 professional.blocked (professional blocked), 2 item.masked (document masked)"),
-            "{said}"
-        );
-    }
 }

@@ -11,15 +11,17 @@ use serde_json::json;
 use sillage_proto::v1::PatientIdentity;
 use sillage_rules::consent::directive::Directive;
 use sillage_rules::ident::{Checks, Ins, InsOid, Source as IdentSource};
+use sillage_rules::kind::Kind;
 use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
 use super::args::ImportArgs;
 use super::import_consents::{self, Replacement};
+use super::import_rules::{self, InForce};
 use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
 use crate::author::{NewRecord, TagRequest, encode, fitting, prepare};
-use crate::error::ClientError;
+use crate::error::{ClientError, Rejection};
 use crate::fhir::consent::revocation;
 use crate::fhir::source::{Document, documents, files};
 use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map};
@@ -32,7 +34,7 @@ const BATCH_RECORDS: usize = 1_000;
 
 /// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
 /// is about.
-const OF_ONE_RECORD: [(&str, &str); 21] = [
+const OF_ONE_RECORD: [(&str, &str); 23] = [
     ("MALFORMED_RECORD", ""),
     ("UNKNOWN_KIND", ""),
     ("KIND_RESERVED", ""),
@@ -54,6 +56,8 @@ const OF_ONE_RECORD: [(&str, &str); 21] = [
     ("UNTIL_MISSING", "Consent.provision.period"),
     ("EMPTY_PERIOD", "Consent.provision.period"),
     ("TOO_MANY_RULES", "Consent"),
+    ("ATTENDING", "Consent.extension"),
+    ("REPRESENTATION_CYCLE", "Consent.extension"),
 ];
 
 /// What is said of an event that becomes no record.
@@ -70,6 +74,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         checks,
         seen: HashMap::new(),
         replaced: HashSet::new(),
+        in_force: InForce::default(),
         at_most: None,
         chunk: Vec::new(),
         documents: 0,
@@ -109,13 +114,19 @@ struct Line {
 enum What {
     /// To be sent, with the document it was made from.
     Record(Box<(MappedRecord, Vec<u8>)>),
-    /// Where it is on record, the directive that it is, and whose it is.
-    Recorded(u64, Option<DirectiveNote>, Option<PatientIdentity>),
+    /// Where it is on record, the directive or the rule that it is, and whose it is.
+    Recorded(u64, Option<Noted>, Option<PatientIdentity>),
     Refused(FhirError),
-    /// Nothing that would be a record.
-    Skipped,
+    /// Nothing that would be a record, and why.
+    Skipped(&'static str),
     /// Of a document that another line refuses.
     Nothing,
+}
+
+/// What a record of a Consent is.
+enum Noted {
+    Directive(DirectiveNote),
+    Rule(Kind),
 }
 
 impl Line {
@@ -128,28 +139,32 @@ impl Line {
             put("entry", json!(entry));
         }
         match &self.what {
-            What::Recorded(index, directive, patient) => {
+            What::Recorded(index, noted, patient) => {
                 put("index", json!(index));
                 if let Some(made) = patient.as_ref().filter(|patient| demo && patient.oid == InsOid::Demo.as_str()) {
                     put("demo_patient", json!({"ins": made.ins, "oid": made.oid}));
                 }
-                if let Some(directive) = directive {
-                    put("directive", json!(directive.id));
-                    let (name, holds) = match directive.ends {
-                        Ends::Revoked => ("revoked", true),
-                        Ends::At(until) => ("expired", until <= now_ms()),
-                        Ends::Open => ("expired", false),
-                    };
-                    if holds {
-                        put(name, json!(true));
+                match noted {
+                    Some(Noted::Directive(directive)) => {
+                        put("directive", json!(directive.id));
+                        let (name, holds) = match directive.ends {
+                            Ends::Revoked => ("revoked", true),
+                            Ends::At(until) => ("expired", until <= now_ms()),
+                            Ends::Open => ("expired", false),
+                        };
+                        if holds {
+                            put(name, json!(true));
+                        }
                     }
+                    Some(Noted::Rule(kind)) => put("rule", json!(kind.token())),
+                    None => {}
                 }
             }
             What::Refused(error) => {
                 put("error", json!(error.reason));
                 put("path", json!(error.path));
             }
-            What::Skipped => put("skipped", json!(SKIPPED)),
+            What::Skipped(why) => put("skipped", json!(why)),
             What::Nothing => return None,
             What::Record(_) => unreachable!("every record of a chunk was sent or refused before it is printed"),
         }
@@ -175,6 +190,8 @@ struct Import<'a> {
     seen: HashMap<DocumentKey, u64>,
     /// Consents of this run that end what is on record of them.
     replaced: HashSet<u64>,
+    /// What holds for the patients whose rules were met.
+    in_force: InForce,
     /// Records of the next batch, at most: what comes after is looked at when they are on record.
     at_most: Option<usize>,
     chunk: Vec<Line>,
@@ -208,10 +225,17 @@ impl Import<'_> {
             }
             Ok(mapped) => mapped,
         };
+        if let Some(mapped) = records.iter().find(|mapped| mapped.secret)
+            && !self.may_know(mapped).await?
+        {
+            self.refuse(file, entry, import_rules::may_not_know(mapped));
+            return Ok(());
+        }
         let withdrawn = records.first().is_some_and(|record| record.ends() == Some(Ends::Revoked));
         let whats = match withdrawn {
             true => self.withdraw(&records, &json).await?,
-            false if records.is_empty() => vec![What::Skipped],
+            false if records.is_empty() => vec![What::Skipped(SKIPPED)],
+            false if records.iter().any(import_rules::is_over) => vec![What::Skipped(import_rules::OVER)],
             false => records.into_iter().map(|record| What::Record(Box::new((record, json.clone())))).collect(),
         };
         for what in whats {
@@ -229,8 +253,8 @@ impl Import<'_> {
 
     /// What ends with a withdrawn Consent: its directives on record.
     async fn withdraw(&mut self, records: &[MappedRecord], json: &[u8]) -> Result<Vec<What>, ClientError> {
-        let [record] = records else { return Ok(vec![What::Skipped]) };
-        let Some(note) = &record.directive else { return Ok(vec![What::Skipped]) };
+        let [record] = records else { return Ok(vec![What::Skipped(SKIPPED)]) };
+        let Some(note) = &record.directive else { return Ok(vec![What::Skipped(SKIPPED)]) };
         // The Consent itself may stand before it in this very import.
         self.flush().await?;
         let on_record = import_consents::of_consent(self.session, &self.recorder.tags, record, &note.id).await?;
@@ -241,12 +265,18 @@ impl Import<'_> {
         if on_record.iter().all(|recorded| !recorded.is_alive) {
             let place = |recorded: &import_consents::Recorded| {
                 let index = recorded.ended_by.unwrap_or(recorded.index);
-                What::Recorded(index, Some(ended(&recorded.id)), record.patient.clone())
+                What::Recorded(index, Some(Noted::Directive(ended(&recorded.id))), record.patient.clone())
             };
             return Ok(on_record.iter().map(place).collect());
         }
         let alive = on_record.iter().filter(|recorded| recorded.is_alive);
         Ok(alive.map(|recorded| What::Record(Box::new((revocation(record, &recorded.id), json.to_vec())))).collect())
+    }
+
+    /// Whether who imports may write what is kept from representatives.
+    async fn may_know(&self, mapped: &MappedRecord) -> Result<bool, ClientError> {
+        let Some(patient) = &mapped.patient else { return Ok(true) };
+        Ok(self.recorder.tags.both(&patient.ins, &patient.oid).await?.1.is_some())
     }
 
     /// Everything that can be known before the identity is resolved.
@@ -284,15 +314,23 @@ impl Import<'_> {
             let occurrence = self.seen.entry(DocumentKey::new(json, &record, 0)).or_insert(0);
             let key = DocumentKey::new(json, &record, *occurrence);
             *occurrence += 1;
-            let document = mapped.directive.is_some().then_some(self.chunk[line].document);
-            match self.recorder.stream.outbox().and_then(|outbox| outbox.done().of_document(&key)) {
-                Some((index, _)) => self.recorded(line, index),
+            let document = mapped.is_of_consent().then_some(self.chunk[line].document);
+            let done = self.recorder.stream.outbox().and_then(|outbox| outbox.done().of_document(&key));
+            let known = match done {
+                None if mapped.rule().is_some() => {
+                    self.in_force.already(self.session, &self.recorder.tags, mapped).await?
+                }
+                done => done.map(|(index, _)| index),
+            };
+            match known {
+                Some(index) => self.recorded(line, index),
                 None => todo.push(Waiting { line, key, record, document }),
             }
         }
         while !todo.is_empty() {
             todo = self.send(todo).await?;
         }
+        self.in_force.forget();
         // What a replaced Consent ended stands with it.
         self.chunk.sort_by_key(|line| line.document);
         let lines: Vec<String> = self.chunk.iter().filter_map(|line| line.to_json(self.demo)).collect();
@@ -305,8 +343,9 @@ impl Import<'_> {
     fn recorded(&mut self, line: usize, index: u64) {
         let what = &mut self.chunk[line].what;
         if let What::Record(boxed) = what {
-            let (directive, patient) = (boxed.0.directive.take(), boxed.0.patient.take());
-            *what = What::Recorded(index, directive, patient);
+            let rule = boxed.0.rule().map(Noted::Rule);
+            let noted = boxed.0.directive.take().map(Noted::Directive).or(rule);
+            *what = What::Recorded(index, noted, boxed.0.patient.take());
         }
     }
 
@@ -348,14 +387,47 @@ impl Import<'_> {
                 let refused = todo.remove(at);
                 let (mut group, rest): (Vec<_>, Vec<_>) =
                     todo.into_iter().partition(|other| of_one_document(other, &refused));
-                let path = if refused.document.is_some() { path } else { "" };
-                let error = FhirError::new(path, format!("{}: {}", rejection.code, rejection.message));
+                // What would be refused for the same isn't sent once more for each.
+                let (alike, rest): (Vec<_>, Vec<_>) =
+                    rest.into_iter().partition(|other| self.is_refused_alike(code, &refused, other));
+                let error = self.refusal(&refused, path, &rejection);
                 group.insert(0, refused);
                 self.refuse_all(&group, error);
+                for other in alike {
+                    let error = self.refusal(&other, "", &rejection);
+                    self.refuse_all(&[other], error);
+                }
                 Ok(rest)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether another record is refused with this code whatever is on record, as `refused` was.
+    fn is_refused_alike(&self, code: &str, refused: &Waiting, other: &Waiting) -> bool {
+        let mapped = |waiting: &Waiting| match &self.chunk[waiting.line].what {
+            What::Record(boxed) => Some(&boxed.0),
+            _ => None,
+        };
+        match code {
+            // What happened is never refused for who did it: who imports may not record any of it.
+            "NOT_ENTITLED" if refused.document.is_none() => other.document.is_none(),
+            "AUTHENTICATION_MISSING" => {
+                mapped(refused).zip(mapped(other)).is_some_and(|(one, other)| import_rules::lack_the_same(one, other))
+            }
+            _ => false,
+        }
+    }
+
+    /// What is said of a record that the ledger refused; `path` is the element of a directive.
+    fn refusal(&self, refused: &Waiting, path: &str, rejection: &Rejection) -> FhirError {
+        if let What::Record(boxed) = &self.chunk[refused.line].what
+            && let Some(kind) = boxed.0.rule()
+        {
+            return import_rules::refusal(kind, &boxed.0.record, &boxed.1, rejection);
+        }
+        let path = if refused.document.is_some() { path } else { "" };
+        FhirError::new(path, format!("{}: {}", rejection.code, rejection.message))
     }
 
     /// Refuses a document: one line says why.
@@ -422,7 +494,7 @@ impl Import<'_> {
 
 fn new_record(mapped: &MappedRecord) -> NewRecord {
     let patient = mapped.patient.as_ref();
-    let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: false });
+    let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: mapped.secret });
     NewRecord { patient, record: mapped.record.clone() }
 }
 

@@ -53,13 +53,14 @@ pub(super) async fn of_consent(
 ) -> Result<Vec<Recorded>, ClientError> {
     let patient = record.patient.clone().unwrap_or_default();
     let known = Known::fetch(session, tags.both(&patient.ins, &patient.oid).await?, AsOf::Now).await?;
-    let given: HashMap<u64, u64> = known
-        .open
+    let side = if record.secret { known.secret.as_ref() } else { Some(&known.open) };
+    let Some(side) = side else { return Ok(Vec::new()) };
+    let given: HashMap<u64, u64> = side
         .records
         .iter()
         .filter_map(|decided| Some((decided.line.entry.index.get(), decided.line.record.as_ref()?.occurred_at_ms())))
         .collect();
-    let entries = known.open.state.directives().iter().filter(|entry| is_of(&entry.directive.id, first));
+    let entries = side.state.directives().iter().filter(|entry| is_of(&entry.directive.id, first));
     let one = |entry: &DirectiveEntry| Recorded {
         id: entry.directive.id.clone(),
         index: entry.stamp.index.get(),

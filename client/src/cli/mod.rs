@@ -21,6 +21,7 @@ mod export;
 mod export_patient;
 mod import;
 mod import_consents;
+mod import_rules;
 mod keys;
 mod limits;
 pub mod limits_args;

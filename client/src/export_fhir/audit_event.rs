@@ -15,6 +15,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 use sillage_proto::v1;
+use sillage_rules::consent::name::SOFTWARE_SYSTEM;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
@@ -224,7 +225,10 @@ fn agents(line: &Line, record: &v1::Record, trace: &Trace) -> Vec<Value> {
                 object(vec![("type", r#type), ("who", who), ("requestor", json!(false)), ("network", network)])
             }
         };
-        out.push(acted);
+        out.push(named(acted, actor));
+    } else if let Some(software) = of_software(record) {
+        let acted = json!({"who": names::actor(&software, &trace.subject), "requestor": false});
+        out.push(named(acted, &software));
     }
     if let Some(place) = &record.place {
         let machine = [&place.device, &place.network_address].into_iter().find(|text| !text.is_empty());
@@ -255,6 +259,24 @@ fn agents(line: &Line, record: &v1::Record, trace: &Trace) -> Vec<Value> {
         );
     }
     out
+}
+
+/// Who acted, part by part: their name, and the profession and the structure that rights rest on.
+fn named(mut agent: Value, actor: &v1::Actor) -> Value {
+    let parts =
+        [("system", &actor.system), ("id", &actor.id), ("role", &actor.role), ("organisation", &actor.organisation)];
+    let said = parts.into_iter().filter(|(_, text)| !text.trim().is_empty());
+    let parts: Vec<Value> = said.map(|(name, text)| part(name, "String", text.clone())).collect();
+    if !parts.is_empty() {
+        agent["extension"] = json!([extension_of("actor", parts)]);
+    }
+    agent
+}
+
+/// The software that acted on its own, where no actor is named, as the ledger names it.
+pub(super) fn of_software(record: &v1::Record) -> Option<v1::Actor> {
+    let id = record.automated.as_ref()?.software.trim().to_owned();
+    (!id.is_empty()).then(|| v1::Actor { system: SOFTWARE_SYSTEM.to_owned(), id, ..v1::Actor::default() })
 }
 
 fn participant(agent: &v1::Agent, trace: &Trace) -> Value {

@@ -5,12 +5,14 @@
 //! says it most nearly. `sillage import --fhir` reads both.
 
 use serde_json::{Value, json};
+use sillage_proof::hash::LeafIndex;
 use sillage_proto::v1;
 use sillage_rules::consent::directive::Collected;
+use sillage_rules::consent::state::DirectiveEntry;
 use sillage_rules::consent::{Action, Effect, Grantee, Provision};
 use sillage_rules::time::TimeMs;
 
-use super::audit_event::authentication;
+use super::audit_event::{authentication, of_software};
 use super::history::History;
 use super::{Trace, coding, concept, extension, extension_of, names, object, part, profiles};
 use crate::fhir::consent::codes::{self, label_system, purpose_coding};
@@ -32,29 +34,22 @@ fn id_of(index: u64) -> String {
     format!("d{index}")
 }
 
-/// The Consent of a directive; none where it ended before it began.
-pub fn consent(history: &History<'_>, trace: &Trace) -> Option<Value> {
+/// The Consent of a directive; none where it ended before it began. `is_there`: whether an earlier directive with this id is
+/// exported too.
+pub fn consent(history: &History<'_>, trace: &Trace, is_there: &dyn Fn(&str) -> bool) -> Option<Value> {
     let (entry, message) = (history.entry, history.record.message());
     let directive = &entry.directive;
     // Revoked or superseded: until then it was in force, and a reader who knows no more must see that.
     let ended = entry.ended_by.map(|by| (by, entry.period.until));
-    if ended.is_some_and(|(_, until)| until <= entry.period.from) {
+    if never_held(entry) {
         return None;
     }
-    let mut extensions = vec![extension_of("entry", {
-        let mut parts = vec![
-            part("index", "String", entry.stamp.index.get().to_string()),
-            part("recorded", "DateTime", TimeMs(entry.stamp.time.get()).to_string()),
-        ];
-        if history.secret {
-            parts.push(part("kept-from-representatives", "Boolean", true));
-        }
-        parts
-    })];
+    let mut extensions = vec![entry_extension(entry.stamp.index, entry.stamp.time.get(), history.secret)];
     if let Some((by, _)) = ended {
         extensions.push(extension_of("ended", vec![part("index", "String", by.get().to_string())]));
     }
-    if let Some(before) = &directive.supersedes {
+    // What it replaced and isn't here (it never held, or is forgotten) can't be replaced elsewhere.
+    if let Some(before) = directive.supersedes.as_ref().filter(|before| is_there(before)) {
         extensions.push(extension("supersedes", "String", before.clone()));
     }
     extensions.extend(directive.collected.as_ref().map(collected));
@@ -66,26 +61,18 @@ pub fn consent(history: &History<'_>, trace: &Trace) -> Option<Value> {
         let inner = directive.except.iter().map(|except| self::provision(except, None, trace));
         provision["provision"] = inner.collect();
     }
-    let name = message.actor.clone().unwrap_or_default();
-    let mut consent = object(vec![
-        ("resourceType", json!("Consent")),
-        ("id", json!(id_of(entry.stamp.index.get()))),
-        ("extension", json!(extensions)),
-        ("identifier", json!([{"system": SYSTEM_DIRECTIVE, "value": directive.id}])),
-        ("status", json!(if ended.is_some() { "inactive" } else { "active" })),
-        ("scope", concept(coding(codes::SCOPES, "patient-privacy", "Privacy Consent"))),
-        ("category", json!([concept(coding("http://loinc.org", "59284-0", "Consent"))])),
-        ("patient", trace.subject.reference()),
-        ("dateTime", json!(TimeMs(message.occurred_at_ms).to_string())),
-        ("performer", json!([performer(&name, trace)])),
-        (
-            "organization",
-            json!([{"identifier": {"system": SYSTEM_LOG, "value": trace.origin}, "display": trace.origin}]),
-        ),
-        ("sourceReference", source(entry.stamp.index.get(), trace)),
-        ("policy", json!([{"uri": POLICY}])),
-        ("provision", provision),
-    ]);
+    let mut consent = frame(Frame {
+        id: id_of(entry.stamp.index.get()),
+        extensions,
+        modifiers: Vec::new(),
+        identifier: (SYSTEM_DIRECTIVE, directive.id.clone()),
+        is_active: ended.is_none(),
+        given_ms: message.occurred_at_ms,
+        signer: &signer(message),
+        index: entry.stamp.index,
+        provision,
+        trace,
+    });
     let claimed = profiles::consent(&consent);
     if !claimed.is_empty() {
         consent["meta"] = json!({"profile": claimed});
@@ -93,8 +80,82 @@ pub fn consent(history: &History<'_>, trace: &Trace) -> Option<Value> {
     Some(consent)
 }
 
+/// Whether a directive ended before it began.
+pub(super) fn never_held(entry: &DirectiveEntry) -> bool {
+    entry.ended_by.is_some() && entry.period.until <= entry.period.from
+}
+
+/// What the Consents of an export have in common, and what each has of its own.
+pub(super) struct Frame<'a> {
+    pub id: String,
+    pub extensions: Vec<Value>,
+    pub modifiers: Vec<Value>,
+    pub identifier: (&'static str, String),
+    pub is_active: bool,
+    pub given_ms: u64,
+    pub signer: &'a v1::Actor,
+    /// The record that it is of.
+    pub index: LeafIndex,
+    pub provision: Value,
+    pub trace: &'a Trace,
+}
+
+pub(super) fn frame(frame: Frame<'_>) -> Value {
+    let trace = frame.trace;
+    let (system, value) = frame.identifier;
+    object(vec![
+        ("resourceType", json!("Consent")),
+        ("id", json!(frame.id)),
+        ("extension", json!(frame.extensions)),
+        ("modifierExtension", json!(frame.modifiers)),
+        ("identifier", json!([{"system": system, "value": value}])),
+        ("status", json!(if frame.is_active { "active" } else { "inactive" })),
+        ("scope", concept(coding(codes::SCOPES, "patient-privacy", "Privacy Consent"))),
+        ("category", json!([concept(coding("http://loinc.org", "59284-0", "Consent"))])),
+        ("patient", trace.subject.reference()),
+        ("dateTime", json!(TimeMs(frame.given_ms).to_string())),
+        ("performer", json!([performer(frame.signer, trace)])),
+        (
+            "organization",
+            json!([{"identifier": {"system": SYSTEM_LOG, "value": trace.origin}, "display": trace.origin}]),
+        ),
+        ("sourceReference", source(frame.index.get(), trace)),
+        ("policy", json!([{"uri": POLICY}])),
+        ("provision", frame.provision),
+    ])
+}
+
+/// Where it is on record.
+pub(super) fn entry_extension(index: LeafIndex, recorded_ms: u64, secret: bool) -> Value {
+    let mut parts = vec![
+        part("index", "String", index.get().to_string()),
+        part("recorded", "DateTime", TimeMs(recorded_ms).to_string()),
+    ];
+    if secret {
+        parts.push(part("kept-from-representatives", "Boolean", true));
+    }
+    extension_of("entry", parts)
+}
+
+/// Who signed: the actor, else the software that acted on its own.
+pub(super) fn signer(message: &v1::Record) -> v1::Actor {
+    message.actor.clone().or_else(|| of_software(message)).unwrap_or_default()
+}
+
+/// Who signed, so that an importer finds the same name.
 fn performer(actor: &v1::Actor, trace: &Trace) -> Value {
-    names::actor(actor, &trace.subject)
+    let reference = names::actor(actor, &trace.subject);
+    let target = reference["reference"].as_str();
+    if actor.id.is_empty()
+        || reference.get("identifier").is_some()
+        || target.is_some_and(|target| !target.starts_with('#'))
+    {
+        return reference;
+    }
+    object(vec![
+        ("identifier", object(vec![("system", json!(actor.system)), ("value", json!(actor.id))])),
+        ("display", json!(actor.label)),
+    ])
 }
 
 /// The signed record.
@@ -167,12 +228,12 @@ fn provision(said: &Provision, from_ms: Option<u64>, trace: &Trace) -> Value {
 }
 
 /// The end of a period: included, and exactly one millisecond wide.
-fn last_ms_before(until: TimeMs) -> String {
+pub(super) fn last_ms_before(until: TimeMs) -> String {
     let text = TimeMs(until.0.saturating_sub(1)).to_string();
     if text.contains('.') { text } else { text.replace('Z', ".000Z") }
 }
 
-fn action(action: Action) -> Value {
+pub(super) fn action(action: Action) -> Value {
     let mut codings = vec![coding(codes::OUR_ACTIONS, action.as_str(), "")];
     codings.extend(codes::nearest_action(action).map(|code| coding(codes::ACTIONS, code, "")));
     json!({"coding": codings})
@@ -182,9 +243,12 @@ fn actor(grantee: &Grantee, trace: &Trace) -> Value {
     let keys: Value = serde_json::to_value(grantee).unwrap_or_default();
     let parts = keys.as_object().into_iter().flatten();
     let parts = parts.map(|(name, value)| part(name, "String", value.clone())).collect();
-    json!({
-        "extension": [extension_of("grantee", parts)],
-        "role": concept(coding(codes::PARTS, "IRCP", "information recipient")),
-        "reference": names::grantee(grantee, &trace.subject),
-    })
+    let mut entry = actor_entry(names::grantee(grantee, &trace.subject));
+    entry["extension"] = json!([extension_of("grantee", parts)]);
+    entry
+}
+
+/// Someone who is permitted or denied.
+pub(super) fn actor_entry(reference: Value) -> Value {
+    json!({"role": concept(coding(codes::PARTS, "IRCP", "information recipient")), "reference": reference})
 }

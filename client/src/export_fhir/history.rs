@@ -60,6 +60,16 @@ impl<'a> Directives<'a> {
         all.into_iter()
     }
 
+    /// What follows from the lines: the open tag's, then the second one's.
+    pub(super) fn states(&self) -> &[PatientState; 2] {
+        &self.states
+    }
+
+    /// A record that decided something, and whether it is kept from representatives.
+    pub(super) fn record(&self, index: LeafIndex) -> Option<(&'a ParsedRecord, bool)> {
+        self.records.get(&index).copied()
+    }
+
     /// Whether this record is that of a directive.
     pub fn has(&self, index: LeafIndex) -> bool {
         self.indices.contains(&index)

@@ -1,11 +1,13 @@
-//! A patient's trace as FHIR R4: every line as an AuditEvent, every directive as a Consent, in one Bundle.
+//! A patient's trace as FHIR R4: every line as an AuditEvent, every directive and whatever else decides as a Consent, in one
+//! Bundle.
 //!
 //! [`bundle`] is the way in. [`audit_event`] says what became of one line, [`decision`] of a decision, [`consent`] of a
-//! directive; [`shape`] has the codes of each kind of record, [`names`] who and what is referred to, [`profiles`] whether a
+//! directive, [`rule`] of what decides beside directives; [`shape`] has the codes of each kind of record, [`names`] who and what is referred to, [`profiles`] whether a
 //! resource is what an IHE profile asks for: a profile is claimed where it is. `docs/fhir.md` has the tables.
 //!
 //! What FHIR has no element for stands in extensions under [`crate::fhir::OURS`]. A Consent that was exported comes back
-//! through `sillage import --fhir` as the same directive ([`crate::fhir::consent`]).
+//! through `sillage import --fhir` as the same record ([`crate::fhir::consent`]): what was exported and imported elsewhere is
+//! decided there as it was here.
 
 pub mod audit_event;
 pub mod consent;
@@ -13,6 +15,7 @@ pub mod decision;
 mod history;
 mod names;
 pub mod profiles;
+pub mod rule;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -21,7 +24,7 @@ use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::Flags;
-use sillage_rules::kind::{Group, Kind};
+use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
@@ -82,11 +85,27 @@ pub struct Trace {
     pub lines: Vec<Line>,
 }
 
-/// The Bundle (collection) of a trace: the AuditEvents, then the Consents, each oldest first.
+/// The Bundle (collection) of a trace: the AuditEvents, oldest first; then the Consents, representatives before what they
+/// may have signed, else oldest first. Imported in this order, each finds what it rests on.
 pub fn bundle(trace: &Trace) -> Value {
     let directives = Directives::of(&trace.lines);
     let events = trace.lines.iter().map(|line| audit_event::audit_event(line, trace, &directives));
-    let consents = directives.iter().filter_map(|history| consent::consent(&history, trace));
+    // The first directive of each id that held, of either trace.
+    let mut first = BTreeMap::new();
+    for History { entry, secret, .. } in directives.iter().filter(|history| !consent::never_held(history.entry)) {
+        first.entry((secret, entry.directive.id.as_str())).or_insert(entry.stamp.index);
+    }
+    let mut consents: Vec<_> = rule::held(&directives, trace)
+        .iter()
+        .map(|held| (held.order(), rule::consent(held, trace)))
+        .chain(directives.iter().filter_map(|history| {
+            let index = history.entry.stamp.index;
+            let is_there = |id: &str| first.get(&(history.secret, id)).is_some_and(|first| *first < index);
+            Some(((2, index), consent::consent(&history, trace, &is_there)?))
+        }))
+        .collect();
+    consents.sort_by_key(|(order, _)| *order);
+    let consents = consents.into_iter().map(|(_, consent)| consent);
     let entry = |resource: Value| {
         let text = |name: &str| resource[name].as_str().unwrap_or_default().to_owned();
         let url = format!("{OURS}/log/{}/{}/{}", trace.origin, text("resourceType"), text("id"));
@@ -98,18 +117,6 @@ pub fn bundle(trace: &Trace) -> Value {
         "timestamp": TimeMs(trace.read_at_ms).to_string(),
         "entry": events.chain(consents).map(entry).collect::<Vec<_>>(),
     })
-}
-
-/// What decides and has no resource that an importer would bring back: it is in the Bundle as events only. Each kind, and how
-/// many records of it there are.
-pub fn events_only(trace: &Trace) -> BTreeMap<Kind, usize> {
-    let mut out = BTreeMap::new();
-    for line in &trace.lines {
-        if matches!(line.kind.group(), Group::Space | Group::Limits | Group::People) {
-            *out.entry(line.kind).or_insert(0) += 1;
-        }
-    }
-    out
 }
 
 /// An extension of ours with a value: `kind` is the FHIR type, as `String`.
@@ -154,5 +161,7 @@ pub(crate) fn object(members: Vec<(&str, Value)>) -> Value {
     members.into_iter().filter(|(_, value)| says(value)).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+#[cfg(test)]
+mod same_decisions_tests;
 #[cfg(test)]
 mod tests;

@@ -230,6 +230,58 @@ fn what_ended_is_exported_with_the_time_in_which_it_held() {
     assert_eq!(back.provision.until.map(|until| until.0), Some(NOW_MS + 5));
 }
 
+#[test]
+fn what_takes_access_away_denies_it_for_every_reader_and_what_gives_it_is_for_who_knows_it() {
+    let said = |index: u64, kind: Kind, details: Value, items: &[&str]| {
+        let items = items.iter().map(|id| v1::Item { id: (*id).to_owned(), ..v1::Item::default() }).collect();
+        let details = if details.is_null() { String::new() } else { details.to_string() };
+        line(index, v1::Record { kind: kind.code().into(), items, ..given(&details) })
+    };
+    let dubois = json!({"professional": "urn:oid:1.2.250.1.71.4.2.1|10100534436"});
+    let until = json!({"until": "2026-04-01T00:00:00Z"});
+    let all = resources(vec![
+        said(1, Kind::ITEM_MASKED, Value::Null, &["doc 1", "DocumentReference/2"]),
+        said(2, Kind::ITEM_UNMASKED, Value::Null, &["doc 1"]),
+        said(3, Kind::PROFESSIONAL_BLOCKED, dubois.clone(), &[]),
+        said(4, Kind::EMERGENCY_OPPOSITION, json!({"cases": ["SAMU"]}), &[]),
+        said(5, Kind::FEED_OPPOSED, json!({"source": "professionals", "category": "LAB"}), &[]),
+        said(6, Kind::SPACE_CLOSED, Value::Null, &[]),
+        said(7, Kind::ITEM_EMBARGOED, until, &["doc 3"]),
+        said(8, Kind::ATTENDING_DECLARED, dubois, &[]),
+    ]);
+    let consent = |id: &str| all.iter().find(|r| r["id"] == id).unwrap_or_else(|| panic!("{id}: {all:#?}"));
+    let denied = |id: &str| {
+        let (consent, provision) = (consent(id), &consent(id)["provision"]);
+        assert_eq!((&provision["type"], parts(consent, "rule").len()), (&json!("deny"), 1), "{consent:#}");
+        assert_eq!((consent.get("modifierExtension"), consent.get("meta")), (None, None), "{consent:#}");
+        provision.clone()
+    };
+    assert_eq!(
+        denied("l1")["data"],
+        json!([{"meaning": "instance", "reference": {"reference": "DocumentReference/2"}}])
+    );
+    assert_eq!(denied("l3")["actor"][0]["reference"]["identifier"]["value"], "10100534436");
+    assert_eq!(denied("l4")["purpose"][0]["code"], "BTG");
+    assert_eq!(denied("l5")["class"][0]["code"], "LAB");
+    assert_eq!(denied("l6"), json!({"type": "deny", "period": {"start": "2026-03-02T09:00:00.006Z"}}));
+    assert_eq!(denied("l7")["period"]["end"], "2026-03-31T23:59:59.999Z");
+    assert_eq!(denied("l7")["actor"].as_array().map(Vec::len), Some(2), "the patient and who represents them");
+    let attending = consent("l8");
+    assert_eq!((attending.get("provision"), parts(attending, "rule").len()), (None, 0), "{attending:#}");
+    assert_eq!(attending["modifierExtension"][0]["url"], format!("{OURS}/StructureDefinition/rule"));
+    assert!(!all.iter().any(|r| r["id"] == "l2"), "what ends something holds nothing");
+}
+
+#[test]
+fn what_never_held_is_not_replaced_elsewhere() {
+    let to_come = r#"{"id": "c1", "effect": "deny", "grantee": "anyone", "from": "2027-01-01T00:00:00Z"}"#;
+    let instead = r#"{"id": "c2", "effect": "deny", "grantee": "anyone", "supersedes": "c1"}"#;
+    let all = resources(vec![line(1, given(to_come)), line(2, given(instead))]);
+    let consents: Vec<&Value> = all.iter().filter(|r| r["resourceType"] == "Consent").collect();
+    assert_eq!(consents.len(), 1, "the first one ended before it began");
+    assert_eq!(import(consents[0]).expect("the second").supersedes, None);
+}
+
 /// The directive of a Consent of our own.
 fn import(consent: &Value) -> Option<Directive> {
     let records = map(consent.to_string().as_bytes(), &PatientMap::default()).expect("imports");
@@ -320,7 +372,7 @@ fn period() -> impl Strategy<Value = (Option<TimeMs>, Option<TimeMs>)> {
     let time = || proptest::option::of((0..4_000_000_000_000_u64).prop_map(TimeMs));
     (time(), time()).prop_filter("not empty", |(from, until)| {
         // As it is admitted: an absent start is the moment of recording.
-        until.is_none_or(|until| from.map_or(NOW_MS + 1, |from| from.0) < until.0)
+        until.is_none_or(|until| from.map_or(NOW_MS + 2, |from| from.0) < until.0)
     })
 }
 
@@ -373,24 +425,21 @@ proptest! {
         let message = given(&directive.to_details());
         let record = ParsedRecord::from_message(message.clone()).expect("a record");
         let before = Event::of(&record).expect("understood").expect("decides");
-        let all = resources(vec![line(1, message)]);
-        let consent = all.iter().find(|r| r["resourceType"] == "Consent").expect("a Consent");
+        prop_assert_eq!(&before, &Event::Directive(Box::new(directive.clone())));
+        let replaced = directive.supersedes.as_ref().filter(|id| **id != directive.id).map(|id| {
+            line(1, given(&json!({"id": id, "effect": "deny", "grantee": "anyone"}).to_string()))
+        });
+        let all = resources(replaced.into_iter().chain([line(2, message)]).collect());
+        let consent = all.iter().find(|r| r["id"] == "d2").expect("a Consent");
         let mut expected = directive;
         // An end needs a beginning to come back: the moment at which it was recorded, which is what it meant.
         if expected.provision.until.is_some() {
-            expected.provision.from.get_or_insert(TimeMs(NOW_MS + 1));
-        } else {
-            prop_assert_eq!(&before, &Event::Directive(Box::new(expected.clone())));
+            expected.provision.from.get_or_insert(TimeMs(NOW_MS + 2));
+        }
+        // What never held isn't exported, and nothing replaces it elsewhere.
+        if !all.iter().any(|r| r["id"] == "d1") {
+            expected.supersedes = None;
         }
         prop_assert_eq!(import(consent), Some(expected), "{:#}", consent);
     }
-}
-
-#[test]
-fn what_decides_and_is_no_consent_is_counted() {
-    let of = |kind: Kind| line(1, v1::Record { actor: Some(patient()), ..new_message(kind, Some(&TAG), NOW_MS) });
-    let masked = |index| Line { index, kind: Kind::ITEM_MASKED, ..of(Kind::SPACE_CLOSED) };
-    let lines = vec![line(1, reading()), masked(2), masked(3)];
-    let counted = events_only(&trace([lines, vec![of(Kind::SPACE_CLOSED)]].concat()));
-    assert_eq!(counted.into_iter().collect::<Vec<_>>(), [(Kind::SPACE_CLOSED, 1), (Kind::ITEM_MASKED, 2)]);
 }

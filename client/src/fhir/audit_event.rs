@@ -21,6 +21,9 @@
 //! outcome it has (a refusal is a serious failure), its consent as basis, and `details.authorisation` = `permit` or
 //! `deny`, by which the trace words it as a request and not as a reading.
 //!
+//! **Our own export** (extension `entry`) says exactly who acted (extension `actor` of an agent), which entities are items (role
+//! 4), and whether all of it is kept from representatives.
+//!
 //! **Several patients.** A query that returned N patients is N records. The payload of each holds the original JSON
 //! exactly as received where the event concerns one patient; where it concerns several, a record's original leaves out
 //! the entities of the *other* patients, because each patient reads the payload of its own record.
@@ -67,6 +70,7 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
         return Ok(vec![mapped(None, record)]);
     }
     let kind = own_kind.unwrap_or_else(|| event.kind());
+    let secret = own_entry(document) == Some(true);
     let mut out: Vec<MappedRecord> = Vec::with_capacity(found.len());
     for patient in &found {
         let identity = patients.resolve(&patient.name).map_err(|why| FhirError::new(patient.path.clone(), why))?;
@@ -78,13 +82,14 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
             false => event.without_other_patients(&found, patient)?,
         };
         let record = event.record(kind, Some(patient), original)?;
-        out.push(mapped(Some(identity), record));
+        let record = if event.is_ours() { without_what_does_not_fit(record) } else { record };
+        out.push(MappedRecord { secret, ..mapped(Some(identity), record) });
     }
     Ok(out)
 }
 
 fn mapped(patient: Option<v1::PatientIdentity>, record: v1::Record) -> MappedRecord {
-    MappedRecord { patient, record, time_path: "AuditEvent.recorded", directive: None }
+    MappedRecord { patient, record, time_path: "AuditEvent.recorded", directive: None, secret: false }
 }
 
 /// A patient that the event concerns.
@@ -104,8 +109,31 @@ impl<'a> Event<'a> {
         list(self.root, name)
     }
 
+    /// An event of our own export: there every entity says by its role what it is.
+    fn is_ours(&self) -> bool {
+        own_entry(self.root).is_some()
+    }
+
+    /// Whether an entity is a patient. An item that is a Patient resource is none.
+    fn is_patient(&self, entity: &Value) -> bool {
+        is_patient(entity) && !(self.is_ours() && has_role(entity, "4"))
+    }
+
+    /// Whether an entity is something that was accessed.
+    fn is_item(&self, entity: &Value) -> bool {
+        match self.is_ours() {
+            true => has_role(entity, "4"),
+            false => !is_patient(entity) && !is_query(entity) && !is_request_id(entity) && !self.relied_on(entity),
+        }
+    }
+
+    /// Whether an entity is a consent that the event relied on. An item that is a Consent is none.
+    fn relied_on(&self, entity: &Value) -> bool {
+        is_consent(entity) && !(self.is_ours() && has_role(entity, "4"))
+    }
+
     fn patients(&self) -> Vec<Patient> {
-        let entities = self.list("entity").iter().enumerate().filter(|(_, e)| is_patient(e));
+        let entities = self.list("entity").iter().enumerate().filter(|(_, e)| self.is_patient(e));
         let mut found: Vec<Patient> = entities
             .map(|(i, e)| Patient {
                 name: self.patient_name(&e["what"], e),
@@ -180,10 +208,33 @@ impl<'a> Event<'a> {
         role_is(client).or_else(|| role_is("110150")).unwrap_or(0)
     }
 
+    /// Position of the agent that acts: of our own export the one that says so.
+    fn acted(&self) -> usize {
+        let own = self.list("agent").iter().position(|agent| own(agent, "actor").is_some());
+        own.unwrap_or_else(|| self.actor_at())
+    }
+
+    /// Who acted, as the ledger names them: our own export says it part by part.
+    fn actor_named(&self, agent: &Value) -> v1::Actor {
+        let read = self.actor(agent);
+        let Some(named) = own(agent, "actor") else { return read };
+        let part = |name: &str| {
+            let part = list(named, "extension").iter().find(|part| text(part, "url") == name);
+            part.map(|part| text(part, "valueString").to_owned()).unwrap_or_default()
+        };
+        v1::Actor {
+            system: cut(&part("system"), limits::ID_BYTES_MAX),
+            id: cut(&part("id"), limits::ID_BYTES_MAX),
+            role: cut(&part("role"), limits::TOKEN_BYTES_MAX),
+            organisation: cut(&part("organisation"), limits::ID_BYTES_MAX),
+            label: read.label,
+        }
+    }
+
     fn record(&self, kind: Kind, patient: Option<&Patient>, original: Vec<u8>) -> Result<v1::Record, FhirError> {
-        let at = self.actor_at();
+        let at = self.acted();
         let requestor = &self.list("agent")[at];
-        let actor = self.actor(requestor);
+        let actor = self.actor_named(requestor);
         let automated = (requestor["requestor"] != Value::Bool(true))
             .then(|| v1::Automated { software: cut(&actor.label, limits::LABEL_BYTES_MAX), version: String::new() });
         let purposes = self.purposes(requestor);
@@ -279,20 +330,20 @@ impl<'a> Event<'a> {
     }
 
     fn items(&self) -> Vec<v1::Item> {
-        let kept = self
-            .list("entity")
-            .iter()
-            .filter(|e| !is_patient(e) && !is_query(e) && !is_request_id(e) && !is_consent(e));
+        let kept = self.list("entity").iter().filter(|e| self.is_item(e));
         let one = |entity: &Value| {
             let what = &entity["what"];
             let identifier = text(&what["identifier"], "value");
-            let id = [text(what, "reference"), identifier, text(entity, "name"), text(what, "display")];
+            // Of our own export what isn't said wasn't on record.
+            let named = if self.is_ours() { ["", ""] } else { [text(entity, "name"), text(what, "display")] };
+            let assumed = if self.is_ours() { String::new() } else { category(entity) };
+            let id = [text(what, "reference"), identifier, named[0], named[1]];
             let label = [text(entity, "name"), text(what, "display"), text(entity, "description")];
             let first = |of: &[&str]| of.iter().find(|t| !t.is_empty()).map_or(String::new(), |t| (*t).to_owned());
             let labels = list(entity, "securityLabel").iter().map(|c| text(c, "code")).filter(|c| !c.is_empty());
             v1::Item {
                 id: cut(&first(&id), limits::ID_BYTES_MAX),
-                category: cut(own_text(entity, "category").unwrap_or(&category(entity)), limits::TOKEN_BYTES_MAX),
+                category: cut(own_text(entity, "category").unwrap_or(&assumed), limits::TOKEN_BYTES_MAX),
                 labels: labels.take(limits::ITEM_LABELS_MAX).map(|c| cut(c, limits::TOKEN_BYTES_MAX)).collect(),
                 depositor: cut(own_text(entity, "depositor").unwrap_or_default(), limits::ID_BYTES_MAX),
                 label: cut(&first(&label), limits::LABEL_BYTES_MAX),
@@ -328,7 +379,7 @@ impl<'a> Event<'a> {
         let basis = |kind: v1::BasisKind, r#ref: &str| {
             Some(v1::Basis { kind: kind.into(), r#ref: cut(r#ref, limits::ID_BYTES_MAX) })
         };
-        if let Some(consent) = self.list("entity").iter().find(|e| is_consent(e)) {
+        if let Some(consent) = self.list("entity").iter().find(|e| self.relied_on(e)) {
             let what = &consent["what"];
             let found = [text(what, "reference"), text(&what["identifier"], "value")];
             return basis(v1::BasisKind::Consent, found.into_iter().find(|t| !t.is_empty()).unwrap_or_default());

@@ -2,12 +2,14 @@
 //!
 //! Strict on purpose: a resource of another version, read as R4, would go on record with a wrong meaning. So unknown
 //! elements, wrong datatypes and codes outside of a required binding are refused, and `modifierExtension` too: it may
-//! turn the meaning of what we read (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>).
+//! turn the meaning of what we read (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>). One is understood, and
+//! accepted where our own export puts it: `rule`, on a Consent with an identifier of such rules.
 
 use base64::Engine;
 use serde_json::{Map, Value};
 
 use super::FhirError;
+use super::consent::{EXTENSION_RULE, SYSTEM_RULE};
 use super::dates::{instant_ms, is_date_time};
 use super::schema::{AUDIT_EVENT, CONSENT, DETAIL, ENTITY, Element, Kind, Schema, Sort};
 
@@ -59,6 +61,7 @@ fn complex(object: &Map<String, Value>, schema: &Schema, path: &str, depth: usiz
             "id" if resource => primitive(value, Kind::Id, &at)?,
             "id" => primitive(value, Kind::Text, &at)?,
             "extension" => extensions(value, &at, depth)?,
+            "modifierExtension" if depth == 0 && is_own_rule(object, schema, value) => extensions(value, &at, depth)?,
             "modifierExtension" if schema.sort != Sort::Datatype => {
                 let why = "a modifierExtension may change the meaning, and this one is not known here";
                 return Err(FhirError::new(at, why));
@@ -74,6 +77,14 @@ fn complex(object: &Map<String, Value>, schema: &Schema, path: &str, depth: usiz
         }
     }
     invariants(object, schema, path)
+}
+
+/// The one `modifierExtension` that is known here, alone, on a Consent of our own export.
+fn is_own_rule(object: &Map<String, Value>, schema: &Schema, value: &Value) -> bool {
+    let identifiers = object.get("identifier").and_then(Value::as_array);
+    let is_own = identifiers.is_some_and(|all| all.iter().any(|identifier| identifier["system"] == SYSTEM_RULE));
+    let is_rule = value.as_array().is_some_and(|all| all.len() == 1 && all[0]["url"] == EXTENSION_RULE);
+    std::ptr::eq(schema, &CONSENT) && is_own && is_rule
 }
 
 fn invariants(object: &Map<String, Value>, schema: &Schema, path: &str) -> Result<(), FhirError> {

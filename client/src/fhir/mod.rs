@@ -16,6 +16,7 @@ pub mod source;
 
 use serde_json::Value;
 use sillage_proto::v1;
+use sillage_rules::kind::{Group, Kind};
 
 pub use check::{Resource, check};
 pub use patients::PatientMap;
@@ -50,9 +51,22 @@ pub struct MappedRecord {
     pub time_path: &'static str,
     /// Of a Consent: the directive.
     pub directive: Option<DirectiveNote>,
+    /// For the trace that is kept from representatives: our own export says so.
+    pub secret: bool,
 }
 
 impl MappedRecord {
+    /// Of a Consent of our own export that carries what decides beside directives: the kind of its record.
+    pub fn rule(&self) -> Option<Kind> {
+        let kind = Kind::from_code(self.record.kind).ok();
+        kind.filter(|kind| matches!(kind.group(), Group::Space | Group::Limits | Group::People))
+    }
+
+    /// Whether it is of a Consent: what is one Consent is on record as a whole or not at all.
+    pub fn is_of_consent(&self) -> bool {
+        self.directive.is_some() || self.rule().is_some()
+    }
+
     /// Of a Consent: when the directive ends.
     pub fn ends(&self) -> Option<Ends> {
         self.directive.as_ref().map(|note| note.ends)

@@ -70,6 +70,11 @@ pub(super) fn is_patient(entity: &Value) -> bool {
     (named && role && (person || type_code.is_empty())) || is_patient_reference(&entity["what"])
 }
 
+/// Whether an entity has this role.
+pub(super) fn has_role(entity: &Value, code: &str) -> bool {
+    text(&entity["role"], "code") == code
+}
+
 /// An entity that is a query.
 pub(super) fn is_query(entity: &Value) -> bool {
     entity.get("query").is_some() || text(&entity["role"], "code") == "24"
@@ -121,11 +126,33 @@ pub(super) fn codings(concept: &Value) -> impl Iterator<Item = &Value> {
 
 /// The text of an extension of our own.
 pub(super) fn own_text<'a>(element: &'a Value, name: &str) -> Option<&'a str> {
+    own(element, name).map(|extension| text(extension, "valueString"))
+}
+
+/// An extension of our own.
+pub(super) fn own<'a>(element: &'a Value, name: &str) -> Option<&'a Value> {
     let ours = |extension: &&Value| {
         text(extension, "url").strip_prefix(super::OURS).and_then(|rest| rest.strip_prefix("/StructureDefinition/"))
             == Some(name)
     };
-    list(element, "extension").iter().find(ours).map(|extension| text(extension, "valueString"))
+    list(element, "extension").iter().find(ours)
+}
+
+/// Of a resource of our own export: whether it is kept from representatives. None of any other resource.
+pub(super) fn own_entry(resource: &Value) -> Option<bool> {
+    let kept =
+        |part: &Value| text(part, "url") == "kept-from-representatives" && part["valueBoolean"] == Value::Bool(true);
+    own(resource, "entry").map(|entry| list(entry, "extension").iter().any(kept))
+}
+
+/// The record without the document that it was made from, where both don't fit: a document of our own export only, whose
+/// signed record is in the log that it is from.
+pub(super) fn without_what_does_not_fit(mut record: v1::Record) -> v1::Record {
+    const TAG_BYTES: usize = 64;
+    if prost::Message::encoded_len(&record) + TAG_BYTES > limits::RECORD_BYTES_MAX {
+        record.original = None;
+    }
+    record
 }
 
 /// At most `max` bytes, whole characters, no control characters: what a record's field can hold. The original has it all.

@@ -191,8 +191,7 @@ impl PatientState {
         let stamp = Stamp { index: meta.index, time: meta.time };
         let until = membership.until.map_or(stamp.time, |until| LedgerTimeMs(until.0));
         let key = (membership.professional.clone(), membership.origin.clone(), membership.organisation.clone());
-        let own = (membership.professional == meta.signer.name).then(|| meta.signer.organisation.clone()).flatten();
-        let structure = membership.organisation.clone().or(own);
+        let structure = membership.structure(&meta.signer);
         let entry = MemberEntry { membership: membership.clone(), structure, until, stamp };
         if let Some(before) = self.team.insert(key, entry) {
             self.ended(1, before.until, stamp.index);

@@ -4,6 +4,7 @@
 //!
 //! - [`event`]: what a record means for decisions; [`token`], [`name`], [`directive`], [`people`]: what it is made of;
 //! - [`state`]: what is in force for one patient (`glass`: its broken glass); [`apply`]: how a record changes it;
+//! - [`in_force`]: what of a record still holds;
 //! - [`admit`]: who may sign what, and what is refused with which code; [`caps`]: how many records one tag may have;
 //! - [`env`]: policy, habilitation matrix, catalogue.
 //!
@@ -22,6 +23,7 @@ pub mod directive;
 pub mod env;
 pub mod event;
 mod glass;
+pub mod in_force;
 pub mod name;
 pub mod people;
 pub mod state;

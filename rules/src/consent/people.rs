@@ -76,6 +76,12 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// The structure that may end it: the one within which it holds, or that of the professional who signs it.
+    pub(super) fn structure(&self, signer: &Actor) -> Option<String> {
+        let own = (self.professional == signer.name).then(|| signer.organisation.clone()).flatten();
+        self.organisation.clone().or(own)
+    }
+
     pub(crate) fn check(&self) -> Result<(), RecordError> {
         self.origin.iter().try_for_each(|origin| details::token("origin", origin))?;
         self.organisation.iter().try_for_each(|organisation| details::id("organisation", organisation))

@@ -19,10 +19,14 @@
 //! A Consent that isn't active decides nothing; one that was withdrawn (`inactive`) becomes the record that ends its first
 //! directive, and the importer ends the others that are on record.
 //!
+//! A Consent of our own export may carry, in the extension `rule`, what decides beside directives ([`carried`]): it becomes the
+//! record of that kind.
+//!
 //! [`provision`] reads one provision, [`actor`] who it names, [`codes`] has the vocabularies, [`rule`] turns provisions
 //! inside each other into directives, [`details`] writes them.
 
 mod actor;
+mod carried;
 pub mod codes;
 mod details;
 mod provision;
@@ -32,12 +36,13 @@ use serde_json::Value;
 use sillage_proof::hash::sha256;
 use sillage_proto::v1;
 use sillage_rules::consent::directive::Collected;
-use sillage_rules::consent::{Action, ActorName, Effect, Event, Grantee};
+use sillage_rules::consent::{Action, ActorName, Effect, Event, Grantee, is_authenticated};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits;
-use sillage_rules::record::ParsedRecord;
+use sillage_rules::record::{ParsedRecord, RecordError};
 
 use self::actor::Actors;
+use self::carried::Carried;
 use self::details::Rest;
 use self::rule::{Directive, Rule};
 use super::dates::{instant_ms, start_ms};
@@ -60,6 +65,12 @@ pub const EXTENSION_SUPERSEDES: &str = "https://sillage.example/fhir/StructureDe
 pub const EXTENSION_COLLECTED: &str = "https://sillage.example/fhir/StructureDefinition/collected";
 /// On a Consent: how who gave it proved who they are.
 pub const EXTENSION_AUTHENTICATION: &str = "https://sillage.example/fhir/StructureDefinition/authentication";
+/// On a Consent, also as `modifierExtension`: what decides and is no directive.
+pub const EXTENSION_RULE: &str = "https://sillage.example/fhir/StructureDefinition/rule";
+/// The name of that extension among ours.
+pub const EXTENSION_RULE_NAME: &str = "rule";
+/// System of the identifiers of what decides and is no directive, in a Consent of our own export.
+pub const SYSTEM_RULE: &str = "urn:sillage:rule";
 /// System of the identifiers of directives in a Consent of our own export.
 pub const SYSTEM_DIRECTIVE: &str = "urn:sillage:directive";
 
@@ -74,18 +85,27 @@ pub const DIRECTIVES_MAX: usize = 100;
 /// # Errors
 /// [`FhirError`] with the path of what a directive can't say, or of a patient whose INS isn't known.
 pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
-    let consent = Consent { root: document, actors: Actors::of(document) };
+    let consent = Consent { root: document, actors: Actors::of(document), carried: Carried::of(document)? };
     consent.check_status()?;
     consent.check_meaning()?;
     let patient = consent.patient(patients)?;
-    let id = consent.id()?;
     let base = consent.record(original)?;
-    let mapped = |record: v1::Record, note: DirectiveNote| MappedRecord {
+    let secret = own_entry(document) == Some(true);
+    let of_consent = |record: v1::Record, directive: Option<DirectiveNote>| MappedRecord {
         patient: Some(patient.clone()),
-        record,
+        record: if consent.is_ours() { without_what_does_not_fit(record) } else { record },
         time_path: consent.time_path(),
-        directive: Some(note),
+        directive,
+        secret,
     };
+    if let Some(carried) = &consent.carried {
+        consent.check_carried()?;
+        let record = carried.record(base)?;
+        is_understood(&record).map_err(|error| carried.refusal(&error))?;
+        return Ok(vec![of_consent(record, None)]);
+    }
+    let id = consent.id()?;
+    let mapped = |record: v1::Record, note: DirectiveNote| of_consent(record, Some(note));
     // Of our own export an inactive Consent holds the period in which it was in force: it is history, not an end.
     if consent.status() == "inactive" && !consent.is_ours() {
         let note = DirectiveNote { id: id.clone(), ends: Ends::Open };
@@ -113,20 +133,23 @@ pub fn revocation(of: &MappedRecord, id: &str) -> MappedRecord {
     MappedRecord { record, directive, ..of.clone() }
 }
 
-/// Whatever the ledger would refuse of a record in itself.
+/// Whatever the ledger would refuse of a directive in itself.
 fn follows_the_rules(record: &v1::Record) -> Result<(), FhirError> {
-    let wrong = |error: sillage_rules::record::RecordError| {
-        FhirError::new("Consent", format!("as a record: {}: {error}", error.code))
-    };
-    let record = v1::Record { tag: vec![0xff; 32], ..record.clone() };
-    let record = ParsedRecord::from_message(record).map_err(wrong)?;
-    Event::of(&record).map_err(wrong)?;
+    is_understood(record).map_err(|error| FhirError::new("Consent", format!("as a record: {}: {error}", error.code)))
+}
+
+/// Whatever the ledger would refuse of a record in itself.
+fn is_understood(record: &v1::Record) -> Result<(), RecordError> {
+    let record = v1::Record { tag: vec![0xff; 32], ..without_what_does_not_fit(record.clone()) };
+    Event::of(&ParsedRecord::from_message(record)?)?;
     Ok(())
 }
 
 struct Consent<'a> {
     root: &'a Value,
     actors: Actors<'a>,
+    /// What it carries instead of a directive.
+    carried: Option<Carried<'a>>,
 }
 
 impl<'a> Consent<'a> {
@@ -146,6 +169,18 @@ impl<'a> Consent<'a> {
             _ => "entered in error: it says nothing; if it was imported, revoke its directive",
         };
         Err(FhirError::new("Consent.status", format!("{}: {why}", self.status())))
+    }
+
+    /// What carries a rule says who signed it, and holds.
+    fn check_carried(&self) -> Result<(), FhirError> {
+        if self.status() != "active" {
+            let why = "a rule is exported while it holds: this one says nothing";
+            return Err(FhirError::new("Consent.status", why));
+        }
+        match list(self.root, "performer") {
+            [_] => Ok(()),
+            _ => Err(FhirError::new("Consent.performer", "a rule says who signed it, one of them")),
+        }
     }
 
     /// What changes the meaning of the whole.
@@ -303,7 +338,7 @@ impl<'a> Consent<'a> {
 
     /// A Consent of our own export.
     fn is_ours(&self) -> bool {
-        list(self.root, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE)
+        self.carried.is_some() || list(self.root, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE)
     }
 
     fn time_path(&self) -> &'static str {
@@ -374,7 +409,7 @@ impl<'a> Consent<'a> {
             };
             return Ok(Rest { collected: Some(collected), supersedes });
         }
-        if self.authentication().is_some() {
+        if is_authenticated(self.authentication().as_ref()) {
             return Ok(Rest { collected: None, supersedes });
         }
         let (collector, capacity) = match list(self.root, "organization").first() {
@@ -415,5 +450,7 @@ fn extensions<'a>(element: &'a Value, url: &'static str) -> impl Iterator<Item =
     list(element, "extension").iter().filter(move |extension| text(extension, "url") == url)
 }
 
+#[cfg(test)]
+mod carried_tests;
 #[cfg(test)]
 mod tests;
