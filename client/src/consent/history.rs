@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1;
-use sillage_rules::consent::state::{FOR_EVER, Space};
-use sillage_rules::consent::{Event as RuleEvent, PatientState};
+use sillage_rules::consent::state::{FOR_EVER, RepresentationEntry, Space};
+use sillage_rules::consent::{Event as RuleEvent, PatientState, Power};
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::line::RecordLine;
 
@@ -334,7 +334,8 @@ pub fn representatives(known: &Known, lang: Lang) -> Vec<String> {
         let representation = &entry.representation;
         let name = who(&Who::Named(representation.representative.clone()), &labels, lang);
         let related = relation(representation.relation.as_str(), lang);
-        let powers: Vec<String> = representation.powers().iter().map(|p| power(p.as_str(), lang)).collect();
+        let given = given(known, entry);
+        let powers: Vec<String> = given.iter().map(|p| power(p.as_str(), lang)).collect();
         let powers = match powers.is_empty() {
             true => words::pick(lang, "aucun pouvoir pour l'instant", "no powers for now").to_owned(),
             false => powers.join(" ; "),
@@ -360,12 +361,22 @@ pub fn representatives(known: &Known, lang: Lang) -> Vec<String> {
     out
 }
 
+/// The powers that a representation gives, will give or gave: one that a representative passed on gives what they have
+/// themselves.
+fn given(known: &Known, entry: &RepresentationEntry) -> Vec<Power> {
+    if entry.period.until <= known.at() {
+        return entry.representation.powers().to_vec();
+    }
+    let at = known.at().max(entry.period.from);
+    known.open.state.powers_of(entry, at).collect()
+}
+
 /// The representatives, one JSON object each.
 pub fn representatives_json(known: &Known) -> Vec<Value> {
-    let of = |entry: &sillage_rules::consent::state::RepresentationEntry| {
+    let of = |entry: &RepresentationEntry| {
         json!({
             "index": entry.stamp.index, "representative": entry.representation.representative,
-            "relation": entry.representation.relation, "powers": entry.representation.powers(),
+            "relation": entry.representation.relation, "powers": given(known, entry),
             "from": rfc3339(entry.period.from.get()),
             "until": (entry.period.until != FOR_EVER).then(|| rfc3339(entry.period.until.get())),
             "in_force": entry.period.contains(known.at()),

@@ -72,7 +72,7 @@ fn what_was_denied_is_no_basis() {
     assert_eq!(found, Some(UnjustifiedReason::Beyond));
     // Nor is it where the access names nothing that could be held against it.
     let unnamed = Item { category: "PSY".into(), ..Item::default() };
-    for items in [&[][..], &[unnamed.clone()]] {
+    for items in [&[][..], std::slice::from_ref(&unnamed)] {
         let found = fault(&mut world, Kind::ACCESS_READ, dr(), items, (BasisKind::Decision, &cited));
         assert_eq!(found, Some(UnjustifiedReason::Beyond), "{items:?}");
     }

@@ -93,7 +93,6 @@ impl PatientState {
                 true => Ok(()),
                 false => not_entitled("the ledger's authority"),
             },
-            Event::Represented(representation) => self.may_register(representation, event, meta),
             Event::RepresentationEnded { .. } if meta.authority => Ok(()),
             Event::RepresentationEnded { representative } => {
                 let of_law = |entry: &RepresentationEntry| {
@@ -138,33 +137,6 @@ impl PatientState {
             true if self.was_collected(event) => Ok(()),
             true => authenticated(meta),
             false => not_entitled("the patient, or a representative with the power `consent`"),
-        }
-    }
-
-    /// Whoever acts for the patient passes on no more than they have: not to themselves, no power beyond theirs, and not for
-    /// longer.
-    fn may_register(&self, representation: &Representation, event: &Event, meta: &Meta) -> Admitted {
-        self.patients_side(event, meta)?;
-        if meta.signer.kind == ActorKind::Patient {
-            return Ok(());
-        }
-        let name = &meta.signer.name;
-        let own = self
-            .representations()
-            .filter(|entry| entry.representation.representative == *name && entry.period.contains(meta.time));
-        let own: Vec<&RepresentationEntry> = own.collect();
-        let has = |power: &Power| own.iter().any(|entry| entry.representation.powers().contains(power));
-        let until = Period::new(representation.from, representation.until, meta.time).until;
-        let ends = own.iter().any(|entry| until <= entry.period.until);
-        // Whether a trusted person's powers hold already makes no difference here: they may some day.
-        let powers = representation.powers.as_deref().unwrap_or_default();
-        match representation.representative != *name && powers.iter().all(has) && ends {
-            true => Ok(()),
-            false => {
-                let message = "a representative registers somebody else, with powers of their own, and for as long as theirs \
-                               last at most; the patient or the authority may register others";
-                refuse(Code::NotEntitled, message)
-            }
         }
     }
 
@@ -561,57 +533,35 @@ mod tests {
         assert_eq!(hand_in(patient, Kind::SPACE_OPPOSED, ""), Err(Code::AuthenticationMissing));
     }
 
-    fn registers(state: &mut PatientState, by: &str, details: &str) -> Result<(), Code> {
-        let message = v1::Record {
-            actor: Some(v1::Actor { system: "urn:sillage:person".into(), id: by.into(), ..v1::Actor::default() }),
-            auth: Some(v1::Authentication {
-                issuer: "fc".into(),
-                method: "eid".into(),
-                eidas_level: "substantial".into(),
-            }),
-            details: details.to_owned(),
-            ..new_message(Kind::REPRESENTATION_REGISTERED, Some(&[7; 32]), 1_000)
-        };
-        let record = ParsedRecord::from_message(message).expect("a record");
-        let event = Event::of(&record).expect("understood").expect("decides");
-        let authority = by == "authority";
-        let meta = Meta::of(&record, LeafIndex(1), LedgerTimeMs(1_000), authority, false).expect("signed");
-        let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
-        state.admit(&event, &meta, &env).map_err(|refusal| refusal.code)?;
-        state.apply(&event, &meta);
-        Ok(())
-    }
-
     #[test]
-    fn a_representative_passes_on_no_more_than_they_have() {
+    fn a_representative_passes_on_no_more_than_they_have_and_for_no_longer() {
         let mut state = PatientState::default();
-        let registered = |who: &str, relation: &str, more: &str| {
-            format!(r#"{{"representative": "urn:sillage:person|{who}", "relation": "{relation}"{more}}}"#)
+        let mut registers = |by: &str, who: &str, relation: &str, more: &str| {
+            let details =
+                format!(r#"{{"representative": "urn:sillage:person|{who}", "relation": "{relation}"{more}}}"#);
+            let actor = Some(v1::Actor { system: "urn:sillage:person".into(), id: by.into(), ..v1::Actor::default() });
+            let message = new_message(Kind::REPRESENTATION_REGISTERED, Some(&[7; 32]), 1_000);
+            let record = ParsedRecord::from_message(v1::Record { actor, details, ..message }).expect("a record");
+            let event = Event::of(&record).expect("understood").expect("decides");
+            state.apply(&event, &Meta::of(&record, LeafIndex(1), LedgerTimeMs(0), false, true).expect("signed"));
         };
-        let until = |year: u32| format!(r#", "until": "{year}-01-01T00:00:00Z""#);
-        let mother = registered("m", "PARENT", &until(2030));
-        assert_eq!(registers(&mut state, "authority", &mother), Ok(()));
-        let aide = |who: &str, powers: &str, more: &str| {
-            registered(who, "CAREGIVER", &format!(r#", "powers": {powers}{more}"#))
+        registers("authority", "mum", "PARENT", r#", "until": "1970-01-01T00:00:10Z""#);
+        registers("mum", "aunt", "CAREGIVER", r#", "powers": ["read", "delete"]"#);
+        registers("mum", "mum", "CAREGIVER", r#", "powers": ["read", "delete"]"#);
+        registers("aunt", "friend", "CAREGIVER", r#", "powers": ["read"]"#);
+        let name = |id: &str| format!("urn:sillage:person|{id}").parse::<ActorName>().expect("a name");
+        let has = |who: &str, power: Power, at: u64| {
+            state.represented_by(&name(who), LedgerTimeMs(at), |has| has == power).is_some()
         };
-        let refused = Err(Code::NotEntitled);
-        for details in [
-            aide("m", r#"["read"]"#, &until(2029)),
-            aide("a", r#"["read", "delete"]"#, &until(2029)),
-            aide("a", r#"["read"]"#, ""),
-            aide("a", r#"["read"]"#, &until(2031)),
-        ] {
-            assert_eq!(registers(&mut state, "m", &details), refused, "{details}");
+        for who in ["mum", "aunt", "friend"] {
+            assert!(has(who, Power::Read, 9_999) && !has(who, Power::Read, 10_000), "{who}");
+            assert!(!has(who, Power::Delete, 1), "{who}: more than she had herself");
+            assert!(state.has_representative(&name(who), LedgerTimeMs(9_999)));
         }
-        assert_eq!(registers(&mut state, "m", &aide("a", r#"["read", "consent"]"#, &until(2030))), Ok(()));
         // Nor do they end what the authority registered.
-        let signer = |id| ("urn:sillage:person", id);
-        let ends = |who: &str| format!(r#"{{"representative": "urn:sillage:person|{who}"}}"#);
-        let ended = handed_in(&mut state, signer("a"), Kind::REPRESENTATION_ENDED, &ends("m"));
-        assert_eq!(ended, refused);
-        let ended = handed_in(&mut state, signer("m"), Kind::REPRESENTATION_ENDED, &ends("a"));
-        assert_eq!(ended, Err(Code::AuthenticationMissing), "she may, and says who she is");
+        let mother = r#"{"representative": "urn:sillage:person|mum"}"#;
+        let ended = handed_in(&mut state, ("urn:sillage:person", "mum"), Kind::REPRESENTATION_ENDED, mother);
+        assert_eq!(ended, Err(Code::NotEntitled));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl PatientState {
                 self.feeds.entry(key).or_insert_with(|| FeedEntry { feed: feed.clone(), stamp });
             }
             Event::FeedLifted(feed) => self.lift_feed(feed, meta.index),
-            Event::Represented(representation) => self.represent(representation, stamp),
+            Event::Represented(representation) => self.represent(representation, meta),
             Event::RepresentationEnded { representative } => self.end_representation(representative, stamp),
             Event::SecrecySet { items } => set_all(&mut self.secret, items, stamp),
             Event::SecrecyLifted { items } => {
@@ -168,10 +168,12 @@ impl PatientState {
         self.ended(before - self.feeds.len(), FOR_EVER, by);
     }
 
-    fn represent(&mut self, representation: &Representation, stamp: Stamp) {
+    fn represent(&mut self, representation: &Representation, meta: &Meta) {
+        let stamp = Stamp { index: meta.index, time: meta.time };
         let period = Period::new(representation.from, representation.until, stamp.time);
         let key = (representation.representative.clone(), representation.relation);
-        let entry = RepresentationEntry { representation: representation.clone(), period, stamp };
+        let by = representation.passed_on_by(&meta.signer);
+        let entry = RepresentationEntry { representation: representation.clone(), period, stamp, by };
         if let Some(before) = self.representations.insert(key, entry) {
             self.ended(1, before.period.until, stamp.index);
         }

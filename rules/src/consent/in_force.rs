@@ -99,7 +99,7 @@ impl PatientState {
                 let key = (feed.source.clone(), feed.category.clone());
                 self.feeds.get(&key).map(|entry| entry.stamp.index)
             }
-            Event::Represented(representation) => self.represents_already(representation, now),
+            Event::Represented(representation) => self.represents_already(representation, meta),
             Event::Joined(membership) => self.is_member_already(membership, meta),
             Event::AttendingDeclared { professional } => {
                 self.attending().filter(|(name, _)| *name == professional).map(|(_, stamp)| stamp.index)
@@ -112,14 +112,16 @@ impl PatientState {
         self.space_stamp.filter(|_| self.space == space).map(|stamp| stamp.index)
     }
 
-    fn represents_already(&self, wanted: &Representation, now: LedgerTimeMs) -> Option<LeafIndex> {
+    fn represents_already(&self, wanted: &Representation, meta: &Meta) -> Option<LeafIndex> {
+        let now = meta.time;
         let period = Period::new(wanted.from, wanted.until, now);
         let powers = |of: &Representation| of.powers().iter().copied().collect::<BTreeSet<Power>>();
         let same = |entry: &&RepresentationEntry| {
             // Both have begun: when makes no difference any more.
             let begins = entry.period.from.max(now) == period.from.max(now);
             let ends = entry.period.until == period.until;
-            begins && ends && period.is_alive(now) && powers(&entry.representation) == powers(wanted)
+            let by = entry.by == wanted.passed_on_by(&meta.signer);
+            begins && ends && by && period.is_alive(now) && powers(&entry.representation) == powers(wanted)
         };
         let known = self.representations.get(&(wanted.representative.clone(), wanted.relation));
         known.filter(same).map(|entry| entry.stamp.index)

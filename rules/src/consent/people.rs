@@ -48,6 +48,12 @@ impl Representation {
         }
     }
 
+    /// The representative who registers it. A parent or guardian is registered by the authority, others by the patient or
+    /// whoever acts for them.
+    pub(super) fn passed_on_by(&self, signer: &Actor) -> Option<ActorName> {
+        (signer.kind != ActorKind::Patient && !self.relation.is_of_law()).then(|| signer.name.clone())
+    }
+
     pub(crate) fn check(&self) -> Result<(), RecordError> {
         let powers = self.powers.as_deref().unwrap_or_default();
         check::at_most("powers", powers.len(), Power::ALL.len())?;

@@ -56,6 +56,9 @@ impl Period {
     }
 }
 
+/// Through how many representatives a power reaches another one.
+const PASSED_ON_MAX: usize = 2;
+
 /// Whether the patient's space is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Space {
@@ -110,6 +113,9 @@ pub struct RepresentationEntry {
     pub period: Period,
     /// The record.
     pub stamp: Stamp,
+    /// The representative who registered it: it holds while they represent, with the powers that they have. None where it was
+    /// the patient, or the authority.
+    pub by: Option<ActorName>,
 }
 
 /// A member of the care team.
@@ -290,11 +296,31 @@ impl PatientState {
         wanted: impl Fn(Power) -> bool,
     ) -> Option<LeafIndex> {
         let holds = |entry: &&RepresentationEntry| {
-            entry.representation.representative == *actor
-                && entry.period.contains(at)
-                && entry.representation.powers().iter().any(|power| wanted(*power))
+            entry.representation.representative == *actor && self.powers_of(entry, at).any(&wanted)
         };
         self.representations.values().find(holds).map(|entry| entry.stamp.index)
+    }
+
+    /// The powers that a representation gives at this moment.
+    pub fn powers_of<'s>(
+        &'s self,
+        entry: &'s RepresentationEntry,
+        at: LedgerTimeMs,
+    ) -> impl Iterator<Item = Power> + 's {
+        let powers = entry.representation.powers().iter().copied();
+        powers.filter(move |power| self.gives(entry, *power, at, PASSED_ON_MAX))
+    }
+
+    /// `left`: through how many representatives more it may have been passed on.
+    fn gives(&self, entry: &RepresentationEntry, power: Power, at: LedgerTimeMs, left: usize) -> bool {
+        let has = |by: &ActorName| {
+            self.representations
+                .values()
+                .any(|entry| entry.representation.representative == *by && self.gives(entry, power, at, left - 1))
+        };
+        entry.period.contains(at)
+            && entry.representation.powers().contains(&power)
+            && entry.by.as_ref().is_none_or(|by| left > 0 && has(by))
     }
 
     /// Whether this actor is a representative at this moment, with whatever powers.

@@ -332,7 +332,9 @@ fn step_10_what_is_denied() {
             (dr(1), Action::Write, "TREAT", item("hidden", "REPORT", &[]), "deny MASKED"),
             (dr(1), READ, "TREAT", labelled(&["A", "SEX"]), "deny CONSENT_DENY"),
             (dr(1), Action::Export, "TREAT", labelled(&["SEX"]), "permit CONSENT_GRANT"),
-            (dr(1), READ, "TREAT", labelled(&["HIV"]), "deny CONSENT_DENY"),
+            (dr(1), READ, "TREAT", item("x", "NOTE", &["HIV"]), "deny CONSENT_DENY"),
+            // Of two exceptions that mean it, the one that permits counts, as in a directive that denies.
+            (dr(1), READ, "TREAT", labelled(&["HIV"]), "permit CONSENT_GRANT"),
             // The exception is of a permission that isn't for this purpose, or for this actor.
             (dr(1), Action::Export, "HRESCH", labelled(&["HIV"]), "deny NO_CONSENT"),
             (dr(2), READ, "TREAT", labelled(&["HIV"]), "deny NO_CONSENT"),
