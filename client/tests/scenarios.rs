@@ -8,7 +8,7 @@ use sillage_client::scenario::Scenario;
 use sillage_client::scenario::run::run;
 
 fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is")).join("..")
 }
 
 /// The stories of this repository, and those that lie beside it where they do.

@@ -131,7 +131,8 @@ async fn many_readings_at_once_share_a_few_raft_entries() {
     let entries = world.core().reader().applied().0 - before;
     let recorded = world.read_of(patient(7)).len();
     assert_eq!(recorded + refused, 200, "each is on record, or got nothing");
-    assert!(recorded > 50 && entries < 100, "{recorded} readings in {entries} Raft entries");
+    // How many share one depends on how fast they come: that some do doesn't.
+    assert!(recorded > 50 && entries < recorded as u64, "{recorded} readings in {entries} Raft entries");
     world.node.stop().await;
 }
 

@@ -11,10 +11,11 @@ use sillage_proof::merkle::{verify_consistency_bytes, verify_inclusion_bytes};
 
 /// The folder of vectors of one kind; `None` where they aren't on this machine, which CI doesn't tolerate.
 fn folder(kind: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
+    let beside = Path::new(&package).join("../../shared/fixtures");
     let fixtures = std::env::var_os("SILLAGE_FIXTURES").map_or(beside, PathBuf::from);
     // Cargo runs tests in the crate's folder: a relative path is meant from the workspace root.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(&package).join("..");
     let folder = root.join(fixtures).join("merkle").join(kind);
     if folder.is_dir() {
         return Some(folder);

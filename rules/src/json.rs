@@ -18,6 +18,14 @@ pub(crate) fn check_object(text: &str, depth_max: usize) -> Result<(), serde_jso
     input.end()
 }
 
+/// Checks that `text` is one JSON object without repeated names: two programs read another document in one that has them.
+///
+/// # Errors
+/// Which name stands there twice, or what else is wrong.
+pub fn check_names(text: &str) -> Result<(), serde_json::Error> {
+    check_object(text, 128)
+}
+
 /// The same JSON without the spaces between its parts. `text` is JSON already.
 pub(crate) fn compact(text: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);

@@ -28,7 +28,7 @@ pub mod fuzz;
 mod fuzz_decisions;
 pub mod ident;
 pub mod index;
-mod json;
+pub mod json;
 pub mod kind;
 pub mod limits;
 pub mod line;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// # Panics
 /// Where it is absent although `CI=true` says that it has to be there.
 pub fn folder(name: &str) -> Option<PathBuf> {
-    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let workspace =
+        PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is")).join("..");
     let root = std::env::var_os("SILLAGE_FIXTURES").map_or_else(|| PathBuf::from("../shared/fixtures"), PathBuf::from);
     let folder = workspace.join(root).join(name);
     if folder.is_dir() {

@@ -455,7 +455,8 @@ fn the_patients_own_device_proves_both(world: &World, policy: &str) {
 
 /// The second verifier, where there is a Node to run it (`tests/verify_js.rs` says when there has to be one).
 fn in_javascript(bundle: &str, policy: &str) {
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../gateway/portal/verify.js");
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
+    let module = format!("{package}/../gateway/portal/verify.js");
     let script = format!(
         "import {{ verify }} from {module:?}; import {{ readFileSync }} from 'node:fs';
          const bytes = new Uint8Array(readFileSync({bundle:?}));

@@ -4,7 +4,7 @@
 //! A document that can't be imported doesn't stop the others. The same import again sends nothing twice: each record is
 //! known by its document and content.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -114,8 +114,8 @@ struct Line {
 enum What {
     /// To be sent, with the document it was made from.
     Record(Box<(MappedRecord, Vec<u8>)>),
-    /// Where it is on record, the directive or the rule that it is, and whose it is.
-    Recorded(u64, Option<Noted>, Option<PatientIdentity>),
+    /// Where it is on record, the directive or the rule that it is, whose it is, and whether it is kept from representatives.
+    Recorded(u64, Option<Noted>, Option<PatientIdentity>, bool),
     Refused(FhirError),
     /// Nothing that would be a record, and why.
     Skipped(&'static str),
@@ -139,8 +139,11 @@ impl Line {
             put("entry", json!(entry));
         }
         match &self.what {
-            What::Recorded(index, noted, patient) => {
+            What::Recorded(index, noted, patient, secret) => {
                 put("index", json!(index));
+                if *secret {
+                    put("secret", json!(true));
+                }
                 if let Some(made) = patient.as_ref().filter(|patient| demo && patient.oid == InsOid::Demo.as_str()) {
                     put("demo_patient", json!({"ins": made.ins, "oid": made.oid}));
                 }
@@ -265,9 +268,17 @@ impl Import<'_> {
         if on_record.iter().all(|recorded| !recorded.is_alive) {
             let place = |recorded: &import_consents::Recorded| {
                 let index = recorded.ended_by.unwrap_or(recorded.index);
-                What::Recorded(index, Some(Noted::Directive(ended(&recorded.id))), record.patient.clone())
+                What::Recorded(
+                    index,
+                    Some(Noted::Directive(ended(&recorded.id))),
+                    record.patient.clone(),
+                    record.secret,
+                )
             };
             return Ok(on_record.iter().map(place).collect());
+        }
+        if import_consents::is_older(&on_record, record.record.occurred_at_ms) {
+            return Ok(vec![What::Refused(import_consents::older())]);
         }
         let alive = on_record.iter().filter(|recorded| recorded.is_alive);
         Ok(alive.map(|recorded| What::Record(Box::new((revocation(record, &recorded.id), json.to_vec())))).collect())
@@ -308,6 +319,7 @@ impl Import<'_> {
         }
         let encoded = prepare(&self.recorder.tags, records).await?;
         let mut todo: Vec<Waiting> = Vec::new();
+        let mut ended: BTreeMap<u64, u64> = BTreeMap::new();
         for (line, record) in waiting.into_iter().zip(encoded) {
             let What::Record(boxed) = &self.chunk[line].what else { continue };
             let (mapped, json) = boxed.as_ref();
@@ -324,8 +336,19 @@ impl Import<'_> {
             };
             match known {
                 Some(index) => self.recorded(line, index),
-                None => todo.push(Waiting { line, key, record, document }),
+                None => {
+                    let since = self.in_force.ended_since(self.session, &self.recorder.tags, mapped).await?;
+                    if let Some((document, by)) = document.zip(since) {
+                        ended.entry(document).or_insert(by);
+                    }
+                    todo.push(Waiting { line, key, record, document });
+                }
             }
+        }
+        for (document, by) in ended {
+            let (group, rest) = todo.into_iter().partition(|waiting| waiting.document == Some(document));
+            todo = rest;
+            self.refuse_all(&group, import_rules::ended_here(by));
         }
         while !todo.is_empty() {
             todo = self.send(todo).await?;
@@ -345,7 +368,7 @@ impl Import<'_> {
         if let What::Record(boxed) = what {
             let rule = boxed.0.rule().map(Noted::Rule);
             let noted = boxed.0.directive.take().map(Noted::Directive).or(rule);
-            *what = What::Recorded(index, noted, boxed.0.patient.take());
+            *what = What::Recorded(index, noted, boxed.0.patient.take(), boxed.0.secret);
         }
     }
 
@@ -476,7 +499,9 @@ impl Import<'_> {
         group: &[Waiting],
     ) -> Result<Vec<Waiting>, ClientError> {
         let Some(model) = group.first() else { return Ok(Vec::new()) };
-        let revocations: Vec<MappedRecord> = ids.iter().map(|id| revocation(first, id)).collect();
+        let mut revocations: Vec<MappedRecord> = ids.iter().map(|id| revocation(first, id)).collect();
+        // The document stands in the new directives: with it, all of them might not fit one batch.
+        revocations.iter_mut().for_each(|ending| ending.record.original = None);
         let records = revocations.iter().map(new_record).collect();
         let encoded = prepare(&self.recorder.tags, records).await?;
         let mut todo = Vec::with_capacity(encoded.len());

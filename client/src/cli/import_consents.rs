@@ -91,10 +91,16 @@ pub(super) fn replacement(on_record: &[Recorded], new: &[Directive], given_ms: u
     if alive.len() == new.len() && alive.iter().zip(new).all(says_the_same) {
         return Replacement::OnRecord(alive.iter().map(|recorded| recorded.index).collect());
     }
-    match alive.iter().any(|recorded| recorded.given_ms.is_some_and(|given| given > given_ms)) {
+    match is_older(on_record, given_ms) {
         true => Replacement::Older,
         false => Replacement::Ends(alive.iter().map(|recorded| recorded.id.clone()).collect()),
     }
+}
+
+/// Whether something of the Consent that is in force was given after `given_ms`.
+pub(super) fn is_older(on_record: &[Recorded], given_ms: u64) -> bool {
+    let mut alive = on_record.iter().filter(|recorded| recorded.is_alive);
+    alive.any(|recorded| recorded.given_ms.is_some_and(|given| given > given_ms))
 }
 
 /// A Consent that was given before what is on record of it.

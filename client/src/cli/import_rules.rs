@@ -7,25 +7,33 @@ use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{self, PatientIdentity};
 use sillage_rules::consent::in_force::until;
 use sillage_rules::consent::name::PATIENT_SYSTEM;
-use sillage_rules::consent::{Event, Meta, PatientState, Relation, Representation, is_authenticated};
+use sillage_rules::consent::state::DirectiveEntry;
+use sillage_rules::consent::{Effect, Event, Meta, PatientState, Relation, Representation, is_authenticated};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
 
 use super::record::now_ms;
 use crate::author::Tags;
-use crate::consent::known::{AsOf, Known};
+use crate::consent::known::{AsOf, Known, Side};
 use crate::error::{ClientError, Rejection};
-use crate::fhir::{FhirError, MappedRecord};
+use crate::fhir::{Ends, FhirError, MappedRecord};
 use crate::session::Session;
 
 /// Where a record stands that isn't sent yet: after all that are.
 const TO_COME: LeafIndex = LeafIndex(u64::MAX);
 
+/// What a log has of one compartment of a patient.
+struct Here {
+    state: PatientState,
+    /// What ended something here or was put in its place: when it was said, ms, and the entry.
+    endings: Vec<(Event, u64, u64)>,
+}
+
 /// What holds for the patients of an import, as far as it was asked for: with what is to be sent, and anew after each batch.
 #[derive(Default)]
 pub(super) struct InForce {
     /// The open trace's, and the second one's; none where who imports may not know it.
-    known: HashMap<(String, String), Option<[PatientState; 2]>>,
+    known: HashMap<(String, String), Option<[Here; 2]>>,
 }
 
 impl InForce {
@@ -39,22 +47,54 @@ impl InForce {
         tags: &Tags,
         mapped: &MappedRecord,
     ) -> Result<Option<u64>, ClientError> {
-        let (Some(patient), Some((event, meta))) = (&mapped.patient, understood(&mapped.record)) else {
-            return Ok(None);
+        let Some((event, meta)) = understood(&mapped.record) else { return Ok(None) };
+        let Some(here) = self.here(session, tags, mapped).await? else { return Ok(None) };
+        match here.state.holds_already(&event, &meta) {
+            Some(index) if index != TO_COME => Ok(Some(index.get())),
+            _ => {
+                here.state.apply(&event, &meta);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The record of this log that ended, after it was given there, what a document gives: that isn't brought back.
+    ///
+    /// # Errors
+    /// As for [`Known::fetch`].
+    pub async fn ended_since(
+        &mut self,
+        session: &Session,
+        tags: &Tags,
+        mapped: &MappedRecord,
+    ) -> Result<Option<u64>, ClientError> {
+        let Some((event, meta)) = understood(&mapped.record) else { return Ok(None) };
+        let gives = match &event {
+            Event::Directive(directive) => directive.provision.effect == Effect::Permit,
+            Event::Represented(_) | Event::Joined(_) | Event::AttendingDeclared { .. } => true,
+            _ => false,
         };
+        let is_over = matches!(mapped.ends(), Some(Ends::At(until)) if until <= meta.time.get());
+        if !gives || is_over {
+            return Ok(None);
+        }
+        let Some(here) = self.here(session, tags, mapped).await? else { return Ok(None) };
+        Ok(here.ended(&event, mapped.record.occurred_at_ms))
+    }
+
+    async fn here(
+        &mut self,
+        session: &Session,
+        tags: &Tags,
+        mapped: &MappedRecord,
+    ) -> Result<Option<&mut Here>, ClientError> {
+        let Some(patient) = &mapped.patient else { return Ok(None) };
         let key = (patient.ins.clone(), patient.oid.clone());
         if !self.known.contains_key(&key) {
             self.known.insert(key.clone(), fetch(session, tags, patient).await?);
         }
-        let Some(Some(states)) = self.known.get_mut(&key) else { return Ok(None) };
-        let state = &mut states[usize::from(mapped.secret)];
-        match state.holds_already(&event, &meta) {
-            Some(index) if index != TO_COME => Ok(Some(index.get())),
-            _ => {
-                state.apply(&event, &meta);
-                Ok(None)
-            }
-        }
+        let both = self.known.get_mut(&key).and_then(Option::as_mut);
+        Ok(both.map(|both| &mut both[usize::from(mapped.secret)]))
     }
 
     /// Forgets it: something was sent, or refused.
@@ -63,15 +103,74 @@ impl InForce {
     }
 }
 
+impl Here {
+    fn of(side: Side) -> Self {
+        let endings = side.records.into_iter().filter_map(|decided| {
+            let (event, meta) = decided.event?;
+            let said_ms = decided.line.record.as_ref()?.occurred_at_ms();
+            let ends = matches!(
+                event,
+                Event::Revoked { .. }
+                    | Event::Directive(_)
+                    | Event::RepresentationEnded { .. }
+                    | Event::Left { .. }
+                    | Event::AttendingEnded { .. }
+                    | Event::AttendingDeclared { .. }
+                    | Event::Blocked { .. }
+            );
+            ends.then(|| (event, said_ms, meta.index.get()))
+        });
+        Self { endings: endings.collect(), state: side.state }
+    }
+
+    /// The last record said after `given_ms` that ended what `event` gives.
+    fn ended(&self, event: &Event, given_ms: u64) -> Option<u64> {
+        let by = |index: u64| {
+            let ended = |entry: &&DirectiveEntry| entry.ended_by.is_some_and(|by| by.get() == index);
+            self.state.directives().iter().find(ended).map(|entry| entry.directive.id.as_str())
+        };
+        let ends = |(ending, said_ms, index): &&(Event, u64, u64)| {
+            let same = match (event, ending) {
+                (Event::Directive(given), Event::Revoked { consent }) => *consent == given.id,
+                // By one that replaces it.
+                (Event::Directive(given), Event::Directive(_)) => by(*index) == Some(given.id.as_str()),
+                (Event::Represented(given), Event::RepresentationEnded { representative }) => {
+                    *representative == given.representative
+                }
+                (Event::Joined(given), Event::Left { professional }) => *professional == given.professional,
+                (Event::AttendingDeclared { professional }, Event::AttendingEnded { professional: ended }) => {
+                    professional == ended
+                }
+                (Event::AttendingDeclared { professional }, Event::AttendingDeclared { professional: other }) => {
+                    professional != other
+                }
+                (Event::AttendingDeclared { professional }, Event::Blocked { professional: blocked }) => {
+                    professional == blocked && self.state.blocks(blocked).is_some()
+                }
+                _ => false,
+            };
+            same && *said_ms > given_ms
+        };
+        self.endings.iter().rev().find(ends).map(|(_, _, index)| *index)
+    }
+}
+
+/// What is said of a document that gives what was ended here after it was given there.
+pub(super) fn ended_here(by: u64) -> FhirError {
+    let why = format!(
+        "ended in this log since, by no. {by}: an import doesn't bring it back; who wants it again says so anew"
+    );
+    FhirError::new("Consent.dateTime", why)
+}
+
 /// None where the ledger doesn't tell who imports: then everything is sent.
-async fn fetch(
-    session: &Session,
-    tags: &Tags,
-    patient: &PatientIdentity,
-) -> Result<Option<[PatientState; 2]>, ClientError> {
+async fn fetch(session: &Session, tags: &Tags, patient: &PatientIdentity) -> Result<Option<[Here; 2]>, ClientError> {
     let both = tags.both(&patient.ins, &patient.oid).await?;
     match Known::fetch(session, both, AsOf::Now).await {
-        Ok(known) => Ok(Some([known.open.state, known.secret.map(|side| side.state).unwrap_or_default()])),
+        Ok(known) => {
+            let nothing = || Here { state: PatientState::default(), endings: Vec::new() };
+            Ok(Some([Here::of(known.open), known.secret.map_or_else(nothing, Here::of)]))
+        }
         Err(ClientError::Rejected(rejection)) if rejection.code == "NOT_ENTITLED" => Ok(None),
         Err(error) => Err(error),
     }

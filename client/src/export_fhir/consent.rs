@@ -16,14 +16,12 @@ use super::audit_event::{authentication, of_software};
 use super::history::History;
 use super::{Trace, coding, concept, extension, extension_of, names, object, part, profiles};
 use crate::fhir::consent::codes::{self, label_system, purpose_coding};
-use crate::fhir::consent::{ACTIONS_ASSUMED, SYSTEM_DIRECTIVE};
+use crate::fhir::consent::{ACTIONS_ASSUMED, SYSTEM_DIRECTIVE, SYSTEM_LOG};
 
 /// The base policy of every directive: the decision procedure of `docs/consent.md`.
 const POLICY: &str = "https://sillage.example/fhir/policy/decision-procedure";
 /// What the directives of a log are read from.
 const SYSTEM_ENTRY: &str = "urn:sillage:entry";
-/// Names of logs.
-const SYSTEM_LOG: &str = "urn:sillage:log";
 
 /// A reference to the Consent of the directive that stands at `index`.
 pub(super) fn reference(index: u64) -> String {
@@ -66,7 +64,8 @@ pub fn consent(history: &History<'_>, trace: &Trace, is_there: &dyn Fn(&str) -> 
         extensions,
         modifiers: Vec::new(),
         identifier: (SYSTEM_DIRECTIVE, directive.id.clone()),
-        is_active: ended.is_none(),
+        // What ends later is in force until then.
+        is_active: ended.is_none_or(|(_, until)| trace.read_at_ms < until.get()),
         given_ms: message.occurred_at_ms,
         signer: &signer(message),
         index: entry.stamp.index,

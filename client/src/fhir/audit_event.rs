@@ -70,7 +70,10 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
         return Ok(vec![mapped(None, record)]);
     }
     let kind = own_kind.unwrap_or_else(|| event.kind());
-    let secret = own_entry(document) == Some(true);
+    let secret = match (own_kind, own_entry(document, "AuditEvent")?) {
+        (Some(_), None) => return Err(without_entry("AuditEvent")),
+        (_, kept) => kept == Some(true),
+    };
     let mut out: Vec<MappedRecord> = Vec::with_capacity(found.len());
     for patient in &found {
         let identity = patients.resolve(&patient.name).map_err(|why| FhirError::new(patient.path.clone(), why))?;
@@ -111,7 +114,7 @@ impl<'a> Event<'a> {
 
     /// An event of our own export: there every entity says by its role what it is.
     fn is_ours(&self) -> bool {
-        own_entry(self.root).is_some()
+        own(self.root, "entry").is_some()
     }
 
     /// Whether an entity is a patient. An item that is a Patient resource is none.

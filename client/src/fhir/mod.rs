@@ -16,6 +16,7 @@ pub mod source;
 
 use serde_json::Value;
 use sillage_proto::v1;
+use sillage_rules::json::check_names;
 use sillage_rules::kind::{Group, Kind};
 
 pub use check::{Resource, check};
@@ -101,6 +102,8 @@ pub enum Ends {
 pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
     let document: Value =
         serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
+    let text = std::str::from_utf8(original).map_err(|_| FhirError::new("", "not UTF-8"))?;
+    check_names(text).map_err(|error| FhirError::new("", error.to_string()))?;
     match check(&document)? {
         Resource::AuditEvent => audit_event::map(&document, original, patients),
         Resource::Consent => consent::map(&document, original, patients),
@@ -116,7 +119,10 @@ mod published_tests;
 #[cfg(test)]
 pub(crate) fn fixtures() -> Option<std::path::PathBuf> {
     use std::path::{Path, PathBuf};
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
+    let default = || {
+        Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is"))
+            .join("../../shared/fixtures")
+    };
     let dir = std::env::var_os("SILLAGE_FIXTURES").map_or_else(default, PathBuf::from).join("fhir");
     if dir.is_dir() {
         return Some(dir);

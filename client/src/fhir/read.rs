@@ -5,6 +5,8 @@ use sillage_proto::v1;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits;
 
+use super::{FhirError, OURS};
+
 /// The code system of RESTful interactions.
 pub(super) const SYSTEM_REST: &str = "http://hl7.org/fhir/restful-interaction";
 /// The code system of record life cycle events (ISO 21089).
@@ -139,10 +141,60 @@ pub(super) fn own<'a>(element: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// Of a resource of our own export: whether it is kept from representatives. None of any other resource.
-pub(super) fn own_entry(resource: &Value) -> Option<bool> {
-    let kept =
-        |part: &Value| text(part, "url") == "kept-from-representatives" && part["valueBoolean"] == Value::Bool(true);
-    own(resource, "entry").map(|entry| list(entry, "extension").iter().any(kept))
+///
+/// # Errors
+/// Where that can't be told for sure: what is kept must not be recorded where representatives read.
+pub(super) fn own_entry(resource: &Value, name: &str) -> Result<Option<bool>, FhirError> {
+    let url = format!("{OURS}/StructureDefinition/entry");
+    let mut entries = list(resource, "extension").iter().enumerate().filter(|(_, e)| text(e, "url") == url);
+    let Some((i, entry)) = entries.next() else { return Ok(None) };
+    let path = format!("{name}.extension[{i}]");
+    if let Some((i, _)) = entries.next() {
+        return Err(FhirError::new(format!("{name}.extension[{i}]"), "a second entry: which one is meant?"));
+    }
+    let mut kept = list(entry, "extension").iter().filter(|part| text(part, "url") == "kept-from-representatives");
+    match (kept.next().map(|part| &part["valueBoolean"]), kept.next()) {
+        (None, _) => Ok(Some(false)),
+        (Some(Value::Bool(kept)), None) => Ok(Some(*kept)),
+        _ => Err(FhirError::new(path, "kept-from-representatives stands there once, with a valueBoolean")),
+    }
+}
+
+/// Of our own export, without the extension that says what is kept from representatives.
+pub(super) fn without_entry(name: &str) -> FhirError {
+    let why = "of a ledger's own export, and without its extension `entry`: whether it is kept from representatives isn't known";
+    FhirError::new(format!("{name}.extension"), why)
+}
+
+/// Refuses the extensions of our own export in what isn't one: they would say more than the document does.
+pub(super) fn no_extension_of_ours(resource: &Value, path: &str) -> Result<(), FhirError> {
+    match resource {
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+            let at = format!("{path}.{name}");
+            let listed = value.as_array().filter(|_| name == "extension" || name == "modifierExtension");
+            let is_ours = |extension: &Value| text(extension, "url").starts_with(OURS);
+            match listed.and_then(|listed| listed.iter().position(is_ours)) {
+                Some(i) => {
+                    let why = "an extension of a ledger's own export, in a document that isn't one: docs/fhir.md says which are";
+                    Err(FhirError::new(format!("{at}[{i}]"), why))
+                }
+                None => no_extension_of_ours(value, &at),
+            }
+        }),
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(i, item)| no_extension_of_ours(item, &format!("{path}[{i}]")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A statement of our own extension, yes or no: absent is no.
+pub(super) fn own_flag<'a>(mut extensions: impl Iterator<Item = &'a Value>, path: &str) -> Result<bool, FhirError> {
+    match (extensions.next().map(|extension| &extension["valueBoolean"]), extensions.next()) {
+        (None, _) => Ok(false),
+        (Some(Value::Bool(said)), None) => Ok(*said),
+        _ => Err(FhirError::new(format!("{path}.extension"), "this stands there once, with a valueBoolean")),
+    }
 }
 
 /// The record without the document that it was made from, where both don't fit: a document of our own export only, whose

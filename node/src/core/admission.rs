@@ -63,7 +63,7 @@ pub(crate) struct Header {
 impl Admission {
     /// Against what `reader` knows, sealing with `sealer`.
     pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer, quotas: Quotas::new(CALL_ITEMS_MAX as u64), keys: Mutex::default() }
+        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
     }
 
     /// Checks and seals.

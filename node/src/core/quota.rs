@@ -45,7 +45,8 @@ impl<K: Eq + Hash> Quotas<K> {
         self.take_at(key, rate_per_s, amount, Instant::now())
     }
 
-    /// Takes `amount` more for a request of which `taken` was taken before; what was is not given back.
+    /// Takes `amount` more for a request of which `taken` was taken before; what was is not given back. All of it is never more
+    /// than a full bucket.
     ///
     /// # Errors
     /// When the bucket doesn't hold that much now.
@@ -54,6 +55,8 @@ impl<K: Eq + Hash> Quotas<K> {
     }
 
     fn take_more_at(&self, key: K, rate_per_s: u32, (amount, taken): (u64, u64), now: Instant) -> Result<(), Exceeded> {
+        let full = u64::from(rate_per_s.max(1)).max(self.burst_min);
+        let amount = amount.min(full.saturating_sub(taken));
         self.take_at(key, rate_per_s, amount, now).map_err(|Exceeded { retry_after }| {
             // The same request takes all of it again.
             let again = Duration::from_secs_f64(taken as f64 / f64::from(rate_per_s.max(1)));
@@ -118,7 +121,8 @@ mod tests {
         assert!(ask(start + exceeded.retry_after - Duration::from_millis(200)).is_err());
         let quotas = Quotas::new(100);
         assert_eq!(quotas.take_at(1, 10, 30, start), Ok(()));
-        let ask = |now| quotas.take_at(1, 10, 20, now).and_then(|()| quotas.take_more_at(1, 10, (80, 20), now));
+        // More than a full bucket is never asked for.
+        let ask = |now| quotas.take_at(1, 10, 20, now).and_then(|()| quotas.take_more_at(1, 10, (8_000, 20), now));
         let exceeded = ask(start).unwrap_err();
         assert_eq!(ask(start + exceeded.retry_after), Ok(()));
     }

@@ -60,7 +60,6 @@ impl Admission {
         let requests: Result<Vec<_>, _> =
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
         let requests = requests?;
-        // At most 64 times 256, which is as many as a batch may have.
         let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
         self.take_quota(&party, items - requests.len(), requests.len())?;
         let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);

@@ -9,7 +9,10 @@ use sillage_rules::bundle::{Bundle, BundleError, Options, Payload, Section, cont
 use crate::story::Story;
 use crate::world::{policy, policy_text};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/vectors/bundle.json");
+fn path() -> String {
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
+    format!("{package}/../docs/vectors/bundle.json")
+}
 
 /// Where each section begins (its id) and ends (behind its check).
 pub fn sections(bytes: &[u8]) -> Vec<(Section, std::ops::Range<usize>)> {
@@ -173,9 +176,10 @@ fn the_vectors_are_the_documented_ones() {
         + "
 ";
     if std::env::var_os("SILLAGE_WRITE_VECTORS").is_some() {
-        std::fs::write(PATH, &made).expect("written");
+        std::fs::write(path(), &made).expect("written");
     }
-    let kept = std::fs::read_to_string(PATH).expect("docs/vectors/bundle.json: write it with SILLAGE_WRITE_VECTORS=1");
+    let kept =
+        std::fs::read_to_string(path()).expect("docs/vectors/bundle.json: write it with SILLAGE_WRITE_VECTORS=1");
     assert!(kept == made, "docs/vectors/bundle.json differs from what this code makes");
     assert!(made.len() < 300_000, "{} bytes", made.len());
     let value: Value = serde_json::from_str(&kept).expect("JSON");

@@ -61,6 +61,8 @@ pub const EXTENSION_INSIDE: &str = "https://sillage.example/fhir/StructureDefini
 pub const EXTENSION_LEFT_OUT: &str = "https://sillage.example/fhir/StructureDefinition/left-out";
 /// On a Consent: the directive that this one replaces.
 pub const EXTENSION_SUPERSEDES: &str = "https://sillage.example/fhir/StructureDefinition/supersedes";
+/// On a Consent: the record that ended the directive.
+pub const EXTENSION_ENDED: &str = "https://sillage.example/fhir/StructureDefinition/ended";
 /// On a Consent: who collected the directive, and how.
 pub const EXTENSION_COLLECTED: &str = "https://sillage.example/fhir/StructureDefinition/collected";
 /// On a Consent: how who gave it proved who they are.
@@ -71,6 +73,8 @@ pub const EXTENSION_RULE: &str = "https://sillage.example/fhir/StructureDefiniti
 pub const EXTENSION_RULE_NAME: &str = "rule";
 /// System of the identifiers of what decides and is no directive, in a Consent of our own export.
 pub const SYSTEM_RULE: &str = "urn:sillage:rule";
+/// Names of logs: of the one that an export is from.
+pub const SYSTEM_LOG: &str = "urn:sillage:log";
 /// System of the identifiers of directives in a Consent of our own export.
 pub const SYSTEM_DIRECTIVE: &str = "urn:sillage:directive";
 
@@ -86,11 +90,17 @@ pub const DIRECTIVES_MAX: usize = 100;
 /// [`FhirError`] with the path of what a directive can't say, or of a patient whose INS isn't known.
 pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
     let consent = Consent { root: document, actors: Actors::of(document), carried: Carried::of(document)? };
+    let entry = own_entry(document, "Consent")?;
+    match (consent.is_ours(), entry) {
+        (true, None) => return Err(without_entry("Consent")),
+        (false, _) => no_extension_of_ours(document, "Consent")?,
+        (true, Some(_)) => {}
+    }
     consent.check_status()?;
     consent.check_meaning()?;
     let patient = consent.patient(patients)?;
     let base = consent.record(original)?;
-    let secret = own_entry(document) == Some(true);
+    let secret = entry == Some(true);
     let of_consent = |record: v1::Record, directive: Option<DirectiveNote>| MappedRecord {
         patient: Some(patient.clone()),
         record: if consent.is_ours() { without_what_does_not_fit(record) } else { record },
@@ -106,8 +116,7 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
     }
     let id = consent.id()?;
     let mapped = |record: v1::Record, note: DirectiveNote| of_consent(record, Some(note));
-    // Of our own export an inactive Consent holds the period in which it was in force: it is history, not an end.
-    if consent.status() == "inactive" && !consent.is_ours() {
+    if consent.status() == "inactive" && !consent.is_history() {
         let note = DirectiveNote { id: id.clone(), ends: Ends::Open };
         return Ok(vec![revocation(&mapped(base, note), &id)]);
     }
@@ -256,6 +265,16 @@ impl<'a> Consent<'a> {
                 let why = "the base policy permits every purpose: a directive permits what it names";
                 return Err(FhirError::new("Consent.policyRule", why));
             }
+            // The base denies everything, and the provision a part of it once more.
+            Some(Effect::Deny) if own.is_narrow() => {
+                if !inner.is_empty() {
+                    let why =
+                        "everything is denied, and the provision has exceptions from a denial of less: what is meant?";
+                    return Err(FhirError::new("Consent.policyRule", why));
+                }
+                let everything = rule::directives(&self.outer(Rule::new(path, Effect::Deny))?, &[])?;
+                [everything, rule::directives(&self.outer(own)?, &[])?].concat()
+            }
             _ => {
                 let outer = self.outer(own)?;
                 let inner = inner.iter().enumerate();
@@ -267,9 +286,15 @@ impl<'a> Consent<'a> {
             let why = format!("{} directives: at most {DIRECTIVES_MAX} of one Consent", directives.len());
             return Err(FhirError::new(path, why));
         }
-        let for_any_purpose = |d: &&Directive| d.rule.effect == Effect::Permit && d.rule.purposes.is_none();
-        match directives.iter().find(for_any_purpose).filter(|_| !self.is_ours()) {
-            Some(directive) => Err(without_purpose(&directive.rule.path)),
+        // An exception has the purposes of its directive, where it names none.
+        let all = directives.iter().flat_map(|d| {
+            std::iter::once((&d.rule, None)).chain(d.except.iter().map(|e| (e, d.rule.purposes.as_ref())))
+        });
+        let for_any_purpose = |(rule, of_outer): &(&Rule, Option<&Vec<String>>)| {
+            rule.effect == Effect::Permit && rule.purposes.is_none() && of_outer.is_none()
+        };
+        match all.into_iter().find(for_any_purpose).filter(|_| !self.is_ours()) {
+            Some((rule, _)) => Err(without_purpose(&rule.path)),
             None => Ok(directives),
         }
     }
@@ -308,8 +333,10 @@ impl<'a> Consent<'a> {
 
     /// Who a Consent is for that names nobody: the organisation that presented it and enforces it (IHE PCF).
     fn organisations(&self, rule: &Rule) -> Result<Vec<Grantee>, FhirError> {
+        // Our own export names the log that it is from: nobody is meant by it.
+        let is_log = |organisation: &&Value| text(&organisation["identifier"], "system") == SYSTEM_LOG;
         let listed = list(self.root, "organization");
-        if listed.is_empty() {
+        if listed.iter().all(|organisation| is_log(&organisation)) {
             return match rule.effect {
                 Effect::Deny => Ok(vec![Grantee::Anyone]),
                 Effect::Permit => {
@@ -319,7 +346,7 @@ impl<'a> Consent<'a> {
             };
         }
         let mut out = Vec::new();
-        for (i, organisation) in listed.iter().enumerate() {
+        for (i, organisation) in listed.iter().enumerate().filter(|(_, organisation)| !is_log(organisation)) {
             let grantee = self.actors.structure(organisation, &format!("Consent.organization[{i}]"))?;
             if !out.contains(&grantee) {
                 out.push(grantee);
@@ -334,6 +361,13 @@ impl<'a> Consent<'a> {
             return Err(FhirError::new(format!("{path}.provision"), why));
         }
         Ok(exception(provision::rule(provision, path, None, &self.actors)?, outer))
+    }
+
+    /// Our own export of what had ended says so, with the period in which it was in force. Without that, somebody else ended it
+    /// since: a withdrawal.
+    fn is_history(&self) -> bool {
+        let says = extensions(self.root, EXTENSION_ENDED).next().is_some();
+        self.is_ours() && says && !text(&self.root["provision"]["period"], "end").is_empty()
     }
 
     /// A Consent of our own export.

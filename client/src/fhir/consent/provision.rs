@@ -6,11 +6,11 @@ use sillage_rules::limits::TOKEN_BYTES_MAX;
 
 use super::super::FhirError;
 use super::super::dates::{end_ms, start_ms};
-use super::super::read::{codings, list, text};
+use super::super::read::{codings, list, own_flag, text};
 use super::actor::Actors;
 use super::codes;
 use super::rule::{Rule, Values};
-use super::{EXTENSION_ANYONE, EXTENSION_INSIDE, EXTENSION_LEFT_OUT, extensions};
+use super::{DIRECTIVES_MAX, EXTENSION_ANYONE, EXTENSION_INSIDE, EXTENSION_LEFT_OUT, extensions};
 
 type Parsed<T> = Result<T, FhirError>;
 
@@ -25,14 +25,14 @@ pub(super) fn rule(provision: &Value, path: &str, effect: Option<Effect>, actors
     let (from_ms, until_ms) = period(&provision["period"], &format!("{path}.period"))?;
     let mut rule = Rule {
         grantees: grantees(provision, path, actors)?,
-        actions: actions(provision, path)?,
+        actions: actions(provision, path, effect)?,
         labels: coded(provision, "securityLabel", path, codes::label)?,
         purposes: coded(provision, "purpose", path, codes::purpose)?,
         categories: coded(provision, "class", path, codes::category)?,
         items: items(provision, path, actors)?,
         from_ms,
         until_ms,
-        counts_inside_only: extensions(provision, EXTENSION_INSIDE).any(|e| e["valueBoolean"] == Value::Bool(true)),
+        counts_inside_only: own_flag(extensions(provision, EXTENSION_INSIDE), path)?,
         ..Rule::new(path, effect)
     };
     // Our own export names what the directive left out, so that other readers see it.
@@ -62,7 +62,7 @@ fn refuse_the_rest(provision: &Value, path: &str) -> Parsed<()> {
 }
 
 fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec<Grantee>>> {
-    if extensions(provision, EXTENSION_ANYONE).any(|e| e["valueBoolean"] == Value::Bool(true)) {
+    if own_flag(extensions(provision, EXTENSION_ANYONE), path)? {
         return Ok(Some(vec![Grantee::Anyone]));
     }
     let listed = list(provision, "actor");
@@ -74,6 +74,10 @@ fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec
         for grantee in actors.grantees(actor, &format!("{path}.actor[{i}]"))? {
             if !out.contains(&grantee) {
                 out.push(grantee);
+            }
+            if out.len() > DIRECTIVES_MAX {
+                let why = format!("over {DIRECTIVES_MAX} of them: at most so many directives of one Consent");
+                return Err(FhirError::new(format!("{path}.actor"), why));
             }
         }
     }
@@ -109,19 +113,30 @@ fn coded(provision: &Value, name: &str, path: &str, read: fn(&Value) -> Option<&
 }
 
 /// Actions: concepts, each in one or more code systems.
-fn actions(provision: &Value, path: &str) -> Parsed<Option<Vec<Action>>> {
+fn actions(provision: &Value, path: &str, effect: Effect) -> Parsed<Option<Vec<Action>>> {
     let listed = list(provision, "action");
     let mut actions = Vec::new();
     for (i, concept) in listed.iter().enumerate() {
         let at = format!("{path}.action[{i}]");
         // The same concept in several systems: ours says exactly what is meant.
-        let ours = codings(concept).filter(|coding| text(coding, "system") == codes::OUR_ACTIONS);
-        let found = ours.chain(codings(concept)).find_map(codes::actions);
+        let ours =
+            codings(concept).filter(|coding| text(coding, "system") == codes::OUR_ACTIONS).find_map(codes::actions);
+        let widened = |actions| if effect == Effect::Deny { with_all_looking(actions) } else { actions };
+        let found = ours.or_else(|| codings(concept).find_map(codes::actions).map(widened));
         let nothing = Value::Null;
         let first = codings(concept).next().unwrap_or(&nothing);
         actions.extend(found.ok_or_else(|| unknown(&at, first))?);
     }
     Ok((!actions.is_empty()).then_some(actions))
+}
+
+/// What denies retrieval denies it however it is done.
+fn with_all_looking(mut actions: Vec<Action>) -> Vec<Action> {
+    let looks = [Action::Read, Action::Search].iter().all(|action| actions.contains(action));
+    let more = [Action::Download, Action::Print].into_iter().filter(|more| looks && !actions.contains(more));
+    let more: Vec<Action> = more.collect();
+    actions.extend(more);
+    actions
 }
 
 fn items(provision: &Value, path: &str, actors: &Actors) -> Parsed<Values> {

@@ -11,7 +11,7 @@
 //! | permit | permit | refused: it says nothing | a permit directive of its own |
 //! | deny | deny | refused: it says nothing | a deny directive of its own |
 
-use sillage_rules::consent::directive::GranteeKeys;
+use sillage_rules::consent::directive::{EXCEPTIONS_MAX, GranteeKeys};
 use sillage_rules::consent::{Action, Effect, Grantee};
 
 use super::super::FhirError;
@@ -76,6 +76,12 @@ impl Rule {
             until_ms: None,
             counts_inside_only: false,
         }
+    }
+
+    /// Whether it is about less than everything.
+    pub fn is_narrow(&self) -> bool {
+        let says = [&self.categories, &self.labels, &self.items, &self.purposes].into_iter().any(Option::is_some);
+        says || self.actions.is_some() || self.grantees.is_some() || self.from_ms.is_some() || self.until_ms.is_some()
     }
 
     /// The same with what it leaves out taken from its outer one.
@@ -180,6 +186,10 @@ pub(super) fn directives(outer: &Rule, inner: &[Rule]) -> Result<Vec<Directive>,
             }
             _ => beside.extend(rule.within(outer).each()),
         }
+    }
+    if except.len() > EXCEPTIONS_MAX {
+        let why = format!("{} exceptions: a directive has at most {EXCEPTIONS_MAX}", except.len());
+        return Err(FhirError::new(format!("{}.provision", outer.path), why));
     }
     let with_exceptions = outer.each().into_iter().map(|rule| Directive { rule, except: except.clone() });
     Ok(with_exceptions.chain(beside.into_iter().map(|rule| Directive { rule, except: Vec::new() })).collect())

@@ -77,6 +77,128 @@ fn refused_at(edit: impl FnOnce(&mut Value)) -> String {
     mapped(edit).expect_err("refused").path
 }
 
+/// As our own export marks what it writes.
+fn ours(consent: &mut Value, kept: Value) {
+    let part = json!({"url": "kept-from-representatives", "valueBoolean": kept});
+    consent["identifier"] = json!([{"system": SYSTEM_DIRECTIVE, "value": "d"}]);
+    consent["extension"] =
+        json!([{"url": format!("{}/StructureDefinition/entry", super::super::OURS), "extension": [part]}]);
+}
+
+#[test]
+fn a_withdrawal_of_what_we_exported_is_one() {
+    let ends = |edit: fn(&mut Value)| {
+        let records = mapped(|consent| {
+            ours(consent, json!(false));
+            consent["status"] = json!("inactive");
+            edit(consent);
+        });
+        records.expect("imports")[0].record.kind
+    };
+    let (revoked, given): (u32, u32) = (Kind::CONSENT_REVOKED.code().into(), Kind::CONSENT_DIRECTIVE.code().into());
+    assert_eq!(ends(|_| {}), revoked);
+    assert_eq!(ends(|consent| consent["provision"]["period"] = json!({"end": "2031-01-01"})), revoked);
+    let history = |consent: &mut Value| {
+        consent["provision"]["period"] = json!({"end": "2026-02-01T00:00:00.000Z"});
+        let ended = json!({"url": EXTENSION_ENDED, "extension": [{"url": "index", "valueString": "9"}]});
+        consent["extension"].as_array_mut().expect("extensions").push(ended);
+    };
+    assert_eq!(ends(history), given, "it says itself what became of it");
+}
+
+#[test]
+fn whether_something_is_kept_from_representatives_is_known_or_it_is_refused() {
+    let kept = |value: Value| mapped(|consent| ours(consent, value)).map(|records| records[0].secret);
+    assert_eq!((kept(json!(true)), kept(json!(false))), (Ok(true), Ok(false)));
+    for bad in [json!("true"), json!(1), Value::Null] {
+        assert!(kept(bad).expect_err("refused").path.starts_with("Consent.extension[0]"));
+    }
+    let twice = |consent: &mut Value| {
+        ours(consent, json!(true));
+        let again = consent["extension"][0].clone();
+        consent["extension"].as_array_mut().expect("extensions").push(again);
+    };
+    assert_eq!(refused_at(twice), "Consent.extension[1]");
+    let stripped = |consent: &mut Value| {
+        ours(consent, json!(true));
+        consent["extension"] = json!([]);
+    };
+    assert_eq!(refused_at(stripped), "Consent.extension");
+}
+
+#[test]
+fn nobody_vouches_for_a_consent_in_it() {
+    let with = |url: &str| refused_at(|consent| consent["extension"] = json!([{"url": url, "valueString": "d"}]));
+    for url in [EXTENSION_AUTHENTICATION, EXTENSION_SUPERSEDES, EXTENSION_COLLECTED] {
+        assert_eq!(with(url), "Consent.extension[0]");
+    }
+    let deep = |consent: &mut Value| {
+        let grantee = json!({"url": EXTENSION_GRANTEE, "extension": [{"url": "profession", "valueString": "nurse"}]});
+        consent["provision"]["actor"] = json!([actor(json!({"reference": "Practitioner/1"}))]);
+        consent["provision"]["actor"][0]["extension"] = json!([grantee]);
+    };
+    assert_eq!(refused_at(deep), "Consent.provision.actor[0].extension[0]");
+}
+
+#[test]
+fn a_base_that_denies_everything_is_not_lost_beside_what_denies_less() {
+    let opt_out =
+        |code: &str| json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code}]});
+    let said = directives(|consent| {
+        consent["policyRule"] = opt_out("OPTOUT");
+        consent["provision"] = json!({"type": "deny", "securityLabel": [label("PSY")]});
+    });
+    let labels: Vec<&Value> = said.iter().map(|directive| &directive["labels"]).collect();
+    assert_eq!(labels, [&Value::Null, &json!(["PSY"])]);
+    let inner = |consent: &mut Value| {
+        consent["policyRule"] = opt_out("OPTOUT");
+        consent["provision"] = json!({"type": "deny", "securityLabel": [label("PSY")],
+            "provision": [{"type": "permit", "purpose": [purpose("TREAT")]}]});
+    };
+    assert_eq!(refused_at(inner), "Consent.policyRule");
+    // What is excepted from a denial of everything names its purpose, as every permit does.
+    let any_purpose = |consent: &mut Value| {
+        consent["policyRule"] = opt_out("OPTOUTE");
+        consent["provision"] = json!({"type": "permit", "actor": [actor(json!({"reference": "Practitioner/1"}))]});
+    };
+    assert_eq!(refused_at(any_purpose), "Consent.provision.purpose");
+}
+
+#[test]
+fn what_denies_looking_denies_it_however_it_is_done() {
+    let said = |effect: &str| {
+        let one = directives(|consent| {
+            let access = json!({"coding": [{"system": codes::ACTIONS, "code": "access"}]});
+            consent["provision"]["type"] = json!(effect);
+            consent["provision"]["action"] = json!([access]);
+        });
+        one[0]["actions"].clone()
+    };
+    assert_eq!(said("permit"), json!(["read", "search"]));
+    assert_eq!(said("deny"), json!(["read", "search", "download", "print"]));
+}
+
+#[test]
+fn the_log_that_an_export_is_from_is_nobody() {
+    let of_log = |consent: &mut Value| {
+        ours(consent, json!(false));
+        consent["organization"] = json!([{"identifier": {"system": SYSTEM_LOG, "value": "sillage.example/log"}}]);
+    };
+    assert_eq!(refused_at(of_log), "Consent.provision.actor");
+    let denied = directives(|consent| {
+        of_log(consent);
+        consent["provision"]["type"] = json!("deny");
+    });
+    assert_eq!(denied[0]["grantee"], "anyone");
+}
+
+#[test]
+fn a_name_that_stands_there_twice_is_refused() {
+    let text = consent().to_string().replacen('{', r#"{"status": "draft", "#, 1);
+    let error = map(text.as_bytes(), &demo()).expect_err("two statuses");
+    assert!(error.reason.contains("twice"), "{error}");
+}
+
 fn at(text: &str) -> u64 {
     text.parse::<TimeMs>().expect("a time").0
 }
