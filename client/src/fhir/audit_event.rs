@@ -64,6 +64,10 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
         // What a ledger says of itself, or what decides: the Consents beside it carry that.
         return Ok(Vec::new());
     }
+    if ["decision", "erased"].iter().any(|name| own(document, name).is_some()) {
+        // What a ledger decided is no access, and of what was erased there nobody knows what it was.
+        return Ok(Vec::new());
+    }
     let found = event.patients();
     if found.is_empty() {
         let record = event.record(Kind::SYSTEM_EVENT, None, original.to_vec())?;
