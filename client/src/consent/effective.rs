@@ -176,7 +176,7 @@ impl Rights {
             .filter(|(_, found)| found.by.is_some())
             .filter(|(sample, _)| match sample.what {
                 What::Document(_) => in_category(sample),
-                What::Label(_) => true,
+                What::Label(_) | What::Labelled(..) => true,
                 What::Category(_) | What::Other => false,
             })
             .collect();
@@ -340,6 +340,13 @@ pub fn named(whats: &[&What], lang: Lang) -> String {
             }
             (What::Label(label), Lang::Fr) => out.push(format!("ce qui porte l'étiquette {}", clean(label))),
             (What::Label(label), Lang::En) => out.push(format!("what is labelled {}", clean(label))),
+            (What::Labelled(category, label), _) => {
+                let category = quoted(&words::category(&clean(category), lang), lang);
+                out.push(match lang {
+                    Lang::Fr => format!("ce qui, dans la catégorie {category}, porte l'étiquette {}", clean(label)),
+                    Lang::En => format!("what is labelled {} in the category {category}", clean(label)),
+                });
+            }
             (What::Document(id), _) => documents.push(clean(id)),
         }
     }
@@ -379,6 +386,7 @@ pub fn what_json(what: &What) -> Value {
     match what {
         What::Category(category) => json!({"category": category}),
         What::Label(label) => json!({"label": label}),
+        What::Labelled(category, label) => json!({"category": category, "label": label}),
         What::Document(id) => json!({"item": id}),
         What::Other => json!("other"),
     }

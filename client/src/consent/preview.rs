@@ -80,7 +80,7 @@ pub fn preview(
         };
         let before = World { env, open: &known.open.state, secret, at };
         let after = World { env, open: open_after, secret: secret_after, at };
-        let questions = Questions::of(&[&before, &after], &professions(known));
+        let questions = Questions::of(&[&before, &after], &professions(known)).with_labelled();
         let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions));
         Ok(Preview { at_ms, later: at_ms > now_ms, differences, labels: labels(known) })
     })
@@ -122,11 +122,27 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
             let same =
                 |old: &&Right| old.who == right.who && old.purpose == right.purpose && old.actions.contains(action);
             let Some(old) = before.iter().find(same) else { continue };
-            for (at, (was, is)) in old.found.iter().zip(&right.found).enumerate() {
-                let (Some(was), Some(is)) = (was, is) else { continue };
-                if was.reason.permits() != is.reason.permits() {
-                    let what = questions.samples[at].what.clone();
-                    add(&mut out, right, *action, what, is.reason);
+            let changed = |at: usize| {
+                let (was, is) = (old.found[at]?, right.found[at]?);
+                (was.reason.permits() != is.reason.permits()).then_some(is.reason)
+            };
+            let all = |what: &What, permits: bool| {
+                let at = questions.samples.iter().position(|sample| sample.what == *what);
+                at.and_then(changed).is_some_and(|reason| reason.permits() == permits)
+            };
+            for (at, sample) in questions.samples.iter().enumerate() {
+                let Some(reason) = changed(at) else { continue };
+                // What is true of the category or of the label as a whole needs no saying of both together.
+                let is_said = match &sample.what {
+                    What::Labelled(category, label) => {
+                        [What::Category(category.clone()), What::Label(label.clone()), What::Other]
+                            .iter()
+                            .any(|what| all(what, reason.permits()))
+                    }
+                    _ => false,
+                };
+                if !is_said {
+                    add(&mut out, right, *action, sample.what.clone(), reason);
                 }
             }
         }

@@ -47,6 +47,37 @@ fn a_mask_takes_from_the_team_and_from_emergencies() {
 }
 
 #[test]
+fn what_is_denied_by_label_is_lost_where_a_category_was_granted() {
+    let grant = json!({"id": "c1", "effect": "permit", "grantee": {"professional": DR}, "actions": ["read"],
+        "categories": ["LAB"]});
+    let known = known(&[(directive(grant), patient())]);
+    let deny = directive(json!({"id": "c2", "effect": "deny", "grantee": "anyone", "labels": ["PSY"]}));
+    let preview = tried(&known, &deny, &patient()).expect("admitted");
+    let text = preview.lines(Lang::En).join("\n");
+    assert!(text.contains("will no longer be able to read what is labelled PSY in the category"), "{text}");
+    let lost = preview.to_json()["losses"].to_string();
+    assert!(lost.contains(r#"{"category":"LAB","label":"PSY"}"#), "{lost}");
+    // What is lost of all that has a label isn't said of each category once more.
+    let joined = json!({"professional": OTHER, "until": "2026-03-09T09:00:00Z"});
+    let known = crate::consent::testing::known(&[
+        (Change::with(Kind::CARETEAM_JOINED, joined), doctor(OTHER)),
+        (
+            directive(json!({"id": "c1", "effect": "deny", "grantee": {"professional": DR}, "categories": ["LAB"]})),
+            patient(),
+        ),
+    ]);
+    let lost = tried(&known, &deny, &patient()).expect("admitted").to_json()["losses"].to_string();
+    assert!(lost.contains(r#"{"label":"PSY"}"#) && !lost.contains("LAB"), "{lost}");
+}
+
+#[test]
+fn an_opposed_feed_shows_who_deposits_no_more() {
+    let oppose = Change::with(Kind::FEED_OPPOSED, json!({"source": "professionals", "category": "DENTAL"}));
+    let text = tried(&known(&[]), &oppose, &patient()).expect("admitted").lines(Lang::En).join("\n");
+    assert!(text.contains('−') && text.contains("deposit"), "{text}");
+}
+
+#[test]
 fn what_begins_later_is_shown_as_of_then() {
     let grant = json!({"id": "c1", "effect": "permit", "grantee": {"professional": DR}, "actions": ["read"], "from": "2026-04-01T00:00:00Z"});
     let preview = tried(&known(&[]), &directive(grant), &patient()).expect("admitted");

@@ -14,6 +14,9 @@ use sillage_rules::time::TimeMs;
 /// The system of actors and documents that stand for others.
 const SAMPLE_SYSTEM: &str = "urn:sillage:sample";
 
+/// Categories with labels that are asked about.
+const LABELLED_MAX: usize = 256;
+
 /// The index of a record that is only tried.
 const TRIED: LeafIndex = LeafIndex(u64::MAX);
 
@@ -56,6 +59,8 @@ pub enum What {
     Category(String),
     /// Documents with this label.
     Label(String),
+    /// Documents of this category with this label.
+    Labelled(String, String),
     /// This document.
     Document(String),
     /// Every document that no record names.
@@ -147,6 +152,26 @@ impl Questions {
         samples.entry(What::Other).or_insert_with(|| sample_facts("other", "", &[]));
         out.samples = samples.into_iter().map(|(what, facts)| Sample { what, facts }).collect();
         out
+    }
+
+    /// Asks about documents of each category with each label too, as far as there aren't too many of both.
+    #[must_use]
+    pub fn with_labelled(mut self) -> Self {
+        let whats = || self.samples.iter().map(|sample| &sample.what);
+        let categories =
+            whats().filter_map(|what| if let What::Category(category) = what { Some(category) } else { None });
+        let labels: Vec<&String> =
+            whats().filter_map(|what| if let What::Label(label) = what { Some(label) } else { None }).collect();
+        let both = categories.flat_map(|category| labels.iter().map(move |label| (category.clone(), (*label).clone())));
+        let samples: Vec<Sample> = both
+            .take(LABELLED_MAX)
+            .map(|(category, label)| {
+                let facts = sample_facts(&format!("labelled:{category}:{label}"), &category, &[&label]);
+                Sample { what: What::Labelled(category, label), facts }
+            })
+            .collect();
+        self.samples.extend(samples);
+        self
     }
 
     fn add<'p>(&mut self, who: Who, actor: Actor, purposes: impl IntoIterator<Item = &'p str>) {
@@ -271,7 +296,8 @@ fn documents(state: &PatientState, secret: bool, samples: &mut BTreeMap<What, It
         .flat_map(|entry| std::iter::once(&entry.directive.provision).chain(&entry.directive.except));
     let provisions: Vec<&Provision> = provisions.collect();
     provisions.iter().flat_map(|p| p.items.iter().flatten()).for_each(|id| document(id));
-    for category in provisions.iter().flat_map(|p| p.categories.iter().flatten()) {
+    let fed = state.feeds().filter_map(|entry| entry.feed.category.as_ref());
+    for category in provisions.iter().flat_map(|p| p.categories.iter().flatten()).chain(fed) {
         let facts = || sample_facts(&format!("category:{category}"), category, &[]);
         samples.entry(What::Category(category.clone())).or_insert_with(facts);
     }
