@@ -282,4 +282,34 @@ mod tests {
             assert!(error.reason.contains(word), "{error}");
         }
     }
+
+    #[test]
+    fn what_was_ended_here_since_is_found_and_nothing_else() {
+        let name = |id: &str| format!("urn:example:doctors|{id}").parse().expect("a name");
+        let declared = |id: &str| Event::AttendingDeclared { professional: name(id) };
+        let joined = Event::Joined(serde_json::from_str(r#"{"professional": "urn:example:doctors|x"}"#).expect("one"));
+        let given = |id: &str| {
+            let text = format!(
+                r#"{{"id": "{id}", "effect": "permit", "grantee": {{"organisation": "F1"}}, "actions": ["read"]}}"#
+            );
+            Event::Directive(Box::new(sillage_rules::consent::Directive::parse(&text).expect("a directive")))
+        };
+        let endings = vec![
+            (Event::Revoked { consent: "c1".into() }, 500, 3),
+            (Event::Left { professional: name("x") }, 600, 4),
+            (declared("y"), 700, 5),
+        ];
+        let here = Here { state: PatientState::default(), endings };
+        for (event, given_ms, by) in [
+            (given("c1"), 499, Some(3)),
+            (given("c1"), 500, None),
+            (given("c2"), 1, None),
+            (joined, 599, Some(4)),
+            (declared("x"), 699, Some(5)),
+            (declared("x"), 700, None),
+            (declared("y"), 1, None),
+        ] {
+            assert_eq!(here.ended(&event, given_ms), by, "{event:?} given at {given_ms}");
+        }
+    }
 }

@@ -394,8 +394,9 @@ fn opened(details: &Value, lang: Lang) -> String {
     }
     if let Some(expires) = moment(details, "expires", lang) {
         add(match lang {
-            Lang::Fr => format!("valable jusqu'au {expires}"),
-            Lang::En => format!("valid until {expires}"),
+            // The policy may end it earlier.
+            Lang::Fr => format!("valable au plus jusqu'au {expires}"),
+            Lang::En => format!("valid until {expires} at the latest"),
         });
     }
     out

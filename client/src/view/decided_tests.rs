@@ -48,7 +48,7 @@ fn a_break_glass_says_its_case_reason_place_and_end() {
     assert_eq!(
         said(Kind::BREAKGLASS_OPENED, opened, Lang::Fr),
         "a ouvert un accès d'urgence (bris de glace « bg1 »), en cas d'impossibilité d'exprimer sa volonté, motif : immediate \
-         risk, patient trouvé par ses traits d'identité, position non relevée (intérieur), valable jusqu'au 2 mars 2026 à \
+         risk, patient trouvé par ses traits d'identité, position non relevée (intérieur), valable au plus jusqu'au 2 mars 2026 à \
          13:00:00 (heure de Paris, CET)"
     );
     let placed = json!({"id": "b", "position": {"lat": 48.89, "lon": 2.33, "accuracy_m": 12}});
