@@ -104,7 +104,7 @@ codes! {
     TooManyRecords "TOO_MANY_RECORDS" Reject InvalidArgument 4
         "The batch has more than 4,096 records: split it.";
     BatchTooLarge "BATCH_TOO_LARGE" Reject InvalidArgument 4
-        "The batch is over 8 MiB: split it.";
+        "The batch is over 8 MiB, or its records deposit, change, embargo and release over 16,384 items: split it.";
     InvalidStreamLabel "INVALID_STREAM_LABEL" Reject InvalidArgument 4
         "A stream label is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'.";
     UnknownKey "UNKNOWN_KEY" Reject PermissionDenied 4

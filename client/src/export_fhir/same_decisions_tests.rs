@@ -9,6 +9,7 @@ use sillage_rules::decide::{ItemFacts, Reason, Request, decide};
 use sillage_rules::ident::Ins;
 use sillage_rules::record::new_message;
 
+use super::tests::line_of;
 use super::*;
 use crate::fhir::{MappedRecord, PatientMap, map};
 
@@ -225,17 +226,7 @@ impl Log {
         let state = &mut self.states[usize::from(secret)];
         with_env(|env| state.admit(&event, &meta, env)).map_err(|refusal| refusal.code)?;
         state.apply(&event, &meta);
-        self.lines.push(Line {
-            index: place.0,
-            recorded_at_ms: place.1,
-            flags: Flags::default(),
-            kind: record.kind(),
-            record: Some(record),
-            decision: None,
-            erased: None,
-            author: "dmp".to_owned(),
-            secret,
-        });
+        self.lines.push(Line { secret, ..line_of(place.0, place.1, record) });
         Ok(())
     }
 

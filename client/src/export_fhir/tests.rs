@@ -21,10 +21,14 @@ fn subject() -> Subject {
 }
 
 fn line(index: u64, message: v1::Record) -> Line {
-    let record = ParsedRecord::from_message(message).expect("a record");
+    line_of(index, NOW_MS + index, ParsedRecord::from_message(message).expect("a record"))
+}
+
+/// The line of a record under the open tag.
+pub(super) fn line_of(index: u64, recorded_at_ms: u64, record: ParsedRecord) -> Line {
     Line {
         index,
-        recorded_at_ms: NOW_MS + index,
+        recorded_at_ms,
         flags: Flags::default(),
         kind: record.kind(),
         record: Some(record),

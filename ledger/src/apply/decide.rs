@@ -3,8 +3,9 @@
 //!
 //! A requester signs one or more requests; they travel sealed under data keys of their patients, each with a seed. A
 //! decision is recorded under the open tag; where items of the second compartment are asked for, another one follows under
-//! the second tag, and the first reads as if those items weren't there: where nothing else was asked for, there is none. Salts and nonces come from the seed and the index
-//! of the decision's entry, so every node seals the same bytes, and nobody else can.
+//! the second tag, and the first reads as if those items weren't there: where nothing else was asked for, there is none. Salts
+//! and nonces come from the seed and the index of the decision's entry, so every node seals the same bytes, and nobody else
+//! can.
 
 use std::fmt;
 use std::sync::Arc;

@@ -75,6 +75,7 @@ impl PatientState {
             return refuse(Code::NotEntitled, "who signs this is revoked");
         }
         self.entitled(event, meta, env)?;
+        check_lifting(self, event, meta)?;
         self.refers(event, meta)?;
         says(event, meta)?;
         self.attending_stays(event)?;
@@ -102,9 +103,6 @@ impl PatientState {
                     true => not_entitled("the ledger's authority, or the patient,"),
                     false => self.patients_side(event, meta),
                 }
-            }
-            Event::SecrecyLifted { .. } if self.has_representative(&meta.signer.name, meta.time) => {
-                not_entitled("the patient, or a professional who doesn't represent them,")
             }
             Event::Embargoed { items, .. } | Event::Released { items } => self.deposited_all(items, &meta.signer),
             Event::SecrecySet { .. } | Event::SecrecyLifted { .. } => match meta.signer.kind {
@@ -435,13 +433,13 @@ fn says_directive(directive: &Directive, now: LedgerTimeMs) -> Admitted {
     Ok(())
 }
 
-/// Refuses that a professional opens what is kept from them as the patient's representative, signing it under the patient's
-/// other tag. `other` is that one's state.
+/// Refuses that a professional opens what is kept from them as the patient's representative, whichever of the patient's tags
+/// they sign it under. `state` is that of either: [`PatientState::admit`] looks at its own.
 ///
 /// # Errors
 /// `NOT_ENTITLED`.
-pub fn check_lifting(other: &PatientState, event: &Event, meta: &Meta) -> Admitted {
-    match matches!(event, Event::SecrecyLifted { .. }) && other.has_representative(&meta.signer.name, meta.time) {
+pub fn check_lifting(state: &PatientState, event: &Event, meta: &Meta) -> Admitted {
+    match matches!(event, Event::SecrecyLifted { .. }) && state.has_representative(&meta.signer.name, meta.time) {
         false => Ok(()),
         true => not_entitled("the patient, or a professional who doesn't represent them,"),
     }
