@@ -80,6 +80,11 @@ impl StateMachine for Machine {
         Ok(outcomes)
     }
 
+    /// The root of the log: what is recorded, and in which order.
+    fn digest(&self) -> [u8; 32] {
+        *self.ledger.reader().head().root.as_bytes()
+    }
+
     fn flushed(&self) -> Result<u64, Fatal> {
         self.ledger.flushed().map_err(Fatal::new)
     }

@@ -53,6 +53,7 @@ pub mod tally;
 mod tasks;
 mod tiles;
 pub mod trace;
+mod trust;
 pub mod witness;
 
 use std::path::PathBuf;
@@ -62,16 +63,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
 use sillage_cluster::runtime::FsyncStats;
-use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
+use sillage_cluster::{DiskRun, Handle, LogConfig, Runtime, StartError};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
+use sillage_proof::batch::Origin;
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{LimitsConfig, NodeConfig};
+use crate::disk::{self, FileMarker};
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
@@ -110,6 +114,9 @@ pub enum CoreError {
     /// The replica.
     #[error(transparent)]
     Replica(#[from] StartError),
+    /// The disk must not take part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The way to the peers.
     #[error(transparent)]
     Peers(#[from] TlsError),
@@ -163,6 +170,8 @@ pub struct Core {
     cosigned_last: Mutex<Cosigned>,
     notes: Arc<dyn Notes>,
     corruption: Corruption,
+    /// Which disk this is, kept outside the data folder.
+    marker: Arc<FileMarker>,
     /// Entries applied here.
     applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
@@ -232,6 +241,8 @@ impl Core {
         metrics: Metrics,
     ) -> Result<Arc<Self>, CoreError> {
         let keks = Arc::new(secrets.keyring);
+        let marker = Arc::new(FileMarker::beside(&config.keyring, genesis_origin(genesis)?.as_str(), config.id));
+        refuse_emptied(config, &*marker)?;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, keks.clone(), Options::default())?;
         let reader = ledger.reader();
         let genesis = Arc::clone(reader.genesis());
@@ -241,8 +252,11 @@ impl Core {
         let transport = Arc::new(PeerTransport::start(Arc::clone(&links), runtime));
         let machine = Machine::new(ledger, metrics.clone());
         let applied = machine.size();
-        let replica_config = replica_config(config, &genesis);
+        let mut replica_config = replica_config(config, &genesis);
+        replica_config.marker = Some(marker.clone());
+        replica_config.may_begin = disk::may_begin(&config.data_dir);
         let runtime = sillage_cluster::start(replica_config, machine, Arc::clone(&transport))?;
+        disk::has_begun(&config.data_dir)?;
         let replica = runtime.handle();
         let unreachable = replica.clone();
         transport.on_unreachable(Box::new(move |peer| unreachable.report_unreachable(peer)));
@@ -262,6 +276,7 @@ impl Core {
             cosigned_last: Mutex::new(cosigned),
             notes,
             corruption: Corruption::new(metrics.clone()),
+            marker,
             applied,
             heard_from: AtomicUsize::new(0),
             learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
@@ -322,6 +337,7 @@ impl Core {
         if let Err(error) = stopped.await {
             tracing::error!(%error, "stopping the replica failed");
         }
+        self.store_mark();
     }
 
     /// The configuration it was started with.
@@ -428,9 +444,9 @@ impl Core {
 
     /// Gives the replica a message from a peer; dropped when too many wait.
     /// A node that may have forgotten what it did takes no part before its peers have told it.
-    pub fn step(&self, message: Vec<u8>) {
+    pub fn step(&self, run: Option<DiskRun>, message: Vec<u8>) {
         if self.knows_itself() {
-            self.replica.step(message);
+            self.replica.step_from(run, message);
         }
     }
 
@@ -463,6 +479,25 @@ impl Core {
 fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
     let one_batch = limits.request_bytes_max + (1 << 10);
     Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
+}
+
+/// The origin that a genesis entry names.
+fn genesis_origin(genesis: &[u8]) -> Result<Origin, CoreError> {
+    let parsed = GenesisInfo::parse(genesis).map_err(OpenError::from)?;
+    Ok(parsed.origin)
+}
+
+/// Nothing is made in an emptied data folder: what is wrong is said first. The replica judges the rest, when it has read the
+/// Raft log.
+fn refuse_emptied(config: &NodeConfig, marker: &FileMarker) -> Result<(), CoreError> {
+    let has = |name: &str| config.data_dir.join(name).exists();
+    if has("ledger") || has("raft") {
+        return Ok(());
+    }
+    let mark = marker.load().map_err(DiskError::Unusable)?;
+    let held = Held { run: None, empty: true, last: 0 };
+    next_run(held, mark, disk::may_begin(&config.data_dir), &mut || 0)?;
+    Ok(())
 }
 
 /// A key that no act has replaced must be the one of the genesis entry: else the file is another node's.

@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, erase, feeder, rotations, rounds, share};
+use super::{Core, Replica, erase, feeder, rotations, rounds, share, trust};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -34,6 +34,7 @@ impl Core {
             tokio::spawn(share::take_up(weak())),
             tokio::spawn(erase::run(weak())),
             tokio::spawn(rotations::look_for_proofs(weak())),
+            tokio::spawn(trust::keep_marker(weak())),
         ];
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
         for witness in &self.config.witnesses {
@@ -68,7 +69,7 @@ impl Core {
 
     /// Whether this node leads, and may.
     pub(super) fn serves_as_leader(&self) -> bool {
-        self.leads() && !self.is_stopping() && self.corruption.check().is_ok()
+        self.leads() && !self.is_stopping() && !self.is_in_doubt() && self.corruption.check().is_ok()
     }
 
     /// Stops serving for good: nothing that this node says can be trusted. Gives what callers are told.

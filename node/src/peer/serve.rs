@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use sillage_cluster::DiskRun;
 use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
@@ -63,8 +64,15 @@ impl Peer for PeerService {
                 tracing::warn!(node = from, ?says, "a node sent a message of another one: the stream is cut");
                 return Err(Status::permission_denied(format!("node {from} sent a message that isn't its own")));
             }
+            let run = match message.disk_run.is_empty() {
+                true => None,
+                false => {
+                    let run = DiskRun::decode(&message.disk_run);
+                    Some(run.ok_or_else(|| Status::invalid_argument("disk_run isn't the run of a disk"))?)
+                }
+            };
             // What doesn't fit is dropped: the algorithm sends it again.
-            self.core.step(message.message);
+            self.core.step(run, message.message);
         }
         Ok(Response::new(RaftDone {}))
     }
