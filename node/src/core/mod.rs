@@ -13,6 +13,7 @@
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
 pub mod admission;
+pub mod alarms;
 mod authorize;
 pub mod bodies;
 pub mod checkpoints;
@@ -78,6 +79,7 @@ use crate::peer::transport::PeerTransport;
 use crate::secrets::Secrets;
 use crate::tls::{SpkiSha256, TlsError};
 use admission::Admission;
+use alarms::Alarms;
 use bodies::Bodies;
 use checkpoints::Checkpoints;
 use corrupt::Corruption;
@@ -163,6 +165,7 @@ pub struct Core {
     cosigned_last: Mutex<Cosigned>,
     notes: Arc<dyn Notes>,
     corruption: Corruption,
+    alarms: Alarms,
     /// Entries applied here.
     applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
@@ -231,6 +234,7 @@ impl Core {
         genesis: &[u8],
         metrics: Metrics,
     ) -> Result<Arc<Self>, CoreError> {
+        let alarms = Alarms::new(metrics.clone());
         let keks = Arc::new(secrets.keyring);
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, keks.clone(), Options::default())?;
         let reader = ledger.reader();
@@ -261,7 +265,8 @@ impl Core {
             cosigned: tokio::sync::Mutex::new(cosigned),
             cosigned_last: Mutex::new(cosigned),
             notes,
-            corruption: Corruption::new(metrics.clone()),
+            corruption: Corruption::new(metrics.clone(), alarms.clone()),
+            alarms,
             applied,
             heard_from: AtomicUsize::new(0),
             learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
@@ -342,6 +347,11 @@ impl Core {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is wrong with this node.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// The log's key as the line that verifiers are given.
