@@ -72,7 +72,8 @@ impl Ledger {
         rebuild::hand_pending(&view.store, &view.head, &worker)
             .map_err(|error| OpenError::Corrupt { dir: dir.to_owned(), what: error.to_string() })?;
         let caches = || Caches::new(keks.clone(), genesis.origin.clone(), &options);
-        let (applying, checking) = (caches(), caches());
+        let (mut applying, checking) = (caches(), caches());
+        applying.vault.ask_group();
         let shared = Arc::new(Shared::new(genesis, options, checking, view));
         let flusher = background.then(|| Flusher::start(shared.clone()));
         let flusher = flusher.transpose().map_err(io)?;

@@ -30,6 +30,7 @@ mod erase;
 pub mod feeder;
 pub mod glass;
 pub mod inflight;
+pub mod keyrings;
 pub mod lanes;
 pub mod machine;
 pub mod open;
@@ -65,7 +66,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
-use sillage_ledger::seal::{DATA_KEYS_CACHED, Sealer};
+use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, KeyringError, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
@@ -89,6 +90,7 @@ use cpu::Cpu;
 use cursor::Cursors;
 use erase::Eraser;
 use inflight::Inflight;
+use keyrings::Keyrings;
 use lanes::{Lanes, Work};
 use machine::Machine;
 use open::Opener;
@@ -132,6 +134,17 @@ pub enum CoreError {
     /// The keyring.
     #[error(transparent)]
     Keyring(#[from] cursor::CursorKeyError),
+    /// The keyring isn't the one that this node had.
+    #[error(transparent)]
+    OtherKeyring(#[from] KeyringError),
+    /// The keyring is of another log.
+    #[error(
+        "{path} isn't the keyring of this log: none of the data keys in the ledger can be unwrapped with it; give the node the keyring of its own log, from another node or from the backup"
+    )]
+    ForeignKeyring {
+        /// Which file.
+        path: PathBuf,
+    },
     /// No randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -166,6 +179,7 @@ pub struct Core {
     notes: Arc<dyn Notes>,
     corruption: Corruption,
     alarms: Alarms,
+    keyrings: Arc<Keyrings>,
     /// Entries applied here.
     applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
@@ -236,8 +250,25 @@ impl Core {
     ) -> Result<Arc<Self>, CoreError> {
         let alarms = Alarms::new(metrics.clone());
         let keks = Arc::new(secrets.keyring);
-        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, keks.clone(), Options::default())?;
+        let record = config.data_dir.join(keyrings::RECORD);
+        let is_on_record = record.exists();
+        if is_on_record {
+            keks.keep_record(&record)?;
+        }
+        let parsed = GenesisInfo::parse(genesis).map_err(OpenError::from)?;
+        let group = parsed.nodes.iter().map(|node| node.id).collect();
+        let keyrings = Arc::new(Keyrings::new(config.id, group, Arc::clone(&keks), alarms.clone()));
+        let ledger_keks = Arc::clone(&keyrings) as Arc<dyn KekProvider>;
+        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
         let reader = ledger.reader();
+        if !is_on_record {
+            // A folder of before, or a new one: what the ledger holds says whose keyring this is.
+            if !keyrings::opens_some(&reader, &keks)? {
+                return Err(CoreError::ForeignKeyring { path: config.keyring.clone() });
+            }
+            keks.keep_record(&record)?;
+        }
+        keyrings.follow(reader.clone());
         let genesis = Arc::clone(reader.genesis());
         let pin_of = |id| genesis.node(id).map(|node| node.tls_spki_sha256);
         let links = Arc::new(Links::new(config, &secrets.identity, pin_of)?);
@@ -267,6 +298,7 @@ impl Core {
             notes,
             corruption: Corruption::new(metrics.clone(), alarms.clone()),
             alarms,
+            keyrings,
             applied,
             heard_from: AtomicUsize::new(0),
             learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
@@ -349,6 +381,11 @@ impl Core {
         &self.metrics
     }
 
+    /// Whether this node's keyring is the group's.
+    pub fn keyrings(&self) -> &Arc<Keyrings> {
+        &self.keyrings
+    }
+
     /// What is wrong with this node.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
@@ -368,6 +405,7 @@ impl Core {
     /// `NO_LEADER` when nobody can tell.
     pub async fn up_to_date(&self) -> Result<(), Refusal> {
         self.corruption.check()?;
+        self.keyrings.check()?;
         self.reads.wait().await
     }
 

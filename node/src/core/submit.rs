@@ -101,6 +101,7 @@ impl Core {
 
     pub(super) fn check_open(&self) -> Result<(), Refusal> {
         self.corruption.check()?;
+        self.keyrings.check()?;
         match self.is_stopping() {
             true => Err(unavailable("the node is stopping: send the same to another one")),
             false => Ok(()),

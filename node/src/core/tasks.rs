@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, erase, feeder, rotations, rounds, share};
+use super::{Core, Replica, erase, feeder, keyrings, rotations, rounds, share};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -36,6 +36,7 @@ impl Core {
             tokio::spawn(rotations::look_for_proofs(weak())),
         ];
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
+        tasks.extend(self.links.iter().map(|link| tokio::spawn(keyrings::meet(weak(), link.id))));
         for witness in &self.config.witnesses {
             match witness.key() {
                 Ok(key) => tasks.push(tokio::spawn(feeder::run(weak(), witness.url.clone(), key))),
