@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
+use sillage_ledger::Refusal;
+use sillage_rules::codes::Code;
 
 use crate::core::alarms::Raised;
+use crate::core::refusals::to_status;
 use crate::metrics::Metrics;
 use crate::tls::Caller;
 
@@ -78,6 +82,25 @@ pub fn routes(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
         .with_state(Pages { backend, metrics })
 }
 
+/// What tells how a node is: the two pages, and what `sillage cluster status` calls.
+fn is_monitoring(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz" | "/sillage.v1.Ledger/GetLog" | "/sillage.v1.Ledger/ClusterStatus")
+}
+
+/// Answers `BUSY` to what a connection of the reserve may not ask.
+pub async fn keep_to_monitoring(request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    match caller.is_some_and(|caller| caller.monitoring_only) && !is_monitoring(request.uri().path()) {
+        false => next.run(request).await,
+        true => {
+            let message = "this caller has as many connections as it may: close those that aren't used";
+            let busy: axum::http::Response<tonic::body::Body> =
+                to_status(&Refusal::new(Code::Busy, message)).into_http();
+            busy.map(axum::body::Body::new)
+        }
+    }
+}
+
 async fn show_metrics(State(pages): State<Pages>, caller: Option<Extension<Caller>>) -> Response {
     if !pages.admits(caller) {
         return StatusCode::FORBIDDEN.into_response();
@@ -144,7 +167,7 @@ mod tests {
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         if let Some(spki_sha256) = spki {
             let address = "127.0.0.1:1".parse().unwrap();
-            request.extensions_mut().insert(Caller { spki_sha256, address });
+            request.extensions_mut().insert(Caller { spki_sha256, address, monitoring_only: false });
         }
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
@@ -163,6 +186,24 @@ mod tests {
                 assert_eq!(answer, (StatusCode::FORBIDDEN, String::new()));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_the_reserve_asks_how_the_node_is_and_nothing_else() {
+        let router = Router::new()
+            .route("/healthz", get(|| async { "well" }))
+            .route("/sillage.v1.Ledger/Submit", get(|| async { "recorded" }))
+            .layer(axum::middleware::from_fn(keep_to_monitoring));
+        let ask = |path: &'static str, monitoring_only| {
+            let mut request = Request::get(path).body(Body::empty()).unwrap();
+            let address = "127.0.0.1:1".parse().unwrap();
+            request.extensions_mut().insert(Caller { spki_sha256: [1; 32], address, monitoring_only });
+            let router = router.clone();
+            async move { router.oneshot(request).await.unwrap().headers().get("grpc-status").cloned() }
+        };
+        let submit = "/sillage.v1.Ledger/Submit";
+        assert_eq!((ask("/healthz", true).await, ask(submit, false).await), (None, None));
+        assert_eq!(ask(submit, true).await.unwrap(), "8", "RESOURCE_EXHAUSTED");
     }
 
     #[tokio::test]

@@ -190,6 +190,9 @@ impl Core {
 
     /// Proposes a command about keys and waits until it is applied here.
     pub(super) async fn change_keys(&self, command: Command) -> Result<(), Refusal> {
+        if self.room.is_low() {
+            return Err(refuse(Code::ReadOnly));
+        }
         let command = Command { version: COMMAND_VERSION, ..command };
         let (sender, done) = oneshot::channel();
         let answer = Box::new(move |result| {

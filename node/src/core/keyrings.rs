@@ -9,6 +9,7 @@
 //! A node that lies about its own keys can neither stop the others nor have a refusal of theirs taken for a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -61,6 +62,8 @@ pub struct Keyrings {
     /// Rises when an answer is wanted now.
     asked: watch::Sender<u64>,
     takes_part: AtomicBool,
+    /// Where these keys go on record once a majority is known to hold them; `None` when they are.
+    unrecorded: Mutex<Option<PathBuf>>,
     alarms: Alarms,
 }
 
@@ -80,13 +83,30 @@ impl Keyrings {
     pub fn new(own: u64, group: Vec<u64>, file: Arc<KekFile>, alarms: Alarms) -> Self {
         let takes_part = AtomicBool::new(majority_of(group.len()) <= 1);
         let (met, answered, asked) = (Mutex::default(), Condvar::new(), watch::Sender::new(0));
-        Self { own, group, file, ledger: OnceLock::new(), met, answered, asked, takes_part, alarms }
+        let (ledger, unrecorded) = (OnceLock::new(), Mutex::default());
+        Self { own, group, file, ledger, met, answered, asked, takes_part, unrecorded, alarms }
     }
 
-    /// Follows the epochs of a ledger; called once.
-    pub fn follow(&self, ledger: LedgerReader) {
+    /// Follows the epochs of a ledger; called once. `unrecorded`: where the keys go on record as soon as a majority is known
+    /// to hold them. Not before: a node that was given another log's keyring must take the right one afterwards.
+    pub fn follow(&self, ledger: LedgerReader, unrecorded: Option<PathBuf>) {
         let twice = self.ledger.set(ledger).is_err();
         assert!(!twice, "a keyring is of one ledger");
+        *self.unrecorded.lock() = unrecorded;
+        self.go_on_record();
+    }
+
+    fn go_on_record(&self) {
+        let mut unrecorded = self.unrecorded.lock();
+        if !self.takes_part() {
+            return;
+        }
+        if let Some(record) = unrecorded.take()
+            && let Err(error) = self.file.keep_record(&record)
+        {
+            tracing::error!(%error, "the keyring's fingerprints don't go on record");
+            *unrecorded = Some(record);
+        }
     }
 
     /// The oldest and the newest epoch that the log has put to use, of each prefix.
@@ -133,6 +153,8 @@ impl Keyrings {
         met.insert(peer, Met { held, differing, as_of });
         self.judge(&met);
         self.answered.notify_all();
+        drop(met);
+        self.go_on_record();
     }
 
     /// Whether this node takes part.
@@ -309,7 +331,7 @@ mod tests {
 
     /// Three nodes: one and two hold the group's keyring, three another log's.
     struct Group {
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
         files: [Arc<KekFile>; 3],
     }
 
@@ -319,7 +341,7 @@ mod tests {
             let [groups, foreign] = [(); 2].map(|()| Keyring::generate().expect("randomness"));
             let files =
                 [file(dir.path(), "1", &groups), file(dir.path(), "2", &groups), file(dir.path(), "3", &foreign)];
-            Self { _dir: dir, files }
+            Self { dir, files }
         }
 
         fn node(&self, id: u64) -> Keyrings {
@@ -407,6 +429,21 @@ mod tests {
         let alone = Keyrings::new(1, vec![1], Arc::clone(group.file(1)), Alarms::new(Metrics::new(1)));
         assert!(alone.takes_part());
         assert_eq!(alone.wait_for_standing(kek(), Duration::ZERO), Ok(()));
+    }
+
+    #[test]
+    fn keys_go_on_record_when_a_majority_holds_them_and_not_before() {
+        let group = Group::new();
+        let goes_on_record = |node: &Keyrings, name: &str, peers: [u64; 2]| {
+            let record = group.dir.path().join(name);
+            *node.unrecorded.lock() = Some(record.clone());
+            node.go_on_record();
+            assert!(!record.exists(), "it has met nobody");
+            peers.iter().for_each(|peer| group.hear(node, *peer));
+            record.exists()
+        };
+        assert!(goes_on_record(&group.node(1), "ours", [3, 2]));
+        assert!(!goes_on_record(&group.node(3), "theirs", [1, 2]), "the right keyring may still come");
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod quota;
 pub mod reads;
 pub mod refusals;
 pub mod requests;
+pub mod room;
 mod rotations;
 mod rounds;
 pub mod rule_records;
@@ -55,6 +56,7 @@ pub mod tally;
 mod tasks;
 mod tiles;
 pub mod trace;
+mod watch;
 pub mod witness;
 
 use std::path::PathBuf;
@@ -67,7 +69,7 @@ use parking_lot::Mutex;
 use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, KeyringError, Sealer};
-use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
+use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, ReadError, Refusal};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
@@ -97,6 +99,7 @@ use open::Opener;
 use quota::Quotas;
 use reads::Reads;
 use refusals::from_index;
+use room::Room;
 use signing::Keys;
 use tags::Tags;
 
@@ -145,6 +148,9 @@ pub enum CoreError {
         /// Which file.
         path: PathBuf,
     },
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// No randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -180,6 +186,12 @@ pub struct Core {
     corruption: Corruption,
     alarms: Alarms,
     keyrings: Arc<Keyrings>,
+    /// Of the disk.
+    room: Room,
+    /// Nothing more is applied here.
+    halted: Arc<AtomicBool>,
+    /// When the first of this node's certificates ends, in seconds since 1970.
+    certificates_end_s: u64,
     /// Entries applied here.
     applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
@@ -261,20 +273,18 @@ impl Core {
         let ledger_keks = Arc::clone(&keyrings) as Arc<dyn KekProvider>;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
         let reader = ledger.reader();
-        if !is_on_record {
-            // A folder of before, or a new one: what the ledger holds says whose keyring this is.
-            if !keyrings::opens_some(&reader, &keks)? {
-                return Err(CoreError::ForeignKeyring { path: config.keyring.clone() });
-            }
-            keks.keep_record(&record)?;
+        // A folder of before, or a new one: what the ledger holds says whose keyring this is.
+        if !is_on_record && !keyrings::opens_some(&reader, &keks)? {
+            return Err(CoreError::ForeignKeyring { path: config.keyring.clone() });
         }
-        keyrings.follow(reader.clone());
+        keyrings.follow(reader.clone(), (!is_on_record).then_some(record));
         let genesis = Arc::clone(reader.genesis());
         let pin_of = |id| genesis.node(id).map(|node| node.tls_spki_sha256);
         let links = Arc::new(Links::new(config, &secrets.identity, pin_of)?);
         let runtime = tokio::runtime::Handle::current();
         let transport = Arc::new(PeerTransport::start(Arc::clone(&links), runtime));
-        let machine = Machine::new(ledger, metrics.clone());
+        let machine = Machine::new(ledger, metrics.clone(), alarms.clone());
+        let halted = machine.halted();
         let applied = machine.size();
         let replica_config = replica_config(config, &genesis);
         let runtime = sillage_cluster::start(replica_config, machine, Arc::clone(&transport))?;
@@ -297,6 +307,9 @@ impl Core {
             cosigned_last: Mutex::new(cosigned),
             notes,
             corruption: Corruption::new(metrics.clone(), alarms.clone()),
+            room: Room::new(config),
+            halted,
+            certificates_end_s: secrets.identity.ends_s(),
             alarms,
             keyrings,
             applied,
@@ -322,8 +335,8 @@ impl Core {
             replica,
             links,
             lanes,
-            writing: Cpu::new(),
-            reading: Cpu::new(),
+            writing: Cpu::telling(alarms.clone()),
+            reading: Cpu::telling(alarms.clone()),
             reads,
             metrics,
             fsyncs_shown: Mutex::default(),
@@ -356,8 +369,12 @@ impl Core {
                 tracing::error!("the packer had panicked");
             }
         });
-        if let Err(error) = stopped.await {
-            tracing::error!(%error, "stopping the replica failed");
+        // A replica whose disk failed waits in the middle of its work; it ends with the process.
+        let patience = if self.is_out() { grace } else { Duration::MAX };
+        match tokio::time::timeout(patience, stopped).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "stopping the replica failed"),
+            Err(_) => tracing::error!("the replica can't be stopped in order: its disk failed"),
         }
     }
 
@@ -406,6 +423,9 @@ impl Core {
     pub async fn up_to_date(&self) -> Result<(), Refusal> {
         self.corruption.check()?;
         self.keyrings.check()?;
+        if self.is_out() {
+            return Err(refusals::refuse(Code::Storage));
+        }
         self.reads.wait().await
     }
 
@@ -477,7 +497,7 @@ impl Core {
     /// Gives the replica a message from a peer; dropped when too many wait.
     /// A node that may have forgotten what it did takes no part before its peers have told it.
     pub fn step(&self, message: Vec<u8>) {
-        if self.knows_itself() {
+        if self.knows_itself() && !self.is_out() {
             self.replica.step(message);
         }
     }
