@@ -91,6 +91,8 @@ alarms! {
         "This node's clock isn't the group's: set it right.";
     NoCheckpoint "NO_CHECKPOINT" Failing
         "What is recorded isn't covered by a checkpoint: start the nodes that are missing, and look at the alarms of the others.";
+    KeysHeldBack "KEYS_HELD_BACK" Warning
+        "An old key-encryption key isn't destroyed, as what isn't erased would be lost with it: compare this node's keyring with the others'.";
     CertificateEnds "CERTIFICATE_ENDS" Warning
         "A certificate of this node ends soon: have the authority sign a new one, and restart the node with it.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning
