@@ -3,23 +3,37 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sillage_cluster::core::{CoreStatus, Verdict};
+use sillage_cluster::core::{CoreStatus, Divergence, Verdict};
 use sillage_cluster::identity::{Mark, Marker as _};
 use tokio::time::sleep;
 
 use super::Core;
+use super::alarms::Alarm;
 
 /// How often the marker is told what is applied here. What was applied since can be put back unseen by this node itself.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// Stops for good where the replica has found that this node can't be trusted.
+    /// Shows what the replica has found of this node and its peers, and stops for good where this node can't be trusted.
     pub(super) fn look_at_trust(&self) {
         let status = self.replica.status();
+        let core = &status.core;
         if self.corruption.check().is_ok()
-            && let Some(reason) = distrust(&status.core)
+            && let Some((alarm, reason)) = distrust(core)
         {
+            self.alarms.raise(alarm, "");
             self.corrupt(format!("{reason}{}", self.what_is_known()));
+        }
+        let strangers = core.strangers.iter().map(|(peer, fault)| format!("node {peer}: {fault}"));
+        let strangers = strangers.collect::<Vec<_>>().join("; ");
+        self.alarms.set(Alarm::PeerDisk, (!strangers.is_empty()).then_some(strangers));
+        let Divergence { verdict, peers, index } = &core.divergence;
+        let differs = || format!("nodes {peers:?} differ since Raft index {index}");
+        self.alarms.set(Alarm::PeerDiverged, (*verdict == Verdict::Theirs).then(differs));
+        if *verdict == Verdict::Unknown {
+            self.alarms.raise(Alarm::Diverged, format!("{}, and nobody knows yet who is right", differs()));
+        } else if self.corruption.check().is_ok() {
+            self.alarms.clear(Alarm::Diverged);
         }
     }
 
@@ -57,27 +71,32 @@ impl Core {
 }
 
 /// Why a node can't be trusted, as far as its replica knows.
-fn distrust(core: &CoreStatus) -> Option<String> {
+fn distrust(core: &CoreStatus) -> Option<(Alarm, String)> {
     if core.forgot {
-        return Some("it lacks entries that it acknowledged: its disk was put back to an older state".to_owned());
+        let reason = "it lacks entries that it acknowledged: its disk was put back to an older state";
+        return Some((Alarm::PutBack, reason.to_owned()));
     }
     if let Some(disowned) = core.disowned {
         let (by, known) = (disowned.by, disowned.known);
-        return Some(format!(
+        let reason = format!(
             "node {by} has seen disk {known} of it: this disk was emptied, put back to an older state, or is another one's"
-        ));
+        );
+        return Some((Alarm::PutBack, reason));
     }
     if let Some(split) = core.split {
         let (peer, from, to) = (split.peer, split.from, split.to);
-        return Some(format!(
+        let reason = format!(
             "acknowledged entries are lost: Raft entries {from} to {to} were committed, and this node and node {peer} don't hold \
              the same of them. Disks that voted had been put back or emptied. Stop all nodes, and keep every disk"
-        ));
+        );
+        return Some((Alarm::Diverged, reason));
     }
     let divergence = &core.divergence;
     (divergence.verdict == Verdict::Own).then(|| {
         let (index, peers) = (divergence.index, &divergence.peers);
-        format!("its state at Raft index {index} differs from that of a majority (nodes {peers:?}): it applied with other keys")
+        let reason =
+            format!("its state at Raft index {index} differs from that of a majority (nodes {peers:?}): it applied with other keys");
+        (Alarm::Diverged, reason)
     })
 }
 

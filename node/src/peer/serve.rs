@@ -10,8 +10,8 @@ use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
-    ForwardResponse, KekStateRequest, KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest,
-    PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
+    ForwardResponse, KekStateRequest, KekStateResponse, KeyringRequest, KeyringResponse, LearnCheckpointRequest,
+    LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
@@ -166,6 +166,11 @@ impl Peer for PeerService {
     async fn kek_state(&self, request: Request<KekStateRequest>) -> Result<Response<KekStateResponse>, Status> {
         self.node(&request)?;
         Ok(Response::new(self.core.kek_state()))
+    }
+
+    async fn keyring(&self, request: Request<KeyringRequest>) -> Result<Response<KeyringResponse>, Status> {
+        self.node(&request)?;
+        Ok(Response::new(self.core.keyrings().compared_with(&request.into_inner().digest)))
     }
 
     async fn erasures(&self, request: Request<ErasuresRequest>) -> Result<Response<ErasuresResponse>, Status> {
