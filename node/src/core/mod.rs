@@ -75,7 +75,7 @@ use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError,
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::disk::{self, FileMarker};
@@ -201,7 +201,7 @@ pub struct Core {
     /// When the first of this node's certificates ends, in seconds since 1970.
     certificates_end_s: u64,
     /// Entries applied here.
-    applied: watch::Receiver<u64>,
+    applied: tokio::sync::watch::Receiver<u64>,
     /// Peers that said what they know of this node.
     heard_from: AtomicUsize,
     /// Checkpoints of peers that are being taken in.
