@@ -324,7 +324,7 @@ impl Core {
             room: Room::new(config),
             halted,
             certificates_end_s: secrets.identity.ends_s(),
-            alarms,
+            alarms: alarms.clone(),
             keyrings,
             applied,
             heard_from: AtomicUsize::new(0),
