@@ -67,12 +67,6 @@ pub enum StepError {
         /// Receiver.
         to: u64,
     },
-    /// An entry is stamped too far in the future.
-    #[error("append dropped: an entry is stamped {lead_ms} ms ahead of this node's clock")]
-    ClockAhead {
-        /// By how much, in milliseconds.
-        lead_ms: u64,
-    },
     /// raft-rs did not take it.
     #[error("message refused: {0}")]
     Refused(String),

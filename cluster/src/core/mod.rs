@@ -34,7 +34,7 @@ pub use raft::eraftpb;
 use crate::config::CoreConfig;
 use memlog::{MemLog, entry_time_ms};
 use reads::Reads;
-pub use wire::sender_of;
+pub use wire::{open_stamp_of, sender_of};
 use wire::{Transfer, Wire};
 
 /// Upper end of raft-rs' own draw of an election timeout, so far away that its draws are never mistaken for ours.
@@ -80,7 +80,6 @@ pub struct Core {
     proposals: BTreeMap<u64, (u64, ProposalId)>,
     /// Whether a leader has sent entries or a snapshot since the start, or since the last fetch ended.
     heard: bool,
-    clock_drops: u64,
     forgot: bool,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
@@ -91,8 +90,6 @@ pub struct Core {
     making: bool,
     /// Whether the driver owes an answer to a [`CompactWish`].
     compacting: bool,
-    /// (commit, tick) when commit last moved, or there was nothing to commit.
-    progress: (u64, u64),
     /// Peers in snapshot state → tick when they last showed progress.
     transfers: HashMap<u64, u64>,
     /// Members to write with the next task.
@@ -145,13 +142,11 @@ impl Core {
             reads: Reads::new(config.id, seed),
             proposals: BTreeMap::new(),
             heard: false,
-            clock_drops: 0,
             forgot: false,
             fetching: None,
             installing: None,
             making: false,
             compacting: false,
-            progress: (0, 0),
             transfers: HashMap::new(),
             conf_changed: Some(conf_state),
             pending: Actions::default(),
@@ -167,7 +162,6 @@ impl Core {
             self.raw.tick();
         }
         self.watch_transfers();
-        self.watch_progress();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
             self.tell_progress();
         }
@@ -177,13 +171,13 @@ impl Core {
         self.settle();
     }
 
-    /// A message came from a peer; `now_ms` is this node's wall clock.
+    /// A message came from a peer. No clock has a say in what is taken: the last argument is not looked at.
     ///
     /// # Errors
     /// When the message is not taken. That is never this node's fault, and never fatal: count it and go on.
-    pub fn step(&mut self, message: &[u8], now_ms: u64) -> Result<(), StepError> {
+    pub fn step(&mut self, message: &[u8], _now_ms: u64) -> Result<(), StepError> {
         let result = match wire::decode(message, self.config.max_message_bytes)? {
-            Wire::Raft(message) => self.step_raft(message, now_ms),
+            Wire::Raft(message) => self.step_raft(message),
             Wire::SnapshotStatus { from, index, state } => {
                 self.step_transfer(from, index, state);
                 Ok(())
@@ -193,7 +187,7 @@ impl Core {
         result
     }
 
-    /// Proposes `data` (not empty), stamped with `time_ms` or, if that is earlier, with the time of the last entry.
+    /// Proposes `data` (not empty), stamped with `time_ms`: it travels with the entry, and nothing here looks at it.
     /// Returns the (term, index) it will have if it is committed; the outcome comes as
     /// [`CommittedEntry::proposal`] or [`Actions::superseded`].
     ///
@@ -204,7 +198,6 @@ impl Core {
         if self.raw.raft.state != StateRole::Leader {
             return Err(NotProposed::NotLeader { leader: self.leader() });
         }
-        let time_ms = time_ms.max(self.log_time_ms());
         self.raw.propose(time_ms.to_be_bytes().to_vec(), data).map_err(|_| NotProposed::Busy)?;
         let place = (self.raw.raft.term, self.raw.raft.raft_log.last_index());
         self.proposals.insert(place.1, (place.0, id));
@@ -341,7 +334,6 @@ impl Core {
             log_first: self.raw.store().first(),
             log_last: raft.raft_log.last_index(),
             log_bytes: self.raw.store().bytes(),
-            clock_drops: self.clock_drops,
             forgot: self.forgot,
             voters: self.raw.store().conf_state.voters.clone(),
         }
@@ -363,12 +355,11 @@ impl Core {
         Some(self.raw.raft.leader_id).filter(|&id| id != raft::INVALID_ID)
     }
 
-    fn step_raft(&mut self, message: Box<Message>, now_ms: u64) -> Result<(), StepError> {
+    fn step_raft(&mut self, message: Box<Message>) -> Result<(), StepError> {
         let known = self.raw.raft.prs().get(message.from).is_some();
         if message.to != self.config.id || message.from == self.config.id || !known {
             return Err(StepError::WrongPeer { from: message.from, to: message.to });
         }
-        self.check_clock(&message, now_ms)?;
         self.heard |= matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot);
         if message.get_msg_type() == MessageType::MsgSnapshot && self.wants_files(&message) {
             return Ok(());

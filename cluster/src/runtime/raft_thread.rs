@@ -12,7 +12,7 @@ use super::apply::{ApplyTask, Entry};
 use super::handle::{ProposeError, ReadError, Shared, empty};
 use super::log_writer::{InstallTurn, LogTask};
 use super::outbox::Outbox;
-use super::{Clock, Queues, snapshots};
+use super::{Queues, snapshots};
 use crate::config::NodeConfig;
 use crate::core::{
     Actions, CommittedEntry, CompactWish, Core, NotProposed, ProposalId, ReadId, SnapshotMade, WriteTask,
@@ -90,7 +90,6 @@ pub(crate) struct RaftThread<R> {
     config: NodeConfig,
     shared: Arc<Shared>,
     transport: Arc<dyn Transport>,
-    clock: Clock,
     proposals: Receiver<Proposal<R>>,
     messages: Receiver<Vec<u8>>,
     commands: Receiver<Command>,
@@ -112,7 +111,6 @@ impl<R: Send + 'static> RaftThread<R> {
         config: NodeConfig,
         shared: Arc<Shared>,
         transport: Arc<dyn Transport>,
-        clock: Clock,
         queues: &Queues<R>,
     ) -> Self {
         let tick = Duration::from_millis(config.tick_ms);
@@ -121,7 +119,6 @@ impl<R: Send + 'static> RaftThread<R> {
             config,
             shared,
             transport,
-            clock,
             proposals: queues.proposals.1.clone(),
             messages: queues.messages.1.clone(),
             commands: queues.commands.1.clone(),
@@ -198,7 +195,7 @@ impl<R: Send + 'static> RaftThread<R> {
             };
             // What this node said is on disk comes before a peer's answer to it.
             self.take_events();
-            if let Err(error) = self.core.step(&message, (self.clock)()) {
+            if let Err(error) = self.core.step(&message, 0) {
                 self.messages_refused += 1;
                 tracing::debug!(%error, "message refused");
             }
