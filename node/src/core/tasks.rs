@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, erase, feeder, rotations, rounds, share};
+use super::{Core, Replica, clock, erase, feeder, rotations, rounds, share};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -33,6 +33,7 @@ impl Core {
             tokio::spawn(rounds::make_checkpoints(weak())),
             tokio::spawn(share::take_up(weak())),
             tokio::spawn(erase::run(weak())),
+            tokio::spawn(clock::ask::run(weak())),
             tokio::spawn(rotations::look_for_proofs(weak())),
         ];
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
