@@ -114,7 +114,9 @@ pub enum Violation {
         time_ms: u64,
     },
     /// Ledger time went further than the clocks of a majority allowed when it was proposed.
-    #[error("ledger time on node {node} leapt to {time_ms} ms at index {index}: a majority of clocks allowed {latest_ms}")]
+    #[error(
+        "ledger time on node {node} leapt to {time_ms} ms at index {index}: a majority of clocks allowed {latest_ms}"
+    )]
     TimeLeapt {
         /// The node.
         node: u64,

@@ -13,8 +13,8 @@ use sillage_proof::tile::{TileCoord, TileHashes, TreeBuilder};
 use sillage_rules::entry::{Entry, LedgerEvent};
 use sillage_rules::kind::Kind;
 
-use crate::apply::overlay::Overlay;
 use crate::apply::clock::{FEATURE_LEVEL, Place};
+use crate::apply::overlay::Overlay;
 use crate::apply::{self, BatchOutcome, Effects, Stop, acts};
 use crate::consent::caches::Caches;
 use crate::error::{Fatal, OpenError};

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn time_follows_the_stamp_as_far_as_a_majority_goes() {
-        let clocks = |known: &'static [(u64, u64)]| move |voter| known.iter().find(|(id, _)| *id == voter).map(|(_, ms)| *ms);
+        let clocks =
+            |known: &'static [(u64, u64)]| move |voter| known.iter().find(|(id, _)| *id == voter).map(|(_, ms)| *ms);
         let voters = [1, 2, 3];
         assert_eq!(majority_clock_ms(&voters, clocks(&[(1, 1_000), (2, 2_000), (3, 9_000)])), Some(2_000));
         assert_eq!(majority_clock_ms(&voters, clocks(&[(1, 1_000), (3, 9_000)])), Some(1_000), "one is away");

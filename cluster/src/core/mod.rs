@@ -34,8 +34,8 @@ pub use raft::eraftpb;
 use crate::config::CoreConfig;
 use memlog::{MemLog, entry_time_ms};
 use reads::Reads;
-pub use wire::{open_stamp_of, sender_of};
 use wire::{Transfer, Wire};
+pub use wire::{open_stamp_of, sender_of};
 
 /// Upper end of raft-rs' own draw of an election timeout, so far away that its draws are never mistaken for ours.
 const FOREIGN_DRAW: usize = 1 << 40;

@@ -3,9 +3,9 @@
 use raft::eraftpb::Message;
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
+use super::Core;
 use super::actions::{CompactWish, FetchSnapshot, Outgoing};
 use super::wire::{self, Transfer};
-use super::Core;
 
 impl Core {
     /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which

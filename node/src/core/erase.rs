@@ -21,9 +21,9 @@ use sillage_rules::codes::Code;
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
+use super::Core;
 use super::refusals::{from_read, from_status, refuse, unavailable};
 use super::survivors::{self, HeldBack};
-use super::Core;
 
 /// How often a node looks what there is to do.
 const TICK: Duration = Duration::from_millis(500);

@@ -205,8 +205,9 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost::Message as _;
     use sillage_proof::{Hash, LeafIndex, LedgerTimeMs};
-    use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
+    use sillage_proto::internal::v1::{ClockEvidence, LedgerRecord, SealedBatch, SealedDecision};
 
     /// Applies at once, or keeps what was proposed; panics on the batch number 666.
     #[derive(Default)]
@@ -215,10 +216,17 @@ mod tests {
         kept: Mutex<Vec<Proposed>>,
         proposed: Mutex<Vec<Vec<u64>>>,
         versions: Mutex<Vec<u32>>,
+        times: Mutex<Vec<Option<ClockEvidence>>>,
+        stamp: Stamp,
+        no_stamp: Mutex<Option<NoStamp>>,
     }
 
     impl Log for Fake {
-        fn check(&self, work: &Work, _now_ms: u64) -> Result<(), Refusal> {
+        fn stamp(&self) -> Result<Stamp, NoStamp> {
+            self.no_stamp.lock().map_or_else(|| Ok(self.stamp.clone()), Err)
+        }
+
+        fn check(&self, work: &Work, _stamp: &Stamp) -> Result<(), Refusal> {
             let seq = if let Work::Batch(batch) = work { batch.seq } else { 0 };
             assert_ne!(seq, 666, "poison");
             match seq {
@@ -231,6 +239,7 @@ mod tests {
         fn propose(&self, command: Vec<u8>, _time_ms: u64, done: Proposed) {
             let command = Command::decode(&command[..]).expect("a command");
             self.versions.lock().push(command.version);
+            self.times.lock().push(command.time.clone());
             let seqs: Vec<u64> = command.batches.iter().map(|batch| batch.seq).collect();
             if self.keep {
                 self.kept.lock().push(done);
@@ -288,7 +297,27 @@ mod tests {
             outcome(push(&lanes, 6, false));
             lanes.close();
         });
-        assert_eq!(*log.versions.lock(), [COMMAND_VERSION, 2, 1], "no newer than what it holds");
+        assert_eq!(*log.versions.lock(), [5, 2, 1], "no newer than what it holds");
+        assert_eq!(*log.times.lock(), [None, None, None]);
+    }
+
+    #[test]
+    fn what_says_the_time_goes_along_once_every_node_knows_it_and_nothing_goes_without() {
+        let evidence = ClockEvidence { stamp_ms: 7, attestations: Vec::new() };
+        let stamp = Stamp { level: 2, ms: 7, evidence: Some(evidence.clone()), ..Stamp::default() };
+        let (lanes, log) = (Lanes::default(), Fake { stamp, ..Fake::default() });
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let done = push(&lanes, 1, false).blocking_recv().expect("answered");
+            assert!(matches!(done, Answer::Applied(_)));
+            for (why, expected) in [(NoStamp::TooEarly, "Busy"), (NoStamp::NotLeader, "NotLeader")] {
+                *log.no_stamp.lock() = Some(why);
+                let answer = push(&lanes, 2, false).blocking_recv().expect("answered");
+                assert_eq!(format!("{answer:?}"), expected);
+            }
+            lanes.close();
+        });
+        assert_eq!((&*log.versions.lock(), &*log.times.lock()), (&vec![6], &vec![Some(evidence)]));
     }
 
     #[test]

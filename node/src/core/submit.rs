@@ -12,11 +12,11 @@ use sillage_rules::codes::Code;
 use sillage_rules::kind::Group;
 use tonic::Status;
 
+use super::Core;
 use super::admission::{Admitted, encoded_len};
 use super::lanes::Work;
 use super::proposal::{Forwarded, Proposal, forwarded};
 use super::refusals::{refuse, unavailable};
-use super::Core;
 use crate::peer::links::Client;
 
 /// Times that what was admitted is sealed again because a data key was given up meanwhile.

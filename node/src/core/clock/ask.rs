@@ -61,7 +61,8 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
         core.clocks.renew_voters();
         for link in core.links.iter() {
             if waiting.lock().insert(link.id) {
-                let (core, waiting, id, client) = (Arc::clone(&core), Arc::clone(&waiting), link.id, link.calls.clone());
+                let (core, waiting, id, client) =
+                    (Arc::clone(&core), Arc::clone(&waiting), link.id, link.calls.clone());
                 tokio::spawn(async move {
                     core.ask_clock(id, client, term).await;
                     waiting.lock().remove(&id);

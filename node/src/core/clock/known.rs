@@ -81,8 +81,7 @@ pub(super) struct Known {
 impl Known {
     /// For a leader whose own clock shows `own.1`: the time of the group; `None` while no majority has said anything.
     pub(super) fn group(&self, voters: &ClockVoters, own: (u64, u64), now: Instant) -> Option<Group> {
-        let mut clocks: BTreeMap<u64, u64> =
-            self.fresh(now).map(|(node, heard)| (node, heard.now_ms(now))).collect();
+        let mut clocks: BTreeMap<u64, u64> = self.fresh(now).map(|(node, heard)| (node, heard.now_ms(now))).collect();
         clocks.insert(own.0, own.1);
         let ms = voters.majority_ms(|node| clocks.get(&node).copied())?;
         let latest_ms = clocks.into_values().max().expect("the own one");

@@ -171,7 +171,10 @@ impl Clocks {
                 None => clocks.push_str(", and has not heard what the others show"),
             },
         }
-        let message = format!("a record is ahead of a node's clock, and that may be wrong ({clocks}). {}", Code::ClockSkew.way_out());
+        let message = format!(
+            "a record is ahead of a node's clock, and that may be wrong ({clocks}). {}",
+            Code::ClockSkew.way_out()
+        );
         Refusal::new(Code::ClockSkew, message)
     }
 
