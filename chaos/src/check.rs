@@ -3,7 +3,8 @@
 //! A harness reports what it observes, in the order it observes it; the first observation that breaks a rule gets a
 //! [`Violation`]. The rules: one leader a term; an acknowledged record exists exactly once and never moves; equal
 //! applied index means equal bytes and equal root on all nodes; every checkpoint extends every earlier one; a read
-//! shows all that was acknowledged before it.
+//! shows all that was acknowledged before it; ledger time never goes back, and never further than a majority of clocks
+//! allows.
 
 use std::collections::BTreeMap;
 
@@ -100,8 +101,34 @@ pub enum Violation {
         /// What it had to see.
         floor: u64,
     },
-    /// Nothing moves although nothing is broken any more.
-    #[error("no progress after all was healed: {0}")]
+    /// Ledger time went back.
+    #[error("ledger time on node {node} went back from {before_ms} to {time_ms} ms at index {index}")]
+    TimeWentBack {
+        /// The node.
+        node: u64,
+        /// Raft index.
+        index: u64,
+        /// Before it.
+        before_ms: u64,
+        /// With it.
+        time_ms: u64,
+    },
+    /// Ledger time went further than the clocks of a majority allowed when it was proposed.
+    #[error(
+        "ledger time on node {node} leapt to {time_ms} ms at index {index}: a majority of clocks allowed {latest_ms}"
+    )]
+    TimeLeapt {
+        /// The node.
+        node: u64,
+        /// Raft index.
+        index: u64,
+        /// With it.
+        time_ms: u64,
+        /// What was allowed; 0: nothing was proposed there.
+        latest_ms: u64,
+    },
+    /// Nothing moves although a majority could.
+    #[error("no progress though faults have ended: {0}")]
     NoProgress(String),
     /// A node stopped that should not have.
     #[error("node {node} stopped: {reason}")]
@@ -130,6 +157,8 @@ pub struct Checks {
     acknowledged: BTreeMap<RecordId, u64>,
     acknowledged_size: u64,
     roots: BTreeMap<u64, Hash>,
+    /// (term, index) of what was proposed → the latest ledger time that it may bring, in milliseconds.
+    latest_ms: BTreeMap<(u64, u64), u64>,
 }
 
 impl Checks {
@@ -157,6 +186,27 @@ impl Checks {
     pub fn saw_applied(&mut self, node: u64, index: u64, entry: Hash, root: Hash) -> Result<(), Violation> {
         let first = *self.applied.entry(index).or_insert((entry, root));
         if first == (entry, root) { Ok(()) } else { Err(Violation::Diverged { node, index }) }
+    }
+
+    /// Something was proposed at (term, index) when the clocks of a majority allowed ledger time to be `latest_ms`.
+    pub fn saw_proposed(&mut self, place: (u64, u64), latest_ms: u64) {
+        self.latest_ms.insert(place, latest_ms);
+    }
+
+    /// A node applied the entry at `place` (term, index), and its ledger time was (before, after) in milliseconds.
+    ///
+    /// # Errors
+    /// [`Violation::TimeWentBack`], [`Violation::TimeLeapt`].
+    pub fn saw_time(&self, node: u64, place: (u64, u64), (before_ms, time_ms): (u64, u64)) -> Result<(), Violation> {
+        let index = place.1;
+        if time_ms < before_ms {
+            return Err(Violation::TimeWentBack { node, index, before_ms, time_ms });
+        }
+        let latest_ms = self.latest_ms.get(&place).copied().unwrap_or(0);
+        if time_ms > before_ms && time_ms > latest_ms {
+            return Err(Violation::TimeLeapt { node, index, time_ms, latest_ms });
+        }
+        Ok(())
     }
 
     /// An author was told that its record is at `place` (from 0).
@@ -279,6 +329,17 @@ mod tests {
         let floor = checks.acknowledged_size();
         checks.saw_read(1, floor, 8).unwrap();
         assert!(matches!(checks.saw_read(1, floor, 7), Err(Violation::StaleRead { .. })));
+    }
+
+    #[test]
+    fn ledger_time_that_goes_back_or_too_far_is_noticed() {
+        let mut checks = Checks::default();
+        checks.saw_proposed((2, 7), 1_500);
+        checks.saw_time(1, (2, 7), (1_000, 1_500)).unwrap();
+        checks.saw_time(1, (2, 8), (1_500, 1_500)).unwrap();
+        assert!(matches!(checks.saw_time(1, (2, 7), (1_000, 1_501)), Err(Violation::TimeLeapt { .. })));
+        assert!(matches!(checks.saw_time(1, (2, 8), (1_500, 1_501)), Err(Violation::TimeLeapt { .. })));
+        assert!(matches!(checks.saw_time(1, (2, 7), (1_000, 999)), Err(Violation::TimeWentBack { .. })));
     }
 
     #[test]

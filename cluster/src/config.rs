@@ -27,8 +27,6 @@ pub struct CoreConfig {
     pub max_committed_size_per_ready: u64,
     /// Most append messages in flight to one follower; times `max_size_per_msg` it bounds what a slow one holds up.
     pub max_inflight_msgs: usize,
-    /// A follower drops an append that holds an entry stamped more than this far ahead of its own clock.
-    pub max_clock_lead_ms: u64,
     /// Largest message taken from a peer, in bytes.
     pub max_message_bytes: usize,
     /// Compaction keeps at least this many bytes of entries that the state machine already holds, so that a follower
@@ -40,10 +38,6 @@ pub struct CoreConfig {
     pub read_retry_ticks: u64,
     /// A read fails after this many ticks.
     pub read_timeout_ticks: u64,
-    /// A leader that commits nothing for this many ticks, though it has entries to commit and a majority answers it,
-    /// steps down: with a clock that was far ahead for a moment, its entries would be dropped by its followers until
-    /// their clocks get there.
-    pub stuck_ticks: u64,
     /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again.
     pub snapshot_timeout_ticks: u64,
 }
@@ -61,13 +55,11 @@ impl CoreConfig {
             max_uncommitted_size: 64 << 20,
             max_committed_size_per_ready: 16 << 20,
             max_inflight_msgs: 64,
-            max_clock_lead_ms: 500,
             max_message_bytes: 64 << 20,
             log_keep_bytes: 64 << 20,
             log_max_bytes: 256 << 20,
             read_retry_ticks: 4,
             read_timeout_ticks: 60,
-            stuck_ticks: 200,
             snapshot_timeout_ticks: 600,
         }
     }

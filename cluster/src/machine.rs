@@ -11,8 +11,8 @@ pub struct Committed<'a> {
     pub index: u64,
     /// Raft term of the leader that proposed it.
     pub term: u64,
-    /// Milliseconds since the Unix epoch, stamped by the leader; 0 for entries that the algorithm itself adds. A new
-    /// leader may not know the last stamp of an old one, so the state machine keeps the greater of this and its own.
+    /// Milliseconds since the Unix epoch, as the leader stamped it; 0 for entries that the algorithm itself adds. Any
+    /// leader may stamp anything: what it is worth is the state machine's to say.
     pub time_ms: u64,
     /// The proposal. Empty for entries that the algorithm itself adds (a leader's no-op, a membership change): they
     /// change nothing but must be recorded as applied.

@@ -81,6 +81,14 @@ pub enum Fatal {
         /// Newest version known here.
         known: u32,
     },
+    /// The group does what this program doesn't know.
+    #[error("the group is at feature level {found}, this program knows {known}: upgrade this node, then restart")]
+    FeatureLevel {
+        /// The group's.
+        found: u32,
+        /// Highest level known here.
+        known: u32,
+    },
     /// What is stored contradicts itself.
     #[error("the stored ledger is damaged: {0}; restore this node from another one (see docs/durability.md)")]
     Damaged(String),
@@ -152,6 +160,16 @@ pub enum OpenError {
         /// Layout found.
         found: u32,
         /// Layout known.
+        known: u32,
+    },
+    /// The folder is of a group that does what this program doesn't know.
+    #[error("{} is at feature level {found}, this version knows {known}: use a newer version", dir.display())]
+    FeatureLevel {
+        /// The data folder.
+        dir: PathBuf,
+        /// The ledger's.
+        found: u32,
+        /// Highest level known here.
         known: u32,
     },
     /// What is stored contradicts itself.

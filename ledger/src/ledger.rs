@@ -13,6 +13,7 @@ use sillage_proof::tile::{TileCoord, TileHashes, TreeBuilder};
 use sillage_rules::entry::{Entry, LedgerEvent};
 use sillage_rules::kind::Kind;
 
+use crate::apply::clock::{FEATURE_LEVEL, Place};
 use crate::apply::overlay::Overlay;
 use crate::apply::{self, BatchOutcome, Effects, Stop, acts};
 use crate::consent::caches::Caches;
@@ -45,6 +46,7 @@ pub struct Ledger {
 struct Opened {
     store: Store,
     head: HeadRow,
+    level: u32,
     tree: TreeBuilder,
     index: Index,
 }
@@ -117,8 +119,9 @@ impl Ledger {
     /// Applies one command: an encoded `sillage.internal.v1.Command`, or nothing, which only notes (index, term).
     ///
     /// Returns one outcome for each part of the command in the order that [`BatchOutcome`] gives; a single refusal when
-    /// `data` isn't a command. All that the command changes, the applied index included, is written at once. Ledger time
-    /// is `time_ms`, or the time before where that is later.
+    /// `data` isn't a command. All that the command changes, the applied index included, is written at once. `time_ms` is
+    /// the leader's stamp: until the feature level makes clocks count, ledger time is that, or the time before where that is
+    /// later.
     ///
     /// # Errors
     /// Only when the process must stop; never by the fault of `data`.
@@ -131,11 +134,10 @@ impl Ledger {
             return Err(Fatal::Order { applied: old.applied_index, got: index });
         }
         assert!(term >= old.applied_term, "terms never go back");
-        let time = old.time.max(LedgerTimeMs(time_ms));
-        let mut effects = match data.is_empty() {
-            true => Effects::default(),
-            false => apply::command(shared, &mut self.caches, &view.store, old.size, time, data)?,
-        };
+        let at = Place { head: &old, level: view.level, term, stamp_ms: time_ms };
+        let mut effects = apply::command(shared, &mut self.caches, &view.store, at, data)?;
+        let (time, level) = (effects.time, effects.level);
+        assert!(time >= old.time, "ledger time never goes back");
         let committed = shared.stats.time(Stage::Index, || self.to_index(&view, time, &mut effects))?;
         let Effects { outcomes, mut writes, leaves, keys_changed, .. } = effects;
         let mut tree = view.tree.clone();
@@ -151,11 +153,15 @@ impl Ledger {
         };
         put_tiles(&view.store, &full, &mut writes);
         writes.put_cf(view.store.family(Family::Meta), schema::META_HEAD, head.encode());
+        if let Some(level) = level {
+            writes.put_cf(view.store.family(Family::Meta), schema::META_LEVEL, level.to_be_bytes());
+        }
+        let level = level.unwrap_or(view.level);
         let bytes = writes.size_in_bytes() as u64;
         shared.stats.time(Stage::Write, || view.store.write(writes))?;
         shared.stats.command(bytes);
         let (store, index) = (view.store.clone(), view.index.clone());
-        shared.publish(View { generation: view.generation, store, head, tree, index, commit }, bytes);
+        shared.publish(View { generation: view.generation, store, head, level, tree, index, commit }, bytes);
         // Only now do the tree over the buckets and the rows of the database agree again.
         drop(committed);
         if keys_changed {
@@ -253,7 +259,7 @@ impl Opened {
     fn into_view(self, generation: u64) -> View {
         let commit = self.index.read().last().cloned();
         let (store, index) = (Arc::new(self.store), Arc::new(self.index));
-        View { generation, store, head: self.head, tree: self.tree, index, commit }
+        View { generation, store, head: self.head, level: self.level, tree: self.tree, index, commit }
     }
 }
 
@@ -394,8 +400,12 @@ fn check_existing(store: Store, path: &Path, genesis: &GenesisInfo) -> Result<Op
     }
     let head = store.head().map_err(|error| corrupt(error.to_string()))?;
     let head = head.ok_or_else(|| corrupt("the applied index is missing".into()))?;
+    let level = store.feature_level().map_err(|error| corrupt(error.to_string()))?;
+    if level > FEATURE_LEVEL {
+        return Err(OpenError::FeatureLevel { dir: path.to_owned(), found: level, known: FEATURE_LEVEL });
+    }
     let tree = tree::resume(&store, &head).map_err(|error| corrupt(error.to_string()))?;
     let index = rebuild::open(&store, &head, &tree, genesis.index_depth);
     let index = index.map_err(|error| corrupt(error.to_string()))?;
-    Ok(Opened { store, head, tree, index })
+    Ok(Opened { store, head, level, tree, index })
 }

@@ -42,8 +42,9 @@ mod trace;
 mod tree;
 mod verified;
 
+pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
 pub use apply::signing::Rotation;
-pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision};
+pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
 pub use consent::{BreakGlass, DocumentsAt, GlassFilter, RuleRow};
 pub use erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};

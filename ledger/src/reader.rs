@@ -11,6 +11,7 @@ use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 
+use crate::apply::clock::ClockVoters;
 use crate::apply::signing::{self, Rotation};
 use crate::apply::{self, Stop};
 use crate::consent::caches::Caches;
@@ -422,6 +423,20 @@ impl LedgerReader {
         };
         let replaced = signing::key_at(&self.store(), id, commit)?;
         Ok(Some(replaced.unwrap_or(node.key)))
+    }
+
+    /// Whose clocks count for ledger time now, and the keys that attest them.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn clock_voters(&self) -> Result<ClockVoters, ReadError> {
+        let view = self.view();
+        ClockVoters::read(&view.store, &self.shared.genesis, LeafIndex(view.head.size))
+    }
+
+    /// The feature level of the group, as applied here. What is new at apply or admission counts from its level on.
+    pub fn feature_level(&self) -> u32 {
+        self.view().level
     }
 
     /// The same for the log's key.

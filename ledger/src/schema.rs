@@ -3,6 +3,7 @@
 //! ```text
 //! meta     "genesis"                    genesis bytes
 //!          "layout"                     u32 layout
+//!          "level"                      u32 feature level; absent: 1
 //!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32] ‖
 //!                                       u64 last index commit (0: none)
 //! entries  u64 index                    the entry, docs/formats.md §5
@@ -54,6 +55,7 @@ pub(crate) const DATA_KEY_ID_LEN: usize = 16;
 
 pub(crate) const META_GENESIS: &[u8] = b"genesis";
 pub(crate) const META_LAYOUT: &[u8] = b"layout";
+pub(crate) const META_LEVEL: &[u8] = b"level";
 pub(crate) const META_HEAD: &[u8] = b"head";
 
 /// A family of keys.

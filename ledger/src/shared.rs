@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub generation: u64,
     pub store: Arc<Store>,
     pub head: HeadRow,
+    /// The feature level.
+    pub level: u32,
     pub tree: TreeBuilder,
     /// The patients' index of this generation.
     pub index: Arc<Index>,

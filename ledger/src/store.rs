@@ -140,6 +140,15 @@ impl Store {
         row.map(Some).ok_or_else(|| ReadError::Damaged("the row of the applied index can't be read".into()))
     }
 
+    /// The feature level: 1 where none is stored.
+    pub(crate) fn feature_level(&self) -> Result<u32, ReadError> {
+        let Some(bytes) = self.get(Family::Meta, schema::META_LEVEL)? else {
+            return Ok(1);
+        };
+        let level = <[u8; 4]>::try_from(&bytes[..]).map(u32::from_be_bytes);
+        level.map_err(|_| ReadError::Damaged("the row of the feature level can't be read".into()))
+    }
+
     pub(crate) fn party(&self, author: &AuthorId) -> Result<Option<PartyRow>, ReadError> {
         let bytes = self.get(Family::Party, author.as_bytes())?;
         bytes.map(|bytes| PartyRow::parse(&bytes)).transpose()

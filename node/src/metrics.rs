@@ -92,8 +92,8 @@ pub struct Inner {
     pub raft_leader: Gauge,
     /// 1 on the leader, 0 elsewhere.
     pub raft_is_leader: Gauge,
-    /// Appends dropped because they were stamped too far ahead of this node's clock.
-    pub raft_clock_drops: Gauge,
+    /// By how much this node's clock is off the others', in milliseconds; 0 while it isn't by more than 500.
+    pub clock_offset_ms: Gauge,
     /// Size of the log tree here.
     pub tree_size: Gauge,
     /// Size of the newest checkpoint signed or received here.
@@ -167,7 +167,7 @@ impl Metrics {
             raft_applied: Gauge::default(),
             raft_leader: Gauge::default(),
             raft_is_leader: Gauge::default(),
-            raft_clock_drops: Gauge::default(),
+            clock_offset_ms: Gauge::default(),
             tree_size: Gauge::default(),
             checkpoint_size: Gauge::default(),
             checkpoint_time_seconds: Gauge::default(),
@@ -272,8 +272,8 @@ impl Inner {
         r.register("raft_leader_id", "The leader, 0 = none known", g.clone());
         let g = &self.raft_is_leader;
         r.register("raft_is_leader", "1 on the leader", g.clone());
-        let g = &self.raft_clock_drops;
-        r.register("raft_dropped_by_clock", "Appends dropped: stamped too far ahead of this clock", g.clone());
+        let g = &self.clock_offset_ms;
+        r.register("clock_offset_ms", "This clock against the others', 0 within 500", g.clone());
         r.register("tree_size", "Leaves of the log tree", self.tree_size.clone());
         let h = &self.fsync_seconds;
         r.register("fsync_seconds", "One write and fsync", h.clone());

@@ -121,6 +121,8 @@ codes! {
         "The batch isn't the next one of its stream: send the one that is expected first.";
     TimeAhead "TIME_AHEAD" Reject FailedPrecondition 4
         "A record says that it happened more than 5 minutes from now: set the author's clock.";
+    ClockSkew "CLOCK_SKEW" Retry Unavailable 3
+        "The clocks of the nodes differ, so that nobody can tell what time it is: set the one that is wrong, then send the same request again.";
     InvalidIns "INVALID_INS" Reject InvalidArgument 4
         "This isn't an INS: 15 characters with its key, and its OID.";
     TestInsRefused "TEST_INS_REFUSED" Reject FailedPrecondition 4

@@ -11,11 +11,13 @@
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
+//! - [`clock`]: ledger time by the clocks of a majority;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
 pub mod bundle;
 mod check;
+pub mod clock;
 pub mod codes;
 pub mod consent;
 pub mod cosigner;

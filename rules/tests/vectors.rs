@@ -1,7 +1,10 @@
 //! Recomputes `docs/vectors/rules.json`. Its numbers were made by a program that shares no code with this one.
 
 use serde_json::Value;
+use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::keys::{PublicKey, SigningKey};
+use sillage_rules::clock::ClockMessage;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::line::RecordLine;
@@ -104,4 +107,20 @@ fn refused_bytes() {
     for vector in vectors["refused_entries"].as_array().expect("entries") {
         assert!(Entry::decode(&bytes(&vector["bytes"])).is_err(), "{}", vector["name"]);
     }
+}
+
+#[test]
+fn an_attested_clock() {
+    let vector = &vectors()["clock"];
+    let key = PublicKey::from_bytes(&array(&vector["public_key"])).expect("a key");
+    let message = ClockMessage {
+        key_id: key.key_id(),
+        origin: Origin::new(vector["origin"].as_str().expect("a text")).expect("an origin"),
+        node: number(&vector["node"]),
+        term: number(&vector["term"]),
+        clock_ms: number(&vector["clock_ms"]),
+    };
+    assert_eq!(message.encode(), bytes(&vector["message"]));
+    assert!(message.verify(&key, &bytes(&vector["signature"])).is_ok());
+    assert_eq!(message.sign(&SigningKey::from_seed(&array(&vector["seed"])))[..], bytes(&vector["signature"]));
 }

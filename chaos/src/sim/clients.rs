@@ -1,15 +1,15 @@
 //! Authors that record and readers that read, over the same bad network, and retry until they know.
 
 use rand::RngExt;
-use sillage_cluster::core::{NotProposed, ProposalId, ReadId};
+use sillage_cluster::core::{NotProposed, ProposalId, ReadId, Role};
 
 use super::Plant;
 use super::ledger::proposal;
 use super::world::{Event, World};
 use crate::check::{RecordId, Violation};
 
-/// Records that each client must still get through after the healing.
-const AFTER_HEAL: u64 = 5;
+/// Records that each client must still get through, while the group limps and again after the healing.
+const MORE: u64 = 5;
 
 /// One author. It numbers its records, and goes on to the next only when one is acknowledged.
 #[derive(Debug)]
@@ -20,7 +20,9 @@ pub(crate) struct Client {
     /// Counts its requests; what belongs to an earlier one is void.
     attempt: u64,
     target: u64,
-    /// Set at the healing: the sequence to get to.
+    /// It waits for an answer; when it has waited in vain, it asks another node.
+    waits: bool,
+    /// Set when the faults end: the sequence to get to.
     goal: Option<u64>,
 }
 
@@ -56,11 +58,16 @@ pub(crate) struct Waiting {
 
 impl Client {
     pub(crate) fn new(id: u64) -> Self {
-        Client { id, sequence: 1, reading: false, attempt: 0, target: 1, goal: None }
+        Client { id, sequence: 1, reading: false, attempt: 0, target: 1, waits: false, goal: None }
     }
 
     pub(crate) fn expect_progress(&mut self) {
-        self.goal = Some(self.sequence + AFTER_HEAL);
+        self.goal = Some(self.sequence + MORE);
+    }
+
+    /// It goes on, whether it was done or not.
+    pub(crate) fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -76,6 +83,7 @@ impl World {
             return;
         }
         client.attempt += 1;
+        let unanswered = std::mem::replace(&mut client.waits, true);
         let request = Request {
             client: at,
             attempt: client.attempt,
@@ -83,7 +91,7 @@ impl World {
         };
         let (attempt, mut node) = (client.attempt, client.target);
         let any = request.record.is_none() || self.rng.random_bool(0.2);
-        if any {
+        if any || unanswered {
             node = self.rng.random_range(1..=self.report.nodes);
         }
         let patience = self.rng.random_range(100_000..600_000);
@@ -97,7 +105,7 @@ impl World {
     /// A node got a request.
     pub(crate) fn take_request(&mut self, node: u64, request: Request) -> Result<(), Violation> {
         let id = self.report.events;
-        let now_ms = self.wall_clock_ms(node);
+        let (evidence, latest_ms) = (self.evidence(node), self.latest_time_ms());
         let waiting =
             Waiting { client: request.client, attempt: request.attempt, floor: self.checks.acknowledged_size() };
         let replica = self.replicas.get_mut(&node).expect("a node of the group");
@@ -113,10 +121,18 @@ impl World {
             running.core.read(ReadId(id));
             return self.pump(node);
         };
+        let leads = running.core.role().0 == Role::Leader;
+        if leads && evidence.is_none() {
+            // It has just begun to lead: time would stand still.
+            self.answer(waiting, Outcome::Again { leader: None });
+            return Ok(());
+        }
         let size = (record.sequence * 37 % 900) as usize;
-        let data = proposal(record, size);
-        match running.core.propose(ProposalId(id), data, now_ms) {
-            Ok(_) => {
+        let evidence = evidence.unwrap_or_default();
+        let data = proposal(record, &evidence, size);
+        match running.core.propose(ProposalId(id), data, evidence.stamp_ms) {
+            Ok(place) => {
+                self.checks.saw_proposed(place, latest_ms);
                 running.proposals.insert(ProposalId(id), waiting);
                 self.pump(node)
             }
@@ -169,6 +185,7 @@ impl World {
             Outcome::Again { leader } => client.target = leader.unwrap_or(next),
         }
         client.attempt += 1;
+        client.waits = false;
         let attempt = client.attempt;
         let client = reply.client;
         self.after(pause, Event::Client { client, attempt });

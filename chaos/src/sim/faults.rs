@@ -16,13 +16,14 @@ enum Kind {
     Lossy,
     Slow,
     ClockJump,
+    Lie,
     SlowDisk,
     Flush,
     Transfer,
     NetworkHeals,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Crash,
     Kind::CrashAll,
     Kind::Partition,
@@ -30,6 +31,7 @@ const KINDS: [Kind; 11] = [
     Kind::Lossy,
     Kind::Slow,
     Kind::ClockJump,
+    Kind::Lie,
     Kind::SlowDisk,
     Kind::Flush,
     Kind::Transfer,
@@ -42,24 +44,34 @@ pub(crate) struct Faults {
     kinds: Vec<Kind>,
     /// Mean pause between two faults.
     pause_us: u64,
-    pub until_us: u64,
-    pub healed: bool,
+    pub phase: Phase,
+}
+
+/// How bad things are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Faults happen.
+    Faults,
+    /// Since then no more happen, but a minority is dead and a clock may be wrong.
+    Limping { since_us: u64 },
+    /// Since then all is well.
+    Healed { since_us: u64 },
 }
 
 impl Faults {
-    pub(crate) fn draw(rng: &mut ChaCha8Rng, until_us: u64) -> Self {
+    pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Self {
         let kinds = KINDS
             .into_iter()
             .filter(|&kind| matches!(kind, Kind::Flush | Kind::NetworkHeals) || rng.random_bool(0.6))
             .collect();
-        Faults { kinds, pause_us: rng.random_range(50_000..500_000), until_us, healed: false }
+        Faults { kinds, pause_us: rng.random_range(50_000..500_000), phase: Phase::Faults }
     }
 }
 
 impl World {
     /// One fault, and the next is due later.
     pub(crate) fn fault(&mut self) -> Result<(), Violation> {
-        if self.faults.healed {
+        if self.faults.phase != Phase::Faults {
             return Ok(());
         }
         let kind = self.faults.kinds[self.rng.random_range(0..self.faults.kinds.len())];
@@ -84,6 +96,14 @@ impl World {
                 self.network.delay_us = (100, high);
             }
             Kind::ClockJump => self.clock_jump(node),
+            Kind::Lie => {
+                let (now_us, lies) = (self.now_us, self.rng.random_bool(0.5));
+                let replica = self.replica(node);
+                if replica.lies || lies {
+                    replica.lied_us = Some(if lies { u64::MAX } else { now_us });
+                }
+                replica.lies = lies;
+            }
             Kind::SlowDisk => {
                 let delay = 100 << self.rng.random_range(0..12);
                 self.replica(node).disk_delay_us = delay;
@@ -130,27 +150,76 @@ impl World {
             // group must go on all the same once the clocks are right.
             _ => self.rng.random_range(-3_600_000_000..3_600_000_000),
         };
-        self.replica(node).clock_offset_us = offset;
+        self.set_clock(node, offset);
+    }
+
+    fn set_clock(&mut self, node: u64, offset_us: i64) {
+        let now_us = self.now_us;
+        self.replica(node).clock.set(now_us, offset_us);
+    }
+
+    /// No more faults: but a minority stays dead, and one clock may be wrong.
+    pub(crate) fn limp(&mut self) -> Result<(), Violation> {
+        self.note(|| "LIMPS".into());
+        let nodes = self.report.nodes;
+        let dead = self.rng.random_range(1..=nodes.div_ceil(2) - 1);
+        let first = self.rng.random_range(0..nodes);
+        for node in (first..first + dead).map(|at| at % nodes + 1) {
+            self.crash(node);
+            self.replica(node).dead = true;
+        }
+        self.mend()?;
+        if self.rng.random_bool(0.7) {
+            let node = self.rng.random_range(1..=nodes);
+            let offset_us = self.rng.random_range(-3_600_000_000..3_600_000_000);
+            self.note(|| format!("the clock of node {node} is wrong"));
+            self.set_clock(node, offset_us);
+        }
+        self.faults.phase = Phase::Limping { since_us: self.now_us };
+        self.expect_progress();
+        Ok(())
     }
 
     /// Everything works from now on.
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.note(|| "HEALED".into());
+        for replica in self.replicas.values_mut() {
+            replica.dead = false;
+        }
+        self.mend()?;
+        self.faults.phase = Phase::Healed { since_us: self.now_us };
+        self.expect_progress();
+        Ok(())
+    }
+
+    /// Network, disks and clocks are well, and who isn't dead is up.
+    fn mend(&mut self) -> Result<(), Violation> {
         self.network = Network::healthy();
-        self.faults.healed = true;
         for node in 1..=self.report.nodes {
             let offset = self.rng.random_range(-20_000..20_000);
+            let now_us = self.now_us;
+            self.set_clock(node, offset);
             let replica = self.replica(node);
-            replica.clock_offset_us = offset;
+            if std::mem::take(&mut replica.lies) {
+                replica.lied_us = Some(now_us);
+            }
             replica.doomed = false;
             replica.disk_delay_us = 200;
-            if replica.running.is_none() {
+            if replica.running.is_none() && !replica.dead {
                 self.start(node)?;
             }
         }
+        Ok(())
+    }
+
+    /// Each client has to get some records through.
+    fn expect_progress(&mut self) {
         for client in &mut self.clients {
             client.expect_progress();
         }
-        Ok(())
+        for client in 0..self.clients.len() {
+            let attempt = self.clients[client].attempt();
+            self.after(0, Event::Client { client, attempt });
+        }
     }
 }

@@ -6,6 +6,10 @@ use sillage_proof::hash::{Hash, TreeSize, leaf_hash, sha256};
 use sillage_proof::merkle::consistency_proof;
 use sillage_proof::tile::TreeBuilder;
 
+use sillage_proof::hash::LedgerTimeMs;
+use sillage_rules::clock::{ledger_time, majority_clock_ms};
+
+use super::clock::Evidence;
 use crate::check::{Checkpoint, RecordId};
 
 /// Length of a record's header in a proposal.
@@ -19,6 +23,7 @@ struct State {
     leaves: Vec<Hash>,
     places: BTreeMap<RecordId, u64>,
     tree: TreeBuilder,
+    time: LedgerTimeMs,
 }
 
 /// A node's state machine.
@@ -27,6 +32,22 @@ pub struct Ledger {
     durable: State,
     /// A planted bug: a record that comes again is recorded again.
     pub forgets_duplicates: bool,
+    /// A planted bug: time is what the leader stamps.
+    pub believes_stamps: bool,
+    voters: Vec<u64>,
+}
+
+/// What applying an entry did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The record in it and its place; `None`: it has none.
+    pub record: Option<(RecordId, u64)>,
+    /// Ledger time before it, in milliseconds.
+    pub before_ms: u64,
+    /// Ledger time from it on.
+    pub time_ms: u64,
+    /// Whether the leader's stamp was later.
+    pub cut: bool,
 }
 
 /// A copy of the state, to install elsewhere.
@@ -40,11 +61,12 @@ impl Copy {
     }
 }
 
-/// The bytes of a proposal: the record's name, then `size` bytes that follow from it.
-pub fn proposal(record: RecordId, size: usize) -> Vec<u8> {
+/// The bytes of a proposal: the record's name, what says the time, then `size` bytes that follow from the name.
+pub(crate) fn proposal(record: RecordId, evidence: &Evidence, size: usize) -> Vec<u8> {
     let mut out = record.stream.to_be_bytes().to_vec();
     out.extend_from_slice(&record.sequence.to_be_bytes());
-    out.resize(HEADER + size, (record.sequence % 251) as u8);
+    evidence.encode_into(&mut out);
+    out.resize(out.len() + size, (record.sequence % 251) as u8);
     out
 }
 
@@ -55,15 +77,16 @@ fn record_of(data: &[u8]) -> Option<RecordId> {
 
 impl Ledger {
     /// An empty one.
-    pub fn new(forgets_duplicates: bool) -> Self {
+    pub fn new(voters: Vec<u64>) -> Self {
         let empty = State {
             applied: (0, 0),
             records: Vec::new(),
             leaves: Vec::new(),
             places: BTreeMap::new(),
             tree: TreeBuilder::new(),
+            time: LedgerTimeMs(0),
         };
-        Ledger { durable: empty.clone(), now: empty, forgets_duplicates }
+        Ledger { durable: empty.clone(), now: empty, forgets_duplicates: false, believes_stamps: false, voters }
     }
 
     /// The last applied (index, term).
@@ -76,10 +99,25 @@ impl Ledger {
         self.durable.applied.0
     }
 
-    /// Applies an entry; returns the record in it and its place.
-    pub fn apply(&mut self, index: u64, term: u64, data: &[u8]) -> Option<(RecordId, u64)> {
+    /// Applies an entry.
+    pub fn apply(&mut self, index: u64, term: u64, data: &[u8]) -> Applied {
         assert_eq!(index, self.now.applied.0 + 1, "entries come in order");
         self.now.applied = (index, term);
+        let before = self.now.time;
+        let evidence = data.get(HEADER..).and_then(Evidence::decode);
+        if let Some(evidence) = &evidence {
+            let majority_ms = majority_clock_ms(&self.voters, |node| evidence.clock_of(node, term));
+            self.now.time = match self.believes_stamps {
+                true => before.max(LedgerTimeMs(evidence.stamp_ms)),
+                false => ledger_time(before, evidence.stamp_ms, majority_ms),
+            };
+        }
+        let time_ms = self.now.time.get();
+        let cut = evidence.is_some_and(|evidence| evidence.stamp_ms > time_ms);
+        Applied { record: self.record(data), before_ms: before.get(), time_ms, cut }
+    }
+
+    fn record(&mut self, data: &[u8]) -> Option<(RecordId, u64)> {
         let record = record_of(data)?;
         if let Some(&place) = self.now.places.get(&record)
             && !self.forgets_duplicates

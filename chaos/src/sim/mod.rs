@@ -2,14 +2,18 @@
 //!
 //! The real core and the real log store of `sillage-cluster` run here over a simulated network (loss, delay,
 //! reordering, repetition, partitions of both kinds), simulated disks (unsynced writes lost or torn at a crash, slow
-//! fsyncs) and simulated clocks (skew, jumps). The state machine falls back to its last flush at a crash and replays
+//! fsyncs) and simulated clocks (skew, jumps, lies). The state machine falls back to its last flush at a crash and replays
 //! the Raft log. [`crate::check`] watches all the time.
+//!
+//! After the faults a run limps for a while: a minority is dead and one clock may be wrong, and records must get through all
+//! the same. Only then everything is healed.
 //!
 //! [`run`] replays exactly: the same seed and options give the same run, so a failing seed is run once more with its
 //! events written down. Where to start reading: `world` (events and time), then `replica` (what the threads of a real
 //! replica do, here step by step), `faults`, `clients`.
 
 mod clients;
+mod clock;
 mod disk;
 mod faults;
 mod ledger;
@@ -37,22 +41,28 @@ pub enum Plant {
     NoDedupe,
     /// Any node answers reads from what it has applied.
     StaleRead,
+    /// A follower drops what is stamped ahead of its own clock, until it is committed.
+    ClockWedge,
+    /// Ledger time is what the leader stamps.
+    StampBelieved,
 }
 
 impl Plant {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Plant); 4] = [
+    pub const ALL: [(&'static str, Plant); 6] = [
         ("ack-before-sync", Plant::AckBeforeSync),
         ("vote-forgotten", Plant::VoteForgotten),
         ("no-dedupe", Plant::NoDedupe),
         ("stale-read", Plant::StaleRead),
+        ("clock-wedge", Plant::ClockWedge),
+        ("stamp-believed", Plant::StampBelieved),
     ];
 }
 
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long faults happen, in simulated milliseconds; then all is healed and must recover.
+    /// How long faults happen, in simulated milliseconds; then the group limps, then all is healed and must recover.
     pub faults_ms: u64,
     /// A bug to plant.
     pub plant: Option<Plant>,
@@ -83,8 +93,8 @@ pub struct Report {
     pub installs: u64,
     /// Terms that had a leader.
     pub leaders: u64,
-    /// Appends dropped because the leader's clock was ahead.
-    pub clock_drops: u64,
+    /// Applied entries whose stamp was later than a majority of clocks allowed.
+    pub stamps_cut: u64,
     /// Root of the log at the end; equal for equal seeds.
     pub root: Hash,
 }

@@ -8,11 +8,14 @@ use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
     Actions, CommittedEntry, CompactWish, Core, Install, Outgoing, ProposalId, ReadId, SnapshotMade, WriteTask,
+    open_stamp_of,
 };
 use sillage_cluster::log::{Batch, Gathered, LogStore, SegmentedLog, WriteGroup};
+use sillage_rules::clock::CLOCK_LEAD_MS_MAX;
 
 use super::Plant;
 use super::clients::{Outcome, Waiting};
+use super::clock::{Offsets, Told};
 use super::disk::SimDisk;
 use super::ledger::{Copy, Ledger};
 use super::world::{Event, TICK_US, World};
@@ -38,7 +41,6 @@ impl Settings {
         core.log_keep_bytes = 1 << rng.random_range(10..18);
         core.log_max_bytes = core.log_keep_bytes * 2;
         core.snapshot_timeout_ticks = 100;
-        core.stuck_ticks = 100;
         core.read_timeout_ticks = 40;
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
         Settings { core, log }
@@ -60,7 +62,13 @@ pub(crate) struct Replica {
     pub disk: SimDisk,
     pub ledger: Ledger,
     pub running: Option<Running>,
-    pub clock_offset_us: i64,
+    pub clock: Offsets,
+    /// It says its clock is a year ahead, and stamps so.
+    pub lies: bool,
+    /// When it lied last.
+    pub lied_us: Option<u64>,
+    /// Stays down until all is healed.
+    pub dead: bool,
     pub disk_delay_us: u64,
     /// Crashes in the middle of its next write.
     pub doomed: bool,
@@ -83,19 +91,30 @@ pub(crate) struct Running {
     staged: Option<Copy>,
     pub proposals: BTreeMap<ProposalId, Waiting>,
     pub reads: BTreeMap<ReadId, Waiting>,
+    /// While it leads: what the others' clocks showed.
+    pub told: BTreeMap<u64, Told>,
+    ticks: u64,
+    /// For a planted bug: the latest stamp that it took.
+    stamp_ms: u64,
 }
 
 impl Replica {
     pub(crate) fn new(id: u64, settings: &Settings, plant: Option<Plant>) -> Self {
         let mut core = settings.core.clone();
         core.id = id;
+        let mut ledger = Ledger::new(core.voters.clone());
+        ledger.forgets_duplicates = plant == Some(Plant::NoDedupe);
+        ledger.believes_stamps = plant == Some(Plant::StampBelieved);
         Replica {
             id,
             life: 0,
             disk: SimDisk::default(),
-            ledger: Ledger::new(plant == Some(Plant::NoDedupe)),
+            ledger,
             running: None,
-            clock_offset_us: 0,
+            clock: Offsets::right(),
+            lies: false,
+            lied_us: None,
+            dead: false,
             disk_delay_us: 500,
             doomed: false,
             core,
@@ -152,14 +171,14 @@ impl World {
         self.replicas.get_mut(&node).expect("a node of the group")
     }
 
-    fn running(&mut self, node: u64) -> &mut Running {
+    pub(crate) fn running(&mut self, node: u64) -> &mut Running {
         let replica = self.replica(node);
         replica.running.as_mut().expect("the node is up")
     }
 
     pub(crate) fn wall_clock_ms(&self, node: u64) -> u64 {
         let since_us = i64::try_from(self.now_us).expect("a run is short");
-        let ms = EPOCH_MS + (since_us + self.replicas[&node].clock_offset_us) / 1000;
+        let ms = EPOCH_MS + (since_us + self.replicas[&node].clock.now_us()) / 1000;
         u64::try_from(ms).expect("after the epoch")
     }
 
@@ -189,6 +208,9 @@ impl World {
             staged: None,
             proposals: BTreeMap::new(),
             reads: BTreeMap::new(),
+            told: BTreeMap::new(),
+            ticks: 0,
+            stamp_ms: 0,
         });
         let life = replica.life;
         self.report.torn_writes += torn;
@@ -217,15 +239,25 @@ impl World {
     pub(crate) fn tick(&mut self, node: u64) -> Result<(), Violation> {
         let life = self.replicas[&node].life;
         self.after(TICK_US, Event::Tick { node, life });
-        self.running(node).core.tick();
+        let running = self.running(node);
+        running.core.tick();
+        running.ticks += 1;
+        let ticks = running.ticks;
+        self.ask_clocks(node, ticks);
         self.pump(node)
     }
 
     pub(crate) fn deliver(&mut self, node: u64, message: &[u8]) -> Result<(), Violation> {
-        let now_ms = self.wall_clock_ms(node);
+        let (now_ms, refuses) = (self.wall_clock_ms(node), self.plant == Some(Plant::ClockWedge));
         let Some(running) = &mut self.replica(node).running else {
             return Ok(());
         };
+        if refuses && let Some(stamp_ms) = open_stamp_of(message) {
+            if stamp_ms > now_ms + CLOCK_LEAD_MS_MAX && stamp_ms > running.stamp_ms {
+                return Ok(());
+            }
+            running.stamp_ms = running.stamp_ms.max(stamp_ms);
+        }
         // A refusal is the replica's to count.
         let _ = running.core.step(message, now_ms);
         self.pump(node)
@@ -408,14 +440,16 @@ impl World {
             return Ok(false);
         };
         let before = replica.ledger.size();
-        let outcome = replica.ledger.apply(entry.index, entry.term, &entry.data);
+        let applied = replica.ledger.apply(entry.index, entry.term, &entry.data);
         let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
         let (seen, hash) = (replica.ledger.checkpoint(), Ledger::entry_hash(entry.term, &entry.data));
         self.checks.saw_applied(node, entry.index, hash, seen.root)?;
+        self.checks.saw_time(node, (entry.term, entry.index), (applied.before_ms, applied.time_ms))?;
+        self.report.stamps_cut += u64::from(applied.cut);
         if seen.size > before && seen.size.is_multiple_of(CHECKPOINT_EVERY) {
             self.look_at_checkpoint(node)?;
         }
-        if let (Some(waiting), Some((record, place))) = (waiting, outcome) {
+        if let (Some(waiting), Some((record, place))) = (waiting, applied.record) {
             self.checks.saw_acknowledged(record, place)?;
             self.answer(waiting, Outcome::Done);
         }

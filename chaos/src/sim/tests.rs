@@ -25,14 +25,14 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
         sum.torn_writes += report.torn_writes;
         sum.installs += report.installs;
         sum.reads += report.reads;
-        sum.clock_drops += report.clock_drops;
+        sum.stamps_cut += report.stamps_cut;
         sum.leaders += report.leaders;
     }
     assert!(sum.crashes > 40, "{sum:?}");
     assert!(sum.torn_writes > 5, "{sum:?}");
     assert!(sum.installs > 5, "{sum:?}");
     assert!(sum.reads > 100, "{sum:?}");
-    assert!(sum.clock_drops > 10, "{sum:?}");
+    assert!(sum.stamps_cut > 10, "{sum:?}");
     assert!(sum.leaders > 80, "{sum:?}");
 }
 
@@ -66,4 +66,16 @@ fn a_record_kept_twice_is_found() {
 fn a_stale_read_is_found() {
     let failure = found(Plant::StaleRead, 20);
     assert!(failure.what.contains("a read on node"), "{}", failure.what);
+}
+
+#[test]
+fn followers_that_refuse_what_is_stamped_ahead_are_found() {
+    let failure = found(Plant::ClockWedge, 50);
+    assert!(failure.what.contains("no progress"), "{}", failure.what);
+}
+
+#[test]
+fn a_ledger_that_believes_its_leader_is_found() {
+    let failure = found(Plant::StampBelieved, 20);
+    assert!(failure.what.contains("ledger time"), "{}", failure.what);
 }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use sillage_cluster::core::Role;
 
 use super::clients::{Client, Reply, Request};
-use super::faults::Faults;
+use super::faults::{Faults, Phase};
 use super::replica::Replica;
 use super::{Options, Plant, Report};
 use crate::check::{Checks, Violation};
@@ -16,6 +16,8 @@ use crate::check::{Checks, Violation};
 pub(crate) const TICK_US: u64 = 10_000;
 /// How long recovery may take after all was healed.
 const RECOVERY_US: u64 = 60_000_000;
+/// How long it may take until records get through again once faults have ended, all healed or not.
+const LIMP_US: u64 = 30_000_000;
 /// Events kept for a failure.
 const KEPT_EVENTS: usize = 120;
 
@@ -32,8 +34,10 @@ pub(crate) enum Event {
     Client { client: usize, attempt: u64 },
     Request { node: u64, request: Request },
     Reply { reply: Reply },
+    Ask { from: u64, to: u64, term: u64 },
+    Told { from: u64, to: u64, term: u64, clock_ms: u64 },
     Fault,
-    Heal,
+    Limp,
 }
 
 /// One run.
@@ -75,7 +79,7 @@ impl World {
         let settings = super::replica::Settings::draw(&mut rng, size);
         let replicas = (1..=size).map(|id| (id, Replica::new(id, &settings, options.plant))).collect();
         let clients = (0..4).map(Client::new).collect();
-        let faults = Faults::draw(&mut rng, options.faults_ms * 1000);
+        let faults = Faults::draw(&mut rng);
         let mut world = World {
             now_us: 0,
             rng,
@@ -97,7 +101,7 @@ impl World {
             world.at(500_000, Event::Client { client, attempt: 0 });
         }
         world.at(1_000_000, Event::Fault);
-        world.at(options.faults_ms * 1000, Event::Heal);
+        world.at(options.faults_ms * 1000, Event::Limp);
         world
     }
 
@@ -114,8 +118,18 @@ impl World {
             if let Some(node) = node {
                 self.observe(node)?;
             }
-            if self.faults.healed && self.recovered()? {
-                return self.finish();
+            match self.faults.phase {
+                Phase::Faults => {}
+                Phase::Limping { since_us } => {
+                    if self.moved_on(since_us + LIMP_US)? {
+                        self.heal()?;
+                    }
+                }
+                Phase::Healed { since_us } => {
+                    if self.recovered(since_us + RECOVERY_US)? {
+                        return self.finish();
+                    }
+                }
             }
         }
         Err(Violation::NoProgress("nothing is left to happen".into()))
@@ -164,6 +178,14 @@ impl World {
         self.after(delay, Event::Deliver { from, to, message });
     }
 
+    /// A call between nodes, which may be lost.
+    pub(crate) fn call(&mut self, from: u64, to: u64, event: Event) {
+        if !self.network.cut.contains(&(from, to)) && !self.rng.random_bool(self.network.loss) {
+            let delay = self.delay();
+            self.after(delay, event);
+        }
+    }
+
     pub(crate) fn delay(&mut self) -> u64 {
         let (low, high) = self.network.delay_us;
         self.rng.random_range(low..=high)
@@ -194,12 +216,21 @@ impl World {
                 self.fault()?;
                 return Ok(None);
             }
-            Event::Heal => {
-                self.heal()?;
+            Event::Limp => {
+                self.limp()?;
+                return Ok(None);
+            }
+            Event::Ask { from, to, term } => {
+                self.take_ask(from, to, term);
+                return Ok(None);
+            }
+            Event::Told { from, to, term, clock_ms } => {
+                self.take_told(from, to, term, clock_ms);
                 return Ok(None);
             }
             Event::Start { node, life } => {
-                if self.replicas[&node].life == life && self.replicas[&node].running.is_none() {
+                let replica = &self.replicas[&node];
+                if replica.life == life && replica.running.is_none() && !replica.dead {
                     self.start(node)?;
                 }
                 return Ok(Some(node));
@@ -238,16 +269,21 @@ impl World {
         Ok(())
     }
 
-    /// After the healing: whether all clients moved on and all nodes agree.
-    fn recovered(&mut self) -> Result<bool, Violation> {
-        let late = self.now_us > self.faults.until_us + RECOVERY_US;
+    /// Whether all clients moved on.
+    fn moved_on(&self, until_us: u64) -> Result<bool, Violation> {
         let waiting = self.clients.iter().filter(|client| !client.is_done()).count();
-        if waiting > 0 {
-            if late {
-                return Err(Violation::NoProgress(format!("{waiting} clients wait; {}", self.standing())));
-            }
+        if waiting > 0 && self.now_us > until_us {
+            return Err(Violation::NoProgress(format!("{waiting} clients wait; {}", self.standing())));
+        }
+        Ok(waiting == 0)
+    }
+
+    /// After the healing: whether all clients moved on and all nodes agree.
+    fn recovered(&mut self, until_us: u64) -> Result<bool, Violation> {
+        if !self.moved_on(until_us)? {
             return Ok(false);
         }
+        let late = self.now_us > until_us;
         let applied: BTreeSet<u64> = self.replicas.values().map(|replica| replica.ledger.applied().0).collect();
         let installing = self.replicas.values().any(|replica| replica.running.is_none());
         let settled = applied.len() == 1 && !installing;
@@ -272,9 +308,6 @@ impl World {
             let seen = ledger.checkpoint();
             self.checks.saw_checkpoint(replica.id, seen, |old| ledger.prove(old))?;
             self.report.root = seen.root;
-            if let Some(running) = &replica.running {
-                self.report.clock_drops += running.core.status().clock_drops;
-            }
         }
         self.report.acknowledged = self.checks.acknowledged_count() as u64;
         self.report.leaders = self.checks.terms() as u64;

@@ -63,7 +63,7 @@ pub struct CommittedEntry {
     pub index: u64,
     /// Term of the leader that proposed it.
     pub term: u64,
-    /// The leader's stamp; 0 for entries of the algorithm itself.
+    /// The leader's stamp, as it said; 0 for entries of the algorithm itself.
     pub time_ms: u64,
     /// The proposal; empty for entries of the algorithm itself.
     pub data: Vec<u8>,
@@ -182,8 +182,6 @@ pub struct CoreStatus {
     pub log_last: u64,
     /// Bytes of the log in memory.
     pub log_bytes: u64,
-    /// Appends dropped because their time stamps were too far ahead of this node's clock.
-    pub clock_drops: u64,
     /// A leader was told by this node that it has more than it has now: its disk was put back to an older state. It
     /// must not vote again.
     pub forgot: bool,

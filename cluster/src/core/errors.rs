@@ -68,12 +68,6 @@ pub enum StepError {
         /// Receiver.
         to: u64,
     },
-    /// An entry is stamped too far in the future.
-    #[error("append dropped: an entry is stamped {lead_ms} ms ahead of this node's clock")]
-    ClockAhead {
-        /// By how much, in milliseconds.
-        lead_ms: u64,
-    },
     /// The sender isn't on the disk that is known here.
     #[error("message of node {from} refused: {fault}")]
     Stranger {

@@ -21,8 +21,6 @@ pub(crate) struct MemLog {
     entries: VecDeque<Entry>,
     /// Encoded bytes of `entries`.
     bytes: u64,
-    /// The last stamp among the entries that were compacted since the start; 0 when none was.
-    compacted_time_ms: u64,
     /// The last snapshot made on this node, if any.
     snapshot: Option<Snapshot>,
     /// A follower needs a snapshot that isn't there: raft-rs asked in vain.
@@ -113,7 +111,6 @@ impl MemLog {
         while self.mark.0 < index {
             let dropped = self.entries.pop_front().expect("compacts what it holds");
             self.bytes -= entry_bytes(&dropped);
-            self.compacted_time_ms = self.compacted_time_ms.max(entry_time_ms(&dropped));
             self.mark = (dropped.index, dropped.term);
         }
         assert_eq!(self.mark, (index, term), "compaction ends where it should");
@@ -131,12 +128,6 @@ impl MemLog {
     /// Whether a snapshot has been asked for since the last call.
     pub(crate) fn take_wanted(&self) -> bool {
         self.wanted.take()
-    }
-
-    /// The stamp of the last entry before `index` that has one, those that were compacted since the start included.
-    pub(crate) fn time_before(&self, index: u64) -> u64 {
-        let held = self.entries.iter().rev().skip_while(|entry| entry.index >= index);
-        held.map(entry_time_ms).find(|&time| time > 0).unwrap_or(self.compacted_time_ms)
     }
 }
 

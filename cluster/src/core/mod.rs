@@ -45,7 +45,7 @@ use reads::Reads;
 use standing::Standings;
 pub use standing::{Digest, Divergence, Split, State, Verdict};
 use wire::Transfer;
-pub use wire::sender_of;
+pub use wire::{open_stamp_of, sender_of};
 
 /// Upper end of raft-rs' own draw of an election timeout, so far away that its draws are never mistaken for ours.
 const FOREIGN_DRAW: usize = 1 << 40;
@@ -92,7 +92,6 @@ pub struct Core {
     proposals: BTreeMap<u64, (u64, ProposalId)>,
     /// Whether a leader has sent entries or a snapshot since the start, or since the last fetch ended.
     heard: bool,
-    clock_drops: u64,
     forgot: bool,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
@@ -103,8 +102,6 @@ pub struct Core {
     making: bool,
     /// Whether the driver owes an answer to a [`CompactWish`].
     compacting: bool,
-    /// (commit, tick) when commit last moved, or there was nothing to commit.
-    progress: (u64, u64),
     /// Peers in snapshot state → tick when they last showed progress.
     transfers: HashMap<u64, u64>,
     /// Members to write with the next task.
@@ -164,13 +161,11 @@ impl Core {
             reads: Reads::new(config.id, seed),
             proposals: BTreeMap::new(),
             heard: false,
-            clock_drops: 0,
             forgot: false,
             fetching: None,
             installing: None,
             making: false,
             compacting: false,
-            progress: (0, 0),
             transfers: HashMap::new(),
             conf_changed: Some(conf_state),
             peers: Peers::new(recovered.peers),
@@ -197,7 +192,6 @@ impl Core {
             self.raw.tick();
         }
         self.watch_transfers();
-        self.watch_progress();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
             self.tell_progress();
             self.tell_standing();
@@ -210,15 +204,15 @@ impl Core {
         self.settle();
     }
 
-    /// A message came from a peer; `now_ms` is this node's wall clock.
+    /// A message came from a peer. No clock has a say in what is taken: the last argument is not looked at.
     ///
     /// # Errors
     /// When the message is not taken. That is never this node's fault, and never fatal: count it and go on.
-    pub fn step(&mut self, message: &[u8], now_ms: u64) -> Result<(), StepError> {
-        self.step_from(None, message, now_ms)
+    pub fn step(&mut self, message: &[u8], _now_ms: u64) -> Result<(), StepError> {
+        self.step_from(None, message)
     }
 
-    /// Proposes `data` (not empty), stamped with `time_ms` or, if that is earlier, with the time of the last entry.
+    /// Proposes `data` (not empty), stamped with `time_ms`: it travels with the entry, and nothing here looks at it.
     /// Returns the (term, index) it will have if it is committed; the outcome comes as
     /// [`CommittedEntry::proposal`] or [`Actions::superseded`].
     ///
@@ -232,7 +226,6 @@ impl Core {
         if self.is_in_doubt() {
             return Err(NotProposed::Busy);
         }
-        let time_ms = time_ms.max(self.log_time_ms());
         self.raw.propose(time_ms.to_be_bytes().to_vec(), data).map_err(|_| NotProposed::Busy)?;
         let place = (self.raw.raft.term, self.raw.raft.raft_log.last_index());
         self.proposals.insert(place.1, (place.0, id));
@@ -370,7 +363,6 @@ impl Core {
             log_first: self.raw.store().first(),
             log_last: raft.raft_log.last_index(),
             log_bytes: self.raw.store().bytes(),
-            clock_drops: self.clock_drops,
             forgot: self.forgot,
             voters: self.raw.store().conf_state.voters.clone(),
             disowned,
@@ -397,12 +389,11 @@ impl Core {
         Some(self.raw.raft.leader_id).filter(|&id| id != raft::INVALID_ID)
     }
 
-    fn step_raft(&mut self, message: Box<Message>, now_ms: u64) -> Result<(), StepError> {
+    fn step_raft(&mut self, message: Box<Message>) -> Result<(), StepError> {
         let known = self.raw.raft.prs().get(message.from).is_some();
         if message.to != self.config.id || message.from == self.config.id || !known {
             return Err(StepError::WrongPeer { from: message.from, to: message.to });
         }
-        self.check_clock(&message, now_ms)?;
         self.heard |= matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot);
         if message.get_msg_type() == MessageType::MsgSnapshot && self.wants_files(&message) {
             return Ok(());

@@ -17,7 +17,6 @@ struct Node {
     reads: Vec<(ReadId, u64)>,
     acknowledged: Vec<ProposalId>,
     superseded: Vec<ProposalId>,
-    clock_ms: u64,
     /// Keep installations until this is unset, and what comes after them.
     hold_installs: bool,
     held: Vec<WriteTask>,
@@ -63,7 +62,6 @@ impl Group {
             reads: Vec::new(),
             acknowledged: Vec::new(),
             superseded: Vec::new(),
-            clock_ms: NOW_MS,
             hold_installs: false,
             held: Vec::new(),
             hold_fetches: false,
@@ -102,7 +100,7 @@ impl Group {
             };
             if !self.cut.contains(&(from, outgoing.to)) {
                 let node = self.nodes.get_mut(&outgoing.to).unwrap();
-                let _ = node.core.step(&outgoing.message, node.clock_ms);
+                let _ = node.core.step(&outgoing.message, NOW_MS);
             }
         }
     }
@@ -327,34 +325,31 @@ fn a_heartbeat_beyond_what_a_replica_holds_shows_that_it_forgot() {
 }
 
 #[test]
-fn an_append_from_the_future_is_dropped_until_the_clock_gets_there() {
+fn an_entry_stamped_an_hour_ahead_stops_nobody_while_a_node_is_down() {
     let mut group = Group::new(1 << 20);
     group.elect(1);
-    for id in 2..=3 {
-        group.node(id).clock_ms = NOW_MS - 501;
-    }
-    group.propose(1, 1, b"early");
-    assert!(group.data(1).is_empty(), "no majority took it");
-    assert_eq!(group.node(2).core.status().clock_drops, 1);
-    for id in 2..=3 {
-        group.node(id).clock_ms = NOW_MS - 500;
-    }
+    group.isolate(3);
+    let hour_ms = 3_600_000;
+    group.node(1).core.propose(ProposalId(1), b"an hour ahead".to_vec(), NOW_MS + hour_ms).unwrap();
+    group.settle();
+    assert_eq!(group.data(2), [b"an hour ahead"], "its stamp is the state machine's to judge");
+    group.propose(1, 2, b"now");
     group.tick(10);
-    assert_eq!(group.data(1), [b"early"]);
+    for id in 1..=2 {
+        assert_eq!(group.data(id), [&b"an hour ahead"[..], b"now"], "node {id}");
+    }
 }
 
 #[test]
-fn what_a_majority_committed_with_wrong_clocks_stops_nobody_when_they_are_right_again() {
+fn an_uncommitted_entry_stamped_ahead_is_committed_by_whoever_leads_next() {
     let mut group = Group::new(1 << 20);
     group.elect(1);
+    group.cut.extend([(2, 1), (3, 1)]);
     let hour_ms = 3_600_000;
-    group.node(2).clock_ms = NOW_MS + hour_ms;
     group.node(1).core.propose(ProposalId(1), b"an hour ahead".to_vec(), NOW_MS + hour_ms).unwrap();
     group.settle();
-    assert_eq!(group.node(3).core.status().clock_drops, 1, "it was not committed when node 3 saw it first");
-    group.tick(10);
-    assert_eq!(group.data(3), [b"an hour ahead"], "what is committed is taken whatever the clock says");
-    group.node(2).clock_ms = NOW_MS;
+    assert!(group.data(1).is_empty(), "no answer reached the leader");
+    group.cut.clear();
     group.isolate(1);
     group.tick(60);
     let next = (2..=3).find(|&id| group.node(id).core.role().0 == Role::Leader).unwrap();
@@ -363,49 +358,19 @@ fn what_a_majority_committed_with_wrong_clocks_stops_nobody_when_they_are_right_
     for id in 2..=3 {
         assert_eq!(group.data(id), [&b"an hour ahead"[..], b"now"], "node {id}");
     }
-    let refused = group.node(3).core.status().clock_drops + group.node(2).core.status().clock_drops;
-    group.node(next).core.propose(ProposalId(3), b"later still".to_vec(), NOW_MS + 2 * hour_ms).unwrap();
-    group.settle();
-    let drops = group.node(3).core.status().clock_drops + group.node(2).core.status().clock_drops;
-    assert!(drops > refused, "the time of the log goes no further than a clock allows");
 }
 
 #[test]
-fn a_leader_whose_clock_was_set_right_stamps_by_it_once_its_early_entry_is_gone() {
+fn a_stamp_far_ahead_does_not_stay_for_those_after_it() {
     let mut group = Group::new(1 << 20);
     group.elect(1);
     let hour_ms = 3_600_000;
-    group.node(1).core.propose(ProposalId(1), b"far ahead".to_vec(), NOW_MS + hour_ms).unwrap();
-    group.settle();
-    group.tick(400);
-    let other = group.node(1).core.leader().unwrap();
-    group.propose(other, 2, b"now");
-    group.tick(10);
-    group.node(other).core.transfer_leader(1);
-    group.tick(10);
-    assert_eq!(group.node(1).core.role().0, Role::Leader);
-    group.propose(1, 3, b"again");
-    for id in 1..=3 {
-        group.tick(10);
-        assert_eq!(group.data(id), [&b"now"[..], b"again"], "node {id}");
+    for (id, stamp_ms) in [(1, NOW_MS + hour_ms), (2, NOW_MS)] {
+        group.node(1).core.propose(ProposalId(id), vec![1], stamp_ms).unwrap();
+        group.settle();
     }
-}
-
-#[test]
-fn a_leader_whose_entries_nobody_takes_makes_room_for_another() {
-    let mut group = Group::new(1 << 20);
-    group.elect(1);
-    let hour_ms = 3_600_000;
-    group.node(1).core.propose(ProposalId(1), b"far ahead".to_vec(), NOW_MS + hour_ms).unwrap();
-    group.settle();
-    group.tick(400);
-    let leader = group.node(1).core.leader().unwrap();
-    assert_ne!(leader, 1);
-    group.propose(leader, 2, b"now");
-    group.tick(10);
-    for id in 1..=3 {
-        assert_eq!(group.data(id), [b"now"], "node {id}");
-    }
+    let stamps: Vec<u64> = group.node(2).disk.entries.iter().map(super::memlog::entry_time_ms).collect();
+    assert_eq!(stamps, [0, NOW_MS + hour_ms, NOW_MS], "the leader's own entry has none");
 }
 
 #[test]

@@ -26,13 +26,13 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::step`].
-    pub fn step_from(&mut self, run: Option<DiskRun>, message: &[u8], now_ms: u64) -> Result<(), StepError> {
+    pub fn step_from(&mut self, run: Option<DiskRun>, message: &[u8]) -> Result<(), StepError> {
         if self.is_out() {
             return Err(StepError::Out);
         }
         let wire = wire::decode(message, self.config.max_message_bytes)?;
         let result = match self.admit(&wire, run, message) {
-            Ok(true) => self.take(wire, now_ms),
+            Ok(true) => self.take(wire),
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };
@@ -41,14 +41,14 @@ impl Core {
     }
 
     /// The run of a peer, asked for by [`super::Actions::store_peers`], is durable here. What waited for it is taken.
-    pub fn on_peer_stored(&mut self, peer: u64, run: DiskRun, now_ms: u64) {
+    pub fn on_peer_stored(&mut self, peer: u64, run: DiskRun) {
         for message in self.peers.stored(peer, run) {
             if self.is_out() {
                 break;
             }
             // A refusal is the sender's business, as in `step`.
             if let Ok(wire) = wire::decode(&message, self.config.max_message_bytes) {
-                let _ = self.take(wire, now_ms);
+                let _ = self.take(wire);
             }
         }
         self.settle();
@@ -106,7 +106,7 @@ impl Core {
         }
     }
 
-    fn take(&mut self, wire: Wire, now_ms: u64) -> Result<(), StepError> {
+    fn take(&mut self, wire: Wire) -> Result<(), StepError> {
         match wire {
             Wire::Raft(message) => {
                 let asks =
@@ -115,7 +115,7 @@ impl Core {
                     return Err(StepError::Refused("the disks of all founders aren't known here yet".into()));
                 }
                 self.check_history(&message)?;
-                self.step_raft(message, now_ms)?;
+                self.step_raft(message)?;
             }
             Wire::SnapshotStatus { from, index, state } => self.step_transfer(from, index, state),
             Wire::Disowned { from, known } => self.hear_of_own_disk(from, known),

@@ -66,7 +66,7 @@ impl Node {
             if !self.hold_stores {
                 for (peer, run) in std::mem::take(&mut self.storing) {
                     self.disk.peers.insert(peer, run);
-                    self.core.on_peer_stored(peer, run, NOW_MS);
+                    self.core.on_peer_stored(peer, run);
                 }
             }
         }
@@ -113,7 +113,7 @@ impl Group {
             }
             for (run, Outgoing { to, message }) in sent {
                 if let Some(node) = self.0.get_mut(&to) {
-                    let _ = node.core.step_from(Some(run), &message, NOW_MS);
+                    let _ = node.core.step_from(Some(run), &message);
                 }
             }
         }

@@ -1,12 +1,11 @@
-//! What the core keeps an eye on besides raft-rs: snapshot transfers, progress, and the size of the log.
+//! What the core keeps an eye on besides raft-rs: snapshot transfers and the size of the log.
 
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::Message;
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
+use super::Core;
 use super::actions::{CompactWish, FetchSnapshot, Outgoing};
-use super::memlog::entry_time_ms;
 use super::wire::{self, Transfer};
-use super::{Core, StepError};
 
 impl Core {
     /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
@@ -89,23 +88,6 @@ impl Core {
         lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
     }
 
-    /// A leader that can't commit lets another try; see [`crate::CoreConfig::stuck_ticks`].
-    pub(super) fn watch_progress(&mut self) {
-        let raft = &self.raw.raft;
-        let commit = raft.raft_log.committed;
-        let waits = raft.state == StateRole::Leader && commit < raft.raft_log.last_index();
-        if !waits || commit != self.progress.0 {
-            self.progress = (commit, self.ticks);
-        } else if self.ticks >= self.progress.1 + self.config.stuck_ticks {
-            self.progress = (commit, self.ticks);
-            let term = raft.term;
-            self.raw.raft.become_follower(term, raft::INVALID_ID);
-            // The others first: this one's log is the longest, so it would win with the same entries.
-            self.election_timeout = 4 * self.config.election_ticks;
-            self.raw.raft.set_randomized_election_timeout(self.election_timeout);
-        }
-    }
-
     pub(super) fn wish_compaction(&mut self) {
         let bytes = self.raw.store().bytes();
         // A quarter above what is kept, so that it is not asked for every few entries.
@@ -130,32 +112,5 @@ impl Core {
         {
             self.tell_transfer(leader, 0, Transfer::Failed);
         }
-    }
-
-    /// Follower's check of the leader's clock: no entry may take the time of the log further ahead than this. What is
-    /// committed already, and what is no later than the log itself, takes it nowhere.
-    pub(super) fn check_clock(&mut self, message: &Message, now_ms: u64) -> Result<(), StepError> {
-        if message.get_msg_type() != MessageType::MsgAppend {
-            return Ok(());
-        }
-        let open = message.entries.iter().filter(|entry| entry.index > message.commit);
-        let newest = open.map(entry_time_ms).max().unwrap_or(0);
-        let lead_ms = newest.saturating_sub(now_ms);
-        if lead_ms > self.config.max_clock_lead_ms && newest > self.log_time_ms() {
-            self.clock_drops += 1;
-            return Err(StepError::ClockAhead { lead_ms });
-        }
-        Ok(())
-    }
-
-    /// The time of the log: the stamp of its last entry that has one, as far as it is known here. No entry that is
-    /// proposed here is stamped before it.
-    pub(super) fn log_time_ms(&self) -> u64 {
-        let unstable = self.raw.raft.raft_log.unstable_entries();
-        let newest = unstable.iter().rev().map(entry_time_ms).find(|&time| time > 0);
-        newest.unwrap_or_else(|| {
-            let below = unstable.first().map_or(u64::MAX, |entry| entry.index);
-            self.raw.store().time_before(below)
-        })
     }
 }

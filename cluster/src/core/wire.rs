@@ -10,6 +10,7 @@ use prost_011::encoding::{DecodeContext, decode_key, skip_field, uint64};
 use raft::eraftpb::{EntryType, Message, MessageType};
 
 use super::StepError;
+use super::memlog::entry_time_ms;
 use super::standing::{Split, Standing, State};
 use crate::identity::{DiskRun, RUN_BYTES};
 
@@ -152,6 +153,19 @@ fn decode_own(kind: u8, mut body: &[u8]) -> Option<Wire> {
         _ => return None,
     };
     body.is_empty().then_some(wire)
+}
+
+/// The latest stamp among the entries of an append that were not committed when it was sent; `None` for every other
+/// message. For harnesses that plant a fault: the core doesn't look at stamps.
+pub fn open_stamp_of(bytes: &[u8]) -> Option<u64> {
+    let (&RAFT, body) = bytes.split_first()? else {
+        return None;
+    };
+    let message = Message::decode(body).ok()?;
+    if message.get_msg_type() != MessageType::MsgAppend {
+        return None;
+    }
+    message.entries.iter().filter(|entry| entry.index > message.commit).map(entry_time_ms).max()
 }
 
 /// Number of `eraftpb.Message.from`.

@@ -26,7 +26,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::bounded;
@@ -41,9 +40,6 @@ use crate::identity::{BeginError, DiskError, begin_run};
 use crate::log::{LogError, LogStore, RealDisk, SegmentedLog};
 use crate::machine::{StateMachine, Transport};
 use handle::Shared;
-
-/// The wall clock in milliseconds since the Unix epoch; replaceable, to test clocks that jump.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Why a replica did not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,31 +100,14 @@ impl From<BeginError> for StartError {
     }
 }
 
-/// Starts a replica on the machine's clock.
+/// Starts a replica.
 ///
 /// # Errors
 /// When its data can't or must not be used; see [`StartError`].
 pub fn start<S: StateMachine, T: Transport>(
-    config: NodeConfig,
-    machine: S,
-    transport: Arc<T>,
-) -> Result<Runtime<S::Reply>, StartError> {
-    let clock: Clock = Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    });
-    start_with_clock(config, machine, transport, clock)
-}
-
-/// Starts a replica on another clock.
-///
-/// # Errors
-/// As [`start`].
-pub fn start_with_clock<S: StateMachine, T: Transport>(
     mut config: NodeConfig,
     machine: S,
     transport: Arc<T>,
-    clock: Clock,
 ) -> Result<Runtime<S::Reply>, StartError> {
     snapshots::prepare_dir(&config.snapshot_dir)?;
     let disk = RealDisk::open(&config.log_dir).map_err(|error| match error.kind() {
@@ -169,7 +148,6 @@ pub fn start_with_clock<S: StateMachine, T: Transport>(
                 config.clone(),
                 Arc::clone(&shared),
                 Arc::clone(&transport),
-                clock,
                 &queues,
             );
             move || thread.run()

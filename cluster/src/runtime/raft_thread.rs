@@ -12,7 +12,7 @@ use super::apply::{ApplyTask, Entry};
 use super::handle::{FromPeer, ProposeError, ReadError, Shared, empty};
 use super::log_writer::{InstallTurn, LogTask};
 use super::outbox::Outbox;
-use super::{Clock, Queues, snapshots};
+use super::{Queues, snapshots};
 use crate::config::NodeConfig;
 use crate::core::{
     Actions, CommittedEntry, CompactWish, Core, NotProposed, ProposalId, ReadId, SnapshotMade, State, WriteTask,
@@ -95,7 +95,6 @@ pub(crate) struct RaftThread<R> {
     config: NodeConfig,
     shared: Arc<Shared>,
     transport: Arc<dyn Transport>,
-    clock: Clock,
     proposals: Receiver<Proposal<R>>,
     messages: Receiver<FromPeer>,
     commands: Receiver<Command>,
@@ -119,7 +118,6 @@ impl<R: Send + 'static> RaftThread<R> {
         config: NodeConfig,
         shared: Arc<Shared>,
         transport: Arc<dyn Transport>,
-        clock: Clock,
         queues: &Queues<R>,
     ) -> Self {
         let tick = Duration::from_millis(config.tick_ms);
@@ -128,7 +126,6 @@ impl<R: Send + 'static> RaftThread<R> {
             config,
             shared,
             transport,
-            clock,
             proposals: queues.proposals.1.clone(),
             messages: queues.messages.1.clone(),
             commands: queues.commands.1.clone(),
@@ -206,7 +203,7 @@ impl<R: Send + 'static> RaftThread<R> {
             };
             // What this node said is on disk comes before a peer's answer to it.
             self.take_events();
-            if let Err(error) = self.core.step_from(run, &message, (self.clock)()) {
+            if let Err(error) = self.core.step_from(run, &message) {
                 self.messages_refused += 1;
                 tracing::debug!(%error, "message refused");
             }
@@ -239,7 +236,7 @@ impl<R: Send + 'static> RaftThread<R> {
                     self.show_doubt();
                 }
                 Event::Installed(state) => self.core.saw_state(state),
-                Event::PeerStored(peer, run) => self.core.on_peer_stored(peer, run, (self.clock)()),
+                Event::PeerStored(peer, run) => self.core.on_peer_stored(peer, run),
                 Event::Flushed(index) => {
                     if let Some((index, term)) = self.core.compact(index) {
                         self.log.push(LogTask::Compact { index, term });

@@ -329,8 +329,7 @@ fn whoever_asks_while_a_replica_ends_hears_of_it() {
     // The Raft thread finds that it has to stop before it looks at its queues.
     handle.shutdown();
     let transport: Arc<dyn Transport> = Arc::new(Wire { hub: Arc::default() });
-    let clock: Clock = Arc::new(|| 1);
-    raft_thread::RaftThread::new(core, config, shared, transport, clock, &queues).run();
+    raft_thread::RaftThread::new(core, config, shared, transport, &queues).run();
     assert_eq!(outcome.try_recv(), Ok(Err(ProposeError::ShuttingDown)));
     assert_eq!(index.try_recv(), Ok(Err(ReadError::ShuttingDown)));
 }

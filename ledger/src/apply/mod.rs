@@ -3,12 +3,13 @@
 //!
 //! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
-//! forgotten, [`signing`] which keys sign checkpoints, [`own`] what the ledger records itself, [`overlay`] how batches of
+//! forgotten, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`own`] what the ledger records itself, [`overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
 mod basis;
 pub(crate) mod check;
+pub(crate) mod clock;
 pub(crate) mod decide;
 pub(crate) mod erase;
 mod erase_keys;
@@ -47,9 +48,16 @@ use crate::stats::{ApplyStats, Stage};
 use crate::store::Store;
 use crate::verified::Verified;
 
-/// Newest version of commands that this program applies: 1 has batches only, 3 has decisions too. A leader proposes a newer
-/// one only once every node knows it.
-pub const COMMAND_VERSION: u32 = 5;
+/// Newest version of commands that this program applies: 1 has batches only, 3 has decisions too, 6 says the time. A leader
+/// proposes none that needs a higher feature level than the group has ([`command_version_max`]).
+pub const COMMAND_VERSION: u32 = COMMAND_VERSION_CLOCKS;
+/// From this version on a command may carry the time, or raise the feature level.
+pub const COMMAND_VERSION_CLOCKS: u32 = 6;
+
+/// Newest version of commands that every node of a group of this feature level applies.
+pub const fn command_version_max(level: u32) -> u32 {
+    if level >= clock::CLOCKS { COMMAND_VERSION_CLOCKS } else { 5 }
+}
 
 /// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
 /// decisions, then one for each record of the ledger itself, then one for the index commit if it asks for one.
@@ -91,6 +99,8 @@ pub enum BatchOutcome {
     NothingNew,
     /// Data keys or epochs were changed as the command says.
     KeysChanged,
+    /// The feature level is this from the next command on.
+    FeatureLevel(u32),
     /// Nothing of it is recorded.
     Refused(Refusal),
 }
@@ -139,6 +149,10 @@ impl From<ReadError> for Stop {
 /// Everything that a command changes, to be written at once.
 #[derive(Default)]
 pub(crate) struct Effects {
+    /// Ledger time from it on.
+    pub time: LedgerTimeMs,
+    /// The feature level, where it is raised.
+    pub level: Option<u32>,
     pub outcomes: Vec<BatchOutcome>,
     pub writes: WriteBatch,
     /// Leaf hashes of the new entries.
@@ -174,6 +188,8 @@ struct Applier<'a> {
     /// New rows of the patients' index.
     patients: Vec<([u8; schema::TAG_LEN + 8], [u8; 4])>,
     index_commit: bool,
+    /// The feature level before the command, and from it on where it is raised.
+    level: (u32, Option<u32>),
 }
 
 /// The families that every record is written to.
@@ -191,18 +207,24 @@ impl<'a> Families<'a> {
     }
 }
 
-/// Applies one command to a log of `size` entries at ledger time `time`.
+/// Applies one command at its place; no data at all is none.
 ///
 /// Bytes that aren't a command are answered by one refusal: they must not stop the group.
 pub(crate) fn command<'a>(
     shared: &'a Shared,
     caches: &'a mut Caches,
     store: &'a Store,
-    size: u64,
-    time: LedgerTimeMs,
+    at: clock::Place<'_>,
     data: &[u8],
 ) -> Result<Effects, Fatal> {
     let stats = &shared.stats;
+    if data.is_empty() {
+        let time = clock::time(shared, caches, store, at, None)?;
+        return Ok(Effects { time, ..Effects::default() });
+    }
+    let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
+    let time = clock::time(shared, caches, store, at, command.as_ref().ok())?;
+    let size = at.head.size;
     let mut applier = Applier {
         store,
         genesis: &shared.genesis,
@@ -219,8 +241,8 @@ pub(crate) fn command<'a>(
         concerning: Vec::new(),
         patients: Vec::new(),
         index_commit: false,
+        level: (at.level, None),
     };
-    let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
     let outcomes = match command {
         Ok(command) if (1..=COMMAND_VERSION).contains(&command.version) => applier.all(&command)?,
         // Nodes that know it apply it: to skip it here would be to hold another log than theirs.
@@ -290,6 +312,12 @@ fn perform(
 
 impl Applier<'_> {
     fn all(&mut self, command: &Command) -> Result<Vec<BatchOutcome>, Fatal> {
+        if command.version >= COMMAND_VERSION_CLOCKS && command.feature_level != 0 {
+            // It does nothing else.
+            let (outcome, raised) = clock::raise(self.level.0, command.feature_level)?;
+            self.level.1 = raised;
+            return Ok(vec![outcome]);
+        }
         if command.version >= 2 && erase_keys::is_about_keys(command) {
             return Ok(vec![self.change_keys(command)?]);
         }
@@ -530,6 +558,8 @@ impl Applier<'_> {
             false => None,
         };
         Ok(Effects {
+            time: self.time,
+            level: self.level.1,
             outcomes,
             recorded: recorded.collect(),
             index_commit,

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use sillage_proof::batch::Origin;
+use sillage_proof::hash::LeafIndex;
 use sillage_rules::consent::caps::RecordCaps;
 use sillage_rules::consent::{DepositedItem, PatientState};
 use sillage_rules::decide::record::DecisionRecord;
 
 use super::documents::Documents;
+use crate::apply::clock::ClockVoters;
 use crate::cache::Cache;
 use crate::options::Options;
 use crate::schema::TAG_LEN;
@@ -50,6 +52,8 @@ pub(crate) struct Caches {
     pub decisions: Cache<u64, Arc<DecisionRecord>>,
     /// With the size of the log as of which they are in force.
     pub documents: Option<(Arc<Documents>, u64)>,
+    /// Whose clocks count, as of the last index commit.
+    pub clock_voters: Option<(Arc<ClockVoters>, Option<LeafIndex>)>,
     /// Where the names of requests begin that may still be stored: all before are gone.
     pub asked_from: Vec<u8>,
     /// How many records that decide one tag may have.
@@ -67,6 +71,7 @@ impl Caches {
             deposits: Cache::new(options.opened_cached),
             decisions: Cache::new(options.opened_cached),
             documents: None,
+            clock_voters: None,
             asked_from: Vec::new(),
             caps: options.record_caps,
             version: 0,
@@ -81,6 +86,7 @@ impl Caches {
         self.deposits.clear();
         self.decisions.clear();
         self.documents = None;
+        self.clock_voters = None;
         self.asked_from.clear();
     }
 

@@ -66,11 +66,12 @@ impl Admission {
         Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
     }
 
-    /// Checks and seals.
+    /// Checks and seals. `clock` is what time it is, and the latest that it may be by any clock of the group, both in
+    /// milliseconds since 1970: what none of them has reached is ahead of time.
     ///
     /// # Errors
     /// What is wrong with it. Nothing was recorded, and of the quota only what the caller's own signature proved.
-    pub fn admit(&self, batch: &Batch, now_ms: u64) -> Result<Admitted, Refusal> {
+    pub fn admit(&self, batch: &Batch, clock: (u64, u64)) -> Result<Admitted, Refusal> {
         let header = check_bounds(batch)?;
         let (key, party) = self.signer(&header.key_id)?;
         let stream_id = header.label.stream_id(&party.author_id);
@@ -86,7 +87,7 @@ impl Admission {
         let mut records = Vec::with_capacity(batch.records.len());
         for (salted, position) in batch.records.iter().zip(0..) {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
-            check_record(&record, genesis, now_ms).map_err(|error| of_record(error, position))?;
+            check_record(&record, genesis, clock).map_err(|error| of_record(error, position))?;
             if !already {
                 check_role(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
             }
@@ -317,10 +318,10 @@ pub(super) fn check_key_state(key: &KeyInfo) -> Result<(), Refusal> {
     }
 }
 
-fn check_record(record: &Plain, genesis: &GenesisInfo, now_ms: u64) -> Result<(), RecordError> {
+fn check_record(record: &Plain, genesis: &GenesisInfo, (now_ms, latest_ms): (u64, u64)) -> Result<(), RecordError> {
     let parsed = &record.parsed;
     parsed.check_from_author()?;
-    check_time(parsed.occurred_at_ms(), now_ms)?;
+    check_time(parsed.occurred_at_ms(), latest_ms)?;
     // What decides is understood before it is sealed: its author is told which field isn't.
     if Event::of(parsed)?.is_some() {
         Meta::of(parsed, LeafIndex(0), LedgerTimeMs(now_ms), false, false)?;

@@ -13,6 +13,7 @@ use sillage_proof::note::SignedNote;
 use tokio::sync::watch;
 
 use super::cosigners::{Verified, keep_latest};
+use super::now_ms;
 
 /// Notes kept, by size.
 const NOTES_MAX: usize = 1_024;
@@ -123,7 +124,7 @@ impl Checkpoints {
                 let mut merged = known.verified.clone();
                 let mut changed = false;
                 for cosignature in verified.cosignatures.into_values() {
-                    changed |= keep_latest(&mut merged.cosignatures, cosignature);
+                    changed |= keep_latest(&mut merged.cosignatures, cosignature, now_ms() / 1_000);
                 }
                 if !changed {
                     return Ok(Arc::clone(known));

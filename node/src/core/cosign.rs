@@ -14,6 +14,9 @@ const COSIGNED_NOTE: &[u8] = b"cosigned";
 pub const CORRUPT_NOTE: &[u8] = b"corrupt";
 /// Where it keeps a late checkpoint, so that all nodes restarted at once still remember one.
 pub const CHECKPOINT_NOTE: &[u8] = b"checkpoint";
+/// By so much, in seconds, the time of a cosignature may be ahead of the clock that makes it: a clock that was set back a
+/// little waits for its old time. What is further ahead was wrong, and time comes back at once.
+pub const COMES_BACK_S: u64 = 60;
 const VERSION: u8 = 1;
 const ENCODED_LEN: usize = 1 + 8 + 32 + 8 + 8;
 /// Batches verified in one piece of work.
@@ -75,7 +78,8 @@ impl Cosigned {
         notes.put(COSIGNED_NOTE, self.encode(), done);
     }
 
-    /// What it will be after `size` with `root` was cosigned at `now_s`. Time never goes back.
+    /// What it will be after `size` with `root` was cosigned at `now_s`. Time doesn't go back, but from a clock that ran ahead
+    /// by more than [`COMES_BACK_S`].
     ///
     /// # Errors
     /// When that must never be signed.
@@ -86,7 +90,9 @@ impl Cosigned {
         if size == self.size && root != self.root {
             return Err(Never::OtherRoot);
         }
-        Ok(Self { size, root, verified_to: self.verified_to, time_s: self.time_s.max(now_s) })
+        let ran_ahead = self.time_s > now_s.saturating_add(COMES_BACK_S);
+        let time_s = if ran_ahead { now_s } else { self.time_s.max(now_s) };
+        Ok(Self { size, root, verified_to: self.verified_to, time_s })
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -222,8 +228,18 @@ pub(crate) mod tests {
         assert_eq!(first.next(10, root(2), 101), Err(Never::OtherRoot));
         let again = first.next(10, root(1), 160).expect("the same again");
         assert_eq!(again.time_s, 160);
-        let clock_back = again.next(11, root(2), 50).expect("a larger one");
-        assert_eq!((clock_back.size, clock_back.time_s), (11, 160), "time never goes back");
+        let clock_back = again.next(11, root(2), 150).expect("a larger one");
+        assert_eq!((clock_back.size, clock_back.time_s), (11, 160), "a clock that is set right a little waits");
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_for_a_moment_does_not_stay_in_later_cosignatures() {
+        let year_s = 31_536_000;
+        let right = Cosigned::default().next(10, root(1), 1_000).expect("the first");
+        let ahead = right.next(11, root(2), 1_000 + year_s).expect("a larger one");
+        let back = ahead.next(11, root(2), 1_060).expect("the same again");
+        assert_eq!(back.time_s, 1_060);
+        assert_eq!(back.next(12, root(3), 1_061).expect("a larger one").time_s, 1_061);
     }
 
     #[test]

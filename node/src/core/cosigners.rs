@@ -12,6 +12,8 @@ use sillage_proof::note::{KeyKind, NoteError, NoteSignature, SignedNote, Verifie
 use sillage_rules::cosigner::{auditor_name, node_name};
 use sillage_rules::roles::Roles;
 
+use super::cosign::COMES_BACK_S;
+use super::now_ms;
 use super::tally::majority_of;
 
 /// Cosignatures by keys that aren't nodes', kept for one checkpoint: witnesses and auditors.
@@ -203,7 +205,7 @@ impl Cosigners {
         let mut cosignatures = Cosignatures::new();
         for line in note.signatures() {
             if let Some(found) = self.cosignature(note.text(), size, line)? {
-                keep_latest(&mut cosignatures, found);
+                keep_latest(&mut cosignatures, found, now_ms() / 1_000);
             }
         }
         let nodes = cosignatures.values().filter(|one| matches!(one.who, Who::Node(_))).count();
@@ -228,11 +230,16 @@ pub fn verified(text: &str, line: &NoteSignature, key: &VerifierKey) -> Option<u
     note.verify([key]).ok()?.first()?.time_s
 }
 
-/// Adds a cosignature, unless a later one by the same key is there. `false` where nothing changed.
-pub fn keep_latest(cosignatures: &mut Cosignatures, new: Cosignature) -> bool {
+/// Adds a cosignature, unless a later one by the same key is there. A time that is still to come at `now_s` was a wrong
+/// clock's: it gives way to any other. `false` where nothing changed.
+pub fn keep_latest(cosignatures: &mut Cosignatures, new: Cosignature, now_s: u64) -> bool {
     let name = (new.line.name.clone(), new.line.key_id);
+    let worth = |time_s: u64| match time_s > now_s.saturating_add(COMES_BACK_S) {
+        true => (false, u64::MAX - time_s),
+        false => (true, time_s),
+    };
     match cosignatures.get(&name) {
-        Some(known) if known.time_s >= new.time_s => false,
+        Some(known) if worth(known.time_s) >= worth(new.time_s) => false,
         None if !matches!(new.who, Who::Node(_)) && cosignatures.len() >= OTHERS_MAX => false,
         _ => {
             cosignatures.insert(name, new);

@@ -13,7 +13,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prost::Message as _;
 use sillage_ledger::seal::{KekFile, Sealer, TagPrefix};
 use sillage_ledger::{BatchOutcome, EPOCHS_AHEAD_MAX, OpenErasure, Refusal};
 use sillage_proto::internal::v1::{Command, KekStateRequest, KekStateResponse};
@@ -22,10 +21,10 @@ use sillage_rules::codes::Code;
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
+use super::Core;
 use super::alarms::Alarm;
 use super::refusals::{from_read, from_status, refuse, unavailable};
 use super::survivors::{self, HeldBack};
-use super::{Core, now_ms};
 
 /// How often a node looks what there is to do.
 const TICK: Duration = Duration::from_millis(500);
@@ -155,8 +154,9 @@ impl Core {
             return Ok(Vec::new());
         };
         let due_ms = oldest_ms.saturating_add(self.config.erase_interval_ms);
-        if !self.eraser.now.load(Ordering::Acquire) && now_ms() < due_ms {
-            return Ok(vec![format!("the next run is in {} minutes", (due_ms - now_ms()).div_ceil(60_000))]);
+        let wait_ms = due_ms.saturating_sub(self.now_ms());
+        if !self.eraser.now.load(Ordering::Acquire) && wait_ms > 0 {
+            return Ok(vec![format!("the next run is in {} minutes", wait_ms.div_ceil(60_000))]);
         }
         let tags: BTreeSet<_> = open.iter().filter(|open| !open.keys_gone).map(|open| open.tag).collect();
         for tag in tags {
@@ -201,7 +201,8 @@ impl Core {
         let answer = Box::new(move |result| {
             let _ = sender.send(result);
         });
-        self.replica.propose(command.encode_to_vec(), now_ms(), answer);
+        let stamp = self.clocks.stamp_or_none();
+        self.replica.propose(stamp.encode(command), stamp.ms, answer);
         match tokio::time::timeout(COMMAND_TIMEOUT, done).await {
             Ok(Ok(Ok(outcomes))) => match outcomes.into_iter().next() {
                 Some(BatchOutcome::Refused(refusal)) => Err(refusal),

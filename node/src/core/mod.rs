@@ -17,6 +17,7 @@ pub mod alarms;
 mod authorize;
 pub mod bodies;
 pub mod checkpoints;
+pub mod clock;
 pub mod commits;
 pub mod consulted;
 pub mod corrupt;
@@ -67,6 +68,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use sillage_cluster::core::Role;
 use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
 use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{DiskRun, Handle, LogConfig, Runtime, StartError};
@@ -88,6 +90,7 @@ use admission::Admission;
 use alarms::Alarms;
 use bodies::Bodies;
 use checkpoints::Checkpoints;
+use clock::{Clocks, NoStamp, Stamp, WallClock};
 use corrupt::Corruption;
 use cosign::{Cosigned, Notes, Unreadable};
 use cosigners::Cosigners;
@@ -117,6 +120,9 @@ pub enum CoreError {
     /// The database.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// What the database says.
+    #[error(transparent)]
+    Read(#[from] sillage_ledger::ReadError),
     /// The replica.
     #[error(transparent)]
     Replica(#[from] StartError),
@@ -183,7 +189,8 @@ pub struct Core {
     reads: Arc<Reads>,
     checkpoints: Checkpoints,
     cosigners: Cosigners,
-    keys: Keys,
+    keys: Arc<Keys>,
+    clocks: Arc<Clocks>,
     /// What this node has cosigned; held while it cosigns.
     cosigned: tokio::sync::Mutex<Cosigned>,
     /// The same, for a look.
@@ -240,16 +247,39 @@ struct Running {
 struct Leading {
     reader: LedgerReader,
     replica: Replica,
+    clocks: Arc<Clocks>,
+}
+
+impl Leading {
+    /// What apply would say at a ledger time; and whether it would find anything ahead of that time.
+    fn judge(&self, work: &Work, time_ms: u64) -> (Result<(), Refusal>, bool) {
+        let is_ahead = |refusal: &Refusal| refusal.code == Code::TimeAhead;
+        let verdict = match work {
+            Work::Batch(batch) => self.reader.check(batch, time_ms),
+            // What concerns one request is for the ledger to say, and no reason to refuse the others.
+            Work::Decision(decision) => match self.reader.check_decision(decision, time_ms) {
+                Ok(each) => return (Ok(()), each.iter().filter_map(|one| one.as_ref().err()).any(is_ahead)),
+                Err(refusal) => Err(refusal),
+            },
+            Work::Record(record) => self.reader.check_ledger_record(record, time_ms),
+        };
+        let ahead = verdict.as_ref().err().is_some_and(is_ahead);
+        (verdict, ahead)
+    }
 }
 
 impl packer::Log for Leading {
-    fn check(&self, work: &Work, now_ms: u64) -> Result<(), Refusal> {
-        match work {
-            Work::Batch(batch) => self.reader.check(batch, now_ms),
-            // What concerns one request is for the ledger to say, and no reason to refuse the others.
-            Work::Decision(decision) => self.reader.check_decision(decision, now_ms).map(drop),
-            Work::Record(record) => self.reader.check_ledger_record(record, now_ms),
+    fn stamp(&self) -> Result<Stamp, NoStamp> {
+        self.clocks.stamp()
+    }
+
+    fn check(&self, work: &Work, stamp: &Stamp) -> Result<(), Refusal> {
+        let (verdict, ahead) = self.judge(work, stamp.ledger_ms);
+        // Where another node's clock says otherwise, it isn't sure that the author's is wrong.
+        if ahead && stamp.latest_ms > stamp.ledger_ms && !self.judge(work, stamp.latest_ms).1 {
+            return Err(self.clocks.cannot_tell());
         }
+        verdict
     }
 
     fn propose(&self, command: Vec<u8>, time_ms: u64, done: packer::Proposed) {
@@ -267,6 +297,20 @@ impl Core {
         secrets: Secrets,
         genesis: &[u8],
         metrics: Metrics,
+    ) -> Result<Arc<Self>, CoreError> {
+        Self::start_with_clock(config, secrets, genesis, metrics, Arc::new(now_ms))
+    }
+
+    /// The same on another clock than the machine's.
+    ///
+    /// # Errors
+    /// As [`Core::start`].
+    pub fn start_with_clock(
+        config: &NodeConfig,
+        secrets: Secrets,
+        genesis: &[u8],
+        metrics: Metrics,
+        wall: WallClock,
     ) -> Result<Arc<Self>, CoreError> {
         let alarms = Alarms::new(metrics.clone());
         let keks = Arc::new(secrets.keyring);
@@ -306,7 +350,13 @@ impl Core {
         transport.on_unreachable(Box::new(move |peer| unreachable.report_unreachable(peer)));
 
         let lanes = Arc::new(Lanes::default());
-        let packer = start_packer(&lanes, &reader, &replica)?;
+        let keys = Keys::new(config.id, reader.clone(), secrets.node_keys, secrets.log_keys);
+        let keys = Arc::new(signing_keys(config, keys)?);
+        let leading = replica.clone();
+        let clocks = Clocks::new(config.id, wall, reader.clone(), Arc::clone(&keys), move || led_term(&leading));
+        let clocks = Arc::new(clocks?);
+        let log = Leading { reader: reader.clone(), replica: replica.clone(), clocks: Arc::clone(&clocks) };
+        let packer = start_packer(&lanes, log)?;
         let cursors = Cursors::from_keks(&*keks, &reader)?;
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let reads = reads(replica.clone());
@@ -315,7 +365,8 @@ impl Core {
         let core = Arc::new(Self {
             checkpoints: Checkpoints::default(),
             cosigners: Cosigners::new(reader.clone(), witness_keys(config)?),
-            keys: signing_keys(config, Keys::new(config.id, reader.clone(), secrets.node_keys, secrets.log_keys))?,
+            keys,
+            clocks,
             cosigned: tokio::sync::Mutex::new(cosigned),
             cosigned_last: Mutex::new(cosigned),
             notes,
@@ -537,6 +588,11 @@ impl Core {
         self.leader() == Some(self.config.id)
     }
 
+    /// What time it is, as far as this node can tell.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clocks.now_ms()
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -579,9 +635,8 @@ fn witness_keys(config: &NodeConfig) -> Result<Vec<VerifierKey>, CoreError> {
     config.witnesses.iter().map(|witness| witness.key().map_err(CoreError::Witness)).collect()
 }
 
-fn start_packer(lanes: &Arc<Lanes>, reader: &LedgerReader, replica: &Replica) -> std::io::Result<JoinHandle<()>> {
+fn start_packer(lanes: &Arc<Lanes>, log: Leading) -> std::io::Result<JoinHandle<()>> {
     let lanes = Arc::clone(lanes);
-    let log = Leading { reader: reader.clone(), replica: replica.clone() };
     let pack = move || {
         let packed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| packer::run(&lanes, &log)));
         if packed.is_err() {
@@ -604,7 +659,13 @@ fn replica_config(config: &NodeConfig, genesis: &GenesisInfo) -> sillage_cluster
     replica
 }
 
-/// The wall clock in milliseconds since 1970.
+/// The term that a replica leads.
+fn led_term(replica: &Replica) -> Option<u64> {
+    let status = replica.status();
+    (status.core.role == Role::Leader).then_some(status.core.term)
+}
+
+/// The machine's clock in milliseconds since 1970; [`Core::now_ms`] is what the group takes the time to be.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

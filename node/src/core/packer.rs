@@ -7,15 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
-use prost::Message as _;
 use sillage_cluster::ProposeError;
-use sillage_ledger::{BatchOutcome, COMMAND_VERSION, Refusal};
+use sillage_ledger::{BatchOutcome, Refusal};
 use sillage_proto::internal::v1::Command;
 use sillage_rules::codes::Code;
 use tokio::sync::oneshot;
 
+use super::clock::{NoStamp, Stamp};
 use super::lanes::{Answer, Lanes, Waiting, Work};
-use super::now_ms;
 use super::refusals::sealed_depends_on_state;
 
 /// Most bytes of one Raft entry, unless one batch alone is larger.
@@ -24,16 +23,25 @@ pub const COMMAND_BYTES_MAX: usize = 1 << 20;
 /// meanwhile is packed together.
 pub const ENTRIES_UNDER_WAY_MAX: usize = 4;
 
+/// Version of a command with decisions: every program of a group of feature level 1 knows it.
+const VERSION_DECISIONS: u32 = 5;
+
 /// Called with what the entry did, on the thread that applied it.
 pub type Proposed = Box<dyn FnOnce(Result<Vec<BatchOutcome>, ProposeError>) + Send>;
 
 /// What the packer hands its work to.
 pub trait Log: Send + Sync + 'static {
+    /// What time it is, and what says so.
+    ///
+    /// # Errors
+    /// When this node can't lead yet, or doesn't.
+    fn stamp(&self) -> Result<Stamp, NoStamp>;
+
     /// What apply would say, as far as that can be said before. May panic on input that apply would panic on.
     ///
     /// # Errors
     /// When it would be refused.
-    fn check(&self, work: &Work, now_ms: u64) -> Result<(), Refusal>;
+    fn check(&self, work: &Work, stamp: &Stamp) -> Result<(), Refusal>;
 
     /// Proposes a command, stamped with a time.
     fn propose(&self, command: Vec<u8>, time_ms: u64, done: Proposed);
@@ -42,15 +50,19 @@ pub trait Log: Send + Sync + 'static {
 /// Packs until the lanes are closed. Run it on a thread of its own.
 pub fn run(lanes: &Lanes, log: &impl Log) {
     let slots = Arc::new(Slots::new());
-    let mut last_ms = 0;
     loop {
         let slot = Slots::take(&slots);
         let Some(waiting) = lanes.take(COMMAND_BYTES_MAX) else {
             return;
         };
-        // Ledger time never goes back, whatever the wall clock does.
-        last_ms = now_ms().max(last_ms);
-        let (command, answers) = checked(log, waiting, last_ms, Slots::taken(&slots) > 1);
+        let stamp = match log.stamp() {
+            Ok(stamp) => stamp,
+            Err(why) => {
+                turn_away(waiting, why);
+                continue;
+            }
+        };
+        let (command, answers) = checked(log, waiting, &stamp, Slots::taken(&slots) > 1);
         if answers.is_empty() {
             continue;
         }
@@ -59,7 +71,18 @@ pub fn run(lanes: &Lanes, log: &impl Log) {
             drop(slot);
             answer_all(answers, result);
         };
-        log.propose(command.encode_to_vec(), last_ms, Box::new(done));
+        log.propose(stamp.encode(command), stamp.ms, Box::new(done));
+    }
+}
+
+/// Nothing of it was proposed: whoever waits tries again.
+fn turn_away(waiting: Vec<Waiting>, why: NoStamp) {
+    for waiting in waiting {
+        let answer = match why {
+            NoStamp::NotLeader => Answer::NotLeader,
+            NoStamp::TooEarly => Answer::Busy,
+        };
+        let _ = waiting.answer.send(answer);
     }
 }
 
@@ -67,7 +90,7 @@ type Answers = Vec<oneshot::Sender<Answer>>;
 
 /// Answers what the ledger would refuse, and makes a command of the rest; with who waits for each of its outcomes, in
 /// their order. `under_way`: other entries are.
-fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64, mut under_way: bool) -> (Command, Answers) {
+fn checked(log: &impl Log, waiting: Vec<Waiting>, stamp: &Stamp, mut under_way: bool) -> (Command, Answers) {
     let mut command = Command::default();
     let [mut batches, mut decisions, mut records]: [Answers; 3] = Default::default();
     for Waiting { work, answer, .. } in waiting {
@@ -75,7 +98,7 @@ fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64, mut under_way: bo
             // Nobody waits any more, and nothing was promised.
             continue;
         }
-        match check_one(log, &work, now_ms) {
+        match check_one(log, &work, stamp) {
             Ok(()) => {}
             // What comes before it may change that: an author needn't wait for its directive before it revokes it.
             Err(refusal) if under_way && sealed_depends_on_state(refusal.code) => {}
@@ -100,19 +123,19 @@ fn checked(log: &impl Log, waiting: Vec<Waiting>, now_ms: u64, mut under_way: bo
             }
         }
     }
-    // As old as it may be: during an upgrade, older programs apply it too.
+    // As old as it may be: during an upgrade, older programs apply it too. What needs a feature level has its version by it.
     command.version = match (decisions.is_empty(), records.is_empty()) {
         (true, true) => 1,
         (true, false) => 2,
-        (false, _) => COMMAND_VERSION,
+        (false, _) => VERSION_DECISIONS,
     };
     batches.extend(decisions.into_iter().chain(records));
     (command, batches)
 }
 
 /// What makes the check panic would stop every node at once if it reached apply.
-fn check_one(log: &impl Log, work: &Work, now_ms: u64) -> Result<(), Refusal> {
-    let checked = catch_unwind(AssertUnwindSafe(|| log.check(work, now_ms)));
+fn check_one(log: &impl Log, work: &Work, stamp: &Stamp) -> Result<(), Refusal> {
+    let checked = catch_unwind(AssertUnwindSafe(|| log.check(work, stamp)));
     checked.unwrap_or_else(|_| {
         let bytes = work.encoded_len();
         tracing::error!(bytes, "the check of something to record panicked: refused, it never reaches the log");
@@ -182,8 +205,9 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost::Message as _;
     use sillage_proof::{Hash, LeafIndex, LedgerTimeMs};
-    use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
+    use sillage_proto::internal::v1::{ClockEvidence, LedgerRecord, SealedBatch, SealedDecision};
 
     /// Applies at once, or keeps what was proposed; panics on the batch number 666.
     #[derive(Default)]
@@ -192,10 +216,17 @@ mod tests {
         kept: Mutex<Vec<Proposed>>,
         proposed: Mutex<Vec<Vec<u64>>>,
         versions: Mutex<Vec<u32>>,
+        times: Mutex<Vec<Option<ClockEvidence>>>,
+        stamp: Stamp,
+        no_stamp: Mutex<Option<NoStamp>>,
     }
 
     impl Log for Fake {
-        fn check(&self, work: &Work, _now_ms: u64) -> Result<(), Refusal> {
+        fn stamp(&self) -> Result<Stamp, NoStamp> {
+            self.no_stamp.lock().map_or_else(|| Ok(self.stamp.clone()), Err)
+        }
+
+        fn check(&self, work: &Work, _stamp: &Stamp) -> Result<(), Refusal> {
             let seq = if let Work::Batch(batch) = work { batch.seq } else { 0 };
             assert_ne!(seq, 666, "poison");
             match seq {
@@ -208,6 +239,7 @@ mod tests {
         fn propose(&self, command: Vec<u8>, _time_ms: u64, done: Proposed) {
             let command = Command::decode(&command[..]).expect("a command");
             self.versions.lock().push(command.version);
+            self.times.lock().push(command.time.clone());
             let seqs: Vec<u64> = command.batches.iter().map(|batch| batch.seq).collect();
             if self.keep {
                 self.kept.lock().push(done);
@@ -265,7 +297,27 @@ mod tests {
             outcome(push(&lanes, 6, false));
             lanes.close();
         });
-        assert_eq!(*log.versions.lock(), [COMMAND_VERSION, 2, 1], "no newer than what it holds");
+        assert_eq!(*log.versions.lock(), [5, 2, 1], "no newer than what it holds");
+        assert_eq!(*log.times.lock(), [None, None, None]);
+    }
+
+    #[test]
+    fn what_says_the_time_goes_along_once_every_node_knows_it_and_nothing_goes_without() {
+        let evidence = ClockEvidence { stamp_ms: 7, attestations: Vec::new() };
+        let stamp = Stamp { level: 2, ms: 7, evidence: Some(evidence.clone()), ..Stamp::default() };
+        let (lanes, log) = (Lanes::default(), Fake { stamp, ..Fake::default() });
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&lanes, &log));
+            let done = push(&lanes, 1, false).blocking_recv().expect("answered");
+            assert!(matches!(done, Answer::Applied(_)));
+            for (why, expected) in [(NoStamp::TooEarly, "Busy"), (NoStamp::NotLeader, "NotLeader")] {
+                *log.no_stamp.lock() = Some(why);
+                let answer = push(&lanes, 2, false).blocking_recv().expect("answered");
+                assert_eq!(format!("{answer:?}"), expected);
+            }
+            lanes.close();
+        });
+        assert_eq!((&*log.versions.lock(), &*log.times.lock()), (&vec![6], &vec![Some(evidence)]));
     }
 
     #[test]

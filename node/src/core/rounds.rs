@@ -66,7 +66,7 @@ impl Core {
         let mut state = state.map_err(|_| unavailable("another cosignature is under way: ask again"))?;
         let root = self.root_to_cosign(size, &state).await?;
         self.verify_to(&mut state, size, until).await?;
-        let next = match state.next(size, root, now_ms() / 1_000) {
+        let next = match state.next(size, root, self.clocks.cosigning_ms() / 1_000) {
             Ok(next) => next,
             Err(Never::Smaller { cosigned }) => {
                 return Err(Refusal::new(Code::MalformedRequest, format!("a larger size, {cosigned}, was cosigned")));
@@ -266,7 +266,7 @@ impl Core {
         for line in lines {
             match self.cosigners.cosignature(&text, size, line) {
                 Ok(Some(cosignature)) => {
-                    super::cosigners::keep_latest(&mut more.cosignatures, cosignature);
+                    super::cosigners::keep_latest(&mut more.cosignatures, cosignature, now_ms() / 1_000);
                 }
                 Ok(None) | Err(_) => {
                     self.metrics.cosignatures_rejected.inc();
@@ -293,7 +293,8 @@ impl Core {
             // Nobody waits any more.
             let _ = sender.send(result.map(drop));
         };
-        self.replica.propose(commits::command(), now_ms(), Box::new(done));
+        let stamp = self.clocks.stamp_or_none();
+        self.replica.propose(stamp.encode(commits::command()), stamp.ms, Box::new(done));
         match timeout(PROPOSE_TIMEOUT, applied).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::debug!(%error, "an index commit was not proposed"),

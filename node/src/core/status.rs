@@ -125,7 +125,6 @@ impl Backend for Core {
         metrics.raft_applied.set(gauge(status.applied));
         metrics.raft_leader.set(gauge(status.leader));
         metrics.raft_is_leader.set(i64::from(status.role == "leader"));
-        metrics.raft_clock_drops.set(gauge(self.replica.status().core.clock_drops));
         metrics.tree_size.set(gauge(status.tree_size));
         metrics.queue("packer", self.lanes.len());
         self.show_fsyncs();

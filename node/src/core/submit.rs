@@ -12,11 +12,11 @@ use sillage_rules::codes::Code;
 use sillage_rules::kind::Group;
 use tonic::Status;
 
+use super::Core;
 use super::admission::{Admitted, encoded_len};
 use super::lanes::Work;
 use super::proposal::{Forwarded, Proposal, forwarded};
 use super::refusals::{refuse, unavailable};
-use super::{Core, now_ms};
 use crate::peer::links::Client;
 
 /// Times that what was admitted is sealed again because a data key was given up meanwhile.
@@ -94,9 +94,16 @@ impl Core {
     async fn admit(&self, batch: Arc<Batch>) -> Result<Admitted, Refusal> {
         let admit = || {
             let (admission, batch) = (Arc::clone(&self.admission), Arc::clone(&batch));
-            self.writing.run(move || admission.admit(&batch, now_ms()))
+            let (now_ms, latest_ms) = (self.now_ms(), self.clocks.latest_ms());
+            self.writing.run(move || admission.admit(&batch, (now_ms, latest_ms)))
         };
-        self.unless_outdated(admit).await
+        match self.unless_outdated(admit).await {
+            // Without the others' clocks, this node's own may be the one that is wrong.
+            Err(refusal) if refusal.code == Code::TimeAhead && !self.clocks.knows_group() => {
+                Err(self.clocks.cannot_tell())
+            }
+            done => done,
+        }
     }
 
     pub(super) fn check_open(&self) -> Result<(), Refusal> {

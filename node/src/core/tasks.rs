@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, erase, feeder, keyrings, rotations, rounds, share, trust, watch};
+use super::{Core, Replica, clock, erase, feeder, keyrings, rotations, rounds, share, trust, watch};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -34,6 +34,7 @@ impl Core {
             tokio::spawn(share::take_up(weak())),
             tokio::spawn(watch::run(weak())),
             tokio::spawn(erase::run(weak())),
+            tokio::spawn(clock::ask::run(weak())),
             tokio::spawn(rotations::look_for_proofs(weak())),
             tokio::spawn(trust::keep_marker(weak())),
         ];

@@ -12,6 +12,7 @@ use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
     ForwardResponse, KekStateRequest, KekStateResponse, KeyringRequest, KeyringResponse, LearnCheckpointRequest,
     LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
+    StandingRequest, StandingResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
@@ -191,6 +192,11 @@ impl Peer for PeerService {
         let (sender, chunks) = mpsc::channel(4);
         tokio::spawn(send_file(source, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
+    }
+
+    async fn standing(&self, request: Request<StandingRequest>) -> Result<Response<StandingResponse>, Status> {
+        let from = self.node(&request)?;
+        Ok(Response::new(self.core.standing(from, &request.into_inner())))
     }
 
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<NodeStatus>, Status> {

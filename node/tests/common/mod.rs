@@ -13,6 +13,7 @@ use prost::Message as _;
 use sillage_ledger::GenesisInfo;
 use sillage_node::config::{LimitsConfig, NodeConfig};
 use sillage_node::core::Core;
+use sillage_node::core::clock::WallClock;
 use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
@@ -114,6 +115,11 @@ impl Deployment {
 
     /// Starts a node with another configuration than the one on disk.
     pub async fn start_with(&mut self, id: u64, change: impl FnOnce(&mut NodeConfig)) -> Running {
+        self.start_on(id, Arc::new(now_ms), change).await
+    }
+
+    /// Starts a node on this clock.
+    pub async fn start_on(&mut self, id: u64, wall: WallClock, change: impl FnOnce(&mut NodeConfig)) -> Running {
         let file = self.path(&format!("node-{id}/node.toml"));
         let mut config = NodeConfig::load(&file).expect("a configuration");
         change(&mut config);
@@ -137,7 +143,7 @@ impl Deployment {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let counted = metrics.clone();
         let core = runtime.spawn(async move {
-            let core = Core::start(&config, secrets, &genesis, counted.clone()).expect("a node");
+            let core = Core::start_with_clock(&config, secrets, &genesis, counted.clone(), wall).expect("a node");
             let listener = TcpListener::from_std(listener).expect("a port");
             let incoming = accept(listener, peer_tls, limits, "peer", counted);
             let serving = tonic::transport::Server::builder().add_routes(peer::routes(Arc::clone(&core)));

@@ -160,7 +160,7 @@ fn check_count(count: u32) -> Result<(), MessageError> {
     }
 }
 
-fn begin(magic: &[u8], key_id: &KeyId, origin: &Origin) -> Vec<u8> {
+pub(crate) fn begin(magic: &[u8], key_id: &KeyId, origin: &Origin) -> Vec<u8> {
     let origin = origin.as_str().as_bytes();
     let mut out = Vec::with_capacity(magic.len() + 34 + origin.len() + 80);
     out.extend_from_slice(magic);
