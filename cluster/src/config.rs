@@ -12,7 +12,8 @@ pub struct CoreConfig {
     pub id: u64,
     /// The disk and the start of it, as peers are told; `None`: they are told nothing.
     pub disk: Option<DiskRun>,
-    /// The first members of the group, the same list on every node. Only read when the log is empty.
+    /// The first members of the group, the same list on every node. Only read when the log is empty. A node that isn't
+    /// among them joins: it begins with a snapshot from whoever leads, once it was added as a learner.
     pub voters: Vec<u64>,
     /// A leader shows itself this often. Two ticks: one lost heartbeat in five must not cause an election.
     pub heartbeat_ticks: usize,
@@ -38,8 +39,21 @@ pub struct CoreConfig {
     pub read_retry_ticks: u64,
     /// A read fails after this many ticks.
     pub read_timeout_ticks: u64,
+    /// A learner is not made a voter while more than this many bytes of the log are missing on it.
+    pub promote_lag_bytes_max: u64,
     /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again.
     pub snapshot_timeout_ticks: u64,
+    /// Bugs to plant.
+    #[cfg(feature = "plants")]
+    pub plants: Plants,
+}
+
+/// Bugs that the simulator must find; none by default.
+#[cfg(feature = "plants")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plants {
+    /// A start takes the members on record, and not the changes that were applied since.
+    pub members_forgotten: bool,
 }
 
 impl CoreConfig {
@@ -60,7 +74,10 @@ impl CoreConfig {
             log_max_bytes: 256 << 20,
             read_retry_ticks: 4,
             read_timeout_ticks: 60,
+            promote_lag_bytes_max: 1 << 20,
             snapshot_timeout_ticks: 600,
+            #[cfg(feature = "plants")]
+            plants: Plants::default(),
         }
     }
 }

@@ -33,6 +33,7 @@ mod trace;
 pub use core::sender_of;
 
 pub use config::{CoreConfig, LogConfig, NodeConfig};
+pub use core::{MemberChange, Members, MembersRefused};
 pub use identity::DiskRun;
 pub use machine::{Committed, Fatal, FetchError, StateMachine, Transport};
-pub use runtime::{Handle, ProposeError, ReadError, Runtime, StartError, Status, start};
+pub use runtime::{Handle, MembersError, ProposeError, ReadError, Runtime, StartError, Status, start};

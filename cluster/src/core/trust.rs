@@ -80,16 +80,13 @@ impl Core {
         let knows = |id: &u64| *id == self.config.id || self.peers.known(*id).is_some();
         self.config.disk.is_some()
             && self.raw.raft.raft_log.last_index() == 0
-            && !self.raw.store().conf_state.voters.iter().all(knows)
+            && !self.members.now().members.voters.iter().all(knows)
     }
 
     /// Whether a message counts now (`true`), waits (`false`) or never counts.
     fn admit(&mut self, wire: &Wire, run: Option<DiskRun>, message: &[u8]) -> Result<bool, StepError> {
         let from = wire.from();
-        let members = self.raw.raft.prs();
-        // A newcomer doesn't know the members yet.
-        let is_newcomer = members.get(self.config.id).is_none();
-        if from == self.config.id || (members.get(from).is_none() && !is_newcomer) {
+        if from == self.config.id || !self.may_be_member(from) {
             return Err(StepError::WrongPeer { from, to: self.config.id });
         }
         let (judgement, is_new) = self.peers.judge(from, run, message);
@@ -182,7 +179,7 @@ impl Core {
         if compared == Compared::Term {
             return self.found_split(Split { peer, from: theirs.index, to: theirs.index });
         }
-        let voters = self.raw.store().conf_state.voters.clone();
+        let voters = self.members.now().members.voters.clone();
         let before = self.divergence.verdict;
         self.divergence = self.standings.divergence(self.config.id, &voters);
         if self.divergence.verdict == Verdict::Own && before != Verdict::Own {

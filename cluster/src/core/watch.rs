@@ -4,8 +4,8 @@ use raft::eraftpb::Message;
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
 use super::Core;
-use super::actions::{CompactWish, FetchSnapshot, Outgoing};
-use super::wire::{self, Transfer};
+use super::actions::{CompactWish, FetchSnapshot};
+use super::wire::Transfer;
 
 impl Core {
     /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
@@ -33,11 +33,10 @@ impl Core {
         true
     }
 
-    pub(super) fn tell_transfer(&mut self, to: u64, index: u64, state: Transfer) {
-        self.pending.messages.push(Outgoing { to, message: wire::encode_status(self.config.id, index, state) });
-    }
-
     pub(super) fn step_transfer(&mut self, from: u64, index: u64, state: Transfer) {
+        if state == Transfer::Wanted {
+            return self.give_snapshot(from);
+        }
         let Some(progress) = self.raw.raft.prs().get(from) else {
             return;
         };
@@ -54,6 +53,7 @@ impl Core {
                 self.transfers.remove(&from);
                 self.raw.report_snapshot(from, SnapshotStatus::Failure);
             }
+            Transfer::Wanted => unreachable!("taken above"),
         }
     }
 

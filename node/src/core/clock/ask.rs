@@ -81,7 +81,11 @@ impl Turn {
         let offset_ms = skew.map_or(0, |skew| i128::from(skew.own_ms) - i128::from(skew.median_ms));
         core.metrics.clock_offset_ms.set(i64::try_from(offset_ms).unwrap_or(i64::MAX));
         let told = skew.map(|ClockSkew { own_ms, median_ms }| {
-            format!("this node's clock shows {}, the others' {} ({offset_ms} ms apart)", TimeMs(own_ms), TimeMs(median_ms))
+            format!(
+                "this node's clock shows {}, the others' {} ({offset_ms} ms apart)",
+                TimeMs(own_ms),
+                TimeMs(median_ms)
+            )
         });
         core.alarms.set(Alarm::ClockSkew, told);
     }
