@@ -120,9 +120,6 @@ pub enum CoreError {
     /// The database.
     #[error(transparent)]
     Ledger(#[from] OpenError),
-    /// What the database says.
-    #[error(transparent)]
-    Read(#[from] sillage_ledger::ReadError),
     /// The replica.
     #[error(transparent)]
     Replica(#[from] StartError),

@@ -16,6 +16,7 @@ use tonic::Code as GrpcCode;
 use super::known::{Heard, Told};
 use super::{ClockSkew, Clocks};
 use crate::core::Core;
+use crate::core::alarms::Alarm;
 use crate::peer::links::Client;
 
 /// How often it is looked whether it is time to ask: as soon as this node leads, it needs the others' clocks.
@@ -35,8 +36,6 @@ struct Turn {
     asked: Option<(u64, Instant)>,
     handed_over: Option<Instant>,
     raised: Option<Instant>,
-    /// Whether it was said that the clock is off.
-    off: bool,
 }
 
 /// While this node leads, asks the others for their clocks.
@@ -47,7 +46,7 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
         let Some(core) = core.upgrade() else {
             return;
         };
-        turn.show_skew(&core);
+        Turn::show_skew(&core);
         let Some(term) = core.led_term() else {
             turn.asked = None;
             continue;
