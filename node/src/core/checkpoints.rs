@@ -165,7 +165,7 @@ pub(crate) mod tests {
         let mut cosignatures = Cosignatures::new();
         for (name, time_s) in cosigned {
             let line = line(name, *time_s);
-            keep_latest(&mut cosignatures, Cosignature { who: Who::Witness, time_s: *time_s, line });
+            keep_latest(&mut cosignatures, Cosignature { who: Who::Witness, time_s: *time_s, line }, 1_000_000);
         }
         let origin = Origin::new("ledger.example/test").expect("valid");
         let checkpoint = Checkpoint { origin, size: TreeSize(size), root: Hash::from([root; 32]) };
