@@ -95,19 +95,21 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let c = self.faults;
+        let killed = match c.leader_kills + c.follower_kills + c.blackouts + c.stops {
+            0 => String::new(),
+            _ => format!(
+                ", killed {} leaders, {} followers, {} times all, stopped {}",
+                c.leader_kills, c.follower_kills, c.blackouts, c.stops
+            ),
+        };
         write!(
             f,
-            "{} records in {} batches acknowledged ({} answered again), {} decisions ({} permitted), killed {} leaders, {} followers, {} times all, stopped {}; \
-             longest wait {:.1} s; {} entries, {} terms: {}",
+            "{} records in {} batches acknowledged ({} answered again), {} decisions ({} permitted){killed}; longest wait {:.1} s; {} entries, {} terms: {}",
             self.records,
             self.batches,
             self.repeated,
             self.decided,
             self.permitted,
-            c.leader_kills,
-            c.follower_kills,
-            c.blackouts,
-            c.stops,
             self.longest.as_secs_f64(),
             self.size,
             self.terms,
