@@ -15,6 +15,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy                              only the checks of structure and style
   sim --seeds N --from S            the deterministic simulation of a cluster
   chaos [--runs N]                  kill, stop and restart real nodes under load
+  chaos --minutes N [--kinds a,b]   faults of all kinds on real nodes: processes, data folders, links, disks, clocks
+  chaos --leader-kills N            how long nothing is acknowledged when the leader is killed
   bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
   bench proofs [--events N]         sizes and times of proofs in a log of N events
   bench decisions [--json]          decisions per second and their latency, beside a plain record
@@ -66,7 +68,10 @@ fn run(args: &[String]) -> Result<(), Failed> {
         "test" => test(rest),
         "demo" => program("sillage-demo", rest),
         "sim" => program("sillage-sim", rest),
-        "chaos" => program("sillage-chaos", rest),
+        "chaos" => {
+            setup::for_faults();
+            program("sillage-chaos", rest)
+        }
         "bench" if rest.first().is_some_and(|a| a == "raft-log") => raft_log_bench(),
         "bench" if rest.first().is_some_and(|a| a == "proofs") => program("sillage-proofs", &rest[1..]),
         "bench" if rest.first().is_some_and(|a| a == "decisions") => program("sillage-decisions", &rest[1..]),

@@ -22,6 +22,12 @@ const PACKAGES: &[Package] = &[
 const NODE: &[Package] =
     &[Package { name: "nodejs", why: "the verifier in JavaScript is tested in it", present: || on_path("node") }];
 
+/// What some faults on real processes need; those that can't be made are left out, and said to be.
+const FAULTS: &[Package] = &[
+    Package { name: "faketime", why: "clocks that jump or stand still", present: || on_path("faketime") },
+    Package { name: "iproute2", why: "networks whose links can be cut", present: || on_path("ip") },
+];
+
 /// A hundred megabytes for two tests, which are skipped without it.
 const BROWSER: &[Package] = &[Package {
     name: "chromium",
@@ -56,10 +62,20 @@ pub fn packages() -> Result<(), Failed> {
 /// What only tests need. What can't be installed is said and no failure: its tests skip themselves, or fail where no one
 /// would see that (`CI=true`).
 pub fn for_tests(with_browser: bool) {
-    for packages in [NODE, BROWSER].iter().take(1 + usize::from(with_browser)) {
-        if let Err(why) = install(packages) {
-            eprintln!("going on without {}: {}", packages[0].name, why.message);
-        }
+    for packages in [NODE, FAULTS, BROWSER].iter().take(2 + usize::from(with_browser)) {
+        or_without(packages);
+    }
+}
+
+/// What only the faults of `chaos` need, in the same way.
+pub fn for_faults() {
+    or_without(FAULTS);
+}
+
+fn or_without(packages: &[Package]) {
+    if let Err(why) = install(packages) {
+        let names: Vec<&str> = packages.iter().filter(|p| !(p.present)()).map(|p| p.name).collect();
+        eprintln!("going on without {}: {}", names.join(", "), why.message);
     }
 }
 

@@ -54,6 +54,11 @@ impl Book {
         self.leaves.len() as u64
     }
 
+    /// Time of the newest entry, milliseconds since 1970.
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
     /// Records among them.
     pub fn records(&self) -> usize {
         self.records.len()

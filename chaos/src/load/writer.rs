@@ -57,6 +57,13 @@ impl Tally {
         std::mem::take(&mut self.0.acked.lock())
     }
 
+    /// When what is there was acknowledged, in order.
+    pub fn times(&self) -> Vec<Instant> {
+        let mut times: Vec<Instant> = self.0.acked.lock().iter().map(|acked| acked.at).collect();
+        times.sort_unstable();
+        times
+    }
+
     /// The longest time without any acknowledgement between two of them that lie around `moment`.
     pub fn gap_around(&self, moment: Instant) -> Option<Duration> {
         let acked = self.0.acked.lock();

@@ -18,6 +18,12 @@ pub fn program(name: &str) -> Result<PathBuf, ProcessError> {
     })
 }
 
+/// Whether a program is on the PATH.
+pub fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
 /// The first of `count` ports of this machine that are free one after another. Below the range from which the system
 /// gives ports to outgoing connections, so that none of them is taken between now and their use.
 ///

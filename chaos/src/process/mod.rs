@@ -3,25 +3,37 @@
 //! [`Cluster::start`] runs `sillage-node dev` in a folder of its own and waits until it is ready; [`Cluster::signal`]
 //! and [`Cluster::restart`] do to one node what a machine room does. Every wait is bounded. Dropping a [`Cluster`] ends
 //! every process that it started, by its id, and nothing else.
+//!
+//! What surrounds a node can be broken too, once the nodes have been moved there ([`Cluster::move_into`]): its network
+//! ([`net`]), its disk ([`disk`]), its clock ([`clock`]); and what it finds at its start ([`folder`]).
 
+pub mod clock;
+pub mod disk;
 pub mod find;
+pub mod folder;
 mod guard;
+pub mod net;
+mod surroundings;
 pub mod usage;
 
 pub use find::{free_ports, program};
 pub use guard::stop_asked;
+pub use surroundings::Surroundings;
 
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long nodes may take to make their keys, elect a leader and serve.
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
+/// How long all nodes may take to stop when asked.
+const STOP_ALL_MAX: Duration = Duration::from_secs(15);
 
 /// Why a process did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -84,11 +96,31 @@ pub struct Cluster {
     dir: PathBuf,
     logs: PathBuf,
     options: Options,
-    /// `sillage-node dev`; the nodes are its children.
+    /// `sillage-node dev`; the nodes are its children, unless they were moved.
     dev: Child,
     /// Nodes that were started here after they had been killed; the last one of each id is the live one.
-    restarted: Vec<(u64, Child)>,
+    restarted: Vec<Started>,
     restarts: u32,
+    /// Where a node is started, if not like any other process.
+    surroundings: BTreeMap<u64, Surroundings>,
+}
+
+/// A node's process that was started here.
+#[derive(Debug)]
+struct Started {
+    id: u64,
+    child: Child,
+    /// Of its files of output.
+    name: String,
+}
+
+/// How a node's process ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Its exit code, or the signal.
+    pub status: ExitStatus,
+    /// The last lines that it wrote to its standard error.
+    pub said: String,
 }
 
 impl Cluster {
@@ -112,7 +144,8 @@ impl Cluster {
             command.arg("--gateway");
         }
         let dev = spawn(&mut command, &logs, "dev", &options.log_filter)?;
-        let mut cluster = Self { dir: ledger, logs, options, dev, restarted: Vec::new(), restarts: 0 };
+        let (restarted, surroundings) = (Vec::new(), BTreeMap::new());
+        let mut cluster = Self { dir: ledger, logs, options, dev, restarted, restarts: 0, surroundings };
         cluster.wait_ready().await?;
         Ok(cluster)
     }
@@ -162,7 +195,7 @@ impl Cluster {
 
     /// The process of a node, where it runs.
     pub fn pid(&self, id: u64) -> Option<u32> {
-        let own = self.restarted.iter().rev().find(|(of, _)| *of == id).map(|(_, child)| child.id());
+        let own = self.restarted.iter().rev().find(|started| started.id == id).map(|started| started.child.id());
         let pid = own.or_else(|| {
             let text = fs::read_to_string(self.node_dir(id).join("pid")).ok()?;
             text.trim().parse().ok()
@@ -203,19 +236,81 @@ impl Cluster {
         if let Some(pid) = self.pid(id) {
             return Err(self.failed(format!("node {id} is still running as process {pid}; kill it first")));
         }
-        let mut command = Command::new(program("sillage-node")?);
+        let mut command = match self.surroundings.get(&id) {
+            Some(surroundings) => surroundings.command(&program("sillage-node")?),
+            None => Command::new(program("sillage-node")?),
+        };
         command.arg("serve").arg("--config").arg(self.node_dir(id).join("node.toml"));
         self.restarts += 1;
         let name = format!("node-{id}.restart-{}", self.restarts);
         let child = spawn(&mut command, &self.logs, &name, &self.options.log_filter)?;
-        self.restarted.push((id, child));
+        self.restarted.push(Started { id, child, name });
         Ok(())
+    }
+
+    /// Where node `id` is started from its next start on; `None`: like any other process.
+    pub fn surround(&mut self, id: u64, surroundings: Option<Surroundings>) {
+        match surroundings {
+            Some(surroundings) => self.surroundings.insert(id, surroundings),
+            None => self.surroundings.remove(&id),
+        };
+    }
+
+    /// Stops all nodes in good order and starts each again where [`Cluster::surround`] said, as a child of this program.
+    /// With `at`, node `id` is then found at another address: its configuration and the others', and the profiles, say so.
+    ///
+    /// # Errors
+    /// When a file can't be written, or a node can't be started.
+    pub async fn move_into(&mut self, at: Option<fn(u64) -> std::net::Ipv4Addr>) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + STOP_ALL_MAX;
+        for id in self.ids() {
+            self.signal(id, Signal::TERM);
+        }
+        while self.ids().any(|id| self.pid(id).is_some()) {
+            self.reap();
+            if Instant::now() > deadline {
+                return Err(self.failed("the nodes do not stop".to_owned()));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        guard::ask_then_kill(&mut self.dev);
+        self.restarted.clear();
+        // What it wrote of the nodes' end was asked for.
+        let _ = fs::remove_file(self.logs.join("dev.err"));
+        if let Some(at) = at {
+            surroundings::readdress(&self.dir, self.ids(), at)?;
+        }
+        self.ids().try_for_each(|id| self.restart(id))
+    }
+
+    /// Waits until the process of node `id` that was started here has ended by itself: how, or `None` where it still runs
+    /// after `patience`. An end that was waited for is none of [`Cluster::ended_by_themselves`].
+    ///
+    /// # Errors
+    /// When the system doesn't say.
+    pub async fn ended(&mut self, id: u64, patience: Duration) -> Result<Option<Ending>, ProcessError> {
+        let deadline = Instant::now() + patience;
+        let Some(place) = self.restarted.iter().rposition(|started| started.id == id) else { return Ok(None) };
+        loop {
+            let started = &mut self.restarted[place];
+            let ended = started.child.try_wait().map_err(ProcessError::io(format!("cannot wait for node {id}")))?;
+            if let Some(status) = ended {
+                let name = self.restarted.remove(place).name;
+                let text = fs::read_to_string(self.logs.join(format!("{name}.err"))).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+                return Ok(Some(Ending { status, said: lines[lines.len().saturating_sub(3)..].join("\n") }));
+            }
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Nodes that ended without being killed, as sentences: a node must end only when it is told to.
     pub fn ended_by_themselves(&mut self) -> Vec<String> {
         let mut ended = Vec::new();
-        for (id, child) in &mut self.restarted {
+        for Started { id, child, .. } in &mut self.restarted {
             if let Ok(Some(status)) = child.try_wait()
                 && status.signal() != Some(Signal::KILL.as_raw())
             {
@@ -234,8 +329,8 @@ impl Cluster {
     }
 
     fn reap(&mut self) {
-        for (_, child) in &mut self.restarted {
-            let _ = child.try_wait();
+        for started in &mut self.restarted {
+            let _ = started.child.try_wait();
         }
         let _ = self.dev.try_wait();
     }
@@ -245,8 +340,8 @@ impl Cluster {
         for pid in &nodes {
             send(*pid, Signal::CONT);
         }
-        for (_, child) in &mut self.restarted {
-            guard::ask_then_kill(child);
+        for started in &mut self.restarted {
+            guard::ask_then_kill(&mut started.child);
         }
         guard::ask_then_kill(&mut self.dev);
         for pid in nodes.into_iter().filter(|pid| guard::runs_in(*pid, &self.dir)) {

@@ -1,6 +1,7 @@
-//! One run: record, break, heal, audit.
+//! The load that lives through all runs, and the audit: record, break, heal, audit.
 
 use super::consents::Consents;
+use super::strike::Strangers;
 use super::{Error, faults};
 use prost::Message;
 use sillage_chaos::audit::{Book, read};
@@ -14,12 +15,12 @@ use sillage_chaos::process::Cluster;
 use sillage_client::channel::Timeouts;
 use sillage_proof::hash::TreeSize;
 use sillage_proof::keys::StreamId;
-use sillage_proto::v1::PatientIdentity;
+use sillage_proto::v1::{NodeStatus, PatientIdentity};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A node that is stopped is given up soon.
 pub const TIMEOUTS: Timeouts = Timeouts { attempt: Duration::from_millis(1_500), total: Duration::from_secs(10) };
@@ -27,6 +28,9 @@ const STREAMS: usize = 6;
 /// After everything is healed, a batch must be answered within this.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const PATIENTS: usize = 200;
+/// The time of the log is never further ahead of this machine's than this, whatever one node's clock says: what a
+/// majority's clocks allow, and as long as it may take to read a node's answer.
+const AHEAD_MAX: Duration = Duration::from_millis(1_000);
 
 /// What lives through all runs.
 pub struct Bench {
@@ -43,15 +47,26 @@ pub struct Bench {
     checks: Checks,
     acked: Vec<Acked>,
     sightings: Sightings,
+    /// Nodes whose word doesn't count for now.
+    pub strangers: Strangers,
+}
+
+/// What is being recorded and watched until [`Bench::end`].
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    sending: JoinSet<Result<Writer, LoadError>>,
+    looked: JoinHandle<Vec<NodeStatus>>,
 }
 
 /// What a run came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    records: usize,
+    /// Records acknowledged.
+    pub records: usize,
     batches: usize,
     repeated: usize,
-    decided: usize,
+    /// Decisions acknowledged.
+    pub decided: usize,
     permitted: usize,
     faults: faults::Count,
     longest: Duration,
@@ -80,19 +95,21 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let c = self.faults;
+        let killed = match c.leader_kills + c.follower_kills + c.blackouts + c.stops {
+            0 => String::new(),
+            _ => format!(
+                ", killed {} leaders, {} followers, {} times all, stopped {}",
+                c.leader_kills, c.follower_kills, c.blackouts, c.stops
+            ),
+        };
         write!(
             f,
-            "{} records in {} batches acknowledged ({} answered again), {} decisions ({} permitted), killed {} leaders, {} followers, {} times all, stopped {}; \
-             longest wait {:.1} s; {} entries, {} terms: {}",
+            "{} records in {} batches acknowledged ({} answered again), {} decisions ({} permitted){killed}; longest wait {:.1} s; {} entries, {} terms: {}",
             self.records,
             self.batches,
             self.repeated,
             self.decided,
             self.permitted,
-            c.leader_kills,
-            c.follower_kills,
-            c.blackouts,
-            c.stops,
             self.longest.as_secs_f64(),
             self.size,
             self.terms,
@@ -121,12 +138,32 @@ impl Bench {
         let records = records(&tags)?.into();
         let consents = Consents::new(link.clone(), cluster.profile(), tags);
         let (book, checks, acked, sightings) = (Book::new(), Checks::default(), Vec::new(), Sightings::default());
-        Ok(Self { link, watch, writers, tally, consents, records, book, checks, acked, sightings })
+        let strangers = Strangers::default();
+        Ok(Self { link, watch, writers, tally, consents, records, book, checks, acked, sightings, strangers })
+    }
+
+    /// What is being acknowledged.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// One run of `length`.
     pub async fn run(&mut self, cluster: &mut Cluster, seed: u64, length: Duration) -> Result<Outcome, Error> {
         let mut dice = Dice::new(seed);
+        let load = self.begin(&mut dice).await?;
+        let broken = faults::until(cluster, &self.watch, &mut dice, Instant::now() + length).await;
+        let mut outcome = Outcome { faults: broken?, ..Outcome::default() };
+        self.end(load, cluster, &mut outcome).await?;
+        if outcome.findings.is_empty()
+            && let Err(finding) = self.audit(&mut outcome).await
+        {
+            outcome.findings.push(finding.to_string());
+        }
+        Ok(outcome)
+    }
+
+    /// Begins to record, to grant, to ask and to watch.
+    pub async fn begin(&mut self, dice: &mut Dice) -> Result<Load, Error> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut sending = JoinSet::new();
         for writer in self.writers.drain(..) {
@@ -137,40 +174,40 @@ impl Bench {
                 Arc::clone(&stop),
             ));
         }
-        self.consents.begin(&mut dice, &stop).await?;
-        let (looking, look) = (Arc::clone(&stop), self.watch.clone());
+        self.consents.begin(dice, &stop).await?;
+        let (looking, look, strangers) = (Arc::clone(&stop), self.watch.clone(), Strangers::clone(&self.strangers));
         let looked = tokio::spawn(async move {
             let mut seen = Vec::new();
             while !looking.load(Ordering::Relaxed) {
-                seen.extend(look.ask().await.into_iter().flatten());
+                let known = look.ask().await.into_iter().flatten();
+                let strangers = strangers.lock().clone();
+                seen.extend(known.filter(|node| node.role != "corrupt" && !strangers.contains(&node.id)));
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
             seen
         });
-        let broken = faults::until(cluster, &self.watch, &mut dice, Instant::now() + length).await;
-        stop.store(true, Ordering::Relaxed);
-        let mut outcome = Outcome { faults: broken?, ..Outcome::default() };
-        while let Some(ended) = sending.join_next().await {
+        Ok(Load { stop, sending, looked })
+    }
+
+    /// Lets the last batch of each stream get its answer, and takes up what was seen.
+    pub async fn end(&mut self, mut load: Load, cluster: &mut Cluster, outcome: &mut Outcome) -> Result<(), Error> {
+        load.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = load.sending.join_next().await {
             match ended? {
                 Ok(writer) => self.writers.push(writer),
                 Err(error) => outcome.findings.push(error.to_string()),
             }
         }
         outcome.findings.extend(self.consents.end().await.err().map(|error| error.to_string()));
-        for status in looked.await? {
+        for status in load.looked.await? {
             outcome.findings.extend(self.sightings.add(&status));
         }
         outcome.findings.extend(cluster.ended_by_themselves());
-        if outcome.findings.is_empty()
-            && let Err(finding) = self.audit(&mut outcome).await
-        {
-            outcome.findings.push(finding.to_string());
-        }
-        Ok(outcome)
+        Ok(())
     }
 
     /// Everything healed and answered: reads what is new, and compares.
-    async fn audit(&mut self, outcome: &mut Outcome) -> Result<(), Error> {
+    pub async fn audit(&mut self, outcome: &mut Outcome) -> Result<(), Error> {
         // Before the entries and the traces: reading them is put on record too, and makes the log longer.
         let signed = read::checkpoint(&self.link).await?;
         let nodes = self.watch.settled(3, Duration::from_secs(60)).await?;
@@ -186,6 +223,10 @@ impl Bench {
         let newest = nodes.first().ok_or("no node answers")?;
         // Every entry from every node in turn: a node that differs gives an entry that does not fit.
         read::read_to(&mut self.book, &self.link.to_each(TIMEOUTS)?, newest.tree_size, |_| ()).await?;
+        let now_ms = u64::try_from((SystemTime::now().duration_since(UNIX_EPOCH)? + AHEAD_MAX).as_millis())?;
+        if self.book.time_ms() > now_ms {
+            return Err(format!("the time of the log is {} ms ahead", self.book.time_ms() - now_ms).into());
+        }
         let seen = self.consents.audit(&self.book).await?;
         (outcome.decided, outcome.permitted) = (seen.decided, seen.permitted);
         self.acked.extend(seen.acked);
