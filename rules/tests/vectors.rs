@@ -112,7 +112,7 @@ fn refused_bytes() {
 #[test]
 fn an_attested_clock() {
     let vector = &vectors()["clock"];
-    let key = PublicKey::from_bytes(&array(&vector["public_key"])).expect("a key");
+    let key = PublicKey::from_bytes(&array::<32>(&vector["public_key"])).expect("a key");
     let message = ClockMessage {
         key_id: key.key_id(),
         origin: Origin::new(vector["origin"].as_str().expect("a text")).expect("an origin"),
@@ -122,5 +122,5 @@ fn an_attested_clock() {
     };
     assert_eq!(message.encode(), bytes(&vector["message"]));
     assert!(message.verify(&key, &bytes(&vector["signature"])).is_ok());
-    assert_eq!(message.sign(&SigningKey::from_seed(&array(&vector["seed"])))[..], bytes(&vector["signature"]));
+    assert_eq!(message.sign(&SigningKey::from_seed(&array::<32>(&vector["seed"])))[..], bytes(&vector["signature"]));
 }
