@@ -161,5 +161,6 @@ async fn where_two_clocks_differ_and_none_can_tell_which_is_wrong_the_answer_say
     assert!(refusal.message.contains(&format!("node {other} ")), "{refusal}");
     group.clocks[other - 1].off_by(0);
     until("it is recorded once the clock is right", async || core.submit(batch.clone()).await.ok()).await;
+    drop(core);
     group.stop().await;
 }

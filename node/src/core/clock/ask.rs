@@ -47,7 +47,7 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
             return;
         };
         Turn::show_skew(&core);
-        let Some(term) = core.led_term() else {
+        let Some(term) = core.led_term().filter(|_| core.serves_as_leader()) else {
             turn.asked = None;
             continue;
         };
