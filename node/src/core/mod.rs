@@ -32,6 +32,7 @@ pub mod glass;
 pub mod inflight;
 pub mod keyrings;
 pub mod lanes;
+mod lookout;
 pub mod machine;
 pub mod open;
 pub mod packer;
@@ -56,7 +57,6 @@ pub mod tally;
 mod tasks;
 mod tiles;
 pub mod trace;
-mod watch;
 pub mod witness;
 
 use std::path::PathBuf;
@@ -310,7 +310,7 @@ impl Core {
             room: Room::new(config),
             halted,
             certificates_end_s: secrets.identity.ends_s(),
-            alarms,
+            alarms: alarms.clone(),
             keyrings,
             applied,
             heard_from: AtomicUsize::new(0),
