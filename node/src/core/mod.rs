@@ -33,6 +33,7 @@ pub mod glass;
 pub mod inflight;
 pub mod keyrings;
 pub mod lanes;
+mod lookout;
 pub mod machine;
 pub mod open;
 pub mod packer;
@@ -58,7 +59,6 @@ mod tasks;
 mod tiles;
 pub mod trace;
 mod trust;
-mod watch;
 pub mod witness;
 
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError,
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::disk::{self, FileMarker};
@@ -205,7 +205,7 @@ pub struct Core {
     /// When the first of this node's certificates ends, in seconds since 1970.
     certificates_end_s: u64,
     /// Entries applied here.
-    applied: tokio::sync::watch::Receiver<u64>,
+    applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
     heard_from: AtomicUsize,
     /// Checkpoints of peers that are being taken in.

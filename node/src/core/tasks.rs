@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, clock, erase, feeder, keyrings, rotations, rounds, share, trust, watch};
+use super::{Core, Replica, clock, erase, feeder, keyrings, lookout, rotations, rounds, share, trust};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -32,7 +32,7 @@ impl Core {
             tokio::spawn(rounds::propose_commits(weak())),
             tokio::spawn(rounds::make_checkpoints(weak())),
             tokio::spawn(share::take_up(weak())),
-            tokio::spawn(watch::run(weak())),
+            tokio::spawn(lookout::run(weak())),
             tokio::spawn(erase::run(weak())),
             tokio::spawn(clock::ask::run(weak())),
             tokio::spawn(rotations::look_for_proofs(weak())),

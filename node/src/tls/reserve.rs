@@ -4,7 +4,6 @@
 //! oldest goes when the next one comes. A question of how the node is takes milliseconds.
 
 use std::collections::VecDeque;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
