@@ -28,6 +28,7 @@ pub mod limits_args;
 mod output;
 mod policy;
 pub mod policy_publish;
+mod policy_text;
 mod prove;
 mod prove_keys;
 mod record;

@@ -18,6 +18,7 @@ use super::{BatchOutcome, COMMAND_VERSION_CLOCKS};
 use crate::consent::caches::Caches;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::genesis::GenesisInfo;
+use crate::node_sets;
 use crate::schema::HeadRow;
 use crate::shared::Shared;
 use crate::store::Store;
@@ -44,12 +45,14 @@ impl ClockVoters {
 
     /// As of the log's next entry. It changes with index commits alone, which bring new keys into force.
     pub(crate) fn read(store: &Store, genesis: &GenesisInfo, next: LeafIndex) -> Result<Self, ReadError> {
+        let set = node_sets::set_at(store, genesis, next)?;
+        let voters = set.voters();
         let mut keys = BTreeMap::new();
-        for node in &genesis.nodes {
+        for node in set.nodes.iter().filter(|node| voters.contains(node.id)) {
             let replaced = signing::key_at(store, node.id, next)?;
             keys.insert(node.id, replaced.unwrap_or(node.key));
         }
-        Ok(Self::new(keys))
+        Ok(Self { keys, groups: voters.groups().map(<[u64]>::to_vec).collect() })
     }
 
     /// The key that attests a node's clock; `None`: its clock doesn't count.

@@ -1,0 +1,12 @@
+//! What may be applied at all: what is new counts once every node of the group has said that it knows it.
+
+use super::overlay::Overlay;
+use crate::error::ReadError;
+
+/// From this level on, acts may change the set of nodes.
+pub(crate) const NODE_SETS: u32 = 2;
+
+/// Whether the group has reached this feature level. A log of before has level 1.
+pub(crate) fn feature_level_reached(overlay: &Overlay<'_>, level: u32) -> Result<bool, ReadError> {
+    Ok(overlay.store().feature_level()? >= level)
+}
