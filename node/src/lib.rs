@@ -8,7 +8,7 @@
 //!   to each other;
 //! - [`tls`]: who may connect, and how many; [`http`]: `/metrics` and `/healthz`;
 //! - [`telemetry`] and [`metrics`]: what a node says of itself, never anything of a patient;
-//! - [`init`]: how a deployment's files are made; [`dev`]: a whole test log in one command; [`cli`]: both on the
+//! - [`join`]: how a new member begins; [`init`]: how a deployment's files are made; [`dev`]: a whole test log in one command; [`cli`]: both on the
 //!   command line.
 
 pub mod cli;
@@ -19,6 +19,7 @@ pub mod dev;
 pub mod fuzz;
 pub mod http;
 pub mod init;
+pub mod join;
 pub mod metrics;
 pub mod peer;
 pub mod pid;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prost::Message as _;
 use sillage_ledger::seal::{KekFile, Sealer, TagPrefix};
-use sillage_ledger::{BatchOutcome, EPOCHS_AHEAD_MAX, OpenErasure, Refusal};
+use sillage_ledger::{BatchOutcome, OpenErasure, Refusal};
 use sillage_proto::internal::v1::{Command, KekStateRequest, KekStateResponse};
 use sillage_proto::v1::{ErasuresRequest, ErasuresResponse};
 use sillage_rules::codes::Code;
@@ -146,7 +146,15 @@ impl Core {
     }
 
     async fn erase_due(self: &Arc<Self>) -> Result<Vec<String>, Held> {
+        let notes = self.erase_payloads().await?;
+        // After a node was removed: not because anything was erased, and so without waiting for more.
         let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
+        self.renew_epochs(&open).await?;
+        Ok(notes)
+    }
+
+    async fn erase_payloads(self: &Arc<Self>) -> Result<Vec<String>, Held> {
+        let open = self.open_payload_erasures()?;
         let Some(oldest_ms) = open.iter().map(|open| open.time_ms.get()).min() else {
             self.eraser.now.store(false, Ordering::Release);
             return Ok(Vec::new());
@@ -159,7 +167,7 @@ impl Core {
         for tag in tags {
             self.reseal(tag).await?;
         }
-        let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
+        let open = self.open_payload_erasures()?;
         let mut notes = Vec::new();
         for (prefix, epoch) in prefixes_to_change(&open) {
             if let Err(Held(note)) = self.change_epoch(prefix, epoch).await
@@ -169,6 +177,13 @@ impl Core {
             }
         }
         Ok(notes)
+    }
+
+    /// Erasures of payloads that wait for their keys to go.
+    fn open_payload_erasures(&self) -> Result<Vec<OpenErasure>, Refusal> {
+        let mut open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
+        open.retain(|open| !open.is_renewal());
+        Ok(open)
     }
 
     /// Seals a patient's payloads anew until no data key is due.
@@ -218,13 +233,7 @@ impl Core {
     /// # Errors
     /// When another one is there, the epoch was given up, or the keyring can't be written.
     pub async fn put_kek(&self, prefix: TagPrefix, epoch: u32, key: Zeroizing<[u8; 32]>) -> Result<(), Refusal> {
-        let epochs = self.reader.kek_epochs(prefix).map_err(|error| from_read(&error))?;
-        if epoch <= epochs.retired {
-            return Err(Refusal::new(Code::ActRefused, "this epoch was given up: take a newer one"));
-        }
-        if epoch > epochs.current.saturating_add(EPOCHS_AHEAD_MAX) {
-            return Err(Refusal::new(Code::ActRefused, "this epoch is far ahead of the present one"));
-        }
+        self.may_keep(prefix, epoch)?;
         let keks = Arc::clone(&self.eraser.keks);
         blocking(move || {
             keks.put(prefix, epoch, &key).map_err(|error| Refusal::new(Code::ActRefused, error.to_string()))
@@ -264,8 +273,7 @@ impl Core {
             }
             self.eraser.wake.notify_one();
         }
-        let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
-        let mut waiting = open.len() as u64;
+        let mut waiting = self.open_payload_erasures()?.len() as u64;
         let mut notes = match waiting {
             0 => Vec::new(),
             _ => self.eraser.notes.lock().clone(),
@@ -297,7 +305,7 @@ impl Core {
 
     /// The oldest epoch of each prefix that each node holds, as far as it is known.
     async fn oldest_epochs(&self, notes: &mut Vec<String>) -> BTreeMap<u64, Vec<u32>> {
-        let calls = self.links.iter().map(|link| async {
+        let calls = self.links.iter().map(|link| async move {
             let mut client = link.calls.clone();
             let call = client.kek_state(KekStateRequest {});
             (link.id, tokio::time::timeout(CALL_TIMEOUT, call).await)
@@ -321,7 +329,7 @@ impl Core {
 }
 
 /// Prefixes of which nothing but the epoch is in the way, with the newest epoch that must go.
-fn prefixes_to_change(open: &[OpenErasure]) -> BTreeMap<TagPrefix, u32> {
+pub(super) fn prefixes_to_change(open: &[OpenErasure]) -> BTreeMap<TagPrefix, u32> {
     let mut prefixes = BTreeMap::new();
     for open in open.iter().filter(|open| open.keys_gone) {
         let epoch = prefixes.entry(TagPrefix::of(&open.tag)).or_insert(0);

@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, erase, feeder, rotations, rounds, share};
+use super::{Core, Replica, erase, feeder, members, rotations, rounds, share};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -35,6 +35,8 @@ impl Core {
             tokio::spawn(erase::run(weak())),
             tokio::spawn(rotations::look_for_proofs(weak())),
         ];
+        tasks.push(tokio::spawn(members::follow(weak())));
+        tasks.push(tokio::spawn(members::reconcile(weak())));
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
         for witness in &self.config.witnesses {
             match witness.key() {
