@@ -6,6 +6,7 @@ use sillage_proof::keys::PublicKey;
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::PartyRegistration;
 use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
+use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
 
 /// The bytes aren't a genesis that a log can begin with.
@@ -51,7 +52,7 @@ pub struct GenesisInfo {
     pub index_depth: u8,
     /// Events a second of an author whose registration says nothing.
     pub quota_events_per_s: u32,
-    /// The nodes of the group.
+    /// The nodes that the log began with.
     pub nodes: Vec<NodeInfo>,
     /// Who is registered from the beginning, the authority first.
     pub parties: Vec<PartyRegistration>,
@@ -124,7 +125,20 @@ impl GenesisInfo {
         (self.tag_first..=self.tag_last).contains(tag)
     }
 
-    /// The node with this id.
+    /// The first set of nodes. Their addresses aren't on record.
+    pub fn node_set(&self) -> NodeSet {
+        let node = |node: &NodeInfo| SetNode {
+            id: node.id,
+            name: node.name.clone(),
+            key: node.key,
+            tls_spki_sha256: node.tls_spki_sha256,
+            client_address: String::new(),
+            peer_address: String::new(),
+        };
+        NodeSet::of_genesis(self.nodes.iter().map(node).collect())
+    }
+
+    /// The node of the first set with this id. Which nodes there are now says `LedgerReader::node_set`.
     pub fn node(&self, id: u64) -> Option<&NodeInfo> {
         self.nodes.iter().find(|node| node.id == id)
     }

@@ -22,7 +22,7 @@ use crate::genesis::{GenesisError, GenesisInfo};
 use crate::index::{Index, State, Worker, rebuild};
 use crate::options::Options;
 use crate::reader::LedgerReader;
-use crate::schema::{self, Family, HeadRow, LAYOUT, SigningRow};
+use crate::schema::{self, Family, HeadRow, LAYOUT};
 use crate::seal::KekProvider;
 use crate::shared::{Shared, View};
 use crate::stats::Stage;
@@ -183,11 +183,7 @@ impl Ledger {
         for (ikey, row) in &changes.rows {
             effects.writes.put_cf(rows, ikey.as_bytes(), row);
         }
-        let signing = view.store.family(Family::Signing);
-        for (name, row) in uncovered {
-            let row = SigningRow { covered_by: Some(index), ..row };
-            effects.writes.put_cf(signing, name.encode(), row.encode());
-        }
+        uncovered.cover(&view.store, index, &mut effects.writes);
         effects.leaves.push(leaf_hash(&entry));
         effects.outcomes.push(BatchOutcome::IndexCommitted { index, time_ms: time });
         self.shared.stats.index_committed();

@@ -9,6 +9,7 @@
 //!
 //! - [`Ledger`]: open, apply, flush, checkpoint, install; [`LedgerReader`]: everything that can be asked of it;
 //! - `apply`: what one command does, batch by batch; `index`: the patients' index and its commits;
+//! - `node_sets`: which nodes there are, and whose signatures count;
 //! - `consent`: what decides, kept beside the log;
 //! - `schema`: what is stored under which key;
 //! - `store`: the folders on disk and the switch from one database to the next;
@@ -29,6 +30,7 @@ pub mod fuzz;
 mod genesis;
 mod index;
 mod ledger;
+mod node_sets;
 mod options;
 mod patients;
 mod reader;
@@ -50,6 +52,7 @@ pub use erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};
 pub use error::{Fatal, OpenError, ReadError, Refusal};
 pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
 pub use ledger::Ledger;
+pub use node_sets::NodeSetRecord;
 pub use options::Options;
 pub use patients::PatientProof;
 pub use reader::{Head, LedgerReader};

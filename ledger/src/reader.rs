@@ -16,6 +16,7 @@ use crate::apply::{self, Stop};
 use crate::consent::caches::Caches;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
+use crate::node_sets;
 use crate::patients::KeptLeaves;
 use crate::rows::{KeyInfo, Party, PartyRow, StreamInfo};
 use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
@@ -407,16 +408,17 @@ impl LedgerReader {
     }
 
     /// The key of node `id` that signs the checkpoint whose last entry is the index commit at `commit`, or, for an index
-    /// to come, that would if it were the next (`docs/formats.md` §12). `None`: the log has no such node.
+    /// to come, that would if it were the next (`docs/formats.md` §12). `None`: the log had no such node until then. Whether
+    /// its signature counts says [`LedgerReader::node_set_at`].
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn node_key_at(&self, id: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {
-        let Some(node) = self.shared.genesis.node(id) else {
+        let store = self.store();
+        let Some(first) = node_sets::first_key(&store, &self.shared.genesis, id, commit)? else {
             return Ok(None);
         };
-        let replaced = signing::key_at(&self.store(), id, commit)?;
-        Ok(Some(replaced.unwrap_or(node.key)))
+        Ok(Some(signing::key_at(&store, id, commit)?.unwrap_or(first)))
     }
 
     /// The same for the log's key.
@@ -428,7 +430,8 @@ impl LedgerReader {
         Ok(replaced.unwrap_or(self.shared.genesis.log_public_key))
     }
 
-    /// Every replacement of a key that signs checkpoints, in the order of the log.
+    /// Every replacement of a key that signs checkpoints, in the order of the log. Changes of the set of nodes:
+    /// `LedgerReader::node_sets`.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -5,6 +5,8 @@
 //!          "layout"                     u32 layout
 //!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32] ‖
 //!                                       u64 last index commit (0: none)
+//!          "feature_level"              u32 feature level of the group (absent: 1)
+//!          "node_set/" ‖ u64 epoch      node_sets::NodeSetRow: the set of nodes that an act made
 //! entries  u64 index                    the entry, docs/formats.md §5
 //! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
 //! patient  tag[32] ‖ u64 index          u16 kind ‖ u16 flags
@@ -55,6 +57,10 @@ pub(crate) const DATA_KEY_ID_LEN: usize = 16;
 pub(crate) const META_GENESIS: &[u8] = b"genesis";
 pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_HEAD: &[u8] = b"head";
+pub(crate) const META_FEATURE_LEVEL: &[u8] = b"feature_level";
+/// What the keys of sets of nodes begin with. They stand here and not in a family of their own, so that a database of
+/// before is opened as it is.
+pub(crate) const META_NODE_SET: &[u8] = b"node_set/";
 
 /// A family of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,6 +184,11 @@ pub(crate) fn batch_key(stream: &StreamId, seq: u64) -> [u8; 40] {
     key
 }
 
+/// Key of the set of nodes of this epoch.
+pub(crate) fn node_set_key(epoch: u64) -> Vec<u8> {
+    [META_NODE_SET, &epoch.to_be_bytes()].concat()
+}
+
 /// Key of the row that says that the actor of this hash is revoked.
 pub(crate) fn actor_key(actor: &Hash) -> [u8; 33] {
     let mut key = [b'a'; 33];
@@ -223,11 +234,11 @@ impl HeadRow {
 }
 
 /// Entry 0 is the genesis, so 0 stands for no index commit.
-fn commit_number(commit: Option<LeafIndex>) -> u64 {
+pub(crate) fn commit_number(commit: Option<LeafIndex>) -> u64 {
     commit.map_or(0, LeafIndex::get)
 }
 
-fn commit_index(number: u64) -> Option<LeafIndex> {
+pub(crate) fn commit_index(number: u64) -> Option<LeafIndex> {
     (number != 0).then_some(LeafIndex(number))
 }
 

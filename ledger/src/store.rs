@@ -17,6 +17,7 @@ use rocksdb::{ColumnFamily, DB, DBPinnableSlice, FlushOptions, IteratorMode, Rea
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 
 use crate::error::ReadError;
+use crate::node_sets::NodeSetRow;
 use crate::options::Options;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, Family, HeadRow, SigningName, SigningRow};
@@ -165,6 +166,12 @@ impl Store {
         let rows = self.scan(Family::Signing, &[], None, usize::MAX)?;
         let rows = rows.iter().map(|(key, row)| Some((SigningName::decode(key)?, SigningRow::decode(row)?)));
         rows.map(|row| row.ok_or_else(damaged)).collect()
+    }
+
+    /// Every set of nodes that an act made, in the order of the log.
+    pub(crate) fn node_sets(&self) -> Result<Vec<NodeSetRow>, ReadError> {
+        let rows = self.scan(Family::Meta, schema::META_NODE_SET, None, usize::MAX)?;
+        rows.iter().map(|(_, row)| NodeSetRow::parse(row)).collect()
     }
 
     pub(crate) fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {

@@ -8,6 +8,7 @@ use sillage_proto::v1::ledger_act;
 use crate::check::{at_most, line, required};
 use crate::kind::Kind;
 use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
+use crate::node_set::NodeSetChange;
 use crate::record::RecordError;
 use crate::roles::Roles;
 
@@ -70,6 +71,8 @@ pub enum Act {
         /// The new key.
         key: PublicKey,
     },
+    /// Other nodes, or other voters: they count from the index commit after next on.
+    NodeSetChanged(NodeSetChange),
 }
 
 /// A party as it is registered, by an act or in the genesis entry.
@@ -167,6 +170,9 @@ impl Act {
             Wire::LogKey(act) => parse_key(act.key.as_ref())
                 .map(|key| Self::LogKeyRotated { key })
                 .map_err(|error| error.within("log_key")),
+            Wire::NodeSet(act) => {
+                NodeSetChange::parse(act).map(Self::NodeSetChanged).map_err(|error| error.within("node_set"))
+            }
         }
     }
 
@@ -178,6 +184,7 @@ impl Act {
             Self::Erased { .. } => Kind::PAYLOAD_ERASED,
             Self::Revoked { .. } | Self::ActorRevoked { .. } => Kind::KEY_REVOKED,
             Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
+            Self::NodeSetChanged(_) => Kind::NODE_SET_CHANGED,
         }
     }
 
@@ -211,6 +218,7 @@ impl Act {
                 Wire::NodeKey(v1::NodeKeyRotated { node_id: *node_id, key: Some(key_message(key)) })
             }
             Self::LogKeyRotated { key } => Wire::LogKey(v1::LogKeyRotated { key: Some(key_message(key)) }),
+            Self::NodeSetChanged(change) => Wire::NodeSet(change.to_message()),
         };
         v1::LedgerAct { act: Some(act) }
     }
@@ -263,7 +271,7 @@ fn node_key(act: &v1::NodeKeyRotated) -> Result<Act, RecordError> {
     Ok(Act::NodeKeyRotated { node_id: act.node_id, key: parse_key(act.key.as_ref())? })
 }
 
-fn key_message(key: &PublicKey) -> v1::PublicKey {
+pub(crate) fn key_message(key: &PublicKey) -> v1::PublicKey {
     v1::PublicKey { alg: ALG_ED25519.into(), key: key.as_bytes().to_vec() }
 }
 
@@ -271,7 +279,7 @@ fn tls_message(hashes: &[TlsSpki]) -> Vec<Vec<u8>> {
     hashes.iter().map(|hash| hash.to_vec()).collect()
 }
 
-fn parse_key(key: Option<&v1::PublicKey>) -> Result<PublicKey, RecordError> {
+pub(crate) fn parse_key(key: Option<&v1::PublicKey>) -> Result<PublicKey, RecordError> {
     let key = key.ok_or_else(|| RecordError::malformed("key", "missing"))?;
     if key.alg != u32::from(ALG_ED25519) {
         let why = format!("unknown algorithm {}: 1 is Ed25519", key.alg);
@@ -301,7 +309,7 @@ fn parse_tag(path: &str, tag: &[u8]) -> Result<Option<[u8; 32]>, RecordError> {
     }
 }
 
-fn bytes32(path: &str, bytes: &[u8]) -> Result<[u8; 32], RecordError> {
+pub(crate) fn bytes32(path: &str, bytes: &[u8]) -> Result<[u8; 32], RecordError> {
     bytes.try_into().map_err(|_| RecordError::malformed(path, "not 32 bytes"))
 }
 
@@ -340,6 +348,7 @@ mod tests {
             Act::Erased { indices: vec![], ground: "REQUEST".to_owned() },
             Act::NodeKeyRotated { node_id: 2, key: key() },
             Act::LogKeyRotated { key: key() },
+            Act::NodeSetChanged(NodeSetChange { epoch: 1, voters: vec![1, 2], removed: vec![3], ..Default::default() }),
         ];
         for act in acts {
             assert_eq!(Act::parse(&act.to_message()), Ok(act));

@@ -9,7 +9,7 @@
 //! - [`entry`]: the leaves of the log; [`flags`], [`facts`]: what is flagged on them, and from what it follows;
 //! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
-//!   network; [`cosigner`]: the names under which checkpoints are cosigned;
+//!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
@@ -32,6 +32,7 @@ pub mod json;
 pub mod kind;
 pub mod limits;
 pub mod line;
+pub mod node_set;
 pub mod record;
 pub mod roles;
 pub mod stream;

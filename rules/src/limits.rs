@@ -30,6 +30,13 @@ pub const CORRELATION_IDS_MAX: usize = 16;
 /// Certificates of one party, as hashes of their public keys.
 pub const TLS_SPKI_MAX: usize = 16;
 
+/// Nodes of one set, learners included: a checkpoint carries at most 100 signatures, and those of witnesses need room.
+pub const NODES_MAX: usize = 32;
+/// The name of a node.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// Where a node is called: a host name has at most 253 characters, a port 5.
+pub const ADDRESS_BYTES_MAX: usize = 260;
+
 /// Keys of one party in its life: each replacement costs as much as it had before.
 pub const PARTY_KEYS_MAX: usize = 1_024;
 

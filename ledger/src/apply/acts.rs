@@ -11,6 +11,7 @@ use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
 use super::Stop;
+use super::nodes;
 use super::overlay::Overlay;
 use super::signing;
 use crate::error::{ReadError, Refusal};
@@ -35,7 +36,7 @@ pub(crate) fn perform(
     if !actor.roles.contains(Roles::AUTHORITY) && !own_rotation {
         return Err(Stop::Refused(Refusal::new(
             Code::NotEntitled,
-            "only the authority may register, revoke and change roles; an author may replace its own key",
+            "only the authority may register, revoke, and change roles and nodes; an author may replace its own key",
         )));
     }
     match act {
@@ -47,6 +48,7 @@ pub(crate) fn perform(
         }
         Act::NodeKeyRotated { node_id, key } => signing::rotate(overlay, genesis, Some(*node_id), key, index),
         Act::LogKeyRotated { key } => signing::rotate(overlay, genesis, None, key, index),
+        Act::NodeSetChanged(change) => nodes::change(overlay, genesis, change, index),
         Act::ActorRevoked { actor_hash, reason: _ } => {
             overlay.revoke_actor(*actor_hash, index);
             Ok(())

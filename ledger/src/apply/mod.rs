@@ -3,7 +3,7 @@
 //!
 //! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
-//! forgotten, [`signing`] which keys sign checkpoints, [`own`] what the ledger records itself, [`overlay`] how batches of
+//! forgotten, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger records itself, [`overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
@@ -12,6 +12,8 @@ pub(crate) mod check;
 pub(crate) mod decide;
 pub(crate) mod erase;
 mod erase_keys;
+mod feature;
+mod nodes;
 pub(crate) mod overlay;
 pub(crate) mod own;
 mod rule;
@@ -39,6 +41,7 @@ use crate::consent::caches::Caches;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::index::Recorded;
+use crate::node_sets::NodeSetRow;
 use crate::rows::StreamInfo;
 use crate::schema::{self, Family, SigningName, SigningRow};
 use crate::seal::KekError;
@@ -145,10 +148,40 @@ pub(crate) struct Effects {
     pub leaves: Vec<Hash>,
     /// New record entries with a patient, in order.
     pub recorded: Vec<Recorded>,
-    /// The command asks for an index commit; every replacement of a signing key that no index commit covers yet.
-    pub index_commit: Option<Vec<(SigningName, SigningRow)>>,
+    /// The command asks for an index commit; every change of who signs that none covers yet.
+    pub index_commit: Option<Uncovered>,
     /// What readers keep of data keys is outdated.
     pub keys_changed: bool,
+}
+
+/// Changes of who signs checkpoints, until an index commit covers them.
+#[derive(Default)]
+pub(crate) struct Uncovered {
+    pub keys: Vec<(SigningName, SigningRow)>,
+    pub node_sets: Vec<NodeSetRow>,
+}
+
+impl Uncovered {
+    fn of(overlay: &Overlay<'_>) -> Result<Self, ReadError> {
+        let (mut keys, mut node_sets) = (overlay.signing()?, overlay.node_sets()?);
+        keys.retain(|(_, row)| row.covered_by.is_none());
+        node_sets.retain(|row| row.covered_by().is_none());
+        Ok(Self { keys, node_sets })
+    }
+
+    /// All of them, covered by this index commit.
+    pub(crate) fn cover(self, store: &Store, commit: LeafIndex, writes: &mut WriteBatch) {
+        let signing = store.family(Family::Signing);
+        for (name, row) in self.keys {
+            let row = SigningRow { covered_by: Some(commit), ..row };
+            writes.put_cf(signing, name.encode(), row.encode());
+        }
+        let meta = store.family(Family::Meta);
+        for row in self.node_sets {
+            let key = schema::node_set_key(row.epoch);
+            writes.put_cf(meta, key, row.covered(commit).encode_to_vec());
+        }
+    }
 }
 
 /// One command, applied on top of what is stored.
@@ -522,11 +555,7 @@ impl Applier<'_> {
         let recorded = self.concerning.iter();
         let recorded = recorded.map(|(at, tag, record)| Recorded { tag: *tag, leaf: leaves[*at], record: *record });
         let index_commit = match self.index_commit {
-            true => {
-                let mut rows = self.overlay.signing()?;
-                rows.retain(|(_, row)| row.covered_by.is_none());
-                Some(rows)
-            }
+            true => Some(Uncovered::of(&self.overlay)?),
             false => None,
         };
         Ok(Effects {

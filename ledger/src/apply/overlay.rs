@@ -12,6 +12,7 @@ use prost::Message;
 
 use super::erase::Planned;
 use crate::error::ReadError;
+use crate::node_sets::NodeSetRow;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub(crate) struct Registry {
     keys: BTreeMap<KeyId, KeyInfo>,
     tls: BTreeMap<[u8; 32], AuthorId>,
     signing: BTreeMap<SigningName, SigningRow>,
+    /// New sets of nodes, by epoch.
+    node_sets: BTreeMap<u64, NodeSetRow>,
     /// Actors that the authority revoked, as hashes of their names.
     revoked: BTreeMap<Hash, LeafIndex>,
     /// Erasures of the batch that is being checked.
@@ -92,6 +95,13 @@ impl<'a> Overlay<'a> {
         Ok(rows.into_iter().collect())
     }
 
+    /// Every set of nodes that an act made, in the order of the log.
+    pub(crate) fn node_sets(&self) -> Result<Vec<NodeSetRow>, ReadError> {
+        let mut rows = self.store.node_sets()?;
+        rows.extend(self.registry.node_sets.values().cloned());
+        Ok(rows)
+    }
+
     pub(crate) fn stream(&self, id: &StreamId) -> Result<Option<StreamInfo>, ReadError> {
         match self.streams.get(id) {
             Some(stream) => Ok(Some(stream.clone())),
@@ -128,6 +138,10 @@ impl<'a> Overlay<'a> {
 
     pub(crate) fn put_signing(&mut self, name: SigningName, row: SigningRow) {
         self.registry.signing.insert(name, row);
+    }
+
+    pub(crate) fn put_node_set(&mut self, row: NodeSetRow) {
+        self.registry.node_sets.insert(row.epoch, row);
     }
 
     /// Takes note of a recorded batch, the newest of its stream.
@@ -271,6 +285,10 @@ impl<'a> Overlay<'a> {
         let signing = store.family(Family::Signing);
         for (name, row) in &self.registry.signing {
             writes.put_cf(signing, name.encode(), row.encode());
+        }
+        let meta = store.family(Family::Meta);
+        for (epoch, row) in &self.registry.node_sets {
+            writes.put_cf(meta, schema::node_set_key(*epoch), row.encode_to_vec());
         }
         let stream = store.family(Family::Stream);
         for (id, info) in &self.streams {

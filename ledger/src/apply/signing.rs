@@ -11,12 +11,13 @@ use super::acts::refused;
 use super::overlay::Overlay;
 use crate::error::ReadError;
 use crate::genesis::GenesisInfo;
+use crate::node_sets::present;
 use crate::schema::{SigningName, SigningRow};
 use crate::store::Store;
 
 /// Number of the log itself among the nodes, which begin at 1.
 pub(crate) const LOG: u64 = 0;
-/// Replacements of signing keys in the life of a log, of all nodes and the log together.
+/// Replacements of signing keys in the life of a log, of all nodes and the log together, and changes of the set of nodes.
 pub(crate) const ROTATIONS_MAX: usize = 4_096;
 
 /// Gives a node, or the log itself, a new key.
@@ -28,23 +29,40 @@ pub(super) fn rotate(
     index: LeafIndex,
 ) -> Result<(), Stop> {
     if let Some(id) = node
-        && genesis.node(id).is_none()
+        && present(overlay.node_sets()?, genesis)?.node(id).is_none()
     {
         return Err(refused(format!("the log has no node {id}")));
     }
-    let rows = overlay.signing()?;
-    if rows.len() >= ROTATIONS_MAX {
-        return Err(refused(format!("signing keys are replaced at most {ROTATIONS_MAX} times in the life of a log")));
+    check_room(overlay)?;
+    check_signing_key(overlay, genesis, key)?;
+    let name = SigningName { node: node.unwrap_or(LOG), index };
+    overlay.put_signing(name, SigningRow { public_key: key.to_bytes(), covered_by: None });
+    Ok(())
+}
+
+/// Whether another change of who signs may follow.
+pub(super) fn check_room(overlay: &Overlay<'_>) -> Result<(), Stop> {
+    match overlay.signing()?.len() + overlay.node_sets()?.len() < ROTATIONS_MAX {
+        true => Ok(()),
+        false => {
+            let what = "signing keys and the set of nodes are changed at most";
+            Err(refused(format!("{what} {ROTATIONS_MAX} times in the life of a log")))
+        }
     }
+}
+
+/// A key that signs checkpoints was never used before, whoever had it.
+pub(super) fn check_signing_key(overlay: &Overlay<'_>, genesis: &GenesisInfo, key: &PublicKey) -> Result<(), Stop> {
     let bytes = key.to_bytes();
     let in_genesis = genesis.log_public_key == *key || genesis.nodes.iter().any(|node| node.key == *key);
     let registered = overlay.key(&key.key_id())?.is_some();
-    if in_genesis || registered || rows.iter().any(|(_, row)| row.public_key == bytes) {
-        return Err(refused("this key was used before: make a new one"));
+    let rotated = overlay.signing()?.iter().any(|(_, row)| row.public_key == bytes);
+    let sets = overlay.node_sets()?;
+    let in_set = sets.iter().flat_map(|row| &row.nodes).any(|node| node.public_key[..] == bytes[..]);
+    match in_genesis || registered || rotated || in_set {
+        true => Err(refused("this key was used before: make a new one")),
+        false => Ok(()),
     }
-    let name = SigningName { node: node.unwrap_or(LOG), index };
-    overlay.put_signing(name, SigningRow { public_key: bytes, covered_by: None });
-    Ok(())
 }
 
 /// A replacement of a key that signs checkpoints.
@@ -74,7 +92,7 @@ pub(crate) fn rotations(store: &Store) -> Result<Vec<Rotation>, ReadError> {
 }
 
 /// The key of a node (or [`LOG`]) that signs the checkpoint whose last entry is the index commit `commit`; `None`:
-/// the one of the genesis.
+/// the one that it came with.
 pub(crate) fn key_at(store: &Store, node: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {
     let rows = store.signing()?;
     let of_node = rows.iter().rev().filter(|(name, _)| name.node == node);

@@ -10,9 +10,8 @@ use sillage_proof::checkpoint::{Checkpoint, CheckpointError};
 use sillage_proof::keys::{AuthorId, PublicKey};
 use sillage_proof::note::{KeyKind, NoteError, NoteSignature, SignedNote, VerifierKey};
 use sillage_rules::cosigner::{auditor_name, node_name};
+use sillage_rules::node_set::Voters;
 use sillage_rules::roles::Roles;
-
-use super::tally::majority_of;
 
 /// Cosignatures by keys that aren't nodes', kept for one checkpoint: witnesses and auditors.
 const OTHERS_MAX: usize = 64;
@@ -69,7 +68,7 @@ pub enum Untaken {
     #[error("a checkpoint of size 0 commits to nothing")]
     Empty,
     /// Not enough nodes.
-    #[error("it carries the cosignatures of {0} nodes, which is no majority")]
+    #[error("it carries the cosignatures of {0} nodes that count, which is no majority")]
     NoMajority(usize),
     /// The keys can't be read.
     #[error(transparent)]
@@ -96,6 +95,14 @@ impl Cosigners {
     pub fn log(&self, size: u64) -> Result<VerifierKey, Untaken> {
         let key = self.reader.log_key_at(last_entry(size))?;
         Ok(VerifierKey::new(self.reader.genesis().origin.as_str(), KeyKind::Ed25519, key)?)
+    }
+
+    /// Whose signatures count for the checkpoint of `size`.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn voters(&self, size: u64) -> Result<Voters, Untaken> {
+        Ok(self.reader.node_set_at(last_entry(size))?.voters())
     }
 
     /// The key of a node for the checkpoint of `size`; `None` where the log has no such node.
@@ -162,11 +169,11 @@ impl Cosigners {
     /// # Errors
     /// When the ledger can't be read.
     pub fn cosignature(&self, text: &str, size: u64, line: &NoteSignature) -> Result<Option<Cosignature>, Untaken> {
-        for node in &self.reader.genesis().nodes {
-            if let Some(key) = self.node(node.id, size)?
+        for id in self.voters(size)?.ids() {
+            if let Some(key) = self.node(id, size)?
                 && let Some(time_s) = verified(text, line, &key)
             {
-                return Ok(Some(Cosignature { who: Who::Node(node.id), time_s, line: line.clone() }));
+                return Ok(Some(Cosignature { who: Who::Node(id), time_s, line: line.clone() }));
             }
         }
         for key in &self.witnesses {
@@ -206,8 +213,9 @@ impl Cosigners {
                 keep_latest(&mut cosignatures, found);
             }
         }
-        let nodes = cosignatures.values().filter(|one| matches!(one.who, Who::Node(_))).count();
-        if nodes < majority_of(self.reader.genesis().nodes.len()) {
+        let signed = |id| cosignatures.values().any(|one| one.who == Who::Node(id));
+        if !self.voters(size)?.is_majority(signed) {
+            let nodes = cosignatures.values().filter(|one| matches!(one.who, Who::Node(_))).count();
             return Err(Untaken::NoMajority(nodes));
         }
         Ok(Verified { checkpoint, log: log.clone(), cosignatures })

@@ -59,8 +59,9 @@ mod tiles;
 pub mod trace;
 pub mod witness;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -191,7 +192,9 @@ pub struct Core {
     /// Entries applied here.
     applied: watch::Receiver<u64>,
     /// Peers that said what they know of this node.
-    heard_from: AtomicUsize,
+    heard_from: Mutex<BTreeSet<u64>>,
+    /// Those were enough.
+    known: AtomicBool,
     /// Checkpoints of peers that are being taken in.
     learning: Arc<Semaphore>,
     /// What proves the rotations up to this size is on disk.
@@ -291,7 +294,8 @@ impl Core {
             notes,
             corruption: Corruption::new(metrics.clone()),
             applied,
-            heard_from: AtomicUsize::new(0),
+            heard_from: Mutex::default(),
+            known: AtomicBool::new(false),
             learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
             proved: AtomicU64::new(0),
             remembered_at: Mutex::default(),

@@ -1,5 +1,5 @@
-//! What proves a new key of the log or of a node: the first checkpoint that covers the act, signed with the keys before
-//! it (`docs/formats.md` §12).
+//! What proves a new key of the log or of a node, or another set of nodes: the first checkpoint that covers the act, signed
+//! with the keys and by the nodes before it (`docs/formats.md` §12).
 //!
 //! Such a checkpoint can't be made later, for nobody cosigns a smaller size again. So the leader makes it before any
 //! larger one, and no node cosigns a larger one before it has the note on disk: whatever majority goes on has it.
@@ -55,10 +55,28 @@ fn of_nodes(signed: &Signed) -> String {
     note.expect("fewer lines than a note that was kept").to_string()
 }
 
-/// Sizes of the checkpoints that prove rotations.
+/// An act that changes who signs checkpoints.
+struct Change {
+    /// Its entry.
+    index: LeafIndex,
+    /// Size of the checkpoint that proves it: the first that covers it. `None`: not there yet.
+    proven_by: Option<u64>,
+}
+
+/// Every one of them, in the order of the log: new keys of the log and of nodes, and other sets of nodes.
+fn changes(reader: &LedgerReader) -> Result<Vec<Change>, ReadError> {
+    let size = |commit: LeafIndex| commit.get().saturating_add(1);
+    let change = |index, covered_by: Option<LeafIndex>| Change { index, proven_by: covered_by.map(size) };
+    let keys = reader.rotations()?.into_iter().map(|one| change(one.index, one.covered_by));
+    let sets = reader.node_sets()?.into_iter().map(|one| change(one.index, one.covered_by));
+    let mut changes: Vec<Change> = keys.chain(sets).collect();
+    changes.sort_by_key(|change| change.index);
+    Ok(changes)
+}
+
+/// Sizes of the checkpoints that prove them.
 fn proving(reader: &LedgerReader) -> Result<BTreeSet<u64>, ReadError> {
-    let rotations = reader.rotations()?;
-    Ok(rotations.iter().filter_map(|one| one.covered_by).map(|commit| commit.get().saturating_add(1)).collect())
+    Ok(changes(reader)?.iter().filter_map(|change| change.proven_by).collect())
 }
 
 impl Core {
@@ -136,7 +154,7 @@ impl Core {
             let claimed = Checkpoint::parse(parsed.text()).map_err(|error| malformed(error.to_string()))?;
             let sizes = proving(&reader).map_err(|error| from_read(&error))?;
             if !sizes.contains(&claimed.size.get()) {
-                return Err(malformed("it proves no rotation".to_owned()));
+                return Err(malformed("it proves no change of keys or nodes".to_owned()));
             }
             let verified = cosigners.verify(&text).map_err(|error| malformed(error.to_string()))?;
             let root = reader.root_at(verified.checkpoint.size).map_err(|error| from_read(&error))?;
@@ -151,7 +169,18 @@ impl Core {
         Ok(())
     }
 
-    /// Every rotation that can be proven, from the `from`-th on, in the order of the log; and whether there are more.
+    /// Whether the checkpoint that proves the set of nodes of this epoch is on this disk. That of the genesis needs none.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn proof_of_node_set(&self, epoch: u64) -> Result<bool, ReadError> {
+        let sets = self.reader.node_sets()?;
+        let commit = sets.iter().find(|one| one.set.epoch == epoch).and_then(|one| one.covered_by);
+        let kept = commit.is_some_and(|commit| stored(&*self.notes, commit.get().saturating_add(1)).is_some());
+        Ok(epoch == 0 || kept)
+    }
+
+    /// Every rotation and change of the set of nodes that can be proven, from the `from`-th on, in the order of the log; and whether there are more.
     ///
     /// # Errors
     /// When the ledger can't be read.
@@ -160,16 +189,16 @@ impl Core {
         let from = usize::try_from(from).map_err(|_| refuse(Code::MalformedRequest))?;
         self.read(move || {
             let mut out = Vec::new();
-            for rotation in reader.rotations().map_err(|error| from_read(&error))?.iter().skip(from) {
+            for change in changes(&reader).map_err(|error| from_read(&error))?.iter().skip(from) {
                 // A chain ends where a link isn't there.
-                let size = rotation.covered_by.map(|commit| commit.get().saturating_add(1));
-                let Some((size, note)) = size.and_then(|size| Some((size, stored(&*notes, size)?))) else {
+                let proven = change.proven_by.and_then(|size| Some((size, stored(&*notes, size)?)));
+                let Some((size, note)) = proven else {
                     break;
                 };
                 if out.len() >= PAGE {
                     return Ok((out, true));
                 }
-                out.push(key_rotation(&reader, rotation.index, size, note)?);
+                out.push(key_rotation(&reader, change.index, size, note)?);
             }
             Ok((out, false))
         })

@@ -19,6 +19,7 @@ use sillage_proof::{Hash, LeafIndex, TreeSize};
 use sillage_proto::internal::v1::CosignRequest;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::Entry;
+use sillage_rules::node_set::Voters;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -113,6 +114,14 @@ impl Core {
         }
     }
 
+    /// The own root of a size, where nothing is to be signed.
+    async fn root_of(&self, size: u64, until: Instant) -> Result<Hash, Refusal> {
+        self.applied_to(size, until).await?;
+        self.proofs_kept(size, until).await?;
+        let cosigned = *self.cosigned_last.lock();
+        self.root_to_cosign(size, &cosigned).await
+    }
+
     /// Verifies batch signatures until `size` or the deadline; what was done counts the next time.
     async fn verify_to(&self, state: &mut Cosigned, size: u64, until: Instant) -> Result<(), Refusal> {
         while state.verified_to < size {
@@ -146,13 +155,28 @@ impl Core {
         stored.await.map_err(|_| lost())
     }
 
-    /// Asks all nodes to cosign `size`, and finishes the checkpoint if a majority does.
+    /// Asks all nodes that count to cosign `size`, and finishes the checkpoint if a majority does.
     async fn round(self: &Arc<Self>, size: u64) -> Result<Arc<Signed>, Refusal> {
-        let mut answers = self.ask_peers(size);
-        let mut tally = Tally::new(size, self.genesis.nodes.len());
-        let own = self.cosign(size, COSIGN_WAIT).await?;
-        let own_root = own.root;
-        tally.add(self.config.id, own);
+        let voters = self.cosigners.voters(size).map_err(|error| {
+            tracing::error!(%error, "whose signatures count can't be said");
+            refuse(Code::Storage)
+        })?;
+        let mut answers = self.ask_peers(size, &voters);
+        let own_root = match voters.contains(self.config.id) {
+            true => None,
+            // It may lead already, and not count yet or any more.
+            false => Some(self.root_of(size, Instant::now() + COSIGN_WAIT).await?),
+        };
+        let mut tally = Tally::new(size, voters);
+        let own_root = match own_root {
+            Some(root) => root,
+            None => {
+                let own = self.cosign(size, COSIGN_WAIT).await?;
+                let root = own.root;
+                tally.add(self.config.id, own);
+                root
+            }
+        };
         let mut until = Instant::now() + COSIGN_WAIT + CALL_SLACK;
         let mut lingers = false;
         while !tally.is_full() {
@@ -217,10 +241,10 @@ impl Core {
         }
     }
 
-    /// Asks every peer at once; the answers come as they are there.
-    fn ask_peers(&self, size: u64) -> mpsc::Receiver<Answer> {
-        let (sender, answers) = mpsc::channel(self.genesis.nodes.len().max(1));
-        for link in self.links.iter() {
+    /// Asks every peer that counts at once; the answers come as they are there.
+    fn ask_peers(&self, size: u64, voters: &Voters) -> mpsc::Receiver<Answer> {
+        let (sender, answers) = mpsc::channel(voters.ids().len().max(1));
+        for link in self.links.iter().filter(|link| voters.contains(link.id)) {
             let (id, mut client, sender) = (link.id, link.calls.clone(), sender.clone());
             let wait_ms = u64::try_from(COSIGN_WAIT.as_millis()).expect("seconds");
             tokio::spawn(async move {

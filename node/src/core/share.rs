@@ -21,7 +21,6 @@ use super::checkpoints::Signed;
 use super::cosign::CHECKPOINT_NOTE;
 use super::cosigners::{Verified, verified};
 use super::refusals::{from_read, refuse};
-use super::tally::majority_of;
 
 /// For one call to a peer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -218,9 +217,16 @@ impl Core {
         Ok(self.checkpoints.of_size(size).unwrap_or(kept))
     }
 
-    /// Whether enough peers were asked what this node has cosigned.
+    /// Whether enough peers were asked what this node has cosigned: with itself, a majority.
     pub(super) fn knows_itself(&self) -> bool {
-        self.heard_from.load(Ordering::Acquire) + 1 >= majority_of(self.genesis.nodes.len())
+        if self.known.load(Ordering::Acquire) {
+            return true;
+        }
+        let heard = self.heard_from.lock();
+        let told = |id| id == self.config.id || heard.contains(&id);
+        let known = self.reader.node_set().is_ok_and(|set| set.voters().is_majority(told));
+        self.known.fetch_or(known, Ordering::AcqRel);
+        known
     }
 }
 
@@ -239,7 +245,7 @@ pub(super) async fn greet(core: Weak<Core>, peer: u64) {
             // What it says of this node counts before this node has caught up.
             let _about = core.own_in(&note);
             if core.corruption.check().is_ok() {
-                core.heard_from.fetch_add(1, Ordering::AcqRel);
+                core.heard_from.lock().insert(peer);
             }
             // A node that lags learns a later one.
             let _kept = core.learn(&note).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sillage_proof::Hash;
 use sillage_proof::note::NoteSignature;
+use sillage_rules::node_set::Voters;
 
 /// A node's vote that was verified: its own root, cosigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Vote {
     pub line: NoteSignature,
 }
 
-/// More than half of all nodes cosigned one root. Made by [`Tally`] alone: whoever holds it may sign with the log's key.
+/// A majority of the nodes that count cosigned one root. Made by [`Tally`] alone: whoever holds it may sign with the log's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Majority {
     size: u64,
@@ -43,30 +44,33 @@ impl Majority {
 #[derive(Debug)]
 pub struct Tally {
     size: u64,
-    nodes: usize,
+    voters: Voters,
     votes: BTreeMap<u64, Vote>,
 }
 
 impl Tally {
-    /// Of a group of `nodes` nodes.
-    pub fn new(size: u64, nodes: usize) -> Self {
-        Self { size, nodes, votes: BTreeMap::new() }
+    /// Of those whose signature counts for this size.
+    pub fn new(size: u64, voters: Voters) -> Self {
+        Self { size, voters, votes: BTreeMap::new() }
     }
 
-    /// Counts the vote of a node; its first one stays.
+    /// Takes the vote of a node; its first one stays, and one that doesn't count is left out.
     pub fn add(&mut self, node: u64, vote: Vote) {
-        self.votes.entry(node).or_insert(vote);
+        if self.voters.contains(node) {
+            self.votes.entry(node).or_insert(vote);
+        }
     }
 
-    /// Whether every node has voted.
+    /// Whether everyone who counts has voted.
     pub fn is_full(&self) -> bool {
-        self.votes.len() >= self.nodes
+        self.votes.len() >= self.voters.ids().len()
     }
 
-    /// The root that more than half of all nodes computed.
+    /// The root that a majority computed: in a joint step, of both sets.
     pub fn majority(&self) -> Option<Majority> {
-        let roots = self.votes.values().map(|vote| vote.root);
-        let root = roots.into_iter().find(|root| 2 * self.voters(root) > self.nodes)?;
+        let agrees = |root: &Hash, id| self.votes.get(&id).is_some_and(|vote| vote.root == *root);
+        let mut roots = self.votes.values().map(|vote| vote.root);
+        let root = roots.find(|root| self.voters.is_majority(|id| agrees(root, id)))?;
         let agree = self.votes.values().filter(|vote| vote.root == root);
         let lines = agree.map(|vote| vote.line.clone()).collect();
         Some(Majority { size: self.size, root, lines })
@@ -77,15 +81,6 @@ impl Tally {
         let others = self.votes.iter().filter(|(_, vote)| vote.root != *root);
         others.map(|(node, _)| *node).collect()
     }
-
-    fn voters(&self, root: &Hash) -> usize {
-        self.votes.values().filter(|vote| vote.root == *root).count()
-    }
-}
-
-/// Votes that make a majority of `nodes` nodes.
-pub fn majority_of(nodes: usize) -> usize {
-    nodes / 2 + 1
 }
 
 #[cfg(test)]
@@ -97,9 +92,13 @@ mod tests {
         Vote { root: Hash::from([byte; 32]), line }
     }
 
+    fn of(nodes: u64) -> Voters {
+        Voters::new((1..=nodes).collect(), Vec::new())
+    }
+
     #[test]
     fn half_is_not_a_majority_and_equal_roots_alone_count() {
-        let mut tally = Tally::new(10, 4);
+        let mut tally = Tally::new(10, of(4));
         tally.add(1, vote(1));
         tally.add(2, vote(1));
         tally.add(2, vote(1));
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_node_that_changes_its_mind_counts_as_it_first_said() {
-        let mut tally = Tally::new(10, 3);
+        let mut tally = Tally::new(10, of(3));
         tally.add(1, vote(1));
         tally.add(1, vote(2));
         tally.add(2, vote(2));
@@ -126,10 +125,24 @@ mod tests {
 
     #[test]
     fn a_group_of_one_agrees_with_itself() {
-        let mut tally = Tally::new(2, 1);
+        let mut tally = Tally::new(2, of(1));
         assert_eq!(tally.majority(), None);
         tally.add(1, vote(1));
         assert!(tally.majority().is_some());
-        assert_eq!([1, 2, 3, 4, 5].map(majority_of), [1, 2, 2, 3, 3]);
+    }
+
+    #[test]
+    fn in_a_joint_step_both_sets_agree_and_nobody_else_counts() {
+        let mut tally = Tally::new(10, Voters::new(vec![1, 4, 5], vec![1, 2, 3]));
+        for node in [1, 4, 5, 6] {
+            tally.add(node, vote(1));
+        }
+        assert_eq!(tally.majority(), None, "one of the old set");
+        tally.add(2, vote(2));
+        assert_eq!(tally.majority(), None, "with another root");
+        tally.add(3, vote(1));
+        let majority = tally.majority().expect("three of the new and two of the old");
+        assert_eq!(majority.lines().len(), 4, "node 6 is in neither");
+        assert!(tally.is_full());
     }
 }

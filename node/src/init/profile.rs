@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sillage_rules::cosigner::{GROUP_NODES, GROUP_WITNESSES};
+use sillage_rules::node_set::majority;
 
 use crate::config::WitnessConfig;
 
@@ -58,7 +59,7 @@ pub fn policy(log_vkey: &str, nodes: &[(u64, String)], witnesses: &[WitnessConfi
     for (id, vkey) in nodes {
         text.push_str(&format!("witness node-{id} {vkey}\n"));
     }
-    let majority = nodes.len() / 2 + 1;
+    let majority = majority(nodes.len());
     let names: Vec<String> = nodes.iter().map(|(id, _)| format!("node-{id}")).collect();
     text.push_str(&format!("group {GROUP_NODES} {majority} {}\n", names.join(" ")));
     text.push_str(&format!("quorum {GROUP_NODES}\n"));

@@ -9,6 +9,7 @@ use sillage_proto::v1::ledger_server::Ledger;
 use sillage_proto::v1::{self, *};
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
+use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
@@ -50,6 +51,8 @@ impl LedgerService {
     async fn log(&self, request: Request<GetLogRequest>) -> Result<GetLogResponse, Refusal> {
         let caller = party(&self.core, &request).await?;
         let (rotations, more_rotations) = self.core.key_rotations(request.into_inner().rotations_from).await?;
+        let reader = self.core.reader().clone();
+        let nodes = self.core.read(move || reader.node_set().map_err(|error| from_read(&error))).await?;
         Ok(GetLogResponse {
             genesis: self.core.genesis().bytes.clone(),
             log_vkey: self.core.log_vkey()?,
@@ -57,6 +60,8 @@ impl LedgerService {
             caller_author_id: caller.author_id.as_bytes().to_vec(),
             rotations,
             more_rotations,
+            nodes: nodes.nodes.iter().map(|node| log_node(node, &nodes)).collect(),
+            node_set_epoch: nodes.epoch,
         })
     }
 
@@ -273,6 +278,15 @@ fn operator<T>(core: &Core, request: &Request<T>) -> Result<(), Refusal> {
 /// Readers read any trace; a patient its own two. An auditor replays entries, for which no payload need be opened.
 fn may_trace(caller: &Party, tag: &[u8]) -> bool {
     caller.roles.contains(Roles::READER) || is_patient_itself(caller, tag)
+}
+
+fn log_node(node: &SetNode, set: &NodeSet) -> LogNode {
+    LogNode {
+        id: node.id,
+        name: node.name.clone(),
+        address: node.client_address.clone(),
+        voter: set.voters.contains(&node.id),
+    }
 }
 
 fn stream_state(stream: StreamInfo) -> StreamState {

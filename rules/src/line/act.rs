@@ -7,6 +7,7 @@ use sillage_proto::v1;
 
 use super::is_default;
 use crate::act::{Act, PartyRegistration};
+use crate::node_set::{NodeAddresses, NodeSetChange, SetNode};
 use crate::record::RecordError;
 use crate::roles::Roles;
 
@@ -91,6 +92,84 @@ pub enum ActLine {
         /// The new key.
         key: PublicKey,
     },
+    /// Other nodes, or other voters.
+    NodeSet {
+        /// Number of the set, one more than that of the set before.
+        epoch: u64,
+        /// Nodes that are new.
+        #[serde(default, skip_serializing_if = "is_default")]
+        added: Vec<AddedNodeLine>,
+        /// Nodes that are there already, at new addresses.
+        #[serde(default, skip_serializing_if = "is_default")]
+        moved: Vec<NodeAddressesLine>,
+        /// Nodes that are gone.
+        #[serde(default, skip_serializing_if = "is_default")]
+        removed: Vec<u64>,
+        /// All whose signatures count.
+        voters: Vec<u64>,
+        /// Where more than one voter changes: the voters before, who count beside the new ones.
+        #[serde(default, skip_serializing_if = "is_default")]
+        voters_outgoing: Vec<u64>,
+        /// All that count for nothing yet.
+        #[serde(default, skip_serializing_if = "is_default")]
+        learners: Vec<u64>,
+    },
+}
+
+/// A node that is new.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedNodeLine {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its public key (Ed25519).
+    pub key: PublicKey,
+    /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
+    pub tls_spki_sha256: Hash,
+    /// Where clients call it, `HOST:PORT`.
+    pub client_address: String,
+    /// Where its peers call it, `HOST:PORT`.
+    pub peer_address: String,
+}
+
+/// A node's new addresses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAddressesLine {
+    /// Its id.
+    pub id: u64,
+    /// Where clients call it, `HOST:PORT`.
+    pub client_address: String,
+    /// Where its peers call it, `HOST:PORT`.
+    pub peer_address: String,
+}
+
+impl From<AddedNodeLine> for SetNode {
+    fn from(node: AddedNodeLine) -> Self {
+        let AddedNodeLine { id, name, key, tls_spki_sha256, client_address, peer_address } = node;
+        Self { id, name, key, tls_spki_sha256: tls_spki_sha256.to_bytes(), client_address, peer_address }
+    }
+}
+
+impl From<SetNode> for AddedNodeLine {
+    fn from(node: SetNode) -> Self {
+        let SetNode { id, name, key, tls_spki_sha256, client_address, peer_address } = node;
+        Self { id, name, key, tls_spki_sha256: Hash::from_bytes(tls_spki_sha256), client_address, peer_address }
+    }
+}
+
+impl From<NodeAddressesLine> for NodeAddresses {
+    fn from(NodeAddressesLine { id, client_address, peer_address }: NodeAddressesLine) -> Self {
+        Self { id, client_address, peer_address }
+    }
+}
+
+impl From<NodeAddresses> for NodeAddressesLine {
+    fn from(NodeAddresses { id, client_address, peer_address }: NodeAddresses) -> Self {
+        Self { id, client_address, peer_address }
+    }
 }
 
 fn bytes(hashes: &[Hash]) -> Vec<[u8; 32]> {
@@ -148,6 +227,11 @@ impl ActLine {
             }
             Self::NodeKey { node_id, key } => Act::NodeKeyRotated { node_id, key },
             Self::LogKey { key } => Act::LogKeyRotated { key },
+            Self::NodeSet { epoch, added, moved, removed, voters, voters_outgoing, learners } => {
+                let added = added.into_iter().map(SetNode::from).collect();
+                let moved = moved.into_iter().map(NodeAddresses::from).collect();
+                Act::NodeSetChanged(NodeSetChange { epoch, added, moved, removed, voters, voters_outgoing, learners })
+            }
             Self::Roles { author_id, roles, quota_events_per_s } => {
                 Act::RolesChanged { author_id, roles: roles_of(&roles, "act.roles.roles")?, quota_events_per_s }
             }
@@ -177,6 +261,12 @@ impl From<&Act> for ActLine {
             }
             Act::NodeKeyRotated { node_id, key } => Self::NodeKey { node_id, key },
             Act::LogKeyRotated { key } => Self::LogKey { key },
+            Act::NodeSetChanged(change) => {
+                let NodeSetChange { epoch, added, moved, removed, voters, voters_outgoing, learners } = change;
+                let added = added.into_iter().map(AddedNodeLine::from).collect();
+                let moved = moved.into_iter().map(NodeAddressesLine::from).collect();
+                Self::NodeSet { epoch, added, moved, removed, voters, voters_outgoing, learners }
+            }
             Act::RolesChanged { author_id, roles, quota_events_per_s } => {
                 Self::Roles { author_id, roles: names(roles), quota_events_per_s }
             }

@@ -12,7 +12,7 @@ mod trace;
 
 use sillage_proto::v1;
 
-pub use act::ActLine;
+pub use act::{ActLine, AddedNodeLine, NodeAddressesLine};
 pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;

@@ -219,6 +219,30 @@ fn original() -> Map<String, Value> {
     original
 }
 
+fn node_set() -> Map<String, Value> {
+    let id = json!({"description": "A node's id.", "type": "integer", "minimum": 1});
+    let ids = json!({"type": "array", "maxItems": NODES_MAX, "items": id});
+    let hash = json!({"$ref": "#/$defs/hash"});
+    let address = text("HOST:PORT.", ADDRESS_BYTES_MAX);
+    let added = json!({
+        "id": id, "name": text("The node's name.", NODE_NAME_BYTES_MAX), "key": hash, "tls_spki_sha256": hash,
+        "client_address": address, "peer_address": address,
+    });
+    let moved = json!({"id": id, "client_address": address, "peer_address": address});
+    let every = ["id", "name", "key", "tls_spki_sha256", "client_address", "peer_address"];
+    let added = object("A node that is new.", &every, added);
+    let moved = object("A node at new addresses.", &["id", "client_address", "peer_address"], moved);
+    let list = |items: Map<String, Value>| json!({"type": "array", "maxItems": NODES_MAX, "items": items});
+    object(
+        "Other nodes, or other voters.",
+        &["epoch", "voters"],
+        json!({
+            "epoch": {"type": "integer", "minimum": 1}, "added": list(added), "moved": list(moved), "removed": ids,
+            "voters": ids, "voters_outgoing": ids, "learners": ids,
+        }),
+    )
+}
+
 fn act() -> Map<String, Value> {
     let hash = json!({"$ref": "#/$defs/hash"});
     let tls = json!({"type": "array", "maxItems": TLS_SPKI_MAX, "items": hash});
@@ -245,6 +269,7 @@ fn act() -> Map<String, Value> {
                 json!({"actor_hash": hash, "reason": reason}),
             ),
             "roles": object("Other roles for a party.", &["author_id", "roles"], changed),
+            "node_set": node_set(),
         }),
     );
     act.extend([("minProperties".to_owned(), json!(1)), ("maxProperties".to_owned(), json!(1))]);

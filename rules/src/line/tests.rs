@@ -145,7 +145,7 @@ fn an_eight_before_an_rpps_number_is_taken_off() {
     assert_eq!(warnings, [Warning { path: "actor.id".to_owned(), doubt: IdentError::RppsKey }]);
 }
 
-fn acts() -> [Value; 5] {
+fn acts() -> [Value; 6] {
     let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     let id = "11".repeat(32);
     [
@@ -156,6 +156,12 @@ fn acts() -> [Value; 5] {
         json!({"kind": "key.revoked", "act": {"revoked": {"key_id": id, "reason": "perdue"}}}),
         json!({"kind": "key.revoked", "act": {"actor": {"actor_hash": id, "reason": "radiation"}}}),
         json!({"kind": "role.changed", "act": {"roles": {"author_id": id, "roles": [], "quota_events_per_s": 1}}}),
+        json!({"kind": "node_set.changed", "act": {"node_set": {
+            "epoch": 2,
+            "added": [{"id": 4, "name": "node-4", "key": key, "tls_spki_sha256": id,
+                "client_address": "node-4.example:7400", "peer_address": "node-4.example:7500"}],
+            "moved": [{"id": 1, "client_address": "10.0.0.1:7400", "peer_address": "10.0.0.1:7500"}],
+            "removed": [3], "voters": [1, 2, 4], "voters_outgoing": [1, 2, 3], "learners": [5]}}}),
     ]
 }
 

@@ -1,0 +1,243 @@
+//! The set of nodes as acts of the authority change it: when a set counts, what is refused, and that every node has the
+//! same afterwards.
+
+mod common;
+
+use std::path::Path;
+
+use common::*;
+use rocksdb::{DB, Options as DbOptions};
+use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_proof::hash::LeafIndex;
+use sillage_proto::internal::v1::SealedBatch;
+use sillage_rules::act::Act;
+use sillage_rules::codes::Code;
+use sillage_rules::node_set::{NodeSet, NodeSetChange, SetNode};
+
+/// A ledger whose group knows acts on nodes.
+fn open_new(dir: &Path) -> Ledger {
+    let mut ledger = open(dir);
+    ledger.flush().expect("writable");
+    drop(ledger);
+    let (path, options) = (dir.join("db-1"), DbOptions::default());
+    let families = DB::list_cf(&options, &path).expect("a database");
+    let db = DB::open_cf(&options, &path, families).expect("a database");
+    let meta = db.cf_handle("meta").expect("a family");
+    db.put_cf(meta, b"feature_level", 2_u32.to_be_bytes()).expect("writable");
+    db.flush_cf(meta).expect("writable");
+    drop(db);
+    open(dir)
+}
+
+fn node(id: u8) -> SetNode {
+    SetNode {
+        id: id.into(),
+        name: format!("node-{id}"),
+        key: key(100 + id).public_key(),
+        tls_spki_sha256: [100 + id; 32],
+        client_address: format!("node-{id}.example:7400"),
+        peer_address: format!("node-{id}.example:7500"),
+    }
+}
+
+/// The acts of the authority, one batch after the other.
+struct Acts(u64);
+
+impl Acts {
+    fn next(&mut self, content: Act) -> SealedBatch {
+        self.0 += 1;
+        batch(1, "acts", self.0, vec![act(&content)])
+    }
+
+    fn done(&mut self, ledger: &mut Ledger, change: NodeSetChange) {
+        let outcome = apply_one(ledger, self.next(Act::NodeSetChanged(change)));
+        assert_eq!(code(&outcome), None, "{outcome:?}");
+    }
+
+    /// Tries an act that is refused: its number isn't used up.
+    fn refused(&mut self, ledger: &mut Ledger, content: Act) -> (Option<Code>, String) {
+        let outcome = apply_one(ledger, self.next(content));
+        self.0 -= 1;
+        match outcome {
+            BatchOutcome::Refused(refusal) => (Some(refusal.code), refusal.message),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn present(ledger: &Ledger) -> NodeSet {
+    ledger.reader().node_set().expect("readable")
+}
+
+fn committed(ledger: &mut Ledger) -> LeafIndex {
+    match commit(ledger) {
+        BatchOutcome::IndexCommitted { index, .. } => index,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn voters_at(ledger: &Ledger, commit: LeafIndex) -> Vec<u64> {
+    ledger.reader().node_set_at(commit).expect("readable").voters().ids()
+}
+
+/// 3 nodes become 4, then 5, then 3 others; each change is covered by an index commit, which is given.
+fn grown_and_shrunk(ledger: &mut Ledger) -> Vec<LeafIndex> {
+    let (mut acts, mut commits) = (Acts(0), vec![committed(ledger)]);
+    let mut step = |ledger: &mut Ledger, change: &dyn Fn(&NodeSet) -> NodeSetChange| {
+        let change = change(&present(ledger));
+        acts.done(ledger, change);
+        commits.push(committed(ledger));
+    };
+    let fits = "a change that fits";
+    step(ledger, &|set| set.adding(node(4)).expect(fits));
+    step(ledger, &|set| set.with_voters(&[1, 2, 3, 4], &[]).expect(fits));
+    step(ledger, &|set| set.adding(node(5)).expect(fits));
+    step(ledger, &|set| set.with_voters(&[1, 2, 3, 4, 5], &[]).expect(fits));
+    step(ledger, &|set| set.with_voters(&[1, 4, 5], &[]).expect(fits));
+    step(ledger, &|set| set.leaving_joint(&[2, 3]).expect(fits));
+    commits
+}
+
+#[test]
+fn a_new_set_counts_from_the_second_index_commit_after_its_act_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open_new(dir.path());
+    let commits = grown_and_shrunk(&mut ledger);
+    let counting: Vec<Vec<u64>> = commits.iter().map(|commit| voters_at(&ledger, *commit)).collect();
+    let expected: [&[u64]; 7] =
+        [&[1, 2, 3], &[1, 2, 3], &[1, 2, 3], &[1, 2, 3, 4], &[1, 2, 3, 4], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]];
+    assert_eq!(counting, expected, "the checkpoint that covers an act is judged by the set before it");
+    let next = LeafIndex(ledger.reader().tree_size().get());
+    assert_eq!(voters_at(&ledger, next), [1, 4, 5]);
+    // The last but one is a joint step: the checkpoint that covers its end needs a majority of both.
+    assert!(ledger.reader().node_set_at(commits[6]).expect("readable").is_joint());
+    let sets = ledger.reader().node_sets().expect("readable");
+    assert_eq!(sets.iter().map(|one| one.set.epoch).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        sets.iter().map(|one| one.covered_by).collect::<Vec<_>>(),
+        commits[1..].iter().copied().map(Some).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn the_keys_of_new_nodes_are_found_and_rotated_like_those_of_the_first() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open_new(dir.path());
+    let commits = grown_and_shrunk(&mut ledger);
+    let bytes = |seed: u8| Some(key(seed).public_key().to_bytes());
+    let key_at = |ledger: &Ledger, id, commit| {
+        ledger.reader().node_key_at(id, commit).expect("readable").map(|key| key.to_bytes())
+    };
+    assert_eq!(key_at(&ledger, 4, commits[1]), None, "it isn't proven yet");
+    assert_eq!(key_at(&ledger, 4, LeafIndex(commits[1].get() + 1)), bytes(104));
+    assert_eq!(key_at(&ledger, 2, LeafIndex(u64::MAX)), bytes(102), "of a node that is gone: its last");
+    let mut acts = Acts(6);
+    let rotate = |node_id, seed: u8| Act::NodeKeyRotated { node_id, key: key(seed).public_key() };
+    assert_eq!(code(&apply_one(&mut ledger, acts.next(rotate(4, 60)))), None);
+    let covering = committed(&mut ledger);
+    assert_eq!(key_at(&ledger, 4, covering), bytes(104));
+    assert_eq!(key_at(&ledger, 4, LeafIndex(covering.get() + 1)), bytes(60));
+    for gone in [2, 9] {
+        assert_eq!(acts.refused(&mut ledger, rotate(gone, 61)).0, Some(Code::ActRefused));
+    }
+    assert_eq!(acts.refused(&mut ledger, rotate(1, 105)).0, Some(Code::ActRefused), "node 5 came with it");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open_new(dir.path());
+    grown_and_shrunk(&mut ledger);
+    let (set, mut acts) = (present(&ledger), Acts(6));
+    assert_eq!(code(&apply_one(&mut ledger, acts.next(Act::LogKeyRotated { key: key(70).public_key() }))), None);
+    let before = (ledger.reader().root(), ledger.reader().node_sets().expect("readable"));
+    let good = set.adding(node(6)).expect("a change that fits");
+    let with = |alter: &dyn Fn(&mut NodeSetChange)| {
+        let mut change = good.clone();
+        alter(&mut change);
+        change
+    };
+    let to = |voters: &[u64], outgoing: &[u64], removed: &[u64]| NodeSetChange {
+        epoch: 7,
+        voters: voters.to_vec(),
+        voters_outgoing: outgoing.to_vec(),
+        removed: removed.to_vec(),
+        ..NodeSetChange::default()
+    };
+    let refusals = [
+        (with(&|change| change.epoch = 8), "so the next has 7"),
+        (with(&|change| change.epoch = 6), "so the next has 7"),
+        (with(&|change| (change.added[0].id, change.learners) = (2, vec![2])), "the id 2 was used before"),
+        (with(&|change| change.added[0].key = key(1).public_key()), "key was used before"),
+        (with(&|change| change.added[0].key = key(99).public_key()), "key was used before"),
+        (with(&|change| change.added[0].key = key(70).public_key()), "key was used before"),
+        (with(&|change| change.added[0].key = key(102).public_key()), "key was used before"),
+        (with(&|change| change.added[0].key = key(105).public_key()), "key was used before"),
+        (with(&|change| change.added[0].tls_spki_sha256 = [103; 32]), "certificate of node 6 was used before"),
+        (with(&|change| change.added[0].tls_spki_sha256 = [2; 32]), "certificate of node 6 was used before"),
+        (to(&[1, 4, 5, 9], &[], &[]), "no node 9"),
+        (to(&[1, 4, 5], &[], &[2]), "no node 2"),
+        (to(&[1, 4], &[], &[]), "node 5 would be neither"),
+        (to(&[1], &[], &[4, 5]), "two are the fewest"),
+        (to(&[1, 4, 5], &[], &[]), "changes nothing"),
+        (to(&[1, 4], &[1, 4, 5], &[]), "leave `voters_outgoing` empty"),
+    ];
+    for (change, why) in refusals {
+        let (code, said) = acts.refused(&mut ledger, Act::NodeSetChanged(change.clone()));
+        assert_eq!(code, Some(Code::ActRefused), "{change:?}");
+        assert!(said.contains(why), "{said}");
+    }
+    let by_author = batch(2, "s", 1, vec![act(&Act::NodeSetChanged(good.clone()))]);
+    assert_eq!(code(&apply_one(&mut ledger, by_author)), Some(Code::NotEntitled), "only the authority may");
+    // Two acts of one batch see each other; the second doesn't fit, so neither stays.
+    let twice = vec![act(&Act::NodeSetChanged(good.clone())), act(&Act::NodeSetChanged(good.clone()))];
+    assert_eq!(code(&apply_one(&mut ledger, batch(1, "acts", acts.0 + 1, twice))), Some(Code::ActRefused));
+    assert_eq!((ledger.reader().root(), ledger.reader().node_sets().expect("readable")), before);
+    acts.done(&mut ledger, good);
+}
+
+#[test]
+fn one_of_two_nodes_and_the_last_one_stay() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open_new(dir.path());
+    let mut acts = Acts(0);
+    let two = present(&ledger).with_voters(&[1, 2], &[3]).expect("a change that fits");
+    acts.done(&mut ledger, two);
+    let one = NodeSetChange { epoch: 2, voters: vec![1], removed: vec![2], ..NodeSetChange::default() };
+    let (code, said) = acts.refused(&mut ledger, Act::NodeSetChanged(one));
+    assert_eq!(code, Some(Code::ActRefused));
+    assert!(said.contains("2 voters can't become 1"), "{said}");
+}
+
+#[test]
+fn until_every_node_knows_them_acts_on_nodes_are_as_unknown_as_they_were() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open(dir.path());
+    let before = ledger.reader().root();
+    let change = present(&ledger).adding(node(4)).expect("a change that fits");
+    let (code, said) = Acts(0).refused(&mut ledger, Act::NodeSetChanged(change));
+    assert_eq!(code, Some(Code::UnknownKind));
+    assert!(said.contains("update all of them"), "{said}");
+    assert_eq!(ledger.reader().root(), before);
+}
+
+#[test]
+fn every_node_has_the_same_sets_by_replay_by_snapshot_and_after_a_restart() {
+    let [first, second, third, files] = std::array::from_fn(|_| tempfile::tempdir().expect("a folder"));
+    let mut ledger = open_new(first.path());
+    grown_and_shrunk(&mut ledger);
+    let mut replayed = open_new(second.path());
+    grown_and_shrunk(&mut replayed);
+    let all = |ledger: &Ledger| (ledger.reader().root(), ledger.reader().node_sets().expect("readable"));
+    assert_eq!(all(&ledger), all(&replayed));
+    let snapshot = files.path().join("snapshot");
+    ledger.checkpoint(&snapshot).expect("written");
+    let mut behind = open(third.path());
+    behind.install(&snapshot).expect("a snapshot of this log");
+    assert_eq!(all(&behind), all(&ledger));
+    assert_eq!(present(&behind), present(&ledger));
+    let expected = all(&ledger);
+    ledger.flush().expect("writable");
+    drop(ledger);
+    assert_eq!(all(&open(first.path())), expected);
+}
