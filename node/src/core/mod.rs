@@ -264,7 +264,7 @@ impl Core {
         let reader = ledger.reader();
         let genesis = Arc::clone(reader.genesis());
         join::has_token(config, &genesis)?;
-        check_certificate(config, &reader, &secrets)?;
+        check_certificate(config, &reader, &secrets.identity)?;
         let links = Arc::new(Links::new(config, secrets.identity));
         let pins = Pins::default();
         members::begin(config, &reader, &links, &pins)?;
@@ -516,10 +516,10 @@ fn signing_keys(config: &NodeConfig, keys: Keys) -> Result<Keys, CoreError> {
 }
 
 /// Once the ledger here names this node, it must be the one that it names.
-fn check_certificate(config: &NodeConfig, reader: &LedgerReader, secrets: &Secrets) -> Result<(), CoreError> {
+fn check_certificate(config: &NodeConfig, reader: &LedgerReader, identity: &tls::Identity) -> Result<(), CoreError> {
     let set = reader.node_set()?;
     match set.node(config.id) {
-        Some(node) if node.tls_spki_sha256 != secrets.identity.spki_sha256()? => {
+        Some(node) if node.tls_spki_sha256 != identity.spki_sha256()? => {
             Err(CoreError::Certificate { path: config.tls.cert.clone(), id: config.id })
         }
         _ => Ok(()),
