@@ -3,13 +3,17 @@
 //! Every call may be repeated: reads change nothing, and a batch is recorded exactly once however often it arrives. So
 //! a call goes to the node that answered last, moves on to the next one when that fails, and gives up when the total
 //! time is over.
+//!
+//! The profile says which nodes are tried first; the ledger says which came since ([`Client::follow`]).
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sillage_proto::v1::LogNode;
 use sillage_proto::v1::ledger_client::LedgerClient;
+use sillage_rules::limits::NODES_MAX;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Response, Status};
 
@@ -42,11 +46,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// The ledger, seen from outside. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Client {
-    nodes: Arc<[Node]>,
+    /// The endpoints of the profile, then those that the ledger named.
+    nodes: Arc<RwLock<Arc<[Node]>>>,
+    /// How many are of the profile.
+    of_profile: usize,
+    tls: ClientTlsConfig,
     preferred: Arc<AtomicUsize>,
     timeouts: Timeouts,
 }
 
+#[derive(Clone)]
 struct Node {
     address: String,
     rpc: Rpc,
@@ -73,7 +82,40 @@ impl Client {
             .domain_name(profile.server_name.clone());
         let nodes: Result<Vec<Node>, ClientError> =
             profile.endpoints.iter().map(|address| node(address, &tls, timeouts)).collect();
-        Ok(Self { nodes: nodes?.into(), preferred: Arc::new(AtomicUsize::new(0)), timeouts })
+        let (nodes, of_profile) = (Arc::new(RwLock::new(nodes?.into())), profile.endpoints.len());
+        Ok(Self { nodes, of_profile, tls, preferred: Arc::new(AtomicUsize::new(0)), timeouts })
+    }
+
+    fn nodes(&self) -> Arc<[Node]> {
+        Arc::clone(&self.nodes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the nodes that the ledger has now, as a node of it says: they are called after those of the profile, and
+    /// nothing is believed for it, as each has to show a certificate of the profile's CA.
+    pub fn follow(&self, named: &[LogNode]) {
+        let known = self.nodes();
+        let (of_profile, followed) = known.split_at(self.of_profile);
+        let mut nodes = of_profile.to_vec();
+        for address in named.iter().filter(|node| !node.address.is_empty()) {
+            let address = format!("https://{}", address.address);
+            if nodes.len() > self.of_profile + NODES_MAX || nodes.iter().any(|node| node.address == address) {
+                continue;
+            }
+            // A connection that is there is kept.
+            match followed.iter().find(|node| node.address == address) {
+                Some(known) => nodes.push(known.clone()),
+                None => match node(&address, &self.tls, self.timeouts) {
+                    Ok(new) => nodes.push(new),
+                    Err(error) => tracing::warn!(%error, "a node that the ledger names can't be called"),
+                },
+            }
+        }
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes.into();
+    }
+
+    /// Where calls go: the endpoints of the profile, then the nodes that the ledger named beside them.
+    pub fn endpoints(&self) -> Vec<String> {
+        self.nodes().iter().map(|node| node.address.clone()).collect()
     }
 
     /// Calls the ledger: the preferred node first, the others as needed.
@@ -98,8 +140,9 @@ impl Client {
         let mut backoff = BACKOFF_FIRST;
         let mut doubtful_before = false;
         for attempt in 1_usize.. {
-            let at = self.preferred.load(Ordering::Relaxed) % self.nodes.len();
-            let node = &self.nodes[at];
+            let nodes = self.nodes();
+            let at = self.preferred.load(Ordering::Relaxed) % nodes.len();
+            let node = &nodes[at];
             let time = self.timeouts.attempt.min(deadline.saturating_duration_since(Instant::now()));
             let reason = match tokio::time::timeout(time, request(node.rpc.clone())).await {
                 Ok(Ok(answer)) => {
@@ -116,10 +159,10 @@ impl Client {
             let reason = format!("{}: {reason}", node.address);
             tracing::debug!(attempt, %reason, "trying the next node");
             // Another call may have moved on already; then its choice stands.
-            let next = (at + 1) % self.nodes.len();
+            let next = (at + 1) % nodes.len();
             let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
             // One quick round over all nodes, then slower and slower.
-            let pause = if attempt < self.nodes.len() { Duration::ZERO } else { jitter(backoff) };
+            let pause = if attempt < nodes.len() { Duration::ZERO } else { jitter(backoff) };
             if Instant::now() + pause >= deadline {
                 let total_s = self.timeouts.total.as_secs();
                 let why = format!("{attempt} attempt(s) in {total_s} s, the last to {reason}");
@@ -159,6 +202,48 @@ fn jitter(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A client of one node, with certificates of a CA of its own in `dir`.
+    fn client(dir: &std::path::Path) -> Client {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).expect("params");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).expect("a CA");
+        std::fs::write(dir.join("c.pem"), ca.pem()).expect("written");
+        std::fs::write(dir.join("c.key"), key.serialize_pem()).expect("written");
+        let profile = r#"
+            origin = "test/log"
+            endpoints = ["https://127.0.0.1:7400"]
+            ca = "c.pem"
+            cert = "c.pem"
+            key = "c.key"
+            log_vkey = "test/log+00000000+AAAA"
+            vrf_public_key = "0101010101010101010101010101010101010101010101010101010101010101"
+            genesis = "genesis.bin"
+        "#;
+        let profile = Profile::parse(profile, dir.to_owned()).expect("a profile");
+        Client::new(&profile, Timeouts::default()).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn the_nodes_that_the_ledger_names_are_called_after_those_of_the_profile() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let client = client(dir.path());
+        let named = |id, address: &str| LogNode { id, address: address.to_owned(), voter: true, ..LogNode::default() };
+        let clone = client.clone();
+        client.follow(&[named(1, "127.0.0.1:7400"), named(2, ""), named(4, "node-4.example:7400")]);
+        let expected = ["https://127.0.0.1:7400", "https://node-4.example:7400"];
+        assert_eq!(client.endpoints(), expected, "each once, and none without an address");
+        assert_eq!(clone.endpoints(), expected, "clones follow too");
+        client.follow(&[named(5, "[::1]:7400"), named(6, "no address")]);
+        assert_eq!(
+            client.endpoints(),
+            ["https://127.0.0.1:7400", "https://[::1]:7400"],
+            "who is gone is called no more"
+        );
+        client.follow(&[]);
+        assert_eq!(client.endpoints(), ["https://127.0.0.1:7400"], "the profile stays");
+    }
 
     #[test]
     fn the_pause_is_between_half_and_all() {

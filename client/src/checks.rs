@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::merkle::verify_inclusion;
-use sillage_proof::note::SignedNote;
+use sillage_proof::note::{SignedNote, VerifierKey};
 use sillage_proof::policy::{Policy, PolicyError};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
@@ -15,6 +15,7 @@ use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::facts::flags_hold;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::node_set::majority;
 use sillage_rules::record::ParsedRecord;
 
 use crate::audit::trust::{Trust, Trusted};
@@ -66,14 +67,19 @@ pub async fn verified(session: &Session, note: &str) -> Result<VerifiedCheckpoin
     Ok(VerifiedCheckpoint { note, checkpoint })
 }
 
-/// The policy that a profile stands for: the log's key, and a majority of its nodes.
-pub fn policy_of(trust: &Trust) -> Policy {
-    let mut text = format!("log {}\n", trust.log);
-    let names: Vec<String> = (1..=trust.nodes.len()).map(|at| format!("node-{at}")).collect();
-    for (name, key) in names.iter().zip(&trust.nodes) {
+/// The policies that a profile stands for: the log's key, and a majority of its nodes. In a joint step there are two, and
+/// both count: a policy names each node in one group alone.
+pub fn policies_of(trust: &Trust) -> Vec<Policy> {
+    trust.groups().iter().map(|group| policy_of(&trust.log, group)).collect()
+}
+
+fn policy_of(log: &VerifierKey, nodes: &[&VerifierKey]) -> Policy {
+    let mut text = format!("log {log}\n");
+    let names: Vec<String> = (1..=nodes.len()).map(|at| format!("node-{at}")).collect();
+    for (name, key) in names.iter().zip(nodes) {
         text += &format!("witness {name} {key}\n");
     }
-    text += &format!("group {GROUP_NODES} {} {}\nquorum {GROUP_NODES}\n", trust.majority(), names.join(" "));
+    text += &format!("group {GROUP_NODES} {} {}\nquorum {GROUP_NODES}\n", majority(nodes.len()), names.join(" "));
     Policy::parse(text.as_bytes()).expect("a log with nodes has such a policy")
 }
 
@@ -374,8 +380,15 @@ mod tests {
     }
 
     fn trust() -> Trust {
-        let nodes = [1, 2, 3].map(|id| node(id).verifier().clone()).to_vec();
-        Trust { log: signer(1, "test/log", KeyKind::Ed25519).verifier().clone(), nodes }
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).public_key().to_bytes().to_vec();
+        let nodes = [1, 2, 3].map(|id: u8| v1::NodeIdentity {
+            id: id.into(),
+            name: format!("node-{id}"),
+            key: Some(v1::PublicKey { alg: 1, key: key(10 + id) }),
+            tls_spki_sha256: vec![id; 32],
+        });
+        let genesis = v1::Genesis { log_public_key: key(1), nodes: nodes.to_vec(), ..v1::Genesis::default() };
+        Trust::first(&"test/log".parse().expect("a name"), &genesis).expect("keys")
     }
 
     #[test]
@@ -401,9 +414,10 @@ mod tests {
 
     #[test]
     fn a_profile_stands_for_a_policy_of_its_log_and_nodes() {
-        let policy = policy_of(&trust());
+        let policies = policies_of(&trust());
+        let [policy] = policies.as_slice() else { panic!("{policies:?}") };
         assert_eq!(policy.group(GROUP_NODES).len(), 3);
-        assert_eq!(cosigner_choices(Some(&policy)), [Vec::<String>::new()], "nodes sign at once");
+        assert_eq!(cosigner_choices(Some(policy)), [Vec::<String>::new()], "nodes sign at once");
         let auditor = signer(30, "test/log/auditor-1", KeyKind::CosignatureV1);
         let text = format!("witness a {}\nquorum a\n", auditor.verifier());
         let policy = Policy::parse(text.as_bytes()).expect("a policy");

@@ -7,7 +7,6 @@ use prost::Message as _;
 use sillage_proof::batch::{Origin, ReceiptMessage, batch_root};
 use sillage_proof::hash::sha256;
 use sillage_proof::keys::{AuthorId, SigningKey};
-use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proto::v1;
 use sillage_rules::entry::Entry;
 use sillage_rules::kind::Kind;
@@ -234,8 +233,9 @@ pub fn fuzz_receipt_file(data: &[u8]) {
 
 /// Checkpoints of a node.
 pub fn fuzz_checkpoint(data: &[u8]) {
-    let key = SignerKey::new("test/log", KeyKind::Ed25519, node()).expect("a key");
-    let trust = Trust { log: key.verifier().clone(), nodes: Vec::new() };
+    let log_public_key = node().public_key().to_bytes().to_vec();
+    let genesis = v1::Genesis { log_public_key, ..v1::Genesis::default() };
+    let trust = Trust::first(&Origin::new("test/log").expect("a name"), &genesis).expect("a key");
     if let Ok(verified) = verify_checkpoint(text(data), &trust) {
         assert_eq!(verified.note.to_string(), text(data));
     }

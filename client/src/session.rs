@@ -52,6 +52,7 @@ impl Session {
                 "the node serves another log than this profile trusts: take a profile of this log, or another endpoint";
             return Err(ClientError::Check(why.to_owned()));
         }
+        client.follow(&caller.nodes);
         let keys = Arc::new(InForce::new(origin.clone(), Trust::first(&origin, &genesis)?));
         keys.add(0, caller.rotations.clone())?;
         if caller.more_rotations {

@@ -804,7 +804,7 @@ const MESSAGES = {
   LedgerAct: {
     1: ["registered", "PartyRegistered", "one"], 2: ["rotated", "KeyRotated", "one"], 3: ["revoked", "KeyRevoked", "one"],
     4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
-    7: ["log_key", "LogKeyRotated", "one"],
+    7: ["log_key", "LogKeyRotated", "one"], 8: ["actor", "ActorRevoked", "one"], 9: ["node_set", "NodeSetChanged", "one"],
   },
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
@@ -833,6 +833,17 @@ const MESSAGES = {
   Erased: { 1: ["indices", "u64", "packed"], 2: ["patient", "bool"], 3: ["ground", "string"] },
   NodeKeyRotated: { 1: ["node_id", "u64"], 2: ["key", "PublicKey"] },
   LogKeyRotated: { 1: ["key", "PublicKey"] },
+  ActorRevoked: { 1: ["actor_hash", "bytes"], 2: ["reason", "string"] },
+  NodeSetChanged: {
+    1: ["epoch", "u64"], 2: ["added", "AddedNode", "many"], 3: ["moved", "NodeAddresses", "many"],
+    4: ["removed", "u64", "packed"], 5: ["voters", "u64", "packed"], 6: ["voters_outgoing", "u64", "packed"],
+    7: ["learners", "u64", "packed"],
+  },
+  AddedNode: {
+    1: ["id", "u64"], 2: ["name", "string"], 3: ["key", "PublicKey"], 4: ["tls_spki_sha256", "bytes"],
+    5: ["client_address", "string"], 6: ["peer_address", "string"],
+  },
+  NodeAddresses: { 1: ["id", "u64"], 2: ["client_address", "string"], 3: ["peer_address", "string"] },
   NodeIdentity: { 1: ["id", "u64"], 2: ["name", "string"], 3: ["key", "PublicKey"], 4: ["tls_spki_sha256", "bytes"] },
   Genesis: {
     1: ["version", "u32"], 2: ["origin", "string"], 3: ["created_ms", "u64"], 4: ["log_public_key", "bytes"],
@@ -965,6 +976,7 @@ const KINDS = {
   0x0a0c: ["log.closed", "registre fermé", "log closed"],
   0x0a0d: ["system.event", "événement d’un système", "system event"],
   0x0a0e: ["genesis", "genèse", "genesis"],
+  0x0a0f: ["node_set.changed", "nœuds changés", "nodes changed"],
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */

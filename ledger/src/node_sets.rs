@@ -129,6 +129,13 @@ pub(crate) fn present(rows: Vec<NodeSetRow>, genesis: &GenesisInfo) -> Result<No
     rows.into_iter().next_back().map_or_else(|| Ok(genesis.node_set()), NodeSetRow::set)
 }
 
+/// The set that counts for the checkpoint whose last entry is the index commit at `commit`.
+pub(crate) fn set_at(store: &Store, genesis: &GenesisInfo, commit: LeafIndex) -> Result<NodeSet, ReadError> {
+    let mut rows = store.node_sets()?;
+    rows.retain(|row| row.covered_by().is_some_and(|covered| covered < commit));
+    present(rows, genesis)
+}
+
 /// The key that a node came with; `None`: no set that counts at `commit` or before has it.
 pub(crate) fn first_key(
     store: &Store,
@@ -161,9 +168,7 @@ impl LedgerReader {
     /// # Errors
     /// When the store can't be read.
     pub fn node_set_at(&self, commit: LeafIndex) -> Result<NodeSet, ReadError> {
-        let mut rows = self.view().store.node_sets()?;
-        rows.retain(|row| row.covered_by().is_some_and(|covered| covered < commit));
-        present(rows, self.genesis())
+        set_at(&self.view().store, self.genesis(), commit)
     }
 
     /// Every set that an act made, in the order of the log. That of the genesis is [`GenesisInfo::node_set`].

@@ -5,7 +5,7 @@
 //!          "layout"                     u32 layout
 //!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32] ‖
 //!                                       u64 last index commit (0: none)
-//!          "feature_level"              u32 feature level of the group (absent: 1)
+//!          "level"                      u32 feature level; absent: 1
 //!          "node_set/" ‖ u64 epoch      node_sets::NodeSetRow: the set of nodes that an act made
 //! entries  u64 index                    the entry, docs/formats.md §5
 //! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
@@ -57,7 +57,7 @@ pub(crate) const DATA_KEY_ID_LEN: usize = 16;
 pub(crate) const META_GENESIS: &[u8] = b"genesis";
 pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_HEAD: &[u8] = b"head";
-pub(crate) const META_FEATURE_LEVEL: &[u8] = b"feature_level";
+pub(crate) const META_LEVEL: &[u8] = b"level";
 /// What the keys of sets of nodes begin with. They stand here and not in a family of their own, so that a database of
 /// before is opened as it is.
 pub(crate) const META_NODE_SET: &[u8] = b"node_set/";

@@ -23,7 +23,7 @@ fn open_new(dir: &Path) -> Ledger {
     let families = DB::list_cf(&options, &path).expect("a database");
     let db = DB::open_cf(&options, &path, families).expect("a database");
     let meta = db.cf_handle("meta").expect("a family");
-    db.put_cf(meta, b"feature_level", 2_u32.to_be_bytes()).expect("writable");
+    db.put_cf(meta, b"level", 2_u32.to_be_bytes()).expect("writable");
     db.flush_cf(meta).expect("writable");
     drop(db);
     open(dir)

@@ -1,4 +1,4 @@
-//! The keys of a log as a session knows them: learnt from the ledger, believed for their proofs.
+//! The keys and nodes of a log as a session knows them: learnt from the ledger, believed for their proofs.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::error::ClientError;
 /// A node may learn of a checkpoint a moment before it can prove the keys of it.
 const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(300);
-/// Rotations in the life of a log; it takes no more.
+/// Rotations and changes of the set of nodes in the life of a log; it takes no more.
 const ROTATIONS_MAX: usize = 4_096;
 
 /// See the module.
@@ -53,7 +53,9 @@ impl InForce {
                 continue;
             }
             if at >= ROTATIONS_MAX {
-                return Err(failed("the ledger names more new keys than a log can have: ask another node"));
+                return Err(failed(
+                    "the ledger names more new keys and sets of nodes than a log can have: ask another node",
+                ));
             }
             chain.add(&rotation)?;
             known.push(rotation);
@@ -70,6 +72,7 @@ impl InForce {
             let from = self.known().len();
             let request = v1::GetLogRequest { rotations_from: u32::try_from(from).unwrap_or(u32::MAX) };
             let answer = client.call(|mut rpc| async move { rpc.get_log(request).await }).await?;
+            client.follow(&answer.nodes);
             let more = answer.more_rotations;
             self.add(from, answer.rotations)?;
             if !more || self.known().len() == from {

@@ -1,16 +1,17 @@
-//! Who may sign what, replayed from the genesis and the acts of the authority.
+//! Who may sign what, and which nodes count, replayed from the genesis and the acts of the authority.
 
 use std::collections::BTreeMap;
 
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
-use sillage_proof::note::{KeyKind, VerifierKey};
+use sillage_proof::note::VerifierKey;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::kind::Kind;
+use sillage_rules::node_set::{NodeSet, NodeSetChange};
 use sillage_rules::roles::Roles;
 
-use super::trust::{Trust, node_key};
+use super::trust::{Trust, log_key, node_key};
 
 /// The tag of what concerns no patient.
 pub(super) const NO_PATIENT: [u8; 32] = [0; 32];
@@ -51,6 +52,16 @@ pub(super) struct SigningKey {
     pub from_genesis: bool,
 }
 
+/// A set of nodes, as an act made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CountingSet {
+    pub set: NodeSet,
+    /// What the act says.
+    pub change: NodeSetChange,
+    /// The first index commit after the act: the set counts from the next one on.
+    pub covered_by: Option<u64>,
+}
+
 /// Parties, keys, streams.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Registry {
@@ -58,6 +69,10 @@ pub(super) struct Registry {
     pub keys: BTreeMap<KeyId, Key>,
     pub streams: BTreeMap<StreamId, Stream>,
     pub signing: Vec<SigningKey>,
+    /// The nodes of the genesis.
+    pub first_nodes: Option<NodeSet>,
+    /// The sets that acts made of them, in the order of the log.
+    pub node_sets: Vec<CountingSet>,
 }
 
 /// Who signed a batch.
@@ -120,6 +135,7 @@ impl Registry {
             }
             Act::NodeKeyRotated { node_id, key } => self.replace_signing(*node_id, key),
             Act::LogKeyRotated { key } => self.replace_signing(LOG, key),
+            Act::NodeSetChanged(change) => self.change_nodes(change),
             // They change payloads and decisions, which aren't replayed.
             Act::Erased { .. } | Act::ActorRevoked { .. } => Ok(()),
         }
@@ -159,46 +175,87 @@ impl Registry {
     }
 
     fn replace_signing(&mut self, node: u64, key: &PublicKey) -> Result<(), String> {
-        if !self.signing.iter().any(|known| known.node == node) {
-            return Err(format!("a key for node {node}, which isn't in the genesis"));
+        if node != LOG && self.nodes()?.node(node).is_none() {
+            return Err(format!("a key for node {node}, which isn't in the log"));
         }
+        self.check_signing_key(key)?;
         self.signing.push(SigningKey { node, key: *key, covered_by: None, from_genesis: false });
         Ok(())
     }
 
-    /// The keys of the genesis: the log's, and each node's.
-    pub fn sign_from_genesis(&mut self, log: PublicKey, nodes: impl IntoIterator<Item = (u64, PublicKey)>) {
-        let keys = std::iter::once((LOG, log)).chain(nodes);
+    /// A key that signs checkpoints was never used before.
+    fn check_signing_key(&self, key: &PublicKey) -> Result<(), String> {
+        match self.signing.iter().any(|known| known.key == *key) || self.keys.contains_key(&key.key_id()) {
+            true => Err(format!("key {key} for a node or the log, used before")),
+            false => Ok(()),
+        }
+    }
+
+    /// The set of nodes after the last act.
+    fn nodes(&self) -> Result<&NodeSet, String> {
+        let newest = self.node_sets.last().map(|one| &one.set).or(self.first_nodes.as_ref());
+        newest.ok_or_else(|| "an act on nodes before the genesis".to_owned())
+    }
+
+    fn change_nodes(&mut self, change: &NodeSetChange) -> Result<(), String> {
+        for node in &change.added {
+            self.check_signing_key(&node.key)?;
+        }
+        self.follow_nodes(change, None)?;
+        let keys = change.added.iter();
+        let keys = keys.map(|node| SigningKey { node: node.id, key: node.key, covered_by: None, from_genesis: false });
+        self.signing.extend(keys);
+        Ok(())
+    }
+
+    /// Follows a change of the set of nodes alone. `covered_by`: the index commit that covers it, where that is known.
+    ///
+    /// # Errors
+    /// Why the ledger had to refuse it.
+    pub fn follow_nodes(&mut self, change: &NodeSetChange, covered_by: Option<u64>) -> Result<(), String> {
+        let set = self.nodes()?.after(change).map_err(|error| format!("a set of nodes that can't follow: {error}"))?;
+        self.node_sets.push(CountingSet { set, change: change.clone(), covered_by });
+        Ok(())
+    }
+
+    /// What the genesis says: the log's key, and its nodes.
+    pub fn sign_from_genesis(&mut self, log: PublicKey, nodes: NodeSet) {
+        let keys = std::iter::once((LOG, log)).chain(nodes.nodes.iter().map(|node| (node.id, node.key)));
         let keys = keys.map(|(node, key)| SigningKey { node, key, covered_by: None, from_genesis: true });
         self.signing.extend(keys);
+        self.first_nodes = Some(nodes);
     }
 
     /// Notes an index commit: the first after an act covers it.
     pub fn commit(&mut self, index: LeafIndex) {
-        for key in &mut self.signing {
-            if !key.from_genesis && key.covered_by.is_none() {
-                key.covered_by = Some(index.get());
-            }
+        for key in self.signing.iter_mut().filter(|key| !key.from_genesis) {
+            key.covered_by.get_or_insert(index.get());
+        }
+        for one in &mut self.node_sets {
+            one.covered_by.get_or_insert(index.get());
         }
     }
 
     /// Whose signatures make the checkpoint of `size` entries (`docs/formats.md` §12).
     pub fn trust_at(&self, origin: &Origin, size: u64) -> Option<Trust> {
         let commit = size.saturating_sub(1);
-        let in_force = |key: &&SigningKey| key.from_genesis || key.covered_by.is_some_and(|covered| covered < commit);
+        let counts = |covered_by: Option<u64>| covered_by.is_some_and(|covered| covered < commit);
+        let in_force = |key: &&SigningKey| key.from_genesis || counts(key.covered_by);
         // Keys of one node stand in the order of their acts: the last one in force counts.
         let newest: BTreeMap<u64, PublicKey> =
             self.signing.iter().filter(in_force).map(|key| (key.node, key.key)).collect();
-        let log = VerifierKey::new(origin.as_str(), KeyKind::Ed25519, *newest.get(&LOG)?).ok()?;
-        let nodes = newest.into_iter().filter(|(node, _)| *node != LOG);
-        let nodes: Option<Vec<VerifierKey>> = nodes.map(|(node, key)| node_key(origin, node, key)).collect();
-        Some(Trust { log, nodes: nodes? })
+        let mut sets = self.node_sets.iter().rev();
+        let set = sets.find(|one| counts(one.covered_by)).map(|one| &one.set).or(self.first_nodes.as_ref())?;
+        let trust = Trust::of_set(origin, log_key(origin, *newest.get(&LOG)?)?, set.clone())?;
+        let keys = newest.iter().filter(|(node, _)| set.node(**node).is_some());
+        keys.into_iter()
+            .try_fold(trust, |trust, (node, key)| trust.with_node_key(*node, node_key(origin, *node, *key)?))
     }
 
     /// Every key that the log ever had.
     pub fn log_keys(&self, origin: &Origin) -> Vec<VerifierKey> {
         let keys = self.signing.iter().filter(|key| key.node == LOG);
-        keys.filter_map(|key| VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key.key).ok()).collect()
+        keys.filter_map(|key| log_key(origin, key.key)).collect()
     }
 }
 

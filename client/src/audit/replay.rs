@@ -14,13 +14,14 @@ use sillage_rules::facts::flags_hold;
 use sillage_rules::index::Frontier;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits::INDEX_DEPTH_MAX;
+use sillage_rules::node_set::NodeSet;
 use sillage_rules::record::ParsedRecord;
 
 use super::divergence::Divergence;
 use super::patients::Patients;
 use super::prepare::{KeyBook, Prepared, Signature, verify};
 use super::registry::{NO_PATIENT, Registry, Signer};
-use super::trust::Trust;
+use super::trust::{Trust, first_set};
 
 /// What the genesis says of a log, as far as a replay needs it.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ pub struct Log {
     pub(super) late_after_ms: u64,
     pub(super) tags: std::ops::RangeInclusive<[u8; 32]>,
     key: PublicKey,
-    nodes: Vec<(u64, PublicKey)>,
+    pub(super) nodes: NodeSet,
     parties: Vec<PartyRegistration>,
 }
 
@@ -46,10 +47,7 @@ impl Log {
         let tag = |tag: &[u8]| <[u8; 32]>::try_from(tag).map_err(|_| "a tag isn't 32 bytes".to_owned());
         let key = |bytes: &[u8]| PublicKey::from_bytes(bytes).map_err(|error| error.to_string());
         let depth = u8::try_from(genesis.index_depth).ok().filter(|depth| *depth <= INDEX_DEPTH_MAX);
-        let nodes = genesis.nodes.iter().map(|node| {
-            let bytes = node.key.as_ref().map(|key| key.key.as_slice()).unwrap_or_default();
-            Ok((node.id, key(bytes)?))
-        });
+        let nodes = first_set(genesis).ok_or_else(|| "a node's key or certificate can't be used".to_owned())?;
         let parties = genesis.parties.iter().map(PartyRegistration::parse);
         Ok(Self {
             bytes,
@@ -58,7 +56,7 @@ impl Log {
             late_after_ms: genesis.late_after_ms,
             tags: tag(&genesis.tag_first)?..=tag(&genesis.tag_last)?,
             key: key(&genesis.log_public_key)?,
-            nodes: nodes.collect::<Result<_, String>>()?,
+            nodes,
             parties: parties.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
         })
     }
@@ -449,7 +447,7 @@ impl Replay {
             let registered = self.registry.register(party);
             registered.map_err(|found| Divergence::new(0, "parties that can be registered", found))?;
         }
-        self.registry.sign_from_genesis(self.log.key, self.log.nodes.iter().copied());
+        self.registry.sign_from_genesis(self.log.key, self.log.nodes.clone());
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 use sillage_proof::keys::SigningKey;
 use sillage_proto::v1::LogEntry;
+use sillage_rules::node_set::{NodeSetChange, SetNode};
 use sillage_rules::roles::Roles;
 
 use super::*;
@@ -309,7 +310,62 @@ fn a_new_signing_key_signs_one_index_commit_later() {
     let second = replay.trust().expect("keys");
     assert_ne!(first.log, second.log);
     assert_eq!(second.log.public_key(), &new.public_key());
-    assert_eq!((first.nodes.len(), replay.log_keys().len()), (3, 2));
+    assert_eq!((first.nodes().len(), replay.log_keys().len()), (3, 2));
+}
+
+fn new_node(id: u8) -> SetNode {
+    SetNode {
+        id: id.into(),
+        name: format!("node-{id}"),
+        key: SigningKey::from_seed(&[10 + id; 32]).public_key(),
+        tls_spki_sha256: [10 + id; 32],
+        client_address: format!("node-{id}.example:7400"),
+        peer_address: format!("node-{id}.example:7500"),
+    }
+}
+
+#[test]
+fn a_new_set_of_nodes_counts_one_index_commit_later() {
+    let mut made = log();
+    let counting = |made: &Made| {
+        let trust = replayed(made).expect("clean").trust().expect("keys");
+        trust.nodes().iter().map(|(id, _)| *id).collect::<Vec<_>>()
+    };
+    let set = replayed(&made).expect("clean").trust().expect("keys").set().clone();
+    let added = set.adding(new_node(4)).expect("a change that fits");
+    let set = set.after(&added).expect("checked");
+    made.act(&authority(), stream(&authority()), 1, &Act::NodeSetChanged(added), None);
+    made.commit();
+    let voting = set.with_voters(&[1, 2, 3, 4], &[]).expect("a change that fits");
+    made.act(&authority(), stream(&authority()), 2, &Act::NodeSetChanged(voting), None);
+    made.commit();
+    assert_eq!(counting(&made), [1, 2, 3], "the set before proves it");
+    made.consulted([0; 32]);
+    made.commit();
+    assert_eq!(counting(&made), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_set_of_nodes_that_the_ledger_had_to_refuse_is_a_divergence() {
+    let set = || replayed(&log()).expect("clean").trust().expect("keys").set().clone();
+    let good = || set().adding(new_node(4)).expect("a change that fits");
+    let found = |signer: &SigningKey, seq: u64, change: NodeSetChange| {
+        let mut made = log();
+        made.act(signer, stream(signer), seq, &Act::NodeSetChanged(change), None);
+        let mut replay = Replay::new(made.log());
+        replay_here(&mut replay, &made.entries).expect_err("a divergence").to_string()
+    };
+    let next = |key: &SigningKey| {
+        let registry = replayed(&log()).expect("clean").registry;
+        registry.streams.get(&stream(key)).map_or(1, |stream| stream.last_seq + 1)
+    };
+    let (author_next, authority_next) = (next(&author()), next(&authority()));
+    assert!(found(&author(), author_next, good()).contains("isn't an authority"));
+    let skipped = NodeSetChange { epoch: 2, ..good() };
+    assert!(found(&authority(), authority_next, skipped).contains("so the next has 1"));
+    let mut used = good();
+    used.added[0].key = author().public_key();
+    assert!(found(&authority(), authority_next, used).contains("used before"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! New keys of the log and of its nodes, each proven under the keys before it (`docs/formats.md` §12).
+//! New keys of the log and of its nodes, and other sets of nodes, each proven under those before it (`docs/formats.md`
+//! §12).
 //!
-//! A rotation is an act of the authority in the log. The first checkpoint that covers it is still signed with the keys
-//! before it: whoever holds those verifies it, the act under it, and thereby the new key, which signs what is larger.
+//! A rotation is an act of the authority in the log, and so is a change of the set of nodes. The first checkpoint that covers
+//! it is still signed with the keys, and by the nodes, before it: whoever holds those verifies it, the act under it, and
+//! thereby the new key or the new set, which signs what is larger.
 //! That the authority signed the act is what the nodes verified before they cosigned; that it is this act, and stands in
 //! this log, is verified here.
 
@@ -10,17 +12,17 @@ use std::fmt;
 use sillage_proof::batch::Origin;
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, leaf_hash};
-use sillage_proof::keys::PublicKey;
 use sillage_proof::merkle::verify_inclusion;
-use sillage_proof::note::{KeyKind, VerifierKey};
+use sillage_proof::note::VerifierKey;
 use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::entry::{Entry, Flags};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::record::ParsedRecord;
 
-use super::trust::{Trust, node_key};
+use super::trust::{Trust, log_key, node_key};
 use crate::checks::{failed, hashes};
 use crate::error::ClientError;
 
@@ -29,7 +31,7 @@ use crate::error::ClientError;
 pub enum Holder {
     /// The log itself.
     Log,
-    /// A node of the genesis.
+    /// A node.
     Node(u64),
 }
 
@@ -42,17 +44,39 @@ impl fmt::Display for Holder {
     }
 }
 
-/// A rotation as it was proven.
+/// What an act changes of who signs checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A new key.
+    Key {
+        /// Whose key.
+        holder: Holder,
+        /// The new one.
+        key: VerifierKey,
+    },
+    /// Another set of nodes.
+    Nodes(NodeSetChange),
+}
+
+/// A rotation, or a change of the set of nodes, as it was proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotated {
     /// The act's entry.
     pub index: u64,
-    /// Whose key.
-    pub holder: Holder,
-    /// The new one.
-    pub key: VerifierKey,
-    /// Size of the last checkpoint under the keys before: the new key signs what is larger.
+    /// What it changes.
+    pub change: Change,
+    /// Size of the last checkpoint under the keys and nodes before: the new ones sign what is larger.
     pub proven_by: u64,
+}
+
+impl Rotated {
+    /// Whose key is new, and the key; `None` for a change of the set of nodes.
+    pub fn key(&self) -> Option<(Holder, &VerifierKey)> {
+        match &self.change {
+            Change::Key { holder, key } => Some((*holder, key)),
+            Change::Nodes(_) => None,
+        }
+    }
 }
 
 /// Whose signatures a checkpoint needs, while it can change.
@@ -77,25 +101,35 @@ impl Keys for Trust {
 pub fn verify(origin: &Origin, given: &v1::KeyRotation, before: &impl Keys) -> Result<Rotated, ClientError> {
     let wrong = |why: &str| {
         failed(&format!(
-            "the ledger names a new key that is not proven: {why}; ask another node, and keep it as evidence"
+            "the ledger names a new key or other nodes, and they are not proven: {why}; ask another node, and keep it as evidence"
         ))
     };
     let Ok(Entry::Record(entry)) = Entry::decode(&given.entry) else {
         return Err(wrong("what should be its act is no record"));
     };
-    if entry.kind != Kind::KEY_ROTATED || entry.flags.contains(Flags::LEDGER) {
-        return Err(wrong("its entry is no act of the authority on keys"));
+    if !matches!(entry.kind, Kind::KEY_ROTATED | Kind::NODE_SET_CHANGED) || entry.flags.contains(Flags::LEDGER) {
+        return Err(wrong("its entry is no act of the authority on keys or nodes"));
     }
     let salt: &[u8; SALT_BYTES] = given.salt.as_slice().try_into().map_err(|_| wrong("the act has no salt"))?;
     let record = ParsedRecord::parse(&given.record).map_err(|_| wrong("the act breaks the rules of records"))?;
     if record.record_hash(salt) != entry.record_hash {
         return Err(wrong("the act is not the one that the log holds"));
     }
-    let (holder, key) = match record.act() {
-        Some(Act::LogKeyRotated { key }) => (Holder::Log, *key),
-        Some(Act::NodeKeyRotated { node_id, key }) => (Holder::Node(*node_id), *key),
-        _ => return Err(wrong("the act gives neither the log nor a node a new key")),
+    let no_name = || wrong("the key has no name");
+    let change = match record.act() {
+        Some(Act::LogKeyRotated { key }) => {
+            Change::Key { holder: Holder::Log, key: log_key(origin, *key).ok_or_else(no_name)? }
+        }
+        Some(Act::NodeKeyRotated { node_id, key }) => {
+            let key = node_key(origin, *node_id, *key).ok_or_else(no_name)?;
+            Change::Key { holder: Holder::Node(*node_id), key }
+        }
+        Some(Act::NodeSetChanged(change)) => Change::Nodes(change.clone()),
+        _ => return Err(wrong("the act gives neither the log nor a node a new key, and changes no nodes")),
     };
+    if record.kind() != entry.kind {
+        return Err(wrong("the act is of another kind than its entry"));
+    }
     let checkpoint = before.check(&given.note).map_err(|error| match error {
         ClientError::Check(why) => wrong(&why),
         error => error,
@@ -103,15 +137,7 @@ pub fn verify(origin: &Origin, given: &v1::KeyRotation, before: &impl Keys) -> R
     let path: Vec<Hash> = hashes(&given.path)?;
     verify_inclusion(&leaf_hash(&given.entry), entry.index, checkpoint.size, &path, &checkpoint.root)
         .map_err(|error| wrong(&format!("its checkpoint does not cover the act ({error})")))?;
-    let key = vkey(origin, holder, key).ok_or_else(|| wrong("the key has no name"))?;
-    Ok(Rotated { index: entry.index.get(), holder, key, proven_by: checkpoint.size.get() })
-}
-
-fn vkey(origin: &Origin, holder: Holder, key: PublicKey) -> Option<VerifierKey> {
-    match holder {
-        Holder::Log => VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key).ok(),
-        Holder::Node(id) => node_key(origin, id, key),
-    }
+    Ok(Rotated { index: entry.index.get(), change, proven_by: checkpoint.size.get() })
 }
 
 /// The order that rotations have in a log: each later than the one before, and not under the checkpoint that proved that
@@ -127,9 +153,9 @@ pub fn check_order(last: Option<&Rotated>, next: &Rotated) -> Result<(), ClientE
     let after = next.proven_by > last.proven_by && next.index >= last.proven_by;
     match next.index > last.index && (together || after) {
         true => Ok(()),
-        false => {
-            Err(failed("the ledger names new keys twice or out of order: ask another node, and keep it as evidence"))
-        }
+        false => Err(failed(
+            "the ledger names new keys or nodes twice or out of order: ask another node, and keep it as evidence",
+        )),
     }
 }
 
@@ -143,12 +169,12 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Nothing was rotated yet.
+    /// Nothing was changed yet.
     pub fn new(origin: Origin, first: Trust) -> Self {
         Self { origin, periods: vec![(0, first)], rotations: Vec::new() }
     }
 
-    /// Takes the next rotation, if it is proven under the keys before it.
+    /// Takes the next change, if it is proven under the keys and nodes before it.
     ///
     /// # Errors
     /// [`ClientError::Check`]; the chain is as before.
@@ -161,8 +187,7 @@ impl Chain {
         };
         let next = verify(&self.origin, given, before)?;
         check_order(last, &next)?;
-        let mut trust = self.newest().clone();
-        replace(&mut trust, &self.origin, &next)?;
+        let trust = after(self.newest(), &self.origin, &next.change)?;
         match self.periods.last_mut() {
             Some((above, period)) if *above == next.proven_by => *period = trust,
             _ => self.periods.push((next.proven_by, trust)),
@@ -189,7 +214,12 @@ impl Chain {
 
     /// Since which entry this holder's newest key is in the log: that of the act, or 0, the genesis.
     pub fn since(&self, holder: Holder) -> u64 {
-        self.rotations.iter().rev().find(|rotated| rotated.holder == holder).map_or(0, |rotated| rotated.index)
+        let brings = |rotated: &&Rotated| match (&rotated.change, holder) {
+            (Change::Key { holder: of, .. }, _) => *of == holder,
+            (Change::Nodes(change), Holder::Node(id)) => change.added.iter().any(|node| node.id == id),
+            (Change::Nodes(_), Holder::Log) => false,
+        };
+        self.rotations.iter().rev().find(brings).map_or(0, |rotated| rotated.index)
     }
 
     /// Every key that the log ever had.
@@ -199,22 +229,25 @@ impl Chain {
 
     /// Every key that a node ever had.
     pub fn node_keys(&self) -> Vec<VerifierKey> {
-        self.periods.iter().flat_map(|(_, trust)| trust.nodes.clone()).collect()
+        self.periods.iter().flat_map(|(_, trust)| trust.every_key().cloned()).collect()
     }
 }
 
-fn replace(trust: &mut Trust, origin: &Origin, rotated: &Rotated) -> Result<(), ClientError> {
-    match rotated.holder {
-        Holder::Log => trust.log = rotated.key.clone(),
-        Holder::Node(id) => {
-            let name = sillage_rules::cosigner::node_name(origin, id);
-            let held = trust.nodes.iter_mut().find(|key| key.name() == name);
-            *held.ok_or_else(|| {
-                failed(&format!("the ledger names a new key of node {id}, which the genesis lacks"))
-            })? = rotated.key.clone();
-        }
+/// Whom to trust after a change.
+///
+/// # Errors
+/// [`ClientError::Check`] when it doesn't fit.
+pub(crate) fn after(trust: &Trust, origin: &Origin, change: &Change) -> Result<Trust, ClientError> {
+    match change {
+        Change::Key { holder: Holder::Log, key } => Ok(Trust { log: key.clone(), ..trust.clone() }),
+        Change::Key { holder: Holder::Node(id), key } => trust
+            .clone()
+            .with_node_key(*id, key.clone())
+            .ok_or_else(|| failed(&format!("the ledger names a new key of node {id}, which the log lacks"))),
+        Change::Nodes(change) => trust.after(origin, change).map_err(|why| {
+            failed(&format!("the ledger names a set of nodes that can't follow ({why}): ask another node"))
+        }),
     }
-    Ok(())
 }
 
 /// The size that a note claims, without a look at its signatures.

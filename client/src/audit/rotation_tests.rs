@@ -1,8 +1,9 @@
 use sillage_proof::hash::LeafIndex;
-use sillage_proof::keys::SigningKey;
+use sillage_proof::keys::{PublicKey, SigningKey};
 use sillage_proof::merkle::inclusion_proof;
-use sillage_proof::note::SignerKey;
+use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proto::v1::KeyRotation;
+use sillage_rules::node_set::{NodeSet, NodeSetError, SetNode};
 
 use super::*;
 use crate::audit::made::{Made, ORIGIN, authority, stream};
@@ -118,7 +119,7 @@ fn one_checkpoint_may_prove_two_rotations() {
     let mut chain = chain(&made);
     given.iter().for_each(|given| chain.add(given).expect("proven under the keys before both"));
     assert_eq!(chain.newest().log, *log_signer(40).verifier());
-    assert!(chain.newest().nodes.contains(node_signer(2, 42).verifier()));
+    assert!(chain.newest().every_key().any(|key| key == node_signer(2, 42).verifier()));
     assert_eq!(chain.at(made.checkpoint().size.get()).log, *log_signer(9).verifier());
     assert!(why(chain.add(&given[1])).contains("twice"), "and each only once");
 }
@@ -149,7 +150,9 @@ fn a_forged_act_is_refused() {
     let revoked = Act::Revoked { key_id: authority().key_id(), reason: "lost".to_owned() };
     let index = act(&mut made, 1, &revoked);
     made.commit();
-    assert!(why(chain(&made).add(&rotation(&made, index, &first()))).contains("no act of the authority on keys"));
+    assert!(
+        why(chain(&made).add(&rotation(&made, index, &first()))).contains("no act of the authority on keys or nodes")
+    );
 }
 
 fn rotation_record(key: &PublicKey) -> Vec<u8> {
@@ -206,8 +209,123 @@ fn rotations_come_in_the_order_of_the_log() {
     assert!(why(chain.add(&late)).contains("out of order"));
 }
 
+fn new_node(id: u8) -> SetNode {
+    SetNode {
+        id: id.into(),
+        name: format!("node-{id}"),
+        key: public(10 + id),
+        tls_spki_sha256: [10 + id; 32],
+        client_address: format!("node-{id}.example:7400"),
+        peer_address: format!("node-{id}.example:7500"),
+    }
+}
+
+/// Those of the nodes, each with the key that it came with, and the log's.
+fn of(ids: &[u8]) -> Vec<SignerKey> {
+    let nodes = ids.iter().map(|id| node_signer((*id).into(), 10 + id));
+    std::iter::once(log_signer(9)).chain(nodes).collect()
+}
+
+/// A log as its set of nodes changes, and who has followed it.
+struct Followed {
+    made: Made,
+    chain: Chain,
+    seq: u64,
+}
+
+impl Followed {
+    fn new() -> Self {
+        let made = Made::new();
+        Self { chain: chain(&made), made, seq: 0 }
+    }
+
+    /// Records a change of the present set, and what `signers` make of the checkpoint that covers it.
+    fn given(&mut self, change: NodeSetChange, signers: &[u8]) -> KeyRotation {
+        self.seq += 1;
+        let index = act(&mut self.made, self.seq, &Act::NodeSetChanged(change));
+        self.made.commit();
+        rotation(&self.made, index, &of(signers))
+    }
+
+    fn step(
+        &mut self,
+        change: impl Fn(&NodeSet) -> Result<NodeSetChange, NodeSetError>,
+        signers: &[u8],
+    ) -> Result<(), ClientError> {
+        let change = change(self.chain.newest().set()).expect("a change that fits");
+        let given = self.given(change, signers);
+        self.chain.add(&given)
+    }
+}
+
 #[test]
-fn a_node_that_the_genesis_lacks_gets_no_key() {
+fn nodes_follow_from_those_before_them_from_three_to_five_and_three_others() {
+    let mut log = Followed::new();
+    log.step(|set| set.adding(new_node(4)), &[1, 3]).expect("proven");
+    log.step(|set| set.with_voters(&[1, 2, 3, 4], &[]), &[2, 3]).expect("proven by two of three");
+    log.step(|set| set.adding(new_node(5)), &[1, 2, 4]).expect("proven by three of four");
+    log.step(|set| set.with_voters(&[1, 2, 3, 4, 5], &[]), &[1, 2, 4]).expect("proven");
+    log.step(|set| set.with_voters(&[1, 4, 5], &[]), &[1, 2, 4]).expect("proven by three of five");
+    log.step(|set| set.leaving_joint(&[2, 3]), &[1, 2, 4]).expect("proven by three of five and two of three");
+    log.made.consulted([0; 32]);
+    log.made.commit();
+    let newest = note(&log.made, &of(&[4, 5]));
+    log.chain.at(log.made.checkpoint().size.get()).check(&newest).expect("two of the present three");
+    let ids = |trust: &Trust| trust.nodes().iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(ids(log.chain.newest()), [1, 4, 5]);
+    assert_eq!(ids(log.chain.at(1)), [1, 2, 3], "what was signed before is judged as it was");
+    assert_eq!((log.chain.since(Holder::Node(4)), log.chain.since(Holder::Node(1))), (2, 0));
+    assert!(log.chain.node_keys().iter().any(|key| key.name().ends_with("node-2")), "its receipts stay good");
+    // A node that is gone signs nothing any more.
+    let gone = note(&log.made, &of(&[1, 2, 3]));
+    assert!(log.chain.newest().check(&gone).is_err());
+}
+
+#[test]
+fn a_set_of_nodes_is_proven_by_the_set_before_it_alone() {
+    for signers in [&[4_u8, 1][..], &[1], &[4], &[1, 5]] {
+        let mut log = Followed::new();
+        log.step(|set| set.adding(new_node(4)), &[1, 2]).expect("proven");
+        let said = why(log.step(|set| set.with_voters(&[1, 2, 3, 4], &[]), signers));
+        assert!(said.contains("not proven"), "{signers:?}: {said}");
+    }
+    // The end of a joint step is proven by both sets.
+    for (signers, proves) in [(&[1_u8, 2][..], true), (&[1, 3, 4], true), (&[1, 3], false), (&[1, 4], false)] {
+        let mut log = Followed::new();
+        log.step(|set| set.adding(new_node(4)), &[1, 2]).expect("proven");
+        log.step(|set| set.with_voters(&[1, 2, 4], &[]), &[1, 3]).expect("proven by the old set");
+        let ended = log.step(|set| set.leaving_joint(&[3]), signers);
+        assert_eq!(ended.is_ok(), proves, "{signers:?}");
+    }
+}
+
+#[test]
+fn a_set_of_nodes_that_cannot_follow_is_refused() {
+    let forged = |alter: fn(&mut NodeSetChange)| {
+        let mut log = Followed::new();
+        let mut change = log.chain.newest().set().adding(new_node(4)).expect("a change that fits");
+        alter(&mut change);
+        let given = log.given(change, &[1, 2, 3]);
+        let said = why(log.chain.add(&given));
+        assert_eq!(log.chain.newest().set().epoch, 0, "the chain is as before");
+        said
+    };
+    assert!(forged(|change| change.epoch = 2).contains("so the next has 1"));
+    assert!(forged(|change| (change.added[0].id, change.learners) = (2, vec![2])).contains("used before"));
+    assert!(forged(|change| change.added[0].key = public(11)).contains("the key of node 1"));
+    assert!(
+        forged(|change| (change.voters, change.learners) = (vec![4], vec![1, 2, 3])).contains("two are the fewest")
+    );
+    // Twice the same act.
+    let mut log = Followed::new();
+    let change = log.chain.newest().set().adding(new_node(4)).expect("a change that fits");
+    let given = log.given(change, &[1, 2, 3]);
+    log.chain.add(&given).expect("proven");
+    assert!(why(log.chain.add(&given)).contains("twice"));
+}
+
+#[test]
+fn a_node_that_the_log_lacks_gets_no_key() {
     let mut made = Made::new();
     let index = act(&mut made, 1, &Act::NodeKeyRotated { node_id: 9, key: public(40) });
     made.commit();

@@ -1,19 +1,24 @@
 //! Where an audit stands, as a file: all that is needed to go on.
 //!
 //! ```text
-//! "sillage-audit/v2\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
-//!   ‖ parties ‖ keys ‖ streams ‖ signing keys ‖ erasures to look up ‖ patients ‖ H(all before)
+//! "sillage-audit/v3\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
+//!   ‖ parties ‖ keys ‖ streams ‖ signing keys ‖ changes of the set of nodes ‖ erasures to look up ‖ patients
+//!   ‖ H(all before)
 //! ```
 //!
+//! Version 2, which is read too, has no changes of the set of nodes.
 //! Integers big-endian, lists `u64 count ‖ items`. It is written only after an index commit, whole or not at all. The
 //! index is recomputed when it is read: the file holds no root that isn't checked.
 
 use std::io::Write;
 use std::path::Path;
 
+use prost::Message;
 use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
+use sillage_proto::v1;
 use sillage_rules::index::Frontier;
+use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::roles::Roles;
 
 use super::patients::Patients;
@@ -21,7 +26,9 @@ use super::registry::{Key, Party, Registry, SigningKey, Stream};
 use super::replay::{Erased, Log, Replay};
 use crate::error::ClientError;
 
-const MAGIC: &[u8] = b"sillage-audit/v2\n";
+const MAGIC: &[u8] = b"sillage-audit/v3\n";
+/// Of a file written before the set of nodes could change.
+const MAGIC_V2: &[u8] = b"sillage-audit/v2\n";
 
 /// Stores a replay that stands at an index commit.
 ///
@@ -60,11 +67,16 @@ pub fn load(path: &Path, log: &Log) -> Result<Option<Replay>, ClientError> {
     if sha256(&[body]).as_bytes() != check {
         return Err(wrong("damaged"));
     }
-    let mut input = Reader(body.strip_prefix(MAGIC).ok_or_else(|| wrong("not the state of an audit"))?);
+    let (has_nodes, body) = match (body.strip_prefix(MAGIC), body.strip_prefix(MAGIC_V2)) {
+        (Some(body), _) => (true, body),
+        (None, Some(body)) => (false, body),
+        (None, None) => return Err(wrong("not the state of an audit")),
+    };
+    let mut input = Reader(body);
     if input.hash() != Some(log.id()) {
         return Err(wrong("the state of an audit of another log"));
     }
-    let replay = decode(&mut input, log).filter(|_| input.0.is_empty());
+    let replay = decode(&mut input, log, has_nodes).filter(|_| input.0.is_empty());
     replay.map(Some).ok_or_else(|| wrong("the state of an audit, but it contradicts itself"))
 }
 
@@ -76,7 +88,7 @@ fn encode(replay: &Replay) -> Vec<u8> {
     out.u64(replay.closed.into());
     out.bytes(&replay.tree.encode());
     out.put(replay.patients.root().as_bytes());
-    let Registry { parties, keys, streams, signing } = &replay.registry;
+    let Registry { parties, keys, streams, signing, first_nodes: _, node_sets } = &replay.registry;
     out.u64(parties.len() as u64);
     for (author, party) in parties {
         out.put(author.as_bytes());
@@ -104,6 +116,11 @@ fn encode(replay: &Replay) -> Vec<u8> {
         // An act that no index commit covers yet can't be: the state stands at one.
         out.u64(key.covered_by.unwrap_or_default());
     }
+    out.u64(node_sets.len() as u64);
+    for one in node_sets {
+        out.u64(one.covered_by.unwrap_or_default());
+        out.bytes(&one.change.to_message().encode_to_vec());
+    }
     out.u64(replay.erased.len() as u64);
     for erased in &replay.erased {
         out.u64(erased.act);
@@ -120,11 +137,18 @@ fn encode(replay: &Replay) -> Vec<u8> {
     out.0
 }
 
-fn decode(input: &mut Reader<'_>, log: &Log) -> Option<Replay> {
+fn decode(input: &mut Reader<'_>, log: &Log, has_nodes: bool) -> Option<Replay> {
     let (size, time_ms, closed) = (input.u64()?, input.u64()?, input.bool()?);
     let tree = Frontier::decode(input.bytes()?)?;
     let index_root = input.hash()?;
-    let registry = registry(input)?;
+    let mut registry = registry(input)?;
+    registry.first_nodes = Some(log.nodes.clone());
+    if has_nodes {
+        // They are followed again from the genesis: what is read is a set that the acts make.
+        for (change, covered_by) in input.list(change_of_nodes)? {
+            registry.follow_nodes(&change, Some(covered_by)).ok()?;
+        }
+    }
     let erased = input.list(|input| {
         let (act, tag) = (input.u64()?, input.array()?);
         Some(Erased { act, tag, indices: input.list(Reader::u64)? })
@@ -168,9 +192,17 @@ fn registry(input: &mut Reader<'_>) -> Option<Registry> {
         keys: keys.into_iter().collect(),
         streams: streams.into_iter().collect(),
         signing,
+        ..Registry::default()
     };
     let known = registry.keys.values().all(|key| registry.parties.contains_key(&key.author));
     known.then_some(registry)
+}
+
+/// A change of the set of nodes, and the index commit that covered it.
+fn change_of_nodes(input: &mut Reader<'_>) -> Option<(NodeSetChange, u64)> {
+    let covered_by = input.u64()?;
+    let message = v1::NodeSetChanged::decode(input.bytes()?).ok()?;
+    Some((NodeSetChange::parse(&message).ok()?, covered_by))
 }
 
 struct Writer(Vec<u8>);

@@ -2,6 +2,7 @@ use super::*;
 use crate::audit::made::{Made, author, authority, stream};
 use crate::audit::pipeline::replay_here;
 use sillage_rules::act::Act;
+use sillage_rules::node_set::SetNode;
 
 fn log() -> Made {
     let mut made = Made::new();
@@ -12,6 +13,84 @@ fn log() -> Made {
     made.act(&authority(), stream(&authority()), 2, &Act::NodeKeyRotated { node_id: 2, key }, None);
     made.commit();
     made
+}
+
+/// The same, after a node came and got a new key.
+fn with_a_new_node() -> Made {
+    let mut made = log();
+    let key = |seed: u8| sillage_proof::keys::SigningKey::from_seed(&[seed; 32]).public_key();
+    let node = SetNode {
+        id: 4,
+        name: "node-4".to_owned(),
+        key: key(14),
+        tls_spki_sha256: [14; 32],
+        client_address: "node-4.example:7400".to_owned(),
+        peer_address: "node-4.example:7500".to_owned(),
+    };
+    let added = made.log().nodes.adding(node).expect("a change that fits");
+    made.act(&authority(), stream(&authority()), 3, &Act::NodeSetChanged(added), None);
+    made.act(&authority(), stream(&authority()), 4, &Act::NodeKeyRotated { node_id: 4, key: key(51) }, None);
+    made.commit();
+    made
+}
+
+#[test]
+fn an_audit_knows_the_nodes_that_came_before_it_stopped() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("audit.state");
+    let mut made = with_a_new_node();
+    let mut replay = Replay::new(made.log());
+    replay_here(&mut replay, &made.entries).expect("clean");
+    save(&path, &replay).expect("stored");
+    let stood = made.entries.len();
+    made.consulted([0; 32]);
+    made.commit();
+    let mut again = load(&path, &made.log()).expect("read").expect("there");
+    assert_eq!(again.registry, replay.registry);
+    for replay in [&mut again, &mut replay] {
+        replay_here(replay, &made.entries[stood..]).expect("clean");
+    }
+    let trust = again.trust().expect("keys");
+    assert_eq!(Some(&trust), replay.trust().as_ref());
+    assert_eq!((trust.set().epoch, trust.set().learners.clone()), (1, vec![4]));
+    let newest = sillage_proof::keys::SigningKey::from_seed(&[51; 32]).public_key();
+    assert!(trust.every_key().any(|key| key.public_key() == &newest), "the key that it got");
+}
+
+#[test]
+fn the_state_of_an_audit_of_before_is_read() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("audit.state");
+    let made = log();
+    let mut replay = Replay::new(made.log());
+    replay_here(&mut replay, &made.entries).expect("clean");
+    let mut bytes = encode(&replay);
+    // Version 2 had no list of changes of the set of nodes: eight bytes, as there is none here.
+    let erased_and_patients = {
+        let mut out = Writer(Vec::new());
+        out.u64(replay.erased.len() as u64);
+        for erased in &replay.erased {
+            out.u64(erased.act);
+            out.put(&erased.tag);
+            out.u64(erased.indices.len() as u64);
+            erased.indices.iter().for_each(|index| out.u64(*index));
+        }
+        let trees = replay.patients.trees();
+        out.u64(trees.len() as u64);
+        for (ikey, tree) in trees {
+            out.put(ikey.as_bytes());
+            out.bytes(&tree.encode());
+        }
+        out.0
+    };
+    let at = bytes.len() - erased_and_patients.len() - 8;
+    assert_eq!(bytes.drain(at..at + 8).collect::<Vec<u8>>(), [0; 8]);
+    bytes[MAGIC.len() - 2] = b'2';
+    let check = sha256(&[&bytes]);
+    bytes.extend_from_slice(check.as_bytes());
+    std::fs::write(&path, bytes).expect("written");
+    let again = load(&path, &made.log()).expect("read").expect("there");
+    assert_eq!(again.registry, replay.registry);
 }
 
 #[test]

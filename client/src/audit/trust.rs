@@ -1,22 +1,26 @@
 //! Whose signatures make a checkpoint, where no policy says it: the log's own, and a majority of its nodes.
 
+use std::collections::BTreeMap;
+
 use sillage_proof::batch::Origin;
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::keys::PublicKey;
 use sillage_proof::note::{KeyKind, SignedNote, VerifierKey};
 use sillage_proto::v1;
 use sillage_rules::cosigner::node_name;
+use sillage_rules::node_set::{NodeSet, NodeSetChange, SetNode, majority};
 
 use crate::checks::failed;
 use crate::error::ClientError;
 
-/// The log's key and those of its nodes.
+/// The log's key, the set of its nodes, and their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     /// The log's key; its name is the log's origin.
     pub log: VerifierKey,
-    /// One cosignature key for each node.
-    pub nodes: Vec<VerifierKey>,
+    set: NodeSet,
+    /// One cosignature key for each node of the set, learners too.
+    keys: BTreeMap<u64, VerifierKey>,
 }
 
 /// A checkpoint that the log and a majority of its nodes signed.
@@ -33,20 +37,67 @@ pub struct Trusted {
 }
 
 impl Trust {
-    /// The keys of the genesis. New ones are proven under these (`docs/formats.md` §12).
+    /// The keys of the genesis. New ones, and other sets of nodes, are proven under these (`docs/formats.md` §12).
     ///
     /// # Errors
     /// When one can't be used.
     pub fn first(origin: &Origin, genesis: &v1::Genesis) -> Result<Self, ClientError> {
         let log = PublicKey::from_bytes(&genesis.log_public_key).ok();
-        let log = log.and_then(|key| VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key).ok());
+        let log = log.and_then(|key| log_key(origin, key));
         let log = log.ok_or_else(|| ClientError::Usage("the genesis holds a log key that can't be used".to_owned()))?;
-        Ok(Self { log, nodes: genesis_nodes(origin, genesis)? })
+        let unusable = || ClientError::Usage("the genesis holds a node key that can't be used".to_owned());
+        let set = first_set(genesis).ok_or_else(unusable)?;
+        Self::of_set(origin, log, set).ok_or_else(unusable)
     }
 
-    /// How many nodes are a majority.
-    pub fn majority(&self) -> usize {
-        self.nodes.len() / 2 + 1
+    /// A set whose nodes have the keys that they came with.
+    pub(super) fn of_set(origin: &Origin, log: VerifierKey, set: NodeSet) -> Option<Self> {
+        let keys = set.nodes.iter().map(|node| Some((node.id, node_key(origin, node.id, node.key)?)));
+        Some(Self { keys: keys.collect::<Option<_>>()?, log, set })
+    }
+
+    /// The same with this key for a node of the set; `None` where the set lacks the node.
+    pub(super) fn with_node_key(mut self, id: u64, key: VerifierKey) -> Option<Self> {
+        *self.keys.get_mut(&id)? = key;
+        Some(self)
+    }
+
+    /// The same nodes after a change of the set.
+    ///
+    /// # Errors
+    /// What of the change doesn't fit.
+    pub(super) fn after(&self, origin: &Origin, change: &NodeSetChange) -> Result<Self, String> {
+        let set = self.set.after(change).map_err(|error| error.to_string())?;
+        let next = Self::of_set(origin, self.log.clone(), set);
+        let mut next = next.ok_or_else(|| "a key that can't be used".to_owned())?;
+        for (id, key) in &mut next.keys {
+            if let Some(held) = self.keys.get(id) {
+                *key = held.clone();
+            }
+        }
+        Ok(next)
+    }
+
+    /// The set of nodes.
+    pub fn set(&self) -> &NodeSet {
+        &self.set
+    }
+
+    /// Whose signatures count, and with which key, ascending by id.
+    pub fn nodes(&self) -> Vec<(u64, &VerifierKey)> {
+        let voters = self.set.voters();
+        self.keys.iter().filter(|(id, _)| voters.contains(**id)).map(|(id, key)| (*id, key)).collect()
+    }
+
+    /// The keys of all nodes that are there, of those too that count for nothing: they sign receipts.
+    pub fn every_key(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.keys.values()
+    }
+
+    /// The keys of each group that needs a majority of its own: one group, or two in a joint step.
+    pub fn groups(&self) -> Vec<Vec<&VerifierKey>> {
+        let keys = |group: &[u64]| group.iter().filter_map(|id| self.keys.get(id)).collect();
+        self.set.voters().groups().map(keys).collect()
     }
 
     /// Verifies a checkpoint.
@@ -58,7 +109,8 @@ impl Trust {
             failed(&format!("the checkpoint can't be trusted: {why}; ask another node, and keep it as evidence"))
         };
         let note = SignedNote::parse(note.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-        let keys = std::iter::once(&self.log).chain(&self.nodes);
+        let counting = self.nodes();
+        let keys = std::iter::once(&self.log).chain(counting.iter().map(|(_, key)| *key));
         let verified = note.verify(keys).map_err(|error| wrong(error.to_string()))?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(error.to_string()))?;
         if checkpoint.origin.as_str() != self.log.name() {
@@ -67,33 +119,47 @@ impl Trust {
         if !verified.iter().any(|signature| signature.key == self.log) {
             return Err(wrong("the log's own key has not signed it".to_owned()));
         }
-        let by_node = |key: &VerifierKey| {
-            let found = verified.iter().find(|signature| signature.key == *key)?;
-            Some((key.name().to_owned(), found.time_s?))
+        let time_of = |key: &VerifierKey| verified.iter().find(|signature| signature.key == *key)?.time_s;
+        let by_node = |(_, key): &(u64, &VerifierKey)| Some((key.name().to_owned(), time_of(key)?));
+        let nodes: Vec<(String, u64)> = counting.iter().filter_map(by_node).collect();
+        // As of when a majority had signed; in a joint step, of both sets.
+        let as_of = |group: Vec<&VerifierKey>| {
+            let mut times: Vec<u64> = group.iter().filter_map(|key| time_of(key)).collect();
+            times.sort_unstable_by(|a, b| b.cmp(a));
+            times.get(majority(group.len()) - 1).copied()
         };
-        let nodes: Vec<(String, u64)> = self.nodes.iter().filter_map(by_node).collect();
-        let mut times: Vec<u64> = nodes.iter().map(|(_, time_s)| *time_s).collect();
-        times.sort_unstable_by(|a, b| b.cmp(a));
-        let Some(time_s) = times.get(self.majority() - 1).copied() else {
-            let (got, all) = (nodes.len(), self.nodes.len());
-            return Err(wrong(format!("{got} of {all} nodes have cosigned it, not a majority")));
+        let times: Option<Vec<u64>> = self.groups().into_iter().map(as_of).collect();
+        let Some(time_s) = times.and_then(|times| times.into_iter().min()) else {
+            let (got, all) = (nodes.len(), counting.len());
+            return Err(wrong(match self.set.is_joint() {
+                false => format!("{got} of {all} nodes have cosigned it, not a majority"),
+                true => format!(
+                    "{got} of {all} nodes have cosigned it, not a majority of both sets of a change that is under way"
+                ),
+            }));
         };
         Ok(Trusted { note, checkpoint, nodes, time_s })
     }
 }
 
-/// The cosignature key of each node of the genesis.
-///
-/// # Errors
-/// When one can't be used.
-pub fn genesis_nodes(origin: &Origin, genesis: &v1::Genesis) -> Result<Vec<VerifierKey>, ClientError> {
-    let keys = genesis.nodes.iter().map(|node| {
-        let bytes = node.key.as_ref().map(|key| key.key.as_slice()).unwrap_or_default();
-        let key = PublicKey::from_bytes(bytes).ok()?;
-        node_key(origin, node.id, key)
+/// The set of nodes of a genesis; `None` where one can't be used.
+pub(super) fn first_set(genesis: &v1::Genesis) -> Option<NodeSet> {
+    let nodes = genesis.nodes.iter().map(|node| {
+        Some(SetNode {
+            id: node.id,
+            name: node.name.clone(),
+            key: PublicKey::from_bytes(&node.key.as_ref()?.key).ok()?,
+            tls_spki_sha256: node.tls_spki_sha256.as_slice().try_into().ok()?,
+            client_address: String::new(),
+            peer_address: String::new(),
+        })
     });
-    let keys: Option<Vec<VerifierKey>> = keys.collect();
-    keys.ok_or_else(|| ClientError::Usage("the genesis holds a node key that can't be used".to_owned()))
+    nodes.collect::<Option<_>>().map(NodeSet::of_genesis)
+}
+
+/// The log's key.
+pub(super) fn log_key(origin: &Origin, key: PublicKey) -> Option<VerifierKey> {
+    VerifierKey::new(origin.as_str(), KeyKind::Ed25519, key).ok()
 }
 
 /// A node's cosignature key.
@@ -116,9 +182,27 @@ mod tests {
         SignerKey::new(&name, KeyKind::CosignatureV1, SigningKey::from_seed(&[10 + id; 32])).expect("a key")
     }
 
+    fn set_node(id: u8) -> SetNode {
+        SetNode {
+            id: id.into(),
+            name: format!("node-{id}"),
+            key: *node(id).verifier().public_key(),
+            tls_spki_sha256: [id; 32],
+            client_address: format!("node-{id}.example:1"),
+            peer_address: format!("node-{id}.example:2"),
+        }
+    }
+
     fn trust() -> Trust {
-        let nodes = [1, 2, 3].map(|id| node(id).verifier().clone()).to_vec();
-        Trust { log: log().verifier().clone(), nodes }
+        let origin = "test/log".parse().expect("a name");
+        let set = NodeSet::of_genesis([1, 2, 3].map(set_node).to_vec());
+        Trust::of_set(&origin, log().verifier().clone(), set).expect("keys")
+    }
+
+    /// After these changes.
+    fn changed(changes: &[&dyn Fn(&NodeSet) -> NodeSetChange]) -> Trust {
+        let origin = "test/log".parse().expect("a name");
+        changes.iter().fold(trust(), |trust, change| trust.after(&origin, &change(trust.set())).expect("fits"))
     }
 
     fn note(signers: &[(SignerKey, u64)]) -> String {
@@ -138,6 +222,27 @@ mod tests {
         let trusted = trust().check(&all).expect("trusted");
         assert_eq!((trusted.nodes.len(), trusted.time_s), (3, 70), "as of when two of three had signed");
         assert!(trust().check(&note(&[(log(), 0), (node(3), 5), (node(1), 6)])).is_ok());
+    }
+
+    #[test]
+    fn a_learner_counts_for_nothing_and_signs_receipts() {
+        let trust = changed(&[&|set| set.adding(set_node(4)).expect("fits")]);
+        assert_eq!((trust.nodes().len(), trust.every_key().count()), (3, 4));
+        assert!(trust.check(&note(&[(log(), 0), (node(1), 5), (node(4), 5)])).is_err());
+        assert!(trust.check(&note(&[(log(), 0), (node(1), 5), (node(2), 5), (node(4), 5)])).is_ok());
+    }
+
+    #[test]
+    fn in_a_joint_step_a_majority_of_both_sets_makes_a_checkpoint() {
+        let joint = changed(&[&|set| set.adding(set_node(4)).expect("fits"), &|set| {
+            set.with_voters(&[1, 2, 4], &[]).expect("fits")
+        }]);
+        let trusted = joint.check(&note(&[(log(), 0), (node(1), 50), (node(3), 90), (node(4), 70)])).expect("both");
+        assert_eq!((trusted.nodes.len(), trusted.time_s), (3, 50), "as of when both had a majority");
+        assert!(joint.check(&note(&[(log(), 0), (node(1), 5), (node(2), 5)])).is_ok());
+        let old_alone = joint.check(&note(&[(log(), 0), (node(1), 5), (node(3), 5)])).expect_err("not the new set");
+        assert!(old_alone.to_string().contains("both sets"), "{old_alone}");
+        assert!(joint.check(&note(&[(log(), 0), (node(1), 5), (node(4), 5)])).is_err(), "not the old set");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use sillage_rules::kind::Kind;
 
 use super::assemble::{Entries, bucket};
 use crate::audit::rotation::size_of;
-use crate::checks::{VerifiedCheckpoint, checkpoint_covering, checkpoint_for, failed, hashes, policy_of};
+use crate::checks::{VerifiedCheckpoint, checkpoint_covering, checkpoint_for, failed, hashes, policies_of};
 use crate::error::ClientError;
 use crate::session::Session;
 
@@ -65,7 +65,7 @@ pub async fn fetch(
             continue;
         }
         let bundle = attempt(session, wanted, &identity, (&proof, &commit, covering), policy, deadline).await?;
-        let verdict = bundle.verify(&policy_for(session, policy, &bundle), &Options::default());
+        let verdict = verify_for(session, policy, &bundle);
         let again = match verdict {
             Ok(report) => {
                 if let Some(older) = &wanted.since {
@@ -86,10 +86,19 @@ pub async fn fetch(
     }
 }
 
-/// The caller's policy, or else that of the keys in force for the bundle's checkpoint.
-pub fn policy_for(session: &Session, policy: Option<&Policy>, bundle: &Bundle) -> Policy {
+/// Verifies a bundle under the caller's policy, or else under the keys and nodes in force for its checkpoint: in a joint step
+/// of the set of nodes, under both sets.
+///
+/// # Errors
+/// As for [`Bundle::verify`].
+pub fn verify_for(session: &Session, policy: Option<&Policy>, bundle: &Bundle) -> Result<Report, BundleError> {
     let size = size_of(&bundle.note.to_string()).unwrap_or(0);
-    policy.cloned().unwrap_or_else(|| policy_of(&session.keys.at(size)))
+    let policies = policy.map_or_else(|| policies_of(&session.keys.at(size)), |policy| vec![policy.clone()]);
+    let (first, others) = policies.split_first().expect("a set of nodes has voters");
+    for other in others {
+        bundle.verify(other, &Options::default())?;
+    }
+    bundle.verify(first, &Options::default())
 }
 
 fn is_withheld(error: &BundleError) -> bool {

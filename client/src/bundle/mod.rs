@@ -8,4 +8,4 @@ mod assemble;
 pub mod fetch;
 pub mod words;
 
-pub use fetch::{Wanted, fetch, policy_for};
+pub use fetch::{Wanted, fetch, verify_for};

@@ -278,7 +278,8 @@ pub enum ProveCommand {
     },
     /// A patient's trace and all that proves it complete: a .sillage-trace file (docs/formats.md §10)
     Patient(ProvePatientArgs),
-    /// That the keys which sign today follow from those of an older policy, and the policy with them in their places
+    /// That the keys and nodes which sign today follow from those of an older policy, and the policy with them in their
+    /// places
     Keys {
         /// The policy that you trust (c2sp.org/tlog-policy)
         #[arg(long, value_name = "F")]

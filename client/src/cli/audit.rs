@@ -18,7 +18,7 @@ use crate::audit::compare::{Relation, Signed, compare, evidence};
 use crate::audit::fetch;
 use crate::audit::follow::{Audit, Clean, Round};
 use crate::audit::receipts::{Promise, root_of_range};
-use crate::audit::trust::{Trusted, genesis_nodes};
+use crate::audit::trust::{Trust, Trusted};
 use crate::checks::failed;
 use crate::error::ClientError;
 use crate::profile::read;
@@ -155,7 +155,8 @@ fn known_keys(context: &Context, policy: Option<&Path>) -> Result<(Vec<VerifierK
     let usage = |why: String| ClientError::Usage(format!("the profile cannot be used: {why}"));
     let log: VerifierKey = profile.log_vkey.parse().map_err(|error| usage(format!("log_vkey: {error}")))?;
     let origin = profile.origin.parse().map_err(|error| usage(format!("origin: {error}")))?;
-    Ok((vec![log], genesis_nodes(&origin, &genesis)?))
+    let nodes = Trust::first(&origin, &genesis)?.every_key().cloned().collect();
+    Ok((vec![log], nodes))
 }
 
 /// Reads both. Where the profile's first keys haven't signed, the ledger is asked to prove those that came since: two

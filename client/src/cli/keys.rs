@@ -246,7 +246,8 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
 /// The keys in force of the log and its nodes, as the ledger proves them.
 fn signing(session: &Session, as_json: bool) -> Vec<String> {
     let trust = session.keys.newest();
-    let nodes = session.genesis.nodes.iter().zip(&trust.nodes).map(|(node, key)| (Holder::Node(node.id), key));
+    let nodes = trust.nodes();
+    let nodes = nodes.iter().map(|(id, key)| (Holder::Node(*id), *key));
     let keys = std::iter::once((Holder::Log, &trust.log)).chain(nodes);
     let to_line = |(holder, key): (Holder, &VerifierKey)| {
         let since = session.keys.since(holder);

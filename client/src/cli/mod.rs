@@ -32,6 +32,7 @@ mod node_folder;
 mod output;
 mod policy;
 pub mod policy_publish;
+mod policy_text;
 mod prove;
 mod prove_keys;
 mod record;

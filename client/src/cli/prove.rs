@@ -10,12 +10,12 @@ use sillage_proof::policy::Policy;
 use sillage_proof::tag::Compartment;
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_proto::v1;
-use sillage_rules::bundle::{Bundle, Options, Report};
+use sillage_rules::bundle::{Bundle, Report};
 use sillage_rules::ident::Ins;
 
 use super::args::ProvePatientArgs;
 use super::{Context, Ended, output};
-use crate::bundle::{Wanted, fetch, policy_for, words};
+use crate::bundle::{Wanted, fetch, verify_for, words};
 use crate::checks::{VerifiedCheckpoint, checkpoint, checkpoint_over, failed, hashes, verified};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
@@ -159,7 +159,7 @@ fn older(
 ) -> Result<Report, ClientError> {
     let wrong = |error| failed(&format!("{}: {error}", file.display()));
     let bundle = Bundle::parse(&read(file)?).map_err(wrong)?;
-    let report = bundle.verify(&policy_for(session, policy, &bundle), &Options::default()).map_err(wrong)?;
+    let report = verify_for(session, policy, &bundle).map_err(wrong)?;
     if (report.ins.as_str(), report.oid.as_str(), report.secret) != (ins, oid, secret) {
         return Err(ClientError::Usage(format!("{} is of another patient or trace", file.display())));
     }
