@@ -211,7 +211,8 @@ fn a_lost_node_is_replaced_under_load(grown: &mut Grown) {
     grown.world.kill(lost);
     fs::remove_dir_all(grown.world.dir().join(format!("node-{lost}"))).expect("its disk is gone");
     let dir = out(grown, "node-4");
-    let replaced = cluster(grown, &["member", "replace", &lost.to_string(), "--address", &address(), "--out", &text(&dir)]);
+    let replaced =
+        cluster(grown, &["member", "replace", &lost.to_string(), "--address", &address(), "--out", &text(&dir)]);
     let replaced = replaced.ok();
     assert!(replaced.stderr.contains("destroy node") && replaced.stderr.contains("VRF"), "{replaced}");
     assert!(dir.join("data/JOIN").exists() && !dir.join("keys/keyring").exists());
@@ -222,7 +223,9 @@ fn a_lost_node_is_replaced_under_load(grown: &mut Grown) {
     serve(grown, &dir);
     promote(grown, 4, &dir);
     let expected: Vec<u64> = (1..=4).filter(|id| *id != lost).collect();
-    until(grown, "the new node's vote", || (ids(&members(grown)) == (expected.clone(), expected.clone())).then_some(()));
+    until(grown, "the new node's vote", || {
+        (ids(&members(grown)) == (expected.clone(), expected.clone())).then_some(())
+    });
     assert!(load.end() > 0);
     let level = grown.world.settled(3);
     assert!(level.iter().any(|node| node.id == 4), "{level:?}");

@@ -130,7 +130,7 @@ impl Core {
                 prefix = held.prefix.get(),
                 reason = held.reason,
                 "an old key-encryption key is NOT destroyed: a data key that isn't erased could never be opened again here; \
-                 compare this node's keyring with the others', and replace the node if it differs"
+                 compare this node's keyring with the others', and replace the node if it differs (`sillage cluster member replace ID`)"
             );
         }
         *known = held_back;
@@ -279,7 +279,7 @@ impl Core {
             _ => self.eraser.notes.lock().clone(),
         };
         let changed = self.reader.changed_keks().map_err(|error| from_read(&error))?;
-        let retired: Vec<_> = changed.into_iter().filter(|(_, epochs)| epochs.retired > 0).collect();
+        let retired: Vec<_> = changed.into_iter().filter(|(_, epochs)| epochs.erasures > 0).collect();
         let holding = match retired.is_empty() {
             true => BTreeMap::new(),
             false => self.oldest_epochs(&mut notes).await,
@@ -291,7 +291,7 @@ impl Core {
             });
             let nodes: Vec<u64> = held.map(|(id, _)| *id).collect();
             if !nodes.is_empty() {
-                waiting += u64::from(epochs.erasures.max(1));
+                waiting += u64::from(epochs.erasures);
             }
             for id in nodes {
                 let note = format!("node {id} still has to destroy its copy of an old key");
@@ -317,7 +317,7 @@ impl Core {
                     known.insert(id, state.into_inner().oldest);
                 }
                 _ => {
-                    notes.push(format!("node {id} doesn't answer: start it"));
+                    notes.push(format!("node {id} doesn't answer: {}", way_out(id)));
                     known.entry(id).or_default();
                 }
             }
@@ -336,6 +336,11 @@ pub(super) fn prefixes_to_change(open: &[OpenErasure]) -> BTreeMap<TagPrefix, u3
         *epoch = open.epoch.max(*epoch);
     }
     prefixes
+}
+
+/// What to do about a node that doesn't answer.
+pub(super) fn way_out(id: u64) -> String {
+    format!("start it, or replace it (`sillage cluster member replace {id}`)")
 }
 
 /// Off the threads that serve calls: unwrapping, sealing and fsync take their time.

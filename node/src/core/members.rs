@@ -52,6 +52,8 @@ pub(super) struct Members {
     changing: tokio::sync::Mutex<()>,
     /// Why the leader's last step was refused.
     refused: Mutex<Option<String>>,
+    /// When the others were last asked for a key of the log that isn't here.
+    pub(super) asked_for_log_key: Mutex<Option<Instant>>,
 }
 
 fn place(node: &SetNode) -> Place {
@@ -263,6 +265,10 @@ impl Core {
         let _one = self.members.changing.lock().await;
         self.up_to_date().await?;
         let set = self.reader.node_set().map_err(|error| from_read(&error))?;
+        if !self.reader.may_change_nodes().map_err(|error| from_read(&error))? {
+            let why = "not every node of this log knows yet that nodes come and go: update and start all of them";
+            return Err(refused(why.to_owned()));
+        }
         let id = request.id;
         let mut log_key = Vec::new();
         match request.step() {

@@ -18,11 +18,11 @@ use sillage_proto::internal::v1::{
 };
 use sillage_rules::codes::Code;
 use sillage_rules::node_set::majority;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::Core;
-use super::erase::{Held, blocking, prefixes_to_change};
+use super::erase::{Held, blocking, prefixes_to_change, way_out};
 use super::refusals::{from_read, refuse, unavailable};
 use crate::init::files;
 use crate::join::sealed::Asking;
@@ -32,6 +32,10 @@ use crate::secrets;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prefixes whose epochs change at once, each by a few commands in the log.
 const EPOCHS_AT_ONCE: usize = 8;
+/// Between two questions for a key of the log that nobody may have.
+const LOG_KEY_EVERY: Duration = Duration::from_secs(10);
+/// Prefixes of one round.
+const RENEWALS_AT_ONCE: usize = 256;
 
 impl Core {
     /// Makes the log's next key and gives it to every node but `leaving`. Those that don't answer fetch it when they
@@ -87,6 +91,11 @@ impl Core {
         if self.config.log_key.is_none() || self.keys.in_force().1 || self.corruption.check().is_err() {
             return;
         }
+        let before = self.members.asked_for_log_key.lock().replace(Instant::now());
+        if before.is_some_and(|before| before.elapsed() < LOG_KEY_EVERY) {
+            *self.members.asked_for_log_key.lock() = before;
+            return;
+        }
         for link in self.links.iter() {
             let Some(node_key) = self.keys.node_key() else { return };
             let Ok(asking) = Asking::new(&self.genesis.origin, self.config.id, &node_key) else { return };
@@ -127,18 +136,22 @@ impl Core {
         if renewals.is_empty() {
             return Ok(());
         }
-        let prefixes: Vec<(TagPrefix, u32)> = prefixes_to_change(&renewals).into_iter().collect();
-        tracing::info!(
-            prefixes = prefixes.len(),
-            "a node was removed: giving up the key-encryption keys that it holds"
-        );
+        // A part at a time, so that an erasure that somebody waits for comes in between.
+        let all = prefixes_to_change(&renewals);
+        let prefixes: Vec<(TagPrefix, u32)> =
+            all.iter().take(RENEWALS_AT_ONCE).map(|(name, old)| (*name, *old)).collect();
+        if all.len() == usize::from(TagPrefix::COUNT) {
+            tracing::info!("a node was removed: giving up the key-encryption keys that it holds");
+        }
         self.spread_new_keys(&prefixes).await?;
         let changes = prefixes.into_iter().map(|(prefix, epoch)| self.change_epoch(prefix, epoch));
         let mut changes = futures::stream::iter(changes).buffer_unordered(EPOCHS_AT_ONCE);
         while let Some(changed) = changes.next().await {
             changed?;
         }
-        tracing::info!("the key-encryption keys that the removed node holds are given up");
+        if all.len() <= RENEWALS_AT_ONCE {
+            tracing::info!("the key-encryption keys that the removed node holds are given up");
+        }
         Ok(())
     }
 
@@ -150,8 +163,9 @@ impl Core {
             let call = timeout(CALL_TIMEOUT, link.calls.clone().kek_state(KekStateRequest {})).await;
             let Ok(Ok(state)) = call else {
                 return Err(Held(format!(
-                    "node {} doesn't answer: it has to keep the new keys first, start it",
-                    link.id
+                    "node {} doesn't answer: it has to keep the new keys first, {}",
+                    link.id,
+                    way_out(link.id)
                 )));
             };
             for (known, theirs) in newest.iter_mut().zip(state.into_inner().newest) {
@@ -184,7 +198,7 @@ impl Core {
                 Ok(Ok(_)) => {}
                 // It holds another key of one of these epochs: each prefix for itself finds a newer one.
                 Ok(Err(status)) => tracing::warn!(node = link.id, %status, "doesn't keep the new keys together"),
-                Err(_) => return Err(Held(format!("node {} doesn't answer: start it", link.id))),
+                Err(_) => return Err(Held(format!("node {} doesn't answer: {}", link.id, way_out(link.id)))),
             }
         }
         Ok(())

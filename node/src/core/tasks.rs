@@ -46,7 +46,9 @@ impl Core {
         }
         *self.tasks.lock() = tasks;
         let (node, log) = self.keys.in_force();
-        if !node {
+        // A new member learns only from the others that it is one.
+        let is_named = self.reader.node_set().is_ok_and(|set| set.node(self.config.id).is_some());
+        if !node && is_named {
             tracing::error!("the node key in force is in no key file: this node can't cosign; set `node_key_next`");
         }
         if !log && self.config.log_key.is_some() {
