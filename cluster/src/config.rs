@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub struct CoreConfig {
     /// This node's id, not 0, never given to another disk.
     pub id: u64,
-    /// The first members of the group, the same list on every node. Only read when the log is empty.
+    /// The first members of the group, the same list on every node. Only read when the log is empty. A node that isn't
+    /// among them joins: it begins with a snapshot from whoever leads, once it was added as a learner.
     pub voters: Vec<u64>,
     /// A leader shows itself this often. Two ticks: one lost heartbeat in five must not cause an election.
     pub heartbeat_ticks: usize,
@@ -39,8 +40,21 @@ pub struct CoreConfig {
     /// steps down: with a clock that was far ahead for a moment, its entries would be dropped by its followers until
     /// their clocks get there.
     pub stuck_ticks: u64,
+    /// A learner is not made a voter while more than this many bytes of the log are missing on it.
+    pub promote_lag_bytes_max: u64,
     /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again.
     pub snapshot_timeout_ticks: u64,
+    /// Bugs to plant.
+    #[cfg(feature = "plants")]
+    pub plants: Plants,
+}
+
+/// Bugs that the simulator must find; none by default.
+#[cfg(feature = "plants")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plants {
+    /// A start takes the members on record, and not the changes that were applied since.
+    pub members_forgotten: bool,
 }
 
 impl CoreConfig {
@@ -62,7 +76,10 @@ impl CoreConfig {
             read_retry_ticks: 4,
             read_timeout_ticks: 60,
             stuck_ticks: 200,
+            promote_lag_bytes_max: 1 << 20,
             snapshot_timeout_ticks: 600,
+            #[cfg(feature = "plants")]
+            plants: Plants::default(),
         }
     }
 }

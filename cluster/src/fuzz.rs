@@ -125,7 +125,7 @@ fn open_twice(segments: &[(u64, &[u8])]) {
     assert_eq!(after.entries.pop(), Some(entry));
     assert_eq!(after.entries, before.entries);
     assert_eq!((after.hard_state, after.mark), (before.hard_state, before.mark));
-    assert_eq!(after.conf_state, before.conf_state);
+    assert_eq!(after.members, before.members);
 }
 
 fn open(disk: &MemoryDisk) -> Result<(SegmentedLog<MemoryDisk>, Found), LogError> {
@@ -219,7 +219,7 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
     let members = raft::eraftpb::ConfState { voters: vec![1, 2, 3], ..Default::default() };
     let install = crate::core::Install { index: 9, term: 2, conf_state: members.clone() };
     batch.hard_state(&raft::eraftpb::HardState { term: 1, vote: 2, commit: 1 });
-    batch.conf_state(&members);
+    batch.members(&crate::core::MembersAt::new(3, crate::core::Members::from(&members)));
     batch.note(b"key", b"value");
     batch.entries(&[entry(1), entry(2), entry(3)]);
     let entries = batch.bytes.clone();

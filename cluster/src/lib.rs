@@ -31,5 +31,6 @@ mod trace;
 pub use core::sender_of;
 
 pub use config::{CoreConfig, LogConfig, NodeConfig};
+pub use core::{MemberChange, Members, MembersRefused};
 pub use machine::{Committed, Fatal, FetchError, StateMachine, Transport};
-pub use runtime::{Handle, ProposeError, ReadError, Runtime, StartError, Status, start};
+pub use runtime::{Handle, MembersError, ProposeError, ReadError, Runtime, StartError, Status, start};

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::core::Members;
+
 /// A proposal that the group has agreed on, as given to [`StateMachine::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed<'a> {
@@ -15,6 +17,8 @@ pub struct Committed<'a> {
     /// The proposal. Empty for entries that the algorithm itself adds (a leader's no-op, a membership change): they
     /// change nothing but must be recorded as applied.
     pub data: &'a [u8],
+    /// The members of the group from this entry on, if it changes them; then `data` is empty.
+    pub members: Option<&'a Members>,
 }
 
 /// The state machine can't go on: the process stops rather than guess.

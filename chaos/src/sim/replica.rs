@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
-    Actions, CommittedEntry, CompactWish, Core, Install, Outgoing, ProposalId, ReadId, SnapshotMade, WriteTask,
+    Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Outgoing, ProposalId, ReadId, SnapshotMade,
+    WriteTask,
 };
 use sillage_cluster::log::{Batch, Gathered, LogStore, SegmentedLog, WriteGroup};
 
@@ -49,7 +50,7 @@ impl Settings {
 #[derive(Debug)]
 enum Job {
     Write(Box<WriteTask>),
-    Compact(u64, u64),
+    Compact(Compaction),
 }
 
 /// A node, up or down.
@@ -123,7 +124,7 @@ impl Running {
         let jobs = rng.random_range(1..=self.jobs.len().max(1));
         for job in self.jobs.drain(..).take(jobs) {
             match job {
-                Job::Compact(index, term) => self.group.compact(index, term),
+                Job::Compact(compaction) => self.group.compact(&compaction),
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         let mut begun = Batch::default();
@@ -327,7 +328,7 @@ impl World {
                 break;
             };
             match job {
-                Job::Compact(index, term) => self.running(node).group.compact(index, term),
+                Job::Compact(compaction) => self.running(node).group.compact(&compaction),
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         self.install(node, install)?;
@@ -434,8 +435,8 @@ impl World {
         }
         let flushed = replica.ledger.flushed();
         let running = replica.running.as_mut().expect("the node is up");
-        if let Some((index, term)) = running.core.compact(flushed) {
-            running.jobs.push_back(Job::Compact(index, term));
+        if let Some(compaction) = running.core.compact(flushed) {
+            running.jobs.push_back(Job::Compact(compaction));
             self.schedule_write(node);
         }
     }

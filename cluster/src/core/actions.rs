@@ -2,6 +2,9 @@
 
 use raft::eraftpb::{ConfState, Entry, HardState};
 
+use super::errors::CoreError;
+use super::members::{Members, MembersAt};
+
 /// A proposal, named by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProposalId(pub u64);
@@ -32,8 +35,8 @@ pub struct WriteTask {
     pub entries: Vec<Entry>,
     /// Term, vote and commit.
     pub hard_state: Option<HardState>,
-    /// Members, when they changed.
-    pub conf_state: Option<ConfState>,
+    /// Members, when the log has none on record. Later ones are written when the entries of their changes are dropped.
+    pub members: Option<MembersAt>,
     /// Whether the write must be durable before the messages leave. If not, nothing needs to be written now: the next
     /// task that must be holds the same or newer.
     pub must_sync: bool,
@@ -65,6 +68,20 @@ pub struct CommittedEntry {
     pub data: Vec<u8>,
     /// The proposal of this node that it is, if it is one.
     pub proposal: Option<ProposalId>,
+    /// The members from this entry on, if it changes them.
+    pub members: Option<Members>,
+}
+
+/// How far the log may be dropped, from [`super::Core::compact`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// Up to and including this index.
+    pub index: u64,
+    /// Term of the entry at `index`.
+    pub term: u64,
+    /// The members as of an index up to `index`, with all changes up to it: written with the mark, because the
+    /// entries of the changes go.
+    pub members: MembersAt,
 }
 
 /// A snapshot to fetch from a peer; answer with [`super::Core::on_snapshot_fetched`].
@@ -110,6 +127,8 @@ pub struct Actions {
     pub fetch_snapshot: Option<FetchSnapshot>,
     /// The log wants to be compacted.
     pub compact: Option<CompactWish>,
+    /// This node can't go on: stop the process.
+    pub fatal: Option<CoreError>,
 }
 
 impl Actions {
@@ -124,6 +143,7 @@ impl Actions {
             && !self.make_snapshot
             && self.fetch_snapshot.is_none()
             && self.compact.is_none()
+            && self.fatal.is_none()
     }
 }
 
@@ -181,4 +201,31 @@ pub struct CoreStatus {
     pub forgot: bool,
     /// The voting members.
     pub voters: Vec<u64>,
+    /// In a joint step: the voters before it.
+    pub voters_outgoing: Vec<u64>,
+    /// Members that get the log and count for nothing.
+    pub learners: Vec<u64>,
+    /// In a joint step: voters that become learners at its end.
+    pub learners_next: Vec<u64>,
+    /// Index of the last change of the members known here.
+    pub members_index: u64,
+    /// The highest id that was ever a member's, as far as it is known here; a new member's is higher.
+    pub highest_id: u64,
+    /// How far each other member is; empty unless this node leads.
+    pub peers: Vec<PeerProgress>,
+}
+
+/// How far a peer is, as its leader sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerProgress {
+    /// The peer.
+    pub id: u64,
+    /// The last entry that is known to be on its disk.
+    pub matched: u64,
+    /// Bytes of the log that it hasn't got; `u64::MAX` when it needs a snapshot first.
+    pub behind_bytes: u64,
+    /// Whether it was heard of lately.
+    pub lively: bool,
+    /// Index of the snapshot that is on its way to it.
+    pub snapshot: Option<u64>,
 }

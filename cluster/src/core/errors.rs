@@ -42,6 +42,17 @@ pub enum CoreError {
         /// Term in the log.
         log_term: u64,
     },
+    /// A change of the members can't be read, or doesn't fit the members that it changes.
+    #[error(
+        "the change of the group's members at index {index} can't be carried out: {reason}; going on without it would \
+         split the group. Upgrade this node if the others are newer; else replace it by a new member"
+    )]
+    Members {
+        /// Index of the change.
+        index: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// raft-rs refused the settings.
     #[error("the Raft settings are wrong: {0}")]
     Config(String),

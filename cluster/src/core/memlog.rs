@@ -9,18 +9,21 @@ use prost_011::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 
+use super::members::Members;
+
 /// Entries from [`MemLog::first_index`] on, and the snapshot offered to followers that need older ones.
 #[derive(Debug, Default)]
 pub(crate) struct MemLog {
-    /// The state at start; raft-rs reads it once.
+    /// The state at start; raft-rs reads it once, and the members too.
     hard_state: HardState,
-    /// Members as of the last membership change.
-    pub(crate) conf_state: ConfState,
+    conf_state: ConfState,
     /// (index, term) of the entry just before the first one held.
     mark: (u64, u64),
     entries: VecDeque<Entry>,
-    /// Encoded bytes of `entries`.
-    bytes: u64,
+    /// For each entry the bytes of all entries up to and including it, since some time before the first.
+    ends: VecDeque<u64>,
+    /// The same for the mark.
+    begin: u64,
     /// The last stamp among the entries that were compacted since the start; 0 when none was.
     compacted_time_ms: u64,
     /// The last snapshot made on this node, if any.
@@ -31,8 +34,9 @@ pub(crate) struct MemLog {
 
 impl MemLog {
     pub(crate) fn new(hard_state: HardState, conf_state: ConfState, mark: (u64, u64), entries: Vec<Entry>) -> Self {
-        let bytes = entries.iter().map(entry_bytes).sum();
-        MemLog { hard_state, conf_state, mark, entries: entries.into(), bytes, ..MemLog::default() }
+        let mut log = MemLog { hard_state, conf_state, mark, ..MemLog::default() };
+        log.extend(entries);
+        log
     }
 
     pub(crate) fn set_hard_state(&mut self, hard_state: HardState) {
@@ -48,7 +52,33 @@ impl MemLog {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.end_of(self.last()) - self.begin
+    }
+
+    fn end_of(&self, index: u64) -> u64 {
+        match index.checked_sub(self.first()) {
+            Some(at) => self.ends[usize::try_from(at).expect("what is in memory can be counted")],
+            None => self.begin,
+        }
+    }
+
+    /// Bytes of the entries after `index` up to and including `to`, as far as they are held.
+    pub(crate) fn bytes_between(&self, index: u64, to: u64) -> u64 {
+        let last = self.last();
+        self.end_of(to.min(last)).saturating_sub(self.end_of(index.min(last)))
+    }
+
+    /// Bytes of the entries after `index`; `u64::MAX` when not all of them are held.
+    pub(crate) fn bytes_after(&self, index: u64) -> u64 {
+        if index < self.mark.0 { u64::MAX } else { self.bytes_between(index, self.last()) }
+    }
+
+    fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            let end = self.ends.back().unwrap_or(&self.begin) + entry_bytes(&entry);
+            self.ends.push_back(end);
+            self.entries.push_back(entry);
+        }
     }
 
     /// The term of the entry at `index`, if it is known here.
@@ -59,7 +89,7 @@ impl MemLog {
         self.entry(index).map(|entry| entry.term)
     }
 
-    fn entry(&self, index: u64) -> Option<&Entry> {
+    pub(crate) fn entry(&self, index: u64) -> Option<&Entry> {
         let at = index.checked_sub(self.first())?;
         self.entries.get(usize::try_from(at).ok()?)
     }
@@ -76,19 +106,18 @@ impl MemLog {
             self.last()
         );
         while self.last() >= start {
-            let dropped = self.entries.pop_back().expect("last() counts entries");
-            self.bytes -= entry_bytes(&dropped);
+            self.entries.pop_back().expect("last() counts entries");
+            self.ends.pop_back();
         }
-        self.bytes += entries.iter().map(entry_bytes).sum::<u64>();
-        self.entries.extend(entries.iter().cloned());
+        self.extend(entries.iter().cloned());
     }
 
     /// Forgets all entries; the next one is `index + 1`.
-    pub(crate) fn reset(&mut self, index: u64, term: u64, conf_state: ConfState) {
+    pub(crate) fn reset(&mut self, index: u64, term: u64) {
         self.mark = (index, term);
         self.entries.clear();
-        self.bytes = 0;
-        self.conf_state = conf_state;
+        self.ends.clear();
+        self.begin = 0;
         self.snapshot = None;
     }
 
@@ -112,7 +141,7 @@ impl MemLog {
         let term = self.term_at(index).expect("compacts what it holds");
         while self.mark.0 < index {
             let dropped = self.entries.pop_front().expect("compacts what it holds");
-            self.bytes -= entry_bytes(&dropped);
+            self.begin = self.ends.pop_front().expect("one for each entry");
             self.compacted_time_ms = self.compacted_time_ms.max(entry_time_ms(&dropped));
             self.mark = (dropped.index, dropped.term);
         }
@@ -126,6 +155,12 @@ impl MemLog {
     /// Offers a snapshot to followers.
     pub(crate) fn offer(&mut self, snapshot: Snapshot) {
         self.snapshot = Some(snapshot);
+    }
+
+    /// The snapshot on offer.
+    #[cfg(test)]
+    pub(crate) fn offered(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
     }
 
     /// Whether a snapshot has been asked for since the last call.
@@ -195,9 +230,15 @@ impl Storage for MemLog {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
         match &self.snapshot {
-            Some(snapshot) if snapshot.get_metadata().index >= request_index.max(self.mark.0) => Ok(snapshot.clone()),
+            // Who is not among its members would not take it.
+            Some(snapshot)
+                if snapshot.get_metadata().index >= request_index.max(self.mark.0)
+                    && Members::from(snapshot.get_metadata().get_conf_state()).contains(to) =>
+            {
+                Ok(snapshot.clone())
+            }
             _ => {
                 self.wanted.set(true);
                 Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))

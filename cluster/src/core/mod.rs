@@ -7,7 +7,9 @@
 //! timeouts from the thread's generator; [`Core`] overrides each draw with one of its own.
 
 mod actions;
+mod change;
 mod errors;
+mod members;
 mod memlog;
 mod reads;
 #[cfg(test)]
@@ -17,18 +19,19 @@ pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 
-use prost_011::Message as _;
-use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot};
+use raft::eraftpb::{ConfState, Entry, HardState, Message, MessageType, Snapshot};
 use raft::{RawNode, Ready, StateRole};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use actions::{
-    Actions, CommittedEntry, CompactWish, CoreStatus, FetchSnapshot, Install, Outgoing, ProposalId, ReadId, Role,
-    WriteTask,
+    Actions, CommittedEntry, CompactWish, Compaction, CoreStatus, FetchSnapshot, Install, Outgoing, PeerProgress,
+    ProposalId, ReadId, Role, WriteTask,
 };
 use errors::checked_hard_state;
 pub use errors::{CoreError, NotProposed, StepError};
+use members::MemberBook;
+pub use members::{MemberChange, Members, MembersAt, MembersRefused};
 pub use raft::eraftpb;
 
 use crate::config::CoreConfig;
@@ -48,8 +51,8 @@ const LOG_HARD_MAX: u64 = 4;
 pub struct Recovered {
     /// Term, vote and commit as last written.
     pub hard_state: HardState,
-    /// Members, if the log has any on record.
-    pub conf_state: Option<ConfState>,
+    /// Members, if the log has any on record; changes after their index are among the entries.
+    pub members: Option<MembersAt>,
     /// (index, term) of the entry before the first one.
     pub mark: (u64, u64),
     /// All entries after the mark.
@@ -95,8 +98,12 @@ pub struct Core {
     progress: (u64, u64),
     /// Peers in snapshot state → tick when they last showed progress.
     transfers: HashMap<u64, u64>,
+    /// Who is in the group, as of each index that a snapshot or the log's mark may have.
+    members: MemberBook,
     /// Members to write with the next task.
-    conf_changed: Option<ConfState>,
+    found: Option<MembersAt>,
+    /// Peer → tick when it was heard of last.
+    heard_at: HashMap<u64, u64>,
     /// What inputs left to do besides raft-rs' own.
     pending: Actions,
 }
@@ -114,9 +121,10 @@ impl Core {
         applied: (u64, u64),
         logger: &slog::Logger,
     ) -> Result<Self, CoreError> {
-        let conf_state =
-            recovered.conf_state.unwrap_or_else(|| ConfState { voters: config.voters.clone(), ..ConfState::default() });
-        let mut log = MemLog::new(HardState::default(), conf_state.clone(), recovered.mark, recovered.entries);
+        let found = recovered.members.is_none();
+        let members = recovered.members.unwrap_or_else(|| founders(config));
+        let conf_state = ConfState::from(&members.members);
+        let mut log = MemLog::new(HardState::default(), conf_state, recovered.mark, recovered.entries);
         let hard_state = checked_hard_state(&log, recovered.hard_state, applied)?;
         log.set_hard_state(hard_state);
         let raft_config = raft::Config {
@@ -153,9 +161,12 @@ impl Core {
             compacting: false,
             progress: (0, 0),
             transfers: HashMap::new(),
-            conf_changed: Some(conf_state),
+            found: found.then(|| members.clone()),
+            members: MemberBook::new(members),
+            heard_at: HashMap::new(),
             pending: Actions::default(),
         };
+        core.replay_members(applied.0)?;
         core.settle();
         Ok(core)
     }
@@ -252,7 +263,7 @@ impl Core {
         let metadata = snapshot.mut_metadata();
         metadata.index = made.index;
         metadata.term = made.term;
-        metadata.set_conf_state(self.raw.store().conf_state.clone());
+        metadata.set_conf_state(ConfState::from(&self.members.as_of(made.index).members));
         self.raw.mut_store().offer(snapshot);
     }
 
@@ -280,7 +291,7 @@ impl Core {
 
     /// Starts an election now.
     pub fn campaign(&mut self) {
-        if self.installing.is_none() {
+        if self.installing.is_none() && self.raw.raft.promotable() {
             let _ = self.raw.campaign();
         }
         self.settle();
@@ -294,9 +305,9 @@ impl Core {
         }
     }
 
-    /// Answers [`Actions::compact`]: drops entries that the state machine has flushed, keeping a tail. Returns the
-    /// (index, term) up to which the disk log may be dropped too.
-    pub fn compact(&mut self, flushed: u64) -> Option<(u64, u64)> {
+    /// Answers [`Actions::compact`]: drops entries that the state machine has flushed, keeping a tail. Returns up to
+    /// where the disk log may be dropped too.
+    pub fn compact(&mut self, flushed: u64) -> Option<Compaction> {
         self.compacting = false;
         let mut limit = flushed.min(self.raw.raft.raft_log.applied);
         let bytes = self.raw.store().bytes();
@@ -307,7 +318,9 @@ impl Core {
         }
         let keep = self.config.log_keep_bytes;
         let index = self.raw.store().compactable(limit, keep)?;
-        Some(self.raw.mut_store().compact(index))
+        let (index, term) = self.raw.mut_store().compact(index);
+        self.members.forget_before(index);
+        Some(Compaction { index, term, members: self.members.as_of(index).clone() })
     }
 
     /// Takes what there is to do; call it until [`Actions::is_empty`].
@@ -331,6 +344,7 @@ impl Core {
     /// How things stand.
     pub fn status(&self) -> CoreStatus {
         let raft = &self.raw.raft;
+        let MembersAt { index, highest_id, members } = self.members.now().clone();
         CoreStatus {
             id: self.config.id,
             leader: self.leader(),
@@ -343,7 +357,13 @@ impl Core {
             log_bytes: self.raw.store().bytes(),
             clock_drops: self.clock_drops,
             forgot: self.forgot,
-            voters: self.raw.store().conf_state.voters.clone(),
+            voters: members.voters,
+            voters_outgoing: members.voters_outgoing,
+            learners: members.learners,
+            learners_next: members.learners_next,
+            members_index: index,
+            highest_id,
+            peers: self.peers(),
         }
     }
 
@@ -364,13 +384,17 @@ impl Core {
     }
 
     fn step_raft(&mut self, message: Box<Message>, now_ms: u64) -> Result<(), StepError> {
-        let known = self.raw.raft.prs().get(message.from).is_some();
-        if message.to != self.config.id || message.from == self.config.id || !known {
+        if message.to != self.config.id || message.from == self.config.id || !self.may_be_member(message.from) {
             return Err(StepError::WrongPeer { from: message.from, to: message.to });
         }
+        self.note_heard(&message);
         self.check_clock(&message, now_ms)?;
         self.heard |= matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot);
         if message.get_msg_type() == MessageType::MsgSnapshot && self.wants_files(&message) {
+            return Ok(());
+        }
+        if message.get_msg_type() == MessageType::MsgAppend && self.joins() {
+            self.ask_for_snapshot(message.from);
             return Ok(());
         }
         if message.get_msg_type() == MessageType::MsgTimeoutNow && self.installing.is_some() {
@@ -421,7 +445,8 @@ impl Core {
             let metadata = ready.snapshot().get_metadata();
             let (index, term) = (metadata.index, metadata.term);
             let conf_state = metadata.get_conf_state().clone();
-            self.raw.mut_store().reset(index, term, conf_state.clone());
+            self.raw.mut_store().reset(index, term);
+            self.members.reset(index, Members::from(&conf_state));
             self.installing = Some((ready.number(), index));
             task.install = Some(Install { index, term, conf_state });
         }
@@ -433,11 +458,16 @@ impl Core {
         let committed = ready.take_committed_entries();
         self.raw.advance_append_async(ready);
         for entry in committed {
-            let entry = self.take_committed(entry);
-            actions.committed.push(entry);
+            match self.take_committed(entry) {
+                Ok(entry) => actions.committed.push(entry),
+                Err(error) => {
+                    actions.fatal = Some(error);
+                    break;
+                }
+            }
         }
         if task.must_sync {
-            task.conf_state = self.conf_changed.take();
+            task.members = self.found.take();
         }
         if task.must_sync || task.hard_state.is_some() || !task.messages.is_empty() {
             actions.write = Some(task);
@@ -446,29 +476,18 @@ impl Core {
         actions.reads_ready.extend(self.reads.ready(applied));
     }
 
-    fn take_committed(&mut self, entry: Entry) -> CommittedEntry {
+    fn take_committed(&mut self, entry: Entry) -> Result<CommittedEntry, CoreError> {
         let mut out = CommittedEntry {
             index: entry.index,
             term: entry.term,
             time_ms: entry_time_ms(&entry),
             data: Vec::new(),
             proposal: None,
+            members: None,
         };
-        let change = match entry.get_entry_type() {
-            EntryType::EntryNormal => {
-                out.data = entry.data;
-                None
-            }
-            EntryType::EntryConfChange => ConfChange::decode(entry.data.as_slice())
-                .ok()
-                .and_then(|change| self.raw.apply_conf_change(&change).ok()),
-            EntryType::EntryConfChangeV2 => ConfChangeV2::decode(entry.data.as_slice())
-                .ok()
-                .and_then(|change| self.raw.apply_conf_change(&change).ok()),
-        };
-        if let Some(conf_state) = change {
-            self.raw.mut_store().conf_state = conf_state.clone();
-            self.conf_changed = Some(conf_state);
+        match change::change_of(&entry)? {
+            None => out.data = entry.data,
+            Some(change) => out.members = Some(self.apply_members(entry.index, &change)?.clone()),
         }
         if let Some((term, id)) = self.proposals.remove(&entry.index) {
             if term == entry.term {
@@ -477,8 +496,16 @@ impl Core {
                 self.pending.superseded.push(id);
             }
         }
-        out
+        Ok(out)
     }
+}
+
+/// The members before anything is in the log. A node that isn't among the first knows of none: who they are by now
+/// comes with its first snapshot.
+fn founders(config: &CoreConfig) -> MembersAt {
+    let founds = config.voters.contains(&config.id);
+    let voters = if founds { &config.voters[..] } else { &[] };
+    MembersAt::new(0, Members::of_voters(voters))
 }
 
 fn outgoing(messages: Vec<Message>) -> Vec<Outgoing> {

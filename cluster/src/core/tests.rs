@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 
+mod members;
+
 const NOW_MS: u64 = 1_000_000;
 
 /// One replica that writes and applies at once, to memory.
@@ -16,6 +18,8 @@ struct Node {
     at: (u64, u64),
     reads: Vec<(ReadId, u64)>,
     acknowledged: Vec<ProposalId>,
+    /// Changes of the members that were applied.
+    changes: Vec<Members>,
     superseded: Vec<ProposalId>,
     clock_ms: u64,
     /// Keep installations until this is unset, and what comes after them.
@@ -62,6 +66,7 @@ impl Group {
             at,
             reads: Vec::new(),
             acknowledged: Vec::new(),
+            changes: Vec::new(),
             superseded: Vec::new(),
             clock_ms: NOW_MS,
             hold_installs: false,
@@ -86,7 +91,8 @@ impl Group {
     }
 
     fn isolate(&mut self, id: u64) {
-        for other in (1..=3).filter(|&other| other != id) {
+        let others: Vec<u64> = self.nodes.keys().copied().filter(|&other| other != id).collect();
+        for other in others {
             self.cut.extend([(id, other), (other, id)]);
         }
     }
@@ -94,14 +100,16 @@ impl Group {
     /// Carries out all actions and delivers all messages until nothing moves.
     fn settle(&mut self) {
         loop {
-            for id in 1..=3 {
+            let ids: Vec<u64> = self.nodes.keys().copied().collect();
+            for id in ids {
                 self.act(id);
             }
             let Some((from, outgoing)) = self.wire.pop_front() else {
                 return;
             };
-            if !self.cut.contains(&(from, outgoing.to)) {
-                let node = self.nodes.get_mut(&outgoing.to).unwrap();
+            if !self.cut.contains(&(from, outgoing.to))
+                && let Some(node) = self.nodes.get_mut(&outgoing.to)
+            {
                 let _ = node.core.step(&outgoing.message, node.clock_ms);
             }
         }
@@ -114,6 +122,7 @@ impl Group {
             if actions.is_empty() {
                 return;
             }
+            assert!(actions.fatal.is_none(), "{:?}", actions.fatal);
             let mut messages = actions.messages;
             if let Some(task) = actions.write {
                 if node.hold_installs && (task.install.is_some() || !node.held.is_empty()) {
@@ -127,15 +136,17 @@ impl Group {
                 node.at = (entry.index, entry.term);
                 node.applied.push((entry.index, entry.data));
                 node.acknowledged.extend(entry.proposal);
+                node.changes.extend(entry.members);
                 node.core.on_applied(entry.index);
             }
             node.reads.extend(actions.reads_ready);
             node.superseded.extend(actions.superseded);
             if actions.compact.is_some()
-                && let Some(mark) = node.core.compact(node.at.0)
+                && let Some(compaction) = node.core.compact(node.at.0)
             {
-                node.disk.entries.retain(|entry| entry.index > mark.0);
-                node.disk.mark = mark;
+                node.disk.entries.retain(|entry| entry.index > compaction.index);
+                node.disk.mark = (compaction.index, compaction.term);
+                node.disk.members = Some(compaction.members);
             }
             let (at, made) = (node.at, actions.make_snapshot);
             if made {
@@ -185,6 +196,7 @@ fn write(node: &mut Node, task: WriteTask) -> Vec<Outgoing> {
     if let Some(install) = &task.install {
         node.disk.mark = (install.index, install.term);
         node.disk.entries.clear();
+        node.disk.members = Some(MembersAt::new(install.index, Members::from(&install.conf_state)));
         node.at = node.disk.mark;
     }
     if let Some(first) = task.entries.first() {
@@ -194,8 +206,8 @@ fn write(node: &mut Node, task: WriteTask) -> Vec<Outgoing> {
     if let Some(state) = task.hard_state {
         node.disk.hard_state = state;
     }
-    if let Some(state) = task.conf_state {
-        node.disk.conf_state = Some(state);
+    if let Some(members) = task.members {
+        node.disk.members = Some(members);
     }
     node.core.on_persisted(task.number);
     task.messages

@@ -3,9 +3,9 @@
 use raft::eraftpb::{Message, MessageType};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
-use super::actions::{CompactWish, FetchSnapshot, Outgoing};
+use super::actions::{CompactWish, FetchSnapshot};
 use super::memlog::entry_time_ms;
-use super::wire::{self, Transfer};
+use super::wire::Transfer;
 use super::{Core, StepError};
 
 impl Core {
@@ -34,11 +34,10 @@ impl Core {
         true
     }
 
-    pub(super) fn tell_transfer(&mut self, to: u64, index: u64, state: Transfer) {
-        self.pending.messages.push(Outgoing { to, message: wire::encode_status(self.config.id, index, state) });
-    }
-
     pub(super) fn step_transfer(&mut self, from: u64, index: u64, state: Transfer) {
+        if state == Transfer::Wanted {
+            return self.give_snapshot(from);
+        }
         let Some(progress) = self.raw.raft.prs().get(from) else {
             return;
         };
@@ -55,6 +54,7 @@ impl Core {
                 self.transfers.remove(&from);
                 self.raw.report_snapshot(from, SnapshotStatus::Failure);
             }
+            Transfer::Wanted => unreachable!("taken above"),
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Wire {
 pub(crate) enum Transfer {
     Failed = 0,
     Running = 1,
+    /// The sender has no log and begins with a snapshot; the index is 0.
+    Wanted = 2,
 }
 
 pub(crate) fn encode_raft(message: &Message) -> Vec<u8> {
@@ -103,6 +105,7 @@ fn decode_status(body: &[u8]) -> Result<Wire, StepError> {
     let state = match body[16] {
         0 => Transfer::Failed,
         1 => Transfer::Running,
+        2 => Transfer::Wanted,
         _ => return Err(StepError::Malformed),
     };
     Ok(Wire::SnapshotStatus { from: u64_at(0), index: u64_at(8), state })

@@ -3,7 +3,7 @@
 use raft::eraftpb::HardState;
 
 use super::Batch;
-use crate::core::{Install, Outgoing, WriteTask};
+use crate::core::{Compaction, Install, Outgoing, WriteTask};
 
 /// Write tasks on their way to the disk together.
 #[derive(Debug, Default)]
@@ -35,8 +35,8 @@ impl WriteGroup {
         }
         if task.must_sync {
             self.batch.entries(&task.entries);
-            if let Some(state) = &task.conf_state {
-                self.batch.conf_state(state);
+            if let Some(at) = &task.members {
+                self.batch.members(at);
             }
             if let Some(state) = self.lazy.take() {
                 self.batch.hard_state(&state);
@@ -51,9 +51,10 @@ impl WriteGroup {
         self.batch.install_done(install);
     }
 
-    /// Drops log entries up to and including `index`.
-    pub fn compact(&mut self, index: u64, term: u64) {
-        self.batch.compact(index, term);
+    /// Drops log entries, and keeps the members as they have become by them.
+    pub fn compact(&mut self, compaction: &Compaction) {
+        self.batch.members(&compaction.members);
+        self.batch.compact(compaction.index, compaction.term);
     }
 
     /// Keeps a small value; see [`Batch::note`].

@@ -3,20 +3,21 @@
 //! `u8 kind ‖ u32 length ‖ body`, big-endian. Bodies: 1 entry (protobuf); 2 hard state: term, vote, commit as u64; 3
 //! members (protobuf); 4 mark: u64 index, u64 term, all up to it is dropped; 5 install begun: u64 index, u64 term ‖
 //! members; 6 install done, likewise: the log begins anew after index; 7 install given up, empty; 8 note: u16 key
-//! length ‖ key ‖ value.
+//! length ‖ key ‖ value; 9 members as of an index: u64 index, u64 highest id ‖ members. Logs begun by earlier versions
+//! have kind 3, which says no index: it holds the first members.
 
 use prost_011::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState};
 
 use super::frame::{NUMBER_MAX, u32_at, u64_at};
-use crate::core::Install;
+use crate::core::{Install, Members, MembersAt};
 
 /// One record of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record {
     Entry(Entry),
     HardState(HardState),
-    ConfState(ConfState),
+    Members(MembersAt),
     Mark { index: u64, term: u64 },
     InstallBegun(Install),
     InstallDone(Install),
@@ -57,7 +58,11 @@ impl Record {
                     out.extend_from_slice(&word.to_be_bytes());
                 }
             }),
-            Record::ConfState(state) => put(out, 3, |out| put_message(out, state)),
+            Record::Members(at) => put(out, 9, |out| {
+                out.extend_from_slice(&at.index.to_be_bytes());
+                out.extend_from_slice(&at.highest_id.to_be_bytes());
+                put_message(out, &ConfState::from(&at.members));
+            }),
             Record::Mark { index, term } => put(out, 4, |out| {
                 out.extend_from_slice(&index.to_be_bytes());
                 out.extend_from_slice(&term.to_be_bytes());
@@ -87,7 +92,7 @@ impl Record {
                 vote: u64_at(body, 8)?,
                 commit: u64_at(body, 16)?,
             }),
-            3 => Record::ConfState(ConfState::decode(body).ok()?),
+            3 => Record::Members(MembersAt::new(0, Members::from(&ConfState::decode(body).ok()?))),
             4 if len == 16 => Record::Mark { index: u64_at(body, 0)?, term: u64_at(body, 8)? },
             5 => Record::InstallBegun(decode_install(body)?),
             6 => Record::InstallDone(decode_install(body)?),
@@ -96,6 +101,11 @@ impl Record {
                 let split = 2 + usize::from(u16::from_be_bytes(body.get(..2)?.try_into().ok()?));
                 Record::Note { key: body.get(2..split)?.to_vec(), value: body.get(split..)?.to_vec() }
             }
+            9 => Record::Members(MembersAt {
+                index: u64_at(body, 0)?,
+                highest_id: u64_at(body, 8)?,
+                members: Members::from(&ConfState::decode(body.get(16..)?).ok()?),
+            }),
             _ => return None,
         };
         (record.index() <= NUMBER_MAX).then_some(record)
@@ -107,7 +117,8 @@ impl Record {
             Record::Entry(entry) => entry.index,
             Record::Mark { index, .. } => *index,
             Record::InstallBegun(install) | Record::InstallDone(install) => install.index,
-            Record::HardState(_) | Record::ConfState(_) | Record::InstallGivenUp | Record::Note { .. } => 0,
+            Record::Members(at) => at.index,
+            Record::HardState(_) | Record::InstallGivenUp | Record::Note { .. } => 0,
         }
     }
 }
@@ -155,11 +166,12 @@ impl Batch {
     }
 
     /// Adds the members.
-    pub fn conf_state(&mut self, state: &ConfState) {
-        self.meta(Record::ConfState(state.clone()));
+    pub fn members(&mut self, at: &MembersAt) {
+        self.meta(Record::Members(at.clone()));
     }
 
-    /// Drops all entries up to `index`, whose term is `term`.
+    /// Drops all entries up to `index`, whose term is `term`. Where a change of the members may be among them, the
+    /// members go into the same batch.
     pub fn compact(&mut self, index: u64, term: u64) {
         self.meta(Record::Mark { index, term });
     }

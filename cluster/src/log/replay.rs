@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use raft::eraftpb::{ConfState, Entry, HardState};
+use raft::eraftpb::{Entry, HardState};
 
 use super::LogError;
 use super::frame::{FRAME_HEADER, Kind, SEGMENT_HEADER, aligned, frame_header, payload};
 use super::record::Record;
-use crate::core::Install;
+use crate::core::{Install, Members, MembersAt};
 
 /// Where the sound part of a segment ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(crate) fn damaged(segment: u64, offset: usize, what: &str) -> LogError {
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     pub hard_state: HardState,
-    pub conf_state: Option<ConfState>,
+    pub members: Option<MembersAt>,
     pub mark: (u64, u64),
     pub install: Option<Install>,
     pub notes: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -106,7 +106,7 @@ impl Replay {
         match record {
             Record::Entry(_) => unreachable!("entries go the other way"),
             Record::HardState(state) => self.hard_state = state,
-            Record::ConfState(state) => self.conf_state = Some(state),
+            Record::Members(at) => self.members = Some(at),
             Record::Mark { index, term } => {
                 self.mark = (index, term);
                 self.drop_to(index);
@@ -115,7 +115,9 @@ impl Replay {
             Record::InstallGivenUp => self.install = None,
             Record::InstallDone(install) => {
                 self.mark = (install.index, install.term);
-                self.conf_state = Some(install.conf_state);
+                let mut at = MembersAt::new(install.index, Members::from(&install.conf_state));
+                at.highest_id = at.highest_id.max(self.members.take().map_or(0, |before| before.highest_id));
+                self.members = Some(at);
                 self.install = None;
                 self.entries.clear();
             }
@@ -164,8 +166,8 @@ impl Replay {
     pub(crate) fn preamble(&self) -> Vec<u8> {
         let mut out = Vec::new();
         Record::HardState(self.hard_state.clone()).encode(&mut out);
-        if let Some(state) = &self.conf_state {
-            Record::ConfState(state.clone()).encode(&mut out);
+        if let Some(at) = &self.members {
+            Record::Members(at.clone()).encode(&mut out);
         }
         let (index, term) = self.mark;
         Record::Mark { index, term }.encode(&mut out);

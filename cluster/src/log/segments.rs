@@ -57,9 +57,38 @@ impl<D: Disk> SegmentedLog<D> {
     /// Opens or begins the log of `node` and reads all of it. `applied` is the (index, term) of the state machine: it
     /// tells whether a snapshot whose installation a crash interrupted is in place.
     ///
+    /// What can be read need not be on the disk: a process that was killed between its write and its sync leaves a
+    /// frame in the page cache, and after a failed sync the kernel may show bytes that it will never write. So the
+    /// segment that is written next is written anew, byte by byte the same, and synced, with the names, before this
+    /// returns. Older segments were synced before the one after them was named.
+    ///
     /// # Errors
     /// When it can't be read, or must not be used; see [`LogError`].
     pub fn open(disk: D, node: u64, config: LogConfig, applied: (u64, u64)) -> Result<(Self, Found), LogError> {
+        Self::open_as(disk, node, config, applied, Tail::WrittenAnew)
+    }
+
+    /// A planted bug: trusts what it reads.
+    ///
+    /// # Errors
+    /// As [`SegmentedLog::open`].
+    #[cfg(feature = "plants")]
+    pub fn open_trusting_the_tail(
+        disk: D,
+        node: u64,
+        config: LogConfig,
+        applied: (u64, u64),
+    ) -> Result<(Self, Found), LogError> {
+        Self::open_as(disk, node, config, applied, Tail::Trusted)
+    }
+
+    fn open_as(
+        disk: D,
+        node: u64,
+        config: LogConfig,
+        applied: (u64, u64),
+        tail: Tail,
+    ) -> Result<(Self, Found), LogError> {
         let mut segments = Vec::new();
         for name in disk.list()? {
             if name == TEMPORARY {
@@ -71,11 +100,11 @@ impl<D: Disk> SegmentedLog<D> {
         segments.sort_unstable();
         let mut log = match segments.split_last() {
             None => Opened { log: Self::begin(disk, node, config)?, found: Found::default() },
-            Some((&last, closed)) => Self::reopen(disk, node, config, closed, last)?,
+            Some((&last, closed)) => Self::reopen(disk, node, config, closed, last, tail)?,
         };
         log.settle_install(applied)?;
         log.found.recovered.hard_state = log.log.books.hard_state.clone();
-        log.found.recovered.conf_state = log.log.books.conf_state.clone();
+        log.found.recovered.members = log.log.books.members.clone();
         log.found.recovered.mark = log.log.books.mark;
         Ok((log.log, log.found))
     }
@@ -98,29 +127,37 @@ impl<D: Disk> SegmentedLog<D> {
         })
     }
 
-    fn reopen(disk: D, node: u64, config: LogConfig, older: &[u64], last: u64) -> Result<Opened<D>, LogError> {
+    fn reopen(
+        disk: D,
+        node: u64,
+        config: LogConfig,
+        older: &[u64],
+        last: u64,
+        tail: Tail,
+    ) -> Result<Opened<D>, LogError> {
         let mut books = Replay::default();
         let mut closed = VecDeque::new();
         let mut previous: Option<(u64, End)> = None;
         for &segment in older {
-            let file = disk.open(&file_name(segment))?;
+            let mut file = disk.open(&file_name(segment))?;
+            if tail == Tail::WrittenAnew {
+                // A version that trusted its tail may have closed it unsynced.
+                file.sync()?;
+            }
             let (last_index, end) = load(&file.read_all()?, node, segment, previous, &mut books)?;
             closed.push_back(Closed { segment, last_index });
             previous = Some((segment, end));
         }
         let mut file = disk.open(&file_name(last))?;
         let bytes = file.read_all()?;
+        let len = bytes.len();
         let (last_index, end) = load(&bytes, node, last, previous, &mut books)?;
-        if end.torn_bytes > 0 {
-            let rest = bytes.len() - end.offset;
-            file.write_at(end.offset as u64, &vec![0; rest])?;
-            file.sync()?;
-        }
+        settle_tail(&disk, &mut file, bytes, &end, tail)?;
         let found = Found {
             recovered: Recovered { entries: books.take_entries()?, ..Recovered::default() },
             torn_bytes: end.torn_bytes,
         };
-        let active = Active { file, segment: last, bytes: bytes.len() as u64, offset: end.offset as u64, last_index };
+        let active = Active { file, segment: last, bytes: len as u64, offset: end.offset as u64, last_index };
         let log = SegmentedLog {
             disk,
             node,
@@ -228,6 +265,42 @@ impl<D: Disk> Opened<D> {
         }
         self.log.append(&batch)
     }
+}
+
+/// What a start does with the end of the segment that is written next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// Writes it again and syncs it.
+    WrittenAnew,
+    /// Takes it as it is. Only the planted bug does so.
+    #[cfg_attr(not(feature = "plants"), allow(dead_code))]
+    Trusted,
+}
+
+/// Makes durable what was read of a segment, and what a crash left behind its end zero. A crash in the middle loses
+/// nothing: what was durable is written over with the same bytes.
+fn settle_tail<D: Disk>(
+    disk: &D,
+    file: &mut D::File,
+    mut bytes: Vec<u8>,
+    end: &End,
+    tail: Tail,
+) -> Result<(), LogError> {
+    bytes[end.offset..].fill(0);
+    match tail {
+        Tail::WrittenAnew => {
+            let written = if end.torn_bytes > 0 { bytes.len() } else { end.offset };
+            file.write_at(0, &bytes[..written])?;
+            file.sync()?;
+            disk.sync_dir()?;
+        }
+        Tail::Trusted if end.torn_bytes > 0 => {
+            file.write_at(end.offset as u64, &bytes[end.offset..])?;
+            file.sync()?;
+        }
+        Tail::Trusted => {}
+    }
+    Ok(())
 }
 
 /// Makes a segment whose header and preamble are durable before its name is.

@@ -8,7 +8,7 @@ use raft::eraftpb::{ConfState, Entry, HardState};
 
 use super::*;
 use crate::config::LogConfig;
-use crate::core::Install;
+use crate::core::{Install, Members, MembersAt};
 
 const NODE: u64 = 7;
 
@@ -202,7 +202,7 @@ fn segments_go_when_all_in_them_is_dropped_and_state_survives_them() {
     let (mut log, _) = open(dir.path());
     let mut batch = Batch::default();
     batch.note(b"signed", b"42");
-    batch.conf_state(&ConfState { voters: vec![1, 2, 3], ..ConfState::default() });
+    batch.members(&MembersAt::new(7, Members::of_voters(&[1, 2, 3])));
     batch.hard_state(&hard_state(3, 1, 0));
     log.append(&batch).unwrap();
     for index in 1..=50 {
@@ -219,7 +219,7 @@ fn segments_go_when_all_in_them_is_dropped_and_state_survives_them() {
     assert_eq!(found.recovered.mark, (40, 3));
     assert_eq!(indices(&found), (41..=50).map(|index| (index, 3)).collect::<Vec<_>>());
     assert_eq!(found.recovered.hard_state, hard_state(3, 1, 0));
-    assert_eq!(found.recovered.conf_state.unwrap().voters, [1, 2, 3]);
+    assert_eq!(found.recovered.members, Some(MembersAt::new(7, Members::of_voters(&[1, 2, 3]))));
     assert_eq!(log.notes().get(b"signed".as_slice()).unwrap(), b"42");
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::fatal;
-use super::raft_thread::{Event, Reply};
+use super::raft_thread::{Event, MembersReply, Reply};
 use crate::core::CommittedEntry;
 use crate::machine::{Committed, Fatal, StateMachine};
 
@@ -14,6 +14,8 @@ use crate::machine::{Committed, Fatal, StateMachine};
 pub(crate) struct Entry<R> {
     pub entry: CommittedEntry,
     pub reply: Option<Reply<R>>,
+    /// Who waits for it, if it changes the members.
+    pub members_reply: Option<MembersReply>,
 }
 
 impl<R> Entry<R> {
@@ -81,12 +83,21 @@ fn apply_all<S: StateMachine>(machine: &mut S, entries: Vec<Entry<S::Reply>>) ->
     for item in entries {
         bytes += item.bytes();
         let entry = item.entry;
-        let committed = Committed { index: entry.index, term: entry.term, time_ms: entry.time_ms, data: &entry.data };
+        let committed = Committed {
+            index: entry.index,
+            term: entry.term,
+            time_ms: entry.time_ms,
+            data: &entry.data,
+            members: entry.members.as_ref(),
+        };
         let reply = or_die(|| machine.apply(committed));
         assert_eq!(machine.applied(), (entry.index, entry.term), "the state machine records what it applies");
         index = entry.index;
         if let Some(done) = item.reply {
             done.finish(Ok(reply));
+        }
+        if let Some(done) = item.members_reply {
+            done.finish(Ok(entry.members.expect("a change of the members says what they are")));
         }
     }
     Event::Applied { index, bytes }

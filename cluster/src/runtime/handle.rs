@@ -13,11 +13,14 @@ use super::Queues;
 use super::log_writer::LogTask;
 use super::raft_thread::{Command, Done, Proposal};
 use super::status::{FsyncStats, Status};
+use crate::core::{MemberChange, Members, MembersRefused};
 
 /// What becomes of a proposal.
 pub type ProposeDone<R> = Box<dyn FnOnce(Result<R, ProposeError>) + Send>;
 /// What becomes of a read.
 pub type ReadDone = Box<dyn FnOnce(Result<u64, ReadError>) + Send>;
+/// What becomes of a change of the members.
+pub type MembersDone = Box<dyn FnOnce(Result<Members, MembersError>) + Send>;
 /// Called when a note is durable.
 pub type NoteDone = Box<dyn FnOnce() + Send>;
 
@@ -52,6 +55,20 @@ pub enum ReadError {
     #[error("too many reads are waiting; try again later")]
     Busy,
     /// The node is stopping.
+    #[error("the node is stopping; ask another one")]
+    ShuttingDown,
+}
+
+/// Why a change of the members has no outcome, or not the wanted one.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MembersError {
+    /// Nothing changed.
+    #[error(transparent)]
+    Refused(#[from] MembersRefused),
+    /// Leadership was lost before the outcome was known: see [`Handle::status`] for what the members are now.
+    #[error("leadership changed before the outcome was known; look at the members, then try again")]
+    Superseded,
+    /// The node is stopping; it may or may not change.
     #[error("the node is stopping; ask another one")]
     ShuttingDown,
 }
@@ -131,6 +148,20 @@ impl<R: Send + 'static> Handle<R> {
         let done = Done::new(done, ReadError::ShuttingDown);
         match self.commands.try_send(Command::Read(done)) {
             Err(TrySendError::Full(Command::Read(done))) => done.finish(Err(ReadError::Busy)),
+            _ => self.answer_if_stopping(),
+        }
+    }
+
+    /// Changes the members of the group, if this node leads. `done` is called once: with the members as they are when
+    /// the change is committed and applied on this node, or with an error; quickly, as in [`Handle::propose`]. A
+    /// change of several members is joint: when its members say so, propose [`MemberChange::Leave`].
+    pub fn propose_members(&self, change: MemberChange, done: MembersDone) {
+        if self.is_stopping() {
+            return done(Err(MembersError::ShuttingDown));
+        }
+        let done = Done::new(done, MembersError::ShuttingDown);
+        match self.commands.try_send(Command::Members(change, done)) {
+            Err(TrySendError::Full(Command::Members(_, done))) => done.finish(Err(MembersRefused::Busy.into())),
             _ => self.answer_if_stopping(),
         }
     }

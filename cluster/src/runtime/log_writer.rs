@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::handle::{NoteDone, Shared};
 use super::raft_thread::Event;
 use super::{Queues, fatal};
-use crate::core::{Install, WriteTask};
+use crate::core::{Compaction, Install, WriteTask};
 use crate::log::{Batch, LogError, LogStore, WriteGroup};
 use crate::machine::Transport;
 
@@ -22,7 +22,7 @@ pub(crate) struct InstallTurn {
 
 pub(crate) enum LogTask {
     Write { task: Box<WriteTask>, turn: Option<InstallTurn> },
-    Compact { index: u64, term: u64 },
+    Compact(Box<Compaction>),
     Note { key: Vec<u8>, value: Vec<u8>, done: NoteDone },
     Stop,
 }
@@ -89,7 +89,7 @@ impl<L: LogStore> LogWriter<L> {
                 }
                 self.group.add(*task);
             }
-            LogTask::Compact { index, term } => self.group.compact(index, term),
+            LogTask::Compact(compaction) => self.group.compact(&compaction),
             LogTask::Note { key, value, done } => {
                 self.group.note(&key, &value);
                 self.notes.push((key, value, done));

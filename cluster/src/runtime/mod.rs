@@ -32,7 +32,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
-pub use handle::{Handle, ProposeError, ReadError};
+pub use handle::{Handle, MembersDone, MembersError, NoteDone, ProposeDone, ProposeError, ReadDone, ReadError};
 pub use status::{FsyncStats, Status};
 
 use crate::config::NodeConfig;

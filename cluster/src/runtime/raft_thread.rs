@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Select, bounded};
 
 use super::apply::{ApplyTask, Entry};
-use super::handle::{ProposeError, ReadError, Shared, empty};
+use super::handle::{MembersError, ProposeError, ReadError, Shared, empty};
 use super::log_writer::{InstallTurn, LogTask};
 use super::outbox::Outbox;
-use super::{Clock, Queues, snapshots};
+use super::{Clock, Queues, fatal, snapshots};
 use crate::config::NodeConfig;
 use crate::core::{
-    Actions, CommittedEntry, CompactWish, Core, NotProposed, ProposalId, ReadId, SnapshotMade, WriteTask,
+    Actions, CommittedEntry, CompactWish, Core, MemberChange, Members, NotProposed, ProposalId, ReadId, SnapshotMade,
+    WriteTask,
 };
 use crate::machine::Transport;
 use crate::runtime::status::Status;
@@ -49,6 +50,7 @@ impl<T, E: Copy> Drop for Done<T, E> {
 }
 
 pub(crate) type Reply<R> = Done<R, ProposeError>;
+pub(crate) type MembersReply = Done<Members, MembersError>;
 
 /// Waits for a place in the log.
 pub(crate) struct Proposal<R> {
@@ -62,6 +64,7 @@ pub(crate) enum Command {
     Read(Done<u64, ReadError>),
     Unreachable(u64),
     TransferLeader(u64),
+    Members(MemberChange, MembersReply),
     Campaign,
     Wake,
 }
@@ -100,6 +103,7 @@ pub(crate) struct RaftThread<R> {
     snapshots: Outbox<snapshots::Task>,
     next_id: u64,
     replies: HashMap<ProposalId, Reply<R>>,
+    members_replies: HashMap<ProposalId, MembersReply>,
     reads: HashMap<ReadId, Done<u64, ReadError>>,
     unapplied_bytes: u64,
     messages_refused: u64,
@@ -131,6 +135,7 @@ impl<R: Send + 'static> RaftThread<R> {
             snapshots: Outbox::new(queues.snapshots.0.clone()),
             next_id: 0,
             replies: HashMap::new(),
+            members_replies: HashMap::new(),
             reads: HashMap::new(),
             unapplied_bytes: 0,
             messages_refused: 0,
@@ -229,8 +234,8 @@ impl<R: Send + 'static> RaftThread<R> {
                     self.core.on_applied(index);
                 }
                 Event::Flushed(index) => {
-                    if let Some((index, term)) = self.core.compact(index) {
-                        self.log.push(LogTask::Compact { index, term });
+                    if let Some(compaction) = self.core.compact(index) {
+                        self.log.push(LogTask::Compact(Box::new(compaction)));
                     }
                 }
                 Event::Checkpointed { index, term } => {
@@ -253,6 +258,7 @@ impl<R: Send + 'static> RaftThread<R> {
             }
             Command::Unreachable(peer) => self.core.report_unreachable(peer),
             Command::TransferLeader(peer) => self.core.transfer_leader(peer),
+            Command::Members(change, done) => self.take_change(&change, done),
             Command::Campaign => self.core.campaign(),
             Command::Wake => {}
         }
@@ -272,6 +278,16 @@ impl<R: Send + 'static> RaftThread<R> {
         }
     }
 
+    fn take_change(&mut self, change: &MemberChange, done: MembersReply) {
+        let id = ProposalId(self.fresh_id());
+        match self.core.propose_members(id, change) {
+            Ok(_) => {
+                self.members_replies.insert(id, done);
+            }
+            Err(refused) => done.finish(Err(refused.into())),
+        }
+    }
+
     fn fresh_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -288,6 +304,9 @@ impl<R: Send + 'static> RaftThread<R> {
     }
 
     fn put(&mut self, actions: Actions) {
+        if let Some(error) = actions.fatal {
+            fatal(&error.to_string());
+        }
         for outgoing in actions.messages {
             self.transport.send(outgoing.to, outgoing.message);
         }
@@ -300,6 +319,9 @@ impl<R: Send + 'static> RaftThread<R> {
         for id in actions.superseded {
             if let Some(done) = self.replies.remove(&id) {
                 done.finish(Err(ProposeError::Superseded));
+            }
+            if let Some(done) = self.members_replies.remove(&id) {
+                done.finish(Err(MembersError::Superseded));
             }
         }
         for (id, index) in actions.reads_ready {
@@ -341,7 +363,11 @@ impl<R: Send + 'static> RaftThread<R> {
     fn put_committed(&mut self, committed: Vec<CommittedEntry>) {
         let entries: Vec<Entry<R>> = committed
             .into_iter()
-            .map(|entry| Entry { reply: entry.proposal.and_then(|id| self.replies.remove(&id)), entry })
+            .map(|entry| Entry {
+                reply: entry.proposal.and_then(|id| self.replies.remove(&id)),
+                members_reply: entry.proposal.and_then(|id| self.members_replies.remove(&id)),
+                entry,
+            })
             .collect();
         self.unapplied_bytes += entries.iter().map(Entry::bytes).sum::<u64>();
         self.apply.push(ApplyTask::Entries(entries));
