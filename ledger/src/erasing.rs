@@ -155,6 +155,21 @@ impl OpenErasure {
     }
 }
 
+impl OpenErasure {
+    /// What waits for a new epoch of a prefix because a node was removed that holds the present one.
+    pub(crate) fn renewal(prefix: TagPrefix, epoch: u32, index: LeafIndex, time_ms: LedgerTimeMs) -> Self {
+        let mut tag = [0; TAG_LEN];
+        tag[..2].copy_from_slice(&(prefix.get() << 4).to_be_bytes());
+        Self { index, tag, time_ms, keys_gone: true, epoch }
+    }
+
+    /// Whether it stands for no payload, but for a prefix whose key-encryption key a removed node holds.
+    pub fn is_renewal(&self) -> bool {
+        let prefix = TagPrefix::of(&self.tag);
+        Self::renewal(prefix, self.epoch, self.index, self.time_ms) == *self
+    }
+}
+
 impl KekEpochs {
     pub(crate) fn encode(&self) -> Vec<u8> {
         [self.current, self.retired, self.erasures].iter().flat_map(|part| part.to_be_bytes()).collect()

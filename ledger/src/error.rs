@@ -90,7 +90,9 @@ pub enum Fatal {
         known: u32,
     },
     /// What is stored contradicts itself.
-    #[error("the stored ledger is damaged: {0}; restore this node from another one (see docs/durability.md)")]
+    #[error(
+        "the stored ledger is damaged: {0}; replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
+    )]
     Damaged(String),
     /// What must be opened to decide can't be opened by this node, and can by others.
     #[error("a record that decides can't be opened: {0}; then restart")]
@@ -113,7 +115,9 @@ pub enum ReadError {
     #[error("the ledger's database failed to read: {0}; check the disk")]
     Store(String),
     /// What is stored isn't what was written.
-    #[error("the stored ledger is damaged: {0}; restore this node from another one")]
+    #[error(
+        "the stored ledger is damaged: {0}; replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
+    )]
     Damaged(String),
     /// Asked beyond what exists.
     #[error("the log has {size} entries: ask for an index or a size within it")]
@@ -153,7 +157,7 @@ pub enum OpenError {
     #[error("{} holds another log: its genesis entry differs from the one given; use the genesis of this log, or another folder", .0.display())]
     OtherLog(PathBuf),
     /// The folder was written by a version with another layout.
-    #[error("{} has layout {found}, this version reads {known}: use the version that wrote it, or rejoin as a new node", dir.display())]
+    #[error("{} has layout {found}, this version reads {known}: use the version that wrote it, or replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)", dir.display())]
     Layout {
         /// The data folder.
         dir: PathBuf,
@@ -173,7 +177,7 @@ pub enum OpenError {
         known: u32,
     },
     /// What is stored contradicts itself.
-    #[error("{} is damaged: {what}; don't repair it by hand: move it away and let this node rejoin from another one", dir.display())]
+    #[error("{} is damaged: {what}; don't repair it by hand, replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)", dir.display())]
     Corrupt {
         /// The data folder.
         dir: PathBuf,

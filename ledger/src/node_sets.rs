@@ -8,6 +8,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::PublicKey;
 use sillage_rules::node_set::{NodeSet, SetNode};
 
+use crate::apply::feature::{NODE_SETS, is_reached};
 use crate::error::ReadError;
 use crate::genesis::GenesisInfo;
 use crate::reader::LedgerReader;
@@ -153,6 +154,14 @@ pub(crate) fn first_key(
 }
 
 impl LedgerReader {
+    /// Whether acts may change the set of nodes: every node has said that it knows them.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn may_change_nodes(&self) -> Result<bool, ReadError> {
+        is_reached(&self.view().store, NODE_SETS)
+    }
+
     /// The set of nodes after the last act that is applied, one that no index commit covers yet too: whom this node talks
     /// to. Whose signatures count for a checkpoint says [`LedgerReader::node_set_at`].
     ///

@@ -56,9 +56,9 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
-    /// This node's id in the genesis entry, from 1. Never given to another disk.
+    /// This node's id in the node set, from 1. Never given to another disk.
     pub id: u64,
-    /// As it is called in the genesis entry and in the logs.
+    /// As it is called in the node set and in the logs.
     pub name: String,
     /// The database, the Raft log and the snapshots live under it.
     pub data_dir: PathBuf,
@@ -95,7 +95,8 @@ pub struct NodeConfig {
     pub erase_interval_ms: u64,
     /// Certificates.
     pub tls: TlsConfig,
-    /// Every node of the log. This node's own line may be there, it is not dialled.
+    /// Where the other nodes are found, as far as the ledger doesn't say. This node's own line may be there, it is not
+    /// dialled.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
     /// Who else cosigns checkpoints: the same on every node, so that each can verify what another one got.
@@ -149,7 +150,7 @@ impl WitnessConfig {
     }
 }
 
-/// One certificate for both ports; the peer port takes only the certificates named in the genesis entry.
+/// One certificate for both ports; the peer port takes only the certificates of the present node set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
@@ -165,13 +166,17 @@ pub struct TlsConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// Its id in the genesis entry.
+    /// Its id in the node set.
     pub id: u64,
     /// `host:port` of its peer port.
     pub address: String,
     /// `host:port` of its client port, shown to operators.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_address: String,
+    /// SHA-256 of its certificate's SubjectPublicKeyInfo (hex), for a new node that doesn't know the ledger yet; absent:
+    /// as the genesis entry says. Once the ledger here names this node, the ledger says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_spki_sha256: Option<String>,
 }
 
 /// Bounds on what strangers and friends can make a node do at once.
@@ -360,6 +365,10 @@ impl NodeConfig {
         ids.sort_unstable();
         if ids.first() == Some(&0) || ids.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("the ids in [[peers]] must be different and not 0".to_owned());
+        }
+        let pins = self.peers.iter().filter_map(|peer| peer.tls_spki_sha256.as_deref());
+        if let Some(bad) = pins.into_iter().find(|pin| pin.len() != 64 || hex::decode(pin).is_err()) {
+            return Err(format!("[[peers]]: tls_spki_sha256 = {bad:?} isn't 64 hexadecimal characters"));
         }
         if self.erase_interval_ms > ERASE_INTERVAL_MS_MAX {
             return Err(format!("erase_interval_ms is at most {ERASE_INTERVAL_MS_MAX}: 20 hours"));

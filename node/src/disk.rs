@@ -2,8 +2,8 @@
 //!
 //! The *marker* is the file `disk` beside the keyring; what it holds and why is in [`sillage_cluster::identity`]. The data
 //! folder says with a file of its own that something may begin in it: `FOUND` (written by `sillage-node init`, for the first
-//! nodes of a log) or `JOIN` (for a node that is added later). It is removed once the disk has its identity: so a log is
-//! founded once, and an emptied folder begins nothing.
+//! nodes of a log) or `JOIN` (for a node that is added later, see [`crate::join`]). `FOUND` is removed once the disk has its
+//! identity: so a log is founded once, and an emptied folder begins nothing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -109,16 +109,14 @@ pub fn may_begin(data_dir: &Path) -> bool {
     [FOUND, JOIN].iter().any(|name| data_dir.join(name).exists())
 }
 
-/// The disk has its identity: nothing begins here a second time.
+/// The disk has its identity: no log is founded here a second time.
 ///
 /// # Errors
 /// I/O.
 pub fn has_begun(data_dir: &Path) -> io::Result<()> {
-    for name in [FOUND, JOIN] {
-        match fs::remove_file(data_dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    match fs::remove_file(data_dir.join(FOUND)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
     File::open(data_dir)?.sync_all()
 }

@@ -8,7 +8,7 @@
 //!   to each other;
 //! - [`tls`]: who may connect, and how many; [`http`]: `/metrics` and `/healthz`;
 //! - [`telemetry`] and [`metrics`]: what a node says of itself, never anything of a patient;
-//! - [`disk`]: which disk this node is on, and that nothing begins twice;
+//! - [`disk`]: which disk this node is on, and that nothing begins twice; [`join`]: how a new member begins;
 //! - [`init`]: how a deployment's files are made; [`dev`]: a whole test log in one command; [`cli`]: both on the
 //!   command line.
 
@@ -21,6 +21,7 @@ pub mod disk;
 pub mod fuzz;
 pub mod http;
 pub mod init;
+pub mod join;
 pub mod metrics;
 pub mod peer;
 pub mod pid;

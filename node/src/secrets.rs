@@ -1,11 +1,17 @@
 //! A node's secrets: read once at the start, compared with what the genesis entry says of them, wiped on drop.
+//!
+//! A node that joined later stands in no genesis entry: its key and certificate are compared with the ledger, once that
+//! is open.
+//!
+//! The log's keys come and go while a node runs: one that was given to it lies beside `log_key`, under the same name
+//! with the beginning of its public half ([`beside`]).
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sillage_ledger::seal::KekFile;
 use sillage_ledger::{GenesisError, GenesisInfo};
-use sillage_proof::keys::SigningKey;
+use sillage_proof::keys::{PublicKey, SigningKey};
 use sillage_proof::vrf::VrfSecretKey;
 use zeroize::Zeroizing;
 
@@ -44,7 +50,9 @@ pub enum SecretsError {
         what: &'static str,
     },
     /// The configuration names a node that the log doesn't have.
-    #[error("node {0} isn't in the genesis entry: `id` in node.toml must be one of its nodes")]
+    #[error(
+        "node {0} isn't in the genesis entry: `id` in node.toml must be one of its nodes, or the folder that of a new member (`sillage cluster member add`)"
+    )]
     NoSuchNode(u64),
     /// The genesis file isn't one.
     #[error(transparent)]
@@ -75,17 +83,35 @@ impl Secrets {
     /// # Errors
     /// When one is missing, readable by others, malformed, or not the one of `genesis`.
     pub fn load(config: &NodeConfig, genesis: &GenesisInfo) -> Result<Self, SecretsError> {
+        // Once there is a ledger the keys may have been replaced by acts in it; it is asked when it is open.
+        Self::read(config, genesis, !config.data_dir.join("ledger").exists())
+    }
+
+    /// The same, of a new member: only its ledger will say what its keys must be.
+    ///
+    /// # Errors
+    /// As [`Secrets::load`].
+    pub fn load_joining(config: &NodeConfig, genesis: &GenesisInfo) -> Result<Self, SecretsError> {
+        Self::read(config, genesis, false)
+    }
+
+    fn read(config: &NodeConfig, genesis: &GenesisInfo, is_new: bool) -> Result<Self, SecretsError> {
         let own = genesis.node(config.id);
-        let own = own.ok_or(SecretsError::NoSuchNode(config.id))?;
+        if is_new && own.is_none() {
+            return Err(SecretsError::NoSuchNode(config.id));
+        }
         let other = |path: &Path, what| SecretsError::Other { path: path.to_owned(), what };
 
-        // Once there is a ledger the keys may have been replaced by acts in it; it is asked when it is open.
-        let is_new = !config.data_dir.join("ledger").exists();
         let node_keys = signing_keys(Some(&config.node_key), config.node_key_next.as_deref())?;
-        if is_new && !node_keys.iter().any(|key| key.public_key() == own.key) {
+        if is_new && own.is_some_and(|own| node_keys.iter().all(|key| key.public_key() != own.key)) {
             return Err(other(&config.node_key, "node key"));
         }
-        let log_keys = signing_keys(config.log_key.as_deref(), config.log_key_next.as_deref())?;
+        let mut log_keys = signing_keys(config.log_key.as_deref(), config.log_key_next.as_deref())?;
+        if let Some(path) = &config.log_key {
+            for path in all_beside(path)? {
+                log_keys.push(SigningKey::from_seed(&*seed(&path)?));
+            }
+        }
         if let (true, Some(path)) = (is_new, &config.log_key)
             && !log_keys.iter().any(|key| key.public_key() == genesis.log_public_key)
         {
@@ -101,7 +127,8 @@ impl Secrets {
         }
         owner_only(&config.tls.key)?;
         let identity = Identity::load(&config.tls)?;
-        if identity.spki_sha256()? != own.tls_spki_sha256 {
+        let spki = identity.spki_sha256()?;
+        if own.is_some_and(|own| own.tls_spki_sha256 != spki) {
             return Err(other(&config.tls.cert, "certificate"));
         }
         owner_only(&config.keyring)?;
@@ -109,6 +136,31 @@ impl Secrets {
             .map_err(|error| SecretsError::Read { path: config.keyring.clone(), message: error.to_string() })?;
         Ok(Self { node_keys, log_keys, vrf_key, keyring, identity })
     }
+}
+
+/// Where a key that was given to a running node is kept, beside the file that its configuration names.
+pub fn beside(path: &Path, key: &PublicKey) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(hex::encode(&key.as_bytes()[..8]));
+    path.with_file_name(name)
+}
+
+/// Every such file, in the order of their names.
+fn all_beside(path: &Path) -> Result<Vec<PathBuf>, SecretsError> {
+    let wrong = |error: std::io::Error| SecretsError::Read { path: path.to_owned(), message: error.to_string() };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let own = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(wrong)? {
+        let name = entry.map_err(wrong)?.file_name();
+        let ending = name.to_str().and_then(|name| name.strip_prefix(own)?.strip_prefix('.'));
+        if ending.is_some_and(|ending| ending.len() == 16 && ending.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            found.push(folder.join(name));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn signing_keys(now: Option<&Path>, next: Option<&Path>) -> Result<Vec<SigningKey>, SecretsError> {
@@ -126,7 +178,10 @@ fn owner_only(path: &Path) -> Result<(), SecretsError> {
 }
 
 /// The 32 bytes of a key file: 64 hexadecimal characters and a newline.
-fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretsError> {
+///
+/// # Errors
+/// When it can't be read, isn't that, or others may read it.
+pub(crate) fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretsError> {
     owner_only(path)?;
     let text = std::fs::read(path).map(Zeroizing::new);
     let text = text.map_err(|error| SecretsError::Read { path: path.to_owned(), message: error.to_string() })?;

@@ -18,6 +18,7 @@ use tonic::transport::Server;
 use crate::config::{ConfigError, LimitsConfig, NodeConfig};
 use crate::core::Core;
 use crate::http::{self, Backend};
+use crate::join::{self, JoinError};
 use crate::metrics::Metrics;
 use crate::secrets::{Secrets, SecretsError};
 use crate::tls::accept::{AcceptLimits, Incoming, accept, accept_with};
@@ -45,6 +46,9 @@ pub enum ServeError {
     /// The secrets can't be used.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
+    /// A new member can't begin.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The certificates can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -100,10 +104,14 @@ pub fn run(config_file: &Path) -> Result<(), ServeError> {
 
 async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     let genesis = read_genesis(&config.genesis)?;
-    let secrets = Secrets::load(&config, &genesis)?;
-    let nodes = genesis.nodes.iter().map(|node| node.tls_spki_sha256);
+    let secrets = match join::has_token(&config, &genesis)? {
+        true => {
+            join::fetch_keys(&config, &genesis).await?;
+            Secrets::load_joining(&config, &genesis)?
+        }
+        false => Secrets::load(&config, &genesis)?,
+    };
     let client_tls = tls::server_config(&secrets.identity, None)?;
-    let peer_tls = tls::server_config(&secrets.identity, Some(nodes.collect()))?;
     let client_port = listen(&config.listen_client, "listen_client").await?;
     let peer_port = listen(&config.listen_peer, "listen_peer").await?;
     let stop = stop_signal()?;
@@ -117,7 +125,7 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     let limits = &config.limits;
     let through = accept_limits(limits, limits.peer_connections_max);
     let through = AcceptLimits { per_caller_max: limits.peer_connections_max, ..through };
-    let incoming = accept(peer_port, peer_tls, through, "peer", metrics.clone());
+    let incoming = accept(peer_port, core.peer_tls()?, through, "peer", metrics.clone());
     let peers = peer_server(limits).add_routes(peer::routes(Arc::clone(&core)));
     let peers = peers.serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
     let peers = tokio::spawn(peers);

@@ -208,7 +208,7 @@ codes! {
     Internal "INTERNAL" Fatal Internal 3
         "The node met a defect of its own, nothing was recorded: report it with the node's log.";
     Corrupt "CORRUPT" Fatal DataLoss 1
-        "What is stored doesn't match its hashes and the node stopped serving: use another node, and replace this one.";
+        "What is stored doesn't match its hashes and the node stopped serving: use another node, and replace this one (`sillage cluster member replace ID`).";
     PolicyRequired "POLICY_REQUIRED" Reject FailedPrecondition 2
         "Nothing can be verified without saying whom to trust: name a policy with --policy.";
     ProofInvalid "PROOF_INVALID" Fatal DataLoss 1

@@ -9,6 +9,7 @@ use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
 use super::emergency_mode_args::EmergencyModeCommand;
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
+use super::member_args::MemberCommand;
 use super::policy_publish::PolicyPublishArgs;
 use super::represent_args::{ActorCommand, AttendingCommand, RepresentCommand, TeamCommand};
 
@@ -492,6 +493,14 @@ pub enum ClusterCommand {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Nodes come and go (but for `list`, the profile needs `authority_key`; to make a node's folder also `ca_key`)
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Hand leadership to another node
+    MoveLeader {
+        /// The node that is to lead
+        id: u64,
     },
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
@@ -14,6 +13,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 
 use super::args::{KeysCommand, RegisterArgs};
+use super::certificate::{self, issue};
 use super::record::now_ms;
 use super::{Context, Ended, output};
 use crate::audit::rotation::Holder;
@@ -24,9 +24,6 @@ use crate::outbox::Source;
 use crate::profile::{Profile, read, spki_sha256, write_private, write_seed};
 use crate::session::Session;
 use crate::view::time::rfc3339;
-
-/// Validity of a certificate that is issued here.
-const CERTIFICATE_VALID: Duration = Duration::from_secs(3 * 365 * 24 * 3_600);
 
 pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, ClientError> {
     let session = async || context.session().await;
@@ -92,13 +89,25 @@ pub async fn submit(session: &Session, act: &Act) -> Result<VerifiedReceipt, Cli
 /// # Errors
 /// As for [`submit`].
 pub async fn submit_message(session: &Session, record: v1::Record) -> Result<VerifiedReceipt, ClientError> {
+    submit_messages(session, vec![record]).await
+}
+
+/// The same, of several records that are recorded together or not at all.
+///
+/// # Errors
+/// As for [`submit`].
+pub async fn submit_messages(session: &Session, records: Vec<v1::Record>) -> Result<VerifiedReceipt, ClientError> {
     let signer = Arc::new(session.signer(session.profile.authority_signing_key()?).await?);
     let random = getrandom::u64().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
     let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
-    let record = ParsedRecord::from_message(record)
-        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    let parsed = records.into_iter().map(|record| {
+        let record = ParsedRecord::from_message(record);
+        let record = record.map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+        Ok(record.into_bytes())
+    });
+    let parsed = parsed.collect::<Result<Vec<_>, ClientError>>()?;
     let mut stream = Stream::fresh(session.client.clone(), signer, Arc::clone(&session.keys), label);
-    stream.send(vec![record.into_bytes()], Source::Fresh).await
+    stream.send(parsed, Source::Fresh).await
 }
 
 /// Prints where an act is on record, beside `what`.
@@ -167,16 +176,16 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
     for folder in [dir.to_owned(), dir.join("tls"), dir.join("keys")] {
         std::fs::create_dir_all(&folder).map_err(|error| ClientError::writing(&folder, error))?;
     }
-    let (cert_pem, key_pem, spki_sha256) = issue(&ca_pem, &ca_key_pem, name)
+    let issued = issue(&ca_pem, &ca_key_pem, certificate::Holder::Caller { name })
         .map_err(|error| ClientError::reading(ca_key, format!("cannot issue a certificate: {error}")))?;
     let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
-    write_private(&dir.join("tls/profile.key"), key_pem.as_bytes())?;
+    write_private(&dir.join("tls/profile.key"), issued.key_pem.as_bytes())?;
     write_seed(&dir.join("keys/profile.key"), &key)?;
     let genesis = read(&from.genesis)?;
     let profile = profile_text(from)?;
     let files: [(&str, &[u8]); 4] = [
         ("tls/ca.pem", ca_pem.as_bytes()),
-        ("tls/profile.pem", cert_pem.as_bytes()),
+        ("tls/profile.pem", issued.cert_pem.as_bytes()),
         ("genesis.bin", &genesis),
         ("sillage.toml", profile.as_bytes()),
     ];
@@ -184,7 +193,7 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
         let path = dir.join(file);
         std::fs::write(&path, bytes).map_err(|error| ClientError::writing(&path, error))?;
     }
-    Ok(Made { key: key.public_key(), spki_sha256 })
+    Ok(Made { key: key.public_key(), spki_sha256: issued.spki_sha256 })
 }
 
 fn profile_text(from: &Profile) -> Result<String, ClientError> {
@@ -206,30 +215,6 @@ fn profile_text(from: &Profile) -> Result<String, ClientError> {
     }
     table.insert("endpoints".to_owned(), from.endpoints.clone().into());
     toml::to_string(&table).map_err(|error| ClientError::Usage(format!("cannot write the profile: {error}")))
-}
-
-/// A certificate for a caller: PEM of the certificate, PEM of its key, SHA-256 of its SubjectPublicKeyInfo.
-fn issue(
-    ca_pem: &str,
-    ca_key_pem: &str,
-    name: &str,
-) -> Result<(String, zeroize::Zeroizing<String>, [u8; 32]), rcgen::Error> {
-    use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
-    let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(ca_key_pem)?)?;
-    let mut params = CertificateParams::new(Vec::<String>::new())?;
-    params.distinguished_name.remove(DnType::CommonName);
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.use_authority_key_identifier_extension = true;
-    let begin =
-        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(now_ms()).saturating_sub(Duration::from_secs(3_600));
-    params.not_before = begin;
-    params.not_after = begin + CERTIFICATE_VALID;
-    let key = KeyPair::generate()?;
-    let cert = params.signed_by(&key, &issuer)?;
-    let spki = sillage_proof::hash::sha256(&[&key.subject_public_key_info()]);
-    Ok((cert.pem(), key.serialize_pem().into(), spki.to_bytes()))
 }
 
 async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
@@ -275,22 +260,4 @@ fn signing(session: &Session, as_json: bool) -> Vec<String> {
         }
     };
     keys.map(to_line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_issued_certificate_is_known_by_its_key() {
-        let ca_key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).expect("params");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&ca_key).expect("a CA");
-        let (cert, _, spki) = issue(&ca.pem(), &ca_key.serialize_pem(), "dmp").expect("issued");
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("cert.pem");
-        std::fs::write(&path, cert).expect("written");
-        assert_eq!(spki_sha256(&path).expect("a certificate").to_bytes(), spki);
-    }
 }

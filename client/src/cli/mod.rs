@@ -9,6 +9,7 @@ mod authorize;
 pub mod authorize_args;
 mod break_glass;
 pub mod break_glass_args;
+mod certificate;
 mod change;
 mod checkpoint;
 mod consent;
@@ -25,6 +26,9 @@ mod import_rules;
 mod keys;
 mod limits;
 pub mod limits_args;
+mod member;
+pub mod member_args;
+mod node_folder;
 mod output;
 mod policy;
 pub mod policy_publish;
@@ -110,6 +114,8 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
         Command::Prove(ProveCommand::Consistency { old, new }) => prove::consistency(&context, old, new).await,
         Command::Verify(args) => verify::run(&args),
         Command::Cluster(ClusterCommand::Status { json }) => status::cluster(&context, json).await,
+        Command::Cluster(ClusterCommand::Member(command)) => member::run(&context, command).await,
+        Command::Cluster(ClusterCommand::MoveLeader { id }) => member::move_leader(&context, id).await,
         Command::Stream(StreamCommand::Status { json }) => status::stream(&context, json).await,
         Command::Schema(SchemaCommand::Record) => {
             output::line(&format!("{:#}", sillage_rules::line::schema()))?;

@@ -200,6 +200,18 @@ impl Applier<'_> {
             self.overlay.keys_changed = true;
             self.rules.erased(&plan.tag, plan.indices.is_empty());
         }
+        for by in std::mem::take(&mut self.overlay.registry.removals) {
+            self.renew_every_epoch(by)?;
+        }
+        Ok(())
+    }
+
+    /// A node that holds the keyring is gone: each prefix waits for an epoch that it doesn't hold.
+    fn renew_every_epoch(&mut self, by: LeafIndex) -> Result<(), ReadError> {
+        for prefix in (0..TagPrefix::COUNT).filter_map(TagPrefix::new) {
+            let epoch = self.overlay.kek_epochs(prefix)?.current;
+            self.overlay.put_open(&OpenErasure::renewal(prefix, epoch, by, self.time));
+        }
         Ok(())
     }
 

@@ -260,12 +260,16 @@ impl Applier<'_> {
                 None => break,
             }
         }
-        (epochs.retired, epochs.erasures) = (retire.epoch, 0);
-        for open in self.overlay.open_erasures(prefix)? {
-            if open.keys_gone && open.epoch <= retire.epoch {
-                epochs.erasures += 1;
-                self.overlay.set_erase_row(crate::erasing::open_row(prefix, open.index), None);
-            }
+        let mut closed = self.overlay.open_erasures(prefix)?;
+        closed.retain(|open| open.keys_gone && open.epoch <= retire.epoch);
+        for open in &closed {
+            self.overlay.set_erase_row(crate::erasing::open_row(prefix, open.index), None);
+        }
+        epochs.retired = retire.epoch;
+        let erasures = closed.iter().filter(|open| !open.is_renewal()).count();
+        // Where a removed node was the only reason, whoever waits for an erasure of before still waits for that one.
+        if erasures > 0 || closed.is_empty() {
+            epochs.erasures = u32::try_from(erasures).unwrap_or(u32::MAX);
         }
         self.overlay.set_kek_epochs(prefix, &epochs);
         Ok(())

@@ -2,11 +2,17 @@
 
 use super::overlay::Overlay;
 use crate::error::ReadError;
+use crate::store::Store;
 
 /// From this level on, acts may change the set of nodes.
 pub(crate) const NODE_SETS: u32 = 2;
 
 /// Whether the group has reached this feature level. A log of before has level 1.
 pub(crate) fn feature_level_reached(overlay: &Overlay<'_>, level: u32) -> Result<bool, ReadError> {
-    Ok(overlay.store().feature_level()? >= level)
+    is_reached(overlay.store(), level)
+}
+
+/// The same, of what is stored.
+pub(crate) fn is_reached(store: &Store, level: u32) -> Result<bool, ReadError> {
+    Ok(store.feature_level()? >= level)
 }

@@ -14,7 +14,7 @@ pub(crate) mod clock;
 pub(crate) mod decide;
 pub(crate) mod erase;
 mod erase_keys;
-mod feature;
+pub(crate) mod feature;
 mod nodes;
 pub(crate) mod overlay;
 pub(crate) mod own;

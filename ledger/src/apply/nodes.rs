@@ -37,6 +37,9 @@ pub(super) fn change(
     }
     let next = present(rows, genesis)?.after(change).map_err(|error| refused(error.to_string()))?;
     overlay.put_node_set(NodeSetRow::new(&next, index));
+    if !change.removed.is_empty() {
+        overlay.registry.removals.push(index);
+    }
     Ok(())
 }
 

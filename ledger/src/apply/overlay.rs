@@ -36,6 +36,8 @@ pub(crate) struct Registry {
     revoked: BTreeMap<Hash, LeafIndex>,
     /// Erasures of the batch that is being checked.
     pub erasures: Vec<Planned>,
+    /// Acts of the batch that is being checked that remove nodes.
+    pub removals: Vec<LeafIndex>,
 }
 
 pub(crate) struct Overlay<'a> {

@@ -95,6 +95,44 @@ impl KekFile {
         self.keys.read().keys.get(&(prefix.get(), epoch)).cloned()
     }
 
+    /// All of it, as the file holds it, to hand it to a new node of the group.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.keys.read().encode()
+    }
+
+    /// Makes the keys of new epochs, where they aren't there yet. All are durable when this returns.
+    ///
+    /// # Errors
+    /// When there is no randomness, or the file can't be written.
+    pub fn make_all(&self, wanted: &[(TagPrefix, u32)]) -> Result<(), KeyringError> {
+        let mut made = Vec::new();
+        for (prefix, epoch) in wanted.iter().filter(|(prefix, epoch)| self.key(*prefix, *epoch).is_none()) {
+            let mut key = Zeroizing::new([0; 32]);
+            getrandom::fill(&mut key[..]).map_err(|error| KeyringError::Randomness(error.to_string()))?;
+            made.push((*prefix, *epoch, key));
+        }
+        self.put_all(&made)
+    }
+
+    /// Keeps keys, all or none. They are durable when this returns. The same keys again are no error.
+    ///
+    /// # Errors
+    /// [`KeyringError::Conflict`] when another one is there for one of them; or when the file can't be written.
+    pub fn put_all(&self, wanted: &[(TagPrefix, u32, DataKeyBytes)]) -> Result<(), KeyringError> {
+        let _one = self.changing.lock();
+        let mut keys = self.keys.read().keys.clone();
+        let before = keys.len();
+        for (prefix, epoch, key) in wanted {
+            let name = (prefix.get(), *epoch);
+            match keys.get(&name) {
+                Some(known) if **known == **key => {}
+                Some(_) => return Err(KeyringError::Conflict { prefix: name.0, epoch: *epoch }),
+                None => drop(keys.insert(name, key.clone())),
+            }
+        }
+        if keys.len() > before { self.replace(Keyring { keys }) } else { Ok(()) }
+    }
+
     /// Makes the key of a new epoch. It is durable when this returns.
     ///
     /// # Errors

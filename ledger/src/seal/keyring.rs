@@ -180,6 +180,11 @@ impl Keyring {
         Some(Self { keys })
     }
 
+    /// Whether these bytes are a keyring that nobody altered, as one node gives it to another.
+    pub fn is_whole(bytes: &[u8]) -> bool {
+        Self::decode(bytes).is_some()
+    }
+
     fn cipher(&self, (prefix, epoch): (TagPrefix, u32)) -> Result<Aes256Gcm, KekError> {
         let prefix = prefix.get();
         let key = self.keys.get(&(prefix, epoch));

@@ -115,7 +115,9 @@ pub enum SealError {
     #[error("the data key of entry {0} is gone: its patient was erased, or the ledger is damaged")]
     NoDataKey(LeafIndex),
     /// The payload isn't the one that was sealed for this place.
-    #[error("the payload was altered or belongs elsewhere: restore this node from another one")]
+    #[error(
+        "the payload was altered or belongs elsewhere: replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
+    )]
     Altered,
     /// The operating system gives no randomness.
     #[error("no randomness from the operating system: {0}")]

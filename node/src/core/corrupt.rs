@@ -2,7 +2,7 @@
 //!
 //! The process stays: it answers every call with `CORRUPT`, its health page says why, and its replica is stopped. The
 //! verdict is kept on disk, so that a restart doesn't serve for a while before it finds the same again. There is no way
-//! back: the node is replaced by a new member with an empty disk.
+//! back: the node is replaced by a new one, under a new id (`sillage cluster member replace`).
 
 use std::sync::OnceLock;
 
@@ -58,7 +58,7 @@ impl Corruption {
         let reason = self.reason().unwrap_or_default();
         tracing::error!(
             reason,
-            "CORRUPT: this node serves nothing more; replace it as a new member with an empty disk"
+            "CORRUPT: this node serves nothing more; replace it (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
         );
         self.metrics.corrupt.set(1);
         self.alarms.raise(Alarm::Corrupt, reason);
@@ -71,7 +71,10 @@ impl Corruption {
             return false;
         };
         let reason = String::from_utf8_lossy(&reason).into_owned();
-        tracing::error!(reason, "CORRUPT since an earlier run: replace this node as a new member with an empty disk");
+        tracing::error!(
+            reason,
+            "CORRUPT since an earlier run: replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
+        );
         self.metrics.corrupt.set(1);
         self.alarms.raise(Alarm::Corrupt, reason.as_str());
         let _first = self.reason.set(reason);

@@ -58,7 +58,9 @@ pub enum Never {
 
 /// What is on disk isn't what this program writes there.
 #[derive(Debug, thiserror::Error)]
-#[error("the note of what this node has cosigned can't be read: replace the node as a new member with an empty disk")]
+#[error(
+    "the note of what this node has cosigned can't be read: replace this node (`sillage cluster member replace ID`)"
+)]
 pub struct Unreadable;
 
 impl Cosigned {

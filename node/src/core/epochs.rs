@@ -10,7 +10,7 @@ use sillage_proto::internal::v1::{Command, KekStateRequest, PutKekRequest, Retir
 use sillage_rules::codes::Code;
 
 use super::Core;
-use super::erase::{Held, blocking};
+use super::erase::{Held, blocking, way_out};
 use super::refusals::{from_read, unavailable};
 
 /// For one call to another node, which writes and syncs its keyring.
@@ -92,8 +92,9 @@ impl Core {
             let state = tokio::time::timeout(CALL_TIMEOUT, client.kek_state(KekStateRequest {})).await;
             let Ok(Ok(state)) = state else {
                 return Err(Held(format!(
-                    "node {} doesn't answer: it has to keep the new key first, start it",
-                    link.id
+                    "node {} doesn't answer: it has to keep the new key first, {}",
+                    link.id,
+                    way_out(link.id)
                 )));
             };
             let held = state.into_inner().newest;
@@ -124,7 +125,7 @@ impl Core {
                 Ok(Err(status)) => {
                     return Err(Held(format!("node {} doesn't keep the new key: {}", link.id, status.message())));
                 }
-                Err(_) => return Err(Held(format!("node {} doesn't answer: start it", link.id))),
+                Err(_) => return Err(Held(format!("node {} doesn't answer: {}", link.id, way_out(link.id)))),
             }
         }
         Ok(())

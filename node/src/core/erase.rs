@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sillage_ledger::seal::{KekFile, Sealer, TagPrefix};
-use sillage_ledger::{BatchOutcome, EPOCHS_AHEAD_MAX, OpenErasure, Refusal};
+use sillage_ledger::{BatchOutcome, OpenErasure, Refusal};
 use sillage_proto::internal::v1::{Command, KekStateRequest, KekStateResponse};
 use sillage_proto::v1::{ErasuresRequest, ErasuresResponse};
 use sillage_rules::codes::Code;
@@ -132,7 +132,7 @@ impl Core {
                 prefix = held.prefix.get(),
                 reason = held.reason,
                 "an old key-encryption key is NOT destroyed: a data key that isn't erased could never be opened again here; \
-                 compare this node's keyring with the others', and replace the node if it differs"
+                 compare this node's keyring with the others', and replace the node if it differs (`sillage cluster member replace ID`)"
             );
         }
         *known = held_back;
@@ -148,7 +148,15 @@ impl Core {
     }
 
     async fn erase_due(self: &Arc<Self>) -> Result<Vec<String>, Held> {
+        let notes = self.erase_payloads().await?;
+        // After a node was removed: not because anything was erased, and so without waiting for more.
         let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
+        self.renew_epochs(&open).await?;
+        Ok(notes)
+    }
+
+    async fn erase_payloads(self: &Arc<Self>) -> Result<Vec<String>, Held> {
+        let open = self.open_payload_erasures()?;
         let Some(oldest_ms) = open.iter().map(|open| open.time_ms.get()).min() else {
             self.eraser.now.store(false, Ordering::Release);
             return Ok(Vec::new());
@@ -162,7 +170,7 @@ impl Core {
         for tag in tags {
             self.reseal(tag).await?;
         }
-        let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
+        let open = self.open_payload_erasures()?;
         let mut notes = Vec::new();
         for (prefix, epoch) in prefixes_to_change(&open) {
             if let Err(Held(note)) = self.change_epoch(prefix, epoch).await
@@ -172,6 +180,13 @@ impl Core {
             }
         }
         Ok(notes)
+    }
+
+    /// Erasures of payloads that wait for their keys to go.
+    fn open_payload_erasures(&self) -> Result<Vec<OpenErasure>, Refusal> {
+        let mut open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
+        open.retain(|open| !open.is_renewal());
+        Ok(open)
     }
 
     /// Seals a patient's payloads anew until no data key is due.
@@ -225,13 +240,7 @@ impl Core {
     /// # Errors
     /// When another one is there, the epoch was given up, or the keyring can't be written.
     pub async fn put_kek(&self, prefix: TagPrefix, epoch: u32, key: Zeroizing<[u8; 32]>) -> Result<(), Refusal> {
-        let epochs = self.reader.kek_epochs(prefix).map_err(|error| from_read(&error))?;
-        if epoch <= epochs.retired {
-            return Err(Refusal::new(Code::ActRefused, "this epoch was given up: take a newer one"));
-        }
-        if epoch > epochs.current.saturating_add(EPOCHS_AHEAD_MAX) {
-            return Err(Refusal::new(Code::ActRefused, "this epoch is far ahead of the present one"));
-        }
+        self.may_keep(prefix, epoch)?;
         let keks = Arc::clone(&self.eraser.keks);
         blocking(move || {
             keks.put(prefix, epoch, &key).map_err(|error| Refusal::new(Code::ActRefused, error.to_string()))
@@ -271,14 +280,13 @@ impl Core {
             }
             self.eraser.wake.notify_one();
         }
-        let open = self.reader.open_erasures(OPEN_MAX).map_err(|error| from_read(&error))?;
-        let mut waiting = open.len() as u64;
+        let mut waiting = self.open_payload_erasures()?.len() as u64;
         let mut notes = match waiting {
             0 => Vec::new(),
             _ => self.eraser.notes.lock().clone(),
         };
         let changed = self.reader.changed_keks().map_err(|error| from_read(&error))?;
-        let retired: Vec<_> = changed.into_iter().filter(|(_, epochs)| epochs.retired > 0).collect();
+        let retired: Vec<_> = changed.into_iter().filter(|(_, epochs)| epochs.erasures > 0).collect();
         let holding = match retired.is_empty() {
             true => BTreeMap::new(),
             false => self.oldest_epochs(&mut notes).await,
@@ -290,7 +298,7 @@ impl Core {
             });
             let nodes: Vec<u64> = held.map(|(id, _)| *id).collect();
             if !nodes.is_empty() {
-                waiting += u64::from(epochs.erasures.max(1));
+                waiting += u64::from(epochs.erasures);
             }
             for id in nodes {
                 let note = format!("node {id} still has to destroy its copy of an old key");
@@ -304,7 +312,7 @@ impl Core {
 
     /// The oldest epoch of each prefix that each node holds, as far as it is known.
     async fn oldest_epochs(&self, notes: &mut Vec<String>) -> BTreeMap<u64, Vec<u32>> {
-        let calls = self.links.iter().map(|link| async {
+        let calls = self.links.iter().map(|link| async move {
             let mut client = link.calls.clone();
             let call = client.kek_state(KekStateRequest {});
             (link.id, tokio::time::timeout(CALL_TIMEOUT, call).await)
@@ -316,7 +324,7 @@ impl Core {
                     known.insert(id, state.into_inner().oldest);
                 }
                 _ => {
-                    notes.push(format!("node {id} doesn't answer: start it"));
+                    notes.push(format!("node {id} doesn't answer: {}", way_out(id)));
                     known.entry(id).or_default();
                 }
             }
@@ -328,13 +336,18 @@ impl Core {
 }
 
 /// Prefixes of which nothing but the epoch is in the way, with the newest epoch that must go.
-fn prefixes_to_change(open: &[OpenErasure]) -> BTreeMap<TagPrefix, u32> {
+pub(super) fn prefixes_to_change(open: &[OpenErasure]) -> BTreeMap<TagPrefix, u32> {
     let mut prefixes = BTreeMap::new();
     for open in open.iter().filter(|open| open.keys_gone) {
         let epoch = prefixes.entry(TagPrefix::of(&open.tag)).or_insert(0);
         *epoch = open.epoch.max(*epoch);
     }
     prefixes
+}
+
+/// What to do about a node that doesn't answer.
+pub(super) fn way_out(id: u64) -> String {
+    format!("start it, or replace it (`sillage cluster member replace {id}`)")
 }
 
 /// Off the threads that serve calls: unwrapping, sealing and fsync take their time.

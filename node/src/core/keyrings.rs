@@ -18,13 +18,13 @@ use parking_lot::{Condvar, Mutex};
 use sillage_ledger::seal::{DataKeyBytes, Fingerprints, KekError, KekFile, KekProvider, Sealer, TagPrefix};
 use sillage_ledger::{LedgerReader, ReadError, Refusal};
 use sillage_proto::internal::v1::{KeyringRequest, KeyringResponse};
+use sillage_rules::node_set::majority;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Core;
 use super::alarms::{Alarm, Alarms};
 use super::refusals::unavailable;
-use super::tally::majority_of;
 
 /// In the data folder: fingerprints of the keys that this node had, never a key.
 pub const RECORD: &str = "KEYRING";
@@ -53,7 +53,7 @@ struct Met {
 pub struct Keyrings {
     own: u64,
     /// Ids of the nodes that vote, this one too.
-    group: Vec<u64>,
+    group: Mutex<Vec<u64>>,
     file: Arc<KekFile>,
     /// Says which epochs are in use.
     ledger: OnceLock<LedgerReader>,
@@ -81,10 +81,21 @@ enum Standing {
 impl Keyrings {
     /// Of node `own` in a group, none of which was met yet.
     pub fn new(own: u64, group: Vec<u64>, file: Arc<KekFile>, alarms: Alarms) -> Self {
-        let takes_part = AtomicBool::new(majority_of(group.len()) <= 1);
+        let takes_part = AtomicBool::new(majority(group.len()) <= 1);
         let (met, answered, asked) = (Mutex::default(), Condvar::new(), watch::Sender::new(0));
         let (ledger, unrecorded) = (OnceLock::new(), Mutex::default());
+        let group = Mutex::new(group);
         Self { own, group, file, ledger, met, answered, asked, takes_part, unrecorded, alarms }
+    }
+
+    fn group(&self) -> Vec<u64> {
+        self.group.lock().clone()
+    }
+
+    /// The nodes that vote from now on.
+    pub fn set_group(&self, group: Vec<u64>) {
+        *self.group.lock() = group;
+        self.judge(&self.met.lock());
     }
 
     /// Follows the epochs of a ledger; called once. `unrecorded`: where the keys go on record as soon as a majority is known
@@ -159,8 +170,9 @@ impl Keyrings {
 
     /// Whether this node takes part.
     fn judge(&self, met: &BTreeMap<u64, Met>) {
-        let majority = majority_of(self.group.len());
-        let others = || self.group.iter().filter(|id| **id != self.own).filter_map(|id| Some((*id, met.get(id)?)));
+        let group = self.group();
+        let majority = majority(group.len());
+        let others = || group.iter().filter(|id| **id != self.own).filter_map(|id| Some((*id, met.get(id)?)));
         let differ: Vec<_> = others().filter(|(_, met)| !met.differing.is_empty()).collect();
         let heard = 1 + others().count();
         let stops = !differ.is_empty() && heard - differ.len() < majority;
@@ -176,9 +188,10 @@ impl Keyrings {
     /// How one of this node's keys stands. `since`: only answers from this question on can say that it differs.
     fn standing(&self, (prefix, epoch): (TagPrefix, u32), since: u64, met: &BTreeMap<u64, Met>) -> Standing {
         let own = self.file.fingerprints();
-        let majority = majority_of(self.group.len());
+        let group = self.group();
+        let majority = majority(group.len());
         let (mut agree, mut differ, mut silent) = (1, 0, 0);
-        for peer in self.group.iter().filter(|id| **id != self.own) {
+        for peer in group.iter().filter(|id| **id != self.own) {
             let Some(met) = met.get(peer) else {
                 silent += 1;
                 continue;

@@ -29,12 +29,16 @@ pub mod entries;
 mod epochs;
 mod erase;
 pub mod feeder;
+mod give_keys;
 pub mod glass;
 pub mod inflight;
 pub mod keyrings;
 pub mod lanes;
 mod lookout;
 pub mod machine;
+mod member_steps;
+mod members;
+mod new_keys;
 pub mod open;
 pub mod packer;
 pub mod patient;
@@ -63,8 +67,8 @@ pub mod witness;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,11 +86,13 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::disk::{self, FileMarker};
+use crate::join::{self, JoinError};
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
 use crate::secrets::Secrets;
-use crate::tls::{SpkiSha256, TlsError};
+use crate::tls::pin::Pins;
+use crate::tls::{self, SpkiSha256, TlsError};
 use admission::Admission;
 use alarms::Alarms;
 use bodies::Bodies;
@@ -102,6 +108,7 @@ use inflight::Inflight;
 use keyrings::Keyrings;
 use lanes::{Lanes, Work};
 use machine::Machine;
+use members::Members;
 use open::Opener;
 use quota::Quotas;
 use reads::Reads;
@@ -144,6 +151,20 @@ pub enum CoreError {
         /// This node.
         id: u64,
     },
+    /// The token of a new member.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The ledger.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The certificate.
+    #[error("{path} isn't the certificate of node {id} in this log: is it of another node or log?")]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+        /// This node.
+        id: u64,
+    },
     /// The keyring.
     #[error(transparent)]
     Keyring(#[from] cursor::CursorKeyError),
@@ -176,6 +197,10 @@ pub struct Core {
     reader: LedgerReader,
     replica: Replica,
     links: Arc<Links>,
+    transport: Weak<PeerTransport>,
+    /// Certificates of the present nodes.
+    pins: Pins,
+    members: Members,
     admission: Arc<Admission>,
     lanes: Arc<Lanes>,
     inflight: Arc<Inflight>,
@@ -331,10 +356,14 @@ impl Core {
         if !is_on_record && !keyrings::opens_some(&reader, &keks)? {
             return Err(CoreError::ForeignKeyring { path: config.keyring.clone() });
         }
+        keyrings.set_group(reader.node_set()?.voters().ids());
         keyrings.follow(reader.clone(), (!is_on_record).then_some(record));
         let genesis = Arc::clone(reader.genesis());
-        let pin_of = |id| genesis.node(id).map(|node| node.tls_spki_sha256);
-        let links = Arc::new(Links::new(config, &secrets.identity, pin_of)?);
+        join::has_token(config, &genesis)?;
+        check_certificate(config, &reader, &secrets.identity)?;
+        let links = Arc::new(Links::new(config, secrets.identity));
+        let pins = Pins::default();
+        members::begin(config, &reader, &links, &pins)?;
         let runtime = tokio::runtime::Handle::current();
         let transport = Arc::new(PeerTransport::start(Arc::clone(&links), runtime));
         let machine = Machine::new(ledger, metrics.clone(), alarms.clone());
@@ -400,6 +429,9 @@ impl Core {
             reader,
             replica,
             links,
+            transport: Arc::downgrade(&transport),
+            pins,
+            members: Members::default(),
             lanes,
             writing: Cpu::telling(alarms.clone()),
             reading: Cpu::telling(alarms.clone()),
@@ -576,8 +608,15 @@ impl Core {
 
     /// The node that has a certificate.
     pub fn node_of_spki(&self, spki: &SpkiSha256) -> Option<u64> {
-        let mut nodes = self.genesis.nodes.iter();
-        nodes.find(|node| node.tls_spki_sha256 == *spki).map(|node| node.id)
+        self.pins.id_of(spki)
+    }
+
+    /// The peer port's side of TLS: it takes the present nodes alone, whoever they are at each handshake.
+    ///
+    /// # Errors
+    /// When certificate and key don't go together.
+    pub fn peer_tls(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        tls::server_config(self.links.identity(), Some(self.pins.clone()))
     }
 
     /// The leader that this node knows of.
@@ -626,6 +665,17 @@ fn signing_keys(config: &NodeConfig, keys: Keys) -> Result<Keys, CoreError> {
     }
 }
 
+/// Once the ledger here names this node, it must be the one that it names.
+fn check_certificate(config: &NodeConfig, reader: &LedgerReader, identity: &tls::Identity) -> Result<(), CoreError> {
+    let set = reader.node_set()?;
+    match set.node(config.id) {
+        Some(node) if node.tls_spki_sha256 != identity.spki_sha256()? => {
+            Err(CoreError::Certificate { path: config.tls.cert.clone(), id: config.id })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn reads(replica: Replica) -> Arc<Reads> {
     Reads::new(Box::new(move |done| {
         replica.read_index(Box::new(move |read| done(read.map(|_| ()).map_err(from_index))));
@@ -647,6 +697,7 @@ fn start_packer(lanes: &Arc<Lanes>, log: Leading) -> std::io::Result<JoinHandle<
     std::thread::Builder::new().name("packer".to_owned()).spawn(pack)
 }
 
+/// A node that isn't of the genesis knows no members before its first snapshot: it can't found a group.
 fn replica_config(config: &NodeConfig, genesis: &GenesisInfo) -> sillage_cluster::NodeConfig {
     let voters = genesis.nodes.iter().map(|node| node.id).collect();
     let mut replica = sillage_cluster::NodeConfig::new(config.id, voters, &config.data_dir);

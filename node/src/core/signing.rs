@@ -20,7 +20,8 @@ pub struct Keys {
     id: u64,
     reader: LedgerReader,
     node: Vec<SigningKey>,
-    log: Vec<SigningKey>,
+    /// The last ones may have come while this process ran.
+    log: RwLock<Vec<SigningKey>>,
     /// Signs receipts.
     receipts: RwLock<SigningKey>,
 }
@@ -29,7 +30,7 @@ impl Keys {
     /// Of node `id`: its own keys, of which there is at least one, and those of the log's that it holds.
     pub fn new(id: u64, reader: LedgerReader, node: Vec<SigningKey>, log: Vec<SigningKey>) -> Self {
         let first = node.first().expect("a node has a key").clone();
-        let keys = Self { id, reader, node, log, receipts: RwLock::new(first) };
+        let keys = Self { id, reader, node, log: RwLock::new(log), receipts: RwLock::new(first) };
         keys.refresh(keys.reader.tree_size().get());
         keys
     }
@@ -57,7 +58,8 @@ impl Keys {
     pub fn sign_log(&self, majority: &Majority) -> Result<NoteSignature, Refusal> {
         let size = TreeSize(majority.size());
         let key = self.reader.log_key_at(last_entry(size));
-        let key = held(&self.log, &key.map_err(|error| from_read(&error))?);
+        let log = self.log.read();
+        let key = held(&log, &key.map_err(|error| from_read(&error))?);
         let key = key.ok_or_else(|| unavailable("this node doesn't hold the log's key: let one that does lead"))?;
         let origin = self.reader.genesis().origin.clone();
         let checkpoint = Checkpoint { origin: origin.clone(), size, root: majority.root() };
@@ -94,7 +96,7 @@ impl Keys {
         let node = self.reader.node_key_at(self.id, next).ok().flatten();
         let log = self.reader.log_key_at(next).ok();
         let node = node.is_some_and(|key| held(&self.node, &key).is_some());
-        (node, log.is_some_and(|key| held(&self.log, &key).is_some()))
+        (node, log.is_some_and(|key| held(&self.log.read(), &key).is_some()))
     }
 
     /// Whether the node key of the genesis entry is still in force, and isn't here.
@@ -103,6 +105,28 @@ impl Keys {
         let in_force = self.reader.node_key_at(self.id, next).ok().flatten();
         let first = self.reader.genesis().node(self.id).map(|node| node.key);
         in_force == first && in_force.is_some_and(|key| held(&self.node, &key).is_none())
+    }
+
+    /// The log's keys that this node holds, the one in force for the next checkpoint first.
+    pub fn log_keys(&self) -> Vec<SigningKey> {
+        let in_force = self.reader.log_key_at(LeafIndex(self.reader.tree_size().get())).ok();
+        let mut keys = self.log.read().clone();
+        keys.sort_by_key(|key| Some(key.public_key()) != in_force);
+        keys
+    }
+
+    /// Holds one more key of the log: it signs once the ledger says that it is in force.
+    pub fn add_log_key(&self, key: SigningKey) {
+        let mut log = self.log.write();
+        if held(&log, &key.public_key()).is_none() {
+            log.push(key);
+        }
+    }
+
+    /// The node's own key in force, where it is here.
+    pub fn node_key(&self) -> Option<SigningKey> {
+        let in_force = self.reader.node_key_at(self.id, LeafIndex(self.reader.tree_size().get())).ok().flatten()?;
+        held(&self.node, &in_force).cloned()
     }
 
     /// Every key that may have cosigned as this node.

@@ -79,17 +79,18 @@ impl Core {
         }
     }
 
-    async fn peer_status(&self, link: &Link) -> NodeStatus {
+    pub(super) async fn peer_status(&self, link: Link) -> NodeStatus {
         let mut client = link.calls.clone();
         let request = ClusterStatusRequest { local_only: true };
         match timeout(PEER_TIMEOUT, client.status(request)).await {
             Ok(Ok(status)) => status.into_inner(),
             Ok(Err(_)) | Err(_) => {
-                let name = self.genesis.node(link.id).map(|node| node.name.clone());
+                let set = self.reader.node_set().ok();
+                let name = set.and_then(|set| set.node(link.id).map(|node| node.name.clone()));
                 NodeStatus {
                     id: link.id,
                     name: name.unwrap_or_default(),
-                    address: link.address.clone(),
+                    address: link.address,
                     ..NodeStatus::default()
                 }
             }

@@ -67,6 +67,11 @@ impl Tags {
         Ok(Self { key, test_log, cache_secret, cache: Mutex::default() })
     }
 
+    /// The seed of the VRF key, to give it to a new node of the group.
+    pub fn seed(&self) -> Option<zeroize::Zeroizing<[u8; 32]>> {
+        self.key.as_ref().map(VrfSecretKey::to_seed)
+    }
+
     /// Resolves in order, both compartments. Takes up to 400 µs an identity: not for an async task.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, clock, erase, feeder, keyrings, lookout, rotations, rounds, share, trust};
+use super::{Core, Replica, clock, erase, feeder, keyrings, lookout, members, rotations, rounds, share, trust};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -38,6 +38,8 @@ impl Core {
             tokio::spawn(rotations::look_for_proofs(weak())),
             tokio::spawn(trust::keep_marker(weak())),
         ];
+        tasks.push(tokio::spawn(members::follow(weak())));
+        tasks.push(tokio::spawn(members::reconcile(weak())));
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
         tasks.extend(self.links.iter().map(|link| tokio::spawn(keyrings::meet(weak(), link.id))));
         for witness in &self.config.witnesses {
@@ -48,7 +50,9 @@ impl Core {
         }
         *self.tasks.lock() = tasks;
         let (node, log) = self.keys.in_force();
-        if !node {
+        // A new member learns only from the others that it is one.
+        let is_named = self.reader.node_set().is_ok_and(|set| set.node(self.config.id).is_some());
+        if !node && is_named {
             tracing::error!("the node key in force is in no key file: this node can't cosign; set `node_key_next`");
         }
         if !log && self.config.log_key.is_some() {

@@ -304,6 +304,7 @@ fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
         id: node.id,
         address: node.peer_address(),
         client_address: node.client_address(),
+        tls_spki_sha256: None,
     };
     NodeConfig {
         id: node.id,

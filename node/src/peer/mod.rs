@@ -1,8 +1,8 @@
 //! Between nodes: Raft's messages, batches for the leader, checkpoints, snapshot files, status.
 //!
 //! Start with [`routes`], what a node answers on its peer port; [`links`] are the ways to the other nodes and
-//! [`transport`] carries Raft's messages over them. Only the nodes of the genesis entry get through the TLS handshake;
-//! each call checks again.
+//! [`transport`] carries Raft's messages over them. Only the nodes of the present node set get through the TLS
+//! handshake; each call checks again.
 
 pub mod fetch;
 pub mod links;

@@ -10,9 +10,10 @@ use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
-    ForwardResponse, KekStateRequest, KekStateResponse, KeyringRequest, KeyringResponse, LearnCheckpointRequest,
-    LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
-    StandingRequest, StandingResponse,
+    ForwardResponse, GiveKeysRequest, GiveKeysResponse, KekStateRequest, KekStateResponse, KeyringRequest,
+    KeyringResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, PutKeksRequest,
+    PutLogKeyRequest, PutLogKeyResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse, StandingRequest,
+    StandingResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
@@ -53,8 +54,13 @@ impl PeerService {
 impl Peer for PeerService {
     async fn raft(&self, request: Request<Streaming<RaftMessage>>) -> Result<Response<RaftDone>, Status> {
         let from = self.node(&request)?;
+        let caller = request.extensions().get::<Caller>().copied();
         let mut messages = request.into_inner();
         while let Some(message) = messages.message().await? {
+            // The stream may outlive the node's place in the group.
+            if caller.and_then(|caller| self.core.node_of_spki(&caller.spki_sha256)) != Some(from) {
+                return Err(to_status(&refuse(Code::UnknownCaller)));
+            }
             if message.to != self.core.config().id {
                 let wrong = format!("node {from} sent a message for node {}", message.to);
                 return Err(Status::invalid_argument(wrong));
@@ -151,17 +157,30 @@ impl Peer for PeerService {
 
     async fn put_kek(&self, request: Request<PutKekRequest>) -> Result<Response<PutKekResponse>, Status> {
         self.node(&request)?;
-        let PutKekRequest { prefix, epoch, key } = request.into_inner();
-        let key = Zeroizing::new(key);
-        let prefix = u16::try_from(prefix).ok().and_then(TagPrefix::new);
-        let prefix = prefix.ok_or_else(|| Status::invalid_argument("a prefix is below 4,096"))?;
-        let key = <[u8; 32]>::try_from(&key[..]).map_err(|_| Status::invalid_argument("a key is 32 bytes"))?;
-        if epoch == 0 {
-            return Err(Status::invalid_argument("epochs begin at 1"));
-        }
-        let kept = self.core.put_kek(prefix, epoch, Zeroizing::new(key)).await;
+        let (prefix, epoch, key) = kek(request.into_inner())?;
+        let kept = self.core.put_kek(prefix, epoch, key).await;
         kept.map_err(|refusal| to_status(&refusal))?;
         Ok(Response::new(PutKekResponse {}))
+    }
+
+    async fn put_keks(&self, request: Request<PutKeksRequest>) -> Result<Response<PutKekResponse>, Status> {
+        self.node(&request)?;
+        let keys = request.into_inner().keys.into_iter().map(kek).collect::<Result<Vec<_>, _>>()?;
+        self.core.put_keks(keys).await.map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(PutKekResponse {}))
+    }
+
+    async fn put_log_key(&self, request: Request<PutLogKeyRequest>) -> Result<Response<PutLogKeyResponse>, Status> {
+        self.node(&request)?;
+        let seed = Zeroizing::new(request.into_inner().seed);
+        self.core.put_log_key(&seed).map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(PutLogKeyResponse {}))
+    }
+
+    async fn give_keys(&self, request: Request<GiveKeysRequest>) -> Result<Response<GiveKeysResponse>, Status> {
+        let caller = self.node(&request)?;
+        let given = self.core.give_keys(caller, request.get_ref());
+        given.map(Response::new).map_err(|refusal| to_status(&refusal))
     }
 
     async fn kek_state(&self, request: Request<KekStateRequest>) -> Result<Response<KekStateResponse>, Status> {
@@ -202,6 +221,19 @@ impl Peer for PeerService {
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<NodeStatus>, Status> {
         self.node(&request)?;
         Ok(Response::new(self.core.local_status()))
+    }
+}
+
+/// A key-encryption key as it came.
+#[allow(clippy::result_large_err)]
+fn kek(request: PutKekRequest) -> Result<(TagPrefix, u32, Zeroizing<[u8; 32]>), Status> {
+    let key = Zeroizing::new(request.key);
+    let prefix = u16::try_from(request.prefix).ok().and_then(TagPrefix::new);
+    let prefix = prefix.ok_or_else(|| Status::invalid_argument("a prefix is below 4,096"))?;
+    let key = <[u8; 32]>::try_from(&key[..]).map_err(|_| Status::invalid_argument("a key is 32 bytes"))?;
+    match request.epoch {
+        0 => Err(Status::invalid_argument("epochs begin at 1")),
+        epoch => Ok((prefix, epoch, Zeroizing::new(key))),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Raft's messages on their way out: one bounded queue and one client-streaming call per peer.
+//! Raft's messages on their way out: one bounded queue and one client-streaming call per peer; peers come and go with
+//! the node set.
 //!
 //! Nothing here waits for a peer. What doesn't fit is dropped, as a network would; the algorithm sends it again.
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use sillage_cluster::{DiskRun, FetchError, Transport};
 use sillage_proto::internal::v1::RaftMessage;
 use tokio::runtime;
@@ -15,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::fetch;
-use super::links::{Client, Links};
+use super::links::{Client, Link, Links};
 
 /// Messages waiting for one peer.
 const QUEUE_MESSAGES_MAX: usize = 512;
@@ -31,7 +33,7 @@ pub type Unreachable = Box<dyn Fn(u64) + Send + Sync>;
 
 /// See the module.
 pub struct PeerTransport {
-    queues: BTreeMap<u64, Queue>,
+    queues: RwLock<BTreeMap<u64, Queue>>,
     links: Arc<Links>,
     runtime: runtime::Handle,
     unreachable: Arc<OnceLock<Unreachable>>,
@@ -41,6 +43,8 @@ pub struct PeerTransport {
 }
 
 struct Queue {
+    /// Of the link that it feeds.
+    made: u64,
     sender: mpsc::Sender<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
 }
@@ -48,25 +52,37 @@ struct Queue {
 impl PeerTransport {
     /// Starts a task per peer on `runtime`.
     pub fn start(links: Arc<Links>, runtime: runtime::Handle) -> Self {
-        let unreachable: Arc<OnceLock<Unreachable>> = Arc::default();
-        let run: Arc<OnceLock<DiskRun>> = Arc::default();
-        let mut queues = BTreeMap::new();
-        for link in links.iter() {
-            let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES_MAX);
-            let waiting_bytes: Arc<AtomicUsize> = Arc::default();
-            let pump = Pump {
-                peer: link.id,
-                client: link.raft.clone(),
-                queue: receiver,
-                waiting_bytes: Arc::clone(&waiting_bytes),
-                unreachable: Arc::clone(&unreachable),
-                run: Arc::clone(&run),
-            };
-            runtime.spawn(pump.run());
-            let queue = Queue { sender, waiting_bytes };
-            queues.insert(link.id, queue);
+        let (queues, unreachable, run) = (RwLock::default(), Arc::default(), Arc::default());
+        let transport = Self { queues, links, runtime, unreachable, run, stopping: watch::Sender::new(false) };
+        transport.follow();
+        transport
+    }
+
+    /// From now on there is a task for each of the links, and for no other peer.
+    pub fn follow(&self) {
+        let mut queues = self.queues.write();
+        let mut now = BTreeMap::new();
+        for link in self.links.iter() {
+            let known = queues.remove(&link.id).filter(|queue| queue.made == link.made);
+            now.insert(link.id, known.unwrap_or_else(|| self.pump(&link)));
         }
-        Self { queues, links, runtime, unreachable, run, stopping: watch::Sender::new(false) }
+        // The tasks of those that are left end with their queues.
+        *queues = now;
+    }
+
+    fn pump(&self, link: &Link) -> Queue {
+        let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        let waiting_bytes: Arc<AtomicUsize> = Arc::default();
+        let pump = Pump {
+            peer: link.id,
+            client: link.raft.clone(),
+            queue: receiver,
+            waiting_bytes: Arc::clone(&waiting_bytes),
+            unreachable: Arc::clone(&self.unreachable),
+            run: Arc::clone(&self.run),
+        };
+        self.runtime.spawn(pump.run());
+        Queue { made: link.made, sender, waiting_bytes }
     }
 
     /// Lets go of a snapshot that is being fetched, now and from now on: a node that stops doesn't wait for it.
@@ -88,7 +104,8 @@ impl Transport for PeerTransport {
     }
 
     fn send(&self, to: u64, message: Vec<u8>) {
-        let Some(queue) = self.queues.get(&to) else {
+        let queues = self.queues.read();
+        let Some(queue) = queues.get(&to) else {
             return;
         };
         let bytes = message.len();
@@ -101,8 +118,8 @@ impl Transport for PeerTransport {
 
     fn fetch_snapshot(&self, from: u64, manifest: &[u8], into: &Path) -> Result<(), FetchError> {
         let link = self.links.get(from);
-        let link = link.ok_or_else(|| FetchError(format!("node {from} is not configured")))?;
-        let client = link.files.clone();
+        let link = link.ok_or_else(|| FetchError(format!("there is no way to node {from}")))?;
+        let client = link.files;
         let mut stopping = self.stopping.subscribe();
         // On the snapshot thread, which is none of the runtime's.
         self.runtime.block_on(async {

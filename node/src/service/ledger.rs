@@ -226,6 +226,31 @@ impl LedgerService {
         self.core.erasures(request).await
     }
 
+    async fn listed(&self, request: Request<MembersRequest>) -> Result<MembersResponse, Refusal> {
+        operator(&self.core, &request)?;
+        self.core.members().await
+    }
+
+    async fn member_changed(&self, request: Request<ChangeMemberRequest>) -> Result<ChangeMemberResponse, Refusal> {
+        let roles = Roles::AUTHORITY | Roles::OPERATOR;
+        let caller = with_role(&self.core, &request, roles, "the authority and operators").await?;
+        let request = request.into_inner();
+        let (step, node) = (request.step().as_str_name(), request.id);
+        tracing::info!(target: "audit", caller = %caller.author_id, step, node, "asked to change the nodes of the group");
+        // A task of its own: a caller that goes away must not stop between Raft's change and its answer.
+        let core = Arc::clone(&self.core);
+        let changed = tokio::spawn(async move { core.change_member(request).await });
+        changed.await.unwrap_or_else(|_| Err(refuse(Code::Internal)))
+    }
+
+    async fn leader_moved(&self, request: Request<MoveLeaderRequest>) -> Result<MoveLeaderResponse, Refusal> {
+        let roles = Roles::AUTHORITY | Roles::OPERATOR;
+        let caller = with_role(&self.core, &request, roles, "the authority and operators").await?;
+        let node = request.into_inner().id;
+        tracing::info!(target: "audit", caller = %caller.author_id, node, "asked to move the leader");
+        Ok(MoveLeaderResponse { leader: self.core.move_leader(node).await? })
+    }
+
     async fn nodes(&self, request: Request<ClusterStatusRequest>) -> Result<ClusterStatusResponse, Refusal> {
         operator(&self.core, &request)?;
         let nodes = match request.into_inner().local_only {
@@ -373,5 +398,17 @@ impl Ledger for LedgerService {
 
     async fn cluster_status(&self, request: Request<ClusterStatusRequest>) -> Answer<ClusterStatusResponse> {
         self.answer(self.nodes(request).await)
+    }
+
+    async fn members(&self, request: Request<MembersRequest>) -> Answer<MembersResponse> {
+        self.answer(self.listed(request).await)
+    }
+
+    async fn change_member(&self, request: Request<ChangeMemberRequest>) -> Answer<ChangeMemberResponse> {
+        self.answer(self.member_changed(request).await)
+    }
+
+    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Answer<MoveLeaderResponse> {
+        self.answer(self.leader_moved(request).await)
     }
 }

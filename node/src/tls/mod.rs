@@ -1,7 +1,7 @@
 //! Who may connect, and how many: mutual TLS 1.3 on both ports.
 //!
 //! A caller without a certificate of the log's authority gets no further than the handshake. On the peer port only the
-//! certificates in the genesis entry do. Start with [`server_config`]; the loop that accepts connections and keeps to
+//! certificates of the present node set do. Start with [`server_config`]; the loop that accepts connections and keeps to
 //! the limits is in [`accept`], the way to another node in [`dial`], the pinned certificates in [`pin`].
 
 pub mod accept;
@@ -137,11 +137,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found)
 }
 
-/// A listener's side. `only`: the SPKI hashes that may connect; `None` for all that the authority certified.
+/// A listener's side. `only`: the nodes that may connect, as of each handshake; `None` for all that the authority
+/// certified.
 ///
 /// # Errors
 /// When the certificate and the key don't go together.
-pub fn server_config(identity: &Identity, only: Option<Vec<SpkiSha256>>) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(identity: &Identity, only: Option<pin::Pins>) -> Result<Arc<ServerConfig>, TlsError> {
     let wrong = |error: &dyn std::fmt::Display| TlsError::Config(error.to_string());
     let chain_verifier = WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider())
         .build()

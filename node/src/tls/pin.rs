@@ -1,7 +1,9 @@
 //! Certificates that must be certain ones: the chain is checked as ever, and then the key is looked up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -10,24 +12,49 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 use super::{SpkiSha256, spki_sha256};
 
-fn check(certificate: &CertificateDer<'_>, pins: &[SpkiSha256]) -> Result<(), Error> {
+fn check(certificate: &CertificateDer<'_>, is_pinned: impl Fn(&SpkiSha256) -> bool) -> Result<(), Error> {
     match spki_sha256(certificate) {
-        Some(spki) if pins.contains(&spki) => Ok(()),
+        Some(spki) if is_pinned(&spki) => Ok(()),
         Some(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
         None => Err(CertificateError::BadEncoding.into()),
     }
 }
 
-/// Callers of the peer port: the nodes of the genesis entry and no one else.
+/// The nodes' certificates, which follow the log: clones see the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Pins {
+    of: Arc<RwLock<BTreeMap<SpkiSha256, u64>>>,
+}
+
+impl Pins {
+    /// Those of these nodes.
+    pub fn new(nodes: impl IntoIterator<Item = (SpkiSha256, u64)>) -> Self {
+        let pins = Self::default();
+        pins.set(nodes);
+        pins
+    }
+
+    /// From now on those of these nodes, and no others.
+    pub fn set(&self, nodes: impl IntoIterator<Item = (SpkiSha256, u64)>) {
+        *self.of.write() = nodes.into_iter().collect();
+    }
+
+    /// The node that has a certificate.
+    pub fn id_of(&self, spki: &SpkiSha256) -> Option<u64> {
+        self.of.read().get(spki).copied()
+    }
+}
+
+/// Callers of the peer port: the nodes of the present node set and no one else.
 #[derive(Debug)]
 pub struct PinnedClients {
     chain: Arc<dyn ClientCertVerifier>,
-    pins: Vec<SpkiSha256>,
+    pins: Pins,
 }
 
 impl PinnedClients {
     /// Those of `pins` that `chain` accepts.
-    pub fn new(chain: Arc<dyn ClientCertVerifier>, pins: Vec<SpkiSha256>) -> Self {
+    pub fn new(chain: Arc<dyn ClientCertVerifier>, pins: Pins) -> Self {
         Self { chain, pins }
     }
 }
@@ -44,7 +71,7 @@ impl ClientCertVerifier for PinnedClients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
-        check(end_entity, &self.pins)?;
+        check(end_entity, |spki| self.pins.id_of(spki).is_some())?;
         Ok(verified)
     }
 
@@ -71,7 +98,7 @@ impl ClientCertVerifier for PinnedClients {
     }
 }
 
-/// A node that is dialled: exactly the one that the genesis entry names.
+/// A node that is dialled: exactly the one that the log names.
 #[derive(Debug)]
 pub struct PinnedServer {
     chain: Arc<WebPkiServerVerifier>,
@@ -95,7 +122,7 @@ impl ServerCertVerifier for PinnedServer {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        check(end_entity, &[self.pin])?;
+        check(end_entity, |spki| *spki == self.pin)?;
         Ok(verified)
     }
 

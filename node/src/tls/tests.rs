@@ -57,7 +57,7 @@ fn limits() -> AcceptLimits {
     }
 }
 
-async fn port(node: &Identity, only: Option<Vec<SpkiSha256>>, limits: AcceptLimits) -> (SocketAddr, Incoming, Metrics) {
+async fn port(node: &Identity, only: Option<pin::Pins>, limits: AcceptLimits) -> (SocketAddr, Incoming, Metrics) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new(1);
@@ -129,11 +129,11 @@ async fn without_a_certificate_of_this_authority_there_is_no_answer() {
 }
 
 #[tokio::test]
-async fn the_peer_port_takes_the_nodes_of_the_genesis_alone() {
+async fn the_peer_port_takes_the_nodes_of_the_log_alone_and_follows_it() {
     let pki = Pki::new();
     let (one, two, caller) = (pki.node(1), pki.node(2), pki.caller("dmp"));
-    let pin = two.spki_sha256().unwrap();
-    let (address, mut incoming, _) = port(&one, Some(vec![pin]), limits()).await;
+    let pins = pin::Pins::new([(two.spki_sha256().unwrap(), 2)]);
+    let (address, mut incoming, _) = port(&one, Some(pins.clone()), limits()).await;
     assert!(refused(address, client_config(&caller, None).unwrap()).await);
     let config = client_config(&two, one.spki_sha256().ok()).unwrap();
     let (client, served) = tokio::join!(call(address, config, "node-1"), incoming.next());
@@ -141,6 +141,10 @@ async fn the_peer_port_takes_the_nodes_of_the_genesis_alone() {
     client.unwrap();
     let config = client_config(&two, Some([9; 32])).unwrap();
     assert!(call(address, config, "node-1").await.is_err());
+
+    pins.set([([7; 32], 4)]);
+    let config = client_config(&two, one.spki_sha256().ok()).unwrap();
+    assert!(refused(address, config).await, "a node that was removed gets no further");
 }
 
 #[tokio::test]
