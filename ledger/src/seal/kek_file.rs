@@ -119,7 +119,7 @@ impl KekFile {
     /// # Errors
     /// [`KeyringError::Conflict`] when another one is there for one of them; or when the file can't be written.
     pub fn put_all(&self, wanted: &[(TagPrefix, u32, DataKeyBytes)]) -> Result<(), KeyringError> {
-        let _one = self.changing.lock();
+        let mut record = self.changing.lock();
         let mut keys = self.keys.read().keys.clone();
         let before = keys.len();
         for (prefix, epoch, key) in wanted {
@@ -130,7 +130,7 @@ impl KekFile {
                 None => drop(keys.insert(name, key.clone())),
             }
         }
-        if keys.len() > before { self.replace(Keyring { keys }) } else { Ok(()) }
+        if keys.len() > before { self.replace(Keyring { keys }, record.as_mut()) } else { Ok(()) }
     }
 
     /// Makes the key of a new epoch. It is durable when this returns.

@@ -89,7 +89,7 @@ impl Core {
 
     /// Lets the node lead that is well and has applied most.
     async fn hand_over(&self) {
-        let ask = |link: &crate::peer::links::Link| {
+        let ask = |link: crate::peer::links::Link| {
             let (id, mut client) = (link.id, link.calls.clone());
             async move {
                 let status = timeout(PEER_TIMEOUT, client.status(ClusterStatusRequest { local_only: true })).await;

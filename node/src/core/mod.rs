@@ -154,9 +154,6 @@ pub enum CoreError {
     /// The token of a new member.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// The ledger.
-    #[error(transparent)]
-    Read(#[from] ReadError),
     /// The certificate.
     #[error("{path} isn't the certificate of node {id} in this log: is it of another node or log?")]
     Certificate {
@@ -361,6 +358,7 @@ impl Core {
         let genesis = Arc::clone(reader.genesis());
         join::has_token(config, &genesis)?;
         check_certificate(config, &reader, &secrets.identity)?;
+        let certificates_end_s = secrets.identity.ends_s();
         let links = Arc::new(Links::new(config, secrets.identity));
         let pins = Pins::default();
         members::begin(config, &reader, &links, &pins)?;
@@ -403,7 +401,7 @@ impl Core {
             marker,
             room: Room::new(config),
             halted,
-            certificates_end_s: secrets.identity.ends_s(),
+            certificates_end_s,
             alarms: alarms.clone(),
             keyrings,
             applied,
