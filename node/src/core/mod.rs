@@ -520,8 +520,12 @@ impl Core {
     pub async fn up_to_date(&self) -> Result<(), Refusal> {
         self.corruption.check()?;
         self.keyrings.check()?;
-        if self.is_out() {
+        if self.is_halted() {
             return Err(refusals::refuse(Code::Storage));
+        }
+        if self.is_out() && self.links.iter().next().is_some() {
+            // It doesn't hear its peers, so it can't know what they have committed.
+            return Err(refusals::refuse(Code::ReadOnly));
         }
         self.reads.wait().await
     }
