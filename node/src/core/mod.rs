@@ -280,7 +280,10 @@ impl Core {
 
         let lanes = Arc::new(Lanes::default());
         let packer = start_packer(&lanes, &reader, &replica)?;
-        let cursors = Cursors::from_keks(&*keks, &reader)?;
+        let cursors = match members::is_named(config, &reader)? {
+            true => Cursors::from_keks(&*keks, &reader)?,
+            false => Cursors::unfollowed()?,
+        };
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let reads = reads(replica.clone());
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
