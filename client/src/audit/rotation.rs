@@ -239,7 +239,7 @@ impl Chain {
 /// [`ClientError::Check`] when it doesn't fit.
 pub(crate) fn after(trust: &Trust, origin: &Origin, change: &Change) -> Result<Trust, ClientError> {
     match change {
-        Change::Key { holder: Holder::Log, key } => Ok(Trust { log: key.clone(), ..trust.clone() }),
+        Change::Key { holder: Holder::Log, key } => Ok(trust.clone().with_log_key(key.clone())),
         Change::Key { holder: Holder::Node(id), key } => trust
             .clone()
             .with_node_key(*id, key.clone())

@@ -311,7 +311,10 @@ fn a_set_of_nodes_that_cannot_follow_is_refused() {
         said
     };
     assert!(forged(|change| change.epoch = 2).contains("so the next has 1"));
-    assert!(forged(|change| (change.added[0].id, change.learners) = (2, vec![2])).contains("used before"));
+    let used = forged(|change| {
+        (change.added[0].id, change.learners, change.voters) = (2, vec![2], vec![1, 3]);
+    });
+    assert!(used.contains("used before"), "{used}");
     assert!(forged(|change| change.added[0].key = public(11)).contains("the key of node 1"));
     assert!(
         forged(|change| (change.voters, change.learners) = (vec![4], vec![1, 2, 3])).contains("two are the fewest")

@@ -56,6 +56,11 @@ impl Trust {
         Some(Self { keys: keys.collect::<Option<_>>()?, log, set })
     }
 
+    /// The same with this key for the log.
+    pub(super) fn with_log_key(self, log: VerifierKey) -> Self {
+        Self { log, ..self }
+    }
+
     /// The same with this key for a node of the set; `None` where the set lacks the node.
     pub(super) fn with_node_key(mut self, id: u64, key: VerifierKey) -> Option<Self> {
         *self.keys.get_mut(&id)? = key;
