@@ -63,6 +63,17 @@ impl Cursors {
         Ok(Self { keys: RwLock::new(CursorKeys { epoch, now, before: None }) })
     }
 
+    /// Of a new member, whose ledger is still empty: what it says of epochs is of the log's first day, and the keys of
+    /// then may be destroyed. Until [`Cursors::renew`] has a ledger to follow, a secret of this process does.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn unfollowed() -> Result<Self, getrandom::Error> {
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut key[..])?;
+        Ok(Self::new(key))
+    }
+
     /// Follows the epochs: every node turns to the next one when it has applied that, and destroys the old ones later.
     ///
     /// # Errors

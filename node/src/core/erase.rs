@@ -21,10 +21,10 @@ use sillage_rules::codes::Code;
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
-use super::Core;
 use super::alarms::Alarm;
 use super::refusals::{from_read, from_status, refuse, unavailable};
 use super::survivors::{self, HeldBack};
+use super::{Core, members};
 
 /// How often a node looks what there is to do.
 const TICK: Duration = Duration::from_millis(500);
@@ -80,7 +80,9 @@ pub(super) async fn run(core: Weak<Core>) {
     };
     loop {
         let Some(core) = core.upgrade() else { return };
-        if let Err(error) = core.follow_epochs().await {
+        // An empty ledger says nothing of epochs that a new member could follow.
+        let is_named = members::is_named(&core.config, &core.reader).unwrap_or(false);
+        if is_named && let Err(error) = core.follow_epochs().await {
             tracing::error!(reason = error.message, "an erased key can't be destroyed yet");
         }
         if core.serves_as_leader() {

@@ -81,6 +81,11 @@ fn places(config: &NodeConfig, reader: &LedgerReader, set: &NodeSet) -> Vec<Plac
     places
 }
 
+/// Whether the ledger here names this node: not before a new member's first snapshot.
+pub(super) fn is_named(config: &NodeConfig, reader: &LedgerReader) -> Result<bool, ReadError> {
+    Ok(reader.node_set()?.node(config.id).is_some())
+}
+
 /// Makes the ways and takes the certificates of the nodes that are known at the start.
 pub(super) fn begin(config: &NodeConfig, reader: &LedgerReader, links: &Links, pins: &Pins) -> Result<(), ReadError> {
     let places = places(config, reader, &reader.node_set()?);

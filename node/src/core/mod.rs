@@ -384,7 +384,10 @@ impl Core {
         let clocks = Arc::new(clocks?);
         let log = Leading { reader: reader.clone(), replica: replica.clone(), clocks: Arc::clone(&clocks) };
         let packer = start_packer(&lanes, log)?;
-        let cursors = Cursors::from_keks(&*keks, &reader)?;
+        let cursors = match members::is_named(config, &reader)? {
+            true => Cursors::from_keks(&*keks, &reader)?,
+            false => Cursors::unfollowed()?,
+        };
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let reads = reads(replica.clone());
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());

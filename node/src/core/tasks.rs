@@ -51,7 +51,7 @@ impl Core {
         *self.tasks.lock() = tasks;
         let (node, log) = self.keys.in_force();
         // A new member learns only from the others that it is one.
-        let is_named = self.reader.node_set().is_ok_and(|set| set.node(self.config.id).is_some());
+        let is_named = members::is_named(&self.config, &self.reader).unwrap_or(true);
         if !node && is_named {
             tracing::error!("the node key in force is in no key file: this node can't cosign; set `node_key_next`");
         }
