@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -56,7 +56,7 @@ pub struct Keyrings {
     group: Mutex<Vec<u64>>,
     file: Arc<KekFile>,
     /// Says which epochs are in use.
-    ledger: OnceLock<LedgerReader>,
+    ledger: Mutex<Option<LedgerReader>>,
     met: Mutex<BTreeMap<u64, Met>>,
     answered: Condvar,
     /// Rises when an answer is wanted now.
@@ -83,7 +83,7 @@ impl Keyrings {
     pub fn new(own: u64, group: Vec<u64>, file: Arc<KekFile>, alarms: Alarms) -> Self {
         let takes_part = AtomicBool::new(majority(group.len()) <= 1);
         let (met, answered, asked) = (Mutex::default(), Condvar::new(), watch::Sender::new(0));
-        let (ledger, unrecorded) = (OnceLock::new(), Mutex::default());
+        let (ledger, unrecorded) = (Mutex::default(), Mutex::default());
         let group = Mutex::new(group);
         Self { own, group, file, ledger, met, answered, asked, takes_part, unrecorded, alarms }
     }
@@ -101,10 +101,15 @@ impl Keyrings {
     /// Follows the epochs of a ledger; called once. `unrecorded`: where the keys go on record as soon as a majority is known
     /// to hold them. Not before: a node that was given another log's keyring must take the right one afterwards.
     pub fn follow(&self, ledger: LedgerReader, unrecorded: Option<PathBuf>) {
-        let twice = self.ledger.set(ledger).is_err();
-        assert!(!twice, "a keyring is of one ledger");
+        let before = self.ledger.lock().replace(ledger);
+        assert!(before.is_none(), "a keyring is of one ledger");
         *self.unrecorded.lock() = unrecorded;
         self.go_on_record();
+    }
+
+    /// Lets go of the ledger, which holds this keyring: or else neither would ever be closed.
+    pub fn let_go(&self) {
+        self.ledger.lock().take();
     }
 
     fn go_on_record(&self) {
@@ -122,7 +127,7 @@ impl Keyrings {
 
     /// The oldest and the newest epoch that the log has put to use, of each prefix.
     fn announced(&self) -> impl Fn(TagPrefix) -> [u32; 2] + use<> {
-        let changed = self.ledger.get().map(LedgerReader::changed_keks);
+        let changed = self.ledger.lock().as_ref().map(LedgerReader::changed_keks);
         // What can't be read now is compared the next time.
         let changed: BTreeMap<_, _> = changed.and_then(Result::ok).unwrap_or_default().into_iter().collect();
         move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current])

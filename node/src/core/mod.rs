@@ -476,6 +476,7 @@ impl Core {
             Err(_) => tracing::error!("the replica can't be stopped in order: its disk failed"),
         }
         self.store_mark();
+        self.keyrings.let_go();
     }
 
     /// The configuration it was started with.

@@ -19,6 +19,7 @@ use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
 use sillage_node::secrets::Secrets;
 use sillage_node::tls::accept::{AcceptLimits, accept};
+use sillage_node::tls::pin::Pins;
 use sillage_node::{peer, tls};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
@@ -126,7 +127,7 @@ impl Deployment {
         let genesis = std::fs::read(&config.genesis).expect("a genesis");
         let info = GenesisInfo::parse(&genesis).expect("a genesis");
         let secrets = Secrets::load(&config, &info).expect("secrets");
-        let nodes = info.nodes.iter().map(|node| node.tls_spki_sha256).collect();
+        let nodes = Pins::new(info.nodes.iter().map(|node| (node.tls_spki_sha256, node.id)));
         let peer_tls = tls::server_config(&secrets.identity, Some(nodes)).expect("certificates");
         let place = usize::try_from(id).expect("few") - 1;
         let listener = self.ports[place].take().unwrap_or_else(|| bind_again(&config.listen_peer));
