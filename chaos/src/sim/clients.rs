@@ -63,6 +63,10 @@ impl Client {
         self.goal = Some(self.sequence + AFTER_HEAL);
     }
 
+    pub(crate) fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.goal.is_some_and(|goal| self.sequence >= goal)
     }

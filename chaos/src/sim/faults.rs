@@ -1,8 +1,10 @@
 //! What goes wrong, and the healing of it.
 
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::limp::Limp;
+use super::replica::Down;
 use super::world::{Event, Network, World};
 use crate::check::Violation;
 
@@ -10,7 +12,10 @@ use crate::check::Violation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Crash,
+    Kill,
     CrashAll,
+    Rot,
+    Members,
     Partition,
     OneWay,
     Lossy,
@@ -22,9 +27,12 @@ enum Kind {
     NetworkHeals,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 14] = [
     Kind::Crash,
+    Kind::Kill,
     Kind::CrashAll,
+    Kind::Rot,
+    Kind::Members,
     Kind::Partition,
     Kind::OneWay,
     Kind::Lossy,
@@ -44,15 +52,28 @@ pub(crate) struct Faults {
     pause_us: u64,
     pub until_us: u64,
     pub healed: bool,
+    /// Whether something may stay broken after the healing.
+    pub may_limp: bool,
+    /// What stays broken after the healing, for a while.
+    pub limp: Limp,
 }
 
 impl Faults {
     pub(crate) fn draw(rng: &mut ChaCha8Rng, until_us: u64) -> Self {
-        let kinds = KINDS
+        let kinds: Vec<Kind> = KINDS
             .into_iter()
             .filter(|&kind| matches!(kind, Kind::Flush | Kind::NetworkHeals) || rng.random_bool(0.6))
             .collect();
-        Faults { kinds, pause_us: rng.random_range(50_000..500_000), until_us, healed: false }
+        // A stamp far ahead that one node holds stops the group for as long as another is away: see docs/durability.md.
+        let may_limp = !kinds.contains(&Kind::ClockJump);
+        Faults {
+            kinds,
+            may_limp,
+            pause_us: rng.random_range(50_000..500_000),
+            until_us,
+            healed: false,
+            limp: Limp::None,
+        }
     }
 }
 
@@ -66,10 +87,17 @@ impl World {
         let node = self.rng.random_range(1..=self.report.nodes);
         self.note(|| format!("FAULT {kind:?}, node {node}"));
         match kind {
-            // Half of the crashes come in the middle of the next write.
-            Kind::Crash if self.rng.random_bool(0.5) => self.replica(node).doomed = true,
-            Kind::Crash => self.crash_and_restart(node),
-            Kind::CrashAll => (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node)),
+            Kind::Crash => self.end(node, Down::Power),
+            Kind::Kill => {
+                let down = if self.rng.random_bool(0.7) { Down::Killed } else { Down::SyncFailed };
+                self.end(node, down);
+            }
+            Kind::CrashAll => {
+                let down = Down::ALL[self.rng.random_range(0..Down::ALL.len())];
+                (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node, down));
+            }
+            Kind::Rot => self.rot(node),
+            Kind::Members => self.change_members()?,
             Kind::Partition => self.partition(),
             Kind::OneWay => {
                 let other = self.rng.random_range(1..=self.report.nodes);
@@ -102,9 +130,18 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn crash_and_restart(&mut self, node: u64) {
+    /// Half of the ends come in the middle of the next write.
+    fn end(&mut self, node: u64, down: Down) {
+        if self.rng.random_bool(0.5) {
+            self.replica(node).doomed = Some(down);
+        } else {
+            self.crash_and_restart(node, down);
+        }
+    }
+
+    pub(crate) fn crash_and_restart(&mut self, node: u64, down: Down) {
         let pause = 10_000 << self.rng.random_range(0..9);
-        self.crash(node);
+        self.crash(node, down);
         let life = self.replicas[&node].life;
         self.after(pause, Event::Start { node, life });
     }
@@ -133,23 +170,47 @@ impl World {
         self.replica(node).clock_offset_us = offset;
     }
 
-    /// Everything works from now on.
+    /// One disk of a run may rot: the group has the record on the others.
+    fn rot(&mut self, node: u64) {
+        if self.replicas.values().any(|replica| replica.rotten) {
+            return;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.rng.random());
+        self.crash_and_restart(node, Down::Power);
+        let replica = self.replica(node);
+        if let Some(place) = replica.disk.rot(&mut rng) {
+            replica.rotten = true;
+            self.note(|| format!("rot on node {node}: {place}"));
+        }
+    }
+
+    /// Everything works from now on, but for what stays broken for a while.
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.note(|| "HEALED".into());
         self.network = Network::healthy();
         self.faults.healed = true;
+        self.begin_limp();
+        self.start_all()?;
+        for client in &mut self.clients {
+            client.expect_progress();
+        }
+        self.after(0, Event::Operator);
+        Ok(())
+    }
+
+    pub(crate) fn start_all(&mut self) -> Result<(), Violation> {
         for node in 1..=self.report.nodes {
+            if self.faults.limp.is_down(node) {
+                continue;
+            }
             let offset = self.rng.random_range(-20_000..20_000);
             let replica = self.replica(node);
             replica.clock_offset_us = offset;
-            replica.doomed = false;
+            replica.doomed = None;
             replica.disk_delay_us = 200;
-            if replica.running.is_none() {
+            if replica.running.is_none() && !replica.retired {
                 self.start(node)?;
             }
-        }
-        for client in &mut self.clients {
-            client.expect_progress();
         }
         Ok(())
     }

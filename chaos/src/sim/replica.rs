@@ -7,10 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
-    Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Outgoing, ProposalId, ReadId, SnapshotMade,
-    WriteTask,
+    Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Members, Outgoing, ProposalId, ReadId,
+    SnapshotMade, WriteTask,
 };
-use sillage_cluster::log::{Batch, Gathered, LogStore, SegmentedLog, WriteGroup};
+use sillage_cluster::log::{Batch, Found, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
 
 use super::Plant;
 use super::clients::{Outcome, Waiting};
@@ -41,6 +41,7 @@ impl Settings {
         core.snapshot_timeout_ticks = 100;
         core.stuck_ticks = 100;
         core.read_timeout_ticks = 40;
+        core.promote_lag_bytes_max = 1 << rng.random_range(9..14);
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
         Settings { core, log }
     }
@@ -63,8 +64,12 @@ pub(crate) struct Replica {
     pub running: Option<Running>,
     pub clock_offset_us: i64,
     pub disk_delay_us: u64,
-    /// Crashes in the middle of its next write.
-    pub doomed: bool,
+    /// Goes down in the middle of its next write.
+    pub doomed: Option<Down>,
+    /// A bit of its log was flipped: it may refuse to start, and then never does again.
+    pub rotten: bool,
+    pub retired: bool,
+    plant: Option<Plant>,
     core: CoreConfig,
     log: LogConfig,
 }
@@ -90,6 +95,7 @@ impl Replica {
     pub(crate) fn new(id: u64, settings: &Settings, plant: Option<Plant>) -> Self {
         let mut core = settings.core.clone();
         core.id = id;
+        core.plants.members_forgotten = plant == Some(Plant::MembersForgotten);
         Replica {
             id,
             life: 0,
@@ -98,24 +104,58 @@ impl Replica {
             running: None,
             clock_offset_us: 0,
             disk_delay_us: 500,
-            doomed: false,
+            doomed: None,
+            rotten: false,
+            retired: false,
+            plant,
             core,
             log: settings.log,
         }
     }
 
-    /// Power fails, perhaps in the middle of a write.
-    fn crash(&mut self, rng: &mut ChaCha8Rng) {
+    /// It ends, perhaps in the middle of a write.
+    fn crash(&mut self, down: Down, rng: &mut ChaCha8Rng) {
         if let Some(mut running) = self.running.take()
             && running.writing
             && rng.random_bool(0.7)
         {
             running.half_written(self, rng);
         }
-        self.disk.crash(rng);
+        match down {
+            Down::Power => self.disk.crash(rng),
+            Down::Killed => self.disk.kill(),
+            Down::SyncFailed => {
+                self.disk.fail_writeback(rng);
+                self.disk.kill();
+            }
+        }
+        // What the state machine had not flushed is gone either way: it keeps no log of its own.
         self.ledger.crash();
         self.life += 1;
     }
+
+    fn open_log(&self) -> Result<(SegmentedLog<SimDisk>, Found), LogError> {
+        let open = match self.plant {
+            Some(Plant::UnsyncedTailTrusted) => SegmentedLog::open_trusting_the_tail,
+            _ => SegmentedLog::open,
+        };
+        open(self.disk.clone(), self.id, self.log, self.ledger.applied())
+    }
+}
+
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Down {
+    /// Power fails: unsynced writes may be lost.
+    Power,
+    /// The process is killed: they stay in the page cache, for now.
+    Killed,
+    /// A sync fails and the process ends: they stay in the page cache, and some never reach the disk.
+    SyncFailed,
+}
+
+impl Down {
+    pub(crate) const ALL: [Down; 3] = [Down::Power, Down::Killed, Down::SyncFailed];
 }
 
 impl Running {
@@ -142,7 +182,8 @@ impl Running {
                 }
             }
         }
-        replica.disk.fail_syncs();
+        // A new segment takes three syncs: any of them may be the first that fails.
+        replica.disk.fail_syncs_after([0, 0, 1, 2][rng.random_range(0..4)]);
         // The error is the crash.
         let _ = self.log.append(&self.group.take().batch);
     }
@@ -172,12 +213,21 @@ impl World {
         replica.life += 1;
         let stopped = |reason: String| Violation::Stopped { node, reason };
         let applied = replica.ledger.applied();
-        let (log, found) = SegmentedLog::open(replica.disk.clone(), node, replica.log, applied)
-            .map_err(|error| stopped(error.to_string()))?;
+        let (log, found) = match replica.open_log() {
+            Ok(opened) => opened,
+            Err(LogError::Damaged(_)) if replica.rotten => {
+                replica.retired = true;
+                self.report.retired += 1;
+                self.note(|| format!("node {node} found rot and stays down"));
+                return Ok(());
+            }
+            Err(error) => return Err(stopped(error.to_string())),
+        };
         let torn = u64::from(found.torn_bytes > 0);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let core = Core::new(&replica.core, seed, found.recovered, applied, &logger)
             .map_err(|error| stopped(error.to_string()))?;
+        let members = core.members().members.clone();
         replica.running = Some(Running {
             core,
             log,
@@ -193,16 +243,23 @@ impl World {
         });
         let life = replica.life;
         self.report.torn_writes += torn;
+        self.checks.saw_members_at(node, applied.0, &members)?;
         self.after(first_tick, Event::Tick { node, life });
         self.pump(node)
     }
 
-    pub(crate) fn crash(&mut self, node: u64) {
+    pub(crate) fn crash(&mut self, node: u64, down: Down) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.rng.random());
         let replica = self.replica(node);
         if replica.running.is_some() {
-            replica.crash(&mut rng);
-            self.report.crashes += 1;
+            replica.crash(down, &mut rng);
+            match down {
+                Down::Power => self.report.crashes += 1,
+                Down::Killed | Down::SyncFailed => self.report.kills += 1,
+            }
+        } else if down == Down::Power {
+            // It is down already; what its last process left in the page cache goes too.
+            replica.disk.crash(&mut rng);
         }
     }
 
@@ -245,6 +302,9 @@ impl World {
 
     fn act(&mut self, node: u64, actions: Actions) -> Result<(), Violation> {
         let life = self.replicas[&node].life;
+        if let Some(error) = actions.fatal {
+            return Err(Violation::Stopped { node, reason: error.to_string() });
+        }
         self.send_all(node, actions.messages);
         if let Some(task) = actions.write {
             self.queue_write(node, task);
@@ -318,8 +378,8 @@ impl World {
 
     /// The write that was under way is durable.
     pub(crate) fn write_done(&mut self, node: u64) -> Result<(), Violation> {
-        if std::mem::take(&mut self.replica(node).doomed) {
-            self.crash_and_restart(node);
+        if let Some(down) = self.replica(node).doomed.take() {
+            self.crash_and_restart(node, down);
             return Ok(());
         }
         let most = self.rng.random_range(1..20);
@@ -374,6 +434,7 @@ impl World {
         replica.ledger.install(&copy);
         running.group.installed(install);
         self.report.installs += 1;
+        self.checks.saw_members_at(node, install.index, &Members::from(&install.conf_state))?;
         self.look_at_checkpoint(node)
     }
 
@@ -410,6 +471,12 @@ impl World {
         };
         let before = replica.ledger.size();
         let outcome = replica.ledger.apply(entry.index, entry.term, &entry.data);
+        if let Some(members) = &entry.members {
+            self.checks.saw_members(node, entry.index, members)?;
+            self.report.member_changes += u64::from(entry.proposal.is_some());
+        }
+        let replica = self.replicas.get_mut(&node).expect("a node of the group");
+        let running = replica.running.as_mut().expect("the node is up");
         let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
         let (seen, hash) = (replica.ledger.checkpoint(), Ledger::entry_hash(entry.term, &entry.data));
         self.checks.saw_applied(node, entry.index, hash, seen.root)?;

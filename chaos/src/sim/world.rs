@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sillage_cluster::core::Role;
+use sillage_cluster::core::{Members, Role};
 
 use super::clients::{Client, Reply, Request};
 use super::faults::Faults;
-use super::replica::Replica;
+use super::limp::Limp;
+use super::replica::{Replica, Settings};
 use super::{Options, Plant, Report};
 use crate::check::{Checks, Violation};
 
@@ -22,18 +23,53 @@ const KEPT_EVENTS: usize = 120;
 /// Something that happens at a time. `life` counts the starts of a node: what was due for an earlier one is void.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Tick { node: u64, life: u64 },
-    Deliver { from: u64, to: u64, message: Vec<u8> },
-    WriteDone { node: u64, life: u64 },
-    Apply { node: u64, life: u64 },
-    SnapshotMade { node: u64, life: u64 },
-    SnapshotFetched { node: u64, life: u64, from: u64, index: u64, term: u64 },
-    Start { node: u64, life: u64 },
-    Client { client: usize, attempt: u64 },
-    Request { node: u64, request: Request },
-    Reply { reply: Reply },
+    Tick {
+        node: u64,
+        life: u64,
+    },
+    Deliver {
+        from: u64,
+        to: u64,
+        message: Vec<u8>,
+    },
+    WriteDone {
+        node: u64,
+        life: u64,
+    },
+    Apply {
+        node: u64,
+        life: u64,
+    },
+    SnapshotMade {
+        node: u64,
+        life: u64,
+    },
+    SnapshotFetched {
+        node: u64,
+        life: u64,
+        from: u64,
+        index: u64,
+        term: u64,
+    },
+    Start {
+        node: u64,
+        life: u64,
+    },
+    Client {
+        client: usize,
+        attempt: u64,
+    },
+    Request {
+        node: u64,
+        request: Request,
+    },
+    Reply {
+        reply: Reply,
+    },
     Fault,
     Heal,
+    /// Whoever looks after the group has a look.
+    Operator,
 }
 
 /// One run.
@@ -46,6 +82,7 @@ pub(crate) struct World {
     pub replicas: BTreeMap<u64, Replica>,
     pub clients: Vec<Client>,
     pub checks: Checks,
+    pub settings: Settings,
     pub network: Network,
     pub faults: Faults,
     pub report: Report,
@@ -72,8 +109,10 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_events: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let size = if rng.random_bool(0.7) { 3 } else { 5 };
-        let settings = super::replica::Settings::draw(&mut rng, size);
+        let settings = Settings::draw(&mut rng, size);
         let replicas = (1..=size).map(|id| (id, Replica::new(id, &settings, options.plant))).collect();
+        let mut checks = Checks::default();
+        checks.founded_by(&Members::of_voters(&(1..=size).collect::<Vec<_>>()));
         let clients = (0..4).map(Client::new).collect();
         let faults = Faults::draw(&mut rng, options.faults_ms * 1000);
         let mut world = World {
@@ -84,7 +123,8 @@ impl World {
             queued: 0,
             replicas,
             clients,
-            checks: Checks::default(),
+            checks,
+            settings,
             network: Network::healthy(),
             faults,
             report: Report { nodes: size, ..Report::default() },
@@ -198,8 +238,13 @@ impl World {
                 self.heal()?;
                 return Ok(None);
             }
+            Event::Operator => {
+                self.operator_turn()?;
+                return Ok(None);
+            }
             Event::Start { node, life } => {
-                if self.replicas[&node].life == life && self.replicas[&node].running.is_none() {
+                let replica = &self.replicas[&node];
+                if replica.life == life && replica.running.is_none() && !replica.retired {
                     self.start(node)?;
                 }
                 return Ok(Some(node));
@@ -248,9 +293,16 @@ impl World {
             }
             return Ok(false);
         }
-        let applied: BTreeSet<u64> = self.replicas.values().map(|replica| replica.ledger.applied().0).collect();
-        let installing = self.replicas.values().any(|replica| replica.running.is_none());
-        let settled = applied.len() == 1 && !installing;
+        if self.faults.limp != Limp::None {
+            self.end_limp()?;
+            return Ok(false);
+        }
+        let members = self.members_at_end();
+        let member = |replica: &&Replica| members.contains(&replica.id) && !replica.retired;
+        let applied: BTreeSet<u64> =
+            self.replicas.values().filter(member).map(|replica| replica.ledger.applied().0).collect();
+        let down = self.replicas.values().filter(member).any(|replica| replica.running.is_none());
+        let settled = applied.len() == 1 && !down;
         if late && !settled {
             return Err(Violation::NoProgress(format!("nodes differ; {}", self.standing())));
         }
@@ -266,7 +318,8 @@ impl World {
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
-        for replica in self.replicas.values() {
+        let members = self.members_at_end();
+        for replica in self.replicas.values().filter(|replica| members.contains(&replica.id) && !replica.retired) {
             self.checks.saw_log(replica.id, replica.ledger.records())?;
             let ledger = &replica.ledger;
             let seen = ledger.checkpoint();

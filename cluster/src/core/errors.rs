@@ -84,6 +84,9 @@ pub enum StepError {
         /// By how much, in milliseconds.
         lead_ms: u64,
     },
+    /// This node has to apply what it has first.
+    #[error("append dropped: {0} committed bytes wait to be applied here")]
+    Behind(u64),
     /// raft-rs did not take it.
     #[error("message refused: {0}")]
     Refused(String),

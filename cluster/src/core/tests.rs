@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 
+mod bounds;
 mod members;
 
 const NOW_MS: u64 = 1_000_000;
@@ -25,6 +26,9 @@ struct Node {
     /// Keep installations until this is unset, and what comes after them.
     hold_installs: bool,
     held: Vec<WriteTask>,
+    /// Apply nothing until this is unset.
+    hold_applying: bool,
+    unapplied: VecDeque<CommittedEntry>,
     /// Never answer to the offer of a snapshot.
     hold_fetches: bool,
 }
@@ -71,6 +75,8 @@ impl Group {
             clock_ms: NOW_MS,
             hold_installs: false,
             held: Vec::new(),
+            hold_applying: false,
+            unapplied: VecDeque::new(),
             hold_fetches: false,
         };
         self.nodes.insert(id, node);
@@ -119,7 +125,7 @@ impl Group {
         loop {
             let node = self.nodes.get_mut(&id).unwrap();
             let actions = node.core.take_actions();
-            if actions.is_empty() {
+            if actions.is_empty() && (node.unapplied.is_empty() || node.hold_applying) {
                 return;
             }
             assert!(actions.fatal.is_none(), "{:?}", actions.fatal);
@@ -131,7 +137,10 @@ impl Group {
                     messages.extend(write(node, task));
                 }
             }
-            for entry in actions.committed {
+            node.unapplied.extend(actions.committed);
+            while !node.hold_applying
+                && let Some(entry) = node.unapplied.pop_front()
+            {
                 assert_eq!(entry.index, node.at.0 + 1);
                 node.at = (entry.index, entry.term);
                 node.applied.push((entry.index, entry.data));

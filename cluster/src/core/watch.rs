@@ -89,6 +89,31 @@ impl Core {
         lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
     }
 
+    /// Bytes of committed entries that may be handed out now.
+    pub(super) fn room(&self) -> u64 {
+        #[cfg(feature = "plants")]
+        if self.config.plants.unapplied_unbounded {
+            return u64::MAX;
+        }
+        let waiting = self.raw.store().bytes_between(self.raw.raft.raft_log.applied, self.handed_out);
+        self.config.max_unapplied_bytes.saturating_sub(waiting)
+    }
+
+    /// A follower that is behind in applying takes no more entries: it lags, and the others go on without it. Only what
+    /// is committed counts, so that entries which have to give way still can.
+    pub(super) fn check_room(&self, message: &Message) -> Result<(), StepError> {
+        let log = &self.raw.raft.raft_log;
+        let waiting = self.raw.store().bytes_between(log.applied, log.committed);
+        let full = waiting > self.config.max_unapplied_bytes;
+        #[cfg(feature = "plants")]
+        let full = full && !self.config.plants.unapplied_unbounded;
+        if full && message.get_msg_type() == MessageType::MsgAppend && !message.entries.is_empty() {
+            // It says nothing, so the leader sends the same again, once a heartbeat.
+            return Err(StepError::Behind(waiting));
+        }
+        Ok(())
+    }
+
     /// A leader that can't commit lets another try; see [`crate::CoreConfig::stuck_ticks`].
     pub(super) fn watch_progress(&mut self) {
         let raft = &self.raw.raft;

@@ -128,7 +128,9 @@ pub fn start_with_clock<S: StateMachine, T: Transport>(
     }
     let logger = crate::trace::logger();
     let seed = rand::random();
-    let core = Core::new(&config.core, seed, found.recovered, machine.applied(), &logger)?;
+    let mut core_config = config.core.clone();
+    core_config.max_unapplied_bytes = config.max_unapplied_bytes as u64;
+    let core = Core::new(&core_config, seed, found.recovered, machine.applied(), &logger)?;
     let queues = Queues::new(&config);
     let shared = Arc::new(Shared {
         status: ArcSwap::from_pointee(Status { core: core.status(), ..Status::default() }),
