@@ -116,6 +116,14 @@ pub enum Violation {
         /// What others applied.
         wanted: Box<Members>,
     },
+    /// More waits on a node than may.
+    #[error("{bytes} bytes wait to be applied on node {node}, more than its bound")]
+    Unbounded {
+        /// The node.
+        node: u64,
+        /// What waits.
+        bytes: u64,
+    },
     /// A node stopped that should not have.
     #[error("node {node} stopped: {reason}")]
     Stopped {

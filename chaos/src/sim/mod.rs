@@ -48,17 +48,20 @@ pub enum Plant {
     UnsyncedTailTrusted,
     /// A start takes the members on record, and not the changes applied since.
     MembersForgotten,
+    /// A node takes and hands out committed entries however many wait to be applied.
+    UnappliedUnbounded,
 }
 
 impl Plant {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Plant); 6] = [
+    pub const ALL: [(&'static str, Plant); 7] = [
         ("ack-before-sync", Plant::AckBeforeSync),
         ("vote-forgotten", Plant::VoteForgotten),
         ("no-dedupe", Plant::NoDedupe),
         ("stale-read", Plant::StaleRead),
         ("unsynced-tail-trusted", Plant::UnsyncedTailTrusted),
         ("members-forgotten", Plant::MembersForgotten),
+        ("unapplied-unbounded", Plant::UnappliedUnbounded),
     ];
 }
 

@@ -21,6 +21,10 @@ use crate::check::Violation;
 
 /// Wall clock at the beginning of a run, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_780_000_000_000;
+/// Applying some entries takes this long at most, on a node that isn't slow.
+pub(crate) const APPLY_DELAY_US: u64 = 3_000;
+/// No proposal of a client is longer.
+const PROPOSAL_BYTES_MAX: u64 = 1_000;
 /// Checkpoints are looked at each time the log has grown by this many records.
 const CHECKPOINT_EVERY: u64 = 8;
 
@@ -41,6 +45,7 @@ impl Settings {
         core.snapshot_timeout_ticks = 100;
         core.stuck_ticks = 100;
         core.read_timeout_ticks = 40;
+        core.max_unapplied_bytes = 1 << rng.random_range(11..15);
         core.promote_lag_bytes_max = 1 << rng.random_range(9..14);
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
         Settings { core, log }
@@ -64,6 +69,7 @@ pub(crate) struct Replica {
     pub running: Option<Running>,
     pub clock_offset_us: i64,
     pub disk_delay_us: u64,
+    pub apply_delay_us: u64,
     /// Goes down in the middle of its next write.
     pub doomed: Option<Down>,
     /// A bit of its log was flipped: it may refuse to start, and then never does again.
@@ -96,6 +102,7 @@ impl Replica {
         let mut core = settings.core.clone();
         core.id = id;
         core.plants.members_forgotten = plant == Some(Plant::MembersForgotten);
+        core.plants.unapplied_unbounded = plant == Some(Plant::UnappliedUnbounded);
         Replica {
             id,
             life: 0,
@@ -104,6 +111,7 @@ impl Replica {
             running: None,
             clock_offset_us: 0,
             disk_delay_us: 500,
+            apply_delay_us: APPLY_DELAY_US,
             doomed: None,
             rotten: false,
             retired: false,
@@ -311,6 +319,7 @@ impl World {
         }
         if !actions.committed.is_empty() {
             self.running(node).unapplied.extend(actions.committed);
+            self.check_unapplied(node)?;
             self.schedule_apply(node);
         }
         for id in actions.superseded {
@@ -340,6 +349,17 @@ impl World {
             let delay = self.rng.random_range(1_000..200_000);
             let (from, index, term) = (fetch.from, fetch.index, fetch.term);
             self.after(delay, Event::SnapshotFetched { node, life, from, index, term });
+        }
+        Ok(())
+    }
+
+    /// What waits to be applied is bounded; the last entry handed out may go beyond.
+    fn check_unapplied(&self, node: u64) -> Result<(), Violation> {
+        let replica = &self.replicas[&node];
+        let waiting = replica.running.iter().flat_map(|running| &running.unapplied);
+        let bytes: u64 = waiting.map(|entry| entry.data.len() as u64).sum();
+        if bytes > replica.core.max_unapplied_bytes + PROPOSAL_BYTES_MAX {
+            return Err(Violation::Unbounded { node, bytes });
         }
         Ok(())
     }
@@ -445,7 +465,8 @@ impl World {
             return;
         }
         running.applying = true;
-        let delay = self.rng.random_range(10..3_000);
+        let slowest = self.replicas[&node].apply_delay_us;
+        let delay = self.rng.random_range(10..slowest);
         self.after(delay, Event::Apply { node, life });
     }
 
