@@ -64,7 +64,7 @@ impl World {
     /// Whether the others are a majority, whichever members are in force: those of any node may be.
     fn can_do_without(&self, node: u64) -> bool {
         let sets = self.replicas.values().filter_map(|replica| replica.running.as_ref());
-        let works = |id: &&u64| **id != node && !self.replicas[*id].retired;
+        let works = |id: &&u64| **id != node && !self.replicas[*id].rotten;
         sets.map(|running| &running.core.members().members).all(|members| {
             [&members.voters, &members.voters_outgoing]
                 .into_iter()

@@ -65,6 +65,17 @@ fn a_forgotten_vote_is_found() {
 }
 
 #[test]
+fn a_start_that_trusts_an_unsynced_tail_is_found() {
+    found(Plant::UnsyncedTailTrusted, 400);
+}
+
+#[test]
+fn a_queue_without_a_bound_is_found() {
+    let failure = found(Plant::UnappliedUnbounded, 10);
+    assert!(failure.what.contains("wait to be applied"), "{}", failure.what);
+}
+
+#[test]
 fn members_that_a_start_forgets_are_found() {
     let failure = found(Plant::MembersForgotten, 30);
     assert!(failure.what.contains("has the members"), "{}", failure.what);
