@@ -43,6 +43,8 @@ struct State {
     changes: Vec<NameChange>,
     /// How many more syncs succeed, if they are to fail.
     syncs_left: Option<u32>,
+    /// Whether that ends with the process.
+    for_this_process: bool,
 }
 
 impl State {
@@ -98,14 +100,19 @@ impl SimDisk {
         self.0.lock().expect("one thread")
     }
 
-    /// From now on until the crash, syncs fail: the machine is on its way down.
+    /// No sync of the process that has it open completes any more: it is on its way down. The next one, which begins
+    /// by listing the files, can sync again.
     pub fn fail_syncs(&self) {
-        self.fail_syncs_after(0);
+        let mut state = self.state();
+        state.syncs_left = Some(0);
+        state.for_this_process = true;
     }
 
-    /// As [`SimDisk::fail_syncs`], once `syncs` more have succeeded.
+    /// Once `syncs` more have succeeded, syncs fail until the crash or kill: the machine is on its way down.
     pub fn fail_syncs_after(&self, syncs: u32) {
-        self.state().syncs_left = Some(syncs);
+        let mut state = self.state();
+        state.syncs_left = Some(syncs);
+        state.for_this_process = false;
     }
 
     /// The process is killed: what it wrote stays in the page cache.
@@ -189,7 +196,11 @@ impl Disk for SimDisk {
     type File = SimFile;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().names.keys().cloned().collect())
+        let mut state = self.state();
+        if state.for_this_process {
+            state.syncs_left = None;
+        }
+        Ok(state.names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<SimFile> {
