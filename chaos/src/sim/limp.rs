@@ -75,8 +75,8 @@ impl World {
     }
 
     /// Whether the others are a majority, whichever members are in force: those of any node may be, up or down.
-    fn can_do_without(&self, nodes: &[u64]) -> bool {
-        let works = |id: &&u64| !nodes.contains(id) && !self.replicas[*id].rotten;
+    pub(crate) fn can_do_without(&self, nodes: &[u64]) -> bool {
+        let works = |id: &&u64| !nodes.contains(id) && !self.replicas[*id].is_unsound();
         let majority = |voters: &[u64]| 2 * voters.iter().filter(works).count() > voters.len();
         let enough = |members: &Members| {
             majority(&members.voters) && (members.voters_outgoing.is_empty() || majority(&members.voters_outgoing))
