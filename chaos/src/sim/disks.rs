@@ -148,9 +148,11 @@ impl World {
         // A peer that has seen no later start can't tell; what it could lose then is the bound, see the module.
         let is_known = match keeps_marker {
             true => replica.marker.mark().is_some_and(|mark| mark.run.start > start),
-            false => self.replicas.values().filter(|peer| peer.id != node && !peer.is_unsound()).all(|peer| {
-                peer.knows.get(&node).is_some_and(|run| run.start > start)
-            }),
+            false => self
+                .replicas
+                .values()
+                .filter(|peer| peer.id != node && !peer.is_unsound())
+                .all(|peer| peer.knows.get(&node).is_some_and(|run| run.start > start)),
         };
         if !is_known || !self.may_suffer(&[node]) {
             return;
@@ -222,7 +224,8 @@ impl World {
     /// How a run ends in which a node was put back unseen: if anything is lost or differs, some node says so.
     pub(crate) fn end_bound(&mut self) -> Result<(), Violation> {
         let says_so = self.replicas.values().any(|replica| {
-            let out = replica.running.as_ref().is_none_or(|running| running.core.is_out() || running.core.status().forgot);
+            let out =
+                replica.running.as_ref().is_none_or(|running| running.core.is_out() || running.core.status().forgot);
             replica.retired || out
         });
         let whole = self.replicas.values().map(|replica| self.checks.saw_log(replica.id, replica.ledger.records()));

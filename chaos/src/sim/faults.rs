@@ -104,6 +104,12 @@ impl Faults {
     }
 }
 
+impl Faults {
+    pub(crate) fn mixes_up_keys(&self) -> bool {
+        self.kinds.contains(&Kind::Keys)
+    }
+}
+
 impl World {
     /// One fault, and the next is due later.
     pub(crate) fn fault(&mut self) -> Result<(), Violation> {

@@ -93,7 +93,13 @@ impl Ledger {
             members,
             differs: false,
         };
-        Ledger { durable: empty.clone(), now: empty, forgets_duplicates: false, believes_stamps: false, refuses_seconds: false }
+        Ledger {
+            durable: empty.clone(),
+            now: empty,
+            forgets_duplicates: false,
+            believes_stamps: false,
+            refuses_seconds: false,
+        }
     }
 
     /// The last applied (index, term).

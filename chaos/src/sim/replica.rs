@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sillage_cluster::LogConfig;
 use sillage_cluster::DiskRun;
+use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
     Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Members, Outgoing, ProposalId, ReadId,
@@ -53,6 +53,12 @@ impl Settings {
         core.promote_lag_bytes_max = 1 << rng.random_range(9..14);
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
         Settings { core, log }
+    }
+
+    /// Whoever lags gets entries: a snapshot says nothing of who applied them right.
+    pub(crate) fn keep_all(&mut self) {
+        self.core.log_keep_bytes = 1 << 30;
+        self.core.log_max_bytes = 1 << 31;
     }
 
     pub(crate) fn founders(&self) -> Members {

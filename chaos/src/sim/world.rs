@@ -128,12 +128,15 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_events: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let size = if rng.random_bool(0.7) { 3 } else { 5 };
-        let settings = Settings::draw(&mut rng, size);
+        let mut settings = Settings::draw(&mut rng, size);
+        let faults = Faults::draw(&mut rng);
+        if faults.mixes_up_keys() {
+            settings.keep_all();
+        }
         let replicas = (1..=size).map(|id| (id, Replica::new(id, &settings, options.plant))).collect();
         let mut checks = Checks::default();
         checks.founded_by(&Members::of_voters(&(1..=size).collect::<Vec<_>>()));
         let clients = (0..4).map(Client::new).collect();
-        let faults = Faults::draw(&mut rng);
         let mut world = World {
             now_us: 0,
             rng,
