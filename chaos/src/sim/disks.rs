@@ -219,6 +219,7 @@ impl World {
         replica.marker.set(Some(kept.mark));
         self.checks.stop();
         self.unseen = true;
+        self.report.unseen = 1;
     }
 
     /// How a run ends in which a node was put back unseen: if anything is lost or differs, some node says so.

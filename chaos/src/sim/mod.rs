@@ -119,7 +119,9 @@ pub struct Report {
     pub suffered: u64,
     /// Of those, how many were refused at a start.
     pub refused: u64,
-    /// Runs in which a node was put back unseen, records were lost, and a node said so.
+    /// Runs in which a node was put back unseen.
+    pub unseen: u64,
+    /// Of those, runs in which records were lost, and a node said so.
     pub bound_lost: u64,
     /// Changes of the members that were applied where they were proposed.
     pub member_changes: u64,
