@@ -88,7 +88,7 @@ impl Replica {
     /// Whether it takes part, or should.
     pub(crate) fn counts(&self) -> bool {
         let is_out = self.running.as_ref().is_none_or(|running| running.core.is_out());
-        !self.retired && !(self.suffered && is_out)
+        !(self.retired || self.suffered && is_out)
     }
 
     /// What its disk promised may be lost, or its state differs.
