@@ -425,8 +425,18 @@ mod tests {
             erase_interval_ms: erase_interval_ms(),
             tls: TlsConfig { ca: "../tls/ca.pem".into(), cert: "tls/node.pem".into(), key: "tls/node.key".into() },
             peers: vec![
-                PeerConfig { id: 1, address: "127.0.0.1:7401".to_owned(), client_address: "127.0.0.1:7400".to_owned() },
-                PeerConfig { id: 2, address: "127.0.0.1:7403".to_owned(), client_address: String::new() },
+                PeerConfig {
+                    id: 1,
+                    address: "127.0.0.1:7401".to_owned(),
+                    client_address: "127.0.0.1:7400".to_owned(),
+                    tls_spki_sha256: None,
+                },
+                PeerConfig {
+                    id: 2,
+                    address: "127.0.0.1:7403".to_owned(),
+                    client_address: String::new(),
+                    tls_spki_sha256: None,
+                },
             ],
             witnesses: vec![WitnessConfig {
                 url: "https://witness.example/w1".to_owned(),
