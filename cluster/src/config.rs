@@ -1,12 +1,17 @@
 //! The settings of a replica and why they have their values.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::identity::{DiskRun, Marker};
 
 /// Settings of the algorithm. Times are in ticks; a tick is [`NodeConfig::tick_ms`].
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
     /// This node's id, not 0, never given to another disk.
     pub id: u64,
+    /// The disk and the start of it, as peers are told; `None`: they are told nothing.
+    pub disk: Option<DiskRun>,
     /// The first members of the group, the same list on every node. Only read when the log is empty.
     pub voters: Vec<u64>,
     /// A leader shows itself this often. Two ticks: one lost heartbeat in five must not cause an election.
@@ -48,6 +53,7 @@ impl CoreConfig {
     pub fn new(id: u64, voters: Vec<u64>) -> Self {
         CoreConfig {
             id,
+            disk: None,
             voters,
             heartbeat_ticks: 2,
             election_ticks: 10,
@@ -81,7 +87,7 @@ impl Default for LogConfig {
 }
 
 /// Settings of a running replica.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// The algorithm's.
     pub core: CoreConfig,
@@ -102,6 +108,10 @@ pub struct NodeConfig {
     pub max_unapplied_bytes: usize,
     /// The log writer gathers what is waiting up to this many bytes into one write and one fsync.
     pub max_write_bytes: usize,
+    /// Keeps which disk this is, outside the data folder; `None`: nobody asks which disk it is.
+    pub marker: Option<Arc<dyn Marker>>,
+    /// Whether a log, or a new member, may begin on an empty disk here.
+    pub may_begin: bool,
 }
 
 impl NodeConfig {
@@ -118,6 +128,8 @@ impl NodeConfig {
             max_waiting_messages: 512,
             max_unapplied_bytes: 64 << 20,
             max_write_bytes: 1 << 20,
+            marker: None,
+            may_begin: true,
         }
     }
 }

@@ -39,6 +39,18 @@ pub fn fuzz_peer_message(data: &[u8]) {
             assert_eq!(sender, Some(from));
             assert_eq!(wire::encode_status(from, index, state), data);
         }
+        Ok(wire::Wire::Disowned { from, known }) => {
+            assert_eq!(sender, Some(from));
+            assert_eq!(wire::encode_disowned(from, &known), data);
+        }
+        Ok(wire::Wire::Standing(standing)) => {
+            assert_eq!(sender, Some(standing.from));
+            assert_eq!(wire::encode_standing(&standing), data);
+        }
+        Ok(wire::Wire::Split { from, split }) => {
+            assert_eq!(sender, Some(from));
+            assert_eq!(wire::encode_split(from, &split), data);
+        }
         Err(_) => {}
     }
 }

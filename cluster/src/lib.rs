@@ -8,6 +8,7 @@
 //! - [`machine`]: the two traits that a node provides, the state machine and the transport;
 //! - [`core`]: the algorithm without I/O, clocks or threads: inputs go in, [`core::Actions`] come out. The simulator
 //!   drives exactly this;
+//! - [`identity`]: which disk this is, and which of its starts: what a vote and an acknowledgement are promises of;
 //! - [`log`]: the durable Raft log, CRC'd segments over a small disk trait;
 //! - [`snapshot`]: the manifest of a snapshot and the checks on its files;
 //! - [`runtime`]: the threads around the core: Raft, log writer, apply, snapshots, and the [`Handle`] to talk to them.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod core;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod identity;
 pub mod log;
 pub mod machine;
 pub mod runtime;
@@ -31,5 +33,6 @@ mod trace;
 pub use core::sender_of;
 
 pub use config::{CoreConfig, LogConfig, NodeConfig};
+pub use identity::DiskRun;
 pub use machine::{Committed, Fatal, FetchError, StateMachine, Transport};
 pub use runtime::{Handle, ProposeError, ReadError, Runtime, StartError, Status, start};

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::identity::DiskRun;
+
 /// A proposal that the group has agreed on, as given to [`StateMachine::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed<'a> {
@@ -44,6 +46,12 @@ pub trait StateMachine: Send + 'static {
     /// Only when the process must stop. A proposal that is wrong gets a [`StateMachine::Reply`] that says so.
     fn apply(&mut self, entry: Committed<'_>) -> Result<Self::Reply, Fatal>;
 
+    /// What stands for the whole state after the last applied entry, equal on all nodes: compared between them, see
+    /// [`crate::core::Divergence`]. All zero: this state machine has none.
+    fn digest(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
     /// The highest applied index that would survive a power failure now. The Raft log is dropped only below it.
     ///
     /// # Errors
@@ -78,6 +86,10 @@ pub struct FetchError(pub String);
 
 /// How a node reaches its peers.
 pub trait Transport: Send + Sync + 'static {
+    /// Which disk this node is on, told once before the first message: every message has to name it, and the receiver gives
+    /// it to [`crate::Handle::step_from`].
+    fn introduce(&self, _run: DiskRun) {}
+
     /// Sends an opaque message to a peer, without waiting. It may be lost, delayed, repeated and reordered; it should
     /// not be often. The receiver gives it to [`crate::Handle::step`].
     fn send(&self, to: u64, message: Vec<u8>);

@@ -1,10 +1,14 @@
-//! The thread that flushes beside applying.
+//! The thread that flushes beside applying. Where a flush fails, nothing is applied until a later one succeeds: what is in
+//! memory stays there, and the log of commands holds it too.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::shared::Shared;
+
+/// After a flush that failed.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until dropped.
 pub(crate) struct Flusher {
@@ -34,10 +38,13 @@ impl Drop for Flusher {
 
 fn run(shared: &Shared) {
     loop {
+        let failed = shared.failure().is_some();
         {
-            let deadline = Instant::now() + shared.options.flush_interval;
+            let pause = if failed { RETRY } else { shared.options.flush_interval };
+            let deadline = Instant::now() + pause;
             let mut signal = shared.signal.lock();
-            while !signal.due && !signal.stop {
+            // What is due has to wait for the retry.
+            while (failed || !signal.due) && !signal.stop {
                 if shared.wake.wait_until(&mut signal, deadline).timed_out() {
                     break;
                 }
@@ -47,12 +54,10 @@ fn run(shared: &Shared) {
             }
             signal.due = false;
         }
-        if let Err(error) = shared.flush() {
-            tracing::error!(%error, "flushing the ledger failed");
-            if let crate::Fatal::Store(error) = error {
-                shared.fail(error);
-            }
-            return;
+        match shared.flush_again() {
+            Err(error) if !failed => tracing::error!(%error, "flushing the ledger failed: nothing more is applied"),
+            Ok(_) if failed => tracing::info!("the ledger is flushed again"),
+            _ => {}
         }
     }
 }

@@ -72,7 +72,8 @@ impl Ledger {
         rebuild::hand_pending(&view.store, &view.head, &worker)
             .map_err(|error| OpenError::Corrupt { dir: dir.to_owned(), what: error.to_string() })?;
         let caches = || Caches::new(keks.clone(), genesis.origin.clone(), &options);
-        let (applying, checking) = (caches(), caches());
+        let (mut applying, checking) = (caches(), caches());
+        applying.vault.ask_group();
         let shared = Arc::new(Shared::new(genesis, options, checking, view));
         let flusher = background.then(|| Flusher::start(shared.clone()));
         let flusher = flusher.transpose().map_err(io)?;
@@ -93,9 +94,16 @@ impl Ledger {
     /// The highest applied index that would survive a power failure now. The log of commands may be dropped up to it.
     ///
     /// # Errors
-    /// When flushing failed: the store can't tell any more.
+    /// When flushing failed; [`LedgerReader::flushed`] still says how far the last one came.
     pub fn flushed(&self) -> Result<u64, Fatal> {
-        self.shared.flushed()
+        self.shared.check_writable()?;
+        Ok(self.shared.flushed())
+    }
+
+    /// Waits while the database can't be written since a flush failed. It is tried again every second where it is flushed in
+    /// the background; else this waits for ever.
+    pub fn wait_writable(&self) {
+        self.shared.wait_writable();
     }
 
     /// Makes all that is applied durable; returns the new [`Ledger::flushed`].
@@ -116,7 +124,7 @@ impl Ledger {
     /// Only when the process must stop; never by the fault of `data`.
     pub fn apply(&mut self, index: u64, term: u64, time_ms: u64, data: &[u8]) -> Result<Vec<BatchOutcome>, Fatal> {
         let shared = &self.shared;
-        shared.flushed()?;
+        shared.check_writable()?;
         let view = shared.view();
         let old = view.head;
         if old.applied_index.checked_add(1) != Some(index) {

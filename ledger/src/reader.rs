@@ -106,9 +106,14 @@ impl LedgerReader {
         (head.applied_index, head.applied_term)
     }
 
-    /// The highest applied index that would survive a power failure now; 0 when the store can't tell any more.
+    /// The highest applied index that would survive a power failure now.
     pub fn flushed(&self) -> u64 {
-        self.shared.flushed().unwrap_or(0)
+        self.shared.flushed()
+    }
+
+    /// Why the database can't be written since a flush failed; `None` while it can.
+    pub fn write_failure(&self) -> Option<String> {
+        self.shared.failure().map(|error| error.to_string())
     }
 
     /// Counters of applying.

@@ -65,8 +65,10 @@ pub(crate) struct Shared {
     pub keys_version: AtomicU64,
     pub signal: Mutex<Signal>,
     pub wake: Condvar,
-    /// What the background flusher failed with: the next call that returns errors reports it.
+    /// Why the database can't be written since a flush failed.
     failure: Mutex<Option<rocksdb::Error>>,
+    /// Told when it can be written again.
+    writable: Condvar,
 }
 
 impl Shared {
@@ -93,6 +95,7 @@ impl Shared {
             signal: Mutex::default(),
             wake: Condvar::new(),
             failure: Mutex::new(None),
+            writable: Condvar::new(),
         }
     }
 
@@ -120,29 +123,52 @@ impl Shared {
         old.store.remove_when_done();
     }
 
-    /// The highest applied index that would survive a power failure now.
-    pub(crate) fn flushed(&self) -> Result<u64, Fatal> {
-        match self.failure.lock().as_ref() {
-            Some(error) => Err(Fatal::Store(error.clone())),
-            None => Ok(self.flushed.lock().index),
-        }
+    /// The highest applied index that would survive a power failure now. A flush that failed takes nothing away from it.
+    pub(crate) fn flushed(&self) -> u64 {
+        self.flushed.lock().index
     }
 
-    pub(crate) fn fail(&self, error: rocksdb::Error) {
-        self.failure.lock().get_or_insert(error);
+    /// Why the database can't be written.
+    pub(crate) fn failure(&self) -> Option<rocksdb::Error> {
+        self.failure.lock().clone()
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), Fatal> {
+        self.failure().map_or(Ok(()), |error| Err(Fatal::Store(error)))
+    }
+
+    /// Waits while the database can't be written.
+    pub(crate) fn wait_writable(&self) {
+        let mut failure = self.failure.lock();
+        while failure.is_some() {
+            self.writable.wait(&mut failure);
+        }
     }
 
     /// Makes durable what is applied when this begins. RocksDB may write memory out on its own before: that makes more
     /// durable than is claimed here, never less.
     pub(crate) fn flush(&self) -> Result<u64, Fatal> {
+        self.check_writable()?;
+        self.flush_again()
+    }
+
+    /// The same, also after one failed: when it succeeds, all that was in memory is on disk, and the database can be written
+    /// again.
+    pub(crate) fn flush_again(&self) -> Result<u64, Fatal> {
         let _one = self.flushing.lock();
         // The view is published after its write, so all of it is in memory or on disk when the flush begins.
         let view = self.view();
-        if self.flushed()? >= view.head.applied_index {
-            return self.flushed();
+        if self.flushed() >= view.head.applied_index {
+            return Ok(self.flushed());
         }
         self.unflushed_bytes.store(0, Ordering::Relaxed);
-        view.store.flush()?;
+        if let Err(error) = view.store.flush() {
+            self.failure.lock().get_or_insert_with(|| error.clone());
+            return Err(Fatal::Store(error));
+        }
+        if self.failure.lock().take().is_some() {
+            self.writable.notify_all();
+        }
         self.stats.flushed();
         let mut flushed = self.flushed.lock();
         // A snapshot may have been installed meanwhile: then this says nothing about the new database.

@@ -63,6 +63,27 @@ fn a_background_flush_follows_the_bytes_written() {
 }
 
 #[test]
+fn a_flush_that_fails_is_said_and_nothing_more_is_applied() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = filled(dir.path(), 1);
+    assert_eq!(ledger.flush().expect("writable"), 1);
+    let reader = ledger.reader();
+    apply_one(&mut ledger, batch(2, "s", 2, vec![record(1, tag(1), 1)]));
+    let (here, away) = (dir.path().join("db-1"), dir.path().join("away"));
+    fs::rename(&here, &away).expect("it is ours");
+    assert_eq!(reader.write_failure(), None);
+    assert!(matches!(ledger.flush(), Err(Fatal::Store(_))));
+    assert!(reader.write_failure().is_some());
+    assert_eq!(reader.flushed(), 1, "what was flushed before is still on disk");
+    assert!(matches!(ledger.flushed(), Err(Fatal::Store(_))));
+    assert!(matches!(ledger.apply(3, 1, 1, b""), Err(Fatal::Store(_))), "and nothing more is applied");
+    drop((ledger, reader));
+    fs::rename(&away, &here).expect("it is ours");
+    // What was in memory is applied again from the log of commands.
+    assert_eq!(open(dir.path()).applied(), (1, 1));
+}
+
+#[test]
 fn a_snapshot_replaces_the_state_under_its_readers() {
     let (leader, follower, place) =
         (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"), tempfile::tempdir().expect("c"));

@@ -182,6 +182,8 @@ pub struct LimitsConfig {
     pub connections_max: usize,
     /// Most connections of one certificate.
     pub connections_per_caller_max: usize,
+    /// Connections beyond these on the client port, for monitoring: they may ask how the node is and nothing else.
+    pub monitoring_connections: usize,
     /// Most connections on the peer port, handshakes included.
     pub peer_connections_max: usize,
     /// Most TLS handshakes at once on a port; more wait in the system's queue.
@@ -208,6 +210,9 @@ pub struct LimitsConfig {
     pub entry_streams_per_caller_max: usize,
     /// How long a stopping node lets requests finish.
     pub shutdown_grace_ms: u64,
+    /// With less than this free where the data is, a node takes nothing new and lets another one lead; it goes on when there
+    /// is more again. At least `raft.segment_bytes` and 16 MiB, which the Raft log may take at once.
+    pub disk_reserve_bytes: u64,
 }
 
 impl Default for LimitsConfig {
@@ -215,6 +220,7 @@ impl Default for LimitsConfig {
         Self {
             connections_max: 1024,
             connections_per_caller_max: 128,
+            monitoring_connections: 16,
             peer_connections_max: 64,
             handshakes_at_once_max: 64,
             handshake_timeout_ms: 5_000,
@@ -228,6 +234,7 @@ impl Default for LimitsConfig {
             opened_per_s: 20_000,
             entry_streams_per_caller_max: 4,
             shutdown_grace_ms: 5_000,
+            disk_reserve_bytes: 128 << 20,
         }
     }
 }
@@ -361,6 +368,7 @@ impl NodeConfig {
         let positive = [
             ("limits.connections_max", limits.connections_max as u64),
             ("limits.connections_per_caller_max", limits.connections_per_caller_max as u64),
+            ("limits.monitoring_connections", limits.monitoring_connections as u64),
             ("limits.peer_connections_max", limits.peer_connections_max as u64),
             ("limits.handshakes_at_once_max", limits.handshakes_at_once_max as u64),
             ("limits.handshake_timeout_ms", limits.handshake_timeout_ms),

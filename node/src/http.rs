@@ -2,22 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
+use sillage_ledger::Refusal;
+use sillage_rules::codes::Code;
 
+use crate::core::alarms::Raised;
+use crate::core::refusals::to_status;
 use crate::metrics::Metrics;
 use crate::tls::Caller;
 
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// `ok`: it serves; `no_leader`: it waits for one; `corrupt`: its state can't be trusted and it serves nothing.
+    /// `ok`: nothing is wrong; `warning`: it serves, and somebody has to act; `failing`: it serves less than it should;
+    /// `no_leader`: it waits for one; `stopped`: it takes no part in the group; `corrupt`: its state can't be trusted and
+    /// it serves nothing.
     pub status: String,
-    /// What is wrong where it is `corrupt`.
+    /// What is wrong where it is `corrupt` or `stopped`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// This node.
@@ -34,6 +41,16 @@ pub struct Health {
     pub applied: u64,
     /// Leaves of the log tree here.
     pub tree_size: u64,
+    /// Everything that is wrong; none while the status is `ok`.
+    #[serde(default)]
+    pub alarms: Vec<Raised>,
+}
+
+impl Health {
+    /// Whether the node does all that it should. One that only warns does.
+    pub fn serves(&self) -> bool {
+        matches!(self.status.as_str(), "ok" | "warning")
+    }
 }
 
 /// What the pages ask of the server.
@@ -65,6 +82,25 @@ pub fn routes(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
         .with_state(Pages { backend, metrics })
 }
 
+/// What tells how a node is: the two pages, and what `sillage cluster status` calls.
+fn is_monitoring(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz" | "/sillage.v1.Ledger/GetLog" | "/sillage.v1.Ledger/ClusterStatus")
+}
+
+/// Answers `BUSY` to what a connection of the reserve may not ask.
+pub async fn keep_to_monitoring(request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    match caller.is_some_and(|caller| caller.monitoring_only) && !is_monitoring(request.uri().path()) {
+        false => next.run(request).await,
+        true => {
+            let message = "this caller has as many connections as it may: close those that aren't used";
+            let busy: axum::http::Response<tonic::body::Body> =
+                to_status(&Refusal::new(Code::Busy, message)).into_http();
+            busy.map(axum::body::Body::new)
+        }
+    }
+}
+
 async fn show_metrics(State(pages): State<Pages>, caller: Option<Extension<Caller>>) -> Response {
     if !pages.admits(caller) {
         return StatusCode::FORBIDDEN.into_response();
@@ -79,7 +115,7 @@ async fn show_health(State(pages): State<Pages>, caller: Option<Extension<Caller
         return StatusCode::FORBIDDEN.into_response();
     }
     let health = pages.backend.health();
-    let code = match health.status == "ok" {
+    let code = match health.serves() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -92,12 +128,13 @@ async fn show_health(State(pages): State<Pages>, caller: Option<Extension<Caller
 mod tests {
     use axum::body::Body;
     use axum::http::Request;
+    use sillage_rules::time::TimeMs;
     use tower::ServiceExt as _;
 
     use super::*;
 
     struct Fixed {
-        leader: u64,
+        status: &'static str,
     }
 
     impl Backend for Fixed {
@@ -106,27 +143,31 @@ mod tests {
         }
 
         fn health(&self) -> Health {
-            let status = if self.leader == 0 { "no_leader" } else { "ok" };
+            let alarms = match self.status {
+                "ok" | "no_leader" => Vec::new(),
+                _ => vec![Raised { word: "A_WORD".to_owned(), since: TimeMs(0), what: "what to do".to_owned() }],
+            };
             Health {
-                status: status.to_owned(),
+                status: self.status.to_owned(),
                 reason: String::new(),
                 node: 2,
                 role: "follower".to_owned(),
-                leader: self.leader,
+                leader: u64::from(self.status != "no_leader"),
                 term: 3,
                 commit: 9,
                 applied: 9,
                 tree_size: 5,
+                alarms,
             }
         }
     }
 
-    async fn get_page(path: &str, leader: u64, spki: Option<[u8; 32]>) -> (StatusCode, String) {
-        let router = routes(Arc::new(Fixed { leader }), Metrics::new(2));
+    async fn get_page(path: &str, status: &'static str, spki: Option<[u8; 32]>) -> (StatusCode, String) {
+        let router = routes(Arc::new(Fixed { status }), Metrics::new(2));
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         if let Some(spki_sha256) = spki {
             let address = "127.0.0.1:1".parse().unwrap();
-            request.extensions_mut().insert(Caller { spki_sha256, address });
+            request.extensions_mut().insert(Caller { spki_sha256, address, monitoring_only: false });
         }
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
@@ -137,20 +178,52 @@ mod tests {
     #[tokio::test]
     async fn operators_see_the_pages_and_nobody_else() {
         for path in ["/metrics", "/healthz"] {
-            let (status, body) = get_page(path, 1, Some([1; 32])).await;
+            let (status, body) = get_page(path, "ok", Some([1; 32])).await;
             assert_eq!(status, StatusCode::OK, "{path}");
             assert!(!body.is_empty());
             for stranger in [None, Some([2; 32])] {
-                let answer = get_page(path, 1, stranger).await;
+                let answer = get_page(path, "ok", stranger).await;
                 assert_eq!(answer, (StatusCode::FORBIDDEN, String::new()));
             }
         }
     }
 
     #[tokio::test]
+    async fn a_connection_of_the_reserve_asks_how_the_node_is_and_nothing_else() {
+        let router = Router::new()
+            .route("/healthz", get(|| async { "well" }))
+            .route("/sillage.v1.Ledger/Submit", get(|| async { "recorded" }))
+            .layer(axum::middleware::from_fn(keep_to_monitoring));
+        let ask = |path: &'static str, monitoring_only| {
+            let mut request = Request::get(path).body(Body::empty()).unwrap();
+            let address = "127.0.0.1:1".parse().unwrap();
+            request.extensions_mut().insert(Caller { spki_sha256: [1; 32], address, monitoring_only });
+            let router = router.clone();
+            async move { router.oneshot(request).await.unwrap().headers().get("grpc-status").cloned() }
+        };
+        let submit = "/sillage.v1.Ledger/Submit";
+        assert_eq!((ask("/healthz", true).await, ask(submit, false).await), (None, None));
+        assert_eq!(ask(submit, true).await.unwrap(), "8", "RESOURCE_EXHAUSTED");
+    }
+
+    #[tokio::test]
     async fn without_a_leader_a_node_is_not_healthy() {
-        let (status, body) = get_page("/healthz", 0, Some([1; 32])).await;
+        let (status, body) = get_page("/healthz", "no_leader", Some([1; 32])).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(body.contains("\"status\":\"no_leader\""), "{body}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_listed_and_only_a_warning_leaves_a_node_healthy() {
+        for (said, code) in [
+            ("warning", StatusCode::OK),
+            ("failing", StatusCode::SERVICE_UNAVAILABLE),
+            ("stopped", StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let (status, body) = get_page("/healthz", said, Some([1; 32])).await;
+            assert_eq!(status, code, "{said}");
+            let alarm = r#""alarms":[{"word":"A_WORD","since":"1970-01-01T00:00:00Z","what":"what to do"}]"#;
+            assert!(body.contains(alarm), "{body}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 //!   to each other;
 //! - [`tls`]: who may connect, and how many; [`http`]: `/metrics` and `/healthz`;
 //! - [`telemetry`] and [`metrics`]: what a node says of itself, never anything of a patient;
+//! - [`disk`]: which disk this node is on, and that nothing begins twice;
 //! - [`init`]: how a deployment's files are made; [`dev`]: a whole test log in one command; [`cli`]: both on the
 //!   command line.
 
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod dev;
+pub mod disk;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;

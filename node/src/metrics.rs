@@ -37,6 +37,13 @@ pub struct DropLabel {
     pub reason: &'static str,
 }
 
+/// Label of alarms.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AlarmLabel {
+    /// The alarm's word.
+    pub alarm: &'static str,
+}
+
 /// Label of answers.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct OutcomeLabel {
@@ -101,6 +108,8 @@ pub struct Inner {
     pub witness_answers: Family<OutcomeLabel, Counter>,
     /// 1 when this node's state can't be trusted: it serves nothing.
     pub corrupt: Gauge,
+    /// 1 for each alarm that is raised, 0 for the others.
+    pub alarm: Family<AlarmLabel, Gauge>,
     /// Prefixes whose old key-encryption key isn't destroyed, because what isn't erased would be lost with it.
     pub keks_held_back: Gauge,
     /// Seconds from a batch's arrival to its answer.
@@ -166,6 +175,7 @@ impl Metrics {
             cosignatures_rejected: Counter::default(),
             witness_answers: Family::default(),
             corrupt: Gauge::default(),
+            alarm: Family::default(),
             keks_held_back: Gauge::default(),
             submit_seconds: seconds(),
             authorize_seconds: seconds(),
@@ -283,6 +293,7 @@ impl Inner {
         let g = &self.keks_held_back;
         r.register("keks_held_back", "Old keys not destroyed, as data would be lost", g.clone());
         r.register("corrupt", "1: this node's state can't be trusted, it serves nothing", self.corrupt.clone());
+        r.register("alarm", "1: something is wrong, see the alarm's word in docs/durability.md", self.alarm.clone());
     }
 
     fn register_edge(&mut self) {

@@ -20,7 +20,8 @@ use crate::core::Core;
 use crate::http::{self, Backend};
 use crate::metrics::Metrics;
 use crate::secrets::{Secrets, SecretsError};
-use crate::tls::accept::{AcceptLimits, Incoming, accept};
+use crate::tls::accept::{AcceptLimits, Incoming, accept, accept_with};
+use crate::tls::reserve::Reserve;
 use crate::tls::{self, TlsError};
 use crate::{peer, pid, service, telemetry};
 
@@ -122,7 +123,8 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     let peers = tokio::spawn(peers);
 
     let through = accept_limits(limits, limits.connections_max);
-    let incoming = accept(client_port, client_tls, through, "client", metrics.clone());
+    let reserve = Reserve::new(limits.monitoring_connections, core.alarms().clone());
+    let incoming = accept_with(client_port, client_tls, through, Some(reserve), "client", metrics.clone());
     tracing::info!(
         node = config.id,
         client = %config.listen_client,
@@ -152,6 +154,7 @@ async fn serve_clients(
 ) -> Result<(), ServeError> {
     let pages = http::routes(Arc::clone(&core) as Arc<dyn Backend>, metrics);
     let router = service::routes(core).into_axum_router().merge(pages);
+    let router = router.layer(axum::middleware::from_fn(http::keep_to_monitoring));
     let ping = Duration::from_millis(limits.idle_ping_ms);
     let at_once = limits.requests_per_connection_max;
     let server = Server::builder()

@@ -189,6 +189,8 @@ codes! {
         "The caller resolves identities faster than it may: wait a second and ask again.";
     Busy "BUSY" Retry ResourceExhausted 3
         "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
+    ReadOnly "READ_ONLY" Retry Unavailable 3
+        "The disks of the nodes are nearly full and nothing new is recorded: make room, then send the same request again.";
     NotLeader "NOT_LEADER" Retry Unavailable 3
         "The node that took this isn't the leader any more: send the same request again.";
     NoLeader "NO_LEADER" Retry Unavailable 3

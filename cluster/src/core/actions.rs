@@ -2,6 +2,10 @@
 
 use raft::eraftpb::{ConfState, Entry, HardState};
 
+use super::peers::{Disowned, PeerFault};
+use super::standing::{Divergence, Split};
+use crate::identity::DiskRun;
+
 /// A proposal, named by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProposalId(pub u64);
@@ -110,6 +114,9 @@ pub struct Actions {
     pub fetch_snapshot: Option<FetchSnapshot>,
     /// The log wants to be compacted.
     pub compact: Option<CompactWish>,
+    /// Store the highest run seen of each of these peers durably (as the note [`crate::identity::peer_note`]), then
+    /// [`super::Core::on_peer_stored`]: their messages wait for it.
+    pub store_peers: Vec<(u64, DiskRun)>,
 }
 
 impl Actions {
@@ -124,6 +131,7 @@ impl Actions {
             && !self.make_snapshot
             && self.fetch_snapshot.is_none()
             && self.compact.is_none()
+            && self.store_peers.is_empty()
     }
 }
 
@@ -181,4 +189,14 @@ pub struct CoreStatus {
     pub forgot: bool,
     /// The voting members.
     pub voters: Vec<u64>,
+    /// A peer has seen a later start of this node, or another disk: this node takes no part any more.
+    pub disowned: Option<Disowned>,
+    /// Peers that aren't on the disk that is known here: nothing that they say counts.
+    pub strangers: Vec<(u64, PeerFault)>,
+    /// Peers whose state differs from this node's after the same entries.
+    pub divergence: Divergence,
+    /// Committed entries that the group has lost: this node takes no part any more.
+    pub split: Option<Split>,
+    /// The log is empty, and some of its founders haven't been met yet.
+    pub founding: bool,
 }

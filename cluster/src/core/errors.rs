@@ -3,6 +3,7 @@
 use raft::eraftpb::HardState;
 
 use super::memlog::MemLog;
+use super::peers::PeerFault;
 
 /// Why a node may not start on what it found.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,17 @@ pub enum StepError {
         /// By how much, in milliseconds.
         lead_ms: u64,
     },
+    /// The sender isn't on the disk that is known here.
+    #[error("message of node {from} refused: {fault}")]
+    Stranger {
+        /// Sender.
+        from: u64,
+        /// Why.
+        fault: PeerFault,
+    },
+    /// This node takes no part any more.
+    #[error("this node takes no part any more: its disk or its log can't be trusted")]
+    Out,
     /// raft-rs did not take it.
     #[error("message refused: {0}")]
     Refused(String),

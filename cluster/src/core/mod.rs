@@ -9,9 +9,14 @@
 mod actions;
 mod errors;
 mod memlog;
+mod peers;
 mod reads;
+mod standing;
 #[cfg(test)]
 mod tests;
+mod trust;
+#[cfg(test)]
+mod trust_tests;
 mod watch;
 pub(crate) mod wire;
 
@@ -32,10 +37,15 @@ pub use errors::{CoreError, NotProposed, StepError};
 pub use raft::eraftpb;
 
 use crate::config::CoreConfig;
+use crate::identity::DiskRun;
 use memlog::{MemLog, entry_time_ms};
+use peers::Peers;
+pub use peers::{Disowned, PeerFault};
 use reads::Reads;
+use standing::Standings;
+pub use standing::{Digest, Divergence, Split, State, Verdict};
+use wire::Transfer;
 pub use wire::sender_of;
-use wire::{Transfer, Wire};
 
 /// Upper end of raft-rs' own draw of an election timeout, so far away that its draws are never mistaken for ours.
 const FOREIGN_DRAW: usize = 1 << 40;
@@ -54,6 +64,8 @@ pub struct Recovered {
     pub mark: (u64, u64),
     /// All entries after the mark.
     pub entries: Vec<Entry>,
+    /// The highest run seen of each peer.
+    pub peers: BTreeMap<u64, DiskRun>,
 }
 
 /// A snapshot that the driver made; see [`Core::on_snapshot_made`].
@@ -97,6 +109,13 @@ pub struct Core {
     transfers: HashMap<u64, u64>,
     /// Members to write with the next task.
     conf_changed: Option<ConfState>,
+    /// Whose messages count.
+    peers: Peers,
+    /// How this node's state stands beside its peers'.
+    standings: Standings,
+    disowned: Option<Disowned>,
+    divergence: Divergence,
+    split: Option<Split>,
     /// What inputs left to do besides raft-rs' own.
     pending: Actions,
 }
@@ -154,6 +173,11 @@ impl Core {
             progress: (0, 0),
             transfers: HashMap::new(),
             conf_changed: Some(conf_state),
+            peers: Peers::new(recovered.peers),
+            standings: Standings::default(),
+            disowned: None,
+            divergence: Divergence::default(),
+            split: None,
             pending: Actions::default(),
         };
         core.settle();
@@ -163,13 +187,22 @@ impl Core {
     /// A tick of the clock passed.
     pub fn tick(&mut self) {
         self.ticks += 1;
-        if self.installing.is_none() {
+        if self.is_out() {
+            let failed = self.reads.on_tick(self.ticks, self.config.read_retry_ticks, self.config.read_timeout_ticks);
+            self.pending.reads_failed.extend(failed);
+            return self.settle();
+        }
+        let founding = self.is_founding();
+        if self.installing.is_none() && !founding {
             self.raw.tick();
         }
         self.watch_transfers();
         self.watch_progress();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
             self.tell_progress();
+            self.tell_standing();
+        } else if founding {
+            self.tell_standing();
         }
         let failed = self.reads.on_tick(self.ticks, self.config.read_retry_ticks, self.config.read_timeout_ticks);
         self.pending.reads_failed.extend(failed);
@@ -182,15 +215,7 @@ impl Core {
     /// # Errors
     /// When the message is not taken. That is never this node's fault, and never fatal: count it and go on.
     pub fn step(&mut self, message: &[u8], now_ms: u64) -> Result<(), StepError> {
-        let result = match wire::decode(message, self.config.max_message_bytes)? {
-            Wire::Raft(message) => self.step_raft(message, now_ms),
-            Wire::SnapshotStatus { from, index, state } => {
-                self.step_transfer(from, index, state);
-                Ok(())
-            }
-        };
-        self.settle();
-        result
+        self.step_from(None, message, now_ms)
     }
 
     /// Proposes `data` (not empty), stamped with `time_ms` or, if that is earlier, with the time of the last entry.
@@ -203,6 +228,9 @@ impl Core {
         assert!(!data.is_empty(), "empty entries are the algorithm's own");
         if self.raw.raft.state != StateRole::Leader {
             return Err(NotProposed::NotLeader { leader: self.leader() });
+        }
+        if self.is_in_doubt() {
+            return Err(NotProposed::Busy);
         }
         let time_ms = time_ms.max(self.log_time_ms());
         self.raw.propose(time_ms.to_be_bytes().to_vec(), data).map_err(|_| NotProposed::Busy)?;
@@ -280,7 +308,7 @@ impl Core {
 
     /// Starts an election now.
     pub fn campaign(&mut self) {
-        if self.installing.is_none() {
+        if self.installing.is_none() && !self.is_out() && !self.is_founding() {
             let _ = self.raw.campaign();
         }
         self.settle();
@@ -331,6 +359,7 @@ impl Core {
     /// How things stand.
     pub fn status(&self) -> CoreStatus {
         let raft = &self.raw.raft;
+        let (disowned, strangers, divergence, split) = self.trust();
         CoreStatus {
             id: self.config.id,
             leader: self.leader(),
@@ -344,6 +373,11 @@ impl Core {
             clock_drops: self.clock_drops,
             forgot: self.forgot,
             voters: self.raw.store().conf_state.voters.clone(),
+            disowned,
+            strangers,
+            divergence,
+            split,
+            founding: self.is_founding(),
         }
     }
 

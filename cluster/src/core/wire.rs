@@ -1,16 +1,23 @@
 //! The messages between peers: one byte of kind, then the body.
 //!
 //! Kind 0 is a raft-rs message in protobuf; kind 1 tells a leader how a snapshot transfer went (raft-rs has that only
-//! as a local message). To the transport both are opaque bytes.
+//! as a local message); kind 2 tells a peer that it isn't on the disk that is known here; kind 3 says how far a node is and
+//! with what state; kind 4 says that entries which were committed are lost. To the transport all are opaque bytes. A node
+//! that doesn't know a kind drops it.
 
 use prost_011::Message as _;
 use prost_011::encoding::{DecodeContext, decode_key, skip_field, uint64};
 use raft::eraftpb::{EntryType, Message, MessageType};
 
 use super::StepError;
+use super::standing::{Split, Standing, State};
+use crate::identity::{DiskRun, RUN_BYTES};
 
 const RAFT: u8 = 0;
 const SNAPSHOT_STATUS: u8 = 1;
+const DISOWNED: u8 = 2;
+const STANDING: u8 = 3;
+const SPLIT: u8 = 4;
 
 /// A decoded message from a peer.
 #[derive(Debug)]
@@ -24,6 +31,12 @@ pub(crate) enum Wire {
         index: u64,
         state: Transfer,
     },
+    /// The receiver isn't on the disk, or in the start, that the sender has seen of it.
+    Disowned { from: u64, known: DiskRun },
+    /// How far the sender is.
+    Standing(Standing),
+    /// The sender has seen that committed entries are lost.
+    Split { from: u64, split: Split },
 }
 
 /// How a snapshot transfer goes.
@@ -48,6 +61,31 @@ pub(crate) fn encode_status(from: u64, index: u64, state: Transfer) -> Vec<u8> {
     out
 }
 
+pub(crate) fn encode_disowned(from: u64, known: &DiskRun) -> Vec<u8> {
+    let mut out = vec![DISOWNED];
+    out.extend_from_slice(&from.to_be_bytes());
+    out.extend_from_slice(&known.encode());
+    out
+}
+
+pub(crate) fn encode_standing(standing: &Standing) -> Vec<u8> {
+    let Standing { from, term, commit, state } = standing;
+    let mut out = vec![STANDING];
+    for word in [*from, *term, *commit, state.index, state.term] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    out.extend_from_slice(&state.digest);
+    out
+}
+
+pub(crate) fn encode_split(from: u64, split: &Split) -> Vec<u8> {
+    let mut out = vec![SPLIT];
+    for word in [from, split.peer, split.from, split.to] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    out
+}
+
 /// Decodes and checks what a peer sent; a peer may send only what peers have a reason to.
 pub(crate) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Wire, StepError> {
     if bytes.len() > max_bytes {
@@ -60,6 +98,7 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Wire, StepError> 
             Ok(Wire::Raft(Box::new(message)))
         }
         Some((&SNAPSHOT_STATUS, body)) => decode_status(body),
+        Some((&kind @ (DISOWNED | STANDING | SPLIT), body)) => decode_own(kind, body).ok_or(StepError::Malformed),
         _ => Err(StepError::Malformed),
     }
 }
@@ -71,10 +110,48 @@ pub fn sender_of(bytes: &[u8]) -> Option<u64> {
         (&RAFT, body) => raft_sender(body).ok(),
         (&SNAPSHOT_STATUS, body) => match decode_status(body).ok()? {
             Wire::SnapshotStatus { from, .. } => Some(from),
-            Wire::Raft(_) => None,
+            _ => None,
+        },
+        (&kind @ (DISOWNED | STANDING | SPLIT), body) => match decode_own(kind, body)? {
+            Wire::Disowned { from, .. } | Wire::Standing(Standing { from, .. }) | Wire::Split { from, .. } => {
+                Some(from)
+            }
+            Wire::Raft(_) | Wire::SnapshotStatus { .. } => None,
         },
         _ => None,
     }
+}
+
+/// Takes a big-endian word off the front.
+fn word(bytes: &mut &[u8]) -> Option<u64> {
+    let (word, rest) = bytes.split_first_chunk::<8>()?;
+    *bytes = rest;
+    Some(u64::from_be_bytes(*word))
+}
+
+/// The kinds of fixed length that are our own.
+fn decode_own(kind: u8, mut body: &[u8]) -> Option<Wire> {
+    let from = word(&mut body)?;
+    let wire = match kind {
+        DISOWNED => {
+            let (known, rest) = body.split_first_chunk::<RUN_BYTES>()?;
+            body = rest;
+            Wire::Disowned { from, known: DiskRun::decode(known)? }
+        }
+        STANDING => {
+            let (term, commit) = (word(&mut body)?, word(&mut body)?);
+            let (index, state_term) = (word(&mut body)?, word(&mut body)?);
+            let (digest, rest) = body.split_first_chunk::<32>()?;
+            body = rest;
+            Wire::Standing(Standing { from, term, commit, state: State { index, term: state_term, digest: *digest } })
+        }
+        SPLIT => {
+            let split = Split { peer: word(&mut body)?, from: word(&mut body)?, to: word(&mut body)? };
+            Wire::Split { from, split }
+        }
+        _ => return None,
+    };
+    body.is_empty().then_some(wire)
 }
 
 /// Number of `eraftpb.Message.from`.
@@ -159,7 +236,7 @@ mod tests {
             match decode(&bytes, 256) {
                 Ok(Wire::Raft(message)) => prop_assert_eq!(sender_of(&bytes), Some(message.from)),
                 Ok(Wire::SnapshotStatus { from, .. }) => prop_assert_eq!(sender_of(&bytes), Some(from)),
-                Err(_) => {}
+                _ => {}
             }
         }
     }
@@ -186,7 +263,7 @@ mod tests {
         assert_eq!(sender_of(&bytes), Some(2));
         assert!(matches!(decode(&bytes, 1024), Ok(Wire::Raft(message)) if message.from == 2));
         assert_eq!(sender_of(&encode_status(2, 77, Transfer::Failed)), Some(2));
-        for not_one in [&[][..], &[2, 0x18, 1], &[RAFT, 0x18], &[SNAPSHOT_STATUS, 0]] {
+        for not_one in [&[][..], &[2, 0x18, 1], &[9, 0x18, 1], &[RAFT, 0x18], &[SNAPSHOT_STATUS, 0]] {
             assert_eq!(sender_of(not_one), None);
         }
     }
@@ -197,5 +274,21 @@ mod tests {
         let Ok(Wire::SnapshotStatus { from: 2, index: 77, state: Transfer::Running }) = decode(&bytes, 64) else {
             panic!("decoded to something else");
         };
+    }
+
+    #[test]
+    fn our_own_kinds_come_back_as_they_were_sent() {
+        let known = DiskRun { disk: [3; 16], start: 2, run: 9 };
+        let standing = Standing { from: 2, term: 4, commit: 9, state: State { index: 8, term: 3, digest: [7; 32] } };
+        let split = Split { peer: 3, from: 5, to: 9 };
+        let all = [encode_disowned(2, &known), encode_standing(&standing), encode_split(2, &split)];
+        for bytes in &all {
+            assert_eq!(sender_of(bytes), Some(2));
+            assert!(decode(&bytes[..bytes.len() - 1], 256).is_err());
+            assert!(decode(&[&bytes[..], &[0]].concat(), 256).is_err());
+        }
+        assert!(matches!(decode(&all[0], 256), Ok(Wire::Disowned { from: 2, known: found }) if found == known));
+        assert!(matches!(decode(&all[1], 256), Ok(Wire::Standing(found)) if found == standing));
+        assert!(matches!(decode(&all[2], 256), Ok(Wire::Split { from: 2, split: found }) if found == split));
     }
 }

@@ -9,6 +9,7 @@ use super::replay::{End, Replay, damaged, read_segment};
 use super::{Disk, DiskFile, Found, LogError, LogStore};
 use crate::config::LogConfig;
 use crate::core::Recovered;
+use crate::identity::peers_in;
 
 /// A segment that is no longer written.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ impl<D: Disk> SegmentedLog<D> {
         log.found.recovered.hard_state = log.log.books.hard_state.clone();
         log.found.recovered.conf_state = log.log.books.conf_state.clone();
         log.found.recovered.mark = log.log.books.mark;
+        log.found.recovered.peers = peers_in(&log.log.books.notes);
         Ok((log.log, log.found))
     }
 

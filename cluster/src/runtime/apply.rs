@@ -2,12 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::fatal;
+use super::handle::{ProposeError, Shared};
 use super::raft_thread::{Event, Reply};
-use crate::core::CommittedEntry;
+use crate::core::{CommittedEntry, State};
 use crate::machine::{Committed, Fatal, StateMachine};
 
 /// A committed entry and who waits for it.
@@ -42,10 +44,15 @@ pub(crate) enum ApplyTask<R> {
 }
 
 /// Runs until told to stop. Errors and panics of the state machine end the process: what it holds is then unknown.
-pub(crate) fn run<S: StateMachine>(mut machine: S, tasks: Receiver<ApplyTask<S::Reply>>, events: Sender<Event>) {
+pub(crate) fn run<S: StateMachine>(
+    mut machine: S,
+    tasks: Receiver<ApplyTask<S::Reply>>,
+    events: Sender<Event>,
+    shared: &Shared,
+) {
     while let Ok(task) = tasks.recv() {
         let event = match task {
-            ApplyTask::Entries(entries) => Some(apply_all(&mut machine, entries)),
+            ApplyTask::Entries(entries) => Some(apply_all(&mut machine, entries, shared)),
             ApplyTask::Flush { force } => {
                 let flushed = if force { or_die(|| machine.flush()) } else { or_die(|| machine.flushed()) };
                 Some(Event::Flushed(flushed))
@@ -63,8 +70,11 @@ pub(crate) fn run<S: StateMachine>(mut machine: S, tasks: Receiver<ApplyTask<S::
                     install(&mut machine, &dir, expect);
                     // If nobody waits, the node is stopping; the next start sees that it is done.
                     let _ = installed.send(());
+                    let (index, term) = machine.applied();
+                    Some(Event::Installed(State { index, term, digest: machine.digest() }))
+                } else {
+                    None
                 }
-                None
             }
             ApplyTask::Stop => return,
         };
@@ -75,9 +85,10 @@ pub(crate) fn run<S: StateMachine>(mut machine: S, tasks: Receiver<ApplyTask<S::
     }
 }
 
-fn apply_all<S: StateMachine>(machine: &mut S, entries: Vec<Entry<S::Reply>>) -> Event {
+fn apply_all<S: StateMachine>(machine: &mut S, entries: Vec<Entry<S::Reply>>, shared: &Shared) -> Event {
     let mut index = 0;
     let mut bytes = 0;
+    let mut states = Vec::with_capacity(entries.len());
     for item in entries {
         bytes += item.bytes();
         let entry = item.entry;
@@ -85,11 +96,14 @@ fn apply_all<S: StateMachine>(machine: &mut S, entries: Vec<Entry<S::Reply>>) ->
         let reply = or_die(|| machine.apply(committed));
         assert_eq!(machine.applied(), (entry.index, entry.term), "the state machine records what it applies");
         index = entry.index;
+        states.push(State { index, term: entry.term, digest: machine.digest() });
         if let Some(done) = item.reply {
-            done.finish(Ok(reply));
+            // In doubt, nobody knows whether the others hold the same: the caller asks again elsewhere.
+            let in_doubt = shared.in_doubt.load(Ordering::Acquire);
+            done.finish(if in_doubt { Err(ProposeError::Superseded) } else { Ok(reply) });
         }
     }
-    Event::Applied { index, bytes }
+    Event::Applied { index, bytes, states }
 }
 
 fn install<S: StateMachine>(machine: &mut S, dir: &Path, expect: (u64, u64)) {

@@ -13,6 +13,7 @@ use super::Queues;
 use super::log_writer::LogTask;
 use super::raft_thread::{Command, Done, Proposal};
 use super::status::{FsyncStats, Status};
+use crate::identity::DiskRun;
 
 /// What becomes of a proposal.
 pub type ProposeDone<R> = Box<dyn FnOnce(Result<R, ProposeError>) + Send>;
@@ -62,14 +63,22 @@ pub(crate) struct Shared {
     pub fsync: FsyncStats,
     pub notes: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub stopping: AtomicBool,
+    /// What is applied must not be acknowledged: see [`crate::core::Core::is_in_doubt`].
+    pub in_doubt: AtomicBool,
     pub snapshot_dir: PathBuf,
+}
+
+/// What a peer sent, and from which disk.
+pub(crate) struct FromPeer {
+    pub run: Option<DiskRun>,
+    pub message: Vec<u8>,
 }
 
 /// To talk to a running replica; cheap to clone. No method waits.
 pub struct Handle<R> {
     shared: Arc<Shared>,
     proposals: Sender<Proposal<R>>,
-    messages: Sender<Vec<u8>>,
+    messages: Sender<FromPeer>,
     commands: Sender<Command>,
     log: Sender<LogTask>,
     /// The other ends, for what is left when the replica stops.
@@ -143,10 +152,15 @@ impl<R: Send + 'static> Handle<R> {
         }
     }
 
-    /// Takes a message that a peer's [`crate::Transport::send`] sent. `false` when it was dropped because too many are
-    /// waiting; the algorithm copes.
+    /// Takes a message that a peer's [`crate::Transport::send`] sent, and that says nothing of the disk it comes from.
+    /// `false` when it was dropped because too many are waiting; the algorithm copes.
     pub fn step(&self, message: Vec<u8>) -> bool {
-        self.messages.try_send(message).is_ok()
+        self.step_from(None, message)
+    }
+
+    /// As [`Handle::step`], from the run that the peer's [`crate::Transport::introduce`] was told.
+    pub fn step_from(&self, run: Option<DiskRun>, message: Vec<u8>) -> bool {
+        self.messages.try_send(FromPeer { run, message }).is_ok()
     }
 
     /// The transport could not reach `peer`.

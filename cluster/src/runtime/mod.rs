@@ -36,7 +36,8 @@ pub use handle::{Handle, ProposeError, ReadError};
 pub use status::{FsyncStats, Status};
 
 use crate::config::NodeConfig;
-use crate::core::{Core, CoreError};
+use crate::core::{Core, CoreError, State};
+use crate::identity::{BeginError, DiskError, begin_run};
 use crate::log::{LogError, LogStore, RealDisk, SegmentedLog};
 use crate::machine::{StateMachine, Transport};
 use handle::Shared;
@@ -53,6 +54,9 @@ pub enum StartError {
     /// Log and state machine don't fit, or the settings are wrong.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// The disk must not take part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The snapshot directory or a thread.
     #[error("could not prepare to run: {0}")]
     Io(#[from] io::Error),
@@ -91,6 +95,15 @@ impl<R: Send + 'static> Drop for Runtime<R> {
     }
 }
 
+impl From<BeginError> for StartError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Disk(error) => StartError::Disk(error),
+            BeginError::Log(error) => StartError::Log(error),
+        }
+    }
+}
+
 /// Starts a replica on the machine's clock.
 ///
 /// # Errors
@@ -112,7 +125,7 @@ pub fn start<S: StateMachine, T: Transport>(
 /// # Errors
 /// As [`start`].
 pub fn start_with_clock<S: StateMachine, T: Transport>(
-    config: NodeConfig,
+    mut config: NodeConfig,
     machine: S,
     transport: Arc<T>,
     clock: Clock,
@@ -122,19 +135,29 @@ pub fn start_with_clock<S: StateMachine, T: Transport>(
         io::ErrorKind::WouldBlock => LogError::Locked,
         _ => LogError::Io(error),
     })?;
-    let (log, found) = SegmentedLog::open(disk, config.core.id, config.log, machine.applied())?;
+    let (mut log, found) = SegmentedLog::open(disk, config.core.id, config.log, machine.applied())?;
+    if let Some(marker) = &config.marker {
+        let (applied, may_begin) = (machine.applied().0, config.may_begin);
+        let run = begin_run(&mut log, &found, applied, &**marker, may_begin, &mut rand::random)?;
+        tracing::info!(disk = %run, "this disk takes part");
+        transport.introduce(run);
+        config.core.disk = Some(run);
+    }
     if found.torn_bytes > 0 {
         tracing::warn!(bytes = found.torn_bytes, "dropped a log write that a crash had cut short");
     }
     let logger = crate::trace::logger();
     let seed = rand::random();
-    let core = Core::new(&config.core, seed, found.recovered, machine.applied(), &logger)?;
+    let (applied, applied_term) = machine.applied();
+    let mut core = Core::new(&config.core, seed, found.recovered, (applied, applied_term), &logger)?;
+    core.saw_state(State { index: applied, term: applied_term, digest: machine.digest() });
     let queues = Queues::new(&config);
     let shared = Arc::new(Shared {
         status: ArcSwap::from_pointee(Status { core: core.status(), ..Status::default() }),
         fsync: FsyncStats::default(),
         notes: Mutex::new(log.notes().clone()),
         stopping: AtomicBool::new(false),
+        in_doubt: AtomicBool::new(false),
         snapshot_dir: config.snapshot_dir.clone(),
     });
     let handle = Handle::new(Arc::clone(&shared), &queues);
@@ -163,7 +186,8 @@ pub fn start_with_clock<S: StateMachine, T: Transport>(
         })?,
         spawn("apply", {
             let (tasks, events) = (queues.apply.1.clone(), queues.events.0.clone());
-            move || apply::run(machine, tasks, events)
+            let shared = Arc::clone(&shared);
+            move || apply::run(machine, tasks, events, &shared)
         })?,
         spawn("snapshot", {
             let worker = snapshots::Worker::new(config.snapshot_dir.clone(), Arc::clone(&transport), &queues);
@@ -176,7 +200,7 @@ pub fn start_with_clock<S: StateMachine, T: Transport>(
 /// Both ends of every queue between the threads.
 pub(crate) struct Queues<R> {
     pub proposals: Pair<raft_thread::Proposal<R>>,
-    pub messages: Pair<Vec<u8>>,
+    pub messages: Pair<handle::FromPeer>,
     pub commands: Pair<raft_thread::Command>,
     pub events: Pair<raft_thread::Event>,
     pub log: Pair<log_writer::LogTask>,

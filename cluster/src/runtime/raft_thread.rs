@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, bounded};
 
 use super::apply::{ApplyTask, Entry};
-use super::handle::{ProposeError, ReadError, Shared, empty};
+use super::handle::{FromPeer, ProposeError, ReadError, Shared, empty};
 use super::log_writer::{InstallTurn, LogTask};
 use super::outbox::Outbox;
 use super::{Clock, Queues, snapshots};
 use crate::config::NodeConfig;
 use crate::core::{
-    Actions, CommittedEntry, CompactWish, Core, NotProposed, ProposalId, ReadId, SnapshotMade, WriteTask,
+    Actions, CommittedEntry, CompactWish, Core, NotProposed, ProposalId, ReadId, SnapshotMade, State, WriteTask,
 };
+use crate::identity::{DiskRun, peer_note};
 use crate::machine::Transport;
 use crate::runtime::status::Status;
 
@@ -70,8 +71,12 @@ pub(crate) enum Command {
 pub(crate) enum Event {
     /// The write task of this number and all before it are durable.
     Persisted(u64),
-    /// Applied up to `index`; `bytes` of entries less wait.
-    Applied { index: u64, bytes: u64 },
+    /// Applied up to `index`, with the state after each entry; `bytes` of entries less wait.
+    Applied { index: u64, bytes: u64, states: Vec<State> },
+    /// The state is a snapshot's.
+    Installed(State),
+    /// The highest run seen of a peer is durable.
+    PeerStored(u64, DiskRun),
     /// What the state machine would keep at a crash.
     Flushed(u64),
     /// A state was written to a directory, to be hashed.
@@ -92,9 +97,11 @@ pub(crate) struct RaftThread<R> {
     transport: Arc<dyn Transport>,
     clock: Clock,
     proposals: Receiver<Proposal<R>>,
-    messages: Receiver<Vec<u8>>,
+    messages: Receiver<FromPeer>,
     commands: Receiver<Command>,
     events: Receiver<Event>,
+    /// For what other threads are asked to report.
+    events_in: Sender<Event>,
     log: Outbox<LogTask>,
     apply: Outbox<ApplyTask<R>>,
     snapshots: Outbox<snapshots::Task>,
@@ -126,6 +133,7 @@ impl<R: Send + 'static> RaftThread<R> {
             messages: queues.messages.1.clone(),
             commands: queues.commands.1.clone(),
             events: queues.events.1.clone(),
+            events_in: queues.events.0.clone(),
             log: Outbox::new(queues.log.0.clone()),
             apply: Outbox::new(queues.apply.0.clone()),
             snapshots: Outbox::new(queues.snapshots.0.clone()),
@@ -193,12 +201,12 @@ impl<R: Send + 'static> RaftThread<R> {
         self.snapshots.flush();
         self.take_events();
         for _ in 0..ROUND {
-            let Ok(message) = self.messages.try_recv() else {
+            let Ok(FromPeer { run, message }) = self.messages.try_recv() else {
                 break;
             };
             // What this node said is on disk comes before a peer's answer to it.
             self.take_events();
-            if let Err(error) = self.core.step(&message, (self.clock)()) {
+            if let Err(error) = self.core.step_from(run, &message, (self.clock)()) {
                 self.messages_refused += 1;
                 tracing::debug!(%error, "message refused");
             }
@@ -224,10 +232,14 @@ impl<R: Send + 'static> RaftThread<R> {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Persisted(number) => self.core.on_persisted(number),
-                Event::Applied { index, bytes } => {
+                Event::Applied { index, bytes, states } => {
                     self.unapplied_bytes -= bytes;
                     self.core.on_applied(index);
+                    states.into_iter().for_each(|state| self.core.saw_state(state));
+                    self.show_doubt();
                 }
+                Event::Installed(state) => self.core.saw_state(state),
+                Event::PeerStored(peer, run) => self.core.on_peer_stored(peer, run, (self.clock)()),
                 Event::Flushed(index) => {
                     if let Some((index, term)) = self.core.compact(index) {
                         self.log.push(LogTask::Compact { index, term });
@@ -270,6 +282,11 @@ impl<R: Send + 'static> RaftThread<R> {
             }
             Err(NotProposed::Busy) => done.finish(Err(ProposeError::Busy)),
         }
+    }
+
+    /// The apply thread must know at once.
+    fn show_doubt(&self) {
+        self.shared.in_doubt.store(self.core.is_in_doubt(), Ordering::Release);
     }
 
     fn fresh_id(&mut self) -> u64 {
@@ -320,6 +337,12 @@ impl<R: Send + 'static> RaftThread<R> {
             let dir = snapshots::making_dir(&self.config.snapshot_dir);
             self.apply.push(ApplyTask::Checkpoint { dir });
         }
+        for (peer, run) in actions.store_peers {
+            let events = self.events_in.clone();
+            // If nobody listens, the node is stopping.
+            let done = Box::new(move || drop(events.send(Event::PeerStored(peer, run))));
+            self.log.push(LogTask::Note { key: peer_note(peer), value: run.encode().to_vec(), done });
+        }
         if let Some(fetch) = actions.fetch_snapshot {
             self.snapshots.push(snapshots::Task::Fetch(fetch));
         }
@@ -348,6 +371,7 @@ impl<R: Send + 'static> RaftThread<R> {
     }
 
     fn publish(&self) {
+        self.show_doubt();
         let status = Status {
             core: self.core.status(),
             messages_refused: self.messages_refused,

@@ -315,6 +315,7 @@ fn whoever_asks_while_a_replica_ends_hears_of_it() {
         fsync: FsyncStats::default(),
         notes: Mutex::default(),
         stopping: AtomicBool::new(false),
+        in_doubt: AtomicBool::new(false),
         snapshot_dir: dir.path().to_path_buf(),
     });
     let handle = Handle::new(Arc::clone(&shared), &queues);

@@ -12,11 +12,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
 
-use super::{DataKeyBytes, KekError, KekProvider, Keyring, KeyringError, TagPrefix};
+use super::fingerprint::Record;
+use super::{DataKeyBytes, Fingerprints, KekError, KekProvider, Keyring, KeyringError, TagPrefix};
 
 /// Which epochs of a prefix are held; 0: none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,8 +33,9 @@ pub struct HeldEpochs {
 pub struct KekFile {
     path: PathBuf,
     keys: RwLock<Keyring>,
-    /// One change at a time; what readers see is on disk already.
-    changing: Mutex<()>,
+    fingerprints: RwLock<Arc<Fingerprints>>,
+    /// One change at a time; what readers see is on disk already. With what is on record of the keys, where it is kept.
+    changing: Mutex<Option<Record>>,
 }
 
 impl KekFile {
@@ -42,10 +45,28 @@ impl KekFile {
     /// As for [`Keyring::load`]; or when what is left of a change can't be removed.
     pub fn open(path: &Path) -> Result<Self, KeyringError> {
         let keyring = Keyring::load(path)?;
-        let file = Self { path: path.to_owned(), keys: RwLock::new(keyring), changing: Mutex::new(()) };
+        let fingerprints = RwLock::new(Arc::new(Fingerprints::of_keys(&keyring.keys)));
+        let (path, keys) = (path.to_owned(), RwLock::new(keyring));
+        let file = Self { path, keys, fingerprints, changing: Mutex::default() };
         file.shred(&file.beside("new"))?;
         file.shred(&file.beside("old"))?;
         Ok(file)
+    }
+
+    /// Compares the keys with those on record in `path`, and keeps the record from now on. Where there is none, these go on
+    /// record.
+    ///
+    /// # Errors
+    /// [`KeyringError::Other`] when a key that is on record is missing or another one: nothing was changed.
+    pub fn keep_record(&self, path: &Path) -> Result<(), KeyringError> {
+        let mut record = self.changing.lock();
+        *record = Some(Record::open(path, &self.fingerprints())?);
+        Ok(())
+    }
+
+    /// Of all keys that are held.
+    pub fn fingerprints(&self) -> Arc<Fingerprints> {
+        self.fingerprints.read().clone()
     }
 
     /// Which epochs are held of each of the 4,096 prefixes.
@@ -90,14 +111,14 @@ impl KekFile {
     /// [`KeyringError::Conflict`] when there is another one; or when the file can't be written.
     pub fn put(&self, prefix: TagPrefix, epoch: u32, key: &[u8; 32]) -> Result<(), KeyringError> {
         let name = (prefix.get(), epoch);
-        let _one = self.changing.lock();
+        let mut record = self.changing.lock();
         let mut keys = self.keys.read().keys.clone();
         match keys.get(&name) {
             Some(known) if **known == *key => return Ok(()),
             Some(_) => return Err(KeyringError::Conflict { prefix: name.0, epoch }),
             None => keys.insert(name, Zeroizing::new(*key)),
         };
-        self.replace(Keyring { keys })
+        self.replace(Keyring { keys }, record.as_mut())
     }
 
     /// Destroys the keys of these prefixes up to and including an epoch. They are gone from the file and from memory
@@ -106,7 +127,7 @@ impl KekFile {
     /// # Errors
     /// When the file can't be written.
     pub fn destroy(&self, retired: &[(TagPrefix, u32)]) -> Result<usize, KeyringError> {
-        let _one = self.changing.lock();
+        let mut record = self.changing.lock();
         let mut keys = self.keys.read().keys.clone();
         let before = keys.len();
         for (prefix, epoch) in retired {
@@ -114,13 +135,17 @@ impl KekFile {
         }
         let destroyed = before - keys.len();
         if destroyed > 0 {
-            self.replace(Keyring { keys })?;
+            self.replace(Keyring { keys }, record.as_mut())?;
         }
         Ok(destroyed)
     }
 
     /// Makes `keyring` the one in use, on disk first.
-    fn replace(&self, keyring: Keyring) -> Result<(), KeyringError> {
+    fn replace(&self, keyring: Keyring, mut record: Option<&mut Record>) -> Result<(), KeyringError> {
+        let fingerprints = Fingerprints::of_keys(&keyring.keys);
+        if let Some(record) = &mut record {
+            record.goes(&fingerprints)?;
+        }
         let (new, old) = (self.beside("new"), self.beside("old"));
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -138,7 +163,9 @@ impl KekFile {
         fs::rename(&new, &self.path).map_err(io(&self.path))?;
         self.sync_folder()?;
         *self.keys.write() = keyring;
-        self.shred(&old)
+        *self.fingerprints.write() = Arc::new(fingerprints.clone());
+        self.shred(&old)?;
+        record.map_or(Ok(()), |record| record.came(&fingerprints))
     }
 
     fn beside(&self, suffix: &str) -> PathBuf {
@@ -233,6 +260,22 @@ mod tests {
         let bytes = fs::read(&path).expect("mine");
         assert!(!bytes.windows(32).any(|part| part == &first[..]));
         assert_eq!(fs::read_dir(dir.path()).expect("mine").count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn the_record_follows_every_change_and_refuses_an_older_keyring() {
+        let (dir, file) = new();
+        let (path, record) = (dir.path().join("keyring"), dir.path().join("KEYRING"));
+        file.keep_record(&record).expect("the first time");
+        let before = fs::read(&path).expect("mine");
+        file.make(prefix(7), 2).expect("writable");
+        file.destroy(&[(prefix(7), 1)]).expect("writable");
+        let reopen = || KekFile::open(&path).expect("a keyring").keep_record(&record);
+        reopen().expect("the same keys");
+        fs::write(&path, before).expect("mine");
+        let refused = reopen().expect_err("it lacks a key that this node had");
+        assert!(matches!(refused, KeyringError::Other { prefix: 7, epoch: 2, .. }), "{refused}");
+        assert!(refused.to_string().contains("from another node or from the backup"), "{refused}");
     }
 
     #[test]

@@ -54,6 +54,19 @@ pub enum KeyringError {
         /// The epoch.
         epoch: u32,
     },
+    /// It isn't the keyring that this node had.
+    #[error("this isn't the keyring that this node had: its key of prefix {prefix:#05x}, epoch {epoch} is missing or another one; give the node the newest keyring of its own log, from another node or from the backup ({} holds the fingerprints)", record.display())]
+    Other {
+        /// The prefix.
+        prefix: u16,
+        /// The epoch.
+        epoch: u32,
+        /// Where the fingerprints are on record.
+        record: PathBuf,
+    },
+    /// What is on record of the keyring can't be read.
+    #[error("{} isn't a record of a keyring or was altered: make sure that the keyring is the one of this log, then remove that file", .0.display())]
+    Record(PathBuf),
     /// The operating system gives no randomness.
     #[error("no randomness from the operating system: {0}")]
     Randomness(String),

@@ -5,6 +5,7 @@
 //! [`layout`] holds the byte layouts of `docs/formats.md` §8.
 
 pub(crate) mod cipher;
+mod fingerprint;
 mod kek_file;
 mod keyring;
 pub mod layout;
@@ -14,6 +15,7 @@ mod sealer;
 pub(crate) mod vault;
 pub(crate) mod wrapped;
 
+pub use fingerprint::{Fingerprints, KekFingerprint};
 pub use kek_file::{HeldEpochs, KekFile};
 pub use keyring::{Keyring, KeyringError};
 pub use sealer::{DATA_KEYS_CACHED, Opened, Place, Plain, SealError, SealedPayloads, Sealer};
@@ -62,6 +64,16 @@ pub enum KekError {
     /// What is wrapped isn't what was wrapped, or under another key.
     #[error("a data key can't be unwrapped: it was altered, or this node's keyring isn't the group's")]
     Refused,
+    /// This node's key isn't the group's.
+    #[error(
+        "this node's key-encryption key of prefix {prefix:#05x}, epoch {epoch} isn't the group's: give this node the keyring of its own log"
+    )]
+    Differs {
+        /// The prefix.
+        prefix: u16,
+        /// The epoch.
+        epoch: u32,
+    },
     /// The service that holds the keys doesn't answer.
     #[error("the key service failed: {0}; try again")]
     Service(String),
@@ -92,4 +104,16 @@ pub trait KekProvider: Send + Sync {
         aad: &[u8],
         wrapped: &[u8; 48],
     ) -> Result<DataKeyBytes, KekError>;
+
+    /// Whether this node's key is the one that the group holds: asked when a command brings or names a data key that can't
+    /// be unwrapped here under an epoch that every node holds. `Ok`: then no node can unwrap it, and all refuse it. May wait
+    /// for the other nodes. Who has nobody to ask takes its own key for the group's.
+    ///
+    /// What a command says of itself can't decide this: whoever made it could stop every node with it.
+    ///
+    /// # Errors
+    /// [`KekError::Differs`] when it isn't, [`KekError::Service`] when nobody can tell: this node must not go on then.
+    fn check_is_groups(&self, _kek: (TagPrefix, u32)) -> Result<(), KekError> {
+        Ok(())
+    }
 }

@@ -1,7 +1,8 @@
 //! Opens and seals while a command is applied: only what decides (`rules::consent::opens_at_apply`), and decisions.
 //!
-//! Whether a payload opens must be the same on every node. A node that lacks a key-encryption key which the group has can't
-//! know: it stops ([`VaultError::Kek`]). What no node can open is refused ([`VaultError::Unreadable`]). Data keys stay
+//! Whether a payload opens must be the same on every node. A node that lacks a key-encryption key which the group has, or
+//! holds another one, can't know: it stops ([`VaultError::Kek`]). What no node can open is refused
+//! ([`VaultError::Unreadable`]). Data keys stay
 //! unwrapped in memory, each beside the bytes that it was unwrapped from, so that a hit and a miss come to the same.
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::{self, DataCipher};
 use super::sealer::Place;
-use super::{KekError, KekProvider, layout};
+use super::{KekError, KekProvider, TagPrefix, layout};
 use crate::apply::overlay::DataKeyName;
 use crate::cache::Cache;
 use crate::erasing::KekEpochs;
@@ -36,11 +37,19 @@ pub(crate) struct Vault {
     keks: Arc<dyn KekProvider>,
     origin: Origin,
     keys: Cache<DataKeyName, Arc<Unwrapped>>,
+    /// Whether what can't be unwrapped is reason to ask if this node's key is the group's.
+    asks: bool,
 }
 
 impl Vault {
     pub(crate) fn new(keks: Arc<dyn KekProvider>, origin: Origin, keys_max: usize) -> Self {
-        Self { keks, origin, keys: Cache::new(keys_max) }
+        Self { keks, origin, keys: Cache::new(keys_max), asks: false }
+    }
+
+    /// From now on, what can't be unwrapped is refused only when this node's key is the group's: where commands are applied,
+    /// a refusal that the other nodes don't make is another ledger.
+    pub(crate) fn ask_group(&mut self) {
+        self.asks = true;
     }
 
     /// Forgets every key: some were given up or wrapped anew.
@@ -77,7 +86,7 @@ impl Vault {
     pub(crate) fn is_same_key(&self, name: &DataKeyName, one: &[u8], other: &[u8]) -> Result<bool, KekError> {
         let unwrap = |wrapped| match cipher::unwrap(&*self.keks, &self.origin, name, wrapped) {
             Ok(key) => Ok(Some(key)),
-            Err(KekError::Refused) => Ok(None),
+            Err(KekError::Refused) => self.no_node_can(name, wrapped).map(|()| None),
             Err(error) => Err(error),
         };
         Ok(unwrap(one)?.zip(unwrap(other)?).is_some_and(|(one, other)| *one == *other))
@@ -107,8 +116,20 @@ impl Vault {
             return Err(VaultError::Unreadable);
         }
         DataCipher::unwrap(&*self.keks, &self.origin, name, wrapped).map_err(|error| match error {
-            KekError::Refused => VaultError::Unreadable,
+            KekError::Refused => match self.no_node_can(name, wrapped) {
+                Ok(()) => VaultError::Unreadable,
+                Err(error) => VaultError::Kek(error),
+            },
             error => VaultError::Kek(error),
         })
+    }
+
+    /// Makes sure that what this node can't unwrap no other node can: the fault isn't this node's key.
+    fn no_node_can(&self, name: &DataKeyName, wrapped: &[u8]) -> Result<(), KekError> {
+        match layout::epoch_of(wrapped) {
+            Some(epoch) if self.asks => self.keks.check_is_groups((TagPrefix::of(&name.0), epoch)),
+            // What isn't laid out as a data key is that to every node.
+            _ => Ok(()),
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
 
+use super::alarms::{Alarm, Alarms};
 use super::cosign::{CORRUPT_NOTE, Notes};
 use crate::metrics::Metrics;
 
@@ -20,12 +21,13 @@ const REASON_CHARS_MAX: usize = 1_000;
 pub struct Corruption {
     reason: OnceLock<String>,
     metrics: Metrics,
+    alarms: Alarms,
 }
 
 impl Corruption {
     /// Sound, until told otherwise.
-    pub fn new(metrics: Metrics) -> Self {
-        Self { reason: OnceLock::new(), metrics }
+    pub fn new(metrics: Metrics, alarms: Alarms) -> Self {
+        Self { reason: OnceLock::new(), metrics, alarms }
     }
 
     /// What is wrong; `None` while nothing is.
@@ -59,6 +61,7 @@ impl Corruption {
             "CORRUPT: this node serves nothing more; replace it as a new member with an empty disk"
         );
         self.metrics.corrupt.set(1);
+        self.alarms.raise(Alarm::Corrupt, reason);
         notes.put(CORRUPT_NOTE, reason.as_bytes().to_vec(), Box::new(stop));
     }
 
@@ -70,6 +73,7 @@ impl Corruption {
         let reason = String::from_utf8_lossy(&reason).into_owned();
         tracing::error!(reason, "CORRUPT since an earlier run: replace this node as a new member with an empty disk");
         self.metrics.corrupt.set(1);
+        self.alarms.raise(Alarm::Corrupt, reason.as_str());
         let _first = self.reason.set(reason);
         true
     }
@@ -86,7 +90,7 @@ mod tests {
     #[test]
     fn the_first_reason_stays_also_after_a_restart() {
         let (metrics, disk) = (Metrics::new(1), Disk::default());
-        let corruption = Corruption::new(metrics.clone());
+        let corruption = Corruption::new(metrics.clone(), Alarms::new(metrics.clone()));
         assert!(corruption.check().is_ok() && !corruption.resume(&disk));
         let stops = Arc::new(AtomicU32::new(0));
         for reason in ["the disk was rewound", "something else"] {
@@ -100,8 +104,10 @@ mod tests {
         assert_eq!(refusal.code, Code::Corrupt);
         assert!(refusal.message.starts_with("the disk was rewound. "), "{}", refusal.message);
         assert!(metrics.render().contains("sillage_corrupt 1"));
-        let restarted = Corruption::new(Metrics::new(1));
+        let alarms = Alarms::new(Metrics::new(1));
+        let restarted = Corruption::new(Metrics::new(1), alarms.clone());
         assert!(restarted.resume(&disk));
         assert_eq!(restarted.reason(), Some("the disk was rewound"));
+        assert!(alarms.is_raised(Alarm::Corrupt));
     }
 }

@@ -6,6 +6,7 @@ use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
 use tokio::sync::Semaphore;
 
+use super::alarms::{Alarm, Alarms};
 use super::refusals::refuse;
 
 /// Pieces of work waiting for a core; more are refused.
@@ -16,13 +17,21 @@ const WAITING_MAX: usize = 8_192;
 pub struct Cpu {
     cores: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// Who learns that the disk can't be read.
+    alarms: Option<Alarms>,
 }
 
 impl Cpu {
     /// As many pieces at once as the machine has cores.
     pub fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { cores: Arc::new(Semaphore::new(cores)), waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+        let (cores, waiting) = (Arc::new(Semaphore::new(cores)), Arc::new(Semaphore::new(WAITING_MAX)));
+        Self { cores, waiting, alarms: None }
+    }
+
+    /// The same; work that can't read what is stored raises an alarm.
+    pub fn telling(alarms: Alarms) -> Self {
+        Self { alarms: Some(alarms), ..Self::new() }
     }
 
     /// Runs `work` on a thread of its own. A panic in it is answered as `INTERNAL` and stops nothing else.
@@ -43,10 +52,16 @@ impl Cpu {
             let _core = core;
             work()
         });
-        done.await.unwrap_or_else(|error| {
+        let done = done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a piece of work panicked");
             Err(refuse(Code::Internal))
-        })
+        });
+        if let (Err(refusal), Some(alarms)) = (&done, &self.alarms)
+            && matches!(refusal.code, Code::Storage | Code::Corrupt)
+        {
+            alarms.raise(Alarm::Rotten, "what is stored couldn't be read; this node's log says what");
+        }
+        done
     }
 }
 
@@ -59,6 +74,17 @@ impl Default for Cpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_an_alarm_and_a_refusal_is_none() {
+        let alarms = Alarms::new(Metrics::new(1));
+        let cpu = Cpu::telling(alarms.clone());
+        let refused: Result<(), _> = cpu.run(|| Err(refuse(Code::UnknownKey))).await;
+        assert!(refused.is_err() && !alarms.is_raised(Alarm::Rotten));
+        let failed: Result<(), _> = cpu.run(|| Err(refuse(Code::Storage))).await;
+        assert!(failed.is_err() && alarms.is_raised(Alarm::Rotten));
+    }
 
     #[tokio::test]
     async fn a_panic_is_an_answer() {

@@ -22,6 +22,7 @@ use sillage_rules::codes::Code;
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
+use super::alarms::Alarm;
 use super::refusals::{from_read, from_status, refuse, unavailable};
 use super::survivors::{self, HeldBack};
 use super::{Core, now_ms};
@@ -124,6 +125,8 @@ impl Core {
     fn show_held_back(&self, held_back: Vec<HeldBack>) {
         let count = i64::try_from(held_back.len()).unwrap_or(i64::MAX);
         self.metrics.keks_held_back.set(count);
+        let found = (count > 0).then(|| format!("of {count} prefixes; the log names them"));
+        self.alarms.set(Alarm::KeysHeldBack, found);
         let mut known = self.eraser.held_back.lock();
         for held in held_back.iter().filter(|held| !known.contains(held)) {
             tracing::error!(
@@ -190,6 +193,9 @@ impl Core {
 
     /// Proposes a command about keys and waits until it is applied here.
     pub(super) async fn change_keys(&self, command: Command) -> Result<(), Refusal> {
+        if self.room.is_low() {
+            return Err(refuse(Code::ReadOnly));
+        }
         let command = Command { version: COMMAND_VERSION, ..command };
         let (sender, done) = oneshot::channel();
         let answer = Box::new(move |result| {

@@ -1,27 +1,64 @@
 //! The ledger as the cluster's state machine.
+//!
+//! A ledger that can't be written, or read where applying needs it, applies nothing more: the node takes no part then, and
+//! stays up to say so. What came meanwhile is in the Raft log, and is applied when a flush succeeds, or after a restart.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sillage_cluster::{Committed, Fatal, StateMachine};
 use sillage_ledger::{BatchOutcome, Decided, Ledger, Refusal};
 
 use tokio::sync::watch;
 
+use super::alarms::{Alarm, Alarms};
 use crate::metrics::Metrics;
 
 /// Gives the cluster's calls to the ledger, and counts.
 pub struct Machine {
     ledger: Ledger,
     metrics: Metrics,
+    alarms: Alarms,
+    halted: Arc<AtomicBool>,
     /// Entries in the log after the last command applied.
     size: watch::Sender<u64>,
 }
 
 impl Machine {
     /// Around an open ledger.
-    pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
+    pub fn new(ledger: Ledger, metrics: Metrics, alarms: Alarms) -> Self {
         let size = watch::Sender::new(ledger.reader().tree_size().get());
-        Self { ledger, metrics, size }
+        Self { ledger, metrics, alarms, halted: Arc::default(), size }
+    }
+
+    /// Whether it applies nothing more until the node is restarted.
+    pub fn halted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.halted)
+    }
+
+    /// What the ledger says; where its disk failed, says so and never returns: the thread waits for the process to end.
+    fn or_halt<T>(&self, done: Result<T, sillage_ledger::Fatal>) -> Result<T, Fatal> {
+        use sillage_ledger::Fatal::{Damaged, Io, Store};
+        match done {
+            Ok(done) => Ok(done),
+            Err(error @ (Store(_) | Damaged(_) | Io { .. })) => self.halt(&error),
+            Err(error) => Err(Fatal::new(error)),
+        }
+    }
+
+    fn halt(&self, error: &sillage_ledger::Fatal) -> ! {
+        let rotten = match error {
+            sillage_ledger::Fatal::Damaged(_) => true,
+            sillage_ledger::Fatal::Store(error) => error.to_string().starts_with("Corruption"),
+            _ => false,
+        };
+        let alarm = if rotten { Alarm::Rotten } else { Alarm::FlushFailed };
+        self.alarms.raise(alarm, format!("{error}. Nothing more is applied until this node is restarted"));
+        self.halted.store(true, Ordering::Release);
+        loop {
+            std::thread::park();
+        }
     }
 
     /// Shows how many entries the log has here.
@@ -72,28 +109,41 @@ impl StateMachine for Machine {
     fn apply(&mut self, entry: Committed<'_>) -> Result<Self::Reply, Fatal> {
         let started = std::time::Instant::now();
         let (index, term) = (entry.index, entry.term);
+        self.ledger.wait_writable();
         let outcomes = self.ledger.apply(index, term, entry.time_ms, entry.data);
-        let outcomes = outcomes.map_err(Fatal::new)?;
+        let outcomes = self.or_halt(outcomes)?;
         self.metrics.apply_seconds.observe(started.elapsed().as_secs_f64());
         self.count(&outcomes);
         self.show_size();
         Ok(outcomes)
     }
 
+    /// The root of the log: what is recorded, and in which order.
+    fn digest(&self) -> [u8; 32] {
+        *self.ledger.reader().head().root.as_bytes()
+    }
+
     fn flushed(&self) -> Result<u64, Fatal> {
-        self.ledger.flushed().map_err(Fatal::new)
+        Ok(self.ledger.reader().flushed())
     }
 
     fn flush(&mut self) -> Result<u64, Fatal> {
-        self.ledger.flush().map_err(Fatal::new)
+        match self.ledger.flush() {
+            // It is known, shown, and tried again: the log of commands isn't cut meanwhile.
+            Err(sillage_ledger::Fatal::Store(_)) => self.flushed(),
+            done => done.map_err(Fatal::new),
+        }
     }
 
     fn checkpoint(&mut self, dir: &Path) -> Result<(u64, u64), Fatal> {
-        self.ledger.checkpoint(dir).map_err(Fatal::new)
+        self.ledger.wait_writable();
+        let made = self.ledger.checkpoint(dir);
+        self.or_halt(made)
     }
 
     fn install(&mut self, dir: &Path) -> Result<(), Fatal> {
-        self.ledger.install(dir).map_err(Fatal::new)?;
+        let installed = self.ledger.install(dir);
+        self.or_halt(installed)?;
         self.show_size();
         Ok(())
     }

@@ -13,6 +13,7 @@
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
 pub mod admission;
+pub mod alarms;
 mod authorize;
 pub mod bodies;
 pub mod checkpoints;
@@ -29,6 +30,7 @@ mod erase;
 pub mod feeder;
 pub mod glass;
 pub mod inflight;
+pub mod keyrings;
 pub mod lanes;
 pub mod machine;
 pub mod open;
@@ -40,6 +42,7 @@ pub mod quota;
 pub mod reads;
 pub mod refusals;
 pub mod requests;
+pub mod room;
 mod rotations;
 mod rounds;
 pub mod rule_records;
@@ -53,6 +56,8 @@ pub mod tally;
 mod tasks;
 mod tiles;
 pub mod trace;
+mod trust;
+mod watch;
 pub mod witness;
 
 use std::path::PathBuf;
@@ -62,22 +67,25 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
 use sillage_cluster::runtime::FsyncStats;
-use sillage_cluster::{Handle, LogConfig, Runtime, StartError};
-use sillage_ledger::seal::{DATA_KEYS_CACHED, Sealer};
-use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
+use sillage_cluster::{DiskRun, Handle, LogConfig, Runtime, StartError};
+use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, KeyringError, Sealer};
+use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, ReadError, Refusal};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::config::{LimitsConfig, NodeConfig};
+use crate::disk::{self, FileMarker};
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
 use crate::secrets::Secrets;
 use crate::tls::{SpkiSha256, TlsError};
 use admission::Admission;
+use alarms::Alarms;
 use bodies::Bodies;
 use checkpoints::Checkpoints;
 use corrupt::Corruption;
@@ -87,12 +95,14 @@ use cpu::Cpu;
 use cursor::Cursors;
 use erase::Eraser;
 use inflight::Inflight;
+use keyrings::Keyrings;
 use lanes::{Lanes, Work};
 use machine::Machine;
 use open::Opener;
 use quota::Quotas;
 use reads::Reads;
 use refusals::from_index;
+use room::Room;
 use signing::Keys;
 use tags::Tags;
 
@@ -110,6 +120,9 @@ pub enum CoreError {
     /// The replica.
     #[error(transparent)]
     Replica(#[from] StartError),
+    /// The disk must not take part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The way to the peers.
     #[error(transparent)]
     Peers(#[from] TlsError),
@@ -130,6 +143,20 @@ pub enum CoreError {
     /// The keyring.
     #[error(transparent)]
     Keyring(#[from] cursor::CursorKeyError),
+    /// The keyring isn't the one that this node had.
+    #[error(transparent)]
+    OtherKeyring(#[from] KeyringError),
+    /// The keyring is of another log.
+    #[error(
+        "{path} isn't the keyring of this log: none of the data keys in the ledger can be unwrapped with it; give the node the keyring of its own log, from another node or from the backup"
+    )]
+    ForeignKeyring {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// No randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -163,8 +190,18 @@ pub struct Core {
     cosigned_last: Mutex<Cosigned>,
     notes: Arc<dyn Notes>,
     corruption: Corruption,
+    /// Which disk this is, kept outside the data folder.
+    marker: Arc<FileMarker>,
+    alarms: Alarms,
+    keyrings: Arc<Keyrings>,
+    /// Of the disk.
+    room: Room,
+    /// Nothing more is applied here.
+    halted: Arc<AtomicBool>,
+    /// When the first of this node's certificates ends, in seconds since 1970.
+    certificates_end_s: u64,
     /// Entries applied here.
-    applied: watch::Receiver<u64>,
+    applied: tokio::sync::watch::Receiver<u64>,
     /// Peers that said what they know of this node.
     heard_from: AtomicUsize,
     /// Checkpoints of peers that are being taken in.
@@ -231,18 +268,39 @@ impl Core {
         genesis: &[u8],
         metrics: Metrics,
     ) -> Result<Arc<Self>, CoreError> {
+        let alarms = Alarms::new(metrics.clone());
         let keks = Arc::new(secrets.keyring);
-        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, keks.clone(), Options::default())?;
+        let parsed = GenesisInfo::parse(genesis).map_err(OpenError::from)?;
+        let marker = Arc::new(FileMarker::beside(&config.keyring, parsed.origin.as_str(), config.id));
+        refuse_emptied(config, &*marker)?;
+        let record = config.data_dir.join(keyrings::RECORD);
+        let is_on_record = record.exists();
+        if is_on_record {
+            keks.keep_record(&record)?;
+        }
+        let group = parsed.nodes.iter().map(|node| node.id).collect();
+        let keyrings = Arc::new(Keyrings::new(config.id, group, Arc::clone(&keks), alarms.clone()));
+        let ledger_keks = Arc::clone(&keyrings) as Arc<dyn KekProvider>;
+        let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
         let reader = ledger.reader();
+        // A folder of before, or a new one: what the ledger holds says whose keyring this is.
+        if !is_on_record && !keyrings::opens_some(&reader, &keks)? {
+            return Err(CoreError::ForeignKeyring { path: config.keyring.clone() });
+        }
+        keyrings.follow(reader.clone(), (!is_on_record).then_some(record));
         let genesis = Arc::clone(reader.genesis());
         let pin_of = |id| genesis.node(id).map(|node| node.tls_spki_sha256);
         let links = Arc::new(Links::new(config, &secrets.identity, pin_of)?);
         let runtime = tokio::runtime::Handle::current();
         let transport = Arc::new(PeerTransport::start(Arc::clone(&links), runtime));
-        let machine = Machine::new(ledger, metrics.clone());
+        let machine = Machine::new(ledger, metrics.clone(), alarms.clone());
+        let halted = machine.halted();
         let applied = machine.size();
-        let replica_config = replica_config(config, &genesis);
+        let mut replica_config = replica_config(config, &genesis);
+        replica_config.marker = Some(marker.clone());
+        replica_config.may_begin = disk::may_begin(&config.data_dir);
         let runtime = sillage_cluster::start(replica_config, machine, Arc::clone(&transport))?;
+        disk::has_begun(&config.data_dir)?;
         let replica = runtime.handle();
         let unreachable = replica.clone();
         transport.on_unreachable(Box::new(move |peer| unreachable.report_unreachable(peer)));
@@ -261,7 +319,13 @@ impl Core {
             cosigned: tokio::sync::Mutex::new(cosigned),
             cosigned_last: Mutex::new(cosigned),
             notes,
-            corruption: Corruption::new(metrics.clone()),
+            corruption: Corruption::new(metrics.clone(), alarms.clone()),
+            marker,
+            room: Room::new(config),
+            halted,
+            certificates_end_s: secrets.identity.ends_s(),
+            alarms: alarms.clone(),
+            keyrings,
             applied,
             heard_from: AtomicUsize::new(0),
             learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
@@ -285,8 +349,8 @@ impl Core {
             replica,
             links,
             lanes,
-            writing: Cpu::new(),
-            reading: Cpu::new(),
+            writing: Cpu::telling(alarms.clone()),
+            reading: Cpu::telling(alarms.clone()),
             reads,
             metrics,
             fsyncs_shown: Mutex::default(),
@@ -319,9 +383,14 @@ impl Core {
                 tracing::error!("the packer had panicked");
             }
         });
-        if let Err(error) = stopped.await {
-            tracing::error!(%error, "stopping the replica failed");
+        // A replica whose disk failed waits in the middle of its work; it ends with the process.
+        let patience = if self.is_out() { grace } else { Duration::MAX };
+        match tokio::time::timeout(patience, stopped).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "stopping the replica failed"),
+            Err(_) => tracing::error!("the replica can't be stopped in order: its disk failed"),
         }
+        self.store_mark();
     }
 
     /// The configuration it was started with.
@@ -344,6 +413,16 @@ impl Core {
         &self.metrics
     }
 
+    /// Whether this node's keyring is the group's.
+    pub fn keyrings(&self) -> &Arc<Keyrings> {
+        &self.keyrings
+    }
+
+    /// What is wrong with this node.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
     /// The log's key as the line that verifiers are given.
     ///
     /// # Errors
@@ -358,6 +437,10 @@ impl Core {
     /// `NO_LEADER` when nobody can tell.
     pub async fn up_to_date(&self) -> Result<(), Refusal> {
         self.corruption.check()?;
+        self.keyrings.check()?;
+        if self.is_out() {
+            return Err(refusals::refuse(Code::Storage));
+        }
         self.reads.wait().await
     }
 
@@ -428,9 +511,9 @@ impl Core {
 
     /// Gives the replica a message from a peer; dropped when too many wait.
     /// A node that may have forgotten what it did takes no part before its peers have told it.
-    pub fn step(&self, message: Vec<u8>) {
-        if self.knows_itself() {
-            self.replica.step(message);
+    pub fn step(&self, run: Option<DiskRun>, message: Vec<u8>) {
+        if self.knows_itself() && !self.is_out() {
+            self.replica.step_from(run, message);
         }
     }
 
@@ -463,6 +546,19 @@ impl Core {
 fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
     let one_batch = limits.request_bytes_max + (1 << 10);
     Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
+}
+
+/// Nothing is made in an emptied data folder: what is wrong is said first. The replica judges the rest, when it has read the
+/// Raft log.
+fn refuse_emptied(config: &NodeConfig, marker: &FileMarker) -> Result<(), CoreError> {
+    let has = |name: &str| config.data_dir.join(name).exists();
+    if has("ledger") || has("raft") {
+        return Ok(());
+    }
+    let mark = marker.load().map_err(DiskError::Unusable)?;
+    let held = Held { run: None, empty: true, last: 0 };
+    next_run(held, mark, disk::may_begin(&config.data_dir), &mut || 0)?;
+    Ok(())
 }
 
 /// A key that no act has replaced must be the one of the genesis entry: else the file is another node's.

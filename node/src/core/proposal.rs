@@ -22,6 +22,8 @@ use crate::peer::links::Client;
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For one call to the leader: a leader that is gone must not take the whole time.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(4);
+/// For a leader whose disk is nearly full to let another one lead.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(300);
 
@@ -81,6 +83,7 @@ impl Core {
         let mut backoff = BACKOFF_MIN;
         let mut maybe_recorded = false;
         let mut up_to_date = false;
+        let mut read_only_until = None;
         loop {
             let attempt = match self.leader() {
                 Some(leader) if leader == self.config.id => self.propose_here(proposal, deadline).await,
@@ -101,6 +104,11 @@ impl Core {
                     Code::OutcomeUnknown
                 }
             };
+            if code == Code::ReadOnly
+                && Instant::now() >= *read_only_until.get_or_insert(Instant::now() + HAND_OVER_WAIT)
+            {
+                return Err(refuse(Code::ReadOnly));
+            }
             if Instant::now() + backoff >= deadline {
                 let code = if maybe_recorded { Code::OutcomeUnknown } else { code };
                 return Err(refuse(code));
@@ -151,6 +159,9 @@ impl Core {
     }
 
     async fn propose_here<P: Proposal>(&self, proposal: &P, deadline: Instant) -> Attempt<P::Done> {
+        if self.room.is_low() {
+            return Attempt::NotTaken(Code::ReadOnly);
+        }
         let (sender, answer) = oneshot::channel();
         let (work, urgent) = proposal.work();
         self.lanes.push(Waiting { work, urgent, answer: sender });
@@ -193,7 +204,7 @@ fn from_leader<T>(answer: Forwarded<T>) -> Attempt<T> {
     };
     let refusal = from_info(info);
     match refusal.code {
-        Code::NotLeader | Code::NoLeader | Code::Busy => Attempt::NotTaken(refusal.code),
+        Code::NotLeader | Code::NoLeader | Code::Busy | Code::ReadOnly => Attempt::NotTaken(refusal.code),
         Code::OutcomeUnknown | Code::Timeout => Attempt::Unknown,
         // The leader is stopping: another one will be elected.
         Code::Unavailable => Attempt::NotTaken(Code::Unavailable),

@@ -53,6 +53,9 @@ impl Core {
     /// Why it isn't cosigned; `CORRUPT` for ever when it never may be.
     pub async fn cosign(&self, size: u64, wait: Duration) -> Result<Vote, Refusal> {
         self.corruption.check()?;
+        if self.is_in_doubt() {
+            return Err(unavailable("this node's state differs from a peer's, and nobody knows yet who is right"));
+        }
         if !self.knows_itself() {
             return Err(unavailable("this node hasn't yet heard from its peers what it has cosigned: ask again"));
         }
@@ -332,9 +335,7 @@ pub(super) async fn make_checkpoints(core: Weak<Core>) {
         let Some(core) = core.upgrade() else {
             return;
         };
-        if core.replica.status().core.forgot && core.corruption.check().is_ok() {
-            core.corrupt("it lacks entries that it acknowledged: its disk was put back to an older state".to_owned());
-        }
+        core.look_at_trust();
         if !core.serves_as_leader() {
             done = None;
             continue;

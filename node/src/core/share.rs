@@ -218,9 +218,10 @@ impl Core {
         Ok(self.checkpoints.of_size(size).unwrap_or(kept))
     }
 
-    /// Whether enough peers were asked what this node has cosigned.
+    /// Whether enough peers were asked what this node has cosigned, and hold the same keys.
     pub(super) fn knows_itself(&self) -> bool {
-        self.heard_from.load(Ordering::Acquire) + 1 >= majority_of(self.genesis.nodes.len())
+        let heard = self.heard_from.load(Ordering::Acquire) + 1 >= majority_of(self.genesis.nodes.len());
+        heard && self.keyrings.takes_part()
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use sillage_cluster::core::Role;
 use sillage_cluster::runtime::FsyncStats;
-use sillage_proto::v1::{ClusterStatusRequest, NodeStatus};
+use sillage_proto::v1::{ClusterStatusRequest, NodeStatus, RaisedAlarm};
 use sillage_rules::roles::Roles;
 use tokio::time::timeout;
 
 use super::Core;
+use super::alarms::{Raised, Severity};
 use crate::http::{Backend, Health};
 use crate::peer::links::Link;
 use crate::tls::Caller;
@@ -39,6 +40,21 @@ impl Core {
             raft_log_last: replica.log_last,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             flushed: self.reader.flushed(),
+            status: self.status_word(replica.leader).to_owned(),
+            alarms: self.alarms.raised().into_iter().map(to_proto).collect(),
+        }
+    }
+
+    /// `ok` only while nothing is wrong; else the word for the worst of it.
+    fn status_word(&self, leader: Option<u64>) -> &'static str {
+        let worst = self.alarms.worst().map(|alarm| alarm.severity());
+        match (self.corruption.reason(), worst, leader) {
+            (Some(_), ..) => "corrupt",
+            // It takes no part, so it has no leader either.
+            (None, Some(Severity::Stopped), _) => Severity::Stopped.as_str(),
+            (None, _, None) => "no_leader",
+            (None, Some(severity), Some(_)) => severity.as_str(),
+            (None, None, Some(_)) => "ok",
         }
     }
 
@@ -81,6 +97,10 @@ impl Core {
     }
 }
 
+fn to_proto(raised: Raised) -> RaisedAlarm {
+    RaisedAlarm { word: raised.word, since_ms: raised.since.0, what: raised.what }
+}
+
 /// The three words of the contract; a node that serves nothing says `corrupt` instead.
 fn role(role: Role) -> &'static str {
     match role {
@@ -109,15 +129,15 @@ impl Backend for Core {
         metrics.tree_size.set(gauge(status.tree_size));
         metrics.queue("packer", self.lanes.len());
         self.show_fsyncs();
-        let reason = self.corruption.reason();
-        let word = match (reason, status.leader) {
-            (Some(_), _) => "corrupt",
-            (None, 0) => "no_leader",
-            _ => "ok",
+        let alarms = self.alarms.raised();
+        let stopped = alarms.first().filter(|_| status.status == Severity::Stopped.as_str());
+        let reason = match self.corruption.reason() {
+            Some(reason) => reason.to_owned(),
+            None => stopped.map(|raised| raised.what.clone()).unwrap_or_default(),
         };
         Health {
-            status: word.to_owned(),
-            reason: reason.unwrap_or_default().to_owned(),
+            status: status.status,
+            reason,
             node: status.id,
             role: status.role,
             leader: status.leader,
@@ -125,6 +145,7 @@ impl Backend for Core {
             commit: status.commit,
             applied: status.applied,
             tree_size: status.tree_size,
+            alarms,
         }
     }
 }

@@ -101,7 +101,9 @@ impl Core {
 
     pub(super) fn check_open(&self) -> Result<(), Refusal> {
         self.corruption.check()?;
+        self.keyrings.check()?;
         match self.is_stopping() {
+            _ if self.is_halted() => Err(refuse(Code::Storage)),
             true => Err(unavailable("the node is stopping: send the same to another one")),
             false => Ok(()),
         }

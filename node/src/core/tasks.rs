@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, erase, feeder, rotations, rounds, share};
+use super::{Core, Replica, erase, feeder, keyrings, rotations, rounds, share, trust, watch};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -32,10 +32,13 @@ impl Core {
             tokio::spawn(rounds::propose_commits(weak())),
             tokio::spawn(rounds::make_checkpoints(weak())),
             tokio::spawn(share::take_up(weak())),
+            tokio::spawn(watch::run(weak())),
             tokio::spawn(erase::run(weak())),
             tokio::spawn(rotations::look_for_proofs(weak())),
+            tokio::spawn(trust::keep_marker(weak())),
         ];
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
+        tasks.extend(self.links.iter().map(|link| tokio::spawn(keyrings::meet(weak(), link.id))));
         for witness in &self.config.witnesses {
             match witness.key() {
                 Ok(key) => tasks.push(tokio::spawn(feeder::run(weak(), witness.url.clone(), key))),
@@ -68,7 +71,7 @@ impl Core {
 
     /// Whether this node leads, and may.
     pub(super) fn serves_as_leader(&self) -> bool {
-        self.leads() && !self.is_stopping() && self.corruption.check().is_ok()
+        self.leads() && !self.is_stopping() && !self.is_in_doubt() && self.corruption.check().is_ok()
     }
 
     /// Stops serving for good: nothing that this node says can be trusted. Gives what callers are told.

@@ -35,6 +35,7 @@ use crate::config::{
     LimitsConfig, LogConfig, NodeConfig, PeerConfig, RaftConfig, TlsConfig, WitnessConfig, erase_interval_ms,
     recosign_interval_ms,
 };
+use crate::disk;
 
 /// Why a deployment can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +276,7 @@ fn write_node(
 ) -> Result<(), InitError> {
     let dir = node_dir(&plan.dir, node.id);
     files::folder(&dir.join("data"))?;
+    files::public(&dir.join("data").join(disk::FOUND), disk::founding_text(&plan.terms.origin, node.id))?;
     files::public(&dir.join("genesis.bin"), genesis)?;
     files::public(&dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
     files::public(&dir.join("tls/node.pem"), &certificate.cert_pem)?;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use sillage_cluster::DiskRun;
 use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
-    ForwardResponse, KekStateRequest, KekStateResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest,
-    PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
+    ForwardResponse, KekStateRequest, KekStateResponse, KeyringRequest, KeyringResponse, LearnCheckpointRequest,
+    LearnCheckpointResponse, PutKekRequest, PutKekResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
@@ -63,8 +64,15 @@ impl Peer for PeerService {
                 tracing::warn!(node = from, ?says, "a node sent a message of another one: the stream is cut");
                 return Err(Status::permission_denied(format!("node {from} sent a message that isn't its own")));
             }
+            let run = match message.disk_run.is_empty() {
+                true => None,
+                false => {
+                    let run = DiskRun::decode(&message.disk_run);
+                    Some(run.ok_or_else(|| Status::invalid_argument("disk_run isn't the run of a disk"))?)
+                }
+            };
             // What doesn't fit is dropped: the algorithm sends it again.
-            self.core.step(message.message);
+            self.core.step(run, message.message);
         }
         Ok(Response::new(RaftDone {}))
     }
@@ -158,6 +166,11 @@ impl Peer for PeerService {
     async fn kek_state(&self, request: Request<KekStateRequest>) -> Result<Response<KekStateResponse>, Status> {
         self.node(&request)?;
         Ok(Response::new(self.core.kek_state()))
+    }
+
+    async fn keyring(&self, request: Request<KeyringRequest>) -> Result<Response<KeyringResponse>, Status> {
+        self.node(&request)?;
+        Ok(Response::new(self.core.keyrings().compared_with(&request.into_inner().digest)))
     }
 
     async fn erasures(&self, request: Request<ErasuresRequest>) -> Result<Response<ErasuresResponse>, Status> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sillage_cluster::{FetchError, Transport};
+use sillage_cluster::{DiskRun, FetchError, Transport};
 use sillage_proto::internal::v1::RaftMessage;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,8 @@ pub struct PeerTransport {
     links: Arc<Links>,
     runtime: runtime::Handle,
     unreachable: Arc<OnceLock<Unreachable>>,
+    /// Named with every message.
+    run: Arc<OnceLock<DiskRun>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -47,6 +49,7 @@ impl PeerTransport {
     /// Starts a task per peer on `runtime`.
     pub fn start(links: Arc<Links>, runtime: runtime::Handle) -> Self {
         let unreachable: Arc<OnceLock<Unreachable>> = Arc::default();
+        let run: Arc<OnceLock<DiskRun>> = Arc::default();
         let mut queues = BTreeMap::new();
         for link in links.iter() {
             let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES_MAX);
@@ -57,12 +60,13 @@ impl PeerTransport {
                 queue: receiver,
                 waiting_bytes: Arc::clone(&waiting_bytes),
                 unreachable: Arc::clone(&unreachable),
+                run: Arc::clone(&run),
             };
             runtime.spawn(pump.run());
             let queue = Queue { sender, waiting_bytes };
             queues.insert(link.id, queue);
         }
-        Self { queues, links, runtime, unreachable, stopping: watch::Sender::new(false) }
+        Self { queues, links, runtime, unreachable, run, stopping: watch::Sender::new(false) }
     }
 
     /// Lets go of a snapshot that is being fetched, now and from now on: a node that stops doesn't wait for it.
@@ -78,6 +82,11 @@ impl PeerTransport {
 }
 
 impl Transport for PeerTransport {
+    fn introduce(&self, run: DiskRun) {
+        let twice = self.run.set(run).is_err();
+        assert!(!twice, "a process is one run of a disk");
+    }
+
     fn send(&self, to: u64, message: Vec<u8>) {
         let Some(queue) = self.queues.get(&to) else {
             return;
@@ -112,6 +121,7 @@ struct Pump {
     queue: mpsc::Receiver<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
     unreachable: Arc<OnceLock<Unreachable>>,
+    run: Arc<OnceLock<DiskRun>>,
 }
 
 /// Why a call ended.
@@ -168,7 +178,8 @@ impl Pump {
                 message = self.queue.recv(), if next.is_none() => match message {
                     Some(message) => {
                         self.taken(&message);
-                        next = Some(RaftMessage { to: self.peer, message });
+                        let disk_run = self.run.get().map(|run| run.encode().to_vec()).unwrap_or_default();
+                        next = Some(RaftMessage { to: self.peer, message, disk_run });
                     }
                     None => return Ended::Stopping,
                 },

@@ -4,6 +4,10 @@
 //! many, the oldest unfinished one goes, so that holding connections half open keeps nobody else out. Connections that
 //! are through are counted per certificate. Each port counts for itself: a flood on the client port leaves the peers
 //! alone.
+//!
+//! Beyond these limits a port keeps a [`reserve`](super::reserve) for monitoring, also of the very caller that used its
+//! connections up. What a connection is for isn't known before its first request: so one of the reserve may ask how the node
+//! is and nothing else, and the oldest goes when the next one comes.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -25,6 +29,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::reserve::{Evicted, Reserve};
 use super::{Caller, SpkiSha256, spki_sha256};
 use crate::metrics::{Metrics, PortLabel};
 
@@ -54,6 +59,18 @@ pub fn accept(
     port: &'static str,
     metrics: Metrics,
 ) -> Incoming {
+    accept_with(listener, tls, limits, None, port, metrics)
+}
+
+/// The same, with a reserve for monitoring.
+pub fn accept_with(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    limits: AcceptLimits,
+    reserve: Option<Reserve>,
+    port: &'static str,
+    metrics: Metrics,
+) -> Incoming {
     let (through, incoming) = mpsc::channel(16);
     let door = Arc::new(Door {
         tls: TlsAcceptor::from(tls),
@@ -62,6 +79,7 @@ pub fn accept(
         metrics,
         room: Arc::new(Semaphore::new(limits.connections_max)),
         callers: Mutex::default(),
+        reserve,
     });
     tokio::spawn(run(listener, door, through));
     ReceiverStream::new(incoming)
@@ -74,6 +92,7 @@ struct Door {
     metrics: Metrics,
     room: Arc<Semaphore>,
     callers: Mutex<HashMap<SpkiSha256, usize>>,
+    reserve: Option<Reserve>,
 }
 
 async fn run(listener: TcpListener, door: Arc<Door>, through: mpsc::Sender<io::Result<Connection>>) {
@@ -122,17 +141,24 @@ async fn admit(door: Arc<Door>, stream: TcpStream, address: SocketAddr, through:
     let Some(spki_sha256) = certificate.and_then(<[_]>::first).and_then(|own| spki_sha256(own)) else {
         return door.metrics.dropped(door.port, "handshake_failed");
     };
-    let Ok(room) = door.room.clone().try_acquire_owned() else {
-        return door.metrics.dropped(door.port, "connections_max");
-    };
-    let Some(place) = Place::take(&door, spki_sha256, room) else {
-        return door.metrics.dropped(door.port, "per_caller_max");
+    let (place, evicted) = match (Place::take(&door, spki_sha256), &door.reserve) {
+        (Ok(place), _) => (Some(place), None),
+        (Err(full), None) => return door.metrics.dropped(door.port, full.reason()),
+        (Err(full), Some(reserve)) => {
+            if reserve.is_used_up(&full) {
+                // What the ledger knows a caller by, so that an operator finds it.
+                let caller = hex::encode(spki_sha256);
+                tracing::warn!(port = door.port, caller, "a caller gets no more connections but for monitoring");
+            }
+            (None, Some(reserve.take()))
+        }
     };
     let label = PortLabel { port: door.port };
     door.metrics.connections_accepted.get_or_create(&label).inc();
     let connection = Connection {
         stream,
-        caller: Caller { spki_sha256, address },
+        caller: Caller { spki_sha256, address, monitoring_only: evicted.is_some() },
+        evicted,
         silence_max: door.limits.silence_max,
         last_byte: Instant::now(),
         alarm: Box::pin(tokio::time::sleep(door.limits.silence_max)),
@@ -149,21 +175,49 @@ struct Place {
     _room: OwnedSemaphorePermit,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The port has as many connections as it may.
+    Port(usize),
+    /// The caller has.
+    Caller(usize),
+}
+
+impl Full {
+    /// Label of the metric.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Port(_) => "connections_max",
+            Self::Caller(_) => "per_caller_max",
+        }
+    }
+}
+
 impl Place {
-    fn take(door: &Arc<Door>, caller: SpkiSha256, room: OwnedSemaphorePermit) -> Option<Self> {
+    fn take(door: &Arc<Door>, caller: SpkiSha256) -> Result<Self, Full> {
+        let room = door.room.clone().try_acquire_owned().map_err(|_| Full::Port(door.limits.connections_max))?;
         let mut callers = door.callers.lock();
         let open = callers.entry(caller).or_default();
         if *open >= door.limits.per_caller_max {
-            return None;
+            return Err(Full::Caller(*open));
         }
         *open += 1;
         drop(callers);
         door.count().inc();
-        Some(Self { door: door.clone(), caller, _room: room })
+        Ok(Self { door: door.clone(), caller, _room: room })
     }
 }
 
 impl Door {
+    /// Whether there is room to spare again, in the port and for every caller.
+    fn is_relaxed(&self, callers: &HashMap<SpkiSha256, usize>) -> bool {
+        let spare = |used: usize, max: usize| used <= max - max.div_ceil(8);
+        let used = self.limits.connections_max - self.room.available_permits();
+        spare(used, self.limits.connections_max)
+            && callers.values().all(|open| spare(*open, self.limits.per_caller_max))
+    }
+
     fn count(&self) -> prometheus_client::metrics::gauge::Gauge {
         let label = PortLabel { port: self.port };
         self.metrics.connections.get_or_create_owned(&label)
@@ -179,6 +233,12 @@ impl Drop for Place {
                 callers.remove(&self.caller);
             }
         }
+        if let Some(reserve) = &self.door.reserve
+            && reserve.is_raised()
+            && self.door.is_relaxed(&callers)
+        {
+            reserve.relax();
+        }
         drop(callers);
         self.door.count().dec();
     }
@@ -191,7 +251,9 @@ pub struct Connection {
     silence_max: Duration,
     last_byte: Instant,
     alarm: Pin<Box<Sleep>>,
-    _place: Place,
+    /// Of the reserve.
+    evicted: Option<Evicted>,
+    _place: Option<Place>,
 }
 
 impl Connected for Connection {
@@ -205,6 +267,9 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.evicted.as_mut().is_some_and(|evicted| evicted.poll(cx).is_ready()) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if let Poll::Ready(done) = Pin::new(&mut this.stream).poll_read(cx, buf) {
             this.last_byte = Instant::now();
             return Poll::Ready(done);

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod dial;
 pub mod pin;
+pub mod reserve;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Caller {
     pub spki_sha256: SpkiSha256,
     /// Where from.
     pub address: SocketAddr,
+    /// It may ask how the node is, and nothing else: its connection is one of the reserve.
+    pub monitoring_only: bool,
 }
 
 /// Why certificates can't be used.
@@ -72,6 +75,8 @@ pub fn spki_sha256(certificate: &[u8]) -> Option<SpkiSha256> {
 /// A PEM file's certificates and key, read once.
 pub struct Identity {
     roots: Arc<RootCertStore>,
+    /// When the first of the certificates ends, in seconds since 1970.
+    ends_s: u64,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
@@ -83,7 +88,10 @@ impl Identity {
     /// When one is missing or holds nothing of the kind.
     pub fn load(files: &TlsConfig) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&files.ca)? {
+        let chain = certificates(&files.cert)?;
+        let authority = certificates(&files.ca)?;
+        let ends_s = chain.iter().chain(&authority).filter_map(|certificate| end_s(certificate)).min();
+        for certificate in authority {
             roots
                 .add(certificate)
                 .map_err(|error| TlsError::File { path: files.ca.clone(), message: error.to_string() })?;
@@ -92,7 +100,12 @@ impl Identity {
             path: files.key.clone(),
             message: format!("no private key in it ({error})"),
         })?;
-        Ok(Self { roots: Arc::new(roots), chain: certificates(&files.cert)?, key })
+        Ok(Self { roots: Arc::new(roots), ends_s: ends_s.unwrap_or(u64::MAX), chain, key })
+    }
+
+    /// When the first of the node's and its authority's certificates ends, in seconds since 1970.
+    pub fn ends_s(&self) -> u64 {
+        self.ends_s
     }
 
     /// The SPKI hash of the own certificate.
@@ -105,6 +118,12 @@ impl Identity {
             .and_then(|own| spki_sha256(own))
             .ok_or_else(|| TlsError::Config("the own certificate can't be read".to_owned()))
     }
+}
+
+/// When a certificate (DER) ends; `None` when it isn't one.
+fn end_s(certificate: &[u8]) -> Option<u64> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(parsed.validity().not_after.timestamp()).ok()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -8,8 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
 
-use super::accept::{AcceptLimits, Incoming, accept};
+use super::accept::{AcceptLimits, Incoming, accept, accept_with};
+use super::reserve::Reserve;
 use super::*;
+use crate::core::alarms::{Alarm, Alarms};
 use crate::init::files;
 use crate::init::pki::{Ca, Certified};
 use crate::metrics::{DropLabel, Metrics};
@@ -108,7 +110,7 @@ async fn without_a_certificate_of_this_authority_there_is_no_answer() {
     let (address, mut incoming, metrics) = port(&pki.node(1), None, limits()).await;
     let stranger = other.caller("stranger");
     // A stranger that doesn't even care who answers: it trusts our authority, but has another one's certificate.
-    let mixed = Identity { roots: pki.caller("any").roots, chain: stranger.chain, key: stranger.key };
+    let mixed = Identity { roots: pki.caller("any").roots, ..stranger };
     assert!(refused(address, client_config(&mixed, None).unwrap()).await);
     let nobody = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -160,6 +162,37 @@ async fn one_caller_gets_its_share_and_gives_it_back() {
     held.pop();
     let (client, served) = tokio::join!(call(address, greedy, SERVER_NAME), incoming.next());
     assert!(client.is_ok() && served.is_some());
+}
+
+#[tokio::test]
+async fn a_caller_that_used_up_its_connections_is_still_heard_for_monitoring() {
+    let pki = Pki::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, metrics) = (listener.local_addr().unwrap(), Metrics::new(1));
+    let alarms = Alarms::new(metrics.clone());
+    let (config, reserve) = (server_config(&pki.node(1), None).unwrap(), Reserve::new(2, alarms.clone()));
+    let mut incoming = accept_with(listener, config, limits(), Some(reserve), "client", metrics.clone());
+    let greedy = client_config(&pki.caller("greedy"), None).unwrap();
+    let mut held = Vec::new();
+    for n in 0..20 {
+        let (client, served) = tokio::join!(call(address, greedy.clone(), SERVER_NAME), incoming.next());
+        let served = served.unwrap().unwrap();
+        let info = tonic::transport::server::Connected::connect_info(&served);
+        assert_eq!(info.monitoring_only, n >= 2, "connection {n}");
+        held.push((client.unwrap(), served));
+    }
+    assert!(alarms.is_raised(Alarm::ConnectionsUsedUp));
+    assert_eq!(dropped(&metrics, "per_caller_max"), 0);
+    // The oldest of the reserve had to go, the newest is served.
+    let aborted = held[2].1.read(&mut [0; 1]).await.unwrap_err();
+    assert_eq!(aborted.kind(), std::io::ErrorKind::ConnectionAborted);
+    let (client, served) = held.last_mut().unwrap();
+    client.write_all(b"how are you").await.unwrap();
+    let mut asked = [0; 11];
+    served.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"how are you");
+    held.clear();
+    assert!(!alarms.is_raised(Alarm::ConnectionsUsedUp), "there is room again");
 }
 
 #[tokio::test]

@@ -233,7 +233,7 @@ impl tower::Service<http::Request<tonic::body::Body>> for AsCaller {
 
     fn call(&mut self, mut request: http::Request<tonic::body::Body>) -> Self::Future {
         let address = "127.0.0.1:1".parse().expect("an address");
-        request.extensions_mut().insert(Caller { spki_sha256: self.spki, address });
+        request.extensions_mut().insert(Caller { spki_sha256: self.spki, address, monitoring_only: false });
         self.routes.call(request)
     }
 }

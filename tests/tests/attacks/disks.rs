@@ -29,6 +29,17 @@ fn put_back(copy_of: &Path, data: &Path) {
     copy(copy_of, data);
 }
 
+/// Data folder and marker, as if the whole machine was copied.
+fn copy_machine(node: &Path, to: &Path) {
+    copy(&node.join("data"), &to.join("data"));
+    fs::copy(node.join("keys/disk"), to.join("disk")).expect("a marker");
+}
+
+fn put_machine_back(copy_of: &Path, node: &Path) {
+    put_back(&copy_of.join("data"), &node.join("data"));
+    fs::copy(copy_of.join("disk"), node.join("keys/disk")).expect("a marker");
+}
+
 fn checkpoint(world: &World) -> String {
     world.sillage(&["checkpoint"]).ok().stdout
 }
@@ -44,7 +55,7 @@ fn said(world: &World, node: u64, words: &str) -> bool {
     fs::read_to_string(log).unwrap_or_default().contains(words) || world.logs().contains(words)
 }
 
-/// Everything that a node knew comes from its disk; its peers know better what it has cosigned.
+/// Data folder and marker are put back together: the node itself can't tell, and its peers know better.
 pub fn one_node_back_on_an_old_disk_stops_and_the_log_goes_on(_: &mut World) {
     let mut world = World::begin();
     some(&world, 10, 5);
@@ -53,16 +64,16 @@ pub fn one_node_back_on_an_old_disk_stops_and_the_log_goes_on(_: &mut World) {
     let leader = world.leader();
     let victim = (1..=3).find(|id| *id != leader).expect("a follower");
     world.kill(victim);
-    let data = world.dir().join(format!("node-{victim}/data"));
+    let node = world.dir().join(format!("node-{victim}"));
     let old = world.path("old-disk");
-    copy(&data, &old);
+    copy_machine(&node, &old);
     world.restart(victim);
     some(&world, 11, 5);
     world.settled(3);
     let before = checkpoint(&world);
 
     world.kill(victim);
-    put_back(&old, &data);
+    put_machine_back(&old, &node);
     world.restart(victim);
     let began = Instant::now();
     while !said(&world, victim, "CORRUPT") {
@@ -117,8 +128,8 @@ pub fn what_is_altered_swapped_or_dropped_on_disk_is_found_by_replaying(_: &mut 
     world.sillage(&["audit"]).ok();
     world.close();
     let clean = world.path("clean");
-    let data = world.dir().join("node-1/data");
-    copy(&data, &clean);
+    let node = world.dir().join("node-1");
+    copy_machine(&node, &clean);
     let lies: [(&str, Lie); 4] = [
         ("altered", |db| {
             let index = (100..200).find(|index| is_record(&entry(db, *index))).expect("a record");
@@ -152,7 +163,7 @@ pub fn what_is_altered_swapped_or_dropped_on_disk_is_found_by_replaying(_: &mut 
         }),
     ];
     for (name, lie) in lies {
-        put_back(&clean, &data);
+        put_machine_back(&clean, &node);
         let (index, batch) = {
             let db = database(&world.dir().join("node-1"));
             let batch = header_of(&db, (100..200).find(|index| is_record(&entry(&db, *index))).expect("a record"));
@@ -180,14 +191,14 @@ pub fn two_histories_are_found_by_comparing_and_by_remembering(_: &mut World) {
     let _ = checkpoint(&world);
     world.close();
     let copies: Vec<(PathBuf, PathBuf)> =
-        (1..=3).map(|id| (world.dir().join(format!("node-{id}/data")), world.path(&format!("before-{id}")))).collect();
-    copies.iter().for_each(|(data, before)| copy(data, before));
+        (1..=3).map(|id| (world.dir().join(format!("node-{id}")), world.path(&format!("before-{id}")))).collect();
+    copies.iter().for_each(|(node, before)| copy_machine(node, before));
 
     world.open();
     some(&world, 31, 20);
     let seen = world.write("a.checkpoint", checkpoint(&world));
     world.close();
-    copies.iter().for_each(|(data, before)| put_back(before, data));
+    copies.iter().for_each(|(node, before)| put_machine_back(before, node));
 
     world.open();
     // Whoever was here before remembers: the author its batches, everyone the newest checkpoint.

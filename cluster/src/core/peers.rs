@@ -1,0 +1,217 @@
+//! Whose disk a message comes from, and what to do where it isn't the disk that this node knows.
+//!
+//! A vote or an acknowledgement is a promise of a disk. So no message of a peer counts before the run that it names
+//! ([`crate::identity`]) is durable here as the highest one seen. A message of another disk, of an earlier start, or of
+//! another run of the same start is refused, and its sender is told: it takes no further part.
+
+use std::collections::BTreeMap;
+
+use crate::identity::DiskRun;
+
+/// Messages of one peer that wait until its run is durable here.
+const HELD_MESSAGES_MAX: usize = 64;
+/// Their bytes.
+const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// Why messages of a peer are refused.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PeerFault {
+    /// Another disk under its id.
+    #[error("it answers from disk {came}, and was disk {known}")]
+    OtherDisk {
+        /// That answers.
+        came: DiskRun,
+        /// That is known.
+        known: DiskRun,
+    },
+    /// A start of its disk that is over.
+    #[error("it answers from start {came} of its disk, and start {known} was seen: it was put back to an older state")]
+    OldStart {
+        /// That answers.
+        came: u64,
+        /// Seen before.
+        known: u64,
+    },
+    /// It says nothing of its disk, and did before.
+    #[error("it doesn't say which disk it is, and was {0}")]
+    Silent(DiskRun),
+}
+
+/// Somebody has seen a later start of this node than this one, or another disk under its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disowned {
+    /// The peer that says so.
+    pub by: u64,
+    /// What it has seen of this node.
+    pub known: DiskRun,
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// It counts.
+    Take,
+    /// It waits until the run is durable.
+    Hold,
+    /// It never counts.
+    Refuse(PeerFault),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    run: DiskRun,
+    held: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Peers {
+    known: BTreeMap<u64, DiskRun>,
+    waiting: BTreeMap<u64, Waiting>,
+    faults: BTreeMap<u64, PeerFault>,
+    told_at: BTreeMap<u64, u64>,
+}
+
+impl Peers {
+    pub(super) fn new(known: BTreeMap<u64, DiskRun>) -> Self {
+        Peers { known, waiting: BTreeMap::new(), faults: BTreeMap::new(), told_at: BTreeMap::new() }
+    }
+
+    /// Judges a message of `peer`, and keeps it where it has to wait. `true` beside a wait: the run is to be stored.
+    pub(super) fn judge(&mut self, peer: u64, run: Option<DiskRun>, message: &[u8]) -> (Judgement, bool) {
+        let known = self.known.get(&peer).copied();
+        let Some(run) = run else {
+            // A node that was not upgraded yet says nothing.
+            return match known {
+                None => (Judgement::Take, false),
+                Some(known) => (self.refuse(peer, PeerFault::Silent(known)), false),
+            };
+        };
+        if known == Some(run) {
+            self.faults.remove(&peer);
+            return (Judgement::Take, false);
+        }
+        // What waits to be stored counts against others as if it was.
+        let highest = self.waiting.get(&peer).map(|waiting| waiting.run).or(known);
+        if let Some(highest) = highest.filter(|highest| *highest != run) {
+            if highest.disk != run.disk {
+                return (self.refuse(peer, PeerFault::OtherDisk { came: run, known: highest }), false);
+            }
+            if run.start <= highest.start {
+                return (self.refuse(peer, PeerFault::OldStart { came: run.start, known: highest.start }), false);
+            }
+        }
+        let is_new = self.waiting.get(&peer).is_none_or(|waiting| waiting.run != run);
+        if is_new {
+            self.waiting.insert(peer, Waiting { run, held: Vec::new(), bytes: 0 });
+        }
+        let waiting = self.waiting.get_mut(&peer).expect("just put there");
+        if waiting.held.len() < HELD_MESSAGES_MAX && waiting.bytes + message.len() <= HELD_BYTES_MAX {
+            waiting.bytes += message.len();
+            waiting.held.push(message.to_vec());
+        }
+        (Judgement::Hold, is_new)
+    }
+
+    fn refuse(&mut self, peer: u64, fault: PeerFault) -> Judgement {
+        self.faults.insert(peer, fault);
+        Judgement::Refuse(fault)
+    }
+
+    /// The run of `peer` is durable here; gives the messages that waited for it.
+    pub(super) fn stored(&mut self, peer: u64, run: DiskRun) -> Vec<Vec<u8>> {
+        self.known.insert(peer, run);
+        match self.waiting.remove(&peer) {
+            Some(waiting) if waiting.run == run => {
+                self.faults.remove(&peer);
+                waiting.held
+            }
+            Some(later) => {
+                self.waiting.insert(peer, later);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The highest run seen of `peer`, durable here.
+    pub(super) fn known(&self, peer: u64) -> Option<DiskRun> {
+        self.known.get(&peer).copied()
+    }
+
+    /// Whether `peer` should be told now that it is refused: not with every message.
+    pub(super) fn is_to_be_told(&mut self, peer: u64, tick: u64, every: u64) -> bool {
+        let due = self.told_at.get(&peer).is_none_or(|&told| tick >= told + every);
+        if due {
+            self.told_at.insert(peer, tick);
+        }
+        due
+    }
+
+    /// Peers whose messages are refused, and why.
+    pub(super) fn faults(&self) -> Vec<(u64, PeerFault)> {
+        self.faults.iter().map(|(&peer, &fault)| (peer, fault)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(disk: u8, start: u64, run: u64) -> DiskRun {
+        DiskRun { disk: [disk; 16], start, run }
+    }
+
+    fn peers() -> Peers {
+        Peers::new(BTreeMap::from([(2, run(1, 5, 50))]))
+    }
+
+    #[test]
+    fn a_new_start_counts_once_it_is_durable() {
+        let mut peers = peers();
+        assert_eq!(peers.judge(2, Some(run(1, 5, 50)), b"a"), (Judgement::Take, false));
+        let next = run(1, 6, 60);
+        assert_eq!(peers.judge(2, Some(next), b"b"), (Judgement::Hold, true));
+        assert_eq!(peers.judge(2, Some(next), b"c"), (Judgement::Hold, false));
+        assert_eq!(peers.stored(2, next), [b"b".to_vec(), b"c".to_vec()]);
+        assert_eq!(peers.judge(2, Some(next), b"d"), (Judgement::Take, false));
+        assert_eq!(peers.known(2), Some(next));
+    }
+
+    #[test]
+    fn what_is_older_or_another_is_refused() {
+        let mut peers = peers();
+        for (came, why) in [
+            (Some(run(1, 4, 40)), PeerFault::OldStart { came: 4, known: 5 }),
+            (Some(run(1, 5, 51)), PeerFault::OldStart { came: 5, known: 5 }),
+            (Some(run(2, 9, 90)), PeerFault::OtherDisk { came: run(2, 9, 90), known: run(1, 5, 50) }),
+            (None, PeerFault::Silent(run(1, 5, 50))),
+        ] {
+            assert_eq!(peers.judge(2, came, b"a"), (Judgement::Refuse(why), false));
+            assert_eq!(peers.faults(), [(2, why)]);
+        }
+        assert_eq!(peers.judge(2, Some(run(1, 5, 50)), b"a").0, Judgement::Take);
+        assert_eq!(peers.faults(), []);
+    }
+
+    #[test]
+    fn what_waits_counts_against_others_at_once() {
+        let mut peers = Peers::new(BTreeMap::new());
+        assert_eq!(peers.judge(3, None, b"a"), (Judgement::Take, false));
+        assert_eq!(peers.judge(3, Some(run(1, 1, 1)), b"a"), (Judgement::Hold, true));
+        assert!(matches!(peers.judge(3, Some(run(2, 1, 2)), b"a").0, Judgement::Refuse(_)));
+        assert_eq!(peers.judge(3, Some(run(1, 2, 3)), b"b"), (Judgement::Hold, true));
+        assert!(peers.stored(3, run(1, 1, 1)).is_empty(), "a later start waits");
+        assert_eq!(peers.stored(3, run(1, 2, 3)), [b"b".to_vec()]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut peers = Peers::new(BTreeMap::new());
+        for _ in 0..2 * HELD_MESSAGES_MAX {
+            peers.judge(3, Some(run(1, 1, 1)), b"a");
+        }
+        assert_eq!(peers.stored(3, run(1, 1, 1)).len(), HELD_MESSAGES_MAX);
+    }
+}

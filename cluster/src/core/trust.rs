@@ -1,0 +1,250 @@
+//! Whether what a peer says counts, and whether this node may go on.
+
+use raft::eraftpb::{Message, MessageType};
+use raft::{INVALID_ID, StateRole};
+
+use super::actions::Outgoing;
+use super::peers::{Disowned, Judgement, PeerFault};
+use super::standing::{Compared, Divergence, Split, Standing, State, Verdict};
+use super::wire::{self, Wire};
+use super::{Core, StepError};
+use crate::identity::DiskRun;
+
+impl Wire {
+    /// Who says to have sent it.
+    fn from(&self) -> u64 {
+        match self {
+            Wire::Raft(message) => message.from,
+            Wire::Standing(standing) => standing.from,
+            Wire::SnapshotStatus { from, .. } | Wire::Disowned { from, .. } | Wire::Split { from, .. } => *from,
+        }
+    }
+}
+
+impl Core {
+    /// As [`Core::step`], from the run that the transport says it came from; `None`: the sender says nothing of its disk.
+    ///
+    /// # Errors
+    /// As [`Core::step`].
+    pub fn step_from(&mut self, run: Option<DiskRun>, message: &[u8], now_ms: u64) -> Result<(), StepError> {
+        if self.is_out() {
+            return Err(StepError::Out);
+        }
+        let wire = wire::decode(message, self.config.max_message_bytes)?;
+        let result = match self.admit(&wire, run, message) {
+            Ok(true) => self.take(wire, now_ms),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.settle();
+        result
+    }
+
+    /// The run of a peer, asked for by [`super::Actions::store_peers`], is durable here. What waited for it is taken.
+    pub fn on_peer_stored(&mut self, peer: u64, run: DiskRun, now_ms: u64) {
+        for message in self.peers.stored(peer, run) {
+            if self.is_out() {
+                break;
+            }
+            // A refusal is the sender's business, as in `step`.
+            if let Ok(wire) = wire::decode(&message, self.config.max_message_bytes) {
+                let _ = self.take(wire, now_ms);
+            }
+        }
+        self.settle();
+    }
+
+    /// The state machine's digest after the entry at `index`.
+    pub fn saw_state(&mut self, state: State) {
+        for (peer, theirs, compared) in self.standings.saw_own(state) {
+            self.judge_state(peer, theirs, compared);
+        }
+        self.settle();
+    }
+
+    /// Whether this node takes no part any more.
+    pub fn is_out(&self) -> bool {
+        self.disowned.is_some() || self.split.is_some() || self.divergence.verdict == Verdict::Own
+    }
+
+    /// Whether nothing that this node has applied may be acknowledged: it takes no part any more, or its state differs from
+    /// a peer's and nobody knows who is right.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_out() || self.divergence.verdict == Verdict::Unknown
+    }
+
+    /// Whether this node may not vote yet: its log is empty, and it doesn't know the disks of all founders. A log is founded by
+    /// all of its first nodes together, so that each of them would know it if another one came back on an emptied disk to
+    /// found it again.
+    pub(super) fn is_founding(&self) -> bool {
+        let knows = |id: &u64| *id == self.config.id || self.peers.known(*id).is_some();
+        self.config.disk.is_some()
+            && self.raw.raft.raft_log.last_index() == 0
+            && !self.raw.store().conf_state.voters.iter().all(knows)
+    }
+
+    /// Whether a message counts now (`true`), waits (`false`) or never counts.
+    fn admit(&mut self, wire: &Wire, run: Option<DiskRun>, message: &[u8]) -> Result<bool, StepError> {
+        let from = wire.from();
+        let members = self.raw.raft.prs();
+        // A newcomer doesn't know the members yet.
+        let is_newcomer = members.get(self.config.id).is_none();
+        if from == self.config.id || (members.get(from).is_none() && !is_newcomer) {
+            return Err(StepError::WrongPeer { from, to: self.config.id });
+        }
+        let (judgement, is_new) = self.peers.judge(from, run, message);
+        if let (true, Some(run)) = (is_new, run) {
+            self.pending.store_peers.push((from, run));
+        }
+        match judgement {
+            Judgement::Take => Ok(true),
+            Judgement::Hold => Ok(false),
+            Judgement::Refuse(fault) => {
+                self.tell_stranger(from, fault);
+                Err(StepError::Stranger { from, fault })
+            }
+        }
+    }
+
+    fn take(&mut self, wire: Wire, now_ms: u64) -> Result<(), StepError> {
+        match wire {
+            Wire::Raft(message) => {
+                let asks =
+                    matches!(message.get_msg_type(), MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
+                if asks && self.is_founding() {
+                    return Err(StepError::Refused("the disks of all founders aren't known here yet".into()));
+                }
+                self.check_history(&message)?;
+                self.step_raft(message, now_ms)?;
+            }
+            Wire::SnapshotStatus { from, index, state } => self.step_transfer(from, index, state),
+            Wire::Disowned { from, known } => self.hear_of_own_disk(from, known),
+            Wire::Standing(standing) => self.compare(standing),
+            Wire::Split { from, split } => self.hear_of_split(from, split),
+        }
+        Ok(())
+    }
+
+    fn tell_stranger(&mut self, peer: u64, fault: PeerFault) {
+        let every = self.config.election_ticks as u64;
+        if let (PeerFault::OtherDisk { .. } | PeerFault::OldStart { .. }, Some(known)) = (fault, self.peers.known(peer))
+            && self.peers.is_to_be_told(peer, self.ticks, every)
+        {
+            let message = wire::encode_disowned(self.config.id, &known);
+            self.pending.messages.push(Outgoing { to: peer, message });
+        }
+    }
+
+    /// A peer has seen another run of this node.
+    fn hear_of_own_disk(&mut self, by: u64, known: DiskRun) {
+        let Some(own) = self.config.disk else { return };
+        let is_earlier = known.disk == own.disk && known.start < own.start;
+        if known != own && !is_earlier {
+            self.disowned.get_or_insert(Disowned { by, known });
+            self.step_out();
+        }
+    }
+
+    /// Tells the peers how far this node is.
+    pub(super) fn tell_standing(&mut self) {
+        let raft = &self.raw.raft;
+        let standing = Standing {
+            from: self.config.id,
+            term: raft.term,
+            commit: raft.raft_log.committed,
+            state: self.standings.newest(),
+        };
+        self.tell_all(&wire::encode_standing(&standing));
+    }
+
+    fn tell_all(&mut self, message: &[u8]) {
+        let own = self.config.id;
+        let mut peers: Vec<u64> = self.raw.raft.prs().iter().map(|(&id, _)| id).filter(|&id| id != own).collect();
+        peers.sort_unstable();
+        let messages = peers.into_iter().map(|to| Outgoing { to, message: message.to_vec() });
+        self.pending.messages.extend(messages);
+    }
+
+    fn compare(&mut self, standing: Standing) {
+        let Standing { from, term, commit, state } = standing;
+        let raft = &self.raw.raft;
+        let last = raft.raft_log.last_index();
+        // A leader's log holds all that was committed in its term and before: what it lacks is lost.
+        if raft.state == StateRole::Leader && term <= raft.term && commit > last {
+            return self.found_split(Split { peer: from, from: last + 1, to: commit });
+        }
+        if let Some(compared) = self.standings.saw_peer(from, state) {
+            self.judge_state(from, state, compared);
+        }
+    }
+
+    fn judge_state(&mut self, peer: u64, theirs: State, compared: Compared) {
+        if compared == Compared::Term {
+            return self.found_split(Split { peer, from: theirs.index, to: theirs.index });
+        }
+        let voters = self.raw.store().conf_state.voters.clone();
+        let before = self.divergence.verdict;
+        self.divergence = self.standings.divergence(self.config.id, &voters);
+        if self.divergence.verdict == Verdict::Own && before != Verdict::Own {
+            self.step_out();
+        }
+    }
+
+    /// What no peer can say that holds all that was committed. raft-rs would panic.
+    fn check_history(&mut self, message: &Message) -> Result<(), StepError> {
+        let raft = &self.raw.raft;
+        if message.term < raft.term {
+            return Ok(());
+        }
+        let (last, committed) = (raft.raft_log.last_index(), raft.raft_log.committed);
+        let split = match message.get_msg_type() {
+            MessageType::MsgAppend => {
+                let own = |index: u64| if index <= committed { self.raw.store().term_at(index) } else { None };
+                let before = (message.index, message.log_term);
+                let entries = message.entries.iter().map(|entry| (entry.index, entry.term));
+                let mut told = std::iter::once(before).chain(entries);
+                told.find(|&(index, term)| own(index).is_some_and(|own| own != term))
+                    .map(|(index, _)| (index, committed))
+            }
+            MessageType::MsgAppendResponse if raft.state == StateRole::Leader && message.term == raft.term => {
+                (!message.reject && message.index > last).then_some((last + 1, message.index))
+            }
+            _ => None,
+        };
+        match split {
+            None => Ok(()),
+            Some((from, to)) => {
+                self.found_split(Split { peer: message.from, from, to });
+                Err(StepError::Out)
+            }
+        }
+    }
+
+    /// Every node that can tell stops: nobody knows any more which acknowledged entries are lost.
+    fn found_split(&mut self, split: Split) {
+        if self.split.is_none() {
+            self.split = Some(split);
+            let message = wire::encode_split(self.config.id, &split);
+            self.tell_all(&message);
+            self.step_out();
+        }
+    }
+
+    /// A peer says that its log lacks what was committed. That counts where this node has committed it.
+    fn hear_of_split(&mut self, from: u64, told: Split) {
+        let committed = self.raw.raft.raft_log.committed;
+        if told.from <= committed && told.from > 0 && self.split.is_none() {
+            self.found_split(Split { peer: from, from: told.from, to: committed });
+        }
+    }
+
+    fn step_out(&mut self) {
+        let term = self.raw.raft.term;
+        self.raw.raft.become_follower(term, INVALID_ID);
+    }
+
+    /// What is seen of peers and of this node's own trustworthiness, for the status.
+    pub(super) fn trust(&self) -> (Option<Disowned>, Vec<(u64, PeerFault)>, Divergence, Option<Split>) {
+        (self.disowned, self.peers.faults(), self.divergence.clone(), self.split)
+    }
+}

@@ -1,0 +1,291 @@
+//! Stories of disks that aren't what they were, and of states that differ.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const NOW_MS: u64 = 1_000_000;
+
+/// A replica whose disk is memory, and that applies at once.
+struct Node {
+    core: Core,
+    run: DiskRun,
+    disk: Recovered,
+    applied: (u64, u64),
+    /// Makes its digest differ from its peers'.
+    spoilt: bool,
+    acknowledged: Vec<ProposalId>,
+    /// Runs of peers that wait to be durable.
+    storing: Vec<(u64, DiskRun)>,
+    hold_stores: bool,
+}
+
+fn run_of(id: u64, start: u64) -> DiskRun {
+    DiskRun { disk: [id as u8; 16], start, run: id * 1_000 + start }
+}
+
+impl Node {
+    fn start(id: u64, run: DiskRun, disk: Recovered, applied: (u64, u64)) -> Node {
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let config = CoreConfig { disk: Some(run), ..CoreConfig::new(id, vec![1, 2, 3]) };
+        let core = Core::new(&config, run.run, disk.clone(), applied, &logger).unwrap();
+        let (acknowledged, storing) = (Vec::new(), Vec::new());
+        Node { core, run, disk, applied, spoilt: false, acknowledged, storing, hold_stores: false }
+    }
+
+    /// Carries out what there is to do; gives what is to be sent.
+    fn act(&mut self) -> Vec<Outgoing> {
+        let mut out = Vec::new();
+        loop {
+            let actions = self.core.take_actions();
+            if actions.is_empty() {
+                return out;
+            }
+            out.extend(actions.messages);
+            if let Some(task) = actions.write {
+                for entry in task.entries {
+                    self.disk.entries.truncate(entry.index as usize - 1);
+                    self.disk.entries.push(entry);
+                }
+                if let Some(state) = task.hard_state {
+                    self.disk.hard_state = state;
+                }
+                self.core.on_persisted(task.number);
+                out.extend(task.messages);
+            }
+            for entry in actions.committed {
+                self.applied = (entry.index, entry.term);
+                self.core.on_applied(entry.index);
+                let digest = [entry.index as u8 + u8::from(self.spoilt) * 100; 32];
+                self.core.saw_state(State { index: entry.index, term: entry.term, digest });
+                if !self.core.is_in_doubt() {
+                    self.acknowledged.extend(entry.proposal);
+                }
+            }
+            self.storing.extend(actions.store_peers);
+            if !self.hold_stores {
+                for (peer, run) in std::mem::take(&mut self.storing) {
+                    self.disk.peers.insert(peer, run);
+                    self.core.on_peer_stored(peer, run, NOW_MS);
+                }
+            }
+        }
+    }
+}
+
+struct Group(BTreeMap<u64, Node>);
+
+impl Group {
+    fn new() -> Self {
+        let mut group = Self::of([1, 2, 3]);
+        group.ticks(1);
+        group
+    }
+
+    fn of(ids: impl IntoIterator<Item = u64>) -> Self {
+        let node = |id| (id, Node::start(id, run_of(id, 1), Recovered::default(), (0, 0)));
+        Group(ids.into_iter().map(node).collect())
+    }
+
+    fn node(&mut self, id: u64) -> &mut Node {
+        self.0.get_mut(&id).unwrap()
+    }
+
+    /// Takes a node away; its disk and what it has applied stay for a later start.
+    fn stop(&mut self, id: u64) -> Node {
+        self.0.remove(&id).unwrap()
+    }
+
+    fn start(&mut self, id: u64, run: DiskRun, disk: Recovered, applied: (u64, u64)) {
+        self.0.insert(id, Node::start(id, run, disk, applied));
+    }
+
+    /// Messages travel until nothing moves.
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            let mut sent = Vec::new();
+            for node in self.0.values_mut() {
+                let run = node.run;
+                sent.extend(node.act().into_iter().map(|outgoing| (run, outgoing)));
+            }
+            if sent.is_empty() {
+                return;
+            }
+            for (run, Outgoing { to, message }) in sent {
+                if let Some(node) = self.0.get_mut(&to) {
+                    let _ = node.core.step_from(Some(run), &message, NOW_MS);
+                }
+            }
+        }
+    }
+
+    fn ticks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.0.values_mut().for_each(|node| node.core.tick());
+            self.settle();
+        }
+    }
+
+    fn lead(&mut self, id: u64) {
+        self.node(id).core.campaign();
+        self.settle();
+        assert_eq!(self.node(id).core.role().0, Role::Leader);
+    }
+
+    fn propose(&mut self, id: u64, number: u64) -> bool {
+        let proposed = self.node(id).core.propose(ProposalId(number), b"record".to_vec(), NOW_MS);
+        self.settle();
+        proposed.is_ok() && self.node(id).acknowledged.contains(&ProposalId(number))
+    }
+
+    fn leader(&self) -> Option<u64> {
+        let mut leading = self.0.iter().filter(|(_, node)| node.core.role().0 == Role::Leader);
+        leading.next().map(|(&id, _)| id)
+    }
+}
+
+#[test]
+fn an_emptied_disk_under_a_known_id_does_not_vote() {
+    let mut group = Group::new();
+    group.lead(1);
+    group.propose(1, 1);
+    // Node 3 is away while 1 and 2 acknowledge; then 1 is away and node 2 comes back empty, as somebody new.
+    let third = group.stop(3);
+    assert!(group.propose(1, 2));
+    let first = group.stop(1);
+    group.stop(2);
+    group.start(2, DiskRun { disk: [9; 16], start: 1, run: 9 }, Recovered::default(), (0, 0));
+    group.start(3, DiskRun { start: 2, run: 32, ..third.run }, third.disk, third.applied);
+    group.ticks(100);
+    assert_eq!(group.leader(), None, "node 3 alone is no majority");
+    assert!(group.node(2).core.status().disowned.is_some_and(|disowned| disowned.by == 3));
+    assert!(matches!(group.node(3).core.status().strangers[..], [(2, PeerFault::OtherDisk { .. })]));
+    // With node 1 back the two whole disks go on, and nothing is lost.
+    group.start(1, DiskRun { start: 2, run: 12, ..first.run }, first.disk, first.applied);
+    group.ticks(100);
+    let leader = group.leader().expect("two of three disks are whole");
+    assert!(group.propose(leader, 3));
+    let applied = group.node(1).applied;
+    assert_eq!(group.node(3).applied, applied);
+}
+
+#[test]
+fn a_disk_put_back_to_an_earlier_start_does_not_acknowledge() {
+    let mut group = Group::new();
+    group.lead(1);
+    group.propose(1, 1);
+    let old = group.stop(2);
+    group.start(2, DiskRun { start: 2, run: 22, ..old.run }, old.disk.clone(), old.applied);
+    group.ticks(5);
+    group.stop(3);
+    assert!(group.propose(1, 2));
+    group.stop(2);
+    // Put back as it was before its second start: it starts a second time, as another run of the same number.
+    group.start(2, DiskRun { start: 2, run: 99, ..old.run }, old.disk, old.applied);
+    assert!(!group.propose(1, 3), "nothing that it says counts");
+    assert!(matches!(group.node(1).core.status().strangers[..], [(2, PeerFault::OldStart { came: 2, known: 2 })]));
+    group.ticks(30);
+    assert!(group.node(2).core.is_out());
+}
+
+#[test]
+fn a_vote_counts_once_the_voters_start_is_durable() {
+    let mut group = Group::new();
+    group.lead(1);
+    group.propose(1, 1);
+    let [second, third] = [2, 3].map(|id| group.stop(id));
+    group.node(1).hold_stores = true;
+    group.start(2, DiskRun { start: 2, run: 22, ..second.run }, second.disk, second.applied);
+    group.start(3, DiskRun { start: 2, run: 32, ..third.run }, third.disk, third.applied);
+    group.ticks(30);
+    assert!(!group.propose(1, 2));
+    group.node(1).hold_stores = false;
+    group.ticks(60);
+    let leader = group.leader().expect("their starts are durable now");
+    assert!(group.propose(leader, 3));
+}
+
+#[test]
+fn a_log_is_founded_by_all_of_its_first_nodes_together() {
+    let mut group = Group::of([1, 2]);
+    group.ticks(100);
+    assert_eq!(group.leader(), None);
+    assert!(group.node(1).core.status().founding);
+    group.start(3, run_of(3, 1), Recovered::default(), (0, 0));
+    group.ticks(100);
+    assert!(group.leader().is_some());
+    assert!(!group.node(1).core.status().founding);
+}
+
+#[test]
+fn a_log_longer_than_the_leaders_is_found_and_both_stop() {
+    let mut group = Group::new();
+    group.lead(1);
+    group.propose(1, 1);
+    let third = group.stop(3);
+    for number in 2..6 {
+        assert!(group.propose(1, number));
+    }
+    // The whole of node 2 is put back, within one run, and nobody is there who could tell: the bound of what is seen before.
+    let first = group.stop(1);
+    let second = group.stop(2);
+    let (mut disk, mut applied) = (second.disk, second.applied);
+    disk.entries.truncate(2);
+    disk.hard_state.commit = 2;
+    applied.0 = 2;
+    group.start(2, DiskRun { start: 2, run: 22, ..second.run }, disk, applied);
+    group.start(3, DiskRun { start: 2, run: 32, ..third.run }, third.disk, third.applied);
+    group.ticks(60);
+    let leader = group.leader().expect("nobody could tell");
+    assert!(group.propose(leader, 9));
+    let committed = first.applied.0;
+    group.start(1, DiskRun { start: 2, run: 12, ..first.run }, first.disk, first.applied);
+    group.ticks(60);
+    for id in [leader, 1] {
+        let split = group.node(id).core.status().split.unwrap_or_else(|| panic!("node {id} can tell"));
+        assert!(split.from <= committed, "{split:?}");
+        assert!(group.node(id).core.is_out());
+    }
+    assert!(!group.propose(leader, 10));
+}
+
+#[test]
+fn the_minority_with_another_state_stops_and_the_majority_goes_on() {
+    let mut group = Group::new();
+    group.node(3).spoilt = true;
+    group.lead(1);
+    group.propose(1, 1);
+    group.ticks(25);
+    assert!(group.node(3).core.is_out());
+    assert_eq!(group.node(1).core.status().divergence.verdict, Verdict::Theirs);
+    assert!(group.propose(1, 2));
+}
+
+#[test]
+fn a_leader_with_another_state_stops_acknowledging() {
+    let mut group = Group::new();
+    group.node(1).spoilt = true;
+    group.lead(1);
+    group.propose(1, 1);
+    group.ticks(60);
+    assert!(group.node(1).core.is_out());
+    assert!(!group.propose(1, 2));
+    let leader = group.leader().expect("the others go on");
+    assert_ne!(leader, 1);
+    assert!(group.propose(leader, 3));
+}
+
+#[test]
+fn where_nobody_knows_who_is_right_nobody_acknowledges() {
+    let mut group = Group::new();
+    group.node(1).spoilt = true;
+    group.lead(1);
+    group.stop(3);
+    group.propose(1, 1);
+    group.ticks(25);
+    for id in [1, 2] {
+        assert_eq!(group.node(id).core.status().divergence.verdict, Verdict::Unknown);
+        assert!(group.node(id).core.is_in_doubt());
+    }
+    assert!(!group.propose(1, 2));
+}

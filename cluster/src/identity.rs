@@ -1,0 +1,333 @@
+//! Which disk this is, and which of its starts.
+//!
+//! A vote and an acknowledgement are promises of a disk: they hold only as long as the disk that gave them is the one that
+//! answers. So a disk has a random identity and counts its starts. Both stand in the Raft log store and in a *marker*, which
+//! is kept beside the keyring, outside the data folder. Every message to a peer names them, and a peer stores the highest
+//! start that it saw before it counts anything of it ([`crate::core`]).
+//!
+//! [`next_run`] judges what is found at a start. What it can't see: a copy of marker and data together, taken within the
+//! present run or put back while all peers that saw a later start are away. What is found afterwards: [`crate::core`],
+//! `standing`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::log::{Batch, Found, LogError, LogStore};
+
+/// The note in the Raft log store that says which disk it is.
+pub const DISK_NOTE: &[u8] = b"disk";
+/// Notes of this prefix, followed by a node id in eight bytes, keep the highest run seen of each peer.
+const PEER_NOTES: &[u8] = b"peer/";
+/// Length of an encoded [`DiskRun`].
+pub const RUN_BYTES: usize = 32;
+
+/// One start of one disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DiskRun {
+    /// Random, made when the disk began.
+    pub disk: [u8; 16],
+    /// Number of the start, from 1.
+    pub start: u64,
+    /// Random, made at this start: two runs that begin from the same copy have the same number.
+    pub run: u64,
+}
+
+impl fmt::Debug for DiskRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for DiskRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.disk[..4] {
+            write!(f, "{byte:02x}")?;
+        }
+        write!(f, "… (start {})", self.start)
+    }
+}
+
+impl DiskRun {
+    /// `disk[16] ‖ u64 start ‖ u64 run`, big-endian.
+    pub fn encode(&self) -> [u8; RUN_BYTES] {
+        let mut out = [0; RUN_BYTES];
+        out[..16].copy_from_slice(&self.disk);
+        out[16..24].copy_from_slice(&self.start.to_be_bytes());
+        out[24..].copy_from_slice(&self.run.to_be_bytes());
+        out
+    }
+
+    /// Reads what [`DiskRun::encode`] wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RUN_BYTES] = bytes.try_into().ok()?;
+        let (disk, rest) = bytes.split_first_chunk::<16>()?;
+        let (start, run) = rest.split_first_chunk::<8>()?;
+        let run = u64::from_be_bytes(run.try_into().ok()?);
+        let start = u64::from_be_bytes(*start);
+        (start > 0).then_some(DiskRun { disk: *disk, start, run })
+    }
+}
+
+/// What the marker beside the keyring says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The last start that it was told of.
+    pub run: DiskRun,
+    /// The state machine had applied this index then, or later in that run.
+    pub applied: u64,
+}
+
+/// Where the marker is kept: on another folder than the data, so that one isn't put back without the other unseen.
+pub trait Marker: Send + Sync + 'static {
+    /// What it says; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it can't be read or isn't a marker, with the way out.
+    fn load(&self) -> Result<Option<Mark>, String>;
+
+    /// Replaces it, durably.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn store(&self, mark: &Mark) -> Result<(), String>;
+}
+
+/// Why a disk must not take part.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DiskError {
+    /// Nothing is there, and nobody said that something may begin.
+    #[error(
+        "the data folder is empty and nothing says that a log begins here: a log is founded once, by `sillage-node init`, and a \
+         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it by a new member"
+    )]
+    NotFounded,
+    /// There was a disk, and it is gone.
+    #[error(
+        "the data folder is empty, but this node ran on disk {0}: what that disk promised is lost, so this node must not \
+         vote; put the data folder back if it was moved away, or replace this node by a new member"
+    )]
+    Emptied(DiskRun),
+    /// The data folder is of another disk than the marker.
+    #[error(
+        "the data folder is of disk {found}, but this node ran on disk {marked}: it is another node's, or of another time; put \
+         the right data folder back, or replace this node by a new member"
+    )]
+    Other {
+        /// In the data folder.
+        found: DiskRun,
+        /// In the marker.
+        marked: DiskRun,
+    },
+    /// The data folder is older than the marker.
+    #[error(
+        "the data folder is of start {found}, but this disk was started {marked} times, or has lost what it had applied then: it \
+         was put back to an older state and has forgotten what it promised since; put the newest data folder back, or \
+         replace this node by a new member"
+    )]
+    PutBack {
+        /// Start in the data folder.
+        found: u64,
+        /// Start in the marker.
+        marked: u64,
+    },
+    /// The marker is missing, or older than the data folder.
+    #[error(
+        "the data folder is of disk {0}, but the marker beside the keyring is missing or older: keyring and data folder are \
+         not of one time; put the marker (the file `disk` beside the keyring) back, or replace this node by a new member"
+    )]
+    MarkerOld(DiskRun),
+    /// The marker or the note can't be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// What the data folder holds at a start.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The run in the Raft log store.
+    pub run: Option<DiskRun>,
+    /// Whether neither Raft log nor state machine hold anything.
+    pub empty: bool,
+    /// Last index of the Raft log.
+    pub last: u64,
+}
+
+/// Judges a disk at its start, and gives the run that begins: to be stored in the data folder first, then in the marker,
+/// before anything is sent. `may_begin`: somebody said that a log, or a new member, begins here. `random` draws the names.
+///
+/// # Errors
+/// [`DiskError`], with the way out.
+pub fn next_run(
+    held: Held,
+    mark: Option<Mark>,
+    may_begin: bool,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<DiskRun, DiskError> {
+    let next = match (held.run, mark) {
+        (None, None) if held.empty && !may_begin => return Err(DiskError::NotFounded),
+        // It begins here, or it was written before disks had identities.
+        (None, None) => {
+            let mut disk = [0; 16];
+            disk[..8].copy_from_slice(&random().to_be_bytes());
+            disk[8..].copy_from_slice(&random().to_be_bytes());
+            DiskRun { disk, start: 1, run: 0 }
+        }
+        (None, Some(mark)) if held.empty => return Err(DiskError::Emptied(mark.run)),
+        (None, Some(mark)) => return Err(DiskError::PutBack { found: 0, marked: mark.run.start }),
+        // A crash at the very first start, before the marker was written.
+        (Some(run), None) if run.start == 1 => DiskRun { start: 2, ..run },
+        (Some(run), None) => return Err(DiskError::MarkerOld(run)),
+        (Some(run), Some(mark)) => follow(run, &mark, held.last)?,
+    };
+    Ok(DiskRun { run: random(), ..next })
+}
+
+fn follow(run: DiskRun, mark: &Mark, last: u64) -> Result<DiskRun, DiskError> {
+    let marked = mark.run;
+    if run.disk != marked.disk {
+        return Err(DiskError::Other { found: run, marked });
+    }
+    // The data folder is written first: a crash between the two leaves the marker one behind.
+    let same = run.start == marked.start && run.run == marked.run;
+    let crashed_between = run.start == marked.start + 1;
+    if run.start > marked.start && !crashed_between {
+        return Err(DiskError::MarkerOld(run));
+    }
+    if !(same || crashed_between) || last < mark.applied {
+        return Err(DiskError::PutBack { found: run.start, marked: marked.start });
+    }
+    Ok(DiskRun { start: run.start + 1, ..run })
+}
+
+/// A run that doesn't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The disk must not take part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The Raft log can't be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Begins a run of the disk: judged, then noted in the data folder, then in the marker. Nothing may be sent before.
+/// `applied` is the state machine's index.
+///
+/// # Errors
+/// When the disk must not take part, or can't be written.
+pub fn begin_run(
+    log: &mut impl LogStore,
+    found: &Found,
+    applied: u64,
+    marker: &dyn Marker,
+    may_begin: bool,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<DiskRun, BeginError> {
+    let mark = marker.load().map_err(DiskError::Unusable)?;
+    let note = log.notes().get(DISK_NOTE);
+    let unreadable =
+        || DiskError::Unusable("the note of which disk this is can't be read: the Raft log is damaged".into());
+    let run = note.map(|note| DiskRun::decode(note).ok_or_else(unreadable)).transpose()?;
+    let recovered = &found.recovered;
+    let last = recovered.entries.last().map_or(recovered.mark.0, |entry| entry.index);
+    let voted = recovered.hard_state.term > 0;
+    let held = Held { run, empty: last == 0 && applied == 0 && !voted, last };
+    let next = next_run(held, mark, may_begin, random)?;
+    let mut batch = Batch::default();
+    batch.note(DISK_NOTE, &next.encode());
+    log.append(&batch)?;
+    // What was applied before is in the log, and will be again.
+    let applied = mark.map_or(applied, |mark| mark.applied.max(applied));
+    marker.store(&Mark { run: next, applied }).map_err(DiskError::Unusable)?;
+    Ok(next)
+}
+
+/// The name of the note that keeps the highest run seen of a peer.
+pub fn peer_note(peer: u64) -> Vec<u8> {
+    [PEER_NOTES, &peer.to_be_bytes()].concat()
+}
+
+/// The highest run seen of each peer, from the notes of the Raft log store.
+pub(crate) fn peers_in(notes: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<u64, DiskRun> {
+    let peers = notes.iter().filter_map(|(key, value)| {
+        let id = key.strip_prefix(PEER_NOTES)?.try_into().ok()?;
+        Some((u64::from_be_bytes(id), DiskRun::decode(value)?))
+    });
+    peers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(disk: u8, start: u64, run: u64) -> DiskRun {
+        DiskRun { disk: [disk; 16], start, run }
+    }
+
+    fn judged(
+        held: Option<DiskRun>,
+        last: u64,
+        mark: Option<DiskRun>,
+        applied: u64,
+        may_begin: bool,
+    ) -> Result<DiskRun, DiskError> {
+        let mut drawn = 100;
+        let mut random = || {
+            drawn += 1;
+            drawn
+        };
+        let held = Held { run: held, empty: held.is_none() && last == 0, last };
+        next_run(held, mark.map(|run| Mark { run, applied }), may_begin, &mut random)
+    }
+
+    #[test]
+    fn a_disk_begins_once_and_counts_its_starts() {
+        let first = judged(None, 0, None, 0, true).unwrap();
+        assert_eq!((first.start, first.run), (1, 103));
+        let second = judged(Some(first), 9, Some(first), 9, false).unwrap();
+        assert_eq!((second.disk, second.start), (first.disk, 2));
+        assert_ne!(second.run, first.run);
+        assert_eq!(judged(None, 0, None, 0, false), Err(DiskError::NotFounded));
+    }
+
+    #[test]
+    fn a_folder_of_before_gets_an_identity() {
+        assert_eq!(judged(None, 7, None, 0, false).unwrap().start, 1);
+    }
+
+    #[test]
+    fn a_crash_between_data_and_marker_is_no_fault() {
+        assert_eq!(judged(Some(run(1, 1, 5)), 0, None, 0, false).unwrap().start, 2);
+        assert_eq!(judged(Some(run(1, 4, 5)), 7, Some(run(1, 3, 9)), 7, false).unwrap().start, 5);
+    }
+
+    #[test]
+    fn an_emptied_a_put_back_and_a_foreign_disk_are_refused() {
+        let marked = run(1, 5, 50);
+        assert_eq!(judged(None, 0, Some(marked), 0, true), Err(DiskError::Emptied(marked)));
+        let put_back = Err(DiskError::PutBack { found: 4, marked: 5 });
+        assert_eq!(judged(Some(run(1, 4, 40)), 9, Some(marked), 0, true), put_back);
+        assert!(matches!(judged(None, 9, Some(marked), 0, true), Err(DiskError::PutBack { found: 0, .. })));
+        assert!(matches!(judged(Some(run(1, 5, 51)), 9, Some(marked), 0, false), Err(DiskError::PutBack { .. })));
+        assert!(matches!(judged(Some(run(2, 5, 50)), 9, Some(marked), 0, false), Err(DiskError::Other { .. })));
+        assert!(matches!(judged(Some(run(1, 7, 50)), 9, Some(marked), 0, false), Err(DiskError::MarkerOld(_))));
+        assert!(matches!(judged(Some(run(1, 7, 50)), 9, None, 0, false), Err(DiskError::MarkerOld(_))));
+    }
+
+    #[test]
+    fn a_copy_of_the_same_run_is_known_by_what_it_lacks() {
+        let marked = run(1, 5, 50);
+        assert!(judged(Some(marked), 300, Some(marked), 300, false).is_ok());
+        assert!(matches!(judged(Some(marked), 299, Some(marked), 300, false), Err(DiskError::PutBack { .. })));
+    }
+
+    #[test]
+    fn a_run_is_read_back() {
+        let one = run(7, 3, u64::MAX);
+        assert_eq!(DiskRun::decode(&one.encode()), Some(one));
+        assert_eq!(DiskRun::decode(&[0; 32]), None);
+        assert_eq!(DiskRun::decode(&[1; 31]), None);
+        let notes = BTreeMap::from([(peer_note(3), one.encode().to_vec()), (b"peer/x".to_vec(), vec![1])]);
+        assert_eq!(peers_in(&notes), BTreeMap::from([(3, one)]));
+    }
+}

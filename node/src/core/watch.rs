@@ -1,0 +1,129 @@
+//! Looks at this node again and again, and raises or clears the alarms that nobody else raises. A leader that is unfit lets
+//! another node lead.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use sillage_proto::v1::ClusterStatusRequest;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::alarms::Alarm;
+use super::{Core, now_ms};
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(200);
+/// Without a checkpoint of what is recorded.
+const CHECKPOINT_MAX: Duration = Duration::from_secs(10);
+/// A certificate that ends within this is told of.
+const CERTIFICATE_S: u64 = 30 * 86_400;
+/// For a peer to say how it is.
+const PEER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two attempts to let another node lead.
+const HAND_OVER_EVERY: Duration = Duration::from_millis(500);
+
+/// When what is recorded was last seen to be covered, or a new checkpoint to come.
+struct Covered {
+    size: u64,
+    at: Instant,
+}
+
+/// Looks until the node is gone.
+pub(super) async fn run(core: Weak<Core>) {
+    let mut covered = Covered { size: 0, at: Instant::now() };
+    let mut handed_over = Instant::now();
+    loop {
+        {
+            let Some(core) = core.upgrade() else { return };
+            core.look_at_disk();
+            core.look_at_checkpoints(&mut covered);
+            core.alarms.set(Alarm::CertificateEnds, ends_soon(core.certificates_end_s, now_ms() / 1_000));
+            if core.leads() && core.is_unfit() && handed_over.elapsed() >= HAND_OVER_EVERY {
+                core.hand_over().await;
+                handed_over = Instant::now();
+            }
+        }
+        sleep(TICK).await;
+    }
+}
+
+impl Core {
+    /// Whether nothing more is applied here until a restart, or until a flush succeeds.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.load(std::sync::atomic::Ordering::Acquire) || self.reader.write_failure().is_some()
+    }
+
+    /// Whether this node takes nothing from its peers, as its disk could not keep it.
+    pub(super) fn is_out(&self) -> bool {
+        self.is_halted() || self.room.is_out()
+    }
+
+    /// Whether another node would be a better leader.
+    fn is_unfit(&self) -> bool {
+        self.is_halted() || self.room.is_low() || self.alarms.is_raised(Alarm::Rotten)
+    }
+
+    fn look_at_disk(&self) {
+        self.alarms.set(Alarm::ReadOnly, self.room.look());
+        match self.reader.write_failure() {
+            Some(failure) if failure.starts_with("Corruption") => self.alarms.raise(Alarm::Rotten, failure),
+            Some(failure) => self.alarms.raise(Alarm::FlushFailed, failure),
+            None if !self.is_halted() => self.alarms.clear(Alarm::FlushFailed),
+            None => {}
+        }
+    }
+
+    fn look_at_checkpoints(&self, covered: &mut Covered) {
+        let size = self.checkpoints.newest().map_or(0, |newest| newest.size);
+        let committed = self.reader.last_index_commit().map_or(0, |(commit, _)| commit.get() + 1);
+        let waits = self.reader.pending_since_commit() || committed > size;
+        if !waits || size > covered.size {
+            *covered = Covered { size, at: Instant::now() };
+        }
+        let late = covered.at.elapsed();
+        let found = (late >= CHECKPOINT_MAX).then(|| {
+            let recorded = self.reader.tree_size().get();
+            format!("{recorded} entries are recorded here, {size} are covered, and no more for {} s", late.as_secs())
+        });
+        self.alarms.set(Alarm::NoCheckpoint, found);
+    }
+
+    /// Lets the node lead that is well and has applied most.
+    async fn hand_over(&self) {
+        let ask = |link: &crate::peer::links::Link| {
+            let (id, mut client) = (link.id, link.calls.clone());
+            async move {
+                let status = timeout(PEER_TIMEOUT, client.status(ClusterStatusRequest { local_only: true })).await;
+                let status = status.ok()?.ok()?.into_inner();
+                // A leader's own clock or disk is no reason against a node that only warns.
+                matches!(status.status.as_str(), "ok" | "warning").then_some((status.applied, id))
+            }
+        };
+        let known = futures::future::join_all(self.links.iter().map(ask)).await;
+        if let Some((_, id)) = known.into_iter().flatten().max() {
+            tracing::warn!(to = id, "this node's disk isn't fit for a leader's: another node is to lead");
+            self.replica.transfer_leader(id);
+        }
+    }
+}
+
+fn ends_soon(end_s: u64, now_s: u64) -> Option<String> {
+    let left_s = end_s.saturating_sub(now_s);
+    (left_s < CERTIFICATE_S).then(|| match left_s {
+        0 => "it has ended".to_owned(),
+        _ => format!("it ends in {} days", left_s / 86_400),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_of_in_its_last_thirty_days() {
+        let day = 86_400;
+        assert_eq!(ends_soon(u64::MAX, 5), None);
+        assert_eq!(ends_soon(100 * day, 70 * day), None);
+        assert_eq!(ends_soon(100 * day, 71 * day).as_deref(), Some("it ends in 29 days"));
+        assert_eq!(ends_soon(100 * day, 101 * day).as_deref(), Some("it has ended"));
+    }
+}

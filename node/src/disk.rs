@@ -1,0 +1,172 @@
+//! Which disk this node is on, as it is kept outside the data folder.
+//!
+//! The *marker* is the file `disk` beside the keyring; what it holds and why is in [`sillage_cluster::identity`]. The data
+//! folder says with a file of its own that something may begin in it: `FOUND` (written by `sillage-node init`, for the first
+//! nodes of a log) or `JOIN` (for a node that is added later). It is removed once the disk has its identity: so a log is
+//! founded once, and an emptied folder begins nothing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sillage_cluster::DiskRun;
+use sillage_cluster::identity::{Mark, Marker};
+use sillage_proof::hash::sha256;
+
+/// In the data folder: the first start founds the log, together with the other nodes of the genesis entry.
+pub const FOUND: &str = "FOUND";
+/// In the data folder: the first start begins a member that is added to a log.
+pub const JOIN: &str = "JOIN";
+/// Beside the keyring.
+pub const MARKER: &str = "disk";
+
+const TITLE: &str = "sillage-disk 1";
+
+/// The marker of one node's disk.
+#[derive(Debug)]
+pub struct FileMarker {
+    path: PathBuf,
+    origin: String,
+    node: u64,
+}
+
+impl FileMarker {
+    /// Beside `keyring`, of `node` of the log `origin`.
+    pub fn beside(keyring: &Path, origin: &str, node: u64) -> Self {
+        Self { path: keyring.with_file_name(MARKER), origin: origin.to_owned(), node }
+    }
+
+    fn text(&self, mark: &Mark) -> String {
+        let Mark { run, applied } = mark;
+        let (disk, start, run) = (hex::encode(run.disk), run.start, run.run);
+        let (origin, node) = (&self.origin, self.node);
+        format!(
+            "{TITLE}\norigin {origin}\nnode {node}\ndisk {disk}\nstart {start}\nrun {run:016x}\napplied {applied}\n"
+        )
+    }
+
+    fn parse(&self, text: &str) -> Option<Mark> {
+        let body_len = text.trim_end_matches('\n').rfind('\n')? + 1;
+        let (body, sum) = text.split_at(body_len);
+        if sum.trim_end() != format!("sum {}", hex::encode(sha256(&[body.as_bytes()]).as_bytes())) {
+            return None;
+        }
+        let mut lines = body.lines();
+        if lines.next()? != TITLE {
+            return None;
+        }
+        let mut value = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+        if value("origin")? != self.origin || value("node")?.parse() != Ok(self.node) {
+            return None;
+        }
+        let mut disk = [0; 16];
+        hex::decode_to_slice(value("disk")?, &mut disk).ok()?;
+        let start = value("start")?.parse().ok()?;
+        let run = u64::from_str_radix(&value("run")?, 16).ok()?;
+        Some(Mark { run: DiskRun { disk, start, run }, applied: value("applied")?.parse().ok()? })
+    }
+
+    fn failed(&self, error: &io::Error) -> String {
+        format!("{}: {error}", self.path.display())
+    }
+}
+
+impl Marker for FileMarker {
+    fn load(&self) -> Result<Option<Mark>, String> {
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|error| self.failed(&error))?,
+        };
+        let wrong = || {
+            let (path, node, origin) = (self.path.display(), self.node, &self.origin);
+            format!(
+                "{path} isn't the marker of node {node} of the log {origin}, or was altered: put the right one back, or \
+                 replace this node by a new member"
+            )
+        };
+        self.parse(&text).map(Some).ok_or_else(wrong)
+    }
+
+    fn store(&self, mark: &Mark) -> Result<(), String> {
+        let new = self.path.with_extension("new");
+        let write = || {
+            let body = self.text(mark);
+            let sum = hex::encode(sha256(&[body.as_bytes()]).as_bytes());
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(format!("{body}sum {sum}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        write().map_err(|error| self.failed(&error))
+    }
+}
+
+/// Whether something may begin in this data folder.
+pub fn may_begin(data_dir: &Path) -> bool {
+    [FOUND, JOIN].iter().any(|name| data_dir.join(name).exists())
+}
+
+/// The disk has its identity: nothing begins here a second time.
+///
+/// # Errors
+/// I/O.
+pub fn has_begun(data_dir: &Path) -> io::Result<()> {
+    for name in [FOUND, JOIN] {
+        match fs::remove_file(data_dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    File::open(data_dir)?.sync_all()
+}
+
+/// What [`FOUND`] holds, for people.
+pub fn founding_text(origin: &str, node: u64) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    format!("The first start of node {node} founds the log {origin} (made at {since} s since 1970).\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(start: u64) -> Mark {
+        Mark { run: DiskRun { disk: [7; 16], start, run: 0xabc }, applied: 99 }
+    }
+
+    #[test]
+    fn a_marker_is_read_back_and_no_other_nodes_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = dir.path().join("keyring");
+        let marker = FileMarker::beside(&keyring, "ledger.example/test", 2);
+        assert_eq!(marker.load(), Ok(None));
+        for start in [1, 2] {
+            marker.store(&mark(start)).unwrap();
+            assert_eq!(marker.load(), Ok(Some(mark(start))));
+        }
+        for other in [
+            FileMarker::beside(&keyring, "ledger.example/test", 3),
+            FileMarker::beside(&keyring, "ledger.example/other", 2),
+        ] {
+            assert!(other.load().unwrap_err().contains("replace this node"));
+        }
+        let path = dir.path().join(MARKER);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("start 2", "start 3")).unwrap();
+        assert!(marker.load().unwrap_err().contains("altered"));
+    }
+
+    #[test]
+    fn a_data_folder_begins_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!may_begin(dir.path()));
+        fs::write(dir.path().join(FOUND), founding_text("ledger.example/test", 1)).unwrap();
+        assert!(may_begin(dir.path()));
+        has_begun(dir.path()).unwrap();
+        has_begun(dir.path()).unwrap();
+        assert!(!may_begin(dir.path()));
+    }
+}
