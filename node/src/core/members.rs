@@ -418,7 +418,7 @@ impl Core {
                 _ => sleep(ASK_EVERY).await,
             }
         }
-        Err(unavailable(&format!("node {id} did not take over: ask again")))
+        Err(unavailable(format!("node {id} did not take over: ask again")))
     }
 }
 

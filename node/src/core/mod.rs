@@ -338,7 +338,7 @@ impl Core {
         let keks = Arc::new(secrets.keyring);
         let parsed = GenesisInfo::parse(genesis).map_err(OpenError::from)?;
         let marker = Arc::new(FileMarker::beside(&config.keyring, parsed.origin.as_str(), config.id));
-        refuse_emptied(config, &*marker)?;
+        refuse_emptied(config, &marker)?;
         let record = config.data_dir.join(keyrings::RECORD);
         let is_on_record = record.exists();
         if is_on_record {
