@@ -239,13 +239,4 @@ impl Core {
         let term = self.raw.raft.term;
         self.raw.raft.become_follower(term, INVALID_ID);
     }
-<<<<<<< HEAD
-=======
-
-    /// What is seen of peers and of this node's own trustworthiness, for the status.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn trust(&self) -> (Option<Disowned>, Vec<(u64, PeerFault)>, Divergence, Option<Split>) {
-        (self.disowned, self.peers.faults(), self.divergence.clone(), self.split)
-    }
->>>>>>> 1804ddd (node, cluster: clippy; tests take the peer port's side of TLS from the core)
 }

@@ -20,11 +20,6 @@ use sillage_node::metrics::Metrics;
 use sillage_node::peer;
 use sillage_node::secrets::Secrets;
 use sillage_node::tls::accept::{AcceptLimits, accept};
-<<<<<<< HEAD
-use sillage_node::tls::pin::Pins;
-use sillage_node::{peer, tls};
-=======
->>>>>>> 1804ddd (node, cluster: clippy; tests take the peer port's side of TLS from the core)
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proto::v1::{Batch, PatientIdentity, Record, SaltedRecord};
@@ -131,11 +126,6 @@ impl Deployment {
         let genesis = std::fs::read(&config.genesis).expect("a genesis");
         let info = GenesisInfo::parse(&genesis).expect("a genesis");
         let secrets = Secrets::load(&config, &info).expect("secrets");
-<<<<<<< HEAD
-        let nodes = Pins::new(info.nodes.iter().map(|node| (node.tls_spki_sha256, node.id)));
-        let peer_tls = tls::server_config(&secrets.identity, Some(nodes)).expect("certificates");
-=======
->>>>>>> 1804ddd (node, cluster: clippy; tests take the peer port's side of TLS from the core)
         let place = usize::try_from(id).expect("few") - 1;
         let listener = self.ports[place].take().unwrap_or_else(|| bind_again(&config.listen_peer));
         self.ports[place] = Some(listener.try_clone().expect("a port"));
