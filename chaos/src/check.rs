@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use sillage_cluster::core::Members;
 use sillage_proof::hash::{Hash, TreeSize};
 use sillage_proof::merkle::verify_consistency;
 
@@ -130,6 +131,26 @@ pub enum Violation {
     /// Nothing moves although a majority could.
     #[error("no progress though faults have ended: {0}")]
     NoProgress(String),
+    /// A node has other members than the log says.
+    #[error("node {node} has the members {found:?} as of index {index}, not {wanted:?}")]
+    MembersDiffer {
+        /// The node.
+        node: u64,
+        /// Raft index.
+        index: u64,
+        /// What it has.
+        found: Box<Members>,
+        /// What others applied.
+        wanted: Box<Members>,
+    },
+    /// More waits on a node than may.
+    #[error("{bytes} bytes wait to be applied on node {node}, more than its bound")]
+    Unbounded {
+        /// The node.
+        node: u64,
+        /// What waits.
+        bytes: u64,
+    },
     /// A node stopped that should not have.
     #[error("node {node} stopped: {reason}")]
     Stopped {
@@ -159,6 +180,8 @@ pub struct Checks {
     roots: BTreeMap<u64, Hash>,
     /// (term, index) of what was proposed → the latest ledger time that it may bring, in milliseconds.
     latest_ms: BTreeMap<(u64, u64), u64>,
+    /// Index of each change of the members → what they are from then on.
+    members: BTreeMap<u64, Members>,
 }
 
 impl Checks {
@@ -172,6 +195,32 @@ impl Checks {
             return Ok(());
         }
         Err(Violation::TwoLeaders { term, first, second: node })
+    }
+
+    /// Who the members are before any change.
+    pub fn founded_by(&mut self, members: &Members) {
+        self.members.insert(0, members.clone());
+    }
+
+    /// A node applied a change of the members at a Raft index.
+    ///
+    /// # Errors
+    /// [`Violation::MembersDiffer`].
+    pub fn saw_members(&mut self, node: u64, index: u64, members: &Members) -> Result<(), Violation> {
+        let wanted = self.members.entry(index).or_insert_with(|| members.clone());
+        same_members(node, index, members, wanted)
+    }
+
+    /// A node goes by these members, with everything up to a Raft index applied. A newcomer, which has applied
+    /// nothing, knows of none.
+    ///
+    /// # Errors
+    /// [`Violation::MembersDiffer`].
+    pub fn saw_members_at(&self, node: u64, index: u64, members: &Members) -> Result<(), Violation> {
+        match self.members.range(..=index).next_back() {
+            Some((_, wanted)) if index > 0 => same_members(node, index, members, wanted),
+            _ => Ok(()),
+        }
     }
 
     /// How many terms had a leader.
@@ -288,6 +337,13 @@ impl Checks {
         }
         Ok(())
     }
+}
+
+fn same_members(node: u64, index: u64, found: &Members, wanted: &Members) -> Result<(), Violation> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Violation::MembersDiffer { node, index, found: Box::new(found.clone()), wanted: Box::new(wanted.clone()) })
 }
 
 #[cfg(test)]

@@ -26,6 +26,9 @@ pub struct CoreConfig {
     pub max_uncommitted_size: u64,
     /// Most bytes of committed entries handed out at once.
     pub max_committed_size_per_ready: u64,
+    /// Most bytes of committed entries that wait to be applied, on any node: no more are handed out, and a follower takes
+    /// no further entries until it has applied some. A running replica sets it to [`NodeConfig::max_unapplied_bytes`].
+    pub max_unapplied_bytes: u64,
     /// Most append messages in flight to one follower; times `max_size_per_msg` it bounds what a slow one holds up.
     pub max_inflight_msgs: usize,
     /// Largest message taken from a peer, in bytes.
@@ -54,6 +57,8 @@ pub struct CoreConfig {
 pub struct Plants {
     /// A start takes the members on record, and not the changes that were applied since.
     pub members_forgotten: bool,
+    /// Committed entries are handed out, and taken by a follower, however many wait to be applied.
+    pub unapplied_unbounded: bool,
 }
 
 impl CoreConfig {
@@ -68,6 +73,7 @@ impl CoreConfig {
             max_size_per_msg: 1 << 20,
             max_uncommitted_size: 64 << 20,
             max_committed_size_per_ready: 16 << 20,
+            max_unapplied_bytes: 64 << 20,
             max_inflight_msgs: 64,
             max_message_bytes: 64 << 20,
             log_keep_bytes: 64 << 20,
@@ -113,7 +119,7 @@ pub struct NodeConfig {
     pub max_waiting_proposals: usize,
     /// Most messages from peers waiting for the Raft thread; beyond it they are dropped, as a network would.
     pub max_waiting_messages: usize,
-    /// Committed bytes not yet applied above which new proposals wait.
+    /// Most committed bytes not yet applied; above it new proposals wait, and a follower takes no more entries.
     pub max_unapplied_bytes: usize,
     /// The log writer gathers what is waiting up to this many bytes into one write and one fsync.
     pub max_write_bytes: usize,

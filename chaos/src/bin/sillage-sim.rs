@@ -44,6 +44,10 @@ struct Totals {
     next: AtomicU64,
     stop: AtomicBool,
     crashes: AtomicU64,
+    kills: AtomicU64,
+    member_changes: AtomicU64,
+    limped: AtomicU64,
+    retired: AtomicU64,
     acknowledged: AtomicU64,
     installs: AtomicU64,
     failure: Mutex<Option<Box<Failure>>>,
@@ -72,13 +76,18 @@ fn main() -> ExitCode {
         return ExitCode::from(1);
     }
     println!(
-        "{} seeds clean from {} in {:.1} s: {} records acknowledged, {} crashes, {} snapshots installed",
+        "{} seeds clean from {} in {:.1} s: {} records acknowledged, {} power failures, {} ends of a process alone, {} \
+         snapshots installed, {} changes of members, {} nodes stopped by rot, {} runs that went on limping",
         args.seeds,
         args.from,
         began.elapsed().as_secs_f64(),
         totals.acknowledged.load(Ordering::Relaxed),
         totals.crashes.load(Ordering::Relaxed),
+        totals.kills.load(Ordering::Relaxed),
         totals.installs.load(Ordering::Relaxed),
+        totals.member_changes.load(Ordering::Relaxed),
+        totals.retired.load(Ordering::Relaxed),
+        totals.limped.load(Ordering::Relaxed),
     );
     ExitCode::SUCCESS
 }
@@ -98,6 +107,10 @@ fn work(args: &Args, options: &Options, totals: &Totals) {
         match run(args.from + at, options) {
             Ok(report) => {
                 totals.crashes.fetch_add(report.crashes, Ordering::Relaxed);
+                totals.kills.fetch_add(report.kills, Ordering::Relaxed);
+                totals.member_changes.fetch_add(report.member_changes, Ordering::Relaxed);
+                totals.limped.fetch_add(report.limped, Ordering::Relaxed);
+                totals.retired.fetch_add(report.retired, Ordering::Relaxed);
                 totals.acknowledged.fetch_add(report.acknowledged, Ordering::Relaxed);
                 totals.installs.fetch_add(report.installs, Ordering::Relaxed);
             }

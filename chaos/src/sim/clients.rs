@@ -105,7 +105,7 @@ impl World {
     /// A node got a request.
     pub(crate) fn take_request(&mut self, node: u64, request: Request) -> Result<(), Violation> {
         let id = self.report.events;
-        let (evidence, latest_ms) = (self.evidence(node), self.latest_time_ms());
+        let (evidence, clocks) = (self.evidence(node), self.furthest_clocks_ms());
         let waiting =
             Waiting { client: request.client, attempt: request.attempt, floor: self.checks.acknowledged_size() };
         let replica = self.replicas.get_mut(&node).expect("a node of the group");
@@ -132,7 +132,7 @@ impl World {
         let data = proposal(record, &evidence, size);
         match running.core.propose(ProposalId(id), data, evidence.stamp_ms) {
             Ok(place) => {
-                self.checks.saw_proposed(place, latest_ms);
+                self.clocks.insert(place, clocks);
                 running.proposals.insert(ProposalId(id), waiting);
                 self.pump(node)
             }

@@ -3,7 +3,9 @@
 //! The rule is the real one, `sillage_rules::clock`. Signatures are left out: a node says what its own clock shows, and
 //! nobody else can say it for it.
 
-use sillage_cluster::core::Role;
+use std::collections::BTreeMap;
+
+use sillage_cluster::core::{Members, Role};
 use sillage_rules::clock::{CLOCK_LEAD_MS_MAX, majority_clock_ms};
 
 use super::world::{Event, World};
@@ -139,15 +141,14 @@ impl World {
         let fresh = running.told.iter().filter(|(_, told)| told.term == term && told.at_us + FRESH_US >= self.now_us);
         let mut clocks: Vec<(u64, u64)> = fresh.map(|(peer, told)| (*peer, told.clock_ms)).collect();
         clocks.push((node, stamp_ms));
-        let enough = clocks.len() as u64 > self.report.nodes / 2;
-        enough.then_some(Evidence { term, stamp_ms, clocks })
+        let evidence = Evidence { term, stamp_ms, clocks };
+        let members = &running.core.members().members;
+        majority_of_both_ms(members, |node| evidence.clock_of(node, term)).map(|_| evidence)
     }
 
-    /// The latest that ledger time may be by what is proposed now: no honest clock of the last moments may be left behind
-    /// by more than the lead, unless a majority was wrong.
-    pub(crate) fn latest_time_ms(&self) -> u64 {
+    /// The furthest that each clock may have been when what is proposed now was attested.
+    pub(crate) fn furthest_clocks_ms(&self) -> BTreeMap<u64, u64> {
         let since_us = self.now_us.saturating_sub(COUNTS_US);
-        let voters: Vec<u64> = self.replicas.keys().copied().collect();
         let furthest_ms = |node: u64| {
             let replica = &self.replicas[&node];
             let ahead_us = replica.clock.furthest_us(since_us) - replica.clock.now_us();
@@ -155,9 +156,24 @@ impl World {
             let lied_ms = if replica.lied_us.is_some_and(|at_us| at_us >= since_us) { LIE_MS } else { 0 };
             self.wall_clock_ms(node) + ahead_ms + lied_ms
         };
-        let majority_ms = majority_clock_ms(&voters, |node| Some(furthest_ms(node))).expect("a group has nodes");
-        majority_ms + CLOCK_LEAD_MS_MAX
+        self.replicas.keys().map(|&node| (node, furthest_ms(node))).collect()
     }
+}
+
+/// What a majority of the voters' clocks has reached; in a joint step, a majority of both sets.
+pub(crate) fn majority_of_both_ms(members: &Members, clock_ms: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+    let now_ms = majority_clock_ms(&members.voters, &clock_ms)?;
+    match &members.voters_outgoing[..] {
+        [] => Some(now_ms),
+        outgoing => majority_clock_ms(outgoing, &clock_ms).map(|before_ms| before_ms.min(now_ms)),
+    }
+}
+
+/// The latest that ledger time may be by what was proposed when the clocks showed at most this: no honest clock of the
+/// last moments may be left behind by more than the lead, unless a majority was wrong.
+pub(crate) fn latest_time_ms(members: &Members, clocks: &BTreeMap<u64, u64>) -> u64 {
+    let majority_ms = majority_of_both_ms(members, |node| clocks.get(&node).copied());
+    majority_ms.map_or(0, |majority_ms| majority_ms + CLOCK_LEAD_MS_MAX)
 }
 
 #[cfg(test)]

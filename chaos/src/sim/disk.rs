@@ -1,7 +1,10 @@
-//! A disk in memory that loses unsynced writes at a crash.
+//! A disk in memory, behind a page cache.
 //!
-//! Each sector of an unsynced write survives or not, by itself. Of the changes to names since the last directory
-//! sync, the first few survive. What was synced survives always.
+//! When power fails ([`SimDisk::crash`]) each sector of an unsynced write survives or not, by itself. Of the changes to
+//! names since the last directory sync, the first few survive. What was synced survives always. When only the process
+//! ends ([`SimDisk::kill`]), the page cache stays: the next start sees what was written, and a later power failure may
+//! still take it. After a failed sync ([`SimDisk::fail_writeback`]) the cache shows bytes that no later sync writes,
+//! as Linux does: only writing them again does.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,18 +26,12 @@ enum NameChange {
 
 #[derive(Debug, Default)]
 struct FileState {
+    /// On the disk.
     durable: Vec<u8>,
+    /// In the page cache.
+    visible: Vec<u8>,
+    /// What a sync has yet to bring from the cache to the disk.
     unsynced: Vec<(usize, Vec<u8>)>,
-}
-
-impl FileState {
-    fn current(&self) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        for (offset, write) in &self.unsynced {
-            put(&mut bytes, *offset, write);
-        }
-        bytes
-    }
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +41,23 @@ struct State {
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
     changes: Vec<NameChange>,
-    fail_syncs: bool,
+    /// How many more syncs succeed, if they are to fail.
+    syncs_left: Option<u32>,
+    /// Whether that ends with the process.
+    for_this_process: bool,
+}
+
+impl State {
+    fn sync_or_fail(&mut self) -> io::Result<()> {
+        match &mut self.syncs_left {
+            Some(0) => Err(io::Error::other("the machine goes down")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// A node's disk; clones are the same disk.
@@ -87,15 +100,70 @@ impl SimDisk {
         self.0.lock().expect("one thread")
     }
 
-    /// From now on until the crash, syncs fail: the machine is on its way down.
+    /// No sync of the process that has it open completes any more: it is on its way down. The next one, which begins
+    /// by listing the files, can sync again.
     pub fn fail_syncs(&self) {
-        self.state().fail_syncs = true;
+        let mut state = self.state();
+        state.syncs_left = Some(0);
+        state.for_this_process = true;
+    }
+
+    /// Once `syncs` more have succeeded, syncs fail until the crash or kill: the machine is on its way down.
+    pub fn fail_syncs_after(&self, syncs: u32) {
+        let mut state = self.state();
+        state.syncs_left = Some(syncs);
+        state.for_this_process = false;
+    }
+
+    /// The process is killed: what it wrote stays in the page cache.
+    pub fn kill(&self) {
+        self.state().syncs_left = None;
+    }
+
+    /// A sync failed: the pages count as clean from now on, and some of them never reached the disk.
+    pub fn fail_writeback(&self, rng: &mut ChaCha8Rng) {
+        for file in self.state().files.values_mut() {
+            for (offset, write) in std::mem::take(&mut file.unsynced) {
+                if rng.random_bool(0.5) {
+                    put(&mut file.durable, offset, &write);
+                }
+            }
+        }
+    }
+
+    /// Rot: flips one bit of what is on the disk, in a log segment and before its last frame. Says where; `None` when
+    /// there is no such place.
+    pub fn rot(&self, rng: &mut ChaCha8Rng) -> Option<String> {
+        let mut state = self.state();
+        let names: Vec<(String, u64)> = state
+            .names
+            .iter()
+            .filter(|(name, _)| name.ends_with(".log"))
+            .map(|(name, &id)| (name.clone(), id))
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        let (name, id) = names[rng.random_range(0..names.len())].clone();
+        let file = state.files.get_mut(&id)?;
+        // A frame begins with "SLGF". What is broken in the last one can't be told from a write that a crash cut short.
+        let frames: Vec<usize> = (64..file.durable.len().saturating_sub(4))
+            .step_by(8)
+            .filter(|&at| file.durable[at..].starts_with(b"SLGF"))
+            .collect();
+        let end = frames.iter().rev().nth(1).copied().unwrap_or(64);
+        let (at, bit) = (rng.random_range(0..end), rng.random_range(0..8));
+        file.durable[at] ^= 1 << bit;
+        if at < file.visible.len() {
+            file.visible[at] ^= 1 << bit;
+        }
+        Some(format!("{name}, byte {at}, bit {bit}"))
     }
 
     /// Power fails.
     pub fn crash(&self, rng: &mut ChaCha8Rng) {
         let mut state = self.state();
-        state.fail_syncs = false;
+        state.syncs_left = None;
         let sector_bytes = SECTORS[rng.random_range(0..SECTORS.len())];
         let survive = rng.random_range(0..=state.changes.len());
         let changes: Vec<NameChange> = state.changes.drain(..).take(survive).collect();
@@ -117,6 +185,7 @@ impl SimDisk {
                     }
                 }
             }
+            file.visible = file.durable.clone();
         }
         let kept: Vec<u64> = state.names.values().copied().collect();
         state.files.retain(|id, _| kept.contains(id));
@@ -127,7 +196,11 @@ impl Disk for SimDisk {
     type File = SimFile;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().names.keys().cloned().collect())
+        let mut state = self.state();
+        if state.for_this_process {
+            state.syncs_left = None;
+        }
+        Ok(state.names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<SimFile> {
@@ -137,8 +210,8 @@ impl Disk for SimDisk {
         }
         state.next_file += 1;
         let id = state.next_file;
-        let file =
-            FileState { durable: vec![0; usize::try_from(bytes).map_err(io::Error::other)?], unsynced: Vec::new() };
+        let zeros = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+        let file = FileState { durable: zeros.clone(), visible: zeros, unsynced: Vec::new() };
         state.files.insert(id, file);
         let created = NameChange::Create(name.to_string(), id);
         change(&mut state.names, &created);
@@ -169,9 +242,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
-        if state.fail_syncs {
-            return Err(io::Error::other("power failure"));
-        }
+        state.sync_or_fail()?;
         state.durable_names = state.names.clone();
         state.changes.clear();
         Ok(())
@@ -182,22 +253,21 @@ impl DiskFile for SimFile {
     fn read_all(&self) -> io::Result<Vec<u8>> {
         let state = self.disk.state();
         let file = state.files.get(&self.id).ok_or(io::ErrorKind::NotFound)?;
-        Ok(file.current())
+        Ok(file.visible.clone())
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         let file = state.files.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        put(&mut file.visible, offset, bytes);
         file.unsynced.push((offset, bytes.to_vec()));
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
-        if state.fail_syncs {
-            return Err(io::Error::other("power failure"));
-        }
+        state.sync_or_fail()?;
         let file = state.files.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         for (offset, write) in std::mem::take(&mut file.unsynced) {
             put(&mut file.durable, offset, &write);
@@ -227,6 +297,45 @@ mod tests {
             assert_eq!(bytes.len(), 2048);
             assert!(bytes[..1024].iter().all(|&byte| byte == 1 || byte == 2));
             lost += usize::from(bytes[0] == 1) + usize::from(disk.open("b").is_err());
+        }
+        assert!(lost > 0);
+    }
+
+    #[test]
+    fn a_process_that_ends_leaves_its_writes_to_be_seen_and_lost_later() {
+        let (mut seen, mut lost) = (0, 0);
+        for seed in 0..20 {
+            let disk = SimDisk::default();
+            let mut file = disk.create("a", 64).unwrap();
+            disk.sync_dir().unwrap();
+            file.write_at(0, &[2; 64]).unwrap();
+            disk.kill();
+            seen += usize::from(disk.open("a").unwrap().read_all().unwrap()[0] == 2);
+            disk.crash(&mut ChaCha8Rng::seed_from_u64(seed));
+            lost += usize::from(disk.open("a").unwrap().read_all().unwrap()[0] != 2);
+        }
+        assert_eq!(seen, 20);
+        assert!(lost > 0);
+    }
+
+    #[test]
+    fn after_a_failed_sync_only_writing_again_brings_bytes_to_the_disk() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut lost = 0;
+        for _ in 0..20 {
+            let disk = SimDisk::default();
+            let mut file = disk.create("a", 64).unwrap();
+            disk.sync_dir().unwrap();
+            file.write_at(0, &[2; 64]).unwrap();
+            disk.fail_writeback(&mut rng);
+            file.sync().unwrap();
+            assert_eq!(file.read_all().unwrap()[0], 2, "the cache shows it");
+            disk.crash(&mut rng);
+            lost += usize::from(file.read_all().unwrap()[0] == 0);
+            file.write_at(0, &[2; 64]).unwrap();
+            file.sync().unwrap();
+            disk.crash(&mut rng);
+            assert_eq!(file.read_all().unwrap()[0], 2);
         }
         assert!(lost > 0);
     }

@@ -1,8 +1,10 @@
 //! What goes wrong, and the healing of it.
 
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::limp::Limp;
+use super::replica::{APPLY_DELAY_US, Down};
 use super::world::{Event, Network, World};
 use crate::check::Violation;
 
@@ -10,7 +12,10 @@ use crate::check::Violation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Crash,
+    Kill,
     CrashAll,
+    Rot,
+    Members,
     Partition,
     OneWay,
     Lossy,
@@ -18,14 +23,18 @@ enum Kind {
     ClockJump,
     Lie,
     SlowDisk,
+    SlowApply,
     Flush,
     Transfer,
     NetworkHeals,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 16] = [
     Kind::Crash,
+    Kind::Kill,
     Kind::CrashAll,
+    Kind::Rot,
+    Kind::Members,
     Kind::Partition,
     Kind::OneWay,
     Kind::Lossy,
@@ -33,6 +42,7 @@ const KINDS: [Kind; 12] = [
     Kind::ClockJump,
     Kind::Lie,
     Kind::SlowDisk,
+    Kind::SlowApply,
     Kind::Flush,
     Kind::Transfer,
     Kind::NetworkHeals,
@@ -45,6 +55,8 @@ pub(crate) struct Faults {
     /// Mean pause between two faults.
     pause_us: u64,
     pub phase: Phase,
+    /// What stays broken when faults have ended, for a while.
+    pub limp: Limp,
 }
 
 /// How bad things are.
@@ -52,7 +64,7 @@ pub(crate) struct Faults {
 pub(crate) enum Phase {
     /// Faults happen.
     Faults,
-    /// Since then no more happen, but a minority is dead and a clock may be wrong.
+    /// Since then no more happen, but something stays broken.
     Limping { since_us: u64 },
     /// Since then all is well.
     Healed { since_us: u64 },
@@ -64,7 +76,8 @@ impl Faults {
             .into_iter()
             .filter(|&kind| matches!(kind, Kind::Flush | Kind::NetworkHeals) || rng.random_bool(0.6))
             .collect();
-        Faults { kinds, pause_us: rng.random_range(50_000..500_000), phase: Phase::Faults }
+        let pause_us = rng.random_range(50_000..500_000);
+        Faults { kinds, pause_us, phase: Phase::Faults, limp: Limp::default() }
     }
 }
 
@@ -78,10 +91,17 @@ impl World {
         let node = self.rng.random_range(1..=self.report.nodes);
         self.note(|| format!("FAULT {kind:?}, node {node}"));
         match kind {
-            // Half of the crashes come in the middle of the next write.
-            Kind::Crash if self.rng.random_bool(0.5) => self.replica(node).doomed = true,
-            Kind::Crash => self.crash_and_restart(node),
-            Kind::CrashAll => (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node)),
+            Kind::Crash => self.end(node, Down::Power),
+            Kind::Kill => {
+                let down = if self.rng.random_bool(0.7) { Down::Killed } else { Down::SyncFailed };
+                self.end(node, down);
+            }
+            Kind::CrashAll => {
+                let down = Down::ALL[self.rng.random_range(0..Down::ALL.len())];
+                (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node, down));
+            }
+            Kind::Rot => self.rot(node),
+            Kind::Members => self.change_members()?,
             Kind::Partition => self.partition(),
             Kind::OneWay => {
                 let other = self.rng.random_range(1..=self.report.nodes);
@@ -108,6 +128,10 @@ impl World {
                 let delay = 100 << self.rng.random_range(0..12);
                 self.replica(node).disk_delay_us = delay;
             }
+            Kind::SlowApply => {
+                let delay = 1_000 << self.rng.random_range(0..12);
+                self.replica(node).apply_delay_us = delay;
+            }
             Kind::Flush => {
                 let replica = self.replica(node);
                 if replica.running.is_some() {
@@ -122,9 +146,18 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn crash_and_restart(&mut self, node: u64) {
+    /// Half of the ends come in the middle of the next write.
+    fn end(&mut self, node: u64, down: Down) {
+        if self.rng.random_bool(0.5) {
+            self.replica(node).doomed = Some(down);
+        } else {
+            self.crash_and_restart(node, down);
+        }
+    }
+
+    pub(crate) fn crash_and_restart(&mut self, node: u64, down: Down) {
         let pause = 10_000 << self.rng.random_range(0..9);
-        self.crash(node);
+        self.crash(node, down);
         let life = self.replicas[&node].life;
         self.after(pause, Event::Start { node, life });
     }
@@ -153,59 +186,64 @@ impl World {
         self.set_clock(node, offset);
     }
 
-    fn set_clock(&mut self, node: u64, offset_us: i64) {
+    pub(crate) fn set_clock(&mut self, node: u64, offset_us: i64) {
         let now_us = self.now_us;
         self.replica(node).clock.set(now_us, offset_us);
     }
 
-    /// No more faults: but a minority stays dead, and one clock may be wrong.
+    /// One disk of a run may rot: the group has the record on the others.
+    fn rot(&mut self, node: u64) {
+        if self.replicas.values().any(|replica| replica.rotten) {
+            return;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.rng.random());
+        self.crash_and_restart(node, Down::Power);
+        let replica = self.replica(node);
+        if let Some(place) = replica.disk.rot(&mut rng) {
+            replica.rotten = true;
+            self.note(|| format!("rot on node {node}: {place}"));
+        }
+    }
+
+    /// No more faults; but something stays broken.
     pub(crate) fn limp(&mut self) -> Result<(), Violation> {
         self.note(|| "LIMPS".into());
-        let nodes = self.report.nodes;
-        let dead = self.rng.random_range(1..=nodes.div_ceil(2) - 1);
-        let first = self.rng.random_range(0..nodes);
-        for node in (first..first + dead).map(|at| at % nodes + 1) {
-            self.crash(node);
-            self.replica(node).dead = true;
-        }
+        self.network = Network::healthy();
+        self.begin_limp();
         self.mend()?;
-        if self.rng.random_bool(0.7) {
-            let node = self.rng.random_range(1..=nodes);
-            let offset_us = self.rng.random_range(-3_600_000_000..3_600_000_000);
-            self.note(|| format!("the clock of node {node} is wrong"));
-            self.set_clock(node, offset_us);
-        }
+        self.wrong_clock();
         self.faults.phase = Phase::Limping { since_us: self.now_us };
         self.expect_progress();
+        self.after(0, Event::Operator);
         Ok(())
     }
 
     /// Everything works from now on.
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.note(|| "HEALED".into());
-        for replica in self.replicas.values_mut() {
-            replica.dead = false;
-        }
+        self.network = Network::healthy();
+        self.faults.limp = Limp::default();
         self.mend()?;
         self.faults.phase = Phase::Healed { since_us: self.now_us };
         self.expect_progress();
         Ok(())
     }
 
-    /// Network, disks and clocks are well, and who isn't dead is up.
+    /// Disks and clocks are well, and who can be up is.
     fn mend(&mut self) -> Result<(), Violation> {
-        self.network = Network::healthy();
+        let now_us = self.now_us;
         for node in 1..=self.report.nodes {
             let offset = self.rng.random_range(-20_000..20_000);
-            let now_us = self.now_us;
             self.set_clock(node, offset);
+            let is_down = self.faults.limp.is_down(node);
             let replica = self.replica(node);
             if std::mem::take(&mut replica.lies) {
                 replica.lied_us = Some(now_us);
             }
-            replica.doomed = false;
+            replica.doomed = None;
             replica.disk_delay_us = 200;
-            if replica.running.is_none() && !replica.dead {
+            replica.apply_delay_us = APPLY_DELAY_US;
+            if replica.running.is_none() && !replica.retired && !is_down {
                 self.start(node)?;
             }
         }
@@ -217,6 +255,7 @@ impl World {
         for client in &mut self.clients {
             client.expect_progress();
         }
+        // Who gave up has to be waited for no more.
         for client in 0..self.clients.len() {
             let attempt = self.clients[client].attempt();
             self.after(0, Event::Client { client, attempt });

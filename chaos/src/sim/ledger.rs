@@ -6,10 +6,11 @@ use sillage_proof::hash::{Hash, TreeSize, leaf_hash, sha256};
 use sillage_proof::merkle::consistency_proof;
 use sillage_proof::tile::TreeBuilder;
 
+use sillage_cluster::core::Members;
 use sillage_proof::hash::LedgerTimeMs;
-use sillage_rules::clock::{ledger_time, majority_clock_ms};
+use sillage_rules::clock::ledger_time;
 
-use super::clock::Evidence;
+use super::clock::{Evidence, majority_of_both_ms};
 use crate::check::{Checkpoint, RecordId};
 
 /// Length of a record's header in a proposal.
@@ -24,6 +25,7 @@ struct State {
     places: BTreeMap<RecordId, u64>,
     tree: TreeBuilder,
     time: LedgerTimeMs,
+    members: Members,
 }
 
 /// A node's state machine.
@@ -34,7 +36,6 @@ pub struct Ledger {
     pub forgets_duplicates: bool,
     /// A planted bug: time is what the leader stamps.
     pub believes_stamps: bool,
-    voters: Vec<u64>,
 }
 
 /// What applying an entry did.
@@ -77,7 +78,7 @@ fn record_of(data: &[u8]) -> Option<RecordId> {
 
 impl Ledger {
     /// An empty one.
-    pub fn new(voters: Vec<u64>) -> Self {
+    pub fn new(members: Members) -> Self {
         let empty = State {
             applied: (0, 0),
             records: Vec::new(),
@@ -85,8 +86,9 @@ impl Ledger {
             places: BTreeMap::new(),
             tree: TreeBuilder::new(),
             time: LedgerTimeMs(0),
+            members,
         };
-        Ledger { durable: empty.clone(), now: empty, forgets_duplicates: false, believes_stamps: false, voters }
+        Ledger { durable: empty.clone(), now: empty, forgets_duplicates: false, believes_stamps: false }
     }
 
     /// The last applied (index, term).
@@ -106,7 +108,7 @@ impl Ledger {
         let before = self.now.time;
         let evidence = data.get(HEADER..).and_then(Evidence::decode);
         if let Some(evidence) = &evidence {
-            let majority_ms = majority_clock_ms(&self.voters, |node| evidence.clock_of(node, term));
+            let majority_ms = majority_of_both_ms(&self.now.members, |node| evidence.clock_of(node, term));
             self.now.time = match self.believes_stamps {
                 true => before.max(LedgerTimeMs(evidence.stamp_ms)),
                 false => ledger_time(before, evidence.stamp_ms, majority_ms),
@@ -136,6 +138,16 @@ impl Ledger {
     /// A hash that stands for an entry's bytes and term.
     pub fn entry_hash(term: u64, data: &[u8]) -> Hash {
         sha256(&[&term.to_be_bytes(), data])
+    }
+
+    /// Whose clocks count for the next entry.
+    pub fn members(&self) -> &Members {
+        &self.now.members
+    }
+
+    /// From the next entry on the clocks of these count.
+    pub fn set_members(&mut self, members: &Members) {
+        self.now.members = members.clone();
     }
 
     /// Makes all that is applied durable.

@@ -1,22 +1,28 @@
 //! A whole group of replicas in one thread, from one seed.
 //!
 //! The real core and the real log store of `sillage-cluster` run here over a simulated network (loss, delay,
-//! reordering, repetition, partitions of both kinds), simulated disks (unsynced writes lost or torn at a crash, slow
-//! fsyncs) and simulated clocks (skew, jumps, lies). The state machine falls back to its last flush at a crash and replays
+//! reordering, repetition, partitions of both kinds), simulated disks behind a page cache (unsynced writes lost or torn
+//! when power fails, seen again when only the process ends; failed syncs, slow ones, rot) and simulated clocks (skew,
+//! jumps, lies). Members come and go. The state machine falls back to its last flush at a crash and replays
 //! the Raft log. [`crate::check`] watches all the time.
 //!
-//! After the faults a run limps for a while: a minority is dead and one clock may be wrong, and records must get through all
-//! the same. Only then everything is healed.
+//! After the faults a run limps for a while: a minority is dead or links stay cut, and one clock may be wrong. Records must
+//! get through all the same. Only then everything is healed.
 //!
 //! [`run`] replays exactly: the same seed and options give the same run, so a failing seed is run once more with its
 //! events written down. Where to start reading: `world` (events and time), then `replica` (what the threads of a real
-//! replica do, here step by step), `faults`, `clients`.
+//! replica do, here step by step), `faults`, `limp` (what stays broken while the group must go on), `operator` (changes of
+//! the members), `clients`.
 
 mod clients;
 mod clock;
 mod disk;
 mod faults;
 mod ledger;
+mod limp;
+#[cfg(test)]
+mod log_tests;
+mod operator;
 mod replica;
 #[cfg(test)]
 mod tests;
@@ -30,7 +36,8 @@ use crate::check::Violation;
 use sillage_proof::hash::Hash;
 use world::World;
 
-/// A bug to plant in the simulated driver, to see whether it is found. None of them exists in the replica itself.
+/// A bug to plant, to see whether it is found: in the simulated driver, or in the replica itself behind its feature
+/// `plants`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
     /// Messages leave, and entries count as durable, before they are.
@@ -45,17 +52,26 @@ pub enum Plant {
     ClockWedge,
     /// Ledger time is what the leader stamps.
     StampBelieved,
+    /// A start takes what it reads of its log for what is on its disk.
+    UnsyncedTailTrusted,
+    /// A start takes the members on record, and not the changes applied since.
+    MembersForgotten,
+    /// A node takes and hands out committed entries however many wait to be applied.
+    UnappliedUnbounded,
 }
 
 impl Plant {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Plant); 6] = [
+    pub const ALL: [(&'static str, Plant); 9] = [
         ("ack-before-sync", Plant::AckBeforeSync),
         ("vote-forgotten", Plant::VoteForgotten),
         ("no-dedupe", Plant::NoDedupe),
         ("stale-read", Plant::StaleRead),
         ("clock-wedge", Plant::ClockWedge),
         ("stamp-believed", Plant::StampBelieved),
+        ("unsynced-tail-trusted", Plant::UnsyncedTailTrusted),
+        ("members-forgotten", Plant::MembersForgotten),
+        ("unapplied-unbounded", Plant::UnappliedUnbounded),
     ];
 }
 
@@ -85,8 +101,16 @@ pub struct Report {
     pub acknowledged: u64,
     /// Reads served.
     pub reads: u64,
-    /// Crashes.
+    /// Crashes by power failure.
     pub crashes: u64,
+    /// Ends of the process alone: killed, or by itself after a failed sync.
+    pub kills: u64,
+    /// Nodes that found rot in their log and stayed down.
+    pub retired: u64,
+    /// Changes of the members that were applied where they were proposed.
+    pub member_changes: u64,
+    /// Runs that had to go on with a node down or links cut.
+    pub limped: u64,
     /// Writes that a crash tore, seen at the next start.
     pub torn_writes: u64,
     /// Snapshots installed.

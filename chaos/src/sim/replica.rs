@@ -7,22 +7,26 @@ use rand_chacha::ChaCha8Rng;
 use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
-    Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Outgoing, ProposalId, ReadId, SnapshotMade,
-    WriteTask, open_stamp_of,
+    Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Members, Outgoing, ProposalId, ReadId,
+    SnapshotMade, WriteTask, open_stamp_of,
 };
-use sillage_cluster::log::{Batch, Gathered, LogStore, SegmentedLog, WriteGroup};
+use sillage_cluster::log::{Batch, Found, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
 use sillage_rules::clock::CLOCK_LEAD_MS_MAX;
 
 use super::Plant;
 use super::clients::{Outcome, Waiting};
-use super::clock::{Offsets, Told};
+use super::clock::{Offsets, Told, latest_time_ms};
 use super::disk::SimDisk;
-use super::ledger::{Copy, Ledger};
+use super::ledger::{Applied, Copy, Ledger};
 use super::world::{Event, TICK_US, World};
 use crate::check::Violation;
 
 /// Wall clock at the beginning of a run, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_780_000_000_000;
+/// Applying some entries takes this long at most, on a node that isn't slow.
+pub(crate) const APPLY_DELAY_US: u64 = 3_000;
+/// No proposal of a client is longer.
+const PROPOSAL_BYTES_MAX: u64 = 1_000;
 /// Checkpoints are looked at each time the log has grown by this many records.
 const CHECKPOINT_EVERY: u64 = 8;
 
@@ -42,6 +46,8 @@ impl Settings {
         core.log_max_bytes = core.log_keep_bytes * 2;
         core.snapshot_timeout_ticks = 100;
         core.read_timeout_ticks = 40;
+        core.max_unapplied_bytes = 1 << rng.random_range(11..15);
+        core.promote_lag_bytes_max = 1 << rng.random_range(9..14);
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
         Settings { core, log }
     }
@@ -67,11 +73,14 @@ pub(crate) struct Replica {
     pub lies: bool,
     /// When it lied last.
     pub lied_us: Option<u64>,
-    /// Stays down until all is healed.
-    pub dead: bool,
     pub disk_delay_us: u64,
-    /// Crashes in the middle of its next write.
-    pub doomed: bool,
+    pub apply_delay_us: u64,
+    /// Goes down in the middle of its next write.
+    pub doomed: Option<Down>,
+    /// A bit of its log was flipped: it may refuse to start, and then never does again.
+    pub rotten: bool,
+    pub retired: bool,
+    plant: Option<Plant>,
     core: CoreConfig,
     log: LogConfig,
 }
@@ -102,9 +111,11 @@ impl Replica {
     pub(crate) fn new(id: u64, settings: &Settings, plant: Option<Plant>) -> Self {
         let mut core = settings.core.clone();
         core.id = id;
-        let mut ledger = Ledger::new(core.voters.clone());
+        let mut ledger = Ledger::new(Members::of_voters(&core.voters));
         ledger.forgets_duplicates = plant == Some(Plant::NoDedupe);
         ledger.believes_stamps = plant == Some(Plant::StampBelieved);
+        core.plants.members_forgotten = plant == Some(Plant::MembersForgotten);
+        core.plants.unapplied_unbounded = plant == Some(Plant::UnappliedUnbounded);
         Replica {
             id,
             life: 0,
@@ -114,26 +125,60 @@ impl Replica {
             clock: Offsets::right(),
             lies: false,
             lied_us: None,
-            dead: false,
             disk_delay_us: 500,
-            doomed: false,
+            apply_delay_us: APPLY_DELAY_US,
+            doomed: None,
+            rotten: false,
+            retired: false,
+            plant,
             core,
             log: settings.log,
         }
     }
 
-    /// Power fails, perhaps in the middle of a write.
-    fn crash(&mut self, rng: &mut ChaCha8Rng) {
+    /// It ends, perhaps in the middle of a write.
+    fn crash(&mut self, down: Down, rng: &mut ChaCha8Rng) {
         if let Some(mut running) = self.running.take()
             && running.writing
             && rng.random_bool(0.7)
         {
             running.half_written(self, rng);
         }
-        self.disk.crash(rng);
+        match down {
+            Down::Power => self.disk.crash(rng),
+            Down::Killed => self.disk.kill(),
+            Down::SyncFailed => {
+                self.disk.fail_writeback(rng);
+                self.disk.kill();
+            }
+        }
+        // What the state machine had not flushed is gone either way: it keeps no log of its own.
         self.ledger.crash();
         self.life += 1;
     }
+
+    fn open_log(&self) -> Result<(SegmentedLog<SimDisk>, Found), LogError> {
+        let open = match self.plant {
+            Some(Plant::UnsyncedTailTrusted) => SegmentedLog::open_trusting_the_tail,
+            _ => SegmentedLog::open,
+        };
+        open(self.disk.clone(), self.id, self.log, self.ledger.applied())
+    }
+}
+
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Down {
+    /// Power fails: unsynced writes may be lost.
+    Power,
+    /// The process is killed: they stay in the page cache, for now.
+    Killed,
+    /// A sync fails and the process ends: they stay in the page cache, and some never reach the disk.
+    SyncFailed,
+}
+
+impl Down {
+    pub(crate) const ALL: [Down; 3] = [Down::Power, Down::Killed, Down::SyncFailed];
 }
 
 impl Running {
@@ -160,7 +205,8 @@ impl Running {
                 }
             }
         }
-        replica.disk.fail_syncs();
+        // A new segment takes three syncs: any of them may be the first that fails.
+        replica.disk.fail_syncs_after([0, 0, 1, 2][rng.random_range(0..4)]);
         // The error is the crash.
         let _ = self.log.append(&self.group.take().batch);
     }
@@ -190,12 +236,21 @@ impl World {
         replica.life += 1;
         let stopped = |reason: String| Violation::Stopped { node, reason };
         let applied = replica.ledger.applied();
-        let (log, found) = SegmentedLog::open(replica.disk.clone(), node, replica.log, applied)
-            .map_err(|error| stopped(error.to_string()))?;
+        let (log, found) = match replica.open_log() {
+            Ok(opened) => opened,
+            Err(LogError::Damaged(_)) if replica.rotten => {
+                replica.retired = true;
+                self.report.retired += 1;
+                self.note(|| format!("node {node} found rot and stays down"));
+                return Ok(());
+            }
+            Err(error) => return Err(stopped(error.to_string())),
+        };
         let torn = u64::from(found.torn_bytes > 0);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let core = Core::new(&replica.core, seed, found.recovered, applied, &logger)
             .map_err(|error| stopped(error.to_string()))?;
+        let members = core.members().members.clone();
         replica.running = Some(Running {
             core,
             log,
@@ -214,16 +269,23 @@ impl World {
         });
         let life = replica.life;
         self.report.torn_writes += torn;
+        self.checks.saw_members_at(node, applied.0, &members)?;
         self.after(first_tick, Event::Tick { node, life });
         self.pump(node)
     }
 
-    pub(crate) fn crash(&mut self, node: u64) {
+    pub(crate) fn crash(&mut self, node: u64, down: Down) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.rng.random());
         let replica = self.replica(node);
         if replica.running.is_some() {
-            replica.crash(&mut rng);
-            self.report.crashes += 1;
+            replica.crash(down, &mut rng);
+            match down {
+                Down::Power => self.report.crashes += 1,
+                Down::Killed | Down::SyncFailed => self.report.kills += 1,
+            }
+        } else if down == Down::Power {
+            // It is down already; what its last process left in the page cache goes too.
+            replica.disk.crash(&mut rng);
         }
     }
 
@@ -259,7 +321,7 @@ impl World {
             running.stamp_ms = running.stamp_ms.max(stamp_ms);
         }
         // A refusal is the replica's to count.
-        let _ = running.core.step(message, now_ms);
+        let _ = running.core.step_from(None, message);
         self.pump(node)
     }
 
@@ -276,12 +338,16 @@ impl World {
 
     fn act(&mut self, node: u64, actions: Actions) -> Result<(), Violation> {
         let life = self.replicas[&node].life;
+        if let Some(error) = actions.fatal {
+            return Err(Violation::Stopped { node, reason: error.to_string() });
+        }
         self.send_all(node, actions.messages);
         if let Some(task) = actions.write {
             self.queue_write(node, task);
         }
         if !actions.committed.is_empty() {
             self.running(node).unapplied.extend(actions.committed);
+            self.check_unapplied(node)?;
             self.schedule_apply(node);
         }
         for id in actions.superseded {
@@ -311,6 +377,17 @@ impl World {
             let delay = self.rng.random_range(1_000..200_000);
             let (from, index, term) = (fetch.from, fetch.index, fetch.term);
             self.after(delay, Event::SnapshotFetched { node, life, from, index, term });
+        }
+        Ok(())
+    }
+
+    /// What waits to be applied is bounded; the last entry handed out may go beyond.
+    fn check_unapplied(&self, node: u64) -> Result<(), Violation> {
+        let replica = &self.replicas[&node];
+        let waiting = replica.running.iter().flat_map(|running| &running.unapplied);
+        let bytes: u64 = waiting.map(|entry| entry.data.len() as u64).sum();
+        if bytes > replica.core.max_unapplied_bytes + PROPOSAL_BYTES_MAX {
+            return Err(Violation::Unbounded { node, bytes });
         }
         Ok(())
     }
@@ -349,8 +426,8 @@ impl World {
 
     /// The write that was under way is durable.
     pub(crate) fn write_done(&mut self, node: u64) -> Result<(), Violation> {
-        if std::mem::take(&mut self.replica(node).doomed) {
-            self.crash_and_restart(node);
+        if let Some(down) = self.replica(node).doomed.take() {
+            self.crash_and_restart(node, down);
             return Ok(());
         }
         let most = self.rng.random_range(1..20);
@@ -405,6 +482,7 @@ impl World {
         replica.ledger.install(&copy);
         running.group.installed(install);
         self.report.installs += 1;
+        self.checks.saw_members_at(node, install.index, &Members::from(&install.conf_state))?;
         self.look_at_checkpoint(node)
     }
 
@@ -415,7 +493,8 @@ impl World {
             return;
         }
         running.applying = true;
-        let delay = self.rng.random_range(10..3_000);
+        let slowest = self.replicas[&node].apply_delay_us;
+        let delay = self.rng.random_range(10..slowest);
         self.after(delay, Event::Apply { node, life });
     }
 
@@ -440,12 +519,19 @@ impl World {
             return Ok(false);
         };
         let before = replica.ledger.size();
+        let members = replica.ledger.members().clone();
         let applied = replica.ledger.apply(entry.index, entry.term, &entry.data);
+        if let Some(members) = &entry.members {
+            replica.ledger.set_members(members);
+            self.checks.saw_members(node, entry.index, members)?;
+            self.report.member_changes += u64::from(entry.proposal.is_some());
+        }
+        self.check_time(node, &entry, &members, applied)?;
+        let replica = self.replicas.get_mut(&node).expect("a node of the group");
+        let running = replica.running.as_mut().expect("the node is up");
         let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
         let (seen, hash) = (replica.ledger.checkpoint(), Ledger::entry_hash(entry.term, &entry.data));
         self.checks.saw_applied(node, entry.index, hash, seen.root)?;
-        self.checks.saw_time(node, (entry.term, entry.index), (applied.before_ms, applied.time_ms))?;
-        self.report.stamps_cut += u64::from(applied.cut);
         if seen.size > before && seen.size.is_multiple_of(CHECKPOINT_EVERY) {
             self.look_at_checkpoint(node)?;
         }
@@ -454,6 +540,22 @@ impl World {
             self.answer(waiting, Outcome::Done);
         }
         Ok(true)
+    }
+
+    fn check_time(
+        &mut self,
+        node: u64,
+        entry: &CommittedEntry,
+        members: &Members,
+        applied: Applied,
+    ) -> Result<(), Violation> {
+        let place = (entry.term, entry.index);
+        if let Some(clocks) = self.clocks.get(&place) {
+            self.checks.saw_proposed(place, latest_time_ms(members, clocks));
+        }
+        self.checks.saw_time(node, place, (applied.before_ms, applied.time_ms))?;
+        self.report.stamps_cut += u64::from(applied.cut);
+        Ok(())
     }
 
     fn look_at_checkpoint(&mut self, node: u64) -> Result<(), Violation> {

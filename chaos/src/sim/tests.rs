@@ -22,6 +22,10 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
         let report = run(seed, &short()).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(report.acknowledged > 0, "seed {seed}");
         sum.crashes += report.crashes;
+        sum.kills += report.kills;
+        sum.member_changes += report.member_changes;
+        sum.limped += report.limped;
+        sum.retired += report.retired;
         sum.torn_writes += report.torn_writes;
         sum.installs += report.installs;
         sum.reads += report.reads;
@@ -29,6 +33,10 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
         sum.leaders += report.leaders;
     }
     assert!(sum.crashes > 40, "{sum:?}");
+    assert!(sum.kills > 20, "{sum:?}");
+    assert!(sum.member_changes > 10, "{sum:?}");
+    assert!(sum.limped > 1, "{sum:?}");
+    assert!(sum.retired > 2, "{sum:?}");
     assert!(sum.torn_writes > 5, "{sum:?}");
     assert!(sum.installs > 5, "{sum:?}");
     assert!(sum.reads > 100, "{sum:?}");
@@ -54,6 +62,23 @@ fn a_promise_before_the_disk_is_found() {
 #[test]
 fn a_forgotten_vote_is_found() {
     found(Plant::VoteForgotten, 200);
+}
+
+#[test]
+fn a_start_that_trusts_an_unsynced_tail_is_found() {
+    found(Plant::UnsyncedTailTrusted, 400);
+}
+
+#[test]
+fn a_queue_without_a_bound_is_found() {
+    let failure = found(Plant::UnappliedUnbounded, 10);
+    assert!(failure.what.contains("wait to be applied"), "{}", failure.what);
+}
+
+#[test]
+fn members_that_a_start_forgets_are_found() {
+    let failure = found(Plant::MembersForgotten, 30);
+    assert!(failure.what.contains("has the members"), "{}", failure.what);
 }
 
 #[test]

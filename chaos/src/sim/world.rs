@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sillage_cluster::core::Role;
+use sillage_cluster::core::{Members, Role};
 
 use super::clients::{Client, Reply, Request};
 use super::faults::{Faults, Phase};
-use super::replica::Replica;
+use super::replica::{Replica, Settings};
 use super::{Options, Plant, Report};
 use crate::check::{Checks, Violation};
 
@@ -17,27 +17,71 @@ pub(crate) const TICK_US: u64 = 10_000;
 /// How long recovery may take after all was healed.
 const RECOVERY_US: u64 = 60_000_000;
 /// How long it may take until records get through again once faults have ended, all healed or not.
-const LIMP_US: u64 = 30_000_000;
+const LIMP_US: u64 = 60_000_000;
 /// Events kept for a failure.
 const KEPT_EVENTS: usize = 120;
 
 /// Something that happens at a time. `life` counts the starts of a node: what was due for an earlier one is void.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Tick { node: u64, life: u64 },
-    Deliver { from: u64, to: u64, message: Vec<u8> },
-    WriteDone { node: u64, life: u64 },
-    Apply { node: u64, life: u64 },
-    SnapshotMade { node: u64, life: u64 },
-    SnapshotFetched { node: u64, life: u64, from: u64, index: u64, term: u64 },
-    Start { node: u64, life: u64 },
-    Client { client: usize, attempt: u64 },
-    Request { node: u64, request: Request },
-    Reply { reply: Reply },
-    Ask { from: u64, to: u64, term: u64 },
-    Told { from: u64, to: u64, term: u64, clock_ms: u64 },
+    Tick {
+        node: u64,
+        life: u64,
+    },
+    Deliver {
+        from: u64,
+        to: u64,
+        message: Vec<u8>,
+    },
+    WriteDone {
+        node: u64,
+        life: u64,
+    },
+    Apply {
+        node: u64,
+        life: u64,
+    },
+    SnapshotMade {
+        node: u64,
+        life: u64,
+    },
+    SnapshotFetched {
+        node: u64,
+        life: u64,
+        from: u64,
+        index: u64,
+        term: u64,
+    },
+    Start {
+        node: u64,
+        life: u64,
+    },
+    Client {
+        client: usize,
+        attempt: u64,
+    },
+    Request {
+        node: u64,
+        request: Request,
+    },
+    Reply {
+        reply: Reply,
+    },
+    Ask {
+        from: u64,
+        to: u64,
+        term: u64,
+    },
+    Told {
+        from: u64,
+        to: u64,
+        term: u64,
+        clock_ms: u64,
+    },
     Fault,
     Limp,
+    /// Whoever looks after the group has a look.
+    Operator,
 }
 
 /// One run.
@@ -50,9 +94,12 @@ pub(crate) struct World {
     pub replicas: BTreeMap<u64, Replica>,
     pub clients: Vec<Client>,
     pub checks: Checks,
+    pub settings: Settings,
     pub network: Network,
     pub faults: Faults,
     pub report: Report,
+    /// (term, index) of what was proposed → what each clock may have shown for it, in milliseconds.
+    pub clocks: BTreeMap<(u64, u64), BTreeMap<u64, u64>>,
     events: Option<VecDeque<String>>,
 }
 
@@ -76,8 +123,10 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_events: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let size = if rng.random_bool(0.7) { 3 } else { 5 };
-        let settings = super::replica::Settings::draw(&mut rng, size);
+        let settings = Settings::draw(&mut rng, size);
         let replicas = (1..=size).map(|id| (id, Replica::new(id, &settings, options.plant))).collect();
+        let mut checks = Checks::default();
+        checks.founded_by(&Members::of_voters(&(1..=size).collect::<Vec<_>>()));
         let clients = (0..4).map(Client::new).collect();
         let faults = Faults::draw(&mut rng);
         let mut world = World {
@@ -88,9 +137,11 @@ impl World {
             queued: 0,
             replicas,
             clients,
-            checks: Checks::default(),
+            checks,
+            settings,
             network: Network::healthy(),
             faults,
+            clocks: BTreeMap::new(),
             report: Report { nodes: size, ..Report::default() },
             events: keep_events.then(VecDeque::new),
         };
@@ -228,9 +279,17 @@ impl World {
                 self.take_told(from, to, term, clock_ms);
                 return Ok(None);
             }
+            Event::Operator => {
+                self.operator_turn()?;
+                return Ok(None);
+            }
             Event::Start { node, life } => {
                 let replica = &self.replicas[&node];
-                if replica.life == life && replica.running.is_none() && !replica.dead {
+                if replica.life == life
+                    && replica.running.is_none()
+                    && !replica.retired
+                    && !self.faults.limp.is_down(node)
+                {
                     self.start(node)?;
                 }
                 return Ok(Some(node));
@@ -284,9 +343,12 @@ impl World {
             return Ok(false);
         }
         let late = self.now_us > until_us;
-        let applied: BTreeSet<u64> = self.replicas.values().map(|replica| replica.ledger.applied().0).collect();
-        let installing = self.replicas.values().any(|replica| replica.running.is_none());
-        let settled = applied.len() == 1 && !installing;
+        let members = self.members_at_end();
+        let member = |replica: &&Replica| members.contains(&replica.id) && !replica.retired;
+        let applied: BTreeSet<u64> =
+            self.replicas.values().filter(member).map(|replica| replica.ledger.applied().0).collect();
+        let down = self.replicas.values().filter(member).any(|replica| replica.running.is_none());
+        let settled = applied.len() == 1 && !down;
         if late && !settled {
             return Err(Violation::NoProgress(format!("nodes differ; {}", self.standing())));
         }
@@ -302,7 +364,8 @@ impl World {
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
-        for replica in self.replicas.values() {
+        let members = self.members_at_end();
+        for replica in self.replicas.values().filter(|replica| members.contains(&replica.id) && !replica.retired) {
             self.checks.saw_log(replica.id, replica.ledger.records())?;
             let ledger = &replica.ledger;
             let seen = ledger.checkpoint();

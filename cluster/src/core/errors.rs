@@ -90,6 +90,9 @@ pub enum StepError {
     /// This node takes no part any more.
     #[error("this node takes no part any more: its disk or its log can't be trusted")]
     Out,
+    /// This node has to apply what it has first.
+    #[error("append dropped: {0} committed bytes wait to be applied here")]
+    Behind(u64),
     /// raft-rs did not take it.
     #[error("message refused: {0}")]
     Refused(String),

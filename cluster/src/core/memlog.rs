@@ -28,6 +28,8 @@ pub(crate) struct MemLog {
     snapshot: Option<Snapshot>,
     /// A follower needs a snapshot that isn't there: raft-rs asked in vain.
     wanted: Cell<bool>,
+    /// Bytes of committed entries that may be handed out now.
+    room: Cell<u64>,
 }
 
 impl MemLog {
@@ -149,6 +151,11 @@ impl MemLog {
         self.mark
     }
 
+    /// Says how many bytes of committed entries raft-rs may hand out from now on; the last one may go beyond.
+    pub(crate) fn set_room(&self, bytes: u64) {
+        self.room.set(bytes);
+    }
+
     /// Offers a snapshot to followers.
     pub(crate) fn offer(&mut self, snapshot: Snapshot) {
         self.snapshot = Some(snapshot);
@@ -176,6 +183,11 @@ pub(crate) fn entry_time_ms(entry: &Entry) -> u64 {
     <[u8; 8]>::try_from(entry.context.as_slice()).map_or(0, u64::from_be_bytes)
 }
 
+/// An entry without what it holds.
+fn kind_of(entry: &Entry) -> Entry {
+    Entry { entry_type: entry.entry_type, term: entry.term, index: entry.index, ..Entry::default() }
+}
+
 impl Storage for MemLog {
     fn initial_state(&self) -> Result<RaftState> {
         Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
@@ -186,13 +198,24 @@ impl Storage for MemLog {
         low: u64,
         high: u64,
         max_size: impl Into<Option<u64>>,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> Result<Vec<Entry>> {
         if low < self.first() {
             return Err(Error::Store(StorageError::Compacted));
         }
         assert!(high <= self.last() + 1, "entries up to {high} of {}", self.last());
         let max_size = max_size.into().unwrap_or(u64::MAX);
+        let to_send = context.can_async();
+        if !to_send && max_size == u64::MAX {
+            // A candidate counts the changes of members that are not applied yet, and looks at nothing else.
+            let kinds = (low..high).map(|index| self.entry(index).map(kind_of));
+            return kinds.collect::<Option<_>>().ok_or(Error::Store(StorageError::Unavailable));
+        }
+        let max_size = match self.room.get() {
+            _ if to_send => max_size,
+            0 => return Ok(Vec::new()),
+            room => max_size.min(room),
+        };
         let mut out = Vec::new();
         let mut size = 0;
         for index in low..high {

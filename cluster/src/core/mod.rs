@@ -90,6 +90,8 @@ pub struct Core {
     /// Our last draw of the election timeout.
     election_timeout: usize,
     ticks: u64,
+    /// Index of the last committed entry that was handed out.
+    handed_out: u64,
     reads: Reads,
     /// This node's proposals that are not committed: index → (term, id).
     proposals: BTreeMap<u64, (u64, ProposalId)>,
@@ -166,6 +168,7 @@ impl Core {
             rng: ChaCha8Rng::seed_from_u64(seed),
             election_timeout: 0,
             ticks: 0,
+            handed_out: applied.0,
             reads: Reads::new(config.id, seed),
             proposals: BTreeMap::new(),
             heard: false,
@@ -351,6 +354,7 @@ impl Core {
             self.raw.read_index(context);
         }
         let mut actions = std::mem::take(&mut self.pending);
+        self.raw.store().set_room(self.room());
         if self.raw.has_ready() {
             let ready = self.raw.ready();
             self.take_ready(ready, &mut actions);
@@ -413,6 +417,7 @@ impl Core {
             return Err(StepError::WrongPeer { from: message.from, to: message.to });
         }
         self.note_heard(&message);
+        self.check_room(&message)?;
         self.heard |= matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot);
         if message.get_msg_type() == MessageType::MsgSnapshot && self.wants_files(&message) {
             return Ok(());
@@ -471,6 +476,7 @@ impl Core {
             let conf_state = metadata.get_conf_state().clone();
             self.raw.mut_store().reset(index, term);
             self.members.reset(index, Members::from(&conf_state));
+            self.handed_out = index;
             self.installing = Some((ready.number(), index));
             task.install = Some(Install { index, term, conf_state });
         }
@@ -483,7 +489,10 @@ impl Core {
         self.raw.advance_append_async(ready);
         for entry in committed {
             match self.take_committed(entry) {
-                Ok(entry) => actions.committed.push(entry),
+                Ok(entry) => {
+                    self.handed_out = entry.index;
+                    actions.committed.push(entry);
+                }
                 Err(error) => {
                     actions.fatal = Some(error);
                     break;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 
+mod bounds;
 mod members;
 
 const NOW_MS: u64 = 1_000_000;
@@ -24,6 +25,9 @@ struct Node {
     /// Keep installations until this is unset, and what comes after them.
     hold_installs: bool,
     held: Vec<WriteTask>,
+    /// Apply nothing until this is unset.
+    hold_applying: bool,
+    unapplied: VecDeque<CommittedEntry>,
     /// Never answer to the offer of a snapshot.
     hold_fetches: bool,
 }
@@ -69,6 +73,8 @@ impl Group {
             superseded: Vec::new(),
             hold_installs: false,
             held: Vec::new(),
+            hold_applying: false,
+            unapplied: VecDeque::new(),
             hold_fetches: false,
         };
         self.nodes.insert(id, node);
@@ -117,7 +123,7 @@ impl Group {
         loop {
             let node = self.nodes.get_mut(&id).unwrap();
             let actions = node.core.take_actions();
-            if actions.is_empty() {
+            if actions.is_empty() && (node.unapplied.is_empty() || node.hold_applying) {
                 return;
             }
             assert!(actions.fatal.is_none(), "{:?}", actions.fatal);
@@ -129,7 +135,10 @@ impl Group {
                     messages.extend(write(node, task));
                 }
             }
-            for entry in actions.committed {
+            node.unapplied.extend(actions.committed);
+            while !node.hold_applying
+                && let Some(entry) = node.unapplied.pop_front()
+            {
                 assert_eq!(entry.index, node.at.0 + 1);
                 node.at = (entry.index, entry.term);
                 node.applied.push((entry.index, entry.data));

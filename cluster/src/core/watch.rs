@@ -1,11 +1,11 @@
 //! What the core keeps an eye on besides raft-rs: snapshot transfers and the size of the log.
 
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
-use super::Core;
 use super::actions::{CompactWish, FetchSnapshot};
 use super::wire::Transfer;
+use super::{Core, StepError};
 
 impl Core {
     /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
@@ -86,6 +86,31 @@ impl Core {
         let peers = self.raw.raft.prs().iter();
         let lively = peers.filter(|(_, progress)| progress.recent_active);
         lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
+    }
+
+    /// Bytes of committed entries that may be handed out now.
+    pub(super) fn room(&self) -> u64 {
+        #[cfg(feature = "plants")]
+        if self.config.plants.unapplied_unbounded {
+            return u64::MAX;
+        }
+        let waiting = self.raw.store().bytes_between(self.raw.raft.raft_log.applied, self.handed_out);
+        self.config.max_unapplied_bytes.saturating_sub(waiting)
+    }
+
+    /// A follower that is behind in applying takes no more entries: it lags, and the others go on without it. Only what
+    /// is committed counts, so that entries which have to give way still can.
+    pub(super) fn check_room(&self, message: &Message) -> Result<(), StepError> {
+        let log = &self.raw.raft.raft_log;
+        let waiting = self.raw.store().bytes_between(log.applied, log.committed);
+        let full = waiting > self.config.max_unapplied_bytes;
+        #[cfg(feature = "plants")]
+        let full = full && !self.config.plants.unapplied_unbounded;
+        if full && message.get_msg_type() == MessageType::MsgAppend && !message.entries.is_empty() {
+            // It says nothing, so the leader sends the same again, once a heartbeat.
+            return Err(StepError::Behind(waiting));
+        }
+        Ok(())
     }
 
     pub(super) fn wish_compaction(&mut self) {

@@ -127,8 +127,10 @@ pub fn start<S: StateMachine, T: Transport>(
     }
     let logger = crate::trace::logger();
     let seed = rand::random();
+    let mut core_config = config.core.clone();
+    core_config.max_unapplied_bytes = config.max_unapplied_bytes as u64;
     let (applied, applied_term) = machine.applied();
-    let mut core = Core::new(&config.core, seed, found.recovered, (applied, applied_term), &logger)?;
+    let mut core = Core::new(&core_config, seed, found.recovered, (applied, applied_term), &logger)?;
     core.saw_state(State { index: applied, term: applied_term, digest: machine.digest() });
     let queues = Queues::new(&config);
     let shared = Arc::new(Shared {

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::outbox::Outbox;
 use super::*;
+use crate::core::MemberChange;
 use crate::machine::{Committed, Fatal, FetchError};
 use crate::snapshot::Manifest;
 
@@ -345,4 +346,32 @@ fn a_replica_that_ends_lets_go_of_what_did_not_fit_a_queue() {
     assert_eq!(seen.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected), "nobody can wait for it");
     assert!(queue.try_recv().unwrap().is_none());
     drop(queue_end);
+}
+
+#[test]
+fn a_fourth_replica_joins_catches_up_and_votes() {
+    let mut group = Group::start(1 << 20);
+    for i in 0..20 {
+        group.propose(&format!("before {i}"));
+    }
+    group.start_node(4);
+    let change = |group: &Group, change: &MemberChange| {
+        within(|| {
+            let leader = group.nodes[&1].handle().status().core.leader?;
+            let (sender, outcome) = bounded(1);
+            let done = Box::new(move |result| sender.send(result).unwrap());
+            group.nodes[&leader].handle().propose_members(change.clone(), done);
+            outcome.recv().unwrap().ok()
+        })
+    };
+    assert_eq!(change(&group, &MemberChange::AddLearner(4)).learners, [4]);
+    assert_eq!(change(&group, &MemberChange::Promote(vec![4])).voters, [1, 2, 3, 4]);
+    assert_eq!(distinct(&group.read(4)).len(), 20);
+    group.propose("after");
+    let follower = (1..=3).find(|id| group.nodes[&1].handle().status().core.leader != Some(*id)).unwrap();
+    group.stop_node(follower);
+    group.propose("by three of four");
+    assert_eq!(distinct(&group.read(4)).len(), 22);
+    let status = group.nodes[&4].handle().status();
+    assert_eq!((status.core.voters.clone(), status.core.highest_id), (vec![1, 2, 3, 4], 4));
 }
