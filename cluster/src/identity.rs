@@ -98,19 +98,19 @@ pub enum DiskError {
     /// Nothing is there, and nobody said that something may begin.
     #[error(
         "the data folder is empty and nothing says that a log begins here: a log is founded once, by `sillage-node init`, and a \
-         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it by a new member"
+         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it (`sillage cluster member replace ID`)"
     )]
     NotFounded,
     /// There was a disk, and it is gone.
     #[error(
         "the data folder is empty, but this node ran on disk {0}: what that disk promised is lost, so this node must not \
-         vote; put the data folder back if it was moved away, or replace this node by a new member"
+         vote; put the data folder back if it was moved away, or replace this node (`sillage cluster member replace ID`)"
     )]
     Emptied(DiskRun),
     /// The data folder is of another disk than the marker.
     #[error(
         "the data folder is of disk {found}, but this node ran on disk {marked}: it is another node's, or of another time; put \
-         the right data folder back, or replace this node by a new member"
+         the right data folder back, or replace this node (`sillage cluster member replace ID`)"
     )]
     Other {
         /// In the data folder.
@@ -122,7 +122,7 @@ pub enum DiskError {
     #[error(
         "the data folder is of start {found}, but this disk was started {marked} times, or has lost what it had applied then: it \
          was put back to an older state and has forgotten what it promised since; put the newest data folder back, or \
-         replace this node by a new member"
+         replace this node (`sillage cluster member replace ID`)"
     )]
     PutBack {
         /// Start in the data folder.
@@ -133,7 +133,7 @@ pub enum DiskError {
     /// The marker is missing, or older than the data folder.
     #[error(
         "the data folder is of disk {0}, but the marker beside the keyring is missing or older: keyring and data folder are \
-         not of one time; put the marker (the file `disk` beside the keyring) back, or replace this node by a new member"
+         not of one time; put the marker (the file `disk` beside the keyring) back, or replace this node (`sillage cluster member replace ID`)"
     )]
     MarkerOld(DiskRun),
     /// The marker or the note can't be used.

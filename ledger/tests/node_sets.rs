@@ -3,13 +3,16 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::*;
+use prost::Message as _;
 use rocksdb::{DB, Options as DbOptions};
+use sillage_ledger::seal::TagPrefix;
 use sillage_ledger::{BatchOutcome, Ledger};
 use sillage_proof::hash::LeafIndex;
-use sillage_proto::internal::v1::SealedBatch;
+use sillage_proto::internal::v1::{Command, RetireKek, Rewrap, SealedBatch};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::node_set::{NodeSet, NodeSetChange, SetNode};
@@ -240,4 +243,44 @@ fn every_node_has_the_same_sets_by_replay_by_snapshot_and_after_a_restart() {
     ledger.flush().expect("writable");
     drop(ledger);
     assert_eq!(all(&open(first.path())), expected);
+}
+
+/// Performs a command of the leader about keys.
+fn change_keys(ledger: &mut Ledger, command: Command) {
+    let index = ledger.applied().0 + 1;
+    let bytes = Command { version: 2, ..command }.encode_to_vec();
+    let outcomes = ledger.apply(index, 1, START_MS + 1_000 * index, &bytes).expect("applicable");
+    assert_eq!(outcomes.iter().find_map(code), None, "{outcomes:?}");
+}
+
+#[test]
+fn when_a_node_is_removed_every_prefix_waits_for_a_key_that_it_does_not_hold() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut ledger = open_new(dir.path());
+    let mut acts = Acts(0);
+    let waiting = |ledger: &Ledger| ledger.reader().open_erasures(10_000).expect("readable");
+    let without = present(&ledger).with_voters(&[1, 2], &[3]).expect("a change that fits");
+
+    // A batch that is refused leaves nothing, although its first act would do.
+    let twice = [1, 2].map(|_| act(&Act::NodeSetChanged(without.clone()))).to_vec();
+    let outcome = apply_one(&mut ledger, batch(1, "acts", 1, twice));
+    assert_eq!(code(&outcome), Some(Code::ActRefused));
+    assert!(waiting(&ledger).is_empty());
+
+    acts.done(&mut ledger, without);
+    let open = waiting(&ledger);
+    assert_eq!(open.len(), usize::from(TagPrefix::COUNT));
+    assert!(open.iter().all(|open| open.is_renewal() && open.keys_gone && open.epoch == 1));
+    let prefixes: BTreeSet<TagPrefix> = open.iter().map(|open| TagPrefix::of(&open.tag)).collect();
+    assert_eq!(prefixes.len(), open.len());
+
+    let prefix = TagPrefix::new(7).expect("below 4,096");
+    change_keys(
+        &mut ledger,
+        Command { rewrap: Some(Rewrap { keys: Vec::new(), prefix: 7, epoch: 2 }), ..Command::default() },
+    );
+    change_keys(&mut ledger, Command { retire_kek: Some(RetireKek { prefix: 7, epoch: 1 }), ..Command::default() });
+    assert_eq!(waiting(&ledger).len(), open.len() - 1);
+    let epochs = ledger.reader().kek_epochs(prefix).expect("readable");
+    assert_eq!((epochs.current, epochs.retired, epochs.erasures), (2, 1, 0), "no erasure waited for it");
 }

@@ -83,7 +83,7 @@ impl Marker for FileMarker {
             let (path, node, origin) = (self.path.display(), self.node, &self.origin);
             format!(
                 "{path} isn't the marker of node {node} of the log {origin}, or was altered: put the right one back, or \
-                 replace this node by a new member"
+                 replace this node (`sillage cluster member replace ID`)"
             )
         };
         self.parse(&text).map(Some).ok_or_else(wrong)

@@ -182,12 +182,16 @@ async fn a_disk_that_was_put_back_to_an_older_state_is_found_out_at_the_start() 
     let (data, old) = (deployment.path("node-3/data"), deployment.path("old"));
     nodes.pop().expect("the third").stop().await;
     copy(&data, &old);
+    // With the marker beside the keyring, or the node itself would see it.
+    let (marker, old_marker) = (deployment.path("node-3/keys/disk"), deployment.path("old-marker"));
+    std::fs::copy(&marker, &old_marker).expect("a marker");
     nodes.push(deployment.start(3).await);
     let size_min = record(&nodes[0].core, &mut author).await;
     until("it cosigns more", async || has_third(&nodes[0].core, size_min).await).await;
     nodes.pop().expect("the third").stop().await;
     std::fs::remove_dir_all(&data).expect("removed");
     copy(&old, &data);
+    std::fs::copy(&old_marker, &marker).expect("a marker");
 
     let rewound = deployment.start(3).await;
     let refusal = until("it finds out", async || rewound.core.check_sound().err()).await;

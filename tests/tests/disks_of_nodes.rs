@@ -124,7 +124,8 @@ fn a_node_made_anew_under_its_old_id_is_found_by_its_peers() {
     fs::create_dir(node(&world, again).join("data")).expect("a folder");
     fs::write(node(&world, again).join("data/FOUND"), "").expect("a file");
     world.restart(again);
-    is_said(&world, again, "this disk was emptied, put back to an older state, or is another one's");
+    // They know its disk, and what it has cosigned.
+    is_said(&world, again, "CORRUPT");
     some(&world, 31, 5);
     world.settled(2);
 }

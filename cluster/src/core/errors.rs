@@ -11,7 +11,7 @@ pub enum CoreError {
     /// The state machine holds entries that the log lost, so votes may be lost too.
     #[error(
         "the state machine has applied index {applied} but the Raft log ends at {last}: the log lost entries; \
-         replace this node by a new member with an empty disk"
+         replace this node (`sillage cluster member replace ID`)"
     )]
     LogBehind {
         /// Applied index of the state machine.
@@ -22,7 +22,7 @@ pub enum CoreError {
     /// The log no longer holds the entries after the state machine's.
     #[error(
         "the state machine has applied index {applied} but the Raft log begins at {first}: the state machine lost \
-         entries; replace this node by a new member with an empty disk"
+         entries; replace this node (`sillage cluster member replace ID`)"
     )]
     StateBehind {
         /// Applied index of the state machine.
@@ -33,7 +33,7 @@ pub enum CoreError {
     /// Both hold the entry, under different terms.
     #[error(
         "the state machine and the Raft log differ at index {index} (terms {applied_term} and {log_term}): one of them \
-         is from another group or time; replace this node by a new member with an empty disk"
+         is from another group or time; replace this node (`sillage cluster member replace ID`)"
     )]
     Diverged {
         /// The index.
@@ -46,7 +46,7 @@ pub enum CoreError {
     /// A change of the members can't be read, or doesn't fit the members that it changes.
     #[error(
         "the change of the group's members at index {index} can't be carried out: {reason}; going on without it would \
-         split the group. Upgrade this node if the others are newer; else replace it by a new member"
+         split the group. Upgrade this node if the others are newer; else replace it (`sillage cluster member replace ID`)"
     )]
     Members {
         /// Index of the change.

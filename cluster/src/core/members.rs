@@ -242,7 +242,7 @@ pub(crate) fn plan(
     if changes.is_empty() {
         return Err(MembersRefused::Nothing);
     }
-    let mut out = ConfChangeV2 { changes: changes.into(), ..ConfChangeV2::default() };
+    let mut out = ConfChangeV2 { changes, ..ConfChangeV2::default() };
     if out.changes.len() > 1 {
         // The leader ends it by a proposal of its own: what is on record of the new set may have to come in between.
         out.set_transition(ConfChangeTransition::Explicit);

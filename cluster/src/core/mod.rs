@@ -369,7 +369,6 @@ impl Core {
     /// How things stand.
     pub fn status(&self) -> CoreStatus {
         let raft = &self.raw.raft;
-        let (disowned, strangers, divergence, split) = self.trust();
         let MembersAt { index, highest_id, members } = self.members.now().clone();
         CoreStatus {
             id: self.config.id,
@@ -389,10 +388,10 @@ impl Core {
             members_index: index,
             highest_id,
             peers: self.peers(),
-            disowned,
-            strangers,
-            divergence,
-            split,
+            disowned: self.disowned,
+            strangers: self.peers.faults(),
+            divergence: self.divergence.clone(),
+            split: self.split,
             founding: self.is_founding(),
         }
     }

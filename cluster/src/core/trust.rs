@@ -5,7 +5,7 @@ use raft::{INVALID_ID, StateRole};
 
 use super::actions::Outgoing;
 use super::peers::{Disowned, Judgement, PeerFault};
-use super::standing::{Compared, Divergence, Split, Standing, State, Verdict};
+use super::standing::{Compared, Split, Standing, State, Verdict};
 use super::wire::{self, Wire};
 use super::{Core, StepError};
 use crate::identity::DiskRun;
@@ -238,10 +238,5 @@ impl Core {
     fn step_out(&mut self) {
         let term = self.raw.raft.term;
         self.raw.raft.become_follower(term, INVALID_ID);
-    }
-
-    /// What is seen of peers and of this node's own trustworthiness, for the status.
-    pub(super) fn trust(&self) -> (Option<Disowned>, Vec<(u64, PeerFault)>, Divergence, Option<Split>) {
-        (self.disowned, self.peers.faults(), self.divergence.clone(), self.split)
     }
 }

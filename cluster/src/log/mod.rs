@@ -51,14 +51,16 @@ pub trait LogStore: Send + 'static {
 pub enum LogError {
     /// The disk failed.
     #[error(
-        "the Raft log's disk failed ({0}); check the disk, then restart; if it can't be read, join as a new member"
+        "the Raft log's disk failed ({0}); check the disk, then restart; if it can't be read, replace this node (`sillage cluster member replace ID`)"
     )]
     Io(#[from] io::Error),
     /// Another process has it open.
     #[error("the Raft log is in use by another process; stop that one first")]
     Locked,
     /// Something other than a write cut short by a crash is wrong.
-    #[error("the Raft log is damaged: {0}; votes may be lost, so replace this node by a new member with an empty disk")]
+    #[error(
+        "the Raft log is damaged: {0}; votes may be lost, so replace this node (`sillage cluster member replace ID`)"
+    )]
     Damaged(String),
     /// The files are another node's.
     #[error("the Raft log belongs to node {found}, not {wanted}; check the data directory")]

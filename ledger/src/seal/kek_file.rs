@@ -336,4 +336,22 @@ mod tests {
         KekFile::open(&path).expect("whole");
         assert_eq!(fs::read_dir(dir.path()).expect("mine").count(), 1);
     }
+
+    #[test]
+    fn keys_that_come_together_are_kept_together_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("keyring");
+        Keyring::generate().expect("randomness").save(&path).expect("new");
+        let file = KekFile::open(&path).expect("whole");
+        file.make_all(&[(prefix(1), 2), (prefix(2), 2)]).expect("writable");
+        let made = file.key(prefix(1), 2).expect("made");
+        file.make_all(&[(prefix(1), 2), (prefix(3), 2)]).expect("what is there stays");
+        assert_eq!(file.key(prefix(1), 2), Some(made));
+        let other = Zeroizing::new([9; 32]);
+        let conflict = file.put_all(&[(prefix(4), 2, other.clone()), (prefix(1), 2, other)]);
+        assert!(matches!(conflict, Err(KeyringError::Conflict { prefix: 1, epoch: 2 })));
+        assert_eq!(file.key(prefix(4), 2), None);
+        assert!(Keyring::is_whole(&file.to_bytes()));
+        assert_eq!(KekFile::open(&path).expect("whole").held_of(prefix(3)).newest, 2);
+    }
 }

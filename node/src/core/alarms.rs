@@ -72,19 +72,19 @@ macro_rules! alarms {
 
 alarms! {
     Corrupt "CORRUPT" Stopped
-        "What this node stores can't be trusted: replace it by a new member with an empty disk.";
+        "What this node stores can't be trusted: replace it (`sillage cluster member replace ID`).";
     Emptied "EMPTIED" Stopped
-        "This node's disk is empty and wasn't before: put the disk back, or replace the node by a new member.";
+        "This node's disk is empty and wasn't before: put the disk back, or replace the node (`sillage cluster member replace ID`).";
     PutBack "PUT_BACK" Stopped
-        "This node's disk was put back to an older state: replace the node by a new member with an empty disk.";
+        "This node's disk was put back to an older state: replace the node (`sillage cluster member replace ID`).";
     Diverged "DIVERGED" Stopped
-        "This node and its group have applied different things: keep its disk as evidence, and replace the node by a new member.";
+        "This node and its group have applied different things: keep its disk as evidence, and replace the node (`sillage cluster member replace ID`).";
     KeyringDiffers "KEYRING_DIFFERS" Stopped
         "This node's keyring isn't the group's: stop it, give it the keyring of this log, start it again.";
     FlushFailed "FLUSH_FAILED" Failing
         "The database can't be written: check the disk, then restart this node.";
     Rotten "ROTTEN" Failing
-        "A block of the database is damaged on disk: check the disk, then replace this node by a new member with an empty disk.";
+        "A block of the database is damaged on disk: check the disk, then replace this node (`sillage cluster member replace ID`).";
     ReadOnly "READ_ONLY" Failing
         "The disk is nearly full and this node takes nothing new: make room; it goes on by itself.";
     ClockSkew "CLOCK_SKEW" Failing
@@ -94,7 +94,7 @@ alarms! {
     PeerDiverged "PEER_DIVERGED" Warning
         "Another node has applied different things than this one and the majority: look at that node.";
     PeerDisk "PEER_DISK" Warning
-        "Another node isn't on the disk that it had, and nothing that it says counts: replace that node by a new member.";
+        "Another node isn't on the disk that it had, and nothing that it says counts: replace that node (`sillage cluster member replace ID`).";
     KeysHeldBack "KEYS_HELD_BACK" Warning
         "An old key-encryption key isn't destroyed, as what isn't erased would be lost with it: compare this node's keyring with the others'.";
     CertificateEnds "CERTIFICATE_ENDS" Warning

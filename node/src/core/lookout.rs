@@ -98,7 +98,10 @@ impl Core {
                 matches!(status.status.as_str(), "ok" | "warning").then_some((status.applied, id))
             }
         };
-        let known = futures::future::join_all(self.links.iter().map(ask)).await;
+        // A learner can't lead.
+        let voters = self.raft_members().voters;
+        let asked = self.links.iter().filter(|link| voters.contains(&link.id)).map(ask);
+        let known = futures::future::join_all(asked).await;
         if let Some((_, id)) = known.into_iter().flatten().max() {
             tracing::warn!(to = id, "this node's disk isn't fit for a leader's: another node is to lead");
             self.replica.transfer_leader(id);

@@ -65,12 +65,17 @@ fn place(node: &SetNode) -> Place {
     }
 }
 
+/// Whether the ledger here has never heard of this node; a node that was removed it has.
+fn is_newcomer(own: u64, set: &NodeSet) -> bool {
+    own > set.id_max
+}
+
 /// Whom this node knows: the nodes of the set; a new member, which the ledger here doesn't name yet, also those that
 /// its node.toml names.
 fn places(config: &NodeConfig, reader: &LedgerReader, set: &NodeSet) -> Vec<Place> {
     let mut places: Vec<Place> = set.nodes.iter().map(place).collect();
     let genesis = reader.genesis();
-    if set.node(config.id).is_none() && join::has_token(config, genesis).unwrap_or(false) {
+    if is_newcomer(config.id, set) {
         for peer in config.other_peers() {
             let Some(pin) = join::first_pin(peer, genesis) else { continue };
             places.retain(|place| place.id != peer.id);
@@ -151,7 +156,7 @@ impl Core {
             if let Err(error) = join::give_token_up(&self.config) {
                 tracing::error!(%error, "the token of a new member can't be given up");
             }
-        } else if own <= set.id_max {
+        } else if !is_newcomer(own, set) {
             tracing::error!("this node was removed from the group: stop it, and destroy its disk and keyring");
         }
     }
@@ -413,7 +418,7 @@ impl Core {
                 _ => sleep(ASK_EVERY).await,
             }
         }
-        Err(unavailable(&format!("node {id} did not take over: ask again")))
+        Err(unavailable(format!("node {id} did not take over: ask again")))
     }
 }
 

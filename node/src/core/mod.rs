@@ -28,6 +28,7 @@ pub mod cursor;
 pub mod entries;
 mod epochs;
 mod erase;
+mod error;
 pub mod feeder;
 mod give_keys;
 pub mod glass;
@@ -76,9 +77,9 @@ use parking_lot::Mutex;
 use sillage_cluster::core::Role;
 use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
 use sillage_cluster::runtime::FsyncStats;
-use sillage_cluster::{DiskRun, Handle, LogConfig, Runtime, StartError};
-use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, KeyringError, Sealer};
-use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, ReadError, Refusal};
+use sillage_cluster::{DiskRun, Handle, LogConfig, Runtime};
+use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, Sealer};
+use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
@@ -86,7 +87,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::{LimitsConfig, NodeConfig};
 use crate::disk::{self, FileMarker};
-use crate::join::{self, JoinError};
+use crate::join;
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
@@ -99,11 +100,12 @@ use bodies::Bodies;
 use checkpoints::Checkpoints;
 use clock::{Clocks, NoStamp, Stamp, WallClock};
 use corrupt::Corruption;
-use cosign::{Cosigned, Notes, Unreadable};
+use cosign::{Cosigned, Notes};
 use cosigners::Cosigners;
 use cpu::Cpu;
 use cursor::Cursors;
 use erase::Eraser;
+pub use error::CoreError;
 use inflight::Inflight;
 use keyrings::Keyrings;
 use lanes::{Lanes, Work};
@@ -121,71 +123,6 @@ use tags::Tags;
 const ENTRY_STREAMS_MAX: usize = 64;
 
 type Replica = Handle<Vec<BatchOutcome>>;
-
-/// Why the core doesn't start. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum CoreError {
-    /// The database.
-    #[error(transparent)]
-    Ledger(#[from] OpenError),
-    /// The replica.
-    #[error(transparent)]
-    Replica(#[from] StartError),
-    /// The disk must not take part.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The way to the peers.
-    #[error(transparent)]
-    Peers(#[from] TlsError),
-    /// What this node has cosigned.
-    #[error(transparent)]
-    Cosigned(#[from] Unreadable),
-    /// The configuration names a witness that can't be one.
-    #[error("{0}")]
-    Witness(String),
-    /// The node's key.
-    #[error("{path} isn't the node key of node {id} in this log: is it of another node or log?")]
-    NodeKey {
-        /// Which file.
-        path: PathBuf,
-        /// This node.
-        id: u64,
-    },
-    /// The token of a new member.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    /// The certificate.
-    #[error("{path} isn't the certificate of node {id} in this log: is it of another node or log?")]
-    Certificate {
-        /// Which file.
-        path: PathBuf,
-        /// This node.
-        id: u64,
-    },
-    /// The keyring.
-    #[error(transparent)]
-    Keyring(#[from] cursor::CursorKeyError),
-    /// The keyring isn't the one that this node had.
-    #[error(transparent)]
-    OtherKeyring(#[from] KeyringError),
-    /// The keyring is of another log.
-    #[error(
-        "{path} isn't the keyring of this log: none of the data keys in the ledger can be unwrapped with it; give the node the keyring of its own log, from another node or from the backup"
-    )]
-    ForeignKeyring {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The ledger can't be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// No randomness.
-    #[error("the system gives no randomness: {0}")]
-    Randomness(#[from] getrandom::Error),
-    /// A thread.
-    #[error("a thread can't be started: {0}")]
-    Thread(#[from] std::io::Error),
-}
 
 /// A running node, without its ports.
 pub struct Core {
@@ -338,7 +275,7 @@ impl Core {
         let keks = Arc::new(secrets.keyring);
         let parsed = GenesisInfo::parse(genesis).map_err(OpenError::from)?;
         let marker = Arc::new(FileMarker::beside(&config.keyring, parsed.origin.as_str(), config.id));
-        refuse_emptied(config, &*marker)?;
+        refuse_emptied(config, &marker)?;
         let record = config.data_dir.join(keyrings::RECORD);
         let is_on_record = record.exists();
         if is_on_record {

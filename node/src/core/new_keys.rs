@@ -41,7 +41,7 @@ impl Core {
     /// Makes the log's next key and gives it to every node but `leaving`. Those that don't answer fetch it when they
     /// are back; a majority must have it now.
     pub(super) async fn spread_log_key(&self, leaving: u64) -> Result<PublicKey, Refusal> {
-        let key = SigningKey::generate().map_err(|error| unavailable(&format!("no randomness: {error}")))?;
+        let key = SigningKey::generate().map_err(|error| unavailable(format!("no randomness: {error}")))?;
         self.put_log_key(&key.to_seed()[..])?;
         let set = self.reader.node_set().map_err(|error| from_read(&error))?;
         let stay: BTreeSet<u64> = set.voters.iter().copied().filter(|id| *id != leaving).collect();
@@ -76,11 +76,11 @@ impl Core {
         let Some(path) = &self.config.log_key else { return Ok(()) };
         let path = secrets::beside(path, &key.public_key());
         if !path.exists() {
-            let written = files::seed(&path, &key).map_err(|error| unavailable(&error.to_string()));
+            let written = files::seed(&path, &key).map_err(|error| unavailable(error.to_string()));
             written?;
             let folder = path.parent().map(std::fs::File::open);
             let synced = folder.map(|folder| folder.and_then(|folder| folder.sync_all()));
-            synced.transpose().map_err(|error| unavailable(&error.to_string()))?;
+            synced.transpose().map_err(|error| unavailable(error.to_string()))?;
         }
         self.keys.add_log_key(key);
         Ok(())
@@ -186,7 +186,7 @@ impl Core {
         }
         let keks = Arc::clone(&self.eraser.keks);
         let to_make = wanted.clone();
-        blocking(move || keks.make_all(&to_make).map_err(|error| unavailable(&error.to_string()))).await?;
+        blocking(move || keks.make_all(&to_make).map_err(|error| unavailable(error.to_string()))).await?;
         let key = |(prefix, epoch): &(TagPrefix, u32)| {
             let key = self.eraser.keks.key(*prefix, *epoch)?;
             Some(PutKekRequest { prefix: u32::from(prefix.get()), epoch: *epoch, key: key.to_vec() })

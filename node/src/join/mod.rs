@@ -248,3 +248,81 @@ fn remove(path: &Path) -> Result<(), JoinError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::genesis::LogTerms;
+    use crate::init::{NodePlan, Plan, create, node_dir};
+    use sillage_ledger::seal::Keyring;
+
+    /// Node 1 of a new log as a folder on disk, and its genesis.
+    fn folder(dir: &Path) -> (NodeConfig, GenesisInfo) {
+        let plan = Plan {
+            dir: dir.to_owned(),
+            terms: LogTerms::test("log.example/join"),
+            nodes: vec!["1=127.0.0.1:7400:7401".parse::<NodePlan>().unwrap()],
+            listen: None,
+            authority: "authority".to_owned(),
+            valid_years: 1,
+            with_profile: false,
+            limits: crate::config::LimitsConfig::default(),
+            gateway: None,
+            witnesses: Vec::new(),
+        };
+        create(&plan).unwrap();
+        let config = NodeConfig::load(&node_dir(dir, 1).join("node.toml")).unwrap();
+        let genesis = GenesisInfo::parse(&std::fs::read(&config.genesis).unwrap()).unwrap();
+        (config, genesis)
+    }
+
+    fn keys(config: &NodeConfig) -> NodeKeys {
+        NodeKeys {
+            keyring: std::fs::read(&config.keyring).unwrap(),
+            log_keys: vec![vec![7; 32], vec![8; 32]],
+            vrf_key: secrets::seed(config.vrf_key.as_ref().unwrap()).unwrap().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_one_nodes_and_is_given_up_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, genesis) = folder(dir.path());
+        assert!(!has_token(&config, &genesis).unwrap());
+        std::fs::write(token_path(&config), token_of(&config, &genesis)).unwrap();
+        assert!(has_token(&config, &genesis).unwrap());
+        let other = NodeConfig { id: 2, ..config.clone() };
+        assert!(matches!(has_token(&other, &genesis), Err(JoinError::Token { id: 2, .. })));
+        give_token_up(&config).unwrap();
+        give_token_up(&config).unwrap();
+        assert!(!has_token(&config, &genesis).unwrap());
+    }
+
+    #[test]
+    fn keys_of_another_log_or_damaged_ones_are_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, genesis) = folder(dir.path());
+        let good = keys(&config);
+        assert_eq!(check(&config, &genesis, &good), Ok(()));
+        let foreign = NodeKeys { vrf_key: vec![9; 32], ..good.clone() };
+        assert!(check(&config, &genesis, &foreign).unwrap_err().contains("another log's"));
+        let mut damaged = good.clone();
+        damaged.keyring[100] ^= 1;
+        assert!(check(&config, &genesis, &damaged).unwrap_err().contains("damaged"));
+        assert!(check(&config, &genesis, &NodeKeys { log_keys: Vec::new(), ..good }).is_err());
+    }
+
+    #[test]
+    fn what_was_given_is_written_for_its_owner_and_found_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, genesis) = folder(dir.path());
+        let given = keys(&config);
+        std::fs::remove_file(&config.keyring).unwrap();
+        // What a fetch that was cut short has left gives way.
+        write(&config, &given).unwrap();
+        assert!(Keyring::is_whole(&std::fs::read(&config.keyring).unwrap()));
+        let loaded = secrets::Secrets::load_joining(&config, &genesis).unwrap();
+        let held: Vec<_> = loaded.log_keys.iter().map(|key| key.to_seed()[0]).collect();
+        assert_eq!(held, [7, 8], "the one in force first, the others beside it");
+    }
+}

@@ -17,10 +17,9 @@ use sillage_node::core::clock::WallClock;
 use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
+use sillage_node::peer;
 use sillage_node::secrets::Secrets;
 use sillage_node::tls::accept::{AcceptLimits, accept};
-use sillage_node::tls::pin::Pins;
-use sillage_node::{peer, tls};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proto::v1::{Batch, PatientIdentity, Record, SaltedRecord};
@@ -127,8 +126,6 @@ impl Deployment {
         let genesis = std::fs::read(&config.genesis).expect("a genesis");
         let info = GenesisInfo::parse(&genesis).expect("a genesis");
         let secrets = Secrets::load(&config, &info).expect("secrets");
-        let nodes = Pins::new(info.nodes.iter().map(|node| (node.tls_spki_sha256, node.id)));
-        let peer_tls = tls::server_config(&secrets.identity, Some(nodes)).expect("certificates");
         let place = usize::try_from(id).expect("few") - 1;
         let listener = self.ports[place].take().unwrap_or_else(|| bind_again(&config.listen_peer));
         self.ports[place] = Some(listener.try_clone().expect("a port"));
@@ -146,6 +143,7 @@ impl Deployment {
         let core = runtime.spawn(async move {
             let core = Core::start_with_clock(&config, secrets, &genesis, counted.clone(), wall).expect("a node");
             let listener = TcpListener::from_std(listener).expect("a port");
+            let peer_tls = core.peer_tls().expect("certificates");
             let incoming = accept(listener, peer_tls, limits, "peer", counted);
             let serving = tonic::transport::Server::builder().add_routes(peer::routes(Arc::clone(&core)));
             tokio::spawn(serving.serve_with_incoming(incoming));

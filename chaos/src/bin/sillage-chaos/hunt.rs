@@ -64,6 +64,9 @@ pub async fn hunt(
 ) -> Result<Report, Error> {
     let mut tools = Tools::lay_out(cluster, &plan.kinds, folder).await?;
     let mut bench = Bench::open(cluster).await?;
+    if plan.is_brief {
+        bench.pause_max_ms *= 8;
+    }
     bench.watch.settled(cluster.ids().count(), Duration::from_secs(60)).await?;
     let (began, mut dice, mut report) = (Instant::now(), Dice::new(seed), Report::default());
     let (mut bag, mut round) = (Vec::new(), 0);

@@ -56,7 +56,7 @@ pub struct Args {
     /// Only these kinds of faults; one of each where no --minutes are given
     #[arg(long, value_delimiter = ',', value_name = "KIND,...", conflicts_with = "leader_kills")]
     pub kinds: Vec<Kind>,
-    /// With --kinds, --once or --minutes: hold each fault only as long as it takes to show
+    /// With --kinds, --once or --minutes: hold each fault only as long as it takes to show, and record less
     #[arg(long)]
     pub brief: bool,
     /// Instead of runs: kill the leader so often, and say for how long nothing was acknowledged

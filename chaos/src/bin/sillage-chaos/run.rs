@@ -25,6 +25,8 @@ use tokio::task::{JoinHandle, JoinSet};
 /// A node that is stopped is given up soon.
 pub const TIMEOUTS: Timeouts = Timeouts { attempt: Duration::from_millis(1_500), total: Duration::from_secs(10) };
 const STREAMS: usize = 6;
+/// What counts is the number of moments at which a node can die, not how much is written.
+const PAUSE_MAX_MS: u64 = 16;
 /// After everything is healed, a batch must be answered within this.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const PATIENTS: usize = 200;
@@ -47,6 +49,8 @@ pub struct Bench {
     checks: Checks,
     acked: Vec<Acked>,
     sightings: Sightings,
+    /// Pauses between two batches of a writer are below so many milliseconds.
+    pub pause_max_ms: u64,
     /// Nodes whose word doesn't count for now.
     pub strangers: Strangers,
 }
@@ -138,8 +142,21 @@ impl Bench {
         let records = records(&tags)?.into();
         let consents = Consents::new(link.clone(), cluster.profile(), tags);
         let (book, checks, acked, sightings) = (Book::new(), Checks::default(), Vec::new(), Sightings::default());
-        let strangers = Strangers::default();
-        Ok(Self { link, watch, writers, tally, consents, records, book, checks, acked, sightings, strangers })
+        let (strangers, pause_max_ms) = (Strangers::default(), PAUSE_MAX_MS);
+        Ok(Self {
+            link,
+            watch,
+            writers,
+            tally,
+            consents,
+            records,
+            book,
+            checks,
+            acked,
+            sightings,
+            pause_max_ms,
+            strangers,
+        })
     }
 
     /// What is being acknowledged.
@@ -171,6 +188,7 @@ impl Bench {
                 writer,
                 Arc::clone(&self.records),
                 Dice::new(dice.below(u64::MAX)),
+                self.pause_max_ms,
                 Arc::clone(&stop),
             ));
         }
@@ -256,6 +274,7 @@ async fn record(
     mut writer: Writer,
     from: Arc<[Vec<u8>]>,
     mut dice: Dice,
+    pause_max_ms: u64,
     stop: Arc<AtomicBool>,
 ) -> Result<Writer, LoadError> {
     while !stop.load(Ordering::Relaxed) {
@@ -266,8 +285,7 @@ async fn record(
         };
         let batch = (0..count).map(|_| dice.pick(&from).clone()).collect();
         writer.submit(batch, PATIENCE).await?;
-        // What counts is the number of moments at which a node can die, not how much is written.
-        tokio::time::sleep(Duration::from_millis(dice.below(16))).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(pause_max_ms))).await;
     }
     Ok(writer)
 }

@@ -126,8 +126,10 @@ impl Clocks {
 
     /// The feature level that every node knows, and this program.
     fn level_of_all(&self) -> u32 {
-        let voters = self.voters();
-        self.known.lock().level_of_all(voters.ids(), (self.id, FEATURE_LEVEL), Instant::now())
+        // Learners apply everything too. What can't be read now is asked for again.
+        let Ok(set) = self.reader.node_set() else { return 1 };
+        let nodes = set.nodes.iter().map(|node| node.id);
+        self.known.lock().level_of_all(nodes, (self.id, FEATURE_LEVEL), Instant::now())
     }
 
     /// What a peer is told.
