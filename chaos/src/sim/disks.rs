@@ -213,6 +213,13 @@ impl World {
             self.replica(node).kept = None;
             return;
         }
+        // Which entries are committed is known for certain in memory alone: so whoever knows stays up from here on.
+        let commit = |replica: &Replica| replica.running.as_ref().map(|running| running.core.status().commit);
+        let most = self.replicas.values().filter_map(commit).max();
+        if !self.replicas.values().any(|peer| peer.id != node && commit(peer) == most && most.is_some()) {
+            return;
+        }
+        self.replicas.values_mut().for_each(|replica| replica.doomed = None);
         self.suffer(node, "put back within one start");
         let replica = self.replica(node);
         replica.put_back(&kept);

@@ -120,6 +120,7 @@ impl World {
         let node = self.rng.random_range(1..=self.report.nodes);
         self.note(|| format!("FAULT {kind:?}, node {node}"));
         match kind {
+            Kind::Crash | Kind::Kill | Kind::CrashAll if self.unseen => {}
             Kind::Crash => self.end(node, Down::Power),
             Kind::Kill => {
                 let down = if self.rng.random_bool(0.7) { Down::Killed } else { Down::SyncFailed };

@@ -48,7 +48,7 @@ impl World {
         if matches!(limp, Limp::Dead(_)) && !self.can_do_without(&[node, other]) {
             limp = Limp::Dead(vec![node]);
         }
-        if limp == Limp::None || node == other || !self.can_do_without(&[node]) {
+        if self.unseen || limp == Limp::None || node == other || !self.can_do_without(&[node]) {
             return;
         }
         self.note(|| format!("but for {limp:?}"));

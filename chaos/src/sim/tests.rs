@@ -81,7 +81,7 @@ fn a_queue_without_a_bound_is_found() {
 
 #[test]
 fn members_that_a_start_forgets_are_found() {
-    let failure = found(Plant::MembersForgotten, 30);
+    let failure = found(Plant::MembersForgotten, 60);
     assert!(failure.what.contains("has the members"), "{}", failure.what);
 }
 

@@ -385,6 +385,8 @@ impl World {
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
+        self.report.acknowledged = self.checks.acknowledged_count() as u64;
+        self.report.leaders = self.checks.terms() as u64;
         if self.unseen {
             return self.end_bound();
         }
@@ -396,8 +398,6 @@ impl World {
             self.checks.saw_checkpoint(replica.id, seen, |old| ledger.prove(old))?;
             self.report.root = seen.root;
         }
-        self.report.acknowledged = self.checks.acknowledged_count() as u64;
-        self.report.leaders = self.checks.terms() as u64;
         Ok(())
     }
 }
