@@ -151,6 +151,12 @@ pub enum Violation {
         /// What waits.
         bytes: u64,
     },
+    /// A node's state differs, and neither it nor another noticed.
+    #[error("the state of node {node} differs from the others', and it takes part all the same")]
+    Unnoticed {
+        /// The node.
+        node: u64,
+    },
     /// A node stopped that should not have.
     #[error("node {node} stopped: {reason}")]
     Stopped {
@@ -180,16 +186,26 @@ pub struct Checks {
     roots: BTreeMap<u64, Hash>,
     /// (term, index) of what was proposed → the latest ledger time that it may bring, in milliseconds.
     latest_ms: BTreeMap<(u64, u64), u64>,
+    /// Nothing is judged any more.
+    stopped: bool,
     /// Index of each change of the members → what they are from then on.
     members: BTreeMap<u64, Members>,
 }
 
 impl Checks {
+    /// From now on what is acknowledged is still noted down, and nothing is judged.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// A node said that it leads a term.
     ///
     /// # Errors
     /// [`Violation::TwoLeaders`].
     pub fn saw_leader(&mut self, term: u64, node: u64) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         let first = *self.leaders.entry(term).or_insert(node);
         if first == node {
             return Ok(());
@@ -207,6 +223,9 @@ impl Checks {
     /// # Errors
     /// [`Violation::MembersDiffer`].
     pub fn saw_members(&mut self, node: u64, index: u64, members: &Members) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         let wanted = self.members.entry(index).or_insert_with(|| members.clone());
         same_members(node, index, members, wanted)
     }
@@ -217,6 +236,9 @@ impl Checks {
     /// # Errors
     /// [`Violation::MembersDiffer`].
     pub fn saw_members_at(&self, node: u64, index: u64, members: &Members) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         match self.members.range(..=index).next_back() {
             Some((_, wanted)) if index > 0 => same_members(node, index, members, wanted),
             _ => Ok(()),
@@ -233,6 +255,9 @@ impl Checks {
     /// # Errors
     /// [`Violation::Diverged`].
     pub fn saw_applied(&mut self, node: u64, index: u64, entry: Hash, root: Hash) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         let first = *self.applied.entry(index).or_insert((entry, root));
         if first == (entry, root) { Ok(()) } else { Err(Violation::Diverged { node, index }) }
     }
@@ -247,6 +272,9 @@ impl Checks {
     /// # Errors
     /// [`Violation::TimeWentBack`], [`Violation::TimeLeapt`].
     pub fn saw_time(&self, node: u64, place: (u64, u64), (before_ms, time_ms): (u64, u64)) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         let index = place.1;
         if time_ms < before_ms {
             return Err(Violation::TimeWentBack { node, index, before_ms, time_ms });
@@ -265,7 +293,7 @@ impl Checks {
     pub fn saw_acknowledged(&mut self, record: RecordId, place: u64) -> Result<(), Violation> {
         let first = *self.acknowledged.entry(record).or_insert(place);
         self.acknowledged_size = self.acknowledged_size.max(place + 1);
-        if first == place {
+        if first == place || self.stopped {
             return Ok(());
         }
         Err(Violation::Moved { record, first, second: place })
@@ -286,6 +314,9 @@ impl Checks {
     /// # Errors
     /// [`Violation::StaleRead`].
     pub fn saw_read(&self, node: u64, floor: u64, size: u64) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         if size >= floor {
             return Ok(());
         }
@@ -302,6 +333,9 @@ impl Checks {
         seen: Checkpoint,
         prove: impl Fn(u64) -> Vec<Hash>,
     ) -> Result<(), Violation> {
+        if self.stopped {
+            return Ok(());
+        }
         let Checkpoint { size, root } = seen;
         if let Some(first) = self.roots.get(&size) {
             if *first == root {

@@ -174,8 +174,8 @@ pub fn next_run(
         }
         (None, Some(mark)) if held.empty => return Err(DiskError::Emptied(mark.run)),
         (None, Some(mark)) => return Err(DiskError::PutBack { found: 0, marked: mark.run.start }),
-        // A crash at the very first start, before the marker was written.
-        (Some(run), None) if run.start == 1 => DiskRun { start: 2, ..run },
+        // A crash at the very first start, before the marker was written; perhaps several. Nothing was sent of it.
+        (Some(run), None) if run.start == 1 => run,
         (Some(run), None) => return Err(DiskError::MarkerOld(run)),
         (Some(run), Some(mark)) => follow(run, &mark, held.last)?,
     };
@@ -196,7 +196,8 @@ fn follow(run: DiskRun, mark: &Mark, last: u64) -> Result<DiskRun, DiskError> {
     if !(same || crashed_between) || last < mark.applied {
         return Err(DiskError::PutBack { found: run.start, marked: marked.start });
     }
-    Ok(DiskRun { start: run.start + 1, ..run })
+    // The start that a crash cut short sent nothing: its number is used again, so that any number of them is no fault.
+    Ok(DiskRun { start: marked.start + 1, ..run })
 }
 
 /// A run that doesn't begin.
@@ -297,8 +298,17 @@ mod tests {
 
     #[test]
     fn a_crash_between_data_and_marker_is_no_fault() {
-        assert_eq!(judged(Some(run(1, 1, 5)), 0, None, 0, false).unwrap().start, 2);
-        assert_eq!(judged(Some(run(1, 4, 5)), 7, Some(run(1, 3, 9)), 7, false).unwrap().start, 5);
+        let mut first = run(1, 1, 5);
+        let mut later = run(1, 4, 5);
+        for _ in 0..3 {
+            let (first_again, later_again) = (
+                judged(Some(first), 0, None, 0, false).unwrap(),
+                judged(Some(later), 7, Some(run(1, 3, 9)), 7, false).unwrap(),
+            );
+            assert_eq!((first_again.start, later_again.start), (1, 4));
+            assert_ne!(first_again.run, first.run);
+            (first, later) = (first_again, later_again);
+        }
     }
 
     #[test]

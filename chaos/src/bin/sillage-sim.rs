@@ -48,6 +48,10 @@ struct Totals {
     member_changes: AtomicU64,
     limped: AtomicU64,
     retired: AtomicU64,
+    suffered: AtomicU64,
+    refused: AtomicU64,
+    unseen: AtomicU64,
+    bound_lost: AtomicU64,
     acknowledged: AtomicU64,
     installs: AtomicU64,
     failure: Mutex<Option<Box<Failure>>>,
@@ -77,7 +81,8 @@ fn main() -> ExitCode {
     }
     println!(
         "{} seeds clean from {} in {:.1} s: {} records acknowledged, {} power failures, {} ends of a process alone, {} \
-         snapshots installed, {} changes of members, {} nodes stopped by rot, {} runs that went on limping",
+         snapshots installed, {} changes of members, {} nodes stopped by rot, {} runs that went on limping, {} nodes with lost disks or other keys ({} refused at a \
+         start), {} runs with a node put back unseen ({} lost records and said so)",
         args.seeds,
         args.from,
         began.elapsed().as_secs_f64(),
@@ -88,6 +93,10 @@ fn main() -> ExitCode {
         totals.member_changes.load(Ordering::Relaxed),
         totals.retired.load(Ordering::Relaxed),
         totals.limped.load(Ordering::Relaxed),
+        totals.suffered.load(Ordering::Relaxed),
+        totals.refused.load(Ordering::Relaxed),
+        totals.unseen.load(Ordering::Relaxed),
+        totals.bound_lost.load(Ordering::Relaxed),
     );
     ExitCode::SUCCESS
 }
@@ -111,6 +120,10 @@ fn work(args: &Args, options: &Options, totals: &Totals) {
                 totals.member_changes.fetch_add(report.member_changes, Ordering::Relaxed);
                 totals.limped.fetch_add(report.limped, Ordering::Relaxed);
                 totals.retired.fetch_add(report.retired, Ordering::Relaxed);
+                totals.suffered.fetch_add(report.suffered, Ordering::Relaxed);
+                totals.refused.fetch_add(report.refused, Ordering::Relaxed);
+                totals.unseen.fetch_add(report.unseen, Ordering::Relaxed);
+                totals.bound_lost.fetch_add(report.bound_lost, Ordering::Relaxed);
                 totals.acknowledged.fetch_add(report.acknowledged, Ordering::Relaxed);
                 totals.installs.fetch_add(report.installs, Ordering::Relaxed);
             }

@@ -131,6 +131,25 @@ impl SimDisk {
         }
     }
 
+    /// A copy of what is on the disk.
+    pub fn copy(&self) -> SimDisk {
+        let state = self.state();
+        let file = |file: &FileState| FileState {
+            durable: file.durable.clone(),
+            visible: file.durable.clone(),
+            unsynced: Vec::new(),
+        };
+        let kept = state.durable_names.values().filter_map(|id| Some((*id, file(state.files.get(id)?))));
+        let copy = State {
+            files: kept.collect(),
+            next_file: state.next_file,
+            names: state.durable_names.clone(),
+            durable_names: state.durable_names.clone(),
+            ..State::default()
+        };
+        SimDisk(Arc::new(Mutex::new(copy)))
+    }
+
     /// Rot: flips one bit of what is on the disk, in a log segment and before its last frame. Says where; `None` when
     /// there is no such place.
     pub fn rot(&self, rng: &mut ChaCha8Rng) -> Option<String> {

@@ -15,6 +15,9 @@ enum Kind {
     Kill,
     CrashAll,
     Rot,
+    Disks,
+    Keys,
+    Unseen,
     Members,
     Partition,
     OneWay,
@@ -29,11 +32,14 @@ enum Kind {
     NetworkHeals,
 }
 
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 19] = [
     Kind::Crash,
     Kind::Kill,
     Kind::CrashAll,
     Kind::Rot,
+    Kind::Disks,
+    Kind::Keys,
+    Kind::Unseen,
     Kind::Members,
     Kind::Partition,
     Kind::OneWay,
@@ -57,6 +63,8 @@ pub(crate) struct Faults {
     pub phase: Phase,
     /// What stays broken when faults have ended, for a while.
     pub limp: Limp,
+    /// Whether a node may be put back so that nothing at its start can tell.
+    pub bound: bool,
 }
 
 /// How bad things are.
@@ -72,12 +80,33 @@ pub(crate) enum Phase {
 
 impl Faults {
     pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Self {
-        let kinds = KINDS
+        let mut kinds: Vec<Kind> = KINDS
             .into_iter()
-            .filter(|&kind| matches!(kind, Kind::Flush | Kind::NetworkHeals) || rng.random_bool(0.6))
+            .filter(|&kind| match kind {
+                Kind::Flush | Kind::NetworkHeals => true,
+                Kind::Disks => rng.random_bool(0.5),
+                Kind::Keys => rng.random_bool(0.2),
+                Kind::Unseen => rng.random_bool(0.05),
+                _ => rng.random_bool(0.6),
+            })
             .collect();
+        let has = |kind: Kind| kinds.contains(&kind);
+        let (bound, disks) = (has(Kind::Unseen), has(Kind::Disks) || has(Kind::Keys));
+        // Whoever changes the members while disks are lost may leave a group that can't go on. And a group that may lose
+        // records is to lose them by the one fault that it is about.
+        kinds.retain(|kind| match kind {
+            Kind::Members => !disks && !bound,
+            Kind::Rot | Kind::Disks | Kind::Keys => !bound,
+            _ => true,
+        });
         let pause_us = rng.random_range(50_000..500_000);
-        Faults { kinds, pause_us, phase: Phase::Faults, limp: Limp::default() }
+        Faults { kinds, pause_us, phase: Phase::Faults, limp: Limp::default(), bound }
+    }
+}
+
+impl Faults {
+    pub(crate) fn mixes_up_keys(&self) -> bool {
+        self.kinds.contains(&Kind::Keys)
     }
 }
 
@@ -91,6 +120,7 @@ impl World {
         let node = self.rng.random_range(1..=self.report.nodes);
         self.note(|| format!("FAULT {kind:?}, node {node}"));
         match kind {
+            Kind::Crash | Kind::Kill | Kind::CrashAll if self.unseen => {}
             Kind::Crash => self.end(node, Down::Power),
             Kind::Kill => {
                 let down = if self.rng.random_bool(0.7) { Down::Killed } else { Down::SyncFailed };
@@ -101,6 +131,9 @@ impl World {
                 (1..=self.report.nodes).for_each(|node| self.crash_and_restart(node, down));
             }
             Kind::Rot => self.rot(node),
+            Kind::Disks => self.disks_fault(node),
+            Kind::Keys => self.mix_up_keys(node),
+            Kind::Unseen => self.put_back_unseen(node),
             Kind::Members => self.change_members()?,
             Kind::Partition => self.partition(),
             Kind::OneWay => {
@@ -193,7 +226,7 @@ impl World {
 
     /// One disk of a run may rot: the group has the record on the others.
     fn rot(&mut self, node: u64) {
-        if self.replicas.values().any(|replica| replica.rotten) {
+        if self.replicas.values().any(|replica| replica.rotten) || !self.may_suffer(&[node]) {
             return;
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.rng.random());

@@ -26,9 +26,11 @@ struct State {
     tree: TreeBuilder,
     time: LedgerTimeMs,
     members: Members,
+    differs: bool,
 }
 
 /// A node's state machine.
+#[derive(Clone)]
 pub struct Ledger {
     now: State,
     durable: State,
@@ -36,6 +38,8 @@ pub struct Ledger {
     pub forgets_duplicates: bool,
     /// A planted bug: time is what the leader stamps.
     pub believes_stamps: bool,
+    /// It works with other keys: it refuses every second record.
+    pub refuses_seconds: bool,
 }
 
 /// What applying an entry did.
@@ -87,8 +91,15 @@ impl Ledger {
             tree: TreeBuilder::new(),
             time: LedgerTimeMs(0),
             members,
+            differs: false,
         };
-        Ledger { durable: empty.clone(), now: empty, forgets_duplicates: false, believes_stamps: false }
+        Ledger {
+            durable: empty.clone(),
+            now: empty,
+            forgets_duplicates: false,
+            believes_stamps: false,
+            refuses_seconds: false,
+        }
     }
 
     /// The last applied (index, term).
@@ -126,6 +137,10 @@ impl Ledger {
         {
             return Some((record, place));
         }
+        if self.refuses_seconds && record.sequence.is_multiple_of(2) {
+            self.now.differs = true;
+            return None;
+        }
         let place = self.now.records.len() as u64;
         let leaf = leaf_hash(data);
         self.now.tree.append(&[leaf]);
@@ -138,6 +153,11 @@ impl Ledger {
     /// A hash that stands for an entry's bytes and term.
     pub fn entry_hash(term: u64, data: &[u8]) -> Hash {
         sha256(&[&term.to_be_bytes(), data])
+    }
+
+    /// Whether it has refused what others took.
+    pub fn differs(&self) -> bool {
+        self.now.differs
     }
 
     /// Whose clocks count for the next entry.

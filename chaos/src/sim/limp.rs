@@ -3,6 +3,7 @@
 use rand::RngExt;
 use sillage_cluster::core::Members;
 
+use super::Plant;
 use super::replica::Down;
 use super::world::World;
 
@@ -47,7 +48,7 @@ impl World {
         if matches!(limp, Limp::Dead(_)) && !self.can_do_without(&[node, other]) {
             limp = Limp::Dead(vec![node]);
         }
-        if limp == Limp::None || node == other || !self.can_do_without(&[node]) {
+        if self.unseen || limp == Limp::None || node == other || !self.can_do_without(&[node]) {
             return;
         }
         self.note(|| format!("but for {limp:?}"));
@@ -74,16 +75,27 @@ impl World {
         }
     }
 
+    /// Whether every founder that is sound has a log, or has met all others: before that it must not vote, and all of
+    /// them are needed.
+    fn is_founded(&self) -> bool {
+        let founders = self.settings.founders().voters;
+        founders.iter().map(|id| &self.replicas[id]).filter(|replica| !replica.is_unsound()).all(|replica| {
+            let has_met = founders.iter().all(|id| *id == replica.id || replica.knows.contains_key(id));
+            replica.ledger.applied().0 > 0 || has_met || self.plant == Some(Plant::NoIdentity)
+        })
+    }
+
     /// Whether the others are a majority, whichever members are in force: those of any node may be, up or down.
-    fn can_do_without(&self, nodes: &[u64]) -> bool {
-        let works = |id: &&u64| !nodes.contains(id) && !self.replicas[*id].rotten;
+    pub(crate) fn can_do_without(&self, nodes: &[u64]) -> bool {
+        let works = |id: &&u64| !nodes.contains(id) && !self.replicas[*id].is_unsound();
         let majority = |voters: &[u64]| 2 * voters.iter().filter(works).count() > voters.len();
         let enough = |members: &Members| {
             majority(&members.voters) && (members.voters_outgoing.is_empty() || majority(&members.voters_outgoing))
         };
-        self.replicas.values().all(|replica| {
-            let going_by = replica.running.as_ref().map(|running| &running.core.members().members);
-            enough(replica.ledger.members()) && going_by.is_none_or(enough)
-        })
+        self.is_founded()
+            && self.replicas.values().all(|replica| {
+                let going_by = replica.running.as_ref().map(|running| &running.core.members().members);
+                enough(replica.ledger.members()) && going_by.is_none_or(enough)
+            })
     }
 }

@@ -11,12 +11,14 @@
 //!
 //! [`run`] replays exactly: the same seed and options give the same run, so a failing seed is run once more with its
 //! events written down. Where to start reading: `world` (events and time), then `replica` (what the threads of a real
-//! replica do, here step by step), `faults`, `limp` (what stays broken while the group must go on), `operator` (changes of
+//! replica do, here step by step), `faults`, `limp` (what stays broken while the group must go on), `disks` (what
+//! is lost with a disk), `operator` (changes of
 //! the members), `clients`.
 
 mod clients;
 mod clock;
 mod disk;
+mod disks;
 mod faults;
 mod ledger;
 mod limp;
@@ -56,13 +58,17 @@ pub enum Plant {
     UnsyncedTailTrusted,
     /// A start takes the members on record, and not the changes applied since.
     MembersForgotten,
+    /// Nobody says which disk it is, and an emptied one starts anyway.
+    NoIdentity,
+    /// Nodes don't compare their states.
+    DivergenceUnseen,
     /// A node takes and hands out committed entries however many wait to be applied.
     UnappliedUnbounded,
 }
 
 impl Plant {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Plant); 9] = [
+    pub const ALL: [(&'static str, Plant); 11] = [
         ("ack-before-sync", Plant::AckBeforeSync),
         ("vote-forgotten", Plant::VoteForgotten),
         ("no-dedupe", Plant::NoDedupe),
@@ -71,6 +77,8 @@ impl Plant {
         ("stamp-believed", Plant::StampBelieved),
         ("unsynced-tail-trusted", Plant::UnsyncedTailTrusted),
         ("members-forgotten", Plant::MembersForgotten),
+        ("no-identity", Plant::NoIdentity),
+        ("divergence-unseen", Plant::DivergenceUnseen),
         ("unapplied-unbounded", Plant::UnappliedUnbounded),
     ];
 }
@@ -107,6 +115,14 @@ pub struct Report {
     pub kills: u64,
     /// Nodes that found rot in their log and stayed down.
     pub retired: u64,
+    /// Nodes whose disk was emptied, put back or swapped, or that worked with other keys.
+    pub suffered: u64,
+    /// Of those, how many were refused at a start.
+    pub refused: u64,
+    /// Runs in which a node was put back unseen.
+    pub unseen: u64,
+    /// Of those, runs in which records were lost, and a node said so.
+    pub bound_lost: u64,
     /// Changes of the members that were applied where they were proposed.
     pub member_changes: u64,
     /// Runs that had to go on with a node down or links cut.

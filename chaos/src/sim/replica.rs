@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sillage_cluster::DiskRun;
 use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
     Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Members, Outgoing, ProposalId, ReadId,
-    SnapshotMade, WriteTask, open_stamp_of,
+    SnapshotMade, State, WriteTask, open_stamp_of,
 };
+use sillage_cluster::identity::{BeginError, begin_run, peer_note};
 use sillage_cluster::log::{Batch, Found, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
 use sillage_rules::clock::CLOCK_LEAD_MS_MAX;
 
@@ -17,6 +19,7 @@ use super::Plant;
 use super::clients::{Outcome, Waiting};
 use super::clock::{Offsets, Told, latest_time_ms};
 use super::disk::SimDisk;
+use super::disks::{Kept, SimMarker};
 use super::ledger::{Applied, Copy, Ledger};
 use super::world::{Event, TICK_US, World};
 use crate::check::Violation;
@@ -51,6 +54,16 @@ impl Settings {
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
         Settings { core, log }
     }
+
+    /// Whoever lags gets entries: a snapshot says nothing of who applied them right.
+    pub(crate) fn keep_all(&mut self) {
+        self.core.log_keep_bytes = 1 << 30;
+        self.core.log_max_bytes = 1 << 31;
+    }
+
+    pub(crate) fn founders(&self) -> Members {
+        Members::of_voters(&self.core.voters)
+    }
 }
 
 /// Work for the disk, in order.
@@ -58,6 +71,8 @@ impl Settings {
 enum Job {
     Write(Box<WriteTask>),
     Compact(Compaction),
+    /// The highest run seen of a peer.
+    Note(u64, DiskRun),
 }
 
 /// A node, up or down.
@@ -80,6 +95,15 @@ pub(crate) struct Replica {
     /// A bit of its log was flipped: it may refuse to start, and then never does again.
     pub rotten: bool,
     pub retired: bool,
+    /// What its disk promised may be lost, or its state differs: it may be refused at a start, or be out.
+    pub suffered: bool,
+    pub marker: SimMarker,
+    /// Somebody said that a node begins here.
+    pub may_begin: bool,
+    /// What it has stored of its peers.
+    pub knows: BTreeMap<u64, DiskRun>,
+    /// A copy of its data, to be put back.
+    pub kept: Option<Kept>,
     plant: Option<Plant>,
     core: CoreConfig,
     log: LogConfig,
@@ -88,6 +112,7 @@ pub(crate) struct Replica {
 /// What a crash takes away.
 pub(crate) struct Running {
     pub core: Core,
+    pub run: Option<DiskRun>,
     log: SegmentedLog<SimDisk>,
     group: WriteGroup,
     jobs: VecDeque<Job>,
@@ -107,13 +132,22 @@ pub(crate) struct Running {
     stamp_ms: u64,
 }
 
+fn new_ledger(founders: Members, plant: Option<Plant>) -> Ledger {
+    let mut ledger = Ledger::new(founders);
+    ledger.forgets_duplicates = plant == Some(Plant::NoDedupe);
+    ledger.believes_stamps = plant == Some(Plant::StampBelieved);
+    ledger
+}
+
 impl Replica {
+    pub(crate) fn new_ledger(&self, founders: Members) -> Ledger {
+        new_ledger(founders, self.plant)
+    }
+
     pub(crate) fn new(id: u64, settings: &Settings, plant: Option<Plant>) -> Self {
         let mut core = settings.core.clone();
         core.id = id;
-        let mut ledger = Ledger::new(Members::of_voters(&core.voters));
-        ledger.forgets_duplicates = plant == Some(Plant::NoDedupe);
-        ledger.believes_stamps = plant == Some(Plant::StampBelieved);
+        let ledger = new_ledger(settings.founders(), plant);
         core.plants.members_forgotten = plant == Some(Plant::MembersForgotten);
         core.plants.unapplied_unbounded = plant == Some(Plant::UnappliedUnbounded);
         Replica {
@@ -130,6 +164,11 @@ impl Replica {
             doomed: None,
             rotten: false,
             retired: false,
+            suffered: false,
+            marker: SimMarker::default(),
+            may_begin: true,
+            knows: BTreeMap::new(),
+            kept: None,
             plant,
             core,
             log: settings.log,
@@ -188,6 +227,7 @@ impl Running {
         for job in self.jobs.drain(..).take(jobs) {
             match job {
                 Job::Compact(compaction) => self.group.compact(&compaction),
+                Job::Note(peer, run) => self.group.note(&peer_note(peer), &run.encode()),
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         let mut begun = Batch::default();
@@ -232,11 +272,14 @@ impl World {
     pub(crate) fn start(&mut self, node: u64) -> Result<(), Violation> {
         let seed = self.rng.random();
         let first_tick = self.rng.random_range(0..TICK_US);
+        let ends = self.rng.random_bool(0.03);
+        let unseen = self.unseen;
         let replica = self.replica(node);
         replica.life += 1;
         let stopped = |reason: String| Violation::Stopped { node, reason };
         let applied = replica.ledger.applied();
-        let (log, found) = match replica.open_log() {
+        let may_fall = replica.suffered || unseen;
+        let (mut log, found) = match replica.open_log() {
             Ok(opened) => opened,
             Err(LogError::Damaged(_)) if replica.rotten => {
                 replica.retired = true;
@@ -244,15 +287,39 @@ impl World {
                 self.note(|| format!("node {node} found rot and stays down"));
                 return Ok(());
             }
+            Err(error) if may_fall => return self.refuse(node, &error.to_string()),
             Err(error) => return Err(stopped(error.to_string())),
         };
         let torn = u64::from(found.torn_bytes > 0);
+        let mut config = replica.core.clone();
+        if replica.plant != Some(Plant::NoIdentity) {
+            let mut names = ChaCha8Rng::seed_from_u64(seed);
+            let mut random = || names.random();
+            replica.marker.fail_next(ends);
+            match begin_run(&mut log, &found, applied.0, &replica.marker, replica.may_begin, &mut random) {
+                Ok(run) => config.disk = Some(run),
+                Err(BeginError::Disk(error)) if may_fall && !ends => return self.refuse(node, &error.to_string()),
+                Err(_) if ends => {
+                    // It ended after the data folder was written, and before the marker was.
+                    self.crash_and_restart(node, Down::Killed);
+                    return Ok(());
+                }
+                Err(error) => return Err(stopped(error.to_string())),
+            }
+            replica.marker.fail_next(false);
+            // A folder that was begun isn't begun again.
+            replica.may_begin = false;
+        }
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let core = Core::new(&replica.core, seed, found.recovered, applied, &logger)
-            .map_err(|error| stopped(error.to_string()))?;
+        let core = match Core::new(&config, seed, found.recovered, applied, &logger) {
+            Ok(core) => core,
+            Err(error) if may_fall => return self.refuse(node, &error.to_string()),
+            Err(error) => return Err(stopped(error.to_string())),
+        };
         let members = core.members().members.clone();
         replica.running = Some(Running {
             core,
+            run: config.disk,
             log,
             group: WriteGroup::default(),
             jobs: VecDeque::new(),
@@ -270,8 +337,32 @@ impl World {
         let life = replica.life;
         self.report.torn_writes += torn;
         self.checks.saw_members_at(node, applied.0, &members)?;
+        self.tell_state(node);
         self.after(first_tick, Event::Tick { node, life });
         self.pump(node)
+    }
+
+    /// A node that suffered must not take part: it stays down.
+    fn refuse(&mut self, node: u64, why: &str) -> Result<(), Violation> {
+        self.note(|| format!("node {node} is refused: {why}"));
+        let replica = self.replica(node);
+        replica.running = None;
+        replica.life += 1;
+        replica.retired = true;
+        self.report.refused += 1;
+        Ok(())
+    }
+
+    /// The core compares it with the others'.
+    fn tell_state(&mut self, node: u64) {
+        if self.plant == Some(Plant::DivergenceUnseen) {
+            return;
+        }
+        let replica = self.replica(node);
+        let ((index, term), root) = (replica.ledger.applied(), replica.ledger.checkpoint().root);
+        if let Some(running) = &mut replica.running {
+            running.core.saw_state(State { index, term, digest: *root.as_bytes() });
+        }
     }
 
     pub(crate) fn crash(&mut self, node: u64, down: Down) {
@@ -309,7 +400,7 @@ impl World {
         self.pump(node)
     }
 
-    pub(crate) fn deliver(&mut self, node: u64, message: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn deliver(&mut self, node: u64, run: Option<DiskRun>, message: &[u8]) -> Result<(), Violation> {
         let (now_ms, refuses) = (self.wall_clock_ms(node), self.plant == Some(Plant::ClockWedge));
         let Some(running) = &mut self.replica(node).running else {
             return Ok(());
@@ -321,14 +412,17 @@ impl World {
             running.stamp_ms = running.stamp_ms.max(stamp_ms);
         }
         // A refusal is the replica's to count.
-        let _ = running.core.step_from(None, message);
+        let _ = running.core.step_from(run, message);
         self.pump(node)
     }
 
     /// Does what the core asks for.
     pub(crate) fn pump(&mut self, node: u64) -> Result<(), Violation> {
         loop {
-            let actions = self.running(node).core.take_actions();
+            let Some(running) = &mut self.replica(node).running else {
+                return Ok(());
+            };
+            let actions = running.core.take_actions();
             if actions.is_empty() {
                 return Ok(());
             }
@@ -339,11 +433,18 @@ impl World {
     fn act(&mut self, node: u64, actions: Actions) -> Result<(), Violation> {
         let life = self.replicas[&node].life;
         if let Some(error) = actions.fatal {
+            if self.replicas[&node].suffered || self.unseen {
+                return self.refuse(node, &error.to_string());
+            }
             return Err(Violation::Stopped { node, reason: error.to_string() });
         }
         self.send_all(node, actions.messages);
         if let Some(task) = actions.write {
             self.queue_write(node, task);
+        }
+        for (peer, run) in actions.store_peers {
+            self.running(node).jobs.push_back(Job::Note(peer, run));
+            self.schedule_write(node);
         }
         if !actions.committed.is_empty() {
             self.running(node).unapplied.extend(actions.committed);
@@ -431,12 +532,17 @@ impl World {
             return Ok(());
         }
         let most = self.rng.random_range(1..20);
+        let mut stored = Vec::new();
         for _ in 0..most {
             let Some(job) = self.running(node).jobs.pop_front() else {
                 break;
             };
             match job {
                 Job::Compact(compaction) => self.running(node).group.compact(&compaction),
+                Job::Note(peer, run) => {
+                    self.running(node).group.note(&peer_note(peer), &run.encode());
+                    stored.push((peer, run));
+                }
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         self.install(node, install)?;
@@ -446,6 +552,10 @@ impl World {
             }
         }
         self.write_group(node)?;
+        for (peer, run) in stored {
+            self.replica(node).knows.insert(peer, run);
+            self.running(node).core.on_peer_stored(peer, run);
+        }
         let seal = self.rng.random_bool(0.5);
         let running = self.running(node);
         running.writing = false;
@@ -481,6 +591,7 @@ impl World {
         assert_eq!(copy.applied(), (install.index, install.term));
         replica.ledger.install(&copy);
         running.group.installed(install);
+        self.tell_state(node);
         self.report.installs += 1;
         self.checks.saw_members_at(node, install.index, &Members::from(&install.conf_state))?;
         self.look_at_checkpoint(node)
@@ -526,12 +637,17 @@ impl World {
             self.checks.saw_members(node, entry.index, members)?;
             self.report.member_changes += u64::from(entry.proposal.is_some());
         }
-        self.check_time(node, &entry, &members, applied)?;
         let replica = self.replicas.get_mut(&node).expect("a node of the group");
         let running = replica.running.as_mut().expect("the node is up");
         let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
         let (seen, hash) = (replica.ledger.checkpoint(), Ledger::entry_hash(entry.term, &entry.data));
+        self.tell_state(node);
+        if self.replicas[&node].ledger.differs() {
+            // No other node cosigns what it has, so nobody takes its word.
+            return Ok(true);
+        }
         self.checks.saw_applied(node, entry.index, hash, seen.root)?;
+        self.check_time(node, &entry, &members, applied)?;
         if seen.size > before && seen.size.is_multiple_of(CHECKPOINT_EVERY) {
             self.look_at_checkpoint(node)?;
         }
@@ -559,6 +675,9 @@ impl World {
     }
 
     fn look_at_checkpoint(&mut self, node: u64) -> Result<(), Violation> {
+        if self.replicas[&node].ledger.differs() {
+            return Ok(());
+        }
         let ledger = &self.replicas[&node].ledger;
         self.checks.saw_checkpoint(node, ledger.checkpoint(), |old| ledger.prove(old))
     }
@@ -580,6 +699,11 @@ impl World {
         let replica = self.replica(node);
         let copy = replica.ledger.copy();
         let running = replica.running.as_mut().expect("the node is up");
+        if replica.ledger.differs() {
+            // What it would hand on is no other's state.
+            running.core.on_snapshot_made(None);
+            return self.pump(node);
+        }
         let (index, term) = copy.applied();
         running.made.push(copy);
         if running.made.len() > 2 {

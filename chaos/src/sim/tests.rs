@@ -26,6 +26,8 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
         sum.member_changes += report.member_changes;
         sum.limped += report.limped;
         sum.retired += report.retired;
+        sum.suffered += report.suffered;
+        sum.refused += report.refused;
         sum.torn_writes += report.torn_writes;
         sum.installs += report.installs;
         sum.reads += report.reads;
@@ -37,6 +39,8 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
     assert!(sum.member_changes > 10, "{sum:?}");
     assert!(sum.limped > 1, "{sum:?}");
     assert!(sum.retired > 2, "{sum:?}");
+    assert!(sum.suffered > 10, "{sum:?}");
+    assert!(sum.refused > 3, "{sum:?}");
     assert!(sum.torn_writes > 5, "{sum:?}");
     assert!(sum.installs > 5, "{sum:?}");
     assert!(sum.reads > 100, "{sum:?}");
@@ -77,7 +81,7 @@ fn a_queue_without_a_bound_is_found() {
 
 #[test]
 fn members_that_a_start_forgets_are_found() {
-    let failure = found(Plant::MembersForgotten, 30);
+    let failure = found(Plant::MembersForgotten, 60);
     assert!(failure.what.contains("has the members"), "{}", failure.what);
 }
 
@@ -103,4 +107,15 @@ fn followers_that_refuse_what_is_stamped_ahead_are_found() {
 fn a_ledger_that_believes_its_leader_is_found() {
     let failure = found(Plant::StampBelieved, 20);
     assert!(failure.what.contains("ledger time"), "{}", failure.what);
+}
+
+#[test]
+fn disks_that_nobody_tells_apart_are_found() {
+    found(Plant::NoIdentity, 300);
+}
+
+#[test]
+fn states_that_nobody_compares_are_found() {
+    let failure = found(Plant::DivergenceUnseen, 50);
+    assert!(failure.what.contains("takes part all the same"), "{}", failure.what);
 }

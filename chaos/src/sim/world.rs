@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sillage_cluster::DiskRun;
 use sillage_cluster::core::{Members, Role};
 
 use super::clients::{Client, Reply, Request};
@@ -31,6 +32,8 @@ pub(crate) enum Event {
     Deliver {
         from: u64,
         to: u64,
+        /// The sender's, when it was sent.
+        run: Option<DiskRun>,
         message: Vec<u8>,
     },
     WriteDone {
@@ -98,6 +101,8 @@ pub(crate) struct World {
     pub network: Network,
     pub faults: Faults,
     pub report: Report,
+    /// A node was put back so that nothing at its start could tell.
+    pub unseen: bool,
     /// (term, index) of what was proposed → what each clock may have shown for it, in milliseconds.
     pub clocks: BTreeMap<(u64, u64), BTreeMap<u64, u64>>,
     events: Option<VecDeque<String>>,
@@ -123,12 +128,15 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_events: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let size = if rng.random_bool(0.7) { 3 } else { 5 };
-        let settings = Settings::draw(&mut rng, size);
+        let mut settings = Settings::draw(&mut rng, size);
+        let faults = Faults::draw(&mut rng);
+        if faults.mixes_up_keys() {
+            settings.keep_all();
+        }
         let replicas = (1..=size).map(|id| (id, Replica::new(id, &settings, options.plant))).collect();
         let mut checks = Checks::default();
         checks.founded_by(&Members::of_voters(&(1..=size).collect::<Vec<_>>()));
         let clients = (0..4).map(Client::new).collect();
-        let faults = Faults::draw(&mut rng);
         let mut world = World {
             now_us: 0,
             rng,
@@ -141,6 +149,7 @@ impl World {
             settings,
             network: Network::healthy(),
             faults,
+            unseen: false,
             clocks: BTreeMap::new(),
             report: Report { nodes: size, ..Report::default() },
             events: keep_events.then(VecDeque::new),
@@ -220,13 +229,14 @@ impl World {
         if self.network.cut.contains(&(from, to)) || self.rng.random_bool(self.network.loss) {
             return;
         }
+        let run = self.replicas[&from].running.as_ref().and_then(|running| running.run);
         if self.rng.random_bool(self.network.repeat) {
             let delay = self.delay();
             let message = message.clone();
-            self.after(delay, Event::Deliver { from, to, message });
+            self.after(delay, Event::Deliver { from, to, run, message });
         }
         let delay = self.delay();
-        self.after(delay, Event::Deliver { from, to, message });
+        self.after(delay, Event::Deliver { from, to, run, message });
     }
 
     /// A call between nodes, which may be lost.
@@ -245,9 +255,9 @@ impl World {
     /// Handles an event; returns the node it happened on.
     fn handle(&mut self, event: Event) -> Result<Option<u64>, Violation> {
         let (node, life) = match event {
-            Event::Deliver { from, to, message } => {
+            Event::Deliver { from, to, run, message } => {
                 if !self.network.cut.contains(&(from, to)) {
-                    self.deliver(to, &message)?;
+                    self.deliver(to, run, &message)?;
                 }
                 return Ok(Some(to));
             }
@@ -331,6 +341,10 @@ impl World {
     /// Whether all clients moved on.
     fn moved_on(&self, until_us: u64) -> Result<bool, Violation> {
         let waiting = self.clients.iter().filter(|client| !client.is_done()).count();
+        if self.unseen {
+            // Who is out takes nothing: that is as it should be.
+            return Ok(waiting == 0 || self.now_us > until_us);
+        }
         if waiting > 0 && self.now_us > until_us {
             return Err(Violation::NoProgress(format!("{waiting} clients wait; {}", self.standing())));
         }
@@ -343,12 +357,19 @@ impl World {
             return Ok(false);
         }
         let late = self.now_us > until_us;
+        if self.unseen {
+            return Ok(self.now_us > until_us.saturating_sub(RECOVERY_US / 2));
+        }
         let members = self.members_at_end();
-        let member = |replica: &&Replica| members.contains(&replica.id) && !replica.retired;
+        let member = |replica: &&Replica| members.contains(&replica.id) && replica.counts();
         let applied: BTreeSet<u64> =
             self.replicas.values().filter(member).map(|replica| replica.ledger.applied().0).collect();
         let down = self.replicas.values().filter(member).any(|replica| replica.running.is_none());
-        let settled = applied.len() == 1 && !down;
+        let unnoticed = self.replicas.values().find(|replica| replica.ledger.differs() && replica.counts());
+        if let Some(replica) = unnoticed.filter(|_| late) {
+            return Err(Violation::Unnoticed { node: replica.id });
+        }
+        let settled = applied.len() == 1 && !down && unnoticed.is_none();
         if late && !settled {
             return Err(Violation::NoProgress(format!("nodes differ; {}", self.standing())));
         }
@@ -364,23 +385,26 @@ impl World {
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
+        self.report.acknowledged = self.checks.acknowledged_count() as u64;
+        self.report.leaders = self.checks.terms() as u64;
+        if self.unseen {
+            return self.end_bound();
+        }
         let members = self.members_at_end();
-        for replica in self.replicas.values().filter(|replica| members.contains(&replica.id) && !replica.retired) {
+        for replica in self.replicas.values().filter(|replica| members.contains(&replica.id) && replica.counts()) {
             self.checks.saw_log(replica.id, replica.ledger.records())?;
             let ledger = &replica.ledger;
             let seen = ledger.checkpoint();
             self.checks.saw_checkpoint(replica.id, seen, |old| ledger.prove(old))?;
             self.report.root = seen.root;
         }
-        self.report.acknowledged = self.checks.acknowledged_count() as u64;
-        self.report.leaders = self.checks.terms() as u64;
         Ok(())
     }
 }
 
 fn describe(event: &Event) -> String {
     match event {
-        Event::Deliver { from, to, message } => format!("message {from} -> {to}, {} bytes", message.len()),
+        Event::Deliver { from, to, message, .. } => format!("message {from} -> {to}, {} bytes", message.len()),
         other => format!("{other:?}"),
     }
 }
