@@ -113,8 +113,9 @@ async fn a_leader_an_hour_ahead_stops_nobody_while_a_node_is_down() {
     group.record(leader).await;
     assert!(group.ledger_ms(leader) <= now_ms() + 500, "ledger time is not the leader's to move");
     until("it says that the clocks differ", async || group.node(leader).clock_skew()).await;
-    let shown = group.nodes[leader - 1].as_ref().expect("up").metrics.render();
-    assert!(shown.lines().any(|line| line.starts_with("sillage_clock_offset_ms 3")), "{shown}");
+    let metrics = group.nodes[leader - 1].as_ref().expect("up").metrics.clone();
+    let shows = |line: &str| line.starts_with("sillage_clock_offset_ms 3");
+    until("the metrics say so", async || metrics.render().lines().any(shows).then_some(())).await;
     // Set right, and the two restarted: they go on at once.
     group.clocks[leader - 1].off_by(0);
     for id in [leader, other] {
