@@ -462,12 +462,12 @@ impl Core {
     }
 
     fn take_ready(&mut self, mut ready: Ready, actions: &mut Actions) {
-        actions.messages.extend(outgoing(ready.take_messages()));
+        actions.messages.extend(outgoing(self.config.id, ready.take_messages()));
         let mut task = WriteTask {
             number: ready.number(),
             hard_state: ready.hs().cloned(),
             must_sync: ready.must_sync(),
-            messages: outgoing(ready.take_persisted_messages()),
+            messages: outgoing(self.config.id, ready.take_persisted_messages()),
             ..WriteTask::default()
         };
         if !ready.snapshot().is_empty() {
@@ -541,6 +541,9 @@ fn founders(config: &CoreConfig) -> MembersAt {
     MembersAt::new(0, Members::of_voters(voters))
 }
 
-fn outgoing(messages: Vec<Message>) -> Vec<Outgoing> {
-    messages.iter().map(|message| Outgoing { to: message.to, message: wire::encode_raft(message) }).collect()
+/// What node `id` sends. raft-rs passes a peer's read on to the leader in the peer's name: but a message counts as of the disk
+/// that it comes from, so nobody speaks for another. The peer asks again itself.
+fn outgoing(id: u64, messages: Vec<Message>) -> Vec<Outgoing> {
+    let own = messages.iter().filter(|message| message.from == id);
+    own.map(|message| Outgoing { to: message.to, message: wire::encode_raft(message) }).collect()
 }

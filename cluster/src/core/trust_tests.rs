@@ -289,3 +289,17 @@ fn where_nobody_knows_who_is_right_nobody_acknowledges() {
     }
     assert!(!group.propose(1, 2));
 }
+
+#[test]
+fn nobody_speaks_for_another_node() {
+    let mut group = Group::new();
+    group.lead(1);
+    // A read that was meant for a leader, at a node that follows one: raft-rs would pass it on.
+    let mut read =
+        Message { from: 3, to: 2, entries: vec![Entry { data: vec![1], ..Entry::default() }], ..Message::default() };
+    read.set_msg_type(MessageType::MsgReadIndex);
+    let run = group.node(3).run;
+    group.node(2).core.step_from(Some(run), &wire::encode_raft(&read)).unwrap();
+    let sent = group.node(2).act();
+    assert!(sent.iter().all(|outgoing| sender_of(&outgoing.message) == Some(2)));
+}
