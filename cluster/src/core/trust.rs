@@ -64,7 +64,7 @@ impl Core {
 
     /// Whether this node takes no part any more.
     pub fn is_out(&self) -> bool {
-        self.disowned.is_some() || self.split.is_some() || self.divergence.verdict == Verdict::Own
+        self.forgot || self.disowned.is_some() || self.split.is_some() || self.divergence.verdict == Verdict::Own
     }
 
     /// Whether nothing that this node has applied may be acknowledged: it takes no part any more, or its state differs from
