@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::identity::{DiskRun, Marker};
+use crate::identity::{DiskClaim, Marker};
 
 /// Settings of the algorithm. Times are in ticks; a tick is [`NodeConfig::tick_ms`].
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub struct CoreConfig {
     /// This node's id, not 0, never given to another disk.
     pub id: u64,
     /// The disk and the start of it, as peers are told; `None`: they are told nothing.
-    pub disk: Option<DiskRun>,
+    pub disk: Option<DiskClaim>,
     /// The first members of the group, the same list on every node. Only read when the log is empty. A node that isn't
     /// among them joins: it begins with a snapshot from whoever leads, once it was added as a learner.
     pub voters: Vec<u64>,

@@ -43,6 +43,10 @@ pub fn fuzz_peer_message(data: &[u8]) {
             assert_eq!(sender, Some(from));
             assert_eq!(wire::encode_disowned(from, &known), data);
         }
+        Ok(wire::Wire::Stored { from, run }) => {
+            assert_eq!(sender, Some(from));
+            assert_eq!(wire::encode_stored(from, &run), data);
+        }
         Ok(wire::Wire::Standing(standing)) => {
             assert_eq!(sender, Some(standing.from));
             assert_eq!(wire::encode_standing(&standing), data);

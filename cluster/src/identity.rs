@@ -5,6 +5,10 @@
 //! is kept beside the keyring, outside the data folder. Every message to a peer names them, and a peer stores the highest
 //! start that it saw before it counts anything of it ([`crate::core`]).
 //!
+//! A number alone can be caught up: a disk that was put back and started a few times while nobody heard it comes to a number
+//! that no peer has seen. So a node also says which starts it remembers, by the random names of their runs ([`DiskClaim`]),
+//! and a peer takes a later start only from a disk that remembers the one that the peer has seen.
+//!
 //! [`next_run`] judges what is found at a start. What it can't see: a copy of marker and data together, taken within the
 //! present run or put back while all peers that saw a later start are away. What is found afterwards: [`crate::core`],
 //! `standing`.
@@ -20,6 +24,10 @@ pub const DISK_NOTE: &[u8] = b"disk";
 const PEER_NOTES: &[u8] = b"peer/";
 /// Length of an encoded [`DiskRun`].
 pub const RUN_BYTES: usize = 32;
+/// The note in the Raft log store that keeps the starts of [`DiskClaim`].
+pub const STARTS_NOTE: &[u8] = b"starts";
+/// Starts that a disk remembers at most, 16 bytes each.
+pub const STARTS_MAX: usize = 1_024;
 
 /// One start of one disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +74,98 @@ impl DiskRun {
         let start = u64::from_be_bytes(*start);
         (start > 0).then_some(DiskRun { disk: *disk, start, run })
     }
+}
+
+/// A start that a disk remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Its number.
+    pub number: u64,
+    /// The random name of its run.
+    pub run: u64,
+}
+
+/// What a node says of its disk beside every message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskClaim {
+    /// The present run.
+    pub run: DiskRun,
+    /// The starts that it remembers, ascending: from the last one that a peer has said to have stored to the present one. Empty
+    /// from a node that doesn't say (a program of before).
+    pub starts: Vec<Start>,
+}
+
+impl From<DiskRun> for DiskClaim {
+    /// Of a node that doesn't say which starts it remembers.
+    fn from(run: DiskRun) -> Self {
+        DiskClaim { run, starts: Vec::new() }
+    }
+}
+
+impl DiskClaim {
+    /// This run, after the starts that are remembered.
+    fn with(mut starts: Vec<Start>, run: DiskRun) -> Self {
+        // The number of a start that was cut short is used again, and its name is not.
+        starts.retain(|start| start.number < run.start);
+        starts.push(Start { number: run.start, run: run.run });
+        if starts.len() > STARTS_MAX {
+            // The first one was seen by a peer, and every peer sees the newest one that it can. Of a disk that started so
+            // often without being heard, a peer that had seen just this one refuses it: it is replaced.
+            starts.remove(1);
+        }
+        DiskClaim { run, starts }
+    }
+
+    /// Whether this is a later start of the disk that was seen in `known`, and not of a copy of it: it remembers that start, or
+    /// one that another peer saw after it.
+    pub fn follows(&self, known: &DiskRun) -> bool {
+        let Self { run, starts } = self;
+        let is_later = run.disk == known.disk && run.start > known.start;
+        let first = starts.first().map_or(u64::MAX, |start| start.number);
+        let seen = Start { number: known.start, run: known.run };
+        is_later && (known.start < first || starts.contains(&seen))
+    }
+
+    /// A peer has stored this run of this node: the starts before it needn't be remembered any more. Whether that changes
+    /// anything.
+    pub(crate) fn confirm(&mut self, stored: &DiskRun) -> bool {
+        let seen = Start { number: stored.start, run: stored.run };
+        let at = self.starts.iter().position(|start| *start == seen && stored.disk == self.run.disk);
+        match at {
+            Some(0) | None => false,
+            Some(at) => {
+                self.starts.drain(..at);
+                true
+            }
+        }
+    }
+
+    /// The starts: `u64 number ‖ u64 run` each, big-endian.
+    pub fn encode_starts(&self) -> Vec<u8> {
+        self.starts.iter().flat_map(|start| [start.number.to_be_bytes(), start.run.to_be_bytes()]).flatten().collect()
+    }
+
+    /// What [`DiskRun::encode`] and [`DiskClaim::encode_starts`] wrote; `None` for anything else.
+    pub fn decode(run: &[u8], starts: &[u8]) -> Option<Self> {
+        let run = DiskRun::decode(run)?;
+        let starts = decode_starts(starts)?;
+        let own = Start { number: run.start, run: run.run };
+        (starts.is_empty() || starts.last() == Some(&own)).then_some(DiskClaim { run, starts })
+    }
+}
+
+/// `None` where it isn't a list of starts, ascending.
+fn decode_starts(bytes: &[u8]) -> Option<Vec<Start>> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (pairs, odd) = words.as_chunks::<2>();
+    let start =
+        |[number, run]: &[[u8; 8]; 2]| Start { number: u64::from_be_bytes(*number), run: u64::from_be_bytes(*run) };
+    let starts: Vec<Start> = pairs.iter().take(STARTS_MAX + 1).map(start).collect();
+    let is_sound = rest.is_empty()
+        && odd.is_empty()
+        && starts.len() <= STARTS_MAX
+        && starts.windows(2).all(|pair| pair[0].number < pair[1].number);
+    is_sound.then_some(starts)
 }
 
 /// What the marker beside the keyring says.
@@ -223,24 +323,33 @@ pub fn begin_run(
     marker: &dyn Marker,
     may_begin: bool,
     random: &mut dyn FnMut() -> u64,
-) -> Result<DiskRun, BeginError> {
+) -> Result<DiskClaim, BeginError> {
     let mark = marker.load().map_err(DiskError::Unusable)?;
     let note = log.notes().get(DISK_NOTE);
     let unreadable =
         || DiskError::Unusable("the note of which disk this is can't be read: the Raft log is damaged".into());
     let run = note.map(|note| DiskRun::decode(note).ok_or_else(unreadable)).transpose()?;
+    let damaged =
+        || DiskError::Unusable("the note of the starts of this disk can't be read: the Raft log is damaged".into());
+    let starts = match log.notes().get(STARTS_NOTE) {
+        Some(note) => decode_starts(note).ok_or_else(damaged)?,
+        // A folder of before: the start that it knows of is the first that it remembers.
+        None => run.map(|run| Start { number: run.start, run: run.run }).into_iter().collect(),
+    };
     let recovered = &found.recovered;
     let last = recovered.entries.last().map_or(recovered.mark.0, |entry| entry.index);
     let voted = recovered.hard_state.term > 0;
     let held = Held { run, empty: last == 0 && applied == 0 && !voted, last };
     let next = next_run(held, mark, may_begin, random)?;
     let mut batch = Batch::default();
+    let claim = DiskClaim::with(starts, next);
     batch.note(DISK_NOTE, &next.encode());
+    batch.note(STARTS_NOTE, &claim.encode_starts());
     log.append(&batch)?;
     // What was applied before is in the log, and will be again.
     let applied = mark.map_or(applied, |mark| mark.applied.max(applied));
     marker.store(&Mark { run: next, applied }).map_err(DiskError::Unusable)?;
-    Ok(next)
+    Ok(claim)
 }
 
 /// The name of the note that keeps the highest run seen of a peer.

@@ -34,6 +34,6 @@ pub use core::sender_of;
 
 pub use config::{CoreConfig, LogConfig, NodeConfig};
 pub use core::{MemberChange, Members, MembersRefused};
-pub use identity::DiskRun;
+pub use identity::{DiskClaim, DiskRun};
 pub use machine::{Committed, Fatal, FetchError, StateMachine, Transport};
 pub use runtime::{Handle, MembersError, ProposeError, ReadError, Runtime, StartError, Status, start};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::core::Members;
-use crate::identity::DiskRun;
+use crate::identity::DiskClaim;
 
 /// A proposal that the group has agreed on, as given to [`StateMachine::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct FetchError(pub String);
 pub trait Transport: Send + Sync + 'static {
     /// Which disk this node is on, told once before the first message: every message has to name it, and the receiver gives
     /// it to [`crate::Handle::step_from`].
-    fn introduce(&self, _run: DiskRun) {}
+    fn introduce(&self, _claim: DiskClaim) {}
 
     /// Sends an opaque message to a peer, without waiting. It may be lost, delayed, repeated and reordered; it should
     /// not be often. The receiver gives it to [`crate::Handle::step`].

@@ -75,7 +75,7 @@ fn seeds() -> Vec<Vec<u8>> {
         [framed(&[]), framed(&many)].concat(),
         many,
         ForwardRequest { batch: Some(sealed) }.encode_to_vec(),
-        RaftMessage { to: 2, message: heartbeat.clone(), disk_run: vec![7; 32] }.encode_to_vec(),
+        RaftMessage { to: 2, message: heartbeat.clone(), disk_run: vec![7; 32], disk_starts: vec![] }.encode_to_vec(),
         heartbeat,
         b"42\n".to_vec(),
         "\u{2014} w jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcr\n".as_bytes().to_vec(),

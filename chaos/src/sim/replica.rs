@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sillage_cluster::DiskRun;
 use sillage_cluster::LogConfig;
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
     Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Members, Outgoing, ProposalId, ReadId,
     SnapshotMade, State, WriteTask, open_stamp_of,
 };
-use sillage_cluster::identity::{BeginError, begin_run, peer_note};
+use sillage_cluster::identity::{BeginError, STARTS_NOTE, begin_run, peer_note};
 use sillage_cluster::log::{Batch, Found, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
+use sillage_cluster::{DiskClaim, DiskRun};
 use sillage_rules::clock::CLOCK_LEAD_MS_MAX;
 
 use super::Plant;
@@ -75,6 +75,7 @@ enum Job {
     Compact(Compaction),
     /// The highest run seen of a peer.
     Note(u64, DiskRun),
+    Starts(DiskClaim),
 }
 
 /// A node, up or down.
@@ -114,7 +115,7 @@ pub(crate) struct Replica {
 /// What a crash takes away.
 pub(crate) struct Running {
     pub core: Core,
-    pub run: Option<DiskRun>,
+    pub claim: Option<DiskClaim>,
     log: SegmentedLog<SimDisk>,
     group: WriteGroup,
     jobs: VecDeque<Job>,
@@ -230,6 +231,7 @@ impl Running {
             match job {
                 Job::Compact(compaction) => self.group.compact(&compaction),
                 Job::Note(peer, run) => self.group.note(&peer_note(peer), &run.encode()),
+                Job::Starts(claim) => self.group.note(STARTS_NOTE, &claim.encode_starts()),
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         let mut begun = Batch::default();
@@ -299,7 +301,7 @@ impl World {
             let mut random = || names.random();
             replica.marker.fail_next(ends);
             match begin_run(&mut log, &found, applied.0, &replica.marker, replica.may_begin, &mut random) {
-                Ok(run) => config.disk = Some(run),
+                Ok(claim) => config.disk = Some(claim),
                 Err(BeginError::Disk(error)) if may_fall && !ends => return self.refuse(node, &error.to_string()),
                 Err(_) if ends => {
                     // It ended after the data folder was written, and before the marker was.
@@ -321,7 +323,7 @@ impl World {
         let members = core.members().members.clone();
         replica.running = Some(Running {
             core,
-            run: config.disk,
+            claim: config.disk,
             log,
             group: WriteGroup::default(),
             jobs: VecDeque::new(),
@@ -402,7 +404,7 @@ impl World {
         self.pump(node)
     }
 
-    pub(crate) fn deliver(&mut self, node: u64, run: Option<DiskRun>, message: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn deliver(&mut self, node: u64, claim: Option<&DiskClaim>, message: &[u8]) -> Result<(), Violation> {
         let (now_ms, refuses) = (self.wall_clock_ms(node), self.plant == Some(Plant::ClockWedge));
         let Some(running) = &mut self.replica(node).running else {
             return Ok(());
@@ -414,7 +416,7 @@ impl World {
             running.stamp_ms = running.stamp_ms.max(stamp_ms);
         }
         // A refusal is the replica's to count.
-        let _ = running.core.step_from(run, message);
+        let _ = running.core.step_from(claim, message);
         self.pump(node)
     }
 
@@ -446,6 +448,11 @@ impl World {
         }
         for (peer, run) in actions.store_peers {
             self.running(node).jobs.push_back(Job::Note(peer, run));
+            self.schedule_write(node);
+        }
+        if let Some(claim) = actions.store_starts {
+            self.running(node).claim = Some(claim.clone());
+            self.running(node).jobs.push_back(Job::Starts(claim));
             self.schedule_write(node);
         }
         if !actions.committed.is_empty() {
@@ -545,6 +552,7 @@ impl World {
                     self.running(node).group.note(&peer_note(peer), &run.encode());
                     stored.push((peer, run));
                 }
+                Job::Starts(claim) => self.running(node).group.note(STARTS_NOTE, &claim.encode_starts()),
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         self.install(node, install)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sillage_cluster::DiskRun;
+use sillage_cluster::DiskClaim;
 use sillage_cluster::core::{Members, Role};
 
 use super::clients::{Client, Reply, Request};
@@ -33,7 +33,7 @@ pub(crate) enum Event {
         from: u64,
         to: u64,
         /// The sender's, when it was sent.
-        run: Option<DiskRun>,
+        claim: Option<DiskClaim>,
         message: Vec<u8>,
     },
     WriteDone {
@@ -229,14 +229,14 @@ impl World {
         if self.network.cut.contains(&(from, to)) || self.rng.random_bool(self.network.loss) {
             return;
         }
-        let run = self.replicas[&from].running.as_ref().and_then(|running| running.run);
+        let claim = self.replicas[&from].running.as_ref().and_then(|running| running.claim.clone());
         if self.rng.random_bool(self.network.repeat) {
             let delay = self.delay();
-            let message = message.clone();
-            self.after(delay, Event::Deliver { from, to, run, message });
+            let (claim, message) = (claim.clone(), message.clone());
+            self.after(delay, Event::Deliver { from, to, claim, message });
         }
         let delay = self.delay();
-        self.after(delay, Event::Deliver { from, to, run, message });
+        self.after(delay, Event::Deliver { from, to, claim, message });
     }
 
     /// A call between nodes, which may be lost.
@@ -255,9 +255,9 @@ impl World {
     /// Handles an event; returns the node it happened on.
     fn handle(&mut self, event: Event) -> Result<Option<u64>, Violation> {
         let (node, life) = match event {
-            Event::Deliver { from, to, run, message } => {
+            Event::Deliver { from, to, claim, message } => {
                 if !self.network.cut.contains(&(from, to)) {
-                    self.deliver(to, run, &message)?;
+                    self.deliver(to, claim.as_ref(), &message)?;
                 }
                 return Ok(Some(to));
             }

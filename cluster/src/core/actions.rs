@@ -6,7 +6,7 @@ use super::errors::CoreError;
 use super::members::{Members, MembersAt};
 use super::peers::{Disowned, PeerFault};
 use super::standing::{Divergence, Split};
-use crate::identity::DiskRun;
+use crate::identity::{DiskClaim, DiskRun};
 
 /// A proposal, named by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,6 +133,8 @@ pub struct Actions {
     /// Store the highest run seen of each of these peers durably (as the note [`crate::identity::peer_note`]), then
     /// [`super::Core::on_peer_stored`]: their messages wait for it.
     pub store_peers: Vec<(u64, DiskRun)>,
+    /// The starts that this disk remembers are fewer now: to be stored, when there is time, and told to peers from now on.
+    pub store_starts: Option<DiskClaim>,
     /// This node can't go on: stop the process.
     pub fatal: Option<CoreError>,
 }
@@ -150,6 +152,7 @@ impl Actions {
             && self.fetch_snapshot.is_none()
             && self.compact.is_none()
             && self.store_peers.is_empty()
+            && self.store_starts.is_none()
             && self.fatal.is_none()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::identity::DiskRun;
+use crate::identity::{DiskClaim, DiskRun};
 
 /// Messages of one peer that wait until its run is durable here.
 const HELD_MESSAGES_MAX: usize = 64;
@@ -27,6 +27,17 @@ pub enum PeerFault {
     /// A start of its disk that is over.
     #[error("it answers from start {came} of its disk, and start {known} was seen: it was put back to an older state")]
     OldStart {
+        /// That answers.
+        came: u64,
+        /// Seen before.
+        known: u64,
+    },
+    /// A later start of its disk, but of one that doesn't remember the start that was seen.
+    #[error(
+        "it answers from start {came} of its disk, which doesn't remember start {known} as it was seen: it was put back to an \
+         older state"
+    )]
+    OtherStarts {
         /// That answers.
         came: u64,
         /// Seen before.
@@ -79,15 +90,16 @@ impl Peers {
     }
 
     /// Judges a message of `peer`, and keeps it where it has to wait. `true` beside a wait: the run is to be stored.
-    pub(super) fn judge(&mut self, peer: u64, run: Option<DiskRun>, message: &[u8]) -> (Judgement, bool) {
+    pub(super) fn judge(&mut self, peer: u64, claim: Option<&DiskClaim>, message: &[u8]) -> (Judgement, bool) {
         let known = self.known.get(&peer).copied();
-        let Some(run) = run else {
+        let Some(claim) = claim else {
             // A node that was not upgraded yet says nothing.
             return match known {
                 None => (Judgement::Take, false),
                 Some(known) => (self.refuse(peer, PeerFault::Silent(known)), false),
             };
         };
+        let run = claim.run;
         if known == Some(run) {
             self.faults.remove(&peer);
             return (Judgement::Take, false);
@@ -100,6 +112,10 @@ impl Peers {
             }
             if run.start <= highest.start {
                 return (self.refuse(peer, PeerFault::OldStart { came: run.start, known: highest.start }), false);
+            }
+            if !claim.follows(&highest) {
+                let fault = PeerFault::OtherStarts { came: run.start, known: highest.start };
+                return (self.refuse(peer, fault), false);
             }
         }
         let is_new = self.waiting.get(&peer).is_none_or(|waiting| waiting.run != run);
@@ -158,6 +174,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Start;
 
     fn run(disk: u8, start: u64, run: u64) -> DiskRun {
         DiskRun { disk: [disk; 16], start, run }
@@ -170,12 +187,12 @@ mod tests {
     #[test]
     fn a_new_start_counts_once_it_is_durable() {
         let mut peers = peers();
-        assert_eq!(peers.judge(2, Some(run(1, 5, 50)), b"a"), (Judgement::Take, false));
+        assert_eq!(peers.judge(2, Some(&run(1, 5, 50).into()), b"a"), (Judgement::Take, false));
         let next = run(1, 6, 60);
-        assert_eq!(peers.judge(2, Some(next), b"b"), (Judgement::Hold, true));
-        assert_eq!(peers.judge(2, Some(next), b"c"), (Judgement::Hold, false));
+        assert_eq!(peers.judge(2, Some(&next.into()), b"b"), (Judgement::Hold, true));
+        assert_eq!(peers.judge(2, Some(&next.into()), b"c"), (Judgement::Hold, false));
         assert_eq!(peers.stored(2, next), [b"b".to_vec(), b"c".to_vec()]);
-        assert_eq!(peers.judge(2, Some(next), b"d"), (Judgement::Take, false));
+        assert_eq!(peers.judge(2, Some(&next.into()), b"d"), (Judgement::Take, false));
         assert_eq!(peers.known(2), Some(next));
     }
 
@@ -188,20 +205,42 @@ mod tests {
             (Some(run(2, 9, 90)), PeerFault::OtherDisk { came: run(2, 9, 90), known: run(1, 5, 50) }),
             (None, PeerFault::Silent(run(1, 5, 50))),
         ] {
-            assert_eq!(peers.judge(2, came, b"a"), (Judgement::Refuse(why), false));
+            assert_eq!(peers.judge(2, came.map(DiskClaim::from).as_ref(), b"a"), (Judgement::Refuse(why), false));
             assert_eq!(peers.faults(), [(2, why)]);
         }
-        assert_eq!(peers.judge(2, Some(run(1, 5, 50)), b"a").0, Judgement::Take);
+        assert_eq!(peers.judge(2, Some(&run(1, 5, 50).into()), b"a").0, Judgement::Take);
         assert_eq!(peers.faults(), []);
+    }
+
+    #[test]
+    fn a_copy_that_caught_up_with_the_number_is_refused() {
+        let start = |number, run| Start { number, run };
+        let claim = |starts: &[Start]| {
+            let last = starts.last().expect("one");
+            DiskClaim { run: run(1, last.number, last.run), starts: starts.to_vec() }
+        };
+        // Seen: start 5, by the name 50.
+        let refused = (Judgement::Refuse(PeerFault::OtherStarts { came: 7, known: 5 }), false);
+        assert_eq!(
+            peers().judge(2, Some(&claim(&[start(4, 40), start(5, 51), start(6, 60), start(7, 70)])), b"a"),
+            refused
+        );
+        assert_eq!(peers().judge(2, Some(&claim(&[start(4, 40), start(6, 60), start(7, 70)])), b"a"), refused);
+        // It remembers that start, or one that another peer has seen after it.
+        for starts in [&[start(5, 50), start(6, 60), start(7, 70)][..], &[start(6, 60), start(7, 70)]] {
+            assert_eq!(peers().judge(2, Some(&claim(starts)), b"a"), (Judgement::Hold, true));
+        }
+        // A program of before doesn't say.
+        assert_eq!(peers().judge(2, Some(&run(1, 7, 70).into()), b"a"), (Judgement::Hold, true));
     }
 
     #[test]
     fn what_waits_counts_against_others_at_once() {
         let mut peers = Peers::new(BTreeMap::new());
         assert_eq!(peers.judge(3, None, b"a"), (Judgement::Take, false));
-        assert_eq!(peers.judge(3, Some(run(1, 1, 1)), b"a"), (Judgement::Hold, true));
-        assert!(matches!(peers.judge(3, Some(run(2, 1, 2)), b"a").0, Judgement::Refuse(_)));
-        assert_eq!(peers.judge(3, Some(run(1, 2, 3)), b"b"), (Judgement::Hold, true));
+        assert_eq!(peers.judge(3, Some(&run(1, 1, 1).into()), b"a"), (Judgement::Hold, true));
+        assert!(matches!(peers.judge(3, Some(&run(2, 1, 2).into()), b"a").0, Judgement::Refuse(_)));
+        assert_eq!(peers.judge(3, Some(&run(1, 2, 3).into()), b"b"), (Judgement::Hold, true));
         assert!(peers.stored(3, run(1, 1, 1)).is_empty(), "a later start waits");
         assert_eq!(peers.stored(3, run(1, 2, 3)), [b"b".to_vec()]);
     }
@@ -210,7 +249,7 @@ mod tests {
     fn what_waits_is_bounded() {
         let mut peers = Peers::new(BTreeMap::new());
         for _ in 0..2 * HELD_MESSAGES_MAX {
-            peers.judge(3, Some(run(1, 1, 1)), b"a");
+            peers.judge(3, Some(&run(1, 1, 1).into()), b"a");
         }
         assert_eq!(peers.stored(3, run(1, 1, 1)).len(), HELD_MESSAGES_MAX);
     }

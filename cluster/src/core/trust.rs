@@ -8,7 +8,7 @@ use super::peers::{Disowned, Judgement, PeerFault};
 use super::standing::{Compared, Split, Standing, State, Verdict};
 use super::wire::{self, Wire};
 use super::{Core, StepError};
-use crate::identity::DiskRun;
+use crate::identity::{DiskClaim, DiskRun};
 
 impl Wire {
     /// Who says to have sent it.
@@ -16,22 +16,25 @@ impl Wire {
         match self {
             Wire::Raft(message) => message.from,
             Wire::Standing(standing) => standing.from,
-            Wire::SnapshotStatus { from, .. } | Wire::Disowned { from, .. } | Wire::Split { from, .. } => *from,
+            Wire::SnapshotStatus { from, .. }
+            | Wire::Disowned { from, .. }
+            | Wire::Stored { from, .. }
+            | Wire::Split { from, .. } => *from,
         }
     }
 }
 
 impl Core {
-    /// As [`Core::step`], from the run that the transport says it came from; `None`: the sender says nothing of its disk.
+    /// As [`Core::step`], with what the sender says of its disk; `None`: it says nothing.
     ///
     /// # Errors
     /// As [`Core::step`].
-    pub fn step_from(&mut self, run: Option<DiskRun>, message: &[u8]) -> Result<(), StepError> {
+    pub fn step_from(&mut self, claim: Option<&DiskClaim>, message: &[u8]) -> Result<(), StepError> {
         if self.is_out() {
             return Err(StepError::Out);
         }
         let wire = wire::decode(message, self.config.max_message_bytes)?;
-        let result = match self.admit(&wire, run, message) {
+        let result = match self.admit(&wire, claim, message) {
             Ok(true) => self.take(wire),
             Ok(false) => Ok(()),
             Err(error) => Err(error),
@@ -42,7 +45,9 @@ impl Core {
 
     /// The run of a peer, asked for by [`super::Actions::store_peers`], is durable here. What waited for it is taken.
     pub fn on_peer_stored(&mut self, peer: u64, run: DiskRun) {
-        for message in self.peers.stored(peer, run) {
+        let held = self.peers.stored(peer, run);
+        self.tell_stored(peer);
+        for message in held {
             if self.is_out() {
                 break;
             }
@@ -84,14 +89,14 @@ impl Core {
     }
 
     /// Whether a message counts now (`true`), waits (`false`) or never counts.
-    fn admit(&mut self, wire: &Wire, run: Option<DiskRun>, message: &[u8]) -> Result<bool, StepError> {
+    fn admit(&mut self, wire: &Wire, claim: Option<&DiskClaim>, message: &[u8]) -> Result<bool, StepError> {
         let from = wire.from();
         if from == self.config.id || !self.may_be_member(from) {
             return Err(StepError::WrongPeer { from, to: self.config.id });
         }
-        let (judgement, is_new) = self.peers.judge(from, run, message);
-        if let (true, Some(run)) = (is_new, run) {
-            self.pending.store_peers.push((from, run));
+        let (judgement, is_new) = self.peers.judge(from, claim, message);
+        if let (true, Some(claim)) = (is_new, claim) {
+            self.pending.store_peers.push((from, claim.run));
         }
         match judgement {
             Judgement::Take => Ok(true),
@@ -116,6 +121,7 @@ impl Core {
             }
             Wire::SnapshotStatus { from, index, state } => self.step_transfer(from, index, state),
             Wire::Disowned { from, known } => self.hear_of_own_disk(from, known),
+            Wire::Stored { run, .. } => self.hear_of_stored(&run),
             Wire::Standing(standing) => self.compare(standing),
             Wire::Split { from, split } => self.hear_of_split(from, split),
         }
@@ -124,7 +130,8 @@ impl Core {
 
     fn tell_stranger(&mut self, peer: u64, fault: PeerFault) {
         let every = self.config.election_ticks as u64;
-        if let (PeerFault::OtherDisk { .. } | PeerFault::OldStart { .. }, Some(known)) = (fault, self.peers.known(peer))
+        if let (fault, Some(known)) = (fault, self.peers.known(peer))
+            && !matches!(fault, PeerFault::Silent(_))
             && self.peers.is_to_be_told(peer, self.ticks, every)
         {
             let message = wire::encode_disowned(self.config.id, &known);
@@ -134,15 +141,31 @@ impl Core {
 
     /// A peer has seen another run of this node.
     fn hear_of_own_disk(&mut self, by: u64, known: DiskRun) {
-        let Some(own) = self.config.disk else { return };
-        let is_earlier = known.disk == own.disk && known.start < own.start;
-        if known != own && !is_earlier {
+        let Some(own) = &self.config.disk else { return };
+        if known != own.run && !own.follows(&known) {
             self.disowned.get_or_insert(Disowned { by, known });
             self.step_out();
         }
     }
 
-    /// Tells the peers how far this node is.
+    /// A peer has stored this run of this node.
+    fn hear_of_stored(&mut self, stored: &DiskRun) {
+        if let Some(own) = &mut self.config.disk
+            && own.confirm(stored)
+        {
+            self.pending.store_starts = Some(own.clone());
+        }
+    }
+
+    /// Tells a peer which run of it is stored here.
+    fn tell_stored(&mut self, peer: u64) {
+        if let Some(run) = self.peers.known(peer) {
+            let message = wire::encode_stored(self.config.id, &run);
+            self.pending.messages.push(Outgoing { to: peer, message });
+        }
+    }
+
+    /// Tells the peers how far this node is, and which runs of them are stored here.
     pub(super) fn tell_standing(&mut self) {
         let raft = &self.raw.raft;
         let standing = Standing {
@@ -152,13 +175,18 @@ impl Core {
             state: self.standings.newest(),
         };
         self.tell_all(&wire::encode_standing(&standing));
+        self.peer_ids().into_iter().for_each(|peer| self.tell_stored(peer));
     }
 
-    fn tell_all(&mut self, message: &[u8]) {
+    fn peer_ids(&self) -> Vec<u64> {
         let own = self.config.id;
         let mut peers: Vec<u64> = self.raw.raft.prs().iter().map(|(&id, _)| id).filter(|&id| id != own).collect();
         peers.sort_unstable();
-        let messages = peers.into_iter().map(|to| Outgoing { to, message: message.to_vec() });
+        peers
+    }
+
+    fn tell_all(&mut self, message: &[u8]) {
+        let messages = self.peer_ids().into_iter().map(|to| Outgoing { to, message: message.to_vec() });
         self.pending.messages.extend(messages);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::identity::{DiskClaim, DiskRun, Start};
 
 const NOW_MS: u64 = 1_000_000;
 
@@ -10,6 +11,7 @@ const NOW_MS: u64 = 1_000_000;
 struct Node {
     core: Core,
     run: DiskRun,
+    claim: DiskClaim,
     disk: Recovered,
     applied: (u64, u64),
     /// Makes its digest differ from its peers'.
@@ -26,11 +28,16 @@ fn run_of(id: u64, start: u64) -> DiskRun {
 
 impl Node {
     fn start(id: u64, run: DiskRun, disk: Recovered, applied: (u64, u64)) -> Node {
+        Self::start_as(id, run.into(), disk, applied)
+    }
+
+    fn start_as(id: u64, claim: DiskClaim, disk: Recovered, applied: (u64, u64)) -> Node {
+        let run = claim.run;
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let config = CoreConfig { disk: Some(run), ..CoreConfig::new(id, vec![1, 2, 3]) };
+        let config = CoreConfig { disk: Some(claim.clone()), ..CoreConfig::new(id, vec![1, 2, 3]) };
         let core = Core::new(&config, run.run, disk.clone(), applied, &logger).unwrap();
         let (acknowledged, storing) = (Vec::new(), Vec::new());
-        Node { core, run, disk, applied, spoilt: false, acknowledged, storing, hold_stores: false }
+        Node { core, run, claim, disk, applied, spoilt: false, acknowledged, storing, hold_stores: false }
     }
 
     /// Carries out what there is to do; gives what is to be sent.
@@ -61,6 +68,9 @@ impl Node {
                 if !self.core.is_in_doubt() {
                     self.acknowledged.extend(entry.proposal);
                 }
+            }
+            if let Some(claim) = actions.store_starts {
+                self.claim = claim;
             }
             self.storing.extend(actions.store_peers);
             if !self.hold_stores {
@@ -105,15 +115,15 @@ impl Group {
         for _ in 0..200 {
             let mut sent = Vec::new();
             for node in self.0.values_mut() {
-                let run = node.run;
-                sent.extend(node.act().into_iter().map(|outgoing| (run, outgoing)));
+                let outgoing = node.act();
+                sent.extend(outgoing.into_iter().map(|outgoing| (node.claim.clone(), outgoing)));
             }
             if sent.is_empty() {
                 return;
             }
-            for (run, Outgoing { to, message }) in sent {
+            for (claim, Outgoing { to, message }) in sent {
                 if let Some(node) = self.0.get_mut(&to) {
-                    let _ = node.core.step_from(Some(run), &message);
+                    let _ = node.core.step_from(Some(&claim), &message);
                 }
             }
         }
@@ -186,6 +196,39 @@ fn a_disk_put_back_to_an_earlier_start_does_not_acknowledge() {
     assert!(matches!(group.node(1).core.status().strangers[..], [(2, PeerFault::OldStart { came: 2, known: 2 })]));
     group.ticks(30);
     assert!(group.node(2).core.is_out());
+}
+
+#[test]
+fn a_disk_put_back_and_started_often_without_being_heard_does_not_vote() {
+    let starts = |runs: &[(u64, u64)]| {
+        let starts: Vec<Start> = runs.iter().map(|&(number, run)| Start { number, run }).collect();
+        let last = starts.last().unwrap();
+        let run = DiskRun { disk: [2; 16], start: last.number, run: last.run };
+        DiskClaim { run, starts }
+    };
+    let start = |group: &mut Group, claim: DiskClaim, old: &Node| {
+        group.0.insert(2, Node::start_as(2, claim, old.disk.clone(), old.applied));
+    };
+    let mut group = Group::new();
+    group.lead(1);
+    group.propose(1, 1);
+    let old = group.stop(2);
+    start(&mut group, starts(&[(1, 2_001), (2, 22)]), &old);
+    group.ticks(40);
+    assert_eq!(
+        group.node(2).claim,
+        starts(&[(2, 22)]),
+        "once a peer has stored a start, it is the first to be remembered"
+    );
+    group.stop(3);
+    assert!(group.propose(1, 2));
+    group.stop(2);
+    // Put back as it was before its second start. It starts twice and nobody hears it: its number is higher than the one seen.
+    start(&mut group, starts(&[(1, 2_001), (2, 23), (3, 33)]), &old);
+    assert!(!group.propose(1, 3), "nothing that it says counts");
+    assert!(matches!(group.node(1).core.status().strangers[..], [(2, PeerFault::OtherStarts { came: 3, known: 2 })]));
+    group.ticks(30);
+    assert!(group.node(2).core.is_out(), "it was told");
 }
 
 #[test]
@@ -299,7 +342,7 @@ fn nobody_speaks_for_another_node() {
         Message { from: 3, to: 2, entries: vec![Entry { data: vec![1], ..Entry::default() }], ..Message::default() };
     read.set_msg_type(MessageType::MsgReadIndex);
     let run = group.node(3).run;
-    group.node(2).core.step_from(Some(run), &wire::encode_raft(&read)).unwrap();
+    group.node(2).core.step_from(Some(&run.into()), &wire::encode_raft(&read)).unwrap();
     let sent = group.node(2).act();
     assert!(sent.iter().all(|outgoing| sender_of(&outgoing.message) == Some(2)));
 }

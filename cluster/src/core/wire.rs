@@ -2,7 +2,8 @@
 //!
 //! Kind 0 is a raft-rs message in protobuf; kind 1 tells a leader how a snapshot transfer went (raft-rs has that only
 //! as a local message); kind 2 tells a peer that it isn't on the disk that is known here; kind 3 says how far a node is and
-//! with what state; kind 4 says that entries which were committed are lost. To the transport all are opaque bytes. A node
+//! with what state; kind 4 says that entries which were committed are lost; kind 5 tells a peer which run of its disk is stored
+//! here. To the transport all are opaque bytes. A node
 //! that doesn't know a kind drops it.
 
 use prost_011::Message as _;
@@ -19,6 +20,7 @@ const SNAPSHOT_STATUS: u8 = 1;
 const DISOWNED: u8 = 2;
 const STANDING: u8 = 3;
 const SPLIT: u8 = 4;
+const STORED: u8 = 5;
 
 /// A decoded message from a peer.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) enum Wire {
     },
     /// The receiver isn't on the disk, or in the start, that the sender has seen of it.
     Disowned { from: u64, known: DiskRun },
+    /// The sender has stored this run of the receiver.
+    Stored { from: u64, run: DiskRun },
     /// How far the sender is.
     Standing(Standing),
     /// The sender has seen that committed entries are lost.
@@ -71,6 +75,13 @@ pub(crate) fn encode_disowned(from: u64, known: &DiskRun) -> Vec<u8> {
     out
 }
 
+pub(crate) fn encode_stored(from: u64, run: &DiskRun) -> Vec<u8> {
+    let mut out = vec![STORED];
+    out.extend_from_slice(&from.to_be_bytes());
+    out.extend_from_slice(&run.encode());
+    out
+}
+
 pub(crate) fn encode_standing(standing: &Standing) -> Vec<u8> {
     let Standing { from, term, commit, state } = standing;
     let mut out = vec![STANDING];
@@ -101,7 +112,9 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Wire, StepError> 
             Ok(Wire::Raft(Box::new(message)))
         }
         Some((&SNAPSHOT_STATUS, body)) => decode_status(body),
-        Some((&kind @ (DISOWNED | STANDING | SPLIT), body)) => decode_own(kind, body).ok_or(StepError::Malformed),
+        Some((&kind @ (DISOWNED | STANDING | SPLIT | STORED), body)) => {
+            decode_own(kind, body).ok_or(StepError::Malformed)
+        }
         _ => Err(StepError::Malformed),
     }
 }
@@ -115,10 +128,11 @@ pub fn sender_of(bytes: &[u8]) -> Option<u64> {
             Wire::SnapshotStatus { from, .. } => Some(from),
             _ => None,
         },
-        (&kind @ (DISOWNED | STANDING | SPLIT), body) => match decode_own(kind, body)? {
-            Wire::Disowned { from, .. } | Wire::Standing(Standing { from, .. }) | Wire::Split { from, .. } => {
-                Some(from)
-            }
+        (&kind @ (DISOWNED | STANDING | SPLIT | STORED), body) => match decode_own(kind, body)? {
+            Wire::Disowned { from, .. }
+            | Wire::Standing(Standing { from, .. })
+            | Wire::Split { from, .. }
+            | Wire::Stored { from, .. } => Some(from),
             Wire::Raft(_) | Wire::SnapshotStatus { .. } => None,
         },
         _ => None,
@@ -140,6 +154,11 @@ fn decode_own(kind: u8, mut body: &[u8]) -> Option<Wire> {
             let (known, rest) = body.split_first_chunk::<RUN_BYTES>()?;
             body = rest;
             Wire::Disowned { from, known: DiskRun::decode(known)? }
+        }
+        STORED => {
+            let (run, rest) = body.split_first_chunk::<RUN_BYTES>()?;
+            body = rest;
+            Wire::Stored { from, run: DiskRun::decode(run)? }
         }
         STANDING => {
             let (term, commit) = (word(&mut body)?, word(&mut body)?);
@@ -298,7 +317,8 @@ mod tests {
         let known = DiskRun { disk: [3; 16], start: 2, run: 9 };
         let standing = Standing { from: 2, term: 4, commit: 9, state: State { index: 8, term: 3, digest: [7; 32] } };
         let split = Split { peer: 3, from: 5, to: 9 };
-        let all = [encode_disowned(2, &known), encode_standing(&standing), encode_split(2, &split)];
+        let all =
+            [encode_disowned(2, &known), encode_standing(&standing), encode_split(2, &split), encode_stored(2, &known)];
         for bytes in &all {
             assert_eq!(sender_of(bytes), Some(2));
             assert!(decode(&bytes[..bytes.len() - 1], 256).is_err());
@@ -307,5 +327,6 @@ mod tests {
         assert!(matches!(decode(&all[0], 256), Ok(Wire::Disowned { from: 2, known: found }) if found == known));
         assert!(matches!(decode(&all[1], 256), Ok(Wire::Standing(found)) if found == standing));
         assert!(matches!(decode(&all[2], 256), Ok(Wire::Split { from: 2, split: found }) if found == split));
+        assert!(matches!(decode(&all[3], 256), Ok(Wire::Stored { from: 2, run: found }) if found == known));
     }
 }

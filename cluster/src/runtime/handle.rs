@@ -14,7 +14,7 @@ use super::log_writer::LogTask;
 use super::raft_thread::{Command, Done, Proposal};
 use super::status::{FsyncStats, Status};
 use crate::core::{MemberChange, Members, MembersRefused};
-use crate::identity::DiskRun;
+use crate::identity::DiskClaim;
 
 /// What becomes of a proposal.
 pub type ProposeDone<R> = Box<dyn FnOnce(Result<R, ProposeError>) + Send>;
@@ -87,7 +87,7 @@ pub(crate) struct Shared {
 
 /// What a peer sent, and from which disk.
 pub(crate) struct FromPeer {
-    pub run: Option<DiskRun>,
+    pub claim: Option<DiskClaim>,
     pub message: Vec<u8>,
 }
 
@@ -189,9 +189,9 @@ impl<R: Send + 'static> Handle<R> {
         self.step_from(None, message)
     }
 
-    /// As [`Handle::step`], from the run that the peer's [`crate::Transport::introduce`] was told.
-    pub fn step_from(&self, run: Option<DiskRun>, message: Vec<u8>) -> bool {
-        self.messages.try_send(FromPeer { run, message }).is_ok()
+    /// As [`Handle::step`], with what the peer's [`crate::Transport::introduce`] was told.
+    pub fn step_from(&self, claim: Option<DiskClaim>, message: Vec<u8>) -> bool {
+        self.messages.try_send(FromPeer { claim, message }).is_ok()
     }
 
     /// The transport could not reach `peer`.

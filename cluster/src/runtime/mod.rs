@@ -117,10 +117,10 @@ pub fn start<S: StateMachine, T: Transport>(
     let (mut log, found) = SegmentedLog::open(disk, config.core.id, config.log, machine.applied())?;
     if let Some(marker) = &config.marker {
         let (applied, may_begin) = (machine.applied().0, config.may_begin);
-        let run = begin_run(&mut log, &found, applied, &**marker, may_begin, &mut rand::random)?;
-        tracing::info!(disk = %run, "this disk takes part");
-        transport.introduce(run);
-        config.core.disk = Some(run);
+        let claim = begin_run(&mut log, &found, applied, &**marker, may_begin, &mut rand::random)?;
+        tracing::info!(disk = %claim.run, "this disk takes part");
+        transport.introduce(claim.clone());
+        config.core.disk = Some(claim);
     }
     if found.torn_bytes > 0 {
         tracing::warn!(bytes = found.torn_bytes, "dropped a log write that a crash had cut short");

@@ -18,7 +18,7 @@ use crate::core::{
     Actions, CommittedEntry, CompactWish, Core, MemberChange, Members, NotProposed, ProposalId, ReadId, SnapshotMade,
     State, WriteTask,
 };
-use crate::identity::{DiskRun, peer_note};
+use crate::identity::{DiskRun, STARTS_NOTE, peer_note};
 use crate::machine::Transport;
 use crate::runtime::status::Status;
 
@@ -203,12 +203,12 @@ impl<R: Send + 'static> RaftThread<R> {
         self.snapshots.flush();
         self.take_events();
         for _ in 0..ROUND {
-            let Ok(FromPeer { run, message }) = self.messages.try_recv() else {
+            let Ok(FromPeer { claim, message }) = self.messages.try_recv() else {
                 break;
             };
             // What this node said is on disk comes before a peer's answer to it.
             self.take_events();
-            if let Err(error) = self.core.step_from(run, &message) {
+            if let Err(error) = self.core.step_from(claim.as_ref(), &message) {
                 self.messages_refused += 1;
                 tracing::debug!(%error, "message refused");
             }
@@ -361,6 +361,11 @@ impl<R: Send + 'static> RaftThread<R> {
             // If nobody listens, the node is stopping.
             let done = Box::new(move || drop(events.send(Event::PeerStored(peer, run))));
             self.log.push(LogTask::Note { key: peer_note(peer), value: run.encode().to_vec(), done });
+        }
+        if let Some(claim) = actions.store_starts {
+            let value = claim.encode_starts();
+            self.log.push(LogTask::Note { key: STARTS_NOTE.to_vec(), value, done: Box::new(|| ()) });
+            self.transport.introduce(claim);
         }
         if let Some(fetch) = actions.fetch_snapshot {
             self.snapshots.push(snapshots::Task::Fetch(fetch));

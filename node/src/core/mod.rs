@@ -77,7 +77,7 @@ use parking_lot::Mutex;
 use sillage_cluster::core::Role;
 use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
 use sillage_cluster::runtime::FsyncStats;
-use sillage_cluster::{DiskRun, Handle, LogConfig, Runtime};
+use sillage_cluster::{DiskClaim, Handle, LogConfig, Runtime};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, Sealer};
 use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::keys::AuthorId;
@@ -538,9 +538,9 @@ impl Core {
 
     /// Gives the replica a message from a peer; dropped when too many wait.
     /// A node that may have forgotten what it did takes no part before its peers have told it.
-    pub fn step(&self, run: Option<DiskRun>, message: Vec<u8>) {
+    pub fn step(&self, claim: Option<DiskClaim>, message: Vec<u8>) {
         if self.knows_itself() && !self.is_out() {
-            self.replica.step_from(run, message);
+            self.replica.step_from(claim, message);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use sillage_cluster::DiskRun;
+use sillage_cluster::DiskClaim;
 use sillage_ledger::seal::TagPrefix;
 use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
@@ -71,15 +71,17 @@ impl Peer for PeerService {
                 tracing::warn!(node = from, ?says, "a node sent a message of another one: the stream is cut");
                 return Err(Status::permission_denied(format!("node {from} sent a message that isn't its own")));
             }
-            let run = match message.disk_run.is_empty() {
+            let claim = match message.disk_run.is_empty() {
                 true => None,
                 false => {
-                    let run = DiskRun::decode(&message.disk_run);
-                    Some(run.ok_or_else(|| Status::invalid_argument("disk_run isn't the run of a disk"))?)
+                    let claim = DiskClaim::decode(&message.disk_run, &message.disk_starts);
+                    let wrong =
+                        || Status::invalid_argument("disk_run and disk_starts aren't the run and the starts of a disk");
+                    Some(claim.ok_or_else(wrong)?)
                 }
             };
             // What doesn't fit is dropped: the algorithm sends it again.
-            self.core.step(run, message.message);
+            self.core.step(claim, message.message);
         }
         Ok(Response::new(RaftDone {}))
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use sillage_cluster::{DiskRun, FetchError, Transport};
+use sillage_cluster::{DiskClaim, FetchError, Transport};
 use sillage_proto::internal::v1::RaftMessage;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
@@ -38,7 +38,7 @@ pub struct PeerTransport {
     runtime: runtime::Handle,
     unreachable: Arc<OnceLock<Unreachable>>,
     /// Named with every message.
-    run: Arc<OnceLock<DiskRun>>,
+    claim: Arc<RwLock<Option<DiskClaim>>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -52,8 +52,8 @@ struct Queue {
 impl PeerTransport {
     /// Starts a task per peer on `runtime`.
     pub fn start(links: Arc<Links>, runtime: runtime::Handle) -> Self {
-        let (queues, unreachable, run) = (RwLock::default(), Arc::default(), Arc::default());
-        let transport = Self { queues, links, runtime, unreachable, run, stopping: watch::Sender::new(false) };
+        let (queues, unreachable, claim) = (RwLock::default(), Arc::default(), Arc::default());
+        let transport = Self { queues, links, runtime, unreachable, claim, stopping: watch::Sender::new(false) };
         transport.follow();
         transport
     }
@@ -79,7 +79,7 @@ impl PeerTransport {
             queue: receiver,
             waiting_bytes: Arc::clone(&waiting_bytes),
             unreachable: Arc::clone(&self.unreachable),
-            run: Arc::clone(&self.run),
+            claim: Arc::clone(&self.claim),
         };
         self.runtime.spawn(pump.run());
         Queue { made: link.made, sender, waiting_bytes }
@@ -98,9 +98,10 @@ impl PeerTransport {
 }
 
 impl Transport for PeerTransport {
-    fn introduce(&self, run: DiskRun) {
-        let twice = self.run.set(run).is_err();
-        assert!(!twice, "a process is one run of a disk");
+    fn introduce(&self, claim: DiskClaim) {
+        let run = claim.run;
+        let before = self.claim.write().replace(claim);
+        assert!(before.is_none_or(|before| before.run == run), "a process is one run of a disk");
     }
 
     fn send(&self, to: u64, message: Vec<u8>) {
@@ -138,7 +139,7 @@ struct Pump {
     queue: mpsc::Receiver<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
     unreachable: Arc<OnceLock<Unreachable>>,
-    run: Arc<OnceLock<DiskRun>>,
+    claim: Arc<RwLock<Option<DiskClaim>>>,
 }
 
 /// Why a call ended.
@@ -195,8 +196,11 @@ impl Pump {
                 message = self.queue.recv(), if next.is_none() => match message {
                     Some(message) => {
                         self.taken(&message);
-                        let disk_run = self.run.get().map(|run| run.encode().to_vec()).unwrap_or_default();
-                        next = Some(RaftMessage { to: self.peer, message, disk_run });
+                        let (disk_run, disk_starts) = match &*self.claim.read() {
+                            Some(claim) => (claim.run.encode().to_vec(), claim.encode_starts()),
+                            None => Default::default(),
+                        };
+                        next = Some(RaftMessage { to: self.peer, message, disk_run, disk_starts });
                     }
                     None => return Ended::Stopping,
                 },
