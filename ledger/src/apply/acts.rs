@@ -41,7 +41,10 @@ pub(crate) fn perform(
     }
     match act {
         Act::Registered(party) => register(overlay, genesis, party, index),
-        Act::Rotated { author_id, key, tls_spki_sha256 } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
+        Act::Rotated { author_id, key, tls_spki_sha256 } => {
+            nodes::check_party(overlay, genesis, key, tls_spki_sha256)?;
+            rotate(overlay, *author_id, key, tls_spki_sha256, index)
+        }
         Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
         Act::RolesChanged { author_id, roles, quota_events_per_s } => {
             change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
@@ -69,6 +72,7 @@ pub(crate) fn register(
     index: LeafIndex,
 ) -> Result<(), Stop> {
     check_new(overlay, &act.key)?;
+    nodes::check_party(overlay, genesis, &act.key, &act.tls_spki_sha256)?;
     let author = act.author_id();
     if overlay.party(&author)?.is_some() {
         return Err(refused("this party is registered already: change its roles or replace its key"));
