@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use sillage_proto::v1::ErrorInfo;
+use sillage_rules::chain::Unproven;
 use sillage_rules::codes::{Class, Code};
 
 /// Every error of this crate. Each is one sentence with the way out; [`ClientError::exit_code`] is what scripts see.
@@ -47,6 +48,12 @@ pub struct Rejection {
     pub expected_seq: u64,
     /// Position in the batch of the record that is meant, from 0.
     pub position: u32,
+}
+
+impl From<Unproven> for ClientError {
+    fn from(error: Unproven) -> Self {
+        Self::Check(error.0)
+    }
 }
 
 impl ClientError {

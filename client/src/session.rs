@@ -53,7 +53,8 @@ impl Session {
             return Err(ClientError::Check(why.to_owned()));
         }
         client.follow(&caller.nodes);
-        let keys = Arc::new(InForce::new(origin.clone(), Trust::first(&origin, &genesis)?));
+        let first = Trust::first(&origin, &genesis).map_err(|error| ClientError::Usage(error.to_string()))?;
+        let keys = Arc::new(InForce::new(origin.clone(), first));
         keys.add(0, caller.rotations.clone())?;
         if caller.more_rotations {
             keys.refresh(&client).await?;

@@ -198,13 +198,15 @@ pub enum DiskError {
     /// Nothing is there, and nobody said that something may begin.
     #[error(
         "the data folder is empty and nothing says that a log begins here: a log is founded once, by `sillage-node init`, and a \
-         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it (`sillage cluster member replace ID`)"
+         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it (`sillage cluster member replace ID`); \
+         if the disks of all nodes are gone, see what `sillage-node found --config FILE` says"
     )]
     NotFounded,
     /// There was a disk, and it is gone.
     #[error(
         "the data folder is empty, but this node ran on disk {0}: what that disk promised is lost, so this node must not \
-         vote; put the data folder back if it was moved away, or replace this node (`sillage cluster member replace ID`)"
+         vote; put the data folder back if it was moved away, or replace this node (`sillage cluster member replace ID`); if the \
+         disks of all nodes are gone, see what `sillage-node found --config FILE` says"
     )]
     Emptied(DiskRun),
     /// The data folder is of another disk than the marker.

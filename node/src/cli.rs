@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{LimitsConfig, WitnessConfig};
+use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
 use crate::dev::{self, Options};
+use crate::disk;
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
 use crate::init::{self, NodePlan, Plan};
@@ -29,6 +30,8 @@ enum Command {
     Init(InitArgs),
     /// Run one node.
     Serve(ServeArgs),
+    /// Let a log be founded anew by its first nodes after the data folders of all of them are gone. What was recorded is lost.
+    Found(FoundArgs),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +122,16 @@ struct ServeArgs {
     config: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct FoundArgs {
+    /// The node's configuration, as `init` or `dev` wrote it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Forget the disk that this node ran on. Without it, the command only says what that means.
+    #[arg(long)]
+    forget_disk: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Tag([u8; 32]);
 
@@ -141,6 +154,7 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev(args),
         Command::Init(args) => init(args),
         Command::Serve(args) => serve::run(&args.config).map_err(|error| error.to_string()),
+        Command::Found(args) => found(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -191,6 +205,16 @@ fn init(args: InitArgs) -> Result<(), String> {
         "{dir}: carry each node-<id> folder to its machine, start it with `sillage-node serve --config node.toml`,"
     );
     println!("and keep {dir}/keys and {dir}/tls/ca.key where only the authority reaches them.");
+    Ok(())
+}
+
+fn found(args: &FoundArgs) -> Result<(), String> {
+    let config = NodeConfig::load(&args.config).map_err(|error| error.to_string())?;
+    let genesis = serve::read_genesis(&config.genesis).map_err(|error| error.to_string())?;
+    disk::forget(&config, &args.config, &genesis, args.forget_disk).map_err(|error| error.to_string())?;
+    let (id, file) = (config.id, args.config.display());
+    println!("node {id} has forgotten its disk: the next start founds {} anew, once all first nodes", genesis.origin);
+    println!("have met. Start it with `sillage-node serve --config {file}`.");
     Ok(())
 }
 

@@ -10,12 +10,14 @@
 //! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
+//! - [`chain`]: how new keys and other sets of nodes are proven;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`clock`]: ledger time by the clocks of a majority;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
 pub mod bundle;
+pub mod chain;
 mod check;
 pub mod clock;
 pub mod codes;

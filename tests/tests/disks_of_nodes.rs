@@ -1,12 +1,15 @@
 //! Stories of disks: emptied, put back, exchanged. Nothing that was acknowledged is lost, and no such disk takes part.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sillage_chaos::process::program;
+use sillage_tests::folders::copy;
 use sillage_tests::lines::{access, ins};
-use sillage_tests::world::World;
+use sillage_tests::world::{Run, World, run};
 
 /// A node that finds itself wrong says so within this.
 const FOUND_MAX: Duration = Duration::from_secs(60);
@@ -21,17 +24,6 @@ fn begin() -> (MutexGuard<'static, ()>, World) {
 fn some(world: &World, patient: u64, count: usize) {
     let lines: Vec<_> = (0..count).map(|n| access(&ins(patient), &format!("{patient}-{n}"))).collect();
     world.record(&lines);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).expect("a copy")),
-        }
-    }
 }
 
 fn node(world: &World, id: u64) -> PathBuf {
@@ -152,4 +144,54 @@ fn exchanged_data_folders_are_refused() {
     world.restart(other);
     some(&world, 41, 5);
     world.settled(3);
+}
+
+/// `sillage-node found --config NODE/node.toml ARGS`.
+fn found(world: &World, id: u64, args: &[&str]) -> Run {
+    let mut command = Command::new(program("sillage-node").unwrap_or_else(|error| panic!("{error}")));
+    run(command.args(["found", "--config"]).arg(node(world, id).join("node.toml")).args(args), b"")
+}
+
+#[test]
+fn a_log_whose_every_disk_was_emptied_is_founded_anew_only_when_somebody_says_so() {
+    let (_alone, mut world) = begin();
+    world.settled(3);
+    found(&world, 1, &["--forget-disk"]).fails(1).naming("node 1 runs");
+    (1..=3).for_each(|id| world.kill(id));
+    found(&world, 1, &["--forget-disk"]).fails(1).naming("has its data");
+    (1..=3).for_each(|id| fs::remove_dir_all(node(&world, id).join("data")).expect("it is ours"));
+    (1..=3).for_each(|id| world.restart(id));
+    for id in 1..=3 {
+        is_said(&world, id, "if the disks of all nodes are gone, see what `sillage-node found --config FILE` says");
+    }
+    for id in 1..=3 {
+        found(&world, id, &[]).fails(1).naming("ALL THAT WAS RECORDED IS LOST").naming("[1, 2, 3]");
+        assert!(node(&world, id).join("keys/disk").exists(), "nothing is done before somebody says so");
+    }
+    // Two alone don't found it: the third might be there still.
+    for id in 1..=2 {
+        found(&world, id, &["--forget-disk"]).ok();
+        world.restart(id);
+    }
+    is_said(&world, 1, "NOT_FOUNDED");
+    is_said(&world, 1, "nodes [3] weren't met yet");
+    found(&world, 3, &["--forget-disk"]).ok();
+    world.restart(3);
+    some(&world, 60, 5);
+    world.settled(3);
+}
+
+#[test]
+fn a_node_that_forgot_its_disk_alone_is_known_by_its_peers() {
+    let (_alone, mut world) = begin();
+    some(&world, 70, 5);
+    world.settled(3);
+    let [_, again, _] = roles(&world);
+    world.kill(again);
+    fs::remove_dir_all(node(&world, again).join("data")).expect("it is ours");
+    found(&world, again, &["--forget-disk"]).ok();
+    world.restart(again);
+    is_said(&world, again, "CORRUPT");
+    some(&world, 71, 5);
+    world.settled(2);
 }

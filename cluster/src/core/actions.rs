@@ -217,8 +217,8 @@ pub struct CoreStatus {
     pub divergence: Divergence,
     /// Committed entries that the group has lost: this node takes no part any more.
     pub split: Option<Split>,
-    /// The log is empty, and some of its founders haven't been met yet.
-    pub founding: bool,
+    /// The log is empty, and these of its founders haven't been met yet: until they are, this node neither votes nor leads.
+    pub unmet: Vec<u64>,
     /// In a joint step: the voters before it.
     pub voters_outgoing: Vec<u64>,
     /// Members that get the log and count for nothing.

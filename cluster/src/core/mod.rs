@@ -392,7 +392,7 @@ impl Core {
             strangers: self.peers.faults(),
             divergence: self.divergence.clone(),
             split: self.split,
-            founding: self.is_founding(),
+            unmet: self.unmet(),
         }
     }
 

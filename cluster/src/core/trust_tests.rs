@@ -253,11 +253,11 @@ fn a_log_is_founded_by_all_of_its_first_nodes_together() {
     let mut group = Group::of([1, 2]);
     group.ticks(100);
     assert_eq!(group.leader(), None);
-    assert!(group.node(1).core.status().founding);
+    assert!(!group.node(1).core.status().unmet.is_empty());
     group.start(3, run_of(3, 1), Recovered::default(), (0, 0));
     group.ticks(100);
     assert!(group.leader().is_some());
-    assert!(!group.node(1).core.status().founding);
+    assert!(group.node(1).core.status().unmet.is_empty());
 }
 
 #[test]

@@ -89,6 +89,10 @@ alarms! {
         "The disk is nearly full and this node takes nothing new: make room; it goes on by itself.";
     ClockSkew "CLOCK_SKEW" Failing
         "This node's clock isn't the group's: set it right.";
+    NotFounded "NOT_FOUNDED" Failing
+        "This log begins when all of its first nodes have met once: start those that are missing. Nothing is recorded yet, so where one lost its data folder, empty the data folders of all, run `sillage-node found --config FILE --forget-disk` for each, and start them; where one lost its keys too, make the log anew (`sillage-node init`).";
+    OutOfTouch "OUT_OF_TOUCH" Failing
+        "This node hears of no leader: start the nodes that are missing. If they were replaced or moved while this one was away, name a node of today under [[peers]] in node.toml, with its id, address and tls_spki_sha256 (`sillage cluster member list --json`), and restart.";
     NoCheckpoint "NO_CHECKPOINT" Failing
         "What is recorded isn't covered by a checkpoint: start the nodes that are missing, and look at the alarms of the others.";
     PeerDiverged "PEER_DIVERGED" Warning

@@ -1,6 +1,6 @@
 //! Whether this node's keyring is the group's: compared by fingerprints with every node that it meets.
 //!
-//! What a record decides is read under keys that stand in a local file. A node with other keys refuses what the others
+//! Apply reads payloads under keys that stand in a local file. A node with other keys refuses what the others
 //! accept, or is alone in accepting it; so a node takes no part before it has compared its keys with a majority, and stops
 //! taking part when they differ, unless a majority agrees with it: then the other one stops.
 //!
@@ -39,7 +39,7 @@ const JUDGE_WAIT: Duration = Duration::from_secs(10);
 /// Prefixes that are named; of more, the number is.
 const NAMED_MAX: usize = 8;
 
-/// What another node said of its keyring.
+/// An answer of another node about its keyring.
 struct Met {
     /// Its fingerprints; `None` from a program of before, which can't tell and is taken to agree.
     held: Option<Arc<Fingerprints>>,
@@ -128,7 +128,7 @@ impl Keyrings {
     /// The oldest and the newest epoch that the log has put to use, of each prefix.
     fn announced(&self) -> impl Fn(TagPrefix) -> [u32; 2] + use<> {
         let changed = self.ledger.lock().as_ref().map(LedgerReader::changed_keks);
-        // What can't be read now is compared the next time.
+        // Where the ledger can't be read now, the next comparison reads it.
         let changed: BTreeMap<_, _> = changed.and_then(Result::ok).unwrap_or_default().into_iter().collect();
         move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current])
     }
@@ -149,7 +149,7 @@ impl Keyrings {
         }
     }
 
-    /// What this node answers to one that shows the digest of its own keys.
+    /// The answer to a node that shows the digest of its own keys.
     pub fn compared_with(&self, digest: &[u8]) -> KeyringResponse {
         let held = self.file.fingerprints();
         match held.digest() == digest {
@@ -308,7 +308,7 @@ pub(super) async fn meet(core: Weak<Core>, peer: u64) {
     }
 }
 
-/// What a peer holds; `None` where its answer can't be understood.
+/// The fingerprints that a peer holds; `None` where its answer can't be understood.
 fn held_by(answer: KeyringResponse, own: &Arc<Fingerprints>) -> Option<Arc<Fingerprints>> {
     match answer.same {
         true => Some(Arc::clone(own)),

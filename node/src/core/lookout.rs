@@ -14,6 +14,8 @@ use super::{Core, now_ms};
 const TICK: Duration = Duration::from_millis(200);
 /// Without a checkpoint of what is recorded.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(10);
+/// Without a leader: an election takes a second or two.
+const LEADER_MAX: Duration = Duration::from_secs(15);
 /// A certificate that ends within this is told of.
 const CERTIFICATE_S: u64 = 30 * 86_400;
 /// For a peer to say how it is.
@@ -31,11 +33,13 @@ struct Covered {
 pub(super) async fn run(core: Weak<Core>) {
     let mut covered = Covered { size: 0, at: Instant::now() };
     let mut handed_over = Instant::now();
+    let mut led = Instant::now();
     loop {
         {
             let Some(core) = core.upgrade() else { return };
             core.look_at_disk();
             core.look_at_checkpoints(&mut covered);
+            core.look_at_leader(&mut led);
             core.alarms.set(Alarm::CertificateEnds, ends_soon(core.certificates_end_s, now_ms() / 1_000));
             if core.leads() && core.is_unfit() && handed_over.elapsed() >= HAND_OVER_EVERY {
                 core.hand_over().await;
@@ -85,6 +89,20 @@ impl Core {
             format!("{recorded} entries are recorded here, {size} are covered, and no more for {} s", late.as_secs())
         });
         self.alarms.set(Alarm::NoCheckpoint, found);
+    }
+
+    /// `led`: when a leader was last known.
+    fn look_at_leader(&self, led: &mut Instant) {
+        let status = self.replica.status();
+        let replica = &status.core;
+        if replica.leader.is_some() || self.corruption.check().is_err() {
+            *led = Instant::now();
+        }
+        let late = led.elapsed() >= LEADER_MAX;
+        let unmet = (late && !replica.unmet.is_empty()).then(|| format!("nodes {:?} weren't met yet", replica.unmet));
+        let out_of_touch = (late && unmet.is_none()).then(String::new);
+        self.alarms.set(Alarm::NotFounded, unmet);
+        self.alarms.set(Alarm::OutOfTouch, out_of_touch);
     }
 
     /// Lets the node lead that is well and has applied most.

@@ -30,6 +30,7 @@ mod epochs;
 mod erase;
 mod error;
 pub mod feeder;
+mod find_group;
 mod give_keys;
 pub mod glass;
 pub mod inflight;

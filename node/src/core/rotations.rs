@@ -74,6 +74,11 @@ fn changes(reader: &LedgerReader) -> Result<Vec<Change>, ReadError> {
     Ok(changes)
 }
 
+/// Their entries.
+pub(super) fn indices(reader: &LedgerReader) -> Result<Vec<u64>, ReadError> {
+    Ok(changes(reader)?.iter().map(|change| change.index.get()).collect())
+}
+
 /// Sizes of the checkpoints that prove them.
 fn proving(reader: &LedgerReader) -> Result<BTreeSet<u64>, ReadError> {
     Ok(changes(reader)?.iter().filter_map(|change| change.proven_by).collect())

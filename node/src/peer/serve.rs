@@ -11,9 +11,9 @@ use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
     ForwardResponse, GiveKeysRequest, GiveKeysResponse, KekStateRequest, KekStateResponse, KeyringRequest,
-    KeyringResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, PutKeksRequest,
-    PutLogKeyRequest, PutLogKeyResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse, StandingRequest,
-    StandingResponse,
+    KeyringResponse, LearnCheckpointRequest, LearnCheckpointResponse, NodesRequest, NodesResponse, PutKekRequest,
+    PutKekResponse, PutKeksRequest, PutLogKeyRequest, PutLogKeyResponse, RaftDone, RaftMessage, RecordRequest,
+    RecordResponse, StandingRequest, StandingResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
@@ -218,6 +218,13 @@ impl Peer for PeerService {
     async fn standing(&self, request: Request<StandingRequest>) -> Result<Response<StandingResponse>, Status> {
         let from = self.node(&request)?;
         Ok(Response::new(self.core.standing(from, &request.into_inner())))
+    }
+
+    async fn nodes(&self, request: Request<NodesRequest>) -> Result<Response<NodesResponse>, Status> {
+        self.node(&request)?;
+        let changes = self.core.key_rotations(request.into_inner().rotations_from).await;
+        let (rotations, more_rotations) = changes.map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(NodesResponse { rotations, more_rotations }))
     }
 
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<NodeStatus>, Status> {
