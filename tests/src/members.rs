@@ -178,11 +178,11 @@ impl Grown {
         self.until("one more vote", || ids(&self.members()).1.contains(&id).then_some(()));
     }
 
-    /// Takes a node out for good; where it leads, another one takes over first.
+    /// Takes a node out for good, and stops it; where it leads, another one takes over first.
     ///
     /// # Panics
     /// When the authority may not.
-    pub fn remove(&self, id: u64) {
+    pub fn remove(&mut self, id: u64) {
         self.until("a removal", || {
             let run = self.cluster(&["member", "remove", &id.to_string()]);
             if run.stderr.contains("move-leader") {
@@ -196,6 +196,13 @@ impl Grown {
             }
             (run.code != Some(3)).then(|| run.ok())
         });
+        // It would go on telling what it knew last.
+        let name = format!("node-{id}");
+        let dir = self.joined.iter().map(|(dir, _)| dir.clone()).find(|dir| dir.ends_with(&name));
+        match dir {
+            Some(dir) => self.kill(&dir),
+            None => self.world.kill(id),
+        }
         self.until("its end", || (!ids(&self.members()).0.contains(&id)).then_some(()));
     }
 
@@ -228,10 +235,19 @@ pub struct Load {
 }
 
 impl Load {
-    /// Records accesses to five patients from this number on; with the receipts in a file, where one is named.
+    /// Records accesses to five patients from this number on; with the receipts in a file, where one is named. It has a
+    /// stream of its own, so that the stories can record beside it.
+    ///
+    /// # Panics
+    /// When the profile isn't as `dev` wrote it.
     pub fn begin(world: &World, patient: u64, receipts: Option<&Path>) -> Self {
         let (stop, recorded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (profile, receipts) = (world.profile_file(), receipts.map(text));
+        let whole = fs::read_to_string(world.profile_file()).expect("a profile");
+        let own = whole.replace("stream = \"cli\"", &format!("stream = \"load-{patient}\""));
+        assert_ne!(own, whole, "the profile names its stream");
+        let profile = world.dir().join(format!("load-{patient}.toml"));
+        fs::write(&profile, own).expect("a profile");
+        let receipts = receipts.map(text);
         let (told, count) = (Arc::clone(&stop), Arc::clone(&recorded));
         let thread = thread::spawn(move || {
             let mut failed = Vec::new();

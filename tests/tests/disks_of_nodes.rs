@@ -9,15 +9,20 @@ use std::time::{Duration, Instant};
 use sillage_chaos::process::program;
 use sillage_tests::folders::copy;
 use sillage_tests::lines::{access, ins};
+use sillage_tests::members::{Grown, address, text};
 use sillage_tests::world::{Run, World, run};
 
 /// A node that finds itself wrong says so within this.
 const FOUND_MAX: Duration = Duration::from_secs(60);
 
 /// One cluster at a time: ports are looked for before they are taken.
-fn begin() -> (MutexGuard<'static, ()>, World) {
+fn begin_alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn begin() -> (MutexGuard<'static, ()>, World) {
+    let alone = begin_alone();
     (alone, World::begin())
 }
 
@@ -194,4 +199,74 @@ fn a_node_that_forgot_its_disk_alone_is_known_by_its_peers() {
     is_said(&world, again, "CORRUPT");
     some(&world, 71, 5);
     world.settled(2);
+}
+
+/// Bytes of the Raft log that a node keeps in this story, so that its first entries are gone soon.
+const SMALL_LOG: [(&str, &str); 3] =
+    [("log_bytes_max", "2000000"), ("log_keep_bytes", "300000"), ("segment_bytes", "1000000")];
+
+fn with_small_log(world: &World, id: u64) {
+    let file = node(world, id).join("node.toml");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    let small = |line: &str| {
+        let name = line.split(" = ").next().unwrap_or_default();
+        let known = SMALL_LOG.iter().find(|(known, _)| *known == name);
+        known.map_or_else(|| line.to_owned(), |(_, bytes)| format!("{name} = {bytes}"))
+    };
+    let changed: Vec<String> = text.lines().map(small).collect();
+    assert_ne!(changed.join("\n"), text.trim_end(), "the configuration names its bounds");
+    fs::write(&file, changed.join("\n") + "\n").expect("ours");
+}
+
+#[test]
+fn a_damaged_database_is_replaced_as_the_messages_say() {
+    let _alone = begin_alone();
+    let mut grown = Grown::begin();
+    grown.is_ready();
+    (1..=3).for_each(|id| grown.world.kill(id));
+    (1..=3).for_each(|id| with_small_log(&grown.world, id));
+    (1..=3).for_each(|id| grown.world.restart(id));
+    for patient in 0..6 {
+        some(&grown.world, 800 + patient, 2_000);
+    }
+    grown.world.settled(3);
+    let [_, lost, _] = roles(&grown.world);
+    grown.world.kill(lost);
+    let (ledger, data) = (node(&grown.world, lost).join("data/ledger"), node(&grown.world, lost).join("data"));
+    let database = fs::read_dir(&ledger).expect("a ledger").flatten().map(|entry| entry.path());
+    let database = database.filter(|path| path.is_dir()).max().expect("a database");
+    let manifest = fs::read_dir(&database).expect("a database").flatten().map(|entry| entry.path());
+    let manifest = manifest.filter(|path| path.to_string_lossy().contains("MANIFEST")).max().expect("a manifest");
+    let mut bytes = fs::read(&manifest).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&manifest, bytes).expect("ours");
+    grown.world.restart(lost);
+    is_said(&grown.world, lost, "don't repair it by hand, replace this node (`sillage cluster member replace ID");
+    // Whoever moves it away all the same, and then empties the disk, is told the same again.
+    fs::rename(&ledger, grown.out("ledger-aside")).expect("ours");
+    grown.world.restart(lost);
+    is_said(
+        &grown.world,
+        lost,
+        "the state machine lost entries; replace this node (`sillage cluster member replace ID`)",
+    );
+    fs::remove_dir_all(&data).expect("ours");
+    grown.world.restart(lost);
+    is_said(&grown.world, lost, "this node ran on disk");
+
+    // An erasure waits for the node, and says how it goes on.
+    let erase = ["--timeout", "20", "erase", "--record", "3", "--ground", "ORDER 1", "--now"];
+    let held = grown.world.sillage_as(&grown.world.authority_file(), &erase);
+    let way_out = format!("sillage cluster member replace {lost}");
+    assert!(held.code != Some(0) && held.to_string().contains(&way_out), "{held}");
+    let dir = grown.out("node-4");
+    let replaced = ["member", "replace", &lost.to_string(), "--address", &address(), "--out", &text(&dir)];
+    grown.cluster(&replaced).ok();
+    grown.serve(&dir);
+    grown.promote(4);
+    grown.until("the erasure", || {
+        let run = grown.world.sillage_as(&grown.world.authority_file(), &erase);
+        (run.code == Some(0) || run.stderr.contains("erased before")).then_some(())
+    });
 }

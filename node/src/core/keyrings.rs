@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use sillage_ledger::seal::{DataKeyBytes, Fingerprints, KekError, KekFile, KekProvider, Sealer, TagPrefix};
+use sillage_ledger::seal::{Fingerprints, KekError, KekFile, KekProvider, Sealer, TagPrefix};
 use sillage_ledger::{LedgerReader, ReadError, Refusal};
 use sillage_proto::internal::v1::{KeyringRequest, KeyringResponse};
 use sillage_rules::node_set::majority;
@@ -86,6 +86,16 @@ impl Keyrings {
         let (ledger, unrecorded) = (Mutex::default(), Mutex::default());
         let group = Mutex::new(group);
         Self { own, group, file, ledger, met, answered, asked, takes_part, unrecorded, alarms }
+    }
+
+    /// From now on the keyring asks here whether a key is the group's, as long as this node is there.
+    pub fn judge_file(self: &Arc<Self>) {
+        let own = Arc::downgrade(self);
+        self.file.judged_by(Box::new(move |kek| match own.upgrade() {
+            Some(own) => own.wait_for_standing(kek, JUDGE_WAIT),
+            // Nothing may be refused alone.
+            None => Err(KekError::Service("this node is stopping".to_owned())),
+        }));
     }
 
     fn group(&self) -> Vec<u64> {
@@ -243,32 +253,6 @@ impl Keyrings {
                 return Err(KekError::Service(what.to_owned()));
             }
         }
-    }
-}
-
-impl KekProvider for Keyrings {
-    fn wrap(
-        &self,
-        kek: (TagPrefix, u32),
-        nonce: &[u8; 12],
-        aad: &[u8],
-        data_key: &[u8; 32],
-    ) -> Result<[u8; 48], KekError> {
-        self.file.wrap(kek, nonce, aad, data_key)
-    }
-
-    fn unwrap(
-        &self,
-        kek: (TagPrefix, u32),
-        nonce: &[u8; 12],
-        aad: &[u8],
-        wrapped: &[u8; 48],
-    ) -> Result<DataKeyBytes, KekError> {
-        self.file.unwrap(kek, nonce, aad, wrapped)
-    }
-
-    fn check_is_groups(&self, kek: (TagPrefix, u32)) -> Result<(), KekError> {
-        self.wait_for_standing(kek, JUDGE_WAIT)
     }
 }
 

@@ -230,6 +230,10 @@ impl Core {
             Next::Propose(change) => outstanding.push(words(&change)),
         }
         outstanding.extend(self.members.refused.lock().clone());
+        if self.leader().is_none() {
+            let id = self.config.id;
+            outstanding = vec![format!("node {id} hears of no leader, so this may be old: ask another node")];
+        }
         let raft = self.raft_members();
         let member = |node: &SetNode| self.described(node, &set, &raft, &statuses);
         let witnesses = self.config.witnesses.iter();
@@ -382,9 +386,11 @@ impl Core {
         }
         let statuses = futures::future::join_all(rest.iter().map(|voter| self.status_of(*voter))).await;
         let live = statuses.iter().flatten().filter(|status| status.role != "corrupt").count();
-        if live < majority(rest.len()) {
+        // The checkpoint that covers the act is cosigned by the voters before it, and who leaves gets neither any more.
+        let needed = majority(rest.len()).max(majority(set.voters.len()));
+        if live < needed {
             return Err(refused(format!(
-                "of the {} voters that stay {live} answer, which is no majority: start the others first",
+                "of the {} voters that stay {live} answer, and {needed} are needed: they go on, and prove that node {id} is gone; start the others first, or add a node",
                 rest.len()
             )));
         }

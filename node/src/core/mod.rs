@@ -284,7 +284,8 @@ impl Core {
         }
         let group = parsed.nodes.iter().map(|node| node.id).collect();
         let keyrings = Arc::new(Keyrings::new(config.id, group, Arc::clone(&keks), alarms.clone()));
-        let ledger_keks = Arc::clone(&keyrings) as Arc<dyn KekProvider>;
+        keyrings.judge_file();
+        let ledger_keks = Arc::clone(&keks) as Arc<dyn KekProvider>;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
         let reader = ledger.reader();
         // A folder of before, or a new one: what the ledger holds says whose keyring this is.
