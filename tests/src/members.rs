@@ -176,6 +176,27 @@ impl Grown {
             (run.code == Some(0)).then_some(())
         });
         self.until("one more vote", || ids(&self.members()).1.contains(&id).then_some(()));
+        self.name_endpoints();
+    }
+
+    /// The profiles name the nodes of now, as operators write them when nodes have come and gone.
+    fn name_endpoints(&self) {
+        let members = self.members();
+        let nodes = members["members"].as_array().expect("members").iter();
+        let addresses: Vec<String> =
+            nodes.map(|node| format!("\"https://{}\"", node["address"].as_str().expect("an address"))).collect();
+        let files = fs::read_dir(self.world.dir()).expect("a folder").flatten().map(|entry| entry.path());
+        for file in files.filter(|file| file.extension().is_some_and(|end| end == "toml")) {
+            let text = fs::read_to_string(&file).expect("a profile");
+            let line = |line: &str| match line.starts_with("endpoints = ") {
+                true => format!("endpoints = [{}]\n", addresses.join(", ")),
+                false => format!("{line}\n"),
+            };
+            // Whoever reads it meanwhile reads all of it.
+            let new = file.with_extension("new");
+            fs::write(&new, text.lines().map(line).collect::<String>()).expect("a profile");
+            fs::rename(&new, &file).expect("a profile");
+        }
     }
 
     /// Takes a node out for good, and stops it; where it leads, another one takes over first.

@@ -33,10 +33,12 @@ fn place(grown: &Grown, id: u64) -> (String, String) {
     (format!("{client}:{peer_port}"), field("tls_spki_sha256"))
 }
 
-/// The log of node `id` of the first three, over all of its starts.
+/// The logs of node `id` of the first three, over all of its starts.
 fn log_of_first(grown: &Grown, id: u64) -> String {
     let own = fs::read_to_string(grown.world.dir().join(format!("node-{id}/log.txt"))).unwrap_or_default();
-    own + &grown.world.logs()
+    let again = fs::read_dir(grown.out("logs")).expect("the logs").flatten();
+    let again = again.filter(|entry| entry.file_name().to_string_lossy().starts_with(&format!("node-{id}.restart-")));
+    again.fold(own, |all, entry| all + &fs::read_to_string(entry.path()).unwrap_or_default())
 }
 
 fn applied(grown: &Grown, id: u64) -> Option<u64> {
