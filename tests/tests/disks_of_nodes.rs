@@ -244,6 +244,7 @@ fn a_damaged_database_is_replaced_as_the_messages_say() {
     grown.world.restart(lost);
     is_said(&grown.world, lost, "don't repair it by hand, replace this node (`sillage cluster member replace ID");
     // Whoever moves it away all the same, and then empties the disk, is told the same again.
+    grown.world.kill(lost);
     fs::rename(&ledger, grown.out("ledger-aside")).expect("ours");
     grown.world.restart(lost);
     is_said(
@@ -251,6 +252,7 @@ fn a_damaged_database_is_replaced_as_the_messages_say() {
         lost,
         "the state machine lost entries; replace this node (`sillage cluster member replace ID`)",
     );
+    grown.world.kill(lost);
     fs::remove_dir_all(&data).expect("ours");
     grown.world.restart(lost);
     is_said(&grown.world, lost, "this node ran on disk");

@@ -91,12 +91,12 @@ fn where_nobody_is_left_an_operator_names_one_node_of_today(grown: &mut Grown) {
         join(grown, new, &address());
         grown.remove(old);
     }
+    let (at, pin) = place(grown, 7);
     grown.world.record(&[access(&ins(PATIENT), "three others")]);
     grown.world.restart(1);
     grown.until("a word of the node that is lost", || log_of_first(grown, 1).contains("OUT_OF_TOUCH").then_some(()));
     assert!(log_of_first(grown, 1).contains("under [[peers]] in node.toml"), "{}", log_of_first(grown, 1));
     // As it says: one node of today. The others are proven to it.
-    let (at, pin) = place(grown, 7);
     let (client, peer_port) = at.rsplit_once(':').expect("two ports");
     let (host, _) = client.rsplit_once(':').expect("a port");
     let config = grown.world.dir().join("node-1/node.toml");
