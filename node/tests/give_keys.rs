@@ -15,17 +15,17 @@ use sillage_proof::hash::sha256;
 use sillage_proto::internal::v1::GiveKeysRequest;
 use sillage_rules::codes::Code;
 
-/// A keyring's file: a head, a count, the keys of prefix 0 first, and the hash of all before.
+/// A keyring's file: a head, a count, the keys by prefix and epoch, and the hash of all before.
 const HEAD_LEN: usize = b"sillage/keyring\0\x01".len();
 const KEY_LEN: usize = 2 + 4 + 32;
 
-/// Takes the key of prefix 0 out of a keyring, as a backup of another time would lack it.
-fn take_first_key_out(path: &Path) {
+/// Takes the key of the last prefix out of a keyring, as a backup of another time would lack it.
+fn take_last_key_out(path: &Path) {
     let bytes = std::fs::read(path).expect("a keyring");
     let (head, rest) = bytes.split_at(HEAD_LEN);
     let (count, keys) = rest.split_at(4);
     let count = u32::from_be_bytes(count.try_into().expect("four bytes")) - 1;
-    let keys = &keys[KEY_LEN..keys.len() - 32];
+    let keys = &keys[..keys.len() - 32 - KEY_LEN];
     let body = [head, &count.to_be_bytes(), keys].concat();
     let sum = sha256(&[&body]);
     std::fs::write(path, [&body[..], sum.as_bytes()].concat()).expect("a keyring");
@@ -34,7 +34,7 @@ fn take_first_key_out(path: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_giver_that_lacks_an_epoch_refuses_and_another_one_gives() {
     let mut deployment = Deployment::new(3);
-    take_first_key_out(&deployment.path("node-1/keys/keyring"));
+    take_last_key_out(&deployment.path("node-1/keys/keyring"));
     let whole = std::fs::read(deployment.path("node-2/keys/keyring")).expect("a keyring");
     let lacking = deployment.start(1).await;
     let giver = deployment.start(2).await;
@@ -47,7 +47,7 @@ async fn a_giver_that_lacks_an_epoch_refuses_and_another_one_gives() {
     };
     let refused = lacking.core.give_keys(3, &asks(3, &origin)).expect_err("it lacks a key");
     assert_eq!(refused.code, Code::ActRefused);
-    assert!(refused.message.contains("prefix 0x000, epoch 1"), "{}", refused.message);
+    assert!(refused.message.contains("prefix 0xfff, epoch 1"), "{}", refused.message);
     giver.core.give_keys(3, &asks(3, &origin)).expect("it has all");
     let of_another = giver.core.give_keys(2, &asks(3, &origin)).expect_err("another node's");
     assert!(of_another.message.contains("asks for the keys of node 3"), "{}", of_another.message);
