@@ -260,7 +260,7 @@ impl Opened {
 }
 
 fn start_worker(view: &View, options: &Options) -> std::io::Result<Worker> {
-    Worker::start(view.store.clone(), view.index.clone(), options.index_cache_bytes)
+    Worker::start(view.store.clone(), view.index.clone(), options)
 }
 
 /// Adds leaves; returns the new root and the tiles that became full.

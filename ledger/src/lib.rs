@@ -55,6 +55,8 @@ pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
 pub use ledger::Ledger;
 pub use node_sets::NodeSetRecord;
 pub use options::Options;
+#[cfg(feature = "plants")]
+pub use options::Plants;
 pub use patients::PatientProof;
 pub use reader::{Head, LedgerReader};
 pub use rows::{KeyInfo, KeyState, Party, StreamInfo};

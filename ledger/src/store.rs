@@ -56,7 +56,7 @@ impl Drop for Folder {
 impl Store {
     /// Opens a database, making it and its families where missing.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, rocksdb::Error> {
-        let db = DB::open_cf_descriptors(&options.database(), path, options.families())?;
+        let db = DB::open_cf_descriptors(&options.database()?, path, options.families())?;
         let folder = Folder { path: path.to_owned(), remove: AtomicBool::new(false) };
         Ok(Self { db, lookups: ReadOptions::default(), folder })
     }
