@@ -273,7 +273,9 @@ impl Real {
         let dir = open.dir.clone();
         drop(open);
         let _ = fs::remove_dir_all(dir);
-        self.open_flushed()?;
+        // Where it lies is another place in each run.
+        let place = self.folder.path().display().to_string();
+        self.open_flushed().map_err(|error| error.replace(&place, ""))?;
         if self.applied() == applied {
             self.flushed_members = self.members.clone();
         } else {
