@@ -2,10 +2,12 @@
 //! start or be out of the group, and its own keyring, once back, must be as good as before.
 
 use super::{Error, POLL, REFUSAL_MAX, Scene};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The alarm of a node that has met the others and holds other keys.
 const DIFFERS: &str = "KEYRING_DIFFERS";
+/// What a node says when it ends rather than refuse alone what it can't open.
+const NOT_THE_GROUPS: &str = "isn't the group's: give this node the keyring of its own log";
 
 impl Scene<'_> {
     /// Another log's keyring, one with a key missing, or another node's.
@@ -90,7 +92,19 @@ impl Scene<'_> {
         }
         self.cluster.restart(away)?;
         self.progress(&format!("with two sound nodes again and node {id}, {because}")).await;
+        // It ends when it comes to what it can't open.
+        self.has_ended(id, because).await?;
         self.own_keyring_again(id).await
+    }
+
+    /// Whether it has ended: it must have said that its keys aren't the group's.
+    async fn has_ended(&mut self, id: u64, because: &str) -> Result<bool, Error> {
+        let Some(ending) = self.cluster.ended(id, Duration::ZERO).await? else { return Ok(false) };
+        match ending.said.contains(NOT_THE_GROUPS) {
+            true => self.tell(format!("node {id}, {because}, ended and said why: {}", ending.said)),
+            false => self.find(format!("node {id}, {because}, ended ({}): {}", ending.status, ending.said)),
+        }
+        Ok(true)
     }
 
     /// It runs and says that its keys differ, or has ended and said why.
@@ -98,11 +112,7 @@ impl Scene<'_> {
         let (began, place) = (Instant::now(), usize::try_from(id - 1)?);
         let mut last = "nothing".to_owned();
         while began.elapsed() < REFUSAL_MAX {
-            if let Some(ending) = self.cluster.ended(id, std::time::Duration::ZERO).await? {
-                self.find(format!(
-                    "node {id}, {because}, ended ({}) instead of saying so: {}",
-                    ending.status, ending.said
-                ));
+            if self.has_ended(id, because).await? {
                 return Ok(());
             }
             if let Some(node) = self.watch.ask().await.into_iter().nth(place).flatten() {
