@@ -43,7 +43,7 @@ pub(crate) enum Ledger {
 /// A copy of the state, to install elsewhere.
 #[derive(Clone)]
 pub(crate) enum Copy {
-    Model(model::Copy),
+    Model(Box<model::Copy>),
     Real(Arc<RealCopy>),
 }
 
@@ -199,7 +199,7 @@ impl Ledger {
     /// Copies the state.
     pub(crate) fn copy(&mut self) -> Copy {
         match self {
-            Ledger::Model(model) => Copy::Model(model.copy()),
+            Ledger::Model(model) => Copy::Model(Box::new(model.copy())),
             Ledger::Real(real) => Copy::Real(Arc::new(real.copy())),
         }
     }
