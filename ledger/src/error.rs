@@ -19,12 +19,14 @@ pub struct Refusal {
     pub expected_seq: Option<u64>,
     /// The record that is meant, from 0, where it is one record's fault.
     pub position: Option<u32>,
+    /// What this node's disk said, for this node's alarms: never sent to anybody.
+    pub local: Option<Box<str>>,
 }
 
 impl Refusal {
     /// A refusal of the batch as a whole.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), expected_seq: None, position: None }
+        Self { code, message: message.into(), expected_seq: None, position: None, local: None }
     }
 
     /// The same, by the fault of the record at `position`.

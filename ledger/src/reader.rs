@@ -436,6 +436,15 @@ impl LedgerReader {
         ClockVoters::read(&view.store, &self.shared.genesis, LeafIndex(view.head.size))
     }
 
+    /// Reads again what the database's file `name` (such as `000042.sst`) holds. One that the database has replaced
+    /// meanwhile is no fault any more.
+    ///
+    /// # Errors
+    /// When something of it can't be read.
+    pub fn read_file_again(&self, name: &str) -> Result<(), ReadError> {
+        self.store().read_file_again(name)
+    }
+
     /// The feature level of the group, as applied here. What is new at apply or admission counts from its level on.
     pub fn feature_level(&self) -> u32 {
         self.view().level

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sillage_cluster::config::{LOG_BYTES_MAX, LOG_KEEP_BYTES, SEGMENT_BYTES};
 use sillage_proof::note::{KeyKind, VerifierKey};
 
 /// Most witnesses of a log.
@@ -268,9 +269,9 @@ impl Default for RaftConfig {
             tick_ms: 50,
             election_ticks: 10,
             heartbeat_ticks: 2,
-            log_bytes_max: 256 << 20,
-            log_keep_bytes: 64 << 20,
-            segment_bytes: 64 << 20,
+            log_bytes_max: LOG_BYTES_MAX,
+            log_keep_bytes: LOG_KEEP_BYTES,
+            segment_bytes: SEGMENT_BYTES,
         }
     }
 }

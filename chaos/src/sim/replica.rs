@@ -50,6 +50,7 @@ impl Settings {
         core.log_keep_bytes = 1 << rng.random_range(10..18);
         core.log_max_bytes = core.log_keep_bytes * 2;
         core.snapshot_timeout_ticks = 100;
+        core.snapshot_stall_ticks = 300;
         core.read_timeout_ticks = 40;
         core.max_unapplied_bytes = 1 << rng.random_range(11..15);
         core.promote_lag_bytes_max = 1 << rng.random_range(9..14);
@@ -482,6 +483,10 @@ impl World {
         if actions.make_snapshot {
             let delay = self.rng.random_range(1_000..50_000);
             self.after(delay, Event::SnapshotMade { node, life });
+        }
+        if !actions.release_snapshots.is_empty() {
+            let released = actions.release_snapshots;
+            self.running(node).made.retain(|copy| !released.contains(&copy.applied()));
         }
         if let Some(fetch) = actions.fetch_snapshot {
             let delay = self.rng.random_range(1_000..200_000);

@@ -100,6 +100,17 @@ pub struct FetchSnapshot {
     pub manifest: Vec<u8>,
 }
 
+/// A snapshot that the driver made; see [`super::Core::on_snapshot_made`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMade {
+    /// The state is as of this index.
+    pub index: u64,
+    /// Term of the entry at `index`.
+    pub term: u64,
+    /// Travels in the message; the receiver's driver gets it in [`FetchSnapshot`].
+    pub manifest: Vec<u8>,
+}
+
 /// How urgently the log wants to shrink; answer with [`super::Core::compact`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompactWish {
@@ -126,6 +137,8 @@ pub struct Actions {
     pub reads_failed: Vec<ReadId>,
     /// A follower needs a snapshot: make one, then [`super::Core::on_snapshot_made`].
     pub make_snapshot: bool,
+    /// Nobody needs the snapshots made of these (index, term) any more: remove their files.
+    pub release_snapshots: Vec<(u64, u64)>,
     /// A leader offers a snapshot: fetch its files.
     pub fetch_snapshot: Option<FetchSnapshot>,
     /// The log wants to be compacted.
@@ -149,6 +162,7 @@ impl Actions {
             && self.reads_ready.is_empty()
             && self.reads_failed.is_empty()
             && !self.make_snapshot
+            && self.release_snapshots.is_empty()
             && self.fetch_snapshot.is_none()
             && self.compact.is_none()
             && self.store_peers.is_empty()

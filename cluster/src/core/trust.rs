@@ -201,6 +201,7 @@ impl Core {
         if let Some(compared) = self.standings.saw_peer(from, state) {
             self.judge_state(from, state, compared);
         }
+        self.offer_if_shared();
     }
 
     fn judge_state(&mut self, peer: u64, theirs: State, compared: Compared) {

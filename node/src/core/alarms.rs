@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sillage_rules::time::TimeMs;
 
 use super::now_ms;
+use super::rot::RotRecord;
 use crate::metrics::{AlarmLabel, Metrics};
 
 /// Longest addition to the sentence of an alarm, in characters.
@@ -127,6 +129,8 @@ pub struct Alarms(Arc<Inner>);
 struct Inner {
     raised: Mutex<BTreeMap<Alarm, (TimeMs, String)>>,
     metrics: Metrics,
+    /// Where [`Alarm::Rotten`] is kept over a restart.
+    rot: OnceLock<Arc<RotRecord>>,
 }
 
 impl Alarms {
@@ -136,13 +140,31 @@ impl Alarms {
             // Each is there from the start: what isn't there can't be watched.
             metrics.alarm.get_or_create(&AlarmLabel { alarm: alarm.word() }).set(0);
         }
-        Self(Arc::new(Inner { raised: Mutex::default(), metrics }))
+        Self(Arc::new(Inner { raised: Mutex::default(), metrics, rot: OnceLock::new() }))
+    }
+
+    /// Keeps what is found to be damaged on disk from now on, and raises what earlier runs found there.
+    pub fn keep_rot(&self, data_dir: &Path) {
+        let (record, found) = RotRecord::load(data_dir);
+        let twice = self.0.rot.set(Arc::new(record)).is_err();
+        assert!(!twice, "a node has one data folder");
+        if let Some(found) = found {
+            self.raise(Alarm::Rotten, found);
+        }
+    }
+
+    /// What was found to be damaged on disk.
+    pub fn rot(&self) -> Option<&Arc<RotRecord>> {
+        self.0.rot.get()
     }
 
     /// Says that something is wrong, with what this node found; empty where there is nothing to add. Raised again, it
-    /// keeps its beginning and takes the newer words. Never waits.
+    /// keeps its beginning and takes the newer words. Waits for nothing but the disk, where [`Alarm::Rotten`] is found first.
     pub fn raise(&self, alarm: Alarm, found: impl Into<String>) {
         let mut found: String = found.into();
+        if let (Alarm::Rotten, Some(rot)) = (alarm, self.rot()) {
+            rot.keep(&found);
+        }
         if let Some((end, _)) = found.char_indices().nth(DETAIL_CHARS_MAX) {
             found.truncate(end);
         }
@@ -165,6 +187,9 @@ impl Alarms {
         if self.0.raised.lock().remove(&alarm).is_some() {
             self.0.metrics.alarm.get_or_create(&AlarmLabel { alarm: alarm.word() }).set(0);
             tracing::info!(alarm = alarm.word(), "this is over");
+            if let (Alarm::Rotten, Some(rot)) = (alarm, self.rot()) {
+                rot.forget();
+            }
         }
     }
 

@@ -59,7 +59,8 @@ impl Cpu {
         if let (Err(refusal), Some(alarms)) = (&done, &self.alarms)
             && matches!(refusal.code, Code::Storage | Code::Corrupt)
         {
-            alarms.raise(Alarm::Rotten, "what is stored couldn't be read; this node's log says what");
+            let found = refusal.local.as_deref();
+            alarms.raise(Alarm::Rotten, found.unwrap_or("what is stored couldn't be read; this node's log says what"));
         }
         done
     }

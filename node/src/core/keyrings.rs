@@ -125,12 +125,13 @@ impl Keyrings {
         }
     }
 
-    /// The oldest and the newest epoch that the log has put to use, of each prefix.
-    fn announced(&self) -> impl Fn(TagPrefix) -> [u32; 2] + use<> {
-        let changed = self.ledger.lock().as_ref().map(LedgerReader::changed_keks);
-        // What can't be read now is compared the next time.
-        let changed: BTreeMap<_, _> = changed.and_then(Result::ok).unwrap_or_default().into_iter().collect();
-        move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current])
+    /// The oldest and the newest epoch that the log has put to use, of each prefix. `None` where the ledger can't be read:
+    /// then nothing can be said of another node's keys.
+    fn announced(&self) -> Option<impl Fn(TagPrefix) -> [u32; 2] + use<>> {
+        let changed = self.ledger.lock().as_ref().map(LedgerReader::changed_keks).transpose();
+        let changed = changed.inspect_err(|error| tracing::error!(%error, "keys can't be compared")).ok()?;
+        let changed: BTreeMap<_, _> = changed.unwrap_or_default().into_iter().collect();
+        Some(move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current]))
     }
 
     /// Whether this node may take part, as far as its keys go.
@@ -160,7 +161,9 @@ impl Keyrings {
 
     /// Takes note of what a node answered to question `as_of`.
     fn meet(&self, peer: u64, held: Option<Arc<Fingerprints>>, as_of: u64) {
-        let (own, announced) = (self.file.fingerprints(), self.announced());
+        let own = self.file.fingerprints();
+        // They meet again.
+        let Some(announced) = self.announced() else { return };
         let differing = held.as_ref().map(|held| own.differing(held, announced)).unwrap_or_default();
         let mut met = self.met.lock();
         if !differing.is_empty() && met.get(&peer).is_none_or(|before| before.differing.is_empty()) {

@@ -1,7 +1,7 @@
 //! Looks at this node again and again, and raises or clears the alarms that nobody else raises. A leader that is unfit lets
 //! another node lead.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sillage_proto::v1::ClusterStatusRequest;
@@ -18,6 +18,8 @@ const CHECKPOINT_MAX: Duration = Duration::from_secs(10);
 const CERTIFICATE_S: u64 = 30 * 86_400;
 /// For a peer to say how it is.
 const PEER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two readings of what was found to be damaged.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(300);
 /// Between two attempts to let another node lead.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(500);
 
@@ -31,12 +33,17 @@ struct Covered {
 pub(super) async fn run(core: Weak<Core>) {
     let mut covered = Covered { size: 0, at: Instant::now() };
     let mut handed_over = Instant::now();
+    let mut read_again: Option<Instant> = None;
     loop {
         {
             let Some(core) = core.upgrade() else { return };
             core.look_at_disk();
             core.look_at_checkpoints(&mut covered);
             core.alarms.set(Alarm::CertificateEnds, ends_soon(core.certificates_end_s, now_ms() / 1_000));
+            if core.alarms.is_raised(Alarm::Rotten) && read_again.is_none_or(|at| at.elapsed() >= READ_AGAIN_EVERY) {
+                read_again = Some(Instant::now());
+                core.read_again();
+            }
             if core.leads() && core.is_unfit() && handed_over.elapsed() >= HAND_OVER_EVERY {
                 core.hand_over().await;
                 handed_over = Instant::now();
@@ -70,6 +77,28 @@ impl Core {
             None if !self.is_halted() => self.alarms.clear(Alarm::FlushFailed),
             None => {}
         }
+    }
+
+    /// Reads the files again that were found to be damaged; where all can be read, it is over.
+    fn read_again(&self) {
+        let Some(files) = self.alarms.rot().and_then(|rot| rot.files()) else { return };
+        if self.is_halted() {
+            return;
+        }
+        let (reader, alarms, halted) = (self.reader.clone(), self.alarms.clone(), Arc::clone(&self.halted));
+        tokio::task::spawn_blocking(move || {
+            let read = files.iter().try_for_each(|file| reader.read_file_again(file));
+            match read {
+                // Something else may have been found meanwhile.
+                Ok(()) if alarms.rot().and_then(|rot| rot.files()).as_ref() == Some(&files) => {
+                    if !halted.load(std::sync::atomic::Ordering::Acquire) && reader.write_failure().is_none() {
+                        alarms.clear(Alarm::Rotten);
+                    }
+                }
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, "what was found to be damaged still can't be read"),
+            }
+        });
     }
 
     fn look_at_checkpoints(&self, covered: &mut Covered) {

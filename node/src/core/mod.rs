@@ -50,6 +50,7 @@ pub mod reads;
 pub mod refusals;
 pub mod requests;
 pub mod room;
+pub mod rot;
 mod rotations;
 mod rounds;
 pub mod rule_records;
@@ -67,7 +68,6 @@ mod trust;
 pub mod witness;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -285,6 +285,7 @@ impl Core {
         let keyrings = Arc::new(Keyrings::new(config.id, group, Arc::clone(&keks), alarms.clone()));
         let ledger_keks = Arc::clone(&keyrings) as Arc<dyn KekProvider>;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
+        alarms.keep_rot(&config.data_dir);
         let reader = ledger.reader();
         // A folder of before, or a new one: what the ledger holds says whose keyring this is.
         if !is_on_record && !keyrings::opens_some(&reader, &keks)? {
@@ -329,6 +330,7 @@ impl Core {
         let reads = reads(replica.clone());
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
         let cosigned = Cosigned::load(&*notes)?;
+        rotations::check_stored(&*notes, &reader)?;
         let core = Arc::new(Self {
             checkpoints: Checkpoints::default(),
             cosigners: Cosigners::new(reader.clone(), witness_keys(config)?),
@@ -542,11 +544,6 @@ impl Core {
         if self.knows_itself() && !self.is_out() {
             self.replica.step_from(claim, message);
         }
-    }
-
-    /// Where a file of a snapshot is that a peer asks for.
-    pub fn snapshot_file(&self, snapshot: &str, file: &str) -> Option<PathBuf> {
-        self.replica.snapshot_file(snapshot, file)
     }
 
     /// The node that has a certificate.

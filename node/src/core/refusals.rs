@@ -70,6 +70,7 @@ pub fn from_info(info: ErrorInfo) -> Refusal {
         message: info.message,
         expected_seq: (code == Code::OutOfOrder).then_some(info.expected_seq),
         position: Some(info.position),
+        local: None,
     }
 }
 
@@ -93,9 +94,9 @@ pub fn from_read(error: &ReadError) -> Refusal {
     match error {
         ReadError::Beyond { .. } => Refusal::new(Code::SizeNotReached, error.to_string()),
         ReadError::Reversed { .. } => Refusal::new(Code::MalformedRequest, error.to_string()),
-        ReadError::Store(_) => {
+        ReadError::Store(said) => {
             tracing::error!(%error, "reading failed");
-            refuse(Code::Storage)
+            Refusal { local: Some(said.as_str().into()), ..refuse(Code::Storage) }
         }
         ReadError::Damaged(_) => {
             tracing::error!(%error, "reading failed");

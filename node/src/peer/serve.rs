@@ -19,7 +19,6 @@ use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
 };
 use sillage_rules::codes::Code;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,10 +26,8 @@ use zeroize::Zeroizing;
 
 use crate::core::Core;
 use crate::core::refusals::{refuse, to_info, to_status};
+use crate::peer::fetch;
 use crate::tls::Caller;
-
-/// Bytes of a file in one message.
-const CHUNK_BYTES: usize = 256 << 10;
 
 pub(super) struct PeerService {
     core: Arc<Core>,
@@ -205,13 +202,26 @@ impl Peer for PeerService {
 
     async fn fetch_file(&self, request: Request<FetchFileRequest>) -> Result<Response<Self::FetchFileStream>, Status> {
         self.node(&request)?;
-        let FetchFileRequest { snapshot, file } = request.into_inner();
+        let FetchFileRequest { snapshot, file, offset, prefix_sha256 } = request.into_inner();
+        self.core.may_give_state().map_err(|refusal| to_status(&refusal))?;
         let path = self.core.snapshot_file(&snapshot, &file);
         let path = path.ok_or_else(|| Status::invalid_argument("not a file of a snapshot"))?;
         let gone = |error: std::io::Error| Status::not_found(format!("{file}: {error}"));
-        let source = tokio::fs::File::open(path).await.map_err(gone)?;
+        let source = tokio::fs::File::open(path).await.map_err(gone)?.into_std().await;
         let (sender, chunks) = mpsc::channel(4);
-        tokio::spawn(send_file(source, sender));
+        let core = Arc::clone(&self.core);
+        tokio::task::spawn_blocking(move || {
+            let read = fetch::read_out(source, offset, &prefix_sha256, |chunk| {
+                // It may have come into doubt meanwhile.
+                let chunk = core.may_give_state().map(|()| chunk).map_err(|refusal| to_status(&refusal));
+                let goes_on = chunk.is_ok();
+                sender.blocking_send(chunk).is_ok() && goes_on
+            });
+            if let Err(error) = read {
+                // Nobody may listen any more.
+                let _ = sender.blocking_send(Err(Status::internal(error.to_string())));
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
 
@@ -236,21 +246,5 @@ fn kek(request: PutKekRequest) -> Result<(TagPrefix, u32, Zeroizing<[u8; 32]>), 
     match request.epoch {
         0 => Err(Status::invalid_argument("epochs begin at 1")),
         epoch => Ok((prefix, epoch, Zeroizing::new(key))),
-    }
-}
-
-async fn send_file(mut source: tokio::fs::File, sender: mpsc::Sender<Result<FileChunk, Status>>) {
-    loop {
-        let mut data = Vec::with_capacity(CHUNK_BYTES);
-        let mut part = (&mut source).take(CHUNK_BYTES as u64);
-        let chunk = match part.read_to_end(&mut data).await {
-            Ok(0) => return,
-            Ok(_) => Ok(FileChunk { data }),
-            Err(error) => Err(Status::internal(error.to_string())),
-        };
-        let failed = chunk.is_err();
-        if sender.send(chunk).await.is_err() || failed {
-            return;
-        }
     }
 }

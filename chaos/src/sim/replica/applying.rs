@@ -111,10 +111,8 @@ impl World {
             return self.pump(node);
         }
         let (index, term) = copy.applied();
+        running.made.retain(|made| made.applied() != (index, term));
         running.made.push(copy);
-        if running.made.len() > 2 {
-            running.made.remove(0);
-        }
         running.core.on_snapshot_made(Some(SnapshotMade { index, term, manifest: Vec::new() }));
         self.pump(node)
     }
@@ -125,7 +123,7 @@ impl World {
         let copy = self.replicas[&from]
             .running
             .as_ref()
-            .filter(|_| !cut)
+            .filter(|peer| !cut && !peer.core.is_in_doubt())
             .and_then(|peer| peer.made.iter().find(|copy| copy.applied() == (index, term)))
             .cloned();
         let running = self.running(node);
