@@ -213,10 +213,13 @@ impl World {
             self.replica(node).kept = None;
             return;
         }
-        // Which entries are committed is known for certain in memory alone: so whoever knows stays up from here on.
+        // Which entries are committed is known for certain in memory alone: so whoever knows stays up from here on. After all
+        // nodes were down at once, nobody may know yet what was acknowledged before.
         let commit = |replica: &Replica| replica.running.as_ref().map(|running| running.core.status().commit);
         let most = self.replicas.values().filter_map(commit).max();
-        if !self.replicas.values().any(|peer| peer.id != node && commit(peer) == most && most.is_some()) {
+        let has_all = |peer: &Replica| self.checks.saw_log(peer.id, peer.ledger.records()).is_ok();
+        let knows = |peer: &Replica| peer.id != node && commit(peer) == most && most.is_some() && has_all(peer);
+        if !self.replicas.values().any(knows) {
             return;
         }
         self.replicas.values_mut().for_each(|replica| replica.doomed = None);
