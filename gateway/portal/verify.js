@@ -805,6 +805,7 @@ const MESSAGES = {
     1: ["registered", "PartyRegistered", "one"], 2: ["rotated", "KeyRotated", "one"], 3: ["revoked", "KeyRevoked", "one"],
     4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
     7: ["log_key", "LogKeyRotated", "one"], 8: ["actor", "ActorRevoked", "one"], 9: ["node_set", "NodeSetChanged", "one"],
+    10: ["vouching", "VouchingChanged", "one"],
   },
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
@@ -826,7 +827,10 @@ const MESSAGES = {
   PartyRegistered: {
     1: ["key", "PublicKey"], 2: ["name", "string"], 3: ["roles", "u32"], 4: ["tls_spki_sha256", "bytes", "many"],
     5: ["quota_events_per_s", "u32"], 6: ["patient_tag", "bytes"], 7: ["patient_secret_tag", "bytes"],
+    8: ["structures", "string", "many"], 9: ["actor_systems", "string", "many"], 10: ["issuers", "string", "many"],
   },
+  VouchingChanged: { 1: ["author_id", "bytes"], 2: ["added", "Vouching"], 3: ["removed", "Vouching"] },
+  Vouching: { 1: ["structures", "string", "many"], 2: ["actor_systems", "string", "many"], 3: ["issuers", "string", "many"] },
   KeyRotated: { 1: ["author_id", "bytes"], 2: ["key", "PublicKey"], 3: ["tls_spki_sha256", "bytes", "many"] },
   KeyRevoked: { 1: ["key_id", "bytes"], 2: ["reason", "string"] },
   RolesChanged: { 1: ["author_id", "bytes"], 2: ["roles", "u32"], 3: ["quota_events_per_s", "u32"] },
@@ -850,6 +854,7 @@ const MESSAGES = {
     5: ["vrf_public_key", "bytes"], 6: ["tag_first", "bytes"], 7: ["tag_last", "bytes"], 8: ["test_log", "bool"],
     9: ["late_after_ms", "u64"], 10: ["index_depth", "u32"], 11: ["quota_events_per_s", "u32"],
     12: ["nodes", "NodeIdentity", "many"], 13: ["parties", "PartyRegistered", "many"], 14: ["nonce", "bytes"],
+    15: ["feature_level", "u32"],
   },
 };
 const NUMBER_MAX = { u32: 0xffffffff, enum: 0x7fffffff, bool: 1, u64: Number.MAX_SAFE_INTEGER };
@@ -977,6 +982,7 @@ const KINDS = {
   0x0a0d: ["system.event", "événement d’un système", "system event"],
   0x0a0e: ["genesis", "genèse", "genesis"],
   0x0a0f: ["node_set.changed", "nœuds changés", "nodes changed"],
+  0x0a10: ["vouching.changed", "répondant changé", "vouching changed"],
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */

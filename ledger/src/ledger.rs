@@ -370,6 +370,9 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
     writes.put_cf(store.family(Family::Entries), schema::index_key(0), &entry);
     let meta = store.family(Family::Meta);
     writes.put_cf(meta, schema::META_LAYOUT, LAYOUT.to_be_bytes());
+    if genesis.feature_level > 1 {
+        writes.put_cf(meta, schema::META_LEVEL, genesis.feature_level.to_be_bytes());
+    }
     writes.put_cf(meta, schema::META_GENESIS, &genesis.bytes);
     writes.put_cf(meta, schema::META_HEAD, head.encode());
     store.write(writes).map_err(failed)?;

@@ -45,6 +45,7 @@ mod tree;
 mod verified;
 
 pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
+pub use apply::feature::{ROLES, check_act, check_given_out};
 pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};

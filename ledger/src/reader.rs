@@ -10,10 +10,12 @@ use sillage_proof::tile::{TileCoord, TreeView, ViewError};
 use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
+use sillage_rules::vouching::{Claim, Vouching};
 
 use crate::apply::clock::ClockVoters;
+use crate::apply::overlay::Overlay;
 use crate::apply::signing::{self, Rotation};
-use crate::apply::{self, Stop};
+use crate::apply::{self, Stop, vouching};
 use crate::consent::caches::Caches;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -198,6 +200,24 @@ impl LedgerReader {
     pub fn party(&self, author: &AuthorId) -> Result<Option<Party>, ReadError> {
         let row = self.store().party(author)?;
         row.map(|row| row.info(*author)).transpose()
+    }
+
+    /// Names that a party vouches for: of each kind, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn vouching(&self, author: &AuthorId, limit: usize) -> Result<Vouching, ReadError> {
+        vouching::names_of(&self.store(), author, limit)
+    }
+
+    /// Whether a party vouches for all that is claimed; if not, why it is refused.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn vouches_for(&self, author: &AuthorId, claims: &[Claim<'_>]) -> Result<Result<(), Refusal>, ReadError> {
+        let store = self.store();
+        let overlay = Overlay::new(&store);
+        vouching::check_claims(claims, |what, name| vouching::vouches(&overlay, author, what, name))
     }
 
     /// The key with this id, whatever its state.

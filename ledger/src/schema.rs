@@ -35,10 +35,13 @@
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet
+//!          'p' ‖ u64 index              author id[32] of the party that opened it, from feature level 3 on
 //!          'x' ‖ u64 ms ‖ u64 index     nothing: it ends by itself at this time, and wasn't closed
 //! consent  'o' ‖ open tag[32]           secret tag[32] of the same patient, as first seen
 //!          's' ‖ secret tag[32]         open tag[32]
 //!          'a' ‖ hash of the actor[32]  u64 index: the authority revoked this actor
+//!          'v' ‖ author id[32] ‖ u8 what nothing: the party vouches for this structure (1), system of actors (2) or issuer of
+//!          ‖ name                       logins (3)
 //!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both compartments were asked: decided already
 //! ```
 //!
@@ -47,6 +50,7 @@
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, StreamId};
+use sillage_rules::vouching::Vouched;
 
 /// Layout of the database written by this version.
 pub(crate) const LAYOUT: u32 = 5;
@@ -195,6 +199,11 @@ pub(crate) fn actor_key(actor: &Hash) -> [u8; 33] {
     let mut key = [b'a'; 33];
     key[1..].copy_from_slice(actor.as_bytes());
     key
+}
+
+/// What the keys of the rows begin with that say whom a party vouches for.
+pub(crate) fn vouching_key(author: &AuthorId, what: Vouched, name: &str) -> Vec<u8> {
+    [&b"v"[..], author.as_bytes(), &[what.code()], name.as_bytes()].concat()
 }
 
 /// The state after the last command applied: written with it, in the same atomic write.

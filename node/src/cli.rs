@@ -100,7 +100,7 @@ struct InitArgs {
     /// How long the certificates are valid.
     #[arg(long, default_value_t = 10, value_name = "YEARS")]
     valid_years: u32,
-    /// Also make a party with the roles author, tag, reader, auditor and operator, and its profile sillage.toml. The
+    /// Also make a party with every role but the authority's and a patient's, and its profile sillage.toml. The
     /// profile names the authority's keys too: for tests, not for a machine that others use.
     #[arg(long)]
     with_profile: bool,

@@ -135,6 +135,8 @@ codes! {
         "The act doesn't fit what is registered: read the parties, then send an act that does.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
+    NotVouched "NOT_VOUCHED" Reject PermissionDenied 4
+        "The party that signs doesn't vouch for the structure, the system of actors or the issuer of logins that is named: ask the authority for `sillage keys vouching`, or name one of the party's own.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
         "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4

@@ -162,6 +162,7 @@ kinds! {
     SYSTEM_EVENT "system.event" 0x0a0d;
     GENESIS "genesis" 0x0a0e;
     NODE_SET_CHANGED "node_set.changed" 0x0a0f;
+    VOUCHING_CHANGED "vouching.changed" 0x0a10;
 }
 
 impl Kind {
@@ -226,7 +227,13 @@ impl Kind {
                 | Self::ROLE_CHANGED
                 | Self::PAYLOAD_ERASED
                 | Self::NODE_SET_CHANGED
+                | Self::VOUCHING_CHANGED
         )
+    }
+
+    /// From which feature level of a group on the kind is known: below, it is refused like a number that no kind has.
+    pub const fn feature_level(self) -> u32 {
+        if self.0 >= Self::VOUCHING_CHANGED.0 { 3 } else { 1 }
     }
 
     /// Made by the ledger alone, refused from an author (`KIND_RESERVED`).

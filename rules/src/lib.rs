@@ -39,3 +39,4 @@ pub mod record;
 pub mod roles;
 pub mod stream;
 pub mod time;
+pub mod vouching;

@@ -40,6 +40,13 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Keys of one party in its life: each replacement costs as much as it had before.
 pub const PARTY_KEYS_MAX: usize = 1_024;
 
+/// Structures for which the actors of one party may act.
+pub const VOUCHED_STRUCTURES_MAX: u32 = 4_096;
+/// Systems that name the actors of one party; issuers of the logins that it relays.
+pub const VOUCHED_OTHERS_MAX: u32 = 64;
+/// The name of a structure, of a system of actors or of an issuer that a party vouches for.
+pub const VOUCHED_BYTES_MAX: usize = 256;
+
 /// A code from a vocabulary: purpose, role, category, type, method.
 pub const TOKEN_BYTES_MAX: usize = 128;
 /// An identifier, the URI of its system, a reference.

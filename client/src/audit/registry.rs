@@ -136,6 +136,11 @@ impl Registry {
             Act::NodeKeyRotated { node_id, key } => self.replace_signing(*node_id, key),
             Act::LogKeyRotated { key } => self.replace_signing(LOG, key),
             Act::NodeSetChanged(change) => self.change_nodes(change),
+            // Whom it names stands in sealed records: admission and apply hold them against it, no replay of entries can.
+            Act::VouchingChanged { author_id, .. } => match self.parties.contains_key(author_id) {
+                true => Ok(()),
+                false => Err(unknown(author_id)),
+            },
             // They change payloads and decisions, which aren't replayed.
             Act::Erased { .. } | Act::ActorRevoked { .. } => Ok(()),
         }
@@ -279,6 +284,7 @@ mod tests {
             quota_events_per_s: 0,
             patient_tag: Some([5; 32]),
             patient_secret_tag: None,
+            vouching: sillage_rules::vouching::Vouching::default(),
         };
         let mut registry = Registry::default();
         registry.register(&device).expect("registered");

@@ -8,6 +8,7 @@ use super::authorize_args::AuthorizeArgs;
 use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
 use super::emergency_mode_args::EmergencyModeCommand;
+use super::keys_args::{ROLES_HELP, RolesArgs, VouchedArgs, VouchingArgs};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
 use super::member_args::MemberCommand;
 use super::policy_publish::PolicyPublishArgs;
@@ -550,6 +551,11 @@ pub enum KeysCommand {
         #[arg(long, value_name = "FILE", requires = "author")]
         cert: Vec<PathBuf>,
     },
+    /// Give a party other roles: all of them from now on
+    #[command(after_long_help = ROLES_HELP)]
+    Roles(RolesArgs),
+    /// Change whom a party vouches for
+    Vouching(VouchingArgs),
     /// Revoke a key
     Revoke {
         /// Key id, hex
@@ -568,14 +574,16 @@ pub enum KeysCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = ROLES_HELP)]
 pub struct RegisterArgs {
     /// Name of the service
     #[arg(long)]
     pub name: String,
-    /// author (records), tag (resolves identities), reader (reads traces), patient (reads its own), auditor (reads
-    /// entries), operator (sees status and metrics); comma-separated
-    #[arg(long, value_delimiter = ',', required = true, value_name = "ROLE")]
+    /// What it may do, see below; comma-separated, or named again
+    #[arg(long = "role", alias = "roles", value_delimiter = ',', value_name = "ROLE")]
     pub roles: Vec<String>,
+    #[command(flatten)]
+    pub vouching: VouchedArgs,
     /// Its public key, hex
     #[arg(long, value_name = "HEX", required_unless_present = "out")]
     pub public_key: Option<String>,

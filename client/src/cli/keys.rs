@@ -15,7 +15,7 @@ use sillage_rules::stream::StreamLabel;
 use super::args::{KeysCommand, RegisterArgs};
 use super::certificate::{self, issue};
 use super::record::now_ms;
-use super::{Context, Ended, output};
+use super::{Context, Ended, output, vouching};
 use crate::audit::rotation::Holder;
 use crate::author::{Stream, VerifiedReceipt, tags_of};
 use crate::error::ClientError;
@@ -55,6 +55,8 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
             let receipt = submit(&session().await?, &Act::Revoked { key_id, reason }).await?;
             print(&receipt, json!({"key_id": key_id}))
         }
+        KeysCommand::Roles(args) => vouching::change_roles(&session().await?, args).await,
+        KeysCommand::Vouching(args) => vouching::change(&session().await?, args).await,
         KeysCommand::List { json } => list(&session().await?, json).await,
     }
 }
@@ -67,7 +69,7 @@ fn new_key(out: &Path) -> Result<Ended, ClientError> {
     Ok(Ended::Done)
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
+pub(super) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
     text.parse().map_err(|error| ClientError::Usage(format!("{option}: {error}")))
 }
 
@@ -119,10 +121,10 @@ pub fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<E
 }
 
 async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, ClientError> {
-    let roles = Roles::from_names(args.roles.iter().map(|role| role.trim()))
-        .map_err(|error| ClientError::Usage(format!("--roles: {error}")))?;
+    let roles = vouching::roles(&args.roles)?;
+    let mut parts = vouching::in_parts(&vouching::names(args.vouching)?).into_iter();
     if roles.contains(Roles::PATIENT) != args.patient.is_some() {
-        return Err(ClientError::Usage("--roles patient and --patient INS go together".to_owned()));
+        return Err(ClientError::Usage("--role patient and --patient INS go together".to_owned()));
     }
     let (key, tls_spki_sha256) = match (&args.out, &args.public_key) {
         (Some(dir), _) => {
@@ -140,6 +142,7 @@ async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, Client
         quota_events_per_s: args.quota,
         patient_tag: None,
         patient_secret_tag: None,
+        vouching: parts.next().unwrap_or_default(),
     };
     if let Some(ins) = &args.patient {
         let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
@@ -147,8 +150,11 @@ async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, Client
         party.patient_tag = Some(open.to_bytes());
         party.patient_secret_tag = secret.map(|tag| tag.to_bytes());
     }
-    let what = json!({"name": party.name, "author_id": party.author_id(), "key_id": key.key_id()});
-    let receipt = submit(session, &Act::Registered(party)).await?;
+    let author_id = party.author_id();
+    let what = json!({"name": party.name, "author_id": author_id, "key_id": key.key_id()});
+    let mut records = vec![act_message(&Act::Registered(party), now_ms())];
+    records.extend(parts.map(|part| vouching::adding(author_id, part)));
+    let receipt = submit_messages(session, records).await?;
     print(&receipt, what)
 }
 
@@ -224,9 +230,12 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
         if as_json {
             let key = |(id, active): (&Vec<u8>, &bool)| json!({"key_id": hex::encode(id), "active": active});
             let keys: Vec<_> = party.key_ids.iter().zip(&party.key_active).map(key).collect();
+            let shown = party.vouching.clone().unwrap_or_default();
             json!({
                 "author_id": author_id, "name": party.name, "roles": names, "keys": keys,
                 "quota_events_per_s": party.quota_events_per_s,
+                "structures": shown.structures, "actor_systems": shown.actor_systems, "issuers": shown.issuers,
+                "vouches_for": [party.structures, party.actor_systems, party.issuers],
             })
             .to_string()
         } else {
@@ -234,7 +243,8 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
             let active = party.key_ids.iter().zip(&party.key_active).filter(|(_, active)| **active);
             let keys: Vec<String> = active.map(|(id, _)| hex::encode(id)).collect();
             let keys = if keys.is_empty() { "no active key".to_owned() } else { format!("key {}", keys.join(", ")) };
-            format!("{name}: {}; author {author_id}; {keys}", names.join(", "))
+            let vouches = vouching::in_words(party);
+            format!("{name}: {}; {vouches}; author {author_id}; {keys}", names.join(", "))
         }
     };
     let mut lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();

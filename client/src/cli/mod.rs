@@ -24,6 +24,7 @@ mod import;
 mod import_consents;
 mod import_rules;
 mod keys;
+pub mod keys_args;
 mod limits;
 pub mod limits_args;
 mod member;
@@ -41,6 +42,7 @@ pub mod represent_args;
 mod status;
 mod trace;
 mod verify;
+mod vouching;
 mod witness;
 
 use std::path::PathBuf;

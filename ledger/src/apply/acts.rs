@@ -11,9 +11,11 @@ use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
 use super::Stop;
+use super::feature;
 use super::nodes;
 use super::overlay::Overlay;
 use super::signing;
+use super::vouching;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
@@ -39,6 +41,10 @@ pub(crate) fn perform(
             "only the authority may register, revoke, and change roles and nodes; an author may replace its own key",
         )));
     }
+    let given_out = act.gives_out();
+    if !given_out.is_empty() {
+        feature::check_given_out(given_out, overlay.store().feature_level()?)?;
+    }
     match act {
         Act::Registered(party) => register(overlay, genesis, party, index),
         Act::Rotated { author_id, key, tls_spki_sha256 } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
@@ -48,6 +54,9 @@ pub(crate) fn perform(
         }
         Act::NodeKeyRotated { node_id, key } => signing::rotate(overlay, genesis, Some(*node_id), key, index),
         Act::LogKeyRotated { key } => signing::rotate(overlay, genesis, None, key, index),
+        Act::VouchingChanged { author_id, added, removed } => {
+            vouching::change(overlay, genesis, author_id, (added, removed))
+        }
         Act::NodeSetChanged(change) => nodes::change(overlay, genesis, change, index),
         Act::ActorRevoked { actor_hash, reason: _ } => {
             overlay.revoke_actor(*actor_hash, index);
@@ -92,7 +101,9 @@ pub(crate) fn register(
         patient_tag: tag(act.patient_tag),
         patient_secret_tag: tag(act.patient_secret_tag),
         registered_at: index.get(),
+        ..PartyRow::default()
     };
+    vouching::take(overlay, genesis, &author, &mut party, &act.vouching)?;
     add_certificates(overlay, &mut party, author, &act.tls_spki_sha256)?;
     overlay.put_key(active(&act.key, author, index));
     overlay.put_party(author, party);
@@ -168,7 +179,7 @@ fn change_roles(
     Ok(())
 }
 
-fn known_party(overlay: &Overlay<'_>, author: &AuthorId) -> Result<PartyRow, Stop> {
+pub(super) fn known_party(overlay: &Overlay<'_>, author: &AuthorId) -> Result<PartyRow, Stop> {
     let party = overlay.party(author)?;
     party.ok_or_else(|| refused(format!("no party {author} is registered")))
 }

@@ -17,7 +17,7 @@ use sillage_rules::facts;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FUTURE_MS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
-use sillage_rules::roles::Roles;
+use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
 
 use super::Stop;
@@ -93,6 +93,12 @@ impl Signer {
     }
 }
 
+/// Says which roles may sign a kind.
+fn not_a_signer(kind: Kind) -> String {
+    let (kind, roles) = (kind.token(), signers(kind));
+    format!("none of the party's roles may sign {kind}, but {roles} may: ask the authority for one of them")
+}
+
 fn malformed(what: impl Into<String>) -> Refusal {
     Refusal::new(Code::MalformedRequest, what)
 }
@@ -163,7 +169,7 @@ impl<'b> Shape<'b> {
             let is_act = matches!(record.content, Content::Act(_));
             let decides = signer.is_patient(&record.tag) && signer.roles.may_decide(record.kind);
             if !is_act && !decides && !signer.roles.may_sign(record.kind) {
-                let message = "the party hasn't the role author: ask the authority for it";
+                let message = not_a_signer(record.kind);
                 return Err(Refusal::new(Code::NotEntitled, message).at(position));
             }
         }

@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 use super::check::{self, NO_PATIENT, Signer};
 use super::overlay::{DataKeyName, Overlay};
 use super::rule::with_env;
-use super::{Applier, BatchOutcome, Stop};
+use super::{Applier, BatchOutcome, Stop, vouching};
 use crate::batches::Levels;
 use crate::consent::caches::Caches;
 use crate::consent::{Rules, opened};
@@ -220,9 +220,9 @@ impl<'d> Asked<'d> {
         if signer.key.state != KeyState::Active {
             return Err(coded(Code::RevokedKey).into());
         }
-        if !signer.roles.contains(Roles::AUTHOR) {
+        if !signer.roles.intersects(Roles::ASKING) {
             let message =
-                "the party hasn't the role author, and only authors ask for decisions: ask the authority for it";
+                "the party hasn't the role decider, and only deciders ask for decisions: ask the authority for it";
             return Err(Refusal::new(Code::NotEntitled, message).into());
         }
         check::check_new_keys(overlay, &rules.caches.vault, &new_keys)?;
@@ -275,6 +275,7 @@ impl<'d> Asked<'d> {
         if ![Some(tag), secret_tag].into_iter().flatten().all(|tag| genesis.covers(tag)) {
             return Err(coded(Code::TagOutOfRange).into());
         }
+        vouching::check_request(overlay, &self.signer, &request)?;
         self.check_tags(overlay, genesis, &request, opened.pairing())?;
         let items = item_facts(overlay, rules, &request)?;
         let documents = rules.documents(overlay)?;

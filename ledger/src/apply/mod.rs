@@ -4,7 +4,7 @@
 //! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
 //! forgotten, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
-//! records itself, [`overlay`] how batches of
+//! records itself, [`vouching`] for whom a party vouches, [`overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
@@ -21,6 +21,7 @@ pub(crate) mod own;
 mod rule;
 pub(crate) mod signing;
 mod stale;
+pub(crate) mod vouching;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -303,6 +304,7 @@ pub(crate) fn check_only(
 ) -> Result<(), Stop> {
     let mut overlay = Overlay::new(store);
     let shape = Shape::of(batch)?;
+    feature::check_known(store, &shape)?;
     let signer = shape.signer(&overlay)?;
     let stream = overlay.stream(&signer.stream_id)?;
     if stream.is_some_and(|stream| batch.seq <= stream.last_seq) {
@@ -386,6 +388,7 @@ impl Applier<'_> {
         let stats = self.stats;
         let (shape, signer) = stats.time(Stage::Check, || {
             let shape = Shape::of(batch)?;
+            feature::check_known(self.store, &shape)?;
             let signer = shape.signer(&self.overlay)?;
             Ok::<_, Stop>((shape, signer))
         })?;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::{check_cycle, check_lifting};
@@ -24,8 +25,9 @@ use sillage_rules::record::{ParsedRecord, RecordError};
 use sillage_rules::roles::Roles;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
+use super::feature::{ROLES, feature_level_reached};
 use super::overlay::Overlay;
-use super::{Applier, Stop, basis};
+use super::{Applier, Stop, basis, vouching};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
@@ -39,6 +41,8 @@ type Tag = [u8; TAG_LEN];
 pub(crate) struct Named {
     pub tag: Tag,
     pub kind: Kind,
+    /// The party that signed it.
+    pub by: AuthorId,
     /// What it changes.
     pub event: Option<(Event, Meta)>,
     /// It was permitted to change what its items are.
@@ -99,6 +103,10 @@ pub(super) fn stage(
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
     let mut event = Event::of(&parsed)?;
+    vouching::check_record(overlay, signer, &parsed, (event.as_ref(), &meta))?;
+    if let Some(event) = &event {
+        staged.check_reviewer(overlay, signer, &tag, event)?;
+    }
     let cites = record.sealed.facts & facts::CITES != 0;
     let fault = match cites {
         false => None,
@@ -109,7 +117,8 @@ pub(super) fn stage(
         staged.admit(overlay, rules, &tag, event, &meta)?;
     }
     let event = event.map(|event| (event, meta));
-    staged.named.insert(position, Named { tag, kind: record.kind, event, may_change, fault });
+    let by = signer.key.author_id;
+    staged.named.insert(position, Named { tag, kind: record.kind, by, event, may_change, fault });
     Ok(())
 }
 
@@ -212,6 +221,26 @@ impl Staged {
             state.apply(event, meta);
         }
         Ok(())
+    }
+
+    /// Nobody reviews a break-glass that their own party opened; but for parties of before, which may what they could.
+    fn check_reviewer(&self, overlay: &Overlay<'_>, signer: &Signer, tag: &Tag, event: &Event) -> Result<(), Stop> {
+        let Event::BreakGlassReviewed { breakglass, .. } = event else { return Ok(()) };
+        if !signer.roles.is_bound() {
+            return Ok(());
+        }
+        let opens =
+            |(event, _): &(Event, Meta)| matches!(event, Event::BreakGlassOpened(glass) if glass.id == *breakglass);
+        let own = self.events_of(tag).any(opens)
+            || overlay.opener_of(tag, breakglass)?.is_some_and(|opener| opener == signer.key.author_id);
+        match own {
+            false => Ok(()),
+            true => {
+                let what =
+                    "the party that opened a break-glass doesn't review it: another one with the role reviewer does";
+                Err(Refusal::new(Code::NotEntitled, what).into())
+            }
+        }
     }
 
     /// Nobody is represented by whom they represent, through however many others.
@@ -415,7 +444,7 @@ impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
     pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
         for named in staged.named.into_values() {
-            let Named { tag, kind, event, may_change, .. } = named;
+            let Named { tag, kind, by, event, may_change, .. } = named;
             let Some((event, meta)) = event else { continue };
             let index = meta.index;
             match &event {
@@ -429,7 +458,7 @@ impl Applier<'_> {
                         }
                     }
                 }
-                _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta)?,
+                _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta, by)?,
                 _ => {}
             }
             if tag != NO_PATIENT || glass_id(&event).is_none() {
@@ -466,7 +495,7 @@ impl Applier<'_> {
     }
 
     /// Brings the register of broken glass up to date.
-    fn register(&mut self, tag: &Tag, event: &Event, meta: &Meta) -> Result<(), Stop> {
+    fn register(&mut self, tag: &Tag, event: &Event, meta: &Meta, by: AuthorId) -> Result<(), Stop> {
         let Some(id) = glass_id(event) else { return Ok(()) };
         if let Event::BreakGlassOpened(opened) = event {
             let due_s = self.rules.documents(&self.overlay)?.policy.justification_due_s;
@@ -493,6 +522,9 @@ impl Applier<'_> {
                 erased_by: None,
             };
             self.overlay.open_glass(id, &glass);
+            if feature_level_reached(&self.overlay, ROLES)? {
+                self.overlay.opened_by(meta.index, by);
+            }
             return Ok(());
         }
         let Some(mut glass) = self.overlay.break_glass(tag, id)? else { return Ok(()) };

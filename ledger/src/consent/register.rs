@@ -5,18 +5,21 @@
 
 use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
+use sillage_proof::keys::AuthorId;
 use sillage_rules::consent::people::Verdict;
+use sillage_rules::entry::Entry;
 
 use crate::apply::check::NO_PATIENT;
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
-use crate::schema::{Family, TAG_LEN};
+use crate::schema::{Family, TAG_LEN, index_key};
 use crate::shared::View;
 use crate::store::Store;
 
 const ROWS: u8 = b'n';
 const UNJUSTIFIED: u8 = b'j';
+const OPENER: u8 = b'p';
 const UNCLOSED: u8 = b'x';
 
 /// A break-glass as the register knows it.
@@ -135,6 +138,10 @@ fn unjustified_key(index: LeafIndex) -> Vec<u8> {
     [&[UNJUSTIFIED][..], &index.get().to_be_bytes()].concat()
 }
 
+fn opener_key(index: LeafIndex) -> Vec<u8> {
+    [&[OPENER][..], &index.get().to_be_bytes()].concat()
+}
+
 fn unclosed_key(glass: &BreakGlass) -> Vec<u8> {
     [&[UNCLOSED][..], &glass.expires_ms.get().to_be_bytes(), &glass.index.get().to_be_bytes()].concat()
 }
@@ -153,6 +160,31 @@ impl Overlay<'_> {
         let index = LeafIndex(u64::from_be_bytes(index));
         let row = self.row(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
         BreakGlass::decode(index, &row).map(Some)
+    }
+
+    /// Takes note of the party that opened the break-glass of this entry.
+    pub(crate) fn opened_by(&mut self, index: LeafIndex, party: AuthorId) {
+        self.set_row(Family::Glass, opener_key(index), Some(party.as_bytes().to_vec()));
+    }
+
+    /// The party that opened the last break-glass of this id on this patient.
+    pub(crate) fn opener_of(&self, tag: &[u8; TAG_LEN], id: &str) -> Result<Option<AuthorId>, ReadError> {
+        let Some(glass) = self.break_glass(tag, id)? else { return Ok(None) };
+        if let Some(party) = self.row(Family::Glass, &opener_key(glass.index))? {
+            return AuthorId::from_slice(&party).map(Some).map_err(|_| damaged());
+        }
+        // Of before feature level 3, and so stored: the header of its batch names the key that signed.
+        let entry = |index: LeafIndex| {
+            let bytes = self.store().get(Family::Entries, &index_key(index.get()))?;
+            let entry = bytes.as_deref().map(Entry::decode).transpose();
+            entry.ok().flatten().ok_or_else(damaged)
+        };
+        let Entry::Record(record) = entry(glass.index)? else { return Err(damaged()) };
+        let Entry::BatchHeader(header) = entry(record.header_index().ok_or_else(damaged)?)? else {
+            return Err(damaged());
+        };
+        let key = self.key(&header.key_id)?.ok_or_else(damaged)?;
+        Ok(Some(key.author_id))
     }
 
     /// The break-glass that the record of this entry opened.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
-use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal};
+use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal, check_act, check_given_out};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
@@ -20,13 +20,14 @@ use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::event::items_looked_up;
-use sillage_rules::consent::{Event, Meta};
+use sillage_rules::consent::{Actor, Event, Meta};
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
-use sillage_rules::roles::Roles;
+use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
+use sillage_rules::vouching::{Claim, check_own_word, claims_of_record};
 
 use super::consulted::is_patient_itself;
 use super::quota::Quotas;
@@ -89,7 +90,7 @@ impl Admission {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
             check_record(&record, genesis, clock).map_err(|error| of_record(error, position))?;
             if !already {
-                check_role(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
+                self.check_new(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
             }
             records.push(record);
         }
@@ -113,6 +114,37 @@ impl Admission {
             false => self.seal(batch, &header, &stream_id, &records, &hashes)?,
         };
         Ok(Admitted { batch, urgent })
+    }
+
+    /// What may be said of a record that isn't on record yet: the group knows it, its signer may sign it, and vouches for whom
+    /// it names.
+    fn check_new(&self, party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
+        if let Some(act) = record.act() {
+            let level = self.reader.feature_level();
+            check_act(act, level)?;
+            check_given_out(act.gives_out(), level)?;
+        }
+        check_role(party, record)?;
+        if record.kind().is_act() || !party.roles.is_bound() {
+            return Ok(());
+        }
+        let event = Event::of(record).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        let actor = Actor::of(record.message()).ok();
+        let by_authority = party.roles.contains(Roles::AUTHORITY) && signers(record.kind()).contains(Roles::AUTHORITY);
+        let by_patient = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
+        let by_patient = by_patient && actor.as_ref().is_some_and(|actor| actor.name.is_patient());
+        if by_authority || by_patient {
+            return Ok(());
+        }
+        if let (Some(event), Some(actor)) = (&event, &actor) {
+            check_own_word(event, &actor.name).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        }
+        self.check_claims(party, &claims_of_record(record, event.as_ref()))
+    }
+
+    /// Whether the party vouches for whom a record or a request names.
+    pub(super) fn check_claims(&self, party: &Party, claims: &[Claim<'_>]) -> Result<(), Refusal> {
+        self.reader.vouches_for(&party.author_id, claims).map_err(|error| from_read(&error))?
     }
 
     /// The key that signs and whose it is.
@@ -346,13 +378,19 @@ fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
         false => {
             let decides = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
             let decides = decides && party.roles.may_decide(record.kind());
-            let who = "records are for parties with the role author to sign, and for a patient what it decides";
-            (decides || party.roles.may_sign(record.kind()), who)
+            (decides || party.roles.may_sign(record.kind()), "")
         }
     };
-    match may {
-        true => Ok(()),
-        false => Err(Refusal::new(Code::NotEntitled, who)),
+    match (may, who) {
+        (true, _) => Ok(()),
+        (false, "") => {
+            let (kind, roles) = (record.kind(), signers(record.kind()));
+            let who = format!(
+                "none of the party's roles may sign {kind}, but {roles} may: ask the authority for one of them"
+            );
+            Err(Refusal::new(Code::NotEntitled, who))
+        }
+        (false, who) => Err(Refusal::new(Code::NotEntitled, who)),
     }
 }
 

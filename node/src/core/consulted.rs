@@ -180,6 +180,7 @@ mod tests {
             patient_tag: None,
             patient_secret_tag: None,
             registered_at: LeafIndex(0),
+            vouches_for: [0; 3],
         }
     }
 

@@ -16,6 +16,7 @@ use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::{ParsedRequest, TagPairing};
 use sillage_rules::limits::RECORD_BYTES_MAX;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::claims_of_request;
 
 use super::admission::{Admission, check_key_state};
 use super::refusals::refuse;
@@ -47,8 +48,8 @@ impl Admission {
             return Err(Refusal::new(Code::NotEntitled, message));
         }
         check_key_state(&key)?;
-        if !party.roles.contains(Roles::AUTHOR) {
-            let message = "only parties with the role author ask for decisions: ask the authority for it";
+        if !party.roles.intersects(Roles::ASKING) {
+            let message = "only parties with the role decider ask for decisions: ask the authority for it";
             return Err(Refusal::new(Code::NotEntitled, message));
         }
         let hashes: Vec<Hash> = asked.requests.iter().map(|request| leaf_hash(request)).collect();
@@ -60,6 +61,11 @@ impl Admission {
         let requests: Result<Vec<_>, _> =
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
         let requests = requests?;
+        if party.roles.is_bound() {
+            for (at, (request, _)) in (0_u32..).zip(&requests) {
+                self.check_claims(&party, &claims_of_request(request)).map_err(|refusal| refusal.at(at))?;
+            }
+        }
         let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
         self.take_quota(&party, items - requests.len(), requests.len())?;
         let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);

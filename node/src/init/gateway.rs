@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sillage_proof::keys::SigningKey;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 
 use super::genesis::PartyTerms;
 use super::pki::Ca;
@@ -106,6 +107,7 @@ pub(super) fn party(dir: &Path, plan: &GatewayPlan, ca: &Ca) -> Result<PartyTerm
         key: SigningKey::generate()?.public_key(),
         roles: Roles::AUDITOR,
         spki_sha256: certificate.spki_sha256,
+        vouching: Vouching::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use sillage_proof::keys::PublicKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 
 use crate::tls::SpkiSha256;
 
@@ -73,6 +74,8 @@ pub struct PartyTerms {
     pub roles: Roles,
     /// Of the certificate that it calls with.
     pub spki_sha256: SpkiSha256,
+    /// Whom it vouches for.
+    pub vouching: Vouching,
 }
 
 /// An Ed25519 public key as messages carry it.
@@ -109,6 +112,8 @@ pub fn genesis(
         nodes: nodes.iter().map(node).collect(),
         parties: parties.iter().map(party).collect(),
         nonce,
+        // A new log has nothing of before: its rules are those of today from the first entry on.
+        feature_level: sillage_ledger::FEATURE_LEVEL,
     })
 }
 
@@ -130,5 +135,8 @@ fn party(terms: &PartyTerms) -> v1::PartyRegistered {
         quota_events_per_s: 0,
         patient_tag: Vec::new(),
         patient_secret_tag: Vec::new(),
+        structures: terms.vouching.structures.clone(),
+        actor_systems: terms.vouching.actor_systems.clone(),
+        issuers: terms.vouching.issuers.clone(),
     }
 }

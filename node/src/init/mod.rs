@@ -26,6 +26,7 @@ use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_rules::cosigner;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 
 use self::gateway::GatewayPlan;
 use self::genesis::{LogTerms, NodeTerms, PartyTerms};
@@ -174,9 +175,11 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     files::public(&plan.dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
     files::secret(&plan.dir.join("tls/ca.key"), ca.own.key_pem.as_bytes())?;
 
-    let mut parties = vec![party(plan, &ca, "authority", &plan.authority, authority_roles())?];
+    let mut parties = vec![party(plan, &ca, ("authority", &plan.authority), (authority_roles(), Vouching::default()))?];
     if plan.with_profile {
-        parties.push(party(plan, &ca, "profile", "profile", profile_roles())?);
+        // In a real log the authority says whom it vouches for: `sillage keys vouching`.
+        let vouching = if plan.terms.test_log { Vouching::any() } else { Vouching::default() };
+        parties.push(party(plan, &ca, ("profile", "profile"), (profile_roles(), vouching))?);
     }
     if let Some(gateway) = &plan.gateway {
         parties.push(gateway::party(&plan.dir, gateway, &ca)?);
@@ -210,7 +213,8 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
 
 /// What a profile that isn't the authority's may be: everything, but neither the authority nor one certain patient.
 pub fn profile_roles() -> Roles {
-    Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR
+    let signs = Roles::RECORDER | Roles::EMERGENCY | Roles::REVIEWER | Roles::CONSENT_DESK | Roles::IDENTITY;
+    signs | Roles::DECIDER | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR
 }
 
 /// The roles of the authority: it registers parties, and resolves the tags of those that are patients.
@@ -255,14 +259,20 @@ pub fn node_dir(dir: &Path, id: u64) -> PathBuf {
 }
 
 /// A party's key and certificate, in files called `file`.
-fn party(plan: &Plan, ca: &Ca, file: &str, name: &str, roles: Roles) -> Result<PartyTerms, InitError> {
+fn party(
+    plan: &Plan,
+    ca: &Ca,
+    (file, name): (&str, &str),
+    (roles, vouching): (Roles, Vouching),
+) -> Result<PartyTerms, InitError> {
     let key = SigningKey::generate()?;
     let certificate = ca.caller(name)?;
     let tls = plan.dir.join("tls");
     files::seed(&plan.dir.join(format!("keys/{file}.key")), &key)?;
     files::public(&tls.join(format!("{file}.pem")), &certificate.cert_pem)?;
     files::secret(&tls.join(format!("{file}.key")), certificate.key_pem.as_bytes())?;
-    Ok(PartyTerms { name: name.to_owned(), key: key.public_key(), roles, spki_sha256: certificate.spki_sha256 })
+    let spki_sha256 = certificate.spki_sha256;
+    Ok(PartyTerms { name: name.to_owned(), key: key.public_key(), roles, spki_sha256, vouching })
 }
 
 fn write_node(

@@ -13,17 +13,20 @@ use crate::core::refusals::not_entitled;
 use crate::core::rule_records::RULE_RECORDS_MAX;
 use crate::core::{glass, rule_records};
 
-/// The records that decide, for a reader, an author, or the patient itself. On record, unless it is the patient.
+/// The roles that read what decides of any patient.
+const OF_ANYONE: Roles = Roles::READER.with(Roles::CONSENT_DESK).with(Roles::AUTHOR);
+
+/// The records that decide, for a reader, a consent desk, or the patient itself. On record, unless it is the patient.
 pub(super) async fn rule_records(
     core: &Core,
     request: Request<RuleRecordsRequest>,
 ) -> Result<RuleRecordsResponse, Refusal> {
-    let who = "readers, authors, and patients for themselves";
-    let roles = Roles::READER | Roles::AUTHOR | Roles::PATIENT;
+    let who = "readers, consent desks, and patients for themselves";
+    let roles = OF_ANYONE | Roles::PATIENT;
     let caller = with_role(core, &request, roles, who).await?;
     let request = request.into_inner();
     let tag = tag(&request.tag)?;
-    if !caller.roles.intersects(Roles::READER | Roles::AUTHOR) && !is_patient_itself(&caller, &tag) {
+    if !caller.roles.intersects(OF_ANYONE) && !is_patient_itself(&caller, &tag) {
         return Err(not_entitled(who));
     }
     let cost = if request.limit == 0 { RULE_RECORDS_MAX } else { request.limit.min(RULE_RECORDS_MAX) };

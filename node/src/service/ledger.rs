@@ -28,6 +28,8 @@ const STREAMS_MAX: usize = 10_000;
 /// Parties of a page where the caller doesn't say, and at most.
 const PARTIES_DEFAULT: u32 = 100;
 const PARTIES_MAX: u32 = 1_000;
+/// Names of each kind that a party vouches for, as parties are listed: it may have thousands.
+const VOUCHING_SHOWN: usize = 64;
 
 pub(super) struct LedgerService {
     core: Arc<Core>,
@@ -66,21 +68,22 @@ impl LedgerService {
     }
 
     async fn submitted(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
-        with_role(&self.core, &request, roles, "authors, the authority, and patients for what they decide").await?;
+        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
+        let who = "services that sign records, the authority, and patients for what they decide";
+        with_role(&self.core, &request, roles, who).await?;
         let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
         let batch = request.into_inner().batch.ok_or_else(missing)?;
         self.core.submit(batch).await
     }
 
     async fn authorized(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {
-        let caller = with_role(&self.core, &request, Roles::AUTHOR, "authors").await?;
+        let caller = with_role(&self.core, &request, Roles::ASKING, "deciders").await?;
         self.core.authorize(&caller, request.into_inner()).await
     }
 
     async fn streams(&self, request: Request<StreamStatusRequest>) -> Result<StreamStatusResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
-        let caller = with_role(&self.core, &request, roles, "authors").await?;
+        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
+        let caller = with_role(&self.core, &request, roles, "services that sign records").await?;
         self.core.up_to_date().await?;
         let label = request.into_inner().stream_label;
         let author = caller.author_id;
@@ -103,8 +106,8 @@ impl LedgerService {
     }
 
     async fn resolved(&self, request: Request<ResolveTagsRequest>) -> Result<ResolveTagsResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::PATIENT;
-        let who = "authors, tag services, readers and patients";
+        let roles = Roles::SIGNING | Roles::ASKING | Roles::TAG | Roles::READER | Roles::PATIENT;
+        let who = "services that sign records or ask for decisions, tag services, readers and patients";
         let caller = with_role(&self.core, &request, roles, who).await?;
         lookup::resolve(&self.core, &caller, request.into_inner()).await
     }
@@ -131,8 +134,8 @@ impl LedgerService {
     }
 
     async fn entry(&self, request: Request<GetEntryRequest>) -> Result<GetEntryResponse, Refusal> {
-        let who = "auditors, the authority, and authors for their own entries";
-        let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::AUTHOR;
+        let who = "auditors, the authority, and services for their own entries";
+        let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::SIGNING;
         let caller = with_role(&self.core, &request, roles, who).await?;
         let index = LeafIndex(request.into_inner().index);
         self.core.take_opened(caller.author_id, 1)?;
@@ -306,6 +309,8 @@ fn described(core: &Core, party: &Party) -> Result<v1::Party, Refusal> {
         let key = core.reader().key(id).map_err(|error| from_read(&error))?;
         key_active.push(key.is_some_and(|key| key.state == KeyState::Active));
     }
+    let vouching = core.reader().vouching(&party.author_id, VOUCHING_SHOWN).map_err(|error| from_read(&error))?;
+    let [structures, actor_systems, issuers] = party.vouches_for;
     Ok(v1::Party {
         author_id: party.author_id.as_bytes().to_vec(),
         name: party.name.clone(),
@@ -313,6 +318,10 @@ fn described(core: &Core, party: &Party) -> Result<v1::Party, Refusal> {
         key_ids: party.keys.iter().map(|id| id.as_bytes().to_vec()).collect(),
         key_active,
         quota_events_per_s: party.quota_events_per_s,
+        vouching: vouching.to_message(),
+        structures,
+        actor_systems,
+        issuers,
     })
 }
 

@@ -8,7 +8,7 @@ use sillage_rules::roles::Roles;
 use crate::core::Core;
 use crate::core::refusals::{from_read, not_entitled, refuse};
 
-/// Authors and tag services learn both tags, readers the open one, a patient its own.
+/// Services that sign or ask, and tag services, learn both tags, readers the open one, a patient its own.
 pub(super) async fn resolve(
     core: &Core,
     caller: &Party,
@@ -57,13 +57,13 @@ fn is_erased(core: &Core, resolved: &ResolvedTag) -> Result<bool, Refusal> {
 fn for_caller(caller: &Party, resolved: ResolvedTag) -> Result<ResolvedTag, Refusal> {
     let own = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
     let own = own && caller.roles.contains(Roles::PATIENT);
-    if own || caller.roles.intersects(Roles::AUTHOR | Roles::TAG) {
+    if own || caller.roles.intersects(Roles::SIGNING | Roles::ASKING | Roles::TAG) {
         return Ok(resolved);
     }
     if caller.roles.contains(Roles::READER) {
         return Ok(ResolvedTag { secret_tag: Vec::new(), secret_proof: Vec::new(), ..resolved });
     }
-    Err(not_entitled("authors, tag services and readers, or for a patient's own identity"))
+    Err(not_entitled("services that sign or ask, tag services and readers, or for a patient's own identity"))
 }
 
 #[cfg(test)]
@@ -83,6 +83,7 @@ mod tests {
             patient_tag,
             patient_secret_tag: None,
             registered_at: LeafIndex(0),
+            vouches_for: [0; 3],
         }
     }
 

@@ -20,6 +20,7 @@ use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{act_message, new_message};
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 use tonic::service::Routes;
 
 use super::{Author, ORIGIN, now_ms};
@@ -203,6 +204,7 @@ pub async fn register(
         quota_events_per_s: 0,
         patient_tag: tag,
         patient_secret_tag: None,
+        vouching: Vouching::any(),
     });
     put(core, authority, &act_message(&act, now_ms())).await;
     Registered { key, spki }

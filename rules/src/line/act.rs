@@ -10,6 +10,7 @@ use crate::act::{Act, PartyRegistration};
 use crate::node_set::{NodeAddresses, NodeSetChange, SetNode};
 use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::vouching::Vouching;
 
 /// What the authority does. Keys, ids and hashes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,26 @@ pub enum ActLine {
         /// Role patient: the tag of what is kept from representatives.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         patient_secret_tag: Option<Hash>,
+        /// The structures for which its actors act.
+        #[serde(default, skip_serializing_if = "is_default")]
+        structures: Vec<String>,
+        /// The systems that name its actors.
+        #[serde(default, skip_serializing_if = "is_default")]
+        actor_systems: Vec<String>,
+        /// The issuers of the logins that it relays.
+        #[serde(default, skip_serializing_if = "is_default")]
+        issuers: Vec<String>,
+    },
+    /// A party vouches for others from here on.
+    Vouching {
+        /// The party.
+        author_id: AuthorId,
+        /// Whom else it vouches for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        added: VouchingLine,
+        /// Whom it doesn't vouch for any more.
+        #[serde(default, skip_serializing_if = "is_default")]
+        removed: VouchingLine,
     },
     /// A new key for a party.
     Rotated {
@@ -114,6 +135,33 @@ pub enum ActLine {
         #[serde(default, skip_serializing_if = "is_default")]
         learners: Vec<u64>,
     },
+}
+
+/// Whom a party vouches for; each list ascending.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VouchingLine {
+    /// Structures.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub structures: Vec<String>,
+    /// Systems of actors.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub actor_systems: Vec<String>,
+    /// Issuers of logins.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub issuers: Vec<String>,
+}
+
+impl From<VouchingLine> for Vouching {
+    fn from(VouchingLine { structures, actor_systems, issuers }: VouchingLine) -> Self {
+        Self { structures, actor_systems, issuers }
+    }
+}
+
+impl From<Vouching> for VouchingLine {
+    fn from(Vouching { structures, actor_systems, issuers }: Vouching) -> Self {
+        Self { structures, actor_systems, issuers }
+    }
 }
 
 /// A node that is new.
@@ -208,6 +256,9 @@ impl ActLine {
                 quota_events_per_s,
                 patient_tag,
                 patient_secret_tag,
+                structures,
+                actor_systems,
+                issuers,
             } => Act::Registered(PartyRegistration {
                 key,
                 name,
@@ -216,7 +267,11 @@ impl ActLine {
                 quota_events_per_s,
                 patient_tag: patient_tag.map(Hash::to_bytes),
                 patient_secret_tag: patient_secret_tag.map(Hash::to_bytes),
+                vouching: Vouching { structures, actor_systems, issuers },
             }),
+            Self::Vouching { author_id, added, removed } => {
+                Act::VouchingChanged { author_id, added: added.into(), removed: removed.into() }
+            }
             Self::Rotated { author_id, key, tls_spki_sha256 } => {
                 Act::Rotated { author_id, key, tls_spki_sha256: bytes(&tls_spki_sha256) }
             }
@@ -250,7 +305,13 @@ impl From<&Act> for ActLine {
                 quota_events_per_s: party.quota_events_per_s,
                 patient_tag: party.patient_tag.map(Hash::from_bytes),
                 patient_secret_tag: party.patient_secret_tag.map(Hash::from_bytes),
+                structures: party.vouching.structures,
+                actor_systems: party.vouching.actor_systems,
+                issuers: party.vouching.issuers,
             },
+            Act::VouchingChanged { author_id, added, removed } => {
+                Self::Vouching { author_id, added: added.into(), removed: removed.into() }
+            }
             Act::Rotated { author_id, key, tls_spki_sha256 } => {
                 Self::Rotated { author_id, key, tls_spki_sha256: hashes(&tls_spki_sha256) }
             }

@@ -6,6 +6,7 @@ use super::{BasisToken, OutcomeToken};
 use crate::kind::{Group, Kind};
 use crate::limits::*;
 use crate::roles::Roles;
+use crate::vouching::Vouched;
 
 /// The JSON Schema (draft 2020-12) of a record line.
 pub fn schema() -> Value {
@@ -250,9 +251,21 @@ fn act() -> Map<String, Value> {
     let quota = json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
     let reason = text("Why.", TEXT_BYTES_MAX);
     let name = json!({"type": "string", "minLength": 1, "maxLength": PARTY_NAME_BYTES_MAX});
+    let names = |what: Vouched| {
+        let name = json!({"type": "string", "minLength": 1, "maxLength": VOUCHED_BYTES_MAX});
+        json!({"type": "array", "maxItems": what.max(), "items": name})
+    };
+    let [structures, actor_systems, issuers] = Vouched::ALL.map(names);
+    let lists = json!({"structures": structures, "actor_systems": actor_systems, "issuers": issuers});
+    let lists = |about: &str| object(about, &[], lists.clone());
+    let vouching = json!({
+        "author_id": hash, "added": lists("Whom else it vouches for."),
+        "removed": lists("Whom it doesn't vouch for any more."),
+    });
     let registered = json!({
         "key": hash, "name": name, "roles": roles, "tls_spki_sha256": tls, "quota_events_per_s": quota,
         "patient_tag": hash, "patient_secret_tag": hash,
+        "structures": structures, "actor_systems": actor_systems, "issuers": issuers,
     });
     let rotated = json!({"author_id": hash, "key": hash, "tls_spki_sha256": tls});
     let changed = json!({"author_id": hash, "roles": roles, "quota_events_per_s": quota});
@@ -270,6 +283,7 @@ fn act() -> Map<String, Value> {
             ),
             "roles": object("Other roles for a party.", &["author_id", "roles"], changed),
             "node_set": node_set(),
+            "vouching": object("A party vouches for others.", &["author_id"], vouching),
         }),
     );
     act.extend([("minProperties".to_owned(), json!(1)), ("maxProperties".to_owned(), json!(1))]);
