@@ -19,7 +19,10 @@ fn doctor(organisation: &str) -> v1::Actor {
 }
 
 fn record(kind: Kind, actor: Option<v1::Actor>, details: &str) -> ParsedRecord {
-    let message = v1::Record { actor, details: details.to_owned(), ..new_message(kind, Some(&[7; 32]), NOW_MS) };
+    let mut message = v1::Record { actor, details: details.to_owned(), ..new_message(kind, Some(&[7; 32]), NOW_MS) };
+    if message.actor.is_none() {
+        message.automated = Some(v1::Automated { software: "archive".to_owned(), version: "1".to_owned() });
+    }
     ParsedRecord::from_message(message).expect("a record")
 }
 

@@ -174,7 +174,12 @@ fn nobody_reviews_what_they_opened_themselves(world: &mut World) {
     let justified = json!({"breakglass": "pauls.bg", "text": "it was me"});
     refused(world, &with(by_doctor(PAUL, "breakglass.justified", &justified), other.clone()), "NOT_ENTITLED");
     refused(world, &by_doctor(CLAIRE, "breakglass.justified", &justified), "UNKNOWN_REFERENCE");
-    record(world, &with(by_doctor(PAUL, "breakglass.reviewed", &review), other)).ok();
+    // Another doctor isn't enough: the party that opened it doesn't review it.
+    let reviewed = with(by_doctor(PAUL, "breakglass.reviewed", &review), other);
+    refused(world, &reviewed, "NOT_ENTITLED");
+    let others = world.register("reviewing", "reviewer");
+    let file = world.write("reviewed.ndjson", ndjson(std::slice::from_ref(&reviewed)));
+    world.sillage_as(&others, &["record", "--file", &file.display().to_string()]).ok();
 }
 
 fn nobody_represents_who_represents_them(world: &mut World) {

@@ -107,7 +107,7 @@ fn two_children_live_the_same_and_one_keeps_something(world: &mut World) {
         }
     }
     let folder = world.path("reader").display().to_string();
-    let register = ["keys", "register", "--name", "reader", "--roles", "reader", "--out", &folder];
+    let register = ["keys", "register", "--name", "reader", "--role", "reader", "--out", &folder];
     world.sillage_as(&world.authority_file(), &register).ok();
 }
 

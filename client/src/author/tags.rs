@@ -169,7 +169,7 @@ fn checked(key: &VrfPublicKey, request: &TagRequest, answer: &v1::ResolvedTag) -
     if request.secret && tag.is_empty() {
         return Err(ClientError::rejected(
             "NOT_ENTITLED",
-            "the ledger does not give this caller the patient's secret tag: only authors and the patient itself get it",
+            "the ledger does not give this caller the patient's secret tag: only services that sign or ask, and the patient itself, get it",
         ));
     }
     let failed = || {

@@ -1,11 +1,12 @@
 //! An operator, or whoever holds its keys and disks, tries to lie. Each story is one lie, told with real nodes, real
 //! keys and real files; it ends with who finds it, and how. `docs/threat-model.md` lists them.
 //!
-//! [`keys`]: lies that need only keys; [`disks`]: lies that need the disks of one or of all nodes. The latter end and
+//! [`stolen`]: a service's stolen key, of each role; [`keys`]: lies that need only keys of the log and its nodes; [`disks`]: lies that need the disks of one or of all nodes. The latter end and
 //! restart nodes and leave the log in a state that no honest group would reach, so each has a log of its own.
 
 mod disks;
 mod keys;
+mod stolen;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     tell(
         World::begin,
         stories![
+            stolen::a_stolen_key_does_what_its_role_is_for_and_no_more,
             keys::a_log_key_alone_convinces_nobody,
             keys::another_logs_checkpoint_is_not_ours,
             keys::an_old_checkpoint_is_not_a_fresh_one,
