@@ -108,7 +108,9 @@ fn who_may_not_sign_is_refused(world: &mut World) {
     refused(world, &without, "AUTHENTICATION_MISSING");
     let weak = json!({"auth": {"issuer": "urn:example:idp", "method": "password", "eidas_level": "low"}});
     refused(world, &with(without, weak), "AUTHENTICATION_MISSING");
-    refused(world, &by_doctor(CLAIRE, "careteam.joined", &json!({"professional": doctor_name()})), "UNTIL_MISSING");
+    let joined = json!({"professional": doctor_name()});
+    refused(world, &by_doctor(CLAIRE, "careteam.joined", &joined), "NOT_ENTITLED");
+    refused(world, &line(CLAIRE, "careteam.joined", &joined), "UNTIL_MISSING");
 
     // A carer who may read doesn't consent in the patient's place; who may consent does.
     let carer = "urn:sillage:person|aidant";

@@ -4,7 +4,7 @@
 //! then every record, the root, the sealing. After this no health data and no identity is in clear, except in acts of
 //! the authority, which are public by nature. The work takes from 100 µs to 50 ms of one core: not for an async task.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, 
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
-use sillage_rules::vouching::{Claim, check_own_word, claims_of_record};
+use sillage_rules::vouching::{Claim, Vouched, check_own_word, claims_of_record};
 
 use super::consulted::is_patient_itself;
 use super::quota::Quotas;
@@ -52,6 +52,9 @@ pub struct Admission {
     quotas: Quotas<AuthorId>,
     keys: Mutex<HashMap<KeyId, PublicKey>>,
 }
+
+/// What was found of a party in one call: records name the same few structures and systems over and over.
+pub(super) type VouchedNames = HashSet<(Vouched, String)>;
 
 /// The fields of a batch, in their types.
 pub(crate) struct Header {
@@ -86,11 +89,12 @@ impl Admission {
         self.take_quota(&party, batch.records.len(), 0)?;
         let genesis = self.reader.genesis();
         let mut records = Vec::with_capacity(batch.records.len());
+        let mut vouched = VouchedNames::default();
         for (salted, position) in batch.records.iter().zip(0..) {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
             check_record(&record, genesis, clock).map_err(|error| of_record(error, position))?;
             if !already {
-                self.check_new(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
+                self.check_new(&party, &record.parsed, &mut vouched).map_err(|refusal| refusal.at(position))?;
             }
             records.push(record);
         }
@@ -118,7 +122,7 @@ impl Admission {
 
     /// What may be said of a record that isn't on record yet: the group knows it, its signer may sign it, and vouches for whom
     /// it names.
-    fn check_new(&self, party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
+    fn check_new(&self, party: &Party, record: &ParsedRecord, vouched: &mut VouchedNames) -> Result<(), Refusal> {
         if let Some(act) = record.act() {
             let level = self.reader.feature_level();
             check_act(act, level)?;
@@ -139,12 +143,26 @@ impl Admission {
         if let (Some(event), Some(actor)) = (&event, &actor) {
             check_own_word(event, &actor.name).map_err(|error| Refusal::new(error.code, error.to_string()))?;
         }
-        self.check_claims(party, &claims_of_record(record, event.as_ref()))
+        self.check_claims(party, &claims_of_record(record, event.as_ref()), vouched)
     }
 
     /// Whether the party vouches for whom a record or a request names.
-    pub(super) fn check_claims(&self, party: &Party, claims: &[Claim<'_>]) -> Result<(), Refusal> {
-        self.reader.vouches_for(&party.author_id, claims).map_err(|error| from_read(&error))?
+    pub(super) fn check_claims(
+        &self,
+        party: &Party,
+        claims: &[Claim<'_>],
+        vouched: &mut VouchedNames,
+    ) -> Result<(), Refusal> {
+        for claim in claims {
+            let name = (claim.what, claim.name.to_owned());
+            if vouched.contains(&name) {
+                continue;
+            }
+            let found = self.reader.vouches_for(&party.author_id, std::slice::from_ref(claim));
+            found.map_err(|error| from_read(&error))??;
+            vouched.insert(name);
+        }
+        Ok(())
     }
 
     /// The key that signs and whose it is.

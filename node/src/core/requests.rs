@@ -18,7 +18,7 @@ use sillage_rules::limits::RECORD_BYTES_MAX;
 use sillage_rules::roles::Roles;
 use sillage_rules::vouching::claims_of_request;
 
-use super::admission::{Admission, check_key_state};
+use super::admission::{Admission, VouchedNames, check_key_state};
 use super::refusals::refuse;
 use super::trace::PURPOSE_BREAK_GLASS;
 
@@ -62,8 +62,10 @@ impl Admission {
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
         let requests = requests?;
         if party.roles.is_bound() {
+            let mut vouched = VouchedNames::default();
             for (at, (request, _)) in (0_u32..).zip(&requests) {
-                self.check_claims(&party, &claims_of_request(request)).map_err(|refusal| refusal.at(at))?;
+                self.check_claims(&party, &claims_of_request(request), &mut vouched)
+                    .map_err(|refusal| refusal.at(at))?;
             }
         }
         let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
