@@ -34,6 +34,8 @@ pub(crate) struct Registry {
     node_sets: BTreeMap<u64, NodeSetRow>,
     /// Actors that the authority revoked, as hashes of their names.
     revoked: BTreeMap<Hash, LeafIndex>,
+    /// Rows that say whom parties vouch for; `false`: removed.
+    vouching: BTreeMap<Vec<u8>, bool>,
     /// Erasures of the batch that is being checked.
     pub erasures: Vec<Planned>,
     /// Acts of the batch that is being checked that remove nodes.
@@ -251,6 +253,19 @@ impl<'a> Overlay<'a> {
         Ok(known || self.store.contains(Family::Consent, &schema::actor_key(actor))?)
     }
 
+    /// The party of this row ([`schema::vouching_key`]) vouches for its name from here on, or doesn't any more.
+    pub(crate) fn set_vouching(&mut self, key: Vec<u8>, vouches: bool) {
+        self.registry.vouching.insert(key, vouches);
+    }
+
+    /// Whether the party of this row vouches for its name.
+    pub(crate) fn has_vouching(&self, key: &[u8]) -> Result<bool, ReadError> {
+        match self.registry.vouching.get(key) {
+            Some(vouches) => Ok(*vouches),
+            None => Ok(self.store.contains(Family::Consent, key)?),
+        }
+    }
+
     /// A row of one of the families that decide.
     pub(crate) fn row(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         match self.rows.get(&family).and_then(|rows| rows.get(key)) {
@@ -314,6 +329,12 @@ impl<'a> Overlay<'a> {
         let consent = store.family(Family::Consent);
         for (actor, by) in &self.registry.revoked {
             writes.put_cf(consent, schema::actor_key(actor), by.get().to_be_bytes());
+        }
+        for (key, vouches) in &self.registry.vouching {
+            match vouches {
+                true => writes.put_cf(consent, key, []),
+                false => writes.delete_cf(consent, key),
+            }
         }
         let others = self.rows.iter().map(|(family, rows)| (*family, rows));
         for (family, rows) in iter::once((Family::Erase, &self.erase)).chain(others) {

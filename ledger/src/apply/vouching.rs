@@ -41,10 +41,10 @@ pub(super) fn take(
     }
     for (what, name) in added.names() {
         let key = vouching_key(author, what, name);
-        if overlay.row(Family::Consent, &key)?.is_some() {
+        if overlay.has_vouching(&key)? {
             continue;
         }
-        overlay.set_row(Family::Consent, key, Some(Vec::new()));
+        overlay.set_vouching(key, true);
         let count = party.count_mut(what);
         *count += 1;
         if *count > what.max() {
@@ -65,10 +65,10 @@ pub(super) fn change(
     let mut party = known_party(overlay, author)?;
     for (what, name) in removed.names() {
         let key = vouching_key(author, what, name);
-        if overlay.row(Family::Consent, &key)?.is_none() {
+        if !overlay.has_vouching(&key)? {
             return Err(refused(format!("the party doesn't vouch for one {} that is to be removed", what.text())));
         }
-        overlay.set_row(Family::Consent, key, None);
+        overlay.set_vouching(key, false);
         let count = party.count_mut(what);
         *count =
             count.checked_sub(1).ok_or_else(|| ReadError::Damaged("fewer names than a party vouches for".into()))?;
@@ -80,8 +80,7 @@ pub(super) fn change(
 
 /// Whether the party vouches for this name.
 pub(crate) fn vouches(overlay: &Overlay<'_>, author: &AuthorId, what: Vouched, name: &str) -> Result<bool, ReadError> {
-    let has =
-        |name: &str| Ok::<_, ReadError>(overlay.row(Family::Consent, &vouching_key(author, what, name))?.is_some());
+    let has = |name: &str| overlay.has_vouching(&vouching_key(author, what, name));
     Ok(!name.is_empty() && has(name)? || has(ANY)?)
 }
 
