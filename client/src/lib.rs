@@ -49,6 +49,7 @@ pub mod session;
 pub mod state;
 pub mod trace;
 pub mod view;
+pub mod will;
 pub mod witness;
 
 pub use error::ClientError;

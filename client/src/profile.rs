@@ -15,6 +15,8 @@
 //! authority_key = "keys/authority.key" # optional: signs acts of the authority
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
+//! login = "login.json"                 # optional: a login of who decides, and the key of its session
+//! test_issuer = "keys/test-issuer.key" # test logs: logs in whoever is named
 //!
 //! [auth]                               # optional: how those who decide here prove who they are, where a command doesn't say
 //! issuer = "https://ens.example"
@@ -69,6 +71,10 @@ pub struct Profile {
     pub gateway: Option<String>,
     /// How those who decide through this service prove who they are.
     pub auth: Option<AuthLine>,
+    /// The file of a login whose session decides what this profile records ([`crate::will`]).
+    pub login: Option<PathBuf>,
+    /// The seed file of a test log's own issuer of logins.
+    pub test_issuer: Option<PathBuf>,
 }
 
 /// The file, as written.
@@ -92,6 +98,8 @@ struct ProfileFile {
     ca_key: Option<PathBuf>,
     gateway: Option<String>,
     auth: Option<AuthLine>,
+    login: Option<PathBuf>,
+    test_issuer: Option<PathBuf>,
 }
 
 fn default_server_name() -> String {
@@ -157,6 +165,8 @@ impl Profile {
             ca_key: file.ca_key.map(at),
             gateway: file.gateway,
             auth: file.auth,
+            login: file.login.map(at),
+            test_issuer: file.test_issuer.map(at),
             dir: dir.clone(),
         })
     }

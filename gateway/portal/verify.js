@@ -789,6 +789,11 @@ const MESSAGES = {
     10: ["outcome", "enum"], 11: ["outcome_text", "string"], 12: ["place", "Place"], 13: ["deferred", "Deferred"],
     14: ["correlation", "Correlation"], 15: ["automated", "Automated"], 16: ["agents", "Agent", "many"],
     17: ["details", "string"], 18: ["original", "Original"], 19: ["act", "LedgerAct"],
+    20: ["will", "Will"],
+  },
+  Will: {
+    1: ["token", "string"], 2: ["userinfo", "string"], 3: ["tag_proof", "bytes"], 4: ["session_key", "bytes"],
+    5: ["signature", "bytes"], 6: ["blind", "bytes"],
   },
   Actor: { 1: ["system", "string"], 2: ["id", "string"], 3: ["role", "string"], 4: ["organisation", "string"], 5: ["label", "string"] },
   Agent: { 1: ["type", "string"], 2: ["who", "Actor"], 3: ["network_address", "string"], 4: ["requestor", "bool"] },
@@ -805,6 +810,7 @@ const MESSAGES = {
     1: ["registered", "PartyRegistered", "one"], 2: ["rotated", "KeyRotated", "one"], 3: ["revoked", "KeyRevoked", "one"],
     4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
     7: ["log_key", "LogKeyRotated", "one"], 8: ["actor", "ActorRevoked", "one"], 9: ["node_set", "NodeSetChanged", "one"],
+    11: ["issuer", "IssuerPublished", "one"],
   },
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
@@ -844,12 +850,20 @@ const MESSAGES = {
     5: ["client_address", "string"], 6: ["peer_address", "string"],
   },
   NodeAddresses: { 1: ["id", "u64"], 2: ["client_address", "string"], 3: ["peer_address", "string"] },
+  IssuerPublished: {
+    1: ["issuer", "string"], 2: ["name", "string"], 3: ["keys", "IssuerKey", "many"], 4: ["audiences", "string", "many"],
+    5: ["ins_claim", "string"], 6: ["oid_claim", "string"], 7: ["person_claim", "string"], 8: ["person_system", "string"],
+    9: ["acr_substantial", "string", "many"], 10: ["acr_high", "string", "many"], 11: ["session_s", "u32"],
+    12: ["from_ms", "u64"], 13: ["until_ms", "u64"], 14: ["test", "bool"],
+  },
+  IssuerKey: { 1: ["kid", "string"], 2: ["alg", "string"], 3: ["key", "bytes"], 4: ["exponent", "u32"] },
   NodeIdentity: { 1: ["id", "u64"], 2: ["name", "string"], 3: ["key", "PublicKey"], 4: ["tls_spki_sha256", "bytes"] },
   Genesis: {
     1: ["version", "u32"], 2: ["origin", "string"], 3: ["created_ms", "u64"], 4: ["log_public_key", "bytes"],
     5: ["vrf_public_key", "bytes"], 6: ["tag_first", "bytes"], 7: ["tag_last", "bytes"], 8: ["test_log", "bool"],
     9: ["late_after_ms", "u64"], 10: ["index_depth", "u32"], 11: ["quota_events_per_s", "u32"],
     12: ["nodes", "NodeIdentity", "many"], 13: ["parties", "PartyRegistered", "many"], 14: ["nonce", "bytes"],
+    15: ["issuers", "IssuerPublished", "many"],
   },
 };
 const NUMBER_MAX = { u32: 0xffffffff, enum: 0x7fffffff, bool: 1, u64: Number.MAX_SAFE_INTEGER };

@@ -5,9 +5,10 @@ use sillage_proof::batch::Origin;
 use sillage_proof::keys::PublicKey;
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::PartyRegistration;
-use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
+use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX, ISSUERS_MAX};
 use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
+use sillage_rules::will::issuer::Issuer;
 
 /// The bytes aren't a genesis that a log can begin with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +57,8 @@ pub struct GenesisInfo {
     pub nodes: Vec<NodeInfo>,
     /// Who is registered from the beginning, the authority first.
     pub parties: Vec<PartyRegistration>,
+    /// Whose logins prove a will from the beginning.
+    pub issuers: Vec<Issuer>,
 }
 
 fn invalid(what: impl Into<String>) -> GenesisError {
@@ -95,6 +98,15 @@ impl GenesisInfo {
         if authority.is_none_or(|roles| !roles.contains(Roles::AUTHORITY)) {
             return Err(invalid("the first party must have the role authority"));
         }
+        let issuers = genesis
+            .issuers
+            .iter()
+            .enumerate()
+            .map(|(at, issuer)| Issuer::parse(issuer).map_err(|error| invalid(format!("issuers[{at}].{error}"))));
+        let issuers = issuers.collect::<Result<Vec<_>, _>>()?;
+        if issuers.len() > ISSUERS_MAX || !genesis.test_log && issuers.iter().any(|issuer| issuer.test) {
+            return Err(invalid(format!("at most {ISSUERS_MAX} issuers, and those for tests in test logs alone")));
+        }
         let nodes = genesis.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
         let mut ids: Vec<u64> = nodes.iter().map(|node| node.id).collect();
         ids.sort_unstable();
@@ -117,6 +129,7 @@ impl GenesisInfo {
             quota_events_per_s: genesis.quota_events_per_s,
             nodes,
             parties,
+            issuers,
         })
     }
 

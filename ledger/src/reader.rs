@@ -10,8 +10,10 @@ use sillage_proof::tile::{TileCoord, TreeView, ViewError};
 use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
+use sillage_rules::record::ParsedRecord;
 
 use crate::apply::clock::ClockVoters;
+use crate::apply::overlay::Overlay;
 use crate::apply::signing::{self, Rotation};
 use crate::apply::{self, Stop};
 use crate::consent::caches::Caches;
@@ -370,6 +372,20 @@ impl LedgerReader {
         self.checking(now_ms, |shared, caches, view, time| {
             apply::check_only(shared, caches, &view.store, (view.head.size, time), batch)
         })
+    }
+
+    /// Whether the proof of its will that a record carries holds at `now_ms`; one without is left to [`LedgerReader::check`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_will(&self, record: &ParsedRecord, now_ms: u64) -> Result<(), Refusal> {
+        if record.message().will.is_none() {
+            return Ok(());
+        }
+        let view = self.view();
+        let time = view.head.time.max(LedgerTimeMs(now_ms));
+        let established = apply::will::established(&Overlay::new(&view.store), &self.shared.genesis, record, time);
+        established.map(drop).map_err(Self::refusal)
     }
 
     /// What applying would decide of these requests at `now_ms`, or refuse, without deciding anything: for all of them, or

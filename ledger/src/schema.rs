@@ -8,6 +8,7 @@
 //!                                       u64 last index commit (0: none)
 //!          "level"                      u32 feature level; absent: 1
 //!          "node_set/" ‖ u64 epoch      node_sets::NodeSetRow: the set of nodes that an act made
+//!          "issuer/" ‖ hash of URL[32]  sillage.v1.IssuerPublished: whose logins prove a will
 //! entries  u64 index                    the entry, docs/formats.md §5
 //! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
 //! patient  tag[32] ‖ u64 index          u16 kind ‖ u16 flags
@@ -62,6 +63,9 @@ pub(crate) const META_HEAD: &[u8] = b"head";
 /// What the keys of sets of nodes begin with. They stand here and not in a family of their own, so that a database of
 /// before is opened as it is.
 pub(crate) const META_NODE_SET: &[u8] = b"node_set/";
+
+/// What the keys of issuers of logins begin with; they stand here for the same reason.
+pub(crate) const META_ISSUER: &[u8] = b"issuer/";
 
 /// A family of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,6 +192,11 @@ pub(crate) fn batch_key(stream: &StreamId, seq: u64) -> [u8; 40] {
 /// Key of the set of nodes of this epoch.
 pub(crate) fn node_set_key(epoch: u64) -> Vec<u8> {
     [META_NODE_SET, &epoch.to_be_bytes()].concat()
+}
+
+/// Key of an issuer of logins. `name`: [`crate::apply::will::issuer_name`].
+pub(crate) fn issuer_key(name: &Hash) -> Vec<u8> {
+    [META_ISSUER, name.as_bytes()].concat()
 }
 
 /// Key of the row that says that the actor of this hash is revoked.

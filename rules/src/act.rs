@@ -11,6 +11,7 @@ use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TL
 use crate::node_set::NodeSetChange;
 use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::will::issuer::Issuer;
 
 /// SHA-256 of the SubjectPublicKeyInfo of a TLS certificate.
 pub type TlsSpki = [u8; 32];
@@ -73,6 +74,8 @@ pub enum Act {
     },
     /// Other nodes, or other voters: they count from the index commit after next on.
     NodeSetChanged(NodeSetChange),
+    /// An issuer whose logins prove a will from here on, or no longer do.
+    IssuerPublished(Box<Issuer>),
 }
 
 /// A party as it is registered, by an act or in the genesis entry.
@@ -173,6 +176,9 @@ impl Act {
             Wire::NodeSet(act) => {
                 NodeSetChange::parse(act).map(Self::NodeSetChanged).map_err(|error| error.within("node_set"))
             }
+            Wire::Issuer(act) => Issuer::parse(act)
+                .map(|issuer| Self::IssuerPublished(Box::new(issuer)))
+                .map_err(|error| error.within("issuer")),
         }
     }
 
@@ -185,6 +191,7 @@ impl Act {
             Self::Revoked { .. } | Self::ActorRevoked { .. } => Kind::KEY_REVOKED,
             Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
             Self::NodeSetChanged(_) => Kind::NODE_SET_CHANGED,
+            Self::IssuerPublished(_) => Kind::ISSUER_PUBLISHED,
         }
     }
 
@@ -219,6 +226,7 @@ impl Act {
             }
             Self::LogKeyRotated { key } => Wire::LogKey(v1::LogKeyRotated { key: Some(key_message(key)) }),
             Self::NodeSetChanged(change) => Wire::NodeSet(change.to_message()),
+            Self::IssuerPublished(issuer) => Wire::Issuer(issuer.to_message()),
         };
         v1::LedgerAct { act: Some(act) }
     }

@@ -36,6 +36,9 @@ pub(crate) fn fields(kind: Kind, record: &v1::Record) -> Checked {
         check_correlation(correlation).map_err(|error| error.within("correlation"))?;
     }
     details(&record.details)?;
+    if let Some(will) = &record.will {
+        crate::will::check(kind, will).map_err(|error| error.within("will"))?;
+    }
     if let Some(original) = &record.original {
         required("original.media_type", &original.media_type)?;
         code("original.media_type", &original.media_type)?;

@@ -137,6 +137,30 @@ codes! {
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
         "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+    LoginMalformed "LOGIN_MALFORMED" Reject InvalidArgument 4
+        "A token of the login isn't a signed token that can be read in one way only: send the issuer's ID token as it came, decrypted, in compact form.";
+    LoginAlgorithm "LOGIN_ALGORITHM" Reject PermissionDenied 4
+        "The token is signed with an algorithm that isn't taken, or with another one than its key is for: ask the issuer for ES256, RS256 or EdDSA.";
+    LoginIssuer "LOGIN_ISSUER" Reject PermissionDenied 4
+        "The token's issuer isn't published in this log, not yet, not any more, or not for this: log in with one that is, or ask the authority to publish it.";
+    LoginKey "LOGIN_KEY" Reject PermissionDenied 4
+        "The token names no key of its issuer that is on record: ask the authority to publish the issuer's new keys.";
+    LoginSignature "LOGIN_SIGNATURE" Reject PermissionDenied 4
+        "The issuer didn't sign this token, or the session's key didn't sign this record: send the token as it came, and sign with the key of the session.";
+    LoginAudience "LOGIN_AUDIENCE" Reject PermissionDenied 4
+        "The token was made for another service: log the person in at one whose client id is on record for this issuer.";
+    LoginExpired "LOGIN_EXPIRED" Reject FailedPrecondition 4
+        "The login is over: log the person in again.";
+    LoginNotYet "LOGIN_NOT_YET" Reject FailedPrecondition 4
+        "The token isn't valid yet: set the clock, or wait.";
+    LoginNotBound "LOGIN_NOT_BOUND" Reject PermissionDenied 4
+        "The login was made for another record, another session or another log: its nonce doesn't name this one.";
+    LoginSubject "LOGIN_SUBJECT" Reject PermissionDenied 4
+        "Somebody else logged in than who is said to decide: the patient of the record, or the representative who is its actor.";
+    LoginLevel "LOGIN_LEVEL" Reject PermissionDenied 4
+        "The record says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
+    LoginReplayed "LOGIN_REPLAYED" Reject AlreadyExists 4
+        "The same decision of the same moment is on record already: a will is recorded once.";
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4
         "The record points to something that isn't on record for this patient: list what is, and name one of it.";
     PermitAnyone "PERMIT_ANYONE" Reject InvalidArgument 4

@@ -162,6 +162,7 @@ kinds! {
     SYSTEM_EVENT "system.event" 0x0a0d;
     GENESIS "genesis" 0x0a0e;
     NODE_SET_CHANGED "node_set.changed" 0x0a0f;
+    ISSUER_PUBLISHED "issuer.published" 0x0a11;
 }
 
 impl Kind {
@@ -226,6 +227,7 @@ impl Kind {
                 | Self::ROLE_CHANGED
                 | Self::PAYLOAD_ERASED
                 | Self::NODE_SET_CHANGED
+                | Self::ISSUER_PUBLISHED
         )
     }
 

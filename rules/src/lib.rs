@@ -8,6 +8,7 @@
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`flags`], [`facts`]: what is flagged on them, and from what it follows;
 //! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
+//! - [`will`]: how it is proven that the patient decided;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
@@ -39,3 +40,4 @@ pub mod record;
 pub mod roles;
 pub mod stream;
 pub mod time;
+pub mod will;

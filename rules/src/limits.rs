@@ -30,6 +30,13 @@ pub const CORRELATION_IDS_MAX: usize = 16;
 /// Certificates of one party, as hashes of their public keys.
 pub const TLS_SPKI_MAX: usize = 16;
 
+/// Keys of one issuer of logins: those in use, and those that take their place.
+pub const ISSUER_KEYS_MAX: usize = 8;
+/// Entries of one list of an issuer: its clients, its values of `acr`.
+pub const ISSUER_LIST_MAX: usize = 16;
+/// Issuers of one log.
+pub const ISSUERS_MAX: usize = 64;
+
 /// Nodes of one set, learners included: a checkpoint carries at most 100 signatures, and those of witnesses need room.
 pub const NODES_MAX: usize = 32;
 /// The name of a node.

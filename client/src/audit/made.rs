@@ -89,6 +89,7 @@ fn genesis() -> Genesis {
         nodes: [1, 2, 3].map(node).to_vec(),
         parties: parties.map(|party| party.to_message()).to_vec(),
         nonce: vec![7; 32],
+        issuers: vec![],
         ..Genesis::default()
     }
 }

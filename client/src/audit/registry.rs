@@ -136,8 +136,8 @@ impl Registry {
             Act::NodeKeyRotated { node_id, key } => self.replace_signing(*node_id, key),
             Act::LogKeyRotated { key } => self.replace_signing(LOG, key),
             Act::NodeSetChanged(change) => self.change_nodes(change),
-            // They change payloads and decisions, which aren't replayed.
-            Act::Erased { .. } | Act::ActorRevoked { .. } => Ok(()),
+            // They change payloads, decisions and how a will is proven, which aren't replayed.
+            Act::Erased { .. } | Act::ActorRevoked { .. } | Act::IssuerPublished(_) => Ok(()),
         }
     }
 

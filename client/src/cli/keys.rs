@@ -181,6 +181,9 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
     let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
     write_private(&dir.join("tls/profile.key"), issued.key_pem.as_bytes())?;
     write_seed(&dir.join("keys/profile.key"), &key)?;
+    if let Some(issuer) = &from.test_issuer {
+        write_private(&dir.join(TEST_ISSUER_KEY), &read(issuer)?)?;
+    }
     let genesis = read(&from.genesis)?;
     let profile = profile_text(from)?;
     let files: [(&str, &[u8]); 4] = [
@@ -195,6 +198,9 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
     }
     Ok(Made { key: key.public_key(), spki_sha256: issued.spki_sha256 })
 }
+
+/// Where a folder has the key of a test log's issuer of logins.
+const TEST_ISSUER_KEY: &str = "keys/test-issuer.key";
 
 fn profile_text(from: &Profile) -> Result<String, ClientError> {
     let mut table = toml::Table::new();
@@ -214,6 +220,9 @@ fn profile_text(from: &Profile) -> Result<String, ClientError> {
         table.insert(name.to_owned(), value.into());
     }
     table.insert("endpoints".to_owned(), from.endpoints.clone().into());
+    if from.test_issuer.is_some() {
+        table.insert("test_issuer".to_owned(), TEST_ISSUER_KEY.into());
+    }
     toml::to_string(&table).map_err(|error| ClientError::Usage(format!("cannot write the profile: {error}")))
 }
 

@@ -14,6 +14,7 @@ use super::Stop;
 use super::nodes;
 use super::overlay::Overlay;
 use super::signing;
+use super::will;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
@@ -49,6 +50,7 @@ pub(crate) fn perform(
         Act::NodeKeyRotated { node_id, key } => signing::rotate(overlay, genesis, Some(*node_id), key, index),
         Act::LogKeyRotated { key } => signing::rotate(overlay, genesis, None, key, index),
         Act::NodeSetChanged(change) => nodes::change(overlay, genesis, change, index),
+        Act::IssuerPublished(issuer) => will::publish(overlay, genesis, issuer),
         Act::ActorRevoked { actor_hash, reason: _ } => {
             overlay.revoke_actor(*actor_hash, index);
             Ok(())

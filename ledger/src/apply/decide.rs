@@ -414,6 +414,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
                 authority: false,
                 patient_key: false,
                 authenticated: false,
+                will: None,
             };
             states[usize::from(is_secret)].apply(&event, &meta);
         }

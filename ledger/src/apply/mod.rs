@@ -3,7 +3,7 @@
 //!
 //! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
-//! forgotten, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
+//! forgotten, [`will`] how it is proven that the patient decided, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
 //! records itself, [`overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
@@ -21,6 +21,7 @@ pub(crate) mod own;
 mod rule;
 pub(crate) mod signing;
 mod stale;
+pub(crate) mod will;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -32,6 +33,7 @@ use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, RecordEntry, UnjustifiedReason};
 use sillage_rules::facts;
+use sillage_rules::kind::Kind;
 
 use self::acts::Actor;
 use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
@@ -334,8 +336,8 @@ fn perform(
                 erase::plan(overlay, rules, shape, record, signer.roles, at)
             }
             Content::Act(act) => acts::perform(overlay, genesis, &actor, act, at.0),
-            Content::Sealed(_) if rule::is_opened(record) => {
-                rule::stage(overlay, rules, &mut staged, (shape, signer), (position, record), at)
+            Content::Sealed(_) if rule::is_opened(record) || will::opens(overlay, record)? => {
+                rule::stage(overlay, rules, genesis, &mut staged, (shape, signer), (position, record), at)
             }
             Content::Sealed(_) => Ok(()),
         };
@@ -437,7 +439,9 @@ impl Applier<'_> {
         shape.check_records(self.genesis, self.time)?;
         shape.check_data_keys(&self.overlay, self.rules.caches)?;
         let first = self.next_index() + 1;
-        let looked_at = |record: &Record<'_>| record.kind.is_act() || rule::is_opened(record);
+        let looked_at = |record: &Record<'_>| {
+            record.kind.is_act() || rule::is_opened(record) || record.kind == Kind::CONTEST_OPENED
+        };
         if !shape.records.iter().any(looked_at) {
             return Ok(Staged::default());
         }

@@ -7,6 +7,7 @@ use std::iter;
 use rocksdb::WriteBatch;
 use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
+use sillage_proto::v1;
 
 use prost::Message;
 
@@ -34,6 +35,8 @@ pub(crate) struct Registry {
     node_sets: BTreeMap<u64, NodeSetRow>,
     /// Actors that the authority revoked, as hashes of their names.
     revoked: BTreeMap<Hash, LeafIndex>,
+    /// Issuers of logins, by the hash of their URL.
+    issuers: BTreeMap<Hash, v1::IssuerPublished>,
     /// Erasures of the batch that is being checked.
     pub erasures: Vec<Planned>,
     /// Acts of the batch that is being checked that remove nodes.
@@ -95,6 +98,28 @@ impl<'a> Overlay<'a> {
         let mut rows: BTreeMap<_, _> = self.store.signing()?.into_iter().collect();
         rows.extend(self.registry.signing.clone());
         Ok(rows.into_iter().collect())
+    }
+
+    /// What was last published of an issuer of logins.
+    pub(crate) fn issuer(&self, name: &Hash) -> Result<Option<v1::IssuerPublished>, ReadError> {
+        if let Some(issuer) = self.registry.issuers.get(name) {
+            return Ok(Some(issuer.clone()));
+        }
+        let row = self.store.get(Family::Meta, &schema::issuer_key(name))?;
+        let row = row.map(|row| v1::IssuerPublished::decode(&row[..]));
+        row.transpose().map_err(|_| ReadError::Damaged("an issuer of logins".into()))
+    }
+
+    /// How many issuers are on record, withdrawn ones included.
+    pub(crate) fn issuers(&self) -> Result<usize, ReadError> {
+        let stored = self.store.scan(Family::Meta, schema::META_ISSUER, None, usize::MAX)?;
+        let changed = self.registry.issuers.keys();
+        let is_new = |name: &&Hash| !stored.iter().any(|(key, _)| key[..] == schema::issuer_key(name)[..]);
+        Ok(stored.len() + changed.filter(is_new).count())
+    }
+
+    pub(crate) fn put_issuer(&mut self, name: Hash, issuer: v1::IssuerPublished) {
+        self.registry.issuers.insert(name, issuer);
     }
 
     /// Every set of nodes that an act made, in the order of the log.
@@ -291,6 +316,9 @@ impl<'a> Overlay<'a> {
         let meta = store.family(Family::Meta);
         for (epoch, row) in &self.registry.node_sets {
             writes.put_cf(meta, schema::node_set_key(*epoch), row.encode_to_vec());
+        }
+        for (name, issuer) in &self.registry.issuers {
+            writes.put_cf(meta, schema::issuer_key(name), issuer.encode_to_vec());
         }
         let stream = store.family(Family::Stream);
         for (id, info) in &self.streams {

@@ -22,14 +22,16 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::{CALL_ITEMS_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError};
 use sillage_rules::roles::Roles;
+use sillage_rules::will::may_carry;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
 use super::overlay::Overlay;
-use super::{Applier, Stop, basis};
+use super::{Applier, Stop, basis, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::error::{ReadError, Refusal};
+use crate::genesis::GenesisInfo;
 use crate::schema::{self, Family, TAG_LEN};
 use crate::seal::Place;
 
@@ -85,6 +87,7 @@ pub(crate) fn is_opened(record: &Record<'_>) -> bool {
 pub(super) fn stage(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
+    genesis: &GenesisInfo,
     staged: &mut Staged,
     (shape, signer): (&Shape<'_>, &Signer),
     (position, record): (u32, &Record<'_>),
@@ -93,10 +96,17 @@ pub(super) fn stage(
     let parsed = open(overlay, rules, (shape, signer), (position, record))?;
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
-    let meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    let mut meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
     if !signer.roles.may_sign(record.kind) && meta.signer.kind != ActorKind::Patient {
         let message = "a patient's own device signs for the patient alone: others sign through a service";
         return Err(Refusal::new(Code::NotEntitled, message).into());
+    }
+    if may_carry(record.kind) {
+        will::establish(overlay, genesis, &parsed, &mut meta)?;
+    }
+    if record.kind == Kind::CONTEST_OPENED {
+        let state = staged.state(overlay, rules, &tag)?;
+        state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated)?;
     }
     let mut event = Event::of(&parsed)?;
     let cites = record.sealed.facts & facts::CITES != 0;

@@ -123,6 +123,7 @@ pub fn genesis() -> Vec<u8> {
         nodes: (1..=3).map(node).collect(),
         parties: parties.iter().map(PartyRegistration::to_message).collect(),
         nonce: vec![1; 32],
+        issuers: vec![],
     }
     .encode_to_vec()
 }

@@ -90,6 +90,7 @@ impl Admission {
             check_record(&record, genesis, clock).map_err(|error| of_record(error, position))?;
             if !already {
                 check_role(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
+                self.reader.check_will(&record.parsed, clock.0).map_err(|refusal| refusal.at(position))?;
             }
             records.push(record);
         }

@@ -1,8 +1,9 @@
-//! Whether the nodes serve: a leader that all of them know, and an answer from each, over mutual TLS with the profile.
+//! Whether the nodes serve: a leader that all of them know, the feature level that each of them knows, and an answer from each, over mutual TLS with the profile.
 
 use std::path::Path;
 use std::time::Duration;
 
+use sillage_ledger::FEATURE_LEVEL;
 use sillage_proto::v1::ledger_client::LedgerClient;
 use sillage_proto::v1::{ClusterStatusRequest, GetLogRequest, NodeStatus};
 use tokio::time::{Instant, sleep, timeout};
@@ -56,6 +57,9 @@ async fn ask_all(clients: &[(u64, Client)]) -> Result<(), String> {
         let status = status.map_err(|why| format!("node {id}: {why}"))?;
         if status.leader == 0 || status.commit == 0 || status.applied == 0 {
             return Err(format!("node {id} knows no leader"));
+        }
+        if status.feature_level < FEATURE_LEVEL {
+            return Err(format!("node {id} hasn't the newest feature level yet"));
         }
         leaders.push((status.leader, status.term));
     }

@@ -135,6 +135,7 @@ pub(super) fn write(dir: &Path, plan: &GatewayPlan, profile: &Profile, genesis: 
         authority_key: None,
         ca_key: None,
         gateway: None,
+        test_issuer: None,
         ..profile.clone()
     };
     let config = toml::to_string(&config).expect("invariant: every field has a TOML form");

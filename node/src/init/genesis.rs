@@ -6,6 +6,7 @@ use sillage_proof::keys::PublicKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
 use sillage_rules::roles::Roles;
+use sillage_rules::will::issuer::Issuer;
 
 use crate::tls::SpkiSha256;
 
@@ -80,7 +81,7 @@ pub fn public_key(key: &PublicKey) -> v1::PublicKey {
     v1::PublicKey { alg: u32::from(sillage_proof::keys::ALG_ED25519), key: key.as_bytes().to_vec() }
 }
 
-/// The body. The authority is the first of `parties`.
+/// The body. The authority is the first of `parties`; the logins of `issuers` prove a will from the beginning.
 ///
 /// # Errors
 /// When the operating system has no randomness to give.
@@ -90,6 +91,7 @@ pub fn genesis(
     vrf_key: &VrfPublicKey,
     nodes: &[NodeTerms],
     parties: &[PartyTerms],
+    issuers: &[Issuer],
 ) -> Result<v1::Genesis, getrandom::Error> {
     let mut nonce = vec![0; 32];
     getrandom::fill(&mut nonce)?;
@@ -109,6 +111,7 @@ pub fn genesis(
         nodes: nodes.iter().map(node).collect(),
         parties: parties.iter().map(party).collect(),
         nonce,
+        issuers: issuers.iter().map(Issuer::to_message).collect(),
     })
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! genesis.bin  policy.txt  log.vkey  authority.toml  [sillage.toml]  [gateway/]
 //! tls/   ca.pem  ca.key  authority.pem  authority.key  [profile.pem  profile.key]
-//! keys/  authority.key  [profile.key]
+//! keys/  authority.key  [profile.key]  [test-issuer.key]
 //! node-<id>/  node.toml  genesis.bin  tls/{ca.pem,node.pem,node.key}  keys/{node.key,log.key,vrf.key,keyring}  data/
 //! ```
 
@@ -26,6 +26,8 @@ use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_rules::cosigner;
 use sillage_rules::roles::Roles;
+use sillage_rules::will::issuer::Issuer;
+use sillage_rules::will::test_issuer::TestIssuer;
 
 use self::gateway::GatewayPlan;
 use self::genesis::{LogTerms, NodeTerms, PartyTerms};
@@ -194,8 +196,9 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
         });
         certified.push((node, key, certificate));
     }
-    let genesis =
-        genesis::genesis(&plan.terms, &keys.log.public_key(), keys.vrf.public_key(), &nodes, &parties)?.encode_to_vec();
+    let issuers = test_issuer(plan, &keys.origin)?;
+    let (log_key, vrf_key) = (keys.log.public_key(), keys.vrf.public_key());
+    let genesis = genesis::genesis(&plan.terms, &log_key, vrf_key, &nodes, &parties, &issuers)?.encode_to_vec();
     for (node, key, certificate) in &certified {
         write_node(plan, node, key, certificate, &ca, &keys, &genesis)?;
     }
@@ -252,6 +255,16 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
 /// The folder of node `id`.
 pub fn node_dir(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("node-{id}"))
+}
+
+/// A test log has an issuer of its own, which logs in whoever is named: whoever holds its key decides for any patient of it.
+fn test_issuer(plan: &Plan, origin: &Origin) -> Result<Vec<Issuer>, InitError> {
+    if !plan.terms.test_log {
+        return Ok(Vec::new());
+    }
+    let key = SigningKey::generate()?;
+    files::seed(&plan.dir.join(TEST_ISSUER_KEY), &key)?;
+    Ok(vec![TestIssuer::new(key, origin.clone()).published()])
 }
 
 /// A party's key and certificate, in files called `file`.
@@ -352,6 +365,7 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
         authority_key: Some("keys/authority.key".to_owned()),
         ca_key: Some("tls/ca.key".to_owned()),
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
+        test_issuer: plan.terms.test_log.then(|| TEST_ISSUER_KEY.to_owned()),
     };
     if let Some(gateway) = &plan.gateway {
         gateway::write(&plan.dir, gateway, &authority, genesis)?;
@@ -368,6 +382,9 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
     }
     Ok(())
 }
+
+/// The key of a test log's own issuer of logins.
+const TEST_ISSUER_KEY: &str = "keys/test-issuer.key";
 
 /// The profile of the party with every role.
 pub const PROFILE_FILE: &str = "sillage.toml";

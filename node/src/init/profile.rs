@@ -43,6 +43,9 @@ pub struct Profile {
     /// `http://host:port` of the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Seed of the issuer of logins of a test log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_issuer: Option<String>,
 }
 
 impl Profile {
@@ -110,6 +113,7 @@ mod tests {
             authority_key: None,
             ca_key: None,
             gateway: None,
+            test_issuer: None,
         };
         let text = profile.to_toml();
         assert_eq!(toml::from_str::<Profile>(&text).unwrap(), profile);

@@ -5,7 +5,7 @@ use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 
-use super::is_default;
+use super::{IssuerLine, is_default};
 use crate::act::{Act, PartyRegistration};
 use crate::node_set::{NodeAddresses, NodeSetChange, SetNode};
 use crate::record::RecordError;
@@ -114,6 +114,8 @@ pub enum ActLine {
         #[serde(default, skip_serializing_if = "is_default")]
         learners: Vec<u64>,
     },
+    /// An issuer whose logins prove a will, or no longer do.
+    Issuer(Box<IssuerLine>),
 }
 
 /// A node that is new.
@@ -227,6 +229,10 @@ impl ActLine {
             }
             Self::NodeKey { node_id, key } => Act::NodeKeyRotated { node_id, key },
             Self::LogKey { key } => Act::LogKeyRotated { key },
+            Self::Issuer(issuer) => {
+                let issuer = issuer.to_issuer().map_err(|error| error.within("act.issuer"))?;
+                Act::IssuerPublished(Box::new(issuer))
+            }
             Self::NodeSet { epoch, added, moved, removed, voters, voters_outgoing, learners } => {
                 let added = added.into_iter().map(SetNode::from).collect();
                 let moved = moved.into_iter().map(NodeAddresses::from).collect();
@@ -261,6 +267,7 @@ impl From<&Act> for ActLine {
             }
             Act::NodeKeyRotated { node_id, key } => Self::NodeKey { node_id, key },
             Act::LogKeyRotated { key } => Self::LogKey { key },
+            Act::IssuerPublished(issuer) => Self::Issuer(Box::new(IssuerLine::from(&*issuer))),
             Act::NodeSetChanged(change) => {
                 let NodeSetChange { epoch, added, moved, removed, voters, voters_outgoing, learners } = change;
                 let added = added.into_iter().map(AddedNodeLine::from).collect();

@@ -9,6 +9,7 @@ mod decision;
 mod parts;
 mod schema;
 mod trace;
+mod will;
 
 use sillage_proto::v1;
 
@@ -17,6 +18,7 @@ pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;
 pub use trace::{ErasedLine, Opened, TraceLineJson};
+pub use will::{IssuerKeyLine, IssuerLine, WillLine};
 
 use crate::codes::Code;
 use crate::ident::{self, Checks, IdentError, Ins};
@@ -84,6 +86,9 @@ pub struct RecordLine {
     /// Acts of the authority only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<ActLine>,
+    /// How it is proven that the patient, or who represents them, decided this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub will: Option<WillLine>,
 }
 
 /// An identifier that is accepted, but may be wrong.
@@ -206,6 +211,7 @@ impl RecordLine {
             details: self.details.as_ref().map(Details::as_str).unwrap_or_default().to_owned(),
             original: self.original.clone().map(Into::into),
             act: self.act.as_ref().map(ActLine::to_message).transpose()?,
+            will: self.will.clone().map(Into::into),
             ..new_message(self.kind, tag, self.occurred_at.0)
         };
         ParsedRecord::from_message(record).map_err(|mut error| {
@@ -244,6 +250,7 @@ impl RecordLine {
             details: Details::from_record(&message.details),
             original: message.original.map(Into::into),
             act,
+            will: message.will.map(Into::into),
         }
     }
 }

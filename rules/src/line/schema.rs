@@ -6,6 +6,7 @@ use super::{BasisToken, OutcomeToken};
 use crate::kind::{Group, Kind};
 use crate::limits::*;
 use crate::roles::Roles;
+use crate::will;
 
 /// The JSON Schema (draft 2020-12) of a record line.
 pub fn schema() -> Value {
@@ -56,6 +57,7 @@ pub fn schema() -> Value {
             },
             "original": original(),
             "act": act(),
+            "will": will(),
         }),
     );
     let top = [
@@ -243,6 +245,48 @@ fn node_set() -> Map<String, Value> {
     )
 }
 
+fn will() -> Map<String, Value> {
+    let token =
+        |description: &str| json!({"description": description, "type": "string", "maxLength": will::TOKEN_BYTES_MAX});
+    let bytes = |description: &str, length: usize| json!({"description": description, "type": "string", "pattern": format!("^[0-9a-f]{{{}}}$", 2 * length)});
+    object(
+        "How it is proven that the patient, or who represents them, decided this (docs/formats.md §17).",
+        &["token"],
+        json!({
+            "token": token("The ID token of the login."),
+            "userinfo": token("The signed userinfo answer of the same login."),
+            "tag_proof": bytes("The VRF proof of the record's tag, where the patient decides.", 80),
+            "session_key": bytes("The key of the session (Ed25519).", 32),
+            "signature": bytes("Its signature.", 64),
+            "blind": bytes("Random, where there is no session.", 16),
+        }),
+    )
+}
+
+fn issuer() -> Map<String, Value> {
+    let id = text("See docs/formats.md §17.", ID_BYTES_MAX);
+    let claim = text("Names a claim.", TOKEN_BYTES_MAX);
+    let list = json!({"type": "array", "maxItems": ISSUER_LIST_MAX, "items": id});
+    let ms = json!({"description": "Milliseconds since 1970.", "type": "integer", "minimum": 0});
+    let key = json!({
+        "kid": text("Its name.", TOKEN_BYTES_MAX), "alg": {"enum": ["ES256", "RS256", "EdDSA"]},
+        "key": {"type": "string", "pattern": "^([0-9a-f]{2})+$"}, "exponent": {"type": "integer", "minimum": 0},
+    });
+    let key = object("A key of the issuer.", &["kid", "alg", "key"], key);
+    object(
+        "An issuer whose logins prove a will, or, without keys, no longer do.",
+        &["issuer", "name"],
+        json!({
+            "issuer": id, "name": text("As a person reads it.", PARTY_NAME_BYTES_MAX),
+            "keys": {"type": "array", "maxItems": ISSUER_KEYS_MAX, "items": key},
+            "audiences": list, "ins_claim": claim, "oid_claim": claim, "person_claim": claim, "person_system": id,
+            "acr_substantial": list, "acr_high": list,
+            "session_s": {"type": "integer", "minimum": 0, "maximum": will::SESSION_S_MAX},
+            "from_ms": ms, "until_ms": ms, "test": {"type": "boolean"},
+        }),
+    )
+}
+
 fn act() -> Map<String, Value> {
     let hash = json!({"$ref": "#/$defs/hash"});
     let tls = json!({"type": "array", "maxItems": TLS_SPKI_MAX, "items": hash});
@@ -270,6 +314,7 @@ fn act() -> Map<String, Value> {
             ),
             "roles": object("Other roles for a party.", &["author_id", "roles"], changed),
             "node_set": node_set(),
+            "issuer": issuer(),
         }),
     );
     act.extend([("minProperties".to_owned(), json!(1)), ("maxProperties".to_owned(), json!(1))]);

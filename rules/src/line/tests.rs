@@ -145,7 +145,7 @@ fn an_eight_before_an_rpps_number_is_taken_off() {
     assert_eq!(warnings, [Warning { path: "actor.id".to_owned(), doubt: IdentError::RppsKey }]);
 }
 
-fn acts() -> [Value; 6] {
+fn acts() -> [Value; 7] {
     let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     let id = "11".repeat(32);
     [
@@ -162,6 +162,11 @@ fn acts() -> [Value; 6] {
                 "client_address": "node-4.example:7400", "peer_address": "node-4.example:7500"}],
             "moved": [{"id": 1, "client_address": "10.0.0.1:7400", "peer_address": "10.0.0.1:7500"}],
             "removed": [3], "voters": [1, 2, 4], "voters_outgoing": [1, 2, 3], "learners": [5]}}}),
+        json!({"kind": "issuer.published", "act": {"issuer": {
+            "issuer": "https://ens.example", "name": "ENS", "keys": [{"kid": "1", "alg": "EdDSA", "key": key}],
+            "audiences": ["ledger"], "ins_claim": "ins", "oid_claim": "oid", "person_claim": "sub",
+            "person_system": "https://ens.example", "acr_substantial": ["eidas2"], "acr_high": ["eidas3"],
+            "session_s": 900, "from_ms": 1, "until_ms": 2, "test": true}}}),
     ]
 }
 
@@ -342,6 +347,7 @@ fn lines() -> impl Strategy<Value = RecordLine> {
                 details: has[1].then(|| Details::parse(r#"{"a":[1.0,null]}"#).expect("an object")),
                 original: has[2].then(|| OriginalLine { media_type: "a/b".to_owned(), content }),
                 act: None,
+                will: has[3].then(|| WillLine { token: text.clone(), blind: vec![7; 16], ..WillLine::default() }),
             }
         },
     )

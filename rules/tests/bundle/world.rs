@@ -173,6 +173,7 @@ pub fn genesis() -> v1::Genesis {
         nodes: nodes.collect(),
         parties: vec![authority],
         nonce: vec![9; 32],
+        issuers: vec![],
     }
 }
 
