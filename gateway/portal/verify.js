@@ -991,6 +991,7 @@ const KINDS = {
   0x0a0d: ["system.event", "événement d’un système", "system event"],
   0x0a0e: ["genesis", "genèse", "genesis"],
   0x0a0f: ["node_set.changed", "nœuds changés", "nodes changed"],
+  0x0a11: ["issuer.published", "fournisseur d’identité publié", "issuer of logins published"],
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */

@@ -167,7 +167,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
 
 fn init(args: InitArgs) -> Result<(), String> {
     let mut terms = LogTerms::new(&args.origin);
-    terms.test_log = args.test_log;
+    (terms.test_log, terms.test_issuer) = (args.test_log, args.test_log);
     terms.tag_first = args.tag_first.map_or(terms.tag_first, |tag| tag.0);
     terms.tag_last = args.tag_last.map_or(terms.tag_last, |tag| tag.0);
     terms.late_after_ms = args.late_after_ms;

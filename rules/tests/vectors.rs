@@ -9,6 +9,7 @@ use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::line::RecordLine;
 use sillage_rules::record::{ParsedRecord, part_hash, record_hash, two_part_hash};
+use sillage_rules::will::binding;
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../docs/vectors/rules.json")).expect("JSON")
@@ -37,6 +38,27 @@ fn records() {
         assert_eq!(record.record_hash(&salt), Hash::from_bytes(array(&vector["record_hash"])));
         assert_eq!(record_hash(&salt, record.bytes()), record.record_hash(&salt));
     }
+}
+
+#[test]
+fn the_binding_of_a_will() {
+    let vector = &vectors()["will"];
+    let origin = Origin::new(vector["origin"].as_str().expect("a name")).expect("a name");
+    let record = ParsedRecord::parse(&bytes(&vector["record"])).expect("a record");
+    let digest = binding::record_digest(record.message());
+    assert_eq!(digest, Hash::from_bytes(array(&vector["record_digest"])));
+    let session = SigningKey::from_seed(&array(&vector["session_seed"]));
+    let key = session.public_key().to_bytes();
+    assert_eq!(key, array(&vector["session_key"]));
+    assert_eq!(binding::session_nonce(&origin, &key), vector["session_nonce"]);
+    let message = binding::session_message(&origin, &key, &record.entry_tag(), &digest);
+    assert_eq!(
+        (message.clone(), session.sign(&message).to_vec()),
+        (bytes(&vector["message"]), bytes(&vector["signature"]))
+    );
+    assert_eq!(binding::record_nonce(&origin, &array(&vector["blind"]), &digest), vector["record_nonce"]);
+    let decided = ParsedRecord::parse(&bytes(&vector["with_will"])).expect("a record");
+    assert_eq!(binding::record_digest(decided.message()), digest, "the will itself isn't part of what is decided");
 }
 
 #[test]

@@ -559,6 +559,13 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Publish an issuer whose logins prove what patients decide, in the place of what was published of it before; without
+    /// keys: withdraw it
+    Issuer {
+        /// A JSON object as docs/formats.md §17 says it (`sillage schema record`: act.issuer)
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
     /// List parties, and the keys that sign for the log and its nodes
     List {
         /// As JSON

@@ -8,6 +8,7 @@ use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
 use sillage_proof::note::VerifierKey;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::line::IssuerLine;
 use sillage_rules::record::{ParsedRecord, act_message};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
@@ -55,8 +56,19 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
             let receipt = submit(&session().await?, &Act::Revoked { key_id, reason }).await?;
             print(&receipt, json!({"key_id": key_id}))
         }
+        KeysCommand::Issuer { file } => publish_issuer(&session().await?, &file).await,
         KeysCommand::List { json } => list(&session().await?, json).await,
     }
+}
+
+/// Publishes an issuer of logins.
+async fn publish_issuer(session: &Session, file: &Path) -> Result<Ended, ClientError> {
+    let line: IssuerLine = serde_json::from_slice(&read(file)?).map_err(|error| ClientError::reading(file, error))?;
+    let issuer = line.to_issuer();
+    let issuer = issuer.map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    let what = json!({"issuer": issuer.url, "keys": issuer.keys.len()});
+    let receipt = submit(session, &Act::IssuerPublished(Box::new(issuer))).await?;
+    print(&receipt, what)
 }
 
 /// Makes a key, and prints its public half alone.

@@ -43,6 +43,7 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
     let mut parts =
         vec![words::purpose(&record.purpose, lang), words::by_right(record, lang).to_owned(), outcome.to_owned()];
+    parts.extend(proven(record, lang));
     parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));
@@ -56,6 +57,27 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     }
     out.push('.');
     out
+}
+
+/// By what the will is proven. What `auth` says is what the token says: the ledger took the record on no other terms.
+fn proven(record: &v1::Record, lang: Lang) -> Option<String> {
+    record.will.as_ref()?;
+    let auth = record.auth.clone().unwrap_or_default();
+    let issuer = match auth.issuer.is_empty() {
+        false => clean(&auth.issuer),
+        true => clean(&sillage_rules::will::issuer_named(record).ok().flatten().unwrap_or_default()),
+    };
+    let level = match (auth.eidas_level.as_str(), lang) {
+        ("high", Lang::Fr) => ", niveau élevé",
+        ("high", Lang::En) => ", level high",
+        ("substantial", Lang::Fr) => ", niveau substantiel",
+        ("substantial", Lang::En) => ", level substantial",
+        _ => "",
+    };
+    Some(match lang {
+        Lang::Fr => format!("prouvé par une connexion avec {issuer}{level}"),
+        Lang::En => format!("proven by login with {issuer}{level}"),
+    })
 }
 
 fn erased(event: &Event, lang: Lang) -> String {

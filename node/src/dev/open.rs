@@ -98,7 +98,7 @@ fn make(dir: &Path, making: &Path, options: &Options) -> Result<(), DevError> {
     let (nodes, gateway) = plans(count, options.base_port.unwrap_or(BASE_PORT))?;
     let plan = Plan {
         dir: making.to_owned(),
-        terms: LogTerms::test(&origin),
+        terms: LogTerms { test_issuer: true, ..LogTerms::test(&origin) },
         nodes,
         listen: None,
         authority: "authority".to_owned(),

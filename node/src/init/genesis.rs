@@ -17,6 +17,8 @@ pub struct LogTerms {
     pub origin: String,
     /// Accepts the test and demonstration OIDs of the INS.
     pub test_log: bool,
+    /// Has an issuer of logins of its own, which logs in whoever is named: for test logs alone.
+    pub test_issuer: bool,
     /// The range of tags that it is for, both ends included.
     pub tag_first: [u8; 32],
     /// See `tag_first`.
@@ -38,6 +40,7 @@ impl LogTerms {
         Self {
             origin: origin.to_owned(),
             test_log: false,
+            test_issuer: false,
             tag_first: [0; 32],
             tag_last: [0xff; 32],
             late_after_ms: LATE_AFTER_MS,

@@ -236,6 +236,9 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     if addresses.windows(2).any(|pair| pair[0] == pair[1]) {
         return invalid("--nodes, --with-gateway: two ports of one host are the same");
     }
+    if plan.terms.test_issuer && !plan.terms.test_log {
+        return invalid("an issuer for tests is for a test log alone");
+    }
     if plan.terms.tag_first > plan.terms.tag_last {
         return invalid("--tag-first is beyond --tag-last");
     }
@@ -259,7 +262,7 @@ pub fn node_dir(dir: &Path, id: u64) -> PathBuf {
 
 /// A test log has an issuer of its own, which logs in whoever is named: whoever holds its key decides for any patient of it.
 fn test_issuer(plan: &Plan, origin: &Origin) -> Result<Vec<Issuer>, InitError> {
-    if !plan.terms.test_log {
+    if !plan.terms.test_issuer {
         return Ok(Vec::new());
     }
     let key = SigningKey::generate()?;
@@ -365,7 +368,7 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
         authority_key: Some("keys/authority.key".to_owned()),
         ca_key: Some("tls/ca.key".to_owned()),
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
-        test_issuer: plan.terms.test_log.then(|| TEST_ISSUER_KEY.to_owned()),
+        test_issuer: plan.terms.test_issuer.then(|| TEST_ISSUER_KEY.to_owned()),
     };
     if let Some(gateway) = &plan.gateway {
         gateway::write(&plan.dir, gateway, &authority, genesis)?;

@@ -75,14 +75,15 @@ impl PatientState {
             return refuse(Code::NotEntitled, "who signs this is revoked");
         }
         self.entitled(event, meta, env)?;
-        if meta.will.is_some_and(|digest| self.wills.get(&digest).is_some_and(|until| meta.time < *until)) {
-            return refuse(Code::LoginReplayed, "the same decision of the same moment is on record already");
-        }
         check_lifting(self, event, meta)?;
         self.refers(event, meta)?;
         says(event, meta)?;
         self.attending_stays(event)?;
-        self.fits(event, meta, env)
+        self.fits(event, meta, env)?;
+        match meta.will.is_some_and(|digest| self.wills.get(&digest).is_some_and(|until| meta.time < *until)) {
+            true => refuse(Code::LoginReplayed, "the same decision of the same moment is on record already"),
+            false => Ok(()),
+        }
     }
 
     /// Who may sign it.
