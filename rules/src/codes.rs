@@ -136,7 +136,7 @@ codes! {
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
-        "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+        "The patient or a representative acts, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
     LoginMalformed "LOGIN_MALFORMED" Reject InvalidArgument 4
         "A token of the login isn't a signed token that can be read in one way only: send the issuer's ID token as it came, decrypted, in compact form.";
     LoginAlgorithm "LOGIN_ALGORITHM" Reject PermissionDenied 4

@@ -333,7 +333,7 @@ fn authenticated(meta: &Meta) -> Admitted {
 fn authentication_missing() -> Admitted {
     refuse(
         Code::AuthenticationMissing,
-        "it doesn't say how who acts proved who they are: issuer, method, eIDAS level substantial or high",
+        "nothing proves who acts: their login, or, in a log that names no issuer of logins, issuer, method and eIDAS level substantial or high",
     )
 }
 
