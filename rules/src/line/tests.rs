@@ -164,7 +164,7 @@ fn acts() -> [Value; 7] {
             "moved": [{"id": 1, "client_address": "10.0.0.1:7400", "peer_address": "10.0.0.1:7500"}],
             "removed": [3], "voters": [1, 2, 4], "voters_outgoing": [1, 2, 3], "learners": [5]}}}),
         json!({"kind": "issuer.published", "act": {"issuer": {
-            "issuer": "https://ens.example", "name": "ENS", "keys": [{"kid": "1", "alg": "EdDSA", "key": key}],
+            "issuer": "https://ens.example", "name": "ENS", "keys": [{"kid": "1", "alg": "RS256", "key": "80".repeat(256), "exponent": 65_537}],
             "audiences": ["ledger"], "ins_claim": "ins", "oid_claim": "oid", "person_claim": "sub",
             "person_system": "https://ens.example", "acr_substantial": ["eidas2"], "acr_high": ["eidas3"],
             "session_s": 900, "from_ms": 1, "until_ms": 2, "test": true}}}),
