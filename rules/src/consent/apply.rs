@@ -22,7 +22,8 @@ impl PatientState {
     /// Applies a record that was admitted, in log order.
     pub fn apply(&mut self, event: &Event, meta: &Meta) {
         let stamp = Stamp { index: meta.index, time: meta.time };
-        if let Some(digest) = meta.will {
+        // What was deposited before is told to a state for as long as an embargo on it is looked at.
+        if let (Some(digest), false) = (meta.will, matches!(event, Event::Deposit(_))) {
             self.wills.retain(|_, until| meta.time < *until);
             self.wills.insert(digest, LedgerTimeMs(meta.time.get().saturating_add(REMEMBERED_MS)));
         }
