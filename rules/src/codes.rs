@@ -129,6 +129,8 @@ codes! {
         "Test and demonstration identities are accepted by test logs only: use the patient's real INS.";
     InvalidIdentifier "INVALID_IDENTIFIER" Reject InvalidArgument 4
         "This isn't an identifier of the system that it names: correct the identifier or the system.";
+    InvalidSpelling "INVALID_SPELLING" Reject InvalidArgument 4
+        "An identifier or a word isn't in its one spelling, by which it is compared: write it as docs/consent.md says (One spelling).";
     TagOutOfRange "TAG_OUT_OF_RANGE" Reject OutOfRange 4
         "The patient belongs to another log: send the record to the log whose genesis covers the tag.";
     ActRefused "ACT_REFUSED" Reject FailedPrecondition 4

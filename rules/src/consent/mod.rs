@@ -26,6 +26,7 @@ mod glass;
 pub mod in_force;
 pub mod name;
 pub mod people;
+pub mod spelling;
 pub mod state;
 pub mod token;
 
@@ -37,6 +38,7 @@ pub use directive::{Directive, Grantee, Provision};
 pub use env::{Catalogue, Env, Matrix, Policy};
 pub use event::{Event, opens_at_apply};
 pub use name::{Actor, ActorKind, ActorName};
+pub use spelling::{Spell, Spelled};
 pub use people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
 pub use state::PatientState;
 pub use token::{Action, Case, Effect, Power, Relation};
