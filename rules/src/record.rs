@@ -48,7 +48,8 @@ impl RecordError {
     }
 
     /// The same error, seen from the message that holds the field.
-    pub(crate) fn within(mut self, parent: &str) -> Self {
+    #[must_use]
+    pub fn within(mut self, parent: &str) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         self.path = format!("{parent}{dot}{}", self.path);
         self

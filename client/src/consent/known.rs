@@ -7,7 +7,7 @@ use prost::Message;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
-use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
+use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy, Spelled};
 
 use crate::author::TagPair;
 use crate::channel::Client;
@@ -226,7 +226,7 @@ impl Known {
 
     /// Whether an actor is revoked.
     pub fn is_revoked(&self, name: &ActorName) -> bool {
-        self.revoked.contains(&name.hash())
+        name.hashes().any(|hash| self.revoked.contains(&hash))
     }
 
     /// The moment, as ledger time.
@@ -319,7 +319,8 @@ fn read_event(line: &CheckedLine) -> Result<Option<(Event, Meta)>, ClientError> 
     };
     // Who vouched for it was checked when it was admitted, and changes nothing any more.
     let meta = Meta::of(record, index, line.entry.time, false, false).map_err(odd)?;
-    Ok(Some((event, meta)))
+    // Names are compared as the ledger does: in their one spelling.
+    Ok(Some((event.spelled_on_record(), meta.spelled_on_record())))
 }
 
 /// What the authority published last; the default where it published nothing.

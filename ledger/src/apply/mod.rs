@@ -38,6 +38,7 @@ use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
 pub use self::decide::{Decided, MadeDecision};
 use self::overlay::Overlay;
 use self::rule::Staged;
+use self::feature::{ROLES, feature_level_reached};
 use crate::consent::Rules;
 use crate::consent::caches::Caches;
 use crate::error::{Fatal, ReadError, Refusal};
@@ -259,6 +260,8 @@ pub(crate) fn command<'a>(
     let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
     let time = clock::time(shared, caches, store, at, command.as_ref().ok())?;
     let size = at.head.size;
+    let overlay = Overlay::new(store);
+    let spelled = feature_level_reached(&overlay, ROLES)?;
     let mut applier = Applier {
         store,
         genesis: &shared.genesis,
@@ -266,8 +269,8 @@ pub(crate) fn command<'a>(
         verify: shared.to_verify(),
         time,
         size,
-        overlay: Overlay::new(store),
-        rules: Rules::new(caches, stats, size, true),
+        overlay,
+        rules: Rules::new(caches, stats, size, true).spelled(spelled),
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
         families: Families::of(store),
         entries: Vec::new(),
@@ -311,7 +314,8 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
-    let mut rules = Rules::new(caches, &shared.stats, size, false);
+    let spelled = feature_level_reached(&overlay, ROLES)?;
+    let mut rules = Rules::new(caches, &shared.stats, size, false).spelled(spelled);
     let checked = perform(&mut overlay, &mut rules, &shared.genesis, (&shape, &signer), (size + 1, time));
     rules.finish(size);
     checked.map(drop)

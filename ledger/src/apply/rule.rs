@@ -14,7 +14,7 @@ use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::{check_cycle, check_lifting};
 use sillage_rules::consent::{
-    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply,
+    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, Spell, Spelled, opens_at_apply, spelling,
 };
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;
@@ -24,6 +24,7 @@ use sillage_rules::record::{ParsedRecord, RecordError};
 use sillage_rules::roles::Roles;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
+use super::feature::{ROLES, feature_level_reached};
 use super::overlay::Overlay;
 use super::{Applier, Stop, basis};
 use crate::consent::documents::{Documents, rule_row};
@@ -93,12 +94,19 @@ pub(super) fn stage(
     let parsed = open(overlay, rules, (shape, signer), (position, record))?;
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
-    let meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    let mut meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
     if !signer.roles.may_sign(record.kind) && meta.signer.kind != ActorKind::Patient {
         let message = "a patient's own device signs for the patient alone: others sign through a service";
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
     let mut event = Event::of(&parsed)?;
+    if rules.is_spelled() {
+        spelling::check_record(parsed.message())?;
+        // What happened is on record whatever software did it.
+        let happened = record.kind.is_access() || record.kind.is_movement();
+        meta.spell(if happened { Spell::OnRecord } else { Spell::Asked })?;
+        event.iter_mut().try_for_each(|event| event.spell(Spell::Asked))?;
+    }
     let cites = record.sealed.facts & facts::CITES != 0;
     let fault = match cites {
         false => None,
@@ -386,8 +394,13 @@ pub(super) fn with_env<T>(
     with: impl FnOnce(&Env<'_>) -> T,
 ) -> Result<T, ReadError> {
     let failed = RefCell::new(None);
+    let spelled = feature_level_reached(overlay, ROLES)?;
     let revoked = |name: &sillage_rules::consent::ActorName| {
-        let found = overlay.is_revoked(&name.hash());
+        let found = match spelled {
+            // The authority may have revoked them under a name of before there was one spelling.
+            true => name.hashes().try_fold(false, |found, hash| Ok(found || overlay.is_revoked(&hash)?)),
+            false => overlay.is_revoked(&name.hash()),
+        };
         found.unwrap_or_else(|error| {
             failed.borrow_mut().get_or_insert(error);
             true

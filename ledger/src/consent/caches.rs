@@ -58,6 +58,8 @@ pub(crate) struct Caches {
     pub asked_from: Vec<u8>,
     /// How many records that decide one tag may have.
     pub caps: RecordCaps,
+    /// Whether names in it are in their one spelling: they are compared so from feature level 3 on.
+    pub spelled: bool,
     /// [`crate::LedgerReader::keys_version`] as of which all of it holds; of no use where one thread applies.
     version: u64,
 }
@@ -74,6 +76,7 @@ impl Caches {
             clock_voters: None,
             asked_from: Vec::new(),
             caps: options.record_caps,
+            spelled: false,
             version: 0,
         }
     }
@@ -88,6 +91,16 @@ impl Caches {
         self.documents = None;
         self.clock_voters = None;
         self.asked_from.clear();
+    }
+
+    /// Forgets what names somebody when names are compared otherwise from now on.
+    pub(crate) fn compare(&mut self, spelled: bool) {
+        if spelled != self.spelled {
+            self.states.clear();
+            self.deposits.clear();
+            self.documents = None;
+            self.spelled = spelled;
+        }
     }
 
     /// Forgets everything when `version` is another one.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sillage_proof::hash::LeafIndex;
-use sillage_rules::consent::{DepositedItem, Event, Meta, PatientState};
+use sillage_rules::consent::{DepositedItem, Event, Meta, PatientState, Spelled};
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
@@ -61,6 +61,21 @@ impl<'a> Rules<'a> {
             deposits: BTreeMap::new(),
             decisions: BTreeMap::new(),
         }
+    }
+
+    /// Names are compared in their one spelling, or, before feature level 3, as they were written.
+    pub(crate) fn spelled(mut self, spelled: bool) -> Self {
+        if spelled != self.caches.spelled {
+            self.caches.compare(spelled);
+            // What was kept is folded anew.
+            self.current = false;
+        }
+        self
+    }
+
+    /// Whether names are compared in their one spelling.
+    pub(crate) fn is_spelled(&self) -> bool {
+        self.caches.spelled
     }
 
     /// The command is done, and the log has `size` entries: keeps what may be needed again.
@@ -157,7 +172,11 @@ impl<'a> Rules<'a> {
             opened.end_by(glass.expires_ms);
         }
         // Only admitting asks in which capacity it was signed.
-        let meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        let mut meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        if self.is_spelled() {
+            event = event.map(Spelled::spelled_on_record);
+            meta = meta.map(Spelled::spelled_on_record);
+        }
         event.zip(meta).map(Some).ok_or_else(|| damaged(index).into())
     }
 
@@ -285,7 +304,10 @@ impl<'a> Rules<'a> {
             return Ok(None);
         }
         let Some((_, record)) = self.record_at(overlay, index)? else { return Ok(None) };
-        let Ok(Some(Event::Deposit(items))) = Event::of(&record) else { return Err(damaged(index).into()) };
+        let Ok(Some(Event::Deposit(mut items))) = Event::of(&record) else { return Err(damaged(index).into()) };
+        if self.is_spelled() {
+            items = items.into_iter().map(Spelled::spelled_on_record).collect();
+        }
         let items = Arc::new(items);
         self.caches.deposits.put(index.get(), items.clone(), weight(&items));
         Ok(Some(items))

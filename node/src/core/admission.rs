@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
-use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal};
+use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
@@ -20,7 +20,7 @@ use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::event::items_looked_up;
-use sillage_rules::consent::{Event, Meta};
+use sillage_rules::consent::{Event, Meta, Spell, Spelled, spelling};
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
@@ -84,10 +84,11 @@ impl Admission {
         }
         self.take_quota(&party, batch.records.len(), 0)?;
         let genesis = self.reader.genesis();
+        let spelled = self.reader.feature_level() >= ROLES;
         let mut records = Vec::with_capacity(batch.records.len());
         for (salted, position) in batch.records.iter().zip(0..) {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
-            check_record(&record, genesis, clock).map_err(|error| of_record(error, position))?;
+            check_record(&record, genesis, spelled, clock).map_err(|error| of_record(error, position))?;
             if !already {
                 check_role(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
             }
@@ -318,13 +319,28 @@ pub(super) fn check_key_state(key: &KeyInfo) -> Result<(), Refusal> {
     }
 }
 
-fn check_record(record: &Plain, genesis: &GenesisInfo, (now_ms, latest_ms): (u64, u64)) -> Result<(), RecordError> {
+fn check_record(
+    record: &Plain,
+    genesis: &GenesisInfo,
+    spelled: bool,
+    (now_ms, latest_ms): (u64, u64),
+) -> Result<(), RecordError> {
     let parsed = &record.parsed;
     parsed.check_from_author()?;
     check_time(parsed.occurred_at_ms(), latest_ms)?;
     // What decides is understood before it is sealed: its author is told which field isn't.
-    if Event::of(parsed)?.is_some() {
-        Meta::of(parsed, LeafIndex(0), LedgerTimeMs(now_ms), false, false)?;
+    let event = Event::of(parsed)?;
+    if spelled {
+        // So is who acts and what with, of whatever kind: a second spelling would be somebody else's trace.
+        spelling::check_record(parsed.message())?;
+    }
+    if let Some(mut event) = event {
+        let mut meta = Meta::of(parsed, LeafIndex(0), LedgerTimeMs(now_ms), false, false)?;
+        if spelled {
+            let happened = parsed.kind().is_access() || parsed.kind().is_movement();
+            meta.spell(if happened { Spell::OnRecord } else { Spell::Asked })?;
+            event.spell(Spell::Asked)?;
+        }
     }
     if parsed.tag().is_some_and(|tag| !genesis.covers(tag)) {
         return Err(RecordError {

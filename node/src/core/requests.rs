@@ -5,7 +5,7 @@
 //! that request alone, as all of them stand under one signature.
 
 use prost::Message as _;
-use sillage_ledger::{Party, Refusal};
+use sillage_ledger::{Party, ROLES, Refusal};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN};
 use sillage_proto::internal::v1::SealedDecision;
@@ -57,8 +57,9 @@ impl Admission {
         message.verify(&self.verifier(&key)?, &signature).map_err(|_| refuse(Code::BadSignature))?;
         self.reader.verified().add(&message.encode(), &signature);
         self.take_quota(&party, asked.requests.len(), 0)?;
+        let spelled = self.reader.feature_level() >= ROLES;
         let requests: Result<Vec<_>, _> =
-            (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
+            (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request, spelled)).collect();
         let requests = requests?;
         let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
         self.take_quota(&party, items - requests.len(), requests.len())?;
@@ -77,9 +78,13 @@ fn proven(
     asked: &AuthorizeRequest,
     position: u32,
     request: &[u8],
+    spelled: bool,
 ) -> Result<(ParsedRequest, Option<TagPairing>), Refusal> {
     let refused = |code, what: &str| Refusal::new(code, format!("request {position}: {what}")).at(position);
     let parsed = ParsedRequest::parse(request).map_err(|error| refused(error.code, &error.to_string()))?;
+    if spelled {
+        parsed.check_spelling().map_err(|error| refused(error.code, &error.to_string()))?;
+    }
     let pairing = asked.pairings.get(position as usize).filter(|sent| **sent != v1::TagPairing::default());
     let Some((pairing, _)) = pairing.zip(parsed.secret_tag()) else {
         let what =

@@ -7,6 +7,7 @@ use sillage_ledger::{LedgerReader, Refusal, TraceRow};
 use sillage_proof::LeafIndex;
 use sillage_proto::v1::{Actor, BasisKind, Record, TraceRequest, TraceResponse};
 use sillage_rules::codes::Code;
+use sillage_rules::ident::{Rpps, spelling};
 use sillage_rules::entry::Flags;
 use sillage_rules::kind::{Group, Kind};
 
@@ -130,13 +131,25 @@ impl<'a> Question<'a> {
         let Some(Said { actor, at_ms, is_break_glass }) = said else {
             return !asks_for_content(self.request);
         };
-        let text = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
         at_ms >= asked.from_ms
             && (asked.to_ms == 0 || at_ms < asked.to_ms)
-            && text(&asked.actor, actor.map(|actor| &actor.id[..]))
-            && text(&asked.organisation, actor.map(|actor| &actor.organisation[..]))
+            && (asked.actor.is_empty() || actor.is_some_and(|actor| is_actor(&asked.actor, actor)))
+            && (asked.organisation.is_empty() || actor.is_some_and(|actor| is_of(&asked.organisation, actor)))
             && (!asked.only_break_glass || is_break_glass)
     }
+}
+
+/// Whether this id is the actor's, in whatever spelling either was written.
+fn is_actor(wanted: &str, actor: &Actor) -> bool {
+    let (_, id) = spelling::actor_on_record(&actor.system, &actor.id);
+    let number = || Rpps::parse(wanted).is_ok_and(|number| number.as_str() == id);
+    wanted == actor.id || wanted == id || number()
+}
+
+/// Whether the actor acted for this structure, in whatever spelling either was written.
+fn is_of(wanted: &str, actor: &Actor) -> bool {
+    let spelled = spelling::organisation_on_record;
+    wanted == actor.organisation || spelled(wanted) == spelled(&actor.organisation)
 }
 
 /// What an entry says, as far as one may ask by it.

@@ -71,7 +71,7 @@ impl Spell {
     }
 
     fn word(self, path: &str, word: &mut String) -> Done {
-        self.held(path, word, spelling::word, spelling::text_on_record)
+        self.held(path, word, spelling::word, spelling::word_on_record)
     }
 
     fn organisation(self, path: &str, organisation: &mut String) -> Done {
@@ -266,7 +266,7 @@ pub fn check_record(record: &v1::Record) -> Done {
     for (path, actor) in actor.chain(agents) {
         check_actor(actor).map_err(|error| error.within(&path))?;
     }
-    Spell::Asked.word("purpose", &mut record.purpose.clone())?;
+    check_word("purpose", &record.purpose)?;
     check_items(&record.items)
 }
 
@@ -283,6 +283,11 @@ pub(crate) fn check_actor(actor: &v1::Actor) -> Done {
         Ok(_) => Err(other("id")),
         Err(error) => Err(RecordError::new(error.code(), "id", error.to_string())),
     }
+}
+
+/// The same of a word.
+pub(crate) fn check_word(path: &str, word: &str) -> Done {
+    Spell::Asked.word(path, &mut word.to_owned())
 }
 
 /// The same of items.
@@ -302,4 +307,112 @@ pub(crate) fn check_items(items: &[v1::Item]) -> Done {
         check().map_err(|error| error.within(&format!("items[{at}]")))?;
     }
     Ok(())
+}
+
+/// Brings an actor to its one spelling.
+///
+/// # Errors
+/// With the path of what has none.
+pub fn spell_actor(actor: &mut v1::Actor) -> Done {
+    let refused = |path: &str, error: IdentError| RecordError::new(error.code(), path, error.to_string());
+    actor.role = spelling::word(&actor.role).map_err(|error| refused("role", error))?;
+    actor.organisation = spelling::organisation(&actor.organisation).map_err(|error| refused("organisation", error))?;
+    if !actor.id.is_empty() {
+        let named = spelling::actor(&actor.system, &actor.id);
+        (actor.system, actor.id) = named.map_err(|error| match error {
+            IdentError::System | IdentError::Oid => refused("system", error),
+            error => refused("id", error),
+        })?;
+    }
+    Ok(())
+}
+
+/// Brings an item to its one spelling.
+///
+/// # Errors
+/// With the path of what has none.
+pub fn spell_item(item: &mut v1::Item) -> Done {
+    let refused = |path: &'static str| move |error: IdentError| RecordError::new(error.code(), path, error.to_string());
+    item.id = spelling::text(&item.id).map_err(refused("id"))?;
+    item.category = spelling::word(&item.category).map_err(refused("category"))?;
+    for label in &mut item.labels {
+        *label = spelling::word(label).map_err(refused("labels"))?;
+    }
+    if let Some((system, id)) = item.depositor.split_once('|') {
+        item.depositor = ActorName::spelled(system, id).map_err(|error| error.within("depositor"))?.to_string();
+    }
+    Ok(())
+}
+
+/// Brings a record to its one spelling, before it is signed: who acts and takes part, its items, and whom its details name.
+///
+/// # Errors
+/// With the path of what has none.
+pub fn spell_record(record: &mut v1::Record) -> Done {
+    if let Some(actor) = &mut record.actor {
+        spell_actor(actor).map_err(|error| error.within("actor"))?;
+    }
+    for (at, agent) in record.agents.iter_mut().enumerate() {
+        if let Some(who) = &mut agent.who {
+            spell_actor(who).map_err(|error| error.within(&format!("agents[{at}].who")))?;
+        }
+    }
+    for (at, item) in record.items.iter_mut().enumerate() {
+        spell_item(item).map_err(|error| error.within(&format!("items[{at}]")))?;
+    }
+    if let Ok(kind) = crate::kind::Kind::from_code(record.kind) {
+        spell_details(kind, &mut record.details)?;
+    }
+    Ok(())
+}
+
+/// Brings whom and what the details of a record name to its one spelling.
+///
+/// # Errors
+/// With the path of what has none.
+pub fn spell_details(kind: crate::kind::Kind, details: &mut String) -> Done {
+    if details.is_empty() || kind.is_access() || !super::opens_at_apply(kind, v1::BasisKind::None) {
+        return Ok(());
+    }
+    // What is no JSON is refused where it is read.
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(details) else { return Ok(()) };
+    let before = value.clone();
+    spell_value("details", "", &mut value)?;
+    if value != before {
+        *details = value.to_string();
+    }
+    Ok(())
+}
+
+fn spell_value(path: &str, name: &str, value: &mut serde_json::Value) -> Done {
+    match value {
+        serde_json::Value::Object(members) => {
+            members.iter_mut().try_for_each(|(name, value)| spell_value(&format!("{path}.{name}"), name, value))
+        }
+        serde_json::Value::Array(values) => {
+            let mut values = values.iter_mut().enumerate();
+            values.try_for_each(|(at, value)| spell_value(&format!("{path}[{at}]"), name, value))
+        }
+        serde_json::Value::String(text) => {
+            let refused = |error: IdentError| RecordError::new(error.code(), path, error.to_string());
+            let named = |text: &str| match text.split_once('|') {
+                Some((system, id)) => ActorName::spelled(system, id).map(|name| name.to_string()),
+                None => Ok(text.to_owned()),
+            };
+            *text = match name {
+                "professional" | "person" | "app" | "project" | "representative" | "collector" | "actor"
+                | "legal_feeds" | "apps" => named(text).map_err(|error| error.within(path))?,
+                "source" if text.contains('|') => named(text).map_err(|error| error.within(path))?,
+                "organisation" | "source" => spelling::organisation(text).map_err(refused)?,
+                "profession" | "team" | "origin" | "categories" | "category" | "labels" | "purposes"
+                | "express_consent_only" | "barred_purposes" => spelling::word(text).map_err(refused)?,
+                "items" | "id" | "consent" | "breakglass" | "continues" | "supersedes" => {
+                    spelling::text(text).map_err(refused)?
+                }
+                _ => return Ok(()),
+            };
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }

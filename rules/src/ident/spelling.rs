@@ -92,10 +92,19 @@ pub fn text(text: &str) -> Result<String, IdentError> {
 /// # Errors
 /// [`IdentError::Hidden`], [`IdentError::LookAlike`].
 pub fn word(word: &str) -> Result<String, IdentError> {
-    let word = text(word)?;
+    let word: String = text(word)?.chars().map(typed).collect();
     match word.chars().any(looks_like_ascii) {
         true => Err(IdentError::LookAlike),
         false => Ok(word),
+    }
+}
+
+/// Printers' apostrophes and dashes as keyboards have them: French words are written with both.
+const fn typed(c: char) -> char {
+    match c {
+        '\u{2018}' | '\u{2019}' | '\u{02BC}' => '\'',
+        '\u{2010}' | '\u{2011}' | '\u{2013}' | '\u{2212}' => '-',
+        c => c,
     }
 }
 
@@ -336,7 +345,13 @@ pub fn organisation_on_record(text: &str) -> String {
     organisation(text).or_else(|_| organisation(visible(text).trim())).unwrap_or_else(|_| text.to_owned())
 }
 
-/// The same of a text or a word.
+/// The same of a word.
+pub fn word_on_record(word: &str) -> String {
+    let visible = visible(word);
+    self::word(&visible).unwrap_or_else(|_| text_on_record(&visible))
+}
+
+/// The same of a text.
 pub fn text_on_record(text: &str) -> String {
     let visible = visible(text);
     self::text(&visible).unwrap_or(visible)
@@ -344,6 +359,12 @@ pub fn text_on_record(text: &str) -> String {
 
 fn visible(text: &str) -> String {
     text.chars().filter(|c| !is_hidden(*c)).collect()
+}
+
+/// How the id of an item may have been written before there was one spelling; none where only one way is known.
+pub fn older_text(text: &str) -> Option<String> {
+    let decomposed: String = text.nfd().collect();
+    (decomposed != text).then_some(decomposed)
 }
 
 /// Under which names of before the authority may have revoked an actor whose name is spelled as it is recorded: the hash

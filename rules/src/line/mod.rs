@@ -19,6 +19,7 @@ pub use schema::schema;
 pub use trace::{ErasedLine, Opened, TraceLineJson};
 
 use crate::codes::Code;
+use crate::consent::spelling;
 use crate::ident::{self, Checks, IdentError, Ins};
 use crate::kind::{Group, Kind};
 use crate::limits::LINE_BYTES_MAX;
@@ -165,6 +166,10 @@ impl RecordLine {
         let agents = self.agents.iter_mut().enumerate();
         let agents = agents.filter_map(|(at, agent)| Some((format!("agents[{at}].who.id"), agent.who.as_mut()?)));
         for (path, actor) in actor.chain(agents) {
+            let mut spelled = v1::Actor::from(actor.clone());
+            let within = path.strip_suffix(".id").unwrap_or(&path);
+            spelling::spell_actor(&mut spelled).map_err(|error| error.within(within))?;
+            *actor = spelled.into();
             if actor.id.is_empty() {
                 continue;
             }
@@ -172,6 +177,19 @@ impl RecordLine {
             let (id, doubt) = checked.map_err(refused(&path))?;
             actor.id = id;
             warnings.extend(doubt.map(|doubt| Warning { path, doubt }));
+        }
+        for (at, item) in self.items.iter_mut().enumerate() {
+            let mut spelled = v1::Item::from(item.clone());
+            spelling::spell_item(&mut spelled).map_err(|error| error.within(&format!("items[{at}]")))?;
+            *item = spelled.into();
+        }
+        if let Some(details) = &mut self.details {
+            let mut spelled = details.as_str().to_owned();
+            spelling::spell_details(self.kind, &mut spelled)?;
+            if spelled != details.as_str() {
+                let again = Details::parse(&spelled);
+                *details = again.map_err(|error| RecordError::malformed("details", one_line(&error)))?;
+            }
         }
         Ok(warnings)
     }
