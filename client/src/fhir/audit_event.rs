@@ -28,6 +28,9 @@
 //! exactly as received where the event concerns one patient; where it concerns several, a record's original leaves out
 //! the entities of the *other* patients, because each patient reads the payload of its own record.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use sillage_proof::hash::{Hash, sha256};
 use sillage_proto::v1;
@@ -96,7 +99,7 @@ pub fn map(
     for patient in &found {
         let original = match event.several {
             false => original.to_vec(),
-            true => event.without_other_patients(&found, patient)?,
+            true => event.without_other_patients(original, &found, patient)?,
         };
         let record = event.record(kind, Some(patient), original)?;
         let record = if event.is_ours() { without_what_does_not_fit(record) } else { record };
@@ -349,7 +352,10 @@ impl<'a> Event<'a> {
             let named = if self.is_ours() { ["", ""] } else { [text(entity, "name"), text(what, "display")] };
             let target = self.references.target_type(what);
             let assumed = if self.is_ours() { String::new() } else { category(entity, &target) };
-            let reference = item_named(self.references, what, &self.digest);
+            let reference = match self.is_ours() {
+                true => text(what, "reference").to_owned(),
+                false => item_named(self.references, what, &self.digest),
+            };
             let id = [reference.as_str(), identifier, named[0], named[1]];
             let label = [text(entity, "name"), text(what, "display"), text(entity, "description")];
             let first = |of: &[&str]| of.iter().find(|t| !t.is_empty()).map_or(String::new(), |t| (*t).to_owned());
@@ -474,24 +480,28 @@ impl<'a> Event<'a> {
         Value::Object(out).to_string()
     }
 
-    fn without_other_patients(&self, found: &[Subject], mine: &Subject) -> Result<Vec<u8>, FhirError> {
+    fn without_other_patients(
+        &self,
+        original: &[u8],
+        found: &[Subject],
+        mine: &Subject,
+    ) -> Result<Vec<u8>, FhirError> {
         let others = found.iter().filter(|other| other.identity != mine.identity);
         let others: Vec<usize> = others.flat_map(|other| other.entities.iter().copied()).collect();
-        let mut copy = self.root.clone();
-        if let Some(entities) = copy.get_mut("entity").and_then(Value::as_array_mut) {
-            let mut at = 0;
-            entities.retain(|entity| {
-                let keep = !others.contains(&at) && !is_query(entity);
-                at += 1;
-                keep
-            });
+        let other = |error: serde_json::Error| FhirError::new("", error.to_string());
+        // Part by part as received: what is kept of it keeps its numbers as they were written.
+        let mut parts: BTreeMap<&str, &RawValue> = serde_json::from_slice(original).map_err(other)?;
+        let entities = parts.get("entity").map(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get())).transpose();
+        let entities = entities.map_err(other)?.unwrap_or_default().into_iter().enumerate();
+        let kept = entities.filter(|(at, _)| !others.contains(at) && !is_query(&self.list("entity")[*at]));
+        let kept: Vec<&RawValue> = kept.map(|(_, entity)| entity).collect();
+        let kept = serde_json::value::to_raw_value(&kept).map_err(other)?;
+        parts.insert("entity", &kept);
+        // The narrative and contained resources may name anyone.
+        for name in ["text", "contained"] {
+            parts.remove(name);
         }
-        if let Some(root) = copy.as_object_mut() {
-            // The narrative and contained resources may name anyone.
-            root.remove("text");
-            root.remove("contained");
-        }
-        serde_json::to_vec(&copy).map_err(|error| FhirError::new("", error.to_string()))
+        serde_json::to_vec(&parts).map_err(other)
     }
 }
 

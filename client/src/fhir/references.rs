@@ -97,6 +97,10 @@ pub(super) fn bare(reference: &str) -> Bare {
         None => &parts[..],
     };
     let kind = parts.len().checked_sub(2).map(|at| typed(parts[at])).unwrap_or_default();
+    if kind.is_empty() {
+        // Not of a form that has a version: what it says is all it says.
+        return Bare { text: reference.to_owned(), ..Bare::default() };
+    }
     let mut parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
     if let Some(at) = parts.len().checked_sub(2).filter(|_| kind == "Patient") {
         parts[at].clone_from(&kind);

@@ -246,3 +246,7 @@ fn spoken_of(value: &Value, path: &str) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "subjects_tests.rs"]
+mod tests;

@@ -10,4 +10,5 @@ mod decisions;
 mod documents;
 mod erasing;
 mod model;
+mod names;
 mod records;

@@ -255,16 +255,14 @@ impl Spelled for Event {
     }
 }
 
-/// Whether a record's own parts are in their one spelling: who acts and takes part, and what its items are.
+/// Whether a record's own parts are in their one spelling: who acts, and what its items are. Of who else took part nothing
+/// is decided.
 ///
 /// # Errors
 /// With the path of what isn't.
 pub fn check_record(record: &v1::Record) -> Done {
-    let agents = record.agents.iter().enumerate();
-    let agents = agents.filter_map(|(at, agent)| Some((format!("agents[{at}].who"), agent.who.as_ref()?)));
-    let actor = record.actor.iter().map(|actor| ("actor".to_owned(), actor));
-    for (path, actor) in actor.chain(agents) {
-        check_actor(actor).map_err(|error| error.within(&path))?;
+    if let Some(actor) = &record.actor {
+        check_actor(actor).map_err(|error| error.within("actor"))?;
     }
     check_word("purpose", &record.purpose)?;
     check_items(&record.items)
@@ -327,6 +325,11 @@ pub fn spell_actor(actor: &mut v1::Actor) -> Done {
     Ok(())
 }
 
+/// Brings who else took part to one spelling, as far as that goes: nothing is decided of them.
+pub fn spell_agent(who: &mut v1::Actor) {
+    (who.system, who.id) = spelling::actor_on_record(&who.system, &who.id);
+}
+
 /// Brings an item to its one spelling.
 ///
 /// # Errors
@@ -352,11 +355,7 @@ pub fn spell_record(record: &mut v1::Record) -> Done {
     if let Some(actor) = &mut record.actor {
         spell_actor(actor).map_err(|error| error.within("actor"))?;
     }
-    for (at, agent) in record.agents.iter_mut().enumerate() {
-        if let Some(who) = &mut agent.who {
-            spell_actor(who).map_err(|error| error.within(&format!("agents[{at}].who")))?;
-        }
-    }
+    record.agents.iter_mut().filter_map(|agent| agent.who.as_mut()).for_each(spell_agent);
     for (at, item) in record.items.iter_mut().enumerate() {
         spell_item(item).map_err(|error| error.within(&format!("items[{at}]")))?;
     }

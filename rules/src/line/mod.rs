@@ -167,8 +167,10 @@ impl RecordLine {
         let agents = agents.filter_map(|(at, agent)| Some((format!("agents[{at}].who.id"), agent.who.as_mut()?)));
         for (path, actor) in actor.chain(agents) {
             let mut spelled = v1::Actor::from(actor.clone());
-            let within = path.strip_suffix(".id").unwrap_or(&path);
-            spelling::spell_actor(&mut spelled).map_err(|error| error.within(within))?;
+            match path == "actor.id" {
+                true => spelling::spell_actor(&mut spelled).map_err(|error| error.within("actor"))?,
+                false => spelling::spell_agent(&mut spelled),
+            }
             *actor = spelled.into();
             if actor.id.is_empty() {
                 continue;

@@ -25,17 +25,20 @@ use super::super::FhirError;
 use super::super::audit_event::SYSTEM_REFERENCE;
 use super::super::read::{codings, list, text};
 use super::super::references::{References, bare, counting};
-use super::{EXTENSION_GRANTEE, codes, extensions};
+use super::{EXTENSION_GRANTEE, SYSTEM_DIRECTIVE, codes, extensions};
 
 /// The references of one Consent.
 pub(super) struct Actors<'a> {
     references: References<'a>,
     patient: &'a Value,
+    /// Of our own export: items are named as they are on record.
+    is_ours: bool,
 }
 
 impl<'a> Actors<'a> {
     pub fn of(consent: &'a Value, references: References<'a>) -> Self {
-        Self { references, patient: &consent["patient"] }
+        let is_ours = list(consent, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE);
+        Self { references, patient: &consent["patient"], is_ours }
     }
 
     /// The grantees that `provision.actor` names: any of them.
@@ -166,7 +169,10 @@ impl<'a> Actors<'a> {
 
     /// The id of an item, as an imported AuditEvent names it.
     pub fn item(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        let target = bare(text(reference, "reference")).text;
+        let target = match (self.is_ours, text(reference, "reference")) {
+            (true, target) => target.to_owned(),
+            (false, target) => bare(target).text,
+        };
         match (target.as_str(), text(&reference["identifier"], "value")) {
             ("", "") => Err(FhirError::new(path, "neither a reference nor an identifier")),
             ("", id) => fitting(id.to_owned(), ID_BYTES_MAX, path),
