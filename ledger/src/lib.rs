@@ -44,8 +44,8 @@ mod trace;
 mod tree;
 mod verified;
 
-pub use apply::feature::ROLES;
 pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
+pub use apply::feature::ROLES;
 pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};

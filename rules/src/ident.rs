@@ -45,10 +45,14 @@ pub enum IdentError {
     #[error("this is neither a SIREN (9 digits) nor a SIRET (14 digits)")]
     SireneForm,
     /// Not the URI of an identifier system.
-    #[error("the system isn't a URI in visible ASCII, such as urn:oid:1.2.250.1.71.4.2.1, or it is a second spelling of one")]
+    #[error(
+        "the system isn't a URI in visible ASCII, such as urn:oid:1.2.250.1.71.4.2.1, or it is a second spelling of one"
+    )]
     System,
     /// Not an OID.
-    #[error("the system isn't an OID: numbers without zeros in front, with a dot between two of them and none at the end")]
+    #[error(
+        "the system isn't an OID: numbers without zeros in front, with a dot between two of them and none at the end"
+    )]
     Oid,
     /// A character that nobody sees.
     #[error("this holds a character that nobody sees, or spaces around it: write it without them")]

@@ -136,13 +136,19 @@ impl<'a> Event<'a> {
     fn is_item(&self, entity: &Value) -> bool {
         match self.is_ours() {
             true => has_role(entity, "4"),
-            false => !self.subjects.is_patient(entity) && !is_query(entity) && !is_request_id(entity) && !self.relied_on(entity),
+            false => {
+                !self.subjects.is_patient(entity)
+                    && !is_query(entity)
+                    && !is_request_id(entity)
+                    && !self.relied_on(entity)
+            }
         }
     }
 
     /// Whether an entity is a consent that the event relied on. An item that is a Consent is none.
     fn relied_on(&self, entity: &Value) -> bool {
-        let is_consent = text(&entity["type"], "code") == "Consent" || self.references.target_type(&entity["what"]) == "Consent";
+        let is_consent =
+            text(&entity["type"], "code") == "Consent" || self.references.target_type(&entity["what"]) == "Consent";
         is_consent && !(self.is_ours() && has_role(entity, "4"))
     }
 
@@ -480,12 +486,7 @@ impl<'a> Event<'a> {
         Value::Object(out).to_string()
     }
 
-    fn without_other_patients(
-        &self,
-        original: &[u8],
-        found: &[Subject],
-        mine: &Subject,
-    ) -> Result<Vec<u8>, FhirError> {
+    fn without_other_patients(&self, original: &[u8], found: &[Subject], mine: &Subject) -> Result<Vec<u8>, FhirError> {
         let others = found.iter().filter(|other| other.identity != mine.identity);
         let others: Vec<usize> = others.flat_map(|other| other.entities.iter().copied()).collect();
         let other = |error: serde_json::Error| FhirError::new("", error.to_string());

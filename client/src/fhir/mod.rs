@@ -109,11 +109,7 @@ pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, 
 ///
 /// # Errors
 /// As for [`map`].
-pub fn map_among(
-    original: &[u8],
-    patients: &PatientMap,
-    around: &Neighbours,
-) -> Result<Vec<MappedRecord>, FhirError> {
+pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) -> Result<Vec<MappedRecord>, FhirError> {
     let document: Value =
         serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
     let text = std::str::from_utf8(original).map_err(|_| FhirError::new("", "not UTF-8"))?;

@@ -219,9 +219,14 @@ impl Subjects<'_> {
                 return Err(FhirError::new(format!("{path}.query"), why));
             }
         }
-        match self.root.as_object().into_iter().flatten().filter(|(name, _)| *name != "text").find_map(|(name, value)| {
-            spoken_of(value, &format!("AuditEvent.{name}"))
-        }) {
+        match self
+            .root
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != "text")
+            .find_map(|(name, value)| spoken_of(value, &format!("AuditEvent.{name}")))
+        {
             Some(path) => {
                 let why = "this speaks of a patient, and nothing names them so that the event could be filed: add them as an entity";
                 Err(FhirError::new(path, why))

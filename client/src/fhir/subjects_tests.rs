@@ -117,16 +117,37 @@ fn what_came_in_the_same_bundle_says_who_is_meant() {
 fn an_event_that_speaks_of_a_patient_is_never_nobodys() {
     let query = |query: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, query);
     for (more, path) in [
-        (json!({"entity": [{"what": {"reference": "#gone"}, "type": {"code": "1"}, "role": {"code": "1"}}]}), "AuditEvent.entity[0].what"),
+        (
+            json!({"entity": [{"what": {"reference": "#gone"}, "type": {"code": "1"}, "role": {"code": "1"}}]}),
+            "AuditEvent.entity[0].what",
+        ),
         (json!({"entity": [{"type": {"code": "1"}, "role": {"code": "1"}, "name": "x"}]}), "AuditEvent.entity[0]"),
         (json!({"entity": [{"what": {"identifier": {"value": "7"}}, "type": {"code": "1"}}]}), "AuditEvent.entity[0]"),
-        (json!({"entity": [{"query": query("GET /Observation?patient=p1"), "role": {"code": "24"}}]}), "AuditEvent.entity[0].query"),
-        (json!({"entity": [{"query": query("Observation?subject=Patient/p1"), "role": {"code": "24"}}]}), "AuditEvent.entity[0].query"),
-        (json!({"entity": [{"query": query(&format!("Patient?identifier={SYSTEM}|{INS}")), "role": {"code": "24"}}]}), "AuditEvent.entity[0].query"),
-        (json!({"entity": [{"what": {"display": "d"}, "detail": [{"type": "ins", "valueString": INS}]}]}), "AuditEvent.entity[0].detail[0].valueString"),
-        (json!({"extension": [{"url": "https://h.example/p", "valueUri": "https://h.example/fhir/Patient/p1/_history/2"}]}), "AuditEvent.extension[0].valueUri"),
+        (
+            json!({"entity": [{"query": query("GET /Observation?patient=p1"), "role": {"code": "24"}}]}),
+            "AuditEvent.entity[0].query",
+        ),
+        (
+            json!({"entity": [{"query": query("Observation?subject=Patient/p1"), "role": {"code": "24"}}]}),
+            "AuditEvent.entity[0].query",
+        ),
+        (
+            json!({"entity": [{"query": query(&format!("Patient?identifier={SYSTEM}|{INS}")), "role": {"code": "24"}}]}),
+            "AuditEvent.entity[0].query",
+        ),
+        (
+            json!({"entity": [{"what": {"display": "d"}, "detail": [{"type": "ins", "valueString": INS}]}]}),
+            "AuditEvent.entity[0].detail[0].valueString",
+        ),
+        (
+            json!({"extension": [{"url": "https://h.example/p", "valueUri": "https://h.example/fhir/Patient/p1/_history/2"}]}),
+            "AuditEvent.extension[0].valueUri",
+        ),
         (json!({"outcomeDesc": "lecture de Patient/p1."}), "AuditEvent.outcomeDesc"),
-        (json!({"entity": [{"what": {"identifier": {"system": "urn:oid:1.2.250.1.213.1.4.2", "value": "0123456789012345678912"}}}]}), "AuditEvent.entity[0].what"),
+        (
+            json!({"entity": [{"what": {"identifier": {"system": "urn:oid:1.2.250.1.213.1.4.2", "value": "0123456789012345678912"}}}]}),
+            "AuditEvent.entity[0].what",
+        ),
     ] {
         let error = map(event(&more).to_string().as_bytes(), &PatientMap::default());
         let error = error.map(|records| records.len()).expect_err(&more.to_string());
@@ -152,12 +173,16 @@ fn who_is_no_patient_is_nobodys_trace() {
 #[test]
 fn of_several_patients_each_is_an_entity_and_none_is_an_item() {
     let two = |other: Value| json!({"entity": [{"what": {"reference": "Patient/a"}, "role": {"code": "1"}}, other]});
-    for other in [json!({"what": {"reference": "Patient/b/_history/2"}}), json!({"what": {"reference": "Patient/b", "type": "Patient"}, "type": {"code": "2"}})] {
+    for other in [
+        json!({"what": {"reference": "Patient/b/_history/2"}}),
+        json!({"what": {"reference": "Patient/b", "type": "Patient"}, "type": {"code": "2"}}),
+    ] {
         let records = mapped(&two(other)).expect("both");
         assert_eq!(records.len(), 2);
         for (record, other) in records.iter().zip(["Patient/b", "Patient/a"]) {
             assert!(record.record.items.is_empty());
-            let original = String::from_utf8_lossy(&record.record.original.as_ref().expect("kept").content).into_owned();
+            let original =
+                String::from_utf8_lossy(&record.record.original.as_ref().expect("kept").content).into_owned();
             assert!(!original.contains(other), "{original}");
         }
     }
@@ -165,7 +190,8 @@ fn of_several_patients_each_is_an_entity_and_none_is_an_item() {
         "extension": [{"url": "https://h.example/about", "valueReference": {"reference": "Patient/b"}}]}));
     let error = mapped(&elsewhere).expect_err("the one's trace would name the other");
     assert_eq!(error.path, "AuditEvent.entity[1].extension[0].valueReference");
-    let same = json!({"entity": [{"what": {"reference": "Patient/a"}}, {"what": {"reference": "Patient/a/_history/9"}}]});
+    let same =
+        json!({"entity": [{"what": {"reference": "Patient/a"}}, {"what": {"reference": "Patient/a/_history/9"}}]});
     assert_eq!(whose(&same).len(), 1, "two versions of one patient");
 }
 
@@ -186,16 +212,24 @@ fn actors_items_and_bases_are_one_whatever_version_names_them() {
     assert_eq!(actor(json!({"reference": "#pr"}), contained), rpps, "that of the nation counts");
     let role = json!({"contained": [{"resourceType": "PractitionerRole", "id": "pr", "practitioner": {"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810100534436"}}}]});
     assert_eq!(actor(json!({"reference": "#pr"}), role), rpps);
-    assert_eq!(actor(json!({"reference": "Practitioner/p/_history/2"}), none.clone()), actor(json!({"reference": "Practitioner/p"}), none));
-    let nameless = |city: &str| json!({"contained": [{"resourceType": "Practitioner", "id": "pr", "address": [{"city": city}]}]});
-    let (one, other) = (actor(json!({"reference": "#pr"}), nameless("Lyon")), actor(json!({"reference": "#pr"}), nameless("Brest")));
+    assert_eq!(
+        actor(json!({"reference": "Practitioner/p/_history/2"}), none.clone()),
+        actor(json!({"reference": "Practitioner/p"}), none)
+    );
+    let nameless =
+        |city: &str| json!({"contained": [{"resourceType": "Practitioner", "id": "pr", "address": [{"city": city}]}]});
+    let (one, other) =
+        (actor(json!({"reference": "#pr"}), nameless("Lyon")), actor(json!({"reference": "#pr"}), nameless("Brest")));
     assert_ne!(one, other, "`#pr` of two documents is two people");
     let record = mapped(&json!({"entity": [patient, {"what": {"reference": "Consent/k1/_history/2"}},
         {"what": {"reference": "https://h.example/DocumentReference/d1/_history/2"}}]}));
     let record = record.expect("mapped").remove(0).record;
     assert_eq!(record.basis.expect("a basis").r#ref, "Consent/k1");
     assert_eq!(record.items.len(), 1);
-    assert_eq!((record.items[0].id.as_str(), record.items[0].category.as_str()), ("https://h.example/DocumentReference/d1", "DocumentReference"));
+    assert_eq!(
+        (record.items[0].id.as_str(), record.items[0].category.as_str()),
+        ("https://h.example/DocumentReference/d1", "DocumentReference")
+    );
 }
 
 #[test]

@@ -14,7 +14,8 @@ use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::{check_cycle, check_lifting};
 use sillage_rules::consent::{
-    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, Spell, Spelled, opens_at_apply, spelling,
+    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, Spell, Spelled, opens_at_apply,
+    spelling,
 };
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;

@@ -7,8 +7,8 @@ use sillage_ledger::{LedgerReader, Refusal, TraceRow};
 use sillage_proof::LeafIndex;
 use sillage_proto::v1::{Actor, BasisKind, Record, TraceRequest, TraceResponse};
 use sillage_rules::codes::Code;
-use sillage_rules::ident::{Rpps, spelling};
 use sillage_rules::entry::Flags;
+use sillage_rules::ident::{Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 
 use super::cursor::Cursors;

@@ -38,8 +38,8 @@ pub use directive::{Directive, Grantee, Provision};
 pub use env::{Catalogue, Env, Matrix, Policy};
 pub use event::{Event, opens_at_apply};
 pub use name::{Actor, ActorKind, ActorName};
-pub use spelling::{Spell, Spelled};
 pub use people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
+pub use spelling::{Spell, Spelled};
 pub use state::PatientState;
 pub use token::{Action, Case, Effect, Power, Relation};
 

@@ -226,18 +226,17 @@ impl Spelled for Event {
             | Self::SecrecyLifted { items }
             | Self::ItemsDeleted(items) => how.texts("items", items),
             Self::FeedOpposed(feed) | Self::FeedLifted(feed) => details(feed.spell(how)),
-            Self::Represented(representation) => {
-                how.name("details.representative", &mut representation.representative)
-            }
+            Self::Represented(representation) => how.name("details.representative", &mut representation.representative),
             Self::RepresentationEnded { representative } => how.name("details.representative", representative),
             Self::Joined(membership) => details(membership.spell(how)),
             Self::BreakGlassOpened(opened) => details(opened.spell(how)),
             Self::BreakGlassJustified { breakglass, .. }
             | Self::BreakGlassClosed { breakglass }
             | Self::BreakGlassReviewed { breakglass, .. } => how.text("details.breakglass", breakglass),
-            Self::Deposit(items) => items.iter_mut().enumerate().try_for_each(|(at, item)| {
-                item.spell(how).map_err(|error| error.within(&format!("items[{at}]")))
-            }),
+            Self::Deposit(items) => items
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(at, item)| item.spell(how).map_err(|error| error.within(&format!("items[{at}]")))),
             Self::Policy(policy) => {
                 how.words("details.express_consent_only", &mut policy.express_consent_only)?;
                 how.words("details.barred_purposes", &mut policy.barred_purposes)?;
@@ -248,9 +247,7 @@ impl Spelled for Event {
                 how.word("details.deny.profession", &mut row.profession)?;
                 how.words("details.deny.categories", row.categories.iter_mut().flatten())
             }),
-            Self::Catalogue(catalogue) => {
-                catalogue.apps.iter_mut().try_for_each(|app| how.name("details.apps", app))
-            }
+            Self::Catalogue(catalogue) => catalogue.apps.iter_mut().try_for_each(|app| how.name("details.apps", app)),
         }
     }
 }
@@ -403,8 +400,15 @@ fn spell_value(path: &str, name: &str, value: &mut serde_json::Value) -> Done {
                 | "legal_feeds" | "apps" => named(text).map_err(|error| error.within(path))?,
                 "source" if text.contains('|') => named(text).map_err(|error| error.within(path))?,
                 "organisation" | "source" => spelling::organisation(text).map_err(refused)?,
-                "profession" | "team" | "origin" | "categories" | "category" | "labels" | "purposes"
-                | "express_consent_only" | "barred_purposes" => spelling::word(text).map_err(refused)?,
+                "profession"
+                | "team"
+                | "origin"
+                | "categories"
+                | "category"
+                | "labels"
+                | "purposes"
+                | "express_consent_only"
+                | "barred_purposes" => spelling::word(text).map_err(refused)?,
                 "items" | "id" | "consent" | "breakglass" | "continues" | "supersedes" => {
                     spelling::text(text).map_err(refused)?
                 }

@@ -19,12 +19,12 @@ pub const PROFESSIONALS: &str = "urn:oid:1.2.250.1.71.4.2.1";
 pub const STRUCTURES: &str = "urn:oid:1.2.250.1.71.4.2.2";
 
 /// Hosts that name an identifier system of the nation; there is one spelling of each: `https://` and the host.
-const NATIONAL_HOSTS: [&str; 4] =
-    ["rpps.esante.gouv.fr", "adeli.esante.gouv.fr", "finess.esante.gouv.fr", "sirene.fr"];
+const NATIONAL_HOSTS: [&str; 4] = ["rpps.esante.gouv.fr", "adeli.esante.gouv.fr", "finess.esante.gouv.fr", "sirene.fr"];
 
 /// Characters that nobody sees, or that look like a space: first and last of each range. Unicode's Default_Ignorable,
-/// with the separators, spaces but U+0020, the empty Braille pattern, and what is for private use.
-const HIDDEN: [(u32, u32); 32] = [
+/// with the separators, spaces but U+0020, the empty Braille pattern, and what is for private use. Control characters are
+/// refused as such, wherever text stands.
+const HIDDEN: [(u32, u32); 30] = [
     (0x00A0, 0x00A0),
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),
@@ -55,8 +55,6 @@ const HIDDEN: [(u32, u32); 32] = [
     (0xE_FFFE, 0xE_FFFF),
     (0xF_0000, 0xF_FFFF),
     (0x10_0000, 0x10_FFFF),
-    (0x0000, 0x001F),
-    (0x007F, 0x009F),
 ];
 
 /// Ligatures that are letters of their own: French needs them.
@@ -186,7 +184,7 @@ fn web(scheme: &str, rest: &str) -> Result<String, IdentError> {
     if dots || host.contains('@') || path.split('/').any(|part| part == "." || part == "..") {
         return Err(IdentError::System);
     }
-    let path = path.strip_suffix('/').unwrap_or(path);
+    let path = path.trim_end_matches('/');
     let bare = name.strip_prefix("www.").unwrap_or(name);
     match NATIONAL_HOSTS.contains(&bare) {
         true if path.is_empty() && !host.contains(':') => Ok(format!("https://{bare}")),

@@ -83,7 +83,9 @@ fn a_second_spelling_is_refused_where_it_has_no_first() {
     ] {
         assert!(actor(PROFESSIONALS, id).is_err(), "{id:?}: {}", one(PROFESSIONALS, id));
     }
-    for id in ["", " ", "m\u{0430}rie", "marie\u{200d}", "ma\u{00ad}rie", "\u{feff}marie", "mar\u{0131}e", "marie\u{e0041}"] {
+    for id in
+        ["", " ", "m\u{0430}rie", "marie\u{200d}", "ma\u{00ad}rie", "\u{feff}marie", "mar\u{0131}e", "marie\u{e0041}"]
+    {
         assert!(actor("urn:sillage:person", id).is_err(), "{id:?}");
     }
     assert_eq!(one("urn:sillage:person", "Zoe\u{0301}"), "urn:sillage:person|Zoé");
@@ -109,7 +111,11 @@ fn a_structure_has_one_name_and_a_siren_is_no_finess() {
         assert_eq!(organisation(text).as_deref(), Ok("375071218400017"), "{text}");
     }
     assert_eq!(organisation("H1").as_deref(), Ok("H1"));
-    assert_eq!(organisation_of("urn:oid:1.2.3", "H1").as_deref(), Ok("H1"), "of other registers the system is left out");
+    assert_eq!(
+        organisation_of("urn:oid:1.2.3", "H1").as_deref(),
+        Ok("H1"),
+        "of other registers the system is left out"
+    );
     assert!(organisation("https://finess.esante.gouv.fr|75071218").is_err());
     assert!(organisation("75071218\u{200b}4").is_err());
     assert_eq!(one(STRUCTURES, "750712184"), one("https://finess.esante.gouv.fr", "1750712184"));

@@ -43,9 +43,7 @@ pub fn another_spelling_of_a_name_opens_nothing(world: &mut World) {
     ANNE.deposits(world, &depositor, &[("n.lab", "LAB", &[])]);
     let grant = ["consent", "grant", "--professional", &doctor, "--action", "read", "--category", "LAB"];
     ANNE.says(world, &grant).ok();
-    let reads = |world: &World, actor: &str| {
-        Question::read(ANNE, actor, "n.lab").ask(world).permitted().len() == 1
-    };
+    let reads = |world: &World, actor: &str| Question::read(ANNE, actor, "n.lab").ask(world).permitted().len() == 1;
     for actor in spellings(&doctor) {
         assert!(reads(world, &actor), "{actor}: permitted under one name, and so under all");
     }
@@ -119,5 +117,5 @@ fn raw(world: &World, doctor: &str) {
     let batch = wire::sign(&signer, "names", 1, vec![prost::Message::encode_to_vec(&record)]);
     let mut rpc = rpc(&profile, 1, Some(&pem_of(&profile)));
     let status = world.wait(rpc.submit(SubmitRequest { batch: Some(batch) })).expect_err("another spelling");
-    assert_eq!(wire::info(&status).reason, "INVALID_SPELLING", "{status}");
+    assert_eq!(wire::info(&status).code, "INVALID_SPELLING", "{status}");
 }
