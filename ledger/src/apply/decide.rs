@@ -26,7 +26,6 @@ use sillage_rules::decide::{
     is_secret,
 };
 use sillage_rules::entry::{Flags, RecordEntry};
-use sillage_rules::ident::spelling;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::{part_hash, two_part_hash};
@@ -34,7 +33,6 @@ use sillage_rules::roles::Roles;
 use zeroize::Zeroizing;
 
 use super::check::{self, NO_PATIENT, Signer};
-use super::feature::{ROLES, feature_level_reached};
 use super::overlay::{DataKeyName, Overlay};
 use super::rule::with_env;
 use super::{Applier, BatchOutcome, Stop};
@@ -269,9 +267,7 @@ impl<'d> Asked<'d> {
             return Err(malformed("a request is about another patient than it is sealed for").into());
         }
         request.check_time(time.get())?;
-        if rules.is_spelled() {
-            request.check_spelling()?;
-        }
+        rules.check_spelling(&request)?;
         let name = request_key(&request, &self.signer);
         if let Some(before) = decided_before(overlay, rules, &name)? {
             return Ok(Verdict::Again(before));
@@ -405,13 +401,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
     for item in request.items() {
         // That these tags are one patient's is proven by now, if not on record yet.
         let pair = request.secret_tag().map(|second| (request.tag(), second));
-        let mut row = overlay.item_among(&item.id, pair)?;
-        if row.is_none()
-            && rules.is_spelled()
-            && let Some(older) = spelling::older_text(&item.id)
-        {
-            row = overlay.item_among(&older, pair)?;
-        }
+        let row = overlay.item_spelled(&item.id, pair, rules.is_spelled())?;
         let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
         let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
         let mut states = [PatientState::default(), PatientState::default()];
@@ -506,8 +496,7 @@ pub(crate) fn check_only(
 ) -> Result<Vec<Result<(), Refusal>>, Stop> {
     let overlay = Overlay::new(store);
     let genesis = &shared.genesis;
-    let spelled = feature_level_reached(&overlay, ROLES);
-    let mut rules = Rules::new(caches, &shared.stats, size, false).spelled(spelled?);
+    let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
     let verify = shared.to_verify();
     let checked = Asked::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
         let verdicts = (0..asked.requests.len()).map(|position| {

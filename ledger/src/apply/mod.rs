@@ -314,8 +314,7 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
-    let spelled = feature_level_reached(&overlay, ROLES)?;
-    let mut rules = Rules::new(caches, &shared.stats, size, false).spelled(spelled);
+    let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
     let checked = perform(&mut overlay, &mut rules, &shared.genesis, (&shape, &signer), (size + 1, time));
     rules.finish(size);
     checked.map(drop)

@@ -10,6 +10,7 @@
 
 use sillage_proof::hash::{Hash, LeafIndex, sha256};
 use sillage_rules::consent::DepositedItem;
+use sillage_rules::ident::spelling;
 
 use super::rules::Rules;
 use crate::apply::Stop;
@@ -113,6 +114,21 @@ impl Overlay<'_> {
         // What was secret once stays so.
         let last = claim(open)?.map_or(row.last, |at| row.last.max(at));
         Ok(Some(ItemRow { last, ..row }))
+    }
+
+    /// The same, also of an item that was deposited under another spelling of its id, where `spelled`: names are compared in
+    /// their one spelling.
+    pub(crate) fn item_spelled(
+        &self,
+        id: &str,
+        pair: Option<(&Tag, &Tag)>,
+        spelled: bool,
+    ) -> Result<Option<ItemRow>, ReadError> {
+        let found = self.item_among(id, pair)?;
+        match spelling::older_text(id).filter(|_| found.is_none() && spelled) {
+            Some(older) => self.item_among(&older, pair),
+            None => Ok(found),
+        }
     }
 
     fn claim(&self, id: &str, tag: &Tag) -> Result<Option<LeafIndex>, ReadError> {

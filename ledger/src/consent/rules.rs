@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use sillage_proof::hash::LeafIndex;
 use sillage_rules::consent::{DepositedItem, Event, Meta, PatientState, Spelled};
+use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
-use sillage_rules::record::ParsedRecord;
+use sillage_rules::record::{ParsedRecord, RecordError};
 use zeroize::Zeroizing;
 
 use super::caches::{Caches, Folded};
 use super::documents::{self, Documents};
 use crate::apply::Stop;
 use crate::apply::check::NO_PATIENT;
+use crate::apply::feature::{ROLES, feature_level_reached};
 use crate::apply::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
@@ -61,6 +63,21 @@ impl<'a> Rules<'a> {
             deposits: BTreeMap::new(),
             decisions: BTreeMap::new(),
         }
+    }
+
+    /// What applying would do, on a log of `size` entries.
+    pub(crate) fn of_check(
+        caches: &'a mut Caches,
+        stats: &'a ApplyStats,
+        size: u64,
+        overlay: &Overlay<'_>,
+    ) -> Result<Self, ReadError> {
+        Ok(Self::new(caches, stats, size, false).spelled(feature_level_reached(overlay, ROLES)?))
+    }
+
+    /// Refuses a request that names somebody or something in another spelling than the one.
+    pub(crate) fn check_spelling(&self, request: &ParsedRequest) -> Result<(), RecordError> {
+        if self.is_spelled() { request.check_spelling() } else { Ok(()) }
     }
 
     /// Names are compared in their one spelling, or, before feature level 3, as they were written.
