@@ -44,6 +44,9 @@ pub enum IdentError {
     /// Neither a SIREN nor a SIRET.
     #[error("this is neither a SIREN (9 digits) nor a SIRET (14 digits)")]
     SireneForm,
+    /// No URI at all.
+    #[error("the system isn't a URI, such as urn:oid:1.2.250.1.71.4.2.1")]
+    NoUri,
     /// Not the URI of an identifier system.
     #[error(
         "the system isn't a URI in visible ASCII, such as urn:oid:1.2.250.1.71.4.2.1, or it is a second spelling of one"
@@ -69,6 +72,7 @@ impl IdentError {
             Self::InsForm | Self::InsKey | Self::InsOid => Code::InvalidIns,
             Self::TestIns => Code::TestInsRefused,
             Self::ProfessionalForm | Self::RppsKey | Self::FinessForm | Self::SireneForm => Code::InvalidIdentifier,
+            Self::NoUri => Code::UnknownToken,
             Self::System | Self::Oid | Self::Hidden | Self::LookAlike => Code::InvalidSpelling,
         }
     }

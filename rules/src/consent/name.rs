@@ -65,7 +65,8 @@ impl ActorName {
     /// As for [`ActorName::new`], and `INVALID_SPELLING` where it has none.
     pub fn spelled(system: &str, id: &str) -> Result<Self, RecordError> {
         let (system, id) = spelling::actor(system, id).map_err(|error| {
-            let path = if matches!(error, IdentError::System | IdentError::Oid) { "system" } else { "id" };
+            let path =
+                if matches!(error, IdentError::NoUri | IdentError::System | IdentError::Oid) { "system" } else { "id" };
             RecordError::new(error.code(), path, error.to_string())
         })?;
         Self::new(&system, &id)

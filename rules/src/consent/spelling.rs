@@ -315,7 +315,7 @@ pub fn spell_actor(actor: &mut v1::Actor) -> Done {
     if !actor.id.is_empty() {
         let named = spelling::actor(&actor.system, &actor.id);
         (actor.system, actor.id) = named.map_err(|error| match error {
-            IdentError::System | IdentError::Oid => refused("system", error),
+            IdentError::NoUri | IdentError::System | IdentError::Oid => refused("system", error),
             error => refused("id", error),
         })?;
     }

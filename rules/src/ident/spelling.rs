@@ -110,10 +110,13 @@ const fn typed(c: char) -> char {
 /// zeros in front, UUIDs in small letters, no `/` at the end.
 ///
 /// # Errors
-/// [`IdentError::System`] for what is no URI in visible ASCII, [`IdentError::Oid`] for what is no OID.
+/// [`IdentError::NoUri`], [`IdentError::System`] for what is no URI in visible ASCII, [`IdentError::Oid`] for what is no OID.
 pub fn system(system: &str) -> Result<String, IdentError> {
     let visible = system.bytes().all(|byte| byte.is_ascii_graphic() && !b"|\"<>\\^`{}".contains(&byte));
-    let (scheme, rest) = system.split_once(':').filter(|_| visible).ok_or(IdentError::System)?;
+    let (scheme, rest) = system.split_once(':').ok_or(IdentError::NoUri)?;
+    if !visible {
+        return Err(IdentError::System);
+    }
     let scheme = scheme.to_ascii_lowercase();
     let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte);
     if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) || !scheme.bytes().all(in_scheme) {
