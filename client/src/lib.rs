@@ -42,6 +42,7 @@ pub mod fhir;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod outbox;
+pub mod process;
 pub mod profile;
 pub mod retention;
 pub mod scenario;

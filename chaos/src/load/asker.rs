@@ -76,7 +76,7 @@ impl Asker {
             });
             match answer.await {
                 Ok(answer) => return self.believe(&parsed, answer.decisions),
-                Err(ClientError::Unavailable(why)) => last = why,
+                Err(ClientError::Unavailable(why) | ClientError::Quota(why)) => last = why,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -43,6 +43,8 @@ mod trace;
 mod verify;
 mod witness;
 
+pub use output::harmless;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

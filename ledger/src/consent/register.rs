@@ -204,6 +204,19 @@ impl LedgerReader {
         after: LeafIndex,
         limit: usize,
     ) -> Result<(Vec<BreakGlass>, bool), ReadError> {
+        self.break_glasses_counted(filter, after, limit).map(|(found, more, _)| (found, more))
+    }
+
+    /// The same, and how many rows of the register were looked at for it.
+    ///
+    /// # Errors
+    /// As [`LedgerReader::break_glasses`].
+    pub fn break_glasses_counted(
+        &self,
+        filter: GlassFilter,
+        after: LeafIndex,
+        limit: usize,
+    ) -> Result<(Vec<BreakGlass>, bool, u64), ReadError> {
         let view = self.view();
         let now = view.head.time;
         let wanted = |glass: &BreakGlass| {
@@ -218,9 +231,10 @@ impl LedgerReader {
             Box::new(indices(&view, if filter.overdue_only { UNJUSTIFIED } else { ROWS }, after))
         };
         let overlay = Overlay::new(&view.store);
-        let mut out = Vec::new();
+        let (mut out, mut looked_at) = (Vec::new(), 0);
         for index in candidates {
             let index = index?;
+            looked_at += 1;
             let row = view.store.get(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
             let mut glass = BreakGlass::decode(index, &row)?;
             if !wanted(&glass) {
@@ -231,11 +245,11 @@ impl LedgerReader {
                 continue;
             }
             if out.len() == limit {
-                return Ok((out, true));
+                return Ok((out, true, looked_at));
             }
             out.push(glass);
         }
-        Ok((out, false))
+        Ok((out, false, looked_at))
     }
 
     /// When the break-glass of this entry ends at the latest; `None` where the entry opened none.

@@ -30,8 +30,10 @@ use sillage_rules::stream::StreamLabel;
 
 use super::consulted::is_patient_itself;
 use super::quota::Quotas;
-use super::refusals::{from_read, refuse};
+use super::refusals::{from_read, over_quota, refuse};
 
+/// The feature level from which on a batch comes with its author's own certificate.
+const ROLES: u32 = 3;
 /// Public keys kept decompressed.
 const KEYS_MAX: usize = 4_096;
 
@@ -42,6 +44,8 @@ pub struct Admitted {
     pub batch: SealedBatch,
     /// Whether it holds a record of an emergency.
     pub urgent: bool,
+    /// What it counts of its author's quota.
+    pub events: u32,
 }
 
 /// See the module.
@@ -63,17 +67,24 @@ pub(crate) struct Header {
 impl Admission {
     /// Against what `reader` knows, sealing with `sealer`.
     pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
+        Self { reader, sealer, quotas: Quotas::default(), keys: Mutex::default() }
     }
 
     /// Checks and seals. `clock` is what time it is, and the latest that it may be by any clock of the group, both in
-    /// milliseconds since 1970: what none of them has reached is ahead of time.
+    /// milliseconds since 1970: what none of them has reached is ahead of time. `from` is the party whose certificate it
+    /// came with, where it came with one.
     ///
     /// # Errors
     /// What is wrong with it. Nothing was recorded, and of the quota only what the caller's own signature proved.
-    pub fn admit(&self, batch: &Batch, clock: (u64, u64)) -> Result<Admitted, Refusal> {
+    pub fn admit(&self, batch: &Batch, clock: (u64, u64), from: Option<AuthorId>) -> Result<Admitted, Refusal> {
         let header = check_bounds(batch)?;
         let (key, party) = self.signer(&header.key_id)?;
+        // Another's certificate would keep the author from being known by its connections, and from being shut out.
+        if from.is_some_and(|caller| caller != party.author_id) && self.reader.feature_level() >= ROLES {
+            let message =
+                "the batch is signed by another party than the one that calls: call with its author's own certificate";
+            return Err(Refusal::new(Code::NotEntitled, message));
+        }
         let stream_id = header.label.stream_id(&party.author_id);
         self.check_signature(batch, &header, &key, stream_id)?;
         let already = self.is_on_record(&stream_id, &header)?;
@@ -82,7 +93,7 @@ impl Admission {
         if !already {
             check_key_state(&key)?;
         }
-        self.take_quota(&party, batch.records.len(), 0)?;
+        self.take_quota(&party, batch.records.len())?;
         let genesis = self.reader.genesis();
         let mut records = Vec::with_capacity(batch.records.len());
         for (salted, position) in batch.records.iter().zip(0..) {
@@ -100,7 +111,8 @@ impl Admission {
             );
             return Err(Refusal::new(Code::BatchTooLarge, what));
         }
-        self.take_quota(&party, items().map(|items| items.saturating_sub(1)).sum(), records.len())?;
+        let beyond = items().map(|items| items.saturating_sub(1)).sum();
+        self.charge_quota(&party, beyond);
         let hashes = record_hashes(&records);
         let leaves: Vec<BatchLeaf> =
             records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
@@ -112,7 +124,8 @@ impl Admission {
             true => self.withheld(batch, &records, &hashes),
             false => self.seal(batch, &header, &stream_id, &records, &hashes)?,
         };
-        Ok(Admitted { batch, urgent })
+        let events = u32::try_from(records.len() + beyond).unwrap_or(u32::MAX);
+        Ok(Admitted { batch, urgent, events })
     }
 
     /// The key that signs and whose it is.
@@ -166,25 +179,34 @@ impl Admission {
         Ok(stream.is_some_and(|stream| header.seq <= stream.last_seq))
     }
 
-    /// Counts `events` more of a call of which `taken` were counted before. An event is a record or a request, and so is each
-    /// item beyond one of those that apply looks up or writes down.
-    pub(super) fn take_quota(&self, party: &Party, events: usize, taken: usize) -> Result<(), Refusal> {
+    /// Events a second that a party may have; `None`: as many as it likes.
+    fn quota(&self, party: &Party) -> Option<u32> {
         let rate = match party.quota_events_per_s {
             0 => self.reader.genesis().quota_events_per_s,
             own => own,
         };
         // 0 in genesis too: no quota.
-        if rate == 0 {
-            return Ok(());
-        }
-        let enough = self.quotas.take_more(party.author_id, rate, events as u64, taken as u64);
-        enough.map_err(|exceeded| {
-            let wait_ms = exceeded.retry_after.as_millis();
-            let message = format!(
-                "the author is over its quota of {rate} events a second: send the same batch again in {wait_ms} ms"
-            );
-            Refusal::new(Code::QuotaExceeded, message)
+        (rate > 0).then_some(rate)
+    }
+
+    /// Counts events of a party. An event is a record, a request or a reading, and so is each item beyond one of those that
+    /// apply looks up or writes down. Of the whole group, as the leader counts what others hand to it.
+    ///
+    /// # Errors
+    /// `QUOTA_EXCEEDED` when the party has none left; nothing was counted then.
+    pub(super) fn take_quota(&self, party: &Party, events: usize) -> Result<(), Refusal> {
+        let Some(rate) = self.quota(party) else { return Ok(()) };
+        self.quotas.take(party.author_id, rate.into(), events as u64).map_err(|exceeded| {
+            let what = format!("the caller is over its quota of {rate} events a second");
+            over_quota(Code::QuotaExceeded, &what, exceeded)
         })
+    }
+
+    /// Counts events that can't be refused any more: the party pays them off before it has others.
+    pub(super) fn charge_quota(&self, party: &Party, events: usize) {
+        if let Some(rate) = self.quota(party) {
+            self.quotas.charge(party.author_id, rate.into(), events as u64);
+        }
     }
 
     fn seal(

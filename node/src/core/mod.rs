@@ -12,6 +12,7 @@
 //! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
+mod account;
 pub mod admission;
 pub mod alarms;
 mod authorize;
@@ -35,6 +36,7 @@ pub mod glass;
 pub mod inflight;
 pub mod keyrings;
 pub mod lanes;
+pub mod lines;
 mod lookout;
 pub mod machine;
 mod member_steps;
@@ -64,6 +66,7 @@ mod tasks;
 mod tiles;
 pub mod trace;
 mod trust;
+pub mod turns;
 pub mod witness;
 
 use std::collections::BTreeSet;
@@ -109,6 +112,7 @@ pub use error::CoreError;
 use inflight::Inflight;
 use keyrings::Keyrings;
 use lanes::{Lanes, Work};
+use lines::Lines;
 use machine::Machine;
 use members::Members;
 use open::Opener;
@@ -118,6 +122,7 @@ use refusals::from_index;
 use room::Room;
 use signing::Keys;
 use tags::Tags;
+use turns::Turns;
 
 /// Streams of entries at once, over all callers.
 const ENTRY_STREAMS_MAX: usize = 64;
@@ -137,8 +142,10 @@ pub struct Core {
     members: Members,
     admission: Arc<Admission>,
     lanes: Arc<Lanes>,
+    lines: Lines,
     inflight: Arc<Inflight>,
     bodies: Arc<Bodies>,
+    turns: Arc<Turns>,
     /// For batches that come in.
     writing: Cpu,
     /// For what is read and resolved.
@@ -351,17 +358,18 @@ impl Core {
             proved: AtomicU64::new(0),
             remembered_at: Mutex::default(),
             tasks: Mutex::default(),
-            tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),
+            tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)),
             opener: Opener::new(reader.clone(), Arc::clone(&sealer)),
             eraser: Eraser::new(keks, Arc::clone(&sealer)),
             admission: Arc::new(Admission::new(reader.clone(), sealer)),
             cursors: Arc::new(cursors),
-            lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
-            opened: Quotas::new(trace::LOOKED_AT_MAX as u64),
+            lookups: Quotas::default(),
+            opened: Quotas::default(),
             entry_streams: Bodies::new(ENTRY_STREAMS_MAX, config.limits.entry_streams_per_caller_max),
             covered: AtomicU64::new(0),
             inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
             bodies: bodies(&config.limits),
+            turns: turns(&config.limits),
             config: config.clone(),
             genesis,
             reader,
@@ -371,8 +379,9 @@ impl Core {
             pins,
             members: Members::default(),
             lanes,
+            lines: Lines::default(),
             writing: Cpu::telling(alarms.clone()),
-            reading: Cpu::telling(alarms.clone()),
+            reading: Cpu::yielding(alarms.clone())?,
             reads,
             metrics,
             fsyncs_shown: Mutex::default(),
@@ -502,26 +511,9 @@ impl Core {
         &self.bodies
     }
 
-    /// Counts identities against what one caller may resolve in a second.
-    ///
-    /// # Errors
-    /// When it is more.
-    pub fn take_lookups(&self, caller: AuthorId, count: usize) -> Result<(), quota::Exceeded> {
-        let rate = self.config.limits.resolve_per_s;
-        self.lookups.take(caller, rate, count as u64)
-    }
-
-    /// Counts entries against what one caller may have opened in a second.
-    ///
-    /// # Errors
-    /// When it is more.
-    pub fn take_opened(&self, caller: AuthorId, count: u64) -> Result<(), Refusal> {
-        let rate = self.config.limits.opened_per_s;
-        self.opened.take(caller, rate, count).map_err(|exceeded| {
-            let wait_ms = exceeded.retry_after.as_millis();
-            let message = format!("the caller reads more than it may in a second: ask again in {wait_ms} ms");
-            Refusal::new(Code::QuotaExceeded, message)
-        })
+    /// Whose turn it is, of each caller's calls.
+    pub fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Room for one more stream of entries.
@@ -585,6 +577,11 @@ impl Core {
 fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
     let one_batch = limits.request_bytes_max + (1 << 10);
     Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
+}
+
+fn turns(limits: &LimitsConfig) -> Arc<Turns> {
+    let (reads, writes) = (limits.reads_per_caller_max, limits.writes_per_caller_max);
+    Turns::new(reads, writes, limits.waiting_per_caller_max)
 }
 
 /// Nothing is made in an emptied data folder: what is wrong is said first. The replica judges the rest, when it has read the

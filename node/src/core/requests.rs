@@ -32,6 +32,8 @@ pub struct Asked {
     pub decision: SealedDecision,
     /// Whether the glass is broken in one of them.
     pub urgent: bool,
+    /// What they count of the requester's quota.
+    pub events: u32,
 }
 
 impl Admission {
@@ -56,18 +58,21 @@ impl Admission {
         let message = message.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))?;
         message.verify(&self.verifier(&key)?, &signature).map_err(|_| refuse(Code::BadSignature))?;
         self.reader.verified().add(&message.encode(), &signature);
-        self.take_quota(&party, asked.requests.len(), 0)?;
+        self.take_quota(&party, asked.requests.len())?;
         let requests: Result<Vec<_>, _> =
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
         let requests = requests?;
         let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
-        self.take_quota(&party, items - requests.len(), requests.len())?;
+        // A request for nothing but a search has no item, and counts as one event all the same.
+        let beyond = items.saturating_sub(requests.len());
+        self.charge_quota(&party, beyond);
         let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);
         let decision = self.sealer.seal_decision(&key_id, &signature, &requests).map_err(|error| {
             tracing::error!(%error, "sealing failed");
             refuse(Code::Internal)
         })?;
-        Ok(Asked { decision, urgent: asked.urgent && breaks_glass })
+        let events = u32::try_from(requests.len() + beyond).unwrap_or(u32::MAX);
+        Ok(Asked { decision, urgent: asked.urgent && breaks_glass, events })
     }
 }
 

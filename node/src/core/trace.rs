@@ -10,6 +10,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::entry::Flags;
 use sillage_rules::kind::{Group, Kind};
 
+use super::account::PASSED_OVER;
 use super::cursor::Cursors;
 use super::open::{Opened, Opener};
 use super::refusals::{from_read, refuse};
@@ -32,7 +33,7 @@ struct Question<'a> {
     lines_max: usize,
 }
 
-/// Reads one page.
+/// Reads one page; and how much was looked at for it, in entries opened.
 ///
 /// # Errors
 /// A question that can't be understood, a cursor that isn't one, or a store that can't be read.
@@ -41,7 +42,7 @@ pub fn page(
     opener: &Opener,
     cursors: &Cursors,
     request: &TraceRequest,
-) -> Result<TraceResponse, Refusal> {
+) -> Result<(TraceResponse, u64), Refusal> {
     let question = Question::parse(request)?;
     let before = cursors.open(request).map_err(|_| refuse(Code::InvalidCursor))?;
     let as_of_size = reader.tree_size().get();
@@ -49,6 +50,7 @@ pub fn page(
     let mut bytes = 0;
     let mut last = None;
     let mut next_cursor = Vec::new();
+    let (mut rows, mut opened_count) = (0, 0);
     for (row, looked_at) in reader.trace_scan(&question.tag, before.map(LeafIndex)).zip(0..) {
         if let Some(last) = last
             && looked_at == LOOKED_AT_MAX
@@ -57,6 +59,7 @@ pub fn page(
             break;
         }
         let row = row.map_err(|error| from_read(&error))?;
+        rows += 1;
         // A full page looks on for one more line: only that is worth a cursor.
         let full = lines.len() == question.lines_max || bytes > PAGE_BYTES_MAX;
         if !full {
@@ -65,6 +68,7 @@ pub fn page(
         if !question.may_match(&row) {
             continue;
         }
+        opened_count += 1;
         let opened = opener.open_index(row.index)?;
         if opened.tag != Some(question.tag) {
             tracing::error!(index = row.index.get(), "the index of patients names another's entry");
@@ -81,14 +85,13 @@ pub fn page(
             lines.push(opened.into_line(row.index));
         }
     }
-    Ok(TraceResponse { lines, next_cursor, as_of_size })
+    Ok((TraceResponse { lines, next_cursor, as_of_size }, opened_count + rows / PASSED_OVER))
 }
 
-/// How many entries a question may have opened: what one caller may ask for in a second is counted in them.
-pub fn cost(request: &TraceRequest) -> u64 {
+/// How many entries a page has at most: what a caller has to have left of its quota. What else is looked at to find them
+/// counts afterwards.
+pub fn lines_max(request: &TraceRequest) -> u64 {
     let lines = if request.limit == 0 { LINES_DEFAULT } else { request.limit.min(LINES_MAX) };
-    // What can only be told from the records is looked for in many of them.
-    let lines = if asks_for_content(request) { LINES_MAX } else { lines };
     lines.into()
 }
 

@@ -88,9 +88,9 @@ impl Peer for PeerService {
 
     async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<ForwardResponse>, Status> {
         self.node(&request)?;
-        let batch = request.into_inner().batch;
+        let ForwardRequest { batch, events } = request.into_inner();
         let batch = batch.ok_or_else(|| Status::invalid_argument("no batch"))?;
-        let answer = match self.core.submit_forwarded(batch).await {
+        let answer = match self.core.submit_forwarded(batch, events).await {
             Ok(done) => ForwardResponse { done: Some(done), error: None },
             Err(refusal) => ForwardResponse { done: None, error: Some(to_info(&refusal)) },
         };
@@ -99,9 +99,9 @@ impl Peer for PeerService {
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
         self.node(&request)?;
-        let DecideRequest { decision, urgent } = request.into_inner();
+        let DecideRequest { decision, urgent, events } = request.into_inner();
         let decision = decision.ok_or_else(|| Status::invalid_argument("no requests"))?;
-        let answer = match self.core.authorize_forwarded(decision, urgent).await {
+        let answer = match self.core.authorize_forwarded(decision, urgent, events).await {
             Ok(done) => DecideResponse { done: Some(done), error: None },
             Err(refusal) => DecideResponse { done: None, error: Some(to_info(&refusal)) },
         };
@@ -148,9 +148,7 @@ impl Peer for PeerService {
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
         self.node(&request)?;
-        let record = request.into_inner().record;
-        let record = record.ok_or_else(|| Status::invalid_argument("no record"))?;
-        let answer = match self.core.record_here(record).await {
+        let answer = match self.core.record_here(request.into_inner()).await {
             Ok(index) => RecordResponse { index: index.get(), error: None },
             Err(refusal) => RecordResponse { index: 0, error: Some(to_info(&refusal)) },
         };

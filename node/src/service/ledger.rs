@@ -67,10 +67,11 @@ impl LedgerService {
 
     async fn submitted(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
         let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
-        with_role(&self.core, &request, roles, "authors, the authority, and patients for what they decide").await?;
+        let who = "authors, the authority, and patients for what they decide";
+        let caller = with_role(&self.core, &request, roles, who).await?;
         let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
         let batch = request.into_inner().batch.ok_or_else(missing)?;
-        self.core.submit(batch).await
+        self.core.submit_from(Some(caller.author_id), batch).await
     }
 
     async fn authorized(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {
@@ -117,14 +118,16 @@ impl LedgerService {
         if !may_trace(&caller, &request.tag) {
             return Err(not_entitled(who));
         }
-        self.core.take_opened(caller.author_id, trace::cost(&request))?;
+        let taken = trace::lines_max(&request);
+        self.core.take_reading(&caller, !is_patient_itself(&caller, &request.tag), taken)?;
         tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
         self.core.up_to_date().await?;
         let (reader, opener) = (self.core.reader().clone(), self.core.opener());
         let cursors = self.core.cursors();
         let tag = tag_of(&request.tag)?;
         let page = move || trace::page(&reader, &opener, &cursors, &request);
-        let page = self.core.read(page).await?;
+        let (page, cost) = self.core.read(page).await?;
+        self.core.charge_rows(caller.author_id, cost, taken);
         self.core.read_of(&caller, &tag, Read::Trace).await?;
         self.core.metrics().trace_reads.inc();
         Ok(page)
@@ -135,7 +138,7 @@ impl LedgerService {
         let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::AUTHOR;
         let caller = with_role(&self.core, &request, roles, who).await?;
         let index = LeafIndex(request.into_inner().index);
-        self.core.take_opened(caller.author_id, 1)?;
+        self.core.take_reading(&caller, true, 1)?;
         tracing::info!(target: "audit", caller = %caller.author_id, %index, "an entry was read");
         self.core.up_to_date().await?;
         let opener = self.core.opener();

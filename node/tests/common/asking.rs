@@ -64,6 +64,14 @@ pub fn by_patient(kind: Kind, tag: [u8; 32], details: &Value) -> Record {
     record
 }
 
+/// A doctor reads something of a patient.
+pub fn access_by(tag: [u8; 32], by: &str) -> Record {
+    let mut record = new_message(Kind::ACCESS_READ, Some(&tag), now_ms());
+    record.actor = Some(doctor(by));
+    record.purpose = "TREAT".to_owned();
+    record
+}
+
 /// Claire permits a doctor to read.
 pub fn permit(tag: [u8; 32], id: &str, to: &str) -> Record {
     let grantee = json!({ "professional": format!("{RPPS}|{to}") });

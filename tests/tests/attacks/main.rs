@@ -1,11 +1,13 @@
 //! An operator, or whoever holds its keys and disks, tries to lie. Each story is one lie, told with real nodes, real
 //! keys and real files; it ends with who finds it, and how. `docs/threat-model.md` lists them.
 //!
-//! [`keys`]: lies that need only keys; [`disks`]: lies that need the disks of one or of all nodes. The latter end and
+//! [`keys`]: lies that need only keys; [`readers`]: what a party that may read, or call at all, could do to others;
+//! [`disks`]: lies that need the disks of one or of all nodes. The latter end and
 //! restart nodes and leave the log in a state that no honest group would reach, so each has a log of its own.
 
 mod disks;
 mod keys;
+mod readers;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,12 @@ fn main() -> ExitCode {
             keys::an_old_checkpoint_is_not_a_fresh_one,
             keys::a_receipt_without_its_entries_is_evidence,
             keys::a_proof_that_is_cut_or_longer_proves_nothing,
+            readers::reading_at_every_node_gives_no_more_than_one_quota,
+            readers::reading_one_patient_again_and_again_adds_one_line_a_minute,
+            readers::a_batch_through_another_partys_certificate_is_refused,
+            readers::calls_of_one_caller_hold_up_nobody_else,
+            readers::the_command_line_says_that_it_is_a_quota,
+            readers::no_process_that_holds_keys_leaves_an_image_of_its_memory,
             disks::one_node_back_on_an_old_disk_stops_and_the_log_goes_on,
             disks::what_is_altered_swapped_or_dropped_on_disk_is_found_by_replaying,
             disks::two_histories_are_found_by_comparing_and_by_remembering,
