@@ -1,4 +1,5 @@
-//! A measurement, no test: whether the time that `ResolveTags` takes tells one patient from another.
+//! Measurements, no tests: whether the time that `ResolveTags` takes tells one patient from another, and how long a batch takes
+//! while another party reads as much as it can.
 //!
 //! ```text
 //! cargo test --release --workspace --test timing -- --ignored --nocapture
@@ -12,11 +13,13 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::asking::{DR_X, Registered, access_by, client, put, register};
+use common::asking::{DR_X, Registered, access_by, client, patient, put, register};
 use common::{Author, Deployment, Running, key, now_ms, until};
-use sillage_proto::v1::{PatientIdentity, ResolveTagsRequest};
+use sillage_proto::v1::{PatientIdentity, ResolveTagsRequest, TraceRequest};
 use sillage_rules::act::Act;
 use sillage_rules::record::erasure_message;
 use sillage_rules::roles::Roles;
@@ -111,5 +114,66 @@ async fn what_the_time_of_resolving_tells() {
             );
         }
     }
+    node.stop().await;
+}
+
+/// Entries of the patient whose device reads.
+const ENTRIES: usize = 3_000;
+/// Traces that it asks for at once.
+const READS: usize = 144;
+const SUBMITS: usize = 60;
+
+async fn submits(node: &Running, author: &mut Author, tag: [u8; 32]) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..SUBMITS {
+        let batch = author.batch(&access_by(tag, DR_X));
+        let began = Instant::now();
+        node.core.submit(batch).await.expect("recorded");
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    times
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: see above"]
+async fn how_long_a_batch_takes_while_another_party_reads_all_that_it_can() {
+    let mut deployment = Deployment::new(1);
+    let node = deployment.start_with(1, |config| config.limits.opened_per_s = u32::MAX).await;
+    until("a leader", async || node.core.leader()).await;
+    let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
+    let mut portal = Author::new(key(&deployment.path("keys/profile.key")));
+    let (own, other) = (patient(7), patient(8));
+    let device = register(&node.core, &mut authority, 60, Roles::PATIENT, Some(own)).await;
+    for _ in 0..ENTRIES {
+        put(&node.core, &mut portal, &access_by(own, DR_X)).await;
+    }
+    let quiet = submits(&node, &mut portal, other).await;
+    let nobody = TraceRequest { tag: own.to_vec(), actor: "nobody".to_owned(), ..TraceRequest::default() };
+    let stop = Arc::new(AtomicBool::new(false));
+    let readings: Vec<_> = (0..READS)
+        .map(|_| {
+            let (mut rpc, nobody, stop) = (client(&node.core, &device), nobody.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut done = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    done += usize::from(rpc.trace(nobody.clone()).await.is_ok());
+                }
+                done
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let beside = submits(&node, &mut portal, other).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut read = 0;
+    for reading in readings {
+        read += reading.await.expect("no panic");
+    }
+    for (name, times) in [("nobody reads", quiet), ("144 traces at once", beside)] {
+        let at = |part: usize| times[(times.len() - 1) * part / 100];
+        println!("{name}: a batch takes {:?} (median), {:?} (95 %), {:?} at most", at(50), at(95), at(100));
+    }
+    println!("{read} traces of {ENTRIES} entries were looked through meanwhile");
     node.stop().await;
 }

@@ -186,9 +186,9 @@ codes! {
     DataKeyGone "DATA_KEY_GONE" Retry Unavailable 3
         "The batch was sealed under a key that was given up meanwhile: send the same batch again.";
     QuotaExceeded "QUOTA_EXCEEDED" Retry ResourceExhausted 3
-        "The author is over its quota: wait a second and send the same batch again.";
+        "The caller is over its quota of events or of entries opened: send the same again after the time that the message names, also `retry_after_ms`.";
     LookupLimit "LOOKUP_LIMIT" Retry ResourceExhausted 3
-        "The caller resolves identities faster than it may: wait a second and ask again.";
+        "The caller resolves identities faster than it may: ask again after the time that the message names, also `retry_after_ms`.";
     Busy "BUSY" Retry ResourceExhausted 3
         "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
     ReadOnly "READ_ONLY" Retry Unavailable 3
