@@ -86,6 +86,11 @@ impl Client {
         Ok(Self { nodes, of_profile, tls, preferred: Arc::new(AtomicUsize::new(0)), timeouts })
     }
 
+    /// How long its calls may take.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
     fn nodes(&self) -> Arc<[Node]> {
         Arc::clone(&self.nodes.read().unwrap_or_else(PoisonError::into_inner))
     }

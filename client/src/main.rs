@@ -34,8 +34,8 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where standard error is closed, no one listens: that is no reason to panic.
             // An error may quote what came from elsewhere, a server or a file: it steers no terminal.
-            let said = sillage_client::cli::harmless(&error.to_string());
-            let _ = writeln!(std::io::stderr(), "sillage: {said}");
+            let error_text = error.to_string();
+            let _ = writeln!(std::io::stderr(), "sillage: {}", sillage_client::cli::harmless(&error_text));
             ExitCode::from(error.exit_code())
         }
     }

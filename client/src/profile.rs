@@ -13,6 +13,8 @@
 //! author_key = "keys/profile.key"     # 64 hex characters: the Ed25519 seed; mode 0600
 //! stream = "cli"
 //! authority_key = "keys/authority.key" # optional: signs acts of the authority
+//! authority_cert = "tls/authority.pem" # optional: the authority's own certificate, where `cert` is another party's
+//! authority_cert_key = "tls/authority.key"
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
 //!
@@ -63,6 +65,8 @@ pub struct Profile {
     pub stream: String,
     /// The authority's seed file.
     pub authority_key: Option<PathBuf>,
+    /// The authority's certificate and its key, PEM, where [`Profile::cert`] is another party's: acts go over it.
+    pub authority_cert: Option<(PathBuf, PathBuf)>,
     /// The CA's private key, PEM.
     pub ca_key: Option<PathBuf>,
     /// `http://host:port` of a gateway: public checkpoints and hash tiles.
@@ -89,6 +93,8 @@ struct ProfileFile {
     #[serde(default = "default_stream")]
     stream: String,
     authority_key: Option<PathBuf>,
+    authority_cert: Option<PathBuf>,
+    authority_cert_key: Option<PathBuf>,
     ca_key: Option<PathBuf>,
     gateway: Option<String>,
     auth: Option<AuthLine>,
@@ -141,6 +147,11 @@ impl Profile {
             return Err("`auth.eidas_level` is low, substantial or high".to_owned());
         }
         let at = |path: PathBuf| dir.join(path);
+        let authority_cert = match (file.authority_cert, file.authority_cert_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((at(cert), at(key))),
+            _ => return Err("`authority_cert` and `authority_cert_key` go together".to_owned()),
+        };
         Ok(Self {
             origin: file.origin,
             endpoints: file.endpoints,
@@ -154,6 +165,7 @@ impl Profile {
             author_key: file.author_key.map(at),
             stream: file.stream,
             authority_key: file.authority_key.map(at),
+            authority_cert,
             ca_key: file.ca_key.map(at),
             gateway: file.gateway,
             auth: file.auth,

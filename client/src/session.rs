@@ -77,6 +77,19 @@ impl Session {
         self.keys.trusted(&self.client, note).await
     }
 
+    /// The way to the nodes for what the authority signs: over its own certificate, as a batch is taken from its author alone.
+    ///
+    /// # Errors
+    /// When the authority's certificate or its key can't be read.
+    pub fn authority_client(&self) -> Result<Client, ClientError> {
+        let Some((cert, key)) = self.profile.authority_cert.clone() else {
+            return Ok(self.client.clone());
+        };
+        let client = Client::new(&Profile { cert, key, ..self.profile.clone() }, self.client.timeouts())?;
+        client.follow(&self.caller.nodes);
+        Ok(client)
+    }
+
     /// The signer for `key`, with its author's id as the ledger knows it: rotation changes the key, not the author.
     ///
     /// # Errors

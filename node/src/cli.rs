@@ -11,7 +11,7 @@ use crate::dev::{self, Options};
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
 use crate::init::{self, NodePlan, Plan};
-use crate::serve;
+use crate::{pid, serve};
 
 /// A node of a Sillage log: an append-only audit ledger that anyone can check.
 #[derive(Debug, Parser)]
@@ -137,6 +137,11 @@ fn witness(text: &str) -> Result<WitnessConfig, String> {
 /// Reads the arguments and does what they say. What goes wrong is one sentence on the standard error, and exit code 1;
 /// arguments that can't be understood are exit code 2.
 pub fn run() -> ExitCode {
+    // Every command makes keys, or reads them.
+    if let Err(error) = pid::keep_memory_private() {
+        eprintln!("sillage-node: can't keep the keys in memory private: {error}");
+        return ExitCode::FAILURE;
+    }
     let done = match Cli::parse().command {
         Command::Dev(args) => dev(args),
         Command::Init(args) => init(args),

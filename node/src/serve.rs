@@ -89,7 +89,6 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
 pub fn run(config_file: &Path) -> Result<(), ServeError> {
     let config = NodeConfig::load(config_file)?;
     telemetry::start(&config.log).map_err(ServeError::Telemetry)?;
-    pid::keep_memory_private().map_err(system("can't keep the keys in memory private"))?;
     pid::die_with_parent().map_err(system("can't follow the parent process"))?;
     pid::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -75,8 +75,8 @@ fn spki(certs: &[std::path::PathBuf]) -> Result<Vec<[u8; 32]>, ClientError> {
     certs.iter().map(|path| spki_sha256(path).map(|hash| hash.to_bytes())).collect()
 }
 
-/// Signs an act with the authority's key and records it, on a stream of its own: acts are rare, and the caller's
-/// certificate need not be the authority's.
+/// Signs an act with the authority's key and records it, on a stream of its own, as acts are rare, and over its own
+/// certificate, where the profile names one beside the caller's.
 ///
 /// # Errors
 /// When the profile has no authority key, or the ledger refuses the act.
@@ -106,7 +106,7 @@ pub async fn submit_messages(session: &Session, records: Vec<v1::Record>) -> Res
         Ok(record.into_bytes())
     });
     let parsed = parsed.collect::<Result<Vec<_>, ClientError>>()?;
-    let mut stream = Stream::fresh(session.client.clone(), signer, Arc::clone(&session.keys), label);
+    let mut stream = Stream::fresh(session.authority_client()?, signer, Arc::clone(&session.keys), label);
     stream.send(parsed, Source::Fresh).await
 }
 

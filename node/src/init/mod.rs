@@ -350,6 +350,8 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
         author_key: Some("keys/authority.key".to_owned()),
         stream: Some("cli".to_owned()),
         authority_key: Some("keys/authority.key".to_owned()),
+        authority_cert: None,
+        authority_cert_key: None,
         ca_key: Some("tls/ca.key".to_owned()),
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
     };
@@ -362,6 +364,8 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
             cert: "tls/profile.pem".to_owned(),
             key: "tls/profile.key".to_owned(),
             author_key: Some("keys/profile.key".to_owned()),
+            authority_cert: Some(authority.cert.clone()),
+            authority_cert_key: Some(authority.key.clone()),
             ..authority
         };
         files::public(&plan.dir.join(PROFILE_FILE), profile.to_toml())?;
