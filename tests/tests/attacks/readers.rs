@@ -181,15 +181,16 @@ pub fn the_command_line_says_that_it_is_a_quota(world: &mut World) {
     // It passes a moment later, without anybody's help.
     world.sillage_as(&profile, &ask).ok();
     // A debt of half a minute isn't waited for in five seconds.
-    let author = register(world, "bulk", "author,tag");
-    let lines: Vec<_> = (0..300).map(|n| access(&ins(504), &n.to_string())).collect();
-    let file = world.write("bulk.ndjson", sillage_tests::lines::ndjson(&lines)).to_string_lossy().into_owned();
+    register(world, "bulk", "author,tag");
+    let file = |name: &str, count: usize| {
+        let lines: Vec<_> = (0..count).map(|n| access(&ins(504), &format!("{name}-{n}"))).collect();
+        world.write(name, sillage_tests::lines::ndjson(&lines)).to_string_lossy().into_owned()
+    };
     let bulk = world.path("bulk").join("sillage.toml");
-    world.sillage_as(&bulk, &["record", "--file", &file]).ok();
-    let run = world.sillage_as(&bulk, &["--timeout", "3", "record", "--file", &file]);
+    world.sillage_as(&bulk, &["record", "--file", &file("first.ndjson", 300)]).ok();
+    let run = world.sillage_as(&bulk, &["--timeout", "3", "record", "--file", &file("second.ndjson", 1)]);
     assert_eq!(run.code, Some(3), "{run}");
     assert!(run.stderr.contains("over a quota: QUOTA_EXCEEDED") && !run.stderr.contains("out of reach"), "{run}");
-    drop(author);
 }
 
 /// A stolen image of memory holds every key.
