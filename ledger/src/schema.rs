@@ -32,6 +32,7 @@
 //! item     hash of the item's id[32]    tag[32] ‖ u64 index of its first deposit ‖ u64 index of the last one that says what it is,
 //!          and 01 where its depositor wrote it again under a tag that may be the same patient's other one
 //!          hash of tag and id[32]       u64 index of the last record that did so under this tag
+//!          hash of the id[32] ‖ u64     u64 index of the deposit that said what it is before the one at this index did
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet
@@ -40,6 +41,14 @@
 //!          's' ‖ secret tag[32]         open tag[32]
 //!          'a' ‖ hash of the actor[32]  u64 index: the authority revoked this actor
 //!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both compartments were asked: decided already
+//!          "void/" ‖ u64 act            voids::VoidedRange: what an act voided
+//!          "voiding/" ‖ u64 act         u64 act that voided ‖ u64 next entry: patients are still to be told
+//!          "voided/" ‖ u64 act ‖ tag    nothing: this patient has a record that the act voids
+//!          "review/" ‖ u64 act ‖ u64    u8 ground: a decision that was made while what the act voids counted
+//!          "rule/"                      sillage.v1.AuthorityRule in force
+//!          "limit/" ‖ author id[32]     u32 records a day that take access away
+//!          "cosigned/" ‖ content[32]    u64 index: the act with further signatures that is recorded
+//!          "day/" ‖ u64 day ‖ author id u32 records of this day that take access away; "own-day/": of patients' own devices
 //! ```
 //!
 //! Hashes of ids are SHA-256 with a prefix of their own (`item_key`, `glass_key`, `request_key`): an id may say something

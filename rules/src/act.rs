@@ -5,12 +5,14 @@ use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 use sillage_proto::v1::ledger_act;
 
+use crate::authority::RuleChange;
 use crate::check::{at_most, line, required};
 use crate::kind::Kind;
 use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
 use crate::node_set::NodeSetChange;
 use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::voiding::Voiding;
 
 /// SHA-256 of the SubjectPublicKeyInfo of a TLS certificate.
 pub type TlsSpki = [u8; 32];
@@ -73,6 +75,10 @@ pub enum Act {
     },
     /// Other nodes, or other voters: they count from the index commit after next on.
     NodeSetChanged(NodeSetChange),
+    /// What a key or a party signed counts for nothing from here on.
+    RecordsVoided(Voiding),
+    /// How many authorities sign what touches many, or how often a day a party may take access away.
+    AuthorityRule(RuleChange),
 }
 
 /// A party as it is registered, by an act or in the genesis entry.
@@ -173,6 +179,8 @@ impl Act {
             Wire::NodeSet(act) => {
                 NodeSetChange::parse(act).map(Self::NodeSetChanged).map_err(|error| error.within("node_set"))
             }
+            Wire::Voided(act) => Voiding::parse(act).map(Self::RecordsVoided).map_err(|error| error.within("voided")),
+            Wire::Rule(act) => RuleChange::parse(act).map(Self::AuthorityRule).map_err(|error| error.within("rule")),
         }
     }
 
@@ -185,6 +193,8 @@ impl Act {
             Self::Revoked { .. } | Self::ActorRevoked { .. } => Kind::KEY_REVOKED,
             Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
             Self::NodeSetChanged(_) => Kind::NODE_SET_CHANGED,
+            Self::RecordsVoided(_) => Kind::RECORDS_VOIDED,
+            Self::AuthorityRule(_) => Kind::AUTHORITY_RULE,
         }
     }
 
@@ -219,6 +229,8 @@ impl Act {
             }
             Self::LogKeyRotated { key } => Wire::LogKey(v1::LogKeyRotated { key: Some(key_message(key)) }),
             Self::NodeSetChanged(change) => Wire::NodeSet(change.to_message()),
+            Self::RecordsVoided(voiding) => Wire::Voided(voiding.to_message()),
+            Self::AuthorityRule(change) => Wire::Rule(change.to_message()),
         };
         v1::LedgerAct { act: Some(act) }
     }

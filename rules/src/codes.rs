@@ -133,6 +133,10 @@ codes! {
         "The patient belongs to another log: send the record to the log whose genesis covers the tag.";
     ActRefused "ACT_REFUSED" Reject FailedPrecondition 4
         "The act doesn't fit what is registered: read the parties, then send an act that does.";
+    SignaturesMissing "SIGNATURES_MISSING" Reject FailedPrecondition 4
+        "The act needs the signatures of several authorities, and some are missing: `sillage authority propose`, have others sign it, then submit it.";
+    LimitReached "LIMIT_REACHED" Reject ResourceExhausted 4
+        "The party has signed as many records that take access away or end spaces as it may in one day: find out why, then wait for the next day, or have the authority set another limit.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4

@@ -7,6 +7,7 @@
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`flags`], [`facts`]: what is flagged on them, and from what it follows;
+//! - [`voiding`]: what was signed with a stolen key, and counts no longer; [`authority`]: acts that several authorities sign;
 //! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
@@ -15,6 +16,7 @@
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
+pub mod authority;
 pub mod bundle;
 mod check;
 pub mod clock;
@@ -39,3 +41,4 @@ pub mod record;
 pub mod roles;
 pub mod stream;
 pub mod time;
+pub mod voiding;

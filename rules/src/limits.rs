@@ -40,6 +40,13 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Keys of one party in its life: each replacement costs as much as it had before.
 pub const PARTY_KEYS_MAX: usize = 1_024;
 
+/// Acts in force that void records: each is asked about whenever a state is folded.
+pub const VOIDINGS_MAX: usize = 256;
+/// Authorities of a rule, and further signatures of one act.
+pub const AUTHORITIES_MAX: usize = 16;
+/// How long the signature of a further authority holds at most: 30 days, in milliseconds.
+pub const ACT_SIGNATURE_MS_MAX: u64 = 30 * 86_400_000;
+
 /// A code from a vocabulary: purpose, role, category, type, method.
 pub const TOKEN_BYTES_MAX: usize = 128;
 /// An identifier, the URI of its system, a reference.

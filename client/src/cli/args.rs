@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::authority_args::{AuthorityCommand, ReinstateArgs, VoidArgs, VoidedArgs};
 use super::authorize_args::AuthorizeArgs;
 use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
@@ -68,6 +69,9 @@ pub enum Command {
     /// Keys of parties, of the nodes and of the log: acts of the authority
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Acts that several authorities sign, and limits a day
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
     /// Ask "may this actor do this with these documents?": the answer is on record, and signed
     Authorize(AuthorizeArgs),
     /// What a patient permits and denies, and who can open what because of it
@@ -559,6 +563,12 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Void what a key or a party signed: the records stay, and count for nothing
+    Void(VoidArgs),
+    /// What an act voided counts again
+    Reinstate(ReinstateArgs),
+    /// Acts that voided records, and decisions to review because of them
+    Voided(VoidedArgs),
     /// List parties, and the keys that sign for the log and its nodes
     List {
         /// As JSON

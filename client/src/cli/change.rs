@@ -255,6 +255,7 @@ fn print(
         record: Some(message),
         decision: None,
         erased: None,
+        voided: None,
         author: String::new(),
         secret: order.target.secret,
     };

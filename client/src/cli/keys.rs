@@ -15,7 +15,7 @@ use sillage_rules::stream::StreamLabel;
 use super::args::{KeysCommand, RegisterArgs};
 use super::certificate::{self, issue};
 use super::record::now_ms;
-use super::{Context, Ended, output};
+use super::{Context, Ended, output, void};
 use crate::audit::rotation::Holder;
 use crate::author::{Stream, VerifiedReceipt, tags_of};
 use crate::error::ClientError;
@@ -55,6 +55,9 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
             let receipt = submit(&session().await?, &Act::Revoked { key_id, reason }).await?;
             print(&receipt, json!({"key_id": key_id}))
         }
+        KeysCommand::Void(args) => void::void(&session().await?, args).await,
+        KeysCommand::Reinstate(args) => void::reinstate(&session().await?, args).await,
+        KeysCommand::Voided(args) => void::voided(&session().await?, &args).await,
         KeysCommand::List { json } => list(&session().await?, json).await,
     }
 }
@@ -67,7 +70,11 @@ fn new_key(out: &Path) -> Result<Ended, ClientError> {
     Ok(Ended::Done)
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
+/// Reads what stands behind an option.
+///
+/// # Errors
+/// With the option's name.
+pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
     text.parse().map_err(|error| ClientError::Usage(format!("{option}: {error}")))
 }
 

@@ -6,7 +6,7 @@ use sillage_proto::v1;
 use sillage_rules::entry::Entry;
 use sillage_rules::ident::Ins;
 use sillage_rules::kind::{Group, Kind};
-use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
+use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson, VoidedLine};
 use sillage_rules::time::TimeMs;
 
 use super::args::{Lang, Only, TraceArgs};
@@ -91,7 +91,9 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
             (None, None) => Opened::Nothing,
         };
         let erased = line.line.erased.as_ref().map(erased_line);
-        TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret).to_json()
+        let voided = line.line.voided.as_ref().map(voided_line);
+        let shown = TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret);
+        TraceLineJson { voided, ..shown }.to_json()
     };
     let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
     if let Some(cursor) = &page.next_cursor {
@@ -114,6 +116,10 @@ fn erased_line(by: &v1::Erasure) -> ErasedLine {
     ErasedLine { index: by.index, time: TimeMs(by.time_ms), ground: by.ground.clone() }
 }
 
+pub(super) fn voided_line(by: &v1::Voiding) -> VoidedLine {
+    VoidedLine { index: by.index, time: TimeMs(by.time_ms), reason: by.reason.clone() }
+}
+
 fn event(traced: &TracedLine) -> Event {
     let entry = &traced.line.entry;
     Event {
@@ -125,6 +131,7 @@ fn event(traced: &TracedLine) -> Event {
         decision: traced.line.decision.as_ref().map(Decision::from),
         author: traced.line.author.clone(),
         erased: traced.line.erased.clone(),
+        voided: traced.line.voided.clone(),
         secret: traced.secret,
     }
 }

@@ -293,6 +293,11 @@ pub fn fold(tag: &PatientTag, answer: &mut v1::RuleRecordsResponse, late_after_m
         // What the erasure of a patient took has no content any more; a node that still gives one isn't followed.
         let gone = side.erased.is_some_and(|by| line.entry.index < by);
         let mut event = if gone { None } else { read_event(&line)? };
+        if line.voided.is_some() {
+            // It is listed, and counts for nothing.
+            side.records.push(Decided { line, event });
+            continue;
+        }
         if let Some((event, meta)) = &mut event {
             if let (Event::BreakGlassOpened(opened), Some(end)) = (&mut *event, ends.get(&line.entry.index.get())) {
                 opened.end_by(LedgerTimeMs(*end));

@@ -264,6 +264,7 @@ impl<'a> Event<'a> {
             details: self.details(&purposes, requestor),
             original: Some(v1::Original { media_type: "application/fhir+json".to_owned(), content: original }),
             act: None,
+            signatures: Vec::new(),
             actor: Some(actor),
         };
         Ok(record)

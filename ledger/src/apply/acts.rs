@@ -3,17 +3,16 @@
 //! A party has at most one active key. An authority can neither revoke its own key nor give up its own role, only
 //! replace its key: so after every act there is still someone who can perform the next one.
 
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration, TlsSpki};
 use sillage_rules::codes::Code;
 use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
-use super::Stop;
-use super::nodes;
+use super::check::Shape;
 use super::overlay::Overlay;
-use super::signing;
+use super::{Stop, authority, nodes, signing, voiding};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
@@ -30,8 +29,9 @@ pub(crate) fn perform(
     genesis: &GenesisInfo,
     actor: &Actor,
     act: &Act,
-    index: LeafIndex,
+    (shape, at): (&Shape<'_>, (LeafIndex, LedgerTimeMs)),
 ) -> Result<(), Stop> {
+    let index = at.0;
     let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == actor.author);
     if !actor.roles.contains(Roles::AUTHORITY) && !own_rotation {
         return Err(Stop::Refused(Refusal::new(
@@ -53,8 +53,14 @@ pub(crate) fn perform(
             overlay.revoke_actor(*actor_hash, index);
             Ok(())
         }
+        Act::RecordsVoided(_) if !shape.records.iter().all(|record| record.kind.is_act()) => {
+            Err(refused("an act that voids records stands in a batch of acts alone"))
+        }
+        Act::RecordsVoided(voiding) => voiding::plan(overlay, voiding, at),
+        Act::AuthorityRule(change) => authority::change(overlay, change),
         Act::Erased { .. } => unreachable!("erasures are planned, see `erase`"),
-    }
+    }?;
+    authority::check_after(overlay, act)
 }
 
 pub(super) fn refused(message: impl Into<String>) -> Stop {

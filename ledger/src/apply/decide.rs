@@ -472,13 +472,15 @@ fn request_key(request: &ParsedRequest, signer: &Signer) -> Vec<u8> {
 fn decided_before(overlay: &Overlay<'_>, rules: &mut Rules<'_>, name: &[u8]) -> Result<Option<Decided>, Stop> {
     let Some(row) = overlay.row(Family::Consent, name)? else { return Ok(None) };
     let (indices, rest) = row.as_chunks::<8>();
+    let last_act = overlay.voids()?.last_act();
     if indices.is_empty() || !rest.is_empty() {
         return Err(ReadError::Damaged("the row of a request can't be read".into()).into());
     }
     let mut decisions = Vec::with_capacity(indices.len());
     for index in indices {
         let index = LeafIndex(u64::from_be_bytes(*index));
-        let Some(record) = rules.decision(overlay, index)? else { return Ok(None) };
+        // Where something was voided since, something else may count by now: it is decided anew.
+        let Some(record) = rules.decision(overlay, index)?.filter(|_| last_act < Some(index)) else { return Ok(None) };
         decisions.push(MadeDecision::of(index, &record, &record.payload()));
     }
     Ok(Some(Decided { decisions, repeated: true }))

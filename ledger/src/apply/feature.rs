@@ -7,7 +7,6 @@ use crate::store::Store;
 /// From this level on, acts may change the set of nodes.
 pub(crate) const NODE_SETS: u32 = 2;
 /// From this level on, roles are as small as the job: parties vouch for their own alone, wills are proven, records are voided.
-#[expect(dead_code, reason = "asked for by the checks that follow")]
 pub(crate) const ROLES: u32 = 3;
 
 /// Whether the group has reached this feature level. A log of before has level 1.

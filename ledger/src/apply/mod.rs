@@ -1,16 +1,19 @@
 //! What one command does: every batch in it is checked and recorded, or refused, in order; then what is asked is decided;
 //! then the records that the ledger makes itself.
 //!
-//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
+//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`authority`] which of them several authorities sign,
+//! [`voiding`] how records are voided, [`daily`] how often a day access may be taken away, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
 //! forgotten, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
 //! records itself, [`overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
+mod authority;
 mod basis;
 pub(crate) mod check;
 pub(crate) mod clock;
+pub(crate) mod daily;
 pub(crate) mod decide;
 pub(crate) mod erase;
 mod erase_keys;
@@ -21,6 +24,7 @@ pub(crate) mod own;
 mod rule;
 pub(crate) mod signing;
 mod stale;
+mod voiding;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -311,8 +315,9 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
+    let verify = shared.to_verify();
     let mut rules = Rules::new(caches, &shared.stats, size, false);
-    let checked = perform(&mut overlay, &mut rules, &shared.genesis, (&shape, &signer), (size + 1, time));
+    let checked = perform(&mut overlay, &mut rules, (&shared.genesis, verify), (&shape, &signer), (size + 1, time));
     rules.finish(size);
     checked.map(drop)
 }
@@ -321,7 +326,7 @@ pub(crate) fn check_only(
 fn perform(
     overlay: &mut Overlay<'_>,
     rules: &mut Rules<'_>,
-    genesis: &GenesisInfo,
+    (genesis, verify): (&GenesisInfo, Option<&Verified>),
     (shape, signer): (&Shape<'_>, &Signer),
     (first, time): (u64, LedgerTimeMs),
 ) -> Result<Staged, Stop> {
@@ -330,12 +335,15 @@ fn perform(
     for (position, record) in (0_u32..).zip(&shape.records) {
         let at = (LeafIndex(first + u64::from(position)), time);
         let done = match &record.content {
-            Content::Act(act) if matches!(**act, Act::Erased { .. }) => {
-                erase::plan(overlay, rules, shape, record, signer.roles, at)
+            Content::Act(act) => {
+                let cosigned = record.cosigned.as_ref().expect("an act was read with its signatures");
+                authority::check(overlay, genesis, verify, (&actor, act), cosigned, at).and_then(|()| match &**act {
+                    Act::Erased { .. } => erase::plan(overlay, rules, shape, record, signer.roles, at),
+                    act => acts::perform(overlay, genesis, &actor, act, (shape, at)),
+                })
             }
-            Content::Act(act) => acts::perform(overlay, genesis, &actor, act, at.0),
             Content::Sealed(_) if rule::is_opened(record) => {
-                rule::stage(overlay, rules, &mut staged, (shape, signer), (position, record), at)
+                rule::stage(overlay, rules, &mut staged, genesis, (shape, signer), (position, record), at)
             }
             Content::Sealed(_) => Ok(()),
         };
@@ -367,6 +375,7 @@ impl Applier<'_> {
         if command.version >= 2 {
             let records = command.ledger_records.iter().enumerate();
             outcomes.extend(records.map(|(at, record)| self.own_record(at, record)));
+            self.tell_of_voided()?;
             self.index_commit = command.index_commit;
         }
         Ok(outcomes)
@@ -443,7 +452,7 @@ impl Applier<'_> {
         }
         let before = self.overlay.registry.clone();
         let (overlay, rules) = (&mut self.overlay, &mut self.rules);
-        let done = perform(overlay, rules, self.genesis, (shape, signer), (first, self.time));
+        let done = perform(overlay, rules, (self.genesis, self.verify), (shape, signer), (first, self.time));
         if done.is_err() {
             // A refused batch leaves nothing, the acts before the refused one neither.
             self.overlay.registry = before;
@@ -484,8 +493,14 @@ impl Applier<'_> {
                 acts::pair_tags(&mut self.overlay, party)?;
             }
         }
+        let signed = first_index.get()..self.next_index();
+        self.overlay.signed.push((signed, (shape.key_id, signer.key.author_id)));
+        if staged.limited > 0 {
+            self.overlay.count_limited(signer, staged.limited, self.time)?;
+        }
         self.take_effect(staged)?;
         self.erase_planned()?;
+        self.void_planned()?;
         let stream = StreamInfo {
             stream_id: signer.stream_id,
             author_id: signer.key.author_id,
@@ -593,7 +608,8 @@ impl Applier<'_> {
             outcomes,
             recorded: recorded.collect(),
             index_commit,
-            keys_changed: self.overlay.keys_changed,
+            // What readers keep was folded with what is voided by now.
+            keys_changed: self.overlay.keys_changed || self.overlay.voids_changed,
             writes: self.writes,
             leaves,
         })

@@ -1,14 +1,20 @@
 //! The stored state with what the present command has changed of it so far, so that batches of one command and acts of
 //! one batch see each other.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::ops::Range;
+use std::sync::Arc;
 
 use rocksdb::WriteBatch;
 use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 
 use prost::Message;
+use sillage_proof::hash::LedgerTimeMs;
+use sillage_rules::authority::Rule;
+use sillage_rules::voiding::Voiding;
 
 use super::erase::Planned;
 use crate::error::ReadError;
@@ -16,6 +22,7 @@ use crate::node_sets::NodeSetRow;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
 use crate::store::Store;
+use crate::voids::Voids;
 
 /// Key and value of a row of the family `erase`.
 pub(crate) type ErasingRow = (Vec<u8>, Vec<u8>);
@@ -36,6 +43,14 @@ pub(crate) struct Registry {
     revoked: BTreeMap<Hash, LeafIndex>,
     /// Erasures of the batch that is being checked.
     pub erasures: Vec<Planned>,
+    /// Acts of the batch that is being checked that void or reinstate records.
+    pub voidings: Vec<(LeafIndex, LedgerTimeMs, Voiding)>,
+    /// Another rule of the authorities.
+    pub rule: Option<Rule>,
+    /// Other limits a day, by parties.
+    pub limits: BTreeMap<AuthorId, u32>,
+    /// What several authorities signed, and where it is recorded.
+    pub contents: BTreeMap<Hash, LeafIndex>,
     /// Acts of the batch that is being checked that remove nodes.
     pub removals: Vec<LeafIndex>,
 }
@@ -53,6 +68,12 @@ pub(crate) struct Overlay<'a> {
     rows: BTreeMap<Family, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     /// Data keys were given up or wrapped anew, or epochs changed: what is kept of them in memory is outdated.
     pub keys_changed: bool,
+    /// What is voided, once it was asked for.
+    pub voids: OnceCell<Arc<Voids>>,
+    /// Records were voided or reinstated by the present command.
+    pub voids_changed: bool,
+    /// Who signed the records of the present command, which aren't stored yet.
+    pub signed: Vec<(Range<u64>, (KeyId, AuthorId))>,
 }
 
 impl<'a> Overlay<'a> {
@@ -66,6 +87,9 @@ impl<'a> Overlay<'a> {
             erase: BTreeMap::new(),
             rows: BTreeMap::new(),
             keys_changed: false,
+            voids: OnceCell::new(),
+            voids_changed: false,
+            signed: Vec::new(),
         }
     }
 
@@ -314,6 +338,9 @@ impl<'a> Overlay<'a> {
         let consent = store.family(Family::Consent);
         for (actor, by) in &self.registry.revoked {
             writes.put_cf(consent, schema::actor_key(actor), by.get().to_be_bytes());
+        }
+        for (key, row) in self.authority_rows() {
+            writes.put_cf(consent, key, row);
         }
         let others = self.rows.iter().map(|(family, rows)| (*family, rows));
         for (family, rows) in iter::once((Family::Erase, &self.erase)).chain(others) {

@@ -25,11 +25,12 @@ use sillage_rules::roles::Roles;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
 use super::overlay::Overlay;
-use super::{Applier, Stop, basis};
+use super::{Applier, Stop, basis, daily};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::error::{ReadError, Refusal};
+use crate::genesis::GenesisInfo;
 use crate::schema::{self, Family, TAG_LEN};
 use crate::seal::Place;
 
@@ -60,6 +61,8 @@ pub(crate) struct Staged {
     documents: Option<Arc<Documents>>,
     /// Items that were looked up.
     items: usize,
+    /// How many of the batch's own records take access away or end spaces.
+    pub limited: u32,
 }
 
 impl From<RuleRefusal> for Stop {
@@ -86,6 +89,7 @@ pub(super) fn stage(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
     staged: &mut Staged,
+    genesis: &GenesisInfo,
     (shape, signer): (&Shape<'_>, &Signer),
     (position, record): (u32, &Record<'_>),
     (index, time): (LeafIndex, LedgerTimeMs),
@@ -107,6 +111,8 @@ pub(super) fn stage(
     let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
+        let counts = daily::check(overlay, genesis, signer, (record.kind, event), staged.limited, time)?;
+        staged.limited += u32::from(counts);
     }
     let event = event.map(|event| (event, meta));
     staged.named.insert(position, Named { tag, kind: record.kind, event, may_change, fault });
@@ -491,6 +497,7 @@ impl Applier<'_> {
                 reviewed: None,
                 continued_by: None,
                 erased_by: None,
+                voided_by: None,
             };
             self.overlay.open_glass(id, &glass);
             return Ok(());

@@ -56,6 +56,8 @@ pub(crate) struct Caches {
     pub clock_voters: Option<(Arc<ClockVoters>, Option<LeafIndex>)>,
     /// Where the names of requests begin that may still be stored: all before are gone.
     pub asked_from: Vec<u8>,
+    /// No patient is still to be told of voided records.
+    pub nothing_to_tell: bool,
     /// How many records that decide one tag may have.
     pub caps: RecordCaps,
     /// [`crate::LedgerReader::keys_version`] as of which all of it holds; of no use where one thread applies.
@@ -73,6 +75,7 @@ impl Caches {
             documents: None,
             clock_voters: None,
             asked_from: Vec::new(),
+            nothing_to_tell: false,
             caps: options.record_caps,
             version: 0,
         }
@@ -88,6 +91,7 @@ impl Caches {
         self.documents = None;
         self.clock_voters = None;
         self.asked_from.clear();
+        self.nothing_to_tell = false;
     }
 
     /// Forgets everything when `version` is another one.

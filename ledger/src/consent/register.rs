@@ -44,6 +44,8 @@ pub struct BreakGlass {
     pub continued_by: Option<LeafIndex>,
     /// The entry that erased its record, or its patient: nothing is owed for it any more. Told to readers; no part of the row.
     pub erased_by: Option<LeafIndex>,
+    /// The act that voided its record: it opens nothing. Told to readers; no part of the row.
+    pub voided_by: Option<LeafIndex>,
 }
 
 impl BreakGlass {
@@ -57,9 +59,9 @@ impl BreakGlass {
         self.justified.is_none() && !self.is_done_with() && self.justification_due_ms <= now
     }
 
-    /// Another one stands for it, or it was erased.
+    /// Another one stands for it, or it was erased or voided.
     fn is_done_with(&self) -> bool {
-        self.continued_by.is_some() || self.erased_by.is_some()
+        self.continued_by.is_some() || self.erased_by.is_some() || self.voided_by.is_some()
     }
 
     /// Whether it is known whose record was opened.
@@ -117,6 +119,7 @@ impl BreakGlass {
                 reviewed,
                 continued_by: entry(continued),
                 erased_by: None,
+                voided_by: None,
             })
         };
         parts().ok_or_else(damaged)
@@ -152,7 +155,26 @@ impl Overlay<'_> {
         let index = index.try_into().map_err(|_| damaged())?;
         let index = LeafIndex(u64::from_be_bytes(index));
         let row = self.row(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
-        BreakGlass::decode(index, &row).map(Some)
+        let glass = self.without_voided(BreakGlass::decode(index, &row)?)?;
+        Ok(Some(glass).filter(|glass| glass.voided_by.is_none()))
+    }
+
+    /// A break-glass as if what became of it by voided records hadn't.
+    fn without_voided(&self, mut glass: BreakGlass) -> Result<BreakGlass, ReadError> {
+        if self.voids()?.is_empty() {
+            return Ok(glass);
+        }
+        glass.voided_by = self.voided_by(glass.index)?;
+        let counts = |index: &Option<LeafIndex>| index.map_or(Ok(true), |index| self.still_counts(index));
+        for index in [&mut glass.justified, &mut glass.closed, &mut glass.continued_by] {
+            if !counts(index)? {
+                *index = None;
+            }
+        }
+        if !counts(&glass.reviewed.map(|(index, _)| index))? {
+            glass.reviewed = None;
+        }
+        Ok(glass)
     }
 
     /// The break-glass that the record of this entry opened.
@@ -209,20 +231,22 @@ impl LedgerReader {
         let wanted = |glass: &BreakGlass| {
             (!filter.open_only || glass.is_open(now)) && (!filter.overdue_only || glass.is_overdue(now))
         };
-        let candidates: Box<dyn Iterator<Item = Result<LeafIndex, ReadError>> + '_> = if filter.open_only {
+        let overlay = Overlay::new(&view.store);
+        // What was closed or justified by a voided record has no mark any more.
+        let marked = overlay.voids()?.is_empty();
+        let candidates: Box<dyn Iterator<Item = Result<LeafIndex, ReadError>> + '_> = if filter.open_only && marked {
             // Few are open at a time; those that ended long ago aren't looked at.
             let mut open = unexpired(&view.store, now)?;
             open.sort_unstable();
             Box::new(open.into_iter().filter(|index| *index > after).map(Ok))
         } else {
-            Box::new(indices(&view, if filter.overdue_only { UNJUSTIFIED } else { ROWS }, after))
+            Box::new(indices(&view, if filter.overdue_only && marked { UNJUSTIFIED } else { ROWS }, after))
         };
-        let overlay = Overlay::new(&view.store);
         let mut out = Vec::new();
         for index in candidates {
             let index = index?;
             let row = view.store.get(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
-            let mut glass = BreakGlass::decode(index, &row)?;
+            let mut glass = overlay.without_voided(BreakGlass::decode(index, &row)?)?;
             if !wanted(&glass) {
                 continue;
             }
@@ -289,6 +313,7 @@ mod tests {
             reviewed: None,
             continued_by: None,
             erased_by: None,
+            voided_by: None,
         }
     }
 

@@ -131,6 +131,9 @@ impl<'a> Rules<'a> {
             let rows = overlay.store().rule_rows_from(tag, folded.as_of, self.size);
             let rows = rows.filter(|row| !matches!(row, Ok((_, kind)) if is_deposit(*kind)));
             for row in rows.collect::<Result<Vec<_>, _>>()? {
+                if overlay.voided_by(row.0)?.is_some() {
+                    continue;
+                }
                 folded.records += 1;
                 self.stats.folded();
                 if let Some((event, meta)) = self.event_at(overlay, row.0)? {
@@ -140,6 +143,9 @@ impl<'a> Rules<'a> {
             folded.as_of = self.size;
         }
         for (event, meta) in self.events.get(tag).into_iter().flatten() {
+            if overlay.voided_by(meta.index)?.is_some() {
+                continue;
+            }
             Arc::make_mut(&mut folded.state).apply(event, meta);
             folded.records += 1;
         }
@@ -226,6 +232,12 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// Records were voided or reinstated: every state is folded again, without or with them.
+    pub(crate) fn voided(&mut self) {
+        self.caches.clear();
+        self.states.clear();
+    }
+
     /// What is in force for all patients.
     pub(crate) fn documents(&mut self, overlay: &Overlay<'_>) -> Result<Arc<Documents>, Stop> {
         if let Some(known) = &self.documents {
@@ -258,13 +270,16 @@ impl<'a> Rules<'a> {
             stored.retain(|index| index.get() < self.size);
             stored.sort_unstable();
             for index in stored {
+                if overlay.voided_by(index)?.is_some() {
+                    continue;
+                }
                 if let Some((event, meta)) = self.event_at(overlay, index)? {
                     state.apply(&event, &meta);
                 }
             }
         }
         for (event, meta) in self.events.get(&NO_PATIENT).into_iter().flatten() {
-            if glass_id(event) == Some(id) {
+            if glass_id(event) == Some(id) && overlay.still_counts(meta.index)? {
                 state.apply(event, meta);
             }
         }

@@ -11,3 +11,4 @@ mod documents;
 mod erasing;
 mod model;
 mod records;
+mod voiding;

@@ -99,6 +99,10 @@ alarms! {
         "An old key-encryption key isn't destroyed, as what isn't erased would be lost with it: compare this node's keyring with the others'.";
     CertificateEnds "CERTIFICATE_ENDS" Warning
         "A certificate of this node ends soon: have the authority sign a new one, and restart the node with it.";
+    LimitReached "LIMIT_REACHED" Warning
+        "A party has signed as many records that take access away as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
+    LimitNear "LIMIT_NEAR" Warning
+        "A party has signed four fifths of the records that take access away that it may sign today: find out why.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning
         "The connections that callers may have are used up: find the caller that leaves its connections open, and stop it.";
 }

@@ -71,6 +71,7 @@ fn row(glass: &BreakGlass, opened: Opened) -> Result<BreakGlassRow, Refusal> {
         opened_ms: glass.opened_ms.get(),
         recorded_ms: glass.recorded_ms.get(),
         erased_index: index(glass.erased_by),
+        voided_index: index(glass.voided_by),
         tag: glass.tag.map(|tag| tag.to_vec()).unwrap_or_default(),
         expires_ms: glass.expires_ms.get(),
         justification_due_ms: glass.justification_due_ms.get(),

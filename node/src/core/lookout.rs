@@ -21,6 +21,11 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two attempts to let another node lead.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether a party took access away as often as it may.
+const LIMITS_EVERY: Duration = Duration::from_secs(2);
+/// Parties that an alarm names.
+const PARTIES_NAMED: usize = 8;
+
 /// When what is recorded was last seen to be covered, or a new checkpoint to come.
 struct Covered {
     size: u64,
@@ -31,11 +36,16 @@ struct Covered {
 pub(super) async fn run(core: Weak<Core>) {
     let mut covered = Covered { size: 0, at: Instant::now() };
     let mut handed_over = Instant::now();
+    let mut limits_seen = Instant::now();
     loop {
         {
             let Some(core) = core.upgrade() else { return };
             core.look_at_disk();
             core.look_at_checkpoints(&mut covered);
+            if limits_seen.elapsed() >= LIMITS_EVERY {
+                core.look_at_limits();
+                limits_seen = Instant::now();
+            }
             core.alarms.set(Alarm::CertificateEnds, ends_soon(core.certificates_end_s, now_ms() / 1_000));
             if core.leads() && core.is_unfit() && handed_over.elapsed() >= HAND_OVER_EVERY {
                 core.hand_over().await;
@@ -47,6 +57,22 @@ pub(super) async fn run(core: Weak<Core>) {
 }
 
 impl Core {
+    /// Raises an alarm for parties that took access away as often as they may today, or nearly.
+    fn look_at_limits(&self) {
+        let near = match self.reader.near_limits(now_ms(), PARTIES_NAMED) {
+            Ok(near) => near,
+            Err(error) => return tracing::error!(%error, "the records of the day can't be counted"),
+        };
+        let named = |reached: bool| {
+            let parties = near.iter().filter(|party| party.is_reached() == reached);
+            let named = parties.map(|party| format!("{} ({} of {})", party.name, party.records, party.limit));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        for (alarm, named) in [(Alarm::LimitReached, named(true)), (Alarm::LimitNear, named(false))] {
+            self.alarms.set(alarm, (!named.is_empty()).then_some(named));
+        }
+    }
+
     /// Whether nothing more is applied here until a restart, or until a flush succeeds.
     pub(super) fn is_halted(&self) -> bool {
         self.halted.load(std::sync::atomic::Ordering::Acquire) || self.reader.write_failure().is_some()

@@ -64,6 +64,7 @@ mod tasks;
 mod tiles;
 pub mod trace;
 mod trust;
+pub mod voided;
 pub mod witness;
 
 use std::collections::BTreeSet;

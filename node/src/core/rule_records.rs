@@ -42,7 +42,7 @@ pub fn page(
             answer.more = true;
             break;
         }
-        let opened = opener.open_index(row.index)?;
+        let opened = opener.open_index_at(row.index, size)?;
         if opened.tag != Some(*tag) {
             tracing::error!(index = row.index.get(), "what decides for a patient names another's entry");
             return Err(refuse(Code::Corrupt));

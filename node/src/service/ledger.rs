@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{party, registration, with_role};
 use super::reading::tag as tag_of;
-use super::{consent, lookup, reading};
+use super::{consent, lookup, reading, voided};
 use crate::core::Core;
 use crate::core::consulted::{Read, entries_read, is_patient_itself};
 use crate::core::entries::Entries;
@@ -390,6 +390,14 @@ impl Ledger for LedgerService {
 
     async fn list_break_glass(&self, request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
         self.answer(consent::break_glasses(&self.core, request).await)
+    }
+
+    async fn preview_voiding(&self, request: Request<PreviewVoidingRequest>) -> Answer<PreviewVoidingResponse> {
+        self.answer(voided::preview(&self.core, request).await)
+    }
+
+    async fn review_voided(&self, request: Request<ReviewVoidedRequest>) -> Answer<ReviewVoidedResponse> {
+        self.answer(voided::review(&self.core, request).await)
     }
 
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {

@@ -7,9 +7,11 @@ use sillage_proto::v1;
 
 use super::is_default;
 use crate::act::{Act, PartyRegistration};
+use crate::authority::{GuardedActs, Rule, RuleChange};
 use crate::node_set::{NodeAddresses, NodeSetChange, SetNode};
 use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::voiding::{Voiding, Whose};
 
 /// What the authority does. Keys, ids and hashes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +115,45 @@ pub enum ActLine {
         /// All that count for nothing yet.
         #[serde(default, skip_serializing_if = "is_default")]
         learners: Vec<u64>,
+    },
+    /// What a key or a party signed counts for nothing from here on.
+    Voided {
+        /// The key; none where a party is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_id: Option<KeyId>,
+        /// The party; none where a key is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        author_id: Option<AuthorId>,
+        /// The first entry that is meant.
+        from_index: u64,
+        /// The first that isn't meant any more; 0: the act itself.
+        #[serde(default, skip_serializing_if = "is_default")]
+        until_index: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An act that voided records counts no longer.
+    Reinstated {
+        /// The entry of that act.
+        act: u64,
+        /// Why.
+        reason: String,
+    },
+    /// How many authorities sign what touches many.
+    Rule {
+        /// Signatures that are needed.
+        needed: u32,
+        /// Whose count: author ids, ascending.
+        authorities: Vec<AuthorId>,
+        /// For which acts: 1 voiding, 2 authorities, 4 nodes, 8 erasing a patient; 1 and 2 always.
+        acts: u32,
+    },
+    /// How many records that take access away a party may sign in one day.
+    Limit {
+        /// The party.
+        author_id: AuthorId,
+        /// How many.
+        records: u32,
     },
 }
 
@@ -232,6 +273,22 @@ impl ActLine {
                 let moved = moved.into_iter().map(NodeAddresses::from).collect();
                 Act::NodeSetChanged(NodeSetChange { epoch, added, moved, removed, voters, voters_outgoing, learners })
             }
+            Self::Voided { key_id, author_id, from_index, until_index, reason } => {
+                let whose = match (key_id, author_id) {
+                    (Some(key), None) => Whose::Key(key),
+                    (None, Some(author)) => Whose::Party(author),
+                    _ => return Err(RecordError::malformed("act.voided", "name a key or a party")),
+                };
+                let until = (until_index != 0).then_some(LeafIndex(until_index));
+                Act::RecordsVoided(Voiding::Void { whose, from: LeafIndex(from_index), until, reason })
+            }
+            Self::Reinstated { act, reason } => Act::RecordsVoided(Voiding::Reinstate { act: LeafIndex(act), reason }),
+            Self::Rule { needed, authorities, acts } => {
+                let acts = GuardedActs::from_bits(acts).map_err(|error| error.within("act.rule"))?;
+                let authorities = authorities.into_iter().collect();
+                Act::AuthorityRule(RuleChange::Rule(Rule { needed, authorities, acts }))
+            }
+            Self::Limit { author_id, records } => Act::AuthorityRule(RuleChange::Limit { author_id, records }),
             Self::Roles { author_id, roles, quota_events_per_s } => {
                 Act::RolesChanged { author_id, roles: roles_of(&roles, "act.roles.roles")?, quota_events_per_s }
             }
@@ -267,6 +324,19 @@ impl From<&Act> for ActLine {
                 let moved = moved.into_iter().map(NodeAddressesLine::from).collect();
                 Self::NodeSet { epoch, added, moved, removed, voters, voters_outgoing, learners }
             }
+            Act::RecordsVoided(Voiding::Void { whose, from, until, reason }) => {
+                let (key_id, author_id) = match whose {
+                    Whose::Key(key) => (Some(key), None),
+                    Whose::Party(author) => (None, Some(author)),
+                };
+                let until_index = until.map_or(0, LeafIndex::get);
+                Self::Voided { key_id, author_id, from_index: from.get(), until_index, reason }
+            }
+            Act::RecordsVoided(Voiding::Reinstate { act, reason }) => Self::Reinstated { act: act.get(), reason },
+            Act::AuthorityRule(RuleChange::Rule(Rule { needed, authorities, acts })) => {
+                Self::Rule { needed, authorities: authorities.into_iter().collect(), acts: acts.bits() }
+            }
+            Act::AuthorityRule(RuleChange::Limit { author_id, records }) => Self::Limit { author_id, records },
             Act::RolesChanged { author_id, roles, quota_events_per_s } => {
                 Self::Roles { author_id, roles: names(roles), quota_events_per_s }
             }

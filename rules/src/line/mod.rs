@@ -16,7 +16,7 @@ pub use act::{ActLine, AddedNodeLine, NodeAddressesLine};
 pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;
-pub use trace::{ErasedLine, Opened, TraceLineJson};
+pub use trace::{ErasedLine, Opened, TraceLineJson, VoidedLine};
 
 use crate::codes::Code;
 use crate::ident::{self, Checks, IdentError, Ins};
@@ -182,7 +182,8 @@ impl RecordLine {
     /// # Errors
     /// With the JSON path of what can't stand in a record.
     pub fn to_record(&self, tag: Option<&[u8; 32]>) -> Result<ParsedRecord, RecordError> {
-        let lacks_it = self.patient.is_none() && self.kind.group() == Group::Emergency;
+        let lacks_it =
+            self.patient.is_none() && (self.kind.group() == Group::Emergency || self.kind == Kind::RECORDS_VOIDED);
         if !lacks_it && self.patient.is_some() != self.kind.has_patient() {
             let what = if self.kind.has_patient() { "concern a patient" } else { "concern no patient" };
             return Err(RecordError::malformed("patient", format!("records of kind {} {what}", self.kind)));

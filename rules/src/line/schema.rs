@@ -11,7 +11,8 @@ use crate::roles::Roles;
 pub fn schema() -> Value {
     let tokens: Vec<&str> = Kind::ALL.iter().filter(|kind| !kind.made_by_ledger()).map(|kind| kind.token()).collect();
     // Who breaks the glass may not know the patient yet.
-    let needs_patient = |kind: &&Kind| kind.has_patient() && kind.group() != Group::Emergency;
+    let needs_patient =
+        |kind: &&Kind| kind.has_patient() && kind.group() != Group::Emergency && **kind != Kind::RECORDS_VOIDED;
     let concerned: Vec<&str> = Kind::ALL.iter().filter(needs_patient).map(|kind| kind.token()).collect();
     let mut root = object(
         "One record: who did what to whose data, when, why, by what right. One line of a file is one record.",
@@ -256,6 +257,16 @@ fn act() -> Map<String, Value> {
     });
     let rotated = json!({"author_id": hash, "key": hash, "tls_spki_sha256": tls});
     let changed = json!({"author_id": hash, "roles": roles, "quota_events_per_s": quota});
+    let entry = json!({"type": "integer", "minimum": 0});
+    let some = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
+    let voided = json!({
+        "key_id": hash, "author_id": hash, "from_index": entry, "until_index": entry, "reason": reason,
+    });
+    let reinstated = json!({"act": entry, "reason": reason});
+    let authorities = json!({"type": "array", "minItems": 1, "maxItems": AUTHORITIES_MAX, "items": hash});
+    let rule =
+        json!({"needed": some, "authorities": authorities, "acts": {"type": "integer", "minimum": 3, "maximum": 15}});
+    let limit = json!({"author_id": hash, "records": some});
     let mut act = object(
         "Acts of the authority only: exactly one of them, and beside it only `kind` and `occurred_at`.",
         &[],
@@ -270,6 +281,10 @@ fn act() -> Map<String, Value> {
             ),
             "roles": object("Other roles for a party.", &["author_id", "roles"], changed),
             "node_set": node_set(),
+            "voided": object("What a key or a party signed counts no more.", &["from_index", "reason"], voided),
+            "reinstated": object("An act that voided counts no longer.", &["act", "reason"], reinstated),
+            "rule": object("How many authorities sign what touches many.", &["needed", "authorities", "acts"], rule),
+            "limit": object("How often a day a party takes access away.", &["author_id", "records"], limit),
         }),
     );
     act.extend([("minProperties".to_owned(), json!(1)), ("maxProperties".to_owned(), json!(1))]);
