@@ -151,6 +151,22 @@ pub enum Violation {
         /// What waits.
         bytes: u64,
     },
+    /// A majority cosigned a root that isn't the log's.
+    #[error("a majority cosigned another root at size {size} than node {node} has")]
+    NotCosigned {
+        /// The node, which has caught up.
+        node: u64,
+        /// Tree size.
+        size: u64,
+    },
+    /// What a node holds isn't whole.
+    #[error("the log of node {node} isn't whole: {reason}")]
+    NotWhole {
+        /// The node.
+        node: u64,
+        /// What an audit of it says.
+        reason: String,
+    },
     /// A node's state differs, and neither it nor another noticed.
     #[error("the state of node {node} differs from the others', and it takes part all the same")]
     Unnoticed {
@@ -353,13 +369,14 @@ impl Checks {
         Ok(())
     }
 
-    /// The whole log of a node that has caught up: every acknowledged record is there, once, at its place.
+    /// The whole log of a node that has caught up, records with their places: every acknowledged one is there, once, at its
+    /// place.
     ///
     /// # Errors
     /// [`Violation::Twice`], [`Violation::Lost`].
-    pub fn saw_log(&self, node: u64, records: &[RecordId]) -> Result<(), Violation> {
+    pub fn saw_log(&self, node: u64, records: &[(RecordId, u64)]) -> Result<(), Violation> {
         let mut places = BTreeMap::new();
-        for (place, &record) in (0..).zip(records) {
+        for &(record, place) in records {
             if let Some(first) = places.insert(record, place) {
                 return Err(Violation::Twice { record, node, first, second: place });
             }
@@ -406,10 +423,11 @@ mod tests {
         checks.saw_acknowledged(record(2), 1).unwrap();
         checks.saw_acknowledged(record(2), 1).unwrap();
         assert!(matches!(checks.saw_acknowledged(record(2), 2), Err(Violation::Moved { .. })));
-        checks.saw_log(1, &[record(1), record(2), record(3)]).unwrap();
-        assert!(matches!(checks.saw_log(1, &[record(1)]), Err(Violation::Lost { .. })));
-        assert!(matches!(checks.saw_log(1, &[record(2), record(1)]), Err(Violation::Lost { .. })));
-        assert!(matches!(checks.saw_log(1, &[record(1), record(2), record(1)]), Err(Violation::Twice { .. })));
+        let at = |sequences: &[u64]| sequences.iter().map(|&n| record(n)).zip(0..).collect::<Vec<_>>();
+        checks.saw_log(1, &at(&[1, 2, 3])).unwrap();
+        assert!(matches!(checks.saw_log(1, &at(&[1])), Err(Violation::Lost { .. })));
+        assert!(matches!(checks.saw_log(1, &at(&[2, 1])), Err(Violation::Lost { .. })));
+        assert!(matches!(checks.saw_log(1, &at(&[1, 2, 1])), Err(Violation::Twice { .. })));
     }
 
     #[test]

@@ -86,6 +86,11 @@ impl Client {
         Ok(Self { nodes, of_profile, tls, preferred: Arc::new(AtomicUsize::new(0)), timeouts })
     }
 
+    /// How long its calls may take.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
     fn nodes(&self) -> Arc<[Node]> {
         Arc::clone(&self.nodes.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -121,7 +126,8 @@ impl Client {
     /// Calls the ledger: the preferred node first, the others as needed.
     ///
     /// # Errors
-    /// [`ClientError::Rejected`] as soon as a node refuses; [`ClientError::Unavailable`] when the time is over.
+    /// [`ClientError::Rejected`] as soon as a node refuses; when the time is over, [`ClientError::Quota`] where the caller
+    /// asked for more than it may, else [`ClientError::Unavailable`].
     pub async fn call<T, F, Fut>(&self, request: F) -> Result<T, ClientError>
     where
         F: Fn(Rpc) -> Fut,
@@ -139,6 +145,7 @@ impl Client {
         let deadline = Instant::now() + self.timeouts.total;
         let mut backoff = BACKOFF_FIRST;
         let mut doubtful_before = false;
+        let mut over = OverQuota::default();
         for attempt in 1_usize.. {
             let nodes = self.nodes();
             let at = self.preferred.load(Ordering::Relaxed) % nodes.len();
@@ -151,19 +158,36 @@ impl Client {
                 }
                 Ok(Err(status)) => match verdict(&status) {
                     Verdict::Final(error) => return Answered { result: Err(error), doubtful_before },
-                    Verdict::Retry(reason) => reason,
+                    Verdict::Wait(reason, wait) => {
+                        over.told(wait.unwrap_or(backoff));
+                        reason
+                    }
+                    Verdict::Retry(reason) => {
+                        (over, doubtful_before) = (OverQuota::default(), true);
+                        reason
+                    }
                 },
-                Err(_) => "no answer in time".to_owned(),
+                Err(_) => {
+                    (over, doubtful_before) = (OverQuota::default(), true);
+                    "no answer in time".to_owned()
+                }
             };
-            doubtful_before = true;
+            let told = reason.clone();
             let reason = format!("{}: {reason}", node.address);
             tracing::debug!(attempt, %reason, "trying the next node");
             // Another call may have moved on already; then its choice stands.
             let next = (at + 1) % nodes.len();
             let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
-            // One quick round over all nodes, then slower and slower.
-            let pause = if attempt < nodes.len() { Duration::ZERO } else { jitter(backoff) };
+            // One quick round over all nodes, then slower and slower; over a quota, as long as the nodes say.
+            let pause = match over.pause(nodes.len()) {
+                Some(pause) => pause,
+                None if attempt < nodes.len() => Duration::ZERO,
+                None => jitter(backoff),
+            };
             if Instant::now() + pause >= deadline {
+                if over.nodes > 0 {
+                    return Answered { result: Err(ClientError::Quota(told)), doubtful_before };
+                }
                 let total_s = self.timeouts.total.as_secs();
                 let why = format!("{attempt} attempt(s) in {total_s} s, the last to {reason}");
                 return Answered { result: Err(ClientError::Unavailable(why)), doubtful_before };
@@ -174,6 +198,36 @@ impl Client {
             }
         }
         unreachable!("attempts are counted without end")
+    }
+}
+
+/// Nodes that refused one after the other because the caller is over a quota.
+#[derive(Default)]
+struct OverQuota {
+    nodes: usize,
+    /// When the first of them takes the call.
+    until: Option<Instant>,
+}
+
+impl OverQuota {
+    fn told(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.nodes += 1;
+        self.until = Some(self.until.map_or(until, |other| other.min(until)));
+    }
+
+    /// How long to wait now: not at all while there are nodes that may have some of the quota left, then as long as was said.
+    fn pause(&mut self, nodes: usize) -> Option<Duration> {
+        match self.nodes {
+            0 => None,
+            some if some < nodes => Some(Duration::ZERO),
+            // It counts from here on again; whether the last refusal was one is still known.
+            _ => {
+                let until = self.until.take()?;
+                self.nodes = 1;
+                Some(until.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+            }
+        }
     }
 }
 
@@ -243,6 +297,19 @@ mod tests {
         );
         client.follow(&[]);
         assert_eq!(client.endpoints(), ["https://127.0.0.1:7400"], "the profile stays");
+    }
+
+    #[test]
+    fn over_a_quota_each_node_is_asked_once_then_the_shortest_wait_is_kept() {
+        let mut over = OverQuota::default();
+        assert_eq!(over.pause(3), None, "nothing was said of a quota");
+        for wait_ms in [900, 300] {
+            over.told(Duration::from_millis(wait_ms));
+            assert_eq!(over.pause(3), Some(Duration::ZERO), "another node may have some left");
+        }
+        over.told(Duration::from_millis(600));
+        let pause = over.pause(3).expect("as long as was said");
+        assert!(pause > Duration::from_millis(200) && pause <= Duration::from_millis(301), "{pause:?}");
     }
 
     #[test]

@@ -216,6 +216,8 @@ pub struct CheckedLine {
     pub author: String,
     /// What erased it, as the node says.
     pub erased: Option<v1::Erasure>,
+    /// What voided it, as the node says: it counts for nothing.
+    pub voided: Option<v1::Voiding>,
 }
 
 /// Reads a line of the trace of `tag`. Needs no key: what the ledger says must fit itself before it is shown.
@@ -250,7 +252,11 @@ pub fn check_line(line: v1::TraceLine, tag: &[u8; 32], late_after_ms: u64) -> Re
     if !flags_hold(&entry, record.as_ref(), late_after_ms) {
         return Err(wrong("is flagged otherwise than its record says"));
     }
-    Ok(CheckedLine { entry, bytes: line.entry, record, decision, author: line.author, erased: line.erased })
+    if line.voided.as_ref().is_some_and(|by| by.index <= index) {
+        return Err(wrong("is voided by something that came before it"));
+    }
+    let (erased, voided) = (line.erased, line.voided);
+    Ok(CheckedLine { entry, bytes: line.entry, record, decision, author: line.author, erased, voided })
 }
 
 /// The decision that an entry commits to. It travels as its payload does: both salts, then both parts.
@@ -338,6 +344,7 @@ mod tests {
             record: record.into_bytes(),
             author: "dmp".into(),
             erased: None,
+            voided: None,
         }
     }
 

@@ -1,10 +1,14 @@
 //! What can go wrong on this side, and what to do about it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use prost::Message;
 use sillage_proto::v1::ErrorInfo;
+use sillage_rules::chain::Unproven;
 use sillage_rules::codes::{Class, Code};
+
+use crate::view::sentence::clean;
 
 /// Every error of this crate. Each is one sentence with the way out; [`ClientError::exit_code`] is what scripts see.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,6 +25,9 @@ pub enum ClientError {
     /// No node answered, or none could answer now. The same call may succeed later.
     #[error("the ledger is out of reach: {0}; try again")]
     Unavailable(String),
+    /// Every node answered that the caller has asked for more than it may. The same call succeeds after the time that is named.
+    #[error("over a quota: {0}")]
+    Quota(String),
     /// The ledger, or the same rules applied here, refused. Trying again unchanged is of no use.
     #[error("{}: {}", .0.code, .0.message)]
     Rejected(Rejection),
@@ -49,20 +56,26 @@ pub struct Rejection {
     pub position: u32,
 }
 
+impl From<Unproven> for ClientError {
+    fn from(error: Unproven) -> Self {
+        Self::Check(error.0)
+    }
+}
+
 impl ClientError {
     /// 1 a check failed, 2 usage, 3 unavailable, 4 rejected.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Check(_) => 1,
             Self::Usage(_) | Self::PolicyRequired | Self::File { .. } => 2,
-            Self::Unavailable(_) => 3,
+            Self::Unavailable(_) | Self::Quota(_) => 3,
             Self::Rejected(rejection) => Code::from_name(&rejection.code).map_or(4, Code::exit_code),
         }
     }
 
     /// Whether the same call may succeed later.
     pub fn is_retry(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Quota(_))
     }
 
     /// A refusal made on this side, with one of the ledger's own codes.
@@ -86,6 +99,8 @@ impl ClientError {
 pub(crate) enum Verdict {
     /// Another node, or the same one later, may answer. Holds the reason for the last error message.
     Retry(String),
+    /// The caller is over a quota. Another node may have some of it left; else it waits this long.
+    Wait(String, Option<Duration>),
     /// Final.
     Final(ClientError),
 }
@@ -98,12 +113,17 @@ pub(crate) fn verdict(status: &tonic::Status) -> Verdict {
     if let Some(info) = info {
         // A node that broke says nothing of the others.
         let broken = Code::from_name(&info.code).is_some_and(|code| code.class() == Class::Fatal);
+        // What a node says goes to a terminal: nothing in it may steer one.
+        let (code, message) = (clean(&info.code), clean(&info.message));
         if info.retry || broken {
-            return Verdict::Retry(format!("{}: {}", info.code, info.message));
+            let reason = format!("{code}: {message}");
+            let is_quota = [Code::QuotaExceeded, Code::LookupLimit].iter().any(|quota| quota.as_str() == code);
+            let wait = (info.retry_after_ms > 0).then(|| Duration::from_millis(info.retry_after_ms));
+            return if is_quota { Verdict::Wait(reason, wait) } else { Verdict::Retry(reason) };
         }
         return Verdict::Final(ClientError::Rejected(Rejection {
-            code: info.code,
-            message: info.message,
+            code,
+            message,
             expected_seq: info.expected_seq,
             position: info.position,
         }));
@@ -122,7 +142,7 @@ pub(crate) fn verdict(status: &tonic::Status) -> Verdict {
         )),
         code => Verdict::Final(ClientError::rejected(
             format!("{code:?}").to_uppercase(),
-            format!("{} (the node gave no reason: look at its log)", status.message()),
+            format!("{} (the node gave no reason: look at its log)", clean(status.message())),
         )),
     }
 }
@@ -139,7 +159,7 @@ fn with_causes(status: &tonic::Status) -> String {
         }
         cause = error.source();
     }
-    text
+    clean(&text)
 }
 
 #[cfg(test)]
@@ -165,6 +185,49 @@ mod tests {
         };
         assert_eq!((rejection.code.as_str(), rejection.expected_seq), ("OUT_OF_ORDER", 7));
         assert_eq!(ClientError::Rejected(rejection).exit_code(), 4);
+    }
+
+    #[test]
+    fn over_a_quota_one_waits_as_long_as_the_node_says_and_is_told_that_it_is_a_quota() {
+        let info = |code: &str| ErrorInfo {
+            code: code.into(),
+            message: "again in 7 ms".into(),
+            retry: true,
+            retry_after_ms: 7,
+            ..ErrorInfo::default()
+        };
+        for code in ["QUOTA_EXCEEDED", "LOOKUP_LIMIT"] {
+            let verdict = verdict(&status(tonic::Code::ResourceExhausted, Some(info(code))));
+            let Verdict::Wait(reason, Some(wait)) = verdict else { panic!("expected a wait, got {verdict:?}") };
+            assert_eq!((reason, wait), (format!("{code}: again in 7 ms"), Duration::from_millis(7)));
+        }
+        let busy = verdict(&status(tonic::Code::ResourceExhausted, Some(info("BUSY"))));
+        assert!(matches!(busy, Verdict::Retry(_)));
+        let told = ClientError::Quota("QUOTA_EXCEEDED: again in 7 ms".into());
+        assert_eq!((told.exit_code(), told.is_retry()), (3, true));
+        assert!(told.to_string().contains("quota") && !told.to_string().contains("out of reach"));
+    }
+
+    #[test]
+    fn nothing_that_a_node_says_steers_the_terminal() {
+        let odd = "\u{1b}[2Jall is well\r\n\u{9b}31m\u{202e}\u{7}";
+        let info =
+            |code: &str, retry| ErrorInfo { code: code.into(), message: odd.into(), retry, ..ErrorInfo::default() };
+        let told = [
+            verdict(&status(tonic::Code::NotFound, Some(info("ODD\u{1b}[1m", false)))),
+            verdict(&status(tonic::Code::Unavailable, Some(info("ODD\u{1b}[1m", true)))),
+            verdict(&status(tonic::Code::ResourceExhausted, Some(info("QUOTA_EXCEEDED", true)))),
+            verdict(&tonic::Status::new(tonic::Code::NotFound, odd)),
+            verdict(&tonic::Status::new(tonic::Code::Unavailable, odd)),
+        ];
+        for told in told {
+            let told = match told {
+                Verdict::Retry(reason) | Verdict::Wait(reason, _) => reason,
+                Verdict::Final(error) => error.to_string(),
+            };
+            assert!(told.contains("all is well"), "{told:?}");
+            assert!(!told.contains(char::is_control) && !told.contains('\u{202e}'), "{told:?}");
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn fields(line: &Line) -> [String; HEAD.len()] {
         TimeMs(line.recorded_at_ms).to_string(),
         if has_time { TimeMs(record.occurred_at_ms).to_string() } else { String::new() },
         line.kind.token().to_owned(),
-        line.flags.names().collect::<Vec<_>>().join(" "),
+        line.flags.names().chain(line.voided_by.map(|_| "VOIDED")).collect::<Vec<_>>().join(" "),
         line.author.clone(),
         actor.system,
         actor.id,
@@ -191,6 +191,7 @@ mod tests {
             record: Some(record),
             decision: None,
             erased: None,
+            voided_by: None,
             author: "dmp".into(),
             secret: false,
         };

@@ -207,6 +207,7 @@ fn shown(decision: Option<Decision>, record: Option<v1::Record>, recorded_at_ms:
         record,
         decision,
         erased: None,
+        voided: None,
         author: String::new(),
         secret: false,
     }

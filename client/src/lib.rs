@@ -42,6 +42,7 @@ pub mod fhir;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod outbox;
+pub mod process;
 pub mod profile;
 pub mod retention;
 pub mod scenario;
@@ -49,6 +50,7 @@ pub mod session;
 pub mod state;
 pub mod trace;
 pub mod view;
+pub mod will;
 pub mod witness;
 
 pub use error::ClientError;

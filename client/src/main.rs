@@ -16,6 +16,10 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    // The keys of an author, a patient or a witness are read below. Where the system refuses, nothing else is at stake.
+    if let Err(error) = sillage_client::process::keep_memory_private() {
+        let _ = writeln!(std::io::stderr(), "sillage: the memory of this command isn't private ({error})");
+    }
     let filter = EnvFilter::try_from_env("SILLAGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
@@ -29,7 +33,9 @@ fn main() -> ExitCode {
         Ok(Ended::CheckFailed) => ExitCode::from(1),
         Err(error) => {
             // Where standard error is closed, no one listens: that is no reason to panic.
-            let _ = writeln!(std::io::stderr(), "sillage: {error}");
+            // An error may quote what came from elsewhere, a server or a file: it steers no terminal.
+            let error_text = error.to_string();
+            let _ = writeln!(std::io::stderr(), "sillage: {}", sillage_client::cli::harmless(&error_text));
             ExitCode::from(error.exit_code())
         }
     }

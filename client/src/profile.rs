@@ -13,8 +13,12 @@
 //! author_key = "keys/profile.key"     # 64 hex characters: the Ed25519 seed; mode 0600
 //! stream = "cli"
 //! authority_key = "keys/authority.key" # optional: signs acts of the authority
+//! authority_cert = "tls/authority.pem" # optional: the authority's own certificate, where `cert` is another party's
+//! authority_cert_key = "tls/authority.key"
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
+//! login = "login.json"                 # optional: a login of who decides, and the key of its session
+//! test_issuer = "keys/test-issuer.key" # test logs: logs in whoever is named
 //!
 //! [auth]                               # optional: how those who decide here prove who they are, where a command doesn't say
 //! issuer = "https://ens.example"
@@ -63,12 +67,18 @@ pub struct Profile {
     pub stream: String,
     /// The authority's seed file.
     pub authority_key: Option<PathBuf>,
+    /// The authority's certificate and its key, PEM, where [`Profile::cert`] is another party's: acts go over it.
+    pub authority_cert: Option<(PathBuf, PathBuf)>,
     /// The CA's private key, PEM.
     pub ca_key: Option<PathBuf>,
     /// `http://host:port` of a gateway: public checkpoints and hash tiles.
     pub gateway: Option<String>,
     /// How those who decide through this service prove who they are.
     pub auth: Option<AuthLine>,
+    /// The file of a login whose session decides what this profile records ([`crate::will`]).
+    pub login: Option<PathBuf>,
+    /// The seed file of a test log's own issuer of logins.
+    pub test_issuer: Option<PathBuf>,
 }
 
 /// The file, as written.
@@ -89,9 +99,13 @@ struct ProfileFile {
     #[serde(default = "default_stream")]
     stream: String,
     authority_key: Option<PathBuf>,
+    authority_cert: Option<PathBuf>,
+    authority_cert_key: Option<PathBuf>,
     ca_key: Option<PathBuf>,
     gateway: Option<String>,
     auth: Option<AuthLine>,
+    login: Option<PathBuf>,
+    test_issuer: Option<PathBuf>,
 }
 
 fn default_server_name() -> String {
@@ -141,6 +155,11 @@ impl Profile {
             return Err("`auth.eidas_level` is low, substantial or high".to_owned());
         }
         let at = |path: PathBuf| dir.join(path);
+        let authority_cert = match (file.authority_cert, file.authority_cert_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((at(cert), at(key))),
+            _ => return Err("`authority_cert` and `authority_cert_key` go together".to_owned()),
+        };
         Ok(Self {
             origin: file.origin,
             endpoints: file.endpoints,
@@ -154,9 +173,12 @@ impl Profile {
             author_key: file.author_key.map(at),
             stream: file.stream,
             authority_key: file.authority_key.map(at),
+            authority_cert,
             ca_key: file.ca_key.map(at),
             gateway: file.gateway,
             auth: file.auth,
+            login: file.login.map(at),
+            test_issuer: file.test_issuer.map(at),
             dir: dir.clone(),
         })
     }

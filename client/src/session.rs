@@ -14,6 +14,7 @@ use crate::author::Signer;
 use crate::channel::{Client, Timeouts};
 use crate::error::ClientError;
 use crate::profile::Profile;
+use crate::will::Logins;
 
 /// An open session. The node was asked which log it serves, and it is the one that the profile trusts.
 pub struct Session {
@@ -29,6 +30,8 @@ pub struct Session {
     pub keys: Arc<InForce>,
     /// The key of tags, from the profile.
     pub vrf_key: VrfPublicKey,
+    /// What proves who decided what this caller records, as the profile says.
+    pub logins: Option<Arc<Logins>>,
     /// Who the ledger takes the caller for.
     pub caller: v1::GetLogResponse,
 }
@@ -45,6 +48,7 @@ impl Session {
         let log_key: VerifierKey = profile.log_vkey.parse().map_err(|e| usage("log_vkey", format!("{e}")))?;
         let vrf_key =
             VrfPublicKey::from_bytes(&profile.vrf_public_key).map_err(|e| usage("vrf_public_key", e.to_string()))?;
+        let logins = Logins::of(&profile)?.map(Arc::new);
         let client = Client::new(&profile, timeouts)?;
         let caller = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest::default()).await }).await?;
         if caller.genesis != bytes {
@@ -53,7 +57,8 @@ impl Session {
             return Err(ClientError::Check(why.to_owned()));
         }
         client.follow(&caller.nodes);
-        let keys = Arc::new(InForce::new(origin.clone(), Trust::first(&origin, &genesis)?));
+        let first = Trust::first(&origin, &genesis).map_err(|error| ClientError::Usage(error.to_string()))?;
+        let keys = Arc::new(InForce::new(origin.clone(), first));
         keys.add(0, caller.rotations.clone())?;
         if caller.more_rotations {
             keys.refresh(&client).await?;
@@ -66,7 +71,7 @@ impl Session {
                 return Err(ClientError::Check(why.to_owned()));
             }
         }
-        Ok(Self { profile, client, origin, genesis, keys, vrf_key, caller })
+        Ok(Self { profile, client, origin, genesis, keys, vrf_key, logins, caller })
     }
 
     /// Verifies a checkpoint under the keys in force for it.
@@ -75,6 +80,19 @@ impl Session {
     /// [`ClientError::Check`] saying whose signature is missing or doesn't match.
     pub async fn trusted(&self, note: &str) -> Result<Trusted, ClientError> {
         self.keys.trusted(&self.client, note).await
+    }
+
+    /// The way to the nodes for what the authority signs: over its own certificate, as a batch is taken from its author alone.
+    ///
+    /// # Errors
+    /// When the authority's certificate or its key can't be read.
+    pub fn authority_client(&self) -> Result<Client, ClientError> {
+        let Some((cert, key)) = self.profile.authority_cert.clone() else {
+            return Ok(self.client.clone());
+        };
+        let client = Client::new(&Profile { cert, key, ..self.profile.clone() }, self.client.timeouts())?;
+        client.follow(&self.caller.nodes);
+        Ok(client)
     }
 
     /// The signer for `key`, with its author's id as the ledger knows it: rotation changes the key, not the author.

@@ -62,6 +62,7 @@ fn trace_line() -> v1::TraceLine {
         record: record.into_bytes(),
         author: "dmp".into(),
         erased: None,
+        voided: None,
     }
 }
 

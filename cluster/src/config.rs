@@ -5,6 +5,15 @@ use std::sync::Arc;
 
 use crate::identity::{DiskClaim, Marker};
 
+/// Most bytes of committed entries that wait to be applied on a node; the last entry may go beyond.
+pub const UNAPPLIED_BYTES_MAX: u64 = 64 << 20;
+/// What compaction leaves of the Raft log for a follower that was away for a moment, in bytes.
+pub const LOG_KEEP_BYTES: u64 = 64 << 20;
+/// Above this many bytes of Raft log the state machine is flushed, so that the log can be cut.
+pub const LOG_BYTES_MAX: u64 = 256 << 20;
+/// Size of a segment file of the Raft log, in bytes.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
 /// Settings of the algorithm. Times are in ticks; a tick is [`NodeConfig::tick_ms`].
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
@@ -27,7 +36,7 @@ pub struct CoreConfig {
     /// Most bytes of committed entries handed out at once.
     pub max_committed_size_per_ready: u64,
     /// Most bytes of committed entries that wait to be applied, on any node: no more are handed out, and a follower takes
-    /// no further entries until it has applied some. A running replica sets it to [`NodeConfig::max_unapplied_bytes`].
+    /// no further entries until it has applied some.
     pub max_unapplied_bytes: u64,
     /// Most append messages in flight to one follower; times `max_size_per_msg` it bounds what a slow one holds up.
     pub max_inflight_msgs: usize,
@@ -44,8 +53,11 @@ pub struct CoreConfig {
     pub read_timeout_ticks: u64,
     /// A learner is not made a voter while more than this many bytes of the log are missing on it.
     pub promote_lag_bytes_max: u64,
-    /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again.
+    /// A snapshot transfer that says nothing for this many ticks is considered failed and sent again. A snapshot that
+    /// nobody has asked for during as many ticks is released.
     pub snapshot_timeout_ticks: u64,
+    /// The log is kept for a peer that needs a snapshot until it has made no progress for this many ticks.
+    pub snapshot_stall_ticks: u64,
     /// Bugs to plant.
     #[cfg(feature = "plants")]
     pub plants: Plants,
@@ -73,15 +85,16 @@ impl CoreConfig {
             max_size_per_msg: 1 << 20,
             max_uncommitted_size: 64 << 20,
             max_committed_size_per_ready: 16 << 20,
-            max_unapplied_bytes: 64 << 20,
+            max_unapplied_bytes: UNAPPLIED_BYTES_MAX,
             max_inflight_msgs: 64,
             max_message_bytes: 64 << 20,
-            log_keep_bytes: 64 << 20,
-            log_max_bytes: 256 << 20,
+            log_keep_bytes: LOG_KEEP_BYTES,
+            log_max_bytes: LOG_BYTES_MAX,
             read_retry_ticks: 4,
             read_timeout_ticks: 60,
             promote_lag_bytes_max: 1 << 20,
             snapshot_timeout_ticks: 600,
+            snapshot_stall_ticks: 2400,
             #[cfg(feature = "plants")]
             plants: Plants::default(),
         }
@@ -97,7 +110,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { segment_bytes: 64 << 20 }
+        LogConfig { segment_bytes: SEGMENT_BYTES }
     }
 }
 
@@ -111,7 +124,7 @@ pub struct NodeConfig {
     /// Directory of the Raft log; made when missing, locked while in use.
     pub log_dir: PathBuf,
     /// Directory of snapshots, made and received, on the same file system as the state machine's files (hard links).
-    /// Emptied at start, except for files received.
+    /// Emptied at start, except for files received and the newest snapshot made: both sides go on with them.
     pub snapshot_dir: PathBuf,
     /// Length of a tick in milliseconds.
     pub tick_ms: u64,
@@ -119,8 +132,6 @@ pub struct NodeConfig {
     pub max_waiting_proposals: usize,
     /// Most messages from peers waiting for the Raft thread; beyond it they are dropped, as a network would.
     pub max_waiting_messages: usize,
-    /// Most committed bytes not yet applied; above it new proposals wait, and a follower takes no more entries.
-    pub max_unapplied_bytes: usize,
     /// The log writer gathers what is waiting up to this many bytes into one write and one fsync.
     pub max_write_bytes: usize,
     /// Keeps which disk this is, outside the data folder; `None`: nobody asks which disk it is.
@@ -141,7 +152,6 @@ impl NodeConfig {
             tick_ms: 50,
             max_waiting_proposals: 1024,
             max_waiting_messages: 512,
-            max_unapplied_bytes: 64 << 20,
             max_write_bytes: 1 << 20,
             marker: None,
             may_begin: true,

@@ -198,13 +198,15 @@ pub enum DiskError {
     /// Nothing is there, and nobody said that something may begin.
     #[error(
         "the data folder is empty and nothing says that a log begins here: a log is founded once, by `sillage-node init`, and a \
-         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it (`sillage cluster member replace ID`)"
+         node joins one by `sillage cluster member add` or `replace`; if this node had a disk before, replace it (`sillage cluster member replace ID`); \
+         if the disks of all nodes are gone, see what `sillage-node found --config FILE` says"
     )]
     NotFounded,
     /// There was a disk, and it is gone.
     #[error(
         "the data folder is empty, but this node ran on disk {0}: what that disk promised is lost, so this node must not \
-         vote; put the data folder back if it was moved away, or replace this node (`sillage cluster member replace ID`)"
+         vote; put the data folder back if it was moved away, or replace this node (`sillage cluster member replace ID`); if the \
+         disks of all nodes are gone, see what `sillage-node found --config FILE` says"
     )]
     Emptied(DiskRun),
     /// The data folder is of another disk than the marker.
@@ -358,12 +360,18 @@ pub fn peer_note(peer: u64) -> Vec<u8> {
 }
 
 /// The highest run seen of each peer, from the notes of the Raft log store.
-pub(crate) fn peers_in(notes: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<u64, DiskRun> {
-    let peers = notes.iter().filter_map(|(key, value)| {
-        let id = key.strip_prefix(PEER_NOTES)?.try_into().ok()?;
-        Some((u64::from_be_bytes(id), DiskRun::decode(value)?))
+///
+/// # Errors
+/// When one of these notes can't be read. Taken for none, a peer that was put back to an older state would be believed.
+pub(crate) fn peers_in(notes: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<BTreeMap<u64, DiskRun>, LogError> {
+    let of_peers = notes.iter().filter_map(|(key, value)| Some((key.strip_prefix(PEER_NOTES)?, value)));
+    let decoded = of_peers.map(|(id, value)| {
+        let unreadable = |of: &str| LogError::Damaged(format!("its note of the disk of {of} can't be read"));
+        let id = u64::from_be_bytes(id.try_into().map_err(|_| unreadable("a peer"))?);
+        let run = DiskRun::decode(value).ok_or_else(|| unreadable(&format!("node {id}")))?;
+        Ok((id, run))
     });
-    peers.collect()
+    decoded.collect()
 }
 
 #[cfg(test)]
@@ -447,7 +455,13 @@ mod tests {
         assert_eq!(DiskRun::decode(&one.encode()), Some(one));
         assert_eq!(DiskRun::decode(&[0; 32]), None);
         assert_eq!(DiskRun::decode(&[1; 31]), None);
-        let notes = BTreeMap::from([(peer_note(3), one.encode().to_vec()), (b"peer/x".to_vec(), vec![1])]);
-        assert_eq!(peers_in(&notes), BTreeMap::from([(3, one)]));
+        let mut notes = BTreeMap::from([(peer_note(3), one.encode().to_vec()), (b"other".to_vec(), vec![1])]);
+        assert_eq!(peers_in(&notes).unwrap(), BTreeMap::from([(3, one)]));
+        for (key, value) in [(peer_note(4), vec![1; 31]), (b"peer/x".to_vec(), one.encode().to_vec())] {
+            notes.insert(key.clone(), value);
+            let error = peers_in(&notes).unwrap_err().to_string();
+            assert!(error.contains("sillage cluster member replace"), "{error}");
+            notes.remove(&key);
+        }
     }
 }

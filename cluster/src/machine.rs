@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::core::Members;
 use crate::identity::DiskClaim;
+use crate::snapshot::{Manifest, Progress};
 
 /// A proposal that the group has agreed on, as given to [`StateMachine::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub trait StateMachine: Send + 'static {
     fn apply(&mut self, entry: Committed<'_>) -> Result<Self::Reply, Fatal>;
 
     /// What stands for the whole state after the last applied entry, equal on all nodes: compared between them, see
-    /// [`crate::core::Divergence`]. All zero: this state machine has none.
+    /// [`crate::core::Divergence`]. States that are equal here were equal before. All zero: this state machine has none.
     fn digest(&self) -> [u8; 32] {
         [0; 32]
     }
@@ -73,6 +74,12 @@ pub trait StateMachine: Send + 'static {
     /// # Errors
     /// When the checkpoint can't be written.
     fn checkpoint(&mut self, dir: &Path) -> Result<(u64, u64), Fatal>;
+
+    /// Whether every node of the group runs a version that takes a snapshot whose hashes come with its files. Before,
+    /// all files are hashed before the first byte is sent.
+    fn peers_hash_while_they_fetch(&self) -> bool {
+        true
+    }
 
     /// Replaces the state by the files in `dir` (which it may move away), atomically and durably: after a crash at
     /// any moment the state is the old one or the new one. Afterwards [`StateMachine::applied`] is the snapshot's.
@@ -97,12 +104,19 @@ pub trait Transport: Send + Sync + 'static {
     /// not be often. The receiver gives it to [`crate::Handle::step`].
     fn send(&self, to: u64, message: Vec<u8>);
 
-    /// Copies the files that `manifest` (a [`crate::snapshot::Manifest`]) names from peer `from` into the existing
-    /// directory `into`. A file that is there already came with an earlier fetch and was checked: it need not be
-    /// copied. Waits until done; called on the snapshot thread. Sizes and hashes are checked by the
-    /// caller. The peer finds the files with [`crate::snapshot::served_file`].
+    /// Copies the files that `manifest` names from peer `from` into the existing directory `into`, and returns the
+    /// manifest with the hash of each file, as the peer says. A file that is there came with an earlier fetch, in part or
+    /// whole: what the peer still has alike need not be copied. Waits until done; called on the snapshot thread. Adds to
+    /// `progress` what was received or compared. Sizes and hashes of what is in `into` are checked by the caller. The peer
+    /// finds the files with [`crate::Handle::snapshot_file`].
     ///
     /// # Errors
-    /// When the peer can't be reached or no longer has the snapshot.
-    fn fetch_snapshot(&self, from: u64, manifest: &[u8], into: &Path) -> Result<(), FetchError>;
+    /// When the peer can't be reached, no longer has the snapshot, or gives none of its state.
+    fn fetch_snapshot(
+        &self,
+        from: u64,
+        manifest: &Manifest,
+        into: &Path,
+        progress: &Progress,
+    ) -> Result<Manifest, FetchError>;
 }

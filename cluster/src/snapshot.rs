@@ -2,17 +2,22 @@
 //!
 //! A snapshot made on this node is a directory `made-<index>-<term>` under [`crate::NodeConfig::snapshot_dir`]; one
 //! received from a leader is `received-<index>-<term>`. The manifest is
-//! `"SLGSNAP1" ‖ u64 index ‖ u64 term ‖ u32 files ‖ (u16 length ‖ name ‖ u64 size ‖ SHA-256[32])*`, big-endian.
+//! `"SLGSNAP1" ‖ u64 index ‖ u64 term ‖ u32 files ‖ (u16 length ‖ name ‖ u64 size ‖ SHA-256[32])*`, big-endian, or the same
+//! without hashes after `"SLGSNAP2"`. Then the sender hashes each file while it sends it, and says the hash at its end: the
+//! first byte doesn't wait until the last one was hashed.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
 use crate::log::sync_dir;
 
-const MAGIC: &[u8; 8] = b"SLGSNAP1";
+const MAGIC_HASHED: &[u8; 8] = b"SLGSNAP1";
+const MAGIC_LISTED: &[u8; 8] = b"SLGSNAP2";
+const MADE: &str = "made-";
 const MAX_FILES: u32 = 1 << 20;
 
 /// One file of a snapshot.
@@ -22,8 +27,24 @@ pub struct SnapshotFile {
     pub name: String,
     /// Length in bytes.
     pub size: u64,
-    /// SHA-256 of the content.
-    pub hash: [u8; 32],
+    /// SHA-256 of the content; `None` while it isn't known: in a manifest either all files have one or none.
+    pub hash: Option<[u8; 32]>,
+}
+
+/// How far the fetch of a snapshot is, from thread to thread: bytes that were received or checked since the start.
+#[derive(Debug, Default)]
+pub struct Progress(AtomicU64);
+
+impl Progress {
+    /// So many bytes more.
+    pub fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// All so far, of every fetch.
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// All files of a snapshot, sorted by name.
@@ -52,27 +73,51 @@ pub enum SnapshotError {
 }
 
 impl Manifest {
-    /// Reads and hashes all files under `dir`.
+    /// Lists all files under `dir`, without hashes.
     ///
     /// # Errors
     /// I/O, or a file that is neither a file nor a directory.
-    pub fn of_dir(dir: &Path, index: u64, term: u64) -> Result<Self, SnapshotError> {
+    pub fn list_dir(dir: &Path, index: u64, term: u64) -> Result<Self, SnapshotError> {
         let mut names = Vec::new();
         collect(dir, "", &mut names)?;
         names.sort();
-        let files = names
-            .into_iter()
-            .map(|name| {
-                let (size, hash) = hash_file(&dir.join(&name))?;
-                Ok(SnapshotFile { name, size, hash })
-            })
-            .collect::<io::Result<Vec<_>>>()?;
-        Ok(Manifest { index, term, files })
+        let listed = names.into_iter().map(|name| {
+            let size = dir.join(&name).metadata()?.len();
+            Ok(SnapshotFile { name, size, hash: None })
+        });
+        Ok(Manifest { index, term, files: listed.collect::<io::Result<Vec<_>>>()? })
+    }
+
+    /// Reads and hashes all files under `dir`.
+    ///
+    /// # Errors
+    /// As [`Manifest::list_dir`].
+    pub fn of_dir(dir: &Path, index: u64, term: u64) -> Result<Self, SnapshotError> {
+        let mut manifest = Self::list_dir(dir, index, term)?;
+        for file in &mut manifest.files {
+            let (size, hash) = hash_file(&dir.join(&file.name), &Progress::default())?;
+            (file.size, file.hash) = (size, Some(hash));
+        }
+        Ok(manifest)
+    }
+
+    /// Whether every file has its hash.
+    pub fn is_hashed(&self) -> bool {
+        self.files.iter().all(|file| file.hash.is_some())
+    }
+
+    /// Whether `other` names the same files, and no hash that differs from one named here.
+    pub fn agrees_with(&self, other: &Manifest) -> bool {
+        let same = |(own, other): (&SnapshotFile, &SnapshotFile)| {
+            own.name == other.name && own.size == other.size && own.hash.is_none_or(|hash| other.hash == Some(hash))
+        };
+        (self.index, self.term, self.files.len()) == (other.index, other.term, other.files.len())
+            && self.files.iter().zip(&other.files).all(same)
     }
 
     /// The name of the directory that holds the snapshot on the node that made it.
     pub fn dir_name(&self) -> String {
-        format!("made-{:016x}-{:016x}", self.index, self.term)
+        made_dir_name(self.index, self.term)
     }
 
     /// Bytes of all files.
@@ -82,7 +127,8 @@ impl Manifest {
 
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
+        let hashed = self.is_hashed();
+        let mut out = if hashed { MAGIC_HASHED.to_vec() } else { MAGIC_LISTED.to_vec() };
         out.extend_from_slice(&self.index.to_be_bytes());
         out.extend_from_slice(&self.term.to_be_bytes());
         let count = u32::try_from(self.files.len()).expect("a snapshot has less than 2^32 files");
@@ -92,7 +138,9 @@ impl Manifest {
             out.extend_from_slice(&len.to_be_bytes());
             out.extend_from_slice(file.name.as_bytes());
             out.extend_from_slice(&file.size.to_be_bytes());
-            out.extend_from_slice(&file.hash);
+            if let Some(hash) = file.hash.filter(|_| hashed) {
+                out.extend_from_slice(&hash);
+            }
         }
         out
     }
@@ -104,19 +152,22 @@ impl Manifest {
     pub fn decode(mut bytes: &[u8]) -> Result<Self, SnapshotError> {
         let malformed = || SnapshotError::Malformed;
         let bytes = &mut bytes;
-        if take(bytes, 8).ok_or_else(malformed)? != MAGIC {
-            return Err(malformed());
-        }
+        let hashed = match take(bytes, 8).ok_or_else(malformed)? {
+            magic if magic == MAGIC_HASHED => true,
+            magic if magic == MAGIC_LISTED => false,
+            _ => return Err(malformed()),
+        };
         let index = take_u64(bytes).ok_or_else(malformed)?;
         let term = take_u64(bytes).ok_or_else(malformed)?;
         let count = take(bytes, 4).ok_or_else(malformed)?;
         let count = u32::from_be_bytes(count.try_into().map_err(|_| malformed())?);
-        if count > MAX_FILES {
+        // Without files there is one way to write it.
+        if count > MAX_FILES || (count == 0 && !hashed) {
             return Err(malformed());
         }
         let mut files: Vec<SnapshotFile> = Vec::new();
         for _ in 0..count {
-            let file = take_file(bytes).ok_or_else(malformed)?;
+            let file = take_file(bytes, hashed).ok_or_else(malformed)?;
             if files.last().is_some_and(|last| last.name >= file.name) {
                 return Err(malformed());
             }
@@ -130,8 +181,8 @@ impl Manifest {
     /// Checks that `dir` holds exactly these files, and makes them durable.
     ///
     /// # Errors
-    /// The first difference, or I/O.
-    pub fn verify_dir(&self, dir: &Path) -> Result<(), SnapshotError> {
+    /// The first difference, a file whose hash isn't known, or I/O.
+    pub fn verify_dir(&self, dir: &Path, progress: &Progress) -> Result<(), SnapshotError> {
         let mut names = Vec::new();
         collect(dir, "", &mut names)?;
         names.sort();
@@ -146,7 +197,8 @@ impl Manifest {
                 return Err(differs());
             }
             let path = dir.join(&file.name);
-            if hash_file(&path)? != (file.size, file.hash) {
+            let (size, hash) = hash_file(&path, progress)?;
+            if size != file.size || Some(hash) != file.hash {
                 return Err(differs());
             }
             File::open(&path)?.sync_all()?;
@@ -155,14 +207,14 @@ impl Manifest {
         Ok(())
     }
 
-    /// Removes from `dir` what isn't one of these files, whole and sound.
+    /// Removes from `dir` what can't be one of these files, or the beginning of one. What is left isn't checked.
     pub(crate) fn keep_only_own(&self, dir: &Path) -> io::Result<()> {
         let mut names = Vec::new();
         collect(dir, "", &mut names)?;
         for name in names {
             let path = dir.join(&name);
             let own = match self.file(&name) {
-                Some(file) => path.metadata()?.len() == file.size && hash_file(&path)? == (file.size, file.hash),
+                Some(file) => path.metadata()?.len() <= file.size,
                 None => false,
             };
             if !own {
@@ -178,10 +230,21 @@ impl Manifest {
     }
 }
 
+pub(crate) fn made_dir_name(index: u64, term: u64) -> String {
+    format!("{MADE}{index:016x}-{term:016x}")
+}
+
+/// The (index, term) of a snapshot that was made here, by the name of its directory.
+pub(crate) fn made_in(dir_name: &str) -> Option<(u64, u64)> {
+    let (index, term) = dir_name.strip_prefix(MADE)?.split_once('-')?;
+    let (index, term) = (u64::from_str_radix(index, 16).ok()?, u64::from_str_radix(term, 16).ok()?);
+    (made_dir_name(index, term) == dir_name).then_some((index, term))
+}
+
 /// Where the serving side finds a file that a peer asks for: `snapshot` is [`Manifest::dir_name`], `file` a name in
 /// the manifest. `None` when either could lead elsewhere; the file may be gone.
 pub fn served_file(snapshot_dir: &Path, snapshot: &str, file: &str) -> Option<PathBuf> {
-    let made = snapshot.strip_prefix("made-")?;
+    let made = snapshot.strip_prefix(MADE)?;
     let plain = made.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     (plain && is_inside(file)).then(|| snapshot_dir.join(snapshot).join(file))
 }
@@ -203,10 +266,12 @@ fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(take(bytes, 8)?.try_into().ok()?))
 }
 
-fn take_file(bytes: &mut &[u8]) -> Option<SnapshotFile> {
+fn take_file(bytes: &mut &[u8], hashed: bool) -> Option<SnapshotFile> {
     let len = u16::from_be_bytes(take(bytes, 2)?.try_into().ok()?);
     let name = std::str::from_utf8(take(bytes, usize::from(len))?).ok()?;
-    let file = SnapshotFile { name: name.to_string(), size: take_u64(bytes)?, hash: take(bytes, 32)?.try_into().ok()? };
+    let size = take_u64(bytes)?;
+    let hash = if hashed { Some(take(bytes, 32)?.try_into().ok()?) } else { None };
+    let file = SnapshotFile { name: name.to_string(), size, hash };
     is_inside(name).then_some(file)
 }
 
@@ -238,7 +303,7 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-fn hash_file(path: &Path) -> io::Result<(u64, [u8; 32])> {
+fn hash_file(path: &Path, progress: &Progress) -> io::Result<(u64, [u8; 32])> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
@@ -250,6 +315,7 @@ fn hash_file(path: &Path) -> io::Result<(u64, [u8; 32])> {
         }
         hasher.update(&buffer[..read]);
         size += read as u64;
+        progress.add(read as u64);
     }
 }
 
@@ -272,15 +338,39 @@ mod tests {
         let (dir, manifest) = sample();
         let manifest = Manifest::decode(&manifest.encode()).unwrap();
         assert_eq!(manifest.total_bytes(), 6);
-        manifest.verify_dir(dir.path()).unwrap();
+        manifest.verify_dir(dir.path(), &Progress::default()).unwrap();
         std::fs::write(dir.path().join("a/x"), b"One").unwrap();
-        assert!(matches!(manifest.verify_dir(dir.path()), Err(SnapshotError::Differs(name)) if name == "a/x"));
+        assert!(
+            matches!(manifest.verify_dir(dir.path(), &Progress::default()), Err(SnapshotError::Differs(name)) if name == "a/x")
+        );
         std::fs::write(dir.path().join("a/x"), b"one").unwrap();
         std::fs::write(dir.path().join("c"), b"").unwrap();
-        assert!(matches!(manifest.verify_dir(dir.path()), Err(SnapshotError::Differs(name)) if name == "c"));
+        assert!(
+            matches!(manifest.verify_dir(dir.path(), &Progress::default()), Err(SnapshotError::Differs(name)) if name == "c")
+        );
         std::fs::remove_file(dir.path().join("c")).unwrap();
         std::fs::remove_file(dir.path().join("b")).unwrap();
-        assert!(matches!(manifest.verify_dir(dir.path()), Err(SnapshotError::Differs(name)) if name == "b"));
+        assert!(
+            matches!(manifest.verify_dir(dir.path(), &Progress::default()), Err(SnapshotError::Differs(name)) if name == "b")
+        );
+    }
+
+    #[test]
+    fn a_manifest_without_hashes_says_nothing_of_content() {
+        let (dir, hashed) = sample();
+        let listed = Manifest::list_dir(dir.path(), 7, 3).unwrap();
+        assert!(hashed.is_hashed() && !listed.is_hashed());
+        assert_eq!(Manifest::decode(&listed.encode()).unwrap(), listed);
+        assert!(listed.encode().len() < hashed.encode().len());
+        assert!(listed.agrees_with(&hashed) && !hashed.agrees_with(&listed));
+        assert!(listed.verify_dir(dir.path(), &Progress::default()).is_err(), "nothing to check it with");
+        let mut other = hashed.clone();
+        other.files[0].hash = Some([0; 32]);
+        assert!(!hashed.agrees_with(&other));
+        assert_eq!(made_in(&listed.dir_name()), Some((7, 3)));
+        for name in ["made-7-3", "received-0000000000000007-0000000000000003", "made-", "making"] {
+            assert_eq!(made_in(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -305,8 +395,12 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_manifest_is_refused(cut in 0usize..100) {
-            let bytes = sample().1.encode();
+        fn a_cut_manifest_is_refused(cut in 0usize..100, hashed in any::<bool>()) {
+            let mut manifest = sample().1;
+            if !hashed {
+                manifest.files.iter_mut().for_each(|file| file.hash = None);
+            }
+            let bytes = manifest.encode();
             let cut = cut.min(bytes.len() - 1);
             prop_assert!(Manifest::decode(&bytes[..cut]).is_err());
         }

@@ -26,7 +26,7 @@ fn segments() -> Vec<Vec<u8>> {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    let file = |name: &str, size| SnapshotFile { name: name.to_owned(), size, hash: [7; 32] };
+    let file = |name: &str, size| SnapshotFile { name: name.to_owned(), size, hash: Some([7; 32]) };
     let manifest = Manifest { index: 7, term: 3, files: vec![file("a/x", 5), file("b", 6)] };
     let mut seeds = vec![manifest.encode()];
     seeds.extend(record_seeds());

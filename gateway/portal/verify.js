@@ -789,6 +789,11 @@ const MESSAGES = {
     10: ["outcome", "enum"], 11: ["outcome_text", "string"], 12: ["place", "Place"], 13: ["deferred", "Deferred"],
     14: ["correlation", "Correlation"], 15: ["automated", "Automated"], 16: ["agents", "Agent", "many"],
     17: ["details", "string"], 18: ["original", "Original"], 19: ["act", "LedgerAct"],
+    20: ["will", "Will"], 21: ["signatures", "ActSignature", "many"],
+  },
+  Will: {
+    1: ["token", "string"], 2: ["userinfo", "string"], 3: ["tag_proof", "bytes"], 4: ["session_key", "bytes"],
+    5: ["signature", "bytes"], 6: ["blind", "bytes"],
   },
   Actor: { 1: ["system", "string"], 2: ["id", "string"], 3: ["role", "string"], 4: ["organisation", "string"], 5: ["label", "string"] },
   Agent: { 1: ["type", "string"], 2: ["who", "Actor"], 3: ["network_address", "string"], 4: ["requestor", "bool"] },
@@ -805,6 +810,9 @@ const MESSAGES = {
     1: ["registered", "PartyRegistered", "one"], 2: ["rotated", "KeyRotated", "one"], 3: ["revoked", "KeyRevoked", "one"],
     4: ["roles", "RolesChanged", "one"], 5: ["erased", "Erased", "one"], 6: ["node_key", "NodeKeyRotated", "one"],
     7: ["log_key", "LogKeyRotated", "one"], 8: ["actor", "ActorRevoked", "one"], 9: ["node_set", "NodeSetChanged", "one"],
+    10: ["vouching", "VouchingChanged", "one"],
+    11: ["issuer", "IssuerPublished", "one"],
+    12: ["voided", "RecordsVoided", "one"], 13: ["rule", "AuthorityRule", "one"],
   },
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
@@ -826,13 +834,23 @@ const MESSAGES = {
   PartyRegistered: {
     1: ["key", "PublicKey"], 2: ["name", "string"], 3: ["roles", "u32"], 4: ["tls_spki_sha256", "bytes", "many"],
     5: ["quota_events_per_s", "u32"], 6: ["patient_tag", "bytes"], 7: ["patient_secret_tag", "bytes"],
+    8: ["structures", "string", "many"], 9: ["actor_systems", "string", "many"], 10: ["issuers", "string", "many"],
   },
+  VouchingChanged: { 1: ["author_id", "bytes"], 2: ["added", "Vouching"], 3: ["removed", "Vouching"] },
+  Vouching: { 1: ["structures", "string", "many"], 2: ["actor_systems", "string", "many"], 3: ["issuers", "string", "many"] },
   KeyRotated: { 1: ["author_id", "bytes"], 2: ["key", "PublicKey"], 3: ["tls_spki_sha256", "bytes", "many"] },
   KeyRevoked: { 1: ["key_id", "bytes"], 2: ["reason", "string"] },
   RolesChanged: { 1: ["author_id", "bytes"], 2: ["roles", "u32"], 3: ["quota_events_per_s", "u32"] },
   Erased: { 1: ["indices", "u64", "packed"], 2: ["patient", "bool"], 3: ["ground", "string"] },
   NodeKeyRotated: { 1: ["node_id", "u64"], 2: ["key", "PublicKey"] },
   LogKeyRotated: { 1: ["key", "PublicKey"] },
+  ActSignature: { 1: ["key_id", "bytes"], 2: ["expires_ms", "u64"], 3: ["signature", "bytes"] },
+  RecordsVoided: {
+    1: ["key_id", "bytes"], 2: ["author_id", "bytes"], 3: ["from_index", "u64"], 4: ["until_index", "u64"],
+    5: ["reason", "string"], 6: ["reinstates", "u64"],
+  },
+  AuthorityRule: { 1: ["needed", "u32"], 2: ["authorities", "bytes", "many"], 3: ["acts", "u32"], 4: ["limit", "LimitADay"] },
+  LimitADay: { 1: ["author_id", "bytes"], 2: ["records", "u32"] },
   ActorRevoked: { 1: ["actor_hash", "bytes"], 2: ["reason", "string"] },
   NodeSetChanged: {
     1: ["epoch", "u64"], 2: ["added", "AddedNode", "many"], 3: ["moved", "NodeAddresses", "many"],
@@ -844,12 +862,21 @@ const MESSAGES = {
     5: ["client_address", "string"], 6: ["peer_address", "string"],
   },
   NodeAddresses: { 1: ["id", "u64"], 2: ["client_address", "string"], 3: ["peer_address", "string"] },
+  IssuerPublished: {
+    1: ["issuer", "string"], 2: ["name", "string"], 3: ["keys", "IssuerKey", "many"], 4: ["audiences", "string", "many"],
+    5: ["ins_claim", "string"], 6: ["oid_claim", "string"], 7: ["person_claim", "string"], 8: ["person_system", "string"],
+    9: ["acr_substantial", "string", "many"], 10: ["acr_high", "string", "many"], 11: ["session_s", "u32"],
+    12: ["from_ms", "u64"], 13: ["until_ms", "u64"], 14: ["test", "bool"],
+  },
+  IssuerKey: { 1: ["kid", "string"], 2: ["alg", "string"], 3: ["key", "bytes"], 4: ["exponent", "u32"] },
   NodeIdentity: { 1: ["id", "u64"], 2: ["name", "string"], 3: ["key", "PublicKey"], 4: ["tls_spki_sha256", "bytes"] },
   Genesis: {
     1: ["version", "u32"], 2: ["origin", "string"], 3: ["created_ms", "u64"], 4: ["log_public_key", "bytes"],
     5: ["vrf_public_key", "bytes"], 6: ["tag_first", "bytes"], 7: ["tag_last", "bytes"], 8: ["test_log", "bool"],
     9: ["late_after_ms", "u64"], 10: ["index_depth", "u32"], 11: ["quota_events_per_s", "u32"],
     12: ["nodes", "NodeIdentity", "many"], 13: ["parties", "PartyRegistered", "many"], 14: ["nonce", "bytes"],
+    15: ["feature_level", "u32"],
+    16: ["issuers", "IssuerPublished", "many"],
   },
 };
 const NUMBER_MAX = { u32: 0xffffffff, enum: 0x7fffffff, bool: 1, u64: Number.MAX_SAFE_INTEGER };
@@ -977,11 +1004,16 @@ const KINDS = {
   0x0a0d: ["system.event", "événement d’un système", "system event"],
   0x0a0e: ["genesis", "genèse", "genesis"],
   0x0a0f: ["node_set.changed", "nœuds changés", "nodes changed"],
+  0x0a10: ["vouching.changed", "services qui répondent pour d’autres : changement", "vouching changed"],
+  0x0a11: ["issuer.published", "fournisseur d’identité publié", "issuer of logins published"],
+  0x0a12: ["records.voided", "enregistrements annulés", "records voided"],
+  0x0a13: ["authority.rule", "règle des autorités", "rule of the authorities"],
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
 const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
+const KIND_VOIDED = 0x0a12;
 const KIND_DECISION = 0x0801;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
 const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
@@ -1296,7 +1328,7 @@ async function checkItem(one, bundle, uses, lateAfterMs, part) {
   const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
   if (shown?.decision) checkDecision(one, part);
   else if (shown) checkRecord(one, part);
-  else if (it.kind === KIND_ERASED) bad("an act of the authority keeps its record");
+  else if (it.kind === KIND_ERASED || it.kind === KIND_VOIDED) bad("an act of the authority keeps its record");
   if (!areFlagsRight(one, lateAfterMs)) bad("it is flagged otherwise than its record says");
   const ofLedger = (it.flags & FLAG_LEDGER) !== 0;
   if (ofLedger !== (place === MADE_BY_LEDGER)) bad("made by the ledger, or by an author?");
@@ -1358,6 +1390,7 @@ async function bundle(file, context) {
     entries.push(line(one, await checkItem(one, it, uses, first.lateAfterMs, "entries")));
   }
   explainErased(entries);
+  markVoided(entries);
   nothingLeft(it, uses, entries);
   const { n, a, b, mth } = it.range;
   const since = checkSince(it.since, note, it.range, "since");
@@ -1383,7 +1416,7 @@ function line({ it, shown }, author) {
     flags: REMARKS.filter((_, bit) => (it.flags >> bit) & 1),
     unjustifiedReason: it.flags & FLAG_UNJUSTIFIED ? REASONS[reasonOf(it.flags)] : null,
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
-    state: shown ? "shown" : "withheld", erased: null, record: shown?.says ?? null,
+    state: shown ? "shown" : "withheld", erased: null, voidedBy: null, record: shown?.says ?? null,
   };
 }
 
@@ -1396,6 +1429,23 @@ function explainErased(entries) {
     if (!act) continue;
     gone.state = "erased";
     gone.erased = { index: act.index, timeMs: act.timeMs, ground: act.record.act.erased.ground ?? "" };
+  }
+}
+
+/** Which records count for nothing: what the ledger tells the patient of it in this bundle (docs/formats.md §17). */
+function markVoided(entries) {
+  const acts = new Map();
+  for (const told of entries.filter((e) => e.kindCode === KIND_VOIDED && e.record)) {
+    const { act, records, reinstates } = detailsOf(told.record);
+    for (const index of Array.isArray(records) ? records : []) {
+      const of = acts.get(index) ?? acts.set(index, new Set()).get(index);
+      if (reinstates === undefined) of.add(act);
+      else of.delete(reinstates);
+    }
+  }
+  for (const e of entries) {
+    const by = [...(acts.get(e.index) ?? [])];
+    if (by.length > 0) e.voidedBy = Math.min(...by);
   }
 }
 
@@ -1590,6 +1640,7 @@ const WORDS = {
     notProven: "Ce qui ne l’est pas : un accès que personne n’a inscrit. Le nom d’un service est celui que donne le registre ; sa clé, elle, a été vérifiée.",
     withheld: (n) => `Attention : ${n} contenu(s) ne sont pas montrés et aucun effacement n’est inscrit ici pour eux : effacés après cette date, dans une autre partie de la trace, ou retenus.`,
     erased: (e) => `contenu effacé le ${day(e.timeMs)} (entrée ${e.index}) : ${e.ground}`,
+    voided: (act) => `ANNULÉ par l’acte de l’entrée ${act} : ne compte plus`,
     hidden: "contenu non montré",
     by: (author) => `signé par ${author}`,
     ledger: "fait par le registre",
@@ -1658,6 +1709,7 @@ const WORDS = {
     notProven: "What is not: an access that no one logged. The name of a service is what the ledger says; its key is what was checked.",
     withheld: (n) => `Beware: ${n} content(s) are not shown, and no erasure is on record here for them: erased after this time, in another part of the trace, or withheld.`,
     erased: (e) => `content erased on ${day(e.timeMs)} (entry ${e.index}): ${e.ground}`,
+    voided: (act) => `VOIDED by the act of entry ${act}: counts for nothing`,
     hidden: "content not shown",
     by: (author) => `signed by ${author}`,
     ledger: "made by the ledger",
@@ -1763,7 +1815,7 @@ function entryWords(e, lang) {
   const gone = e.erased ? words.erased(e.erased) : words.hidden;
   const what = [
     whatWords(e, lang), ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
-    words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
+    e.voidedBy !== null && words.voided(e.voidedBy), words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
   ];
   return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
 }

@@ -80,7 +80,8 @@ pub struct TlsConfig {
 pub struct Limits {
     /// Most connections of a listener, handshakes included.
     pub connections_max: usize,
-    /// Most connections from one address; a proxy in front counts as one.
+    /// Most connections from one address, or from one IPv6 network of 64 bits; a proxy in front counts as one. Never more than a
+    /// quarter of `connections_max`.
     pub connections_per_address_max: usize,
     /// A handshake that takes longer is dropped.
     pub handshake_timeout_ms: u64,

@@ -19,6 +19,7 @@ pub mod answer;
 mod cache;
 pub mod cli;
 pub mod config;
+mod lines;
 pub mod listen;
 pub mod log;
 mod parent;

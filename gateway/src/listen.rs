@@ -1,13 +1,15 @@
 //! Connections: HTTP/1.1, plain or over mutual TLS, each bounded in number, headers and time.
+//!
+//! Who calls is told by the address: an IPv6 network of 64 bits counts as one, as a single household has that many addresses.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,7 +28,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::answer::{Via, answer};
 use crate::config::{Limits, TlsConfig};
+use crate::lines::StrictLines;
 use crate::log::{Log, Spki};
+use crate::respond::sentence;
 
 /// Why certificates can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +56,19 @@ struct Door<L> {
     port: Port<L>,
     room: Arc<Semaphore>,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    per_address_max: usize,
 }
+
+/// The share that one address may have of all places of a listener.
+const SHARE: usize = 4;
 
 /// Takes connections until the gateway stops.
 pub async fn run<L: Log>(listener: TcpListener, port: Port<L>) {
     let room = Arc::new(Semaphore::new(port.limits.connections_max));
     let mut stop = port.stop.clone();
-    let door = Arc::new(Door { port, room, by_address: Arc::default() });
+    let limits = &port.limits;
+    let per_address_max = limits.connections_per_address_max.min((limits.connections_max / SHARE).max(1));
+    let door = Arc::new(Door { port, room, by_address: Arc::default(), per_address_max });
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
@@ -79,7 +89,7 @@ fn admit<L: Log>(door: &Arc<Door<L>>, stream: TcpStream, from: SocketAddr) {
     let Ok(room) = Arc::clone(&door.room).try_acquire_owned() else {
         return;
     };
-    let Some(place) = Place::take(&door.by_address, from.ip(), door.port.limits.connections_per_address_max) else {
+    let Some(place) = Place::take(&door.by_address, caller_of(from.ip()), door.per_address_max) else {
         return;
     };
     let door = Arc::clone(door);
@@ -87,6 +97,17 @@ fn admit<L: Log>(door: &Arc<Door<L>>, stream: TcpStream, from: SocketAddr) {
         let _held = (room, place, door.port.working.clone());
         serve(&door.port, stream).await;
     });
+}
+
+/// An address as far as it tells one caller from another.
+fn caller_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
 }
 
 /// A connection's place among those of its address; given back on drop.
@@ -147,7 +168,7 @@ async fn converse<L: Log>(port: &Port<L>, stream: impl AsyncRead + AsyncWrite + 
         .header_read_timeout(Duration::from_millis(limits.header_timeout_ms))
         .max_buf_size(limits.header_bytes_max)
         .max_headers(limits.headers_max)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(StrictLines::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let mut stop = port.stop.clone();
     let lifetime = tokio::time::sleep(Duration::from_millis(limits.connection_ms_max));
@@ -162,8 +183,17 @@ async fn converse<L: Log>(port: &Port<L>, stream: impl AsyncRead + AsyncWrite + 
     let _ended = timeout(grace, connection).await;
 }
 
+/// What HTTP/1.1 asks of every request (RFC 9112 §3.2): one host. A proxy and a server that differ on it can be played off
+/// against each other.
+fn names_one_host(request: &Request<Incoming>) -> bool {
+    request.headers().get_all(header::HOST).iter().count() == 1
+}
+
 /// A target such as `http://host/checkpoint` or `*` has no path of ours in front, and a question mark says nothing here.
 async fn respond(log: &impl Log, request: &Request<Incoming>, via: Via) -> Response<Body> {
+    if !names_one_host(request) {
+        return sentence(StatusCode::BAD_REQUEST, "a request has one Host header (RFC 9112, section 3.2)");
+    }
     answer(log, request.method(), request.uri().path(), request.headers(), via).await
 }
 

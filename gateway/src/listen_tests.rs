@@ -59,6 +59,52 @@ async fn a_head_has_the_headers_and_no_body() {
 }
 
 #[tokio::test]
+async fn a_request_without_one_host_or_with_lines_that_end_in_lf_alone_is_refused() {
+    let running = start(Limits::default()).await;
+    let hosts = ["", "Host: a\r\nHost: b\r\n"];
+    for (version, hosts) in hosts.iter().flat_map(|hosts| [("1.1", hosts), ("1.0", hosts)]) {
+        let asked = format!("GET /checkpoint HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        let got = exchange(running.address, &asked).await;
+        assert!(got.contains(" 400 ") && !got.contains("note"), "{asked:?}: {got}");
+    }
+    let parts: Vec<&str> = GET.split_inclusive("\r\n").collect();
+    for bare in 0..parts.len() {
+        let lf = |(at, part): (usize, &&str)| if at == bare { part.replace('\r', "") } else { (*part).to_owned() };
+        let asked: String = parts.iter().enumerate().map(lf).collect();
+        let got = exchange(running.address, &asked).await;
+        assert!(got.starts_with("HTTP/1.1 400") && !got.contains("note"), "{asked:?}: {got}");
+    }
+    let all = exchange(running.address, &GET.replace('\r', "")).await;
+    assert!(all.starts_with("HTTP/1.1 400"), "{all}");
+    assert!(exchange(running.address, GET).await.ends_with("note"));
+}
+
+#[test]
+fn addresses_of_one_network_are_one_caller() {
+    let caller = |address: &str| caller_of(address.parse().expect("an address"));
+    assert_eq!(caller("2001:db8:1:2::1"), caller("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+    assert_ne!(caller("2001:db8:1:2::1"), caller("2001:db8:1:3::1"));
+    assert_eq!(caller("::ffff:192.0.2.7"), caller("192.0.2.7"), "the same, over a socket of both");
+    assert_ne!(caller("192.0.2.7"), caller("192.0.2.8"));
+}
+
+#[tokio::test]
+async fn one_address_never_has_all_places() {
+    let running = start(Limits { connections_max: 8, connections_per_address_max: 256, ..Limits::default() }).await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(TcpStream::connect(running.address).await.expect("connected"));
+    }
+    // Two of eight are this address's: the others were let go at once.
+    let mut closed = 0;
+    for stream in &mut held {
+        let ended = tokio::time::timeout(Duration::from_millis(300), stream.read_u8()).await;
+        closed += usize::from(ended.is_ok());
+    }
+    assert_eq!(closed, 6);
+}
+
+#[tokio::test]
 async fn headers_and_connections_are_bounded() {
     let running = start(Limits { connections_per_address_max: 1, ..Limits::default() }).await;
     let long = format!("GET /checkpoint HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000));

@@ -211,7 +211,7 @@ async fn collect(
 fn trouble(error: ClientError) -> Trouble {
     match error {
         ClientError::Rejected(refused) if refused.code == "NOT_ENTITLED" => Trouble::Refused(refused.message),
-        ClientError::Unavailable(why) => {
+        ClientError::Unavailable(why) | ClientError::Quota(why) => {
             tracing::warn!(%why, "no node answers");
             Trouble::Unavailable("no node of the log answers now: ask again in a moment".to_owned())
         }

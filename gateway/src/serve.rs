@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sillage_client::ClientError;
+use sillage_client::process::keep_memory_private;
 use sillage_client::profile::Profile;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,6 +61,7 @@ pub fn run(config_file: &Path) -> Result<(), ServeError> {
     let filter = EnvFilter::try_from_env("SILLAGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     // A second start in one process keeps the first subscriber.
     let _already = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    keep_memory_private().map_err(system("can't keep the keys in memory private"))?;
     parent::die_with_parent().map_err(system("can't follow the parent process"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("gateway").build();
     let runtime = runtime.map_err(system("can't start the network threads"))?;

@@ -19,18 +19,29 @@ pub struct Refusal {
     pub expected_seq: Option<u64>,
     /// The record that is meant, from 0, where it is one record's fault.
     pub position: Option<u32>,
+    /// What this node's disk said, for this node's alarms: never sent to anybody.
+    pub local: Option<Box<str>>,
+    /// Over a quota: when the same request would pass, if nothing else is asked for.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal of the batch as a whole.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), expected_seq: None, position: None }
+        Self { code, message: message.into(), expected_seq: None, position: None, local: None, retry_after_ms: None }
     }
 
     /// The same, by the fault of the record at `position`.
     #[must_use]
     pub fn at(mut self, position: u32) -> Self {
         self.position = Some(position);
+        self
+    }
+
+    /// The same, with the time after which the request would pass.
+    #[must_use]
+    pub fn after_ms(mut self, wait_ms: u64) -> Self {
+        self.retry_after_ms = Some(wait_ms);
         self
     }
 

@@ -4,10 +4,14 @@ use prost::Message;
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::PublicKey;
 use sillage_proto::v1::Genesis;
-use sillage_rules::act::PartyRegistration;
-use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
+use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX, ISSUERS_MAX};
 use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
+use sillage_rules::will::issuer::Issuer;
+
+use crate::apply::clock::FEATURE_LEVEL;
+use crate::apply::feature::ROLES;
 
 /// The bytes aren't a genesis that a log can begin with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +60,10 @@ pub struct GenesisInfo {
     pub nodes: Vec<NodeInfo>,
     /// Who is registered from the beginning, the authority first.
     pub parties: Vec<PartyRegistration>,
+    /// The feature level that the log begins with.
+    pub feature_level: u32,
+    /// Whose logins prove a will from the beginning.
+    pub issuers: Vec<Issuer>,
 }
 
 fn invalid(what: impl Into<String>) -> GenesisError {
@@ -95,6 +103,24 @@ impl GenesisInfo {
         if authority.is_none_or(|roles| !roles.contains(Roles::AUTHORITY)) {
             return Err(invalid("the first party must have the role authority"));
         }
+        let feature_level = genesis.feature_level.max(1);
+        if feature_level > FEATURE_LEVEL {
+            let what = format!("feature_level is {feature_level}, and this program knows {FEATURE_LEVEL}");
+            return Err(invalid(what));
+        }
+        for (at, party) in parties.iter().enumerate() {
+            check_party(party, feature_level, genesis.test_log)
+                .map_err(|why| invalid(format!("parties[{at}] ({:?}): {why}", party.name)))?;
+        }
+        let issuers = genesis
+            .issuers
+            .iter()
+            .enumerate()
+            .map(|(at, issuer)| Issuer::parse(issuer).map_err(|error| invalid(format!("issuers[{at}].{error}"))));
+        let issuers = issuers.collect::<Result<Vec<_>, _>>()?;
+        if issuers.len() > ISSUERS_MAX || !genesis.test_log && issuers.iter().any(|issuer| issuer.test) {
+            return Err(invalid(format!("at most {ISSUERS_MAX} issuers, and those for tests in test logs alone")));
+        }
         let nodes = genesis.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
         let mut ids: Vec<u64> = nodes.iter().map(|node| node.id).collect();
         ids.sort_unstable();
@@ -117,6 +143,8 @@ impl GenesisInfo {
             quota_events_per_s: genesis.quota_events_per_s,
             nodes,
             parties,
+            feature_level,
+            issuers,
         })
     }
 
@@ -142,6 +170,20 @@ impl GenesisInfo {
     pub fn node(&self, id: u64) -> Option<&NodeInfo> {
         self.nodes.iter().find(|node| node.id == id)
     }
+}
+
+/// Whether a log that begins with this level may begin with this party.
+fn check_party(party: &PartyRegistration, level: u32, test_log: bool) -> Result<(), &'static str> {
+    if level < ROLES && Act::Registered(party.clone()).feature_level() > level {
+        return Err("its roles, and whom it vouches for, need feature_level 3");
+    }
+    if level >= ROLES && party.roles.contains(Roles::AUTHOR) {
+        return Err("the role author isn't given out any more: take those that its job needs");
+    }
+    if party.vouching.has_any() && !test_log {
+        return Err("only a test log has parties that vouch for everybody: name what it vouches for");
+    }
+    Ok(())
 }
 
 fn node(node: &sillage_proto::v1::NodeIdentity) -> Result<NodeInfo, GenesisError> {

@@ -260,7 +260,7 @@ impl Opened {
 }
 
 fn start_worker(view: &View, options: &Options) -> std::io::Result<Worker> {
-    Worker::start(view.store.clone(), view.index.clone(), options.index_cache_bytes)
+    Worker::start(view.store.clone(), view.index.clone(), options)
 }
 
 /// Adds leaves; returns the new root and the tiles that became full.
@@ -348,6 +348,12 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
             Stop::Kek(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
         })?;
     }
+    for issuer in &genesis.issuers {
+        let kept = crate::apply::will::put(&mut overlay, genesis, issuer);
+        kept.map_err(|stop| {
+            OpenError::Genesis(GenesisError(format!("issuer {:?}: {}", issuer.url, refused_as(stop))))
+        })?;
+    }
     let entry = Entry::LedgerEvent(LedgerEvent {
         index: LeafIndex(0),
         time: LedgerTimeMs(genesis.created_ms),
@@ -370,10 +376,21 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
     writes.put_cf(store.family(Family::Entries), schema::index_key(0), &entry);
     let meta = store.family(Family::Meta);
     writes.put_cf(meta, schema::META_LAYOUT, LAYOUT.to_be_bytes());
+    if genesis.feature_level > 1 {
+        writes.put_cf(meta, schema::META_LEVEL, genesis.feature_level.to_be_bytes());
+    }
     writes.put_cf(meta, schema::META_GENESIS, &genesis.bytes);
     writes.put_cf(meta, schema::META_HEAD, head.encode());
     store.write(writes).map_err(failed)?;
     store.flush().map_err(failed)
+}
+
+fn refused_as(stop: Stop) -> String {
+    match stop {
+        Stop::Refused(refusal) => refusal.to_string(),
+        Stop::Failed(error) => error.to_string(),
+        Stop::Kek(error) => error.to_string(),
+    }
 }
 
 /// Checks a database against the genesis and against itself.

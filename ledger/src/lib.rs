@@ -11,6 +11,7 @@
 //! - `apply`: what one command does, batch by batch; `index`: the patients' index and its commits;
 //! - `node_sets`: which nodes there are, and whose signatures count;
 //! - `consent`: what decides, kept beside the log;
+//! - `voids`: what was voided, and counts no longer;
 //! - `schema`: what is stored under which key;
 //! - `store`: the folders on disk and the switch from one database to the next;
 //! - [`seal`]: key-encryption keys, data keys, sealed payloads.
@@ -43,8 +44,11 @@ mod store;
 mod trace;
 mod tree;
 mod verified;
+mod voids;
 
 pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
+pub use apply::daily::NearLimit;
+pub use apply::feature::{ROLES, check_act, check_given_out};
 pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
@@ -55,9 +59,12 @@ pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
 pub use ledger::Ledger;
 pub use node_sets::NodeSetRecord;
 pub use options::Options;
+#[cfg(feature = "plants")]
+pub use options::Plants;
 pub use patients::PatientProof;
 pub use reader::{Head, LedgerReader};
 pub use rows::{KeyInfo, KeyState, Party, StreamInfo};
 pub use stats::{ApplyStats, StageTimes};
 pub use trace::{TraceRow, TraceScan};
 pub use verified::Verified;
+pub use voids::{ReviewGround, VoidedDecision, VoidedRange, VoidingPart};

@@ -24,6 +24,11 @@ pub struct Options {
     pub flush_interval: Duration,
     /// Flush on a thread of its own; off, only [`crate::Ledger::flush`] flushes (a simulator wants that).
     pub background_flush: bool,
+    /// Write what is in memory to disk when the ledger is closed in good order. Off, closing leaves what the last flush
+    /// left, as the end of a process does (a simulator wants that).
+    pub flush_on_close: bool,
+    /// Hash the patients' index on a thread of its own; off, within applying (a simulator wants that).
+    pub index_thread: bool,
     /// Let RocksDB merge files on its own.
     pub auto_compaction: bool,
     /// Threads of RocksDB for flushing and merging.
@@ -43,6 +48,19 @@ pub struct Options {
     pub opened_cached: usize,
     /// How many records that decide one tag may have. Every node of a group must have the same: only tests change it.
     pub record_caps: RecordCaps,
+    /// Bugs that a simulation must find.
+    #[cfg(feature = "plants")]
+    pub plants: Plants,
+}
+
+/// Bugs that the simulator must find; none by default.
+#[cfg(feature = "plants")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plants {
+    /// The families of the database are flushed each for itself: after a crash one is older than the other.
+    pub flushed_apart: bool,
+    /// A batch whose number is used is recorded again.
+    pub no_dedupe: bool,
 }
 
 impl Default for Options {
@@ -54,6 +72,8 @@ impl Default for Options {
             flush_bytes: 64 << 20,
             flush_interval: Duration::from_secs(10),
             background_flush: true,
+            flush_on_close: true,
+            index_thread: true,
             auto_compaction: true,
             background_jobs: 2,
             verify_at_apply: true,
@@ -62,13 +82,18 @@ impl Default for Options {
             wrapped_keys_cached: 65_536,
             opened_cached: 16_384,
             record_caps: RecordCaps::default(),
+            #[cfg(feature = "plants")]
+            plants: Plants::default(),
         }
     }
 }
 
 impl Options {
     /// Settings of the database as a whole.
-    pub(crate) fn database(&self) -> rocksdb::Options {
+    ///
+    /// # Errors
+    /// When RocksDB doesn't know a name of an option that has no call of its own.
+    pub(crate) fn database(&self) -> Result<rocksdb::Options, rocksdb::Error> {
         let mut db = rocksdb::Options::default();
         db.create_if_missing(true);
         db.create_missing_column_families(true);
@@ -83,7 +108,12 @@ impl Options {
         db.set_keep_log_file_num(4);
         db.set_max_log_file_size(4 << 20);
         db.set_stats_dump_period_sec(0);
-        db
+        #[cfg(feature = "plants")]
+        db.set_atomic_flush(!self.plants.flushed_apart);
+        match self.flush_on_close {
+            true => Ok(db),
+            false => db.get_options_from_string("avoid_flush_during_shutdown=true"),
+        }
     }
 
     /// Settings of every family.

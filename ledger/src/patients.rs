@@ -47,6 +47,28 @@ pub(crate) struct Leaves {
 }
 
 impl LedgerReader {
+    /// Whether an entry stands under this tag. One look, whether it does or not.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn is_on_record(&self, tag: &[u8; TAG_LEN]) -> Result<bool, ReadError> {
+        let view = self.view();
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(schema::patient_key(tag, 0).to_vec()..schema::patient_key(tag, u64::MAX).to_vec());
+        let mut rows = view.store.db().raw_iterator_cf_opt(view.store.family(Family::Patient), options);
+        rows.seek_to_first();
+        rows.status()?;
+        Ok(rows.valid())
+    }
+
+    /// Whether the first `count` entries of a patient are in memory, so that [`LedgerReader::patient_entries`] reads none.
+    pub fn keeps_entries(&self, tag: &[u8; TAG_LEN], count: u64) -> bool {
+        let generation = self.view().generation;
+        let kept = self.kept_leaves().lock();
+        let found = kept.iter().find(|kept| kept.tag == *tag && kept.generation == generation);
+        found.is_some_and(|kept| kept.leaves.len() as u64 >= count)
+    }
+
     /// The last index commit and where it stands; `None` before the first one.
     pub fn last_index_commit(&self) -> Option<(LeafIndex, IndexCommit)> {
         let commit = self.view().commit.clone();

@@ -10,10 +10,13 @@ use sillage_proof::tile::{TileCoord, TreeView, ViewError};
 use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
+use sillage_rules::record::ParsedRecord;
+use sillage_rules::vouching::{Claim, Vouching};
 
 use crate::apply::clock::ClockVoters;
+use crate::apply::overlay::Overlay;
 use crate::apply::signing::{self, Rotation};
-use crate::apply::{self, Stop};
+use crate::apply::{self, Stop, vouching};
 use crate::consent::caches::Caches;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -200,6 +203,24 @@ impl LedgerReader {
         row.map(|row| row.info(*author)).transpose()
     }
 
+    /// Names that a party vouches for: of each kind, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn vouching(&self, author: &AuthorId, limit: usize) -> Result<Vouching, ReadError> {
+        vouching::names_of(&self.store(), author, limit)
+    }
+
+    /// Whether a party vouches for all that is claimed; if not, why it is refused.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn vouches_for(&self, author: &AuthorId, claims: &[Claim<'_>]) -> Result<Result<(), Refusal>, ReadError> {
+        let store = self.store();
+        let overlay = Overlay::new(&store);
+        vouching::check_claims(claims, |what, name| vouching::vouches(&overlay, author, what, name))
+    }
+
     /// The key with this id, whatever its state.
     ///
     /// # Errors
@@ -372,6 +393,20 @@ impl LedgerReader {
         })
     }
 
+    /// Whether the proof of its will that a record carries holds at `now_ms`; one without is left to [`LedgerReader::check`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_will(&self, record: &ParsedRecord, now_ms: u64) -> Result<(), Refusal> {
+        if record.message().will.is_none() {
+            return Ok(());
+        }
+        let view = self.view();
+        let time = view.head.time.max(LedgerTimeMs(now_ms));
+        let established = apply::will::established(&Overlay::new(&view.store), &self.shared.genesis, record, time);
+        established.map(drop).map_err(Self::refusal)
+    }
+
     /// What applying would decide of these requests at `now_ms`, or refuse, without deciding anything: for all of them, or
     /// for each. As with [`LedgerReader::check`], the state may lag behind.
     ///
@@ -434,6 +469,15 @@ impl LedgerReader {
     pub fn clock_voters(&self) -> Result<ClockVoters, ReadError> {
         let view = self.view();
         ClockVoters::read(&view.store, &self.shared.genesis, LeafIndex(view.head.size))
+    }
+
+    /// Reads again what the database's file `name` (such as `000042.sst`) holds. One that the database has replaced
+    /// meanwhile is no fault any more.
+    ///
+    /// # Errors
+    /// When something of it can't be read.
+    pub fn read_file_again(&self, name: &str) -> Result<(), ReadError> {
+        self.store().read_file_again(name)
     }
 
     /// The feature level of the group, as applied here. What is new at apply or admission counts from its level on.

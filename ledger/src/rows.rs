@@ -27,6 +27,13 @@ pub(crate) struct PartyRow {
     pub patient_secret_tag: Vec<u8>,
     #[prost(uint64, tag = "8")]
     pub registered_at: u64,
+    /// How many structures, systems of actors and issuers it vouches for: `apply::vouching` has their names.
+    #[prost(uint32, tag = "9")]
+    pub structures: u32,
+    #[prost(uint32, tag = "10")]
+    pub actor_systems: u32,
+    #[prost(uint32, tag = "11")]
+    pub issuers: u32,
 }
 
 /// Stored state of a key.
@@ -109,6 +116,9 @@ pub struct Party {
     pub patient_secret_tag: Option<[u8; 32]>,
     /// The entry that registered it; 0: genesis.
     pub registered_at: LeafIndex,
+    /// How many structures, systems of actors and issuers of logins it vouches for. [`crate::LedgerReader::vouching`] has
+    /// their names.
+    pub vouches_for: [u32; 3],
 }
 
 /// A registered key.
@@ -189,6 +199,7 @@ impl PartyRow {
             patient_tag: optional_tag(&self.patient_tag)?,
             patient_secret_tag: optional_tag(&self.patient_secret_tag)?,
             registered_at: LeafIndex(self.registered_at),
+            vouches_for: [self.structures, self.actor_systems, self.issuers],
         })
     }
 }

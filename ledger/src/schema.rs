@@ -8,6 +8,7 @@
 //!                                       u64 last index commit (0: none)
 //!          "level"                      u32 feature level; absent: 1
 //!          "node_set/" ‖ u64 epoch      node_sets::NodeSetRow: the set of nodes that an act made
+//!          "issuer/" ‖ hash of URL[32]  sillage.v1.IssuerPublished: whose logins prove a will
 //! entries  u64 index                    the entry, docs/formats.md §5
 //! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
 //! patient  tag[32] ‖ u64 index          u16 kind ‖ u16 flags
@@ -32,14 +33,26 @@
 //! item     hash of the item's id[32]    tag[32] ‖ u64 index of its first deposit ‖ u64 index of the last one that says what it is,
 //!          and 01 where its depositor wrote it again under a tag that may be the same patient's other one
 //!          hash of tag and id[32]       u64 index of the last record that did so under this tag
+//!          hash of the id[32] ‖ u64     u64 index of the deposit that said what it is before the one at this index did
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet
+//!          'p' ‖ u64 index              author id[32] of the party that opened it, from feature level 3 on
 //!          'x' ‖ u64 ms ‖ u64 index     nothing: it ends by itself at this time, and wasn't closed
 //! consent  'o' ‖ open tag[32]           secret tag[32] of the same patient, as first seen
 //!          's' ‖ secret tag[32]         open tag[32]
 //!          'a' ‖ hash of the actor[32]  u64 index: the authority revoked this actor
+//!          'v' ‖ author id[32] ‖ u8 what nothing: the party vouches for this structure (1), system of actors (2) or issuer of
+//!          ‖ name                       logins (3)
 //!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both compartments were asked: decided already
+//!          "void/" ‖ u64 act            voids::VoidedRange: what an act voided
+//!          "voiding/" ‖ u64 act         u64 act that voided ‖ u64 next entry: patients are still to be told
+//!          "voided/" ‖ u64 act ‖ tag    nothing: this patient has a record that the act voids
+//!          "review/" ‖ u64 act ‖ u64    u8 ground: a decision that was made while what the act voids counted
+//!          "rule/"                      sillage.v1.AuthorityRule in force
+//!          "limit/" ‖ author id[32]     u32 records a day that take access away
+//!          "cosigned/" ‖ content[32]    u64 index: the act with further signatures that is recorded
+//!          "day/" ‖ u64 day ‖ author id u32 records of this day that take access away; "own-day/": of patients' own devices
 //! ```
 //!
 //! Hashes of ids are SHA-256 with a prefix of their own (`item_key`, `glass_key`, `request_key`): an id may say something
@@ -47,6 +60,7 @@
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, StreamId};
+use sillage_rules::vouching::Vouched;
 
 /// Layout of the database written by this version.
 pub(crate) const LAYOUT: u32 = 5;
@@ -62,6 +76,9 @@ pub(crate) const META_HEAD: &[u8] = b"head";
 /// What the keys of sets of nodes begin with. They stand here and not in a family of their own, so that a database of
 /// before is opened as it is.
 pub(crate) const META_NODE_SET: &[u8] = b"node_set/";
+
+/// What the keys of issuers of logins begin with; they stand here for the same reason.
+pub(crate) const META_ISSUER: &[u8] = b"issuer/";
 
 /// A family of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,11 +207,21 @@ pub(crate) fn node_set_key(epoch: u64) -> Vec<u8> {
     [META_NODE_SET, &epoch.to_be_bytes()].concat()
 }
 
+/// Key of an issuer of logins. `name`: [`crate::apply::will::issuer_name`].
+pub(crate) fn issuer_key(name: &Hash) -> Vec<u8> {
+    [META_ISSUER, name.as_bytes()].concat()
+}
+
 /// Key of the row that says that the actor of this hash is revoked.
 pub(crate) fn actor_key(actor: &Hash) -> [u8; 33] {
     let mut key = [b'a'; 33];
     key[1..].copy_from_slice(actor.as_bytes());
     key
+}
+
+/// What the keys of the rows begin with that say whom a party vouches for.
+pub(crate) fn vouching_key(author: &AuthorId, what: Vouched, name: &str) -> Vec<u8> {
+    [&b"v"[..], author.as_bytes(), &[what.code()], name.as_bytes()].concat()
 }
 
 /// The state after the last command applied: written with it, in the same atomic write.

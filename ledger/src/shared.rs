@@ -79,6 +79,14 @@ impl Shared {
         self.options.verify_at_apply.then_some(&self.verified)
     }
 
+    /// A planted bug, never in a program that is built without them.
+    pub(crate) fn records_again(&self) -> bool {
+        #[cfg(feature = "plants")]
+        return self.options.plants.no_dedupe;
+        #[cfg(not(feature = "plants"))]
+        false
+    }
+
     /// `view` is what was found on disk, so all of it is flushed.
     pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, checking: Caches, view: View) -> Self {
         let flushed = Flushed { generation: view.generation, index: view.head.applied_index };

@@ -56,7 +56,7 @@ impl Drop for Folder {
 impl Store {
     /// Opens a database, making it and its families where missing.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, rocksdb::Error> {
-        let db = DB::open_cf_descriptors(&options.database(), path, options.families())?;
+        let db = DB::open_cf_descriptors(&options.database()?, path, options.families())?;
         let folder = Folder { path: path.to_owned(), remove: AtomicBool::new(false) };
         Ok(Self { db, lookups: ReadOptions::default(), folder })
     }
@@ -131,6 +131,28 @@ impl Store {
             Some((key, entry)) if *key == schema::index_key(index) => Ok((index, entry)),
             _ => Err(ReadError::Damaged(format!("entry {index} is missing"))),
         })
+    }
+
+    /// Reads the keys between the first and the last of the file `name`, past every cache.
+    pub(crate) fn read_file_again(&self, name: &str) -> Result<(), ReadError> {
+        let files = self.db.live_files()?;
+        let Some(file) = files.into_iter().find(|file| file.name.trim_start_matches('/') == name) else {
+            return Ok(());
+        };
+        let family = self.db.cf_handle(&file.column_family_name);
+        let family = family.ok_or_else(|| ReadError::Damaged(format!("{name} is of no known family")))?;
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_total_order_seek(true);
+        options.set_iterate_lower_bound(file.start_key.unwrap_or_default());
+        if let Some(end) = file.end_key {
+            // The bound is exclusive, and the last key is to be read.
+            options.set_iterate_upper_bound([&end[..], &[0]].concat());
+        }
+        for row in self.db.iterator_cf_opt(family, options, IteratorMode::Start) {
+            row?;
+        }
+        Ok(())
     }
 
     pub(crate) fn head(&self) -> Result<Option<HeadRow>, ReadError> {

@@ -13,12 +13,18 @@ use sillage_ledger::seal::TagPrefix;
 use sillage_ledger::{BatchOutcome, Ledger};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Command, RetireKek, Rewrap, SealedBatch};
-use sillage_rules::act::Act;
+use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
 use sillage_rules::node_set::{NodeSet, NodeSetChange, SetNode};
+use sillage_rules::roles::Roles;
 
 /// A ledger whose group knows acts on nodes.
 fn open_new(dir: &Path) -> Ledger {
+    open_at(dir, 2)
+}
+
+/// A ledger of a group at this feature level.
+fn open_at(dir: &Path, level: u32) -> Ledger {
     let mut ledger = open(dir);
     ledger.flush().expect("writable");
     drop(ledger);
@@ -26,7 +32,7 @@ fn open_new(dir: &Path) -> Ledger {
     let families = DB::list_cf(&options, &path).expect("a database");
     let db = DB::open_cf(&options, &path, families).expect("a database");
     let meta = db.cf_handle("meta").expect("a family");
-    db.put_cf(meta, b"level", 2_u32.to_be_bytes()).expect("writable");
+    db.put_cf(meta, b"level", level.to_be_bytes()).expect("writable");
     db.flush_cf(meta).expect("writable");
     drop(db);
     open(dir)
@@ -197,6 +203,78 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
     assert_eq!(code(&apply_one(&mut ledger, batch(1, "acts", acts.0 + 1, twice))), Some(Code::ActRefused));
     assert_eq!((ledger.reader().root(), ledger.reader().node_sets().expect("readable")), before);
     acts.done(&mut ledger, good);
+}
+
+fn registered(key_of: u8, certificate: u8) -> Act {
+    let party = PartyRegistration { tls_spki_sha256: vec![[certificate; 32]], ..registration(key_of, Roles::READER) };
+    Act::Registered(party)
+}
+
+fn replaced(key_of: u8, certificate: u8) -> Act {
+    let (author_id, tls_spki_sha256) = (author_id(2), vec![[certificate; 32]]);
+    Act::Rotated { author_id, key: key(key_of).public_key(), tls_spki_sha256 }
+}
+
+/// Keys and certificates of the log, of a first node, of one that came, of one that is gone, and of one after its rotation.
+const OF_NODES: [(u8, u8, &str); 7] = [
+    (99, 50, "key is or was"),
+    (101, 50, "key is or was"),
+    (102, 50, "key is or was"),
+    (104, 50, "key is or was"),
+    (60, 50, "key is or was"),
+    (50, 103, "certificate is or was"),
+    (50, 104, "certificate is or was"),
+];
+
+/// Node 4 came, node 2 is gone, node 1 has another key.
+fn changed_at(dir: &Path, level: u32) -> (Ledger, Acts) {
+    let mut ledger = open_at(dir, level);
+    grown_and_shrunk(&mut ledger);
+    let mut acts = Acts(6);
+    let rotate = Act::NodeKeyRotated { node_id: 1, key: key(60).public_key() };
+    assert_eq!(code(&apply_one(&mut ledger, acts.next(rotate))), None);
+    (ledger, acts)
+}
+
+#[test]
+fn no_party_has_a_key_or_certificate_that_a_node_ever_had() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut ledger, mut acts) = changed_at(dir.path(), 3);
+    let before = ledger.reader().root();
+    for (key_of, certificate, why) in OF_NODES {
+        for act in [registered(key_of, certificate), replaced(key_of, certificate)] {
+            let (code, said) = acts.refused(&mut ledger, act);
+            assert_eq!(code, Some(Code::ActRefused), "{key_of} {certificate}");
+            assert!(said.contains(why), "{said}");
+        }
+    }
+    assert_eq!(ledger.reader().root(), before);
+    // A node and a party of one batch see each other.
+    let adds = Act::NodeSetChanged(present(&ledger).adding(node(6)).expect("a change that fits"));
+    let both = vec![act(&adds), act(&registered(106, 50))];
+    assert_eq!(code(&apply_one(&mut ledger, batch(1, "acts", acts.0 + 1, both))), Some(Code::ActRefused));
+    assert_eq!(code(&apply_one(&mut ledger, acts.next(registered(50, 50)))), None);
+    // The other way round: what a party has, no node comes with.
+    for (key_of, certificate, why) in [(50, 106, "key was used"), (106, 50, "certificate of node 6 was used")] {
+        let node = SetNode { key: key(key_of).public_key(), tls_spki_sha256: [certificate; 32], ..node(6) };
+        let change = present(&ledger).adding(node).expect("a change that fits the set");
+        let (code, said) = acts.refused(&mut ledger, Act::NodeSetChanged(change));
+        assert_eq!(code, Some(Code::ActRefused));
+        assert!(said.contains(why), "{said}");
+    }
+    let rotate = Act::NodeKeyRotated { node_id: 1, key: key(50).public_key() };
+    assert_eq!(acts.refused(&mut ledger, rotate).0, Some(Code::ActRefused));
+    // Of another log: to this one it is a new key.
+    assert_eq!(code(&apply_one(&mut ledger, acts.next(registered(51, 51)))), None);
+}
+
+#[test]
+fn below_the_level_of_roles_a_party_is_taken_as_before() {
+    for (key_of, certificate, _) in OF_NODES {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut ledger, mut acts) = changed_at(dir.path(), 2);
+        assert_eq!(code(&apply_one(&mut ledger, acts.next(registered(key_of, certificate)))), None, "{key_of}");
+    }
 }
 
 #[test]

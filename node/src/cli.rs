@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{LimitsConfig, WitnessConfig};
+use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
 use crate::dev::{self, Options};
+use crate::disk;
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
 use crate::init::{self, NodePlan, Plan};
-use crate::serve;
+use crate::{pid, serve};
 
 /// A node of a Sillage log: an append-only audit ledger that anyone can check.
 #[derive(Debug, Parser)]
@@ -29,6 +30,8 @@ enum Command {
     Init(InitArgs),
     /// Run one node.
     Serve(ServeArgs),
+    /// Let a log be founded anew by its first nodes after the data folders of all of them are gone. What was recorded is lost.
+    Found(FoundArgs),
 }
 
 #[derive(Debug, Args)]
@@ -100,7 +103,7 @@ struct InitArgs {
     /// How long the certificates are valid.
     #[arg(long, default_value_t = 10, value_name = "YEARS")]
     valid_years: u32,
-    /// Also make a party with the roles author, tag, reader, auditor and operator, and its profile sillage.toml. The
+    /// Also make a party with every role but the authority's and a patient's, and its profile sillage.toml. The
     /// profile names the authority's keys too: for tests, not for a machine that others use.
     #[arg(long)]
     with_profile: bool,
@@ -117,6 +120,16 @@ struct ServeArgs {
     /// The node's configuration, as `init` or `dev` wrote it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct FoundArgs {
+    /// The node's configuration, as `init` or `dev` wrote it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Forget the disk that this node ran on. Without it, the command only says what that means.
+    #[arg(long)]
+    forget_disk: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -137,10 +150,16 @@ fn witness(text: &str) -> Result<WitnessConfig, String> {
 /// Reads the arguments and does what they say. What goes wrong is one sentence on the standard error, and exit code 1;
 /// arguments that can't be understood are exit code 2.
 pub fn run() -> ExitCode {
+    // Every command makes keys, or reads them.
+    if let Err(error) = pid::keep_memory_private() {
+        eprintln!("sillage-node: can't keep the keys in memory private: {error}");
+        return ExitCode::FAILURE;
+    }
     let done = match Cli::parse().command {
         Command::Dev(args) => dev(args),
         Command::Init(args) => init(args),
         Command::Serve(args) => serve::run(&args.config).map_err(|error| error.to_string()),
+        Command::Found(args) => found(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -167,7 +186,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
 
 fn init(args: InitArgs) -> Result<(), String> {
     let mut terms = LogTerms::new(&args.origin);
-    terms.test_log = args.test_log;
+    (terms.test_log, terms.test_issuer) = (args.test_log, args.test_log);
     terms.tag_first = args.tag_first.map_or(terms.tag_first, |tag| tag.0);
     terms.tag_last = args.tag_last.map_or(terms.tag_last, |tag| tag.0);
     terms.late_after_ms = args.late_after_ms;
@@ -191,6 +210,16 @@ fn init(args: InitArgs) -> Result<(), String> {
         "{dir}: carry each node-<id> folder to its machine, start it with `sillage-node serve --config node.toml`,"
     );
     println!("and keep {dir}/keys and {dir}/tls/ca.key where only the authority reaches them.");
+    Ok(())
+}
+
+fn found(args: &FoundArgs) -> Result<(), String> {
+    let config = NodeConfig::load(&args.config).map_err(|error| error.to_string())?;
+    let genesis = serve::read_genesis(&config.genesis).map_err(|error| error.to_string())?;
+    disk::forget(&config, &args.config, &genesis, args.forget_disk).map_err(|error| error.to_string())?;
+    let (id, file) = (config.id, args.config.display());
+    println!("node {id} has forgotten its disk: the next start founds {} anew, once all first nodes", genesis.origin);
+    println!("have met. Start it with `sillage-node serve --config {file}`.");
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sillage_cluster::config::{LOG_BYTES_MAX, LOG_KEEP_BYTES, SEGMENT_BYTES};
 use sillage_proof::note::{KeyKind, VerifierKey};
 
 /// Most witnesses of a log.
@@ -207,9 +208,16 @@ pub struct LimitsConfig {
     pub peer_message_bytes_max: usize,
     /// Most bytes of batches being worked on at once; more are answered `BUSY`.
     pub inflight_bytes_max: usize,
-    /// Most identities that one caller may resolve to tags in a second.
+    /// Most readings of one party that are worked on at once; more wait for their turn.
+    pub reads_per_caller_max: usize,
+    /// Most batches and calls for decisions of one party that are worked on at once; more wait.
+    pub writes_per_caller_max: usize,
+    /// Most calls of one party that wait, of either sort; more are answered `BUSY`.
+    pub waiting_per_caller_max: usize,
+    /// Most identities that one caller may resolve to tags in a second, at all nodes together: each grants an equal share.
     pub resolve_per_s: u32,
-    /// Most entries that one caller may have opened and proven in a second: lines of a trace, entries of a patient.
+    /// Most entries that one caller may have opened and proven in a second, at all nodes together: lines of a trace, entries of
+    /// a patient, and whatever else is looked at to find them.
     pub opened_per_s: u32,
     /// Most streams of entries that one caller may have at once; each keeps about 1 MiB.
     pub entry_streams_per_caller_max: usize,
@@ -235,6 +243,9 @@ impl Default for LimitsConfig {
             request_bytes_max: 9 << 20,
             peer_message_bytes_max: 80 << 20,
             inflight_bytes_max: 256 << 20,
+            reads_per_caller_max: 8,
+            writes_per_caller_max: 256,
+            waiting_per_caller_max: 256,
             resolve_per_s: 2_000,
             opened_per_s: 20_000,
             entry_streams_per_caller_max: 4,
@@ -268,9 +279,9 @@ impl Default for RaftConfig {
             tick_ms: 50,
             election_ticks: 10,
             heartbeat_ticks: 2,
-            log_bytes_max: 256 << 20,
-            log_keep_bytes: 64 << 20,
-            segment_bytes: 64 << 20,
+            log_bytes_max: LOG_BYTES_MAX,
+            log_keep_bytes: LOG_KEEP_BYTES,
+            segment_bytes: SEGMENT_BYTES,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getppid, getrlimit, kill_process, set_parent_process_death_signal, setrlimit,
-    test_kill_process,
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, getppid, getrlimit, kill_process, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, test_kill_process,
 };
 
 /// In the environment of a child that must not outlive its parent: the parent's process id.
@@ -84,6 +84,17 @@ pub fn die_with_parent() -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other("it is gone")),
     }
+}
+
+/// Keeps what this process has in memory from other processes of the same user, and from the disk: nobody attaches to it, and
+/// when it crashes no image of it is written. Swap is the machine's affair: turn it off, or encrypt it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn keep_memory_private() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// As many files and sockets as the system lets a process have: a database has many.

@@ -202,7 +202,8 @@ fn accept_limits(limits: &LimitsConfig, connections_max: usize) -> AcceptLimits 
     }
 }
 
-fn read_genesis(path: &Path) -> Result<GenesisInfo, ServeError> {
+/// The genesis entry of this file.
+pub(crate) fn read_genesis(path: &Path) -> Result<GenesisInfo, ServeError> {
     let wrong = |message: String| ServeError::Genesis { path: path.to_owned(), message };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     GenesisInfo::parse(&bytes).map_err(|error| wrong(error.to_string()))

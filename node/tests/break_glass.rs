@@ -34,7 +34,7 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     until("a leader", async || core.leader()).await;
     let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
     let claire = two_tags(&core, 7);
-    let store = register(&core, &mut authority, 51, Roles::AUTHOR, None).await;
+    let store = register(&core, &mut authority, 51, Roles::DECIDER, None).await;
     let auditor = register(&core, &mut authority, 52, Roles::AUDITOR, None).await;
     // Justified at once or never: what isn't is overdue.
     put(&core, &mut authority, &policy(&json!({ "version": "strict", "justification_due_s": 0 }))).await;

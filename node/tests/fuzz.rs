@@ -74,7 +74,7 @@ fn seeds() -> Vec<Vec<u8>> {
         batch().encode_to_vec(),
         [framed(&[]), framed(&many)].concat(),
         many,
-        ForwardRequest { batch: Some(sealed) }.encode_to_vec(),
+        ForwardRequest { batch: Some(sealed), events: 1 }.encode_to_vec(),
         RaftMessage { to: 2, message: heartbeat.clone(), disk_run: vec![7; 32], disk_starts: vec![] }.encode_to_vec(),
         heartbeat,
         b"42\n".to_vec(),

@@ -44,7 +44,7 @@ fn an_old_key_stays_as_long_as_a_data_key_needs_it_here() {
     record.actor = Some(common::asking::doctor(common::asking::DR_X));
     let mut author = Author::new(key(&deployment.path("keys/profile.key")));
     let admission = Admission::new(reader.clone(), Arc::clone(&honest));
-    let admitted = admission.admit(&author.batch(&record), (now_ms(), now_ms())).expect("admitted");
+    let admitted = admission.admit(&author.batch(&record), (now_ms(), now_ms()), None).expect("admitted");
     let outcome = apply(Command { version: 1, batches: vec![admitted.batch], ..Command::default() });
     assert!(matches!(outcome, BatchOutcome::Done { .. }), "{outcome:?}");
     let retired = vec![(prefix, 1)];

@@ -5,12 +5,16 @@ use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 use sillage_proto::v1::ledger_act;
 
+use crate::authority::RuleChange;
 use crate::check::{at_most, line, required};
 use crate::kind::Kind;
 use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
 use crate::node_set::NodeSetChange;
 use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::voiding::Voiding;
+use crate::vouching::Vouching;
+use crate::will::issuer::Issuer;
 
 /// SHA-256 of the SubjectPublicKeyInfo of a TLS certificate.
 pub type TlsSpki = [u8; 32];
@@ -73,6 +77,21 @@ pub enum Act {
     },
     /// Other nodes, or other voters: they count from the index commit after next on.
     NodeSetChanged(NodeSetChange),
+    /// A party vouches for others from here on.
+    VouchingChanged {
+        /// The party.
+        author_id: AuthorId,
+        /// Whom else it vouches for.
+        added: Vouching,
+        /// Whom it doesn't vouch for any more.
+        removed: Vouching,
+    },
+    /// An issuer whose logins prove a will from here on, or no longer do.
+    IssuerPublished(Box<Issuer>),
+    /// What a key or a party signed counts for nothing from here on.
+    RecordsVoided(Voiding),
+    /// How many authorities sign what touches many, or how often a day a party may take access away.
+    AuthorityRule(RuleChange),
 }
 
 /// A party as it is registered, by an act or in the genesis entry.
@@ -92,6 +111,8 @@ pub struct PartyRegistration {
     pub patient_tag: Option<[u8; 32]>,
     /// Role patient: the tag of what is kept from representatives.
     pub patient_secret_tag: Option<[u8; 32]>,
+    /// Whom it vouches for.
+    pub vouching: Vouching,
 }
 
 impl PartyRegistration {
@@ -124,6 +145,7 @@ impl PartyRegistration {
             quota_events_per_s: message.quota_events_per_s,
             patient_tag,
             patient_secret_tag,
+            vouching: Vouching::parse(&message.structures, &message.actor_systems, &message.issuers)?,
         })
     }
 
@@ -143,6 +165,9 @@ impl PartyRegistration {
             quota_events_per_s: self.quota_events_per_s,
             patient_tag: tag(&self.patient_tag),
             patient_secret_tag: tag(&self.patient_secret_tag),
+            structures: self.vouching.structures.clone(),
+            actor_systems: self.vouching.actor_systems.clone(),
+            issuers: self.vouching.issuers.clone(),
         }
     }
 }
@@ -173,6 +198,12 @@ impl Act {
             Wire::NodeSet(act) => {
                 NodeSetChange::parse(act).map(Self::NodeSetChanged).map_err(|error| error.within("node_set"))
             }
+            Wire::Vouching(act) => vouching_changed(act).map_err(|error| error.within("vouching")),
+            Wire::Issuer(act) => Issuer::parse(act)
+                .map(|issuer| Self::IssuerPublished(Box::new(issuer)))
+                .map_err(|error| error.within("issuer")),
+            Wire::Voided(act) => Voiding::parse(act).map(Self::RecordsVoided).map_err(|error| error.within("voided")),
+            Wire::Rule(act) => RuleChange::parse(act).map(Self::AuthorityRule).map_err(|error| error.within("rule")),
         }
     }
 
@@ -185,6 +216,29 @@ impl Act {
             Self::Revoked { .. } | Self::ActorRevoked { .. } => Kind::KEY_REVOKED,
             Self::RolesChanged { .. } => Kind::ROLE_CHANGED,
             Self::NodeSetChanged(_) => Kind::NODE_SET_CHANGED,
+            Self::VouchingChanged { .. } => Kind::VOUCHING_CHANGED,
+            Self::IssuerPublished(_) => Kind::ISSUER_PUBLISHED,
+            Self::RecordsVoided(_) => Kind::RECORDS_VOIDED,
+            Self::AuthorityRule(_) => Kind::AUTHORITY_RULE,
+        }
+    }
+
+    /// From which feature level of a group on it is known: below, the act is refused.
+    pub fn feature_level(&self) -> u32 {
+        let is_new = match self {
+            Self::Registered(party) => !Roles::OF_BEFORE.contains(party.roles) || !party.vouching.is_empty(),
+            Self::RolesChanged { roles, .. } => !Roles::OF_BEFORE.contains(*roles),
+            _ => self.kind().feature_level() > 1,
+        };
+        if is_new { 3 } else { 1 }
+    }
+
+    /// The roles that it gives out.
+    pub fn gives_out(&self) -> Roles {
+        match self {
+            Self::Registered(party) => party.roles,
+            Self::RolesChanged { roles, .. } => *roles,
+            _ => Roles::NONE,
         }
     }
 
@@ -219,6 +273,14 @@ impl Act {
             }
             Self::LogKeyRotated { key } => Wire::LogKey(v1::LogKeyRotated { key: Some(key_message(key)) }),
             Self::NodeSetChanged(change) => Wire::NodeSet(change.to_message()),
+            Self::VouchingChanged { author_id, added, removed } => Wire::Vouching(v1::VouchingChanged {
+                author_id: author_id.as_bytes().to_vec(),
+                added: added.to_message(),
+                removed: removed.to_message(),
+            }),
+            Self::IssuerPublished(issuer) => Wire::Issuer(issuer.to_message()),
+            Self::RecordsVoided(voiding) => Wire::Voided(voiding.to_message()),
+            Self::AuthorityRule(change) => Wire::Rule(change.to_message()),
         };
         v1::LedgerAct { act: Some(act) }
     }
@@ -248,6 +310,26 @@ fn roles_changed(act: &v1::RolesChanged) -> Result<Act, RecordError> {
         roles: parse_roles(act.roles)?,
         quota_events_per_s: act.quota_events_per_s,
     })
+}
+
+fn vouching_changed(act: &v1::VouchingChanged) -> Result<Act, RecordError> {
+    let parsed = |path: &str, message: &Option<v1::Vouching>| match message {
+        None => Ok(Vouching::default()),
+        Some(lists) => Vouching::parse(&lists.structures, &lists.actor_systems, &lists.issuers)
+            .and_then(|vouching| match vouching.is_empty() {
+                true => Err(RecordError::malformed("", "says nothing: leave it out")),
+                false => Ok(vouching),
+            })
+            .map_err(|error| error.within(path)),
+    };
+    let (added, removed) = (parsed("added", &act.added)?, parsed("removed", &act.removed)?);
+    if added.is_empty() && removed.is_empty() {
+        return Err(RecordError::malformed("", "says nothing: add or remove a structure, a system or an issuer"));
+    }
+    if added.names().any(|name| removed.names().any(|other| other == name)) {
+        return Err(RecordError::malformed("removed", "the same is added and removed"));
+    }
+    Ok(Act::VouchingChanged { author_id: bytes32("author_id", &act.author_id)?.into(), added, removed })
 }
 
 fn erased(act: &v1::Erased) -> Result<Act, RecordError> {
@@ -332,7 +414,13 @@ mod tests {
             quota_events_per_s: 10,
             patient_tag: None,
             patient_secret_tag: None,
+            vouching: vouching(&["690000120"]),
         }
+    }
+
+    fn vouching(structures: &[&str]) -> Vouching {
+        let structures = structures.iter().map(|&name| name.to_owned()).collect();
+        Vouching { structures, ..Vouching::default() }
     }
 
     #[test]
@@ -348,6 +436,8 @@ mod tests {
             Act::Erased { indices: vec![], ground: "REQUEST".to_owned() },
             Act::NodeKeyRotated { node_id: 2, key: key() },
             Act::LogKeyRotated { key: key() },
+            Act::VouchingChanged { author_id, added: vouching(&["1", "2"]), removed: vouching(&["3"]) },
+            Act::VouchingChanged { author_id, added: Vouching::default(), removed: vouching(&["*"]) },
             Act::NodeSetChanged(NodeSetChange { epoch: 1, voters: vec![1, 2], removed: vec![3], ..Default::default() }),
         ];
         for act in acts {
@@ -367,7 +457,8 @@ mod tests {
         assert_eq!(path(|m| m.key.as_mut().expect("set").key = vec![0; 32]), "key.key");
         assert_eq!(path(|m| m.name.clear()), "name");
         assert_eq!(path(|m| m.name = "a\nb".to_owned()), "name");
-        assert_eq!(path(|m| m.roles = 128), "roles");
+        assert_eq!(path(|m| m.roles = 8_192), "roles");
+        assert_eq!(path(|m| m.structures = vec!["b".into(), "a".into()]), "structures");
         assert_eq!(path(|m| m.roles = 0), "roles");
         assert_eq!(path(|m| m.roles = 8), "patient_tag");
         assert_eq!(path(|m| m.patient_tag = vec![1; 32]), "patient_tag");

@@ -11,8 +11,14 @@ type Checked = Result<(), RecordError>;
 
 /// Checks every field but version, kind, tag, time and act.
 pub(crate) fn fields(kind: Kind, record: &v1::Record) -> Checked {
+    if kind == Kind::RECORDS_VOIDED && record.act.is_none() {
+        return crate::voiding::check_notice(record);
+    }
     if kind.is_act() {
-        return act_alone(record);
+        return act_alone(kind, record);
+    }
+    if !record.signatures.is_empty() {
+        return Err(RecordError::malformed("signatures", "only acts of the authority carry further signatures"));
     }
     who(kind, record)?;
     at_most("items", record.items.len(), ITEMS_MAX)?;
@@ -36,6 +42,9 @@ pub(crate) fn fields(kind: Kind, record: &v1::Record) -> Checked {
         check_correlation(correlation).map_err(|error| error.within("correlation"))?;
     }
     details(&record.details)?;
+    if let Some(will) = &record.will {
+        crate::will::check(kind, will).map_err(|error| error.within("will"))?;
+    }
     if let Some(original) = &record.original {
         required("original.media_type", &original.media_type)?;
         code("original.media_type", &original.media_type)?;
@@ -44,7 +53,7 @@ pub(crate) fn fields(kind: Kind, record: &v1::Record) -> Checked {
 }
 
 /// Acts aren't sealed: nothing may stand in them that names a person.
-fn act_alone(record: &v1::Record) -> Checked {
+fn act_alone(kind: Kind, record: &v1::Record) -> Checked {
     let alone = v1::Record {
         version: record.version,
         kind: record.kind,
@@ -52,14 +61,18 @@ fn act_alone(record: &v1::Record) -> Checked {
         tag: record.tag.clone(),
         occurred_at_ms: record.occurred_at_ms,
         act: record.act.clone(),
+        signatures: record.signatures.clone(),
         ..v1::Record::default()
     };
+    if kind == Kind::RECORDS_VOIDED && !record.tag.is_empty() {
+        return Err(RecordError::malformed("tag", "the act itself concerns no patient: the ledger tells each of it"));
+    }
     if *record != alone {
         let why =
             "an act of the authority is public: it has kind, time and act, its tag where it erases, and nothing else";
         return Err(RecordError::malformed("", why));
     }
-    Ok(())
+    crate::authority::check_signatures(&record.signatures)
 }
 
 fn who(kind: Kind, record: &v1::Record) -> Checked {

@@ -129,14 +129,46 @@ codes! {
         "Test and demonstration identities are accepted by test logs only: use the patient's real INS.";
     InvalidIdentifier "INVALID_IDENTIFIER" Reject InvalidArgument 4
         "This isn't an identifier of the system that it names: correct the identifier or the system.";
+    InvalidSpelling "INVALID_SPELLING" Reject InvalidArgument 4
+        "An identifier or a word isn't in its one spelling, by which it is compared: write it as docs/consent.md says (One spelling).";
     TagOutOfRange "TAG_OUT_OF_RANGE" Reject OutOfRange 4
         "The patient belongs to another log: send the record to the log whose genesis covers the tag.";
     ActRefused "ACT_REFUSED" Reject FailedPrecondition 4
         "The act doesn't fit what is registered: read the parties, then send an act that does.";
+    SignaturesMissing "SIGNATURES_MISSING" Reject FailedPrecondition 4
+        "The act needs the signatures of several authorities, and some are missing: `sillage authority propose`, have others sign it, then submit it.";
+    LimitReached "LIMIT_REACHED" Reject ResourceExhausted 4
+        "The party has signed as many records that take access away or end spaces as it may in one day: find out why, then wait for the next day, or have the authority set another limit.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
+    NotVouched "NOT_VOUCHED" Reject PermissionDenied 4
+        "The party that signs doesn't vouch for the structure, the system of actors or the issuer of logins that is named: ask the authority for `sillage keys vouching`, or name one of the party's own.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
-        "The patient or a representative acts, and the record doesn't say how they proved who they are: give issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+        "The patient or a representative acts, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+    LoginMalformed "LOGIN_MALFORMED" Reject InvalidArgument 4
+        "A token of the login isn't a signed token that can be read in one way only: send the issuer's ID token as it came, decrypted, in compact form.";
+    LoginAlgorithm "LOGIN_ALGORITHM" Reject PermissionDenied 4
+        "The token is signed with an algorithm that isn't taken, or with another one than its key is for: ask the issuer for ES256, RS256 or EdDSA.";
+    LoginIssuer "LOGIN_ISSUER" Reject PermissionDenied 4
+        "The token's issuer isn't published in this log, not yet, not any more, or not for this: log in with one that is, or ask the authority to publish it.";
+    LoginKey "LOGIN_KEY" Reject PermissionDenied 4
+        "The token names no key of its issuer that is on record: ask the authority to publish the issuer's new keys.";
+    LoginSignature "LOGIN_SIGNATURE" Reject PermissionDenied 4
+        "The issuer didn't sign this token, or the session's key didn't sign this record: send the token as it came, and sign with the key of the session.";
+    LoginAudience "LOGIN_AUDIENCE" Reject PermissionDenied 4
+        "The token was made for another service: log the person in at one whose client id is on record for this issuer.";
+    LoginExpired "LOGIN_EXPIRED" Reject FailedPrecondition 4
+        "The login is over: log the person in again.";
+    LoginNotYet "LOGIN_NOT_YET" Reject FailedPrecondition 4
+        "The token isn't valid yet: set the clock, or wait.";
+    LoginNotBound "LOGIN_NOT_BOUND" Reject PermissionDenied 4
+        "The login was made for another record, another session or another log: its nonce doesn't name this one.";
+    LoginSubject "LOGIN_SUBJECT" Reject PermissionDenied 4
+        "Somebody else logged in than who is said to decide: the patient of the record, or the representative who is its actor.";
+    LoginLevel "LOGIN_LEVEL" Reject PermissionDenied 4
+        "The record says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
+    LoginReplayed "LOGIN_REPLAYED" Reject AlreadyExists 4
+        "The same decision of the same moment is on record already: a will is recorded once.";
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4
         "The record points to something that isn't on record for this patient: list what is, and name one of it.";
     PermitAnyone "PERMIT_ANYONE" Reject InvalidArgument 4
@@ -186,9 +218,9 @@ codes! {
     DataKeyGone "DATA_KEY_GONE" Retry Unavailable 3
         "The batch was sealed under a key that was given up meanwhile: send the same batch again.";
     QuotaExceeded "QUOTA_EXCEEDED" Retry ResourceExhausted 3
-        "The author is over its quota: wait a second and send the same batch again.";
+        "The caller is over its quota of events or of entries opened: send the same again after the time that the message names, also `retry_after_ms`.";
     LookupLimit "LOOKUP_LIMIT" Retry ResourceExhausted 3
-        "The caller resolves identities faster than it may: wait a second and ask again.";
+        "The caller resolves identities faster than it may: ask again after the time that the message names, also `retry_after_ms`.";
     Busy "BUSY" Retry ResourceExhausted 3
         "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
     ReadOnly "READ_ONLY" Retry Unavailable 3

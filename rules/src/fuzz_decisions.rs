@@ -53,7 +53,7 @@ fn put(event: &Event, signer: Actor) {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
     let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
     let (index, time) = (LeafIndex(5), LedgerTimeMs(1_772_442_000_000));
-    let meta = Meta { index, time, signer, authority: true, patient_key: true, authenticated: true };
+    let meta = Meta { index, time, signer, authority: true, patient_key: true, authenticated: true, will: None };
     let mut state = PatientState::default();
     let admitted = state.admit(event, &meta, &env);
     // What a node once admitted takes effect on every state, whatever else is there.

@@ -4,6 +4,8 @@
 //! under it, and warned about on import and on test logs, because published examples have keys that don't fit. The
 //! table is in `docs/errors.md`; [`Checks`] says which rule holds.
 
+pub mod spelling;
+
 use std::fmt;
 
 use sillage_proof::hash::sha256;
@@ -39,6 +41,28 @@ pub enum IdentError {
     /// Not a FINESS number.
     #[error("this isn't a FINESS number: 9 characters")]
     FinessForm,
+    /// Neither a SIREN nor a SIRET.
+    #[error("this is neither a SIREN (9 digits) nor a SIRET (14 digits)")]
+    SireneForm,
+    /// No URI at all.
+    #[error("the system isn't a URI, such as urn:oid:1.2.250.1.71.4.2.1")]
+    NoUri,
+    /// Not the URI of an identifier system.
+    #[error(
+        "the system isn't a URI in visible ASCII, such as urn:oid:1.2.250.1.71.4.2.1, or it is a second spelling of one"
+    )]
+    System,
+    /// Not an OID.
+    #[error(
+        "the system isn't an OID: numbers without zeros in front, with a dot between two of them and none at the end"
+    )]
+    Oid,
+    /// A character that nobody sees.
+    #[error("this holds a character that nobody sees, or spaces around it: write it without them")]
+    Hidden,
+    /// A character that looks like another one.
+    #[error("this holds a character that looks like another one of ASCII: write the one that is meant")]
+    LookAlike,
 }
 
 impl IdentError {
@@ -47,7 +71,9 @@ impl IdentError {
         match self {
             Self::InsForm | Self::InsKey | Self::InsOid => Code::InvalidIns,
             Self::TestIns => Code::TestInsRefused,
-            Self::ProfessionalForm | Self::RppsKey | Self::FinessForm => Code::InvalidIdentifier,
+            Self::ProfessionalForm | Self::RppsKey | Self::FinessForm | Self::SireneForm => Code::InvalidIdentifier,
+            Self::NoUri => Code::UnknownToken,
+            Self::System | Self::Oid | Self::Hidden | Self::LookAlike => Code::InvalidSpelling,
         }
     }
 }

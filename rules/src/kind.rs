@@ -162,6 +162,10 @@ kinds! {
     SYSTEM_EVENT "system.event" 0x0a0d;
     GENESIS "genesis" 0x0a0e;
     NODE_SET_CHANGED "node_set.changed" 0x0a0f;
+    VOUCHING_CHANGED "vouching.changed" 0x0a10;
+    ISSUER_PUBLISHED "issuer.published" 0x0a11;
+    RECORDS_VOIDED "records.voided" 0x0a12;
+    AUTHORITY_RULE "authority.rule" 0x0a13;
 }
 
 impl Kind {
@@ -216,7 +220,8 @@ impl Kind {
         self.0 >> 8 == Group::Movement as u16
     }
 
-    /// An act of the authority: carries `act`, isn't sealed. Only `payload.erased` has a patient.
+    /// An act of the authority: carries `act`, isn't sealed. Only `payload.erased` has a patient, and what the ledger tells each
+    /// patient of `records.voided`, which carries no act.
     pub const fn is_act(self) -> bool {
         matches!(
             self,
@@ -226,7 +231,16 @@ impl Kind {
                 | Self::ROLE_CHANGED
                 | Self::PAYLOAD_ERASED
                 | Self::NODE_SET_CHANGED
+                | Self::VOUCHING_CHANGED
+                | Self::ISSUER_PUBLISHED
+                | Self::RECORDS_VOIDED
+                | Self::AUTHORITY_RULE
         )
+    }
+
+    /// From which feature level of a group on the kind is known: below, it is refused like a number that no kind has.
+    pub const fn feature_level(self) -> u32 {
+        if self.0 >= Self::VOUCHING_CHANGED.0 { 3 } else { 1 }
     }
 
     /// Made by the ledger alone, refused from an author (`KIND_RESERVED`).
@@ -234,15 +248,16 @@ impl Kind {
         matches!(self, Self::INDEX_COMMIT | Self::GENESIS | Self::LOG_CLOSED | Self::DECISION_MADE)
     }
 
-    /// Whether a record of a kind that has a patient may be without: entries were read and not one patient's trace, or
-    /// the glass was broken for someone who isn't identified yet.
+    /// Whether a record of a kind that has a patient may be without: entries were read and not one patient's trace, the
+    /// glass was broken for someone who isn't identified yet, or the authority voids records, of which the ledger tells each
+    /// patient by a record of its own.
     pub const fn may_lack_patient(self) -> bool {
-        matches!(self, Self::LOG_CONSULTED) || self.0 >> 8 == Group::Emergency as u16
+        matches!(self, Self::LOG_CONSULTED | Self::RECORDS_VOIDED) || self.0 >> 8 == Group::Emergency as u16
     }
 
     /// Whether a record of this kind carries a patient's tag. The others carry none.
     pub const fn has_patient(self) -> bool {
-        matches!(self, Self::PAYLOAD_ERASED)
+        matches!(self, Self::PAYLOAD_ERASED | Self::RECORDS_VOIDED)
             || !self.is_act()
                 && !matches!(
                     self,
@@ -258,7 +273,7 @@ impl Kind {
 
     /// Whether a record of this kind that an author makes always has a patient: all that can, but for break-glass.
     pub const fn needs_patient(self) -> bool {
-        self.has_patient() && self.0 >> 8 != Group::Emergency as u16
+        self.has_patient() && self.0 >> 8 != Group::Emergency as u16 && !matches!(self, Self::RECORDS_VOIDED)
     }
 }
 

@@ -7,15 +7,20 @@
 //!
 //! - [`kind`]: what a record can say; [`record`]: from bytes to a checked record; [`act`]: what the authority does;
 //! - [`entry`]: the leaves of the log; [`flags`], [`facts`]: what is flagged on them, and from what it follows;
+//! - [`voiding`]: what was signed with a stolen key, and counts no longer; [`authority`]: acts that several authorities sign;
 //! - [`consent`]: what records change of who may do what; [`decide`]: the decision procedure;
+//! - [`will`]: how it is proven that the patient decided;
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
+//! - [`chain`]: how new keys and other sets of nodes are proven;
 //! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`clock`]: ledger time by the clocks of a majority;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
 pub mod act;
+pub mod authority;
 pub mod bundle;
+pub mod chain;
 mod check;
 pub mod clock;
 pub mod codes;
@@ -39,3 +44,6 @@ pub mod record;
 pub mod roles;
 pub mod stream;
 pub mod time;
+pub mod voiding;
+pub mod vouching;
+pub mod will;

@@ -30,6 +30,13 @@ pub const CORRELATION_IDS_MAX: usize = 16;
 /// Certificates of one party, as hashes of their public keys.
 pub const TLS_SPKI_MAX: usize = 16;
 
+/// Keys of one issuer of logins: those in use, and those that take their place.
+pub const ISSUER_KEYS_MAX: usize = 8;
+/// Entries of one list of an issuer: its clients, its values of `acr`.
+pub const ISSUER_LIST_MAX: usize = 16;
+/// Issuers of one log.
+pub const ISSUERS_MAX: usize = 64;
+
 /// Nodes of one set, learners included: a checkpoint carries at most 100 signatures, and those of witnesses need room.
 pub const NODES_MAX: usize = 32;
 /// The name of a node.
@@ -39,6 +46,20 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 
 /// Keys of one party in its life: each replacement costs as much as it had before.
 pub const PARTY_KEYS_MAX: usize = 1_024;
+
+/// Structures for which the actors of one party may act.
+pub const VOUCHED_STRUCTURES_MAX: u32 = 4_096;
+/// Systems that name the actors of one party; issuers of the logins that it relays.
+pub const VOUCHED_OTHERS_MAX: u32 = 64;
+/// The name of a structure, of a system of actors or of an issuer that a party vouches for.
+pub const VOUCHED_BYTES_MAX: usize = 256;
+
+/// Acts in force that void records: each is asked about whenever a state is folded.
+pub const VOIDINGS_MAX: usize = 256;
+/// Authorities of a rule, and further signatures of one act.
+pub const AUTHORITIES_MAX: usize = 16;
+/// How long the signature of a further authority holds at most: 30 days, in milliseconds.
+pub const ACT_SIGNATURE_MS_MAX: u64 = 30 * 86_400_000;
 
 /// A code from a vocabulary: purpose, role, category, type, method.
 pub const TOKEN_BYTES_MAX: usize = 128;

@@ -48,7 +48,8 @@ impl RecordError {
     }
 
     /// The same error, seen from the message that holds the field.
-    pub(crate) fn within(mut self, parent: &str) -> Self {
+    #[must_use]
+    pub fn within(mut self, parent: &str) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         self.path = format!("{parent}{dot}{}", self.path);
         self
@@ -274,6 +275,8 @@ fn parse_tag(kind: Kind, tag: &[u8]) -> Result<Option<[u8; 32]>, RecordError> {
 fn parse_act(kind: Kind, message: &v1::Record) -> Result<Option<Act>, RecordError> {
     match (&message.act, kind.is_act()) {
         (None, false) => Ok(None),
+        // What the ledger tells a patient of it names the act by its entry.
+        (None, true) if kind == Kind::RECORDS_VOIDED && !message.tag.is_empty() => Ok(None),
         (None, true) => Err(RecordError::malformed("act", "an act of the authority carries its act")),
         (Some(_), false) => Err(RecordError::malformed("act", "only acts of the authority carry an act")),
         (Some(act), true) => {

@@ -5,6 +5,7 @@ use sillage_proof::keys::SigningKey;
 use super::*;
 use crate::act::PartyRegistration;
 use crate::roles::Roles;
+use crate::vouching::Vouching;
 
 fn message() -> v1::Record {
     v1::Record {
@@ -32,6 +33,7 @@ fn act() -> Act {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        vouching: Vouching::default(),
     })
 }
 

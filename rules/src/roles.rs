@@ -1,4 +1,8 @@
-//! What a party may do: a set of roles, as bits in the ledger.
+//! What a party may do: a set of roles, as bits in the ledger. A role is as small as the job: a stolen key does what its
+//! job needs, and no more.
+//!
+//! [`SIGNERS`] is the one table of who may sign which kind. `docs/consent.md` has the same table, and what must prove each;
+//! a test compares them.
 
 use std::fmt;
 use std::ops::BitOr;
@@ -11,11 +15,14 @@ pub struct Roles(u32);
 
 /// Bits that name no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: the roles are author, tag, reader, patient, auditor, operator, authority")]
+#[error("{0}: the roles are {GIVEN_OUT}; author is of logs of before")]
 pub struct UnknownRole(String);
 
+/// The roles that an authority gives out, as a command line lists them.
+pub const GIVEN_OUT: &str = "recorder, decider, emergency, reviewer, consent-desk, identity, tag, reader, patient, auditor, operator, authority";
+
 /// Each role with its name, in the order of their bits.
-const TABLE: [(Roles, &str); 7] = [
+const TABLE: [(Roles, &str); 13] = [
     (Roles::AUTHOR, "author"),
     (Roles::TAG, "tag"),
     (Roles::READER, "reader"),
@@ -23,18 +30,25 @@ const TABLE: [(Roles, &str); 7] = [
     (Roles::AUDITOR, "auditor"),
     (Roles::OPERATOR, "operator"),
     (Roles::AUTHORITY, "authority"),
+    (Roles::RECORDER, "recorder"),
+    (Roles::DECIDER, "decider"),
+    (Roles::EMERGENCY, "emergency"),
+    (Roles::REVIEWER, "reviewer"),
+    (Roles::CONSENT_DESK, "consent-desk"),
+    (Roles::IDENTITY, "identity"),
 ];
 
 impl Roles {
     /// No role: the party is ended.
     pub const NONE: Self = Self(0);
-    /// Signs records, knows both tags of a patient.
+    /// Of logs of before: signs every record and asks for decisions, for whomever it names. Not given out any more from
+    /// feature level 3 on.
     pub const AUTHOR: Self = Self(1);
     /// Resolves identities to tags.
     pub const TAG: Self = Self(2);
     /// Reads the traces of patients on their behalf.
     pub const READER: Self = Self(4);
-    /// Reads one patient's trace: its own.
+    /// Reads one patient's trace: its own. Signs what this patient decides.
     pub const PATIENT: Self = Self(8);
     /// Reads every entry, and no payload but through a trace.
     pub const AUDITOR: Self = Self(16);
@@ -42,8 +56,31 @@ impl Roles {
     pub const OPERATOR: Self = Self(32);
     /// Registers parties and keys.
     pub const AUTHORITY: Self = Self(64);
+    /// Records accesses, deposits and movements of its own structures.
+    pub const RECORDER: Self = Self(128);
+    /// Asks for decisions, for actors of its own structures.
+    pub const DECIDER: Self = Self(256);
+    /// Opens, justifies and closes break-glasses of its own structures.
+    pub const EMERGENCY: Self = Self(512);
+    /// Reviews break-glasses that other parties opened.
+    pub const REVIEWER: Self = Self(1_024);
+    /// Signs what patients decide, with what proves that they do.
+    pub const CONSENT_DESK: Self = Self(2_048);
+    /// Links and corrects identities.
+    pub const IDENTITY: Self = Self(4_096);
     /// Every role.
-    pub const ALL: Self = Self(127);
+    pub const ALL: Self = Self(8_191);
+    /// The roles that there were before feature level 3.
+    pub const OF_BEFORE: Self = Self(127);
+    /// The roles of services that sign records.
+    pub const SIGNING: Self = Self::AUTHOR
+        .with(Self::RECORDER)
+        .with(Self::EMERGENCY)
+        .with(Self::REVIEWER)
+        .with(Self::CONSENT_DESK)
+        .with(Self::IDENTITY);
+    /// The roles of services that ask for decisions.
+    pub const ASKING: Self = Self::AUTHOR.with(Self::DECIDER);
 
     /// The set with these bits.
     ///
@@ -61,6 +98,11 @@ impl Roles {
         self.0
     }
 
+    /// Both sets together.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether every role of `other` is in the set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -71,17 +113,10 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
-    /// Whether a party with these roles may sign records of this kind. What an act of the authority needs is another affair.
+    /// Whether a party with these roles may sign records of this kind, for any patient. What an act of the authority needs
+    /// is another affair, and so is what a patient's own device signs.
     pub fn may_sign(self, kind: Kind) -> bool {
-        let by_authority = matches!(
-            kind,
-            Kind::POLICY_PUBLISHED
-                | Kind::MATRIX_PUBLISHED
-                | Kind::CATALOGUE_PUBLISHED
-                | Kind::REPRESENTATION_REGISTERED
-                | Kind::REPRESENTATION_ENDED
-        );
-        self.contains(Self::AUTHOR) || by_authority && self.contains(Self::AUTHORITY)
+        self.contains(Self::AUTHOR) || Self(self.0 & !Self::PATIENT.0).intersects(signers(kind))
     }
 
     /// Whether a patient's own device may sign records of this kind under the patient's tags: what the patient decides. The
@@ -89,6 +124,11 @@ impl Roles {
     pub fn may_decide(self, kind: Kind) -> bool {
         let decides = matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People);
         decides && self.contains(Self::PATIENT)
+    }
+
+    /// Whether the party vouches for its own actors alone: all but those that have the role author from before.
+    pub const fn is_bound(self) -> bool {
+        !self.contains(Self::AUTHOR)
     }
 
     /// Whether the set has no role.
@@ -116,11 +156,104 @@ impl Roles {
     }
 }
 
+const NOBODY: Roles = Roles::NONE;
+const RECORDER: Roles = Roles::RECORDER;
+const EMERGENCY: Roles = Roles::EMERGENCY;
+const REVIEWER: Roles = Roles::REVIEWER;
+const IDENTITY: Roles = Roles::IDENTITY;
+const AUTHORITY: Roles = Roles::AUTHORITY;
+/// What a patient decides, signed at a desk or on the patient's own device.
+const PATIENTS: Roles = DESK.with(Roles::PATIENT);
+/// The same, which a judge or a law may decide in the patient's place.
+const PATIENTS_OR_LAW: Roles = PATIENTS.with(AUTHORITY);
+const DESK: Roles = Roles::CONSENT_DESK;
+/// What follows from a record: whoever recorded it or serves the patient tells of it.
+const TELLS: Roles = RECORDER.with(DESK);
+/// What a system says of itself.
+const SYSTEMS: Roles = RECORDER.with(EMERGENCY);
+
+/// The roles that may sign each kind, in the order of the kinds. Nobody's kinds are made by the ledger alone. The role
+/// patient signs under its own patient's tags; the role author, of before, may sign all but acts.
+pub const SIGNERS: [(Kind, Roles); Kind::ALL.len()] = [
+    (Kind::SPACE_OPENED, PATIENTS),
+    (Kind::SPACE_OPPOSED, PATIENTS),
+    (Kind::SPACE_CLOSED, PATIENTS),
+    (Kind::CONSENT_DIRECTIVE, PATIENTS),
+    (Kind::CONSENT_REVOKED, PATIENTS),
+    (Kind::EMERGENCY_OPPOSITION, PATIENTS),
+    (Kind::EMERGENCY_OPPOSITION_LIFTED, PATIENTS),
+    (Kind::PROFESSIONAL_BLOCKED, PATIENTS),
+    (Kind::PROFESSIONAL_UNBLOCKED, PATIENTS),
+    (Kind::ITEM_MASKED, PATIENTS),
+    (Kind::ITEM_UNMASKED, PATIENTS),
+    (Kind::ITEM_EMBARGOED, RECORDER),
+    (Kind::ITEM_RELEASED, RECORDER),
+    (Kind::FEED_OPPOSED, PATIENTS),
+    (Kind::FEED_OPPOSITION_LIFTED, PATIENTS),
+    (Kind::REPRESENTATION_REGISTERED, PATIENTS_OR_LAW),
+    (Kind::REPRESENTATION_ENDED, PATIENTS_OR_LAW),
+    (Kind::MINOR_SECRECY_SET, PATIENTS),
+    (Kind::MINOR_SECRECY_LIFTED, PATIENTS),
+    (Kind::CARETEAM_JOINED, PATIENTS),
+    (Kind::CARETEAM_LEFT, PATIENTS),
+    (Kind::ATTENDING_DECLARED, PATIENTS),
+    (Kind::ATTENDING_ENDED, PATIENTS),
+    (Kind::BREAKGLASS_OPENED, EMERGENCY),
+    (Kind::BREAKGLASS_JUSTIFIED, EMERGENCY),
+    (Kind::BREAKGLASS_CLOSED, EMERGENCY),
+    (Kind::BREAKGLASS_REVIEWED, REVIEWER),
+    (Kind::ACCESS_READ, RECORDER),
+    (Kind::ACCESS_SEARCH, RECORDER),
+    (Kind::ACCESS_WRITE, RECORDER),
+    (Kind::ACCESS_UPDATE, RECORDER),
+    (Kind::ACCESS_DOWNLOAD, RECORDER),
+    (Kind::ACCESS_PRINT, RECORDER),
+    (Kind::ACCESS_EXPORT, RECORDER),
+    (Kind::ACCESS_DELETE, RECORDER),
+    (Kind::MOVEMENT_THIRD_PARTY, RECORDER),
+    (Kind::MOVEMENT_APP_SYNC, RECORDER),
+    (Kind::MOVEMENT_RESEARCH, RECORDER),
+    (Kind::MOVEMENT_SNDS, RECORDER),
+    (Kind::DECISION_MADE, NOBODY),
+    (Kind::NOTIFICATION_QUEUED, TELLS),
+    (Kind::NOTIFICATION_DELIVERED, TELLS),
+    (Kind::NOTIFICATION_FAILED, TELLS),
+    (Kind::NOTIFICATION_READ, TELLS),
+    (Kind::CONTEST_OPENED, DESK),
+    (Kind::CONTEST_ANSWERED, TELLS),
+    (Kind::LOG_CONSULTED, RECORDER),
+    (Kind::KEY_REGISTERED, AUTHORITY),
+    (Kind::KEY_ROTATED, AUTHORITY),
+    (Kind::KEY_REVOKED, AUTHORITY),
+    (Kind::ROLE_CHANGED, AUTHORITY),
+    (Kind::CATALOGUE_PUBLISHED, AUTHORITY),
+    (Kind::POLICY_PUBLISHED, AUTHORITY),
+    (Kind::MATRIX_PUBLISHED, AUTHORITY),
+    (Kind::IDENTITY_LINKED, IDENTITY),
+    (Kind::IDENTITY_CORRECTED, IDENTITY),
+    (Kind::PAYLOAD_ERASED, AUTHORITY),
+    (Kind::INDEX_COMMIT, NOBODY),
+    (Kind::LOG_CLOSED, NOBODY),
+    (Kind::SYSTEM_EVENT, SYSTEMS),
+    (Kind::GENESIS, NOBODY),
+    (Kind::NODE_SET_CHANGED, AUTHORITY),
+    (Kind::VOUCHING_CHANGED, AUTHORITY),
+    (Kind::ISSUER_PUBLISHED, AUTHORITY),
+    (Kind::RECORDS_VOIDED, AUTHORITY),
+    (Kind::AUTHORITY_RULE, AUTHORITY),
+];
+
+/// The roles that may sign records of this kind.
+pub fn signers(kind: Kind) -> Roles {
+    let row = SIGNERS.binary_search_by_key(&kind, |(kind, _)| *kind);
+    SIGNERS[row.expect("the table has every kind")].1
+}
+
 impl BitOr for Roles {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.with(other)
     }
 }
 
@@ -139,41 +272,5 @@ impl fmt::Debug for Roles {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_bits_agree() {
-        let roles = Roles::AUTHOR | Roles::AUDITOR;
-        assert_eq!(roles.bits(), 17);
-        assert_eq!(roles.to_string(), "author,auditor");
-        assert_eq!(Roles::from_names(roles.names()), Ok(roles));
-        assert_eq!(Roles::from_names(Roles::ALL.names()), Ok(Roles::ALL));
-        assert_eq!(Roles::NONE.to_string(), "none");
-        assert!(roles.contains(Roles::AUTHOR) && !roles.contains(Roles::ALL));
-        assert!(roles.intersects(Roles::ALL) && !roles.intersects(Roles::TAG));
-    }
-
-    #[test]
-    fn the_authority_signs_what_holds_for_all_and_who_stands_for_whom() {
-        assert!(Kind::ALL.iter().all(|kind| Roles::AUTHOR.may_sign(*kind)));
-        assert!(Roles::AUTHORITY.may_sign(Kind::POLICY_PUBLISHED));
-        assert!(Roles::AUTHORITY.may_sign(Kind::REPRESENTATION_REGISTERED));
-        assert!(!Roles::AUTHORITY.may_sign(Kind::CONSENT_DIRECTIVE) && !Roles::AUTHORITY.may_sign(Kind::ACCESS_READ));
-        assert!(!Kind::ALL.iter().any(|kind| (Roles::READER | Roles::PATIENT).may_sign(*kind)));
-    }
-
-    #[test]
-    fn a_patients_device_decides_and_records_nothing_else() {
-        assert!(Roles::PATIENT.may_decide(Kind::CONSENT_DIRECTIVE) && Roles::PATIENT.may_decide(Kind::SPACE_CLOSED));
-        assert!(!Roles::PATIENT.may_decide(Kind::ACCESS_READ) && !Roles::PATIENT.may_decide(Kind::BREAKGLASS_OPENED));
-        assert!(!Kind::ALL.iter().any(|kind| Roles::READER.may_decide(*kind)));
-    }
-
-    #[test]
-    fn what_names_no_role_is_refused() {
-        assert!(Roles::from_bits(128).is_err());
-        assert!(Roles::from_bits(u32::MAX).is_err());
-        assert!(Roles::from_names(["author", "king"]).is_err());
-    }
-}
+#[path = "roles_tests.rs"]
+mod tests;

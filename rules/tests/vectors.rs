@@ -2,13 +2,17 @@
 
 use serde_json::Value;
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::{PublicKey, SigningKey};
+use sillage_rules::act::Act;
+use sillage_rules::authority::{CosignMessage, content_hash};
 use sillage_rules::clock::ClockMessage;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::line::RecordLine;
-use sillage_rules::record::{ParsedRecord, part_hash, record_hash, two_part_hash};
+use sillage_rules::record::{ParsedRecord, act_message, part_hash, record_hash, two_part_hash};
+use sillage_rules::voiding::{Notice, Voiding, Whose};
+use sillage_rules::will::binding;
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../docs/vectors/rules.json")).expect("JSON")
@@ -37,6 +41,27 @@ fn records() {
         assert_eq!(record.record_hash(&salt), Hash::from_bytes(array(&vector["record_hash"])));
         assert_eq!(record_hash(&salt, record.bytes()), record.record_hash(&salt));
     }
+}
+
+#[test]
+fn the_binding_of_a_will() {
+    let vector = &vectors()["will"];
+    let origin = Origin::new(vector["origin"].as_str().expect("a name")).expect("a name");
+    let record = ParsedRecord::parse(&bytes(&vector["record"])).expect("a record");
+    let digest = binding::record_digest(record.message());
+    assert_eq!(digest, Hash::from_bytes(array(&vector["record_digest"])));
+    let session = SigningKey::from_seed(&array(&vector["session_seed"]));
+    let key = session.public_key().to_bytes();
+    assert_eq!(key, array(&vector["session_key"]));
+    assert_eq!(binding::session_nonce(&origin, &key), vector["session_nonce"]);
+    let message = binding::session_message(&origin, &key, &record.entry_tag(), &digest);
+    assert_eq!(
+        (message.clone(), session.sign(&message).to_vec()),
+        (bytes(&vector["message"]), bytes(&vector["signature"]))
+    );
+    assert_eq!(binding::record_nonce(&origin, &array(&vector["blind"]), &digest), vector["record_nonce"]);
+    let decided = ParsedRecord::parse(&bytes(&vector["with_will"])).expect("a record");
+    assert_eq!(binding::record_digest(decided.message()), digest, "the will itself isn't part of what is decided");
 }
 
 #[test]
@@ -123,4 +148,44 @@ fn an_attested_clock() {
     assert_eq!(message.encode(), bytes(&vector["message"]));
     assert!(message.verify(&key, &bytes(&vector["signature"])).is_ok());
     assert_eq!(message.sign(&SigningKey::from_seed(&array::<32>(&vector["seed"])))[..], bytes(&vector["signature"]));
+}
+
+#[test]
+fn an_act_that_voids_its_second_signature_and_what_a_patient_is_told() {
+    let vector = &vectors()["voiding"];
+    let text = |name: &str| vector[name].as_str().expect("a text").to_owned();
+    let act = Act::RecordsVoided(Voiding::Void {
+        whose: Whose::Key(array(&vector["key_id"]).into()),
+        from: LeafIndex(number(&vector["from_index"])),
+        until: None,
+        reason: text("reason"),
+    });
+    let mut record = act_message(&act, number(&vector["occurred_at_ms"]));
+    let content = ParsedRecord::from_message(record.clone()).expect("an act");
+    assert_eq!(content.bytes(), bytes(&vector["content_record"]));
+    let key = SigningKey::from_seed(&array::<32>(&vector["seed"]));
+    let message = CosignMessage {
+        key_id: key.key_id(),
+        origin: Origin::new(text("origin")).expect("an origin"),
+        expires_ms: number(&vector["expires_ms"]),
+        content: content_hash(&record),
+    };
+    assert_eq!(
+        (message.content.as_bytes()[..].to_vec(), message.encode()),
+        (bytes(&vector["content"]), bytes(&vector["message"]))
+    );
+    record.signatures.push(message.sign(&key));
+    assert_eq!(record.signatures[0].signature, bytes(&vector["signature"]));
+    assert_eq!(ParsedRecord::from_message(record).expect("an act").bytes(), bytes(&vector["record"]));
+    let told = &vector["notice"];
+    let records = told["records"].as_array().expect("a list").iter().map(number).collect();
+    let notice = Notice { act: number(&told["act"]), records, reinstates: None };
+    let (tag, index) = (array(&told["tag"]), LeafIndex(number(&told["index"])));
+    let record = notice.to_record(&tag, number(&vector["occurred_at_ms"]));
+    assert_eq!(record.bytes(), bytes(&told["record"]));
+    let salt = Notice::salt(index, &tag);
+    assert_eq!(
+        (salt, record.record_hash(&salt)),
+        (array(&told["salt"]), Hash::from_bytes(array(&told["record_hash"])))
+    );
 }

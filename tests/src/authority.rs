@@ -30,7 +30,8 @@ impl Authority {
         let key = session.profile.authority_signing_key().expect("the authority's key");
         let signer = Arc::new(session.signer(key).await.expect("the authority"));
         let label = StreamLabel::parse(&format!("act.{label}")).expect("a label");
-        Self(Stream::fresh(session.client.clone(), signer, Arc::clone(&session.keys), label))
+        let client = session.authority_client().expect("the authority's certificate");
+        Self(Stream::fresh(client, signer, Arc::clone(&session.keys), label))
     }
 
     /// Puts a record on record.

@@ -7,6 +7,8 @@
 //! - [`world`]: a cluster, and the command line on it;
 //! - [`wire`]: calls below the command line, well formed or not;
 //! - [`lines`]: record lines to feed it with;
+//! - [`members`]: nodes that come and go; [`folders`]: their disks, copied;
+//! - [`second_verifier`]: files, verified by the verifier in JavaScript;
 //! - [`health`]: a patient's consent and decisions through the command line;
 //! - [`authority`]: what only the ledger's authority signs;
 //! - [`replay`]: decision scenarios, told to running nodes;
@@ -18,9 +20,12 @@
 
 pub mod authority;
 pub mod fixtures;
+pub mod folders;
 pub mod health;
 pub mod lines;
+pub mod members;
 pub mod replay;
+pub mod second_verifier;
 pub mod story;
 pub mod wire;
 pub mod world;

@@ -166,7 +166,9 @@ pub struct Replay<'s> {
 pub async fn sessions(profile: &Profile, authority: &Profile) -> Vec<Session> {
     let mut out = Vec::new();
     for first in 0..profile.endpoints.len() {
-        let mut profile = Profile { authority_key: authority.authority_key.clone(), ..profile.clone() };
+        let authority_cert = Some((authority.cert.clone(), authority.key.clone()));
+        let authority_key = authority.authority_key.clone();
+        let mut profile = Profile { authority_key, authority_cert, ..profile.clone() };
         profile.endpoints.rotate_left(first);
         out.push(Session::open(profile, TIMEOUTS).await.expect("a session"));
     }

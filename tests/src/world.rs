@@ -125,6 +125,18 @@ impl World {
         Profile::load(&self.profile_file()).expect("the profile that dev wrote")
     }
 
+    /// Registers a party that vouches for everybody, and gives its profile's file. `roles`: comma-separated.
+    ///
+    /// # Panics
+    /// When the authority may not.
+    pub fn register(&self, name: &str, roles: &str) -> PathBuf {
+        let folder = self.path(name);
+        let out = folder.display().to_string();
+        let register = ["keys", "register", "--name", name, "--role", roles, "--vouch-for-all", "--out", &out];
+        self.sillage_as(&self.authority_file(), &register).ok();
+        folder.join("sillage.toml")
+    }
+
     /// `sillage --profile DIR/sillage.toml ARGS`.
     pub fn sillage(&self, args: &[&str]) -> Run {
         self.sillage_as(&self.profile_file(), args)

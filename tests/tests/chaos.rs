@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             a_node_that_stands_still_or_is_cut_off_is_in_nobodys_way,
             a_disk_or_a_clock_that_is_wrong_costs_nothing_acknowledged,
             a_node_on_a_disk_that_is_empty_old_or_anothers_does_not_serve,
+            a_node_with_another_keyring_does_not_serve,
         ],
     )
 }
@@ -49,4 +50,8 @@ fn a_disk_or_a_clock_that_is_wrong_costs_nothing_acknowledged(_: &mut ()) {
 
 fn a_node_on_a_disk_that_is_empty_old_or_anothers_does_not_serve(_: &mut ()) {
     strike(&["wipe", "put-back", "swap"]);
+}
+
+fn a_node_with_another_keyring_does_not_serve(_: &mut ()) {
+    strike(&["keyring"]);
 }

@@ -282,7 +282,10 @@ fn the_glass_is_broken_justified_closed_and_reviewed(world: &mut World) {
     assert!(read.ask(world).permitted().is_empty(), "it is closed");
     assert!(row(&register(world, &["--open"]), "bg1").is_none());
     let reviewer = ["--actor", &reviewer, "--actor-profession", "physician"];
-    PAUL.says(world, &[&review[..], &reviewer].concat()).ok();
+    // Another doctor isn't enough: the party that opened it doesn't review it.
+    PAUL.says(world, &[&review[..], &reviewer].concat()).refused("NOT_ENTITLED").fails(4);
+    let others = world.register("reviewing", "reviewer");
+    PAUL.says_through(world, &others, &[&review[..], &reviewer].concat()).ok();
     let rows = register(world, &[]);
     let row = row(&rows, "bg1").expect("the register forgets nothing");
     assert_eq!((&row["verdict"], &row["overdue"]), (&json!("JUSTIFIED"), &json!(false)), "{row}");
@@ -426,7 +429,7 @@ fn all_of_it_is_proven(world: &mut World) {
     the_patients_own_device_proves_both(world, &policy);
     // Who has no author's or patient's role is not given the second tag, whether there is anything under it or not.
     let folder = world.path("reader").display().to_string();
-    let register = ["keys", "register", "--name", "reader", "--roles", "reader", "--out", &folder];
+    let register = ["keys", "register", "--name", "reader", "--role", "reader", "--out", &folder];
     world.sillage_as(&world.authority_file(), &register).ok();
     let reader = world.path("reader").join("sillage.toml");
     for patient in [CLAIRE, NINA] {
@@ -439,7 +442,7 @@ fn all_of_it_is_proven(world: &mut World) {
 /// With a key of the role patient: one's own two traces, and nobody else's.
 fn the_patients_own_device_proves_both(world: &World, policy: &str) {
     let (folder, ins) = (world.path("device").display().to_string(), NINA.ins());
-    let register = ["keys", "register", "--name", "device", "--roles", "patient", "--patient", &ins, "--oid", OID];
+    let register = ["keys", "register", "--name", "device", "--role", "patient", "--patient", &ins, "--oid", OID];
     world.sillage_as(&world.authority_file(), &[&register[..], &["--out", &folder]].concat()).ok();
     let device = world.path("device").join("sillage.toml");
     for (which, more) in [("open", &[][..]), ("kept", &["--secret"])] {

@@ -108,7 +108,9 @@ fn who_may_not_sign_is_refused(world: &mut World) {
     refused(world, &without, "AUTHENTICATION_MISSING");
     let weak = json!({"auth": {"issuer": "urn:example:idp", "method": "password", "eidas_level": "low"}});
     refused(world, &with(without, weak), "AUTHENTICATION_MISSING");
-    refused(world, &by_doctor(CLAIRE, "careteam.joined", &json!({"professional": doctor_name()})), "UNTIL_MISSING");
+    let joined = json!({"professional": doctor_name()});
+    refused(world, &by_doctor(CLAIRE, "careteam.joined", &joined), "NOT_ENTITLED");
+    refused(world, &line(CLAIRE, "careteam.joined", &joined), "UNTIL_MISSING");
 
     // A carer who may read doesn't consent in the patient's place; who may consent does.
     let carer = "urn:sillage:person|aidant";
@@ -174,7 +176,12 @@ fn nobody_reviews_what_they_opened_themselves(world: &mut World) {
     let justified = json!({"breakglass": "pauls.bg", "text": "it was me"});
     refused(world, &with(by_doctor(PAUL, "breakglass.justified", &justified), other.clone()), "NOT_ENTITLED");
     refused(world, &by_doctor(CLAIRE, "breakglass.justified", &justified), "UNKNOWN_REFERENCE");
-    record(world, &with(by_doctor(PAUL, "breakglass.reviewed", &review), other)).ok();
+    // Another doctor isn't enough: the party that opened it doesn't review it.
+    let reviewed = with(by_doctor(PAUL, "breakglass.reviewed", &review), other);
+    refused(world, &reviewed, "NOT_ENTITLED");
+    let others = world.register("reviewing", "reviewer");
+    let file = world.write("reviewed.ndjson", ndjson(std::slice::from_ref(&reviewed)));
+    world.sillage_as(&others, &["record", "--file", &file.display().to_string()]).ok();
 }
 
 fn nobody_represents_who_represents_them(world: &mut World) {

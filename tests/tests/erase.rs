@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sillage_ledger::seal::{KekFile, SealError, Sealer};
 use sillage_ledger::{Ledger, Options};
+use sillage_tests::folders::copy;
 use sillage_tests::health::{Patient, Question, rpps};
 use sillage_tests::lines::{OID, access, ins, note_of};
 use sillage_tests::stories;
@@ -43,17 +44,6 @@ fn line(lines: &[Value], index: u64) -> &Value {
 fn erase(world: &World, args: &[&str]) -> Vec<Value> {
     let args = [&["--timeout", "60", "erase"], args, &["--ground", GROUND]].concat();
     world.sillage_as(&world.authority_file(), &args).ok().json_lines()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder to copy").map(|entry| entry.expect("readable")) {
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(fs::copy(&path, &target).expect("copied")),
-        }
-    }
 }
 
 /// Whether a copy of a node's ledger and a keyring yield a record.

@@ -1,182 +1,43 @@
-//! Nodes come and go, on running nodes and under load: a lost one is replaced, a new one is added, and every proof made
-//! before holds.
+//! Nodes come and go, on running nodes and under load: a lost one is replaced, three become five and three again, and
+//! every proof made before holds.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sillage_chaos::process::program;
-use sillage_tests::lines::{OID, access, ins, ndjson};
+use sillage_tests::folders::copy;
+use sillage_tests::lines::{OID, access, ins};
+use sillage_tests::members::{Grown, Load, address, ids, log_of, text};
+use sillage_tests::second_verifier::proves;
 use sillage_tests::stories;
 use sillage_tests::story::tell;
-use sillage_tests::world::{Run, World, run, sillage};
 
 const PATIENT: u64 = 910;
-/// What the group hasn't done by then it won't.
-const DONE_MAX: Duration = Duration::from_secs(90);
-
-/// The world, and the nodes that joined it.
-struct Grown {
-    world: World,
-    joined: Vec<Child>,
-}
-
-impl Drop for Grown {
-    fn drop(&mut self) {
-        for child in &mut self.joined {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
+/// A log that doesn't open within this won't.
+const OPENED_MAX: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
-    let begin = || Grown { world: World::begin(), joined: Vec::new() };
     tell(
-        begin,
+        Grown::begin,
         stories![
             what_cannot_be_is_refused_and_changes_nothing,
             a_lost_node_is_replaced_under_load,
             what_was_proven_before_still_is,
+            a_learner_that_lags_or_comes_twice_is_refused,
             after_an_erasure_a_new_node_is_whole,
-            a_node_that_is_removed_counts_no_more_and_the_keys_change,
+            three_become_five_and_three_again_under_load,
+            two_voters_are_the_fewest,
             leadership_is_handed_over,
+            a_folder_whose_nodes_were_replaced_opens_again,
         ],
     )
 }
 
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-/// `sillage --profile authority.toml cluster ARGS`.
-fn cluster(grown: &Grown, args: &[&str]) -> Run {
-    let args = [&["--timeout", "60", "cluster"], args].concat();
-    grown.world.sillage_as(&grown.world.authority_file(), &args)
-}
-
-fn members(grown: &Grown) -> Value {
-    cluster(grown, &["member", "list", "--json"]).ok().json()
-}
-
-/// Ids of the nodes of the log, and of those that vote.
-fn ids(members: &Value) -> (Vec<u64>, Vec<u64>) {
-    let of = |keep: fn(&Value) -> bool| {
-        let nodes = members["members"].as_array().expect("members").iter().filter(|node| keep(node));
-        nodes.map(|node| node["id"].as_u64().expect("an id")).collect()
-    };
-    (of(|_| true), of(|node| node["votes"] == true && node["raft"]["voter"] == true))
-}
-
-fn until<T>(grown: &Grown, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DONE_MAX;
-    loop {
-        if let Some(done) = done() {
-            return done;
-        }
-        assert!(Instant::now() < deadline, "{what} doesn't come\n{}\n{}", members(grown), grown.world.logs());
-        thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// `HOST:PORT:PEERPORT` with ports that nobody has.
-fn address() -> String {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    let (one, two) = (free(), free());
-    let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
-    format!("127.0.0.1:{}:{}", port(&one), port(&two))
-}
-
-/// Starts the node of a folder as its operator would.
-fn serve(grown: &mut Grown, dir: &Path) {
-    let log = fs::File::create(dir.join("log.txt")).expect("a log");
-    let node = program("sillage-node").unwrap_or_else(|error| panic!("{error}"));
-    let child = Command::new(node)
-        .args(["serve", "--config", &text(&dir.join("node.toml"))])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    grown.joined.push(child.expect("the node starts"));
-}
-
-fn log_of(dir: &Path) -> String {
-    fs::read_to_string(dir.join("log.txt")).unwrap_or_default()
-}
-
-/// Waits until these nodes, and no others, have one log.
-fn level(grown: &Grown, wanted: &[u64]) {
-    until(grown, "one log on all nodes", || {
-        let status = cluster(grown, &["status", "--json"]).ok().json();
-        let nodes = status["nodes"].as_array().expect("nodes");
-        let (first, ids) = (nodes.first()?, nodes.iter().map(|node| node["id"].as_u64().expect("an id")));
-        let same = |node: &Value| node["tree_size"] == first["tree_size"] && node["root"] == first["root"];
-        (ids.collect::<Vec<_>>() == wanted && nodes.iter().all(same)).then_some(())
-    });
-}
-
-/// Promotes a learner as soon as it has caught up.
-fn promote(grown: &Grown, id: u64, dir: &Path) {
-    let deadline = Instant::now() + DONE_MAX;
-    loop {
-        let run = cluster(grown, &["member", "promote", &id.to_string()]);
-        match run.code {
-            Some(0) => return,
-            Some(3 | 4) if Instant::now() < deadline => thread::sleep(Duration::from_millis(500)),
-            _ => panic!("{run}\n{}\n{}", log_of(dir), grown.world.logs()),
-        }
-    }
-}
-
 fn lines(members: &Value) -> String {
     format!("{:?}", ids(members))
-}
-
-/// Records in the background, and counts what was acknowledged.
-struct Load {
-    stop: Arc<AtomicBool>,
-    recorded: Arc<AtomicU64>,
-    thread: JoinHandle<Vec<String>>,
-}
-
-impl Load {
-    fn begin(world: &World) -> Self {
-        let (stop, recorded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let profile = world.profile_file();
-        let (told, count) = (Arc::clone(&stop), Arc::clone(&recorded));
-        let thread = thread::spawn(move || {
-            let mut failed = Vec::new();
-            for number in 0.. {
-                if told.load(Ordering::Relaxed) {
-                    break;
-                }
-                let input = ndjson(&[access(&ins(PATIENT + 50 + number % 5), "load")]);
-                let mut command = sillage();
-                command.arg("--profile").arg(&profile).args(["--timeout", "60", "record", "--file", "-"]);
-                let run = run(&mut command, input.as_bytes());
-                match run.code {
-                    Some(0) => drop(count.fetch_add(1, Ordering::Relaxed)),
-                    _ => failed.push(run.to_string()),
-                }
-            }
-            failed
-        });
-        Self { stop, recorded, thread }
-    }
-
-    /// How many were acknowledged; none failed.
-    fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        let failed = self.thread.join().expect("the load ends");
-        assert!(failed.is_empty(), "{failed:?}");
-        self.recorded.load(Ordering::Relaxed)
-    }
 }
 
 fn follower(grown: &Grown) -> u64 {
@@ -184,78 +45,143 @@ fn follower(grown: &Grown) -> u64 {
     (1..=3).find(|id| *id != leader).expect("three nodes")
 }
 
-fn out(grown: &Grown, name: &str) -> PathBuf {
-    grown.world.path(name)
+/// The folder of a node that joins, where `sillage-node dev` looks for it.
+fn folder(grown: &Grown, id: u64) -> PathBuf {
+    grown.world.dir().join(format!("node-{id}"))
+}
+
+/// Proves an entry and a patient's trace, into two files of this name.
+fn prove(grown: &Grown, name: &str, index: u64, patient: u64) {
+    let proof = text(&grown.out(&format!("{name}.tlog-proof")));
+    grown.world.sillage(&["prove", "inclusion", &index.to_string(), "--out", &proof]).ok();
+    let bundle = text(&grown.out(&format!("{name}.sillage-trace")));
+    grown.world.sillage(&["prove", "patient", &ins(patient), "--oid", OID, "--out", &bundle]).ok();
+}
+
+/// Both files verify under the policy, in Rust and in JavaScript.
+fn holds(grown: &Grown, name: &str, policy: &Path) {
+    let files = ["tlog-proof", "sillage-trace"].map(|kind| grown.out(&format!("{name}.{kind}")));
+    for file in &files {
+        grown.world.sillage(&["verify", &text(file), "--policy", &text(policy)]).ok();
+    }
+    proves(policy, &[&files[0], &files[1]]);
+}
+
+/// The policy of today, proven from the first.
+fn policy_now(grown: &Grown, name: &str) -> PathBuf {
+    let new = grown.out(name);
+    let first = text(&grown.world.dir().join("policy.txt"));
+    grown.world.sillage(&["prove", "keys", "--policy", &first, "--out", &text(&new)]).ok();
+    new
 }
 
 fn what_cannot_be_is_refused_and_changes_nothing(grown: &mut Grown) {
-    // A new log takes such acts once every node has said that it knows them.
-    until(grown, "the feature level", || {
-        let run = cluster(grown, &["member", "remove", "9"]).refused("ACT_REFUSED");
-        run.stderr.contains("no node 9").then_some(())
-    });
-    let before = members(grown);
+    grown.is_ready();
+    let before = grown.members();
     let leader = grown.world.leader().to_string();
     let living = follower(grown).to_string();
-    let (dir, at) = (text(&out(grown, "refused")), address());
-    let replace = cluster(grown, &["member", "replace", &living, "--address", &at, "--out", &dir]);
+    let (dir, at) = (text(&grown.out("refused")), address());
+    let replace = grown.cluster(&["member", "replace", &living, "--address", &at, "--out", &dir]);
     replace.refused("ACT_REFUSED").naming("answers");
-    cluster(grown, &["member", "remove", &leader]).refused("ACT_REFUSED").naming("move-leader");
-    cluster(grown, &["member", "promote", &living]).refused("ACT_REFUSED").naming("votes already");
-    cluster(grown, &["member", "add", "--address", "nowhere", "--out", &dir]).usage();
+    grown.cluster(&["member", "remove", &leader]).refused("ACT_REFUSED").naming("move-leader");
+    grown.cluster(&["member", "promote", &living]).refused("ACT_REFUSED").naming("votes already");
+    grown.cluster(&["member", "promote", "4"]).refused("ACT_REFUSED").naming("no node 4");
+    grown.cluster(&["member", "add", "--address", "nowhere", "--out", &dir]).usage();
     let full = text(&grown.world.dir());
-    cluster(grown, &["member", "add", "--address", &at, "--out", &full]).fails(2).naming("isn't empty");
-    assert!(!out(grown, "refused").exists());
-    assert_eq!(lines(&members(grown)), lines(&before));
+    grown.cluster(&["member", "add", "--address", &at, "--out", &full]).fails(2).naming("isn't empty");
+    assert!(!grown.out("refused").exists());
+    assert_eq!(lines(&grown.members()), lines(&before));
 }
 
 fn a_lost_node_is_replaced_under_load(grown: &mut Grown) {
     let lines = [access(&ins(PATIENT), "before"), access(&ins(PATIENT + 1), "too")];
     let [index, _] = grown.world.record(&lines)[..] else { panic!("two lines") };
-    let proof = text(&out(grown, "before.tlog-proof"));
-    grown.world.sillage(&["prove", "inclusion", &index.to_string(), "--out", &proof]).ok();
-    let bundle = text(&out(grown, "before.sillage-trace"));
-    grown.world.sillage(&["prove", "patient", &ins(PATIENT), "--oid", OID, "--out", &bundle]).ok();
+    prove(grown, "before", index, PATIENT);
 
-    let load = Load::begin(&grown.world);
+    let load = Load::begin(&grown.world, PATIENT + 50, None);
     let lost = follower(grown);
     grown.world.kill(lost);
-    fs::remove_dir_all(grown.world.dir().join(format!("node-{lost}"))).expect("its disk is gone");
-    let dir = out(grown, "node-4");
-    let replaced =
-        cluster(grown, &["member", "replace", &lost.to_string(), "--address", &address(), "--out", &text(&dir)]);
-    let replaced = replaced.ok();
+    fs::remove_dir_all(folder(grown, lost)).expect("its disk is gone");
+    let dir = folder(grown, 4);
+    let lost_id = lost.to_string();
+    let replaced = grown.cluster(&["member", "replace", &lost_id, "--address", &address(), "--out", &text(&dir)]).ok();
     assert!(replaced.stderr.contains("destroy node") && replaced.stderr.contains("VRF"), "{replaced}");
     assert!(dir.join("data/JOIN").exists() && !dir.join("keys/keyring").exists());
-    cluster(grown, &["member", "promote", "4"]).refused("ACT_REFUSED").naming("doesn't answer");
-    let again = cluster(grown, &["member", "remove", &lost.to_string()]);
-    again.refused("ACT_REFUSED").naming("removed before");
+    grown.cluster(&["member", "promote", "4"]).refused("ACT_REFUSED").naming("doesn't answer");
+    grown.cluster(&["member", "remove", &lost_id]).refused("ACT_REFUSED").naming("removed before");
 
-    serve(grown, &dir);
-    promote(grown, 4, &dir);
+    grown.serve(&dir);
+    grown.promote(4);
     let expected: Vec<u64> = (1..=4).filter(|id| *id != lost).collect();
-    until(grown, "the new node's vote", || {
-        (ids(&members(grown)) == (expected.clone(), expected.clone())).then_some(())
-    });
+    assert_eq!(ids(&grown.members()), (expected.clone(), expected.clone()));
     assert!(load.end() > 0);
-    level(grown, &expected);
+    grown.level(&expected);
     assert!(!dir.join("data/JOIN").exists(), "from now on an empty disk is a lost disk");
 }
 
 fn what_was_proven_before_still_is(grown: &mut Grown) {
-    let old = text(&grown.world.dir().join("policy.txt"));
-    for file in ["before.tlog-proof", "before.sillage-trace"] {
-        grown.world.sillage(&["verify", &text(&out(grown, file)), "--policy", &old]).ok();
-    }
-    let new = text(&out(grown, "new-policy.txt"));
-    grown.world.sillage(&["prove", "keys", "--policy", &old, "--out", &new]).ok();
+    holds(grown, "before", &grown.world.dir().join("policy.txt"));
+    let new = policy_now(grown, "policy-of-four.txt");
     let policy = fs::read_to_string(&new).expect("written");
     assert!(policy.contains("node-4"), "{policy}");
     let [index] = grown.world.record(&[access(&ins(PATIENT), "after")])[..] else { panic!("one line") };
-    let proof = text(&out(grown, "after.tlog-proof"));
-    grown.world.sillage(&["prove", "inclusion", &index.to_string(), "--out", &proof]).ok();
-    grown.world.sillage(&["verify", &proof, "--policy", &new]).ok();
+    prove(grown, "after", index, PATIENT);
+    holds(grown, "after", &new);
     grown.world.sillage(&["trace", "--patient", &ins(PATIENT), "--oid", OID, "--json", "--verify"]).ok();
+}
+
+fn a_learner_that_lags_or_comes_twice_is_refused(grown: &mut Grown) {
+    let (dir, twin) = (folder(grown, 5), grown.out("twin"));
+    let added = grown.cluster(&["member", "add", "--address", &address(), "--out", &text(&dir)]).ok().json();
+    assert_eq!(added["node"], 5);
+    // Somebody carries the folder to two machines.
+    copy(&dir, &twin);
+    grown.serve(&dir);
+    let applied = |grown: &Grown| {
+        let members = grown.members();
+        let node = members["members"].as_array()?.iter().find(|node| node["id"] == 5)?.clone();
+        node["applied"].as_u64().filter(|applied| *applied > 0)
+    };
+    grown.until("the learner's ledger", || applied(grown));
+    // A disk without room: it answers and applies nothing.
+    let config = dir.join("node.toml");
+    let whole = fs::read_to_string(&config).expect("a configuration");
+    let free = u64::from(u32::MAX) << 24;
+    let without_room = format!("{whole}\n[limits]\ndisk_reserve_bytes = {free}\n");
+    assert!(!whole.contains("[limits]"), "{whole}");
+    grown.kill(&dir);
+    fs::write(&config, without_room).expect("ours");
+    grown.serve(&dir);
+    grown.world.record(&[access(&ins(PATIENT), "while it lags")]);
+    let before = lines(&grown.members());
+    let lags = grown.until("an answer of the learner", || {
+        let run = grown.cluster(&["member", "promote", "5"]).refused("ACT_REFUSED");
+        (!run.stderr.contains("doesn't answer")).then_some(run)
+    });
+    lags.naming("node 5 lags: it has applied").naming("let it catch up");
+    assert_eq!(lines(&grown.members()), before);
+
+    // Its twin, at other ports, has the same id and certificate. The group talks to the place on record alone.
+    let other = address();
+    let [host, port, peer_port] = other.split(':').collect::<Vec<_>>()[..] else { panic!("{other}") };
+    let mut twins = String::new();
+    for line in whole.lines() {
+        twins += &match line.split_once(" = ") {
+            Some(("listen_client", _)) => format!("listen_client = \"{host}:{port}\"\n"),
+            Some(("listen_peer", _)) => format!("listen_peer = \"{host}:{peer_port}\"\n"),
+            _ => format!("{line}\n"),
+        };
+    }
+    fs::write(twin.join("node.toml"), twins).expect("ours");
+    grown.serve(&twin);
+    grown.until("a word of the twin", || log_of(&twin).contains("OUT_OF_TOUCH").then_some(()));
+    assert!(twin.join("data/JOIN").exists(), "it has no ledger that names it");
+    grown.kill(&twin);
+
+    grown.kill(&dir);
+    fs::write(&config, whole).expect("ours");
+    grown.serve(&dir);
+    grown.promote(5);
 }
 
 fn after_an_erasure_a_new_node_is_whole(grown: &mut Grown) {
@@ -267,50 +193,116 @@ fn after_an_erasure_a_new_node_is_whole(grown: &mut Grown) {
     let said = grown.world.sillage_as(&grown.world.authority_file(), &erase).ok().json_lines();
     assert_eq!(said.last().map(|line| &line["waiting"]), Some(&Value::from(0)), "{said:?}");
 
-    let dir = out(grown, "node-5");
-    let added = cluster(grown, &["member", "add", "--address", &address(), "--out", &text(&dir)]).ok().json();
-    let id = added["node"].as_u64().expect("an id");
-    serve(grown, &dir);
-    promote(grown, id, &dir);
-    until(grown, "one more vote", || ids(&members(grown)).1.contains(&id).then_some(()));
-    let all = ids(&members(grown)).0;
-    level(grown, &all);
+    let dir = folder(grown, 6);
+    assert_eq!(grown.add(&dir, &address()), 6);
+    grown.promote(6);
+    assert_eq!(ids(&grown.members()).1.len(), 5, "three have become five");
+    let all = ids(&grown.members()).0;
+    grown.level(&all);
     assert!(!log_of(&dir).contains("no key-encryption key"), "{}", log_of(&dir));
 }
 
-fn a_node_that_is_removed_counts_no_more_and_the_keys_change(grown: &mut Grown) {
-    let before = grown.world.sillage(&["keys", "list", "--json"]).ok().json_lines();
-    let log_key = |lines: &[Value]| {
-        let line = lines.iter().find(|line| line["holder"] == "the log").expect("the log's line");
-        line["public_key"].as_str().expect("a key").to_owned()
-    };
-    if grown.world.leader() == 5 {
-        cluster(grown, &["move-leader", "4"]).ok();
+fn log_key(grown: &Grown) -> String {
+    let lines = grown.world.sillage(&["keys", "list", "--json"]).ok().json_lines();
+    let line = lines.iter().find(|line| line["holder"] == "the log").expect("the log's line");
+    line["public_key"].as_str().expect("a key").to_owned()
+}
+
+fn three_become_five_and_three_again_under_load(grown: &mut Grown) {
+    let receipts = grown.out("receipts.ndjson");
+    let load = Load::begin(&grown.world, PATIENT + 60, Some(&receipts));
+    let five = policy_now(grown, "policy-of-five.txt");
+    let policy = fs::read_to_string(&five).expect("written");
+    assert!((4..=6).all(|id| policy.contains(&format!("node-{id}"))), "{policy}");
+    let [index] = grown.world.record(&[access(&ins(PATIENT), "with five")])[..] else { panic!("one line") };
+    prove(grown, "five", index, PATIENT);
+    holds(grown, "five", &five);
+
+    let key = log_key(grown);
+    let first: Vec<u64> = ids(&grown.members()).0.into_iter().filter(|id| *id <= 3).collect();
+    assert_eq!(first.len(), 2, "of the first three one was replaced");
+    for id in &first {
+        grown.remove(*id);
     }
-    let removed = cluster(grown, &["member", "remove", "5"]).ok().json();
-    let index = grown.world.record(&[access(&ins(PATIENT), "after the removal")])[0];
-    assert_eq!(ids(&members(grown)).0.len(), 3);
-    let key = removed["log_key"].as_str().expect("a key").to_owned();
-    assert_ne!(key, log_key(&before));
-    until(grown, "the log's new key", || {
-        let index = grown.world.record(&[access(&ins(PATIENT), "on")])[0].to_string();
-        let proof = text(&out(grown, &format!("{index}.tlog-proof")));
-        grown.world.sillage(&["prove", "inclusion", &index, "--out", &proof]).ok();
-        let now = grown.world.sillage(&["keys", "list", "--json"]).ok().json_lines();
-        (log_key(&now) == key).then_some(())
+    assert_eq!(ids(&grown.members()), (vec![4, 5, 6], vec![4, 5, 6]));
+    assert!(load.end() > 0);
+    grown.level(&[4, 5, 6]);
+    grown.until("the log's new key", || {
+        grown.world.record(&[access(&ins(PATIENT), "on")]);
+        (log_key(grown) != key).then_some(())
     });
-    let old = text(&grown.world.dir().join("policy.txt"));
-    let new = text(&out(grown, "newer-policy.txt"));
-    grown.world.sillage(&["prove", "keys", "--policy", &old, "--out", &new]).ok();
-    let proof = text(&out(grown, "removed.tlog-proof"));
-    grown.world.sillage(&["prove", "inclusion", &index.to_string(), "--out", &proof]).ok();
-    grown.world.sillage(&["verify", &proof, "--policy", &new]).ok();
+
+    // None of the first nodes is left. What was proven and promised with each set of nodes holds, after an erasure too.
+    let [goes] = grown.world.record(&[access(&ins(PATIENT + 3), "goes")])[..] else { panic!("one line") };
+    let erase = ["--timeout", "80", "erase", "--record", &goes.to_string(), "--ground", "ORDER 2", "--now"];
+    grown.until("an erasure", || {
+        let run = grown.world.sillage_as(&grown.world.authority_file(), &erase);
+        (run.code == Some(0)).then_some(())
+    });
+    holds(grown, "before", &grown.world.dir().join("policy.txt"));
+    holds(grown, "after", &grown.out("policy-of-four.txt"));
+    holds(grown, "five", &five);
+    let now = policy_now(grown, "policy-of-three-others.txt");
+    let [index] = grown.world.record(&[access(&ins(PATIENT), "with three others")])[..] else { panic!("one line") };
+    prove(grown, "others", index, PATIENT);
+    holds(grown, "others", &now);
+    grown.world.sillage(&["audit", "--receipts", &text(&receipts)]).ok();
+    grown.world.sillage(&["trace", "--patient", &ins(PATIENT + 60), "--oid", OID, "--json", "--verify"]).ok();
+    grown.world.sillage(&["audit"]).ok();
+}
+
+fn two_voters_are_the_fewest(grown: &mut Grown) {
+    grown.remove(6);
+    let before = lines(&grown.members());
+    for id in ["4", "5"] {
+        let last = grown.cluster(&["member", "remove", id]).refused("ACT_REFUSED");
+        assert!(last.stderr.contains("two are the fewest"), "{last}");
+    }
+    assert_eq!(lines(&grown.members()), before);
+    let dir = folder(grown, 7);
+    assert_eq!(grown.add(&dir, &address()), 7);
+    grown.promote(7);
+    grown.level(&[4, 5, 7]);
 }
 
 fn leadership_is_handed_over(grown: &mut Grown) {
     let leader = grown.world.leader();
-    let next = ids(&members(grown)).1.into_iter().find(|id| *id != leader).expect("another one");
-    let said = cluster(grown, &["move-leader", &next.to_string()]).ok().json();
+    let next = ids(&grown.members()).1.into_iter().find(|id| *id != leader).expect("another one");
+    let said = grown.cluster(&["move-leader", &next.to_string()]).ok().json();
     assert_eq!(said["leader"], next);
-    cluster(grown, &["move-leader", "9"]).refused("ACT_REFUSED").naming("doesn't vote");
+    grown.cluster(&["move-leader", "9"]).refused("ACT_REFUSED").naming("doesn't vote");
+}
+
+fn a_folder_whose_nodes_were_replaced_opens_again(grown: &mut Grown) {
+    let size = grown.world.tree_size();
+    for id in 4..=7 {
+        let dir = folder(grown, id);
+        grown.kill(&dir);
+    }
+    grown.world.close();
+    let (out, err) = (grown.out("dev.out"), grown.out("dev.err"));
+    let file = |path: &Path| fs::File::create(path).expect("a file");
+    let mut dev = Command::new(program("sillage-node").unwrap_or_else(|error| panic!("{error}")))
+        .args(["dev", "--dir", &text(&grown.world.dir())])
+        .stdin(Stdio::null())
+        .stdout(file(&out))
+        .stderr(file(&err))
+        .spawn()
+        .expect("it starts");
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let deadline = Instant::now() + OPENED_MAX;
+    while !read(&out).contains("ready") && dev.try_wait().expect("a child").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let is_ready = read(&out).contains("ready");
+    let status = is_ready.then(|| grown.cluster(&["status", "--json"]).json());
+    let pid = rustix::process::Pid::from_child(&dev);
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    let _ = dev.wait();
+    assert!(is_ready, "{}", read(&err));
+    let nodes = status.expect("it was asked")["nodes"].as_array().expect("nodes").clone();
+    let found: Vec<u64> = nodes.iter().map(|node| node["id"].as_u64().expect("an id")).collect();
+    assert_eq!(found, [4, 5, 7]);
+    assert!(nodes.iter().all(|node| node["tree_size"].as_u64() >= Some(size)), "{nodes:?}");
+    assert!(read(&err).contains("node 6 was removed from this log"), "{}", read(&err));
 }

@@ -107,7 +107,7 @@ fn two_children_live_the_same_and_one_keeps_something(world: &mut World) {
         }
     }
     let folder = world.path("reader").display().to_string();
-    let register = ["keys", "register", "--name", "reader", "--roles", "reader", "--out", &folder];
+    let register = ["keys", "register", "--name", "reader", "--role", "reader", "--out", &folder];
     world.sillage_as(&world.authority_file(), &register).ok();
 }
 
@@ -142,7 +142,14 @@ fn masked(value: &Value) -> Value {
         Value::Number(_) => json!(0),
         Value::String(text) => json!(masked_text(text)),
         Value::Array(list) => list.iter().map(masked).collect(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), masked(value))).collect(),
+        // A token names its patient; its length is that of any other.
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| match (name.as_str(), value.as_str()) {
+                ("token", Some(token)) => (name.clone(), json!(token.len())),
+                _ => (name.clone(), masked(value)),
+            })
+            .collect(),
         other => other.clone(),
     }
 }
@@ -277,6 +284,12 @@ fn masked_record(bytes: &[u8]) -> Vec<u8> {
         Some((actor, private)) => [masked_actor(actor), masked_private(private)].concat(),
         None => {
             let mut record = v1::Record::decode(bytes).expect("a record");
+            if let Some(will) = &mut record.will {
+                // A token names its patient; its length is that of any other.
+                will.token = "x".repeat(will.token.len());
+                let parts = [&mut will.tag_proof, &mut will.session_key, &mut will.signature];
+                parts.into_iter().for_each(|part| part.fill(0));
+            }
             (record.tag, record.occurred_at_ms) = (vec![0; record.tag.len()], 0);
             if let Some(basis) = &mut record.basis {
                 basis.r#ref = masked_text(&basis.r#ref);

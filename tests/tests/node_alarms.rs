@@ -156,8 +156,8 @@ fn a_disk_that_cannot_be_written_is_said_and_another_node_records(_: &mut ()) {
     until_well(&world);
 }
 
-/// Flips a bit in the middle of every file with payloads.
-fn rot(path: &Path) {
+/// Flips a bit in the middle of every file with payloads; gives the files.
+fn rot(path: &Path) -> Vec<PathBuf> {
     let names = DB::list_cf(&Database::default(), path).expect("families");
     let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, Database::default()));
     let db = DB::open_cf_descriptors(&Database::default(), path, families).expect("a database that nobody uses");
@@ -165,13 +165,16 @@ fn rot(path: &Path) {
     drop(db);
     let payloads: Vec<_> = files.into_iter().filter(|file| file.column_family_name == "payload").collect();
     assert!(!payloads.is_empty(), "payloads are on disk");
-    for file in payloads {
-        let file = path.join(file.name.trim_start_matches('/'));
-        let mut bytes = fs::read(&file).expect("readable");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&file, bytes).expect("writable");
-    }
+    let payloads: Vec<_> = payloads.iter().map(|file| path.join(file.name.trim_start_matches('/'))).collect();
+    payloads.iter().for_each(|file| flip(file));
+    payloads
+}
+
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).expect("writable");
 }
 
 fn a_rotten_block_is_said_and_the_reader_is_answered_by_another_node(_: &mut ()) {
@@ -180,7 +183,7 @@ fn a_rotten_block_is_said_and_the_reader_is_answered_by_another_node(_: &mut ())
     world.settled(3);
     let victim = (1..=3).find(|id| *id != world.leader()).expect("a follower");
     world.close();
-    rot(&database(&world.dir().join(format!("node-{victim}"))));
+    let rotten = rot(&database(&world.dir().join(format!("node-{victim}"))));
     world.open();
     // The reader asks the rotten node first.
     let text = fs::read_to_string(world.profile_file()).expect("the profile");
@@ -196,9 +199,18 @@ fn a_rotten_block_is_said_and_the_reader_is_answered_by_another_node(_: &mut ())
     let trace = ["trace", "--patient", &patient, "--oid", sillage_tests::lines::OID, "--limit", "300", "--json"];
     let answered = world.sillage_as(&profile, &trace).ok();
     assert!(answered.stdout.lines().count() >= 200, "{answered}");
-    until(&world, "the node says so", |code, status| {
-        code == Some(1) && alarms(status, victim).contains(&"ROTTEN".to_owned())
-    });
+    let says_so = |code, status: &Value| code == Some(1) && alarms(status, victim).contains(&"ROTTEN".to_owned());
+    until(&world, "the node says so", says_so);
+    // A restart doesn't forget it, though nobody reads the block again.
+    world.kill(victim);
+    world.restart(victim);
+    until(&world, "the node still says so", says_so);
+    // Once the file can be read again, it is over.
+    world.kill(victim);
+    rotten.iter().for_each(|file| flip(file));
+    world.restart(victim);
+    world.settled(3);
+    until_well(&world);
 }
 
 /// Sets how much a node keeps free, and starts it again.

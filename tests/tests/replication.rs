@@ -264,13 +264,13 @@ fn a_node_left_behind_catches_up_by_a_snapshot(world: &mut World) {
         let path = world.dir().join(format!("node-{id}/node.toml"));
         let text = fs::read_to_string(&path).expect("node.toml");
         let short = |line: &str| match line.split(" = ").next() {
-            Some("log_bytes_max") => "log_bytes_max = 131072\n".to_owned(),
+            Some("log_bytes_max") => "log_bytes_max = 1048576\n".to_owned(),
             Some("log_keep_bytes") => "log_keep_bytes = 32768\n".to_owned(),
             Some("segment_bytes") => "segment_bytes = 65536\n".to_owned(),
             _ => format!("{line}\n"),
         };
         let text: String = text.lines().map(short).collect();
-        assert!(text.contains("131072") && text.contains("65536"), "{text}");
+        assert!(text.contains("1048576") && text.contains("65536"), "{text}");
         fs::write(&path, text).expect("node.toml");
     }
     world.open();
@@ -292,13 +292,39 @@ fn a_node_left_behind_catches_up_by_a_snapshot(world: &mut World) {
         }
         assert!(began.elapsed() < PATIENCE, "the leader's log is never cut: {:?}", status(world, leader));
     }
+    let fetched = |world: &World| world.logs().matches("fetched a snapshot").count();
+    let before = fetched(world);
     world.restart(behind);
+    // Records come all the while: one snapshot is enough, for the log after it is kept.
+    let mut batch = 0;
+    let mut more = |world: &World| {
+        batch += 1;
+        let records = records(&format!("meanwhile-{batch}"), 100);
+        world.wait(writer.submit(records, PATIENCE)).expect("acknowledged by two");
+    };
+    wait_for(
+        || {
+            more(world);
+            fetched(world) > before
+        },
+        "a snapshot is fetched",
+    );
+    for _ in 0..5 {
+        more(world);
+    }
     let level = world.settled(3);
+    assert_eq!(fetched(world), before + 1, "one snapshot is enough");
     let caught_up = level.iter().find(|node| node.id == behind).expect("it is back");
     assert!(
         caught_up.raft_log_first > last + 1,
         "it has what was cut from a snapshot, not from the log: {caught_up:?}"
     );
+    // What it was made of takes up no room any more, on either side.
+    let left = |world: &World| {
+        let folders = (1..=3).map(|id| world.dir().join(format!("node-{id}/data/snapshots")));
+        folders.flat_map(|folder| fs::read_dir(folder).expect("a folder")).count()
+    };
+    wait_for(|| left(world) == 0, "snapshots are released");
     audit(world, &tally);
     // And from here on it takes part again.
     let index = world.record(&[access(&ins(304), "after the snapshot")])[0];

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("node", &["proto", "proof", "rules", "ledger", "cluster"]),
     ("client", &["proto", "proof", "rules"]),
     ("gateway", &["proto", "proof", "rules", "client"]),
-    ("chaos", &["proto", "proof", "rules", "cluster", "client"]),
+    ("chaos", &["proto", "proof", "rules", "ledger", "cluster", "client"]),
     ("tests", &["proto", "proof", "rules", "ledger", "cluster", "client", "chaos"]),
     ("xtask", &[]),
 ];

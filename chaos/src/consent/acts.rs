@@ -3,7 +3,9 @@
 use crate::load::asker::{Question, TwoTags};
 use prost::Message;
 use serde_json::{Value, json};
-use sillage_proto::v1::{Actor, Authentication, DecisionRequest, Item};
+use sillage_client::author::TagRequest;
+use sillage_client::will::Logins;
+use sillage_proto::v1::{Actor, Authentication, DecisionRequest, Item, Record};
 use sillage_rules::consent::name::{PATIENT_ID, PATIENT_SYSTEM, PROFESSIONAL_SYSTEM};
 use sillage_rules::decide::request::REQUEST_VERSION;
 use sillage_rules::kind::Kind;
@@ -35,19 +37,42 @@ pub fn name(actor: &Actor) -> String {
     format!("{}|{}", actor.system, actor.id)
 }
 
-/// The patient lets a doctor read, from now on; as canonical bytes.
-pub fn grant(tag: &Tag, id: &str, to: &Actor) -> Vec<u8> {
+/// The patient lets a doctor read, from now on.
+pub fn grant(tag: &Tag, id: &str, to: &Actor) -> Record {
     let grantee = json!({ "professional": name(to) });
     let details = json!({ "id": id, "effect": "permit", "grantee": grantee, "actions": ["read"] });
     by_patient(Kind::CONSENT_DIRECTIVE, tag, &details)
 }
 
+/// The same, on paper: of a patient whom nobody can log in, as nobody knows who has this tag.
+pub fn grant_on_paper(tag: &Tag, id: &str, to: &Actor) -> Record {
+    let collected = json!({
+        "collector": name(to), "capacity": "physician", "method": "paper", "evidence_sha256": "01".repeat(32),
+    });
+    let grantee = json!({ "professional": name(to) });
+    let details =
+        json!({ "id": id, "effect": "permit", "grantee": grantee, "actions": ["read"], "collected": collected });
+    Record { auth: None, ..by_patient(Kind::CONSENT_DIRECTIVE, tag, &details) }
+}
+
 /// The patient takes that back.
-pub fn revoke(tag: &Tag, id: &str) -> Vec<u8> {
+pub fn revoke(tag: &Tag, id: &str) -> Record {
     by_patient(Kind::CONSENT_REVOKED, tag, &json!({ "consent": id }))
 }
 
-fn by_patient(kind: Kind, tag: &Tag, details: &Value) -> Vec<u8> {
+/// The canonical bytes of a record that a patient decided, with the login that proves it.
+///
+/// # Panics
+/// When the system has no randomness to give.
+pub fn proven(logins: Option<&Logins>, patient: &TwoTags, mut record: Record) -> Vec<u8> {
+    if let (Some(logins), Some(identity)) = (logins, &patient.pairing.patient) {
+        let request = TagRequest { ins: identity.ins.clone(), oid: identity.oid.clone(), secret: false };
+        logins.prove(&mut record, (Some(&request), &patient.pairing.proof), now_ms()).expect("randomness");
+    }
+    record.encode_to_vec()
+}
+
+fn by_patient(kind: Kind, tag: &Tag, details: &Value) -> Record {
     let mut record = new_message(kind, Some(tag), now_ms());
     record.actor = Some(Actor { system: PATIENT_SYSTEM.to_owned(), id: PATIENT_ID.to_owned(), ..Actor::default() });
     record.auth = Some(Authentication {
@@ -56,7 +81,7 @@ fn by_patient(kind: Kind, tag: &Tag, details: &Value) -> Vec<u8> {
         eidas_level: "substantial".to_owned(),
     });
     record.details = details.to_string();
-    record.encode_to_vec()
+    record
 }
 
 /// A doctor asks to read these documents.

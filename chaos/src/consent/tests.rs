@@ -1,6 +1,7 @@
 use super::acts::{Tag, doctor, grant, name, request, revoke};
 use super::*;
 use crate::load::asker::TwoTags;
+use prost::Message as _;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LedgerTimeMs, TreeSize, leaf_hash};
 use sillage_proof::keys::SigningKey;
@@ -86,10 +87,10 @@ fn keep(account: &mut Account, sent: u64, (request, receipt): (ParsedRequest, Re
 /// Granted at 0, permitted at 2, revoked at 4 to 5, refused at 7.
 fn day() -> (Made, Account, PatientState) {
     let (mut made, mut account) = (Made::default(), Account::default());
-    let directive = made.records(&grant(&TAG, "c1", &doctor(1)));
+    let directive = made.records(&grant(&TAG, "c1", &doctor(1)).encode_to_vec());
     keep(&mut account, 2, made.decides(1));
     let before = made.state.clone();
-    made.records(&revoke(&TAG, "c1"));
+    made.records(&revoke(&TAG, "c1").encode_to_vec());
     let consent = Consent { grantee: name(&doctor(1)), granted: 0, revoking: Some(4), revoked: Some(5) };
     account.consents.insert(directive, consent);
     keep(&mut account, 7, made.decides(2));
@@ -134,7 +135,7 @@ fn a_revocation_that_the_trace_hides_is_found_by_who_sent_it() {
 fn a_consent_that_holds_and_is_not_heeded_is_found() {
     let (mut made, mut account) = (Made::default(), Account::default());
     keep(&mut account, 3, made.decides(1));
-    let directive = made.records(&grant(&TAG, "c1", &doctor(1)));
+    let directive = made.records(&grant(&TAG, "c1", &doctor(1)).encode_to_vec());
     let consent = Consent { grantee: name(&doctor(1)), granted: 1, revoking: None, revoked: None };
     account.consents.insert(directive, consent);
     assert!(finding(&made, &account).contains("refuses although a consent"));

@@ -232,10 +232,20 @@ fn hospital_stay(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
 }
 
 fn join_team(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64, member: usize) {
-    let who = scribe.world.actor(member);
+    let organisation = scribe.world.actor(member).organisation;
     let until = TimeMs(at_ms + 10 * 24 * HOUR_MS);
-    let details = json!({ "professional": scribe.world.name(member), "origin": "admission", "until": until });
-    scribe.event(Hospital, patient, at_ms, Kind::CARETEAM_JOINED, who).details(&details).done();
+    let details = json!({
+        "professional": scribe.world.name(member), "origin": "admission", "until": until, "organisation": organisation,
+    });
+    // Nobody joins on their own word: the hospital's admissions say who treats.
+    let admissions = Actor {
+        system: "urn:sillage:system".to_owned(),
+        id: "admissions".to_owned(),
+        role: String::new(),
+        organisation,
+        label: "Bureau des admissions".to_owned(),
+    };
+    scribe.event(Hospital, patient, at_ms, Kind::CARETEAM_JOINED, admissions).details(&details).done();
 }
 
 fn reads_own_record(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {

@@ -17,6 +17,7 @@ use sillage_client::author::{Signer, Tags};
 use sillage_client::channel::{Client, Timeouts};
 use sillage_client::error::ClientError;
 use sillage_client::profile::Profile;
+use sillage_client::will::Logins;
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::AuthorId;
 use sillage_proof::vrf::VrfPublicKey;
@@ -46,6 +47,8 @@ pub struct Link {
     pub profile: Profile,
     /// Entry 0.
     pub genesis: Arc<Genesis>,
+    /// What proves who decided what is recorded.
+    pub logins: Option<Arc<Logins>>,
 }
 
 impl Link {
@@ -67,7 +70,8 @@ impl Link {
         let origin = Origin::new(profile.origin.clone()).map_err(|e| LoadError::Wrong(e.to_string()))?;
         let signer = Signer { origin, author_id: AuthorId::of_first_key(&key.public_key()), key };
         let client = Client::new(&profile, timeouts)?;
-        Ok(Self { client, signer, profile, genesis: Arc::new(genesis) })
+        let logins = Logins::of(&profile)?.map(Arc::new);
+        Ok(Self { client, signer, profile, genesis: Arc::new(genesis), logins })
     }
 
     /// A way that tries the nodes in another order: `first` (from 0) before the others.
@@ -101,7 +105,7 @@ impl Link {
     pub fn tags(&self) -> Result<Tags, LoadError> {
         let key =
             VrfPublicKey::from_bytes(&self.profile.vrf_public_key).map_err(|e| LoadError::Wrong(e.to_string()))?;
-        Ok(Tags::new(self.client.clone(), key))
+        Ok(Tags::new(self.client.clone(), key).with_logins(self.logins.clone()))
     }
 
     /// The nodes whose receipts count.

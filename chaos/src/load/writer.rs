@@ -125,7 +125,7 @@ impl Writer {
                     self.acknowledged(&signed, first_index, repeated, began);
                     return Ok(());
                 }
-                Err(LoadError::Client(ClientError::Unavailable(why))) => last = Some(why),
+                Err(LoadError::Client(ClientError::Unavailable(why) | ClientError::Quota(why))) => last = Some(why),
                 Err(error) => return Err(error),
             }
         }

@@ -5,13 +5,14 @@
 //! every process that it started, by its id, and nothing else.
 //!
 //! What surrounds a node can be broken too, once the nodes have been moved there ([`Cluster::move_into`]): its network
-//! ([`net`]), its disk ([`disk`]), its clock ([`clock`]); and what it finds at its start ([`folder`]).
+//! ([`net`]), its disk ([`disk`]), its clock ([`clock`]); and what it finds at its start ([`folder`], [`keyring`]).
 
 pub mod clock;
 pub mod disk;
 pub mod find;
 pub mod folder;
 mod guard;
+pub mod keyring;
 pub mod net;
 mod surroundings;
 pub mod usage;

@@ -4,7 +4,6 @@ use rand::RngExt;
 use sillage_cluster::core::{NotProposed, ProposalId, ReadId, Role};
 
 use super::Plant;
-use super::ledger::proposal;
 use super::world::{Event, World};
 use crate::check::{RecordId, Violation};
 
@@ -127,9 +126,24 @@ impl World {
             self.answer(waiting, Outcome::Again { leader: None });
             return Ok(());
         }
-        let size = (record.sequence * 37 % 900) as usize;
+        if leads && replica.ledger.has_other_keys() {
+            return self.refuse(node, "the keyring isn't the group's");
+        }
+        if leads && let Some(data) = replica.ledger.first_proposal() {
+            let _ = running.core.propose(ProposalId(id), data, 0);
+            self.answer(waiting, Outcome::Again { leader: None });
+            return self.pump(node);
+        }
         let evidence = evidence.unwrap_or_default();
-        let data = proposal(record, &evidence, size);
+        let data = match leads || !replica.ledger.is_real() {
+            true => replica.ledger.proposal(record, &evidence),
+            // It is refused all the same.
+            false => Some(vec![0]),
+        };
+        let Some(data) = data else {
+            self.answer(waiting, Outcome::Again { leader: None });
+            return Ok(());
+        };
         match running.core.propose(ProposalId(id), data, evidence.stamp_ms) {
             Ok(place) => {
                 self.clocks.insert(place, clocks);

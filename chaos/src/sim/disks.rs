@@ -14,7 +14,7 @@ use rand::RngExt;
 use sillage_cluster::identity::{DiskRun, Mark, Marker};
 
 use super::disk::SimDisk;
-use super::ledger::Ledger;
+use super::ledger::Stored;
 use super::replica::{Down, Replica};
 use super::world::World;
 use crate::check::Violation;
@@ -66,22 +66,20 @@ impl Marker for SimMarker {
 #[derive(Clone)]
 pub(crate) struct Kept {
     disk: SimDisk,
-    ledger: Ledger,
+    ledger: Stored,
     mark: Mark,
     knows: BTreeMap<u64, DiskRun>,
 }
 
 impl Replica {
     fn kept(&self) -> Option<Kept> {
-        let mut ledger = self.ledger.clone();
-        ledger.crash();
         let mark = self.marker.mark()?;
-        Some(Kept { disk: self.disk.copy(), ledger, mark, knows: self.knows.clone() })
+        Some(Kept { disk: self.disk.copy(), ledger: self.ledger.stored(), mark, knows: self.knows.clone() })
     }
 
     fn put_back(&mut self, kept: &Kept) {
         self.disk = kept.disk.copy();
-        self.ledger = kept.ledger.clone();
+        self.ledger.put_back(&kept.ledger);
         self.knows = kept.knows.clone();
     }
 
@@ -112,7 +110,7 @@ impl World {
 
     /// Whether these may suffer, too.
     pub(crate) fn may_suffer(&self, nodes: &[u64]) -> bool {
-        nodes.iter().all(|node| !self.replicas[node].is_unsound()) && self.can_do_without(nodes)
+        nodes.iter().all(|node| !self.replicas[node].is_unsound()) && self.can_do_without(nodes, &[])
     }
 
     fn suffer(&mut self, node: u64, what: &str) {
@@ -191,8 +189,12 @@ impl World {
         self.note(|| format!("node {node} works with other keys"));
         let replica = self.replica(node);
         replica.suffered = true;
-        replica.ledger.refuses_seconds = true;
+        replica.ledger.mix_up_keys();
+        let at_start = replica.ledger.is_real();
         self.report.suffered += 1;
+        if at_start {
+            self.crash_and_restart(node, Down::Killed);
+        }
     }
 
     /// Data and marker of one node are put back within one start: nothing at its start can tell. From then on
@@ -213,10 +215,13 @@ impl World {
             self.replica(node).kept = None;
             return;
         }
-        // Which entries are committed is known for certain in memory alone: so whoever knows stays up from here on.
+        // Which entries are committed is known for certain in memory alone: so whoever knows stays up from here on. After all
+        // nodes were down at once, nobody may know yet what was acknowledged before.
         let commit = |replica: &Replica| replica.running.as_ref().map(|running| running.core.status().commit);
         let most = self.replicas.values().filter_map(commit).max();
-        if !self.replicas.values().any(|peer| peer.id != node && commit(peer) == most && most.is_some()) {
+        let has_all = |peer: &Replica| self.checks.saw_log(peer.id, &peer.ledger.records()).is_ok();
+        let knows = |peer: &Replica| peer.id != node && commit(peer) == most && most.is_some() && has_all(peer);
+        if !self.replicas.values().any(knows) {
             return;
         }
         self.replicas.values_mut().for_each(|replica| replica.doomed = None);
@@ -236,7 +241,7 @@ impl World {
                 replica.running.as_ref().is_none_or(|running| running.core.is_out() || running.core.status().forgot);
             replica.retired || out
         });
-        let whole = self.replicas.values().map(|replica| self.checks.saw_log(replica.id, replica.ledger.records()));
+        let whole = self.replicas.values().map(|replica| self.checks.saw_log(replica.id, &replica.ledger.records()));
         let missing = whole.filter_map(Result::err).next();
         let roots: std::collections::BTreeSet<_> =
             self.replicas.values().map(|replica| (replica.ledger.size(), replica.ledger.checkpoint().root)).collect();

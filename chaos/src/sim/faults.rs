@@ -65,6 +65,8 @@ pub(crate) struct Faults {
     pub limp: Limp,
     /// Whether a node may be put back so that nothing at its start can tell.
     pub bound: bool,
+    /// Whether nodes whose disk is lost are replaced.
+    pub replaces: bool,
 }
 
 /// How bad things are.
@@ -79,7 +81,8 @@ pub(crate) enum Phase {
 }
 
 impl Faults {
-    pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Self {
+    /// `ledger`: the real one, whose clocks are the founders'; so they stay.
+    pub(crate) fn draw(rng: &mut ChaCha8Rng, ledger: bool) -> Self {
         let mut kinds: Vec<Kind> = KINDS
             .into_iter()
             .filter(|&kind| match kind {
@@ -95,16 +98,20 @@ impl Faults {
         // Whoever changes the members while disks are lost may leave a group that can't go on. And a group that may lose
         // records is to lose them by the one fault that it is about.
         kinds.retain(|kind| match kind {
-            Kind::Members => !disks && !bound,
+            Kind::Members => !disks && !bound && !ledger,
             Kind::Rot | Kind::Disks | Kind::Keys => !bound,
             _ => true,
         });
         let pause_us = rng.random_range(50_000..500_000);
-        Faults { kinds, pause_us, phase: Phase::Faults, limp: Limp::default(), bound }
+        Faults { kinds, pause_us, phase: Phase::Faults, limp: Limp::default(), bound, replaces: false }
     }
 }
 
 impl Faults {
+    pub(crate) fn loses_disks(&self) -> bool {
+        self.kinds.contains(&Kind::Disks)
+    }
+
     pub(crate) fn mixes_up_keys(&self) -> bool {
         self.kinds.contains(&Kind::Keys)
     }

@@ -1,46 +1,16 @@
-//! The replicated state of the simulation: a small log under an RFC 6962 tree, with records exactly once.
+//! A node's state machine: the small model, or the ledger itself.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use sillage_proof::hash::{Hash, TreeSize, leaf_hash, sha256};
-use sillage_proof::merkle::consistency_proof;
-use sillage_proof::tile::TreeBuilder;
+use rand_chacha::ChaCha8Rng;
+use sillage_cluster::core::{CommittedEntry, Members};
+use sillage_proof::hash::{Hash, sha256};
 
-use sillage_cluster::core::Members;
-use sillage_proof::hash::LedgerTimeMs;
-use sillage_rules::clock::ledger_time;
-
-use super::clock::{Evidence, majority_of_both_ms};
+use super::Plant;
+use super::clock::Evidence;
+use super::model::{self, Model};
+use super::real::{Kit, Real, RealCopy, RealStored};
 use crate::check::{Checkpoint, RecordId};
-
-/// Length of a record's header in a proposal.
-const HEADER: usize = 16;
-
-/// State that a snapshot carries and a flush makes durable.
-#[derive(Clone)]
-struct State {
-    applied: (u64, u64),
-    records: Vec<RecordId>,
-    leaves: Vec<Hash>,
-    places: BTreeMap<RecordId, u64>,
-    tree: TreeBuilder,
-    time: LedgerTimeMs,
-    members: Members,
-    differs: bool,
-}
-
-/// A node's state machine.
-#[derive(Clone)]
-pub struct Ledger {
-    now: State,
-    durable: State,
-    /// A planted bug: a record that comes again is recorded again.
-    pub forgets_duplicates: bool,
-    /// A planted bug: time is what the leader stamps.
-    pub believes_stamps: bool,
-    /// It works with other keys: it refuses every second record.
-    pub refuses_seconds: bool,
-}
 
 /// What applying an entry did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,160 +25,263 @@ pub struct Applied {
     pub cut: bool,
 }
 
+/// What a run's state machines are.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    /// The model.
+    Model,
+    /// `sillage-ledger`, of this log.
+    Real(Arc<Kit>),
+}
+
+/// A node's state machine.
+pub(crate) enum Ledger {
+    Model(Box<Model>),
+    Real(Box<Real>),
+}
+
 /// A copy of the state, to install elsewhere.
 #[derive(Clone)]
-pub struct Copy(State);
+pub(crate) enum Copy {
+    Model(Box<model::Copy>),
+    Real(Arc<RealCopy>),
+}
+
+/// What is on a node's disk, to be put back.
+#[derive(Clone)]
+pub(crate) enum Stored {
+    Model(Box<Model>),
+    Real(Arc<RealStored>),
+}
+
+/// A hash that stands for an entry's bytes and term.
+pub(crate) fn entry_hash(term: u64, data: &[u8]) -> Hash {
+    sha256(&[&term.to_be_bytes(), data])
+}
 
 impl Copy {
     /// (index, term) it is as of.
-    pub fn applied(&self) -> (u64, u64) {
-        self.0.applied
+    pub(crate) fn applied(&self) -> (u64, u64) {
+        match self {
+            Copy::Model(copy) => copy.applied(),
+            Copy::Real(copy) => copy.applied,
+        }
     }
-}
-
-/// The bytes of a proposal: the record's name, what says the time, then `size` bytes that follow from the name.
-pub(crate) fn proposal(record: RecordId, evidence: &Evidence, size: usize) -> Vec<u8> {
-    let mut out = record.stream.to_be_bytes().to_vec();
-    out.extend_from_slice(&record.sequence.to_be_bytes());
-    evidence.encode_into(&mut out);
-    out.resize(out.len() + size, (record.sequence % 251) as u8);
-    out
-}
-
-fn record_of(data: &[u8]) -> Option<RecordId> {
-    let word = |at: usize| Some(u64::from_be_bytes(data.get(at..at + 8)?.try_into().ok()?));
-    Some(RecordId { stream: word(0)?, sequence: word(8)? })
 }
 
 impl Ledger {
-    /// An empty one.
-    pub fn new(members: Members) -> Self {
-        let empty = State {
-            applied: (0, 0),
-            records: Vec::new(),
-            leaves: Vec::new(),
-            places: BTreeMap::new(),
-            tree: TreeBuilder::new(),
-            time: LedgerTimeMs(0),
-            members,
-            differs: false,
-        };
-        Ledger {
-            durable: empty.clone(),
-            now: empty,
-            forgets_duplicates: false,
-            believes_stamps: false,
-            refuses_seconds: false,
+    /// An empty one. `seed` is where its own choices come from.
+    pub(crate) fn new(kind: &Kind, founders: Members, plant: Option<Plant>, seed: u64) -> Self {
+        match kind {
+            Kind::Model => {
+                let mut model = Model::new(founders);
+                model.forgets_duplicates = plant == Some(Plant::NoDedupe);
+                model.believes_stamps = plant == Some(Plant::StampBelieved);
+                Ledger::Model(Box::new(model))
+            }
+            Kind::Real(kit) => Ledger::Real(Box::new(Real::new(kit.clone(), founders, plant, seed))),
         }
+    }
+
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(self, Ledger::Real(_))
     }
 
     /// The last applied (index, term).
-    pub fn applied(&self) -> (u64, u64) {
-        self.now.applied
+    pub(crate) fn applied(&self) -> (u64, u64) {
+        match self {
+            Ledger::Model(model) => model.applied(),
+            Ledger::Real(real) => real.applied(),
+        }
     }
 
     /// The highest applied index that survives a crash.
-    pub fn flushed(&self) -> u64 {
-        self.durable.applied.0
+    pub(crate) fn flushed(&self) -> u64 {
+        match self {
+            Ledger::Model(model) => model.flushed(),
+            Ledger::Real(real) => real.flushed(),
+        }
+    }
+
+    /// The bytes of a proposal; `None`: this node can't make it now.
+    pub(crate) fn proposal(&self, record: RecordId, evidence: &Evidence) -> Option<Vec<u8>> {
+        match self {
+            Ledger::Model(_) => {
+                let size = (record.sequence * 37 % 900) as usize;
+                Some(model::proposal(record, evidence, size))
+            }
+            Ledger::Real(real) => real.proposal(record, evidence),
+        }
+    }
+
+    /// The bytes of what its leader proposes before anything else, if something is due.
+    pub(crate) fn first_proposal(&self) -> Option<Vec<u8>> {
+        match self {
+            Ledger::Model(_) => None,
+            Ledger::Real(real) => real.first_proposal(),
+        }
     }
 
     /// Applies an entry.
-    pub fn apply(&mut self, index: u64, term: u64, data: &[u8]) -> Applied {
-        assert_eq!(index, self.now.applied.0 + 1, "entries come in order");
-        self.now.applied = (index, term);
-        let before = self.now.time;
-        let evidence = data.get(HEADER..).and_then(Evidence::decode);
-        if let Some(evidence) = &evidence {
-            let majority_ms = majority_of_both_ms(&self.now.members, |node| evidence.clock_of(node, term));
-            self.now.time = match self.believes_stamps {
-                true => before.max(LedgerTimeMs(evidence.stamp_ms)),
-                false => ledger_time(before, evidence.stamp_ms, majority_ms),
-            };
+    ///
+    /// # Errors
+    /// Why the node must stop.
+    pub(crate) fn apply(&mut self, entry: &CommittedEntry) -> Result<Applied, String> {
+        match self {
+            Ledger::Model(model) => Ok(model.apply(entry.index, entry.term, &entry.data)),
+            Ledger::Real(real) => real.apply(entry),
         }
-        let time_ms = self.now.time.get();
-        let cut = evidence.is_some_and(|evidence| evidence.stamp_ms > time_ms);
-        Applied { record: self.record(data), before_ms: before.get(), time_ms, cut }
-    }
-
-    fn record(&mut self, data: &[u8]) -> Option<(RecordId, u64)> {
-        let record = record_of(data)?;
-        if let Some(&place) = self.now.places.get(&record)
-            && !self.forgets_duplicates
-        {
-            return Some((record, place));
-        }
-        if self.refuses_seconds && record.sequence.is_multiple_of(2) {
-            self.now.differs = true;
-            return None;
-        }
-        let place = self.now.records.len() as u64;
-        let leaf = leaf_hash(data);
-        self.now.tree.append(&[leaf]);
-        self.now.leaves.push(leaf);
-        self.now.records.push(record);
-        self.now.places.insert(record, place);
-        Some((record, place))
-    }
-
-    /// A hash that stands for an entry's bytes and term.
-    pub fn entry_hash(term: u64, data: &[u8]) -> Hash {
-        sha256(&[&term.to_be_bytes(), data])
     }
 
     /// Whether it has refused what others took.
-    pub fn differs(&self) -> bool {
-        self.now.differs
+    pub(crate) fn differs(&self) -> bool {
+        match self {
+            Ledger::Model(model) => model.differs(),
+            // One that works with other keys stops instead.
+            Ledger::Real(_) => false,
+        }
     }
 
-    /// Whose clocks count for the next entry.
-    pub fn members(&self) -> &Members {
-        &self.now.members
+    /// It works with other keys from its next start on, or at once.
+    pub(crate) fn mix_up_keys(&mut self) {
+        match self {
+            Ledger::Model(model) => model.refuses_seconds = true,
+            Ledger::Real(real) => real.mix_up_keys(),
+        }
     }
 
-    /// From the next entry on the clocks of these count.
-    pub fn set_members(&mut self, members: &Members) {
-        self.now.members = members.clone();
+    /// Whether its own keys are another log's.
+    pub(crate) fn has_other_keys(&self) -> bool {
+        match self {
+            Ledger::Model(_) => false,
+            Ledger::Real(real) => real.has_other_keys(),
+        }
+    }
+
+    /// Who the members are for the next entry.
+    pub(crate) fn members(&self) -> &Members {
+        match self {
+            Ledger::Model(model) => model.members(),
+            Ledger::Real(real) => real.members(),
+        }
+    }
+
+    /// From the next entry on the members are these.
+    pub(crate) fn set_members(&mut self, members: &Members) {
+        match self {
+            Ledger::Model(model) => model.set_members(members),
+            Ledger::Real(real) => real.set_members(members),
+        }
     }
 
     /// Makes all that is applied durable.
-    pub fn flush(&mut self) -> u64 {
-        self.durable = self.now.clone();
-        self.flushed()
+    pub(crate) fn flush(&mut self) -> u64 {
+        match self {
+            Ledger::Model(model) => model.flush(),
+            Ledger::Real(real) => real.flush(),
+        }
     }
 
-    /// Falls back to what is durable.
-    pub fn crash(&mut self) {
-        self.now = self.durable.clone();
+    /// Falls back to what is durable, perhaps in the middle of making more so.
+    ///
+    /// # Errors
+    /// Why it doesn't open again.
+    pub(crate) fn crash(&mut self, rng: &mut ChaCha8Rng) -> Result<(), String> {
+        match self {
+            Ledger::Model(model) => {
+                model.crash();
+                Ok(())
+            }
+            Ledger::Real(real) => real.crash(rng),
+        }
     }
 
     /// Copies the state.
-    pub fn copy(&self) -> Copy {
-        Copy(self.now.clone())
+    pub(crate) fn copy(&mut self) -> Copy {
+        match self {
+            Ledger::Model(model) => Copy::Model(Box::new(model.copy())),
+            Ledger::Real(real) => Copy::Real(Arc::new(real.copy())),
+        }
     }
 
     /// Replaces the state, durably.
-    pub fn install(&mut self, copy: &Copy) {
-        self.now = copy.0.clone();
-        self.flush();
+    pub(crate) fn install(&mut self, copy: &Copy) {
+        match (self, copy) {
+            (Ledger::Model(model), Copy::Model(copy)) => model.install(copy),
+            (Ledger::Real(real), Copy::Real(copy)) => real.install(copy),
+            _ => unreachable!("all nodes of a run have the same state machine"),
+        }
     }
 
-    /// Number of records.
-    pub fn size(&self) -> u64 {
-        self.now.records.len() as u64
+    /// What is on its disk.
+    pub(crate) fn stored(&self) -> Stored {
+        match self {
+            Ledger::Model(model) => {
+                let mut model = model.clone();
+                model.crash();
+                Stored::Model(model)
+            }
+            Ledger::Real(real) => Stored::Real(Arc::new(real.stored())),
+        }
     }
 
-    /// The records in order.
-    pub fn records(&self) -> &[RecordId] {
-        &self.now.records
+    /// Puts back what was on its disk.
+    pub(crate) fn put_back(&mut self, stored: &Stored) {
+        match (self, stored) {
+            (Ledger::Model(model), Stored::Model(stored)) => model.clone_from(stored),
+            (Ledger::Real(real), Stored::Real(stored)) => real.put_back(stored),
+            _ => unreachable!("all nodes of a run have the same state machine"),
+        }
+    }
+
+    /// How long the log is: records in the model, entries in the real ledger.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Ledger::Model(model) => model.size(),
+            Ledger::Real(real) => real.size(),
+        }
+    }
+
+    /// The records with their places, in order.
+    pub(crate) fn records(&self) -> Vec<(RecordId, u64)> {
+        match self {
+            Ledger::Model(model) => model.records(),
+            Ledger::Real(real) => real.records(),
+        }
     }
 
     /// The root as of now.
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { size: self.size(), root: self.now.tree.root() }
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        match self {
+            Ledger::Model(model) => model.checkpoint(),
+            Ledger::Real(real) => real.checkpoint(),
+        }
     }
 
-    /// Consistency proof from `old` records to now.
-    pub fn prove(&self, old: u64) -> Vec<Hash> {
-        consistency_proof(self.now.leaves.as_slice(), TreeSize(old), TreeSize(self.size())).unwrap_or_default()
+    /// The root of an earlier size; `None`: it hasn't come so far.
+    pub(crate) fn root_at(&self, size: u64) -> Option<Hash> {
+        match self {
+            Ledger::Model(model) => model.root_at(size),
+            Ledger::Real(real) => real.root_at(size),
+        }
+    }
+
+    /// Consistency proof from size `old` to now.
+    pub(crate) fn prove(&self, old: u64) -> Vec<Hash> {
+        match self {
+            Ledger::Model(model) => model.prove(old),
+            Ledger::Real(real) => real.prove(old),
+        }
+    }
+
+    /// Whether what it holds is whole, as an audit of the whole log would find.
+    ///
+    /// # Errors
+    /// What isn't.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        match self {
+            Ledger::Model(_) => Ok(()),
+            Ledger::Real(real) => real.audit(),
+        }
     }
 }

@@ -45,10 +45,11 @@ impl World {
             6 => Limp::Apart(node, other),
             _ => Limp::None,
         };
-        if matches!(limp, Limp::Dead(_)) && !self.can_do_without(&[node, other]) {
+        let gone = self.gone();
+        if matches!(limp, Limp::Dead(_)) && !self.can_do_without(&[node, other], &gone) {
             limp = Limp::Dead(vec![node]);
         }
-        if self.unseen || limp == Limp::None || node == other || !self.can_do_without(&[node]) {
+        if self.unseen || limp == Limp::None || node == other || !self.can_do_without(&[node], &gone) {
             return;
         }
         self.note(|| format!("but for {limp:?}"));
@@ -85,15 +86,16 @@ impl World {
         })
     }
 
-    /// Whether the others are a majority, whichever members are in force: those of any node may be, up or down.
-    pub(crate) fn can_do_without(&self, nodes: &[u64]) -> bool {
+    /// Whether the others are a majority, whichever members are in force: those of any node may be, up or down, but for
+    /// these that are `gone`.
+    pub(crate) fn can_do_without(&self, nodes: &[u64], gone: &[u64]) -> bool {
         let works = |id: &&u64| !nodes.contains(id) && !self.replicas[*id].is_unsound();
         let majority = |voters: &[u64]| 2 * voters.iter().filter(works).count() > voters.len();
         let enough = |members: &Members| {
             majority(&members.voters) && (members.voters_outgoing.is_empty() || majority(&members.voters_outgoing))
         };
         self.is_founded()
-            && self.replicas.values().all(|replica| {
+            && self.replicas.values().filter(|replica| !gone.contains(&replica.id)).all(|replica| {
                 let going_by = replica.running.as_ref().map(|running| &running.core.members().members);
                 enough(replica.ledger.members()) && going_by.is_none_or(enough)
             })

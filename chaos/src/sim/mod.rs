@@ -4,7 +4,8 @@
 //! reordering, repetition, partitions of both kinds), simulated disks behind a page cache (unsynced writes lost or torn
 //! when power fails, seen again when only the process ends; failed syncs, slow ones, rot) and simulated clocks (skew,
 //! jumps, lies). Members come and go. The state machine falls back to its last flush at a crash and replays
-//! the Raft log. [`crate::check`] watches all the time.
+//! the Raft log. It is a small model, for many events, or the real `sillage-ledger` ([`Options::ledger`]).
+//! [`crate::check`] watches all the time.
 //!
 //! After the faults a run limps for a while: a minority is dead or links stay cut, and one clock may be wrong. Records must
 //! get through all the same. Only then everything is healed.
@@ -12,11 +13,12 @@
 //! [`run`] replays exactly: the same seed and options give the same run, so a failing seed is run once more with its
 //! events written down. Where to start reading: `world` (events and time), then `replica` (what the threads of a real
 //! replica do, here step by step), `faults`, `limp` (what stays broken while the group must go on), `disks` (what
-//! is lost with a disk), `operator` (changes of
-//! the members), `clients`.
+//! is lost with a disk), `operator` and `replacing` (changes of
+//! the members), `clients`; `ledger`, `model` and `real` (what is applied), `cosign` (checkpoints).
 
 mod clients;
 mod clock;
+mod cosign;
 mod disk;
 mod disks;
 mod faults;
@@ -24,7 +26,10 @@ mod ledger;
 mod limp;
 #[cfg(test)]
 mod log_tests;
+mod model;
 mod operator;
+mod real;
+mod replacing;
 mod replica;
 #[cfg(test)]
 mod tests;
@@ -64,11 +69,15 @@ pub enum Plant {
     DivergenceUnseen,
     /// A node takes and hands out committed entries however many wait to be applied.
     UnappliedUnbounded,
+    /// A node cosigns the root that it is asked for, before it has applied as much.
+    CosignBeforeApply,
+    /// The tables of the ledger are flushed each for itself: the applied index isn't written at one moment with the rest.
+    FlushedApart,
 }
 
 impl Plant {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Plant); 11] = [
+    pub const ALL: [(&'static str, Plant); 13] = [
         ("ack-before-sync", Plant::AckBeforeSync),
         ("vote-forgotten", Plant::VoteForgotten),
         ("no-dedupe", Plant::NoDedupe),
@@ -80,6 +89,8 @@ impl Plant {
         ("no-identity", Plant::NoIdentity),
         ("divergence-unseen", Plant::DivergenceUnseen),
         ("unapplied-unbounded", Plant::UnappliedUnbounded),
+        ("cosign-before-apply", Plant::CosignBeforeApply),
+        ("flushed-apart", Plant::FlushedApart),
     ];
 }
 
@@ -90,11 +101,13 @@ pub struct Options {
     pub faults_ms: u64,
     /// A bug to plant.
     pub plant: Option<Plant>,
+    /// The state machine is `sillage-ledger` itself, not the model.
+    pub ledger: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { faults_ms: 10_000, plant: None }
+        Options { faults_ms: 10_000, plant: None, ledger: false }
     }
 }
 
@@ -125,6 +138,10 @@ pub struct Report {
     pub bound_lost: u64,
     /// Changes of the members that were applied where they were proposed.
     pub member_changes: u64,
+    /// Nodes whose disk was lost that another took the place of.
+    pub replaced: u64,
+    /// Checkpoints that a majority cosigned.
+    pub cosigned: u64,
     /// Runs that had to go on with a node down or links cut.
     pub limped: u64,
     /// Writes that a crash tore, seen at the next start.

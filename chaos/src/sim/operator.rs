@@ -8,7 +8,7 @@ use super::world::{Event, World};
 use crate::check::Violation;
 
 /// Ids that a run gives out at most.
-const NODES_MAX: u64 = 9;
+pub(crate) const NODES_MAX: u64 = 9;
 /// Members at a time.
 const MEMBERS_MAX: usize = 6;
 
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// A node that waits to be added.
-    fn newcomer(&mut self) -> Result<u64, Violation> {
+    pub(crate) fn newcomer(&mut self) -> Result<u64, Violation> {
         let id = self.report.nodes + 1;
         self.report.nodes = id;
         let replica = Replica::new(id, &self.settings, self.plant);
@@ -74,7 +74,7 @@ impl World {
         Ok(id)
     }
 
-    fn propose_change(&mut self, leader: u64, change: &MemberChange) -> Result<(), Violation> {
+    pub(crate) fn propose_change(&mut self, leader: u64, change: &MemberChange) -> Result<(), Violation> {
         let id = ProposalId(self.report.events);
         let replica = self.replica(leader);
         let running = replica.running.as_mut().expect("it leads");

@@ -22,12 +22,12 @@ use super::clients::{Outcome, Waiting};
 use super::clock::{Offsets, Told, latest_time_ms};
 use super::disk::SimDisk;
 use super::disks::{Kept, SimMarker};
-use super::ledger::{Applied, Copy, Ledger};
+use super::ledger::{self, Applied, Copy, Ledger, entry_hash};
 use super::world::{Event, TICK_US, World};
 use crate::check::Violation;
 
 /// Wall clock at the beginning of a run, in milliseconds since the Unix epoch.
-const EPOCH_MS: i64 = 1_780_000_000_000;
+pub(crate) const EPOCH_MS: i64 = 1_780_000_000_000;
 /// Applying some entries takes this long at most, on a node that isn't slow.
 pub(crate) const APPLY_DELAY_US: u64 = 3_000;
 /// No proposal of a client is longer.
@@ -39,10 +39,12 @@ const CHECKPOINT_EVERY: u64 = 8;
 pub(crate) struct Settings {
     core: CoreConfig,
     log: LogConfig,
+    ledger: ledger::Kind,
+    seed: u64,
 }
 
 impl Settings {
-    pub(crate) fn draw(rng: &mut ChaCha8Rng, size: u64) -> Self {
+    pub(crate) fn draw(rng: &mut ChaCha8Rng, size: u64, ledger: ledger::Kind, seed: u64) -> Self {
         let mut core = CoreConfig::new(1, (1..=size).collect());
         core.max_size_per_msg = 1 << rng.random_range(9..14);
         core.max_inflight_msgs = rng.random_range(2..16);
@@ -50,11 +52,12 @@ impl Settings {
         core.log_keep_bytes = 1 << rng.random_range(10..18);
         core.log_max_bytes = core.log_keep_bytes * 2;
         core.snapshot_timeout_ticks = 100;
+        core.snapshot_stall_ticks = 300;
         core.read_timeout_ticks = 40;
         core.max_unapplied_bytes = 1 << rng.random_range(11..15);
         core.promote_lag_bytes_max = 1 << rng.random_range(9..14);
         let log = LogConfig { segment_bytes: 1 << rng.random_range(12..16) };
-        Settings { core, log }
+        Settings { core, log, ledger, seed }
     }
 
     /// Whoever lags gets entries: a snapshot says nothing of who applied them right.
@@ -110,6 +113,8 @@ pub(crate) struct Replica {
     plant: Option<Plant>,
     core: CoreConfig,
     log: LogConfig,
+    kind: ledger::Kind,
+    seed: u64,
 }
 
 /// What a crash takes away.
@@ -135,22 +140,15 @@ pub(crate) struct Running {
     stamp_ms: u64,
 }
 
-fn new_ledger(founders: Members, plant: Option<Plant>) -> Ledger {
-    let mut ledger = Ledger::new(founders);
-    ledger.forgets_duplicates = plant == Some(Plant::NoDedupe);
-    ledger.believes_stamps = plant == Some(Plant::StampBelieved);
-    ledger
-}
-
 impl Replica {
     pub(crate) fn new_ledger(&self, founders: Members) -> Ledger {
-        new_ledger(founders, self.plant)
+        Ledger::new(&self.kind, founders, self.plant, self.seed ^ (self.id << 32) ^ (self.life << 40))
     }
 
     pub(crate) fn new(id: u64, settings: &Settings, plant: Option<Plant>) -> Self {
         let mut core = settings.core.clone();
         core.id = id;
-        let ledger = new_ledger(settings.founders(), plant);
+        let ledger = Ledger::new(&settings.ledger, settings.founders(), plant, settings.seed ^ (id << 32));
         core.plants.members_forgotten = plant == Some(Plant::MembersForgotten);
         core.plants.unapplied_unbounded = plant == Some(Plant::UnappliedUnbounded);
         Replica {
@@ -175,6 +173,8 @@ impl Replica {
             plant,
             core,
             log: settings.log,
+            kind: settings.ledger.clone(),
+            seed: settings.seed,
         }
     }
 
@@ -195,7 +195,8 @@ impl Replica {
             }
         }
         // What the state machine had not flushed is gone either way: it keeps no log of its own.
-        self.ledger.crash();
+        let (id, opened) = (self.id, self.ledger.crash(rng));
+        opened.unwrap_or_else(|error| panic!("the ledger of node {id} doesn't open after a crash: {error}"));
         self.life += 1;
     }
 
@@ -347,7 +348,7 @@ impl World {
     }
 
     /// A node that suffered must not take part: it stays down.
-    fn refuse(&mut self, node: u64, why: &str) -> Result<(), Violation> {
+    pub(crate) fn refuse(&mut self, node: u64, why: &str) -> Result<(), Violation> {
         self.note(|| format!("node {node} is refused: {why}"));
         let replica = self.replica(node);
         replica.running = None;
@@ -483,6 +484,10 @@ impl World {
             let delay = self.rng.random_range(1_000..50_000);
             self.after(delay, Event::SnapshotMade { node, life });
         }
+        if !actions.release_snapshots.is_empty() {
+            let released = actions.release_snapshots;
+            self.running(node).made.retain(|copy| !released.contains(&copy.applied()));
+        }
         if let Some(fetch) = actions.fetch_snapshot {
             let delay = self.rng.random_range(1_000..200_000);
             let (from, index, term) = (fetch.from, fetch.index, fetch.term);
@@ -556,6 +561,9 @@ impl World {
                 Job::Write(task) => {
                     if let Some(install) = &task.install {
                         self.install(node, install)?;
+                        if self.replicas[&node].running.is_none() {
+                            return Ok(());
+                        }
                     }
                     self.running(node).group.add(*task);
                 }
@@ -596,7 +604,9 @@ impl World {
         append(node, self.running(node), &begun)?;
         while self.apply_one(node)? {}
         let replica = self.replica(node);
-        let running = replica.running.as_mut().expect("the node is up");
+        let Some(running) = replica.running.as_mut() else {
+            return Ok(());
+        };
         let copy = running.staged.take().expect("fetched before");
         assert_eq!(copy.applied(), (install.index, install.term));
         replica.ledger.install(&copy);

@@ -24,6 +24,8 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
         sum.crashes += report.crashes;
         sum.kills += report.kills;
         sum.member_changes += report.member_changes;
+        sum.replaced += report.replaced;
+        sum.cosigned += report.cosigned;
         sum.limped += report.limped;
         sum.retired += report.retired;
         sum.suffered += report.suffered;
@@ -37,6 +39,8 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
     assert!(sum.crashes > 40, "{sum:?}");
     assert!(sum.kills > 20, "{sum:?}");
     assert!(sum.member_changes > 10, "{sum:?}");
+    assert!(sum.replaced > 2, "{sum:?}");
+    assert!(sum.cosigned > 1_000, "{sum:?}");
     assert!(sum.limped > 1, "{sum:?}");
     assert!(sum.retired > 2, "{sum:?}");
     assert!(sum.suffered > 10, "{sum:?}");
@@ -48,9 +52,51 @@ fn seeds_are_clean_and_see_every_kind_of_trouble() {
     assert!(sum.leaders > 80, "{sum:?}");
 }
 
+fn with_ledger() -> Options {
+    Options { faults_ms: 3_000, ledger: true, ..Options::default() }
+}
+
+#[test]
+fn the_real_ledger_is_clean_and_the_same_again() {
+    let mut sum = Report::default();
+    for seed in 0..8 {
+        let report = run(seed, &with_ledger()).unwrap_or_else(|failure| panic!("{failure}"));
+        if seed < 2 {
+            assert_eq!(report, run(seed, &with_ledger()).unwrap(), "seed {seed}");
+        }
+        assert!(report.acknowledged > 0, "seed {seed}");
+        sum.crashes += report.crashes;
+        sum.installs += report.installs;
+        sum.cosigned += report.cosigned;
+        sum.acknowledged += report.acknowledged;
+    }
+    assert!(sum.crashes > 8 && sum.installs > 0 && sum.cosigned > 50 && sum.acknowledged > 400, "{sum:?}");
+}
+
+#[test]
+fn tables_that_are_flushed_apart_are_found() {
+    found_with(Plant::FlushedApart, 20, with_ledger());
+}
+
+#[test]
+fn a_real_batch_recorded_twice_is_found() {
+    let failure = found_with(Plant::NoDedupe, 20, with_ledger());
+    assert!(failure.what.contains("acknowledged at") || failure.what.contains("twice"), "{}", failure.what);
+}
+
+#[test]
+fn a_node_that_cosigns_what_it_has_not_applied_is_found() {
+    let failure = found(Plant::CosignBeforeApply, 300);
+    assert!(failure.what.contains("cosigned another root"), "{}", failure.what);
+}
+
 /// Runs seeds until the planted bug shows.
 fn found(plant: Plant, seeds: u64) -> Box<Failure> {
-    let options = Options { plant: Some(plant), ..Options::default() };
+    found_with(plant, seeds, Options::default())
+}
+
+fn found_with(plant: Plant, seeds: u64, options: Options) -> Box<Failure> {
+    let options = Options { plant: Some(plant), ..options };
     (0..seeds)
         .find_map(|seed| run(seed, &options).err())
         .unwrap_or_else(|| panic!("{plant:?} was not found in {seeds} seeds"))

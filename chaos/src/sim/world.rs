@@ -1,6 +1,7 @@
 //! Time, the queue of events, and the network.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -8,7 +9,10 @@ use sillage_cluster::DiskClaim;
 use sillage_cluster::core::{Members, Role};
 
 use super::clients::{Client, Reply, Request};
+use super::cosign::{Answer, Cosigning, Question};
 use super::faults::{Faults, Phase};
+use super::ledger;
+use super::real::Kit;
 use super::replica::{Replica, Settings};
 use super::{Options, Plant, Report};
 use crate::check::{Checks, Violation};
@@ -85,6 +89,10 @@ pub(crate) enum Event {
     Limp,
     /// Whoever looks after the group has a look.
     Operator,
+    /// They look whether a disk is lost.
+    Replace,
+    Cosign(Question),
+    Cosigned(Answer),
 }
 
 /// One run.
@@ -105,6 +113,9 @@ pub(crate) struct World {
     pub unseen: bool,
     /// (term, index) of what was proposed → what each clock may have shown for it, in milliseconds.
     pub clocks: BTreeMap<(u64, u64), BTreeMap<u64, u64>>,
+    pub cosigning: Cosigning,
+    /// Who is to take the place of a node whose disk is lost.
+    pub newcomer: Option<u64>,
     events: Option<VecDeque<String>>,
 }
 
@@ -128,8 +139,15 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_events: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let size = if rng.random_bool(0.7) { 3 } else { 5 };
-        let mut settings = Settings::draw(&mut rng, size);
-        let faults = Faults::draw(&mut rng);
+        let is_real = options.ledger || options.plant == Some(Plant::FlushedApart);
+        let ledger = match is_real {
+            true => ledger::Kind::Real(Arc::new(Kit::new(size))),
+            false => ledger::Kind::Model,
+        };
+        let mut settings = Settings::draw(&mut rng, size, ledger, seed);
+        let mut faults = Faults::draw(&mut rng, is_real);
+        // Drawn by itself: whether nodes are replaced changes nothing of the other runs.
+        faults.replaces = !is_real && faults.loses_disks() && ChaCha8Rng::seed_from_u64(seed).random_bool(0.5);
         if faults.mixes_up_keys() {
             settings.keep_all();
         }
@@ -151,6 +169,8 @@ impl World {
             faults,
             unseen: false,
             clocks: BTreeMap::new(),
+            cosigning: Cosigning::new(seed),
+            newcomer: None,
             report: Report { nodes: size, ..Report::default() },
             events: keep_events.then(VecDeque::new),
         };
@@ -162,6 +182,9 @@ impl World {
         }
         world.at(1_000_000, Event::Fault);
         world.at(options.faults_ms * 1000, Event::Limp);
+        if world.faults.replaces {
+            world.at(1_000_000, Event::Replace);
+        }
         world
     }
 
@@ -293,6 +316,18 @@ impl World {
                 self.operator_turn()?;
                 return Ok(None);
             }
+            Event::Replace => {
+                self.replace_turn()?;
+                return Ok(None);
+            }
+            Event::Cosign(question) => {
+                self.take_question(question);
+                return Ok(None);
+            }
+            Event::Cosigned(answer) => {
+                self.take_answer(answer)?;
+                return Ok(None);
+            }
             Event::Start { node, life } => {
                 let replica = &self.replicas[&node];
                 if replica.life == life
@@ -365,7 +400,8 @@ impl World {
         let applied: BTreeSet<u64> =
             self.replicas.values().filter(member).map(|replica| replica.ledger.applied().0).collect();
         let down = self.replicas.values().filter(member).any(|replica| replica.running.is_none());
-        let unnoticed = self.replicas.values().find(|replica| replica.ledger.differs() && replica.counts());
+        // One that was replaced takes no part, whatever it has.
+        let unnoticed = self.replicas.values().filter(member).find(|replica| replica.ledger.differs());
         if let Some(replica) = unnoticed.filter(|_| late) {
             return Err(Violation::Unnoticed { node: replica.id });
         }
@@ -387,13 +423,17 @@ impl World {
     fn finish(&mut self) -> Result<(), Violation> {
         self.report.acknowledged = self.checks.acknowledged_count() as u64;
         self.report.leaders = self.checks.terms() as u64;
+        self.report.cosigned = self.cosigning.count();
+        self.report.replaced = self.replaced();
         if self.unseen {
             return self.end_bound();
         }
         let members = self.members_at_end();
         for replica in self.replicas.values().filter(|replica| members.contains(&replica.id) && replica.counts()) {
-            self.checks.saw_log(replica.id, replica.ledger.records())?;
             let ledger = &replica.ledger;
+            self.checks.saw_log(replica.id, &ledger.records())?;
+            ledger.audit().map_err(|reason| Violation::NotWhole { node: replica.id, reason })?;
+            self.check_cosigned(replica.id)?;
             let seen = ledger.checkpoint();
             self.checks.saw_checkpoint(replica.id, seen, |old| ledger.prove(old))?;
             self.report.root = seen.root;

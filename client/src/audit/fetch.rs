@@ -129,7 +129,7 @@ async fn one_stream(
             Ok(Ok(None)) => return Ok(Stopped::Ended),
             Ok(Ok(Some(message))) => message,
             Ok(Err(status)) => match verdict(&status) {
-                Verdict::Retry(why) => return Ok(Stopped::Broken(why)),
+                Verdict::Retry(why) | Verdict::Wait(why, _) => return Ok(Stopped::Broken(why)),
                 Verdict::Final(error) => return Err(error),
             },
         };

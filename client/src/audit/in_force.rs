@@ -91,7 +91,7 @@ impl InForce {
         loop {
             let found = self.at(size).check(note);
             if found.is_ok() || attempt == ATTEMPTS || size == 0 {
-                return found;
+                return Ok(found?);
             }
             // It may be signed with keys that came since.
             self.refresh(client).await?;

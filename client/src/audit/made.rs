@@ -13,6 +13,7 @@ use sillage_rules::index::{ikey, patient_leaves};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, act_message, erasure_message};
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 
 use super::patients::Patients;
 use super::replay::Log;
@@ -64,6 +65,7 @@ pub fn party(key: &SigningKey, name: &str, roles: Roles) -> PartyRegistration {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        vouching: Vouching::default(),
     }
 }
 
@@ -89,6 +91,7 @@ fn genesis() -> Genesis {
         nodes: [1, 2, 3].map(node).to_vec(),
         parties: parties.map(|party| party.to_message()).to_vec(),
         nonce: vec![7; 32],
+        issuers: vec![],
         ..Genesis::default()
     }
 }

@@ -1,14 +1,17 @@
 //! Who may sign what, and which nodes count, replayed from the genesis and the acts of the authority.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::note::VerifierKey;
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::authority::{CosignMessage, Named, Rule, RuleChange, content_hash};
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSet, NodeSetChange};
+use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 
 use super::trust::{Trust, log_key, node_key};
@@ -73,6 +76,12 @@ pub(super) struct Registry {
     pub first_nodes: Option<NodeSet>,
     /// The sets that acts made of them, in the order of the log.
     pub node_sets: Vec<CountingSet>,
+    /// How many authorities sign what touches many.
+    pub rule: Option<Rule>,
+    /// What several authorities signed: each is recorded once.
+    pub contents: BTreeSet<Hash>,
+    /// Acts that voided records, and which entries they mean.
+    pub voided: Vec<(u64, Range<u64>)>,
 }
 
 /// Who signed a batch.
@@ -107,6 +116,60 @@ impl Registry {
         Ok(Signer { author: key.author, key: key.key, roles: party.roles, tags: party.tags })
     }
 
+    /// Whether the record of an act has the signatures of as many authorities as the rule asks for. `time_ms` is its ledger
+    /// time.
+    ///
+    /// # Errors
+    /// Why the ledger had to refuse it.
+    pub fn check_rule(
+        &mut self,
+        signer: &Signer,
+        record: &ParsedRecord,
+        origin: &Origin,
+        time_ms: u64,
+    ) -> Result<(), String> {
+        let act = record.act().ok_or("a record without an act")?;
+        let signatures = &record.message().signatures;
+        let content = content_hash(record.message());
+        let mut signers = BTreeSet::new();
+        if signer.roles.contains(Roles::AUTHORITY) {
+            signers.insert(signer.author);
+        }
+        for one in signatures {
+            let id = KeyId::from_slice(&one.key_id).map_err(|error| error.to_string())?;
+            let further = self.signer(&id).map_err(|found| format!("a further signature with {found}"))?;
+            let message = CosignMessage { key_id: id, origin: origin.clone(), expires_ms: one.expires_ms, content };
+            let good = further.roles.contains(Roles::AUTHORITY)
+                && time_ms < one.expires_ms
+                && message.is_signed_by(&further.key, &one.signature)
+                && signers.insert(further.author);
+            if !good {
+                return Err(format!("a further signature of author {}, which is of no use", further.author));
+            }
+        }
+        if let Some(rule) = &self.rule {
+            let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == signer.author);
+            let roles_of = |named: Named<'_>| {
+                let author = match named {
+                    Named::Party(author) => Some(*author),
+                    Named::Key(id) => self.keys.get(id).map(|key| key.author),
+                };
+                author.and_then(|author| self.parties.get(&author)).map_or(0, |party| party.roles.bits())
+            };
+            let count = signers.intersection(&rule.authorities).count();
+            if rule.guards(act, roles_of, own_rotation) && count < rule.needed as usize {
+                return Err(format!(
+                    "an act that {count} authorities signed, of {} that the rule asks for",
+                    rule.needed
+                ));
+            }
+        }
+        if !signatures.is_empty() && !self.contents.insert(content) {
+            return Err("an act whose further signatures are on record already".to_owned());
+        }
+        Ok(())
+    }
+
     /// Performs an act.
     ///
     /// # Errors
@@ -136,8 +199,21 @@ impl Registry {
             Act::NodeKeyRotated { node_id, key } => self.replace_signing(*node_id, key),
             Act::LogKeyRotated { key } => self.replace_signing(LOG, key),
             Act::NodeSetChanged(change) => self.change_nodes(change),
-            // They change payloads and decisions, which aren't replayed.
-            Act::Erased { .. } | Act::ActorRevoked { .. } => Ok(()),
+            // Whom it names stands in sealed records: admission and apply hold them against it, no replay of entries can.
+            Act::VouchingChanged { author_id, .. } => match self.parties.contains_key(author_id) {
+                true => Ok(()),
+                false => Err(unknown(author_id)),
+            },
+            Act::AuthorityRule(RuleChange::Rule(rule)) => {
+                self.rule = Some(rule.clone());
+                Ok(())
+            }
+            // They change payloads, decisions and how a will is proven, which aren't replayed.
+            Act::Erased { .. }
+            | Act::ActorRevoked { .. }
+            | Act::IssuerPublished(_)
+            | Act::RecordsVoided(_)
+            | Act::AuthorityRule(_) => Ok(()),
         }
     }
 
@@ -279,6 +355,7 @@ mod tests {
             quota_events_per_s: 0,
             patient_tag: Some([5; 32]),
             patient_secret_tag: None,
+            vouching: sillage_rules::vouching::Vouching::default(),
         };
         let mut registry = Registry::default();
         registry.register(&device).expect("registered");

@@ -16,6 +16,7 @@ use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits::INDEX_DEPTH_MAX;
 use sillage_rules::node_set::NodeSet;
 use sillage_rules::record::ParsedRecord;
+use sillage_rules::voiding::{Notice, Voiding};
 
 use super::divergence::Divergence;
 use super::patients::Patients;
@@ -332,6 +333,8 @@ impl Replay {
         let right = match entry.kind {
             // Where entries were read, and not one patient's trace, the ledger notes no patient.
             Kind::LOG_CONSULTED if by_ledger => true,
+            // The act concerns no patient; what the ledger tells of it does.
+            Kind::RECORDS_VOIDED => by_ledger == has_tag,
             // Who breaks the glass may not know the patient yet.
             kind if kind.group() == Group::Emergency => true,
             kind => kind.has_patient() == has_tag,
@@ -348,13 +351,32 @@ impl Replay {
 
     /// A record that the ledger makes itself.
     fn ledger_record(&self, entry: &RecordEntry, opened: Option<&ParsedRecord>) -> Result<(), Divergence> {
-        let known = matches!(entry.kind, Kind::LOG_CONSULTED | Kind::DECISION_MADE);
+        let known = matches!(entry.kind, Kind::LOG_CONSULTED | Kind::DECISION_MADE | Kind::RECORDS_VOIDED);
         if !known || entry.flags != Flags::LEDGER || entry.position != 0 {
             let found = format!("{} at position {} with {:?}", entry.kind, entry.position, entry.flags);
             return Err(self.wrong("a record of a kind that the ledger makes, alone, flagged LEDGER only", found));
         }
+        if entry.kind == Kind::RECORDS_VOIDED {
+            self.check_notice(opened)?;
+        }
         match opened.and_then(ParsedRecord::act) {
             Some(_) => Err(self.wrong("a record without an act", "an act by no one")),
+            None => Ok(()),
+        }
+    }
+
+    /// What the ledger tells a patient of voided records is what an act says.
+    fn check_notice(&self, opened: Option<&ParsedRecord>) -> Result<(), Divergence> {
+        let notice = opened.and_then(Notice::of);
+        let notice =
+            notice.ok_or_else(|| self.wrong("what the ledger tells of voided records, which is public", "nothing"))?;
+        let range = self.registry.voided.iter().find(|(act, _)| *act == notice.act).map(|(_, range)| range);
+        let range =
+            range.ok_or_else(|| self.wrong("an act that voided records before", format!("entry {}", notice.act)))?;
+        match notice.records.iter().find(|index| !range.contains(index)) {
+            Some(index) => {
+                Err(self.wrong(format!("records that entry {} voided", notice.act), format!("entry {index}")))
+            }
             None => Ok(()),
         }
     }
@@ -374,7 +396,21 @@ impl Replay {
         let Some(record) = opened else {
             return Err(self.wrong(format!("the act, which is public, of this {}", entry.kind), "an entry without it"));
         };
-        let act = record.act().expect("a record of this kind carries an act");
+        let Some(act) = record.act() else {
+            return Err(self.wrong("an act, which an authority signed", format!("a {} without one", entry.kind)));
+        };
+        let checked = self.registry.check_rule(signer, &record, &self.log.origin, entry.time.get());
+        checked.map_err(|found| self.wrong("an act that as many authorities signed as the rule asks for", found))?;
+        if let Act::RecordsVoided(Voiding::Void { from, until, .. }) = act {
+            let until = until.map_or(self.size, |until| until.get().min(self.size));
+            self.registry.voided.push((self.size, from.get()..until));
+        }
+        if let Act::RecordsVoided(Voiding::Reinstate { act, .. }) = act {
+            let range =
+                self.registry.voided.iter().find(|(known, _)| *known == act.get()).map(|(_, range)| range.clone());
+            let range = range.ok_or_else(|| self.wrong("an act that voided records before", format!("entry {act}")))?;
+            self.registry.voided.push((self.size, range));
+        }
         self.registry.perform(signer, act).map_err(|found| self.wrong("an act that the ledger may perform", found))?;
         if let Act::Erased { indices, .. } = act {
             let indices: Vec<u64> = indices.iter().map(|index| index.get()).collect();

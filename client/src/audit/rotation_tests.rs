@@ -1,12 +1,18 @@
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::Hash;
+use sillage_proof::batch::Origin;
+use sillage_proof::hash::{LeafIndex, leaf_hash};
 use sillage_proof::keys::{PublicKey, SigningKey};
 use sillage_proof::merkle::inclusion_proof;
 use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proto::v1::KeyRotation;
-use sillage_rules::node_set::{NodeSet, NodeSetError, SetNode};
+use sillage_rules::act::Act;
+use sillage_rules::chain::Unproven;
+use sillage_rules::node_set::{NodeSet, NodeSetChange, NodeSetError, SetNode};
 
 use super::*;
 use crate::audit::made::{Made, ORIGIN, authority, stream};
+use crate::audit::trust::Trust;
+use crate::error::ClientError;
 
 fn origin() -> Origin {
     ORIGIN.parse().expect("a name")
@@ -78,8 +84,8 @@ fn twice() -> (Made, [KeyRotation; 2], Vec<SignerKey>) {
     (made, [one, two], newest)
 }
 
-fn why(result: Result<(), ClientError>) -> String {
-    let error = result.expect_err("refused");
+fn why(result: Result<(), Unproven>) -> String {
+    let error = ClientError::from(result.expect_err("refused"));
     assert_eq!(error.exit_code(), 1, "{error}");
     error.to_string()
 }
@@ -251,7 +257,7 @@ impl Followed {
         &mut self,
         change: impl Fn(&NodeSet) -> Result<NodeSetChange, NodeSetError>,
         signers: &[u8],
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Unproven> {
         let change = change(self.chain.newest().set()).expect("a change that fits");
         let given = self.given(change, signers);
         self.chain.add(&given)

@@ -1,12 +1,12 @@
 //! Where an audit stands, as a file: all that is needed to go on.
 //!
 //! ```text
-//! "sillage-audit/v3\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
+//! "sillage-audit/v4\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
 //!   ‖ parties ‖ keys ‖ streams ‖ signing keys ‖ changes of the set of nodes ‖ erasures to look up ‖ patients
-//!   ‖ H(all before)
+//!   ‖ rule of the authorities ‖ what several of them signed ‖ voided ranges ‖ H(all before)
 //! ```
 //!
-//! Version 2, which is read too, has no changes of the set of nodes.
+//! Versions 2 and 3, which are read too, end with the patients; version 2 has no changes of the set of nodes.
 //! Integers big-endian, lists `u64 count ‖ items`. It is written only after an index commit, whole or not at all. The
 //! index is recomputed when it is read: the file holds no root that isn't checked.
 
@@ -17,6 +17,7 @@ use prost::Message;
 use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proto::v1;
+use sillage_rules::authority::{Rule, RuleChange};
 use sillage_rules::index::Frontier;
 use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::roles::Roles;
@@ -26,7 +27,9 @@ use super::registry::{Key, Party, Registry, SigningKey, Stream};
 use super::replay::{Erased, Log, Replay};
 use crate::error::ClientError;
 
-const MAGIC: &[u8] = b"sillage-audit/v3\n";
+const MAGIC: &[u8] = b"sillage-audit/v4\n";
+/// Of a file written before several authorities could sign, and records be voided.
+const MAGIC_V3: &[u8] = b"sillage-audit/v3\n";
 /// Of a file written before the set of nodes could change.
 const MAGIC_V2: &[u8] = b"sillage-audit/v2\n";
 
@@ -67,16 +70,14 @@ pub fn load(path: &Path, log: &Log) -> Result<Option<Replay>, ClientError> {
     if sha256(&[body]).as_bytes() != check {
         return Err(wrong("damaged"));
     }
-    let (has_nodes, body) = match (body.strip_prefix(MAGIC), body.strip_prefix(MAGIC_V2)) {
-        (Some(body), _) => (true, body),
-        (None, Some(body)) => (false, body),
-        (None, None) => return Err(wrong("not the state of an audit")),
-    };
+    let versions = [(4, MAGIC), (3, MAGIC_V3), (2, MAGIC_V2)];
+    let found = versions.iter().find_map(|(version, magic)| Some((*version, body.strip_prefix(*magic)?)));
+    let (version, body) = found.ok_or_else(|| wrong("not the state of an audit"))?;
     let mut input = Reader(body);
     if input.hash() != Some(log.id()) {
         return Err(wrong("the state of an audit of another log"));
     }
-    let replay = decode(&mut input, log, has_nodes).filter(|_| input.0.is_empty());
+    let replay = decode(&mut input, log, version).filter(|_| input.0.is_empty());
     replay.map(Some).ok_or_else(|| wrong("the state of an audit, but it contradicts itself"))
 }
 
@@ -88,7 +89,8 @@ fn encode(replay: &Replay) -> Vec<u8> {
     out.u64(replay.closed.into());
     out.bytes(&replay.tree.encode());
     out.put(replay.patients.root().as_bytes());
-    let Registry { parties, keys, streams, signing, first_nodes: _, node_sets } = &replay.registry;
+    let Registry { parties, keys, streams, signing, first_nodes: _, node_sets, rule, contents, voided } =
+        &replay.registry;
     out.u64(parties.len() as u64);
     for (author, party) in parties {
         out.put(author.as_bytes());
@@ -134,16 +136,24 @@ fn encode(replay: &Replay) -> Vec<u8> {
         out.put(ikey.as_bytes());
         out.bytes(&tree.encode());
     }
+    let rule = rule.iter().map(|rule| RuleChange::Rule(rule.clone()).to_message().encode_to_vec());
+    out.bytes(&rule.flatten().collect::<Vec<u8>>());
+    out.u64(contents.len() as u64);
+    contents.iter().for_each(|content| out.put(content.as_bytes()));
+    out.u64(voided.len() as u64);
+    for (act, range) in voided {
+        [*act, range.start, range.end].iter().for_each(|number| out.u64(*number));
+    }
     out.0
 }
 
-fn decode(input: &mut Reader<'_>, log: &Log, has_nodes: bool) -> Option<Replay> {
+fn decode(input: &mut Reader<'_>, log: &Log, version: u32) -> Option<Replay> {
     let (size, time_ms, closed) = (input.u64()?, input.u64()?, input.bool()?);
     let tree = Frontier::decode(input.bytes()?)?;
     let index_root = input.hash()?;
     let mut registry = registry(input)?;
     registry.first_nodes = Some(log.nodes.clone());
-    if has_nodes {
+    if version >= 3 {
         // They are followed again from the genesis: what is read is a set that the acts make.
         for (change, covered_by) in input.list(change_of_nodes)? {
             registry.follow_nodes(&change, Some(covered_by)).ok()?;
@@ -154,6 +164,11 @@ fn decode(input: &mut Reader<'_>, log: &Log, has_nodes: bool) -> Option<Replay> 
         Some(Erased { act, tag, indices: input.list(Reader::u64)? })
     })?;
     let trees = input.list(|input| Some((input.hash()?, Frontier::decode(input.bytes()?)?)))?;
+    if version >= 4 {
+        registry.rule = rule(input.bytes()?)?;
+        registry.contents = input.list(Reader::hash)?.into_iter().collect();
+        registry.voided = input.list(|input| Some((input.u64()?, input.u64()?..input.u64()?)))?;
+    }
     let patients = Patients::from_trees(log.depth, trees)?;
     if tree.count() != size || patients.root() != index_root {
         return None;
@@ -196,6 +211,18 @@ fn registry(input: &mut Reader<'_>) -> Option<Registry> {
     };
     let known = registry.keys.values().all(|key| registry.parties.contains_key(&key.author));
     known.then_some(registry)
+}
+
+/// The rule of the authorities; no bytes: none.
+#[expect(clippy::option_option, reason = "outside: whether the file can be read; inside: whether there is a rule")]
+fn rule(bytes: &[u8]) -> Option<Option<Rule>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    match RuleChange::parse(&v1::AuthorityRule::decode(bytes).ok()?).ok()? {
+        RuleChange::Rule(rule) => Some(Some(rule)),
+        RuleChange::Limit { .. } => None,
+    }
 }
 
 /// A change of the set of nodes, and the index commit that covered it.

@@ -2,7 +2,9 @@ use super::*;
 use crate::audit::made::{Made, author, authority, stream};
 use crate::audit::pipeline::replay_here;
 use sillage_rules::act::Act;
+use sillage_rules::authority::GuardedActs;
 use sillage_rules::node_set::SetNode;
+use sillage_rules::voiding::{Voiding, Whose};
 
 fn log() -> Made {
     let mut made = Made::new();
@@ -30,6 +32,12 @@ fn with_a_new_node() -> Made {
     let added = made.log().nodes.adding(node).expect("a change that fits");
     made.act(&authority(), stream(&authority()), 3, &Act::NodeSetChanged(added), None);
     made.act(&authority(), stream(&authority()), 4, &Act::NodeKeyRotated { node_id: 4, key: key(51) }, None);
+    let whose = Whose::Key(author().key_id());
+    let void = Voiding::Void { whose, from: 1.into(), until: None, reason: "stolen".to_owned() };
+    made.act(&authority(), stream(&authority()), 5, &Act::RecordsVoided(void), None);
+    let authorities = [AuthorId::of_first_key(&authority().public_key())].into_iter().collect();
+    let rule = RuleChange::Rule(Rule { needed: 1, authorities, acts: GuardedActs::ALWAYS });
+    made.act(&authority(), stream(&authority()), 6, &Act::AuthorityRule(rule), None);
     made.commit();
     made
 }
@@ -47,6 +55,7 @@ fn an_audit_knows_the_nodes_that_came_before_it_stopped() {
     made.commit();
     let mut again = load(&path, &made.log()).expect("read").expect("there");
     assert_eq!(again.registry, replay.registry);
+    assert!(again.registry.rule.is_some() && again.registry.voided.len() == 1);
     for replay in [&mut again, &mut replay] {
         replay_here(replay, &made.entries[stood..]).expect("clean");
     }
@@ -65,6 +74,8 @@ fn the_state_of_an_audit_of_before_is_read() {
     let mut replay = Replay::new(made.log());
     replay_here(&mut replay, &made.entries).expect("clean");
     let mut bytes = encode(&replay);
+    // Before version 4 nothing was said of rules, cosigned acts and voided ranges: 24 bytes, as there is none here.
+    assert_eq!(bytes.split_off(bytes.len() - 24), [0; 24]);
     // Version 2 had no list of changes of the set of nodes: eight bytes, as there is none here.
     let erased_and_patients = {
         let mut out = Writer(Vec::new());

@@ -25,6 +25,7 @@ pub use tags::{Resolved, TagPair, TagRequest, Tags};
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Source};
 use crate::session::Session;
+use crate::view::time::now_ms;
 
 /// A record to be signed: what happened, and to whom.
 #[derive(Debug, Clone)]
@@ -103,7 +104,7 @@ impl Author {
 
 /// The cache of tags of a session's log.
 pub fn tags_of(session: &Session) -> Tags {
-    Tags::new(session.client.clone(), session.vrf_key)
+    Tags::new(session.client.clone(), session.vrf_key).with_logins(session.logins.clone())
 }
 
 /// Opens a stream of the session's author, with its outbox beside the profile if wanted.
@@ -134,19 +135,21 @@ pub fn fitting(records: &[Vec<u8>]) -> usize {
     records.iter().take_while(fits).count()
 }
 
-/// Resolves tags and encodes: the canonical bytes to sign, in order.
+/// Resolves tags, proves by the session's logins who decided, and encodes: the canonical bytes to sign, in order.
 ///
 /// # Errors
 /// The first record that breaks a rule, with its position.
 pub async fn prepare(tags: &Tags, records: Vec<NewRecord>) -> Result<Vec<Vec<u8>>, ClientError> {
     let requests: Vec<TagRequest> = records.iter().filter_map(|r| r.patient.clone()).collect();
-    let mut resolved = tags.resolve(&requests).await?.into_iter();
+    let mut resolved = tags.resolve_proven(&requests).await?.into_iter();
     let mut out = Vec::with_capacity(records.len());
     for (position, NewRecord { patient, mut record }) in records.into_iter().enumerate() {
-        record.tag = match patient {
-            Some(_) => resolved.next().expect("one tag for each patient").to_bytes().to_vec(),
-            None => Vec::new(),
-        };
+        let tag = patient.as_ref().map(|_| resolved.next().expect("one tag for each patient"));
+        record.tag = tag.as_ref().map(|(tag, _)| tag.to_bytes().to_vec()).unwrap_or_default();
+        if let Some(logins) = &tags.logins {
+            let proof = tag.as_ref().map(|(_, proof)| &proof[..]).unwrap_or_default();
+            logins.prove(&mut record, (patient.as_ref(), proof), now_ms())?;
+        }
         out.push(encode(record, position)?);
     }
     Ok(out)

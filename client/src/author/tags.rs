@@ -1,7 +1,7 @@
 //! From identities to tags: asked once, checked always, kept in memory.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use sillage_proof::tag::{Compartment, Identity, PatientTag};
 use sillage_proof::vrf::{VrfProof, VrfPublicKey};
@@ -9,6 +9,7 @@ use sillage_proto::v1;
 
 use crate::channel::Client;
 use crate::error::ClientError;
+use crate::will::Logins;
 
 /// Identities of one call to the ledger.
 const CALL_MAX: usize = 1_000;
@@ -31,9 +32,14 @@ pub struct TagRequest {
 pub struct Tags {
     client: Client,
     key: VrfPublicKey,
-    known: Mutex<HashMap<TagRequest, PatientTag>>,
+    known: Mutex<HashMap<TagRequest, ProvenTag>>,
+    /// What proves who decided what is recorded.
+    pub(super) logins: Option<Arc<Logins>>,
     pairs: Mutex<HashMap<(String, String), Resolved>>,
 }
+
+/// A tag, and its VRF proof; the proof is empty where nobody asks for it.
+pub type ProvenTag = (PatientTag, Arc<[u8]>);
 
 /// A patient's open tag, and the second one where the caller may know it.
 pub type TagPair = (PatientTag, Option<PatientTag>);
@@ -50,7 +56,13 @@ pub struct Resolved {
 impl Tags {
     /// An empty cache for the log with this VRF key.
     pub fn new(client: Client, key: VrfPublicKey) -> Self {
-        Self { client, key, known: Mutex::new(HashMap::new()), pairs: Mutex::new(HashMap::new()) }
+        Self { client, key, known: Mutex::default(), pairs: Mutex::default(), logins: None }
+    }
+
+    /// The same, for records that are proven by these logins.
+    #[must_use]
+    pub fn with_logins(self, logins: Option<Arc<Logins>>) -> Self {
+        Self { logins, ..self }
     }
 
     /// The tag of each request, in their order.
@@ -58,6 +70,14 @@ impl Tags {
     /// # Errors
     /// When the ledger refuses an identity, gives no secret tag, or a proof doesn't hold ([`ClientError::Check`]).
     pub async fn resolve(&self, requests: &[TagRequest]) -> Result<Vec<PatientTag>, ClientError> {
+        Ok(self.resolve_proven(requests).await?.into_iter().map(|(tag, _)| tag).collect())
+    }
+
+    /// The same, each with its VRF proof (80 bytes) where logins ask for it.
+    ///
+    /// # Errors
+    /// As for [`Tags::resolve`].
+    pub async fn resolve_proven(&self, requests: &[TagRequest]) -> Result<Vec<ProvenTag>, ClientError> {
         let mut missing: Vec<TagRequest> = {
             let known = self.known.lock().expect("no one panics holding the cache");
             requests.iter().filter(|r| !known.contains_key(r)).cloned().collect()
@@ -68,12 +88,15 @@ impl Tags {
         for chunk in missing.chunks(CALL_MAX) {
             let resolved = self.ask(chunk).await?;
             for (request, answer) in chunk.iter().zip(&resolved) {
-                fresh.insert(request.clone(), checked(&self.key, request, answer)?);
+                let tag = checked(&self.key, request, answer)?;
+                let proof = if request.secret { &answer.secret_proof } else { &answer.proof };
+                let proof = self.logins.as_ref().map(|_| Arc::from(&proof[..])).unwrap_or_default();
+                fresh.insert(request.clone(), (tag, proof));
             }
         }
         let mut known = self.known.lock().expect("no one panics holding the cache");
-        let found = |request: &TagRequest, known: &HashMap<TagRequest, PatientTag>| {
-            *fresh.get(request).or_else(|| known.get(request)).expect("every request was resolved")
+        let found = |request: &TagRequest, known: &HashMap<TagRequest, ProvenTag>| {
+            fresh.get(request).or_else(|| known.get(request)).expect("every request was resolved").clone()
         };
         let out = requests.iter().map(|request| found(request, &known)).collect();
         if known.len() + fresh.len() > CACHE_MAX {
@@ -169,7 +192,7 @@ fn checked(key: &VrfPublicKey, request: &TagRequest, answer: &v1::ResolvedTag) -
     if request.secret && tag.is_empty() {
         return Err(ClientError::rejected(
             "NOT_ENTITLED",
-            "the ledger does not give this caller the patient's secret tag: only authors and the patient itself get it",
+            "the ledger does not give this caller the patient's secret tag: only services that sign or ask, and the patient itself, get it",
         ));
     }
     let failed = || {

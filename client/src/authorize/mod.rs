@@ -26,9 +26,11 @@ use sillage_proof::hash::Hash;
 use sillage_proof::keys::{ALG_ED25519, PublicKey, SigningKey};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
+use sillage_rules::consent::spelling;
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::request::REQUEST_VERSION;
+use sillage_rules::record::RecordError;
 
 use crate::author::{Signer, Tags, tags_of};
 use crate::checks::failed;
@@ -156,13 +158,25 @@ impl<'a> Authorizer<'a> {
 
 /// The request as it is signed.
 fn request(
-    ask: Ask,
+    mut ask: Ask,
     (open, secret): (PatientTag, Option<PatientTag>),
     now_ms: u64,
     position: usize,
 ) -> Result<ParsedRequest, ClientError> {
     let mut nonce = vec![0; 16];
     getrandom::fill(&mut nonce).map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+    let refused = |error: RecordError| {
+        ClientError::Rejected(Rejection {
+            code: error.code.as_str().to_owned(),
+            message: error.to_string(),
+            expected_seq: 0,
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+        })
+    };
+    spelling::spell_actor(&mut ask.actor).map_err(|error| refused(error.within("actor")))?;
+    for (at, item) in ask.items.iter_mut().enumerate() {
+        spelling::spell_item(item).map_err(|error| refused(error.within(&format!("items[{at}]"))))?;
+    }
     let message = v1::DecisionRequest {
         version: REQUEST_VERSION,
         tag: open.to_bytes().to_vec(),
@@ -176,14 +190,7 @@ fn request(
         nonce,
         correlation: ask.correlation,
     };
-    ParsedRequest::from_message(message).map_err(|error| {
-        ClientError::Rejected(Rejection {
-            code: error.code.as_str().to_owned(),
-            message: error.to_string(),
-            expected_seq: 0,
-            position: u32::try_from(position).unwrap_or(u32::MAX),
-        })
-    })
+    ParsedRequest::from_message(message).map_err(refused)
 }
 
 /// Puts one signature over all requests.

@@ -79,7 +79,8 @@ pub fn check(file: &ReceiptFile, wanted: &Wanted<'_>) -> Result<(), Refused> {
     for receipt in &file.receipts {
         let part = &receipt.view.actor;
         let actor = part.actor.as_ref().and_then(|actor| Actor::from_record(actor).ok());
-        if actor.is_none_or(|actor| actor.name != *wanted.actor) {
+        let wanted_name = wanted.actor.on_record();
+        if actor.is_none_or(|actor| actor.name.on_record() != wanted_name) {
             return Err(Refused::Actor);
         }
         if !wanted.tags.contains(&receipt.message.tag) {

@@ -13,6 +13,7 @@ pub fn lines(report: &Report, continued: bool, lang: Lang) -> Vec<String> {
     let mut out = vec![headline(report, lang)];
     out.push(as_of(report, lang));
     out.extend(erased(report, lang));
+    out.extend(report.entries.iter().filter_map(|entry| voided_line(entry, lang)));
     out.push(cosigners(&report.cosigners, lang));
     if let Some(since) = &report.since {
         out.push(match (lang, continued) {
@@ -71,6 +72,15 @@ fn as_of(report: &Report, lang: Lang) -> String {
 
 fn erased(report: &Report, lang: Lang) -> Vec<String> {
     report.entries.iter().filter_map(|entry| erased_line(entry, lang)).collect()
+}
+
+fn voided_line(entry: &EntryReport, lang: Lang) -> Option<String> {
+    let (index, act) = (entry.index, entry.voided_by?);
+    let kind = Kind::from_token(entry.kind).map(|kind| noun(kind, lang)).unwrap_or_else(|_| entry.kind.to_owned());
+    Some(match lang {
+        Lang::Fr => format!("Annulée : entrée {index} ({kind}), par l'acte de l'entrée {act} ; elle ne compte plus."),
+        Lang::En => format!("Voided: entry {index} ({kind}), by the act of entry {act}; it counts for nothing."),
+    })
 }
 
 fn erased_line(entry: &EntryReport, lang: Lang) -> Option<String> {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::authority_args::{AuthorityCommand, ReinstateArgs, VoidArgs, VoidedArgs};
 use super::authorize_args::AuthorizeArgs;
 use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
 use super::emergency_mode_args::EmergencyModeCommand;
+use super::keys_args::{ROLES_HELP, RolesArgs, VouchedArgs, VouchingArgs};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
 use super::member_args::MemberCommand;
 use super::policy_publish::PolicyPublishArgs;
@@ -68,6 +70,9 @@ pub enum Command {
     /// Keys of parties, of the nodes and of the log: acts of the authority
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Acts that several authorities sign, and limits a day
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
     /// Ask "may this actor do this with these documents?": the answer is on record, and signed
     Authorize(AuthorizeArgs),
     /// What a patient permits and denies, and who can open what because of it
@@ -550,6 +555,11 @@ pub enum KeysCommand {
         #[arg(long, value_name = "FILE", requires = "author")]
         cert: Vec<PathBuf>,
     },
+    /// Give a party other roles: all of them from now on
+    #[command(after_long_help = ROLES_HELP)]
+    Roles(RolesArgs),
+    /// Change whom a party vouches for
+    Vouching(VouchingArgs),
     /// Revoke a key
     Revoke {
         /// Key id, hex
@@ -559,6 +569,19 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Publish an issuer whose logins prove what patients decide, in the place of what was published of it before; without
+    /// keys: withdraw it
+    Issuer {
+        /// A JSON object as docs/formats.md §20 says it (`sillage schema record`: act.issuer)
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Void what a key or a party signed: the records stay, and count for nothing
+    Void(VoidArgs),
+    /// What an act voided counts again
+    Reinstate(ReinstateArgs),
+    /// Acts that voided records, and decisions to review because of them
+    Voided(VoidedArgs),
     /// List parties, and the keys that sign for the log and its nodes
     List {
         /// As JSON
@@ -568,14 +591,16 @@ pub enum KeysCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = ROLES_HELP)]
 pub struct RegisterArgs {
     /// Name of the service
     #[arg(long)]
     pub name: String,
-    /// author (records), tag (resolves identities), reader (reads traces), patient (reads its own), auditor (reads
-    /// entries), operator (sees status and metrics); comma-separated
-    #[arg(long, value_delimiter = ',', required = true, value_name = "ROLE")]
+    /// What it may do, see below; comma-separated, or named again
+    #[arg(long = "role", alias = "roles", value_delimiter = ',', value_name = "ROLE")]
     pub roles: Vec<String>,
+    #[command(flatten)]
+    pub vouching: VouchedArgs,
     /// Its public key, hex
     #[arg(long, value_name = "HEX", required_unless_present = "out")]
     pub public_key: Option<String>,

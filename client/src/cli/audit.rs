@@ -155,7 +155,8 @@ fn known_keys(context: &Context, policy: Option<&Path>) -> Result<(Vec<VerifierK
     let usage = |why: String| ClientError::Usage(format!("the profile cannot be used: {why}"));
     let log: VerifierKey = profile.log_vkey.parse().map_err(|error| usage(format!("log_vkey: {error}")))?;
     let origin = profile.origin.parse().map_err(|error| usage(format!("origin: {error}")))?;
-    let nodes = Trust::first(&origin, &genesis)?.every_key().cloned().collect();
+    let first = Trust::first(&origin, &genesis).map_err(|error| ClientError::Usage(error.to_string()))?;
+    let nodes = first.every_key().cloned().collect();
     Ok((vec![log], nodes))
 }
 

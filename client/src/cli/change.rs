@@ -200,11 +200,16 @@ async fn submit(
     });
     let records = crate::author::prepare(&recorder.tags, vec![NewRecord { patient, record }]).await?;
     recorder.send_attended(records).await.map_err(|error| match error {
-        ClientError::Unavailable(why) => ClientError::Unavailable(format!(
-            "{why}; the change is kept in the outbox and goes first with the next command: look with `consent list` before you give it again"
-        )),
+        ClientError::Unavailable(why) => ClientError::Unavailable(kept(&why)),
+        ClientError::Quota(why) => ClientError::Quota(kept(&why)),
         error => error,
     })
+}
+
+fn kept(why: &str) -> String {
+    format!(
+        "{why}; the change is kept in the outbox and goes first with the next command: look with `consent list` before you give it again"
+    )
 }
 
 async fn dry_run(
@@ -255,6 +260,7 @@ fn print(
         record: Some(message),
         decision: None,
         erased: None,
+        voided: None,
         author: String::new(),
         secret: order.target.secret,
     };

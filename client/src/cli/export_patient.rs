@@ -9,6 +9,7 @@ use sillage_rules::time::TimeMs;
 
 use super::args::{ExportFormat, ExportPatientArgs};
 use super::record::now_ms;
+use super::trace::voided_line;
 use super::{Context, Ended, change, output};
 use crate::author::tags_of;
 use crate::error::ClientError;
@@ -80,6 +81,7 @@ fn line(traced: &TracedLine) -> Line {
         record: traced.line.record.clone(),
         decision: traced.line.decision.clone(),
         erased: traced.line.erased.clone(),
+        voided_by: traced.line.voided.as_ref().map(|by| by.index),
         author: traced.line.author.clone(),
         secret: traced.secret,
     }
@@ -102,7 +104,9 @@ fn ndjson(traced: &[TracedLine], trace: &Trace) -> String {
         });
         let entry = Entry::Record(line.entry.clone());
         let patient = Some(patient.clone());
-        out += &TraceLineJson::new(&entry, &line.author, opened, erased, patient, *secret).to_json();
+        let voided = line.voided.as_ref().map(voided_line);
+        let shown = TraceLineJson::new(&entry, &line.author, opened, erased, patient, *secret);
+        out += &TraceLineJson { voided, ..shown }.to_json();
         out.push('\n');
     }
     for history in Directives::of(&trace.lines).iter() {

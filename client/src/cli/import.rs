@@ -24,7 +24,7 @@ use crate::author::{NewRecord, TagRequest, encode, fitting, prepare};
 use crate::error::{ClientError, Rejection};
 use crate::fhir::consent::revocation;
 use crate::fhir::source::{Document, documents, files};
-use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map};
+use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map_among};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
 use crate::session::Session;
@@ -214,10 +214,10 @@ impl Import<'_> {
     }
 
     async fn take(&mut self, file: &Path, document: Document, patients: &PatientMap) -> Result<(), ClientError> {
-        let entry = document.entry;
+        let (entry, around) = (document.entry, document.around);
         self.documents += 1;
         let mapped = document.json.and_then(|json| {
-            let records = map(&json, patients)?;
+            let records = map_among(&json, patients, &around)?;
             records.iter().try_for_each(|record| self.check(file, record))?;
             Ok((json, records))
         });

@@ -8,6 +8,7 @@ use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
 use sillage_proof::note::VerifierKey;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::line::IssuerLine;
 use sillage_rules::record::{ParsedRecord, act_message};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
@@ -15,7 +16,7 @@ use sillage_rules::stream::StreamLabel;
 use super::args::{KeysCommand, RegisterArgs};
 use super::certificate::{self, issue};
 use super::record::now_ms;
-use super::{Context, Ended, output};
+use super::{Context, Ended, output, void, vouching};
 use crate::audit::rotation::Holder;
 use crate::author::{Stream, VerifiedReceipt, tags_of};
 use crate::error::ClientError;
@@ -55,8 +56,24 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
             let receipt = submit(&session().await?, &Act::Revoked { key_id, reason }).await?;
             print(&receipt, json!({"key_id": key_id}))
         }
+        KeysCommand::Roles(args) => vouching::change_roles(&session().await?, args).await,
+        KeysCommand::Vouching(args) => vouching::change(&session().await?, args).await,
+        KeysCommand::Issuer { file } => publish_issuer(&session().await?, &file).await,
+        KeysCommand::Void(args) => void::void(&session().await?, args).await,
+        KeysCommand::Reinstate(args) => void::reinstate(&session().await?, args).await,
+        KeysCommand::Voided(args) => void::voided(&session().await?, &args).await,
         KeysCommand::List { json } => list(&session().await?, json).await,
     }
+}
+
+/// Publishes an issuer of logins.
+async fn publish_issuer(session: &Session, file: &Path) -> Result<Ended, ClientError> {
+    let line: IssuerLine = serde_json::from_slice(&read(file)?).map_err(|error| ClientError::reading(file, error))?;
+    let issuer = line.to_issuer();
+    let issuer = issuer.map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    let what = json!({"issuer": issuer.url, "keys": issuer.keys.len()});
+    let receipt = submit(session, &Act::IssuerPublished(Box::new(issuer))).await?;
+    print(&receipt, what)
 }
 
 /// Makes a key, and prints its public half alone.
@@ -67,7 +84,11 @@ fn new_key(out: &Path) -> Result<Ended, ClientError> {
     Ok(Ended::Done)
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
+/// Reads what stands behind an option.
+///
+/// # Errors
+/// With the option's name.
+pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T, ClientError> {
     text.parse().map_err(|error| ClientError::Usage(format!("{option}: {error}")))
 }
 
@@ -75,8 +96,8 @@ fn spki(certs: &[std::path::PathBuf]) -> Result<Vec<[u8; 32]>, ClientError> {
     certs.iter().map(|path| spki_sha256(path).map(|hash| hash.to_bytes())).collect()
 }
 
-/// Signs an act with the authority's key and records it, on a stream of its own: acts are rare, and the caller's
-/// certificate need not be the authority's.
+/// Signs an act with the authority's key and records it, on a stream of its own, as acts are rare, and over its own
+/// certificate, where the profile names one beside the caller's.
 ///
 /// # Errors
 /// When the profile has no authority key, or the ledger refuses the act.
@@ -106,7 +127,7 @@ pub async fn submit_messages(session: &Session, records: Vec<v1::Record>) -> Res
         Ok(record.into_bytes())
     });
     let parsed = parsed.collect::<Result<Vec<_>, ClientError>>()?;
-    let mut stream = Stream::fresh(session.client.clone(), signer, Arc::clone(&session.keys), label);
+    let mut stream = Stream::fresh(session.authority_client()?, signer, Arc::clone(&session.keys), label);
     stream.send(parsed, Source::Fresh).await
 }
 
@@ -119,10 +140,10 @@ pub fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<E
 }
 
 async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, ClientError> {
-    let roles = Roles::from_names(args.roles.iter().map(|role| role.trim()))
-        .map_err(|error| ClientError::Usage(format!("--roles: {error}")))?;
+    let roles = vouching::roles(&args.roles)?;
+    let mut parts = vouching::in_parts(&vouching::names(args.vouching)?).into_iter();
     if roles.contains(Roles::PATIENT) != args.patient.is_some() {
-        return Err(ClientError::Usage("--roles patient and --patient INS go together".to_owned()));
+        return Err(ClientError::Usage("--role patient and --patient INS go together".to_owned()));
     }
     let (key, tls_spki_sha256) = match (&args.out, &args.public_key) {
         (Some(dir), _) => {
@@ -140,6 +161,7 @@ async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, Client
         quota_events_per_s: args.quota,
         patient_tag: None,
         patient_secret_tag: None,
+        vouching: parts.next().unwrap_or_default(),
     };
     if let Some(ins) = &args.patient {
         let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
@@ -147,8 +169,11 @@ async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, Client
         party.patient_tag = Some(open.to_bytes());
         party.patient_secret_tag = secret.map(|tag| tag.to_bytes());
     }
-    let what = json!({"name": party.name, "author_id": party.author_id(), "key_id": key.key_id()});
-    let receipt = submit(session, &Act::Registered(party)).await?;
+    let author_id = party.author_id();
+    let what = json!({"name": party.name, "author_id": author_id, "key_id": key.key_id()});
+    let mut records = vec![act_message(&Act::Registered(party), now_ms())];
+    records.extend(parts.map(|part| vouching::adding(author_id, part)));
+    let receipt = submit_messages(session, records).await?;
     print(&receipt, what)
 }
 
@@ -181,6 +206,9 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
     let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
     write_private(&dir.join("tls/profile.key"), issued.key_pem.as_bytes())?;
     write_seed(&dir.join("keys/profile.key"), &key)?;
+    if let Some(issuer) = &from.test_issuer {
+        write_private(&dir.join(TEST_ISSUER_KEY), &read(issuer)?)?;
+    }
     let genesis = read(&from.genesis)?;
     let profile = profile_text(from)?;
     let files: [(&str, &[u8]); 4] = [
@@ -195,6 +223,9 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
     }
     Ok(Made { key: key.public_key(), spki_sha256: issued.spki_sha256 })
 }
+
+/// Where a folder has the key of a test log's issuer of logins.
+const TEST_ISSUER_KEY: &str = "keys/test-issuer.key";
 
 fn profile_text(from: &Profile) -> Result<String, ClientError> {
     let mut table = toml::Table::new();
@@ -214,6 +245,9 @@ fn profile_text(from: &Profile) -> Result<String, ClientError> {
         table.insert(name.to_owned(), value.into());
     }
     table.insert("endpoints".to_owned(), from.endpoints.clone().into());
+    if from.test_issuer.is_some() {
+        table.insert("test_issuer".to_owned(), TEST_ISSUER_KEY.into());
+    }
     toml::to_string(&table).map_err(|error| ClientError::Usage(format!("cannot write the profile: {error}")))
 }
 
@@ -224,9 +258,12 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
         if as_json {
             let key = |(id, active): (&Vec<u8>, &bool)| json!({"key_id": hex::encode(id), "active": active});
             let keys: Vec<_> = party.key_ids.iter().zip(&party.key_active).map(key).collect();
+            let shown = party.vouching.clone().unwrap_or_default();
             json!({
                 "author_id": author_id, "name": party.name, "roles": names, "keys": keys,
                 "quota_events_per_s": party.quota_events_per_s,
+                "structures": shown.structures, "actor_systems": shown.actor_systems, "issuers": shown.issuers,
+                "vouches_for": [party.structures, party.actor_systems, party.issuers],
             })
             .to_string()
         } else {
@@ -234,7 +271,8 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
             let active = party.key_ids.iter().zip(&party.key_active).filter(|(_, active)| **active);
             let keys: Vec<String> = active.map(|(id, _)| hex::encode(id)).collect();
             let keys = if keys.is_empty() { "no active key".to_owned() } else { format!("key {}", keys.join(", ")) };
-            format!("{name}: {}; author {author_id}; {keys}", names.join(", "))
+            let vouches = vouching::in_words(party);
+            format!("{name}: {}; {vouches}; author {author_id}; {keys}", names.join(", "))
         }
     };
     let mut lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();

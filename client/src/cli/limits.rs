@@ -76,7 +76,8 @@ fn feed_source(profile: &Profile, text: &str) -> Result<String, ClientError> {
     let is_number = sillage_rules::ident::Rpps::parse(text).is_ok();
     match is_number || text.contains('|') {
         true => Ok(somebody(profile, "--source", text, Short::Any)?.to_string()),
-        false => Ok(text.to_owned()),
+        false => sillage_rules::ident::spelling::organisation(text)
+            .map_err(|error| crate::error::ClientError::rejected(error.code().as_str(), format!("--source: {error}"))),
     }
 }
 

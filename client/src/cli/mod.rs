@@ -5,6 +5,8 @@
 
 pub mod args;
 mod audit;
+mod authority;
+pub mod authority_args;
 mod authorize;
 pub mod authorize_args;
 mod break_glass;
@@ -24,6 +26,7 @@ mod import;
 mod import_consents;
 mod import_rules;
 mod keys;
+pub mod keys_args;
 mod limits;
 pub mod limits_args;
 mod member;
@@ -41,7 +44,11 @@ pub mod represent_args;
 mod status;
 mod trace;
 mod verify;
+mod void;
+mod vouching;
 mod witness;
+
+pub use output::harmless;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -125,6 +132,7 @@ pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
         Command::Policy(PolicyCommand::Publish(args)) => policy_publish::run(&context, &args).await,
         Command::Erase(args) => erase::run(&context, args).await,
         Command::Keys(command) => keys::run(&context, command).await,
+        Command::Authority(command) => authority::run(&context, command).await,
         Command::Authorize(args) => authorize::run(&context, args).await,
         Command::Consent(command) => consent::run(&context, *command).await,
         Command::BreakGlass(command) => break_glass::run(&context, command).await,

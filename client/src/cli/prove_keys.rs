@@ -8,6 +8,7 @@ use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::note::{SignedNote, VerifierKey};
 use sillage_proof::policy::Policy;
 use sillage_proto::v1;
+use sillage_rules::chain::Unproven;
 use sillage_rules::cosigner::node_name;
 
 use super::policy_text::{with_key, with_nodes};
@@ -232,8 +233,12 @@ impl Under {
 }
 
 impl Keys for Under {
-    fn check(&self, note: &str) -> Result<Checkpoint, ClientError> {
-        let wrong = |why: String| failed(&format!("its checkpoint does not satisfy the policy: {why}"));
+    fn check(&self, note: &str) -> Result<Checkpoint, Unproven> {
+        let wrong = |why: String| Unproven(format!("its checkpoint does not satisfy the policy: {why}"));
+        let parse = |policy: &[u8]| {
+            let parsed = Policy::parse(policy);
+            parsed.map_err(|error| Unproven(format!("the policy with the new keys is none: {error}")))
+        };
         let note = SignedNote::parse(note.as_bytes()).map_err(|error| wrong(error.to_string()))?;
         if let Some(incoming) = &self.incoming {
             parse(incoming)?.verify(&note).map_err(|error| wrong(format!("of the nodes to come, {error}")))?;

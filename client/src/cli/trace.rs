@@ -4,9 +4,9 @@ use serde_json::json;
 use sillage_proof::hash::Hash;
 use sillage_proto::v1;
 use sillage_rules::entry::Entry;
-use sillage_rules::ident::Ins;
+use sillage_rules::ident::{IdentError, Ins, Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
-use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
+use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson, VoidedLine};
 use sillage_rules::time::TimeMs;
 
 use super::args::{Lang, Only, TraceArgs};
@@ -59,14 +59,31 @@ fn filters(args: &TraceArgs) -> Result<v1::TraceRequest, ClientError> {
         tag: Vec::new(),
         from_ms: bound("--from", &args.from)?,
         to_ms: bound("--to", &args.to)?,
-        actor: args.actor.clone().unwrap_or_default(),
-        organisation: args.organisation.clone().unwrap_or_default(),
+        actor: args.actor.as_deref().map(actor).transpose()?.unwrap_or_default(),
+        organisation: args.organisation.as_deref().map(organisation).transpose()?.unwrap_or_default(),
         kind,
         only_break_glass: args.only == Some(Only::BreakGlass),
         only_unjustified: args.only == Some(Only::Unjustified),
         limit: 0,
         cursor: Vec::new(),
     })
+}
+
+/// The id of an actor as it is recorded: of `system|id` the id, of a professional's number the number.
+fn actor(text: &str) -> Result<String, ClientError> {
+    let refused = |error: IdentError| ClientError::rejected(error.code().as_str(), format!("--actor: {error}"));
+    if let Ok(number) = Rpps::parse(text.trim()) {
+        return Ok(number.as_str().to_owned());
+    }
+    match text.split_once('|') {
+        Some((system, id)) => spelling::actor(system, id).map(|(_, id)| id).map_err(refused),
+        None => spelling::word(text).map_err(refused),
+    }
+}
+
+fn organisation(text: &str) -> Result<String, ClientError> {
+    let refused = |error: IdentError| ClientError::rejected(error.code().as_str(), format!("--organisation: {error}"));
+    spelling::organisation(text).map_err(refused)
 }
 
 /// The number of a kind, or of a whole group: `0xNN00`.
@@ -91,7 +108,9 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
             (None, None) => Opened::Nothing,
         };
         let erased = line.line.erased.as_ref().map(erased_line);
-        TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret).to_json()
+        let voided = line.line.voided.as_ref().map(voided_line);
+        let shown = TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret);
+        TraceLineJson { voided, ..shown }.to_json()
     };
     let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
     if let Some(cursor) = &page.next_cursor {
@@ -114,6 +133,10 @@ fn erased_line(by: &v1::Erasure) -> ErasedLine {
     ErasedLine { index: by.index, time: TimeMs(by.time_ms), ground: by.ground.clone() }
 }
 
+pub(super) fn voided_line(by: &v1::Voiding) -> VoidedLine {
+    VoidedLine { index: by.index, time: TimeMs(by.time_ms), reason: by.reason.clone() }
+}
+
 fn event(traced: &TracedLine) -> Event {
     let entry = &traced.line.entry;
     Event {
@@ -125,6 +148,7 @@ fn event(traced: &TracedLine) -> Event {
         decision: traced.line.decision.as_ref().map(Decision::from),
         author: traced.line.author.clone(),
         erased: traced.line.erased.clone(),
+        voided: traced.line.voided.clone(),
         secret: traced.secret,
     }
 }

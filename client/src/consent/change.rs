@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use sillage_proto::v1;
 use sillage_rules::consent::name::ActorName;
-use sillage_rules::consent::{Event, Meta};
+use sillage_rules::consent::{Event, Meta, spelling};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message};
 
@@ -72,6 +72,7 @@ impl Change {
         let refused =
             |error: sillage_rules::record::RecordError| ClientError::rejected(error.code.as_str(), error.to_string());
         let mut message = self.to_message(acting, at_ms);
+        spelling::spell_record(&mut message).map_err(refused)?;
         message.tag = tag.map(|tag| tag.to_vec()).unwrap_or_default();
         let record = ParsedRecord::from_message(message).map_err(refused)?;
         let event = Event::of(&record).map_err(refused)?;

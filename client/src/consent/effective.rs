@@ -19,6 +19,12 @@ use crate::view::{Lang, words};
 /// Names that one sentence spells out; the others are counted.
 const NAMED_MAX: usize = 6;
 
+/// On what the answer rests, in French and in English.
+const UNPROVEN: (&str, &str) = (
+    "Cette réponse repose sur la parole d'un seul nœud : s'il ment, il peut avoir omis une règle (une révocation, un masquage, un blocage), en avoir inventé une, ou montrer un état ancien. Ce que « prove patient » écrit se vérifie sans le croire.",
+    "This answer rests on one node's word: if it lies, it can have left out a rule (a revocation, a masking, a block), made one up, or shown an old state. What `prove patient` writes can be verified without believing it.",
+);
+
 /// Everybody's rights, as of one moment.
 #[derive(Debug, Clone)]
 pub struct Rights {
@@ -118,6 +124,7 @@ impl Rights {
             )
             .to_owned(),
         );
+        out.push(words::pick(lang, UNPROVEN.0, UNPROVEN.1).to_owned());
         out
     }
 
@@ -227,7 +234,7 @@ impl Rights {
             json!({
                 "who": who_json(&right.who), "purpose": right.purpose, "actions": right.actions,
                 "permitted": items(true), "denied": items(false),
-                "as_of": self.as_of_size, "as_of_time": rfc3339(self.as_of_ms),
+                "as_of": self.as_of_size, "as_of_time": rfc3339(self.as_of_ms), "rests_on": "one node's word",
             })
         };
         self.rights.iter().map(of).collect()

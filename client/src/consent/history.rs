@@ -39,6 +39,8 @@ pub enum Standing {
     Act,
     /// Its content was erased.
     Erased,
+    /// The authority voided it: it counts for nothing.
+    Voided,
 }
 
 /// The entries of the records that hold at this moment, or will.
@@ -100,7 +102,7 @@ pub fn standings(side: &Side, at: LedgerTimeMs) -> Vec<Standing> {
     let mut ended: BTreeMap<LeafIndex, LeafIndex> = BTreeMap::new();
     let mut before = BTreeSet::new();
     for record in &side.records {
-        let Some((event, meta)) = &record.event else { continue };
+        let Some((event, meta)) = record.event.as_ref().filter(|_| record.line.voided.is_none()) else { continue };
         state.apply(event, meta);
         let now = holding(&state, meta.time);
         for gone in before.difference(&now) {
@@ -116,6 +118,9 @@ pub fn standings(side: &Side, at: LedgerTimeMs) -> Vec<Standing> {
     let now = holding(&side.state, at);
     let standing = |record: &Decided| {
         let index = record.line.entry.index;
+        if record.line.voided.is_some() {
+            return Standing::Voided;
+        }
         let Some((event, meta)) = &record.event else {
             return if record.line.record.is_none() { Standing::Erased } else { Standing::Act };
         };
@@ -198,6 +203,7 @@ fn told(row: &Row<'_>, record: Option<v1::Record>, lang: Lang) -> String {
         record,
         decision: None,
         erased: line.erased.clone(),
+        voided: line.voided.clone(),
         author: line.author.clone(),
         secret: row.secret,
     };
@@ -280,7 +286,7 @@ pub fn history(known: &Known, lang: Lang) -> Vec<String> {
 
 fn standing_text(rows: &[Row<'_>], row: &Row<'_>, lang: Lang) -> String {
     match (row.standing, lang) {
-        (Standing::Act | Standing::Erased, _) => String::new(),
+        (Standing::Act | Standing::Erased | Standing::Voided, _) => String::new(),
         (Standing::InForce, Lang::Fr) => " [en vigueur]".to_owned(),
         (Standing::InForce, Lang::En) => " [in force]".to_owned(),
         (Standing::ToCome(from), Lang::Fr) => format!(" [à venir, le {}]", spoken(from.get(), lang)),
@@ -318,6 +324,7 @@ fn row_json(known: &Known, row: &Row<'_>) -> Value {
         Standing::Over(Ended::Expired(at)) => ("EXPIRED", None, Some(at)),
         Standing::Act => ("ACT", None, None),
         Standing::Erased => ("ERASED", None, None),
+        Standing::Voided => ("VOIDED", None, None),
     };
     json!({
         "index": line.entry.index, "recorded_at": rfc3339(line.entry.time.get()), "kind": line.entry.kind,

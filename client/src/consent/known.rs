@@ -7,7 +7,7 @@ use prost::Message;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
-use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
+use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy, Spelled};
 
 use crate::author::TagPair;
 use crate::channel::Client;
@@ -226,7 +226,7 @@ impl Known {
 
     /// Whether an actor is revoked.
     pub fn is_revoked(&self, name: &ActorName) -> bool {
-        self.revoked.contains(&name.hash())
+        name.hashes().any(|hash| self.revoked.contains(&hash))
     }
 
     /// The moment, as ledger time.
@@ -293,6 +293,11 @@ pub fn fold(tag: &PatientTag, answer: &mut v1::RuleRecordsResponse, late_after_m
         // What the erasure of a patient took has no content any more; a node that still gives one isn't followed.
         let gone = side.erased.is_some_and(|by| line.entry.index < by);
         let mut event = if gone { None } else { read_event(&line)? };
+        if line.voided.is_some() {
+            // It is listed, and counts for nothing.
+            side.records.push(Decided { line, event });
+            continue;
+        }
         if let Some((event, meta)) = &mut event {
             if let (Event::BreakGlassOpened(opened), Some(end)) = (&mut *event, ends.get(&line.entry.index.get())) {
                 opened.end_by(LedgerTimeMs(*end));
@@ -319,7 +324,8 @@ fn read_event(line: &CheckedLine) -> Result<Option<(Event, Meta)>, ClientError> 
     };
     // Who vouched for it was checked when it was admitted, and changes nothing any more.
     let meta = Meta::of(record, index, line.entry.time, false, false).map_err(odd)?;
-    Ok(Some((event, meta)))
+    // Names are compared as the ledger does: in their one spelling.
+    Ok(Some((event.spelled_on_record(), meta.spelled_on_record())))
 }
 
 /// What the authority published last; the default where it published nothing.

@@ -387,6 +387,7 @@ impl World<'_> {
             authority: false,
             patient_key: false,
             authenticated: true,
+            will: None,
         };
         let mut state = self.open.clone();
         state.apply(&Event::BreakGlassOpened(Box::new(opened)), &meta);

@@ -34,8 +34,8 @@ pub fn parse(text: &str, short: Short) -> Result<ActorName, ClientError> {
     if text == "self" {
         return Ok(ActorName::patient());
     }
-    if text.contains('|') {
-        return text.parse().map_err(refused);
+    if let Some((system, id)) = text.split_once('|') {
+        return ActorName::spelled(system, id).map_err(refused);
     }
     let system = match short {
         Short::App => APP_SYSTEM,
@@ -44,7 +44,7 @@ pub fn parse(text: &str, short: Short) -> Result<ActorName, ClientError> {
         Short::Person => PERSON_SYSTEM,
         Short::Any => return text.parse().map_err(refused),
     };
-    ActorName::new(system, text).map_err(refused)
+    ActorName::spelled(system, text).map_err(refused)
 }
 
 /// Applies the rules of the log to a name. Gives what is doubtful about it.

@@ -193,6 +193,7 @@ fn decided_lines(decided: &Decided, at: TimeMs) -> Vec<RecordLine> {
             details: Details::parse(&details.to_string()).ok(),
             original: None,
             act: None,
+            will: None,
         })
     };
     // What is kept from representatives goes on record apart.

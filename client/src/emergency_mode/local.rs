@@ -14,7 +14,7 @@
 use serde::Deserialize;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1;
-use sillage_rules::consent::{Action, Actor, Event as RuleEvent, Meta, PatientState};
+use sillage_rules::consent::{Action, Actor, Event as RuleEvent, Meta, PatientState, Spelled};
 use sillage_rules::decide::{ItemDecision, ItemFacts, Reason, Request, check_contradictions, decide, is_secret};
 use sillage_rules::line::{ActorLine, Details, PatientLine, RecordLine};
 use sillage_rules::time::TimeMs;
@@ -97,6 +97,7 @@ pub fn decide_locally(
 ) -> Result<Decided, ClientError> {
     let malformed = |why: String| ClientError::rejected("MALFORMED_REQUEST", why);
     let actor = Actor::from_record(&ask.actor.clone().into()).map_err(|e| malformed(format!("actor: {e}")))?;
+    let actor = actor.spelled_on_record();
     let action = Action::from_token(&ask.action)
         .ok_or_else(|| malformed(format!("`{}` is no action, such as read", ask.action)))?;
     let (open, secret) = states(log, known, &ask.patient);
@@ -169,7 +170,7 @@ fn rule_event(line: &RecordLine, seq: u64, time: TimeMs) -> Option<(RuleEvent, M
     let event = RuleEvent::of(&record).ok()??;
     let index = LeafIndex(u64::MAX / 2 + seq);
     let meta = Meta::of(&record, index, LedgerTimeMs(time.0), false, false).ok()?;
-    Some((event, meta))
+    Some((event.spelled_on_record(), meta.spelled_on_record()))
 }
 
 /// Whether a break-glass may stand in the local log: the procedure admits it, on what is known.

@@ -57,6 +57,9 @@ pub(super) fn begin(line: &Line, extensions: Vec<Value>, by_consent: bool) -> Ve
         parts.push(part("author", "String", line.author.clone()));
     }
     parts.extend(flags);
+    if let Some(act) = line.voided_by {
+        parts.push(part("voided-by", "String", act.to_string()));
+    }
     if line.secret {
         parts.push(part("kept-from-representatives", "Boolean", true));
     }

@@ -35,7 +35,7 @@ impl<'a> Directives<'a> {
         let mut states = [PatientState::default(), PatientState::default()];
         let mut records = HashMap::new();
         for line in lines {
-            let Some(record) = &line.record else { continue };
+            let Some(record) = line.record.as_ref().filter(|_| line.voided_by.is_none()) else { continue };
             let (index, time) = (line.index.into(), line.recorded_at_ms.into());
             // The ledger took it, so it is understood; what isn't has no effect there either.
             let understood = Event::of(record).ok().flatten().zip(Meta::of(record, index, time, false, false).ok());

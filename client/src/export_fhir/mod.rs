@@ -66,6 +66,8 @@ pub struct Line {
     pub decision: Option<DecisionRecord>,
     /// What erased it.
     pub erased: Option<v1::Erasure>,
+    /// The act that voided it: it counts for nothing.
+    pub voided_by: Option<u64>,
     /// Name of the service that signed it.
     pub author: String,
     /// Kept from representatives.

@@ -34,6 +34,7 @@ pub(super) fn line_of(index: u64, recorded_at_ms: u64, record: ParsedRecord) -> 
         record: Some(record),
         decision: None,
         erased: None,
+        voided_by: None,
         author: "dmp".to_owned(),
         secret: false,
     }

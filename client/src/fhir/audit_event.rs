@@ -3,7 +3,7 @@
 //! | question | where it is read | where it goes |
 //! | --- | --- | --- |
 //! | who | the first agent with `requestor`, else the agent in the client's role, else the first one | `actor`; the others are `agents` |
-//! | whose | entities of type Person and role Patient, or whose `what` is a Patient; else an agent that is a Patient | the tag: one record for each patient |
+//! | whose | every element that names a patient ([`super::subjects`]) | the tag: one record for each patient |
 //! | what | the other entities | `items`; queries and request ids to `details` and `correlation` |
 //! | when | start of `period`, else `recorded` | `occurred_at_ms` |
 //! | where | `source`, `agent.network`, `agent.location` | `place` |
@@ -28,21 +28,30 @@
 //! exactly as received where the event concerns one patient; where it concerns several, a record's original leaves out
 //! the entities of the *other* patients, because each patient reads the payload of its own record.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use sillage_proof::hash::{Hash, sha256};
 use sillage_proto::v1;
-use sillage_rules::ident;
+use sillage_rules::ident::spelling;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::limits;
 
 use super::check::base64;
 use super::dates::instant_ms;
-use super::patients::{PatientMap, PatientName};
+use super::patients::PatientMap;
 use super::read::*;
-use super::references::References;
+use super::references::{self, Neighbours, References};
+use super::subjects::{Subject, Subjects};
 use super::{FhirError, MappedRecord};
 
 /// System of an actor that is named by a reference only.
 pub(crate) const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
+/// System of an actor whose identifier is none of the system that it names: `system|value` as it was found.
+pub(crate) const SYSTEM_IDENTIFIER: &str = "urn:sillage:fhir:identifier";
+/// System of an actor that is named by a resource that only its own document contains: the document's hash, and the name.
+pub(crate) const SYSTEM_CONTAINED: &str = "urn:sillage:fhir:contained";
 /// System of an actor that is named by `altId` only.
 pub(crate) const SYSTEM_ALT_ID: &str = "urn:sillage:fhir:alt-id";
 /// System of an actor that has nothing but a name to read.
@@ -52,13 +61,20 @@ pub(crate) const SYSTEM_KIND: &str = "https://sillage.example/fhir/CodeSystem/ki
 /// Longest query kept in the details, characters; the original has all of it.
 const QUERY_CHARS_MAX: usize = 2_000;
 
-/// Maps an AuditEvent that was checked; `original` are its bytes as received.
+/// Maps an AuditEvent that was checked; `original` are its bytes as received, `around` what came in the same Bundle.
 ///
 /// # Errors
-/// [`FhirError`] where a patient has no INS that is known, or the time is none. No record for what isn't an access: an
-/// event of our own export of another kind.
-pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
-    let event = Event { root: document };
+/// [`FhirError`] where a patient has no INS that is known, or can't be told, or the time is none. No record for what isn't
+/// an access: an event of our own export of another kind.
+pub fn map(
+    document: &Value,
+    original: &[u8],
+    patients: &PatientMap,
+    around: &Neighbours,
+) -> Result<Vec<MappedRecord>, FhirError> {
+    let references = References::of(document, around);
+    let subjects = Subjects { root: document, references };
+    let mut event = Event { root: document, references, subjects, digest: sha256(&[original]), several: false };
     let own_kind = event.own_kind();
     if own_kind.is_some_and(|kind| !matches!(kind.group(), Group::Access | Group::Movement)) {
         // What a ledger says of itself, or what decides: the Consents beside it carry that.
@@ -68,7 +84,8 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
         // What a ledger decided is no access, and of what was erased there nobody knows what it was.
         return Ok(Vec::new());
     }
-    let found = event.patients();
+    let found = event.subjects.find(patients, event.acted())?;
+    event.several = found.len() > 1;
     if found.is_empty() {
         let record = event.record(Kind::SYSTEM_EVENT, None, original.to_vec())?;
         return Ok(vec![mapped(None, record)]);
@@ -80,17 +97,13 @@ pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<V
     };
     let mut out: Vec<MappedRecord> = Vec::with_capacity(found.len());
     for patient in &found {
-        let identity = patients.resolve(&patient.name).map_err(|why| FhirError::new(patient.path.clone(), why))?;
-        if out.iter().any(|mapped| mapped.patient.as_ref() == Some(&identity)) {
-            continue;
-        }
-        let original = match found.iter().all(|other| other.name == patient.name) {
-            true => original.to_vec(),
-            false => event.without_other_patients(&found, patient)?,
+        let original = match event.several {
+            false => original.to_vec(),
+            true => event.without_other_patients(original, &found, patient)?,
         };
         let record = event.record(kind, Some(patient), original)?;
         let record = if event.is_ours() { without_what_does_not_fit(record) } else { record };
-        out.push(MappedRecord { secret, ..mapped(Some(identity), record) });
+        out.push(MappedRecord { secret, ..mapped(Some(patient.identity.clone()), record) });
     }
     Ok(out)
 }
@@ -99,16 +112,14 @@ fn mapped(patient: Option<v1::PatientIdentity>, record: v1::Record) -> MappedRec
     MappedRecord { patient, record, time_path: "AuditEvent.recorded", directive: None, secret: false }
 }
 
-/// A patient that the event concerns.
-struct Patient {
-    name: PatientName,
-    path: String,
-    /// Position among the entities; none for an agent.
-    entity: Option<usize>,
-}
-
 struct Event<'a> {
     root: &'a Value,
+    references: References<'a>,
+    subjects: Subjects<'a>,
+    /// Of the document.
+    digest: Hash,
+    /// It concerns several patients.
+    several: bool,
 }
 
 impl<'a> Event<'a> {
@@ -121,49 +132,24 @@ impl<'a> Event<'a> {
         own(self.root, "entry").is_some()
     }
 
-    /// Whether an entity is a patient. An item that is a Patient resource is none.
-    fn is_patient(&self, entity: &Value) -> bool {
-        is_patient(entity) && !(self.is_ours() && has_role(entity, "4"))
-    }
-
     /// Whether an entity is something that was accessed.
     fn is_item(&self, entity: &Value) -> bool {
         match self.is_ours() {
             true => has_role(entity, "4"),
-            false => !is_patient(entity) && !is_query(entity) && !is_request_id(entity) && !self.relied_on(entity),
+            false => {
+                !self.subjects.is_patient(entity)
+                    && !is_query(entity)
+                    && !is_request_id(entity)
+                    && !self.relied_on(entity)
+            }
         }
     }
 
     /// Whether an entity is a consent that the event relied on. An item that is a Consent is none.
     fn relied_on(&self, entity: &Value) -> bool {
-        is_consent(entity) && !(self.is_ours() && has_role(entity, "4"))
-    }
-
-    fn patients(&self) -> Vec<Patient> {
-        let entities = self.list("entity").iter().enumerate().filter(|(_, e)| self.is_patient(e));
-        let mut found: Vec<Patient> = entities
-            .map(|(i, e)| Patient {
-                name: self.patient_name(&e["what"], e),
-                path: format!("AuditEvent.entity[{i}].what"),
-                entity: Some(i),
-            })
-            .collect();
-        if found.is_empty() {
-            let agents = self.list("agent").iter().enumerate().filter(|(_, a)| is_patient_reference(&a["who"]));
-            found.extend(agents.map(|(i, a)| Patient {
-                name: self.patient_name(&a["who"], a),
-                path: format!("AuditEvent.agent[{i}].who"),
-                entity: None,
-            }));
-        }
-        found
-    }
-
-    /// What is known of a patient: its reference, and the identifiers on it or on the resource it contains.
-    fn patient_name(&self, what: &Value, holder: &Value) -> PatientName {
-        let (reference, identifiers) = References::of(self.root).named(what);
-        let display = [text(what, "display"), text(holder, "name")].into_iter().find(|t| !t.is_empty());
-        PatientName { reference, identifiers, display: display.unwrap_or_default().to_owned() }
+        let is_consent =
+            text(&entity["type"], "code") == "Consent" || self.references.target_type(&entity["what"]) == "Consent";
+        is_consent && !(self.is_ours() && has_role(entity, "4"))
     }
 
     /// The event's codes, subtypes before the type.
@@ -229,16 +215,17 @@ impl<'a> Event<'a> {
             let part = list(named, "extension").iter().find(|part| text(part, "url") == name);
             part.map(|part| text(part, "valueString").to_owned()).unwrap_or_default()
         };
+        let (system, id) = spelling::actor_on_record(&part("system"), &part("id"));
         v1::Actor {
-            system: cut(&part("system"), limits::ID_BYTES_MAX),
-            id: cut(&part("id"), limits::ID_BYTES_MAX),
-            role: cut(&part("role"), limits::TOKEN_BYTES_MAX),
-            organisation: cut(&part("organisation"), limits::ID_BYTES_MAX),
+            system: cut(&system, limits::ID_BYTES_MAX),
+            id: cut(&id, limits::ID_BYTES_MAX),
+            role: word(&part("role"), limits::TOKEN_BYTES_MAX),
+            organisation: cut(&spelling::organisation_on_record(&part("organisation")), limits::ID_BYTES_MAX),
             label: read.label,
         }
     }
 
-    fn record(&self, kind: Kind, patient: Option<&Patient>, original: Vec<u8>) -> Result<v1::Record, FhirError> {
+    fn record(&self, kind: Kind, patient: Option<&Subject>, original: Vec<u8>) -> Result<v1::Record, FhirError> {
         let at = self.acted();
         let requestor = &self.list("agent")[at];
         let actor = self.actor_named(requestor);
@@ -264,6 +251,8 @@ impl<'a> Event<'a> {
             details: self.details(&purposes, requestor),
             original: Some(v1::Original { media_type: "application/fhir+json".to_owned(), content: original }),
             act: None,
+            will: None,
+            signatures: Vec::new(),
             actor: Some(actor),
         };
         Ok(record)
@@ -271,22 +260,9 @@ impl<'a> Event<'a> {
 
     fn actor(&self, agent: &Value) -> v1::Actor {
         let who = &agent["who"];
-        let identifier = &who["identifier"];
-        let candidates = [
-            (text(identifier, "system"), text(identifier, "value")),
-            (SYSTEM_REFERENCE, text(who, "reference")),
-            (SYSTEM_ALT_ID, text(agent, "altId")),
-            (SYSTEM_DISPLAY, text(agent, "name")),
-            (SYSTEM_DISPLAY, text(who, "display")),
-            (SYSTEM_DISPLAY, text(&agent["network"], "address")),
-            (SYSTEM_DISPLAY, text(&agent["type"], "text")),
-        ];
-        let named = candidates.into_iter().find(|(_, id)| !id.is_empty());
-        let (system, id) = named.unwrap_or((SYSTEM_DISPLAY, "unknown"));
-        let system = if system.is_empty() { SYSTEM_REFERENCE } else { system };
-        // Published examples have ids that aren't of the system they name: the original is kept, and so is the event.
-        let id = ident::normalise_actor(system, id).unwrap_or_else(|_| id.to_owned());
-        let labels = [text(agent, "name"), text(who, "display"), text(agent, "altId"), text(who, "reference"), &id];
+        let (system, id) = self.named(agent);
+        let labels =
+            [text(agent, "name"), text(who, "display"), text(agent, "altId"), text(who, "reference"), id.as_str()];
         let label = labels.into_iter().find(|l| !l.is_empty()).unwrap_or_default();
         // A role by its code, else by its name; else the part that the agent has.
         let roles = list(agent, "role");
@@ -296,11 +272,52 @@ impl<'a> Event<'a> {
         let role = coded.chain(named).chain(parts).find(|role| !role.is_empty());
         v1::Actor {
             label: cut(label, limits::LABEL_BYTES_MAX),
-            system: cut(system, limits::ID_BYTES_MAX),
-            role: cut(role.unwrap_or_default(), limits::TOKEN_BYTES_MAX),
+            system,
+            role: word(role.unwrap_or_default(), limits::TOKEN_BYTES_MAX),
             organisation: cut(&self.organisation(agent), limits::ID_BYTES_MAX),
-            id: cut(&id, limits::ID_BYTES_MAX),
+            id,
         }
+    }
+
+    /// The name of an agent: the identifier that counts, else the reference, else what there is to read. Published examples
+    /// have identifiers that aren't of the system that they name: the event is kept, under a system that says so.
+    fn named(&self, agent: &Value) -> (String, String) {
+        let who = &agent["who"];
+        let (reference, identifiers) = self.references.named(who);
+        let spelled = |system: &str, id: &str| spelling::actor(system, &cut(id, limits::ID_BYTES_MAX)).ok();
+        if let Some((system, value)) = references::counting(&identifiers) {
+            let known = spelled(system, value).or_else(|| spelled(SYSTEM_IDENTIFIER, &format!("{system}|{value}")));
+            if let Some(named) = known {
+                return named;
+            }
+        }
+        let unsaid = identifiers.iter().find(|(system, _)| system.is_empty()).map(|(_, value)| value.as_str());
+        let of_document;
+        let (target_system, target) = match reference.strip_prefix('#') {
+            None => (SYSTEM_REFERENCE, reference.as_str()),
+            Some(id) => {
+                of_document = format!("{}#{id}", self.digest);
+                (SYSTEM_CONTAINED, of_document.as_str())
+            }
+        };
+        let candidates = [
+            (SYSTEM_REFERENCE, unsaid.unwrap_or_default()),
+            (target_system, target),
+            (SYSTEM_ALT_ID, text(agent, "altId")),
+            (SYSTEM_DISPLAY, text(agent, "name")),
+            (SYSTEM_DISPLAY, text(who, "display")),
+            (SYSTEM_DISPLAY, text(&agent["network"], "address")),
+            (SYSTEM_DISPLAY, text(&agent["type"], "text")),
+        ];
+        let mut named = candidates.into_iter().filter(|(_, id)| !id.trim().is_empty());
+        let named = named.find_map(|(system, id)| spelled(system, id));
+        // What can be read of it has no spelling that could be compared: it is nobody else's name, and stays the label.
+        let read = text(agent, "name").to_owned() + text(who, "display");
+        let hidden = || match read.is_empty() {
+            true => "unknown".to_owned(),
+            false => sha256(&[read.as_bytes()]).to_string(),
+        };
+        named.unwrap_or_else(|| (SYSTEM_DISPLAY.to_owned(), hidden()))
     }
 
     /// The structure for which a requestor acts: who issued its identifier, or the agent that is an organisation.
@@ -308,20 +325,18 @@ impl<'a> Event<'a> {
         if agent["requestor"] != Value::Bool(true) {
             return String::new();
         }
-        let of_reference = |reference: &Value| {
-            let identifier = text(&reference["identifier"], "value");
-            let found = [identifier, text(reference, "reference"), text(reference, "display")];
-            found.into_iter().find(|t| !t.is_empty()).unwrap_or_default().to_owned()
-        };
+        let of_reference = |reference: &Value| organisation_named(self.references, reference);
         let is_organisation = |a: &&Value| {
-            text(&a["who"], "reference").starts_with("Organization/")
+            self.references.target_type(&a["who"]) == "Organization"
                 || codings(&a["type"])
                     .any(|c| text(c, "code") == "PROV" && text(c, "system").ends_with("/v3-RoleClass"))
         };
         let other = self.list("agent").iter().filter(|a| a["requestor"] == Value::Bool(false)).find(is_organisation);
-        match other {
-            Some(agent) => of_reference(&agent["who"]),
-            None => of_reference(&agent["who"]["identifier"]["assigner"]),
+        let of_role = self.references.contained(&agent["who"]).map(|role| &role["organization"]);
+        match (other, of_role.filter(|organisation| organisation.is_object())) {
+            (Some(agent), _) => of_reference(&agent["who"]),
+            (None, Some(organisation)) => of_reference(organisation),
+            (None, None) => of_reference(&agent["who"]["identifier"]["assigner"]),
         }
     }
 
@@ -343,16 +358,21 @@ impl<'a> Event<'a> {
             let identifier = text(&what["identifier"], "value");
             // Of our own export what isn't said wasn't on record.
             let named = if self.is_ours() { ["", ""] } else { [text(entity, "name"), text(what, "display")] };
-            let assumed = if self.is_ours() { String::new() } else { category(entity) };
-            let id = [text(what, "reference"), identifier, named[0], named[1]];
+            let target = self.references.target_type(what);
+            let assumed = if self.is_ours() { String::new() } else { category(entity, &target) };
+            let reference = match self.is_ours() {
+                true => text(what, "reference").to_owned(),
+                false => item_named(self.references, what, &self.digest),
+            };
+            let id = [reference.as_str(), identifier, named[0], named[1]];
             let label = [text(entity, "name"), text(what, "display"), text(entity, "description")];
             let first = |of: &[&str]| of.iter().find(|t| !t.is_empty()).map_or(String::new(), |t| (*t).to_owned());
             let labels = list(entity, "securityLabel").iter().map(|c| text(c, "code")).filter(|c| !c.is_empty());
             v1::Item {
-                id: cut(&first(&id), limits::ID_BYTES_MAX),
-                category: cut(own_text(entity, "category").unwrap_or(&assumed), limits::TOKEN_BYTES_MAX),
-                labels: labels.take(limits::ITEM_LABELS_MAX).map(|c| cut(c, limits::TOKEN_BYTES_MAX)).collect(),
-                depositor: cut(own_text(entity, "depositor").unwrap_or_default(), limits::ID_BYTES_MAX),
+                id: composed(&first(&id), limits::ID_BYTES_MAX),
+                category: word(own_text(entity, "category").unwrap_or(&assumed), limits::TOKEN_BYTES_MAX),
+                labels: labels.take(limits::ITEM_LABELS_MAX).map(|c| word(c, limits::TOKEN_BYTES_MAX)).collect(),
+                depositor: depositor(own_text(entity, "depositor").unwrap_or_default()),
                 label: cut(&first(&label), limits::LABEL_BYTES_MAX),
             }
         };
@@ -381,14 +401,15 @@ impl<'a> Event<'a> {
         out
     }
 
-    fn basis(&self, requestor: &Value, purposes: &[String], patient: Option<&Patient>) -> Option<v1::Basis> {
+    fn basis(&self, requestor: &Value, purposes: &[String], patient: Option<&Subject>) -> Option<v1::Basis> {
         patient?;
         let basis = |kind: v1::BasisKind, r#ref: &str| {
             Some(v1::Basis { kind: kind.into(), r#ref: cut(r#ref, limits::ID_BYTES_MAX) })
         };
         if let Some(consent) = self.list("entity").iter().find(|e| self.relied_on(e)) {
             let what = &consent["what"];
-            let found = [text(what, "reference"), text(&what["identifier"], "value")];
+            let reference = references::bare(text(what, "reference")).text;
+            let found = [reference.as_str(), text(&what["identifier"], "value")];
             return basis(v1::BasisKind::Consent, found.into_iter().find(|t| !t.is_empty()).unwrap_or_default());
         }
         if purposes.iter().any(|p| p == "BTG") {
@@ -397,8 +418,12 @@ impl<'a> Event<'a> {
         if let Some(policy) = list(requestor, "policy").iter().find_map(Value::as_str) {
             return basis(v1::BasisKind::Decision, policy);
         }
-        let who = text(&requestor["who"], "reference");
-        let is_self = !who.is_empty() && patient.is_some_and(|p| p.name.reference == who);
+        let (who, identifiers) = self.references.named(&requestor["who"]);
+        let is_self = self.references.is_patient(&requestor["who"])
+            && patient.is_some_and(|p| {
+                !who.is_empty() && p.name.reference == who
+                    || identifiers.iter().any(|identifier| p.name.identifiers.contains(identifier))
+            });
         if is_self { basis(v1::BasisKind::Self_, "") } else { None }
     }
 
@@ -457,31 +482,37 @@ impl<'a> Event<'a> {
         let readable = queries.filter_map(|q| String::from_utf8(q).ok()).take(2);
         let clipped = readable.map(|q| q.chars().take(QUERY_CHARS_MAX).filter(|c| *c != '\0').collect::<String>());
         // A query that names several patients is for none of them alone.
-        if self.patients().len() <= 1 {
+        if !self.several {
             put("queries", json!(clipped.collect::<Vec<_>>()));
         }
         Value::Object(out).to_string()
     }
 
-    fn without_other_patients(&self, found: &[Patient], mine: &Patient) -> Result<Vec<u8>, FhirError> {
-        let others: Vec<usize> =
-            found.iter().filter(|other| other.name != mine.name).filter_map(|other| other.entity).collect();
-        let mut copy = self.root.clone();
-        if let Some(entities) = copy.get_mut("entity").and_then(Value::as_array_mut) {
-            let mut at = 0;
-            entities.retain(|entity| {
-                let keep = !others.contains(&at) && !is_query(entity);
-                at += 1;
-                keep
-            });
+    fn without_other_patients(&self, original: &[u8], found: &[Subject], mine: &Subject) -> Result<Vec<u8>, FhirError> {
+        let others = found.iter().filter(|other| other.identity != mine.identity);
+        let others: Vec<usize> = others.flat_map(|other| other.entities.iter().copied()).collect();
+        let other = |error: serde_json::Error| FhirError::new("", error.to_string());
+        // Part by part as received: what is kept of it keeps its numbers as they were written.
+        let mut parts: BTreeMap<&str, &RawValue> = serde_json::from_slice(original).map_err(other)?;
+        let entities = parts.get("entity").map(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get())).transpose();
+        let entities = entities.map_err(other)?.unwrap_or_default().into_iter().enumerate();
+        let kept = entities.filter(|(at, _)| !others.contains(at) && !is_query(&self.list("entity")[*at]));
+        let kept: Vec<&RawValue> = kept.map(|(_, entity)| entity).collect();
+        let kept = serde_json::value::to_raw_value(&kept).map_err(other)?;
+        parts.insert("entity", &kept);
+        // The narrative and contained resources may name anyone.
+        for name in ["text", "contained"] {
+            parts.remove(name);
         }
-        if let Some(root) = copy.as_object_mut() {
-            // The narrative and contained resources may name anyone.
-            root.remove("text");
-            root.remove("contained");
-        }
-        serde_json::to_vec(&copy).map_err(|error| FhirError::new("", error.to_string()))
+        serde_json::to_vec(&parts).map_err(other)
     }
+}
+
+/// Who deposited an item, as our own export says it.
+fn depositor(text: &str) -> String {
+    let name = text.split_once('|').map(|(system, id)| spelling::actor_on_record(system, id));
+    let name = name.map_or_else(|| text.to_owned(), |(system, id)| format!("{system}|{id}"));
+    cut(&name, limits::ID_BYTES_MAX)
 }
 
 #[cfg(test)]

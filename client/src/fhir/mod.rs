@@ -10,9 +10,10 @@ pub mod consent;
 mod dates;
 pub mod patients;
 mod read;
-mod references;
+pub mod references;
 mod schema;
 pub mod source;
+mod subjects;
 
 use serde_json::Value;
 use sillage_proto::v1;
@@ -21,6 +22,7 @@ use sillage_rules::kind::{Group, Kind};
 
 pub use check::{Resource, check};
 pub use patients::PatientMap;
+pub use references::Neighbours;
 
 /// Where our own extensions and code systems are named. The pages need not exist: a URL is a name.
 pub const OURS: &str = "https://sillage.example/fhir";
@@ -100,13 +102,21 @@ pub enum Ends {
 /// [`FhirError`] when it isn't JSON, isn't one of the two in R4, a patient has no INS that is known, or it says what a
 /// record can't say.
 pub fn map(original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
+    map_among(original, patients, &Neighbours::default())
+}
+
+/// The same of a resource of a Bundle, whose references may mean what came `around` it.
+///
+/// # Errors
+/// As for [`map`].
+pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) -> Result<Vec<MappedRecord>, FhirError> {
     let document: Value =
         serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
     let text = std::str::from_utf8(original).map_err(|_| FhirError::new("", "not UTF-8"))?;
     check_names(text).map_err(|error| FhirError::new("", error.to_string()))?;
     match check(&document)? {
-        Resource::AuditEvent => audit_event::map(&document, original, patients),
-        Resource::Consent => consent::map(&document, original, patients),
+        Resource::AuditEvent => audit_event::map(&document, original, patients, around),
+        Resource::Consent => consent::map(&document, original, patients, around),
     }
 }
 

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 use sillage_proto::v1::PatientIdentity;
-use sillage_rules::ident::{Ins, InsOid};
+use sillage_rules::ident::{Ins, spelling};
+
+use super::references::bare;
 
 use crate::error::ClientError;
 use crate::profile::read;
@@ -92,17 +94,28 @@ impl PatientMap {
     /// # Errors
     /// One sentence with the way out, where it has none.
     pub fn resolve(&self, name: &PatientName) -> Result<PatientIdentity, String> {
-        if let Some(found) = name.identifiers.iter().find_map(|(system, value)| ins_of(system, value)) {
-            return found.map(|ins| message(&ins));
+        let mut given: Vec<Ins> = Vec::new();
+        for found in name.identifiers.iter().filter_map(|(system, value)| ins_of(system, value)) {
+            let ins = found?;
+            if given.iter().any(|other| other.oid() == ins.oid() && *other != ins) {
+                return Err("two different INS of one patient: which one is meant?".to_owned());
+            }
+            given.push(ins);
         }
+        if let Some(ins) = given.first() {
+            return Ok(message(ins));
+        }
+        // What a document contains has a name in it alone.
+        let reference = bare(&name.reference).text;
+        let reference = if reference.starts_with('#') { String::new() } else { reference };
         let keys = name.identifiers.iter().flat_map(|(system, value)| [format!("{system}|{value}"), value.clone()]);
-        let mut names = std::iter::once(name.reference.clone()).chain(short(&name.reference)).chain(keys);
+        let mut names = std::iter::once(reference.clone()).chain(short(&reference)).chain(keys);
         if let Some(ins) = names.find_map(|key| self.known.get(&key)) {
             return Ok(message(ins));
         }
         if self.demo {
             let identifiers = name.identifiers.first().map(|(system, value)| format!("{system}|{value}"));
-            let by = [Some(name.reference.clone()), identifiers, Some(name.display.clone())];
+            let by = [Some(reference.clone()), identifiers, Some(name.display.clone())];
             if let Some(by) = by.into_iter().flatten().find(|text| !text.is_empty()) {
                 return Ok(message(&Ins::demo(&by)));
             }
@@ -112,9 +125,8 @@ impl PatientMap {
     }
 }
 
-/// `Patient/123` of an absolute URL, versions cut off.
+/// `Patient/123` of an absolute URL.
 fn short(reference: &str) -> Option<String> {
-    let reference = reference.split("/_history/").next()?;
     let at = reference.rfind("Patient/")?;
     reference.get(at..).map(str::to_owned)
 }
@@ -122,10 +134,9 @@ fn short(reference: &str) -> Option<String> {
 /// The INS, where the identifier is of one of its systems. Published examples have keys that don't fit: only the form is
 /// strict here.
 fn ins_of(system: &str, value: &str) -> Option<Result<Ins, String>> {
-    let oid = system.strip_prefix("urn:oid:").unwrap_or(system);
-    InsOid::parse(oid).ok()?;
+    let oid = spelling::ins_oid(system)?;
     let dense: String = value.chars().filter(|c| !c.is_whitespace()).collect();
-    Some(Ins::parse(&dense, oid).map_err(|error| error.to_string()))
+    Some(Ins::parse(&dense.to_ascii_uppercase(), oid.as_str()).map_err(|error| error.to_string()))
 }
 
 fn identity(ins: &str, oid: Option<&str>) -> Result<Ins, String> {

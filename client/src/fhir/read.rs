@@ -1,10 +1,13 @@
 //! Small readers of an AuditEvent's parts: what a code means, what an entity is, texts within a record's bounds.
 
 use serde_json::Value;
+use sillage_proof::hash::Hash;
 use sillage_proto::v1;
+use sillage_rules::ident::spelling;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits;
 
+use super::references::{self, References};
 use super::{FhirError, OURS};
 
 /// The code system of RESTful interactions.
@@ -56,22 +59,6 @@ pub(super) fn authentication(requestor: &Value) -> Option<v1::Authentication> {
     Some(v1::Authentication { issuer, method: method.to_owned(), eidas_level: String::new() })
 }
 
-/// A reference to a Patient, relative or absolute.
-pub(super) fn is_patient_reference(reference: &Value) -> bool {
-    let target = text(reference, "reference");
-    let segment = target.split('/').rev().nth(1);
-    segment == Some("Patient") || text(reference, "type") == "Patient"
-}
-
-/// An entity that is the patient.
-pub(super) fn is_patient(entity: &Value) -> bool {
-    let type_code = text(&entity["type"], "code");
-    let person = matches!(type_code, "1" | "Patient");
-    let role = text(&entity["role"], "code") == "1";
-    let named = entity.get("what").is_some();
-    (named && role && (person || type_code.is_empty())) || is_patient_reference(&entity["what"])
-}
-
 /// Whether an entity has this role.
 pub(super) fn has_role(entity: &Value, code: &str) -> bool {
     text(&entity["role"], "code") == code
@@ -87,28 +74,48 @@ pub(super) fn is_request_id(entity: &Value) -> bool {
     text(&entity["type"], "code") == "XrequestId"
 }
 
-/// An entity that is a consent.
-pub(super) fn is_consent(entity: &Value) -> bool {
-    let reference = text(&entity["what"], "reference");
-    text(&entity["type"], "code") == "Consent" || reference.split('/').rev().nth(1) == Some("Consent")
-}
-
-/// What sort of thing an entity is: its resource type where one is known, else the name of its role.
-pub(super) fn category(entity: &Value) -> String {
-    let reference = text(&entity["what"], "reference");
-    let segment = reference.split('/').rev().nth(1).unwrap_or_default();
-    let looks_like_type = segment.chars().next().is_some_and(|c| c.is_ascii_uppercase());
+/// What sort of thing an entity is: its resource type where one is known (`target`), else the name of its role.
+pub(super) fn category(entity: &Value, target: &str) -> String {
     let coding = &entity["type"];
     let by_type = (text(coding, "system").ends_with("/resource-types")).then(|| text(coding, "code"));
     let candidates = [
-        if looks_like_type { segment } else { "" },
-        text(&entity["what"], "type"),
+        target,
         by_type.unwrap_or_default(),
         text(&entity["role"], "display"),
         text(coding, "display"),
         text(coding, "code"),
     ];
     candidates.into_iter().find(|t| !t.is_empty()).unwrap_or("other").to_owned()
+}
+
+/// A structure, as the organisation of an actor is recorded: the identifier that counts, else the reference, else its name.
+pub(super) fn organisation_named(references: References<'_>, reference: &Value) -> String {
+    let (target, identifiers) = references.named(reference);
+    let counting = references::counting(&identifiers).or_else(|| identifiers.first());
+    let spelled = counting.and_then(|(system, value)| spelling::organisation_of(system, value).ok());
+    let target = if target.starts_with('#') { "" } else { target.as_str() };
+    let found = [spelled.as_deref().unwrap_or_default(), target, text(reference, "display")];
+    let found = found.into_iter().find(|t| !t.is_empty()).unwrap_or_default();
+    spelling::organisation_on_record(found)
+}
+
+/// What an item is called by its reference: that of what a document contains is nobody else's.
+pub(super) fn item_named(references: References<'_>, what: &Value, digest: &Hash) -> String {
+    let (target, identifiers) = references.named(what);
+    match target.strip_prefix('#') {
+        None => target,
+        Some(id) => identifiers.first().map_or_else(|| format!("{digest}#{id}"), |(_, value)| value.clone()),
+    }
+}
+
+/// As [`cut`], a word that is compared with other people's words.
+pub(super) fn word(text: &str, max: usize) -> String {
+    cut(&spelling::word_on_record(&cut(text, max)), max)
+}
+
+/// As [`cut`], composed and without what nobody sees: by this text other people's texts are compared.
+pub(super) fn composed(text: &str, max: usize) -> String {
+    cut(&spelling::text_on_record(&cut(text, max)), max)
 }
 
 /// A string member; empty where there is none.

@@ -1,11 +1,12 @@
 //! Where the documents come from: files, folders, Bundles and NDJSON. Each document keeps its own bytes exactly.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::FhirError;
+use super::{FhirError, Neighbours};
 
 /// One resource, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Document {
     pub entry: Option<usize>,
     /// The resource's JSON as it stands in the file.
     pub json: Result<Vec<u8>, FhirError>,
+    /// What came in the same Bundle.
+    pub around: Arc<Neighbours>,
 }
 
 /// The files under `paths`: a file as named, a folder's `*.json`, `*.ndjson` and `*.jsonl` with those of its subfolders.
@@ -68,7 +71,7 @@ pub fn documents(path: &Path, bytes: &[u8]) -> Vec<Document> {
         Ok(raw) => resource(raw),
         // Several documents after each other: NDJSON under another name.
         Err(error) if error.is_syntax() && first_line_is_json(bytes) => lines(bytes),
-        Err(error) => vec![Document { entry: None, json: Err(not_json(&error)) }],
+        Err(error) => vec![Document::alone(Err(not_json(&error)))],
     }
 }
 
@@ -90,7 +93,7 @@ fn lines(bytes: &[u8]) -> Vec<Document> {
                 Ok(_) => Ok(line.to_vec()),
                 Err(error) => Err(not_json(&error)),
             };
-            [Document { entry: Some(entry), json }]
+            [Document { entry: Some(entry), ..Document::alone(json) }]
         })
         .collect()
 }
@@ -105,33 +108,60 @@ struct Head<'a> {
 
 #[derive(Deserialize)]
 struct BundleEntry<'a> {
+    #[serde(rename = "fullUrl", borrow)]
+    full_url: Option<&'a RawValue>,
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
 }
 
+/// The resources of a Bundle that the others may refer to.
+fn neighbours(entries: &[&RawValue]) -> Neighbours {
+    let mut around = Neighbours::default();
+    for entry in entries {
+        let Ok(entry) = serde_json::from_str::<BundleEntry>(entry.get()) else { continue };
+        let full_url = entry.full_url.and_then(|url| serde_json::from_str::<String>(url.get()).ok());
+        let Some(resource) = entry.resource else { continue };
+        let Ok(head) = serde_json::from_str::<Head>(resource.get()) else { continue };
+        let kind = head.resource_type.map(RawValue::get).unwrap_or_default().trim_matches('"');
+        if Neighbours::TYPES.contains(&kind)
+            && let Ok(resource) = serde_json::from_str(resource.get())
+        {
+            around.add(&full_url.unwrap_or_default(), resource);
+        }
+    }
+    around
+}
+
+impl Document {
+    fn alone(json: Result<Vec<u8>, FhirError>) -> Self {
+        Self { entry: None, json, around: Arc::default() }
+    }
+}
+
 /// One resource, or the entries of a Bundle.
 fn resource(raw: &RawValue) -> Vec<Document> {
-    let alone = || vec![Document { entry: None, json: Ok(raw.get().as_bytes().to_vec()) }];
+    let alone = || vec![Document::alone(Ok(raw.get().as_bytes().to_vec()))];
     let Ok(head) = serde_json::from_str::<Head>(raw.get()) else {
         return alone();
     };
     if head.resource_type.is_none_or(|name| name.get() != "\"Bundle\"") {
         return alone();
     }
-    let refused = |path: &str, why: &str| vec![Document { entry: None, json: Err(FhirError::new(path, why)) }];
+    let refused = |path: &str, why: &str| vec![Document::alone(Err(FhirError::new(path, why)))];
     let Some(entries) = head.entry else {
         return Vec::new();
     };
     let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(entries.get()) else {
         return refused("Bundle.entry", "this element repeats: expected a JSON array");
     };
+    let around = Arc::new(neighbours(&entries));
     let one = |(i, raw): (usize, &&RawValue)| {
         let resource = serde_json::from_str::<BundleEntry>(raw.get()).ok().and_then(|entry| entry.resource);
         let json = match resource {
             Some(resource) => Ok(resource.get().as_bytes().to_vec()),
             None => Err(FhirError::new(format!("Bundle.entry[{i}].resource"), "an entry without a resource")),
         };
-        Document { entry: Some(i), json }
+        Document { entry: Some(i), json, around: around.clone() }
     };
     entries.iter().enumerate().map(one).collect()
 }

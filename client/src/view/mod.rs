@@ -43,6 +43,8 @@ pub struct Event {
     pub decision: Option<Decision>,
     /// What erased it.
     pub erased: Option<v1::Erasure>,
+    /// What voided it: it counts for nothing.
+    pub voided: Option<v1::Voiding>,
     /// Name of the service that signed it.
     pub author: String,
     /// From the trace that is kept from representatives.

@@ -3,6 +3,7 @@
 use sillage_proto::v1;
 use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
 use sillage_rules::kind::Kind;
+use sillage_rules::voiding::Notice;
 
 use super::{Event, Lang, decided, time, words};
 
@@ -14,6 +15,20 @@ const ITEMS_NAMED_MAX: usize = 3;
 /// *Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), Dr Claire Dubois (médecin, structure 750712184) a consulté : compte rendu,
 /// pour des soins, en tant que membre de l'équipe de soins.*
 pub fn sentence(event: &Event, lang: Lang) -> String {
+    let said = what_happened(event, lang);
+    let Some(by) = &event.voided else { return said };
+    let (since, reason, index) = (time::spoken(by.time_ms, lang), clean(&by.reason), by.index);
+    match lang {
+        Lang::Fr => format!(
+            "{said} ANNULÉ le {since} (événement n° {index}), motif : {reason}. Cet enregistrement ne compte plus."
+        ),
+        Lang::En => {
+            format!("{said} VOIDED on {since} (event no. {index}), reason: {reason}. This record counts for nothing.")
+        }
+    }
+}
+
+fn what_happened(event: &Event, lang: Lang) -> String {
     if let Some(decision) = &event.decision {
         let secret = words::pick(lang, ", caché aux représentants", ", kept from representatives");
         let secret = if event.secret { secret } else { "" };
@@ -24,6 +39,9 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     };
     if let Some(act) = erasing(record) {
         return erasure(record, act, lang);
+    }
+    if let Some(notice) = notice(event, record) {
+        return told(record, &notice, event.secret, lang);
     }
     let permitted = authorisation(record);
     let (asked, refused) = (permitted.is_some(), permitted == Some(false));
@@ -43,6 +61,7 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
     let mut parts =
         vec![words::purpose(&record.purpose, lang), words::by_right(record, lang).to_owned(), outcome.to_owned()];
+    parts.extend(proven(record, lang));
     parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));
@@ -56,6 +75,27 @@ pub fn sentence(event: &Event, lang: Lang) -> String {
     }
     out.push('.');
     out
+}
+
+/// By what the will is proven. What `auth` says is what the token says: the ledger took the record on no other terms.
+fn proven(record: &v1::Record, lang: Lang) -> Option<String> {
+    record.will.as_ref()?;
+    let auth = record.auth.clone().unwrap_or_default();
+    let issuer = match auth.issuer.is_empty() {
+        false => clean(&auth.issuer),
+        true => clean(&sillage_rules::will::issuer_named(record).ok().flatten().unwrap_or_default()),
+    };
+    let level = match (auth.eidas_level.as_str(), lang) {
+        ("high", Lang::Fr) => ", niveau élevé",
+        ("high", Lang::En) => ", level high",
+        ("substantial", Lang::Fr) => ", niveau substantiel",
+        ("substantial", Lang::En) => ", level substantial",
+        _ => "",
+    };
+    Some(match lang {
+        Lang::Fr => format!("prouvé par une connexion avec {issuer}{level}"),
+        Lang::En => format!("proven by login with {issuer}{level}"),
+    })
 }
 
 fn erased(event: &Event, lang: Lang) -> String {
@@ -84,6 +124,40 @@ fn erasing(record: &v1::Record) -> Option<&v1::Erased> {
     match record.act.as_ref()?.act.as_ref()? {
         v1::ledger_act::Act::Erased(act) => Some(act),
         _ => None,
+    }
+}
+
+fn notice(event: &Event, record: &v1::Record) -> Option<Notice> {
+    let is_notice = event.kind == Kind::RECORDS_VOIDED && record.act.is_none();
+    is_notice.then(|| serde_json::from_str(&record.details).ok()).flatten()
+}
+
+/// What the ledger tells a patient of voided records.
+fn told(record: &v1::Record, notice: &Notice, secret: bool, lang: Lang) -> String {
+    let when = time::spoken(record.occurred_at_ms, lang);
+    let named: Vec<String> = notice.records.iter().take(ITEMS_NAMED_MAX).map(u64::to_string).collect();
+    let (named, count, act) = (named.join(", "), notice.records.len(), notice.act);
+    let more = count.saturating_sub(ITEMS_NAMED_MAX);
+    let more = match (more, lang) {
+        (0, _) => String::new(),
+        (more, Lang::Fr) => format!(" et {more} de plus"),
+        (more, Lang::En) => format!(" and {more} more"),
+    };
+    let hidden = words::pick(lang, ", caché aux représentants", ", kept from representatives");
+    let hidden = if secret { hidden } else { "" };
+    match (notice.reinstates.is_some(), lang) {
+        (false, Lang::Fr) => format!(
+            "Le {when}, le registre a noté que l'autorité a annulé {count} enregistrement(s) vous concernant (n° {named}{more}), par l'acte n° {act} : ils ne comptent plus{hidden}."
+        ),
+        (false, Lang::En) => format!(
+            "On {when}, the ledger noted that the authority voided {count} record(s) about you (no. {named}{more}), by act no. {act}: they count for nothing{hidden}."
+        ),
+        (true, Lang::Fr) => format!(
+            "Le {when}, le registre a noté que l'autorité a rétabli {count} enregistrement(s) vous concernant (n° {named}{more}), par l'acte n° {act}{hidden}."
+        ),
+        (true, Lang::En) => format!(
+            "On {when}, the ledger noted that the authority reinstated {count} record(s) about you (no. {named}{more}), by act no. {act}{hidden}."
+        ),
     }
 }
 
@@ -218,9 +292,13 @@ fn asked_for(kind: Kind, record: &v1::Record, permitted: bool, lang: Lang) -> St
     }
 }
 
+/// Whether a character turns the reading order of those around it.
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text from a record on a terminal: what could move the cursor or turn the reading order is taken out.
 pub fn clean(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -253,6 +331,7 @@ mod tests {
             record: Some(record),
             decision: None,
             erased: None,
+            voided: None,
             author: "dmp".into(),
             secret: false,
         }

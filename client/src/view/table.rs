@@ -121,6 +121,7 @@ mod tests {
             record: Some(sillage_proto::v1::Record::default()),
             decision: None,
             erased: None,
+            voided: None,
             author: String::new(),
             secret: false,
         };
@@ -141,6 +142,7 @@ mod tests {
             record: Some(record),
             decision: None,
             erased: None,
+            voided: None,
             author: String::new(),
             secret: false,
         };

@@ -86,6 +86,7 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
         "identity.linked" => ("a rapproché deux identités", "linked two identities"),
         "identity.corrected" => ("a corrigé l'identité", "corrected the identity"),
         "payload.erased" => ("a effacé le contenu d'un événement", "erased the content of an event"),
+        "records.voided" => ("a annulé des enregistrements", "voided records"),
         _ => ("a enregistré un événement", "recorded an event"),
     };
     pick(lang, fr, en)
@@ -157,6 +158,7 @@ pub fn noun(kind: Kind, lang: Lang) -> String {
         "identity.linked" => ("identités rapprochées", "identities linked"),
         "identity.corrected" => ("identité corrigée", "identity corrected"),
         "payload.erased" => ("contenu effacé", "content erased"),
+        "records.voided" => ("enregistrements annulés", "records voided"),
         "breakglass.opened" => ("accès d'urgence", "break-glass"),
         "breakglass.justified" => ("urgence justifiée", "break-glass justified"),
         "breakglass.closed" => ("urgence close", "break-glass closed"),

@@ -100,6 +100,17 @@ pub struct FetchSnapshot {
     pub manifest: Vec<u8>,
 }
 
+/// A snapshot that the driver made; see [`super::Core::on_snapshot_made`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMade {
+    /// The state is as of this index.
+    pub index: u64,
+    /// Term of the entry at `index`.
+    pub term: u64,
+    /// Travels in the message; the receiver's driver gets it in [`FetchSnapshot`].
+    pub manifest: Vec<u8>,
+}
+
 /// How urgently the log wants to shrink; answer with [`super::Core::compact`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompactWish {
@@ -126,6 +137,8 @@ pub struct Actions {
     pub reads_failed: Vec<ReadId>,
     /// A follower needs a snapshot: make one, then [`super::Core::on_snapshot_made`].
     pub make_snapshot: bool,
+    /// Nobody needs the snapshots made of these (index, term) any more: remove their files.
+    pub release_snapshots: Vec<(u64, u64)>,
     /// A leader offers a snapshot: fetch its files.
     pub fetch_snapshot: Option<FetchSnapshot>,
     /// The log wants to be compacted.
@@ -149,6 +162,7 @@ impl Actions {
             && self.reads_ready.is_empty()
             && self.reads_failed.is_empty()
             && !self.make_snapshot
+            && self.release_snapshots.is_empty()
             && self.fetch_snapshot.is_none()
             && self.compact.is_none()
             && self.store_peers.is_empty()
@@ -217,8 +231,8 @@ pub struct CoreStatus {
     pub divergence: Divergence,
     /// Committed entries that the group has lost: this node takes no part any more.
     pub split: Option<Split>,
-    /// The log is empty, and some of its founders haven't been met yet.
-    pub founding: bool,
+    /// The log is empty, and these of its founders haven't been met yet: until they are, this node neither votes nor leads.
+    pub unmet: Vec<u64>,
     /// In a joint step: the voters before it.
     pub voters_outgoing: Vec<u64>,
     /// Members that get the log and count for nothing.

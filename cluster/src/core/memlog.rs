@@ -161,8 +161,12 @@ impl MemLog {
         self.snapshot = Some(snapshot);
     }
 
+    /// Offers none any more.
+    pub(crate) fn withdraw(&mut self) {
+        self.snapshot = None;
+    }
+
     /// The snapshot on offer.
-    #[cfg(test)]
     pub(crate) fn offered(&self) -> Option<&Snapshot> {
         self.snapshot.as_ref()
     }

@@ -11,6 +11,7 @@ mod change;
 mod errors;
 mod members;
 mod memlog;
+mod offers;
 mod peers;
 mod reads;
 mod standing;
@@ -24,14 +25,14 @@ pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 
-use raft::eraftpb::{ConfState, Entry, HardState, Message, MessageType, Snapshot};
+use raft::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
 use raft::{RawNode, Ready, StateRole};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use actions::{
     Actions, CommittedEntry, CompactWish, Compaction, CoreStatus, FetchSnapshot, Install, Outgoing, PeerProgress,
-    ProposalId, ReadId, Role, WriteTask,
+    ProposalId, ReadId, Role, SnapshotMade, WriteTask,
 };
 use errors::checked_hard_state;
 pub use errors::{CoreError, NotProposed, StepError};
@@ -42,6 +43,7 @@ pub use raft::eraftpb;
 use crate::config::CoreConfig;
 use crate::identity::DiskRun;
 use memlog::{MemLog, entry_time_ms};
+use offers::{FetchWatch, Offers};
 use peers::Peers;
 pub use peers::{Disowned, PeerFault};
 use reads::Reads;
@@ -71,17 +73,6 @@ pub struct Recovered {
     pub peers: BTreeMap<u64, DiskRun>,
 }
 
-/// A snapshot that the driver made; see [`Core::on_snapshot_made`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotMade {
-    /// The state is as of this index.
-    pub index: u64,
-    /// Term of the entry at `index`.
-    pub term: u64,
-    /// Travels in the message; the receiver's driver gets it in [`FetchSnapshot`].
-    pub manifest: Vec<u8>,
-}
-
 /// One replica's share of the algorithm.
 pub struct Core {
     raw: RawNode<MemLog>,
@@ -100,15 +91,21 @@ pub struct Core {
     forgot: bool,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
-    /// (number of the write task, index) of a snapshot being installed. Until it is, this node must not campaign:
-    /// raft-rs would look for the entries between the applied index and the snapshot's, which are gone.
-    installing: Option<(u64, u64)>,
-    /// Whether the driver is making a snapshot.
-    making: bool,
+    /// How that goes.
+    fetch: FetchWatch,
+    /// What the driver counted of it.
+    fetch_bytes: u64,
+    /// A snapshot being installed. Until it is, this node must not campaign: raft-rs would look for the entries between
+    /// the applied index and the snapshot's, which are gone.
+    installing: Option<Installing>,
+    /// The driver is making a snapshot, of this index or a later one.
+    making: Option<u64>,
+    /// Snapshots made here.
+    offers: Offers,
     /// Whether the driver owes an answer to a [`CompactWish`].
     compacting: bool,
-    /// Peers in snapshot state → tick when they last showed progress.
-    transfers: HashMap<u64, u64>,
+    /// Peers in snapshot state.
+    transfers: HashMap<u64, Sending>,
     /// Who is in the group, as of each index that a snapshot or the log's mark may have.
     members: MemberBook,
     /// Members to write with the next task.
@@ -124,6 +121,24 @@ pub struct Core {
     split: Option<Split>,
     /// What inputs left to do besides raft-rs' own.
     pending: Actions,
+}
+
+/// A snapshot on its way to a peer.
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    index: u64,
+    /// Tick of the last progress.
+    tick: u64,
+}
+
+/// See [`Core::installing`].
+#[derive(Clone, Copy, Debug)]
+struct Installing {
+    /// Number of the write task.
+    task: u64,
+    index: u64,
+    /// Tick at which it began.
+    since: u64,
 }
 
 impl Core {
@@ -174,8 +189,11 @@ impl Core {
             heard: false,
             forgot: false,
             fetching: None,
+            fetch: FetchWatch::default(),
+            fetch_bytes: 0,
             installing: None,
-            making: false,
+            making: None,
+            offers: Offers::default(),
             compacting: false,
             transfers: HashMap::new(),
             found: found.then(|| members.clone()),
@@ -199,6 +217,7 @@ impl Core {
         if self.is_out() {
             let failed = self.reads.on_tick(self.ticks, self.config.read_retry_ticks, self.config.read_timeout_ticks);
             self.pending.reads_failed.extend(failed);
+            self.watch_snapshots();
             return self.settle();
         }
         let founding = self.is_founding();
@@ -206,6 +225,7 @@ impl Core {
             self.raw.tick();
         }
         self.watch_transfers();
+        self.watch_snapshots();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {
             self.tell_progress();
             self.tell_standing();
@@ -256,11 +276,8 @@ impl Core {
     /// The write task `number` and all before it are durable.
     pub fn on_persisted(&mut self, number: u64) {
         self.raw.on_persist_ready(number);
-        if let Some((task, index)) = self.installing
-            && number >= task
-        {
-            self.installing = None;
-            self.on_applied(index);
+        if let Some(done) = self.installing.take_if(|installing| number >= installing.task) {
+            self.on_applied(done.index);
         }
         self.settle();
     }
@@ -275,22 +292,6 @@ impl Core {
         self.settle();
     }
 
-    /// The snapshot asked for by [`Actions::make_snapshot`] is there, or could not be made.
-    pub fn on_snapshot_made(&mut self, made: Option<SnapshotMade>) {
-        self.making = false;
-        let Some(made) = made else { return };
-        if self.raw.store().term_at(made.index) != Some(made.term) {
-            // Compacted meanwhile: the followers' next request asks for a newer one.
-            return;
-        }
-        let mut snapshot = Snapshot { data: made.manifest, ..Snapshot::default() };
-        let metadata = snapshot.mut_metadata();
-        metadata.index = made.index;
-        metadata.term = made.term;
-        metadata.set_conf_state(ConfState::from(&self.members.as_of(made.index).members));
-        self.raw.mut_store().offer(snapshot);
-    }
-
     /// The files asked for by [`Actions::fetch_snapshot`] are here, checked and durable; or not.
     pub fn on_snapshot_fetched(&mut self, index: u64, fetched: bool) {
         let Some(offer) = self.fetching.take_if(|offer| offer.get_snapshot().get_metadata().index == index) else {
@@ -298,7 +299,9 @@ impl Core {
         };
         // A leader that came meanwhile may wait for its own offer.
         self.heard = false;
-        if fetched {
+        self.fetch_ends();
+        // In doubt, this node keeps its own state: it may be the right one.
+        if fetched && !self.is_in_doubt() {
             // A refusal only means that the leader is gone; a new one offers again.
             let _ = self.raw.step(*offer);
         } else {
@@ -353,14 +356,16 @@ impl Core {
             let context = self.reads.ask(self.ticks);
             self.raw.read_index(context);
         }
+        self.withdraw_in_doubt();
         let mut actions = std::mem::take(&mut self.pending);
         self.raw.store().set_room(self.room());
         if self.raw.has_ready() {
             let ready = self.raw.ready();
             self.take_ready(ready, &mut actions);
         }
-        if self.raw.store().take_wanted() && !self.making {
-            self.making = true;
+        if self.raw.store().take_wanted() && self.should_make_snapshot() {
+            self.see_needs();
+            self.making = Some(self.raw.raft.raft_log.applied);
             actions.make_snapshot = true;
         }
         actions
@@ -392,7 +397,7 @@ impl Core {
             strangers: self.peers.faults(),
             divergence: self.divergence.clone(),
             split: self.split,
-            founding: self.is_founding(),
+            unmet: self.unmet(),
         }
     }
 
@@ -462,7 +467,11 @@ impl Core {
     }
 
     fn take_ready(&mut self, mut ready: Ready, actions: &mut Actions) {
-        actions.messages.extend(outgoing(self.config.id, ready.take_messages()));
+        let mut messages = ready.take_messages();
+        if self.is_in_doubt() {
+            messages.retain(|message| message.get_msg_type() != MessageType::MsgSnapshot);
+        }
+        actions.messages.extend(outgoing(self.config.id, messages));
         let mut task = WriteTask {
             number: ready.number(),
             hard_state: ready.hs().cloned(),
@@ -477,7 +486,7 @@ impl Core {
             self.raw.mut_store().reset(index, term);
             self.members.reset(index, Members::from(&conf_state));
             self.handed_out = index;
-            self.installing = Some((ready.number(), index));
+            self.installing = Some(Installing { task: ready.number(), index, since: self.ticks });
             task.install = Some(Install { index, term, conf_state });
         }
         task.entries = ready.take_entries();

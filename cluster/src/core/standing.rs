@@ -149,6 +149,19 @@ impl Standings {
         Some(Compared::Same)
     }
 
+    /// Whether the state as of `index` is the group's as far as anybody can tell now: a majority of `voters` has it, or
+    /// every other voter of which `can_tell` holds. A state machine without digests has nothing to compare.
+    pub(super) fn is_shared(&self, own_id: u64, voters: &[u64], index: u64, can_tell: impl Fn(u64) -> bool) -> bool {
+        if self.states.is_empty() {
+            return true;
+        }
+        let agrees = |id: &u64| {
+            *id == own_id || (!self.differ.contains_key(id) && self.agree.get(id).is_some_and(|&at| at >= index))
+        };
+        let agreeing = voters.iter().filter(|id| agrees(id)).count();
+        agreeing > voters.len() / 2 || voters.iter().all(|id| agrees(id) || !can_tell(*id))
+    }
+
     /// How this node stands among `voters`, itself included.
     pub(super) fn divergence(&self, own_id: u64, voters: &[u64]) -> Divergence {
         let differs: Vec<u64> = self.differ.keys().copied().collect();
@@ -216,6 +229,22 @@ mod tests {
     fn two_terms_at_one_index_are_two_histories() {
         let mut standings = of(&[state(4, 1, 4)]);
         assert_eq!(standings.saw_peer(2, state(4, 2, 4)), Some(Compared::Term));
+    }
+
+    #[test]
+    fn a_state_is_shared_once_those_who_can_tell_have_it() {
+        let mut standings = of(&[state(4, 1, 4), state(5, 1, 5), state(6, 2, 6)]);
+        let voters = [1, 2, 3, 4, 5];
+        assert!(!standings.is_shared(1, &voters, 5, |id| id == 2), "node 2 hasn't said yet");
+        assert!(standings.is_shared(1, &voters, 5, |_| false), "nobody answers");
+        standings.saw_peer(2, state(4, 1, 4));
+        assert!(!standings.is_shared(1, &voters, 5, |id| id == 2), "what it has is older");
+        standings.saw_peer(2, state(5, 1, 5));
+        assert!(standings.is_shared(1, &voters, 5, |id| id == 2));
+        assert!(!standings.is_shared(1, &voters, 5, |id| id <= 3));
+        standings.saw_peer(4, state(6, 2, 6));
+        assert!(standings.is_shared(1, &voters, 5, |_| true), "a majority");
+        assert!(Standings::default().is_shared(1, &voters, 5, |_| true), "without digests");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::*;
 
 mod bounds;
 mod members;
+mod snapshots;
 
 const NOW_MS: u64 = 1_000_000;
 
@@ -28,8 +29,14 @@ struct Node {
     /// Apply nothing until this is unset.
     hold_applying: bool,
     unapplied: VecDeque<CommittedEntry>,
-    /// Never answer to the offer of a snapshot.
+    /// Don't answer to the offer of a snapshot.
     hold_fetches: bool,
+    /// The one that waits.
+    fetching: Option<FetchSnapshot>,
+    installs: usize,
+    /// Makes no snapshots.
+    makes_none: bool,
+    released: Vec<(u64, u64)>,
 }
 
 struct Group {
@@ -76,6 +83,10 @@ impl Group {
             hold_applying: false,
             unapplied: VecDeque::new(),
             hold_fetches: false,
+            fetching: None,
+            installs: 0,
+            makes_none: false,
+            released: Vec::new(),
         };
         self.nodes.insert(id, node);
     }
@@ -155,21 +166,30 @@ impl Group {
                 node.disk.mark = (compaction.index, compaction.term);
                 node.disk.members = Some(compaction.members);
             }
-            let (at, made) = (node.at, actions.make_snapshot);
-            if made {
-                node.core.on_snapshot_made(Some(SnapshotMade { index: at.0, term: at.1, manifest: b"files".to_vec() }));
+            node.released.extend(actions.release_snapshots);
+            let at = node.at;
+            if actions.make_snapshot {
+                let made = SnapshotMade { index: at.0, term: at.1, manifest: b"files".to_vec() };
+                node.core.on_snapshot_made(Some(made).filter(|_| !node.makes_none));
             }
-            if let Some(fetch) = actions.fetch_snapshot
-                && !self.nodes[&id].hold_fetches
-            {
+            if let Some(fetch) = actions.fetch_snapshot {
                 assert_eq!(fetch.manifest, b"files");
-                let state = self.nodes[&fetch.from].applied.clone();
-                let node = self.nodes.get_mut(&id).unwrap();
-                node.applied = state.into_iter().filter(|(index, _)| *index <= fetch.index).collect();
-                node.core.on_snapshot_fetched(fetch.index, true);
+                node.fetching = Some(fetch);
+                if !node.hold_fetches {
+                    self.end_fetch(id);
+                }
             }
             self.wire.extend(messages.into_iter().map(|message| (id, message)));
         }
+    }
+
+    /// All files that a node fetches are there.
+    fn end_fetch(&mut self, id: u64) {
+        let fetch = self.node(id).fetching.take().expect("it fetches");
+        let state = self.nodes[&fetch.from].applied.clone();
+        let node = self.node(id);
+        node.applied = state.into_iter().filter(|(index, _)| *index <= fetch.index).collect();
+        node.core.on_snapshot_fetched(fetch.index, true);
     }
 
     fn tick(&mut self, ticks: usize) {
@@ -201,6 +221,7 @@ impl Group {
 
 fn write(node: &mut Node, task: WriteTask) -> Vec<Outgoing> {
     if let Some(install) = &task.install {
+        node.installs += 1;
         node.disk.mark = (install.index, install.term);
         node.disk.entries.clear();
         node.disk.members = Some(MembersAt::new(install.index, Members::from(&install.conf_state)));

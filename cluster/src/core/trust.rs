@@ -82,10 +82,16 @@ impl Core {
     /// all of its first nodes together, so that each of them would know it if another one came back on an emptied disk to
     /// found it again.
     pub(super) fn is_founding(&self) -> bool {
+        !self.unmet().is_empty()
+    }
+
+    /// The founders whose disks this node doesn't know, while its log is empty.
+    pub(super) fn unmet(&self) -> Vec<u64> {
+        if self.config.disk.is_none() || self.raw.raft.raft_log.last_index() > 0 {
+            return Vec::new();
+        }
         let knows = |id: &u64| *id == self.config.id || self.peers.known(*id).is_some();
-        self.config.disk.is_some()
-            && self.raw.raft.raft_log.last_index() == 0
-            && !self.members.now().members.voters.iter().all(knows)
+        self.members.now().members.voters.iter().copied().filter(|id| !knows(id)).collect()
     }
 
     /// Whether a message counts now (`true`), waits (`false`) or never counts.
@@ -201,6 +207,7 @@ impl Core {
         if let Some(compared) = self.standings.saw_peer(from, state) {
             self.judge_state(from, state, compared);
         }
+        self.offer_if_shared();
     }
 
     fn judge_state(&mut self, peer: u64, theirs: State, compared: Compared) {

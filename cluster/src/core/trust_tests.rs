@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use raft::eraftpb::ConfState;
+
 use super::*;
 use crate::identity::{DiskClaim, DiskRun, Start};
 
@@ -253,11 +255,11 @@ fn a_log_is_founded_by_all_of_its_first_nodes_together() {
     let mut group = Group::of([1, 2]);
     group.ticks(100);
     assert_eq!(group.leader(), None);
-    assert!(group.node(1).core.status().founding);
+    assert!(!group.node(1).core.status().unmet.is_empty());
     group.start(3, run_of(3, 1), Recovered::default(), (0, 0));
     group.ticks(100);
     assert!(group.leader().is_some());
-    assert!(!group.node(1).core.status().founding);
+    assert!(group.node(1).core.status().unmet.is_empty());
 }
 
 #[test]
@@ -331,6 +333,69 @@ fn where_nobody_knows_who_is_right_nobody_acknowledges() {
         assert!(group.node(id).core.is_in_doubt());
     }
     assert!(!group.propose(1, 2));
+}
+
+/// Whether a node offers a snapshot of its state now, made as of what it has applied.
+fn offers(group: &mut Group, id: u64) -> bool {
+    let node = group.node(id);
+    let (index, term) = node.applied;
+    node.core.on_snapshot_made(Some(SnapshotMade { index, term, manifest: Vec::new() }));
+    node.core.raw.store().offered().is_some()
+}
+
+#[test]
+fn a_node_in_doubt_gives_nobody_its_state() {
+    let mut group = Group::new();
+    group.node(1).spoilt = true;
+    group.lead(1);
+    group.propose(1, 1);
+    group.ticks(1);
+    // Made before anybody knows that the states differ: node 2 answers, and hasn't said what it has.
+    let third = group.stop(3);
+    assert!(!offers(&mut group, 1), "nobody confirmed it");
+    group.ticks(25);
+    assert_eq!(group.node(1).core.status().divergence.verdict, Verdict::Unknown);
+    assert!(!offers(&mut group, 1) && !offers(&mut group, 2));
+    // The third agrees with node 2: the doubt is over, and who is right gives its state again.
+    let (index, term) = third.applied;
+    group.start(3, DiskRun { start: 2, run: 32, ..third.run }, third.disk, third.applied);
+    group.node(3).core.saw_state(State { index, term, digest: [index as u8; 32] });
+    group.ticks(60);
+    assert!(group.node(1).core.is_out());
+    let leader = group.leader().expect("two agree");
+    assert!(group.propose(leader, 5));
+    group.ticks(25);
+    assert!(offers(&mut group, leader));
+}
+
+#[test]
+fn a_snapshot_is_offered_once_the_others_have_confirmed_it() {
+    let mut group = Group::new();
+    group.lead(1);
+    group.propose(1, 1);
+    group.stop(3);
+    assert!(!offers(&mut group, 1), "node 2 answers and hasn't said what it has");
+    group.ticks(15);
+    assert!(group.node(1).core.raw.store().offered().is_some());
+}
+
+#[test]
+fn a_node_in_doubt_keeps_its_own_state() {
+    let mut group = Group::new();
+    group.node(1).spoilt = true;
+    group.lead(1);
+    group.stop(3);
+    group.propose(1, 1);
+    group.ticks(25);
+    assert!(group.node(2).core.is_in_doubt());
+    let mut offer = Message { from: 1, to: 2, term: 9, ..Message::default() };
+    offer.set_msg_type(MessageType::MsgSnapshot);
+    let mut metadata = raft::eraftpb::SnapshotMetadata { index: 50, term: 9, ..Default::default() };
+    metadata.set_conf_state(ConfState { voters: vec![1, 2, 3], ..ConfState::default() });
+    offer.mut_snapshot().set_metadata(metadata);
+    let claim = group.node(1).claim.clone();
+    group.node(2).core.step_from(Some(&claim), &wire::encode_raft(&offer)).unwrap();
+    assert!(group.node(2).core.take_actions().fetch_snapshot.is_none());
 }
 
 #[test]

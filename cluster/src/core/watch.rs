@@ -1,11 +1,13 @@
 //! What the core keeps an eye on besides raft-rs: snapshot transfers and the size of the log.
 
+use std::collections::BTreeMap;
+
 use raft::eraftpb::{Message, MessageType};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
 use super::actions::{CompactWish, FetchSnapshot};
 use super::wire::Transfer;
-use super::{Core, StepError};
+use super::{Core, Sending, StepError};
 
 impl Core {
     /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
@@ -28,6 +30,11 @@ impl Core {
             self.tell_progress();
             return true;
         }
+        if self.is_in_doubt() {
+            // This node's state may be the right one: it is kept until somebody knows.
+            return true;
+        }
+        self.fetch_begins(fetch.index);
         self.fetching = Some(Box::new(message.clone()));
         self.pending.fetch_snapshot = Some(fetch);
         true
@@ -47,7 +54,9 @@ impl Core {
         }
         match state {
             Transfer::Running => {
-                self.transfers.insert(from, self.ticks);
+                let sending = Sending { index: progress.pending_snapshot, tick: self.ticks };
+                self.transfers.insert(from, sending);
+                self.transfer_advanced(from);
             }
             Transfer::Failed => {
                 self.transfers.remove(&from);
@@ -60,32 +69,23 @@ impl Core {
     /// Gives up on transfers that went silent, so that raft-rs leaves the snapshot state and tries again. Success
     /// needs no report: the follower's next response shows it.
     pub(super) fn watch_transfers(&mut self) {
-        let mut running: Vec<u64> = Vec::new();
+        let mut running: BTreeMap<u64, u64> = BTreeMap::new();
         if self.raw.raft.state == StateRole::Leader {
             let peers = self.raw.raft.prs().iter();
             let in_snapshot = peers.filter(|(_, progress)| progress.state == ProgressState::Snapshot);
-            running.extend(in_snapshot.map(|(&id, _)| id));
+            running.extend(in_snapshot.map(|(&id, progress)| (id, progress.pending_snapshot)));
         }
-        running.sort_unstable();
-        self.transfers.retain(|peer, _| running.contains(peer));
-        for peer in running {
-            let since = *self.transfers.entry(peer).or_insert(self.ticks);
-            if self.ticks >= since + self.config.snapshot_timeout_ticks {
+        self.transfers.retain(|peer, _| running.contains_key(peer));
+        for (peer, index) in running {
+            let sending = self.transfers.entry(peer).or_insert(Sending { index, tick: self.ticks });
+            if sending.index != index {
+                *sending = Sending { index, tick: self.ticks };
+            }
+            if self.ticks >= sending.tick + self.config.snapshot_timeout_ticks {
                 self.transfers.remove(&peer);
                 self.raw.report_snapshot(peer, SnapshotStatus::Failure);
             }
         }
-    }
-
-    /// The index up to which the leader's peers need nothing: what the slowest lively one has, or the snapshot that is
-    /// on its way to one.
-    pub(super) fn needed_by_peers(&self) -> Option<u64> {
-        if self.raw.raft.state != StateRole::Leader {
-            return None;
-        }
-        let peers = self.raw.raft.prs().iter();
-        let lively = peers.filter(|(_, progress)| progress.recent_active);
-        lively.map(|(_, progress)| progress.matched.max(progress.pending_snapshot)).min()
     }
 
     /// Bytes of committed entries that may be handed out now.
@@ -125,15 +125,22 @@ impl Core {
             Some(if bytes > self.config.log_max_bytes { CompactWish::Flush } else { CompactWish::Ask });
     }
 
-    /// This node is still fetching: keeps the leader from giving up. Or it knows of no transfer, having started again
+    /// This node is still fetching, and comes on: keeps the leader from giving up. Or it knows of no transfer, having started again
     /// in the middle of one: then the leader need not wait for its end.
     pub(super) fn tell_progress(&mut self) {
         if let Some(offer) = &self.fetching {
             let (to, index) = (offer.from, offer.get_snapshot().get_metadata().index);
-            self.tell_transfer(to, index, Transfer::Running);
+            if self.fetch_advanced() {
+                self.tell_transfer(to, index, Transfer::Running);
+            }
+        } else if let Some(installing) = self.installing {
+            if let Some(leader) = self.leader()
+                && self.may_still_install(installing.since)
+            {
+                self.tell_transfer(leader, installing.index, Transfer::Running);
+            }
         } else if let Some(leader) = self.leader().filter(|&leader| leader != self.config.id)
             && !self.heard
-            && self.installing.is_none()
         {
             self.tell_transfer(leader, 0, Transfer::Failed);
         }

@@ -107,7 +107,7 @@ impl<D: Disk> SegmentedLog<D> {
         log.found.recovered.hard_state = log.log.books.hard_state.clone();
         log.found.recovered.members = log.log.books.members.clone();
         log.found.recovered.mark = log.log.books.mark;
-        log.found.recovered.peers = peers_in(&log.log.books.notes);
+        log.found.recovered.peers = peers_in(&log.log.books.notes)?;
         Ok((log.log, log.found))
     }
 

@@ -65,7 +65,8 @@ pub(crate) fn run<S: StateMachine>(
                     or_die(|| std::fs::remove_dir_all(&dir).map_err(Fatal::new));
                 }
                 let (index, term) = or_die(|| machine.checkpoint(&dir));
-                Some(Event::Checkpointed { index, term })
+                let hash_first = !machine.peers_hash_while_they_fetch();
+                Some(Event::Checkpointed { index, term, hash_first })
             }
             ApplyTask::Install { dir, expect, go, installed } => {
                 if go.recv().is_ok() {

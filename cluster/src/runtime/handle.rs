@@ -15,6 +15,7 @@ use super::raft_thread::{Command, Done, Proposal};
 use super::status::{FsyncStats, Status};
 use crate::core::{MemberChange, Members, MembersRefused};
 use crate::identity::DiskClaim;
+use crate::snapshot::Progress;
 
 /// What becomes of a proposal.
 pub type ProposeDone<R> = Box<dyn FnOnce(Result<R, ProposeError>) + Send>;
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     /// What is applied must not be acknowledged: see [`crate::core::Core::is_in_doubt`].
     pub in_doubt: AtomicBool,
     pub snapshot_dir: PathBuf,
+    /// How far the snapshot worker is with what it fetches.
+    pub fetched: Arc<Progress>,
 }
 
 /// What a peer sent, and from which disk.
@@ -234,7 +237,13 @@ impl<R: Send + 'static> Handle<R> {
         self.shared.notes.lock().get(key).cloned()
     }
 
-    /// Where the transport finds a file of a snapshot that a peer asks for; see [`crate::snapshot::served_file`].
+    /// Whether this node must not give its state to others: nobody knows whether it is the right one.
+    pub fn is_in_doubt(&self) -> bool {
+        self.shared.in_doubt.load(Ordering::Acquire)
+    }
+
+    /// Where the transport finds a file of a snapshot that a peer asks for; see [`crate::snapshot::served_file`]. It gives
+    /// nothing of it while [`Handle::is_in_doubt`].
     pub fn snapshot_file(&self, snapshot: &str, file: &str) -> Option<PathBuf> {
         crate::snapshot::served_file(&self.shared.snapshot_dir, snapshot, file)
     }

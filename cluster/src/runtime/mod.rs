@@ -5,7 +5,7 @@
 //!                 ├─▶ transport: a leader's appends and heartbeats
 //!                 ├─▶ LOG WRITER (log_writer): one write, one fsync, then "persisted", then the messages that promise
 //!                 ├─▶ APPLY (apply): the state machine and its replies
-//!                 └─▶ SNAPSHOT worker (snapshots): hashes what was made, fetches what is offered
+//!                 └─▶ SNAPSHOT worker (snapshots): names what was made, fetches what is offered, removes what nobody needs
 //! ```
 //!
 //! Every thread loops over `receive → typed event → handle`. Queues are bounded. The others may wait for the Raft
@@ -109,7 +109,7 @@ pub fn start<S: StateMachine, T: Transport>(
     machine: S,
     transport: Arc<T>,
 ) -> Result<Runtime<S::Reply>, StartError> {
-    snapshots::prepare_dir(&config.snapshot_dir)?;
+    let standing = snapshots::prepare_dir(&config.snapshot_dir, machine.peers_hash_while_they_fetch())?;
     let disk = RealDisk::open(&config.log_dir).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => LogError::Locked,
         _ => LogError::Io(error),
@@ -127,11 +127,12 @@ pub fn start<S: StateMachine, T: Transport>(
     }
     let logger = crate::trace::logger();
     let seed = rand::random();
-    let mut core_config = config.core.clone();
-    core_config.max_unapplied_bytes = config.max_unapplied_bytes as u64;
     let (applied, applied_term) = machine.applied();
-    let mut core = Core::new(&core_config, seed, found.recovered, (applied, applied_term), &logger)?;
+    let mut core = Core::new(&config.core, seed, found.recovered, (applied, applied_term), &logger)?;
     core.saw_state(State { index: applied, term: applied_term, digest: machine.digest() });
+    if let Some(standing) = standing {
+        core.on_snapshot_found(standing);
+    }
     let queues = Queues::new(&config);
     let shared = Arc::new(Shared {
         status: ArcSwap::from_pointee(Status { core: core.status(), ..Status::default() }),
@@ -140,6 +141,7 @@ pub fn start<S: StateMachine, T: Transport>(
         stopping: AtomicBool::new(false),
         in_doubt: AtomicBool::new(false),
         snapshot_dir: config.snapshot_dir.clone(),
+        fetched: Arc::default(),
     });
     let handle = Handle::new(Arc::clone(&shared), &queues);
     let transport: Arc<dyn Transport> = transport;
@@ -170,7 +172,12 @@ pub fn start<S: StateMachine, T: Transport>(
             move || apply::run(machine, tasks, events, &shared)
         })?,
         spawn("snapshot", {
-            let worker = snapshots::Worker::new(config.snapshot_dir.clone(), Arc::clone(&transport), &queues);
+            let worker = snapshots::Worker::new(
+                config.snapshot_dir.clone(),
+                Arc::clone(&transport),
+                Arc::clone(&shared.fetched),
+                &queues,
+            );
             move || worker.run()
         })?,
     ];

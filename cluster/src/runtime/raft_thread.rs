@@ -82,8 +82,8 @@ pub(crate) enum Event {
     PeerStored(u64, DiskRun),
     /// What the state machine would keep at a crash.
     Flushed(u64),
-    /// A state was written to a directory, to be hashed.
-    Checkpointed { index: u64, term: u64 },
+    /// A state was written to a directory, to be named.
+    Checkpointed { index: u64, term: u64, hash_first: bool },
     /// A snapshot can be offered, or could not be made.
     SnapshotMade(Option<SnapshotMade>),
     /// A snapshot's files are here and checked, or not.
@@ -92,6 +92,8 @@ pub(crate) enum Event {
 
 /// Most inputs of one kind taken before the outputs are looked at.
 const ROUND: usize = 256;
+/// Bytes of messages after which the outputs are looked at: what was taken counts in no bound before.
+const ROUND_BYTES: usize = 4 << 20;
 
 pub(crate) struct RaftThread<R> {
     core: Core,
@@ -186,6 +188,7 @@ impl<R: Send + 'static> RaftThread<R> {
         if now < self.next_tick {
             return;
         }
+        self.core.on_fetch_progress(self.shared.fetched.bytes());
         self.core.tick();
         // After a pause (a stopped process, a suspended machine) the missed ticks are not made up for: messages that
         // came meanwhile are to be seen before an election is called.
@@ -193,7 +196,7 @@ impl<R: Send + 'static> RaftThread<R> {
     }
 
     fn takes_proposals(&self) -> bool {
-        let room = self.unapplied_bytes < self.config.max_unapplied_bytes as u64;
+        let room = self.unapplied_bytes < self.config.core.max_unapplied_bytes;
         room && !self.log.is_behind() && !self.apply.is_behind()
     }
 
@@ -202,10 +205,15 @@ impl<R: Send + 'static> RaftThread<R> {
         self.apply.flush();
         self.snapshots.flush();
         self.take_events();
+        let mut bytes = 0;
         for _ in 0..ROUND {
+            if bytes > ROUND_BYTES {
+                break;
+            }
             let Ok(FromPeer { claim, message }) = self.messages.try_recv() else {
                 break;
             };
+            bytes += message.len();
             // What this node said is on disk comes before a peer's answer to it.
             self.take_events();
             if let Err(error) = self.core.step_from(claim.as_ref(), &message) {
@@ -247,11 +255,12 @@ impl<R: Send + 'static> RaftThread<R> {
                         self.log.push(LogTask::Compact(Box::new(compaction)));
                     }
                 }
-                Event::Checkpointed { index, term } => {
-                    self.snapshots.push(snapshots::Task::Hash { index, term });
+                Event::Checkpointed { index, term, hash_first } => {
+                    self.snapshots.push(snapshots::Task::Made { index, term, hash_first });
                 }
                 Event::SnapshotMade(made) => self.core.on_snapshot_made(made),
                 Event::SnapshotFetched { index, fetched } => {
+                    self.core.on_fetch_progress(self.shared.fetched.bytes());
                     self.core.on_snapshot_fetched(index, fetched);
                 }
             }
@@ -366,6 +375,9 @@ impl<R: Send + 'static> RaftThread<R> {
             let value = claim.encode_starts();
             self.log.push(LogTask::Note { key: STARTS_NOTE.to_vec(), value, done: Box::new(|| ()) });
             self.transport.introduce(claim);
+        }
+        for (index, term) in actions.release_snapshots {
+            self.snapshots.push(snapshots::Task::Release { index, term });
         }
         if let Some(fetch) = actions.fetch_snapshot {
             self.snapshots.push(snapshots::Task::Fetch(fetch));

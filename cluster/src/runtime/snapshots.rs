@@ -1,4 +1,4 @@
-//! The snapshot worker: hashes what the state machine wrote, fetches what a leader offers, removes what is old.
+//! The snapshot worker: names what the state machine wrote, fetches what a leader offers, removes what nobody needs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,20 @@ use crossbeam_channel::{Receiver, Sender};
 use super::Queues;
 use super::raft_thread::Event;
 use crate::core::{FetchSnapshot, SnapshotMade};
+use crate::log::sync_dir;
 use crate::machine::Transport;
-use crate::snapshot::{Manifest, SnapshotError};
-
-/// Snapshots kept of those made here: the newest, and the one before, which a peer may still be fetching.
-const KEPT: usize = 2;
+use crate::snapshot::{Manifest, Progress, SnapshotError, made_dir_name, made_in};
 
 pub(crate) enum Task {
     /// The state as of (index, term) is in [`making_dir`].
-    Hash {
+    Made {
+        index: u64,
+        term: u64,
+        /// Its files are hashed before it is offered.
+        hash_first: bool,
+    },
+    /// Nobody needs the snapshot as of (index, term) any more.
+    Release {
         index: u64,
         term: u64,
     },
@@ -35,19 +40,39 @@ pub(crate) fn received_dir(root: &Path, index: u64, term: u64) -> PathBuf {
     root.join(format!("received-{index:016x}-{term:016x}"))
 }
 
-/// Makes the snapshot directory. Of what is in it only files received from a leader outlive a process: the next
-/// fetch begins with those that are still wanted.
-pub(crate) fn prepare_dir(root: &Path) -> io::Result<()> {
+/// Makes the snapshot directory. Of what is in it two things outlive a process: files received from a leader, as the
+/// next fetch begins with those that are still wanted; and the newest snapshot made here, as a peer may have come far with
+/// it. Gives that one.
+pub(crate) fn prepare_dir(root: &Path, keeps_made: bool) -> io::Result<Option<SnapshotMade>> {
     std::fs::create_dir_all(root)?;
+    let mut made = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let entry = entry?;
+        let name = entry.file_name();
         match entry.file_type()?.is_dir() {
             true if is_received(&entry.path()) => {}
-            true => std::fs::remove_dir_all(entry.path())?,
+            true => match name.to_str().and_then(made_in).filter(|_| keeps_made) {
+                Some(of) => made.push(of),
+                None => std::fs::remove_dir_all(entry.path())?,
+            },
             false => std::fs::remove_file(entry.path())?,
         }
     }
-    Ok(())
+    made.sort_unstable();
+    let newest = made.pop();
+    for (index, term) in made {
+        std::fs::remove_dir_all(root.join(made_dir_name(index, term)))?;
+    }
+    let Some((index, term)) = newest else { return Ok(None) };
+    let dir = root.join(made_dir_name(index, term));
+    match Manifest::list_dir(&dir, index, term) {
+        Ok(manifest) => Ok(Some(SnapshotMade { index, term, manifest: manifest.encode() })),
+        Err(error) => {
+            tracing::warn!(%error, index, "a snapshot of an earlier run can't be listed, and is removed");
+            std::fs::remove_dir_all(&dir)?;
+            Ok(None)
+        }
+    }
 }
 
 fn is_received(path: &Path) -> bool {
@@ -55,9 +80,9 @@ fn is_received(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with("received-"))
 }
 
-/// Makes `dir` out of the files of an earlier fetch that `manifest` names too, byte by byte. Most files of a database
-/// never change: so a fetch that was cut short, or that took so long that the leader had to offer a newer snapshot,
-/// was not in vain, and the next is shorter.
+/// Makes `dir` out of the files of an earlier fetch that `manifest` names too. Most files of a database never change: so
+/// a fetch that was cut short, or that took so long that the leader had to offer a newer snapshot, was not in vain, and
+/// the next is shorter. Whether their content is the same is found when they are fetched.
 fn begin_with_received(root: &Path, dir: &Path, manifest: &Manifest) -> io::Result<()> {
     let mut earlier = Vec::new();
     for entry in std::fs::read_dir(root)? {
@@ -80,20 +105,30 @@ fn begin_with_received(root: &Path, dir: &Path, manifest: &Manifest) -> io::Resu
 pub(crate) struct Worker {
     root: PathBuf,
     transport: Arc<dyn Transport>,
+    progress: Arc<Progress>,
     tasks: Receiver<Task>,
     events: Sender<Event>,
 }
 
 impl Worker {
-    pub(crate) fn new<R>(root: PathBuf, transport: Arc<dyn Transport>, queues: &Queues<R>) -> Self {
-        Worker { root, transport, tasks: queues.snapshots.1.clone(), events: queues.events.0.clone() }
+    pub(crate) fn new<R>(
+        root: PathBuf,
+        transport: Arc<dyn Transport>,
+        progress: Arc<Progress>,
+        queues: &Queues<R>,
+    ) -> Self {
+        Worker { root, transport, progress, tasks: queues.snapshots.1.clone(), events: queues.events.0.clone() }
     }
 
     pub(crate) fn run(self) {
         while let Ok(task) = self.tasks.recv() {
             let event = match task {
-                Task::Hash { index, term } => Event::SnapshotMade(self.hash(index, term)),
+                Task::Made { index, term, hash_first } => Event::SnapshotMade(self.made(index, term, hash_first)),
                 Task::Fetch(fetch) => Event::SnapshotFetched { index: fetch.index, fetched: self.fetch(&fetch) },
+                Task::Release { index, term } => {
+                    self.release(index, term);
+                    continue;
+                }
                 Task::Stop => return,
             };
             // If nobody listens, the node is stopping.
@@ -101,8 +136,8 @@ impl Worker {
         }
     }
 
-    fn hash(&self, index: u64, term: u64) -> Option<SnapshotMade> {
-        match self.try_hash(index, term) {
+    fn made(&self, index: u64, term: u64, hash_first: bool) -> Option<SnapshotMade> {
+        match self.try_made(index, term, hash_first) {
             Ok(manifest) => Some(SnapshotMade { index, term, manifest: manifest.encode() }),
             Err(error) => {
                 tracing::error!(%error, index, "could not make a snapshot; it will be tried again");
@@ -111,32 +146,32 @@ impl Worker {
         }
     }
 
-    fn try_hash(&self, index: u64, term: u64) -> Result<Manifest, SnapshotError> {
+    fn try_made(&self, index: u64, term: u64, hash_first: bool) -> Result<Manifest, SnapshotError> {
         let making = making_dir(&self.root);
-        let manifest = Manifest::of_dir(&making, index, term)?;
+        let manifest = match hash_first {
+            true => Manifest::of_dir(&making, index, term)?,
+            false => Manifest::list_dir(&making, index, term)?,
+        };
         let dir = self.root.join(manifest.dir_name());
         if dir.exists() {
             std::fs::remove_dir_all(&dir)?;
         }
         std::fs::rename(&making, &dir)?;
-        self.remove_old()?;
+        sync_dir(&self.root)?;
         tracing::info!(index, bytes = manifest.total_bytes(), "made a snapshot");
         Ok(manifest)
     }
 
-    fn remove_old(&self) -> io::Result<()> {
-        let mut made = Vec::new();
-        for entry in std::fs::read_dir(&self.root)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            if name.is_some_and(|name| name.starts_with("made-")) {
-                made.push(path);
+    /// Its hard links go: they kept files on disk that the database has replaced.
+    fn release(&self, index: u64, term: u64) {
+        let dir = self.root.join(made_dir_name(index, term));
+        match std::fs::remove_dir_all(&dir) {
+            Ok(()) => tracing::info!(index, "a snapshot was released"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(%error, index, "a snapshot can't be removed; it takes up room until the next start");
             }
         }
-        // Fixed-width hexadecimal: the order of names is the order of indices.
-        made.sort();
-        made.truncate(made.len().saturating_sub(KEPT));
-        made.iter().try_for_each(std::fs::remove_dir_all)
     }
 
     fn fetch(&self, fetch: &FetchSnapshot) -> bool {
@@ -159,8 +194,12 @@ impl Worker {
         }
         let dir = received_dir(&self.root, fetch.index, fetch.term);
         begin_with_received(&self.root, &dir, &manifest)?;
-        self.transport.fetch_snapshot(fetch.from, &fetch.manifest, &dir).map_err(io::Error::other)?;
-        manifest.verify_dir(&dir)?;
+        let fetched = self.transport.fetch_snapshot(fetch.from, &manifest, &dir, &self.progress);
+        let fetched = fetched.map_err(io::Error::other)?;
+        if !manifest.agrees_with(&fetched) {
+            return Err(SnapshotError::Malformed);
+        }
+        fetched.verify_dir(&dir, &self.progress)?;
         Ok(manifest.total_bytes())
     }
 }
@@ -189,30 +228,45 @@ mod tests {
             root,
             &[("wanted/1.sst", "one"), ("wanted/2.sst", "two"), ("wanted/sub/3.sst", "three"), ("wanted/LIST", "b")],
         );
-        let manifest = Manifest::of_dir(&root.join("wanted"), 9, 2).unwrap();
+        let manifest = Manifest::list_dir(&root.join("wanted"), 9, 2).unwrap();
         put(&received_dir(root, 7, 2), &[("2.sst", "two")]);
-        // A file cut short, one that is no longer wanted, one that changed, and what a process left.
-        put(&received_dir(root, 8, 2), &[("1.sst", "one"), ("sub/3.sst", "thr"), ("0.sst", "zero"), ("LIST", "a")]);
+        // A whole file, one cut short, one that is no longer wanted, one that is too long, and what a process left.
+        put(&received_dir(root, 8, 2), &[("1.sst", "one"), ("sub/3.sst", "thr"), ("0.sst", "zero"), ("LIST", "aa")]);
         put(root, &[("making/x", "x"), ("made-01-01/x", "x"), ("stray", "x")]);
         std::fs::rename(root.join("wanted"), root.join("received-wanted")).unwrap();
-        prepare_dir(root).unwrap();
+        assert_eq!(prepare_dir(root, true).unwrap(), None);
         std::fs::remove_dir_all(root.join("received-wanted")).unwrap();
         let dir = received_dir(root, 9, 2);
         begin_with_received(root, &dir, &manifest).unwrap();
-        assert_eq!(names(&dir), ["1.sst"]);
+        assert_eq!(names(&dir), ["1.sst", "sub/3.sst"]);
         assert_eq!(std::fs::read_dir(root).unwrap().count(), 1, "nothing else is left");
-        put(&dir, &[("2.sst", "tw")]);
         begin_with_received(root, &dir, &manifest).unwrap();
-        assert_eq!(names(&dir), ["1.sst"], "the same snapshot again");
+        assert_eq!(names(&dir), ["1.sst", "sub/3.sst"], "the same snapshot again");
     }
 
     #[test]
     fn the_first_fetch_begins_with_nothing() {
         let root = tempfile::tempdir().unwrap();
-        prepare_dir(root.path()).unwrap();
+        prepare_dir(root.path(), true).unwrap();
         let dir = received_dir(root.path(), 9, 2);
         let manifest = Manifest { index: 9, term: 2, files: Vec::new() };
         begin_with_received(root.path(), &dir, &manifest).unwrap();
         assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn the_newest_snapshot_made_here_stands_after_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for (index, term) in [(7, 3), (9, 2)] {
+            put(&root.join(made_dir_name(index, term)), &[("1.sst", "one")]);
+        }
+        let made = prepare_dir(root, true).unwrap().expect("the newest");
+        assert_eq!((made.index, made.term), (9, 2));
+        let manifest = Manifest::decode(&made.manifest).unwrap();
+        assert_eq!((manifest.files.len(), manifest.is_hashed()), (1, false));
+        assert!(!root.join(made_dir_name(7, 3)).exists());
+        assert_eq!(prepare_dir(root, false).unwrap(), None);
+        assert!(!root.join(made_dir_name(9, 2)).exists());
     }
 }

@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::*;
 use crate::core::MemberChange;
 use crate::machine::{Committed, Fatal, FetchError};
-use crate::snapshot::Manifest;
+use crate::snapshot::{Manifest, Progress};
 
 /// Remembers every proposal; durable only when flushed.
 struct Toy {
@@ -106,16 +106,21 @@ impl Transport for Wire {
         }
     }
 
-    fn fetch_snapshot(&self, from: u64, manifest: &[u8], into: &Path) -> Result<(), FetchError> {
+    fn fetch_snapshot(
+        &self,
+        from: u64,
+        manifest: &Manifest,
+        into: &Path,
+        progress: &Progress,
+    ) -> Result<Manifest, FetchError> {
         let gone = || FetchError("gone".into());
-        let manifest = Manifest::decode(manifest).map_err(|_| gone())?;
         let hub = self.hub.handles.read();
         let peer = hub.get(&from).ok_or_else(gone)?;
         for file in &manifest.files {
             let path = peer.snapshot_file(&manifest.dir_name(), &file.name).ok_or_else(gone)?;
-            fs::copy(path, into.join(&file.name)).map_err(|_| gone())?;
+            progress.add(fs::copy(path, into.join(&file.name)).map_err(|_| gone())?);
         }
-        Ok(())
+        Manifest::of_dir(into, manifest.index, manifest.term).map_err(|_| gone())
     }
 }
 
@@ -318,6 +323,7 @@ fn whoever_asks_while_a_replica_ends_hears_of_it() {
         stopping: AtomicBool::new(false),
         in_doubt: AtomicBool::new(false),
         snapshot_dir: dir.path().to_path_buf(),
+        fetched: Arc::default(),
     });
     let handle = Handle::new(Arc::clone(&shared), &queues);
     let logger = crate::trace::logger();

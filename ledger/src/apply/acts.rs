@@ -3,17 +3,16 @@
 //! A party has at most one active key. An authority can neither revoke its own key nor give up its own role, only
 //! replace its key: so after every act there is still someone who can perform the next one.
 
-use sillage_proof::hash::LeafIndex;
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration, TlsSpki};
 use sillage_rules::codes::Code;
 use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
-use super::Stop;
-use super::nodes;
+use super::check::Shape;
 use super::overlay::Overlay;
-use super::signing;
+use super::{Stop, authority, feature, nodes, signing, voiding, vouching, will};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
@@ -30,8 +29,9 @@ pub(crate) fn perform(
     genesis: &GenesisInfo,
     actor: &Actor,
     act: &Act,
-    index: LeafIndex,
+    (shape, at): (&Shape<'_>, (LeafIndex, LedgerTimeMs)),
 ) -> Result<(), Stop> {
+    let index = at.0;
     let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == actor.author);
     if !actor.roles.contains(Roles::AUTHORITY) && !own_rotation {
         return Err(Stop::Refused(Refusal::new(
@@ -39,22 +39,39 @@ pub(crate) fn perform(
             "only the authority may register, revoke, and change roles and nodes; an author may replace its own key",
         )));
     }
+    let given_out = act.gives_out();
+    if !given_out.is_empty() {
+        feature::check_given_out(given_out, overlay.store().feature_level()?)?;
+    }
     match act {
         Act::Registered(party) => register(overlay, genesis, party, index),
-        Act::Rotated { author_id, key, tls_spki_sha256 } => rotate(overlay, *author_id, key, tls_spki_sha256, index),
+        Act::Rotated { author_id, key, tls_spki_sha256 } => {
+            nodes::check_party(overlay, genesis, key, tls_spki_sha256)?;
+            rotate(overlay, *author_id, key, tls_spki_sha256, index)
+        }
         Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
         Act::RolesChanged { author_id, roles, quota_events_per_s } => {
             change_roles(overlay, actor, *author_id, (*roles, *quota_events_per_s), index)
         }
         Act::NodeKeyRotated { node_id, key } => signing::rotate(overlay, genesis, Some(*node_id), key, index),
         Act::LogKeyRotated { key } => signing::rotate(overlay, genesis, None, key, index),
+        Act::VouchingChanged { author_id, added, removed } => {
+            vouching::change(overlay, genesis, author_id, (added, removed))
+        }
         Act::NodeSetChanged(change) => nodes::change(overlay, genesis, change, index),
+        Act::IssuerPublished(issuer) => will::publish(overlay, genesis, issuer),
         Act::ActorRevoked { actor_hash, reason: _ } => {
             overlay.revoke_actor(*actor_hash, index);
             Ok(())
         }
+        Act::RecordsVoided(_) if !shape.records.iter().all(|record| record.kind.is_act()) => {
+            Err(refused("an act that voids records stands in a batch of acts alone"))
+        }
+        Act::RecordsVoided(voiding) => voiding::plan(overlay, voiding, at),
+        Act::AuthorityRule(change) => authority::change(overlay, change),
         Act::Erased { .. } => unreachable!("erasures are planned, see `erase`"),
-    }
+    }?;
+    authority::check_after(overlay, act)
 }
 
 pub(super) fn refused(message: impl Into<String>) -> Stop {
@@ -69,6 +86,7 @@ pub(crate) fn register(
     index: LeafIndex,
 ) -> Result<(), Stop> {
     check_new(overlay, &act.key)?;
+    nodes::check_party(overlay, genesis, &act.key, &act.tls_spki_sha256)?;
     let author = act.author_id();
     if overlay.party(&author)?.is_some() {
         return Err(refused("this party is registered already: change its roles or replace its key"));
@@ -92,7 +110,9 @@ pub(crate) fn register(
         patient_tag: tag(act.patient_tag),
         patient_secret_tag: tag(act.patient_secret_tag),
         registered_at: index.get(),
+        ..PartyRow::default()
     };
+    vouching::take(overlay, genesis, &author, &mut party, &act.vouching)?;
     add_certificates(overlay, &mut party, author, &act.tls_spki_sha256)?;
     overlay.put_key(active(&act.key, author, index));
     overlay.put_party(author, party);
@@ -168,7 +188,7 @@ fn change_roles(
     Ok(())
 }
 
-fn known_party(overlay: &Overlay<'_>, author: &AuthorId) -> Result<PartyRow, Stop> {
+pub(super) fn known_party(overlay: &Overlay<'_>, author: &AuthorId) -> Result<PartyRow, Stop> {
     let party = overlay.party(author)?;
     party.ok_or_else(|| refused(format!("no party {author} is registered")))
 }

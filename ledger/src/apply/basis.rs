@@ -4,7 +4,7 @@
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{Basis, BasisKind};
 use sillage_rules::consent::state::Stamp;
-use sillage_rules::consent::{Action, Actor, Case, Meta};
+use sillage_rules::consent::{Action, Actor, Case, Meta, Spelled};
 use sillage_rules::entry::{Entry, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::FUTURE_MS_MAX;
@@ -71,8 +71,9 @@ fn decision(
     }
     let Some(decision) = rules.decision(overlay, index)? else { return unknown };
     let part = decision.actor_part();
-    let same_actor =
-        part.actor.as_ref().and_then(|by| Actor::from_record(by).ok()).is_some_and(|by| by.name == actor.name);
+    let by = part.actor.as_ref().and_then(|by| Actor::from_record(by).ok());
+    let by = if rules.is_spelled() { by.map(Spelled::spelled_on_record) } else { by };
+    let same_actor = by.is_some_and(|by| by.name == actor.name);
     if !same_actor {
         return Ok(Some(UnjustifiedReason::OtherActor));
     }

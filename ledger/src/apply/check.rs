@@ -11,16 +11,18 @@ use sillage_proof::hash::{Hash, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, SIGNATURE_LEN, StreamId};
 use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
+use sillage_rules::authority::content_hash;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::batch_leaf;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FUTURE_MS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
-use sillage_rules::roles::Roles;
+use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
 
 use super::Stop;
+use super::authority::Cosigned;
 pub(crate) use super::erase_keys::check_new_keys;
 use super::overlay::{DataKeyName, Overlay};
 use crate::consent::caches::Caches;
@@ -53,6 +55,8 @@ pub(crate) struct Record<'b> {
     pub tag: [u8; 32],
     pub hash: Hash,
     pub content: Content,
+    /// Of an act: the further signatures that came with it.
+    pub cosigned: Option<Cosigned>,
 }
 
 /// What stands in the payload.
@@ -91,6 +95,12 @@ impl Signer {
     pub(crate) fn is_patient(&self, tag: &[u8; 32]) -> bool {
         self.roles.contains(Roles::PATIENT) && self.tags.contains(&Some(*tag))
     }
+}
+
+/// Says which roles may sign a kind.
+fn not_a_signer(kind: Kind) -> String {
+    let (kind, roles) = (kind.token(), signers(kind));
+    format!("none of the party's roles may sign {kind}, but {roles} may: ask the authority for one of them")
 }
 
 fn malformed(what: impl Into<String>) -> Refusal {
@@ -163,7 +173,7 @@ impl<'b> Shape<'b> {
             let is_act = matches!(record.content, Content::Act(_));
             let decides = signer.is_patient(&record.tag) && signer.roles.may_decide(record.kind);
             if !is_act && !decides && !signer.roles.may_sign(record.kind) {
-                let message = "the party hasn't the role author: ask the authority for it";
+                let message = not_a_signer(record.kind);
                 return Err(Refusal::new(Code::NotEntitled, message).at(position));
             }
         }
@@ -263,11 +273,14 @@ impl<'b> Record<'b> {
         if sealed.facts & !facts::ALL != 0 || without_basis {
             return Err(malformed("unknown facts"));
         }
-        let content = match kind.is_act() {
-            true => Content::Act(Box::new(act(sealed, &tag, hash)?)),
-            false => Content::Sealed(sealed_under(&sealed.payload)?),
+        let (content, cosigned) = match kind.is_act() {
+            true => {
+                let (act, cosigned) = act(sealed, &tag, hash)?;
+                (Content::Act(Box::new(act)), Some(cosigned))
+            }
+            false => (Content::Sealed(sealed_under(&sealed.payload)?), None),
         };
-        Ok(Self { sealed, kind, tag, hash, content })
+        Ok(Self { sealed, kind, tag, hash, content, cosigned })
     }
 
     /// What its author signed of it, if it is to be filed as its author meant.
@@ -284,7 +297,7 @@ fn sealed_under(payload: &[u8]) -> Result<[u8; 16], Refusal> {
 }
 
 /// Reads an act: it stands in clear, so its hash and its fields can be checked.
-fn act(sealed: &SealedRecord, tag: &[u8; 32], hash: Hash) -> Result<Act, Refusal> {
+fn act(sealed: &SealedRecord, tag: &[u8; 32], hash: Hash) -> Result<(Act, Cosigned), Refusal> {
     if sealed.payload.len() > RECORD_BYTES_MAX + SALT_BYTES {
         return Err(Refusal::new(Code::RecordTooLarge, Code::RecordTooLarge.way_out()));
     }
@@ -303,8 +316,10 @@ fn act(sealed: &SealedRecord, tag: &[u8; 32], hash: Hash) -> Result<Act, Refusal
     if !same {
         return Err(malformed("an act's record says something else than what goes with it"));
     }
+    let cosigned = Cosigned { content: content_hash(message), signatures: message.signatures.clone() };
     let act = parsed.act().cloned();
-    act.ok_or_else(|| Refusal::new(Code::MalformedRecord, "an act's record has no `act`"))
+    let act = act.ok_or_else(|| Refusal::new(Code::MalformedRecord, "an act's record has no `act`"))?;
+    Ok((act, cosigned))
 }
 
 fn new_keys(batch: &SealedBatch) -> Result<Vec<(DataKeyName, &[u8])>, Refusal> {

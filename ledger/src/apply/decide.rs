@@ -7,7 +7,6 @@
 //! and nonces come from the seed and the index of the decision's entry, so every node seals the same bytes, and nobody else
 //! can.
 
-use std::fmt;
 use std::sync::Arc;
 
 use hkdf::Hkdf;
@@ -28,14 +27,14 @@ use sillage_rules::decide::{
 use sillage_rules::entry::{Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
-use sillage_rules::record::{part_hash, two_part_hash};
 use sillage_rules::roles::Roles;
 use zeroize::Zeroizing;
 
 use super::check::{self, NO_PATIENT, Signer};
+use super::decided::{Decided, MadeDecision};
 use super::overlay::{DataKeyName, Overlay};
 use super::rule::with_env;
-use super::{Applier, BatchOutcome, Stop};
+use super::{Applier, BatchOutcome, Stop, vouching};
 use crate::batches::Levels;
 use crate::consent::caches::Caches;
 use crate::consent::{Rules, opened};
@@ -55,71 +54,6 @@ type Tag = [u8; TAG_LEN];
 pub(crate) const SEED_LEN: usize = 32;
 /// Largest sealed request.
 const SEALED_BYTES_MAX: usize = RECORD_BYTES_MAX + SEED_LEN + 2 + PAIRING_BYTES_MAX + layout::OVERHEAD;
-
-/// What was decided on one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
-    /// Under the open tag; then, where items of the second compartment were asked for, under that one's. The actor may
-    /// learn of the second only when it permits something. Where nothing else was asked for it stands alone, and where it
-    /// permits nothing its receipt is of the open tag, as if what was asked for weren't there.
-    pub decisions: Vec<MadeDecision>,
-    /// It was decided before: these are the original decisions.
-    pub repeated: bool,
-}
-
-/// A decision on record: all that a receipt needs. Holds who asked for what: never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct MadeDecision {
-    /// Its entry.
-    pub index: LeafIndex,
-    /// Its ledger time.
-    pub time_ms: LedgerTimeMs,
-    /// The tag that the actor's part names.
-    pub tag: [u8; TAG_LEN],
-    /// The salt of the actor's part.
-    pub salt: [u8; SALT_BYTES],
-    /// The actor's part (`sillage.v1.DecisionActorPart`).
-    pub actor_part: Vec<u8>,
-    /// The hash of the other part.
-    pub private_hash: Hash,
-    /// The hash of both, as it stands in the entry.
-    pub record_hash: Hash,
-    /// The items that the actor may use.
-    pub permitted: Vec<String>,
-    /// The items that the actor may know of.
-    pub told: Vec<String>,
-    /// What the actor owes for it.
-    pub obligations: Vec<String>,
-}
-
-impl fmt::Debug for MadeDecision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MadeDecision(entry {})", self.index)
-    }
-}
-
-impl MadeDecision {
-    fn of(index: LeafIndex, record: &DecisionRecord, payload: &[u8]) -> Self {
-        let part = record.actor_part();
-        let (salt_a, rest) = payload.split_first_chunk::<SALT_BYTES>().expect("begins with two salts");
-        let (salt_p, rest) = rest.split_first_chunk::<SALT_BYTES>().expect("begins with two salts");
-        let (len, rest) = rest.split_first_chunk::<4>().expect("and the length of the actor's part");
-        let (actor, private) = rest.split_at(u32::from_be_bytes(*len) as usize);
-        let private_hash = part_hash(salt_p, private);
-        Self {
-            index,
-            time_ms: LedgerTimeMs(part.decided_at_ms),
-            tag: part.tag[..].try_into().expect("checked when it was made or read"),
-            salt: *salt_a,
-            actor_part: actor.to_vec(),
-            private_hash,
-            record_hash: two_part_hash(&part_hash(salt_a, actor), &private_hash),
-            permitted: part.permitted.clone(),
-            told: part.told.clone(),
-            obligations: part.obligations.clone(),
-        }
-    }
-}
 
 /// Requests of one requester, opened, and under one signature.
 struct Asked<'d> {
@@ -220,9 +154,9 @@ impl<'d> Asked<'d> {
         if signer.key.state != KeyState::Active {
             return Err(coded(Code::RevokedKey).into());
         }
-        if !signer.roles.contains(Roles::AUTHOR) {
+        if !signer.roles.intersects(Roles::ASKING) {
             let message =
-                "the party hasn't the role author, and only authors ask for decisions: ask the authority for it";
+                "the party hasn't the role decider, and only deciders ask for decisions: ask the authority for it";
             return Err(Refusal::new(Code::NotEntitled, message).into());
         }
         check::check_new_keys(overlay, &rules.caches.vault, &new_keys)?;
@@ -267,6 +201,7 @@ impl<'d> Asked<'d> {
             return Err(malformed("a request is about another patient than it is sealed for").into());
         }
         request.check_time(time.get())?;
+        rules.check_spelling(&request)?;
         let name = request_key(&request, &self.signer);
         if let Some(before) = decided_before(overlay, rules, &name)? {
             return Ok(Verdict::Again(before));
@@ -275,6 +210,7 @@ impl<'d> Asked<'d> {
         if ![Some(tag), secret_tag].into_iter().flatten().all(|tag| genesis.covers(tag)) {
             return Err(coded(Code::TagOutOfRange).into());
         }
+        vouching::check_request(overlay, &self.signer, &request)?;
         self.check_tags(overlay, genesis, &request, opened.pairing())?;
         let items = item_facts(overlay, rules, &request)?;
         let documents = rules.documents(overlay)?;
@@ -399,7 +335,8 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
     let mut facts = Vec::with_capacity(request.items().len());
     for item in request.items() {
         // That these tags are one patient's is proven by now, if not on record yet.
-        let row = overlay.item_among(&item.id, request.secret_tag().map(|second| (request.tag(), second)))?;
+        let pair = request.secret_tag().map(|second| (request.tag(), second));
+        let row = overlay.item_spelled(&item.id, pair, rules.is_spelled())?;
         let is_secret = row.is_some_and(|row| request.secret_tag() == Some(&row.tag));
         let other_patient = row.is_some_and(|row| row.tag != *request.tag()) && !is_secret;
         let mut states = [PatientState::default(), PatientState::default()];
@@ -414,6 +351,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
                 authority: false,
                 patient_key: false,
                 authenticated: false,
+                will: None,
             };
             states[usize::from(is_secret)].apply(&event, &meta);
         }
@@ -472,13 +410,15 @@ fn request_key(request: &ParsedRequest, signer: &Signer) -> Vec<u8> {
 fn decided_before(overlay: &Overlay<'_>, rules: &mut Rules<'_>, name: &[u8]) -> Result<Option<Decided>, Stop> {
     let Some(row) = overlay.row(Family::Consent, name)? else { return Ok(None) };
     let (indices, rest) = row.as_chunks::<8>();
+    let last_act = overlay.voids()?.last_act();
     if indices.is_empty() || !rest.is_empty() {
         return Err(ReadError::Damaged("the row of a request can't be read".into()).into());
     }
     let mut decisions = Vec::with_capacity(indices.len());
     for index in indices {
         let index = LeafIndex(u64::from_be_bytes(*index));
-        let Some(record) = rules.decision(overlay, index)? else { return Ok(None) };
+        // Where something was voided since, something else may count by now: it is decided anew.
+        let Some(record) = rules.decision(overlay, index)?.filter(|_| last_act < Some(index)) else { return Ok(None) };
         decisions.push(MadeDecision::of(index, &record, &record.payload()));
     }
     Ok(Some(Decided { decisions, repeated: true }))
@@ -494,7 +434,7 @@ pub(crate) fn check_only(
 ) -> Result<Vec<Result<(), Refusal>>, Stop> {
     let overlay = Overlay::new(store);
     let genesis = &shared.genesis;
-    let mut rules = Rules::new(caches, &shared.stats, size, false);
+    let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
     let verify = shared.to_verify();
     let checked = Asked::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
         let verdicts = (0..asked.requests.len()).map(|position| {

@@ -1,17 +1,21 @@
 //! What one command does: every batch in it is checked and recorded, or refused, in order; then what is asked is decided;
 //! then the records that the ledger makes itself.
 //!
-//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`rule`] what records that decide do, [`basis`]
+//! [`check`] says what is checked, [`acts`] what acts of the authority do, [`authority`] which of them several authorities sign,
+//! [`voiding`] how records are voided, [`daily`] how often a day access may be taken away, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
-//! forgotten, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
-//! records itself, [`overlay`] how batches of
+//! forgotten, [`will`] how it is proven that the patient decided, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
+//! records itself, [`vouching`] for whom a party vouches, [`overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
+mod authority;
 mod basis;
 pub(crate) mod check;
 pub(crate) mod clock;
+pub(crate) mod daily;
 pub(crate) mod decide;
+mod decided;
 pub(crate) mod erase;
 mod erase_keys;
 pub(crate) mod feature;
@@ -21,6 +25,9 @@ pub(crate) mod own;
 mod rule;
 pub(crate) mod signing;
 mod stale;
+mod voiding;
+pub(crate) mod vouching;
+pub(crate) mod will;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -32,10 +39,12 @@ use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::entry::{BatchHeader, Entry, RecordEntry, UnjustifiedReason};
 use sillage_rules::facts;
+use sillage_rules::kind::Kind;
 
 use self::acts::Actor;
 use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
-pub use self::decide::{Decided, MadeDecision};
+pub use self::decided::{Decided, MadeDecision};
+use self::feature::{ROLES, feature_level_reached};
 use self::overlay::Overlay;
 use self::rule::Staged;
 use crate::consent::Rules;
@@ -224,6 +233,8 @@ struct Applier<'a> {
     index_commit: bool,
     /// The feature level before the command, and from it on where it is raised.
     level: (u32, Option<u32>),
+    /// A planted bug: a batch whose number is used is recorded again.
+    records_again: bool,
 }
 
 /// The families that every record is written to.
@@ -259,6 +270,8 @@ pub(crate) fn command<'a>(
     let command = stats.time(Stage::Decode, || Command::decode(Bytes::copy_from_slice(data)));
     let time = clock::time(shared, caches, store, at, command.as_ref().ok())?;
     let size = at.head.size;
+    let overlay = Overlay::new(store);
+    let spelled = feature_level_reached(&overlay, ROLES)?;
     let mut applier = Applier {
         store,
         genesis: &shared.genesis,
@@ -266,8 +279,8 @@ pub(crate) fn command<'a>(
         verify: shared.to_verify(),
         time,
         size,
-        overlay: Overlay::new(store),
-        rules: Rules::new(caches, stats, size, true),
+        overlay,
+        rules: Rules::new(caches, stats, size, true).spelled(spelled),
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
         families: Families::of(store),
         entries: Vec::new(),
@@ -276,6 +289,7 @@ pub(crate) fn command<'a>(
         patients: Vec::new(),
         index_commit: false,
         level: (at.level, None),
+        records_again: shared.records_again(),
     };
     let outcomes = match command {
         Ok(command) if (1..=COMMAND_VERSION).contains(&command.version) => applier.all(&command)?,
@@ -303,6 +317,7 @@ pub(crate) fn check_only(
 ) -> Result<(), Stop> {
     let mut overlay = Overlay::new(store);
     let shape = Shape::of(batch)?;
+    feature::check_known(store, &shape)?;
     let signer = shape.signer(&overlay)?;
     let stream = overlay.stream(&signer.stream_id)?;
     if stream.is_some_and(|stream| batch.seq <= stream.last_seq) {
@@ -311,8 +326,9 @@ pub(crate) fn check_only(
     }
     shape.check_rights(&signer)?;
     shape.check_records(&shared.genesis, time)?;
-    let mut rules = Rules::new(caches, &shared.stats, size, false);
-    let checked = perform(&mut overlay, &mut rules, &shared.genesis, (&shape, &signer), (size + 1, time));
+    let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
+    let genesis = (&*shared.genesis, shared.to_verify());
+    let checked = perform(&mut overlay, &mut rules, genesis, (&shape, &signer), (size + 1, time));
     rules.finish(size);
     checked.map(drop)
 }
@@ -321,7 +337,7 @@ pub(crate) fn check_only(
 fn perform(
     overlay: &mut Overlay<'_>,
     rules: &mut Rules<'_>,
-    genesis: &GenesisInfo,
+    (genesis, verify): (&GenesisInfo, Option<&Verified>),
     (shape, signer): (&Shape<'_>, &Signer),
     (first, time): (u64, LedgerTimeMs),
 ) -> Result<Staged, Stop> {
@@ -330,12 +346,15 @@ fn perform(
     for (position, record) in (0_u32..).zip(&shape.records) {
         let at = (LeafIndex(first + u64::from(position)), time);
         let done = match &record.content {
-            Content::Act(act) if matches!(**act, Act::Erased { .. }) => {
-                erase::plan(overlay, rules, shape, record, signer.roles, at)
+            Content::Act(act) => {
+                let cosigned = record.cosigned.as_ref().expect("an act was read with its signatures");
+                authority::check(overlay, genesis, verify, (&actor, act), cosigned, at).and_then(|()| match &**act {
+                    Act::Erased { .. } => erase::plan(overlay, rules, shape, record, signer.roles, at),
+                    act => acts::perform(overlay, genesis, &actor, act, (shape, at)),
+                })
             }
-            Content::Act(act) => acts::perform(overlay, genesis, &actor, act, at.0),
-            Content::Sealed(_) if rule::is_opened(record) => {
-                rule::stage(overlay, rules, &mut staged, (shape, signer), (position, record), at)
+            Content::Sealed(_) if rule::is_opened(record) || will::opens(overlay, record)? => {
+                rule::stage(overlay, rules, genesis, &mut staged, (shape, signer), (position, record), at)
             }
             Content::Sealed(_) => Ok(()),
         };
@@ -367,6 +386,7 @@ impl Applier<'_> {
         if command.version >= 2 {
             let records = command.ledger_records.iter().enumerate();
             outcomes.extend(records.map(|(at, record)| self.own_record(at, record)));
+            self.tell_of_voided()?;
             self.index_commit = command.index_commit;
         }
         Ok(outcomes)
@@ -386,12 +406,13 @@ impl Applier<'_> {
         let stats = self.stats;
         let (shape, signer) = stats.time(Stage::Check, || {
             let shape = Shape::of(batch)?;
+            feature::check_known(self.store, &shape)?;
             let signer = shape.signer(&self.overlay)?;
             Ok::<_, Stop>((shape, signer))
         })?;
         let stream = self.overlay.stream(&signer.stream_id)?;
         let last_seq = stream.map_or(0, |stream| stream.last_seq);
-        if batch.seq <= last_seq {
+        if batch.seq <= last_seq && !self.records_again {
             return self.answer_again(&shape, &signer);
         }
         let staged = stats.time(Stage::Check, || self.check(&shape, &signer, last_seq))?;
@@ -427,7 +448,7 @@ impl Applier<'_> {
         }
         // Only numbers above the last one come here, so the last one isn't the largest there is.
         let expected = last_seq + 1;
-        if shape.batch.seq != expected {
+        if shape.batch.seq != expected && !(self.records_again && shape.batch.seq < expected) {
             let message = format!(
                 "the batch has number {} but {expected} is the next of its stream: send that one first",
                 shape.batch.seq
@@ -437,13 +458,15 @@ impl Applier<'_> {
         shape.check_records(self.genesis, self.time)?;
         shape.check_data_keys(&self.overlay, self.rules.caches)?;
         let first = self.next_index() + 1;
-        let looked_at = |record: &Record<'_>| record.kind.is_act() || rule::is_opened(record);
+        let looked_at = |record: &Record<'_>| {
+            record.kind.is_act() || rule::is_opened(record) || record.kind == Kind::CONTEST_OPENED
+        };
         if !shape.records.iter().any(looked_at) {
             return Ok(Staged::default());
         }
         let before = self.overlay.registry.clone();
         let (overlay, rules) = (&mut self.overlay, &mut self.rules);
-        let done = perform(overlay, rules, self.genesis, (shape, signer), (first, self.time));
+        let done = perform(overlay, rules, (self.genesis, self.verify), (shape, signer), (first, self.time));
         if done.is_err() {
             // A refused batch leaves nothing, the acts before the refused one neither.
             self.overlay.registry = before;
@@ -484,8 +507,14 @@ impl Applier<'_> {
                 acts::pair_tags(&mut self.overlay, party)?;
             }
         }
+        let signed = first_index.get()..self.next_index();
+        self.overlay.signed.push((signed, (shape.key_id, signer.key.author_id)));
+        if staged.limited > 0 {
+            self.overlay.count_limited(signer, staged.limited, self.time)?;
+        }
         self.take_effect(staged)?;
         self.erase_planned()?;
+        self.void_planned()?;
         let stream = StreamInfo {
             stream_id: signer.stream_id,
             author_id: signer.key.author_id,
@@ -593,7 +622,8 @@ impl Applier<'_> {
             outcomes,
             recorded: recorded.collect(),
             index_commit,
-            keys_changed: self.overlay.keys_changed,
+            // What readers keep was folded with what is voided by now.
+            keys_changed: self.overlay.keys_changed || self.overlay.voids_changed,
             writes: self.writes,
             leaves,
         })

@@ -1,16 +1,18 @@
 //! Changes of the set of nodes: what an act may make of the set before says `sillage_rules::node_set`; here is what only
-//! the ledger knows, which keys and certificates were ever used.
+//! the ledger knows, which keys and certificates were ever used, by a node or by a party.
 
 use sillage_proof::hash::LeafIndex;
+use sillage_proof::keys::PublicKey;
+use sillage_rules::act::TlsSpki;
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSetChange, SetNode};
 
 use super::Stop;
 use super::acts::refused;
-use super::feature::{NODE_SETS, feature_level_reached};
+use super::feature::{NODE_SETS, ROLES, feature_level_reached};
 use super::overlay::Overlay;
-use super::signing::{check_room, check_signing_key};
+use super::signing::{check_room, check_signing_key, is_signing_key};
 use crate::error::Refusal;
 use crate::genesis::GenesisInfo;
 use crate::node_sets::{NodeSetRow, present};
@@ -51,10 +53,35 @@ fn check_certificate(
     node: &SetNode,
 ) -> Result<(), Stop> {
     let spki = &node.tls_spki_sha256;
-    let in_genesis = genesis.nodes.iter().any(|node| node.tls_spki_sha256 == *spki);
-    let in_set = rows.iter().flat_map(|row| &row.nodes).any(|node| node.tls_spki_sha256[..] == spki[..]);
-    if in_genesis || in_set || overlay.tls(spki)?.is_some() {
+    if is_node_certificate(genesis, rows, spki) || overlay.tls(spki)?.is_some() {
         return Err(refused(format!("the certificate of node {} was used before: make a new one", node.id)));
     }
     Ok(())
+}
+
+fn is_node_certificate(genesis: &GenesisInfo, rows: &[NodeSetRow], spki: &TlsSpki) -> bool {
+    let in_genesis = genesis.nodes.iter().any(|node| node.tls_spki_sha256 == *spki);
+    in_genesis || rows.iter().flat_map(|row| &row.nodes).any(|node| node.tls_spki_sha256[..] == spki[..])
+}
+
+/// No party comes with a key or a certificate that a node, or the log itself, ever had: what the one signs must never be
+/// taken for the other's, and a disk that a removed node left must open no door.
+pub(super) fn check_party(
+    overlay: &Overlay<'_>,
+    genesis: &GenesisInfo,
+    key: &PublicKey,
+    certificates: &[TlsSpki],
+) -> Result<(), Stop> {
+    // Until every node knows this rule, all of them must answer as they did before.
+    if !feature_level_reached(overlay, ROLES)? {
+        return Ok(());
+    }
+    if is_signing_key(overlay, genesis, key)? {
+        return Err(refused("this key is or was a node's, or the log's own: make a new one for the party"));
+    }
+    let rows = overlay.node_sets()?;
+    match certificates.iter().any(|spki| is_node_certificate(genesis, &rows, spki)) {
+        true => Err(refused("this certificate is or was a node's: make a new one for the party")),
+        false => Ok(()),
+    }
 }

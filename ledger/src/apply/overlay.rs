@@ -1,14 +1,21 @@
 //! The stored state with what the present command has changed of it so far, so that batches of one command and acts of
 //! one batch see each other.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::ops::Range;
+use std::sync::Arc;
 
 use rocksdb::WriteBatch;
 use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
+use sillage_proto::v1;
 
 use prost::Message;
+use sillage_proof::hash::LedgerTimeMs;
+use sillage_rules::authority::Rule;
+use sillage_rules::voiding::Voiding;
 
 use super::erase::Planned;
 use crate::error::ReadError;
@@ -16,6 +23,7 @@ use crate::node_sets::NodeSetRow;
 use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
 use crate::store::Store;
+use crate::voids::Voids;
 
 /// Key and value of a row of the family `erase`.
 pub(crate) type ErasingRow = (Vec<u8>, Vec<u8>);
@@ -34,8 +42,20 @@ pub(crate) struct Registry {
     node_sets: BTreeMap<u64, NodeSetRow>,
     /// Actors that the authority revoked, as hashes of their names.
     revoked: BTreeMap<Hash, LeafIndex>,
+    /// Rows that say whom parties vouch for; `false`: removed.
+    vouching: BTreeMap<Vec<u8>, bool>,
+    /// Issuers of logins, by the hash of their URL.
+    issuers: BTreeMap<Hash, v1::IssuerPublished>,
     /// Erasures of the batch that is being checked.
     pub erasures: Vec<Planned>,
+    /// Acts of the batch that is being checked that void or reinstate records.
+    pub voidings: Vec<(LeafIndex, LedgerTimeMs, Voiding)>,
+    /// Another rule of the authorities.
+    pub rule: Option<Rule>,
+    /// Other limits a day, by parties.
+    pub limits: BTreeMap<AuthorId, u32>,
+    /// What several authorities signed, and where it is recorded.
+    pub contents: BTreeMap<Hash, LeafIndex>,
     /// Acts of the batch that is being checked that remove nodes.
     pub removals: Vec<LeafIndex>,
 }
@@ -53,6 +73,12 @@ pub(crate) struct Overlay<'a> {
     rows: BTreeMap<Family, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     /// Data keys were given up or wrapped anew, or epochs changed: what is kept of them in memory is outdated.
     pub keys_changed: bool,
+    /// What is voided, once it was asked for.
+    pub voids: OnceCell<Arc<Voids>>,
+    /// Records were voided or reinstated by the present command.
+    pub voids_changed: bool,
+    /// Who signed the records of the present command, which aren't stored yet.
+    pub signed: Vec<(Range<u64>, (KeyId, AuthorId))>,
 }
 
 impl<'a> Overlay<'a> {
@@ -66,6 +92,9 @@ impl<'a> Overlay<'a> {
             erase: BTreeMap::new(),
             rows: BTreeMap::new(),
             keys_changed: false,
+            voids: OnceCell::new(),
+            voids_changed: false,
+            signed: Vec::new(),
         }
     }
 
@@ -95,6 +124,28 @@ impl<'a> Overlay<'a> {
         let mut rows: BTreeMap<_, _> = self.store.signing()?.into_iter().collect();
         rows.extend(self.registry.signing.clone());
         Ok(rows.into_iter().collect())
+    }
+
+    /// What was last published of an issuer of logins.
+    pub(crate) fn issuer(&self, name: &Hash) -> Result<Option<v1::IssuerPublished>, ReadError> {
+        if let Some(issuer) = self.registry.issuers.get(name) {
+            return Ok(Some(issuer.clone()));
+        }
+        let row = self.store.get(Family::Meta, &schema::issuer_key(name))?;
+        let row = row.map(|row| v1::IssuerPublished::decode(&row[..]));
+        row.transpose().map_err(|_| ReadError::Damaged("an issuer of logins".into()))
+    }
+
+    /// How many issuers are on record, withdrawn ones included.
+    pub(crate) fn issuers(&self) -> Result<usize, ReadError> {
+        let stored = self.store.scan(Family::Meta, schema::META_ISSUER, None, usize::MAX)?;
+        let changed = self.registry.issuers.keys();
+        let is_new = |name: &&Hash| !stored.iter().any(|(key, _)| key[..] == schema::issuer_key(name)[..]);
+        Ok(stored.len() + changed.filter(is_new).count())
+    }
+
+    pub(crate) fn put_issuer(&mut self, name: Hash, issuer: v1::IssuerPublished) {
+        self.registry.issuers.insert(name, issuer);
     }
 
     /// Every set of nodes that an act made, in the order of the log.
@@ -251,6 +302,19 @@ impl<'a> Overlay<'a> {
         Ok(known || self.store.contains(Family::Consent, &schema::actor_key(actor))?)
     }
 
+    /// The party of this row ([`schema::vouching_key`]) vouches for its name from here on, or doesn't any more.
+    pub(crate) fn set_vouching(&mut self, key: Vec<u8>, vouches: bool) {
+        self.registry.vouching.insert(key, vouches);
+    }
+
+    /// Whether the party of this row vouches for its name.
+    pub(crate) fn has_vouching(&self, key: &[u8]) -> Result<bool, ReadError> {
+        match self.registry.vouching.get(key) {
+            Some(vouches) => Ok(*vouches),
+            None => Ok(self.store.contains(Family::Consent, key)?),
+        }
+    }
+
     /// A row of one of the families that decide.
     pub(crate) fn row(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         match self.rows.get(&family).and_then(|rows| rows.get(key)) {
@@ -292,6 +356,9 @@ impl<'a> Overlay<'a> {
         for (epoch, row) in &self.registry.node_sets {
             writes.put_cf(meta, schema::node_set_key(*epoch), row.encode_to_vec());
         }
+        for (name, issuer) in &self.registry.issuers {
+            writes.put_cf(meta, schema::issuer_key(name), issuer.encode_to_vec());
+        }
         let stream = store.family(Family::Stream);
         for (id, info) in &self.streams {
             let row = StreamRow::from(info).encode_to_vec();
@@ -314,6 +381,15 @@ impl<'a> Overlay<'a> {
         let consent = store.family(Family::Consent);
         for (actor, by) in &self.registry.revoked {
             writes.put_cf(consent, schema::actor_key(actor), by.get().to_be_bytes());
+        }
+        for (key, vouches) in &self.registry.vouching {
+            match vouches {
+                true => writes.put_cf(consent, key, []),
+                false => writes.delete_cf(consent, key),
+            }
+        }
+        for (key, row) in self.authority_rows() {
+            writes.put_cf(consent, key, row);
         }
         let others = self.rows.iter().map(|(family, rows)| (*family, rows));
         for (family, rows) in iter::once((Family::Erase, &self.erase)).chain(others) {

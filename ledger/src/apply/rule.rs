@@ -10,11 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::{check_cycle, check_lifting};
 use sillage_rules::consent::{
-    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, opens_at_apply,
+    Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, Spell, Spelled, opens_at_apply,
+    spelling,
 };
 use sillage_rules::entry::UnjustifiedReason;
 use sillage_rules::facts;
@@ -22,14 +24,17 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::{CALL_ITEMS_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError};
 use sillage_rules::roles::Roles;
+use sillage_rules::will::may_carry;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
+use super::feature::{ROLES, feature_level_reached};
 use super::overlay::Overlay;
-use super::{Applier, Stop, basis};
+use super::{Applier, Stop, basis, daily, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::error::{ReadError, Refusal};
+use crate::genesis::GenesisInfo;
 use crate::schema::{self, Family, TAG_LEN};
 use crate::seal::Place;
 
@@ -39,6 +44,8 @@ type Tag = [u8; TAG_LEN];
 pub(crate) struct Named {
     pub tag: Tag,
     pub kind: Kind,
+    /// The party that signed it.
+    pub by: AuthorId,
     /// What it changes.
     pub event: Option<(Event, Meta)>,
     /// It was permitted to change what its items are.
@@ -60,6 +67,8 @@ pub(crate) struct Staged {
     documents: Option<Arc<Documents>>,
     /// Items that were looked up.
     items: usize,
+    /// How many of the batch's own records take access away or end spaces.
+    pub limited: u32,
 }
 
 impl From<RuleRefusal> for Stop {
@@ -85,6 +94,7 @@ pub(crate) fn is_opened(record: &Record<'_>) -> bool {
 pub(super) fn stage(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
+    genesis: &GenesisInfo,
     staged: &mut Staged,
     (shape, signer): (&Shape<'_>, &Signer),
     (position, record): (u32, &Record<'_>),
@@ -93,12 +103,30 @@ pub(super) fn stage(
     let parsed = open(overlay, rules, (shape, signer), (position, record))?;
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
-    let meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    let mut meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
     if !signer.roles.may_sign(record.kind) && meta.signer.kind != ActorKind::Patient {
         let message = "a patient's own device signs for the patient alone: others sign through a service";
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
+    if may_carry(record.kind) {
+        will::establish(overlay, genesis, &parsed, &mut meta)?;
+    }
+    if record.kind == Kind::CONTEST_OPENED {
+        let state = staged.state(overlay, rules, &tag)?;
+        state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated)?;
+    }
     let mut event = Event::of(&parsed)?;
+    if rules.is_spelled() {
+        spelling::check_record(parsed.message())?;
+        // What happened is on record whatever software did it.
+        let happened = record.kind.is_access() || record.kind.is_movement();
+        meta.spell(if happened { Spell::OnRecord } else { Spell::Asked })?;
+        event.iter_mut().try_for_each(|event| event.spell(Spell::Asked))?;
+    }
+    vouching::check_record(overlay, signer, &parsed, (event.as_ref(), &meta))?;
+    if let Some(event) = &event {
+        staged.check_reviewer(overlay, signer, &tag, event)?;
+    }
     let cites = record.sealed.facts & facts::CITES != 0;
     let fault = match cites {
         false => None,
@@ -107,9 +135,12 @@ pub(super) fn stage(
     let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
+        let counts = daily::check(overlay, genesis, signer, (record.kind, event), staged.limited, time)?;
+        staged.limited += u32::from(counts);
     }
     let event = event.map(|event| (event, meta));
-    staged.named.insert(position, Named { tag, kind: record.kind, event, may_change, fault });
+    let by = signer.key.author_id;
+    staged.named.insert(position, Named { tag, kind: record.kind, by, event, may_change, fault });
     Ok(())
 }
 
@@ -212,6 +243,26 @@ impl Staged {
             state.apply(event, meta);
         }
         Ok(())
+    }
+
+    /// Nobody reviews a break-glass that their own party opened; but for parties of before, which may what they could.
+    fn check_reviewer(&self, overlay: &Overlay<'_>, signer: &Signer, tag: &Tag, event: &Event) -> Result<(), Stop> {
+        let Event::BreakGlassReviewed { breakglass, .. } = event else { return Ok(()) };
+        if !signer.roles.is_bound() {
+            return Ok(());
+        }
+        let opens =
+            |(event, _): &(Event, Meta)| matches!(event, Event::BreakGlassOpened(glass) if glass.id == *breakglass);
+        let own = self.events_of(tag).any(opens)
+            || overlay.opener_of(tag, breakglass)?.is_some_and(|opener| opener == signer.key.author_id);
+        match own {
+            false => Ok(()),
+            true => {
+                let what =
+                    "the party that opened a break-glass doesn't review it: another one with the role reviewer does";
+                Err(Refusal::new(Code::NotEntitled, what).into())
+            }
+        }
     }
 
     /// Nobody is represented by whom they represent, through however many others.
@@ -386,8 +437,13 @@ pub(super) fn with_env<T>(
     with: impl FnOnce(&Env<'_>) -> T,
 ) -> Result<T, ReadError> {
     let failed = RefCell::new(None);
+    let spelled = feature_level_reached(overlay, ROLES)?;
     let revoked = |name: &sillage_rules::consent::ActorName| {
-        let found = overlay.is_revoked(&name.hash());
+        let found = match spelled {
+            // The authority may have revoked them under a name of before there was one spelling.
+            true => name.hashes().try_fold(false, |found, hash| Ok(found || overlay.is_revoked(&hash)?)),
+            false => overlay.is_revoked(&name.hash()),
+        };
         found.unwrap_or_else(|error| {
             failed.borrow_mut().get_or_insert(error);
             true
@@ -415,7 +471,7 @@ impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
     pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
         for named in staged.named.into_values() {
-            let Named { tag, kind, event, may_change, .. } = named;
+            let Named { tag, kind, by, event, may_change, .. } = named;
             let Some((event, meta)) = event else { continue };
             let index = meta.index;
             match &event {
@@ -429,7 +485,7 @@ impl Applier<'_> {
                         }
                     }
                 }
-                _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta)?,
+                _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta, by)?,
                 _ => {}
             }
             if tag != NO_PATIENT || glass_id(&event).is_none() {
@@ -466,7 +522,7 @@ impl Applier<'_> {
     }
 
     /// Brings the register of broken glass up to date.
-    fn register(&mut self, tag: &Tag, event: &Event, meta: &Meta) -> Result<(), Stop> {
+    fn register(&mut self, tag: &Tag, event: &Event, meta: &Meta, by: AuthorId) -> Result<(), Stop> {
         let Some(id) = glass_id(event) else { return Ok(()) };
         if let Event::BreakGlassOpened(opened) = event {
             let due_s = self.rules.documents(&self.overlay)?.policy.justification_due_s;
@@ -491,8 +547,12 @@ impl Applier<'_> {
                 reviewed: None,
                 continued_by: None,
                 erased_by: None,
+                voided_by: None,
             };
             self.overlay.open_glass(id, &glass);
+            if feature_level_reached(&self.overlay, ROLES)? {
+                self.overlay.opened_by(meta.index, by);
+            }
             return Ok(());
         }
         let Some(mut glass) = self.overlay.break_glass(tag, id)? else { return Ok(()) };

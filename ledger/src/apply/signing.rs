@@ -53,16 +53,21 @@ pub(super) fn check_room(overlay: &Overlay<'_>) -> Result<(), Stop> {
 
 /// A key that signs checkpoints was never used before, whoever had it.
 pub(super) fn check_signing_key(overlay: &Overlay<'_>, genesis: &GenesisInfo, key: &PublicKey) -> Result<(), Stop> {
-    let bytes = key.to_bytes();
-    let in_genesis = genesis.log_public_key == *key || genesis.nodes.iter().any(|node| node.key == *key);
     let registered = overlay.key(&key.key_id())?.is_some();
-    let rotated = overlay.signing()?.iter().any(|(_, row)| row.public_key == bytes);
-    let sets = overlay.node_sets()?;
-    let in_set = sets.iter().flat_map(|row| &row.nodes).any(|node| node.public_key[..] == bytes[..]);
-    match in_genesis || registered || rotated || in_set {
+    match registered || is_signing_key(overlay, genesis, key)? {
         true => Err(refused("this key was used before: make a new one")),
         false => Ok(()),
     }
+}
+
+/// Whether the log or a node has this key, or ever had it.
+pub(super) fn is_signing_key(overlay: &Overlay<'_>, genesis: &GenesisInfo, key: &PublicKey) -> Result<bool, ReadError> {
+    let bytes = key.to_bytes();
+    let in_genesis = genesis.log_public_key == *key || genesis.nodes.iter().any(|node| node.key == *key);
+    let rotated = overlay.signing()?.iter().any(|(_, row)| row.public_key == bytes);
+    let sets = overlay.node_sets()?;
+    let in_set = sets.iter().flat_map(|row| &row.nodes).any(|node| node.public_key[..] == bytes[..]);
+    Ok(in_genesis || rotated || in_set)
 }
 
 /// A replacement of a key that signs checkpoints.

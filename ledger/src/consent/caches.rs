@@ -56,8 +56,12 @@ pub(crate) struct Caches {
     pub clock_voters: Option<(Arc<ClockVoters>, Option<LeafIndex>)>,
     /// Where the names of requests begin that may still be stored: all before are gone.
     pub asked_from: Vec<u8>,
+    /// No patient is still to be told of voided records.
+    pub nothing_to_tell: bool,
     /// How many records that decide one tag may have.
     pub caps: RecordCaps,
+    /// Whether names in it are in their one spelling: they are compared so from feature level 3 on.
+    pub spelled: bool,
     /// [`crate::LedgerReader::keys_version`] as of which all of it holds; of no use where one thread applies.
     version: u64,
 }
@@ -73,7 +77,9 @@ impl Caches {
             documents: None,
             clock_voters: None,
             asked_from: Vec::new(),
+            nothing_to_tell: false,
             caps: options.record_caps,
+            spelled: false,
             version: 0,
         }
     }
@@ -88,6 +94,17 @@ impl Caches {
         self.documents = None;
         self.clock_voters = None;
         self.asked_from.clear();
+        self.nothing_to_tell = false;
+    }
+
+    /// Forgets what names somebody when names are compared otherwise from now on.
+    pub(crate) fn compare(&mut self, spelled: bool) {
+        if spelled != self.spelled {
+            self.states.clear();
+            self.deposits.clear();
+            self.documents = None;
+            self.spelled = spelled;
+        }
     }
 
     /// Forgets everything when `version` is another one.

@@ -10,9 +10,11 @@
 
 use sillage_proof::hash::{Hash, LeafIndex, sha256};
 use sillage_rules::consent::DepositedItem;
+use sillage_rules::ident::spelling;
 
 use super::rules::Rules;
 use crate::apply::Stop;
+use crate::apply::feature::{ROLES, is_reached};
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
 use crate::schema::{Family, TAG_LEN};
@@ -65,6 +67,15 @@ fn claim_key(id: &str, tag: &Tag) -> Hash {
     sha256(&[b"sillage/claim/v1\0", tag, id.as_bytes()])
 }
 
+/// Deposits of an item that are gone through for the newest that counts.
+const DEPOSITS_WALKED: usize = 256;
+
+/// Under which it stands what an item was before a deposit.
+fn before_key(id: &str, index: LeafIndex) -> Vec<u8> {
+    let hash = sha256(&[b"sillage/before/v1\0", id.as_bytes()]);
+    [&hash.as_bytes()[..], &index.get().to_be_bytes()].concat()
+}
+
 fn damaged() -> ReadError {
     ReadError::Damaged("the row of an item or of two tags can't be read".into())
 }
@@ -97,6 +108,7 @@ impl Overlay<'_> {
     pub(crate) fn item_among(&self, id: &str, pair: Option<(&Tag, &Tag)>) -> Result<Option<ItemRow>, ReadError> {
         let Some(row) = self.row(Family::Item, item_key(id).as_bytes())? else { return Ok(None) };
         let row = ItemRow::decode(&row).ok_or_else(damaged)?;
+        let Some(row) = self.counting(id, row)? else { return Ok(None) };
         if !row.claimed {
             return Ok(Some(row));
         }
@@ -107,12 +119,68 @@ impl Overlay<'_> {
             _ => (self.secret_of(&row.tag)?, self.open_of(&row.tag)?),
         };
         let claim = |tag: Option<Tag>| tag.map(|tag| self.claim(id, &tag)).transpose().map(Option::flatten);
+        // What was secret once stays so, also where who wrote it is voided; what it says then isn't asked.
+        let said = |at: LeafIndex| Ok::<_, ReadError>(if self.still_counts(at)? { at } else { row.last });
         if let (Some(tag), Some(at)) = (second, claim(second)?) {
-            return Ok(Some(ItemRow { tag, last: row.last.max(at), ..row }));
+            return Ok(Some(ItemRow { tag, last: row.last.max(said(at)?), ..row }));
         }
         // What was secret once stays so.
-        let last = claim(open)?.map_or(row.last, |at| row.last.max(at));
+        let last = match claim(open)? {
+            Some(at) => row.last.max(said(at)?),
+            None => row.last,
+        };
         Ok(Some(ItemRow { last, ..row }))
+    }
+
+    /// The same, also of an item that was deposited under another spelling of its id, where `spelled`: names are compared in
+    /// their one spelling.
+    pub(crate) fn item_spelled(
+        &self,
+        id: &str,
+        pair: Option<(&Tag, &Tag)>,
+        spelled: bool,
+    ) -> Result<Option<ItemRow>, ReadError> {
+        let found = self.item_among(id, pair)?;
+        match spelling::older_text(id).filter(|_| found.is_none() && spelled) {
+            Some(older) => self.item_among(&older, pair),
+            None => Ok(found),
+        }
+    }
+
+    /// An item as if the deposits of it that are voided hadn't been made; `None` where none is left. Where they are too many to be
+    /// gone through, it is what the first one says.
+    fn counting(&self, id: &str, row: ItemRow) -> Result<Option<ItemRow>, ReadError> {
+        if self.voids()?.is_empty() {
+            return Ok(Some(row));
+        }
+        let (mut first, mut last, mut at) = (None, None, Some(row.last));
+        for _ in 0..DEPOSITS_WALKED {
+            let Some(index) = at else { break };
+            if self.still_counts(index)? {
+                first = Some(index);
+                last = last.or(Some(index));
+            }
+            at = match self.deposit_before(id, index)? {
+                _ if index == row.first => None,
+                Some(before) => Some(before),
+                // What was recorded before the ledger kept them.
+                None => Some(row.first),
+            };
+        }
+        if at.is_some() && self.still_counts(row.first)? {
+            first = Some(row.first);
+            last = last.or(first);
+        }
+        match (first, last) {
+            (Some(first), Some(last)) => Ok(Some(ItemRow { first, last, ..row })),
+            _ => Ok(None),
+        }
+    }
+
+    /// The deposit that said what an item is before the one of entry `index` did.
+    fn deposit_before(&self, id: &str, index: LeafIndex) -> Result<Option<LeafIndex>, ReadError> {
+        let row = self.row(Family::Item, &before_key(id, index))?;
+        row.map(|row| row.try_into().map(u64::from_be_bytes).map(LeafIndex).map_err(|_| damaged())).transpose()
     }
 
     fn claim(&self, id: &str, tag: &Tag) -> Result<Option<LeafIndex>, ReadError> {
@@ -204,6 +272,13 @@ impl Overlay<'_> {
                 }
             }
         };
+        if let Some(known) = known
+            && known.last != index
+            && is_reached(self.store(), ROLES)?
+        {
+            let (key, before) = (before_key(id, index), known.last.get().to_be_bytes());
+            self.set_row(Family::Item, key, Some(before.to_vec()));
+        }
         self.put_item(id, &row);
         Ok(())
     }

@@ -5,18 +5,21 @@
 
 use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
+use sillage_proof::keys::AuthorId;
 use sillage_rules::consent::people::Verdict;
+use sillage_rules::entry::Entry;
 
 use crate::apply::check::NO_PATIENT;
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
-use crate::schema::{Family, TAG_LEN};
+use crate::schema::{Family, TAG_LEN, index_key};
 use crate::shared::View;
 use crate::store::Store;
 
 const ROWS: u8 = b'n';
 const UNJUSTIFIED: u8 = b'j';
+const OPENER: u8 = b'p';
 const UNCLOSED: u8 = b'x';
 
 /// A break-glass as the register knows it.
@@ -44,6 +47,8 @@ pub struct BreakGlass {
     pub continued_by: Option<LeafIndex>,
     /// The entry that erased its record, or its patient: nothing is owed for it any more. Told to readers; no part of the row.
     pub erased_by: Option<LeafIndex>,
+    /// The act that voided its record: it opens nothing. Told to readers; no part of the row.
+    pub voided_by: Option<LeafIndex>,
 }
 
 impl BreakGlass {
@@ -57,9 +62,9 @@ impl BreakGlass {
         self.justified.is_none() && !self.is_done_with() && self.justification_due_ms <= now
     }
 
-    /// Another one stands for it, or it was erased.
+    /// Another one stands for it, or it was erased or voided.
     fn is_done_with(&self) -> bool {
-        self.continued_by.is_some() || self.erased_by.is_some()
+        self.continued_by.is_some() || self.erased_by.is_some() || self.voided_by.is_some()
     }
 
     /// Whether it is known whose record was opened.
@@ -117,6 +122,7 @@ impl BreakGlass {
                 reviewed,
                 continued_by: entry(continued),
                 erased_by: None,
+                voided_by: None,
             })
         };
         parts().ok_or_else(damaged)
@@ -133,6 +139,10 @@ fn row_key(index: LeafIndex) -> Vec<u8> {
 
 fn unjustified_key(index: LeafIndex) -> Vec<u8> {
     [&[UNJUSTIFIED][..], &index.get().to_be_bytes()].concat()
+}
+
+fn opener_key(index: LeafIndex) -> Vec<u8> {
+    [&[OPENER][..], &index.get().to_be_bytes()].concat()
 }
 
 fn unclosed_key(glass: &BreakGlass) -> Vec<u8> {
@@ -152,7 +162,51 @@ impl Overlay<'_> {
         let index = index.try_into().map_err(|_| damaged())?;
         let index = LeafIndex(u64::from_be_bytes(index));
         let row = self.row(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
-        BreakGlass::decode(index, &row).map(Some)
+        let glass = self.without_voided(BreakGlass::decode(index, &row)?)?;
+        Ok(Some(glass).filter(|glass| glass.voided_by.is_none()))
+    }
+
+    /// A break-glass as if what became of it by voided records hadn't.
+    fn without_voided(&self, mut glass: BreakGlass) -> Result<BreakGlass, ReadError> {
+        if self.voids()?.is_empty() {
+            return Ok(glass);
+        }
+        glass.voided_by = self.voided_by(glass.index)?;
+        let counts = |index: &Option<LeafIndex>| index.map_or(Ok(true), |index| self.still_counts(index));
+        for index in [&mut glass.justified, &mut glass.closed, &mut glass.continued_by] {
+            if !counts(index)? {
+                *index = None;
+            }
+        }
+        if !counts(&glass.reviewed.map(|(index, _)| index))? {
+            glass.reviewed = None;
+        }
+        Ok(glass)
+    }
+
+    /// Takes note of the party that opened the break-glass of this entry.
+    pub(crate) fn opened_by(&mut self, index: LeafIndex, party: AuthorId) {
+        self.set_row(Family::Glass, opener_key(index), Some(party.as_bytes().to_vec()));
+    }
+
+    /// The party that opened the last break-glass of this id on this patient.
+    pub(crate) fn opener_of(&self, tag: &[u8; TAG_LEN], id: &str) -> Result<Option<AuthorId>, ReadError> {
+        let Some(glass) = self.break_glass(tag, id)? else { return Ok(None) };
+        if let Some(party) = self.row(Family::Glass, &opener_key(glass.index))? {
+            return AuthorId::from_slice(&party).map(Some).map_err(|_| damaged());
+        }
+        // Of before feature level 3, and so stored: the header of its batch names the key that signed.
+        let entry = |index: LeafIndex| {
+            let bytes = self.store().get(Family::Entries, &index_key(index.get()))?;
+            let entry = bytes.as_deref().map(Entry::decode).transpose();
+            entry.ok().flatten().ok_or_else(damaged)
+        };
+        let Entry::Record(record) = entry(glass.index)? else { return Err(damaged()) };
+        let Entry::BatchHeader(header) = entry(record.header_index().ok_or_else(damaged)?)? else {
+            return Err(damaged());
+        };
+        let key = self.key(&header.key_id)?.ok_or_else(damaged)?;
+        Ok(Some(key.author_id))
     }
 
     /// The break-glass that the record of this entry opened.
@@ -204,25 +258,41 @@ impl LedgerReader {
         after: LeafIndex,
         limit: usize,
     ) -> Result<(Vec<BreakGlass>, bool), ReadError> {
+        self.break_glasses_counted(filter, after, limit).map(|(found, more, _)| (found, more))
+    }
+
+    /// The same, and how many rows of the register were looked at for it.
+    ///
+    /// # Errors
+    /// As [`LedgerReader::break_glasses`].
+    pub fn break_glasses_counted(
+        &self,
+        filter: GlassFilter,
+        after: LeafIndex,
+        limit: usize,
+    ) -> Result<(Vec<BreakGlass>, bool, u64), ReadError> {
         let view = self.view();
         let now = view.head.time;
         let wanted = |glass: &BreakGlass| {
             (!filter.open_only || glass.is_open(now)) && (!filter.overdue_only || glass.is_overdue(now))
         };
-        let candidates: Box<dyn Iterator<Item = Result<LeafIndex, ReadError>> + '_> = if filter.open_only {
+        let overlay = Overlay::new(&view.store);
+        // What was closed or justified by a voided record has no mark any more.
+        let marked = overlay.voids()?.is_empty();
+        let candidates: Box<dyn Iterator<Item = Result<LeafIndex, ReadError>> + '_> = if filter.open_only && marked {
             // Few are open at a time; those that ended long ago aren't looked at.
             let mut open = unexpired(&view.store, now)?;
             open.sort_unstable();
             Box::new(open.into_iter().filter(|index| *index > after).map(Ok))
         } else {
-            Box::new(indices(&view, if filter.overdue_only { UNJUSTIFIED } else { ROWS }, after))
+            Box::new(indices(&view, if filter.overdue_only && marked { UNJUSTIFIED } else { ROWS }, after))
         };
-        let overlay = Overlay::new(&view.store);
-        let mut out = Vec::new();
+        let (mut out, mut looked_at) = (Vec::new(), 0);
         for index in candidates {
             let index = index?;
+            looked_at += 1;
             let row = view.store.get(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
-            let mut glass = BreakGlass::decode(index, &row)?;
+            let mut glass = overlay.without_voided(BreakGlass::decode(index, &row)?)?;
             if !wanted(&glass) {
                 continue;
             }
@@ -231,11 +301,11 @@ impl LedgerReader {
                 continue;
             }
             if out.len() == limit {
-                return Ok((out, true));
+                return Ok((out, true, looked_at));
             }
             out.push(glass);
         }
-        Ok((out, false))
+        Ok((out, false, looked_at))
     }
 
     /// When the break-glass of this entry ends at the latest; `None` where the entry opened none.
@@ -289,6 +359,7 @@ mod tests {
             reviewed: None,
             continued_by: None,
             erased_by: None,
+            voided_by: None,
         }
     }
 

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sillage_proof::hash::LeafIndex;
-use sillage_rules::consent::{DepositedItem, Event, Meta, PatientState};
+use sillage_rules::consent::{DepositedItem, Event, Meta, PatientState, Spelled};
+use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
-use sillage_rules::record::ParsedRecord;
+use sillage_rules::record::{ParsedRecord, RecordError};
 use zeroize::Zeroizing;
 
 use super::caches::{Caches, Folded};
 use super::documents::{self, Documents};
 use crate::apply::Stop;
 use crate::apply::check::NO_PATIENT;
+use crate::apply::feature::{ROLES, feature_level_reached};
 use crate::apply::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
@@ -61,6 +63,36 @@ impl<'a> Rules<'a> {
             deposits: BTreeMap::new(),
             decisions: BTreeMap::new(),
         }
+    }
+
+    /// What applying would do, on a log of `size` entries.
+    pub(crate) fn of_check(
+        caches: &'a mut Caches,
+        stats: &'a ApplyStats,
+        size: u64,
+        overlay: &Overlay<'_>,
+    ) -> Result<Self, ReadError> {
+        Ok(Self::new(caches, stats, size, false).spelled(feature_level_reached(overlay, ROLES)?))
+    }
+
+    /// Refuses a request that names somebody or something in another spelling than the one.
+    pub(crate) fn check_spelling(&self, request: &ParsedRequest) -> Result<(), RecordError> {
+        if self.is_spelled() { request.check_spelling() } else { Ok(()) }
+    }
+
+    /// Names are compared in their one spelling, or, before feature level 3, as they were written.
+    pub(crate) fn spelled(mut self, spelled: bool) -> Self {
+        if spelled != self.caches.spelled {
+            self.caches.compare(spelled);
+            // What was kept is folded anew.
+            self.current = false;
+        }
+        self
+    }
+
+    /// Whether names are compared in their one spelling.
+    pub(crate) fn is_spelled(&self) -> bool {
+        self.caches.spelled
     }
 
     /// The command is done, and the log has `size` entries: keeps what may be needed again.
@@ -131,6 +163,9 @@ impl<'a> Rules<'a> {
             let rows = overlay.store().rule_rows_from(tag, folded.as_of, self.size);
             let rows = rows.filter(|row| !matches!(row, Ok((_, kind)) if is_deposit(*kind)));
             for row in rows.collect::<Result<Vec<_>, _>>()? {
+                if overlay.voided_by(row.0)?.is_some() {
+                    continue;
+                }
                 folded.records += 1;
                 self.stats.folded();
                 if let Some((event, meta)) = self.event_at(overlay, row.0)? {
@@ -140,6 +175,9 @@ impl<'a> Rules<'a> {
             folded.as_of = self.size;
         }
         for (event, meta) in self.events.get(tag).into_iter().flatten() {
+            if overlay.voided_by(meta.index)?.is_some() {
+                continue;
+            }
             Arc::make_mut(&mut folded.state).apply(event, meta);
             folded.records += 1;
         }
@@ -157,7 +195,11 @@ impl<'a> Rules<'a> {
             opened.end_by(glass.expires_ms);
         }
         // Only admitting asks in which capacity it was signed.
-        let meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        let mut meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        if self.is_spelled() {
+            event = event.map(Spelled::spelled_on_record);
+            meta = meta.map(Spelled::spelled_on_record);
+        }
         event.zip(meta).map(Some).ok_or_else(|| damaged(index).into())
     }
 
@@ -226,6 +268,12 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// Records were voided or reinstated: every state is folded again, without or with them.
+    pub(crate) fn voided(&mut self) {
+        self.caches.clear();
+        self.states.clear();
+    }
+
     /// What is in force for all patients.
     pub(crate) fn documents(&mut self, overlay: &Overlay<'_>) -> Result<Arc<Documents>, Stop> {
         if let Some(known) = &self.documents {
@@ -258,13 +306,16 @@ impl<'a> Rules<'a> {
             stored.retain(|index| index.get() < self.size);
             stored.sort_unstable();
             for index in stored {
+                if overlay.voided_by(index)?.is_some() {
+                    continue;
+                }
                 if let Some((event, meta)) = self.event_at(overlay, index)? {
                     state.apply(&event, &meta);
                 }
             }
         }
         for (event, meta) in self.events.get(&NO_PATIENT).into_iter().flatten() {
-            if glass_id(event) == Some(id) {
+            if glass_id(event) == Some(id) && overlay.still_counts(meta.index)? {
                 state.apply(event, meta);
             }
         }
@@ -285,7 +336,10 @@ impl<'a> Rules<'a> {
             return Ok(None);
         }
         let Some((_, record)) = self.record_at(overlay, index)? else { return Ok(None) };
-        let Ok(Some(Event::Deposit(items))) = Event::of(&record) else { return Err(damaged(index).into()) };
+        let Ok(Some(Event::Deposit(mut items))) = Event::of(&record) else { return Err(damaged(index).into()) };
+        if self.is_spelled() {
+            items = items.into_iter().map(Spelled::spelled_on_record).collect();
+        }
         let items = Arc::new(items);
         self.caches.deposits.put(index.get(), items.clone(), weight(&items));
         Ok(Some(items))

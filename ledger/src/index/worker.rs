@@ -1,4 +1,4 @@
-//! The thread beside applying: it hashes what was recorded, as it comes, into the trees of the patients concerned.
+//! Beside applying, on a thread or not: it hashes what was recorded, as it comes, into the trees of the patients concerned.
 //!
 //! Applying hands it records through a bounded queue and waits for it only at an index commit. The result depends on
 //! the records and their order alone, never on when the thread ran.
@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use sillage_proof::hash::Hash;
 use sillage_rules::index::{self, bucket_of, ikey};
 
 use super::bucket::{self, Bucket};
 use super::{Index, row};
 use crate::error::ReadError;
+use crate::options::Options;
 use crate::store::Store;
 
 /// Commands whose records may wait: an index commit waits for them.
@@ -42,21 +44,29 @@ pub(crate) struct Changes {
     pub added: u64,
 }
 
-enum Job {
+pub(crate) enum Job {
     Records(Vec<Recorded>),
     Commit(SyncSender<Result<Changes, ReadError>>),
 }
 
 /// Runs until dropped.
-pub(crate) struct Worker {
+pub(crate) enum Worker {
+    /// Beside applying.
+    Thread(Beside),
+    /// Within each call: the results are the same.
+    Inline(Box<Mutex<Pending>>),
+}
+
+/// The thread, and the queue to it.
+pub(crate) struct Beside {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// For the index of `store`; keeps about `cache_bytes` of buckets in memory.
-    pub(crate) fn start(store: Arc<Store>, index: Arc<Index>, cache_bytes: usize) -> std::io::Result<Self> {
-        let (jobs, queue) = sync_channel(JOBS_MAX);
+    /// For the index of `store`; keeps about as many bytes of buckets in memory as the options say.
+    pub(crate) fn start(store: Arc<Store>, index: Arc<Index>, options: &Options) -> std::io::Result<Self> {
+        let cache_bytes = options.index_cache_bytes;
         let pending = Pending {
             store,
             index,
@@ -65,31 +75,43 @@ impl Worker {
             held: Held { rows_max: cache_bytes / ROW_BYTES, ..Held::default() },
             failed: None,
         };
+        if !options.index_thread {
+            return Ok(Self::Inline(Box::new(Mutex::new(pending))));
+        }
+        let (jobs, queue) = sync_channel(JOBS_MAX);
         let thread = std::thread::Builder::new().name("ledger-index".into()).spawn(move || run(pending, &queue))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self::Thread(Beside { jobs: Some(jobs), thread: Some(thread) }))
     }
 
     /// Hands over what was recorded, in order.
     pub(crate) fn hand(&self, records: Vec<Recorded>) {
-        if !records.is_empty() {
-            self.send(Job::Records(records));
+        match self {
+            _ if records.is_empty() => {}
+            Self::Thread(beside) => beside.send(Job::Records(records)),
+            Self::Inline(pending) => pending.lock().take(&records),
         }
     }
 
     /// Everything handed over since the last commit, as it is to be written.
     pub(crate) fn commit(&self) -> Result<Changes, ReadError> {
+        let beside = match self {
+            Self::Thread(beside) => beside,
+            Self::Inline(pending) => return pending.lock().commit(),
+        };
         let (answer, done) = sync_channel(1);
-        self.send(Job::Commit(answer));
+        beside.send(Job::Commit(answer));
         done.recv().expect("the index thread answers every commit")
     }
+}
 
+impl Beside {
     fn send(&self, job: Job) {
         let jobs = self.jobs.as_ref().expect("only dropping takes it away");
         jobs.send(job).expect("the index thread runs as long as its ledger");
     }
 }
 
-impl Drop for Worker {
+impl Drop for Beside {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take()
@@ -113,7 +135,7 @@ fn run(mut pending: Pending, queue: &Receiver<Job>) {
 }
 
 /// What came since the last index commit.
-struct Pending {
+pub(crate) struct Pending {
     store: Arc<Store>,
     index: Arc<Index>,
     /// The patients concerned: slot of the bucket, and ikey.

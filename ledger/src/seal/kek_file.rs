@@ -12,7 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
@@ -36,7 +36,12 @@ pub struct KekFile {
     fingerprints: RwLock<Arc<Fingerprints>>,
     /// One change at a time; what readers see is on disk already. With what is on record of the keys, where it is kept.
     changing: Mutex<Option<Record>>,
+    /// Says whether a key is the group's; until it is set, this one's keys are taken for the group's.
+    judge: OnceLock<Judge>,
 }
+
+/// Whether the key of this prefix and epoch is the group's, as [`KekProvider::check_is_groups`] asks.
+pub type Judge = Box<dyn Fn((TagPrefix, u32)) -> Result<(), KekError> + Send + Sync>;
 
 impl KekFile {
     /// Opens the keyring in `path`, and finishes a change that was cut short.
@@ -47,10 +52,19 @@ impl KekFile {
         let keyring = Keyring::load(path)?;
         let fingerprints = RwLock::new(Arc::new(Fingerprints::of_keys(&keyring.keys)));
         let (path, keys) = (path.to_owned(), RwLock::new(keyring));
-        let file = Self { path, keys, fingerprints, changing: Mutex::default() };
+        let file = Self { path, keys, fingerprints, changing: Mutex::default(), judge: OnceLock::new() };
         file.shred(&file.beside("new"))?;
         file.shred(&file.beside("old"))?;
         Ok(file)
+    }
+
+    /// Asks `judge` from now on whether a key is the group's.
+    ///
+    /// # Panics
+    /// When it is set a second time: a keyring is of one node.
+    pub fn judged_by(&self, judge: Judge) {
+        let twice = self.judge.set(judge).is_err();
+        assert!(!twice, "a keyring is of one node");
     }
 
     /// Compares the keys with those on record in `path`, and keeps the record from now on. Where there is none, these go on
@@ -260,6 +274,10 @@ impl KekProvider for KekFile {
         wrapped: &[u8; 48],
     ) -> Result<DataKeyBytes, KekError> {
         self.keys.read().unwrap(kek, nonce, aad, wrapped)
+    }
+
+    fn check_is_groups(&self, kek: (TagPrefix, u32)) -> Result<(), KekError> {
+        self.judge.get().map_or(Ok(()), |judge| judge(kek))
     }
 }
 

@@ -117,6 +117,11 @@ impl Keyring {
         Self::decode(&bytes).ok_or_else(|| KeyringError::Malformed(path.to_owned()))
     }
 
+    /// Whether it has the key of this epoch.
+    pub fn holds(&self, prefix: TagPrefix, epoch: u32) -> bool {
+        self.keys.contains_key(&(prefix.get(), epoch))
+    }
+
     /// Writes a new keyring, mode 0600, all or nothing.
     ///
     /// # Errors

@@ -16,9 +16,11 @@ pub(crate) mod vault;
 pub(crate) mod wrapped;
 
 pub use fingerprint::{Fingerprints, KekFingerprint};
-pub use kek_file::{HeldEpochs, KekFile};
+pub use kek_file::{HeldEpochs, Judge, KekFile};
 pub use keyring::{Keyring, KeyringError};
-pub use sealer::{DATA_KEYS_CACHED, Opened, Place, Plain, SealError, SealedPayloads, Sealer};
+pub use sealer::{
+    DATA_KEYS_CACHED, Opened, Place, Plain, Randomness, SealError, SealedPayloads, Sealer, SystemRandomness,
+};
 pub(crate) use sealer::{is_sealed, split_plain};
 
 use zeroize::Zeroizing;

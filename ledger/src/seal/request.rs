@@ -9,7 +9,7 @@ use sillage_proto::internal::v1::{SealedDecision, SealedRequest, WrappedKey};
 use sillage_rules::decide::{ParsedRequest, TagPairing};
 use zeroize::Zeroizing;
 
-use super::sealer::{Place, SealError, Sealer, random};
+use super::sealer::{Place, SealError, Sealer};
 use crate::apply::decide::{SEED_LEN, place_of};
 use crate::apply::overlay::DataKeyName;
 
@@ -34,7 +34,7 @@ impl Sealer {
         for (position, (request, pairing)) in (0_u32..).zip(requests) {
             let tag = *request.tag();
             let key = self.key_for(&tag, &mut new_keys)?;
-            let seed = Zeroizing::new(random::<SEED_LEN>()?);
+            let seed = Zeroizing::new(self.random::<SEED_LEN>()?);
             let place = Place { tag, stream_id: place_of(root), seq: 0, position };
             let pairing = pairing.as_ref().map(TagPairing::bytes).unwrap_or_default();
             let len = u16::try_from(pairing.len()).expect("at most 512 bytes").to_be_bytes();

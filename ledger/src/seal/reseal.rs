@@ -7,7 +7,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Reseal, Resealed, WrappedKey};
 use zeroize::Zeroizing;
 
-use super::sealer::{Place, SealError, Sealer, is_sealed, random};
+use super::sealer::{Place, SealError, Sealer, is_sealed};
 use super::{KekError, TagPrefix, layout};
 use crate::apply::overlay::DataKeyName;
 
@@ -86,7 +86,7 @@ impl Sealer {
         let (old_epoch, old_nonce, sealed) = layout::split_wrapped(wrapped).ok_or(KekError::Refused)?;
         let old_aad = layout::wrapped_aad(self.origin(), tag, id, old_epoch);
         let key = self.keks.unwrap((prefix, old_epoch), &old_nonce, &old_aad, &sealed)?;
-        let nonce = random::<12>()?;
+        let nonce = self.random::<12>()?;
         let aad = layout::wrapped_aad(self.origin(), tag, id, epoch);
         let sealed = self.keks.wrap((prefix, epoch), &nonce, &aad, &key)?;
         let again: Zeroizing<[u8; 32]> = self.keks.unwrap((prefix, epoch), &nonce, &aad, &sealed)?;

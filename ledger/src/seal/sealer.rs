@@ -182,6 +182,25 @@ impl<K: Eq + StdHash + Copy> Cache<K> {
     }
 }
 
+/// Where data keys and nonces come from. They are secret and never the same only as long as this is really random.
+pub trait Randomness: Send + Sync {
+    /// Fills all of `bytes`.
+    ///
+    /// # Errors
+    /// Why there is no randomness.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String>;
+}
+
+/// The operating system's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), String> {
+        getrandom::fill(bytes).map_err(|error| error.to_string())
+    }
+}
+
 /// Seals and opens. Shared by all threads of a node.
 pub struct Sealer {
     pub(super) reader: LedgerReader,
@@ -190,12 +209,30 @@ pub struct Sealer {
     sealing: Mutex<Cache<[u8; 32]>>,
     /// Keys by tag and id, for opening.
     opening: Mutex<Cache<([u8; 32], [u8; 16])>>,
+    randomness: Box<dyn Randomness>,
 }
 
 impl Sealer {
     /// A sealer that keeps at most `keys_max` unwrapped keys for sealing and as many for opening.
     pub fn new(reader: LedgerReader, keks: Arc<dyn KekProvider>, keys_max: usize) -> Self {
-        Self { reader, keks, sealing: Mutex::new(Cache::new(keys_max)), opening: Mutex::new(Cache::new(keys_max)) }
+        Self::with_randomness(reader, keks, keys_max, Box::new(SystemRandomness))
+    }
+
+    /// The same with another source of keys and nonces, for a simulation that has to be repeated.
+    pub fn with_randomness(
+        reader: LedgerReader,
+        keks: Arc<dyn KekProvider>,
+        keys_max: usize,
+        randomness: Box<dyn Randomness>,
+    ) -> Self {
+        let (sealing, opening) = (Mutex::new(Cache::new(keys_max)), Mutex::new(Cache::new(keys_max)));
+        Self { reader, keks, sealing, opening, randomness }
+    }
+
+    pub(super) fn random<const N: usize>(&self) -> Result<[u8; N], SealError> {
+        let mut out = [0; N];
+        self.randomness.fill(&mut out).map_err(SealError::Randomness)?;
+        Ok(out)
     }
 
     /// Forgets keys that were given up; they are forgotten anyway when the next one is asked for.
@@ -299,7 +336,7 @@ impl Sealer {
     }
 
     pub(super) fn seal_under(&self, key: &DataKey, place: &Place, parts: &[&[u8]]) -> Result<Vec<u8>, SealError> {
-        let sealed = key.cipher.seal(self.origin(), place, &random::<12>()?, parts);
+        let sealed = key.cipher.seal(self.origin(), place, &self.random::<12>()?, parts);
         key.sealed.fetch_add(1, Ordering::Relaxed);
         Ok(sealed)
     }
@@ -371,8 +408,8 @@ impl Sealer {
     }
 
     fn new_key(&self, tag: &[u8; 32]) -> Result<DataKey, SealError> {
-        let (id, nonce) = (random::<16>()?, random::<12>()?);
-        let key = Zeroizing::new(random::<32>()?);
+        let (id, nonce) = (self.random::<16>()?, self.random::<12>()?);
+        let key = Zeroizing::new(self.random::<32>()?);
         let prefix = TagPrefix::of(tag);
         // Not the newest one there is: another node may not have that yet.
         let epoch = self.reader.kek_epochs(prefix)?.current;
@@ -401,10 +438,4 @@ pub(crate) fn split_plain<'p>(entry: &RecordEntry, plain: &'p [u8]) -> Option<(&
     let (actor, private) = parts.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)?;
     let hash = two_part_hash(&part_hash(salt, actor), &part_hash(salt_p, private));
     (hash == entry.record_hash).then(|| plain.split_at(2 * SALT_BYTES))
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N], SealError> {
-    let mut out = [0; N];
-    getrandom::fill(&mut out).map_err(|error| SealError::Randomness(error.to_string()))?;
-    Ok(out)
 }

@@ -23,6 +23,7 @@ use sillage_rules::facts;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, act_message, new_message};
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 
 pub const ORIGIN: &str = "test.example/log";
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -92,6 +93,7 @@ pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        vouching: Vouching::default(),
     }
 }
 
@@ -123,6 +125,8 @@ pub fn genesis() -> Vec<u8> {
         nodes: (1..=3).map(node).collect(),
         parties: parties.iter().map(PartyRegistration::to_message).collect(),
         nonce: vec![1; 32],
+        feature_level: 0,
+        issuers: vec![],
     }
     .encode_to_vec()
 }

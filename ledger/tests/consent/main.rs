@@ -10,4 +10,7 @@ mod decisions;
 mod documents;
 mod erasing;
 mod model;
+mod names;
 mod records;
+mod voiding;
+mod vouching;

@@ -4,14 +4,14 @@
 //! then every record, the root, the sealing. After this no health data and no identity is in clear, except in acts of
 //! the authority, which are public by nature. The work takes from 100 µs to 50 ms of one core: not for an async task.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
-use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, Refusal};
+use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
@@ -20,17 +20,18 @@ use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::event::items_looked_up;
-use sillage_rules::consent::{Event, Meta};
+use sillage_rules::consent::{Actor, Event, Meta, Spell, Spelled, spelling};
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
-use sillage_rules::roles::Roles;
+use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
+use sillage_rules::vouching::{Claim, Vouched, check_own_word, claims_of_record};
 
 use super::consulted::is_patient_itself;
 use super::quota::Quotas;
-use super::refusals::{from_read, refuse};
+use super::refusals::{from_read, over_quota, refuse};
 
 /// Public keys kept decompressed.
 const KEYS_MAX: usize = 4_096;
@@ -42,6 +43,8 @@ pub struct Admitted {
     pub batch: SealedBatch,
     /// Whether it holds a record of an emergency.
     pub urgent: bool,
+    /// What it counts of its author's quota.
+    pub events: u32,
 }
 
 /// See the module.
@@ -51,6 +54,9 @@ pub struct Admission {
     quotas: Quotas<AuthorId>,
     keys: Mutex<HashMap<KeyId, PublicKey>>,
 }
+
+/// What was found of a party in one call: records name the same few structures and systems over and over.
+pub(super) type VouchedNames = HashSet<(Vouched, String)>;
 
 /// The fields of a batch, in their types.
 pub(crate) struct Header {
@@ -63,17 +69,24 @@ pub(crate) struct Header {
 impl Admission {
     /// Against what `reader` knows, sealing with `sealer`.
     pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer, quotas: Quotas::new(BATCH_RECORDS_MAX as u64), keys: Mutex::default() }
+        Self { reader, sealer, quotas: Quotas::default(), keys: Mutex::default() }
     }
 
     /// Checks and seals. `clock` is what time it is, and the latest that it may be by any clock of the group, both in
-    /// milliseconds since 1970: what none of them has reached is ahead of time.
+    /// milliseconds since 1970: what none of them has reached is ahead of time. `from` is the party whose certificate it
+    /// came with, where it came with one.
     ///
     /// # Errors
     /// What is wrong with it. Nothing was recorded, and of the quota only what the caller's own signature proved.
-    pub fn admit(&self, batch: &Batch, clock: (u64, u64)) -> Result<Admitted, Refusal> {
+    pub fn admit(&self, batch: &Batch, clock: (u64, u64), from: Option<AuthorId>) -> Result<Admitted, Refusal> {
         let header = check_bounds(batch)?;
         let (key, party) = self.signer(&header.key_id)?;
+        // Another's certificate would keep the author from being known by its connections, and from being shut out.
+        if from.is_some_and(|caller| caller != party.author_id) && self.reader.feature_level() >= ROLES {
+            let message =
+                "the batch is signed by another party than the one that calls: call with its author's own certificate";
+            return Err(Refusal::new(Code::NotEntitled, message));
+        }
         let stream_id = header.label.stream_id(&party.author_id);
         self.check_signature(batch, &header, &key, stream_id)?;
         let already = self.is_on_record(&stream_id, &header)?;
@@ -82,14 +95,17 @@ impl Admission {
         if !already {
             check_key_state(&key)?;
         }
-        self.take_quota(&party, batch.records.len(), 0)?;
+        self.take_quota(&party, batch.records.len())?;
         let genesis = self.reader.genesis();
+        let spelled = self.reader.feature_level() >= ROLES;
         let mut records = Vec::with_capacity(batch.records.len());
+        let mut vouched = VouchedNames::default();
         for (salted, position) in batch.records.iter().zip(0..) {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
-            check_record(&record, genesis, clock).map_err(|error| of_record(error, position))?;
+            check_record(&record, genesis, spelled, clock).map_err(|error| of_record(error, position))?;
             if !already {
-                check_role(&party, &record.parsed).map_err(|refusal| refusal.at(position))?;
+                self.check_new(&party, &record.parsed, &mut vouched).map_err(|refusal| refusal.at(position))?;
+                self.reader.check_will(&record.parsed, clock.0).map_err(|refusal| refusal.at(position))?;
             }
             records.push(record);
         }
@@ -100,7 +116,8 @@ impl Admission {
             );
             return Err(Refusal::new(Code::BatchTooLarge, what));
         }
-        self.take_quota(&party, items().map(|items| items.saturating_sub(1)).sum(), records.len())?;
+        let beyond = items().map(|items| items.saturating_sub(1)).sum();
+        self.charge_quota(&party, beyond);
         let hashes = record_hashes(&records);
         let leaves: Vec<BatchLeaf> =
             records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
@@ -112,7 +129,53 @@ impl Admission {
             true => self.withheld(batch, &records, &hashes),
             false => self.seal(batch, &header, &stream_id, &records, &hashes)?,
         };
-        Ok(Admitted { batch, urgent })
+        let events = u32::try_from(records.len() + beyond).unwrap_or(u32::MAX);
+        Ok(Admitted { batch, urgent, events })
+    }
+
+    /// What may be said of a record that isn't on record yet: the group knows it, its signer may sign it, and vouches for whom
+    /// it names.
+    fn check_new(&self, party: &Party, record: &ParsedRecord, vouched: &mut VouchedNames) -> Result<(), Refusal> {
+        if let Some(act) = record.act() {
+            let level = self.reader.feature_level();
+            check_act(act, level)?;
+            check_given_out(act.gives_out(), level)?;
+        }
+        check_role(party, record)?;
+        if record.kind().is_act() || !party.roles.is_bound() {
+            return Ok(());
+        }
+        let event = Event::of(record).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        let actor = Actor::of(record.message()).ok();
+        let by_authority = party.roles.contains(Roles::AUTHORITY) && signers(record.kind()).contains(Roles::AUTHORITY);
+        let by_patient = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
+        let by_patient = by_patient && actor.as_ref().is_some_and(|actor| actor.name.is_patient());
+        if by_authority || by_patient {
+            return Ok(());
+        }
+        if let (Some(event), Some(actor)) = (&event, &actor) {
+            check_own_word(event, &actor.name).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        }
+        self.check_claims(party, &claims_of_record(record, event.as_ref()), vouched)
+    }
+
+    /// Whether the party vouches for whom a record or a request names.
+    pub(super) fn check_claims(
+        &self,
+        party: &Party,
+        claims: &[Claim<'_>],
+        vouched: &mut VouchedNames,
+    ) -> Result<(), Refusal> {
+        for claim in claims {
+            let name = (claim.what, claim.name.to_owned());
+            if vouched.contains(&name) {
+                continue;
+            }
+            let found = self.reader.vouches_for(&party.author_id, std::slice::from_ref(claim));
+            found.map_err(|error| from_read(&error))??;
+            vouched.insert(name);
+        }
+        Ok(())
     }
 
     /// The key that signs and whose it is.
@@ -166,25 +229,34 @@ impl Admission {
         Ok(stream.is_some_and(|stream| header.seq <= stream.last_seq))
     }
 
-    /// Counts `events` more of a call of which `taken` were counted before. An event is a record or a request, and so is each
-    /// item beyond one of those that apply looks up or writes down.
-    pub(super) fn take_quota(&self, party: &Party, events: usize, taken: usize) -> Result<(), Refusal> {
+    /// Events a second that a party may have; `None`: as many as it likes.
+    fn quota(&self, party: &Party) -> Option<u32> {
         let rate = match party.quota_events_per_s {
             0 => self.reader.genesis().quota_events_per_s,
             own => own,
         };
         // 0 in genesis too: no quota.
-        if rate == 0 {
-            return Ok(());
-        }
-        let enough = self.quotas.take_more(party.author_id, rate, events as u64, taken as u64);
-        enough.map_err(|exceeded| {
-            let wait_ms = exceeded.retry_after.as_millis();
-            let message = format!(
-                "the author is over its quota of {rate} events a second: send the same batch again in {wait_ms} ms"
-            );
-            Refusal::new(Code::QuotaExceeded, message)
+        (rate > 0).then_some(rate)
+    }
+
+    /// Counts events of a party. An event is a record, a request or a reading, and so is each item beyond one of those that
+    /// apply looks up or writes down. Of the whole group, as the leader counts what others hand to it.
+    ///
+    /// # Errors
+    /// `QUOTA_EXCEEDED` when the party has none left; nothing was counted then.
+    pub(super) fn take_quota(&self, party: &Party, events: usize) -> Result<(), Refusal> {
+        let Some(rate) = self.quota(party) else { return Ok(()) };
+        self.quotas.take(party.author_id, rate.into(), events as u64).map_err(|exceeded| {
+            let what = format!("the caller is over its quota of {rate} events a second");
+            over_quota(Code::QuotaExceeded, &what, exceeded)
         })
+    }
+
+    /// Counts events that can't be refused any more: the party pays them off before it has others.
+    pub(super) fn charge_quota(&self, party: &Party, events: usize) {
+        if let Some(rate) = self.quota(party) {
+            self.quotas.charge(party.author_id, rate.into(), events as u64);
+        }
     }
 
     fn seal(
@@ -318,13 +390,28 @@ pub(super) fn check_key_state(key: &KeyInfo) -> Result<(), Refusal> {
     }
 }
 
-fn check_record(record: &Plain, genesis: &GenesisInfo, (now_ms, latest_ms): (u64, u64)) -> Result<(), RecordError> {
+fn check_record(
+    record: &Plain,
+    genesis: &GenesisInfo,
+    spelled: bool,
+    (now_ms, latest_ms): (u64, u64),
+) -> Result<(), RecordError> {
     let parsed = &record.parsed;
     parsed.check_from_author()?;
     check_time(parsed.occurred_at_ms(), latest_ms)?;
     // What decides is understood before it is sealed: its author is told which field isn't.
-    if Event::of(parsed)?.is_some() {
-        Meta::of(parsed, LeafIndex(0), LedgerTimeMs(now_ms), false, false)?;
+    let event = Event::of(parsed)?;
+    if spelled {
+        // So is who acts and what with, of whatever kind: a second spelling would be somebody else's trace.
+        spelling::check_record(parsed.message())?;
+    }
+    if let Some(mut event) = event {
+        let mut meta = Meta::of(parsed, LeafIndex(0), LedgerTimeMs(now_ms), false, false)?;
+        if spelled {
+            let happened = parsed.kind().is_access() || parsed.kind().is_movement();
+            meta.spell(if happened { Spell::OnRecord } else { Spell::Asked })?;
+            event.spell(Spell::Asked)?;
+        }
     }
     if parsed.tag().is_some_and(|tag| !genesis.covers(tag)) {
         return Err(RecordError {
@@ -346,13 +433,19 @@ fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
         false => {
             let decides = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
             let decides = decides && party.roles.may_decide(record.kind());
-            let who = "records are for parties with the role author to sign, and for a patient what it decides";
-            (decides || party.roles.may_sign(record.kind()), who)
+            (decides || party.roles.may_sign(record.kind()), "")
         }
     };
-    match may {
-        true => Ok(()),
-        false => Err(Refusal::new(Code::NotEntitled, who)),
+    match (may, who) {
+        (true, _) => Ok(()),
+        (false, "") => {
+            let (kind, roles) = (record.kind(), signers(record.kind()));
+            let who = format!(
+                "none of the party's roles may sign {kind}, but {roles} may: ask the authority for one of them"
+            );
+            Err(Refusal::new(Code::NotEntitled, who))
+        }
+        (false, who) => Err(Refusal::new(Code::NotEntitled, who)),
     }
 }
 

@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sillage_rules::time::TimeMs;
 
 use super::now_ms;
+use super::rot::RotRecord;
 use crate::metrics::{AlarmLabel, Metrics};
 
 /// Longest addition to the sentence of an alarm, in characters.
@@ -89,6 +91,10 @@ alarms! {
         "The disk is nearly full and this node takes nothing new: make room; it goes on by itself.";
     ClockSkew "CLOCK_SKEW" Failing
         "This node's clock isn't the group's: set it right.";
+    NotFounded "NOT_FOUNDED" Failing
+        "This log begins when all of its first nodes have met once: start those that are missing. Nothing is recorded yet, so where one lost its data folder, empty the data folders of all, run `sillage-node found --config FILE --forget-disk` for each, and start them; where one lost its keys too, make the log anew (`sillage-node init`).";
+    OutOfTouch "OUT_OF_TOUCH" Failing
+        "This node hears of no leader: start the nodes that are missing. If they were replaced or moved while this one was away, name a node of today under [[peers]] in node.toml, with its id, address and tls_spki_sha256 (`sillage cluster member list --json`), and restart.";
     NoCheckpoint "NO_CHECKPOINT" Failing
         "What is recorded isn't covered by a checkpoint: start the nodes that are missing, and look at the alarms of the others.";
     PeerDiverged "PEER_DIVERGED" Warning
@@ -99,6 +105,10 @@ alarms! {
         "An old key-encryption key isn't destroyed, as what isn't erased would be lost with it: compare this node's keyring with the others'.";
     CertificateEnds "CERTIFICATE_ENDS" Warning
         "A certificate of this node ends soon: have the authority sign a new one, and restart the node with it.";
+    LimitReached "LIMIT_REACHED" Warning
+        "A party has signed as many records that take access away as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
+    LimitNear "LIMIT_NEAR" Warning
+        "A party has signed four fifths of the records that take access away that it may sign today: find out why.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning
         "The connections that callers may have are used up: find the caller that leaves its connections open, and stop it.";
 }
@@ -127,6 +137,8 @@ pub struct Alarms(Arc<Inner>);
 struct Inner {
     raised: Mutex<BTreeMap<Alarm, (TimeMs, String)>>,
     metrics: Metrics,
+    /// Where [`Alarm::Rotten`] is kept over a restart.
+    rot: OnceLock<Arc<RotRecord>>,
 }
 
 impl Alarms {
@@ -136,13 +148,31 @@ impl Alarms {
             // Each is there from the start: what isn't there can't be watched.
             metrics.alarm.get_or_create(&AlarmLabel { alarm: alarm.word() }).set(0);
         }
-        Self(Arc::new(Inner { raised: Mutex::default(), metrics }))
+        Self(Arc::new(Inner { raised: Mutex::default(), metrics, rot: OnceLock::new() }))
+    }
+
+    /// Keeps what is found to be damaged on disk from now on, and raises what earlier runs found there.
+    pub fn keep_rot(&self, data_dir: &Path) {
+        let (record, found) = RotRecord::load(data_dir);
+        let twice = self.0.rot.set(Arc::new(record)).is_err();
+        assert!(!twice, "a node has one data folder");
+        if let Some(found) = found {
+            self.raise(Alarm::Rotten, found);
+        }
+    }
+
+    /// What was found to be damaged on disk.
+    pub fn rot(&self) -> Option<&Arc<RotRecord>> {
+        self.0.rot.get()
     }
 
     /// Says that something is wrong, with what this node found; empty where there is nothing to add. Raised again, it
-    /// keeps its beginning and takes the newer words. Never waits.
+    /// keeps its beginning and takes the newer words. Waits for nothing but the disk, where [`Alarm::Rotten`] is found first.
     pub fn raise(&self, alarm: Alarm, found: impl Into<String>) {
         let mut found: String = found.into();
+        if let (Alarm::Rotten, Some(rot)) = (alarm, self.rot()) {
+            rot.keep(&found);
+        }
         if let Some((end, _)) = found.char_indices().nth(DETAIL_CHARS_MAX) {
             found.truncate(end);
         }
@@ -165,6 +195,9 @@ impl Alarms {
         if self.0.raised.lock().remove(&alarm).is_some() {
             self.0.metrics.alarm.get_or_create(&AlarmLabel { alarm: alarm.word() }).set(0);
             tracing::info!(alarm = alarm.word(), "this is over");
+            if let (Alarm::Rotten, Some(rot)) = (alarm, self.rot()) {
+                rot.forget();
+            }
         }
     }
 

@@ -36,7 +36,7 @@ impl Proposal for Asked {
     }
 
     async fn forward(&self, mut client: Client) -> Result<Forwarded<AuthorizeResponse>, Status> {
-        let request = DecideRequest { decision: Some(self.decision.clone()), urgent: self.urgent };
+        let request = DecideRequest { decision: Some(self.decision.clone()), urgent: self.urgent, events: self.events };
         forwarded(client.decide(request).await, |answer| (answer.done, answer.error))
     }
 }
@@ -75,6 +75,7 @@ impl Core {
         &self,
         decision: SealedDecision,
         urgent: bool,
+        events: u32,
     ) -> Result<AuthorizeResponse, Refusal> {
         self.check_open()?;
         let room = self.inflight.take(encoded_len(&decision));
@@ -87,7 +88,9 @@ impl Core {
         };
         self.unless_outdated(verify).await?;
         let decision = Arc::unwrap_or_clone(asked);
-        self.propose_forwarded(&Asked { decision, urgent }).await
+        let events = events.max(u32::try_from(decision.requests.len()).unwrap_or(u32::MAX));
+        self.count_forwarded(&decision.key_id, events)?;
+        self.propose_forwarded(&Asked { decision, urgent, events }).await
     }
 
     async fn admit_requests(&self, asked: &Arc<(Party, AuthorizeRequest)>) -> Result<Asked, Refusal> {

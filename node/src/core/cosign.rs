@@ -59,7 +59,7 @@ pub enum Never {
 /// What is on disk isn't what this program writes there.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the note of what this node has cosigned can't be read: replace this node (`sillage cluster member replace ID`)"
+    "what this node has noted of its cosignatures and checkpoints can't be read: replace this node (`sillage cluster member replace ID`)"
 )]
 pub struct Unreadable;
 

@@ -1,4 +1,4 @@
-//! What a member gives to a new one: the keyring, the log's keys, the VRF key, sealed to it alone.
+//! A member gives its keys to a new one: the keyring, the log's keys, the VRF key, sealed to it alone.
 //!
 //! It is given once the act that names the newcomer is applied here, and only by a member whose keyring holds all that
 //! the log still needs: a newcomer with less could open nothing of what it lacks, and nobody would notice for long.

@@ -9,6 +9,7 @@ use sillage_rules::consent::people::Verdict;
 use sillage_rules::consent::{Actor, Event};
 use sillage_rules::record::ParsedRecord;
 
+use super::account::PASSED_OVER;
 use super::open::{Opened, Opener};
 use super::refusals::{from_read, refuse};
 
@@ -17,7 +18,7 @@ const ROWS_DEFAULT: u32 = 100;
 /// Most rows of a page.
 const ROWS_MAX: u32 = 500;
 
-/// Reads one page.
+/// Reads one page; and how much was looked at for it, in entries opened.
 ///
 /// # Errors
 /// A store that can't be read.
@@ -25,19 +26,20 @@ pub fn page(
     reader: &LedgerReader,
     opener: &Opener,
     request: &ListBreakGlassRequest,
-) -> Result<ListBreakGlassResponse, Refusal> {
+) -> Result<(ListBreakGlassResponse, u64), Refusal> {
     let limit = rows(request.limit)?;
     let filter = GlassFilter { open_only: request.open_only, overdue_only: request.overdue_only };
     let now = reader.head().time_ms;
     let limit = usize::try_from(limit).expect("at most 500");
-    let found = reader.break_glasses(filter, LeafIndex(request.after_index), limit);
-    let (found, more) = found.map_err(|error| from_read(&error))?;
+    let found = reader.break_glasses_counted(filter, LeafIndex(request.after_index), limit);
+    let (found, more, looked_at) = found.map_err(|error| from_read(&error))?;
     let mut rows = Vec::with_capacity(found.len());
     for glass in found {
         let opened = opener.open_index(glass.index)?;
         rows.push(BreakGlassRow { overdue: glass.is_overdue(now), ..row(&glass, opened)? });
     }
-    Ok(ListBreakGlassResponse { rows, more })
+    let cost = rows.len() as u64 + looked_at / PASSED_OVER;
+    Ok((ListBreakGlassResponse { rows, more }, cost))
 }
 
 /// How many rows a question may have opened.
@@ -71,6 +73,7 @@ fn row(glass: &BreakGlass, opened: Opened) -> Result<BreakGlassRow, Refusal> {
         opened_ms: glass.opened_ms.get(),
         recorded_ms: glass.recorded_ms.get(),
         erased_index: index(glass.erased_by),
+        voided_index: index(glass.voided_by),
         tag: glass.tag.map(|tag| tag.to_vec()).unwrap_or_default(),
         expires_ms: glass.expires_ms.get(),
         justification_due_ms: glass.justification_due_ms.get(),

@@ -1,6 +1,6 @@
 //! Whether this node's keyring is the group's: compared by fingerprints with every node that it meets.
 //!
-//! What a record decides is read under keys that stand in a local file. A node with other keys refuses what the others
+//! Apply reads payloads under keys that stand in a local file. A node with other keys refuses what the others
 //! accept, or is alone in accepting it; so a node takes no part before it has compared its keys with a majority, and stops
 //! taking part when they differ, unless a majority agrees with it: then the other one stops.
 //!
@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use sillage_ledger::seal::{DataKeyBytes, Fingerprints, KekError, KekFile, KekProvider, Sealer, TagPrefix};
+use sillage_ledger::seal::{Fingerprints, KekError, KekFile, KekProvider, Sealer, TagPrefix};
 use sillage_ledger::{LedgerReader, ReadError, Refusal};
 use sillage_proto::internal::v1::{KeyringRequest, KeyringResponse};
 use sillage_rules::node_set::majority;
@@ -39,7 +39,7 @@ const JUDGE_WAIT: Duration = Duration::from_secs(10);
 /// Prefixes that are named; of more, the number is.
 const NAMED_MAX: usize = 8;
 
-/// What another node said of its keyring.
+/// An answer of another node about its keyring.
 struct Met {
     /// Its fingerprints; `None` from a program of before, which can't tell and is taken to agree.
     held: Option<Arc<Fingerprints>>,
@@ -88,6 +88,16 @@ impl Keyrings {
         Self { own, group, file, ledger, met, answered, asked, takes_part, unrecorded, alarms }
     }
 
+    /// From now on the keyring asks here whether a key is the group's, as long as this node is there.
+    pub fn judge_file(self: &Arc<Self>) {
+        let own = Arc::downgrade(self);
+        self.file.judged_by(Box::new(move |kek| match own.upgrade() {
+            Some(own) => own.wait_for_standing(kek, JUDGE_WAIT),
+            // Nothing may be refused alone.
+            None => Err(KekError::Service("this node is stopping".to_owned())),
+        }));
+    }
+
     fn group(&self) -> Vec<u64> {
         self.group.lock().clone()
     }
@@ -125,12 +135,13 @@ impl Keyrings {
         }
     }
 
-    /// The oldest and the newest epoch that the log has put to use, of each prefix.
-    fn announced(&self) -> impl Fn(TagPrefix) -> [u32; 2] + use<> {
-        let changed = self.ledger.lock().as_ref().map(LedgerReader::changed_keks);
-        // What can't be read now is compared the next time.
-        let changed: BTreeMap<_, _> = changed.and_then(Result::ok).unwrap_or_default().into_iter().collect();
-        move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current])
+    /// The oldest and the newest epoch that the log has put to use, of each prefix. `None` where the ledger can't be read:
+    /// then nothing can be said of another node's keys.
+    fn announced(&self) -> Option<impl Fn(TagPrefix) -> [u32; 2] + use<>> {
+        let changed = self.ledger.lock().as_ref().map(LedgerReader::changed_keks).transpose();
+        let changed = changed.inspect_err(|error| tracing::error!(%error, "keys can't be compared")).ok()?;
+        let changed: BTreeMap<_, _> = changed.unwrap_or_default().into_iter().collect();
+        Some(move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current]))
     }
 
     /// Whether this node may take part, as far as its keys go.
@@ -149,7 +160,7 @@ impl Keyrings {
         }
     }
 
-    /// What this node answers to one that shows the digest of its own keys.
+    /// The answer to a node that shows the digest of its own keys.
     pub fn compared_with(&self, digest: &[u8]) -> KeyringResponse {
         let held = self.file.fingerprints();
         match held.digest() == digest {
@@ -160,7 +171,9 @@ impl Keyrings {
 
     /// Takes note of what a node answered to question `as_of`.
     fn meet(&self, peer: u64, held: Option<Arc<Fingerprints>>, as_of: u64) {
-        let (own, announced) = (self.file.fingerprints(), self.announced());
+        let own = self.file.fingerprints();
+        // They meet again.
+        let Some(announced) = self.announced() else { return };
         let differing = held.as_ref().map(|held| own.differing(held, announced)).unwrap_or_default();
         let mut met = self.met.lock();
         if !differing.is_empty() && met.get(&peer).is_none_or(|before| before.differing.is_empty()) {
@@ -246,32 +259,6 @@ impl Keyrings {
     }
 }
 
-impl KekProvider for Keyrings {
-    fn wrap(
-        &self,
-        kek: (TagPrefix, u32),
-        nonce: &[u8; 12],
-        aad: &[u8],
-        data_key: &[u8; 32],
-    ) -> Result<[u8; 48], KekError> {
-        self.file.wrap(kek, nonce, aad, data_key)
-    }
-
-    fn unwrap(
-        &self,
-        kek: (TagPrefix, u32),
-        nonce: &[u8; 12],
-        aad: &[u8],
-        wrapped: &[u8; 48],
-    ) -> Result<DataKeyBytes, KekError> {
-        self.file.unwrap(kek, nonce, aad, wrapped)
-    }
-
-    fn check_is_groups(&self, kek: (TagPrefix, u32)) -> Result<(), KekError> {
-        self.wait_for_standing(kek, JUDGE_WAIT)
-    }
-}
-
 /// `3 prefixes (0x001, 0x002, 0x003)`.
 fn named(prefixes: &BTreeSet<TagPrefix>) -> String {
     let mut names: Vec<String> =
@@ -308,7 +295,7 @@ pub(super) async fn meet(core: Weak<Core>, peer: u64) {
     }
 }
 
-/// What a peer holds; `None` where its answer can't be understood.
+/// The fingerprints that a peer holds; `None` where its answer can't be understood.
 fn held_by(answer: KeyringResponse, own: &Arc<Fingerprints>) -> Option<Arc<Fingerprints>> {
     match answer.same {
         true => Some(Arc::clone(own)),

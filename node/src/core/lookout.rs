@@ -1,7 +1,7 @@
 //! Looks at this node again and again, and raises or clears the alarms that nobody else raises. A leader that is unfit lets
 //! another node lead.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sillage_proto::v1::ClusterStatusRequest;
@@ -14,12 +14,21 @@ use super::{Core, now_ms};
 const TICK: Duration = Duration::from_millis(200);
 /// Without a checkpoint of what is recorded.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(10);
+/// Without a leader: an election takes a second or two.
+const LEADER_MAX: Duration = Duration::from_secs(15);
 /// A certificate that ends within this is told of.
 const CERTIFICATE_S: u64 = 30 * 86_400;
 /// For a peer to say how it is.
 const PEER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two readings of what was found to be damaged.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(300);
 /// Between two attempts to let another node lead.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether a party took access away as often as it may.
+const LIMITS_EVERY: Duration = Duration::from_secs(2);
+/// Parties that an alarm names.
+const PARTIES_NAMED: usize = 8;
 
 /// When what is recorded was last seen to be covered, or a new checkpoint to come.
 struct Covered {
@@ -31,12 +40,24 @@ struct Covered {
 pub(super) async fn run(core: Weak<Core>) {
     let mut covered = Covered { size: 0, at: Instant::now() };
     let mut handed_over = Instant::now();
+    let mut read_again: Option<Instant> = None;
+    let mut led = Instant::now();
+    let mut limits_seen = Instant::now();
     loop {
         {
             let Some(core) = core.upgrade() else { return };
             core.look_at_disk();
             core.look_at_checkpoints(&mut covered);
+            core.look_at_leader(&mut led);
+            if limits_seen.elapsed() >= LIMITS_EVERY {
+                core.look_at_limits();
+                limits_seen = Instant::now();
+            }
             core.alarms.set(Alarm::CertificateEnds, ends_soon(core.certificates_end_s, now_ms() / 1_000));
+            if core.alarms.is_raised(Alarm::Rotten) && read_again.is_none_or(|at| at.elapsed() >= READ_AGAIN_EVERY) {
+                read_again = Some(Instant::now());
+                core.read_again();
+            }
             if core.leads() && core.is_unfit() && handed_over.elapsed() >= HAND_OVER_EVERY {
                 core.hand_over().await;
                 handed_over = Instant::now();
@@ -47,6 +68,22 @@ pub(super) async fn run(core: Weak<Core>) {
 }
 
 impl Core {
+    /// Raises an alarm for parties that took access away as often as they may today, or nearly.
+    fn look_at_limits(&self) {
+        let near = match self.reader.near_limits(now_ms(), PARTIES_NAMED) {
+            Ok(near) => near,
+            Err(error) => return tracing::error!(%error, "the records of the day can't be counted"),
+        };
+        let named = |reached: bool| {
+            let parties = near.iter().filter(|party| party.is_reached() == reached);
+            let named = parties.map(|party| format!("{} ({} of {})", party.name, party.records, party.limit));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        for (alarm, named) in [(Alarm::LimitReached, named(true)), (Alarm::LimitNear, named(false))] {
+            self.alarms.set(alarm, (!named.is_empty()).then_some(named));
+        }
+    }
+
     /// Whether nothing more is applied here until a restart, or until a flush succeeds.
     pub(super) fn is_halted(&self) -> bool {
         self.halted.load(std::sync::atomic::Ordering::Acquire) || self.reader.write_failure().is_some()
@@ -72,6 +109,28 @@ impl Core {
         }
     }
 
+    /// Reads the files again that were found to be damaged; where all can be read, it is over.
+    fn read_again(&self) {
+        let Some(files) = self.alarms.rot().and_then(|rot| rot.files()) else { return };
+        if self.is_halted() {
+            return;
+        }
+        let (reader, alarms, halted) = (self.reader.clone(), self.alarms.clone(), Arc::clone(&self.halted));
+        tokio::task::spawn_blocking(move || {
+            let read = files.iter().try_for_each(|file| reader.read_file_again(file));
+            match read {
+                // Something else may have been found meanwhile.
+                Ok(()) if alarms.rot().and_then(|rot| rot.files()).as_ref() == Some(&files) => {
+                    if !halted.load(std::sync::atomic::Ordering::Acquire) && reader.write_failure().is_none() {
+                        alarms.clear(Alarm::Rotten);
+                    }
+                }
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, "what was found to be damaged still can't be read"),
+            }
+        });
+    }
+
     fn look_at_checkpoints(&self, covered: &mut Covered) {
         let size = self.checkpoints.newest().map_or(0, |newest| newest.size);
         let committed = self.reader.last_index_commit().map_or(0, |(commit, _)| commit.get() + 1);
@@ -85,6 +144,20 @@ impl Core {
             format!("{recorded} entries are recorded here, {size} are covered, and no more for {} s", late.as_secs())
         });
         self.alarms.set(Alarm::NoCheckpoint, found);
+    }
+
+    /// `led`: when a leader was last known.
+    fn look_at_leader(&self, led: &mut Instant) {
+        let status = self.replica.status();
+        let replica = &status.core;
+        if replica.leader.is_some() || self.corruption.check().is_err() {
+            *led = Instant::now();
+        }
+        let late = led.elapsed() >= LEADER_MAX;
+        let unmet = (late && !replica.unmet.is_empty()).then(|| format!("nodes {:?} weren't met yet", replica.unmet));
+        let out_of_touch = (late && unmet.is_none()).then(String::new);
+        self.alarms.set(Alarm::NotFounded, unmet);
+        self.alarms.set(Alarm::OutOfTouch, out_of_touch);
     }
 
     /// Lets the node lead that is well and has applied most.

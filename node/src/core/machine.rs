@@ -15,6 +15,9 @@ use tokio::sync::watch;
 use super::alarms::{Alarm, Alarms};
 use crate::metrics::Metrics;
 
+/// From this feature level on, every node takes a snapshot whose hashes come with its files.
+const HASHES_WITH_FILES: u32 = 3;
+
 /// Gives the cluster's calls to the ledger, and counts.
 pub struct Machine {
     ledger: Ledger,
@@ -141,9 +144,15 @@ impl StateMachine for Machine {
         self.or_halt(made)
     }
 
+    fn peers_hash_while_they_fetch(&self) -> bool {
+        self.ledger.reader().feature_level() >= HASHES_WITH_FILES
+    }
+
     fn install(&mut self, dir: &Path) -> Result<(), Fatal> {
         let installed = self.ledger.install(dir);
         self.or_halt(installed)?;
+        // What was found belongs to the database that is gone.
+        self.alarms.clear(Alarm::Rotten);
         self.show_size();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What the leader still has to do so that Raft's members are those of the node set in the ledger. Pure.
+//! The steps that lead from Raft's members to the node set in the ledger, one at a time. Pure.
 //!
 //! The set is what the authority wants, and the ledger keeps it: a leader that takes over finds here what the last one
 //! had not done yet. Who *joins* stands in the set first, then a checkpoint under the set before proves that, then Raft
@@ -15,7 +15,7 @@ pub struct RaftMembers {
     pub voters: Vec<u64>,
     /// In a joint step: whose votes count beside.
     pub voters_outgoing: Vec<u64>,
-    /// Who is sent everything and counts for nothing.
+    /// Ids of those that are sent everything and count for nothing.
     pub learners: Vec<u64>,
 }
 
@@ -26,7 +26,7 @@ impl RaftMembers {
     }
 }
 
-/// What comes next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Nothing: both agree.

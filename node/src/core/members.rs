@@ -45,7 +45,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// For a new leader to take over.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a node remembers of changes.
+/// A node's memory of changes.
 #[derive(Default)]
 pub(super) struct Members {
     /// One operator's change at a time.
@@ -54,6 +54,8 @@ pub(super) struct Members {
     refused: Mutex<Option<String>>,
     /// When the others were last asked for a key of the log that isn't here.
     pub(super) asked_for_log_key: Mutex<Option<Instant>>,
+    /// A set of nodes that was proven to this node, as long as its ledger hasn't come that far.
+    pub(super) proven: Mutex<Option<NodeSet>>,
 }
 
 fn place(node: &SetNode) -> Place {
@@ -70,13 +72,15 @@ fn is_newcomer(own: u64, set: &NodeSet) -> bool {
     own > set.id_max
 }
 
-/// Whom this node knows: the nodes of the set; a new member, which the ledger here doesn't name yet, also those that
-/// its node.toml names.
+/// Whom this node knows: the nodes of the set; and those that its node.toml names with their certificates, as long as the
+/// set has never heard of them: an operator names one of today's for a node that was away. A new member, which the ledger
+/// here doesn't name yet, knows all that its node.toml names.
 fn places(config: &NodeConfig, reader: &LedgerReader, set: &NodeSet) -> Vec<Place> {
     let mut places: Vec<Place> = set.nodes.iter().map(place).collect();
     let genesis = reader.genesis();
-    if is_newcomer(config.id, set) {
-        for peer in config.other_peers() {
+    for peer in config.other_peers() {
+        let is_later = peer.id > set.id_max && peer.tls_spki_sha256.is_some();
+        if is_later || is_newcomer(config.id, set) {
             let Some(pin) = join::first_pin(peer, genesis) else { continue };
             places.retain(|place| place.id != peer.id);
             let (peer_address, client_address) = (peer.address.clone(), peer.client_address.clone());
@@ -107,10 +111,13 @@ pub(super) async fn follow(core: Weak<Core>) {
     let mut followed = None;
     loop {
         let Some(strong) = core.upgrade() else { return };
-        match strong.reader.node_set() {
-            Ok(set) if followed != Some((set.epoch, set.node(strong.config.id).is_some())) => {
-                followed = Some((set.epoch, set.node(strong.config.id).is_some()));
-                strong.take_up(&set, &core);
+        let sets = strong.newest_node_set().and_then(|set| Ok((set, strong.reader.node_set()?)));
+        match sets {
+            Ok((set, applied))
+                if followed != Some((set.epoch, applied.epoch, applied.node(strong.config.id).is_some())) =>
+            {
+                followed = Some((set.epoch, applied.epoch, applied.node(strong.config.id).is_some()));
+                strong.take_up(&set, &applied, &core);
             }
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the node set can't be read"),
@@ -135,7 +142,8 @@ pub(super) async fn reconcile(core: Weak<Core>) {
 }
 
 impl Core {
-    fn take_up(&self, set: &NodeSet, weak: &Weak<Self>) {
+    /// `set`: the newest that is known; `applied`: that of the ledger here.
+    fn take_up(&self, set: &NodeSet, applied: &NodeSet, weak: &Weak<Self>) {
         let own = self.config.id;
         let known: Vec<u64> = self.links.iter().map(|link| link.id).collect();
         let places = places(&self.config, &self.reader, set);
@@ -152,11 +160,12 @@ impl Core {
         drop(tasks);
         let ids: Vec<u64> = set.nodes.iter().map(|node| node.id).collect();
         tracing::info!(epoch = set.epoch, nodes = ?ids, voters = ?set.voters, "the node set");
-        if set.node(own).is_some() {
-            if let Err(error) = join::give_token_up(&self.config) {
-                tracing::error!(%error, "the token of a new member can't be given up");
-            }
-        } else if !is_newcomer(own, set) {
+        if applied.node(own).is_some()
+            && let Err(error) = join::give_token_up(&self.config)
+        {
+            tracing::error!(%error, "the token of a new member can't be given up");
+        }
+        if set.node(own).is_none() && !is_newcomer(own, set) {
             tracing::error!("this node was removed from the group: stop it, and destroy its disk and keyring");
         }
     }
@@ -221,6 +230,10 @@ impl Core {
             Next::Propose(change) => outstanding.push(words(&change)),
         }
         outstanding.extend(self.members.refused.lock().clone());
+        if self.leader().is_none() {
+            let id = self.config.id;
+            outstanding = vec![format!("node {id} hears of no leader, so this may be old: ask another node")];
+        }
         let raft = self.raft_members();
         let member = |node: &SetNode| self.described(node, &set, &raft, &statuses);
         let witnesses = self.config.witnesses.iter();
@@ -326,7 +339,8 @@ impl Core {
         }
     }
 
-    /// What a node has applied, as soon as that is `wanted`, or after a while.
+    /// The Raft index that a node has applied: as soon as it is `wanted`, or as it is after [`CATCH_UP`]; `None` where it
+    /// doesn't answer.
     async fn applied_by(&self, id: u64, wanted: u64) -> Option<u64> {
         let until = Instant::now() + CATCH_UP;
         loop {
@@ -353,14 +367,14 @@ impl Core {
     /// hold. A learner stays in Raft until the act is applied: it counts for nothing.
     async fn take_out(&self, set: &NodeSet, id: u64, must_be_dead: bool) -> Result<Vec<u8>, Refusal> {
         let node = known(set, id)?;
+        let rest: Vec<u64> = set.voters.iter().copied().filter(|voter| *voter != id).collect();
+        // The ledger's own refusals come first: Raft isn't changed for an act that can't follow.
+        set.with_voters(&rest, &[id]).map_err(|error| refused(error.to_string()))?;
         if id == self.config.id {
             return Err(refused(format!(
                 "node {id} leads: hand over to another node first, `sillage cluster move-leader ID`"
             )));
         }
-        let rest: Vec<u64> = set.voters.iter().copied().filter(|voter| *voter != id).collect();
-        // What the ledger would refuse must be refused before Raft is changed.
-        set.with_voters(&rest, &[id]).map_err(|error| refused(error.to_string()))?;
         if must_be_dead
             && let Some(status) = self.status_of(id).await
             && status.role != "corrupt"
@@ -372,9 +386,11 @@ impl Core {
         }
         let statuses = futures::future::join_all(rest.iter().map(|voter| self.status_of(*voter))).await;
         let live = statuses.iter().flatten().filter(|status| status.role != "corrupt").count();
-        if live < majority(rest.len()) {
+        // The checkpoint that covers the act is cosigned by the voters before it, and who leaves gets neither any more.
+        let needed = majority(rest.len()).max(majority(set.voters.len()));
+        if live < needed {
             return Err(refused(format!(
-                "of the {} voters that stay {live} answer, which is no majority: start the others first",
+                "of the {} voters that stay {live} answer, and {needed} are needed: they go on, and prove that node {id} is gone; start the others first, or add a node",
                 rest.len()
             )));
         }
@@ -422,7 +438,7 @@ impl Core {
     }
 }
 
-/// What passes is for the caller to ask again; the rest is final.
+/// The codes say which refusals pass, so that the caller asks again, and which are final.
 fn from_raft(error: MembersError) -> Refusal {
     use MembersRefused as Why;
     let code = match error {

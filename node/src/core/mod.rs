@@ -12,6 +12,7 @@
 //! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
+mod account;
 pub mod admission;
 pub mod alarms;
 mod authorize;
@@ -30,11 +31,13 @@ mod epochs;
 mod erase;
 mod error;
 pub mod feeder;
+mod find_group;
 mod give_keys;
 pub mod glass;
 pub mod inflight;
 pub mod keyrings;
 pub mod lanes;
+pub mod lines;
 mod lookout;
 pub mod machine;
 mod member_steps;
@@ -50,6 +53,7 @@ pub mod reads;
 pub mod refusals;
 pub mod requests;
 pub mod room;
+pub mod rot;
 mod rotations;
 mod rounds;
 pub mod rule_records;
@@ -64,10 +68,11 @@ mod tasks;
 mod tiles;
 pub mod trace;
 mod trust;
+pub mod turns;
+pub mod voided;
 pub mod witness;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -109,6 +114,7 @@ pub use error::CoreError;
 use inflight::Inflight;
 use keyrings::Keyrings;
 use lanes::{Lanes, Work};
+use lines::Lines;
 use machine::Machine;
 use members::Members;
 use open::Opener;
@@ -118,6 +124,7 @@ use refusals::from_index;
 use room::Room;
 use signing::Keys;
 use tags::Tags;
+use turns::Turns;
 
 /// Streams of entries at once, over all callers.
 const ENTRY_STREAMS_MAX: usize = 64;
@@ -137,8 +144,10 @@ pub struct Core {
     members: Members,
     admission: Arc<Admission>,
     lanes: Arc<Lanes>,
+    lines: Lines,
     inflight: Arc<Inflight>,
     bodies: Arc<Bodies>,
+    turns: Arc<Turns>,
     /// For batches that come in.
     writing: Cpu,
     /// For what is read and resolved.
@@ -283,8 +292,10 @@ impl Core {
         }
         let group = parsed.nodes.iter().map(|node| node.id).collect();
         let keyrings = Arc::new(Keyrings::new(config.id, group, Arc::clone(&keks), alarms.clone()));
-        let ledger_keks = Arc::clone(&keyrings) as Arc<dyn KekProvider>;
+        keyrings.judge_file();
+        let ledger_keks = Arc::clone(&keks) as Arc<dyn KekProvider>;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
+        alarms.keep_rot(&config.data_dir);
         let reader = ledger.reader();
         // A folder of before, or a new one: what the ledger holds says whose keyring this is.
         if !is_on_record && !keyrings::opens_some(&reader, &keks)? {
@@ -329,6 +340,7 @@ impl Core {
         let reads = reads(replica.clone());
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
         let cosigned = Cosigned::load(&*notes)?;
+        rotations::check_stored(&*notes, &reader)?;
         let core = Arc::new(Self {
             checkpoints: Checkpoints::default(),
             cosigners: Cosigners::new(reader.clone(), witness_keys(config)?),
@@ -351,17 +363,18 @@ impl Core {
             proved: AtomicU64::new(0),
             remembered_at: Mutex::default(),
             tasks: Mutex::default(),
-            tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)?),
+            tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)),
             opener: Opener::new(reader.clone(), Arc::clone(&sealer)),
             eraser: Eraser::new(keks, Arc::clone(&sealer)),
             admission: Arc::new(Admission::new(reader.clone(), sealer)),
             cursors: Arc::new(cursors),
-            lookups: Quotas::new(tags::IDENTITIES_MAX as u64),
-            opened: Quotas::new(trace::LOOKED_AT_MAX as u64),
+            lookups: Quotas::default(),
+            opened: Quotas::default(),
             entry_streams: Bodies::new(ENTRY_STREAMS_MAX, config.limits.entry_streams_per_caller_max),
             covered: AtomicU64::new(0),
             inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
             bodies: bodies(&config.limits),
+            turns: turns(&config.limits),
             config: config.clone(),
             genesis,
             reader,
@@ -371,8 +384,9 @@ impl Core {
             pins,
             members: Members::default(),
             lanes,
+            lines: Lines::default(),
             writing: Cpu::telling(alarms.clone()),
-            reading: Cpu::telling(alarms.clone()),
+            reading: Cpu::yielding(alarms.clone())?,
             reads,
             metrics,
             fsyncs_shown: Mutex::default(),
@@ -502,26 +516,9 @@ impl Core {
         &self.bodies
     }
 
-    /// Counts identities against what one caller may resolve in a second.
-    ///
-    /// # Errors
-    /// When it is more.
-    pub fn take_lookups(&self, caller: AuthorId, count: usize) -> Result<(), quota::Exceeded> {
-        let rate = self.config.limits.resolve_per_s;
-        self.lookups.take(caller, rate, count as u64)
-    }
-
-    /// Counts entries against what one caller may have opened in a second.
-    ///
-    /// # Errors
-    /// When it is more.
-    pub fn take_opened(&self, caller: AuthorId, count: u64) -> Result<(), Refusal> {
-        let rate = self.config.limits.opened_per_s;
-        self.opened.take(caller, rate, count).map_err(|exceeded| {
-            let wait_ms = exceeded.retry_after.as_millis();
-            let message = format!("the caller reads more than it may in a second: ask again in {wait_ms} ms");
-            Refusal::new(Code::QuotaExceeded, message)
-        })
+    /// Whose turn it is, of each caller's calls.
+    pub fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Room for one more stream of entries.
@@ -542,11 +539,6 @@ impl Core {
         if self.knows_itself() && !self.is_out() {
             self.replica.step_from(claim, message);
         }
-    }
-
-    /// Where a file of a snapshot is that a peer asks for.
-    pub fn snapshot_file(&self, snapshot: &str, file: &str) -> Option<PathBuf> {
-        self.replica.snapshot_file(snapshot, file)
     }
 
     /// The node that has a certificate.
@@ -585,6 +577,11 @@ impl Core {
 fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
     let one_batch = limits.request_bytes_max + (1 << 10);
     Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
+}
+
+fn turns(limits: &LimitsConfig) -> Arc<Turns> {
+    let (reads, writes) = (limits.reads_per_caller_max, limits.writes_per_caller_max);
+    Turns::new(reads, writes, limits.waiting_per_caller_max)
 }
 
 /// Nothing is made in an emptied data folder: what is wrong is said first. The replica judges the rest, when it has read the

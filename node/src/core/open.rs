@@ -7,7 +7,7 @@ use sillage_ledger::seal::{self, SealError, Sealer};
 use sillage_ledger::{LedgerReader, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId};
-use sillage_proto::v1::{Erasure, Record, TraceLine};
+use sillage_proto::v1::{Erasure, Record, TraceLine, Voiding};
 use sillage_rules::codes::Code;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, RecordEntry};
@@ -15,6 +15,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::record::record_hash;
 
 use super::refusals::{from_read, refuse, unavailable};
+use super::voided::voiding_of;
 
 /// Opens entries.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct Opened {
     pub tag: Option<[u8; 32]>,
     /// What erased the record.
     pub erased: Option<Erasure>,
+    /// What voided it.
+    pub voided: Option<Voiding>,
 }
 
 fn corrupt(index: LeafIndex, what: &str) -> Refusal {
@@ -62,6 +65,7 @@ impl Opened {
             record: self.bytes,
             author: self.author,
             erased: self.erased,
+            voided: self.voided,
         }
     }
 }
@@ -89,6 +93,15 @@ impl Opener {
         Ok(opened)
     }
 
+    /// The same as in a log of `size` entries: what was voided later counted then.
+    ///
+    /// # Errors
+    /// As for [`Opener::open_index`].
+    pub fn open_index_at(&self, index: LeafIndex, size: u64) -> Result<Opened, Refusal> {
+        let voided = voiding_of(&self.reader, index, size)?;
+        Ok(Opened { voided, ..self.open_index(index)? })
+    }
+
     fn open_record(&self, entry: &RecordEntry, opened: &mut Opened) -> Result<(), Refusal> {
         opened.tag = Some(entry.tag);
         let found = self.reader.record_of(entry.index);
@@ -97,6 +110,7 @@ impl Opener {
         if let Some(header) = header {
             self.name_author(&header.key_id, opened)?;
         }
+        opened.voided = voiding_of(&self.reader, entry.index, u64::MAX)?;
         let Some(payload) = self.payload(entry.index)? else {
             let erasure = self.reader.erasure_of(&entry.tag, entry.index).map_err(|error| from_read(&error))?;
             // Gone without a record that says so.

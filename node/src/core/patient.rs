@@ -12,6 +12,7 @@ use sillage_proto::v1::{
 use sillage_rules::codes::Code;
 use sillage_rules::entry::Entry;
 
+use super::account::PASSED_OVER;
 use super::open::Opener;
 use super::refusals::{from_read, refuse, unavailable};
 
@@ -23,23 +24,26 @@ const ANSWER_BYTES_MAX: usize = 3 << 20;
 /// `batch` of an entry that the ledger made.
 const NO_BATCH: u32 = u32::MAX;
 
-/// The patient's bucket under the newest index commit.
+/// The patient's bucket under the newest index commit; and how much was looked at for it, in entries opened.
 ///
 /// # Errors
 /// `UNAVAILABLE` before the first index commit.
-pub fn prove(reader: &LedgerReader, tag: &[u8; 32]) -> Result<ProvePatientResponse, Refusal> {
+pub fn prove(reader: &LedgerReader, tag: &[u8; 32]) -> Result<(ProvePatientResponse, u64), Refusal> {
     let proof = reader.prove_patient(tag).map_err(|error| from_read(&error))?;
     let proof = proof.ok_or_else(|| unavailable("the log has no index commit yet: ask again in a second"))?;
     let row = |(ikey, row): &(Hash, Hash)| [ikey.to_bytes(), row.to_bytes()].concat();
-    Ok(ProvePatientResponse {
+    let cost = proof.rows.len() as u64 / PASSED_OVER;
+    let answer = ProvePatientResponse {
         index_commit: proof.commit_entry,
         bucket: proof.rows.iter().flat_map(row).collect(),
         path: hashes(&proof.path),
         count: proof.count,
-    })
+    };
+    Ok((answer, cost))
 }
 
-/// Entries of a patient with all that leads to their authors, and the range proof for as many as there are.
+/// Entries of a patient with all that leads to their authors, and the range proof for as many as there are; and how much was
+/// looked at for it, in entries opened.
 ///
 /// # Errors
 /// A range that can't be, or that reaches beyond the patient's entries; a store that can't be read.
@@ -48,12 +52,14 @@ pub fn entries(
     opener: &Opener,
     tag: &[u8; 32],
     request: &PatientEntriesRequest,
-) -> Result<PatientEntriesResponse, Refusal> {
+) -> Result<(PatientEntriesResponse, u64), Refusal> {
     let PatientEntriesRequest { from, to, count, .. } = *request;
     if from > to || to > count || to - from > PATIENT_ENTRIES_MAX {
         let message = format!("a range is `from` to `to`, at most {PATIENT_ENTRIES_MAX} further, within `count`");
         return Err(Refusal::new(Code::MalformedRequest, message));
     }
+    // The range proof is over all of them.
+    let hashed = if reader.keeps_entries(tag, count) { 0 } else { count };
     let indices = reader.patient_entries(tag, from, to, count).map_err(|error| from_read(&error))?;
     let paths = reader.batch_paths(&indices).map_err(|error| from_read(&error))?;
     let mut page = Page::new(reader, opener, *tag);
@@ -64,7 +70,8 @@ pub fn entries(
     }
     let to = from + page.answer.entries.len() as u64;
     let (before, after) = reader.patient_range(tag, from, to, count).map_err(|error| from_read(&error))?;
-    Ok(PatientEntriesResponse { before: hashes(&before), after: hashes(&after), ..page.answer })
+    let cost = page.answer.entries.len() as u64 + hashed / PASSED_OVER;
+    Ok((PatientEntriesResponse { before: hashes(&before), after: hashes(&after), ..page.answer }, cost))
 }
 
 fn hashes(hashes: &[Hash]) -> Vec<Vec<u8>> {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use sillage_ledger::{BatchOutcome, Refusal};
+use sillage_proof::LeafIndex;
 use sillage_proto::v1::ErrorInfo;
 use sillage_rules::codes::Code;
 use tokio::sync::oneshot;
@@ -52,6 +53,21 @@ pub(super) trait Proposal: Sync {
 
     /// What the ledger of the leader, here, says to it.
     fn done(&self, core: &Core, outcome: BatchOutcome) -> impl Future<Output = Result<Self::Done, Refusal>> + Send;
+
+    /// Under what a line of the last minute stands for this one too (`super::lines`).
+    fn once(&self) -> Option<[u8; 32]> {
+        None
+    }
+
+    /// What comes of it where a line stands for it already.
+    fn stood_for(&self, _line: LeafIndex) -> Option<Self::Done> {
+        None
+    }
+
+    /// The line that it has become, where it may stand for others.
+    fn line(&self, _done: &Self::Done) -> Option<LeafIndex> {
+        None
+    }
 
     /// Hands it to the leader; `None` when the call failed.
     fn forward(&self, client: Client) -> impl Future<Output = Result<Forwarded<Self::Done>, Status>> + Send;
@@ -159,6 +175,26 @@ impl Core {
     }
 
     async fn propose_here<P: Proposal>(&self, proposal: &P, deadline: Instant) -> Attempt<P::Done> {
+        let Some(once) = proposal.once() else {
+            return self.push(proposal, deadline).await;
+        };
+        let place = self.lines.place(once);
+        // Whoever comes while the line is being made waits for it.
+        let Ok(mut place) = timeout_at(deadline, place.lock()).await else {
+            return Attempt::NotTaken(Code::Busy);
+        };
+        let now_ms = self.now_ms();
+        if let Some(done) = place.covers(now_ms).and_then(|line| proposal.stood_for(line)) {
+            return Attempt::Done(done);
+        }
+        let attempt = self.push(proposal, deadline).await;
+        if let Attempt::Done(done) = &attempt {
+            place.keep(proposal.line(done), now_ms);
+        }
+        attempt
+    }
+
+    async fn push<P: Proposal>(&self, proposal: &P, deadline: Instant) -> Attempt<P::Done> {
         if self.room.is_low() {
             return Attempt::NotTaken(Code::ReadOnly);
         }

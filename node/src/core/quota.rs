@@ -1,4 +1,8 @@
 //! Token buckets: how much one party may ask for in a second.
+//!
+//! A bucket holds [`BURST_S`] seconds' worth, so that the burst goes with the rate. Whoever has something left in it gets what
+//! it asks for, whole; what that is more than there was is a debt, and nothing more is given until it is paid off. So the
+//! largest request passes the smallest quota, and over time nobody gets more than the rate.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,18 +12,21 @@ use parking_lot::Mutex;
 
 /// Above this many buckets, full ones are dropped: they say nothing that a new one would not.
 const BUCKETS_SWEPT_ABOVE: usize = 4_096;
+/// How many seconds' worth a bucket holds.
+pub const BURST_S: u32 = 2;
+/// A smaller rate would make waits that nobody sits out.
+const RATE_MIN: f64 = 0.01;
 
-/// One bucket per key. A bucket holds one second's worth, but never less than `burst_min`, and is full at first.
+/// One bucket per key, full at first.
 #[derive(Debug)]
 pub struct Quotas<K> {
-    burst_min: u64,
     buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
+    /// Below 0: a debt.
     tokens: f64,
-    capacity: f64,
     rate_per_s: f64,
     filled_at: Instant,
 }
@@ -31,65 +38,61 @@ pub struct Exceeded {
     pub retry_after: Duration,
 }
 
-impl<K: Eq + Hash> Quotas<K> {
-    /// `burst_min` must be at least the largest single request, or that one would never pass.
-    pub fn new(burst_min: u64) -> Self {
-        Self { burst_min, buckets: Mutex::new(HashMap::new()) }
+impl<K> Default for Quotas<K> {
+    fn default() -> Self {
+        Self { buckets: Mutex::default() }
     }
+}
 
+impl<K: Eq + Hash> Quotas<K> {
     /// Takes `amount` from the bucket of `key`, which fills at `rate_per_s`.
     ///
     /// # Errors
-    /// When the bucket doesn't hold that much now.
-    pub fn take(&self, key: K, rate_per_s: u32, amount: u64) -> Result<(), Exceeded> {
+    /// When nothing is left in it.
+    pub fn take(&self, key: K, rate_per_s: f64, amount: u64) -> Result<(), Exceeded> {
         self.take_at(key, rate_per_s, amount, Instant::now())
     }
 
-    /// Takes `amount` more for a request of which `taken` was taken before; what was is not given back. All of it is never more
-    /// than a full bucket.
-    ///
-    /// # Errors
-    /// When the bucket doesn't hold that much now.
-    pub fn take_more(&self, key: K, rate_per_s: u32, amount: u64, taken: u64) -> Result<(), Exceeded> {
-        self.take_more_at(key, rate_per_s, (amount, taken), Instant::now())
+    /// Counts `amount` that was given already.
+    pub fn charge(&self, key: K, rate_per_s: f64, amount: u64) {
+        self.with(key, rate_per_s, Instant::now(), |bucket| bucket.tokens -= amount as f64);
     }
 
-    fn take_more_at(&self, key: K, rate_per_s: u32, (amount, taken): (u64, u64), now: Instant) -> Result<(), Exceeded> {
-        let full = u64::from(rate_per_s.max(1)).max(self.burst_min);
-        let amount = amount.min(full.saturating_sub(taken));
-        self.take_at(key, rate_per_s, amount, now).map_err(|Exceeded { retry_after }| {
-            // The same request takes all of it again.
-            let again = Duration::from_secs_f64(taken as f64 / f64::from(rate_per_s.max(1)));
-            Exceeded { retry_after: retry_after + again }
+    fn take_at(&self, key: K, rate_per_s: f64, amount: u64, now: Instant) -> Result<(), Exceeded> {
+        self.with(key, rate_per_s, now, |bucket| {
+            // Of a rate below one in two seconds, a full bucket is less than one.
+            let missing = (amount as f64).min(1.0).min(bucket.capacity()) - bucket.tokens;
+            if missing > 0.0 {
+                return Err(Exceeded { retry_after: Duration::from_secs_f64(missing / bucket.rate_per_s) });
+            }
+            bucket.tokens -= amount as f64;
+            Ok(())
         })
     }
 
-    fn take_at(&self, key: K, rate_per_s: u32, amount: u64, now: Instant) -> Result<(), Exceeded> {
-        let rate_per_s = f64::from(rate_per_s.max(1));
-        let capacity = rate_per_s.max(self.burst_min as f64);
+    fn with<T>(&self, key: K, rate_per_s: f64, now: Instant, use_it: impl FnOnce(&mut Bucket) -> T) -> T {
+        let rate_per_s = rate_per_s.max(RATE_MIN);
         let mut buckets = self.buckets.lock();
         if buckets.len() > BUCKETS_SWEPT_ABOVE {
-            buckets.retain(|_, bucket| bucket.filled(now) < bucket.capacity);
+            buckets.retain(|_, bucket| bucket.filled(now) < bucket.capacity());
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { tokens: capacity, capacity, rate_per_s, filled_at: now });
+        let full = rate_per_s * f64::from(BURST_S);
+        let bucket = buckets.entry(key).or_insert(Bucket { tokens: full, rate_per_s, filled_at: now });
+        bucket.tokens = bucket.filled(now).min(full);
         // The rate on record may have changed since.
-        (bucket.capacity, bucket.rate_per_s) = (capacity, rate_per_s);
-        bucket.tokens = bucket.filled(now);
-        bucket.filled_at = now;
-        let missing = amount as f64 - bucket.tokens;
-        if missing > 0.0 {
-            let retry_after = Duration::from_secs_f64(missing / rate_per_s);
-            return Err(Exceeded { retry_after });
-        }
-        bucket.tokens -= amount as f64;
-        Ok(())
+        (bucket.rate_per_s, bucket.filled_at) = (rate_per_s, now);
+        use_it(bucket)
     }
 }
 
 impl Bucket {
+    fn capacity(&self) -> f64 {
+        self.rate_per_s * f64::from(BURST_S)
+    }
+
     fn filled(&self, now: Instant) -> f64 {
         let passed_s = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        (self.tokens + passed_s * self.rate_per_s).min(self.capacity)
+        (self.tokens + passed_s * self.rate_per_s).min(self.capacity())
     }
 }
 
@@ -97,53 +100,64 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    const SLACK: Duration = Duration::from_micros(10);
+
     #[test]
     fn a_bucket_empties_says_when_to_come_back_and_fills_again() {
-        let quotas = Quotas::new(10);
+        let quotas = Quotas::default();
         let start = Instant::now();
-        assert_eq!(quotas.take_at("a", 100, 100, start), Ok(()));
-        let exceeded = quotas.take_at("a", 100, 50, start).unwrap_err();
-        assert_eq!(exceeded.retry_after, Duration::from_millis(500));
-        assert_eq!(quotas.take_at("b", 100, 50, start), Ok(()));
+        assert_eq!(quotas.take_at("a", 100.0, 199, start), Ok(()));
+        assert_eq!(quotas.take_at("a", 100.0, 51, start), Ok(()), "one is left: it gets all of it");
+        let exceeded = quotas.take_at("a", 100.0, 50, start).unwrap_err();
+        assert_eq!(exceeded.retry_after, Duration::from_millis(510), "the debt, and one");
+        assert_eq!(quotas.take_at("b", 100.0, 50, start), Ok(()));
         let later = start + exceeded.retry_after;
-        assert_eq!(quotas.take_at("a", 100, 50, later), Ok(()));
-        assert!(quotas.take_at("a", 100, 1, later).is_err());
+        assert!(quotas.take_at("a", 100.0, 50, later - Duration::from_millis(1)).is_err());
+        assert_eq!(quotas.take_at("a", 100.0, 50, later + SLACK), Ok(()));
+        assert!(quotas.take_at("a", 100.0, 1, later + SLACK).is_err());
     }
 
     #[test]
-    fn what_is_taken_in_two_parts_passes_after_the_time_that_was_said() {
-        let quotas = Quotas::new(100);
+    fn the_largest_request_passes_the_smallest_quota_and_is_paid_off() {
+        let quotas = Quotas::default();
         let start = Instant::now();
-        assert_eq!(quotas.take_at(1, 10, 30, start), Ok(()));
-        let ask = |now| quotas.take_at(1, 10, 20, now).and_then(|()| quotas.take_more_at(1, 10, (80, 20), now));
-        let exceeded = ask(start).unwrap_err();
-        assert_eq!(exceeded.retry_after, Duration::from_secs(5));
-        assert!(ask(start + exceeded.retry_after - Duration::from_millis(200)).is_err());
-        let quotas = Quotas::new(100);
-        assert_eq!(quotas.take_at(1, 10, 30, start), Ok(()));
-        // More than a full bucket is never asked for.
-        let ask = |now| quotas.take_at(1, 10, 20, now).and_then(|()| quotas.take_more_at(1, 10, (8_000, 20), now));
-        let exceeded = ask(start).unwrap_err();
-        assert_eq!(ask(start + exceeded.retry_after), Ok(()));
+        assert_eq!(quotas.take_at(1, 5.0, 4_096, start), Ok(()));
+        let exceeded = quotas.take_at(1, 5.0, 1, start).unwrap_err();
+        assert_eq!(exceeded.retry_after.as_secs(), (4_096 - 10 + 1) / 5);
+        // A rate below one in the time of a burst, too.
+        assert_eq!(quotas.take_at(2, 0.1, 1, start), Ok(()));
+        let exceeded = quotas.take_at(2, 0.1, 1, start).unwrap_err();
+        assert_eq!(quotas.take_at(2, 0.1, 1, start + exceeded.retry_after + SLACK), Ok(()));
     }
 
     #[test]
-    fn the_largest_single_request_passes_a_small_quota() {
-        let quotas = Quotas::new(4_096);
+    fn over_time_nobody_gets_more_than_the_rate_and_a_burst() {
+        let quotas = Quotas::default();
         let start = Instant::now();
-        assert_eq!(quotas.take_at(1, 5, 4_096, start), Ok(()));
-        assert!(quotas.take_at(1, 5, 4_096, start).is_err());
+        let mut given = 0;
+        for ms in 0..60_000 {
+            let now = start + Duration::from_millis(ms);
+            given += 7 * u64::from(quotas.take_at(1, 10.0, 7, now).is_ok());
+        }
+        assert!((600..=600 + 20 + 7).contains(&given), "{given}");
+    }
+
+    #[test]
+    fn what_was_given_already_is_paid_off_too() {
+        let quotas = Quotas::default();
+        quotas.charge(1, 10.0, 120);
+        assert!(quotas.take(1, 10.0, 1).unwrap_err().retry_after > Duration::from_secs(9));
     }
 
     #[test]
     fn full_buckets_are_forgotten() {
-        let quotas = Quotas::new(1);
+        let quotas = Quotas::default();
         let start = Instant::now();
         for key in 0..=BUCKETS_SWEPT_ABOVE {
-            assert_eq!(quotas.take_at(key, 10, 1, start), Ok(()));
+            assert_eq!(quotas.take_at(key, 10.0, 1, start), Ok(()));
         }
         let later = start + Duration::from_secs(1);
-        assert_eq!(quotas.take_at(usize::MAX, 10, 1, later), Ok(()));
+        assert_eq!(quotas.take_at(usize::MAX, 10.0, 1, later), Ok(()));
         assert_eq!(quotas.buckets.lock().len(), 1);
     }
 }

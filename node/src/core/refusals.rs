@@ -7,6 +7,8 @@ use sillage_proto::v1::ErrorInfo;
 use sillage_rules::codes::Code;
 use tonic::{Code as GrpcCode, Status};
 
+use super::quota::Exceeded;
+
 /// A refusal whose message is the code's own way out.
 pub fn refuse(code: Code) -> Refusal {
     Refusal::new(code, code.way_out())
@@ -15,6 +17,12 @@ pub fn refuse(code: Code) -> Refusal {
 /// `UNAVAILABLE`, with what is missing.
 pub fn unavailable(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::Unavailable, message)
+}
+
+/// Over a quota. `what` says which, and what counts in it; the wait is rounded up, as one that ends early is refused again.
+pub fn over_quota(code: Code, what: &str, exceeded: Exceeded) -> Refusal {
+    let wait_ms = u64::try_from(exceeded.retry_after.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX).max(1);
+    Refusal::new(code, format!("{what}: send the same again in {wait_ms} ms")).after_ms(wait_ms)
 }
 
 /// `NOT_ENTITLED`, with the roles that may.
@@ -59,6 +67,7 @@ pub fn to_info(refusal: &Refusal) -> ErrorInfo {
         expected_seq: refusal.expected_seq.unwrap_or(0),
         retry: refusal.code.is_retry(),
         position: refusal.position.unwrap_or(0),
+        retry_after_ms: refusal.retry_after_ms.unwrap_or(0),
     }
 }
 
@@ -70,6 +79,8 @@ pub fn from_info(info: ErrorInfo) -> Refusal {
         message: info.message,
         expected_seq: (code == Code::OutOfOrder).then_some(info.expected_seq),
         position: Some(info.position),
+        local: None,
+        retry_after_ms: (info.retry_after_ms > 0).then_some(info.retry_after_ms),
     }
 }
 
@@ -93,9 +104,9 @@ pub fn from_read(error: &ReadError) -> Refusal {
     match error {
         ReadError::Beyond { .. } => Refusal::new(Code::SizeNotReached, error.to_string()),
         ReadError::Reversed { .. } => Refusal::new(Code::MalformedRequest, error.to_string()),
-        ReadError::Store(_) => {
+        ReadError::Store(said) => {
             tracing::error!(%error, "reading failed");
-            refuse(Code::Storage)
+            Refusal { local: Some(said.as_str().into()), ..refuse(Code::Storage) }
         }
         ReadError::Damaged(_) => {
             tracing::error!(%error, "reading failed");

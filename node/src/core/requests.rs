@@ -5,7 +5,7 @@
 //! that request alone, as all of them stand under one signature.
 
 use prost::Message as _;
-use sillage_ledger::{Party, Refusal};
+use sillage_ledger::{Party, ROLES, Refusal};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN};
 use sillage_proto::internal::v1::SealedDecision;
@@ -16,8 +16,9 @@ use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::{ParsedRequest, TagPairing};
 use sillage_rules::limits::RECORD_BYTES_MAX;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::claims_of_request;
 
-use super::admission::{Admission, check_key_state};
+use super::admission::{Admission, VouchedNames, check_key_state};
 use super::refusals::refuse;
 use super::trace::PURPOSE_BREAK_GLASS;
 
@@ -32,6 +33,8 @@ pub struct Asked {
     pub decision: SealedDecision,
     /// Whether the glass is broken in one of them.
     pub urgent: bool,
+    /// What they count of the requester's quota.
+    pub events: u32,
 }
 
 impl Admission {
@@ -47,8 +50,8 @@ impl Admission {
             return Err(Refusal::new(Code::NotEntitled, message));
         }
         check_key_state(&key)?;
-        if !party.roles.contains(Roles::AUTHOR) {
-            let message = "only parties with the role author ask for decisions: ask the authority for it";
+        if !party.roles.intersects(Roles::ASKING) {
+            let message = "only parties with the role decider ask for decisions: ask the authority for it";
             return Err(Refusal::new(Code::NotEntitled, message));
         }
         let hashes: Vec<Hash> = asked.requests.iter().map(|request| leaf_hash(request)).collect();
@@ -56,18 +59,29 @@ impl Admission {
         let message = message.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))?;
         message.verify(&self.verifier(&key)?, &signature).map_err(|_| refuse(Code::BadSignature))?;
         self.reader.verified().add(&message.encode(), &signature);
-        self.take_quota(&party, asked.requests.len(), 0)?;
+        self.take_quota(&party, asked.requests.len())?;
+        let spelled = self.reader.feature_level() >= ROLES;
         let requests: Result<Vec<_>, _> =
-            (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request)).collect();
+            (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request, spelled)).collect();
         let requests = requests?;
+        if party.roles.is_bound() {
+            let mut vouched = VouchedNames::default();
+            for (at, (request, _)) in (0_u32..).zip(&requests) {
+                self.check_claims(&party, &claims_of_request(request), &mut vouched)
+                    .map_err(|refusal| refusal.at(at))?;
+            }
+        }
         let items: usize = requests.iter().map(|(request, _)| request.items().len()).sum();
-        self.take_quota(&party, items - requests.len(), requests.len())?;
+        // A request for nothing but a search has no item, and counts as one event all the same.
+        let beyond = items.saturating_sub(requests.len());
+        self.charge_quota(&party, beyond);
         let breaks_glass = requests.iter().any(|(request, _)| request.purpose() == PURPOSE_BREAK_GLASS);
         let decision = self.sealer.seal_decision(&key_id, &signature, &requests).map_err(|error| {
             tracing::error!(%error, "sealing failed");
             refuse(Code::Internal)
         })?;
-        Ok(Asked { decision, urgent: asked.urgent && breaks_glass })
+        let events = u32::try_from(requests.len() + beyond).unwrap_or(u32::MAX);
+        Ok(Asked { decision, urgent: asked.urgent && breaks_glass, events })
     }
 }
 
@@ -77,9 +91,13 @@ fn proven(
     asked: &AuthorizeRequest,
     position: u32,
     request: &[u8],
+    spelled: bool,
 ) -> Result<(ParsedRequest, Option<TagPairing>), Refusal> {
     let refused = |code, what: &str| Refusal::new(code, format!("request {position}: {what}")).at(position);
     let parsed = ParsedRequest::parse(request).map_err(|error| refused(error.code, &error.to_string()))?;
+    if spelled {
+        parsed.check_spelling().map_err(|error| refused(error.code, &error.to_string()))?;
+    }
     let pairing = asked.pairings.get(position as usize).filter(|sent| **sent != v1::TagPairing::default());
     let Some((pairing, _)) = pairing.zip(parsed.secret_tag()) else {
         let what =

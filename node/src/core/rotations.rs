@@ -18,12 +18,12 @@ use sillage_proto::v1::KeyRotation;
 use sillage_rules::codes::Code;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Core;
 use super::checkpoints::Signed;
-use super::cosign::Notes;
+use super::cosign::{CHECKPOINT_NOTE, Notes, Unreadable};
 use super::cosigners::Who;
 use super::entries::log_entry;
 use super::refusals::{from_read, refuse, unavailable};
+use super::{Core, CoreError};
 
 /// Rotations of one answer.
 const PAGE: usize = 64;
@@ -44,7 +44,20 @@ fn note_name(size: u64) -> Vec<u8> {
 }
 
 fn stored(notes: &dyn Notes, size: u64) -> Option<String> {
+    // Checked at the start.
     String::from_utf8(notes.get(&note_name(size))?).ok()
+}
+
+/// Checks what is kept of checkpoints: what can't be read is never taken for nothing.
+///
+/// # Errors
+/// When a note can't be read, or the ledger.
+pub(super) fn check_stored(notes: &dyn Notes, reader: &LedgerReader) -> Result<(), CoreError> {
+    let names = proving(reader)?.into_iter().map(note_name).chain([CHECKPOINT_NOTE.to_vec()]);
+    for note in names.filter_map(|name| notes.get(&name)) {
+        SignedNote::parse(&note).map_err(|_| Unreadable)?;
+    }
+    Ok(())
 }
 
 /// The note with the lines of the log and of the nodes alone.
@@ -72,6 +85,11 @@ fn changes(reader: &LedgerReader) -> Result<Vec<Change>, ReadError> {
     let mut changes: Vec<Change> = keys.chain(sets).collect();
     changes.sort_by_key(|change| change.index);
     Ok(changes)
+}
+
+/// Their entries.
+pub(super) fn indices(reader: &LedgerReader) -> Result<Vec<u64>, ReadError> {
+    Ok(changes(reader)?.iter().map(|change| change.index.get()).collect())
 }
 
 /// Sizes of the checkpoints that prove them.
@@ -219,7 +237,10 @@ pub(super) async fn look_for_proofs(core: Weak<Core>) {
         let Some(core) = core.upgrade() else {
             return;
         };
-        let sizes = proving(&core.reader).unwrap_or_default();
+        let sizes = proving(&core.reader).unwrap_or_else(|error| {
+            tracing::error!(%error, "which checkpoints prove new keys can't be read");
+            BTreeSet::new()
+        });
         let missing = sizes.into_iter().filter(|size| stored(&*core.notes, *size).is_none());
         let missing: Vec<u64> = missing.take(ASKED_MAX).collect();
         if !missing.is_empty() && core.corruption.check().is_ok() {

@@ -307,7 +307,9 @@ impl Core {
 
     /// What came since the last index commit.
     fn pending(&self) -> Pending {
-        Pending { any: self.reader.pending_since_commit(), patients: self.reader.changed_patients() }
+        // Each command tells some more patients of what was voided: commits go on until all know.
+        let telling = self.reader.is_telling_of_voided().unwrap_or_default();
+        Pending { any: telling || self.reader.pending_since_commit(), patients: self.reader.changed_patients() }
     }
 
     /// Proposes an index commit and waits for its fate.

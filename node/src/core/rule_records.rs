@@ -13,10 +13,12 @@ use super::refusals::{from_read, refuse};
 
 /// Records of a page, at most and where the caller doesn't say.
 pub const RULE_RECORDS_MAX: u32 = 500;
+/// Opened for each page, whatever is on it: policy, matrix, catalogue.
+const DOCUMENTS: u64 = 3;
 /// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 2 << 20;
 
-/// Reads one page.
+/// Reads one page; and how many entries were opened for it.
 ///
 /// # Errors
 /// `AS_OF_AHEAD` when the log isn't that far; a store that can't be read.
@@ -25,7 +27,7 @@ pub fn page(
     opener: &Opener,
     tag: &[u8; 32],
     request: &RuleRecordsRequest,
-) -> Result<RuleRecordsResponse, Refusal> {
+) -> Result<(RuleRecordsResponse, u64), Refusal> {
     let limit = match request.limit {
         0 => RULE_RECORDS_MAX,
         limit if limit <= RULE_RECORDS_MAX => limit,
@@ -36,13 +38,14 @@ pub fn page(
     let rows = reader.rule_rows(tag, LeafIndex(request.after_index), size, limit + 1);
     let rows = rows.map_err(|error| from_read(&error))?;
     let mut answer = RuleRecordsResponse { as_of_size: size, as_of_ms: time.get(), ..RuleRecordsResponse::default() };
-    let mut bytes = 0;
+    let (mut bytes, mut opened_count) = (0, 0);
     for row in rows {
         if answer.records.len() == limit || bytes > PAGE_BYTES_MAX {
             answer.more = true;
             break;
         }
-        let opened = opener.open_index(row.index)?;
+        opened_count += 1;
+        let opened = opener.open_index_at(row.index, size)?;
         if opened.tag != Some(*tag) {
             tracing::error!(index = row.index.get(), "what decides for a patient names another's entry");
             return Err(refuse(Code::Corrupt));
@@ -66,7 +69,7 @@ pub fn page(
     answer.catalogue = document(documents.catalogue)?;
     let revoked = reader.revoked_actors(size).map_err(|error| from_read(&error))?;
     answer.revoked_actors = revoked.iter().map(|actor| actor.as_bytes().to_vec()).collect();
-    Ok(answer)
+    Ok((answer, opened_count + DOCUMENTS))
 }
 
 /// How many entries the log had, and the ledger time then.

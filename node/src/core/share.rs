@@ -228,7 +228,7 @@ impl Core {
         }
         let heard = self.heard_from.lock();
         let told = |id| id == self.config.id || heard.contains(&id);
-        let known = self.reader.node_set().is_ok_and(|set| set.voters().is_majority(told));
+        let known = self.newest_node_set().is_ok_and(|set| set.voters().is_majority(told));
         self.known.fetch_or(known, Ordering::AcqRel);
         known
     }

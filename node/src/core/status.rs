@@ -42,6 +42,7 @@ impl Core {
             flushed: self.reader.flushed(),
             status: self.status_word(replica.leader).to_owned(),
             alarms: self.alarms.raised().into_iter().map(to_proto).collect(),
+            feature_level: self.reader.feature_level(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sillage_ledger::{BatchOutcome, Refusal};
 use sillage_proof::batch::{BatchMessage, ReceiptMessage};
+use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::internal::v1::{ForwardRequest, SealedBatch};
 use sillage_proto::v1::{Batch, Receipt, SubmitResponse};
 use sillage_rules::codes::Code;
@@ -35,7 +36,7 @@ impl Proposal for Admitted {
     }
 
     async fn forward(&self, mut client: Client) -> Result<Forwarded<SubmitResponse>, Status> {
-        let request = ForwardRequest { batch: Some(self.batch.clone()) };
+        let request = ForwardRequest { batch: Some(self.batch.clone()), events: self.events };
         forwarded(client.forward(request).await, |answer| (answer.done, answer.error))
     }
 }
@@ -46,19 +47,27 @@ impl Core {
     /// # Errors
     /// Why it isn't recorded; `OUTCOME_UNKNOWN` when that couldn't be found out in time.
     pub async fn submit(&self, batch: Batch) -> Result<SubmitResponse, Refusal> {
+        self.submit_from(None, batch).await
+    }
+
+    /// The same, from a party that called with its certificate: a batch of another party is refused.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub async fn submit_from(&self, from: Option<AuthorId>, batch: Batch) -> Result<SubmitResponse, Refusal> {
         let started = std::time::Instant::now();
         self.check_open()?;
         let bytes = batch.records.iter().map(|record| record.salt.len() + record.record.len()).sum();
         let room = self.inflight.take(bytes);
         let _room = room.ok_or_else(|| refuse(Code::Busy))?;
         let batch = Arc::new(batch);
-        let mut answer = self.propose(&self.admit(Arc::clone(&batch)).await?).await;
+        let mut answer = self.propose(&self.admit(from, Arc::clone(&batch)).await?).await;
         for _ in 0..SEAL_AGAIN_MAX {
             match answer {
                 // An erasure came in between: the author needn't know.
                 Err(refusal) if refusal.code == Code::DataKeyGone => {
                     self.up_to_date().await?;
-                    answer = self.propose(&self.admit(Arc::clone(&batch)).await?).await;
+                    answer = self.propose(&self.admit(from, Arc::clone(&batch)).await?).await;
                 }
                 _ => break,
             }
@@ -71,14 +80,26 @@ impl Core {
     ///
     /// # Errors
     /// As the ledger says; `NOT_LEADER` when this node doesn't lead: nothing was proposed then.
-    pub async fn submit_forwarded(&self, batch: SealedBatch) -> Result<SubmitResponse, Refusal> {
+    pub async fn submit_forwarded(&self, batch: SealedBatch, events: u32) -> Result<SubmitResponse, Refusal> {
         self.check_open()?;
         let room = self.inflight.take(encoded_len(&batch));
         let _room = room.ok_or_else(|| refuse(Code::Busy))?;
         let emergency = u32::from(Group::Emergency.code());
         let urgent = batch.records.iter().any(|record| record.kind >> 8 == emergency);
         self.verify_forwarded(&batch).await?;
-        self.propose_forwarded(&Admitted { batch, urgent }).await
+        let events = events.max(u32::try_from(batch.records.len()).unwrap_or(u32::MAX));
+        self.count_forwarded(&batch.key_id, events)?;
+        self.propose_forwarded(&Admitted { batch, urgent, events }).await
+    }
+
+    /// Counts what another node handed on, whose own count nobody else sees: all that a party sends meets here, at the leader.
+    pub(super) fn count_forwarded(&self, key_id: &[u8], events: u32) -> Result<(), Refusal> {
+        if !self.leads() {
+            return Err(refuse(Code::NotLeader));
+        }
+        let key_id = KeyId::from_slice(key_id).map_err(|_| refuse(Code::UnknownKey))?;
+        let (_, party) = self.admission.signer(&key_id)?;
+        self.admission.take_quota(&party, events as usize)
     }
 
     /// Verifies the author's signature again: a node may hand on batches, not make them up.
@@ -91,11 +112,11 @@ impl Core {
         self.unless_outdated(verify).await
     }
 
-    async fn admit(&self, batch: Arc<Batch>) -> Result<Admitted, Refusal> {
+    async fn admit(&self, from: Option<AuthorId>, batch: Arc<Batch>) -> Result<Admitted, Refusal> {
         let admit = || {
             let (admission, batch) = (Arc::clone(&self.admission), Arc::clone(&batch));
             let (now_ms, latest_ms) = (self.now_ms(), self.clocks.latest_ms());
-            self.writing.run(move || admission.admit(&batch, (now_ms, latest_ms)))
+            self.writing.run(move || admission.admit(&batch, (now_ms, latest_ms), from))
         };
         match self.unless_outdated(admit).await {
             // Without the others' clocks, this node's own may be the one that is wrong.

@@ -1,15 +1,9 @@
-//! Identities to tags: VRF proofs on the CPU pool, the last ones kept.
+//! Identities to tags: VRF proofs on the CPU pool, each made anew.
 //!
-//! Neither an identity nor a tag is ever logged. The cache is keyed by a hash under a secret of this process, so that a
-//! core dump shows no list of identities.
+//! Neither an identity nor a tag is ever logged. Nothing is kept from one call to the next: what one caller asked for must
+//! not make another's answer faster, or the time of a call would tell who is a patient. Callers keep what they were given.
 
-use std::collections::HashMap;
-use std::mem;
-
-use parking_lot::Mutex;
 use sillage_ledger::Refusal;
-use sillage_proof::Hash;
-use sillage_proof::hash::sha256;
 use sillage_proof::tag::{Compartment, Identity, PatientTag};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_proto::v1::{PatientIdentity, ResolvedTag};
@@ -20,51 +14,16 @@ use super::refusals::unavailable;
 
 /// Identities in one call.
 pub const IDENTITIES_MAX: usize = 1_000;
-/// Tags in each of the cache's two generations; one takes about 250 bytes.
-const GENERATION_MAX: usize = 50_000;
-
 /// Resolves identities.
 pub struct Tags {
     key: Option<VrfSecretKey>,
     test_log: bool,
-    cache_secret: [u8; 32],
-    cache: Mutex<Cache>,
-}
-
-/// The last results in two generations: when the young one is full, the old one goes.
-#[derive(Default)]
-struct Cache {
-    young: HashMap<Hash, ResolvedTag>,
-    old: HashMap<Hash, ResolvedTag>,
-}
-
-impl Cache {
-    fn get(&mut self, key: &Hash) -> Option<ResolvedTag> {
-        if let Some(found) = self.young.get(key) {
-            return Some(found.clone());
-        }
-        let found = self.old.remove(key)?;
-        self.put(*key, found.clone());
-        Some(found)
-    }
-
-    fn put(&mut self, key: Hash, tag: ResolvedTag) {
-        if self.young.len() >= GENERATION_MAX {
-            self.old = mem::take(&mut self.young);
-        }
-        self.young.insert(key, tag);
-    }
 }
 
 impl Tags {
     /// `key` is absent on nodes that don't resolve. `test_log`: takes test and demonstration identities.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
-    pub fn new(key: Option<VrfSecretKey>, test_log: bool) -> Result<Self, getrandom::Error> {
-        let mut cache_secret = [0; 32];
-        getrandom::fill(&mut cache_secret)?;
-        Ok(Self { key, test_log, cache_secret, cache: Mutex::default() })
+    pub fn new(key: Option<VrfSecretKey>, test_log: bool) -> Self {
+        Self { key, test_log }
     }
 
     /// The seed of the VRF key, to give it to a new node of the group.
@@ -95,20 +54,14 @@ impl Tags {
 
     fn resolve_one(&self, key: &VrfSecretKey, asked: &PatientIdentity) -> Result<ResolvedTag, Refusal> {
         let identity = self.checked(asked)?;
-        let name = sha256(&[&self.cache_secret, &identity.alpha(Compartment::Open)]);
-        if let Some(known) = self.cache.lock().get(&name) {
-            return Ok(known);
-        }
         let (tag, proof) = PatientTag::resolve(key, &identity, Compartment::Open);
         let (secret_tag, secret_proof) = PatientTag::resolve(key, &identity, Compartment::Secret);
-        let resolved = ResolvedTag {
+        Ok(ResolvedTag {
             tag: tag.as_bytes().to_vec(),
             proof: proof.to_bytes().to_vec(),
             secret_tag: secret_tag.as_bytes().to_vec(),
             secret_proof: secret_proof.to_bytes().to_vec(),
-        };
-        self.cache.lock().put(name, resolved.clone());
-        Ok(resolved)
+        })
     }
 
     /// The strict form always; the key is the callers' to check, because published examples fail it. Test and
@@ -134,17 +87,16 @@ mod tests {
 
     fn tags(test_log: bool) -> Tags {
         let key = VrfSecretKey::from_seed([1; 32]);
-        Tags::new(Some(key), test_log).expect("randomness")
+        Tags::new(Some(key), test_log)
     }
 
     const TEST: (&str, &str) = ("279035121518989", "1.2.250.1.213.1.4.10");
 
     #[test]
-    fn an_identity_has_the_same_tags_from_the_cache_as_at_first() {
+    fn an_identity_has_the_same_tags_each_time() {
         let tags = tags(true);
         let asked = [identity(TEST.0, TEST.1)];
         let first = tags.resolve(&asked).expect("a test identity");
-        assert_eq!(tags.cache.lock().young.len(), 1);
         assert_eq!(tags.resolve(&asked), Ok(first.clone()));
         assert_ne!(first[0].tag, first[0].secret_tag);
     }
@@ -162,20 +114,7 @@ mod tests {
         assert_eq!(refused(&real, TEST.0, "1.2.3"), (Code::InvalidIns, Some(1)));
         let many = vec![identity(TEST.0, TEST.1); IDENTITIES_MAX + 1];
         assert_eq!(real.resolve(&many).unwrap_err().code, Code::MalformedRequest);
-        let without = Tags::new(None, true).expect("randomness");
+        let without = Tags::new(None, true);
         assert_eq!(without.resolve(&[]).unwrap_err().code, Code::Unavailable);
-    }
-
-    #[test]
-    fn the_cache_keeps_what_is_used() {
-        let mut cache = Cache::default();
-        let name = |n: usize| sha256(&[&n.to_be_bytes()]);
-        cache.put(name(0), ResolvedTag::default());
-        for n in 1..2 * GENERATION_MAX {
-            cache.put(name(n), ResolvedTag::default());
-            assert!(n % 1_000 != 0 || cache.get(&name(0)).is_some(), "{n}");
-        }
-        assert!(cache.get(&name(1)).is_none());
-        assert!(cache.young.len() <= GENERATION_MAX && cache.old.len() <= GENERATION_MAX);
     }
 }

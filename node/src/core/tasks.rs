@@ -8,7 +8,9 @@ use sillage_rules::codes::Code;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
-use super::{Core, Replica, clock, erase, feeder, keyrings, lookout, members, rotations, rounds, share, trust};
+use super::{
+    Core, Replica, clock, erase, feeder, find_group, keyrings, lookout, members, rotations, rounds, share, trust,
+};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -40,6 +42,7 @@ impl Core {
         ];
         tasks.push(tokio::spawn(members::follow(weak())));
         tasks.push(tokio::spawn(members::reconcile(weak())));
+        tasks.push(tokio::spawn(find_group::run(weak())));
         tasks.extend(self.links.iter().map(|link| tokio::spawn(share::greet(weak(), link.id))));
         tasks.extend(self.links.iter().map(|link| tokio::spawn(keyrings::meet(weak(), link.id))));
         for witness in &self.config.witnesses {

@@ -8,8 +8,10 @@ use sillage_proof::LeafIndex;
 use sillage_proto::v1::{Actor, BasisKind, Record, TraceRequest, TraceResponse};
 use sillage_rules::codes::Code;
 use sillage_rules::entry::Flags;
+use sillage_rules::ident::{Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 
+use super::account::PASSED_OVER;
 use super::cursor::Cursors;
 use super::open::{Opened, Opener};
 use super::refusals::{from_read, refuse};
@@ -32,7 +34,7 @@ struct Question<'a> {
     lines_max: usize,
 }
 
-/// Reads one page.
+/// Reads one page; and how much was looked at for it, in entries opened.
 ///
 /// # Errors
 /// A question that can't be understood, a cursor that isn't one, or a store that can't be read.
@@ -41,7 +43,7 @@ pub fn page(
     opener: &Opener,
     cursors: &Cursors,
     request: &TraceRequest,
-) -> Result<TraceResponse, Refusal> {
+) -> Result<(TraceResponse, u64), Refusal> {
     let question = Question::parse(request)?;
     let before = cursors.open(request).map_err(|_| refuse(Code::InvalidCursor))?;
     let as_of_size = reader.tree_size().get();
@@ -49,6 +51,7 @@ pub fn page(
     let mut bytes = 0;
     let mut last = None;
     let mut next_cursor = Vec::new();
+    let (mut rows, mut opened_count) = (0, 0);
     for (row, looked_at) in reader.trace_scan(&question.tag, before.map(LeafIndex)).zip(0..) {
         if let Some(last) = last
             && looked_at == LOOKED_AT_MAX
@@ -57,6 +60,7 @@ pub fn page(
             break;
         }
         let row = row.map_err(|error| from_read(&error))?;
+        rows += 1;
         // A full page looks on for one more line: only that is worth a cursor.
         let full = lines.len() == question.lines_max || bytes > PAGE_BYTES_MAX;
         if !full {
@@ -65,6 +69,7 @@ pub fn page(
         if !question.may_match(&row) {
             continue;
         }
+        opened_count += 1;
         let opened = opener.open_index(row.index)?;
         if opened.tag != Some(question.tag) {
             tracing::error!(index = row.index.get(), "the index of patients names another's entry");
@@ -81,14 +86,13 @@ pub fn page(
             lines.push(opened.into_line(row.index));
         }
     }
-    Ok(TraceResponse { lines, next_cursor, as_of_size })
+    Ok((TraceResponse { lines, next_cursor, as_of_size }, opened_count + rows / PASSED_OVER))
 }
 
-/// How many entries a question may have opened: what one caller may ask for in a second is counted in them.
-pub fn cost(request: &TraceRequest) -> u64 {
+/// How many entries a page has at most: what a caller has to have left of its quota. What else is looked at to find them
+/// counts afterwards.
+pub fn lines_max(request: &TraceRequest) -> u64 {
     let lines = if request.limit == 0 { LINES_DEFAULT } else { request.limit.min(LINES_MAX) };
-    // What can only be told from the records is looked for in many of them.
-    let lines = if asks_for_content(request) { LINES_MAX } else { lines };
     lines.into()
 }
 
@@ -130,13 +134,25 @@ impl<'a> Question<'a> {
         let Some(Said { actor, at_ms, is_break_glass }) = said else {
             return !asks_for_content(self.request);
         };
-        let text = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
         at_ms >= asked.from_ms
             && (asked.to_ms == 0 || at_ms < asked.to_ms)
-            && text(&asked.actor, actor.map(|actor| &actor.id[..]))
-            && text(&asked.organisation, actor.map(|actor| &actor.organisation[..]))
+            && (asked.actor.is_empty() || actor.is_some_and(|actor| is_actor(&asked.actor, actor)))
+            && (asked.organisation.is_empty() || actor.is_some_and(|actor| is_of(&asked.organisation, actor)))
             && (!asked.only_break_glass || is_break_glass)
     }
+}
+
+/// Whether this id is the actor's, in whatever spelling either was written.
+fn is_actor(wanted: &str, actor: &Actor) -> bool {
+    let (_, id) = spelling::actor_on_record(&actor.system, &actor.id);
+    let number = || Rpps::parse(wanted).is_ok_and(|number| number.as_str() == id);
+    wanted == actor.id || wanted == id || number()
+}
+
+/// Whether the actor acted for this structure, in whatever spelling either was written.
+fn is_of(wanted: &str, actor: &Actor) -> bool {
+    let spelled = spelling::organisation_on_record;
+    wanted == actor.organisation || spelled(wanted) == spelled(&actor.organisation)
 }
 
 /// What an entry says, as far as one may ask by it.

@@ -1,14 +1,17 @@
 //! Whether this node may trust its own disk and state, as its replica says; and the marker of its disk, kept up to date.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sillage_cluster::core::{CoreStatus, Divergence, Verdict};
 use sillage_cluster::identity::{Mark, Marker as _};
+use sillage_ledger::Refusal;
 use tokio::time::sleep;
 
 use super::Core;
 use super::alarms::Alarm;
+use super::refusals::unavailable;
 
 /// How often the marker is told what is applied here. What was applied since can be put back unseen by this node itself.
 const MARK_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +43,23 @@ impl Core {
     /// Whether nothing that is applied here may be acknowledged or cosigned.
     pub(super) fn is_in_doubt(&self) -> bool {
         matches!(self.replica.status().core.divergence.verdict, Verdict::Own | Verdict::Unknown)
+    }
+
+    /// Whether peers may take this node's state for the group's.
+    ///
+    /// # Errors
+    /// `CORRUPT`, and `UNAVAILABLE` while nobody knows who is right.
+    pub fn may_give_state(&self) -> Result<(), Refusal> {
+        self.corruption.check()?;
+        match self.replica.is_in_doubt() {
+            true => Err(unavailable("this node's state differs from another's: it gives no snapshot")),
+            false => Ok(()),
+        }
+    }
+
+    /// Where a file of a snapshot is that a peer asks for.
+    pub fn snapshot_file(&self, snapshot: &str, file: &str) -> Option<PathBuf> {
+        self.replica.snapshot_file(snapshot, file)
     }
 
     /// What names lost entries: receipts and checkpoints are held against it.

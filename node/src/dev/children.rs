@@ -91,6 +91,13 @@ impl Children {
         Ok(())
     }
 
+    /// Stops one, and keeps it no longer.
+    pub(super) async fn let_go(&mut self, process: &Process) {
+        let (gone, kept) = std::mem::take(&mut self.0).into_iter().partition(|(known, _)| known == process);
+        self.0 = kept;
+        Self(gone).stop().await;
+    }
+
     /// Stops all: those that we started and those that a script started again. What doesn't stop is killed.
     pub(super) async fn stop(&mut self) {
         let mut adopted = Vec::new();

@@ -146,6 +146,15 @@ impl Node {
 struct Parts {
     nodes: Vec<Node>,
     gateway: Option<Gateway>,
+    /// How many nodes the log began with.
+    founders: u64,
+}
+
+impl Parts {
+    /// Whether a node joined since the log was founded, so that one of these may be gone from it.
+    fn may_have_changed(&self) -> bool {
+        self.nodes.iter().any(|node| node.id > self.founders)
+    }
 }
 
 /// Runs a test log until a signal stops it.
@@ -165,17 +174,36 @@ async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
     let nodes = parts.nodes.iter().map(Node::process);
     let processes: Result<Vec<Process>, _> = nodes.chain(parts.gateway.iter().map(Gateway::process)).collect();
     let mut children = Children::start(processes?)?;
-    let started = tokio::select! {
-        ready = ready(options, parts) => ready,
-        ended = children.first_end() => Err(ended),
-        () = signals.any() => {
-            children.stop().await;
-            return Ok(());
+    let present = {
+        let ready = ready(options, parts);
+        tokio::pin!(ready);
+        let mut ended = None;
+        loop {
+            tokio::select! {
+                present = &mut ready => break present.map_err(|error| ended.unwrap_or(error)),
+                end = children.first_end() => match parts.may_have_changed() {
+                    // It may be one that was replaced: the others say whether the log still has it.
+                    true => drop(ended.get_or_insert(end)),
+                    false => break Err(end),
+                },
+                () = signals.any() => {
+                    children.stop().await;
+                    return Ok(());
+                }
+            }
         }
     };
-    if let Err(error) = started {
-        children.stop().await;
-        return Err(error);
+    let present = match present {
+        Ok(present) => present,
+        Err(error) => {
+            children.stop().await;
+            return Err(error);
+        }
+    };
+    for node in parts.nodes.iter().filter(|node| !present.contains(&node.id)) {
+        children.let_go(&node.process()?).await;
+        let (id, dir) = (node.id, node.dir.display());
+        eprintln!("sillage-node dev: node {id} was removed from this log and isn't run: destroy its folder {dir}");
     }
     say_ready().map_err(system("can't write to the standard output"))?;
     loop {
@@ -196,13 +224,13 @@ async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
     Ok(())
 }
 
-/// Waits until all parts serve.
-async fn ready(options: &Options, parts: &Parts) -> Result<(), DevError> {
-    ready::wait(&options.dir.join(init::PROFILE_FILE), &parts.nodes, options.wait).await?;
-    match &parts.gateway {
-        Some(gateway) => gateway::wait(gateway, options.wait).await,
-        None => Ok(()),
+/// Waits until all parts serve; gives the ids of the log's nodes.
+async fn ready(options: &Options, parts: &Parts) -> Result<Vec<u64>, DevError> {
+    let present = ready::wait(&options.dir.join(init::PROFILE_FILE), &parts.nodes, options.wait).await?;
+    if let Some(gateway) = &parts.gateway {
+        gateway::wait(gateway, options.wait).await?;
     }
+    Ok(present)
 }
 
 /// The one line that scripts wait for.

@@ -29,7 +29,8 @@ pub(super) fn open(options: &Options) -> Result<Parts, DevError> {
         true => reopen(&dir, options)?,
         false => create(&dir, options)?,
     }
-    let parts = Parts { nodes: nodes(&dir)?, gateway: gateway::open(&dir, options.gateway)? };
+    let founders = genesis(&dir)?.nodes.len() as u64;
+    let parts = Parts { nodes: nodes(&dir)?, gateway: gateway::open(&dir, options.gateway)?, founders };
     for node in &parts.nodes {
         check_node_free(&dir, node)?;
     }
@@ -98,7 +99,7 @@ fn make(dir: &Path, making: &Path, options: &Options) -> Result<(), DevError> {
     let (nodes, gateway) = plans(count, options.base_port.unwrap_or(BASE_PORT))?;
     let plan = Plan {
         dir: making.to_owned(),
-        terms: LogTerms::test(&origin),
+        terms: LogTerms { test_issuer: true, ..LogTerms::test(&origin) },
         nodes,
         listen: None,
         authority: "authority".to_owned(),
@@ -129,11 +130,13 @@ fn default_origin(dir: &Path) -> String {
 
 fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
     let genesis = genesis(dir)?;
-    let (count, origin) = (genesis.nodes.len() as u64, genesis.origin.as_str());
-    if let Some(wanted) = options.nodes.map(u64::from).filter(|n| *n != count) {
+    let (here, origin) = (ids(dir)?, genesis.origin.as_str());
+    let counts = [genesis.nodes.len() as u64, here.len() as u64];
+    if let Some(wanted) = options.nodes.map(u64::from).filter(|n| !counts.contains(n)) {
         return Err(DevError::Mismatch(format!(
-            "{} is a log of {count} nodes, not {wanted}: leave out --nodes, or choose another --dir",
-            dir.display()
+            "{} is a log of {} nodes, not {wanted}: leave out --nodes, or choose another --dir",
+            dir.display(),
+            counts[1]
         )));
     }
     if let Some(wanted) = options.origin.as_ref().filter(|wanted| *wanted != origin) {
@@ -143,11 +146,17 @@ fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
         )));
     }
     if !options.witnesses.is_empty() {
-        name_witnesses(dir, &genesis, &options.witnesses)?;
+        name_witnesses(dir, &here, &options.witnesses)?;
     }
     match options.base_port {
         Some(base_port) => {
-            let (nodes, gateway) = plans(count, base_port)?;
+            if let Some(joined) = here.iter().find(|id| genesis.node(**id).is_none()) {
+                return Err(DevError::Mismatch(format!(
+                    "node {joined} joined this log later, and its ports stand in the log: leave out --base-port"
+                )));
+            }
+            let (nodes, gateway) = plans(genesis.nodes.len() as u64, base_port)?;
+            let nodes: Vec<NodePlan> = nodes.into_iter().filter(|plan| here.contains(&plan.id)).collect();
             move_ports(dir, &nodes, &gateway)
         }
         None => Ok(()),
@@ -155,9 +164,9 @@ fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
 }
 
 /// Writes other witnesses into the nodes' configurations and the policy.
-fn name_witnesses(dir: &Path, genesis: &GenesisInfo, witnesses: &[WitnessConfig]) -> Result<(), DevError> {
-    for node in &genesis.nodes {
-        let (path, mut config) = config_of(dir, node.id)?;
+fn name_witnesses(dir: &Path, nodes: &[u64], witnesses: &[WitnessConfig]) -> Result<(), DevError> {
+    for id in nodes {
+        let (path, mut config) = config_of(dir, *id)?;
         config.witnesses = witnesses.to_vec();
         replace(&path, &config.to_toml())?;
     }
@@ -224,14 +233,36 @@ fn replace(path: &Path, text: &str) -> Result<(), DevError> {
     std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(system(path.display().to_string()))
 }
 
-/// The nodes, with their ports as their configurations say.
+/// The nodes whose folders are here, with their ports as their configurations say: those that joined later too. Which of
+/// them the log still has, it says itself once it runs.
 fn nodes(dir: &Path) -> Result<Vec<Node>, DevError> {
-    let genesis = genesis(dir)?;
     let node = |id: u64| {
         let (_, config) = config_of(dir, id)?;
         Ok(Node { id, dir: node_dir(dir, id), client_address: config.listen_client, peer_address: config.listen_peer })
     };
-    genesis.nodes.iter().map(|info| node(info.id)).collect()
+    ids(dir)?.into_iter().map(node).collect()
+}
+
+/// The ids of the nodes whose folders are here, ascending.
+fn ids(dir: &Path) -> Result<Vec<u64>, DevError> {
+    let read = || -> std::io::Result<Vec<u64>> {
+        let mut ids = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix("node-")).and_then(|id| id.parse::<u64>().ok());
+            if let Some(id) = id.filter(|id| node_dir(dir, *id).join("node.toml").exists()) {
+                ids.push(id);
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    };
+    let ids = read().map_err(system(dir.display().to_string()))?;
+    match ids.is_empty() {
+        true => Err(DevError::Mismatch(format!("{} holds no folder of a node (node-1/node.toml)", dir.display()))),
+        false => Ok(ids),
+    }
 }
 
 fn check_node_free(dir: &Path, node: &Node) -> Result<(), DevError> {
@@ -371,6 +402,27 @@ mod tests {
         assert_eq!(config_of(&dir, 1).unwrap().1.witnesses, other.witnesses);
         let policy = std::fs::read_to_string(dir.join(POLICY_FILE)).unwrap();
         assert!(policy.contains("witness-2") && !policy.contains(&witness(1).vkey), "{policy}");
+    }
+
+    #[test]
+    fn the_folders_that_are_there_are_the_nodes_after_one_was_replaced() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        create(&dir, &options(&dir)).unwrap();
+        std::fs::rename(dir.join("node-2"), dir.join("node-4")).unwrap();
+        let config = dir.join("node-4/node.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replacen("id = 2", "id = 4", 1)).unwrap();
+        std::fs::create_dir(dir.join("node-9")).unwrap();
+        let unchanged = Options { base_port: None, ..options(&dir) };
+        reopen(&dir, &unchanged).unwrap();
+        assert_eq!(nodes(&dir).unwrap().iter().map(|node| node.id).collect::<Vec<_>>(), [1, 3, 4]);
+        let moved = reopen(&dir, &options(&dir)).unwrap_err().to_string();
+        assert!(moved.contains("node 4 joined") && moved.contains("--base-port"), "{moved}");
+        for id in [1, 3, 4] {
+            std::fs::remove_dir_all(dir.join(format!("node-{id}"))).unwrap();
+        }
+        assert!(reopen(&dir, &unchanged).unwrap_err().to_string().contains("no folder of a node"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sillage_proof::keys::SigningKey;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 
 use super::genesis::PartyTerms;
 use super::pki::Ca;
@@ -106,6 +107,7 @@ pub(super) fn party(dir: &Path, plan: &GatewayPlan, ca: &Ca) -> Result<PartyTerm
         key: SigningKey::generate()?.public_key(),
         roles: Roles::AUDITOR,
         spki_sha256: certificate.spki_sha256,
+        vouching: Vouching::default(),
     })
 }
 
@@ -135,6 +137,7 @@ pub(super) fn write(dir: &Path, plan: &GatewayPlan, profile: &Profile, genesis: 
         authority_key: None,
         ca_key: None,
         gateway: None,
+        test_issuer: None,
         ..profile.clone()
     };
     let config = toml::to_string(&config).expect("invariant: every field has a TOML form");

@@ -6,6 +6,8 @@ use sillage_proof::keys::PublicKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
+use sillage_rules::will::issuer::Issuer;
 
 use crate::tls::SpkiSha256;
 
@@ -16,6 +18,8 @@ pub struct LogTerms {
     pub origin: String,
     /// Accepts the test and demonstration OIDs of the INS.
     pub test_log: bool,
+    /// Has an issuer of logins of its own, which logs in whoever is named: for test logs alone.
+    pub test_issuer: bool,
     /// The range of tags that it is for, both ends included.
     pub tag_first: [u8; 32],
     /// See `tag_first`.
@@ -37,6 +41,7 @@ impl LogTerms {
         Self {
             origin: origin.to_owned(),
             test_log: false,
+            test_issuer: false,
             tag_first: [0; 32],
             tag_last: [0xff; 32],
             late_after_ms: LATE_AFTER_MS,
@@ -73,6 +78,8 @@ pub struct PartyTerms {
     pub roles: Roles,
     /// Of the certificate that it calls with.
     pub spki_sha256: SpkiSha256,
+    /// Whom it vouches for.
+    pub vouching: Vouching,
 }
 
 /// An Ed25519 public key as messages carry it.
@@ -80,7 +87,7 @@ pub fn public_key(key: &PublicKey) -> v1::PublicKey {
     v1::PublicKey { alg: u32::from(sillage_proof::keys::ALG_ED25519), key: key.as_bytes().to_vec() }
 }
 
-/// The body. The authority is the first of `parties`.
+/// The body. The authority is the first of `parties`; the logins of `issuers` prove a will from the beginning.
 ///
 /// # Errors
 /// When the operating system has no randomness to give.
@@ -90,6 +97,7 @@ pub fn genesis(
     vrf_key: &VrfPublicKey,
     nodes: &[NodeTerms],
     parties: &[PartyTerms],
+    issuers: &[Issuer],
 ) -> Result<v1::Genesis, getrandom::Error> {
     let mut nonce = vec![0; 32];
     getrandom::fill(&mut nonce)?;
@@ -109,6 +117,9 @@ pub fn genesis(
         nodes: nodes.iter().map(node).collect(),
         parties: parties.iter().map(party).collect(),
         nonce,
+        // A new log has nothing of before: its rules are those of today from the first entry on.
+        feature_level: sillage_ledger::FEATURE_LEVEL,
+        issuers: issuers.iter().map(Issuer::to_message).collect(),
     })
 }
 
@@ -130,5 +141,8 @@ fn party(terms: &PartyTerms) -> v1::PartyRegistered {
         quota_events_per_s: 0,
         patient_tag: Vec::new(),
         patient_secret_tag: Vec::new(),
+        structures: terms.vouching.structures.clone(),
+        actor_systems: terms.vouching.actor_systems.clone(),
+        issuers: terms.vouching.issuers.clone(),
     }
 }

@@ -6,7 +6,7 @@
 //! ```text
 //! genesis.bin  policy.txt  log.vkey  authority.toml  [sillage.toml]  [gateway/]
 //! tls/   ca.pem  ca.key  authority.pem  authority.key  [profile.pem  profile.key]
-//! keys/  authority.key  [profile.key]
+//! keys/  authority.key  [profile.key]  [test-issuer.key]
 //! node-<id>/  node.toml  genesis.bin  tls/{ca.pem,node.pem,node.key}  keys/{node.key,log.key,vrf.key,keyring}  data/
 //! ```
 
@@ -26,6 +26,9 @@ use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_rules::cosigner;
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
+use sillage_rules::will::issuer::Issuer;
+use sillage_rules::will::test_issuer::TestIssuer;
 
 use self::gateway::GatewayPlan;
 use self::genesis::{LogTerms, NodeTerms, PartyTerms};
@@ -174,9 +177,11 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     files::public(&plan.dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
     files::secret(&plan.dir.join("tls/ca.key"), ca.own.key_pem.as_bytes())?;
 
-    let mut parties = vec![party(plan, &ca, "authority", &plan.authority, authority_roles())?];
+    let mut parties = vec![party(plan, &ca, ("authority", &plan.authority), (authority_roles(), Vouching::default()))?];
     if plan.with_profile {
-        parties.push(party(plan, &ca, "profile", "profile", profile_roles())?);
+        // In a real log the authority says whom it vouches for: `sillage keys vouching`.
+        let vouching = if plan.terms.test_log { Vouching::any() } else { Vouching::default() };
+        parties.push(party(plan, &ca, ("profile", "profile"), (profile_roles(), vouching))?);
     }
     if let Some(gateway) = &plan.gateway {
         parties.push(gateway::party(&plan.dir, gateway, &ca)?);
@@ -194,8 +199,9 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
         });
         certified.push((node, key, certificate));
     }
-    let genesis =
-        genesis::genesis(&plan.terms, &keys.log.public_key(), keys.vrf.public_key(), &nodes, &parties)?.encode_to_vec();
+    let issuers = test_issuer(plan, &keys.origin)?;
+    let (log_key, vrf_key) = (keys.log.public_key(), keys.vrf.public_key());
+    let genesis = genesis::genesis(&plan.terms, &log_key, vrf_key, &nodes, &parties, &issuers)?.encode_to_vec();
     for (node, key, certificate) in &certified {
         write_node(plan, node, key, certificate, &ca, &keys, &genesis)?;
     }
@@ -210,7 +216,8 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
 
 /// What a profile that isn't the authority's may be: everything, but neither the authority nor one certain patient.
 pub fn profile_roles() -> Roles {
-    Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR
+    let signs = Roles::RECORDER | Roles::EMERGENCY | Roles::REVIEWER | Roles::CONSENT_DESK | Roles::IDENTITY;
+    signs | Roles::DECIDER | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR
 }
 
 /// The roles of the authority: it registers parties, and resolves the tags of those that are patients.
@@ -233,6 +240,9 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     if addresses.windows(2).any(|pair| pair[0] == pair[1]) {
         return invalid("--nodes, --with-gateway: two ports of one host are the same");
     }
+    if plan.terms.test_issuer && !plan.terms.test_log {
+        return invalid("an issuer for tests is for a test log alone");
+    }
     if plan.terms.tag_first > plan.terms.tag_last {
         return invalid("--tag-first is beyond --tag-last");
     }
@@ -254,15 +264,31 @@ pub fn node_dir(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("node-{id}"))
 }
 
+/// A test log has an issuer of its own, which logs in whoever is named: whoever holds its key decides for any patient of it.
+fn test_issuer(plan: &Plan, origin: &Origin) -> Result<Vec<Issuer>, InitError> {
+    if !plan.terms.test_issuer {
+        return Ok(Vec::new());
+    }
+    let key = SigningKey::generate()?;
+    files::seed(&plan.dir.join(TEST_ISSUER_KEY), &key)?;
+    Ok(vec![TestIssuer::new(key, origin.clone()).published()])
+}
+
 /// A party's key and certificate, in files called `file`.
-fn party(plan: &Plan, ca: &Ca, file: &str, name: &str, roles: Roles) -> Result<PartyTerms, InitError> {
+fn party(
+    plan: &Plan,
+    ca: &Ca,
+    (file, name): (&str, &str),
+    (roles, vouching): (Roles, Vouching),
+) -> Result<PartyTerms, InitError> {
     let key = SigningKey::generate()?;
     let certificate = ca.caller(name)?;
     let tls = plan.dir.join("tls");
     files::seed(&plan.dir.join(format!("keys/{file}.key")), &key)?;
     files::public(&tls.join(format!("{file}.pem")), &certificate.cert_pem)?;
     files::secret(&tls.join(format!("{file}.key")), certificate.key_pem.as_bytes())?;
-    Ok(PartyTerms { name: name.to_owned(), key: key.public_key(), roles, spki_sha256: certificate.spki_sha256 })
+    let spki_sha256 = certificate.spki_sha256;
+    Ok(PartyTerms { name: name.to_owned(), key: key.public_key(), roles, spki_sha256, vouching })
 }
 
 fn write_node(
@@ -350,8 +376,11 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
         author_key: Some("keys/authority.key".to_owned()),
         stream: Some("cli".to_owned()),
         authority_key: Some("keys/authority.key".to_owned()),
+        authority_cert: None,
+        authority_cert_key: None,
         ca_key: Some("tls/ca.key".to_owned()),
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
+        test_issuer: plan.terms.test_issuer.then(|| TEST_ISSUER_KEY.to_owned()),
     };
     if let Some(gateway) = &plan.gateway {
         gateway::write(&plan.dir, gateway, &authority, genesis)?;
@@ -362,12 +391,17 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
             cert: "tls/profile.pem".to_owned(),
             key: "tls/profile.key".to_owned(),
             author_key: Some("keys/profile.key".to_owned()),
+            authority_cert: Some(authority.cert.clone()),
+            authority_cert_key: Some(authority.key.clone()),
             ..authority
         };
         files::public(&plan.dir.join(PROFILE_FILE), profile.to_toml())?;
     }
     Ok(())
 }
+
+/// The key of a test log's own issuer of logins.
+const TEST_ISSUER_KEY: &str = "keys/test-issuer.key";
 
 /// The profile of the party with every role.
 pub const PROFILE_FILE: &str = "sillage.toml";

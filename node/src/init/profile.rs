@@ -37,12 +37,21 @@ pub struct Profile {
     /// Seed that signs acts of the authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_key: Option<String>,
+    /// The authority's certificate, where `cert` is another party's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_cert: Option<String>,
+    /// Its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_cert_key: Option<String>,
     /// The certificate authority's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_key: Option<String>,
     /// `http://host:port` of the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Seed of the issuer of logins of a test log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_issuer: Option<String>,
 }
 
 impl Profile {
@@ -108,8 +117,11 @@ mod tests {
             author_key: Some("keys/profile.key".to_owned()),
             stream: Some("cli".to_owned()),
             authority_key: None,
+            authority_cert: None,
+            authority_cert_key: None,
             ca_key: None,
             gateway: None,
+            test_issuer: None,
         };
         let text = profile.to_toml();
         assert_eq!(toml::from_str::<Profile>(&text).unwrap(), profile);

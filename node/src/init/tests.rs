@@ -30,7 +30,14 @@ fn every_node_finds_its_secrets_and_the_genesis_names_them() {
     assert_eq!(genesis.origin.as_str(), "log.example/one");
     assert!(genesis.test_log && genesis.covers(&[0; 32]) && genesis.covers(&[0xff; 32]));
     let roles: Vec<u32> = genesis.parties.iter().map(|party| party.roles.bits()).collect();
-    assert_eq!(roles, [64 | 32 | 2, 1 | 2 | 4 | 16 | 32]);
+    let services = 128 | 256 | 512 | 1_024 | 2_048 | 4_096;
+    assert_eq!(roles, [64 | 32 | 2, services | 2 | 4 | 16 | 32]);
+    assert_eq!(
+        genesis.feature_level,
+        sillage_ledger::FEATURE_LEVEL,
+        "a new log has today's rules from the first entry on"
+    );
+    assert!(genesis.parties[1].vouching.has_any() && genesis.parties[0].vouching.is_empty());
     for id in [1, 2] {
         let config = NodeConfig::load(&node_dir(temp.path(), id).join("node.toml")).unwrap();
         assert_eq!(std::fs::read(&config.genesis).unwrap(), bytes);

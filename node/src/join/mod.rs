@@ -81,7 +81,7 @@ fn token_path(config: &NodeConfig) -> PathBuf {
     config.data_dir.join(TOKEN)
 }
 
-/// What the token says.
+/// The text of the token.
 fn token_of(config: &NodeConfig, genesis: &GenesisInfo) -> String {
     format!("node {} of {}\n", config.id, genesis.origin)
 }
@@ -239,7 +239,7 @@ fn write(config: &NodeConfig, keys: &NodeKeys) -> Result<(), JoinError> {
     folders.into_iter().try_for_each(sync_folder)
 }
 
-/// What a fetch that was cut short has left.
+/// Removes a file that a fetch has left that was cut short.
 fn remove(path: &Path) -> Result<(), JoinError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -318,7 +318,7 @@ mod tests {
         let (config, genesis) = folder(dir.path());
         let given = keys(&config);
         std::fs::remove_file(&config.keyring).unwrap();
-        // What a fetch that was cut short has left gives way.
+        // Files of a fetch that was cut short give way.
         write(&config, &given).unwrap();
         assert!(Keyring::is_whole(&std::fs::read(&config.keyring).unwrap()));
         let loaded = secrets::Secrets::load_joining(&config, &genesis).unwrap();

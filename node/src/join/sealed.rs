@@ -34,7 +34,7 @@ pub enum SealedError {
     /// Not signed with the node key on record.
     #[error("the request isn't signed with the node key that the ledger names")]
     Signature,
-    /// What came was sealed for somebody else, or altered.
+    /// The answer was sealed for somebody else, or altered.
     #[error("what came can't be opened: it was sealed for another request")]
     Closed,
 }
@@ -53,7 +53,7 @@ impl hkdf::KeyType for KeyLen {
     }
 }
 
-/// Who exchanges: names the one exchange that a key is good for.
+/// The parties of the one exchange that a key is good for.
 struct Exchange<'a> {
     origin: &'a Origin,
     newcomer: u64,
@@ -128,7 +128,7 @@ impl Asking {
     }
 }
 
-/// What a giver answers: its X25519 key, and what it sealed.
+/// A giver's answer: its X25519 key, and the sealed keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedAnswer {
     /// Its X25519 key, of this one answer.

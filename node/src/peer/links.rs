@@ -143,6 +143,16 @@ impl Links {
         self.ways.read().by_id.get(&id).map(|(_, link)| link.clone())
     }
 
+    /// How many other nodes there is a way to.
+    pub fn len(&self) -> usize {
+        self.ways.read().by_id.len()
+    }
+
+    /// Whether this node is alone.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All, by id, as they are now.
     pub fn iter(&self) -> std::vec::IntoIter<Link> {
         let links: Vec<Link> = self.ways.read().by_id.values().map(|(_, link)| link.clone()).collect();

@@ -11,15 +11,14 @@ use sillage_proto::internal::v1::peer_server::Peer;
 use sillage_proto::internal::v1::{
     CosignRequest, CosignResponse, DecideRequest, DecideResponse, FetchFileRequest, FileChunk, ForwardRequest,
     ForwardResponse, GiveKeysRequest, GiveKeysResponse, KekStateRequest, KekStateResponse, KeyringRequest,
-    KeyringResponse, LearnCheckpointRequest, LearnCheckpointResponse, PutKekRequest, PutKekResponse, PutKeksRequest,
-    PutLogKeyRequest, PutLogKeyResponse, RaftDone, RaftMessage, RecordRequest, RecordResponse, StandingRequest,
-    StandingResponse,
+    KeyringResponse, LearnCheckpointRequest, LearnCheckpointResponse, NodesRequest, NodesResponse, PutKekRequest,
+    PutKekResponse, PutKeksRequest, PutLogKeyRequest, PutLogKeyResponse, RaftDone, RaftMessage, RecordRequest,
+    RecordResponse, StandingRequest, StandingResponse,
 };
 use sillage_proto::v1::{
     ClusterStatusRequest, ErasuresRequest, ErasuresResponse, GetCheckpointRequest, GetCheckpointResponse, NodeStatus,
 };
 use sillage_rules::codes::Code;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,10 +26,8 @@ use zeroize::Zeroizing;
 
 use crate::core::Core;
 use crate::core::refusals::{refuse, to_info, to_status};
+use crate::peer::fetch;
 use crate::tls::Caller;
-
-/// Bytes of a file in one message.
-const CHUNK_BYTES: usize = 256 << 10;
 
 pub(super) struct PeerService {
     core: Arc<Core>,
@@ -88,9 +85,9 @@ impl Peer for PeerService {
 
     async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<ForwardResponse>, Status> {
         self.node(&request)?;
-        let batch = request.into_inner().batch;
+        let ForwardRequest { batch, events } = request.into_inner();
         let batch = batch.ok_or_else(|| Status::invalid_argument("no batch"))?;
-        let answer = match self.core.submit_forwarded(batch).await {
+        let answer = match self.core.submit_forwarded(batch, events).await {
             Ok(done) => ForwardResponse { done: Some(done), error: None },
             Err(refusal) => ForwardResponse { done: None, error: Some(to_info(&refusal)) },
         };
@@ -99,9 +96,9 @@ impl Peer for PeerService {
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
         self.node(&request)?;
-        let DecideRequest { decision, urgent } = request.into_inner();
+        let DecideRequest { decision, urgent, events } = request.into_inner();
         let decision = decision.ok_or_else(|| Status::invalid_argument("no requests"))?;
-        let answer = match self.core.authorize_forwarded(decision, urgent).await {
+        let answer = match self.core.authorize_forwarded(decision, urgent, events).await {
             Ok(done) => DecideResponse { done: Some(done), error: None },
             Err(refusal) => DecideResponse { done: None, error: Some(to_info(&refusal)) },
         };
@@ -148,9 +145,7 @@ impl Peer for PeerService {
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
         self.node(&request)?;
-        let record = request.into_inner().record;
-        let record = record.ok_or_else(|| Status::invalid_argument("no record"))?;
-        let answer = match self.core.record_here(record).await {
+        let answer = match self.core.record_here(request.into_inner()).await {
             Ok(index) => RecordResponse { index: index.get(), error: None },
             Err(refusal) => RecordResponse { index: 0, error: Some(to_info(&refusal)) },
         };
@@ -205,19 +200,39 @@ impl Peer for PeerService {
 
     async fn fetch_file(&self, request: Request<FetchFileRequest>) -> Result<Response<Self::FetchFileStream>, Status> {
         self.node(&request)?;
-        let FetchFileRequest { snapshot, file } = request.into_inner();
+        let FetchFileRequest { snapshot, file, offset, prefix_sha256 } = request.into_inner();
+        self.core.may_give_state().map_err(|refusal| to_status(&refusal))?;
         let path = self.core.snapshot_file(&snapshot, &file);
         let path = path.ok_or_else(|| Status::invalid_argument("not a file of a snapshot"))?;
         let gone = |error: std::io::Error| Status::not_found(format!("{file}: {error}"));
-        let source = tokio::fs::File::open(path).await.map_err(gone)?;
+        let source = tokio::fs::File::open(path).await.map_err(gone)?.into_std().await;
         let (sender, chunks) = mpsc::channel(4);
-        tokio::spawn(send_file(source, sender));
+        let core = Arc::clone(&self.core);
+        tokio::task::spawn_blocking(move || {
+            let read = fetch::read_out(source, offset, &prefix_sha256, |chunk| {
+                // It may have come into doubt meanwhile.
+                let chunk = core.may_give_state().map(|()| chunk).map_err(|refusal| to_status(&refusal));
+                let goes_on = chunk.is_ok();
+                sender.blocking_send(chunk).is_ok() && goes_on
+            });
+            if let Err(error) = read {
+                // Nobody may listen any more.
+                let _ = sender.blocking_send(Err(Status::internal(error.to_string())));
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
 
     async fn standing(&self, request: Request<StandingRequest>) -> Result<Response<StandingResponse>, Status> {
         let from = self.node(&request)?;
         Ok(Response::new(self.core.standing(from, &request.into_inner())))
+    }
+
+    async fn nodes(&self, request: Request<NodesRequest>) -> Result<Response<NodesResponse>, Status> {
+        self.node(&request)?;
+        let changes = self.core.key_rotations(request.into_inner().rotations_from).await;
+        let (rotations, more_rotations) = changes.map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(NodesResponse { rotations, more_rotations }))
     }
 
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<NodeStatus>, Status> {
@@ -236,21 +251,5 @@ fn kek(request: PutKekRequest) -> Result<(TagPrefix, u32, Zeroizing<[u8; 32]>), 
     match request.epoch {
         0 => Err(Status::invalid_argument("epochs begin at 1")),
         epoch => Ok((prefix, epoch, Zeroizing::new(key))),
-    }
-}
-
-async fn send_file(mut source: tokio::fs::File, sender: mpsc::Sender<Result<FileChunk, Status>>) {
-    loop {
-        let mut data = Vec::with_capacity(CHUNK_BYTES);
-        let mut part = (&mut source).take(CHUNK_BYTES as u64);
-        let chunk = match part.read_to_end(&mut data).await {
-            Ok(0) => return,
-            Ok(_) => Ok(FileChunk { data }),
-            Err(error) => Err(Status::internal(error.to_string())),
-        };
-        let failed = chunk.is_err();
-        if sender.send(chunk).await.is_err() || failed {
-            return;
-        }
     }
 }

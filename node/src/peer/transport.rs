@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use sillage_cluster::snapshot::{Manifest, Progress};
 use sillage_cluster::{DiskClaim, FetchError, Transport};
 use sillage_proto::internal::v1::RaftMessage;
 use tokio::runtime;
@@ -117,7 +118,13 @@ impl Transport for PeerTransport {
         }
     }
 
-    fn fetch_snapshot(&self, from: u64, manifest: &[u8], into: &Path) -> Result<(), FetchError> {
+    fn fetch_snapshot(
+        &self,
+        from: u64,
+        manifest: &Manifest,
+        into: &Path,
+        progress: &Progress,
+    ) -> Result<Manifest, FetchError> {
         let link = self.links.get(from);
         let link = link.ok_or_else(|| FetchError(format!("there is no way to node {from}")))?;
         let client = link.files;
@@ -125,7 +132,7 @@ impl Transport for PeerTransport {
         // On the snapshot thread, which is none of the runtime's.
         self.runtime.block_on(async {
             tokio::select! {
-                fetched = fetch::snapshot(client, manifest, into) => fetched,
+                fetched = fetch::snapshot(client, manifest, into, progress) => fetched,
                 _ = stopping.wait_for(|stopping| *stopping) => Err(FetchError("the node is stopping".to_owned())),
             }
         })

@@ -21,6 +21,7 @@ use crate::core::Core;
 use crate::core::bodies::Share;
 use crate::core::refusals::{refuse, to_status};
 use crate::core::requests::AUTHORIZE_BYTES_MAX;
+use crate::core::turns::Sort;
 use crate::tls::Caller;
 
 /// Largest request that isn't a batch: 1,000 identities and their framing fit several times.
@@ -40,8 +41,13 @@ pub(super) async fn take_in(State(core): State<Arc<Core>>, request: Request, nex
         return refused(refusal);
     }
     let from = request.extensions().get::<Caller>().copied();
-    let from = match caller::known(&core, from.as_ref()).await {
-        Ok(_) => from.expect("a party was found by its certificate"),
+    let (party, from) = match caller::known(&core, from.as_ref()).await {
+        Ok(party) => (party, from.expect("a party was found by its certificate")),
+        Err(refusal) => return refused(refusal),
+    };
+    // Held until there is an answer. Before anything of the body is read: what waits takes no room.
+    let _turn = match core.turns().take(party.author_id, Sort::of(request.uri().path())).await {
+        Ok(turn) => turn,
         Err(refusal) => return refused(refusal),
     };
     let call = Call::of(request.uri().path());

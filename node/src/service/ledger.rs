@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{party, registration, with_role};
 use super::reading::tag as tag_of;
-use super::{consent, lookup, reading};
+use super::{consent, lookup, reading, voided};
 use crate::core::Core;
 use crate::core::consulted::{Read, entries_read, is_patient_itself};
 use crate::core::entries::Entries;
@@ -28,6 +28,8 @@ const STREAMS_MAX: usize = 10_000;
 /// Parties of a page where the caller doesn't say, and at most.
 const PARTIES_DEFAULT: u32 = 100;
 const PARTIES_MAX: u32 = 1_000;
+/// Names of each kind that a party vouches for, as parties are listed: it may have thousands.
+const VOUCHING_SHOWN: usize = 64;
 
 pub(super) struct LedgerService {
     core: Arc<Core>,
@@ -66,21 +68,22 @@ impl LedgerService {
     }
 
     async fn submitted(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
-        with_role(&self.core, &request, roles, "authors, the authority, and patients for what they decide").await?;
+        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
+        let who = "services that sign records, the authority, and patients for what they decide";
+        let caller = with_role(&self.core, &request, roles, who).await?;
         let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
         let batch = request.into_inner().batch.ok_or_else(missing)?;
-        self.core.submit(batch).await
+        self.core.submit_from(Some(caller.author_id), batch).await
     }
 
     async fn authorized(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {
-        let caller = with_role(&self.core, &request, Roles::AUTHOR, "authors").await?;
+        let caller = with_role(&self.core, &request, Roles::ASKING, "deciders").await?;
         self.core.authorize(&caller, request.into_inner()).await
     }
 
     async fn streams(&self, request: Request<StreamStatusRequest>) -> Result<StreamStatusResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::AUTHORITY | Roles::PATIENT;
-        let caller = with_role(&self.core, &request, roles, "authors").await?;
+        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
+        let caller = with_role(&self.core, &request, roles, "services that sign records").await?;
         self.core.up_to_date().await?;
         let label = request.into_inner().stream_label;
         let author = caller.author_id;
@@ -103,8 +106,8 @@ impl LedgerService {
     }
 
     async fn resolved(&self, request: Request<ResolveTagsRequest>) -> Result<ResolveTagsResponse, Refusal> {
-        let roles = Roles::AUTHOR | Roles::TAG | Roles::READER | Roles::PATIENT;
-        let who = "authors, tag services, readers and patients";
+        let roles = Roles::SIGNING | Roles::ASKING | Roles::TAG | Roles::READER | Roles::PATIENT;
+        let who = "services that sign records or ask for decisions, tag services, readers and patients";
         let caller = with_role(&self.core, &request, roles, who).await?;
         lookup::resolve(&self.core, &caller, request.into_inner()).await
     }
@@ -117,25 +120,27 @@ impl LedgerService {
         if !may_trace(&caller, &request.tag) {
             return Err(not_entitled(who));
         }
-        self.core.take_opened(caller.author_id, trace::cost(&request))?;
+        let taken = trace::lines_max(&request);
+        self.core.take_reading(&caller, !is_patient_itself(&caller, &request.tag), taken)?;
         tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
         self.core.up_to_date().await?;
         let (reader, opener) = (self.core.reader().clone(), self.core.opener());
         let cursors = self.core.cursors();
         let tag = tag_of(&request.tag)?;
         let page = move || trace::page(&reader, &opener, &cursors, &request);
-        let page = self.core.read(page).await?;
+        let (page, cost) = self.core.read(page).await?;
+        self.core.charge_rows(caller.author_id, cost, taken);
         self.core.read_of(&caller, &tag, Read::Trace).await?;
         self.core.metrics().trace_reads.inc();
         Ok(page)
     }
 
     async fn entry(&self, request: Request<GetEntryRequest>) -> Result<GetEntryResponse, Refusal> {
-        let who = "auditors, the authority, and authors for their own entries";
-        let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::AUTHOR;
+        let who = "auditors, the authority, and services for their own entries";
+        let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::SIGNING;
         let caller = with_role(&self.core, &request, roles, who).await?;
         let index = LeafIndex(request.into_inner().index);
-        self.core.take_opened(caller.author_id, 1)?;
+        self.core.take_reading(&caller, true, 1)?;
         tracing::info!(target: "audit", caller = %caller.author_id, %index, "an entry was read");
         self.core.up_to_date().await?;
         let opener = self.core.opener();
@@ -306,6 +311,8 @@ fn described(core: &Core, party: &Party) -> Result<v1::Party, Refusal> {
         let key = core.reader().key(id).map_err(|error| from_read(&error))?;
         key_active.push(key.is_some_and(|key| key.state == KeyState::Active));
     }
+    let vouching = core.reader().vouching(&party.author_id, VOUCHING_SHOWN).map_err(|error| from_read(&error))?;
+    let [structures, actor_systems, issuers] = party.vouches_for;
     Ok(v1::Party {
         author_id: party.author_id.as_bytes().to_vec(),
         name: party.name.clone(),
@@ -313,6 +320,10 @@ fn described(core: &Core, party: &Party) -> Result<v1::Party, Refusal> {
         key_ids: party.keys.iter().map(|id| id.as_bytes().to_vec()).collect(),
         key_active,
         quota_events_per_s: party.quota_events_per_s,
+        vouching: vouching.to_message(),
+        structures,
+        actor_systems,
+        issuers,
     })
 }
 
@@ -390,6 +401,14 @@ impl Ledger for LedgerService {
 
     async fn list_break_glass(&self, request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
         self.answer(consent::break_glasses(&self.core, request).await)
+    }
+
+    async fn preview_voiding(&self, request: Request<PreviewVoidingRequest>) -> Answer<PreviewVoidingResponse> {
+        self.answer(voided::preview(&self.core, request).await)
+    }
+
+    async fn review_voided(&self, request: Request<ReviewVoidedRequest>) -> Answer<ReviewVoidedResponse> {
+        self.answer(voided::review(&self.core, request).await)
     }
 
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {

@@ -8,7 +8,7 @@ use sillage_rules::roles::Roles;
 use crate::core::Core;
 use crate::core::refusals::{from_read, not_entitled, refuse};
 
-/// Authors and tag services learn both tags, readers the open one, a patient its own.
+/// Services that sign or ask, and tag services, learn both tags, readers the open one, a patient its own.
 pub(super) async fn resolve(
     core: &Core,
     caller: &Party,
@@ -17,18 +17,16 @@ pub(super) async fn resolve(
     let count = request.identities.len();
     // Who looked up how many, never whom.
     tracing::info!(target: "audit", caller = %caller.author_id, count, "tags asked for");
-    core.take_lookups(caller.author_id, count).map_err(|exceeded| {
-        let wait_ms = exceeded.retry_after.as_millis();
-        let message = format!("too many identities in a second: ask again in {wait_ms} ms");
-        Refusal::new(Code::LookupLimit, message)
-    })?;
+    core.take_lookups(caller.author_id, count)?;
     let tags = core.tags();
     let resolved = core.read(move || tags.resolve(&request.identities)).await?;
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     core.metrics().tag_lookups.inc_by(count);
     let mut shown = Vec::with_capacity(resolved.len());
     for (tag, position) in resolved.into_iter().zip(0..) {
-        if to_record_alone(caller, &tag) && is_erased(core, &tag)? {
+        // Looked up for whoever asks, so that each call does the same work.
+        let erased = is_erased(core, &tag)?;
+        if erased && records_alone(caller, &tag) {
             return Err(refuse(Code::PatientErased).at(position));
         }
         let tag = for_caller(caller, tag);
@@ -37,33 +35,34 @@ pub(super) async fn resolve(
     Ok(ResolveTagsResponse { tags: shown })
 }
 
-/// Whether the caller could use a tag to record under it, and for nothing else. An erasure must be open to check: to
-/// readers, to auditors and to the patient; and the authority erases what was recorded since.
-fn to_record_alone(caller: &Party, resolved: &ResolvedTag) -> bool {
+/// Whether the caller could record anew under a tag, and hasn't to know it otherwise. Readers, auditors and the patient must
+/// be able to check an erasure, and the authority erases what was recorded since. Whoever can't record, such as a tag service,
+/// isn't told who was erased: to it an erased patient is like any other.
+fn records_alone(caller: &Party, resolved: &ResolvedTag) -> bool {
     let itself = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
-    !itself && !caller.roles.intersects(Roles::READER | Roles::AUDITOR | Roles::AUTHORITY)
+    let knows = caller.roles.intersects(Roles::READER | Roles::AUDITOR | Roles::AUTHORITY);
+    caller.roles.contains(Roles::AUTHOR) && !itself && !knows
 }
 
 fn is_erased(core: &Core, resolved: &ResolvedTag) -> Result<bool, Refusal> {
+    let mut erased = false;
     for tag in [&resolved.tag, &resolved.secret_tag] {
         let Ok(tag) = <[u8; 32]>::try_from(&tag[..]) else { continue };
-        if core.reader().patient_erasure(&tag).map_err(|error| from_read(&error))?.is_some() {
-            return Ok(true);
-        }
+        erased |= core.reader().patient_erasure(&tag).map_err(|error| from_read(&error))?.is_some();
     }
-    Ok(false)
+    Ok(erased)
 }
 
 fn for_caller(caller: &Party, resolved: ResolvedTag) -> Result<ResolvedTag, Refusal> {
     let own = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
     let own = own && caller.roles.contains(Roles::PATIENT);
-    if own || caller.roles.intersects(Roles::AUTHOR | Roles::TAG) {
+    if own || caller.roles.intersects(Roles::SIGNING | Roles::ASKING | Roles::TAG) {
         return Ok(resolved);
     }
     if caller.roles.contains(Roles::READER) {
         return Ok(ResolvedTag { secret_tag: Vec::new(), secret_proof: Vec::new(), ..resolved });
     }
-    Err(not_entitled("authors, tag services and readers, or for a patient's own identity"))
+    Err(not_entitled("services that sign or ask, tag services and readers, or for a patient's own identity"))
 }
 
 #[cfg(test)]
@@ -83,6 +82,7 @@ mod tests {
             patient_tag,
             patient_secret_tag: None,
             registered_at: LeafIndex(0),
+            vouches_for: [0; 3],
         }
     }
 
@@ -91,15 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_patient_is_resolved_for_whoever_can_check_the_erasure() {
-        for roles in [Roles::AUTHOR, Roles::TAG, Roles::AUTHOR | Roles::OPERATOR] {
-            assert!(to_record_alone(&caller(roles, None), &resolved()));
+    fn an_erased_patient_is_resolved_for_all_but_those_who_only_record() {
+        for roles in [Roles::AUTHOR, Roles::AUTHOR | Roles::TAG, Roles::AUTHOR | Roles::OPERATOR] {
+            assert!(records_alone(&caller(roles, None), &resolved()));
         }
-        for roles in [Roles::READER, Roles::AUTHOR | Roles::AUDITOR, Roles::TAG | Roles::AUTHORITY] {
-            assert!(!to_record_alone(&caller(roles, None), &resolved()));
+        for roles in [Roles::READER, Roles::AUTHOR | Roles::AUDITOR, Roles::TAG | Roles::AUTHORITY, Roles::TAG] {
+            assert!(!records_alone(&caller(roles, None), &resolved()));
         }
-        assert!(!to_record_alone(&caller(Roles::PATIENT, Some([7; 32])), &resolved()));
-        assert!(to_record_alone(&caller(Roles::PATIENT, Some([9; 32])), &resolved()));
+        // Another patient's device is refused for what it is, and learns nothing.
+        for own in [[7; 32], [9; 32]] {
+            assert!(!records_alone(&caller(Roles::PATIENT, Some(own)), &resolved()));
+        }
     }
 
     #[test]

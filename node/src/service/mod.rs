@@ -10,6 +10,7 @@ mod ledger;
 mod lookup;
 mod reading;
 mod status;
+mod voided;
 
 use std::sync::Arc;
 

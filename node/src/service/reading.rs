@@ -58,6 +58,7 @@ pub(super) async fn entries(core: &Arc<Core>, request: Request<GetEntriesRequest
         true => None,
         false => Some(auditor_behind(core, &on_behalf_spki).await?),
     };
+    core.take_reading(on_behalf.as_ref().map_or(&caller, |(_, auditor)| auditor), true, 0)?;
     // Who asks has the share, not the gateway that many ask through.
     let share = core.take_entry_stream(on_behalf.as_ref().map_or(from.spki_sha256, |(spki, _)| *spki))?;
     match &on_behalf {
@@ -86,11 +87,12 @@ pub(super) async fn prove_patient(
 ) -> Result<ProvePatientResponse, Refusal> {
     let tag = tag(&request.get_ref().tag)?;
     let caller = reader_of(core, &request, &tag).await?;
-    core.take_opened(caller.author_id, PROOF_COST)?;
+    core.take_reading(&caller, !is_patient_itself(&caller, &tag), PROOF_COST)?;
     tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
     core.up_to_date().await?;
     let reader = core.reader().clone();
-    let proof = core.read(move || patient::prove(&reader, &tag)).await?;
+    let (proof, cost) = core.read(move || patient::prove(&reader, &tag)).await?;
+    core.charge_rows(caller.author_id, PROOF_COST + cost, PROOF_COST);
     core.read_of(&caller, &tag, Read::Proof).await?;
     Ok(proof)
 }
@@ -104,11 +106,12 @@ pub(super) async fn patient_entries(
     let caller = reader_of(core, &request, &tag).await?;
     let request = request.into_inner();
     let asked = request.to.saturating_sub(request.from).min(PATIENT_ENTRIES_MAX);
-    core.take_opened(caller.author_id, PROOF_COST + asked)?;
+    core.take_reading(&caller, !is_patient_itself(&caller, &tag), PROOF_COST + asked)?;
     tracing::info!(target: "audit", caller = %caller.author_id, "entries of a patient were read");
     core.up_to_date().await?;
     let (reader, opener) = (core.reader().clone(), core.opener());
-    let page = core.read(move || patient::entries(&reader, &opener, &tag, &request)).await?;
+    let (page, cost) = core.read(move || patient::entries(&reader, &opener, &tag, &request)).await?;
+    core.charge_rows(caller.author_id, PROOF_COST + cost, PROOF_COST + asked);
     core.read_of(&caller, &tag, Read::Entries).await?;
     core.metrics().trace_reads.inc();
     Ok(page)

@@ -20,6 +20,7 @@ use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{act_message, new_message};
 use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
 use tonic::service::Routes;
 
 use super::{Author, ORIGIN, now_ms};
@@ -61,6 +62,14 @@ pub fn by_patient(kind: Kind, tag: [u8; 32], details: &Value) -> Record {
     let mut record = new_message(kind, Some(&tag), now_ms());
     (record.actor, record.auth) = (Some(claire()), authenticated());
     record.details = details.to_string();
+    record
+}
+
+/// A doctor reads something of a patient.
+pub fn access_by(tag: [u8; 32], by: &str) -> Record {
+    let mut record = new_message(Kind::ACCESS_READ, Some(&tag), now_ms());
+    record.actor = Some(doctor(by));
+    record.purpose = "TREAT".to_owned();
     record
 }
 
@@ -203,6 +212,7 @@ pub async fn register(
         quota_events_per_s: 0,
         patient_tag: tag,
         patient_secret_tag: None,
+        vouching: Vouching::any(),
     });
     put(core, authority, &act_message(&act, now_ms())).await;
     Registered { key, spki }

@@ -18,6 +18,7 @@ use crate::entry::{Entry, Flags, IndexCommit, RecordEntry};
 use crate::facts::flags_hold;
 use crate::kind::Kind;
 use crate::record::{ParsedRecord, part_hash, record_hash, two_part_hash};
+use crate::voiding::{Notice, VoidedRecords};
 
 /// What was found in the entries.
 pub(super) struct Checked {
@@ -61,9 +62,11 @@ pub(super) fn check_entries(bundle: &Bundle, terms: &Terms, commit: &IndexCommit
     let mut walk = Walk::new(bundle, terms);
     let mut reports = Vec::with_capacity(bundle.entries.len());
     let mut erasures = Erasures::default();
+    let mut voided = VoidedRecords::default();
     for (at, item) in bundle.entries.iter().enumerate() {
         let (report, record) = walk.entry(at, item, commit)?;
         erasures.note(record.as_ref(), &report);
+        record.as_ref().and_then(Notice::of).iter().for_each(|notice| voided.note(notice));
         reports.push(report);
     }
     walk.all_used()?;
@@ -74,6 +77,9 @@ pub(super) fn check_entries(bundle: &Bundle, terms: &Terms, commit: &IndexCommit
             None if to_the_end => return Err(line(at, Some(report.index), EntryProblem::Withheld)),
             None => {}
         }
+    }
+    for report in &mut reports {
+        report.voided_by = voided.act_of(report.index.get()).map(LeafIndex);
     }
     Ok(Checked { entries: reports })
 }
@@ -134,6 +140,7 @@ impl<'a> Walk<'a> {
             key_id: author.map(|author| author.key.key_id()),
             author: author.map(|author| author.name.clone()),
             state,
+            voided_by: None,
         };
         Ok((report, record))
     }

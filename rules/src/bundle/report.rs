@@ -145,6 +145,9 @@ pub struct EntryReport {
     pub author: Option<String>,
     /// Whether its record is there.
     pub state: State,
+    /// The act that voided it, as the bundle says: it counts for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voided_by: Option<LeafIndex>,
 }
 
 /// Whether the record of an entry is there, and if not, why.

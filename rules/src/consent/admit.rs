@@ -79,7 +79,11 @@ impl PatientState {
         self.refers(event, meta)?;
         says(event, meta)?;
         self.attending_stays(event)?;
-        self.fits(event, meta, env)
+        self.fits(event, meta, env)?;
+        match meta.will.is_some_and(|digest| self.wills.get(&digest).is_some_and(|until| meta.time < *until)) {
+            true => refuse(Code::LoginReplayed, "the same decision of the same moment is on record already"),
+            false => Ok(()),
+        }
     }
 
     /// Who may sign it.
@@ -329,7 +333,7 @@ fn authenticated(meta: &Meta) -> Admitted {
 fn authentication_missing() -> Admitted {
     refuse(
         Code::AuthenticationMissing,
-        "it doesn't say how who acts proved who they are: issuer, method, eIDAS level substantial or high",
+        "nothing proves who acts: their login, or, in a log that names no issuer of logins, issuer, method and eIDAS level substantial or high",
     )
 }
 

@@ -13,6 +13,7 @@ use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation}
 use super::state::*;
 use super::{Meta, PatientState};
 use crate::time::TimeMs;
+use crate::will::REMEMBERED_MS;
 
 /// Up to this many records that ended something, and memberships of the care team, none is forgotten.
 const LOOKED_AT: usize = 64;
@@ -21,6 +22,11 @@ impl PatientState {
     /// Applies a record that was admitted, in log order.
     pub fn apply(&mut self, event: &Event, meta: &Meta) {
         let stamp = Stamp { index: meta.index, time: meta.time };
+        // What was deposited before is told to a state for as long as an embargo on it is looked at.
+        if let (Some(digest), false) = (meta.will, matches!(event, Event::Deposit(_))) {
+            self.wills.retain(|_, until| meta.time < *until);
+            self.wills.insert(digest, LedgerTimeMs(meta.time.get().saturating_add(REMEMBERED_MS)));
+        }
         match event {
             Event::SpaceOpened => self.set_space(Space::Open, stamp),
             Event::SpaceOpposed => self.set_space(Space::Opposed, stamp),

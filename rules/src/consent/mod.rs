@@ -26,10 +26,11 @@ mod glass;
 pub mod in_force;
 pub mod name;
 pub mod people;
+pub mod spelling;
 pub mod state;
 pub mod token;
 
-use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proto::v1;
 
 pub use admit::RuleRefusal;
@@ -38,12 +39,14 @@ pub use env::{Catalogue, Env, Matrix, Policy};
 pub use event::{Event, opens_at_apply};
 pub use name::{Actor, ActorKind, ActorName};
 pub use people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
+pub use spelling::{Spell, Spelled};
 pub use state::PatientState;
 pub use token::{Action, Case, Effect, Power, Relation};
 
 pub(crate) use token::tokens;
 
 use crate::record::{ParsedRecord, RecordError};
+use crate::will::binding::record_digest;
 
 /// What the ledger knows of a record beside what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +61,11 @@ pub struct Meta {
     pub authority: bool,
     /// The batch is signed by a party with the role patient of the record's tag.
     pub patient_key: bool,
-    /// The record says how the actor proved who they are, at a sufficient level: [`is_authenticated`].
+    /// The record says how the actor proved who they are, at a sufficient level: [`is_authenticated`]; in a log that takes
+    /// no will on a service's word, that is proven ([`crate::will`]).
     pub authenticated: bool,
+    /// The record carries a proof of its will: what it decides, so that it is decided once.
+    pub will: Option<Hash>,
 }
 
 impl Meta {
@@ -82,7 +88,8 @@ impl Meta {
             signer => signer?,
         };
         let authenticated = is_authenticated(message.auth.as_ref());
-        Ok(Self { index, time, signer, authority, patient_key, authenticated })
+        let will = message.will.as_ref().map(|_| record_digest(message));
+        Ok(Self { index, time, signer, authority, patient_key, authenticated, will })
     }
 }
 

@@ -8,7 +8,7 @@ use sillage_proto::v1;
 
 use crate::check;
 use crate::codes::Code;
-use crate::ident;
+use crate::ident::{self, IdentError, spelling};
 use crate::limits::ID_BYTES_MAX;
 use crate::record::RecordError;
 
@@ -57,6 +57,33 @@ impl ActorName {
         let id = ident::normalise_actor(system, id)
             .map_err(|error| RecordError::new(Code::InvalidIdentifier, "id", error.to_string()))?;
         Ok(Self { system: system.to_owned(), id })
+    }
+
+    /// A name in its one spelling (`docs/consent.md`, "One spelling").
+    ///
+    /// # Errors
+    /// As for [`ActorName::new`], and `INVALID_SPELLING` where it has none.
+    pub fn spelled(system: &str, id: &str) -> Result<Self, RecordError> {
+        let (system, id) = spelling::actor(system, id).map_err(|error| {
+            let path =
+                if matches!(error, IdentError::NoUri | IdentError::System | IdentError::Oid) { "system" } else { "id" };
+            RecordError::new(error.code(), path, error.to_string())
+        })?;
+        Self::new(&system, &id)
+    }
+
+    /// The name in its one spelling, as far as one that is on record from before can be brought to it.
+    pub fn on_record(&self) -> Self {
+        let (system, id) = spelling::actor_on_record(&self.system, &self.id);
+        Self::new(&system, &id).unwrap_or_else(|_| self.clone())
+    }
+
+    /// What may stand for the actor where the authority revoked it: [`ActorName::hash`] of the name, and of what it may
+    /// have been called before there was one spelling.
+    pub fn hashes(&self) -> impl Iterator<Item = Hash> {
+        let older = spelling::older_names(&self.system, &self.id).into_iter();
+        let older = older.map(|(system, id)| Self { system, id }.hash());
+        std::iter::once(self.hash()).chain(older)
     }
 
     /// The patient of the record that names them.

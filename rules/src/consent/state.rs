@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 
 use super::Meta;
 use super::admit::structure_of;
@@ -196,6 +196,8 @@ pub struct PatientState {
     pub(super) enders: BTreeMap<LeafIndex, LedgerTimeMs>,
     /// How many of them were left when those whose moment had passed were last forgotten.
     pub(super) enders_left: usize,
+    /// What was decided with a proof of late, by its digest, until when that is remembered.
+    pub(super) wills: BTreeMap<Hash, LedgerTimeMs>,
 }
 
 impl PatientState {

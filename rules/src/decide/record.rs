@@ -176,6 +176,13 @@ impl DecisionRecord {
     }
 
     /// How long [`DecisionRecord::payload`] is.
+    pub fn consulted(&self) -> Vec<LeafIndex> {
+        let outcomes = self.private_part().outcomes.iter();
+        let all: std::collections::BTreeSet<LeafIndex> = outcomes.flat_map(consulted).collect();
+        all.into_iter().collect()
+    }
+
+    /// The length of [`DecisionRecord::payload`].
     pub fn payload_len(&self) -> usize {
         2 * SALT_BYTES + 4 + self.actor.encoded_len() + self.private.encoded_len()
     }

@@ -6,7 +6,7 @@ use sillage_proto::v1;
 
 use crate::check;
 use crate::codes::Code;
-use crate::consent::{Action, Actor, is_authenticated};
+use crate::consent::{Action, Actor, is_authenticated, spelling};
 use crate::limits::*;
 use crate::record::RecordError;
 
@@ -149,6 +149,18 @@ impl ParsedRequest {
     /// With what.
     pub fn items(&self) -> &[v1::Item] {
         &self.message.items
+    }
+
+    /// Whether every name and word of it that is compared is in its one spelling.
+    ///
+    /// # Errors
+    /// `INVALID_SPELLING`, or the code of the identifier, with the path of what isn't.
+    pub fn check_spelling(&self) -> Result<(), RecordError> {
+        if let Some(actor) = &self.message.actor {
+            spelling::check_actor(actor).map_err(|error| error.within("actor"))?;
+        }
+        spelling::check_word("purpose", &self.message.purpose)?;
+        spelling::check_items(&self.message.items)
     }
 
     /// Whether it says how the actor proved who they are, at a sufficient level.

@@ -5,11 +5,14 @@ use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 
-use super::is_default;
+use super::{IssuerLine, is_default};
 use crate::act::{Act, PartyRegistration};
+use crate::authority::{GuardedActs, Rule, RuleChange};
 use crate::node_set::{NodeAddresses, NodeSetChange, SetNode};
 use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::voiding::{Voiding, Whose};
+use crate::vouching::Vouching;
 
 /// What the authority does. Keys, ids and hashes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,26 @@ pub enum ActLine {
         /// Role patient: the tag of what is kept from representatives.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         patient_secret_tag: Option<Hash>,
+        /// The structures for which its actors act.
+        #[serde(default, skip_serializing_if = "is_default")]
+        structures: Vec<String>,
+        /// The systems that name its actors.
+        #[serde(default, skip_serializing_if = "is_default")]
+        actor_systems: Vec<String>,
+        /// The issuers of the logins that it relays.
+        #[serde(default, skip_serializing_if = "is_default")]
+        issuers: Vec<String>,
+    },
+    /// A party vouches for others from here on.
+    Vouching {
+        /// The party.
+        author_id: AuthorId,
+        /// Whom else it vouches for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        added: VouchingLine,
+        /// Whom it doesn't vouch for any more.
+        #[serde(default, skip_serializing_if = "is_default")]
+        removed: VouchingLine,
     },
     /// A new key for a party.
     Rotated {
@@ -114,6 +137,74 @@ pub enum ActLine {
         #[serde(default, skip_serializing_if = "is_default")]
         learners: Vec<u64>,
     },
+    /// An issuer whose logins prove a will, or no longer do.
+    Issuer(Box<IssuerLine>),
+    /// What a key or a party signed counts for nothing from here on.
+    Voided {
+        /// The key; none where a party is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_id: Option<KeyId>,
+        /// The party; none where a key is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        author_id: Option<AuthorId>,
+        /// The first entry that is meant.
+        from_index: u64,
+        /// The first that isn't meant any more; 0: the act itself.
+        #[serde(default, skip_serializing_if = "is_default")]
+        until_index: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An act that voided records counts no longer.
+    Reinstated {
+        /// The entry of that act.
+        act: u64,
+        /// Why.
+        reason: String,
+    },
+    /// How many authorities sign what touches many.
+    Rule {
+        /// Signatures that are needed.
+        needed: u32,
+        /// Whose count: author ids, ascending.
+        authorities: Vec<AuthorId>,
+        /// For which acts: 1 voiding, 2 authorities, 4 nodes, 8 erasing a patient; 1 and 2 always.
+        acts: u32,
+    },
+    /// How many records that take access away a party may sign in one day.
+    Limit {
+        /// The party.
+        author_id: AuthorId,
+        /// How many.
+        records: u32,
+    },
+}
+
+/// Whom a party vouches for; each list ascending.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VouchingLine {
+    /// Structures.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub structures: Vec<String>,
+    /// Systems of actors.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub actor_systems: Vec<String>,
+    /// Issuers of logins.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub issuers: Vec<String>,
+}
+
+impl From<VouchingLine> for Vouching {
+    fn from(VouchingLine { structures, actor_systems, issuers }: VouchingLine) -> Self {
+        Self { structures, actor_systems, issuers }
+    }
+}
+
+impl From<Vouching> for VouchingLine {
+    fn from(Vouching { structures, actor_systems, issuers }: Vouching) -> Self {
+        Self { structures, actor_systems, issuers }
+    }
 }
 
 /// A node that is new.
@@ -208,6 +299,9 @@ impl ActLine {
                 quota_events_per_s,
                 patient_tag,
                 patient_secret_tag,
+                structures,
+                actor_systems,
+                issuers,
             } => Act::Registered(PartyRegistration {
                 key,
                 name,
@@ -216,7 +310,11 @@ impl ActLine {
                 quota_events_per_s,
                 patient_tag: patient_tag.map(Hash::to_bytes),
                 patient_secret_tag: patient_secret_tag.map(Hash::to_bytes),
+                vouching: Vouching { structures, actor_systems, issuers },
             }),
+            Self::Vouching { author_id, added, removed } => {
+                Act::VouchingChanged { author_id, added: added.into(), removed: removed.into() }
+            }
             Self::Rotated { author_id, key, tls_spki_sha256 } => {
                 Act::Rotated { author_id, key, tls_spki_sha256: bytes(&tls_spki_sha256) }
             }
@@ -227,11 +325,31 @@ impl ActLine {
             }
             Self::NodeKey { node_id, key } => Act::NodeKeyRotated { node_id, key },
             Self::LogKey { key } => Act::LogKeyRotated { key },
+            Self::Issuer(issuer) => {
+                let issuer = issuer.to_issuer().map_err(|error| error.within("act.issuer"))?;
+                Act::IssuerPublished(Box::new(issuer))
+            }
             Self::NodeSet { epoch, added, moved, removed, voters, voters_outgoing, learners } => {
                 let added = added.into_iter().map(SetNode::from).collect();
                 let moved = moved.into_iter().map(NodeAddresses::from).collect();
                 Act::NodeSetChanged(NodeSetChange { epoch, added, moved, removed, voters, voters_outgoing, learners })
             }
+            Self::Voided { key_id, author_id, from_index, until_index, reason } => {
+                let whose = match (key_id, author_id) {
+                    (Some(key), None) => Whose::Key(key),
+                    (None, Some(author)) => Whose::Party(author),
+                    _ => return Err(RecordError::malformed("act.voided", "name a key or a party")),
+                };
+                let until = (until_index != 0).then_some(LeafIndex(until_index));
+                Act::RecordsVoided(Voiding::Void { whose, from: LeafIndex(from_index), until, reason })
+            }
+            Self::Reinstated { act, reason } => Act::RecordsVoided(Voiding::Reinstate { act: LeafIndex(act), reason }),
+            Self::Rule { needed, authorities, acts } => {
+                let acts = GuardedActs::from_bits(acts).map_err(|error| error.within("act.rule"))?;
+                let authorities = authorities.into_iter().collect();
+                Act::AuthorityRule(RuleChange::Rule(Rule { needed, authorities, acts }))
+            }
+            Self::Limit { author_id, records } => Act::AuthorityRule(RuleChange::Limit { author_id, records }),
             Self::Roles { author_id, roles, quota_events_per_s } => {
                 Act::RolesChanged { author_id, roles: roles_of(&roles, "act.roles.roles")?, quota_events_per_s }
             }
@@ -250,7 +368,13 @@ impl From<&Act> for ActLine {
                 quota_events_per_s: party.quota_events_per_s,
                 patient_tag: party.patient_tag.map(Hash::from_bytes),
                 patient_secret_tag: party.patient_secret_tag.map(Hash::from_bytes),
+                structures: party.vouching.structures,
+                actor_systems: party.vouching.actor_systems,
+                issuers: party.vouching.issuers,
             },
+            Act::VouchingChanged { author_id, added, removed } => {
+                Self::Vouching { author_id, added: added.into(), removed: removed.into() }
+            }
             Act::Rotated { author_id, key, tls_spki_sha256 } => {
                 Self::Rotated { author_id, key, tls_spki_sha256: hashes(&tls_spki_sha256) }
             }
@@ -261,12 +385,26 @@ impl From<&Act> for ActLine {
             }
             Act::NodeKeyRotated { node_id, key } => Self::NodeKey { node_id, key },
             Act::LogKeyRotated { key } => Self::LogKey { key },
+            Act::IssuerPublished(issuer) => Self::Issuer(Box::new(IssuerLine::from(&*issuer))),
             Act::NodeSetChanged(change) => {
                 let NodeSetChange { epoch, added, moved, removed, voters, voters_outgoing, learners } = change;
                 let added = added.into_iter().map(AddedNodeLine::from).collect();
                 let moved = moved.into_iter().map(NodeAddressesLine::from).collect();
                 Self::NodeSet { epoch, added, moved, removed, voters, voters_outgoing, learners }
             }
+            Act::RecordsVoided(Voiding::Void { whose, from, until, reason }) => {
+                let (key_id, author_id) = match whose {
+                    Whose::Key(key) => (Some(key), None),
+                    Whose::Party(author) => (None, Some(author)),
+                };
+                let until_index = until.map_or(0, LeafIndex::get);
+                Self::Voided { key_id, author_id, from_index: from.get(), until_index, reason }
+            }
+            Act::RecordsVoided(Voiding::Reinstate { act, reason }) => Self::Reinstated { act: act.get(), reason },
+            Act::AuthorityRule(RuleChange::Rule(Rule { needed, authorities, acts })) => {
+                Self::Rule { needed, authorities: authorities.into_iter().collect(), acts: acts.bits() }
+            }
+            Act::AuthorityRule(RuleChange::Limit { author_id, records }) => Self::Limit { author_id, records },
             Act::RolesChanged { author_id, roles, quota_events_per_s } => {
                 Self::Roles { author_id, roles: names(roles), quota_events_per_s }
             }

@@ -100,5 +100,6 @@ pub(super) fn record_line(record: &DecisionRecord, patient: Option<PatientLine>,
         details: None,
         original: None,
         act: None,
+        will: None,
     }
 }

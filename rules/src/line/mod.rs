@@ -9,6 +9,7 @@ mod decision;
 mod parts;
 mod schema;
 mod trace;
+mod will;
 
 use sillage_proto::v1;
 
@@ -16,9 +17,11 @@ pub use act::{ActLine, AddedNodeLine, NodeAddressesLine};
 pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;
-pub use trace::{ErasedLine, Opened, TraceLineJson};
+pub use trace::{ErasedLine, Opened, TraceLineJson, VoidedLine};
+pub use will::{IssuerKeyLine, IssuerLine, WillLine};
 
 use crate::codes::Code;
+use crate::consent::spelling;
 use crate::ident::{self, Checks, IdentError, Ins};
 use crate::kind::{Group, Kind};
 use crate::limits::LINE_BYTES_MAX;
@@ -84,6 +87,9 @@ pub struct RecordLine {
     /// Acts of the authority only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<ActLine>,
+    /// How it is proven that the patient, or who represents them, decided this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub will: Option<WillLine>,
 }
 
 /// An identifier that is accepted, but may be wrong.
@@ -165,6 +171,12 @@ impl RecordLine {
         let agents = self.agents.iter_mut().enumerate();
         let agents = agents.filter_map(|(at, agent)| Some((format!("agents[{at}].who.id"), agent.who.as_mut()?)));
         for (path, actor) in actor.chain(agents) {
+            let mut spelled = v1::Actor::from(actor.clone());
+            match path == "actor.id" {
+                true => spelling::spell_actor(&mut spelled).map_err(|error| error.within("actor"))?,
+                false => spelling::spell_agent(&mut spelled),
+            }
+            *actor = spelled.into();
             if actor.id.is_empty() {
                 continue;
             }
@@ -172,6 +184,19 @@ impl RecordLine {
             let (id, doubt) = checked.map_err(refused(&path))?;
             actor.id = id;
             warnings.extend(doubt.map(|doubt| Warning { path, doubt }));
+        }
+        for (at, item) in self.items.iter_mut().enumerate() {
+            let mut spelled = v1::Item::from(item.clone());
+            spelling::spell_item(&mut spelled).map_err(|error| error.within(&format!("items[{at}]")))?;
+            *item = spelled.into();
+        }
+        if let Some(details) = &mut self.details {
+            let mut spelled = details.as_str().to_owned();
+            spelling::spell_details(self.kind, &mut spelled)?;
+            if spelled != details.as_str() {
+                let again = Details::parse(&spelled);
+                *details = again.map_err(|error| RecordError::malformed("details", one_line(&error)))?;
+            }
         }
         Ok(warnings)
     }
@@ -182,7 +207,8 @@ impl RecordLine {
     /// # Errors
     /// With the JSON path of what can't stand in a record.
     pub fn to_record(&self, tag: Option<&[u8; 32]>) -> Result<ParsedRecord, RecordError> {
-        let lacks_it = self.patient.is_none() && self.kind.group() == Group::Emergency;
+        let lacks_it =
+            self.patient.is_none() && (self.kind.group() == Group::Emergency || self.kind == Kind::RECORDS_VOIDED);
         if !lacks_it && self.patient.is_some() != self.kind.has_patient() {
             let what = if self.kind.has_patient() { "concern a patient" } else { "concern no patient" };
             return Err(RecordError::malformed("patient", format!("records of kind {} {what}", self.kind)));
@@ -206,6 +232,7 @@ impl RecordLine {
             details: self.details.as_ref().map(Details::as_str).unwrap_or_default().to_owned(),
             original: self.original.clone().map(Into::into),
             act: self.act.as_ref().map(ActLine::to_message).transpose()?,
+            will: self.will.clone().map(Into::into),
             ..new_message(self.kind, tag, self.occurred_at.0)
         };
         ParsedRecord::from_message(record).map_err(|mut error| {
@@ -244,6 +271,7 @@ impl RecordLine {
             details: Details::from_record(&message.details),
             original: message.original.map(Into::into),
             act,
+            will: message.will.map(Into::into),
         }
     }
 }

@@ -6,12 +6,15 @@ use super::{BasisToken, OutcomeToken};
 use crate::kind::{Group, Kind};
 use crate::limits::*;
 use crate::roles::Roles;
+use crate::vouching::Vouched;
+use crate::will;
 
 /// The JSON Schema (draft 2020-12) of a record line.
 pub fn schema() -> Value {
     let tokens: Vec<&str> = Kind::ALL.iter().filter(|kind| !kind.made_by_ledger()).map(|kind| kind.token()).collect();
     // Who breaks the glass may not know the patient yet.
-    let needs_patient = |kind: &&Kind| kind.has_patient() && kind.group() != Group::Emergency;
+    let needs_patient =
+        |kind: &&Kind| kind.has_patient() && kind.group() != Group::Emergency && **kind != Kind::RECORDS_VOIDED;
     let concerned: Vec<&str> = Kind::ALL.iter().filter(needs_patient).map(|kind| kind.token()).collect();
     let mut root = object(
         "One record: who did what to whose data, when, why, by what right. One line of a file is one record.",
@@ -56,6 +59,7 @@ pub fn schema() -> Value {
             },
             "original": original(),
             "act": act(),
+            "will": will(),
         }),
     );
     let top = [
@@ -243,6 +247,48 @@ fn node_set() -> Map<String, Value> {
     )
 }
 
+fn will() -> Map<String, Value> {
+    let token =
+        |description: &str| json!({"description": description, "type": "string", "maxLength": will::TOKEN_BYTES_MAX});
+    let bytes = |description: &str, length: usize| json!({"description": description, "type": "string", "pattern": format!("^[0-9a-f]{{{}}}$", 2 * length)});
+    object(
+        "How it is proven that the patient, or who represents them, decided this (docs/formats.md §20).",
+        &["token"],
+        json!({
+            "token": token("The ID token of the login."),
+            "userinfo": token("The signed userinfo answer of the same login."),
+            "tag_proof": bytes("The VRF proof of the record's tag, where the patient decides.", 80),
+            "session_key": bytes("The key of the session (Ed25519).", 32),
+            "signature": bytes("Its signature.", 64),
+            "blind": bytes("Random, where there is no session.", 16),
+        }),
+    )
+}
+
+fn issuer() -> Map<String, Value> {
+    let id = text("See docs/formats.md §20.", ID_BYTES_MAX);
+    let claim = text("Names a claim.", TOKEN_BYTES_MAX);
+    let list = json!({"type": "array", "maxItems": ISSUER_LIST_MAX, "items": id});
+    let ms = json!({"description": "Milliseconds since 1970.", "type": "integer", "minimum": 0});
+    let key = json!({
+        "kid": text("Its name.", TOKEN_BYTES_MAX), "alg": {"enum": ["ES256", "RS256", "EdDSA"]},
+        "key": {"type": "string", "pattern": "^([0-9a-f]{2})+$"}, "exponent": {"type": "integer", "minimum": 0},
+    });
+    let key = object("A key of the issuer.", &["kid", "alg", "key"], key);
+    object(
+        "An issuer whose logins prove a will, or, without keys, no longer do.",
+        &["issuer", "name"],
+        json!({
+            "issuer": id, "name": text("As a person reads it.", PARTY_NAME_BYTES_MAX),
+            "keys": {"type": "array", "maxItems": ISSUER_KEYS_MAX, "items": key},
+            "audiences": list, "ins_claim": claim, "oid_claim": claim, "person_claim": claim, "person_system": id,
+            "acr_substantial": list, "acr_high": list,
+            "session_s": {"type": "integer", "minimum": 0, "maximum": will::SESSION_S_MAX},
+            "from_ms": ms, "until_ms": ms, "test": {"type": "boolean"},
+        }),
+    )
+}
+
 fn act() -> Map<String, Value> {
     let hash = json!({"$ref": "#/$defs/hash"});
     let tls = json!({"type": "array", "maxItems": TLS_SPKI_MAX, "items": hash});
@@ -250,12 +296,34 @@ fn act() -> Map<String, Value> {
     let quota = json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
     let reason = text("Why.", TEXT_BYTES_MAX);
     let name = json!({"type": "string", "minLength": 1, "maxLength": PARTY_NAME_BYTES_MAX});
+    let names = |what: Vouched| {
+        let name = json!({"type": "string", "minLength": 1, "maxLength": VOUCHED_BYTES_MAX});
+        json!({"type": "array", "maxItems": what.max(), "items": name})
+    };
+    let [structures, actor_systems, issuers] = Vouched::ALL.map(names);
+    let lists = json!({"structures": structures, "actor_systems": actor_systems, "issuers": issuers});
+    let lists = |about: &str| object(about, &[], lists.clone());
+    let vouching = json!({
+        "author_id": hash, "added": lists("Whom else it vouches for."),
+        "removed": lists("Whom it doesn't vouch for any more."),
+    });
     let registered = json!({
         "key": hash, "name": name, "roles": roles, "tls_spki_sha256": tls, "quota_events_per_s": quota,
         "patient_tag": hash, "patient_secret_tag": hash,
+        "structures": structures, "actor_systems": actor_systems, "issuers": issuers,
     });
     let rotated = json!({"author_id": hash, "key": hash, "tls_spki_sha256": tls});
     let changed = json!({"author_id": hash, "roles": roles, "quota_events_per_s": quota});
+    let entry = json!({"type": "integer", "minimum": 0});
+    let some = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
+    let voided = json!({
+        "key_id": hash, "author_id": hash, "from_index": entry, "until_index": entry, "reason": reason,
+    });
+    let reinstated = json!({"act": entry, "reason": reason});
+    let authorities = json!({"type": "array", "minItems": 1, "maxItems": AUTHORITIES_MAX, "items": hash});
+    let rule =
+        json!({"needed": some, "authorities": authorities, "acts": {"type": "integer", "minimum": 3, "maximum": 15}});
+    let limit = json!({"author_id": hash, "records": some});
     let mut act = object(
         "Acts of the authority only: exactly one of them, and beside it only `kind` and `occurred_at`.",
         &[],
@@ -270,6 +338,12 @@ fn act() -> Map<String, Value> {
             ),
             "roles": object("Other roles for a party.", &["author_id", "roles"], changed),
             "node_set": node_set(),
+            "vouching": object("A party vouches for others.", &["author_id"], vouching),
+            "issuer": issuer(),
+            "voided": object("What a key or a party signed counts no more.", &["from_index", "reason"], voided),
+            "reinstated": object("An act that voided counts no longer.", &["act", "reason"], reinstated),
+            "rule": object("How many authorities sign what touches many.", &["needed", "authorities", "acts"], rule),
+            "limit": object("How often a day a party takes access away.", &["author_id", "records"], limit),
         }),
     );
     act.extend([("minProperties".to_owned(), json!(1)), ("maxProperties".to_owned(), json!(1))]);

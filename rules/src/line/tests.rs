@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::entry::{Entry, Flags, RecordEntry};
 use crate::ident::Source;
+use crate::will::may_carry;
 
 const TEST_LOG: Checks = Checks { test_log: true, source: Source::Direct };
 const PRODUCTION: Checks = Checks { test_log: false, source: Source::Direct };
@@ -145,13 +146,17 @@ fn an_eight_before_an_rpps_number_is_taken_off() {
     assert_eq!(warnings, [Warning { path: "actor.id".to_owned(), doubt: IdentError::RppsKey }]);
 }
 
-fn acts() -> [Value; 6] {
+fn acts() -> [Value; 8] {
     let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     let id = "11".repeat(32);
     [
         json!({"kind": "key.registered", "act": {"registered": {
             "key": key, "name": "DMP", "roles": ["author", "patient"], "tls_spki_sha256": [id],
-            "quota_events_per_s": 5, "patient_tag": id, "patient_secret_tag": id}}}),
+            "quota_events_per_s": 5, "patient_tag": id, "patient_secret_tag": id,
+            "structures": ["690000120"], "actor_systems": ["urn:oid:1.2.250.1.71.4.2.1"], "issuers": ["urn:example:idp"]}}}),
+        json!({"kind": "vouching.changed", "act": {"vouching": {"author_id": id,
+            "added": {"structures": ["1", "2"], "actor_systems": ["urn:x:a"], "issuers": ["a"]},
+            "removed": {"structures": ["3"], "actor_systems": ["urn:x:b"], "issuers": ["b"]}}}}),
         json!({"kind": "key.rotated", "act": {"rotated": {"author_id": id, "key": key, "tls_spki_sha256": [id]}}}),
         json!({"kind": "key.revoked", "act": {"revoked": {"key_id": id, "reason": "perdue"}}}),
         json!({"kind": "key.revoked", "act": {"actor": {"actor_hash": id, "reason": "radiation"}}}),
@@ -162,6 +167,11 @@ fn acts() -> [Value; 6] {
                 "client_address": "node-4.example:7400", "peer_address": "node-4.example:7500"}],
             "moved": [{"id": 1, "client_address": "10.0.0.1:7400", "peer_address": "10.0.0.1:7500"}],
             "removed": [3], "voters": [1, 2, 4], "voters_outgoing": [1, 2, 3], "learners": [5]}}}),
+        json!({"kind": "issuer.published", "act": {"issuer": {
+            "issuer": "https://ens.example", "name": "ENS", "keys": [{"kid": "1", "alg": "RS256", "key": "80".repeat(256), "exponent": 65_537}],
+            "audiences": ["ledger"], "ins_claim": "ins", "oid_claim": "oid", "person_claim": "sub",
+            "person_system": "https://ens.example", "acr_substantial": ["eidas2"], "acr_high": ["eidas3"],
+            "session_s": 900, "from_ms": 1, "until_ms": 2, "test": true}}}),
     ]
 }
 
@@ -270,7 +280,7 @@ fn the_schema_and_the_line_have_the_same_fields() {
     let mut absent = Vec::new();
     missing(&schema, &schema, &full, "", &mut absent);
     absent.retain(|path| !path.starts_with("/agents/0/who"));
-    assert_eq!(absent, ["/act", "/original/hex"], "every field of the schema is in the line");
+    assert_eq!(absent, ["/act", "/original/hex", "/will"], "every field of the schema is in the line");
     let acts = acts();
     for act in &acts {
         let mut act = act.clone();
@@ -342,6 +352,11 @@ fn lines() -> impl Strategy<Value = RecordLine> {
                 details: has[1].then(|| Details::parse(r#"{"a":[1.0,null]}"#).expect("an object")),
                 original: has[2].then(|| OriginalLine { media_type: "a/b".to_owned(), content }),
                 act: None,
+                will: (has[3] && may_carry(kind)).then(|| WillLine {
+                    token: format!("t{text}"),
+                    blind: vec![7; 16],
+                    ..WillLine::default()
+                }),
             }
         },
     )

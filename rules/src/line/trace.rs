@@ -21,6 +21,17 @@ pub struct ErasedLine {
     pub ground: String,
 }
 
+/// Which act voided a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VoidedLine {
+    /// Its entry.
+    pub index: u64,
+    /// When.
+    pub time: TimeMs,
+    /// Why.
+    pub reason: String,
+}
+
 /// One line of `sillage trace --json`: the fields of the record line, and `index`, `recorded_at`, `flags`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TraceLineJson {
@@ -42,6 +53,9 @@ pub struct TraceLineJson {
     /// What erased the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<ErasedLine>,
+    /// What voided the record: it counts for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voided: Option<VoidedLine>,
     /// The record; of a decision, what it shares with one.
     #[serde(flatten)]
     pub record: Option<RecordLine>,
@@ -84,6 +98,7 @@ impl TraceLineJson {
             author: author.to_owned(),
             kind: if record.is_none() { entry.kind() } else { None },
             erased,
+            voided: None,
             record,
             decision,
         }

@@ -36,7 +36,7 @@ pub struct NodeAddresses {
     pub peer_address: String,
 }
 
-/// What an act of the authority makes of the set before. Every list is strictly ascending, by id.
+/// A change of the set of nodes, as an act of the authority says it. Every list is strictly ascending, by id.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeSetChange {
     /// Number of the new set, one more than that of the set before.

@@ -15,7 +15,7 @@ pub enum NodeSetError {
     Epoch {
         /// Of the present set.
         present: u64,
-        /// What the change says.
+        /// The number in the change.
         got: u64,
     },
     /// The id was used, or lies below one that was.
@@ -141,7 +141,7 @@ impl NodeSet {
     /// The set that a change makes of this one.
     ///
     /// # Errors
-    /// What doesn't fit, in words that say what would.
+    /// [`NodeSetError`] for a change that doesn't fit, in words that say which would.
     pub fn after(&self, change: &NodeSetChange) -> Result<Self, NodeSetError> {
         if change.epoch != self.epoch.saturating_add(1) {
             return Err(NodeSetError::Epoch { present: self.epoch, got: change.epoch });

@@ -127,7 +127,7 @@ fn two_voters_change_in_a_joint_step_alone() {
     assert_eq!(set.after(&needless), Err(NodeSetError::NeedlessJoint));
     let other = NodeSetChange { epoch: 3, ..to(&[1, 2, 3, 4, 5], &[1, 2]) };
     assert_eq!(set.after(&other), Err(NodeSetError::Outgoing));
-    // What replaces two of three at once keeps no majority of what was.
+    // Two of three replaced at once leave no majority of the voters before.
     let most = set.with_voters(&[1, 4, 5], &[]);
     assert_eq!(most, Err(NodeSetError::NoMajorityKept { kept: 1, present: 3 }));
 }

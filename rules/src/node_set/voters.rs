@@ -1,4 +1,4 @@
-//! Who counts, and what a majority is.
+//! The voters of a set, and their majority.
 
 /// Whose signatures count: the voters of a set, and, in a joint step, those of the set before beside them.
 #[derive(Debug, Clone, PartialEq, Eq)]

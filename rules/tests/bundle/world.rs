@@ -173,6 +173,8 @@ pub fn genesis() -> v1::Genesis {
         nodes: nodes.collect(),
         parties: vec![authority],
         nonce: vec![9; 32],
+        feature_level: 0,
+        issuers: vec![],
     }
 }
 

@@ -7,22 +7,12 @@ use std::time::{Duration, Instant};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options as Database};
 use sillage_chaos::process::Options;
 use sillage_rules::entry::Entry;
+use sillage_tests::folders::copy;
 use sillage_tests::lines::{access, ins};
 use sillage_tests::world::World;
 
 /// A node that finds itself wrong says so within this.
 const FOUND_MAX: Duration = Duration::from_secs(60);
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).expect("a copy")),
-        }
-    }
-}
 
 fn put_back(copy_of: &Path, data: &Path) {
     fs::remove_dir_all(data).expect("it is ours");

@@ -193,7 +193,8 @@ pub fn any_flipped_bit_is_refused(world: &mut World) {
 /// Registers a party through the command line, and gives its profile.
 pub fn register(world: &World, name: &str, roles: &str, more: &[&str]) -> Profile {
     let folder = world.path(name);
-    let args = ["keys", "register", "--name", name, "--roles", roles, "--out", &folder.to_string_lossy()];
+    let args =
+        ["keys", "register", "--name", name, "--role", roles, "--vouch-for-all", "--out", &folder.to_string_lossy()];
     // This profile holds the authority's key, and may resolve the tag of a patient that is registered.
     world.sillage(&[&args[..], more].concat()).ok();
     Profile::load(&folder.join("sillage.toml")).expect("the profile of the new party")
@@ -214,7 +215,7 @@ fn refused_as(world: &World, profile: &Profile, batch: Batch, code: &str) {
 }
 
 pub fn keys_that_were_revoked_or_replaced(world: &mut World) {
-    let party = register(world, "service-a", "author,tag", &[]);
+    let party = register(world, "service-a", "recorder,tag", &[]);
     let signer = wire::signer(&party);
     let batch = |seq, note: &str| sign(&signer, "svc", seq, vec![record(TAG, note)]);
     submit_as(world, &party, batch(1, "registered")).expect("a registered key");
@@ -239,7 +240,7 @@ pub fn keys_that_were_revoked_or_replaced(world: &mut World) {
 }
 
 pub fn more_than_the_quota(world: &mut World) {
-    let party = register(world, "service-b", "author", &["--quota", "5"]);
+    let party = register(world, "service-b", "recorder", &["--quota", "5"]);
     let signer = wire::signer(&party);
     let batch = |seq| {
         let note = |i: usize| record(TAG, &format!("quota-{seq}-{i}"));

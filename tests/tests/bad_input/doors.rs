@@ -76,7 +76,7 @@ pub fn callers_without_the_role(world: &mut World) {
     world.wait(rpc.get_entry(GetEntryRequest { index: 0 })).expect("reading entries is an auditor's role");
     assert_eq!(size(world), before);
 
-    let author = register(world, "author", "author", &[]);
+    let author = register(world, "author", "recorder", &[]);
     let mut rpc = rpc_as(&author);
     refused(world.wait(rpc.trace(trace.clone())).map(drop), "a trace");
     refused(world.wait(rpc.list_parties(ListPartiesRequest::default())).map(drop), "the parties");

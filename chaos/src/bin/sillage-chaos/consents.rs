@@ -5,7 +5,7 @@ use super::run::{PATIENCE, TIMEOUTS};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use sillage_chaos::audit::Book;
-use sillage_chaos::consent::acts::{Tag, doctor, grant, name, request, revoke};
+use sillage_chaos::consent::acts::{Tag, doctor, grant, name, proven, request, revoke};
 use sillage_chaos::consent::{Account, Asked, Clock, Consent, Line};
 use sillage_chaos::ens::dice::Dice;
 use sillage_chaos::load::asker::{Asker, TwoTags};
@@ -13,6 +13,7 @@ use sillage_chaos::load::{Acked, Link, LoadError, Tally, Writer};
 use sillage_client::profile::Profile;
 use sillage_client::session::Session;
 use sillage_client::trace::read_page;
+use sillage_client::will::Logins;
 use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1::TraceRequest;
@@ -93,7 +94,8 @@ impl Consents {
             let (clock, stop, dice) = (self.clock.clone(), Arc::clone(stop), Dice::new(dice.below(u64::MAX)));
             let patient = Patient { tags, tally, account };
             let living = (writer, patient.clone(), format!("r{}", self.runs));
-            self.tasks.spawn(decide(living, clock, dice, stop));
+            let logins = self.link.logins.clone();
+            self.tasks.spawn(decide(living, logins, clock, dice, stop));
             self.patients.push(patient);
         }
         Ok(())
@@ -153,6 +155,7 @@ async fn trace(session: &Session, tag: PatientTag) -> Result<Vec<Line>, Error> {
 /// A patient lets one doctor after the other read, and takes it back, until told to stop.
 async fn decide(
     (mut writer, patient, run): (Writer, Patient, String),
+    logins: Option<Arc<Logins>>,
     clock: Clock,
     mut dice: Dice,
     stop: Arc<AtomicBool>,
@@ -164,7 +167,8 @@ async fn decide(
             break;
         }
         let (id, doctor) = (format!("{run}.{number}"), doctor(dice.place(DOCTORS)));
-        writer.submit(vec![grant(&tag, &id, &doctor)], PATIENCE).await?;
+        let granted = proven(logins.as_deref(), &patient.tags, grant(&tag, &id, &doctor));
+        writer.submit(vec![granted], PATIENCE).await?;
         let index = writer.last_index();
         let consent = Consent { grantee: name(&doctor), granted: clock.tick(), ..Consent::default() };
         patient.account.lock().consents.insert(LeafIndex(index), consent);
@@ -175,7 +179,8 @@ async fn decide(
             }
         };
         mark(|consent, at| consent.revoking = Some(at));
-        writer.submit(vec![revoke(&tag, &id)], PATIENCE).await?;
+        let revoked = proven(logins.as_deref(), &patient.tags, revoke(&tag, &id));
+        writer.submit(vec![revoked], PATIENCE).await?;
         mark(|consent, at| consent.revoked = Some(at));
         tokio::time::sleep(pause(&mut dice)).await;
     }

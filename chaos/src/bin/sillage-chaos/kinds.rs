@@ -20,6 +20,8 @@ pub enum Kind {
     PutBack,
     /// Two nodes that are down get each other's data folder
     Swap,
+    /// A node gets another log's keyring, or one with a key missing; or two get each other's
+    Keyring,
     /// One node, or each, hears no other and is heard by none
     Partition,
     /// One node isn't heard by the others, or doesn't hear them
@@ -53,7 +55,7 @@ pub enum Need {
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -61,6 +63,7 @@ impl Kind {
         Self::Wipe,
         Self::PutBack,
         Self::Swap,
+        Self::Keyring,
         Self::Partition,
         Self::OneWay,
         Self::Ring,

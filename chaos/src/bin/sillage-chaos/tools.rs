@@ -5,6 +5,7 @@ use super::kinds::{Kind, Need};
 use sillage_chaos::process::clock::{self, FalseClock};
 use sillage_chaos::process::disk::{FaultyDisk, Shim};
 use sillage_chaos::process::folder::Folders;
+use sillage_chaos::process::keyring::Keyrings;
 use sillage_chaos::process::net::{self, Net};
 use sillage_chaos::process::{Cluster, Surroundings};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct Tools {
     /// The nodes' data folders.
     pub folders: Folders,
+    /// The nodes' keyrings.
+    pub keyrings: Keyrings,
     folder: PathBuf,
     net: Option<Net>,
     shim: Option<Shim>,
@@ -29,6 +32,7 @@ impl Tools {
         let needs = |need: Need| kinds.iter().any(|kind| kind.need() == need);
         let mut tools = Self {
             folders: Folders::new(cluster.dir()),
+            keyrings: Keyrings::new(cluster.dir()),
             folder: folder.to_owned(),
             net: None,
             shim: None,

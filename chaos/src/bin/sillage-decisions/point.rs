@@ -1,8 +1,9 @@
 //! One measured point: so many clients, each with one call on its way.
 
 use super::{Error, TIMEOUTS};
+use prost::Message as _;
 use serde::Serialize;
-use sillage_chaos::consent::acts::{doctor, grant, request};
+use sillage_chaos::consent::acts::{doctor, grant_on_paper, request};
 use sillage_chaos::ens::dice::Dice;
 use sillage_chaos::load::asker::{Asker, TwoTags};
 use sillage_chaos::load::stats::percentile;
@@ -120,7 +121,7 @@ async fn append(way: Link, number: u64, stop: &AtomicBool) -> Result<Vec<Call>, 
     let mut dice = Dice::new(number);
     while !stop.load(Ordering::Relaxed) {
         let tag = dice.bytes::<32>();
-        writer.submit(vec![grant(&tag, "c0", &doctor(0))], PATIENCE).await?;
+        writer.submit(vec![grant_on_paper(&tag, "c0", &doctor(0)).encode_to_vec()], PATIENCE).await?;
     }
     Ok(tally.take().into_iter().map(|acked| (acked.latency, acked.at)).collect())
 }

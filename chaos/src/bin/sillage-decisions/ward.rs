@@ -1,7 +1,7 @@
 //! Patients with directives on file.
 
 use super::{Error, TIMEOUTS};
-use sillage_chaos::consent::acts::{doctor, grant};
+use sillage_chaos::consent::acts::{doctor, grant, proven};
 use sillage_chaos::ens::dice::Dice;
 use sillage_chaos::ens::identity::{INS_TEST_OID, Sex, ins};
 use sillage_chaos::load::asker::TwoTags;
@@ -30,8 +30,11 @@ pub async fn patients(link: &Link, seed: u64, count: usize) -> Result<Vec<TwoTag
 /// Each patient lets `count` doctors read, one directive each; doctor 0 is the one who asks.
 pub async fn fill(link: &Link, patients: &[TwoTags], count: usize, label: &str) -> Result<(), Error> {
     let mut writer = Writer::open(link.beginning_at(0, TIMEOUTS)?, label, Tally::new()).await?;
-    let tags = patients.iter().map(|patient| &patient.open);
-    let all = tags.flat_map(|tag| (0..count).map(move |n| grant(tag, &format!("c{n}"), &doctor(n))));
+    let logins = link.logins.as_deref();
+    let all = patients.iter().flat_map(|patient| {
+        let granted = move |n| grant(&patient.open, &format!("c{n}"), &doctor(n));
+        (0..count).map(move |n| proven(logins, patient, granted(n)))
+    });
     let mut batch = Vec::with_capacity(BATCH);
     for record in all {
         batch.push(record);

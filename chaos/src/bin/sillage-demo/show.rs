@@ -41,6 +41,16 @@ fn quoted(arg: &str) -> String {
     if short.contains(' ') { format!("'{short}'") } else { short.into_owned() }
 }
 
+/// The roles that a service's job needs.
+const fn roles_of(service: Service) -> &'static str {
+    match service {
+        Service::Dmp => "recorder,decider,consent-desk",
+        Service::Messaging | Service::Prescription | Service::App => "recorder",
+        Service::Portal => "recorder,consent-desk",
+        Service::Hospital => "recorder,emergency,consent-desk",
+    }
+}
+
 /// Registers the six services, each with its own key, certificate and profile.
 pub async fn register(cluster: &Cluster, lang: Lang) -> Result<Vec<Registered>, Error> {
     let mut services = Vec::new();
@@ -48,7 +58,9 @@ pub async fn register(cluster: &Cluster, lang: Lang) -> Result<Vec<Registered>, 
         let folder = cluster.dir().join("services").join(service.token());
         std::fs::create_dir_all(folder.parent().expect("it has a parent"))?;
         let out = folder.display().to_string();
-        let args = ["keys", "register", "--name", service.name(), "--roles", "author", "--out", &out];
+        let roles = roles_of(service);
+        // A log for test identities: in a real one each names its structures, systems and issuers.
+        let args = ["keys", "register", "--name", service.name(), "--role", roles, "--vouch-for-all", "--out", &out];
         sillage(&cluster.profile(), &args, false).await?;
         println!("{} {} ({})", lang.say("inscrit :", "registered:"), service.name(), service.token());
         services.push(Registered { service, profile: folder.join("sillage.toml") });

@@ -21,6 +21,9 @@ impl World {
                 break;
             }
         }
+        if self.replicas[&node].running.is_none() {
+            return Ok(());
+        }
         let applied = self.replicas[&node].ledger.applied().0;
         let running = self.running(node);
         running.applying = false;
@@ -37,7 +40,14 @@ impl World {
         };
         let before = replica.ledger.size();
         let members = replica.ledger.members().clone();
-        let applied = replica.ledger.apply(entry.index, entry.term, &entry.data);
+        let applied = match replica.ledger.apply(&entry) {
+            Ok(applied) => applied,
+            Err(reason) if replica.suffered => {
+                self.refuse(node, &reason)?;
+                return Ok(false);
+            }
+            Err(reason) => return Err(Violation::Stopped { node, reason }),
+        };
         if let Some(members) = &entry.members {
             replica.ledger.set_members(members);
             self.checks.saw_members(node, entry.index, members)?;
@@ -46,15 +56,19 @@ impl World {
         let replica = self.replicas.get_mut(&node).expect("a node of the group");
         let running = replica.running.as_mut().expect("the node is up");
         let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
-        let (seen, hash) = (replica.ledger.checkpoint(), Ledger::entry_hash(entry.term, &entry.data));
+        let (seen, hash) = (replica.ledger.checkpoint(), entry_hash(entry.term, &entry.data));
         self.tell_state(node);
+        let is_due = seen.size / CHECKPOINT_EVERY > before / CHECKPOINT_EVERY;
+        if is_due {
+            self.ask_to_cosign(node);
+        }
         if self.replicas[&node].ledger.differs() {
             // No other node cosigns what it has, so nobody takes its word.
             return Ok(true);
         }
         self.checks.saw_applied(node, entry.index, hash, seen.root)?;
         self.check_time(node, &entry, &members, applied)?;
-        if seen.size > before && seen.size.is_multiple_of(CHECKPOINT_EVERY) {
+        if is_due {
             self.look_at_checkpoint(node)?;
         }
         if let (Some(waiting), Some((record, place))) = (waiting, applied.record) {
@@ -111,10 +125,8 @@ impl World {
             return self.pump(node);
         }
         let (index, term) = copy.applied();
+        running.made.retain(|made| made.applied() != (index, term));
         running.made.push(copy);
-        if running.made.len() > 2 {
-            running.made.remove(0);
-        }
         running.core.on_snapshot_made(Some(SnapshotMade { index, term, manifest: Vec::new() }));
         self.pump(node)
     }
@@ -125,7 +137,7 @@ impl World {
         let copy = self.replicas[&from]
             .running
             .as_ref()
-            .filter(|_| !cut)
+            .filter(|peer| !cut && !peer.core.is_in_doubt())
             .and_then(|peer| peer.made.iter().find(|copy| copy.applied() == (index, term)))
             .cloned();
         let running = self.running(node);

@@ -18,24 +18,27 @@ use serde_json::Value;
 use sillage_rules::consent::directive::GranteeKeys;
 use sillage_rules::consent::name::APP_SYSTEM;
 use sillage_rules::consent::{ActorName, Grantee};
-use sillage_rules::ident::{PROFESSIONAL_OID, STRUCTURE_OID};
+use sillage_rules::ident::spelling;
 use sillage_rules::limits::{ID_BYTES_MAX, TOKEN_BYTES_MAX};
 
 use super::super::FhirError;
 use super::super::audit_event::SYSTEM_REFERENCE;
 use super::super::read::{codings, list, text};
-use super::super::references::References;
-use super::{EXTENSION_GRANTEE, codes, extensions};
+use super::super::references::{References, bare, counting};
+use super::{EXTENSION_GRANTEE, SYSTEM_DIRECTIVE, codes, extensions};
 
 /// The references of one Consent.
 pub(super) struct Actors<'a> {
     references: References<'a>,
     patient: &'a Value,
+    /// Of our own export: items are named as they are on record.
+    is_ours: bool,
 }
 
 impl<'a> Actors<'a> {
-    pub fn of(consent: &'a Value) -> Self {
-        Self { references: References::of(consent), patient: &consent["patient"] }
+    pub fn of(consent: &'a Value, references: References<'a>) -> Self {
+        let is_ours = list(consent, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE);
+        Self { references, patient: &consent["patient"], is_ours }
     }
 
     /// The grantees that `provision.actor` names: any of them.
@@ -56,7 +59,7 @@ impl<'a> Actors<'a> {
         let refused = |why: &str| Err(FhirError::new(path, why));
         let name = || self.name(reference, path).map(Some);
         let none = GranteeKeys::default();
-        let keys = match self.sort(reference) {
+        let keys = match self.sort(reference).as_str() {
             "PractitionerRole" if contained.is_some_and(|role| role.get("practitioner").is_some()) => {
                 self.role(contained.unwrap_or(&Value::Null), path)?
             }
@@ -74,19 +77,20 @@ impl<'a> Actors<'a> {
     }
 
     /// What a reference means: by its type, else by the system of its identifier.
-    fn sort<'b>(&'b self, reference: &'b Value) -> &'b str {
-        match self.references.target_type(reference) {
-            "" => {
-                let system = text(&reference["identifier"], "system");
-                match system.strip_prefix("urn:oid:").unwrap_or(system) {
-                    PROFESSIONAL_OID => "Practitioner",
-                    STRUCTURE_OID => "Organization",
-                    APP_SYSTEM => "Device",
-                    _ => "",
-                }
-            }
-            known => known,
+    fn sort(&self, reference: &Value) -> String {
+        let found = self.references.target_type(reference);
+        if !found.is_empty() {
+            return found;
         }
+        let system = text(&reference["identifier"], "system");
+        let system = spelling::system(system).unwrap_or_else(|_| format!("urn:oid:{system}"));
+        let sort = match system.as_str() {
+            spelling::PROFESSIONALS | "https://rpps.esante.gouv.fr" | "https://adeli.esante.gouv.fr" => "Practitioner",
+            spelling::STRUCTURES | "https://finess.esante.gouv.fr" | "https://sirene.fr" => "Organization",
+            APP_SYSTEM => "Device",
+            _ => "",
+        };
+        sort.to_owned()
     }
 
     /// A professional as one of a structure: both must match.
@@ -130,14 +134,14 @@ impl<'a> Actors<'a> {
     /// The name of whoever a reference means.
     pub fn name(&self, reference: &Value, path: &str) -> Result<ActorName, FhirError> {
         let (system, id) = self.identified(reference, path)?;
-        ActorName::new(&system, &id).map_err(|error| FhirError::new(path, error.message))
+        ActorName::spelled(&system, &id).map_err(|error| FhirError::new(path, error.message))
     }
 
     /// System and id of whatever a reference means.
     fn identified(&self, reference: &Value, path: &str) -> Result<(String, String), FhirError> {
         let (target, identifiers) = self.references.named(reference);
-        match identifiers.into_iter().find(|(system, _)| !system.is_empty()) {
-            Some(named) => Ok(named),
+        match counting(&identifiers) {
+            Some(named) => Ok(named.clone()),
             // What a resource contains has no name outside of it.
             None if !target.is_empty() && !target.starts_with('#') => Ok((SYSTEM_REFERENCE.to_owned(), target)),
             None => Err(FhirError::new(path, "neither a reference nor an identifier with its system")),
@@ -146,7 +150,8 @@ impl<'a> Actors<'a> {
 
     /// A structure: its identifier without the system, as a record names the organisation of an actor.
     fn organisation(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        let (_, id) = self.identified(reference, path)?;
+        let (system, id) = self.identified(reference, path)?;
+        let id = spelling::organisation_of(&system, &id).map_err(|error| FhirError::new(path, error.to_string()))?;
         fitting(id, ID_BYTES_MAX, path)
     }
 
@@ -164,7 +169,11 @@ impl<'a> Actors<'a> {
 
     /// The id of an item, as an imported AuditEvent names it.
     pub fn item(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        match (text(reference, "reference"), text(&reference["identifier"], "value")) {
+        let target = match (self.is_ours, text(reference, "reference")) {
+            (true, target) => target.to_owned(),
+            (false, target) => bare(target).text,
+        };
+        match (target.as_str(), text(&reference["identifier"], "value")) {
             ("", "") => Err(FhirError::new(path, "neither a reference nor an identifier")),
             ("", id) => fitting(id.to_owned(), ID_BYTES_MAX, path),
             (target, _) if target.starts_with('#') => {
@@ -179,7 +188,7 @@ impl<'a> Actors<'a> {
 fn fitting(id: String, bytes_max: usize, path: &str) -> Result<String, FhirError> {
     let fits = id.len() <= bytes_max && !id.contains(char::is_control) && id.trim() == id;
     match fits {
-        true => Ok(id),
+        true => spelling::text(&id).map_err(|error| FhirError::new(path, error.to_string())),
         false => Err(FhirError::new(path, format!("this has to be one line of at most {bytes_max} bytes"))),
     }
 }

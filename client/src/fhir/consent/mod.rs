@@ -48,7 +48,7 @@ use self::rule::{Directive, Rule};
 use super::dates::{instant_ms, start_ms};
 use super::patients::{PatientMap, PatientName};
 use super::read::*;
-use super::references::References;
+use super::references::{Neighbours, References};
 use super::{DirectiveNote, Ends, FhirError, MappedRecord};
 
 /// On `provision.actor`: the grantee of the directive, key by key.
@@ -88,8 +88,15 @@ pub const DIRECTIVES_MAX: usize = 100;
 ///
 /// # Errors
 /// [`FhirError`] with the path of what a directive can't say, or of a patient whose INS isn't known.
-pub fn map(document: &Value, original: &[u8], patients: &PatientMap) -> Result<Vec<MappedRecord>, FhirError> {
-    let consent = Consent { root: document, actors: Actors::of(document), carried: Carried::of(document)? };
+pub fn map(
+    document: &Value,
+    original: &[u8],
+    patients: &PatientMap,
+    around: &Neighbours,
+) -> Result<Vec<MappedRecord>, FhirError> {
+    let references = References::of(document, around);
+    let actors = Actors::of(document, references);
+    let consent = Consent { root: document, references, actors, carried: Carried::of(document)? };
     let entry = own_entry(document, "Consent")?;
     match (consent.is_ours(), entry) {
         (true, None) => return Err(without_entry("Consent")),
@@ -156,6 +163,7 @@ fn is_understood(record: &v1::Record) -> Result<(), RecordError> {
 
 struct Consent<'a> {
     root: &'a Value,
+    references: References<'a>,
     actors: Actors<'a>,
     /// What it carries instead of a directive.
     carried: Option<Carried<'a>>,
@@ -213,7 +221,7 @@ impl<'a> Consent<'a> {
         let Some(patient) = self.root.get("patient") else {
             return Err(FhirError::new(path, "required for a consent to the use of data (ppc-2), and missing"));
         };
-        let (reference, identifiers) = References::of(self.root).named(patient);
+        let (reference, identifiers) = self.references.named(patient);
         let name = PatientName { reference, identifiers, display: text(patient, "display").to_owned() };
         patients.resolve(&name).map_err(|why| FhirError::new(path, why))
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sillage_rules::consent::{Action, Effect, Grantee};
+use sillage_rules::ident::spelling;
 use sillage_rules::limits::TOKEN_BYTES_MAX;
 
 use super::super::FhirError;
@@ -170,7 +171,7 @@ fn unknown(at: &str, coding: &Value) -> FhirError {
 fn token(value: &str, at: &str) -> Parsed<String> {
     let fits = value.len() <= TOKEN_BYTES_MAX && !value.contains(char::is_control) && value.trim() == value;
     match fits {
-        true => Ok(value.to_owned()),
+        true => spelling::word(value).map_err(|error| FhirError::new(at, error.to_string())),
         false => Err(FhirError::new(at, format!("a code here is one line of at most {TOKEN_BYTES_MAX} bytes"))),
     }
 }

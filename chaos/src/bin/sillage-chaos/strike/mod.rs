@@ -6,6 +6,7 @@
 mod clocks;
 mod disks;
 mod folders;
+mod keyrings;
 mod network;
 mod processes;
 
@@ -83,6 +84,7 @@ impl Scene<'_> {
             Kind::Wipe => self.wipe().await,
             Kind::PutBack => self.put_back().await,
             Kind::Swap => self.swap().await,
+            Kind::Keyring => self.keyring().await,
             Kind::Partition => self.partition().await,
             Kind::OneWay => self.one_way().await,
             Kind::Ring => self.ring().await,

@@ -1,0 +1,127 @@
+//! Logins: how a service proves that the patient, or who represents them, decided what it records.
+//!
+//! A service logs the person in with its own OpenID Connect client. As the nonce it sends [`session_nonce`] of a key that
+//! it made for this session; it keeps the ID token, and [`Session::decide`] signs each record of the session. A file of a
+//! session (`login` in the profile) holds the same for the command line. A test log has an issuer of its own, whose key is in
+//! the profile (`test_issuer`): there the client logs in whoever is named, by itself.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use sillage_proof::batch::Origin;
+use sillage_proof::keys::SigningKey;
+use sillage_proto::v1;
+use sillage_rules::consent::is_authenticated;
+use sillage_rules::consent::name::PATIENT_SYSTEM;
+use sillage_rules::kind::Kind;
+use sillage_rules::will::binding::sign_in_session;
+use sillage_rules::will::test_issuer::{Means, Subject, TestIssuer};
+use sillage_rules::will::{Level, may_carry};
+use zeroize::Zeroizing;
+
+pub use sillage_rules::will::binding::session_nonce;
+
+use crate::author::TagRequest;
+use crate::error::ClientError;
+use crate::profile::{Profile, load_seed, read};
+
+/// A login, and the key of its session.
+pub struct Session {
+    /// Made for this session; the nonce of the login names it.
+    pub key: SigningKey,
+    /// The ID token, as it came (decrypted, where it came encrypted).
+    pub token: String,
+    /// The signed userinfo answer, where the claims on the person stand there.
+    pub userinfo: String,
+}
+
+impl Session {
+    /// The proof for one record. `record` has its tag already; `tag_proof` is the VRF proof of that tag where the patient
+    /// decides, empty where a representative does.
+    pub fn decide(&self, origin: &Origin, record: &v1::Record, tag_proof: Vec<u8>) -> v1::Will {
+        let will = sign_in_session(origin, record, &self.key, self.token.clone(), tag_proof);
+        v1::Will { userinfo: self.userinfo.clone(), ..will }
+    }
+}
+
+/// The file of a session.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionFile {
+    /// The seed of the session's key, in hexadecimal.
+    key: String,
+    token: String,
+    #[serde(default)]
+    userinfo: String,
+}
+
+/// Where the proofs of a profile's records come from.
+pub enum Logins {
+    /// A test log's own issuer.
+    Test(TestIssuer),
+    /// The login of one person.
+    Session(Session, Origin),
+}
+
+impl Logins {
+    /// As the profile says; none where it says nothing.
+    ///
+    /// # Errors
+    /// When a file that it names can't be used.
+    pub fn of(profile: &Profile) -> Result<Option<Self>, ClientError> {
+        let origin = || Origin::new(profile.origin.clone()).map_err(|error| ClientError::Usage(error.to_string()));
+        if let Some(path) = &profile.login {
+            return Ok(Some(Self::Session(load(path)?, origin()?)));
+        }
+        match &profile.test_issuer {
+            Some(path) => Ok(Some(Self::Test(TestIssuer::new(load_seed(path)?, origin()?)))),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts the proof into a record that says that somebody decided who proved who they are. `record` has its tag already;
+    /// `tag_proof` proves that. What carries a proof, or can't, stays as it is.
+    ///
+    /// # Errors
+    /// When the machine has no randomness to give.
+    pub fn prove(
+        &self,
+        record: &mut v1::Record,
+        (patient, tag_proof): (Option<&TagRequest>, &[u8]),
+        now_ms: u64,
+    ) -> Result<(), ClientError> {
+        let carries = Kind::from_code(record.kind).is_ok_and(may_carry);
+        let (true, None, true) = (carries, &record.will, is_authenticated(record.auth.as_ref())) else { return Ok(()) };
+        let Some(actor) = &record.actor else { return Ok(()) };
+        let by_patient = actor.system == PATIENT_SYSTEM;
+        let tag_proof = if by_patient { tag_proof.to_vec() } else { Vec::new() };
+        let issuer = match self {
+            Self::Session(session, origin) => {
+                record.will = Some(session.decide(origin, record, tag_proof));
+                return Ok(());
+            }
+            Self::Test(issuer) => issuer,
+        };
+        let subject = match patient {
+            Some(patient) if by_patient => Subject::Patient { ins: patient.ins.clone(), oid: patient.oid.clone() },
+            _ => Subject::Person(format!("{}|{}", actor.system, actor.id)),
+        };
+        let auth = record.auth.clone().unwrap_or_default();
+        let level = if auth.eidas_level == Level::High.as_str() { Level::High } else { Level::Substantial };
+        let means = Means { idp: auth.issuer, method: auth.method, level };
+        let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+        record.will = Some(issuer.decide(record, &key, (&subject, &means), tag_proof, now_ms));
+        Ok(())
+    }
+}
+
+fn load(path: &Path) -> Result<Session, ClientError> {
+    let bytes = Zeroizing::new(read(path)?);
+    // What stands in it is a secret: the error names the file alone.
+    let unusable = |what: &str| ClientError::reading(path, format!("not the file of a login: {what}"));
+    let file: SessionFile =
+        serde_json::from_slice(&bytes).map_err(|_| unusable("a JSON object of `key`, `token`, `userinfo`"))?;
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(file.key.trim(), &mut *seed).map_err(|_| unusable("`key` is 64 hexadecimal characters"))?;
+    Ok(Session { key: SigningKey::from_seed(&seed), token: file.token, userinfo: file.userinfo })
+}

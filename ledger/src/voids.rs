@@ -1,0 +1,457 @@
+//! Voided records, as the ledger keeps them: one row for each act, and how far its patients were told.
+//!
+//! A state isn't stored: it is folded from records, and whoever folds it leaves out what is voided. So an act takes effect at
+//! once for every patient, with nothing to do for any of them but to forget what is kept in memory. What is done in slices,
+//! a bounded one with each command, is telling: a record under the tag of each patient concerned, and the list of decisions
+//! that were made while the voided records counted ([`crate::apply::voiding`]).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::{AuthorId, KeyId};
+use sillage_rules::entry::{Entry, Flags};
+use sillage_rules::kind::{Group, Kind};
+use sillage_rules::voiding::{Voiding, Whose, can_be_voided};
+
+use crate::apply::overlay::Overlay;
+use crate::error::ReadError;
+use crate::reader::LedgerReader;
+use crate::schema::{self, Family, TAG_LEN};
+use crate::store::Store;
+
+const ROWS: &[u8] = b"void/";
+const JOBS: &[u8] = b"voiding/";
+const CONCERNED: &[u8] = b"voided/";
+const REVIEWS: &[u8] = b"review/";
+
+/// An act that voided records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VoidedRange {
+    /// The entry of the act.
+    pub act: LeafIndex,
+    /// Its ledger time.
+    pub time_ms: LedgerTimeMs,
+    /// Whose records.
+    pub whose: Whose,
+    /// The first entry that is meant.
+    pub from: LeafIndex,
+    /// The first that isn't meant any more.
+    pub until: LeafIndex,
+    /// The act that reinstated them.
+    pub reinstated: Option<LeafIndex>,
+}
+
+impl VoidedRange {
+    fn key(act: LeafIndex) -> Vec<u8> {
+        [ROWS, &act.get().to_be_bytes()].concat()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (kind, id) = match &self.whose {
+            Whose::Key(key) => (1, key.as_bytes()),
+            Whose::Party(author) => (2, author.as_bytes()),
+        };
+        let reinstated = self.reinstated.map_or(0, LeafIndex::get);
+        let mut out = vec![kind];
+        out.extend_from_slice(id);
+        for number in [self.time_ms.get(), self.from.get(), self.until.get(), reinstated] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Option<Self> {
+        let act = key.strip_prefix(ROWS)?.try_into().ok().map(u64::from_be_bytes)?;
+        let (kind, rest) = bytes.split_first()?;
+        let (id, rest) = rest.split_first_chunk::<32>()?;
+        let whose = match kind {
+            1 => Whose::Key(KeyId::from_bytes(*id)),
+            2 => Whose::Party(AuthorId::from_bytes(*id)),
+            _ => return None,
+        };
+        let (numbers, rest) = rest.as_chunks::<8>();
+        let numbers = numbers.iter().map(|number| u64::from_be_bytes(*number)).collect::<Vec<_>>();
+        let [time, from, until, reinstated] = numbers.try_into().ok()?;
+        rest.is_empty().then_some(Self {
+            act: LeafIndex(act),
+            time_ms: LedgerTimeMs(time),
+            whose,
+            from: LeafIndex(from),
+            until: LeafIndex(until),
+            reinstated: (reinstated != 0).then_some(LeafIndex(reinstated)),
+        })
+    }
+
+    /// Whether an entry that this key of this party signed is meant.
+    pub(crate) fn means(&self, index: LeafIndex, (key, author): (&KeyId, &AuthorId)) -> bool {
+        let whose = match &self.whose {
+            Whose::Key(own) => own == key,
+            Whose::Party(own) => own == author,
+        };
+        whose && self.covers(index)
+    }
+
+    fn covers(&self, index: LeafIndex) -> bool {
+        (self.from..self.until).contains(&index)
+    }
+
+    /// Whether it counted in a log of `size` entries.
+    fn counts_at(&self, size: u64) -> bool {
+        self.act.get() < size && self.reinstated.is_none_or(|by| by.get() >= size)
+    }
+}
+
+/// Every act that voided records, in log order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Voids {
+    pub ranges: Vec<VoidedRange>,
+}
+
+impl Voids {
+    pub(crate) fn read(store: &Store) -> Result<Self, ReadError> {
+        let rows = store.scan(Family::Consent, ROWS, None, usize::MAX)?;
+        let ranges = rows.iter().map(|(key, row)| VoidedRange::decode(key, row).ok_or_else(damaged));
+        Ok(Self { ranges: ranges.collect::<Result<_, _>>()? })
+    }
+
+    /// The newest act that changed what is voided, also one that reinstated.
+    pub(crate) fn last_act(&self) -> Option<LeafIndex> {
+        self.ranges.iter().flat_map(|range| [Some(range.act), range.reinstated]).flatten().max()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+}
+
+fn damaged() -> ReadError {
+    ReadError::Damaged("a row of voided records can't be read".into())
+}
+
+/// How far the patients of an act were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Job {
+    /// The act that is told of.
+    pub by: LeafIndex,
+    /// The act that voided: the same, or the one that it reinstates.
+    pub voided: LeafIndex,
+    /// The next entry to look at.
+    pub next: u64,
+}
+
+impl Job {
+    fn key(&self) -> Vec<u8> {
+        [JOBS, &self.by.get().to_be_bytes()].concat()
+    }
+
+    /// The oldest that is stored.
+    pub(crate) fn first(store: &Store) -> Result<Option<Self>, ReadError> {
+        let rows = store.scan(Family::Consent, JOBS, None, 1)?;
+        let parse = |key: &[u8], row: &[u8]| {
+            let by = key.strip_prefix(JOBS)?.try_into().ok().map(u64::from_be_bytes)?;
+            let ([voided, next], []) = row.as_chunks::<8>() else { return None };
+            let [voided, next] = [voided, next].map(|number| u64::from_be_bytes(*number));
+            Some(Self { by: LeafIndex(by), voided: LeafIndex(voided), next })
+        };
+        rows.first().map(|(key, row)| parse(key, row).ok_or_else(damaged)).transpose()
+    }
+}
+
+/// Why a decision is to be reviewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReviewGround {
+    /// It rests on a voided record.
+    Consulted,
+    /// It was made for a patient of whom a voided record counted then.
+    Concerned,
+}
+
+/// A decision that was made while voided records counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VoidedDecision {
+    /// The entry of the decision.
+    pub index: LeafIndex,
+    /// Why it is to be reviewed.
+    pub ground: ReviewGround,
+}
+
+fn numbered(prefix: &[u8], act: LeafIndex, rest: &[u8]) -> Vec<u8> {
+    [prefix, &act.get().to_be_bytes(), rest].concat()
+}
+
+impl Overlay<'_> {
+    /// Every act that voided records, those of the present command too.
+    pub(crate) fn voids(&self) -> Result<Arc<Voids>, ReadError> {
+        if let Some(known) = self.voids.get() {
+            return Ok(Arc::clone(known));
+        }
+        let read = Arc::new(Voids::read(self.store())?);
+        Ok(Arc::clone(self.voids.get_or_init(|| read)))
+    }
+
+    /// Whose record an entry is; `None` where nobody signed it, or where it can't be voided.
+    pub(crate) fn signer_of(&self, index: LeafIndex) -> Result<Option<(KeyId, AuthorId)>, ReadError> {
+        let pending = self.signed.iter().find(|(range, _)| range.contains(&index.get()));
+        if let Some((_, signer)) = pending {
+            return Ok(Some(*signer));
+        }
+        let Some(Entry::Record(entry)) = self.stored(index)? else { return Ok(None) };
+        if entry.flags.contains(Flags::LEDGER) || !can_be_voided(entry.kind) {
+            return Ok(None);
+        }
+        let header = entry.header_index().ok_or_else(damaged)?;
+        let Some(Entry::BatchHeader(header)) = self.stored(header)? else { return Err(damaged()) };
+        let key = self.key(&header.key_id)?.ok_or_else(damaged)?;
+        Ok(Some((header.key_id, key.author_id)))
+    }
+
+    pub(crate) fn stored(&self, index: LeafIndex) -> Result<Option<Entry>, ReadError> {
+        let bytes = self.store().get(Family::Entries, &schema::index_key(index.get()))?;
+        bytes.map(|bytes| Entry::decode(&bytes).map_err(|_| damaged())).transpose()
+    }
+
+    /// The first act by which an entry is voided.
+    pub(crate) fn voided_by(&self, index: LeafIndex) -> Result<Option<LeafIndex>, ReadError> {
+        self.voided_at(index, u64::MAX)
+    }
+
+    /// The same in a log of `size` entries.
+    pub(crate) fn voided_at(&self, index: LeafIndex, size: u64) -> Result<Option<LeafIndex>, ReadError> {
+        let voids = self.voids()?;
+        let counts = |range: &&VoidedRange| range.covers(index) && range.counts_at(size);
+        if !voids.ranges.iter().any(|range| counts(&range)) {
+            return Ok(None);
+        }
+        let Some((key, author)) = self.signer_of(index)? else { return Ok(None) };
+        let mut meant = voids.ranges.iter().filter(counts).filter(|range| range.means(index, (&key, &author)));
+        Ok(meant.next().map(|range| range.act))
+    }
+
+    /// Whether an entry counts, as far as it isn't voided.
+    pub(crate) fn still_counts(&self, index: LeafIndex) -> Result<bool, ReadError> {
+        self.voided_by(index).map(|by| by.is_none())
+    }
+
+    /// Writes the row of an act, and what is known of all of them.
+    pub(crate) fn put_void(&mut self, range: VoidedRange) -> Result<(), ReadError> {
+        let mut voids = (*self.voids()?).clone();
+        match voids.ranges.iter_mut().find(|known| known.act == range.act) {
+            Some(known) => *known = range,
+            None => voids.ranges.push(range),
+        }
+        self.voids = Arc::new(voids).into();
+        self.set_row(Family::Consent, VoidedRange::key(range.act), Some(range.encode()));
+        Ok(())
+    }
+
+    /// Writes how far a job is; `done`: removes it.
+    pub(crate) fn put_job(&mut self, job: &Job, done: bool) {
+        let row = (!done).then(|| [job.voided.get().to_be_bytes(), job.next.to_be_bytes()].concat());
+        self.set_row(Family::Consent, job.key(), row);
+    }
+
+    /// Notes that a patient has a record that this act voids.
+    pub(crate) fn set_concerned(&mut self, act: LeafIndex, tag: &[u8; TAG_LEN]) {
+        self.set_row(Family::Consent, numbered(CONCERNED, act, tag), Some(Vec::new()));
+    }
+
+    /// Whether a patient has one, as far as was looked.
+    pub(crate) fn is_concerned(&self, act: LeafIndex, tag: &[u8; TAG_LEN]) -> Result<bool, ReadError> {
+        Ok(self.row(Family::Consent, &numbered(CONCERNED, act, tag))?.is_some())
+    }
+
+    /// Lists a decision for review.
+    pub(crate) fn put_review(&mut self, act: LeafIndex, decision: &VoidedDecision) {
+        let ground = match decision.ground {
+            ReviewGround::Consulted => 1,
+            ReviewGround::Concerned => 2,
+        };
+        let key = numbered(REVIEWS, act, &decision.index.get().to_be_bytes());
+        self.set_row(Family::Consent, key, Some(vec![ground]));
+    }
+}
+
+/// The range that an act voids. `act`: its entry.
+pub(crate) fn range_of(voiding: &Voiding, act: LeafIndex, time_ms: LedgerTimeMs) -> Option<VoidedRange> {
+    let Voiding::Void { whose, from, until, .. } = voiding else { return None };
+    let until = until.map_or(act, |until| until.min(act));
+    Some(VoidedRange { act, time_ms, whose: *whose, from: *from, until, reinstated: None })
+}
+
+impl LedgerReader {
+    /// Every act that voided records, in log order: at most [`sillage_rules::limits::VOIDINGS_MAX`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn voidings(&self) -> Result<Vec<VoidedRange>, ReadError> {
+        Ok(Voids::read(&self.view().store)?.ranges)
+    }
+
+    /// The act by which an entry is voided in a log of `size` entries.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn voided_at(&self, index: LeafIndex, size: u64) -> Result<Option<VoidedRange>, ReadError> {
+        let view = self.view();
+        let overlay = Overlay::new(&view.store);
+        let Some(act) = overlay.voided_at(index, size)? else { return Ok(None) };
+        Ok(overlay.voids()?.ranges.iter().find(|range| range.act == act).copied())
+    }
+
+    /// Whether patients are still to be told of voided records: each command tells some more.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn is_telling_of_voided(&self) -> Result<bool, ReadError> {
+        Ok(Job::first(&self.view().store)?.is_some())
+    }
+
+    /// Decisions that were made while what this act voids counted, after the entry `after`, at most `limit`; and whether
+    /// there are more.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn decisions_to_review(
+        &self,
+        act: LeafIndex,
+        after: LeafIndex,
+        limit: usize,
+    ) -> Result<(Vec<VoidedDecision>, bool), ReadError> {
+        let prefix = numbered(REVIEWS, act, &[]);
+        let start = numbered(REVIEWS, act, &after.get().to_be_bytes());
+        let rows = self.view().store.scan(Family::Consent, &prefix, Some(&start), limit + 1)?;
+        let more = rows.len() > limit;
+        let parse = |key: &[u8], row: &[u8]| {
+            let index = key.strip_prefix(&prefix[..])?.try_into().ok().map(u64::from_be_bytes)?;
+            let ground = match row {
+                [1] => ReviewGround::Consulted,
+                [2] => ReviewGround::Concerned,
+                _ => return None,
+            };
+            Some(VoidedDecision { index: LeafIndex(index), ground })
+        };
+        let found = rows.iter().take(limit).map(|(key, row)| parse(key, row).ok_or_else(damaged));
+        Ok((found.collect::<Result<_, _>>()?, more))
+    }
+
+    /// How many patients have records that this act voids, as far as they were told, and whether all were.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn patients_concerned(&self, act: LeafIndex) -> Result<(u64, bool), ReadError> {
+        let view = self.view();
+        let count = view.store.scan(Family::Consent, &numbered(CONCERNED, act, &[]), None, usize::MAX)?.len();
+        let jobs = view.store.scan(Family::Consent, JOBS, None, usize::MAX)?;
+        let open = jobs.iter().any(|(key, _)| key.ends_with(&act.get().to_be_bytes()));
+        Ok((count as u64, !open))
+    }
+}
+
+/// What an act would void, of one part of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VoidingPart {
+    /// Records.
+    pub records: u64,
+    /// Of them, those that decide.
+    pub deciding: u64,
+    /// Patients.
+    pub tags: BTreeSet<[u8; TAG_LEN]>,
+    /// Decisions that the ledger made meanwhile, for anybody.
+    pub decisions: u64,
+    /// Where to go on; 0: this was the last part.
+    pub next: u64,
+}
+
+/// Entries looked at for one part.
+const PREVIEW_STEPS: usize = 20_000;
+
+impl LedgerReader {
+    /// What an act would void that names `whose` entries from `from` to `until`: the part that begins at `next`, 0 for the
+    /// first one.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn preview_voiding(
+        &self,
+        whose: &Whose,
+        (from, until): (LeafIndex, Option<LeafIndex>),
+        next: u64,
+    ) -> Result<VoidingPart, ReadError> {
+        let view = self.view();
+        let overlay = Overlay::new(&view.store);
+        let size = view.head.size;
+        let until = until.map_or(size, |until| until.get().min(size));
+        let range = VoidedRange {
+            act: LeafIndex(size),
+            time_ms: view.head.time,
+            whose: *whose,
+            from,
+            until: LeafIndex(until),
+            reinstated: None,
+        };
+        let mut part = VoidingPart { next: next.max(from.get()), ..VoidingPart::default() };
+        for _ in 0..PREVIEW_STEPS {
+            if part.next >= size {
+                part.next = 0;
+                return Ok(part);
+            }
+            let index = LeafIndex(part.next);
+            part.next += 1;
+            match overlay.stored(index)? {
+                Some(Entry::BatchHeader(header)) => {
+                    let key = overlay.key(&header.key_id)?.ok_or_else(damaged)?;
+                    let own = match whose {
+                        Whose::Key(own) => *own == header.key_id,
+                        Whose::Party(own) => *own == key.author_id,
+                    };
+                    if !own || index >= range.until {
+                        part.next += u64::from(header.count);
+                    }
+                }
+                Some(Entry::Record(entry)) if entry.flags.contains(Flags::LEDGER) => {
+                    part.decisions += u64::from(entry.kind == Kind::DECISION_MADE);
+                }
+                Some(Entry::Record(entry)) => {
+                    let signer = overlay.signer_of(index)?;
+                    if signer.is_some_and(|(key, author)| range.means(index, (&key, &author))) {
+                        part.records += 1;
+                        let access = matches!(entry.kind.group(), Group::Access | Group::Movement | Group::FollowUp);
+                        part.deciding += u64::from(!access);
+                        if entry.tag != [0; TAG_LEN] {
+                            part.tags.insert(entry.tag);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_as_written_and_only_whole() {
+        let range = VoidedRange {
+            act: LeafIndex(9),
+            time_ms: LedgerTimeMs(5),
+            whose: Whose::Key(KeyId::from_bytes([3; 32])),
+            from: LeafIndex(2),
+            until: LeafIndex(9),
+            reinstated: None,
+        };
+        let party = Whose::Party(AuthorId::from_bytes([4; 32]));
+        for range in [range, VoidedRange { whose: party, reinstated: Some(LeafIndex(11)), ..range }] {
+            let key = VoidedRange::key(range.act);
+            assert_eq!(VoidedRange::decode(&key, &range.encode()), Some(range));
+            assert_eq!(VoidedRange::decode(&key, &range.encode()[1..]), None);
+        }
+        assert!(range.counts_at(10) && !range.counts_at(9));
+        let back = VoidedRange { reinstated: Some(LeafIndex(11)), ..range };
+        assert!(back.counts_at(11) && !back.counts_at(12));
+    }
+}

@@ -1,0 +1,343 @@
+//! Acts that several authorities sign, and limits a day for what takes access away.
+//!
+//! A rule says which authorities count, how many of them sign, and which acts need it. An act that needs it carries the
+//! signatures of the further authorities in its record (`signatures`), so that it stays one entry:
+//!
+//! ```text
+//! "sillage/act-cosign/v1\0" ‖ u8 alg ‖ key_id[32] ‖ u8 len ‖ origin ‖ u64 expires_ms ‖ content[32]
+//! content = H(0x00 ‖ the record without `signatures`, in canonical encoding)
+//! ```
+//!
+//! A signature is good for one content, in one log, before it expires; and one content is recorded once.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+use sillage_proof::batch::Origin;
+use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, SIGNATURE_LEN, SigningKey};
+use sillage_proto::v1;
+
+use crate::act::{Act, bytes32};
+use crate::check::at_most;
+use crate::consent::{Effect, Event};
+use crate::kind::Kind;
+use crate::limits::AUTHORITIES_MAX;
+use crate::record::RecordError;
+
+const MAGIC: &[u8] = b"sillage/act-cosign/v1\0";
+
+/// Records that take access away or end spaces, which a party may sign in one day where nothing else is said.
+pub const LIMIT_A_DAY: u32 = 1_000;
+/// The same in a log for tests, where one program plays a whole country.
+pub const LIMIT_A_DAY_TEST: u32 = 1_000_000;
+/// The same by a patient's own key.
+pub const LIMIT_A_DAY_PATIENT: u32 = 200;
+/// One day, in milliseconds of ledger time. Days begin at midnight, UTC.
+pub const DAY_MS: u64 = 86_400_000;
+
+/// Roles of parties whose registration touches many: authority (64) and identity (4096).
+const GUARDED_ROLES: u32 = 64 | 4_096;
+
+/// Which acts need several signatures, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardedActs(u32);
+
+impl GuardedActs {
+    /// Voiding records.
+    pub const VOIDING: Self = Self(1);
+    /// Registering an authority or a party with the role identity, giving or taking these roles, replacing or revoking the
+    /// key of such a party, and the rule itself.
+    pub const AUTHORITIES: Self = Self(2);
+    /// Nodes and their keys, and the log's key.
+    pub const NODES: Self = Self(4);
+    /// Erasing a whole patient.
+    pub const ERASING: Self = Self(8);
+    /// What every rule guards.
+    pub const ALWAYS: Self = Self(3);
+    const ALL: u32 = 15;
+
+    /// The set with these bits.
+    ///
+    /// # Errors
+    /// When a bit is unknown, or what every rule guards is missing.
+    pub fn from_bits(bits: u32) -> Result<Self, RecordError> {
+        match bits & !Self::ALL == 0 && bits & Self::ALWAYS.0 == Self::ALWAYS.0 {
+            true => Ok(Self(bits)),
+            false => {
+                let why = "1 voiding and 2 authorities are always guarded; 4 nodes and 8 erasing may be added";
+                Err(RecordError::malformed("acts", why))
+            }
+        }
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether all of `other` is in the set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// How many authorities sign what touches many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Signatures that are needed, at least 1.
+    pub needed: u32,
+    /// Whose count.
+    pub authorities: BTreeSet<AuthorId>,
+    /// For which acts.
+    pub acts: GuardedActs,
+}
+
+/// What the act says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleChange {
+    /// Another rule, in the place of the one before.
+    Rule(Rule),
+    /// How many records that take access away a party may sign in one day.
+    Limit {
+        /// The party.
+        author_id: AuthorId,
+        /// How many, at least 1.
+        records: u32,
+    },
+}
+
+impl RuleChange {
+    /// Parses the act.
+    ///
+    /// # Errors
+    /// More signatures than authorities, none, too many, or a rule and a limit at once.
+    pub fn parse(message: &v1::AuthorityRule) -> Result<Self, RecordError> {
+        if let Some(limit) = &message.limit {
+            if (message.needed, message.acts, message.authorities.len()) != (0, 0, 0) {
+                return Err(RecordError::malformed("limit", "stands alone"));
+            }
+            if limit.records == 0 {
+                return Err(RecordError::malformed("limit.records", "at least 1: to end a party, take its roles away"));
+            }
+            let author_id = bytes32("limit.author_id", &limit.author_id)?.into();
+            return Ok(Self::Limit { author_id, records: limit.records });
+        }
+        at_most("authorities", message.authorities.len(), AUTHORITIES_MAX)?;
+        let ids = message.authorities.iter().map(|id| bytes32("authorities", id).map(AuthorId::from));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        if ids.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(RecordError::malformed("authorities", "must be strictly ascending"));
+        }
+        if message.needed == 0 || message.needed as usize > ids.len() {
+            let why = format!(
+                "{} signatures of {} authorities: at least 1, and no more than there are",
+                message.needed,
+                ids.len()
+            );
+            return Err(RecordError::malformed("needed", why));
+        }
+        let acts = GuardedActs::from_bits(message.acts)?;
+        Ok(Self::Rule(Rule { needed: message.needed, authorities: ids.into_iter().collect(), acts }))
+    }
+
+    /// As it stands in a record.
+    pub fn to_message(&self) -> v1::AuthorityRule {
+        match self {
+            Self::Rule(rule) => v1::AuthorityRule {
+                needed: rule.needed,
+                authorities: rule.authorities.iter().map(|id| id.as_bytes().to_vec()).collect(),
+                acts: rule.acts.bits(),
+                limit: None,
+            },
+            Self::Limit { author_id, records } => v1::AuthorityRule {
+                limit: Some(v1::LimitADay { author_id: author_id.as_bytes().to_vec(), records: *records }),
+                ..Default::default()
+            },
+        }
+    }
+}
+
+impl Rule {
+    /// Whether this act needs the rule's signatures. `roles_of`: the bits of the roles of the party that an act names, by its
+    /// id or its key's.
+    pub fn guards(&self, act: &Act, roles_of: impl Fn(Named<'_>) -> u32, own_rotation: bool) -> bool {
+        let guarded = |bits: u32| bits & GUARDED_ROLES != 0;
+        let needs = match act {
+            Act::RecordsVoided(_) => GuardedActs::VOIDING,
+            Act::AuthorityRule(_) => GuardedActs::AUTHORITIES,
+            Act::Registered(party) if guarded(party.roles.bits()) => GuardedActs::AUTHORITIES,
+            Act::RolesChanged { author_id, roles, .. }
+                if guarded(roles.bits()) || guarded(roles_of(Named::Party(author_id))) =>
+            {
+                GuardedActs::AUTHORITIES
+            }
+            // An authority that replaces its own key signs with the one before.
+            Act::Rotated { author_id, .. } if !own_rotation && guarded(roles_of(Named::Party(author_id))) => {
+                GuardedActs::AUTHORITIES
+            }
+            Act::Revoked { key_id, .. } if guarded(roles_of(Named::Key(key_id))) => GuardedActs::AUTHORITIES,
+            Act::NodeKeyRotated { .. } | Act::LogKeyRotated { .. } | Act::NodeSetChanged(_) => GuardedActs::NODES,
+            Act::Erased { indices, .. } if indices.is_empty() => GuardedActs::ERASING,
+            _ => return false,
+        };
+        self.acts.contains(needs)
+    }
+}
+
+/// Whom an act names.
+#[derive(Debug, Clone, Copy)]
+pub enum Named<'a> {
+    /// A party.
+    Party(&'a AuthorId),
+    /// A key's party.
+    Key(&'a KeyId),
+}
+
+/// What a further authority signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CosignMessage {
+    /// Its key.
+    pub key_id: KeyId,
+    /// The log.
+    pub origin: Origin,
+    /// Ledger time from which the signature counts no more, ms.
+    pub expires_ms: u64,
+    /// [`content_hash`] of the act's record.
+    pub content: Hash,
+}
+
+impl CosignMessage {
+    /// The bytes to sign.
+    pub fn encode(&self) -> Vec<u8> {
+        let origin = self.origin.as_str().as_bytes();
+        let mut out = MAGIC.to_vec();
+        out.push(ALG_ED25519);
+        out.extend_from_slice(self.key_id.as_bytes());
+        out.push(u8::try_from(origin.len()).expect("an origin has at most 255 bytes"));
+        out.extend_from_slice(origin);
+        out.extend_from_slice(&self.expires_ms.to_be_bytes());
+        out.extend_from_slice(self.content.as_bytes());
+        out
+    }
+
+    /// Signs, as it stands in a record. The message must name `key`.
+    ///
+    /// # Panics
+    /// When `key_id` is another key's: such a signature could never verify.
+    pub fn sign(&self, key: &SigningKey) -> v1::ActSignature {
+        assert_eq!(self.key_id, key.key_id(), "the message names its signer");
+        v1::ActSignature {
+            key_id: self.key_id.as_bytes().to_vec(),
+            expires_ms: self.expires_ms,
+            signature: key.sign(&self.encode()).to_vec(),
+        }
+    }
+
+    /// Whether `key` signed it.
+    pub fn is_signed_by(&self, key: &PublicKey, signature: &[u8]) -> bool {
+        self.key_id == key.key_id() && key.verify(&self.encode(), signature).is_ok()
+    }
+}
+
+/// What the further authorities sign of the record of an act: all of it but their signatures.
+pub fn content_hash(record: &v1::Record) -> Hash {
+    let content = v1::Record { signatures: Vec::new(), ..record.clone() };
+    leaf_hash(&content.encode_to_vec())
+}
+
+/// Bounds of further signatures; whether they are good is asked where the keys are known.
+pub(crate) fn check_signatures(signatures: &[v1::ActSignature]) -> Result<(), RecordError> {
+    at_most("signatures", signatures.len(), AUTHORITIES_MAX)?;
+    for (at, one) in signatures.iter().enumerate() {
+        if one.key_id.len() != 32 || one.signature.len() != SIGNATURE_LEN || one.expires_ms == 0 {
+            let why = "a further signature has a key id of 32 bytes, a signature of 64 and an end";
+            return Err(RecordError::malformed(format!("signatures[{at}]"), why));
+        }
+    }
+    if signatures.windows(2).any(|pair| pair[0].key_id >= pair[1].key_id) {
+        return Err(RecordError::malformed("signatures", "must be strictly ascending by key id"));
+    }
+    Ok(())
+}
+
+/// Whether a record takes access away or ends a space: a party may sign so many a day.
+pub fn is_limited(kind: Kind, event: &Event) -> bool {
+    match event {
+        Event::Directive(directive) => directive.provision.effect == Effect::Deny,
+        _ => matches!(
+            kind,
+            Kind::SPACE_OPPOSED
+                | Kind::SPACE_CLOSED
+                | Kind::CONSENT_REVOKED
+                | Kind::EMERGENCY_OPPOSITION
+                | Kind::PROFESSIONAL_BLOCKED
+                | Kind::ITEM_MASKED
+                | Kind::FEED_OPPOSED
+                | Kind::REPRESENTATION_ENDED
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{ParsedRecord, act_message};
+
+    fn rule(needed: u32, count: u8) -> v1::AuthorityRule {
+        v1::AuthorityRule {
+            needed,
+            authorities: (1..=count).map(|id| vec![id; 32]).collect(),
+            acts: GuardedActs::ALWAYS.bits(),
+            limit: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_has_as_many_authorities_as_it_needs() {
+        for message in [rule(1, 1), rule(2, 3), rule(16, 16)] {
+            let change = RuleChange::parse(&message).expect("a rule");
+            assert_eq!(change.to_message(), message);
+        }
+        let refused = |message: v1::AuthorityRule| RuleChange::parse(&message).expect_err("no rule").path;
+        assert_eq!(refused(rule(0, 2)), "needed");
+        assert_eq!(refused(rule(3, 2)), "needed");
+        assert_eq!(refused(rule(1, 17)), "authorities");
+        assert_eq!(refused(v1::AuthorityRule { acts: 1, ..rule(1, 1) }), "acts");
+        assert_eq!(refused(v1::AuthorityRule { acts: 16 + 3, ..rule(1, 1) }), "acts");
+        let twice = v1::AuthorityRule { authorities: vec![vec![1; 32], vec![1; 32]], ..rule(2, 2) };
+        assert_eq!(refused(twice), "authorities");
+        let limit = RuleChange::Limit { author_id: [1; 32].into(), records: 5 };
+        assert_eq!(RuleChange::parse(&limit.to_message()), Ok(limit.clone()));
+        assert_eq!(refused(v1::AuthorityRule { needed: 1, ..limit.to_message() }), "limit");
+    }
+
+    #[test]
+    fn a_signature_is_for_one_content_one_log_and_one_end() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let act = Act::Revoked { key_id: [2; 32].into(), reason: "lost".to_owned() };
+        let mut record = act_message(&act, 1_000);
+        let message = CosignMessage {
+            key_id: key.key_id(),
+            origin: Origin::new("test.example/log").expect("an origin"),
+            expires_ms: 2_000,
+            content: content_hash(&record),
+        };
+        let signed = message.sign(&key);
+        record.signatures.push(signed.clone());
+        assert_eq!(content_hash(&record), message.content, "the signatures aren't part of what is signed");
+        assert!(message.is_signed_by(&key.public_key(), &signed.signature));
+        let other = Origin::new("test.example/other").expect("an origin");
+        for changed in [
+            CosignMessage { origin: other, ..message.clone() },
+            CosignMessage { expires_ms: 2_001, ..message.clone() },
+            CosignMessage { content: content_hash(&act_message(&act, 1_001)), ..message.clone() },
+        ] {
+            assert!(!changed.is_signed_by(&key.public_key(), &signed.signature));
+        }
+        let read = ParsedRecord::from_message(record.clone()).expect("an act with a further signature");
+        assert_eq!(ParsedRecord::parse(read.bytes()).as_ref(), Ok(&read));
+        record.signatures.push(signed);
+        assert_eq!(ParsedRecord::from_message(record).expect_err("the same twice").path, "signatures");
+    }
+}

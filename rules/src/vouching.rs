@@ -1,0 +1,259 @@
+//! Whom a party vouches for: the structures for which its actors act, the systems that name them, and the issuers of the
+//! logins that it relays.
+//!
+//! A record and a request name their actor in free text, signed by a party. What they say of the actor counts only as far
+//! as that party may vouch for it: [`claims_of_record`] and [`claims_of_request`] say what that is. Which names a party has is
+//! in the ledger; what is asked of it is one name at a time. Names are compared as they are, byte for byte.
+
+use sillage_proto::v1;
+
+use crate::check::{at_most, line};
+use crate::codes::Code;
+use crate::consent::name::{PATIENT_SYSTEM, PERSON_SYSTEM, SOFTWARE_SYSTEM};
+use crate::consent::{ActorKind, ActorName, Event};
+use crate::decide::ParsedRequest;
+use crate::limits::{VOUCHED_BYTES_MAX, VOUCHED_OTHERS_MAX, VOUCHED_STRUCTURES_MAX};
+use crate::record::{ParsedRecord, RecordError};
+
+/// Stands for every name. Registered in test logs only.
+pub const ANY: &str = "*";
+
+/// What a party can vouch for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Vouched {
+    /// A structure: FINESS or another id, as in an actor's `organisation`.
+    Structure = 1,
+    /// The URI of a system of actors.
+    ActorSystem = 2,
+    /// Who established the identity in an authentication.
+    Issuer = 3,
+}
+
+impl Vouched {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Structure, Self::ActorSystem, Self::Issuer];
+
+    /// The number in the keys of the ledger's rows.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// How many names of it one party has at most.
+    pub const fn max(self) -> u32 {
+        match self {
+            Self::Structure => VOUCHED_STRUCTURES_MAX,
+            Self::ActorSystem | Self::Issuer => VOUCHED_OTHERS_MAX,
+        }
+    }
+
+    /// As a sentence names it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::ActorSystem => "system of actors",
+            Self::Issuer => "issuer of logins",
+        }
+    }
+}
+
+/// Names that a party vouches for. Each list is strictly ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vouching {
+    /// Structures.
+    pub structures: Vec<String>,
+    /// Systems of actors.
+    pub actor_systems: Vec<String>,
+    /// Issuers of logins.
+    pub issuers: Vec<String>,
+}
+
+impl Vouching {
+    /// Every name: for test logs.
+    pub fn any() -> Self {
+        let any = || vec![ANY.to_owned()];
+        Self { structures: any(), actor_systems: any(), issuers: any() }
+    }
+
+    /// The names, sorted, each once.
+    pub fn sorted(mut self) -> Self {
+        for list in [&mut self.structures, &mut self.actor_systems, &mut self.issuers] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        self
+    }
+
+    /// Parses the three lists of a message.
+    ///
+    /// # Errors
+    /// A name that is empty, too long, or has control characters or spaces around it; a list out of order or too long.
+    pub fn parse(structures: &[String], actor_systems: &[String], issuers: &[String]) -> Result<Self, RecordError> {
+        Ok(Self {
+            structures: list("structures", Vouched::Structure, structures)?,
+            actor_systems: list("actor_systems", Vouched::ActorSystem, actor_systems)?,
+            issuers: list("issuers", Vouched::Issuer, issuers)?,
+        })
+    }
+
+    /// As it stands in an act; nothing where it is empty.
+    pub fn to_message(&self) -> Option<v1::Vouching> {
+        let Self { structures, actor_systems, issuers } = self.clone();
+        (!self.is_empty()).then_some(v1::Vouching { structures, actor_systems, issuers })
+    }
+
+    /// Whether it names nothing.
+    pub fn is_empty(&self) -> bool {
+        self.names().next().is_none()
+    }
+
+    /// Whether it names one thing for all of a kind.
+    pub fn has_any(&self) -> bool {
+        self.names().any(|(_, name)| name == ANY)
+    }
+
+    /// The names of one kind.
+    pub fn of(&self, what: Vouched) -> &[String] {
+        match what {
+            Vouched::Structure => &self.structures,
+            Vouched::ActorSystem => &self.actor_systems,
+            Vouched::Issuer => &self.issuers,
+        }
+    }
+
+    /// The names of one kind, to change.
+    pub fn of_mut(&mut self, what: Vouched) -> &mut Vec<String> {
+        match what {
+            Vouched::Structure => &mut self.structures,
+            Vouched::ActorSystem => &mut self.actor_systems,
+            Vouched::Issuer => &mut self.issuers,
+        }
+    }
+
+    /// Every name, with what it names.
+    pub fn names(&self) -> impl Iterator<Item = (Vouched, &str)> {
+        Vouched::ALL.into_iter().flat_map(|what| self.of(what).iter().map(move |name| (what, name.as_str())))
+    }
+}
+
+fn list(path: &str, what: Vouched, names: &[String]) -> Result<Vec<String>, RecordError> {
+    at_most(path, names.len(), what.max() as usize)?;
+    for name in names {
+        line(path, name, VOUCHED_BYTES_MAX)?;
+        if name.is_empty() || name.trim() != name {
+            return Err(RecordError::malformed(path, "a name is missing, or has spaces around it"));
+        }
+    }
+    if names.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(RecordError::malformed(path, "must be strictly ascending"));
+    }
+    Ok(names.to_vec())
+}
+
+/// What a party has to vouch for, so that something counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim<'r> {
+    /// Which field says it.
+    pub path: &'static str,
+    /// What is named.
+    pub what: Vouched,
+    /// The name; empty where one is missing: then who vouches for every name does.
+    pub name: &'r str,
+}
+
+impl Claim<'_> {
+    /// Why it doesn't count. Names of structures are no identities of persons, and yet they stand in no refusal.
+    pub fn refusal(&self) -> RecordError {
+        let what = self.what.text();
+        let message = match self.name {
+            "" => format!("no {what} is named, and the party that signs has to vouch for one"),
+            _ => format!("the party that signs doesn't vouch for this {what}: sillage keys vouching"),
+        };
+        RecordError { code: Code::NotVouched, path: self.path.to_owned(), message }
+    }
+}
+
+/// What a record claims of its actor. `event` is what it means for decisions, where it decides something.
+///
+/// - The patient and persons prove who they are themselves: whoever relays their login vouches for its issuer alone.
+/// - Everybody else is named by a system of the party.
+/// - A structure is one of the party; a professional without one is nobody's.
+/// - What has no actor was done by software, which counts where the record decides something.
+pub fn claims_of_record<'r>(record: &'r ParsedRecord, event: Option<&'r Event>) -> Vec<Claim<'r>> {
+    let message = record.message();
+    let mut claims = claims_of_actor(message.actor.as_ref(), message.auth.as_ref());
+    let happened = record.kind().is_access() || record.kind().is_movement();
+    if message.actor.is_none() && event.is_some() && !happened {
+        claims.push(Claim { path: "actor", what: Vouched::ActorSystem, name: SOFTWARE_SYSTEM });
+    }
+    let of_patient = message.actor.as_ref().is_some_and(|actor| proves_itself(&actor.system));
+    match event {
+        Some(Event::BreakGlassOpened(opened)) => {
+            if let Some(actor) = &opened.actor {
+                claims.push(Claim { path: "details.actor", what: Vouched::ActorSystem, name: actor.system() });
+            }
+            claims.extend(opened.organisation.as_deref().map(|name| structure("details.organisation", name)));
+        }
+        // Where the patient limits a membership to a structure, it is the patient's choice.
+        Some(Event::Joined(membership)) if !of_patient => {
+            claims.extend(membership.organisation.as_deref().map(|name| structure("details.organisation", name)));
+        }
+        _ => {}
+    }
+    claims
+}
+
+/// What a request claims of its actor.
+pub fn claims_of_request(request: &ParsedRequest) -> Vec<Claim<'_>> {
+    let message = request.message();
+    claims_of_actor(message.actor.as_ref(), message.auth.as_ref())
+}
+
+/// Nobody takes a patient into their own hands on their own word: a professional joins a care team when the patient says
+/// so, or someone else of the structure.
+///
+/// # Errors
+/// `NOT_ENTITLED`.
+pub fn check_own_word(event: &Event, signer: &ActorName) -> Result<(), RecordError> {
+    match event {
+        Event::Joined(membership) if membership.professional == *signer => {
+            let message =
+                "nobody joins a care team on their own word: the patient signs it, or another of the structure";
+            Err(RecordError { code: Code::NotEntitled, path: "actor".to_owned(), message: message.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn structure<'r>(path: &'static str, name: &'r str) -> Claim<'r> {
+    Claim { path, what: Vouched::Structure, name }
+}
+
+/// Whether an actor of this system is established by a login that is relayed, and by nobody's word.
+fn proves_itself(system: &str) -> bool {
+    matches!(system, PATIENT_SYSTEM | PERSON_SYSTEM)
+}
+
+fn claims_of_actor<'r>(actor: Option<&'r v1::Actor>, auth: Option<&'r v1::Authentication>) -> Vec<Claim<'r>> {
+    let mut claims = Vec::new();
+    if let Some(actor) = actor {
+        if !proves_itself(&actor.system) && !actor.system.is_empty() {
+            claims.push(Claim { path: "actor.system", what: Vouched::ActorSystem, name: &actor.system });
+        }
+        let name = ActorName::new(&actor.system, &actor.id);
+        let kind = name.map(|name| ActorKind::of(&name, !actor.role.is_empty()));
+        // A name that no rule is about stands for nobody.
+        let acts_for_one = matches!(kind, Ok(ActorKind::Professional));
+        if !actor.organisation.is_empty() || acts_for_one {
+            claims.push(structure("actor.organisation", &actor.organisation));
+        }
+    }
+    if let Some(auth) = auth {
+        claims.push(Claim { path: "auth.issuer", what: Vouched::Issuer, name: &auth.issuer });
+    }
+    claims
+}
+
+#[cfg(test)]
+#[path = "vouching_tests.rs"]
+mod tests;

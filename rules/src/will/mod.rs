@@ -1,0 +1,317 @@
+//! The patient's will is proven, not claimed: who decided a record is what an identity provider signed.
+//!
+//! A record carries in `will` the token of a login ([`jws`]), of an issuer whose keys the authority published ([`issuer`]).
+//! The login is bound to this record, or to a session whose key signs it ([`binding`]), and its claims name the patient of
+//! the record's tag, or the representative who is its actor ([`claims`]). [`prove`] checks all of it, and [`Will`] says how a
+//! record's will is established. [`test_issuer`] logs in whoever is named, for test logs alone.
+//!
+//! Everything here is pure: the issuer comes from the ledger, the time is ledger time, so every node comes to one verdict.
+
+pub mod binding;
+pub mod claims;
+pub mod issuer;
+pub mod jws;
+pub mod test_issuer;
+
+use sillage_proof::batch::Origin;
+use sillage_proof::hash::LedgerTimeMs;
+use sillage_proof::keys::PublicKey;
+use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::vrf::{VrfProof, VrfPublicKey};
+use sillage_proto::v1;
+
+use self::claims::Claims;
+use self::issuer::Issuer;
+use self::jws::Token;
+use crate::codes::Code;
+use crate::consent::{Actor, ActorKind, ActorName};
+use crate::kind::{Group, Kind};
+use crate::record::{ParsedRecord, RecordError};
+
+/// Longest token, in bytes: that of FranceConnect has about 1,000.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1_024;
+/// The longest that a login may count after it was made, in seconds: half an hour.
+pub const SESSION_S_MAX: u64 = 1_800;
+/// By how much the clocks of issuers and of the ledger may differ, in seconds.
+pub const LEEWAY_S: u64 = 60;
+/// For how long the ledger remembers what was decided, so that it isn't handed in a second time while the login counts, in
+/// milliseconds.
+pub const REMEMBERED_MS: u64 = (SESSION_S_MAX + 3 * LEEWAY_S) * 1_000;
+
+/// How sure an issuer is of who logged in (Regulation (EU) 910/2014, art. 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Less than the two others, or not known.
+    Low,
+    /// Enough to decide.
+    Substantial,
+    /// More than enough.
+    High,
+}
+
+impl Level {
+    /// As `auth.eidas_level` says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Substantial => "substantial",
+            Self::High => "high",
+        }
+    }
+}
+
+/// By what a will is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// A login, at the issuer with this URL.
+    Login {
+        /// The claim `iss`.
+        issuer: String,
+    },
+    /// The batch is signed with the patient's own key.
+    OwnKey,
+}
+
+/// A will that is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// By what.
+    pub how: How,
+    /// How sure that is.
+    pub level: Level,
+}
+
+/// How the will of a record is established.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Will {
+    /// By an assertion that was verified.
+    Proven(Proven),
+    /// Collected on paper, by telephone or by another system, with evidence: the service vouches for the collecting. It ends
+    /// nothing that was proven.
+    Collected,
+    /// By nothing but a service's word.
+    Claimed,
+}
+
+impl Will {
+    /// Whether it is proven well enough to decide.
+    pub fn suffices(&self) -> bool {
+        matches!(self, Self::Proven(proven) if proven.level >= Level::Substantial)
+    }
+}
+
+/// What of the ledger a proof is checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Log<'a> {
+    /// Its name.
+    pub origin: &'a Origin,
+    /// Verifies tags, from its genesis.
+    pub vrf_public_key: &'a [u8; 32],
+    /// Whether it takes issuers for tests.
+    pub test_log: bool,
+}
+
+/// Whether a record of this kind may carry a will: what the patient, or who represents them, may decide, and contests.
+pub fn may_carry(kind: Kind) -> bool {
+    matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People)
+        || kind == Kind::CONTEST_OPENED
+}
+
+/// Checks the bounds of a will: what can be said without an issuer.
+pub(crate) fn check(kind: Kind, will: &v1::Will) -> Result<(), RecordError> {
+    if !may_carry(kind) {
+        let why = "only what the patient or a representative decides carries it: leave it out";
+        return Err(RecordError::malformed("", why));
+    }
+    for (path, token) in [("token", &will.token), ("userinfo", &will.userinfo)] {
+        if token.len() > TOKEN_BYTES_MAX {
+            let why = format!("{} bytes, and a token has at most {TOKEN_BYTES_MAX}", token.len());
+            return Err(RecordError::new(Code::LoginMalformed, path, why));
+        }
+    }
+    if will.token.is_empty() {
+        return Err(RecordError::new(Code::LoginMalformed, "token", "missing"));
+    }
+    let sized = |path: &str, bytes: &[u8], wanted: &[usize]| match wanted.contains(&bytes.len()) {
+        true => Ok(()),
+        false => Err(RecordError::malformed(path, format!("{} bytes, expected {wanted:?}", bytes.len()))),
+    };
+    sized("tag_proof", &will.tag_proof, &[0, 80])?;
+    let in_session = !will.session_key.is_empty();
+    sized("session_key", &will.session_key, &[0, 32])?;
+    sized("signature", &will.signature, &[if in_session { 64 } else { 0 }])?;
+    sized("blind", &will.blind, &[if in_session { 0 } else { 16 }])
+}
+
+/// The issuer that the record's token names, to look it up; `None` where the record carries no will.
+///
+/// # Errors
+/// `LOGIN_MALFORMED`.
+pub fn issuer_named(record: &v1::Record) -> Result<Option<String>, RecordError> {
+    let Some(will) = &record.will else { return Ok(None) };
+    let token = Token::parse(&will.token).map_err(|error| error.within("will.token"))?;
+    Ok(Some(Claims::parse(&token).map_err(|error| error.within("will.token"))?.text("iss")?.to_owned()))
+}
+
+/// How the will of a record is established, where the patient's own key didn't sign. `issuer` is what the ledger knows at `at`
+/// of the issuer that [`issuer_named`] gave; `at` is ledger time.
+///
+/// # Errors
+/// With the code of the first thing that is wrong with the proof that the record carries.
+pub fn of(
+    record: &ParsedRecord,
+    issuer: Option<&Issuer>,
+    log: &Log<'_>,
+    at: LedgerTimeMs,
+) -> Result<Will, RecordError> {
+    let message = record.message();
+    match &message.will {
+        Some(will) => prove(record, will, issuer, log, at).map(Will::Proven).map_err(|error| error.within("will")),
+        None if is_collected(message) => Ok(Will::Collected),
+        None => Ok(Will::Claimed),
+    }
+}
+
+/// Whether it says that it was collected. What that has to hold is checked where directives are.
+fn is_collected(message: &v1::Record) -> bool {
+    let details = serde_json::from_str::<serde_json::Value>(&message.details);
+    details.is_ok_and(|details| details.get("collected").is_some())
+}
+
+fn prove(
+    record: &ParsedRecord,
+    will: &v1::Will,
+    issuer: Option<&Issuer>,
+    log: &Log<'_>,
+    at: LedgerTimeMs,
+) -> Result<Proven, RecordError> {
+    let token = Token::parse(&will.token).map_err(|error| error.within("token"))?;
+    let claims = Claims::parse(&token).map_err(|error| error.within("token"))?;
+    let unknown = |why: &str| RecordError::new(Code::LoginIssuer, "token", why);
+    let issuer = issuer.ok_or_else(|| unknown("its issuer isn't published in this log"))?;
+    if claims.text("iss")? != issuer.url {
+        return Err(unknown("its issuer is another one"));
+    }
+    if issuer.test && !log.test_log {
+        return Err(unknown("its issuer is for tests, and this log is of real persons"));
+    }
+    if !issuer.counts_at(at) {
+        return Err(unknown("its issuer doesn't count at this time"));
+    }
+    let within = |part: &'static str| move |error: RecordError| error.within(part);
+    issuer.verify(&token).map_err(within("token"))?;
+    issuer.check_audience(&claims).map_err(within("token"))?;
+    issuer.check_time(&claims, at).map_err(within("token"))?;
+    check_bound(record, will, &claims, log.origin)?;
+    let about = match will.userinfo.is_empty() {
+        true => None,
+        false => Some(userinfo(&will.userinfo, issuer, &claims).map_err(within("userinfo"))?),
+    };
+    check_subject(record, will, about.as_ref().unwrap_or(&claims), issuer, log)?;
+    let level = issuer.level(&claims);
+    check_said(record.message().auth.as_ref(), &claims, issuer, level)?;
+    Ok(Proven { how: How::Login { issuer: issuer.url.clone() }, level })
+}
+
+/// The claims of the userinfo answer: of the same issuer, for the same service, on the same person.
+fn userinfo(text: &str, issuer: &Issuer, login: &Claims) -> Result<Claims, RecordError> {
+    let token = Token::parse(text)?;
+    issuer.verify(&token)?;
+    let claims = Claims::parse(&token)?;
+    if claims.text("iss")? != issuer.url {
+        return Err(RecordError::new(Code::LoginIssuer, "", "it is of another issuer than the ID token"));
+    }
+    issuer.check_audience(&claims)?;
+    match claims.text("sub")? == login.text("sub")? {
+        true => Ok(claims),
+        false => Err(RecordError::new(Code::LoginSubject, "", "it is about somebody else than the ID token")),
+    }
+}
+
+/// The nonce names this record, or a session whose key signed it.
+fn check_bound(record: &ParsedRecord, will: &v1::Will, login: &Claims, origin: &Origin) -> Result<(), RecordError> {
+    let digest = binding::record_digest(record.message());
+    let key = match <[u8; 32]>::try_from(&will.session_key[..]) {
+        Err(_) => {
+            let blind = <[u8; 16]>::try_from(&will.blind[..]).expect("bounds were checked");
+            return check_nonce(login, &binding::record_nonce(origin, &blind, &digest));
+        }
+        Ok(key) => key,
+    };
+    check_nonce(login, &binding::session_nonce(origin, &key))?;
+    let message = binding::session_message(origin, &key, &record.entry_tag(), &digest);
+    let wrong = || {
+        RecordError::new(Code::LoginSignature, "signature", "the session's key didn't sign this record for this log")
+    };
+    let key = PublicKey::from_bytes(&key).map_err(|_| wrong())?;
+    key.verify(&message, &will.signature).map_err(|_| wrong())
+}
+
+fn check_nonce(login: &Claims, expected: &str) -> Result<(), RecordError> {
+    match login.optional_text("nonce")? == Some(expected) {
+        true => Ok(()),
+        false => {
+            Err(RecordError::new(Code::LoginNotBound, "token", "its nonce names neither this record nor this session"))
+        }
+    }
+}
+
+/// Who logged in is the patient of the tag, or the record's actor. Errors never repeat a claim.
+fn check_subject(
+    record: &ParsedRecord,
+    will: &v1::Will,
+    about: &Claims,
+    issuer: &Issuer,
+    log: &Log<'_>,
+) -> Result<(), RecordError> {
+    let other = |path: &str, why: &str| RecordError::new(Code::LoginSubject, path, why);
+    let actor = Actor::of(record.message())?;
+    if actor.kind != ActorKind::Patient {
+        let name = issuer.person(about)?;
+        let same = name.parse::<ActorName>().is_ok_and(|name| name == actor.name);
+        return match same {
+            true => Ok(()),
+            false => Err(other("token", "somebody else logged in than the actor of the record")),
+        };
+    }
+    let (ins, oid) = issuer.patient(about)?;
+    let identity = Identity::new(ins, oid);
+    let identity = identity.map_err(|_| other("token", "its claims hold no INS in the form of one"))?;
+    let failed = || other("tag_proof", "it doesn't prove that the record's tag is that of who logged in");
+    let proof = VrfProof::from_bytes(&will.tag_proof).map_err(|_| failed())?;
+    let key = VrfPublicKey::from_bytes(log.vrf_public_key).map_err(|_| failed())?;
+    let tag = PatientTag::from_bytes(record.entry_tag());
+    let holds = |compartment| tag.verify(&key, &identity, compartment, &proof).is_ok();
+    match holds(Compartment::Open) || holds(Compartment::Secret) {
+        true => Ok(()),
+        false => Err(failed()),
+    }
+}
+
+/// What `auth` says is what the token says: so it may be shown as proven.
+fn check_said(
+    auth: Option<&v1::Authentication>,
+    login: &Claims,
+    issuer: &Issuer,
+    level: Level,
+) -> Result<(), RecordError> {
+    let Some(auth) = auth else { return Ok(()) };
+    let issuers = [Some(issuer.url.as_str()), Some(issuer.name.as_str()), login.optional_text("idp")?];
+    let acr = login.optional_text("acr")?;
+    let methods = login.list("amr")?;
+    let is_method = acr == Some(auth.method.as_str()) || methods.contains(&auth.method.as_str());
+    let wrong = |what: &str| RecordError::new(Code::LoginLevel, "token", format!("`auth` names another {what}"));
+    if !auth.issuer.is_empty() && !issuers.contains(&Some(auth.issuer.as_str())) {
+        return Err(wrong("issuer"));
+    }
+    if !auth.method.is_empty() && !is_method {
+        return Err(wrong("method"));
+    }
+    match auth.eidas_level.is_empty() || auth.eidas_level == level.as_str() {
+        true => Ok(()),
+        false => Err(wrong("level")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! With the certificate of a party that may read, or with nothing but a connection.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sillage_client::profile::Profile;
+use sillage_proto::v1::{
+    GetCheckpointRequest, PatientIdentity, ProvePatientRequest, ResolveTagsRequest, RuleRecordsRequest,
+    StreamStatusRequest, SubmitRequest, TraceRequest,
+};
+use sillage_rules::kind::Kind;
+use sillage_tests::lines::{OID, access, ins};
+use sillage_tests::wire::{self, Rpc};
+use sillage_tests::world::World;
+
+/// Events a second of the readers here.
+const QUOTA: u64 = 10;
+
+/// A party of its own, with a small quota.
+fn register(world: &World, name: &str, roles: &str) -> Profile {
+    let folder = world.path(name);
+    let (out, quota) = (folder.to_string_lossy().into_owned(), QUOTA.to_string());
+    world.sillage(&["keys", "register", "--name", name, "--roles", roles, "--quota", &quota, "--out", &out]).ok();
+    Profile::load(&folder.join("sillage.toml")).expect("the profile of the new party")
+}
+
+fn rpc(profile: &Profile, node: usize) -> Rpc {
+    wire::rpc(profile, node, Some(&wire::pem_of(profile)))
+}
+
+fn rules_of(tag: Vec<u8>) -> RuleRecordsRequest {
+    RuleRecordsRequest { tag, limit: 1, ..RuleRecordsRequest::default() }
+}
+
+fn made_up(n: u64) -> Vec<u8> {
+    [&n.to_be_bytes()[..], &[0x5a; 24]].concat()
+}
+
+fn open_tag(world: &World, patient: &str) -> Vec<u8> {
+    let identities = vec![PatientIdentity { ins: patient.to_owned(), oid: OID.to_owned() }];
+    let answer = world.wait(rpc(&world.profile(), 1).resolve_tags(ResolveTagsRequest { identities }));
+    answer.expect("a tag").into_inner().tags.remove(0).tag
+}
+
+/// Readings of the patient that are on record, as the patient sees them.
+fn lines_of(world: &World, tag: &[u8]) -> usize {
+    let kind = Kind::LOG_CONSULTED.code().into();
+    let request = TraceRequest { tag: tag.to_vec(), kind, limit: 500, ..TraceRequest::default() };
+    world.wait(rpc(&world.profile(), 1).trace(request)).expect("a trace").into_inner().lines.len()
+}
+
+/// As fast as it can, over all nodes, of tags that nobody has: to fill the log, and buckets of the index.
+pub fn reading_at_every_node_gives_no_more_than_one_quota(world: &mut World) {
+    let reader = register(world, "greedy", "reader");
+    let before = world.tree_size();
+    let began = Instant::now();
+    let until = began + Duration::from_secs(4);
+    let answers = (1..=3_u64).map(|node| {
+        let profile = reader.clone();
+        async move {
+            let mut rpc = rpc(&profile, usize::try_from(node).expect("few"));
+            let (mut given, mut refused) = (0, BTreeSet::new());
+            let mut n = node << 32;
+            while Instant::now() < until {
+                n += 1;
+                match rpc.rule_records(rules_of(made_up(n))).await {
+                    Ok(answer) => {
+                        assert!(answer.into_inner().records.is_empty());
+                        given += 1;
+                    }
+                    Err(status) => drop(refused.insert(wire::info(&status).code)),
+                }
+            }
+            (given, refused)
+        }
+    });
+    let answers: Vec<_> = answers.collect();
+    let answers = world.wait(async {
+        let tasks: Vec<_> = answers.into_iter().map(tokio::spawn).collect();
+        let mut out = Vec::new();
+        for task in tasks {
+            out.push(task.await.expect("no panic"));
+        }
+        out
+    });
+    let took_s = began.elapsed().as_secs() + 1;
+    let given: u64 = answers.iter().map(|(given, _)| given).sum();
+    // Two seconds' worth at once, then the rate; one more where a new leader has counted nothing yet.
+    assert!(given > 0 && given <= QUOTA * (took_s + 2) + 3, "{given} in {took_s} s at {QUOTA} a second");
+    for (_, refused) in &answers {
+        assert!(refused.iter().all(|code| code == "QUOTA_EXCEEDED"), "{refused:?}");
+    }
+    let grown = world.tree_size() - before;
+    assert!(grown <= given + 5 * took_s, "{grown} entries for {given} readings");
+    // None of those tags has come into the index.
+    world.sillage(&["checkpoint"]).ok();
+    let proof = world.wait(rpc(&world.profile(), 1).prove_patient(ProvePatientRequest { tag: made_up((1 << 32) + 1) }));
+    assert_eq!(proof.expect("a proof").into_inner().count, 0);
+}
+
+/// The same patient over and over: the trace would be full of it.
+pub fn reading_one_patient_again_and_again_adds_one_line_a_minute(world: &mut World) {
+    let patient = ins(500);
+    world.record(&[access(&patient, "read again")]);
+    let tag = open_tag(world, &patient);
+    let before = lines_of(world, &tag);
+    let reader = register(world, "curious", "reader");
+    for node in [1, 2, 3, 1, 2, 3] {
+        world.wait(rpc(&reader, node).rule_records(rules_of(tag.clone()))).expect("an answer");
+    }
+    // One of the reader, one of whoever looks here, which is on record by the second time.
+    let lines = lines_of(world, &tag);
+    assert!(lines <= before + 2, "{lines} lines after six readings");
+    assert!(lines > before, "it stands there");
+}
+
+/// A stolen batch, or one that an author gives to a friend: on record it would come from nowhere.
+pub fn a_batch_through_another_partys_certificate_is_refused(world: &mut World) {
+    let other = register(world, "carrier", "author");
+    let record = sillage_rules::record::new_message(Kind::ACCESS_READ, None, sillage_tests::lines::now_ms());
+    let record = prost::Message::encode_to_vec(&record);
+    let batch = wire::sign(&wire::signer(&world.profile()), "carried", 1, vec![record]);
+    for node in 1..=3 {
+        let submit = SubmitRequest { batch: Some(batch.clone()) };
+        let status = world.wait(rpc(&other, node).submit(submit)).expect_err("another's certificate");
+        assert_eq!(wire::info(&status).code, "NOT_ENTITLED", "{}", status.message());
+    }
+    let asked = StreamStatusRequest { stream_label: "carried".to_owned() };
+    let status = world.wait(rpc(&world.profile(), 1).stream_status(asked)).expect("its author asks").into_inner();
+    assert_eq!(status.streams[0].last_seq, 0, "nothing of it is on record");
+    world.record(&[access(&ins(501), "its own")]);
+}
+
+/// Hundreds of calls that wait, from one caller: the others, and what is written, don't wait behind them.
+pub fn calls_of_one_caller_hold_up_nobody_else(world: &mut World) {
+    let greedy = register(world, "many-calls", "reader");
+    let never = GetCheckpointRequest { size_min: 1 << 40, cosigners: Vec::new() };
+    world.wait(async {
+        let asked: Vec<_> = (0..3)
+            .flat_map(|_| {
+                let connection = rpc(&greedy, 1);
+                let never = never.clone();
+                (0..100).map(move |_| {
+                    let (mut rpc, never) = (connection.clone(), never.clone());
+                    tokio::spawn(async move { rpc.get_checkpoint(never).await })
+                })
+            })
+            .collect();
+        let began = Instant::now();
+        while !asked.iter().any(tokio::task::JoinHandle::is_finished) {
+            assert!(began.elapsed() < Duration::from_secs(30), "300 calls at once are all taken on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        rpc(&world.profile(), 1).rule_records(rules_of(made_up(1))).await.expect("another caller's reading");
+        let mut busy = 0;
+        for asked in asked {
+            if asked.is_finished() {
+                busy +=
+                    usize::from(wire::info(&asked.await.expect("no panic").expect_err("no such size")).code == "BUSY");
+            } else {
+                asked.abort();
+            }
+        }
+        assert!(busy > 0, "more than may wait");
+    });
+    world.record(&[access(&ins(502), "beside it")]);
+}
+
+/// Over its quota, the command line waits as long as it is told; with too little time it says why.
+pub fn the_command_line_says_that_it_is_a_quota(world: &mut World) {
+    let reader = register(world, "hasty", "reader");
+    for n in 0..200 {
+        if world.wait(rpc(&reader, 1).rule_records(rules_of(made_up(n)))).is_err() {
+            break;
+        }
+    }
+    let profile: PathBuf = world.path("hasty").join("sillage.toml");
+    let patient = ins(503);
+    let ask = ["trace", "--patient", &patient, "--oid", OID, "--json"];
+    // It passes a moment later, without anybody's help.
+    world.sillage_as(&profile, &ask).ok();
+    // A debt of half a minute isn't waited for in five seconds.
+    register(world, "bulk", "author,tag");
+    let file = |name: &str, count: usize| {
+        let lines: Vec<_> = (0..count).map(|n| access(&ins(504), &format!("{name}-{n}"))).collect();
+        world.write(name, sillage_tests::lines::ndjson(&lines)).to_string_lossy().into_owned()
+    };
+    let bulk = world.path("bulk").join("sillage.toml");
+    world.sillage_as(&bulk, &["record", "--file", &file("first.ndjson", 300)]).ok();
+    let run = world.sillage_as(&bulk, &["--timeout", "3", "record", "--file", &file("second.ndjson", 1)]);
+    assert_eq!(run.code, Some(3), "{run}");
+    assert!(run.stderr.contains("over a quota: QUOTA_EXCEEDED") && !run.stderr.contains("out of reach"), "{run}");
+}
+
+/// A stolen image of memory holds every key.
+pub fn no_process_that_holds_keys_leaves_an_image_of_its_memory(world: &mut World) {
+    let mut seen = 0;
+    for id in 1..=3 {
+        let pid = fs::read_to_string(world.dir().join(format!("node-{id}/pid"))).expect("the file of its process id");
+        let limits = fs::read_to_string(format!("/proc/{}/limits", pid.trim())).expect("its limits");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+        let words: Vec<&str> = core.split_whitespace().collect();
+        assert_eq!(words[4..6], ["0", "0"], "{core}");
+        // What may not be attached to belongs to root; where the tests are root's, so does everything.
+        let owner =
+            std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/mem", pid.trim())).expect("it"));
+        assert_eq!(owner, 0);
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}

@@ -1,0 +1,506 @@
+//! A service's key is stolen, with its certificate. For each role, and for sets of roles that services have, the thief
+//! tries every kind and every call against patients and structures that are none of the service's. What comes of it is the
+//! table of `docs/threat-model.md`, row by row: the test compares.
+//!
+//! To say more of a key, add a column: a function of the thief that gives a cell.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use serde_json::{Value, json};
+use sillage_client::author::Signer;
+use sillage_client::profile::Profile;
+use sillage_proof::batch::Origin;
+use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::keys::{AuthorId, SigningKey};
+use sillage_proto::v1::*;
+use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::decide::message::AuthorizeMessage;
+use sillage_rules::kind::{Group, Kind};
+use sillage_rules::node_set::NodeSetChange;
+use sillage_rules::record::{act_message, new_message};
+use sillage_rules::roles::Roles;
+use sillage_rules::vouching::Vouching;
+use sillage_tests::health::{in_s, rpps};
+use sillage_tests::lines::{OID, ins, now_ms};
+use sillage_tests::wire::{self, Rpc};
+use sillage_tests::world::World;
+
+const PATIENTS: usize = 100;
+const FIRST: u64 = 2_000;
+const RPPS: &str = "urn:oid:1.2.250.1.71.4.2.1";
+/// Who deposited what the patients have, and for which structure: none of the thief's.
+const DEPOSITOR: &str = "10100534436";
+const HOSPITAL: &str = "750712184";
+/// What the stolen key's party may vouch for.
+const OWN_DOCTOR: &str = "10003001234";
+const OWN_STRUCTURE: &str = "690000120";
+const OWN_ISSUER: &str = "urn:example:radiology-login";
+
+/// What a service may have: each role alone, and what services have together.
+const STOLEN: [&str; 14] = [
+    "recorder",
+    "decider",
+    "recorder,decider",
+    "emergency",
+    "emergency,decider",
+    "reviewer",
+    "identity",
+    "consent-desk",
+    "tag",
+    "reader",
+    "patient",
+    "auditor",
+    "operator",
+    // What it does holds for all: last.
+    "authority",
+];
+
+/// As whom the thief speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// A doctor of the party's own structure.
+    Own,
+    /// Another doctor, of the structure that deposited.
+    OtherStructure,
+    /// The patient, by a login of the party's own issuer.
+    PatientOwnLogin,
+    /// The patient, by a login that the party doesn't relay.
+    PatientOtherLogin,
+}
+
+impl Claim {
+    const ALL: [Self; 4] = [Self::Own, Self::OtherStructure, Self::PatientOwnLogin, Self::PatientOtherLogin];
+
+    fn actor(self) -> Actor {
+        let doctor = |id: &str, organisation: &str| Actor {
+            system: RPPS.to_owned(),
+            id: id.to_owned(),
+            role: "physician".to_owned(),
+            organisation: organisation.to_owned(),
+            ..Actor::default()
+        };
+        match self {
+            Self::Own => doctor(OWN_DOCTOR, OWN_STRUCTURE),
+            // A name that nobody knows: the structure alone would open what it deposited.
+            Self::OtherStructure => doctor(&rpps(81), HOSPITAL),
+            _ => Actor { system: "urn:sillage:patient".to_owned(), id: "self".to_owned(), ..Actor::default() },
+        }
+    }
+
+    fn auth(self) -> Option<Authentication> {
+        let by = |issuer: &str| Authentication {
+            issuer: issuer.to_owned(),
+            method: "app".to_owned(),
+            eidas_level: "high".to_owned(),
+        };
+        match self {
+            Self::PatientOwnLogin => Some(by(OWN_ISSUER)),
+            Self::PatientOtherLogin => Some(by("urn:example:national-login")),
+            _ => None,
+        }
+    }
+}
+
+/// A patient who is a stranger to the thief, with what proves their tags.
+struct Stranger {
+    open: [u8; 32],
+    secret: Vec<u8>,
+    pairing: TagPairing,
+    document: String,
+}
+
+struct Thief<'w> {
+    world: &'w World,
+    name: &'static str,
+    rpc: Rpc,
+    signer: Signer,
+    strangers: &'w [Stranger],
+    /// Where the thief's own patients of this key begin among the strangers: what one did isn't in another's way.
+    at: usize,
+}
+
+pub fn a_stolen_key_does_what_its_role_is_for_and_no_more(world: &mut World) {
+    let strangers = strangers(world);
+    let mut rows = Vec::new();
+    for (number, name) in STOLEN.into_iter().enumerate() {
+        let profile = steal(world, name, number);
+        let thief = Thief {
+            world,
+            name,
+            rpc: wire::rpc(&profile, 1, Some(&wire::pem_of(&profile))),
+            signer: wire::signer(&profile),
+            strangers: &strangers,
+            at: number * Claim::ALL.len(),
+        };
+        rows.push(thief.row());
+    }
+    let head = [
+        "| roles of the stolen key | records as its own doctor | as another structure's | as the patient, by its own issuer's login | by another's | decisions permitted, of 100 patients | reads, of 100 patients | other calls |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ];
+    let table = [&head.map(str::to_owned)[..], &rows].concat().join("\n");
+    println!("{table}");
+    let doc = include_str!("../../../docs/threat-model.md");
+    assert!(doc.contains(&table), "docs/threat-model.md has another table than this:\n{table}");
+}
+
+/// A hundred patients with a document each, that another structure deposited, and masked in part.
+fn strangers(world: &World) -> Vec<Stranger> {
+    let identities: Vec<PatientIdentity> =
+        (0..PATIENTS as u64).map(|n| PatientIdentity { ins: ins(FIRST + n), oid: OID.to_owned() }).collect();
+    let lines: Vec<Value> = identities.iter().enumerate().map(|(n, whose)| deposit(whose, &document(n))).collect();
+    world.record(&lines);
+    // Broken for another reason, by another party: there is something to review.
+    let glass = |(n, whose): (usize, &PatientIdentity)| {
+        json!({
+            "kind": "breakglass.opened", "patient": {"ins": whose.ins, "oid": OID}, "actor": doctor_line(),
+            "occurred_at": in_s(0), "details": {"id": format!("theirs.{n}"), "case": "INCAPACITY", "reason": "unconscious",
+                "expires": in_s(3_600), "no_position": "INDOORS"},
+        })
+    };
+    world.record(&identities.iter().enumerate().map(glass).collect::<Vec<_>>());
+    let profile = world.profile();
+    let mut rpc = wire::rpc(&profile, 1, Some(&wire::pem_of(&profile)));
+    let request = ResolveTagsRequest { identities: identities.clone() };
+    let tags = world.wait(rpc.resolve_tags(request)).expect("resolved").into_inner().tags;
+    let tags = tags.into_iter().zip(identities).enumerate();
+    tags.map(|(n, (tags, patient))| Stranger {
+        open: tags.tag[..].try_into().expect("32 bytes"),
+        secret: tags.secret_tag,
+        pairing: TagPairing { patient: Some(patient), proof: tags.proof, secret_proof: tags.secret_proof },
+        document: document(n),
+    })
+    .collect()
+}
+
+fn document(n: usize) -> String {
+    format!("urn:example:stolen-{n}")
+}
+
+fn doctor_line() -> Value {
+    json!({"system": RPPS, "id": DEPOSITOR, "role": "physician", "organisation": HOSPITAL})
+}
+
+fn deposit(whose: &PatientIdentity, document: &str) -> Value {
+    json!({
+        "kind": "access.write", "patient": {"ins": whose.ins, "oid": OID}, "actor": doctor_line(),
+        "items": [{"id": document, "category": "REPORT"}], "occurred_at": in_s(0), "purpose": "TREAT",
+        "basis": {"kind": "legal", "ref": "L1111-15"}, "outcome": "success",
+    })
+}
+
+/// Registers a party as a hospital's radiology has one, and hands over its folder.
+fn steal(world: &World, roles: &str, number: usize) -> Profile {
+    let folder = world.path(&format!("stolen-{number}"));
+    let out = folder.display().to_string();
+    let mut args = vec!["keys", "register", "--name", "radiology", "--role", roles, "--out", &out];
+    args.extend(["--structure", OWN_STRUCTURE, "--actor-system", RPPS, "--issuer", OWN_ISSUER]);
+    // The device of somebody who is none of the strangers.
+    let own = ins(FIRST + PATIENTS as u64);
+    if roles == "patient" {
+        args.extend(["--patient", &own, "--oid", OID]);
+    }
+    world.sillage_as(&world.authority_file(), &args).ok();
+    Profile::load(&folder.join("sillage.toml")).expect("the profile of the stolen key")
+}
+
+impl Thief<'_> {
+    fn row(&self) -> String {
+        let records = Claim::ALL.map(|claim| self.records(claim));
+        let roles: Vec<String> = self.name.split(',').map(|role| format!("`{role}`")).collect();
+        let cells = [&records[..], &[self.decisions(), self.reads(), self.calls()]].concat();
+        format!("| {} | {} |", roles.join(", "), cells.join(" | "))
+    }
+
+    /// The kinds of which a record was taken, about a patient who is a stranger.
+    fn records(&self, claim: Claim) -> String {
+        let number = Claim::ALL.iter().position(|known| *known == claim).expect("one of them");
+        let stranger = &self.strangers[self.at + number];
+        // A deposit comes first: who embargoes has deposited.
+        let kinds = std::iter::once(Kind::ACCESS_WRITE)
+            .chain(Kind::ALL.iter().copied().filter(|kind| *kind != Kind::ACCESS_WRITE && !kind.made_by_ledger()));
+        let mut taken = BTreeSet::new();
+        for kind in kinds {
+            // An act says nothing of an actor: it is tried once.
+            if kind.is_act() && claim != Claim::Own {
+                continue;
+            }
+            let label = format!("{}.{:x}", number, kind.code());
+            if self.submit(&label, &self.record(kind, claim, stranger)) {
+                taken.insert(kind);
+            }
+        }
+        in_words(&taken)
+    }
+
+    fn submit(&self, label: &str, record: &Record) -> bool {
+        let batch = wire::sign(&self.signer, label, 1, vec![record.encode_to_vec()]);
+        let answer = self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) }));
+        match answer {
+            Ok(_) => true,
+            Err(status) => {
+                let code = wire::info(&status).code;
+                let rights = ["NOT_ENTITLED", "NOT_VOUCHED", "AUTHENTICATION_MISSING", "UNKNOWN_CALLER"];
+                // Who may, and whose record fails for what it says, may.
+                let of_rights = rights.contains(&code.as_str());
+                assert!(
+                    of_rights || ["ACT_REFUSED", "UNKNOWN_REFERENCE"].contains(&code.as_str()),
+                    "{label}: {status:?}"
+                );
+                !of_rights && code == "ACT_REFUSED"
+            }
+        }
+    }
+
+    fn record(&self, kind: Kind, claim: Claim, stranger: &Stranger) -> Record {
+        if kind.is_act() {
+            return self.act(kind, stranger);
+        }
+        let tag = kind.has_patient().then_some(&stranger.open);
+        let mut record = new_message(kind, tag, now_ms());
+        (record.actor, record.auth) = (Some(claim.actor()), claim.auth());
+        record.purpose = if kind.is_access() { "TREAT".to_owned() } else { String::new() };
+        let item = |id: String| vec![Item { id, category: "REPORT".to_owned(), ..Item::default() }];
+        let own = format!("{}-{}", stranger.document, self.at);
+        record.items = match kind {
+            Kind::ITEM_MASKED | Kind::ITEM_UNMASKED | Kind::MINOR_SECRECY_SET | Kind::MINOR_SECRECY_LIFTED => {
+                item(stranger.document.clone())
+            }
+            Kind::ACCESS_WRITE | Kind::ITEM_EMBARGOED | Kind::ITEM_RELEASED => item(own),
+            _ if kind.is_access() => item(stranger.document.clone()),
+            _ => Vec::new(),
+        };
+        let details = details(kind, &stranger.document);
+        record.details = if details.is_null() { String::new() } else { details.to_string() };
+        record
+    }
+
+    /// An act of the authority against somebody: a party that the test makes first where there must be one.
+    fn act(&self, kind: Kind, stranger: &Stranger) -> Record {
+        let seed = u8::try_from(100 + self.at + usize::from(kind.code() & 0xf)).expect("few");
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).public_key();
+        let victim = AuthorId::of_first_key(&key(200));
+        let act = match kind {
+            Kind::KEY_REGISTERED => Act::Registered(PartyRegistration {
+                key: key(200),
+                name: "the thief's own".to_owned(),
+                roles: Roles::AUTHORITY,
+                tls_spki_sha256: Vec::new(),
+                quota_events_per_s: 0,
+                patient_tag: None,
+                patient_secret_tag: None,
+                vouching: Vouching::default(),
+            }),
+            Kind::KEY_ROTATED => Act::Rotated { author_id: victim, key: key(seed), tls_spki_sha256: Vec::new() },
+            Kind::KEY_REVOKED => Act::Revoked { key_id: key(200).key_id(), reason: "mine now".to_owned() },
+            Kind::ROLE_CHANGED => Act::RolesChanged { author_id: victim, roles: Roles::AUDITOR, quota_events_per_s: 0 },
+            Kind::VOUCHING_CHANGED => Act::VouchingChanged {
+                author_id: victim,
+                added: Vouching { structures: vec![HOSPITAL.to_owned()], ..Vouching::default() },
+                removed: Vouching::default(),
+            },
+            Kind::PAYLOAD_ERASED => {
+                let act = Act::Erased { indices: Vec::new(), ground: "no ground".to_owned() };
+                return sillage_rules::record::erasure_message(&act, &stranger.open, now_ms());
+            }
+            // Of a set that the log doesn't have: the nodes of the other stories stay.
+            Kind::NODE_SET_CHANGED => Act::NodeSetChanged(NodeSetChange {
+                epoch: 99,
+                voters: vec![1, 2],
+                removed: vec![3],
+                ..Default::default()
+            }),
+            other => panic!("{other}: say how it is tried"),
+        };
+        act_message(&act, now_ms())
+    }
+
+    /// Of how many patients something is permitted, by claim.
+    fn decisions(&self) -> String {
+        if self.name == "emergency,decider" {
+            self.break_every_glass();
+        }
+        let permitted = Claim::ALL.map(|claim| {
+            let purpose = if self.name.contains("emergency") && claim == Claim::Own { "BTG" } else { "TREAT" };
+            let mut of = 0;
+            for part in self.strangers.chunks(50) {
+                of += self.permitted(claim, purpose, part).unwrap_or_default();
+            }
+            of
+        });
+        match permitted {
+            [0, 0, 0, 0] => "none".to_owned(),
+            [own, other, patient, login] => {
+                let words =
+                    ["its own doctor", "another structure's", "the patient, own login", "the patient, another's login"];
+                let counts = [own, other, patient, login].into_iter().zip(words).filter(|(count, _)| *count > 0);
+                counts.map(|(count, words)| format!("{count} ({words})")).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    fn break_every_glass(&self) {
+        let opened = |stranger: &Stranger| {
+            let mut record = self.record(Kind::BREAKGLASS_OPENED, Claim::Own, stranger);
+            record.details = record.details.replace("stolen.bg", "stolen.again");
+            record.encode_to_vec()
+        };
+        let batch = wire::sign(&self.signer, "glass", 1, self.strangers.iter().map(opened).collect());
+        self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) })).expect("an emergency each");
+    }
+
+    fn permitted(&self, claim: Claim, purpose: &str, strangers: &[Stranger]) -> Option<usize> {
+        let (actor, auth) = (claim.actor(), claim.auth());
+        let issuer = auth.as_ref().map(|auth| auth.issuer.clone()).unwrap_or_default();
+        let request = |stranger: &Stranger| {
+            DecisionRequest {
+                version: 1,
+                tag: stranger.open.to_vec(),
+                secret_tag: stranger.secret.clone(),
+                actor: Some(actor.clone()),
+                auth: auth.clone(),
+                action: "read".to_owned(),
+                purpose: purpose.to_owned(),
+                items: vec![Item { id: stranger.document.clone(), category: "REPORT".to_owned(), ..Item::default() }],
+                requested_at_ms: now_ms(),
+                // No two are alike: another key, another claim, another patient.
+                nonce: hash_of(&[
+                    self.name.as_bytes(),
+                    actor.organisation.as_bytes(),
+                    &stranger.open,
+                    issuer.as_bytes(),
+                ]),
+                correlation: None,
+            }
+            .encode_to_vec()
+        };
+        let requests: Vec<Vec<u8>> = strangers.iter().map(request).collect();
+        let hashes: Vec<Hash> = requests.iter().map(|request| leaf_hash(request)).collect();
+        let origin: Origin = self.signer.origin.clone();
+        let message = AuthorizeMessage::new(self.signer.key.key_id(), origin, &hashes).expect("at most 64");
+        let asked = AuthorizeRequest {
+            alg: 1,
+            key_id: self.signer.key.key_id().as_bytes().to_vec(),
+            signature: message.sign(&self.signer.key).to_vec(),
+            pairings: strangers.iter().map(|stranger| stranger.pairing.clone()).collect(),
+            requests,
+            urgent: false,
+        };
+        let answer = self.world.wait(self.rpc.clone().authorize(asked)).ok()?.into_inner();
+        Some(answer.decisions.iter().filter(|decision| !decision.permitted.is_empty()).count())
+    }
+
+    /// Of how many patients it learns what: their tags, their trace, what decides.
+    fn reads(&self) -> String {
+        let mut counts = [0_usize; 5];
+        for stranger in self.strangers {
+            let tag = stranger.open.to_vec();
+            let mut rpc = self.rpc.clone();
+            let identities = stranger.pairing.patient.clone().into_iter().collect();
+            if let Ok(tags) = self.world.wait(rpc.resolve_tags(ResolveTagsRequest { identities })) {
+                counts[0] += 1;
+                counts[1] += usize::from(!tags.into_inner().tags[0].secret_tag.is_empty());
+            }
+            let trace = TraceRequest { tag: tag.clone(), ..TraceRequest::default() };
+            counts[2] += usize::from(self.world.wait(rpc.trace(trace)).is_ok());
+            let rules = RuleRecordsRequest { tag: tag.clone(), ..RuleRecordsRequest::default() };
+            counts[3] += usize::from(self.world.wait(rpc.rule_records(rules)).is_ok());
+            let entries = PatientEntriesRequest { tag, from: 0, to: 1, count: 1 };
+            counts[4] += usize::from(self.world.wait(rpc.patient_entries(entries)).is_ok());
+        }
+        let words = ["tags", "both tags", "traces", "consents", "proofs"];
+        let counts = counts.into_iter().zip(words).filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, what)| format!("{what} {count}")).collect();
+        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    }
+
+    /// The calls that are about no one patient, and are answered.
+    fn calls(&self) -> String {
+        let mut rpc = self.rpc.clone();
+        let world = self.world;
+        let entries = async |rpc: &mut Rpc| {
+            let mut stream = rpc.get_entries(GetEntriesRequest { first: 0, count: 1, ..Default::default() }).await?;
+            stream.get_mut().message().await
+        };
+        let calls = [
+            ("GetEntry", world.wait(rpc.get_entry(GetEntryRequest { index: 2 })).map(drop)),
+            ("GetEntries", world.wait(entries(&mut rpc)).map(drop)),
+            ("ListBreakGlass", world.wait(rpc.list_break_glass(ListBreakGlassRequest::default())).map(drop)),
+            ("ListParties", world.wait(rpc.list_parties(ListPartiesRequest::default())).map(drop)),
+            ("ClusterStatus", world.wait(rpc.cluster_status(ClusterStatusRequest::default())).map(drop)),
+            ("Members", world.wait(rpc.members(MembersRequest::default())).map(drop)),
+            ("Erasures", world.wait(rpc.erasures(ErasuresRequest::default())).map(drop)),
+            // To a node that isn't there: who may is told so.
+            ("MoveLeader", world.wait(rpc.move_leader(MoveLeaderRequest { id: 99 })).map(drop)),
+        ];
+        let may = |answer: &Result<(), tonic::Status>| match answer {
+            Ok(()) => true,
+            Err(status) => wire::info(status).code != "NOT_ENTITLED",
+        };
+        let answered: Vec<&str> = calls.iter().filter(|(_, answer)| may(answer)).map(|(name, _)| *name).collect();
+        if answered.is_empty() { "none".to_owned() } else { answered.join(", ") }
+    }
+}
+
+fn hash_of(parts: &[&[u8]]) -> Vec<u8> {
+    sillage_proof::hash::sha256(parts).as_bytes()[..16].to_vec()
+}
+
+/// What a record of this kind needs to say so that it would take effect.
+fn details(kind: Kind, document: &str) -> Value {
+    let other = format!("{RPPS}|{DEPOSITOR}");
+    let own = format!("{RPPS}|{OWN_DOCTOR}");
+    // The doctor has a colleague, whose name is made up: nobody joins on their own word.
+    let colleague = format!("{RPPS}|{}", rpps(82));
+    let person = "urn:sillage:person|thief";
+    match kind {
+        Kind::CONSENT_DIRECTIVE => {
+            json!({"id": "stolen", "effect": "permit", "grantee": {"professional": own}, "actions": ["read"]})
+        }
+        Kind::CONSENT_REVOKED => json!({"consent": "stolen"}),
+        Kind::EMERGENCY_OPPOSITION | Kind::EMERGENCY_OPPOSITION_LIFTED => json!({"cases": ["SAMU"]}),
+        Kind::PROFESSIONAL_BLOCKED | Kind::PROFESSIONAL_UNBLOCKED => json!({"professional": other}),
+        Kind::ITEM_EMBARGOED => json!({"until": in_s(3_600)}),
+        Kind::FEED_OPPOSED | Kind::FEED_OPPOSITION_LIFTED => json!({"source": other, "ground": "mine"}),
+        Kind::REPRESENTATION_REGISTERED => json!({
+            "representative": person, "relation": "TRUSTED_PERSON", "activated": true,
+            "powers": ["read", "write", "update", "delete", "export", "consent"],
+        }),
+        Kind::REPRESENTATION_ENDED => json!({"representative": person}),
+        Kind::CARETEAM_JOINED => {
+            json!({"professional": colleague, "until": in_s(3_600), "organisation": OWN_STRUCTURE})
+        }
+        Kind::CARETEAM_LEFT => json!({"professional": colleague}),
+        Kind::ATTENDING_DECLARED | Kind::ATTENDING_ENDED => json!({"professional": own}),
+        Kind::BREAKGLASS_OPENED => json!({
+            "id": "stolen.bg", "case": "INCAPACITY", "reason": "unconscious", "expires": in_s(3_600), "no_position": "INDOORS",
+        }),
+        Kind::BREAKGLASS_JUSTIFIED => json!({"breakglass": "stolen.bg", "text": "none"}),
+        Kind::BREAKGLASS_CLOSED => json!({"breakglass": "stolen.bg"}),
+        Kind::BREAKGLASS_REVIEWED => {
+            let theirs = document.rsplit_once('-').map_or("", |(_, number)| number);
+            json!({"breakglass": format!("theirs.{theirs}"), "verdict": "JUSTIFIED"})
+        }
+        Kind::POLICY_PUBLISHED => json!({"version": "thief"}),
+        Kind::MATRIX_PUBLISHED => json!({"version": "thief", "deny": []}),
+        Kind::CATALOGUE_PUBLISHED => json!({"version": "thief", "apps": []}),
+        _ => Value::Null,
+    }
+}
+
+/// Kinds, whole groups in one word.
+fn in_words(kinds: &BTreeSet<Kind>) -> String {
+    let mut words = Vec::new();
+    for group in Group::ALL {
+        let all: Vec<Kind> =
+            Kind::ALL.iter().copied().filter(|kind| kind.group() == group && !kind.made_by_ledger()).collect();
+        let taken: Vec<Kind> = all.iter().copied().filter(|kind| kinds.contains(kind)).collect();
+        match taken.len() {
+            0 => {}
+            count if count == all.len() => words.push(format!("all of {}", group.token())),
+            _ => words.extend(taken.iter().map(|kind| format!("`{kind}`"))),
+        }
+    }
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
