@@ -32,8 +32,10 @@ impl Core {
         if request.node != caller {
             return Err(refused(format!("node {caller} asks for the keys of node {}", request.node)));
         }
-        // It may have been removed, and this node not know yet.
-        self.up_to_date().await?;
+        // It may have been removed, and this node not know yet. Where the log isn't founded nobody was, nor is there a leader.
+        if self.replica.status().core.unmet.is_empty() {
+            self.reads.wait().await?;
+        }
         let set = self.reader.node_set().map_err(|error| from_read(&error))?;
         let node = set.node(caller).ok_or_else(|| refuse(Code::UnknownCaller))?;
         self.holds_every_kek()?;
