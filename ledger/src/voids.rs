@@ -17,13 +17,9 @@ use sillage_rules::voiding::{Voiding, Whose, can_be_voided};
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
+use crate::schema::consent_prefix::{REVIEW as REVIEWS, VOID as ROWS, VOIDED as CONCERNED, VOIDING as JOBS};
 use crate::schema::{self, Family, TAG_LEN};
 use crate::store::Store;
-
-const ROWS: &[u8] = b"void/";
-const JOBS: &[u8] = b"voiding/";
-const CONCERNED: &[u8] = b"voided/";
-const REVIEWS: &[u8] = b"review/";
 
 /// An act that voided records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,10 +18,9 @@ use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::reader::LedgerReader;
 use crate::schema::Family;
+// Of patients' own devices there are many: nobody goes through theirs.
+use crate::schema::consent_prefix::{DAY as DAYS, OWN_DAY as OWN_DAYS};
 
-const DAYS: &[u8] = b"day/";
-/// Of patients' own devices, of which there are many: nobody goes through them.
-const OWN_DAYS: &[u8] = b"own-day/";
 /// Rows of days gone by that are removed when a row is added: more go than come.
 const FORGOTTEN: usize = 2;
 

@@ -17,6 +17,7 @@ use crate::apply::Stop;
 use crate::apply::feature::{ROLES, is_reached};
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
+use crate::schema::consent_prefix::{OPEN, SECRET};
 use crate::schema::{Family, TAG_LEN};
 
 type Tag = [u8; TAG_LEN];
@@ -91,11 +92,11 @@ fn tag_of(row: Vec<u8>) -> Result<Tag, ReadError> {
 }
 
 fn open_key(tag: &Tag) -> Vec<u8> {
-    [&b"o"[..], tag].concat()
+    [OPEN, tag].concat()
 }
 
 fn secret_key(tag: &Tag) -> Vec<u8> {
-    [&b"s"[..], tag].concat()
+    [SECRET, tag].concat()
 }
 
 impl Overlay<'_> {
