@@ -139,7 +139,13 @@ impl Admission {
         if let Some(act) = record.act() {
             let level = self.reader.feature_level();
             check_act(act, level)?;
-            check_given_out(act.gives_out(), level)?;
+            let mut given_out = act.gives_out();
+            if let Act::RolesChanged { author_id, .. } = act
+                && let Some(named) = self.reader.party(author_id).map_err(|error| from_read(&error))?
+            {
+                given_out = given_out.without(named.roles);
+            }
+            check_given_out(given_out, level)?;
         }
         check_role(party, record)?;
         if record.kind().is_act() || !party.roles.is_bound() {
