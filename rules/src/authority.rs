@@ -20,7 +20,7 @@ use sillage_proto::v1;
 
 use crate::act::{Act, bytes32};
 use crate::check::at_most;
-use crate::consent::{Effect, Event};
+use crate::consent::{Actor, ActorKind, Effect, Event};
 use crate::kind::Kind;
 use crate::limits::AUTHORITIES_MAX;
 use crate::record::RecordError;
@@ -262,10 +262,16 @@ pub(crate) fn check_signatures(signatures: &[v1::ActSignature]) -> Result<(), Re
     Ok(())
 }
 
-/// Whether a record takes access away or ends a space: a party may sign so many a day.
-pub fn is_limited(kind: Kind, event: &Event) -> bool {
+/// Whether a record takes access away or ends a space, or gives access on somebody's word that isn't the patient's: a party may
+/// sign so many a day.
+pub fn is_limited(kind: Kind, event: &Event, signer: &Actor) -> bool {
     match event {
-        Event::Directive(directive) => directive.provision.effect == Effect::Deny,
+        // One that stands in the place of another ends that.
+        Event::Directive(directive) => {
+            let gives_unproven = directive.provision.effect == Effect::Permit && directive.collected.is_some();
+            directive.provision.effect == Effect::Deny || directive.supersedes.is_some() || gives_unproven
+        }
+        Event::Joined(_) => matches!(signer.kind, ActorKind::Professional | ActorKind::System),
         _ => matches!(
             kind,
             Kind::SPACE_OPPOSED
@@ -274,6 +280,11 @@ pub fn is_limited(kind: Kind, event: &Event) -> bool {
                 | Kind::EMERGENCY_OPPOSITION
                 | Kind::PROFESSIONAL_BLOCKED
                 | Kind::ITEM_MASKED
+                | Kind::ITEM_EMBARGOED
+                | Kind::MINOR_SECRECY_SET
+                | Kind::CARETEAM_LEFT
+                | Kind::ATTENDING_DECLARED
+                | Kind::ATTENDING_ENDED
                 | Kind::FEED_OPPOSED
                 | Kind::REPRESENTATION_ENDED
         ),

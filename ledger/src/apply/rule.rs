@@ -135,7 +135,7 @@ pub(super) fn stage(
     let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
-        let counts = daily::check(overlay, genesis, signer, (record.kind, event), staged.limited, time)?;
+        let counts = daily::check(overlay, genesis, signer, (record.kind, event, &meta.signer), staged.limited, time)?;
         staged.limited += u32::from(counts);
     }
     let event = event.map(|event| (event, meta));

@@ -335,6 +335,22 @@ fn a_party_takes_access_away_so_often_a_day_and_no_more() {
     world.try_record_by(STOLEN, &[close(tag(5))]).expect("five of five");
     assert!(world.reader().near_limits(START_MS, 8).expect("readable")[0].is_reached());
     assert_eq!(world.try_record_by(STOLEN, &[deny(tag(5), "d", "PSY")]).expect_err("six").code, Code::LimitReached);
+    let refused = |world: &mut World, record: v1::Record| {
+        world.try_record_by(STOLEN, &[record]).expect_err("beyond the limit").code == Code::LimitReached
+    };
+    let member = json!({"professional": name(&doctor(1, "nurse"))});
+    assert!(refused(&mut world, says(Kind::ATTENDING_DECLARED, Some(tag(5)), patient(), &member)));
+    let set =
+        v1::Record { items: vec![item("i1")], ..says(Kind::MINOR_SECRECY_SET, Some(tag(5)), patient(), &Value::Null) };
+    assert!(refused(&mut world, set));
+    let until = rfc3339(START_MS + HOUR_MS);
+    let joined = |by: v1::Actor| {
+        let of = doctor(2, "nurse");
+        let details = json!({"professional": name(&of), "until": until, "organisation": of.organisation});
+        says(Kind::CARETEAM_JOINED, Some(tag(5)), by, &details)
+    };
+    assert!(refused(&mut world, joined(doctor(2, "nurse"))), "on another's word than the patient's");
+    world.try_record_by(STOLEN, &[joined(patient())]).expect("the patient says so");
     world.record(&[masked(7)]);
     assert!(world.reader().near_limits(START_MS + 86_400_000, 8).expect("readable").is_empty(), "the next day");
 }
