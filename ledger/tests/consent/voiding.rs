@@ -24,7 +24,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::voiding::{Notice, Voiding, Whose};
 
 use crate::common::world::*;
-use crate::common::{ORIGIN, START_MS, act, author_id, batch, key, registration, tag};
+use crate::common::{ORIGIN, START_MS, act, author_id, batch, key, registration, tag, two_tags};
 
 const STOLEN: u8 = 3;
 
@@ -172,6 +172,29 @@ fn an_item_is_again_what_its_own_depositor_said_of_it() {
     world.record(&[deposit(tag(1), doctor(4, "nurse"), &[report("i2", &[])])]);
     let other = may_read(tag(1), doctor(1, "cardiologist"), &[item("i2")]);
     assert_eq!(world.permitted(other), ["i2"], "what was voided keeps nothing for itself");
+}
+
+#[test]
+fn a_list_to_review_does_not_say_which_tags_are_one_patients() {
+    let mut world = world_at(3);
+    let (open, secret) = (two_tags(1).open, two_tags(1).secret);
+    let dr = doctor(1, "cardiologist");
+    let both = v1::DecisionRequest { secret_tag: secret.to_vec(), ..may_read(open, dr.clone(), &[report("d1", &[])]) };
+    world.permitted(both.clone());
+    world.record(&[permit(open, "a", &dr)]);
+    let from = world.reader().tree_size().get();
+    let masked = says(Kind::ITEM_MASKED, Some(secret), patient(), &Value::Null);
+    world.try_record_by(STOLEN, &[v1::Record { items: vec![item("other")], ..masked }]).expect("the key is good");
+    let made = world.ask(both).expect("decided").decisions[0].clone();
+    assert_eq!(made.tag, open, "decided while what is voided counted");
+    let by = index_of(&world.act(&void(from)));
+    tell(&mut world);
+    let (review, _) = world.reader().decisions_to_review(by, LeafIndex(0), 10).expect("readable");
+    let under = |index: LeafIndex| match world.reader().decoded_entry(index).expect("readable") {
+        Some(Entry::Record(entry)) => entry.tag,
+        other => panic!("{other:?}"),
+    };
+    assert!(review.iter().all(|one| under(one.index) != open), "nothing was voided under the open tag");
 }
 
 #[test]
