@@ -49,6 +49,7 @@
 //!          "void/" ‖ u64 act            voids::VoidedRange: what an act voided
 //!          "voiding/" ‖ u64 act         u64 act that voided ‖ u64 next entry: patients are still to be told
 //!          "voided/" ‖ u64 act ‖ tag    nothing: this patient has a record that the act voids
+//!          "concerned/" ‖ u64 act       u64 how many such patients, by tags
 //!          "review/" ‖ u64 act ‖ u64    u8 ground: a decision that was made while what the act voids counted
 //!          "rule/"                      sillage.v1.AuthorityRule in force
 //!          "limit/" ‖ author id[32]     u32 records a day that take access away
@@ -224,6 +225,7 @@ pub(crate) mod consent_prefix {
     pub(crate) const VOID: &[u8] = b"\x03void/";
     pub(crate) const VOIDING: &[u8] = b"\x03voiding/";
     pub(crate) const VOIDED: &[u8] = b"\x03voided/";
+    pub(crate) const CONCERNED: &[u8] = b"\x03concerned/";
     pub(crate) const REVIEW: &[u8] = b"\x03review/";
     pub(crate) const RULE: &[u8] = b"\x03rule/";
     pub(crate) const LIMIT: &[u8] = b"\x03limit/";
@@ -233,7 +235,7 @@ pub(crate) mod consent_prefix {
 
     /// All of them. Whoever adds one adds it here.
     #[cfg(test)]
-    pub(crate) const ALL: [&[u8]; 14] = [
+    pub(crate) const ALL: [&[u8]; 15] = [
         OPEN,
         SECRET,
         REVOKED_ACTOR,
@@ -242,6 +244,7 @@ pub(crate) mod consent_prefix {
         VOID,
         VOIDING,
         VOIDED,
+        CONCERNED,
         REVIEW,
         RULE,
         LIMIT,

@@ -140,7 +140,7 @@ impl Applier<'_> {
                 Some(Entry::Record(entry)) if entry.flags.contains(Flags::LEDGER) => {}
                 Some(Entry::Record(entry)) if entry.tag != NO_PATIENT && self.is_meant(&range, index)? => {
                     records.entry(entry.tag).or_default().push(index.get());
-                    self.overlay.set_concerned(range.act, &entry.tag);
+                    self.overlay.set_concerned(range.act, &entry.tag)?;
                 }
                 _ => {}
             }
