@@ -33,7 +33,8 @@
 //! item     hash of the item's id[32]    tag[32] ‖ u64 index of its first deposit ‖ u64 index of the last one that says what it is,
 //!          and 01 where its depositor wrote it again under a tag that may be the same patient's other one
 //!          hash of tag and id[32]       u64 index of the last record that did so under this tag
-//!          hash of the id[32] ‖ u64     u64 index of the deposit that said what it is before the one at this index did
+//!          hash of the id[32] ‖ u64     u64 index of the deposit that said what it is before the one at this index did; and the tag
+//!                                       of this one, where all before it were voided when it was made
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet

@@ -1,5 +1,5 @@
-//! How many records that take access away, end spaces or give access on another's word a party signs in one day of ledger time: a stolen key does so much
-//! harm and no more, until somebody looks.
+//! How many records that take access away, end spaces or give access on another's word a party signs in one day of ledger
+//! time: a stolen key does so much harm and no more, until somebody looks.
 
 use sillage_proof::hash::LedgerTimeMs;
 use sillage_proof::keys::AuthorId;

@@ -175,6 +175,34 @@ fn an_item_is_again_what_its_own_depositor_said_of_it() {
 }
 
 #[test]
+fn a_reinstated_deposit_is_its_items_first_again() {
+    let mut world = world_at(3);
+    let reader_of = |of: u8, by: u8| may_read(tag(of), doctor(by, "nurse"), &[item("i1")]);
+    world.try_record_by(STOLEN, &[deposit(tag(1), doctor(9, "nurse"), &[report("i1", &[])])]).expect("on record");
+    world.record(&[deposit(tag(2), doctor(4, "nurse"), &[report("i1", &[])])]);
+    assert_eq!(world.permitted(reader_of(1, 9)), ["i1"], "who deposited it first reads it");
+    assert!(world.permitted(reader_of(2, 4)).is_empty(), "the other wrote what was somebody else's");
+    let first = index_of(&world.act(&void(1)));
+    assert!(world.permitted(reader_of(1, 9)).is_empty());
+    world.record(&[deposit(tag(2), doctor(5, "nurse"), &[report("i1", &[])])]);
+    world.record(&[deposit(tag(2), doctor(5, "nurse"), &[report("i1", &[])])]);
+    assert_eq!(world.permitted(reader_of(2, 5)), ["i1"], "it began anew");
+    assert!(world.permitted(reader_of(1, 9)).is_empty());
+    let back = Act::RecordsVoided(Voiding::Reinstate { act: first, reason: "the right key".into() });
+    index_of(&world.act(&back));
+    for reopen in [false, true] {
+        if reopen {
+            world.reopen();
+        }
+        assert_eq!(world.permitted(reader_of(1, 9)), ["i1"], "the first depositor's again, and that patient's");
+        assert!(world.permitted(reader_of(2, 5)).is_empty());
+    }
+    index_of(&world.act(&void(1)));
+    assert_eq!(world.permitted(reader_of(2, 5)), ["i1"], "voided again, it is what began anew");
+    assert!(world.permitted(reader_of(1, 9)).is_empty());
+}
+
+#[test]
 fn a_list_to_review_does_not_say_which_tags_are_one_patients() {
     let mut world = world_at(3);
     let (open, secret) = (two_tags(1).open, two_tags(1).secret);
