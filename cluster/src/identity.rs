@@ -28,6 +28,9 @@ pub const RUN_BYTES: usize = 32;
 pub const STARTS_NOTE: &[u8] = b"starts";
 /// Starts that a disk remembers at most, 16 bytes each.
 pub const STARTS_MAX: usize = 1_024;
+/// Starts that a disk remembers in any case, once it had as many: other peers than the one that confirmed a start may have seen
+/// an earlier one.
+pub const STARTS_KEPT: usize = 64;
 
 /// One start of one disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,8 +93,8 @@ pub struct Start {
 pub struct DiskClaim {
     /// The present run.
     pub run: DiskRun,
-    /// The starts that it remembers, ascending: from the last one that a peer has said to have stored to the present one. Empty
-    /// from a node that doesn't say (a program of before).
+    /// The starts that it remembers, ascending: from the last one that a peer has said to have stored to the present one, and at
+    /// least the last [`STARTS_KEPT`]. Empty from a node that doesn't say (a program of before).
     pub starts: Vec<Start>,
 }
 
@@ -109,15 +112,15 @@ impl DiskClaim {
         starts.retain(|start| start.number < run.start);
         starts.push(Start { number: run.start, run: run.run });
         if starts.len() > STARTS_MAX {
-            // The first one was seen by a peer, and every peer sees the newest one that it can. Of a disk that started so
-            // often without being heard, a peer that had seen just this one refuses it: it is replaced.
-            starts.remove(1);
+            // The last one that a peer has confirmed is among the first, and stays. A peer that had seen just the one that is
+            // dropped, of a disk that started so often without being confirmed, refuses it: it is replaced.
+            starts.remove(STARTS_KEPT);
         }
         DiskClaim { run, starts }
     }
 
     /// Whether this is a later start of the disk that was seen in `known`, and not of a copy of it: it remembers that start, or
-    /// one that another peer saw after it.
+    /// only later ones.
     pub fn follows(&self, known: &DiskRun) -> bool {
         let Self { run, starts } = self;
         let is_later = run.disk == known.disk && run.start > known.start;
@@ -126,18 +129,15 @@ impl DiskClaim {
         is_later && (known.start < first || starts.contains(&seen))
     }
 
-    /// A peer has stored this run of this node: the starts before it needn't be remembered any more. Whether that changes
-    /// anything.
+    /// A peer has stored this run of this node: the starts before it needn't be remembered any more, but for the last
+    /// [`STARTS_KEPT`]. Whether that changes anything. Were all of them dropped, then a copy that one peer has confirmed would pass
+    /// for the disk itself at a peer that saw a later start than the copy's.
     pub(crate) fn confirm(&mut self, stored: &DiskRun) -> bool {
         let seen = Start { number: stored.start, run: stored.run };
         let at = self.starts.iter().position(|start| *start == seen && stored.disk == self.run.disk);
-        match at {
-            Some(0) | None => false,
-            Some(at) => {
-                self.starts.drain(..at);
-                true
-            }
-        }
+        let count = at.unwrap_or(0).min(self.starts.len().saturating_sub(STARTS_KEPT));
+        self.starts.drain(..count);
+        count > 0
     }
 
     /// The starts: `u64 number ‖ u64 run` each, big-endian.
@@ -333,10 +333,13 @@ pub fn begin_run(
     let run = note.map(|note| DiskRun::decode(note).ok_or_else(unreadable)).transpose()?;
     let damaged =
         || DiskError::Unusable("the note of the starts of this disk can't be read: the Raft log is damaged".into());
-    let starts = match log.notes().get(STARTS_NOTE) {
-        Some(note) => decode_starts(note).ok_or_else(damaged)?,
-        // A folder of before: the start that it knows of is the first that it remembers.
-        None => run.map(|run| Start { number: run.start, run: run.run }).into_iter().collect(),
+    let noted = log.notes().get(STARTS_NOTE).map(|note| decode_starts(note).ok_or_else(damaged)).transpose()?;
+    let own = run.map(|run| Start { number: run.start, run: run.run });
+    let starts = match noted {
+        Some(starts) if starts.last() == own.as_ref() => starts,
+        // A program of before wrote this folder last, and notes its run alone: the start that the folder knows of is the first
+        // that it remembers.
+        _ => own.into_iter().collect(),
     };
     let recovered = &found.recovered;
     let last = recovered.entries.last().map_or(recovered.mark.0, |entry| entry.index);
@@ -377,6 +380,7 @@ pub(crate) fn peers_in(notes: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<BTreeMap<u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LogConfig;
 
     fn run(disk: u8, start: u64, run: u64) -> DiskRun {
         DiskRun { disk: [disk; 16], start, run }
@@ -447,6 +451,93 @@ mod tests {
         let marked = run(1, 5, 50);
         assert!(judged(Some(marked), 300, Some(marked), 300, false).is_ok());
         assert!(matches!(judged(Some(marked), 299, Some(marked), 300, false), Err(DiskError::PutBack { .. })));
+    }
+
+    fn claim(starts: &[(u64, u64)]) -> DiskClaim {
+        let starts: Vec<Start> = starts.iter().map(|&(number, run)| Start { number, run }).collect();
+        let last = starts.last().unwrap();
+        DiskClaim { run: run(1, last.number, last.run), starts }
+    }
+
+    #[test]
+    fn a_copy_that_a_peer_confirmed_is_refused_by_one_that_saw_a_later_start() {
+        // The disk was seen in its fourth start. Its copy, put back to the third, is seen by somebody else in its fifth.
+        let mut copy = claim(&[(1, 10), (2, 20), (3, 30), (4, 41), (5, 51)]);
+        assert!(!copy.confirm(&run(1, 5, 51)));
+        let copy = DiskClaim::with(copy.starts, run(1, 6, 61));
+        assert!(!copy.follows(&run(1, 4, 40)));
+        assert!(copy.follows(&run(1, 5, 51)) && copy.follows(&run(1, 2, 20)));
+    }
+
+    #[test]
+    fn a_confirmed_start_is_kept_with_the_last_ones() {
+        let mut starts: Vec<Start> = (1..=100).map(|number| Start { number, run: number }).collect();
+        let mut long = DiskClaim { run: run(1, 100, 100), starts: starts.clone() };
+        assert!(!long.confirm(&run(1, 100, 7)), "another run");
+        assert!(long.confirm(&run(1, 20, 20)));
+        assert_eq!((long.starts[0].number, long.starts.len()), (20, 81));
+        assert!(long.confirm(&run(1, 100, 100)));
+        assert_eq!((long.starts[0].number, long.starts.len()), (37, STARTS_KEPT));
+        // However often it is started then without being heard, it remembers what was confirmed.
+        starts = long.starts;
+        for number in 101..3_000 {
+            starts = DiskClaim::with(starts, run(1, number, number)).starts;
+        }
+        let unheard = DiskClaim { run: run(1, 2_999, 2_999), starts };
+        assert_eq!(unheard.starts.len(), STARTS_MAX);
+        assert!(unheard.follows(&run(1, 100, 100)) && !unheard.follows(&run(1, 101, 101)));
+    }
+
+    #[derive(Default)]
+    struct Beside(parking_lot::Mutex<Option<Mark>>);
+
+    impl Marker for Beside {
+        fn load(&self) -> Result<Option<Mark>, String> {
+            Ok(*self.0.lock())
+        }
+
+        fn store(&self, mark: &Mark) -> Result<(), String> {
+            *self.0.lock() = Some(*mark);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn starts_that_a_program_of_before_has_overtaken_are_forgotten() {
+        use crate::log::{RealDisk, SegmentedLog};
+        let dir = tempfile::tempdir().unwrap();
+        let open = || SegmentedLog::open(RealDisk::open(dir.path()).unwrap(), 1, LogConfig::default(), (0, 0)).unwrap();
+        let marker = Beside::default();
+        let mut drawn = 100;
+        let mut begin = |marker: &Beside| {
+            let (mut log, found) = open();
+            let mut random = || {
+                drawn += 1;
+                drawn
+            };
+            begin_run(&mut log, &found, 0, marker, true, &mut random).unwrap()
+        };
+        begin(&marker);
+        let second = begin(&marker);
+        assert_eq!(second.starts.len(), 2);
+        // A start that was cut short before the marker: the number is used again, and nothing is forgotten.
+        *marker.0.lock() =
+            Some(Mark { run: DiskRun { start: 1, run: second.starts[0].run, ..second.run }, applied: 0 });
+        let again = begin(&marker);
+        assert_eq!((again.run.start, again.starts.len()), (2, 2));
+        assert_ne!(again.run.run, second.run.run);
+        // The third start is of a program of before, which notes its run alone.
+        let third = DiskRun { start: 3, run: 77, ..again.run };
+        let (mut log, _) = open();
+        let mut batch = Batch::default();
+        batch.note(DISK_NOTE, &third.encode());
+        log.append(&batch).unwrap();
+        drop(log);
+        marker.store(&Mark { run: third, applied: 0 }).unwrap();
+        let fourth = begin(&marker);
+        assert_eq!(fourth.run.start, 4);
+        assert_eq!(fourth.starts[0], Start { number: 3, run: 77 });
+        assert!(fourth.follows(&third), "a peer that saw the third start takes the fourth");
     }
 
     #[test]

@@ -393,18 +393,25 @@ impl LedgerReader {
         })
     }
 
-    /// Whether the proof of its will that a record carries holds at `now_ms`; one without is left to [`LedgerReader::check`].
+    /// Whether the proof of its will that a record carries may hold when it is applied, which is at the ledger time of now or
+    /// later, and not after `latest_ms`; one without is left to [`LedgerReader::check`]. A node's own clock may be wrong: it
+    /// ends no login.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check_will(&self, record: &ParsedRecord, now_ms: u64) -> Result<(), Refusal> {
+    pub fn check_will(&self, record: &ParsedRecord, latest_ms: u64) -> Result<(), Refusal> {
         if record.message().will.is_none() {
             return Ok(());
         }
         let view = self.view();
-        let time = view.head.time.max(LedgerTimeMs(now_ms));
-        let established = apply::will::established(&Overlay::new(&view.store), &self.shared.genesis, record, time);
-        established.map(drop).map_err(Self::refusal)
+        let (earliest, overlay) = (view.head.time, Overlay::new(&view.store));
+        let at = |time| apply::will::established(&overlay, &self.shared.genesis, record, time).map(drop);
+        match at(earliest).map_err(Self::refusal) {
+            Err(early) if early.code == Code::LoginNotYet => {
+                at(earliest.max(LedgerTimeMs(latest_ms))).map_err(Self::refusal)
+            }
+            done => done,
+        }
     }
 
     /// What applying would decide of these requests at `now_ms`, or refuse, without deciding anything: for all of them, or

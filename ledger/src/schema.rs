@@ -33,7 +33,8 @@
 //! item     hash of the item's id[32]    tag[32] ‖ u64 index of its first deposit ‖ u64 index of the last one that says what it is,
 //!          and 01 where its depositor wrote it again under a tag that may be the same patient's other one
 //!          hash of tag and id[32]       u64 index of the last record that did so under this tag
-//!          hash of the id[32] ‖ u64     u64 index of the deposit that said what it is before the one at this index did
+//!          hash of the id[32] ‖ u64     u64 index of the deposit that said what it is before the one at this index did; and the tag
+//!                                       of this one, where all before it were voided when it was made
 //! glass    'n' ‖ u64 index              consent::register::GlassRow: a break-glass
 //!          'i' ‖ hash of tag and id[32] u64 index: the last break-glass of this id
 //!          'j' ‖ u64 index              nothing: its justification isn't there yet
@@ -42,12 +43,14 @@
 //! consent  'o' ‖ open tag[32]           secret tag[32] of the same patient, as first seen
 //!          's' ‖ secret tag[32]         open tag[32]
 //!          'a' ‖ hash of the actor[32]  u64 index: the authority revoked this actor
-//!          'v' ‖ author id[32] ‖ u8 what nothing: the party vouches for this structure (1), system of actors (2) or issuer of
-//!          ‖ name                       logins (3)
 //!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both compartments were asked: decided already
+//!          and, from feature level 3 on, each behind a byte 03, so that no key of before begins like one of them:
+//!          "vouch/" ‖ author id[32]     nothing: the party vouches for this structure (1), system of actors (2) or issuer of
+//!          ‖ u8 what ‖ name             logins (3)
 //!          "void/" ‖ u64 act            voids::VoidedRange: what an act voided
 //!          "voiding/" ‖ u64 act         u64 act that voided ‖ u64 next entry: patients are still to be told
 //!          "voided/" ‖ u64 act ‖ tag    nothing: this patient has a record that the act voids
+//!          "concerned/" ‖ u64 act       u64 how many such patients, by tags
 //!          "review/" ‖ u64 act ‖ u64    u8 ground: a decision that was made while what the act voids counted
 //!          "rule/"                      sillage.v1.AuthorityRule in force
 //!          "limit/" ‖ author id[32]     u32 records a day that take access away
@@ -212,16 +215,56 @@ pub(crate) fn issuer_key(name: &Hash) -> Vec<u8> {
     [META_ISSUER, name.as_bytes()].concat()
 }
 
+/// What the keys of family [`Family::Consent`] begin with. Behind a prefix come bytes that others choose (ids of parties are
+/// hashes of keys that anyone makes), and some prefixes are scanned: so none of them begins with another one.
+pub(crate) mod consent_prefix {
+    pub(crate) const OPEN: &[u8] = b"o";
+    pub(crate) const SECRET: &[u8] = b"s";
+    pub(crate) const REVOKED_ACTOR: &[u8] = b"a";
+    pub(crate) const ASKED: &[u8] = b"q";
+    pub(crate) const VOUCHING: &[u8] = b"\x03vouch/";
+    pub(crate) const VOID: &[u8] = b"\x03void/";
+    pub(crate) const VOIDING: &[u8] = b"\x03voiding/";
+    pub(crate) const VOIDED: &[u8] = b"\x03voided/";
+    pub(crate) const CONCERNED: &[u8] = b"\x03concerned/";
+    pub(crate) const REVIEW: &[u8] = b"\x03review/";
+    pub(crate) const RULE: &[u8] = b"\x03rule/";
+    pub(crate) const LIMIT: &[u8] = b"\x03limit/";
+    pub(crate) const COSIGNED: &[u8] = b"\x03cosigned/";
+    pub(crate) const DAY: &[u8] = b"\x03day/";
+    pub(crate) const OWN_DAY: &[u8] = b"\x03own-day/";
+
+    /// All of them. Whoever adds one adds it here.
+    #[cfg(test)]
+    pub(crate) const ALL: [&[u8]; 15] = [
+        OPEN,
+        SECRET,
+        REVOKED_ACTOR,
+        ASKED,
+        VOUCHING,
+        VOID,
+        VOIDING,
+        VOIDED,
+        CONCERNED,
+        REVIEW,
+        RULE,
+        LIMIT,
+        COSIGNED,
+        DAY,
+        OWN_DAY,
+    ];
+}
+
 /// Key of the row that says that the actor of this hash is revoked.
 pub(crate) fn actor_key(actor: &Hash) -> [u8; 33] {
-    let mut key = [b'a'; 33];
+    let mut key = [consent_prefix::REVOKED_ACTOR[0]; 33];
     key[1..].copy_from_slice(actor.as_bytes());
     key
 }
 
 /// What the keys of the rows begin with that say whom a party vouches for.
 pub(crate) fn vouching_key(author: &AuthorId, what: Vouched, name: &str) -> Vec<u8> {
-    [&b"v"[..], author.as_bytes(), &[what.code()], name.as_bytes()].concat()
+    [consent_prefix::VOUCHING, author.as_bytes(), &[what.code()], name.as_bytes()].concat()
 }
 
 /// The state after the last command applied: written with it, in the same atomic write.
@@ -392,6 +435,25 @@ mod tests {
         let mut long = head.encode().to_vec();
         long.push(0);
         assert_eq!(HeadRow::decode(&long), None);
+    }
+
+    /// A party's id is the hash of a key that anyone makes: it may begin with any few bytes.
+    #[test]
+    fn no_prefix_of_the_family_consent_begins_with_another() {
+        let all = consent_prefix::ALL;
+        for (at, one) in all.iter().enumerate() {
+            assert!(!one.is_empty());
+            for (other_at, other) in all.iter().enumerate() {
+                assert!(at == other_at || !one.starts_with(other), "{one:?} begins with {other:?}");
+            }
+        }
+        for begin in [&b"oid/"[..], b"oiding/", b"oided/"] {
+            let mut id = [0x5a; 32];
+            id[..begin.len()].copy_from_slice(begin);
+            let key = vouching_key(&AuthorId::from_bytes(id), Vouched::Structure, "690000120");
+            let others = all.iter().filter(|other| key.starts_with(other));
+            assert_eq!(others.collect::<Vec<_>>(), [&consent_prefix::VOUCHING]);
+        }
     }
 
     #[test]

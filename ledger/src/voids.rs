@@ -17,13 +17,11 @@ use sillage_rules::voiding::{Voiding, Whose, can_be_voided};
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
+use crate::schema::consent_prefix::{
+    CONCERNED as COUNTS, REVIEW as REVIEWS, VOID as ROWS, VOIDED as CONCERNED, VOIDING as JOBS,
+};
 use crate::schema::{self, Family, TAG_LEN};
 use crate::store::Store;
-
-const ROWS: &[u8] = b"void/";
-const JOBS: &[u8] = b"voiding/";
-const CONCERNED: &[u8] = b"voided/";
-const REVIEWS: &[u8] = b"review/";
 
 /// An act that voided records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +174,10 @@ pub struct VoidedDecision {
     pub ground: ReviewGround,
 }
 
+fn count_of(row: Option<Vec<u8>>) -> Result<u64, ReadError> {
+    row.map_or(Ok(0), |row| row.try_into().map(u64::from_be_bytes).map_err(|_| damaged()))
+}
+
 fn numbered(prefix: &[u8], act: LeafIndex, rest: &[u8]) -> Vec<u8> {
     [prefix, &act.get().to_be_bytes(), rest].concat()
 }
@@ -252,8 +254,14 @@ impl Overlay<'_> {
     }
 
     /// Notes that a patient has a record that this act voids.
-    pub(crate) fn set_concerned(&mut self, act: LeafIndex, tag: &[u8; TAG_LEN]) {
-        self.set_row(Family::Consent, numbered(CONCERNED, act, tag), Some(Vec::new()));
+    pub(crate) fn set_concerned(&mut self, act: LeafIndex, tag: &[u8; TAG_LEN]) -> Result<(), ReadError> {
+        if !self.is_concerned(act, tag)? {
+            let counts = numbered(COUNTS, act, &[]);
+            let count = count_of(self.row(Family::Consent, &counts)?)?.saturating_add(1);
+            self.set_row(Family::Consent, counts, Some(count.to_be_bytes().to_vec()));
+            self.set_row(Family::Consent, numbered(CONCERNED, act, tag), Some(Vec::new()));
+        }
+        Ok(())
     }
 
     /// Whether a patient has one, as far as was looked.
@@ -341,10 +349,11 @@ impl LedgerReader {
     /// When the store can't be read.
     pub fn patients_concerned(&self, act: LeafIndex) -> Result<(u64, bool), ReadError> {
         let view = self.view();
-        let count = view.store.scan(Family::Consent, &numbered(CONCERNED, act, &[]), None, usize::MAX)?.len();
+        // A count of its own: an act may concern millions, and the page asks for many acts.
+        let count = count_of(view.store.get(Family::Consent, &numbered(COUNTS, act, &[]))?)?;
         let jobs = view.store.scan(Family::Consent, JOBS, None, usize::MAX)?;
         let open = jobs.iter().any(|(key, _)| key.ends_with(&act.get().to_be_bytes()));
-        Ok((count as u64, !open))
+        Ok((count, !open))
     }
 }
 

@@ -71,9 +71,16 @@ fn from_level_3_on_the_role_author_is_not_given_out_and_who_has_it_keeps_it() {
     let first = apply_one(&mut ledger, before.clone());
     raise(&mut ledger, ROLES);
     let register = Act::Registered(registration(10, Roles::AUTHOR | Roles::READER));
-    let roles = Act::RolesChanged { author_id: author_id(3), roles: Roles::AUTHOR, quota_events_per_s: 0 };
     assert_eq!(acted(&mut ledger, "a", &register), Some(Code::ActRefused));
-    assert_eq!(acted(&mut ledger, "b", &roles), Some(Code::ActRefused));
+    // Beside it, the other roles of who has it and its quota may change; who has given it up doesn't get it again.
+    let has = |roles, quota_events_per_s| Act::RolesChanged { author_id: author_id(3), roles, quota_events_per_s };
+    for (label, act) in [("b", has(Roles::AUTHOR, 7)), ("c", has(Roles::AUTHOR | Roles::READER, 5))] {
+        assert_eq!(acted(&mut ledger, label, &act), None, "{label}");
+    }
+    let party = ledger.reader().party(&author_id(3)).expect("readable").expect("there");
+    assert_eq!((party.roles, party.quota_events_per_s), (Roles::AUTHOR | Roles::READER, 5));
+    assert_eq!(acted(&mut ledger, "d", &has(Roles::READER, 5)), None);
+    assert_eq!(acted(&mut ledger, "e", &has(Roles::AUTHOR | Roles::READER, 5)), Some(Code::ActRefused));
     // The same batch again gets its answer of before.
     let BatchOutcome::Done { first_index, .. } = first else { panic!("{first:?}") };
     let again = apply_one(&mut ledger, before);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use common::{Author, Deployment, Running, access, key, now_ms, until};
+use sillage_ledger::FEATURE_LEVEL;
 use sillage_node::core::Core;
 use sillage_rules::codes::Code;
 
@@ -43,7 +44,7 @@ impl Group {
             group.start_node(id).await;
         }
         until("every node knows what is new", async || {
-            group.up().all(|core| core.reader().feature_level() == 2).then_some(())
+            group.up().all(|core| core.reader().feature_level() == FEATURE_LEVEL).then_some(())
         })
         .await;
         group

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{Deployment, until};
+use prost::Message as _;
 use sillage_ledger::GenesisInfo;
 use sillage_node::config::NodeConfig;
 use sillage_node::join;
 use sillage_node::join::sealed::Asking;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::sha256;
-use sillage_proto::internal::v1::GiveKeysRequest;
+use sillage_proto::internal::v1::{GiveKeysRequest, NodeKeys};
 use sillage_rules::codes::Code;
 
 /// A keyring's file: a head, a count, the keys by prefix and epoch, and the hash of all before.
@@ -45,16 +46,25 @@ async fn a_giver_that_lacks_an_epoch_refuses_and_another_one_gives() {
         let (public_key, signature) = (asking.public_key().to_vec(), asking.signature().to_vec());
         GiveKeysRequest { node: as_node, public_key, signature }
     };
-    let refused = lacking.core.give_keys(3, &asks(3, &origin)).expect_err("it lacks a key");
+    let refused = lacking.core.give_keys(3, &asks(3, &origin)).await.expect_err("it lacks a key");
     assert_eq!(refused.code, Code::ActRefused);
     assert!(refused.message.contains("prefix 0xfff, epoch 1"), "{}", refused.message);
-    giver.core.give_keys(3, &asks(3, &origin)).expect("it has all");
-    let of_another = giver.core.give_keys(2, &asks(3, &origin)).expect_err("another node's");
+    // A key that was spread because a node is to be removed, and that no act has put in force yet, isn't given.
+    giver.core.put_log_key(&[5; 32]).expect("kept");
+    let asking = Asking::new(&origin, 3, &deployment.node_key(3)).expect("randomness");
+    let (public_key, signature) = (asking.public_key().to_vec(), asking.signature().to_vec());
+    let request = GiveKeysRequest { node: 3, public_key, signature };
+    let given = giver.core.give_keys(3, &request).await.expect("it has all");
+    let keys = asking.open(&given.public_key, &given.sealed).expect("sealed to node 3");
+    let keys = NodeKeys::decode(&keys[..]).expect("keys");
+    assert_eq!(keys.log_keys.len(), 1, "the key of the genesis entry");
+    assert_ne!(keys.log_keys[0], [5; 32]);
+    let of_another = giver.core.give_keys(2, &asks(3, &origin)).await.expect_err("another node's");
     assert!(of_another.message.contains("asks for the keys of node 3"), "{}", of_another.message);
     let other_log = Origin::new("other.example/log").expect("a name");
-    let elsewhere = giver.core.give_keys(3, &asks(3, &other_log)).expect_err("a request for another log");
+    let elsewhere = giver.core.give_keys(3, &asks(3, &other_log)).await.expect_err("a request for another log");
     assert!(elsewhere.message.contains("isn't signed"), "{}", elsewhere.message);
-    let unknown = giver.core.give_keys(9, &asks(9, &origin)).expect_err("no node of this log");
+    let unknown = giver.core.give_keys(9, &asks(9, &origin)).await.expect_err("no node of this log");
     assert_eq!(unknown.code, Code::UnknownCaller);
 
     // A node without keys asks the first, which refuses, and takes what the second gives.

@@ -198,7 +198,7 @@ async fn who_asks_too_much_at_once_waits_for_itself_alone() {
 async fn a_tag_service_is_not_told_who_was_erased() {
     let mut world = World::start(20_000).await;
     let service = world.party(51, Roles::TAG, 0).await;
-    let author = world.party(52, Roles::AUTHOR, 0).await;
+    let author = world.party(52, Roles::RECORDER, 0).await;
     let device = register(&world.node.core, &mut world.authority, 53, Roles::PATIENT, Some(patient(1))).await;
     let [known, erased, unknown] = [1, 2, 3].map(|n| two_tags(world.core(), n));
     for of in [&known, &erased] {
@@ -227,7 +227,7 @@ async fn a_tag_service_is_not_told_who_was_erased() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_comes_with_the_certificate_of_its_author() {
     let mut world = World::start(20_000).await;
-    let (own, other) = (world.party(51, Roles::AUTHOR, 0).await, world.party(52, Roles::AUTHOR, 0).await);
+    let (own, other) = (world.party(51, Roles::RECORDER, 0).await, world.party(52, Roles::RECORDER, 0).await);
     until("feature level 3", async || (world.core().reader().feature_level() >= 3).then_some(())).await;
     let batch = Author::new(own.key.clone()).batch(&access_by(patient(7), DR_X));
     let submit = || sillage_proto::v1::SubmitRequest { batch: Some(batch.clone()) };

@@ -20,7 +20,7 @@ use sillage_proto::v1;
 
 use crate::act::{Act, bytes32};
 use crate::check::at_most;
-use crate::consent::{Effect, Event};
+use crate::consent::{Actor, ActorKind, Effect, Event};
 use crate::kind::Kind;
 use crate::limits::AUTHORITIES_MAX;
 use crate::record::RecordError;
@@ -47,7 +47,7 @@ impl GuardedActs {
     /// Voiding records.
     pub const VOIDING: Self = Self(1);
     /// Registering an authority or a party with the role identity, giving or taking these roles, replacing or revoking the
-    /// key of such a party, and the rule itself.
+    /// key of such a party, an issuer of logins, and the rule itself.
     pub const AUTHORITIES: Self = Self(2);
     /// Nodes and their keys, and the log's key.
     pub const NODES: Self = Self(4);
@@ -165,7 +165,8 @@ impl Rule {
         let guarded = |bits: u32| bits & GUARDED_ROLES != 0;
         let needs = match act {
             Act::RecordsVoided(_) => GuardedActs::VOIDING,
-            Act::AuthorityRule(_) => GuardedActs::AUTHORITIES,
+            // Whoever publishes an issuer signs in every patient's name.
+            Act::AuthorityRule(_) | Act::IssuerPublished(_) => GuardedActs::AUTHORITIES,
             Act::Registered(party) if guarded(party.roles.bits()) => GuardedActs::AUTHORITIES,
             Act::RolesChanged { author_id, roles, .. }
                 if guarded(roles.bits()) || guarded(roles_of(Named::Party(author_id))) =>
@@ -261,10 +262,16 @@ pub(crate) fn check_signatures(signatures: &[v1::ActSignature]) -> Result<(), Re
     Ok(())
 }
 
-/// Whether a record takes access away or ends a space: a party may sign so many a day.
-pub fn is_limited(kind: Kind, event: &Event) -> bool {
+/// Whether a record takes access away or ends a space, or gives access on somebody's word that isn't the patient's: a party may
+/// sign so many a day.
+pub fn is_limited(kind: Kind, event: &Event, signer: &Actor) -> bool {
     match event {
-        Event::Directive(directive) => directive.provision.effect == Effect::Deny,
+        // One that stands in the place of another ends that.
+        Event::Directive(directive) => {
+            let gives_unproven = directive.provision.effect == Effect::Permit && directive.collected.is_some();
+            directive.provision.effect == Effect::Deny || directive.supersedes.is_some() || gives_unproven
+        }
+        Event::Joined(_) => matches!(signer.kind, ActorKind::Professional | ActorKind::System),
         _ => matches!(
             kind,
             Kind::SPACE_OPPOSED
@@ -273,6 +280,11 @@ pub fn is_limited(kind: Kind, event: &Event) -> bool {
                 | Kind::EMERGENCY_OPPOSITION
                 | Kind::PROFESSIONAL_BLOCKED
                 | Kind::ITEM_MASKED
+                | Kind::ITEM_EMBARGOED
+                | Kind::MINOR_SECRECY_SET
+                | Kind::CARETEAM_LEFT
+                | Kind::ATTENDING_DECLARED
+                | Kind::ATTENDING_ENDED
                 | Kind::FEED_OPPOSED
                 | Kind::REPRESENTATION_ENDED
         ),
@@ -283,6 +295,7 @@ pub fn is_limited(kind: Kind, event: &Event) -> bool {
 mod tests {
     use super::*;
     use crate::record::{ParsedRecord, act_message};
+    use crate::will::test_issuer::TestIssuer;
 
     fn rule(needed: u32, count: u8) -> v1::AuthorityRule {
         v1::AuthorityRule {
@@ -310,6 +323,15 @@ mod tests {
         let limit = RuleChange::Limit { author_id: [1; 32].into(), records: 5 };
         assert_eq!(RuleChange::parse(&limit.to_message()), Ok(limit.clone()));
         assert_eq!(refused(v1::AuthorityRule { needed: 1, ..limit.to_message() }), "limit");
+    }
+
+    #[test]
+    fn a_rule_guards_the_issuers_of_logins() {
+        let Ok(RuleChange::Rule(rule)) = RuleChange::parse(&rule(2, 3)) else { panic!("a rule") };
+        let origin = Origin::new("test.example/log").expect("an origin");
+        let issuer = TestIssuer::new(SigningKey::from_seed(&[1; 32]), origin);
+        let act = Act::IssuerPublished(Box::new(issuer.published()));
+        assert!(rule.guards(&act, |_| 0, false));
     }
 
     #[test]

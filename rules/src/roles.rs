@@ -103,6 +103,11 @@ impl Roles {
         Self(self.0 | other.0)
     }
 
+    /// The set without the roles of `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether every role of `other` is in the set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

@@ -5,6 +5,8 @@
 //! as that party may vouch for it: [`claims_of_record`] and [`claims_of_request`] say what that is. Which names a party has is
 //! in the ledger; what is asked of it is one name at a time. Names are compared as they are, byte for byte.
 
+use std::collections::BTreeSet;
+
 use sillage_proto::v1;
 
 use crate::check::{at_most, line};
@@ -14,6 +16,7 @@ use crate::consent::{ActorKind, ActorName, Event};
 use crate::decide::ParsedRequest;
 use crate::limits::{VOUCHED_BYTES_MAX, VOUCHED_OTHERS_MAX, VOUCHED_STRUCTURES_MAX};
 use crate::record::{ParsedRecord, RecordError};
+use crate::will::may_carry;
 
 /// Stands for every name. Registered in test logs only.
 pub const ANY: &str = "*";
@@ -175,13 +178,23 @@ impl Claim<'_> {
 
 /// What a record claims of its actor. `event` is what it means for decisions, where it decides something.
 ///
-/// - The patient and persons prove who they are themselves: whoever relays their login vouches for its issuer alone.
-/// - Everybody else is named by a system of the party.
+/// - The patient and persons prove who they are themselves: whoever relays their login vouches for its issuer alone. Without a
+///   login, nothing says that they acted: only where admission asks for none, as of what was `collected`, or where a will
+///   proves it, is none claimed.
+/// - Everybody else is named by a system of the party; who has a label alone is named by none.
 /// - A structure is one of the party; a professional without one is nobody's.
 /// - What has no actor was done by software, which counts where the record decides something.
 pub fn claims_of_record<'r>(record: &'r ParsedRecord, event: Option<&'r Event>) -> Vec<Claim<'r>> {
     let message = record.message();
     let mut claims = claims_of_actor(message.actor.as_ref(), message.auth.as_ref());
+    // Where the patient's side decides, admission says what proves them: a login, a will, evidence that was collected.
+    let proven_elsewhere = match event {
+        None => may_carry(record.kind()) && message.will.is_some(),
+        Some(event) => !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_)),
+    };
+    if !proven_elsewhere {
+        claims.extend(login_missing(message.actor.as_ref(), message.auth.as_ref()));
+    }
     let happened = record.kind().is_access() || record.kind().is_movement();
     if message.actor.is_none() && event.is_some() && !happened {
         claims.push(Claim { path: "actor", what: Vouched::ActorSystem, name: SOFTWARE_SYSTEM });
@@ -193,6 +206,15 @@ pub fn claims_of_record<'r>(record: &'r ParsedRecord, event: Option<&'r Event>) 
                 claims.push(Claim { path: "details.actor", what: Vouched::ActorSystem, name: actor.system() });
             }
             claims.extend(opened.organisation.as_deref().map(|name| structure("details.organisation", name)));
+        }
+        Some(Event::Deposit(items)) => {
+            let own = message.actor.as_ref().map(|actor| actor.system.as_str());
+            let named = items.iter().filter_map(|item| item.depositor.as_ref()).map(ActorName::system);
+            let others: BTreeSet<&str> =
+                named.filter(|system| !proves_itself(system) && Some(*system) != own).collect();
+            let claim = |name| Claim { path: "items.depositor", what: Vouched::ActorSystem, name };
+            // Without an actor, software deposited it, which needs nobody's word.
+            claims.extend(others.into_iter().filter(|name| own.is_some() || *name != SOFTWARE_SYSTEM).map(claim));
         }
         // Where the patient limits a membership to a structure, it is the patient's choice.
         Some(Event::Joined(membership)) if !of_patient => {
@@ -206,7 +228,9 @@ pub fn claims_of_record<'r>(record: &'r ParsedRecord, event: Option<&'r Event>) 
 /// What a request claims of its actor.
 pub fn claims_of_request(request: &ParsedRequest) -> Vec<Claim<'_>> {
     let message = request.message();
-    claims_of_actor(message.actor.as_ref(), message.auth.as_ref())
+    let mut claims = claims_of_actor(message.actor.as_ref(), message.auth.as_ref());
+    claims.extend(login_missing(message.actor.as_ref(), message.auth.as_ref()));
+    claims
 }
 
 /// Nobody takes a patient into their own hands on their own word: a professional joins a care team when the patient says
@@ -234,10 +258,16 @@ fn proves_itself(system: &str) -> bool {
     matches!(system, PATIENT_SYSTEM | PERSON_SYSTEM)
 }
 
+/// An issuer is missing where a patient or a person acts and no login is relayed.
+fn login_missing<'r>(actor: Option<&'r v1::Actor>, auth: Option<&'r v1::Authentication>) -> Option<Claim<'r>> {
+    let missing = auth.is_none() && actor.is_some_and(|actor| proves_itself(&actor.system));
+    missing.then_some(Claim { path: "auth", what: Vouched::Issuer, name: "" })
+}
+
 fn claims_of_actor<'r>(actor: Option<&'r v1::Actor>, auth: Option<&'r v1::Authentication>) -> Vec<Claim<'r>> {
     let mut claims = Vec::new();
     if let Some(actor) = actor {
-        if !proves_itself(&actor.system) && !actor.system.is_empty() {
+        if !proves_itself(&actor.system) {
             claims.push(Claim { path: "actor.system", what: Vouched::ActorSystem, name: &actor.system });
         }
         let name = ActorName::new(&actor.system, &actor.id);

@@ -63,6 +63,37 @@ fn the_patient_and_persons_are_known_by_their_login_alone() {
 }
 
 #[test]
+fn nobody_is_named_who_nothing_proves() {
+    let of = |system: &str| Some(actor(system, "self", ""));
+    let missing = ["auth: ".to_owned()];
+    for kind in [Kind::ACCESS_READ, Kind::ACCESS_WRITE, Kind::MOVEMENT_THIRD_PARTY, Kind::LOG_CONSULTED] {
+        assert_eq!(claimed(&record(kind, of(PATIENT_SYSTEM), "")), missing, "{kind}: the patient without a login");
+        assert_eq!(claimed(&record(kind, of(PERSON_SYSTEM), "")), missing, "{kind}: a person without a login");
+    }
+    let label = v1::Actor { label: "Dr Martin".to_owned(), ..v1::Actor::default() };
+    assert_eq!(claimed(&record(Kind::ACCESS_READ, Some(label), "")), ["actor.system: "], "a label alone");
+    // A party that vouches for everybody vouches for these too; who vouches for an empty name would have none.
+    assert!(Vouching::parse(&[], &[String::new()], &[String::new()]).is_err());
+}
+
+#[test]
+fn a_depositor_is_named_by_a_system_of_the_party() {
+    let deposited = |depositor: &str, by: Option<v1::Actor>| {
+        let item = v1::Item { id: "d1".to_owned(), depositor: depositor.to_owned(), ..v1::Item::default() };
+        let mut message = record(Kind::ACCESS_WRITE, by, "").message().clone();
+        message.items = vec![item];
+        claimed(&ParsedRecord::from_message(message).expect("a record"))
+    };
+    let by = || Some(doctor("1"));
+    let own = deposited("", by());
+    assert_eq!(deposited(&format!("{PROFESSIONAL_SYSTEM}|10100000020"), by()), own, "of the actor's system");
+    let other = deposited("urn:oid:1.2.3|7", by());
+    assert_eq!(other[own.len()..], ["items.depositor: urn:oid:1.2.3".to_owned()]);
+    assert_eq!(deposited("urn:oid:1.2.3|7", None), ["items.depositor: urn:oid:1.2.3".to_owned()], "by software");
+    assert!(deposited("", None).is_empty());
+}
+
+#[test]
 fn what_has_no_actor_counts_as_software_where_it_decides() {
     assert!(claimed(&record(Kind::ACCESS_READ, None, "")).is_empty(), "it happened");
     let closed = claimed(&record(Kind::BREAKGLASS_CLOSED, None, r#"{"breakglass":"b"}"#));

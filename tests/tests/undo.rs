@@ -55,7 +55,17 @@ fn permitted(world: &World, patient: Patient) -> usize {
 
 fn a_hundred_patients_decide(world: &mut World) {
     let folder = world.path("thief").display().to_string();
-    let register = ["keys", "register", "--name", "Guichet", "--roles", "author,reader", "--out", &folder];
+    let register = [
+        "keys",
+        "register",
+        "--name",
+        "Guichet",
+        "--roles",
+        "recorder,decider,emergency,consent-desk,reader",
+        "--vouch-for-all",
+        "--out",
+        &folder,
+    ];
     world.sillage_as(&world.authority_file(), &register).ok();
     let grantee = format!("urn:oid:1.2.250.1.71.4.2.1|{}", doctor());
     let details = json!({"id": "a", "effect": "permit", "grantee": {"professional": grantee}, "actions": ["read"]});
@@ -147,7 +157,8 @@ fn a_second_authority_has_to_sign(world: &mut World) {
         true => format!("authority_key = {second_key:?}"),
         false => line.to_owned(),
     };
-    let second = world.write("../ledger/second.toml", profile.lines().map(own).collect::<Vec<_>>().join("\n"));
+    let second = first.with_file_name("second.toml");
+    std::fs::write(&second, profile.lines().map(own).collect::<Vec<_>>().join("\n")).expect("a profile");
     let parties = world.sillage(&["keys", "list", "--json"]).ok().json_lines();
     let id = |wanted: &dyn Fn(&Value) -> bool| {
         let party = parties.iter().find(|party| wanted(party)).expect("registered");

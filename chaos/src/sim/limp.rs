@@ -76,14 +76,15 @@ impl World {
         }
     }
 
-    /// Whether every founder that is sound has a log, or has met all others: before that it must not vote, and all of
-    /// them are needed.
+    /// Whether every founder that is sound has a log: before that it must not vote until it has met all others, and meets them
+    /// anew after each start, so that all of them are needed.
     fn is_founded(&self) -> bool {
         let founders = self.settings.founders().voters;
-        founders.iter().map(|id| &self.replicas[id]).filter(|replica| !replica.is_unsound()).all(|replica| {
-            let has_met = founders.iter().all(|id| *id == replica.id || replica.knows.contains_key(id));
-            replica.ledger.applied().0 > 0 || has_met || self.plant == Some(Plant::NoIdentity)
-        })
+        founders
+            .iter()
+            .map(|id| &self.replicas[id])
+            .filter(|replica| !replica.is_unsound())
+            .all(|replica| replica.ledger.applied().0 > 0 || self.plant == Some(Plant::NoIdentity))
     }
 
     /// Whether the others are a majority, whichever members are in force: those of any node may be, up or down, but for

@@ -34,7 +34,7 @@ const BATCH_RECORDS: usize = 1_000;
 
 /// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
 /// is about.
-const OF_ONE_RECORD: [(&str, &str); 23] = [
+const OF_ONE_RECORD: [(&str, &str); 25] = [
     ("MALFORMED_RECORD", ""),
     ("UNKNOWN_KIND", ""),
     ("KIND_RESERVED", ""),
@@ -46,6 +46,8 @@ const OF_ONE_RECORD: [(&str, &str); 23] = [
     ("SPACE_CLOSED", "Consent.patient"),
     ("AUTHENTICATION_MISSING", "Consent.performer"),
     ("NOT_ENTITLED", "Consent.performer"),
+    ("NOT_VOUCHED", "Consent.performer"),
+    ("INVALID_SPELLING", "Consent.provision"),
     ("ID_TAKEN", "Consent.id"),
     ("TOO_MANY_DIRECTIVES", "Consent"),
     ("UNKNOWN_REFERENCE", "Consent.status"),

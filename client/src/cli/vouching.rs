@@ -27,15 +27,20 @@ const NAMES_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// # Errors
 /// When none is, or one is unknown or isn't given out: the error has the list.
 pub fn roles(names: &[String]) -> Result<Roles, ClientError> {
-    if names.is_empty() {
-        return Err(ClientError::Usage(format!("--role: name what the party may do, of {GIVEN_OUT}")));
-    }
-    let roles = Roles::from_names(names.iter().map(|role| role.trim()));
-    let roles = roles.map_err(|error| ClientError::Usage(format!("--role: {error}")))?;
+    let roles = named_roles(names)?;
     match roles.contains(Roles::AUTHOR) {
         true => Err(ClientError::Usage(format!("--role: author isn't given out any more, take of {GIVEN_OUT}"))),
         false => Ok(roles),
     }
+}
+
+/// The same, with those that a party of before may have: it may keep them.
+fn named_roles(names: &[String]) -> Result<Roles, ClientError> {
+    if names.is_empty() {
+        return Err(ClientError::Usage(format!("--role: name what the party may do, of {GIVEN_OUT}")));
+    }
+    let roles = Roles::from_names(names.iter().map(|role| role.trim()));
+    roles.map_err(|error| ClientError::Usage(format!("--role: {error}")))
 }
 
 /// The names that were given.
@@ -89,7 +94,7 @@ pub fn adding(author_id: AuthorId, added: Vouching) -> v1::Record {
 
 pub async fn change_roles(session: &Session, args: RolesArgs) -> Result<Ended, ClientError> {
     let author_id = parse::<AuthorId>("--author", &args.author)?;
-    let roles = if args.none { Roles::NONE } else { roles(&args.roles)? };
+    let roles = if args.none { Roles::NONE } else { named_roles(&args.roles)? };
     let act = Act::RolesChanged { author_id, roles, quota_events_per_s: args.quota };
     let receipt = submit(session, &act).await?;
     print(&receipt, json!({"author_id": author_id, "roles": roles.names().collect::<Vec<_>>()}))

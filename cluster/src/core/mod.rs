@@ -88,6 +88,8 @@ pub struct Core {
     proposals: BTreeMap<u64, (u64, ProposalId)>,
     /// Whether a leader has sent entries or a snapshot since the start, or since the last fetch ended.
     heard: bool,
+    /// Whether a peer has said that something is committed.
+    log_exists: bool,
     forgot: bool,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
@@ -187,6 +189,7 @@ impl Core {
             reads: Reads::new(config.id, seed),
             proposals: BTreeMap::new(),
             heard: false,
+            log_exists: false,
             forgot: false,
             fetching: None,
             fetch: FetchWatch::default(),
@@ -222,7 +225,10 @@ impl Core {
         }
         let founding = self.is_founding();
         if self.installing.is_none() && !founding {
-            self.raw.tick();
+            match self.waits_for_log() {
+                true => self.tick_without_campaign(),
+                false => drop(self.raw.tick()),
+            }
         }
         self.watch_transfers();
         self.watch_snapshots();
@@ -318,7 +324,8 @@ impl Core {
 
     /// Starts an election now.
     pub fn campaign(&mut self) {
-        if self.installing.is_none() && self.raw.raft.promotable() && !self.is_out() && !self.is_founding() {
+        let may = !self.is_out() && !self.is_founding() && !self.waits_for_log();
+        if self.installing.is_none() && self.raw.raft.promotable() && may {
             let _ = self.raw.campaign();
         }
         self.settle();

@@ -4,7 +4,7 @@
 //! ([`crate::identity`]) is durable here as the highest one seen. A message of another disk, of an earlier start, or of
 //! another run of the same start is refused, and its sender is told: it takes no further part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::{DiskClaim, DiskRun};
 
@@ -82,15 +82,27 @@ pub(super) struct Peers {
     waiting: BTreeMap<u64, Waiting>,
     faults: BTreeMap<u64, PeerFault>,
     told_at: BTreeMap<u64, u64>,
+    /// Whether a peer that was heard in this run of ours says which starts it remembers: a program of before doesn't.
+    says_starts: BTreeMap<u64, bool>,
+    /// Peers that have stored this run of ours.
+    have_stored: BTreeSet<u64>,
 }
 
 impl Peers {
     pub(super) fn new(known: BTreeMap<u64, DiskRun>) -> Self {
-        Peers { known, waiting: BTreeMap::new(), faults: BTreeMap::new(), told_at: BTreeMap::new() }
+        Peers {
+            known,
+            waiting: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            told_at: BTreeMap::new(),
+            says_starts: BTreeMap::new(),
+            have_stored: BTreeSet::new(),
+        }
     }
 
     /// Judges a message of `peer`, and keeps it where it has to wait. `true` beside a wait: the run is to be stored.
     pub(super) fn judge(&mut self, peer: u64, claim: Option<&DiskClaim>, message: &[u8]) -> (Judgement, bool) {
+        self.says_starts.insert(peer, claim.is_some_and(|claim| !claim.starts.is_empty()));
         let known = self.known.get(&peer).copied();
         let Some(claim) = claim else {
             // A node that was not upgraded yet says nothing.
@@ -154,6 +166,28 @@ impl Peers {
     /// The highest run seen of `peer`, durable here.
     pub(super) fn known(&self, peer: u64) -> Option<DiskRun> {
         self.known.get(&peer).copied()
+    }
+
+    /// Whether the last message of `peer` said which starts it remembers. A program of before doesn't, and takes a message
+    /// of a kind that it doesn't know for a forged one.
+    pub(super) fn says_starts(&self, peer: u64) -> bool {
+        self.says_starts.get(&peer) == Some(&true)
+    }
+
+    /// `peer` has stored this run of ours.
+    pub(super) fn has_stored(&mut self, peer: u64) {
+        self.have_stored.insert(peer);
+    }
+
+    /// Whether this node and `peer` know each other's disks: it was heard in this run of ours, its run is durable here, and it
+    /// has said that ours is durable there. A program of before doesn't say that: there it is enough that it was heard.
+    pub(super) fn is_met(&self, peer: u64) -> bool {
+        let hears_us = match self.says_starts.get(&peer) {
+            None => false,
+            Some(false) => true,
+            Some(true) => self.have_stored.contains(&peer),
+        };
+        hears_us && self.known.contains_key(&peer)
     }
 
     /// Whether `peer` should be told now that it is refused: not with every message.

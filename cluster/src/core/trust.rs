@@ -78,20 +78,41 @@ impl Core {
         self.is_out() || self.divergence.verdict == Verdict::Unknown
     }
 
-    /// Whether this node may not vote yet: its log is empty, and it doesn't know the disks of all founders. A log is founded by
+    /// Whether this node may not vote yet: its log is empty, and it hasn't met all founders. A log is founded by
     /// all of its first nodes together, so that each of them would know it if another one came back on an emptied disk to
     /// found it again.
     pub(super) fn is_founding(&self) -> bool {
         !self.unmet().is_empty()
     }
 
-    /// The founders whose disks this node doesn't know, while its log is empty.
+    /// The founders that this node hasn't met, while its log is empty: they and it must know each other's disks.
     pub(super) fn unmet(&self) -> Vec<u64> {
         if self.config.disk.is_none() || self.raw.raft.raft_log.last_index() > 0 {
             return Vec::new();
         }
-        let knows = |id: &u64| *id == self.config.id || self.peers.known(*id).is_some();
+        let knows = |id: &u64| *id == self.config.id || self.peers.is_met(*id);
         self.members.now().members.voters.iter().copied().filter(|id| !knows(id)).collect()
+    }
+
+    /// Whether this node must wait for the log that others have: its own is empty, and a peer has said that something is
+    /// committed. An empty log that it helped to found now would be a second history.
+    pub(super) fn waits_for_log(&self) -> bool {
+        self.config.disk.is_some() && self.log_exists && self.raw.raft.raft_log.last_index() == 0
+    }
+
+    /// A tick for raft-rs, without the campaign that may come with it. It gives up a leader that went silent all the same, as
+    /// a follower ignores candidates while it has one.
+    pub(super) fn tick_without_campaign(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.leader_id == INVALID_ID {
+            return;
+        }
+        if raft.election_elapsed + 1 < self.election_timeout {
+            self.raw.tick();
+        } else {
+            let term = raft.term;
+            raft.become_follower(term, INVALID_ID);
+        }
     }
 
     /// Whether a message counts now (`true`), waits (`false`) or never counts.
@@ -120,14 +141,17 @@ impl Core {
                 let asks =
                     matches!(message.get_msg_type(), MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
                 if asks && self.is_founding() {
-                    return Err(StepError::Refused("the disks of all founders aren't known here yet".into()));
+                    return Err(StepError::Refused("this node hasn't met all founders yet".into()));
+                }
+                if asks && message.index == 0 && self.waits_for_log() {
+                    return Err(StepError::Refused("there is a log, and the candidate doesn't have it".into()));
                 }
                 self.check_history(&message)?;
                 self.step_raft(message)?;
             }
             Wire::SnapshotStatus { from, index, state } => self.step_transfer(from, index, state),
             Wire::Disowned { from, known } => self.hear_of_own_disk(from, known),
-            Wire::Stored { run, .. } => self.hear_of_stored(&run),
+            Wire::Stored { from, run } => self.hear_of_stored(from, &run),
             Wire::Standing(standing) => self.compare(standing),
             Wire::Split { from, split } => self.hear_of_split(from, split),
         }
@@ -155,17 +179,21 @@ impl Core {
     }
 
     /// A peer has stored this run of this node.
-    fn hear_of_stored(&mut self, stored: &DiskRun) {
-        if let Some(own) = &mut self.config.disk
-            && own.confirm(stored)
-        {
+    fn hear_of_stored(&mut self, by: u64, stored: &DiskRun) {
+        let Some(own) = &mut self.config.disk else { return };
+        if own.run == *stored {
+            self.peers.has_stored(by);
+        }
+        if own.confirm(stored) {
             self.pending.store_starts = Some(own.clone());
         }
     }
 
-    /// Tells a peer which run of it is stored here.
+    /// Tells a peer which run of it is stored here, where it knows this kind of message.
     fn tell_stored(&mut self, peer: u64) {
-        if let Some(run) = self.peers.known(peer) {
+        if let Some(run) = self.peers.known(peer)
+            && self.peers.says_starts(peer)
+        {
             let message = wire::encode_stored(self.config.id, &run);
             self.pending.messages.push(Outgoing { to: peer, message });
         }
@@ -198,6 +226,10 @@ impl Core {
 
     fn compare(&mut self, standing: Standing) {
         let Standing { from, term, commit, state } = standing;
+        self.log_exists |= commit > 0;
+        if self.waits_for_log() && self.raw.raft.state != StateRole::Follower {
+            self.step_out();
+        }
         let raft = &self.raw.raft;
         let last = raft.raft_log.last_index();
         // A leader's log holds all that was committed in its term and before: what it lacks is lost.

@@ -114,6 +114,11 @@ impl Group {
 
     /// Messages travel until nothing moves.
     fn settle(&mut self) {
+        self.settle_but(0);
+    }
+
+    /// As `settle`, but for what is sent to `deaf`.
+    fn settle_but(&mut self, deaf: u64) {
         for _ in 0..200 {
             let mut sent = Vec::new();
             for node in self.0.values_mut() {
@@ -124,7 +129,7 @@ impl Group {
                 return;
             }
             for (claim, Outgoing { to, message }) in sent {
-                if let Some(node) = self.0.get_mut(&to) {
+                if let Some(node) = self.0.get_mut(&to).filter(|_| to != deaf) {
                     let _ = node.core.step_from(Some(&claim), &message);
                 }
             }
@@ -219,8 +224,8 @@ fn a_disk_put_back_and_started_often_without_being_heard_does_not_vote() {
     group.ticks(40);
     assert_eq!(
         group.node(2).claim,
-        starts(&[(2, 22)]),
-        "once a peer has stored a start, it is the first to be remembered"
+        starts(&[(1, 2_001), (2, 22)]),
+        "the last starts are remembered, even where a peer has stored a later one"
     );
     group.stop(3);
     assert!(group.propose(1, 2));
@@ -260,6 +265,67 @@ fn a_log_is_founded_by_all_of_its_first_nodes_together() {
     group.ticks(100);
     assert!(group.leader().is_some());
     assert!(group.node(1).core.status().unmet.is_empty());
+}
+
+/// Of a node that says which starts it remembers.
+fn saying(id: u64) -> DiskClaim {
+    let run = run_of(id, 1);
+    DiskClaim { run, starts: vec![Start { number: run.start, run: run.run }] }
+}
+
+fn saying_group() -> Group {
+    let node = |id| (id, Node::start_as(id, saying(id), Recovered::default(), (0, 0)));
+    Group([1, 2, 3].into_iter().map(node).collect())
+}
+
+#[test]
+fn only_a_peer_that_says_its_starts_is_told_which_one_is_stored() {
+    let mut group = Group::of([1, 2]);
+    group.0.insert(3, Node::start_as(3, saying(3), Recovered::default(), (0, 0)));
+    group.ticks(3);
+    let mut sent = Vec::new();
+    for _ in 0..30 {
+        group.node(1).core.tick();
+        sent.extend(group.node(1).act());
+    }
+    let told = sent.iter().filter(|outgoing| outgoing.message[0] == 5).map(|outgoing| outgoing.to);
+    assert_eq!(told.collect::<std::collections::BTreeSet<_>>(), [3].into());
+}
+
+#[test]
+fn a_founder_that_hears_nobody_is_not_met() {
+    let mut group = saying_group();
+    for _ in 0..100 {
+        group.0.values_mut().for_each(|node| node.core.tick());
+        group.settle_but(3);
+    }
+    assert_eq!(group.leader(), None);
+    assert_eq!(group.node(1).core.status().unmet, [3]);
+    group.ticks(100);
+    assert!(group.leader().is_some());
+}
+
+#[test]
+fn empty_logs_found_nothing_where_a_founder_has_committed() {
+    let mut group = saying_group();
+    group.ticks(3);
+    assert!(group.node(1).core.status().unmet.is_empty());
+    let standing =
+        standing::Standing { from: 3, term: 1, commit: 1, state: State { index: 0, term: 0, digest: [0; 32] } };
+    let third = group.stop(3);
+    group.node(1).core.step_from(Some(&third.claim), &wire::encode_standing(&standing)).unwrap();
+    group.ticks(100);
+    assert_eq!(group.leader(), None, "node 1 neither campaigns nor votes for node 2");
+    let mut disk = third.disk;
+    disk.entries = vec![Entry { index: 1, term: 1, ..Entry::default() }];
+    disk.hard_state.term = 1;
+    let mut starts = third.claim.starts;
+    let run = DiskRun { start: 2, run: 32, ..third.run };
+    starts.push(Start { number: 2, run: 32 });
+    group.0.insert(3, Node::start_as(3, DiskClaim { run, starts }, disk, (0, 0)));
+    group.ticks(200);
+    assert_eq!(group.leader(), Some(3), "the log is there");
+    assert!(group.propose(3, 1));
 }
 
 #[test]

@@ -30,6 +30,10 @@ impl Core {
             self.tell_progress();
             return true;
         }
+        if raft.raft_log.unstable_snapshot().is_some() {
+            // The installation of another one is about to begin: its folder must stay. The leader tries again.
+            return true;
+        }
         if self.is_in_doubt() {
             // This node's state may be the right one: it is kept until somebody knows.
             return true;

@@ -3,8 +3,9 @@
 //! Kind 0 is a raft-rs message in protobuf; kind 1 tells a leader how a snapshot transfer went (raft-rs has that only
 //! as a local message); kind 2 tells a peer that it isn't on the disk that is known here; kind 3 says how far a node is and
 //! with what state; kind 4 says that entries which were committed are lost; kind 5 tells a peer which run of its disk is stored
-//! here. To the transport all are opaque bytes. A node
-//! that doesn't know a kind drops it.
+//! here. To the transport all are opaque bytes but for the sender. Every kind from 2 on begins with the sender's id in eight
+//! bytes, so that a later kind passes the transport ([`sender_of`]), and the core drops it. A program from before kind 5 cuts the
+//! stream on a kind that it doesn't know: so kind 5 goes only to peers that say which starts they remember.
 
 use prost_011::Message as _;
 use prost_011::encoding::{DecodeContext, decode_key, skip_field, uint64};
@@ -135,7 +136,8 @@ pub fn sender_of(bytes: &[u8]) -> Option<u64> {
             | Wire::Stored { from, .. } => Some(from),
             Wire::Raft(_) | Wire::SnapshotStatus { .. } => None,
         },
-        _ => None,
+        // Of a later program.
+        (_, mut body) => word(&mut body),
     }
 }
 
@@ -299,6 +301,10 @@ mod tests {
         assert_eq!(sender_of(&bytes), Some(2));
         assert!(matches!(decode(&bytes, 1024), Ok(Wire::Raft(message)) if message.from == 2));
         assert_eq!(sender_of(&encode_status(2, 77, Transfer::Failed)), Some(2));
+        // A kind of a later program: the transport lets it pass, the core drops it.
+        let later = [&[STORED + 1][..], &2u64.to_be_bytes(), b"rest"].concat();
+        assert_eq!(sender_of(&later), Some(2));
+        assert!(matches!(decode(&later, 1024), Err(StepError::Malformed)));
         for not_one in [&[][..], &[2, 0x18, 1], &[9, 0x18, 1], &[RAFT, 0x18], &[SNAPSHOT_STATUS, 0]] {
             assert_eq!(sender_of(not_one), None);
         }

@@ -109,7 +109,8 @@ pub fn start<S: StateMachine, T: Transport>(
     machine: S,
     transport: Arc<T>,
 ) -> Result<Runtime<S::Reply>, StartError> {
-    let standing = snapshots::prepare_dir(&config.snapshot_dir, machine.peers_hash_while_they_fetch())?;
+    let applied = machine.applied().0;
+    let standing = snapshots::prepare_dir(&config.snapshot_dir, applied, machine.peers_hash_while_they_fetch())?;
     let disk = RealDisk::open(&config.log_dir).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => LogError::Locked,
         _ => LogError::Io(error),

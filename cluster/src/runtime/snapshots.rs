@@ -41,16 +41,16 @@ pub(crate) fn received_dir(root: &Path, index: u64, term: u64) -> PathBuf {
 }
 
 /// Makes the snapshot directory. Of what is in it two things outlive a process: files received from a leader, as the
-/// next fetch begins with those that are still wanted; and the newest snapshot made here, as a peer may have come far with
+/// next fetch begins with those that are still wanted, unless `applied` is as far; and the newest snapshot made here, as a peer may have come far with
 /// it. Gives that one.
-pub(crate) fn prepare_dir(root: &Path, keeps_made: bool) -> io::Result<Option<SnapshotMade>> {
+pub(crate) fn prepare_dir(root: &Path, applied: u64, keeps_made: bool) -> io::Result<Option<SnapshotMade>> {
     std::fs::create_dir_all(root)?;
     let mut made = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         match entry.file_type()?.is_dir() {
-            true if is_received(&entry.path()) => {}
+            true if is_received(&entry.path()) && !is_installed(&entry.path(), applied) => {}
             true => match name.to_str().and_then(made_in).filter(|_| keeps_made) {
                 Some(of) => made.push(of),
                 None => std::fs::remove_dir_all(entry.path())?,
@@ -78,6 +78,13 @@ pub(crate) fn prepare_dir(root: &Path, keeps_made: bool) -> io::Result<Option<Sn
 fn is_received(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name.starts_with("received-"))
+}
+
+/// Whether a received folder is of a state that the state machine has reached since: nobody would take it away.
+fn is_installed(path: &Path, applied: u64) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let index = name.and_then(|name| name.strip_prefix("received-")?.split('-').next());
+    index.and_then(|index| u64::from_str_radix(index, 16).ok()).is_some_and(|index| index <= applied)
 }
 
 /// Makes `dir` out of the files of an earlier fetch that `manifest` names too. Most files of a database never change: so
@@ -234,7 +241,10 @@ mod tests {
         put(&received_dir(root, 8, 2), &[("1.sst", "one"), ("sub/3.sst", "thr"), ("0.sst", "zero"), ("LIST", "aa")]);
         put(root, &[("making/x", "x"), ("made-01-01/x", "x"), ("stray", "x")]);
         std::fs::rename(root.join("wanted"), root.join("received-wanted")).unwrap();
-        assert_eq!(prepare_dir(root, true).unwrap(), None);
+        put(&received_dir(root, 5, 2), &[("1.sst", "one")]);
+        assert_eq!(prepare_dir(root, 5, true).unwrap(), None);
+        assert!(!received_dir(root, 5, 2).exists(), "that state was reached");
+        assert!(received_dir(root, 7, 2).exists() && received_dir(root, 8, 2).exists());
         std::fs::remove_dir_all(root.join("received-wanted")).unwrap();
         let dir = received_dir(root, 9, 2);
         begin_with_received(root, &dir, &manifest).unwrap();
@@ -247,7 +257,7 @@ mod tests {
     #[test]
     fn the_first_fetch_begins_with_nothing() {
         let root = tempfile::tempdir().unwrap();
-        prepare_dir(root.path(), true).unwrap();
+        prepare_dir(root.path(), 0, true).unwrap();
         let dir = received_dir(root.path(), 9, 2);
         let manifest = Manifest { index: 9, term: 2, files: Vec::new() };
         begin_with_received(root.path(), &dir, &manifest).unwrap();
@@ -261,12 +271,12 @@ mod tests {
         for (index, term) in [(7, 3), (9, 2)] {
             put(&root.join(made_dir_name(index, term)), &[("1.sst", "one")]);
         }
-        let made = prepare_dir(root, true).unwrap().expect("the newest");
+        let made = prepare_dir(root, 0, true).unwrap().expect("the newest");
         assert_eq!((made.index, made.term), (9, 2));
         let manifest = Manifest::decode(&made.manifest).unwrap();
         assert_eq!((manifest.files.len(), manifest.is_hashed()), (1, false));
         assert!(!root.join(made_dir_name(7, 3)).exists());
-        assert_eq!(prepare_dir(root, false).unwrap(), None);
+        assert_eq!(prepare_dir(root, 0, false).unwrap(), None);
         assert!(!root.join(made_dir_name(9, 2)).exists());
     }
 }

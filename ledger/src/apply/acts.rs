@@ -39,7 +39,13 @@ pub(crate) fn perform(
             "only the authority may register, revoke, and change roles and nodes; an author may replace its own key",
         )));
     }
-    let given_out = act.gives_out();
+    let mut given_out = act.gives_out();
+    if let Act::RolesChanged { author_id, .. } = act
+        && let Some(party) = overlay.party(author_id)?
+    {
+        // What a party has already isn't given out: its other roles and its quota may change beside it.
+        given_out = given_out.without(party.roles());
+    }
     if !given_out.is_empty() {
         feature::check_given_out(given_out, overlay.store().feature_level()?)?;
     }

@@ -25,11 +25,8 @@ use crate::genesis::GenesisInfo;
 use crate::reader::LedgerReader;
 use crate::rows::KeyState;
 use crate::schema::Family;
+use crate::schema::consent_prefix::{COSIGNED as CONTENT, LIMIT, RULE};
 use crate::verified::Verified;
-
-const RULE: &[u8] = b"rule/";
-const LIMIT: &[u8] = b"limit/";
-const CONTENT: &[u8] = b"cosigned/";
 
 /// What an act's record says beside the act.
 #[derive(Debug, Clone, Default)]

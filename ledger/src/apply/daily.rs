@@ -1,11 +1,11 @@
-//! How many records that take access away or end spaces a party signs in one day of ledger time: a stolen key does so much
-//! harm and no more, until somebody looks.
+//! How many records that take access away, end spaces or give access on another's word a party signs in one day of ledger
+//! time: a stolen key does so much harm and no more, until somebody looks.
 
 use sillage_proof::hash::LedgerTimeMs;
 use sillage_proof::keys::AuthorId;
 use sillage_rules::authority::{DAY_MS, LIMIT_A_DAY, LIMIT_A_DAY_PATIENT, LIMIT_A_DAY_TEST, is_limited};
 use sillage_rules::codes::Code;
-use sillage_rules::consent::Event;
+use sillage_rules::consent::{Actor, Event};
 use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 use sillage_rules::time::TimeMs;
@@ -18,10 +18,9 @@ use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::reader::LedgerReader;
 use crate::schema::Family;
+// Of patients' own devices there are many: nobody goes through theirs.
+use crate::schema::consent_prefix::{DAY as DAYS, OWN_DAY as OWN_DAYS};
 
-const DAYS: &[u8] = b"day/";
-/// Of patients' own devices, of which there are many: nobody goes through them.
-const OWN_DAYS: &[u8] = b"own-day/";
 /// Rows of days gone by that are removed when a row is added: more go than come.
 const FORGOTTEN: usize = 2;
 
@@ -50,11 +49,11 @@ pub(super) fn check(
     overlay: &Overlay<'_>,
     genesis: &GenesisInfo,
     signer: &Signer,
-    (kind, event): (Kind, &Event),
+    (kind, event, by): (Kind, &Event, &Actor),
     staged: u32,
     time: LedgerTimeMs,
 ) -> Result<bool, Stop> {
-    if !is_limited(kind, event) || !feature_level_reached(overlay, ROLES)? {
+    if !is_limited(kind, event, by) || !feature_level_reached(overlay, ROLES)? {
         return Ok(false);
     }
     let author = &signer.key.author_id;
@@ -66,7 +65,7 @@ pub(super) fn check(
     }
     let resets = TimeMs((day + 1).saturating_mul(DAY_MS));
     let what = format!(
-        "the party has signed {limit} records today that take access away or end spaces, as many as it may: the next day begins at {resets}; the authority may set another limit"
+        "the party has signed {limit} records today that take access away, end spaces or give access on another's word than the patient's, as many as it may: the next day begins at {resets}; the authority may set another limit"
     );
     Err(Refusal::new(Code::LimitReached, what).into())
 }

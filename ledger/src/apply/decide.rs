@@ -402,7 +402,7 @@ fn check_len(payload: usize) -> Result<(), Refusal> {
 /// Key under which the decisions on a request are found again, for as long as it isn't stale.
 fn request_key(request: &ParsedRequest, signer: &Signer) -> Vec<u8> {
     let hash = sha256(&[b"sillage/asked/v1\0", signer.key.author_id.as_bytes(), request.hash().as_bytes()]);
-    [&b"q"[..], &request.message().requested_at_ms.to_be_bytes(), hash.as_bytes()].concat()
+    [schema::consent_prefix::ASKED, &request.message().requested_at_ms.to_be_bytes(), hash.as_bytes()].concat()
 }
 
 /// The original decisions on a request that is handed in again; `None` where it wasn't decided, or what was decided is

@@ -135,7 +135,7 @@ pub(super) fn stage(
     let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
-        let counts = daily::check(overlay, genesis, signer, (record.kind, event), staged.limited, time)?;
+        let counts = daily::check(overlay, genesis, signer, (record.kind, event, &meta.signer), staged.limited, time)?;
         staged.limited += u32::from(counts);
     }
     let event = event.map(|event| (event, meta));
@@ -352,7 +352,7 @@ impl Staged {
         let mut deposited = Vec::with_capacity(items.len());
         for id in items {
             // Who deposited it first stays its depositor.
-            let item = match overlay.item(id)? {
+            let item = match overlay.item_spelled(id, None, rules.is_spelled())? {
                 // Kept apart since, it is its patient's all the same.
                 Some(row) if row.tag == *tag || overlay.secret_of(tag)? == Some(row.tag) => {
                     rules.item(overlay, &row, id)?
@@ -477,10 +477,11 @@ impl Applier<'_> {
             match &event {
                 Event::Deposit(items) => {
                     for item in items {
-                        let known = self.overlay.item(&item.id)?;
+                        let kept = self.overlay.kept_id(&item.id)?;
+                        let known = self.overlay.item(&kept)?;
                         match self.says(&tag, (&item.id, known), &meta.signer, may_change)? {
-                            Says::WhatItIs => self.overlay.deposited(&tag, (&item.id, known), index)?,
-                            Says::Maybe => self.overlay.claimed(&tag, (&item.id, known), index),
+                            Says::WhatItIs => self.overlay.deposited(&tag, (&kept, known), index)?,
+                            Says::Maybe => self.overlay.claimed(&tag, (&kept, known), index)?,
                             Says::Nothing => {}
                         }
                     }

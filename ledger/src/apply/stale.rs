@@ -6,6 +6,7 @@ use sillage_rules::decide::request::REQUEST_AGE_MS_MAX;
 use super::Applier;
 use crate::error::Fatal;
 use crate::schema::Family;
+use crate::schema::consent_prefix::ASKED;
 
 /// Stale rows looked at for each request that a command decides: more go than come.
 const STALE_PER_REQUEST: usize = 4;
@@ -17,10 +18,10 @@ impl Applier<'_> {
         if decided == 0 || before == 0 {
             return Ok(());
         }
-        let end = [&b"q"[..], &before.to_be_bytes()].concat();
+        let end = [ASKED, &before.to_be_bytes()].concat();
         // What was removed leaves its mark on disk for a while: it isn't gone through again. Nothing is put before it any
         // more, as it would be stale, so that a node that has forgotten where to begin removes the same.
-        let first = std::mem::take(&mut self.rules.caches.asked_from).max(b"q".to_vec());
+        let first = std::mem::take(&mut self.rules.caches.asked_from).max(ASKED.to_vec());
         if first >= end {
             self.rules.caches.asked_from = first;
             return Ok(());

@@ -140,7 +140,7 @@ impl Applier<'_> {
                 Some(Entry::Record(entry)) if entry.flags.contains(Flags::LEDGER) => {}
                 Some(Entry::Record(entry)) if entry.tag != NO_PATIENT && self.is_meant(&range, index)? => {
                     records.entry(entry.tag).or_default().push(index.get());
-                    self.overlay.set_concerned(range.act, &entry.tag);
+                    self.overlay.set_concerned(range.act, &entry.tag)?;
                 }
                 _ => {}
             }
@@ -175,12 +175,10 @@ impl Applier<'_> {
                 break;
             }
         }
-        if ground.is_none() {
-            for tag in [Some(entry.tag), self.overlay.other_tag(&entry.tag)?].into_iter().flatten() {
-                if self.overlay.is_concerned(range.act, &tag)? {
-                    ground = Some(ReviewGround::Concerned);
-                }
-            }
+        // By the decision's own tag alone: a list says nothing of which two tags are one patient's. Where the decision rests on
+        // a voided record under the other one, it is listed as one that consulted it.
+        if ground.is_none() && self.overlay.is_concerned(range.act, &entry.tag)? {
+            ground = Some(ReviewGround::Concerned);
         }
         if let Some(ground) = ground {
             self.overlay.put_review(range.act, &VoidedDecision { index: entry.index, ground });

@@ -111,10 +111,13 @@ pub(super) fn check_record(
     if !signer.roles.is_bound() || by_authority || by_patient {
         return Ok(());
     }
-    if let Some(event) = event {
-        check_own_word(event, &meta.signer.name)?;
-    }
     let author = &signer.key.author_id;
+    let own_word = event.map_or(Ok(()), |event| check_own_word(event, &meta.signer.name));
+    if let Err(error) = own_word
+        && !vouches(overlay, author, Vouched::Structure, ANY)?
+    {
+        return Err(error.into());
+    }
     let claims = claims_of_record(record, event);
     Ok(check_claims(&claims, |what, name| vouches(overlay, author, what, name))??)
 }

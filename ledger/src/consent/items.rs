@@ -17,6 +17,7 @@ use crate::apply::Stop;
 use crate::apply::feature::{ROLES, is_reached};
 use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
+use crate::schema::consent_prefix::{OPEN, SECRET};
 use crate::schema::{Family, TAG_LEN};
 
 type Tag = [u8; TAG_LEN];
@@ -68,7 +69,7 @@ fn claim_key(id: &str, tag: &Tag) -> Hash {
 }
 
 /// Deposits of an item that are gone through for the newest that counts.
-const DEPOSITS_WALKED: usize = 256;
+const DEPOSITS_WALKED: usize = 32;
 
 /// Under which it stands what an item was before a deposit.
 fn before_key(id: &str, index: LeafIndex) -> Vec<u8> {
@@ -91,11 +92,11 @@ fn tag_of(row: Vec<u8>) -> Result<Tag, ReadError> {
 }
 
 fn open_key(tag: &Tag) -> Vec<u8> {
-    [&b"o"[..], tag].concat()
+    [OPEN, tag].concat()
 }
 
 fn secret_key(tag: &Tag) -> Vec<u8> {
-    [&b"s"[..], tag].concat()
+    [SECRET, tag].concat()
 }
 
 impl Overlay<'_> {
@@ -106,8 +107,7 @@ impl Overlay<'_> {
 
     /// The same where an open and a second tag are known to be one patient's before that is on record.
     pub(crate) fn item_among(&self, id: &str, pair: Option<(&Tag, &Tag)>) -> Result<Option<ItemRow>, ReadError> {
-        let Some(row) = self.row(Family::Item, item_key(id).as_bytes())? else { return Ok(None) };
-        let row = ItemRow::decode(&row).ok_or_else(damaged)?;
+        let Some(row) = self.stored_item(id)? else { return Ok(None) };
         let Some(row) = self.counting(id, row)? else { return Ok(None) };
         if !row.claimed {
             return Ok(Some(row));
@@ -148,39 +148,70 @@ impl Overlay<'_> {
     }
 
     /// An item as if the deposits of it that are voided hadn't been made; `None` where none is left. Where they are too many to be
-    /// gone through, it is what the first one says.
+    /// gone through, it is what the first one says. A deposit that was made while all before it were voided began the item anew: it
+    /// counts only for as long as they stay so.
     fn counting(&self, id: &str, row: ItemRow) -> Result<Option<ItemRow>, ReadError> {
         if self.voids()?.is_empty() {
             return Ok(Some(row));
         }
-        let (mut first, mut last, mut at) = (None, None, Some(row.last));
+        // First and last deposit that count, and the tag under which they began the item anew.
+        let mut found: Option<(LeafIndex, LeafIndex, Option<Tag>)> = None;
+        let older = |found, index| match found {
+            Some((_, last, None)) => Some((index, last, None)),
+            _ => Some((index, index, None)),
+        };
+        let mut at = Some(row.last);
         for _ in 0..DEPOSITS_WALKED {
             let Some(index) = at else { break };
             if self.still_counts(index)? {
-                first = Some(index);
-                last = last.or(Some(index));
+                found = older(found, index);
             }
             at = match self.deposit_before(id, index)? {
                 _ if index == row.first => None,
-                Some(before) => Some(before),
+                Some((before, anew)) => {
+                    if let Some((_, _, began @ None)) = &mut found {
+                        *began = anew;
+                    }
+                    Some(before)
+                }
                 // What was recorded before the ledger kept them.
                 None => Some(row.first),
             };
         }
         if at.is_some() && self.still_counts(row.first)? {
-            first = Some(row.first);
-            last = last.or(first);
+            found = older(found, row.first);
         }
-        match (first, last) {
-            (Some(first), Some(last)) => Ok(Some(ItemRow { first, last, ..row })),
-            _ => Ok(None),
-        }
+        Ok(found.map(|(first, last, anew)| ItemRow { tag: anew.unwrap_or(row.tag), first, last, ..row }))
     }
 
-    /// The deposit that said what an item is before the one of entry `index` did.
-    fn deposit_before(&self, id: &str, index: LeafIndex) -> Result<Option<LeafIndex>, ReadError> {
-        let row = self.row(Family::Item, &before_key(id, index))?;
-        row.map(|row| row.try_into().map(u64::from_be_bytes).map(LeafIndex).map_err(|_| damaged())).transpose()
+    /// The id under which an item is kept: where its deposits were recorded under an older spelling, that one.
+    pub(crate) fn kept_id(&self, id: &str) -> Result<String, ReadError> {
+        if let Some(older) = spelling::older_text(id)
+            && is_reached(self.store(), ROLES)?
+            && self.item(id)?.is_none()
+            && self.item(&older)?.is_some()
+        {
+            return Ok(older);
+        }
+        Ok(id.to_owned())
+    }
+
+    /// The deposit that said what an item is before the one of entry `index` did; and the tag of this one, where all before it
+    /// were voided when it was made.
+    fn deposit_before(&self, id: &str, index: LeafIndex) -> Result<Option<(LeafIndex, Option<Tag>)>, ReadError> {
+        let Some(row) = self.row(Family::Item, &before_key(id, index))? else { return Ok(None) };
+        let (before, rest) = row.split_first_chunk().ok_or_else(damaged)?;
+        let anew = match rest {
+            [] => None,
+            tag => Some(tag.try_into().map_err(|_| damaged())?),
+        };
+        Ok(Some((LeafIndex(u64::from_be_bytes(*before)), anew)))
+    }
+
+    /// The row of an item as it is stored, whatever is voided.
+    fn stored_item(&self, id: &str) -> Result<Option<ItemRow>, ReadError> {
+        let row = self.row(Family::Item, item_key(id).as_bytes())?;
+        row.map(|row| ItemRow::decode(&row).ok_or_else(damaged)).transpose()
     }
 
     fn claim(&self, id: &str, tag: &Tag) -> Result<Option<LeafIndex>, ReadError> {
@@ -258,38 +289,57 @@ impl Overlay<'_> {
         (id, known): (&str, Option<ItemRow>),
         index: LeafIndex,
     ) -> Result<(), ReadError> {
+        // What is voided may be reinstated: it stays on the item's row, and counts again then.
+        let stored = self.stored_item(id)?;
+        let voids = !self.voids()?.is_empty();
         let row = match known {
-            None => ItemRow { tag: *tag, first: index, last: index, claimed: false },
+            None => match stored {
+                Some(stored) => ItemRow { last: index, ..stored },
+                None => ItemRow { tag: *tag, first: index, last: index, claimed: false },
+            },
             Some(known) => {
-                let row = ItemRow { last: index, ..known };
+                let row = ItemRow { last: index, ..stored.filter(|_| voids).unwrap_or(known) };
                 if known.tag == *tag || self.open_of(&known.tag)? == Some(*tag) {
                     // What was secret once stays so.
                     row
-                } else if self.secret_of(&known.tag)? == Some(*tag) {
+                } else if self.secret_of(&known.tag)? == Some(*tag) && row.tag == known.tag {
                     ItemRow { tag: *tag, ..row }
+                } else if self.secret_of(&known.tag)? == Some(*tag) {
+                    // The row is of the patient of a voided deposit: it is kept apart by a row of its own.
+                    let key = claim_key(id, tag).as_bytes().to_vec();
+                    self.set_row(Family::Item, key, Some(index.get().to_be_bytes().to_vec()));
+                    ItemRow { claimed: true, ..row }
                 } else {
                     return Ok(());
                 }
             }
         };
-        if let Some(known) = known
-            && known.last != index
+        if let Some(stored) = stored
+            && stored.last != index
             && is_reached(self.store(), ROLES)?
         {
-            let (key, before) = (before_key(id, index), known.last.get().to_be_bytes());
-            self.set_row(Family::Item, key, Some(before.to_vec()));
+            let anew = if known.is_none() { &tag[..] } else { &[] };
+            let before = [&stored.last.get().to_be_bytes()[..], anew].concat();
+            self.set_row(Family::Item, before_key(id, index), Some(before));
         }
         self.put_item(id, &row);
         Ok(())
     }
 
     /// An item's depositor wrote it again by the record of entry `index`, under a tag that may be its patient's other one.
-    pub(crate) fn claimed(&mut self, tag: &Tag, (id, known): (&str, Option<ItemRow>), index: LeafIndex) {
-        if let Some(known) = known {
-            self.put_item(id, &ItemRow { claimed: true, ..known });
+    pub(crate) fn claimed(
+        &mut self,
+        tag: &Tag,
+        (id, known): (&str, Option<ItemRow>),
+        index: LeafIndex,
+    ) -> Result<(), ReadError> {
+        let row = if self.voids()?.is_empty() { known } else { self.stored_item(id)? };
+        if let Some(row) = row {
+            self.put_item(id, &ItemRow { claimed: true, ..row });
             let (key, row) = (claim_key(id, tag), index.get().to_be_bytes());
             self.set_row(Family::Item, key.as_bytes().to_vec(), Some(row.to_vec()));
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use sillage_rules::kind::Kind;
 use super::documents;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
+use crate::schema::consent_prefix::REVOKED_ACTOR;
 use crate::schema::{Family, TAG_LEN};
 
 /// A record that decides.
@@ -70,7 +71,7 @@ impl LedgerReader {
     pub fn revoked_actors(&self, size: u64) -> Result<Vec<Hash>, ReadError> {
         let damaged = || ReadError::Damaged("the row of a revoked actor can't be read".into());
         let mut out = Vec::new();
-        for (key, row) in self.view().store.scan(Family::Consent, b"a", None, usize::MAX)? {
+        for (key, row) in self.view().store.scan(Family::Consent, REVOKED_ACTOR, None, usize::MAX)? {
             let actor = Hash::from_slice(key.get(1..).unwrap_or_default()).map_err(|_| damaged())?;
             let by = row[..].try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
             if by < size {

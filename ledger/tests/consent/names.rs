@@ -139,3 +139,18 @@ fn a_structure_is_denied_whatever_its_number_was_written_with() {
     let other = v1::Actor { organisation: format!("1{}", dr.organisation), ..dr };
     assert_eq!(world.ask(may_read(tag(1), other, &[item("d1")])).expect_err("other").code, Code::InvalidSpelling);
 }
+
+#[test]
+fn an_item_of_before_under_an_older_spelling_stays_its_depositors() {
+    let (older, one) = ("re\u{301}sultat", "r\u{e9}sultat");
+    let mut world = World::new();
+    let (own, other) = (doctor(1, "cardiologist"), doctor(2, "nurse"));
+    world.record(&[deposit(tag(1), own.clone(), &[report(older, &[])])]);
+    raise(&mut world, ROLES);
+    world.record(&[deposit(tag(2), other.clone(), &[report(one, &[])])]);
+    assert!(world.permitted(may_read(tag(2), other, &[item(one)])).is_empty(), "nobody takes it over");
+    world.record(&[deposit(tag(1), own.clone(), &[report(one, &[])])]);
+    assert_eq!(world.permitted(may_read(tag(1), own.clone(), &[item(one)])), [one]);
+    let embargo = says(Kind::ITEM_EMBARGOED, Some(tag(1)), own, &serde_json::Value::Null);
+    world.record(&[v1::Record { items: vec![item(one)], ..embargo }]);
+}

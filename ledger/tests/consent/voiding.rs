@@ -24,7 +24,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::voiding::{Notice, Voiding, Whose};
 
 use crate::common::world::*;
-use crate::common::{ORIGIN, START_MS, act, author_id, batch, key, registration, tag};
+use crate::common::{ORIGIN, START_MS, act, author_id, batch, key, registration, tag, two_tags};
 
 const STOLEN: u8 = 3;
 
@@ -172,6 +172,57 @@ fn an_item_is_again_what_its_own_depositor_said_of_it() {
     world.record(&[deposit(tag(1), doctor(4, "nurse"), &[report("i2", &[])])]);
     let other = may_read(tag(1), doctor(1, "cardiologist"), &[item("i2")]);
     assert_eq!(world.permitted(other), ["i2"], "what was voided keeps nothing for itself");
+}
+
+#[test]
+fn a_reinstated_deposit_is_its_items_first_again() {
+    let mut world = world_at(3);
+    let reader_of = |of: u8, by: u8| may_read(tag(of), doctor(by, "nurse"), &[item("i1")]);
+    world.try_record_by(STOLEN, &[deposit(tag(1), doctor(9, "nurse"), &[report("i1", &[])])]).expect("on record");
+    world.record(&[deposit(tag(2), doctor(4, "nurse"), &[report("i1", &[])])]);
+    assert_eq!(world.permitted(reader_of(1, 9)), ["i1"], "who deposited it first reads it");
+    assert!(world.permitted(reader_of(2, 4)).is_empty(), "the other wrote what was somebody else's");
+    let first = index_of(&world.act(&void(1)));
+    assert!(world.permitted(reader_of(1, 9)).is_empty());
+    world.record(&[deposit(tag(2), doctor(5, "nurse"), &[report("i1", &[])])]);
+    world.record(&[deposit(tag(2), doctor(5, "nurse"), &[report("i1", &[])])]);
+    assert_eq!(world.permitted(reader_of(2, 5)), ["i1"], "it began anew");
+    assert!(world.permitted(reader_of(1, 9)).is_empty());
+    let back = Act::RecordsVoided(Voiding::Reinstate { act: first, reason: "the right key".into() });
+    index_of(&world.act(&back));
+    for reopen in [false, true] {
+        if reopen {
+            world.reopen();
+        }
+        assert_eq!(world.permitted(reader_of(1, 9)), ["i1"], "the first depositor's again, and that patient's");
+        assert!(world.permitted(reader_of(2, 5)).is_empty());
+    }
+    index_of(&world.act(&void(1)));
+    assert_eq!(world.permitted(reader_of(2, 5)), ["i1"], "voided again, it is what began anew");
+    assert!(world.permitted(reader_of(1, 9)).is_empty());
+}
+
+#[test]
+fn a_list_to_review_does_not_say_which_tags_are_one_patients() {
+    let mut world = world_at(3);
+    let (open, secret) = (two_tags(1).open, two_tags(1).secret);
+    let dr = doctor(1, "cardiologist");
+    let both = v1::DecisionRequest { secret_tag: secret.to_vec(), ..may_read(open, dr.clone(), &[report("d1", &[])]) };
+    world.permitted(both.clone());
+    world.record(&[permit(open, "a", &dr)]);
+    let from = world.reader().tree_size().get();
+    let masked = says(Kind::ITEM_MASKED, Some(secret), patient(), &Value::Null);
+    world.try_record_by(STOLEN, &[v1::Record { items: vec![item("other")], ..masked }]).expect("the key is good");
+    let made = world.ask(both).expect("decided").decisions[0].clone();
+    assert_eq!(made.tag, open, "decided while what is voided counted");
+    let by = index_of(&world.act(&void(from)));
+    tell(&mut world);
+    let (review, _) = world.reader().decisions_to_review(by, LeafIndex(0), 10).expect("readable");
+    let under = |index: LeafIndex| match world.reader().decoded_entry(index).expect("readable") {
+        Some(Entry::Record(entry)) => entry.tag,
+        other => panic!("{other:?}"),
+    };
+    assert!(review.iter().all(|one| under(one.index) != open), "nothing was voided under the open tag");
 }
 
 #[test]
@@ -335,6 +386,22 @@ fn a_party_takes_access_away_so_often_a_day_and_no_more() {
     world.try_record_by(STOLEN, &[close(tag(5))]).expect("five of five");
     assert!(world.reader().near_limits(START_MS, 8).expect("readable")[0].is_reached());
     assert_eq!(world.try_record_by(STOLEN, &[deny(tag(5), "d", "PSY")]).expect_err("six").code, Code::LimitReached);
+    let refused = |world: &mut World, record: v1::Record| {
+        world.try_record_by(STOLEN, &[record]).expect_err("beyond the limit").code == Code::LimitReached
+    };
+    let member = json!({"professional": name(&doctor(1, "nurse"))});
+    assert!(refused(&mut world, says(Kind::ATTENDING_DECLARED, Some(tag(5)), patient(), &member)));
+    let set =
+        v1::Record { items: vec![item("i1")], ..says(Kind::MINOR_SECRECY_SET, Some(tag(5)), patient(), &Value::Null) };
+    assert!(refused(&mut world, set));
+    let until = rfc3339(START_MS + HOUR_MS);
+    let joined = |by: v1::Actor| {
+        let of = doctor(2, "nurse");
+        let details = json!({"professional": name(&of), "until": until, "organisation": of.organisation});
+        says(Kind::CARETEAM_JOINED, Some(tag(5)), by, &details)
+    };
+    assert!(refused(&mut world, joined(doctor(2, "nurse"))), "on another's word than the patient's");
+    world.try_record_by(STOLEN, &[joined(patient())]).expect("the patient says so");
     world.record(&[masked(7)]);
     assert!(world.reader().near_limits(START_MS + 86_400_000, 8).expect("readable").is_empty(), "the next day");
 }

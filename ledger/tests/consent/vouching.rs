@@ -67,6 +67,14 @@ fn a_party_deposits_and_breaks_the_glass_for_its_own_structures() {
     assert_eq!(said(&mut world, OWN, deposit(tag(1), other.clone(), &[report("d2", &[])])), Err(Code::NotVouched));
     let nowhere = v1::Actor { organisation: String::new(), ..own.clone() };
     assert_eq!(said(&mut world, OWN, deposit(tag(1), nowhere, &[report("d3", &[])])), Err(Code::NotVouched));
+    // A patient without a login, a mere label, and a depositor of another system.
+    let named = |by: v1::Actor| v1::Record { auth: None, ..deposit(tag(1), by, &[report("d4", &[])]) };
+    assert_eq!(said(&mut world, OWN, named(patient())), Err(Code::NotVouched));
+    let label = v1::Actor { label: "Dr Martin".into(), ..v1::Actor::default() };
+    assert_eq!(said(&mut world, OWN, named(label)), Err(Code::NotVouched));
+    let mut of_other = deposit(tag(1), own.clone(), &[report("d5", &[])]);
+    of_other.items[0].depositor = "https://ids.example.org/staff|7".into();
+    assert_eq!(said(&mut world, OWN, of_other), Err(Code::NotVouched));
     let expires = world.now + HOUR_MS;
     let glass = |id: &str, by: &v1::Actor| break_glass(Some(tag(1)), id, by.clone(), expires);
     assert_eq!(said(&mut world, OWN, glass("bg0", &other)), Err(Code::NotVouched));

@@ -27,7 +27,7 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, 
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
 use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
-use sillage_rules::vouching::{Claim, Vouched, check_own_word, claims_of_record};
+use sillage_rules::vouching::{ANY, Claim, Vouched, check_own_word, claims_of_record};
 
 use super::consulted::is_patient_itself;
 use super::quota::Quotas;
@@ -105,7 +105,7 @@ impl Admission {
             check_record(&record, genesis, spelled, clock).map_err(|error| of_record(error, position))?;
             if !already {
                 self.check_new(&party, &record.parsed, &mut vouched).map_err(|refusal| refusal.at(position))?;
-                self.reader.check_will(&record.parsed, clock.0).map_err(|refusal| refusal.at(position))?;
+                self.reader.check_will(&record.parsed, clock.1).map_err(|refusal| refusal.at(position))?;
             }
             records.push(record);
         }
@@ -139,7 +139,13 @@ impl Admission {
         if let Some(act) = record.act() {
             let level = self.reader.feature_level();
             check_act(act, level)?;
-            check_given_out(act.gives_out(), level)?;
+            let mut given_out = act.gives_out();
+            if let Act::RolesChanged { author_id, .. } = act
+                && let Some(named) = self.reader.party(author_id).map_err(|error| from_read(&error))?
+            {
+                given_out = given_out.without(named.roles);
+            }
+            check_given_out(given_out, level)?;
         }
         check_role(party, record)?;
         if record.kind().is_act() || !party.roles.is_bound() {
@@ -153,8 +159,17 @@ impl Admission {
         if by_authority || by_patient {
             return Ok(());
         }
-        if let (Some(event), Some(actor)) = (&event, &actor) {
-            check_own_word(event, &actor.name).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        if !party.roles.may_sign(record.kind()) {
+            let what = "a patient's own device signs for the patient alone: others sign through a service";
+            return Err(Refusal::new(Code::NotEntitled, what));
+        }
+        if let (Some(event), Some(actor)) = (&event, &actor)
+            && let Err(error) = check_own_word(event, &actor.name)
+        {
+            // In a test log a party may vouch for everybody, and for their own word.
+            let any = Claim { path: "actor", what: Vouched::Structure, name: ANY };
+            let found = self.reader.vouches_for(&party.author_id, &[any]);
+            found.map_err(|error| from_read(&error))?.map_err(|_| Refusal::new(error.code, error.to_string()))?;
         }
         self.check_claims(party, &claims_of_record(record, event.as_ref()), vouched)
     }

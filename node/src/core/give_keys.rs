@@ -21,14 +21,20 @@ fn refused(message: String) -> Refusal {
 }
 
 impl Core {
-    /// The group's keys, for the node that calls.
+    /// The group's keys, for the node that calls. Of the log's keys those that an applied act, or the genesis entry, has put in force:
+    /// the next one may be made because just this node is being removed. Who lacks it then fetches it once it is in force.
     ///
     /// # Errors
-    /// When it asks as another one, isn't named by the ledger here, or this node doesn't hold every key itself.
-    pub fn give_keys(&self, caller: u64, request: &GiveKeysRequest) -> Result<GiveKeysResponse, Refusal> {
+    /// When it asks as another one, isn't named by the ledger, this node doesn't hold every key itself, or what is committed can't be
+    /// known now.
+    pub async fn give_keys(&self, caller: u64, request: &GiveKeysRequest) -> Result<GiveKeysResponse, Refusal> {
         self.corruption.check()?;
         if request.node != caller {
             return Err(refused(format!("node {caller} asks for the keys of node {}", request.node)));
+        }
+        // It may have been removed, and this node not know yet. Where the log isn't founded nobody was, nor is there a leader.
+        if self.replica.status().core.unmet.is_empty() {
+            self.reads.wait().await?;
         }
         let set = self.reader.node_set().map_err(|error| from_read(&error))?;
         let node = set.node(caller).ok_or_else(|| refuse(Code::UnknownCaller))?;
@@ -36,7 +42,7 @@ impl Core {
         // A node that was there before asks for a log key it missed, under the node key of now.
         let now = self.reader.node_key_at(caller, LeafIndex(self.reader.tree_size().get()));
         let now = now.map_err(|error| from_read(&error))?;
-        let text = Zeroizing::new(self.node_keys().encode_to_vec());
+        let text = Zeroizing::new(self.node_keys()?.encode_to_vec());
         let asked = (&request.public_key[..], &request.signature[..]);
         let seal = |key| sealed::seal(&self.genesis.origin, (caller, key), asked, &text);
         let sealed = now.as_ref().map_or_else(|| seal(&node.key), |now| seal(now).or_else(|_| seal(&node.key)));
@@ -45,12 +51,18 @@ impl Core {
         Ok(GiveKeysResponse { public_key: answer.public_key, sealed: answer.sealed })
     }
 
-    fn node_keys(&self) -> NodeKeys {
-        NodeKeys {
+    fn node_keys(&self) -> Result<NodeKeys, Refusal> {
+        let rotations = self.reader.rotations().map_err(|error| from_read(&error))?;
+        let log_keys = self.keys.log_keys();
+        let was_put_in_force = |key: &&SigningKey| {
+            let key = key.public_key();
+            key == self.genesis.log_public_key || rotations.iter().any(|act| act.node.is_none() && act.key == key)
+        };
+        Ok(NodeKeys {
             keyring: self.eraser.keks.to_bytes().to_vec(),
-            log_keys: self.keys.log_keys().iter().map(|key: &SigningKey| key.to_seed().to_vec()).collect(),
+            log_keys: log_keys.iter().filter(was_put_in_force).map(|key| key.to_seed().to_vec()).collect(),
             vrf_key: self.tags.seed().map(|seed| seed.to_vec()).unwrap_or_default(),
-        }
+        })
     }
 
     /// Whether this node's keyring has what new data keys are wrapped under, of every prefix.

@@ -120,9 +120,7 @@ impl Core {
         };
         match self.unless_outdated(admit).await {
             // Without the others' clocks, this node's own may be the one that is wrong.
-            Err(refusal) if refusal.code == Code::TimeAhead && !self.clocks.knows_group() => {
-                Err(self.clocks.cannot_tell())
-            }
+            Err(refusal) if is_of_clock(refusal.code) && !self.clocks.knows_group() => Err(self.clocks.cannot_tell()),
             done => done,
         }
     }
@@ -159,4 +157,9 @@ impl Core {
         let receipt = Receipt { signature: message.sign(&node_key).to_vec(), message: message.encode() };
         Ok(SubmitResponse { receipt: Some(receipt), repeated })
     }
+}
+
+/// Whether another clock may say something else.
+fn is_of_clock(code: Code) -> bool {
+    matches!(code, Code::TimeAhead | Code::LoginNotYet)
 }

@@ -114,7 +114,8 @@ mod tests {
     use super::*;
 
     fn says(leader: u64, epoch: u64, present: &[u64]) -> Result<Answer, String> {
-        let status = NodeStatus { leader, term: 3, commit: 9, applied: 9, ..NodeStatus::default() };
+        let known = NodeStatus { feature_level: FEATURE_LEVEL, ..NodeStatus::default() };
+        let status = NodeStatus { leader, term: 3, commit: 9, applied: 9, ..known };
         Ok(Answer { status, epoch, present: present.to_vec() })
     }
 

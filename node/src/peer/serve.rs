@@ -176,7 +176,7 @@ impl Peer for PeerService {
 
     async fn give_keys(&self, request: Request<GiveKeysRequest>) -> Result<Response<GiveKeysResponse>, Status> {
         let caller = self.node(&request)?;
-        let given = self.core.give_keys(caller, request.get_ref());
+        let given = self.core.give_keys(caller, request.get_ref()).await;
         given.map(Response::new).map_err(|refusal| to_status(&refusal))
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn resolve(
 fn records_alone(caller: &Party, resolved: &ResolvedTag) -> bool {
     let itself = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
     let knows = caller.roles.intersects(Roles::READER | Roles::AUDITOR | Roles::AUTHORITY);
-    caller.roles.contains(Roles::AUTHOR) && !itself && !knows
+    caller.roles.intersects(Roles::SIGNING) && !itself && !knows
 }
 
 fn is_erased(core: &Core, resolved: &ResolvedTag) -> Result<bool, Refusal> {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_erased_patient_is_resolved_for_all_but_those_who_only_record() {
-        for roles in [Roles::AUTHOR, Roles::AUTHOR | Roles::TAG, Roles::AUTHOR | Roles::OPERATOR] {
+        for roles in [Roles::AUTHOR, Roles::RECORDER | Roles::TAG, Roles::CONSENT_DESK | Roles::OPERATOR] {
             assert!(records_alone(&caller(roles, None), &resolved()));
         }
         for roles in [Roles::READER, Roles::AUTHOR | Roles::AUDITOR, Roles::TAG | Roles::AUTHORITY, Roles::TAG] {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_secret_tag_is_for_authors_tag_services_and_the_patient_itself() {
-        for roles in [Roles::AUTHOR, Roles::TAG, Roles::TAG | Roles::READER] {
+        for roles in [Roles::AUTHOR, Roles::RECORDER, Roles::TAG, Roles::TAG | Roles::READER] {
             assert_eq!(for_caller(&caller(roles, None), resolved()), Ok(resolved()));
         }
         let itself = caller(Roles::PATIENT, Some([7; 32]));

@@ -22,7 +22,11 @@ const QUOTA: u64 = 10;
 fn register(world: &World, name: &str, roles: &str) -> Profile {
     let folder = world.path(name);
     let (out, quota) = (folder.to_string_lossy().into_owned(), QUOTA.to_string());
-    world.sillage(&["keys", "register", "--name", name, "--roles", roles, "--quota", &quota, "--out", &out]).ok();
+    let mut register = vec!["keys", "register", "--name", name, "--roles", roles, "--quota", &quota, "--out", &out];
+    if roles.contains("recorder") {
+        register.push("--vouch-for-all");
+    }
+    world.sillage(&register).ok();
     Profile::load(&folder.join("sillage.toml")).expect("the profile of the new party")
 }
 
@@ -118,7 +122,7 @@ pub fn reading_one_patient_again_and_again_adds_one_line_a_minute(world: &mut Wo
 
 /// A stolen batch, or one that an author gives to a friend: on record it would come from nowhere.
 pub fn a_batch_through_another_partys_certificate_is_refused(world: &mut World) {
-    let other = register(world, "carrier", "author");
+    let other = register(world, "carrier", "recorder");
     let record = sillage_rules::record::new_message(Kind::ACCESS_READ, None, sillage_tests::lines::now_ms());
     let record = prost::Message::encode_to_vec(&record);
     let batch = wire::sign(&wire::signer(&world.profile()), "carried", 1, vec![record]);
@@ -182,7 +186,7 @@ pub fn the_command_line_says_that_it_is_a_quota(world: &mut World) {
     // It passes a moment later, without anybody's help.
     world.sillage_as(&profile, &ask).ok();
     // A debt of half a minute isn't waited for in five seconds.
-    register(world, "bulk", "author,tag");
+    register(world, "bulk", "recorder,tag");
     let file = |name: &str, count: usize| {
         let lines: Vec<_> = (0..count).map(|n| access(&ins(504), &format!("{name}-{n}"))).collect();
         world.write(name, sillage_tests::lines::ndjson(&lines)).to_string_lossy().into_owned()

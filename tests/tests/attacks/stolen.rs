@@ -11,16 +11,19 @@ use serde_json::{Value, json};
 use sillage_client::author::Signer;
 use sillage_client::profile::Profile;
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::{Hash, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey};
 use sillage_proto::v1::*;
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::authority::RuleChange;
 use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::record::{act_message, new_message};
 use sillage_rules::roles::Roles;
+use sillage_rules::voiding::{Voiding, Whose};
 use sillage_rules::vouching::Vouching;
+use sillage_rules::will::issuer::Issuer;
 use sillage_tests::health::{in_s, rpps};
 use sillage_tests::lines::{OID, ins, now_ms};
 use sillage_tests::wire::{self, Rpc};
@@ -36,6 +39,26 @@ const HOSPITAL: &str = "750712184";
 const OWN_DOCTOR: &str = "10003001234";
 const OWN_STRUCTURE: &str = "690000120";
 const OWN_ISSUER: &str = "urn:example:radiology-login";
+
+/// An issuer that nobody logs in with: without keys, it is withdrawn.
+fn nobodys_issuer() -> Issuer {
+    Issuer {
+        url: "https://thief.example".to_owned(),
+        name: "the thief's own".to_owned(),
+        keys: Vec::new(),
+        audiences: vec!["ledger".to_owned()],
+        ins_claim: "ins".to_owned(),
+        oid_claim: String::new(),
+        person_claim: "sub".to_owned(),
+        person_system: String::new(),
+        acr_substantial: vec!["eidas2".to_owned()],
+        acr_high: Vec::new(),
+        session_s: 0,
+        from_ms: 1,
+        until_ms: 0,
+        test: false,
+    }
+}
 
 /// What a service may have: each role alone, and what services have together.
 const STOLEN: [&str; 14] = [
@@ -311,6 +334,15 @@ impl Thief<'_> {
                 removed: vec![3],
                 ..Default::default()
             }),
+            Kind::ISSUER_PUBLISHED => Act::IssuerPublished(Box::new(nobodys_issuer())),
+            // Nothing that this thief or anybody signed.
+            Kind::RECORDS_VOIDED => Act::RecordsVoided(Voiding::Void {
+                whose: Whose::Key(key(200).key_id()),
+                from: LeafIndex(1),
+                until: Some(LeafIndex(2)),
+                reason: "mine now".to_owned(),
+            }),
+            Kind::AUTHORITY_RULE => Act::AuthorityRule(RuleChange::Limit { author_id: victim, records: 7 }),
             other => panic!("{other}: say how it is tried"),
         };
         act_message(&act, now_ms())

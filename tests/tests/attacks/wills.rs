@@ -141,7 +141,17 @@ pub fn a_login_that_is_not_the_patients_for_this_proves_nothing(world: &mut Worl
     hand_in(world, "good", &good).ok();
     // Another service that saw the record hands it in once more.
     let folder = world.path("thief");
-    let register = ["keys", "register", "--name", "thief", "--roles", "author,tag", "--out", &folder.to_string_lossy()];
+    let register = [
+        "keys",
+        "register",
+        "--name",
+        "thief",
+        "--roles",
+        "consent-desk,tag",
+        "--vouch-for-all",
+        "--out",
+        &folder.to_string_lossy(),
+    ];
     world.sillage(&register).ok();
     let file = world.write("wills/again.ndjson", format!("{}\n", good.to_json()));
     let again = world.sillage_as(&folder.join("sillage.toml"), &["record", "--file", &file.to_string_lossy()]);

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             prove::an_older_size_can_be_proven_too,
             prove::the_log_only_grew,
             prove::what_was_altered_is_not_verified,
-            prove::a_bundle_is_on_record_as_one_reading_of_each_sort,
+            prove::bundles_of_one_minute_are_on_record_as_one_reading,
             prove::sizes_and_indices_not_reached_are_refused,
             status::operators_see_every_node,
             status::streams_and_schema_are_shown,

@@ -159,7 +159,7 @@ pub fn what_was_altered_is_not_verified(world: &mut World) {
     verify(world, &file, &other).fails(1);
 }
 
-pub fn a_bundle_is_on_record_as_one_reading_of_each_sort(world: &mut World) {
+pub fn bundles_of_one_minute_are_on_record_as_one_reading(world: &mut World) {
     let patient = ins(46);
     for round in 0..3 {
         // Young: the proof has to wait for an index commit.
@@ -176,8 +176,9 @@ pub fn a_bundle_is_on_record_as_one_reading_of_each_sort(world: &mut World) {
     }
     let kind = ["--kind", "log.consulted", "--json"];
     let read = world.sillage(&[&["trace", "--patient", &patient, "--oid", OID][..], &kind].concat()).ok().json_lines();
-    let readings = |what: &str| read.iter().filter(|line| line["details"]["read"] == what).count();
-    assert_eq!([readings("trace"), readings("proof"), readings("entries")], [3, 3, 3], "{read:?}");
+    // A minute may begin between two of them.
+    assert!((1..=2).contains(&read.len()), "{read:?}");
+    assert!(read.iter().all(|line| line["details"]["for_s"] == 60), "{read:?}");
 }
 
 pub fn sizes_and_indices_not_reached_are_refused(world: &mut World) {

@@ -153,3 +153,22 @@ fn a_found_snapshot_that_does_not_fit_the_log_goes() {
     group.tick(2);
     assert_eq!(group.node(1).released, [(900, 1)]);
 }
+
+#[test]
+fn nothing_is_fetched_between_a_fetch_and_its_installation() {
+    let mut group = with_a_transfer(500);
+    let fetch = group.node(3).fetching.take().expect("it fetches");
+    let node = group.node(3);
+    let term = node.core.raw.raft.term;
+    node.core.on_snapshot_fetched(fetch.index, true);
+    let mut offer = Message { from: fetch.from, to: 3, term, ..Message::default() };
+    offer.set_msg_type(MessageType::MsgSnapshot);
+    let mut metadata = raft::eraftpb::SnapshotMetadata { index: fetch.index + 50, term, ..Default::default() };
+    metadata.set_conf_state(ConfState { voters: vec![1, 2, 3], ..ConfState::default() });
+    offer.mut_snapshot().set_metadata(metadata);
+    node.core.step(&wire::encode_raft(&offer), NOW_MS).unwrap();
+    let actions = node.core.take_actions();
+    assert!(actions.fetch_snapshot.is_none(), "a fetch would take the received folder away");
+    let install = actions.write.and_then(|task| task.install).expect("the installation begins");
+    assert_eq!(install.index, fetch.index);
+}
