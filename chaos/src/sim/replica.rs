@@ -34,6 +34,9 @@ pub(crate) const APPLY_DELAY_US: u64 = 3_000;
 const PROPOSAL_BYTES_MAX: u64 = 1_000;
 /// Checkpoints are looked at each time the log has grown by this many records.
 const CHECKPOINT_EVERY: u64 = 8;
+/// A leader asks for the root to be cosigned each time the log has grown by this many: often, as a leader whose state differs
+/// is soon found out.
+const COSIGNED_EVERY: u64 = 2;
 
 /// What all replicas of a run have in common.
 pub(crate) struct Settings {

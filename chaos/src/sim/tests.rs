@@ -59,7 +59,11 @@ fn with_ledger() -> Options {
 #[test]
 fn the_real_ledger_is_clean_and_the_same_again() {
     let mut sum = Report::default();
-    for seed in 0..8 {
+    for seed in 0..40 {
+        // About every second run has a node that needs a snapshot.
+        if seed >= 8 && sum.installs > 0 {
+            break;
+        }
         let report = run(seed, &with_ledger()).unwrap_or_else(|failure| panic!("{failure}"));
         if seed < 2 {
             assert_eq!(report, run(seed, &with_ledger()).unwrap(), "seed {seed}");

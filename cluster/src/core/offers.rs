@@ -3,7 +3,8 @@
 //!
 //! A snapshot is taken for the group's state by whoever installs it. So a node offers one only while it isn't in doubt of its
 //! own state, and once those that can tell have the same: a majority of the voters, or all voters that answer and have a state
-//! to compare. The files stand while somebody needs them and makes progress; the log after them is kept as long.
+//! to compare. A voter that answers and applies nothing for a while can't tell: it must not keep the others from going on
+//! without it. The files stand while somebody needs them and makes progress; the log after them is kept as long.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,10 @@ struct Standing {
 pub(super) struct Offers {
     /// Made, and not offered yet.
     waiting: Option<SnapshotMade>,
+    /// Tick at which that was made.
+    waits_since: u64,
+    /// Peer → index of the state that it told last, and the tick since which that is its state.
+    told: BTreeMap<u64, (u64, u64)>,
     /// Those whose files are on disk, by (index, term).
     standing: BTreeMap<(u64, u64), Standing>,
     /// Peers that need a snapshot → tick of the last progress with it.
@@ -94,6 +99,7 @@ impl Core {
             let now = self.ticks;
             self.offers.needs.values_mut().for_each(|progress| *progress = now);
             self.offers.waiting = Some(made);
+            self.offers.waits_since = now;
             self.offer_if_shared();
         }
     }
@@ -118,8 +124,23 @@ impl Core {
     }
 
     fn is_shared(&self, index: u64) -> bool {
-        let can_tell = |id: u64| self.is_lively(id) && !self.needs_snapshot(id);
+        let can_tell = |id: u64| self.is_lively(id) && !self.needs_snapshot(id) && self.comes_on(id);
         self.standings.is_shared(self.config.id, &self.members.now().members.voters, index, can_tell)
+    }
+
+    /// A peer has told its state as of `index`.
+    pub(super) fn saw_told(&mut self, peer: u64, index: u64) {
+        let now = self.ticks;
+        let told = self.offers.told.entry(peer).or_insert((index, now));
+        if told.0 != index {
+            *told = (index, now);
+        }
+    }
+
+    /// Whether a peer has told another state not long ago, or has still time to.
+    fn comes_on(&self, peer: u64) -> bool {
+        let told = self.offers.told.get(&peer).map_or(0, |&(_, tick)| tick);
+        self.ticks < told.max(self.offers.waits_since) + self.config.snapshot_timeout_ticks
     }
 
     /// A node that may be wrong gives its state to nobody.

@@ -239,6 +239,7 @@ impl Core {
         if let Some(compared) = self.standings.saw_peer(from, state) {
             self.judge_state(from, state, compared);
         }
+        self.saw_told(from, state.index);
         self.offer_if_shared();
     }
 

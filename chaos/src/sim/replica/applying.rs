@@ -58,8 +58,8 @@ impl World {
         let waiting = entry.proposal.and_then(|id| running.proposals.remove(&id));
         let (seen, hash) = (replica.ledger.checkpoint(), entry_hash(entry.term, &entry.data));
         self.tell_state(node);
-        let is_due = seen.size / CHECKPOINT_EVERY > before / CHECKPOINT_EVERY;
-        if is_due {
+        let is_due = |every: u64| seen.size / every > before / every;
+        if is_due(COSIGNED_EVERY) {
             self.ask_to_cosign(node);
         }
         if self.replicas[&node].ledger.differs() {
@@ -68,7 +68,7 @@ impl World {
         }
         self.checks.saw_applied(node, entry.index, hash, seen.root)?;
         self.check_time(node, &entry, &members, applied)?;
-        if is_due {
+        if is_due(CHECKPOINT_EVERY) {
             self.look_at_checkpoint(node)?;
         }
         if let (Some(waiting), Some((record, place))) = (waiting, applied.record) {

@@ -172,3 +172,24 @@ fn nothing_is_fetched_between_a_fetch_and_its_installation() {
     let install = actions.write.and_then(|task| task.install).expect("the installation begins");
     assert_eq!(install.index, fetch.index);
 }
+
+#[test]
+fn a_voter_that_applies_nothing_holds_no_snapshot_up() {
+    let mut group = Group::new(500);
+    group.elect(1);
+    // Node 1 has a state to compare. Node 2 answers and holds the log, and never tells how far its state machine has come.
+    let term = group.node(1).core.role().1;
+    group.node(1).core.saw_state(State { index: 1, term, digest: [1; 32] });
+    group.isolate(3);
+    for i in 0..100 {
+        group.propose(1, i, format!("entry {i}").as_bytes());
+        group.tick(1);
+    }
+    group.cut.clear();
+    let patience = group.node(1).core.config.snapshot_timeout_ticks as usize;
+    group.tick(patience / 2);
+    assert_eq!(group.node(3).installs, 0, "node 2 may still tell");
+    group.tick(patience + 60);
+    assert_eq!(group.node(3).installs, 1);
+    assert_eq!(group.data(3).len(), 100);
+}
