@@ -109,7 +109,7 @@ fn who_may_not_sign_is_refused(world: &mut World) {
     let weak = json!({"auth": {"issuer": "urn:example:idp", "method": "password", "eidas_level": "low"}});
     refused(world, &with(without, weak), "AUTHENTICATION_MISSING");
     let joined = json!({"professional": doctor_name()});
-    refused(world, &by_doctor(CLAIRE, "careteam.joined", &joined), "NOT_ENTITLED");
+    refused(world, &by_doctor(CLAIRE, "careteam.joined", &joined), "UNTIL_MISSING");
     refused(world, &line(CLAIRE, "careteam.joined", &joined), "UNTIL_MISSING");
 
     // A carer who may read doesn't consent in the patient's place; who may consent does.
