@@ -159,12 +159,12 @@ pub enum Violation {
         /// Tree size.
         size: u64,
     },
-    /// What a node holds isn't whole.
+    /// The log of a node isn't whole.
     #[error("the log of node {node} isn't whole: {reason}")]
     NotWhole {
         /// The node.
         node: u64,
-        /// What an audit of it says.
+        /// The finding of the audit.
         reason: String,
     },
     /// A node's state differs, and neither it nor another noticed.

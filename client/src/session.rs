@@ -30,7 +30,7 @@ pub struct Session {
     pub keys: Arc<InForce>,
     /// The key of tags, from the profile.
     pub vrf_key: VrfPublicKey,
-    /// What proves who decided what this caller records, as the profile says.
+    /// The login that proves who decided this caller's records, as the profile says.
     pub logins: Option<Arc<Logins>>,
     /// Who the ledger takes the caller for.
     pub caller: v1::GetLogResponse,

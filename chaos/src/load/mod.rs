@@ -47,7 +47,7 @@ pub struct Link {
     pub profile: Profile,
     /// Entry 0.
     pub genesis: Arc<Genesis>,
-    /// What proves who decided what is recorded.
+    /// The login that proves who decided the records.
     pub logins: Option<Arc<Logins>>,
 }
 

@@ -33,7 +33,7 @@ pub struct Tags {
     client: Client,
     key: VrfPublicKey,
     known: Mutex<HashMap<TagRequest, ProvenTag>>,
-    /// What proves who decided what is recorded.
+    /// The login that proves who decided the records.
     pub(super) logins: Option<Arc<Logins>>,
     pairs: Mutex<HashMap<(String, String), Resolved>>,
 }

@@ -1,6 +1,6 @@
 //! Whose logins prove a will, and whether that of a record is proven.
 //!
-//! What is checked comes from the log alone: the issuers from acts and the genesis, the time from the ledger, the patient's tag
+//! Every check rests on the log alone: the issuers from acts and the genesis, the time from the ledger, the patient's tag
 //! by the VRF proof that the record brings along. So every node comes to the same verdict, those without the VRF key too.
 
 use sillage_proof::hash::{Hash, LedgerTimeMs, sha256};

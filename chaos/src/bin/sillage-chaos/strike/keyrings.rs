@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// The alarm of a node that has met the others and holds other keys.
 const DIFFERS: &str = "KEYRING_DIFFERS";
-/// What a node says when it ends rather than refuse alone what it can't open.
+/// The last words of a node that ends: it would refuse alone a payload that the others can open.
 const NOT_THE_GROUPS: &str = "isn't the group's: give this node the keyring of its own log";
 
 impl Scene<'_> {
@@ -82,7 +82,7 @@ impl Scene<'_> {
         let away = *self.dice.pick(&rest);
         self.tell(format!("node {away} is killed, too"));
         self.cluster.kill(away).await?;
-        // What was on its way is acknowledged by now.
+        // Records that were on their way are acknowledged by now.
         self.hold(300, 600).await;
         let acknowledged = self.tally.records();
         self.hold(1_500, 3_000).await;
