@@ -48,7 +48,7 @@ mod voids;
 
 pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
 pub use apply::daily::NearLimit;
-pub use apply::feature::{ROLES, check_act, check_given_out};
+pub use apply::feature::{CLAIMS, ROLES, check_act, check_given_out};
 pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};

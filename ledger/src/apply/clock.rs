@@ -24,8 +24,8 @@ use crate::shared::Shared;
 use crate::store::Store;
 
 /// Newest feature level that this program knows. 1: before there were levels; 2: time by clocks, sets of nodes; 3: roles as
-/// small as the job.
-pub const FEATURE_LEVEL: u32 = 3;
+/// small as the job; 4: claims of persons are proven.
+pub const FEATURE_LEVEL: u32 = 4;
 /// From this level on, ledger time is what a majority of clocks attests.
 pub const CLOCKS: u32 = 2;
 

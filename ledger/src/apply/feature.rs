@@ -15,6 +15,8 @@ pub(crate) const NODE_SETS: u32 = 2;
 /// From this level on, names are compared in their one spelling and no other is taken, and roles are as small as the job:
 /// parties vouch for their own alone, wills are proven, records are voided.
 pub const ROLES: u32 = 3;
+/// From this level on, what a party claims of a person in a request, a basis or an act is proven or counts for nothing.
+pub const CLAIMS: u32 = 4;
 
 /// Whether the group has reached this feature level. A log of before has level 1.
 pub(crate) fn feature_level_reached(overlay: &Overlay<'_>, level: u32) -> Result<bool, ReadError> {
