@@ -45,6 +45,11 @@ impl World {
             6 => Limp::Apart(node, other),
             _ => Limp::None,
         };
+        // A change that stands in a log and isn't applied may be decided at any time, and ask for another majority.
+        let mut running = self.replicas.values().filter_map(|replica| replica.running.as_ref());
+        if running.any(|running| running.core.has_change_ahead()) {
+            return;
+        }
         let gone = self.gone();
         if matches!(limp, Limp::Dead(_)) && !self.can_do_without(&[node, other], &gone) {
             limp = Limp::Dead(vec![node]);

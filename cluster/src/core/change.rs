@@ -193,6 +193,15 @@ impl Core {
         self.members.now()
     }
 
+    /// Whether this node's log holds a change of the members that isn't applied here: it may be in force elsewhere.
+    pub fn has_change_ahead(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        let first = log.applied.max(self.members.now().index).max(self.raw.store().first() - 1) + 1;
+        (first..=log.last_index())
+            .filter_map(|index| self.raw.store().entry(index))
+            .any(|entry| !matches!(change_of(entry), Ok(None)))
+    }
+
     pub(super) fn tell_transfer(&mut self, to: u64, index: u64, state: Transfer) {
         self.pending.messages.push(Outgoing { to, message: wire::encode_status(self.config.id, index, state) });
     }

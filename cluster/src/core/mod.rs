@@ -120,6 +120,8 @@ pub struct Core {
     standings: Standings,
     disowned: Option<Disowned>,
     divergence: Divergence,
+    /// The tick since when this node leads in doubt.
+    in_doubt_since: Option<u64>,
     split: Option<Split>,
     /// What inputs left to do besides raft-rs' own.
     pending: Actions,
@@ -206,6 +208,7 @@ impl Core {
             standings: Standings::default(),
             disowned: None,
             divergence: Divergence::default(),
+            in_doubt_since: None,
             split: None,
             pending: Actions::default(),
         };
@@ -230,6 +233,7 @@ impl Core {
                 false => drop(self.raw.tick()),
             }
         }
+        self.hand_over_in_doubt();
         self.watch_transfers();
         self.watch_snapshots();
         if self.ticks.is_multiple_of(self.config.election_ticks as u64) {

@@ -78,6 +78,26 @@ impl Core {
         self.is_out() || self.divergence.verdict == Verdict::Unknown
     }
 
+    /// A leader in doubt lets the others lead, one after the other, and steps down where none can: the node that could tell
+    /// who is right may hear them and not this one. Nothing is acknowledged meanwhile, so that nobody waits longer for it.
+    pub(super) fn hand_over_in_doubt(&mut self) {
+        if self.raw.raft.state != StateRole::Leader || self.divergence.verdict != Verdict::Unknown {
+            self.in_doubt_since = None;
+            return;
+        }
+        let patience = 2 * self.config.election_ticks as u64;
+        let waited = self.ticks - *self.in_doubt_since.get_or_insert(self.ticks);
+        if waited == 0 || !waited.is_multiple_of(patience) {
+            return;
+        }
+        let own = self.config.id;
+        let voters = self.members.now().members.voters.iter().copied().filter(|&id| id != own);
+        match voters.collect::<Vec<_>>().get((waited / patience) as usize - 1) {
+            Some(&next) => self.raw.transfer_leader(next),
+            None => self.step_out(),
+        }
+    }
+
     /// Whether this node may not vote yet: its log is empty, and it hasn't met all founders. A log is founded by
     /// all of its first nodes together, so that each of them would know it if another one came back on an emptied disk to
     /// found it again.

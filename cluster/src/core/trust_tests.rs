@@ -85,7 +85,11 @@ impl Node {
     }
 }
 
-struct Group(BTreeMap<u64, Node>);
+struct Group {
+    nodes: BTreeMap<u64, Node>,
+    /// (from, to) pairs that lose everything.
+    unheard: Vec<(u64, u64)>,
+}
 
 impl Group {
     fn new() -> Self {
@@ -96,40 +100,36 @@ impl Group {
 
     fn of(ids: impl IntoIterator<Item = u64>) -> Self {
         let node = |id| (id, Node::start(id, run_of(id, 1), Recovered::default(), (0, 0)));
-        Group(ids.into_iter().map(node).collect())
+        Group { nodes: ids.into_iter().map(node).collect(), unheard: Vec::new() }
     }
 
     fn node(&mut self, id: u64) -> &mut Node {
-        self.0.get_mut(&id).unwrap()
+        self.nodes.get_mut(&id).unwrap()
     }
 
     /// Takes a node away; its disk and what it has applied stay for a later start.
     fn stop(&mut self, id: u64) -> Node {
-        self.0.remove(&id).unwrap()
+        self.nodes.remove(&id).unwrap()
     }
 
     fn start(&mut self, id: u64, run: DiskRun, disk: Recovered, applied: (u64, u64)) {
-        self.0.insert(id, Node::start(id, run, disk, applied));
+        self.nodes.insert(id, Node::start(id, run, disk, applied));
     }
 
     /// Messages travel until nothing moves.
     fn settle(&mut self) {
-        self.settle_but(0);
-    }
-
-    /// As `settle`, but for what is sent to `deaf`.
-    fn settle_but(&mut self, deaf: u64) {
         for _ in 0..200 {
             let mut sent = Vec::new();
-            for node in self.0.values_mut() {
+            for (&from, node) in &mut self.nodes {
                 let outgoing = node.act();
-                sent.extend(outgoing.into_iter().map(|outgoing| (node.claim.clone(), outgoing)));
+                sent.extend(outgoing.into_iter().map(|outgoing| (from, node.claim.clone(), outgoing)));
             }
             if sent.is_empty() {
                 return;
             }
-            for (claim, Outgoing { to, message }) in sent {
-                if let Some(node) = self.0.get_mut(&to).filter(|_| to != deaf) {
+            for (from, claim, Outgoing { to, message }) in sent {
+                let is_heard = !self.unheard.contains(&(from, to));
+                if let Some(node) = self.nodes.get_mut(&to).filter(|_| is_heard) {
                     let _ = node.core.step_from(Some(&claim), &message);
                 }
             }
@@ -138,7 +138,7 @@ impl Group {
 
     fn ticks(&mut self, count: usize) {
         for _ in 0..count {
-            self.0.values_mut().for_each(|node| node.core.tick());
+            self.nodes.values_mut().for_each(|node| node.core.tick());
             self.settle();
         }
     }
@@ -156,7 +156,7 @@ impl Group {
     }
 
     fn leader(&self) -> Option<u64> {
-        let mut leading = self.0.iter().filter(|(_, node)| node.core.role().0 == Role::Leader);
+        let mut leading = self.nodes.iter().filter(|(_, node)| node.core.role().0 == Role::Leader);
         leading.next().map(|(&id, _)| id)
     }
 }
@@ -214,7 +214,7 @@ fn a_disk_put_back_and_started_often_without_being_heard_does_not_vote() {
         DiskClaim { run, starts }
     };
     let start = |group: &mut Group, claim: DiskClaim, old: &Node| {
-        group.0.insert(2, Node::start_as(2, claim, old.disk.clone(), old.applied));
+        group.nodes.insert(2, Node::start_as(2, claim, old.disk.clone(), old.applied));
     };
     let mut group = Group::new();
     group.lead(1);
@@ -275,13 +275,13 @@ fn saying(id: u64) -> DiskClaim {
 
 fn saying_group() -> Group {
     let node = |id| (id, Node::start_as(id, saying(id), Recovered::default(), (0, 0)));
-    Group([1, 2, 3].into_iter().map(node).collect())
+    Group { nodes: [1, 2, 3].into_iter().map(node).collect(), unheard: Vec::new() }
 }
 
 #[test]
 fn only_a_peer_that_says_its_starts_is_told_which_one_is_stored() {
     let mut group = Group::of([1, 2]);
-    group.0.insert(3, Node::start_as(3, saying(3), Recovered::default(), (0, 0)));
+    group.nodes.insert(3, Node::start_as(3, saying(3), Recovered::default(), (0, 0)));
     group.ticks(3);
     let mut sent = Vec::new();
     for _ in 0..30 {
@@ -295,12 +295,11 @@ fn only_a_peer_that_says_its_starts_is_told_which_one_is_stored() {
 #[test]
 fn a_founder_that_hears_nobody_is_not_met() {
     let mut group = saying_group();
-    for _ in 0..100 {
-        group.0.values_mut().for_each(|node| node.core.tick());
-        group.settle_but(3);
-    }
+    group.unheard = vec![(1, 3), (2, 3)];
+    group.ticks(100);
     assert_eq!(group.leader(), None);
     assert_eq!(group.node(1).core.status().unmet, [3]);
+    group.unheard.clear();
     group.ticks(100);
     assert!(group.leader().is_some());
 }
@@ -322,7 +321,7 @@ fn empty_logs_found_nothing_where_a_founder_has_committed() {
     let mut starts = third.claim.starts;
     let run = DiskRun { start: 2, run: 32, ..third.run };
     starts.push(Start { number: 2, run: 32 });
-    group.0.insert(3, Node::start_as(3, DiskClaim { run, starts }, disk, (0, 0)));
+    group.nodes.insert(3, Node::start_as(3, DiskClaim { run, starts }, disk, (0, 0)));
     group.ticks(200);
     assert_eq!(group.leader(), Some(3), "the log is there");
     assert!(group.propose(3, 1));
@@ -399,6 +398,38 @@ fn where_nobody_knows_who_is_right_nobody_acknowledges() {
         assert!(group.node(id).core.is_in_doubt());
     }
     assert!(!group.propose(1, 2));
+}
+
+#[test]
+fn a_leader_in_doubt_lets_whoever_the_third_node_hears_lead() {
+    let mut group = Group::new();
+    group.lead(1);
+    // From here on node 3 hears node 2 alone: it gets no entries while node 1 leads, and so can't tell who is right.
+    group.unheard.push((1, 3));
+    group.node(1).spoilt = true;
+    assert!(group.propose(1, 1));
+    group.ticks(15);
+    assert_eq!(group.node(1).core.status().divergence.verdict, Verdict::Unknown);
+    group.ticks(100);
+    assert!(group.node(1).core.is_out(), "two agree, and it isn't one of them");
+    let leader = group.leader().expect("two agree");
+    assert!(group.propose(leader, 2));
+}
+
+#[test]
+fn a_leader_in_doubt_whom_nobody_can_follow_steps_down_and_may_lead_again() {
+    let mut group = Group::new();
+    group.node(1).spoilt = true;
+    group.lead(1);
+    group.stop(3);
+    group.propose(1, 1);
+    let mut led = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        group.ticks(25);
+        led.extend(group.leader());
+    }
+    assert_eq!(led.into_iter().collect::<Vec<_>>(), [1, 2], "each leads for a while");
+    assert!(!group.propose(1, 2) && !group.propose(2, 2));
 }
 
 /// Whether a node offers a snapshot of its state now, made as of what it has applied.
