@@ -1,7 +1,7 @@
 //! The start and the stop of a node.
 //!
 //! Start: configuration, telemetry, secrets, both listeners (so that a taken port is said before the database opens),
-//! the core, then serving. Stop, on SIGTERM or SIGINT: no new connections, requests in work finish within a grace, the
+//! the core, then serving. Stop, on SIGTERM or SIGINT: a leader lets another node lead, no new connections, requests in work finish within a grace, the
 //! core flushes and stops. A process that can't go on (a failed fsync, a state that contradicts itself) ends at once.
 
 use std::path::{Path, PathBuf};
@@ -122,6 +122,8 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     let core = Core::start(&config, secrets, &genesis.bytes, metrics.clone())
         .map_err(|error| ServeError::Core(error.to_string()))?;
 
+    let stop = once_stepped_down(&core, stop);
+
     let limits = &config.limits;
     let through = accept_limits(limits, limits.peer_connections_max);
     let through = AcceptLimits { per_caller_max: limits.peer_connections_max, ..through };
@@ -150,6 +152,18 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     drop(pid_file);
     tracing::info!(node = config.id, "stopped");
     served
+}
+
+/// Turns true once the node was told to stop and another one leads, or none takes over.
+fn once_stepped_down(core: &Arc<Core>, asked: watch::Receiver<bool>) -> watch::Receiver<bool> {
+    let (sender, stop) = watch::channel(false);
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        stopped(asked).await;
+        core.step_down().await;
+        let _ = sender.send(true);
+    });
+    stop
 }
 
 /// Both gRPC and the pages, on the client port.

@@ -166,3 +166,18 @@ async fn where_two_clocks_differ_and_none_can_tell_which_is_wrong_the_answer_say
     drop(core);
     group.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_lets_another_one_lead_first() {
+    let mut group = Group::start().await;
+    let before = group.leader().await;
+    group.node(before).step_down().await;
+    let after = group.leader().await;
+    assert_ne!(after, before);
+    // Who doesn't lead has nothing to hand over.
+    group.node(before).step_down().await;
+    assert_eq!(group.leader().await, after);
+    group.stop_node(before).await;
+    assert_eq!(group.leader().await, after, "nobody had to be elected");
+    group.stop().await;
+}

@@ -17,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   chaos [--runs N]                  kill, stop and restart real nodes under load
   chaos --minutes N [--kinds a,b]   faults of all kinds on real nodes: processes, data folders, links, disks, clocks
   chaos --leader-kills N            how long nothing is acknowledged when the leader is killed
+  chaos --newcomer ENTRIES          how long a new node takes until it votes, and what that costs the others
   bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
   bench proofs [--events N]         sizes and times of proofs in a log of N events
   bench decisions [--json]          decisions per second and their latency, beside a plain record

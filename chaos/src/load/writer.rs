@@ -64,6 +64,11 @@ impl Tally {
         times
     }
 
+    /// When each batch was acknowledged, how long it had taken, and how many records it has.
+    pub fn answers(&self) -> Vec<(Instant, Duration, usize)> {
+        self.0.acked.lock().iter().map(|acked| (acked.at, acked.latency, acked.records.len())).collect()
+    }
+
     /// The longest time without any acknowledgement between two of them that lie around `moment`.
     pub fn gap_around(&self, moment: Instant) -> Option<Duration> {
         let acked = self.0.acked.lock();

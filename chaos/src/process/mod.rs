@@ -214,14 +214,22 @@ impl Cluster {
     /// # Errors
     /// When it still runs after ten seconds.
     pub async fn kill(&mut self, id: u64) -> Result<(), ProcessError> {
+        self.end_by(id, Signal::KILL).await
+    }
+
+    /// Ends a node by this signal and waits until its process is gone.
+    ///
+    /// # Errors
+    /// When it still runs after ten seconds.
+    pub async fn end_by(&mut self, id: u64, signal: Signal) -> Result<(), ProcessError> {
         let Some(pid) = self.pid(id) else { return Ok(()) };
-        send(pid, Signal::KILL);
+        send(pid, signal);
         let deadline = Instant::now() + Duration::from_secs(10);
         // Until it is reaped, its threads may still hold its ports and its files.
         while guard::is_there(pid) {
             self.reap();
             if Instant::now() > deadline {
-                return Err(self.failed(format!("node {id} (process {pid}) still runs after SIGKILL")));
+                return Err(self.failed(format!("node {id} (process {pid}) still runs after {signal:?}")));
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -244,6 +252,19 @@ impl Cluster {
         command.arg("serve").arg("--config").arg(self.node_dir(id).join("node.toml"));
         self.restarts += 1;
         let name = format!("node-{id}.restart-{}", self.restarts);
+        let child = spawn(&mut command, &self.logs, &name, &self.options.log_filter)?;
+        self.restarted.push(Started { id, child, name });
+        Ok(())
+    }
+
+    /// Starts a node that joins, from the folder that was made for it.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start_newcomer(&mut self, id: u64, dir: &Path) -> Result<(), ProcessError> {
+        let mut command = Command::new(program("sillage-node")?);
+        command.arg("serve").arg("--config").arg(dir.join("node.toml"));
+        let name = format!("node-{id}.new");
         let child = spawn(&mut command, &self.logs, &name, &self.options.log_filter)?;
         self.restarted.push(Started { id, child, name });
         Ok(())

@@ -24,6 +24,8 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(300);
 /// Between two attempts to let another node lead.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(500);
+/// A leader that stops waits for so long until another one leads.
+const STEP_DOWN_MAX: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a party took access away as often as it may.
 const LIMITS_EVERY: Duration = Duration::from_secs(2);
@@ -59,7 +61,7 @@ pub(super) async fn run(core: Weak<Core>) {
                 core.read_again();
             }
             if core.leads() && core.is_unfit() && handed_over.elapsed() >= HAND_OVER_EVERY {
-                core.hand_over().await;
+                core.hand_over("this node's disk isn't fit for a leader's").await;
                 handed_over = Instant::now();
             }
         }
@@ -160,8 +162,20 @@ impl Core {
         self.alarms.set(Alarm::OutOfTouch, out_of_touch);
     }
 
+    /// Lets another node lead before this one stops, so that nobody waits for an election. Where none takes over within a
+    /// second, this one stops all the same.
+    pub async fn step_down(&self) {
+        let until = Instant::now() + STEP_DOWN_MAX;
+        if self.leads() {
+            self.hand_over("this node stops").await;
+        }
+        while self.leads() && Instant::now() < until {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Lets the node lead that is well and has applied most.
-    async fn hand_over(&self) {
+    async fn hand_over(&self, why: &str) {
         let ask = |link: crate::peer::links::Link| {
             let (id, mut client) = (link.id, link.calls.clone());
             async move {
@@ -176,7 +190,7 @@ impl Core {
         let asked = self.links.iter().filter(|link| voters.contains(&link.id)).map(ask);
         let known = futures::future::join_all(asked).await;
         if let Some((_, id)) = known.into_iter().flatten().max() {
-            tracing::warn!(to = id, "this node's disk isn't fit for a leader's: another node is to lead");
+            tracing::warn!(to = id, why, "another node is to lead");
             self.replica.transfer_leader(id);
         }
     }

@@ -1,6 +1,6 @@
 //! What breaks real nodes under load loses nothing that was acknowledged, and repeats nothing: shown on real processes.
 //!
-//! Three ways to use it, each on one cluster that lives through everything, so that each fault begins with what the ones
+//! Four ways to use it, each on one cluster that lives through everything, so that each fault begins with what the ones
 //! before left behind:
 //!
 //! - **Runs** (`--runs`): records with several streams while [`faults`] kills, stops and restarts nodes at random moments;
@@ -10,6 +10,7 @@
 //! - **A hunt** (`--minutes`, `--once`, `--kinds`): the same load and audit, with faults of every kind ([`kinds`]), one after
 //!   the other: disks wiped, put back and swapped, links cut, disks slow, broken or full, clocks wrong ([`strike`], [`hunt`]).
 //! - **Leader kills** (`--leader-kills`): how long nothing is acknowledged when a leader dies ([`leader_kills`]).
+//! - **A newcomer** (`--newcomer`): how long a new node takes until it votes, and what that costs the others ([`newcomer`]).
 
 mod cli;
 mod consents;
@@ -17,6 +18,7 @@ mod faults;
 mod hunt;
 mod kinds;
 mod leader_kills;
+mod newcomer;
 mod report;
 mod run;
 mod strike;
@@ -25,6 +27,7 @@ mod tools;
 use clap::Parser;
 use hunt::Plan;
 use kinds::{Kind, Need};
+use leader_kills::How;
 use report::Report;
 use sillage_chaos::process::{Cluster, Options, net, stop_asked};
 use std::path::Path;
@@ -62,6 +65,12 @@ pub struct Args {
     /// Instead of runs: kill the leader so often, and say for how long nothing was acknowledged
     #[arg(long, value_name = "N")]
     pub leader_kills: Option<u64>,
+    /// With --leader-kills: what happens to the leader
+    #[arg(long, value_enum, default_value = "kill", requires = "leader_kills")]
+    pub how: How,
+    /// Instead of runs: record so many entries, then add a node under load, and say how long it takes and what it costs
+    #[arg(long, value_name = "ENTRIES", conflicts_with_all = ["leader_kills", "minutes", "once", "kinds"])]
+    pub newcomer: Option<u64>,
     /// Leave the folder even where all went well
     #[arg(long)]
     pub keep: bool,
@@ -79,7 +88,8 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 enum Task {
     Runs,
     Hunt(Plan),
-    LeaderKills(u64),
+    LeaderKills(How, u64),
+    Newcomer(u64),
 }
 
 fn main() -> ExitCode {
@@ -115,7 +125,10 @@ fn main() -> ExitCode {
 /// started yet.
 fn task(args: &Args) -> Result<Task, Error> {
     if let Some(kills) = args.leader_kills {
-        return Ok(Task::LeaderKills(kills));
+        return Ok(Task::LeaderKills(args.how, kills));
+    }
+    if let Some(entries) = args.newcomer {
+        return Ok(Task::Newcomer(entries));
     }
     let Some(plan) = Plan::asked(args) else { return Ok(Task::Runs) };
     let (kinds, skipped) = kinds::possible(&plan.kinds);
@@ -173,7 +186,13 @@ async fn perform(
     let report: Report = match task {
         Task::Runs => return runs(args, seed, cluster, findings).await,
         Task::Hunt(plan) => hunt::hunt(cluster, plan, seed, folder, findings).await?,
-        Task::LeaderKills(kills) => leader_kills::kill_leaders(cluster, *kills, seed, findings).await?,
+        Task::LeaderKills(how, kills) => leader_kills::kill_leaders(cluster, *how, *kills, seed, findings).await?,
+        Task::Newcomer(entries) => {
+            let (table, json) = newcomer::join(cluster, *entries, seed).await?;
+            print!("{table}");
+            println!("{json}");
+            return Ok(());
+        }
     };
     print!("{}", report.table());
     println!("{}", report.json(seed));
