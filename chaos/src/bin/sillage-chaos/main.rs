@@ -1,6 +1,6 @@
 //! What breaks real nodes under load loses nothing that was acknowledged, and repeats nothing: shown on real processes.
 //!
-//! Four ways to use it, each on one cluster that lives through everything, so that each fault begins with what the ones
+//! Five ways to use it, each on one cluster that lives through everything, so that each fault begins with what the ones
 //! before left behind:
 //!
 //! - **Runs** (`--runs`): records with several streams while [`faults`] kills, stops and restarts nodes at random moments;
@@ -11,6 +11,7 @@
 //!   the other: disks wiped, put back and swapped, links cut, disks slow, broken or full, clocks wrong ([`strike`], [`hunt`]).
 //! - **Leader kills** (`--leader-kills`): how long nothing is acknowledged when a leader dies ([`leader_kills`]).
 //! - **A newcomer** (`--newcomer`): how long a new node takes until it votes, and what that costs the others ([`newcomer`]).
+//! - **Slow connections** (`--slow-connections`): what those that never ask anything cost those who record ([`slow`]).
 
 mod cli;
 mod consents;
@@ -21,6 +22,8 @@ mod leader_kills;
 mod newcomer;
 mod report;
 mod run;
+mod slow;
+mod stretch;
 mod strike;
 mod tools;
 
@@ -71,6 +74,10 @@ pub struct Args {
     /// Instead of runs: record so many entries, then add a node under load, and say how long it takes and what it costs
     #[arg(long, value_name = "ENTRIES", conflicts_with_all = ["leader_kills", "minutes", "once", "kinds"])]
     pub newcomer: Option<u64>,
+    /// Instead of runs: open so many connections that send a byte a second, and say what that costs those who record
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_000),
+        conflicts_with_all = ["leader_kills", "minutes", "once", "kinds", "newcomer"])]
+    pub slow_connections: Option<u32>,
     /// Leave the folder even where all went well
     #[arg(long)]
     pub keep: bool,
@@ -90,6 +97,7 @@ enum Task {
     Hunt(Plan),
     LeaderKills(How, u64),
     Newcomer(u64),
+    SlowConnections(u32),
 }
 
 fn main() -> ExitCode {
@@ -129,6 +137,9 @@ fn task(args: &Args) -> Result<Task, Error> {
     }
     if let Some(entries) = args.newcomer {
         return Ok(Task::Newcomer(entries));
+    }
+    if let Some(count) = args.slow_connections {
+        return Ok(Task::SlowConnections(count));
     }
     let Some(plan) = Plan::asked(args) else { return Ok(Task::Runs) };
     let (kinds, skipped) = kinds::possible(&plan.kinds);
@@ -187,15 +198,17 @@ async fn perform(
         Task::Runs => return runs(args, seed, cluster, findings).await,
         Task::Hunt(plan) => hunt::hunt(cluster, plan, seed, folder, findings).await?,
         Task::LeaderKills(how, kills) => leader_kills::kill_leaders(cluster, *how, *kills, seed, findings).await?,
-        Task::Newcomer(entries) => {
-            let (table, json) = newcomer::join(cluster, *entries, seed).await?;
-            print!("{table}");
-            println!("{json}");
-            return Ok(());
-        }
+        Task::Newcomer(entries) => return say(newcomer::join(cluster, *entries, seed).await?),
+        Task::SlowConnections(count) => return say(slow::connections(cluster, *count as usize, seed).await?),
     };
     print!("{}", report.table());
     println!("{}", report.json(seed));
+    Ok(())
+}
+
+fn say((table, json): (String, serde_json::Value)) -> Result<(), Error> {
+    print!("{table}");
+    println!("{json}");
     Ok(())
 }
 

@@ -2,9 +2,9 @@
 
 use super::Error;
 use super::run::{Bench, Outcome};
+use super::stretch::{self, Stretch};
 use serde_json::{Value, json};
 use sillage_chaos::ens::dice::Dice;
-use sillage_chaos::load::stats::{longest_gap, percentile};
 use sillage_chaos::process::{Cluster, free_ports, program, usage};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,16 +15,6 @@ const WATCHED: Duration = Duration::from_secs(20);
 /// A node that doesn't vote by then never does.
 const VOTES_MAX: Duration = Duration::from_secs(1_800);
 const POLL: Duration = Duration::from_millis(200);
-
-/// What the load was like in a stretch of time.
-#[derive(Clone, Copy, Debug)]
-struct Stretch {
-    seconds: f64,
-    records_per_s: f64,
-    p50: Duration,
-    p99: Duration,
-    gap: Duration,
-}
 
 /// Records until the log has `entries`, then adds a node while it goes on recording. Gives a table and the same as JSON.
 ///
@@ -67,7 +57,7 @@ pub async fn join(cluster: &mut Cluster, entries: u64, seed: u64) -> Result<(Str
     tokio::time::sleep(WATCHED).await;
     let end = Instant::now();
     let stretches = [("before", before, added), ("while it joins", added, votes), ("after", votes, end)];
-    let stretches = stretches.map(|(name, from, to)| (name, stretch(&bench, from, to)));
+    let stretches = stretches.map(|(name, from, to)| Stretch::of(name, &bench, from, to));
     bench.end(load, cluster, &mut outcome).await?;
     bench.audit(&mut outcome).await?;
     if let Some(finding) = outcome.findings.first() {
@@ -76,45 +66,16 @@ pub async fn join(cluster: &mut Cluster, entries: u64, seed: u64) -> Result<(Str
     let disk = usage::disk_bytes(&dir.join("data"));
     let seconds = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64();
     let (has_state, voting) = (seconds(started, applies.unwrap_or(votes)), seconds(started, votes));
-    let mut table = format!(
+    let table = format!(
         "{entries} entries recorded in {:.0} s; a new node has the state after {has_state:.1} s and votes after \
-         {voting:.1} s, with {:.0} MB on its disk\n{:<16} {:>9} {:>11} {:>9} {:>9} {:>14}\n",
+         {voting:.1} s, with {:.0} MB on its disk\n{}",
         filled.as_secs_f64(),
         disk as f64 / 1e6,
-        "load",
-        "seconds",
-        "records/s",
-        "p50 ms",
-        "p99 ms",
-        "longest gap ms"
+        stretch::table(&stretches)
     );
-    for (name, Stretch { seconds, records_per_s, p50, p99, gap }) in &stretches {
-        let [p50, p99, gap] = [p50, p99, gap].map(Duration::as_millis);
-        table.push_str(&format!("{name:<16} {seconds:>9.1} {records_per_s:>11.0} {p50:>9} {p99:>9} {gap:>14}\n"));
-    }
-    let of = |(name, s): &(&str, Stretch)| {
-        let [p50, p99, gap] = [s.p50, s.p99, s.gap].map(|time| time.as_secs_f64() * 1e3);
-        json!({"load": name, "seconds": s.seconds, "records_per_s": s.records_per_s, "p50_ms": p50, "p99_ms": p99, "longest_gap_ms": gap})
-    };
-    let stretches: Vec<Value> = stretches.iter().map(of).collect();
     let json = json!({"seed": seed, "entries": entries, "filled_s": filled.as_secs_f64(), "has_state_s": has_state,
-        "votes_s": voting, "disk_bytes": disk, "load": stretches});
+        "votes_s": voting, "disk_bytes": disk, "load": stretch::json(&stretches)});
     Ok((table, json))
-}
-
-fn stretch(bench: &Bench, from: Instant, to: Instant) -> Stretch {
-    let (mut latencies, mut records) = (Vec::new(), 0);
-    for (at, latency, count) in bench.tally().answers() {
-        if at >= from && at < to {
-            latencies.push(latency);
-            records += count;
-        }
-    }
-    latencies.sort_unstable();
-    let seconds = to.duration_since(from).as_secs_f64();
-    let gap = longest_gap(&bench.tally().times(), from, to).unwrap_or_default();
-    let [p50, p99] = [0.5, 0.99].map(|share| percentile(&latencies, share));
-    Stretch { seconds, records_per_s: records as f64 / seconds, p50, p99, gap }
 }
 
 /// `sillage cluster member ...`: whether it was done; `false` where it is to be tried again.
