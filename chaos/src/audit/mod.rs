@@ -4,8 +4,10 @@
 //! root from their bytes, and answers whether a batch is there exactly once. [`read`] is the other half: it fetches the
 //! entries as an auditor does, many calls at a time. An error of either is a finding, worded as a sentence.
 
+mod nodes;
 pub mod read;
 
+use self::nodes::Nodes;
 use crate::load::Acked;
 use sillage_proof::batch::{BatchLeaf, batch_root};
 use sillage_proof::hash::{Hash, TreeSize, leaf_hash};
@@ -30,7 +32,7 @@ struct Batch {
 /// The log, as rebuilt from its entries.
 #[derive(Debug, Default)]
 pub struct Book {
-    leaves: Vec<Hash>,
+    nodes: Nodes,
     /// The record hash at each index that holds a record.
     records: HashMap<u64, Hash>,
     /// The same for what the ledger made itself: decisions, and who read entries.
@@ -51,7 +53,7 @@ impl Book {
 
     /// Entries taken up so far: the index that comes next.
     pub fn size(&self) -> u64 {
-        self.leaves.len() as u64
+        self.nodes.len()
     }
 
     /// Time of the newest entry, milliseconds since 1970.
@@ -91,7 +93,7 @@ impl Book {
             }
             Entry::IndexCommit(_) | Entry::LedgerEvent(_) => {}
         }
-        self.leaves.push(leaf_hash(bytes));
+        self.nodes.push(leaf_hash(bytes));
         Ok(())
     }
 
@@ -199,10 +201,8 @@ impl Book {
     /// # Errors
     /// When the book does not go that far.
     pub fn root_at(&self, size: u64) -> Result<Hash, Finding> {
-        let leaves = usize::try_from(size).ok().and_then(|size| self.leaves.get(..size));
-        leaves
-            .map(merkle::root_of)
-            .ok_or_else(|| Finding(format!("size {size} is beyond the {} entries read", self.size())))
+        merkle::root(&self.nodes, TreeSize(size))
+            .map_err(|_| Finding(format!("size {size} is beyond the {} entries read", self.size())))
     }
 
     /// The consistency proof between two sizes, made from the entries that were read.
@@ -210,7 +210,7 @@ impl Book {
     /// # Panics
     /// When the book does not go that far.
     pub fn consistency(&self, old: TreeSize, new: TreeSize) -> Vec<Hash> {
-        merkle::consistency_proof(self.leaves.as_slice(), old, new).expect("both sizes were read")
+        merkle::consistency_proof(&self.nodes, old, new).expect("both sizes were read")
     }
 
     /// The indexes of a stream's records, in order.

@@ -100,3 +100,17 @@ fn a_gap_a_wrong_place_and_a_wrong_root_are_findings() {
     let next = [shortened, batch(3, 2, &one)].concat();
     assert!(book(&next).expect_err("an unfinished batch").0.contains("before batch 1 is whole"));
 }
+
+#[test]
+fn the_tree_has_the_root_of_every_size() {
+    let leaves: Vec<Hash> = (0_u8..70).map(|number| leaf_hash(&[number])).collect();
+    let mut nodes = Nodes::default();
+    for size in 0..leaves.len() {
+        for old in 0..=size {
+            let root = merkle::root(&nodes, TreeSize(old as u64)).expect("it was read");
+            assert_eq!(root, merkle::root_of(&leaves[..old]));
+        }
+        assert!(merkle::root(&nodes, TreeSize(size as u64 + 1)).is_err(), "it wasn't read yet");
+        nodes.push(leaves[size]);
+    }
+}

@@ -14,6 +14,8 @@ use tokio::process::Command;
 const WATCHED: Duration = Duration::from_secs(20);
 /// A node that doesn't vote by then never does.
 const VOTES_MAX: Duration = Duration::from_secs(1_800);
+/// Records of a batch while the log is filled.
+const FILL_BATCH: u64 = 1_000;
 const POLL: Duration = Duration::from_millis(200);
 
 /// Records until the log has `entries`, then adds a node while it goes on recording. Gives a table and the same as JSON.
@@ -23,6 +25,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub async fn join(cluster: &mut Cluster, entries: u64, seed: u64) -> Result<(String, Value), Error> {
     let (mut bench, mut dice) = (Bench::open(cluster).await?, Dice::new(seed));
     let load_pause = std::mem::replace(&mut bench.pause_max_ms, 1);
+    bench.batch_of = Some(FILL_BATCH);
     let (began, load) = (Instant::now(), bench.begin(&mut dice).await?);
     while bench.tally().records() < entries {
         tokio::time::sleep(POLL).await;
@@ -31,7 +34,7 @@ pub async fn join(cluster: &mut Cluster, entries: u64, seed: u64) -> Result<(Str
     let mut outcome = Outcome::default();
     bench.end(load, cluster, &mut outcome).await?;
     bench.audit(&mut outcome).await?;
-    bench.pause_max_ms = load_pause;
+    (bench.pause_max_ms, bench.batch_of) = (load_pause, None);
 
     let load = bench.begin(&mut dice).await?;
     let before = Instant::now();

@@ -51,6 +51,8 @@ pub struct Bench {
     sightings: Sightings,
     /// Pauses between two batches of a writer are below so many milliseconds.
     pub pause_max_ms: u64,
+    /// Each batch has so many records; `None`: from 1 to 200.
+    pub batch_of: Option<u64>,
     /// Nodes whose word doesn't count for now.
     pub strangers: Strangers,
 }
@@ -155,6 +157,7 @@ impl Bench {
             acked,
             sightings,
             pause_max_ms,
+            batch_of: None,
             strangers,
         })
     }
@@ -188,7 +191,7 @@ impl Bench {
                 writer,
                 Arc::clone(&self.records),
                 Dice::new(dice.below(u64::MAX)),
-                self.pause_max_ms,
+                (self.pause_max_ms, self.batch_of),
                 Arc::clone(&stop),
             ));
         }
@@ -274,15 +277,15 @@ async fn record(
     mut writer: Writer,
     from: Arc<[Vec<u8>]>,
     mut dice: Dice,
-    pause_max_ms: u64,
+    (pause_max_ms, batch_of): (u64, Option<u64>),
     stop: Arc<AtomicBool>,
 ) -> Result<Writer, LoadError> {
     while !stop.load(Ordering::Relaxed) {
-        let count = match dice.below(10) {
+        let count = batch_of.unwrap_or_else(|| match dice.below(10) {
             0..3 => 1,
             3..9 => dice.between(2, 30),
             _ => dice.between(50, 200),
-        };
+        });
         let batch = (0..count).map(|_| dice.pick(&from).clone()).collect();
         writer.submit(batch, PATIENCE).await?;
         tokio::time::sleep(Duration::from_millis(dice.below(pause_max_ms))).await;
