@@ -640,6 +640,8 @@ function parsePolicy(source) {
   if (bytes.length > POLICY_BYTES_MAX) fail("policy", "it is too long");
   const text = octets(bytes);
   if (/[^\t\n\x20-\x7e\x80-\xff]/.test(text)) fail("policy", "it holds control characters");
+  // A last line that was cut may ask for less than it did.
+  if (!text.endsWith("\n")) fail("policy", "its last line doesn't end: it was cut, get the whole file again");
   const policy = { logs: [], names: new Map(), quorum: null };
   text.split("\n").forEach((line, i) => {
     const words = line.split(/[ \t]+/).filter((w) => w !== "");
@@ -1025,7 +1027,7 @@ const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS | FLAG_CITES;
 /** Why an access is UNJUSTIFIED; the number stands in bits 8 to 11. */
 const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"];
 /** Bases that point to an entry of the log, so that the ledger may find that they do not hold. */
-const [BASIS_DECISION, BASIS_BREAKGLASS] = [1, 2];
+const [BASIS_DECISION, BASIS_BREAKGLASS, BASIS_LEGAL] = [1, 2, 6];
 const isAccess = (kind) => kind >> 8 === 6;
 const isMovement = (kind) => kind >> 8 === 7;
 const reasonOf = (flags) => flags >> 8;
@@ -1650,6 +1652,25 @@ const WORDS = {
       OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE",
     },
     items: (n) => `${n} document(s)`,
+    documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
+    unnamed: "sans nom",
+    purposes: {
+      TREAT: "pour des soins", ETREAT: "pour des soins urgents", BTG: "en urgence (bris de glace)", PATRQT: "à la demande du patient",
+      FAMRQT: "à la demande de la famille", HRESCH: "pour la recherche", HOPERAT: "pour le fonctionnement de l’établissement",
+      HPAYMT: "pour la facturation", PUBHLTH: "pour la santé publique", COC: "pour la coordination des soins",
+    },
+    otherPurpose: (code) => `pour le motif ${code}`,
+    bases: {
+      1: "sur autorisation", 2: "par un accès d’urgence", 3: "en tant que membre de l’équipe de soins",
+      4: "avec le consentement du patient", 5: "en tant que patient", 6: "en vertu de la loi",
+    },
+    basisRef: (text, ref) => `${text} (${ref})`,
+    emergencyMode: "selon les règles d’urgence de l’établissement",
+    categories: {
+      REPORT: "compte rendu", SUMMARY: "synthèse médicale", LAB: "biologie", IMAGING: "imagerie", PRESCRIPTION: "ordonnance",
+      LETTER: "courrier", VACCINATION: "vaccination", ALLERGIES: "allergies", ADVANCE_DIRECTIVES: "directives anticipées", WEIGHT: "poids",
+    },
+    lines: "Ce que dit la trace :",
     colon: " :",
     semicolon: " ;",
     failures: { 2: "échec mineur", 3: "échec ou refus", 4: "échec grave" },
@@ -1719,6 +1740,25 @@ const WORDS = {
       BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED",
     },
     items: (n) => `${n} document(s)`,
+    documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
+    unnamed: "without a name",
+    purposes: {
+      TREAT: "for care", ETREAT: "for urgent care", BTG: "in an emergency (break-glass)", PATRQT: "at the patient’s request",
+      FAMRQT: "at the family’s request", HRESCH: "for research", HOPERAT: "for the running of the establishment",
+      HPAYMT: "for payment", PUBHLTH: "for public health", COC: "for the coordination of care",
+    },
+    otherPurpose: (code) => `for the purpose ${code}`,
+    bases: {
+      1: "by an authorisation", 2: "by break-glass", 3: "as a member of the care team", 4: "with the patient’s consent",
+      5: "as the patient", 6: "by law",
+    },
+    basisRef: (text, ref) => `${text} (${ref})`,
+    emergencyMode: "by the establishment’s emergency rules",
+    categories: {
+      REPORT: "report", SUMMARY: "summary", LAB: "laboratory", IMAGING: "imaging", PRESCRIPTION: "prescription", LETTER: "letter",
+      VACCINATION: "vaccination", ALLERGIES: "allergies", ADVANCE_DIRECTIVES: "advance directives", WEIGHT: "weight",
+    },
+    lines: "What the trace says:",
     colon: ":",
     semicolon: ";",
     failures: { 2: "minor failure", 3: "failed or refused", 4: "major failure" },
@@ -1808,16 +1848,49 @@ function whatWords(e, lang) {
   return isDone && outcome in words.failures ? words.attempted(noun, words.failures[outcome]) : noun;
 }
 
-function entryWords(e, lang) {
+/** The documents of a record, the first ones by name; nothing where the sentence names them already. */
+function documentWords(record, words) {
+  const { items = [], decision } = record ?? {};
+  if (items.length === 0 || decision || detailsOf(record).authorisation) return "";
+  const named = items.slice(0, NAMED_MAX).map(({ id, label, category }) => {
+    const name = id || label || words.unnamed;
+    return category ? `${name} (${word(words.categories, category)})` : name;
+  });
+  if (items.length > NAMED_MAX) named.push(words.more(items.length - NAMED_MAX));
+  return words.documents(named);
+}
+
+/** By what right: `basis` of a record. */
+function basisWords(basis, words) {
+  if (!basis?.kind) return "";
+  const { kind, ref = "" } = basis;
+  if (kind === BASIS_LEGAL && ref === "emergency-mode") return words.emergencyMode;
+  const text = word(words.bases, kind);
+  return ref ? words.basisRef(text, ref) : text;
+}
+
+/** One line of a trace in its parts, each as text; a part that isn't known is empty. */
+function eventOf(e, lang) {
   const words = WORDS[lang];
-  const { actor, items, purpose } = e.record ?? {};
-  const who = whoIs(actor);
-  const gone = e.erased ? words.erased(e.erased) : words.hidden;
-  const what = [
-    whatWords(e, lang), ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
-    e.voidedBy !== null && words.voided(e.voidedBy), words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
+  const { actor, purpose, basis } = e.record ?? {};
+  const isShown = e.state === "shown";
+  const why = purpose ? (Object.hasOwn(words.purposes, purpose) ? words.purposes[purpose] : words.otherPurpose(purpose)) : "";
+  const remarks = [
+    !isShown && (e.erased ? words.erased(e.erased) : words.hidden), e.voidedBy !== null && e.voidedBy !== undefined && words.voided(e.voidedBy),
+    words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]),
   ];
-  return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
+  const event = {
+    index: e.index, when: day(e.record?.occurred_at_ms ?? e.timeMs), what: whatWords(e, lang), who: isShown ? whoIs(actor) : "",
+    documents: isShown ? documentWords(e.record, words) : "", why: isShown ? why : "", basis: isShown ? basisWords(basis, words) : "",
+    remarks: remarks.filter(Boolean), by: e.author ? words.by(e.author.name) : words.ledger,
+  };
+  for (const [part, text] of Object.entries(event)) if (typeof text === "string") event[part] = clean(text);
+  return { ...event, remarks: event.remarks.map(clean) };
+}
+
+function entryWords(e, lang) {
+  const { index, when, what, who, documents, why, basis, remarks, by } = eventOf(e, lang);
+  return `${index}  ${when}  ${[what, who, documents, why, basis, ...remarks, by].filter(Boolean).join(" · ")}`;
 }
 
 /** What a receipt says: whoever is shown it learns what was permitted, and of what was not, nothing. */
@@ -1835,8 +1908,8 @@ function receiptWords({ receipts, origin }, words) {
   return [...receipts.flatMap(one), words.receiptProven];
 }
 
-/** The report of one file as lines of text. */
-function inWords(r, lang) {
+/** What a file proves, as lines of text; the lines of the trace itself are apart (`eventOf`). */
+function statements(r, lang) {
   const words = WORDS[lang];
   if (r.kind === "receipt") return receiptWords(r, words).map(clean);
   const lines = [];
@@ -1858,7 +1931,6 @@ function inWords(r, lang) {
     lines.push(words.notProven);
     const withheld = r.entries.filter((e) => e.state === "withheld").length;
     if (withheld > 0) lines.push(words.withheld(withheld));
-    lines.push(...r.entries.map((e) => entryWords(e, lang)));
   }
   return lines.map(clean);
 }
@@ -1874,7 +1946,8 @@ function inWords(r, lang) {
  * about instead; `lang`, "fr" or "en".
  *
  * Never throws. `ok` says that every file was proven, and at least one was there. `reports` has one object for each
- * file that was, with its lines of `text`; `errors` one for each that was not, with the `part` that is wrong.
+ * file that was, with its lines of `text`: first the `statements` of what is proven, then the `events` of a trace, which are
+ * also there in their parts (`eventOf`); `errors` one for each that was not, with the `part` that is wrong.
  */
 export async function verify(files, policyText, options = {}) {
   const lang = options.lang === "en" ? "en" : "fr";
@@ -1904,7 +1977,11 @@ export async function verify(files, policyText, options = {}) {
     if (report) reports.push(report);
   }
   together(reports, errors);
-  const proven = reports.filter((r) => !r.refused).map((r) => ({ ...r, text: inWords(r, lang) }));
+  const proven = reports.filter((r) => !r.refused).map((r) => {
+    const [said, entries] = [statements(r, lang), r.entries ?? []];
+    const lines = entries.length > 0 ? [WORDS[lang].lines, ...entries.map((e) => entryWords(e, lang))] : [];
+    return { ...r, statements: said, events: entries.map((e) => eventOf(e, lang)), text: [...said, ...lines] };
+  });
   return { ok: errors.length === 0 && proven.length > 0, reports: proven, errors };
 }
 

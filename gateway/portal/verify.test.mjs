@@ -225,14 +225,18 @@ test("without a policy, or with a broken one, nothing is proven", async () => {
     `${log}\n${w1}\ngroup g any node-1 node-1\nquorum g\n`, `${log}\n${w1}\ngroup none any node-1\nquorum none\n`, `${log}\ngroup g any none\nquorum g\n`,
     `${log}\n${w1}\ngroup g any node-1\ngroup h any node-1\nquorum h\n`, `${log.replace(/\+[0-9a-f]{8}\+/, "+00000000+")}\nquorum none\n`, `${log} a b\nquorum none\n`,
     `log ${w1.split(" ")[2]}\nquorum none\n`, `lag x\n${log}\nquorum none\n`,
+    // Cut in its last line, or changed by an editor.
+    `${log}\nquorum none`, `${log}\n${w1}\ngroup g any node-1\nquorum g`, `${log}\nquorum none\n# end`, `\ufeff${log}\nquorum none\n`,
   ];
   for (const policy of broken) {
     const { ok, errors } = await verify([{ name: "x.sillage-trace", bytes: whole }], policy);
     assert.equal(ok, false, String(policy));
     assert.equal(errors[0].part, "policy", String(policy));
   }
-  const odd = `# comment\n\t ${log}\thttps://log.example/\n\n${w1}\n${w2}\n ${w3} https://w.example/\ngroup nodes all node-1 node-2 node-3\nquorum nodes`;
+  const odd = `# comment\n\t ${log}\thttps://log.example/\n\n${w1}\n${w2}\n ${w3} https://w.example/\ngroup nodes all node-1 node-2 node-3\nquorum nodes\n`;
   assert.equal((await check(whole, {}, "x.sillage-trace", odd)).ok, true);
+  assert.equal((await check(whole, {}, "x.sillage-trace", `${odd}\n   # end   \n`)).ok, true, "empty lines and spaces are nothing");
+  assert.match((await check(whole, {}, "x.sillage-trace", odd.slice(0, -1))).errors[0].message, /was cut/);
   assert.equal((await verify([], POLICY)).ok, false, "no file is no proof");
 });
 
@@ -645,6 +649,26 @@ test("a line says what came of it: read, refused, or asked for", async () => {
   // Details are a stranger's: whatever they are, the line is there.
   for (const details of ["{", "null", "7", '{"authorisation":"permit","emergency_mode":7}', '{"authorisation":"toString"}']) {
     assert.match(await said({ body: [[6, proto([1, "constructor"])], [17, details]] }), /2026-01-01/);
+  }
+});
+
+test("a line names the documents, the purpose and the right, in words, apart from what is proven", async () => {
+  const items = [[6, proto([1, "d1"], [2, "REPORT"])], [6, proto([1, "d2"])]];
+  const care = { body: [...items, [8, "TREAT"], [9, proto([1, 3])]] };
+  assert.match(await said(care), /lecture .*documents d1 \(compte rendu\), d2 · pour des soins · en tant que membre de l’équipe de soins/);
+  assert.match(await said(care, "en"), /documents d1 \(report\), d2 · for care · as a member of the care team/);
+  const law = { body: [[6, proto([1, "d1"])], [8, "AUDIT"], [9, proto([1, 6], [2, "emergency-mode"])]] };
+  assert.match(await said(law), /document d1 · pour le motif AUDIT · selon les règles d’urgence de l’établissement/);
+  const odd = { body: [[6, proto([1, "x\u202e"])], [8, "toString"], [9, proto([1, 4], [2, "c1"])]] };
+  assert.match(await said(odd, "en"), /document x\ufffd · for the purpose toString · with the patient’s consent \(c1\)/);
+  const { reports: [report] } = await check(file(bodies(new MadeLog().batch([care]).commit())), { lang: "fr" });
+  const { what, documents, why, basis } = report.events.at(-1);
+  assert.deepEqual([what, documents, why], ["lecture", "documents d1 (compte rendu), d2", "pour des soins"]);
+  assert.equal(basis, "en tant que membre de l’équipe de soins");
+  assert.ok(report.statements.every((line) => !line.includes("d1")) && report.statements.some((line) => line.includes("complète")));
+  assert.deepEqual(report.text.slice(0, report.statements.length), report.statements);
+  for (const table of ["purposes", "bases", "categories"]) {
+    assert.deepEqual(Object.keys(internals.WORDS.fr[table]).sort(), Object.keys(internals.WORDS.en[table]).sort(), table);
   }
 });
 
