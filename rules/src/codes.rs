@@ -224,7 +224,7 @@ codes! {
     Busy "BUSY" Retry ResourceExhausted 3
         "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
     ReadOnly "READ_ONLY" Retry Unavailable 3
-        "The disks of the nodes are nearly full and nothing new is recorded: make room, then send the same request again.";
+        "Nothing new is recorded, as the disks of the nodes are nearly full, a witness knows more than the log holds, or this is an isolated copy: see `sillage cluster status`, then send the same request again.";
     NotLeader "NOT_LEADER" Retry Unavailable 3
         "The node that took this isn't the leader any more: send the same request again.";
     NoLeader "NO_LEADER" Retry Unavailable 3

@@ -15,6 +15,7 @@ use crate::entry::batch_leaf;
 use crate::facts::{facts_of, stated};
 use crate::kind::Kind;
 use crate::limits::*;
+use crate::time::TimeMs;
 
 /// The version of records.
 pub const RECORD_VERSION: u32 = 1;
@@ -233,10 +234,23 @@ pub fn entry_leaf_hash(entry: &[u8]) -> Hash {
 pub fn check_time(occurred_at_ms: u64, now_ms: u64) -> Result<(), RecordError> {
     let ahead_ms = occurred_at_ms.saturating_sub(now_ms);
     if ahead_ms > FUTURE_MS_MAX {
-        let why = format!("{ahead_ms} ms ahead of the ledger's clock: correct it, or set the author's clock");
+        let (said, now) = (TimeMs(occurred_at_ms), TimeMs(now_ms));
+        let why = format!(
+            "{said} is {} ahead of the ledger's clock ({now}): correct it, or set the author's clock",
+            span(ahead_ms)
+        );
         return Err(RecordError::new(Code::TimeAhead, "occurred_at_ms", why));
     }
     Ok(())
+}
+
+/// A length of time as people say it: `7 minutes`, `3 hours`, `12 days`.
+fn span(ms: u64) -> String {
+    match ms / 60_000 {
+        minutes if minutes < 120 => format!("{minutes} minutes"),
+        minutes if minutes < 48 * 60 => format!("{} hours", minutes / 60),
+        minutes => format!("{} days", minutes / (24 * 60)),
+    }
 }
 
 fn check_size(len: usize) -> Result<(), RecordError> {

@@ -174,7 +174,7 @@ pub struct TraceArgs {
     /// What happened at or after this time (RFC 3339, or a date in Paris time)
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// What happened before this time
+    /// What happened before this time, or until the end of this day in Paris
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
     /// Only this actor
@@ -186,6 +186,12 @@ pub struct TraceArgs {
     /// Only this kind, such as `access.read`, or a whole group, such as `access`
     #[arg(long, value_name = "K")]
     pub kind: Option<String>,
+    /// Only what concerns documents of this category, such as LAB
+    #[arg(long, value_name = "TOKEN")]
+    pub category: Option<String>,
+    /// Only what concerns this document
+    #[arg(long, value_name = "ID")]
+    pub document: Option<String>,
     /// Only break-glass, or only what has no justification
     #[arg(long, value_name = "WHAT")]
     pub only: Option<Only>,
@@ -198,11 +204,17 @@ pub struct TraceArgs {
     /// One JSON object a line; where there is more, the last line has the field `next_cursor`
     #[arg(long)]
     pub json: bool,
+    /// Under each sentence, the identifiers of actor, structure and documents, and the service that recorded it
+    #[arg(long)]
+    pub details: bool,
+    /// Each reading of the trace on a line of its own, instead of one line for each reader with a count
+    #[arg(long)]
+    pub each_reading: bool,
     /// Check that every line is in the log, under a signed checkpoint
     #[arg(long)]
     pub verify: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -329,7 +341,7 @@ pub struct ProvePatientArgs {
     #[arg(long)]
     pub secret: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -357,7 +369,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 

@@ -1,15 +1,17 @@
 //! What a change would do, before anything is signed: whether the ledger would take it, and who gains and who loses what.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use sillage_proof::hash::LedgerTimeMs;
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{Action, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::Reason;
 
 use super::change::{Change, meta};
-use super::effective::{because, doing, labels, named, professions, what_json, who, who_json};
+use super::effective::{because, doing, labels, named, professions, until, what_json, who, who_json};
 use super::known::{Known, Side};
-use super::rights::{Questions, Right, What, Who, World};
+use super::rights::{Questions, Right, What, Who, World, ends};
 use super::who::Acting;
 use crate::error::ClientError;
 use crate::view::decision::reason;
@@ -31,6 +33,8 @@ pub struct Difference {
     pub gained: bool,
     /// Why it is so afterwards.
     pub reason: Reason,
+    /// When that ends, ms; none: it doesn't by itself.
+    pub until_ms: Option<u64>,
 }
 
 /// A change that was only tried.
@@ -81,7 +85,8 @@ pub fn preview(
         let before = World { env, open: &known.open.state, secret, at };
         let after = World { env, open: open_after, secret: secret_after, at };
         let questions = Questions::of(&[&before, &after], &professions(known)).with_labelled();
-        let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions));
+        let ends = ends(std::iter::once(open_after).chain(secret_after));
+        let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions), &ends);
         Ok(Preview { at_ms, later: at_ms > now_ms, differences, labels: labels(known) })
     })
 }
@@ -114,8 +119,23 @@ fn begins(event: &Event) -> Option<u64> {
     }
 }
 
+/// Whether the same changes for `who`, of whom `right` is a variant.
+fn is_said_of(who: &Who, right: &Right, action: Action, at: usize, before: &[Right], after: &[Right]) -> bool {
+    let permits = |rights: &[Right]| {
+        let same = |one: &&Right| one.who == *who && one.purpose == right.purpose && one.actions.contains(&action);
+        rights.iter().find(same).and_then(|one| one.found[at]).map(|found| found.reason.permits())
+    };
+    let is = right.found[at].map(|found| found.reason.permits());
+    permits(after) == is && permits(before).is_some_and(|was| Some(was) != is)
+}
+
 /// What was found before and after, for each question on which that differs.
-fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<Difference> {
+fn differences(
+    questions: &Questions,
+    before: &[Right],
+    after: &[Right],
+    ends: &BTreeMap<LeafIndex, u64>,
+) -> Vec<Difference> {
     let mut out: Vec<Difference> = Vec::new();
     for right in after {
         for action in &right.actions {
@@ -132,6 +152,10 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
             };
             for (at, sample) in questions.samples.iter().enumerate() {
                 let Some(reason) = changed(at) else { continue };
+                // What changes for somebody whatever their structure needs no saying of each structure.
+                if right.of.iter().any(|who| is_said_of(who, right, *action, at, before, after)) {
+                    continue;
+                }
                 // What is true of the category or of the label as a whole needs no saying of both together.
                 let is_said = match &sample.what {
                     What::Labelled(category, label) => {
@@ -142,7 +166,9 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
                     _ => false,
                 };
                 if !is_said {
-                    add(&mut out, right, *action, sample.what.clone(), reason);
+                    let by = right.found[at].and_then(|found| found.by);
+                    let until_ms = by.and_then(|by| ends.get(&by).copied());
+                    add(&mut out, right, *action, sample.what.clone(), (reason, until_ms));
                 }
             }
         }
@@ -150,9 +176,18 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
     join_actions(out)
 }
 
-fn add(out: &mut Vec<Difference>, right: &Right, action: Action, what: What, reason: Reason) {
+fn add(
+    out: &mut Vec<Difference>,
+    right: &Right,
+    action: Action,
+    what: What,
+    (reason, until_ms): (Reason, Option<u64>),
+) {
     let same = |known: &&mut Difference| {
-        known.who == right.who && known.purpose == right.purpose && known.actions == [action] && known.reason == reason
+        known.who == right.who
+            && known.purpose == right.purpose
+            && known.actions == [action]
+            && (known.reason, known.until_ms) == (reason, until_ms)
     };
     match out.iter_mut().find(same) {
         Some(known) => known.whats.push(what),
@@ -163,6 +198,7 @@ fn add(out: &mut Vec<Difference>, right: &Right, action: Action, what: What, rea
             whats: vec![what],
             gained: reason.permits(),
             reason,
+            until_ms,
         }),
     }
 }
@@ -172,8 +208,9 @@ fn join_actions(differences: Vec<Difference>) -> Vec<Difference> {
     let mut out: Vec<Difference> = Vec::new();
     for difference in differences {
         let alike = |known: &&mut Difference| {
-            let Difference { who, purpose, whats, reason, .. } = &difference;
-            (&known.who, &known.purpose, &known.whats, &known.reason) == (who, purpose, whats, reason)
+            let Difference { who, purpose, whats, reason, until_ms, .. } = &difference;
+            (&known.who, &known.purpose, &known.whats, &known.reason, &known.until_ms)
+                == (who, purpose, whats, reason, until_ms)
         };
         match out.iter_mut().find(alike) {
             Some(known) => known.actions.extend(difference.actions),
@@ -209,7 +246,8 @@ impl Preview {
         let whole = whats.contains(&What::Other);
         let what =
             doing(actions, if whole { None } else { Some(named(&whats.iter().collect::<Vec<_>>(), lang)) }, lang);
-        let why = because(&difference.who, purpose, &reason(difference.reason.as_str(), lang), lang);
+        let why = reason(difference.reason.as_str(), lang) + &until(difference.until_ms, lang);
+        let why = because(&difference.who, purpose, &why, lang);
         match (gained, lang) {
             (true, Lang::Fr) => format!("+ {name} pourra {what}{why}."),
             (false, Lang::Fr) => format!("− {name} ne pourra plus {what}{why}."),
@@ -224,6 +262,7 @@ impl Preview {
             json!({
                 "who": who_json(&difference.who), "purpose": difference.purpose, "actions": difference.actions,
                 "of": difference.whats.iter().map(what_json).collect::<Vec<_>>(), "reason": difference.reason,
+                "until": difference.until_ms.map(rfc3339),
             })
         };
         let part = |gained: bool| -> Vec<Value> {

@@ -198,6 +198,12 @@ impl Core {
     /// # Errors
     /// When it isn't on record in time, or over the quota: then nothing may be given.
     pub async fn put_on_record(&self, reading: Reading) -> Result<LeafIndex, Refusal> {
+        if self.config.isolated {
+            // A copy can't grow. Whoever keeps it answers for who reads it.
+            let reader = reading.reader().map(|reader| reader.to_string());
+            tracing::warn!(target: "audit", reader, "an isolated copy is read, and that can't be put on record");
+            return Ok(LeafIndex(self.reader.tree_size().get().saturating_sub(1)));
+        }
         self.propose(&reading).await
     }
 
