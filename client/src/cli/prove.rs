@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use sillage_proof::hash::{LeafIndex, TreeSize, leaf_hash};
-use sillage_proof::merkle::{verify_consistency, verify_inclusion};
+use sillage_proof::merkle::{ProofError, empty_root, verify_consistency, verify_inclusion};
 use sillage_proof::policy::Policy;
 use sillage_proof::tag::Compartment;
 use sillage_proof::tlog_proof::TlogProof;
@@ -202,7 +202,14 @@ pub async fn consistency(context: &Context, old: u64, new: u64) -> Result<Ended,
     let [old_root, new_root] = roots.as_slice() else {
         return Err(failed("the ledger gave no roots: ask another node"));
     };
-    verify_consistency(TreeSize(old), TreeSize(new), &path, old_root, new_root).map_err(|error| {
+    let verdict = match (old, new) {
+        // From the empty tree the proof is empty, and says nothing: whoever verifies one asks for its root and no more.
+        (0, 0) if path.is_empty() && [old_root, new_root] == [&empty_root(); 2] => Ok(()),
+        (0, 1..) if path.is_empty() && *old_root == empty_root() => Ok(()),
+        (0, _) => Err(ProofError::FromEmpty),
+        _ => verify_consistency(TreeSize(old), TreeSize(new), &path, old_root, new_root),
+    };
+    verdict.map_err(|error| {
         failed(&format!("size {old} is not the beginning of size {new} ({error}): keep it as evidence"))
     })?;
     let proof = json!({"old_size": old, "new_size": new, "old_root": old_root, "new_root": new_root, "path": path});
