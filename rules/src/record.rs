@@ -233,10 +233,22 @@ pub fn entry_leaf_hash(entry: &[u8]) -> Hash {
 pub fn check_time(occurred_at_ms: u64, now_ms: u64) -> Result<(), RecordError> {
     let ahead_ms = occurred_at_ms.saturating_sub(now_ms);
     if ahead_ms > FUTURE_MS_MAX {
-        let why = format!("{ahead_ms} ms ahead of the ledger's clock: correct it, or set the author's clock");
+        let ahead = how_long(ahead_ms);
+        let why = format!("{ahead} ahead of the ledger's clock: correct it, or set the author's clock");
         return Err(RecordError::new(Code::TimeAhead, "occurred_at_ms", why));
     }
     Ok(())
+}
+
+/// A time as people say it, in the unit that fits.
+fn how_long(ms: u64) -> String {
+    let (count, unit) = match ms / 1_000 {
+        s @ 0..120 => (s, "seconds"),
+        s @ 120..7_200 => (s / 60, "minutes"),
+        s @ 7_200..172_800 => (s / 3_600, "hours"),
+        s => (s / 86_400, "days"),
+    };
+    format!("{count} {unit}")
 }
 
 fn check_size(len: usize) -> Result<(), RecordError> {

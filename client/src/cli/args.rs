@@ -157,6 +157,9 @@ pub struct ImportArgs {
     /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`
     #[arg(long, value_name = "FILE")]
     pub patient_map: Option<PathBuf>,
+    /// The FHIR server that files without `fullUrl` are from: an event with an id is recorded once of each server
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub source: String,
     /// Give patients without an INS a demonstration identity made from their reference (test logs only): each line of result
     /// names it as `demo_patient`
     #[arg(long)]

@@ -7,9 +7,11 @@ use sillage_rules::entry::Entry;
 use sillage_rules::ident::{IdentError, Ins, Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson, VoidedLine};
+use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
 use super::args::{Lang, Only, TraceArgs};
+use super::trace_parts::{Access, accesses};
 use super::{Context, Ended, output};
 use crate::author::tags_of;
 use crate::checks::{check_inclusion, checkpoint_over};
@@ -112,7 +114,8 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
         let shown = TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret);
         TraceLineJson { voided, ..shown }.to_json()
     };
-    let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
+    let all = accesses(&page.lines);
+    let mut lines: Vec<String> = all.iter().map(|access| access.put_into(to_json(access.first()))).collect();
     if let Some(cursor) = &page.next_cursor {
         let last = lines.pop();
         lines.push(with_cursor(last, cursor));
@@ -137,14 +140,16 @@ pub(super) fn voided_line(by: &v1::Voiding) -> VoidedLine {
     VoidedLine { index: by.index, time: TimeMs(by.time_ms), reason: by.reason.clone() }
 }
 
-fn event(traced: &TracedLine) -> Event {
+fn event(access: &Access<'_>) -> Event {
+    let traced = access.first();
     let entry = &traced.line.entry;
+    let whole = |record: &ParsedRecord| v1::Record { items: access.items(), ..record.message().clone() };
     Event {
         index: entry.index.get(),
         flags: entry.flags,
         kind: entry.kind,
         recorded_at_ms: entry.time.get(),
-        record: traced.line.record.as_ref().map(|record| record.message().clone()),
+        record: traced.line.record.as_ref().map(whole),
         decision: traced.line.decision.as_ref().map(Decision::from),
         author: traced.line.author.clone(),
         erased: traced.line.erased.clone(),
@@ -160,8 +165,11 @@ fn print_text(page: &Page, lang: Lang) -> Result<(), ClientError> {
             Lang::En => "No event matches this request.",
         });
     }
-    let events: Vec<Event> = page.lines.iter().map(event).collect();
-    let mut out: Vec<String> = events.iter().map(|event| format!("• {}", sentence(event, lang))).collect();
+    let all = accesses(&page.lines);
+    let events: Vec<Event> = all.iter().map(event).collect();
+    let noted = events.iter().zip(&all);
+    let mut out: Vec<String> =
+        noted.map(|(event, access)| format!("• {}{}", sentence(event, lang), access.note(lang))).collect();
     out.push(String::new());
     out.push(table(&events, lang).to_string());
     if let Some(cursor) = &page.next_cursor {
