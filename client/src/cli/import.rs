@@ -437,10 +437,16 @@ impl Import<'_> {
         // Records of each document, as they were.
         let (mut before, mut records): (Vec<(u64, MappedRecord)>, Vec<NewRecord>) = (Vec::new(), Vec::new());
         let mut documents = HashSet::new();
+        let asked = |import: &Self, waiting: &Waiting| match &import.chunk[waiting.line].what {
+            What::Record(boxed) => (import.chunk[waiting.line].document, import_known::whose(&boxed.0)),
+            _ => (import.chunk[waiting.line].document, String::new()),
+        };
+        let wanted: HashSet<(u64, String)> = todo.iter().map(|waiting| asked(self, waiting)).collect();
         for waiting in todo.iter().filter(|waiting| !waiting.of_consent) {
             let line = &self.chunk[waiting.line];
             if let Some(original) = line.original.as_ref().filter(|_| documents.insert(line.document)) {
-                let made = original.before(self.patients);
+                let mut made = original.before(self.patients);
+                made.retain(|mapped| wanted.contains(&(line.document, import_known::whose(mapped))));
                 records.extend(made.iter().map(new_record));
                 before.extend(made.into_iter().map(|mapped| (line.document, mapped)));
             }
@@ -458,12 +464,7 @@ impl Import<'_> {
         }
         let mut rest = Vec::new();
         for waiting in todo {
-            let line = &self.chunk[waiting.line];
-            let whose = match &line.what {
-                What::Record(boxed) => import_known::whose(&boxed.0),
-                _ => String::new(),
-            };
-            match places.get(&(line.document, whose)).copied().filter(|_| !waiting.of_consent) {
+            match places.get(&asked(self, &waiting)).copied().filter(|_| !waiting.of_consent) {
                 Some(index) => {
                     self.chunk[waiting.line].parts = 1;
                     self.recorded(waiting.line, &waiting.key, index, false);
