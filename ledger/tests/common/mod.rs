@@ -138,6 +138,11 @@ pub fn quiet() -> Options {
 
 /// The keyring that all nodes of these tests share.
 pub fn keks() -> Arc<dyn KekProvider> {
+    keyring()
+}
+
+/// The same, to be saved.
+pub fn keyring() -> Arc<Keyring> {
     static KEKS: LazyLock<Arc<Keyring>> = LazyLock::new(|| Arc::new(Keyring::generate().expect("randomness")));
     KEKS.clone()
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sillage_ledger::seal::{Plain, Sealer};
 use sillage_ledger::{BatchOutcome, Decided, Ledger, LedgerReader, Options, Refusal};
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::{LeafIndex, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch, SealedDecision, SealedRecord};
 use sillage_proto::v1;
@@ -140,6 +140,8 @@ pub struct World {
     pub options: Options,
     /// Ledger time of the next command.
     pub now: u64,
+    /// Every command so far: its stamp, its bytes, and what became of it.
+    pub tape: Vec<(u64, Vec<u8>, Vec<BatchOutcome>, Hash)>,
     seqs: BTreeMap<(u8, String), u64>,
     nonce: u64,
 }
@@ -153,7 +155,16 @@ impl World {
         let dir = tempfile::tempdir().expect("a folder");
         let ledger = Ledger::open(dir.path(), &genesis(), keks(), options.clone()).expect("a ledger");
         let sealer = Sealer::new(ledger.reader(), keks(), 1_000);
-        Self { dir, ledger: Some(ledger), sealer, options, now: START_MS, seqs: BTreeMap::new(), nonce: 0 }
+        Self {
+            dir,
+            ledger: Some(ledger),
+            sealer,
+            options,
+            now: START_MS,
+            tape: Vec::new(),
+            seqs: BTreeMap::new(),
+            nonce: 0,
+        }
     }
 
     pub fn ledger(&mut self) -> &mut Ledger {
@@ -182,7 +193,12 @@ impl World {
         let seq = self.seqs.entry((author, "s".into())).or_default();
         *seq += 1;
         let seq = *seq;
-        let stream_id = StreamId::new(&super::author_id(author), "s");
+        self.sealed_as(author, ("s", seq), records)
+    }
+
+    /// A batch with this number of this stream.
+    pub fn sealed_as(&mut self, author: u8, (label, seq): (&str, u64), records: &[v1::Record]) -> SealedBatch {
+        let stream_id = StreamId::new(&super::author_id(author), label);
         let parsed: Vec<ParsedRecord> = records.iter().map(parsed).collect();
         let salt = |at: usize| [at as u8 ^ 0x5a; 16];
         let salts: Vec<[u8; 16]> = (0..parsed.len()).map(salt).collect();
@@ -198,7 +214,7 @@ impl World {
             occurred_at_ms: record.occurred_at_ms(),
             facts: facts::facts_of(record),
         });
-        let mut batch = batch(author, "s", seq, records.collect());
+        let mut batch = batch(author, label, seq, records.collect());
         batch.new_keys = sealed.new_keys;
         batch
     }
@@ -238,20 +254,37 @@ impl World {
         requests: &[ParsedRequest],
         proof: impl Fn(&ParsedRequest) -> Option<TagPairing>,
     ) -> SealedDecision {
+        self.seal_requests_by(2, requests, proof)
+    }
+
+    /// Requests under the signature of a party, with what proves the tags of each.
+    pub fn seal_requests_by(
+        &self,
+        party: u8,
+        requests: &[ParsedRequest],
+        proof: impl Fn(&ParsedRequest) -> Option<TagPairing>,
+    ) -> SealedDecision {
         let hashes: Vec<_> = requests.iter().map(ParsedRequest::hash).collect();
         let origin = Origin::new(ORIGIN).expect("an origin");
-        let message = AuthorizeMessage::new(key(2).key_id(), origin, &hashes).expect("few");
-        let signature = message.sign(&key(2));
+        let message = AuthorizeMessage::new(key(party).key_id(), origin, &hashes).expect("few");
+        let signature = message.sign(&key(party));
         let requests: Vec<_> = requests.iter().map(|request| (request.clone(), proof(request))).collect();
-        self.sealer.seal_decision(&key(2).key_id(), &signature, &requests).expect("keys are there")
+        self.sealer.seal_decision(&key(party).key_id(), &signature, &requests).expect("keys are there")
     }
 
     /// Applies a command at the present time.
     pub fn apply(&mut self, command: Command) -> Vec<BatchOutcome> {
+        self.apply_as_it_is(&Command { version: 3, ..command })
+    }
+
+    /// Applies a command of whatever version it says.
+    pub fn apply_as_it_is(&mut self, command: &Command) -> Vec<BatchOutcome> {
         let (index, _) = self.ledger().applied();
-        let data = Command { version: 3, ..command }.encode_to_vec();
-        let now = self.now;
-        self.ledger().apply(index + 1, 1, now, &data).expect("never by the fault of the input")
+        let (now, data) = (self.now, command.encode_to_vec());
+        let outcomes = self.ledger().apply(index + 1, 1, now, &data).expect("never by the fault of the input");
+        let root = self.reader().root();
+        self.tape.push((now, data, outcomes.clone(), root));
+        outcomes
     }
 
     /// Applies one batch of party 2.
