@@ -1016,26 +1016,32 @@ const KIND_ERASED = 0x0a0a;
 const KIND_VOIDED = 0x0a12;
 const KIND_DECISION = 0x0801;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
-const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
+const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES", "CLAIMED"];
 /** Those that a reader should know of: the others are as it should be. */
-const REMARKS = FLAGS.slice(0, 4);
-const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES] = FLAGS.map((_, bit) => 2 ** bit);
+const REMARKS = FLAGS.filter((flag) => flag !== "BASIS" && flag !== "CITES");
+const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES, FLAG_CLAIMED] = FLAGS.map((_, bit) => 2 ** bit);
 /** What the author states, and so signs; the rest is what the ledger found. */
 const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS | FLAG_CITES;
 /** Why an access is UNJUSTIFIED; the number stands in bits 8 to 11. */
-const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"];
+const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED", "UNPROVEN"];
+const REASON_UNPROVEN = 5;
+/** A policy calls nothing late before this. */
+const LATE_AFTER_MS_MIN = 60_000;
 /** Bases that point to an entry of the log, so that the ledger may find that they do not hold. */
 const [BASIS_DECISION, BASIS_BREAKGLASS] = [1, 2];
 const isAccess = (kind) => kind >> 8 === 6;
 const isMovement = (kind) => kind >> 8 === 7;
 const reasonOf = (flags) => flags >> 8;
 
-/** Flags that a record entry can have: known ones, a reason only of what is UNJUSTIFIED, and nothing cited without a basis. */
+/** Flags that a record entry can have: known ones, a reason only of what is UNJUSTIFIED, nothing cited or claimed without a basis, nothing unproven but what is claimed. */
 const areFlags = (flags) =>
-  (flags & ~0x0f3f) === 0 &&
+  (flags & ~0x0f7f) === 0 &&
   reasonOf(flags) < REASONS.length &&
   (reasonOf(flags) === 0 || (flags & FLAG_UNJUSTIFIED) !== 0) &&
-  ((flags & FLAG_CITES) === 0 || (flags & FLAG_BASIS) !== 0);
+  ((flags & FLAG_CITES) === 0 || (flags & FLAG_BASIS) !== 0) &&
+  ((flags & FLAG_CLAIMED) === 0
+    ? reasonOf(flags) !== REASON_UNPROVEN
+    : (flags & (FLAG_BASIS | FLAG_CITES)) === FLAG_BASIS && [0, REASON_UNPROVEN].includes(reasonOf(flags)));
 
 function entry(bytes, part) {
   const reader = new Reader(bytes, part);
@@ -1312,14 +1318,21 @@ function areFlagsRight({ it, shown }, lateAfterMs) {
   const hasBasis = shown ? basis !== undefined : (flags & FLAG_BASIS) !== 0;
   const refers = basis?.kind === BASIS_DECISION || basis?.kind === BASIS_BREAKGLASS;
   const cites = shown ? refers : (flags & FLAG_CITES) !== 0;
-  const canBeLate = isAccess(kind) || isMovement(kind);
+  const happened = isAccess(kind) || isMovement(kind);
+  const isClaimed = (flags & FLAG_CLAIMED) !== 0;
+  if (isClaimed && !happened) return false;
   const isUnjustified = (flags & FLAG_UNJUSTIFIED) !== 0;
-  // Without basis: unjustified, and for that reason. With one: only if it points to what the ledger can look up.
-  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || (reasonOf(flags) > 0 && cites);
+  // Without basis: unjustified, and for that reason. With one: only if it points to what the ledger can look up, or nothing
+  // on record supports it.
+  const found = reasonOf(flags) === REASON_UNPROVEN ? isClaimed : reasonOf(flags) > 0 && cites;
+  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || found;
   const isLate = (flags & FLAG_LATE) !== 0;
-  if (!shown) return isJust && (canBeLate || !isLate);
+  if (!shown) return isJust;
   const stated = (hasBasis ? FLAG_BASIS : 0) | (cites ? FLAG_CITES : 0) | (deferred === undefined ? 0 : FLAG_DEFERRED);
-  return isJust && (flags & FLAGS_STATED) === stated && isLate === (canBeLate && it.timeMs - happenedMs > lateAfterMs);
+  // The genesis says from when on an access or movement is late; a policy may say so earlier, and of every kind.
+  const ageMs = it.timeMs - happenedMs;
+  const isTimely = isLate ? ageMs > Math.min(lateAfterMs, LATE_AFTER_MS_MIN) : !happened || ageMs <= lateAfterMs;
+  return isJust && (flags & FLAGS_STATED) === stated && isTimely;
 }
 
 /** One entry: its record, its place in its batch, and its author's word for it. Its author, or null where the ledger made it. */
@@ -1413,7 +1426,7 @@ const common = (file, kind, note) => ({
 function line({ it, shown }, author) {
   return {
     index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
-    flags: REMARKS.filter((_, bit) => (it.flags >> bit) & 1),
+    flags: REMARKS.filter((flag) => (it.flags >> FLAGS.indexOf(flag)) & 1),
     unjustifiedReason: it.flags & FLAG_UNJUSTIFIED ? REASONS[reasonOf(it.flags)] : null,
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
     state: shown ? "shown" : "withheld", erased: null, voidedBy: null, record: shown?.says ?? null,
@@ -1644,10 +1657,10 @@ const WORDS = {
     hidden: "contenu non montré",
     by: (author) => `signé par ${author}`,
     ledger: "fait par le registre",
-    flags: { LATE: "inscrit tardivement", DEFERRED: "inscrit après coup" },
+    flags: { LATE: "inscrit tardivement", DEFERRED: "inscrit après coup", CLAIMED: "déclare une justification que rien au registre n’établit" },
     reasons: {
       NO_BASIS: "SANS JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION INTROUVABLE AU REGISTRE",
-      OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE",
+      OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE", UNPROVEN: "JUSTIFICATION NON ÉTABLIE",
     },
     items: (n) => `${n} document(s)`,
     colon: " :",
@@ -1713,10 +1726,10 @@ const WORDS = {
     hidden: "content not shown",
     by: (author) => `signed by ${author}`,
     ledger: "made by the ledger",
-    flags: { LATE: "recorded late", DEFERRED: "recorded afterwards" },
+    flags: { LATE: "recorded late", DEFERRED: "recorded afterwards", CLAIMED: "says a justification that nothing on record supports" },
     reasons: {
       NO_BASIS: "WITHOUT JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION NOT ON RECORD", OTHER_ACTOR: "SOMEONE ELSE’S JUSTIFICATION",
-      BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED",
+      BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED", UNPROVEN: "UNPROVEN JUSTIFICATION",
     },
     items: (n) => `${n} document(s)`,
     colon: ":",

@@ -430,6 +430,19 @@ test("what the author stated of a record can't be filed otherwise", async () => 
     assert.equal(found.reports[0].entries[0].unjustifiedReason, reason);
     await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
   }
+  // Nothing on record supports it: claimed, and unproven where a policy asks for proof. Of what is cited, and of what isn't an
+  // access or movement, nobody says so.
+  for (const [flags, reason] of [[80, null], [81 | 5 << 8, "UNPROVEN"]]) {
+    const found = await check(trace(of({ body: [basis(team)], filed: { flags } })));
+    assert.equal(found.reports[0].entries[0].unjustifiedReason, reason);
+    assert.ok(found.reports[0].entries[0].flags.includes("CLAIMED"));
+    await refused(trace(of({ body: [basis(decision)], filed: { flags: flags | 32 } })), "entries");
+    await refused(trace(of({ kind: 0x0202, body: [basis(team)], filed: { flags } })), "entries");
+  }
+  for (const flags of [17 | 5 << 8, 81, 81 | 1 << 8, 64]) await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
+  // A record of any kind may be late, by a policy sooner than by the genesis, and never within a minute.
+  assert.equal((await check(trace(of({ kind: 0x0202, ageMs: 61_000, filed: { flags: 2 } })))).ok, true);
+  await refused(trace(of({ kind: 0x0202, ageMs: 60_000, filed: { flags: 2 } })), "entries");
   // Where the record is gone, the author's signature still tells: an erasure is on record, so nothing else is wrong.
   const erasure = { kind: 0x0a0a, body: [[19, proto([5, proto([2, 1], [3, "ORDER"])])]] };
   const gone = (record) => trace(of({ gone: true, body: [basis(decision)], ...record }, erasure));

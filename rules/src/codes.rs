@@ -97,6 +97,8 @@ codes! {
         "No kind has this name or number: take one of docs/formats.md §2.";
     KindReserved "KIND_RESERVED" Reject PermissionDenied 4
         "Records of this kind are made by the ledger alone: don't submit them.";
+    ActorReserved "ACTOR_RESERVED" Reject PermissionDenied 4
+        "The record names its actor as the ledger names itself and its parties (urn:sillage:author): name the professional, the person or the software that acted.";
     RecordTooLarge "RECORD_TOO_LARGE" Reject InvalidArgument 4
         "A record is over 61,440 bytes: send less of the original or fewer items in one record.";
     EmptyBatch "EMPTY_BATCH" Reject InvalidArgument 4
@@ -138,7 +140,7 @@ codes! {
     SignaturesMissing "SIGNATURES_MISSING" Reject FailedPrecondition 4
         "The act needs the signatures of several authorities, and some are missing: `sillage authority propose`, have others sign it, then submit it.";
     LimitReached "LIMIT_REACHED" Reject ResourceExhausted 4
-        "The party has signed as many records that take access away or end spaces as it may in one day: find out why, then wait for the next day, or have the authority set another limit.";
+        "The party has signed as many records as it may in one day of those that are counted (what takes access away, ends spaces or memberships, embargoes, and permissions and memberships on another's word than the patient's: docs/formats.md §19): find out why, then wait for the next day, or have the authority set another limit.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     NotVouched "NOT_VOUCHED" Reject PermissionDenied 4

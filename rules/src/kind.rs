@@ -248,6 +248,11 @@ impl Kind {
         matches!(self, Self::INDEX_COMMIT | Self::GENESIS | Self::LOG_CLOSED | Self::DECISION_MADE)
     }
 
+    /// The same in a group of this feature level: from 4 on, that somebody read is the ledger's alone to say.
+    pub const fn is_reserved_at(self, level: u32) -> bool {
+        self.made_by_ledger() || level >= 4 && matches!(self, Self::LOG_CONSULTED)
+    }
+
     /// Whether a record of a kind that has a patient may be without: entries were read and not one patient's trace, the
     /// glass was broken for someone who isn't identified yet, or the authority voids records, of which the ledger tells each
     /// patient by a record of its own.

@@ -110,7 +110,7 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
         let erased = line.line.erased.as_ref().map(erased_line);
         let voided = line.line.voided.as_ref().map(voided_line);
         let shown = TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret);
-        TraceLineJson { voided, ..shown }.to_json()
+        TraceLineJson { voided, author_id: line.line.author_id, ..shown }.to_json()
     };
     let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
     if let Some(cursor) = &page.next_cursor {

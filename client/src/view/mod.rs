@@ -50,3 +50,17 @@ pub struct Event {
     /// From the trace that is kept from representatives.
     pub secret: bool,
 }
+
+/// A record that came so long after what it tells of is late, whatever its kind and whatever the ledger of then flagged, ms.
+const LATE_AFTER_MS: u64 = 86_400_000;
+
+impl Event {
+    /// What a reader should know of it: what the ledger flagged, and that it came late, which before feature level 4 was
+    /// flagged of accesses and movements alone.
+    pub fn flags(&self) -> Flags {
+        let happened = self.record.as_ref().map(|record| record.occurred_at_ms);
+        let late = happened.is_some_and(|at| self.recorded_at_ms.saturating_sub(at) > LATE_AFTER_MS);
+        let by_ledger = self.flags.contains(Flags::LEDGER);
+        if late && !by_ledger { self.flags | Flags::LATE } else { self.flags }
+    }
+}

@@ -60,9 +60,9 @@ fn what_happened(event: &Event, lang: Lang) -> String {
     }
     let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
     let mut parts =
-        vec![words::purpose(&record.purpose, lang), words::by_right(record, lang).to_owned(), outcome.to_owned()];
+        vec![words::purpose(&record.purpose, lang), words::by_right(record, event.flags, lang), outcome.to_owned()];
     parts.extend(proven(record, lang));
-    parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
+    parts.extend(words::flags(event.flags(), lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));
     }

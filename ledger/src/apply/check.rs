@@ -163,16 +163,19 @@ impl<'b> Shape<'b> {
         Signer::of(overlay, &self.key_id, |author| self.label.stream_id(author))
     }
 
-    /// Whether the signer may sign these records.
-    pub(crate) fn check_rights(&self, signer: &Signer) -> Result<(), Refusal> {
+    /// Whether the signer may sign these records, in a group of this feature level.
+    pub(crate) fn check_rights(&self, signer: &Signer, level: u32) -> Result<(), Refusal> {
         if signer.key.state != KeyState::Active {
             return Err(Refusal::new(Code::RevokedKey, Code::RevokedKey.way_out()));
         }
         for (position, record) in (0_u32..).zip(&self.records) {
+            if record.kind.is_reserved_at(level) {
+                return Err(Refusal::new(Code::KindReserved, Code::KindReserved.way_out()).at(position));
+            }
             // What an act needs is checked with the act.
             let is_act = matches!(record.content, Content::Act(_));
             let decides = signer.is_patient(&record.tag) && signer.roles.may_decide(record.kind);
-            if !is_act && !decides && !signer.roles.may_sign(record.kind) {
+            if !is_act && !decides && !signer.roles.may_sign_at(record.kind, level) {
                 let message = not_a_signer(record.kind);
                 return Err(Refusal::new(Code::NotEntitled, message).at(position));
             }

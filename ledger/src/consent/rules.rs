@@ -16,7 +16,7 @@ use super::caches::{Caches, Folded};
 use super::documents::{self, Documents};
 use crate::apply::Stop;
 use crate::apply::check::NO_PATIENT;
-use crate::apply::feature::{ROLES, feature_level_reached};
+use crate::apply::feature::ROLES;
 use crate::apply::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
@@ -43,6 +43,8 @@ pub(crate) struct Rules<'a> {
     /// The command's own events: after an erasure, a state is folded again.
     events: BTreeMap<Tag, Vec<(Event, Meta)>>,
     documents: Option<Arc<Documents>>,
+    /// The feature level of the group.
+    level: u32,
     /// Deposits and decisions that aren't stored yet, and whose they are.
     deposits: BTreeMap<u64, (Tag, Arc<Vec<DepositedItem>>)>,
     decisions: BTreeMap<u64, (Tag, Arc<DecisionRecord>)>,
@@ -60,6 +62,7 @@ impl<'a> Rules<'a> {
             states: BTreeMap::new(),
             events: BTreeMap::new(),
             documents: None,
+            level: 0,
             deposits: BTreeMap::new(),
             decisions: BTreeMap::new(),
         }
@@ -72,7 +75,7 @@ impl<'a> Rules<'a> {
         size: u64,
         overlay: &Overlay<'_>,
     ) -> Result<Self, ReadError> {
-        Ok(Self::new(caches, stats, size, false).spelled(feature_level_reached(overlay, ROLES)?))
+        Ok(Self::new(caches, stats, size, false).at_level(overlay.store().feature_level()?))
     }
 
     /// Refuses a request that names somebody or something in another spelling than the one.
@@ -80,8 +83,10 @@ impl<'a> Rules<'a> {
         if self.is_spelled() { request.check_spelling() } else { Ok(()) }
     }
 
-    /// Names are compared in their one spelling, or, before feature level 3, as they were written.
-    pub(crate) fn spelled(mut self, spelled: bool) -> Self {
+    /// In a group of this feature level: before 3, names are compared as they were written, not in their one spelling.
+    pub(crate) fn at_level(mut self, level: u32) -> Self {
+        self.level = level;
+        let spelled = level >= ROLES;
         if spelled != self.caches.spelled {
             self.caches.compare(spelled);
             // What was kept is folded anew.
@@ -93,6 +98,11 @@ impl<'a> Rules<'a> {
     /// Whether names are compared in their one spelling.
     pub(crate) fn is_spelled(&self) -> bool {
         self.caches.spelled
+    }
+
+    /// Whether the group has reached this feature level.
+    pub(crate) fn has_reached(&self, level: u32) -> bool {
+        self.level >= level
     }
 
     /// The command is done, and the log has `size` entries: keeps what may be needed again.

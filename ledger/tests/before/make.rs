@@ -12,11 +12,10 @@ use sillage_ledger::BatchOutcome;
 use sillage_ledger::seal::{KekFile, TagPrefix};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LeafIndex, leaf_hash};
-use sillage_proto::internal::v1::{ClockAttestation, ClockEvidence, Command, SealedBatch, SealedRecord};
+use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord};
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, RuleChange, content_hash};
-use sillage_rules::clock::ClockMessage;
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::SetNode;
 use sillage_rules::record::{ParsedRecord, act_message, erasure_message, new_message};
@@ -29,7 +28,6 @@ use crate::common::world::*;
 use crate::common::*;
 use crate::said::{a_patient, any, dr, issuer, proven};
 
-const TERM: u64 = 1;
 const OLD_AUTHOR: u8 = 2;
 const STOLEN: u8 = 3;
 const RECORDER: u8 = 10;
@@ -129,23 +127,12 @@ impl Log {
         self.in_clear(1, &record);
     }
 
-    /// Ledger time, by the clocks of all nodes.
     fn pass(&mut self, ms: u64) {
-        self.world.now += ms;
-        let now = self.world.now;
-        let attest = |node: u8| {
-            let key = key(100 + node);
-            let (origin, node) = (Origin::new(ORIGIN).expect("a name"), u64::from(node));
-            let message = ClockMessage { key_id: key.key_id(), origin, node, term: TERM, clock_ms: now };
-            ClockAttestation { node, clock_ms: now, signature: message.sign(&key).to_vec() }
-        };
-        let time = Some(ClockEvidence { stamp_ms: now, attestations: (1..=3).map(attest).collect() });
-        self.world.apply_as_it_is(&Command { version: 6, time, ..Command::default() });
-        assert_eq!(self.world.reader().head().time_ms.get(), now, "the clocks count");
+        self.world.pass(ms);
     }
 
     fn raise(&mut self, feature_level: u32) {
-        self.world.apply_as_it_is(&Command { version: 6, feature_level, ..Command::default() });
+        self.world.raise(feature_level);
     }
 
     fn commit(&mut self) {

@@ -10,9 +10,12 @@ use sillage_ledger::{BatchOutcome, Decided, Ledger, LedgerReader, Options, Refus
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::StreamId;
-use sillage_proto::internal::v1::{Command, SealedBatch, SealedDecision, SealedRecord};
+use sillage_proto::internal::v1::{
+    ClockAttestation, ClockEvidence, Command, SealedBatch, SealedDecision, SealedRecord,
+};
 use sillage_proto::v1;
 use sillage_rules::act::Act;
+use sillage_rules::clock::ClockMessage;
 use sillage_rules::codes::Code;
 use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::decide::{ParsedRequest, TagPairing};
@@ -285,6 +288,27 @@ impl World {
         let root = self.reader().root();
         self.tape.push((now, data, outcomes.clone(), root));
         outcomes
+    }
+
+    /// Ledger time goes on, by the clocks of all nodes; from feature level 2 on nothing else moves it.
+    pub fn pass(&mut self, ms: u64) {
+        self.now += ms;
+        let now = self.now;
+        let attest = |node: u8| {
+            let (key, origin) = (key(100 + node), Origin::new(ORIGIN).expect("a name"));
+            let node = u64::from(node);
+            let message = ClockMessage { key_id: key.key_id(), origin, node, term: 1, clock_ms: now };
+            ClockAttestation { node, clock_ms: now, signature: message.sign(&key).to_vec() }
+        };
+        let time = Some(ClockEvidence { stamp_ms: now, attestations: (1..=3).map(attest).collect() });
+        self.apply_as_it_is(&Command { version: 6, time, ..Command::default() });
+        assert_eq!(self.reader().head().time_ms.get(), now, "the clocks count");
+    }
+
+    /// The group reaches a feature level.
+    pub fn raise(&mut self, feature_level: u32) {
+        let outcomes = self.apply_as_it_is(&Command { version: 6, feature_level, ..Command::default() });
+        assert_eq!(outcomes, [BatchOutcome::FeatureLevel(feature_level)]);
     }
 
     /// Applies one batch of party 2.

@@ -6,6 +6,7 @@ mod common;
 
 mod basis;
 mod break_glass;
+mod claims;
 mod decisions;
 mod documents;
 mod erasing;

@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
-use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out};
+use sillage_ledger::{
+    CLAIMS, GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out,
+};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
@@ -20,6 +22,7 @@ use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::event::items_looked_up;
+use sillage_rules::consent::name::check_reserved;
 use sillage_rules::consent::{Actor, Event, Meta, Spell, Spelled, spelling};
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
@@ -147,7 +150,13 @@ impl Admission {
             }
             check_given_out(given_out, level)?;
         }
-        check_role(party, record)?;
+        let level = self.reader.feature_level();
+        check_role(party, record, level)?;
+        if level >= CLAIMS {
+            let authority = party.roles.contains(Roles::AUTHORITY);
+            check_reserved(record.message(), &party.author_id, authority)
+                .map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        }
         if record.kind().is_act() || !party.roles.is_bound() {
             return Ok(());
         }
@@ -438,7 +447,10 @@ fn check_record(
     Ok(())
 }
 
-fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
+fn check_role(party: &Party, record: &ParsedRecord, level: u32) -> Result<(), Refusal> {
+    if record.kind().is_reserved_at(level) {
+        return Err(refuse(Code::KindReserved));
+    }
     let own_key = matches!(record.act(), Some(Act::Rotated { author_id, .. }) if *author_id == party.author_id);
     if own_key && !party.roles.is_empty() {
         return Ok(());
@@ -448,7 +460,7 @@ fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
         false => {
             let decides = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
             let decides = decides && party.roles.may_decide(record.kind());
-            (decides || party.roles.may_sign(record.kind()), "")
+            (decides || party.roles.may_sign_at(record.kind(), level), "")
         }
     };
     match (may, who) {

@@ -67,10 +67,12 @@ impl PatientState {
             Event::AttendingDeclared { professional } => {
                 let before = self.attending.replace((professional.clone(), stamp));
                 self.ended(before.iter().count(), FOR_EVER, meta.index);
+                self.attended(before, meta.time);
             }
             Event::AttendingEnded { professional } => {
                 let ends = self.attending.take_if(|(name, _)| name == professional);
                 self.ended(ends.iter().count(), FOR_EVER, meta.index);
+                self.attended(ends, meta.time);
             }
             Event::BreakGlassOpened(opened) => self.break_glass(opened, meta),
             Event::BreakGlassJustified { breakglass, text: _ } => {
@@ -106,6 +108,23 @@ impl PatientState {
         if self.enders.len() > 2 * self.enders_left + LOOKED_AT {
             self.enders.retain(|_, until| now < *until);
             self.enders_left = self.enders.len();
+        }
+    }
+
+    /// Keeps who was one of the patient's own until now.
+    fn keep_past(&mut self, tie: PastTie) {
+        if tie.period.from < tie.period.until {
+            self.past_ties.push_back(tie);
+        }
+        while self.past_ties.len() > PAST_TIES_MAX {
+            self.past_ties.pop_front();
+        }
+    }
+
+    fn attended(&mut self, before: Option<(ActorName, Stamp)>, now: LedgerTimeMs) {
+        if let Some((name, since)) = before {
+            let period = Period { from: since.time, until: now };
+            self.keep_past(PastTie { name, within: None, period, represents: false });
         }
     }
 
@@ -182,16 +201,19 @@ impl PatientState {
         let entry = RepresentationEntry { representation: representation.clone(), period, stamp, by };
         if let Some(before) = self.representations.insert(key, entry) {
             self.ended(1, before.period.until, stamp.index);
+            self.keep_past(before.past(stamp.time));
         }
     }
 
     fn end_representation(&mut self, representative: &ActorName, stamp: Stamp) {
-        let mut until = None;
+        let (mut until, mut past) = (None, Vec::new());
         self.representations.retain(|(name, _), entry| {
             let ends = name == representative;
             until = until.max(ends.then_some(entry.period.until));
+            past.extend(ends.then(|| entry.past(stamp.time)));
             !ends
         });
+        past.into_iter().for_each(|tie| self.keep_past(tie));
         self.ended(until.iter().count(), until.unwrap_or_default(), stamp.index);
     }
 
@@ -203,21 +225,30 @@ impl PatientState {
         let entry = MemberEntry { membership: membership.clone(), structure, until, stamp };
         if let Some(before) = self.team.insert(key, entry) {
             self.ended(1, before.until, stamp.index);
+            self.keep_past(before.past(stamp.time));
         }
         // Not each time: whenever they have doubled.
         if self.team.len() > 2 * self.team_left + LOOKED_AT {
-            self.team.retain(|_, entry| stamp.time < entry.until);
+            let mut past = Vec::new();
+            self.team.retain(|_, entry| {
+                let stays = stamp.time < entry.until;
+                past.extend((!stays).then(|| entry.past(stamp.time)));
+                stays
+            });
+            past.into_iter().for_each(|tie| self.keep_past(tie));
             self.team_left = self.team.len();
         }
     }
 
     fn leave(&mut self, professional: &ActorName, meta: &Meta) {
-        let mut until = None;
+        let (mut until, mut past) = (None, Vec::new());
         self.team.retain(|_, entry| {
             let ends = entry.leaves(professional, meta);
             until = until.max(ends.then_some(entry.until));
+            past.extend(ends.then(|| entry.past(meta.time)));
             !ends
         });
+        past.into_iter().for_each(|tie| self.keep_past(tie));
         self.ended(until.iter().count(), until.unwrap_or_default(), meta.index);
     }
 

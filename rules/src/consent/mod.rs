@@ -35,7 +35,7 @@ use sillage_proto::v1;
 
 pub use admit::RuleRefusal;
 pub use directive::{Directive, Grantee, Provision};
-pub use env::{Catalogue, Env, Matrix, Policy};
+pub use env::{Catalogue, Env, Matrix, Policy, ProvableBasis};
 pub use event::{Event, opens_at_apply};
 pub use name::{Actor, ActorKind, ActorName};
 pub use people::{BreakGlass, DepositedItem, Feed, Membership, Representation};

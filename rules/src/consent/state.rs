@@ -4,7 +4,7 @@
 //! state. It holds what is in force or will be, and of what has ended the newest, so that its size is bounded by the
 //! caps of [`super::admit`] and by what was deposited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 
@@ -118,6 +118,15 @@ pub struct RepresentationEntry {
     pub by: Option<ActorName>,
 }
 
+impl RepresentationEntry {
+    /// What is kept of it when it ends now.
+    pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
+        let name = self.representation.representative.clone();
+        let period = Period { from: self.period.from, until: self.period.until.min(now) };
+        PastTie { name, within: None, period, represents: true }
+    }
+}
+
 /// A member of the care team.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberEntry {
@@ -140,11 +149,40 @@ impl MemberEntry {
             && (within.is_none() || actor.is_of(within.as_deref()))
     }
 
+    /// What is kept of it when it ends now.
+    pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
+        let name = self.membership.professional.clone();
+        let period = Period { from: self.stamp.time, until: self.until.min(now) };
+        PastTie { name, within: self.membership.organisation.clone(), period, represents: false }
+    }
+
     /// Whether a record that ends this professional's memberships ends this one: a structure ends what holds within it,
     /// anybody else who may all of them.
     pub(super) fn leaves(&self, professional: &ActorName, meta: &Meta) -> bool {
         let structure = structure_of(professional, &meta.signer);
         self.membership.professional == *professional && (structure.is_none() || self.structure.as_deref() == structure)
+    }
+}
+
+/// How many ended ties to a patient are kept, of any kind: what is recorded of an access that happened before is held against
+/// them.
+pub(super) const PAST_TIES_MAX: usize = 256;
+
+/// What made somebody one of the patient's own, and has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PastTie {
+    pub name: ActorName,
+    /// For which structure alone.
+    pub within: Option<String>,
+    pub period: Period,
+    /// As a representative; otherwise as a member of the care team or the attending doctor.
+    pub represents: bool,
+}
+
+impl PastTie {
+    fn holds_for(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        let within = self.within.as_deref();
+        self.name == actor.name && self.period.contains(at) && (within.is_none() || actor.is_of(within))
     }
 }
 
@@ -189,6 +227,8 @@ pub struct PatientState {
     /// How many of them were left when those whose time had passed were last forgotten.
     pub(super) team_left: usize,
     pub(super) attending: Option<(ActorName, Stamp)>,
+    /// The newest that ended, oldest first.
+    pub(super) past_ties: VecDeque<PastTie>,
     pub(super) breakglass: Glasses,
     pub(super) deposits: BTreeMap<String, DepositedItem>,
     /// Records that ended something, with the moment until which it would have held without them. To erase one earlier
@@ -362,6 +402,21 @@ impl PatientState {
     pub fn member(&self, actor: &Actor, at: LedgerTimeMs) -> Option<LeafIndex> {
         let mut memberships = self.memberships(&actor.name);
         memberships.find(|entry| entry.holds_for(actor, at)).map(|entry| entry.stamp.index)
+    }
+
+    /// Whether this actor was a member of the care team, or the attending doctor, at a moment that may have passed.
+    pub fn was_in_care(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        let mut members = self.memberships(&actor.name);
+        let attends = self.attending.as_ref().is_some_and(|(name, since)| *name == actor.name && since.time <= at);
+        attends
+            || members.any(|entry| entry.stamp.time <= at && entry.holds_for(actor, at))
+            || self.past_ties.iter().any(|tie| !tie.represents && tie.holds_for(actor, at))
+    }
+
+    /// Whether this actor represented the patient at a moment that may have passed, with whatever powers.
+    pub fn was_representative(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        self.has_representative(&actor.name, at)
+            || self.past_ties.iter().any(|tie| tie.represents && tie.holds_for(actor, at))
     }
 
     /// The attending doctor.
