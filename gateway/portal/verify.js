@@ -835,6 +835,7 @@ const MESSAGES = {
     1: ["key", "PublicKey"], 2: ["name", "string"], 3: ["roles", "u32"], 4: ["tls_spki_sha256", "bytes", "many"],
     5: ["quota_events_per_s", "u32"], 6: ["patient_tag", "bytes"], 7: ["patient_secret_tag", "bytes"],
     8: ["structures", "string", "many"], 9: ["actor_systems", "string", "many"], 10: ["issuers", "string", "many"],
+    11: ["patient_commitment", "bytes"],
   },
   VouchingChanged: { 1: ["author_id", "bytes"], 2: ["added", "Vouching"], 3: ["removed", "Vouching"] },
   Vouching: { 1: ["structures", "string", "many"], 2: ["actor_systems", "string", "many"], 3: ["issuers", "string", "many"] },
@@ -1008,6 +1009,7 @@ const KINDS = {
   0x0a11: ["issuer.published", "fournisseur d’identité publié", "issuer of logins published"],
   0x0a12: ["records.voided", "enregistrements annulés", "records voided"],
   0x0a13: ["authority.rule", "règle des autorités", "rule of the authorities"],
+  0x0a14: ["device.registered", "appareil enregistré pour agir en votre nom", "device registered to act for you"],
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
@@ -1015,6 +1017,7 @@ const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
 const KIND_VOIDED = 0x0a12;
 const KIND_DECISION = 0x0801;
+const KIND_DEVICE = 0x0a14;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
 const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
 /** Those that a reader should know of: the others are as it should be. */
@@ -1271,6 +1274,32 @@ async function firstUse(bundle, place, uses) {
   if (!(await it.holds)) fail("batches", "a batch that its author did not sign");
 }
 
+/** One half of what the act that registers a patient's own device commits to (docs/formats.md §21). */
+const deviceHalf = (salt, tag) => H(utf8.encode("sillage/device/tag/v1\0"), salt, tag);
+
+/** That commitment: the smaller half comes first. */
+function deviceCommitment(one, other) {
+  const [first, second] = hex(one) < hex(other) ? [one, other] : [other, one];
+  return H(utf8.encode("sillage/device/v1\0"), first, second);
+}
+
+/** What stands for such a device in the record of its first reading. */
+const deviceMark = (salt, author, tag) => H(utf8.encode("sillage/device/reading/v1\0"), salt, author, tag);
+
+/** A record that tells of a patient's own device says what it has to, and nothing else. */
+function checkDevice(says, bad) {
+  let details;
+  try {
+    details = JSON.parse(says.details ?? "");
+  } catch {
+    bad("a device whose details are no JSON");
+  }
+  const fields = { party: /^[0-9a-f]{64}$/, name: /^.+$/u, authority: /^.+$/u, salt: /^[0-9a-f]{32}$/, other: /^[0-9a-f]{64}$/ };
+  const names = Object.keys(details ?? {}).sort().join();
+  const right = Object.entries(fields).every(([name, form]) => typeof details[name] === "string" && form.test(details[name]));
+  if (names !== Object.keys(fields).sort().join() || !right) bad("a device that is told of in another form");
+}
+
 /** The record that is shown must be the one that was logged, in the one encoding, and speak of this patient. */
 function checkRecord({ it, shown }, part) {
   const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
@@ -1280,6 +1309,7 @@ function checkRecord({ it, shown }, part) {
   if (version !== 1) bad("a record of an unknown version");
   if (kind !== it.kind) bad("the record is of another kind");
   if (!tag || !same(tag, it.tag)) bad("the record is of another patient");
+  if (kind === KIND_DEVICE) checkDevice(shown.says, bad);
 }
 
 /** The same of a decision of the ledger, which has two parts; what the actor was told follows from what was decided. */
@@ -1911,7 +1941,7 @@ export async function verify(files, policyText, options = {}) {
 /** The parts that tests check one by one. */
 export const internals = {
   sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
-  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
+  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, deviceHalf, deviceCommitment, deviceMark, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
   Failure, COFACTORED, KINDS, WORDS, entryWords,
 };
 

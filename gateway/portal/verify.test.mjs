@@ -197,6 +197,19 @@ test("records and entries: what the vectors accept is read, what they refuse is 
   for (const { name, bytes } of rules.refused_entries) assert.throws(() => internals.entry(unhex(bytes), "x"), internals.Failure, name);
 });
 
+test("a patient's own device: the act commits to both tags, and each half and mark is that of the vectors", () => {
+  const { device, records } = read("rules.json");
+  const halves = device.tags.map((tag, i) => internals.deviceHalf(unhex(device.salts[i]), unhex(tag)));
+  assert.deepEqual(halves.map(hex), device.halves);
+  for (const [one, other] of [[0, 1], [1, 0]]) assert.equal(hex(internals.deviceCommitment(halves[one], halves[other])), device.commitment);
+  const marks = device.tags.map((tag, i) => internals.deviceMark(unhex(device.salts[i]), unhex(device.author_id), unhex(tag)));
+  assert.deepEqual(marks.map(hex), device.readings);
+  const act = records.find(({ name }) => name === "a patient's own device");
+  const { registered } = internals.message("Record", unhex(act.bytes), "entries").act;
+  assert.equal(hex(registered.patient_commitment), device.commitment);
+  assert.equal(registered.patient_tag, undefined);
+});
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Checkpoints, policies, proof files
 

@@ -51,7 +51,7 @@ pub fn fuzz_event(data: &[u8]) {
 /// Admits the event and decides on it, at both ends of time.
 fn put(event: &Event, signer: Actor) {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
     let (index, time) = (LeafIndex(5), LedgerTimeMs(1_772_442_000_000));
     let meta = Meta { index, time, signer, authority: true, patient_key: true, authenticated: true, will: None };
     let mut state = PatientState::default();

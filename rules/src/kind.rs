@@ -166,6 +166,7 @@ kinds! {
     ISSUER_PUBLISHED "issuer.published" 0x0a11;
     RECORDS_VOIDED "records.voided" 0x0a12;
     AUTHORITY_RULE "authority.rule" 0x0a13;
+    DEVICE_REGISTERED "device.registered" 0x0a14;
 }
 
 impl Kind {
@@ -240,7 +241,11 @@ impl Kind {
 
     /// From which feature level of a group on the kind is known: below, it is refused like a number that no kind has.
     pub const fn feature_level(self) -> u32 {
-        if self.0 >= Self::VOUCHING_CHANGED.0 { 3 } else { 1 }
+        match self.0 {
+            code if code >= Self::DEVICE_REGISTERED.0 => 4,
+            code if code >= Self::VOUCHING_CHANGED.0 => 3,
+            _ => 1,
+        }
     }
 
     /// Made by the ledger alone, refused from an author (`KIND_RESERVED`).

@@ -246,6 +246,7 @@ pub const SIGNERS: [(Kind, Roles); Kind::ALL.len()] = [
     (Kind::ISSUER_PUBLISHED, AUTHORITY),
     (Kind::RECORDS_VOIDED, AUTHORITY),
     (Kind::AUTHORITY_RULE, AUTHORITY),
+    (Kind::DEVICE_REGISTERED, AUTHORITY),
 ];
 
 /// The roles that may sign records of this kind.

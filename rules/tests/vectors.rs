@@ -3,10 +3,11 @@
 use serde_json::Value;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
-use sillage_proof::keys::{PublicKey, SigningKey};
+use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
 use sillage_rules::act::Act;
 use sillage_rules::authority::{CosignMessage, content_hash};
 use sillage_rules::clock::ClockMessage;
+use sillage_rules::device::{DeviceRegistered, commitment, half};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::line::RecordLine;
@@ -62,6 +63,31 @@ fn the_binding_of_a_will() {
     assert_eq!(binding::record_nonce(&origin, &array(&vector["blind"]), &digest), vector["record_nonce"]);
     let decided = ParsedRecord::parse(&bytes(&vector["with_will"])).expect("a record");
     assert_eq!(binding::record_digest(decided.message()), digest, "the will itself isn't part of what is decided");
+}
+
+#[test]
+fn a_patients_own_device() {
+    let vectors = vectors();
+    let vector = &vectors["device"];
+    let key = PublicKey::from_bytes(&array::<32>(&vector["key"])).expect("a key");
+    let party = AuthorId::of_first_key(&key);
+    assert_eq!(party, AuthorId::from_bytes(array(&vector["author_id"])));
+    let committed = Hash::from_bytes(array(&vector["commitment"]));
+    let halves = [0, 1].map(|at| half(&array(&vector["salts"][at]), &array(&vector["tags"][at])));
+    assert_eq!(commitment(&halves[0], &halves[1]), committed);
+    for at in [0, 1] {
+        assert_eq!(halves[at], Hash::from_bytes(array(&vector["halves"][at])));
+        let (salt, tag) = (vector["salts"][at].as_str().expect("a text").to_owned(), array(&vector["tags"][at]));
+        let (name, authority) = ("Téléphone".to_owned(), "autorité".to_owned());
+        let line = DeviceRegistered { party, name, authority, salt, other: halves[1 - at] };
+        assert!(line.opens(&tag, &committed));
+        assert_eq!(line.reading_mark(&tag), Hash::from_bytes(array(&vector["readings"][at])));
+    }
+    let named = vectors["records"].as_array().expect("records").iter();
+    let registered = named.filter(|record| record["name"] == "a patient's own device");
+    let registered: Vec<ParsedRecord> =
+        registered.map(|record| ParsedRecord::parse(&bytes(&record["bytes"])).expect("a record")).collect();
+    assert!(matches!(registered[0].act(), Some(Act::Registered(act)) if act.patient_commitment == Some(committed)));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn again(
         items,
     };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
     let decision = decide(&env, state, None, &request);
     check_contradictions(&decision)
         .map_err(|e| Finding(format!("decision {index} is on documents that are others: {}", e.message)))?;

@@ -8,6 +8,7 @@ use super::authority_args::{AuthorityCommand, ReinstateArgs, VoidArgs, VoidedArg
 use super::authorize_args::AuthorizeArgs;
 use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
+use super::device_args::DeviceArgs;
 use super::emergency_mode_args::EmergencyModeCommand;
 use super::keys_args::{ROLES_HELP, RolesArgs, VouchedArgs, VouchingArgs};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
@@ -535,6 +536,20 @@ pub enum KeysCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Tell a patient under their secret tag of the device that `register --later` put off
+    Tell {
+        /// The file that it wrote
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// INS of the patient
+        #[arg(long, value_name = "INS")]
+        patient: String,
+        /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
+        #[arg(long, value_name = "OID")]
+        oid: Option<String>,
+        #[command(flatten)]
+        device: DeviceArgs,
+    },
     /// Give a party, a node or the log a new key; the old one signs nothing from here on
     #[command(group(clap::ArgGroup::new("whose").required(true).args(["author", "node", "log"])))]
     Rotate {
@@ -619,4 +634,6 @@ pub struct RegisterArgs {
     /// Role patient: OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID", requires = "patient")]
     pub oid: Option<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }

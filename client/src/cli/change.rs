@@ -19,6 +19,7 @@ use crate::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
 use crate::consent::change::{Change, meta};
 use crate::consent::known::{AsOf, Known};
 use crate::consent::preview;
+use crate::consent::stays_open::stays_open;
 use crate::consent::who::{self, Acting, Short};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
@@ -153,8 +154,13 @@ pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> 
             }
         });
     }
+    // Whoever decides for the patient logs in where the profile says how: its record proves it.
+    let login = order.signs == Signs::Author && acting.is_authenticated() && session.logins.is_some();
     if order.how.dry_run {
-        return dry_run(&session, &order, &acting, &change, own_key).await;
+        return dry_run(&session, &order, &acting, &change, (own_key, login)).await;
+    }
+    for said in stays_open(&event, login, None) {
+        output::note(said.text(order.how.lang));
     }
     let message = change.to_message(&acting, now_ms());
     let receipt = match order.signs {
@@ -217,7 +223,7 @@ async fn dry_run(
     order: &Order<'_>,
     acting: &Acting,
     change: &Change,
-    own_key: bool,
+    (own_key, login): (bool, bool),
 ) -> Result<Ended, ClientError> {
     let Some(patient) = &order.target.patient else {
         return Err(ClientError::Usage(
@@ -230,7 +236,8 @@ async fn dry_run(
         true => known.secret.as_ref().ok_or_else(no_secret)?,
     };
     let authority = order.signs == Signs::Authority;
-    let preview = preview::preview(&known, side, change, acting, now_ms(), (authority, own_key))?;
+    let signs = preview::Signs { authority, own_key, login };
+    let preview = preview::preview(&known, side, change, acting, now_ms(), signs)?;
     match order.how.json {
         true => output::line(&preview.to_json().to_string())?,
         false => output::lines(&preview.lines(order.how.lang))?,

@@ -16,6 +16,8 @@ mod change;
 mod checkpoint;
 mod consent;
 pub mod consent_args;
+mod device;
+pub mod device_args;
 mod emergency_mode;
 pub mod emergency_mode_args;
 mod entry;

@@ -5,11 +5,13 @@ use sillage_proof::hash::LedgerTimeMs;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{Action, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::Reason;
+use sillage_rules::will::binding::record_digest;
 
 use super::change::{Change, meta};
 use super::effective::{because, doing, labels, named, professions, what_json, who, who_json};
 use super::known::{Known, Side};
 use super::rights::{Questions, Right, What, Who, World};
+use super::stays_open::{About, StaysOpen, stays_open};
 use super::who::Acting;
 use crate::error::ClientError;
 use crate::view::decision::reason;
@@ -42,10 +44,23 @@ pub struct Preview {
     pub later: bool,
     /// What changes for whom.
     pub differences: Vec<Difference>,
+    /// What stays open all the same.
+    pub stays_open: Vec<StaysOpen>,
     labels: std::collections::BTreeMap<sillage_rules::consent::ActorName, String>,
 }
 
-/// Tries a change on what is known. `signs`: whether the authority signs, whether the patient's own key does.
+/// How a record will be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signs {
+    /// By the authority.
+    pub authority: bool,
+    /// With the patient's own key.
+    pub own_key: bool,
+    /// With the login of the patient's side.
+    pub login: bool,
+}
+
+/// Tries a change on what is known.
 ///
 /// # Errors
 /// With the ledger's own code where it would refuse the record.
@@ -55,12 +70,15 @@ pub fn preview(
     change: &Change,
     acting: &Acting,
     now_ms: u64,
-    signs: (bool, bool),
+    signs: Signs,
 ) -> Result<Preview, ClientError> {
     // The ledger's time goes on while nobody writes.
     let now_ms = now_ms.max(known.as_of_ms);
     let (record, mut event) = change.check(acting, now_ms, Some(side.tag.as_bytes()))?;
-    let meta = meta(&record, (known.as_of_size, now_ms), signs.0, signs.1)?;
+    let mut meta = meta(&record, (known.as_of_size, now_ms), signs.authority, signs.own_key)?;
+    if signs.login {
+        meta.will.get_or_insert_with(|| record_digest(record.message()));
+    }
     if let Event::BreakGlassOpened(opened) = &mut event {
         opened.bound(&known.policy, meta.time, None);
     }
@@ -82,7 +100,8 @@ pub fn preview(
         let after = World { env, open: open_after, secret: secret_after, at };
         let questions = Questions::of(&[&before, &after], &professions(known)).with_labelled();
         let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions));
-        Ok(Preview { at_ms, later: at_ms > now_ms, differences, labels: labels(known) })
+        let stays_open = stays_open(&event, signs.login, Some(About { known, side }));
+        Ok(Preview { at_ms, later: at_ms > now_ms, differences, stays_open, labels: labels(known) })
     })
 }
 
@@ -96,7 +115,7 @@ const IN_ITSELF: [Code; 5] =
 /// With the ledger's own code.
 pub fn refused_anyway(event: &Event, meta: &Meta) -> Result<(), ClientError> {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
     match PatientState::default().admit(event, meta, &env) {
         Err(refusal) if IN_ITSELF.contains(&refusal.code) => {
             Err(ClientError::rejected(refusal.code.as_str(), refusal.message))
@@ -200,6 +219,10 @@ impl Preview {
             out.push(words::pick(lang, none, "Nobody gains or loses access to what is known today.").to_owned());
         }
         out.extend(self.differences.iter().map(|difference| self.line(difference, lang)));
+        if !self.stays_open.is_empty() {
+            out.push(words::pick(lang, "Ce qui reste vrai ensuite :", "This holds afterwards:").to_owned());
+            out.extend(self.stays_open.iter().map(|said| format!("• {}", said.text(lang))));
+        }
         out
     }
 
@@ -229,7 +252,11 @@ impl Preview {
         let part = |gained: bool| -> Vec<Value> {
             self.differences.iter().filter(|d| d.gained == gained).map(difference).collect()
         };
-        json!({"dry_run": true, "at": rfc3339(self.at_ms), "gains": part(true), "losses": part(false)})
+        let stays_open: Vec<Value> = self.stays_open.iter().map(StaysOpen::to_json).collect();
+        json!({
+            "dry_run": true, "at": rfc3339(self.at_ms), "gains": part(true), "losses": part(false),
+            "stays_open": stays_open,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::consent::testing::*;
 
 fn tried(known: &Known, change: &Change, by: &Acting) -> Result<Preview, ClientError> {
-    preview(known, &known.open, change, by, NOW, (false, false))
+    preview(known, &known.open, change, by, NOW, Signs::default())
 }
 
 fn lines(known: &Known, change: &Change) -> String {

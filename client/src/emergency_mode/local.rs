@@ -133,7 +133,7 @@ pub fn decide_locally(
 fn with_defaults<T>(f: impl FnOnce(&sillage_rules::consent::Env<'_>) -> T) -> T {
     use sillage_rules::consent::{ActorName, Catalogue, Env, Matrix, Policy};
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false })
+    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false, claims: true })
 }
 
 /// What was last known of the patient, and what the local log says since.

@@ -313,7 +313,7 @@ impl Log {
 
 fn with_env<T>(f: impl FnOnce(&Env<'_>) -> T) -> T {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false })
+    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true })
 }
 
 #[derive(Debug)]

@@ -197,7 +197,7 @@ impl<'s> Offline<'s> {
     }
 
     fn env<'a>(&'a self, revoked: &'a dyn Fn(&ActorName) -> bool) -> Env<'a> {
-        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked }
+        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked, claims: true }
     }
 
     /// The event that a record is, and what the ledger knows of it.

@@ -87,6 +87,7 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
         "identity.corrected" => ("a corrigé l'identité", "corrected the identity"),
         "payload.erased" => ("a effacé le contenu d'un événement", "erased the content of an event"),
         "records.voided" => ("a annulé des enregistrements", "voided records"),
+        "device.registered" => ("a fait enregistrer un appareil", "had a device registered"),
         _ => ("a enregistré un événement", "recorded an event"),
     };
     pick(lang, fr, en)
@@ -159,6 +160,7 @@ pub fn noun(kind: Kind, lang: Lang) -> String {
         "identity.corrected" => ("identité corrigée", "identity corrected"),
         "payload.erased" => ("contenu effacé", "content erased"),
         "records.voided" => ("enregistrements annulés", "records voided"),
+        "device.registered" => ("appareil enregistré", "device registered"),
         "breakglass.opened" => ("accès d'urgence", "break-glass"),
         "breakglass.justified" => ("urgence justifiée", "break-glass justified"),
         "breakglass.closed" => ("urgence close", "break-glass closed"),

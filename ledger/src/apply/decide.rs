@@ -219,7 +219,7 @@ impl<'d> Asked<'d> {
             rules.state(overlay, secret_tag)?;
         }
         let (state, secret) = (rules.known(tag), secret_tag.map(|tag| rules.known(tag)));
-        let patient_key = self.signer.is_patient(tag);
+        let patient_key = self.signer.is_patient(tag) || self.signer.is_device_of(state);
         state.check_authentication(request.actor(), time, patient_key, request.is_authenticated())?;
         let asked = Request {
             actor: request.actor().clone(),

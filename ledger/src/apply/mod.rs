@@ -318,17 +318,19 @@ pub(crate) fn check_only(
     let mut overlay = Overlay::new(store);
     let shape = Shape::of(batch)?;
     feature::check_known(store, &shape)?;
-    let signer = shape.signer(&overlay)?;
+    let mut signer = shape.signer(&overlay)?;
     let stream = overlay.stream(&signer.stream_id)?;
     if stream.is_some_and(|stream| batch.seq <= stream.last_seq) {
         // Applying gives the original answer, or finds the reuse.
         return Ok(());
     }
-    shape.check_rights(&signer)?;
-    shape.check_records(&shared.genesis, time)?;
     let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
+    let found = signer.find_patient(&overlay, &mut rules, &shape);
     let genesis = (&*shared.genesis, shared.to_verify());
-    let checked = perform(&mut overlay, &mut rules, genesis, (&shape, &signer), (size + 1, time));
+    let checked = found
+        .and_then(|()| Ok(shape.check_rights(&signer)?))
+        .and_then(|()| Ok(shape.check_records(&shared.genesis, time)?))
+        .and_then(|()| perform(&mut overlay, &mut rules, genesis, (&shape, &signer), (size + 1, time)));
     rules.finish(size);
     checked.map(drop)
 }
@@ -404,7 +406,7 @@ impl Applier<'_> {
 
     fn batch(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Stop> {
         let stats = self.stats;
-        let (shape, signer) = stats.time(Stage::Check, || {
+        let (shape, mut signer) = stats.time(Stage::Check, || {
             let shape = Shape::of(batch)?;
             feature::check_known(self.store, &shape)?;
             let signer = shape.signer(&self.overlay)?;
@@ -415,6 +417,7 @@ impl Applier<'_> {
         if batch.seq <= last_seq && !self.records_again {
             return self.answer_again(&shape, &signer);
         }
+        signer.find_patient(&self.overlay, &mut self.rules, &shape)?;
         let staged = stats.time(Stage::Check, || self.check(&shape, &signer, last_seq))?;
         stats.time(Stage::Encode, || self.record(&shape, &signer, staged))
     }

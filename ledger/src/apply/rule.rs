@@ -27,12 +27,13 @@ use sillage_rules::roles::Roles;
 use sillage_rules::will::may_carry;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
-use super::feature::{ROLES, feature_level_reached};
+use super::feature::{CLAIMS, ROLES, feature_level_reached};
 use super::overlay::Overlay;
 use super::{Applier, Stop, basis, daily, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
+use crate::devices;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::schema::{self, Family, TAG_LEN};
@@ -126,6 +127,9 @@ pub(super) fn stage(
     vouching::check_record(overlay, signer, &parsed, (event.as_ref(), &meta))?;
     if let Some(event) = &event {
         staged.check_reviewer(overlay, signer, &tag, event)?;
+    }
+    if let Some(Event::DeviceRegistered(device)) = &event {
+        devices::check(overlay, signer, &tag, device)?;
     }
     let cites = record.sealed.facts & facts::CITES != 0;
     let fault = match cites {
@@ -450,7 +454,8 @@ pub(super) fn with_env<T>(
         })
     };
     let Documents { policy, matrix, catalogue, .. } = documents;
-    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked });
+    let claims = feature_level_reached(overlay, CLAIMS)?;
+    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked, claims });
     match failed.take() {
         Some(error) => Err(error),
         None => Ok(out),
@@ -486,6 +491,7 @@ impl Applier<'_> {
                         }
                     }
                 }
+                Event::DeviceRegistered(_) => self.overlay.put_device(&tag, index),
                 _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta, by)?,
                 _ => {}
             }

@@ -93,6 +93,7 @@ pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: Vouching::default(),
     }
 }

@@ -26,6 +26,7 @@ pub mod cosign;
 pub mod cosigners;
 pub mod cpu;
 pub mod cursor;
+pub mod devices;
 pub mod entries;
 mod epochs;
 mod erase;

@@ -27,14 +27,14 @@ pub(super) async fn rule_records(
     request: Request<RuleRecordsRequest>,
 ) -> Result<RuleRecordsResponse, Refusal> {
     let who = "readers, consent desks, and patients for themselves";
-    let caller = party(core, &request).await?;
     let tag = tag(&request.get_ref().tag)?;
+    let caller = core.with_own(party(core, &request).await?, &tag).await?;
     let caller = match may_open_rules(&caller, &tag) {
         true => caller,
         // The role may have been given a moment ago, through another node.
         false => {
             core.up_to_date().await?;
-            party(core, &request).await?
+            core.with_own(party(core, &request).await?, &tag).await?
         }
     };
     if !may_open_rules(&caller, &tag) {

@@ -117,6 +117,7 @@ impl LedgerService {
         let who = "readers, and patients for their own trace";
         let caller = with_role(&self.core, &request, roles, who).await?;
         let request = request.into_inner();
+        let caller = self.core.with_own(caller, &request.tag).await?;
         if !may_trace(&caller, &request.tag) {
             return Err(not_entitled(who));
         }

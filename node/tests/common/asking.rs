@@ -212,6 +212,7 @@ pub async fn register(
         quota_events_per_s: 0,
         patient_tag: tag,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: Vouching::any(),
     });
     put(core, authority, &act_message(&act, now_ms())).await;

@@ -28,9 +28,9 @@ impl PatientState {
             self.wills.insert(digest, LedgerTimeMs(meta.time.get().saturating_add(REMEMBERED_MS)));
         }
         match event {
-            Event::SpaceOpened => self.set_space(Space::Open, stamp),
-            Event::SpaceOpposed => self.set_space(Space::Opposed, stamp),
-            Event::SpaceClosed => self.set_space(Space::Closed, stamp),
+            Event::SpaceOpened => self.set_space(Space::Open, stamp, meta.will.is_some()),
+            Event::SpaceOpposed => self.set_space(Space::Opposed, stamp, meta.will.is_some()),
+            Event::SpaceClosed => self.set_space(Space::Closed, stamp, meta.will.is_some()),
             Event::Directive(directive) => self.add_directive(directive, stamp, meta),
             Event::Revoked { consent } => self.end_directive(consent, meta.time, meta.time, meta.index),
             Event::EmergencyOpposed { cases } => set_all(&mut self.opposed_cases, cases, stamp),
@@ -84,6 +84,9 @@ impl PatientState {
                     entry.reviewed = Some((meta.index, *verdict));
                 }
             }
+            Event::DeviceRegistered(device) => {
+                self.devices.entry(device.party).or_insert(stamp);
+            }
             Event::Deposit(items) => return items.iter().for_each(|item| self.add_deposit(item, meta)),
             // Deleted, an item stays what it was, and its depositor's.
             Event::ItemsDeleted(_) => return,
@@ -109,10 +112,15 @@ impl PatientState {
         }
     }
 
-    fn set_space(&mut self, space: Space, stamp: Stamp) {
+    /// `proven`: by a login. Whether the patient's own key signed isn't in the record, and a state is folded from records
+    /// alone.
+    fn set_space(&mut self, space: Space, stamp: Stamp, proven: bool) {
         if self.erased {
             return;
         }
+        // A claim after a proof takes nothing from it: else whoever claims could open to emergencies what the patient shut.
+        let stays_proven = self.space != Space::Open && self.space_proven;
+        self.space_proven = space != Space::Open && (proven || stays_proven);
         // Only the newest says how the space is, and that one stays: no other needs to be kept for what it ended.
         self.space = space;
         self.space_stamp = Some(stamp);

@@ -106,6 +106,7 @@ fn sort(event: &Event) -> Sort {
         | Event::Represented(_)
         | Event::SecrecyLifted { .. }
         | Event::Joined(_)
+        | Event::DeviceRegistered(_)
         | Event::AttendingDeclared { .. } => Sort::Widening,
         // Not counted: it happened, or is no patient's.
         Event::Deposit(_) | Event::ItemsDeleted(_) => Sort::Narrowing,

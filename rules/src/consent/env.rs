@@ -213,6 +213,9 @@ pub struct Env<'a> {
     pub catalogue: &'a Catalogue,
     /// Whether an actor is revoked.
     pub revoked: &'a dyn Fn(&ActorName) -> bool,
+    /// Whether the group has reached feature level 4: a closing that nobody proved doesn't shut out an emergency, and a
+    /// block by name holds against whom it names also where their structure deposited.
+    pub claims: bool,
 }
 
 impl Env<'_> {

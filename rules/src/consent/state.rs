@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
 
 use super::Meta;
 use super::admit::structure_of;
@@ -176,6 +177,8 @@ pub struct PatientState {
     pub(super) erased: bool,
     pub(super) space: Space,
     pub(super) space_stamp: Option<Stamp>,
+    /// A login proves who closed or opposed it.
+    pub(super) space_proven: bool,
     /// In log order.
     pub(super) directives: Vec<DirectiveEntry>,
     pub(super) opposed_cases: BTreeMap<Case, Stamp>,
@@ -196,6 +199,8 @@ pub struct PatientState {
     pub(super) enders: BTreeMap<LeafIndex, LedgerTimeMs>,
     /// How many of them were left when those whose moment had passed were last forgotten.
     pub(super) enders_left: usize,
+    /// The parties that act for the patient, by the records that told of them.
+    pub(super) devices: BTreeMap<AuthorId, Stamp>,
     /// What was decided with a proof of late, by its digest, until when that is remembered.
     pub(super) wills: BTreeMap<Hash, LedgerTimeMs>,
 }
@@ -203,7 +208,7 @@ pub struct PatientState {
 impl PatientState {
     /// The state of a patient who was erased: closed for ever, whatever comes after.
     pub fn erased() -> Self {
-        Self { erased: true, space: Space::Closed, ..Self::default() }
+        Self { erased: true, space: Space::Closed, space_proven: true, ..Self::default() }
     }
 
     /// How much is held, about in records: what it weighs in memory.
@@ -211,12 +216,27 @@ impl PatientState {
         let items = self.masked.len() + self.embargoed.len() + self.secret.len() + self.deposits.len();
         let people = self.team.len() + self.blocked.len() + self.feeds.len() + self.representations.len();
         // What ended something is but a number and a time.
-        self.directives.len() + items + people + self.breakglass.len() + self.enders.len() / 16
+        self.directives.len() + self.devices.len() + items + people + self.breakglass.len() + self.enders.len() / 16
     }
 
     /// Whether the space is open, and the record that says so.
     pub fn space(&self) -> (Space, Option<Stamp>) {
         (self.space, self.space_stamp)
+    }
+
+    /// Whether a login proves that the patient's side closed or opposed the space, so that it is shut for emergencies too.
+    pub fn is_shut_for_emergencies(&self) -> bool {
+        self.space != Space::Open && self.space_proven
+    }
+
+    /// The parties that were registered to act for the patient, those that were ended since too, and the records that say so.
+    pub fn devices(&self) -> impl Iterator<Item = (&AuthorId, Stamp)> {
+        self.devices.iter().map(|(party, stamp)| (party, *stamp))
+    }
+
+    /// Whether a record under this tag says that the party acts for the patient.
+    pub fn has_device(&self, party: &AuthorId) -> bool {
+        !self.erased && self.devices.contains_key(party)
     }
 
     /// The directives in log order, those that have ended too (as far back as they are kept).
@@ -411,6 +431,7 @@ impl PatientState {
             .chain(self.secret.values())
             .chain(self.feeds.values().map(|entry| &entry.stamp))
             .chain(self.space_stamp.iter())
+            .chain(self.devices.values())
             .chain(self.attending.iter().map(|(_, stamp)| stamp));
         without_end.any(is)
             || self.enders.get(&index).is_some_and(|until| at < *until)

@@ -309,7 +309,7 @@ fn act() -> Map<String, Value> {
     });
     let registered = json!({
         "key": hash, "name": name, "roles": roles, "tls_spki_sha256": tls, "quota_events_per_s": quota,
-        "patient_tag": hash, "patient_secret_tag": hash,
+        "patient_tag": hash, "patient_secret_tag": hash, "patient_commitment": hash,
         "structures": structures, "actor_systems": actor_systems, "issuers": issuers,
     });
     let rotated = json!({"author_id": hash, "key": hash, "tls_spki_sha256": tls});

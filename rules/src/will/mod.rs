@@ -111,10 +111,11 @@ pub struct Log<'a> {
     pub test_log: bool,
 }
 
-/// Whether a record of this kind may carry a will: what the patient, or who represents them, may decide, and contests.
+/// Whether a record of this kind may carry a will: what the patient, or who represents them, may decide, contests, and that a
+/// device acts for the patient.
 pub fn may_carry(kind: Kind) -> bool {
     matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People)
-        || kind == Kind::CONTEST_OPENED
+        || matches!(kind, Kind::CONTEST_OPENED | Kind::DEVICE_REGISTERED)
 }
 
 /// Checks the bounds of a will: what can be said without an issuer.

@@ -313,6 +313,7 @@ impl Thief<'_> {
                 quota_events_per_s: 0,
                 patient_tag: None,
                 patient_secret_tag: None,
+                patient_commitment: None,
                 vouching: Vouching::default(),
             }),
             Kind::KEY_ROTATED => Act::Rotated { author_id: victim, key: key(seed), tls_spki_sha256: Vec::new() },
@@ -514,6 +515,9 @@ fn details(kind: Kind, document: &str) -> Value {
             let theirs = document.rsplit_once('-').map_or("", |(_, number)| number);
             json!({"breakglass": format!("theirs.{theirs}"), "verdict": "JUSTIFIED"})
         }
+        Kind::DEVICE_REGISTERED => json!({
+            "party": "11".repeat(32), "name": "mine", "authority": "authority", "salt": "22".repeat(16), "other": "33".repeat(32),
+        }),
         Kind::POLICY_PUBLISHED => json!({"version": "thief"}),
         Kind::MATRIX_PUBLISHED => json!({"version": "thief", "deny": []}),
         Kind::CATALOGUE_PUBLISHED => json!({"version": "thief", "apps": []}),
