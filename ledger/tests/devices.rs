@@ -199,6 +199,7 @@ fn the_first_reading_of_a_device_is_noted_once_and_names_no_party() {
     assert_ne!(mark, other);
     assert!(!world.reader().has_device_read(&open, &mark).expect("readable"));
     let mut message = new_message(Kind::LOG_CONSULTED, Some(&open), START_MS);
+    message.automated = Some(v1::Automated { software: "sillage-node".into(), version: "test".into() });
     message.details = json!({"read": "trace", "device": mark}).to_string();
     let record = ParsedRecord::from_message(message).expect("a record").into_bytes();
     let record = LedgerRecord { kind: Kind::LOG_CONSULTED.code().into(), salt: vec![8; 16], record };

@@ -128,9 +128,6 @@ pub(super) fn stage(
     if let Some(event) = &event {
         staged.check_reviewer(overlay, signer, &tag, event)?;
     }
-    if let Some(Event::DeviceRegistered(device)) = &event {
-        devices::check(overlay, signer, &tag, device)?;
-    }
     let cites = record.sealed.facts & facts::CITES != 0;
     let fault = match cites {
         false => None,
@@ -139,6 +136,9 @@ pub(super) fn stage(
     let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
         staged.admit(overlay, rules, &tag, event, &meta)?;
+        if let Event::DeviceRegistered(device) = event {
+            devices::check(overlay, signer, &tag, device)?;
+        }
         let counts = daily::check(overlay, genesis, signer, (record.kind, event, &meta.signer), staged.limited, time)?;
         staged.limited += u32::from(counts);
     }

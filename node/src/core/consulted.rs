@@ -18,7 +18,7 @@ use sillage_proof::LeafIndex;
 use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::AuthorId;
 use sillage_proto::internal::v1::{LedgerRecord, RecordRequest};
-use sillage_proto::v1::Actor;
+use sillage_proto::v1::{Actor, Automated};
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
@@ -141,6 +141,11 @@ fn record_of(
 ) -> Result<LedgerRecord, Refusal> {
     let kind = Kind::LOG_CONSULTED;
     let mut message = new_message(kind, tag, now_ms());
+    if actor.is_none() {
+        // Who did it isn't said: that a node noted it is.
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        message.automated = Some(Automated { software: "sillage-node".to_owned(), version });
+    }
     message.actor = actor;
     message.details = details.to_string();
     let record = ParsedRecord::from_message(message).map_err(|error| {
