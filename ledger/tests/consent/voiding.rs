@@ -461,7 +461,7 @@ fn expected(
     let asked =
         Request { actor, action: Action::Read, purpose: request.purpose.clone(), at: reader.head().time_ms, items };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: false };
     let decided = decide(&env, &state, None, &asked);
     let outcome = |item: &sillage_rules::decide::ItemDecision| {
         let consulted = item.consulted.iter().map(|index| index.get()).collect();
