@@ -817,7 +817,7 @@ const MESSAGES = {
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
     6: ["action", "string"], 7: ["purpose", "string"], 8: ["items", "Item", "many"], 9: ["requested_at_ms", "u64"],
-    10: ["nonce", "bytes"], 11: ["correlation", "Correlation"],
+    10: ["nonce", "bytes"], 11: ["correlation", "Correlation"], 12: ["will", "Will"],
   },
   DecisionActorPart: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["request_hash", "bytes"], 4: ["actor", "Actor"], 5: ["action", "string"],
@@ -827,8 +827,9 @@ const MESSAGES = {
   DecisionPrivatePart: {
     1: ["version", "u32"], 2: ["request", "bytes"], 3: ["key_id", "bytes"], 4: ["signature", "bytes"], 5: ["position", "u32"],
     6: ["count", "u32"], 7: ["path", "bytes", "many"], 8: ["outcomes", "ItemOutcome", "many"], 9: ["policy_version", "string"],
-    10: ["matrix_version", "string"], 11: ["catalogue_version", "string"], 12: ["as_of_index", "u64"],
+    10: ["matrix_version", "string"], 11: ["catalogue_version", "string"], 12: ["as_of_index", "u64"], 13: ["asker", "DecisionAsker"],
   },
+  DecisionAsker: { 1: ["issuer", "string"], 2: ["eidas_level", "string"], 3: ["own_key", "bool"] },
   ItemOutcome: { 1: ["id", "string"], 2: ["permit", "bool"], 3: ["reason", "string"], 4: ["consulted", "u64", "packed"] },
   PublicKey: { 1: ["alg", "u32"], 2: ["key", "bytes"] },
   PartyRegistered: {

@@ -452,6 +452,10 @@ test("a decision is shown in both its parts, and what its actor was told is what
   assert.equal(reports[0].entries[1].kind, "decision.made");
   const request = proto([1, 1], [2, TAG], [6, "read"]);
   assert.equal((await check(trace({ request }))).ok, true);
+  // From feature level 4 on: with the login of who asked, and what the ledger says of it.
+  const login = proto([1, "a.b.c"], [4, new Uint8Array(32).fill(1)], [5, new Uint8Array(64).fill(2)]);
+  const asked = { request: join(request, proto([12, login])), asker: proto([1, "https://idp.example"], [2, "substantial"]) };
+  assert.equal((await check(trace(asked))).ok, true);
   const refuse = async (say) => await refused(trace(say), "entries");
   await refuse({ permitted: [] });
   await refuse({ permitted: ["d1", "d2"] });
@@ -461,6 +465,8 @@ test("a decision is shown in both its parts, and what its actor was told is what
   await refuse({ atMs: 1767225600001 + 86_400_000 });
   await refuse({ request, hashed: join("something else") });
   await refuse({ request: join("anything") });
+  await refuse({ ...asked, asker: proto([4, "unknown"]) });
+  await refuse({ request: join(request, proto([12, proto([7, "unknown"])])) });
   await refuse({ filed: { kind: 0x0907 } });
   await refuse({ filed: { flags: 10 } });
   await refuse({ filed: { position: 1 } });

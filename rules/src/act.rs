@@ -8,7 +8,7 @@ use sillage_proto::v1::ledger_act;
 use crate::authority::RuleChange;
 use crate::check::{at_most, line, required};
 use crate::kind::Kind;
-use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
+use crate::limits::{ERASED_INDICES_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
 use crate::node_set::NodeSetChange;
 use crate::record::RecordError;
 use crate::roles::Roles;
@@ -228,6 +228,7 @@ impl Act {
         let is_new = match self {
             Self::Registered(party) => !Roles::OF_BEFORE.contains(party.roles) || !party.vouching.is_empty(),
             Self::RolesChanged { roles, .. } => !Roles::OF_BEFORE.contains(*roles),
+            Self::IssuerPublished(issuer) if issuer.audiences.len() > ISSUER_LIST_MAX => return 4,
             _ => self.kind().feature_level() > 1,
         };
         if is_new { 3 } else { 1 }

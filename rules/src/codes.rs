@@ -144,7 +144,7 @@ codes! {
     NotVouched "NOT_VOUCHED" Reject PermissionDenied 4
         "The party that signs doesn't vouch for the structure, the system of actors or the issuer of logins that is named: ask the authority for `sillage keys vouching`, or name one of the party's own.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
-        "The patient or a representative acts, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+        "The patient, a representative or another person acts or asks, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
     LoginMalformed "LOGIN_MALFORMED" Reject InvalidArgument 4
         "A token of the login isn't a signed token that can be read in one way only: send the issuer's ID token as it came, decrypted, in compact form.";
     LoginAlgorithm "LOGIN_ALGORITHM" Reject PermissionDenied 4
@@ -154,7 +154,7 @@ codes! {
     LoginKey "LOGIN_KEY" Reject PermissionDenied 4
         "The token names no key of its issuer that is on record: ask the authority to publish the issuer's new keys.";
     LoginSignature "LOGIN_SIGNATURE" Reject PermissionDenied 4
-        "The issuer didn't sign this token, or the session's key didn't sign this record: send the token as it came, and sign with the key of the session.";
+        "The issuer didn't sign this token, or the session's key didn't sign this record or request: send the token as it came, and sign with the key of the session.";
     LoginAudience "LOGIN_AUDIENCE" Reject PermissionDenied 4
         "The token was made for another service: log the person in at one whose client id is on record for this issuer.";
     LoginExpired "LOGIN_EXPIRED" Reject FailedPrecondition 4
@@ -162,11 +162,11 @@ codes! {
     LoginNotYet "LOGIN_NOT_YET" Reject FailedPrecondition 4
         "The token isn't valid yet: set the clock, or wait.";
     LoginNotBound "LOGIN_NOT_BOUND" Reject PermissionDenied 4
-        "The login was made for another record, another session or another log: its nonce doesn't name this one.";
+        "The login was made for another record or request, another session or another log: its nonce doesn't name this one.";
     LoginSubject "LOGIN_SUBJECT" Reject PermissionDenied 4
-        "Somebody else logged in than who is said to decide: the patient of the record, or the representative who is its actor.";
+        "Somebody else logged in than who is said to decide or to ask: the patient, or else the actor of the record or request.";
     LoginLevel "LOGIN_LEVEL" Reject PermissionDenied 4
-        "The record says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
+        "The record or request says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
     LoginReplayed "LOGIN_REPLAYED" Reject AlreadyExists 4
         "The same decision of the same moment is on record already: a will is recorded once.";
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4

@@ -192,6 +192,7 @@ fn again(
         purpose: asked.purpose().to_owned(),
         at: said.decided_at_ms.into(),
         items,
+        word_of: None,
     };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
     let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };

@@ -61,6 +61,7 @@ impl Made {
             purpose: asked.purpose().to_owned(),
             at,
             items: asked.items().iter().map(facts).collect(),
+            word_of: None,
         };
         let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
         let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };

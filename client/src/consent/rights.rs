@@ -350,6 +350,8 @@ impl World<'_> {
             purpose: purpose.to_owned(),
             at: self.at,
             items: samples.iter().map(|sample| sample.facts.clone()).collect(),
+            // With their own login.
+            word_of: None,
         };
         let decision = decide(self.env, open, self.secret, &request);
         let new = action == Action::Write;
@@ -388,6 +390,7 @@ impl World<'_> {
             patient_key: false,
             authenticated: true,
             will: None,
+            party: None,
         };
         let mut state = self.open.clone();
         state.apply(&Event::BreakGlassOpened(Box::new(opened)), &meta);

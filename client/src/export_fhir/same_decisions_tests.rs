@@ -287,7 +287,7 @@ impl Log {
             let signer = Actor::from_record(&people()[by]).expect("an actor");
             let (index, time) = (LeafIndex(1_000_000 + n), LedgerTimeMs(now));
             let meta =
-                Meta { index, time, signer, authority: false, patient_key: false, authenticated: false, will: None };
+                Meta { index, time, signer, authority: false, patient_key: false, authenticated: false, will: None, party: None };
             self.states.iter_mut().for_each(|state| state.apply(&event, &meta));
         }
     }
@@ -305,6 +305,7 @@ impl Log {
             purpose: request.purpose.to_owned(),
             at: LedgerTimeMs(request.at),
             items: ITEMS.iter().map(item).collect(),
+            word_of: None,
         };
         let decision = with_env(|env| decide(env, open, second, &request));
         decision.items.into_iter().map(|item| (item.id, item.permit, item.reason)).collect()

@@ -263,6 +263,7 @@ impl<'s> Offline<'s> {
             purpose: parsed.purpose().to_owned(),
             at: asked.at.0.into(),
             items: facts.collect(),
+            word_of: None,
         };
         let revoked = |name: &ActorName| self.is_revoked(name, Some(&asked.patient));
         let decision = decide(&self.env(&revoked), &tags.open, Some(&tags.secret), &request);

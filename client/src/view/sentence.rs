@@ -85,17 +85,22 @@ fn proven(record: &v1::Record, lang: Lang) -> Option<String> {
         false => clean(&auth.issuer),
         true => clean(&sillage_rules::will::issuer_named(record).ok().flatten().unwrap_or_default()),
     };
-    let level = match (auth.eidas_level.as_str(), lang) {
+    Some(by_login(&issuer, &auth.eidas_level, lang))
+}
+
+/// *prouvé par une connexion avec FranceConnect+, niveau substantiel*
+pub(super) fn by_login(issuer: &str, level: &str, lang: Lang) -> String {
+    let level = match (level, lang) {
         ("high", Lang::Fr) => ", niveau élevé",
         ("high", Lang::En) => ", level high",
         ("substantial", Lang::Fr) => ", niveau substantiel",
         ("substantial", Lang::En) => ", level substantial",
         _ => "",
     };
-    Some(match lang {
+    match lang {
         Lang::Fr => format!("prouvé par une connexion avec {issuer}{level}"),
         Lang::En => format!("proven by login with {issuer}{level}"),
-    })
+    }
 }
 
 fn erased(event: &Event, lang: Lang) -> String {

@@ -15,6 +15,7 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash, sh
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::internal::v1::SealedDecision;
+use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{Event, Meta, PatientState};
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
@@ -30,11 +31,12 @@ use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::roles::Roles;
 use zeroize::Zeroizing;
 
+use super::asker::Standing;
 use super::check::{self, NO_PATIENT, Signer};
 use super::decided::{Decided, MadeDecision};
 use super::overlay::{DataKeyName, Overlay};
 use super::rule::with_env;
-use super::{Applier, BatchOutcome, Stop, vouching};
+use super::{Applier, BatchOutcome, Stop, vouching, will};
 use crate::batches::Levels;
 use crate::consent::caches::Caches;
 use crate::consent::{Rules, opened};
@@ -116,6 +118,7 @@ struct New {
     open: Option<Decision>,
     secret: Option<(Tag, Decision)>,
     valid_s: u64,
+    asker: Option<v1::DecisionAsker>,
 }
 
 fn malformed(what: &str) -> Refusal {
@@ -200,6 +203,7 @@ impl<'d> Asked<'d> {
         if *request.tag() != opened.tag {
             return Err(malformed("a request is about another patient than it is sealed for").into());
         }
+        will::check_known(overlay, &request)?;
         request.check_time(time.get())?;
         rules.check_spelling(&request)?;
         let name = request_key(&request, &self.signer);
@@ -212,6 +216,8 @@ impl<'d> Asked<'d> {
         }
         vouching::check_request(overlay, &self.signer, &request)?;
         self.check_tags(overlay, genesis, &request, opened.pairing())?;
+        let log = (genesis, &*rules.caches.verified);
+        let standing = Standing::of(overlay, log, (&self.signer, &self.key_id), &request, time)?;
         let items = item_facts(overlay, rules, &request)?;
         let documents = rules.documents(overlay)?;
         rules.state(overlay, tag)?;
@@ -220,13 +226,15 @@ impl<'d> Asked<'d> {
         }
         let (state, secret) = (rules.known(tag), secret_tag.map(|tag| rules.known(tag)));
         let patient_key = self.signer.is_patient(tag);
-        state.check_authentication(request.actor(), time, patient_key, request.is_authenticated())?;
+        let authenticated = state.check_authentication(request.actor(), time, patient_key, standing.authenticated);
+        authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
         let asked = Request {
             actor: request.actor().clone(),
             action: request.action(),
             purpose: request.purpose().to_owned(),
             at: time,
             items,
+            word_of: standing.word_of,
         };
         let decision = with_env(overlay, &documents, |env| decide(env, state, secret, &asked))?;
         check_contradictions(&decision)?;
@@ -234,7 +242,8 @@ impl<'d> Asked<'d> {
         let (open, second) = split(decision, &asked.items, kept_apart);
         let secret = second.zip(secret_tag).map(|(decision, tag)| (*tag, decision));
         let valid_s = documents.policy.decision_valid_s;
-        Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s })))
+        let asker = standing.asker;
+        Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s, asker })))
     }
 
     /// A request's tags are one patient's: on record as such, or proven by what came with it.
@@ -352,6 +361,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
                 patient_key: false,
                 authenticated: false,
                 will: None,
+                party: None,
             };
             states[usize::from(is_secret)].apply(&event, &meta);
         }
@@ -516,7 +526,8 @@ impl Applier<'_> {
                 made.decision,
                 moment,
                 salts_and_nonce.salts,
-            );
+            )
+            .with_asker(new.asker.clone());
             let payload = Zeroizing::new(record.payload());
             check_len(payload.len())?;
             let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;

@@ -9,6 +9,7 @@
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
+mod asker;
 mod authority;
 mod basis;
 pub(crate) mod check;
@@ -353,7 +354,7 @@ fn perform(
                     act => acts::perform(overlay, genesis, &actor, act, (shape, at)),
                 })
             }
-            Content::Sealed(_) if rule::is_opened(record) || will::opens(overlay, record)? => {
+            Content::Sealed(_) if rule::is_opened(record) || will::opens(overlay, genesis, record)? => {
                 rule::stage(overlay, rules, genesis, &mut staged, (shape, signer), (position, record), at)
             }
             Content::Sealed(_) => Ok(()),

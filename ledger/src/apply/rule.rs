@@ -104,16 +104,18 @@ pub(super) fn stage(
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
     let mut meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    meta.party = Some(signer.key.author_id);
     if !signer.roles.may_sign(record.kind) && meta.signer.kind != ActorKind::Patient {
         let message = "a patient's own device signs for the patient alone: others sign through a service";
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
     if may_carry(record.kind) {
-        will::establish(overlay, genesis, &parsed, &mut meta)?;
+        will::establish(overlay, (genesis, &rules.caches.verified), &parsed, &mut meta)?;
     }
     if record.kind == Kind::CONTEST_OPENED {
         let state = staged.state(overlay, rules, &tag)?;
-        state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated)?;
+        let authenticated = state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated);
+        authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
     }
     let mut event = Event::of(&parsed)?;
     if rules.is_spelled() {
@@ -134,7 +136,8 @@ pub(super) fn stage(
     };
     let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
-        staged.admit(overlay, rules, &tag, event, &meta)?;
+        let admitted = staged.admit(overlay, rules, &tag, event, &meta);
+        admitted.map_err(|stop| will::or_no_issuer(overlay, genesis, stop))?;
         let counts = daily::check(overlay, genesis, signer, (record.kind, event, &meta.signer), staged.limited, time)?;
         staged.limited += u32::from(counts);
     }

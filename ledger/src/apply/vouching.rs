@@ -2,7 +2,7 @@
 //! one with a single one.
 
 use sillage_proof::keys::AuthorId;
-use sillage_rules::consent::{Event, Meta};
+use sillage_rules::consent::{ActorKind, Event, Meta};
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::{Roles, signers};
@@ -11,6 +11,7 @@ use sillage_rules::vouching::{ANY, Claim, Vouched, Vouching, check_own_word, cla
 use super::Stop;
 use super::acts::{known_party, refused};
 use super::check::Signer;
+use super::feature::{CLAIMS, feature_level_reached};
 use super::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -124,7 +125,9 @@ pub(super) fn check_record(
 
 /// The same, of a request.
 pub(super) fn check_request(overlay: &Overlay<'_>, signer: &Signer, request: &ParsedRequest) -> Result<(), Stop> {
-    if !signer.roles.is_bound() {
+    // The device of a patient, which asks for them.
+    let by_patient = signer.is_patient(request.tag()) && request.actor().kind == ActorKind::Patient;
+    if !signer.roles.is_bound() || by_patient && feature_level_reached(overlay, CLAIMS)? {
         return Ok(());
     }
     let author = &signer.key.author_id;

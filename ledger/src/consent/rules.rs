@@ -196,6 +196,11 @@ impl<'a> Rules<'a> {
         }
         // Only admitting asks in which capacity it was signed.
         let mut meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        if let Some(meta) = &mut meta
+            && rests_on_party(event.as_ref())
+        {
+            meta.party = Some(overlay.signed_by(&entry)?);
+        }
         if self.is_spelled() {
             event = event.map(Spelled::spelled_on_record);
             meta = meta.map(Spelled::spelled_on_record);
@@ -447,6 +452,15 @@ pub(crate) fn glass_id(event: &Event) -> Option<&str> {
 /// What was deposited isn't folded into states: a patient may have thousands of items, and few are asked for at a time.
 pub(crate) fn is_deposit(kind: Kind) -> bool {
     matches!(kind, Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE | Kind::ACCESS_DELETE)
+}
+
+/// Whether it counts who signed a record: what nobody but one party says opens nothing to that party.
+fn rests_on_party(event: Option<&Event>) -> bool {
+    match event {
+        Some(Event::Joined(_)) => true,
+        Some(Event::Directive(directive)) => directive.collected.is_some(),
+        _ => false,
+    }
 }
 
 /// Whether documents may have been published from entry `from` on, in a log of `size` entries.

@@ -54,6 +54,7 @@ pub struct TwoTags {
     pub open: [u8; 32],
     pub secret: [u8; 32],
     pub pairing: TagPairing,
+    pub message: v1::TagPairing,
 }
 
 /// Patients whose tags are really made of an identity.
@@ -81,7 +82,7 @@ fn made(number: u32) -> TwoTags {
         secret_proof: secret_proof.to_bytes().to_vec(),
     };
     let pairing = TagPairing::from_message(&message).expect("well formed");
-    TwoTags { open: open.to_bytes(), secret: secret.to_bytes(), pairing }
+    TwoTags { open: open.to_bytes(), secret: secret.to_bytes(), pairing, message }
 }
 
 pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {

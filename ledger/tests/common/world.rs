@@ -226,24 +226,29 @@ impl World {
 
     /// As a client seals that sends no proof of tags along.
     pub fn seal_without_proof(&self, requests: &[ParsedRequest]) -> SealedDecision {
-        self.seal_with(requests, |_| None)
+        self.seal_with(2, requests, |_| None)
     }
 
     pub fn seal_requests(&self, requests: &[ParsedRequest]) -> SealedDecision {
-        self.seal_with(requests, |request| request.secret_tag().and_then(|_| super::pairing_of(request.tag())))
+        self.seal_requests_by(2, requests)
+    }
+
+    fn seal_requests_by(&self, asker: u8, requests: &[ParsedRequest]) -> SealedDecision {
+        self.seal_with(asker, requests, |request| request.secret_tag().and_then(|_| super::pairing_of(request.tag())))
     }
 
     fn seal_with(
         &self,
+        asker: u8,
         requests: &[ParsedRequest],
         proof: impl Fn(&ParsedRequest) -> Option<TagPairing>,
     ) -> SealedDecision {
         let hashes: Vec<_> = requests.iter().map(ParsedRequest::hash).collect();
         let origin = Origin::new(ORIGIN).expect("an origin");
-        let message = AuthorizeMessage::new(key(2).key_id(), origin, &hashes).expect("few");
-        let signature = message.sign(&key(2));
+        let message = AuthorizeMessage::new(key(asker).key_id(), origin, &hashes).expect("few");
+        let signature = message.sign(&key(asker));
         let requests: Vec<_> = requests.iter().map(|request| (request.clone(), proof(request))).collect();
-        self.sealer.seal_decision(&key(2).key_id(), &signature, &requests).expect("keys are there")
+        self.sealer.seal_decision(&key(asker).key_id(), &signature, &requests).expect("keys are there")
     }
 
     /// Applies a command at the present time.
@@ -345,7 +350,13 @@ impl World {
 
     /// Asks one thing, and looks at it as the leader does before.
     pub fn ask(&mut self, request: v1::DecisionRequest) -> Result<Decided, Refusal> {
-        let sealed = self.asks(&[request]);
+        self.ask_by(2, request)
+    }
+
+    /// The same, under the signature of another party.
+    pub fn ask_by(&mut self, asker: u8, request: v1::DecisionRequest) -> Result<Decided, Refusal> {
+        let request = self.request(request);
+        let sealed = self.seal_requests_by(asker, &[request]);
         let checked = self.reader().check_decision(&sealed, self.now);
         let outcome = self.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
         match outcome {

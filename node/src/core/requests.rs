@@ -5,12 +5,13 @@
 //! that request alone, as all of them stand under one signature.
 
 use prost::Message as _;
-use sillage_ledger::{Party, ROLES, Refusal};
+use sillage_ledger::{CLAIMS, Party, ROLES, Refusal};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN};
 use sillage_proto::internal::v1::SealedDecision;
 use sillage_proto::v1::{self, AuthorizeRequest};
 use sillage_rules::codes::Code;
+use sillage_rules::consent::ActorKind;
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::{ParsedRequest, TagPairing};
@@ -19,6 +20,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::vouching::claims_of_request;
 
 use super::admission::{Admission, VouchedNames, check_key_state};
+use super::consulted::is_patient_itself;
 use super::refusals::refuse;
 use super::trace::PURPOSE_BREAK_GLASS;
 
@@ -64,9 +66,17 @@ impl Admission {
         let requests: Result<Vec<_>, _> =
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request, spelled)).collect();
         let requests = requests?;
+        for (at, (request, _)) in (0_u32..).zip(&requests) {
+            self.reader.check_asker(request, &key_id).map_err(|refusal| refusal.at(at))?;
+        }
         if party.roles.is_bound() {
             let mut vouched = VouchedNames::default();
-            for (at, (request, _)) in (0_u32..).zip(&requests) {
+            let claims = self.reader.feature_level() >= CLAIMS;
+            // The device of a patient, which asks for them, needs nobody's word.
+            let by_patient = |request: &ParsedRequest| {
+                claims && request.actor().kind == ActorKind::Patient && is_patient_itself(&party, request.tag())
+            };
+            for (at, (request, _)) in (0_u32..).zip(&requests).filter(|(_, (request, _))| !by_patient(request)) {
                 self.check_claims(&party, &claims_of_request(request), &mut vouched)
                     .map_err(|refusal| refusal.at(at))?;
             }

@@ -64,6 +64,7 @@ impl LedgerService {
             more_rotations,
             nodes: nodes.nodes.iter().map(|node| log_node(node, &nodes)).collect(),
             node_set_epoch: nodes.epoch,
+            feature_level: self.core.reader().feature_level(),
         })
     }
 

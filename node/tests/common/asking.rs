@@ -151,6 +151,7 @@ pub fn request(of: &TwoTags, by: &str, items: &[&str]) -> Question {
         requested_at_ms: now_ms(),
         nonce,
         correlation: None,
+        will: None,
     };
     (request, of.pairing.clone())
 }

@@ -338,7 +338,7 @@ fn authentication_missing() -> Admitted {
 }
 
 /// Whether the signer is a professional who joins the care team, or joins someone to it within their structure.
-fn is_own(membership: &Membership, signer: &Actor) -> bool {
+pub(super) fn is_own(membership: &Membership, signer: &Actor) -> bool {
     let themselves = signer.kind == ActorKind::Professional && membership.professional == signer.name;
     let structure = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
     themselves || structure && signer.is_of(membership.organisation.as_deref())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
-use super::admit::DIRECTIVES_KEPT;
+use super::admit::{DIRECTIVES_KEPT, is_own};
 use super::directive::Directive;
 use super::event::Event;
 use super::name::{ActorKind, ActorName};
@@ -125,7 +125,9 @@ impl PatientState {
         }
         let by_representative = meta.signer.kind != ActorKind::Patient;
         let directive = directive.clone();
-        self.directives.push(DirectiveEntry { directive, stamp, period, ended_by: None, by_representative });
+        let collected_by = meta.party.filter(|_| directive.collected.is_some());
+        let ended_by = None;
+        self.directives.push(DirectiveEntry { directive, stamp, period, ended_by, by_representative, collected_by });
         if self.directives.len() > DIRECTIVES_KEPT
             && let Some(oldest) = self.directives.iter().position(|entry| !entry.period.is_alive(stamp.time))
         {
@@ -200,7 +202,8 @@ impl PatientState {
         let until = membership.until.map_or(stamp.time, |until| LedgerTimeMs(until.0));
         let key = (membership.professional.clone(), membership.origin.clone(), membership.organisation.clone());
         let structure = membership.structure(&meta.signer);
-        let entry = MemberEntry { membership: membership.clone(), structure, until, stamp };
+        let stated_by = meta.party.filter(|_| is_own(membership, &meta.signer));
+        let entry = MemberEntry { membership: membership.clone(), structure, until, stamp, stated_by };
         if let Some(before) = self.team.insert(key, entry) {
             self.ended(1, before.until, stamp.index);
         }

@@ -128,7 +128,7 @@ mod tests {
 
     fn meta(patient_key: bool) -> Meta {
         let (index, time, signer) = (LeafIndex(1), LedgerTimeMs(1), Actor::patient());
-        Meta { index, time, signer, authority: false, patient_key, authenticated: true, will: None }
+        Meta { index, time, signer, authority: false, patient_key, authenticated: true, will: None, party: None }
     }
 
     fn directive(details: &str) -> Event {

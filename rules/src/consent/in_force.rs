@@ -171,7 +171,7 @@ mod tests {
     fn meta(index: u64, time: u64) -> Meta {
         let signer = Actor::patient();
         let (index, time) = (LeafIndex(index), LedgerTimeMs(time));
-        Meta { index, time, signer, authority: false, patient_key: true, authenticated: true, will: None }
+        Meta { index, time, signer, authority: false, patient_key: true, authenticated: true, will: None, party: None }
     }
 
     fn items(ids: &[&str]) -> Vec<String> {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
 
 use super::Meta;
 use super::admit::structure_of;
@@ -84,6 +85,8 @@ pub struct DirectiveEntry {
     pub ended_by: Option<LeafIndex>,
     /// A representative signed it, not the patient.
     pub by_representative: bool,
+    /// It was collected, and this party says so: none where the patient's side proved it, or the party isn't known.
+    pub collected_by: Option<AuthorId>,
 }
 
 /// An embargo on an item.
@@ -129,6 +132,9 @@ pub struct MemberEntry {
     pub until: LedgerTimeMs,
     /// The record.
     pub stamp: Stamp,
+    /// The party on whose professional's or software's word it stands: none where the patient's side signed it, or the party
+    /// isn't known.
+    pub stated_by: Option<AuthorId>,
 }
 
 impl MemberEntry {
@@ -138,6 +144,13 @@ impl MemberEntry {
         at < self.until
             && self.membership.professional == actor.name
             && (within.is_none() || actor.is_of(within.as_deref()))
+    }
+
+    /// Whether it counts for what is asked on this party's word alone, without the actor's own login: it names the structure
+    /// within which it holds, and that party isn't the only one that says so.
+    pub fn counts_on_word_of(&self, party: Option<&AuthorId>) -> bool {
+        let Some(party) = party else { return true };
+        self.membership.organisation.is_some() && self.stated_by.as_ref() != Some(party)
     }
 
     /// Whether a record that ends this professional's memberships ends this one: a structure ends what holds within it,
@@ -352,16 +365,19 @@ impl PatientState {
         from_first.take_while(move |entry| entry.membership.professional == *professional)
     }
 
+    /// The memberships that make this actor a member of the care team at this moment.
+    pub fn member_as(&self, actor: &Actor, at: LedgerTimeMs) -> impl Iterator<Item = &MemberEntry> {
+        self.memberships(&actor.name).filter(move |entry| entry.holds_for(actor, at))
+    }
+
     /// The origins of the memberships that make this actor a member of the care team at this moment.
     pub fn origins(&self, actor: &Actor, at: LedgerTimeMs) -> impl Iterator<Item = &str> {
-        let active = self.memberships(&actor.name).filter(move |entry| entry.holds_for(actor, at));
-        active.filter_map(|entry| entry.membership.origin.as_deref())
+        self.member_as(actor, at).filter_map(|entry| entry.membership.origin.as_deref())
     }
 
     /// The record that makes this actor a member of the care team at this moment.
     pub fn member(&self, actor: &Actor, at: LedgerTimeMs) -> Option<LeafIndex> {
-        let mut memberships = self.memberships(&actor.name);
-        memberships.find(|entry| entry.holds_for(actor, at)).map(|entry| entry.stamp.index)
+        self.member_as(actor, at).map(|entry| entry.stamp.index).next()
     }
 
     /// The attending doctor.

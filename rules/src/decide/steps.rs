@@ -249,7 +249,9 @@ impl<'a> Asked<'a> {
     fn directives(&self, effect: Effect) -> impl Iterator<Item = &'a DirectiveEntry> {
         let matches = move |directive: &&&Meant<'a>| {
             let is_excepted = directive.is_excepted(&self.labelled);
-            (directive.effect() == effect) != is_excepted
+            // An exception that permits and doesn't count is none.
+            let counts = effect == Effect::Deny || directive.permits || is_excepted;
+            counts && (directive.effect() == effect) != is_excepted
         };
         self.directives.iter().filter(matches).map(|directive| directive.entry)
     }
@@ -300,7 +302,9 @@ fn space_and_purpose(asked: &Asked<'_>) -> Option<Verdict> {
 fn depositor(asked: &Asked<'_>) -> Option<Verdict> {
     let actor = &asked.request.actor;
     // Whoever deposited it knows it; their colleague who represents the patient doesn't.
-    let own = asked.item.depositor.as_ref() == Some(&actor.name)
+    let organisation = asked.item.depositor_organisation.as_deref();
+    let named = asked.item.depositor.as_ref() == Some(&actor.name) && asked.request.counts_for_person(organisation);
+    let own = named
         || actor.is_of(asked.item.depositor_organisation.as_deref()) && !asked.is_kept_from_actor();
     (asked.consults() && own).then(|| verdict(Reason::Depositor, None)).flatten()
 }
@@ -318,6 +322,9 @@ fn attending(asked: &Asked<'_>) -> Option<Verdict> {
         return None;
     }
     let actor = &asked.request.actor;
+    if !asked.request.counts_for_person(None) {
+        return None;
+    }
     let declared = asked.states().find_map(PatientState::attending).filter(|(name, _)| **name == actor.name)?;
     verdict(Reason::Attending, [declared.1.index])
 }
@@ -332,7 +339,9 @@ fn break_glass(asked: &Asked<'_>) -> Option<Verdict> {
     if !asked.consults() || purpose != "BTG" || asked.needs_express_consent() || asked.is_kept_from_actor() {
         return None;
     }
-    let open: Vec<_> = asked.states().flat_map(|state| state.open_breakglasses(&actor.name, *at)).collect();
+    let open = asked.states().flat_map(|state| state.open_breakglasses(&actor.name, *at));
+    let open: Vec<_> =
+        open.filter(|entry| asked.request.counts_for_person(entry.organisation.as_deref())).collect();
     if open.is_empty() {
         return None;
     }
@@ -385,9 +394,10 @@ fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
     if !asked.is_treating() {
         return None;
     }
-    let Request { actor, at, .. } = asked.request;
-    let joined = asked.states().find_map(|state| state.member(actor, *at))?;
-    verdict(Reason::CareTeam, [joined])
+    let Request { actor, at, word_of, .. } = asked.request;
+    let mut memberships = asked.states().flat_map(|state| state.member_as(actor, *at));
+    let joined = memberships.find(|entry| entry.counts_on_word_of(word_of.as_ref()))?;
+    verdict(Reason::CareTeam, [joined.stamp.index])
 }
 
 fn rest(asked: &Asked<'_>) -> Option<Verdict> {

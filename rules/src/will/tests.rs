@@ -74,7 +74,7 @@ impl World {
     fn verdict_at(&self, record: v1::Record, issuer: &Issuer, now_ms: u64) -> Result<Will, Code> {
         let record = ParsedRecord::from_message(record).map_err(|error| error.code)?;
         let key = *self.vrf.public_key().as_bytes();
-        let log = Log { origin: &self.origin, vrf_public_key: &key, test_log: self.test_log };
+        let log = Log { origin: &self.origin, vrf_public_key: &key, test_log: self.test_log, known: None };
         of(&record, Some(issuer), &log, LedgerTimeMs(now_ms)).map_err(|error| {
             assert!(!error.to_string().contains(INS), "no identity in an error: {error}");
             error.code

@@ -165,6 +165,7 @@ impl World {
             purpose: purpose.to_owned(),
             at: LedgerTimeMs(self.at),
             items: items.to_vec(),
+            word_of: None,
         };
         let revoked = |name: &ActorName| self.revoked.contains(name);
         decide(&self.env(&revoked), &self.open, Some(&self.secret), &request)

@@ -214,6 +214,7 @@ impl Consent {
             purpose: request.purpose().to_owned(),
             at: LedgerTimeMs(time),
             items: facts,
+            word_of: None,
         };
         let (state, second) = (self.state(request.tag()), request.secret_tag().map(|tag| self.state(tag)));
         let decision = self.with_env(|env| decide(env, &state, second.as_ref(), &asked));
