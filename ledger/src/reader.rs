@@ -406,7 +406,9 @@ impl LedgerReader {
         }
         let view = self.view();
         let (earliest, overlay) = (view.head.time, Overlay::new(&view.store));
-        let at = |time| apply::will::established(&overlay, (&self.shared.genesis, &self.shared.verified), record, time).map(drop);
+        let at = |time| {
+            apply::will::established(&overlay, (&self.shared.genesis, &self.shared.verified), record, time).map(drop)
+        };
         match at(earliest).map_err(Self::refusal) {
             Err(early) if early.code == Code::LoginNotYet => {
                 at(earliest.max(LedgerTimeMs(latest_ms))).map_err(Self::refusal)

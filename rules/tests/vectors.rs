@@ -82,7 +82,11 @@ fn the_binding_of_a_request_to_a_login() {
     assert_eq!(will.signature, bytes(&vector["request_signature"]));
     let asked = ParsedRequest::parse(&bytes(&vector["request_with_will"])).expect("a request");
     assert_eq!(asked.message().will, Some(will));
-    assert_eq!(binding::request_digest(asked.message(), &key_id), digest, "the will itself isn't part of what is asked");
+    assert_eq!(
+        binding::request_digest(asked.message(), &key_id),
+        digest,
+        "the will itself isn't part of what is asked"
+    );
 }
 
 #[test]

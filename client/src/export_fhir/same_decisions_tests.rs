@@ -286,8 +286,16 @@ impl Log {
             let event = Event::BreakGlassOpened(serde_json::from_value(opened).expect("details"));
             let signer = Actor::from_record(&people()[by]).expect("an actor");
             let (index, time) = (LeafIndex(1_000_000 + n), LedgerTimeMs(now));
-            let meta =
-                Meta { index, time, signer, authority: false, patient_key: false, authenticated: false, will: None, party: None };
+            let meta = Meta {
+                index,
+                time,
+                signer,
+                authority: false,
+                patient_key: false,
+                authenticated: false,
+                will: None,
+                party: None,
+            };
             self.states.iter_mut().for_each(|state| state.apply(&event, &meta));
         }
     }

@@ -100,6 +100,11 @@ pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
 
 /// Party 1 is the authority, 2 and 3 are authors.
 pub fn genesis() -> Vec<u8> {
+    genesis_of(true)
+}
+
+/// The same, of a log for tests or of one of real persons.
+pub fn genesis_of(test_log: bool) -> Vec<u8> {
     let node = |id: u8| NodeIdentity {
         id: u64::from(id),
         name: format!("node-{id}"),
@@ -119,7 +124,7 @@ pub fn genesis() -> Vec<u8> {
         vrf_public_key: vrf_key().public_key().as_bytes().to_vec(),
         tag_first: vec![0x10; 32],
         tag_last: vec![0x7f; 32],
-        test_log: true,
+        test_log,
         late_after_ms: DAY_MS,
         index_depth: 12,
         quota_events_per_s: 0,

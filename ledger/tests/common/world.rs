@@ -150,8 +150,13 @@ impl World {
     }
 
     pub fn with(options: Options) -> Self {
+        Self::of(&genesis(), options)
+    }
+
+    /// With another genesis.
+    pub fn of(genesis: &[u8], options: Options) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let ledger = Ledger::open(dir.path(), &genesis(), keks(), options.clone()).expect("a ledger");
+        let ledger = Ledger::open(dir.path(), genesis, keks(), options.clone()).expect("a ledger");
         let sealer = Sealer::new(ledger.reader(), keks(), 1_000);
         Self { dir, ledger: Some(ledger), sealer, options, now: START_MS, seqs: BTreeMap::new(), nonce: 0 }
     }

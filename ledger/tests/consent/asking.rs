@@ -17,7 +17,7 @@ use sillage_rules::will::Level;
 use sillage_rules::will::test_issuer::{Means, Subject, TestIssuer};
 
 use crate::common::world::*;
-use crate::common::{ORIGIN, START_MS, code, key, registration, two_tags};
+use crate::common::{ORIGIN, START_MS, code, genesis_of, key, quiet, registration, two_tags};
 
 /// The desk of the structure of doctor 1, and its record system.
 const DESK: u8 = 30;
@@ -54,7 +54,10 @@ fn register(world: &mut World, seed: u8, number: u8, roles: Roles) {
 }
 
 fn with_level(level: u32) -> World {
-    let mut world = World::new();
+    with_parties(World::new(), level)
+}
+
+fn with_parties(mut world: World, level: u32) -> World {
     raise(&mut world, ROLES);
     let desk = Roles::CONSENT_DESK | Roles::RECORDER | Roles::EMERGENCY;
     register(&mut world, DESK, 1, desk);
@@ -114,15 +117,17 @@ impl Login {
         let issuer = TestIssuer::new(SigningKey::from_seed(&[77; 32]), Origin::new(self.origin).expect("a name"));
         let means = Means { idp: "pro-sante-connect".into(), method: "card".into(), level: self.level };
         let (session, key_id) = (SigningKey::from_seed(&[78; 32]), key(asker).key_id());
-        let will =
-            issuer.ask((&request, &key_id), &session, (&self.subject, &means), self.proof.clone(), self.at_ms);
+        let will = issuer.ask((&request, &key_id), &session, (&self.subject, &means), self.proof.clone(), self.at_ms);
         v1::DecisionRequest { will: Some(will), ..request }
     }
 }
 
 /// Somebody says that they logged in.
 fn claims(number: u8, actor: &v1::Actor) -> v1::DecisionRequest {
-    v1::DecisionRequest { auth: auth(Level::Substantial), ..may_read(tag_of(number), actor.clone(), &[item(&document(number))]) }
+    v1::DecisionRequest {
+        auth: auth(Level::Substantial),
+        ..may_read(tag_of(number), actor.clone(), &[item(&document(number))])
+    }
 }
 
 /// Whether the document is permitted.
@@ -283,7 +288,8 @@ fn a_trusted_person_asks_with_their_own_login() {
 fn a_right_that_names_a_professional_needs_their_login_or_their_structure() {
     let mut world = begin();
     // Of another structure, whom a party names as acting for its own.
-    let (dr, as_far) = (doctor(1, "physician"), v1::Actor { organisation: doctor(2, "").organisation, ..doctor(1, "physician") });
+    let (dr, as_far) =
+        (doctor(1, "physician"), v1::Actor { organisation: doctor(2, "").organisation, ..doctor(1, "physician") });
     let (near, until) = (dr.organisation.clone(), START_MS + HOUR_MS);
     let grant = |organisation: Option<&str>| {
         let grantee = match organisation {
@@ -394,4 +400,37 @@ fn a_patients_own_device_asks_for_its_patient_alone() {
     assert_eq!(asked(&mut world, 50, plain(2)), Err(Code::NotVouched));
     let index = world.ask_by(50, plain(1)).expect("decided").decisions[0].index;
     assert!(world.decision(index).private_part().asker.as_ref().is_some_and(|asker| asker.own_key));
+}
+
+#[test]
+fn in_a_log_of_real_persons_no_word_is_taken_even_before_an_issuer_is_published() {
+    let real = |level| with_parties(World::of(&genesis_of(false), quiet()), level);
+    let masked = |at: u64| v1::Record {
+        items: vec![item(&document(1))],
+        occurred_at_ms: START_MS + at,
+        ..says(Kind::ITEM_MASKED, Some(tag_of(1)), patient(), &Value::Null)
+    };
+    let mut world = real(ROLES);
+    deposited(&mut world, 1);
+    world.record(&[masked(0)]);
+    assert_eq!(on_word(&mut world, STORE, 1, &patient()), yes());
+    raise(&mut world, CLAIMS);
+    assert_eq!(world.refused(masked(1)), Code::LoginIssuer);
+    assert_eq!(on_word(&mut world, STORE, 1, &patient()), Err(Code::LoginIssuer));
+    assert_eq!(on_word(&mut world, STORE, 1, &person("marie")), Err(Code::LoginIssuer));
+    // On paper, as long as there is nothing else, and what professionals do.
+    let structure = doctor(1, "").organisation;
+    let collected = json!({"collector": name(&colleague()), "capacity": "nurse", "method": "paper",
+        "evidence_sha256": "01".repeat(32)});
+    let paper = json!({"id": "c1", "effect": "permit", "grantee": {"organisation": structure}, "actions": ["read"],
+        "collected": collected});
+    let paper = says(Kind::CONSENT_DIRECTIVE, Some(tag_of(2)), patient(), &paper);
+    deposited(&mut world, 2);
+    world.try_record_by(DESK, &[v1::Record { auth: None, ..paper }]).expect("collected");
+    assert_eq!(on_word(&mut world, STORE, 2, &doctor(1, "physician")), yes());
+    deposited(&mut world, 3);
+    let team = joined(&doctor(1, "physician"), Some(&structure), START_MS + HOUR_MS);
+    let team = says(Kind::CARETEAM_JOINED, Some(tag_of(3)), colleague(), &team);
+    world.try_record_by(DESK, &[team]).expect("on another's word");
+    assert_eq!(on_word(&mut world, STORE, 3, &doctor(1, "physician")), yes());
 }

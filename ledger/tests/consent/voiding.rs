@@ -458,8 +458,14 @@ fn expected(
     }
     let actor = Actor::from_record(request.actor.as_ref().expect("someone")).expect("an actor");
     let items = request.items.iter().map(|item| ItemFacts::of(item, &state, None, false)).collect();
-    let asked =
-        Request { actor, action: Action::Read, purpose: request.purpose.clone(), at: reader.head().time_ms, items, word_of: None };
+    let asked = Request {
+        actor,
+        action: Action::Read,
+        purpose: request.purpose.clone(),
+        at: reader.head().time_ms,
+        items,
+        word_of: None,
+    };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
     let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
     let decided = decide(&env, &state, None, &asked);

@@ -304,8 +304,7 @@ fn depositor(asked: &Asked<'_>) -> Option<Verdict> {
     // Whoever deposited it knows it; their colleague who represents the patient doesn't.
     let organisation = asked.item.depositor_organisation.as_deref();
     let named = asked.item.depositor.as_ref() == Some(&actor.name) && asked.request.counts_for_person(organisation);
-    let own = named
-        || actor.is_of(asked.item.depositor_organisation.as_deref()) && !asked.is_kept_from_actor();
+    let own = named || actor.is_of(asked.item.depositor_organisation.as_deref()) && !asked.is_kept_from_actor();
     (asked.consults() && own).then(|| verdict(Reason::Depositor, None)).flatten()
 }
 
@@ -340,8 +339,7 @@ fn break_glass(asked: &Asked<'_>) -> Option<Verdict> {
         return None;
     }
     let open = asked.states().flat_map(|state| state.open_breakglasses(&actor.name, *at));
-    let open: Vec<_> =
-        open.filter(|entry| asked.request.counts_for_person(entry.organisation.as_deref())).collect();
+    let open: Vec<_> = open.filter(|entry| asked.request.counts_for_person(entry.organisation.as_deref())).collect();
     if open.is_empty() {
         return None;
     }

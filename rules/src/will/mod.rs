@@ -327,7 +327,11 @@ fn check_bound(about: &About<'_>, will: &v1::Will, login: &Claims, origin: &Orig
     check_nonce(login, &binding::session_nonce(origin, &key))?;
     let message = binding::session_message(origin, &key, &about.tag, &about.digest);
     let wrong = || {
-        RecordError::new(Code::LoginSignature, "signature", "the session's key didn't sign what it is to prove, for this log")
+        RecordError::new(
+            Code::LoginSignature,
+            "signature",
+            "the session's key didn't sign what it is to prove, for this log",
+        )
     };
     let key = PublicKey::from_bytes(&key).map_err(|_| wrong())?;
     key.verify(&message, &will.signature).map_err(|_| wrong())
@@ -336,9 +340,11 @@ fn check_bound(about: &About<'_>, will: &v1::Will, login: &Claims, origin: &Orig
 fn check_nonce(login: &Claims, expected: &str) -> Result<(), RecordError> {
     match login.optional_text("nonce")? == Some(expected) {
         true => Ok(()),
-        false => {
-            Err(RecordError::new(Code::LoginNotBound, "token", "its nonce names neither what it is to prove nor this session"))
-        }
+        false => Err(RecordError::new(
+            Code::LoginNotBound,
+            "token",
+            "its nonce names neither what it is to prove nor this session",
+        )),
     }
 }
 

@@ -34,7 +34,8 @@ impl<'w> Service<'w> {
     fn begin(world: &'w World, name: &str, roles: &str, structure: &str) -> Self {
         let folder = world.path(name);
         let out = folder.display().to_string();
-        let args = ["keys", "register", "--name", name, "--role", roles, "--structure", structure, "--actor-system", RPPS];
+        let args =
+            ["keys", "register", "--name", name, "--role", roles, "--structure", structure, "--actor-system", RPPS];
         world.sillage_as(&world.authority_file(), &[&args[..], &["--issuer", ISSUER, "--out", &out]].concat()).ok();
         let profile = Profile::load(&folder.join("sillage.toml")).expect("just written");
         Self { world, profile }

@@ -209,9 +209,12 @@ fn decided(whose: &PatientIdentity) -> Vec<Value> {
     let doctor = format!("{RPPS}|{}", rpps(THEIR_DOCTOR));
     let grantee = json!({"professional": doctor});
     let decisions = [
-        ("representation.registered", json!({
-            "representative": TRUSTED, "relation": "TRUSTED_PERSON", "activated": true, "powers": ["read"],
-        })),
+        (
+            "representation.registered",
+            json!({
+                "representative": TRUSTED, "relation": "TRUSTED_PERSON", "activated": true, "powers": ["read"],
+            }),
+        ),
         ("careteam.joined", json!({"professional": doctor, "until": in_s(3_600)})),
         ("attending.declared", json!({"professional": doctor})),
         ("consent.directive", json!({"id": "theirs", "effect": "permit", "grantee": grantee, "actions": ["read"]})),
