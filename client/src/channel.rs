@@ -18,7 +18,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Response, Status};
 
 use crate::error::{ClientError, Verdict, verdict};
-use crate::profile::{Profile, read};
+use crate::profile::{Profile, read, spki_sha256};
 
 /// A generated gRPC client, over one node's connection.
 pub type Rpc = LedgerClient<Channel>;
@@ -41,6 +41,8 @@ impl Default for Timeouts {
 /// Largest message in either direction, bytes: a full batch and its envelope, a full page of a trace.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+/// Without an answer for longer, the caller is told that it is being tried.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// The ledger, seen from outside. Cheap to clone; clones share connections.
@@ -76,6 +78,9 @@ impl Client {
     /// # Errors
     /// When certificates or keys can't be read, or an endpoint isn't an address.
     pub fn new(profile: &Profile, timeouts: Timeouts) -> Result<Self, ClientError> {
+        // That a certificate is too old to be used is said here, and not as a broken handshake.
+        spki_sha256(&profile.cert)?;
+        spki_sha256(&profile.ca)?;
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read(&profile.ca)?))
             .identity(Identity::from_pem(read(&profile.cert)?, read(&profile.key)?))
@@ -146,9 +151,14 @@ impl Client {
         let mut backoff = BACKOFF_FIRST;
         let mut doubtful_before = false;
         let mut over = OverQuota::default();
+        let started = Instant::now();
+        let mut is_told = false;
+        let mut said: Option<String> = None;
         for attempt in 1_usize.. {
             let nodes = self.nodes();
-            let at = self.preferred.load(Ordering::Relaxed) % nodes.len();
+            // A node that said how long to wait isn't asked before.
+            let preferred = self.preferred.load(Ordering::Relaxed) % nodes.len();
+            let at = over.first_free(preferred, nodes.len()).unwrap_or(preferred);
             let node = &nodes[at];
             let time = self.timeouts.attempt.min(deadline.saturating_duration_since(Instant::now()));
             let reason = match tokio::time::timeout(time, request(node.rpc.clone())).await {
@@ -159,20 +169,21 @@ impl Client {
                 Ok(Err(status)) => match verdict(&status) {
                     Verdict::Final(error) => return Answered { result: Err(error), doubtful_before },
                     Verdict::Wait(reason, wait) => {
-                        over.told(wait.unwrap_or(backoff));
+                        over.told(at, wait.unwrap_or(backoff), &reason);
                         reason
                     }
                     Verdict::Retry(reason) => {
-                        (over, doubtful_before) = (OverQuota::default(), true);
+                        doubtful_before = true;
+                        said = Some(reason.clone());
                         reason
                     }
                 },
                 Err(_) => {
-                    (over, doubtful_before) = (OverQuota::default(), true);
-                    "no answer in time".to_owned()
+                    doubtful_before = true;
+                    // When the time runs out in the middle of a call, what a node said before is the reason.
+                    said.clone().unwrap_or_else(|| "no answer in time".to_owned())
                 }
             };
-            let told = reason.clone();
             let reason = format!("{}: {reason}", node.address);
             tracing::debug!(attempt, %reason, "trying the next node");
             // Another call may have moved on already; then its choice stands.
@@ -181,16 +192,25 @@ impl Client {
             // One quick round over all nodes, then slower and slower; over a quota, as long as the nodes say.
             let pause = match over.pause(nodes.len()) {
                 Some(pause) => pause,
+                // The others may have some of the quota left.
+                None if over.is_waiting(at) && attempt < 2 * nodes.len() => Duration::ZERO,
                 None if attempt < nodes.len() => Duration::ZERO,
                 None => jitter(backoff),
             };
             if Instant::now() + pause >= deadline {
-                if over.nodes > 0 {
+                if let Some(told) = over.said {
                     return Answered { result: Err(ClientError::Quota(told)), doubtful_before };
                 }
                 let total_s = self.timeouts.total.as_secs();
                 let why = format!("{attempt} attempt(s) in {total_s} s, the last to {reason}");
                 return Answered { result: Err(ClientError::Unavailable(why)), doubtful_before };
+            }
+            if !is_told && attempt >= nodes.len() && started.elapsed() + pause >= SILENCE_MAX {
+                let left_s = deadline.saturating_duration_since(Instant::now()).as_secs();
+                tracing::warn!(
+                    "no node has answered yet ({reason}): trying for {left_s} s more, --timeout SECONDS sets how long"
+                );
+                is_told = true;
             }
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -201,33 +221,37 @@ impl Client {
     }
 }
 
-/// Nodes that refused one after the other because the caller is over a quota.
-#[derive(Default)]
+/// Nodes that refused because the caller is over a quota, and until when each.
+#[derive(Debug, Default)]
 struct OverQuota {
-    nodes: usize,
-    /// When the first of them takes the call.
-    until: Option<Instant>,
+    /// When each node takes the call again, by its place.
+    until: std::collections::BTreeMap<usize, Instant>,
+    /// What the last of them said.
+    said: Option<String>,
 }
 
 impl OverQuota {
-    fn told(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        self.nodes += 1;
-        self.until = Some(self.until.map_or(until, |other| other.min(until)));
+    fn told(&mut self, node: usize, wait: Duration, why: &str) {
+        // A moment more, so that what was waited for is there.
+        self.until.insert(node, Instant::now() + wait + Duration::from_millis(1));
+        self.said = Some(why.to_owned());
     }
 
-    /// How long to wait now: not at all while there are nodes that may have some of the quota left, then as long as was said.
-    fn pause(&mut self, nodes: usize) -> Option<Duration> {
-        match self.nodes {
-            0 => None,
-            some if some < nodes => Some(Duration::ZERO),
-            // It counts from here on again; whether the last refusal was one is still known.
-            _ => {
-                let until = self.until.take()?;
-                self.nodes = 1;
-                Some(until.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
-            }
+    fn is_waiting(&self, node: usize) -> bool {
+        self.until.get(&node).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// The first node from `at` on that may be asked now.
+    fn first_free(&self, at: usize, nodes: usize) -> Option<usize> {
+        (0..nodes).map(|step| (at + step) % nodes).find(|node| !self.is_waiting(*node))
+    }
+
+    /// How long to wait where every node said so: until the first of them takes the call. None where one may be asked now.
+    fn pause(&self, nodes: usize) -> Option<Duration> {
+        if self.first_free(0, nodes).is_some() {
+            return None;
         }
+        self.until.values().min().map(|until| until.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -302,14 +326,20 @@ mod tests {
     #[test]
     fn over_a_quota_each_node_is_asked_once_then_the_shortest_wait_is_kept() {
         let mut over = OverQuota::default();
-        assert_eq!(over.pause(3), None, "nothing was said of a quota");
-        for wait_ms in [900, 300] {
-            over.told(Duration::from_millis(wait_ms));
-            assert_eq!(over.pause(3), Some(Duration::ZERO), "another node may have some left");
+        assert_eq!((over.pause(3), over.first_free(1, 3)), (None, Some(1)), "nothing was said of a quota");
+        for (node, wait_ms) in [(0, 900), (1, 300)] {
+            over.told(node, Duration::from_millis(wait_ms), "over the quota");
+            assert_eq!((over.pause(3), over.first_free(0, 3)), (None, Some(2)), "another node may have some left");
         }
-        over.told(Duration::from_millis(600));
+        over.told(2, Duration::from_millis(600), "over the quota, too");
+        assert_eq!(over.first_free(0, 3), None);
         let pause = over.pause(3).expect("as long as was said");
         assert!(pause > Duration::from_millis(200) && pause <= Duration::from_millis(301), "{pause:?}");
+        assert_eq!(over.said.as_deref(), Some("over the quota, too"), "that it was a quota is still known");
+        over.told(1, Duration::ZERO, "x");
+        std::thread::sleep(Duration::from_millis(3));
+        assert_eq!(over.first_free(0, 3), Some(1), "its time has come");
+        assert!(over.is_waiting(0) && !over.is_waiting(1));
     }
 
     #[test]

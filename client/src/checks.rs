@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
+use sillage_proof::keys::AuthorId;
 use sillage_proof::merkle::verify_inclusion;
 use sillage_proof::note::{SignedNote, VerifierKey};
 use sillage_proof::policy::{Policy, PolicyError};
@@ -11,7 +12,7 @@ use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::cosigner::GROUP_NODES;
 use sillage_rules::decide::record::DecisionRecord;
-use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::facts::flags_hold;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
@@ -212,8 +213,10 @@ pub struct CheckedLine {
     pub record: Option<ParsedRecord>,
     /// The decision, where the ledger made one.
     pub decision: Option<DecisionRecord>,
-    /// Name of the service that signed it.
+    /// Name of the service that signed it, as the node says.
     pub author: String,
+    /// Its author id, as the node says; none where the ledger made the entry.
+    pub author_id: Option<AuthorId>,
     /// What erased it, as the node says.
     pub erased: Option<v1::Erasure>,
     /// What voided it, as the node says: it counts for nothing.
@@ -255,8 +258,13 @@ pub fn check_line(line: v1::TraceLine, tag: &[u8; 32], late_after_ms: u64) -> Re
     if line.voided.as_ref().is_some_and(|by| by.index <= index) {
         return Err(wrong("is voided by something that came before it"));
     }
+    let author_id = match (&line.author_id[..], entry.flags.contains(Flags::LEDGER)) {
+        ([], _) => None,
+        (id, false) => Some(AuthorId::from_slice(id).map_err(|_| wrong("names its author by no author id"))?),
+        (_, true) => return Err(wrong("names an author, and the ledger made it")),
+    };
     let (erased, voided) = (line.erased, line.voided);
-    Ok(CheckedLine { entry, bytes: line.entry, record, decision, author: line.author, erased, voided })
+    Ok(CheckedLine { entry, bytes: line.entry, record, decision, author: line.author, author_id, erased, voided })
 }
 
 /// The decision that an entry commits to. It travels as its payload does: both salts, then both parts.
@@ -317,7 +325,6 @@ mod tests {
     use sillage_proof::hash::{LedgerTimeMs, TreeSize};
     use sillage_proof::keys::SigningKey;
     use sillage_proof::note::{KeyKind, SignerKey};
-    use sillage_rules::entry::Flags;
     use sillage_rules::record::new_message;
 
     const TAG: [u8; 32] = [5; 32];
@@ -343,6 +350,7 @@ mod tests {
             salt: salt.to_vec(),
             record: record.into_bytes(),
             author: "dmp".into(),
+            author_id: vec![4; 32],
             erased: None,
             voided: None,
         }
@@ -359,7 +367,8 @@ mod tests {
 
     #[test]
     fn a_line_that_contradicts_itself_fails_the_check() {
-        let edits: [fn(&mut v1::TraceLine); 8] = [
+        let edits: [fn(&mut v1::TraceLine); 9] = [
+            |l| l.author_id.truncate(5),
             |l| l.index = 42,
             |l| l.salt[0] ^= 1,
             |l| l.salt.clear(),

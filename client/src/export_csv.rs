@@ -1,7 +1,9 @@
 //! A trace as CSV (RFC 4180): a head, then one row an event, oldest first. UTF-8, every field quoted, lines end in CRLF.
 //!
-//! Spreadsheets run what begins like a formula. What an author wrote may be anything, so such a field gets an apostrophe
-//! in front (OWASP, CSV injection): it shows as text, and a reader who knows takes it off.
+//! Spreadsheets run what begins like a formula, and split at the semicolon or the tab in many countries, whatever stands
+//! between quotes. What an author wrote may be anything, so whatever could begin a cell like a formula gets an apostrophe in
+//! front, at the beginning of a field and after each separator in it (OWASP, CSV injection): it shows as text, and a reader
+//! who knows takes it off.
 
 use sillage_proto::v1;
 use sillage_rules::time::TimeMs;
@@ -51,12 +53,29 @@ fn row(fields: [String; HEAD.len()]) -> String {
     quoted.join(",") + "\r\n"
 }
 
-/// A field between quotes; what a spreadsheet would run begins with an apostrophe.
+/// With what a formula begins.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+/// What begins another cell, for some reader.
+const SEPARATORS: [char; 6] = [';', '\t', '\r', '\n', '；', '|'];
+
+/// A field between quotes; what a spreadsheet would run has an apostrophe in front.
 fn quote(field: &str) -> String {
-    let runs = field.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
-        || field.starts_with(['\t', '\r', '\n']);
-    let guard = if runs { "'" } else { "" };
-    format!("\"{guard}{}\"", field.replace('"', "\"\""))
+    let runs = |rest: &str| rest.trim_start_matches(|c: char| c.is_whitespace() || c == '"').starts_with(FORMULA);
+    let mut out = String::from("\"");
+    if runs(field) || field.starts_with(['\t', '\r', '\n']) {
+        out.push('\'');
+    }
+    for (at, c) in field.char_indices() {
+        out.push(c);
+        if c == '"' {
+            out.push('"');
+        }
+        if SEPARATORS.contains(&c) && runs(&field[at + c.len_utf8()..]) {
+            out.push('\'');
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn fields(line: &Line) -> [String; HEAD.len()] {
@@ -219,13 +238,67 @@ mod tests {
         }
     }
 
+    /// The cells of a line as a spreadsheet splits it: a quote counts at the beginning of a cell only.
+    fn cells(line: &str, separator: char) -> Vec<String> {
+        let (mut out, mut rest) = (Vec::new(), line);
+        loop {
+            let mut cell = String::new();
+            if let Some(quoted) = rest.strip_prefix('"') {
+                rest = quoted;
+                while let Some((before, after)) = rest.split_once('"') {
+                    cell += before;
+                    rest = after;
+                    let Some(doubled) = rest.strip_prefix('"') else { break };
+                    cell.push('"');
+                    rest = doubled;
+                }
+            }
+            let end = rest.find(separator);
+            cell += &rest[..end.unwrap_or(rest.len())];
+            out.push(cell);
+            match end {
+                Some(end) => rest = &rest[end + separator.len_utf8()..],
+                None => return out,
+            }
+        }
+    }
+
+    fn is_formula(cell: &str) -> bool {
+        cell.trim_start().starts_with(FORMULA) && cell.trim() != "-"
+    }
+
+    #[test]
+    fn no_separator_makes_a_formula() {
+        let labels =
+            ["Dr A;=1+1;é", "a;\"=1+1\"", "a; +1;  -2", "a;@x", "=1;=2", "x\";=1", "a|=1", "a;＝1", "\";\"=1", ";;=1"];
+        for label in labels {
+            let text = csv(&trace(label));
+            for line in text.split("\r\n") {
+                for separator in [',', ';', '\t', '|'] {
+                    let bad: Vec<String> = cells(line, separator).into_iter().filter(|cell| is_formula(cell)).collect();
+                    assert!(bad.is_empty(), "{label:?} split at {separator:?}: {bad:?}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_text_makes_a_formula(text in "[-a=+@;|\" ]{1,12}") {
+            let text = csv(&trace(&text));
+            for separator in [',', ';', '\t', '|'] {
+                for line in text.split("\r\n") {
+                    prop_assert!(!cells(line, separator).iter().any(|cell| is_formula(cell)), "{}", line);
+                }
+            }
+        }
+
         #[test]
         fn any_text_stays_in_its_field(text in "[^\\p{Cc}]{1,20}") {
             let rows = parse(&csv(&trace(&text)));
             prop_assert_eq!(rows.len(), 2);
             prop_assert_eq!(rows[1].len(), HEAD.len());
-            prop_assert!(rows[1][10].trim_start_matches('\'').ends_with(text.trim_start_matches('\'')));
+            prop_assert_eq!(rows[1][10].replace('\'', ""), text.replace('\'', ""));
         }
     }
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sillage_client::cli::{self, Ended, args::Cli};
+use sillage_client::view::Lang;
+use sillage_client::view::errors::say;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where standard error is closed, no one listens: that is no reason to panic.
             // An error may quote what came from elsewhere, a server or a file: it steers no terminal.
-            let error_text = error.to_string();
+            let error_text = say(&error, Lang::of_remarks());
             let _ = writeln!(std::io::stderr(), "sillage: {}", sillage_client::cli::harmless(&error_text));
             ExitCode::from(error.exit_code())
         }

@@ -268,6 +268,48 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), ClientError
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| ClientError::writing(path, error))
 }
 
+/// Of a certificate of X.509 version 1 or 2.
+const OLD_CERTIFICATE: &str = "a certificate of X.509 version 1, which TLS doesn't take here: make it anew in version 3 (`openssl x509 -req … -extfile EXT`, \
+                               with a line such as basicConstraints=CA:FALSE in EXT)";
+
+/// Refuses to write over a file: what is there may be evidence.
+///
+/// # Errors
+/// When the file is there.
+pub(crate) fn refuse_existing(path: &Path) -> Result<(), ClientError> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(ClientError::writing(
+            path,
+            "the file is there already, and is never overwritten: name another one with --out",
+        )),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Writes a new file with this mode, whole or not at all. What is there stays.
+///
+/// # Errors
+/// When the file is there, or can't be written.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ClientError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    refuse_existing(path)?;
+    let name = path.file_name().ok_or_else(|| ClientError::Usage("--out names no file".to_owned()))?;
+    let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    // Of an earlier process with this id that was killed.
+    let _ = std::fs::remove_file(&part);
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        // Unlike a renaming, a link never takes the place of a file that came meanwhile.
+        std::fs::hard_link(&part, path)
+    };
+    let written = write();
+    let _ = std::fs::remove_file(&part);
+    written.map_err(|error| ClientError::writing(path, error))
+}
+
 /// SHA-256 of the SubjectPublicKeyInfo of the first certificate of a PEM file: how the ledger knows a caller.
 ///
 /// # Errors
@@ -277,12 +319,63 @@ pub fn spki_sha256(path: &Path) -> Result<Hash, ClientError> {
     let why = |what: &str| ClientError::reading(path, format!("not a certificate in PEM: {what}"));
     let (_, block) = x509_parser::pem::parse_x509_pem(&pem).map_err(|e| why(&e.to_string()))?;
     let certificate = block.parse_x509().map_err(|e| why(&e.to_string()))?;
+    if certificate.version() != x509_parser::x509::X509Version::V3 {
+        return Err(ClientError::reading(path, OLD_CERTIFICATE));
+    }
     Ok(sillage_proof::hash::sha256(&[certificate.tbs_certificate.subject_pki.raw]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_names_every_field_of_a_profile_and_no_other() {
+        let page = include_str!("../../docs/reference/profile.md");
+        let told = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let told: Vec<&str> = told.map(|(name, _)| name).collect();
+        let source = include_str!("profile.rs");
+        let (_, rest) = source.split_once("struct ProfileFile {").expect("the structure is there");
+        let (body, _) = rest.split_once("\n}").expect("it ends");
+        let fields = body.lines().filter(|line| !line.trim().starts_with('#')).filter_map(|line| line.split_once(':'));
+        let fields: Vec<&str> = fields.map(|(name, _)| name.trim()).collect();
+        assert_eq!(told, fields);
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_evidence_is_never_overwritten() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        for (name, mode) in [("mine.sillage-trace", 0o600), ("3.tlog-proof", 0o644)] {
+            let file = dir.path().join(name);
+            write_new(&file, b"first", mode).expect("written");
+            let refused = write_new(&file, b"second", mode).expect_err("it is there");
+            assert!(refused.to_string().contains("never overwritten") && refused.exit_code() == 2, "{refused}");
+            assert_eq!(std::fs::read(&file).expect("there"), b"first");
+            let found = std::fs::metadata(&file).expect("there").permissions().mode();
+            assert_eq!(found & 0o777 & !0o022, mode & !0o022);
+        }
+        std::os::unix::fs::symlink("nowhere", dir.path().join("link")).expect("made");
+        write_new(&dir.path().join("link"), b"x", 0o600).expect_err("a link is something too");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 3, "nothing is left beside them");
+    }
+
+    #[test]
+    fn a_certificate_of_version_1_says_what_to_do() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (key, old) = (dir.path().join("key.pem"), dir.path().join("old.pem"));
+        let openssl = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=old", "-x509v1", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&old)
+            .output();
+        // An openssl that can't make such certificates any more has nothing to show here.
+        if openssl.is_ok_and(|made| made.status.success()) {
+            let error = spki_sha256(&old).expect_err("version 1").to_string();
+            assert!(error.contains("version 1") && error.contains("version 3"), "{error}");
+        }
+    }
 
     const GOOD: &str = r#"
         origin = "test/log"

@@ -61,6 +61,7 @@ fn trace_line() -> v1::TraceLine {
         salt: salt.to_vec(),
         record: record.into_bytes(),
         author: "dmp".into(),
+        author_id: vec![4; 32],
         erased: None,
         voided: None,
     }

@@ -67,13 +67,31 @@ test("the page says to a patient what is proven, in French and in English, and w
     give("files", "b.sillage-trace", bytes);
     says.refused = await until((t) => t.includes("b.sillage-trace"));
     says.heading = page.querySelector("h1").innerText;
+    says.title = page.title;
+    says.detail = page.querySelector("details p").textContent;
+    bytes[1000] ^= 1;
+    give("files", "c.sillage-trace", bytes);
+    await until((t) => t.includes("c.sillage-trace"));
+    says.events = [...page.querySelectorAll("ol.events > li")].map((one) => one.innerText);
+    says.statements = page.querySelector("article ul").innerText;
+    frame.style.width = "320px";
+    frame.style.border = "0";
+    await new Promise((done) => setTimeout(done, 100));
+    says.widths = [page.documentElement.scrollWidth, page.documentElement.clientWidth];
     await answer(says);`,
     vectors,
   );
   assert.equal(got.failed, undefined);
   assert.match(got.without, /Il manque la politique/);
   assert.match(got.french, /a\.sillage-trace : prouvé[^]*La trace est complète : 6[^]*Contresigné par 2 nœuds sur 3/);
-  assert.match(got.english, /a\.sillage-trace : proven[^]*The trace is complete: 6 of 6/);
-  assert.match(got.refused, /b\.sillage-trace : REFUSED[^]*genesis/);
+  assert.match(got.english, /a\.sillage-trace: proven[^]*The trace is complete: 6 of 6/);
+  assert.match(got.refused, /b\.sillage-trace: REFUSED[^]*“genesis”[^]*keep it as evidence/);
+  assert.match(got.detail, /^genesis: /);
+  assert.equal(got.title, "Sillage: verify a trace");
+  assert.doesNotMatch(got.french, /Choose|proven|\bWho\b/, "one language at a time");
+  assert.equal(got.events.length, 6);
+  assert.ok(got.events.some((text) => /read[^]*Who[^]*entry [0-9]+ of the log/.test(text)), got.events[0]);
+  assert.doesNotMatch(got.statements, /Documents/, "proof statements stand apart");
+  assert.ok(got.widths[0] <= got.widths[1], `it fits 320 px: ${got.widths}`);
   assert.equal(got.heading, "Verify a trace");
 });

@@ -162,7 +162,7 @@ export class MadeLog {
    * A decision of the ledger on `outcomes`, each `[id, permit, reason]`. What its actor was told, about whom, when and to which
    * request can be said otherwise, and so can what its entry says.
    */
-  decision(outcomes, { permitted, told, tag = TAG, atMs, request, hashed = request, filed = {} } = {}) {
+  decision(outcomes, { permitted, told, tag = TAG, atMs, request, hashed = request, asker, filed = {} } = {}) {
     const timeMs = TIME_MS + this.entries.length;
     const ids = (some) => some.map(([id]) => id);
     const allowed = permitted ?? ids(outcomes.filter(([, permit]) => permit));
@@ -173,7 +173,7 @@ export class MadeLog {
     );
     const outcome = ([id, permit, reason]) => [8, proto([1, id], ...(permit ? [[2, 1]] : []), [3, reason], [4, join([1])])];
     const [key, signature] = [new Uint8Array(32).fill(1), new Uint8Array(64).fill(2)];
-    const rest = proto([1, 1], ...(request ? [[2, request]] : []), [3, key], [4, signature], [6, 1], ...outcomes.map(outcome));
+    const rest = proto([1, 1], ...(request ? [[2, request]] : []), [3, key], [4, signature], [6, 1], ...outcomes.map(outcome), ...(asker ? [[13, asker]] : []));
     const salts = [3, 4].map((byte) => new Uint8Array(16).fill(byte));
     const hash = H([5], H([0], salts[0], actor), H([0], salts[1], rest));
     const it = { kind: 0x0801, flags: 8, position: 0, ...filed };

@@ -640,6 +640,8 @@ function parsePolicy(source) {
   if (bytes.length > POLICY_BYTES_MAX) fail("policy", "it is too long");
   const text = octets(bytes);
   if (/[^\t\n\x20-\x7e\x80-\xff]/.test(text)) fail("policy", "it holds control characters");
+  // A last line that was cut may ask for less than it did.
+  if (!text.endsWith("\n")) fail("policy", "its last line doesn't end: it was cut, get the whole file again");
   const policy = { logs: [], names: new Map(), quorum: null };
   text.split("\n").forEach((line, i) => {
     const words = line.split(/[ \t]+/).filter((w) => w !== "");
@@ -817,7 +819,7 @@ const MESSAGES = {
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
     6: ["action", "string"], 7: ["purpose", "string"], 8: ["items", "Item", "many"], 9: ["requested_at_ms", "u64"],
-    10: ["nonce", "bytes"], 11: ["correlation", "Correlation"],
+    10: ["nonce", "bytes"], 11: ["correlation", "Correlation"], 12: ["will", "Will"],
   },
   DecisionActorPart: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["request_hash", "bytes"], 4: ["actor", "Actor"], 5: ["action", "string"],
@@ -827,14 +829,16 @@ const MESSAGES = {
   DecisionPrivatePart: {
     1: ["version", "u32"], 2: ["request", "bytes"], 3: ["key_id", "bytes"], 4: ["signature", "bytes"], 5: ["position", "u32"],
     6: ["count", "u32"], 7: ["path", "bytes", "many"], 8: ["outcomes", "ItemOutcome", "many"], 9: ["policy_version", "string"],
-    10: ["matrix_version", "string"], 11: ["catalogue_version", "string"], 12: ["as_of_index", "u64"],
+    10: ["matrix_version", "string"], 11: ["catalogue_version", "string"], 12: ["as_of_index", "u64"], 13: ["asker", "DecisionAsker"],
   },
+  DecisionAsker: { 1: ["issuer", "string"], 2: ["eidas_level", "string"], 3: ["own_key", "bool"] },
   ItemOutcome: { 1: ["id", "string"], 2: ["permit", "bool"], 3: ["reason", "string"], 4: ["consulted", "u64", "packed"] },
   PublicKey: { 1: ["alg", "u32"], 2: ["key", "bytes"] },
   PartyRegistered: {
     1: ["key", "PublicKey"], 2: ["name", "string"], 3: ["roles", "u32"], 4: ["tls_spki_sha256", "bytes", "many"],
     5: ["quota_events_per_s", "u32"], 6: ["patient_tag", "bytes"], 7: ["patient_secret_tag", "bytes"],
     8: ["structures", "string", "many"], 9: ["actor_systems", "string", "many"], 10: ["issuers", "string", "many"],
+    11: ["patient_commitment", "bytes"],
   },
   VouchingChanged: { 1: ["author_id", "bytes"], 2: ["added", "Vouching"], 3: ["removed", "Vouching"] },
   Vouching: { 1: ["structures", "string", "many"], 2: ["actor_systems", "string", "many"], 3: ["issuers", "string", "many"] },
@@ -1008,6 +1012,7 @@ const KINDS = {
   0x0a11: ["issuer.published", "fournisseur d’identité publié", "issuer of logins published"],
   0x0a12: ["records.voided", "enregistrements annulés", "records voided"],
   0x0a13: ["authority.rule", "règle des autorités", "rule of the authorities"],
+  0x0a14: ["device.registered", "appareil enregistré pour agir en votre nom", "device registered to act for you"],
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
@@ -1015,27 +1020,34 @@ const EVENTS = [0x0801, 0x0a0b, 0x0a0c, KIND_GENESIS];
 const KIND_ERASED = 0x0a0a;
 const KIND_VOIDED = 0x0a12;
 const KIND_DECISION = 0x0801;
+const KIND_DEVICE = 0x0a14;
 const TYPES = { 1: "batch header", 2: "record", 3: "index commit", 4: "ledger event" };
-const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES"];
+const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES", "CLAIMED"];
 /** Those that a reader should know of: the others are as it should be. */
-const REMARKS = FLAGS.slice(0, 4);
-const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES] = FLAGS.map((_, bit) => 2 ** bit);
+const REMARKS = FLAGS.filter((flag) => flag !== "BASIS" && flag !== "CITES");
+const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES, FLAG_CLAIMED] = FLAGS.map((_, bit) => 2 ** bit);
 /** What the author states, and so signs; the rest is what the ledger found. */
 const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS | FLAG_CITES;
 /** Why an access is UNJUSTIFIED; the number stands in bits 8 to 11. */
-const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED"];
+const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED", "UNPROVEN"];
+const REASON_UNPROVEN = 5;
+/** A policy calls nothing late before this. */
+const LATE_AFTER_MS_MIN = 60_000;
 /** Bases that point to an entry of the log, so that the ledger may find that they do not hold. */
-const [BASIS_DECISION, BASIS_BREAKGLASS] = [1, 2];
+const [BASIS_DECISION, BASIS_BREAKGLASS, BASIS_LEGAL] = [1, 2, 6];
 const isAccess = (kind) => kind >> 8 === 6;
 const isMovement = (kind) => kind >> 8 === 7;
 const reasonOf = (flags) => flags >> 8;
 
-/** Flags that a record entry can have: known ones, a reason only of what is UNJUSTIFIED, and nothing cited without a basis. */
+/** Flags that a record entry can have: known ones, a reason only of what is UNJUSTIFIED, nothing cited or claimed without a basis, nothing unproven but what is claimed. */
 const areFlags = (flags) =>
-  (flags & ~0x0f3f) === 0 &&
+  (flags & ~0x0f7f) === 0 &&
   reasonOf(flags) < REASONS.length &&
   (reasonOf(flags) === 0 || (flags & FLAG_UNJUSTIFIED) !== 0) &&
-  ((flags & FLAG_CITES) === 0 || (flags & FLAG_BASIS) !== 0);
+  ((flags & FLAG_CITES) === 0 || (flags & FLAG_BASIS) !== 0) &&
+  ((flags & FLAG_CLAIMED) === 0
+    ? reasonOf(flags) !== REASON_UNPROVEN
+    : (flags & (FLAG_BASIS | FLAG_CITES)) === FLAG_BASIS && [0, REASON_UNPROVEN].includes(reasonOf(flags)));
 
 function entry(bytes, part) {
   const reader = new Reader(bytes, part);
@@ -1271,6 +1283,32 @@ async function firstUse(bundle, place, uses) {
   if (!(await it.holds)) fail("batches", "a batch that its author did not sign");
 }
 
+/** One half of what the act that registers a patient's own device commits to (docs/formats.md §21). */
+const deviceHalf = (salt, tag) => H(utf8.encode("sillage/device/tag/v1\0"), salt, tag);
+
+/** That commitment: the smaller half comes first. */
+function deviceCommitment(one, other) {
+  const [first, second] = hex(one) < hex(other) ? [one, other] : [other, one];
+  return H(utf8.encode("sillage/device/v1\0"), first, second);
+}
+
+/** What stands for such a device in the record of its first reading. */
+const deviceMark = (salt, author, tag) => H(utf8.encode("sillage/device/reading/v1\0"), salt, author, tag);
+
+/** A record that tells of a patient's own device says what it has to, and nothing else. */
+function checkDevice(says, bad) {
+  let details;
+  try {
+    details = JSON.parse(says.details ?? "");
+  } catch {
+    bad("a device whose details are no JSON");
+  }
+  const fields = { party: /^[0-9a-f]{64}$/, name: /^.+$/u, authority: /^.+$/u, salt: /^[0-9a-f]{32}$/, other: /^[0-9a-f]{64}$/ };
+  const names = Object.keys(details ?? {}).sort().join();
+  const right = Object.entries(fields).every(([name, form]) => typeof details[name] === "string" && form.test(details[name]));
+  if (names !== Object.keys(fields).sort().join() || !right) bad("a device that is told of in another form");
+}
+
 /** The record that is shown must be the one that was logged, in the one encoding, and speak of this patient. */
 function checkRecord({ it, shown }, part) {
   const bad = (why) => fail(part, `entry ${it.index}: ${why}`);
@@ -1280,6 +1318,7 @@ function checkRecord({ it, shown }, part) {
   if (version !== 1) bad("a record of an unknown version");
   if (kind !== it.kind) bad("the record is of another kind");
   if (!tag || !same(tag, it.tag)) bad("the record is of another patient");
+  if (kind === KIND_DEVICE) checkDevice(shown.says, bad);
 }
 
 /** The same of a decision of the ledger, which has two parts; what the actor was told follows from what was decided. */
@@ -1312,14 +1351,21 @@ function areFlagsRight({ it, shown }, lateAfterMs) {
   const hasBasis = shown ? basis !== undefined : (flags & FLAG_BASIS) !== 0;
   const refers = basis?.kind === BASIS_DECISION || basis?.kind === BASIS_BREAKGLASS;
   const cites = shown ? refers : (flags & FLAG_CITES) !== 0;
-  const canBeLate = isAccess(kind) || isMovement(kind);
+  const happened = isAccess(kind) || isMovement(kind);
+  const isClaimed = (flags & FLAG_CLAIMED) !== 0;
+  if (isClaimed && !happened) return false;
   const isUnjustified = (flags & FLAG_UNJUSTIFIED) !== 0;
-  // Without basis: unjustified, and for that reason. With one: only if it points to what the ledger can look up.
-  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || (reasonOf(flags) > 0 && cites);
+  // Without basis: unjustified, and for that reason. With one: only if it points to what the ledger can look up, or nothing
+  // on record supports it.
+  const found = reasonOf(flags) === REASON_UNPROVEN ? isClaimed : reasonOf(flags) > 0 && cites;
+  const isJust = isAccess(kind) && !hasBasis ? isUnjustified && reasonOf(flags) === 0 : !isUnjustified || found;
   const isLate = (flags & FLAG_LATE) !== 0;
-  if (!shown) return isJust && (canBeLate || !isLate);
+  if (!shown) return isJust;
   const stated = (hasBasis ? FLAG_BASIS : 0) | (cites ? FLAG_CITES : 0) | (deferred === undefined ? 0 : FLAG_DEFERRED);
-  return isJust && (flags & FLAGS_STATED) === stated && isLate === (canBeLate && it.timeMs - happenedMs > lateAfterMs);
+  // The genesis says from when on an access or movement is late; a policy may say so earlier, and of every kind.
+  const ageMs = it.timeMs - happenedMs;
+  const isTimely = isLate ? ageMs > Math.min(lateAfterMs, LATE_AFTER_MS_MIN) : !happened || ageMs <= lateAfterMs;
+  return isJust && (flags & FLAGS_STATED) === stated && isTimely;
 }
 
 /** One entry: its record, its place in its batch, and its author's word for it. Its author, or null where the ledger made it. */
@@ -1413,7 +1459,7 @@ const common = (file, kind, note) => ({
 function line({ it, shown }, author) {
   return {
     index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
-    flags: REMARKS.filter((_, bit) => (it.flags >> bit) & 1),
+    flags: REMARKS.filter((flag) => (it.flags >> FLAGS.indexOf(flag)) & 1),
     unjustifiedReason: it.flags & FLAG_UNJUSTIFIED ? REASONS[reasonOf(it.flags)] : null,
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
     state: shown ? "shown" : "withheld", erased: null, voidedBy: null, record: shown?.says ?? null,
@@ -1644,12 +1690,31 @@ const WORDS = {
     hidden: "contenu non montré",
     by: (author) => `signé par ${author}`,
     ledger: "fait par le registre",
-    flags: { LATE: "inscrit tardivement", DEFERRED: "inscrit après coup" },
+    flags: { LATE: "inscrit tardivement", DEFERRED: "inscrit après coup", CLAIMED: "déclare une justification que rien au registre n’établit" },
     reasons: {
       NO_BASIS: "SANS JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION INTROUVABLE AU REGISTRE",
-      OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE",
+      OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE", UNPROVEN: "JUSTIFICATION NON ÉTABLIE",
     },
     items: (n) => `${n} document(s)`,
+    documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
+    unnamed: "sans nom",
+    purposes: {
+      TREAT: "pour des soins", ETREAT: "pour des soins urgents", BTG: "en urgence (bris de glace)", PATRQT: "à la demande du patient",
+      FAMRQT: "à la demande de la famille", HRESCH: "pour la recherche", HOPERAT: "pour le fonctionnement de l’établissement",
+      HPAYMT: "pour la facturation", PUBHLTH: "pour la santé publique", COC: "pour la coordination des soins",
+    },
+    otherPurpose: (code) => `pour le motif ${code}`,
+    bases: {
+      1: "sur autorisation", 2: "par un accès d’urgence", 3: "en tant que membre de l’équipe de soins",
+      4: "avec le consentement du patient", 5: "en tant que patient", 6: "en vertu de la loi",
+    },
+    basisRef: (text, ref) => `${text} (${ref})`,
+    emergencyMode: "selon les règles d’urgence de l’établissement",
+    categories: {
+      REPORT: "compte rendu", SUMMARY: "synthèse médicale", LAB: "biologie", IMAGING: "imagerie", PRESCRIPTION: "ordonnance",
+      LETTER: "courrier", VACCINATION: "vaccination", ALLERGIES: "allergies", ADVANCE_DIRECTIVES: "directives anticipées", WEIGHT: "poids",
+    },
+    lines: "Ce que dit la trace :",
     colon: " :",
     semicolon: " ;",
     failures: { 2: "échec mineur", 3: "échec ou refus", 4: "échec grave" },
@@ -1713,12 +1778,31 @@ const WORDS = {
     hidden: "content not shown",
     by: (author) => `signed by ${author}`,
     ledger: "made by the ledger",
-    flags: { LATE: "recorded late", DEFERRED: "recorded afterwards" },
+    flags: { LATE: "recorded late", DEFERRED: "recorded afterwards", CLAIMED: "says a justification that nothing on record supports" },
     reasons: {
       NO_BASIS: "WITHOUT JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION NOT ON RECORD", OTHER_ACTOR: "SOMEONE ELSE’S JUSTIFICATION",
-      BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED",
+      BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED", UNPROVEN: "UNPROVEN JUSTIFICATION",
     },
     items: (n) => `${n} document(s)`,
+    documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
+    unnamed: "without a name",
+    purposes: {
+      TREAT: "for care", ETREAT: "for urgent care", BTG: "in an emergency (break-glass)", PATRQT: "at the patient’s request",
+      FAMRQT: "at the family’s request", HRESCH: "for research", HOPERAT: "for the running of the establishment",
+      HPAYMT: "for payment", PUBHLTH: "for public health", COC: "for the coordination of care",
+    },
+    otherPurpose: (code) => `for the purpose ${code}`,
+    bases: {
+      1: "by an authorisation", 2: "by break-glass", 3: "as a member of the care team", 4: "with the patient’s consent",
+      5: "as the patient", 6: "by law",
+    },
+    basisRef: (text, ref) => `${text} (${ref})`,
+    emergencyMode: "by the establishment’s emergency rules",
+    categories: {
+      REPORT: "report", SUMMARY: "summary", LAB: "laboratory", IMAGING: "imaging", PRESCRIPTION: "prescription", LETTER: "letter",
+      VACCINATION: "vaccination", ALLERGIES: "allergies", ADVANCE_DIRECTIVES: "advance directives", WEIGHT: "weight",
+    },
+    lines: "What the trace says:",
     colon: ":",
     semicolon: ";",
     failures: { 2: "minor failure", 3: "failed or refused", 4: "major failure" },
@@ -1808,16 +1892,49 @@ function whatWords(e, lang) {
   return isDone && outcome in words.failures ? words.attempted(noun, words.failures[outcome]) : noun;
 }
 
-function entryWords(e, lang) {
+/** The documents of a record, the first ones by name; nothing where the sentence names them already. */
+function documentWords(record, words) {
+  const { items = [], decision } = record ?? {};
+  if (items.length === 0 || decision || detailsOf(record).authorisation) return "";
+  const named = items.slice(0, NAMED_MAX).map(({ id, label, category }) => {
+    const name = id || label || words.unnamed;
+    return category ? `${name} (${word(words.categories, category)})` : name;
+  });
+  if (items.length > NAMED_MAX) named.push(words.more(items.length - NAMED_MAX));
+  return words.documents(named);
+}
+
+/** By what right: `basis` of a record. */
+function basisWords(basis, words) {
+  if (!basis?.kind) return "";
+  const { kind, ref = "" } = basis;
+  if (kind === BASIS_LEGAL && ref === "emergency-mode") return words.emergencyMode;
+  const text = word(words.bases, kind);
+  return ref ? words.basisRef(text, ref) : text;
+}
+
+/** One line of a trace in its parts, each as text; a part that isn't known is empty. */
+function eventOf(e, lang) {
   const words = WORDS[lang];
-  const { actor, items, purpose } = e.record ?? {};
-  const who = whoIs(actor);
-  const gone = e.erased ? words.erased(e.erased) : words.hidden;
-  const what = [
-    whatWords(e, lang), ...(e.state !== "shown" ? [gone] : [who, items && words.items(items.length), purpose]),
-    e.voidedBy !== null && words.voided(e.voidedBy), words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]), e.author ? words.by(e.author.name) : words.ledger,
+  const { actor, purpose, basis } = e.record ?? {};
+  const isShown = e.state === "shown";
+  const why = purpose ? (Object.hasOwn(words.purposes, purpose) ? words.purposes[purpose] : words.otherPurpose(purpose)) : "";
+  const remarks = [
+    !isShown && (e.erased ? words.erased(e.erased) : words.hidden), e.voidedBy !== null && e.voidedBy !== undefined && words.voided(e.voidedBy),
+    words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]),
   ];
-  return `${e.index}  ${day(e.record?.occurred_at_ms ?? e.timeMs)}  ${what.filter(Boolean).join(" · ")}`;
+  const event = {
+    index: e.index, when: day(e.record?.occurred_at_ms ?? e.timeMs), what: whatWords(e, lang), who: isShown ? whoIs(actor) : "",
+    documents: isShown ? documentWords(e.record, words) : "", why: isShown ? why : "", basis: isShown ? basisWords(basis, words) : "",
+    remarks: remarks.filter(Boolean), by: e.author ? words.by(e.author.name) : words.ledger,
+  };
+  for (const [part, text] of Object.entries(event)) if (typeof text === "string") event[part] = clean(text);
+  return { ...event, remarks: event.remarks.map(clean) };
+}
+
+function entryWords(e, lang) {
+  const { index, when, what, who, documents, why, basis, remarks, by } = eventOf(e, lang);
+  return `${index}  ${when}  ${[what, who, documents, why, basis, ...remarks, by].filter(Boolean).join(" · ")}`;
 }
 
 /** What a receipt says: whoever is shown it learns what was permitted, and of what was not, nothing. */
@@ -1835,8 +1952,8 @@ function receiptWords({ receipts, origin }, words) {
   return [...receipts.flatMap(one), words.receiptProven];
 }
 
-/** The report of one file as lines of text. */
-function inWords(r, lang) {
+/** What a file proves, as lines of text; the lines of the trace itself are apart (`eventOf`). */
+function statements(r, lang) {
   const words = WORDS[lang];
   if (r.kind === "receipt") return receiptWords(r, words).map(clean);
   const lines = [];
@@ -1858,7 +1975,6 @@ function inWords(r, lang) {
     lines.push(words.notProven);
     const withheld = r.entries.filter((e) => e.state === "withheld").length;
     if (withheld > 0) lines.push(words.withheld(withheld));
-    lines.push(...r.entries.map((e) => entryWords(e, lang)));
   }
   return lines.map(clean);
 }
@@ -1874,7 +1990,8 @@ function inWords(r, lang) {
  * about instead; `lang`, "fr" or "en".
  *
  * Never throws. `ok` says that every file was proven, and at least one was there. `reports` has one object for each
- * file that was, with its lines of `text`; `errors` one for each that was not, with the `part` that is wrong.
+ * file that was, with its lines of `text`: first the `statements` of what is proven, then the `events` of a trace, which are
+ * also there in their parts (`eventOf`); `errors` one for each that was not, with the `part` that is wrong.
  */
 export async function verify(files, policyText, options = {}) {
   const lang = options.lang === "en" ? "en" : "fr";
@@ -1904,14 +2021,18 @@ export async function verify(files, policyText, options = {}) {
     if (report) reports.push(report);
   }
   together(reports, errors);
-  const proven = reports.filter((r) => !r.refused).map((r) => ({ ...r, text: inWords(r, lang) }));
+  const proven = reports.filter((r) => !r.refused).map((r) => {
+    const [said, entries] = [statements(r, lang), r.entries ?? []];
+    const lines = entries.length > 0 ? [WORDS[lang].lines, ...entries.map((e) => entryWords(e, lang))] : [];
+    return { ...r, statements: said, events: entries.map((e) => eventOf(e, lang)), text: [...said, ...lines] };
+  });
   return { ok: errors.length === 0 && proven.length > 0, reports: proven, errors };
 }
 
 /** The parts that tests check one by one. */
 export const internals = {
   sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
-  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
+  rootOfInclusion, rootOfRange, isConsistent, node, leafHash, deviceHalf, deviceCommitment, deviceMark, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
   Failure, COFACTORED, KINDS, WORDS, entryWords,
 };
 

@@ -197,6 +197,19 @@ test("records and entries: what the vectors accept is read, what they refuse is 
   for (const { name, bytes } of rules.refused_entries) assert.throws(() => internals.entry(unhex(bytes), "x"), internals.Failure, name);
 });
 
+test("a patient's own device: the act commits to both tags, and each half and mark is that of the vectors", () => {
+  const { device, records } = read("rules.json");
+  const halves = device.tags.map((tag, i) => internals.deviceHalf(unhex(device.salts[i]), unhex(tag)));
+  assert.deepEqual(halves.map(hex), device.halves);
+  for (const [one, other] of [[0, 1], [1, 0]]) assert.equal(hex(internals.deviceCommitment(halves[one], halves[other])), device.commitment);
+  const marks = device.tags.map((tag, i) => internals.deviceMark(unhex(device.salts[i]), unhex(device.author_id), unhex(tag)));
+  assert.deepEqual(marks.map(hex), device.readings);
+  const act = records.find(({ name }) => name === "a patient's own device");
+  const { registered } = internals.message("Record", unhex(act.bytes), "entries").act;
+  assert.equal(hex(registered.patient_commitment), device.commitment);
+  assert.equal(registered.patient_tag, undefined);
+});
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Checkpoints, policies, proof files
 
@@ -225,14 +238,18 @@ test("without a policy, or with a broken one, nothing is proven", async () => {
     `${log}\n${w1}\ngroup g any node-1 node-1\nquorum g\n`, `${log}\n${w1}\ngroup none any node-1\nquorum none\n`, `${log}\ngroup g any none\nquorum g\n`,
     `${log}\n${w1}\ngroup g any node-1\ngroup h any node-1\nquorum h\n`, `${log.replace(/\+[0-9a-f]{8}\+/, "+00000000+")}\nquorum none\n`, `${log} a b\nquorum none\n`,
     `log ${w1.split(" ")[2]}\nquorum none\n`, `lag x\n${log}\nquorum none\n`,
+    // Cut in its last line, or changed by an editor.
+    `${log}\nquorum none`, `${log}\n${w1}\ngroup g any node-1\nquorum g`, `${log}\nquorum none\n# end`, `\ufeff${log}\nquorum none\n`,
   ];
   for (const policy of broken) {
     const { ok, errors } = await verify([{ name: "x.sillage-trace", bytes: whole }], policy);
     assert.equal(ok, false, String(policy));
     assert.equal(errors[0].part, "policy", String(policy));
   }
-  const odd = `# comment\n\t ${log}\thttps://log.example/\n\n${w1}\n${w2}\n ${w3} https://w.example/\ngroup nodes all node-1 node-2 node-3\nquorum nodes`;
+  const odd = `# comment\n\t ${log}\thttps://log.example/\n\n${w1}\n${w2}\n ${w3} https://w.example/\ngroup nodes all node-1 node-2 node-3\nquorum nodes\n`;
   assert.equal((await check(whole, {}, "x.sillage-trace", odd)).ok, true);
+  assert.equal((await check(whole, {}, "x.sillage-trace", `${odd}\n   # end   \n`)).ok, true, "empty lines and spaces are nothing");
+  assert.match((await check(whole, {}, "x.sillage-trace", odd.slice(0, -1))).errors[0].message, /was cut/);
   assert.equal((await verify([], POLICY)).ok, false, "no file is no proof");
 });
 
@@ -430,6 +447,19 @@ test("what the author stated of a record can't be filed otherwise", async () => 
     assert.equal(found.reports[0].entries[0].unjustifiedReason, reason);
     await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
   }
+  // Nothing on record supports it: claimed, and unproven where a policy asks for proof. Of what is cited, and of what isn't an
+  // access or movement, nobody says so.
+  for (const [flags, reason] of [[80, null], [81 | 5 << 8, "UNPROVEN"]]) {
+    const found = await check(trace(of({ body: [basis(team)], filed: { flags } })));
+    assert.equal(found.reports[0].entries[0].unjustifiedReason, reason);
+    assert.ok(found.reports[0].entries[0].flags.includes("CLAIMED"));
+    await refused(trace(of({ body: [basis(decision)], filed: { flags: flags | 32 } })), "entries");
+    await refused(trace(of({ kind: 0x0202, body: [basis(team)], filed: { flags } })), "entries");
+  }
+  for (const flags of [17 | 5 << 8, 81, 81 | 1 << 8, 64]) await refused(trace(of({ body: [basis(team)], filed: { flags } })), "entries");
+  // A record of any kind may be late, by a policy sooner than by the genesis, and never within a minute.
+  assert.equal((await check(trace(of({ kind: 0x0202, ageMs: 61_000, filed: { flags: 2 } })))).ok, true);
+  await refused(trace(of({ kind: 0x0202, ageMs: 60_000, filed: { flags: 2 } })), "entries");
   // Where the record is gone, the author's signature still tells: an erasure is on record, so nothing else is wrong.
   const erasure = { kind: 0x0a0a, body: [[19, proto([5, proto([2, 1], [3, "ORDER"])])]] };
   const gone = (record) => trace(of({ gone: true, body: [basis(decision)], ...record }, erasure));
@@ -452,6 +482,10 @@ test("a decision is shown in both its parts, and what its actor was told is what
   assert.equal(reports[0].entries[1].kind, "decision.made");
   const request = proto([1, 1], [2, TAG], [6, "read"]);
   assert.equal((await check(trace({ request }))).ok, true);
+  // From feature level 4 on: with the login of who asked, and what the ledger says of it.
+  const login = proto([1, "a.b.c"], [4, new Uint8Array(32).fill(1)], [5, new Uint8Array(64).fill(2)]);
+  const asked = { request: join(request, proto([12, login])), asker: proto([1, "https://idp.example"], [2, "substantial"]) };
+  assert.equal((await check(trace(asked))).ok, true);
   const refuse = async (say) => await refused(trace(say), "entries");
   await refuse({ permitted: [] });
   await refuse({ permitted: ["d1", "d2"] });
@@ -461,6 +495,8 @@ test("a decision is shown in both its parts, and what its actor was told is what
   await refuse({ atMs: 1767225600001 + 86_400_000 });
   await refuse({ request, hashed: join("something else") });
   await refuse({ request: join("anything") });
+  await refuse({ ...asked, asker: proto([4, "unknown"]) });
+  await refuse({ request: join(request, proto([12, proto([7, "unknown"])])) });
   await refuse({ filed: { kind: 0x0907 } });
   await refuse({ filed: { flags: 10 } });
   await refuse({ filed: { position: 1 } });
@@ -645,6 +681,26 @@ test("a line says what came of it: read, refused, or asked for", async () => {
   // Details are a stranger's: whatever they are, the line is there.
   for (const details of ["{", "null", "7", '{"authorisation":"permit","emergency_mode":7}', '{"authorisation":"toString"}']) {
     assert.match(await said({ body: [[6, proto([1, "constructor"])], [17, details]] }), /2026-01-01/);
+  }
+});
+
+test("a line names the documents, the purpose and the right, in words, apart from what is proven", async () => {
+  const items = [[6, proto([1, "d1"], [2, "REPORT"])], [6, proto([1, "d2"])]];
+  const care = { body: [...items, [8, "TREAT"], [9, proto([1, 3])]] };
+  assert.match(await said(care), /lecture .*documents d1 \(compte rendu\), d2 · pour des soins · en tant que membre de l’équipe de soins/);
+  assert.match(await said(care, "en"), /documents d1 \(report\), d2 · for care · as a member of the care team/);
+  const law = { body: [[6, proto([1, "d1"])], [8, "AUDIT"], [9, proto([1, 6], [2, "emergency-mode"])]] };
+  assert.match(await said(law), /document d1 · pour le motif AUDIT · selon les règles d’urgence de l’établissement/);
+  const odd = { body: [[6, proto([1, "x\u202e"])], [8, "toString"], [9, proto([1, 4], [2, "c1"])]] };
+  assert.match(await said(odd, "en"), /document x\ufffd · for the purpose toString · with the patient’s consent \(c1\)/);
+  const { reports: [report] } = await check(file(bodies(new MadeLog().batch([care]).commit())), { lang: "fr" });
+  const { what, documents, why, basis } = report.events.at(-1);
+  assert.deepEqual([what, documents, why], ["lecture", "documents d1 (compte rendu), d2", "pour des soins"]);
+  assert.equal(basis, "en tant que membre de l’équipe de soins");
+  assert.ok(report.statements.every((line) => !line.includes("d1")) && report.statements.some((line) => line.includes("complète")));
+  assert.deepEqual(report.text.slice(0, report.statements.length), report.statements);
+  for (const table of ["purposes", "bases", "categories"]) {
+    assert.deepEqual(Object.keys(internals.WORDS.fr[table]).sort(), Object.keys(internals.WORDS.en[table]).sort(), table);
   }
 });
 

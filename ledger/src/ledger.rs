@@ -29,6 +29,7 @@ use crate::shared::{Shared, View};
 use crate::stats::Stage;
 use crate::store::{self, Store};
 use crate::tree;
+use crate::verified::Verified;
 
 /// The state machine. One thread applies; [`Ledger::reader`] gives every other thread what it may ask.
 pub struct Ledger {
@@ -73,10 +74,11 @@ impl Ledger {
         let worker = start_worker(&view, &options).map_err(io)?;
         rebuild::hand_pending(&view.store, &view.head, &worker)
             .map_err(|error| OpenError::Corrupt { dir: dir.to_owned(), what: error.to_string() })?;
-        let caches = || Caches::new(keks.clone(), genesis.origin.clone(), &options);
+        let verified = Arc::new(Verified::default());
+        let caches = || Caches::new(keks.clone(), genesis.origin.clone(), &options, Arc::clone(&verified));
         let (mut applying, checking) = (caches(), caches());
         applying.vault.ask_group();
-        let shared = Arc::new(Shared::new(genesis, options, checking, view));
+        let shared = Arc::new(Shared::new(genesis, options, (checking, Arc::clone(&verified)), view));
         let flusher = background.then(|| Flusher::start(shared.clone()));
         let flusher = flusher.transpose().map_err(io)?;
         Ok(Self { dir: dir.to_owned(), shared, caches: applying, worker, _flusher: flusher })

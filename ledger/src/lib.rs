@@ -23,6 +23,7 @@ mod apply;
 mod batches;
 mod cache;
 mod consent;
+mod devices;
 mod erasing;
 mod error;
 mod flush;
@@ -48,7 +49,7 @@ mod voids;
 
 pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
 pub use apply::daily::NearLimit;
-pub use apply::feature::{CLAIMS, ROLES, check_act, check_given_out};
+pub use apply::feature::{CLAIMS, ROLES, check_act, check_given_out, check_kind, check_tags_hidden};
 pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};

@@ -9,6 +9,7 @@ use sillage_proof::merkle::{self, GenerateError};
 use sillage_proof::tile::{TileCoord, TreeView, ViewError};
 use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use sillage_rules::codes::Code;
+use sillage_rules::decide::ParsedRequest;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::vouching::{Claim, Vouching};
@@ -405,11 +406,29 @@ impl LedgerReader {
         }
         let view = self.view();
         let (earliest, overlay) = (view.head.time, Overlay::new(&view.store));
-        let at = |time| apply::will::established(&overlay, &self.shared.genesis, record, time).map(drop);
+        let at = |time| {
+            apply::will::established(&overlay, (&self.shared.genesis, &self.shared.verified), record, time).map(drop)
+        };
         match at(earliest).map_err(Self::refusal) {
             Err(early) if early.code == Code::LoginNotYet => {
                 at(earliest.max(LedgerTimeMs(latest_ms))).map_err(Self::refusal)
             }
+            done => done,
+        }
+    }
+
+    /// Whether what a request carries as the proof of who asks proves it. `key_id` is of the key that signs it. Whether a login
+    /// counts already, or still, is for the ledger to say, when it decides: it may have decided on this very request before.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_asker(&self, request: &ParsedRequest, key_id: &KeyId) -> Result<(), Refusal> {
+        let view = self.view();
+        let overlay = Overlay::new(&view.store);
+        let log = (&*self.shared.genesis, &*self.shared.verified);
+        let proven = apply::will::of_request(&overlay, log, (request, key_id), view.head.time);
+        match proven.map(drop).map_err(Self::refusal) {
+            Err(early) if matches!(early.code, Code::LoginNotYet | Code::LoginExpired) => Ok(()),
             done => done,
         }
     }

@@ -34,6 +34,9 @@ pub(crate) struct PartyRow {
     pub actor_systems: u32,
     #[prost(uint32, tag = "11")]
     pub issuers: u32,
+    /// Role patient, in the place of the tags: no row says whose device it is.
+    #[prost(bytes = "vec", tag = "12")]
+    pub patient_commitment: Vec<u8>,
 }
 
 /// Stored state of a key.
@@ -114,6 +117,9 @@ pub struct Party {
     pub patient_tag: Option<[u8; 32]>,
     /// Role patient: the tag of what a minor keeps secret.
     pub patient_secret_tag: Option<[u8; 32]>,
+    /// Role patient: the commitment to the patient's tags, of a party that was registered from feature level 4 on. Which
+    /// tags, says the record under each of them.
+    pub patient_commitment: Option<[u8; 32]>,
     /// The entry that registered it; 0: genesis.
     pub registered_at: LeafIndex,
     /// How many structures, systems of actors and issuers of logins it vouches for. [`crate::LedgerReader::vouching`] has
@@ -198,6 +204,7 @@ impl PartyRow {
             keys: self.key_ids.iter().map(|id| id32(id).map(KeyId::from)).collect::<Result<_, _>>()?,
             patient_tag: optional_tag(&self.patient_tag)?,
             patient_secret_tag: optional_tag(&self.patient_secret_tag)?,
+            patient_commitment: optional_tag(&self.patient_commitment)?,
             registered_at: LeafIndex(self.registered_at),
             vouches_for: [self.structures, self.actor_systems, self.issuers],
         })

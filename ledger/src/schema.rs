@@ -233,10 +233,12 @@ pub(crate) mod consent_prefix {
     pub(crate) const COSIGNED: &[u8] = b"\x03cosigned/";
     pub(crate) const DAY: &[u8] = b"\x03day/";
     pub(crate) const OWN_DAY: &[u8] = b"\x03own-day/";
+    pub(crate) const DEVICE: &[u8] = b"\x03device/";
+    pub(crate) const DEVICE_READ: &[u8] = b"\x03device-read/";
 
     /// All of them. Whoever adds one adds it here.
     #[cfg(test)]
-    pub(crate) const ALL: [&[u8]; 15] = [
+    pub(crate) const ALL: [&[u8]; 17] = [
         OPEN,
         SECRET,
         REVOKED_ACTOR,
@@ -252,6 +254,8 @@ pub(crate) mod consent_prefix {
         COSIGNED,
         DAY,
         OWN_DAY,
+        DEVICE,
+        DEVICE_READ,
     ];
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     /// Of patients whose trace is being proven.
     pub kept_leaves: Mutex<KeptLeaves>,
     /// Signatures that needn't be verified again.
-    pub verified: Verified,
+    pub verified: Arc<Verified>,
     /// What checking before a command is proposed keeps in memory of what decides.
     pub checking: Mutex<Caches>,
     view: RwLock<Arc<View>>,
@@ -88,14 +88,19 @@ impl Shared {
     }
 
     /// `view` is what was found on disk, so all of it is flushed.
-    pub(crate) fn new(genesis: Arc<GenesisInfo>, options: Options, checking: Caches, view: View) -> Self {
+    pub(crate) fn new(
+        genesis: Arc<GenesisInfo>,
+        options: Options,
+        (checking, verified): (Caches, Arc<Verified>),
+        view: View,
+    ) -> Self {
         let flushed = Flushed { generation: view.generation, index: view.head.applied_index };
         Self {
             genesis,
             options,
             stats: ApplyStats::default(),
             kept_leaves: Mutex::default(),
-            verified: Verified::default(),
+            verified,
             checking: Mutex::new(checking),
             view: RwLock::new(Arc::new(view)),
             flushed: Mutex::new(flushed),

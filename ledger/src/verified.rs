@@ -1,4 +1,5 @@
-//! Signatures that this process has verified: what was admitted here, or applied before, isn't verified again.
+//! Signatures that this process has verified, of authors and of logins: what was admitted here, or applied before, isn't
+//! verified again.
 //!
 //! It only saves time. A signature is good or bad whoever looks at it and whenever, so what is found here is what verifying
 //! would say, and a command does the same on a node that has seen everything and on one that has seen nothing.
@@ -8,6 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use parking_lot::Mutex;
 use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::{KeyError, PublicKey};
+use sillage_rules::will::KnownSignatures;
 
 use crate::rows::KeyInfo;
 
@@ -64,6 +66,11 @@ impl Verified {
         good
     }
 
+    /// Tokens of logins, which an admitting node, the one that leads and apply each look at.
+    pub(crate) fn tokens(&self) -> &dyn KnownSignatures {
+        self
+    }
+
     /// A registered key, ready to verify with.
     pub(crate) fn key(&self, key: &KeyInfo) -> Result<PublicKey, KeyError> {
         if let Some(known) = self.keys.lock().get(&key.public_key) {
@@ -79,7 +86,14 @@ impl Verified {
     }
 }
 
-/// All that was verified, in one hash. Messages of different sorts begin differently, and a signature has one length.
+impl KnownSignatures for Verified {
+    fn or_verify(&self, message: &[u8], signature: &[u8], verify: &dyn Fn() -> bool) -> bool {
+        Self::or_verify(self, message, signature, verify)
+    }
+}
+
+/// All that was verified, in one hash. Messages of different sorts begin differently, and say how long they are or have
+/// signatures of one length.
 fn name(message: &[u8], signature: &[u8]) -> Hash {
     sha256(&[message, signature])
 }

@@ -12,6 +12,7 @@ use crate::disk;
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
 use crate::init::{self, NodePlan, Plan};
+use crate::place::Said;
 use crate::{pid, serve};
 
 /// A node of a Sillage log: an append-only audit ledger that anyone can check.
@@ -59,6 +60,8 @@ struct DevArgs {
     /// named before.
     #[arg(long = "witness", value_name = "URL=VKEY", value_parser = witness)]
     witnesses: Vec<WitnessConfig>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Give up when the log doesn't serve after so many seconds.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     wait: u64,
@@ -120,6 +123,27 @@ struct ServeArgs {
     /// The node's configuration, as `init` or `dev` wrote it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// What a folder is that is at another place than its node ran.
+#[derive(Clone, Copy, Debug, Args)]
+struct PlaceArgs {
+    /// The node was moved here: its folder is at another address, or on another machine, than it noted. Only where the node
+    /// runs nowhere else any more.
+    #[arg(long)]
+    moved: bool,
+    /// A copy to look at: no witness, no peers, read only. Who reads it is written into the node's own log, as nothing can be
+    /// put on record.
+    #[arg(long, conflicts_with = "moved")]
+    isolated: bool,
+}
+
+impl From<PlaceArgs> for Said {
+    fn from(PlaceArgs { moved, isolated }: PlaceArgs) -> Self {
+        Self { moved, isolated }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +182,7 @@ pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Dev(args) => dev(args),
         Command::Init(args) => init(args),
-        Command::Serve(args) => serve::run(&args.config).map_err(|error| error.to_string()),
+        Command::Serve(args) => serve::run(&args.config, args.place.into()).map_err(|error| error.to_string()),
         Command::Found(args) => found(&args),
     };
     match done {
@@ -179,6 +203,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
         restart: args.restart,
         gateway: args.gateway,
         witnesses: args.witnesses,
+        said: args.place.into(),
         wait: Duration::from_secs(args.wait),
     };
     dev::run(&options).map_err(|error| error.to_string())

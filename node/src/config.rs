@@ -67,6 +67,10 @@ pub struct NodeConfig {
     pub listen_client: String,
     /// `host:port` for the other nodes.
     pub listen_peer: String,
+    /// `host:port` for load balancers, without TLS and without a certificate: `/healthz` alone, which says whether the node
+    /// serves and nothing else. Absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_health: Option<String>,
     /// The genesis entry's body (`sillage.v1.Genesis`), the same file on every node.
     pub genesis: PathBuf,
     /// Ed25519 seed that signs receipts.
@@ -112,6 +116,9 @@ pub struct NodeConfig {
     /// What the process says of itself.
     #[serde(default)]
     pub log: LogConfig,
+    /// Whether it is a copy that is only looked at (`serve --isolated`): no witness, no peers, read only.
+    #[serde(skip)]
+    pub isolated: bool,
 }
 
 /// A witness (c2sp.org/tlog-witness).
@@ -330,7 +337,15 @@ impl NodeConfig {
     pub fn load_unresolved(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config: Self = toml::from_str(&text)
+        Self::parse(path, &text)
+    }
+
+    /// Reads and checks the text of the file at `path`, and leaves its paths as they are written.
+    ///
+    /// # Errors
+    /// When the text isn't understood, or says what can't be.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
         config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
         Ok(config)
@@ -346,7 +361,8 @@ impl NodeConfig {
         self.peers.iter().filter(|peer| peer.id != self.id)
     }
 
-    fn resolve(&mut self, base: &Path) {
+    /// Makes the paths that are relative to `base` whole.
+    pub(crate) fn resolve(&mut self, base: &Path) {
         let paths = [
             &mut self.data_dir,
             &mut self.genesis,
@@ -417,7 +433,7 @@ impl NodeConfig {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn vkey(kind: KeyKind) -> String {
@@ -432,6 +448,7 @@ mod tests {
             data_dir: "data".into(),
             listen_client: "127.0.0.1:7402".to_owned(),
             listen_peer: "127.0.0.1:7403".to_owned(),
+            listen_health: None,
             genesis: "../genesis.bin".into(),
             node_key: "keys/node.key".into(),
             node_key_next: None,
@@ -464,6 +481,7 @@ mod tests {
             limits: LimitsConfig::default(),
             raft: RaftConfig::default(),
             log: LogConfig::default(),
+            isolated: false,
         }
     }
 

@@ -82,6 +82,30 @@ pub fn routes(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
         .with_state(Pages { backend, metrics })
 }
 
+/// Requests at once on the port for load balancers; more wait.
+const HEALTH_AT_ONCE_MAX: usize = 64;
+
+/// `/healthz` for load balancers, over plain HTTP and for whoever asks: 200 with `ok` where the node serves, else 503 with
+/// `failing`. It says nothing of the log, the group or the alarms.
+pub async fn serve_health(
+    port: tokio::net::TcpListener,
+    backend: Arc<dyn Backend>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) {
+    let routes = Router::new().route("/healthz", get(say_health)).with_state(backend);
+    let routes = routes.layer(tower::limit::GlobalConcurrencyLimitLayer::new(HEALTH_AT_ONCE_MAX));
+    if let Err(error) = axum::serve(port, routes).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the port for load balancers stopped");
+    }
+}
+
+async fn say_health(State(backend): State<Arc<dyn Backend>>) -> Response {
+    match backend.health().serves() {
+        true => (StatusCode::OK, "ok\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "failing\n").into_response(),
+    }
+}
+
 /// What tells how a node is: the two pages, and what `sillage cluster status` calls.
 fn is_monitoring(path: &str) -> bool {
     matches!(path, "/metrics" | "/healthz" | "/sillage.v1.Ledger/GetLog" | "/sillage.v1.Ledger/ClusterStatus")

@@ -8,7 +8,7 @@
 //!   to each other;
 //! - [`tls`]: who may connect, and how many; [`http`]: `/metrics` and `/healthz`;
 //! - [`telemetry`] and [`metrics`]: what a node says of itself, never anything of a patient;
-//! - [`disk`]: which disk this node is on, and that nothing begins twice; [`join`]: how a new member begins;
+//! - [`disk`]: which disk this node is on, and that nothing begins twice; [`folder_lock`]: one process for a folder; [`place`]: that a copy reaches nobody by accident; [`join`]: how a new member begins;
 //! - [`init`]: how a deployment's files are made; [`dev`]: a whole test log in one command; [`cli`]: both on the
 //!   command line.
 
@@ -17,6 +17,7 @@ pub mod config;
 pub mod core;
 pub mod dev;
 pub mod disk;
+pub mod folder_lock;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
@@ -25,6 +26,9 @@ pub mod join;
 pub mod metrics;
 pub mod peer;
 pub mod pid;
+pub mod place;
+#[cfg(test)]
+mod reference_tests;
 pub mod secrets;
 pub mod serve;
 pub mod service;

@@ -20,11 +20,12 @@ use crate::core::Core;
 use crate::http::{self, Backend};
 use crate::join::{self, JoinError};
 use crate::metrics::Metrics;
+use crate::place::{self, PlaceError, Said};
 use crate::secrets::{Secrets, SecretsError};
 use crate::tls::accept::{AcceptLimits, Incoming, accept, accept_with};
 use crate::tls::reserve::Reserve;
 use crate::tls::{self, TlsError};
-use crate::{peer, pid, service, telemetry};
+use crate::{folder_lock, peer, pid, service, telemetry};
 
 /// Why a node doesn't run.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum ServeError {
         /// Why.
         message: String,
     },
+    /// The folder isn't where it was.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The secrets can't be used.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -61,6 +65,14 @@ pub enum ServeError {
         key: &'static str,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another process has the data folder.
+    #[error("{data} is in use by another process{}: stop it first; nothing was changed", running.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Held {
+        /// The data folder.
+        data: PathBuf,
+        /// The process, as the pid file says.
+        running: Option<i32>,
     },
     /// The core doesn't start.
     #[error("the node can't start: {0}")]
@@ -82,12 +94,13 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
     move |source| ServeError::System { what, source }
 }
 
-/// Runs the node of `config_file` until it is told to stop.
+/// Runs the node of `config_file` until it is told to stop. `said`: what a folder is that isn't where it was.
 ///
 /// # Errors
 /// When it can't start, or a port fails.
-pub fn run(config_file: &Path) -> Result<(), ServeError> {
-    let config = NodeConfig::load(config_file)?;
+pub fn run(config_file: &Path, said: Said) -> Result<(), ServeError> {
+    let mut config = NodeConfig::load(config_file)?;
+    config.isolated = said.isolated;
     telemetry::start(&config.log).map_err(ServeError::Telemetry)?;
     pid::die_with_parent().map_err(system("can't follow the parent process"))?;
     pid::raise_file_limit();
@@ -96,14 +109,17 @@ pub fn run(config_file: &Path) -> Result<(), ServeError> {
         .thread_name("net")
         .build()
         .map_err(system("can't start the network threads"))?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, said));
     // Connections that outlived the grace end here.
     runtime.shutdown_timeout(Duration::from_millis(500));
     served
 }
 
-async fn serve(config: NodeConfig) -> Result<(), ServeError> {
+async fn serve(config: NodeConfig, said: Said) -> Result<(), ServeError> {
     let genesis = read_genesis(&config.genesis)?;
+    // Before anything is written: a second process on the same folder leaves the first one's files alone.
+    let _data = hold_data(&config).await?;
+    place::check(&config, said)?;
     let secrets = match join::has_token(&config, &genesis)? {
         true => {
             join::fetch_keys(&config, &genesis).await?;
@@ -113,7 +129,15 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     };
     let client_tls = tls::server_config(&secrets.identity, None)?;
     let client_port = listen(&config.listen_client, "listen_client").await?;
-    let peer_port = listen(&config.listen_peer, "listen_peer").await?;
+    // A copy that is only looked at isn't there for peers.
+    let peer_port = match config.isolated {
+        true => None,
+        false => Some(listen(&config.listen_peer, "listen_peer").await?),
+    };
+    let health_port = match &config.listen_health {
+        Some(address) => Some(listen(address, "listen_health").await?),
+        None => None,
+    };
     let stop = stop_signal()?;
 
     let metrics = Metrics::new(config.id);
@@ -127,10 +151,17 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     let limits = &config.limits;
     let through = accept_limits(limits, limits.peer_connections_max);
     let through = AcceptLimits { per_caller_max: limits.peer_connections_max, ..through };
-    let incoming = accept(peer_port, core.peer_tls()?, through, "peer", metrics.clone());
-    let peers = peer_server(limits).add_routes(peer::routes(Arc::clone(&core)));
-    let peers = peers.serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
-    let peers = tokio::spawn(peers);
+    let mut beside = Vec::new();
+    if let Some(peer_port) = peer_port {
+        let incoming = accept(peer_port, core.peer_tls()?, through, "peer", metrics.clone());
+        let peers = peer_server(limits).add_routes(peer::routes(Arc::clone(&core)));
+        let peers = peers.serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
+        beside.push(tokio::spawn(async move { drop(peers.await) }));
+    }
+    if let Some(port) = health_port {
+        let backend = Arc::clone(&core) as Arc<dyn Backend>;
+        beside.push(tokio::spawn(http::serve_health(port, backend, stopped(stop.clone()))));
+    }
 
     let through = accept_limits(limits, limits.connections_max);
     let reserve = Reserve::new(limits.monitoring_connections, core.alarms().clone());
@@ -147,7 +178,7 @@ async fn serve(config: NodeConfig) -> Result<(), ServeError> {
     let served = with_grace(clients, stop.clone(), grace).await;
     tracing::info!(node = config.id, "stopping");
     // The peers are let go last: until here they had a part in what was finishing.
-    peers.abort();
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
     core.shutdown().await;
     drop(pid_file);
     tracing::info!(node = config.id, "stopped");
@@ -226,6 +257,24 @@ pub(crate) fn read_genesis(path: &Path) -> Result<GenesisInfo, ServeError> {
 /// How long a port that is still taken is asked for again.
 const BIND_RETRIES: u32 = 20;
 const BIND_RETRY: Duration = Duration::from_millis(100);
+
+/// Keeps other processes off the data folder. Where there is none, the core says so.
+async fn hold_data(config: &NodeConfig) -> Result<Option<std::fs::File>, ServeError> {
+    for tried in 0..=BIND_RETRIES {
+        if tried > 0 {
+            tokio::time::sleep(BIND_RETRY).await;
+        }
+        match folder_lock::hold(&config.data_dir) {
+            Ok(Some(held)) => return Ok(Some(held)),
+            // As with ports: a process that was killed holds it until it is reaped.
+            Ok(None) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(system("can't open the data folder")(error)),
+        }
+    }
+    let running = config.pid_file.as_deref().and_then(pid::read);
+    Err(ServeError::Held { data: config.data_dir.clone(), running })
+}
 
 async fn listen(address: &str, key: &'static str) -> Result<TcpListener, ServeError> {
     let mut tries = 0;

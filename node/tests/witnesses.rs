@@ -8,10 +8,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use common::{Author, Deployment, key, now_ms, record, until};
 use parking_lot::Mutex;
 use sillage_node::config::WitnessConfig;
+use sillage_node::core::alarms::Alarm;
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
@@ -40,6 +41,8 @@ struct Witness {
     log: VerifierKey,
     /// Size and root that it cosigned.
     known: Mutex<(u64, Hash)>,
+    /// What it shows to monitors.
+    shown: Mutex<Option<String>>,
     statuses: Mutex<Vec<u16>>,
 }
 
@@ -93,14 +96,30 @@ async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: String) -> Re
     (status, [("content-type", kind)], text).into_response()
 }
 
+async fn latest(State(witness): State<Arc<Witness>>) -> Response {
+    match witness.shown.lock().clone() {
+        Some(note) => note.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 /// Serves a witness, and says how a node reaches it.
 async fn serve(number: u8, manner: Manner, log: &VerifierKey) -> (Arc<Witness>, WitnessConfig) {
     let name = format!("witness.example/w{number}");
     let signer = SignerKey::new(&name, KeyKind::CosignatureV1, SigningKey::from_seed(&[number; 32])).expect("a name");
     let vkey = signer.verifier().to_string();
-    let witness =
-        Arc::new(Witness { manner, signer, log: log.clone(), known: Mutex::default(), statuses: Mutex::default() });
-    let router = Router::new().route("/w/add-checkpoint", post(add_checkpoint)).with_state(Arc::clone(&witness));
+    let witness = Arc::new(Witness {
+        manner,
+        signer,
+        log: log.clone(),
+        known: Mutex::default(),
+        shown: Mutex::default(),
+        statuses: Mutex::default(),
+    });
+    let router = Router::new()
+        .route("/w/add-checkpoint", post(add_checkpoint))
+        .route("/w/{origin}/checkpoint", get(latest))
+        .with_state(Arc::clone(&witness));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/w/", listener.local_addr().expect("bound"));
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -156,7 +175,13 @@ async fn a_good_witness_is_heard_whatever_the_others_do() {
         let line = format!("sillage_witness_answers_total{{outcome=\"{outcome}\"}}");
         until(outcome, async || counted(&line).then_some(())).await;
     }
-    assert!(good.statuses.lock().iter().all(|status| *status == 200));
+    let statuses = good.statuses.lock().clone();
+    assert_eq!(statuses[0], 409, "it is asked what it knows before anything is submitted");
+    assert!(statuses[1..].iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(
+        node.core.alarms().is_raised(Alarm::WitnessRefuses),
+        "one says that the log doesn't continue what it cosigned"
+    );
 
     // Another process feeds it: this one begins with what it doesn't know, and is told the size.
     node.stop().await;
@@ -165,4 +190,51 @@ async fn a_good_witness_is_heard_whatever_the_others_do() {
     until("the good witness again", async || node.core.checkpoint(size_min, &name).await.ok()).await;
     assert!(good.statuses.lock().contains(&409));
     node.stop().await;
+}
+
+/// A checkpoint of the log that never was, as its key would sign it.
+fn signed(deployment: &Deployment, size: u64) -> String {
+    let key = SignerKey::new(common::ORIGIN, KeyKind::Ed25519, deployment.log_key()).expect("a name");
+    let origin = common::ORIGIN.parse().expect("a name");
+    let checkpoint = Checkpoint { origin, size: TreeSize(size), root: Hash::from([7; 32]) };
+    checkpoint.sign(&[&key], 0).expect("signed").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_lost_entries_takes_nothing_new_where_a_witness_proves_it() {
+    let mut deployment = Deployment::new(1);
+    let log = VerifierKey::new(common::ORIGIN, KeyKind::Ed25519, deployment.log_key().public_key()).expect("a name");
+    let (witness, config) = serve(1, Manner::Good, &log).await;
+    let name = [witness.signer.verifier().name().to_owned()];
+    let node = deployment.start_with(1, |node| node.witnesses = vec![config.clone()]).await;
+    let mut author = Author::new(key(&deployment.path("keys/profile.key")));
+    let size = record(&node.core, &mut author).await;
+    until("the witness", async || node.core.checkpoint(size, &name).await.ok()).await;
+    node.stop().await;
+    // The witness went on with the real log; this is a copy of before.
+    let cosigned = *witness.known.lock();
+    *witness.known.lock() = (size + 50, Hash::from([7; 32]));
+    *witness.shown.lock() = Some(signed(&deployment, size + 50));
+    let before = witness.statuses.lock().len();
+    let node = deployment.start_with(1, |node| node.witnesses = vec![config.clone()]).await;
+    until("the alarm", async || node.core.alarms().is_raised(Alarm::WitnessAhead).then_some(())).await;
+    let holds = node.core.reader().tree_size();
+    let batch = author.batch(&common::access(&node.core));
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(20), node.core.submit(batch)).await;
+    assert!(!matches!(refused, Ok(Ok(_))), "nothing new is taken");
+    assert_eq!(node.core.reader().tree_size(), holds);
+    assert!(witness.statuses.lock()[before..].iter().all(|status| *status == 409), "nothing was signed");
+    node.stop().await;
+
+    // A witness that only says so stops nobody; nothing more is submitted to it.
+    *witness.shown.lock() = None;
+    let node = deployment.start_with(1, |node| node.witnesses = vec![config.clone()]).await;
+    until("the alarm", async || node.core.alarms().is_raised(Alarm::WitnessAhead).then_some(())).await;
+    let before = witness.statuses.lock().len();
+    let mut author = Author::new(key(&deployment.path("keys/profile.key")));
+    drop(author.batch(&common::access(&node.core)));
+    record(&node.core, &mut author).await;
+    assert_eq!(witness.statuses.lock().len(), before, "it is left alone");
+    node.stop().await;
+    *witness.known.lock() = cosigned;
 }

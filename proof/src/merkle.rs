@@ -15,6 +15,9 @@ pub enum ProofError {
     /// The older tree is larger than the newer one.
     #[error("the older tree ({old} entries) is larger than the newer one ({new})")]
     SizesReversed { old: u64, new: u64 },
+    /// The older tree is empty: every tree extends it, so a proof of that proves nothing.
+    #[error("the older tree is empty: a proof from it says nothing")]
+    FromEmpty,
     /// The proof has too many or too few hashes.
     #[error("the proof has {got} hashes, expected {want}")]
     WrongLength { got: usize, want: usize },
@@ -140,7 +143,8 @@ pub fn root_from_inclusion(leaf: &Hash, index: LeafIndex, size: TreeSize, proof:
 }
 
 /// Verifies that the tree of `new` entries with `new_root` extends the one of `old` entries with `old_root`
-/// (RFC 9162 §2.1.4.2). Every tree extends the empty one, whose root isn't looked at.
+/// (RFC 9162 §2.1.4.2, where 0 < `old`). From the empty tree nothing can be verified, whatever is said of its root: who knows
+/// no older tree has none to be consistent with.
 ///
 /// # Errors
 /// [`ProofError`] says what doesn't fit.
@@ -186,16 +190,16 @@ fn trivial_consistency(old: TreeSize, new: TreeSize, got: usize, same_root: bool
         let (old, new) = (old.0, new.0);
         return Some(Err(ProofError::SizesReversed { old, new }));
     }
-    if old != new && old.0 != 0 {
+    if old.0 == 0 {
+        return Some(Err(ProofError::FromEmpty));
+    }
+    if old != new {
         return None;
     }
     if got > 0 {
         return Some(Err(ProofError::WrongLength { got, want: 0 }));
     }
-    if old == new && !same_root {
-        return Some(Err(ProofError::RootMismatch));
-    }
-    Some(Ok(()))
+    Some(if same_root { Ok(()) } else { Err(ProofError::RootMismatch) })
 }
 
 /// [`verify_inclusion`] over hashes as they come from outside, of any length.
@@ -215,7 +219,7 @@ pub fn verify_inclusion_bytes<H: AsRef<[u8]>>(
 }
 
 /// [`verify_consistency`] over hashes as they come from outside, of any length. Where no hashing is needed (equal
-/// sizes, or an empty older tree), roots are only compared, whatever their length.
+/// sizes), roots are only compared, whatever their length.
 ///
 /// # Errors
 /// As [`verify_consistency`]; and when a hash that takes part in hashing isn't 32 bytes.

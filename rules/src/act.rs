@@ -8,7 +8,7 @@ use sillage_proto::v1::ledger_act;
 use crate::authority::RuleChange;
 use crate::check::{at_most, line, required};
 use crate::kind::Kind;
-use crate::limits::{ERASED_INDICES_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
+use crate::limits::{ERASED_INDICES_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
 use crate::node_set::NodeSetChange;
 use crate::record::RecordError;
 use crate::roles::Roles;
@@ -111,6 +111,8 @@ pub struct PartyRegistration {
     pub patient_tag: Option<[u8; 32]>,
     /// Role patient: the tag of what is kept from representatives.
     pub patient_secret_tag: Option<[u8; 32]>,
+    /// Role patient, from feature level 4 on: the commitment to the patient's tags, in their place ([`crate::device`]).
+    pub patient_commitment: Option<Hash>,
     /// Whom it vouches for.
     pub vouching: Vouching,
 }
@@ -129,9 +131,17 @@ impl PartyRegistration {
         }
         let patient_tag = parse_tag("patient_tag", &message.patient_tag)?;
         let patient_secret_tag = parse_tag("patient_secret_tag", &message.patient_secret_tag)?;
-        if roles.contains(Roles::PATIENT) != patient_tag.is_some() {
-            let why = "the role patient and a patient's tag go together";
+        let patient_commitment = match &message.patient_commitment[..] {
+            [] => None,
+            bytes => Some(Hash::from_bytes(bytes32("patient_commitment", bytes)?)),
+        };
+        if roles.contains(Roles::PATIENT) != (patient_tag.is_some() || patient_commitment.is_some()) {
+            let why = "the role patient and a patient's tag, or a commitment to it, go together";
             return Err(RecordError::malformed("patient_tag", why));
+        }
+        if patient_tag.is_some() && patient_commitment.is_some() {
+            let why = "it stands in the place of the tags: leave them out";
+            return Err(RecordError::malformed("patient_commitment", why));
         }
         if patient_tag.is_none() && patient_secret_tag.is_some() {
             let why = "only the role patient has it";
@@ -145,6 +155,7 @@ impl PartyRegistration {
             quota_events_per_s: message.quota_events_per_s,
             patient_tag,
             patient_secret_tag,
+            patient_commitment,
             vouching: Vouching::parse(&message.structures, &message.actor_systems, &message.issuers)?,
         })
     }
@@ -165,6 +176,7 @@ impl PartyRegistration {
             quota_events_per_s: self.quota_events_per_s,
             patient_tag: tag(&self.patient_tag),
             patient_secret_tag: tag(&self.patient_secret_tag),
+            patient_commitment: tag(&self.patient_commitment.map(Hash::to_bytes)),
             structures: self.vouching.structures.clone(),
             actor_systems: self.vouching.actor_systems.clone(),
             issuers: self.vouching.issuers.clone(),
@@ -226,9 +238,11 @@ impl Act {
     /// From which feature level of a group on it is known: below, the act is refused.
     pub fn feature_level(&self) -> u32 {
         let is_new = match self {
+            Self::Registered(party) if party.patient_commitment.is_some() => return 4,
             Self::Registered(party) => !Roles::OF_BEFORE.contains(party.roles) || !party.vouching.is_empty(),
             Self::RolesChanged { roles, .. } => !Roles::OF_BEFORE.contains(*roles),
-            _ => self.kind().feature_level() > 1,
+            Self::IssuerPublished(issuer) if issuer.audiences.len() > ISSUER_LIST_MAX => return 4,
+            _ => return self.kind().feature_level(),
         };
         if is_new { 3 } else { 1 }
     }
@@ -414,6 +428,7 @@ mod tests {
             quota_events_per_s: 10,
             patient_tag: None,
             patient_secret_tag: None,
+            patient_commitment: None,
             vouching: vouching(&["690000120"]),
         }
     }
@@ -428,6 +443,11 @@ mod tests {
         let author_id = party().author_id();
         let acts = [
             Act::Registered(party()),
+            Act::Registered(PartyRegistration {
+                roles: Roles::PATIENT,
+                patient_commitment: Some(Hash::from_bytes([6; 32])),
+                ..party()
+            }),
             Act::Rotated { author_id, key: key(), tls_spki_sha256: vec![] },
             Act::Revoked { key_id: key().key_id(), reason: "lost".to_owned() },
             Act::ActorRevoked { actor_hash: Hash::from_bytes([9; 32]), reason: "struck off".to_owned() },
@@ -463,6 +483,12 @@ mod tests {
         assert_eq!(path(|m| m.roles = 8), "patient_tag");
         assert_eq!(path(|m| m.patient_tag = vec![1; 32]), "patient_tag");
         assert_eq!(path(|m| m.patient_secret_tag = vec![1; 32]), "patient_secret_tag");
+        assert_eq!(path(|m| m.patient_commitment = vec![1; 32]), "patient_tag");
+        assert_eq!(path(|m| m.patient_commitment = vec![1; 31]), "patient_commitment");
+        let both = |m: &mut v1::PartyRegistered| {
+            (m.roles, m.patient_tag, m.patient_commitment) = (8, vec![1; 32], vec![2; 32]);
+        };
+        assert_eq!(path(both), "patient_commitment");
         assert_eq!(path(|m| m.tls_spki_sha256 = vec![vec![1; 31]]), "tls_spki_sha256");
         assert_eq!(path(|m| m.tls_spki_sha256 = vec![vec![1; 32]; 17]), "tls_spki_sha256");
     }

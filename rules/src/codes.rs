@@ -97,6 +97,8 @@ codes! {
         "No kind has this name or number: take one of docs/formats.md §2.";
     KindReserved "KIND_RESERVED" Reject PermissionDenied 4
         "Records of this kind are made by the ledger alone: don't submit them.";
+    ActorReserved "ACTOR_RESERVED" Reject PermissionDenied 4
+        "The record names its actor as the ledger names itself and its parties (urn:sillage:author): name the professional, the person or the software that acted.";
     RecordTooLarge "RECORD_TOO_LARGE" Reject InvalidArgument 4
         "A record is over 61,440 bytes: send less of the original or fewer items in one record.";
     EmptyBatch "EMPTY_BATCH" Reject InvalidArgument 4
@@ -138,13 +140,13 @@ codes! {
     SignaturesMissing "SIGNATURES_MISSING" Reject FailedPrecondition 4
         "The act needs the signatures of several authorities, and some are missing: `sillage authority propose`, have others sign it, then submit it.";
     LimitReached "LIMIT_REACHED" Reject ResourceExhausted 4
-        "The party has signed as many records that take access away or end spaces as it may in one day: find out why, then wait for the next day, or have the authority set another limit.";
+        "The party has signed as many records as it may in one day of those that are counted (what takes access away, ends spaces or memberships, embargoes, and permissions and memberships on another's word than the patient's: docs/formats.md §19): find out why, then wait for the next day, or have the authority set another limit.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
         "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     NotVouched "NOT_VOUCHED" Reject PermissionDenied 4
         "The party that signs doesn't vouch for the structure, the system of actors or the issuer of logins that is named: ask the authority for `sillage keys vouching`, or name one of the party's own.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
-        "The patient or a representative acts, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+        "The patient, a representative or another person acts or asks, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
     LoginMalformed "LOGIN_MALFORMED" Reject InvalidArgument 4
         "A token of the login isn't a signed token that can be read in one way only: send the issuer's ID token as it came, decrypted, in compact form.";
     LoginAlgorithm "LOGIN_ALGORITHM" Reject PermissionDenied 4
@@ -154,7 +156,7 @@ codes! {
     LoginKey "LOGIN_KEY" Reject PermissionDenied 4
         "The token names no key of its issuer that is on record: ask the authority to publish the issuer's new keys.";
     LoginSignature "LOGIN_SIGNATURE" Reject PermissionDenied 4
-        "The issuer didn't sign this token, or the session's key didn't sign this record: send the token as it came, and sign with the key of the session.";
+        "The issuer didn't sign this token, or the session's key didn't sign this record or request: send the token as it came, and sign with the key of the session.";
     LoginAudience "LOGIN_AUDIENCE" Reject PermissionDenied 4
         "The token was made for another service: log the person in at one whose client id is on record for this issuer.";
     LoginExpired "LOGIN_EXPIRED" Reject FailedPrecondition 4
@@ -162,11 +164,11 @@ codes! {
     LoginNotYet "LOGIN_NOT_YET" Reject FailedPrecondition 4
         "The token isn't valid yet: set the clock, or wait.";
     LoginNotBound "LOGIN_NOT_BOUND" Reject PermissionDenied 4
-        "The login was made for another record, another session or another log: its nonce doesn't name this one.";
+        "The login was made for another record or request, another session or another log: its nonce doesn't name this one.";
     LoginSubject "LOGIN_SUBJECT" Reject PermissionDenied 4
-        "Somebody else logged in than who is said to decide: the patient of the record, or the representative who is its actor.";
+        "Somebody else logged in than who is said to decide or to ask: the patient, or else the actor of the record or request.";
     LoginLevel "LOGIN_LEVEL" Reject PermissionDenied 4
-        "The record says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
+        "The record or request says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
     LoginReplayed "LOGIN_REPLAYED" Reject AlreadyExists 4
         "The same decision of the same moment is on record already: a will is recorded once.";
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4
@@ -224,7 +226,7 @@ codes! {
     Busy "BUSY" Retry ResourceExhausted 3
         "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
     ReadOnly "READ_ONLY" Retry Unavailable 3
-        "The disks of the nodes are nearly full and nothing new is recorded: make room, then send the same request again.";
+        "Nothing new is recorded, as the disks of the nodes are nearly full, a witness knows more than the log holds, or this is an isolated copy: see `sillage cluster status`, then send the same request again.";
     NotLeader "NOT_LEADER" Retry Unavailable 3
         "The node that took this isn't the leader any more: send the same request again.";
     NoLeader "NO_LEADER" Retry Unavailable 3

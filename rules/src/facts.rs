@@ -36,27 +36,55 @@ pub fn stated(facts: u32) -> Flags {
     basis | deferred | cites
 }
 
-/// The flags of a record's entry (`docs/formats.md` §5): nothing else makes them. `fault` is what was found about the
-/// basis that an access states; one that states none is without justification whatever it is. Times in milliseconds;
-/// unknown facts change nothing.
+/// The shortest time after which a policy may call a record late, in milliseconds.
+pub const LATE_AFTER_MS_MIN: u64 = 60_000;
+
+/// What the ledger found about the basis of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Finding {
+    /// Why an access has no basis that holds; one that states none is without justification whatever this says.
+    pub fault: Option<UnjustifiedReason>,
+    /// Nothing on record supports it.
+    pub is_claimed: bool,
+}
+
+/// When a record is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lateness {
+    /// After so many milliseconds: the genesis's, or fewer where the policy says so.
+    pub after_ms: u64,
+    /// Records of every kind, not of accesses and movements alone: from feature level 4 on.
+    pub of_every_kind: bool,
+}
+
+/// The flags of a record's entry (`docs/formats.md` §5): nothing else makes them. Times in milliseconds; unknown facts change
+/// nothing.
 pub fn flags_for(
     kind: Kind,
     facts: u32,
-    fault: Option<UnjustifiedReason>,
-    occurred_at_ms: u64,
-    ledger_time_ms: u64,
-    late_after_ms: u64,
+    found: Finding,
+    (occurred_at_ms, ledger_time_ms): (u64, u64),
+    late: Lateness,
 ) -> Flags {
     let mut flags = stated(facts);
-    let fault = if flags.contains(Flags::BASIS) { fault } else { Some(UnjustifiedReason::NoBasis) };
+    let has_basis = flags.contains(Flags::BASIS);
+    let fault = if has_basis { found.fault } else { Some(UnjustifiedReason::NoBasis) };
     if let Some(reason) = fault.filter(|_| kind.is_access()) {
         flags = flags | Flags::unjustified(reason);
     }
-    let age_ms = ledger_time_ms.saturating_sub(occurred_at_ms);
-    if (kind.is_access() || kind.is_movement()) && age_ms > late_after_ms {
+    if found.is_claimed && can_be_claimed(kind, flags) {
+        flags = flags | Flags::CLAIMED;
+    }
+    let can_be_late = late.of_every_kind || kind.is_access() || kind.is_movement();
+    if can_be_late && ledger_time_ms.saturating_sub(occurred_at_ms) > late.after_ms {
         flags = flags | Flags::LATE;
     }
     flags
+}
+
+/// Whether the ledger looks for what supports the basis of such a record: it isn't a decision or a break-glass.
+fn can_be_claimed(kind: Kind, flags: Flags) -> bool {
+    (kind.is_access() || kind.is_movement()) && flags.contains(Flags::BASIS) && !flags.contains(Flags::CITES)
 }
 
 /// Whether an entry's flags are the right ones, as far as can be said without the rest of the log. `record` is the one
@@ -65,30 +93,37 @@ pub fn flags_hold(entry: &RecordEntry, record: Option<&ParsedRecord>, late_after
     match record {
         _ if entry.flags.contains(Flags::LEDGER) => entry.flags == Flags::LEDGER,
         Some(record) => flags_fit(entry, record, late_after_ms),
-        None => flags_can_be(entry),
+        None => basis_can_be(entry),
     }
 }
 
-/// Whether the flags are those of this record: what the record states, when it came, and
-/// a fault only of a basis that points to a decision or a break-glass. Whether that fault is a true one takes the log.
+/// Whether the flags are those of this record: what the record states, when it came, and a fault only of a basis that the
+/// ledger looked at. Whether that fault is a true one takes the log, and so does from when on a policy calls a record late
+/// before the genesis does.
 fn flags_fit(entry: &RecordEntry, record: &ParsedRecord, late_after_ms: u64) -> bool {
-    let (facts, at_ms) = (facts_of(record), record.occurred_at_ms());
-    let cites = facts & CITES != 0;
-    let fault = entry.flags.unjustified_reason().filter(|reason| cites && *reason != UnjustifiedReason::NoBasis);
-    entry.flags == flags_for(entry.kind, facts, fault, at_ms, entry.time.get(), late_after_ms)
+    let flags = entry.flags;
+    if flags.stated() != stated(facts_of(record)) || !basis_can_be(entry) {
+        return false;
+    }
+    let (kind, age_ms) = (entry.kind, entry.time.get().saturating_sub(record.occurred_at_ms()));
+    match flags.contains(Flags::LATE) {
+        true => age_ms > late_after_ms.min(LATE_AFTER_MS_MIN),
+        false => age_ms <= late_after_ms || !(kind.is_access() || kind.is_movement()),
+    }
 }
 
-/// Whether the flags of an entry can be those of some author's record of its kind: what can be said without the record.
-fn flags_can_be(entry: &RecordEntry) -> bool {
+/// Whether what the flags say of the basis fits together: what can be said without the record.
+fn basis_can_be(entry: &RecordEntry) -> bool {
     let (kind, flags) = (entry.kind, entry.flags);
     let has_basis = flags.contains(Flags::BASIS);
+    let claimed = flags.contains(Flags::CLAIMED);
     let justified = match flags.unjustified_reason() {
         None => has_basis || !kind.is_access(),
         Some(UnjustifiedReason::NoBasis) => !has_basis && kind.is_access(),
+        Some(UnjustifiedReason::Unproven) => claimed && kind.is_access(),
         Some(_) => flags.contains(Flags::CITES) && kind.is_access(),
     };
-    let late = !flags.contains(Flags::LATE) || kind.is_access() || kind.is_movement();
-    justified && late
+    justified && (!claimed || can_be_claimed(kind, flags))
 }
 
 #[cfg(test)]
@@ -99,10 +134,15 @@ mod tests {
     use crate::record::new_message;
 
     const DAY_MS: u64 = 86_400_000;
+    const DAY: Lateness = Lateness { after_ms: DAY_MS, of_every_kind: false };
+
+    fn faulty(reason: UnjustifiedReason) -> Finding {
+        Finding { fault: Some(reason), is_claimed: false }
+    }
 
     #[test]
     fn an_access_without_basis_is_unjustified_and_a_consent_is_not() {
-        let flags = |kind, facts| flags_for(kind, facts, None, 5, 5, DAY_MS);
+        let flags = |kind, facts| flags_for(kind, facts, Finding::default(), (5, 5), DAY);
         assert_eq!(flags(Kind::ACCESS_READ, 0), Flags::UNJUSTIFIED);
         assert_eq!(flags(Kind::ACCESS_READ, HAS_BASIS), Flags::BASIS);
         assert_eq!(flags(Kind::CONSENT_REVOKED, 0), Flags::NONE);
@@ -111,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_basis_that_does_not_hold_is_flagged_with_its_reason() {
-        let flags = |kind, facts, fault| flags_for(kind, facts, Some(fault), 5, 5, DAY_MS);
+        let flags = |kind, facts, fault| flags_for(kind, facts, faulty(fault), (5, 5), DAY);
         let expired = flags(Kind::ACCESS_READ, HAS_BASIS, UnjustifiedReason::Expired);
         assert_eq!(expired, Flags::unjustified(UnjustifiedReason::Expired) | Flags::BASIS);
         // Who states none has none that could have expired; and only accesses are justified or not.
@@ -121,18 +161,25 @@ mod tests {
 
     #[test]
     fn late_begins_after_the_limit_and_only_for_accesses_and_movements() {
-        let flags = |kind, age_ms| flags_for(kind, HAS_BASIS, None, 1_000, 1_000 + age_ms, DAY_MS);
+        let flags = |kind, age_ms| flags_for(kind, HAS_BASIS, Finding::default(), (1_000, 1_000 + age_ms), DAY);
         assert_eq!(flags(Kind::ACCESS_READ, DAY_MS), Flags::BASIS);
         assert_eq!(flags(Kind::ACCESS_READ, DAY_MS + 1), Flags::LATE | Flags::BASIS);
         assert_eq!(flags(Kind::MOVEMENT_APP_SYNC, DAY_MS + 1), Flags::LATE | Flags::BASIS);
         assert_eq!(flags(Kind::SPACE_OPENED, DAY_MS + 1), Flags::BASIS);
         // A time ahead of the ledger's (up to five minutes is accepted) isn't late.
-        assert_eq!(flags_for(Kind::ACCESS_READ, HAS_BASIS, None, 2_000, 1_000, 0), Flags::BASIS);
+        let at_once = Lateness { after_ms: 0, of_every_kind: true };
+        let ahead = flags_for(Kind::ACCESS_READ, HAS_BASIS, Finding::default(), (2_000, 1_000), at_once);
+        assert_eq!(ahead, Flags::BASIS);
+        // From level 4 on, every kind.
+        let every = Lateness { of_every_kind: true, ..DAY };
+        let late = |kind| flags_for(kind, 0, Finding::default(), (0, DAY_MS + 1), every);
+        assert_eq!(late(Kind::SPACE_OPENED), Flags::LATE);
+        assert_eq!(late(Kind::ACCESS_READ), Flags::UNJUSTIFIED | Flags::LATE);
     }
 
     #[test]
     fn deferred_is_what_the_record_says() {
-        let flags = flags_for(Kind::ACCESS_READ, IS_DEFERRED, None, 0, 2 * DAY_MS, DAY_MS);
+        let flags = flags_for(Kind::ACCESS_READ, IS_DEFERRED, Finding::default(), (0, 2 * DAY_MS), DAY);
         assert_eq!(flags, Flags::UNJUSTIFIED | Flags::LATE | Flags::DEFERRED);
     }
 
@@ -198,14 +245,38 @@ mod tests {
             assert!(!flags_hold(&entry(&access, flags, 9), None, DAY_MS), "{flags:?}");
         }
         assert!(consent(Flags::NONE) && consent(Flags::BASIS | Flags::DEFERRED) && consent(Flags::LEDGER));
-        assert!(!consent(Flags::LATE));
+        assert!(consent(Flags::LATE), "recorded late: of every kind from level 4 on");
+        assert!(!consent(Flags::BASIS | Flags::CLAIMED), "its basis is nothing that is looked for");
+        let unproven = Flags::BASIS | Flags::CLAIMED | Flags::unjustified(UnjustifiedReason::Unproven);
+        for flags in [Flags::BASIS | Flags::CLAIMED, unproven] {
+            assert!(flags_hold(&entry(&access, flags, 9), None, DAY_MS), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_supports_is_claimed_and_unproven_only_where_it_is() {
+        let claimed = Finding { fault: Some(UnjustifiedReason::Unproven), is_claimed: true };
+        let flags = |kind, facts| flags_for(kind, facts, claimed, (5, 5), DAY);
+        let unproven = Flags::BASIS | Flags::CLAIMED | Flags::unjustified(UnjustifiedReason::Unproven);
+        assert_eq!(flags(Kind::ACCESS_READ, HAS_BASIS), unproven);
+        assert_eq!(flags(Kind::MOVEMENT_RESEARCH, HAS_BASIS), Flags::BASIS | Flags::CLAIMED);
+        assert_eq!(flags(Kind::CONSENT_REVOKED, HAS_BASIS), Flags::BASIS);
+        let team = record(Some(v1::BasisKind::CareTeam), false);
+        let fit = |flags, time_ms| flags_hold(&entry(&team, flags, time_ms), Some(&team), DAY_MS);
+        assert!(fit(Flags::BASIS, 2_000) && fit(Flags::BASIS | Flags::CLAIMED, 2_000) && fit(unproven, 2_000));
+        // A policy may call it late before the genesis does; never at once.
+        assert!(fit(Flags::BASIS | Flags::LATE, 1_001 + LATE_AFTER_MS_MIN));
+        assert!(!fit(Flags::BASIS | Flags::LATE, 1_000 + LATE_AFTER_MS_MIN) && !fit(Flags::BASIS, 2_000 + DAY_MS));
+        let cites = record(Some(v1::BasisKind::Decision), false);
+        let flags = Flags::BASIS | Flags::CITES;
+        assert!(!flags_hold(&entry(&cites, flags | Flags::CLAIMED, 2_000), Some(&cites), DAY_MS));
     }
 
     #[test]
     fn a_record_and_its_entry_have_one_leaf() {
         let record = record(Some(v1::BasisKind::Decision), true);
-        let fault = Some(UnjustifiedReason::OtherActor);
-        let flags = flags_for(record.kind(), facts_of(&record), fault, 1_000, 2 * DAY_MS, DAY_MS);
+        let fault = faulty(UnjustifiedReason::OtherActor);
+        let flags = flags_for(record.kind(), facts_of(&record), fault, (1_000, 2 * DAY_MS), DAY);
         let entry = RecordEntry { record_hash: record.record_hash(&[3; 16]), ..entry(&record, flags, 2 * DAY_MS) };
         // What the ledger finds isn't the author's to state; what the author states isn't the ledger's to change.
         assert_eq!(entry.batch_leaf(), record.batch_leaf(record.record_hash(&[3; 16])));

@@ -19,11 +19,14 @@ pub enum UnjustifiedReason {
     Beyond = 3,
     /// The decision or break-glass had ended.
     Expired = 4,
+    /// Nothing on record supports the basis, and the policy asks for proof of such.
+    Unproven = 5,
 }
 
 impl UnjustifiedReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::NoBasis, Self::UnknownReference, Self::OtherActor, Self::Beyond, Self::Expired];
+    pub const ALL: [Self; 6] =
+        [Self::NoBasis, Self::UnknownReference, Self::OtherActor, Self::Beyond, Self::Expired, Self::Unproven];
 
     /// The number, as it stands in an entry.
     pub const fn code(self) -> u8 {
@@ -43,6 +46,7 @@ impl UnjustifiedReason {
             Self::OtherActor => "OTHER_ACTOR",
             Self::Beyond => "BEYOND",
             Self::Expired => "EXPIRED",
+            Self::Unproven => "UNPROVEN",
         }
     }
 }
@@ -68,7 +72,7 @@ impl Flags {
     pub const NONE: Self = Self(0);
     /// An access without a basis that holds; by itself, with reason 0: without any.
     pub const UNJUSTIFIED: Self = Self(1);
-    /// An access or movement recorded long after it happened.
+    /// Recorded long after it happened.
     pub const LATE: Self = Self(2);
     /// Handed in after an establishment's emergency mode; the author states it.
     pub const DEFERRED: Self = Self(4);
@@ -79,32 +83,43 @@ impl Flags {
     /// Its basis points to a decision or a break-glass, which the ledger looks up; the author states it. Beside `BASIS`.
     pub const CITES: Self = Self(32);
 
-    const ALL: u16 = 63;
+    /// Nothing on record supports the basis of an access or movement: it is what its author says. Beside `BASIS`, without
+    /// `CITES`.
+    pub const CLAIMED: Self = Self(64);
+
+    const ALL: u16 = 127;
     /// What the author states: the batch leaf covers it.
     const STATED: u16 = Self::DEFERRED.0 | Self::BASIS.0 | Self::CITES.0;
     /// Where the reason stands, beside `UNJUSTIFIED` only.
     const REASON: u16 = 0x0f00;
     const REASON_SHIFT: u32 = 8;
-    const TABLE: [(Self, &'static str); 6] = [
+    const TABLE: [(Self, &'static str); 7] = [
         (Self::UNJUSTIFIED, "UNJUSTIFIED"),
         (Self::LATE, "LATE"),
         (Self::DEFERRED, "DEFERRED"),
         (Self::LEDGER, "LEDGER"),
         (Self::BASIS, "BASIS"),
         (Self::CITES, "CITES"),
+        (Self::CLAIMED, "CLAIMED"),
     ];
 
     /// The flags with these bits.
     ///
     /// # Errors
-    /// When one of them is unknown, or they give a reason that doesn't exist, or one without `UNJUSTIFIED`, or cite without
-    /// a basis.
+    /// When one of them is unknown, or they give a reason that doesn't exist, or one without `UNJUSTIFIED`, or cite or claim
+    /// without a basis, or claim what they cite, or miss a proof of what isn't claimed.
     pub const fn from_bits(bits: u16) -> Result<Self, EntryError> {
         let reason = (bits & Self::REASON) >> Self::REASON_SHIFT;
         let known = bits & !(Self::ALL | Self::REASON) == 0;
         let may = (reason == 0 || bits & Self::UNJUSTIFIED.0 != 0)
             && (bits & Self::CITES.0 == 0 || bits & Self::BASIS.0 != 0);
-        if known && may && reason <= UnjustifiedReason::Expired.code() as u16 {
+        let claimed = bits & Self::CLAIMED.0 != 0;
+        let unproven = reason == UnjustifiedReason::Unproven.code() as u16;
+        let claims = match claimed {
+            true => bits & (Self::BASIS.0 | Self::CITES.0) == Self::BASIS.0 && (reason == 0 || unproven),
+            false => !unproven,
+        };
+        if known && may && claims && reason <= UnjustifiedReason::Unproven.code() as u16 {
             Ok(Self(bits))
         } else {
             Err(EntryError::Flags(bits))
@@ -171,17 +186,19 @@ mod tests {
     #[test]
     fn a_reason_stands_beside_unjustified_only_and_exists() {
         for reason in UnjustifiedReason::ALL {
-            let flags = Flags::unjustified(reason) | Flags::BASIS;
+            let claimed = if reason == UnjustifiedReason::Unproven { Flags::CLAIMED } else { Flags::NONE };
+            let flags = Flags::unjustified(reason) | Flags::BASIS | claimed;
             assert_eq!(Flags::from_bits(flags.bits()), Ok(flags));
             assert_eq!(flags.unjustified_reason(), Some(reason));
             assert!(
                 flags.contains(Flags::UNJUSTIFIED) && flags.contains(Flags::unjustified(UnjustifiedReason::Expired))
             );
-            assert_eq!(flags.bits(), 0x11 | u16::from(reason.code()) << 8);
+            assert_eq!(flags.bits(), 0x11 | claimed.bits() | u16::from(reason.code()) << 8);
         }
+        assert_eq!(Flags::from_bits(0x50), Ok(Flags::BASIS | Flags::CLAIMED));
         assert_eq!(Flags::BASIS.unjustified_reason(), None);
         assert_eq!(Flags::from_bits(0x30), Ok(Flags::BASIS | Flags::CITES));
-        for bits in [0x0100, 0x0110, 0x0501, 0x0f01, 0x0020, 0x0040, 0x1001, 0x8000] {
+        for bits in [0x0100, 0x0110, 0x0501, 0x0511, 0x0451, 0x0f01, 0x0020, 0x0040, 0x0070, 0x0080, 0x1001, 0x8000] {
             assert_eq!(Flags::from_bits(bits), Err(EntryError::Flags(bits)), "{bits:#06x}");
         }
     }

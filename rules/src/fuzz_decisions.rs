@@ -51,9 +51,10 @@ pub fn fuzz_event(data: &[u8]) {
 /// Admits the event and decides on it, at both ends of time.
 fn put(event: &Event, signer: Actor) {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
     let (index, time) = (LeafIndex(5), LedgerTimeMs(1_772_442_000_000));
-    let meta = Meta { index, time, signer, authority: true, patient_key: true, authenticated: true, will: None };
+    let meta =
+        Meta { index, time, signer, authority: true, patient_key: true, authenticated: true, will: None, party: None };
     let mut state = PatientState::default();
     let admitted = state.admit(event, &meta, &env);
     // What a node once admitted takes effect on every state, whatever else is there.
@@ -62,7 +63,8 @@ fn put(event: &Event, signer: Actor) {
     for at in [LedgerTimeMs(0), time, LedgerTimeMs(OCCURRED_AT_MS_MAX), LedgerTimeMs(u64::MAX)] {
         let item = ItemFacts { id: "doc1".to_owned(), category: "LAB".to_owned(), ..ItemFacts::default() };
         let actor = Actor { profession: Some("nurse".to_owned()), ..meta.signer.clone() };
-        let request = Request { actor, action: Action::Read, purpose: "TREAT".to_owned(), at, items: vec![item] };
+        let request =
+            Request { actor, action: Action::Read, purpose: "TREAT".to_owned(), at, items: vec![item], word_of: None };
         let decision = decide(&env, &state, Some(&state), &request);
         assert_eq!(decision, decide(&env, &state, Some(&state), &request));
         assert!(decision.permitted().len() <= decision.told().len());

@@ -166,6 +166,7 @@ kinds! {
     ISSUER_PUBLISHED "issuer.published" 0x0a11;
     RECORDS_VOIDED "records.voided" 0x0a12;
     AUTHORITY_RULE "authority.rule" 0x0a13;
+    DEVICE_REGISTERED "device.registered" 0x0a14;
 }
 
 impl Kind {
@@ -240,12 +241,21 @@ impl Kind {
 
     /// From which feature level of a group on the kind is known: below, it is refused like a number that no kind has.
     pub const fn feature_level(self) -> u32 {
-        if self.0 >= Self::VOUCHING_CHANGED.0 { 3 } else { 1 }
+        match self.0 {
+            code if code >= Self::DEVICE_REGISTERED.0 => 4,
+            code if code >= Self::VOUCHING_CHANGED.0 => 3,
+            _ => 1,
+        }
     }
 
     /// Made by the ledger alone, refused from an author (`KIND_RESERVED`).
     pub const fn made_by_ledger(self) -> bool {
         matches!(self, Self::INDEX_COMMIT | Self::GENESIS | Self::LOG_CLOSED | Self::DECISION_MADE)
+    }
+
+    /// The same in a group of this feature level: from 4 on, that somebody read is the ledger's alone to say.
+    pub const fn is_reserved_at(self, level: u32) -> bool {
+        self.made_by_ledger() || level >= 4 && matches!(self, Self::LOG_CONSULTED)
     }
 
     /// Whether a record of a kind that has a patient may be without: entries were read and not one patient's trace, the

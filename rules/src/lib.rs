@@ -27,6 +27,7 @@ pub mod codes;
 pub mod consent;
 pub mod cosigner;
 pub mod decide;
+pub mod device;
 pub mod entry;
 pub mod facts;
 pub mod flags;

@@ -32,8 +32,10 @@ pub const TLS_SPKI_MAX: usize = 16;
 
 /// Keys of one issuer of logins: those in use, and those that take their place.
 pub const ISSUER_KEYS_MAX: usize = 8;
-/// Entries of one list of an issuer: its clients, its values of `acr`.
+/// Values of `acr` of one level of an issuer; below feature level 4, its clients too.
 pub const ISSUER_LIST_MAX: usize = 16;
+/// Clients of one issuer: Pro Santé Connect gives each software its own.
+pub const ISSUER_AUDIENCES_MAX: usize = 1_024;
 /// Issuers of one log.
 pub const ISSUERS_MAX: usize = 64;
 

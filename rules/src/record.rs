@@ -15,6 +15,7 @@ use crate::entry::batch_leaf;
 use crate::facts::{facts_of, stated};
 use crate::kind::Kind;
 use crate::limits::*;
+use crate::time::TimeMs;
 
 /// The version of records.
 pub const RECORD_VERSION: u32 = 1;
@@ -233,10 +234,25 @@ pub fn entry_leaf_hash(entry: &[u8]) -> Hash {
 pub fn check_time(occurred_at_ms: u64, now_ms: u64) -> Result<(), RecordError> {
     let ahead_ms = occurred_at_ms.saturating_sub(now_ms);
     if ahead_ms > FUTURE_MS_MAX {
-        let why = format!("{ahead_ms} ms ahead of the ledger's clock: correct it, or set the author's clock");
+        let (said, now) = (TimeMs(occurred_at_ms), TimeMs(now_ms));
+        let why = format!(
+            "{said} is {} ahead of the ledger's clock ({now}): correct it, or set the author's clock",
+            how_long(ahead_ms)
+        );
         return Err(RecordError::new(Code::TimeAhead, "occurred_at_ms", why));
     }
     Ok(())
+}
+
+/// A time as people say it, in the unit that fits.
+fn how_long(ms: u64) -> String {
+    let (count, unit) = match ms / 1_000 {
+        s @ 0..120 => (s, "seconds"),
+        s @ 120..7_200 => (s / 60, "minutes"),
+        s @ 7_200..172_800 => (s / 3_600, "hours"),
+        s => (s / 86_400, "days"),
+    };
+    format!("{count} {unit}")
 }
 
 fn check_size(len: usize) -> Result<(), RecordError> {

@@ -33,6 +33,7 @@ fn act() -> Act {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: Vouching::default(),
     })
 }

@@ -124,6 +124,11 @@ impl Roles {
         self.contains(Self::AUTHOR) || Self(self.0 & !Self::PATIENT.0).intersects(signers(kind))
     }
 
+    /// The same in a group of this feature level: below 4, a recorder signed `log.consulted` too, which is the ledger's.
+    pub fn may_sign_at(self, kind: Kind, level: u32) -> bool {
+        self.may_sign(kind) || level < 4 && kind == Kind::LOG_CONSULTED && self.contains(Self::RECORDER)
+    }
+
     /// Whether a patient's own device may sign records of this kind under the patient's tags: what the patient decides. The
     /// actor of such a record is the patient and nobody else, for the device vouches for nobody else.
     pub fn may_decide(self, kind: Kind) -> bool {
@@ -226,7 +231,7 @@ pub const SIGNERS: [(Kind, Roles); Kind::ALL.len()] = [
     (Kind::NOTIFICATION_READ, TELLS),
     (Kind::CONTEST_OPENED, DESK),
     (Kind::CONTEST_ANSWERED, TELLS),
-    (Kind::LOG_CONSULTED, RECORDER),
+    (Kind::LOG_CONSULTED, NOBODY),
     (Kind::KEY_REGISTERED, AUTHORITY),
     (Kind::KEY_ROTATED, AUTHORITY),
     (Kind::KEY_REVOKED, AUTHORITY),
@@ -246,6 +251,7 @@ pub const SIGNERS: [(Kind, Roles); Kind::ALL.len()] = [
     (Kind::ISSUER_PUBLISHED, AUTHORITY),
     (Kind::RECORDS_VOIDED, AUTHORITY),
     (Kind::AUTHORITY_RULE, AUTHORITY),
+    (Kind::DEVICE_REGISTERED, AUTHORITY),
 ];
 
 /// The roles that may sign records of this kind.

@@ -34,7 +34,7 @@ fn the_table_has_each_kind_once_in_order() {
     for kind in Kind::ALL {
         let signers = signers(*kind);
         assert!(!signers.contains(Roles::AUTHOR), "{kind}: author isn't given out");
-        assert_eq!(signers.is_empty(), kind.made_by_ledger(), "{kind}");
+        assert_eq!(signers.is_empty(), kind.is_reserved_at(4), "{kind}");
         assert!(!kind.is_act() || signers == Roles::AUTHORITY, "{kind}: acts are the authority's");
     }
 }
@@ -52,6 +52,10 @@ fn a_role_that_only_reads_or_asks_signs_nothing() {
 #[test]
 fn what_a_party_of_before_was_allowed_it_still_is() {
     assert!(Kind::ALL.iter().all(|kind| Roles::AUTHOR.may_sign(*kind)));
+    assert!(
+        Roles::RECORDER.may_sign_at(Kind::LOG_CONSULTED, 3) && !Roles::RECORDER.may_sign_at(Kind::LOG_CONSULTED, 4)
+    );
+    assert!(!Roles::READER.may_sign_at(Kind::LOG_CONSULTED, 3));
     assert!(!Roles::AUTHOR.is_bound() && !(Roles::AUTHOR | Roles::RECORDER).is_bound() && Roles::RECORDER.is_bound());
 }
 

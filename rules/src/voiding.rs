@@ -112,6 +112,8 @@ impl Voiding {
 pub fn can_be_voided(kind: Kind) -> bool {
     !kind.is_act()
         && !kind.made_by_ledger()
+        // A device is ended by an act on its party; that the patient was told stays.
+        && kind != Kind::DEVICE_REGISTERED
         && !matches!(kind, Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED)
 }
 

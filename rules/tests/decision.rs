@@ -84,6 +84,20 @@ fn a_request_is_fresh_for_five_minutes() {
 }
 
 #[test]
+fn a_decision_says_how_it_was_established_who_asked() {
+    let vectors = vectors();
+    let decision =
+        |number: usize| DecisionRecord::parse(&bytes(&vectors["decisions"][number]["payload"])).expect("a decision");
+    let (before, said) = (decision(0), decision(3));
+    let asker = said.private_part().asker.clone();
+    assert_eq!(asker.as_ref().map(|asker| asker.issuer.as_str()), Some("https://idp.example"));
+    assert_eq!(asker.as_ref().map(|asker| asker.eidas_level.as_str()), Some("substantial"));
+    assert_eq!(before.private_part().asker, None);
+    assert_eq!(before.actor_part(), said.actor_part(), "the actor isn't told");
+    assert_eq!(before.with_asker(asker), said);
+}
+
+#[test]
 fn decisions_and_their_receipts() {
     let vectors = vectors();
     let (_, requester) = key(&vectors["requester"]);

@@ -3,10 +3,12 @@
 use serde_json::Value;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
-use sillage_proof::keys::{PublicKey, SigningKey};
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey, SigningKey};
 use sillage_rules::act::Act;
 use sillage_rules::authority::{CosignMessage, content_hash};
 use sillage_rules::clock::ClockMessage;
+use sillage_rules::decide::ParsedRequest;
+use sillage_rules::device::{DeviceRegistered, commitment, half};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, LedgerEvent, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::line::RecordLine;
@@ -62,6 +64,55 @@ fn the_binding_of_a_will() {
     assert_eq!(binding::record_nonce(&origin, &array(&vector["blind"]), &digest), vector["record_nonce"]);
     let decided = ParsedRecord::parse(&bytes(&vector["with_will"])).expect("a record");
     assert_eq!(binding::record_digest(decided.message()), digest, "the will itself isn't part of what is decided");
+}
+
+#[test]
+fn a_patients_own_device() {
+    let vectors = vectors();
+    let vector = &vectors["device"];
+    let key = PublicKey::from_bytes(&array::<32>(&vector["key"])).expect("a key");
+    let party = AuthorId::of_first_key(&key);
+    assert_eq!(party, AuthorId::from_bytes(array(&vector["author_id"])));
+    let committed = Hash::from_bytes(array(&vector["commitment"]));
+    let halves = [0, 1].map(|at| half(&array(&vector["salts"][at]), &array(&vector["tags"][at])));
+    assert_eq!(commitment(&halves[0], &halves[1]), committed);
+    for at in [0, 1] {
+        assert_eq!(halves[at], Hash::from_bytes(array(&vector["halves"][at])));
+        let (salt, tag) = (vector["salts"][at].as_str().expect("a text").to_owned(), array(&vector["tags"][at]));
+        let (name, authority) = ("Téléphone".to_owned(), "autorité".to_owned());
+        let line = DeviceRegistered { party, name, authority, salt, other: halves[1 - at] };
+        assert!(line.opens(&tag, &committed));
+        assert_eq!(line.reading_mark(&tag), Hash::from_bytes(array(&vector["readings"][at])));
+    }
+    let named = vectors["records"].as_array().expect("records").iter();
+    let registered = named.filter(|record| record["name"] == "a patient's own device");
+    let registered: Vec<ParsedRecord> =
+        registered.map(|record| ParsedRecord::parse(&bytes(&record["bytes"])).expect("a record")).collect();
+    assert!(matches!(registered[0].act(), Some(Act::Registered(act)) if act.patient_commitment == Some(committed)));
+}
+
+#[test]
+fn the_binding_of_a_request_to_a_login() {
+    let vector = &vectors()["will"];
+    let origin = Origin::new(vector["origin"].as_str().expect("a name")).expect("a name");
+    let request = ParsedRequest::parse(&bytes(&vector["request"])).expect("a request");
+    let key_id = KeyId::from_bytes(array(&vector["request_key_id"]));
+    let digest = binding::request_digest(request.message(), &key_id);
+    assert_eq!(digest, Hash::from_bytes(array(&vector["request_digest"])));
+    let session = SigningKey::from_seed(&array(&vector["session_seed"]));
+    let message = binding::session_message(&origin, &session.public_key().to_bytes(), request.tag(), &digest);
+    assert_eq!(message, bytes(&vector["request_message"]));
+    assert_eq!(binding::record_nonce(&origin, &array(&vector["blind"]), &digest), vector["request_nonce"]);
+    let (token, no_proof) = ("a.b.c".to_owned(), Vec::new());
+    let will = binding::sign_request_in_session(&origin, (request.message(), &key_id), &session, token, no_proof);
+    assert_eq!(will.signature, bytes(&vector["request_signature"]));
+    let asked = ParsedRequest::parse(&bytes(&vector["request_with_will"])).expect("a request");
+    assert_eq!(asked.message().will, Some(will));
+    assert_eq!(
+        binding::request_digest(asked.message(), &key_id),
+        digest,
+        "the will itself isn't part of what is asked"
+    );
 }
 
 #[test]

@@ -9,9 +9,11 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use sillage_client::author::Signer;
 use sillage_client::profile::Profile;
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
+use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, SigningKey};
 use sillage_proto::v1::ledger_client::LedgerClient;
-use sillage_proto::v1::{Batch, ErrorInfo, SaltedRecord};
+use sillage_proto::v1::{AuthorizeRequest, Batch, DecisionRequest, ErrorInfo, SaltedRecord, TagPairing};
+use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::record::{ParsedRecord, record_hash};
 use sillage_rules::stream::StreamLabel;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -110,6 +112,25 @@ impl Decoder for Bytes {
         let mut bytes = vec![0; from.remaining()];
         from.copy_to_slice(&mut bytes);
         Ok(Some(bytes))
+    }
+}
+
+/// Requests for decisions as they are signed, whatever they say, each with the proof of its tags.
+///
+/// # Panics
+/// With more than 64 of them.
+pub fn ask(signer: &Signer, asked: Vec<(DecisionRequest, TagPairing)>) -> AuthorizeRequest {
+    let (requests, pairings): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    let requests: Vec<Vec<u8>> = requests.iter().map(prost::Message::encode_to_vec).collect();
+    let hashes: Vec<Hash> = requests.iter().map(|request| leaf_hash(request)).collect();
+    let message = AuthorizeMessage::new(signer.key.key_id(), signer.origin.clone(), &hashes).expect("at most 64");
+    AuthorizeRequest {
+        alg: u32::from(ALG_ED25519),
+        key_id: signer.key.key_id().as_bytes().to_vec(),
+        signature: message.sign(&signer.key).to_vec(),
+        pairings,
+        requests,
+        urgent: false,
     }
 }
 

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             a_representative_sees_what_the_minor_does_not_keep,
             what_holds_and_what_held_can_be_asked,
             all_of_it_is_proven,
+            every_entry_can_be_shown_whatever_its_kind,
         ],
     )
 }
@@ -472,4 +473,20 @@ fn in_javascript(bundle: &str, policy: &str) {
     };
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(said.starts_with("true 1 []"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+fn every_entry_can_be_shown_whatever_its_kind(world: &mut World) {
+    let size = world.sillage(&["checkpoint", "--json"]).ok().json()["size"].as_u64().expect("a size");
+    let mut seen: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    for index in 0..size {
+        let shown = world.sillage(&["entry", &index.to_string(), "--json"]).ok().json();
+        let kind = shown["kind"].as_str().unwrap_or("batch header").to_owned();
+        if kind == "decision.made" {
+            assert!(shown["decision"]["outcomes"].is_array(), "no. {index}: {shown}");
+        }
+        *seen.entry(kind).or_default() += 1;
+    }
+    for kind in ["decision.made", "consent.directive", "access.read", "breakglass.opened", "batch header", "genesis"] {
+        assert!(seen.contains_key(kind), "{kind}: {seen:?}");
+    }
 }

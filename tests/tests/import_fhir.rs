@@ -3,10 +3,17 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sillage_client::author::{NewRecord, TagRequest, open_stream, prepare, tags_of};
+use sillage_client::channel::Timeouts;
+use sillage_client::outbox::Source;
+use sillage_client::outbox::source::DocumentKey;
+use sillage_client::session::Session;
 use sillage_proto::v1::{GetEntryRequest, Record};
 use sillage_rules::ident::Ins;
+use sillage_rules::stream::StreamLabel;
 use sillage_tests::lines::{OID, audit_event, ins};
 use sillage_tests::story::tell;
 use sillage_tests::world::{Run, World};
@@ -23,6 +30,11 @@ fn main() -> ExitCode {
             an_event_without_a_patient_is_an_event_of_the_system,
             what_is_not_an_event_is_refused_with_its_path,
             a_second_import_records_nothing_twice,
+            what_a_folder_holds_is_read_or_named,
+            an_event_is_one_access_however_often_it_comes,
+            what_a_version_before_imported_is_known,
+            a_large_access_is_recorded_whole_and_shown_as_one,
+            a_consent_that_was_ended_says_so_when_it_is_imported_again,
             published_examples_import,
             a_published_counterexample_is_refused,
         ],
@@ -58,7 +70,6 @@ fn a_file_a_bundle_ndjson_and_a_folder_are_read(world: &mut World) {
     world.write("folder/a.json", &one);
     world.write("folder/sub/b.json", bundle.to_string());
     world.write("folder/sub/c.ndjson", lines);
-    world.write("folder/readme.txt", "not an event");
 
     let run = import(world, &folder, &["--demo-patients"]).ok();
     let printed = run.json_lines();
@@ -182,6 +193,177 @@ fn a_second_import_records_nothing_twice(world: &mut World) {
     let second = import(world, &file, &["--demo-patients"]).ok();
     assert_eq!(first.json_lines(), second.json_lines());
     assert_eq!(trace(world, "Patient/again").len(), 2);
+}
+
+fn what_a_folder_holds_is_read_or_named(world: &mut World) {
+    let packed = |text: String| {
+        let mut gzip = std::process::Command::new("gzip");
+        gzip.arg("-c").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = gzip.spawn().expect("gzip");
+        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), text.as_bytes()).expect("written");
+        child.wait_with_output().expect("packed").stdout
+    };
+    let event = |name: &str| audit_event("named", name).to_string();
+    let folder = world.path("mixed");
+    world.write("mixed/a.ndjson.gz", packed(format!("{}\n{}\n", event("1"), event("2"))));
+    world.write("mixed/b.ndjson", format!("\u{feff}{}\r\n\r\n{}\r\n", event("3"), event("4")));
+    world.write("mixed/sub/c.json", format!("\u{feff}{}", event("5")));
+    let all = import(world, &folder, &["--demo-patients"]).ok();
+    assert_eq!(all.json_lines().len(), 5, "{all}");
+    world.write("mixed/d.xml", "<AuditEvent xmlns='http://hl7.org/fhir'/>");
+    world.write("mixed/sub/e.zip", "PK");
+    world.write("mixed/readme", "not an event");
+    let named = import(world, &folder, &["--demo-patients"]);
+    assert_eq!(named.code, Some(1), "{named}");
+    let lines = named.json_lines();
+    let refused: Vec<&Value> = lines.iter().filter(|line| line.get("error").is_some()).collect();
+    assert_eq!((lines.len(), refused.len()), (8, 3), "{named}");
+    for name in ["d.xml", "e.zip", "readme"] {
+        assert!(refused.iter().any(|line| line["file"].as_str().is_some_and(|file| file.ends_with(name))), "{name}");
+    }
+    for (name, text, word) in
+        [("array.ndjson", format!("[{}]", event("6")), "NDJSON"), ("x.json", "<AuditEvent/>".to_owned(), "XML")]
+    {
+        let file = world.write(name, text);
+        let run = import(world, &file, &["--demo-patients"]);
+        assert!(run.code == Some(1) && run.json_lines()[0]["error"].to_string().contains(word), "{run}");
+    }
+    assert_eq!(trace(world, "Patient/named").len(), 5);
+}
+
+/// An event of a server: id, version, what it says.
+fn of_server(patient: &str, id: &str, document: &str) -> Value {
+    let mut event = audit_event(patient, document);
+    event["id"] = json!(id);
+    event["meta"] = json!({"versionId": "1"});
+    event
+}
+
+/// A page of a search, as servers answer it.
+fn page(base: &str, events: &[Value]) -> Value {
+    let entry = |event: &Value| {
+        let id = event["id"].as_str().expect("an id");
+        json!({"fullUrl": format!("{base}/AuditEvent/{id}"), "resource": event})
+    };
+    json!({"resourceType": "Bundle", "type": "searchset", "entry": events.iter().map(entry).collect::<Vec<_>>()})
+}
+
+fn an_event_is_one_access_however_often_it_comes(world: &mut World) {
+    let (a, b) = ("https://a.example/fhir", "https://b.example/fhir");
+    let event = |id: &str| of_server("once", id, id);
+    let count = |world: &World| trace(world, "Patient/once").len();
+    // Pages that overlap, in one import; the second one laid out otherwise.
+    let first = world.write("p1.json", page(a, &[event("1"), event("2")]).to_string());
+    let second = world.write("p2.json", format!("{:#}", page(a, &[event("2"), event("3")])));
+    let both = [&*first.to_string_lossy(), &*second.to_string_lossy()].map(str::to_owned);
+    let run = world.sillage(&["import", "--fhir", &both[0], &both[1], "--demo-patients"]).ok();
+    let indices = |run: &Run| run.json_lines().iter().map(|line| line["index"].clone()).collect::<Vec<_>>();
+    let at = indices(&run);
+    assert_eq!((at.len(), &at[1], count(world)), (4, &at[2], 3), "{run}");
+    // In another run, as a file of that server.
+    let again = world.write("again-2.json", format!("{:#}", event("2")));
+    let run = import(world, &again, &["--demo-patients", "--source", a]).ok();
+    assert_eq!((indices(&run), count(world)), (vec![at[1].clone()], 3), "{run}");
+    // The same id at another hospital is another event.
+    let other = world.write("other.json", page(b, &[event("1")]).to_string());
+    import(world, &other, &["--demo-patients"]).ok();
+    assert_eq!(count(world), 4);
+    // The same id with other content is recorded, and reported.
+    let changed = of_server("once", "1", "changed");
+    let changed = world.write("changed.json", page(a, &[changed]).to_string());
+    let run = import(world, &changed, &["--demo-patients"]).ok();
+    assert_eq!((&run.json_lines()[0]["differs_from"], count(world)), (&at[0], 5), "{run}");
+    // Without an id, equal ones of one run are as many accesses.
+    let plain = audit_event("once", "plain").to_string();
+    let file = world.write("plain.ndjson", format!("{plain}\n{plain}\n"));
+    for _ in 0..2 {
+        import(world, &file, &["--demo-patients"]).ok();
+        assert_eq!(count(world), 7);
+    }
+}
+
+fn what_a_version_before_imported_is_known(world: &mut World) {
+    // Events with ids, which that version knew by their bytes and by the records that it made of them.
+    let mut changed = of_server("before", "2", "read otherwise now");
+    changed["agent"][1]["policy"] = json!(["urn:token:1"]);
+    changed["purposeOfEvent"][0]["coding"][0]["code"] = json!("BTG");
+    let events = [of_server("before", "1", "plain"), changed, of_server("before", "1", "plain")];
+    let lines: Vec<Vec<u8>> = events.iter().map(|event| event.to_string().into_bytes()).collect();
+    let map = sillage_client::fhir::PatientMap::load(None, true).expect("no file to read");
+    let around = sillage_client::fhir::Neighbours::default();
+    let session = world.wait(Session::open(world.profile(), Timeouts::default())).expect("a session");
+    let records = lines.iter().map(|json| {
+        let [mapped] = &sillage_client::fhir::map_as_before(json, &map, &around)[..] else { panic!("one record") };
+        let patient = mapped.patient.clone().expect("whose");
+        let patient = Some(TagRequest { ins: patient.ins, oid: patient.oid, secret: false });
+        NewRecord { patient, record: mapped.record.clone() }
+    });
+    let records = world.wait(prepare(&tags_of(&session), records.collect())).expect("records");
+    let mut occurrences = [0, 0, 1].into_iter();
+    let keys = lines.iter().zip(&records);
+    let keys = keys.map(|(json, record)| DocumentKey::new(json, record, occurrences.next().expect("three")));
+    let keys = Source::Keys(keys.collect());
+    let sent = async {
+        let signer = Arc::new(session.signer(session.profile.author_signing_key()?).await?);
+        let label = StreamLabel::parse(&session.profile.stream).expect("a label");
+        open_stream(&session, signer, label, true).await?.send(records.clone(), keys).await
+    };
+    let recorded = world.wait(sent).expect("on record").first_index;
+    let folder = world.path("before");
+    world.write("before/all.ndjson", lines.join(&b'\n'));
+    let run = import(world, &folder, &["--demo-patients"]).ok();
+    let indices: Vec<u64> = run.json_lines().iter().filter_map(|line| line["index"].as_u64()).collect();
+    assert_eq!(indices, [recorded, recorded + 1, recorded], "{run}");
+    assert_eq!(trace(world, "Patient/before").len(), 3, "nothing was recorded again");
+}
+
+fn a_large_access_is_recorded_whole_and_shown_as_one(world: &mut World) {
+    let mut event = of_server("large", "l1", "first");
+    let document =
+        |i: usize| json!({"what": {"reference": format!("https://h.example/fhir/DocumentReference/{i:032x}")}});
+    event["entity"].as_array_mut().expect("entities").extend((0..700).map(document));
+    let file = world.write("large.json", event.to_string());
+    for _ in 0..2 {
+        let run = import(world, &file, &["--demo-patients"]).ok();
+        let printed = run.json_lines();
+        assert!(printed.len() == 1 && printed[0]["parts"].as_u64().is_some_and(|parts| parts > 1), "{run}");
+        let lines = trace(world, "Patient/large");
+        assert_eq!(lines.len(), 1, "one access");
+        assert_eq!(lines[0]["items"].as_array().map(Vec::len), Some(701));
+        assert_eq!(
+            lines[0]["parts"].as_array().map(Vec::len),
+            printed[0]["parts"].as_u64().map(|parts| parts as usize)
+        );
+    }
+    let ins = Ins::demo("Patient/large");
+    let args = ["trace", "--patient", ins.value(), "--oid", ins.oid().as_str(), "--lang", "en"];
+    let text = world.sillage(&args).ok();
+    assert!(text.stdout.contains("One access, on record in"), "{text}");
+}
+
+fn a_consent_that_was_ended_says_so_when_it_is_imported_again(world: &mut World) {
+    let coding = |system: &str, code: &str| json!({"system": format!("http://terminology.hl7.org/CodeSystem/{system}"), "code": code});
+    let consent = json!({
+        "resourceType": "Consent", "id": "ended", "status": "active",
+        "scope": {"coding": [coding("consentscope", "patient-privacy")]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"identifier": {"system": format!("urn:oid:{OID}"), "value": ins(201)}},
+        "dateTime": "2026-01-05T09:00:00Z",
+        "organization": [{"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.2", "value": "750712184"}}],
+        "policy": [{"uri": "https://hospital.example/policy"}],
+        "provision": {"type": "permit", "purpose": [coding("v3-ActReason", "TREAT")]}
+    });
+    let file = world.write("ended.json", consent.to_string());
+    let first = import(world, &file, &[]).ok().json_lines().remove(0);
+    assert_eq!(first.get("revoked"), None);
+    assert_eq!(import(world, &file, &[]).ok().json_lines().remove(0), first);
+    let mut withdrawn = consent;
+    withdrawn["status"] = json!("inactive");
+    withdrawn["dateTime"] = json!("2026-01-06T09:00:00Z");
+    let withdrawal = world.write("withdrawn.json", withdrawn.to_string());
+    import(world, &withdrawal, &[]).ok();
+    let again = import(world, &file, &[]).ok().json_lines().remove(0);
+    assert_eq!((&again["index"], &again["revoked"]), (&first["index"], &json!(true)));
 }
 
 fn published_examples_import(world: &mut World) {

@@ -99,6 +99,7 @@ pub fn request(patient: &TwoTags, by: &Actor, items: &[&str], nonce: [u8; 16]) -
         requested_at_ms: now_ms(),
         nonce: nonce.to_vec(),
         correlation: None,
+        will: None,
     };
     (request, patient.pairing.clone())
 }

@@ -192,9 +192,10 @@ fn again(
         purpose: asked.purpose().to_owned(),
         at: said.decided_at_ms.into(),
         items,
+        word_of: None,
     };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
     let decision = decide(&env, state, None, &request);
     check_contradictions(&decision)
         .map_err(|e| Finding(format!("decision {index} is on documents that are others: {}", e.message)))?;

@@ -61,9 +61,10 @@ impl Made {
             purpose: asked.purpose().to_owned(),
             at,
             items: asked.items().iter().map(facts).collect(),
+            word_of: None,
         };
         let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
         let decision = decide(&env, state, None, &wanted);
         let key = SigningKey::from_seed(&[9; 32]);
         let signed = SignedRequest { key_id: key.key_id(), signature: [0; 64], position: 0, count: 1, path: vec![] };

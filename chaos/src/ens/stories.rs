@@ -264,7 +264,7 @@ fn reads_own_record(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
     }
     if scribe.dice.chance(35) {
         scribe
-            .event(Portal, patient, at_ms + 5 * MINUTE_MS, Kind::LOG_CONSULTED, own)
+            .event(Portal, patient, at_ms + 5 * MINUTE_MS, Kind::NOTIFICATION_READ, own)
             .purpose("PATRQT")
             .basis(BasisKind::Self_, "")
             .done();
@@ -409,7 +409,7 @@ pub fn emergency(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
         .done();
     let own = scribe.world.patients[patient].actor();
     scribe
-        .event(Portal, patient, at(400), Kind::LOG_CONSULTED, own)
+        .event(Portal, patient, at(400), Kind::NOTIFICATION_READ, own)
         .purpose("PATRQT")
         .basis(BasisKind::Self_, "")
         .done();

@@ -65,6 +65,7 @@ pub fn party(key: &SigningKey, name: &str, roles: Roles) -> PartyRegistration {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: Vouching::default(),
     }
 }

@@ -26,8 +26,10 @@ pub(super) struct Party {
     pub roles: Roles,
     /// Only the newest key can be active.
     pub newest_key: KeyId,
-    /// Role patient: whose device it is; zero where it is none.
+    /// Role patient: whose device it is; zero where it is none, or where the act doesn't say it.
     pub tags: [[u8; 32]; 2],
+    /// Role patient: sealed records say whose device it is.
+    pub sealed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,8 @@ pub(super) struct Registry {
     pub contents: BTreeSet<Hash>,
     /// Acts that voided records, and which entries they mean.
     pub voided: Vec<(u64, Range<u64>)>,
+    /// Tags under which a record tells of a patient's device.
+    pub with_device: BTreeSet<[u8; 32]>,
 }
 
 /// Who signed a batch.
@@ -92,12 +96,15 @@ pub(super) struct Signer {
     pub roles: Roles,
     /// Role patient: whose device signs.
     pub tags: [[u8; 32]; 2],
+    /// Role patient: sealed records say whose device signs. That there is one under the tag can be checked, not that it is of
+    /// this party: the nodes do that, and the patient.
+    pub sealed: bool,
 }
 
 impl Signer {
-    /// Whether it may sign a record of this kind under this tag.
-    pub fn may_sign(&self, kind: Kind, tag: &[u8; 32]) -> bool {
-        let own = *tag != NO_PATIENT && self.tags.contains(tag);
+    /// Whether it may sign a record of this kind under this tag. `has_device`: a record under the tag tells of a device.
+    pub fn may_sign(&self, kind: Kind, tag: &[u8; 32], has_device: bool) -> bool {
+        let own = *tag != NO_PATIENT && (self.tags.contains(tag) || self.sealed && has_device);
         self.roles.may_sign(kind) || own && self.roles.may_decide(kind)
     }
 }
@@ -113,7 +120,7 @@ impl Registry {
             return Err(format!("key {id} of author {}, which was replaced or revoked before", key.author));
         }
         let party = self.parties.get(&key.author).expect("a key belongs to a party");
-        Ok(Signer { author: key.author, key: key.key, roles: party.roles, tags: party.tags })
+        Ok(Signer { author: key.author, key: key.key, roles: party.roles, tags: party.tags, sealed: party.sealed })
     }
 
     /// Whether the record of an act has the signatures of as many authorities as the rule asks for. `time_ms` is its ledger
@@ -227,7 +234,8 @@ impl Registry {
             return Err(format!("author {author} or its key, registered before"));
         }
         let tags = [party.patient_tag, party.patient_secret_tag].map(Option::unwrap_or_default);
-        self.parties.insert(author, Party { roles: party.roles, newest_key: id, tags });
+        let sealed = party.patient_commitment.is_some();
+        self.parties.insert(author, Party { roles: party.roles, newest_key: id, tags, sealed });
         self.keys.insert(id, Key { author, key: party.key, active: true });
         Ok(())
     }
@@ -355,14 +363,22 @@ mod tests {
             quota_events_per_s: 0,
             patient_tag: Some([5; 32]),
             patient_secret_tag: None,
+            patient_commitment: None,
             vouching: sillage_rules::vouching::Vouching::default(),
         };
         let mut registry = Registry::default();
         registry.register(&device).expect("registered");
         let signer = registry.signer(&key.key_id()).expect("active");
-        assert!(signer.may_sign(Kind::CONSENT_DIRECTIVE, &[5; 32]));
-        assert!(!signer.may_sign(Kind::CONSENT_DIRECTIVE, &[6; 32]), "another patient");
-        assert!(!signer.may_sign(Kind::ACCESS_READ, &[5; 32]), "no access");
-        assert!(!signer.may_sign(Kind::POLICY_PUBLISHED, &NO_PATIENT), "the second tag it doesn't have is nobody's");
+        assert!(signer.may_sign(Kind::CONSENT_DIRECTIVE, &[5; 32], true));
+        let sealed = Signer { sealed: true, tags: Default::default(), ..signer.clone() };
+        assert!(sealed.may_sign(Kind::CONSENT_DIRECTIVE, &[6; 32], true));
+        assert!(!sealed.may_sign(Kind::CONSENT_DIRECTIVE, &[6; 32], false), "nobody told the patient of a device");
+        assert!(!sealed.may_sign(Kind::ACCESS_READ, &[6; 32], true), "no access");
+        assert!(!signer.may_sign(Kind::CONSENT_DIRECTIVE, &[6; 32], true), "another patient");
+        assert!(!signer.may_sign(Kind::ACCESS_READ, &[5; 32], true), "no access");
+        assert!(
+            !signer.may_sign(Kind::POLICY_PUBLISHED, &NO_PATIENT, true),
+            "the second tag it doesn't have is nobody's"
+        );
     }
 }

@@ -318,11 +318,14 @@ impl Replay {
         let signer = open.signer.clone();
         match entry.kind.is_act() {
             true => self.act(entry, opened, &signer)?,
-            false if !signer.may_sign(entry.kind, &entry.tag) => {
+            false if !signer.may_sign(entry.kind, &entry.tag, self.registry.with_device.contains(&entry.tag)) => {
                 let found = format!("a {} by author {}, who hasn't it", entry.kind, signer.author);
                 return Err(self.wrong("a record by a party with a role that may sign it", found));
             }
             false => {}
+        }
+        if entry.kind == Kind::DEVICE_REGISTERED {
+            self.registry.with_device.insert(entry.tag);
         }
         self.close_batch(leaf)
     }

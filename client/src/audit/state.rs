@@ -1,12 +1,14 @@
 //! Where an audit stands, as a file: all that is needed to go on.
 //!
 //! ```text
-//! "sillage-audit/v4\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
+//! "sillage-audit/v5\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
 //!   ‖ parties ‖ keys ‖ streams ‖ signing keys ‖ changes of the set of nodes ‖ erasures to look up ‖ patients
-//!   ‖ rule of the authorities ‖ what several of them signed ‖ voided ranges ‖ H(all before)
+//!   ‖ rule of the authorities ‖ what several of them signed ‖ voided ranges
+//!   ‖ parties whose tags are sealed ‖ tags with a device ‖ H(all before)
 //! ```
 //!
-//! Versions 2 and 3, which are read too, end with the patients; version 2 has no changes of the set of nodes.
+//! Versions 2 to 4 are read too: 4 ends with the voided ranges, 2 and 3 with the patients; version 2 has no changes of the set of
+//! nodes.
 //! Integers big-endian, lists `u64 count ‖ items`. It is written only after an index commit, whole or not at all. The
 //! index is recomputed when it is read: the file holds no root that isn't checked.
 
@@ -27,7 +29,9 @@ use super::registry::{Key, Party, Registry, SigningKey, Stream};
 use super::replay::{Erased, Log, Replay};
 use crate::error::ClientError;
 
-const MAGIC: &[u8] = b"sillage-audit/v4\n";
+const MAGIC: &[u8] = b"sillage-audit/v5\n";
+/// Of a file written before patients' devices were told of under their tags.
+const MAGIC_V4: &[u8] = b"sillage-audit/v4\n";
 /// Of a file written before several authorities could sign, and records be voided.
 const MAGIC_V3: &[u8] = b"sillage-audit/v3\n";
 /// Of a file written before the set of nodes could change.
@@ -70,7 +74,7 @@ pub fn load(path: &Path, log: &Log) -> Result<Option<Replay>, ClientError> {
     if sha256(&[body]).as_bytes() != check {
         return Err(wrong("damaged"));
     }
-    let versions = [(4, MAGIC), (3, MAGIC_V3), (2, MAGIC_V2)];
+    let versions = [(5, MAGIC), (4, MAGIC_V4), (3, MAGIC_V3), (2, MAGIC_V2)];
     let found = versions.iter().find_map(|(version, magic)| Some((*version, body.strip_prefix(*magic)?)));
     let (version, body) = found.ok_or_else(|| wrong("not the state of an audit"))?;
     let mut input = Reader(body);
@@ -89,8 +93,9 @@ fn encode(replay: &Replay) -> Vec<u8> {
     out.u64(replay.closed.into());
     out.bytes(&replay.tree.encode());
     out.put(replay.patients.root().as_bytes());
-    let Registry { parties, keys, streams, signing, first_nodes: _, node_sets, rule, contents, voided } =
-        &replay.registry;
+    let registry = &replay.registry;
+    let Registry { parties, keys, streams, signing, first_nodes: _, node_sets, rule, contents, voided, with_device } =
+        registry;
     out.u64(parties.len() as u64);
     for (author, party) in parties {
         out.put(author.as_bytes());
@@ -144,6 +149,11 @@ fn encode(replay: &Replay) -> Vec<u8> {
     for (act, range) in voided {
         [*act, range.start, range.end].iter().for_each(|number| out.u64(*number));
     }
+    let sealed: Vec<_> = parties.iter().filter(|(_, party)| party.sealed).collect();
+    out.u64(sealed.len() as u64);
+    sealed.iter().for_each(|(author, _)| out.put(author.as_bytes()));
+    out.u64(with_device.len() as u64);
+    with_device.iter().for_each(|tag| out.put(tag));
     out.0
 }
 
@@ -169,6 +179,12 @@ fn decode(input: &mut Reader<'_>, log: &Log, version: u32) -> Option<Replay> {
         registry.contents = input.list(Reader::hash)?.into_iter().collect();
         registry.voided = input.list(|input| Some((input.u64()?, input.u64()?..input.u64()?)))?;
     }
+    if version >= 5 {
+        for author in input.list(Reader::array)?.into_iter().map(AuthorId::from_bytes) {
+            registry.parties.get_mut(&author)?.sealed = true;
+        }
+        registry.with_device = input.list(Reader::array)?.into_iter().collect();
+    }
     let patients = Patients::from_trees(log.depth, trees)?;
     if tree.count() != size || patients.root() != index_root {
         return None;
@@ -184,7 +200,7 @@ fn registry(input: &mut Reader<'_>) -> Option<Registry> {
         let author = AuthorId::from_bytes(input.array()?);
         let roles = Roles::from_bits(u32::try_from(input.u64()?).ok()?).ok()?;
         let newest_key = KeyId::from_bytes(input.array()?);
-        Some((author, Party { roles, newest_key, tags: [input.array()?, input.array()?] }))
+        Some((author, Party { roles, newest_key, tags: [input.array()?, input.array()?], sealed: false }))
     })?;
     let keys = input.list(|input| {
         let author = AuthorId::from_bytes(input.array()?);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::audit::made::{Made, author, authority, stream};
 use crate::audit::pipeline::replay_here;
-use sillage_rules::act::Act;
+use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::authority::GuardedActs;
 use sillage_rules::node_set::SetNode;
 use sillage_rules::voiding::{Voiding, Whose};
@@ -38,6 +38,18 @@ fn with_a_new_node() -> Made {
     let authorities = [AuthorId::of_first_key(&authority().public_key())].into_iter().collect();
     let rule = RuleChange::Rule(Rule { needed: 1, authorities, acts: GuardedActs::ALWAYS });
     made.act(&authority(), stream(&authority()), 6, &Act::AuthorityRule(rule), None);
+    let device = PartyRegistration {
+        key: key(60),
+        name: "Claire".to_owned(),
+        roles: Roles::PATIENT,
+        tls_spki_sha256: Vec::new(),
+        quota_events_per_s: 0,
+        patient_tag: None,
+        patient_secret_tag: None,
+        patient_commitment: Some(Hash::from_bytes([9; 32])),
+        vouching: sillage_rules::vouching::Vouching::default(),
+    };
+    made.act(&authority(), stream(&authority()), 7, &Act::Registered(device), None);
     made.commit();
     made
 }
@@ -56,6 +68,7 @@ fn an_audit_knows_the_nodes_that_came_before_it_stopped() {
     let mut again = load(&path, &made.log()).expect("read").expect("there");
     assert_eq!(again.registry, replay.registry);
     assert!(again.registry.rule.is_some() && again.registry.voided.len() == 1);
+    assert_eq!(again.registry.parties.values().filter(|party| party.sealed).count(), 1, "a patient's device");
     for replay in [&mut again, &mut replay] {
         replay_here(replay, &made.entries[stood..]).expect("clean");
     }
@@ -74,6 +87,16 @@ fn the_state_of_an_audit_of_before_is_read() {
     let mut replay = Replay::new(made.log());
     replay_here(&mut replay, &made.entries).expect("clean");
     let mut bytes = encode(&replay);
+    // Before version 5 nothing was said of patients' devices: 16 bytes, as there is none here.
+    assert_eq!(bytes.split_off(bytes.len() - 16), [0; 16]);
+    let fourth = {
+        let mut fourth = [b"sillage-audit/v4\n", &bytes[MAGIC.len()..]].concat();
+        let check = sha256(&[&fourth]);
+        fourth.extend_from_slice(check.as_bytes());
+        fourth
+    };
+    std::fs::write(&path, fourth).expect("written");
+    assert_eq!(load(&path, &made.log()).expect("read").expect("there").registry, replay.registry);
     // Before version 4 nothing was said of rules, cosigned acts and voided ranges: 24 bytes, as there is none here.
     assert_eq!(bytes.split_off(bytes.len() - 24), [0; 24]);
     // Version 2 had no list of changes of the set of nodes: eight bytes, as there is none here.

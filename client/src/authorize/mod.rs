@@ -26,16 +26,18 @@ use sillage_proof::hash::Hash;
 use sillage_proof::keys::{ALG_ED25519, PublicKey, SigningKey};
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
-use sillage_rules::consent::spelling;
+use sillage_rules::consent::{is_authenticated, spelling};
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::request::REQUEST_VERSION;
 use sillage_rules::record::RecordError;
+use sillage_rules::will::REQUESTS_FROM_LEVEL;
 
-use crate::author::{Signer, Tags, tags_of};
+use crate::author::{Signer, TagRequest, Tags, tags_of};
 use crate::checks::failed;
 use crate::error::{ClientError, Rejection};
 use crate::session::Session;
+use crate::will::Logins;
 use receipt::Receipt;
 
 /// The purpose of a break-glass.
@@ -48,7 +50,7 @@ pub struct Ask {
     pub patient: v1::PatientIdentity,
     /// Who would do it.
     pub actor: v1::Actor,
-    /// How the actor proved who they are.
+    /// How the actor proved who they are; the session's login proves it, where it has one.
     pub auth: Option<v1::Authentication>,
     /// read, search, write, update, download, print, export or delete.
     pub action: String,
@@ -115,9 +117,18 @@ impl<'a> Authorizer<'a> {
         let now_ms = crate::view::time::now_ms();
         let mut requests = Vec::with_capacity(asks.len());
         let mut pairings = Vec::with_capacity(asks.len());
+        let logins = self.logins(&asks).await?;
         for (position, (ask, resolved)) in asks.into_iter().zip(resolved).enumerate() {
-            requests.push(request(ask, resolved.tags, now_ms, position)?);
-            pairings.push(resolved.pairing.unwrap_or_default());
+            let v1::PatientIdentity { ins, oid } = ask.patient.clone();
+            let pairing = resolved.pairing.unwrap_or_default();
+            let mut message = message(ask, resolved.tags, now_ms, position)?;
+            if let Some(logins) = &logins {
+                let patient = TagRequest { ins, oid, secret: false };
+                let key_id = self.signer.key.key_id();
+                logins.prove_asker(&mut message, &key_id, (&patient, &pairing.proof), now_ms)?;
+            }
+            requests.push(parsed(message, position)?);
+            pairings.push(pairing);
         }
         let urgent = requests.iter().any(|request| request.purpose() == BREAK_GLASS);
         let call = v1::AuthorizeRequest { pairings, ..sign(&self.signer, &requests, urgent)? };
@@ -139,6 +150,22 @@ impl<'a> Authorizer<'a> {
         Ok(out)
     }
 
+    /// The logins that prove who asks: where somebody is said to have logged in, and every node of the log knows such proofs.
+    async fn logins(&self, asks: &[Ask]) -> Result<Option<&Logins>, ClientError> {
+        let Some(logins) = self.session.logins.as_deref() else { return Ok(None) };
+        if !asks.iter().any(|ask| is_authenticated(ask.auth.as_ref())) {
+            return Ok(None);
+        }
+        let mut level = self.session.caller.feature_level;
+        if level < REQUESTS_FROM_LEVEL {
+            // It may have been raised since.
+            let client = &self.session.client;
+            let log = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest::default()).await }).await?;
+            level = log.feature_level;
+        }
+        Ok(Some(logins).filter(|_| level >= REQUESTS_FROM_LEVEL))
+    }
+
     async fn believe(
         &self,
         request: &ParsedRequest,
@@ -156,28 +183,35 @@ impl<'a> Authorizer<'a> {
     }
 }
 
+fn refused(error: RecordError, position: usize) -> ClientError {
+    ClientError::Rejected(Rejection {
+        code: error.code.as_str().to_owned(),
+        message: error.to_string(),
+        expected_seq: 0,
+        position: u32::try_from(position).unwrap_or(u32::MAX),
+    })
+}
+
 /// The request as it is signed.
-fn request(
+fn parsed(message: v1::DecisionRequest, position: usize) -> Result<ParsedRequest, ClientError> {
+    ParsedRequest::from_message(message).map_err(|error| refused(error, position))
+}
+
+/// What is asked, without the proof of who asks.
+fn message(
     mut ask: Ask,
     (open, secret): (PatientTag, Option<PatientTag>),
     now_ms: u64,
     position: usize,
-) -> Result<ParsedRequest, ClientError> {
+) -> Result<v1::DecisionRequest, ClientError> {
     let mut nonce = vec![0; 16];
     getrandom::fill(&mut nonce).map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
-    let refused = |error: RecordError| {
-        ClientError::Rejected(Rejection {
-            code: error.code.as_str().to_owned(),
-            message: error.to_string(),
-            expected_seq: 0,
-            position: u32::try_from(position).unwrap_or(u32::MAX),
-        })
-    };
+    let refused = |error: RecordError| refused(error, position);
     spelling::spell_actor(&mut ask.actor).map_err(|error| refused(error.within("actor")))?;
     for (at, item) in ask.items.iter_mut().enumerate() {
         spelling::spell_item(item).map_err(|error| refused(error.within(&format!("items[{at}]"))))?;
     }
-    let message = v1::DecisionRequest {
+    Ok(v1::DecisionRequest {
         version: REQUEST_VERSION,
         tag: open.to_bytes().to_vec(),
         secret_tag: secret.map(|tag| tag.to_bytes().to_vec()).unwrap_or_default(),
@@ -189,8 +223,8 @@ fn request(
         requested_at_ms: now_ms,
         nonce,
         correlation: ask.correlation,
-    };
-    ParsedRequest::from_message(message).map_err(refused)
+        will: None,
+    })
 }
 
 /// Puts one signature over all requests.

@@ -50,14 +50,24 @@ fn node() -> SigningKey {
     SigningKey::from_seed(&[9; 32])
 }
 
+fn signed(
+    ask: Ask,
+    tags: (PatientTag, Option<PatientTag>),
+    now_ms: u64,
+    position: usize,
+) -> Result<ParsedRequest, ClientError> {
+    parsed(message(ask, tags, now_ms, position)?, position)
+}
+
 fn asked() -> ParsedRequest {
-    request(ask(), (tag(5), None), NOW, 0).expect("a request")
+    signed(ask(), (tag(5), None), NOW, 0).expect("a request")
 }
 
 /// What a node answers to a request, by the real procedure.
 fn answer(request: &ParsedRequest, key: &SigningKey) -> v1::Authorized {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false };
+    let env =
+        Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false, claims: true };
     let state = PatientState::default();
     let items = request.items().iter().map(|item| ItemFacts::of(item, &state, None, false)).collect();
     let wanted = Request {
@@ -66,6 +76,7 @@ fn answer(request: &ParsedRequest, key: &SigningKey) -> v1::Authorized {
         purpose: request.purpose().to_owned(),
         at: LedgerTimeMs(NOW),
         items,
+        word_of: None,
     };
     let decision = decide(&env, &state, None, &wanted);
     let signed = SignedRequest { key_id: key.key_id(), signature: [0; 64], position: 0, count: 1, path: vec![] };
@@ -109,7 +120,7 @@ fn granted() -> Granted {
 #[test]
 fn one_signature_stands_over_a_ward_round() {
     let signer = signer(3);
-    let requests: Vec<ParsedRequest> = (1..=3).map(|n| request(ask(), (tag(n), None), NOW, 0).expect("ok")).collect();
+    let requests: Vec<ParsedRequest> = (1..=3).map(|n| signed(ask(), (tag(n), None), NOW, 0).expect("ok")).collect();
     let call = sign(&signer, &requests, false).expect("signed");
     let hashes: Vec<Hash> = requests.iter().map(ParsedRequest::hash).collect();
     let message = AuthorizeMessage::new(signer.key.key_id(), signer.origin.clone(), &hashes).expect("a message");
@@ -124,11 +135,11 @@ fn one_signature_stands_over_a_ward_round() {
 #[test]
 fn what_cannot_be_asked_is_refused_before_it_is_sent() {
     let bad = Ask { action: "peek".into(), ..ask() };
-    let Err(ClientError::Rejected(rejection)) = request(bad, (tag(5), None), NOW, 3) else {
+    let Err(ClientError::Rejected(rejection)) = signed(bad, (tag(5), None), NOW, 3) else {
         panic!("refused");
     };
     assert_eq!((rejection.code.as_str(), rejection.position), ("MALFORMED_REQUEST", 3));
-    assert!(request(Ask { items: vec![], ..ask() }, (tag(5), None), NOW, 0).is_err());
+    assert!(signed(Ask { items: vec![], ..ask() }, (tag(5), None), NOW, 0).is_err());
 }
 
 #[test]
@@ -137,7 +148,7 @@ fn an_answer_is_believed_only_as_a_node_signed_it_about_this_request() {
     let granted = granted();
     assert_eq!((granted.permitted, granted.told), (vec!["d1".to_owned()], vec!["d1".to_owned()]));
     let good = answer(&request, &node());
-    let other = super::request(ask(), (tag(5), None), NOW, 0).expect("another nonce");
+    let other = signed(ask(), (tag(5), None), NOW, 0).expect("another nonce");
     assert!(checked(&other, good.clone(), &signer(3), &keys).is_err(), "of another request");
     assert!(checked(&request, good.clone(), &signer(3), &[]).is_err(), "of no known node");
     type Edit = fn(&mut v1::Authorized);
@@ -186,7 +197,7 @@ fn a_receipt_file_is_checked_without_network_and_every_changed_byte_shows() {
         assert!(ReceiptFile::parse(&good[..cut]).is_err(), "cut at {cut}");
     }
     let mut twice = file;
-    let other = super::request(ask(), (tag(5), None), NOW, 0).expect("another nonce");
+    let other = signed(ask(), (tag(5), None), NOW, 0).expect("another nonce");
     let other = answer(&other, &node()).receipts.remove(0);
     twice.receipts.push(Receipt::from_answer(other, &twice.origin).expect("a receipt"));
     assert!(twice.verify(&[node().public_key()]).is_err(), "of two requests");

@@ -6,6 +6,7 @@
 
 mod assemble;
 pub mod fetch;
+pub mod lines;
 pub mod words;
 
 pub use fetch::{Wanted, fetch, verify_for};

@@ -8,6 +8,7 @@ use super::authority_args::{AuthorityCommand, ReinstateArgs, VoidArgs, VoidedArg
 use super::authorize_args::AuthorizeArgs;
 use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
+use super::device_args::DeviceArgs;
 use super::emergency_mode_args::EmergencyModeCommand;
 use super::keys_args::{ROLES_HELP, RolesArgs, VouchedArgs, VouchingArgs};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
@@ -157,6 +158,9 @@ pub struct ImportArgs {
     /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`
     #[arg(long, value_name = "FILE")]
     pub patient_map: Option<PathBuf>,
+    /// The FHIR server that files without `fullUrl` are from: an event with an id is recorded once of each server
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub source: String,
     /// Give patients without an INS a demonstration identity made from their reference (test logs only): each line of result
     /// names it as `demo_patient`
     #[arg(long)]
@@ -174,7 +178,7 @@ pub struct TraceArgs {
     /// What happened at or after this time (RFC 3339, or a date in Paris time)
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// What happened before this time
+    /// What happened before this time, or until the end of this day in Paris
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
     /// Only this actor
@@ -186,6 +190,12 @@ pub struct TraceArgs {
     /// Only this kind, such as `access.read`, or a whole group, such as `access`
     #[arg(long, value_name = "K")]
     pub kind: Option<String>,
+    /// Only what concerns documents of this category, such as LAB
+    #[arg(long, value_name = "TOKEN")]
+    pub category: Option<String>,
+    /// Only what concerns this document
+    #[arg(long, value_name = "ID")]
+    pub document: Option<String>,
     /// Only break-glass, or only what has no justification
     #[arg(long, value_name = "WHAT")]
     pub only: Option<Only>,
@@ -198,11 +208,17 @@ pub struct TraceArgs {
     /// One JSON object a line; where there is more, the last line has the field `next_cursor`
     #[arg(long)]
     pub json: bool,
+    /// Under each sentence, the identifiers of actor, structure and documents, and the service that recorded it
+    #[arg(long)]
+    pub details: bool,
+    /// Each reading of the trace on a line of its own, instead of one line for each reader with a count
+    #[arg(long)]
+    pub each_reading: bool,
     /// Check that every line is in the log, under a signed checkpoint
     #[arg(long)]
     pub verify: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -329,7 +345,7 @@ pub struct ProvePatientArgs {
     #[arg(long)]
     pub secret: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -357,7 +373,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -535,6 +551,20 @@ pub enum KeysCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Tell a patient under their secret tag of the device that `register --later` put off
+    Tell {
+        /// The file that it wrote
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// INS of the patient
+        #[arg(long, value_name = "INS")]
+        patient: String,
+        /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
+        #[arg(long, value_name = "OID")]
+        oid: Option<String>,
+        #[command(flatten)]
+        device: DeviceArgs,
+    },
     /// Give a party, a node or the log a new key; the old one signs nothing from here on
     #[command(group(clap::ArgGroup::new("whose").required(true).args(["author", "node", "log"])))]
     Rotate {
@@ -619,4 +649,6 @@ pub struct RegisterArgs {
     /// Role patient: OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID", requires = "patient")]
     pub oid: Option<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }

@@ -12,7 +12,7 @@ use sillage_rules::cosigner::GROUP_NODES;
 use sillage_rules::line::{ActorLine, AuthLine, CorrelationLine, ItemLine, PatientLine};
 
 use super::authorize_args::{AuthorizeArgs, AuthorizeCommand, CheckArgs};
-use super::change::{acting, ins, somebody};
+use super::change::{acting, identity, ins, somebody};
 use super::limits::items;
 use super::record::now_ms;
 use super::{Context, Ended, output};
@@ -103,7 +103,7 @@ fn bulk(profile: &Profile, file: &Path) -> Result<Vec<Ask>, ClientError> {
         }
         let line: AskLine = serde_json::from_slice(line)
             .map_err(|error| ClientError::reading(file, format!("line {number}: {error}; nothing was asked")))?;
-        let patient = ins(profile, &line.patient.ins, Some(&line.patient.oid))?;
+        let patient = identity(profile, "patient", &line.patient.ins, Some(&line.patient.oid))?;
         let name = format!("{}|{}", line.actor.system, line.actor.id);
         let name = somebody(profile, &format!("line {number}"), &name, Short::Any)?;
         asks.push(Ask {

@@ -45,7 +45,7 @@ pub struct AuthorizeArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
     #[command(flatten)]
     pub by: By,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::kind::Kind;
 
-use super::break_glass_args::{BreakGlassCommand, MaybeWhose, OpenArgs};
+use super::break_glass_args::{BreakGlassCommand, ListFilter, MaybeWhose, OpenArgs};
 use super::change::{self, Order, Signs, Target, ins};
 use super::consent_args::{By, How};
 use super::record::now_ms;
@@ -17,7 +17,7 @@ use crate::view::Lang;
 use crate::view::decided::{case, verdict};
 use crate::view::phrase::{actor, quoted};
 use crate::view::sentence::clean;
-use crate::view::time::{parse_bound, rfc3339, spoken};
+use crate::view::time::{parse_bound, parse_end, rfc3339, spoken};
 
 /// Rows of one page: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -39,8 +39,8 @@ pub async fn run(context: &Context, command: BreakGlassCommand) -> Result<Ended,
             let order = Order::of(&context.profile()?, &change)?;
             change::run(context, Order { id: Some(id), ..order }, reviewed).await
         }
-        BreakGlassCommand::List { open, overdue, json, lang } => {
-            let rows = rows(&context.session().await?, open, overdue).await?;
+        BreakGlassCommand::List { open, overdue, only, json, lang } => {
+            let rows = listed(context, open, overdue, &only).await?;
             match json {
                 true => output::lines(&rows.iter().map(|row| row_json(row).to_string()).collect::<Vec<_>>())?,
                 false if rows.is_empty() => output::line(match lang {
@@ -86,7 +86,7 @@ async fn open(context: &Context, args: OpenArgs) -> Result<Ended, ClientError> {
 fn opened(args: &OpenArgs, id: &str, now_ms: u64) -> Result<Value, ClientError> {
     let expires = match super::checkpoint::parse_age(&args.expires) {
         Ok(lasts) => now_ms.saturating_add(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)),
-        Err(_) => parse_bound("--expires", &args.expires)?,
+        Err(_) => parse_end("--expires", &args.expires)?,
     };
     let measured = match &args.position_at {
         Some(text) => parse_bound("--position-at", text)?,
@@ -120,6 +120,46 @@ fn position(text: &str, measured_ms: u64) -> Result<Value, ClientError> {
     }))
 }
 
+/// The rows that are asked for.
+async fn listed(
+    context: &Context,
+    open: bool,
+    overdue: bool,
+    only: &ListFilter,
+) -> Result<Vec<v1::BreakGlassRow>, ClientError> {
+    let from_ms = only.from.as_deref().map_or(Ok(0), |text| parse_bound("--from", text))?;
+    let to_ms = only.to.as_deref().map_or(Ok(u64::MAX), |text| parse_end("--to", text))?;
+    let patient = target(&context.profile()?, &only.of)?.patient;
+    let session = context.session().await?;
+    let tag = match &patient {
+        Some(patient) => {
+            let (open, _) = crate::author::tags_of(&session).both(patient.value(), patient.oid().as_str()).await?;
+            Some(open.to_bytes().to_vec())
+        }
+        None => None,
+    };
+    let mut rows = rows(&session, open, overdue).await?;
+    rows.retain(|row| is_asked_for(row, only, (from_ms, to_ms), tag.as_deref()));
+    Ok(rows)
+}
+
+/// When it stopped being open: closed, or at its own end.
+fn ended_ms(row: &v1::BreakGlassRow) -> u64 {
+    if row.closed_ms > 0 { row.closed_ms.min(row.expires_ms) } else { row.expires_ms }
+}
+
+fn is_asked_for(row: &v1::BreakGlassRow, only: &ListFilter, period: (u64, u64), tag: Option<&[u8]>) -> bool {
+    let (from_ms, to_ms) = period;
+    let is_reviewed = row.reviewed_index > 0;
+    row.opened_ms < to_ms
+        && ended_ms(row) > from_ms
+        && !(only.not_justified && (row.justified_index > 0 || row.erased_index > 0))
+        && !(only.reviewed && !is_reviewed)
+        && !(only.not_reviewed && is_reviewed)
+        && only.verdict.as_ref().is_none_or(|verdict| *verdict == row.verdict)
+        && tag.is_none_or(|tag| row.tag == tag)
+}
+
 /// Every row, page by page.
 async fn rows(session: &Session, open_only: bool, overdue_only: bool) -> Result<Vec<v1::BreakGlassRow>, ClientError> {
     let mut out: Vec<v1::BreakGlassRow> = Vec::new();
@@ -141,13 +181,16 @@ async fn rows(session: &Session, open_only: bool, overdue_only: bool) -> Result<
 fn row_json(row: &v1::BreakGlassRow) -> Value {
     let index = |index: u64| (index != 0).then_some(index);
     let text = |text: &String| (!text.is_empty()).then_some(text.clone());
+    let time = |ms: u64| (ms != 0).then(|| rfc3339(ms));
     json!({
         "index": row.index, "opened_at": rfc3339(row.opened_ms), "recorded_at": rfc3339(row.recorded_ms),
         "erased": index(row.erased_index), "id": row.id, "case": row.case, "actor": row.actor,
         "organisation": text(&row.organisation), "expires_at": rfc3339(row.expires_ms),
         "justification_due_at": rfc3339(row.justification_due_ms), "justified": index(row.justified_index),
         "closed": index(row.closed_index), "reviewed": index(row.reviewed_index), "verdict": text(&row.verdict),
-        "overdue": row.overdue, "patient_identified": row.patient_identified,
+        "overdue": row.overdue, "patient_identified": row.patient_identified, "patient_tag": text(&hex::encode(&row.tag)),
+        "reason": text(&row.reason), "text": text(&row.text), "justified_at": time(row.justified_ms),
+        "closed_at": time(row.closed_ms), "reviewed_at": time(row.reviewed_ms), "ended_at": rfc3339(ended_ms(row)),
     })
 }
 
@@ -172,20 +215,39 @@ fn row_line(row: &v1::BreakGlassRow, lang: Lang) -> String {
     };
     add(!row.patient_identified, "patient non identifié".into(), "patient not identified".into());
     let (justified, closed, reviewed) = (row.justified_index, row.closed_index, row.reviewed_index);
-    add(justified > 0, format!("justifié (n° {justified})"), format!("justified (no. {justified})"));
+    let on = |ms: u64| match (ms, lang) {
+        (0, _) => String::new(),
+        (ms, Lang::Fr) => format!(" le {}", spoken(ms, lang)),
+        (ms, Lang::En) => format!(" on {}", spoken(ms, lang)),
+    };
+    // Whoever may not read the trace that this stands in isn't told these.
+    let (reason, text) = (clean(&row.reason), clean(&row.text));
+    add(!reason.is_empty(), format!("motif : {reason}"), format!("reason: {reason}"));
+    add(!text.is_empty(), quoted(&text, lang), quoted(&text, lang));
+    let tag = hex::encode(row.tag.get(..4).unwrap_or_default());
+    add(row.patient_identified && !tag.is_empty(), format!("patient {tag}…"), format!("patient {tag}…"));
+    let when = on(row.justified_ms);
+    add(justified > 0, format!("justifié{when} (n° {justified})"), format!("justified{when} (no. {justified})"));
     let due = spoken(row.justification_due_ms, lang);
     let erased = row.erased_index;
     add(erased > 0, format!("effacé (n° {erased})"), format!("erased (no. {erased})"));
     let waits = justified == 0 && !row.overdue && erased == 0;
-    add(waits, format!("à justifier avant le {due}"), format!("to be justified by {due}"));
+    add(waits, format!("non justifié, attendu avant le {due}"), format!("not justified, due by {due}"));
     add(
         row.overdue,
         format!("JUSTIFICATION EN RETARD (attendue le {due})"),
         format!("JUSTIFICATION OVERDUE (due {due})"),
     );
-    add(closed > 0, format!("clos (n° {closed})"), format!("closed (no. {closed})"));
+    let when = on(row.closed_ms);
+    add(closed > 0, format!("clos{when} (n° {closed})"), format!("closed{when} (no. {closed})"));
     let found = verdict(&clean(&row.verdict), lang);
-    add(reviewed > 0, format!("contrôlé : {found} (n° {reviewed})"), format!("reviewed: {found} (no. {reviewed})"));
+    let when = on(row.reviewed_ms);
+    add(
+        reviewed > 0,
+        format!("contrôlé{when} : {found} (n° {reviewed})"),
+        format!("reviewed{when}: {found} (no. {reviewed})"),
+    );
+    add(reviewed == 0 && erased == 0, "non contrôlé".into(), "not reviewed".into());
     parts.join(" ; ")
 }
 
@@ -261,5 +323,68 @@ mod tests {
         let text = row_line(&done, Lang::En);
         assert!(text.contains("justified (no. 12)") && !text.contains("OVERDUE"), "{text}");
         assert_eq!(row_json(&done)["closed"], Value::Null);
+    }
+
+    #[test]
+    fn the_register_says_when_why_and_whether_it_was_reviewed_and_can_be_narrowed() {
+        let at = 1_772_442_000_000; // 2026-03-02T09:00:00Z
+        let row = v1::BreakGlassRow {
+            index: 9,
+            id: "bg1".into(),
+            case: "SAMU".into(),
+            actor: "urn:oid:1.2.250.1.71.4.2.1|10100534436".into(),
+            opened_ms: at,
+            expires_ms: at + 7_200_000,
+            tag: vec![0xab; 32],
+            patient_identified: true,
+            reason: "coma".into(),
+            text: "found alone".into(),
+            ..v1::BreakGlassRow::default()
+        };
+        let done = v1::BreakGlassRow {
+            closed_index: 11,
+            closed_ms: at + 600_000,
+            justified_index: 12,
+            justified_ms: at + 900_000,
+            reviewed_index: 14,
+            reviewed_ms: at + 86_400_000,
+            verdict: "NOT_JUSTIFIED".into(),
+            ..row.clone()
+        };
+        let text = row_line(&row, Lang::Fr);
+        for part in ["motif : coma", "« found alone »", "patient abababab", "non justifié", "non contrôlé"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let text = row_line(&done, Lang::En);
+        for part in
+            ["closed on 2 March 2026 at 10:10:00", "justified on 2 March", "reviewed on 3 March", "reason: coma"]
+        {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(row_json(&done)["closed_at"], "2026-03-02T09:10:00Z");
+        assert_eq!(row_json(&done)["ended_at"], "2026-03-02T09:10:00Z");
+        assert_eq!(row_json(&row)["reviewed_at"], Value::Null);
+        let any = (0, u64::MAX);
+        let asked = |row: &v1::BreakGlassRow, only: ListFilter, period| is_asked_for(row, &only, period, None);
+        let only = ListFilter::default;
+        assert!(asked(&row, only(), any) && asked(&done, only(), any));
+        assert!(asked(&row, ListFilter { not_justified: true, ..only() }, any));
+        assert!(!asked(&done, ListFilter { not_justified: true, ..only() }, any));
+        assert!(!asked(&row, ListFilter { reviewed: true, ..only() }, any));
+        assert!(asked(&row, ListFilter { not_reviewed: true, ..only() }, any));
+        assert!(asked(&done, ListFilter { verdict: Some("NOT_JUSTIFIED".into()), ..only() }, any));
+        assert!(!asked(&done, ListFilter { verdict: Some("JUSTIFIED".into()), ..only() }, any));
+        // A period that it was open in, if only for a moment.
+        for (period, found) in [
+            ((at, at + 1), true),
+            ((0, at), false),
+            ((at + 599_999, u64::MAX), true),
+            ((at + 600_000, u64::MAX), false),
+        ] {
+            assert_eq!(asked(&done, only(), period), found, "{period:?}");
+        }
+        assert!(
+            is_asked_for(&row, &only(), any, Some(&[0xab; 32])) && !is_asked_for(&row, &only(), any, Some(&[1; 32]))
+        );
     }
 }

@@ -64,17 +64,45 @@ pub enum BreakGlassCommand {
         /// Only those whose justification is due and isn't there
         #[arg(long)]
         overdue: bool,
+        #[command(flatten)]
+        only: ListFilter,
         /// As JSON
         #[arg(long)]
         json: bool,
         /// Language of the text
-        #[arg(long, default_value = "fr")]
+        #[arg(long, value_enum, default_value_t = Lang::of_environment())]
         lang: Lang,
     },
 }
 
+/// Which rows of the register.
+#[derive(Debug, Clone, Default, Args)]
+#[command(group(clap::ArgGroup::new("reviewed_or_not").args(["reviewed", "not_reviewed"])))]
+pub struct ListFilter {
+    /// Only those that were open at this time or later (RFC 3339, or a date: from its midnight in Paris)
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Only those that were opened before this time (RFC 3339, or a date, which is included)
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Only those that nobody has justified, whether that is due yet or not
+    #[arg(long)]
+    pub not_justified: bool,
+    /// Only those that were reviewed
+    #[arg(long)]
+    pub reviewed: bool,
+    /// Only those that nobody has reviewed
+    #[arg(long)]
+    pub not_reviewed: bool,
+    /// Only those that a review found so: JUSTIFIED or NOT_JUSTIFIED
+    #[arg(long, value_name = "VERDICT", value_parser = ["JUSTIFIED", "NOT_JUSTIFIED"])]
+    pub verdict: Option<String>,
+    #[command(flatten)]
+    pub of: MaybeWhose,
+}
+
 /// Whose data; none where the patient isn't identified yet.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct MaybeWhose {
     /// INS of the patient, 15 characters; without it, the patient isn't identified yet
     #[arg(long, value_name = "INS")]

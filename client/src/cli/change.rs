@@ -19,12 +19,13 @@ use crate::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
 use crate::consent::change::{Change, meta};
 use crate::consent::known::{AsOf, Known};
 use crate::consent::preview;
+use crate::consent::stays_open::stays_open;
 use crate::consent::who::{self, Acting, Short};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
 use crate::profile::Profile;
 use crate::session::Session;
-use crate::view::time::rfc3339;
+use crate::view::time::{parse_bound, parse_end, rfc3339};
 use crate::view::{Event, Lang, sentence::sentence};
 
 /// Whose trace a record goes into.
@@ -70,14 +71,41 @@ pub(super) fn checks(profile: &Profile) -> Result<Checks, ClientError> {
     Ok(Checks { test_log: genesis.test_log, source: IdentSource::Direct })
 }
 
-/// A patient's INS, checked by the rules of the profile's log.
+/// The INS of the patient that a command acts on, checked by the rules of the profile's log; says whom it takes them for.
 pub(super) fn ins(profile: &Profile, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
+    let ins = identity(profile, "--patient", value, oid)?;
+    output::note(&taken_for(&ins, oid.is_some(), checks(profile)?.test_log, Lang::of_remarks()));
+    Ok(ins)
+}
+
+/// An INS, checked by the rules of the profile's log.
+pub(super) fn identity(profile: &Profile, option: &str, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
     let (ins, doubt) = Ins::check(value, oid.unwrap_or(DEFAULT_OID), checks(profile)?)
-        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
+        .map_err(|error| ClientError::rejected(error.code().as_str(), format!("{option}: {error}")))?;
     if let Some(doubt) = doubt {
-        output::note(&format!("--patient: {doubt}"));
+        output::note(&format!("{option}: {doubt}"));
     }
     Ok(ins)
+}
+
+/// Whom a command takes a patient for: a number without `--oid` is a real INS, also where a test one was meant.
+fn taken_for(ins: &Ins, is_oid_said: bool, test_log: bool, lang: Lang) -> String {
+    let (value, oid) = (ins.value(), ins.oid().as_str());
+    let mut out = match (ins.oid().is_test(), lang) {
+        (false, Lang::Fr) => format!("patient {value} (INS réel, OID {oid})"),
+        (true, Lang::Fr) => format!("patient {value} (INS de test ou de démonstration, OID {oid})"),
+        (false, Lang::En) => format!("patient {value} (real INS, OID {oid})"),
+        (true, Lang::En) => format!("patient {value} (test or demonstration INS, OID {oid})"),
+    };
+    if test_log && !is_oid_said {
+        out += match lang {
+            Lang::Fr => {
+                " : --oid n'est pas donné, et ce registre est de test ; un INS de test a l'OID 1.2.250.1.213.1.4.10"
+            }
+            Lang::En => ": --oid isn't given, and this is a test log; a test INS has the OID 1.2.250.1.213.1.4.10",
+        };
+    }
+    out
 }
 
 /// Somebody named on the command line, checked by the rules of the profile's log.
@@ -96,6 +124,16 @@ pub(super) fn somebody(profile: &Profile, option: &str, text: &str, short: Short
         }
         Err(error) => Err(error),
     }
+}
+
+/// When something begins, as a record says it.
+pub(super) fn begin(option: &str, text: Option<&str>) -> Result<Option<String>, ClientError> {
+    text.map(|text| parse_bound(option, text).map(rfc3339)).transpose()
+}
+
+/// When something ends, as a record says it: a day is part of what ends with it.
+pub(super) fn end(option: &str, text: Option<&str>) -> Result<Option<String>, ClientError> {
+    text.map(|text| parse_end(option, text).map(rfc3339)).transpose()
 }
 
 /// Who acts, as the flags and the profile say it.
@@ -153,8 +191,13 @@ pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> 
             }
         });
     }
+    // Whoever decides for the patient logs in where the profile says how: its record proves it.
+    let login = order.signs == Signs::Author && acting.is_authenticated() && session.logins.is_some();
     if order.how.dry_run {
-        return dry_run(&session, &order, &acting, &change, own_key).await;
+        return dry_run(&session, &order, &acting, &change, (own_key, login)).await;
+    }
+    for said in stays_open(&event, login, None) {
+        output::note(said.text(order.how.lang));
     }
     let message = change.to_message(&acting, now_ms());
     let receipt = match order.signs {
@@ -217,7 +260,7 @@ async fn dry_run(
     order: &Order<'_>,
     acting: &Acting,
     change: &Change,
-    own_key: bool,
+    (own_key, login): (bool, bool),
 ) -> Result<Ended, ClientError> {
     let Some(patient) = &order.target.patient else {
         return Err(ClientError::Usage(
@@ -230,7 +273,8 @@ async fn dry_run(
         true => known.secret.as_ref().ok_or_else(no_secret)?,
     };
     let authority = order.signs == Signs::Authority;
-    let preview = preview::preview(&known, side, change, acting, now_ms(), (authority, own_key))?;
+    let signs = preview::Signs { authority, own_key, login };
+    let preview = preview::preview(&known, side, change, acting, now_ms(), signs)?;
     match order.how.json {
         true => output::line(&preview.to_json().to_string())?,
         false => output::lines(&preview.lines(order.how.lang))?,
@@ -270,4 +314,24 @@ fn print(
         Lang::En => format!("On record as no. {}.", receipt.first_index),
     })?;
     Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_says_whom_it_takes_the_patient_for() {
+        let test = Ins::parse("279035121518989", "1.2.250.1.213.1.4.10").expect("an INS");
+        let real = Ins::parse("279035121518989", DEFAULT_OID).expect("an INS");
+        let said = taken_for(&test, true, true, Lang::En);
+        assert_eq!(said, "patient 279035121518989 (test or demonstration INS, OID 1.2.250.1.213.1.4.10)");
+        for (test_log, is_oid_said, warns) in [(true, false, true), (true, true, false), (false, false, false)] {
+            for lang in [Lang::Fr, Lang::En] {
+                let said = taken_for(&real, is_oid_said, test_log, lang);
+                assert!(said.contains("279035121518989") && said.contains(DEFAULT_OID), "{said}");
+                assert_eq!(said.contains("1.2.250.1.213.1.4.10"), warns, "{said}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use sillage_proof::hash::sha256;
 use sillage_rules::consent::Provision;
 use sillage_rules::kind::Kind;
 
-use super::change::{self, Order, ins, somebody};
+use super::change::{self, Order, begin, end, ins, somebody};
 use super::consent_args::{CollectedArgs, ConsentCommand, DirectiveArgs, GranteeArgs, StateArgs};
 use super::{Context, Ended, output};
 use crate::author::tags_of;
@@ -15,7 +15,7 @@ use crate::consent::who::Short;
 use crate::consent::{effective, history};
 use crate::error::ClientError;
 use crate::profile::{Profile, read};
-use crate::view::time::{parse_bound, rfc3339};
+use crate::view::time::rfc3339;
 
 pub async fn run(context: &Context, command: ConsentCommand) -> Result<Ended, ClientError> {
     match command {
@@ -91,9 +91,6 @@ async fn directive(context: &Context, args: DirectiveArgs, effect: &str) -> Resu
 }
 
 fn directive_details(profile: &Profile, args: &DirectiveArgs, id: &str, effect: &str) -> Result<Value, ClientError> {
-    let time = |option: &str, text: &Option<String>| {
-        text.as_deref().map(|text| parse_bound(option, text).map(rfc3339)).transpose()
-    };
     let exceptions: Vec<Provision> = args.except.iter().map(|text| exception(text)).collect::<Result<_, _>>()?;
     let fields = Fields::default()
         .with("id", id)
@@ -104,8 +101,8 @@ fn directive_details(profile: &Profile, args: &DirectiveArgs, id: &str, effect: 
         .list("labels", &args.label)
         .list("items", &args.item)
         .list("purposes", &args.purpose)
-        .maybe("from", time("--from", &args.from)?)
-        .maybe("until", time("--until", &args.until)?)
+        .maybe("from", begin("--from", args.from.as_deref())?)
+        .maybe("until", end("--until", args.until.as_deref())?)
         .maybe("supersedes", args.supersedes.as_deref())
         .list("except", &exceptions)
         .maybe("collected", collected(profile, &args.collected)?);

@@ -55,7 +55,7 @@ pub struct How {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -121,7 +121,7 @@ pub struct StateArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }
 
@@ -149,7 +149,7 @@ pub struct DirectiveArgs {
     /// From this time on (RFC 3339, or a date: its midnight in Paris); without it, from now on
     #[arg(long, help_heading = "What", value_name = "T")]
     pub from: Option<String>,
-    /// Until this time, excluded; without it, until it is withdrawn
+    /// Until this time, excluded, or until the end of this day in Paris; without it, until it is withdrawn
     #[arg(long, help_heading = "What", value_name = "T")]
     pub until: Option<String>,
     /// Id of the directive that this one takes the place of

@@ -53,7 +53,7 @@ pub enum EmergencyModeCommand {
         #[arg(long)]
         json: bool,
         /// Language of the text
-        #[arg(long, default_value = "fr")]
+        #[arg(long, value_enum, default_value_t = Lang::of_environment())]
         lang: Lang,
     },
     /// The ledger is there again: put everything on record, each line once, and raise the alarm
@@ -64,7 +64,7 @@ pub enum EmergencyModeCommand {
         #[arg(long)]
         json: bool,
         /// Language of the text
-        #[arg(long, default_value = "fr")]
+        #[arg(long, value_enum, default_value_t = Lang::of_environment())]
         lang: Lang,
     },
 }
@@ -103,6 +103,6 @@ pub struct DecideArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, default_value = "fr")]
+    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
     pub lang: Lang,
 }

@@ -5,7 +5,8 @@ use sillage_proof::hash::leaf_hash;
 use sillage_proto::v1;
 use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::facts::flags_hold;
-use sillage_rules::line::RecordLine;
+use sillage_rules::kind::Kind;
+use sillage_rules::line::{DecisionLine, RecordLine};
 
 use super::args::EntryArgs;
 use super::{Context, Ended, output};
@@ -74,7 +75,8 @@ fn describe(
             put("record_hash", json!(record.record_hash));
             put("position", json!(record.position));
             if !answer.record.is_empty() {
-                put("record", opened(record, answer, late_after_ms)?);
+                let (name, shown) = opened(record, answer, late_after_ms)?;
+                put(name, shown);
             }
         }
         Entry::IndexCommit(commit) => {
@@ -91,15 +93,28 @@ fn describe(
     Ok(out)
 }
 
-/// The record, where the caller may open it; it must be the one that the entry commits to, and filed as it says.
-fn opened(entry: &RecordEntry, answer: &v1::GetEntryResponse, late_after_ms: u64) -> Result<Value, ClientError> {
+/// The record or the ledger's decision, where the caller may open it; it must be the one that the entry commits to, and filed as
+/// it says.
+fn opened(
+    entry: &RecordEntry,
+    answer: &v1::GetEntryResponse,
+    late_after_ms: u64,
+) -> Result<(&'static str, Value), ClientError> {
     let wrong = |why: &str| failed(&format!("entry {} {why}: keep it as evidence", entry.index));
+    if entry.kind == Kind::DECISION_MADE {
+        let decision = checks::opened_decision(&answer.salt, &answer.record, entry).map_err(wrong)?;
+        if !flags_hold(entry, None, late_after_ms) {
+            return Err(wrong("is flagged otherwise than a decision is"));
+        }
+        let line = serde_json::to_value(DecisionLine::from(&decision));
+        return Ok(("decision", line.map_err(|_| wrong("holds a decision that cannot be shown"))?));
+    }
     let record = checks::opened(&answer.salt, &answer.record, entry).map_err(wrong)?;
     if !flags_hold(entry, Some(&record), late_after_ms) {
         return Err(wrong("is flagged otherwise than its record says"));
     }
     let line = serde_json::to_value(RecordLine::from_record(&record, None, false));
-    line.map_err(|_| wrong("holds a record that cannot be shown"))
+    Ok(("record", line.map_err(|_| wrong("holds a record that cannot be shown"))?))
 }
 
 fn text(out: &Map<String, Value>) -> Vec<String> {

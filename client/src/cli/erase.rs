@@ -17,12 +17,11 @@ use tokio::time::Instant;
 use super::args::EraseArgs;
 use super::keys::submit_message;
 use super::record::now_ms;
-use super::{Context, Ended, output};
+use super::{Context, Ended, change, output};
 use crate::audit::fetch;
 use crate::author::tags_of;
 use crate::checks::failed;
 use crate::error::ClientError;
-use crate::fhir::patients::DEFAULT_OID;
 use crate::profile::read;
 use crate::retention::{Gathering, Rules, Source};
 use crate::session::Session;
@@ -45,8 +44,8 @@ pub async fn run(context: &Context, args: EraseArgs) -> Result<Ended, ClientErro
     match (args.record, &args.patient) {
         (Some(index), _) => record(&session, index, ground).await?,
         (None, Some(ins)) => {
-            let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
-            patient(&session, ins, oid, ground).await?;
+            let ins = change::ins(&session.profile, ins, args.oid.as_deref())?;
+            patient(&session, ins.value(), ins.oid().as_str(), ground).await?;
         }
         (None, None) => {}
     }
@@ -152,7 +151,13 @@ async fn finish(session: &Session, total: Duration) -> Result<(), ClientError> {
     let mut said: Vec<String> = Vec::new();
     loop {
         let request = v1::ErasuresRequest { finish_now: true };
-        let answer = session.client.call(|mut rpc| async move { rpc.erasures(request).await }).await?;
+        let answer = session.client.call(|mut rpc| async move { rpc.erasures(request).await }).await;
+        let answer = answer.map_err(|error| match error {
+            ClientError::Unavailable(why) => ClientError::Unavailable(format!(
+                "the erasure is on record, and whether old keys are destroyed can't be asked now ({why}); that goes on by itself"
+            )),
+            error => error,
+        })?;
         if answer.waiting == 0 {
             return output::line(&json!({"waiting": 0}).to_string());
         }
@@ -166,7 +171,8 @@ async fn finish(session: &Session, total: Duration) -> Result<(), ClientError> {
             let waiting: Value = answer.waiting.into();
             let why = said.join("; ");
             return Err(ClientError::Unavailable(format!(
-                "it is on record, but {waiting} erasure(s) still wait for old keys to be destroyed ({why}); that goes on by itself"
+                "the erasure is on record, and {waiting} still wait(s) for old keys to be destroyed ({why}): it goes on by itself once all nodes \
+                 run (`sillage cluster status`), and `sillage erase --help` says how to wait longer"
             )));
         }
         tokio::time::sleep(ASK_AGAIN).await;

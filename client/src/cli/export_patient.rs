@@ -106,7 +106,7 @@ fn ndjson(traced: &[TracedLine], trace: &Trace) -> String {
         let patient = Some(patient.clone());
         let voided = line.voided.as_ref().map(voided_line);
         let shown = TraceLineJson::new(&entry, &line.author, opened, erased, patient, *secret);
-        out += &TraceLineJson { voided, ..shown }.to_json();
+        out += &TraceLineJson { voided, author_id: line.author_id, ..shown }.to_json();
         out.push('\n');
     }
     for history in Directives::of(&trace.lines).iter() {

@@ -1,11 +1,12 @@
 //! `import --fhir`: audit events and consents of other systems in, one line of result for each record or refusal, in
 //! their order.
 //!
-//! A document that can't be imported doesn't stop the others. The same import again sends nothing twice: each record is
-//! known by its document and content.
+//! A document that can't be imported doesn't stop the others. The same import again sends nothing twice
+//! ([`import_known`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::json;
 use sillage_proto::v1::PatientIdentity;
@@ -17,13 +18,15 @@ use sillage_rules::record::check_time;
 
 use super::args::ImportArgs;
 use super::import_consents::{self, Replacement};
+use super::import_known::{self, Original, Seen, new_record};
+use super::import_refusals::of_one_record;
 use super::import_rules::{self, InForce};
 use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
-use crate::author::{NewRecord, TagRequest, encode, fitting, prepare};
+use crate::author::{NewRecord, encode, fitting, prepare};
 use crate::error::{ClientError, Rejection};
 use crate::fhir::consent::revocation;
-use crate::fhir::source::{Document, documents, files};
+use crate::fhir::source::{self, Document, documents, files};
 use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map_among};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
@@ -31,36 +34,6 @@ use crate::session::Session;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 1_000;
-
-/// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
-/// is about.
-const OF_ONE_RECORD: [(&str, &str); 25] = [
-    ("MALFORMED_RECORD", ""),
-    ("UNKNOWN_KIND", ""),
-    ("KIND_RESERVED", ""),
-    ("RECORD_TOO_LARGE", ""),
-    ("TIME_AHEAD", ""),
-    ("INVALID_INS", "Consent.patient"),
-    ("TEST_INS_REFUSED", "Consent.patient"),
-    ("TAG_OUT_OF_RANGE", "Consent.patient"),
-    ("SPACE_CLOSED", "Consent.patient"),
-    ("AUTHENTICATION_MISSING", "Consent.performer"),
-    ("NOT_ENTITLED", "Consent.performer"),
-    ("NOT_VOUCHED", "Consent.performer"),
-    ("INVALID_SPELLING", "Consent.provision"),
-    ("ID_TAKEN", "Consent.id"),
-    ("TOO_MANY_DIRECTIVES", "Consent"),
-    ("UNKNOWN_REFERENCE", "Consent.status"),
-    ("INVALID_IDENTIFIER", "Consent.provision.actor"),
-    ("UNKNOWN_TOKEN", "Consent.provision"),
-    ("PERMIT_ANYONE", "Consent.provision.actor"),
-    ("ACTIONS_MISSING", "Consent.provision.action"),
-    ("UNTIL_MISSING", "Consent.provision.period"),
-    ("EMPTY_PERIOD", "Consent.provision.period"),
-    ("TOO_MANY_RULES", "Consent"),
-    ("ATTENDING", "Consent.extension"),
-    ("REPRESENTATION_CYCLE", "Consent.extension"),
-];
 
 /// What is said of an event that becomes no record.
 const SKIPPED: &str = "exported from a ledger's own trace and no access: the Consents beside it carry what decides";
@@ -74,7 +47,10 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         session: &session,
         recorder,
         checks,
-        seen: HashMap::new(),
+        patients: &patients,
+        source: args.source,
+        seen: Seen::default(),
+        groups: PARTS_FROM,
         replaced: HashSet::new(),
         in_force: InForce::default(),
         at_most: None,
@@ -85,10 +61,10 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         demo: args.demo_patients,
     };
     for (path, unreadable) in files(&args.fhir) {
-        let bytes = match unreadable.map_or_else(|| std::fs::read(&path).map_err(|e| e.to_string()), Err) {
+        let bytes = match unreadable.map_or_else(|| source::read(&path), Err) {
             Ok(bytes) => bytes,
             Err(why) => {
-                import.refuse(&path, None, FhirError::new("", format!("cannot read the file: {why}")));
+                import.refuse(&path, None, FhirError::new("", why));
                 continue;
             }
         };
@@ -97,7 +73,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
             output::note(&format!("{}: no entry to import", path.display()));
         }
         for document in found {
-            import.take(&path, document, &patients).await?;
+            import.take(&path, document).await?;
         }
     }
     import.flush().await?;
@@ -110,12 +86,22 @@ struct Line {
     entry: Option<usize>,
     /// Which document of this run it is of.
     document: u64,
+    /// Which records of this run go on record together, where it is one of those.
+    group: Option<u64>,
+    /// The document, while it isn't on record.
+    original: Option<Rc<Original>>,
+    /// How many records are the access that it is the first of.
+    parts: usize,
+    /// The record of the same resource that says something else.
+    differs_from: Option<u64>,
     what: What,
 }
 
 enum What {
     /// To be sent, with the document it was made from.
     Record(Box<(MappedRecord, Vec<u8>)>),
+    /// The same as another line of the chunk.
+    Same(usize),
     /// Where it is on record, the directive or the rule that it is, whose it is, and whether it is kept from representatives.
     Recorded(u64, Option<Noted>, Option<PatientIdentity>, bool),
     Refused(FhirError),
@@ -143,6 +129,12 @@ impl Line {
         match &self.what {
             What::Recorded(index, noted, patient, secret) => {
                 put("index", json!(index));
+                if self.parts > 1 {
+                    put("parts", json!(self.parts));
+                }
+                if let Some(other) = self.differs_from {
+                    put("differs_from", json!(other));
+                }
                 if *secret {
                     put("secret", json!(true));
                 }
@@ -171,7 +163,9 @@ impl Line {
             }
             What::Skipped(why) => put("skipped", json!(why)),
             What::Nothing => return None,
-            What::Record(_) => unreachable!("every record of a chunk was sent or refused before it is printed"),
+            What::Record(_) | What::Same(_) => {
+                unreachable!("every record of a chunk was sent or refused before it is printed")
+            }
         }
         Some(serde_json::Value::Object(out).to_string())
     }
@@ -183,16 +177,26 @@ struct Waiting {
     line: usize,
     key: DocumentKey,
     record: Vec<u8>,
-    /// Its document: what is one Consent is on record as a whole or not at all.
-    document: Option<u64>,
+    /// What is one Consent, or parts of one access, is on record as a whole or not at all.
+    group: Option<u64>,
+    /// Of a Consent.
+    of_consent: bool,
 }
+
+/// Numbers of groups that are no documents.
+const PARTS_FROM: u64 = 1 << 62;
 
 struct Import<'a> {
     session: &'a Session,
     recorder: Recorder,
     checks: Checks,
-    /// How often each key without occurrence was met in this run.
-    seen: HashMap<DocumentKey, u64>,
+    patients: &'a PatientMap,
+    /// The server that files without `fullUrl` are from.
+    source: String,
+    /// What was met in this run.
+    seen: Seen,
+    /// The last group of parts.
+    groups: u64,
     /// Consents of this run that end what is on record of them.
     replaced: HashSet<u64>,
     /// What holds for the patients whose rules were met.
@@ -211,15 +215,20 @@ struct Import<'a> {
 impl Import<'_> {
     fn refuse(&mut self, file: &Path, entry: Option<usize>, error: FhirError) {
         self.failed = true;
-        let what = What::Refused(error);
-        self.chunk.push(Line { file: file.to_owned(), entry, document: self.documents, what });
+        self.push(file, entry, What::Refused(error));
     }
 
-    async fn take(&mut self, file: &Path, document: Document, patients: &PatientMap) -> Result<(), ClientError> {
-        let (entry, around) = (document.entry, document.around);
+    fn push(&mut self, file: &Path, entry: Option<usize>, what: What) {
+        let (file, document) = (file.to_owned(), self.documents);
+        let line = Line { file, entry, document, group: None, original: None, parts: 1, differs_from: None, what };
+        self.chunk.push(line);
+    }
+
+    async fn take(&mut self, file: &Path, document: Document) -> Result<(), ClientError> {
+        let (entry, around, full_url) = (document.entry, document.around, document.full_url);
         self.documents += 1;
         let mapped = document.json.and_then(|json| {
-            let records = map_among(&json, patients, &around)?;
+            let records = map_among(&json, self.patients, &around)?;
             records.iter().try_for_each(|record| self.check(file, record))?;
             Ok((json, records))
         });
@@ -243,12 +252,23 @@ impl Import<'_> {
             false if records.iter().any(import_rules::is_over) => vec![What::Skipped(import_rules::OVER)],
             false => records.into_iter().map(|record| What::Record(Box::new((record, json.clone())))).collect(),
         };
+        let original = Rc::new(Original::of(json, around, &full_url, &self.source));
         for what in whats {
+            let (mut group, mut parts) = (None, 1);
             if let What::Record(boxed) = &what {
-                self.bytes += boxed.0.record.original.as_ref().map_or(0, |o| o.content.len()) + 4_096 + SALT_BYTES;
+                let mapped = &boxed.0;
+                self.bytes += mapped.record.original.as_ref().map_or(0, |o| o.content.len()) + 4_096 + SALT_BYTES;
+                parts = mapped.part.count;
+                self.groups += u64::from(mapped.part.n == 0);
+                group = match mapped.is_of_consent() {
+                    true => Some(self.documents),
+                    false => (parts > 1).then_some(self.groups),
+                };
             }
             self.failed |= matches!(what, What::Refused(_));
-            self.chunk.push(Line { file: file.to_owned(), entry, document: self.documents, what });
+            self.push(file, entry, what);
+            let line = self.chunk.last_mut().expect("it was pushed");
+            (line.group, line.parts, line.original) = (group, parts, Some(Rc::clone(&original)));
         }
         if self.chunk.len() >= BATCH_RECORDS || self.bytes > BATCH_BYTES_MAX / 2 {
             self.flush().await?;
@@ -311,44 +331,17 @@ impl Import<'_> {
 
     /// Sends what is gathered and prints its lines.
     async fn flush(&mut self) -> Result<(), ClientError> {
-        let mut waiting: Vec<usize> = Vec::new();
-        let mut records = Vec::new();
-        for (i, line) in self.chunk.iter().enumerate() {
-            if let What::Record(boxed) = &line.what {
-                records.push(new_record(&boxed.0));
-                waiting.push(i);
-            }
-        }
-        let encoded = prepare(&self.recorder.tags, records).await?;
-        let mut todo: Vec<Waiting> = Vec::new();
+        let mut todo = self.unknown().await?;
         let mut ended: BTreeMap<u64, u64> = BTreeMap::new();
-        for (line, record) in waiting.into_iter().zip(encoded) {
-            let What::Record(boxed) = &self.chunk[line].what else { continue };
-            let (mapped, json) = boxed.as_ref();
-            let occurrence = self.seen.entry(DocumentKey::new(json, &record, 0)).or_insert(0);
-            let key = DocumentKey::new(json, &record, *occurrence);
-            *occurrence += 1;
-            let document = mapped.is_of_consent().then_some(self.chunk[line].document);
-            let done = self.recorder.stream.outbox().and_then(|outbox| outbox.done().of_document(&key));
-            let known = match done {
-                None if mapped.rule().is_some() => {
-                    self.in_force.already(self.session, &self.recorder.tags, mapped).await?
-                }
-                done => done.map(|(index, _)| index),
-            };
-            match known {
-                Some(index) => self.recorded(line, index),
-                None => {
-                    let since = self.in_force.ended_since(self.session, &self.recorder.tags, mapped).await?;
-                    if let Some((document, by)) = document.zip(since) {
-                        ended.entry(document).or_insert(by);
-                    }
-                    todo.push(Waiting { line, key, record, document });
-                }
+        for waiting in &todo {
+            let What::Record(boxed) = &self.chunk[waiting.line].what else { continue };
+            let since = self.in_force.ended_since(self.session, &self.recorder.tags, &boxed.0).await?;
+            if let Some((group, by)) = waiting.group.zip(since) {
+                ended.entry(group).or_insert(by);
             }
         }
-        for (document, by) in ended {
-            let (group, rest) = todo.into_iter().partition(|waiting| waiting.document == Some(document));
+        for (group, by) in ended {
+            let (group, rest) = todo.into_iter().partition(|waiting| waiting.group == Some(group));
             todo = rest;
             self.refuse_all(&group, import_rules::ended_here(by));
         }
@@ -356,6 +349,7 @@ impl Import<'_> {
             todo = self.send(todo).await?;
         }
         self.in_force.forget();
+        self.answer_the_same();
         // What a replaced Consent ended stands with it.
         self.chunk.sort_by_key(|line| line.document);
         let lines: Vec<String> = self.chunk.iter().filter_map(|line| line.to_json(self.demo)).collect();
@@ -365,12 +359,161 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn recorded(&mut self, line: usize, index: u64) {
-        let what = &mut self.chunk[line].what;
-        if let What::Record(boxed) = what {
+    /// The records of the chunk that aren't on record; of the others the lines are answered.
+    async fn unknown(&mut self) -> Result<Vec<Waiting>, ClientError> {
+        let lines: Vec<usize> =
+            (0..self.chunk.len()).filter(|at| matches!(self.chunk[*at].what, What::Record(_))).collect();
+        let mut first_of: HashMap<DocumentKey, usize> = HashMap::new();
+        let mut todo: Vec<Waiting> = Vec::new();
+        for (line, record) in self.prepared(&lines).await? {
+            let What::Record(boxed) = &self.chunk[line].what else { continue };
+            let mapped = &boxed.0;
+            let Some(original) = self.chunk[line].original.clone() else { continue };
+            let key = self.seen.key(&original, mapped, &record);
+            if let Some(first) = first_of.get(&key).filter(|_| key.resource().is_some()) {
+                self.chunk[line].what = What::Same(*first);
+                continue;
+            }
+            first_of.insert(key, line);
+            let done = self.recorder.stream.outbox().map(|outbox| outbox.done());
+            let mut known = self.seen.place(&key, done);
+            if known.is_none() && mapped.rule().is_some() {
+                known = self.in_force.already(self.session, &self.recorder.tags, mapped).await?;
+            }
+            let (group, of_consent) = (self.chunk[line].group, mapped.is_of_consent());
+            match known {
+                Some(index) => {
+                    let is_over = self.in_force.is_over(self.session, &self.recorder.tags, mapped, index).await?;
+                    self.recorded(line, &key, index, is_over);
+                }
+                None => todo.push(Waiting { line, key, record, group, of_consent }),
+            }
+        }
+        self.known_before(todo).await
+    }
+
+    /// The bytes to sign. What has no tag alone is refused alone.
+    async fn prepared(&mut self, lines: &[usize]) -> Result<Vec<(usize, Vec<u8>)>, ClientError> {
+        let new = |import: &Self, line: usize| match &import.chunk[line].what {
+            What::Record(boxed) => Some(new_record(&boxed.0)),
+            _ => None,
+        };
+        let all = lines.iter().filter_map(|line| new(self, *line)).collect();
+        match prepare(&self.recorder.tags, all).await {
+            Ok(encoded) => return Ok(lines.iter().copied().zip(encoded).collect()),
+            Err(ClientError::Rejected(rejection)) if of_one_record(&rejection.code).is_some() => {}
+            Err(error) => return Err(error),
+        }
+        let mut out = Vec::new();
+        for line in lines.iter().copied() {
+            let Some(record) = new(self, line) else { continue };
+            match prepare(&self.recorder.tags, vec![record]).await {
+                Ok(encoded) => out.extend(encoded.into_iter().map(|record| (line, record))),
+                Err(ClientError::Rejected(rejection)) if of_one_record(&rejection.code).is_some() => {
+                    self.failed = true;
+                    let error = FhirError::new("", format!("{}: {}", rejection.code, rejection.message));
+                    self.chunk[line].what = What::Refused(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Nothing of a group goes without the rest of it.
+        let refused = |import: &Self, group: Option<u64>| {
+            let mut others = import.chunk.iter().filter(|other| other.group.is_some() && other.group == group);
+            others.any(|other| matches!(other.what, What::Refused(_)))
+        };
+        let (out, without): (Vec<_>, Vec<_>) =
+            out.into_iter().partition(|(line, _)| !refused(self, self.chunk[*line].group));
+        without.iter().for_each(|(line, _)| self.chunk[*line].what = What::Nothing);
+        Ok(out)
+    }
+
+    /// Answers what the version before recorded of the same documents; gives back the rest.
+    async fn known_before(&mut self, todo: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
+        let done = self.recorder.stream.outbox().map(|outbox| outbox.done());
+        if !done.is_some_and(|done| done.has_unnamed()) {
+            return Ok(todo);
+        }
+        // Records of each document, as they were.
+        let (mut before, mut records): (Vec<(u64, MappedRecord)>, Vec<NewRecord>) = (Vec::new(), Vec::new());
+        let mut documents = HashSet::new();
+        let asked = |import: &Self, waiting: &Waiting| match &import.chunk[waiting.line].what {
+            What::Record(boxed) => (import.chunk[waiting.line].document, import_known::whose(&boxed.0)),
+            _ => (import.chunk[waiting.line].document, String::new()),
+        };
+        let wanted: HashSet<(u64, String)> = todo.iter().map(|waiting| asked(self, waiting)).collect();
+        for waiting in todo.iter().filter(|waiting| !waiting.of_consent) {
+            let line = &self.chunk[waiting.line];
+            if let Some(original) = line.original.as_ref().filter(|_| documents.insert(line.document)) {
+                let mut made = original.before(self.patients);
+                made.retain(|mapped| wanted.contains(&(line.document, import_known::whose(mapped))));
+                records.extend(made.iter().map(new_record));
+                before.extend(made.into_iter().map(|mapped| (line.document, mapped)));
+            }
+        }
+        let encoded = prepare(&self.recorder.tags, records).await?;
+        let mut places: HashMap<(u64, String), u64> = HashMap::new();
+        for ((document, mapped), record) in before.iter().zip(encoded) {
+            let original = self.chunk.iter().find(|line| line.document == *document);
+            let Some(original) = original.and_then(|line| line.original.clone()) else { continue };
+            let key = self.seen.key_before(&original, &record);
+            let done = self.recorder.stream.outbox().map(|outbox| outbox.done());
+            if let Some((index, _)) = done.and_then(|done| done.of_document(&key)) {
+                places.insert((*document, import_known::whose(mapped)), index);
+            }
+        }
+        let mut rest = Vec::new();
+        for waiting in todo {
+            match places.get(&asked(self, &waiting)).copied().filter(|_| !waiting.of_consent) {
+                Some(index) => {
+                    self.chunk[waiting.line].parts = 1;
+                    self.recorded(waiting.line, &waiting.key, index, false);
+                }
+                None => rest.push(waiting),
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Answers lines that say what another one of the chunk says.
+    fn answer_the_same(&mut self) {
+        for at in 0..self.chunk.len() {
+            let What::Same(first) = self.chunk[at].what else { continue };
+            let (what, parts) = match &self.chunk[first].what {
+                What::Recorded(index, _, patient, secret) => {
+                    (What::Recorded(*index, None, patient.clone(), *secret), self.chunk[first].parts)
+                }
+                What::Refused(error) => (What::Refused(error.clone()), 1),
+                _ => (What::Nothing, 1),
+            };
+            (self.chunk[at].what, self.chunk[at].parts) = (what, parts);
+        }
+    }
+
+    /// `is_over`: of a directive, that it was ended.
+    fn recorded(&mut self, line: usize, key: &DocumentKey, index: u64, is_over: bool) {
+        let done = self.recorder.stream.outbox().map(|outbox| outbox.done());
+        let other = self.seen.other(key, done).filter(|_| key.resource().is_some());
+        self.seen.note(*key, index);
+        let line = &mut self.chunk[line];
+        if let What::Record(boxed) = &mut line.what {
+            if boxed.0.part.n > 0 {
+                line.what = What::Nothing;
+                return;
+            }
+            if let Some(other) = other.filter(|other| *other != index) {
+                output::note(&format!(
+                    "{}: an event of the same source and id, with other content, is on record at no. {other}: both are",
+                    line.file.display()
+                ));
+                line.differs_from = Some(other);
+            }
             let rule = boxed.0.rule().map(Noted::Rule);
+            if let Some(note) = boxed.0.directive.as_mut().filter(|_| is_over) {
+                note.ends = Ends::Revoked;
+            }
             let noted = boxed.0.directive.take().map(Noted::Directive).or(rule);
-            *what = What::Recorded(index, noted, boxed.0.patient.take(), boxed.0.secret);
+            line.what = What::Recorded(index, noted, boxed.0.patient.take(), boxed.0.secret);
         }
     }
 
@@ -384,34 +527,34 @@ impl Import<'_> {
             Ok(receipt) => {
                 let rest = todo.split_off(count);
                 for (waiting, index) in todo.into_iter().zip(receipt.first_index..) {
-                    self.recorded(waiting.line, index);
+                    self.recorded(waiting.line, &waiting.key, index, false);
                 }
                 Ok(rest)
             }
             Err(ClientError::Rejected(rejection)) => {
                 let code = rejection.code.as_str();
-                let Some((_, path)) = OF_ONE_RECORD.into_iter().find(|(known, _)| *known == code) else {
+                let Some(path) = of_one_record(code) else {
                     return Err(ClientError::Rejected(rejection));
                 };
                 let at = (rejection.position as usize).min(todo.len() - 1);
-                let first = todo.iter().position(|other| of_one_document(other, &todo[at])).unwrap_or(at);
-                let is_taken = code == "ID_TAKEN" && todo[at].document.is_some();
+                let first = todo.iter().position(|other| of_one_group(other, &todo[at])).unwrap_or(at);
+                let is_taken = code == "ID_TAKEN" && todo[at].of_consent;
                 if is_taken && first > 0 {
                     // It may be one before it in this batch that has the id.
                     self.at_most = Some(first);
                     return Ok(todo);
                 }
-                if let Some(document) = todo[at].document.filter(|_| is_taken)
-                    && self.replaced.insert(document)
+                if let Some(group) = todo[at].group.filter(|_| is_taken)
+                    && self.replaced.insert(group)
                 {
-                    let (group, rest) = todo.into_iter().partition(|other| other.document == Some(document));
+                    let (group, rest) = todo.into_iter().partition(|other| other.group == Some(group));
                     let mut todo: Vec<Waiting> = self.replace(group).await?;
                     todo.extend::<Vec<Waiting>>(rest);
                     return Ok(todo);
                 }
                 let refused = todo.remove(at);
                 let (mut group, rest): (Vec<_>, Vec<_>) =
-                    todo.into_iter().partition(|other| of_one_document(other, &refused));
+                    todo.into_iter().partition(|other| of_one_group(other, &refused));
                 // What would be refused for the same isn't sent once more for each.
                 let (alike, rest): (Vec<_>, Vec<_>) =
                     rest.into_iter().partition(|other| self.is_refused_alike(code, &refused, other));
@@ -436,7 +579,7 @@ impl Import<'_> {
         };
         match code {
             // What happened is never refused for who did it: who imports may not record any of it.
-            "NOT_ENTITLED" if refused.document.is_none() => other.document.is_none(),
+            "NOT_ENTITLED" if !refused.of_consent => !other.of_consent,
             "AUTHENTICATION_MISSING" => {
                 mapped(refused).zip(mapped(other)).is_some_and(|(one, other)| import_rules::lack_the_same(one, other))
             }
@@ -451,7 +594,16 @@ impl Import<'_> {
         {
             return import_rules::refusal(kind, &boxed.0.record, &boxed.1, rejection);
         }
-        let path = if refused.document.is_some() { path } else { "" };
+        let path = match (refused.of_consent, &self.chunk[refused.line].what) {
+            (false, _) => "",
+            // What it says to replace, or to end.
+            (true, What::Record(boxed))
+                if rejection.code == "UNKNOWN_REFERENCE" && boxed.0.ends() != Some(Ends::Revoked) =>
+            {
+                "Consent.extension"
+            }
+            (true, _) => path,
+        };
         FhirError::new(path, format!("{}: {}", rejection.code, rejection.message))
     }
 
@@ -477,7 +629,8 @@ impl Import<'_> {
         let on_record = import_consents::of_consent(self.session, &self.recorder.tags, first, &id).await?;
         match import_consents::replacement(&on_record, &said.collect::<Vec<_>>(), first.record.occurred_at_ms) {
             Replacement::OnRecord(indices) => {
-                group.iter().zip(indices).for_each(|(waiting, index)| self.recorded(waiting.line, index));
+                let recorded = group.iter().zip(indices);
+                recorded.for_each(|(waiting, index)| self.recorded(waiting.line, &waiting.key, index, false));
                 Ok(Vec::new())
             }
             Replacement::Older => {
@@ -512,25 +665,21 @@ impl Import<'_> {
             let document = self.chunk[model.line].document;
             let key = DocumentKey::new(json, &record, 0);
             let what = What::Record(Box::new((mapped, json.to_vec())));
-            todo.push(Waiting { line: self.chunk.len(), key, record, document: model.document });
-            self.chunk.push(Line { file, entry, document, what });
+            todo.push(Waiting { line: self.chunk.len(), key, record, group: model.group, of_consent: true });
+            self.push(&file, entry, what);
+            let line = self.chunk.last_mut().expect("it was pushed");
+            (line.document, line.group) = (document, model.group);
         }
         Ok(todo)
     }
 }
 
-fn new_record(mapped: &MappedRecord) -> NewRecord {
-    let patient = mapped.patient.as_ref();
-    let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: mapped.secret });
-    NewRecord { patient, record: mapped.record.clone() }
-}
-
-fn of_one_document(one: &Waiting, other: &Waiting) -> bool {
-    one.document.is_some() && one.document == other.document
+fn of_one_group(one: &Waiting, other: &Waiting) -> bool {
+    one.group.is_some() && one.group == other.group
 }
 
 /// At most `count` records, no Consent cut in two: they have at most `DIRECTIVES_MAX` records, which fit one batch.
 fn whole(todo: &[Waiting], count: usize) -> usize {
-    let cuts = |at: usize| todo.get(at).zip(todo.get(at - 1)).is_some_and(|(next, last)| of_one_document(next, last));
+    let cuts = |at: usize| todo.get(at).zip(todo.get(at - 1)).is_some_and(|(next, last)| of_one_group(next, last));
     (1..=count).rev().find(|at| !cuts(*at)).unwrap_or(count)
 }

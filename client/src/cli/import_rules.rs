@@ -82,6 +82,25 @@ impl InForce {
         Ok(here.ended(&event, mapped.record.occurred_at_ms))
     }
 
+    /// Whether the directive that stands at `index` was ended. Where who imports may not read that, it isn't said.
+    ///
+    /// # Errors
+    /// As for [`Known::fetch`].
+    pub async fn is_over(
+        &mut self,
+        session: &Session,
+        tags: &Tags,
+        mapped: &MappedRecord,
+        index: u64,
+    ) -> Result<bool, ClientError> {
+        if mapped.directive.is_none() {
+            return Ok(false);
+        }
+        let Some(here) = self.here(session, tags, mapped).await? else { return Ok(false) };
+        let mut entries = here.state.directives().iter().filter(|entry| entry.stamp.index.get() == index);
+        Ok(entries.any(|entry| entry.ended_by.is_some() && entry.period.until.get() <= now_ms()))
+    }
+
     async fn here(
         &mut self,
         session: &Session,

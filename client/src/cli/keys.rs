@@ -16,9 +16,9 @@ use sillage_rules::stream::StreamLabel;
 use super::args::{KeysCommand, RegisterArgs};
 use super::certificate::{self, issue};
 use super::record::now_ms;
-use super::{Context, Ended, output, void, vouching};
+use super::{Context, Ended, device, output, void, vouching};
 use crate::audit::rotation::Holder;
-use crate::author::{Stream, VerifiedReceipt, tags_of};
+use crate::author::{Stream, VerifiedReceipt};
 use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
 use crate::outbox::Source;
@@ -31,6 +31,9 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
     match command {
         KeysCommand::New { out } => new_key(&out),
         KeysCommand::Register(args) => register(&session().await?, args).await,
+        KeysCommand::Tell { file, patient, oid, device } => {
+            device::tell(&session().await?, &file, (&patient, oid.as_deref()), &device).await
+        }
         KeysCommand::Rotate { author: Some(author), public_key, cert, .. } => {
             let author_id = parse::<AuthorId>("--author", &author)?;
             let key = parse::<PublicKey>("--public-key", &public_key)?;
@@ -118,17 +121,24 @@ pub async fn submit_message(session: &Session, record: v1::Record) -> Result<Ver
 /// # Errors
 /// As for [`submit`].
 pub async fn submit_messages(session: &Session, records: Vec<v1::Record>) -> Result<VerifiedReceipt, ClientError> {
-    let signer = Arc::new(session.signer(session.profile.authority_signing_key()?).await?);
-    let random = getrandom::u64().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
-    let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
     let parsed = records.into_iter().map(|record| {
         let record = ParsedRecord::from_message(record);
         let record = record.map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
         Ok(record.into_bytes())
     });
-    let parsed = parsed.collect::<Result<Vec<_>, ClientError>>()?;
+    submit_encoded(session, parsed.collect::<Result<Vec<_>, ClientError>>()?).await
+}
+
+/// The same, of records in their canonical bytes.
+///
+/// # Errors
+/// As for [`submit`].
+pub async fn submit_encoded(session: &Session, records: Vec<Vec<u8>>) -> Result<VerifiedReceipt, ClientError> {
+    let signer = Arc::new(session.signer(session.profile.authority_signing_key()?).await?);
+    let random = getrandom::u64().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+    let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
     let mut stream = Stream::fresh(session.authority_client()?, signer, Arc::clone(&session.keys), label);
-    stream.send(parsed, Source::Fresh).await
+    stream.send(records, Source::Fresh).await
 }
 
 /// Prints where an act is on record, beside `what`.
@@ -153,7 +163,7 @@ async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, Client
         (None, Some(key)) => (parse::<PublicKey>("--public-key", key)?, spki(&args.cert)?),
         (None, None) => return Err(ClientError::Usage("name --public-key, or --out to make one".to_owned())),
     };
-    let mut party = PartyRegistration {
+    let party = PartyRegistration {
         key,
         name: args.name,
         roles,
@@ -161,18 +171,19 @@ async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, Client
         quota_events_per_s: args.quota,
         patient_tag: None,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: parts.next().unwrap_or_default(),
     };
+    let author_id = party.author_id();
+    let further = parts.map(|part| vouching::adding(author_id, part));
     if let Some(ins) = &args.patient {
         let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
-        let (open, secret) = tags_of(session).both(ins, oid).await?;
-        party.patient_tag = Some(open.to_bytes());
-        party.patient_secret_tag = secret.map(|tag| tag.to_bytes());
+        let patient = device::Patient { ins, oid, auth: device::auth(session, &args.device) };
+        return device::register(session, party, (&patient, &args.device), further.collect()).await;
     }
-    let author_id = party.author_id();
     let what = json!({"name": party.name, "author_id": author_id, "key_id": key.key_id()});
     let mut records = vec![act_message(&Act::Registered(party), now_ms())];
-    records.extend(parts.map(|part| vouching::adding(author_id, part)));
+    records.extend(further);
     let receipt = submit_messages(session, records).await?;
     print(&receipt, what)
 }

@@ -1,5 +1,7 @@
 //! Limits: `mask`, `unmask`, `block`, `unblock`, `oppose`, `space`, `embargo`, `secrecy`.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use sillage_proto::v1;
 use sillage_rules::kind::Kind;
@@ -9,11 +11,13 @@ use super::change::{self, Order, somebody};
 use super::consent_args::{ChangeArgs, Items};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
 use super::{Context, Ended};
+use crate::author::tags_of;
 use crate::consent::change::{Change, Fields};
 use crate::consent::who::Short;
 use crate::error::ClientError;
 use crate::profile::{Profile, read};
-use crate::view::time::{parse_bound, rfc3339};
+use crate::trace::read_page;
+use crate::view::Lang;
 
 /// The documents that `--items` names: ids, or a JSON file with what is known of each.
 pub(super) fn items(text: &str) -> Result<Vec<v1::Item>, ClientError> {
@@ -37,12 +41,72 @@ fn only_ids(items: &Items) -> Result<Vec<v1::Item>, ClientError> {
     Ok(named.map(|item| v1::Item { id: item.id, label: item.label, ..v1::Item::default() }).collect())
 }
 
+/// Lines of the trace that are looked through for a document.
+const LOOKED_THROUGH: usize = 10_000;
+
+/// Refuses documents under which nothing is on record for this patient: a mistyped id would be masked, and nothing else. Where
+/// the caller may not read the trace, nobody can tell.
+async fn are_on_record(context: &Context, args: &ChangeArgs, items: &[v1::Item]) -> Result<(), ClientError> {
+    let profile = context.profile()?;
+    let patient = change::identity(&profile, "--patient", &args.whose.patient, args.whose.oid.as_deref())?;
+    let session = context.session().await?;
+    let mut unknown: BTreeSet<&str> = items.iter().map(|item| item.id.as_str()).filter(|id| !id.is_empty()).collect();
+    let (open, secret) = match tags_of(&session).both(patient.value(), patient.oid().as_str()).await {
+        Err(ClientError::Rejected(_)) => return Ok(()),
+        tags => tags?,
+    };
+    let request = v1::TraceRequest::default();
+    let (mut cursor, mut seen) = (None::<String>, 0);
+    while !unknown.is_empty() && seen < LOOKED_THROUGH {
+        let page = match read_page(&session, &request, &open, secret.as_ref(), cursor.as_deref(), 500).await {
+            Err(ClientError::Rejected(_)) => return Ok(()),
+            page => page?,
+        };
+        seen += page.lines.len();
+        for line in &page.lines {
+            let record = line.line.record.as_ref().map(|record| record.message().items.clone());
+            let decided = line.line.decision.as_ref().map(sillage_rules::line::decided_items);
+            for item in record.into_iter().chain(decided).flatten() {
+                unknown.remove(item.id.as_str());
+            }
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    // Of a trace that is longer, not all was seen.
+    if unknown.is_empty() || seen >= LOOKED_THROUGH {
+        return Ok(());
+    }
+    Err(ClientError::Usage(nothing_under(&unknown, Lang::of_remarks())))
+}
+
+fn nothing_under(unknown: &BTreeSet<&str>, lang: Lang) -> String {
+    let named: Vec<&str> = unknown.iter().copied().take(6).collect();
+    let named = named.join(", ");
+    match lang {
+        Lang::Fr => format!(
+            "--items : rien n'est au registre pour ce patient sous {named} : vérifiez l'identifiant (`sillage trace --details`), ou \
+             ajoutez --force si c'est voulu ; rien n'a été inscrit"
+        ),
+        Lang::En => format!(
+            "--items: nothing is on record for this patient under {named}: check the id (`sillage trace --details`), or add --force \
+             where it is meant; nothing was recorded"
+        ),
+    }
+}
+
 async fn order(context: &Context, args: &ChangeArgs, change: Change) -> Result<Ended, ClientError> {
     change::run(context, Order::of(&context.profile()?, args)?, change).await
 }
 
 pub async fn of_items(context: &Context, args: ItemsArgs, kind: Kind) -> Result<Ended, ClientError> {
-    order(context, &args.change, Change::of_items(kind, only_ids(&args.items)?)).await
+    let items = only_ids(&args.items)?;
+    if !args.force {
+        are_on_record(context, &args.change, &items).await?;
+    }
+    order(context, &args.change, Change::of_items(kind, items)).await
 }
 
 pub async fn of_professional(context: &Context, args: ProfessionalArgs, kind: Kind) -> Result<Ended, ClientError> {
@@ -92,7 +156,7 @@ pub async fn space(context: &Context, command: SpaceCommand) -> Result<Ended, Cl
 pub async fn embargo(context: &Context, command: EmbargoCommand) -> Result<Ended, ClientError> {
     match command {
         EmbargoCommand::Set { items, until, change } => {
-            let until = until.as_deref().map(|text| parse_bound("--until", text).map(rfc3339)).transpose()?;
+            let until = change::end("--until", until.as_deref())?;
             let details = Fields::default().maybe("until", until).into_value();
             let held = Change { kind: Kind::ITEM_EMBARGOED, details, items: only_ids(&items)? };
             order(context, &change, held).await
@@ -108,12 +172,25 @@ pub async fn secrecy(context: &Context, command: SecrecyCommand) -> Result<Ended
         SecrecyCommand::Lift(args) => (args, Kind::MINOR_SECRECY_LIFTED),
     };
     args.change.secret = true;
+    // It covers what comes later: nothing need be on record yet.
+    args.force = true;
     of_items(context, args, kind).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_document_is_named_with_the_way_out() {
+        for (ids, lang) in [(&["d99"][..], Lang::Fr), (&["d98", "d99"][..], Lang::En)] {
+            let said = nothing_under(&ids.iter().copied().collect(), lang);
+            assert!(
+                ids.iter().all(|id| said.contains(id)) && said.contains("--force") && said.contains("--items"),
+                "{said}"
+            );
+        }
+    }
 
     #[test]
     fn items_are_ids_or_a_file_that_says_more() {

@@ -8,6 +8,9 @@ use super::consent_args::{ChangeArgs, Items};
 pub struct ItemsArgs {
     #[command(flatten)]
     pub items: Items,
+    /// Record it even where nothing is on record under one of the documents
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub change: ChangeArgs,
 }
@@ -75,7 +78,7 @@ pub enum EmbargoCommand {
     Set {
         #[command(flatten)]
         items: Items,
-        /// At the latest until this time; without it, until they are released
+        /// At the latest until this time, or the end of this day in Paris; without it, until they are released
         #[arg(long, value_name = "T")]
         until: Option<String>,
         #[command(flatten)]

@@ -18,8 +18,8 @@ use crate::profile::read;
 #[command(group(clap::ArgGroup::new("what").required(true).args(["policy", "matrix", "catalogue"])))]
 pub struct PolicyPublishArgs {
     /// The policy: `version`, `attending_doctor_sees_all`, `emergency_lifts_mask`, `express_consent_only`, `barred_purposes`,
-    /// `legal_feeds`, `emergency_professions`, `decision_valid_s`, `justification_due_s`, `breakglass_max_s`; what is left
-    /// out is as by default
+    /// `legal_feeds`, `emergency_professions`, `decision_valid_s`, `justification_due_s`, `breakglass_max_s`,
+    /// `proven_bases`, `late_after_s`; what is left out is as by default
     #[arg(long, value_name = "F")]
     pub policy: Option<PathBuf>,
     /// The habilitation matrix: `version` and `deny`, a list of `{profession, categories, actions}`

@@ -5,21 +5,19 @@ use std::time::Instant;
 
 use serde_json::json;
 use sillage_proof::hash::{LeafIndex, TreeSize, leaf_hash};
-use sillage_proof::merkle::{verify_consistency, verify_inclusion};
+use sillage_proof::merkle::{ProofError, empty_root, verify_consistency, verify_inclusion};
 use sillage_proof::policy::Policy;
 use sillage_proof::tag::Compartment;
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, Report};
-use sillage_rules::ident::Ins;
 
 use super::args::ProvePatientArgs;
-use super::{Context, Ended, output};
+use super::{Context, Ended, change, output};
 use crate::bundle::{Wanted, fetch, verify_for, words};
 use crate::checks::{VerifiedCheckpoint, checkpoint, checkpoint_over, failed, hashes, verified};
 use crate::error::ClientError;
-use crate::fhir::patients::DEFAULT_OID;
-use crate::profile::{read, write_private};
+use crate::profile::{read, refuse_existing, write_new};
 use crate::session::Session;
 use crate::state::State;
 
@@ -29,6 +27,7 @@ pub async fn inclusion(
     size: Option<u64>,
     out: Option<&Path>,
 ) -> Result<Ended, ClientError> {
+    out.map_or(Ok(()), refuse_existing)?;
     let session = context.session().await?;
     let (verified, answer) = match size {
         Some(size) => of_size(&session, index, size).await?,
@@ -51,7 +50,7 @@ pub async fn inclusion(
     match out {
         None => output::line(text.trim_end_matches('\n'))?,
         Some(file) => {
-            std::fs::write(file, &text).map_err(|error| ClientError::writing(file, error))?;
+            write_new(file, text.as_bytes(), 0o644)?;
             output::line(
                 &json!({"file": file.display().to_string(), "index": index, "size": size, "leaf_hash": leaf})
                     .to_string(),
@@ -120,9 +119,9 @@ async fn entry_exists(session: &Session, index: u64) -> Result<bool, ClientError
 /// A patient's whole trace, a page of it, or what came since an older file: verified here before it is written.
 pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended, ClientError> {
     let deadline = Instant::now() + context.timeouts.total;
-    let oid = args.oid.clone().unwrap_or_else(|| DEFAULT_OID.to_owned());
-    let ins = Ins::parse(&args.patient, &oid)
-        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
+    refuse_existing(&args.out)?;
+    let ins = change::ins(&context.profile()?, &args.patient, args.oid.as_deref())?;
+    let oid = ins.oid().as_str().to_owned();
     let session = context.session().await?;
     let policy = match &args.policy {
         Some(file) => Some(Policy::parse(&read(file)?).map_err(|error| ClientError::reading(file, error))?),
@@ -140,7 +139,8 @@ pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended
     };
     let (bundle, report) = fetch(&session, &wanted, policy, deadline).await?;
     let bytes = bundle.encode();
-    write_whole(&args.out, &bytes)?;
+    // It holds health data: only its owner may read it.
+    write_new(&args.out, &bytes, 0o600)?;
     let line = json!({
         "file": args.out.display().to_string(), "bytes": bytes.len(), "entries": report.n, "from": report.a,
         "to": report.b, "size": report.size, "index_commit": report.commit_index,
@@ -171,16 +171,6 @@ fn older(
     Ok(report)
 }
 
-/// Writes the file at once or not at all; it holds health data, so only its owner may read it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
-    let name = path.file_name().ok_or_else(|| ClientError::Usage("--out names no file".to_owned()))?;
-    let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    // Of an earlier process with this id that was killed.
-    let _ = std::fs::remove_file(&part);
-    write_private(&part, bytes)?;
-    std::fs::rename(&part, path).map_err(|error| ClientError::writing(path, error))
-}
-
 /// The entry's bytes, where the caller may read them.
 async fn entry(session: &Session, index: u64) -> Result<Option<Vec<u8>>, ClientError> {
     match session.client.call(|mut rpc| async move { rpc.get_entry(v1::GetEntryRequest { index }).await }).await {
@@ -202,29 +192,17 @@ pub async fn consistency(context: &Context, old: u64, new: u64) -> Result<Ended,
     let [old_root, new_root] = roots.as_slice() else {
         return Err(failed("the ledger gave no roots: ask another node"));
     };
-    verify_consistency(TreeSize(old), TreeSize(new), &path, old_root, new_root).map_err(|error| {
+    let verdict = match (old, new) {
+        // From the empty tree the proof is empty, and says nothing: whoever verifies one asks for its root and no more.
+        (0, 0) if path.is_empty() && [old_root, new_root] == [&empty_root(); 2] => Ok(()),
+        (0, 1..) if path.is_empty() && *old_root == empty_root() => Ok(()),
+        (0, _) => Err(ProofError::FromEmpty),
+        _ => verify_consistency(TreeSize(old), TreeSize(new), &path, old_root, new_root),
+    };
+    verdict.map_err(|error| {
         failed(&format!("size {old} is not the beginning of size {new} ({error}): keep it as evidence"))
     })?;
     let proof = json!({"old_size": old, "new_size": new, "old_root": old_root, "new_root": new_root, "path": path});
     output::line(&proof.to_string())?;
     Ok(Ended::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_bundle_is_written_whole_and_for_its_owner_alone() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("mine.sillage-trace");
-        for bytes in [&b"first"[..], b"second"] {
-            write_whole(&file, bytes).expect("written");
-            assert_eq!(std::fs::read(&file).expect("there"), bytes);
-            let mode = std::fs::metadata(&file).expect("there").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1, "nothing is left beside it");
-    }
 }

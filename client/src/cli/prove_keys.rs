@@ -248,10 +248,7 @@ impl Keys for Under {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
-    let name = path.file_name().ok_or_else(|| ClientError::Usage("--out names no file".to_owned()))?;
-    let part = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-    written.map_err(|error| ClientError::writing(path, error))
+    crate::profile::write_new(path, bytes, 0o644)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sillage_proof::hash::{Hash, sha256};
+use sillage_rules::codes::Code;
 use sillage_rules::ident::{Checks, Source as IdentSource};
 use sillage_rules::limits::LINE_BYTES_MAX;
 use sillage_rules::line::RecordLine;
@@ -41,6 +42,12 @@ pub async fn run(context: &Context, args: RecordArgs) -> Result<Ended, ClientErr
     }
     let bytes = read(&args.file)?;
     let lines = split(&bytes);
+    if lines.is_empty() {
+        let path = args.file.display();
+        return Err(ClientError::Usage(format!(
+            "--file {path}: it holds no event, so nothing was sent: write one JSON object a line (`sillage schema record`)"
+        )));
+    }
     validate(&args.file, &lines, checks)?;
     let session = context.session().await?;
     let mut recorder = Recorder::open(&session, args.receipts).await?;
@@ -54,7 +61,11 @@ struct Line<'a> {
     bytes: &'a [u8],
 }
 
+/// What some editors put before a text: it says nothing.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 fn split(bytes: &[u8]) -> Vec<Line<'_>> {
+    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
     let lines = bytes.split(|b| *b == b'\n').enumerate();
     let lines = lines.map(|(i, bytes)| Line { number: i + 1, bytes: bytes.trim_ascii() });
     lines.filter(|line| !line.bytes.is_empty()).collect()
@@ -67,6 +78,10 @@ struct Parsed {
 }
 
 fn parse(bytes: &[u8], checks: Checks) -> Result<Parsed, RecordError> {
+    if bytes.starts_with(b"[") {
+        let what = "this begins a JSON array; write one object a line, without the brackets (`jq -c '.[]' FILE`)";
+        return Err(RecordError { code: Code::MalformedRecord, path: String::new(), message: what.to_owned() });
+    }
     let mut line = RecordLine::parse(bytes)?;
     let doubts = line.check_identifiers(checks)?.iter().map(|w| format!("{}: {}", w.path, w.doubt)).collect();
     // The tag comes later; its length is known, so that everything can be checked now.
@@ -348,6 +363,7 @@ async fn from_stdin(recorder: &mut Recorder, batch_max: usize, checks: Checks) -
 fn take_input(input: Input, checks: Checks) -> Result<Option<(usize, NewRecord)>, ClientError> {
     let number = input.number;
     let bytes = input.bytes.map_err(|why| ClientError::Usage(format!("cannot read standard input: {why}")))?;
+    let bytes = if number == 1 { bytes.strip_prefix(BOM).unwrap_or(&bytes) } else { &bytes };
     let bytes = bytes.trim_ascii();
     if bytes.is_empty() {
         return Ok(None);
@@ -411,6 +427,21 @@ mod tests {
     fn blank_lines_are_not_records() {
         let numbers: Vec<usize> = split(b"a\n\n \r\nb").iter().map(|line| line.number).collect();
         assert_eq!(numbers, [1, 4]);
+    }
+
+    #[test]
+    fn a_file_from_windows_is_read_and_an_array_says_what_to_do() {
+        let text = format!("\u{feff}{GOOD}\r\n{GOOD}\r\n");
+        let lines = split(text.as_bytes());
+        assert_eq!(lines.len(), 2);
+        validate(Path::new("f"), &lines, checks()).expect("both are records");
+        for array in [format!("[{GOOD}]"), format!("[\n{GOOD},\n{GOOD}\n]"), "[]".to_owned()] {
+            let said = validate(Path::new("f"), &split(array.as_bytes()), checks()).expect_err("refused").to_string();
+            assert!(said.contains("line 1") && said.contains("JSON array") && said.contains("jq"), "{said}");
+        }
+        for empty in ["", "\n\n", "\u{feff}", " \r\n"] {
+            assert!(split(empty.as_bytes()).is_empty(), "{empty:?} holds no event");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sillage_rules::act::Act;
 use sillage_rules::consent::Relation;
 use sillage_rules::kind::Kind;
 
-use super::change::{self, Order, Signs, acting, ins, somebody};
+use super::change::{self, Order, Signs, acting, begin, end, identity, somebody};
 use super::represent_args::{ActorCommand, AddArgs, AttendingCommand, RepresentCommand, TeamCommand};
 use super::{Context, Ended, consent, keys, limits, output};
 use crate::author::tags_of;
@@ -13,7 +13,7 @@ use crate::consent::change::{Change, Fields};
 use crate::consent::history;
 use crate::consent::who::Short;
 use crate::error::ClientError;
-use crate::view::time::{parse_bound, rfc3339};
+use crate::view::time::{parse_end, rfc3339};
 
 pub async fn run(context: &Context, command: RepresentCommand) -> Result<Ended, ClientError> {
     match command {
@@ -42,12 +42,9 @@ pub async fn run(context: &Context, command: RepresentCommand) -> Result<Ended, 
 async fn add(context: &Context, args: AddArgs) -> Result<Ended, ClientError> {
     let profile = context.profile()?;
     let name = somebody(&profile, "--representative", &args.representative, Short::Person)?;
-    let time = |option: &str, text: &Option<String>| {
-        text.as_deref().map(|text| parse_bound(option, text).map(rfc3339)).transpose()
-    };
     let mut tag = None;
     if let Some(own) = &args.representative_ins {
-        let own = ins(&profile, own, args.representative_oid.as_deref())?;
+        let own = identity(&profile, "--representative-ins", own, args.representative_oid.as_deref())?;
         let session = context.session().await?;
         let (open, _) = tags_of(&session).both(own.value(), own.oid().as_str()).await?;
         tag = Some(hex::encode(open.to_bytes()));
@@ -56,8 +53,8 @@ async fn add(context: &Context, args: AddArgs) -> Result<Ended, ClientError> {
         .with("representative", name)
         .with("relation", &args.relation)
         .list("powers", &args.power)
-        .maybe("from", time("--from", &args.from)?)
-        .maybe("until", time("--until", &args.until)?)
+        .maybe("from", begin("--from", args.from.as_deref())?)
+        .maybe("until", end("--until", args.until.as_deref())?)
         .maybe("activated", args.activated.then_some(true))
         .maybe("representative_tag", tag);
     let of_law = Relation::from_token(&args.relation).is_some_and(Relation::is_of_law);
@@ -79,7 +76,7 @@ pub async fn team(context: &Context, command: TeamCommand) -> Result<Ended, Clie
         TeamCommand::Join { professional, until, origin, organisation, change } => {
             let fields = Fields::default()
                 .with("professional", who(&professional, &change.by)?)
-                .with("until", rfc3339(parse_bound("--until", &until)?))
+                .with("until", rfc3339(parse_end("--until", &until)?))
                 .maybe("origin", origin)
                 .maybe("organisation", organisation);
             let joined = Change::with(Kind::CARETEAM_JOINED, fields.into_value());

@@ -1,52 +1,114 @@
 //! `trace`: who did what with a patient's data, newest first.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use sillage_proof::hash::Hash;
+use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
 use sillage_rules::entry::Entry;
-use sillage_rules::ident::{IdentError, Ins, Rpps, spelling};
+use sillage_rules::ident::{IdentError, Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson, VoidedLine};
+use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
 use super::args::{Lang, Only, TraceArgs};
-use super::{Context, Ended, output};
+use super::trace_parts::{Access, accesses};
+use super::{Context, Ended, change, output};
 use crate::author::tags_of;
 use crate::checks::{check_inclusion, checkpoint_over};
 use crate::error::ClientError;
-use crate::fhir::patients::DEFAULT_OID;
 use crate::session::Session;
 use crate::trace::{Page, TracedLine, read_page};
-use crate::view::{Decision, Event, sentence::sentence, table::table, time::parse_bound};
+use crate::view::fold::{Folded, details, fold, said};
+use crate::view::{
+    Decision, Event,
+    sentence::sentence,
+    table::table,
+    time::{parse_bound, parse_end},
+};
+
+/// Lines of the trace that are looked through at a time.
+const SEARCHED: u32 = 200;
 
 /// Lines of a page where `--limit` says nothing.
 const LIMIT: u32 = 50;
 
 pub async fn run(context: &Context, args: TraceArgs) -> Result<Ended, ClientError> {
     let request = filters(&args)?;
-    let oid = args.oid.clone().unwrap_or_else(|| DEFAULT_OID.to_owned());
-    let ins = Ins::parse(&args.patient, &oid)
-        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
-    if !ins.key_fits() {
-        output::note("the key of this INS does not fit its number: check it for a typing error");
-    }
+    let ins = change::ins(&context.profile()?, &args.patient, args.oid.as_deref())?;
+    let oid = ins.oid().as_str().to_owned();
     let session = context.session().await?;
     let (open, secret) = tags_of(&session).both(ins.value(), &oid).await?;
     let cursor = args.cursor.as_deref();
     let limit = args.limit.unwrap_or(LIMIT);
-    let page = read_page(&session, &request, &open, secret.as_ref(), cursor, limit).await?;
+    let page = filtered(&session, &request, (&open, secret.as_ref()), cursor, limit, &args).await?;
     let verified = if args.verify { verify(&session, &page, args.lang).await? } else { None };
     if args.json {
         let patient = PatientLine { ins: ins.value().to_owned(), oid };
         print_json(&page, &patient)?;
         verified.iter().for_each(|text| output::note(text));
     } else {
-        print_text(&page, args.lang)?;
+        print_text(&page, &args)?;
         if let Some(text) = verified {
             output::line(&text)?;
         }
     }
     Ok(Ended::Done)
+}
+
+/// Whether a line concerns what is asked for. The ledger doesn't filter by these: it would have to open every record.
+fn concerns(line: &TracedLine, category: Option<&str>, document: Option<&str>) -> bool {
+    let items: Vec<v1::Item> = match (&line.line.record, &line.line.decision) {
+        (Some(record), _) => record.message().items.clone(),
+        (None, Some(decision)) => sillage_rules::line::decided_items(decision),
+        (None, None) => Vec::new(),
+    };
+    let of = |item: &v1::Item| {
+        category.is_none_or(|category| item.category == category) && document.is_none_or(|document| item.id == document)
+    };
+    (category.is_none() && document.is_none()) || items.iter().any(of)
+}
+
+/// One page of what concerns the category and the document that are asked for: as many pages of the trace as it takes.
+async fn filtered(
+    session: &Session,
+    request: &v1::TraceRequest,
+    (open, secret): (&PatientTag, Option<&PatientTag>),
+    cursor: Option<&str>,
+    limit: u32,
+    args: &TraceArgs,
+) -> Result<Page, ClientError> {
+    let (category, document) = (args.category.as_deref(), args.document.as_deref());
+    if category.is_none() && document.is_none() {
+        return read_page(session, request, open, secret, cursor, limit).await;
+    }
+    let mut lines = Vec::new();
+    let mut cursor = cursor.map(str::to_owned);
+    loop {
+        let page = read_page(session, request, open, secret, cursor.as_deref(), SEARCHED).await?;
+        let found: Vec<usize> = page
+            .lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| concerns(line, category, document))
+            .map(|(at, _)| at)
+            .collect();
+        let room = limit as usize - lines.len();
+        if found.len() > room {
+            // The page is asked for again up to the last line that has room, so that the cursor says where to go on.
+            let upto = u32::try_from(found[room - 1] + 1).unwrap_or(SEARCHED);
+            let page = read_page(session, request, open, secret, cursor.as_deref(), upto).await?;
+            lines.extend(page.lines.into_iter().filter(|line| concerns(line, category, document)));
+            return Ok(Page { lines, next_cursor: page.next_cursor });
+        }
+        lines.extend(page.lines.into_iter().filter(|line| concerns(line, category, document)));
+        cursor = page.next_cursor;
+        if cursor.is_none() || lines.len() == limit as usize {
+            return Ok(Page { lines, next_cursor: cursor });
+        }
+    }
 }
 
 fn filters(args: &TraceArgs) -> Result<v1::TraceRequest, ClientError> {
@@ -58,7 +120,7 @@ fn filters(args: &TraceArgs) -> Result<v1::TraceRequest, ClientError> {
     Ok(v1::TraceRequest {
         tag: Vec::new(),
         from_ms: bound("--from", &args.from)?,
-        to_ms: bound("--to", &args.to)?,
+        to_ms: args.to.as_deref().map_or(Ok(0), |text| parse_end("--to", text))?,
         actor: args.actor.as_deref().map(actor).transpose()?.unwrap_or_default(),
         organisation: args.organisation.as_deref().map(organisation).transpose()?.unwrap_or_default(),
         kind,
@@ -110,9 +172,10 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
         let erased = line.line.erased.as_ref().map(erased_line);
         let voided = line.line.voided.as_ref().map(voided_line);
         let shown = TraceLineJson::new(&entry, &line.line.author, opened, erased, Some(patient.clone()), line.secret);
-        TraceLineJson { voided, ..shown }.to_json()
+        TraceLineJson { voided, author_id: line.line.author_id, ..shown }.to_json()
     };
-    let mut lines: Vec<String> = page.lines.iter().map(to_json).collect();
+    let all = accesses(&page.lines);
+    let mut lines: Vec<String> = all.iter().map(|access| access.put_into(to_json(access.first()))).collect();
     if let Some(cursor) = &page.next_cursor {
         let last = lines.pop();
         lines.push(with_cursor(last, cursor));
@@ -137,14 +200,16 @@ pub(super) fn voided_line(by: &v1::Voiding) -> VoidedLine {
     VoidedLine { index: by.index, time: TimeMs(by.time_ms), reason: by.reason.clone() }
 }
 
-fn event(traced: &TracedLine) -> Event {
+fn event(access: &Access<'_>) -> Event {
+    let traced = access.first();
     let entry = &traced.line.entry;
+    let whole = |record: &ParsedRecord| v1::Record { items: access.items(), ..record.message().clone() };
     Event {
         index: entry.index.get(),
         flags: entry.flags,
         kind: entry.kind,
         recorded_at_ms: entry.time.get(),
-        record: traced.line.record.as_ref().map(|record| record.message().clone()),
+        record: traced.line.record.as_ref().map(whole),
         decision: traced.line.decision.as_ref().map(Decision::from),
         author: traced.line.author.clone(),
         erased: traced.line.erased.clone(),
@@ -153,17 +218,43 @@ fn event(traced: &TracedLine) -> Event {
     }
 }
 
-fn print_text(page: &Page, lang: Lang) -> Result<(), ClientError> {
+fn print_text(page: &Page, args: &TraceArgs) -> Result<(), ClientError> {
+    let lang = args.lang;
     if page.lines.is_empty() {
         return output::line(match lang {
             Lang::Fr => "Aucun événement ne correspond à cette demande.",
             Lang::En => "No event matches this request.",
         });
     }
-    let events: Vec<Event> = page.lines.iter().map(event).collect();
-    let mut out: Vec<String> = events.iter().map(|event| format!("• {}", sentence(event, lang))).collect();
+    let all = accesses(&page.lines);
+    let events: Vec<Event> = all.iter().map(event).collect();
+    let notes: HashMap<u64, String> =
+        events.iter().zip(&all).map(|(event, access)| (event.index, access.note(lang))).collect();
+    let folded = match args.each_reading {
+        true => events.iter().map(Folded::One).collect(),
+        false => fold(&events),
+    };
+    let mut out = Vec::new();
+    for one in &folded {
+        match one {
+            Folded::One(event) => {
+                out.push(format!("• {}{}", sentence(event, lang), notes[&event.index]));
+                if args.details {
+                    out.push(format!("    {}", details(event, lang)));
+                }
+            }
+            Folded::Readings(readings) => out.push(format!("• {}", said(readings, lang))),
+        }
+    }
     out.push(String::new());
-    out.push(table(&events, lang).to_string());
+    let rows: Vec<Event> = folded
+        .iter()
+        .map(|one| match one {
+            Folded::One(event) => (*event).clone(),
+            Folded::Readings(readings) => readings[0].clone(),
+        })
+        .collect();
+    out.push(table(&rows, lang).to_string());
     if let Some(cursor) = &page.next_cursor {
         out.push(match lang {
             Lang::Fr => format!("Il y a d'autres événements : ajoutez --cursor {cursor}"),

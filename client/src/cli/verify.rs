@@ -20,10 +20,12 @@ use super::{Ended, output};
 use crate::authorize::receipt::{ReceiptFile, is_receipt};
 use crate::authorize::release::{AHEAD_MS_MAX, Refused, stands};
 use crate::authorize::said::{said, said_json};
+use crate::bundle::lines::{BundleLine, lines as bundle_lines};
 use crate::bundle::words;
 use crate::error::ClientError;
 use crate::profile::read;
 use crate::view::Lang;
+use crate::view::sentence::sentence;
 use crate::view::time::{parse_bound, spoken};
 use crate::view::words::pick;
 
@@ -42,7 +44,7 @@ struct Asked<'a> {
 
 /// What a file was found to say.
 enum Found {
-    Bundle(Box<Report>),
+    Bundle(Box<Report>, Vec<BundleLine>),
     Receipt { lines: Vec<String>, json: Value },
     Other { text: String, json: Value, origin: String, size: u64, root: Hash },
 }
@@ -110,7 +112,9 @@ fn verify(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
     if is_bundle(bytes) {
         let bundle = Bundle::parse(bytes).map_err(|error| Failure::bundle(&error))?;
         let report = bundle.verify(asked.policy, &Options { fresh: asked.fresh });
-        return report.map(|report| Found::Bundle(Box::new(report))).map_err(|error| Failure::bundle(&error));
+        let report = report.map_err(|error| Failure::bundle(&error))?;
+        let lines = bundle_lines(&bundle, &report);
+        return Ok(Found::Bundle(Box::new(report), lines));
     }
     if bytes.starts_with(PROOF_HEAD) {
         return verify_proof(bytes, asked);
@@ -229,7 +233,7 @@ fn chains(results: &mut [Result<Found, Failure>]) -> Vec<bool> {
     let reports: Vec<Option<Report>> = results
         .iter()
         .map(|result| match result {
-            Ok(Found::Bundle(report)) => Some((**report).clone()),
+            Ok(Found::Bundle(report, _)) => Some((**report).clone()),
             _ => None,
         })
         .collect();
@@ -260,7 +264,7 @@ fn split_views(results: &mut [Result<Found, Failure>]) {
     let mut seen: HashMap<(String, u64), Hash> = HashMap::new();
     for result in results {
         let (origin, size, root) = match result {
-            Ok(Found::Bundle(report)) => (report.origin.clone(), report.size.get(), report.root),
+            Ok(Found::Bundle(report, _)) => (report.origin.clone(), report.size.get(), report.root),
             Ok(Found::Other { origin, size, root, .. }) => (origin.clone(), *size, *root),
             Ok(Found::Receipt { .. }) | Err(_) => continue,
         };
@@ -277,7 +281,10 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
     let name = file.display();
     if args.json {
         let mut line = match result {
-            Ok(Found::Bundle(report)) => json!({"kind": "bundle", "continued": continued, "report": report}),
+            Ok(Found::Bundle(report, lines)) => {
+                let lines: Vec<&Value> = lines.iter().map(|line| &line.json).collect();
+                json!({"kind": "bundle", "continued": continued, "report": report, "lines": lines})
+            }
             Ok(Found::Receipt { json, .. } | Found::Other { json, .. }) => json.clone(),
             Err(Failure::Check { why, section }) => json!({"error": why, "section": section.map(Section::id)}),
             Err(Failure::NotValid { why, json, .. }) => {
@@ -298,10 +305,15 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
             let indented = lines.iter().map(|line| format!("  {line}"));
             output::lines(&std::iter::once(format!("{name}: ok")).chain(indented).collect::<Vec<_>>())
         }
-        Ok(Found::Bundle(report)) => {
-            let lines = words::lines(report, continued, args.lang);
-            let indented = lines.iter().map(|line| format!("  {line}"));
-            output::lines(&std::iter::once(format!("{name}: ok")).chain(indented).collect::<Vec<_>>())
+        Ok(Found::Bundle(report, lines)) => {
+            let proven = words::lines(report, continued, args.lang);
+            let indented = proven.iter().map(|line| format!("  {line}"));
+            let mut out: Vec<String> = std::iter::once(format!("{name}: ok")).chain(indented).collect();
+            if !lines.is_empty() {
+                out.push(pick(args.lang, "  Ce que dit la trace :", "  What the trace says:").to_owned());
+                out.extend(lines.iter().map(|line| format!("  • {}", sentence(&line.event, args.lang))));
+            }
+            output::lines(&out)
         }
         Ok(Found::Other { text, .. }) => output::line(&format!("{name}: ok, {text}")),
         Err(Failure::Check { why, .. }) => {
@@ -348,7 +360,7 @@ mod tests {
     fn text(found: Result<Found, Failure>) -> String {
         match found {
             Ok(Found::Other { text, .. }) => text,
-            Ok(Found::Bundle(report)) => words::lines(&report, false, Lang::En).join("\n"),
+            Ok(Found::Bundle(report, _)) => words::lines(&report, false, Lang::En).join("\n"),
             Ok(Found::Receipt { lines, .. }) => lines.join("\n"),
             Err(failure) => panic!("{failure:?}"),
         }
@@ -441,6 +453,33 @@ mod tests {
         let old = Freshness { now_s: 1_790_100_000, age_s_max: 300 };
         let stale = verify(&good, &Asked { fresh: Some(old), ..asked(&policy, None) });
         assert!(matches!(stale, Err(Failure::Check { section: Some(Section::Checkpoint), .. })));
+    }
+
+    #[test]
+    fn a_bundle_shows_the_lines_of_the_trace_as_text_and_as_json() {
+        let policy = vector_policy();
+        for name in ["whole", "absence"] {
+            let Ok(Found::Bundle(report, lines)) = verify(&vector(name), &asked(&policy, None)) else {
+                panic!("{name} isn't proven");
+            };
+            assert_eq!(lines.len(), report.entries.len(), "{name}");
+            for (line, entry) in lines.iter().zip(&report.entries) {
+                assert_eq!(line.json["index"], json!(entry.index));
+                assert_eq!(
+                    line.json["erased"].is_null(),
+                    !matches!(entry.state, sillage_rules::bundle::State::Erased(_))
+                );
+                for lang in [Lang::Fr, Lang::En] {
+                    assert!(!sentence(&line.event, lang).is_empty());
+                }
+            }
+        }
+        let Ok(Found::Bundle(_, lines)) = verify(&vector("whole"), &asked(&policy, None)) else { panic!("proven") };
+        let text: Vec<String> = lines.iter().map(|line| sentence(&line.event, Lang::En)).collect();
+        assert!(text[0].contains("810101234567") && text[0].contains("read"), "{text:?}");
+        assert!(text.iter().any(|line| line.contains("ORDER 2026/17")), "{text:?}");
+        assert!(lines.iter().any(|line| line.json["record"]["actor"]["id"] == "810101234567"), "{:?}", lines[0].json);
+        assert!(lines.iter().any(|line| !line.json["decision"].is_null()), "a decision is one of the lines");
     }
 
     /// The receipt file of the first published decision, and a policy that knows its node.

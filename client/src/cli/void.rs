@@ -16,7 +16,7 @@ use super::{Ended, output};
 use crate::checks::failed;
 use crate::error::ClientError;
 use crate::session::Session;
-use crate::view::time::{parse_bound, rfc3339};
+use crate::view::time::{parse_bound, parse_end, rfc3339};
 
 /// Rows of one page.
 const PAGE: u32 = 500;
@@ -56,7 +56,7 @@ async fn entry_at(session: &Session, option: &str, text: &str) -> Result<LeafInd
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return parse::<u64>(option, text).map(LeafIndex);
     }
-    let time_ms = parse_bound(option, text)?;
+    let time_ms = if option == "--until" { parse_end(option, text)? } else { parse_bound(option, text)? };
     // Time never goes back: the first entry of that time is found by halving.
     let (mut low, mut high) = (0, size(session).await?);
     while low < high {

@@ -55,6 +55,7 @@ fn status(dir: &Path, as_json: bool) -> Result<Ended, ClientError> {
     let config = Config::load(dir)?;
     let mut lines = Vec::new();
     let mut logs = Vec::new();
+    let mut ended = Ended::Done;
     for log in &config.logs {
         let latest = store::load(dir, &log.origin)?;
         let signed = latest.as_ref().and_then(|latest| latest.note.verify([config.signer.verifier()]).ok());
@@ -73,7 +74,21 @@ fn status(dir: &Path, as_json: bool) -> Result<Ended, ClientError> {
             }
             (None, _) => format!("{}: nothing cosigned yet", log.origin),
         });
+        let other = store::evidence(dir, &log.origin)?;
+        if let Some((note, path)) = &other {
+            ended = Ended::CheckFailed;
+            let text: Vec<&str> = note.text().lines().skip(1).take(2).collect();
+            lines.push(format!(
+                "{}: TWO HISTORIES: it was shown size {}, which doesn't continue what it had cosigned ({}, and beside it `.kept`). \
+                 Find out which is the log, then see docs/durability.md, \"A witness that was shown two histories\"",
+                log.origin,
+                text.join(", root "),
+                path.display()
+            ));
+        }
+        let two = other.as_ref().map(|(_, path)| path);
         logs.push(json!({
+            "two_histories": two,
             "origin": log.origin, "size": checkpoint.as_ref().map(|c| c.size), "root": checkpoint.as_ref().map(|c| c.root),
             "time": time, "monitor": format!("/{}/checkpoint", store::file_name(&log.origin)),
         }));
@@ -85,5 +100,5 @@ fn status(dir: &Path, as_json: bool) -> Result<Ended, ClientError> {
         lines.insert(0, format!("vkey {key}"));
         output::lines(&lines)?;
     }
-    Ok(Ended::Done)
+    Ok(ended)
 }

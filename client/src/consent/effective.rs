@@ -1,19 +1,20 @@
 //! Who can open what, right now, and why: in plain words, for the patient.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use sillage_proof::hash::LeafIndex;
 use sillage_rules::consent::state::Space;
 use sillage_rules::consent::{Action, ActorName, Case};
 use sillage_rules::decide::Reason;
 
 use super::known::Known;
-use super::rights::{Found, Professions, Questions, Right, Sample, What, Who, World};
+use super::rights::{Found, Professions, Questions, Right, Sample, What, Who, World, ends, told};
 use crate::view::decided::case;
 use crate::view::decision::reason;
 use crate::view::phrase::{action as action_word, actor, list, quoted};
 use crate::view::sentence::clean;
-use crate::view::time::{rfc3339, spoken};
+use crate::view::time::{rfc3339, spoken, spoken_end};
 use crate::view::{Lang, words};
 
 /// Names that one sentence spells out; the others are counted.
@@ -33,25 +34,38 @@ pub struct Rights {
     space: Space,
     samples: Vec<Sample>,
     rights: Vec<Right>,
+    /// Who deposited something, and is named by nothing else.
+    depositors: BTreeSet<ActorName>,
+    /// Whether professionals see what they deposited themselves.
+    depositors_see: bool,
+    /// Whether there are more structures and professions than were tried.
+    is_cut: bool,
+    /// When what a record permits ends, ms.
+    ends: BTreeMap<LeafIndex, u64>,
     /// Of whom a record says who they are.
     labels: BTreeMap<ActorName, String>,
 }
 
 /// Works out everybody's rights.
 pub fn rights(known: &Known) -> Rights {
-    let (samples, rights) = known.with_env(|env| {
+    let (questions, rights, depositors_see) = known.with_env(|env| {
         let secret = known.secret.as_ref().map(|side| &side.state);
         let world = World { env, open: &known.open.state, secret, at: known.at() };
         let questions = Questions::of(&[&world], &professions(known));
-        let rights = world.ask(&questions);
-        (questions.samples, rights)
+        let rights = told(&world.ask(&questions));
+        let depositors_see = world.depositors_see();
+        (questions, rights, depositors_see)
     });
     Rights {
         as_of_size: known.as_of_size,
         as_of_ms: known.as_of_ms,
         space: known.open.state.space().0,
-        samples,
+        samples: questions.samples,
         rights,
+        depositors: questions.depositors,
+        depositors_see,
+        is_cut: questions.is_cut,
+        ends: ends(known.sides().map(|(side, _)| &side.state)),
         labels: labels(known),
     }
 }
@@ -116,24 +130,52 @@ impl Rights {
             at += own.len();
             self.subject(&own, lang, &mut out);
         }
-        out.push(
-            words::pick(
-                lang,
-                "• Chaque professionnel ou structure peut aussi consulter ce qu'il a lui-même déposé.",
-                "• Every professional or structure can also read what they deposited themselves.",
-            )
-            .to_owned(),
-        );
+        if self.depositors_see {
+            let own = "• Chaque professionnel ou structure peut aussi consulter ce qu'il a lui-même déposé, sauf ce qui est dit ci-dessus.";
+            let own_en = "• Every professional or structure can also read what they deposited themselves, but for what is said above.";
+            out.push(words::pick(lang, own, own_en).to_owned());
+        }
+        if self.is_cut {
+            let cut = "Plus de structures et de professions sont en jeu que cette réponse n'en a essayé : pour les autres, demandez avec « authorize ».";
+            let cut_en =
+                "More structures and professions matter than this answer tried: for the others, ask with `authorize`.";
+            out.push(words::pick(lang, cut, cut_en).to_owned());
+        }
         out.push(words::pick(lang, UNPROVEN.0, UNPROVEN.1).to_owned());
         out
     }
 
+    /// Whether what follows says that somebody may open something for a structure, or as a profession.
+    fn has_more(&self, who: &Who) -> bool {
+        let is_more = |right: &Right| right.of.contains(who) && right.permits();
+        self.rights.iter().any(is_more)
+    }
+
     fn subject(&self, rights: &[&Right], lang: Lang, out: &mut Vec<String>) {
+        // What they deposited is said of all depositors together, and of their structures.
+        let is_quiet = match &rights[0].who {
+            Who::Named(name) | Who::Acting { name, .. } => self.depositors.contains(name),
+            _ => false,
+        };
+        if is_quiet {
+            return;
+        }
         let name = who(&rights[0].who, &self.labels, lang);
         let permits: Vec<&&Right> = rights.iter().filter(|right| right.permits()).collect();
         if permits.is_empty() {
             let found: Vec<&Found> = rights.iter().flat_map(|right| right.found.iter().flatten()).collect();
-            let why = reasons(&found, lang);
+            let why = reasons(&found, &self.ends, lang);
+            if !rights[0].of.is_empty() {
+                // Of a variant, only what differs is told.
+                return rights.iter().for_each(|right| out.push(self.denied(&name, right, lang)));
+            }
+            if self.has_more(&rights[0].who) {
+                out.push(match lang {
+                    Lang::Fr => format!("• {name} ne peut rien ouvrir, sauf ce qui est dit à la suite : {why}."),
+                    Lang::En => format!("• {name} can't open anything but what is said next: {why}."),
+                });
+                return;
+            }
             out.push(match lang {
                 Lang::Fr => format!("• {name} ne peut rien ouvrir : {why}."),
                 Lang::En => format!("• {name} can't open anything: {why}."),
@@ -155,14 +197,27 @@ impl Rights {
         }
     }
 
+    /// What a variant of somebody may not do, which is permitted to them otherwise.
+    fn denied(&self, name: &str, right: &Right, lang: Lang) -> String {
+        let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
+        let (whats, found): (Vec<&What>, Vec<&Found>) = pairs.map(|(sample, found)| (&sample.what, found)).unzip();
+        let what = doing(&right.actions, Some(named(&whats, lang)), lang);
+        let why = reasons(&found, &self.ends, lang);
+        match lang {
+            Lang::Fr => format!("• {name} ne peut pas {what} : {why}."),
+            Lang::En => format!("• {name} can't {what}: {why}."),
+        }
+    }
+
     /// What is permitted (none: everything), why, and what of it is not.
     fn extent(&self, right: &Right, lang: Lang) -> (Option<String>, String, String) {
         let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
         let pairs: Vec<(&Sample, &Found)> = pairs.collect();
         let permitted: Vec<(&Sample, &Found)> = pairs.iter().copied().filter(|(_, f)| f.reason.permits()).collect();
         let denied: Vec<(&Sample, &Found)> = pairs.iter().copied().filter(|(_, f)| !f.reason.permits()).collect();
-        let whole = permitted.iter().any(|(sample, _)| sample.what == What::Other);
-        let why = reasons(&permitted.iter().map(|(_, found)| *found).collect::<Vec<_>>(), lang);
+        // Of a variant, what isn't told is as it is for whomever it is a variant of.
+        let whole = right.of.is_empty() && permitted.iter().any(|(sample, _)| sample.what == What::Other);
+        let why = reasons(&permitted.iter().map(|(_, found)| *found).collect::<Vec<_>>(), &self.ends, lang);
         let categories: Vec<&str> = permitted
             .iter()
             .filter_map(|(sample, _)| match &sample.what {
@@ -223,12 +278,16 @@ impl Rights {
     /// The answer as JSON, one object for each right.
     pub fn to_json(&self) -> Vec<Value> {
         let of = |right: &Right| {
+            let until = |found: &Found| found.by.and_then(|by| self.ends.get(&by)).map(|ms| rfc3339(*ms));
             let items = |permit: bool| -> Vec<Value> {
                 let pairs = self.samples.iter().zip(&right.found);
                 let pairs = pairs.filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
                 let pairs = pairs.filter(|(_, found)| found.reason.permits() == permit);
                 pairs
-                    .map(|(sample, found)| json!({"of": what_json(&sample.what), "reason": found.reason, "by": found.by}))
+                    .map(|(sample, found)| {
+                        let (reason, by, until) = (found.reason, found.by, until(found));
+                        json!({"of": what_json(&sample.what), "reason": reason, "by": by, "until": until})
+                    })
                     .collect()
             };
             json!({
@@ -250,6 +309,19 @@ pub fn who(who: &Who, labels: &BTreeMap<ActorName, String>, lang: Lang) -> Strin
             match labels.get(name) {
                 Some(label) => format!("{label} ({})", clean(name.id())),
                 None => capital(&known),
+            }
+        }
+        Who::Acting { name, profession, organisation } => {
+            let name = self::who(&Who::Named(name.clone()), labels, lang);
+            let profession = profession.as_deref().map(|token| quoted(&words::role(&clean(token), lang), lang));
+            match (profession, organisation.as_deref().map(clean), lang) {
+                (None, None, _) => name,
+                (None, Some(o), Lang::Fr) => format!("{name}, agissant pour la structure {o},"),
+                (Some(p), None, Lang::Fr) => format!("{name}, exerçant comme {p},"),
+                (Some(p), Some(o), Lang::Fr) => format!("{name}, exerçant comme {p} pour la structure {o},"),
+                (None, Some(o), Lang::En) => format!("{name}, acting for organisation {o},"),
+                (Some(p), None, Lang::En) => format!("{name}, working as {p},"),
+                (Some(p), Some(o), Lang::En) => format!("{name}, working as {p} for organisation {o},"),
             }
         }
         Who::Class { profession, organisation } => {
@@ -309,22 +381,34 @@ pub fn doing(actions: &[Action], what: Option<String>, lang: Lang) -> String {
 
 /// `, pour des soins (membre de l'équipe de soins)`. Of the patient it goes without saying, of an emergency its name says it.
 pub fn because(who: &Who, purpose: &str, why: &str, lang: Lang) -> String {
-    match (who, why == reason(Reason::BreakGlass.as_str(), lang)) {
+    let is_only = |one: Reason| why == reason(one.as_str(), lang);
+    match (who, is_only(Reason::BreakGlass)) {
         (Who::Patient, _) | (Who::Emergency(_), true) => String::new(),
         (Who::Emergency(_), false) => format!(" ({why})"),
         (_, true) => format!(", {}", words::purpose(purpose, lang)),
         // The law's word for it is the purpose.
-        _ if why == reason(Reason::Representative.as_str(), lang) => format!(" ({why})"),
+        _ if why.starts_with(&reason(Reason::Representative.as_str(), lang)) => format!(" ({why})"),
         _ => format!(", {} ({why})", words::purpose(purpose, lang)),
     }
 }
 
-fn reasons(found: &[&Found], lang: Lang) -> String {
+/// `, jusqu'au …`; empty where nothing ends.
+pub fn until(ends_ms: Option<u64>, lang: Lang) -> String {
+    match (ends_ms.map(|ms| spoken_end(ms, lang)), lang) {
+        (None, _) => String::new(),
+        (Some(end), Lang::Fr) => format!(", jusqu'au {end}"),
+        (Some(end), Lang::En) => format!(", until {end}"),
+    }
+}
+
+/// Why, each reason with its end.
+fn reasons(found: &[&Found], ends: &BTreeMap<LeafIndex, u64>, lang: Lang) -> String {
     let mut out: Vec<String> = Vec::new();
     // That one sees one's own deposits is said at the end.
     let others = found.iter().any(|found| found.reason.permits() && found.reason != Reason::Depositor);
     for found in found.iter().filter(|found| !others || found.reason != Reason::Depositor) {
-        let text = reason(found.reason.as_str(), lang);
+        let end = found.by.and_then(|by| ends.get(&by).copied());
+        let text = format!("{}{}", reason(found.reason.as_str(), lang), until(end, lang));
         if !out.contains(&text) {
             out.push(text);
         }
@@ -380,6 +464,9 @@ pub fn who_json(who: &Who) -> Value {
     match who {
         Who::Patient => json!({"kind": "patient"}),
         Who::Named(name) => json!({"kind": "named", "actor": name}),
+        Who::Acting { name, profession, organisation } => {
+            json!({"kind": "named", "actor": name, "profession": profession, "organisation": organisation})
+        }
         Who::Class { profession, organisation } => {
             json!({"kind": "class", "profession": profession, "organisation": organisation})
         }

@@ -14,7 +14,7 @@ use super::effective::{labels, who};
 use super::known::{Decided, Known, Side};
 use super::rights::Who;
 use crate::view::decided::{power, relation};
-use crate::view::time::{rfc3339, spoken};
+use crate::view::time::{rfc3339, spoken, spoken_end};
 use crate::view::{Event, Lang, sentence::sentence, words};
 
 /// Why something doesn't hold any more.
@@ -348,7 +348,7 @@ pub fn representatives(known: &Known, lang: Lang) -> Vec<String> {
             false => powers.join(" ; "),
         };
         let (at, period) = (known.at(), entry.period);
-        let until = (period.until != FOR_EVER).then(|| spoken(period.until.get(), lang));
+        let until = (period.until != FOR_EVER).then(|| spoken_end(period.until.get(), lang));
         let state = match (period.contains(at), at < period.from, until, lang) {
             (true, _, None, Lang::Fr) => "en vigueur".to_owned(),
             (true, _, Some(until), Lang::Fr) => format!("en vigueur jusqu'au {until}"),

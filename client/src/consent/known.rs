@@ -237,7 +237,13 @@ impl Known {
     /// Calls `f` with what holds for all patients.
     pub fn with_env<T>(&self, f: impl FnOnce(&Env<'_>) -> T) -> T {
         let revoked = |name: &ActorName| self.is_revoked(name);
-        f(&Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked: &revoked })
+        f(&Env {
+            policy: &self.policy,
+            matrix: &self.matrix,
+            catalogue: &self.catalogue,
+            revoked: &revoked,
+            claims: true,
+        })
     }
 
     /// Both compartments.

@@ -1,15 +1,19 @@
 //! What a change would do, before anything is signed: whether the ledger would take it, and who gains and who loses what.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use sillage_proof::hash::LedgerTimeMs;
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_rules::codes::Code;
 use sillage_rules::consent::{Action, Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::Reason;
+use sillage_rules::will::binding::record_digest;
 
 use super::change::{Change, meta};
-use super::effective::{because, doing, labels, named, professions, what_json, who, who_json};
+use super::effective::{because, doing, labels, named, professions, until, what_json, who, who_json};
 use super::known::{Known, Side};
-use super::rights::{Questions, Right, What, Who, World};
+use super::rights::{Questions, Right, What, Who, World, ends};
+use super::stays_open::{About, StaysOpen, stays_open};
 use super::who::Acting;
 use crate::error::ClientError;
 use crate::view::decision::reason;
@@ -31,6 +35,8 @@ pub struct Difference {
     pub gained: bool,
     /// Why it is so afterwards.
     pub reason: Reason,
+    /// When that ends, ms; none: it doesn't by itself.
+    pub until_ms: Option<u64>,
 }
 
 /// A change that was only tried.
@@ -42,10 +48,23 @@ pub struct Preview {
     pub later: bool,
     /// What changes for whom.
     pub differences: Vec<Difference>,
+    /// What stays open all the same.
+    pub stays_open: Vec<StaysOpen>,
     labels: std::collections::BTreeMap<sillage_rules::consent::ActorName, String>,
 }
 
-/// Tries a change on what is known. `signs`: whether the authority signs, whether the patient's own key does.
+/// How a record will be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signs {
+    /// By the authority.
+    pub authority: bool,
+    /// With the patient's own key.
+    pub own_key: bool,
+    /// With the login of the patient's side.
+    pub login: bool,
+}
+
+/// Tries a change on what is known.
 ///
 /// # Errors
 /// With the ledger's own code where it would refuse the record.
@@ -55,12 +74,15 @@ pub fn preview(
     change: &Change,
     acting: &Acting,
     now_ms: u64,
-    signs: (bool, bool),
+    signs: Signs,
 ) -> Result<Preview, ClientError> {
     // The ledger's time goes on while nobody writes.
     let now_ms = now_ms.max(known.as_of_ms);
     let (record, mut event) = change.check(acting, now_ms, Some(side.tag.as_bytes()))?;
-    let meta = meta(&record, (known.as_of_size, now_ms), signs.0, signs.1)?;
+    let mut meta = meta(&record, (known.as_of_size, now_ms), signs.authority, signs.own_key)?;
+    if signs.login {
+        meta.will.get_or_insert_with(|| record_digest(record.message()));
+    }
     if let Event::BreakGlassOpened(opened) = &mut event {
         opened.bound(&known.policy, meta.time, None);
     }
@@ -81,8 +103,10 @@ pub fn preview(
         let before = World { env, open: &known.open.state, secret, at };
         let after = World { env, open: open_after, secret: secret_after, at };
         let questions = Questions::of(&[&before, &after], &professions(known)).with_labelled();
-        let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions));
-        Ok(Preview { at_ms, later: at_ms > now_ms, differences, labels: labels(known) })
+        let ends = ends(std::iter::once(open_after).chain(secret_after));
+        let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions), &ends);
+        let stays_open = stays_open(&event, signs.login, Some(About { known, side }));
+        Ok(Preview { at_ms, later: at_ms > now_ms, differences, stays_open, labels: labels(known) })
     })
 }
 
@@ -96,7 +120,7 @@ const IN_ITSELF: [Code; 5] =
 /// With the ledger's own code.
 pub fn refused_anyway(event: &Event, meta: &Meta) -> Result<(), ClientError> {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
     match PatientState::default().admit(event, meta, &env) {
         Err(refusal) if IN_ITSELF.contains(&refusal.code) => {
             Err(ClientError::rejected(refusal.code.as_str(), refusal.message))
@@ -114,8 +138,23 @@ fn begins(event: &Event) -> Option<u64> {
     }
 }
 
+/// Whether the same changes for `who`, of whom `right` is a variant.
+fn is_said_of(who: &Who, right: &Right, action: Action, at: usize, before: &[Right], after: &[Right]) -> bool {
+    let permits = |rights: &[Right]| {
+        let same = |one: &&Right| one.who == *who && one.purpose == right.purpose && one.actions.contains(&action);
+        rights.iter().find(same).and_then(|one| one.found[at]).map(|found| found.reason.permits())
+    };
+    let is = right.found[at].map(|found| found.reason.permits());
+    permits(after) == is && permits(before).is_some_and(|was| Some(was) != is)
+}
+
 /// What was found before and after, for each question on which that differs.
-fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<Difference> {
+fn differences(
+    questions: &Questions,
+    before: &[Right],
+    after: &[Right],
+    ends: &BTreeMap<LeafIndex, u64>,
+) -> Vec<Difference> {
     let mut out: Vec<Difference> = Vec::new();
     for right in after {
         for action in &right.actions {
@@ -132,6 +171,10 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
             };
             for (at, sample) in questions.samples.iter().enumerate() {
                 let Some(reason) = changed(at) else { continue };
+                // What changes for somebody whatever their structure needs no saying of each structure.
+                if right.of.iter().any(|who| is_said_of(who, right, *action, at, before, after)) {
+                    continue;
+                }
                 // What is true of the category or of the label as a whole needs no saying of both together.
                 let is_said = match &sample.what {
                     What::Labelled(category, label) => {
@@ -142,7 +185,9 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
                     _ => false,
                 };
                 if !is_said {
-                    add(&mut out, right, *action, sample.what.clone(), reason);
+                    let by = right.found[at].and_then(|found| found.by);
+                    let until_ms = by.and_then(|by| ends.get(&by).copied());
+                    add(&mut out, right, *action, sample.what.clone(), (reason, until_ms));
                 }
             }
         }
@@ -150,9 +195,18 @@ fn differences(questions: &Questions, before: &[Right], after: &[Right]) -> Vec<
     join_actions(out)
 }
 
-fn add(out: &mut Vec<Difference>, right: &Right, action: Action, what: What, reason: Reason) {
+fn add(
+    out: &mut Vec<Difference>,
+    right: &Right,
+    action: Action,
+    what: What,
+    (reason, until_ms): (Reason, Option<u64>),
+) {
     let same = |known: &&mut Difference| {
-        known.who == right.who && known.purpose == right.purpose && known.actions == [action] && known.reason == reason
+        known.who == right.who
+            && known.purpose == right.purpose
+            && known.actions == [action]
+            && (known.reason, known.until_ms) == (reason, until_ms)
     };
     match out.iter_mut().find(same) {
         Some(known) => known.whats.push(what),
@@ -163,6 +217,7 @@ fn add(out: &mut Vec<Difference>, right: &Right, action: Action, what: What, rea
             whats: vec![what],
             gained: reason.permits(),
             reason,
+            until_ms,
         }),
     }
 }
@@ -172,8 +227,9 @@ fn join_actions(differences: Vec<Difference>) -> Vec<Difference> {
     let mut out: Vec<Difference> = Vec::new();
     for difference in differences {
         let alike = |known: &&mut Difference| {
-            let Difference { who, purpose, whats, reason, .. } = &difference;
-            (&known.who, &known.purpose, &known.whats, &known.reason) == (who, purpose, whats, reason)
+            let Difference { who, purpose, whats, reason, until_ms, .. } = &difference;
+            (&known.who, &known.purpose, &known.whats, &known.reason, &known.until_ms)
+                == (who, purpose, whats, reason, until_ms)
         };
         match out.iter_mut().find(alike) {
             Some(known) => known.actions.extend(difference.actions),
@@ -200,6 +256,10 @@ impl Preview {
             out.push(words::pick(lang, none, "Nobody gains or loses access to what is known today.").to_owned());
         }
         out.extend(self.differences.iter().map(|difference| self.line(difference, lang)));
+        if !self.stays_open.is_empty() {
+            out.push(words::pick(lang, "Ce qui reste vrai ensuite :", "This holds afterwards:").to_owned());
+            out.extend(self.stays_open.iter().map(|said| format!("• {}", said.text(lang))));
+        }
         out
     }
 
@@ -209,7 +269,8 @@ impl Preview {
         let whole = whats.contains(&What::Other);
         let what =
             doing(actions, if whole { None } else { Some(named(&whats.iter().collect::<Vec<_>>(), lang)) }, lang);
-        let why = because(&difference.who, purpose, &reason(difference.reason.as_str(), lang), lang);
+        let why = reason(difference.reason.as_str(), lang) + &until(difference.until_ms, lang);
+        let why = because(&difference.who, purpose, &why, lang);
         match (gained, lang) {
             (true, Lang::Fr) => format!("+ {name} pourra {what}{why}."),
             (false, Lang::Fr) => format!("− {name} ne pourra plus {what}{why}."),
@@ -224,12 +285,17 @@ impl Preview {
             json!({
                 "who": who_json(&difference.who), "purpose": difference.purpose, "actions": difference.actions,
                 "of": difference.whats.iter().map(what_json).collect::<Vec<_>>(), "reason": difference.reason,
+                "until": difference.until_ms.map(rfc3339),
             })
         };
         let part = |gained: bool| -> Vec<Value> {
             self.differences.iter().filter(|d| d.gained == gained).map(difference).collect()
         };
-        json!({"dry_run": true, "at": rfc3339(self.at_ms), "gains": part(true), "losses": part(false)})
+        let stays_open: Vec<Value> = self.stays_open.iter().map(StaysOpen::to_json).collect();
+        json!({
+            "dry_run": true, "at": rfc3339(self.at_ms), "gains": part(true), "losses": part(false),
+            "stays_open": stays_open,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::consent::testing::*;
 
 fn tried(known: &Known, change: &Change, by: &Acting) -> Result<Preview, ClientError> {
-    preview(known, &known.open, change, by, NOW, (false, false))
+    preview(known, &known.open, change, by, NOW, Signs::default())
 }
 
 fn lines(known: &Known, change: &Change) -> String {
@@ -114,4 +114,22 @@ fn what_is_wrong_in_itself_is_refused_without_asking() {
     assert!(refused(&unnamed).expect_err("to anyone").to_string().contains("PERMIT_ANYONE"));
     // Only the ledger knows whether there is such a directive.
     refused(&Change::with(Kind::CONSENT_REVOKED, json!({"consent": "c1"}))).expect("asked");
+}
+
+#[test]
+fn a_trial_says_when_what_is_gained_ends() {
+    let grant = |until: &str| {
+        directive(
+            json!({"id": "c1", "effect": "permit", "grantee": {"professional": DR}, "actions": ["read"], "until": until}),
+        )
+    };
+    let text = lines(&known(&[]), &grant("2026-03-09T23:00:00Z"));
+    assert!(text.contains("jusqu'au 9 mars 2026 inclus (heure de Paris)"), "{text}");
+    let text = lines(&known(&[]), &grant("2026-03-09T10:00:00Z"));
+    assert!(text.contains("jusqu'au 9 mars 2026 à 11:00:00"), "{text}");
+    let json = tried(&known(&[]), &grant("2026-03-09T23:00:00Z"), &patient()).expect("admitted").to_json();
+    assert_eq!(json["gains"][0]["until"], "2026-03-09T23:00:00Z");
+    let joined = json!({"professional": DR, "until": "2026-03-09T23:00:00Z"});
+    let text = lines(&known(&[]), &Change::with(Kind::CARETEAM_JOINED, joined));
+    assert!(text.contains("jusqu'au 9 mars 2026 inclus"), "{text}");
 }

@@ -1,10 +1,15 @@
 //! Who may do what with a patient's documents: worked out by asking the decision procedure itself, for everybody whom a
 //! record names and for samples of everybody else, on every document that is known and on samples of all others.
+//!
+//! What somebody may open depends on the structure for which they act, and on their profession. So everybody is asked about
+//! once as they are, and once for each structure and profession that a record names ([`Who::Acting`]); of the latter only that
+//! is told which the former doesn't say ([`told`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_rules::consent::directive::GranteeKeys;
+use sillage_rules::consent::state::FOR_EVER;
 use sillage_rules::consent::{
     Action, Actor, ActorKind, ActorName, BreakGlass, Case, Env, Event, Grantee, Meta, PatientState, Provision,
 };
@@ -13,6 +18,10 @@ use sillage_rules::time::TimeMs;
 
 /// The system of actors and documents that stand for others.
 const SAMPLE_SYSTEM: &str = "urn:sillage:sample";
+
+/// Structures and professions that are tried for one person, and for all together.
+const VARIANTS_MAX: usize = 64;
+const VARIANTS_TOTAL_MAX: usize = 2_048;
 
 /// Categories with labels that are asked about.
 const LABELLED_MAX: usize = 256;
@@ -30,6 +39,15 @@ pub enum Who {
     Patient,
     /// Somebody whom a record names.
     Named(ActorName),
+    /// The same, where they act for this structure, or as this profession.
+    Acting {
+        /// Who.
+        name: ActorName,
+        /// The profession; none: as on record, or unknown.
+        profession: Option<String>,
+        /// The structure; none: any that no record names.
+        organisation: Option<String>,
+    },
     /// Whoever has this profession, of this structure.
     Class {
         /// The profession; none: any.
@@ -50,6 +68,8 @@ pub struct Subject {
     pub who: Who,
     actor: Actor,
     purposes: BTreeSet<String>,
+    /// Of whom it is a variant: what these may open is said already. Empty: of nobody.
+    of: Vec<Who>,
 }
 
 /// Of what a right is.
@@ -98,6 +118,8 @@ pub struct Right {
     pub who: Who,
     /// What for.
     pub purpose: String,
+    /// Of whom they are a variant, see [`told`].
+    pub of: Vec<Who>,
     /// The actions on which the same was found.
     pub actions: Vec<Action>,
     /// What was found on each sample, in the order of [`Questions::samples`]; none where it makes no sense to ask: what is
@@ -128,6 +150,13 @@ pub struct World<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Questions {
     subjects: BTreeMap<Who, Subject>,
+    /// Structures and professions that a record names.
+    organisations: BTreeSet<String>,
+    professions: BTreeSet<String>,
+    /// Who deposited something, and is named by nothing else.
+    pub depositors: BTreeSet<ActorName>,
+    /// Whether there are more structures and professions than were tried.
+    pub is_cut: bool,
     /// What to ask about.
     pub samples: Vec<Sample>,
 }
@@ -139,16 +168,23 @@ impl Questions {
         out.add(Who::Patient, Actor::patient(), ["PATRQT"]);
         let mut samples = BTreeMap::new();
         for world in worlds {
+            out.professions.extend(world.env.matrix.deny.iter().map(|row| row.profession.clone()));
+            out.professions.extend(world.env.policy.express_consent_only.iter().cloned());
             let sides = std::iter::once((world.open, false)).chain(world.secret.map(|state| (state, true)));
             for (state, secret) in sides {
                 out.people(state, world.at, professions);
                 documents(state, secret, &mut samples);
             }
         }
+        for world in worlds {
+            let sides = std::iter::once(world.open).chain(world.secret);
+            sides.for_each(|state| out.depositors(state, professions));
+        }
         for case in Case::ALL {
             out.add(Who::Emergency(*case), sample_actor(Some(case_profession(*case)), None), ["BTG"]);
         }
         out.add(Who::AnyProfessional, sample_actor(None, None), ["TREAT"]);
+        out.variants(professions);
         samples.entry(What::Other).or_insert_with(|| sample_facts("other", "", &[]));
         out.samples = samples.into_iter().map(|(what, facts)| Sample { what, facts }).collect();
         out
@@ -175,7 +211,12 @@ impl Questions {
     }
 
     fn add<'p>(&mut self, who: Who, actor: Actor, purposes: impl IntoIterator<Item = &'p str>) {
-        let subject = self.subjects.entry(who.clone()).or_insert(Subject { who, actor, purposes: BTreeSet::new() });
+        let subject = self.subjects.entry(who.clone()).or_insert(Subject {
+            who,
+            actor,
+            purposes: BTreeSet::new(),
+            of: Vec::new(),
+        });
         subject.purposes.extend(purposes.into_iter().map(str::to_owned));
     }
 
@@ -187,10 +228,93 @@ impl Questions {
         purposes: impl IntoIterator<Item = &'p str>,
     ) {
         let known = professions.get(name).cloned().unwrap_or_default();
-        let (profession, organisation) = (said.0.or(known.0), said.1.or(known.1));
+        let profession = said.0.or(known.0);
         let kind = ActorKind::of(name, profession.is_some());
-        let actor = Actor { name: name.clone(), kind, profession, organisation };
+        self.organisations.extend([said.1, known.1].into_iter().flatten());
+        // For which structure they act is said when they ask: see `variants`.
+        let actor = Actor { name: name.clone(), kind, profession, organisation: None };
         self.add(Who::Named(name.clone()), actor, purposes);
+    }
+
+    /// Those who deposited something, and their structures.
+    fn depositors(&mut self, state: &PatientState, professions: &Professions) {
+        for deposit in state.deposits() {
+            if let Some(organisation) = &deposit.organisation {
+                self.organisations.insert(organisation.clone());
+                let who = Who::Class { profession: None, organisation: Some(organisation.clone()) };
+                self.add(who, sample_actor(None, Some(organisation)), ["TREAT"]);
+            }
+            let Some(name) = deposit.depositor.as_ref().filter(|name| !name.is_patient()) else { continue };
+            if !self.subjects.contains_key(&Who::Named(name.clone())) {
+                self.named(name, (None, None), professions, ["TREAT"]);
+                self.depositors.insert(name.clone());
+            }
+        }
+    }
+
+    /// The same people for each structure, and as each profession where theirs isn't known.
+    fn variants(&mut self, known: &Professions) {
+        let options = |names: &BTreeSet<String>| -> Vec<Option<String>> {
+            std::iter::once(None).chain(names.iter().cloned().map(Some)).collect()
+        };
+        let (organisations, professions) = (options(&self.organisations), options(&self.professions));
+        let mut variants = Vec::new();
+        for subject in self.subjects.values().filter(|subject| subject.actor.kind == ActorKind::Professional) {
+            let (name, fixed) = (&subject.actor.name, &subject.actor.profession);
+            let mut add = |profession: &Option<String>, organisation: &Option<String>, who: Who, of: Vec<Who>| {
+                let (profession, organisation) = (profession.clone(), organisation.clone());
+                let actor = Actor { profession, organisation, ..subject.actor.clone() };
+                variants.push(Subject { who, actor, purposes: subject.purposes.clone(), of });
+            };
+            match &subject.who {
+                Who::Named(_) => {
+                    let is_known = fixed.is_some() || known.get(name).is_some_and(|known| known.0.is_some());
+                    let professions = if is_known { std::slice::from_ref(fixed) } else { &professions[..] };
+                    let pairs = professions.iter().flat_map(|p| organisations.iter().map(move |o| (p, o)));
+                    for (profession, organisation) in pairs.skip(1).take(VARIANTS_MAX) {
+                        let varied = if is_known { None } else { profession.clone() };
+                        let acting = |profession: Option<String>, organisation: Option<String>| Who::Acting {
+                            name: name.clone(),
+                            profession,
+                            organisation,
+                        };
+                        let of = match (&varied, organisation) {
+                            (Some(_), Some(_)) => {
+                                vec![acting(None, organisation.clone()), acting(varied.clone(), None)]
+                            }
+                            _ => vec![subject.who.clone()],
+                        };
+                        add(profession, organisation, acting(varied, organisation.clone()), of);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.class_variants(&mut variants);
+        self.is_cut = variants.len() > VARIANTS_TOTAL_MAX || organisations.len() * professions.len() > VARIANTS_MAX;
+        for variant in variants.into_iter().take(VARIANTS_TOTAL_MAX) {
+            self.subjects.entry(variant.who.clone()).or_insert(variant);
+        }
+    }
+
+    /// Professionals whom no record names: as each profession, and each profession of each structure.
+    fn class_variants(&self, variants: &mut Vec<Subject>) {
+        let mut add = |profession: &str, organisation: Option<&String>, of: Vec<Who>| {
+            let actor = sample_actor(Some(profession), organisation.map(String::as_str));
+            let who = Who::Class { profession: Some(profession.to_owned()), organisation: organisation.cloned() };
+            let purposes = of.iter().filter_map(|who| self.subjects.get(who)).flat_map(|one| one.purposes.clone());
+            let purposes = purposes.chain(["TREAT".to_owned()]).collect();
+            variants.push(Subject { who, actor, purposes, of });
+        };
+        for profession in self.professions.iter().take(VARIANTS_MAX) {
+            add(profession, None, vec![Who::AnyProfessional]);
+            let alone = Who::Class { profession: Some(profession.clone()), organisation: None };
+            for organisation in self.organisations.iter().take(VARIANTS_MAX) {
+                let of_structure = Who::Class { profession: None, organisation: Some(organisation.clone()) };
+                let known = self.subjects.contains_key(&of_structure).then_some(of_structure);
+                add(profession, Some(organisation), std::iter::once(alone.clone()).chain(known).collect());
+            }
+        }
     }
 
     fn people(&mut self, state: &PatientState, at: LedgerTimeMs, professions: &Professions) {
@@ -230,8 +354,10 @@ impl Questions {
             return self.add(Who::AnyProfessional, sample_actor(None, None), purposes);
         };
         let GranteeKeys { profession, organisation, .. } = keys.as_ref();
+        self.professions.extend(profession.clone());
+        self.organisations.extend(organisation.clone());
         match grantee.named() {
-            Some((_, name)) => self.named(name, (profession.clone(), organisation.clone()), professions, purposes),
+            Some((_, name)) => self.named(name, (None, organisation.clone()), professions, purposes),
             // The members of a team are asked about by name.
             None if profession.is_none() && organisation.is_none() => {}
             None => {
@@ -325,6 +451,7 @@ impl World<'_> {
                         None => rights.push(Right {
                             who: subject.who.clone(),
                             purpose: purpose.clone(),
+                            of: subject.of.clone(),
                             actions: vec![*action],
                             found,
                         }),
@@ -334,6 +461,15 @@ impl World<'_> {
             }
         }
         out
+    }
+
+    /// Whether a professional sees what they deposited themselves.
+    pub fn depositors_see(&self) -> bool {
+        let actor = sample_actor(None, None);
+        let own = ItemFacts { depositor: Some(actor.name.clone()), ..sample_facts("own", "", &[]) };
+        let (action, purpose) = (Action::Read, "TREAT".to_owned());
+        let request = Request { actor, action, purpose, at: self.at, items: vec![own], word_of: None };
+        decide(self.env, self.open, self.secret, &request).items.iter().all(|item| item.permit)
     }
 
     fn found(
@@ -350,6 +486,8 @@ impl World<'_> {
             purpose: purpose.to_owned(),
             at: self.at,
             items: samples.iter().map(|sample| sample.facts.clone()).collect(),
+            // With their own login.
+            word_of: None,
         };
         let decision = decide(self.env, open, self.secret, &request);
         let new = action == Action::Write;
@@ -388,11 +526,56 @@ impl World<'_> {
             patient_key: false,
             authenticated: true,
             will: None,
+            party: None,
         };
         let mut state = self.open.clone();
         state.apply(&Event::BreakGlassOpened(Box::new(opened)), &meta);
         Some(state)
     }
+}
+
+/// When what these records permit or forbid ends, ms, where they say so.
+pub fn ends<'a>(states: impl IntoIterator<Item = &'a PatientState>) -> BTreeMap<LeafIndex, u64> {
+    let mut out = BTreeMap::new();
+    for state in states {
+        out.extend(state.directives().iter().map(|entry| (entry.stamp.index, entry.period.until)));
+        out.extend(state.representations().map(|entry| (entry.stamp.index, entry.period.until)));
+        out.extend(state.breakglasses().map(|(_, entry)| (entry.stamp.index, entry.period.until)));
+        out.extend(state.team().map(|entry| (entry.stamp.index, entry.until)));
+        out.extend(state.embargoed().map(|(_, entry)| (entry.stamp.index, entry.until)));
+    }
+    out.into_iter().filter(|(_, until)| *until != FOR_EVER).map(|(index, until)| (index, until.get())).collect()
+}
+
+/// What has to be told: everything of those who are no variants; and of variants what isn't permitted, or denied, to those of
+/// whom they are variants as well.
+pub fn told(rights: &[Right]) -> Vec<Right> {
+    let said = |who: &Who, right: &Right, action: Action, at: usize| {
+        let same =
+            |other: &&Right| other.who == *who && other.purpose == right.purpose && other.actions.contains(&action);
+        rights.iter().find(same).and_then(|other| other.found[at]).is_some_and(|found| found.reason.permits())
+    };
+    let mut out = Vec::new();
+    for right in rights {
+        if right.of.is_empty() {
+            out.push(right.clone());
+            continue;
+        }
+        let mut kept: Vec<Right> = Vec::new();
+        for action in &right.actions {
+            let is_news = |(at, found): (usize, &Option<Found>)| {
+                found.filter(|found| found.reason.permits() != right.of.iter().any(|who| said(who, right, *action, at)))
+            };
+            let found: Vec<Option<Found>> = right.found.iter().enumerate().map(is_news).collect();
+            match kept.iter_mut().find(|known| known.found == found) {
+                Some(known) => known.actions.push(*action),
+                None if found.iter().all(Option::is_none) => {}
+                None => kept.push(Right { actions: vec![*action], found, ..right.clone() }),
+            }
+        }
+        out.extend(kept);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 use serde_json::json;
 use sillage_rules::kind::Kind;
 
+use super::*;
 use crate::consent::change::Change;
 use crate::consent::effective::rights;
+use crate::consent::known::Known;
 use crate::consent::testing::*;
 use crate::view::Lang;
 
@@ -92,4 +94,189 @@ fn who_is_blocked_still_sees_what_they_deposited_and_nothing_else() {
                   (auteur du dépôt), et rien d'autre (professionnel bloqué par le patient).";
     assert!(text.contains(wanted), "{text}");
     assert!(text.contains("exporter tout le dossier et déposer des documents."), "said together: {text}");
+}
+
+#[test]
+fn who_is_blocked_may_open_for_the_structure_what_authorize_permits_them_and_that_is_told() {
+    let blocked = Change::of_professional(Kind::PROFESSIONAL_BLOCKED, &name(DR));
+    let masked = Change::of_items(Kind::ITEM_MASKED, vec![item("d1", "")]);
+    let records = [
+        (deposit(&[("d1", "LAB"), ("d2", "REPORT")]), doctor_of(OTHER, "F200")),
+        (blocked, patient()),
+        (masked, patient()),
+    ];
+    let text = text(&records);
+    let structure = "Tout professionnel de la structure F200 peut consulter, rechercher, télécharger et imprimer les documents d1 et d2";
+    assert!(text.contains(structure), "a masked document stays open to the structure that deposited it: {text}");
+    let known = known(&records);
+    let (told, samples) = told_of(&known);
+    let open = authorize(&known, (DR, Some("physician"), Some("F200")), Action::Read, "TREAT", "d1");
+    assert_eq!(says(&told, &samples, (DR, Some("physician"), Some("F200")), Action::Read, "TREAT", "d1"), Some(open));
+    assert_eq!(open, text.contains("10100534436, agissant pour la structure F200, peut"), "{text}");
+}
+
+#[test]
+fn where_the_space_is_closed_nobody_is_told_that_they_see_what_they_deposited() {
+    let opposed = Change::with(Kind::SPACE_OPPOSED, json!({}));
+    let text = text(&[(deposit(&[("d1", "LAB")]), doctor(OTHER)), (opposed, patient())]);
+    assert!(!text.contains("ce qu'il a lui-même déposé"), "{text}");
+}
+
+const THIRD: &str = "urn:oid:1.2.250.1.71.4.2.1|10002345674";
+
+/// A profession and a structure, as a request says them.
+type Asking<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
+fn told_of(known: &Known) -> (Vec<Right>, Vec<Sample>) {
+    known.with_env(|env| {
+        let secret = known.secret.as_ref().map(|side| &side.state);
+        let world = World { env, open: &known.open.state, secret, at: known.at() };
+        let questions = Questions::of(&[&world], &crate::consent::effective::professions(known));
+        (told(&world.ask(&questions)), questions.samples)
+    })
+}
+
+/// What the ledger answers: the same decision, of facts that are looked up here once more.
+fn authorize(
+    known: &Known,
+    (actor, profession, organisation): Asking<'_>,
+    action: Action,
+    purpose: &str,
+    id: &str,
+) -> bool {
+    let name = name(actor);
+    let kind = ActorKind::of(&name, profession.is_some());
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let actor = Actor { name, kind, profession: owned(profession), organisation: owned(organisation) };
+    let mut facts = ItemFacts { id: id.to_owned(), ..ItemFacts::default() };
+    if let Some(deposit) = known.open.state.deposits().find(|deposit| deposit.id == id) {
+        facts.category = deposit.category.clone();
+        facts.labels = deposit.labels.clone();
+        facts.depositor = deposit.depositor.clone();
+        facts.depositor_organisation = deposit.organisation.clone();
+    }
+    let request =
+        Request { actor, action, purpose: purpose.to_owned(), at: known.at(), items: vec![facts], word_of: None };
+    known.with_env(|env| decide(env, &known.open.state, None, &request)).items[0].permit
+}
+
+/// What is told, read as a person reads it: the line that says most exactly who is meant; none where no line is about them.
+fn says(
+    told: &[Right],
+    samples: &[Sample],
+    (actor, profession, organisation): Asking<'_>,
+    action: Action,
+    purpose: &str,
+    id: &str,
+) -> Option<bool> {
+    let at = samples.iter().position(|sample| sample.what == What::Document(id.to_owned()))?;
+    let of = |who: &Who| {
+        let mut lines = told.iter().filter(|right| right.who == *who && right.purpose == purpose);
+        let found = lines.find_map(|right| right.actions.contains(&action).then_some(right.found[at]).flatten());
+        found.map(|found| found.reason.permits())
+    };
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let named = Who::Named(name(actor));
+    if told.iter().any(|right| right.who == named) {
+        let acting = |profession, organisation| {
+            of(&Who::Acting { name: name(actor), profession: owned(profession), organisation: owned(organisation) })
+        };
+        let whole = of(&named);
+        return acting(profession, organisation).or_else(|| {
+            let one = acting(None, organisation).or(whole)?;
+            Some(one || acting(profession, None).or(whole)?)
+        });
+    }
+    let class = |profession: Option<&str>, organisation: Option<&str>| Who::Class {
+        profession: owned(profession),
+        organisation: owned(organisation),
+    };
+    let any = || of(&Who::AnyProfessional);
+    if let Some(exact) = of(&class(profession, organisation)) {
+        return Some(exact);
+    }
+    let alone = of(&class(profession, None)).or_else(any)?;
+    Some(alone || of(&class(None, organisation)).unwrap_or(false))
+}
+
+#[test]
+fn what_is_told_is_what_authorize_answers_whatever_happened() {
+    let mut seed = 0x5EED_u64;
+    let mut random = move |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("31 bits") % n
+    };
+    let (people, structures, ids) = ([DR, OTHER, THIRD], ["F100", "F200", "F300"], ["d1", "d2", "d3", "d4"]);
+    let (mut asked, mut permitted) = (0, 0);
+    for history in 0..150 {
+        let mut records = Vec::new();
+        for step in 0..3 + random(7) {
+            let (person, structure, id) = (people[random(3)], structures[random(3)], ids[random(4)]);
+            let id_of = format!("c{step}");
+            let grantee = match random(4) {
+                0 => json!({"professional": person}),
+                1 => json!({"organisation": structure}),
+                2 => json!({"profession": "physician"}),
+                _ => json!({"professional": person, "organisation": structure}),
+            };
+            records.push(match random(9) {
+                0 | 1 => (deposit(&[(id, ["LAB", "REPORT"][random(2)])]), doctor_of(person, structure)),
+                2 => (Change::of_professional(Kind::PROFESSIONAL_BLOCKED, &name(person)), patient()),
+                3 => (Change::of_items(Kind::ITEM_MASKED, vec![item(id, "")]), patient()),
+                4 => {
+                    let joined = json!({"professional": person, "until": "2026-03-09T09:00:00Z", "organisation": structure});
+                    (Change::with(Kind::CARETEAM_JOINED, joined), doctor_of(person, structure))
+                }
+                5 => {
+                    let deny = json!({"id": id_of, "effect": "deny", "grantee": grantee, "items": [id]});
+                    (directive(deny), patient())
+                }
+                6 => (Change::with(Kind::SPACE_OPPOSED, json!({})), patient()),
+                7 => (Change::with(Kind::SPACE_OPENED, json!({})), patient()),
+                _ => {
+                    let permit = json!({"id": id_of, "effect": "permit", "grantee": grantee, "actions": ["read", "search"], "categories": ["LAB"]});
+                    (directive(permit), patient())
+                }
+            });
+        }
+        let known = known(&records);
+        let (told, samples) = told_of(&known);
+        for person in people {
+            for structure in structures.iter().copied().map(Some).chain([None, Some("F999")]) {
+                for action in [Action::Read, Action::Print, Action::Update] {
+                    for id in ids {
+                        let asking = (person, Some("physician"), structure);
+                        let Some(said) = says(&told, &samples, asking, action, "TREAT", id) else { continue };
+                        let answered = authorize(&known, asking, action, "TREAT", id);
+                        assert_eq!(said, answered, "history {history}: {asking:?} {action:?} {id}\n{records:#?}");
+                        asked += 1;
+                        permitted += usize::from(answered);
+                    }
+                }
+            }
+        }
+    }
+    assert!(asked > 20_000 && permitted > 2_000, "it means something: {permitted} of {asked}");
+}
+
+#[test]
+fn when_a_right_ends_is_told_in_words_and_in_json() {
+    let end = "2026-03-09T23:00:00Z";
+    let grant =
+        json!({"id": "c1", "effect": "permit", "grantee": {"professional": OTHER}, "actions": ["read"], "until": end});
+    let joined = json!({"professional": DR, "until": "2026-03-05T09:00:00Z"});
+    let records = [(directive(grant), patient()), (Change::with(Kind::CARETEAM_JOINED, joined), doctor(DR))];
+    let told = rights(&known(&records));
+    let text = told.lines(Lang::Fr).join("\n");
+    for wanted in [
+        "(autorisé par une directive du patient, jusqu'au 9 mars 2026 inclus (heure de Paris))",
+        "(membre de l'équipe de soins, jusqu'au 5 mars 2026 à 10:00:00 (heure de Paris, CET))",
+    ] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    assert!(told.lines(Lang::En).join("\n").contains("until 9 March 2026 included (Paris time)"));
+    let of_grant = |line: &serde_json::Value| line["who"]["actor"].to_string().contains("10000000016");
+    let line =
+        told.to_json().into_iter().find(|line| of_grant(line) && line["permitted"] != json!([])).expect("a right");
+    assert_eq!(line["permitted"][0]["until"], end);
 }

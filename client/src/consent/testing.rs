@@ -6,7 +6,7 @@ use sillage_proto::v1;
 use sillage_rules::consent::name::ActorName;
 use sillage_rules::consent::{Catalogue, Matrix, Policy};
 use sillage_rules::entry::{Entry, RecordEntry};
-use sillage_rules::facts::{facts_of, flags_for};
+use sillage_rules::facts::{Finding, Lateness, facts_of, flags_for};
 use sillage_rules::kind::Kind;
 
 use super::change::Change;
@@ -45,6 +45,8 @@ pub fn item(id: &str, category: &str) -> v1::Item {
     v1::Item { id: id.into(), category: category.into(), ..v1::Item::default() }
 }
 
+const LATE: Lateness = Lateness { after_ms: 86_400_000, of_every_kind: false };
+
 /// The line of a record as the log has it, one minute after the one before.
 pub fn line(index: u64, change: &Change, by: &Acting) -> v1::TraceLine {
     let mut message = change.to_message(by, NOW);
@@ -54,7 +56,7 @@ pub fn line(index: u64, change: &Change, by: &Acting) -> v1::TraceLine {
     let entry = RecordEntry {
         index: LeafIndex(index),
         time: LedgerTimeMs(NOW + index * 60_000),
-        flags: flags_for(change.kind, facts_of(&record), None, NOW, NOW, 86_400_000),
+        flags: flags_for(change.kind, facts_of(&record), Finding::default(), (NOW, NOW), LATE),
         kind: change.kind,
         tag: TAG,
         record_hash: record.record_hash(&salt),

@@ -106,7 +106,9 @@ pub fn decide_locally(
         ItemFacts { secret: known.secret || ask.secret, ..known }
     };
     let items = ask.items.iter().map(facts).collect();
-    let request = Request { actor, action, purpose: ask.purpose.clone(), at: LedgerTimeMs(now.0), items };
+    // The establishment answers for its own professionals.
+    let (purpose, at) = (ask.purpose.clone(), LedgerTimeMs(now.0));
+    let request = Request { actor, action, purpose, at, items, word_of: None };
     let decision = match known {
         Some(known) => known.known.with_env(|env| decide(env, &open, secret.as_ref(), &request)),
         None => with_defaults(|env| decide(env, &open, secret.as_ref(), &request)),
@@ -133,7 +135,7 @@ pub fn decide_locally(
 fn with_defaults<T>(f: impl FnOnce(&sillage_rules::consent::Env<'_>) -> T) -> T {
     use sillage_rules::consent::{ActorName, Catalogue, Env, Matrix, Policy};
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false })
+    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false, claims: true })
 }
 
 /// What was last known of the patient, and what the local log says since.

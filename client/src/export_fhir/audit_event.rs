@@ -11,20 +11,26 @@
 //! | `source` | the system that observed it, else the service that signed it |
 //! | `entity` | the items, the patient, the query, request ids, the consent that it relied on |
 //! | extensions | place in the log and flags; the right that it relied on; where a glass was broken; everything else |
+//!
+//! What FHIR's elements say less exactly than the record, extensions say exactly: an access that was exported and imported
+//! elsewhere is the same there. A request that was granted or refused (`details.authorisation`) is no reading, and has the codes of
+//! a decision.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::consent::name::SOFTWARE_SYSTEM;
-use sillage_rules::kind::{Group, Kind};
+use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
-use super::shape::{PARTICIPATION, ROLE_CLASS, Roles, Shape, part_of, roles, shape};
+use super::shape::{PARTICIPATION, ROLE_CLASS, Roles, Shape, asked, part_of, roles, shape};
 use super::{
     Directives, Line, Trace, coding, concept, decision, extension, extension_of, names, object, part, profiles,
 };
+use crate::fhir::audit_event::is_foreign;
 use crate::fhir::consent::codes::{label_system, purpose_coding};
+use crate::fhir::is_code;
 
 /// The longest query that a record holds in full: a longer one was cut, and is none any more.
 const QUERY_CHARS_MAX: usize = 2_000;
@@ -49,10 +55,10 @@ pub(super) fn id_of(index: u64) -> String {
 }
 
 /// What every event begins with.
-pub(super) fn begin(line: &Line, extensions: Vec<Value>, by_consent: bool) -> Vec<(&'static str, Value)> {
-    let Shape { r#type, subtype, action } = shape(line.kind, by_consent);
+pub(super) fn begin(line: &Line, trace: &Trace, extensions: Vec<Value>, shape: Shape) -> Vec<(&'static str, Value)> {
+    let Shape { r#type, subtype, action } = shape;
     let flags = line.flags.names().map(|flag| part("flag", "Code", flag));
-    let mut parts = vec![part("index", "String", line.index.to_string())];
+    let mut parts = vec![part("index", "String", line.index.to_string()), part("log", "String", trace.origin.clone())];
     if !line.author.is_empty() {
         parts.push(part("author", "String", line.author.clone()));
     }
@@ -88,7 +94,11 @@ pub(super) fn patient_entity(trace: &Trace) -> Value {
 fn of_record(line: &Line, record: &ParsedRecord, trace: &Trace) -> Value {
     let message = record.message();
     let details: Value = serde_json::from_str(&message.details).unwrap_or_default();
-    let mut event = begin(line, extensions(message, &details, line.kind), false);
+    let codes = match details["authorisation"].as_str() {
+        Some(_) => asked(line.kind, message.basis.as_ref().is_some_and(|basis| basis.kind() == v1::BasisKind::Consent)),
+        None => shape(line.kind, false),
+    };
+    let mut event = begin(line, trace, extensions(message, &details, line.kind, &trace.origin), codes);
     event.push(("period", json!({"start": TimeMs(message.occurred_at_ms).to_string()})));
     event.push(("outcome", json!(outcome(message.outcome()))));
     event.push(("outcomeDesc", json!(message.outcome_text)));
@@ -109,7 +119,7 @@ fn of_what_is_gone(line: &Line, trace: &Trace) -> Value {
         ];
         extension_of("erased", parts)
     });
-    let mut event = begin(line, erased.into_iter().collect(), false);
+    let mut event = begin(line, trace, erased.into_iter().collect(), shape(line.kind, false));
     let author = if line.author.is_empty() { &trace.origin } else { &line.author };
     event.push(("agent", json!([{"who": {"display": author}, "requestor": false}])));
     event.push(("source", json!({"observer": {"display": author}})));
@@ -117,12 +127,17 @@ fn of_what_is_gone(line: &Line, trace: &Trace) -> Value {
     object(event)
 }
 
-fn extensions(record: &v1::Record, details: &Value, kind: Kind) -> Vec<Value> {
+fn extensions(record: &v1::Record, details: &Value, kind: Kind, origin: &str) -> Vec<Value> {
     let mut out = Vec::new();
     if let Some(basis) = &record.basis {
         let mut parts = vec![part("kind", "Code", basis_code(basis.kind()))];
         if !basis.r#ref.is_empty() {
             parts.push(part("reference", "String", basis.r#ref.clone()));
+            // An entry of this log, or a glass broken in it.
+            let points_here = matches!(basis.kind(), v1::BasisKind::Decision | v1::BasisKind::Breakglass);
+            if points_here && !is_foreign(&basis.r#ref) {
+                parts.push(part("log", "String", origin));
+            }
         }
         out.push(extension_of("legal-basis", parts));
     }
@@ -142,19 +157,36 @@ fn extensions(record: &v1::Record, details: &Value, kind: Kind) -> Vec<Value> {
         }
         out.push(extension_of("automated", parts));
     }
-    // What a kind says in fields of its own. Of an access FHIR has elements for what the ledger reads there.
-    if !record.details.is_empty() && !matches!(kind.group(), Group::Access) {
+    if !record.details.is_empty() {
         out.push(extension("details", "String", record.details.clone()));
+    }
+    if let Some(place) = &record.place {
+        let said = [
+            ("site", &place.site),
+            ("network-address", &place.network_address),
+            ("device", &place.device),
+            ("observer", &place.observer),
+        ];
+        out.extend(texts("place", &said));
+    }
+    let context = record.correlation.as_ref().map(|correlation| &correlation.launch_context);
+    if let Some(context) = context.filter(|context| !context.is_empty()) {
+        out.push(extension("launch-context", "String", context.clone()));
     }
     out
 }
 
+/// An extension of texts; none where nothing is said.
+fn texts(name: &str, said: &[(&str, &String)]) -> Option<Value> {
+    let said = said.iter().filter(|(_, text)| !text.trim().is_empty());
+    let parts: Vec<Value> = said.map(|(name, text)| part(name, "String", (*text).clone())).collect();
+    (!parts.is_empty()).then(|| extension_of(name, parts))
+}
+
 /// How who acted proved who they are; nothing where nothing is said.
 pub(super) fn authentication(auth: &v1::Authentication) -> Option<Value> {
-    let parts = [("issuer", &auth.issuer), ("method", &auth.method), ("eidas-level", &auth.eidas_level)];
-    let said = parts.into_iter().filter(|(_, text)| !text.is_empty());
-    let parts: Vec<Value> = said.map(|(name, text)| part(name, "String", text.clone())).collect();
-    (!parts.is_empty()).then(|| extension_of("authentication", parts))
+    let said = [("issuer", &auth.issuer), ("method", &auth.method), ("eidas-level", &auth.eidas_level)];
+    texts("authentication", &said)
 }
 
 /// Where the glass was broken, or why that isn't known.
@@ -197,6 +229,8 @@ fn outcome(outcome: v1::Outcome) -> &'static str {
 
 fn purposes(record: &v1::Record, details: &Value) -> Value {
     let more = details["purposes"].as_array().map_or(&[][..], Vec::as_slice).iter().filter_map(Value::as_str);
+    // Without a first one, the further ones would be read as it.
+    let more = more.filter(|purpose| !record.purpose.is_empty() && is_code(purpose));
     let all = std::iter::once(record.purpose.as_str()).chain(more).filter(|purpose| !purpose.is_empty());
     all.map(|purpose| concept(purpose_coding(purpose))).collect()
 }
@@ -230,11 +264,11 @@ fn agents(line: &Line, record: &v1::Record, trace: &Trace) -> Vec<Value> {
         };
         out.push(named(acted, actor));
     } else if let Some(software) = of_software(record) {
-        let acted = json!({"who": names::actor(&software, &trace.subject), "requestor": false});
-        out.push(named(acted, &software));
+        // No actor is on record: none is said to be.
+        out.push(json!({"who": names::actor(&software, &trace.subject), "requestor": false}));
     }
     if let Some(place) = &record.place {
-        let machine = [&place.device, &place.network_address].into_iter().find(|text| !text.is_empty());
+        let machine = [&place.device, &place.network_address].into_iter().find(|text| !text.trim().is_empty());
         if let Some(machine) = machine.filter(|_| !has(&out, &client)) {
             let network = names::network(&place.network_address);
             let agent = vec![
@@ -266,12 +300,15 @@ fn agents(line: &Line, record: &v1::Record, trace: &Trace) -> Vec<Value> {
 
 /// Who acted, part by part: their name, and the profession and the structure that rights rest on.
 fn named(mut agent: Value, actor: &v1::Actor) -> Value {
-    let parts =
-        [("system", &actor.system), ("id", &actor.id), ("role", &actor.role), ("organisation", &actor.organisation)];
-    let said = parts.into_iter().filter(|(_, text)| !text.trim().is_empty());
-    let parts: Vec<Value> = said.map(|(name, text)| part(name, "String", text.clone())).collect();
-    if !parts.is_empty() {
-        agent["extension"] = json!([extension_of("actor", parts)]);
+    let said = [
+        ("system", &actor.system),
+        ("id", &actor.id),
+        ("role", &actor.role),
+        ("organisation", &actor.organisation),
+        ("label", &actor.label),
+    ];
+    if let Some(extension) = texts("actor", &said) {
+        agent["extension"] = json!([extension]);
     }
     agent
 }
@@ -284,7 +321,19 @@ pub(super) fn of_software(record: &v1::Record) -> Option<v1::Actor> {
 
 fn participant(agent: &v1::Agent, trace: &Trace) -> Value {
     let who = agent.who.as_ref();
+    let nobody = v1::Actor::default();
+    let named = who.unwrap_or(&nobody);
+    let said = [
+        ("type", &agent.r#type),
+        ("system", &named.system),
+        ("id", &named.id),
+        ("role", &named.role),
+        ("organisation", &named.organisation),
+        ("label", &named.label),
+        ("network-address", &agent.network_address),
+    ];
     object(vec![
+        ("extension", json!(texts("participant", &said).into_iter().collect::<Vec<_>>())),
         ("type", part_of(&agent.r#type)),
         (
             "role",
@@ -329,8 +378,17 @@ fn entities(record: &v1::Record, details: &Value, trace: &Trace) -> Vec<Value> {
         if !item.depositor.is_empty() {
             extensions.push(extension("depositor", "String", item.depositor.clone()));
         }
-        let labels = item.labels.iter().map(|label| coding(label_system(label), label, ""));
-        let named = if item.id.is_empty() { json!({"display": item.category}) } else { names::item(&item.id) };
+        // A word that is no code of FHIR, as it is: then all of them, in their order.
+        if !item.labels.iter().all(|label| is_code(label)) {
+            extensions.extend(item.labels.iter().map(|label| extension("label", "String", label.clone())));
+        }
+        let labels = item.labels.iter().filter(|label| is_code(label));
+        let labels = labels.map(|label| coding(label_system(label), label, ""));
+        let named = match (item.id.is_empty(), item.category.is_empty()) {
+            (false, _) => names::item(&item.id),
+            (true, false) => json!({"display": item.category}),
+            (true, true) => json!({"display": item.label}),
+        };
         out.push(object(vec![
             ("extension", json!(extensions)),
             ("what", named),

@@ -1,7 +1,7 @@
 //! A directive as a Consent.
 //!
 //! An exception counts only where its directive matches; in FHIR an inner provision may reach beyond its outer one. So
-//! every inner provision says that it doesn't, and what FHIR has no word for stands in extensions beside the word that
+//! every inner provision says that it doesn't, as `modifierExtension`, and what FHIR has no word for stands in extensions beside the word that
 //! says it most nearly. `sillage import --fhir` reads both.
 
 use serde_json::{Value, json};
@@ -202,9 +202,8 @@ fn provision(said: &Provision, from_ms: Option<u64>, trace: &Trace) -> Value {
     if said.grantee == Some(Grantee::Anyone) {
         extensions.push(extension("anyone", "Boolean", true));
     }
-    if !is_outer {
-        extensions.push(extension("counts-inside-only", "Boolean", true));
-    }
+    // Who doesn't know it may not act on the exception: in FHIR it would reach beyond its outer provision.
+    let modifiers = if is_outer { Value::Null } else { json!([extension("counts-inside-only", "Boolean", true)]) };
     let actors = match &said.grantee {
         Some(grantee @ Grantee::Keys(_)) => json!([actor(grantee, trace)]),
         _ => Value::Null,
@@ -215,6 +214,7 @@ fn provision(said: &Provision, from_ms: Option<u64>, trace: &Trace) -> Value {
     let end = said.until.map(last_ms_before);
     object(vec![
         ("extension", json!(extensions)),
+        ("modifierExtension", modifiers),
         ("type", json!(said.effect.as_str())),
         ("period", object(vec![("start", json!(start.map(|ms| TimeMs(ms).to_string()))), ("end", json!(end))])),
         ("actor", actors),

@@ -8,7 +8,7 @@ use sillage_proto::v1;
 use sillage_rules::decide::record::DecisionRecord;
 
 use super::audit_event::{authentication, begin, consent_entity, patient_entity, purpose_of_use, role};
-use super::shape::{DCM, PARTICIPATION, ROLE_CLASS};
+use super::shape::{DCM, PARTICIPATION, ROLE_CLASS, shape};
 use super::{Directives, Line, Trace, coding, concept, consent, extension, extension_of, names, object, part};
 use crate::fhir::consent::codes::purpose_coding;
 
@@ -20,7 +20,7 @@ pub(super) fn of_decision(line: &Line, decided: &DecisionRecord, trace: &Trace, 
     consents.sort_unstable();
     consents.dedup();
     consents.retain(|index| directives.has((*index).into()));
-    let mut event = begin(line, extensions(decided), !consents.is_empty());
+    let mut event = begin(line, trace, extensions(decided), shape(line.kind, !consents.is_empty()));
     let (permitted, all) = (shown.permitted.len(), private.outcomes.len());
     event.push(("outcome", json!(if permitted > 0 { "0" } else { "8" })));
     event.push(("outcomeDesc", json!(format!("{} of {all} items permitted: {}", permitted, shown.action))));

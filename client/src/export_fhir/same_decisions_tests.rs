@@ -286,8 +286,16 @@ impl Log {
             let event = Event::BreakGlassOpened(serde_json::from_value(opened).expect("details"));
             let signer = Actor::from_record(&people()[by]).expect("an actor");
             let (index, time) = (LeafIndex(1_000_000 + n), LedgerTimeMs(now));
-            let meta =
-                Meta { index, time, signer, authority: false, patient_key: false, authenticated: false, will: None };
+            let meta = Meta {
+                index,
+                time,
+                signer,
+                authority: false,
+                patient_key: false,
+                authenticated: false,
+                will: None,
+                party: None,
+            };
             self.states.iter_mut().for_each(|state| state.apply(&event, &meta));
         }
     }
@@ -305,6 +313,7 @@ impl Log {
             purpose: request.purpose.to_owned(),
             at: LedgerTimeMs(request.at),
             items: ITEMS.iter().map(item).collect(),
+            word_of: None,
         };
         let decision = with_env(|env| decide(env, open, second, &request));
         decision.items.into_iter().map(|item| (item.id, item.permit, item.reason)).collect()
@@ -313,7 +322,7 @@ impl Log {
 
 fn with_env<T>(f: impl FnOnce(&Env<'_>) -> T) -> T {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false })
+    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true })
 }
 
 #[derive(Debug)]

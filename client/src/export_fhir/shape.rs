@@ -64,6 +64,14 @@ pub(super) fn shape(kind: Kind, by_consent: bool) -> Shape {
     Shape { r#type, subtype: subtype.into_iter().chain(own).collect(), action }
 }
 
+/// The codes of a request for an access of a kind, which somebody granted or refused: a decision, and the kind in our own code
+/// system.
+pub(super) fn asked(kind: Kind, by_consent: bool) -> Shape {
+    let own = coding(SYSTEM_KIND, kind.token(), "");
+    let decided = shape(Kind::DECISION_MADE, by_consent);
+    Shape { subtype: decided.subtype.into_iter().chain([own]).collect(), ..decided }
+}
+
 /// The parts that the participants of an event of a kind have.
 pub(super) fn roles(kind: Kind) -> Roles {
     let (source, destination) = (coding(DCM, "110153", "Source Role ID"), coding(DCM, "110152", "Destination Role ID"));

@@ -6,10 +6,10 @@
 //! | whose | every element that names a patient ([`super::subjects`]) | the tag: one record for each patient |
 //! | what | the other entities | `items`; queries and request ids to `details` and `correlation` |
 //! | when | start of `period`, else `recorded` | `occurred_at_ms` |
-//! | where | `source`, `agent.network`, `agent.location` | `place` |
+//! | where | `source`; the client's `agent.network`, `agent.location` ([`place`]) | `place` |
 //! | why | `purposeOfEvent`, else `agent.purposeOfUse` | `purpose` |
 //! | outcome | `outcome` 0, 4, 8, 12 | `outcome`, `outcome_text` |
-//! | by what right | a Consent entity, else `agent.policy`, else purpose `BTG`, else the patient acting for itself | `basis` |
+//! | by what right | a Consent relied on, else the patient acting for itself, else `agent.policy`, else purpose `BTG` | `basis` |
 //!
 //! **Kind.** The subtype decides before the type, and the type before the action: RESTful interactions to `access.read`,
 //! `access.search`, `access.write`, `access.update`, `access.delete`; DICOM 110112 query to `access.search`; disclosures
@@ -21,12 +21,21 @@
 //! outcome it has (a refusal is a serious failure), its consent as basis, and `details.authorisation` = `permit` or
 //! `deny`, by which the trace words it as a request and not as a reading.
 //!
-//! **Our own export** (extension `entry`) says exactly who acted (extension `actor` of an agent), which entities are items (role
-//! 4), and whether all of it is kept from representatives.
+//! **A Consent** that was read is an item as anything else. One that was relied on is marked: an entity of type
+//! `resource-types#Consent` and without a role (IHE BALP), or one with neither beside what was accessed.
+//!
+//! **Our own export** (extension `entry`) says in extensions exactly what was on record ([`own`]), by role 4 which entities are
+//! items, and whether all of it is kept from representatives.
+//!
+//! **A large access** becomes several records ([`parts`]).
 //!
 //! **Several patients.** A query that returned N patients is N records. The payload of each holds the original JSON
 //! exactly as received where the event concerns one patient; where it concerns several, a record's original leaves out
 //! the entities of the *other* patients, because each patient reads the payload of its own record.
+
+mod own;
+mod parts;
+mod place;
 
 use std::collections::BTreeMap;
 
@@ -44,7 +53,10 @@ use super::patients::PatientMap;
 use super::read::*;
 use super::references::{self, Neighbours, References};
 use super::subjects::{Subject, Subjects};
-use super::{FhirError, MappedRecord};
+use super::{FhirError, MappedRecord, Part};
+
+use self::own::Own;
+pub(crate) use self::own::is_foreign;
 
 /// System of an actor that is named by a reference only.
 pub(crate) const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
@@ -72,9 +84,47 @@ pub fn map(
     patients: &PatientMap,
     around: &Neighbours,
 ) -> Result<Vec<MappedRecord>, FhirError> {
+    read_as(Reading::Now, document, original, patients, around)
+}
+
+/// As the version before read it. A profile knows by the records which documents that one has imported.
+///
+/// # Errors
+/// As for [`map`].
+pub(super) fn map_as_before(
+    document: &Value,
+    original: &[u8],
+    patients: &PatientMap,
+    around: &Neighbours,
+) -> Result<Vec<MappedRecord>, FhirError> {
+    read_as(Reading::Before, document, original, patients, around)
+}
+
+/// Which version's reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Now,
+    Before,
+}
+
+fn read_as(
+    reading: Reading,
+    document: &Value,
+    original: &[u8],
+    patients: &PatientMap,
+    around: &Neighbours,
+) -> Result<Vec<MappedRecord>, FhirError> {
     let references = References::of(document, around);
     let subjects = Subjects { root: document, references };
-    let mut event = Event { root: document, references, subjects, digest: sha256(&[original]), several: false };
+    let mut event = Event {
+        root: document,
+        references,
+        subjects,
+        digest: sha256(&[original]),
+        several: false,
+        acts: None,
+        reading,
+    };
     let own_kind = event.own_kind();
     if own_kind.is_some_and(|kind| !matches!(kind.group(), Group::Access | Group::Movement)) {
         // What a ledger says of itself, or what decides: the Consents beside it carry that.
@@ -86,9 +136,10 @@ pub fn map(
     }
     let found = event.subjects.find(patients, event.acted())?;
     event.several = found.len() > 1;
+    event.acts = event.subjects.acting(patients, event.acted());
     if found.is_empty() {
-        let record = event.record(Kind::SYSTEM_EVENT, None, original.to_vec())?;
-        return Ok(vec![mapped(None, record)]);
+        let records = event.records(Kind::SYSTEM_EVENT, None, original.to_vec())?;
+        return Ok(mapped(None, records, false).collect());
     }
     let kind = own_kind.unwrap_or_else(|| event.kind());
     let secret = match (own_kind, own_entry(document, "AuditEvent")?) {
@@ -99,17 +150,29 @@ pub fn map(
     for patient in &found {
         let original = match event.several {
             false => original.to_vec(),
-            true => event.without_other_patients(original, &found, patient)?,
+            true => event.without_other_patients(original, patient)?,
         };
-        let record = event.record(kind, Some(patient), original)?;
-        let record = if event.is_ours() { without_what_does_not_fit(record) } else { record };
-        out.push(MappedRecord { secret, ..mapped(Some(patient.identity.clone()), record) });
+        let records = event.records(kind, Some(patient), original)?;
+        out.extend(mapped(Some(&patient.identity), records, secret));
     }
     Ok(out)
 }
 
-fn mapped(patient: Option<v1::PatientIdentity>, record: v1::Record) -> MappedRecord {
-    MappedRecord { patient, record, time_path: "AuditEvent.recorded", directive: None, secret: false }
+/// The records of one patient's part in an event.
+fn mapped(
+    patient: Option<&v1::PatientIdentity>,
+    records: Vec<v1::Record>,
+    secret: bool,
+) -> impl Iterator<Item = MappedRecord> + use<> {
+    let (patient, count) = (patient.cloned(), records.len());
+    records.into_iter().enumerate().map(move |(n, record)| MappedRecord {
+        patient: patient.clone(),
+        record,
+        time_path: "AuditEvent.recorded",
+        directive: None,
+        secret,
+        part: Part { n, count },
+    })
 }
 
 struct Event<'a> {
@@ -120,6 +183,9 @@ struct Event<'a> {
     digest: Hash,
     /// It concerns several patients.
     several: bool,
+    /// The patient who acted, where it was one.
+    acts: Option<v1::PatientIdentity>,
+    reading: Reading,
 }
 
 impl<'a> Event<'a> {
@@ -132,24 +198,45 @@ impl<'a> Event<'a> {
         own(self.root, "entry").is_some()
     }
 
+    /// An export of ours that says in extensions whatever was on record.
+    fn is_exact(&self) -> bool {
+        self.reading == Reading::Now && Own::of(self.root).is_some_and(|own| own.is_exact)
+    }
+
     /// Whether an entity is something that was accessed.
     fn is_item(&self, entity: &Value) -> bool {
         match self.is_ours() {
             true => has_role(entity, "4"),
-            false => {
-                !self.subjects.is_patient(entity)
-                    && !is_query(entity)
-                    && !is_request_id(entity)
-                    && !self.relied_on(entity)
-            }
+            false => self.is_thing(entity) && !self.relied_on(entity),
         }
+    }
+
+    /// Whether an entity is no person, no query and no request id.
+    fn is_thing(&self, entity: &Value) -> bool {
+        // What was asked for by a query is an item; of several patients nobody knows whose.
+        let asks =
+            is_query(entity) && (self.reading == Reading::Before || self.several || entity.get("what").is_none());
+        !self.subjects.is_patient(entity) && !asks && !is_request_id(entity)
     }
 
     /// Whether an entity is a consent that the event relied on. An item that is a Consent is none.
     fn relied_on(&self, entity: &Value) -> bool {
-        let is_consent =
-            text(&entity["type"], "code") == "Consent" || self.references.target_type(&entity["what"]) == "Consent";
-        is_consent && !(self.is_ours() && has_role(entity, "4"))
+        let coding = &entity["type"];
+        let is_named = self.references.target_type(&entity["what"]) == "Consent";
+        if self.reading == Reading::Before {
+            let is_consent = text(coding, "code") == "Consent" || is_named;
+            return is_consent && !(self.is_ours() && has_role(entity, "4"));
+        }
+        let of_resources = text(coding, "system").trim_end_matches('/').ends_with("/resource-types");
+        let is_marked = of_resources && text(coding, "code") == "Consent" && entity.get("role").is_none();
+        let says_nothing = is_named && entity.get("type").is_none() && entity.get("role").is_none();
+        // Beside what was accessed, and not itself what was.
+        is_marked || says_nothing && self.list("entity").iter().any(|other| self.is_accessed(other))
+    }
+
+    /// Whether an entity is an item and certainly no consent that was relied on.
+    fn is_accessed(&self, entity: &Value) -> bool {
+        self.is_thing(entity) && self.references.target_type(&entity["what"]) != "Consent"
     }
 
     /// The event's codes, subtypes before the type.
@@ -192,13 +279,7 @@ impl<'a> Event<'a> {
         if let Some(at) = agents.iter().position(|a| a["requestor"] == Value::Bool(true)) {
             return at;
         }
-        // The client of a read is its destination, the client of anything else its source (IHE BALP).
-        let client = match self.codes().any(|(_, code)| matches!(code, "read" | "vread" | "history")) {
-            true => "110152",
-            false => "110153",
-        };
-        let role_is = |code: &str| agents.iter().position(|a| codings(&a["type"]).any(|c| text(c, "code") == code));
-        role_is(client).or_else(|| role_is("110150")).unwrap_or(0)
+        self.client_at().unwrap_or(0)
     }
 
     /// Position of the agent that acts: of our own export the one that says so.
@@ -210,19 +291,28 @@ impl<'a> Event<'a> {
     /// Who acted, as the ledger names them: our own export says it part by part.
     fn actor_named(&self, agent: &Value) -> v1::Actor {
         let read = self.actor(agent);
-        let Some(named) = own(agent, "actor") else { return read };
-        let part = |name: &str| {
-            let part = list(named, "extension").iter().find(|part| text(part, "url") == name);
-            part.map(|part| text(part, "valueString").to_owned()).unwrap_or_default()
-        };
-        let (system, id) = spelling::actor_on_record(&part("system"), &part("id"));
-        v1::Actor {
-            system: cut(&system, limits::ID_BYTES_MAX),
-            id: cut(&id, limits::ID_BYTES_MAX),
-            role: word(&part("role"), limits::TOKEN_BYTES_MAX),
-            organisation: cut(&spelling::organisation_on_record(&part("organisation")), limits::ID_BYTES_MAX),
-            label: read.label,
+        let Some(named) = super::read::own(agent, "actor").map(own::actor) else { return read };
+        // Exports of before have the name as a person reads it in FHIR's elements alone.
+        let label = if self.is_exact() { named.label } else { read.label };
+        v1::Actor { label, ..named }
+    }
+
+    /// The records of the event for one patient: one, or as many as it takes.
+    fn records(&self, kind: Kind, patient: Option<&Subject>, original: Vec<u8>) -> Result<Vec<v1::Record>, FhirError> {
+        let mut record = self.record(kind, patient, original)?;
+        if self.reading == Reading::Before {
+            record.items = self.items().into_iter().map(|(_, item)| item).take(limits::ITEMS_MAX).collect();
+            return Ok(vec![if self.is_ours() { without_what_does_not_fit(record) } else { record }]);
         }
+        if let Some(own) = Own::of(self.root) {
+            own.put_into(&mut record)?;
+            record.items = self.items().into_iter().map(|(_, item)| item).collect();
+            return Ok(vec![without_what_does_not_fit(record)]);
+        }
+        // The entities of other patients aren't in what is kept: places are those of what is.
+        let kept: Vec<usize> = self.kept_entities(patient);
+        let placed = |(at, item)| Some((kept.iter().position(|kept| *kept == at)?, item));
+        parts::records(record, self.items().into_iter().filter_map(placed).collect())
     }
 
     fn record(&self, kind: Kind, patient: Option<&Subject>, original: Vec<u8>) -> Result<v1::Record, FhirError> {
@@ -239,7 +329,7 @@ impl<'a> Event<'a> {
             basis: self.basis(requestor, &purposes, patient),
             purpose: purposes.first().map(|p| token(p)).unwrap_or_default(),
             auth: authentication(requestor),
-            items: self.items(),
+            items: Vec::new(),
             occurred_at_ms: self.occurred_at_ms()?,
             outcome: outcome(text(self.root, "outcome")).into(),
             outcome_text: cut(text(self.root, "outcomeDesc"), limits::TEXT_BYTES_MAX),
@@ -351,9 +441,10 @@ impl<'a> Event<'a> {
         others.take(limits::AGENTS_MAX).map(one).collect()
     }
 
-    fn items(&self) -> Vec<v1::Item> {
-        let kept = self.list("entity").iter().filter(|e| self.is_item(e));
-        let one = |entity: &Value| {
+    /// The items, each with the place of its entity.
+    fn items(&self) -> parts::Placed {
+        let kept = self.list("entity").iter().enumerate().filter(|(_, entity)| self.is_item(entity));
+        let one = |(at, entity): (usize, &Value)| {
             let what = &entity["what"];
             let identifier = text(&what["identifier"], "value");
             // Of our own export what isn't said wasn't on record.
@@ -365,18 +456,31 @@ impl<'a> Event<'a> {
                 false => item_named(self.references, what, &self.digest),
             };
             let id = [reference.as_str(), identifier, named[0], named[1]];
-            let label = [text(entity, "name"), text(what, "display"), text(entity, "description")];
+            let mut label = vec![text(entity, "name"), text(what, "display"), text(entity, "description")];
+            if self.is_exact() {
+                label.truncate(1);
+            }
             let first = |of: &[&str]| of.iter().find(|t| !t.is_empty()).map_or(String::new(), |t| (*t).to_owned());
             let labels = list(entity, "securityLabel").iter().map(|c| text(c, "code")).filter(|c| !c.is_empty());
-            v1::Item {
+            let labels = own::labels(entity).filter(|_| self.is_ours()).unwrap_or_else(|| labels.collect());
+            let item = v1::Item {
                 id: composed(&first(&id), limits::ID_BYTES_MAX),
                 category: word(own_text(entity, "category").unwrap_or(&assumed), limits::TOKEN_BYTES_MAX),
-                labels: labels.take(limits::ITEM_LABELS_MAX).map(|c| word(c, limits::TOKEN_BYTES_MAX)).collect(),
+                labels: labels
+                    .into_iter()
+                    .take(limits::ITEM_LABELS_MAX)
+                    .map(|c| word(c, limits::TOKEN_BYTES_MAX))
+                    .collect(),
                 depositor: depositor(own_text(entity, "depositor").unwrap_or_default()),
                 label: cut(&first(&label), limits::LABEL_BYTES_MAX),
-            }
+            };
+            (at, item)
         };
-        kept.map(one).filter(|item| !item.id.is_empty()).take(limits::ITEMS_MAX).collect()
+        // Of our own export an item may have had a category or a label alone.
+        let by_more = self.is_ours() && self.reading == Reading::Now;
+        let says =
+            |item: &v1::Item| !item.id.is_empty() || by_more && !(item.category.is_empty() && item.label.is_empty());
+        kept.map(one).filter(|(_, item)| says(item)).collect()
     }
 
     fn occurred_at_ms(&self) -> Result<u64, FhirError> {
@@ -412,10 +516,20 @@ impl<'a> Event<'a> {
             let found = [reference.as_str(), text(&what["identifier"], "value")];
             return basis(v1::BasisKind::Consent, found.into_iter().find(|t| !t.is_empty()).unwrap_or_default());
         }
+        let by_policy = || list(requestor, "policy").iter().find_map(Value::as_str);
+        if self.reading == Reading::Now {
+            let is_self = self.acts.is_some() && self.acts.as_ref() == patient.map(|patient| &patient.identity);
+            return match (is_self, by_policy()) {
+                (true, _) => basis(v1::BasisKind::Self_, ""),
+                (false, Some(policy)) => basis(v1::BasisKind::Decision, policy),
+                (false, None) if purposes.iter().any(|p| p == "BTG") => basis(v1::BasisKind::Breakglass, ""),
+                (false, None) => None,
+            };
+        }
         if purposes.iter().any(|p| p == "BTG") {
             return basis(v1::BasisKind::Breakglass, "");
         }
-        if let Some(policy) = list(requestor, "policy").iter().find_map(Value::as_str) {
+        if let Some(policy) = by_policy() {
             return basis(v1::BasisKind::Decision, policy);
         }
         let (who, identifiers) = self.references.named(&requestor["who"]);
@@ -425,27 +539,6 @@ impl<'a> Event<'a> {
                     || identifiers.iter().any(|identifier| p.name.identifiers.contains(identifier))
             });
         if is_self { basis(v1::BasisKind::Self_, "") } else { None }
-    }
-
-    fn place(&self, requestor: &Value) -> v1::Place {
-        let source = &self.root["source"];
-        let name = |reference: &Value| {
-            let identifier = text(&reference["identifier"], "value");
-            let found = [text(reference, "display"), text(reference, "reference"), identifier];
-            found.into_iter().find(|t| !t.is_empty()).unwrap_or_default().to_owned()
-        };
-        let addresses = std::iter::once(requestor).chain(self.list("agent")).map(|a| text(&a["network"], "address"));
-        let address = addresses.into_iter().find(|a| !a.is_empty()).unwrap_or_default();
-        let devices = self.list("agent").iter().filter(|a| a["requestor"] != Value::Bool(true));
-        let device = devices.map(|a| name(&a["who"])).find(|n| !n.is_empty()).unwrap_or_default();
-        let location = name(&requestor["location"]);
-        let site = if location.is_empty() { text(source, "site").to_owned() } else { location };
-        v1::Place {
-            site: cut(&site, limits::LABEL_BYTES_MAX),
-            network_address: cut(address, limits::ID_BYTES_MAX),
-            device: cut(&device, limits::LABEL_BYTES_MAX),
-            observer: cut(&name(&source["observer"]), limits::LABEL_BYTES_MAX),
-        }
     }
 
     fn correlation(&self) -> Option<v1::Correlation> {
@@ -488,15 +581,24 @@ impl<'a> Event<'a> {
         Value::Object(out).to_string()
     }
 
-    fn without_other_patients(&self, original: &[u8], found: &[Subject], mine: &Subject) -> Result<Vec<u8>, FhirError> {
-        let others = found.iter().filter(|other| other.identity != mine.identity);
-        let others: Vec<usize> = others.flat_map(|other| other.entities.iter().copied()).collect();
+    /// The places of the entities that are kept in a patient's record: all, or those that are no other patient's.
+    fn kept_entities(&self, patient: Option<&Subject>) -> Vec<usize> {
+        let entities = self.list("entity").iter().enumerate();
+        let is_kept = |(at, entity): &(usize, &Value)| {
+            let mine = patient.is_some_and(|patient| patient.entities.contains(at));
+            !self.several || (mine || !self.subjects.is_patient(entity)) && !is_query(entity)
+        };
+        entities.filter(is_kept).map(|(at, _)| at).collect()
+    }
+
+    fn without_other_patients(&self, original: &[u8], mine: &Subject) -> Result<Vec<u8>, FhirError> {
+        let kept_at = self.kept_entities(Some(mine));
         let other = |error: serde_json::Error| FhirError::new("", error.to_string());
         // Part by part as received: what is kept of it keeps its numbers as they were written.
         let mut parts: BTreeMap<&str, &RawValue> = serde_json::from_slice(original).map_err(other)?;
         let entities = parts.get("entity").map(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get())).transpose();
         let entities = entities.map_err(other)?.unwrap_or_default().into_iter().enumerate();
-        let kept = entities.filter(|(at, _)| !others.contains(at) && !is_query(&self.list("entity")[*at]));
+        let kept = entities.filter(|(at, _)| kept_at.binary_search(at).is_ok());
         let kept: Vec<&RawValue> = kept.map(|(_, entity)| entity).collect();
         let kept = serde_json::value::to_raw_value(&kept).map_err(other)?;
         parts.insert("entity", &kept);

@@ -2,16 +2,20 @@
 //!
 //! Strict on purpose: a resource of another version, read as R4, would go on record with a wrong meaning. So unknown
 //! elements, wrong datatypes and codes outside of a required binding are refused, and `modifierExtension` too: it may
-//! turn the meaning of what we read (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>). One is understood, and
-//! accepted where our own export puts it: `rule`, on a Consent with an identifier of such rules.
+//! turn the meaning of what we read (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>). Two are understood, and
+//! accepted where our own export puts them: `rule`, on a Consent with an identifier of such rules, and `counts-inside-only`, on
+//! an inner provision.
+//!
+//! **Half of a resource is none.** A summary (tag SUBSETTED) leaves out what narrows or turns what it keeps. So does a Consent
+//! that says of an element that it has none to give (data-absent-reason).
 
 use base64::Engine;
 use serde_json::{Map, Value};
 
 use super::FhirError;
-use super::consent::{EXTENSION_RULE, SYSTEM_RULE};
+use super::consent::{EXTENSION_INSIDE, EXTENSION_RULE, SYSTEM_RULE};
 use super::dates::{instant_ms, is_date_time};
-use super::schema::{AUDIT_EVENT, CONSENT, DETAIL, ENTITY, Element, Kind, Schema, Sort};
+use super::schema::{AUDIT_EVENT, CONSENT, DETAIL, ENTITY, Element, Kind, Schema, Sort, extension_value};
 
 /// Deepest nesting of elements and extensions that is looked at.
 const DEPTH_MAX: usize = 32;
@@ -43,7 +47,49 @@ pub fn check(document: &Value) -> Result<Resource, FhirError> {
         _ => return Err(FhirError::new("resourceType", "not a FHIR resource: resourceType is missing")),
     };
     complex(object, schema, schema.name, 0)?;
+    whole(document, schema.name)?;
     Ok(resource)
+}
+
+/// Whether a resource is all of it.
+fn whole(document: &Value, name: &str) -> Result<(), FhirError> {
+    if let Some(i) = subsetted(document) {
+        let why = "SUBSETTED: a summary or a part of the resource, which may say something else: ask the server for the whole \
+                   (without _summary and _elements)";
+        return Err(FhirError::new(format!("{name}.meta.tag[{i}]"), why));
+    }
+    if name != "Consent" {
+        return Ok(());
+    }
+    // What isn't read for what is permitted and denied may be unknown.
+    let decides = |member: &str| !matches!(member, "text" | "contained" | "verification" | "sourceAttachment");
+    let members = document.as_object().into_iter().flatten().filter(|(member, _)| decides(member));
+    let absent = members.into_iter().find_map(|(member, value)| absent_in(value, &format!("{name}.{member}")));
+    match absent {
+        Some(path) => Err(FhirError::new(path, "said to be absent: what it would permit or deny isn't known")),
+        None => Ok(()),
+    }
+}
+
+/// The position of the tag by which a resource says that it isn't whole.
+pub(super) fn subsetted(resource: &Value) -> Option<usize> {
+    resource["meta"]["tag"].as_array()?.iter().position(|tag| tag["code"] == "SUBSETTED")
+}
+
+/// Where something says that it is absent.
+pub(super) fn absent_in(value: &Value, path: &str) -> Option<String> {
+    const ABSENT: [&str; 2] = [
+        "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+        "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor",
+    ];
+    match value {
+        Value::Object(members) => match members.get("url").and_then(Value::as_str) {
+            Some(url) if ABSENT.contains(&url) => Some(path.to_owned()),
+            _ => members.iter().find_map(|(name, value)| absent_in(value, &format!("{path}.{name}"))),
+        },
+        Value::Array(items) => items.iter().enumerate().find_map(|(i, item)| absent_in(item, &format!("{path}[{i}]"))),
+        _ => None,
+    }
 }
 
 fn complex(object: &Map<String, Value>, schema: &Schema, path: &str, depth: usize) -> Result<(), FhirError> {
@@ -62,12 +108,13 @@ fn complex(object: &Map<String, Value>, schema: &Schema, path: &str, depth: usiz
             "id" => primitive(value, Kind::Text, &at)?,
             "extension" => extensions(value, &at, depth)?,
             "modifierExtension" if depth == 0 && is_own_rule(object, schema, value) => extensions(value, &at, depth)?,
+            "modifierExtension" if counts_inside(path, value) => extensions(value, &at, depth)?,
             "modifierExtension" if schema.sort != Sort::Datatype => {
                 let why = "a modifierExtension may change the meaning, and this one is not known here";
                 return Err(FhirError::new(at, why));
             }
             "fhir_comments" => return Err(FhirError::new(at, "comments are not part of FHIR R4")),
-            _ => element(name, value, schema, &at, depth)?,
+            _ => element(name, value, (object, schema), &at, depth)?,
         }
     }
     for expected in schema.elements.iter().filter(|e| e.required) {
@@ -85,6 +132,12 @@ fn is_own_rule(object: &Map<String, Value>, schema: &Schema, value: &Value) -> b
     let is_own = identifiers.is_some_and(|all| all.iter().any(|identifier| identifier["system"] == SYSTEM_RULE));
     let is_rule = value.as_array().is_some_and(|all| all.len() == 1 && all[0]["url"] == EXTENSION_RULE);
     std::ptr::eq(schema, &CONSENT) && is_own && is_rule
+}
+
+/// What our own export says of an inner provision, and nothing else: it counts only where the outer one matches.
+fn counts_inside(path: &str, value: &Value) -> bool {
+    let is_known = value.as_array().is_some_and(|all| all.len() == 1 && all[0]["url"] == EXTENSION_INSIDE);
+    is_known && path.starts_with("Consent.provision.provision[")
 }
 
 fn invariants(object: &Map<String, Value>, schema: &Schema, path: &str) -> Result<(), FhirError> {
@@ -115,14 +168,20 @@ fn consent_invariants(object: &Map<String, Value>) -> Result<(), FhirError> {
     Ok(())
 }
 
-fn element(name: &str, value: &Value, schema: &Schema, at: &str, depth: usize) -> Result<(), FhirError> {
+fn element(
+    name: &str,
+    value: &Value,
+    (object, schema): (&Map<String, Value>, &Schema),
+    at: &str,
+    depth: usize,
+) -> Result<(), FhirError> {
     let find = |name: &str| schema.elements.iter().find(|e| e.name == name);
     if let Some(expected) = find(name) {
-        return values(value, expected, at, depth);
+        return values(value, object.get(&format!("_{name}")), expected, at, depth);
     }
     let sibling = name.strip_prefix('_').and_then(find).filter(|e| e.kind.is_primitive());
     match sibling {
-        Some(expected) => primitive_extension(value, expected.many, at, depth),
+        Some(expected) => primitive_extension(value, object.get(expected.name), expected.many, at, depth),
         None => {
             let why = format!("{name} is not an element of {} in FHIR R4", schema.name);
             Err(FhirError::new(at, why))
@@ -130,7 +189,8 @@ fn element(name: &str, value: &Value, schema: &Schema, at: &str, depth: usize) -
     }
 }
 
-fn values(value: &Value, expected: &Element, at: &str, depth: usize) -> Result<(), FhirError> {
+/// `sibling`: what stands in `_name` of a primitive element.
+fn values(value: &Value, sibling: Option<&Value>, expected: &Element, at: &str, depth: usize) -> Result<(), FhirError> {
     if !expected.many {
         return single(value, expected.kind, at, depth);
     }
@@ -142,7 +202,8 @@ fn values(value: &Value, expected: &Element, at: &str, depth: usize) -> Result<(
     }
     for (i, item) in items.iter().enumerate() {
         // In an array of primitives, null keeps the place of one that has only extensions.
-        if item.is_null() && expected.kind.is_primitive() {
+        let is_extended = || sibling.and_then(|sibling| sibling.get(i)).is_some_and(Value::is_object);
+        if item.is_null() && expected.kind.is_primitive() && is_extended() {
             continue;
         }
         single(item, expected.kind, &format!("{at}[{i}]"), depth)?;
@@ -156,6 +217,8 @@ fn single(value: &Value, kind: Kind, at: &str, depth: usize) -> Result<(), FhirE
         (Kind::Complex(schema), _) => Err(FhirError::new(at, format!("expected an object of type {}", schema.name))),
         (Kind::Contained, Value::Object(object)) if object.get("resourceType").is_some_and(Value::is_string) => Ok(()),
         (Kind::Contained, _) => Err(FhirError::new(at, "expected a resource with its resourceType")),
+        (Kind::Any, Value::Object(object)) if !object.is_empty() => Ok(()),
+        (Kind::Any, _) => Err(FhirError::new(at, "expected an object")),
         (kind, value) => primitive(value, kind, at),
     }
 }
@@ -176,40 +239,72 @@ fn extensions(value: &Value, at: &str, depth: usize) -> Result<(), FhirError> {
             Some(url) => primitive(url, Kind::Uri, &format!("{at}.url"))?,
             None => return Err(FhirError::new(format!("{at}.url"), "required in FHIR R4 and missing")),
         }
-        let mut has_value = false;
+        let mut typed = std::collections::BTreeSet::new();
         for (name, value) in object {
             let at = format!("{at}.{name}");
-            let base = name.strip_prefix('_').unwrap_or(name);
-            let typed = base.strip_prefix("value").and_then(|rest| rest.chars().next());
-            match (name.as_str(), typed) {
-                ("url" | "id", _) => {}
+            let (base, is_sibling) = name.strip_prefix('_').map_or((name.as_str(), false), |base| (base, true));
+            let kind = base.strip_prefix("value").and_then(extension_value);
+            match (name.as_str(), kind) {
+                ("url", _) => {}
+                ("id", _) => primitive(value, Kind::Text, &at)?,
                 ("extension", _) => extensions(value, &at, depth + 1)?,
-                (_, Some('A'..='Z')) if value.is_null() => return Err(FhirError::new(at, "a null value")),
-                (_, Some('A'..='Z')) => has_value = true,
+                (_, Some(kind)) if is_sibling && kind.is_primitive() => {
+                    typed.insert(base);
+                    primitive_extension(value, object.get(base), false, &at, depth)?;
+                }
+                (_, Some(kind)) if !is_sibling => {
+                    typed.insert(base);
+                    single(value, kind, &at, depth + 1)?;
+                }
                 _ => {
                     let why = format!("{name} is not an element of Extension in FHIR R4");
                     return Err(FhirError::new(at, why));
                 }
             }
         }
-        if has_value == object.contains_key("extension") {
+        if typed.len() > 1 {
+            return Err(FhirError::new(at, "an extension has one value"));
+        }
+        if (typed.len() == 1) == object.contains_key("extension") {
             return Err(FhirError::new(at, "an extension has either a value or extensions (ext-1)"));
         }
     }
     Ok(())
 }
 
-fn primitive_extension(value: &Value, many: bool, at: &str, depth: usize) -> Result<(), FhirError> {
+/// `said`: the value that it stands beside.
+fn primitive_extension(
+    value: &Value,
+    said: Option<&Value>,
+    many: bool,
+    at: &str,
+    depth: usize,
+) -> Result<(), FhirError> {
     let items = match value {
         Value::Array(items) if many => items.as_slice(),
+        _ if many => return Err(FhirError::new(at, "this element repeats: expected a JSON array")),
         _ => std::slice::from_ref(value),
     };
-    for item in items {
+    if many && said.is_some_and(|said| said.as_array().is_none_or(|said| said.len() != items.len())) {
+        return Err(FhirError::new(at, "one place for each value, null where nothing is said of it"));
+    }
+    for (i, item) in items.iter().enumerate() {
+        let beside = match many {
+            true => said.and_then(|said| said.get(i)),
+            false => said,
+        };
+        let is_valued = beside.is_some_and(|value| !value.is_null());
         let object = match item {
             Value::Object(object) => object,
-            Value::Null if many => continue,
+            Value::Null if many && is_valued => continue,
             _ => return Err(FhirError::new(at, "expected an object with id and extension")),
         };
+        if object.is_empty() || !is_valued && !object.contains_key("extension") {
+            return Err(FhirError::new(
+                at,
+                "neither a value nor an extension: FHIR leaves absent elements out (ele-1)",
+            ));
+        }
         for (name, value) in object {
             let at = format!("{at}.{name}");
             match name.as_str() {
@@ -227,6 +322,10 @@ fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
     if let Kind::Boolean = kind {
         return if value.is_boolean() { Ok(()) } else { wrong("true or false") };
     }
+    if let Kind::Number { whole } = kind {
+        let fits = value.as_number().is_some_and(|number| !whole || number.is_i64());
+        return if fits { Ok(()) } else { wrong(if whole { "a whole number" } else { "a number" }) };
+    }
     if let Kind::UnsignedInt = kind {
         let fits = value.as_u64().is_some_and(|number| number <= 2_147_483_647);
         return if fits { Ok(()) } else { wrong("a whole number, 0 to 2147483647") };
@@ -237,12 +336,15 @@ fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
     if text.trim().is_empty() {
         return wrong("a value: FHIR leaves empty strings out");
     }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return wrong("text without control characters");
+    }
     match kind {
         Kind::Id if text.len() > 64 || !text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)) => {
             wrong("an id: 1 to 64 of A-Z a-z 0-9 - .")
         }
         Kind::Uri if text.contains(char::is_whitespace) => wrong("a URI without spaces"),
-        Kind::Code if text.trim() != text => wrong("a code without spaces around it"),
+        Kind::Code if !is_code(text) => wrong("a code: no spaces around it, and one between its words"),
         Kind::OneOf(codes) if !codes.contains(&text.as_str()) => wrong(&format!("one of {}", codes.join(", "))),
         Kind::Instant if instant_ms(text).is_none() => {
             wrong("an instant with seconds and a time zone, such as 2026-03-02T09:00:00Z")
@@ -253,6 +355,13 @@ fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
     }
 }
 
+/// Whether a text is a `code`: words with one space between them.
+pub(crate) fn is_code(text: &str) -> bool {
+    !text.is_empty()
+        && !text.chars().any(char::is_control)
+        && text.split(' ').all(|word| !word.is_empty() && !word.contains(char::is_whitespace))
+}
+
 /// Decodes base64 as FHIR writes it: white space may stand in it.
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     let dense: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
@@ -260,119 +369,5 @@ pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn good() -> Value {
-        json!({
-            "resourceType": "AuditEvent",
-            "meta": {"security": [{"system": "http://x", "code": "HTEST"}]},
-            "contained": [{"resourceType": "Patient", "id": "p"}],
-            "type": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "110112"},
-            "action": "E", "_action": {"id": "a1"},
-            "period": {"start": "2020-04-29", "end": "2020-04-29T09:49:00+02:00"},
-            "recorded": "2020-04-29T09:49:00.000Z",
-            "agent": [{
-                "extension": [{"url": "urn:x", "valueString": "y"}, {"url": "urn:z", "extension": [
-                    {"url": "a", "valueBoolean": false}]}],
-                "policy": ["urn:token", null], "_policy": [null, {"extension": [{"url": "u", "valueCode": "unknown"}]}],
-                "requestor": true
-            }],
-            "source": {"observer": {"display": "x"}},
-            "entity": [{"query": "R0VU", "detail": [{"type": "t", "valueBase64Binary": "AA=="}]}]
-        })
-    }
-
-    fn path_of(edit: impl FnOnce(&mut Value)) -> String {
-        let mut document = good();
-        edit(&mut document);
-        check(&document).expect_err("refused").path
-    }
-
-    #[test]
-    fn everything_r4_allows_is_accepted() {
-        assert_eq!(check(&good()), Ok(Resource::AuditEvent));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_by_its_path() {
-        type Edit = fn(&mut Value);
-        let cases: [(&str, Edit); 16] = [
-            ("AuditEvent.agent[0].userId", |d| d["agent"][0]["userId"] = json!({"value": "x"})),
-            ("AuditEvent.recorded", |d| d["recorded"] = json!("2020-04-29")),
-            ("AuditEvent.recorded", |d| drop(d.as_object_mut().expect("object").remove("recorded"))),
-            ("AuditEvent.agent", |d| d["agent"] = json!({"requestor": true})),
-            ("AuditEvent.agent", |d| d["agent"] = json!([])),
-            ("AuditEvent.agent[0].requestor", |d| d["agent"][0]["requestor"] = json!("true")),
-            ("AuditEvent.source.observer", |d| d["source"] = json!({"site": "x"})),
-            ("AuditEvent.outcome", |d| d["outcome"] = json!("1")),
-            ("AuditEvent.action", |d| d["action"] = json!("X")),
-            ("AuditEvent.severity", |d| d["severity"] = json!("info")),
-            ("AuditEvent.entity[0].query", |d| d["entity"][0]["query"] = json!("%%%")),
-            ("AuditEvent.entity[0]", |d| d["entity"][0]["name"] = json!("both")),
-            ("AuditEvent.entity[0].detail[0].value[x]", |d| d["entity"][0]["detail"][0]["valueString"] = json!("x")),
-            ("AuditEvent.agent[0].modifierExtension", |d| {
-                d["agent"][0]["modifierExtension"] = json!([{"url": "u", "valueCode": "x"}]);
-            }),
-            ("AuditEvent.agent[0].extension[0]", |d| {
-                drop(d["agent"][0]["extension"][0].as_object_mut().expect("object").remove("valueString"))
-            }),
-            ("resourceType", |d| d["resourceType"] = json!("Patient")),
-        ];
-        for (path, edit) in cases {
-            assert_eq!(path_of(edit), path);
-        }
-    }
-
-    /// Any JSON, with FHIR's own words often enough to get deep.
-    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
-        let words = [
-            "resourceType",
-            "AuditEvent",
-            "agent",
-            "type",
-            "coding",
-            "who",
-            "extension",
-            "url",
-            "entity",
-            "recorded",
-            "2020-04-29T09:49:00.000Z",
-            "_recorded",
-            "valueString",
-            "source",
-            "observer",
-            "requestor",
-        ];
-        let word = proptest::sample::select(words.to_vec()).prop_map(str::to_owned);
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            word.clone().prop_map(Value::from),
-            ".{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(5, 64, 6, move |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::btree_map(word.clone(), inner, 0..6)
-                    .prop_map(|m| Value::Object(m.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn any_json_is_answered(mut document in any_json()) {
-            let _ = check(&document);
-            for name in ["AuditEvent", "Consent"] {
-                if let Value::Object(object) = &mut document {
-                    object.insert("resourceType".into(), json!(name));
-                    let _ = check(&document);
-                }
-            }
-        }
-    }
-}
+#[path = "check_tests.rs"]
+mod tests;

@@ -10,6 +10,9 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 /// Days begin and end where the patients are.
 const ZONE: &str = "Europe/Paris";
 
+/// After every time that can be counted: the end of 9999, as people write "for ever".
+pub(super) const FAR_MS: i64 = i64::MAX;
+
 /// Milliseconds since 1970 of a FHIR `instant`; `None` for anything else. Times before 1970 are negative.
 pub(super) fn instant_ms(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
@@ -45,7 +48,14 @@ pub(super) fn instant_ms(text: &str) -> Option<i64> {
     // jiff reads at most nanoseconds; what is finer is cut.
     let fraction_len = text.len() - 19 - rest.len();
     let text = format!("{}{}", text.get(..19 + fraction_len.min(10))?, std::str::from_utf8(rest).ok()?);
-    text.parse::<Timestamp>().ok().map(|t| t.as_millisecond())
+    match text.parse::<Timestamp>() {
+        Ok(time) => Some(time.as_millisecond()),
+        // The last hours of 9999 are beyond what calendars can count, and mean "for ever".
+        Err(_) => {
+            let before = text.strip_prefix("9999").map(|rest| format!("9998{rest}"))?;
+            before.parse::<Timestamp>().is_ok().then_some(FAR_MS)
+        }
+    }
 }
 
 /// The first millisecond that a `dateTime` names; `None` where it is none.
@@ -59,7 +69,10 @@ pub(super) fn start_ms(text: &str) -> Option<i64> {
 /// The first millisecond after all that a `dateTime` names; `None` where it is none.
 pub(super) fn end_ms(text: &str) -> Option<i64> {
     if let Some((_, after)) = days(text) {
-        return midnight_ms(after);
+        return match after {
+            Some(after) => midnight_ms(after),
+            None => Some(FAR_MS),
+        };
     }
     let ms = instant_ms(text)?;
     // "2026-03-02T09:00:00" names a whole second, "…00.5" a tenth of one.
@@ -71,11 +84,11 @@ pub(super) fn end_ms(text: &str) -> Option<i64> {
         2 => 10,
         _ => 1,
     };
-    ms.checked_add(width_ms)
+    Some(ms.saturating_add(width_ms))
 }
 
-/// The first day of a year, month or day, and the first day after it.
-fn days(text: &str) -> Option<(Date, Date)> {
+/// The first day of a year, month or day, and the first day after it; none after the last day that calendars have.
+fn days(text: &str) -> Option<(Date, Option<Date>)> {
     if text.contains('T') || !is_date_time(text) {
         return None;
     }
@@ -85,7 +98,7 @@ fn days(text: &str) -> Option<(Date, Date)> {
         _ => (text.to_owned(), 1.day()),
     };
     let first: Date = first.parse().ok()?;
-    Some((first, first.checked_add(span).ok()?))
+    Some((first, first.checked_add(span).ok()))
 }
 
 fn midnight_ms(day: Date) -> Option<i64> {
@@ -142,6 +155,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_end_of_9999_is_for_ever() {
+        for text in ["9999", "9999-12", "9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+01:00"] {
+            assert!(is_date_time(text), "{text}");
+            assert_eq!(end_ms(text), Some(FAR_MS), "{text}");
+        }
+        assert_eq!(instant_ms("9999-13-31T23:59:59Z"), None);
+        assert!(start_ms("0001-01-01").is_some_and(|ms| ms < 0));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_answered(text in ".{0,40}", date in "[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9:.]{8,14}Z)?)?)?") {
@@ -149,7 +172,7 @@ mod tests {
                 let _ = instant_ms(&text);
                 prop_assert!(start_ms(&text).is_none() || is_date_time(&text));
                 if let (Some(start), Some(end)) = (start_ms(&text), end_ms(&text)) {
-                    prop_assert!(start < end, "{}", text);
+                    prop_assert!(start < end || start == FAR_MS, "{}", text);
                 }
             }
         }

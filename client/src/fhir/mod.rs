@@ -20,6 +20,7 @@ use sillage_proto::v1;
 use sillage_rules::json::check_names;
 use sillage_rules::kind::{Group, Kind};
 
+pub(crate) use check::is_code;
 pub use check::{Resource, check};
 pub use patients::PatientMap;
 pub use references::Neighbours;
@@ -56,6 +57,22 @@ pub struct MappedRecord {
     pub directive: Option<DirectiveNote>,
     /// For the trace that is kept from representatives: our own export says so.
     pub secret: bool,
+    /// Which part of an access that one record couldn't hold.
+    pub part: Part,
+}
+
+/// A record of several that are one access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// From 0.
+    pub n: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Part {
+    /// All of it.
+    pub const WHOLE: Self = Self { n: 0, count: 1 };
 }
 
 impl MappedRecord {
@@ -118,6 +135,16 @@ pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) ->
         Resource::AuditEvent => audit_event::map(&document, original, patients, around),
         Resource::Consent => consent::map(&document, original, patients, around),
     }
+}
+
+/// What the version before made of an AuditEvent; nothing of anything else, and of what it refused.
+pub fn map_as_before(original: &[u8], patients: &PatientMap, around: &Neighbours) -> Vec<MappedRecord> {
+    let document: Value = serde_json::from_slice(original).unwrap_or_default();
+    let before = match check(&document) {
+        Ok(Resource::AuditEvent) => audit_event::map_as_before(&document, original, patients, around),
+        _ => return Vec::new(),
+    };
+    before.unwrap_or_default()
 }
 
 #[cfg(test)]

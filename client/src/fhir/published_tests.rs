@@ -27,7 +27,7 @@ fn import(path: &Path) -> (Vec<u8>, Result<Vec<MappedRecord>, FhirError>) {
 fn published_audit_events_import_and_older_ones_are_refused() {
     let Some(dir) = fixtures() else { return };
     let mut imported = 0;
-    for (path, _) in files(&[dir]) {
+    for (path, _) in files(&[dir]).into_iter().filter(|(_, why)| why.is_none()) {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         if name.starts_with("AuditEvent-") {
             import(&path).1.unwrap_or_else(|error| panic!("{name}: {error}"));

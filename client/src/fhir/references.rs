@@ -17,7 +17,7 @@ use super::read::{codings, list, text};
 /// Where the identifiers of a person's national health identity are: INS and what came before it.
 const INS_ROOT: &str = "1.2.250.1.213.1.4.";
 /// Codes of identifier types that say the same (FR Core, HL7 v2-0203).
-const INS_TYPES: [&str; 6] = ["INS-NIR", "INS-NIA", "INS-C", "INS-NIR-TEST", "INS-NIR-DEMO", "INS"];
+const INS_TYPES: [&str; 8] = ["INS-NIR", "INS-NIA", "INS-C", "INS-NIR-TEST", "INS-NIR-DEMO", "INS", "NIR", "NIA"];
 
 /// The resources that came in the same Bundle, by their `fullUrl` and by type and id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,7 +149,8 @@ fn decoded(text: &str) -> String {
 pub(super) fn is_of_patient(identifier: &Value) -> bool {
     let system = text(identifier, "system");
     let typed = codings(&identifier["type"]).any(|coding| INS_TYPES.contains(&text(coding, "code")));
-    !text(identifier, "value").is_empty() && (is_ins_system(system) || typed)
+    let says = !text(identifier, "value").is_empty() || identifier.get("_value").is_some();
+    says && (is_ins_system(system) || typed)
 }
 
 pub(super) fn is_ins_system(system: &str) -> bool {

@@ -1,5 +1,8 @@
-//! Where the documents come from: files, folders, Bundles and NDJSON. Each document keeps its own bytes exactly.
+//! Where the documents come from: files, folders, Bundles and NDJSON, also with gzip. Each document keeps its own bytes exactly.
+//!
+//! A file that isn't read is named: a folder must not end as if all of it had been imported.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +11,9 @@ use serde_json::value::RawValue;
 
 use super::{FhirError, Neighbours};
 
+/// Most bytes of a file, unpacked.
+const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+
 /// One resource, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -15,12 +21,14 @@ pub struct Document {
     pub entry: Option<usize>,
     /// The resource's JSON as it stands in the file.
     pub json: Result<Vec<u8>, FhirError>,
+    /// Of an entry of a Bundle: its `fullUrl`, where it says one.
+    pub full_url: String,
     /// What came in the same Bundle.
     pub around: Arc<Neighbours>,
 }
 
-/// The files under `paths`: a file as named, a folder's `*.json`, `*.ndjson` and `*.jsonl` with those of its subfolders.
-/// Folders are read in the order of names. An unreadable path stands with its error.
+/// The files under `paths`: a file as named, a folder's `*.json`, `*.ndjson` and `*.jsonl`, also with `.gz`, and those of its
+/// subfolders. Folders are read in the order of names. What can't be read stands with the reason, other files too.
 pub fn files(paths: &[PathBuf]) -> Vec<(PathBuf, Option<String>)> {
     let mut out = Vec::new();
     for path in paths {
@@ -45,34 +53,100 @@ fn folder(path: &Path, out: &mut Vec<(PathBuf, Option<String>)>) {
         // A symbolic link to a folder is not followed: it may lead back here.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             folder(&path, out);
-        } else if path.is_file() && is_import_name(&path) {
-            out.push((path, None));
+        } else if path.is_dir() {
+            out.push((path, Some("a link to a folder isn't followed: name the folder itself".to_owned())));
+        } else {
+            let why = not_imported(&path);
+            out.push((path, why));
         }
     }
 }
 
-fn is_import_name(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    matches!(extension.as_deref(), Some("json" | "ndjson" | "jsonl"))
+/// Why a file of a folder isn't read, if so.
+fn not_imported(path: &Path) -> Option<String> {
+    match extension(path).as_deref() {
+        Some("json" | "ndjson" | "jsonl") => None,
+        Some("xml") => Some(XML.to_owned()),
+        _ => Some(
+            "of no kind that is imported: .json, .ndjson, .jsonl, also with .gz; name the file itself if it is one of them, \
+             or take it out of the folder"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What is said of XML.
+const XML: &str = "XML: FHIR is imported as JSON; ask its server for application/fhir+json";
+
+/// The extension of a name, small, without that of gzip.
+fn extension(path: &Path) -> Option<String> {
+    let of = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    match of(path) {
+        Some(gz) if gz == "gz" => of(Path::new(path.file_stem()?)),
+        other => other,
+    }
 }
 
 fn is_ndjson_name(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    matches!(extension.as_deref(), Some("ndjson" | "jsonl"))
+    matches!(extension(path).as_deref(), Some("ndjson" | "jsonl"))
+}
+
+/// Reads a file; one that is packed with gzip is unpacked, whatever its name.
+///
+/// # Errors
+/// Why it can't be read, in one sentence.
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot read the file: {error}"))?;
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut out = Vec::new();
+    let unpacked = flate2::read::MultiGzDecoder::new(&bytes[..]).take(FILE_BYTES_MAX + 1).read_to_end(&mut out);
+    match unpacked {
+        Ok(_) if out.len() as u64 > FILE_BYTES_MAX => {
+            Err(format!("over {FILE_BYTES_MAX} bytes unpacked: cut it into several files"))
+        }
+        Ok(_) => Ok(out),
+        Err(error) => Err(format!("cannot unpack the file: {error}: it is cut short or damaged")),
+    }
 }
 
 /// Splits one file's bytes into documents.
 pub fn documents(path: &Path, bytes: &[u8]) -> Vec<Document> {
-    if is_ndjson_name(path) {
-        return lines(bytes);
-    }
+    // Windows writes a mark before the first character, whatever the file is called.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some(why) = no_json(bytes) {
+        return vec![Document::alone(Err(FhirError::new("", why)))];
+    }
+    if is_ndjson_name(path) {
+        // One resource over several lines, or a Bundle, under the name of NDJSON.
+        return match serde_json::from_slice::<&RawValue>(bytes) {
+            Ok(raw) if raw.get().contains('\n') => resource(raw),
+            _ => lines(bytes),
+        };
+    }
     match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(raw) => resource(raw),
         // Several documents after each other: NDJSON under another name.
         Err(error) if error.is_syntax() && first_line_is_json(bytes) => lines(bytes),
         Err(error) => vec![Document::alone(Err(not_json(&error)))],
     }
+}
+
+/// Why bytes can't be JSON of FHIR, where that is plain.
+fn no_json(bytes: &[u8]) -> Option<String> {
+    let first = bytes.trim_ascii_start().first();
+    let why = match (bytes, first) {
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) | ([b'{', 0, ..] | [0, b'{', ..], _) => {
+            "UTF-16: save it as UTF-8 (`iconv -f UTF-16 -t UTF-8 FILE`)"
+        }
+        (_, Some(b'<')) => XML,
+        (_, Some(b'[')) => {
+            "a JSON array: FHIR has Bundles, or one resource a line (NDJSON): `jq -c '.[]' FILE > FILE.ndjson` makes the lines"
+        }
+        _ => return None,
+    };
+    Some(why.to_owned())
 }
 
 fn first_line_is_json(bytes: &[u8]) -> bool {
@@ -134,7 +208,7 @@ fn neighbours(entries: &[&RawValue]) -> Neighbours {
 
 impl Document {
     fn alone(json: Result<Vec<u8>, FhirError>) -> Self {
-        Self { entry: None, json, around: Arc::default() }
+        Self { entry: None, json, full_url: String::new(), around: Arc::default() }
     }
 }
 
@@ -156,12 +230,13 @@ fn resource(raw: &RawValue) -> Vec<Document> {
     };
     let around = Arc::new(neighbours(&entries));
     let one = |(i, raw): (usize, &&RawValue)| {
-        let resource = serde_json::from_str::<BundleEntry>(raw.get()).ok().and_then(|entry| entry.resource);
-        let json = match resource {
+        let entry = serde_json::from_str::<BundleEntry>(raw.get()).ok();
+        let full_url = entry.as_ref().and_then(|entry| serde_json::from_str(entry.full_url?.get()).ok());
+        let json = match entry.and_then(|entry| entry.resource) {
             Some(resource) => Ok(resource.get().as_bytes().to_vec()),
             None => Err(FhirError::new(format!("Bundle.entry[{i}].resource"), "an entry without a resource")),
         };
-        Document { entry: Some(i), json, around: around.clone() }
+        Document { entry: Some(i), json, full_url: full_url.unwrap_or_default(), around: around.clone() }
     };
     entries.iter().enumerate().map(one).collect()
 }
@@ -217,8 +292,50 @@ mod tests {
             .iter()
             .map(|(path, _)| path.strip_prefix(dir.path()).expect("inside").display().to_string())
             .collect();
-        assert_eq!(names, ["a.ndjson", "b/z.JSON", "c.json", "absent"]);
-        assert!(found[3].1.is_some());
+        assert_eq!(names, ["a.ndjson", "b/z.JSON", "c.json", "skip.txt", "absent"]);
+        assert!(found[3].1.is_some() && found[4].1.is_some(), "what isn't read is named");
+    }
+
+    #[test]
+    fn files_as_windows_gzip_and_other_tools_write_them_are_read_or_named() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let packed = |text: &str| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut out, text.as_bytes()).expect("written");
+            out.finish().expect("packed")
+        };
+        let two = "{\"a\":1}\n{\"b\":2}\n";
+        let several_members = [packed("{\"a\":1}\n"), packed("{\"b\":2}\n")].concat();
+        let with_mark = format!("\u{feff}{{\"a\":1}}\r\n\r\n{{\"b\":2}}\r\n");
+        let over_lines = "{\n\"a\":\n1}";
+        for (name, bytes, count) in [
+            ("a.ndjson.gz", packed(two), 2),
+            ("a.json.GZ", several_members, 2),
+            ("a.ndjson", packed(two), 2),
+            ("b.ndjson", with_mark.clone().into_bytes(), 2),
+            ("b.json", with_mark.into_bytes(), 2),
+            ("c.jsonl", over_lines.as_bytes().to_vec(), 1),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).expect("written");
+            let found = documents(&path, &read(&path).expect("read"));
+            assert_eq!((found.len(), found.iter().all(|d| d.json.is_ok())), (count, true), "{name}: {found:?}");
+        }
+        let cut = dir.path().join("cut.json.gz");
+        std::fs::write(&cut, &packed(two)[..20]).expect("written");
+        assert!(read(&cut).expect_err("damaged").contains("damaged"));
+        for (bytes, word) in [(&b"[{\"a\":1}]"[..], "NDJSON"), (b"\xff\xfe{\0", "UTF-16"), (b" <AuditEvent/>", "XML")] {
+            for name in ["a.json", "a.ndjson"] {
+                let found = documents(Path::new(name), bytes);
+                let error = found[0].json.clone().expect_err("refused");
+                assert!(found.len() == 1 && error.reason.contains(word), "{error}");
+            }
+        }
+        for (name, is_read) in
+            [("a.json", true), ("A.NDJSON.gz", true), ("a.xml", false), ("a.gz", false), ("a.zip", false), ("a", false)]
+        {
+            assert_eq!(not_imported(Path::new(name)).is_none(), is_read, "{name}");
+        }
     }
 
     proptest! {

@@ -90,6 +90,13 @@ impl Subjects<'_> {
         Ok(found)
     }
 
+    /// The patient who acts, if it is one who is known.
+    pub fn acting(&self, patients: &PatientMap, acts: usize) -> Option<PatientIdentity> {
+        let agents = self.agents();
+        let (_, mention) = agents.into_iter().find(|(at, _)| *at == acts)?;
+        patients.resolve(&mention.name).ok()
+    }
+
     /// What is known of a patient: its reference, and the identifiers on it or on the resource that it means.
     fn name(&self, what: &Value, holder: &Value) -> PatientName {
         let (reference, identifiers) = self.references.named(what);

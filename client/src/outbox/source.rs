@@ -34,7 +34,53 @@ impl Source {
 /// Names one record made from one document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct DocumentKey([u8; 16]);
+pub struct DocumentKey {
+    key: [u8; 16],
+    /// Of a resource with an id.
+    resource: Option<ResourceMark>,
+}
+
+/// Tells whether two keys are of one resource, and of one content. To report it by, and for nothing else: they are short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ResourceMark {
+    /// Source, type and id.
+    id: [u8; 8],
+    content: [u8; 8],
+}
+
+/// A resource of a server: where it is from, its id and version, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceName {
+    whole: Hash,
+    mark: ResourceMark,
+}
+
+impl ResourceName {
+    /// `names`: the server's base, the resource's type, its id and its version, each as far as it is known. `content`: the
+    /// parsed resource in one spelling.
+    pub fn new(names: [&str; 4], content: &str) -> Self {
+        let hash = |label: &[u8], parts: &[&str]| {
+            let hashes: Vec<Hash> = parts.iter().map(|part| sha256(&[part.as_bytes()])).collect();
+            let parts: Vec<&[u8]> = std::iter::once(label).chain(hashes.iter().map(|hash| hash.as_ref())).collect();
+            sha256(&parts)
+        };
+        let [base, kind, id, version] = names;
+        let short = |hash: Hash| std::array::from_fn(|at| hash.as_bytes()[at]);
+        let mark = ResourceMark {
+            id: short(hash(b"sillage/outbox/resource-id\0", &[base, kind, id])),
+            content: short(hash(b"sillage/outbox/resource-content\0", &[content])),
+        };
+        Self { whole: hash(b"sillage/outbox/resource\0", &[base, kind, id, version, content]), mark }
+    }
+
+    /// The key of one of its records: whose it is, and which part of an access that one record couldn't hold.
+    pub fn key(&self, patient: &str, part: usize) -> DocumentKey {
+        let part = u64::try_from(part).unwrap_or(u64::MAX).to_be_bytes();
+        let label = b"sillage/outbox/resource-record\0";
+        let hash = sha256(&[label, self.whole.as_ref(), sha256(&[patient.as_bytes()]).as_ref(), &part]);
+        DocumentKey { key: std::array::from_fn(|at| hash.as_bytes()[at]), resource: Some(self.mark) }
+    }
+}
 
 impl DocumentKey {
     /// The key of the record bytes `record` made from `document`; `occurrence` counts equal ones within one run, so that
@@ -46,15 +92,27 @@ impl DocumentKey {
             sha256(&[record]).as_ref(),
             &occurrence.to_be_bytes(),
         ]);
-        let mut key = [0; 16];
-        key.copy_from_slice(&hash.as_bytes()[..16]);
-        Self(key)
+        Self { key: std::array::from_fn(|at| hash.as_bytes()[at]), resource: None }
+    }
+
+    /// Of a resource with an id: what stands for its source, type and id.
+    pub fn resource(&self) -> Option<[u8; 8]> {
+        self.resource.map(|of| of.id)
+    }
+
+    /// Whether both are of one resource that says two things.
+    pub fn is_another_of(&self, other: &Self) -> bool {
+        let both = self.resource.zip(other.resource);
+        both.is_some_and(|(one, other)| one.id == other.id && one.content != other.content)
     }
 }
 
 impl From<DocumentKey> for String {
     fn from(key: DocumentKey) -> Self {
-        hex::encode(key.0)
+        match key.resource {
+            None => hex::encode(key.key),
+            Some(of) => format!("{}-{}-{}", hex::encode(key.key), hex::encode(of.id), hex::encode(of.content)),
+        }
     }
 }
 
@@ -62,9 +120,16 @@ impl TryFrom<String> for DocumentKey {
     type Error = hex::FromHexError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let mut key = [0; 16];
-        hex::decode_to_slice(text, &mut key)?;
-        Ok(Self(key))
+        let mut out = Self { key: [0; 16], resource: None };
+        let mut parts = text.splitn(3, '-');
+        hex::decode_to_slice(parts.next().unwrap_or_default(), &mut out.key)?;
+        if let Some(id) = parts.next() {
+            let mut of = ResourceMark { id: [0; 8], content: [0; 8] };
+            hex::decode_to_slice(id, &mut of.id)?;
+            hex::decode_to_slice(parts.next().unwrap_or_default(), &mut of.content)?;
+            out.resource = Some(of);
+        }
+        Ok(out)
     }
 }
 
@@ -75,7 +140,11 @@ pub struct Done {
     /// File → first ordinal → batch.
     files: HashMap<Hash, BTreeMap<u64, DoneLine>>,
     /// Document → index and time.
-    keys: HashMap<DocumentKey, (u64, u64)>,
+    keys: HashMap<[u8; 16], (u64, u64)>,
+    /// Resource → the content that came first, and its index.
+    resources: HashMap<[u8; 8], (DocumentKey, u64)>,
+    /// Some keys aren't of resources: those of the version before, among others.
+    has_unnamed: bool,
 }
 
 impl Done {
@@ -95,8 +164,13 @@ impl Done {
                 self.files.entry(*sha256).or_default().insert(*first, line);
             }
             Source::Keys(keys) => {
-                let places = keys.iter().zip(line.first_index..);
-                self.keys.extend(places.map(|(key, index)| (*key, (index, line.time_ms))));
+                for (key, index) in keys.iter().zip(line.first_index..) {
+                    self.keys.insert(key.key, (index, line.time_ms));
+                    match key.resource {
+                        Some(of) => drop(self.resources.entry(of.id).or_insert((*key, index))),
+                        None => self.has_unnamed = true,
+                    }
+                }
             }
         }
     }
@@ -121,7 +195,18 @@ impl Done {
 
     /// Index and ledger time (ms) of a document's record.
     pub fn of_document(&self, key: &DocumentKey) -> Option<(u64, u64)> {
-        self.keys.get(key).copied()
+        self.keys.get(&key.key).copied()
+    }
+
+    /// Where the first record of the same resource stands, if that said something else.
+    pub fn other_content(&self, key: &DocumentKey) -> Option<u64> {
+        let (first, index) = self.resources.get(&key.resource?.id)?;
+        first.is_another_of(key).then_some(*index)
+    }
+
+    /// Whether some documents are known by their bytes alone.
+    pub fn has_unnamed(&self) -> bool {
+        self.has_unnamed
     }
 }
 
@@ -146,6 +231,21 @@ mod tests {
         assert_eq!(found, [Some(10), Some(11), Some(12), None, None, Some(20), Some(21), None]);
         assert_eq!(done.of_file(&Hash::from_bytes([2; 32]), 0), None);
         assert_eq!(done.last_seq(), 3);
+    }
+
+    #[test]
+    fn a_resource_that_says_something_else_is_found_by_what_it_said_first() {
+        let name = |content: &str| ResourceName::new(["https://a.example", "AuditEvent", "1", ""], content);
+        let (first, second) = (name("x").key("p", 0), name("y").key("p", 0));
+        let stored = serde_json::to_string(&Source::Keys(vec![first])).expect("plain data");
+        let source: Source = serde_json::from_str(&stored).expect("own JSON");
+        let done = Done::new(vec![line(source, 1, 1, 50)]);
+        assert_eq!((done.of_document(&first), done.of_document(&second)), (Some((50, 9)), None));
+        assert_eq!((done.other_content(&first), done.other_content(&second)), (None, Some(50)));
+        assert!(!done.has_unnamed());
+        for bad in ["", "00-11", "zz", &format!("{}-{}", "00".repeat(16), "00".repeat(8))] {
+            assert!(DocumentKey::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl<'s> Offline<'s> {
     }
 
     fn env<'a>(&'a self, revoked: &'a dyn Fn(&ActorName) -> bool) -> Env<'a> {
-        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked }
+        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked, claims: true }
     }
 
     /// The event that a record is, and what the ledger knows of it.
@@ -263,6 +263,7 @@ impl<'s> Offline<'s> {
             purpose: parsed.purpose().to_owned(),
             at: asked.at.0.into(),
             items: facts.collect(),
+            word_of: None,
         };
         let revoked = |name: &ActorName| self.is_revoked(name, Some(&asked.patient));
         let decision = decide(&self.env(&revoked), &tags.open, Some(&tags.secret), &request);

@@ -269,6 +269,7 @@ impl<'s> World<'s> {
             requested_at_ms: at.0,
             nonce: nonce.to_vec(),
             correlation: None,
+            will: None,
         }
     }
 

@@ -5,7 +5,7 @@ use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::line::decided_items;
 
 use super::phrase::{action, list};
-use super::sentence::{clean, item_name, who};
+use super::sentence::{by_login, clean, item_name, who};
 use super::{Lang, time, words};
 
 /// Documents that are named for one reason; the others are counted.
@@ -26,6 +26,8 @@ pub struct Decision {
     pub outcomes: Vec<(v1::Item, bool, String)>,
     /// What the actor owes, tokens.
     pub obligations: Vec<String>,
+    /// How it was established who asked, where the log says it.
+    pub asker: v1::DecisionAsker,
 }
 
 impl From<&DecisionRecord> for Decision {
@@ -39,6 +41,7 @@ impl From<&DecisionRecord> for Decision {
             purpose: actor.purpose.clone(),
             outcomes: outcomes.map(|(item, outcome)| (item, outcome.permit, outcome.reason.clone())).collect(),
             obligations: actor.obligations.clone(),
+            asker: record.private_part().asker.clone().unwrap_or_default(),
         }
     }
 }
@@ -60,6 +63,10 @@ pub fn sentence(decision: &Decision, lang: Lang) -> String {
     let purpose = words::purpose(&clean(&decision.purpose), lang);
     if !purpose.is_empty() {
         out += &format!(", {purpose}");
+    }
+    let asker = &decision.asker;
+    if !asker.issuer.is_empty() {
+        out += &format!(", {}", by_login(&clean(&asker.issuer), &asker.eidas_level, lang));
     }
     let semicolon = words::pick(lang, " ;", ";");
     for (permit, fr, en) in [(true, "accordé :", "granted:"), (false, "refusé :", "refused:")] {
@@ -169,6 +176,7 @@ mod tests {
                 (item("d3", ""), false, "MASKED".into()),
             ],
             obligations: Vec::new(),
+            asker: v1::DecisionAsker::default(),
         }
     }
 

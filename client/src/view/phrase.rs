@@ -59,7 +59,9 @@ pub fn texts(value: Option<&Value>) -> Vec<String> {
 /// A time of the details, as people read it; as it stands where it isn't one.
 pub fn moment(details: &Value, field: &str, lang: Lang) -> Option<String> {
     let text = details.get(field)?.as_str()?;
-    Some(text.parse::<TimeMs>().map_or_else(|_| clean(text), |at| time::spoken(at.0, lang)))
+    // What ends with a day is said with that day, as people mean it.
+    let say = if matches!(field, "until" | "expires") { time::spoken_end } else { time::spoken };
+    Some(text.parse::<TimeMs>().map_or_else(|_| clean(text), |at| say(at.0, lang)))
 }
 
 /// `du … au …`, with a space before it; empty where nothing bounds it.

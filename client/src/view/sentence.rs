@@ -2,6 +2,8 @@
 
 use sillage_proto::v1;
 use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
+use sillage_rules::device::{DeviceRegistered, mark_of_reading};
+use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
 use sillage_rules::voiding::Notice;
 
@@ -43,6 +45,13 @@ fn what_happened(event: &Event, lang: Lang) -> String {
     if let Some(notice) = notice(event, record) {
         return told(record, &notice, event.secret, lang);
     }
+    if let Some(device) = device(event, record) {
+        return device_told(record, &device, event.secret, lang);
+    }
+    let by_ledger = event.flags.contains(Flags::LEDGER);
+    if event.kind == Kind::LOG_CONSULTED && by_ledger && mark_of_reading(&record.details).is_some() {
+        return device_read(record, event.secret, lang);
+    }
     let permitted = authorisation(record);
     let (asked, refused) = (permitted.is_some(), permitted == Some(false));
     let failed = !words::outcome(record.outcome(), lang).is_empty();
@@ -60,9 +69,9 @@ fn what_happened(event: &Event, lang: Lang) -> String {
     }
     let outcome = if refused { "" } else { words::outcome(record.outcome(), lang) };
     let mut parts =
-        vec![words::purpose(&record.purpose, lang), words::by_right(record, lang).to_owned(), outcome.to_owned()];
+        vec![words::purpose(&record.purpose, lang), words::by_right(record, event.flags, lang), outcome.to_owned()];
     parts.extend(proven(record, lang));
-    parts.extend(words::flags(event.flags, lang).into_iter().map(str::to_owned));
+    parts.extend(words::flags(event.flags(), lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));
     }
@@ -85,17 +94,22 @@ fn proven(record: &v1::Record, lang: Lang) -> Option<String> {
         false => clean(&auth.issuer),
         true => clean(&sillage_rules::will::issuer_named(record).ok().flatten().unwrap_or_default()),
     };
-    let level = match (auth.eidas_level.as_str(), lang) {
+    Some(by_login(&issuer, &auth.eidas_level, lang))
+}
+
+/// *prouvé par une connexion avec FranceConnect+, niveau substantiel*
+pub(super) fn by_login(issuer: &str, level: &str, lang: Lang) -> String {
+    let level = match (level, lang) {
         ("high", Lang::Fr) => ", niveau élevé",
         ("high", Lang::En) => ", level high",
         ("substantial", Lang::Fr) => ", niveau substantiel",
         ("substantial", Lang::En) => ", level substantial",
         _ => "",
     };
-    Some(match lang {
+    match lang {
         Lang::Fr => format!("prouvé par une connexion avec {issuer}{level}"),
         Lang::En => format!("proven by login with {issuer}{level}"),
-    })
+    }
 }
 
 fn erased(event: &Event, lang: Lang) -> String {
@@ -158,6 +172,47 @@ fn told(record: &v1::Record, notice: &Notice, secret: bool, lang: Lang) -> Strin
         (true, Lang::En) => format!(
             "On {when}, the ledger noted that the authority reinstated {count} record(s) about you (no. {named}{more}), by act no. {act}{hidden}."
         ),
+    }
+}
+
+fn device(event: &Event, record: &v1::Record) -> Option<DeviceRegistered> {
+    let told = event.kind == Kind::DEVICE_REGISTERED;
+    told.then(|| serde_json::from_str(&record.details).ok()).flatten()
+}
+
+fn hidden(secret: bool, lang: Lang) -> &'static str {
+    let text = words::pick(lang, ", caché aux représentants", ", kept from representatives");
+    if secret { text } else { "" }
+}
+
+/// What a patient is told of a device that acts for them.
+fn device_told(record: &v1::Record, device: &DeviceRegistered, secret: bool, lang: Lang) -> String {
+    let (when, hidden) = (time::spoken(record.occurred_at_ms, lang), hidden(secret, lang));
+    let (name, authority) = (clean(&device.name), clean(&device.authority));
+    let party: String = device.party.to_string().chars().take(8).collect();
+    let proof = proven(record, lang).map(|proof| format!(", {proof}")).unwrap_or_else(|| {
+        words::pick(lang, ", sans preuve de votre connexion", ", without proof of your login").to_owned()
+    });
+    match lang {
+        Lang::Fr => format!(
+            "Le {when}, l'autorité « {authority} » a enregistré un appareil pour agir en votre nom : « {name} » (n° {party}), qui peut lire votre trace et décider pour vous{proof}{hidden}."
+        ),
+        Lang::En => format!(
+            "On {when}, the authority “{authority}” registered a device to act for you: “{name}” (no. {party}), which may read your trace and decide for you{proof}{hidden}."
+        ),
+    }
+}
+
+/// The first reading of such a device.
+fn device_read(record: &v1::Record, secret: bool, lang: Lang) -> String {
+    let (when, hidden) = (time::spoken(record.occurred_at_ms, lang), hidden(secret, lang));
+    match lang {
+        Lang::Fr => format!(
+            "Le {when}, un appareil enregistré pour agir en votre nom a lu cette trace pour la première fois{hidden}."
+        ),
+        Lang::En => {
+            format!("On {when}, a device registered to act for you read this trace for the first time{hidden}.")
+        }
     }
 }
 
@@ -305,7 +360,6 @@ pub fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sillage_rules::entry::Flags;
 
     fn event() -> Event {
         let record = v1::Record {
@@ -410,6 +464,47 @@ mod tests {
         let wanted = "a demandé l'accès à d9 (document masqué), qui lui a été refusé, en urgence (bris de glace), selon les règles \
                       d'urgence de l'établissement.";
         assert!(text.ends_with(wanted), "{text}");
+    }
+
+    #[test]
+    fn a_device_is_told_of_with_its_name_the_authority_and_the_proof() {
+        let details = r#"{"party":"3f2a000000000000000000000000000000000000000000000000000000000000","name":"Téléphone",
+            "authority":"CNAM","salt":"00000000000000000000000000000000","other":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
+        let auth = v1::Authentication {
+            issuer: "FranceConnect+".into(),
+            method: "eidas2".into(),
+            eidas_level: "substantial".into(),
+        };
+        let record = v1::Record {
+            actor: Some(v1::Actor { system: PATIENT_SYSTEM.into(), id: "self".into(), ..v1::Actor::default() }),
+            occurred_at_ms: 1_772_442_000_000,
+            details: details.into(),
+            auth: Some(auth),
+            will: Some(v1::Will::default()),
+            ..v1::Record::default()
+        };
+        let event = Event { kind: Kind::DEVICE_REGISTERED, record: Some(record), ..event() };
+        assert_eq!(
+            sentence(&event, Lang::Fr),
+            "Le 2 mars 2026 à 10:00:00 (heure de Paris, CET), l'autorité « CNAM » a enregistré un appareil pour agir en votre nom : \
+             « Téléphone » (n° 3f2a0000), qui peut lire votre trace et décider pour vous, prouvé par une connexion avec FranceConnect+, \
+             niveau substantiel."
+        );
+        let mut claimed = Event { secret: true, ..event };
+        claimed.record.as_mut().expect("there").will = None;
+        let text = sentence(&claimed, Lang::En);
+        assert!(text.ends_with("decide for you, without proof of your login, kept from representatives."), "{text}");
+    }
+
+    #[test]
+    fn the_first_reading_of_a_device_is_said_where_the_ledger_says_it() {
+        let details = format!(r#"{{"read":"trace","device":"{}"}}"#, "00".repeat(32));
+        let record = v1::Record { occurred_at_ms: 1_772_442_000_000, details, ..v1::Record::default() };
+        let read = Event { kind: Kind::LOG_CONSULTED, flags: Flags::LEDGER, record: Some(record), ..event() };
+        let fr = "un appareil enregistré pour agir en votre nom a lu cette trace pour la première fois.";
+        assert!(sentence(&read, Lang::Fr).ends_with(fr));
+        let said = Event { flags: Flags::NONE, ..read };
+        assert!(!sentence(&said, Lang::En).contains("first time"), "a service's word");
     }
 
     #[test]

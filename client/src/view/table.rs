@@ -2,10 +2,14 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 use sillage_proto::v1;
+use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
+use sillage_rules::entry::Flags;
 
 use super::sentence::{authorisation, clean, items, short_who};
 use super::{Decision, Event, Lang, time, words};
 
+/// Ids of documents that a row shows.
+const IDS_MAX: usize = 6;
 /// Width of the table where the terminal doesn't say.
 const WIDTH: u16 = 120;
 
@@ -17,8 +21,8 @@ pub fn table(events: &[Event], lang: Lang) -> Table {
         table.set_width(WIDTH);
     }
     table.set_header(match lang {
-        Lang::Fr => ["Date (heure de Paris)", "Qui", "Quoi", "Éléments", "Pourquoi", "Remarques", "N°"],
-        Lang::En => ["Date (Paris time)", "Who", "What", "Items", "Why", "Remarks", "No."],
+        Lang::Fr => ["Date (heure de Paris)", "Qui", "Quoi", "Éléments", "Pourquoi", "Remarques", "Inscrit par", "N°"],
+        Lang::En => ["Date (Paris time)", "Who", "What", "Items", "Why", "Remarks", "Signed by", "No."],
     });
     for event in events {
         table.add_row(row(event, lang));
@@ -26,8 +30,23 @@ pub fn table(events: &[Event], lang: Lang) -> Table {
     table
 }
 
-fn row(event: &Event, lang: Lang) -> [String; 7] {
-    let mut remarks: Vec<String> = words::flags(event.flags, lang).into_iter().map(str::to_owned).collect();
+/// Somebody with the identifier that a reader can act on.
+fn with_id(actor: &v1::Actor, lang: Lang) -> String {
+    let (who, id) = (short_who(actor, lang), clean(&actor.id));
+    let is_own = matches!(actor.system.as_str(), PATIENT_SYSTEM | AUTHOR_SYSTEM);
+    if id.is_empty() || is_own || who.contains(&id) { who } else { format!("{who} ({id})") }
+}
+
+/// Documents by name and id.
+fn with_ids(record: &v1::Record, lang: Lang) -> String {
+    let named = items(record, lang);
+    let ids: Vec<String> = record.items.iter().take(IDS_MAX).map(|item| clean(&item.id)).collect();
+    let ids: Vec<String> = ids.into_iter().filter(|id| !id.is_empty() && !named.contains(id.as_str())).collect();
+    if ids.is_empty() { named } else { format!("{named} [{}]", ids.join(", ")) }
+}
+
+fn row(event: &Event, lang: Lang) -> [String; 8] {
+    let mut remarks: Vec<String> = words::flags(event.flags(), lang).into_iter().map(str::to_owned).collect();
     if event.secret {
         remarks.push(words::pick(lang, "caché aux représentants", "kept from representatives").to_owned());
     }
@@ -38,7 +57,8 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
     let Some(record) = &event.record else {
         remarks.insert(0, erased(event, lang));
         let when = time::short(event.recorded_at_ms, lang);
-        return [when, String::new(), noun, String::new(), String::new(), remarks.join(", "), event.index.to_string()];
+        let (remarks, index) = (remarks.join(", "), event.index.to_string());
+        return [when, String::new(), noun, String::new(), String::new(), remarks, signed_by(event, lang), index];
     };
     let (noun, outcome) = match authorisation(record) {
         // Asked for, and not done yet.
@@ -53,25 +73,34 @@ fn row(event: &Event, lang: Lang) -> [String; 7] {
         remarks.insert(0, outcome.to_owned());
     }
     let actor = record.actor.as_ref();
-    let who = actor.map(|actor| short_who(actor, lang));
+    let who = actor.map(|actor| with_id(actor, lang));
     let who = who.or_else(|| record.automated.as_ref().map(|a| clean(&a.software))).unwrap_or_default();
-    let basis = words::by_right(record, lang);
-    let why = [words::purpose(&record.purpose, lang), basis.to_owned()];
+    let basis = words::by_right(record, event.flags, lang);
+    let why = [words::purpose(&record.purpose, lang), basis];
     let why: Vec<String> = why.into_iter().filter(|t| !t.is_empty()).collect();
     [
         time::short(record.occurred_at_ms, lang),
         who,
         noun,
-        items(record, lang),
+        with_ids(record, lang),
         why.join(", "),
         remarks.join(", "),
+        signed_by(event, lang),
         event.index.to_string(),
     ]
 }
 
-fn decided(event: &Event, decision: &Decision, noun: String, mut remarks: Vec<String>, lang: Lang) -> [String; 7] {
+/// The service that signed it: who answers for what the line says of everybody else.
+fn signed_by(event: &Event, lang: Lang) -> String {
+    match event.flags.contains(Flags::LEDGER) {
+        true => words::pick(lang, "le registre", "the ledger").to_owned(),
+        false => clean(&event.author),
+    }
+}
+
+fn decided(event: &Event, decision: &Decision, noun: String, mut remarks: Vec<String>, lang: Lang) -> [String; 8] {
     let actor = decision.actor.as_ref();
-    let who = actor.map(|actor| short_who(actor, lang));
+    let who = actor.map(|actor| with_id(actor, lang));
     let refused = decision.outcomes.iter().filter(|(_, permit, _)| !permit).count();
     let given = decision.outcomes.len() - refused;
     remarks.insert(
@@ -87,9 +116,10 @@ fn decided(event: &Event, decision: &Decision, noun: String, mut remarks: Vec<St
         time::short(decision.at_ms, lang),
         who.unwrap_or_default(),
         noun,
-        items(&asked, lang),
+        with_ids(&asked, lang),
         words::purpose(&clean(&decision.purpose), lang),
         remarks.join(", "),
+        signed_by(event, lang),
         event.index.to_string(),
     ]
 }

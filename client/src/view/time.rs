@@ -39,12 +39,15 @@ pub fn spoken(ms: u64, lang: Lang) -> String {
     }
 }
 
-/// `02/03/2026 10:00:00`, for columns whose head names the zone.
+/// `02/03/2026 10:00:00`, for columns whose head names the zone; of an hour that comes twice, with the offset: `(+02:00)`.
 pub fn short(ms: u64, lang: Lang) -> String {
     let zoned = timestamp(ms).to_zoned(paris());
+    // In autumn an hour comes twice.
+    let is_twice = zoned.time_zone().to_ambiguous_timestamp(zoned.datetime()).is_ambiguous();
+    let offset = if is_twice { zoned.strftime(" (%:z)").to_string() } else { String::new() };
     match lang {
-        Lang::Fr => zoned.strftime("%d/%m/%Y %H:%M:%S").to_string(),
-        Lang::En => zoned.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Lang::Fr => format!("{}{offset}", zoned.strftime("%d/%m/%Y %H:%M:%S")),
+        Lang::En => format!("{}{offset}", zoned.strftime("%Y-%m-%d %H:%M:%S")),
     }
 }
 
@@ -81,7 +84,7 @@ fn spoken_date(zoned: &jiff::Zoned, lang: Lang) -> String {
 pub fn parse_bound(option: &str, text: &str) -> Result<u64, ClientError> {
     let wrong = || {
         ClientError::Usage(format!(
-            "{option} `{text}` is not a time: write 2026-03-02T09:00:00Z, or 2026-03-02 for midnight in Paris"
+            "{option} `{text}` is not a time: write 2026-03-02T09:00:00Z, or 2026-03-02 for that day in Paris"
         ))
     };
     let at = match text.parse::<Timestamp>() {
@@ -92,6 +95,37 @@ pub fn parse_bound(option: &str, text: &str) -> Result<u64, ClientError> {
         }
     };
     u64::try_from(at.as_millisecond()).map_err(|_| wrong())
+}
+
+/// Reads an end: RFC 3339, which isn't part of what ends then; or a date, the whole day of which is, in Paris.
+///
+/// # Errors
+/// [`ClientError::Usage`] naming the option.
+pub fn parse_end(option: &str, text: &str) -> Result<u64, ClientError> {
+    match text.parse::<jiff::civil::Date>() {
+        // A time parses as a date too.
+        Ok(date) if text.parse::<Timestamp>().is_err() && text.len() == DATE_CHARS => {
+            let next =
+                date.tomorrow().map_err(|_| ClientError::Usage(format!("{option} `{text}` is too late a day")))?;
+            parse_bound(option, &next.to_string())
+        }
+        _ => parse_bound(option, text),
+    }
+}
+
+/// `2026-03-02`.
+const DATE_CHARS: usize = 10;
+
+/// An end as people say it: `2 mars 2026 à 10:00:00 (heure de Paris, CET)`, or where it is the end of a day
+/// `1er mars 2026 inclus (heure de Paris)`.
+pub fn spoken_end(ms: u64, lang: Lang) -> String {
+    let zoned = timestamp(ms).to_zoned(paris());
+    let is_midnight = zoned.time() == jiff::civil::Time::midnight() && zoned.start_of_day().is_ok_and(|at| at == zoned);
+    match (is_midnight, zoned.yesterday(), lang) {
+        (true, Ok(last), Lang::Fr) => format!("{} inclus (heure de Paris)", spoken_date(&last, lang)),
+        (true, Ok(last), Lang::En) => format!("{} included (Paris time)", spoken_date(&last, lang)),
+        _ => spoken(ms, lang),
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +149,72 @@ mod tests {
         let summer = 1_782_864_000_000; // 2026-07-01T00:00:00Z
         assert_eq!(spoken(summer, Lang::Fr), "1er juillet 2026 à 02:00:00 (heure de Paris, CEST)");
         assert_eq!(short(MS, Lang::Fr), "02/03/2026 10:00:00");
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_shows_its_offset() {
+        let at = |text: &str| parse_bound("--from", text).expect("a time");
+        for (time, fr, en) in [
+            ("2025-10-26T00:30:00Z", "26/10/2025 02:30:00 (+02:00)", "2025-10-26 02:30:00 (+02:00)"),
+            ("2025-10-26T01:30:00Z", "26/10/2025 02:30:00 (+01:00)", "2025-10-26 02:30:00 (+01:00)"),
+            ("2026-10-25T01:59:59Z", "25/10/2026 02:59:59 (+01:00)", "2026-10-25 02:59:59 (+01:00)"),
+            ("2026-10-25T02:00:00Z", "25/10/2026 03:00:00", "2026-10-25 03:00:00"),
+            ("2025-10-25T23:59:59Z", "26/10/2025 01:59:59", "2025-10-26 01:59:59"),
+            ("2026-03-29T01:30:00Z", "29/03/2026 03:30:00", "2026-03-29 03:30:00"),
+        ] {
+            assert_eq!((short(at(time), Lang::Fr), short(at(time), Lang::En)), (fr.to_owned(), en.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_day_as_an_end_includes_that_day_of_paris_and_is_said_so() {
+        let end = |text: &str| parse_end("--until", text).expect("a time");
+        for (day, ends, fr, en) in [
+            (
+                "2026-03-02",
+                "2026-03-02T23:00:00Z",
+                "2 mars 2026 inclus (heure de Paris)",
+                "2 March 2026 included (Paris time)",
+            ),
+            (
+                "2026-03-29",
+                "2026-03-29T22:00:00Z",
+                "29 mars 2026 inclus (heure de Paris)",
+                "29 March 2026 included (Paris time)",
+            ),
+            (
+                "2026-10-25",
+                "2026-10-25T23:00:00Z",
+                "25 octobre 2026 inclus (heure de Paris)",
+                "25 October 2026 included (Paris time)",
+            ),
+            (
+                "2026-12-31",
+                "2026-12-31T23:00:00Z",
+                "31 décembre 2026 inclus (heure de Paris)",
+                "31 December 2026 included (Paris time)",
+            ),
+            (
+                "2028-02-29",
+                "2028-02-29T23:00:00Z",
+                "29 février 2028 inclus (heure de Paris)",
+                "29 February 2028 included (Paris time)",
+            ),
+        ] {
+            assert_eq!(rfc3339(end(day)), ends);
+            assert_eq!(
+                (spoken_end(end(day), Lang::Fr), spoken_end(end(day), Lang::En)),
+                (fr.to_owned(), en.to_owned())
+            );
+        }
+        // A time stays what it is: what ends then doesn't hold any more.
+        for time in ["2026-03-02T09:00:00Z", "2026-03-02T23:00:00+01:00"] {
+            assert_eq!(end(time), parse_bound("--until", time).expect("a time"));
+        }
+        assert_eq!(spoken_end(end("2026-03-02T09:00:00Z"), Lang::Fr), "2 mars 2026 à 10:00:00 (heure de Paris, CET)");
+        for bad in ["", "tomorrow", "2026-02-30", "2026-3-2"] {
+            assert!(parse_end("--until", bad).expect_err("refused").to_string().contains("--until"), "{bad}");
+        }
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
         "identity.corrected" => ("a corrigé l'identité", "corrected the identity"),
         "payload.erased" => ("a effacé le contenu d'un événement", "erased the content of an event"),
         "records.voided" => ("a annulé des enregistrements", "voided records"),
+        "device.registered" => ("a fait enregistrer un appareil", "had a device registered"),
         _ => ("a enregistré un événement", "recorded an event"),
     };
     pick(lang, fr, en)
@@ -159,6 +160,7 @@ pub fn noun(kind: Kind, lang: Lang) -> String {
         "identity.corrected" => ("identité corrigée", "identity corrected"),
         "payload.erased" => ("contenu effacé", "content erased"),
         "records.voided" => ("enregistrements annulés", "records voided"),
+        "device.registered" => ("appareil enregistré", "device registered"),
         "breakglass.opened" => ("accès d'urgence", "break-glass"),
         "breakglass.justified" => ("urgence justifiée", "break-glass justified"),
         "breakglass.closed" => ("urgence close", "break-glass closed"),
@@ -204,13 +206,18 @@ pub fn purpose(code: &str, lang: Lang) -> String {
 }
 
 /// By what right it happened, in plain words; empty where the record doesn't say.
-pub fn by_right(record: &v1::Record, lang: Lang) -> &'static str {
-    match &record.basis {
-        None => "",
+pub fn by_right(record: &v1::Record, flags: Flags, lang: Lang) -> String {
+    let right = match &record.basis {
+        None => return String::new(),
         Some(by) if by.kind() == BasisKind::Legal && by.r#ref == EMERGENCY_MODE => {
             pick(lang, "selon les règles d'urgence de l'établissement", "by the establishment's emergency rules")
         }
         Some(by) => basis(by.kind(), lang),
+    };
+    match (flags.contains(Flags::CLAIMED), lang) {
+        (false, _) => right.to_owned(),
+        (true, Lang::Fr) => format!("déclare : {right}"),
+        (true, Lang::En) => format!("says: {right}"),
     }
 }
 
@@ -258,6 +265,9 @@ fn unjustified(reason: UnjustifiedReason, lang: Lang) -> &'static str {
             ("au-delà de ce que sa justification permet", "beyond what its justification permits")
         }
         UnjustifiedReason::Expired => ("après l'expiration de sa justification", "after its justification had expired"),
+        UnjustifiedReason::Unproven => {
+            ("sans rien au registre qui l'établisse", "with nothing on record that supports it")
+        }
     };
     pick(lang, fr, en)
 }
@@ -346,5 +356,11 @@ mod tests {
         assert_eq!(flags(Flags::BASIS, Lang::En), Vec::<&str>::new());
         let beyond = Flags::unjustified(UnjustifiedReason::Beyond) | Flags::BASIS;
         assert_eq!(flags(beyond, Lang::En), ["beyond what its justification permits"]);
+        let basis = Some(v1::Basis { kind: BasisKind::CareTeam.into(), r#ref: String::new() });
+        let record = v1::Record { basis, ..v1::Record::default() };
+        let claimed = Flags::BASIS | Flags::CLAIMED;
+        assert_eq!(by_right(&record, claimed, Lang::Fr), "déclare : en tant que membre de l'équipe de soins");
+        assert_eq!(by_right(&record, claimed, Lang::En), "says: as a member of the care team");
+        assert_eq!(by_right(&record, Flags::BASIS, Lang::En), "as a member of the care team");
     }
 }

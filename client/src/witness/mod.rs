@@ -8,6 +8,8 @@
 //! DIR/witness.toml          name and logs; to be edited while the witness is stopped
 //! DIR/witness.key           the private key, mode 0600
 //! DIR/logs/<SHA-256 of the origin, hex>   the last note that was cosigned, of each log
+//! DIR/logs/….other          a checkpoint that the log's key signed and that doesn't continue what was cosigned; the first one
+//! DIR/logs/….kept           what had been cosigned when that came: the two are the evidence of two histories
 //! DIR/lock                  held while a process serves
 //! ```
 
@@ -103,9 +105,45 @@ impl Witness {
         }
         let mut latest = log.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(refusal) = refusal(latest.as_ref(), &request) {
+            if let Some(known) = latest.as_ref().filter(|known| is_another_history(known, checkpoint, &refusal)) {
+                self.say_two_histories(known, &request);
+            }
             return refusal;
         }
         self.cosign(&request, signed_by_log, &mut latest, now_s)
+    }
+
+    /// Says it aloud, and keeps the first two checkpoints that contradict each other.
+    fn say_two_histories(&self, known: &Latest, request: &AddCheckpoint) {
+        let other = &request.checkpoint;
+        tracing::error!(
+            origin = other.origin.as_str(),
+            cosigned_size = known.checkpoint.size.get(),
+            shown_size = other.size.get(),
+            "TWO HISTORIES: this witness was shown a checkpoint that the log's key signed and that doesn't continue what it \
+             cosigned; it is kept as evidence, and `sillage witness status` ends with 1"
+        );
+        if let Err(error) = self.store.keep_evidence(known, &request.note) {
+            tracing::error!(%error, "the evidence of two histories can't be kept");
+        }
+    }
+
+    /// What monitoring reads: the size that was cosigned of each log, and whether two histories were shown. OpenMetrics.
+    pub fn metrics(&self) -> String {
+        let mut sizes = "# TYPE sillage_witness_size gauge\n".to_owned();
+        let mut other = "# TYPE sillage_witness_two_histories gauge\n".to_owned();
+        let mut origins: Vec<&String> = self.logs.keys().collect();
+        origins.sort();
+        for origin in origins {
+            let log = &self.logs[origin];
+            let latest = log.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            let size = latest.as_ref().map_or(0, |latest| latest.checkpoint.size.get());
+            let shown = u8::from(self.store.has_evidence(origin));
+            let label: String = origin.chars().filter(|c| !matches!(c, '"' | '\\' | '\n')).collect();
+            sizes.push_str(&format!("sillage_witness_size{{origin=\"{label}\"}} {size}\n"));
+            other.push_str(&format!("sillage_witness_two_histories{{origin=\"{label}\"}} {shown}\n"));
+        }
+        format!("{sizes}{other}# EOF\n")
     }
 
     /// Signs, stores, and only then answers.
@@ -142,6 +180,17 @@ impl Witness {
         let (_, log) = self.logs.iter().find(|(origin, _)| store::file_name(origin) == origin_hash)?;
         let latest = log.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.as_ref().map(|latest| latest.note.to_string())
+    }
+}
+
+/// Whether a refused checkpoint, which the log's key signed, isn't one of the history that was cosigned: it has another root at
+/// the same size, or came with a proof that leads elsewhere. One that is merely older is no contradiction.
+fn is_another_history(known: &Latest, new: &Checkpoint, refusal: &Answer) -> bool {
+    let known = &known.checkpoint;
+    match refusal {
+        Answer::Conflict(_) => new.size == known.size && new.root != known.root,
+        Answer::Inconsistent(_) => known.size.get() > 0,
+        _ => false,
     }
 }
 

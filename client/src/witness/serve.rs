@@ -3,6 +3,7 @@
 //! ```text
 //! POST /add-checkpoint                        c2sp.org/tlog-witness
 //! GET  /<SHA-256 of the origin>/checkpoint    what was cosigned last, for monitors
+//! GET  /metrics                               sizes, and whether two histories were shown
 //! ```
 //!
 //! Plain HTTP: what is said is public and signed. On the open Internet a reverse proxy adds TLS.
@@ -92,6 +93,7 @@ async fn handle(witness: Arc<Witness>, request: Request<Incoming>) -> Result<Rep
         "/add-checkpoint" if method == Method::POST => add_checkpoint(witness, request.into_body()).await,
         "/add-checkpoint" => text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
         _ if method != Method::GET && method != Method::HEAD => text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
+        "/metrics" => text(StatusCode::OK, &witness.metrics()),
         path => monitored(&witness, path),
     };
     Ok(reply)

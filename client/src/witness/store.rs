@@ -50,6 +50,22 @@ pub fn load(dir: &Path, origin: &str) -> Result<Option<Latest>, ClientError> {
     Ok(Some(Latest { checkpoint, note }))
 }
 
+/// The checkpoint that contradicts what was cosigned of a log, and what had been cosigned then; none where none was shown.
+pub fn evidence(dir: &Path, origin: &str) -> Result<Option<(SignedNote, PathBuf)>, ClientError> {
+    let path = dir.join("logs").join(file_name(origin)).with_extension(OTHER);
+    match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ClientError::reading(&path, error)),
+        Ok(bytes) => {
+            let note = SignedNote::parse(&bytes).map_err(|error| ClientError::reading(&path, error))?;
+            Ok(Some((note, path)))
+        }
+    }
+}
+
+const OTHER: &str = "other";
+const KEPT: &str = "kept";
+
 impl Store {
     /// Opens the folder for one process.
     ///
@@ -66,6 +82,28 @@ impl Store {
             ClientError::Usage(format!("another process serves the witness in {}: stop it first", dir.display()))
         })?;
         Ok(Self { dir: dir.to_owned(), _lock: lock })
+    }
+
+    /// Whether another history of this log was shown.
+    pub fn has_evidence(&self, origin: &str) -> bool {
+        self.dir.join("logs").join(file_name(origin)).with_extension(OTHER).exists()
+    }
+
+    /// Keeps the first checkpoint that contradicts what was cosigned, beside that one.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_evidence(&self, known: &Latest, other: &SignedNote) -> Result<(), ClientError> {
+        let origin = known.checkpoint.origin.as_str();
+        if self.has_evidence(origin) {
+            return Ok(());
+        }
+        let path = self.dir.join("logs").join(file_name(origin));
+        for (extension, note) in [(KEPT, &known.note), (OTHER, other)] {
+            let path = path.with_extension(extension);
+            std::fs::write(&path, note.to_string()).map_err(|error| ClientError::writing(&path, error))?;
+        }
+        Ok(())
     }
 
     /// As [`load`].

@@ -177,3 +177,39 @@ fn a_folder_holds_one_witness_whose_key_is_private() {
     std::fs::set_permissions(path.join("witness.key"), std::fs::Permissions::from_mode(0o640)).expect("chmod");
     assert!(Witness::open(&path).is_err(), "too open");
 }
+
+#[test]
+fn another_history_is_said_aloud_and_kept_as_evidence() {
+    // Same size and another root; a larger one whose proof leads elsewhere, whether the size before is a power of two or not.
+    for (known, old, other) in [(8, 8, 8), (8, 0, 8), (8, 8, 13), (7, 7, 13)] {
+        let dir = folder();
+        let (witness, key) = (open(&dir), log(1, ORIGIN));
+        assert!(cosigned(&witness, &body(0, &tree(known, 0), &key)));
+        assert!(witness.metrics().contains("sillage_witness_two_histories{origin=\"log.example/one\"} 0"));
+        assert!(!matches!(ask(&witness, &body(old, &tree(other, 1), &key)), Answer::Cosigned(_)));
+        let text = witness.metrics();
+        assert!(
+            text.contains("sillage_witness_two_histories{origin=\"log.example/one\"} 1"),
+            "{known} {other}: {text}"
+        );
+        assert!(text.contains("sillage_witness_two_histories{origin=\"log.example/two\"} 0"), "{text}");
+        let (note, _) = store::evidence(&dir.path().join("w"), ORIGIN).expect("read").expect("kept");
+        assert_eq!(note.text(), checkpoint(&tree(other, 1), ORIGIN).to_text());
+        // The log itself goes on, and the first evidence stays.
+        assert!(cosigned(&witness, &body(known.into(), &tree(20, 0), &key)));
+        ask(&witness, &body(20, &tree(20, 2), &key));
+        let (again, _) = store::evidence(&dir.path().join("w"), ORIGIN).expect("read").expect("kept");
+        assert_eq!(again, note);
+    }
+}
+
+#[test]
+fn what_is_merely_older_or_foreign_is_no_other_history() {
+    let dir = folder();
+    let (witness, key) = (open(&dir), log(1, ORIGIN));
+    assert!(cosigned(&witness, &body(0, &tree(8, 0), &key)));
+    for harmless in [body(0, &tree(5, 0), &key), body(3, &tree(9, 0), &key), body(8, &tree(9, 1), &log(7, ORIGIN))] {
+        ask(&witness, &harmless);
+    }
+    assert_eq!(store::evidence(&dir.path().join("w"), ORIGIN).expect("read"), None);
+}

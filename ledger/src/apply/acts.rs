@@ -3,7 +3,7 @@
 //! A party has at most one active key. An authority can neither revoke its own key nor give up its own role, only
 //! replace its key: so after every act there is still someone who can perform the next one.
 
-use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_rules::act::{Act, PartyRegistration, TlsSpki};
 use sillage_rules::codes::Code;
@@ -16,6 +16,9 @@ use super::{Stop, authority, feature, nodes, signing, voiding, vouching, will};
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
+
+/// The entry whose parties nobody registered by an act.
+const GENESIS: LeafIndex = LeafIndex(0);
 
 /// Who signed the batch that an act stands in.
 pub(crate) struct Actor {
@@ -97,6 +100,9 @@ pub(crate) fn register(
     if overlay.party(&author)?.is_some() {
         return Err(refused("this party is registered already: change its roles or replace its key"));
     }
+    if index != GENESIS {
+        feature::check_tags_hidden(act, overlay.store().feature_level()?)?;
+    }
     let tags = [act.patient_tag, act.patient_secret_tag];
     if tags.iter().flatten().any(|tag| !genesis.covers(tag)) {
         return Err(refused("the patient's tag isn't in the range of this log"));
@@ -115,6 +121,7 @@ pub(crate) fn register(
         key_ids: vec![act.key.key_id().as_bytes().to_vec()],
         patient_tag: tag(act.patient_tag),
         patient_secret_tag: tag(act.patient_secret_tag),
+        patient_commitment: tag(act.patient_commitment.map(Hash::to_bytes)),
         registered_at: index.get(),
         ..PartyRow::default()
     };
@@ -182,8 +189,8 @@ fn change_roles(
     if author == actor.author && !roles.contains(Roles::AUTHORITY) {
         return Err(refused("an authority can't give up its own role: another authority has to take it away"));
     }
-    if roles.contains(Roles::PATIENT) && party.patient_tag.is_empty() {
-        return Err(refused("the role patient needs a party that was registered with a patient's tag"));
+    if roles.contains(Roles::PATIENT) && party.patient_tag.is_empty() && party.patient_commitment.is_empty() {
+        return Err(refused("the role patient needs a party that was registered as a patient's"));
     }
     if roles.is_empty() {
         retire_key(overlay, &party, KeyState::Revoked, index)?;

@@ -1,41 +1,99 @@
-//! Whether an access had the right that it cites: a decision on record, or a break-glass. An access that happened is
-//! recorded in any case; what is wrong with its basis is flagged.
+//! Whether an access had the right that it states: a decision on record, or a break-glass; from feature level 4 on, whether
+//! anything on record supports another one. An access that happened is recorded in any case; what is wrong with its basis is
+//! flagged.
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{Basis, BasisKind};
 use sillage_rules::consent::state::Stamp;
-use sillage_rules::consent::{Action, Actor, Case, Meta, Spelled};
+use sillage_rules::consent::{Action, Actor, ActorKind, Case, Effect, Meta, PatientState, ProvableBasis, Spelled};
 use sillage_rules::entry::{Entry, UnjustifiedReason};
+use sillage_rules::facts::Finding;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::FUTURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
 
 use super::Stop;
 use super::check::NO_PATIENT;
+use super::feature::CLAIMS;
 use super::overlay::Overlay;
 use super::rule::Staged;
 use crate::consent::Rules;
 use crate::error::ReadError;
 use crate::schema::{self, Family, TAG_LEN};
 
-/// What is wrong with the decision or break-glass that a record cites; `None`: nothing, or it cites none.
-pub(super) fn fault(
+/// What is found about the basis that a record states.
+pub(super) fn found(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
     staged: &mut Staged,
     record: &ParsedRecord,
     meta: &Meta,
-) -> Result<Option<UnjustifiedReason>, Stop> {
-    let (Some(basis), Some(action)) = (&record.message().basis, Action::of_kind(record.kind())) else {
-        return Ok(None);
-    };
+) -> Result<Finding, Stop> {
+    let Some(basis) = &record.message().basis else { return Ok(Finding::default()) };
     let tag = record.entry_tag();
-    let tags = [Some(tag), overlay.other_tag(&tag)?];
-    match basis.kind() {
-        BasisKind::Decision => decision(overlay, rules, tags, basis, (record, action, &meta.signer)),
-        BasisKind::Breakglass => break_glass(overlay, rules, staged, tags, basis, (record, action, &meta.signer)),
-        _ => Ok(None),
+    if let Some(provable) = ProvableBasis::of(basis.kind()) {
+        let happened = record.kind().is_access() || record.kind().is_movement();
+        if !rules.has_reached(CLAIMS) || !happened {
+            return Ok(Finding::default());
+        }
+        let tags = [Some(tag), overlay.other_tag(&tag)?];
+        let is_claimed = !is_supported(overlay, rules, staged, tags, (provable, basis), (record, &meta.signer))?;
+        let wanted = is_claimed && staged.documents(overlay, rules)?.policy.asks_for_proof(provable);
+        return Ok(Finding { fault: wanted.then_some(UnjustifiedReason::Unproven), is_claimed });
     }
+    let Some(action) = Action::of_kind(record.kind()) else { return Ok(Finding::default()) };
+    let tags = [Some(tag), overlay.other_tag(&tag)?];
+    let fault = match basis.kind() {
+        BasisKind::Decision => decision(overlay, rules, tags, basis, (record, action, &meta.signer))?,
+        BasisKind::Breakglass => break_glass(overlay, rules, staged, tags, basis, (record, action, &meta.signer))?,
+        _ => None,
+    };
+    Ok(Finding { fault, is_claimed: false })
+}
+
+/// Whether something on record, under either tag of the patient, supports such a basis at the moment of the access: the actor was
+/// in the care team then, or the attending doctor; the consent that is named was in force, and permits them that; they are the
+/// patient, or represented them. Clocks may differ: what began shortly after the access counts as before it.
+fn is_supported(
+    overlay: &Overlay<'_>,
+    rules: &mut Rules<'_>,
+    staged: &mut Staged,
+    tags: [Option<[u8; TAG_LEN]>; 2],
+    (provable, basis): (ProvableBasis, &Basis),
+    (record, actor): (&ParsedRecord, &Actor),
+) -> Result<bool, Stop> {
+    if provable == ProvableBasis::Own && actor.kind == ActorKind::Patient {
+        return Ok(true);
+    }
+    let at_ms = record.occurred_at_ms();
+    let moments = [at_ms, at_ms.saturating_add(FUTURE_MS_MAX)].map(LedgerTimeMs);
+    let action = Action::of_kind(record.kind());
+    for tag in tags.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
+        let state = staged.state(overlay, rules, &tag)?;
+        let at = |moment: LedgerTimeMs| match provable {
+            ProvableBasis::CareTeam => state.was_in_care(actor, moment),
+            ProvableBasis::Own => state.was_representative(actor, moment),
+            ProvableBasis::Consent => permits(state, &basis.r#ref, (actor, action), moment),
+            ProvableBasis::Legal => false,
+        };
+        if moments.into_iter().any(at) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a directive with this id permits the actor this action at that moment; of data that goes elsewhere, any.
+fn permits(state: &PatientState, id: &str, (actor, action): (&Actor, Option<Action>), at: LedgerTimeMs) -> bool {
+    let mut named = state.directives_at(at).filter(|entry| entry.directive.id == id);
+    named.any(|entry| {
+        let provision = &entry.directive.provision;
+        let in_team = |origin: &str| state.origins(actor, at).any(|known| known == origin);
+        let meant = provision.grantee.as_ref().is_some_and(|grantee| grantee.matches(actor, in_team));
+        let acts = provision.actions.as_ref();
+        let may = action.is_none_or(|action| acts.is_some_and(|actions| actions.contains(&action)));
+        provision.effect == Effect::Permit && meant && may
+    })
 }
 
 /// Whether a record without a fault says from here on what its items are: it changes them, on a decision that stands now.

@@ -13,6 +13,7 @@ use sillage_proto::internal::v1::{SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
 use sillage_rules::authority::content_hash;
 use sillage_rules::codes::Code;
+use sillage_rules::consent::PatientState;
 use sillage_rules::entry::batch_leaf;
 use sillage_rules::facts;
 use sillage_rules::kind::Kind;
@@ -25,6 +26,7 @@ use super::Stop;
 use super::authority::Cosigned;
 pub(crate) use super::erase_keys::check_new_keys;
 use super::overlay::{DataKeyName, Overlay};
+use crate::consent::Rules;
 use crate::consent::caches::Caches;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -74,7 +76,14 @@ pub(crate) struct Signer {
     pub stream_id: StreamId,
     /// Role patient: whose device signed.
     tags: [Option<[u8; 32]>; 2],
+    /// Role patient: the registration names no tags, and a state says whose device it is.
+    is_sealed_device: bool,
+    /// The tags of the batch whose states say so.
+    own: BTreeSet<[u8; 32]>,
 }
+
+/// The tags that a patient has.
+const TAGS_OF_A_PATIENT: usize = 2;
 
 impl Signer {
     /// Finds whose key it is.
@@ -88,12 +97,48 @@ impl Signer {
         let party = overlay.party(&key.author_id)?;
         let party = party.ok_or_else(|| ReadError::Damaged("a key's party is missing".into()))?;
         let tags = [&party.patient_tag, &party.patient_secret_tag].map(|tag| tag[..].try_into().ok());
-        Ok(Self { stream_id: stream(&key.author_id), roles: party.roles(), key, tags })
+        let is_sealed_device = party.roles().contains(Roles::PATIENT) && !party.patient_commitment.is_empty();
+        let (stream_id, roles, own) = (stream(&key.author_id), party.roles(), BTreeSet::new());
+        Ok(Self { stream_id, roles, key, tags, is_sealed_device, own })
     }
 
     /// Whether a device of this patient signed.
     pub(crate) fn is_patient(&self, tag: &[u8; 32]) -> bool {
-        self.roles.contains(Roles::PATIENT) && self.tags.contains(&Some(*tag))
+        self.roles.contains(Roles::PATIENT) && (self.tags.contains(&Some(*tag)) || self.own.contains(tag))
+    }
+
+    /// Whether it is a patient's device of which sealed records alone say whose it is.
+    pub(crate) fn is_sealed_device(&self) -> bool {
+        self.is_sealed_device
+    }
+
+    /// Whether a device of the patient with this state signed.
+    pub(crate) fn is_device_of(&self, state: &PatientState) -> bool {
+        self.is_sealed_device && state.has_device(&self.key.author_id)
+    }
+
+    /// Finds out whose device signed, where it signs what only the patient's device may.
+    pub(crate) fn find_patient(
+        &mut self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        shape: &Shape<'_>,
+    ) -> Result<(), Stop> {
+        if !self.is_sealed_device {
+            return Ok(());
+        }
+        let decides = |record: &&Record<'_>| record.tag != NO_PATIENT && self.roles.may_decide(record.kind);
+        let tags: BTreeSet<[u8; 32]> = shape.records.iter().filter(decides).map(|record| record.tag).collect();
+        if tags.len() > TAGS_OF_A_PATIENT && !shape.records.iter().all(|record| self.roles.may_sign(record.kind)) {
+            let what = "a patient's own device signs for the patient alone, and this batch is of several patients";
+            return Err(Refusal::new(Code::NotEntitled, what).into());
+        }
+        for tag in tags.into_iter().take(TAGS_OF_A_PATIENT) {
+            if self.is_device_of(rules.state(overlay, &tag)?) {
+                self.own.insert(tag);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -163,16 +208,19 @@ impl<'b> Shape<'b> {
         Signer::of(overlay, &self.key_id, |author| self.label.stream_id(author))
     }
 
-    /// Whether the signer may sign these records.
-    pub(crate) fn check_rights(&self, signer: &Signer) -> Result<(), Refusal> {
+    /// Whether the signer may sign these records, in a group of this feature level.
+    pub(crate) fn check_rights(&self, signer: &Signer, level: u32) -> Result<(), Refusal> {
         if signer.key.state != KeyState::Active {
             return Err(Refusal::new(Code::RevokedKey, Code::RevokedKey.way_out()));
         }
         for (position, record) in (0_u32..).zip(&self.records) {
+            if record.kind.is_reserved_at(level) {
+                return Err(Refusal::new(Code::KindReserved, Code::KindReserved.way_out()).at(position));
+            }
             // What an act needs is checked with the act.
             let is_act = matches!(record.content, Content::Act(_));
             let decides = signer.is_patient(&record.tag) && signer.roles.may_decide(record.kind);
-            if !is_act && !decides && !signer.roles.may_sign(record.kind) {
+            if !is_act && !decides && !signer.roles.may_sign_at(record.kind, level) {
                 let message = not_a_signer(record.kind);
                 return Err(Refusal::new(Code::NotEntitled, message).at(position));
             }

@@ -15,8 +15,9 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash, sh
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::internal::v1::SealedDecision;
+use sillage_proto::v1;
 use sillage_rules::codes::Code;
-use sillage_rules::consent::{Event, Meta, PatientState};
+use sillage_rules::consent::{ActorKind, Event, Meta, PatientState};
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::record::{Compartment, DECISION_BYTES_MAX, DecisionRecord, Moment, SignedRequest};
@@ -30,11 +31,12 @@ use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::roles::Roles;
 use zeroize::Zeroizing;
 
+use super::asker::Standing;
 use super::check::{self, NO_PATIENT, Signer};
 use super::decided::{Decided, MadeDecision};
 use super::overlay::{DataKeyName, Overlay};
 use super::rule::with_env;
-use super::{Applier, BatchOutcome, Stop, vouching};
+use super::{Applier, BatchOutcome, Stop, vouching, will};
 use crate::batches::Levels;
 use crate::consent::caches::Caches;
 use crate::consent::{Rules, opened};
@@ -116,6 +118,7 @@ struct New {
     open: Option<Decision>,
     secret: Option<(Tag, Decision)>,
     valid_s: u64,
+    asker: Option<v1::DecisionAsker>,
 }
 
 fn malformed(what: &str) -> Refusal {
@@ -200,6 +203,7 @@ impl<'d> Asked<'d> {
         if *request.tag() != opened.tag {
             return Err(malformed("a request is about another patient than it is sealed for").into());
         }
+        will::check_known(overlay, &request)?;
         request.check_time(time.get())?;
         rules.check_spelling(&request)?;
         let name = request_key(&request, &self.signer);
@@ -210,8 +214,11 @@ impl<'d> Asked<'d> {
         if ![Some(tag), secret_tag].into_iter().flatten().all(|tag| genesis.covers(tag)) {
             return Err(coded(Code::TagOutOfRange).into());
         }
-        vouching::check_request(overlay, &self.signer, &request)?;
+        let own_device = self.is_patients_own(overlay, rules, &request)?;
+        vouching::check_request(overlay, &self.signer, &request, own_device)?;
         self.check_tags(overlay, genesis, &request, opened.pairing())?;
+        let log = (genesis, &*rules.caches.verified);
+        let standing = Standing::of(overlay, log, (&self.signer, &self.key_id, own_device), &request, time)?;
         let items = item_facts(overlay, rules, &request)?;
         let documents = rules.documents(overlay)?;
         rules.state(overlay, tag)?;
@@ -219,14 +226,16 @@ impl<'d> Asked<'d> {
             rules.state(overlay, secret_tag)?;
         }
         let (state, secret) = (rules.known(tag), secret_tag.map(|tag| rules.known(tag)));
-        let patient_key = self.signer.is_patient(tag);
-        state.check_authentication(request.actor(), time, patient_key, request.is_authenticated())?;
+        let patient_key = self.signer.is_patient(tag) || self.signer.is_device_of(state);
+        let authenticated = state.check_authentication(request.actor(), time, patient_key, standing.authenticated);
+        authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
         let asked = Request {
             actor: request.actor().clone(),
             action: request.action(),
             purpose: request.purpose().to_owned(),
             at: time,
             items,
+            word_of: standing.word_of,
         };
         let decision = with_env(overlay, &documents, |env| decide(env, state, secret, &asked))?;
         check_contradictions(&decision)?;
@@ -234,7 +243,22 @@ impl<'d> Asked<'d> {
         let (open, second) = split(decision, &asked.items, kept_apart);
         let secret = second.zip(secret_tag).map(|(decision, tag)| (*tag, decision));
         let valid_s = documents.policy.decision_valid_s;
-        Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s })))
+        let asker = standing.asker;
+        Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s, asker })))
+    }
+
+    /// Whether the patient asks, by a device of their own.
+    fn is_patients_own(
+        &self,
+        overlay: &Overlay<'_>,
+        rules: &mut Rules<'_>,
+        request: &ParsedRequest,
+    ) -> Result<bool, Stop> {
+        let (signer, tag) = (&self.signer, request.tag());
+        if request.actor().kind != ActorKind::Patient {
+            return Ok(false);
+        }
+        Ok(signer.is_patient(tag) || signer.is_sealed_device() && signer.is_device_of(rules.state(overlay, tag)?))
     }
 
     /// A request's tags are one patient's: on record as such, or proven by what came with it.
@@ -352,6 +376,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
                 patient_key: false,
                 authenticated: false,
                 will: None,
+                party: None,
             };
             states[usize::from(is_secret)].apply(&event, &meta);
         }
@@ -516,7 +541,8 @@ impl Applier<'_> {
                 made.decision,
                 moment,
                 salts_and_nonce.salts,
-            );
+            )
+            .with_asker(new.asker.clone());
             let payload = Zeroizing::new(record.payload());
             check_len(payload.len())?;
             let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;

@@ -1,7 +1,8 @@
 //! What may be applied at all: what is new counts once every node of the group has said that it knows it.
 
-use sillage_rules::act::Act;
+use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
+use sillage_rules::kind::Kind;
 use sillage_rules::roles::{GIVEN_OUT, Roles};
 
 use super::Stop;
@@ -36,10 +37,17 @@ pub(super) fn check_known(store: &Store, shape: &Shape<'_>) -> Result<(), Stop> 
         Content::Sealed(_) => None,
     });
     let mut new = acts.filter(|(_, act)| act.feature_level() > 1).peekable();
-    if new.peek().is_none() {
+    let mut sealed = (0_u32..)
+        .zip(&shape.records)
+        .filter(|(_, record)| matches!(record.content, Content::Sealed(_)) && record.kind.feature_level() > 1);
+    let newest = sealed.next();
+    if new.peek().is_none() && newest.is_none() {
         return Ok(());
     }
     let level = store.feature_level()?;
+    for (position, record) in newest.into_iter().chain(sealed) {
+        check_kind(record.kind, level).map_err(|refusal| refusal.at(position))?;
+    }
     Ok(new.try_for_each(|(position, act)| check_act(act, level).map_err(|refusal| refusal.at(position)))?)
 }
 
@@ -48,15 +56,41 @@ pub(super) fn check_known(store: &Store, shape: &Shape<'_>) -> Result<(), Stop> 
 /// # Errors
 /// As a program that doesn't know it refuses it.
 pub fn check_act(act: &Act, level: u32) -> Result<(), Refusal> {
-    if act.kind().feature_level() > level {
-        let what = format!("unknown kind {:#06x}: the nodes don't all know it yet", act.kind().code());
-        return Err(Refusal::new(Code::UnknownKind, what));
-    }
+    check_kind(act.kind(), level)?;
     if act.feature_level() > level {
         let what = "unknown role bits, or fields: the nodes don't all know them yet";
         return Err(Refusal::new(Code::MalformedRecord, what));
     }
     Ok(())
+}
+
+/// Whether a group of this feature level knows a kind.
+///
+/// # Errors
+/// `UNKNOWN_KIND`, as of a number that no kind has.
+pub fn check_kind(kind: Kind, level: u32) -> Result<(), Refusal> {
+    match kind.feature_level() > level {
+        false => Ok(()),
+        true => {
+            let what = format!("unknown kind {:#06x}: the nodes don't all know it yet", kind.code());
+            Err(Refusal::new(Code::UnknownKind, what))
+        }
+    }
+}
+
+/// Whether a registration names no patient, as it mustn't from feature level 4 on: acts are public.
+///
+/// # Errors
+/// `ACT_REFUSED`.
+pub fn check_tags_hidden(party: &PartyRegistration, level: u32) -> Result<(), Refusal> {
+    let named = party.patient_tag.is_some() || party.patient_secret_tag.is_some();
+    match level >= CLAIMS && named {
+        false => Ok(()),
+        true => {
+            let what = "acts are public, and name no patient's tags any more: give their commitment, and a device.registered under each tag (sillage keys register does)";
+            Err(Refusal::new(Code::ActRefused, what))
+        }
+    }
 }
 
 /// Whether a group of this feature level gives out these roles.

@@ -9,6 +9,7 @@
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
+mod asker;
 mod authority;
 mod basis;
 pub(crate) mod check;
@@ -37,14 +38,14 @@ use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
-use sillage_rules::entry::{BatchHeader, Entry, RecordEntry, UnjustifiedReason};
-use sillage_rules::facts;
+use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use sillage_rules::facts::{self, Finding, Lateness};
 use sillage_rules::kind::Kind;
 
 use self::acts::Actor;
 use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
 pub use self::decided::{Decided, MadeDecision};
-use self::feature::{ROLES, feature_level_reached};
+use self::feature::CLAIMS;
 use self::overlay::Overlay;
 use self::rule::Staged;
 use crate::consent::Rules;
@@ -271,7 +272,6 @@ pub(crate) fn command<'a>(
     let time = clock::time(shared, caches, store, at, command.as_ref().ok())?;
     let size = at.head.size;
     let overlay = Overlay::new(store);
-    let spelled = feature_level_reached(&overlay, ROLES)?;
     let mut applier = Applier {
         store,
         genesis: &shared.genesis,
@@ -280,7 +280,7 @@ pub(crate) fn command<'a>(
         time,
         size,
         overlay,
-        rules: Rules::new(caches, stats, size, true).spelled(spelled),
+        rules: Rules::new(caches, stats, size, true).at_level(at.level),
         writes: WriteBatch::with_capacity_bytes(data.len() * 2),
         families: Families::of(store),
         entries: Vec::new(),
@@ -318,17 +318,19 @@ pub(crate) fn check_only(
     let mut overlay = Overlay::new(store);
     let shape = Shape::of(batch)?;
     feature::check_known(store, &shape)?;
-    let signer = shape.signer(&overlay)?;
+    let mut signer = shape.signer(&overlay)?;
     let stream = overlay.stream(&signer.stream_id)?;
     if stream.is_some_and(|stream| batch.seq <= stream.last_seq) {
         // Applying gives the original answer, or finds the reuse.
         return Ok(());
     }
-    shape.check_rights(&signer)?;
-    shape.check_records(&shared.genesis, time)?;
     let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
+    let found = signer.find_patient(&overlay, &mut rules, &shape);
     let genesis = (&*shared.genesis, shared.to_verify());
-    let checked = perform(&mut overlay, &mut rules, genesis, (&shape, &signer), (size + 1, time));
+    let checked = found
+        .and_then(|()| Ok(shape.check_rights(&signer, store.feature_level()?)?))
+        .and_then(|()| Ok(shape.check_records(&shared.genesis, time)?))
+        .and_then(|()| perform(&mut overlay, &mut rules, genesis, (&shape, &signer), (size + 1, time)));
     rules.finish(size);
     checked.map(drop)
 }
@@ -353,7 +355,7 @@ fn perform(
                     act => acts::perform(overlay, genesis, &actor, act, (shape, at)),
                 })
             }
-            Content::Sealed(_) if rule::is_opened(record) || will::opens(overlay, record)? => {
+            Content::Sealed(_) if rule::is_opened(record, rules) || will::opens(overlay, genesis, record)? => {
                 rule::stage(overlay, rules, genesis, &mut staged, (shape, signer), (position, record), at)
             }
             Content::Sealed(_) => Ok(()),
@@ -404,7 +406,7 @@ impl Applier<'_> {
 
     fn batch(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Stop> {
         let stats = self.stats;
-        let (shape, signer) = stats.time(Stage::Check, || {
+        let (shape, mut signer) = stats.time(Stage::Check, || {
             let shape = Shape::of(batch)?;
             feature::check_known(self.store, &shape)?;
             let signer = shape.signer(&self.overlay)?;
@@ -415,6 +417,7 @@ impl Applier<'_> {
         if batch.seq <= last_seq && !self.records_again {
             return self.answer_again(&shape, &signer);
         }
+        signer.find_patient(&self.overlay, &mut self.rules, &shape)?;
         let staged = stats.time(Stage::Check, || self.check(&shape, &signer, last_seq))?;
         stats.time(Stage::Encode, || self.record(&shape, &signer, staged))
     }
@@ -442,7 +445,7 @@ impl Applier<'_> {
     }
 
     fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<Staged, Stop> {
-        shape.check_rights(signer)?;
+        shape.check_rights(signer, self.level.0)?;
         if let Some(verified) = self.verify {
             shape.verify(self.genesis, signer, verified)?;
         }
@@ -458,8 +461,9 @@ impl Applier<'_> {
         shape.check_records(self.genesis, self.time)?;
         shape.check_data_keys(&self.overlay, self.rules.caches)?;
         let first = self.next_index() + 1;
+        let rules = &self.rules;
         let looked_at = |record: &Record<'_>| {
-            record.kind.is_act() || rule::is_opened(record) || record.kind == Kind::CONTEST_OPENED
+            record.kind.is_act() || rule::is_opened(record, rules) || record.kind == Kind::CONTEST_OPENED
         };
         if !shape.records.iter().any(looked_at) {
             return Ok(Staged::default());
@@ -493,9 +497,10 @@ impl Applier<'_> {
             signature: shape.signature,
         }));
         let first_index = LeafIndex(self.next_index());
+        let late = self.lateness()?;
         for (position, record) in (0_u32..).zip(&shape.records) {
-            let fault = staged.named.get(&position).and_then(|named| named.fault);
-            self.put_record(record, position, fault);
+            let found = staged.named.get(&position).map(|named| named.found).unwrap_or_default();
+            self.put_record(record, position, found, late);
         }
         for (name, wrapped) in &shape.new_keys {
             self.overlay.take_new_key(*name, wrapped)?;
@@ -538,17 +543,21 @@ impl Applier<'_> {
         })
     }
 
+    /// When a record is late, by the policy in force before the batch.
+    fn lateness(&mut self) -> Result<Lateness, Stop> {
+        let (of_genesis_ms, of_every_kind) = (self.genesis.late_after_ms, self.level.0 >= CLAIMS);
+        let after_ms = match of_every_kind {
+            true => self.rules.documents(&self.overlay)?.policy.late_after_ms(of_genesis_ms),
+            false => of_genesis_ms,
+        };
+        Ok(Lateness { after_ms, of_every_kind })
+    }
+
     /// Adds a record entry, its payload and its row in the patients' index.
-    fn put_record(&mut self, record: &Record<'_>, position: u32, fault: Option<UnjustifiedReason>) {
+    fn put_record(&mut self, record: &Record<'_>, position: u32, found: Finding, late: Lateness) {
         let index = self.next_index();
-        let flags = facts::flags_for(
-            record.kind,
-            record.sealed.facts,
-            fault,
-            record.sealed.occurred_at_ms,
-            self.time.get(),
-            self.genesis.late_after_ms,
-        );
+        let times = (record.sealed.occurred_at_ms, self.time.get());
+        let flags = facts::flags_for(record.kind, record.sealed.facts, found, times, late);
         self.put_entry(&RecordEntry {
             index: LeafIndex(index),
             time: self.time,

@@ -1,16 +1,18 @@
 //! What the ledger records itself: that someone read entries, or the trace of a patient, in whose trace it then stands.
 //! Public by nature, so its payload isn't sealed: it names a service and numbers of entries, never a person.
 
-use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proto::internal::v1::LedgerRecord;
 use sillage_proto::v1::Record;
 use sillage_rules::codes::Code;
+use sillage_rules::device::mark_of_reading;
 use sillage_rules::entry::{Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{FUTURE_MS_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
 
 use super::check::NO_PATIENT;
+use super::feature::CLAIMS;
 use super::{Applier, BatchOutcome};
 use crate::error::Refusal;
 use crate::genesis::GenesisInfo;
@@ -27,6 +29,8 @@ pub(crate) struct Own {
     pub tag: [u8; 32],
     /// `salt ‖ record`.
     pub payload: Vec<u8>,
+    /// It is the first reading of a patient's own device, which this stands for.
+    pub device: Option<Hash>,
 }
 
 /// Checks a record that the ledger is to make at `time`.
@@ -46,7 +50,8 @@ pub(crate) fn check(record: &LedgerRecord, time: LedgerTimeMs) -> Result<Own, Re
     if parsed.message().occurred_at_ms > time.get().saturating_add(FUTURE_MS_MAX) {
         return Err(Refusal::new(Code::TimeAhead, Code::TimeAhead.way_out()));
     }
-    Ok(Own { tag: parsed.entry_tag(), payload: [&record.salt[..], &record.record[..]].concat() })
+    let payload = [&record.salt[..], &record.record[..]].concat();
+    Ok(Own { tag: parsed.entry_tag(), payload, device: mark_of_reading(&parsed.message().details) })
 }
 
 /// [`check`], and whether the patient is one of this log.
@@ -92,6 +97,9 @@ impl Applier<'_> {
             }
         };
         let index = LeafIndex(self.next_index());
+        if let Some(mark) = own.device.filter(|_| self.level.0 >= CLAIMS) {
+            self.overlay.put_device_read(&own.tag, &mark);
+        }
         self.put_entry(&RecordEntry {
             index,
             time: self.time,

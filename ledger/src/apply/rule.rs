@@ -14,12 +14,12 @@ use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::BasisKind;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::{check_cycle, check_lifting};
+use sillage_rules::consent::name::check_reserved;
 use sillage_rules::consent::{
     Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, Spell, Spelled, opens_at_apply,
     spelling,
 };
-use sillage_rules::entry::UnjustifiedReason;
-use sillage_rules::facts;
+use sillage_rules::facts::{self, Finding};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{CALL_ITEMS_MAX, SALT_BYTES};
 use sillage_rules::record::{ParsedRecord, RecordError};
@@ -27,12 +27,13 @@ use sillage_rules::roles::Roles;
 use sillage_rules::will::may_carry;
 
 use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
-use super::feature::{ROLES, feature_level_reached};
+use super::feature::{CLAIMS, ROLES, feature_level_reached};
 use super::overlay::Overlay;
 use super::{Applier, Stop, basis, daily, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
+use crate::devices;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
 use crate::schema::{self, Family, TAG_LEN};
@@ -50,8 +51,8 @@ pub(crate) struct Named {
     pub event: Option<(Event, Meta)>,
     /// It was permitted to change what its items are.
     pub may_change: bool,
-    /// What is wrong with the basis that it cites.
-    pub fault: Option<UnjustifiedReason>,
+    /// What was found about its basis.
+    pub found: Finding,
 }
 
 /// What the records of a batch would change, by their positions. Nothing is changed before all of the batch is accepted.
@@ -83,8 +84,12 @@ impl From<RecordError> for Stop {
     }
 }
 
-/// Whether apply opens the payload.
-pub(crate) fn is_opened(record: &Record<'_>) -> bool {
+/// Whether apply opens the payload. From feature level 4 on, of what happened on whatever basis, to see what supports it.
+pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
+    let happened = record.kind.is_access() || record.kind.is_movement();
+    if rules.has_reached(CLAIMS) && happened && record.sealed.facts & facts::HAS_BASIS != 0 {
+        return matches!(record.content, Content::Sealed(_));
+    }
     let cites = record.sealed.facts & facts::CITES != 0;
     let basis = if cites { BasisKind::Decision } else { BasisKind::None };
     matches!(record.content, Content::Sealed(_)) && opens_at_apply(record.kind, basis)
@@ -104,18 +109,29 @@ pub(super) fn stage(
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
     let mut meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
+    meta.party = Some(signer.key.author_id);
     if !signer.roles.may_sign(record.kind) && meta.signer.kind != ActorKind::Patient {
         let message = "a patient's own device signs for the patient alone: others sign through a service";
         return Err(Refusal::new(Code::NotEntitled, message).into());
     }
     if may_carry(record.kind) {
-        will::establish(overlay, genesis, &parsed, &mut meta)?;
+        will::establish(overlay, (genesis, &rules.caches.verified), &parsed, &mut meta)?;
     }
     if record.kind == Kind::CONTEST_OPENED {
         let state = staged.state(overlay, rules, &tag)?;
-        state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated)?;
+        let authenticated = state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated);
+        authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
+    }
+    if rules.has_reached(CLAIMS) {
+        check_reserved(parsed.message(), &signer.key.author_id, authority)?;
     }
     let mut event = Event::of(&parsed)?;
+    if let Some(Event::Policy(policy)) = &event
+        && !rules.has_reached(policy.feature_level())
+    {
+        let why = "unknown field: the nodes don't all know `proven_bases` and `late_after_s` yet";
+        return Err(Refusal::new(Code::MalformedRecord, format!("details: {why}")).into());
+    }
     if rules.is_spelled() {
         spelling::check_record(parsed.message())?;
         // What happened is on record whatever software did it.
@@ -128,19 +144,20 @@ pub(super) fn stage(
         staged.check_reviewer(overlay, signer, &tag, event)?;
     }
     let cites = record.sealed.facts & facts::CITES != 0;
-    let fault = match cites {
-        false => None,
-        true => basis::fault(overlay, rules, staged, &parsed, &meta)?,
-    };
-    let may_change = cites && fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
+    let found = basis::found(overlay, rules, staged, &parsed, &meta)?;
+    let may_change = cites && found.fault.is_none() && basis::may_change(overlay, rules, &parsed, &meta)?;
     if let Some(event) = &mut event {
-        staged.admit(overlay, rules, &tag, event, &meta)?;
+        let admitted = staged.admit(overlay, rules, &tag, event, &meta);
+        admitted.map_err(|stop| will::or_no_issuer(overlay, genesis, stop))?;
+        if let Event::DeviceRegistered(device) = event {
+            devices::check(overlay, signer, &tag, device)?;
+        }
         let counts = daily::check(overlay, genesis, signer, (record.kind, event, &meta.signer), staged.limited, time)?;
         staged.limited += u32::from(counts);
     }
     let event = event.map(|event| (event, meta));
     let by = signer.key.author_id;
-    staged.named.insert(position, Named { tag, kind: record.kind, by, event, may_change, fault });
+    staged.named.insert(position, Named { tag, kind: record.kind, by, event, may_change, found });
     Ok(())
 }
 
@@ -450,7 +467,8 @@ pub(super) fn with_env<T>(
         })
     };
     let Documents { policy, matrix, catalogue, .. } = documents;
-    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked });
+    let claims = feature_level_reached(overlay, CLAIMS)?;
+    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked, claims });
     match failed.take() {
         Some(error) => Err(error),
         None => Ok(out),
@@ -486,6 +504,7 @@ impl Applier<'_> {
                         }
                     }
                 }
+                Event::DeviceRegistered(_) => self.overlay.put_device(&tag, index),
                 _ if glass_id(&event).is_some() => self.register(&tag, &event, &meta, by)?,
                 _ => {}
             }

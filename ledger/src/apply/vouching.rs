@@ -11,6 +11,7 @@ use sillage_rules::vouching::{ANY, Claim, Vouched, Vouching, check_own_word, cla
 use super::Stop;
 use super::acts::{known_party, refused};
 use super::check::Signer;
+use super::feature::{CLAIMS, feature_level_reached};
 use super::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
@@ -122,9 +123,14 @@ pub(super) fn check_record(
     Ok(check_claims(&claims, |what, name| vouches(overlay, author, what, name))??)
 }
 
-/// The same, of a request.
-pub(super) fn check_request(overlay: &Overlay<'_>, signer: &Signer, request: &ParsedRequest) -> Result<(), Stop> {
-    if !signer.roles.is_bound() {
+/// The same, of a request. `own_device`: the patient's, for the patient.
+pub(super) fn check_request(
+    overlay: &Overlay<'_>,
+    signer: &Signer,
+    request: &ParsedRequest,
+    own_device: bool,
+) -> Result<(), Stop> {
+    if !signer.roles.is_bound() || own_device && feature_level_reached(overlay, CLAIMS)? {
         return Ok(());
     }
     let author = &signer.key.author_id;

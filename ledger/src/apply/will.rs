@@ -4,22 +4,25 @@
 //! by the VRF proof that the record brings along. So every node comes to the same verdict, those without the VRF key too.
 
 use sillage_proof::hash::{Hash, LedgerTimeMs, sha256};
+use sillage_proof::keys::KeyId;
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::Meta;
+use sillage_rules::decide::ParsedRequest;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::ISSUERS_MAX;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::will::issuer::Issuer;
-use sillage_rules::will::{self, Log, Will};
+use sillage_rules::will::{self, Log, Proven, Will};
 
 use super::Stop;
 use super::acts::refused;
 use super::check::Record;
-use super::feature::{ROLES, feature_level_reached};
+use super::feature::{CLAIMS, ROLES, feature_level_reached};
 use super::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::genesis::GenesisInfo;
+use crate::verified::Verified;
 
 /// Under which an issuer is kept.
 pub(crate) fn issuer_name(url: &str) -> Hash {
@@ -51,15 +54,30 @@ pub(crate) fn put(overlay: &mut Overlay<'_>, genesis: &GenesisInfo, issuer: &Iss
     Ok(())
 }
 
-/// Whether the log takes no will on a service's word: an issuer is on record, withdrawn or not. A log that has none yet goes
-/// on as before, so that nobody is kept from revoking a consent by an update.
-pub(super) fn is_required(overlay: &Overlay<'_>) -> Result<bool, ReadError> {
-    Ok(feature_level_reached(overlay, ROLES)? && overlay.issuers()? > 0)
+/// Whether the log takes no will on a service's word: an issuer is on record, withdrawn or not; or, from level 4 on, it is of
+/// real persons. A log for tests that has no issuer goes on as before.
+pub(super) fn is_required(overlay: &Overlay<'_>, genesis: &GenesisInfo) -> Result<bool, ReadError> {
+    if !feature_level_reached(overlay, ROLES)? {
+        return Ok(false);
+    }
+    Ok(overlay.issuers()? > 0 || !genesis.test_log && feature_level_reached(overlay, CLAIMS)?)
 }
 
 /// Whether the record is opened for its will alone.
-pub(super) fn opens(overlay: &Overlay<'_>, record: &Record<'_>) -> Result<bool, ReadError> {
-    Ok(record.kind == Kind::CONTEST_OPENED && is_required(overlay)?)
+pub(super) fn opens(overlay: &Overlay<'_>, genesis: &GenesisInfo, record: &Record<'_>) -> Result<bool, ReadError> {
+    Ok(record.kind == Kind::CONTEST_OPENED && is_required(overlay, genesis)?)
+}
+
+/// Says what is missing where nobody can prove who they are yet: an issuer of logins.
+pub(super) fn or_no_issuer(overlay: &Overlay<'_>, genesis: &GenesisInfo, stop: Stop) -> Stop {
+    let missing = matches!(&stop, Stop::Refused(refusal) if refusal.code == Code::AuthenticationMissing);
+    match missing && matches!((is_required(overlay, genesis), overlay.issuers()), (Ok(true), Ok(0))) {
+        false => stop,
+        true => {
+            let what = "no issuer of logins is published in this log, so nothing proves who acts: the authority publishes one with sillage keys issuer";
+            Refusal::new(Code::LoginIssuer, what).into()
+        }
+    }
 }
 
 /// How the will of a record is established, at `at`.
@@ -68,7 +86,7 @@ pub(super) fn opens(overlay: &Overlay<'_>, record: &Record<'_>) -> Result<bool, 
 /// What is wrong with the proof that it carries, or that not every node knows such proofs yet.
 pub(crate) fn established(
     overlay: &Overlay<'_>,
-    genesis: &GenesisInfo,
+    (genesis, verified): (&GenesisInfo, &Verified),
     record: &ParsedRecord,
     at: LedgerTimeMs,
 ) -> Result<Will, Stop> {
@@ -77,24 +95,68 @@ pub(crate) fn established(
         let what = "not every node of this log knows the field `will` yet: update all of them, then send it again";
         return Err(Refusal::new(Code::MalformedRecord, what).into());
     }
-    let issuer = match will::issuer_named(message)? {
+    let issuer = issuer_of(overlay, message.will.as_ref())?;
+    Ok(will::of(record, issuer.as_ref(), &log_of(genesis, verified), at)?)
+}
+
+/// Whether every node of the log knows all of a request's fields.
+///
+/// # Errors
+/// As a program answers that doesn't know them.
+pub(super) fn check_known(overlay: &Overlay<'_>, request: &ParsedRequest) -> Result<(), Stop> {
+    match request.message().will.is_none() || feature_level_reached(overlay, CLAIMS)? {
+        true => Ok(()),
+        false => {
+            let what = "not every node of this log knows the field `will` yet: update all of them, then send it again";
+            Err(Refusal::new(Code::MalformedRequest, what).into())
+        }
+    }
+}
+
+/// By what it is proven that a request's actor asks it, at `at`: `None` where nothing is said to prove it. `key_id` is of the
+/// key that signs the request.
+///
+/// # Errors
+/// What is wrong with the proof that it carries, or that not every node knows such proofs yet.
+pub(crate) fn of_request(
+    overlay: &Overlay<'_>,
+    (genesis, verified): (&GenesisInfo, &Verified),
+    (request, key_id): (&ParsedRequest, &KeyId),
+    at: LedgerTimeMs,
+) -> Result<Option<Proven>, Stop> {
+    check_known(overlay, request)?;
+    let will = request.message().will.as_ref();
+    let issuer = issuer_of(overlay, will)?;
+    Ok(will::of_request(request, key_id, issuer.as_ref(), &log_of(genesis, verified), at)?)
+}
+
+/// Whether the log takes nobody's word on who asks: as for records, and every node knows how it is proven.
+pub(super) fn is_required_of_requests(overlay: &Overlay<'_>, genesis: &GenesisInfo) -> Result<bool, ReadError> {
+    Ok(feature_level_reached(overlay, CLAIMS)? && is_required(overlay, genesis)?)
+}
+
+fn issuer_of(overlay: &Overlay<'_>, will: Option<&v1::Will>) -> Result<Option<Issuer>, Stop> {
+    let row = match will::issuer_of(will)? {
         Some(url) => overlay.issuer(&issuer_name(&url))?,
         None => None,
     };
-    let issuer = issuer.map(|row| parsed(&row)).transpose()?;
-    let log = Log { origin: &genesis.origin, vrf_public_key: &genesis.vrf_public_key, test_log: genesis.test_log };
-    Ok(will::of(record, issuer.as_ref(), &log, at)?)
+    Ok(row.map(|row| parsed(&row)).transpose()?)
+}
+
+fn log_of<'a>(genesis: &'a GenesisInfo, verified: &'a Verified) -> Log<'a> {
+    let GenesisInfo { origin, vrf_public_key, test_log, .. } = genesis;
+    Log { origin, vrf_public_key, test_log: *test_log, known: Some(verified.tokens()) }
 }
 
 /// Holds what a record says of who decided against its proof, where the log asks for one.
 pub(super) fn establish(
     overlay: &Overlay<'_>,
-    genesis: &GenesisInfo,
+    log: (&GenesisInfo, &Verified),
     record: &ParsedRecord,
     meta: &mut Meta,
 ) -> Result<(), Stop> {
-    let will = established(overlay, genesis, record, meta.time)?;
-    if is_required(overlay)? {
+    let will = established(overlay, log, record, meta.time)?;
+    if is_required(overlay, log.0)? {
         meta.authenticated = will.suffices();
     }
     Ok(())

@@ -16,6 +16,7 @@ use crate::schema::TAG_LEN;
 use crate::seal::KekProvider;
 use crate::seal::vault::Vault;
 use crate::seal::wrapped::OnRecord;
+use crate::verified::Verified;
 
 /// The state of a patient, folded from all that decides in a log of `as_of` entries.
 #[derive(Clone)]
@@ -62,12 +63,14 @@ pub(crate) struct Caches {
     pub caps: RecordCaps,
     /// Whether names in it are in their one spelling: they are compared so from feature level 3 on.
     pub spelled: bool,
+    /// Signatures of logins that needn't be verified again.
+    pub verified: Arc<Verified>,
     /// [`crate::LedgerReader::keys_version`] as of which all of it holds; of no use where one thread applies.
     version: u64,
 }
 
 impl Caches {
-    pub(crate) fn new(keks: Arc<dyn KekProvider>, origin: Origin, options: &Options) -> Self {
+    pub(crate) fn new(keks: Arc<dyn KekProvider>, origin: Origin, options: &Options, verified: Arc<Verified>) -> Self {
         Self {
             vault: Vault::new(keks, origin, options.data_keys_cached),
             on_record: OnRecord::new(options.wrapped_keys_cached),
@@ -80,6 +83,7 @@ impl Caches {
             nothing_to_tell: false,
             caps: options.record_caps,
             spelled: false,
+            verified,
             version: 0,
         }
     }

@@ -7,7 +7,7 @@ use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
 use sillage_proof::keys::AuthorId;
 use sillage_rules::consent::people::Verdict;
-use sillage_rules::entry::Entry;
+use sillage_rules::entry::{Entry, RecordEntry};
 
 use crate::apply::check::NO_PATIENT;
 use crate::apply::overlay::Overlay;
@@ -195,18 +195,24 @@ impl Overlay<'_> {
         if let Some(party) = self.row(Family::Glass, &opener_key(glass.index))? {
             return AuthorId::from_slice(&party).map(Some).map_err(|_| damaged());
         }
-        // Of before feature level 3, and so stored: the header of its batch names the key that signed.
-        let entry = |index: LeafIndex| {
-            let bytes = self.store().get(Family::Entries, &index_key(index.get()))?;
-            let entry = bytes.as_deref().map(Entry::decode).transpose();
-            entry.ok().flatten().ok_or_else(damaged)
-        };
-        let Entry::Record(record) = entry(glass.index)? else { return Err(damaged()) };
-        let Entry::BatchHeader(header) = entry(record.header_index().ok_or_else(damaged)?)? else {
+        // Of before feature level 3, and so stored.
+        let Entry::Record(record) = self.stored_entry(glass.index)? else { return Err(damaged()) };
+        self.signed_by(&record).map(Some)
+    }
+
+    /// The party that signed a stored record: the header of its batch names the key.
+    pub(crate) fn signed_by(&self, record: &RecordEntry) -> Result<AuthorId, ReadError> {
+        let Entry::BatchHeader(header) = self.stored_entry(record.header_index().ok_or_else(damaged)?)? else {
             return Err(damaged());
         };
         let key = self.key(&header.key_id)?.ok_or_else(damaged)?;
-        Ok(Some(key.author_id))
+        Ok(key.author_id)
+    }
+
+    fn stored_entry(&self, index: LeafIndex) -> Result<Entry, ReadError> {
+        let bytes = self.store().get(Family::Entries, &index_key(index.get()))?;
+        let entry = bytes.as_deref().map(Entry::decode).transpose();
+        entry.ok().flatten().ok_or_else(damaged)
     }
 
     /// The break-glass that the record of this entry opened.

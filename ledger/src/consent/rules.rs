@@ -16,7 +16,7 @@ use super::caches::{Caches, Folded};
 use super::documents::{self, Documents};
 use crate::apply::Stop;
 use crate::apply::check::NO_PATIENT;
-use crate::apply::feature::{ROLES, feature_level_reached};
+use crate::apply::feature::ROLES;
 use crate::apply::overlay::Overlay;
 use crate::error::{ReadError, Refusal};
 use crate::schema::{self, Family, TAG_LEN};
@@ -43,6 +43,8 @@ pub(crate) struct Rules<'a> {
     /// The command's own events: after an erasure, a state is folded again.
     events: BTreeMap<Tag, Vec<(Event, Meta)>>,
     documents: Option<Arc<Documents>>,
+    /// The feature level of the group.
+    level: u32,
     /// Deposits and decisions that aren't stored yet, and whose they are.
     deposits: BTreeMap<u64, (Tag, Arc<Vec<DepositedItem>>)>,
     decisions: BTreeMap<u64, (Tag, Arc<DecisionRecord>)>,
@@ -60,6 +62,7 @@ impl<'a> Rules<'a> {
             states: BTreeMap::new(),
             events: BTreeMap::new(),
             documents: None,
+            level: 0,
             deposits: BTreeMap::new(),
             decisions: BTreeMap::new(),
         }
@@ -72,7 +75,7 @@ impl<'a> Rules<'a> {
         size: u64,
         overlay: &Overlay<'_>,
     ) -> Result<Self, ReadError> {
-        Ok(Self::new(caches, stats, size, false).spelled(feature_level_reached(overlay, ROLES)?))
+        Ok(Self::new(caches, stats, size, false).at_level(overlay.store().feature_level()?))
     }
 
     /// Refuses a request that names somebody or something in another spelling than the one.
@@ -80,8 +83,10 @@ impl<'a> Rules<'a> {
         if self.is_spelled() { request.check_spelling() } else { Ok(()) }
     }
 
-    /// Names are compared in their one spelling, or, before feature level 3, as they were written.
-    pub(crate) fn spelled(mut self, spelled: bool) -> Self {
+    /// In a group of this feature level: before 3, names are compared as they were written, not in their one spelling.
+    pub(crate) fn at_level(mut self, level: u32) -> Self {
+        self.level = level;
+        let spelled = level >= ROLES;
         if spelled != self.caches.spelled {
             self.caches.compare(spelled);
             // What was kept is folded anew.
@@ -93,6 +98,11 @@ impl<'a> Rules<'a> {
     /// Whether names are compared in their one spelling.
     pub(crate) fn is_spelled(&self) -> bool {
         self.caches.spelled
+    }
+
+    /// Whether the group has reached this feature level.
+    pub(crate) fn has_reached(&self, level: u32) -> bool {
+        self.level >= level
     }
 
     /// The command is done, and the log has `size` entries: keeps what may be needed again.
@@ -196,6 +206,11 @@ impl<'a> Rules<'a> {
         }
         // Only admitting asks in which capacity it was signed.
         let mut meta = Meta::of(&record, entry.index, entry.time, false, false).ok();
+        if let Some(meta) = &mut meta
+            && rests_on_party(event.as_ref())
+        {
+            meta.party = Some(overlay.signed_by(&entry)?);
+        }
         if self.is_spelled() {
             event = event.map(Spelled::spelled_on_record);
             meta = meta.map(Spelled::spelled_on_record);
@@ -447,6 +462,15 @@ pub(crate) fn glass_id(event: &Event) -> Option<&str> {
 /// What was deposited isn't folded into states: a patient may have thousands of items, and few are asked for at a time.
 pub(crate) fn is_deposit(kind: Kind) -> bool {
     matches!(kind, Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE | Kind::ACCESS_DELETE)
+}
+
+/// Whether it counts who signed a record: what nobody but one party says opens nothing to that party.
+fn rests_on_party(event: Option<&Event>) -> bool {
+    match event {
+        Some(Event::Joined(_)) => true,
+        Some(Event::Directive(directive)) => directive.collected.is_some(),
+        _ => false,
+    }
 }
 
 /// Whether documents may have been published from entry `from` on, in a log of `size` entries.

@@ -54,6 +54,7 @@ pub struct TwoTags {
     pub open: [u8; 32],
     pub secret: [u8; 32],
     pub pairing: TagPairing,
+    pub message: v1::TagPairing,
 }
 
 /// Patients whose tags are really made of an identity.
@@ -81,7 +82,7 @@ fn made(number: u32) -> TwoTags {
         secret_proof: secret_proof.to_bytes().to_vec(),
     };
     let pairing = TagPairing::from_message(&message).expect("well formed");
-    TwoTags { open: open.to_bytes(), secret: secret.to_bytes(), pairing }
+    TwoTags { open: open.to_bytes(), secret: secret.to_bytes(), pairing, message }
 }
 
 pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
@@ -93,12 +94,18 @@ pub fn registration(seed: u8, roles: Roles) -> PartyRegistration {
         quota_events_per_s: 0,
         patient_tag: None,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: Vouching::default(),
     }
 }
 
 /// Party 1 is the authority, 2 and 3 are authors.
 pub fn genesis() -> Vec<u8> {
+    genesis_of(true)
+}
+
+/// The same, of a log for tests or of one of real persons.
+pub fn genesis_of(test_log: bool) -> Vec<u8> {
     let node = |id: u8| NodeIdentity {
         id: u64::from(id),
         name: format!("node-{id}"),
@@ -118,7 +125,7 @@ pub fn genesis() -> Vec<u8> {
         vrf_public_key: vrf_key().public_key().as_bytes().to_vec(),
         tag_first: vec![0x10; 32],
         tag_last: vec![0x7f; 32],
-        test_log: true,
+        test_log,
         late_after_ms: DAY_MS,
         index_depth: 12,
         quota_events_per_s: 0,
@@ -138,6 +145,11 @@ pub fn quiet() -> Options {
 
 /// The keyring that all nodes of these tests share.
 pub fn keks() -> Arc<dyn KekProvider> {
+    keyring()
+}
+
+/// The same, to be saved.
+pub fn keyring() -> Arc<Keyring> {
     static KEKS: LazyLock<Arc<Keyring>> = LazyLock::new(|| Arc::new(Keyring::generate().expect("randomness")));
     KEKS.clone()
 }

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use sillage_ledger::seal::{Plain, Sealer};
 use sillage_ledger::{BatchOutcome, Decided, Ledger, LedgerReader, Options, Refusal};
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::{LeafIndex, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::StreamId;
-use sillage_proto::internal::v1::{Command, SealedBatch, SealedDecision, SealedRecord};
+use sillage_proto::internal::v1::{
+    ClockAttestation, ClockEvidence, Command, SealedBatch, SealedDecision, SealedRecord,
+};
 use sillage_proto::v1;
 use sillage_rules::act::Act;
+use sillage_rules::clock::ClockMessage;
 use sillage_rules::codes::Code;
 use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::decide::{ParsedRequest, TagPairing};
@@ -140,6 +143,8 @@ pub struct World {
     pub options: Options,
     /// Ledger time of the next command.
     pub now: u64,
+    /// Every command so far: its stamp, its bytes, and what became of it.
+    pub tape: Vec<(u64, Vec<u8>, Vec<BatchOutcome>, Hash)>,
     seqs: BTreeMap<(u8, String), u64>,
     nonce: u64,
 }
@@ -150,10 +155,24 @@ impl World {
     }
 
     pub fn with(options: Options) -> Self {
+        Self::of(&genesis(), options)
+    }
+
+    /// With another genesis.
+    pub fn of(genesis: &[u8], options: Options) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let ledger = Ledger::open(dir.path(), &genesis(), keks(), options.clone()).expect("a ledger");
+        let ledger = Ledger::open(dir.path(), genesis, keks(), options.clone()).expect("a ledger");
         let sealer = Sealer::new(ledger.reader(), keks(), 1_000);
-        Self { dir, ledger: Some(ledger), sealer, options, now: START_MS, seqs: BTreeMap::new(), nonce: 0 }
+        Self {
+            dir,
+            ledger: Some(ledger),
+            sealer,
+            options,
+            now: START_MS,
+            tape: Vec::new(),
+            seqs: BTreeMap::new(),
+            nonce: 0,
+        }
     }
 
     pub fn ledger(&mut self) -> &mut Ledger {
@@ -182,7 +201,12 @@ impl World {
         let seq = self.seqs.entry((author, "s".into())).or_default();
         *seq += 1;
         let seq = *seq;
-        let stream_id = StreamId::new(&super::author_id(author), "s");
+        self.sealed_as(author, ("s", seq), records)
+    }
+
+    /// A batch with this number of this stream.
+    pub fn sealed_as(&mut self, author: u8, (label, seq): (&str, u64), records: &[v1::Record]) -> SealedBatch {
+        let stream_id = StreamId::new(&super::author_id(author), label);
         let parsed: Vec<ParsedRecord> = records.iter().map(parsed).collect();
         let salt = |at: usize| [at as u8 ^ 0x5a; 16];
         let salts: Vec<[u8; 16]> = (0..parsed.len()).map(salt).collect();
@@ -198,7 +222,7 @@ impl World {
             occurred_at_ms: record.occurred_at_ms(),
             facts: facts::facts_of(record),
         });
-        let mut batch = batch(author, "s", seq, records.collect());
+        let mut batch = batch(author, label, seq, records.collect());
         batch.new_keys = sealed.new_keys;
         batch
     }
@@ -226,32 +250,75 @@ impl World {
 
     /// As a client seals that sends no proof of tags along.
     pub fn seal_without_proof(&self, requests: &[ParsedRequest]) -> SealedDecision {
-        self.seal_with(requests, |_| None)
+        self.seal_with(2, requests, |_| None)
     }
 
     pub fn seal_requests(&self, requests: &[ParsedRequest]) -> SealedDecision {
-        self.seal_with(requests, |request| request.secret_tag().and_then(|_| super::pairing_of(request.tag())))
+        self.seal_as(2, requests)
+    }
+
+    fn seal_as(&self, asker: u8, requests: &[ParsedRequest]) -> SealedDecision {
+        self.seal_with(asker, requests, |request| request.secret_tag().and_then(|_| super::pairing_of(request.tag())))
     }
 
     fn seal_with(
         &self,
+        asker: u8,
+        requests: &[ParsedRequest],
+        proof: impl Fn(&ParsedRequest) -> Option<TagPairing>,
+    ) -> SealedDecision {
+        self.seal_requests_by(asker, requests, proof)
+    }
+
+    /// Requests under the signature of a party, with what proves the tags of each.
+    pub fn seal_requests_by(
+        &self,
+        party: u8,
         requests: &[ParsedRequest],
         proof: impl Fn(&ParsedRequest) -> Option<TagPairing>,
     ) -> SealedDecision {
         let hashes: Vec<_> = requests.iter().map(ParsedRequest::hash).collect();
         let origin = Origin::new(ORIGIN).expect("an origin");
-        let message = AuthorizeMessage::new(key(2).key_id(), origin, &hashes).expect("few");
-        let signature = message.sign(&key(2));
+        let message = AuthorizeMessage::new(key(party).key_id(), origin, &hashes).expect("few");
+        let signature = message.sign(&key(party));
         let requests: Vec<_> = requests.iter().map(|request| (request.clone(), proof(request))).collect();
-        self.sealer.seal_decision(&key(2).key_id(), &signature, &requests).expect("keys are there")
+        self.sealer.seal_decision(&key(party).key_id(), &signature, &requests).expect("keys are there")
     }
 
     /// Applies a command at the present time.
     pub fn apply(&mut self, command: Command) -> Vec<BatchOutcome> {
+        self.apply_as_it_is(&Command { version: 3, ..command })
+    }
+
+    /// Applies a command of whatever version it says.
+    pub fn apply_as_it_is(&mut self, command: &Command) -> Vec<BatchOutcome> {
         let (index, _) = self.ledger().applied();
-        let data = Command { version: 3, ..command }.encode_to_vec();
+        let (now, data) = (self.now, command.encode_to_vec());
+        let outcomes = self.ledger().apply(index + 1, 1, now, &data).expect("never by the fault of the input");
+        let root = self.reader().root();
+        self.tape.push((now, data, outcomes.clone(), root));
+        outcomes
+    }
+
+    /// Ledger time goes on, by the clocks of all nodes; from feature level 2 on nothing else moves it.
+    pub fn pass(&mut self, ms: u64) {
+        self.now += ms;
         let now = self.now;
-        self.ledger().apply(index + 1, 1, now, &data).expect("never by the fault of the input")
+        let attest = |node: u8| {
+            let (key, origin) = (key(100 + node), Origin::new(ORIGIN).expect("a name"));
+            let node = u64::from(node);
+            let message = ClockMessage { key_id: key.key_id(), origin, node, term: 1, clock_ms: now };
+            ClockAttestation { node, clock_ms: now, signature: message.sign(&key).to_vec() }
+        };
+        let time = Some(ClockEvidence { stamp_ms: now, attestations: (1..=3).map(attest).collect() });
+        self.apply_as_it_is(&Command { version: 6, time, ..Command::default() });
+        assert_eq!(self.reader().head().time_ms.get(), now, "the clocks count");
+    }
+
+    /// The group reaches a feature level.
+    pub fn raise(&mut self, feature_level: u32) {
+        let outcomes = self.apply_as_it_is(&Command { version: 6, feature_level, ..Command::default() });
+        assert_eq!(outcomes, [BatchOutcome::FeatureLevel(feature_level)]);
     }
 
     /// Applies one batch of party 2.
@@ -345,7 +412,13 @@ impl World {
 
     /// Asks one thing, and looks at it as the leader does before.
     pub fn ask(&mut self, request: v1::DecisionRequest) -> Result<Decided, Refusal> {
-        let sealed = self.asks(&[request]);
+        self.ask_by(2, request)
+    }
+
+    /// The same, under the signature of another party.
+    pub fn ask_by(&mut self, asker: u8, request: v1::DecisionRequest) -> Result<Decided, Refusal> {
+        let request = self.request(request);
+        let sealed = self.seal_as(asker, &[request]);
         let checked = self.reader().check_decision(&sealed, self.now);
         let outcome = self.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
         match outcome {

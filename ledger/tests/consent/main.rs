@@ -4,8 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asking;
 mod basis;
 mod break_glass;
+mod claims;
 mod decisions;
 mod documents;
 mod erasing;

@@ -458,10 +458,16 @@ fn expected(
     }
     let actor = Actor::from_record(request.actor.as_ref().expect("someone")).expect("an actor");
     let items = request.items.iter().map(|item| ItemFacts::of(item, &state, None, false)).collect();
-    let asked =
-        Request { actor, action: Action::Read, purpose: request.purpose.clone(), at: reader.head().time_ms, items };
+    let asked = Request {
+        actor,
+        action: Action::Read,
+        purpose: request.purpose.clone(),
+        at: reader.head().time_ms,
+        items,
+        word_of: None,
+    };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: false };
     let decided = decide(&env, &state, None, &asked);
     let outcome = |item: &sillage_rules::decide::ItemDecision| {
         let consulted = item.consulted.iter().map(|index| index.get()).collect();

@@ -4,6 +4,7 @@
 //! then every record, the root, the sealing. After this no health data and no identity is in clear, except in acts of
 //! the authority, which are public by nature. The work takes from 100 µs to 50 ms of one core: not for an async task.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -11,7 +12,10 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
-use sillage_ledger::{GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out};
+use sillage_ledger::{
+    CLAIMS, GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out,
+    check_kind, check_tags_hidden,
+};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, hash_leaves};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, StreamId};
@@ -20,6 +24,7 @@ use sillage_proto::v1::{Batch, SaltedRecord};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::event::items_looked_up;
+use sillage_rules::consent::name::check_reserved;
 use sillage_rules::consent::{Actor, Event, Meta, Spell, Spelled, spelling};
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
@@ -30,6 +35,8 @@ use sillage_rules::stream::StreamLabel;
 use sillage_rules::vouching::{ANY, Claim, Vouched, check_own_word, claims_of_record};
 
 use super::consulted::is_patient_itself;
+use super::devices;
+use super::open::Opener;
 use super::quota::Quotas;
 use super::refusals::{from_read, over_quota, refuse};
 
@@ -57,6 +64,43 @@ pub struct Admission {
 
 /// What was found of a party in one call: records name the same few structures and systems over and over.
 pub(super) type VouchedNames = HashSet<(Vouched, String)>;
+
+/// The patient whose device signs a batch or asks, as far as the tags before showed.
+#[derive(Default)]
+pub(super) struct OwnTag {
+    /// Tags that were looked up, and whether the party acts for their patient.
+    known: Vec<([u8; 32], bool)>,
+}
+
+impl OwnTag {
+    /// The party, with the tag as its own where it is that patient's device. A patient has two tags: a batch under more
+    /// of them isn't one patient's, and no further one is looked up.
+    pub(super) fn of<'p>(
+        &mut self,
+        admission: &Admission,
+        party: &'p Party,
+        tag: Option<&[u8; 32]>,
+    ) -> Result<Cow<'p, Party>, Refusal> {
+        let Some(tag) = tag.filter(|_| party.patient_commitment.is_some()) else {
+            return Ok(Cow::Borrowed(party));
+        };
+        let known = self.known.iter().find(|(known, _)| known == tag).map(|(_, own)| *own);
+        let own = match known {
+            Some(own) => own,
+            None if self.known.len() >= 2 => false,
+            None => {
+                let opener = Opener::new(admission.reader.clone(), Arc::clone(&admission.sealer));
+                let own = devices::record_of(&admission.reader, &opener, party, tag)?.is_some();
+                self.known.push((*tag, own));
+                own
+            }
+        };
+        Ok(match own {
+            true => Cow::Owned(Party { patient_tag: Some(*tag), ..party.clone() }),
+            false => Cow::Borrowed(party),
+        })
+    }
+}
 
 /// The fields of a batch, in their types.
 pub(crate) struct Header {
@@ -100,10 +144,12 @@ impl Admission {
         let spelled = self.reader.feature_level() >= ROLES;
         let mut records = Vec::with_capacity(batch.records.len());
         let mut vouched = VouchedNames::default();
+        let mut own = OwnTag::default();
         for (salted, position) in batch.records.iter().zip(0..) {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
             check_record(&record, genesis, spelled, clock).map_err(|error| of_record(error, position))?;
             if !already {
+                let party = own.of(self, &party, record.parsed.tag()).map_err(|refusal| refusal.at(position))?;
                 self.check_new(&party, &record.parsed, &mut vouched).map_err(|refusal| refusal.at(position))?;
                 self.reader.check_will(&record.parsed, clock.1).map_err(|refusal| refusal.at(position))?;
             }
@@ -146,8 +192,18 @@ impl Admission {
                 given_out = given_out.without(named.roles);
             }
             check_given_out(given_out, level)?;
+            if let Act::Registered(registered) = act {
+                check_tags_hidden(registered, level)?;
+            }
         }
-        check_role(party, record)?;
+        let level = self.reader.feature_level();
+        check_kind(record.kind(), level)?;
+        check_role(party, record, level)?;
+        if level >= CLAIMS {
+            let authority = party.roles.contains(Roles::AUTHORITY);
+            check_reserved(record.message(), &party.author_id, authority)
+                .map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        }
         if record.kind().is_act() || !party.roles.is_bound() {
             return Ok(());
         }
@@ -438,7 +494,10 @@ fn check_record(
     Ok(())
 }
 
-fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
+fn check_role(party: &Party, record: &ParsedRecord, level: u32) -> Result<(), Refusal> {
+    if record.kind().is_reserved_at(level) {
+        return Err(refuse(Code::KindReserved));
+    }
     let own_key = matches!(record.act(), Some(Act::Rotated { author_id, .. }) if *author_id == party.author_id);
     if own_key && !party.roles.is_empty() {
         return Ok(());
@@ -448,7 +507,7 @@ fn check_role(party: &Party, record: &ParsedRecord) -> Result<(), Refusal> {
         false => {
             let decides = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
             let decides = decides && party.roles.may_decide(record.kind());
-            (decides || party.roles.may_sign(record.kind()), "")
+            (decides || party.roles.may_sign_at(record.kind(), level), "")
         }
     };
     match (may, who) {

@@ -93,6 +93,10 @@ alarms! {
         "This node's clock isn't the group's: set it right.";
     NotFounded "NOT_FOUNDED" Failing
         "This log begins when all of its first nodes have met once: start those that are missing. Nothing is recorded yet, so where one lost its data folder, empty the data folders of all, run `sillage-node found --config FILE --forget-disk` for each, and start them; where one lost its keys too, make the log anew (`sillage-node init`).";
+    WitnessAhead "WITNESS_AHEAD" Failing
+        "A witness has cosigned more entries than this log holds: this is an older copy that was put back, or a majority lost its newest entries. Nothing new is taken, so that the log shows one history: stop all nodes, put the newest data back, or look at this copy with `sillage-node serve --isolated`.";
+    WitnessRefuses "WITNESS_REFUSES" Warning
+        "A witness says that this log doesn't continue what it cosigned: a copy of this log reached the witness, or the witness's folder was lost. Compare the two checkpoints (`sillage witness status`, `sillage audit compare`), then see docs/durability.md on the way back.";
     OutOfTouch "OUT_OF_TOUCH" Failing
         "This node hears of no leader: start the nodes that are missing. If they were replaced or moved while this one was away, name a node of today under [[peers]] in node.toml, with its id, address and tls_spki_sha256 (`sillage cluster member list --json`), and restart.";
     NoCheckpoint "NO_CHECKPOINT" Failing
@@ -109,6 +113,8 @@ alarms! {
         "A party has signed as many records that take access away as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
     LimitNear "LIMIT_NEAR" Warning
         "A party has signed four fifths of the records that take access away that it may sign today: find out why.";
+    Isolated "ISOLATED" Warning
+        "This is a copy that is only looked at (`serve --isolated`): it takes nothing, and speaks to no peer and no witness. Nobody is to rely on it: ask a node of the log.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning
         "The connections that callers may have are used up: find the caller that leaves its connections open, and stop it.";
 }

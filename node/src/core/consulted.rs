@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 
 use sillage_ledger::{BatchOutcome, Party, Refusal};
 use sillage_proof::LeafIndex;
-use sillage_proof::hash::sha256;
+use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::AuthorId;
 use sillage_proto::internal::v1::{LedgerRecord, RecordRequest};
-use sillage_proto::v1::Actor;
+use sillage_proto::v1::{Actor, Automated};
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
@@ -107,21 +107,46 @@ pub fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: Read
     Ok(Reading { record, events: 1, once: Some(once) })
 }
 
-/// Whether it is the patient itself that reads: only then nothing is put on record.
+/// The record of the first reading of a patient's own device: it names no party, as the same one under both tags would tell that
+/// they are one patient's. `mark` stands for it, to whoever can open the record that told of the device.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn first_read(tag: &[u8; 32], mark: Hash, what: Read) -> Result<Reading, Refusal> {
+    let details = serde_json::json!({ "read": what.token(), "device": mark });
+    let once = sha256(&[b"sillage/line/v1\0", mark.as_bytes(), tag]).to_bytes();
+    Ok(Reading { record: record_of(None, Some(tag), &details)?, events: 1, once: Some(once) })
+}
+
+/// Whether it is the patient itself that reads: then nothing is put on record, but for the first reading of a device.
 pub fn is_patient_itself(reader: &Party, tag: &[u8]) -> bool {
     let own = [reader.patient_tag, reader.patient_secret_tag];
     reader.roles.contains(Roles::PATIENT) && own.iter().flatten().any(|own| own[..] == *tag)
 }
 
 fn consulted(reader: &Party, tag: Option<&[u8; 32]>, details: &serde_json::Value) -> Result<LedgerRecord, Refusal> {
-    let kind = Kind::LOG_CONSULTED;
-    let mut message = new_message(kind, tag, now_ms());
-    message.actor = Some(Actor {
+    let actor = Actor {
         system: ACTOR_SYSTEM.to_owned(),
         id: reader.author_id.to_string(),
         label: reader.name.clone(),
         ..Actor::default()
-    });
+    };
+    record_of(Some(actor), tag, details)
+}
+
+fn record_of(
+    actor: Option<Actor>,
+    tag: Option<&[u8; 32]>,
+    details: &serde_json::Value,
+) -> Result<LedgerRecord, Refusal> {
+    let kind = Kind::LOG_CONSULTED;
+    let mut message = new_message(kind, tag, now_ms());
+    if actor.is_none() {
+        // Who did it isn't said: that a node noted it is.
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        message.automated = Some(Automated { software: "sillage-node".to_owned(), version });
+    }
+    message.actor = actor;
     message.details = details.to_string();
     let record = ParsedRecord::from_message(message).map_err(|error| {
         tracing::error!(%error, "the record of a reading can't be made");
@@ -198,10 +223,17 @@ impl Core {
     /// # Errors
     /// When it isn't on record in time, or over the quota: then nothing may be given.
     pub async fn put_on_record(&self, reading: Reading) -> Result<LeafIndex, Refusal> {
+        if self.config.isolated {
+            // A copy can't grow. Whoever keeps it answers for who reads it.
+            let reader = reading.reader().map(|reader| reader.to_string());
+            tracing::warn!(target: "audit", reader, "an isolated copy is read, and that can't be put on record");
+            return Ok(LeafIndex(self.reader.tree_size().get().saturating_sub(1)));
+        }
         self.propose(&reading).await
     }
 
-    /// Puts on record that a party has read of a patient's trace, unless it is that patient: after what was read was found,
+    /// Puts on record that a party has read of a patient's trace, unless it is that patient and hasn't done so for the first time
+    /// with this device: after what was read was found,
     /// so that it shows the log as it was before, and before any of it is given.
     ///
     /// # Errors
@@ -210,6 +242,8 @@ impl Core {
         if !is_patient_itself(reader, tag) {
             let is_on_record = self.reader.is_on_record(tag).map_err(|error| from_read(&error))?;
             self.put_on_record(trace_read(reader, tag, is_on_record, what)?).await?;
+        } else if let Some(mark) = self.first_reading(reader, tag)? {
+            self.put_on_record(first_read(tag, mark, what)?).await?;
         }
         Ok(())
     }
@@ -269,6 +303,7 @@ mod tests {
             keys: Vec::new(),
             patient_tag: None,
             patient_secret_tag: None,
+            patient_commitment: None,
             registered_at: LeafIndex(0),
             vouches_for: [0; 3],
         }

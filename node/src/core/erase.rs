@@ -210,7 +210,7 @@ impl Core {
 
     /// Proposes a command about keys and waits until it is applied here.
     pub(super) async fn change_keys(&self, command: Command) -> Result<(), Refusal> {
-        if self.room.is_low() {
+        if self.takes_nothing() {
             return Err(refuse(Code::ReadOnly));
         }
         let command = Command { version: COMMAND_VERSION, ..command };

@@ -1,38 +1,87 @@
 //! Feeds the newest checkpoint to witnesses, one task each: a slow, dead or lying one delays nothing else.
 //!
+//! Before anything is submitted, the witness is asked what it knows, by a request whose proof begins at the size that it would
+//! end with: a witness of another size answers with its own, and signs nothing. A witness that knows more than this log holds
+//! has cosigned another history than the one that would come from here: an older copy that was put back, as a rule. Then
+//! nothing more is submitted to it; and where it proves that with a checkpoint that the log's own key signed, this node takes
+//! nothing new (a witness alone, that says what it likes, stops nobody).
+//!
 //! Only the leader feeds. What comes back is verified, added to the checkpoint and shared with the other nodes.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use sillage_ledger::Refusal;
+use sillage_ledger::{LedgerReader, Refusal};
+use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::note::{SignedNote, VerifierKey};
 use sillage_proof::{Hash, TreeSize};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
+use super::alarms::Alarm;
 use super::checkpoints::Signed;
 use super::cosigners::Who;
 use super::refusals::from_read;
 use super::witness::{Answer, WitnessClient};
+use crate::config::NodeConfig;
 
 /// After a failure, doubled up to the greatest.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked whether this node has come to lead, or the witness is due again.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a leader waits for its witnesses' first answers before it takes anything new: one that is away holds up nobody.
+const ASK_MAX: Duration = Duration::from_secs(5);
 /// Conflicts answered at once.
 const CONFLICTS_MAX: u32 = 2;
+
+/// Whether the witnesses have said what they know, since this process began.
+#[derive(Debug)]
+pub struct Asked {
+    /// How many haven't answered yet.
+    waiting: AtomicUsize,
+    /// When it was first needed.
+    since: OnceLock<Instant>,
+    behind: AtomicBool,
+}
+
+impl Asked {
+    /// Of the witnesses of a node. A log that was never shown to anybody has nothing to ask.
+    pub fn of(config: &NodeConfig, reader: &LedgerReader) -> Self {
+        let is_new = reader.last_index_commit().is_none();
+        let waiting = if is_new || config.isolated { 0 } else { config.witnesses.len() };
+        Self { waiting: AtomicUsize::new(waiting), since: OnceLock::new(), behind: AtomicBool::new(false) }
+    }
+
+    /// Whether all have answered, or were waited for long enough. For a leader.
+    pub fn is_over(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0 || self.since.get_or_init(Instant::now).elapsed() >= ASK_MAX
+    }
+
+    /// Whether a witness has proven that this log has lost entries.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    fn answered(&self) {
+        let _none_waits = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+    }
+}
 
 /// What is known of a witness.
 #[derive(Debug)]
 pub struct Feed {
-    /// The size that it is thought to know.
-    old_size: u64,
+    /// The size that it is thought to know; none before it was asked.
+    old_size: Option<u64>,
     /// What it cosigned last: the size, and when.
     fed: Option<(u64, Instant)>,
     backoff: Duration,
     conflicts: u32,
+    /// It said that this log doesn't continue what it cosigned.
+    refused: bool,
+    /// It knows more than this log holds: nothing is submitted any more.
+    halted: bool,
 }
 
 /// What to do after an answer.
@@ -48,36 +97,37 @@ pub enum Next {
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { old_size: 0, fed: None, backoff: BACKOFF_MIN, conflicts: 0 }
+        Self { old_size: None, fed: None, backoff: BACKOFF_MIN, conflicts: 0, refused: false, halted: false }
     }
 }
 
 impl Feed {
     /// Whether a checkpoint of `size` is to be shown: a new one, or the same again after `interval`.
     pub fn is_due(&self, size: u64, interval: Duration) -> bool {
-        self.fed.is_none_or(|(fed, at)| size > fed || at.elapsed() >= interval)
+        !self.halted && self.fed.is_none_or(|(fed, at)| size > fed || at.elapsed() >= interval)
     }
 
-    /// The size that the proof for a checkpoint of `size` begins with; `None` when the witness has seen more.
+    /// The size that the proof for a checkpoint of `size` begins with; `None` when the witness has seen more. One that wasn't
+    /// asked yet is asked with `size` itself: it signs only if it knows that very checkpoint.
     pub fn old_size(&self, size: u64) -> Option<u64> {
-        (self.old_size <= size).then_some(self.old_size)
+        self.old_size.map_or(Some(size), |known| (known <= size).then_some(known))
     }
 
     /// Takes in the answer to a checkpoint of `size`.
     pub fn answered(&mut self, size: u64, answer: &Answer) -> Next {
         match answer {
             Answer::Cosigned { .. } => {
-                *self = Self { old_size: size, fed: Some((size, Instant::now())), ..Self::default() };
+                *self = Self { old_size: Some(size), fed: Some((size, Instant::now())), ..Self::default() };
                 return Next::Rest;
             }
-            Answer::Knows(known) if *known != self.old_size && self.conflicts < CONFLICTS_MAX => {
-                self.old_size = *known;
+            Answer::Knows(known) if Some(*known) != self.old_size && self.conflicts < CONFLICTS_MAX => {
+                self.old_size = Some(*known);
                 self.conflicts += 1;
                 if *known <= size {
                     return Next::Again;
                 }
             }
-            Answer::Knows(known) => self.old_size = *known,
+            Answer::Knows(known) => self.old_size = Some(*known),
             Answer::Refused(_) | Answer::Lies(_) | Answer::Unreachable(_) => {}
         }
         self.later()
@@ -96,6 +146,7 @@ impl Feed {
 pub(super) async fn run(core: Weak<Core>, url: String, key: VerifierKey) {
     let client = WitnessClient::new(&url);
     let mut feed = Feed::default();
+    let mut is_asked = false;
     let Some(mut newest) = core.upgrade().map(|core| core.checkpoints.watch()) else {
         return;
     };
@@ -114,6 +165,9 @@ pub(super) async fn run(core: Weak<Core>, url: String, key: VerifierKey) {
         let mut next = Next::Again;
         while next == Next::Again {
             next = feed_once(&core, &client, &key, &mut feed, &signed).await;
+            if !std::mem::replace(&mut is_asked, true) {
+                core.asked.answered();
+            }
         }
         drop(core);
         if let Next::After(wait) = next {
@@ -137,7 +191,7 @@ async fn feed_once(
             "a witness has seen a larger tree than this node's newest checkpoint"
         );
         // Perhaps another leader's; the next checkpoint may be larger.
-        feed.old_size = size;
+        feed.old_size = None;
         return feed.later();
     };
     let proof = match proof(core, old_size, size).await {
@@ -152,9 +206,24 @@ async fn feed_once(
     let answer = client.add_checkpoint(old_size, &proof, &note, &text, key).await;
     core.metrics().witness(outcome(&answer));
     match &answer {
-        Answer::Cosigned { line } => core.add_lines(size, std::slice::from_ref(line)),
-        Answer::Knows(known) => tracing::debug!(witness = key.name(), known, old_size, "a witness knows another size"),
+        Answer::Cosigned { line } => {
+            core.add_lines(size, std::slice::from_ref(line));
+            if feed.refused {
+                core.alarms.clear(Alarm::WitnessRefuses);
+            }
+        }
+        Answer::Knows(known) => {
+            tracing::debug!(witness = key.name(), known, old_size, "a witness knows another size");
+            if is_ahead(core, client, key, *known).await {
+                feed.halted = true;
+                return Next::Rest;
+            }
+        }
         Answer::Refused(status) => {
+            if matches!(status, 409 | 422) {
+                feed.refused = true;
+                core.alarms.raise(Alarm::WitnessRefuses, format!("witness {}, at size {size}", key.name()));
+            }
             tracing::warn!(witness = key.name(), status, size, old_size, "a witness refuses the checkpoint");
         }
         Answer::Lies(what) => {
@@ -163,6 +232,44 @@ async fn feed_once(
         Answer::Unreachable(error) => tracing::info!(witness = key.name(), error, "a witness doesn't answer"),
     }
     feed.answered(size, &answer)
+}
+
+/// Whether a witness that says it knows `known` entries knows more than this log holds, which this node leads.
+async fn is_ahead(core: &Arc<Core>, client: &WitnessClient, key: &VerifierKey, known: u64) -> bool {
+    // What the group has committed is applied first: a new leader may lag behind the one before.
+    if core.up_to_date().await.is_err() {
+        return false;
+    }
+    let holds = core.reader().tree_size().get();
+    if known <= holds {
+        return false;
+    }
+    let shown = client.latest(core.genesis().origin.as_str()).await;
+    let proven = shown.and_then(|note| signed_size(core, &note)).filter(|size| *size > holds);
+    let name = key.name();
+    let found = match proven {
+        Some(size) => {
+            core.asked.behind.store(true, Ordering::Release);
+            format!(
+                "{holds} entries are here, and witness {name} shows a checkpoint of {size} that this log's key signed"
+            )
+        }
+        None => {
+            format!("{holds} entries are here, and witness {name} says {known} without showing it: it is left alone")
+        }
+    };
+    core.alarms.raise(Alarm::WitnessAhead, found);
+    true
+}
+
+/// The size of a checkpoint of this log that its key has signed.
+fn signed_size(core: &Core, note: &[u8]) -> Option<u64> {
+    let note = SignedNote::parse(note).ok()?;
+    let key: VerifierKey = core.log_vkey().ok()?.parse().ok()?;
+    note.verify([&key]).ok()?;
+    let lines: Vec<&str> = note.text().lines().take(3).collect();
+    let checkpoint = Checkpoint::parse(&format!("{}\n", lines.join("\n"))).ok()?;
+    (checkpoint.origin == core.genesis().origin).then(|| checkpoint.size.get())
 }
 
 async fn proof(core: &Core, old_size: u64, size: u64) -> Result<Vec<Hash>, Refusal> {
@@ -205,7 +312,7 @@ mod tests {
     #[test]
     fn a_conflict_is_answered_at_once_with_the_size_that_the_witness_knows() {
         let mut feed = Feed::default();
-        assert_eq!(feed.old_size(9), Some(0));
+        assert_eq!(feed.old_size(9), Some(9), "one that wasn't asked yet can sign nothing new");
         assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::Again);
         assert_eq!(feed.old_size(9), Some(5));
         assert_eq!(feed.answered(9, &cosigned()), Next::Rest);

@@ -18,7 +18,8 @@ const ROWS_DEFAULT: u32 = 100;
 /// Most rows of a page.
 const ROWS_MAX: u32 = 500;
 
-/// Reads one page; and how much was looked at for it, in entries opened.
+/// Reads one page; and how much was looked at for it, in entries opened. `with_reason`: the caller may open the traces that they
+/// stand in.
 ///
 /// # Errors
 /// A store that can't be read.
@@ -26,6 +27,7 @@ pub fn page(
     reader: &LedgerReader,
     opener: &Opener,
     request: &ListBreakGlassRequest,
+    with_reason: bool,
 ) -> Result<(ListBreakGlassResponse, u64), Refusal> {
     let limit = rows(request.limit)?;
     let filter = GlassFilter { open_only: request.open_only, overdue_only: request.overdue_only };
@@ -36,10 +38,27 @@ pub fn page(
     let mut rows = Vec::with_capacity(found.len());
     for glass in found {
         let opened = opener.open_index(glass.index)?;
-        rows.push(BreakGlassRow { overdue: glass.is_overdue(now), ..row(&glass, opened)? });
+        let mut row = row(&glass, opened)?;
+        if !with_reason {
+            (row.reason, row.text) = Default::default();
+        }
+        row.overdue = glass.is_overdue(now);
+        row.justified_ms = time_of(reader, row.justified_index)?;
+        row.closed_ms = time_of(reader, row.closed_index)?;
+        row.reviewed_ms = time_of(reader, row.reviewed_index)?;
+        rows.push(row);
     }
     let cost = rows.len() as u64 + looked_at / PASSED_OVER;
     Ok((ListBreakGlassResponse { rows, more }, cost))
+}
+
+/// When an entry came on record; 0 for none.
+fn time_of(reader: &LedgerReader, index: u64) -> Result<u64, Refusal> {
+    if index == 0 {
+        return Ok(0);
+    }
+    let entry = reader.decoded_entry(LeafIndex(index)).map_err(|error| from_read(&error))?;
+    Ok(entry.map_or(0, |entry| entry.time().get()))
 }
 
 /// How many rows a question may have opened.
@@ -95,6 +114,8 @@ fn row(glass: &BreakGlass, opened: Opened) -> Result<BreakGlassRow, Refusal> {
     let signer = Actor::of(record.message()).map_err(|_| corrupt())?;
     row.actor = opened.actor.as_ref().unwrap_or(&signer.name).to_string();
     row.organisation = opened.organisation.or(signer.organisation).unwrap_or_default();
+    row.reason = opened.reason.clone().unwrap_or_default();
+    row.text = opened.text.clone().unwrap_or_default();
     row.case = opened.case.map(|case| case.as_str().to_owned()).unwrap_or_default();
     row.id = opened.id;
     Ok(row)

@@ -96,6 +96,11 @@ impl Core {
         self.is_halted() || self.room.is_out()
     }
 
+    /// Whether nothing new may come on record through this node.
+    pub(super) fn takes_nothing(&self) -> bool {
+        self.room.is_low() || self.config.isolated || self.asked.is_behind()
+    }
+
     /// Whether another node would be a better leader.
     fn is_unfit(&self) -> bool {
         self.is_halted() || self.room.is_low() || self.alarms.is_raised(Alarm::Rotten)

@@ -97,6 +97,9 @@ pub(super) fn is_named(config: &NodeConfig, reader: &LedgerReader) -> Result<boo
 
 /// Makes the ways and takes the certificates of the nodes that are known at the start.
 pub(super) fn begin(config: &NodeConfig, reader: &LedgerReader, links: &Links, pins: &Pins) -> Result<(), ReadError> {
+    if config.isolated {
+        return Ok(());
+    }
     let places = places(config, reader, &reader.node_set()?);
     pins.set(places.iter().map(|place| (place.pin, place.id)));
     links.follow(places);

@@ -64,6 +64,7 @@ impl Opened {
             salt: self.salt,
             record: self.bytes,
             author: self.author,
+            author_id: self.author_id.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
             erased: self.erased,
             voided: self.voided,
         }

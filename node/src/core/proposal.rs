@@ -195,8 +195,11 @@ impl Core {
     }
 
     async fn push<P: Proposal>(&self, proposal: &P, deadline: Instant) -> Attempt<P::Done> {
-        if self.room.is_low() {
+        if self.takes_nothing() {
             return Attempt::NotTaken(Code::ReadOnly);
+        }
+        if !self.asked.is_over() {
+            return Attempt::NotTaken(Code::Busy);
         }
         let (sender, answer) = oneshot::channel();
         let (work, urgent) = proposal.work();

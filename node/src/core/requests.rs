@@ -5,12 +5,13 @@
 //! that request alone, as all of them stand under one signature.
 
 use prost::Message as _;
-use sillage_ledger::{Party, ROLES, Refusal};
+use sillage_ledger::{CLAIMS, Party, ROLES, Refusal};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN};
 use sillage_proto::internal::v1::SealedDecision;
 use sillage_proto::v1::{self, AuthorizeRequest};
 use sillage_rules::codes::Code;
+use sillage_rules::consent::ActorKind;
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
 use sillage_rules::decide::{ParsedRequest, TagPairing};
@@ -18,7 +19,8 @@ use sillage_rules::limits::RECORD_BYTES_MAX;
 use sillage_rules::roles::Roles;
 use sillage_rules::vouching::claims_of_request;
 
-use super::admission::{Admission, VouchedNames, check_key_state};
+use super::admission::{Admission, OwnTag, VouchedNames, check_key_state};
+use super::consulted::is_patient_itself;
 use super::refusals::refuse;
 use super::trace::PURPOSE_BREAK_GLASS;
 
@@ -64,9 +66,21 @@ impl Admission {
         let requests: Result<Vec<_>, _> =
             (0..).zip(&asked.requests).map(|(at, request)| proven(asked, at, request, spelled)).collect();
         let requests = requests?;
+        for (at, (request, _)) in (0_u32..).zip(&requests) {
+            self.reader.check_asker(request, &key_id).map_err(|refusal| refusal.at(at))?;
+        }
         if party.roles.is_bound() {
-            let mut vouched = VouchedNames::default();
+            let (mut vouched, mut own) = (VouchedNames::default(), OwnTag::default());
+            let claims = self.reader.feature_level() >= CLAIMS;
             for (at, (request, _)) in (0_u32..).zip(&requests) {
+                // The device of a patient, which asks for them, needs nobody's word.
+                let by_patient = claims && request.actor().kind == ActorKind::Patient;
+                if by_patient {
+                    let party = own.of(self, &party, Some(request.tag())).map_err(|refusal| refusal.at(at))?;
+                    if is_patient_itself(&party, request.tag()) {
+                        continue;
+                    }
+                }
                 self.check_claims(&party, &claims_of_request(request), &mut vouched)
                     .map_err(|refusal| refusal.at(at))?;
             }

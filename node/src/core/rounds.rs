@@ -347,7 +347,11 @@ pub(super) async fn propose_commits(core: Weak<Core>) {
         let Some(core) = core.upgrade() else {
             return;
         };
-        if core.serves_as_leader() && commits::is_due(core.pending(), last.map(|last| last.elapsed())) {
+        if core.serves_as_leader()
+            && core.asked.is_over()
+            && !core.takes_nothing()
+            && commits::is_due(core.pending(), last.map(|last| last.elapsed()))
+        {
             last = Some(Instant::now());
             core.propose_commit().await;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
 
+use super::alarms::Alarm;
 use super::checkpoints::Signed;
 use super::cosign::Notes;
 use super::refusals::refuse;
@@ -30,6 +31,11 @@ impl Core {
             return;
         }
         let weak = || Arc::downgrade(self);
+        if self.config.isolated {
+            self.alarms.raise(Alarm::Isolated, "");
+            *self.tasks.lock() = vec![tokio::spawn(lookout::run(weak()))];
+            return;
+        }
         let mut tasks = vec![
             tokio::spawn(rounds::propose_commits(weak())),
             tokio::spawn(rounds::make_checkpoints(weak())),
@@ -79,7 +85,11 @@ impl Core {
 
     /// Whether this node leads, and may.
     pub(super) fn serves_as_leader(&self) -> bool {
-        self.leads() && !self.is_stopping() && !self.is_in_doubt() && self.corruption.check().is_ok()
+        self.leads()
+            && !self.config.isolated
+            && !self.is_stopping()
+            && !self.is_in_doubt()
+            && self.corruption.check().is_ok()
     }
 
     /// Stops serving for good: nothing that this node says can be trusted. Gives what callers are told.

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sillage_proof::Hash;
+use sillage_proof::hash::sha256;
 use sillage_proof::note::{NoteSignature, VerifierKey};
 
 use super::cosigners::verified;
@@ -118,7 +119,7 @@ impl WitnessClient {
             .enable_http1()
             .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(https);
-        Self { url: format!("{}/add-checkpoint", url.trim_end_matches('/')), client }
+        Self { url: url.trim_end_matches('/').to_owned(), client }
     }
 
     /// Asks for a cosignature of `note`, whose text is `text`.
@@ -131,7 +132,9 @@ impl WitnessClient {
         key: &VerifierKey,
     ) -> Answer {
         let body = request_body(old_size, proof, note);
-        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.exchange(body)).await {
+        let request = Request::post(format!("{}/add-checkpoint", self.url))
+            .header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.exchange(request, body)).await {
             Ok(Ok((status, content_type, body))) => {
                 let now_s = super::now_ms() / 1_000;
                 read_answer(status.as_u16(), &content_type, &body, text, key, now_s)
@@ -141,9 +144,22 @@ impl WitnessClient {
         }
     }
 
-    async fn exchange(&self, body: String) -> Result<(StatusCode, String, Bytes), String> {
-        let request = Request::post(&self.url)
-            .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+    /// What the witness cosigned last of the log `origin`, where it shows that to monitors. The note isn't verified.
+    pub async fn latest(&self, origin: &str) -> Option<Vec<u8>> {
+        let hash = hex::encode(sha256(&[origin.as_bytes()]).as_bytes());
+        let request = Request::get(format!("{}/{hash}/checkpoint", self.url));
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.exchange(request, String::new())).await {
+            Ok(Ok((StatusCode::OK, _, body))) => Some(body.to_vec()),
+            _ => None,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: http::request::Builder,
+        body: String,
+    ) -> Result<(StatusCode, String, Bytes), String> {
+        let request = request
             .header(header::USER_AGENT, concat!("sillage-node/", env!("CARGO_PKG_VERSION")))
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| error.to_string())?;

@@ -24,6 +24,8 @@ pub(super) struct Process {
     pub program: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
+    /// More arguments.
+    pub args: &'static [&'static str],
     /// Where it writes.
     pub log: PathBuf,
     /// Where it says its process id, if it does.
@@ -42,6 +44,7 @@ fn spawn(process: &Process) -> Result<Child, DevError> {
         .arg("serve")
         .arg("--config")
         .arg(&process.config)
+        .args(process.args)
         .env(pid::PARENT_VARIABLE, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(out)

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::children::Process;
-use super::open::{edit, edit_profile};
+use super::edits::Edits;
 use super::{DevError, system};
 use crate::init::PROFILE_FILE;
 use crate::init::gateway::{self, CONFIG_FILE, GatewayPlan};
@@ -45,6 +45,7 @@ impl Gateway {
             name: "the gateway".to_owned(),
             program,
             config: self.dir.join(CONFIG_FILE),
+            args: &[],
             log: self.dir.join("log.txt"),
             pid: self.dir.join("pid"),
         })
@@ -52,11 +53,11 @@ impl Gateway {
 }
 
 /// The gateway, where this log is to have one: it is asked for, or the profile names it already.
-pub(super) fn open(dir: &Path, asked: bool) -> Result<Option<Gateway>, DevError> {
+pub(super) fn open(dir: &Path, asked: bool, edits: &mut Edits) -> Result<Option<Gateway>, DevError> {
     let folder = gateway::folder(dir);
     let config = folder.join(CONFIG_FILE);
     let mut is_named = false;
-    edit_profile(&dir.join(PROFILE_FILE), |profile| is_named = profile.gateway.is_some())?;
+    edits.edit_profile(&dir.join(PROFILE_FILE), |profile| is_named = profile.gateway.is_some())?;
     if !asked && !is_named {
         return Ok(None);
     }
@@ -67,7 +68,7 @@ pub(super) fn open(dir: &Path, asked: bool) -> Result<Option<Gateway>, DevError>
         )));
     }
     let what = config.display().to_string();
-    let text = std::fs::read_to_string(&config).map_err(system(what.clone()))?;
+    let text = edits.text(&config)?;
     let wrong = |message: String| DevError::System { what: what.clone(), message };
     let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let address = |table: Option<&toml::Table>| {
@@ -80,19 +81,24 @@ pub(super) fn open(dir: &Path, asked: bool) -> Result<Option<Gateway>, DevError>
         dir: folder,
     };
     for name in PROFILES {
-        edit_profile(&dir.join(name), |profile| profile.gateway = Some(format!("http://{}", gateway.address)))?;
+        edits.edit_profile(&dir.join(name), |profile| profile.gateway = Some(format!("http://{}", gateway.address)))?;
     }
     Ok(Some(gateway))
 }
 
 /// Writes other ports into the gateway's configuration, and other nodes into its profile.
-pub(super) fn move_ports(dir: &Path, plan: &GatewayPlan, endpoints: &[String]) -> Result<(), DevError> {
+pub(super) fn move_ports(
+    dir: &Path,
+    plan: &GatewayPlan,
+    endpoints: &[String],
+    edits: &mut Edits,
+) -> Result<(), DevError> {
     let folder = gateway::folder(dir);
     let config = folder.join(CONFIG_FILE);
     if !config.exists() {
         return Ok(());
     }
-    edit(&config, |text| {
+    edits.edit(&config, |text| {
         let mut table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
         table.insert("listen".to_owned(), plan.address().into());
         if let Some(tls) = table.get_mut("tls").and_then(toml::Value::as_table_mut) {
@@ -100,9 +106,9 @@ pub(super) fn move_ports(dir: &Path, plan: &GatewayPlan, endpoints: &[String]) -
         }
         toml::to_string(&table).map_err(|error| error.to_string())
     })?;
-    edit_profile(&folder.join(gateway::PROFILE_FILE), |profile| profile.endpoints = endpoints.to_vec())?;
+    edits.edit_profile(&folder.join(gateway::PROFILE_FILE), |profile| profile.endpoints = endpoints.to_vec())?;
     for name in PROFILES {
-        edit_profile(&dir.join(name), |profile| {
+        edits.edit_profile(&dir.join(name), |profile| {
             if profile.gateway.is_some() {
                 profile.gateway = Some(plan.url());
             }

@@ -6,6 +6,7 @@
 //! `sillage-node serve --config DIR/node-<i>/node.toml`. Nodes die with this process, however it dies.
 
 mod children;
+mod edits;
 mod gateway;
 mod open;
 mod ready;
@@ -21,6 +22,7 @@ use self::gateway::Gateway;
 use crate::config::WitnessConfig;
 use crate::init::{self, InitError};
 use crate::pid;
+use crate::place::{PlaceError, Said};
 
 /// What `dev` is asked for.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Options {
     pub gateway: bool,
     /// Who else cosigns checkpoints: in place of those that were named before, unless there is none here.
     pub witnesses: Vec<WitnessConfig>,
+    /// What the folder is, where it isn't where its nodes ran.
+    pub said: Said,
     /// How long to wait for the nodes to serve.
     pub wait: Duration,
 }
@@ -76,6 +80,28 @@ pub enum DevError {
         dir: PathBuf,
         /// Its process.
         pid: i32,
+    },
+    /// The folder isn't where its nodes ran.
+    #[error("node {node}: {source}; nothing was changed")]
+    Place {
+        /// Which.
+        node: u64,
+        /// Where it ran, and where it is.
+        source: Box<PlaceError>,
+    },
+    /// Another `dev` runs on this folder.
+    #[error("another `sillage-node dev` runs on {dir}: stop it first, or choose another --dir; nothing was changed")]
+    Kept {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A process has the data of a node.
+    #[error("a process runs node {node} on {data}: stop it first; nothing was changed")]
+    Held {
+        /// Which.
+        node: u64,
+        /// Its data folder.
+        data: PathBuf,
     },
     /// A process ended before it served.
     #[error("{name} ended before it served ({status}); {log} ends with:\n{tail}")]
@@ -136,6 +162,7 @@ impl Node {
             name: format!("node {}", self.id),
             program: std::env::current_exe().map_err(system("can't find the own program"))?,
             config: self.config(),
+            args: &[],
             log: self.dir.join("log.txt"),
             pid: self.pid(),
         })
@@ -163,7 +190,7 @@ impl Parts {
 /// When it can't be made or started.
 pub fn run(options: &Options) -> Result<(), DevError> {
     pid::die_with_parent().map_err(system("can't follow the parent process"))?;
-    let parts = open::open(options)?;
+    let (parts, _lock) = open::open(options)?;
     // One thread, the main one: a child is told of the death of the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("can't start"))?;
     runtime.block_on(keep(options, &parts))
@@ -171,7 +198,8 @@ pub fn run(options: &Options) -> Result<(), DevError> {
 
 async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
     let mut signals = Signals::new().map_err(system("can't listen for signals"))?;
-    let nodes = parts.nodes.iter().map(Node::process);
+    let args: &[&str] = if options.said.isolated { &["--isolated"] } else { &[] };
+    let nodes = parts.nodes.iter().map(|node| Ok(Process { args, ..node.process()? }));
     let processes: Result<Vec<Process>, _> = nodes.chain(parts.gateway.iter().map(Gateway::process)).collect();
     let mut children = Children::start(processes?)?;
     let present = {
@@ -226,7 +254,8 @@ async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
 
 /// Waits until all parts serve; gives the ids of the log's nodes.
 async fn ready(options: &Options, parts: &Parts) -> Result<Vec<u64>, DevError> {
-    let present = ready::wait(&options.dir.join(init::PROFILE_FILE), &parts.nodes, options.wait).await?;
+    let profile = options.dir.join(init::PROFILE_FILE);
+    let present = ready::wait(&profile, &parts.nodes, options.wait, options.said.isolated).await?;
     if let Some(gateway) = &parts.gateway {
         gateway::wait(gateway, options.wait).await?;
     }

@@ -1,19 +1,23 @@
-//! The files of a test log: made, or found as they were.
+//! The files of a test log: made, or found as they were. Nothing that is there is changed before everything is checked: that
+//! no process runs on this folder, that all files can be read, that the ports are free.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sillage_ledger::GenesisInfo;
 
+use super::edits::Edits;
 use super::gateway::{self, Gateway};
 use super::{DevError, Node, Options, Parts, system};
 use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::LogTerms;
-use crate::init::profile::{self, Profile};
+use crate::init::profile;
 use crate::init::{self, NodePlan, PROFILE_FILE, Plan, node_dir};
-use crate::pid;
+use crate::place::{self, Place, PlaceError, Said};
+use crate::{folder_lock, pid};
 
 const HOST: &str = "127.0.0.1";
 const BASE_PORT: u16 = 7400;
@@ -22,22 +26,38 @@ const POLICY_FILE: &str = "policy.txt";
 /// Where a log is made; nothing is moved out of it before its profile, the last file, is there.
 const MAKING: &str = ".making";
 
-/// Makes or reopens the log, and sees to it that its ports are free.
-pub(super) fn open(options: &Options) -> Result<Parts, DevError> {
+/// Makes or reopens the log, and sees to it that its ports are free. The file keeps other `dev` off this folder.
+pub(super) fn open(options: &Options) -> Result<(Parts, File), DevError> {
     let dir = std::path::absolute(&options.dir).map_err(system("--dir"))?;
-    match dir.join(PROFILE_FILE).exists() {
-        true => reopen(&dir, options)?,
-        false => create(&dir, options)?,
+    let is_there = dir.join(PROFILE_FILE).exists();
+    if !is_there {
+        std::fs::create_dir_all(&dir).map_err(system(dir.display().to_string()))?;
+    }
+    let lock = folder_lock::hold(&dir).map_err(system(dir.display().to_string()))?;
+    let lock = lock.ok_or_else(|| DevError::Kept { dir: dir.clone() })?;
+    if !is_there {
+        create(&dir, options)?;
+    }
+    let mut edits = Edits::default();
+    if is_there {
+        reopen(&dir, options, &mut edits)?;
     }
     let founders = genesis(&dir)?.nodes.len() as u64;
-    let parts = Parts { nodes: nodes(&dir)?, gateway: gateway::open(&dir, options.gateway)?, founders };
+    let gateway = gateway::open(&dir, options.gateway, &mut edits)?;
+    let parts = Parts { nodes: nodes(&dir, &edits)?, gateway, founders };
     for node in &parts.nodes {
         check_node_free(&dir, node)?;
+        if is_there {
+            check_place(&dir, node, options.said, &mut edits)?;
+        }
     }
-    if let Some(Gateway { address, tls_address, .. }) = &parts.gateway {
+    if let Some(gateway) = &parts.gateway {
+        let Gateway { address, tls_address, .. } = gateway;
         check_free("the gateway", [(address, "HTTP port"), (tls_address, "port for auditors")])?;
+        gateway.process()?;
     }
-    Ok(parts)
+    edits.write()?;
+    Ok((parts, lock))
 }
 
 /// The ports of the nodes, then those of the gateway.
@@ -128,7 +148,8 @@ fn default_origin(dir: &Path) -> String {
     }
 }
 
-fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
+/// What has to be changed of the files, for these options.
+fn reopen(dir: &Path, options: &Options, edits: &mut Edits) -> Result<(), DevError> {
     let genesis = genesis(dir)?;
     let (here, origin) = (ids(dir)?, genesis.origin.as_str());
     let counts = [genesis.nodes.len() as u64, here.len() as u64];
@@ -146,7 +167,7 @@ fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
         )));
     }
     if !options.witnesses.is_empty() {
-        name_witnesses(dir, &here, &options.witnesses)?;
+        name_witnesses(dir, &here, &options.witnesses, edits)?;
     }
     match options.base_port {
         Some(base_port) => {
@@ -157,20 +178,20 @@ fn reopen(dir: &Path, options: &Options) -> Result<(), DevError> {
             }
             let (nodes, gateway) = plans(genesis.nodes.len() as u64, base_port)?;
             let nodes: Vec<NodePlan> = nodes.into_iter().filter(|plan| here.contains(&plan.id)).collect();
-            move_ports(dir, &nodes, &gateway)
+            move_ports(dir, &nodes, &gateway, edits)
         }
         None => Ok(()),
     }
 }
 
-/// Writes other witnesses into the nodes' configurations and the policy.
-fn name_witnesses(dir: &Path, nodes: &[u64], witnesses: &[WitnessConfig]) -> Result<(), DevError> {
+/// Names other witnesses in the nodes' configurations and the policy.
+fn name_witnesses(dir: &Path, nodes: &[u64], witnesses: &[WitnessConfig], edits: &mut Edits) -> Result<(), DevError> {
     for id in nodes {
-        let (path, mut config) = config_of(dir, *id)?;
+        let (path, mut config) = config_of(dir, *id, edits)?;
         config.witnesses = witnesses.to_vec();
-        replace(&path, &config.to_toml())?;
+        edits.put(&path, config.to_toml());
     }
-    edit(&dir.join(POLICY_FILE), |policy| Ok(profile::with_witnesses(policy, witnesses)))
+    edits.edit(&dir.join(POLICY_FILE), |policy| Ok(profile::with_witnesses(policy, witnesses)))
 }
 
 fn genesis(dir: &Path) -> Result<GenesisInfo, DevError> {
@@ -180,17 +201,17 @@ fn genesis(dir: &Path) -> Result<GenesisInfo, DevError> {
     GenesisInfo::parse(&bytes).map_err(|error| DevError::System { what, message: error.to_string() })
 }
 
-fn config_of(dir: &Path, id: u64) -> Result<(PathBuf, NodeConfig), DevError> {
+fn config_of(dir: &Path, id: u64, edits: &Edits) -> Result<(PathBuf, NodeConfig), DevError> {
     let path = node_dir(dir, id).join("node.toml");
-    let config = NodeConfig::load_unresolved(&path)
+    let config = NodeConfig::parse(&path, &edits.text(&path)?)
         .map_err(|error| DevError::System { what: format!("node {id}"), message: error.to_string() })?;
     Ok((path, config))
 }
 
 /// Writes other ports into the nodes' configurations and the profiles.
-fn move_ports(dir: &Path, plans: &[NodePlan], gateway: &GatewayPlan) -> Result<(), DevError> {
+fn move_ports(dir: &Path, plans: &[NodePlan], gateway: &GatewayPlan, edits: &mut Edits) -> Result<(), DevError> {
     for plan in plans {
-        let (path, mut config) = config_of(dir, plan.id)?;
+        let (path, mut config) = config_of(dir, plan.id, edits)?;
         config.listen_client = plan.client_address();
         config.listen_peer = plan.peer_address();
         for peer in &mut config.peers {
@@ -199,45 +220,20 @@ fn move_ports(dir: &Path, plans: &[NodePlan], gateway: &GatewayPlan) -> Result<(
                 peer.client_address = plan.client_address();
             }
         }
-        replace(&path, &config.to_toml())?;
+        edits.put(&path, config.to_toml());
     }
     let endpoints: Vec<String> = plans.iter().map(|plan| format!("https://{}", plan.client_address())).collect();
     for name in gateway::PROFILES {
-        edit_profile(&dir.join(name), |profile| profile.endpoints = endpoints.clone())?;
+        edits.edit_profile(&dir.join(name), |profile| profile.endpoints = endpoints.clone())?;
     }
-    gateway::move_ports(dir, gateway, &endpoints)
-}
-
-/// Reads a profile, and writes it again where `change` changed it.
-pub(super) fn edit_profile(path: &Path, change: impl FnOnce(&mut Profile)) -> Result<(), DevError> {
-    edit(path, |text| {
-        let before: Profile = toml::from_str(text).map_err(|error| error.to_string())?;
-        let mut after = before.clone();
-        change(&mut after);
-        // Comments and order stay where nothing else changed.
-        Ok(if after == before { text.to_owned() } else { after.to_toml() })
-    })
-}
-
-/// Reads a text file, and writes what `change` makes of it.
-pub(super) fn edit(path: &Path, change: impl FnOnce(&str) -> Result<String, String>) -> Result<(), DevError> {
-    let what = path.display().to_string();
-    let before = std::fs::read_to_string(path).map_err(system(what.clone()))?;
-    let after = change(&before).map_err(|message| DevError::System { what, message })?;
-    if after == before { Ok(()) } else { replace(path, &after) }
-}
-
-/// Puts a new text in the place of a file, whole or not at all.
-fn replace(path: &Path, text: &str) -> Result<(), DevError> {
-    let new = path.with_extension("new");
-    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(system(path.display().to_string()))
+    gateway::move_ports(dir, gateway, &endpoints, edits)
 }
 
 /// The nodes whose folders are here, with their ports as their configurations say: those that joined later too. Which of
 /// them the log still has, it says itself once it runs.
-fn nodes(dir: &Path) -> Result<Vec<Node>, DevError> {
+fn nodes(dir: &Path, edits: &Edits) -> Result<Vec<Node>, DevError> {
     let node = |id: u64| {
-        let (_, config) = config_of(dir, id)?;
+        let (_, config) = config_of(dir, id, edits)?;
         Ok(Node { id, dir: node_dir(dir, id), client_address: config.listen_client, peer_address: config.listen_peer })
     };
     ids(dir)?.into_iter().map(node).collect()
@@ -265,10 +261,32 @@ fn ids(dir: &Path) -> Result<Vec<u64>, DevError> {
     }
 }
 
+/// A copy of the folder isn't started at other ports by accident. The very folder that ran before may have other ports.
+fn check_place(dir: &Path, node: &Node, said: Said, edits: &mut Edits) -> Result<(), DevError> {
+    let (path, mut config) = config_of(dir, node.id, edits)?;
+    config.resolve(path.parent().unwrap_or(dir));
+    let wrong = |error: PlaceError| DevError::Place { node: node.id, source: Box::new(error) };
+    let Some(was) = Place::noted(&config.keyring).map_err(wrong)?.filter(|_| !said.isolated) else {
+        return Ok(());
+    };
+    let is = Place::here(&config).map_err(wrong)?;
+    if !said.moved && !is.is_same(&was) && !is.is_same_folder(&was) {
+        return Err(wrong(PlaceError::Elsewhere { was, is }));
+    }
+    if is != was {
+        edits.put(&place::file(&config.keyring), is.to_text());
+    }
+    Ok(())
+}
+
 fn check_node_free(dir: &Path, node: &Node) -> Result<(), DevError> {
     let running = pid::read(&node.pid()).filter(|pid| pid::serves(*pid, &node.config()));
     if let Some(pid) = running {
         return Err(DevError::Running { node: node.id, dir: dir.to_owned(), pid });
+    }
+    let data = node.dir.join("data");
+    if data.exists() && folder_lock::hold(&data).map_err(system(data.display().to_string()))?.is_none() {
+        return Err(DevError::Held { node: node.id, data });
     }
     let ports = [(&node.client_address, "client port"), (&node.peer_address, "peer port")];
     check_free(&format!("node {}", node.id), ports)
@@ -297,8 +315,100 @@ mod tests {
             restart: false,
             gateway: false,
             witnesses: Vec::new(),
+            said: Said::default(),
             wait: std::time::Duration::from_secs(1),
         }
+    }
+
+    fn reopened(dir: &Path, options: &Options) -> Result<(), DevError> {
+        let mut edits = Edits::default();
+        reopen(dir, options, &mut edits)?;
+        edits.write()
+    }
+
+    fn opened_gateway(dir: &Path, asked: bool) -> Result<Option<Gateway>, DevError> {
+        let mut edits = Edits::default();
+        let gateway = gateway::open(dir, asked, &mut edits)?;
+        edits.write().map(|()| gateway)
+    }
+
+    /// Every file of a folder with its content.
+    fn contents(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+        let mut out = std::collections::BTreeMap::new();
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => out.extend(contents(&path)),
+                false => drop(out.insert(path.clone(), std::fs::read(&path).unwrap())),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_refused_changes_no_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("log");
+        create(&dir, &options(&dir)).unwrap();
+        let before = contents(&dir);
+        let moved = Options { base_port: Some(18_000), nodes: None, ..options(&dir) };
+        let refused = |what: &str, options: &Options| {
+            let error = open(options).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+            assert_eq!(contents(&dir), before, "{what}");
+        };
+        // A node of it runs, under another configuration and other ports.
+        let held = folder_lock::hold(&dir.join("node-2/data")).unwrap().expect("free");
+        refused("node-2/data", &moved);
+        drop(held);
+        // Another `dev` has it.
+        let held = folder_lock::hold(&dir).unwrap().expect("free");
+        refused("stop it first", &moved);
+        drop(held);
+        // One of the ports is taken, the last of all.
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = holder.local_addr().unwrap().port();
+        refused(&format!("port {port}"), &Options { base_port: Some(port - 5), ..moved.clone() });
+        // Another number of nodes, another name, witnesses together with either.
+        refused("3 nodes, not 1", &Options { nodes: Some(1), ..moved.clone() });
+        refused("--origin", &Options { origin: Some("other.example".to_owned()), ..moved.clone() });
+        // One file of several can't be read: none of the others is changed.
+        let broken = dir.join("authority.toml");
+        std::fs::write(&broken, "endpoints = 7\n").unwrap();
+        let before_all = contents(&dir);
+        open(&moved).map(|_| ()).unwrap_err();
+        assert_eq!(contents(&dir), before_all);
+    }
+
+    #[test]
+    fn a_copy_isnt_started_at_other_ports_by_accident() {
+        let temp = tempfile::tempdir().unwrap();
+        let (dir, copy) = (temp.path().join("log"), temp.path().join("copy"));
+        create(&dir, &options(&dir)).unwrap();
+        for id in 1..=3 {
+            let (path, mut config) = config_of(&dir, id, &Edits::default()).unwrap();
+            config.resolve(path.parent().unwrap());
+            place::check(&config, Said::default()).unwrap();
+        }
+        for (path, bytes) in contents(&dir) {
+            let to = copy.join(path.strip_prefix(&dir).unwrap());
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
+        let before = contents(&copy);
+        let moved = |dir: &Path, said| Options { nodes: None, base_port: Some(18_100), said, ..options(dir) };
+        let refused = open(&moved(&copy, Said::default())).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("--moved") && refused.contains("--isolated"), "{refused}");
+        assert_eq!(contents(&copy), before, "nothing was written");
+        open(&moved(&copy, Said { isolated: true, moved: false })).unwrap();
+        open(&moved(&copy, Said::default())).map(|_| ()).unwrap_err();
+        open(&moved(&copy, Said { isolated: false, moved: true })).unwrap();
+        open(&moved(&copy, Said::default())).unwrap();
+        // The folder itself may have other ports, and another name.
+        open(&moved(&dir, Said::default())).unwrap();
+        let renamed = temp.path().join("renamed");
+        std::fs::rename(&dir, &renamed).unwrap();
+        open(&Options { base_port: Some(18_200), ..moved(&renamed, Said::default()) }).unwrap();
     }
 
     #[test]
@@ -306,7 +416,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("My Log");
         create(&dir, &options(&dir)).unwrap();
-        let made = nodes(&dir).unwrap();
+        let made = nodes(&dir, &Edits::default()).unwrap();
         assert_eq!(made.len(), 3);
         assert_eq!(made[2].client_address, "127.0.0.1:17404");
         assert_eq!(made[2].peer_address, "127.0.0.1:17405");
@@ -315,8 +425,8 @@ mod tests {
         assert!(origin.starts_with("sillage.dev/mylog-"), "{origin}");
 
         let unchanged = Options { nodes: None, base_port: None, ..options(&dir) };
-        reopen(&dir, &unchanged).unwrap();
-        assert_eq!(nodes(&dir).unwrap(), made);
+        reopened(&dir, &unchanged).unwrap();
+        assert_eq!(nodes(&dir, &Edits::default()).unwrap(), made);
     }
 
     #[test]
@@ -340,7 +450,7 @@ mod tests {
         create(&dir, &options(&dir)).unwrap();
         assert!(!making.exists());
         assert_eq!(std::fs::read(dir.join("genesis.bin")).unwrap(), second);
-        assert_eq!(nodes(&dir).unwrap().len(), 3);
+        assert_eq!(nodes(&dir, &Edits::default()).unwrap().len(), 3);
         // What someone else keeps there is not touched.
         let other = temp.path().join("other");
         std::fs::create_dir_all(other.join("keys")).unwrap();
@@ -354,8 +464,8 @@ mod tests {
         let dir = temp.path().join("log");
         create(&dir, &options(&dir)).unwrap();
         let moved = Options { base_port: Some(18_000), ..options(&dir) };
-        reopen(&dir, &moved).unwrap();
-        assert_eq!(nodes(&dir).unwrap()[0].client_address, "127.0.0.1:18000");
+        reopened(&dir, &moved).unwrap();
+        assert_eq!(nodes(&dir, &Edits::default()).unwrap()[0].client_address, "127.0.0.1:18000");
         for file in ["sillage.toml", "authority.toml", "node-2/node.toml"] {
             let text = std::fs::read_to_string(dir.join(file)).unwrap();
             assert!(text.contains(":18004") && !text.contains(":174"), "{text}");
@@ -367,11 +477,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("log");
         create(&dir, &options(&dir)).unwrap();
-        assert_eq!(gateway::open(&dir, false).unwrap(), None);
-        let opened = gateway::open(&dir, true).unwrap().expect("asked for");
+        assert_eq!(opened_gateway(&dir, false).unwrap(), None);
+        let opened = opened_gateway(&dir, true).unwrap().expect("asked for");
         assert_eq!((opened.address.as_str(), opened.tls_address.as_str()), ("127.0.0.1:17406", "127.0.0.1:17407"));
-        reopen(&dir, &Options { base_port: Some(18_000), ..options(&dir) }).unwrap();
-        let kept = gateway::open(&dir, false).unwrap().expect("the profile names it");
+        reopened(&dir, &Options { base_port: Some(18_000), ..options(&dir) }).unwrap();
+        let kept = opened_gateway(&dir, false).unwrap().expect("the profile names it");
         assert_eq!(kept.address, "127.0.0.1:18006");
         for file in ["sillage.toml", "authority.toml"] {
             let text = std::fs::read_to_string(dir.join(file)).unwrap();
@@ -380,7 +490,7 @@ mod tests {
         let own = std::fs::read_to_string(dir.join("gateway/profile.toml")).unwrap();
         assert!(own.contains(":18004") && !own.contains(":174"), "{own}");
         std::fs::remove_dir_all(dir.join("gateway")).unwrap();
-        let without = gateway::open(&dir, true).unwrap_err().to_string();
+        let without = opened_gateway(&dir, true).unwrap_err().to_string();
         assert!(without.contains("without a gateway"), "{without}");
     }
 
@@ -395,11 +505,11 @@ mod tests {
             WitnessConfig { url: format!("http://127.0.0.1:{n}"), vkey }
         };
         create(&dir, &Options { witnesses: vec![witness(1)], ..options(&dir) }).unwrap();
-        reopen(&dir, &options(&dir)).unwrap();
-        assert_eq!(config_of(&dir, 3).unwrap().1.witnesses, [witness(1)]);
+        reopened(&dir, &options(&dir)).unwrap();
+        assert_eq!(config_of(&dir, 3, &Edits::default()).unwrap().1.witnesses, [witness(1)]);
         let other = Options { witnesses: vec![witness(2), witness(3)], ..options(&dir) };
-        reopen(&dir, &other).unwrap();
-        assert_eq!(config_of(&dir, 1).unwrap().1.witnesses, other.witnesses);
+        reopened(&dir, &other).unwrap();
+        assert_eq!(config_of(&dir, 1, &Edits::default()).unwrap().1.witnesses, other.witnesses);
         let policy = std::fs::read_to_string(dir.join(POLICY_FILE)).unwrap();
         assert!(policy.contains("witness-2") && !policy.contains(&witness(1).vkey), "{policy}");
     }
@@ -415,14 +525,14 @@ mod tests {
         std::fs::write(&config, text.replacen("id = 2", "id = 4", 1)).unwrap();
         std::fs::create_dir(dir.join("node-9")).unwrap();
         let unchanged = Options { base_port: None, ..options(&dir) };
-        reopen(&dir, &unchanged).unwrap();
-        assert_eq!(nodes(&dir).unwrap().iter().map(|node| node.id).collect::<Vec<_>>(), [1, 3, 4]);
-        let moved = reopen(&dir, &options(&dir)).unwrap_err().to_string();
+        reopened(&dir, &unchanged).unwrap();
+        assert_eq!(nodes(&dir, &Edits::default()).unwrap().iter().map(|node| node.id).collect::<Vec<_>>(), [1, 3, 4]);
+        let moved = reopened(&dir, &options(&dir)).unwrap_err().to_string();
         assert!(moved.contains("node 4 joined") && moved.contains("--base-port"), "{moved}");
         for id in [1, 3, 4] {
             std::fs::remove_dir_all(dir.join(format!("node-{id}"))).unwrap();
         }
-        assert!(reopen(&dir, &unchanged).unwrap_err().to_string().contains("no folder of a node"));
+        assert!(reopened(&dir, &unchanged).unwrap_err().to_string().contains("no folder of a node"));
     }
 
     #[test]
@@ -431,10 +541,10 @@ mod tests {
         let dir = temp.path().join("log");
         create(&dir, &options(&dir)).unwrap();
         let fewer = Options { nodes: Some(1), ..options(&dir) };
-        let error = reopen(&dir, &fewer).unwrap_err().to_string();
+        let error = reopened(&dir, &fewer).unwrap_err().to_string();
         assert!(error.contains("3 nodes, not 1"), "{error}");
         let renamed = Options { origin: Some("other.example".to_owned()), ..options(&dir) };
-        let error = reopen(&dir, &renamed).unwrap_err().to_string();
+        let error = reopened(&dir, &renamed).unwrap_err().to_string();
         assert!(error.contains("--origin"), "{error}");
     }
 

@@ -141,6 +141,7 @@ fn party(terms: &PartyTerms) -> v1::PartyRegistered {
         quota_events_per_s: 0,
         patient_tag: Vec::new(),
         patient_secret_tag: Vec::new(),
+        patient_commitment: Vec::new(),
         structures: terms.vouching.structures.clone(),
         actor_systems: terms.vouching.actor_systems.clone(),
         issuers: terms.vouching.issuers.clone(),

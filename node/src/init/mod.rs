@@ -338,6 +338,7 @@ fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
         data_dir: "data".into(),
         listen_client: listen(node.client_port),
         listen_peer: listen(node.peer_port),
+        listen_health: None,
         genesis: "genesis.bin".into(),
         node_key: "keys/node.key".into(),
         node_key_next: None,
@@ -354,6 +355,7 @@ fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
         limits: plan.limits.clone(),
         raft: RaftConfig::default(),
         log: LogConfig::default(),
+        isolated: false,
     }
 }
 

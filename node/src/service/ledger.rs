@@ -64,6 +64,7 @@ impl LedgerService {
             more_rotations,
             nodes: nodes.nodes.iter().map(|node| log_node(node, &nodes)).collect(),
             node_set_epoch: nodes.epoch,
+            feature_level: self.core.reader().feature_level(),
         })
     }
 
@@ -117,6 +118,7 @@ impl LedgerService {
         let who = "readers, and patients for their own trace";
         let caller = with_role(&self.core, &request, roles, who).await?;
         let request = request.into_inner();
+        let caller = self.core.with_own(caller, &request.tag).await?;
         if !may_trace(&caller, &request.tag) {
             return Err(not_entitled(who));
         }

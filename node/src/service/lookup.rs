@@ -26,10 +26,11 @@ pub(super) async fn resolve(
     for (tag, position) in resolved.into_iter().zip(0..) {
         // Looked up for whoever asks, so that each call does the same work.
         let erased = is_erased(core, &tag)?;
-        if erased && records_alone(caller, &tag) {
+        let caller = core.with_own(caller.clone(), &tag.tag).await?;
+        if erased && records_alone(&caller, &tag) {
             return Err(refuse(Code::PatientErased).at(position));
         }
-        let tag = for_caller(caller, tag);
+        let tag = for_caller(&caller, tag);
         shown.push(tag.map_err(|refusal| refusal.at(position))?);
     }
     Ok(ResolveTagsResponse { tags: shown })
@@ -81,6 +82,7 @@ mod tests {
             keys: Vec::new(),
             patient_tag,
             patient_secret_tag: None,
+            patient_commitment: None,
             registered_at: LeafIndex(0),
             vouches_for: [0; 3],
         }

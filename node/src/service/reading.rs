@@ -125,6 +125,7 @@ pub(super) fn tag(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
 async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8; 32]) -> Result<Party, Refusal> {
     let who = "readers, and patients for themselves";
     let caller = with_role(core, request, Roles::READER | Roles::PATIENT, who).await?;
+    let caller = core.with_own(caller, tag).await?;
     match caller.roles.contains(Roles::READER) || is_patient_itself(&caller, tag) {
         true => Ok(caller),
         false => Err(not_entitled(who)),

@@ -90,6 +90,13 @@ impl Identity {
         let mut roots = RootCertStore::empty();
         let chain = certificates(&files.cert)?;
         let authority = certificates(&files.ca)?;
+        for (path, certificates) in [(&files.cert, &chain), (&files.ca, &authority)] {
+            if certificates.iter().any(|one| is_old(one)) {
+                let message =
+                    "a certificate of X.509 version 1, which TLS doesn't take here: make it anew in version 3";
+                return Err(TlsError::File { path: path.clone(), message: message.to_owned() });
+            }
+        }
         let ends_s = chain.iter().chain(&authority).filter_map(|certificate| end_s(certificate)).min();
         for certificate in authority {
             roots
@@ -118,6 +125,12 @@ impl Identity {
             .and_then(|own| spki_sha256(own))
             .ok_or_else(|| TlsError::Config("the own certificate can't be read".to_owned()))
     }
+}
+
+/// Whether it is a certificate of X.509 version 1 or 2.
+fn is_old(certificate: &[u8]) -> bool {
+    let parsed = x509_parser::parse_x509_certificate(certificate);
+    parsed.is_ok_and(|(_, parsed)| parsed.version() != x509_parser::x509::X509Version::V3)
 }
 
 /// When a certificate (DER) ends; `None` when it isn't one.

@@ -151,6 +151,7 @@ pub fn request(of: &TwoTags, by: &str, items: &[&str]) -> Question {
         requested_at_ms: now_ms(),
         nonce,
         correlation: None,
+        will: None,
     };
     (request, of.pairing.clone())
 }
@@ -212,6 +213,7 @@ pub async fn register(
         quota_events_per_s: 0,
         patient_tag: tag,
         patient_secret_tag: None,
+        patient_commitment: None,
         vouching: Vouching::any(),
     });
     put(core, authority, &act_message(&act, now_ms())).await;

@@ -14,6 +14,7 @@ use super::people::{BreakGlass, Membership, Representation};
 use super::state::{MemberEntry, PatientState, Period, RepresentationEntry};
 use super::token::{Effect, Power};
 use crate::codes::Code;
+use crate::device::DEVICES_MAX;
 use crate::time::TimeMs;
 
 /// Directives of one patient that are in force or will be.
@@ -98,6 +99,14 @@ impl PatientState {
                 true => Ok(()),
                 false => not_entitled("the ledger's authority"),
             },
+            // The authority registers it, and the patient wants it: a representative's login doesn't give a device away.
+            Event::DeviceRegistered(_) if meta.authority && meta.signer.kind == ActorKind::Patient => {
+                match meta.authenticated {
+                    true => Ok(()),
+                    false => authentication_missing(),
+                }
+            }
+            Event::DeviceRegistered(_) => not_entitled("the ledger's authority, where the patient is the actor,"),
             Event::RepresentationEnded { .. } if meta.authority => Ok(()),
             Event::RepresentationEnded { representative } => {
                 let of_law = |entry: &RepresentationEntry| {
@@ -274,6 +283,9 @@ impl PatientState {
             {
                 refuse(Code::TooManyDirectives, "the patient has as many directives in force as one may have")
             }
+            Event::DeviceRegistered(device) if self.devices.contains_key(&device.party) => {
+                refuse(Code::IdTaken, "that this party acts for the patient is on record")
+            }
             Event::BreakGlassOpened(opened) if self.breakglass(&opened.id).is_some() => {
                 refuse(Code::IdTaken, "a break-glass with this id is on record")
             }
@@ -302,6 +314,7 @@ impl PatientState {
             Event::FeedOpposed(_) => (self.feeds.len(), 1, PEOPLE_MAX),
             Event::Joined(_) => (self.team().filter(|entry| now < entry.until).count(), 1, PEOPLE_MAX),
             Event::Represented(_) => (self.representations.len(), 1, REPRESENTATIVES_MAX),
+            Event::DeviceRegistered(_) => (self.devices.len(), 1, DEVICES_MAX),
             Event::Masked { items } => (self.masked.len(), items.len(), ITEMS_MAX),
             Event::Embargoed { items, .. } => (self.embargoed.len(), items.len(), ITEMS_MAX),
             Event::SecrecySet { items } => (self.secret.len(), items.len(), ITEMS_MAX),
@@ -338,7 +351,7 @@ fn authentication_missing() -> Admitted {
 }
 
 /// Whether the signer is a professional who joins the care team, or joins someone to it within their structure.
-fn is_own(membership: &Membership, signer: &Actor) -> bool {
+pub(super) fn is_own(membership: &Membership, signer: &Actor) -> bool {
     let themselves = signer.kind == ActorKind::Professional && membership.professional == signer.name;
     let structure = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
     themselves || structure && signer.is_of(membership.organisation.as_deref())
@@ -513,7 +526,7 @@ mod tests {
         let event = Event::of(&record).expect("understood").expect("decides");
         let meta = Meta::of(&record, LeafIndex(1), LedgerTimeMs(1_000), false, false).expect("signed");
         let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false };
+        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
         state.admit(&event, &meta, &env).map_err(|refusal| refusal.code)?;
         state.apply(&event, &meta);
         Ok(())

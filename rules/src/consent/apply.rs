@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
-use super::admit::DIRECTIVES_KEPT;
+use super::admit::{DIRECTIVES_KEPT, is_own};
 use super::directive::Directive;
 use super::event::Event;
 use super::name::{ActorKind, ActorName};
@@ -28,9 +28,9 @@ impl PatientState {
             self.wills.insert(digest, LedgerTimeMs(meta.time.get().saturating_add(REMEMBERED_MS)));
         }
         match event {
-            Event::SpaceOpened => self.set_space(Space::Open, stamp),
-            Event::SpaceOpposed => self.set_space(Space::Opposed, stamp),
-            Event::SpaceClosed => self.set_space(Space::Closed, stamp),
+            Event::SpaceOpened => self.set_space(Space::Open, stamp, meta.will.is_some()),
+            Event::SpaceOpposed => self.set_space(Space::Opposed, stamp, meta.will.is_some()),
+            Event::SpaceClosed => self.set_space(Space::Closed, stamp, meta.will.is_some()),
             Event::Directive(directive) => self.add_directive(directive, stamp, meta),
             Event::Revoked { consent } => self.end_directive(consent, meta.time, meta.time, meta.index),
             Event::EmergencyOpposed { cases } => set_all(&mut self.opposed_cases, cases, stamp),
@@ -67,10 +67,12 @@ impl PatientState {
             Event::AttendingDeclared { professional } => {
                 let before = self.attending.replace((professional.clone(), stamp));
                 self.ended(before.iter().count(), FOR_EVER, meta.index);
+                self.attended(before, meta.time);
             }
             Event::AttendingEnded { professional } => {
                 let ends = self.attending.take_if(|(name, _)| name == professional);
                 self.ended(ends.iter().count(), FOR_EVER, meta.index);
+                self.attended(ends, meta.time);
             }
             Event::BreakGlassOpened(opened) => self.break_glass(opened, meta),
             Event::BreakGlassJustified { breakglass, text: _ } => {
@@ -83,6 +85,9 @@ impl PatientState {
                 if let Some(entry) = self.breakglass.get_mut(breakglass) {
                     entry.reviewed = Some((meta.index, *verdict));
                 }
+            }
+            Event::DeviceRegistered(device) => {
+                self.devices.entry(device.party).or_insert(stamp);
             }
             Event::Deposit(items) => return items.iter().for_each(|item| self.add_deposit(item, meta)),
             // Deleted, an item stays what it was, and its depositor's.
@@ -109,10 +114,32 @@ impl PatientState {
         }
     }
 
-    fn set_space(&mut self, space: Space, stamp: Stamp) {
+    /// Keeps who was one of the patient's own until now.
+    fn keep_past(&mut self, tie: PastTie) {
+        if tie.period.from < tie.period.until {
+            self.past_ties.push_back(tie);
+        }
+        while self.past_ties.len() > PAST_TIES_MAX {
+            self.past_ties.pop_front();
+        }
+    }
+
+    fn attended(&mut self, before: Option<(ActorName, Stamp)>, now: LedgerTimeMs) {
+        if let Some((name, since)) = before {
+            let period = Period { from: since.time, until: now };
+            self.keep_past(PastTie { name, within: None, period, represents: false });
+        }
+    }
+
+    /// `proven`: by a login. Whether the patient's own key signed isn't in the record, and a state is folded from records
+    /// alone.
+    fn set_space(&mut self, space: Space, stamp: Stamp, proven: bool) {
         if self.erased {
             return;
         }
+        // A claim after a proof takes nothing from it: else whoever claims could open to emergencies what the patient shut.
+        let stays_proven = self.space != Space::Open && self.space_proven;
+        self.space_proven = space != Space::Open && (proven || stays_proven);
         // Only the newest says how the space is, and that one stays: no other needs to be kept for what it ended.
         self.space = space;
         self.space_stamp = Some(stamp);
@@ -125,7 +152,9 @@ impl PatientState {
         }
         let by_representative = meta.signer.kind != ActorKind::Patient;
         let directive = directive.clone();
-        self.directives.push(DirectiveEntry { directive, stamp, period, ended_by: None, by_representative });
+        let collected_by = meta.party.filter(|_| directive.collected.is_some());
+        let ended_by = None;
+        self.directives.push(DirectiveEntry { directive, stamp, period, ended_by, by_representative, collected_by });
         if self.directives.len() > DIRECTIVES_KEPT
             && let Some(oldest) = self.directives.iter().position(|entry| !entry.period.is_alive(stamp.time))
         {
@@ -182,16 +211,19 @@ impl PatientState {
         let entry = RepresentationEntry { representation: representation.clone(), period, stamp, by };
         if let Some(before) = self.representations.insert(key, entry) {
             self.ended(1, before.period.until, stamp.index);
+            self.keep_past(before.past(stamp.time));
         }
     }
 
     fn end_representation(&mut self, representative: &ActorName, stamp: Stamp) {
-        let mut until = None;
+        let (mut until, mut past) = (None, Vec::new());
         self.representations.retain(|(name, _), entry| {
             let ends = name == representative;
             until = until.max(ends.then_some(entry.period.until));
+            past.extend(ends.then(|| entry.past(stamp.time)));
             !ends
         });
+        past.into_iter().for_each(|tie| self.keep_past(tie));
         self.ended(until.iter().count(), until.unwrap_or_default(), stamp.index);
     }
 
@@ -200,24 +232,34 @@ impl PatientState {
         let until = membership.until.map_or(stamp.time, |until| LedgerTimeMs(until.0));
         let key = (membership.professional.clone(), membership.origin.clone(), membership.organisation.clone());
         let structure = membership.structure(&meta.signer);
-        let entry = MemberEntry { membership: membership.clone(), structure, until, stamp };
+        let stated_by = meta.party.filter(|_| is_own(membership, &meta.signer));
+        let entry = MemberEntry { membership: membership.clone(), structure, until, stamp, stated_by };
         if let Some(before) = self.team.insert(key, entry) {
             self.ended(1, before.until, stamp.index);
+            self.keep_past(before.past(stamp.time));
         }
         // Not each time: whenever they have doubled.
         if self.team.len() > 2 * self.team_left + LOOKED_AT {
-            self.team.retain(|_, entry| stamp.time < entry.until);
+            let mut past = Vec::new();
+            self.team.retain(|_, entry| {
+                let stays = stamp.time < entry.until;
+                past.extend((!stays).then(|| entry.past(stamp.time)));
+                stays
+            });
+            past.into_iter().for_each(|tie| self.keep_past(tie));
             self.team_left = self.team.len();
         }
     }
 
     fn leave(&mut self, professional: &ActorName, meta: &Meta) {
-        let mut until = None;
+        let (mut until, mut past) = (None, Vec::new());
         self.team.retain(|_, entry| {
             let ends = entry.leaves(professional, meta);
             until = until.max(ends.then_some(entry.until));
+            past.extend(ends.then(|| entry.past(meta.time)));
             !ends
         });
+        past.into_iter().for_each(|tie| self.keep_past(tie));
         self.ended(until.iter().count(), until.unwrap_or_default(), meta.index);
     }
 

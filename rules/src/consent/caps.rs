@@ -106,6 +106,7 @@ fn sort(event: &Event) -> Sort {
         | Event::Represented(_)
         | Event::SecrecyLifted { .. }
         | Event::Joined(_)
+        | Event::DeviceRegistered(_)
         | Event::AttendingDeclared { .. } => Sort::Widening,
         // Not counted: it happened, or is no patient's.
         Event::Deposit(_) | Event::ItemsDeleted(_) => Sort::Narrowing,
@@ -128,7 +129,7 @@ mod tests {
 
     fn meta(patient_key: bool) -> Meta {
         let (index, time, signer) = (LeafIndex(1), LedgerTimeMs(1), Actor::patient());
-        Meta { index, time, signer, authority: false, patient_key, authenticated: true, will: None }
+        Meta { index, time, signer, authority: false, patient_key, authenticated: true, will: None, party: None }
     }
 
     fn directive(details: &str) -> Event {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sillage_proto::v1;
 
 use super::details;
 use super::name::{Actor, ActorKind, ActorName};
 use super::token::{Action, Case};
 use crate::check;
+use crate::facts::LATE_AFTER_MS_MIN;
 use crate::record::RecordError;
 
 /// Entries of one list of a policy, rows of a matrix, applications of a catalogue: what fits into a record's details.
@@ -16,6 +18,10 @@ pub const ROWS_MAX: usize = 2_048;
 pub const DECISION_VALID_S_MAX: u64 = 86_400;
 /// The longest time that a policy may give a break-glass: 30 days, in seconds.
 pub const BREAKGLASS_S_MAX: u64 = 30 * 86_400;
+/// The shortest time after which a policy calls a record late: a minute, in seconds.
+pub const LATE_AFTER_S_MIN: u64 = LATE_AFTER_MS_MIN / 1_000;
+/// The longest: a year, in seconds.
+pub const LATE_AFTER_S_MAX: u64 = 365 * 86_400;
 /// The longest time of a break-glass where the policy doesn't say: a day, in seconds.
 const BREAKGLASS_S: u64 = 86_400;
 
@@ -45,6 +51,45 @@ pub struct Policy {
     /// How long a break-glass holds at most, in seconds, whatever its record asks for.
     #[serde(skip_serializing_if = "is_default_length")]
     pub breakglass_max_s: u64,
+    /// The bases of which an access is justified only where something on record supports them. From feature level 4 on.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub proven_bases: Option<Vec<ProvableBasis>>,
+    /// After how many seconds a record is late, where that is sooner than the genesis says. From feature level 4 on.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub late_after_s: Option<u64>,
+}
+
+/// A field that is there says something: null isn't another way to leave it out.
+fn said<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A basis that the ledger looks for support of, and that isn't a decision or a break-glass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProvableBasis {
+    /// A member of the care team, or the attending doctor.
+    CareTeam,
+    /// A consent that is named.
+    Consent,
+    /// The patient, or who represents them.
+    #[serde(rename = "self")]
+    Own,
+    /// A law that is named: nothing on record supports it.
+    Legal,
+}
+
+impl ProvableBasis {
+    /// The one that a record states; `None` for a decision, a break-glass or none.
+    pub fn of(kind: v1::BasisKind) -> Option<Self> {
+        match kind {
+            v1::BasisKind::CareTeam => Some(Self::CareTeam),
+            v1::BasisKind::Consent => Some(Self::Consent),
+            v1::BasisKind::Self_ => Some(Self::Own),
+            v1::BasisKind::Legal => Some(Self::Legal),
+            v1::BasisKind::None | v1::BasisKind::Decision | v1::BasisKind::Breakglass => None,
+        }
+    }
 }
 
 const fn is_default_length(breakglass_max_s: &u64) -> bool {
@@ -65,6 +110,8 @@ impl Default for Policy {
             decision_valid_s: 300,
             justification_due_s: 172_800,
             breakglass_max_s: BREAKGLASS_S,
+            proven_bases: None,
+            late_after_s: None,
         }
     }
 }
@@ -88,7 +135,34 @@ impl Policy {
             let why = format!("a break-glass holds from 1 to {BREAKGLASS_S_MAX} seconds at most");
             return Err(RecordError::malformed("breakglass_max_s", why));
         }
+        if let Some(bases) = &self.proven_bases
+            && bases.windows(2).any(|pair| pair[0] >= pair[1])
+        {
+            let why = "each basis once, in the order care_team, consent, self, legal";
+            return Err(RecordError::malformed("proven_bases", why));
+        }
+        if let Some(late_after_s) = self.late_after_s
+            && !(LATE_AFTER_S_MIN..=LATE_AFTER_S_MAX).contains(&late_after_s)
+        {
+            let why = format!("a record is late after {LATE_AFTER_S_MIN} to {LATE_AFTER_S_MAX} seconds");
+            return Err(RecordError::malformed("late_after_s", why));
+        }
         Ok(())
+    }
+
+    /// From which feature level of a group on it is known: below, a field of it is one that nobody knows.
+    pub fn feature_level(&self) -> u32 {
+        if self.proven_bases.is_some() || self.late_after_s.is_some() { 4 } else { 1 }
+    }
+
+    /// Whether an access on such a basis is justified only where something on record supports it.
+    pub fn asks_for_proof(&self, basis: ProvableBasis) -> bool {
+        self.proven_bases.as_ref().is_some_and(|bases| bases.contains(&basis))
+    }
+
+    /// After how many milliseconds a record is late, where the genesis says `of_genesis_ms`.
+    pub fn late_after_ms(&self, of_genesis_ms: u64) -> u64 {
+        self.late_after_s.map_or(of_genesis_ms, |seconds| of_genesis_ms.min(seconds.saturating_mul(1_000)))
     }
 
     /// Whether a professional may open this case.
@@ -213,6 +287,9 @@ pub struct Env<'a> {
     pub catalogue: &'a Catalogue,
     /// Whether an actor is revoked.
     pub revoked: &'a dyn Fn(&ActorName) -> bool,
+    /// Whether the group has reached feature level 4: a closing that nobody proved doesn't shut out an emergency, and a
+    /// block by name holds against whom it names also where their structure deposited.
+    pub claims: bool,
 }
 
 impl Env<'_> {

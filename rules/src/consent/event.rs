@@ -10,6 +10,7 @@ use super::name::{Actor, ActorName};
 use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation, Verdict};
 use super::token::Case;
 use crate::check;
+use crate::device::DeviceRegistered;
 use crate::kind::{Group, Kind};
 use crate::limits::TEXT_BYTES_MAX;
 use crate::record::{ParsedRecord, RecordError};
@@ -73,6 +74,8 @@ pub enum Event {
     BreakGlassClosed { breakglass: String },
     /// `breakglass.reviewed`
     BreakGlassReviewed { breakglass: String, verdict: Verdict },
+    /// `device.registered`
+    DeviceRegistered(Box<DeviceRegistered>),
     /// `access.write`, `access.update`: what was deposited or changed.
     Deposit(Vec<DepositedItem>),
     /// `access.delete`
@@ -96,7 +99,10 @@ pub fn opens_at_apply(kind: Kind, basis: v1::BasisKind) -> bool {
         }
         Group::Movement => on_a_decision,
         Group::Ledger => {
-            matches!(kind, Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED)
+            matches!(
+                kind,
+                Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED | Kind::DEVICE_REGISTERED
+            )
         }
         Group::Decision | Group::FollowUp => false,
     }
@@ -213,6 +219,7 @@ impl Event {
             Kind::BREAKGLASS_JUSTIFIED | Kind::BREAKGLASS_CLOSED | Kind::BREAKGLASS_REVIEWED => {
                 after_breakglass(kind, details)?
             }
+            Kind::DEVICE_REGISTERED => Self::DeviceRegistered(Box::new(checked(details, DeviceRegistered::check)?)),
             Kind::POLICY_PUBLISHED => Self::Policy(Box::new(checked(details, Policy::check)?)),
             Kind::MATRIX_PUBLISHED => Self::Matrix(checked(details, Matrix::check)?),
             Kind::CATALOGUE_PUBLISHED => Self::Catalogue(checked(details, Catalogue::check)?),

@@ -84,6 +84,8 @@ impl PatientState {
     pub fn holds_already(&self, event: &Event, meta: &Meta) -> Option<LeafIndex> {
         let now = meta.time;
         match event {
+            // One that a login proves says more than one that nothing does.
+            Event::SpaceOpposed | Event::SpaceClosed if meta.will.is_some() && !self.space_proven => None,
             Event::SpaceOpposed => self.space_is(Space::Opposed),
             Event::SpaceClosed => self.space_is(Space::Closed),
             Event::EmergencyOpposed { cases } => all_of(cases, |case| self.opposed_cases.get(case)),
@@ -171,7 +173,7 @@ mod tests {
     fn meta(index: u64, time: u64) -> Meta {
         let signer = Actor::patient();
         let (index, time) = (LeafIndex(index), LedgerTimeMs(time));
-        Meta { index, time, signer, authority: false, patient_key: true, authenticated: true, will: None }
+        Meta { index, time, signer, authority: false, patient_key: true, authenticated: true, will: None, party: None }
     }
 
     fn items(ids: &[&str]) -> Vec<String> {

@@ -31,11 +31,12 @@ pub mod state;
 pub mod token;
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
 use sillage_proto::v1;
 
 pub use admit::RuleRefusal;
 pub use directive::{Directive, Grantee, Provision};
-pub use env::{Catalogue, Env, Matrix, Policy};
+pub use env::{Catalogue, Env, Matrix, Policy, ProvableBasis};
 pub use event::{Event, opens_at_apply};
 pub use name::{Actor, ActorKind, ActorName};
 pub use people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
@@ -66,6 +67,9 @@ pub struct Meta {
     pub authenticated: bool,
     /// The record carries a proof of its will: what it decides, so that it is decided once.
     pub will: Option<Hash>,
+    /// The party that signs the batch, where it is known: what nobody but that party says opens nothing to it
+    /// ([`crate::decide::Request::word_of`]).
+    pub party: Option<AuthorId>,
 }
 
 impl Meta {
@@ -89,7 +93,7 @@ impl Meta {
         };
         let authenticated = is_authenticated(message.auth.as_ref());
         let will = message.will.as_ref().map(|_| record_digest(message));
-        Ok(Self { index, time, signer, authority, patient_key, authenticated, will })
+        Ok(Self { index, time, signer, authority, patient_key, authenticated, will, party: None })
     }
 }
 

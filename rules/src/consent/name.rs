@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sillage_proof::hash::{Hash, sha256};
+use sillage_proof::keys::AuthorId;
 use sillage_proto::v1;
 
 use crate::check;
@@ -28,6 +29,32 @@ pub const SOFTWARE_SYSTEM: &str = "urn:sillage:system";
 pub const AUTHOR_SYSTEM: &str = "urn:sillage:author";
 /// The system of health professionals: RPPS numbers and other national ids.
 pub const PROFESSIONAL_SYSTEM: &str = "urn:oid:1.2.250.1.71.4.2.1";
+
+/// What begins the systems that this ledger gives out.
+const OWN_SYSTEMS: &str = "urn:sillage:";
+
+/// Whether an author may name the actors of a record as it does, from feature level 4 on: what is the ledger's own, it names
+/// itself alone. A party with the role authority may name itself, by its author id and by nothing else.
+///
+/// # Errors
+/// `ACTOR_RESERVED`, with the path.
+pub fn check_reserved(record: &v1::Record, author: &AuthorId, authority: bool) -> Result<(), RecordError> {
+    let agents = record.agents.iter().filter_map(|agent| agent.who.as_ref());
+    let named = record.actor.iter().map(|actor| ("actor", actor)).chain(agents.map(|who| ("agents", who)));
+    for (path, actor) in named {
+        let system = actor.system.to_ascii_lowercase();
+        let free = [PATIENT_SYSTEM, PERSON_SYSTEM, APP_SYSTEM, PROJECT_SYSTEM, SOFTWARE_SYSTEM].contains(&&system[..]);
+        let itself = authority
+            && system == AUTHOR_SYSTEM
+            && actor.id == author.to_string()
+            && [&actor.label, &actor.role, &actor.organisation].iter().all(|text| text.is_empty());
+        if system.starts_with(OWN_SYSTEMS) && !free && !itself {
+            let why = "names of this system are the ledger's alone: name the professional, the person or the software that acted";
+            return Err(RecordError::new(Code::ActorReserved, path, why));
+        }
+    }
+    Ok(())
+}
 
 /// An actor's name: a URI of an identifier system and an id there, written `system|id`. Numbers of health professionals
 /// are normalised (`8` and RPPS is the RPPS).

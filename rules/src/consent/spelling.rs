@@ -209,6 +209,7 @@ impl Spelled for Event {
             Self::SpaceOpened
             | Self::SpaceOpposed
             | Self::SpaceClosed
+            | Self::DeviceRegistered(_)
             | Self::EmergencyOpposed { .. }
             | Self::EmergencyLifted { .. } => Ok(()),
             Self::Directive(directive) => details(directive.spell(how)),

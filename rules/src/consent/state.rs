@@ -4,9 +4,10 @@
 //! state. It holds what is in force or will be, and of what has ended the newest, so that its size is bounded by the
 //! caps of [`super::admit`] and by what was deposited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
 
 use super::Meta;
 use super::admit::structure_of;
@@ -84,6 +85,8 @@ pub struct DirectiveEntry {
     pub ended_by: Option<LeafIndex>,
     /// A representative signed it, not the patient.
     pub by_representative: bool,
+    /// It was collected, and this party says so: none where the patient's side proved it, or the party isn't known.
+    pub collected_by: Option<AuthorId>,
 }
 
 /// An embargo on an item.
@@ -118,6 +121,15 @@ pub struct RepresentationEntry {
     pub by: Option<ActorName>,
 }
 
+impl RepresentationEntry {
+    /// What is kept of it when it ends now.
+    pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
+        let name = self.representation.representative.clone();
+        let period = Period { from: self.period.from, until: self.period.until.min(now) };
+        PastTie { name, within: None, period, represents: true }
+    }
+}
+
 /// A member of the care team.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberEntry {
@@ -129,6 +141,9 @@ pub struct MemberEntry {
     pub until: LedgerTimeMs,
     /// The record.
     pub stamp: Stamp,
+    /// The party on whose professional's or software's word it stands: none where the patient's side signed it, or the party
+    /// isn't known.
+    pub stated_by: Option<AuthorId>,
 }
 
 impl MemberEntry {
@@ -140,11 +155,47 @@ impl MemberEntry {
             && (within.is_none() || actor.is_of(within.as_deref()))
     }
 
+    /// What is kept of it when it ends now.
+    pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
+        let name = self.membership.professional.clone();
+        let period = Period { from: self.stamp.time, until: self.until.min(now) };
+        PastTie { name, within: self.membership.organisation.clone(), period, represents: false }
+    }
+
+    /// Whether it counts for what is asked on this party's word alone, without the actor's own login: it names the structure
+    /// within which it holds, and that party isn't the only one that says so.
+    pub fn counts_on_word_of(&self, party: Option<&AuthorId>) -> bool {
+        let Some(party) = party else { return true };
+        self.membership.organisation.is_some() && self.stated_by.as_ref() != Some(party)
+    }
+
     /// Whether a record that ends this professional's memberships ends this one: a structure ends what holds within it,
     /// anybody else who may all of them.
     pub(super) fn leaves(&self, professional: &ActorName, meta: &Meta) -> bool {
         let structure = structure_of(professional, &meta.signer);
         self.membership.professional == *professional && (structure.is_none() || self.structure.as_deref() == structure)
+    }
+}
+
+/// How many ended ties to a patient are kept, of any kind: what is recorded of an access that happened before is held against
+/// them.
+pub(super) const PAST_TIES_MAX: usize = 256;
+
+/// What made somebody one of the patient's own, and has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PastTie {
+    pub name: ActorName,
+    /// For which structure alone.
+    pub within: Option<String>,
+    pub period: Period,
+    /// As a representative; otherwise as a member of the care team or the attending doctor.
+    pub represents: bool,
+}
+
+impl PastTie {
+    fn holds_for(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        let within = self.within.as_deref();
+        self.name == actor.name && self.period.contains(at) && (within.is_none() || actor.is_of(within))
     }
 }
 
@@ -176,6 +227,8 @@ pub struct PatientState {
     pub(super) erased: bool,
     pub(super) space: Space,
     pub(super) space_stamp: Option<Stamp>,
+    /// A login proves who closed or opposed it.
+    pub(super) space_proven: bool,
     /// In log order.
     pub(super) directives: Vec<DirectiveEntry>,
     pub(super) opposed_cases: BTreeMap<Case, Stamp>,
@@ -189,6 +242,8 @@ pub struct PatientState {
     /// How many of them were left when those whose time had passed were last forgotten.
     pub(super) team_left: usize,
     pub(super) attending: Option<(ActorName, Stamp)>,
+    /// The newest that ended, oldest first.
+    pub(super) past_ties: VecDeque<PastTie>,
     pub(super) breakglass: Glasses,
     pub(super) deposits: BTreeMap<String, DepositedItem>,
     /// Records that ended something, with the moment until which it would have held without them. To erase one earlier
@@ -196,6 +251,8 @@ pub struct PatientState {
     pub(super) enders: BTreeMap<LeafIndex, LedgerTimeMs>,
     /// How many of them were left when those whose moment had passed were last forgotten.
     pub(super) enders_left: usize,
+    /// The parties that act for the patient, by the records that told of them.
+    pub(super) devices: BTreeMap<AuthorId, Stamp>,
     /// What was decided with a proof of late, by its digest, until when that is remembered.
     pub(super) wills: BTreeMap<Hash, LedgerTimeMs>,
 }
@@ -203,7 +260,7 @@ pub struct PatientState {
 impl PatientState {
     /// The state of a patient who was erased: closed for ever, whatever comes after.
     pub fn erased() -> Self {
-        Self { erased: true, space: Space::Closed, ..Self::default() }
+        Self { erased: true, space: Space::Closed, space_proven: true, ..Self::default() }
     }
 
     /// How much is held, about in records: what it weighs in memory.
@@ -211,12 +268,27 @@ impl PatientState {
         let items = self.masked.len() + self.embargoed.len() + self.secret.len() + self.deposits.len();
         let people = self.team.len() + self.blocked.len() + self.feeds.len() + self.representations.len();
         // What ended something is but a number and a time.
-        self.directives.len() + items + people + self.breakglass.len() + self.enders.len() / 16
+        self.directives.len() + self.devices.len() + items + people + self.breakglass.len() + self.enders.len() / 16
     }
 
     /// Whether the space is open, and the record that says so.
     pub fn space(&self) -> (Space, Option<Stamp>) {
         (self.space, self.space_stamp)
+    }
+
+    /// Whether a login proves that the patient's side closed or opposed the space, so that it is shut for emergencies too.
+    pub fn is_shut_for_emergencies(&self) -> bool {
+        self.space != Space::Open && self.space_proven
+    }
+
+    /// The parties that were registered to act for the patient, those that were ended since too, and the records that say so.
+    pub fn devices(&self) -> impl Iterator<Item = (&AuthorId, Stamp)> {
+        self.devices.iter().map(|(party, stamp)| (party, *stamp))
+    }
+
+    /// Whether a record under this tag says that the party acts for the patient.
+    pub fn has_device(&self, party: &AuthorId) -> bool {
+        !self.erased && self.devices.contains_key(party)
     }
 
     /// The directives in log order, those that have ended too (as far back as they are kept).
@@ -352,16 +424,34 @@ impl PatientState {
         from_first.take_while(move |entry| entry.membership.professional == *professional)
     }
 
+    /// The memberships that make this actor a member of the care team at this moment.
+    pub fn member_as(&self, actor: &Actor, at: LedgerTimeMs) -> impl Iterator<Item = &MemberEntry> {
+        self.memberships(&actor.name).filter(move |entry| entry.holds_for(actor, at))
+    }
+
     /// The origins of the memberships that make this actor a member of the care team at this moment.
     pub fn origins(&self, actor: &Actor, at: LedgerTimeMs) -> impl Iterator<Item = &str> {
-        let active = self.memberships(&actor.name).filter(move |entry| entry.holds_for(actor, at));
-        active.filter_map(|entry| entry.membership.origin.as_deref())
+        self.member_as(actor, at).filter_map(|entry| entry.membership.origin.as_deref())
     }
 
     /// The record that makes this actor a member of the care team at this moment.
     pub fn member(&self, actor: &Actor, at: LedgerTimeMs) -> Option<LeafIndex> {
-        let mut memberships = self.memberships(&actor.name);
-        memberships.find(|entry| entry.holds_for(actor, at)).map(|entry| entry.stamp.index)
+        self.member_as(actor, at).map(|entry| entry.stamp.index).next()
+    }
+
+    /// Whether this actor was a member of the care team, or the attending doctor, at a moment that may have passed.
+    pub fn was_in_care(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        let mut members = self.memberships(&actor.name);
+        let attends = self.attending.as_ref().is_some_and(|(name, since)| *name == actor.name && since.time <= at);
+        attends
+            || members.any(|entry| entry.stamp.time <= at && entry.holds_for(actor, at))
+            || self.past_ties.iter().any(|tie| !tie.represents && tie.holds_for(actor, at))
+    }
+
+    /// Whether this actor represented the patient at a moment that may have passed, with whatever powers.
+    pub fn was_representative(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
+        self.has_representative(&actor.name, at)
+            || self.past_ties.iter().any(|tie| tie.represents && tie.holds_for(actor, at))
     }
 
     /// The attending doctor.
@@ -411,6 +501,7 @@ impl PatientState {
             .chain(self.secret.values())
             .chain(self.feeds.values().map(|entry| &entry.stamp))
             .chain(self.space_stamp.iter())
+            .chain(self.devices.values())
             .chain(self.attending.iter().map(|(_, stamp)| stamp));
         without_end.any(is)
             || self.enders.get(&index).is_some_and(|until| at < *until)

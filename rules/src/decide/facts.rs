@@ -71,10 +71,13 @@ impl ItemFacts {
 /// # Errors
 /// `ITEM_CONTRADICTS`.
 pub fn check_contradictions(decision: &Decision) -> Result<(), RuleRefusal> {
-    match decision.items.iter().any(|decided| decided.contradicted) {
-        false => Ok(()),
-        true => {
-            let message = "what the request says of an item isn't what was recorded when it was deposited".to_owned();
+    match decision.items.iter().position(|decided| decided.contradicted) {
+        None => Ok(()),
+        Some(at) => {
+            let message = format!(
+                "items[{at}]: what the request says of this item (its category, labels or depositor) isn't what was recorded when \
+                 it was deposited: send what the record store holds, or the id alone"
+            );
             Err(RuleRefusal { code: Code::ItemContradicts, message })
         }
     }

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::{ItemFacts, Request};
-use crate::consent::state::DirectiveEntry;
-use crate::consent::{Effect, PatientState, Provision};
+use crate::consent::state::{DirectiveEntry, MemberEntry};
+use crate::consent::{Effect, Grantee, PatientState, Provision};
 
 /// A directive that means the request, whatever the item.
 pub(super) struct Meant<'a> {
     pub entry: &'a DirectiveEntry,
+    /// Whether what it permits counts. What it denies does, whoever asks.
+    pub permits: bool,
     /// Its exceptions, those with the other effect that mean the request too.
     exceptions: Vec<&'a Provision>,
     /// Of a permission: what it permits within itself, and that means the request. It takes back what is excepted there.
@@ -58,19 +60,59 @@ impl<'a> Item<'a> {
 /// The directives of a state that mean the request, in log order. `teams` are the states that say who is in the care team:
 /// they are asked once, and not for each provision.
 pub(super) fn meant<'a>(state: &'a PatientState, teams: &[&PatientState], request: &Request) -> Vec<Meant<'a>> {
-    let origins: BTreeSet<&str> = teams.iter().flat_map(|state| state.origins(&request.actor, request.at)).collect();
+    let teams = Teams::of(teams, request);
     let in_force = state.directives_at(request.at);
     let meant = in_force.filter(|entry| {
         let provision = &entry.directive.provision;
-        fits(provision, &origins, request) && is_for(provision, &request.purpose)
+        fits(provision, &teams.all, request) && is_for(provision, &request.purpose)
     });
     let with_exceptions = meant.map(|entry| {
-        let own = entry.directive.provision.effect;
-        let within = entry.directive.except.iter().filter(|exception| fits(exception, &origins, request));
-        let (exceptions, alike): (Vec<_>, Vec<_>) = within.partition(|exception| exception.effect != own);
-        Meant { entry, exceptions, permits_within: if own == Effect::Permit { alike } else { Vec::new() } }
+        let Provision { effect: own, grantee, .. } = &entry.directive.provision;
+        // What nobody but the party that asks says was collected opens nothing to it.
+        let own_word = request.word_of.is_some() && entry.collected_by == request.word_of;
+        let counts = |provision: &Provision| {
+            // An exception means those alone whom its directive means.
+            let grantees = [grantee, &provision.grantee];
+            provision.effect == Effect::Deny || !own_word && teams.permits(grantees, request)
+        };
+        let permits = counts(&entry.directive.provision);
+        let within = entry.directive.except.iter();
+        let within = within.filter(|exception| fits(exception, &teams.all, request) && counts(exception));
+        let (exceptions, alike): (Vec<_>, Vec<_>) = within.partition(|exception| exception.effect != *own);
+        Meant { entry, permits, exceptions, permits_within: if *own == Effect::Permit { alike } else { Vec::new() } }
     });
     with_exceptions.collect()
+}
+
+/// The origins of the actor's memberships of the care team.
+struct Teams<'s> {
+    all: BTreeSet<&'s str>,
+    /// Those that count for what is permitted.
+    counted: BTreeSet<&'s str>,
+}
+
+impl<'s> Teams<'s> {
+    fn of(states: &[&'s PatientState], request: &Request) -> Self {
+        let memberships = || states.iter().flat_map(|state| state.member_as(&request.actor, request.at));
+        let origin = |entry: &'s MemberEntry| entry.membership.origin.as_deref();
+        let counted = memberships().filter(|entry| entry.counts_on_word_of(request.word_of.as_ref()));
+        Self { all: memberships().filter_map(origin).collect(), counted: counted.filter_map(origin).collect() }
+    }
+
+    /// Whether what is permitted counts, to an actor who is all of these grantees: a person who is named has logged in, or is
+    /// named together with the structure for which they act.
+    fn permits(&self, grantees: [&Option<Grantee>; 2], request: &Request) -> bool {
+        let keys = || {
+            grantees.into_iter().flatten().filter_map(|grantee| match grantee {
+                Grantee::Keys(keys) => Some(keys),
+                Grantee::Anyone => None,
+            })
+        };
+        let names_person = keys().any(|keys| keys.professional.is_some() || keys.person.is_some());
+        let structure = keys().find_map(|keys| keys.organisation.as_deref());
+        (!names_person || request.counts_for_person(structure))
+            && keys().all(|keys| keys.team.as_deref().is_none_or(|team| self.counted.contains(team)))
+    }
 }
 
 /// A permission that names no purpose is for one.

@@ -20,13 +20,14 @@ pub mod request;
 pub mod steps;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
 
 pub use facts::{ItemFacts, check_contradictions};
 pub use pairing::TagPairing;
 pub use reason::{Obligation, Reason};
 pub use request::ParsedRequest;
 
-use crate::consent::{Action, Actor, Env, PatientState};
+use crate::consent::{Action, Actor, ActorKind, Env, PatientState};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,19 @@ pub struct Request {
     pub at: LedgerTimeMs,
     /// With what.
     pub items: Vec<ItemFacts>,
+    /// The party on whose word alone it is the actor who asks: rights that name a person count only within the structure for
+    /// which that person acts, and what nobody but this party says counts for nothing. None where the actor's own login is
+    /// proven, or the log takes such words.
+    pub word_of: Option<AuthorId>,
+}
+
+impl Request {
+    /// Whether a right counts that names the actor as a person, given within `structure`. Applications, projects and software
+    /// have no login.
+    fn counts_for_person(&self, structure: Option<&str>) -> bool {
+        let is_person = matches!(self.actor.kind, ActorKind::Professional | ActorKind::Person);
+        self.word_of.is_none() || !is_person || self.actor.is_of(structure)
+    }
 }
 
 /// What was decided on one item, and why.

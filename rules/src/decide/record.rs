@@ -138,9 +138,17 @@ impl DecisionRecord {
             matrix_version: decision.versions.matrix.clone(),
             catalogue_version: decision.versions.catalogue.clone(),
             as_of_index: moment.as_of.get(),
+            asker: None,
         };
         let [salt_a, salt_p] = salts;
         Self { actor, private, salt_a, salt_p }
+    }
+
+    /// The same, saying how it was established who asked.
+    #[must_use]
+    pub fn with_asker(mut self, asker: Option<v1::DecisionAsker>) -> Self {
+        self.private.asker = asker;
+        self
     }
 
     /// What the actor may know.

@@ -9,6 +9,7 @@ use crate::codes::Code;
 use crate::consent::{Action, Actor, is_authenticated, spelling};
 use crate::limits::*;
 use crate::record::RecordError;
+use crate::will;
 
 /// The version of requests.
 pub const REQUEST_VERSION: u32 = 1;
@@ -85,6 +86,9 @@ impl ParsedRequest {
         as_request(check::authentication(message.auth.as_ref()))?;
         if let Some(correlation) = &message.correlation {
             as_request(check::check_correlation(correlation)).map_err(|error| error.within("correlation"))?;
+        }
+        if let Some(will) = &message.will {
+            as_request(will::check_bounds(will)).map_err(|error| error.within("will"))?;
         }
         let bytes = message.encode_to_vec();
         Ok(Self { message, bytes, tag, secret_tag, actor, action })

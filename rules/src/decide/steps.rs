@@ -5,7 +5,7 @@ use sillage_proof::hash::LeafIndex;
 
 use super::matching::{Item, Meant, meant};
 use super::{ItemDecision, ItemFacts, Reason, Request};
-use crate::consent::state::{DirectiveEntry, Space};
+use crate::consent::state::{BreakGlassEntry, DirectiveEntry, Space};
 use crate::consent::{Action, ActorKind, Effect, Env, PatientState};
 
 /// One step of the procedure.
@@ -217,6 +217,27 @@ impl<'a> Asked<'a> {
         self.states().find_map(|state| state.masks(&self.item.id))
     }
 
+    /// The record that blocks the actor by name.
+    fn block(&self) -> Option<LeafIndex> {
+        self.states().find_map(|state| state.blocks(&self.request.actor.name))
+    }
+
+    /// The glass that the actor has broken, where step 9 looks at it.
+    fn broken_glass(&self) -> Vec<&'a BreakGlassEntry> {
+        let Request { actor, purpose, at, .. } = self.request;
+        if !self.consults() || purpose != "BTG" || self.needs_express_consent() || self.is_kept_from_actor() {
+            return Vec::new();
+        }
+        let open = self.states().flat_map(|state| state.open_breakglasses(&actor.name, *at));
+        open.filter(|entry| self.request.counts_for_person(entry.organisation.as_deref())).collect()
+    }
+
+    /// The actor broke the glass, and every closing of the space is somebody's word: a forged one mustn't keep help away. The
+    /// steps from 6 on decide.
+    fn is_emergency_in_unproven_closing(&self) -> bool {
+        self.env.claims && !self.states().any(PatientState::is_shut_for_emergencies) && !self.broken_glass().is_empty()
+    }
+
     /// Kept from representatives, and the actor is one, whatever their powers.
     fn is_kept_from_actor(&self) -> bool {
         let Request { actor, at, .. } = self.request;
@@ -249,7 +270,9 @@ impl<'a> Asked<'a> {
     fn directives(&self, effect: Effect) -> impl Iterator<Item = &'a DirectiveEntry> {
         let matches = move |directive: &&&Meant<'a>| {
             let is_excepted = directive.is_excepted(&self.labelled);
-            (directive.effect() == effect) != is_excepted
+            // An exception that permits and doesn't count is none.
+            let counts = effect == Effect::Deny || directive.permits || is_excepted;
+            counts && (directive.effect() == effect) != is_excepted
         };
         self.directives.iter().filter(matches).map(|directive| directive.entry)
     }
@@ -290,7 +313,9 @@ fn representative(asked: &Asked<'_>) -> Option<Verdict> {
 
 fn space_and_purpose(asked: &Asked<'_>) -> Option<Verdict> {
     let mut closed = asked.states().map(PatientState::space).filter(|(space, _)| *space != Space::Open);
-    if let Some((_, stamp)) = closed.next() {
+    if let Some((_, stamp)) = closed.next()
+        && !asked.is_emergency_in_unproven_closing()
+    {
         return verdict(Reason::SpaceClosed, stamp.map(|stamp| stamp.index));
     }
     let barred = asked.env.policy.barred_purposes.contains(&asked.request.purpose);
@@ -299,10 +324,12 @@ fn space_and_purpose(asked: &Asked<'_>) -> Option<Verdict> {
 
 fn depositor(asked: &Asked<'_>) -> Option<Verdict> {
     let actor = &asked.request.actor;
-    // Whoever deposited it knows it; their colleague who represents the patient doesn't.
-    let own = asked.item.depositor.as_ref() == Some(&actor.name)
-        || actor.is_of(asked.item.depositor_organisation.as_deref()) && !asked.is_kept_from_actor();
-    (asked.consults() && own).then(|| verdict(Reason::Depositor, None)).flatten()
+    // Whoever deposited it knows it; their colleague who represents the patient, or is blocked by name, doesn't.
+    let organisation = asked.item.depositor_organisation.as_deref();
+    let own = asked.item.depositor.as_ref() == Some(&actor.name) && asked.request.counts_for_person(organisation);
+    let of_structure =
+        actor.is_of(organisation) && !asked.is_kept_from_actor() && !(asked.env.claims && asked.block().is_some());
+    (asked.consults() && (own || of_structure)).then(|| verdict(Reason::Depositor, None)).flatten()
 }
 
 fn ceilings(asked: &Asked<'_>) -> Option<Verdict> {
@@ -318,21 +345,19 @@ fn attending(asked: &Asked<'_>) -> Option<Verdict> {
         return None;
     }
     let actor = &asked.request.actor;
+    if !asked.request.counts_for_person(None) {
+        return None;
+    }
     let declared = asked.states().find_map(PatientState::attending).filter(|(name, _)| **name == actor.name)?;
     verdict(Reason::Attending, [declared.1.index])
 }
 
 fn blocked(asked: &Asked<'_>) -> Option<Verdict> {
-    let by = asked.states().find_map(|state| state.blocks(&asked.request.actor.name))?;
-    verdict(Reason::Blocked, [by])
+    verdict(Reason::Blocked, [asked.block()?])
 }
 
 fn break_glass(asked: &Asked<'_>) -> Option<Verdict> {
-    let Request { actor, purpose, at, .. } = asked.request;
-    if !asked.consults() || purpose != "BTG" || asked.needs_express_consent() || asked.is_kept_from_actor() {
-        return None;
-    }
-    let open: Vec<_> = asked.states().flat_map(|state| state.open_breakglasses(&actor.name, *at)).collect();
+    let open = asked.broken_glass();
     if open.is_empty() {
         return None;
     }
@@ -385,9 +410,10 @@ fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
     if !asked.is_treating() {
         return None;
     }
-    let Request { actor, at, .. } = asked.request;
-    let joined = asked.states().find_map(|state| state.member(actor, *at))?;
-    verdict(Reason::CareTeam, [joined])
+    let Request { actor, at, word_of, .. } = asked.request;
+    let mut memberships = asked.states().flat_map(|state| state.member_as(actor, *at));
+    let joined = memberships.find(|entry| entry.counts_on_word_of(word_of.as_ref()))?;
+    verdict(Reason::CareTeam, [joined.stamp.index])
 }
 
 fn rest(asked: &Asked<'_>) -> Option<Verdict> {

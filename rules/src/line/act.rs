@@ -38,6 +38,9 @@ pub enum ActLine {
         /// Role patient: the tag of what is kept from representatives.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         patient_secret_tag: Option<Hash>,
+        /// Role patient: the commitment to the patient's tags, in their place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patient_commitment: Option<Hash>,
         /// The structures for which its actors act.
         #[serde(default, skip_serializing_if = "is_default")]
         structures: Vec<String>,
@@ -299,6 +302,7 @@ impl ActLine {
                 quota_events_per_s,
                 patient_tag,
                 patient_secret_tag,
+                patient_commitment,
                 structures,
                 actor_systems,
                 issuers,
@@ -310,6 +314,7 @@ impl ActLine {
                 quota_events_per_s,
                 patient_tag: patient_tag.map(Hash::to_bytes),
                 patient_secret_tag: patient_secret_tag.map(Hash::to_bytes),
+                patient_commitment,
                 vouching: Vouching { structures, actor_systems, issuers },
             }),
             Self::Vouching { author_id, added, removed } => {
@@ -368,6 +373,7 @@ impl From<&Act> for ActLine {
                 quota_events_per_s: party.quota_events_per_s,
                 patient_tag: party.patient_tag.map(Hash::from_bytes),
                 patient_secret_tag: party.patient_secret_tag.map(Hash::from_bytes),
+                patient_commitment: party.patient_commitment,
                 structures: party.vouching.structures,
                 actor_systems: party.vouching.actor_systems,
                 issuers: party.vouching.issuers,

@@ -269,6 +269,7 @@ fn issuer() -> Map<String, Value> {
     let id = text("See docs/formats.md §20.", ID_BYTES_MAX);
     let claim = text("Names a claim.", TOKEN_BYTES_MAX);
     let list = json!({"type": "array", "maxItems": ISSUER_LIST_MAX, "items": id});
+    let audiences = json!({"type": "array", "maxItems": ISSUER_AUDIENCES_MAX, "items": id});
     let ms = json!({"description": "Milliseconds since 1970.", "type": "integer", "minimum": 0});
     let key = json!({
         "kid": text("Its name.", TOKEN_BYTES_MAX), "alg": {"enum": ["ES256", "RS256", "EdDSA"]},
@@ -281,7 +282,7 @@ fn issuer() -> Map<String, Value> {
         json!({
             "issuer": id, "name": text("As a person reads it.", PARTY_NAME_BYTES_MAX),
             "keys": {"type": "array", "maxItems": ISSUER_KEYS_MAX, "items": key},
-            "audiences": list, "ins_claim": claim, "oid_claim": claim, "person_claim": claim, "person_system": id,
+            "audiences": audiences, "ins_claim": claim, "oid_claim": claim, "person_claim": claim, "person_system": id,
             "acr_substantial": list, "acr_high": list,
             "session_s": {"type": "integer", "minimum": 0, "maximum": will::SESSION_S_MAX},
             "from_ms": ms, "until_ms": ms, "test": {"type": "boolean"},
@@ -309,7 +310,7 @@ fn act() -> Map<String, Value> {
     });
     let registered = json!({
         "key": hash, "name": name, "roles": roles, "tls_spki_sha256": tls, "quota_events_per_s": quota,
-        "patient_tag": hash, "patient_secret_tag": hash,
+        "patient_tag": hash, "patient_secret_tag": hash, "patient_commitment": hash,
         "structures": structures, "actor_systems": actor_systems, "issuers": issuers,
     });
     let rotated = json!({"author_id": hash, "key": hash, "tls_spki_sha256": tls});

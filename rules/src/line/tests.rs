@@ -146,7 +146,7 @@ fn an_eight_before_an_rpps_number_is_taken_off() {
     assert_eq!(warnings, [Warning { path: "actor.id".to_owned(), doubt: IdentError::RppsKey }]);
 }
 
-fn acts() -> [Value; 13] {
+fn acts() -> [Value; 14] {
     let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     let id = "11".repeat(32);
     [
@@ -154,6 +154,8 @@ fn acts() -> [Value; 13] {
             "key": key, "name": "DMP", "roles": ["author", "patient"], "tls_spki_sha256": [id],
             "quota_events_per_s": 5, "patient_tag": id, "patient_secret_tag": id,
             "structures": ["690000120"], "actor_systems": ["urn:oid:1.2.250.1.71.4.2.1"], "issuers": ["urn:example:idp"]}}}),
+        json!({"kind": "key.registered", "act": {"registered": {
+            "key": key, "name": "Téléphone", "roles": ["patient"], "patient_commitment": id}}}),
         json!({"kind": "vouching.changed", "act": {"vouching": {"author_id": id,
             "added": {"structures": ["1", "2"], "actor_systems": ["urn:x:a"], "issuers": ["a"]},
             "removed": {"structures": ["3"], "actor_systems": ["urn:x:b"], "issuers": ["b"]}}}}),

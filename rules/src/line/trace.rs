@@ -1,6 +1,7 @@
 //! A record line with what the ledger says about it.
 
 use serde::Serialize;
+use sillage_proof::keys::AuthorId;
 
 use super::decision::{DecisionLine, record_line};
 use super::{PatientLine, RecordLine};
@@ -39,14 +40,17 @@ pub struct TraceLineJson {
     pub index: u64,
     /// When the ledger took it.
     pub recorded_at: TimeMs,
-    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`. A basis is in the record.
+    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`, `CLAIMED`. A basis is in the record.
     pub flags: Vec<&'static str>,
     /// Why it is `UNJUSTIFIED`, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unjustified_reason: Option<UnjustifiedReason>,
-    /// The service that signed it.
+    /// The name of the service that signed it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub author: String,
+    /// Its author id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author_id: Option<AuthorId>,
     /// What it says; only where the rest is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
@@ -96,6 +100,7 @@ impl TraceLineJson {
             flags: entry.flags().names().collect(),
             unjustified_reason: entry.flags().unjustified_reason(),
             author: author.to_owned(),
+            author_id: None,
             kind: if record.is_none() { entry.kind() } else { None },
             erased,
             voided: None,

@@ -3,7 +3,7 @@
 use prost::Message as _;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, sha256};
-use sillage_proof::keys::{ALG_ED25519, SigningKey};
+use sillage_proof::keys::{ALG_ED25519, KeyId, SigningKey};
 use sillage_proto::v1;
 
 /// What is decided: `H("sillage/will/record/v1\0" ‖ the record without its field `will`)`.
@@ -12,7 +12,14 @@ pub fn record_digest(record: &v1::Record) -> Hash {
     sha256(&[b"sillage/will/record/v1\0", &without.encode_to_vec()])
 }
 
-/// The nonce of a login for one record, in hexadecimal. `blind` keeps the issuer from guessing the record.
+/// What is asked, and who asks: `H("sillage/will/request/v1\0" ‖ key_id[32] ‖ the request without its field `will`)`. `key_id`
+/// is of the key that signs the request: nobody else can hand it in as their own.
+pub fn request_digest(request: &v1::DecisionRequest, key_id: &KeyId) -> Hash {
+    let without = v1::DecisionRequest { will: None, ..request.clone() };
+    sha256(&[b"sillage/will/request/v1\0", key_id.as_bytes(), &without.encode_to_vec()])
+}
+
+/// The nonce of a login for one record or one request, in hexadecimal. `blind` keeps the issuer from guessing it.
 pub fn record_nonce(origin: &Origin, blind: &[u8; 16], digest: &Hash) -> String {
     let name = named(origin);
     hex::encode(sha256(&[b"sillage/will/nonce/v1\0", &name, blind, digest.as_bytes()]).as_bytes())
@@ -24,7 +31,7 @@ pub fn session_nonce(origin: &Origin, key: &[u8; 32]) -> String {
     hex::encode(sha256(&[b"sillage/will/session/v1\0", &[ALG_ED25519], key, &name]).as_bytes())
 }
 
-/// What the key of a session signs of each record that is decided in it.
+/// What the key of a session signs of each record that is decided, and each request that is asked, in it.
 pub fn session_message(origin: &Origin, key: &[u8; 32], tag: &[u8; 32], digest: &Hash) -> Vec<u8> {
     let name = named(origin);
     [b"sillage/will/decision/v1\0", &[ALG_ED25519][..], key, &name, tag, digest.as_bytes()].concat()
@@ -38,9 +45,30 @@ pub fn sign_in_session(
     token: String,
     tag_proof: Vec<u8>,
 ) -> v1::Will {
+    sign(origin, (&record.tag, &record_digest(record)), session, token, tag_proof)
+}
+
+/// The will of a request that is asked in a session. `key_id` is of the key that will sign the request.
+pub fn sign_request_in_session(
+    origin: &Origin,
+    (request, key_id): (&v1::DecisionRequest, &KeyId),
+    session: &SigningKey,
+    token: String,
+    tag_proof: Vec<u8>,
+) -> v1::Will {
+    sign(origin, (&request.tag, &request_digest(request, key_id)), session, token, tag_proof)
+}
+
+fn sign(
+    origin: &Origin,
+    (tag, digest): (&[u8], &Hash),
+    session: &SigningKey,
+    token: String,
+    tag_proof: Vec<u8>,
+) -> v1::Will {
     let key = session.public_key().to_bytes();
-    let tag = <[u8; 32]>::try_from(&record.tag[..]).unwrap_or_default();
-    let message = session_message(origin, &key, &tag, &record_digest(record));
+    let tag = <[u8; 32]>::try_from(tag).unwrap_or_default();
+    let message = session_message(origin, &key, &tag, digest);
     v1::Will {
         token,
         tag_proof,

@@ -5,10 +5,12 @@ use sillage_proto::v1;
 
 use super::claims::Claims;
 use super::jws::{Algorithm, Token};
-use super::{LEEWAY_S, Level, SESSION_S_MAX};
+use super::{KnownSignatures, LEEWAY_S, Level, SESSION_S_MAX};
 use crate::check::{at_most, line, required};
 use crate::codes::Code;
-use crate::limits::{ID_BYTES_MAX, ISSUER_KEYS_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{
+    ID_BYTES_MAX, ISSUER_AUDIENCES_MAX, ISSUER_KEYS_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TOKEN_BYTES_MAX,
+};
 use crate::record::RecordError;
 
 /// The OID of an INS that is a NIR: of the claims of an issuer that doesn't say.
@@ -25,6 +27,17 @@ pub struct IssuerKey {
     pub key: Vec<u8>,
     /// RS256 alone, otherwise 0.
     pub exponent: u32,
+}
+
+impl IssuerKey {
+    /// What this key is said to have signed, so that no two keys, algorithms or tokens have it in common.
+    fn names(&self, token: &Token) -> Vec<u8> {
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("bounds were checked").to_be_bytes();
+        let (key, signed) = (&self.key[..], token.signed.as_ref());
+        let (key_len, signed_len, exponent) = (len(key), len(signed), self.exponent.to_be_bytes());
+        let name = self.algorithm.name().as_bytes();
+        [b"sillage/login-token\0", name, b"\0", &key_len, key, &exponent, &signed_len, signed].concat()
+    }
 }
 
 /// What the authority published of an issuer (`sillage.v1.IssuerPublished`, the fields in the order of the message).
@@ -69,9 +82,9 @@ impl Issuer {
             }
             keys.push(key);
         }
-        list("audiences", &message.audiences)?;
-        list("acr_substantial", &message.acr_substantial)?;
-        list("acr_high", &message.acr_high)?;
+        list("audiences", &message.audiences, ISSUER_AUDIENCES_MAX)?;
+        list("acr_substantial", &message.acr_substantial, ISSUER_LIST_MAX)?;
+        list("acr_high", &message.acr_high, ISSUER_LIST_MAX)?;
         if message.acr_high.iter().any(|acr| message.acr_substantial.contains(acr)) {
             return Err(RecordError::malformed("acr_high", "a value is of one level"));
         }
@@ -161,7 +174,7 @@ impl Issuer {
     }
 
     /// Verifies that a key of the issuer signed the token, with the algorithm that the key is for.
-    pub(super) fn verify(&self, token: &Token) -> Result<(), RecordError> {
+    pub(super) fn verify(&self, token: &Token, known: Option<&dyn KnownSignatures>) -> Result<(), RecordError> {
         let algorithm = Algorithm::from_name(&token.algorithm)
             .ok_or_else(|| RecordError::new(Code::LoginAlgorithm, "", "its algorithm isn't ES256, RS256 or EdDSA"))?;
         let key = self.keys.iter().find(|key| key.kid == token.kid);
@@ -169,7 +182,12 @@ impl Issuer {
         if key.algorithm != algorithm {
             return Err(RecordError::new(Code::LoginAlgorithm, "", "its key is for another algorithm"));
         }
-        match algorithm.verify(&key.key, key.exponent, &token.signed, &token.signature) {
+        let verify = || algorithm.verify(&key.key, key.exponent, &token.signed, &token.signature);
+        let good = match known {
+            Some(known) => known.or_verify(&key.names(token), &token.signature, &verify),
+            None => verify(),
+        };
+        match good {
             true => Ok(()),
             false => Err(RecordError::new(Code::LoginSignature, "", "its issuer didn't sign it")),
         }
@@ -267,8 +285,8 @@ fn parse_key(key: &v1::IssuerKey) -> Result<IssuerKey, RecordError> {
     }
 }
 
-fn list(path: &str, values: &[String]) -> Result<(), RecordError> {
-    at_most(path, values.len(), ISSUER_LIST_MAX)?;
+fn list(path: &str, values: &[String], max: usize) -> Result<(), RecordError> {
+    at_most(path, values.len(), max)?;
     values.iter().enumerate().try_for_each(|(at, value)| {
         let path = format!("{path}[{at}]");
         required(&path, value)?;

@@ -3,7 +3,7 @@
 //! A record carries in `will` the token of a login ([`jws`]), of an issuer whose keys the authority published ([`issuer`]).
 //! The login is bound to this record, or to a session whose key signs it ([`binding`]), and its claims name the patient of
 //! the record's tag, or the representative who is its actor ([`claims`]). [`prove`] checks all of it, and [`Will`] says how a
-//! record's will is established. [`test_issuer`] logs in whoever is named, for test logs alone.
+//! record's will is established. A request for a decision carries the same proof of who asks: [`of_request`]. [`test_issuer`] logs in whoever is named, for test logs alone.
 //!
 //! Everything here is pure: the issuer comes from the ledger, the time is ledger time, so every node comes to one verdict.
 
@@ -14,8 +14,8 @@ pub mod jws;
 pub mod test_issuer;
 
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::LedgerTimeMs;
-use sillage_proof::keys::PublicKey;
+use sillage_proof::hash::{Hash, LedgerTimeMs};
+use sillage_proof::keys::{KeyId, PublicKey};
 use sillage_proof::tag::{Compartment, Identity, PatientTag};
 use sillage_proof::vrf::{VrfProof, VrfPublicKey};
 use sillage_proto::v1;
@@ -25,11 +25,14 @@ use self::issuer::Issuer;
 use self::jws::Token;
 use crate::codes::Code;
 use crate::consent::{Actor, ActorKind, ActorName};
+use crate::decide::ParsedRequest;
 use crate::kind::{Group, Kind};
 use crate::record::{ParsedRecord, RecordError};
 
 /// Longest token, in bytes: that of FranceConnect has about 1,000.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1_024;
+/// The feature level of a log from which on its requests may carry a will: before, they are refused with it.
+pub const REQUESTS_FROM_LEVEL: u32 = 4;
 /// The longest that a login may count after it was made, in seconds: half an hour.
 pub const SESSION_S_MAX: u64 = 1_800;
 /// By how much the clocks of issuers and of the ledger may differ, in seconds.
@@ -81,6 +84,24 @@ pub struct Proven {
     pub level: Level,
 }
 
+impl Proven {
+    /// Whether it is enough to decide and to ask.
+    pub fn suffices(&self) -> bool {
+        self.level >= Level::Substantial
+    }
+
+    /// As a decision on what they asked says it.
+    pub fn to_asker(&self) -> v1::DecisionAsker {
+        match &self.how {
+            How::Login { issuer } => {
+                let (issuer, eidas_level) = (issuer.clone(), self.level.as_str().to_owned());
+                v1::DecisionAsker { issuer, eidas_level, own_key: false }
+            }
+            How::OwnKey => v1::DecisionAsker { own_key: true, ..v1::DecisionAsker::default() },
+        }
+    }
+}
+
 /// How the will of a record is established.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Will {
@@ -96,8 +117,14 @@ pub enum Will {
 impl Will {
     /// Whether it is proven well enough to decide.
     pub fn suffices(&self) -> bool {
-        matches!(self, Self::Proven(proven) if proven.level >= Level::Substantial)
+        matches!(self, Self::Proven(proven) if proven.suffices())
     }
+}
+
+/// Signatures that were verified before, so that they needn't be again. It saves time, and never decides.
+pub trait KnownSignatures: std::fmt::Debug {
+    /// Whether `signature` over `message` is good: seen before, or by `verify`, and then remembered. `message` names the key.
+    fn or_verify(&self, message: &[u8], signature: &[u8], verify: &dyn Fn() -> bool) -> bool;
 }
 
 /// What of the ledger a proof is checked against.
@@ -109,20 +136,28 @@ pub struct Log<'a> {
     pub vrf_public_key: &'a [u8; 32],
     /// Whether it takes issuers for tests.
     pub test_log: bool,
+    /// Tokens whose signature was verified before; none: each is verified.
+    pub known: Option<&'a dyn KnownSignatures>,
 }
 
-/// Whether a record of this kind may carry a will: what the patient, or who represents them, may decide, and contests.
+/// Whether a record of this kind may carry a will: what the patient, or who represents them, may decide, contests, and that a
+/// device acts for the patient.
 pub fn may_carry(kind: Kind) -> bool {
     matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People)
-        || kind == Kind::CONTEST_OPENED
+        || matches!(kind, Kind::CONTEST_OPENED | Kind::DEVICE_REGISTERED)
 }
 
-/// Checks the bounds of a will: what can be said without an issuer.
+/// Checks the bounds of a record's will: what can be said without an issuer.
 pub(crate) fn check(kind: Kind, will: &v1::Will) -> Result<(), RecordError> {
     if !may_carry(kind) {
         let why = "only what the patient or a representative decides carries it: leave it out";
         return Err(RecordError::malformed("", why));
     }
+    check_bounds(will)
+}
+
+/// Checks the bounds of a will, whatever it is about.
+pub(crate) fn check_bounds(will: &v1::Will) -> Result<(), RecordError> {
     for (path, token) in [("token", &will.token), ("userinfo", &will.userinfo)] {
         if token.len() > TOKEN_BYTES_MAX {
             let why = format!("{} bytes, and a token has at most {TOKEN_BYTES_MAX}", token.len());
@@ -148,7 +183,15 @@ pub(crate) fn check(kind: Kind, will: &v1::Will) -> Result<(), RecordError> {
 /// # Errors
 /// `LOGIN_MALFORMED`.
 pub fn issuer_named(record: &v1::Record) -> Result<Option<String>, RecordError> {
-    let Some(will) = &record.will else { return Ok(None) };
+    issuer_of(record.will.as_ref())
+}
+
+/// The issuer that a will's token names; `None` where there is none.
+///
+/// # Errors
+/// `LOGIN_MALFORMED`.
+pub fn issuer_of(will: Option<&v1::Will>) -> Result<Option<String>, RecordError> {
+    let Some(will) = will else { return Ok(None) };
     let token = Token::parse(&will.token).map_err(|error| error.within("will.token"))?;
     Ok(Some(Claims::parse(&token).map_err(|error| error.within("will.token"))?.text("iss")?.to_owned()))
 }
@@ -166,7 +209,15 @@ pub fn of(
 ) -> Result<Will, RecordError> {
     let message = record.message();
     match &message.will {
-        Some(will) => prove(record, will, issuer, log, at).map(Will::Proven).map_err(|error| error.within("will")),
+        Some(will) => {
+            let about = About {
+                tag: record.entry_tag(),
+                actor: Actor::of(message),
+                auth: message.auth.as_ref(),
+                digest: binding::record_digest(message),
+            };
+            prove(about, will, issuer, log, at).map(Will::Proven).map_err(|error| error.within("will"))
+        }
         None if is_collected(message) => Ok(Will::Collected),
         None => Ok(Will::Claimed),
     }
@@ -178,8 +229,39 @@ fn is_collected(message: &v1::Record) -> bool {
     details.is_ok_and(|details| details.get("collected").is_some())
 }
 
+/// By what it is proven that a request's actor asks it, through the party whose key `key_id` signs it; `None` where nothing is
+/// said to prove it. `issuer` and `at` as in [`of`].
+///
+/// # Errors
+/// With the code of the first thing that is wrong with the proof that the request carries.
+pub fn of_request(
+    request: &ParsedRequest,
+    key_id: &KeyId,
+    issuer: Option<&Issuer>,
+    log: &Log<'_>,
+    at: LedgerTimeMs,
+) -> Result<Option<Proven>, RecordError> {
+    let message = request.message();
+    let Some(will) = &message.will else { return Ok(None) };
+    let about = About {
+        tag: *request.tag(),
+        actor: Ok(request.actor().clone()),
+        auth: message.auth.as_ref(),
+        digest: binding::request_digest(message, key_id),
+    };
+    prove(about, will, issuer, log, at).map(Some).map_err(|error| error.within("will"))
+}
+
+/// What a login is to prove: that this actor decides, or asks, this of the patient of this tag.
+struct About<'a> {
+    tag: [u8; 32],
+    actor: Result<Actor, RecordError>,
+    auth: Option<&'a v1::Authentication>,
+    digest: Hash,
+}
+
 fn prove(
-    record: &ParsedRecord,
+    about: About<'_>,
     will: &v1::Will,
     issuer: Option<&Issuer>,
     log: &Log<'_>,
@@ -199,24 +281,30 @@ fn prove(
         return Err(unknown("its issuer doesn't count at this time"));
     }
     let within = |part: &'static str| move |error: RecordError| error.within(part);
-    issuer.verify(&token).map_err(within("token"))?;
+    issuer.verify(&token, log.known).map_err(within("token"))?;
     issuer.check_audience(&claims).map_err(within("token"))?;
     issuer.check_time(&claims, at).map_err(within("token"))?;
-    check_bound(record, will, &claims, log.origin)?;
-    let about = match will.userinfo.is_empty() {
+    check_bound(&about, will, &claims, log.origin)?;
+    let on_person = match will.userinfo.is_empty() {
         true => None,
-        false => Some(userinfo(&will.userinfo, issuer, &claims).map_err(within("userinfo"))?),
+        false => Some(userinfo(&will.userinfo, issuer, &claims, log.known).map_err(within("userinfo"))?),
     };
-    check_subject(record, will, about.as_ref().unwrap_or(&claims), issuer, log)?;
+    let auth = about.auth;
+    check_subject(about, will, on_person.as_ref().unwrap_or(&claims), issuer, log)?;
     let level = issuer.level(&claims);
-    check_said(record.message().auth.as_ref(), &claims, issuer, level)?;
+    check_said(auth, &claims, issuer, level)?;
     Ok(Proven { how: How::Login { issuer: issuer.url.clone() }, level })
 }
 
 /// The claims of the userinfo answer: of the same issuer, for the same service, on the same person.
-fn userinfo(text: &str, issuer: &Issuer, login: &Claims) -> Result<Claims, RecordError> {
+fn userinfo(
+    text: &str,
+    issuer: &Issuer,
+    login: &Claims,
+    known: Option<&dyn KnownSignatures>,
+) -> Result<Claims, RecordError> {
     let token = Token::parse(text)?;
-    issuer.verify(&token)?;
+    issuer.verify(&token, known)?;
     let claims = Claims::parse(&token)?;
     if claims.text("iss")? != issuer.url {
         return Err(RecordError::new(Code::LoginIssuer, "", "it is of another issuer than the ID token"));
@@ -228,20 +316,23 @@ fn userinfo(text: &str, issuer: &Issuer, login: &Claims) -> Result<Claims, Recor
     }
 }
 
-/// The nonce names this record, or a session whose key signed it.
-fn check_bound(record: &ParsedRecord, will: &v1::Will, login: &Claims, origin: &Origin) -> Result<(), RecordError> {
-    let digest = binding::record_digest(record.message());
+/// The nonce names this record or request, or a session whose key signed it.
+fn check_bound(about: &About<'_>, will: &v1::Will, login: &Claims, origin: &Origin) -> Result<(), RecordError> {
     let key = match <[u8; 32]>::try_from(&will.session_key[..]) {
         Err(_) => {
             let blind = <[u8; 16]>::try_from(&will.blind[..]).expect("bounds were checked");
-            return check_nonce(login, &binding::record_nonce(origin, &blind, &digest));
+            return check_nonce(login, &binding::record_nonce(origin, &blind, &about.digest));
         }
         Ok(key) => key,
     };
     check_nonce(login, &binding::session_nonce(origin, &key))?;
-    let message = binding::session_message(origin, &key, &record.entry_tag(), &digest);
+    let message = binding::session_message(origin, &key, &about.tag, &about.digest);
     let wrong = || {
-        RecordError::new(Code::LoginSignature, "signature", "the session's key didn't sign this record for this log")
+        RecordError::new(
+            Code::LoginSignature,
+            "signature",
+            "the session's key didn't sign what it is to prove, for this log",
+        )
     };
     let key = PublicKey::from_bytes(&key).map_err(|_| wrong())?;
     key.verify(&message, &will.signature).map_err(|_| wrong())
@@ -250,37 +341,39 @@ fn check_bound(record: &ParsedRecord, will: &v1::Will, login: &Claims, origin: &
 fn check_nonce(login: &Claims, expected: &str) -> Result<(), RecordError> {
     match login.optional_text("nonce")? == Some(expected) {
         true => Ok(()),
-        false => {
-            Err(RecordError::new(Code::LoginNotBound, "token", "its nonce names neither this record nor this session"))
-        }
+        false => Err(RecordError::new(
+            Code::LoginNotBound,
+            "token",
+            "its nonce names neither what it is to prove nor this session",
+        )),
     }
 }
 
-/// Who logged in is the patient of the tag, or the record's actor. Errors never repeat a claim.
+/// Who logged in is the patient of the tag, or the actor. Errors never repeat a claim.
 fn check_subject(
-    record: &ParsedRecord,
+    about: About<'_>,
     will: &v1::Will,
-    about: &Claims,
+    person: &Claims,
     issuer: &Issuer,
     log: &Log<'_>,
 ) -> Result<(), RecordError> {
     let other = |path: &str, why: &str| RecordError::new(Code::LoginSubject, path, why);
-    let actor = Actor::of(record.message())?;
+    let actor = about.actor?;
     if actor.kind != ActorKind::Patient {
-        let name = issuer.person(about)?;
+        let name = issuer.person(person)?;
         let same = name.parse::<ActorName>().is_ok_and(|name| name == actor.name);
         return match same {
             true => Ok(()),
-            false => Err(other("token", "somebody else logged in than the actor of the record")),
+            false => Err(other("token", "somebody else logged in than the actor")),
         };
     }
-    let (ins, oid) = issuer.patient(about)?;
+    let (ins, oid) = issuer.patient(person)?;
     let identity = Identity::new(ins, oid);
     let identity = identity.map_err(|_| other("token", "its claims hold no INS in the form of one"))?;
-    let failed = || other("tag_proof", "it doesn't prove that the record's tag is that of who logged in");
+    let failed = || other("tag_proof", "it doesn't prove that the tag is that of who logged in");
     let proof = VrfProof::from_bytes(&will.tag_proof).map_err(|_| failed())?;
     let key = VrfPublicKey::from_bytes(log.vrf_public_key).map_err(|_| failed())?;
-    let tag = PatientTag::from_bytes(record.entry_tag());
+    let tag = PatientTag::from_bytes(about.tag);
     let holds = |compartment| tag.verify(&key, &identity, compartment, &proof).is_ok();
     match holds(Compartment::Open) || holds(Compartment::Secret) {
         true => Ok(()),

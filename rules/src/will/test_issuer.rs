@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sillage_proof::batch::Origin;
-use sillage_proof::keys::SigningKey;
+use sillage_proof::keys::{KeyId, SigningKey};
 use sillage_proto::v1;
 
 use super::binding;
@@ -119,8 +119,27 @@ impl TestIssuer {
         tag_proof: Vec<u8>,
         now_ms: u64,
     ) -> v1::Will {
-        let nonce = binding::session_nonce(&self.origin, session.public_key().as_bytes());
-        let token = self.sign(&self.claims(&nonce, subject, means, now_ms));
+        let token = self.log_in(session, subject, means, now_ms);
         binding::sign_in_session(&self.origin, record, session, token, tag_proof)
+    }
+
+    /// Logs `subject` in for a session, and asks this request in it, which the key `key_id` will sign. `tag_proof` is the VRF
+    /// proof of its open tag, where the patient asks.
+    pub fn ask(
+        &self,
+        request: (&v1::DecisionRequest, &KeyId),
+        session: &SigningKey,
+        (subject, means): (&Subject, &Means),
+        tag_proof: Vec<u8>,
+        now_ms: u64,
+    ) -> v1::Will {
+        let token = self.log_in(session, subject, means, now_ms);
+        binding::sign_request_in_session(&self.origin, request, session, token, tag_proof)
+    }
+
+    /// The token of a login for a session.
+    pub fn log_in(&self, session: &SigningKey, subject: &Subject, means: &Means, now_ms: u64) -> String {
+        let nonce = binding::session_nonce(&self.origin, session.public_key().as_bytes());
+        self.sign(&self.claims(&nonce, subject, means, now_ms))
     }
 }

@@ -1,5 +1,8 @@
 //! A login that proves a will, and every way in which another doesn't.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
@@ -72,9 +75,19 @@ impl World {
     }
 
     fn verdict_at(&self, record: v1::Record, issuer: &Issuer, now_ms: u64) -> Result<Will, Code> {
+        self.verdict_with(record, issuer, now_ms, None)
+    }
+
+    fn verdict_with(
+        &self,
+        record: v1::Record,
+        issuer: &Issuer,
+        now_ms: u64,
+        known: Option<&dyn KnownSignatures>,
+    ) -> Result<Will, Code> {
         let record = ParsedRecord::from_message(record).map_err(|error| error.code)?;
         let key = *self.vrf.public_key().as_bytes();
-        let log = Log { origin: &self.origin, vrf_public_key: &key, test_log: self.test_log };
+        let log = Log { origin: &self.origin, vrf_public_key: &key, test_log: self.test_log, known };
         of(&record, Some(issuer), &log, LedgerTimeMs(now_ms)).map_err(|error| {
             assert!(!error.to_string().contains(INS), "no identity in an error: {error}");
             error.code
@@ -91,6 +104,53 @@ impl World {
         change(&mut claims);
         self.verdict(self.with_token(self.issuer.sign(&claims)))
     }
+}
+
+/// Remembers what it verified, and counts it.
+#[derive(Debug, Default)]
+struct Remembers {
+    known: RefCell<BTreeSet<Vec<u8>>>,
+    verified: Cell<usize>,
+}
+
+impl KnownSignatures for Remembers {
+    fn or_verify(&self, message: &[u8], signature: &[u8], verify: &dyn Fn() -> bool) -> bool {
+        let name = [message, signature].concat();
+        if self.known.borrow().contains(&name) {
+            return true;
+        }
+        self.verified.set(self.verified.get() + 1);
+        let good = verify();
+        if good {
+            self.known.borrow_mut().insert(name);
+        }
+        good
+    }
+}
+
+#[test]
+fn a_token_is_verified_once_and_another_key_of_its_name_verifies_it_again() {
+    let (world, known) = (World::new(), Remembers::default());
+    let record = world.with_token(world.issuer.sign(&world.claims()));
+    let issuer = world.issuer.published();
+    let verdict = |record: &v1::Record, issuer: &Issuer, now_ms: u64| {
+        world.verdict_with(record.clone(), issuer, now_ms, Some(&known))
+    };
+    for _ in 0..3 {
+        assert!(verdict(&record, &issuer, NOW_MS).is_ok_and(|will| will.suffices()));
+    }
+    assert_eq!(known.verified.get(), 1);
+    // That the signature is known says nothing of the rest.
+    assert_eq!(verdict(&record, &issuer, NOW_MS + 7_200_000), Err(Code::LoginExpired));
+    let mut replaced = issuer.clone();
+    replaced.keys[0].key = SigningKey::from_seed(&[9; 32]).public_key().to_bytes().to_vec();
+    assert_eq!(verdict(&record, &replaced, NOW_MS), Err(Code::LoginSignature));
+    let mut altered = record.clone();
+    let token = &mut altered.will.as_mut().expect("proven").token;
+    let last = token.pop().expect("a signature");
+    token.push(if last == 'A' { 'Q' } else { 'A' });
+    assert!(verdict(&altered, &issuer, NOW_MS).is_err());
+    assert_eq!(known.known.borrow().len(), 1, "what is bad is never remembered");
 }
 
 fn patient(ins: &str) -> Subject {

@@ -23,7 +23,7 @@ use sillage_rules::decide::record::{Compartment as DecisionSide, DecisionRecord,
 use sillage_rules::decide::request::REQUEST_VERSION;
 use sillage_rules::decide::{Decision, ItemDecision, ParsedRequest, Reason, Versions};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
-use sillage_rules::facts::{facts_of, flags_for};
+use sillage_rules::facts::{Finding, Lateness, facts_of, flags_for};
 use sillage_rules::index::{BucketProof, BucketTree, bucket_hash, bucket_of, ikey, patient_leaves, row};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
@@ -228,7 +228,10 @@ impl World {
             let filed = self.filed.as_ref().filter(|(at, _)| *at == self.entries.len() as u64);
             let change = filed.map(|(_, change)| *change);
             let (facts, occurred_ms) = (facts_of(&record), record.occurred_at_ms());
-            let flags = flags_for(record.kind(), facts, None, occurred_ms, self.time_ms, LATE_AFTER_MS);
+            let flags = {
+                let late = Lateness { after_ms: LATE_AFTER_MS, of_every_kind: false };
+                flags_for(record.kind(), facts, Finding::default(), (occurred_ms, self.time_ms), late)
+            };
             self.record(record, salt, flags, position, Some((place, path)), change);
         }
         index.get() + 1

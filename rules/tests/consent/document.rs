@@ -78,7 +78,8 @@ fn every_field(kind: Kind) -> Value {
         Kind::POLICY_PUBLISHED => {
             json!({"version": "1", "attending_doctor_sees_all": true, "emergency_lifts_mask": false,
             "express_consent_only": ["x"], "barred_purposes": ["X"], "legal_feeds": ["urn:sillage:system|cnam"],
-            "emergency_professions": {"SAMU": ["x"]}, "decision_valid_s": 60, "justification_due_s": 60, "breakglass_max_s": 60})
+            "emergency_professions": {"SAMU": ["x"]}, "decision_valid_s": 60, "justification_due_s": 60, "breakglass_max_s": 60,
+            "proven_bases": ["care_team"], "late_after_s": 60})
         }
         Kind::MATRIX_PUBLISHED => {
             json!({"version": "1", "deny": [{"profession": "x", "categories": ["A"], "actions": ["read"]}]})

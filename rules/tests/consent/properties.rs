@@ -389,6 +389,7 @@ fn a_request_is_decided_as_its_actor_and_not_as_its_label() {
         purpose: "TREAT".into(),
         at: LedgerTimeMs(NOW),
         items: vec![facts("i0")],
+        word_of: None,
     };
     let decided = |label: &str| decide(&world.env(&|_| false), &world.open, None, &request(label));
     assert_eq!(decided("Dr A"), decided("Dr B"));

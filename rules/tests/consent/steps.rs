@@ -154,6 +154,59 @@ fn step_4_space_and_purpose() {
 }
 
 #[test]
+fn an_emergency_is_not_shut_out_by_a_closing_that_nobody_proved() {
+    for closing in [Kind::SPACE_CLOSED, Kind::SPACE_OPPOSED] {
+        let mut world = world();
+        let samu = pro(1, "samu-regulator", "");
+        world.put(closing, &patient(), Value::Null, &[]).expect("claimed");
+        let asks = [
+            (samu.clone(), READ, "BTG", report(), "deny SPACE_CLOSED"),
+            (samu.clone(), READ, "TREAT", by(&samu), "deny SPACE_CLOSED"),
+        ];
+        all_come_out(&world, &asks);
+        world.put(Kind::BREAKGLASS_OPENED, &samu, broken("a", "SAMU"), &[]).expect("opened");
+        world.put(Kind::ITEM_MASKED, &patient(), Value::Null, &["hidden"]).expect("masked");
+        all_come_out(
+            &world,
+            &[
+                (samu.clone(), READ, "BTG", report(), "permit BREAK_GLASS"),
+                (samu.clone(), READ, "BTG", item("hidden", "REPORT", &[]), "deny MASKED"),
+                (samu.clone(), READ, "TREAT", report(), "deny SPACE_CLOSED"),
+                (samu.clone(), Action::Write, "BTG", report(), "deny SPACE_CLOSED"),
+                (dr(2), READ, "BTG", report(), "deny SPACE_CLOSED"),
+            ],
+        );
+        // The express opposition is the patient's means, and holds.
+        world.put(Kind::EMERGENCY_OPPOSITION, &patient(), json!({"cases": ["SAMU"]}), &[]).expect("opposed");
+        all_come_out(&world, &[(samu.clone(), READ, "BTG", report(), "deny EMERGENCY_OPPOSED")]);
+        world.put(Kind::EMERGENCY_OPPOSITION_LIFTED, &patient(), json!({"cases": ["SAMU"]}), &[]).expect("lifted");
+        // A login proves the closing: it is shut for emergencies too, and a claim after it takes nothing from that.
+        world.login = true;
+        world.put(closing, &patient(), Value::Null, &[]).expect("proven");
+        all_come_out(&world, &[(samu.clone(), READ, "BTG", report(), "deny SPACE_CLOSED")]);
+        world.login = false;
+        world.put(Kind::SPACE_CLOSED, &patient(), Value::Null, &[]).expect("claimed again");
+        all_come_out(&world, &[(samu.clone(), READ, "BTG", report(), "deny SPACE_CLOSED")]);
+        world.put(Kind::SPACE_OPENED, &patient(), Value::Null, &[]).expect("opened");
+        world.put(closing, &patient(), Value::Null, &[]).expect("claimed");
+        all_come_out(&world, &[(samu, READ, "BTG", report(), "permit BREAK_GLASS")]);
+    }
+}
+
+#[test]
+fn below_feature_level_4_a_closing_and_a_structure_are_what_they_were() {
+    let mut world = world();
+    world.claims = false;
+    let (surgeon, colleague) = (pro(1, "surgeon", "F100"), pro(2, "nurse", "F100"));
+    world.put(Kind::PROFESSIONAL_BLOCKED, &patient(), json!({"professional": name(&colleague)}), &[]).expect("blocked");
+    all_come_out(&world, &[(colleague, READ, "TREAT", by(&surgeon), "permit DEPOSITOR")]);
+    let samu = pro(3, "samu-regulator", "");
+    world.put(Kind::BREAKGLASS_OPENED, &samu, broken("a", "SAMU"), &[]).expect("opened");
+    world.put(Kind::SPACE_CLOSED, &patient(), Value::Null, &[]).expect("claimed");
+    all_come_out(&world, &[(samu, READ, "BTG", report(), "deny SPACE_CLOSED")]);
+}
+
+#[test]
 fn step_5_depositors() {
     let mut world = world();
     world.put(Kind::ITEM_MASKED, &patient(), Value::Null, &["r1"]).expect("masked");
@@ -171,6 +224,17 @@ fn step_5_depositors() {
             (pro(2, "nurse", "F200"), READ, "TREAT", by(&surgeon), "deny MASKED"),
             (dr(3), READ, "TREAT", by(&dr(4)), "deny MASKED"),
             (app("poids"), READ, "PATRQT", by(&app("poids")), "permit DEPOSITOR"),
+        ],
+    );
+    // Who is blocked by name sees what they deposited themselves, not what their structure did.
+    let blocked = pro(2, "nurse", "F100");
+    world.put(Kind::PROFESSIONAL_BLOCKED, &patient(), json!({"professional": name(&blocked)}), &[]).expect("blocked");
+    all_come_out(
+        &world,
+        &[
+            (blocked.clone(), READ, "TREAT", by(&surgeon), "deny BLOCKED"),
+            (blocked.clone(), READ, "TREAT", by(&blocked), "permit DEPOSITOR"),
+            (pro(5, "nurse", "F100"), READ, "TREAT", by(&surgeon), "permit DEPOSITOR"),
         ],
     );
 }

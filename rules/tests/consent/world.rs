@@ -31,10 +31,14 @@ pub struct World {
     pub authenticated: bool,
     pub authority: bool,
     pub patient_key: bool,
+    /// Whether a login proves who signs the next records.
+    pub login: bool,
+    /// Whether the group has reached feature level 4.
+    pub claims: bool,
 }
 
 pub fn world() -> World {
-    World { at: NOW, authenticated: true, ..World::default() }
+    World { at: NOW, authenticated: true, claims: true, ..World::default() }
 }
 
 pub fn patient() -> v1::Actor {
@@ -113,7 +117,8 @@ impl World {
         let record = ParsedRecord::from_message(message.clone()).map_err(|error| error.code)?;
         let time = LedgerTimeMs(self.at);
         let meta = Meta::of(&record, self.index.into(), time, self.authority, self.patient_key);
-        Ok(Meta { authenticated: self.authenticated, ..meta.map_err(|error| error.code)? })
+        let will = self.login.then(|| sillage_rules::will::binding::record_digest(record.message()));
+        Ok(Meta { authenticated: self.authenticated, will, ..meta.map_err(|error| error.code)? })
     }
 
     /// Puts a record on record under the open tag, or says with which code it is refused.
@@ -142,7 +147,7 @@ impl World {
     }
 
     pub fn env<'a>(&'a self, revoked: &'a dyn Fn(&ActorName) -> bool) -> Env<'a> {
-        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked }
+        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked, claims: self.claims }
     }
 
     /// A directive of the patient.
@@ -165,6 +170,7 @@ impl World {
             purpose: purpose.to_owned(),
             at: LedgerTimeMs(self.at),
             items: items.to_vec(),
+            word_of: None,
         };
         let revoked = |name: &ActorName| self.revoked.contains(name);
         decide(&self.env(&revoked), &self.open, Some(&self.secret), &request)

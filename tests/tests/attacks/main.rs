@@ -1,9 +1,10 @@
 //! An operator, or whoever holds its keys and disks, tries to lie. Each story is one lie, told with real nodes, real
 //! keys and real files; it ends with who finds it, and how. `docs/threat-model.md` lists them.
 //!
-//! [`stolen`]: a service's stolen key, of each role; [`wills`]: somebody else's will, with the key of a service; [`names`]: those that need only another spelling of one's own name; [`readers`]: what a party that may read, or call at all, could do to others; [`keys`]: lies that need only keys of the log and its nodes; [`disks`]: lies that need the disks of one or of all nodes. The latter end and
+//! [`stolen`]: a service's stolen key, of each role; [`wills`]: somebody else's will, with the key of a service; [`asking`]: the same of who asks for a decision; [`names`]: those that need only another spelling of one's own name; [`readers`]: what a party that may read, or call at all, could do to others; [`keys`]: lies that need only keys of the log and its nodes; [`disks`]: lies that need the disks of one or of all nodes. The latter end and
 //! restart nodes and leave the log in a state that no honest group would reach, so each has a log of its own.
 
+mod asking;
 mod disks;
 mod keys;
 mod names;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
             wills::a_service_that_claims_a_login_decides_nothing,
             wills::a_login_that_is_not_the_patients_for_this_proves_nothing,
             wills::an_issuer_that_was_withdrawn_proves_nothing,
+            asking::nobody_asks_as_the_patient_without_their_login,
+            asking::nobody_asks_as_the_trusted_person_without_their_login,
+            asking::nobody_asks_as_a_member_of_the_care_team_on_their_own_partys_word,
             names::another_spelling_of_a_name_opens_nothing,
             names::another_spelling_of_a_name_hides_no_access,
             readers::reading_at_every_node_gives_no_more_than_one_quota,

@@ -10,13 +10,11 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use sillage_client::author::Signer;
 use sillage_client::profile::Profile;
-use sillage_proof::batch::Origin;
-use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
+use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::{AuthorId, SigningKey};
 use sillage_proto::v1::*;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::authority::RuleChange;
-use sillage_rules::decide::message::AuthorizeMessage;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::record::{act_message, new_message};
@@ -35,6 +33,9 @@ const RPPS: &str = "urn:oid:1.2.250.1.71.4.2.1";
 /// Who deposited what the patients have, and for which structure: none of the thief's.
 const DEPOSITOR: &str = "10100534436";
 const HOSPITAL: &str = "750712184";
+/// A doctor whom the patients have in their care team and permitted by name, and their trusted person.
+const THEIR_DOCTOR: u32 = 83;
+const TRUSTED: &str = "urn:sillage:person|trusted";
 /// What the stolen key's party may vouch for.
 const OWN_DOCTOR: &str = "10003001234";
 const OWN_STRUCTURE: &str = "690000120";
@@ -61,7 +62,7 @@ fn nobodys_issuer() -> Issuer {
 }
 
 /// What a service may have: each role alone, and what services have together.
-const STOLEN: [&str; 14] = [
+const STOLEN: [&str; 16] = [
     "recorder",
     "decider",
     "recorder,decider",
@@ -69,7 +70,9 @@ const STOLEN: [&str; 14] = [
     "emergency,decider",
     "reviewer",
     "identity",
+    "identity,decider",
     "consent-desk",
+    "consent-desk,decider",
     "tag",
     "reader",
     "patient",
@@ -183,6 +186,10 @@ fn strangers(world: &World) -> Vec<Stranger> {
         })
     };
     world.record(&identities.iter().enumerate().map(glass).collect::<Vec<_>>());
+    let theirs: Vec<Value> = identities.iter().flat_map(decided).collect();
+    for lines in theirs.chunks(100) {
+        world.record(lines);
+    }
     let profile = world.profile();
     let mut rpc = wire::rpc(&profile, 1, Some(&wire::pem_of(&profile)));
     let request = ResolveTagsRequest { identities: identities.clone() };
@@ -195,6 +202,31 @@ fn strangers(world: &World) -> Vec<Stranger> {
         document: document(n),
     })
     .collect()
+}
+
+/// Whom the patient trusts: a person, and a doctor.
+fn decided(whose: &PatientIdentity) -> Vec<Value> {
+    let doctor = format!("{RPPS}|{}", rpps(THEIR_DOCTOR));
+    let grantee = json!({"professional": doctor});
+    let decisions = [
+        (
+            "representation.registered",
+            json!({
+                "representative": TRUSTED, "relation": "TRUSTED_PERSON", "activated": true, "powers": ["read"],
+            }),
+        ),
+        ("careteam.joined", json!({"professional": doctor, "until": in_s(3_600)})),
+        ("attending.declared", json!({"professional": doctor})),
+        ("consent.directive", json!({"id": "theirs", "effect": "permit", "grantee": grantee, "actions": ["read"]})),
+    ];
+    let line = |(kind, details): (&str, Value)| {
+        json!({
+            "kind": kind, "patient": {"ins": whose.ins, "oid": OID},
+            "actor": {"system": "urn:sillage:patient", "id": "self"}, "occurred_at": in_s(0), "details": details,
+            "auth": {"issuer": "urn:example:idp", "method": "eid", "eidas_level": "substantial"},
+        })
+    };
+    decisions.map(line).into()
 }
 
 fn document(n: usize) -> String {
@@ -313,6 +345,7 @@ impl Thief<'_> {
                 quota_events_per_s: 0,
                 patient_tag: None,
                 patient_secret_tag: None,
+                patient_commitment: None,
                 vouching: Vouching::default(),
             }),
             Kind::KEY_ROTATED => Act::Rotated { author_id: victim, key: key(seed), tls_spki_sha256: Vec::new() },
@@ -348,27 +381,68 @@ impl Thief<'_> {
         act_message(&act, now_ms())
     }
 
-    /// Of how many patients something is permitted, by claim.
+    /// Of how many patients something is permitted, by whom the thief says that it asks for.
     fn decisions(&self) -> String {
-        if self.name == "emergency,decider" {
+        let has = |role: &str| self.name.split(',').any(|name| name == role);
+        if has("emergency") && has("decider") {
             self.break_every_glass();
         }
-        let permitted = Claim::ALL.map(|claim| {
-            let purpose = if self.name.contains("emergency") && claim == Claim::Own { "BTG" } else { "TREAT" };
-            let mut of = 0;
-            for part in self.strangers.chunks(50) {
-                of += self.permitted(claim, purpose, part).unwrap_or_default();
+        if has("consent-desk") && has("decider") {
+            self.say_that_all_came();
+        }
+        let own = Claim::Own.actor();
+        let as_own = |id: &str| Actor { id: id.to_owned(), ..own.clone() };
+        let (system, id) = TRUSTED.split_once('|').expect("an actor");
+        let trusted = Actor { system: system.to_owned(), id: id.to_owned(), ..Actor::default() };
+        let asked = [
+            ("its own doctor", own.clone(), None),
+            ("its own doctor's colleague", as_own(&rpps(82)), None),
+            ("another structure's", Claim::OtherStructure.actor(), None),
+            ("the patients' doctor", as_own(&rpps(THEIR_DOCTOR)), None),
+            ("who deposited", as_own(DEPOSITOR), None),
+            ("the patient, own login", Claim::PatientOwnLogin.actor(), Claim::PatientOwnLogin.auth()),
+            ("the patient, another's login", Claim::PatientOtherLogin.actor(), Claim::PatientOtherLogin.auth()),
+            ("the trusted person, own login", trusted, Claim::PatientOwnLogin.auth()),
+        ];
+        let mut permitted = Vec::new();
+        for (words, actor, auth) in asked {
+            // For care, and in an emergency, for which the glass of some is broken.
+            let counts = ["TREAT", "BTG"].map(|purpose| {
+                let parts = self.strangers.chunks(50).map(|part| self.permitted(&actor, auth.as_ref(), purpose, part));
+                parts.map(Option::unwrap_or_default).sum::<usize>()
+            });
+            match counts {
+                [0, 0] => {}
+                [0, count] => permitted.push(format!("{count} ({words}, in an emergency)")),
+                [count, _] => permitted.push(format!("{count} ({words})")),
             }
-            of
-        });
-        match permitted {
-            [0, 0, 0, 0] => "none".to_owned(),
-            [own, other, patient, login] => {
-                let words =
-                    ["its own doctor", "another structure's", "the patient, own login", "the patient, another's login"];
-                let counts = [own, other, patient, login].into_iter().zip(words).filter(|(count, _)| *count > 0);
-                counts.map(|(count, words)| format!("{count} ({words})")).collect::<Vec<_>>().join(", ")
-            }
+        }
+        if permitted.is_empty() { "none".to_owned() } else { permitted.join(", ") }
+    }
+
+    /// Of every patient: the doctor's colleague joined the care team, and they permitted the structure everything, on paper.
+    fn say_that_all_came(&self) {
+        let team = |stranger: &Stranger| {
+            let mut record = self.record(Kind::CARETEAM_JOINED, Claim::Own, stranger);
+            record.details = record.details.replace("}", r#","origin":"all"}"#);
+            record.encode_to_vec()
+        };
+        let paper = |stranger: &Stranger| {
+            let mut record = self.record(Kind::CONSENT_DIRECTIVE, Claim::PatientOwnLogin, stranger);
+            record.auth = None;
+            record.details = json!({
+                "id": "paper", "effect": "permit", "grantee": {"organisation": OWN_STRUCTURE}, "actions": ["read"],
+                "collected": {"collector": format!("{RPPS}|{OWN_DOCTOR}"), "capacity": "physician", "method": "paper",
+                    "evidence_sha256": "01".repeat(32)},
+            })
+            .to_string();
+            record.encode_to_vec()
+        };
+        for (label, records) in
+            [("team", self.strangers.iter().map(team).collect()), ("paper", self.strangers.iter().map(paper).collect())]
+        {
+            let batch = wire::sign(&self.signer, label, 1, records);
+            self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) })).expect("what a desk says");
         }
     }
 
@@ -382,43 +456,38 @@ impl Thief<'_> {
         self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) })).expect("an emergency each");
     }
 
-    fn permitted(&self, claim: Claim, purpose: &str, strangers: &[Stranger]) -> Option<usize> {
-        let (actor, auth) = (claim.actor(), claim.auth());
-        let issuer = auth.as_ref().map(|auth| auth.issuer.clone()).unwrap_or_default();
-        let request = |stranger: &Stranger| {
-            DecisionRequest {
-                version: 1,
-                tag: stranger.open.to_vec(),
-                secret_tag: stranger.secret.clone(),
-                actor: Some(actor.clone()),
-                auth: auth.clone(),
-                action: "read".to_owned(),
-                purpose: purpose.to_owned(),
-                items: vec![Item { id: stranger.document.clone(), category: "REPORT".to_owned(), ..Item::default() }],
-                requested_at_ms: now_ms(),
-                // No two are alike: another key, another claim, another patient.
-                nonce: hash_of(&[
-                    self.name.as_bytes(),
-                    actor.organisation.as_bytes(),
-                    &stranger.open,
-                    issuer.as_bytes(),
-                ]),
-                correlation: None,
-            }
-            .encode_to_vec()
+    fn permitted(
+        &self,
+        actor: &Actor,
+        auth: Option<&Authentication>,
+        purpose: &str,
+        strangers: &[Stranger],
+    ) -> Option<usize> {
+        let issuer = auth.map(|auth| auth.issuer.clone()).unwrap_or_default();
+        let request = |stranger: &Stranger| DecisionRequest {
+            version: 1,
+            tag: stranger.open.to_vec(),
+            secret_tag: stranger.secret.clone(),
+            actor: Some(actor.clone()),
+            auth: auth.cloned(),
+            action: "read".to_owned(),
+            purpose: purpose.to_owned(),
+            items: vec![Item { id: stranger.document.clone(), category: "REPORT".to_owned(), ..Item::default() }],
+            requested_at_ms: now_ms(),
+            // No two are alike: another key, another claim, another patient.
+            nonce: hash_of(&[
+                self.name.as_bytes(),
+                purpose.as_bytes(),
+                actor.id.as_bytes(),
+                actor.organisation.as_bytes(),
+                &stranger.open,
+                issuer.as_bytes(),
+            ]),
+            correlation: None,
+            will: None,
         };
-        let requests: Vec<Vec<u8>> = strangers.iter().map(request).collect();
-        let hashes: Vec<Hash> = requests.iter().map(|request| leaf_hash(request)).collect();
-        let origin: Origin = self.signer.origin.clone();
-        let message = AuthorizeMessage::new(self.signer.key.key_id(), origin, &hashes).expect("at most 64");
-        let asked = AuthorizeRequest {
-            alg: 1,
-            key_id: self.signer.key.key_id().as_bytes().to_vec(),
-            signature: message.sign(&self.signer.key).to_vec(),
-            pairings: strangers.iter().map(|stranger| stranger.pairing.clone()).collect(),
-            requests,
-            urgent: false,
-        };
+        let asked = strangers.iter().map(|stranger| (request(stranger), stranger.pairing.clone())).collect();
+        let asked = wire::ask(&self.signer, asked);
         let answer = self.world.wait(self.rpc.clone().authorize(asked)).ok()?.into_inner();
         Some(answer.decisions.iter().filter(|decision| !decision.permitted.is_empty()).count())
     }
@@ -514,6 +583,9 @@ fn details(kind: Kind, document: &str) -> Value {
             let theirs = document.rsplit_once('-').map_or("", |(_, number)| number);
             json!({"breakglass": format!("theirs.{theirs}"), "verdict": "JUSTIFIED"})
         }
+        Kind::DEVICE_REGISTERED => json!({
+            "party": "11".repeat(32), "name": "mine", "authority": "authority", "salt": "22".repeat(16), "other": "33".repeat(32),
+        }),
         Kind::POLICY_PUBLISHED => json!({"version": "thief"}),
         Kind::MATRIX_PUBLISHED => json!({"version": "thief", "deny": []}),
         Kind::CATALOGUE_PUBLISHED => json!({"version": "thief", "apps": []}),

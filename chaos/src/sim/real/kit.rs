@@ -141,6 +141,7 @@ impl Kit {
             quota_events_per_s: 0,
             patient_tag: None,
             patient_secret_tag: None,
+            patient_commitment: None,
             vouching: Vouching::default(),
         };
         let authors: Vec<SigningKey> = (0..AUTHORS).map(|author| key(1 + author)).collect();

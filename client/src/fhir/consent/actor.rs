@@ -23,6 +23,7 @@ use sillage_rules::limits::{ID_BYTES_MAX, TOKEN_BYTES_MAX};
 
 use super::super::FhirError;
 use super::super::audit_event::SYSTEM_REFERENCE;
+use super::super::check::{absent_in, subsetted};
 use super::super::read::{codings, list, text};
 use super::super::references::{References, bare, counting};
 use super::{EXTENSION_GRANTEE, SYSTEM_DIRECTIVE, codes, extensions};
@@ -57,6 +58,11 @@ impl<'a> Actors<'a> {
     fn referenced(&self, reference: &Value, path: &str) -> Result<Vec<Grantee>, FhirError> {
         let contained = self.references.contained(reference);
         let refused = |why: &str| Err(FhirError::new(path, why));
+        if contained.is_some_and(|found| subsetted(found).is_some() || absent_in(found, path).is_some()) {
+            return refused(
+                "what this refers to isn't whole (SUBSETTED, or said to be absent): who is meant isn't known",
+            );
+        }
         let name = || self.name(reference, path).map(Some);
         let none = GranteeKeys::default();
         let keys = match self.sort(reference).as_str() {

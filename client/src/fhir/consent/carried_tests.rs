@@ -111,7 +111,7 @@ fn what_cannot_be_understood_is_refused_with_its_path() {
         ("Consent.extension[2].extension[2]", |c| {
             c["extension"][2]["extension"][2] = json!({"url": "item", "valueCode": "x"});
         }),
-        ("Consent.extension[2].extension[2]", |c| {
+        ("Consent.extension[2].extension[2].valueString", |c| {
             c["extension"][2] = rule("item.masked", &[("item", "x"), ("item", "a\u{7}b")]);
         }),
         ("Consent.status", |c| c["status"] = json!("inactive")),

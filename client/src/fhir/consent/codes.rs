@@ -107,8 +107,8 @@ const CLASS_SYSTEM_PREFIX: &str = "https://mos.esante.gouv.fr/NOS/";
 /// The actions of one code of `consentaction`.
 fn actions_of(code: &str) -> Option<&'static [Action]> {
     Some(match code {
-        // "Retrieval without permitting collection, use or disclosure": to look.
-        "access" => &[Action::Read, Action::Search],
+        // "Retrieval without permitting collection, use or disclosure": to consult, in whatever way.
+        "access" => &[Action::Read, Action::Search, Action::Download, Action::Print],
         // "Gather retrieved information for storage".
         "collect" => &[Action::Download, Action::Print],
         // "Utilize the retrieved information": it has to be looked at.

@@ -9,7 +9,7 @@
 //! | whose | `patient` | the tag |
 //! | since when on record | `dateTime`, else `meta.lastUpdated` | `occurred_at_ms` |
 //! | permit or deny | `policyRule`, `provision.type` | `effect` |
-//! | to whom | `provision.actor`; none: `organization` | `grantee`, one directive for each |
+//! | to whom | `provision.actor`; none: `organization` for a permit, anyone for a deny | `grantee`, one directive for each |
 //! | what | `action`; none: read and search for a permit, everything for a deny | `actions` |
 //! | why | `purpose`; a permit needs one, a deny without is about all | `purposes` |
 //! | of which data | `class`, `securityLabel`, `data` with the meaning `instance` | `categories`, `labels`, `items` |
@@ -55,7 +55,7 @@ use super::{DirectiveNote, Ends, FhirError, MappedRecord};
 pub const EXTENSION_GRANTEE: &str = "https://sillage.example/fhir/StructureDefinition/grantee";
 /// On `provision`: a deny to anyone.
 pub const EXTENSION_ANYONE: &str = "https://sillage.example/fhir/StructureDefinition/anyone";
-/// On an inner `provision`: it counts only where the outer one matches.
+/// On an inner `provision`, as `modifierExtension`: it counts only where the outer one matches.
 pub const EXTENSION_INSIDE: &str = "https://sillage.example/fhir/StructureDefinition/counts-inside-only";
 /// On `provision`: an element that the directive left out, and that stands here with what is assumed then.
 pub const EXTENSION_LEFT_OUT: &str = "https://sillage.example/fhir/StructureDefinition/left-out";
@@ -114,6 +114,7 @@ pub fn map(
         time_path: consent.time_path(),
         directive,
         secret,
+        part: super::Part::WHOLE,
     };
     if let Some(carried) = &consent.carried {
         consent.check_carried()?;
@@ -249,9 +250,10 @@ impl<'a> Consent<'a> {
     fn directives(&self) -> Result<Vec<Directive>, FhirError> {
         let base = self.base_policy()?;
         let path = "Consent.provision";
+        let assume: rule::Assume<'_> = &|rule| self.assumed(rule);
         let Some(root) = self.root.get("provision") else {
             return match base {
-                Some(Effect::Deny) => rule::directives(&self.outer(Rule::new(path, Effect::Deny))?, &[]),
+                Some(Effect::Deny) => rule::directives(&Rule::new(path, Effect::Deny), &[], assume),
                 Some(Effect::Permit) => Err(without_purpose(path)),
                 None => Err(FhirError::new(path, "no provision and no policyRule: nothing is permitted or denied")),
             };
@@ -266,8 +268,7 @@ impl<'a> Consent<'a> {
                         "an exception to an exception: policyRule denies, provision permits, and this is one more";
                     return Err(FhirError::new(format!("{path}.provision[0]"), why));
                 }
-                let outer = self.outer(Rule::new(path, Effect::Deny))?;
-                rule::directives(&outer, &[exception(own, &outer)])?
+                rule::directives(&Rule::new(path, Effect::Deny), &[own], assume)?
             }
             Some(Effect::Permit) if own.effect == Effect::Deny => {
                 let why = "the base policy permits every purpose: a directive permits what it names";
@@ -280,14 +281,13 @@ impl<'a> Consent<'a> {
                         "everything is denied, and the provision has exceptions from a denial of less: what is meant?";
                     return Err(FhirError::new("Consent.policyRule", why));
                 }
-                let everything = rule::directives(&self.outer(Rule::new(path, Effect::Deny))?, &[])?;
-                [everything, rule::directives(&self.outer(own)?, &[])?].concat()
+                let everything = rule::directives(&Rule::new(path, Effect::Deny), &[], assume)?;
+                [everything, rule::directives(&own, &[], assume)?].concat()
             }
             _ => {
-                let outer = self.outer(own)?;
                 let inner = inner.iter().enumerate();
-                let inner = inner.map(|(i, p)| self.inner(p, &format!("{path}.provision[{i}]"), &outer));
-                rule::directives(&outer, &inner.collect::<Result<Vec<_>, _>>()?)?
+                let inner = inner.map(|(i, p)| self.inner(p, &format!("{path}.provision[{i}]")));
+                rule::directives(&own, &inner.collect::<Result<Vec<_>, _>>()?, assume)?
             }
         };
         if directives.len() > DIRECTIVES_MAX {
@@ -328,10 +328,14 @@ impl<'a> Consent<'a> {
         }
     }
 
-    /// The outer provision, with what is assumed of what it leaves out.
-    fn outer(&self, mut rule: Rule) -> Result<Rule, FhirError> {
+    /// A rule with what is assumed of what it leaves out: a denial is for anyone and of everything (FHIR; IHE PCF: "if empty,
+    /// all"), a permit is read narrowly.
+    fn assumed(&self, mut rule: Rule) -> Result<Rule, FhirError> {
         if rule.grantees.is_none() && !rule.is_for_nobody_named {
-            rule.grantees = Some(self.organisations(&rule)?);
+            rule.grantees = Some(match rule.effect {
+                Effect::Deny => vec![Grantee::Anyone],
+                Effect::Permit => self.organisations(&rule)?,
+            });
         }
         if rule.effect == Effect::Permit && rule.actions.is_none() {
             rule.actions = Some(ACTIONS_ASSUMED.to_vec());
@@ -339,19 +343,14 @@ impl<'a> Consent<'a> {
         Ok(rule)
     }
 
-    /// Who a Consent is for that names nobody: the organisation that presented it and enforces it (IHE PCF).
+    /// To whom a Consent gives access that names nobody: to the organisation that presented it and enforces it (IHE PCF).
     fn organisations(&self, rule: &Rule) -> Result<Vec<Grantee>, FhirError> {
         // Our own export names the log that it is from: nobody is meant by it.
         let is_log = |organisation: &&Value| text(&organisation["identifier"], "system") == SYSTEM_LOG;
         let listed = list(self.root, "organization");
         if listed.iter().all(|organisation| is_log(&organisation)) {
-            return match rule.effect {
-                Effect::Deny => Ok(vec![Grantee::Anyone]),
-                Effect::Permit => {
-                    let why = "names nobody, and there is no Consent.organization: a permit is never for anyone";
-                    Err(FhirError::new(format!("{}.actor", rule.path), why))
-                }
-            };
+            let why = "names nobody, and there is no Consent.organization: a permit is never for anyone";
+            return Err(FhirError::new(format!("{}.actor", rule.path), why));
         }
         let mut out = Vec::new();
         for (i, organisation) in listed.iter().enumerate().filter(|(_, organisation)| !is_log(organisation)) {
@@ -363,12 +362,12 @@ impl<'a> Consent<'a> {
         Ok(out)
     }
 
-    fn inner(&self, provision: &Value, path: &str, outer: &Rule) -> Result<Rule, FhirError> {
+    fn inner(&self, provision: &Value, path: &str) -> Result<Rule, FhirError> {
         if provision.get("provision").is_some() {
             let why = "a directive has exceptions, and these have none: one level at most";
             return Err(FhirError::new(format!("{path}.provision"), why));
         }
-        Ok(exception(provision::rule(provision, path, None, &self.actors)?, outer))
+        provision::rule(provision, path, None, &self.actors)
     }
 
     /// Our own export of what had ended says so, with the period in which it was in force. Without that, somebody else ended it
@@ -468,15 +467,6 @@ impl<'a> Consent<'a> {
     }
 }
 
-/// A permit inside of a deny of everything names its actions: what it would inherit is everything.
-fn exception(mut rule: Rule, outer: &Rule) -> Rule {
-    let inherits = outer.actions.is_some() || rule.counts_inside_only;
-    if rule.effect == Effect::Permit && rule.actions.is_none() && !inherits {
-        rule.actions = Some(ACTIONS_ASSUMED.to_vec());
-    }
-    rule
-}
-
 fn without_purpose(path: &str) -> FhirError {
     let why = "a permit without a purpose is for every purpose: a directive permits the purposes that it names";
     FhirError::new(format!("{path}.purpose"), why)
@@ -485,6 +475,11 @@ fn without_purpose(path: &str) -> FhirError {
 /// The text of a part of an extension.
 fn text_of_part(extension: &Value, url: &'static str) -> String {
     extensions(extension, url).map(|part| text(part, "valueString")).next().unwrap_or_default().to_owned()
+}
+
+/// The modifier extensions with a URL.
+fn modifiers<'a>(element: &'a Value, url: &'static str) -> impl Iterator<Item = &'a Value> {
+    list(element, "modifierExtension").iter().filter(move |extension| text(extension, "url") == url)
 }
 
 /// The extensions with a URL.

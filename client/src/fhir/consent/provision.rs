@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sillage_rules::consent::{Action, Effect, Grantee};
 use sillage_rules::ident::spelling;
-use sillage_rules::limits::TOKEN_BYTES_MAX;
+use sillage_rules::limits::{OCCURRED_AT_MS_MAX, TOKEN_BYTES_MAX};
 
 use super::super::FhirError;
 use super::super::dates::{end_ms, start_ms};
@@ -11,7 +11,7 @@ use super::super::read::{codings, list, own_flag, text};
 use super::actor::Actors;
 use super::codes;
 use super::rule::{Rule, Values};
-use super::{DIRECTIVES_MAX, EXTENSION_ANYONE, EXTENSION_INSIDE, EXTENSION_LEFT_OUT, extensions};
+use super::{DIRECTIVES_MAX, EXTENSION_ANYONE, EXTENSION_INSIDE, EXTENSION_LEFT_OUT, extensions, modifiers};
 
 type Parsed<T> = Result<T, FhirError>;
 
@@ -33,7 +33,11 @@ pub(super) fn rule(provision: &Value, path: &str, effect: Option<Effect>, actors
         items: items(provision, path, actors)?,
         from_ms,
         until_ms,
-        counts_inside_only: own_flag(extensions(provision, EXTENSION_INSIDE), path)?,
+        // As `extension` in exports of before.
+        counts_inside_only: own_flag(
+            extensions(provision, EXTENSION_INSIDE).chain(modifiers(provision, EXTENSION_INSIDE)),
+            path,
+        )?,
         ..Rule::new(path, effect)
     };
     // Our own export names what the directive left out, so that other readers see it.
@@ -89,16 +93,19 @@ fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec
 fn period(period: &Value, path: &str) -> Parsed<(Option<u64>, Option<u64>)> {
     let bound = |name: &str, read: fn(&str) -> Option<i64>| match text(period, name) {
         "" => Ok(None),
-        written => {
-            let ms = read(written).and_then(|ms| u64::try_from(ms).ok());
-            ms.map(Some).ok_or_else(|| FhirError::new(format!("{path}.{name}"), "not a time between 1970 and 9998"))
-        }
+        written => match read(written) {
+            Some(ms) => Ok(Some(ms)),
+            None => Err(FhirError::new(format!("{path}.{name}"), "not a time of the years 1 to 9999")),
+        },
     };
     let (from, until) = (bound("start", start_ms)?, bound("end", end_ms)?);
-    match from.zip(until) {
-        Some((from, until)) if from >= until => Err(FhirError::new(path, "ends before it starts")),
-        _ => Ok((from, until)),
+    if from.zip(until).is_some_and(|(from, until)| from >= until) {
+        return Err(FhirError::new(path, "ends before it starts"));
     }
+    // A directive counts from 1970 on; what ends after the last time that it can name never ends.
+    let from = from.map(|ms| u64::try_from(ms).unwrap_or(0).min(OCCURRED_AT_MS_MAX));
+    let until = until.map(|ms| u64::try_from(ms).unwrap_or(0).max(1));
+    Ok((from, until.filter(|ms| *ms <= OCCURRED_AT_MS_MAX)))
 }
 
 /// A list of codings, each of which names one value.

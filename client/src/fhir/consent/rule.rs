@@ -10,6 +10,9 @@
 //! | deny | permit | an exception of the directive | a permit directive of its own, and the exception unless they never meet |
 //! | permit | permit | refused: it says nothing | a permit directive of its own |
 //! | deny | deny | refused: it says nothing | a deny directive of its own |
+//!
+//! An inner provision inherits what its outer one *says*, and not what is assumed of what that leaves out: a permit without
+//! an action permits to read and to search, and a denial inside of it without one denies every action.
 
 use sillage_rules::consent::directive::{EXCEPTIONS_MAX, GranteeKeys};
 use sillage_rules::consent::{Action, Effect, Grantee};
@@ -47,6 +50,9 @@ pub(super) struct Directive {
     /// Each has one grantee, or none named.
     pub except: Vec<Rule>,
 }
+
+/// Says what is assumed of what a rule leaves out.
+pub(super) type Assume<'a> = &'a dyn Fn(Rule) -> Result<Rule, FhirError>;
 
 /// How an inner provision lies to its outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,7 @@ impl Rule {
         }
     }
 
+    /// How a rule lies to an outer one, both whole: what they leave out is about everything.
     fn reach(&self, outer: &Self) -> Reach {
         // A request has one action, one purpose, and an item one id and one category: two lists without a common value
         // never meet there. Of labels an item may have several, and an actor may fit several grantees.
@@ -119,9 +126,12 @@ impl Rule {
         let of_outer = |grantee: &Grantee| {
             outer.grantees.as_ref().is_none_or(|outer| outer.iter().any(|outer| is_narrower(grantee, outer)))
         };
-        let who = self.grantees.as_ref().is_none_or(|grantees| grantees.iter().all(of_outer));
-        let starts = self.from_ms.is_none_or(|own| outer.from_ms.is_none_or(|outer| outer <= own));
-        let ends = self.until_ms.is_none_or(|own| outer.until_ms.is_none_or(|outer| own <= outer));
+        let who = match &self.grantees {
+            Some(grantees) => grantees.iter().all(of_outer),
+            None => outer.grantees.is_none(),
+        };
+        let starts = outer.from_ms.is_none_or(|outer| self.from_ms.is_some_and(|own| outer <= own));
+        let ends = outer.until_ms.is_none_or(|outer| self.until_ms.is_some_and(|own| own <= outer));
         if what && who && starts && ends { Reach::Inside } else { Reach::Beyond }
     }
 
@@ -142,7 +152,8 @@ fn are_apart<T: PartialEq>(own: &Option<Vec<T>>, outer: &Option<Vec<T>>) -> bool
 }
 
 fn is_inside<T: PartialEq>(own: &Option<Vec<T>>, outer: &Option<Vec<T>>) -> bool {
-    own.as_ref().zip(outer.as_ref()).is_none_or(|(own, outer)| own.iter().all(|value| outer.contains(value)))
+    let Some(outer) = outer else { return true };
+    own.as_ref().is_some_and(|own| own.iter().all(|value| outer.contains(value)))
 }
 
 /// Whether everyone whom `inner` means is meant by `outer` too, as far as can be told from the keys.
@@ -163,28 +174,40 @@ fn is_narrower(inner: &Grantee, outer: &Grantee) -> bool {
     joined == **inner
 }
 
-/// The directives that say what an outer provision with its inner ones says.
+/// The directives that say what an outer provision with its inner ones says. `assume` fills in what a rule leaves out that
+/// a directive has to say.
 ///
 /// # Errors
-/// An inner provision that adds nothing to its outer one, as its author can hardly have meant.
-pub(super) fn directives(outer: &Rule, inner: &[Rule]) -> Result<Vec<Directive>, FhirError> {
+/// An inner provision that adds nothing to its outer one, as its author can hardly have meant; as `assume`.
+pub(super) fn directives(said: &Rule, inner: &[Rule], assume: Assume<'_>) -> Result<Vec<Directive>, FhirError> {
+    let outer = assume(said.clone())?;
     let mut except = Vec::new();
     let mut beside = Vec::new();
     for rule in inner {
-        let reach = rule.reach(outer);
-        match (outer.effect, rule.effect, reach) {
-            _ if rule.counts_inside_only => except.extend(rule.each()),
+        if rule.counts_inside_only {
+            except.extend(rule.each());
+            continue;
+        }
+        let whole = assume(rule.within(said))?;
+        // What neither names is said, where the exception would inherit more than it.
+        let unsaid = |is_unsaid: bool| is_unsaid.then_some(&whole);
+        let exception = Rule {
+            actions: rule.actions.clone().or_else(|| unsaid(said.actions.is_none())?.actions.clone()),
+            grantees: rule.grantees.clone().or_else(|| unsaid(said.grantees.is_none())?.grantees.clone()),
+            ..rule.clone()
+        };
+        match (outer.effect, rule.effect, whole.reach(&outer)) {
             (outer, own, Reach::Inside) if outer == own => {
                 let why =
                     format!("a {0} inside a {0} that covers it already says nothing: what is meant?", own.as_str());
                 return Err(FhirError::new(format!("{}.type", rule.path), why));
             }
-            (_, _, Reach::Inside) => except.extend(rule.each()),
+            (_, _, Reach::Inside) => except.extend(exception.each()),
             (Effect::Deny, Effect::Permit, Reach::Beyond) => {
-                except.extend(rule.each());
-                beside.extend(rule.within(outer).each());
+                except.extend(exception.each());
+                beside.extend(whole.each());
             }
-            _ => beside.extend(rule.within(outer).each()),
+            _ => beside.extend(whole.each()),
         }
     }
     if except.len() > EXCEPTIONS_MAX {
@@ -198,6 +221,9 @@ pub(super) fn directives(outer: &Rule, inner: &[Rule]) -> Result<Vec<Directive>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing is assumed.
+    const AS_SAID: Assume<'static> = &|rule| Ok(rule);
 
     fn values(list: &[&str]) -> Values {
         Some(list.iter().map(|v| (*v).to_owned()).collect())
@@ -229,7 +255,7 @@ mod tests {
     #[test]
     fn an_exception_inside_stands_in_the_directive() {
         let hidden = Rule { items: values(&["d1"]), ..inner(Effect::Deny) };
-        let got = directives(&hospital(Effect::Permit), std::slice::from_ref(&hidden)).expect("said");
+        let got = directives(&hospital(Effect::Permit), std::slice::from_ref(&hidden), AS_SAID).expect("said");
         assert_eq!(got.len(), 1);
         assert_eq!(got[0].except, [hidden]);
     }
@@ -238,14 +264,14 @@ mod tests {
     fn what_reaches_beyond_is_a_directive_of_its_own() {
         let normal = Rule { labels: values(&["N"]), ..hospital(Effect::Permit) };
         let doctor = Rule { grantees: professional("urn:x|1"), labels: values(&["PSY"]), ..inner(Effect::Permit) };
-        let got = directives(&normal, std::slice::from_ref(&doctor)).expect("said");
+        let got = directives(&normal, std::slice::from_ref(&doctor), AS_SAID).expect("said");
         assert_eq!(got.len(), 2);
         assert!(got[0].except.is_empty());
         assert_eq!(got[1].rule.grantees, doctor.grantees);
         assert_eq!(got[1].rule.labels, doctor.labels);
         assert_eq!(got[1].rule.purposes, normal.purposes, "what it leaves out it inherits");
         let restricted = Rule { labels: values(&["R"]), ..inner(Effect::Deny) };
-        let got = directives(&normal, &[restricted]).expect("said");
+        let got = directives(&normal, &[restricted], AS_SAID).expect("said");
         assert_eq!((got.len(), got[1].rule.effect), (2, Effect::Deny));
     }
 
@@ -253,20 +279,20 @@ mod tests {
     fn a_permit_in_a_deny_lifts_it_where_they_meet_and_permits_beyond() {
         let all = Rule { actions: None, purposes: None, ..hospital(Effect::Deny) };
         let doctor = Rule { grantees: professional("urn:x|1"), ..inner(Effect::Permit) };
-        let got = directives(&all, std::slice::from_ref(&doctor)).expect("said");
+        let got = directives(&all, std::slice::from_ref(&doctor), AS_SAID).expect("said");
         assert_eq!(got.len(), 2);
         assert_eq!(got[0].except, [doctor]);
         let emergency = Rule { purposes: values(&["BTG"]), ..inner(Effect::Permit) };
-        let got = directives(&all, std::slice::from_ref(&emergency)).expect("said");
+        let got = directives(&all, std::slice::from_ref(&emergency), AS_SAID).expect("said");
         assert_eq!((got.len(), &got[0].except), (1, &vec![emergency.clone()]));
-        let got = directives(&hospital(Effect::Deny), &[emergency]).expect("said");
+        let got = directives(&hospital(Effect::Deny), &[emergency], AS_SAID).expect("said");
         assert_eq!((got.len(), got[0].except.len()), (2, 0), "no request has both purposes");
     }
 
     #[test]
     fn what_says_nothing_is_refused() {
         let same = Rule { purposes: values(&["TREAT"]), ..inner(Effect::Permit) };
-        let error = directives(&hospital(Effect::Permit), &[same]).expect_err("nothing");
+        let error = directives(&hospital(Effect::Permit), &[same], AS_SAID).expect_err("nothing");
         assert_eq!(error.path, "Consent.provision.provision[0].type");
     }
 
@@ -289,7 +315,7 @@ mod tests {
         let both = [professional("urn:x|1"), organisation("F100")].into_iter().flatten().flatten();
         let outer = Rule { grantees: Some(both.collect()), ..hospital(Effect::Permit) };
         let hidden = Rule { labels: values(&["PSY"]), ..inner(Effect::Deny) };
-        let got = directives(&outer, &[hidden]).expect("said");
+        let got = directives(&outer, &[hidden], AS_SAID).expect("said");
         assert_eq!(got.len(), 2);
         assert!(got.iter().all(|directive| directive.except.len() == 1));
     }

@@ -174,8 +174,8 @@ fn what_denies_looking_denies_it_however_it_is_done() {
         });
         one[0]["actions"].clone()
     };
-    assert_eq!(said("permit"), json!(["read", "search"]));
-    assert_eq!(said("deny"), json!(["read", "search", "download", "print"]));
+    let all = json!(["read", "search", "download", "print"]);
+    assert_eq!((said("permit"), said("deny")), (all.clone(), all));
 }
 
 #[test]
@@ -223,13 +223,77 @@ fn a_permit_says_who_what_why_and_when() {
 #[test]
 fn a_deny_without_actions_or_purposes_is_about_all_of_them() {
     let got = directives(|c| c["provision"] = json!({"type": "deny"}));
-    let expected = json!({"id": "Consent/c1", "effect": "deny", "grantee": {"organisation": "750712184"}});
+    let expected = json!({"id": "Consent/c1", "effect": "deny", "grantee": "anyone"});
     assert_eq!(got, [expected]);
-    let got = directives(|c| {
-        c["provision"] = json!({"type": "deny"});
-        c.as_object_mut().expect("object").remove("organization");
+}
+
+#[test]
+fn a_denial_that_names_nobody_is_for_anyone_and_a_permit_is_for_who_presented_it() {
+    let opt_out = |c: &mut Value| {
+        c["policyRule"] = json!({"coding": [{"system": codes::ACT_CODES, "code": "OPTOUT"}]});
+        drop(c.as_object_mut().expect("object").remove("provision"));
+    };
+    let without_organisation = |c: &mut Value| drop(c.as_object_mut().expect("object").remove("organization"));
+    type Edit<'a> = &'a dyn Fn(&mut Value);
+    let denials: [Edit<'_>; 5] = [
+        &|c| c["provision"] = json!({"type": "deny"}),
+        &|c| c["provision"] = json!({"type": "deny", "securityLabel": [label("PSY")]}),
+        &|c| c["provision"] = json!({"type": "deny", "purpose": [purpose("HRESCH")]}),
+        &opt_out,
+        &|c| {
+            opt_out(c);
+            without_organisation(c);
+        },
+    ];
+    for denial in denials {
+        let said = directives(denial);
+        assert_eq!((said.len(), &said[0]["grantee"]), (1, &json!("anyone")), "{said:?}");
+    }
+    assert_eq!(directives(|_| {})[0]["grantee"], json!({"organisation": "750712184"}));
+    // Inside of a permit to the hospital it is for anyone too: nobody was named.
+    let inner =
+        directives(|c| c["provision"]["provision"] = json!([{"type": "deny", "securityLabel": [label("PSY")]}]));
+    assert_eq!((inner.len(), &inner[1]["grantee"]), (2, &json!("anyone")));
+    // A permit inside of a denial is read narrowly.
+    let lifted = directives(|c| {
+        c["provision"] = json!({"type": "deny", "provision": [{"type": "permit", "purpose": [purpose("TREAT")]}]});
     });
-    assert_eq!(got[0]["grantee"], json!("anyone"));
+    let narrow = json!({"effect": "permit", "grantee": {"organisation": "750712184"}, "actions": ["read", "search"],
+        "purposes": ["TREAT"]});
+    assert_eq!((lifted.len(), &lifted[0]["except"]), (1, &json!([narrow])));
+}
+
+#[test]
+fn a_denial_inside_a_permit_takes_every_action_that_the_consent_means() {
+    let action = |code: &str| json!([{"coding": [{"system": codes::ACTIONS, "code": code}]}]);
+    let said = |outer: Option<&str>, inner: Option<&str>| {
+        directives(|c| {
+            c["provision"]["actor"] = json!([actor(json!({"reference": "Organization/o"}))]);
+            if let Some(code) = outer {
+                c["provision"]["action"] = action(code);
+            }
+            let mut denied = json!({"type": "deny", "securityLabel": [label("PSY")]});
+            if let Some(code) = inner {
+                denied["action"] = action(code);
+            }
+            c["provision"]["provision"] = json!([denied]);
+        })
+    };
+    let looks = json!(["read", "search", "download", "print"]);
+    // Nobody named an action: FHIR means all of them, also those that the permit is assumed not to give.
+    let all = said(None, None);
+    assert_eq!((all.len(), &all[0]["actions"], all[0].get("except")), (2, &json!(["read", "search"]), None));
+    let denied = json!({"id": "Consent/c1#2", "effect": "deny", "grantee": {"organisation": "Organization/o"},
+        "labels": ["PSY"], "purposes": ["TREAT", "HPAYMT"]});
+    assert_eq!(all[1], denied);
+    // What it names itself, or what the permit names.
+    assert_eq!(said(None, Some("access"))[1]["actions"], looks);
+    for (outer, inner) in [("access", None), ("access", Some("access"))] {
+        let one = said(Some(outer), inner);
+        assert_eq!((one.len(), &one[0]["actions"], one[0]["except"].as_array().map(Vec::len)), (1, &looks, Some(1)));
+    }
+    let beyond = said(Some("disclose"), Some("access"));
+    assert_eq!((&beyond[0]["actions"], &beyond[1]["actions"]), (&json!(["export"]), &looks));
 }
 
 #[test]
@@ -251,6 +315,16 @@ fn a_period_includes_its_last_day() {
     // Written down when it was over already.
     let got = directives(|c| c["provision"]["period"] = json!({"end": "2025-12-31"}));
     assert_eq!(got[0]["from"], "2025-12-31T22:59:59.999Z");
+    // What was there before 1970 and what never ends are periods too.
+    let period = |start: &str, end: &str| {
+        let got = directives(|c| c["provision"]["period"] = json!({"start": start, "end": end}));
+        (got[0]["from"].as_str().map(str::to_owned), got[0]["until"].as_str().map(str::to_owned))
+    };
+    let from_1970 = Some("1970-01-01T00:00:00Z".to_owned());
+    for end in ["9999-12-31", "9999", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+01:00"] {
+        assert_eq!(period("1955-03-02", end), (from_1970.clone(), None), "{end}");
+    }
+    assert_eq!(period("1955", "1960-01-01"), (from_1970, Some("1970-01-01T00:00:00.001Z".to_owned())), "over");
     assert_eq!(
         refused_at(|c| c["provision"]["period"] = json!({"start": "2026-02-02", "end": "2026-02-01"})),
         "Consent.provision.period"
@@ -300,10 +374,12 @@ fn several_actors_are_several_directives() {
         c["provision"]["provision"] = json!([{"type": "deny", "securityLabel": [label("PSY")]}]);
     });
     let ids: Vec<_> = got.iter().map(|d| d["id"].as_str().expect("an id")).collect();
-    assert_eq!(ids, ["Consent/c1", "Consent/c1#2"]);
-    assert_eq!(got[0]["grantee"], json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"}));
-    assert_eq!(got[1]["grantee"], json!({"organisation": "Organization/o"}));
-    assert!(got.iter().all(|d| d["except"] == json!([{"effect": "deny", "labels": ["PSY"]}])), "{got:?}");
+    assert_eq!(ids, ["Consent/c1", "Consent/c1#2", "Consent/c1#3", "Consent/c1#4"]);
+    for (at, effect) in [(0, "permit"), (2, "deny")] {
+        assert_eq!(got[at]["grantee"], json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"}));
+        assert_eq!(got[at + 1]["grantee"], json!({"organisation": "Organization/o"}));
+        assert!(got[at..at + 2].iter().all(|d| d["effect"] == effect), "{got:?}");
+    }
 }
 
 #[test]
@@ -344,6 +420,8 @@ fn data_are_named_by_class_label_and_instance() {
 fn exceptions_inside_stay_and_beyond_are_directives_of_their_own() {
     let normal = |c: &mut Value| c["provision"]["securityLabel"] = json!([label("N")]);
     let got = directives(|c| {
+        c["provision"]["actor"] = json!([actor(json!({"reference": "Organization/o"}))]);
+        c["provision"]["action"] = json!([{"coding": [{"system": codes::ACTIONS, "code": "access"}]}]);
         c["provision"]["provision"] =
             json!([{"type": "deny", "data": [{"meaning": "instance", "reference": {"reference": "Observation/1"}}]}]);
     });
@@ -368,7 +446,7 @@ fn exceptions_inside_stay_and_beyond_are_directives_of_their_own() {
         c["provision"]["provision"] = json!([{"type": "deny", "securityLabel": [label("R")]}]);
     });
     assert_eq!((got[1]["effect"].as_str(), &got[1]["labels"]), (Some("deny"), &json!(["R"])));
-    assert_eq!(got[1]["grantee"], json!({"organisation": "750712184"}));
+    assert_eq!(got[1]["grantee"], json!("anyone"));
 }
 
 #[test]
@@ -379,9 +457,16 @@ fn nothing_but_in_an_emergency() {
             {"type": "permit", "actor": [doctor], "purpose": [purpose("BTG")]}]});
     });
     let doctor = json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"});
-    assert_eq!(got.len(), 2, "the doctor may be of another organisation");
+    assert_eq!(got.len(), 1, "to everybody but the doctor");
     let lifted = json!([{"effect": "permit", "grantee": doctor, "actions": ["read", "search"], "purposes": ["BTG"]}]);
     assert_eq!(got[0]["except"], lifted);
+    assert_eq!((got[0]["effect"].as_str(), &got[0]["grantee"]), (Some("deny"), &json!("anyone")));
+    let got = directives(|c| {
+        let doctor = actor(json!({"reference": "Practitioner/dr"}));
+        c["provision"] = json!({"type": "deny", "actor": [actor(json!({"reference": "Organization/o"}))], "provision": [
+            {"type": "permit", "actor": [doctor], "purpose": [purpose("BTG")]}]});
+    });
+    assert_eq!(got.len(), 2, "the doctor may be of another organisation");
     assert_eq!((got[1]["effect"].as_str(), &got[1]["purposes"]), (Some("permit"), &json!(["BTG"])));
 }
 
@@ -400,7 +485,9 @@ fn base_policies_keep_their_meaning() {
     // Opted out, with an exception.
     let got = effect("OPTOUTE", json!({"type": "permit", "purpose": [purpose("TREAT")]}));
     assert_eq!((got.len(), got[0]["effect"].as_str()), (1, Some("deny")));
-    let lifted = json!([{"effect": "permit", "actions": ["read", "search"], "purposes": ["TREAT"]}]);
+    let presented = json!({"organisation": "750712184"});
+    let lifted =
+        json!([{"effect": "permit", "grantee": presented, "actions": ["read", "search"], "purposes": ["TREAT"]}]);
     assert_eq!(got[0]["except"], lifted);
     let refused = [
         ("Consent.policyRule", "OPTIN", json!({"type": "deny", "purpose": [purpose("TREAT")]})),

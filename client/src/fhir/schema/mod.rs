@@ -55,6 +55,12 @@ pub(super) enum Kind {
     /// `code` under a required binding.
     OneOf(&'static [&'static str]),
     Boolean,
+    /// `decimal` or a whole number of any sort.
+    Number {
+        whole: bool,
+    },
+    /// Of a datatype that isn't read here: an object.
+    Any,
     /// `unsignedInt`: a JSON number, 0 to 2,147,483,647.
     UnsignedInt,
     Instant,
@@ -68,8 +74,60 @@ pub(super) enum Kind {
 impl Kind {
     /// Primitive elements may have a sibling `_name` with their id and extensions.
     pub fn is_primitive(self) -> bool {
-        !matches!(self, Self::Complex(_) | Self::Contained)
+        !matches!(self, Self::Complex(_) | Self::Contained | Self::Any)
     }
+}
+
+/// What `value` and the name of a datatype hold in an extension (<https://hl7.org/fhir/R4/datatypes.html#open>); none: there is
+/// no such datatype.
+pub(super) fn extension_value(datatype: &str) -> Option<Kind> {
+    use datatypes::{ATTACHMENT, CODEABLE_CONCEPT, CODING, IDENTIFIER, META, PERIOD, REFERENCE};
+    Some(match datatype {
+        "String" | "Markdown" => Kind::Text,
+        "Code" => Kind::Code,
+        "Id" => Kind::Id,
+        "Uri" | "Url" | "Canonical" | "Oid" | "Uuid" => Kind::Uri,
+        "Boolean" => Kind::Boolean,
+        "Decimal" => Kind::Number { whole: false },
+        "Integer" => Kind::Number { whole: true },
+        "UnsignedInt" | "PositiveInt" => Kind::UnsignedInt,
+        "Instant" => Kind::Instant,
+        "DateTime" | "Date" => Kind::DateTime,
+        "Time" => Kind::Text,
+        "Base64Binary" => Kind::Base64,
+        "Coding" => Kind::Complex(&CODING),
+        "CodeableConcept" => Kind::Complex(&CODEABLE_CONCEPT),
+        "Identifier" => Kind::Complex(&IDENTIFIER),
+        "Reference" => Kind::Complex(&REFERENCE),
+        "Period" => Kind::Complex(&PERIOD),
+        "Attachment" => Kind::Complex(&ATTACHMENT),
+        "Meta" => Kind::Complex(&META),
+        "Address"
+        | "Age"
+        | "Annotation"
+        | "ContactPoint"
+        | "Count"
+        | "Distance"
+        | "Duration"
+        | "HumanName"
+        | "Money"
+        | "Quantity"
+        | "Range"
+        | "Ratio"
+        | "SampledData"
+        | "Signature"
+        | "Timing"
+        | "ContactDetail"
+        | "Contributor"
+        | "DataRequirement"
+        | "Expression"
+        | "ParameterDefinition"
+        | "RelatedArtifact"
+        | "TriggerDefinition"
+        | "UsageContext"
+        | "Dosage" => Kind::Any,
+        _ => return None,
+    })
 }
 
 const fn one(name: &'static str, kind: Kind) -> Element {

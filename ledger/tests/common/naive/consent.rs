@@ -97,7 +97,7 @@ impl Consent {
             }
         }
         let revoked = |name: &ActorName| self.revoked.contains(&name.hash());
-        with(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &revoked })
+        with(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &revoked, claims: false })
     }
 
     /// Takes the records of a batch, or refuses all of them: which code, by the fault of which.
@@ -214,6 +214,7 @@ impl Consent {
             purpose: request.purpose().to_owned(),
             at: LedgerTimeMs(time),
             items: facts,
+            word_of: None,
         };
         let (state, second) = (self.state(request.tag()), request.secret_tag().map(|tag| self.state(tag)));
         let decision = self.with_env(|env| decide(env, &state, second.as_ref(), &asked));

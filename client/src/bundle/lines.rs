@@ -1,0 +1,80 @@
+//! The lines of a trace that a verified bundle shows: as events for people, and as the JSON that `trace --json` prints.
+
+use serde_json::Value;
+use sillage_proto::v1;
+use sillage_rules::bundle::{Bundle, EntryReport, Payload, Report, State};
+use sillage_rules::decide::record::DecisionRecord;
+use sillage_rules::entry::{Entry, RecordEntry};
+use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
+use sillage_rules::record::ParsedRecord;
+use sillage_rules::time::TimeMs;
+
+use crate::view::{Decision, Event};
+
+/// One line, opened.
+#[derive(Debug, Clone)]
+pub struct BundleLine {
+    /// For a sentence and the table.
+    pub event: Event,
+    /// For programs.
+    pub json: Value,
+}
+
+/// The lines of a bundle, in log order. Only of one that was verified: `report` is what came of that.
+pub fn lines(bundle: &Bundle, report: &Report) -> Vec<BundleLine> {
+    bundle
+        .entries
+        .iter()
+        .zip(&report.entries)
+        .filter_map(|(shown, found)| {
+            let Ok(Entry::Record(entry)) = Entry::decode(&shown.entry) else { return None };
+            Some(line(&entry, shown.payload.as_ref(), found, report))
+        })
+        .collect()
+}
+
+fn line(entry: &RecordEntry, payload: Option<&Payload>, found: &EntryReport, report: &Report) -> BundleLine {
+    let (record, decision) = match payload {
+        None => (None, None),
+        Some(Payload::Record { record, .. }) => (ParsedRecord::parse(record).ok(), None),
+        Some(Payload::Decision { salts, actor, private }) => {
+            (None, DecisionRecord::from_parts(*salts, actor, private).ok())
+        }
+    };
+    let author = found.author.clone().unwrap_or_default();
+    let erased = match &found.state {
+        State::Erased(by) => {
+            Some(v1::Erasure { index: by.index.get(), time_ms: by.time_ms.get(), ground: by.ground.clone() })
+        }
+        State::Shown | State::Withheld => None,
+    };
+    let opened = match (&record, &decision) {
+        (Some(record), _) => Opened::Record(record),
+        (None, Some(decision)) => Opened::Decision(decision),
+        (None, None) => Opened::Nothing,
+    };
+    let erased_json =
+        erased.as_ref().map(|by| ErasedLine { index: by.index, time: TimeMs(by.time_ms), ground: by.ground.clone() });
+    let patient = PatientLine { ins: report.ins.clone(), oid: report.oid.clone() };
+    let whole = Entry::Record(entry.clone());
+    let json = TraceLineJson::new(&whole, &author, opened, erased_json, Some(patient), report.secret);
+    let mut json = serde_json::to_value(&json).expect("a trace line has string keys only");
+    if let Some(by) = found.voided_by {
+        // A bundle names the act that voided an entry, and no more of it.
+        json["voided"] = serde_json::json!({"index": by});
+    }
+    let event = Event {
+        index: entry.index.get(),
+        flags: entry.flags,
+        kind: entry.kind,
+        recorded_at_ms: entry.time.get(),
+        record: record.map(|record| record.message().clone()),
+        decision: decision.as_ref().map(Decision::from),
+        erased,
+        // It is said in a line of its own, as the bundle doesn't say when and why.
+        voided: None,
+        author,
+        secret: report.secret,
+    };
+    BundleLine { event, json }
+}

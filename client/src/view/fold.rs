@@ -1,0 +1,167 @@
+//! Readings of a trace, folded: who looks every day would fill the page with lines that say the same.
+
+use sillage_rules::kind::Kind;
+
+use super::sentence::{clean, short_who};
+use super::{Event, Lang, time};
+
+/// One event, or several readings of the trace by one party.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Folded<'a> {
+    /// One event.
+    One(&'a Event),
+    /// Readings by the same party, newest first; at least two.
+    Readings(Vec<&'a Event>),
+}
+
+/// The events of a page, each as it is but for readings of the trace: those of one party stand together, where the newest is.
+pub fn fold(events: &[Event]) -> Vec<Folded<'_>> {
+    let reader = |event: &Event| {
+        let actor = event.record.as_ref()?.actor.as_ref()?;
+        let is_reading = event.kind == Kind::LOG_CONSULTED && event.erased.is_none() && event.voided.is_none();
+        is_reading.then(|| (actor.system.clone(), actor.id.clone(), event.secret))
+    };
+    let mut out: Vec<Folded<'_>> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for event in events {
+        let Some(reader) = reader(event) else {
+            out.push(Folded::One(event));
+            continue;
+        };
+        match places.get(&reader).copied() {
+            None => {
+                places.insert(reader, out.len());
+                out.push(Folded::One(event));
+            }
+            Some(at) => {
+                let known: &mut Folded<'_> = &mut out[at];
+                match known {
+                    Folded::One(first) => *known = Folded::Readings(vec![first, event]),
+                    Folded::Readings(all) => all.push(event),
+                }
+            }
+        }
+    }
+    out
+}
+
+/// `Du … au …, DMP a consulté cette trace 12 fois.`
+pub fn said(readings: &[&Event], lang: Lang) -> String {
+    let actor = readings.iter().find_map(|event| event.record.as_ref()?.actor.as_ref());
+    let who = actor.map(|actor| short_who(actor, lang)).unwrap_or_default();
+    let at = |event: &&Event| event.record.as_ref().map_or(event.recorded_at_ms, |record| record.occurred_at_ms);
+    let first = readings.iter().map(at).min().unwrap_or_default();
+    let last = readings.iter().map(at).max().unwrap_or_default();
+    let (from, to, n) = (time::spoken(first, lang), time::spoken(last, lang), readings.len());
+    let secret = match (readings.iter().any(|event| event.secret), lang) {
+        (false, _) => "",
+        (true, Lang::Fr) => ", partie cachée aux représentants",
+        (true, Lang::En) => ", the part kept from representatives",
+    };
+    match lang {
+        Lang::Fr => format!("Du {from} au {to}, {who} a consulté cette trace {n} fois{secret}."),
+        Lang::En => format!("From {from} to {to}, {who} read this trace {n} times{secret}."),
+    }
+}
+
+/// The identifiers of an event, for who wants to act on it: actor, structure, documents, service, place in the log.
+pub fn details(event: &Event, lang: Lang) -> String {
+    let mut parts = Vec::new();
+    let record = event.record.as_ref();
+    let actor = record.and_then(|record| record.actor.as_ref());
+    let actor = actor.or(event.decision.as_ref().and_then(|decision| decision.actor.as_ref()));
+    let mut add = |fr: &str, en: &str, text: String| {
+        if !text.is_empty() {
+            let name = if lang == Lang::Fr { fr } else { en };
+            parts.push(format!("{name} {text}"));
+        }
+    };
+    if let Some(actor) = actor {
+        add("acteur", "actor", clean(&format!("{}|{}", actor.system, actor.id)));
+        add("structure", "organisation", clean(&actor.organisation));
+    }
+    let items: Vec<String> = match (record, &event.decision) {
+        (Some(record), _) => record.items.iter().map(|item| with_category(&item.id, &item.category)).collect(),
+        (None, Some(decision)) => decision.outcomes.iter().map(|(item, ..)| clean(&item.id)).collect(),
+        (None, None) => Vec::new(),
+    };
+    add("documents", "documents", items.join(", "));
+    if let Some(basis) = record.and_then(|record| record.basis.as_ref()) {
+        add("référence", "reference", clean(&basis.r#ref));
+    }
+    add("inscrit par", "recorded by", clean(&event.author));
+    add("n°", "no.", event.index.to_string());
+    parts.join(" ; ")
+}
+
+fn with_category(id: &str, category: &str) -> String {
+    match category.is_empty() {
+        true => clean(id),
+        false => format!("{} ({})", clean(id), clean(category)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proto::v1;
+    use sillage_rules::entry::Flags;
+
+    fn event(index: u64, kind: Kind, who: &str, secret: bool) -> Event {
+        let actor = v1::Actor {
+            system: "urn:sillage:author".into(),
+            id: who.into(),
+            label: who.into(),
+            ..v1::Actor::default()
+        };
+        let items = vec![v1::Item { id: "d1".into(), category: "LAB".into(), ..v1::Item::default() }];
+        let record = v1::Record {
+            actor: Some(actor),
+            items: if kind == Kind::LOG_CONSULTED { Vec::new() } else { items },
+            occurred_at_ms: 1_772_442_000_000 + index * 60_000,
+            ..v1::Record::default()
+        };
+        Event {
+            index,
+            flags: Flags::NONE,
+            kind,
+            recorded_at_ms: record.occurred_at_ms,
+            record: Some(record),
+            decision: None,
+            erased: None,
+            voided: None,
+            author: "DMP".into(),
+            secret,
+        }
+    }
+
+    #[test]
+    fn readings_of_one_party_become_one_line_with_a_count() {
+        let events = [
+            event(9, Kind::LOG_CONSULTED, "DMP", false),
+            event(8, Kind::LOG_CONSULTED, "DMP", true),
+            event(7, Kind::ACCESS_READ, "Dr A", false),
+            event(6, Kind::LOG_CONSULTED, "DMP", false),
+            event(5, Kind::LOG_CONSULTED, "CNIL", false),
+            event(4, Kind::LOG_CONSULTED, "DMP", false),
+        ];
+        let folded = fold(&events);
+        assert_eq!(folded.len(), 4);
+        let Folded::Readings(readings) = &folded[0] else { panic!("{folded:?}") };
+        assert_eq!(readings.iter().map(|event| event.index).collect::<Vec<_>>(), [9, 6, 4]);
+        let fr = "Du 2 mars 2026 à 10:04:00 (heure de Paris, CET) au 2 mars 2026 à 10:09:00 (heure de Paris, CET), DMP a consulté cette trace 3 fois.";
+        assert_eq!(said(readings, Lang::Fr), fr);
+        assert!(said(readings, Lang::En).ends_with("DMP read this trace 3 times."));
+        assert!(
+            matches!(folded[1], Folded::One(one) if one.secret),
+            "the other part of the trace is a line of its own"
+        );
+        assert!(matches!(folded[2], Folded::One(one) if one.kind == Kind::ACCESS_READ));
+    }
+
+    #[test]
+    fn details_name_what_can_be_acted_on() {
+        let text = details(&event(7, Kind::ACCESS_READ, "10100534436", false), Lang::En);
+        assert_eq!(text, "actor urn:sillage:author|10100534436 ; documents d1 (LAB) ; recorded by DMP ; no. 7");
+    }
+}
