@@ -428,3 +428,28 @@ fn what_the_ledger_puts_into_a_trace_counts_in_the_index() {
     assert_eq!(wrong(11, |entry| entry.flags = Flags::NONE), 11);
     assert_eq!(wrong(11, |entry| entry.kind = Kind::CONSENT_DIRECTIVE), 11);
 }
+
+#[test]
+fn a_device_that_its_patient_was_not_told_of_is_found() {
+    let device = SigningKey::from_seed(&[61; 32]);
+    let of = |tag: Option<[u8; 32]>| {
+        let mut made = Made::new();
+        let sealed = PartyRegistration {
+            roles: Roles::PATIENT,
+            patient_commitment: Some(Hash::from_bytes([9; 32])),
+            ..party(&device, "Claire", Roles::PATIENT)
+        };
+        made.act(&authority(), stream(&authority()), 1, &Act::Registered(sealed), None);
+        if let Some(tag) = tag {
+            made.sealed(&authority(), stream(&authority()), 2, (Kind::DEVICE_REGISTERED, tag));
+        }
+        made.sealed(&device, stream(&device), 1, (Kind::ITEM_MASKED, ANNA));
+        made.commit();
+        replayed(&made)
+    };
+    assert!(of(Some(ANNA)).is_ok());
+    for untold in [None, Some(BRUNO)] {
+        let found = of(untold).expect_err("nobody told Anna");
+        assert!(found.found.contains("who hasn't it"), "{found:?}");
+    }
+}
