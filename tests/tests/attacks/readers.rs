@@ -211,6 +211,13 @@ pub fn no_process_that_holds_keys_leaves_an_image_of_its_memory(world: &mut Worl
         let owner =
             std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/mem", pid.trim())).expect("it"));
         assert_eq!(owner, 0);
+        // Where the system lets it, its memory is locked: nothing of it reaches a swap file.
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("how it is");
+        let of =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).expect("a line").trim().to_owned();
+        let may_lock = u64::from_str_radix(&of("CapEff:"), 16).expect("bits") >> 14 & 1 == 1;
+        let locked: u64 = of("VmLck:").trim_end_matches(" kB").parse().expect("a number");
+        assert!(!may_lock || locked > 0, "{locked} kB are locked");
         seen += 1;
     }
     assert_eq!(seen, 3);
