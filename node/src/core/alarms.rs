@@ -110,9 +110,9 @@ alarms! {
     CertificateEnds "CERTIFICATE_ENDS" Warning
         "A certificate of this node ends soon: have the authority sign a new one, and restart the node with it.";
     LimitReached "LIMIT_REACHED" Warning
-        "A party has signed as many records that take access away as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
+        "A party has signed as many of the records that are counted (what takes access away, ends spaces or memberships, embargoes, permissions on another's word than the patient's) as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
     LimitNear "LIMIT_NEAR" Warning
-        "A party has signed four fifths of the records that take access away that it may sign today: find out why.";
+        "A party has signed four fifths of the records that are counted (what takes access away, ends spaces or memberships, embargoes, permissions on another's word than the patient's) that it may sign today: find out why.";
     Isolated "ISOLATED" Warning
         "This is a copy that is only looked at (`serve --isolated`): it takes nothing, and speaks to no peer and no witness. Nobody is to rely on it: ask a node of the log.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning
