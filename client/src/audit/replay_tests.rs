@@ -269,9 +269,9 @@ fn flags_are_those_of_the_rules() {
     assert_eq!(found.index, 3, "an access without basis is unjustified: {found}");
     let found = diverges(|entries| {
         edit(&mut entries[3], |entry| record(entry).kind = Kind::CONSENT_REVOKED);
-        edit(&mut entries[3], |entry| record(entry).flags = Flags::LATE);
+        edit(&mut entries[3], |entry| record(entry).flags = Flags::BASIS | Flags::CLAIMED);
     });
-    assert_eq!(found.index, 3, "only an access or a movement is late: {found}");
+    assert_eq!(found.index, 3, "only of an access or a movement it is looked for: {found}");
     let found = diverges(|entries| edit(&mut entries[3], |entry| record(entry).tag = [0; 32]));
     assert_eq!(found.index, 3, "an access has a patient: {found}");
 }
