@@ -306,14 +306,14 @@ mod tests {
         };
         let two = "{\"a\":1}\n{\"b\":2}\n";
         let several_members = [packed("{\"a\":1}\n"), packed("{\"b\":2}\n")].concat();
-        let with_mark = format!("\u{feff}{{\"a\":1}}\r\n\r\n{{\"b\":2}}\r\n");
+        let with_mark = "\u{feff}{\"a\":1}\r\n\r\n{\"b\":2}\r\n";
         let over_lines = "{\n\"a\":\n1}";
         for (name, bytes, count) in [
             ("a.ndjson.gz", packed(two), 2),
             ("a.json.GZ", several_members, 2),
             ("a.ndjson", packed(two), 2),
-            ("b.ndjson", with_mark.clone().into_bytes(), 2),
-            ("b.json", with_mark.into_bytes(), 2),
+            ("b.ndjson", with_mark.as_bytes().to_vec(), 2),
+            ("b.json", with_mark.as_bytes().to_vec(), 2),
             ("c.jsonl", over_lines.as_bytes().to_vec(), 1),
         ] {
             let path = dir.path().join(name);
