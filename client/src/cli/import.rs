@@ -225,8 +225,16 @@ impl Import<'_> {
     }
 
     async fn take(&mut self, file: &Path, document: Document) -> Result<(), ClientError> {
-        let (entry, around, full_url) = (document.entry, document.around, document.full_url);
+        let (entry, full_url) = (document.entry, document.full_url);
         self.documents += 1;
+        if document.is_old && document.json.is_ok() {
+            self.push(file, entry, What::Skipped(import_consents::SUPERSEDED));
+            return Ok(());
+        }
+        let around = match document.around.base().is_empty() {
+            true => document.around.at(&self.source),
+            false => document.around,
+        };
         let mapped = document.json.and_then(|json| {
             let records = map_among(&json, self.patients, &around)?;
             records.iter().try_for_each(|record| self.check(file, record))?;

@@ -15,6 +15,9 @@ use crate::error::ClientError;
 use crate::fhir::{FhirError, MappedRecord};
 use crate::session::Session;
 
+/// What is said of an older version in a history.
+pub(super) const SUPERSEDED: &str = "an older version of a Consent: the newest one in this history counts";
+
 /// One directive of a Consent as it is on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recorded {

@@ -8,11 +8,13 @@ pub mod audit_event;
 mod check;
 pub mod consent;
 mod dates;
+pub mod history;
 pub mod patients;
 mod read;
 pub mod references;
 mod schema;
 pub mod source;
+mod spoken;
 mod subjects;
 
 use serde_json::Value;
@@ -131,7 +133,14 @@ pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) ->
         serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
     let text = std::str::from_utf8(original).map_err(|_| FhirError::new("", "not UTF-8"))?;
     check_names(text).map_err(|error| FhirError::new("", error.to_string()))?;
-    match check(&document)? {
+    let resource = check(&document)?;
+    let name = match resource {
+        Resource::AuditEvent => "AuditEvent",
+        Resource::Consent => "Consent",
+    };
+    references::check_contained(&document, name)?;
+    around.check(&document, name)?;
+    match resource {
         Resource::AuditEvent => audit_event::map(&document, original, patients, around),
         Resource::Consent => consent::map(&document, original, patients, around),
     }

@@ -94,6 +94,28 @@ impl PatientMap {
     /// # Errors
     /// One sentence with the way out, where it has none.
     pub fn resolve(&self, name: &PatientName) -> Result<PatientIdentity, String> {
+        if let Some(identity) = self.found(name)? {
+            return Ok(identity);
+        }
+        if self.demo {
+            let identifiers = name.identifiers.first().map(|(system, value)| format!("{system}|{value}"));
+            let by = [Some(outside(name)), identifiers, Some(name.display.clone())];
+            if let Some(by) = by.into_iter().flatten().find(|text| !text.is_empty()) {
+                return Ok(message(&Ins::demo(&by)));
+            }
+        }
+        // A search says what nobody else may read: an identifier, a name.
+        let shown = name.reference.split('?').next().unwrap_or_default();
+        let shown = if shown.is_empty() { "this patient" } else { shown };
+        Err(format!("{shown} has no INS: add it to --patient-map, or use --demo-patients on a test log"))
+    }
+
+    /// Whether it is known for certain who this is: by an INS or by the map.
+    pub(super) fn is_known(&self, name: &PatientName) -> bool {
+        !matches!(self.found(name), Ok(None))
+    }
+
+    fn found(&self, name: &PatientName) -> Result<Option<PatientIdentity>, String> {
         let mut given: Vec<Ins> = Vec::new();
         for found in name.identifiers.iter().filter_map(|(system, value)| ins_of(system, value)) {
             let ins = found?;
@@ -103,26 +125,19 @@ impl PatientMap {
             given.push(ins);
         }
         if let Some(ins) = given.first() {
-            return Ok(message(ins));
+            return Ok(Some(message(ins)));
         }
-        // What a document contains has a name in it alone.
-        let reference = bare(&name.reference).text;
-        let reference = if reference.starts_with('#') { String::new() } else { reference };
+        let reference = outside(name);
         let keys = name.identifiers.iter().flat_map(|(system, value)| [format!("{system}|{value}"), value.clone()]);
         let mut names = std::iter::once(reference.clone()).chain(short(&reference)).chain(keys);
-        if let Some(ins) = names.find_map(|key| self.known.get(&key)) {
-            return Ok(message(ins));
-        }
-        if self.demo {
-            let identifiers = name.identifiers.first().map(|(system, value)| format!("{system}|{value}"));
-            let by = [Some(reference.clone()), identifiers, Some(name.display.clone())];
-            if let Some(by) = by.into_iter().flatten().find(|text| !text.is_empty()) {
-                return Ok(message(&Ins::demo(&by)));
-            }
-        }
-        let shown = if name.reference.is_empty() { "this patient" } else { &name.reference };
-        Err(format!("{shown} has no INS: add it to --patient-map, or use --demo-patients on a test log"))
+        Ok(names.find_map(|key| self.known.get(&key)).map(message))
     }
+}
+
+/// The reference, unless it is of what a document contains: that has a name in it alone.
+fn outside(name: &PatientName) -> String {
+    let reference = bare(&name.reference).text;
+    if reference.starts_with('#') { String::new() } else { reference }
 }
 
 /// `Patient/123` of an absolute URL.
