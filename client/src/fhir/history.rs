@@ -78,7 +78,8 @@ impl Version {
 
 /// Whether two names are of one Consent: that of a deleted one may be relative.
 fn is_one(name: &str, other: &str) -> bool {
-    let ends = |long: &str, short: &str| long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+    let ends =
+        |long: &str, short: &str| long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
     ends(name, other) || ends(other, name)
 }
 

@@ -19,6 +19,7 @@ mod subjects;
 
 use serde_json::Value;
 use sillage_proto::v1;
+use sillage_rules::consent::ActorName;
 use sillage_rules::json::check_names;
 use sillage_rules::kind::{Group, Kind};
 
@@ -102,6 +103,8 @@ pub struct DirectiveNote {
     pub id: String,
     /// When it ends.
     pub ends: Ends,
+    /// Who collected its Consent, where that tells it from others of the same id.
+    pub collector: Option<ActorName>,
 }
 
 /// When a directive ends.

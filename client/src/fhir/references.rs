@@ -63,7 +63,8 @@ impl Neighbour {
             }
             "DocumentReference" => Value::Null,
             kind => {
-                let one = |identifier: &Value| (text(identifier, "system").to_owned(), text(identifier, "value").to_owned());
+                let one =
+                    |identifier: &Value| (text(identifier, "system").to_owned(), text(identifier, "value").to_owned());
                 let mut all: Vec<_> = list(resource, "identifier").iter().map(one).collect();
                 all.sort();
                 serde_json::json!([kind, all])

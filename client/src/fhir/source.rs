@@ -109,21 +109,19 @@ fn is_ndjson_name(path: &Path) -> bool {
 /// Why it can't be read, in one sentence.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = std::fs::File::open(path).map_err(|error| format!("cannot read the file: {error}"))?;
-    let bytes = bounded(file, "").map_err(|why| format!("cannot read the file: {why}"))?;
+    let bytes = bounded(file, "", FILE_BYTES_MAX).map_err(|why| format!("cannot read the file: {why}"))?;
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }
-    let unpacked = bounded(flate2::read::MultiGzDecoder::new(&bytes[..]), " unpacked");
+    let unpacked = bounded(flate2::read::MultiGzDecoder::new(&bytes[..]), " unpacked", FILE_BYTES_MAX);
     unpacked.map_err(|why| format!("cannot unpack the file: {why}"))
 }
 
 /// All that can be read, unless it is too much.
-fn bounded(from: impl std::io::Read, how: &str) -> Result<Vec<u8>, String> {
+fn bounded(from: impl std::io::Read, how: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    match from.take(FILE_BYTES_MAX + 1).read_to_end(&mut out) {
-        Ok(_) if out.len() as u64 > FILE_BYTES_MAX => {
-            Err(format!("over {FILE_BYTES_MAX} bytes{how}: cut it into several files"))
-        }
+    match from.take(bytes_max + 1).read_to_end(&mut out) {
+        Ok(_) if out.len() as u64 > bytes_max => Err(format!("over {bytes_max} bytes{how}: cut it into several files")),
         Ok(_) => Ok(out),
         Err(error) if how.is_empty() => Err(error.to_string()),
         Err(error) => Err(format!("{error}: it is cut short or damaged")),
@@ -232,7 +230,8 @@ impl BundleEntry<'_> {
 
     /// Which version of a Consent it is, in a history.
     fn version(&self) -> Option<Version> {
-        let read = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let read =
+            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         Version::of(&self.full_url(), &read(self.resource), &read(self.request), &read(self.response))
     }
 }
@@ -335,6 +334,59 @@ mod tests {
             assert!(got[2].1.starts_with("! not JSON"), "{got:?}");
         }
         assert!(texts("a.json", b"{\"a\":")[0].1.starts_with("! not JSON"));
+    }
+
+    #[test]
+    fn of_a_history_the_newest_consent_counts_alone() {
+        let consent = |id: &str, version: &str, status: &str| {
+            format!(
+                r#"{{"resource": {{"resourceType": "Consent", "id": "{id}", "status": "{status}", "meta": {{"versionId": "{version}"}}}}}}"#
+            )
+        };
+        let deleted = |id: &str| format!(r#"{{"request": {{"method": "DELETE", "url": "Consent/{id}"}}}}"#);
+        let other = r#"{"resource": {"resourceType": "AuditEvent", "id": "1", "meta": {"versionId": "1"}}}"#.to_owned();
+        let read = |sort: &str, entries: &[&String]| {
+            let entries = entries.iter().map(|entry| entry.as_str()).collect::<Vec<_>>().join(",");
+            let json = format!(r#"{{"resourceType": "Bundle", "type": "{sort}", "entry": [{entries}]}}"#);
+            let one = |d: &Document| match (&d.json, d.is_old) {
+                (Err(error), _) => error.path.clone(),
+                (Ok(_), true) => "old".to_owned(),
+                (Ok(_), false) => "read".to_owned(),
+            };
+            documents(Path::new("a.json"), json.as_bytes()).iter().map(one).collect::<Vec<_>>()
+        };
+        let (third, second) = (consent("1", "3", "inactive"), consent("1", "2", "active"));
+        assert_eq!(read("history", &[&third, &second]), ["read", "old"]);
+        assert_eq!(read("history", &[&second, &third]), ["old", "read"]);
+        assert_eq!(read("history", &[&second, &consent("2", "1", "active"), &other, &other]), ["read"; 4]);
+        let unsaid = consent("1", "", "active");
+        assert_eq!(read("history", &[&unsaid, &unsaid]), ["read", "old"], "the newest stands first");
+        assert_eq!(read("history", &[&deleted("1"), &third, &second]), ["Bundle.entry[0].request", "old", "old"]);
+        assert_eq!(read("history", &[&deleted("2"), &third]), ["Bundle.entry[0].request", "read"]);
+        assert_eq!(read("collection", &[&third, &second]), ["read"; 2]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_never_ends_is_no_file_of_a_folder() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero.json")).expect("a link");
+        std::os::unix::fs::symlink(dir.path().join("gone"), dir.path().join("gone.json")).expect("a link");
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("pipe.json")).expect("a socket");
+        std::fs::write(dir.path().join("a.json"), "{}").expect("written");
+        std::os::unix::fs::symlink(dir.path().join("a.json"), dir.path().join("link.json")).expect("a link");
+        let found = files(&[dir.path().to_owned()]);
+        let why: Vec<bool> = found.iter().map(|(_, why)| why.is_some()).collect();
+        assert_eq!(why, [false, true, false, true, true], "{found:?}");
+    }
+
+    #[test]
+    fn too_much_is_refused_before_it_is_held() {
+        for how in ["", " unpacked"] {
+            let why = bounded(std::io::repeat(b'0'), how, 1_000).expect_err("without an end");
+            assert!(why.contains("cut it into several files"), "{why}");
+            assert_eq!(bounded(&[b'0'; 1_000][..], how, 1_000).map(|all| all.len()), Ok(1_000));
+        }
     }
 
     #[test]

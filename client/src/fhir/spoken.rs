@@ -80,7 +80,8 @@ fn of_word(word: &str, is_of_patients: &mut bool, out: &mut Vec<Spoken>) {
         }
         let mut segments = path.trim_end_matches('/').rsplit('/').map(decoded);
         let (last, before) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
-        *is_of_patients |= last == "Patient" && before != "StructureDefinition" || before == "Patient" && last.starts_with('_');
+        *is_of_patients |=
+            last == "Patient" && before != "StructureDefinition" || before == "Patient" && last.starts_with('_');
         if before == "Patient" && last == "$match" {
             out.push(Spoken::Somebody);
         }
@@ -113,7 +114,9 @@ fn of_parameter(name: &str, value: &str, is_of_patients: bool) -> Option<Spoken>
             _ if target.kind == "Patient" && !target.identifiers.is_empty() => {
                 Some(Spoken::Named(String::new(), target.identifiers))
             }
-            "" | "Patient" if !value.contains(['/', ':', '|', '#']) && (!is_subject || last == "Patient") => by_id(value),
+            "" | "Patient" if !value.contains(['/', ':', '|', '#']) && (!is_subject || last == "Patient") => {
+                by_id(value)
+            }
             _ => Some(Spoken::Somebody),
         };
     }
@@ -213,7 +216,14 @@ mod tests {
         ] {
             assert!(spoken(said, false).contains(&Spoken::Ins(INS.to_owned())), "{said}: {:?}", spoken(said, false));
         }
-        for said in ["1279035121518989", "2790351215189891", "1.2.276.279035121518989", "279035121518989.1", "279035121518988", "x279035121518989"] {
+        for said in [
+            "1279035121518989",
+            "2790351215189891",
+            "1.2.276.279035121518989",
+            "279035121518989.1",
+            "279035121518988",
+            "x279035121518989",
+        ] {
             assert_eq!(spoken(said, false), [], "{said}");
         }
     }
@@ -221,7 +231,8 @@ mod tests {
     #[test]
     fn a_query_names_its_patient_as_servers_are_asked() {
         let by_id = |id: &str| Spoken::Named(format!("Patient/{id}"), Vec::new());
-        let by_identifier = |system: &str, id: &str| Spoken::Named(String::new(), vec![(system.to_owned(), id.to_owned())]);
+        let by_identifier =
+            |system: &str, id: &str| Spoken::Named(String::new(), vec![(system.to_owned(), id.to_owned())]);
         for (said, who) in [
             ("Observation?patient=p1&code=x", by_id("p1")),
             ("GET https://h.example/fhir/Observation?patient:Patient=p1 HTTP/1.1", by_id("p1")),
@@ -238,7 +249,10 @@ mod tests {
             ("DocumentReference?patient:identifier=urn:oid:1.2.3%7CIPP7", by_identifier("urn:oid:1.2.3", "IPP7")),
             ("DocumentReference?subject:Patient.identifier=urn:oid:1.2.3|IPP7", by_identifier("urn:oid:1.2.3", "IPP7")),
             ("Patient?identifier=http://chu/ipp|123", by_identifier("http://chu/ipp", "123")),
-            ("POST /fhir/Patient/_search\n\nidentifier=http%3A%2F%2Fchu%2Fipp%7C123", by_identifier("http://chu/ipp", "123")),
+            (
+                "POST /fhir/Patient/_search\n\nidentifier=http%3A%2F%2Fchu%2Fipp%7C123",
+                by_identifier("http://chu/ipp", "123"),
+            ),
             ("Patient?name=DURAND", Spoken::Somebody),
             ("Observation?patient.birthdate=1979-03-02", Spoken::Somebody),
             ("Observation?subject=p1", Spoken::Somebody),

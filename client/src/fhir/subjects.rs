@@ -96,7 +96,9 @@ impl Subjects<'_> {
         if !self.is_ours() {
             // Who acts is named, and on record as who acts.
             let acting = self.agents().into_iter().find(|(at, _)| *at == acts).map(|(_, mention)| mention.name);
-            if let Some((name, identity)) = acting.and_then(|name| patients.resolve(&name).ok().map(|known| (name, known))) {
+            if let Some((name, identity)) =
+                acting.and_then(|name| patients.resolve(&name).ok().map(|known| (name, known)))
+            {
                 note(&mut known, &identity, &name);
             }
             self.check_spoken(patients, &known, found.is_empty())?;
@@ -212,7 +214,8 @@ impl Subjects<'_> {
 
     /// Nothing may speak of a patient under whom the event isn't filed.
     fn check_spoken(&self, patients: &PatientMap, known: &[Known], is_nobodys: bool) -> Result<(), FhirError> {
-        for (at, entity) in list(self.root, "entity").iter().enumerate().filter(|(_, entity)| !self.is_patient(entity)) {
+        for (at, entity) in list(self.root, "entity").iter().enumerate().filter(|(_, entity)| !self.is_patient(entity))
+        {
             let (coding, path) = (&entity["type"], format!("AuditEvent.entity[{at}]"));
             let of_resources = text(coding, "system").trim_end_matches('/').ends_with("/resource-types");
             let kind = text(coding, "code");
@@ -242,7 +245,9 @@ impl Subjects<'_> {
         let why = match members.into_iter().find_map(place) {
             None => return Ok(()),
             Some((path, is_query)) => match (is_nobodys, is_query) {
-                (true, true) => (path, "the query asks about a patient, and no entity names them: add them as an entity"),
+                (true, true) => {
+                    (path, "the query asks about a patient, and no entity names them: add them as an entity")
+                }
                 (true, false) => (
                     path,
                     "this speaks of a patient, and nothing names them so that the event could be filed: add them as an entity",
