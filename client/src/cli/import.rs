@@ -41,7 +41,7 @@ const BATCH_RECORDS: usize = 1_000;
 const SKIPPED: &str = "exported from a ledger's own trace and no access: the Consents beside it carry what decides";
 
 pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientError> {
-    let patients = PatientMap::load(args.patient_map.as_deref(), args.demo_patients)?;
+    let patients = PatientMap::load(args.patient_map.as_deref(), args.demo_patients)?.of_server(&args.source);
     let session = context.session().await?;
     let checks = Checks { test_log: session.genesis.test_log, source: IdentSource::Import };
     let recorder = Recorder::open(&session, None).await?;

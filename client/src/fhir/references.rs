@@ -172,7 +172,7 @@ pub fn base_of(full_url: &str, kind: &str, id: &str) -> Option<String> {
 }
 
 /// A server by its one spelling.
-fn spelled_base(base: &str) -> String {
+pub(super) fn spelled_base(base: &str) -> String {
     base.trim_end_matches('/').to_ascii_lowercase()
 }
 

@@ -36,8 +36,11 @@ struct Mention {
 
 /// Whoever an event names: it may speak of them.
 struct Known {
-    identity: PatientIdentity,
+    /// None of somebody who acts and has no INS that is known.
+    identity: Option<PatientIdentity>,
     names: Vec<PatientName>,
+    /// It is who acts, and nobody whom the event concerns.
+    acts: bool,
 }
 
 /// Reads whose an event is.
@@ -96,10 +99,13 @@ impl Subjects<'_> {
         if !self.is_ours() {
             // Who acts is named, and on record as who acts.
             let acting = self.agents().into_iter().find(|(at, _)| *at == acts).map(|(_, mention)| mention.name);
-            if let Some((name, identity)) =
-                acting.and_then(|name| patients.resolve(&name).ok().map(|known| (name, known)))
-            {
-                note(&mut known, &identity, &name);
+            if let Some(name) = acting {
+                match patients.resolve(&name).ok() {
+                    Some(identity) if known.iter().any(|one| one.identity.as_ref() == Some(&identity)) => {
+                        note(&mut known, &identity, &name);
+                    }
+                    identity => known.push(Known { identity, names: vec![name], acts: true }),
+                }
             }
             self.check_spoken(patients, &known, found.is_empty())?;
         }
@@ -236,10 +242,7 @@ impl Subjects<'_> {
                 return Err(FhirError::new(path, why));
             }
         }
-        let is_stranger = |said: &Spoken| match is_nobodys && known.is_empty() {
-            true => true,
-            false => self.is_stranger(said, patients, known, is_nobodys),
-        };
+        let is_stranger = |said: &Spoken| is_nobodys || self.is_stranger(said, patients, known);
         let place = |(name, value): (&String, &Value)| stranger_in(value, &format!("AuditEvent.{name}"), &is_stranger);
         let members = self.root.as_object().into_iter().flatten().filter(|(name, _)| *name != "text");
         let why = match members.into_iter().find_map(place) {
@@ -262,18 +265,19 @@ impl Subjects<'_> {
     }
 
     /// Whether text speaks of somebody who is certainly none of those whom the event names.
-    fn is_stranger(&self, said: &Spoken, patients: &PatientMap, known: &[Known], is_nobodys: bool) -> bool {
+    fn is_stranger(&self, said: &Spoken, patients: &PatientMap, known: &[Known]) -> bool {
         let name = match said {
             Spoken::Ins(ins) => {
                 let dense = |value: &str| value.chars().filter(|c| !c.is_whitespace()).collect::<String>();
                 let is_theirs = |one: &Known| {
                     let mut identifiers = one.names.iter().flat_map(|name| &name.identifiers);
-                    one.identity.ins == *ins || identifiers.any(|(_, value)| dense(value).eq_ignore_ascii_case(ins))
+                    one.identity.as_ref().is_some_and(|identity| identity.ins == *ins)
+                        || identifiers.any(|(_, value)| dense(value).eq_ignore_ascii_case(ins))
                 };
                 return !known.iter().any(is_theirs);
             }
             // The event says who it was.
-            Spoken::Somebody => return is_nobodys,
+            Spoken::Somebody => return false,
             Spoken::Named(reference, identifiers) => {
                 let what = serde_json::json!({ "reference": reference });
                 let (reference, mut all) = self.references.named(&what);
@@ -281,34 +285,30 @@ impl Subjects<'_> {
                 PatientName { reference, identifiers: all, display: String::new() }
             }
         };
-        if patients.resolve(&name).is_ok_and(|identity| known.iter().any(|one| one.identity == identity)) {
+        let identity = patients.resolve(&name).ok();
+        let is_known = |one: &Known| identity.is_some() && one.identity == identity;
+        if known.iter().any(|one| is_known(one) || self.is_same(one, &name) == Some(true)) {
             return false;
         }
-        patients.is_known(&name) || known.iter().all(|one| self.contradicts(one, &name))
+        let mut concerned = known.iter().filter(|one| !one.acts);
+        patients.is_known(&name) || concerned.all(|one| self.is_same(one, &name) == Some(false))
     }
 
-    /// Whether a name can't be that of somebody who is known: another id on the same server, or in the same system.
-    fn contradicts(&self, known: &Known, name: &PatientName) -> bool {
-        let mut is_another = false;
+    /// Whether a name is that of somebody who is known; none where it may be: not by an id on the same server, nor in the same system.
+    fn is_same(&self, known: &Known, name: &PatientName) -> Option<bool> {
+        let mut said = None;
         for other in &known.names {
-            if let Some((own, others)) = self.place(&name.reference).zip(self.place(&other.reference)) {
-                let is_one_server = own.0 == others.0 || own.0.is_empty() || others.0.is_empty();
-                match own.1 == others.1 {
-                    true if is_one_server => return false,
-                    _ => is_another |= is_one_server,
-                }
+            if let Some((own, others)) = self.place(&name.reference).zip(self.place(&other.reference))
+                && (own.0 == others.0 || own.0.is_empty() || others.0.is_empty())
+            {
+                said = said.max(Some(own.1 == others.1));
             }
             for (system, value) in &name.identifiers {
                 let of_system = other.identifiers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(system));
-                for (_, others) in of_system {
-                    match others == value {
-                        true => return false,
-                        false => is_another = true,
-                    }
-                }
+                of_system.for_each(|(_, others)| said = said.max(Some(others == value)));
             }
         }
-        is_another
+        said
     }
 
     /// The server of a Patient, and their id there.
@@ -323,9 +323,9 @@ impl Subjects<'_> {
 
 /// Takes note of a name of somebody.
 fn note(known: &mut Vec<Known>, identity: &PatientIdentity, name: &PatientName) {
-    match known.iter_mut().find(|one| one.identity == *identity) {
+    match known.iter_mut().find(|one| one.identity.as_ref() == Some(identity)) {
         Some(one) => one.names.push(name.clone()),
-        None => known.push(Known { identity: identity.clone(), names: vec![name.clone()] }),
+        None => known.push(Known { identity: Some(identity.clone()), names: vec![name.clone()], acts: false }),
     }
 }
 

@@ -255,6 +255,18 @@ fn a_stranger_is_not_a_line_in_somebodys_trace() {
     // A parent who looks is named as who acts.
     let parent = json!({"entity": [of_a], "agent": [{"who": {"reference": "Patient/parent"}, "requestor": true}]});
     assert_eq!(whose(&parent), [Ins::demo("Patient/a").value()]);
+    // Also one whose INS nobody knows; who acts is nobody whom the query may be about.
+    let of_both = json!({"what": {"reference": "Patient/a", "identifier": identifier()}, "role": role});
+    let acts = json!([{"who": {"reference": "Patient/parent"}, "requestor": true}]);
+    let read = |entities: Value| {
+        let event = event(&json!({"entity": entities, "agent": acts}));
+        map(event.to_string().as_bytes(), &PatientMap::default())
+            .map(|records| records.len())
+            .map_err(|error| error.path)
+    };
+    assert_eq!(read(json!([of_both])), Ok(1));
+    assert_eq!(read(json!([of_both, asked("Observation?patient=a")])), Ok(1));
+    assert_eq!(read(json!([of_both, asked("Observation?patient=c")])), Err("AuditEvent.entity[1].query".to_owned()));
     let two =
         json!({"entity": [of_a, {"what": {"reference": "Patient/b"}, "role": role}, asked("Observation?patient=b")]});
     assert_eq!(whose(&two).len(), 2);

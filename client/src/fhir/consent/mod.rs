@@ -510,6 +510,8 @@ fn extensions<'a>(element: &'a Value, url: &'static str) -> impl Iterator<Item =
 }
 
 #[cfg(test)]
+mod actor_tests;
+#[cfg(test)]
 mod carried_tests;
 #[cfg(test)]
 mod tests;
