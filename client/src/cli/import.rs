@@ -232,7 +232,7 @@ impl Import<'_> {
     async fn take(&mut self, file: &Path, document: Document) -> Result<(), ClientError> {
         let (entry, full_url) = (document.entry, document.full_url);
         self.documents += 1;
-        if document.is_old && document.json.is_ok() {
+        if document.is_old {
             self.push(file, entry, What::Skipped(import_consents::SUPERSEDED));
             return Ok(());
         }

@@ -97,15 +97,27 @@ pub enum Left {
 pub fn superseded(entries: Vec<Option<Version>>) -> Vec<Option<Left>> {
     let one = |(at, entry): (usize, &Option<Version>)| {
         let version = entry.as_ref()?;
-        let others = entries.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?)));
-        let mut others = others.filter(|(place, other)| *place != at && is_one(&other.name, &version.name));
-        let is_newer = |(place, other): (usize, &Version)| match other.stamp.order(&version.stamp) {
-            Some(Ordering::Equal) | None => place < at,
+        let all = entries.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?)));
+        let all: Vec<(usize, &Version)> = all.filter(|(_, other)| is_one(&other.name, &version.name)).collect();
+        let is_newer = |(place, one): (usize, &Version), (other, version): (usize, &Version)| match one
+            .stamp
+            .order(&version.stamp)
+        {
+            Some(Ordering::Equal) | None => place < other,
             Some(order) => order == Ordering::Greater,
         };
-        match others.any(is_newer) {
-            true => Some(Left::Old),
-            false => version.is_deleted.then_some(Left::Deleted),
+        let kept: Vec<(usize, &Version)> = all.iter().copied().filter(|(_, one)| !one.is_deleted).collect();
+        let is_newest = |one: &&(usize, &Version)| kept.iter().all(|other| other.0 == one.0 || is_newer(**one, *other));
+        let deleted = |than: Option<(usize, &Version)>| {
+            let mut deleted = all.iter().filter(|(_, one)| one.is_deleted);
+            deleted.find(|one| than.is_none_or(|than| is_newer(**one, than))).copied()
+        };
+        // There is always one, so that none of them is skipped for another that is skipped too.
+        let newest = kept.iter().find(is_newest).or(kept.first()).copied();
+        let newest = deleted(newest).or(newest).map(|(place, _)| place);
+        match newest == Some(at) {
+            false => Some(Left::Old),
+            true => version.is_deleted.then_some(Left::Deleted),
         }
     };
     entries.iter().enumerate().map(one).collect()

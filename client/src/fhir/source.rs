@@ -349,9 +349,9 @@ mod tests {
             let entries = entries.iter().map(|entry| entry.as_str()).collect::<Vec<_>>().join(",");
             let json = format!(r#"{{"resourceType": "Bundle", "type": "{sort}", "entry": [{entries}]}}"#);
             let one = |d: &Document| match (&d.json, d.is_old) {
+                (_, true) => "old".to_owned(),
                 (Err(error), _) => error.path.clone(),
-                (Ok(_), true) => "old".to_owned(),
-                (Ok(_), false) => "read".to_owned(),
+                (Ok(_), _) => "read".to_owned(),
             };
             documents(Path::new("a.json"), json.as_bytes()).iter().map(one).collect::<Vec<_>>()
         };
@@ -363,6 +363,8 @@ mod tests {
         assert_eq!(read("history", &[&unsaid, &unsaid]), ["read", "old"], "the newest stands first");
         assert_eq!(read("history", &[&deleted("1"), &third, &second]), ["Bundle.entry[0].request", "old", "old"]);
         assert_eq!(read("history", &[&deleted("2"), &third]), ["Bundle.entry[0].request", "read"]);
+        assert_eq!(read("history", &[&third, &deleted("1"), &second]), ["read", "old", "old"], "it was made again");
+        assert_eq!(read("history", &[&second, &deleted("1"), &third]), ["old", "old", "read"], "it stands before it");
         assert_eq!(read("collection", &[&third, &second]), ["read"; 2]);
     }
 
