@@ -364,7 +364,11 @@ mod tests {
         assert_eq!(read("history", &[&deleted("1"), &third, &second]), ["Bundle.entry[0].request", "old", "old"]);
         assert_eq!(read("history", &[&deleted("2"), &third]), ["Bundle.entry[0].request", "read"]);
         assert_eq!(read("history", &[&third, &deleted("1"), &second]), ["read", "old", "old"], "it was made again");
-        assert_eq!(read("history", &[&second, &deleted("1"), &third]), ["old", "old", "read"], "it stands before it");
+        assert_eq!(
+            read("history", &[&second, &deleted("1"), &third]),
+            ["old", "Bundle.entry[1].request", "old"],
+            "it stands before it"
+        );
         assert_eq!(read("collection", &[&third, &second]), ["read"; 2]);
     }
 
