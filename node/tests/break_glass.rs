@@ -80,6 +80,7 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     let row = &rest.rows[0];
     assert_eq!((row.justified_index, row.closed_index, row.reviewed_index), (justified, closed, 0));
     assert!(!row.overdue && rest.more);
+    assert!(row.justified_ms >= row.opened_ms && row.closed_ms >= row.justified_ms && row.reviewed_ms == 0, "dates");
 
     // That the register was read is on record, of no patient; and who else asks is refused.
     let consulted = (0..core.reader().tree_size().get()).filter(|index| {
@@ -88,6 +89,11 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
         details.is_some_and(|record| record.details == r#"{"read":"break-glass"}"# && record.tag.is_empty())
     });
     assert_eq!(consulted.count(), 5);
+    // Why is told to who may open the traces that it stands in, and to nobody else.
+    let reader = common::asking::register(&core, &mut authority, 53, Roles::READER, None).await;
+    let told = list(&core, &reader, all).await;
+    assert!(told.rows.iter().all(|row| row.reason == "unconscious"), "{told:?}");
+    assert!(register.rows.iter().all(|row| row.reason.is_empty() && row.text.is_empty()));
     let status = client(&core, &store).list_break_glass(all).await.expect_err("no auditor");
     assert_eq!(info(&status).code, "NOT_ENTITLED");
     drop(core);

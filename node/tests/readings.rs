@@ -12,7 +12,7 @@ use common::{Author, Deployment, Running, key, now_ms, until};
 use serde_json::json;
 use sillage_node::core::Core;
 use sillage_proto::v1::{
-    ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest, RuleRecordsResponse,
+    GetEntriesRequest, ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest, RuleRecordsResponse,
     SubmitRequest, TraceRequest,
 };
 use sillage_rules::act::Act;
@@ -275,4 +275,46 @@ async fn what_cannot_decide_is_refused_before_it_is_sealed_and_names_its_field()
     assert_eq!(refused(revoke(patient(7), "never")).await, "UNKNOWN_REFERENCE");
     drop(core);
     world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auditor_that_follows_an_idle_log_does_not_fill_it() {
+    let mut world = World::start().await;
+    let auditor = register(world.core(), &mut world.authority, 43, Roles::AUDITOR, None).await;
+    let core = Arc::clone(world.core());
+    let read = async |first: u64| {
+        let request = GetEntriesRequest { first, count: 10_000, ..GetEntriesRequest::default() };
+        let mut stream = client(&core, &auditor).get_entries(request).await.expect("an answer").into_inner();
+        let mut next = first;
+        while let Some(message) = stream.message().await.expect("entries") {
+            next += message.entries.len() as u64;
+        }
+        next
+    };
+    let size = async |above: u64| {
+        until("a checkpoint", async || {
+            let newest = core.checkpoint(above, &[]).await.ok()?;
+            (!core.reader().pending_since_commit()).then_some(newest.size)
+        })
+        .await
+    };
+    let mut at = read(0).await;
+    let began = size(at).await;
+    // Each round reads all that is there, as `audit --follow` does: the first leaves its own record, the others nothing.
+    for _ in 0..5 {
+        at = read(at).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        if core.reader().tree_size().get() == at {
+            break;
+        }
+    }
+    let ended = core.reader().tree_size().get();
+    assert!(ended <= began + 2 && at == ended, "{began} to {ended}, read up to {at}");
+    // What somebody else does is read, and that is on record.
+    world.put(&glass(None, "bg9", DR_X, &json!({ "search": "NONE" }))).await;
+    size(ended + 1).await;
+    let before = core.reader().tree_size().get();
+    at = read(at).await;
+    until("the reading", async || (core.reader().tree_size().get() > before).then_some(())).await;
+    assert!(at >= before);
 }
