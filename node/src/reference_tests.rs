@@ -14,6 +14,7 @@ fn rows(page: &str) -> BTreeMap<String, Vec<String>> {
         line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
     };
     let rows = page.lines().filter(|line| line.starts_with("| `")).map(cells);
+    let rows = rows.filter(|row| row.len() == 4);
     rows.map(|row| (row[0].trim_matches('`').to_owned(), row)).collect()
 }
 
