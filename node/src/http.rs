@@ -250,4 +250,35 @@ mod tests {
             assert!(body.contains(alarm), "{body}");
         }
     }
+
+    #[tokio::test]
+    async fn a_load_balancer_learns_whether_the_node_serves_and_nothing_else() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for (status, code, body) in [
+            ("ok", "200", "ok\n"),
+            ("warning", "200", "ok\n"),
+            ("failing", "503", "failing\n"),
+            ("no_leader", "503", "failing\n"),
+            ("corrupt", "503", "failing\n"),
+        ] {
+            let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = port.local_addr().expect("bound");
+            let serving = tokio::spawn(serve_health(port, Arc::new(Fixed { status }), std::future::pending()));
+            let ask = async |path: &str| {
+                let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+                let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes()).await.expect("sent");
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.expect("an answer");
+                answer
+            };
+            let answer = ask("/healthz").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.ends_with(body), "{answer}");
+            assert!(!answer.contains("A_WORD") && !answer.contains("what to do"), "{answer}");
+            for hidden in ["/metrics", "/", "/sillage.v1.Ledger/GetLog"] {
+                assert!(ask(hidden).await.starts_with("HTTP/1.1 404 "), "{hidden}");
+            }
+            serving.abort();
+        }
+    }
 }
