@@ -388,7 +388,7 @@ mod tests {
         for id in 1..=3 {
             let (path, mut config) = config_of(&dir, id, &Edits::default()).unwrap();
             config.resolve(path.parent().unwrap());
-            place::check(&config, Said::default()).unwrap();
+            place::check_and_note(&config, Said::default()).unwrap();
         }
         for (path, bytes) in contents(&dir) {
             let to = copy.join(path.strip_prefix(&dir).unwrap());
