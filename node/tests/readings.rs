@@ -12,8 +12,8 @@ use common::{Author, Deployment, Running, key, now_ms, until};
 use serde_json::json;
 use sillage_node::core::Core;
 use sillage_proto::v1::{
-    GetEntriesRequest, ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest, RuleRecordsResponse,
-    SubmitRequest, TraceRequest,
+    GetEntriesRequest, ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest,
+    RuleRecordsResponse, SubmitRequest, TraceRequest,
 };
 use sillage_rules::act::Act;
 use sillage_rules::kind::Kind;
