@@ -280,8 +280,8 @@ async fn what_cannot_decide_is_refused_before_it_is_sealed_and_names_its_field()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_auditor_that_follows_an_idle_log_does_not_fill_it() {
     let mut world = World::start().await;
-    let auditor = register(world.core(), &mut world.authority, 43, Roles::AUDITOR, None).await;
     let core = Arc::clone(world.core());
+    let auditor = register(&core, &mut world.authority, 43, Roles::AUDITOR, None).await;
     let read = async |first: u64| {
         let request = GetEntriesRequest { first, count: 10_000, ..GetEntriesRequest::default() };
         let mut stream = client(&core, &auditor).get_entries(request).await.expect("an answer").into_inner();
@@ -299,14 +299,15 @@ async fn an_auditor_that_follows_an_idle_log_does_not_fill_it() {
         .await
     };
     let mut at = read(0).await;
-    let began = size(at).await;
+    let began = size(at + 1).await;
     // Each round reads all that is there, as `audit --follow` does: the first leaves its own record, the others nothing.
     for _ in 0..5 {
         at = read(at).await;
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         if core.reader().tree_size().get() == at {
             break;
         }
+        size(at + 1).await;
     }
     let ended = core.reader().tree_size().get();
     assert!(ended <= began + 2 && at == ended, "{began} to {ended}, read up to {at}");

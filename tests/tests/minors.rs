@@ -217,7 +217,9 @@ fn so_is_what_it_is_refused(world: &mut World) {
         let items = format!("{name}.vaccine,{name}.pill");
         question(child, MOTHER, &items).run(world, &reader, &[]).refused("NOT_ENTITLED")
     });
-    for command in [&["mask", "--items", "x.pill", "--force"][..], &["secrecy", "set", "--items", "x.pill"], &["space", "close"]] {
+    for command in
+        [&["mask", "--items", "x.pill", "--force"][..], &["secrecy", "set", "--items", "x.pill"], &["space", "close"]]
+    {
         same(|child, _| child.says_through(world, &reader, &[command, &["--secret"]].concat()).refused("NOT_ENTITLED"));
     }
 }
