@@ -113,7 +113,7 @@ fn who_is_blocked_may_open_for_the_structure_what_authorize_permits_them_and_tha
     let (told, samples) = told_of(&known);
     let (asking, d1) = ((DR, Some("physician"), Some("F200")), What::Document("d1".to_owned()));
     let open = authorize(&known, asking, Action::Read, "TREAT", &d1);
-    assert_eq!(says(&told, &samples, asking, Action::Read, "TREAT", &d1), Some(open));
+    assert_eq!(says(&known, (&told[..], &samples[..]), asking, Action::Read, "TREAT", &d1), Some(open));
     assert_eq!(open, text.contains("10100534436, agissant pour la structure F200, peut"), "{text}");
 }
 
@@ -187,8 +187,8 @@ fn authorize(
 
 /// What is told, read as a person reads it: the line that says most exactly who is meant; none where no line is about them.
 fn says(
-    told: &[Right],
-    samples: &[Sample],
+    known: &Known,
+    (told, samples): (&[Right], &[Sample]),
     (actor, profession, organisation): Asking<'_>,
     action: Action,
     purpose: &str,
@@ -207,9 +207,12 @@ fn says(
             of(&Who::Acting { name: name(actor), profession: owned(profession), organisation: owned(organisation) })
         };
         let whole = of(&named);
+        let professions = crate::consent::effective::professions(known);
+        // Of somebody whose profession is on record, no line says another one.
+        let is_on_record = professions.get(&name(actor)).is_some_and(|said| said.0.is_some());
         return acting(profession, organisation).or_else(|| {
             let one = acting(None, organisation).or(whole)?;
-            Some(one || acting(profession, None).or(whole)?)
+            Some(one || !is_on_record && acting(profession, None).or(whole)?)
         });
     }
     let class = |profession: Option<&str>, organisation: Option<&str>| Who::Class {
@@ -286,7 +289,9 @@ fn what_is_told_is_what_authorize_answers_whatever_happened() {
                 for action in [Action::Read, Action::Print, Action::Update] {
                     for what in &whats {
                         let asking = (person, Some("physician"), structure);
-                        let Some(said) = says(&told, &samples, asking, action, "TREAT", what) else { continue };
+                        let Some(said) = says(&known, (&told[..], &samples[..]), asking, action, "TREAT", what) else {
+                            continue;
+                        };
                         let answered = authorize(&known, asking, action, "TREAT", what);
                         assert_eq!(said, answered, "history {history}: {asking:?} {action:?} {what:?}\n{records:#?}");
                         asked += 1;

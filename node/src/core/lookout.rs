@@ -171,12 +171,13 @@ impl Core {
     /// second after it was chosen, this one stops all the same. From here on it says that it stops: it isn't chosen itself.
     pub async fn step_down(&self) {
         self.leaving.store(true, std::sync::atomic::Ordering::Release);
-        if self.leads() {
-            self.hand_over("this node stops").await;
+        if !self.leads() {
+            return;
         }
+        self.hand_over("this node stops").await;
         // Only now: a dead peer takes as long to be asked as another one has to take over.
         let until = Instant::now() + STEP_DOWN_MAX;
-        while self.leads() && Instant::now() < until {
+        while self.leader().is_none_or(|leader| leader == self.config.id) && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
         }
     }
