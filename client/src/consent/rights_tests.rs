@@ -110,10 +110,10 @@ fn who_is_blocked_may_open_for_the_structure_what_authorize_permits_them_and_tha
     let structure = "Tout professionnel de la structure F200 peut consulter, rechercher, télécharger et imprimer les documents d1 et d2";
     assert!(text.contains(structure), "a masked document stays open to the structure that deposited it: {text}");
     let known = known(&records);
-    let (told, samples) = told_of(&known);
+    let (told, questions) = told_of(&known);
     let (asking, d1) = ((DR, Some("physician"), Some("F200")), What::Document("d1".to_owned()));
     let open = authorize(&known, asking, Action::Read, "TREAT", &d1);
-    assert_eq!(says(&known, (&told[..], &samples[..]), asking, Action::Read, "TREAT", &d1), Some(open));
+    assert_eq!(says(&known, (&told[..], &questions), asking, Action::Read, "TREAT", &d1), Some(open));
     assert_eq!(open, text.contains("10100534436, agissant pour la structure F200, peut"), "{text}");
 }
 
@@ -146,12 +146,12 @@ const THIRD: &str = "urn:oid:1.2.250.1.71.4.2.1|10002345674";
 /// A profession and a structure, as a request says them.
 type Asking<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
-fn told_of(known: &Known) -> (Vec<Right>, Vec<Sample>) {
+fn told_of(known: &Known) -> (Vec<Right>, Questions) {
     known.with_env(|env| {
         let secret = known.secret.as_ref().map(|side| &side.state);
         let world = World { env, open: &known.open.state, secret, at: known.at() };
         let questions = Questions::of(&[&world], &crate::consent::effective::professions(known));
-        (told(&world.ask(&questions)), questions.samples)
+        (told(&world.ask(&questions)), questions)
     })
 }
 
@@ -188,13 +188,13 @@ fn authorize(
 /// What is told, read as a person reads it: the line that says most exactly who is meant; none where no line is about them.
 fn says(
     known: &Known,
-    (told, samples): (&[Right], &[Sample]),
+    (told, questions): (&[Right], &Questions),
     (actor, profession, organisation): Asking<'_>,
     action: Action,
     purpose: &str,
     what: &What,
 ) -> Option<bool> {
-    let at = samples.iter().position(|sample| sample.what == *what)?;
+    let at = questions.samples.iter().position(|sample| sample.what == *what)?;
     let of = |who: &Who| {
         let mut lines = told.iter().filter(|right| right.who == *who && right.purpose == purpose);
         let found = lines.find_map(|right| right.actions.contains(&action).then_some(right.found[at]).flatten());
@@ -208,11 +208,12 @@ fn says(
         };
         let whole = of(&named);
         let professions = crate::consent::effective::professions(known);
-        // Of somebody whose profession is on record, no line says another one.
+        // Of somebody whose profession is on record, no line says another one; nor does any line say one that no record names.
         let is_on_record = professions.get(&name(actor)).is_some_and(|said| said.0.is_some());
+        let is_told_apart = !is_on_record && profession.is_some_and(|one| questions.professions.contains(one));
         return acting(profession, organisation).or_else(|| {
             let one = acting(None, organisation).or(whole)?;
-            Some(one || !is_on_record && acting(profession, None).or(whole)?)
+            Some(one || is_told_apart && acting(profession, None).or(whole)?)
         });
     }
     let class = |profession: Option<&str>, organisation: Option<&str>| Who::Class {
@@ -283,13 +284,13 @@ fn what_is_told_is_what_authorize_answers_whatever_happened() {
             });
         }
         let known = known(&records);
-        let (told, samples) = told_of(&known);
+        let (told, questions) = told_of(&known);
         for person in people {
             for structure in structures.iter().copied().map(Some).chain([None, Some("F999")]) {
                 for action in [Action::Read, Action::Print, Action::Update] {
                     for what in &whats {
                         let asking = (person, Some("physician"), structure);
-                        let Some(said) = says(&known, (&told[..], &samples[..]), asking, action, "TREAT", what) else {
+                        let Some(said) = says(&known, (&told[..], &questions), asking, action, "TREAT", what) else {
                             continue;
                         };
                         let answered = authorize(&known, asking, action, "TREAT", what);
