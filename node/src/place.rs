@@ -60,9 +60,9 @@ pub enum PlaceError {
     )]
     Elsewhere {
         /// As noted.
-        was: Place,
+        was: Box<Place>,
         /// As it is.
-        is: Place,
+        is: Box<Place>,
     },
     /// The note.
     #[error("{path}: {message}")]
@@ -183,9 +183,14 @@ pub fn check(config: &NodeConfig, said: Said) -> Result<Option<Place>, PlaceErro
     let is = Place::here(config)?;
     match Place::noted(&config.keyring)? {
         Some(was) if was == is => Ok(None),
-        Some(was) if !was.is_same(&is) && !said.moved => Err(PlaceError::Elsewhere { was, is }),
+        Some(was) if !was.is_same(&is) && !said.moved => Err(elsewhere(was, is)),
         _ => Ok(Some(is)),
     }
+}
+
+/// That the node is somewhere else than it noted.
+pub fn elsewhere(was: Place, is: Place) -> PlaceError {
+    PlaceError::Elsewhere { was: Box::new(was), is: Box::new(is) }
 }
 
 /// As [`check`], and notes the place.

@@ -271,7 +271,7 @@ fn check_place(dir: &Path, node: &Node, said: Said, edits: &mut Edits) -> Result
     };
     let is = Place::here(&config).map_err(wrong)?;
     if !said.moved && !is.is_same(&was) && !is.is_same_folder(&was) {
-        return Err(wrong(PlaceError::Elsewhere { was, is }));
+        return Err(wrong(place::elsewhere(was, is)));
     }
     if is != was {
         edits.put(&place::file(&config.keyring), is.to_text());
