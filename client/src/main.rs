@@ -22,6 +22,9 @@ fn main() -> ExitCode {
     if let Err(error) = sillage_client::process::keep_memory_private() {
         let _ = writeln!(std::io::stderr(), "sillage: the memory of this command isn't private ({error})");
     }
+    if let Some(what_to_do) = sillage_client::process::keep_memory_out_of_swap() {
+        let _ = writeln!(std::io::stderr(), "sillage: {what_to_do}");
+    }
     let filter = EnvFilter::try_from_env("SILLAGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();

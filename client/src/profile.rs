@@ -291,6 +291,16 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), ClientError> {
 /// # Errors
 /// When the file is there, or can't be written.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ClientError> {
+    write_new_by(path, bytes, mode, |part, path| std::fs::hard_link(part, path))
+}
+
+/// The same, with this way to give a finished file its name.
+fn write_new_by(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    link: impl FnOnce(&Path, &Path) -> std::io::Result<()>,
+) -> Result<(), ClientError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     refuse_existing(path)?;
@@ -299,15 +309,32 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Clie
     // Of an earlier process with this id that was killed.
     let _ = std::fs::remove_file(&part);
     let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let written = |to: &Path| {
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+            file.write_all(bytes).and_then(|()| file.sync_all())
+        };
+        written(&part)?;
         // Unlike a renaming, a link never takes the place of a file that came meanwhile.
-        std::fs::hard_link(&part, path)
+        match link(&part, path) {
+            Err(error) if has_no_links(&error) => {
+                // FAT, as on a USB stick. This one never takes the place of another file either; but for a crash, it is whole.
+                let created = written(path);
+                if created.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists) {
+                    let _ = std::fs::remove_file(path);
+                }
+                created
+            }
+            linked => linked,
+        }
     };
     let written = write();
     let _ = std::fs::remove_file(&part);
     written.map_err(|error| ClientError::writing(path, error))
+}
+
+/// Whether the file system has no hard links.
+fn has_no_links(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied)
 }
 
 /// SHA-256 of the SubjectPublicKeyInfo of the first certificate of a PEM file: how the ledger knows a caller.
@@ -358,6 +385,27 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", dir.path().join("link")).expect("made");
         write_new(&dir.path().join("link"), b"x", 0o600).expect_err("a link is something too");
         assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 3, "nothing is left beside them");
+    }
+
+    #[test]
+    fn a_file_is_written_where_there_are_no_hard_links() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("mine.sillage-trace");
+        // EPERM, as FAT answers, and EOPNOTSUPP, as some network disks do.
+        for code in [1, 95] {
+            let no_links = |_: &Path, _: &Path| Err(std::io::Error::from_raw_os_error(code));
+            write_new_by(&file, b"first", 0o600, no_links).expect("written");
+            assert_eq!(std::fs::read(&file).expect("there"), b"first");
+            let came = |_: &Path, to: &Path| {
+                std::fs::write(to, b"came meanwhile")?;
+                Err(std::io::Error::from_raw_os_error(code))
+            };
+            std::fs::remove_file(&file).expect("removed");
+            write_new_by(&file, b"second", 0o600, came).expect_err("a file came meanwhile");
+            assert_eq!(std::fs::read(&file).expect("there"), b"came meanwhile");
+            assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1, "nothing is left beside it");
+            std::fs::remove_file(&file).expect("removed");
+        }
     }
 
     #[test]

@@ -943,6 +943,76 @@ function message(type, bytes, part) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Acts that several authorities sign (docs/formats.md §18)
+
+const ACT_SIGNATURES_MAX = 16;
+const ACT_SIGNATURES_FIELD = 21;
+const [ROLE_AUTHORITY, ROLE_IDENTITY] = [64, 4096];
+const [GUARDED_VOIDING, GUARDED_AUTHORITIES, GUARDED_NODES, GUARDED_ERASING] = [1, 2, 4, 8];
+
+/** The record without its further signatures: what those are over, and all of it as it was received. */
+function withoutSignatures(bytes, part) {
+  const reader = new Reader(bytes, part);
+  const kept = [];
+  while (reader.left > 0) {
+    const from = bytes.length - reader.left;
+    const key = varint(reader);
+    if (key % 8 === 0) varint(reader);
+    else reader.take(varint(reader));
+    if (Math.floor(key / 8) !== ACT_SIGNATURES_FIELD) kept.push(bytes.subarray(from, bytes.length - reader.left));
+  }
+  return join(...kept);
+}
+
+/** Which acts a rule guards; `rolesOf` gives the roles of a party (by its author id or a key's id), or 0. */
+function isGuarded(act, acts, rolesOf, signer) {
+  const isHigh = (roles) => (roles & (ROLE_AUTHORITY | ROLE_IDENTITY)) !== 0;
+  const needs = () => {
+    if (act.voided) return GUARDED_VOIDING;
+    if (act.rule || act.issuer) return GUARDED_AUTHORITIES;
+    if (act.registered) return isHigh(act.registered.roles ?? 0) ? GUARDED_AUTHORITIES : 0;
+    if (act.roles) return isHigh(act.roles.roles ?? 0) || isHigh(rolesOf(act.roles.author_id)) ? GUARDED_AUTHORITIES : 0;
+    // Whoever replaces their own key signs with the one before.
+    if (act.rotated) return !same(act.rotated.author_id, signer) && isHigh(rolesOf(act.rotated.author_id)) ? GUARDED_AUTHORITIES : 0;
+    if (act.revoked) return isHigh(rolesOf(act.revoked.key_id)) ? GUARDED_AUTHORITIES : 0;
+    if (act.node_key || act.log_key || act.node_set) return GUARDED_NODES;
+    return act.erased?.patient ? GUARDED_ERASING : 0;
+  };
+  const needed = needs();
+  return needed !== 0 && (acts & needed) === needed;
+}
+
+/**
+ * Whether an act is signed by as many authorities as the rule says. `bytes` is its record, `timeMs` its ledger time, `signer` the
+ * author id of who signed its batch, `rule` `{ needed, authorities, acts }` or null, `parties` those whose keys were active then:
+ * `{ authorId, keyId, key, roles }`. Ids and keys are bytes. Gives null where it is, otherwise the code with which a ledger refuses it.
+ * That one content is recorded once is for who replays the log to see.
+ */
+export async function checkAct(bytes, { origin, timeMs, signer, rule, parties }, slow = false) {
+  const part = "act";
+  const record = message("Record", bytes, part);
+  const signatures = record.signatures ?? [];
+  const isWhole = (one) => one.key_id?.length === 32 && one.signature?.length === 64 && one.expires_ms > 0;
+  const isAfter = (one, i) => i === 0 || hex(signatures[i - 1].key_id) < hex(one.key_id);
+  if (!record.act || signatures.length > ACT_SIGNATURES_MAX || !signatures.every(isWhole) || !signatures.every(isAfter)) return "MALFORMED_RECORD";
+  const content = H([0], withoutSignatures(bytes, part));
+  const isAuthority = ({ roles }) => (roles & ROLE_AUTHORITY) !== 0;
+  const signers = new Set(parties.filter((p) => same(p.authorId, signer) && isAuthority(p)).map((p) => hex(p.authorId)));
+  for (const { key_id, expires_ms, signature } of signatures) {
+    const party = parties.find((p) => same(p.keyId, key_id));
+    const name = utf8.encode(origin);
+    const text = join(utf8.encode("sillage/act-cosign/v1\0"), [1], key_id, [name.length], name, be(expires_ms, 8), content);
+    if (!party || !isAuthority(party) || expires_ms <= timeMs || signers.has(hex(party.authorId))) return "BAD_SIGNATURE";
+    if (!(await ed25519(party.key, signature, text, slow))) return "BAD_SIGNATURE";
+    signers.add(hex(party.authorId));
+  }
+  const rolesOf = (id) => parties.find((p) => same(p.authorId, id) || same(p.keyId, id))?.roles ?? 0;
+  if (!rule || !isGuarded(record.act, rule.acts, rolesOf, signer)) return null;
+  const counting = rule.authorities.filter((id) => signers.has(hex(id)));
+  return counting.length < rule.needed ? "SIGNATURES_MISSING" : null;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Entries (docs/formats.md §5) and the words for their kinds, in French and in English
 
 const KINDS = {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sillage_client::ClientError;
-use sillage_client::process::keep_memory_private;
+use sillage_client::process::{keep_memory_out_of_swap, keep_memory_private};
 use sillage_client::profile::Profile;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,6 +62,9 @@ pub fn run(config_file: &Path) -> Result<(), ServeError> {
     // A second start in one process keeps the first subscriber.
     let _already = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     keep_memory_private().map_err(system("can't keep the keys in memory private"))?;
+    if let Some(what_to_do) = keep_memory_out_of_swap() {
+        tracing::warn!("{what_to_do}");
+    }
     parent::die_with_parent().map_err(system("can't follow the parent process"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("gateway").build();
     let runtime = runtime.map_err(system("can't start the network threads"))?;

@@ -94,8 +94,10 @@ fn a_log_of_level_3_is_applied_to_the_same_roots() {
     assert_eq!((done, refused), (864, 276), "what was refused is");
 }
 
+/// With `INTO` it writes a log as the present program applies it: only the last program of a level makes that level's.
 #[test]
-#[ignore = "writes a log as the present program applies it: only the last program of a level makes that level's"]
-fn make_a_log_of_level_3() {
-    make::make(&std::env::var("INTO").map(PathBuf::from).expect("INTO: the folder to write it into"));
+fn a_log_is_made_where_a_folder_is_named() {
+    if let Ok(into) = std::env::var("INTO") {
+        make::make(Path::new(&into));
+    }
 }

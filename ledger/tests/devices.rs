@@ -239,3 +239,73 @@ fn below_feature_level_4_devices_are_what_they_were() {
     assert!(matches!(world.act(&ended), BatchOutcome::Done { .. }));
     assert_eq!(world.try_record_by(30, &[mask(open, "d3")]).expect_err("ended").code, Code::RevokedKey);
 }
+
+#[test]
+fn a_device_asks_for_the_patient_whose_trace_tells_of_it_and_for_no_other() {
+    let mut world = at(CLAIMS);
+    let [open, _] = tags();
+    let asks = PartyRegistration { roles: Roles::PATIENT | Roles::DECIDER, ..device() };
+    assert!(matches!(world.act(&Act::Registered(asks)), BatchOutcome::Done { .. }));
+    for (tag, document) in [(open, "d1"), (two_tags(2).open, "d2")] {
+        world.record(&[deposit(tag, doctor(9, "physician"), &[report(document, &[])])]);
+    }
+    let asked = |world: &mut World, tag: [u8; 32], document: &str| {
+        let request = v1::DecisionRequest { auth: None, ..may_read(tag, patient(), &[item(document)]) };
+        let decided = world.ask_by(30, request).map_err(|refusal| refusal.code)?;
+        Ok(decided.decisions.iter().any(|made| !made.permitted.is_empty()))
+    };
+    assert_eq!(asked(&mut world, open, "d1"), Err(Code::NotVouched), "nobody told the patient yet");
+    world.try_record_by(1, &[told(open, &line(0))]).expect("told");
+    assert_eq!(asked(&mut world, open, "d1"), Ok(true));
+    assert_eq!(asked(&mut world, two_tags(2).open, "d2"), Err(Code::NotVouched));
+}
+
+#[test]
+fn nobody_but_a_device_gives_it_a_key_and_what_ended_stays_ended() {
+    let rotated = |seed: u8| Act::Rotated {
+        author_id: device().author_id(),
+        key: key(seed).public_key(),
+        tls_spki_sha256: vec![[seed; 32]],
+    };
+    let roles = |roles: Roles| Act::RolesChanged { author_id: device().author_id(), roles, quota_events_per_s: 0 };
+    let outcome = |world: &mut World, act: &Act| match world.act(act) {
+        BatchOutcome::Refused(refusal) => Err(refusal.code),
+        outcome => Ok(drop(outcome)),
+    };
+    let mut world = at(CLAIMS);
+    let [open, _] = tags();
+    world.act(&Act::Registered(device()));
+    world.try_record_by(1, &[told(open, &line(0))]).expect("told");
+    assert_eq!(outcome(&mut world, &rotated(31)), Err(Code::ActRefused), "the authority would act as the patient");
+    let own = Command { batches: vec![batch(30, "keys", 1, vec![act(&rotated(32))])], ..Command::default() };
+    assert!(matches!(world.apply(own)[..], [BatchOutcome::Done { .. }]), "its own");
+    assert!(world.reader().key(&key(32).key_id()).expect("readable").is_some(), "its new key");
+    outcome(&mut world, &roles(Roles::NONE)).expect("ended");
+    assert_eq!(outcome(&mut world, &roles(Roles::PATIENT)), Err(Code::ActRefused));
+
+    // Of a log of before, as it was.
+    let mut world = at(ROLES);
+    let of_before = PartyRegistration { patient_tag: Some(open), ..registration(30, Roles::PATIENT) };
+    outcome(&mut world, &Act::Registered(of_before)).expect("registered");
+    outcome(&mut world, &rotated(31)).expect("as before");
+    raise(&mut world, CLAIMS);
+    assert_eq!(outcome(&mut world, &rotated(33)), Err(Code::ActRefused));
+}
+
+#[test]
+fn a_device_asks_under_the_tags_alone_of_which_the_patient_was_told() {
+    let mut world = at(CLAIMS);
+    let [open, secret] = tags();
+    let asks = PartyRegistration { roles: Roles::PATIENT | Roles::DECIDER, ..device() };
+    world.act(&Act::Registered(asks));
+    world.record(&[deposit(secret, doctor(9, "physician"), &[report("d1", &[])])]);
+    let asked = |world: &mut World| {
+        let request = may_read(open, patient(), &[item("d1")]);
+        let request = v1::DecisionRequest { auth: None, secret_tag: secret.to_vec(), ..request };
+        world.ask_by(30, request).map(drop).map_err(|refusal| refusal.code)
+    };
+    world.try_record_by(1, &[told(open, &line(0))]).expect("told under the open tag");
+    assert_eq!(asked(&mut world), Err(Code::NotVouched));
+    world.try_record_by(1, &[told(secret, &line(1))]).expect("told under the secret tag too");
+    assert_eq!(asked(&mut world), Ok(()));
+}

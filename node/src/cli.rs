@@ -179,6 +179,9 @@ pub fn run() -> ExitCode {
         eprintln!("sillage-node: can't keep the keys in memory private: {error}");
         return ExitCode::FAILURE;
     }
+    if let Some(what_to_do) = pid::keep_memory_out_of_swap() {
+        eprintln!("sillage-node: {what_to_do}");
+    }
     let done = match Cli::parse().command {
         Command::Dev(args) => dev(args),
         Command::Init(args) => init(args),

@@ -1,16 +1,26 @@
 //! `/metrics` and `/healthz`, beside gRPC on the client port: for operators, by the certificate that they call with.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::core::alarms::Raised;
 use crate::core::refusals::to_status;
@@ -21,10 +31,10 @@ use crate::tls::Caller;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// `ok`: nothing is wrong; `warning`: it serves, and somebody has to act; `failing`: it serves less than it should;
-    /// `no_leader`: it waits for one; `stopped`: it takes no part in the group; `corrupt`: its state can't be trusted and
+    /// `no_leader`: it waits for one; `stopping`: it was told to stop; `stopped`: it takes no part in the group; `corrupt`: its state can't be trusted and
     /// it serves nothing.
     pub status: String,
-    /// What is wrong where it is `corrupt` or `stopped`.
+    /// What is wrong where it is `corrupt`, `stopped` or `stopping`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// This node.
@@ -82,28 +92,72 @@ pub fn routes(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
         .with_state(Pages { backend, metrics })
 }
 
-/// Requests at once on the port for load balancers; more wait.
-const HEALTH_AT_ONCE_MAX: usize = 64;
+/// Connections at once on the port for load balancers: the database and the peers need file descriptors too.
+const HEALTH_CONNECTIONS_MAX: usize = 64;
+/// A connection there ends after this time, whether anything was asked or not.
+const HEALTH_CONNECTION_TIME: Duration = Duration::from_secs(5);
+/// After an error of the listener (too many open files), so that it isn't asked in a loop.
+const HEALTH_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// `/healthz` for load balancers, over plain HTTP and for whoever asks: 200 with `ok` where the node serves, else 503 with
 /// `failing`. It says nothing of the log, the group or the alarms.
+///
+/// Whoever opens connections and says nothing takes nothing from the node, and shuts nobody out: a connection answers one
+/// question within a few seconds, and when too many are open, the oldest makes room for the newest.
 pub async fn serve_health(
     port: tokio::net::TcpListener,
     backend: Arc<dyn Backend>,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) {
-    let routes = Router::new().route("/healthz", get(say_health)).with_state(backend);
-    let routes = routes.layer(tower::limit::GlobalConcurrencyLimitLayer::new(HEALTH_AT_ONCE_MAX));
-    if let Err(error) = axum::serve(port, routes).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the port for load balancers stopped");
+    let room = Arc::new(Semaphore::new(HEALTH_CONNECTIONS_MAX));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    tokio::pin!(stopped);
+    loop {
+        let accepted = tokio::select! {
+            accepted = port.accept() => accepted,
+            () = &mut stopped => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(HEALTH_ACCEPT_PAUSE).await;
+            continue;
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= HEALTH_CONNECTIONS_MAX
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        // The one that was told to end lets go of its place in a moment.
+        let place = Arc::clone(&room).acquire_owned().await;
+        let backend = Arc::clone(&backend);
+        let connection = tokio::spawn(async move {
+            let _place = place;
+            let service = service_fn(move |request: http::Request<Incoming>| {
+                let reply = say_health(&*backend, request.method(), request.uri().path());
+                async move { Ok::<_, Infallible>(reply) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEALTH_CONNECTION_TIME).keep_alive(false);
+            http.max_buf_size(8 << 10);
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            // A caller that breaks off is no concern of others.
+            let _ = tokio::time::timeout(HEALTH_CONNECTION_TIME, connection).await;
+        });
+        open.push_back(connection.abort_handle());
     }
 }
 
-async fn say_health(State(backend): State<Arc<dyn Backend>>) -> Response {
-    match backend.health().serves() {
-        true => (StatusCode::OK, "ok\n").into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "failing\n").into_response(),
-    }
+fn say_health(backend: &dyn Backend, method: &Method, path: &str) -> http::Response<Full<Bytes>> {
+    let (status, text) = match path {
+        "/healthz" if !matches!(*method, Method::GET | Method::HEAD) => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
+        "/healthz" if backend.health().serves() => (StatusCode::OK, "ok\n"),
+        "/healthz" => (StatusCode::SERVICE_UNAVAILABLE, "failing\n"),
+        _ => (StatusCode::NOT_FOUND, "not found\n"),
+    };
+    let mut reply = http::Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    reply
 }
 
 /// What tells how a node is: the two pages, and what `sillage cluster status` calls.
@@ -248,6 +302,67 @@ mod tests {
             assert_eq!(status, code, "{said}");
             let alarm = r#""alarms":[{"word":"A_WORD","since":"1970-01-01T00:00:00Z","what":"what to do"}]"#;
             assert!(body.contains(alarm), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_stay_open_shut_no_load_balancer_out_and_end() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::net::TcpStream;
+        use tokio::time::timeout;
+        let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = port.local_addr().expect("bound");
+        let serving = tokio::spawn(serve_health(port, Arc::new(Fixed { status: "ok" }), std::future::pending()));
+        let mut idle = Vec::new();
+        for _ in 0..100 {
+            idle.push(TcpStream::connect(address).await.expect("connected"));
+        }
+        // A closed connection ends, or is reset.
+        let ends = async |stream: &mut TcpStream, within: u64| {
+            let mut rest = Vec::new();
+            timeout(Duration::from_secs(within), stream.read_to_end(&mut rest)).await.is_ok()
+        };
+        assert!(ends(&mut idle[0], 3).await, "the oldest makes room for the newest");
+        let mut asking = TcpStream::connect(address).await.expect("connected");
+        asking.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
+        let mut answer = String::new();
+        let answered = timeout(Duration::from_secs(3), asking.read_to_string(&mut answer)).await;
+        assert!(answered.is_ok() && answer.ends_with("ok\n"), "{answer}");
+        // Neither silence nor half a question keeps a connection.
+        let mut half = TcpStream::connect(address).await.expect("connected");
+        half.write_all(b"GET /healthz HTTP/1.1\r\nHo").await.expect("sent");
+        assert!(ends(&mut half, 15).await && ends(&mut idle[99], 15).await);
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn a_load_balancer_learns_whether_the_node_serves_and_nothing_else() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for (status, code, body) in [
+            ("ok", "200", "ok\n"),
+            ("warning", "200", "ok\n"),
+            ("failing", "503", "failing\n"),
+            ("no_leader", "503", "failing\n"),
+            ("corrupt", "503", "failing\n"),
+        ] {
+            let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = port.local_addr().expect("bound");
+            let serving = tokio::spawn(serve_health(port, Arc::new(Fixed { status }), std::future::pending()));
+            let ask = async |path: &str| {
+                let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+                let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes()).await.expect("sent");
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.expect("an answer");
+                answer
+            };
+            let answer = ask("/healthz").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.ends_with(body), "{answer}");
+            assert!(!answer.contains("A_WORD") && !answer.contains("what to do"), "{answer}");
+            for hidden in ["/metrics", "/", "/sillage.v1.Ledger/GetLog"] {
+                assert!(ask(hidden).await.starts_with("HTTP/1.1 404 "), "{hidden}");
+            }
+            serving.abort();
         }
     }
 }

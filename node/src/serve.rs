@@ -119,9 +119,12 @@ async fn serve(config: NodeConfig, said: Said) -> Result<(), ServeError> {
     let genesis = read_genesis(&config.genesis)?;
     // Before anything is written: a second process on the same folder leaves the first one's files alone.
     let _data = hold_data(&config).await?;
-    place::check(&config, said)?;
+    let unnoted = place::check(&config, said)?;
     let secrets = match join::has_token(&config, &genesis)? {
         true => {
+            if config.isolated && !config.keyring.exists() {
+                return Err(JoinError::Isolated.into());
+            }
             join::fetch_keys(&config, &genesis).await?;
             Secrets::load_joining(&config, &genesis)?
         }
@@ -138,6 +141,16 @@ async fn serve(config: NodeConfig, said: Said) -> Result<(), ServeError> {
         Some(address) => Some(listen(address, "listen_health").await?),
         None => None,
     };
+    if let Some(port) = &health_port
+        && port.local_addr().is_ok_and(|address| !address.ip().is_loopback())
+    {
+        let listen_health = config.listen_health.as_deref();
+        tracing::warn!(listen_health, "other machines reach the port for load balancers: keep strangers off it");
+    }
+    // A start that failed before here changes nothing.
+    if let Some(place) = unnoted {
+        place.note(&config.keyring)?;
+    }
     let stop = stop_signal()?;
 
     let metrics = Metrics::new(config.id);
@@ -333,5 +346,59 @@ async fn with_grace(
     tokio::select! {
         done = work => done,
         () = deadline => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::genesis::LogTerms;
+    use crate::init::{self, Plan};
+
+    /// The configuration of the first node of a new log: its own client port, and the second one's peer port.
+    fn made(dir: &Path, client: u16, other_peer: u16) -> NodeConfig {
+        let nodes = [format!("1=127.0.0.1:{client}:2"), format!("2=127.0.0.1:3:{other_peer}")];
+        let nodes = nodes.map(|node| node.parse().unwrap());
+        let plan = Plan {
+            dir: dir.to_owned(),
+            terms: LogTerms::test("log.example/one"),
+            nodes: nodes.into(),
+            listen: None,
+            authority: "DNS".to_owned(),
+            valid_years: 1,
+            with_profile: true,
+            limits: LimitsConfig::default(),
+            gateway: None,
+            witnesses: Vec::new(),
+        };
+        init::create(&plan).unwrap();
+        NodeConfig::load(&dir.join("node-1/node.toml")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_notes_no_place() {
+        let temp = tempfile::tempdir().unwrap();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = made(temp.path(), taken.local_addr().unwrap().port(), 4);
+        let note = place::file(&config.keyring);
+        let failed = serve(config.clone(), Said::default()).await;
+        assert!(matches!(failed, Err(ServeError::Listen { .. })), "{failed:?}");
+        assert!(!note.exists(), "the port was taken");
+    }
+
+    #[tokio::test]
+    async fn an_isolated_copy_asks_nobody_for_keys() {
+        let temp = tempfile::tempdir().unwrap();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = made(temp.path(), 1, peer.local_addr().unwrap().port());
+        std::fs::remove_file(&config.keyring).unwrap();
+        std::fs::write(config.data_dir.join("JOIN"), "node 1 of log.example/one\n").unwrap();
+        config.isolated = true;
+        let said = Said { isolated: true, moved: false };
+        let refused = tokio::time::timeout(Duration::from_secs(20), serve(config, said)).await;
+        let refused = refused.expect("it ends").unwrap_err().to_string();
+        assert!(refused.contains("--isolated"), "{refused}");
+        peer.set_nonblocking(true).unwrap();
+        assert!(peer.accept().is_err(), "nobody was called");
     }
 }

@@ -40,7 +40,7 @@ impl World {
         }
         until("a leader", async || running[0].core.leader()).await;
         let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
-        let store = register(&running[0].core, &mut authority, 31, Roles::DECIDER, None).await;
+        let store = register(&running[0].core, &mut authority, 31, Roles::DECIDER).await;
         let portal = Author::new(key(&deployment.path("keys/profile.key")));
         let claire = two_tags(&running[0].core, 7);
         Self { deployment, nodes: running, portal, store, claire }
@@ -147,8 +147,8 @@ async fn who_may_not_ask_is_told_so_and_nothing_is_decided() {
     let mut authority = Author::new(key(&world.deployment.path("keys/authority.key")));
     // Its stream goes on after the store's registration.
     authority.batch(&permit(world.claire.open, "skipped", DR_X));
-    let other = register(&core, &mut authority, 32, Roles::DECIDER | Roles::READER, None).await;
-    let reader = register(&core, &mut authority, 33, Roles::READER, None).await;
+    let other = register(&core, &mut authority, 32, Roles::DECIDER | Roles::READER).await;
+    let reader = register(&core, &mut authority, 33, Roles::READER).await;
     let size = core.reader().tree_size();
     let asked = || signed(&world.store.key, &[request(&world.claire, DR_X, &["doc1"])]);
     let refused = async |caller: &Registered, asked| {

@@ -34,10 +34,11 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     until("a leader", async || core.leader()).await;
     let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
     let claire = two_tags(&core, 7);
-    let store = register(&core, &mut authority, 51, Roles::DECIDER, None).await;
-    let auditor = register(&core, &mut authority, 52, Roles::AUDITOR, None).await;
+    let store = register(&core, &mut authority, 51, Roles::DECIDER).await;
+    let auditor = register(&core, &mut authority, 52, Roles::AUDITOR).await;
     // Justified at once or never: what isn't is overdue.
-    put(&core, &mut authority, &policy(&json!({ "version": "strict", "justification_due_s": 0 }))).await;
+    let strict = policy(&authority, &json!({ "version": "strict", "justification_due_s": 0 }));
+    put(&core, &mut authority, &strict).await;
     let mut samu = Author::new(key(&deployment.path("keys/profile.key")));
 
     // Someone without a name, then with one: the same emergency goes on.
@@ -80,6 +81,7 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
     let row = &rest.rows[0];
     assert_eq!((row.justified_index, row.closed_index, row.reviewed_index), (justified, closed, 0));
     assert!(!row.overdue && rest.more);
+    assert!(row.justified_ms >= row.opened_ms && row.closed_ms >= row.justified_ms && row.reviewed_ms == 0, "dates");
 
     // That the register was read is on record, of no patient; and who else asks is refused.
     let consulted = (0..core.reader().tree_size().get()).filter(|index| {
@@ -88,6 +90,11 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
         details.is_some_and(|record| record.details == r#"{"read":"break-glass"}"# && record.tag.is_empty())
     });
     assert_eq!(consulted.count(), 5);
+    // Why is told to who may open the traces that it stands in, and to nobody else.
+    let reader = common::asking::register(&core, &mut authority, 53, Roles::READER).await;
+    let told = list(&core, &reader, all).await;
+    assert!(told.rows.iter().all(|row| row.reason == "unconscious"), "{told:?}");
+    assert!(register.rows.iter().all(|row| row.reason.is_empty() && row.text.is_empty()));
     let status = client(&core, &store).list_break_glass(all).await.expect_err("no auditor");
     assert_eq!(info(&status).code, "NOT_ENTITLED");
     drop(core);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::{Author, Deployment, Running, access, key, now_ms, until};
 use sillage_ledger::FEATURE_LEVEL;
 use sillage_node::core::Core;
+use sillage_node::http::Backend as _;
 use sillage_rules::codes::Code;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -177,7 +178,25 @@ async fn a_leader_that_stops_lets_another_one_lead_first() {
     // Who doesn't lead has nothing to hand over.
     group.node(before).step_down().await;
     assert_eq!(group.leader().await, after);
+    // Nobody is sent to a node that stops, nor is it to lead again.
+    let health = group.node(before).health();
+    assert!(!health.serves() && health.status == "stopping", "{health:?}");
+    group.stop_node(6 - before - after).await;
+    group.node(after).step_down().await;
+    assert_eq!(group.node(after).leader(), Some(after as u64), "the one that stops isn't asked to lead");
     group.stop_node(before).await;
     assert_eq!(group.leader().await, after, "nobody had to be elected");
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_while_a_node_is_dead_still_waits_until_another_one_leads() {
+    let mut group = Group::start().await;
+    let before = group.leader().await;
+    // Its port still takes connections, and nobody answers there.
+    group.stop_node(before % 3 + 1).await;
+    group.node(before).step_down().await;
+    let leader = group.node(before).leader();
+    assert!(leader.is_some() && leader != Some(before as u64), "{leader:?}");
     group.stop().await;
 }

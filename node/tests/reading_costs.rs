@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::asking::{DR_X, Registered, access_by, client, glass, info, patient, permit, put, register, two_tags};
+use common::asking::{
+    DR_X, Registered, access_by, client, glass, info, of_seed, party, patient, permit, put, register, two_tags,
+};
 use common::{Author, Deployment, Running, key, now_ms, until};
 use serde_json::json;
 use sillage_node::core::Core;
@@ -30,6 +32,7 @@ struct World {
 impl World {
     async fn start(opened_per_s: u32) -> Self {
         let mut deployment = Deployment::new(1);
+        deployment.found_with(&party(53, Roles::PATIENT, Some(patient(1))));
         let node = deployment.start_with(1, |config| config.limits.opened_per_s = opened_per_s).await;
         until("a leader", async || node.core.leader()).await;
         let authority = Author::new(key(&deployment.path("keys/authority.key")));
@@ -43,7 +46,7 @@ impl World {
 
     /// A party that may have so many events a second.
     async fn party(&mut self, seed: u8, roles: Roles, quota_events_per_s: u32) -> Registered {
-        let party = register(&self.node.core, &mut self.authority, seed, roles, None).await;
+        let party = register(&self.node.core, &mut self.authority, seed, roles).await;
         let author_id = party.party(self.core()).author_id;
         let act = Act::RolesChanged { author_id, roles, quota_events_per_s };
         put(&self.node.core, &mut self.authority, &act_message(&act, now_ms())).await;
@@ -199,7 +202,7 @@ async fn a_tag_service_is_not_told_who_was_erased() {
     let mut world = World::start(20_000).await;
     let service = world.party(51, Roles::TAG, 0).await;
     let author = world.party(52, Roles::RECORDER, 0).await;
-    let device = register(&world.node.core, &mut world.authority, 53, Roles::PATIENT, Some(patient(1))).await;
+    let device = of_seed(53);
     let [known, erased, unknown] = [1, 2, 3].map(|n| two_tags(world.core(), n));
     for of in [&known, &erased] {
         put(&world.node.core, &mut world.portal, &permit(of.open, "c1", DR_X)).await;

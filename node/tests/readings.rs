@@ -6,14 +6,15 @@ mod common;
 use std::sync::Arc;
 
 use common::asking::{
-    DR_X, DR_Y, Registered, by_patient, client, glass, info, patient, permit, policy, put, register, revoke,
+    DR_X, DR_Y, Registered, by_patient, client, glass, info, of_seed, party, patient, permit, policy, put, register,
+    revoke,
 };
 use common::{Author, Deployment, Running, key, now_ms, until};
 use serde_json::json;
 use sillage_node::core::Core;
 use sillage_proto::v1::{
-    ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest, RuleRecordsResponse,
-    SubmitRequest, TraceRequest,
+    GetEntriesRequest, ListBreakGlassRequest, PatientEntriesRequest, ProvePatientRequest, Record, RuleRecordsRequest,
+    RuleRecordsResponse, SubmitRequest, TraceRequest,
 };
 use sillage_rules::act::Act;
 use sillage_rules::kind::Kind;
@@ -33,11 +34,12 @@ struct World {
 impl World {
     async fn start() -> Self {
         let mut deployment = Deployment::new(1);
+        deployment.found_with(&party(42, Roles::PATIENT, Some(patient(7))));
         let node = deployment.start(1).await;
         until("a leader", async || node.core.leader()).await;
         let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
-        let reader = register(&node.core, &mut authority, 41, Roles::READER, None).await;
-        let claire = register(&node.core, &mut authority, 42, Roles::PATIENT, Some(patient(7))).await;
+        let reader = register(&node.core, &mut authority, 41, Roles::READER).await;
+        let claire = of_seed(42);
         let portal = Author::new(key(&deployment.path("keys/profile.key")));
         Self { node, authority, portal, reader, claire, _deployment: deployment }
     }
@@ -143,7 +145,7 @@ async fn many_readings_at_once_share_a_few_raft_entries() {
 async fn what_decides_is_read_as_of_any_moment_page_by_page() {
     let mut world = World::start().await;
     let first = world.put(&permit(patient(7), "c1", DR_X)).await;
-    let record = policy(&json!({ "version": "2026-1", "decision_valid_s": 60 }));
+    let record = policy(&world.authority, &json!({ "version": "2026-1", "decision_valid_s": 60 }));
     let core = Arc::clone(world.core());
     let published = put(&core, &mut world.authority, &record).await;
     world.put(&permit(patient(8), "c1", DR_X)).await;
@@ -198,9 +200,11 @@ async fn what_decides_says_when_its_patient_was_erased_and_when_broken_glass_end
     let mut world = World::start().await;
     world.put(&permit(patient(7), "c1", DR_X)).await;
     let core = Arc::clone(world.core());
-    put(&core, &mut world.authority, &policy(&json!({ "version": "short", "breakglass_max_s": 60 }))).await;
+    let short = policy(&world.authority, &json!({ "version": "short", "breakglass_max_s": 60 }));
+    put(&core, &mut world.authority, &short).await;
     let opened = world.put(&glass(Some(patient(7)), "bg", DR_X, &json!({}))).await;
-    put(&core, &mut world.authority, &policy(&json!({ "version": "long", "breakglass_max_s": 86_400 }))).await;
+    let long = policy(&world.authority, &json!({ "version": "long", "breakglass_max_s": 86_400 }));
+    put(&core, &mut world.authority, &long).await;
     let before = world.rules(&world.claire, rules_of(7)).await;
     assert_eq!(before.erased_index, 0);
     let [end] = &before.breakglass_ends[..] else { panic!("one") };
@@ -273,6 +277,51 @@ async fn what_cannot_decide_is_refused_before_it_is_sealed_and_names_its_field()
     nobody.auth = None;
     assert_eq!(refused(nobody).await, "AUTHENTICATION_MISSING");
     assert_eq!(refused(revoke(patient(7), "never")).await, "UNKNOWN_REFERENCE");
+    drop(core);
+    world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auditor_that_follows_an_idle_log_does_not_fill_it() {
+    let mut world = World::start().await;
+    let core = Arc::clone(world.core());
+    let auditor = register(&core, &mut world.authority, 43, Roles::AUDITOR).await;
+    let read = async |first: u64| {
+        let request = GetEntriesRequest { first, count: 10_000, ..GetEntriesRequest::default() };
+        let mut stream = client(&core, &auditor).get_entries(request).await.expect("an answer").into_inner();
+        let mut next = first;
+        while let Some(message) = stream.message().await.expect("entries") {
+            next += message.entries.len() as u64;
+        }
+        next
+    };
+    let size = async |above: u64| {
+        until("a checkpoint", async || {
+            let newest = core.checkpoint(above, &[]).await.ok()?;
+            (!core.reader().pending_since_commit()).then_some(newest.size)
+        })
+        .await
+    };
+    let mut at = read(0).await;
+    let began = size(at + 1).await;
+    // Each round reads all that is there, as `audit --follow` does: the first leaves its own record, the others nothing.
+    for _ in 0..5 {
+        at = read(at).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        if core.reader().tree_size().get() == at {
+            break;
+        }
+        size(at + 1).await;
+    }
+    let ended = core.reader().tree_size().get();
+    assert!(ended <= began + 2 && at == ended, "{began} to {ended}, read up to {at}");
+    // What somebody else does is read, and that is on record.
+    world.put(&glass(None, "bg9", DR_X, &json!({ "search": "NONE" }))).await;
+    size(ended + 1).await;
+    let before = core.reader().tree_size().get();
+    at = read(at).await;
+    until("the reading", async || (core.reader().tree_size().get() > before).then_some(())).await;
+    assert!(at >= before);
     drop(core);
     world.node.stop().await;
 }

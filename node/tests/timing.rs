@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::asking::{DR_X, Registered, access_by, client, patient, put, register};
+use common::asking::{DR_X, Registered, access_by, client, of_seed, party, patient, put, register};
 use common::{Author, Deployment, Running, key, now_ms, until};
 use sillage_proto::v1::{PatientIdentity, ResolveTagsRequest, TraceRequest};
 use sillage_rules::act::Act;
@@ -104,7 +104,7 @@ async fn what_the_time_of_resolving_tells() {
             }
         }
     }
-    let other = register(&node.core, &mut authority, 60, Roles::TAG, None).await;
+    let other = register(&node.core, &mut authority, 60, Roles::TAG).await;
     for identities in &sorts {
         for identity in &identities[CALLS / 2..] {
             let request = ResolveTagsRequest { identities: vec![identity.clone()] };
@@ -112,7 +112,7 @@ async fn what_the_time_of_resolving_tells() {
         }
     }
     for (seed, who, roles) in [(61, "with the second tag (tag)", Roles::TAG), (62, "without (reader)", Roles::READER)] {
-        let party = register(&node.core, &mut authority, seed, roles, None).await;
+        let party = register(&node.core, &mut authority, seed, roles).await;
         let times = times(&node, &party, &sorts).await;
         let medians: Vec<_> = times.iter().map(|times| format!("{:?}", median(times))).collect();
         println!("{who}: medians on record, erased, unknown {}", medians.join(", "));
@@ -151,13 +151,13 @@ async fn how_long_a_batch_takes_while_another_party_reads_all_that_it_can() {
     if !is_wanted() {
         return;
     }
+    let (own, other) = (patient(7), patient(8));
     let mut deployment = Deployment::new(1);
+    deployment.found_with(&party(60, Roles::PATIENT, Some(own)));
     let node = deployment.start_with(1, |config| config.limits.opened_per_s = u32::MAX).await;
     until("a leader", async || node.core.leader()).await;
-    let mut authority = Author::new(key(&deployment.path("keys/authority.key")));
     let mut portal = Author::new(key(&deployment.path("keys/profile.key")));
-    let (own, other) = (patient(7), patient(8));
-    let device = register(&node.core, &mut authority, 60, Roles::PATIENT, Some(own)).await;
+    let device = of_seed(60);
     for _ in 0..ENTRIES {
         put(&node.core, &mut portal, &access_by(own, DR_X)).await;
     }

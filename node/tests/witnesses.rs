@@ -12,7 +12,9 @@ use axum::routing::{get, post};
 use common::{Author, Deployment, key, now_ms, record, until};
 use parking_lot::Mutex;
 use sillage_node::config::WitnessConfig;
+use sillage_node::core::Core;
 use sillage_node::core::alarms::Alarm;
+use sillage_node::http::Backend as _;
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
@@ -107,7 +109,6 @@ async fn latest(State(witness): State<Arc<Witness>>) -> Response {
 async fn serve(number: u8, manner: Manner, log: &VerifierKey) -> (Arc<Witness>, WitnessConfig) {
     let name = format!("witness.example/w{number}");
     let signer = SignerKey::new(&name, KeyKind::CosignatureV1, SigningKey::from_seed(&[number; 32])).expect("a name");
-    let vkey = signer.verifier().to_string();
     let witness = Arc::new(Witness {
         manner,
         signer,
@@ -116,14 +117,24 @@ async fn serve(number: u8, manner: Manner, log: &VerifierKey) -> (Arc<Witness>, 
         shown: Mutex::default(),
         statuses: Mutex::default(),
     });
-    let router = Router::new()
+    let config = reach(&witness).await;
+    (witness, config)
+}
+
+fn router(witness: &Arc<Witness>) -> Router {
+    Router::new()
         .route("/w/add-checkpoint", post(add_checkpoint))
         .route("/w/{origin}/checkpoint", get(latest))
-        .with_state(Arc::clone(&witness));
+        .with_state(Arc::clone(witness))
+}
+
+/// Serves this witness on a port of its own.
+async fn reach(witness: &Arc<Witness>) -> WitnessConfig {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/w/", listener.local_addr().expect("bound"));
+    let router = router(witness);
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (witness, WitnessConfig { url, vkey })
+    WitnessConfig { url, vkey: witness.signer.verifier().to_string() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,10 +189,8 @@ async fn a_good_witness_is_heard_whatever_the_others_do() {
     let statuses = good.statuses.lock().clone();
     assert_eq!(statuses[0], 409, "it is asked what it knows before anything is submitted");
     assert!(statuses[1..].iter().all(|status| *status == 200), "{statuses:?}");
-    assert!(
-        node.core.alarms().is_raised(Alarm::WitnessRefuses),
-        "one says that the log doesn't continue what it cosigned"
-    );
+    // One says that the log doesn't continue what it cosigned.
+    until("the alarm", async || node.core.alarms().is_raised(Alarm::WitnessRefuses).then_some(())).await;
 
     // Another process feeds it: this one begins with what it doesn't know, and is told the size.
     node.stop().await;
@@ -226,15 +235,83 @@ async fn a_log_that_lost_entries_takes_nothing_new_where_a_witness_proves_it() {
     assert!(witness.statuses.lock()[before..].iter().all(|status| *status == 409), "nothing was signed");
     node.stop().await;
 
-    // A witness that only says so stops nobody; nothing more is submitted to it.
+    // A witness that only says so stops nobody. It is asked again, and once it says the truth, all is as before.
     *witness.shown.lock() = None;
     let node = deployment.start_with(1, |node| node.witnesses = vec![config.clone()]).await;
-    until("the alarm", async || node.core.alarms().is_raised(Alarm::WitnessAhead).then_some(())).await;
-    let before = witness.statuses.lock().len();
+    until("the alarm", async || is_raised(&node.core, "WITNESS_UNPROVEN").then_some(())).await;
     let mut author = Author::new(key(&deployment.path("keys/profile.key")));
     drop(author.batch(&common::access(&node.core)));
     record(&node.core, &mut author).await;
-    assert_eq!(witness.statuses.lock().len(), before, "it is left alone");
-    node.stop().await;
+    assert!(node.core.health().serves(), "{:?}", node.core.health());
+    assert!(!node.core.alarms().is_raised(Alarm::WitnessAhead));
     *witness.known.lock() = cosigned;
+    let size = record(&node.core, &mut author).await;
+    until("the witness once more", async || node.core.checkpoint(size, &name).await.ok()).await;
+    until("the end of the alarm", async || (!is_raised(&node.core, "WITNESS_UNPROVEN")).then_some(())).await;
+    node.stop().await;
+}
+
+fn is_raised(core: &Core, word: &str) -> bool {
+    core.alarms().raised().iter().any(|raised| raised.word == word)
+}
+
+/// A log of one node that was shown to a witness, and the witness as it is once the real log went on with 50 entries.
+async fn an_older_copy() -> (Deployment, Arc<Witness>, Author) {
+    let mut deployment = Deployment::new(1);
+    let log = VerifierKey::new(common::ORIGIN, KeyKind::Ed25519, deployment.log_key().public_key()).expect("a name");
+    let (witness, config) = serve(1, Manner::Good, &log).await;
+    let name = [witness.signer.verifier().name().to_owned()];
+    let node = deployment.start_with(1, |node| node.witnesses = vec![config]).await;
+    let mut author = Author::new(key(&deployment.path("keys/profile.key")));
+    let size = record(&node.core, &mut author).await;
+    until("the witness", async || node.core.checkpoint(size, &name).await.ok()).await;
+    node.stop().await;
+    *witness.known.lock() = (size + 50, Hash::from([7; 32]));
+    *witness.shown.lock() = Some(signed(&deployment, size + 50));
+    (deployment, witness, author)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_that_is_just_restarting_is_waited_for() {
+    let (mut deployment, witness, mut author) = an_older_copy().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let config = WitnessConfig { url: format!("http://{address}/w/"), vkey: witness.signer.verifier().to_string() };
+    let node = deployment.start_with(1, |node| node.witnesses = vec![config]).await;
+    let holds = node.core.reader().tree_size();
+    let batch = author.batch(&common::access(&node.core));
+    let core = Arc::clone(&node.core);
+    let submitting = tokio::spawn(async move { core.submit(batch).await });
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    let listener = tokio::net::TcpListener::bind(address).await.expect("the same port");
+    tokio::spawn(axum::serve(listener, router(&witness)).into_future());
+    until("the alarm", async || node.core.alarms().is_raised(Alarm::WitnessAhead).then_some(())).await;
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(20), submitting).await;
+    assert!(!matches!(refused, Ok(Ok(Ok(_)))), "nothing new is taken");
+    assert_eq!(node.core.reader().tree_size(), holds);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_from_before_the_logs_key_was_replaced_is_stopped_by_what_its_node_cosigned() {
+    let (mut deployment, witness, _) = an_older_copy().await;
+    let (size, root) = *witness.known.lock();
+    let origin = common::ORIGIN.parse().expect("a name");
+    let checkpoint = Checkpoint { origin, size: TreeSize(size), root };
+    let new_log = SignerKey::new(common::ORIGIN, KeyKind::Ed25519, SigningKey::from_seed(&[77; 32])).expect("a name");
+    let name = format!("{}/node-1", common::ORIGIN);
+    let node = SignerKey::new(&name, KeyKind::CosignatureV1, deployment.node_key(1)).expect("a name");
+    let by_log = checkpoint.sign(&[&new_log], 0).expect("signed").to_string();
+    let by_both = checkpoint.sign(&[&new_log, &node], now_ms() / 1_000).expect("signed").to_string();
+    let config = reach(&witness).await;
+    for (shown, word, not) in
+        [(by_log, "WITNESS_UNPROVEN", "WITNESS_AHEAD"), (by_both, "WITNESS_AHEAD", "WITNESS_UNPROVEN")]
+    {
+        *witness.shown.lock() = Some(shown);
+        let running = deployment.start_with(1, |node| node.witnesses = vec![config.clone()]).await;
+        until(word, async || is_raised(&running.core, word).then_some(())).await;
+        assert!(!is_raised(&running.core, not), "{not}");
+        running.stop().await;
+    }
 }

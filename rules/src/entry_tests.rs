@@ -29,7 +29,11 @@ fn entries() -> impl Strategy<Value = Entry> {
         |((index, time, flags, position), reason, kind, tag, record_hash)| {
             let flags = Flags::from_bits(flags & !u16::from(!kind.is_access())).expect("five flags");
             let is_unjustified = flags.contains(Flags::UNJUSTIFIED);
-            let reason = if is_unjustified { Flags::unjustified(reason) } else { Flags::NONE };
+            let reason = match (is_unjustified, reason) {
+                (false, _) => Flags::NONE,
+                (true, UnjustifiedReason::Unproven) => Flags::unjustified(reason) | Flags::BASIS | Flags::CLAIMED,
+                (true, _) => Flags::unjustified(reason),
+            };
             Entry::Record(RecordEntry {
                 index: index.into(),
                 time: time.into(),

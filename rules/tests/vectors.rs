@@ -5,7 +5,7 @@ use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, SigningKey};
 use sillage_rules::act::Act;
-use sillage_rules::authority::{CosignMessage, content_hash};
+use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, content_hash};
 use sillage_rules::clock::ClockMessage;
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::device::{DeviceRegistered, commitment, half};
@@ -239,4 +239,45 @@ fn an_act_that_voids_its_second_signature_and_what_a_patient_is_told() {
         (salt, record.record_hash(&salt)),
         (array(&told["salt"]), Hash::from_bytes(array(&told["record_hash"])))
     );
+}
+
+/// The verdict on an act, by the functions that apply and the auditor use.
+fn refusal_of(vector: &Value, case: &Value) -> Option<&'static str> {
+    let Ok(record) = ParsedRecord::parse(&bytes(&case["record"])) else { return Some("MALFORMED_RECORD") };
+    let content = content_hash(record.message());
+    assert_eq!(content, Hash::from_bytes(array(&case["content"])), "{}", case["name"]);
+    let origin = Origin::new(vector["origin"].as_str().expect("a name")).expect("a name");
+    let parties = vector["parties"].as_array().expect("parties");
+    let is_authority = |party: &Value| number(&party["roles"]) & 64 != 0;
+    let mut signers = vec![vector["signer"].clone()];
+    for one in &record.message().signatures {
+        let party =
+            parties.iter().find(|party| bytes(&party["key_id"]) == one.key_id).filter(|party| is_authority(party));
+        let Some(party) = party else { return Some("BAD_SIGNATURE") };
+        let key = PublicKey::from_bytes(&bytes(&party["key"])).expect("a key");
+        let message =
+            CosignMessage { key_id: key.key_id(), origin: origin.clone(), expires_ms: one.expires_ms, content };
+        let unexpired = number(&vector["time_ms"]) < one.expires_ms;
+        if !unexpired || !message.is_signed_by(&key, &one.signature) || signers.contains(&party["author_id"]) {
+            return Some("BAD_SIGNATURE");
+        }
+        signers.push(party["author_id"].clone());
+    }
+    let rule = &vector["rule"];
+    let authorities = rule["authorities"].as_array().expect("ids");
+    let ids = authorities.iter().map(|id| AuthorId::from_bytes(array(id)));
+    let acts = GuardedActs::from_bits(u32::try_from(number(&rule["acts"])).expect("bits")).expect("bits");
+    let needed = u32::try_from(number(&rule["needed"])).expect("few");
+    let of_rule = Rule { needed, authorities: ids.collect(), acts };
+    let guarded = of_rule.guards(record.act().expect("an act"), |_| 0, false);
+    let counting = signers.iter().filter(|id| authorities.contains(id)).count();
+    (guarded && counting < needed as usize).then_some("SIGNATURES_MISSING")
+}
+
+#[test]
+fn acts_that_several_authorities_sign() {
+    let vector: Value = serde_json::from_str(include_str!("../../docs/vectors/authority.json")).expect("JSON");
+    for case in vector["cases"].as_array().expect("cases") {
+        assert_eq!(refusal_of(&vector, case), case["code"].as_str(), "{}", case["name"]);
+    }
 }

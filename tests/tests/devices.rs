@@ -51,6 +51,14 @@ fn trace(world: &World, patient: u64, lang: &str) -> Vec<String> {
 
 fn the_patient_is_told_under_both_tags(world: &mut World) {
     world.record(&[access(&ins(CLAIRE), "before")]);
+    // What is refused leaves no keys behind: the next try has the folder.
+    let out = world.path("phone").display().to_string();
+    for wrong in [["--patient", "1", "--role", "patient"], ["--name", "", "--role", "reader"]] {
+        let name = if wrong[0] == "--name" { vec![] } else { vec!["--name", "phone"] };
+        let args = [vec!["keys", "register", "--out", &out], name, wrong.to_vec()].concat();
+        let run = world.sillage(&args);
+        assert!(run.code != Some(0) && !world.path("phone").exists(), "{run}");
+    }
     let told = register(world, "phone", CLAIRE, &[]);
     let (first, second) = (told["told"][0].as_u64().expect("told"), told["told_secret"].as_u64().expect("told"));
     assert!(second > first + 1, "batches of their own: {told}");
@@ -122,7 +130,7 @@ fn what_was_put_off_is_told_later(world: &mut World) {
     assert!(told["told_secret"].is_null(), "{told}");
     let ins = ins(OTHER);
     let mask = || {
-        let args = ["mask", "--items", "d1", "--patient", &ins, "--oid", OID, "--secret"];
+        let args = ["mask", "--force", "--items", "d1", "--patient", &ins, "--oid", OID, "--secret"];
         world.sillage_as(&phone(world, "tablet"), &args)
     };
     mask().refused("NOT_ENTITLED");

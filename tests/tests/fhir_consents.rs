@@ -151,7 +151,9 @@ fn a_withdrawn_consent_ends_what_it_permitted(world: &mut World) {
     assert_eq!((printed.len(), &printed[1]["revoked"]), (2, &json!(true)), "{run}");
     assert!(!may_read(world, "withdrawn", "DocumentReference/1"));
     let again = world.sillage(&["import", "--fhir", &file.to_string_lossy(), "--demo-patients"]).ok();
-    assert_eq!(again.json_lines(), printed);
+    let again = again.json_lines();
+    let at = |lines: &[Value]| lines.iter().map(|line| line["index"].clone()).collect::<Vec<_>>();
+    assert_eq!((at(&again), &again[0]["revoked"]), (at(&printed), &json!(true)), "what was ended says so");
 }
 
 fn what_ended_is_on_record_as_ended(world: &mut World) {

@@ -214,7 +214,7 @@ fn what_cannot_be_recorded_elsewhere_is_named_and_stops_nothing_else(worlds: &mu
     // With a key of his own he needs nobody to vouch for him.
     let own = device(here);
     for item in ["p.1", "p.3"] {
-        here.sillage_as(&own, &["mask", "--items", item, "--patient", &ins, "--oid", OID, "--json"]).ok();
+        here.sillage_as(&own, &["mask", "--items", item, "--force", "--patient", &ins, "--oid", OID, "--json"]).ok();
     }
     PAUL.says(here, &["block", "--professional", &rpps(74)]).ok();
     let mother = ["represent", "add", "--representative", AIDE, "--relation", "PARENT", "--until", &until];

@@ -73,7 +73,7 @@ fn two_children_live_the_same_and_one_keeps_something(world: &mut World) {
             world.record(&[deposit]);
             child.says(world, &["secrecy", "set", "--items", &pill, "--secret"]).ok();
             child.says(world, &["consent", "deny", "--professional", &rpps(62), "--id", "kid-a.deny", "--secret"]).ok();
-            child.says(world, &["mask", "--items", &id(name, "test"), "--secret"]).ok();
+            child.says(world, &["mask", "--items", &id(name, "test"), "--secret", "--force"]).ok();
         }
         let asked = if keeps { format!("{vaccine},{pill}") } else { vaccine.clone() };
         let answer = Question::read(child, &doctor, &asked).ask(world);
@@ -217,7 +217,9 @@ fn so_is_what_it_is_refused(world: &mut World) {
         let items = format!("{name}.vaccine,{name}.pill");
         question(child, MOTHER, &items).run(world, &reader, &[]).refused("NOT_ENTITLED")
     });
-    for command in [&["mask", "--items", "x.pill"][..], &["secrecy", "set", "--items", "x.pill"], &["space", "close"]] {
+    for command in
+        [&["mask", "--items", "x.pill", "--force"][..], &["secrecy", "set", "--items", "x.pill"], &["space", "close"]]
+    {
         same(|child, _| child.says_through(world, &reader, &[command, &["--secret"]].concat()).refused("NOT_ENTITLED"));
     }
 }

@@ -56,7 +56,15 @@ fn checkpoint(world: &World, name: &str) -> PathBuf {
 /// A record, and a checkpoint that covers it.
 fn moved_on(world: &World, patient: u64, name: &str) -> PathBuf {
     let [index] = world.record(&[access(&ins(patient), name)])[..] else { panic!("one line") };
-    world.sillage(&["prove", "inclusion", &index.to_string(), "--out", &text(&world.path("moved.tlog-proof"))]).ok();
+    world
+        .sillage(&[
+            "prove",
+            "inclusion",
+            &index.to_string(),
+            "--out",
+            &text(&world.path(&format!("moved-{index}.tlog-proof"))),
+        ])
+        .ok();
     checkpoint(world, name)
 }
 

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             the_authority_voids_what_it_signed,
             each_patient_is_told_and_can_prove_it,
             a_second_authority_has_to_sign,
+            several_authorities_erase_a_patient,
         ],
     )
 }
@@ -168,7 +169,7 @@ fn a_second_authority_has_to_sign(world: &mut World) {
         |party: &Value| party["roles"].as_array().is_some_and(|roles| roles.contains(&json!("authority")));
     let both =
         [id(&|party| party["name"] == "Seconde"), id(&|party| is_authority(party) && party["name"] != "Seconde")];
-    let rule = ["authority", "rule", "--needed", "2", "--authorities", &both.join(",")];
+    let rule = ["authority", "rule", "--needed", "2", "--authorities", &both.join(","), "--erasing"];
     world.sillage_as(&first, &rule).ok();
     let act = told(world)["act"].as_u64().expect("an entry").to_string();
     let back = ["keys", "reinstate", "--act", &act, "--reason", "for the test"];
@@ -182,4 +183,21 @@ fn a_second_authority_has_to_sign(world: &mut World) {
     assert_eq!(permitted(world, Patient(FIRST + 1)), 0, "what was voided counts again");
     let state = world.path("audit.state").display().to_string();
     world.sillage(&["audit", "--state", &state]).ok();
+}
+
+fn several_authorities_erase_a_patient(world: &mut World) {
+    let (first, second) = (world.authority_file(), world.authority_file().with_file_name("second.toml"));
+    let (patient, file) = (Patient(FIRST + 2).ins(), world.path("erase.json").display().to_string());
+    let erase = ["erase", "--patient", &patient, "--oid", OID, "--ground", "ORDER 17"];
+    world.sillage_as(&first, &erase).refused("SIGNATURES_MISSING");
+    world.sillage_as(&first, &[&erase[..], &["--propose", &file]].concat()).ok();
+    assert!(std::path::Path::new(&format!("{file}.secret")).exists(), "both compartments");
+    world.sillage_as(&first, &["authority", "submit", &file]).refused("SIGNATURES_MISSING");
+    world.sillage_as(&second, &["authority", "sign", &file]).ok();
+    let done = world.sillage_as(&first, &["authority", "submit", &file]).ok().json();
+    let index = done["index"].as_u64().expect("an entry").to_string();
+    let entry = world.sillage_as(&first, &["entry", &index, "--json"]).ok().json();
+    assert_eq!(entry["record"]["signatures"].as_array().map(Vec::len), Some(1), "{entry}");
+    let trace = world.sillage(&["trace", "--patient", &patient, "--oid", OID, "--lang", "en"]).ok().to_string();
+    assert!(trace.contains("ground: ORDER 17, signed by 2 authorities."), "{trace}");
 }

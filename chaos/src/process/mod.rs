@@ -214,7 +214,10 @@ impl Cluster {
     /// # Errors
     /// When it still runs after ten seconds.
     pub async fn kill(&mut self, id: u64) -> Result<(), ProcessError> {
-        self.end_by(id, Signal::KILL).await
+        self.end_by(id, Signal::KILL).await?;
+        // That end was asked for: it isn't found again where somebody looks how the next process of this node ended.
+        self.restarted.retain(|started| started.id != id);
+        Ok(())
     }
 
     /// Ends a node by this signal and waits until its process is gone.

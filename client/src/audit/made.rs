@@ -184,6 +184,18 @@ impl Made {
         }
     }
 
+    /// A batch of one sealed record without a basis.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn sealed(&mut self, key: &SigningKey, stream_id: StreamId, seq: u64, (kind, tag): (Kind, [u8; 32])) {
+        let record_hash = leaf_hash(&[stream_id.as_ref(), &seq.to_be_bytes()[..]].concat());
+        self.header(key, stream_id, seq, &[batch_leaf(kind, Flags::NONE, tag, record_hash)]);
+        let (index, time) = self.place();
+        let flags = Flags::NONE;
+        self.push(&Entry::Record(RecordEntry { index, time, flags, kind, tag, record_hash, position: 0 }));
+    }
+
     /// A batch of one act.
     ///
     /// # Panics

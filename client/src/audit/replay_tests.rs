@@ -269,9 +269,9 @@ fn flags_are_those_of_the_rules() {
     assert_eq!(found.index, 3, "an access without basis is unjustified: {found}");
     let found = diverges(|entries| {
         edit(&mut entries[3], |entry| record(entry).kind = Kind::CONSENT_REVOKED);
-        edit(&mut entries[3], |entry| record(entry).flags = Flags::LATE);
+        edit(&mut entries[3], |entry| record(entry).flags = Flags::BASIS | Flags::CLAIMED);
     });
-    assert_eq!(found.index, 3, "only an access or a movement is late: {found}");
+    assert_eq!(found.index, 3, "only of an access or a movement it is looked for: {found}");
     let found = diverges(|entries| edit(&mut entries[3], |entry| record(entry).tag = [0; 32]));
     assert_eq!(found.index, 3, "an access has a patient: {found}");
 }
@@ -427,4 +427,29 @@ fn what_the_ledger_puts_into_a_trace_counts_in_the_index() {
     assert_eq!(wrong(11, |entry| entry.flags = Flags::LEDGER | Flags::LATE), 11);
     assert_eq!(wrong(11, |entry| entry.flags = Flags::NONE), 11);
     assert_eq!(wrong(11, |entry| entry.kind = Kind::CONSENT_DIRECTIVE), 11);
+}
+
+#[test]
+fn a_device_that_its_patient_was_not_told_of_is_found() {
+    let device = SigningKey::from_seed(&[61; 32]);
+    let of = |tag: Option<[u8; 32]>| {
+        let mut made = Made::new();
+        let sealed = PartyRegistration {
+            roles: Roles::PATIENT,
+            patient_commitment: Some(Hash::from_bytes([9; 32])),
+            ..party(&device, "Claire", Roles::PATIENT)
+        };
+        made.act(&authority(), stream(&authority()), 1, &Act::Registered(sealed), None);
+        if let Some(tag) = tag {
+            made.sealed(&authority(), stream(&authority()), 2, (Kind::DEVICE_REGISTERED, tag));
+        }
+        made.sealed(&device, stream(&device), 1, (Kind::ITEM_MASKED, ANNA));
+        made.commit();
+        replayed(&made)
+    };
+    assert!(of(Some(ANNA)).is_ok());
+    for untold in [None, Some(BRUNO)] {
+        let found = of(untold).expect_err("nobody told Anna");
+        assert!(found.found.contains("who hasn't it"), "{found:?}");
+    }
 }

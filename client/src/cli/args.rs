@@ -494,6 +494,10 @@ pub struct EraseArgs {
     /// Wait until every node has destroyed the old keys, instead of within 24 hours
     #[arg(long)]
     pub now: bool,
+    /// Write the erasure of the patient into this file, for other authorities to sign, instead of submitting it; that of what is
+    /// kept from representatives into another one beside it, FILE.secret
+    #[arg(long, value_name = "FILE", requires = "patient", conflicts_with = "now")]
+    pub propose: Option<PathBuf>,
 }
 
 const RETENTION_HELP: &str = r#"Rules of retention (TOML):

@@ -11,7 +11,7 @@ use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, RuleChange, content_hash};
 use sillage_rules::line::ActLine;
-use sillage_rules::record::{ParsedRecord, act_message};
+use sillage_rules::record::{ParsedRecord, act_message, erasure_message};
 use sillage_rules::time::TimeMs;
 
 use super::authority_args::AuthorityCommand;
@@ -34,6 +34,9 @@ struct Proposal {
     origin: String,
     /// The act, for people; what counts is `record`.
     act: ActLine,
+    /// The patient whom an erasure is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Hash>,
     /// When it was proposed, ms.
     proposed_ms: u64,
     /// What its signatures are over, hex.
@@ -51,11 +54,11 @@ struct SignatureLine {
 }
 
 impl Proposal {
-    fn new(session: &Session, act: &Act) -> Self {
+    fn new(session: &Session, act: &Act, tag: Option<[u8; 32]>) -> Self {
         let proposed_ms = now_ms();
-        let content = content_hash(&act_message(act, proposed_ms));
-        let (origin, act) = (session.profile.origin.clone(), ActLine::from(act));
-        Self { origin, act, proposed_ms, content: content.to_string(), signatures: Vec::new() }
+        let content = content_hash(&message_of(act, tag.as_ref(), proposed_ms)).to_string();
+        let (origin, act, tag) = (session.profile.origin.clone(), ActLine::from(act), tag.map(Hash::from_bytes));
+        Self { origin, act, tag, proposed_ms, content, signatures: Vec::new() }
     }
 
     /// Reads a file, and checks that it is of this log and says what its signatures are over.
@@ -98,7 +101,20 @@ impl Proposal {
             Ok(v1::ActSignature { key_id, expires_ms, signature })
         };
         let signatures: Result<Vec<_>, ClientError> = self.signatures.iter().map(signature).collect();
-        Ok(v1::Record { signatures: signatures?, ..act_message(&self.act()?, self.proposed_ms) })
+        let (act, tag) = (self.act()?, self.tag.map(|tag| *tag.as_bytes()));
+        if matches!(act, Act::Erased { .. }) != tag.is_some() {
+            let why = "an erasure stands under the tag of its patient, and no other act has one: propose it anew";
+            return Err(ClientError::Usage(why.to_owned()));
+        }
+        Ok(v1::Record { signatures: signatures?, ..message_of(&act, tag.as_ref(), self.proposed_ms) })
+    }
+}
+
+/// The record of an act; of an erasure, under its patient's tag.
+fn message_of(act: &Act, tag: Option<&[u8; 32]>, proposed_ms: u64) -> v1::Record {
+    match tag {
+        Some(tag) => erasure_message(act, tag, proposed_ms),
+        None => act_message(act, proposed_ms),
     }
 }
 
@@ -119,10 +135,18 @@ pub async fn submit_or_propose(
 }
 
 fn propose_act(session: &Session, act: &Act, path: &Path) -> Result<Ended, ClientError> {
+    propose_under(session, act, None, path)
+}
+
+/// Writes a proposal; of an erasure, under its patient's tag.
+///
+/// # Errors
+/// When the file is there or can't be written.
+pub fn propose_under(session: &Session, act: &Act, tag: Option<[u8; 32]>, path: &Path) -> Result<Ended, ClientError> {
     if path.exists() {
         return Err(ClientError::Usage(format!("{} is there already: name a new file", path.display())));
     }
-    let proposal = Proposal::new(session, act);
+    let proposal = Proposal::new(session, act, tag);
     proposal.write(path)?;
     output::note(
         "have other authorities sign it (`sillage authority sign FILE`), then submit it (`sillage authority submit FILE`)",
@@ -159,7 +183,7 @@ pub async fn run(context: &Context, command: AuthorityCommand) -> Result<Ended, 
                 line.to_act().map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
             if matches!(parsed, Act::Erased { .. }) {
                 return Err(ClientError::Usage(
-                    "an erasure stands under a patient's tag: it can't be proposed".to_owned(),
+                    "an erasure stands under a patient's tag: propose it with `sillage erase --patient INS --ground G --propose FILE`".to_owned(),
                 ));
             }
             propose_act(&session, &parsed, &out)

@@ -73,7 +73,8 @@ pub enum AuthorityCommand {
         #[arg(long, value_name = "FILE")]
         propose: Option<PathBuf>,
     },
-    /// Say how many records that take access away or end spaces a party may sign in one day
+    /// Say how many records a party may sign in one day of those that are counted: what takes access away, ends spaces or
+    /// memberships, embargoes, and permissions and memberships on another's word than the patient's
     Limit {
         /// Author id of the party, hex
         #[arg(long, value_name = "HEX")]

@@ -124,12 +124,22 @@ async fn authority_name(session: &Session) -> Result<String, ClientError> {
     Ok(answer.caller.map(|caller| caller.name).unwrap_or_default())
 }
 
-/// Registers a patient's own device, and tells them under both tags. `further` are acts that go with it.
+/// Whether the patient can be told at all.
+///
+/// # Errors
+/// When the INS is none, or no node says the patient's tags.
+pub(super) async fn check(session: &Session, patient: &Patient<'_>) -> Result<(), ClientError> {
+    tags_of(session).both(patient.ins, patient.oid).await.map(drop)
+}
+
+/// Registers a patient's own device, and tells them under both tags. `further` are acts that go with it. `is_on_record` turns
+/// true once the act is: what goes wrong after that doesn't undo it.
 pub(super) async fn register(
     session: &Session,
     mut party: PartyRegistration,
     (patient, args): (&Patient<'_>, &DeviceArgs),
     further: Vec<v1::Record>,
+    is_on_record: &mut bool,
 ) -> Result<Ended, ClientError> {
     let tags = tags_of(session).both(patient.ins, patient.oid).await?;
     let halves = Halves::new(&tags)?;
@@ -153,6 +163,7 @@ pub(super) async fn register(
         }
         done => done?,
     };
+    *is_on_record = true;
     let secret = halves.record(&party, &authority, true);
     let told = match (&tags.1, &args.later) {
         (None, _) => None,

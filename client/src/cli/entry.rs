@@ -6,7 +6,7 @@ use sillage_proto::v1;
 use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::facts::flags_hold;
 use sillage_rules::kind::Kind;
-use sillage_rules::line::{DecisionLine, RecordLine};
+use sillage_rules::line::{ActSignatureLine, DecisionLine, RecordLine};
 
 use super::args::EntryArgs;
 use super::{Context, Ended, output};
@@ -114,7 +114,13 @@ fn opened(
         return Err(wrong("is flagged otherwise than its record says"));
     }
     let line = serde_json::to_value(RecordLine::from_record(&record, None, false));
-    Ok(("record", line.map_err(|_| wrong("holds a record that cannot be shown"))?))
+    let mut line = line.map_err(|_| wrong("holds a record that cannot be shown"))?;
+    // Who else signed an act stands beside what it says: the line is what an author would write.
+    let signatures = ActSignatureLine::of(&record);
+    if !signatures.is_empty() {
+        line["signatures"] = json!(signatures);
+    }
+    Ok(("record", line))
 }
 
 fn text(out: &Map<String, Value>) -> Vec<String> {

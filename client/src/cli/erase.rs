@@ -15,6 +15,7 @@ use sillage_rules::record::erasure_message;
 use tokio::time::Instant;
 
 use super::args::EraseArgs;
+use super::authority::propose_under;
 use super::keys::submit_message;
 use super::record::now_ms;
 use super::{Context, Ended, change, output};
@@ -45,7 +46,11 @@ pub async fn run(context: &Context, args: EraseArgs) -> Result<Ended, ClientErro
         (Some(index), _) => record(&session, index, ground).await?,
         (None, Some(ins)) => {
             let ins = change::ins(&session.profile, ins, args.oid.as_deref())?;
-            patient(&session, ins.value(), ins.oid().as_str(), ground).await?;
+            let patient_id = (ins.value(), ins.oid().as_str());
+            match &args.propose {
+                Some(path) => propose(&session, patient_id, ground, path).await?,
+                None => patient(&session, patient_id.0, patient_id.1, ground).await?,
+            }
         }
         (None, None) => {}
     }
@@ -102,6 +107,19 @@ async fn patient(session: &Session, ins: &str, oid: &str, ground: &str) -> Resul
         Some(error) if done == 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Writes a proposal for each compartment, for as many authorities to sign as the rule says.
+async fn propose(session: &Session, (ins, oid): (&str, &str), ground: &str, path: &Path) -> Result<(), ClientError> {
+    let (open, secret) = tags_of(session).both(ins, oid).await?;
+    let act = Act::Erased { indices: Vec::new(), ground: ground.to_owned() };
+    propose_under(session, &act, Some(*open.as_bytes()), path)?;
+    if let Some(secret) = secret {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".secret");
+        propose_under(session, &act, Some(*secret.as_bytes()), Path::new(&beside))?;
+    }
+    Ok(())
 }
 
 async fn expired(session: &Session, rules: &Path, dry_run: bool, patience: Duration) -> Result<(), ClientError> {

@@ -4,6 +4,8 @@
 //! A document that can't be imported doesn't stop the others. The same import again sends nothing twice
 //! ([`import_known`]).
 
+mod withdrawals;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,7 +19,7 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
 use super::args::ImportArgs;
-use super::import_consents::{self, Replacement};
+use super::import_consents::{self, Replacement, Withdrawn};
 use super::import_known::{self, Original, Seen, new_record};
 use super::import_refusals::of_one_record;
 use super::import_rules::{self, InForce};
@@ -39,7 +41,7 @@ const BATCH_RECORDS: usize = 1_000;
 const SKIPPED: &str = "exported from a ledger's own trace and no access: the Consents beside it carry what decides";
 
 pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientError> {
-    let patients = PatientMap::load(args.patient_map.as_deref(), args.demo_patients)?;
+    let patients = PatientMap::load(args.patient_map.as_deref(), args.demo_patients)?.of_server(&args.source);
     let session = context.session().await?;
     let checks = Checks { test_log: session.genesis.test_log, source: IdentSource::Import };
     let recorder = Recorder::open(&session, None).await?;
@@ -52,6 +54,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         seen: Seen::default(),
         groups: PARTS_FROM,
         replaced: HashSet::new(),
+        withdrawn: HashMap::new(),
         in_force: InForce::default(),
         at_most: None,
         chunk: Vec::new(),
@@ -199,6 +202,8 @@ struct Import<'a> {
     groups: u64,
     /// Consents of this run that end what is on record of them.
     replaced: HashSet<u64>,
+    /// Consents of this run that were withdrawn, by whose they are and their first id.
+    withdrawn: HashMap<(String, String), Withdrawn>,
     /// What holds for the patients whose rules were met.
     in_force: InForce,
     /// Records of the next batch, at most: what comes after is looked at when they are on record.
@@ -225,8 +230,16 @@ impl Import<'_> {
     }
 
     async fn take(&mut self, file: &Path, document: Document) -> Result<(), ClientError> {
-        let (entry, around, full_url) = (document.entry, document.around, document.full_url);
+        let (entry, full_url) = (document.entry, document.full_url);
         self.documents += 1;
+        if document.is_old {
+            self.push(file, entry, What::Skipped(import_consents::SUPERSEDED));
+            return Ok(());
+        }
+        let around = match document.around.base().is_empty() {
+            true => document.around.at(&self.source),
+            false => document.around,
+        };
         let mapped = document.json.and_then(|json| {
             let records = map_among(&json, self.patients, &around)?;
             records.iter().try_for_each(|record| self.check(file, record))?;
@@ -243,6 +256,10 @@ impl Import<'_> {
             && !self.may_know(mapped).await?
         {
             self.refuse(file, entry, import_rules::may_not_know(mapped));
+            return Ok(());
+        }
+        if let Some(error) = self.withdrawn_since(&records, &json) {
+            self.refuse(file, entry, error);
             return Ok(());
         }
         let withdrawn = records.first().is_some_and(|record| record.ends() == Some(Ends::Revoked));
@@ -274,36 +291,6 @@ impl Import<'_> {
             self.flush().await?;
         }
         Ok(())
-    }
-
-    /// What ends with a withdrawn Consent: its directives on record.
-    async fn withdraw(&mut self, records: &[MappedRecord], json: &[u8]) -> Result<Vec<What>, ClientError> {
-        let [record] = records else { return Ok(vec![What::Skipped(SKIPPED)]) };
-        let Some(note) = &record.directive else { return Ok(vec![What::Skipped(SKIPPED)]) };
-        // The Consent itself may stand before it in this very import.
-        self.flush().await?;
-        let on_record = import_consents::of_consent(self.session, &self.recorder.tags, record, &note.id).await?;
-        if on_record.is_empty() {
-            return Ok(vec![What::Refused(import_consents::never_recorded())]);
-        }
-        let ended = |id: &str| DirectiveNote { id: id.to_owned(), ends: Ends::Revoked };
-        if on_record.iter().all(|recorded| !recorded.is_alive) {
-            let place = |recorded: &import_consents::Recorded| {
-                let index = recorded.ended_by.unwrap_or(recorded.index);
-                What::Recorded(
-                    index,
-                    Some(Noted::Directive(ended(&recorded.id))),
-                    record.patient.clone(),
-                    record.secret,
-                )
-            };
-            return Ok(on_record.iter().map(place).collect());
-        }
-        if import_consents::is_older(&on_record, record.record.occurred_at_ms) {
-            return Ok(vec![What::Refused(import_consents::older())]);
-        }
-        let alive = on_record.iter().filter(|recorded| recorded.is_alive);
-        Ok(alive.map(|recorded| What::Record(Box::new((revocation(record, &recorded.id), json.to_vec())))).collect())
     }
 
     /// Whether who imports may write what is kept from representatives.
@@ -627,22 +614,28 @@ impl Import<'_> {
         let id = first.directive.as_ref().map(|note| note.id.clone()).unwrap_or_default();
         let said = mapped.iter().filter_map(|(mapped, _)| Directive::parse(&mapped.record.details).ok());
         let on_record = import_consents::of_consent(self.session, &self.recorder.tags, first, &id).await?;
-        match import_consents::replacement(&on_record, &said.collect::<Vec<_>>(), first.record.occurred_at_ms) {
+        let document = serde_json::from_slice(json).unwrap_or_default();
+        let new = import_consents::New::of(first, &document);
+        match import_consents::replacement(&on_record, &said.collect::<Vec<_>>(), &new) {
             Replacement::OnRecord(indices) => {
                 let recorded = group.iter().zip(indices);
                 recorded.for_each(|(waiting, index)| self.recorded(waiting.line, &waiting.key, index, false));
                 Ok(Vec::new())
             }
-            Replacement::Older => {
-                self.refuse_all(&group, import_consents::older());
-                Ok(Vec::new())
-            }
+            Replacement::Older => self.refused(&group, import_consents::older()),
+            Replacement::Undecided => self.refused(&group, import_consents::undecided()),
+            Replacement::Anothers => self.refused(&group, import_consents::anothers()),
             Replacement::Ends(ids) => {
                 let mut todo = self.endings(first, json, &ids, &group).await?;
                 todo.extend(group);
                 Ok(todo)
             }
         }
+    }
+
+    fn refused(&mut self, group: &[Waiting], error: FhirError) -> Result<Vec<Waiting>, ClientError> {
+        self.refuse_all(group, error);
+        Ok(Vec::new())
     }
 
     /// The records that end directives of an earlier version, each with a line of its own.

@@ -2,12 +2,12 @@
 //! its bytes. What the version before imported is known by the records that it made.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use serde_json::Value;
 use sillage_proto::v1::PatientIdentity;
 
 use crate::author::{NewRecord, TagRequest, encode};
+use crate::fhir::references::base_of;
 use crate::fhir::{MappedRecord, Neighbours, PatientMap, map_as_before};
 use crate::outbox::source::{DocumentKey, Done, ResourceName};
 
@@ -16,14 +16,14 @@ pub(super) struct Original {
     /// As received.
     pub json: Vec<u8>,
     /// What came in the same Bundle.
-    pub around: Arc<Neighbours>,
+    pub around: Neighbours,
     /// Which resource it is, where it says so.
     pub name: Option<ResourceName>,
 }
 
 impl Original {
     /// `source`: the server that files without `fullUrl` are from.
-    pub fn of(json: Vec<u8>, around: Arc<Neighbours>, full_url: &str, source: &str) -> Self {
+    pub fn of(json: Vec<u8>, around: Neighbours, full_url: &str, source: &str) -> Self {
         let name = named(&json, full_url, source);
         Self { json, around, name }
     }
@@ -52,13 +52,6 @@ fn named(json: &[u8], full_url: &str, source: &str) -> Option<ResourceName> {
     let base = of_url.unwrap_or_else(|| source.trim_end_matches('/').to_ascii_lowercase());
     let version = text(&document["meta"]["versionId"]);
     Some(ResourceName::new([&base, &kind, &id, &version], &canonical(&document)))
-}
-
-/// The server that a `fullUrl` names: what stands before type and id.
-fn base_of(full_url: &str, kind: &str, id: &str) -> Option<String> {
-    let url = full_url.split("/_history/").next()?.trim_end_matches('/');
-    let base = url.strip_suffix(&format!("/{kind}/{id}"))?;
-    base.contains("://").then(|| base.to_ascii_lowercase())
 }
 
 /// JSON without what says nothing: white space, and the order of members.
@@ -182,7 +175,7 @@ mod tests {
 
     #[test]
     fn equal_documents_without_an_id_are_told_apart() {
-        let original = Original::of(b"{}".to_vec(), Arc::default(), "", "");
+        let original = Original::of(b"{}".to_vec(), Neighbours::default(), "", "");
         let mut seen = Seen::default();
         let record = b"record";
         assert_ne!(seen.key_before(&original, record), seen.key_before(&original, record));

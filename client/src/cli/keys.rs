@@ -1,6 +1,6 @@
 //! `keys`: acts of the authority, and the list of parties.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -95,7 +95,7 @@ pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &
     text.parse().map_err(|error| ClientError::Usage(format!("{option}: {error}")))
 }
 
-fn spki(certs: &[std::path::PathBuf]) -> Result<Vec<[u8; 32]>, ClientError> {
+fn spki(certs: &[PathBuf]) -> Result<Vec<[u8; 32]>, ClientError> {
     certs.iter().map(|path| spki_sha256(path).map(|hash| hash.to_bytes())).collect()
 }
 
@@ -149,49 +149,95 @@ pub fn print(receipt: &VerifiedReceipt, mut what: serde_json::Value) -> Result<E
     Ok(Ended::Done)
 }
 
-async fn register(session: &Session, args: RegisterArgs) -> Result<Ended, ClientError> {
+async fn register(session: &Session, mut args: RegisterArgs) -> Result<Ended, ClientError> {
     let roles = vouching::roles(&args.roles)?;
-    let mut parts = vouching::in_parts(&vouching::names(args.vouching)?).into_iter();
+    let mut parts = vouching::in_parts(&vouching::names(std::mem::take(&mut args.vouching))?).into_iter();
     if roles.contains(Roles::PATIENT) != args.patient.is_some() {
         return Err(ClientError::Usage("--role patient and --patient INS go together".to_owned()));
     }
-    let (key, tls_spki_sha256) = match (&args.out, &args.public_key) {
-        (Some(dir), _) => {
-            let made = make_profile(&session.profile, dir, &args.name)?;
-            (made.key, vec![made.spki_sha256])
-        }
-        (None, Some(key)) => (parse::<PublicKey>("--public-key", key)?, spki(&args.cert)?),
-        (None, None) => return Err(ClientError::Usage("name --public-key, or --out to make one".to_owned())),
-    };
-    let party = PartyRegistration {
+    let first = parts.next().unwrap_or_default();
+    let party = |key: PublicKey, tls_spki_sha256: Vec<[u8; 32]>| PartyRegistration {
         key,
-        name: args.name,
+        name: args.name.clone(),
         roles,
         tls_spki_sha256,
         quota_events_per_s: args.quota,
         patient_tag: None,
         patient_secret_tag: None,
         patient_commitment: None,
-        vouching: parts.next().unwrap_or_default(),
+        vouching: first.clone(),
     };
+    let (key, tls_spki_sha256, made) = match (&args.out, &args.public_key) {
+        (Some(dir), _) => {
+            let sample = SigningKey::from_seed(&[0x5A; 32]).public_key();
+            check_act(session, &args, party(sample, vec![[0x5A; 32]])).await?;
+            let made = make_profile(&session.profile, dir, &args.name)?;
+            (made.key, vec![made.spki_sha256], Some(made))
+        }
+        (None, Some(key)) => (parse::<PublicKey>("--public-key", key)?, spki(&args.cert)?, None),
+        (None, None) => return Err(ClientError::Usage("name --public-key, or --out to make one".to_owned())),
+    };
+    let party = party(key, tls_spki_sha256);
     let author_id = party.author_id();
-    let further = parts.map(|part| vouching::adding(author_id, part));
-    if let Some(ins) = &args.patient {
-        let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
-        let patient = device::Patient { ins, oid, auth: device::auth(session, &args.device) };
-        return device::register(session, party, (&patient, &args.device), further.collect()).await;
+    let further: Vec<v1::Record> = parts.map(|part| vouching::adding(author_id, part)).collect();
+    let mut is_on_record = false;
+    let registered = match patient_of(session, &args) {
+        Some(patient) => device::register(session, party, (&patient, &args.device), further, &mut is_on_record).await,
+        None => register_service(session, party, further).await,
+    };
+    if let (Err(ClientError::Rejected(_)), false, Some(made)) = (&registered, is_on_record, &made) {
+        // The ledger has surely not taken the act: neither key nor certificate is anybody's. The next try may have the folder.
+        made.remove();
     }
-    let what = json!({"name": party.name, "author_id": author_id, "key_id": key.key_id()});
+    registered
+}
+
+async fn register_service(
+    session: &Session,
+    party: PartyRegistration,
+    further: Vec<v1::Record>,
+) -> Result<Ended, ClientError> {
+    let what = json!({"name": party.name, "author_id": party.author_id(), "key_id": party.key.key_id()});
     let mut records = vec![act_message(&Act::Registered(party), now_ms())];
     records.extend(further);
     let receipt = submit_messages(session, records).await?;
     print(&receipt, what)
 }
 
+fn patient_of<'a>(session: &Session, args: &'a RegisterArgs) -> Option<device::Patient<'a>> {
+    let ins = args.patient.as_deref()?;
+    let oid = args.oid.as_deref().unwrap_or(DEFAULT_OID);
+    Some(device::Patient { ins, oid, auth: device::auth(session, &args.device) })
+}
+
+/// Checks what the act would say, before a key or a certificate is made for it.
+async fn check_act(session: &Session, args: &RegisterArgs, mut party: PartyRegistration) -> Result<(), ClientError> {
+    if let Some(patient) = patient_of(session, args) {
+        device::check(session, &patient).await?;
+        // What stands for the patient is made when the act is sent.
+        party.patient_commitment = Some(sillage_proof::hash::Hash::from_bytes([0x5A; 32]));
+    }
+    session.profile.authority_signing_key()?;
+    let record = ParsedRecord::from_message(act_message(&Act::Registered(party), now_ms()));
+    record.map(drop).map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+}
+
 /// What was made for a new party.
 struct Made {
     key: PublicKey,
     spki_sha256: [u8; 32],
+    /// Every file and, after what is in them, every folder.
+    paths: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Takes it away again.
+    fn remove(&self) {
+        for path in &self.paths {
+            // A folder in which somebody put something else stays.
+            let _ = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+        }
+    }
 }
 
 /// Makes a folder that a new party can work with: keys, a certificate of the log's CA, a profile.
@@ -209,30 +255,60 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
             dir.display()
         )));
     }
-    for folder in [dir.to_owned(), dir.join("tls"), dir.join("keys")] {
-        std::fs::create_dir_all(&folder).map_err(|error| ClientError::writing(&folder, error))?;
-    }
     let issued = issue(&ca_pem, &ca_key_pem, certificate::Holder::Caller { name })
         .map_err(|error| ClientError::reading(ca_key, format!("cannot issue a certificate: {error}")))?;
     let key = SigningKey::generate().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
-    write_private(&dir.join("tls/profile.key"), issued.key_pem.as_bytes())?;
-    write_seed(&dir.join("keys/profile.key"), &key)?;
-    if let Some(issuer) = &from.test_issuer {
-        write_private(&dir.join(TEST_ISSUER_KEY), &read(issuer)?)?;
-    }
     let genesis = read(&from.genesis)?;
     let profile = profile_text(from)?;
-    let files: [(&str, &[u8]); 4] = [
-        ("tls/ca.pem", ca_pem.as_bytes()),
-        ("tls/profile.pem", issued.cert_pem.as_bytes()),
-        ("genesis.bin", &genesis),
-        ("sillage.toml", profile.as_bytes()),
-    ];
-    for (file, bytes) in files {
-        let path = dir.join(file);
-        std::fs::write(&path, bytes).map_err(|error| ClientError::writing(&path, error))?;
+    let issuer = from.test_issuer.as_deref().map(read).transpose()?;
+    let mut made = Made { key: key.public_key(), spki_sha256: issued.spki_sha256, paths: Vec::new() };
+    for folder in [dir.to_owned(), dir.join("tls"), dir.join("keys")] {
+        if !folder.exists() {
+            made.paths.push(folder.clone());
+        }
+        std::fs::create_dir_all(&folder).map_err(|error| ClientError::writing(&folder, error))?;
     }
-    Ok(Made { key: key.public_key(), spki_sha256: issued.spki_sha256 })
+    let written = write_profile(dir, &key, issued.key_pem.as_bytes(), issuer.as_deref(), &mut made.paths);
+    let written = written.and_then(|()| {
+        let files: [(&str, &[u8]); 4] = [
+            ("tls/ca.pem", ca_pem.as_bytes()),
+            ("tls/profile.pem", issued.cert_pem.as_bytes()),
+            ("genesis.bin", &genesis),
+            ("sillage.toml", profile.as_bytes()),
+        ];
+        for (file, bytes) in files {
+            let path = dir.join(file);
+            made.paths.push(path.clone());
+            std::fs::write(&path, bytes).map_err(|error| ClientError::writing(&path, error))?;
+        }
+        Ok(())
+    });
+    // What is in a folder goes before the folder.
+    made.paths.reverse();
+    if written.is_err() {
+        made.remove();
+    }
+    written.map(|()| made)
+}
+
+/// The private files of a profile. What was written is in `paths`, also where one can't be.
+fn write_profile(
+    dir: &Path,
+    key: &SigningKey,
+    tls_key: &[u8],
+    issuer: Option<&[u8]>,
+    paths: &mut Vec<PathBuf>,
+) -> Result<(), ClientError> {
+    let (tls, seed, test) = (dir.join("tls/profile.key"), dir.join("keys/profile.key"), dir.join(TEST_ISSUER_KEY));
+    write_private(&tls, tls_key)?;
+    paths.push(tls);
+    write_seed(&seed, key)?;
+    paths.push(seed);
+    if let Some(issuer) = issuer {
+        write_private(&test, issuer)?;
+        paths.push(test);
+    }
+    Ok(())
 }
 
 /// Where a folder has the key of a test log's issuer of logins.
@@ -309,4 +385,32 @@ fn signing(session: &Session, as_json: bool) -> Vec<String> {
         }
     };
     keys.map(to_line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_taken_away_again_and_nothing_else() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let dir = temp.path().join("d");
+        let key = SigningKey::from_seed(&[5; 32]);
+        for with_more in [false, true] {
+            let mut paths = Vec::new();
+            for folder in [dir.clone(), dir.join("tls"), dir.join("keys")] {
+                std::fs::create_dir_all(&folder).expect("made");
+                paths.push(folder);
+            }
+            write_profile(&dir, &key, b"tls", Some(b"issuer"), &mut paths).expect("written");
+            if with_more {
+                std::fs::write(dir.join("mine.txt"), b"mine").expect("written");
+            }
+            paths.reverse();
+            Made { key: key.public_key(), spki_sha256: [0; 32], paths }.remove();
+            assert_eq!(dir.exists(), with_more);
+            assert!(!dir.join("keys").exists() && !dir.join("tls").exists());
+        }
+        assert_eq!(std::fs::read(dir.join("mine.txt")).expect("there"), b"mine");
+    }
 }

@@ -478,7 +478,7 @@ mod tests {
         let text: Vec<String> = lines.iter().map(|line| sentence(&line.event, Lang::En)).collect();
         assert!(text[0].contains("810101234567") && text[0].contains("read"), "{text:?}");
         assert!(text.iter().any(|line| line.contains("ORDER 2026/17")), "{text:?}");
-        assert!(lines.iter().any(|line| line.json["record"]["actor"]["id"] == "810101234567"), "{:?}", lines[0].json);
+        assert!(lines.iter().any(|line| line.json["actor"]["id"] == "810101234567"), "{:?}", lines[0].json);
         assert!(lines.iter().any(|line| !line.json["decision"].is_null()), "a decision is one of the lines");
     }
 

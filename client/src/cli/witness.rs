@@ -74,21 +74,26 @@ fn status(dir: &Path, as_json: bool) -> Result<Ended, ClientError> {
             }
             (None, _) => format!("{}: nothing cosigned yet", log.origin),
         });
-        let other = store::evidence(dir, &log.origin)?;
-        if let Some((note, path)) = &other {
+        let others = store::evidence(dir, &log.origin)?;
+        for other in &others {
             ended = Ended::CheckFailed;
-            let text: Vec<&str> = note.text().lines().skip(1).take(2).collect();
+            let text: Vec<&str> = other.note.text().lines().skip(1).take(2).collect();
+            let why = match other.is_proven {
+                true => "another root at the size that it had cosigned: this proves it",
+                false => "with a proof that doesn't lead there from what it had cosigned",
+            };
             lines.push(format!(
-                "{}: TWO HISTORIES: it was shown size {}, which doesn't continue what it had cosigned ({}, and beside it `.kept`). \
+                "{}: TWO HISTORIES: it was shown size {}, {why} ({}, and beside it `.kept`). \
                  Find out which is the log, then see docs/durability.md, \"A witness that was shown two histories\"",
                 log.origin,
                 text.join(", root "),
-                path.display()
+                other.path.display()
             ));
         }
-        let two = other.as_ref().map(|(_, path)| path);
+        let to_json = |other: &store::Evidence| json!({"path": other.path, "proven": other.is_proven});
         logs.push(json!({
-            "two_histories": two,
+            "two_histories": others.first().map(|first| &first.path),
+            "evidence": others.iter().map(to_json).collect::<Vec<_>>(),
             "origin": log.origin, "size": checkpoint.as_ref().map(|c| c.size), "root": checkpoint.as_ref().map(|c| c.root),
             "time": time, "monitor": format!("/{}/checkpoint", store::file_name(&log.origin)),
         }));

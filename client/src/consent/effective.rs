@@ -40,6 +40,8 @@ pub struct Rights {
     depositors_see: bool,
     /// Whether there are more structures and professions than were tried.
     is_cut: bool,
+    /// Whether there are more categories with labels than were tried.
+    is_labelled_cut: bool,
     /// When what a record permits ends, ms.
     ends: BTreeMap<LeafIndex, u64>,
     /// Of whom a record says who they are.
@@ -65,6 +67,7 @@ pub fn rights(known: &Known) -> Rights {
         depositors: questions.depositors,
         depositors_see,
         is_cut: questions.is_cut,
+        is_labelled_cut: questions.is_labelled_cut,
         ends: ends(known.sides().map(|(side, _)| &side.state)),
         labels: labels(known),
     }
@@ -141,6 +144,12 @@ impl Rights {
                 "More structures and professions matter than this answer tried: for the others, ask with `authorize`.";
             out.push(words::pick(lang, cut, cut_en).to_owned());
         }
+        if self.is_labelled_cut {
+            let cut = "Plus de catégories avec étiquettes sont en jeu que cette réponse n'en a essayé : pour les autres, demandez avec « authorize ».";
+            let cut_en =
+                "More categories with labels matter than this answer tried: for the others, ask with `authorize`.";
+            out.push(words::pick(lang, cut, cut_en).to_owned());
+        }
         out.push(words::pick(lang, UNPROVEN.0, UNPROVEN.1).to_owned());
         out
     }
@@ -201,6 +210,7 @@ impl Rights {
     fn denied(&self, name: &str, right: &Right, lang: Lang) -> String {
         let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
         let (whats, found): (Vec<&What>, Vec<&Found>) = pairs.map(|(sample, found)| (&sample.what, found)).unzip();
+        let whats: Vec<&What> = whats.iter().copied().filter(|what| !is_part_of(what, &whats)).collect();
         let what = doing(&right.actions, Some(named(&whats, lang)), lang);
         let why = reasons(&found, &self.ends, lang);
         match lang {
@@ -217,6 +227,12 @@ impl Rights {
         let denied: Vec<(&Sample, &Found)> = pairs.iter().copied().filter(|(_, f)| !f.reason.permits()).collect();
         // Of a variant, what isn't told is as it is for whomever it is a variant of.
         let whole = right.of.is_empty() && permitted.iter().any(|(sample, _)| sample.what == What::Other);
+        // What is true of the category or of the label as a whole needs no saying of both together.
+        let open: Vec<&What> = permitted.iter().map(|(sample, _)| &sample.what).collect();
+        let closed: Vec<&What> = denied.iter().map(|(sample, _)| &sample.what).collect();
+        let stays: Vec<&What> = open.iter().copied().filter(|what| is_part_of(what, &closed)).collect();
+        let denied: Vec<(&Sample, &Found)> =
+            denied.into_iter().filter(|(sample, _)| !is_part_of(&sample.what, &closed)).collect();
         let why = reasons(&permitted.iter().map(|(_, found)| *found).collect::<Vec<_>>(), &self.ends, lang);
         let categories: Vec<&str> = permitted
             .iter()
@@ -226,11 +242,13 @@ impl Rights {
             })
             .collect();
         if whole {
-            return (None, why, self.except(&denied, lang));
+            return (None, why, self.except(&denied, lang) + &but(&stays, lang));
         }
         let in_category = |sample: &Sample| categories.contains(&sample.category());
-        let own =
-            permitted.iter().filter(|(sample, _)| !matches!(sample.what, What::Document(_)) || !in_category(sample));
+        let own = permitted.iter().filter(|(sample, _)| {
+            let is_said = matches!(sample.what, What::Document(_)) && in_category(sample);
+            !is_said && !is_part_of(&sample.what, &open)
+        });
         let what = named(&own.map(|(sample, _)| &sample.what).collect::<Vec<_>>(), lang);
         // Of what isn't permitted anyway, nothing need be said; of what a record takes out of it, it must.
         let of_those: Vec<(&Sample, &Found)> = denied
@@ -238,7 +256,9 @@ impl Rights {
             .filter(|(_, found)| found.by.is_some())
             .filter(|(sample, _)| match sample.what {
                 What::Document(_) => in_category(sample),
-                What::Label(_) | What::Labelled(..) => true,
+                What::Label(_) => true,
+                // Of what wasn't said to be open, nothing is taken out.
+                What::Labelled(..) => is_part_of(&sample.what, &open),
                 What::Category(_) | What::Other => false,
             })
             .collect();
@@ -297,6 +317,25 @@ impl Rights {
             })
         };
         self.rights.iter().map(of).collect()
+    }
+}
+
+/// Whether this is a category with a label, and the category or the label as a whole is among these.
+fn is_part_of(what: &What, among: &[&What]) -> bool {
+    let What::Labelled(category, label) = what else { return false };
+    among.iter().any(|other| match other {
+        What::Category(whole) => whole == category,
+        What::Label(whole) => whole == label,
+        _ => false,
+    })
+}
+
+/// What stays permitted of what is taken out; empty where nothing is.
+fn but(stays: &[&What], lang: Lang) -> String {
+    match (stays.is_empty(), lang) {
+        (true, _) => String::new(),
+        (false, Lang::Fr) => format!(" ; {} reste permis", named(stays, lang)),
+        (false, Lang::En) => format!("; {} stays permitted", named(stays, lang)),
     }
 }
 

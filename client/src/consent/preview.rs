@@ -102,7 +102,7 @@ pub fn preview(
         };
         let before = World { env, open: &known.open.state, secret, at };
         let after = World { env, open: open_after, secret: secret_after, at };
-        let questions = Questions::of(&[&before, &after], &professions(known)).with_labelled();
+        let questions = Questions::of(&[&before, &after], &professions(known));
         let ends = ends(std::iter::once(open_after).chain(secret_after));
         let differences = differences(&questions, &before.ask(&questions), &after.ask(&questions), &ends);
         let stays_open = stays_open(&event, signs.login, Some(About { known, side }));

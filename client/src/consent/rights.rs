@@ -157,6 +157,8 @@ pub struct Questions {
     pub depositors: BTreeSet<ActorName>,
     /// Whether there are more structures and professions than were tried.
     pub is_cut: bool,
+    /// Whether there are more categories with labels than are asked about.
+    pub is_labelled_cut: bool,
     /// What to ask about.
     pub samples: Vec<Sample>,
 }
@@ -187,27 +189,30 @@ impl Questions {
         out.variants(professions);
         samples.entry(What::Other).or_insert_with(|| sample_facts("other", "", &[]));
         out.samples = samples.into_iter().map(|(what, facts)| Sample { what, facts }).collect();
+        out.labelled();
         out
     }
 
-    /// Asks about documents of each category with each label too, as far as there aren't too many of both.
-    #[must_use]
-    pub fn with_labelled(mut self) -> Self {
+    /// Documents of each category with each label too, as far as there aren't too many of both: a record may speak of them
+    /// alone.
+    fn labelled(&mut self) {
         let whats = || self.samples.iter().map(|sample| &sample.what);
         let categories =
             whats().filter_map(|what| if let What::Category(category) = what { Some(category) } else { None });
         let labels: Vec<&String> =
             whats().filter_map(|what| if let What::Label(label) = what { Some(label) } else { None }).collect();
         let both = categories.flat_map(|category| labels.iter().map(move |label| (category.clone(), (*label).clone())));
+        let mut both = both.collect::<Vec<_>>().into_iter();
         let samples: Vec<Sample> = both
+            .by_ref()
             .take(LABELLED_MAX)
             .map(|(category, label)| {
                 let facts = sample_facts(&format!("labelled:{category}:{label}"), &category, &[&label]);
                 Sample { what: What::Labelled(category, label), facts }
             })
             .collect();
+        self.is_labelled_cut = both.next().is_some();
         self.samples.extend(samples);
-        self
     }
 
     fn add<'p>(&mut self, who: Who, actor: Actor, purposes: impl IntoIterator<Item = &'p str>) {

@@ -36,7 +36,8 @@ fn a_care_team_member_sees_all_but_what_is_masked() {
     ];
     let text = text(&records);
     let wanted = "Le professionnel 10100534436 peut consulter, rechercher, télécharger et imprimer tout le dossier, pour des soins \
-                  (membre de l'équipe de soins), sauf le document d1 (document masqué).";
+                  (membre de l'équipe de soins, jusqu'au 9 mars 2026 à 10:00:00 (heure de Paris, CET)), sauf le document d1 \
+                  (document masqué).";
     assert!(text.contains(wanted), "{text}");
     assert!(
         text.contains("par un accès d'urgence") && text.contains("sauf le document d1 (document masqué)"),
@@ -109,9 +110,10 @@ fn who_is_blocked_may_open_for_the_structure_what_authorize_permits_them_and_tha
     let structure = "Tout professionnel de la structure F200 peut consulter, rechercher, télécharger et imprimer les documents d1 et d2";
     assert!(text.contains(structure), "a masked document stays open to the structure that deposited it: {text}");
     let known = known(&records);
-    let (told, samples) = told_of(&known);
-    let open = authorize(&known, (DR, Some("physician"), Some("F200")), Action::Read, "TREAT", "d1");
-    assert_eq!(says(&told, &samples, (DR, Some("physician"), Some("F200")), Action::Read, "TREAT", "d1"), Some(open));
+    let (told, questions) = told_of(&known);
+    let (asking, d1) = ((DR, Some("physician"), Some("F200")), What::Document("d1".to_owned()));
+    let open = authorize(&known, asking, Action::Read, "TREAT", &d1);
+    assert_eq!(says(&known, (&told[..], &questions), asking, Action::Read, "TREAT", &d1), Some(open));
     assert_eq!(open, text.contains("10100534436, agissant pour la structure F200, peut"), "{text}");
 }
 
@@ -122,17 +124,34 @@ fn where_the_space_is_closed_nobody_is_told_that_they_see_what_they_deposited() 
     assert!(!text.contains("ce qu'il a lui-même déposé"), "{text}");
 }
 
+#[test]
+fn a_category_with_a_label_is_told_though_no_document_is_known() {
+    let grant = json!({
+        "id": "c1", "effect": "permit", "grantee": {"professional": DR}, "actions": ["read"], "categories": ["LAB"], "labels": ["R"],
+    });
+    let permitted = text(&[(directive(grant), patient())]);
+    assert!(permitted.contains("Le professionnel 10100534436 peut consulter"), "{permitted}");
+    let joined = json!({"professional": DR, "until": "2026-03-09T09:00:00Z"});
+    let deny = json!({
+        "id": "c2", "effect": "deny", "grantee": "anyone", "categories": ["LAB"], "labels": ["PSY"],
+    });
+    let records = [(Change::with(Kind::CARETEAM_JOINED, joined), doctor(DR)), (directive(deny), patient())];
+    let denied = text(&records);
+    let line = denied.lines().find(|line| line.contains("10100534436 peut consulter")).expect("the team's line");
+    assert!(line.contains("sauf") && line.contains("PSY"), "{line}");
+}
+
 const THIRD: &str = "urn:oid:1.2.250.1.71.4.2.1|10002345674";
 
 /// A profession and a structure, as a request says them.
 type Asking<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
-fn told_of(known: &Known) -> (Vec<Right>, Vec<Sample>) {
+fn told_of(known: &Known) -> (Vec<Right>, Questions) {
     known.with_env(|env| {
         let secret = known.secret.as_ref().map(|side| &side.state);
         let world = World { env, open: &known.open.state, secret, at: known.at() };
         let questions = Questions::of(&[&world], &crate::consent::effective::professions(known));
-        (told(&world.ask(&questions)), questions.samples)
+        (told(&world.ask(&questions)), questions)
     })
 }
 
@@ -142,14 +161,20 @@ fn authorize(
     (actor, profession, organisation): Asking<'_>,
     action: Action,
     purpose: &str,
-    id: &str,
+    what: &What,
 ) -> bool {
     let name = name(actor);
     let kind = ActorKind::of(&name, profession.is_some());
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let actor = Actor { name, kind, profession: owned(profession), organisation: owned(organisation) };
-    let mut facts = ItemFacts { id: id.to_owned(), ..ItemFacts::default() };
-    if let Some(deposit) = known.open.state.deposits().find(|deposit| deposit.id == id) {
+    let mut facts = ItemFacts { id: "unknown".to_owned(), ..ItemFacts::default() };
+    if let What::Labelled(category, label) = what {
+        (facts.category, facts.labels) = (category.clone(), vec![label.clone()]);
+    }
+    if let What::Document(id) = what {
+        facts.id.clone_from(id);
+    }
+    if let Some(deposit) = known.open.state.deposits().find(|deposit| deposit.id == facts.id) {
         facts.category = deposit.category.clone();
         facts.labels = deposit.labels.clone();
         facts.depositor = deposit.depositor.clone();
@@ -162,14 +187,14 @@ fn authorize(
 
 /// What is told, read as a person reads it: the line that says most exactly who is meant; none where no line is about them.
 fn says(
-    told: &[Right],
-    samples: &[Sample],
+    known: &Known,
+    (told, questions): (&[Right], &Questions),
     (actor, profession, organisation): Asking<'_>,
     action: Action,
     purpose: &str,
-    id: &str,
+    what: &What,
 ) -> Option<bool> {
-    let at = samples.iter().position(|sample| sample.what == What::Document(id.to_owned()))?;
+    let at = questions.samples.iter().position(|sample| sample.what == *what)?;
     let of = |who: &Who| {
         let mut lines = told.iter().filter(|right| right.who == *who && right.purpose == purpose);
         let found = lines.find_map(|right| right.actions.contains(&action).then_some(right.found[at]).flatten());
@@ -182,9 +207,13 @@ fn says(
             of(&Who::Acting { name: name(actor), profession: owned(profession), organisation: owned(organisation) })
         };
         let whole = of(&named);
+        let professions = crate::consent::effective::professions(known);
+        // Of somebody whose profession is on record, no line says another one; nor does any line say one that no record names.
+        let is_on_record = professions.get(&name(actor)).is_some_and(|said| said.0.is_some());
+        let is_told_apart = !is_on_record && profession.is_some_and(|one| questions.professions.contains(one));
         return acting(profession, organisation).or_else(|| {
             let one = acting(None, organisation).or(whole)?;
-            Some(one || acting(profession, None).or(whole)?)
+            Some(one || is_told_apart && acting(profession, None).or(whole)?)
         });
     }
     let class = |profession: Option<&str>, organisation: Option<&str>| Who::Class {
@@ -207,7 +236,10 @@ fn what_is_told_is_what_authorize_answers_whatever_happened() {
         usize::try_from(seed >> 33).expect("31 bits") % n
     };
     let (people, structures, ids) = ([DR, OTHER, THIRD], ["F100", "F200", "F300"], ["d1", "d2", "d3", "d4"]);
-    let (mut asked, mut permitted) = (0, 0);
+    let mut whats: Vec<What> = ids.iter().map(|id| What::Document((*id).to_owned())).collect();
+    let both = |category: &str| ["PSY", "R"].map(|label| What::Labelled(category.to_owned(), label.to_owned()));
+    whats.extend(["LAB", "REPORT"].into_iter().flat_map(both));
+    let (mut asked, mut permitted, mut labelled) = (0, 0, 0);
     for history in 0..150 {
         let mut records = Vec::new();
         for step in 0..3 + random(7) {
@@ -219,7 +251,7 @@ fn what_is_told_is_what_authorize_answers_whatever_happened() {
                 2 => json!({"profession": "physician"}),
                 _ => json!({"professional": person, "organisation": structure}),
             };
-            records.push(match random(9) {
+            records.push(match random(11) {
                 0 | 1 => (deposit(&[(id, ["LAB", "REPORT"][random(2)])]), doctor_of(person, structure)),
                 2 => (Change::of_professional(Kind::PROFESSIONAL_BLOCKED, &name(person)), patient()),
                 3 => (Change::of_items(Kind::ITEM_MASKED, vec![item(id, "")]), patient()),
@@ -233,30 +265,46 @@ fn what_is_told_is_what_authorize_answers_whatever_happened() {
                 }
                 6 => (Change::with(Kind::SPACE_OPPOSED, json!({})), patient()),
                 7 => (Change::with(Kind::SPACE_OPENED, json!({})), patient()),
-                _ => {
+                8 => {
                     let permit = json!({"id": id_of, "effect": "permit", "grantee": grantee, "actions": ["read", "search"], "categories": ["LAB"]});
                     (directive(permit), patient())
+                }
+                at => {
+                    let (effect, label) = (["permit", "deny"][at - 9], ["PSY", "R"][random(2)]);
+                    let mut details = json!({"id": id_of, "effect": effect, "grantee": grantee, "labels": [label]});
+                    if effect == "permit" {
+                        details["actions"] = json!(["read", "search"]);
+                    }
+                    if random(4) > 0 {
+                        let category = ["LAB", "REPORT"][random(2)];
+                        details["categories"] = json!([category]);
+                    }
+                    (directive(details), patient())
                 }
             });
         }
         let known = known(&records);
-        let (told, samples) = told_of(&known);
+        let (told, questions) = told_of(&known);
         for person in people {
             for structure in structures.iter().copied().map(Some).chain([None, Some("F999")]) {
                 for action in [Action::Read, Action::Print, Action::Update] {
-                    for id in ids {
+                    for what in &whats {
                         let asking = (person, Some("physician"), structure);
-                        let Some(said) = says(&told, &samples, asking, action, "TREAT", id) else { continue };
-                        let answered = authorize(&known, asking, action, "TREAT", id);
-                        assert_eq!(said, answered, "history {history}: {asking:?} {action:?} {id}\n{records:#?}");
+                        let Some(said) = says(&known, (&told[..], &questions), asking, action, "TREAT", what) else {
+                            continue;
+                        };
+                        let answered = authorize(&known, asking, action, "TREAT", what);
+                        assert_eq!(said, answered, "history {history}: {asking:?} {action:?} {what:?}\n{records:#?}");
                         asked += 1;
                         permitted += usize::from(answered);
+                        labelled += usize::from(matches!(what, What::Labelled(..)));
                     }
                 }
             }
         }
     }
-    assert!(asked > 20_000 && permitted > 2_000, "it means something: {permitted} of {asked}");
+    assert!(asked > 10_000 && permitted > 1_000, "it means something: {permitted} of {asked}");
+    assert!(labelled > 1_000, "categories with labels too: {labelled}");
 }
 
 #[test]

@@ -62,7 +62,18 @@ fn whole(document: &Value, name: &str) -> Result<(), FhirError> {
         return Ok(());
     }
     // What isn't read for what is permitted and denied may be unknown.
-    let decides = |member: &str| !matches!(member, "text" | "contained" | "verification" | "sourceAttachment");
+    let says_nothing_of_it = [
+        "meta",
+        "language",
+        "text",
+        "contained",
+        "identifier",
+        "category",
+        "sourceAttachment",
+        "sourceReference",
+        "verification",
+    ];
+    let decides = |member: &str| !says_nothing_of_it.contains(&member);
     let members = document.as_object().into_iter().flatten().filter(|(member, _)| decides(member));
     let absent = members.into_iter().find_map(|(member, value)| absent_in(value, &format!("{name}.{member}")));
     match absent {

@@ -199,6 +199,10 @@ fn half_of_a_resource_is_none() {
         "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor",
     ];
     for url in urls {
+        let mut elsewhere = consent();
+        elsewhere["category"][0] = json!({"extension": absent(url)});
+        elsewhere["sourceReference"] = json!({"extension": absent(url)});
+        assert_eq!(check(&elsewhere), Ok(Resource::Consent), "what decides is whole");
         let in_actor = |d: &mut Value| d["provision"]["actor"][0]["reference"]["extension"] = absent(url);
         assert_eq!(refused(&in_actor), "Consent.provision.actor[0].reference.extension[0]");
         let in_type = |d: &mut Value| d["provision"]["_type"] = json!({"extension": absent(url)});

@@ -8,15 +8,18 @@ pub mod audit_event;
 mod check;
 pub mod consent;
 mod dates;
+pub mod history;
 pub mod patients;
 mod read;
 pub mod references;
 mod schema;
 pub mod source;
+mod spoken;
 mod subjects;
 
 use serde_json::Value;
 use sillage_proto::v1;
+use sillage_rules::consent::ActorName;
 use sillage_rules::json::check_names;
 use sillage_rules::kind::{Group, Kind};
 
@@ -100,6 +103,8 @@ pub struct DirectiveNote {
     pub id: String,
     /// When it ends.
     pub ends: Ends,
+    /// Who collected its Consent, where that tells it from others of the same id.
+    pub collector: Option<ActorName>,
 }
 
 /// When a directive ends.
@@ -131,7 +136,14 @@ pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) ->
         serde_json::from_slice(original).map_err(|error| FhirError::new("", format!("not JSON: {error}")))?;
     let text = std::str::from_utf8(original).map_err(|_| FhirError::new("", "not UTF-8"))?;
     check_names(text).map_err(|error| FhirError::new("", error.to_string()))?;
-    match check(&document)? {
+    let resource = check(&document)?;
+    let name = match resource {
+        Resource::AuditEvent => "AuditEvent",
+        Resource::Consent => "Consent",
+    };
+    references::check_contained(&document, name)?;
+    around.check(&document, name)?;
+    match resource {
         Resource::AuditEvent => audit_event::map(&document, original, patients, around),
         Resource::Consent => consent::map(&document, original, patients, around),
     }

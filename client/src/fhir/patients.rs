@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sillage_proto::v1::PatientIdentity;
 use sillage_rules::ident::{Ins, spelling};
 
-use super::references::bare;
+use super::references::{bare, spelled_base};
 
 use crate::error::ClientError;
 use crate::profile::read;
@@ -31,6 +31,8 @@ pub struct PatientName {
 pub struct PatientMap {
     known: HashMap<String, Ins>,
     demo: bool,
+    /// The server whose ids stand in the map without it; empty where none is named.
+    source: String,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +55,13 @@ impl PatientMap {
             }
             None => HashMap::new(),
         };
-        Ok(Self { known, demo })
+        Ok(Self { known, demo, source: String::new() })
+    }
+
+    /// The same with the server that `Patient/1` in it is of, as `--source` names it.
+    #[must_use]
+    pub fn of_server(self, source: &str) -> Self {
+        Self { source: spelled_base(source), ..self }
     }
 
     /// A JSON object `{"Patient/1": "INS", "Patient/2": {"ins": …, "oid": …}}`, or CSV `reference,ins[,oid]`, one a line,
@@ -94,6 +102,39 @@ impl PatientMap {
     /// # Errors
     /// One sentence with the way out, where it has none.
     pub fn resolve(&self, name: &PatientName) -> Result<PatientIdentity, String> {
+        if let Some(identity) = self.found(name)? {
+            return Ok(identity);
+        }
+        if self.demo {
+            let identifiers = name.identifiers.first().map(|(system, value)| format!("{system}|{value}"));
+            let by = [Some(outside(name)), identifiers, Some(name.display.clone())];
+            if let Some(by) = by.into_iter().flatten().find(|text| !text.is_empty()) {
+                return Ok(message(&Ins::demo(&by)));
+            }
+        }
+        // A search says what nobody else may read: an identifier, a name.
+        let shown = name.reference.split('?').next().unwrap_or_default();
+        let shown = if shown.is_empty() { "this patient" } else { shown };
+        let of_server = match shown.contains("://") && self.known.keys().any(|key| key.starts_with("Patient/")) {
+            true => " (as this URL, or name the server that the map's `Patient/...` are of with --source)",
+            false => "",
+        };
+        Err(format!("{shown} has no INS: add it to --patient-map{of_server}, or use --demo-patients on a test log"))
+    }
+
+    /// `Patient/123` of an absolute URL of the server that the map is of.
+    fn short(&self, reference: &str) -> Option<String> {
+        let at = reference.rfind("Patient/")?;
+        let (base, short) = reference.split_at(at);
+        (!self.source.is_empty() && spelled_base(base) == self.source).then(|| short.to_owned())
+    }
+
+    /// Whether it is known for certain who this is: by an INS or by the map.
+    pub(super) fn is_known(&self, name: &PatientName) -> bool {
+        !matches!(self.found(name), Ok(None))
+    }
+
+    fn found(&self, name: &PatientName) -> Result<Option<PatientIdentity>, String> {
         let mut given: Vec<Ins> = Vec::new();
         for found in name.identifiers.iter().filter_map(|(system, value)| ins_of(system, value)) {
             let ins = found?;
@@ -103,32 +144,23 @@ impl PatientMap {
             given.push(ins);
         }
         if let Some(ins) = given.first() {
-            return Ok(message(ins));
+            return Ok(Some(message(ins)));
         }
-        // What a document contains has a name in it alone.
-        let reference = bare(&name.reference).text;
-        let reference = if reference.starts_with('#') { String::new() } else { reference };
-        let keys = name.identifiers.iter().flat_map(|(system, value)| [format!("{system}|{value}"), value.clone()]);
-        let mut names = std::iter::once(reference.clone()).chain(short(&reference)).chain(keys);
-        if let Some(ins) = names.find_map(|key| self.known.get(&key)) {
-            return Ok(message(ins));
-        }
-        if self.demo {
-            let identifiers = name.identifiers.first().map(|(system, value)| format!("{system}|{value}"));
-            let by = [Some(reference.clone()), identifiers, Some(name.display.clone())];
-            if let Some(by) = by.into_iter().flatten().find(|text| !text.is_empty()) {
-                return Ok(message(&Ins::demo(&by)));
-            }
-        }
-        let shown = if name.reference.is_empty() { "this patient" } else { &name.reference };
-        Err(format!("{shown} has no INS: add it to --patient-map, or use --demo-patients on a test log"))
+        let reference = outside(name);
+        // A value alone is nobody's where it is one of a system: another hospital has it too.
+        let keys = name.identifiers.iter().map(|(system, value)| match system.as_str() {
+            "" => value.clone(),
+            system => format!("{system}|{value}"),
+        });
+        let mut names = std::iter::once(reference.clone()).chain(self.short(&reference)).chain(keys);
+        Ok(names.find_map(|key| self.known.get(&key)).map(message))
     }
 }
 
-/// `Patient/123` of an absolute URL.
-fn short(reference: &str) -> Option<String> {
-    let at = reference.rfind("Patient/")?;
-    reference.get(at..).map(str::to_owned)
+/// The reference, unless it is of what a document contains: that has a name in it alone.
+fn outside(name: &PatientName) -> String {
+    let reference = bare(&name.reference).text;
+    if reference.starts_with('#') { String::new() } else { reference }
 }
 
 /// The INS, where the identifier is of one of its systems. Published examples have keys that don't fit: only the form is
@@ -162,7 +194,7 @@ mod tests {
     }
 
     fn map(text: &str, demo: bool) -> PatientMap {
-        PatientMap { known: PatientMap::parse(text).expect("a map"), demo }
+        PatientMap { known: PatientMap::parse(text).expect("a map"), demo, source: String::new() }
     }
 
     #[test]
@@ -174,12 +206,36 @@ mod tests {
             let map = map(&text, false);
             assert_eq!(map.resolve(&named("Patient/1")).expect("known").oid, "1.2.250.1.213.1.4.10");
             let absolute = named("https://x.example/fhir/Patient/2/_history/3");
-            assert_eq!(map.resolve(&absolute).expect("known").oid, DEFAULT_OID);
+            let of_x = map.clone().of_server("https://X.example/fhir/");
+            assert_eq!(of_x.resolve(&absolute).expect("known").oid, DEFAULT_OID);
             let why = map.resolve(&named("Patient/3")).expect_err("unknown");
             assert!(why.contains("--patient-map") && why.contains("Patient/3"), "{why}");
         }
         for bad in ["Patient/1", "Patient/1,12", "{\"Patient/1\": 5}", "a,b,c,d"] {
             assert!(PatientMap::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_map_is_of_one_hospital() {
+        let text =
+            format!("Patient/1,{INS}\nhttps://b.example/fhir/Patient/2,{INS}\n12345,{INS}\nurn:oid:1.2.3|6,{INS}\n");
+        let (plain, of_a) = (map(&text, false), map(&text, false).of_server("https://a.example/fhir"));
+        let by =
+            |system: &str, value: &str| PatientName { identifiers: vec![(system.into(), value.into())], ..named("") };
+        for (name, by_plain, by_source) in [
+            (named("Patient/1"), true, true),
+            (named("https://a.example/fhir/Patient/1"), false, true),
+            (named("https://a.example/fhir/Patient/1/$everything"), false, true),
+            (named("https://b.example/fhir/Patient/1"), false, false),
+            (named("https://a.example/other/Patient/1"), false, false),
+            (named("https://b.example/fhir/Patient/2"), true, true),
+            (by("", "12345"), true, true),
+            (by("urn:oid:1.2.9", "12345"), false, false),
+            (by("urn:oid:1.2.3", "6"), true, true),
+            (by("urn:oid:1.2.9", "6"), false, false),
+        ] {
+            assert_eq!((plain.is_known(&name), of_a.is_known(&name)), (by_plain, by_source), "{name:?}");
         }
     }
 

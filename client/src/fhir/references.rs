@@ -7,22 +7,70 @@
 //! | contained | `#pat`: the resource in `contained`. Outside of its document this name is nobody's |
 //! | of the same Bundle | `urn:uuid:...` or the URL that an entry has as `fullUrl` |
 //! | logical | `identifier` alone, with `type` as a name or as `.../StructureDefinition/Patient` |
-//! | conditional | `Patient?identifier=system\|value` |
+//! | conditional | `Patient?identifier=system\|value`, `Patient/_search?identifier=...` |
+//! | that goes on after the id | `Patient/1/$everything`, `Patient/1/Observation?code=x`: `Patient/1` |
+//!
+//! A relative reference means the resource on the server of whoever refers: `Patient/1` of two hospitals is two people.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 use sillage_rules::ident::spelling;
 
+use super::FhirError;
 use super::read::{codings, list, text};
 
 /// Where the identifiers of a person's national health identity are: INS and what came before it.
-const INS_ROOT: &str = "1.2.250.1.213.1.4.";
+pub(super) const INS_ROOT: &str = "1.2.250.1.213.1.4.";
 /// Codes of identifier types that say the same (FR Core, HL7 v2-0203).
 const INS_TYPES: [&str; 8] = ["INS-NIR", "INS-NIA", "INS-C", "INS-NIR-TEST", "INS-NIR-DEMO", "INS", "NIR", "NIA"];
 
-/// The resources that came in the same Bundle, by their `fullUrl` and by type and id.
+/// The resources that came in the same Bundle, and the server of the document beside which they stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Neighbours {
-    resources: Vec<(String, Value)>,
+    resources: Arc<Vec<Neighbour>>,
+    /// The base URL by which the document's relative references are read; empty where it isn't known.
+    base: String,
+}
+
+/// A resource of a Bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Neighbour {
+    /// Its `fullUrl`.
+    url: String,
+    /// Its server; empty where the `fullUrl` names none.
+    base: String,
+    resource: Value,
+}
+
+impl Neighbour {
+    /// `Patient/1`.
+    fn short(&self) -> Option<String> {
+        let (kind, id) = (text(&self.resource, "resourceType"), text(&self.resource, "id"));
+        (!id.is_empty()).then(|| format!("{kind}/{id}"))
+    }
+
+    /// What tells it from others of the same name: who it is, or all that it says of who is meant.
+    fn identity(&self) -> Value {
+        let resource = &self.resource;
+        match text(resource, "resourceType") {
+            "PractitionerRole" | "Group" => {
+                let mut whole = resource.clone();
+                if let Some(members) = whole.as_object_mut() {
+                    members.retain(|name, _| !matches!(name.as_str(), "meta" | "text"));
+                }
+                whole
+            }
+            "DocumentReference" => Value::Null,
+            kind => {
+                let one =
+                    |identifier: &Value| (text(identifier, "system").to_owned(), text(identifier, "value").to_owned());
+                let mut all: Vec<_> = list(resource, "identifier").iter().map(one).collect();
+                all.sort();
+                serde_json::json!([kind, all])
+            }
+        }
+    }
 }
 
 impl Neighbours {
@@ -39,19 +87,93 @@ impl Neighbours {
         "Group",
     ];
 
-    /// Takes note of an entry.
-    pub fn add(&mut self, full_url: &str, resource: Value) {
-        self.resources.push((bare(full_url).text, resource));
+    /// The resources of a Bundle, each with its `fullUrl`.
+    pub fn of(resources: impl IntoIterator<Item = (String, Value)>) -> Self {
+        let one = |(url, resource): (String, Value)| {
+            let (kind, id) = (text(&resource, "resourceType"), text(&resource, "id"));
+            let base = base_of(&url, kind, id).unwrap_or_default();
+            Neighbour { url: bare(&url).text, base, resource }
+        };
+        Self { resources: Arc::new(resources.into_iter().map(one).collect()), base: String::new() }
     }
 
-    fn find(&self, target: &Bare) -> Option<&Value> {
-        let by_url = self.resources.iter().find(|(url, _)| !url.is_empty() && *url == target.text);
-        let is_meant = |resource: &Value| {
-            let (kind, id) = (text(resource, "resourceType"), text(resource, "id"));
-            !id.is_empty() && target.text == format!("{kind}/{id}")
-        };
-        by_url.or_else(|| self.resources.iter().find(|(_, resource)| is_meant(resource))).map(|(_, resource)| resource)
+    /// The same beside a document of this server; an empty one says nothing.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self { resources: Arc::clone(&self.resources), base: spelled_base(base) }
     }
+
+    /// The server of the document; empty where it isn't known.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whatever a reference of a resource at `base` may mean.
+    fn found<'a>(&'a self, target: &Bare, base: &str) -> Vec<&'a Neighbour> {
+        let named = |url: &str| self.resources.iter().filter(|other| !url.is_empty() && other.url == url).collect();
+        let mut found: Vec<&Neighbour> = named(&target.text);
+        if found.is_empty() && target.is_relative() {
+            let is_here = |other: &&Neighbour| other.short().as_deref() == Some(target.text.as_str());
+            let of_server = |other: &&Neighbour| base.is_empty() || other.base.is_empty() || other.base == base;
+            found = self.resources.iter().filter(is_here).filter(of_server).collect();
+            // What names its server is nearer than what names none.
+            if !base.is_empty() && found.iter().any(|other| other.base == base) {
+                found.retain(|other| other.base == base);
+            }
+        }
+        let of_version = |other: &&Neighbour| text(&other.resource["meta"], "versionId") == target.version;
+        if !target.version.is_empty() && found.iter().any(of_version) {
+            found.retain(of_version);
+        }
+        found
+    }
+
+    /// Refuses references that may mean several resources, which aren't the same one.
+    ///
+    /// # Errors
+    /// With the place of the reference in `document`.
+    pub(super) fn check(&self, document: &Value, path: &str) -> Result<(), FhirError> {
+        match document {
+            Value::Object(members) => {
+                let found = self.found(&bare(text(document, "reference")), &self.base);
+                let mut identities = found.iter().map(|other| other.identity());
+                let first = identities.next();
+                if first.is_some_and(|first| identities.any(|other| other != first)) {
+                    let why = "the Bundle has several resources of this name, and they aren't the same one: which is meant? \
+                               Give every entry its own fullUrl, and the reference the whole URL";
+                    return Err(FhirError::new(format!("{path}.reference"), why));
+                }
+                members.iter().try_for_each(|(name, value)| self.check(value, &format!("{path}.{name}")))
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().try_for_each(|(at, item)| self.check(item, &format!("{path}[{at}]")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses contained resources of one id: a reference to it means one of them, and nobody knows which.
+pub(super) fn check_contained(document: &Value, path: &str) -> Result<(), FhirError> {
+    let id = |resource: &Value| text(resource, "id").trim_start_matches('#').to_owned();
+    let ids: Vec<String> = list(document, "contained").iter().map(id).collect();
+    let is_taken = |at: &usize| !ids[*at].is_empty() && ids[..*at].contains(&ids[*at]);
+    match (0..ids.len()).find(is_taken) {
+        Some(at) => Err(FhirError::new(format!("{path}.contained[{at}].id"), "two contained resources have this id")),
+        None => Ok(()),
+    }
+}
+
+/// The server that a `fullUrl` names: what stands before type and id.
+pub fn base_of(full_url: &str, kind: &str, id: &str) -> Option<String> {
+    let url = full_url.split("/_history/").next()?.trim_end_matches('/');
+    let base = url.strip_suffix(&format!("/{kind}/{id}"))?;
+    base.contains("://").then(|| spelled_base(base))
+}
+
+/// A server by its one spelling.
+pub(super) fn spelled_base(base: &str) -> String {
+    base.trim_end_matches('/').to_ascii_lowercase()
 }
 
 /// A reference without what says nothing.
@@ -60,9 +182,23 @@ pub(super) struct Bare {
     /// The reference: no version, no `/` at the end, no fragment.
     pub text: String,
     /// The resource type that stands in it.
-    kind: String,
+    pub kind: String,
     /// Of a conditional reference: (system, value).
-    identifiers: Vec<(String, String)>,
+    pub identifiers: Vec<(String, String)>,
+    /// The version that it names.
+    version: String,
+}
+
+impl Bare {
+    /// `Patient/1`: of the server of whoever refers.
+    fn is_relative(&self) -> bool {
+        !self.kind.is_empty() && !self.text.contains("://") && !self.text.contains('?')
+    }
+
+    /// Whether it names the patient of a server, by their id there.
+    pub fn is_patient_by_id(&self) -> bool {
+        self.kind == "Patient" && !self.text.contains('?') && !self.text.is_empty()
+    }
 }
 
 /// Reads the text of a reference.
@@ -71,18 +207,16 @@ pub(super) fn bare(reference: &str) -> Bare {
     if reference.starts_with('#') {
         return Bare { text: reference.to_owned(), ..Bare::default() };
     }
-    if let Some((path, query)) = reference.split_once('?') {
-        let path = path.trim_end_matches('/');
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let identifiers = pairs.filter(|(name, _)| *name == "identifier").map(|(_, value)| {
-            let value = decoded(value);
-            let (system, value) = value.split_once('|').unwrap_or(("", &value));
-            (system.to_owned(), value.to_owned())
-        });
-        let kind = typed(path.rsplit('/').next().unwrap_or_default());
-        return Bare { text: reference.to_owned(), kind, identifiers: identifiers.collect() };
-    }
-    let whole = decoded(reference.split('#').next().unwrap_or_default());
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (reference.split('#').next().unwrap_or_default(), None),
+    };
+    let whole = decoded(path);
+    // A query whose `?` was written as `%3F`.
+    let (whole, query) = match (whole.split_once('?'), query) {
+        (Some((path, query)), None) => (path.to_owned(), Some(query.to_owned())),
+        _ => (whole, query.map(str::to_owned)),
+    };
     let (root, path) = match whole.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -92,20 +226,73 @@ pub(super) fn bare(reference: &str) -> Bare {
         None => (String::new(), whole),
     };
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let parts = match parts.iter().position(|part| *part == "_history") {
-        Some(at) => &parts[..at],
-        None => &parts[..],
+    if let Some(at) = patient_at(&parts) {
+        let version = parts[at + 2..].iter().skip_while(|part| **part != "_history").nth(1);
+        let before = parts[..at].iter().map(|part| format!("{part}/")).collect::<String>();
+        return Bare {
+            text: format!("{root}{before}Patient/{}", parts[at + 1]),
+            kind: "Patient".to_owned(),
+            version: version.copied().unwrap_or_default().to_owned(),
+            ..Bare::default()
+        };
+    }
+    if let Some(query) = query {
+        let search = parts.iter().rposition(|part| *part == "_search");
+        let kind = typed(search.map_or(&parts[..], |at| &parts[..at]).last().copied().unwrap_or_default());
+        let text = match search {
+            // A search by POST asks what one by GET does.
+            Some(at) if kind == "Patient" => format!("{root}{}?{query}", parts[..at].join("/")),
+            _ => reference.to_owned(),
+        };
+        return Bare { text, kind, identifiers: identifiers_in(&query), ..Bare::default() };
+    }
+    if let Some((last, before)) = parts.split_last()
+        && last.starts_with(['$', '_'])
+        && before.last().is_some_and(|part| *part == "Patient")
+    {
+        // An operation on whatever patients: it names nobody.
+        return Bare { kind: "Patient".to_owned(), ..Bare::default() };
+    }
+    let (parts, version) = match parts.iter().position(|part| *part == "_history") {
+        Some(at) => (&parts[..at], parts.get(at + 1).copied().unwrap_or_default()),
+        None => (&parts[..], ""),
     };
     let kind = parts.len().checked_sub(2).map(|at| typed(parts[at])).unwrap_or_default();
     if kind.is_empty() {
         // Not of a form that has a version: what it says is all it says.
         return Bare { text: reference.to_owned(), ..Bare::default() };
     }
-    let mut parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
-    if let Some(at) = parts.len().checked_sub(2).filter(|_| kind == "Patient") {
-        parts[at].clone_from(&kind);
-    }
-    Bare { text: format!("{root}{}", parts.join("/")), kind, identifiers: Vec::new() }
+    Bare { text: format!("{root}{}", parts.join("/")), kind, version: version.to_owned(), ..Bare::default() }
+}
+
+/// Where in a path a Patient stands with their id, whatever comes after it. In small letters it must be all of a reference, or
+/// what comes after must be of FHIR: other programs have folders of this name.
+fn patient_at(parts: &[&str]) -> Option<usize> {
+    let is_id = |part: &str| !part.starts_with(['_', '$']);
+    let is_here = |at: &usize| {
+        let (name, rest) = (parts[*at], &parts[*at + 2..]);
+        let is_of_fhir = || match rest {
+            [] => true,
+            [first, ..] if first.starts_with(['_', '$']) => true,
+            [compartment] => compartment.starts_with(|c: char| c.is_ascii_uppercase()),
+            _ => false,
+        };
+        is_id(parts[*at + 1]) && (name == "Patient" || name.eq_ignore_ascii_case("Patient") && is_of_fhir())
+    };
+    (0..parts.len().saturating_sub(1)).rev().find(is_here)
+}
+
+/// The identifiers that a conditional reference names.
+fn identifiers_in(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.filter(|(name, _)| decoded(name).split([':', '.']).next() == Some("identifier"));
+    named.map(|(_, value)| identifier_in(&decoded(value))).collect()
+}
+
+/// `system|value`.
+pub(super) fn identifier_in(written: &str) -> (String, String) {
+    let (system, value) = written.split_once('|').unwrap_or(("", written));
+    (system.to_owned(), value.to_owned())
 }
 
 fn is_urn(text: &str) -> bool {
@@ -126,7 +313,7 @@ fn typed(segment: &str) -> String {
 }
 
 /// `%2F` and its like.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -159,39 +346,45 @@ pub(super) fn is_ins_system(system: &str) -> bool {
     spelling::ins_oid(system).is_some() || oid.starts_with(INS_ROOT)
 }
 
-/// Whether text that stands anywhere names a Patient: a reference of one of the forms, or an INS whose key fits.
-pub(super) fn speaks_of_patient(said: &str) -> bool {
-    let words = said.split(|c: char| c.is_whitespace() || "\"'()<>,;".contains(c)).filter(|word| !word.is_empty());
-    let mut words = words.map(|word| word.trim_end_matches('.'));
-    words.any(|word| {
-        let dense: String = word.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-        let tail = dense.rsplit(['|', '=', ':', '/', '^']).next().unwrap_or_default();
-        let ins = sillage_rules::ident::Ins::parse(tail, "1.2.250.1.213.1.4.8").is_ok_and(|ins| ins.key_fits());
-        let reference = bare(word.rsplit('=').next().unwrap_or_default());
-        let by_reference = reference.kind == "Patient" && !reference.text.contains("StructureDefinition");
-        ins || by_reference || bare(word).kind == "Patient" && word.contains("identifier=")
-    })
-}
-
 /// The references of one resource.
 #[derive(Clone, Copy)]
 pub(super) struct References<'a> {
     contained: &'a [Value],
     around: &'a Neighbours,
+    /// The server of the resource.
+    base: &'a str,
 }
 
 impl<'a> References<'a> {
     pub fn of(root: &'a Value, around: &'a Neighbours) -> Self {
-        Self { contained: list(root, "contained"), around }
+        Self { contained: list(root, "contained"), around, base: &around.base }
+    }
+
+    /// The server of the resource; empty where it isn't known.
+    pub fn base(self) -> &'a str {
+        self.base
     }
 
     /// The resource that a reference means, where the document contains it or it came in the same Bundle.
     pub fn contained(self, reference: &Value) -> Option<&'a Value> {
+        self.followed(reference).map(|(resource, _)| resource)
+    }
+
+    /// The same, and how the references in that resource are read.
+    pub fn followed(self, reference: &Value) -> Option<(&'a Value, Self)> {
         let target = text(reference, "reference").trim();
         match target.strip_prefix('#') {
-            Some(id) => self.contained.iter().find(|resource| text(resource, "id").trim_start_matches('#') == id),
+            Some(id) => {
+                let is_meant = |resource: &&Value| text(resource, "id").trim_start_matches('#') == id;
+                self.contained.iter().find(is_meant).map(|resource| (resource, self))
+            }
             None if target.is_empty() => None,
-            None => self.around.find(&bare(target)),
+            None => {
+                let found = self.around.found(&bare(target), self.base).into_iter().next()?;
+                let base = if found.base.is_empty() { self.base } else { found.base.as_str() };
+                let of_it = Self { contained: list(&found.resource, "contained"), around: self.around, base };
+                Some((&found.resource, of_it))
+            }
         }
     }
 
@@ -199,9 +392,9 @@ impl<'a> References<'a> {
     /// role, those of who has it.
     pub fn named(self, reference: &Value) -> (String, Vec<(String, String)>) {
         let (mut name, mut identifiers) = self.named_itself(reference);
-        let role = self.contained(reference).filter(|found| text(found, "resourceType") == "PractitionerRole");
-        if let Some(practitioner) = role.and_then(|role| role.get("practitioner")) {
-            let (person, of_person) = self.named_itself(practitioner);
+        let role = self.followed(reference).filter(|(found, _)| text(found, "resourceType") == "PractitionerRole");
+        if let Some((practitioner, of_role)) = role.and_then(|(role, of_it)| Some((role.get("practitioner")?, of_it))) {
+            let (person, of_person) = of_role.named_itself(practitioner);
             identifiers.splice(0..0, of_person);
             if identifiers.is_empty() && name.starts_with('#') && !person.is_empty() {
                 name = person;

@@ -4,15 +4,16 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::history::{self, Version};
+use super::references::base_of;
 use super::{FhirError, Neighbours};
 
-/// Most bytes of a file, unpacked.
-const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Most bytes of a file, as it stands and unpacked.
+const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// One resource, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,10 @@ pub struct Document {
     pub json: Result<Vec<u8>, FhirError>,
     /// Of an entry of a Bundle: its `fullUrl`, where it says one.
     pub full_url: String,
-    /// What came in the same Bundle.
-    pub around: Arc<Neighbours>,
+    /// What came in the same Bundle, and the server that `fullUrl` names.
+    pub around: Neighbours,
+    /// Of a Bundle of type `history`: an older version of a Consent, which says nothing any more.
+    pub is_old: bool,
 }
 
 /// The files under `paths`: a file as named, a folder's `*.json`, `*.ndjson` and `*.jsonl`, also with `.gz`, and those of its
@@ -56,9 +59,18 @@ fn folder(path: &Path, out: &mut Vec<(PathBuf, Option<String>)>) {
         } else if path.is_dir() {
             out.push((path, Some("a link to a folder isn't followed: name the folder itself".to_owned())));
         } else {
-            let why = not_imported(&path);
+            let why = not_imported(&path).or_else(|| no_file(&path));
             out.push((path, why));
         }
+    }
+}
+
+/// Why what stands in a folder is no file that ends: a pipe waits for ever, a device never ends.
+fn no_file(path: &Path) -> Option<String> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => None,
+        Ok(_) => Some("no file (a pipe, a socket or a device): take it out of the folder".to_owned()),
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -96,18 +108,23 @@ fn is_ndjson_name(path: &Path) -> bool {
 /// # Errors
 /// Why it can't be read, in one sentence.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read the file: {error}"))?;
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot read the file: {error}"))?;
+    let bytes = bounded(file, "", FILE_BYTES_MAX).map_err(|why| format!("cannot read the file: {why}"))?;
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }
+    let unpacked = bounded(flate2::read::MultiGzDecoder::new(&bytes[..]), " unpacked", FILE_BYTES_MAX);
+    unpacked.map_err(|why| format!("cannot unpack the file: {why}"))
+}
+
+/// All that can be read, unless it is too much.
+fn bounded(from: impl std::io::Read, how: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    let unpacked = flate2::read::MultiGzDecoder::new(&bytes[..]).take(FILE_BYTES_MAX + 1).read_to_end(&mut out);
-    match unpacked {
-        Ok(_) if out.len() as u64 > FILE_BYTES_MAX => {
-            Err(format!("over {FILE_BYTES_MAX} bytes unpacked: cut it into several files"))
-        }
+    match from.take(bytes_max + 1).read_to_end(&mut out) {
+        Ok(_) if out.len() as u64 > bytes_max => Err(format!("over {bytes_max} bytes{how}: cut it into several files")),
         Ok(_) => Ok(out),
-        Err(error) => Err(format!("cannot unpack the file: {error}: it is cut short or damaged")),
+        Err(error) if how.is_empty() => Err(error.to_string()),
+        Err(error) => Err(format!("{error}: it is cut short or damaged")),
     }
 }
 
@@ -178,6 +195,8 @@ struct Head<'a> {
     resource_type: Option<&'a RawValue>,
     #[serde(borrow)]
     entry: Option<&'a RawValue>,
+    #[serde(rename = "type", borrow)]
+    sort: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -186,29 +205,58 @@ struct BundleEntry<'a> {
     full_url: Option<&'a RawValue>,
     #[serde(borrow)]
     resource: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+}
+
+impl BundleEntry<'_> {
+    fn full_url(&self) -> String {
+        self.full_url.and_then(|url| serde_json::from_str(url.get()).ok()).unwrap_or_default()
+    }
+
+    /// The server that `fullUrl` names; empty where it names none.
+    fn base(&self) -> String {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(rename = "resourceType")]
+            kind: String,
+            id: String,
+        }
+        let named = self.resource.and_then(|resource| serde_json::from_str::<Named>(resource.get()).ok());
+        named.and_then(|named| base_of(&self.full_url(), &named.kind, &named.id)).unwrap_or_default()
+    }
+
+    /// Which version of a Consent it is, in a history.
+    fn version(&self) -> Option<Version> {
+        let read =
+            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        Version::of(&self.full_url(), &read(self.resource), &read(self.request), &read(self.response))
+    }
 }
 
 /// The resources of a Bundle that the others may refer to.
 fn neighbours(entries: &[&RawValue]) -> Neighbours {
-    let mut around = Neighbours::default();
+    let mut resources = Vec::new();
     for entry in entries {
         let Ok(entry) = serde_json::from_str::<BundleEntry>(entry.get()) else { continue };
-        let full_url = entry.full_url.and_then(|url| serde_json::from_str::<String>(url.get()).ok());
+        let full_url = entry.full_url();
         let Some(resource) = entry.resource else { continue };
         let Ok(head) = serde_json::from_str::<Head>(resource.get()) else { continue };
         let kind = head.resource_type.map(RawValue::get).unwrap_or_default().trim_matches('"');
         if Neighbours::TYPES.contains(&kind)
             && let Ok(resource) = serde_json::from_str(resource.get())
         {
-            around.add(&full_url.unwrap_or_default(), resource);
+            resources.push((full_url, resource));
         }
     }
-    around
+    Neighbours::of(resources)
 }
 
 impl Document {
     fn alone(json: Result<Vec<u8>, FhirError>) -> Self {
-        Self { entry: None, json, full_url: String::new(), around: Arc::default() }
+        Self { entry: None, json, full_url: String::new(), around: Neighbours::default(), is_old: false }
     }
 }
 
@@ -228,17 +276,25 @@ fn resource(raw: &RawValue) -> Vec<Document> {
     let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(entries.get()) else {
         return refused("Bundle.entry", "this element repeats: expected a JSON array");
     };
-    let around = Arc::new(neighbours(&entries));
-    let one = |(i, raw): (usize, &&RawValue)| {
-        let entry = serde_json::from_str::<BundleEntry>(raw.get()).ok();
-        let full_url = entry.as_ref().and_then(|entry| serde_json::from_str(entry.full_url?.get()).ok());
-        let json = match entry.and_then(|entry| entry.resource) {
-            Some(resource) => Ok(resource.get().as_bytes().to_vec()),
-            None => Err(FhirError::new(format!("Bundle.entry[{i}].resource"), "an entry without a resource")),
-        };
-        Document { entry: Some(i), json, full_url: full_url.unwrap_or_default(), around: around.clone() }
+    let around = neighbours(&entries);
+    let is_history = head.sort.is_some_and(|sort| sort.get() == "\"history\"");
+    let entries: Vec<Option<BundleEntry>> = entries.iter().map(|raw| serde_json::from_str(raw.get()).ok()).collect();
+    let superseded = match is_history {
+        true => history::superseded(entries.iter().map(|entry| entry.as_ref()?.version()).collect()),
+        false => vec![None; entries.len()],
     };
-    entries.iter().enumerate().map(one).collect()
+    let one = |((i, entry), why): ((usize, Option<BundleEntry>), Option<history::Left>)| {
+        let full_url = entry.as_ref().map(BundleEntry::full_url).unwrap_or_default();
+        let around = around.at(&entry.as_ref().map(BundleEntry::base).unwrap_or_default());
+        let path = format!("Bundle.entry[{i}]");
+        let json = match (entry.and_then(|entry| entry.resource), why) {
+            (_, Some(history::Left::Deleted)) => Err(FhirError::new(format!("{path}.request"), history::DELETED)),
+            (Some(resource), _) => Ok(resource.get().as_bytes().to_vec()),
+            (None, _) => Err(FhirError::new(format!("{path}.resource"), "an entry without a resource")),
+        };
+        Document { entry: Some(i), json, full_url, around, is_old: why == Some(history::Left::Old) }
+    };
+    entries.into_iter().enumerate().zip(superseded).map(one).collect()
 }
 
 #[cfg(test)]
@@ -281,6 +337,65 @@ mod tests {
     }
 
     #[test]
+    fn of_a_history_the_newest_consent_counts_alone() {
+        let consent = |id: &str, version: &str, status: &str| {
+            format!(
+                r#"{{"resource": {{"resourceType": "Consent", "id": "{id}", "status": "{status}", "meta": {{"versionId": "{version}"}}}}}}"#
+            )
+        };
+        let deleted = |id: &str| format!(r#"{{"request": {{"method": "DELETE", "url": "Consent/{id}"}}}}"#);
+        let other = r#"{"resource": {"resourceType": "AuditEvent", "id": "1", "meta": {"versionId": "1"}}}"#.to_owned();
+        let read = |sort: &str, entries: &[&String]| {
+            let entries = entries.iter().map(|entry| entry.as_str()).collect::<Vec<_>>().join(",");
+            let json = format!(r#"{{"resourceType": "Bundle", "type": "{sort}", "entry": [{entries}]}}"#);
+            let one = |d: &Document| match (&d.json, d.is_old) {
+                (_, true) => "old".to_owned(),
+                (Err(error), _) => error.path.clone(),
+                (Ok(_), _) => "read".to_owned(),
+            };
+            documents(Path::new("a.json"), json.as_bytes()).iter().map(one).collect::<Vec<_>>()
+        };
+        let (third, second) = (consent("1", "3", "inactive"), consent("1", "2", "active"));
+        assert_eq!(read("history", &[&third, &second]), ["read", "old"]);
+        assert_eq!(read("history", &[&second, &third]), ["old", "read"]);
+        assert_eq!(read("history", &[&second, &consent("2", "1", "active"), &other, &other]), ["read"; 4]);
+        let unsaid = consent("1", "", "active");
+        assert_eq!(read("history", &[&unsaid, &unsaid]), ["read", "old"], "the newest stands first");
+        assert_eq!(read("history", &[&deleted("1"), &third, &second]), ["Bundle.entry[0].request", "old", "old"]);
+        assert_eq!(read("history", &[&deleted("2"), &third]), ["Bundle.entry[0].request", "read"]);
+        assert_eq!(read("history", &[&third, &deleted("1"), &second]), ["read", "old", "old"], "it was made again");
+        assert_eq!(
+            read("history", &[&second, &deleted("1"), &third]),
+            ["old", "Bundle.entry[1].request", "old"],
+            "it stands before it"
+        );
+        assert_eq!(read("collection", &[&third, &second]), ["read"; 2]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_never_ends_is_no_file_of_a_folder() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero.json")).expect("a link");
+        std::os::unix::fs::symlink(dir.path().join("gone"), dir.path().join("gone.json")).expect("a link");
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("pipe.json")).expect("a socket");
+        std::fs::write(dir.path().join("a.json"), "{}").expect("written");
+        std::os::unix::fs::symlink(dir.path().join("a.json"), dir.path().join("link.json")).expect("a link");
+        let found = files(&[dir.path().to_owned()]);
+        let why: Vec<bool> = found.iter().map(|(_, why)| why.is_some()).collect();
+        assert_eq!(why, [false, true, false, true, true], "{found:?}");
+    }
+
+    #[test]
+    fn too_much_is_refused_before_it_is_held() {
+        for how in ["", " unpacked"] {
+            let why = bounded(std::io::repeat(b'0'), how, 1_000).expect_err("without an end");
+            assert!(why.contains("cut it into several files"), "{why}");
+            assert_eq!(bounded(&[b'0'; 1_000][..], how, 1_000).map(|all| all.len()), Ok(1_000));
+        }
+    }
+
+    #[test]
     fn folders_are_read_in_the_order_of_names() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("b")).expect("folder");
@@ -306,14 +421,14 @@ mod tests {
         };
         let two = "{\"a\":1}\n{\"b\":2}\n";
         let several_members = [packed("{\"a\":1}\n"), packed("{\"b\":2}\n")].concat();
-        let with_mark = format!("\u{feff}{{\"a\":1}}\r\n\r\n{{\"b\":2}}\r\n");
+        let with_mark = "\u{feff}{\"a\":1}\r\n\r\n{\"b\":2}\r\n";
         let over_lines = "{\n\"a\":\n1}";
         for (name, bytes, count) in [
             ("a.ndjson.gz", packed(two), 2),
             ("a.json.GZ", several_members, 2),
             ("a.ndjson", packed(two), 2),
-            ("b.ndjson", with_mark.clone().into_bytes(), 2),
-            ("b.json", with_mark.into_bytes(), 2),
+            ("b.ndjson", with_mark.as_bytes().to_vec(), 2),
+            ("b.json", with_mark.as_bytes().to_vec(), 2),
             ("c.jsonl", over_lines.as_bytes().to_vec(), 1),
         ] {
             let path = dir.path().join(name);

@@ -13,7 +13,8 @@ use super::FhirError;
 use super::check::base64;
 use super::patients::{PatientMap, PatientName};
 use super::read::{has_role, list, own, text};
-use super::references::{References, is_of_patient, speaks_of_patient};
+use super::references::{References, bare, is_of_patient};
+use super::spoken::{Spoken, spoken};
 
 /// A patient that an event concerns.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,15 @@ struct Mention {
     name: PatientName,
     path: String,
     entity: Option<usize>,
+}
+
+/// Whoever an event names: it may speak of them.
+struct Known {
+    /// None of somebody who acts and has no INS that is known.
+    identity: Option<PatientIdentity>,
+    names: Vec<PatientName>,
+    /// It is who acts, and nobody whom the event concerns.
+    acts: bool,
 }
 
 /// Reads whose an event is.
@@ -73,10 +83,12 @@ impl Subjects<'_> {
             let elsewhere = self.elsewhere();
             mentions.extend(elsewhere);
         }
+        let mut known: Vec<Known> = Vec::new();
         for Mention { name, path, entity } in mentions {
             let identity = patients.resolve(&name).map_err(|why| FhirError::new(path.clone(), why))?;
+            note(&mut known, &identity, &name);
             match found.iter().position(|subject| subject.identity == identity) {
-                Some(known) => found[known].entities.extend(entity),
+                Some(at) => found[at].entities.extend(entity),
                 None if entity.is_none() && !found.is_empty() => {
                     let why = "another patient than the one that the event concerns: of an event that concerns several, each is an entity";
                     return Err(FhirError::new(path, why));
@@ -84,8 +96,18 @@ impl Subjects<'_> {
                 None => found.push(Subject { name, identity, entities: entity.into_iter().collect() }),
             }
         }
-        if found.is_empty() && !self.is_ours() {
-            self.check_nobody()?;
+        if !self.is_ours() {
+            // Who acts is named, and on record as who acts.
+            let acting = self.agents().into_iter().find(|(at, _)| *at == acts).map(|(_, mention)| mention.name);
+            if let Some(name) = acting {
+                match patients.resolve(&name).ok() {
+                    Some(identity) if known.iter().any(|one| one.identity.as_ref() == Some(&identity)) => {
+                        note(&mut known, &identity, &name);
+                    }
+                    identity => known.push(Known { identity, names: vec![name], acts: true }),
+                }
+            }
+            self.check_spoken(patients, &known, found.is_empty())?;
         }
         Ok(found)
     }
@@ -196,9 +218,10 @@ impl Subjects<'_> {
         }
     }
 
-    /// Nothing names a patient: so nothing may speak of one.
-    fn check_nobody(&self) -> Result<(), FhirError> {
-        for (at, entity) in list(self.root, "entity").iter().enumerate() {
+    /// Nothing may speak of a patient under whom the event isn't filed.
+    fn check_spoken(&self, patients: &PatientMap, known: &[Known], is_nobodys: bool) -> Result<(), FhirError> {
+        for (at, entity) in list(self.root, "entity").iter().enumerate().filter(|(_, entity)| !self.is_patient(entity))
+        {
             let (coding, path) = (&entity["type"], format!("AuditEvent.entity[{at}]"));
             let of_resources = text(coding, "system").trim_end_matches('/').ends_with("/resource-types");
             let kind = text(coding, "code");
@@ -218,43 +241,115 @@ impl Subjects<'_> {
                 let why = "a person, and nothing says whether a patient: give entity.role or the type in entity.what";
                 return Err(FhirError::new(path, why));
             }
-            let query = text(entity, "query");
-            let query = base64(query).and_then(|query| String::from_utf8(query).ok()).unwrap_or_default();
-            let asks = ["patient=", "patient:", "subject=Patient", "subject:Patient"];
-            if asks.iter().any(|asks| query.contains(asks)) || speaks_of_patient(&query.replace(['&', '?'], " ")) {
-                let why = "the query asks about a patient, and no entity names them: add them as an entity";
-                return Err(FhirError::new(format!("{path}.query"), why));
+        }
+        let is_stranger = |said: &Spoken| is_nobodys || self.is_stranger(said, patients, known);
+        let place = |(name, value): (&String, &Value)| stranger_in(value, &format!("AuditEvent.{name}"), &is_stranger);
+        let members = self.root.as_object().into_iter().flatten().filter(|(name, _)| *name != "text");
+        let why = match members.into_iter().find_map(place) {
+            None => return Ok(()),
+            Some((path, is_query)) => match (is_nobodys, is_query) {
+                (true, true) => {
+                    (path, "the query asks about a patient, and no entity names them: add them as an entity")
+                }
+                (true, false) => (
+                    path,
+                    "this speaks of a patient, and nothing names them so that the event could be filed: add them as an entity",
+                ),
+                (false, _) => (
+                    path,
+                    "this speaks of another patient than those whom the event names, who wouldn't have it in their trace: add them as an entity",
+                ),
+            },
+        };
+        Err(FhirError::new(why.0, why.1))
+    }
+
+    /// Whether text speaks of somebody who is certainly none of those whom the event names.
+    fn is_stranger(&self, said: &Spoken, patients: &PatientMap, known: &[Known]) -> bool {
+        let name = match said {
+            Spoken::Ins(ins) => {
+                let dense = |value: &str| value.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+                let is_theirs = |one: &Known| {
+                    let mut identifiers = one.names.iter().flat_map(|name| &name.identifiers);
+                    one.identity.as_ref().is_some_and(|identity| identity.ins == *ins)
+                        || identifiers.any(|(_, value)| dense(value).eq_ignore_ascii_case(ins))
+                };
+                return !known.iter().any(is_theirs);
+            }
+            // The event says who it was.
+            Spoken::Somebody => return false,
+            Spoken::Named(reference, identifiers) => {
+                let what = serde_json::json!({ "reference": reference });
+                let (reference, mut all) = self.references.named(&what);
+                all.extend(identifiers.iter().cloned());
+                PatientName { reference, identifiers: all, display: String::new() }
+            }
+        };
+        let identity = patients.resolve(&name).ok();
+        let is_known = |one: &Known| identity.is_some() && one.identity == identity;
+        if known.iter().any(|one| is_known(one) || self.is_same(one, &name) == Some(true)) {
+            return false;
+        }
+        let mut concerned = known.iter().filter(|one| !one.acts);
+        patients.is_known(&name) || concerned.all(|one| self.is_same(one, &name) == Some(false))
+    }
+
+    /// Whether a name is that of somebody who is known; none where it may be: not by an id on the same server, nor in the same system.
+    fn is_same(&self, known: &Known, name: &PatientName) -> Option<bool> {
+        let mut said = None;
+        for other in &known.names {
+            if let Some((own, others)) = self.place(&name.reference).zip(self.place(&other.reference))
+                && (own.0 == others.0 || own.0.is_empty() || others.0.is_empty())
+            {
+                said = said.max(Some(own.1 == others.1));
+            }
+            for (system, value) in &name.identifiers {
+                let of_system = other.identifiers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(system));
+                of_system.for_each(|(_, others)| said = said.max(Some(others == value)));
             }
         }
-        match self
-            .root
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| *name != "text")
-            .find_map(|(name, value)| spoken_of(value, &format!("AuditEvent.{name}")))
-        {
-            Some(path) => {
-                let why = "this speaks of a patient, and nothing names them so that the event could be filed: add them as an entity";
-                Err(FhirError::new(path, why))
-            }
-            None => Ok(()),
-        }
+        said
+    }
+
+    /// The server of a Patient, and their id there.
+    fn place(&self, reference: &str) -> Option<(String, String)> {
+        let target = bare(reference);
+        let at = target.text.rfind("Patient/").filter(|_| target.is_patient_by_id())?;
+        let (base, id) = target.text.split_at(at);
+        let base = if base.is_empty() { self.references.base() } else { base.trim_end_matches('/') };
+        Some((base.to_ascii_lowercase(), id.to_owned()))
     }
 }
 
-/// Where text speaks of a patient.
-fn spoken_of(value: &Value, path: &str) -> Option<String> {
+/// Takes note of a name of somebody.
+fn note(known: &mut Vec<Known>, identity: &PatientIdentity, name: &PatientName) {
+    match known.iter_mut().find(|one| one.identity.as_ref() == Some(identity)) {
+        Some(one) => one.names.push(name.clone()),
+        None => known.push(Known { identity: Some(identity.clone()), names: vec![name.clone()], acts: false }),
+    }
+}
+
+/// Where something speaks of a stranger, and whether it is a query.
+fn stranger_in(value: &Value, path: &str, is_stranger: &dyn Fn(&Spoken) -> bool) -> Option<(String, bool)> {
+    let speaks = |said: &str, is_asked: bool| spoken(said, is_asked).iter().any(is_stranger);
     match value {
-        Value::String(said) => speaks_of_patient(said).then(|| path.to_owned()),
+        Value::String(said) => speaks(said, path.contains(".detail[")).then(|| (path.to_owned(), false)),
         Value::Array(items) => {
-            items.iter().enumerate().find_map(|(at, item)| spoken_of(item, &format!("{path}[{at}]")))
+            items.iter().enumerate().find_map(|(at, item)| stranger_in(item, &format!("{path}[{at}]"), is_stranger))
         }
-        // URLs and systems are names of definitions.
-        Value::Object(members) => {
-            let members = members.iter().filter(|(name, _)| !matches!(name.as_str(), "url" | "system" | "profile"));
-            members.into_iter().find_map(|(name, value)| spoken_of(value, &format!("{path}.{name}")))
-        }
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            let path = format!("{path}.{name}");
+            match name.as_str() {
+                // URLs and systems are names of definitions; a narrative is made from what stands beside it.
+                "url" | "system" | "profile" | "div" => None,
+                "query" | "valueBase64Binary" => {
+                    let bytes = value.as_str().and_then(base64).unwrap_or_default();
+                    let is_query = name == "query";
+                    speaks(&String::from_utf8_lossy(&bytes), true).then_some((path, is_query))
+                }
+                _ => stranger_in(value, &path, is_stranger),
+            }
+        }),
         _ => None,
     }
 }

@@ -113,6 +113,175 @@ fn what_came_in_the_same_bundle_says_who_is_meant() {
     }
 }
 
+/// The records of the entries of a Bundle, or why there are none.
+fn of_bundle(entries: &[(&str, Value)]) -> Vec<Result<Vec<MappedRecord>, FhirError>> {
+    let entry = |(url, resource): &(&str, Value)| match url.is_empty() {
+        true => json!({"resource": resource}),
+        false => json!({"fullUrl": url, "resource": resource}),
+    };
+    let bundle =
+        json!({"resourceType": "Bundle", "type": "collection", "entry": entries.iter().map(entry).collect::<Vec<_>>()});
+    let found = documents(Path::new("a.json"), bundle.to_string().as_bytes());
+    let read = |document: &super::super::source::Document| {
+        map_among(document.json.as_ref().expect("a resource"), &PatientMap::default(), &document.around)
+    };
+    found.iter().map(read).collect()
+}
+
+const OTHER: &str = "180035121518990";
+
+fn patient(id: &str, ins: &str) -> Value {
+    json!({"resourceType": "Patient", "id": id, "identifier": [{"system": SYSTEM, "value": ins}]})
+}
+
+#[test]
+fn a_relative_reference_means_the_patient_of_its_own_server() {
+    let (a, b) = ("https://a.example/fhir/Patient/1", "https://b.example/fhir/Patient/1");
+    let (one, other) = (patient("1", INS), patient("1", OTHER));
+    let about = |reference: &str| event(&json!({"entity": [{"what": {"reference": reference}}]}));
+    let whose = |url: &str, reference: &str, patients: [(&str, &Value); 2]| {
+        let mut entries: Vec<(&str, Value)> =
+            patients.iter().map(|(url, patient)| (*url, (*patient).clone())).collect();
+        entries.push((url, about(reference)));
+        let last = of_bundle(&entries).pop().expect("an event");
+        last.map(|records| records[0].patient.clone().expect("whose").ins).map_err(|error| error.path)
+    };
+    for patients in [[(a, &one), (b, &other)], [(b, &other), (a, &one)]] {
+        assert_eq!(whose("https://a.example/fhir/AuditEvent/e1", "Patient/1", patients), Ok(INS.to_owned()));
+        assert_eq!(whose("https://b.example/fhir/AuditEvent/e1", "Patient/1", patients), Ok(OTHER.to_owned()));
+        assert_eq!(
+            whose("https://B.example/fhir/AuditEvent/e1/_history/2", "Patient/1/_history/4", patients),
+            Ok(OTHER.to_owned())
+        );
+        assert_eq!(whose("urn:uuid:1", b, patients), Ok(OTHER.to_owned()));
+        // Nothing says which server.
+        assert_eq!(whose("", "Patient/1", patients), Err("AuditEvent.entity[0].what.reference".to_owned()));
+        // A third one, of which no patient came along.
+        assert_eq!(
+            whose("https://c.example/fhir/AuditEvent/e1", "Patient/1", patients),
+            Err("AuditEvent.entity[0].what".to_owned())
+        );
+    }
+    // Two of one name.
+    let uuid = "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0";
+    for (url, reference) in [(uuid, uuid), (a, a), (a, "Patient/1")] {
+        let of_a = "https://a.example/fhir/AuditEvent/e1";
+        let refused = Err("AuditEvent.entity[0].what.reference".to_owned());
+        assert_eq!(whose(of_a, reference, [(url, &one), (url, &other)]), refused, "{url}");
+        assert_eq!(whose(of_a, reference, [(url, &one), (url, &one)]), Ok(INS.to_owned()), "versions of one patient");
+    }
+    // As before: one server, and entries without URLs.
+    assert_eq!(whose("", "Patient/1", [("", &one), ("", &patient("2", OTHER))]), Ok(INS.to_owned()));
+    assert_eq!(
+        whose("urn:uuid:9", "Patient/1", [("urn:uuid:1", &one), ("urn:uuid:2", &patient("2", OTHER))]),
+        Ok(INS.to_owned())
+    );
+}
+
+#[test]
+fn a_url_that_goes_on_after_the_id_is_of_that_patient() {
+    let one = Ins::demo("Patient/p1");
+    for reference in [
+        "Patient/p1/$everything",
+        "Patient/p1/$everything?_count=5",
+        "Patient/p1/Observation?code=x",
+        "Patient/p1?_format=json",
+        "Patient/p1%3F_format=json",
+        "patient/p1/$everything",
+        "Patient/p1/_history",
+        "Patient/p1/*",
+    ] {
+        assert_eq!(whose(&json!({"entity": [{"what": {"reference": reference}}]})), [one.value()], "{reference}");
+    }
+    let at_h = Ins::demo("https://h.example/fhir/Patient/p1");
+    let reference = "https://h.example/fhir/Patient/p1/Observation?code=x";
+    assert_eq!(whose(&json!({"entity": [{"what": {"reference": reference}}]})), [at_h.value()]);
+    let search = format!("https://h.example/fhir/Patient/_search?identifier={SYSTEM}%7C{INS}");
+    assert_eq!(whose(&json!({"entity": [{"what": {"reference": search}}]})), [INS]);
+    // Nobody known.
+    for reference in [
+        "Patient/_search?identifier=http://ipp|1",
+        "Patient/$match",
+        "Patient/_search",
+        "Patient?identifier=http://ipp|123456",
+    ] {
+        let event = event(&json!({"entity": [{"what": {"reference": reference}}]}));
+        let error = map(event.to_string().as_bytes(), &PatientMap::default()).expect_err(reference);
+        assert_eq!(error.path, "AuditEvent.entity[0].what", "{reference}");
+        assert!(!error.reason.contains('|'), "an identifier is nobody's to read: {error}");
+    }
+}
+
+#[test]
+fn a_stranger_is_not_a_line_in_somebodys_trace() {
+    let query = |query: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, query);
+    let asked = |said: &str| json!({"query": query(said), "role": {"code": "24"}});
+    let detail = |said: &str| json!({"what": {"reference": "DocumentReference/d"}, "detail": [{"type": "x", "valueString": said}]});
+    let binary = json!({"what": {"reference": "DocumentReference/d"}, "detail": [{"type": "x", "valueBase64Binary": query(INS)}]});
+    let role = json!({"system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "1"});
+    for (entity, path) in [
+        (json!({"type": {"code": "1"}, "role": role, "name": "DURAND Marie"}), "AuditEvent.entity[1]"),
+        (asked("Observation?subject=Patient/b"), "AuditEvent.entity[1].query"),
+        (asked("Observation?patient=b"), "AuditEvent.entity[1].query"),
+        (asked("GET /Patient/b/Observation"), "AuditEvent.entity[1].query"),
+        (asked(&format!("Patient?identifier={SYSTEM}%7C{INS}")), "AuditEvent.entity[1].query"),
+        (detail(INS), "AuditEvent.entity[1].detail[0].valueString"),
+        (detail("279035121518989^^^&1.2.250.1.213.1.4.8&ISO^INS-NIR"), "AuditEvent.entity[1].detail[0].valueString"),
+        (detail("Patient/b"), "AuditEvent.entity[1].detail[0].valueString"),
+        (binary, "AuditEvent.entity[1].detail[0].valueBase64Binary"),
+    ] {
+        let error = mapped(&json!({"entity": [{"what": {"reference": "Patient/a"}, "role": role}, entity]}));
+        let error = error.map(|records| records.len()).expect_err(&entity.to_string());
+        assert_eq!(error.path, path, "{entity}: {error}");
+        assert!(!error.to_string().contains(INS), "{error}");
+    }
+    // The same patient, and what may be theirs.
+    let of_a = json!({"what": {"reference": "Patient/a"}, "role": role});
+    let of_ins = json!({"what": {"identifier": identifier()}, "role": role});
+    let at_h = json!({"what": {"reference": "https://h.example/fhir/Patient/a"}, "role": role});
+    for (patient, entity) in [
+        (&of_a, asked("GET https://h.example/fhir/Observation?patient=a&_count=10")),
+        (&of_a, asked("Observation?subject=Patient/a/_history/2")),
+        (&of_a, asked("Patient?identifier=urn:oid:1.2.3|IPP7")),
+        (&of_a, asked("Patient?name=DURAND")),
+        (&at_h, asked("Observation?patient=a")),
+        (&of_ins, asked("Observation?patient=p1")),
+        (&of_ins, asked("DocumentReference?patient.identifier=urn:oid:1.2.3|IPP7")),
+        (&of_ins, asked(&format!("Patient?identifier={SYSTEM}|{INS}"))),
+        (&of_ins, detail("2 79 03 51 215 189 89")),
+    ] {
+        assert_eq!(whose(&json!({"entity": [patient, entity]})).len(), 1, "{entity}");
+    }
+    // A parent who looks is named as who acts.
+    let parent = json!({"entity": [of_a], "agent": [{"who": {"reference": "Patient/parent"}, "requestor": true}]});
+    assert_eq!(whose(&parent), [Ins::demo("Patient/a").value()]);
+    // Also one whose INS nobody knows; who acts is nobody whom the query may be about.
+    let of_both = json!({"what": {"reference": "Patient/a", "identifier": identifier()}, "role": role});
+    let acts = json!([{"who": {"reference": "Patient/parent"}, "requestor": true}]);
+    let read = |entities: Value| {
+        let event = event(&json!({"entity": entities, "agent": acts}));
+        map(event.to_string().as_bytes(), &PatientMap::default())
+            .map(|records| records.len())
+            .map_err(|error| error.path)
+    };
+    assert_eq!(read(json!([of_both])), Ok(1));
+    assert_eq!(read(json!([of_both, asked("Observation?patient=a")])), Ok(1));
+    assert_eq!(read(json!([of_both, asked("Observation?patient=c")])), Err("AuditEvent.entity[1].query".to_owned()));
+    let two =
+        json!({"entity": [of_a, {"what": {"reference": "Patient/b"}, "role": role}, asked("Observation?patient=b")]});
+    assert_eq!(whose(&two).len(), 2);
+}
+
+#[test]
+fn two_contained_resources_of_one_id_are_refused() {
+    for (one, other) in [(INS, OTHER), (INS, INS)] {
+        let error = mapped(
+            &json!({"contained": [patient("p", one), patient("p", other)], "entity": [{"what": {"reference": "#p"}}]}),
+        );
+        assert_eq!(error.expect_err("which?").path, "AuditEvent.contained[1].id");
+    }
+}
+
 #[test]
 fn an_event_that_speaks_of_a_patient_is_never_nobodys() {
     let query = |query: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, query);
@@ -144,6 +313,29 @@ fn an_event_that_speaks_of_a_patient_is_never_nobodys() {
             "AuditEvent.extension[0].valueUri",
         ),
         (json!({"outcomeDesc": "lecture de Patient/p1."}), "AuditEvent.outcomeDesc"),
+        (
+            json!({"entity": [{"query": query(&format!("Patient?identifier={SYSTEM}%7C{INS}"))}]}),
+            "AuditEvent.entity[0].query",
+        ),
+        (
+            json!({"entity": [{"query": query("DocumentReference?patient.identifier=urn:oid:1.2.3|IPP7")}]}),
+            "AuditEvent.entity[0].query",
+        ),
+        (json!({"entity": [{"query": query("Patient?identifier=http://chu/ipp|123")}]}), "AuditEvent.entity[0].query"),
+        (json!({"entity": [{"query": query("GET /Patient/p1/Observation")}]}), "AuditEvent.entity[0].query"),
+        (
+            json!({"entity": [{"what": {"display": "d"}, "detail": [{"type": "cx",
+                "valueString": "279035121518989^^^&1.2.250.1.213.1.4.8&ISO^INS-NIR"}]}]}),
+            "AuditEvent.entity[0].detail[0].valueString",
+        ),
+        (
+            json!({"entity": [{"what": {"display": "d"}, "detail": [{"type": "ins", "valueString": "2 79 03 51 215 189 89"}]}]}),
+            "AuditEvent.entity[0].detail[0].valueString",
+        ),
+        (
+            json!({"entity": [{"what": {"display": "d"}, "detail": [{"type": "ins", "valueBase64Binary": query(INS)}]}]}),
+            "AuditEvent.entity[0].detail[0].valueBase64Binary",
+        ),
         (
             json!({"entity": [{"what": {"identifier": {"system": "urn:oid:1.2.250.1.213.1.4.2", "value": "0123456789012345678912"}}}]}),
             "AuditEvent.entity[0].what",

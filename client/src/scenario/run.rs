@@ -9,6 +9,7 @@ use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, Pat
 use sillage_rules::decide::{Decision, ItemFacts, Obligation, ParsedRequest, Request, check_contradictions, decide};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
+use sillage_rules::will::binding::record_digest;
 
 use super::world::{Said, World, is_secret};
 use super::{Expected, Field, Scenario, ScenarioRecord, ScenarioRequest, Step};
@@ -207,7 +208,11 @@ impl<'s> Offline<'s> {
         let event = Event::of(&record).map_err(refused)?;
         let event = event.ok_or_else(|| (Code::UnknownKind, format!("{} decides nothing", record.kind())))?;
         self.index += 1;
-        let meta = Meta::of(&record, self.index.into(), at.0.into(), authority, false).map_err(refused)?;
+        let mut meta = Meta::of(&record, self.index.into(), at.0.into(), authority, false).map_err(refused)?;
+        if meta.authenticated {
+            // Whoever decides in a story has logged in.
+            meta.will.get_or_insert_with(|| record_digest(record.message()));
+        }
         Ok((event, meta))
     }
 

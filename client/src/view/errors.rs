@@ -71,6 +71,9 @@ fn sentence(code: Code) -> &'static str {
         Code::KindReserved => {
             "Les enregistrements de cette sorte sont faits par le registre seul : ne les envoyez pas."
         }
+        Code::ActorReserved => {
+            "L'enregistrement nomme son acteur comme le registre se nomme, lui et ses parties (urn:sillage:author) : nommez le professionnel, la personne ou le logiciel qui a agi."
+        }
         Code::RecordTooLarge => {
             "Un enregistrement dépasse 61 440 octets : envoyez moins de l'original, ou moins de documents à la fois."
         }
@@ -116,7 +119,7 @@ fn sentence(code: Code) -> &'static str {
             "L'acte demande la signature de plusieurs autorités, et il en manque : « authority propose », faites signer les autres, puis envoyez-le."
         }
         Code::LimitReached => {
-            "Le service a signé autant d'enregistrements qui retirent un accès qu'il le peut en un jour : cherchez pourquoi, puis attendez demain ou faites changer la limite."
+            "Le service a signé autant d'enregistrements comptés (retraits d'accès, fins d'espaces ou d'appartenances, embargos, autorisations sur une autre parole que celle du patient) qu'il le peut en un jour : cherchez pourquoi, puis attendez demain ou faites changer la limite."
         }
         Code::NotEntitled => {
             "Qui appelle n'a pas ce droit, ou qui agit ne peut pas signer ceci (docs/consent.md) : demandez le rôle à l'autorité, ou le droit au patient."

@@ -230,9 +230,14 @@ fn erasure(record: &v1::Record, act: &v1::Erased, lang: Lang) -> String {
         (false, _, Lang::Fr) => format!("des événements n° {named} et {rest} de plus"),
         (false, _, Lang::En) => format!("of events no. {named} and {rest} more"),
     };
+    let signed = match (record.signatures.len(), lang) {
+        (0, _) => String::new(),
+        (more, Lang::Fr) => format!(", signé par {} autorités", more + 1),
+        (more, Lang::En) => format!(", signed by {} authorities", more + 1),
+    };
     match lang {
-        Lang::Fr => format!("Le {when}, l'autorité du registre a effacé le contenu {what}, motif : {ground}."),
-        Lang::En => format!("On {when}, the authority of the log erased the content {what}, ground: {ground}."),
+        Lang::Fr => format!("Le {when}, l'autorité du registre a effacé le contenu {what}, motif : {ground}{signed}."),
+        Lang::En => format!("On {when}, the authority of the log erased the content {what}, ground: {ground}{signed}."),
     }
 }
 
@@ -443,6 +448,9 @@ mod tests {
         let record = v1::Record { act: Some(act), occurred_at_ms: 1_772_442_001_000, ..v1::Record::default() };
         let act = Event { record: Some(record), erased: None, kind: Kind::PAYLOAD_ERASED, ..event };
         assert!(sentence(&act, Lang::En).contains("erased the content of events no. 7, 8, 9 and 1 more"));
+        let mut signed = act.clone();
+        signed.record.as_mut().expect("there").signatures = vec![v1::ActSignature::default()];
+        assert!(sentence(&signed, Lang::En).ends_with(", signed by 2 authorities."));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The overview: one row an event.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use sillage_proto::v1;
 use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
 use sillage_rules::entry::Flags;
@@ -12,13 +12,18 @@ use super::{Decision, Event, Lang, time, words};
 const IDS_MAX: usize = 6;
 /// Width of the table where the terminal doesn't say.
 const WIDTH: u16 = 120;
+/// Greatest width that is asked for in `COLUMNS`.
+const WIDTH_MAX: u16 = 400;
+/// The column of the place in the log.
+const LAST: usize = 7;
 
 /// The events as a table; times in Paris, as its head says.
 pub fn table(events: &[Event], lang: Lang) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
-        table.set_width(WIDTH);
+        let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        table.set_width(said.filter(|columns| (WIDTH..=WIDTH_MAX).contains(columns)).unwrap_or(WIDTH));
     }
     table.set_header(match lang {
         Lang::Fr => ["Date (heure de Paris)", "Qui", "Quoi", "Éléments", "Pourquoi", "Remarques", "Inscrit par", "N°"],
@@ -26,6 +31,12 @@ pub fn table(events: &[Event], lang: Lang) -> Table {
     });
     for event in events {
         table.add_row(row(event, lang));
+    }
+    // A time that is broken over lines can't be compared at a glance.
+    for at in [0, LAST] {
+        if let Some(column) = table.column_mut(at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table
 }
@@ -158,6 +169,26 @@ mod tests {
         let text = table(&[event], Lang::Fr).to_string();
         for part in ["téléchargement", "justification", "heure de Paris", "12"] {
             assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_is_told_apart_on_one_line() {
+        let event = |ms: u64| Event {
+            index: 12,
+            flags: Flags::UNJUSTIFIED | Flags::LATE,
+            kind: Kind::ACCESS_READ,
+            recorded_at_ms: ms,
+            record: Some(v1::Record { occurred_at_ms: ms, ..v1::Record::default() }),
+            decision: None,
+            erased: None,
+            voided: None,
+            author: "a service with a long name".to_owned(),
+            secret: false,
+        };
+        let text = table(&[event(1_761_438_600_000), event(1_761_442_200_000)], Lang::Fr).to_string();
+        for wanted in ["26/10/2025 02:30:00 (+02:00)", "26/10/2025 02:30:00 (+01:00)"] {
+            assert!(text.contains(wanted), "{text}");
         }
     }
 

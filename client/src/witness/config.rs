@@ -65,7 +65,8 @@ struct LogFile {
 }
 
 impl LogConfig {
-    /// The signatures of the log's own keys.
+    /// The signatures of the log's own keys, and of the cosigners that its policy names: a copy of the log from before its key
+    /// was replaced knows the nodes' keys, and nothing else that proves what was cosigned since.
     ///
     /// # Errors
     /// Why the note isn't to be cosigned: no trusted key has signed it, or its policy isn't satisfied.
@@ -74,9 +75,12 @@ impl LogConfig {
         if let Some(policy) = &self.policy {
             policy.verify(note).map_err(|error| error.to_string())?;
         }
-        let by_log =
-            |line: &&NoteSignature| self.keys.iter().any(|key| key.name() == line.name && key.id() == line.key_id);
-        Ok(note.signatures().iter().filter(by_log).cloned().collect())
+        // All lines of these keys were verified.
+        let cosigners = self.policy.iter().flat_map(|policy| policy.witnesses()).map(|cosigner| &cosigner.key);
+        let keys: Vec<&VerifierKey> = self.keys.iter().chain(cosigners).collect();
+        let is_known =
+            |line: &&NoteSignature| keys.iter().any(|key| key.name() == line.name && key.id() == line.key_id);
+        Ok(note.signatures().iter().filter(is_known).cloned().collect())
     }
 }
 

@@ -8,8 +8,9 @@
 //! DIR/witness.toml          name and logs; to be edited while the witness is stopped
 //! DIR/witness.key           the private key, mode 0600
 //! DIR/logs/<SHA-256 of the origin, hex>   the last note that was cosigned, of each log
-//! DIR/logs/….other          a checkpoint that the log's key signed and that doesn't continue what was cosigned; the first one
-//! DIR/logs/….kept           what had been cosigned when that came: the two are the evidence of two histories
+//! DIR/logs/….SIZE-ROOT.fork   a checkpoint with another root at the size that was cosigned, signed with the log's key
+//! DIR/logs/….SIZE-ROOT.other  a checkpoint that the log's key signed and that came with a proof which leads elsewhere
+//! DIR/logs/….SIZE-ROOT.kept   what had been cosigned when that came: the two are the evidence of two histories
 //! DIR/lock                  held while a process serves
 //! ```
 
@@ -113,9 +114,17 @@ impl Witness {
         self.cosign(&request, signed_by_log, &mut latest, now_s)
     }
 
-    /// Says it aloud, and keeps the first two checkpoints that contradict each other.
+    /// Keeps the two checkpoints that contradict each other, and says it aloud, once for each.
     fn say_two_histories(&self, known: &Latest, request: &AddCheckpoint) {
         let other = &request.checkpoint;
+        match self.store.keep_evidence(known, (other, &request.note)) {
+            Ok(true) => {}
+            // Anybody can send it again and again.
+            Ok(false) => {
+                return tracing::debug!(origin = other.origin.as_str(), "the same contradiction, or one of too many");
+            }
+            Err(error) => tracing::error!(%error, "the evidence of two histories can't be kept"),
+        }
         tracing::error!(
             origin = other.origin.as_str(),
             cosigned_size = known.checkpoint.size.get(),
@@ -123,9 +132,6 @@ impl Witness {
             "TWO HISTORIES: this witness was shown a checkpoint that the log's key signed and that doesn't continue what it \
              cosigned; it is kept as evidence, and `sillage witness status` ends with 1"
         );
-        if let Err(error) = self.store.keep_evidence(known, &request.note) {
-            tracing::error!(%error, "the evidence of two histories can't be kept");
-        }
     }
 
     /// What monitoring reads: the size that was cosigned of each log, and whether two histories were shown. OpenMetrics.
@@ -169,6 +175,9 @@ impl Witness {
         let next = Latest { checkpoint: request.checkpoint.clone(), note };
         if let Err(error) = self.store.save(&next) {
             return broken(error.to_string());
+        }
+        if let Err(error) = self.store.forget_unproven(&next.checkpoint) {
+            tracing::error!(%error, "what contradicts nothing any more is still kept as evidence");
         }
         *latest = Some(next);
         Answer::Cosigned(line.to_string())

@@ -161,6 +161,10 @@ fn a_policy_asks_for_more_than_the_logs_signature() {
     assert!(matches!(ask(&witness, &body(0, &tree(5, 0), &key)), Answer::NotSigned(_)), "the log alone");
     let note = checkpoint(&tree(5, 0), ORIGIN).sign(&[&key, &node], 9).expect("signed");
     assert!(cosigned(&witness, &format!("old 0\n\n{note}")));
+    let shown = witness.latest(&store::file_name(ORIGIN)).expect("cosigned");
+    let shown = SignedNote::parse(shown.as_bytes()).expect("a note");
+    let verified = shown.verify([witness.key(), key.verifier(), node.verifier()]).expect("signed");
+    assert_eq!(verified.len(), 3, "the node's too: a copy from before a new log key knows no other");
 }
 
 #[test]
@@ -193,13 +197,15 @@ fn another_history_is_said_aloud_and_kept_as_evidence() {
             "{known} {other}: {text}"
         );
         assert!(text.contains("sillage_witness_two_histories{origin=\"log.example/two\"} 0"), "{text}");
-        let (note, _) = store::evidence(&dir.path().join("w"), ORIGIN).expect("read").expect("kept");
-        assert_eq!(note.text(), checkpoint(&tree(other, 1), ORIGIN).to_text());
+        let first = store::evidence(&dir.path().join("w"), ORIGIN).expect("read");
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].note.text(), checkpoint(&tree(other, 1), ORIGIN).to_text());
+        assert_eq!(first[0].is_proven, other == known);
         // The log itself goes on, and the first evidence stays.
         assert!(cosigned(&witness, &body(known.into(), &tree(20, 0), &key)));
         ask(&witness, &body(20, &tree(20, 2), &key));
-        let (again, _) = store::evidence(&dir.path().join("w"), ORIGIN).expect("read").expect("kept");
-        assert_eq!(again, note);
+        let again = store::evidence(&dir.path().join("w"), ORIGIN).expect("read");
+        assert!(again.contains(&first[0]) && again.len() == 2 && again[0].is_proven, "{again:?}");
     }
 }
 
@@ -211,5 +217,57 @@ fn what_is_merely_older_or_foreign_is_no_other_history() {
     for harmless in [body(0, &tree(5, 0), &key), body(3, &tree(9, 0), &key), body(8, &tree(9, 1), &log(7, ORIGIN))] {
         ask(&witness, &harmless);
     }
-    assert_eq!(store::evidence(&dir.path().join("w"), ORIGIN).expect("read"), None);
+    assert_eq!(store::evidence(&dir.path().join("w"), ORIGIN).expect("read"), []);
+}
+
+/// The checkpoints that are kept as evidence in a witness's folder, by the end of the file's name.
+fn kept(dir: &tempfile::TempDir, ends: &[&str]) -> Vec<String> {
+    let files = std::fs::read_dir(dir.path().join("w/logs")).expect("there");
+    let files = files.map(|file| file.expect("there").path());
+    let evidence = files.filter(|path| path.extension().is_some_and(|end| ends.iter().any(|known| end == *known)));
+    let read = |path: std::path::PathBuf| SignedNote::parse(&std::fs::read(path).expect("read")).expect("a note");
+    evidence.map(|path| read(path).text().to_owned()).collect()
+}
+
+/// The log's own public checkpoint, with a proof that leads nowhere: anybody can send it.
+fn with_garbage(old: u64, tree: &[Hash], key: &SignerKey) -> String {
+    let (_, note) = body(0, tree, key).split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a note");
+    format!("old {old}\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n{note}")
+}
+
+#[test]
+fn a_stranger_cant_take_the_place_of_the_evidence_of_a_fork() {
+    let dir = folder();
+    let (witness, key) = (open(&dir), log(1, ORIGIN));
+    assert!(cosigned(&witness, &body(0, &tree(8, 0), &key)));
+    // More of the log's own checkpoints than are kept of what proves nothing.
+    for size in 9..60 {
+        ask(&witness, &with_garbage(8, &tree(size, 0), &key));
+    }
+    let all = kept(&dir, &["other", "fork"]);
+    assert!(!all.is_empty() && all.len() <= 8, "bounded: {}", all.len());
+    // Another root at the size that was cosigned proves two histories: it is kept, whatever came before, and so is the next.
+    for salt in [1, 2] {
+        ask(&witness, &body(8, &tree(8, salt), &key));
+        let fork = checkpoint(&tree(8, salt), ORIGIN).to_text();
+        assert!(kept(&dir, &["other", "fork"]).contains(&fork), "{salt}");
+    }
+    let before = kept(&dir, &["other", "fork", "kept"]).len();
+    ask(&witness, &body(8, &tree(8, 1), &key));
+    assert_eq!(kept(&dir, &["other", "fork", "kept"]).len(), before, "the same once");
+    assert!(kept(&dir, &["kept"]).contains(&checkpoint(&tree(8, 0), ORIGIN).to_text()), "and what had been cosigned");
+    let unfinished = kept(&dir, &["part"]);
+    assert!(unfinished.is_empty(), "{unfinished:?}");
+}
+
+#[test]
+fn a_checkpoint_that_is_cosigned_later_contradicts_nothing() {
+    let dir = folder();
+    let (witness, key) = (open(&dir), log(1, ORIGIN));
+    assert!(cosigned(&witness, &body(0, &tree(8, 0), &key)));
+    ask(&witness, &with_garbage(8, &tree(13, 0), &key));
+    assert_eq!(kept(&dir, &["other", "kept"]).len(), 2);
+    assert!(cosigned(&witness, &body(8, &tree(13, 0), &key)));
+    assert!(kept(&dir, &["other", "kept"]).is_empty());
+    assert!(witness.metrics().contains("sillage_witness_two_histories{origin=\"log.example/one\"} 0"));
 }

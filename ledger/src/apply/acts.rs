@@ -11,6 +11,7 @@ use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
 use super::check::Shape;
+use super::feature::CLAIMS;
 use super::overlay::Overlay;
 use super::{Stop, authority, feature, nodes, signing, voiding, vouching, will};
 use crate::error::{ReadError, Refusal};
@@ -56,6 +57,7 @@ pub(crate) fn perform(
         Act::Registered(party) => register(overlay, genesis, party, index),
         Act::Rotated { author_id, key, tls_spki_sha256 } => {
             nodes::check_party(overlay, genesis, key, tls_spki_sha256)?;
+            check_own_device(overlay, actor, author_id)?;
             rotate(overlay, *author_id, key, tls_spki_sha256, index)
         }
         Act::Revoked { key_id, reason: _ } => revoke(overlay, actor, *key_id, index),
@@ -141,6 +143,22 @@ pub(crate) fn pair_tags(overlay: &mut Overlay<'_>, party: &PartyRegistration) ->
     }
 }
 
+/// A patient's own device replaces its own key alone: whoever else gave it one would act as the patient, and no line would tell them.
+fn check_own_device(overlay: &Overlay<'_>, actor: &Actor, author: &AuthorId) -> Result<(), Stop> {
+    let is_own = |party: &PartyRow| {
+        [&party.patient_tag, &party.patient_secret_tag, &party.patient_commitment].iter().any(|tag| !tag.is_empty())
+    };
+    if actor.author != *author
+        && feature::is_reached(overlay.store(), CLAIMS)?
+        && overlay.party(author)?.as_ref().is_some_and(is_own)
+    {
+        return Err(refused(
+            "a patient's own device replaces its own key alone: end this one, and register a new one, of which the patient is told",
+        ));
+    }
+    Ok(())
+}
+
 fn rotate(
     overlay: &mut Overlay<'_>,
     author: AuthorId,
@@ -191,6 +209,12 @@ fn change_roles(
     }
     if roles.contains(Roles::PATIENT) && party.patient_tag.is_empty() && party.patient_commitment.is_empty() {
         return Err(refused("the role patient needs a party that was registered as a patient's"));
+    }
+    let revives = roles.contains(Roles::PATIENT) && !party.roles().contains(Roles::PATIENT);
+    if revives && feature::is_reached(overlay.store(), CLAIMS)? {
+        return Err(refused(
+            "a patient's own device that was ended stays ended: register a new one, of which the patient is told",
+        ));
     }
     if roles.is_empty() {
         retire_key(overlay, &party, KeyState::Revoked, index)?;

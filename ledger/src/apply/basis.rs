@@ -3,6 +3,7 @@
 //! flagged.
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::{Basis, BasisKind};
 use sillage_rules::consent::state::Stamp;
 use sillage_rules::consent::{Action, Actor, ActorKind, Case, Effect, Meta, PatientState, ProvableBasis, Spelled};
@@ -37,8 +38,10 @@ pub(super) fn found(
             return Ok(Finding::default());
         }
         let tags = [Some(tag), overlay.other_tag(&tag)?];
-        let is_claimed = !is_supported(overlay, rules, staged, tags, (provable, basis), (record, &meta.signer))?;
-        let wanted = is_claimed && staged.documents(overlay, rules)?.policy.asks_for_proof(provable);
+        let is_claimed = !is_supported(overlay, rules, staged, tags, (provable, basis), (record, meta))?;
+        // What is handed in after an outage comes before what supports it, or together with it.
+        let wanted =
+            is_claimed && !is_deferred(record) && staged.documents(overlay, rules)?.policy.asks_for_proof(provable);
         return Ok(Finding { fault: wanted.then_some(UnjustifiedReason::Unproven), is_claimed });
     }
     let Some(action) = Action::of_kind(record.kind()) else { return Ok(Finding::default()) };
@@ -53,30 +56,34 @@ pub(super) fn found(
 
 /// Whether something on record, under either tag of the patient, supports such a basis at the moment of the access: the actor was
 /// in the care team then, or the attending doctor; the consent that is named was in force, and permits them that; they are the
-/// patient, or represented them. Clocks may differ: what began shortly after the access counts as before it.
+/// patient, or represented them. What the party that records the access says on its own word supports nothing. Clocks may differ:
+/// what began shortly after the access, or ended shortly before, counts.
 fn is_supported(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
     staged: &mut Staged,
     tags: [Option<[u8; TAG_LEN]>; 2],
     (provable, basis): (ProvableBasis, &Basis),
-    (record, actor): (&ParsedRecord, &Actor),
+    (record, meta): (&ParsedRecord, &Meta),
 ) -> Result<bool, Stop> {
+    let actor = &meta.signer;
+    let Some(party) = &meta.party else { return Ok(false) };
     if provable == ProvableBasis::Own && actor.kind == ActorKind::Patient {
         return Ok(true);
     }
     let at_ms = record.occurred_at_ms();
-    let moments = [at_ms, at_ms.saturating_add(FUTURE_MS_MAX)].map(LedgerTimeMs);
+    let around = [at_ms, at_ms.saturating_add(FUTURE_MS_MAX), at_ms.saturating_sub(FUTURE_MS_MAX)];
+    let moments = around.into_iter().chain(is_deferred(record).then_some(meta.time.get())).map(LedgerTimeMs);
     let action = Action::of_kind(record.kind());
     for tag in tags.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
         let state = staged.state(overlay, rules, &tag)?;
         let at = |moment: LedgerTimeMs| match provable {
-            ProvableBasis::CareTeam => state.was_in_care(actor, moment),
+            ProvableBasis::CareTeam => state.was_in_care(actor, moment, party),
             ProvableBasis::Own => state.was_representative(actor, moment),
-            ProvableBasis::Consent => permits(state, &basis.r#ref, (actor, action), moment),
+            ProvableBasis::Consent => permits(state, &basis.r#ref, (actor, action, party), moment),
             ProvableBasis::Legal => false,
         };
-        if moments.into_iter().any(at) {
+        if moments.clone().any(at) {
             return Ok(true);
         }
     }
@@ -84,8 +91,14 @@ fn is_supported(
 }
 
 /// Whether a directive with this id permits the actor this action at that moment; of data that goes elsewhere, any.
-fn permits(state: &PatientState, id: &str, (actor, action): (&Actor, Option<Action>), at: LedgerTimeMs) -> bool {
-    let mut named = state.directives_at(at).filter(|entry| entry.directive.id == id);
+fn permits(
+    state: &PatientState,
+    id: &str,
+    (actor, action, party): (&Actor, Option<Action>, &AuthorId),
+    at: LedgerTimeMs,
+) -> bool {
+    let of_others = state.directives_at(at).filter(|entry| entry.collected_by.as_ref() != Some(party));
+    let mut named = of_others.filter(|entry| entry.directive.id == id);
     named.any(|entry| {
         let provision = &entry.directive.provision;
         let in_team = |origin: &str| state.origins(actor, at).any(|known| known == origin);
@@ -108,6 +121,10 @@ pub(super) fn may_change(
     let Some(index) = index.filter(|_| record.kind() == Kind::ACCESS_UPDATE) else { return Ok(false) };
     let decision = rules.decision(overlay, LeafIndex(index))?;
     Ok(decision.is_some_and(|decision| meta.time.get() < decision.actor_part().expires_at_ms))
+}
+
+fn is_deferred(record: &ParsedRecord) -> bool {
+    record.message().deferred.is_some()
 }
 
 type Access<'a> = (&'a ParsedRecord, Action, &'a Actor);

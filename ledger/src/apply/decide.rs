@@ -34,6 +34,7 @@ use zeroize::Zeroizing;
 use super::asker::Standing;
 use super::check::{self, NO_PATIENT, Signer};
 use super::decided::{Decided, MadeDecision};
+use super::feature::CLAIMS;
 use super::overlay::{DataKeyName, Overlay};
 use super::rule::with_env;
 use super::{Applier, BatchOutcome, Stop, vouching, will};
@@ -226,7 +227,7 @@ impl<'d> Asked<'d> {
             rules.state(overlay, secret_tag)?;
         }
         let (state, secret) = (rules.known(tag), secret_tag.map(|tag| rules.known(tag)));
-        let patient_key = self.signer.is_patient(tag) || self.signer.is_device_of(state);
+        let patient_key = if rules.has_reached(CLAIMS) { own_device } else { self.signer.is_patient(tag) };
         let authenticated = state.check_authentication(request.actor(), time, patient_key, standing.authenticated);
         authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
         let asked = Request {
@@ -247,7 +248,7 @@ impl<'d> Asked<'d> {
         Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s, asker })))
     }
 
-    /// Whether the patient asks, by a device of their own.
+    /// Whether the patient asks, by a device of their own: of each tag that the request names, for their trace tells of it there.
     fn is_patients_own(
         &self,
         overlay: &Overlay<'_>,
@@ -258,7 +259,14 @@ impl<'d> Asked<'d> {
         if request.actor().kind != ActorKind::Patient {
             return Ok(false);
         }
-        Ok(signer.is_patient(tag) || signer.is_sealed_device() && signer.is_device_of(rules.state(overlay, tag)?))
+        for tag in [Some(tag), request.secret_tag()].into_iter().flatten() {
+            let is_own =
+                signer.is_patient(tag) || signer.is_sealed_device() && signer.is_device_of(rules.state(overlay, tag)?);
+            if !is_own {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A request's tags are one patient's: on record as such, or proven by what came with it.

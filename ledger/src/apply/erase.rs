@@ -8,12 +8,14 @@ use rocksdb::WriteBatch;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
+use sillage_rules::consent::PatientState;
 use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{ERASE_RETENTION_MIN_MS, RETENTION};
 use sillage_rules::roles::Roles;
 
 use super::check::{Content, Record, Shape};
+use super::feature::CLAIMS;
 use super::overlay::Overlay;
 use super::{Applier, Stop};
 use crate::consent::Rules;
@@ -123,7 +125,9 @@ fn check_over(
 ) -> Result<(), Stop> {
     for index in indices {
         let row = overlay.row(Family::Rule, &schema::patient_key(tag, index.get()))?;
-        if row.is_some() && rules.state(overlay, tag)?.is_in_force(*index, now) {
+        let claims = rules.has_reached(CLAIMS);
+        let lasts = |state: &PatientState| state.is_in_force(*index, now) || claims && state.proves_space(*index);
+        if row.is_some() && lasts(rules.state(overlay, tag)?) {
             let what = format!(
                 "entry {index} decides, and its effect lasts: revoke or lift it first, or erase the patient; else"
             );

@@ -32,6 +32,7 @@ use super::overlay::Overlay;
 use super::{Applier, Stop, basis, daily, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
+use crate::consent::register::Became;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::devices;
 use crate::error::{ReadError, Refusal};
@@ -576,11 +577,23 @@ impl Applier<'_> {
             return Ok(());
         }
         let Some(mut glass) = self.overlay.break_glass(tag, id)? else { return Ok(()) };
-        match event {
-            Event::BreakGlassJustified { .. } => _ = glass.justified.get_or_insert(meta.index),
-            Event::BreakGlassClosed { .. } => _ = glass.closed.get_or_insert(meta.index),
-            Event::BreakGlassReviewed { verdict, .. } => glass.reviewed = Some((meta.index, *verdict)),
-            _ => {}
+        let became = match event {
+            Event::BreakGlassJustified { .. } => {
+                glass.justified.get_or_insert(meta.index);
+                Some(Became::Justified)
+            }
+            Event::BreakGlassClosed { .. } => {
+                glass.closed.get_or_insert(meta.index);
+                Some(Became::Closed)
+            }
+            Event::BreakGlassReviewed { verdict, .. } => {
+                glass.reviewed = Some((meta.index, *verdict));
+                Some(Became::Reviewed(*verdict))
+            }
+            _ => None,
+        };
+        if let Some(became) = became {
+            self.overlay.keep_history(glass.index, meta.index, became);
         }
         self.overlay.put_glass(&glass);
         Ok(())

@@ -21,6 +21,10 @@ const ROWS: u8 = b'n';
 const UNJUSTIFIED: u8 = b'j';
 const OPENER: u8 = b'p';
 const UNCLOSED: u8 = b'x';
+/// What became of a break-glass, entry by entry: while anything was ever voided, a row is folded from these.
+const HISTORY: u8 = b'h';
+/// How much of one break-glass's history is looked at.
+const HISTORY_MAX: usize = 4_096;
 
 /// A break-glass as the register knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +153,35 @@ fn unclosed_key(glass: &BreakGlass) -> Vec<u8> {
     [&[UNCLOSED][..], &glass.expires_ms.get().to_be_bytes(), &glass.index.get().to_be_bytes()].concat()
 }
 
+fn history_key(glass: LeafIndex, by: LeafIndex) -> Vec<u8> {
+    [&[HISTORY][..], &glass.get().to_be_bytes(), &by.get().to_be_bytes()].concat()
+}
+
+/// What an entry did to a break-glass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Became {
+    Justified,
+    Closed,
+    Reviewed(Verdict),
+}
+
+impl Became {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Justified => 1,
+            Self::Closed => 2,
+            Self::Reviewed(Verdict::Justified) => 3,
+            Self::Reviewed(Verdict::NotJustified) => 4,
+        }
+    }
+
+    fn of(code: &[u8]) -> Option<Self> {
+        let all =
+            [Self::Justified, Self::Closed, Self::Reviewed(Verdict::Justified), Self::Reviewed(Verdict::NotJustified)];
+        all.into_iter().find(|became| code == [became.code()])
+    }
+}
+
 /// Key under which a break-glass is found by its id.
 fn id_key(tag: &[u8; TAG_LEN], id: &str) -> Vec<u8> {
     let hash = sha256(&[b"sillage/glass/v1\0", tag, id.as_bytes()]);
@@ -181,7 +214,34 @@ impl Overlay<'_> {
         if !counts(&glass.reviewed.map(|(index, _)| index))? {
             glass.reviewed = None;
         }
+        self.fold_history(&mut glass)?;
         Ok(glass)
+    }
+
+    /// What became of a break-glass by the stored records that count: the first that justifies and closes it, the last that
+    /// reviews it. What was recorded before there was a history is in its row alone.
+    fn fold_history(&self, glass: &mut BreakGlass) -> Result<(), ReadError> {
+        let prefix = [&[HISTORY][..], &glass.index.get().to_be_bytes()].concat();
+        for (key, row) in self.store().scan(Family::Glass, &prefix, None, HISTORY_MAX)? {
+            let (by, became) = (index_of(&key)?, Became::of(&row).ok_or_else(damaged)?);
+            if !self.still_counts(by)? {
+                continue;
+            }
+            match became {
+                Became::Justified => glass.justified = Some(glass.justified.map_or(by, |first| first.min(by))),
+                Became::Closed => glass.closed = Some(glass.closed.map_or(by, |first| first.min(by))),
+                Became::Reviewed(verdict) if glass.reviewed.is_none_or(|(last, _)| last <= by) => {
+                    glass.reviewed = Some((by, verdict));
+                }
+                Became::Reviewed(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what the record of this entry did to a break-glass.
+    pub(crate) fn keep_history(&mut self, glass: LeafIndex, by: LeafIndex, became: Became) {
+        self.set_row(Family::Glass, history_key(glass, by), Some(vec![became.code()]));
     }
 
     /// Takes note of the party that opened the break-glass of this entry.

@@ -5,6 +5,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use sillage_ledger::{BatchOutcome, CLAIMS, ROLES};
 use sillage_proof::batch::Origin;
+use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::SigningKey;
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
@@ -166,12 +167,12 @@ fn deposited(world: &mut World, number: u8) {
 }
 
 /// What the patient decides, logged in.
-fn decided(world: &mut World, number: u8, kind: Kind, details: &Value) {
+fn decided(world: &mut World, number: u8, kind: Kind, details: &Value) -> LeafIndex {
     let record = says(kind, Some(tag_of(number)), patient(), details);
     let Login { subject, proof, at_ms, .. } = Login::of(number, &patient());
     let means = Means { idp: "pro-sante-connect".into(), method: "card".into(), level: Level::Substantial };
     let will = issuer().decide(&record, &SigningKey::from_seed(&[79; 32]), (&subject, &means), proof, at_ms);
-    world.record(&[v1::Record { will: Some(will), ..record }]);
+    world.record(&[v1::Record { will: Some(will), ..record }])
 }
 
 fn joined(member: &v1::Actor, organisation: Option<&str>, until: u64) -> Value {
@@ -386,6 +387,28 @@ fn what_a_party_alone_says_opens_nothing_to_it() {
 }
 
 #[test]
+fn whom_a_profession_means_has_logged_in_or_acts_for_a_structure_that_is_named() {
+    let mut world = begin();
+    let dr = doctor(1, "physician");
+    let permits = |world: &mut World, number: u8, grantee: &Value| {
+        deposited(world, number);
+        let details = json!({"id": "c1", "effect": "permit", "grantee": grantee, "actions": ["read"]});
+        decided(world, number, Kind::CONSENT_DIRECTIVE, &details);
+    };
+    permits(&mut world, 1, &json!({"profession": "physician"}));
+    permits(&mut world, 2, &json!({"profession": "physician", "organisation": dr.organisation}));
+    let excepted = json!({"id": "c1", "effect": "deny", "grantee": "anyone", "except": [
+        {"effect": "permit", "grantee": {"profession": "physician"}, "actions": ["read"]}]});
+    deposited(&mut world, 3);
+    decided(&mut world, 3, Kind::CONSENT_DIRECTIVE, &excepted);
+    for number in [1, 3] {
+        assert_eq!(on_word(&mut world, STORE, number, &dr), no(), "patient {number}: a party says who is a physician");
+    }
+    assert_eq!(logged_in(&mut world, STORE, 1, &dr), yes());
+    assert_eq!(on_word(&mut world, STORE, 2, &dr), yes());
+}
+
+#[test]
 fn a_patients_own_device_asks_for_its_patient_alone() {
     // Of before: its registration names the tag.
     let mut world = with_level(ROLES);
@@ -436,4 +459,20 @@ fn in_a_log_of_real_persons_no_word_is_taken_even_before_an_issuer_is_published(
     let team = says(Kind::CARETEAM_JOINED, Some(tag_of(3)), colleague(), &team);
     world.try_record_by(DESK, &[team]).expect("on another's word");
     assert_eq!(on_word(&mut world, STORE, 3, &doctor(1, "physician")), yes());
+}
+
+#[test]
+fn what_proves_a_closing_stays_though_a_later_one_was_not_proven() {
+    let mut world = with_level(ROLES);
+    let device = PartyRegistration { patient_tag: Some(tag_of(1)), ..registration(50, Roles::PATIENT) };
+    assert_eq!(code(&world.act(&Act::Registered(device))), None);
+    raise(&mut world, CLAIMS);
+    publish(&mut world);
+    let proven = decided(&mut world, 1, Kind::SPACE_CLOSED, &Value::Null);
+    let again = v1::Record { auth: None, ..says(Kind::SPACE_CLOSED, Some(tag_of(1)), patient(), &Value::Null) };
+    world.try_record_by(50, &[again]).expect("the patient's own key");
+    // Without it the closing would be somebody's word, and a broken glass would open what the patient shut.
+    assert_eq!(world.erase(tag_of(1), &[proven]), Err(Code::NotErasable));
+    decided(&mut world, 1, Kind::SPACE_OPENED, &Value::Null);
+    assert_eq!(world.erase(tag_of(1), &[proven]), Ok(()));
 }

@@ -89,7 +89,7 @@ fn nobody_names_an_actor_as_the_ledger_names_its_parties() {
     let agent = v1::Agent { who: Some(named("urn:sillage:author", "1", "CNIL")), ..v1::Agent::default() };
     let record = v1::Record { agents: vec![agent], ..read(dr()) };
     assert_eq!(said(&mut world, RECORDER, record), Err(Code::ActorReserved));
-    for free in ["urn:sillage:app", "urn:sillage:project", "urn:sillage:system"] {
+    for free in ["urn:sillage:app", "urn:sillage:project", "urn:sillage:system", "urn:sillage:fhir:reference"] {
         assert!(said(&mut world, RECORDER, read(named(free, "x", ""))).is_ok(), "{free}");
     }
     // An authority names itself and nobody else.
@@ -235,4 +235,36 @@ fn a_record_of_any_kind_says_that_it_came_late() {
     let mut before = world_at(ROLES);
     before.pass(3 * DAY_MS);
     assert_eq!(recorded(&mut before, then), Flags::NONE, "as before");
+}
+
+#[test]
+fn what_a_party_says_on_its_own_word_supports_nothing_of_its_own() {
+    let mut world = world_at(CLAIMS);
+    let party =
+        PartyRegistration { vouching: Vouching::any(), ..registration(21, Roles::RECORDER | Roles::CONSENT_DESK) };
+    world.act(&Act::Registered(party));
+    let colleague = Actor { organisation: dr().organisation, ..doctor(2, "physician") };
+    let joined = json!({"professional": format!("{}|{}", dr().system, dr().id), "organisation": dr().organisation,
+        "until": rfc3339(world_end())});
+    let record = says(Kind::CARETEAM_JOINED, Some(tag(1)), colleague, &joined);
+    said(&mut world, 21, record).expect("on a colleague's word");
+    let read = |world: &mut World, party: u8| {
+        let at_ms = world.now;
+        let record = access(Kind::ACCESS_READ, tag(1), dr(), &[item("d1")], (BasisKind::CareTeam, ""));
+        let index = said(world, party, v1::Record { occurred_at_ms: at_ms, ..record }).expect("it happened");
+        flags(world, index)
+    };
+    assert_eq!(read(&mut world, 21), claimed());
+    assert_eq!(read(&mut world, RECORDER), FOUNDED, "another party's word supports it");
+}
+
+#[test]
+fn clocks_may_differ_at_an_end_and_an_outage_is_no_fault() {
+    let mut world = world_at(CLAIMS);
+    let ended_ms = world.now;
+    let joined = json!({"professional": format!("{}|{}", dr().system, dr().id), "until": rfc3339(ended_ms + 600_000)});
+    world.record(&[says(Kind::CARETEAM_JOINED, Some(tag(1)), patient(), &joined)]);
+    world.pass(1_200_000);
+    assert_eq!(read_at(&mut world, dr(), (BasisKind::CareTeam, ""), ended_ms + 630_000), FOUNDED, "30 s after the end");
+    assert_eq!(read_at(&mut world, dr(), (BasisKind::CareTeam, ""), ended_ms + 930_000), claimed());
 }

@@ -14,6 +14,7 @@ use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, RuleChange, content_hash};
 use sillage_rules::codes::Code;
+use sillage_rules::consent::people::Verdict;
 use sillage_rules::consent::{Action, Actor, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::consent::{Catalogue, Env};
 use sillage_rules::decide::{ItemFacts, Request, decide};
@@ -138,6 +139,41 @@ fn what_a_stolen_key_wrote_counts_no_more_and_each_patient_is_told() {
     tell(&mut world);
     assert_eq!(notices(&world, tag(1))[1].1.reinstates, Some(by.get()));
     assert_eq!(refusal(world.act(&back)).code, Code::ActRefused);
+}
+
+#[test]
+fn of_two_reviews_the_earlier_counts_while_the_later_is_voided() {
+    let mut world = world_at(3);
+    let expires = world.now + HOUR_MS;
+    world.record(&[break_glass(Some(tag(1)), "bg", doctor(1, "physician"), expires)]);
+    let about = |kind, by: u8, more: Value| {
+        let mut details = json!({"breakglass": "bg"});
+        details.as_object_mut().expect("one").extend(more.as_object().expect("one").clone());
+        says(kind, Some(tag(1)), doctor(by, "physician"), &details)
+    };
+    let review = |by, verdict: &str| about(Kind::BREAKGLASS_REVIEWED, by, json!({"verdict": verdict}));
+    let justify = || about(Kind::BREAKGLASS_JUSTIFIED, 1, json!({"text": "coma"}));
+    let from = world.reader().tree_size().get();
+    world.try_record_by(STOLEN, &[justify()]).expect("the key is good");
+    let justified = world.record(&[justify()]);
+    let earlier = world.record(&[review(2, "JUSTIFIED")]);
+    world.try_record_by(STOLEN, &[review(3, "NOT_JUSTIFIED")]).expect("the key is good");
+    let row = |world: &World| {
+        let rows = world.reader().break_glasses(Default::default(), LeafIndex(0), 10).expect("readable").0;
+        (rows[0].justified, rows[0].reviewed)
+    };
+    let before = row(&world);
+    assert!(before.1.is_some_and(|(_, verdict)| verdict == Verdict::NotJustified));
+    let by = index_of(&world.act(&void(from)));
+    let counting = (Some(justified), Some((earlier, Verdict::Justified)));
+    assert_eq!(row(&world), counting, "the earlier review, and the other justification");
+    // What is recorded meanwhile doesn't make the register forget.
+    world.record(&[about(Kind::BREAKGLASS_CLOSED, 1, json!({}))]);
+    world.reopen();
+    assert_eq!(row(&world), counting);
+    let back = Act::RecordsVoided(Voiding::Reinstate { act: by, reason: "it was the right key".into() });
+    world.act(&back);
+    assert_eq!(row(&world), before, "as it was");
 }
 
 #[test]

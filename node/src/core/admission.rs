@@ -512,6 +512,11 @@ fn check_role(party: &Party, record: &ParsedRecord, level: u32) -> Result<(), Re
     };
     match (may, who) {
         (true, _) => Ok(()),
+        // The same for a stranger's tag: nothing is said of who has which device.
+        (false, "") if party.patient_commitment.is_some() && party.roles.may_decide(record.kind()) => {
+            let what = "no device.registered under this tag tells its patient that this device acts for them: the authority sends it (sillage keys tell), with the patient's login";
+            Err(Refusal::new(Code::NotEntitled, what))
+        }
         (false, "") => {
             let (kind, roles) = (record.kind(), signers(record.kind()));
             let who = format!(

@@ -95,6 +95,8 @@ alarms! {
         "This log begins when all of its first nodes have met once: start those that are missing. Nothing is recorded yet, so where one lost its data folder, empty the data folders of all, run `sillage-node found --config FILE --forget-disk` for each, and start them; where one lost its keys too, make the log anew (`sillage-node init`).";
     WitnessAhead "WITNESS_AHEAD" Failing
         "A witness has cosigned more entries than this log holds: this is an older copy that was put back, or a majority lost its newest entries. Nothing new is taken, so that the log shows one history: stop all nodes, put the newest data back, or look at this copy with `sillage-node serve --isolated`.";
+    WitnessUnproven "WITNESS_UNPROVEN" Warning
+        "A witness says that it cosigned more entries than this log holds, and shows nothing that proves it by a key that is known here: the witness is wrong, or this is a copy from before the log's key was replaced. The node goes on, and asks the witness again. Look at what it shows (`GET URL/<SHA-256 of the origin>/checkpoint`), and at a copy with `sillage-node serve --isolated` alone.";
     WitnessRefuses "WITNESS_REFUSES" Warning
         "A witness says that this log doesn't continue what it cosigned: a copy of this log reached the witness, or the witness's folder was lost. Compare the two checkpoints (`sillage witness status`, `sillage audit compare`), then see docs/durability.md on the way back.";
     OutOfTouch "OUT_OF_TOUCH" Failing
@@ -110,9 +112,9 @@ alarms! {
     CertificateEnds "CERTIFICATE_ENDS" Warning
         "A certificate of this node ends soon: have the authority sign a new one, and restart the node with it.";
     LimitReached "LIMIT_REACHED" Warning
-        "A party has signed as many records that take access away as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
+        "A party has signed as many of the records that are counted (what takes access away, ends spaces or memberships, embargoes, permissions on another's word than the patient's) as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
     LimitNear "LIMIT_NEAR" Warning
-        "A party has signed four fifths of the records that take access away that it may sign today: find out why.";
+        "A party has signed four fifths of the records that are counted (what takes access away, ends spaces or memberships, embargoes, permissions on another's word than the patient's) that it may sign today: find out why.";
     Isolated "ISOLATED" Warning
         "This is a copy that is only looked at (`serve --isolated`): it takes nothing, and speaks to no peer and no witness. Nobody is to rely on it: ask a node of the log.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning

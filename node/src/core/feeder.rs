@@ -2,9 +2,9 @@
 //!
 //! Before anything is submitted, the witness is asked what it knows, by a request whose proof begins at the size that it would
 //! end with: a witness of another size answers with its own, and signs nothing. A witness that knows more than this log holds
-//! has cosigned another history than the one that would come from here: an older copy that was put back, as a rule. Then
-//! nothing more is submitted to it; and where it proves that with a checkpoint that the log's own key signed, this node takes
-//! nothing new (a witness alone, that says what it likes, stops nobody).
+//! has cosigned another history than the one that would come from here: an older copy that was put back, as a rule. Where it
+//! proves that with a checkpoint that the log's or the nodes' keys signed, nothing more is submitted to it, and this node takes
+//! nothing new. A witness alone, that says what it likes, stops nobody: it is asked again, and an operator is told.
 //!
 //! Only the leader feeds. What comes back is verified, added to the checkpoint and shared with the other nodes.
 
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use sillage_ledger::{LedgerReader, Refusal};
 use sillage_proof::checkpoint::Checkpoint;
-use sillage_proof::note::{SignedNote, VerifierKey};
+use sillage_proof::note::{KeyKind, SignedNote, VerifierKey};
 use sillage_proof::{Hash, TreeSize};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
 use super::alarms::Alarm;
 use super::checkpoints::Signed;
-use super::cosigners::Who;
+use super::cosigners::{Who, verified};
 use super::refusals::from_read;
 use super::witness::{Answer, WitnessClient};
 use crate::config::NodeConfig;
@@ -80,8 +80,12 @@ pub struct Feed {
     conflicts: u32,
     /// It said that this log doesn't continue what it cosigned.
     refused: bool,
-    /// It knows more than this log holds: nothing is submitted any more.
+    /// It says that it knows more than this log holds, and doesn't prove it.
+    claims: bool,
+    /// It has proven that it knows more than this log holds: nothing is submitted any more.
     halted: bool,
+    /// It has answered something, since this process began.
+    heard: bool,
 }
 
 /// What to do after an answer.
@@ -97,7 +101,16 @@ pub enum Next {
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { old_size: None, fed: None, backoff: BACKOFF_MIN, conflicts: 0, refused: false, halted: false }
+        Self {
+            old_size: None,
+            fed: None,
+            backoff: BACKOFF_MIN,
+            conflicts: 0,
+            refused: false,
+            claims: false,
+            halted: false,
+            heard: false,
+        }
     }
 }
 
@@ -115,9 +128,12 @@ impl Feed {
 
     /// Takes in the answer to a checkpoint of `size`.
     pub fn answered(&mut self, size: u64, answer: &Answer) -> Next {
+        // A port that refuses is perhaps a witness that is just starting.
+        self.heard |= !matches!(answer, Answer::Unreachable(_));
         match answer {
             Answer::Cosigned { .. } => {
-                *self = Self { old_size: Some(size), fed: Some((size, Instant::now())), ..Self::default() };
+                let fed = Some((size, Instant::now()));
+                *self = Self { old_size: Some(size), fed, heard: true, ..Self::default() };
                 return Next::Rest;
             }
             Answer::Knows(known) if Some(*known) != self.old_size && self.conflicts < CONFLICTS_MAX => {
@@ -158,20 +174,27 @@ pub(super) async fn run(core: Weak<Core>, url: String, key: VerifierKey) {
         };
         let signed = newest.borrow_and_update().clone();
         let interval = Duration::from_millis(core.config.recosign_interval_ms);
-        let due = signed.filter(|signed| core.serves_as_leader() && feed.is_due(signed.size, interval));
+        let leads = core.serves_as_leader();
+        if !leads && std::mem::take(&mut feed.claims) {
+            // Whoever leads now asks it.
+            core.alarms.clear(Alarm::WitnessUnproven);
+        }
+        let due = signed.filter(|signed| leads && feed.is_due(signed.size, interval));
         let Some(signed) = due else {
             continue;
         };
         let mut next = Next::Again;
         while next == Next::Again {
             next = feed_once(&core, &client, &key, &mut feed, &signed).await;
-            if !std::mem::replace(&mut is_asked, true) {
-                core.asked.answered();
-            }
         }
+        if feed.heard && !std::mem::replace(&mut is_asked, true) {
+            core.asked.answered();
+        }
+        // While the leader waits for its first answer, it is asked often.
+        let awaited = !is_asked && !core.asked.is_over();
         drop(core);
         if let Next::After(wait) = next {
-            sleep(wait).await;
+            sleep(if awaited { wait.min(LOOK) } else { wait }).await;
         }
     }
 }
@@ -211,12 +234,24 @@ async fn feed_once(
             if feed.refused {
                 core.alarms.clear(Alarm::WitnessRefuses);
             }
+            if feed.claims {
+                core.alarms.clear(Alarm::WitnessUnproven);
+            }
         }
         Answer::Knows(known) => {
             tracing::debug!(witness = key.name(), known, old_size, "a witness knows another size");
-            if is_ahead(core, client, key, *known).await {
-                feed.halted = true;
-                return Next::Rest;
+            match standing(core, client, key, *known).await {
+                Standing::Proven => {
+                    (feed.heard, feed.halted) = (true, true);
+                    return Next::Rest;
+                }
+                Standing::Claimed => {
+                    (feed.heard, feed.claims) = (true, true);
+                    // Asked again from the size that signs nothing new.
+                    feed.old_size = None;
+                    return feed.later();
+                }
+                Standing::Behind => {}
             }
         }
         Answer::Refused(status) => {
@@ -234,42 +269,76 @@ async fn feed_once(
     feed.answered(size, &answer)
 }
 
-/// Whether a witness that says it knows `known` entries knows more than this log holds, which this node leads.
-async fn is_ahead(core: &Arc<Core>, client: &WitnessClient, key: &VerifierKey, known: u64) -> bool {
+/// What a witness that says how many entries it knows is to this log.
+enum Standing {
+    /// It knows no more than this log holds, as far as can be told.
+    Behind,
+    /// It says that it knows more.
+    Claimed,
+    /// It knows more, and has proven it.
+    Proven,
+}
+
+/// What a witness that says it knows `known` entries is to this log, which this node leads.
+async fn standing(core: &Arc<Core>, client: &WitnessClient, key: &VerifierKey, known: u64) -> Standing {
     // What the group has committed is applied first: a new leader may lag behind the one before.
     if core.up_to_date().await.is_err() {
-        return false;
+        return Standing::Behind;
     }
     let holds = core.reader().tree_size().get();
     if known <= holds {
-        return false;
+        return Standing::Behind;
     }
     let shown = client.latest(core.genesis().origin.as_str()).await;
-    let proven = shown.and_then(|note| signed_size(core, &note)).filter(|size| *size > holds);
+    let proven = shown.and_then(|note| proven_size(core, &note)).filter(|size| *size > holds);
     let name = key.name();
-    let found = match proven {
+    match proven {
         Some(size) => {
             core.asked.behind.store(true, Ordering::Release);
-            format!(
-                "{holds} entries are here, and witness {name} shows a checkpoint of {size} that this log's key signed"
-            )
+            let found = format!(
+                "{holds} entries are here, and witness {name} shows a checkpoint of {size} that the keys of this log signed"
+            );
+            core.alarms.raise(Alarm::WitnessAhead, found);
+            Standing::Proven
         }
         None => {
-            format!("{holds} entries are here, and witness {name} says {known} without showing it: it is left alone")
+            let found = format!("{holds} entries are here, and witness {name} says {known}");
+            core.alarms.raise(Alarm::WitnessUnproven, found);
+            Standing::Claimed
         }
-    };
-    core.alarms.raise(Alarm::WitnessAhead, found);
-    true
+    }
 }
 
-/// The size of a checkpoint of this log that its key has signed.
-fn signed_size(core: &Core, note: &[u8]) -> Option<u64> {
+/// The size of a checkpoint of this log that is proven: by a key that the log has, had or is to have as far as is known here;
+/// or, where the log's key was replaced since, by this node or a majority of the nodes.
+fn proven_size(core: &Core, note: &[u8]) -> Option<u64> {
     let note = SignedNote::parse(note).ok()?;
-    let key: VerifierKey = core.log_vkey().ok()?.parse().ok()?;
-    note.verify([&key]).ok()?;
     let lines: Vec<&str> = note.text().lines().take(3).collect();
     let checkpoint = Checkpoint::parse(&format!("{}\n", lines.join("\n"))).ok()?;
-    (checkpoint.origin == core.genesis().origin).then(|| checkpoint.size.get())
+    let is_of_this_log = checkpoint.origin == core.genesis().origin;
+    let proven =
+        is_of_this_log && (log_keys(core).iter().any(|key| note.verify([key]).is_ok()) || by_nodes(core, &note));
+    proven.then(|| checkpoint.size.get())
+}
+
+/// Every key of the log that is known here.
+fn log_keys(core: &Core) -> Vec<VerifierKey> {
+    let replaced = core.reader().rotations().unwrap_or_default().into_iter().filter(|one| one.node.is_none());
+    let held = core.keys.log_keys().into_iter().map(|key| key.public_key());
+    let keys = std::iter::once(core.genesis().log_public_key).chain(replaced.map(|one| one.key)).chain(held);
+    let origin = core.genesis().origin.as_str();
+    keys.filter_map(|key| VerifierKey::new(origin, KeyKind::Ed25519, key).ok()).collect()
+}
+
+/// Whether this node has cosigned a note, or a majority of the nodes as they are known here.
+fn by_nodes(core: &Core, note: &SignedNote) -> bool {
+    let signed = |key: &VerifierKey| note.signatures().iter().any(|line| verified(note.text(), line, key).is_some());
+    if core.keys.own().iter().any(signed) {
+        return true;
+    }
+    let holds = core.reader().tree_size().get();
+    let node = |id| matches!(core.cosigners.node(id, holds), Ok(Some(key)) if signed(&key));
+    core.cosigners.voters(holds).is_ok_and(|voters| voters.is_majority(node))
 }
 
 async fn proof(core: &Core, old_size: u64, size: u64) -> Result<Vec<Hash>, Refusal> {
@@ -334,6 +403,18 @@ mod tests {
         assert_eq!(feed.answered(9, &Answer::Knows(20)), Next::After(BACKOFF_MIN));
         assert_eq!(feed.old_size(9), None);
         assert_eq!(feed.old_size(21), Some(20));
+    }
+
+    #[test]
+    fn a_port_that_refuses_is_no_answer() {
+        let mut feed = Feed::default();
+        feed.answered(9, &Answer::Unreachable("refused".to_owned()));
+        assert!(!feed.heard);
+        for answer in [Answer::Refused(500), Answer::Lies("no"), Answer::Knows(5), cosigned()] {
+            let mut feed = Feed::default();
+            feed.answered(9, &answer);
+            assert!(feed.heard, "{answer:?}");
+        }
     }
 
     #[test]

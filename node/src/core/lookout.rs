@@ -168,13 +168,16 @@ impl Core {
     }
 
     /// Lets another node lead before this one stops, so that nobody waits for an election. Where none takes over within a
-    /// second, this one stops all the same.
+    /// second after it was chosen, this one stops all the same. From here on it says that it stops: it isn't chosen itself.
     pub async fn step_down(&self) {
-        let until = Instant::now() + STEP_DOWN_MAX;
-        if self.leads() {
-            self.hand_over("this node stops").await;
+        self.leaving.store(true, std::sync::atomic::Ordering::Release);
+        if !self.leads() {
+            return;
         }
-        while self.leads() && Instant::now() < until {
+        self.hand_over("this node stops").await;
+        // Only now: a dead peer takes as long to be asked as another one has to take over.
+        let until = Instant::now() + STEP_DOWN_MAX;
+        while self.leader().is_none_or(|leader| leader == self.config.id) && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
         }
     }

@@ -203,6 +203,8 @@ pub struct Core {
     metrics: Metrics,
     /// How many log writes of each bucket the histogram has seen.
     fsyncs_shown: Mutex<[u64; FsyncStats::BUCKETS]>,
+    /// It was told to stop, and may still serve.
+    leaving: AtomicBool,
     stopping: AtomicBool,
     running: Mutex<Option<Running>>,
 }
@@ -394,6 +396,7 @@ impl Core {
             reads,
             metrics,
             fsyncs_shown: Mutex::default(),
+            leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             running: Mutex::new(Some(Running { transport, runtime, packer })),
         });
@@ -574,6 +577,11 @@ impl Core {
     /// What time it is, as far as this node can tell.
     pub(crate) fn now_ms(&self) -> u64 {
         self.clocks.now_ms()
+    }
+
+    /// Whether this node was told to stop.
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire) || self.is_stopping()
     }
 
     fn is_stopping(&self) -> bool {

@@ -76,8 +76,13 @@ impl Admission {
                 // The device of a patient, which asks for them, needs nobody's word.
                 let by_patient = claims && request.actor().kind == ActorKind::Patient;
                 if by_patient {
-                    let party = own.of(self, &party, Some(request.tag())).map_err(|refusal| refusal.at(at))?;
-                    if is_patient_itself(&party, request.tag()) {
+                    // Of each tag that it names: their trace tells of the device there.
+                    let mut is_own = true;
+                    for tag in [Some(request.tag()), request.secret_tag()].into_iter().flatten() {
+                        let party = own.of(self, &party, Some(tag)).map_err(|refusal| refusal.at(at))?;
+                        is_own &= is_patient_itself(&party, tag);
+                    }
+                    if is_own {
                         continue;
                     }
                 }

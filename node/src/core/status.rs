@@ -15,6 +15,8 @@ use crate::http::{Backend, Health};
 use crate::peer::links::Link;
 use crate::tls::Caller;
 
+/// Of a node that was told to stop: nobody is sent to it any more, and it isn't to lead.
+const STOPPING: &str = "stopping";
 /// For a peer's answer; one that takes longer is shown as unreachable.
 const PEER_TIMEOUT: Duration = Duration::from_millis(1_000);
 
@@ -51,6 +53,7 @@ impl Core {
         let worst = self.alarms.worst().map(|alarm| alarm.severity());
         match (self.corruption.reason(), worst, leader) {
             (Some(_), ..) => "corrupt",
+            _ if self.is_leaving() => STOPPING,
             // It takes no part, so it has no leader either.
             (None, Some(Severity::Stopped), _) => Severity::Stopped.as_str(),
             (None, _, None) => "no_leader",
@@ -134,6 +137,7 @@ impl Backend for Core {
         let stopped = alarms.first().filter(|_| status.status == Severity::Stopped.as_str());
         let reason = match self.corruption.reason() {
             Some(reason) => reason.to_owned(),
+            None if status.status == STOPPING => "it was told to stop".to_owned(),
             None => stopped.map(|raised| raised.what.clone()).unwrap_or_default(),
         };
         Health {

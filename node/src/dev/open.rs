@@ -271,7 +271,7 @@ fn check_place(dir: &Path, node: &Node, said: Said, edits: &mut Edits) -> Result
     };
     let is = Place::here(&config).map_err(wrong)?;
     if !said.moved && !is.is_same(&was) && !is.is_same_folder(&was) {
-        return Err(wrong(PlaceError::Elsewhere { was, is }));
+        return Err(wrong(place::elsewhere(was, is)));
     }
     if is != was {
         edits.put(&place::file(&config.keyring), is.to_text());
@@ -388,7 +388,7 @@ mod tests {
         for id in 1..=3 {
             let (path, mut config) = config_of(&dir, id, &Edits::default()).unwrap();
             config.resolve(path.parent().unwrap());
-            place::check(&config, Said::default()).unwrap();
+            place::check_and_note(&config, Said::default()).unwrap();
         }
         for (path, bytes) in contents(&dir) {
             let to = copy.join(path.strip_prefix(&dir).unwrap());

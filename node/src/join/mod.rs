@@ -74,6 +74,12 @@ pub enum JoinError {
     /// Nobody to ask.
     #[error("node.toml names no other node under [[peers]]: a new node needs one to ask for the keys")]
     Nobody,
+    /// A copy that calls nobody has nobody to get keys from.
+    #[error(
+        "this folder is a new node's, without keys and without data: there is nothing to look at with --isolated. Start it \
+         without, once no other node runs from it"
+    )]
+    Isolated,
 }
 
 /// Where the token is.

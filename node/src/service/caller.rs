@@ -1,6 +1,6 @@
 //! Who calls: from the certificate of the connection to a party of the ledger.
 
-use sillage_ledger::{Party, Refusal};
+use sillage_ledger::{KeyState, Party, Refusal};
 use sillage_proto::v1::{PartyRegistered, PublicKey};
 use sillage_rules::codes::Code;
 use sillage_rules::roles::Roles;
@@ -39,7 +39,15 @@ pub(super) async fn by_spki(core: &Core, spki: &SpkiSha256) -> Result<Party, Ref
         found = find()?;
     }
     let known = found.filter(|party| !party.roles.is_empty());
-    known.ok_or_else(|| refuse(Code::UnknownCaller))
+    let known = known.ok_or_else(|| refuse(Code::UnknownCaller))?;
+    // A key is revoked where it was stolen, and the certificate beside it was stolen with it.
+    if let Some(newest) = known.keys.last() {
+        let key = core.reader().key(newest).map_err(|error| from_read(&error))?;
+        if key.is_some_and(|key| key.state == KeyState::Revoked) {
+            return Err(refuse(Code::RevokedKey));
+        }
+    }
+    Ok(known)
 }
 
 /// The party that calls, if it has one of `roles`; `who` names them.

@@ -85,10 +85,11 @@ pub fn revoke(tag: [u8; 32], id: &str) -> Record {
 }
 
 /// The authority publishes the policy.
-pub fn policy(details: &Value) -> Record {
+pub fn policy(by: &Author, details: &Value) -> Record {
     let mut record = new_message(Kind::POLICY_PUBLISHED, None, now_ms());
-    record.actor =
-        Some(Actor { system: "urn:sillage:author".to_owned(), id: "authority".to_owned(), ..Actor::default() });
+    // An authority names itself, and nobody else.
+    let id = by.id().to_string();
+    record.actor = Some(Actor { system: "urn:sillage:author".to_owned(), id, ..Actor::default() });
     record.details = details.to_string();
     record
 }
@@ -196,16 +197,21 @@ impl Registered {
 }
 
 /// The authority registers a party, of which everything follows from `seed`.
-pub async fn register(
-    core: &Core,
-    authority: &mut Author,
-    seed: u8,
-    roles: Roles,
-    tag: Option<[u8; 32]>,
-) -> Registered {
-    let key = SigningKey::from_seed(&[seed; 32]);
-    let spki = [seed; 32];
-    let act = Act::Registered(PartyRegistration {
+pub async fn register(core: &Core, authority: &mut Author, seed: u8, roles: Roles) -> Registered {
+    let party = party(seed, roles, None);
+    put(core, authority, &act_message(&Act::Registered(party), now_ms())).await;
+    of_seed(seed)
+}
+
+/// The key and the certificate of a party.
+pub fn of_seed(seed: u8) -> Registered {
+    Registered { key: SigningKey::from_seed(&[seed; 32]), spki: [seed; 32] }
+}
+
+/// A party of which everything follows from `seed`. With a tag it is a patient's device of before: a genesis alone names one.
+pub fn party(seed: u8, roles: Roles, tag: Option<[u8; 32]>) -> PartyRegistration {
+    let Registered { key, spki } = of_seed(seed);
+    PartyRegistration {
         key: key.public_key(),
         name: format!("party {seed}"),
         roles,
@@ -214,10 +220,8 @@ pub async fn register(
         patient_tag: tag,
         patient_secret_tag: None,
         patient_commitment: None,
-        vouching: Vouching::any(),
-    });
-    put(core, authority, &act_message(&act, now_ms())).await;
-    Registered { key, spki }
+        vouching: if tag.is_some() { Vouching::default() } else { Vouching::any() },
+    }
 }
 
 /// Records, and gives the index.

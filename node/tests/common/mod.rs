@@ -22,7 +22,8 @@ use sillage_node::secrets::Secrets;
 use sillage_node::tls::accept::{AcceptLimits, accept};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
-use sillage_proto::v1::{Batch, PatientIdentity, Record, SaltedRecord};
+use sillage_proto::v1::{Batch, Genesis, PatientIdentity, Record, SaltedRecord};
+use sillage_rules::act::PartyRegistration;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message, record_hash};
 use tokio::net::TcpListener;
@@ -99,6 +100,17 @@ impl Deployment {
 
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.path().join(file)
+    }
+
+    /// Another party of the genesis, before any node starts.
+    pub fn found_with(&self, party: &PartyRegistration) {
+        let file = NodeConfig::load(&self.path("node-1/node.toml")).expect("a configuration").genesis;
+        let mut genesis = Genesis::decode(&*std::fs::read(&file).expect("a genesis")).expect("a genesis");
+        genesis.parties.push(party.to_message());
+        for id in 1..=self.ports.len() {
+            let file = NodeConfig::load(&self.path(&format!("node-{id}/node.toml"))).expect("a configuration").genesis;
+            std::fs::write(&file, genesis.encode_to_vec()).expect("a genesis");
+        }
     }
 
     pub fn node_key(&self, id: u64) -> SigningKey {

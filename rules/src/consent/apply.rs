@@ -119,15 +119,17 @@ impl PatientState {
         if tie.period.from < tie.period.until {
             self.past_ties.push_back(tie);
         }
-        while self.past_ties.len() > PAST_TIES_MAX {
-            self.past_ties.pop_front();
+        if self.past_ties.len() > PAST_TIES_MAX {
+            // What a party says on its own word gives way first, so that it can't make the others be forgotten.
+            let own_word = self.past_ties.iter().position(|tie| tie.stated_by.is_some());
+            self.past_ties.remove(own_word.unwrap_or_default());
         }
     }
 
     fn attended(&mut self, before: Option<(ActorName, Stamp)>, now: LedgerTimeMs) {
         if let Some((name, since)) = before {
             let period = Period { from: since.time, until: now };
-            self.keep_past(PastTie { name, within: None, period, represents: false });
+            self.keep_past(PastTie { name, within: None, period, represents: false, stated_by: None });
         }
     }
 
@@ -138,9 +140,9 @@ impl PatientState {
             return;
         }
         // A claim after a proof takes nothing from it: else whoever claims could open to emergencies what the patient shut.
-        let stays_proven = self.space != Space::Open && self.space_proven;
-        self.space_proven = space != Space::Open && (proven || stays_proven);
-        // Only the newest says how the space is, and that one stays: no other needs to be kept for what it ended.
+        let before = self.space_proven.filter(|_| self.space != Space::Open);
+        self.space_proven = if proven { Some(stamp) } else { before }.filter(|_| space != Space::Open);
+        // The newest says how the space is, and the last that was proven, that it is shut for emergencies too: both stay.
         self.space = space;
         self.space_stamp = Some(stamp);
     }

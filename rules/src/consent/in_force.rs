@@ -85,7 +85,7 @@ impl PatientState {
         let now = meta.time;
         match event {
             // One that a login proves says more than one that nothing does.
-            Event::SpaceOpposed | Event::SpaceClosed if meta.will.is_some() && !self.space_proven => None,
+            Event::SpaceOpposed | Event::SpaceClosed if meta.will.is_some() && self.space_proven.is_none() => None,
             Event::SpaceOpposed => self.space_is(Space::Opposed),
             Event::SpaceClosed => self.space_is(Space::Closed),
             Event::EmergencyOpposed { cases } => all_of(cases, |case| self.opposed_cases.get(case)),

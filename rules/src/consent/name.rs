@@ -32,6 +32,8 @@ pub const PROFESSIONAL_SYSTEM: &str = "urn:oid:1.2.250.1.71.4.2.1";
 
 /// What begins the systems that this ledger gives out.
 const OWN_SYSTEMS: &str = "urn:sillage:";
+/// What begins the systems of whom a FHIR document names without an identifier: by a reference, or a name alone.
+const OF_FHIR: &str = "urn:sillage:fhir:";
 
 /// Whether an author may name the actors of a record as it does, from feature level 4 on: what is the ledger's own, it names
 /// itself alone. A party with the role authority may name itself, by its author id and by nothing else.
@@ -43,7 +45,8 @@ pub fn check_reserved(record: &v1::Record, author: &AuthorId, authority: bool) -
     let named = record.actor.iter().map(|actor| ("actor", actor)).chain(agents.map(|who| ("agents", who)));
     for (path, actor) in named {
         let system = actor.system.to_ascii_lowercase();
-        let free = [PATIENT_SYSTEM, PERSON_SYSTEM, APP_SYSTEM, PROJECT_SYSTEM, SOFTWARE_SYSTEM].contains(&&system[..]);
+        let free = [PATIENT_SYSTEM, PERSON_SYSTEM, APP_SYSTEM, PROJECT_SYSTEM, SOFTWARE_SYSTEM].contains(&&system[..])
+            || system.starts_with(OF_FHIR);
         let itself = authority
             && system == AUTHOR_SYSTEM
             && actor.id == author.to_string()

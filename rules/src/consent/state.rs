@@ -126,7 +126,7 @@ impl RepresentationEntry {
     pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
         let name = self.representation.representative.clone();
         let period = Period { from: self.period.from, until: self.period.until.min(now) };
-        PastTie { name, within: None, period, represents: true }
+        PastTie { name, within: None, period, represents: true, stated_by: None }
     }
 }
 
@@ -159,7 +159,8 @@ impl MemberEntry {
     pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
         let name = self.membership.professional.clone();
         let period = Period { from: self.stamp.time, until: self.until.min(now) };
-        PastTie { name, within: self.membership.organisation.clone(), period, represents: false }
+        let (within, stated_by) = (self.membership.organisation.clone(), self.stated_by);
+        PastTie { name, within, period, represents: false, stated_by }
     }
 
     /// Whether it counts for what is asked on this party's word alone, without the actor's own login: it names the structure
@@ -190,6 +191,8 @@ pub(super) struct PastTie {
     pub period: Period,
     /// As a representative; otherwise as a member of the care team or the attending doctor.
     pub represents: bool,
+    /// The one party that said so, on its own word.
+    pub stated_by: Option<AuthorId>,
 }
 
 impl PastTie {
@@ -228,7 +231,7 @@ pub struct PatientState {
     pub(super) space: Space,
     pub(super) space_stamp: Option<Stamp>,
     /// A login proves who closed or opposed it.
-    pub(super) space_proven: bool,
+    pub(super) space_proven: Option<Stamp>,
     /// In log order.
     pub(super) directives: Vec<DirectiveEntry>,
     pub(super) opposed_cases: BTreeMap<Case, Stamp>,
@@ -260,7 +263,7 @@ pub struct PatientState {
 impl PatientState {
     /// The state of a patient who was erased: closed for ever, whatever comes after.
     pub fn erased() -> Self {
-        Self { erased: true, space: Space::Closed, space_proven: true, ..Self::default() }
+        Self { erased: true, space: Space::Closed, ..Self::default() }
     }
 
     /// How much is held, about in records: what it weighs in memory.
@@ -278,7 +281,7 @@ impl PatientState {
 
     /// Whether a login proves that the patient's side closed or opposed the space, so that it is shut for emergencies too.
     pub fn is_shut_for_emergencies(&self) -> bool {
-        self.space != Space::Open && self.space_proven
+        self.space != Space::Open && (self.erased || self.space_proven.is_some())
     }
 
     /// The parties that were registered to act for the patient, those that were ended since too, and the records that say so.
@@ -439,13 +442,15 @@ impl PatientState {
         self.member_as(actor, at).map(|entry| entry.stamp.index).next()
     }
 
-    /// Whether this actor was a member of the care team, or the attending doctor, at a moment that may have passed.
-    pub fn was_in_care(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
-        let mut members = self.memberships(&actor.name);
+    /// Whether this actor was a member of the care team, or the attending doctor, at a moment that may have passed; what `party`
+    /// alone says doesn't count.
+    pub fn was_in_care(&self, actor: &Actor, at: LedgerTimeMs, party: &AuthorId) -> bool {
+        let of_others = |stated_by: &Option<AuthorId>| stated_by.as_ref() != Some(party);
+        let mut members = self.memberships(&actor.name).filter(|entry| of_others(&entry.stated_by));
         let attends = self.attending.as_ref().is_some_and(|(name, since)| *name == actor.name && since.time <= at);
         attends
             || members.any(|entry| entry.stamp.time <= at && entry.holds_for(actor, at))
-            || self.past_ties.iter().any(|tie| !tie.represents && tie.holds_for(actor, at))
+            || self.past_ties.iter().any(|tie| !tie.represents && of_others(&tie.stated_by) && tie.holds_for(actor, at))
     }
 
     /// Whether this actor represented the patient at a moment that may have passed, with whatever powers.
@@ -487,6 +492,11 @@ impl PatientState {
     /// An item as it was deposited.
     pub fn deposit(&self, item: &str) -> Option<&DepositedItem> {
         self.deposits.get(item)
+    }
+
+    /// Whether this record proves that the space is closed or opposed, though a later one says how it is.
+    pub fn proves_space(&self, index: LeafIndex) -> bool {
+        self.space != Space::Open && self.space_proven.is_some_and(|stamp| stamp.index == index)
     }
 
     /// Whether the record at `index` has an effect at this moment or will have: it can't be erased alone. So has one that

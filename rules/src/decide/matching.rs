@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{ItemFacts, Request};
+use crate::consent::directive::GranteeKeys;
 use crate::consent::state::{DirectiveEntry, MemberEntry};
 use crate::consent::{Effect, Grantee, PatientState, Provision};
 
@@ -99,8 +100,9 @@ impl<'s> Teams<'s> {
         Self { all: memberships().filter_map(origin).collect(), counted: counted.filter_map(origin).collect() }
     }
 
-    /// Whether what is permitted counts, to an actor who is all of these grantees: a person who is named has logged in, or is
-    /// named together with the structure for which they act.
+    /// Whether what is permitted counts, to an actor who is all of these grantees: a person who is named, or meant by their
+    /// profession, has logged in, or is named together with the structure for which they act. What profession somebody has, their
+    /// party alone says: so it reaches no further than the party.
     fn permits(&self, grantees: [&Option<Grantee>; 2], request: &Request) -> bool {
         let keys = || {
             grantees.into_iter().flatten().filter_map(|grantee| match grantee {
@@ -108,7 +110,9 @@ impl<'s> Teams<'s> {
                 Grantee::Anyone => None,
             })
         };
-        let names_person = keys().any(|keys| keys.professional.is_some() || keys.person.is_some());
+        let named =
+            |keys: &GranteeKeys| keys.professional.is_some() || keys.person.is_some() || keys.profession.is_some();
+        let names_person = keys().any(|keys| named(keys));
         let structure = keys().find_map(|keys| keys.organisation.as_deref());
         (!names_person || request.counts_for_person(structure))
             && keys().all(|keys| keys.team.as_deref().is_none_or(|team| self.counted.contains(team)))

@@ -1,7 +1,8 @@
 //! A record line with what the ledger says about it.
 
 use serde::Serialize;
-use sillage_proof::keys::AuthorId;
+use sillage_proof::keys::{AuthorId, KeyId};
+use sillage_proto::v1;
 
 use super::decision::{DecisionLine, record_line};
 use super::{PatientLine, RecordLine};
@@ -33,6 +34,27 @@ pub struct VoidedLine {
     pub reason: String,
 }
 
+/// A further authority that signed an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActSignatureLine {
+    /// Its key.
+    pub key_id: KeyId,
+    /// Until when its signature could be used.
+    pub expires: TimeMs,
+}
+
+impl ActSignatureLine {
+    /// Those of a record.
+    pub fn of(record: &ParsedRecord) -> Vec<Self> {
+        let signatures = record.message().signatures.iter();
+        let line = |one: &v1::ActSignature| {
+            let key_id = KeyId::from_slice(&one.key_id).ok()?;
+            Some(Self { key_id, expires: TimeMs(one.expires_ms) })
+        };
+        signatures.filter_map(line).collect()
+    }
+}
+
 /// One line of `sillage trace --json`: the fields of the record line, and `index`, `recorded_at`, `flags`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TraceLineJson {
@@ -60,6 +82,9 @@ pub struct TraceLineJson {
     /// What voided the record: it counts for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voided: Option<VoidedLine>,
+    /// Of an act, who signed it beside the party of its batch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<ActSignatureLine>,
     /// The record; of a decision, what it shares with one.
     #[serde(flatten)]
     pub record: Option<RecordLine>,
@@ -104,6 +129,10 @@ impl TraceLineJson {
             kind: if record.is_none() { entry.kind() } else { None },
             erased,
             voided: None,
+            signatures: match opened {
+                Opened::Record(record) => ActSignatureLine::of(record),
+                Opened::Nothing | Opened::Decision(_) => Vec::new(),
+            },
             record,
             decision,
         }

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
             readers::reading_at_every_node_gives_no_more_than_one_quota,
             readers::reading_one_patient_again_and_again_adds_one_line_a_minute,
             readers::a_batch_through_another_partys_certificate_is_refused,
+            readers::a_certificate_beside_a_revoked_key_reads_nothing,
             readers::calls_of_one_caller_hold_up_nobody_else,
             readers::the_command_line_says_that_it_is_a_quota,
             readers::no_process_that_holds_keys_leaves_an_image_of_its_memory,

@@ -137,6 +137,30 @@ pub fn a_batch_through_another_partys_certificate_is_refused(world: &mut World) 
     world.record(&[access(&ins(501), "its own")]);
 }
 
+/// A service's folder was stolen, and its key is revoked: the certificate that lay beside it reads nothing more.
+pub fn a_certificate_beside_a_revoked_key_reads_nothing(world: &mut World) {
+    let patient = ins(502);
+    world.record(&[access(&patient, "before the theft")]);
+    let tag = open_tag(world, &patient);
+    let stolen = register(world, "stolen-reader", "reader");
+    let read = |world: &World, node| world.wait(rpc(&stolen, node).rule_records(rules_of(tag.clone())));
+    read(world, 1).expect("it reads");
+    let key = wire::signer(&stolen).key.key_id().to_string();
+    world.sillage_as(&world.authority_file(), &["keys", "revoke", "--key", &key, "--reason", "stolen"]).ok();
+    for node in 1..=3 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let status = loop {
+            match read(world, node) {
+                Err(status) => break status,
+                // This node may not have applied it yet.
+                Ok(_) => assert!(Instant::now() < deadline, "node {node} lets it read"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        assert_eq!(wire::info(&status).code, "REVOKED_KEY", "{}", status.message());
+    }
+}
+
 /// Hundreds of calls that wait, from one caller: the others, and what is written, don't wait behind them.
 pub fn calls_of_one_caller_hold_up_nobody_else(world: &mut World) {
     let greedy = register(world, "many-calls", "reader");
@@ -211,6 +235,13 @@ pub fn no_process_that_holds_keys_leaves_an_image_of_its_memory(world: &mut Worl
         let owner =
             std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/mem", pid.trim())).expect("it"));
         assert_eq!(owner, 0);
+        // Where the system lets it, its memory is locked: nothing of it reaches a swap file.
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("how it is");
+        let of =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).expect("a line").trim().to_owned();
+        let may_lock = u64::from_str_radix(&of("CapEff:"), 16).expect("bits") >> 14 & 1 == 1;
+        let locked: u64 = of("VmLck:").trim_end_matches(" kB").parse().expect("a number");
+        assert!(!may_lock || locked > 0, "{locked} kB are locked");
         seen += 1;
     }
     assert_eq!(seen, 3);

@@ -100,7 +100,7 @@ fn hand_in(world: &World, name: &str, line: &RecordLine) -> Run {
 pub fn a_service_that_claims_a_login_decides_nothing(world: &mut World) {
     let (claims, doctor) = (without_issuer(world), rpps(77));
     let grant = ["consent", "grant", "--professional", &doctor, "--action", "read", "--id", "forged"];
-    for decision in [&grant[..], &["mask", "--items", "d1"]] {
+    for decision in [&grant[..], &["mask", "--items", "d1", "--force"]] {
         VICTIM.says_through(world, &claims, decision).refused("AUTHENTICATION_MISSING");
         VICTIM.says(world, decision).ok();
     }
@@ -171,7 +171,7 @@ pub fn an_issuer_that_was_withdrawn_proves_nothing(world: &mut World) {
     };
     let withdrawn = sillage_rules::will::issuer::Issuer { keys: Vec::new(), ..issuer.clone() };
     publish(world, withdrawn, "withdrawn").expect("the authority's act");
-    let unblock = ["mask", "--items", "d2"];
+    let unblock = ["mask", "--items", "d2", "--force"];
     OTHER.says(world, &unblock).refused("LOGIN_ISSUER");
     OTHER.says_through(world, &without_issuer(world), &unblock).refused("AUTHENTICATION_MISSING");
     publish(world, issuer, "again").expect("the authority's act");

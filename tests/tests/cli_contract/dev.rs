@@ -40,7 +40,7 @@ pub fn every_node_is_a_process_of_its_own(world: &mut World) {
 pub fn a_second_start_in_the_same_folder_is_refused(world: &mut World) {
     let mut again = Command::new(program("sillage-node").expect("the node's program"));
     let refused = run(again.arg("dev").arg("--dir").arg(world.dir()), b"").fails(1);
-    assert!(refused.error().contains("runs already") || refused.error().contains("port"), "{refused}");
+    assert!(refused.error().contains("runs on") || refused.error().contains("port"), "{refused}");
     assert_eq!(world.settled(3).len(), 3, "and the first one goes on");
 }
 

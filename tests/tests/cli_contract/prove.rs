@@ -70,7 +70,7 @@ pub fn an_entry_says_what_it_is(world: &mut World) {
     let entry = world.sillage(&["entry", &index.to_string(), "--json"]).ok().json();
     assert_eq!(entry["index"], index);
     assert_eq!(entry["kind"], "access.read");
-    assert_eq!(entry["flags"], serde_json::json!(["LATE"]));
+    assert_eq!(entry["flags"], serde_json::json!(["LATE", "CLAIMED"]));
     assert_eq!(entry["states_basis"], true);
     let leaf_hash = entry["leaf_hash"].as_str().expect("a text");
     assert_eq!(hex::decode(leaf_hash).expect("hex").len(), 32);

@@ -34,7 +34,7 @@ pub fn a_trace_is_newest_first_with_the_fields_of_the_record_line(world: &mut Wo
         assert_eq!(line.get(name), Some(value), "{name}");
     }
     assert!(line["index"].is_u64());
-    assert_eq!(line["flags"], json!(["LATE"]), "it happened months before it was recorded");
+    assert_eq!(line["flags"], json!(["LATE", "CLAIMED"]), "months before it was recorded, on its own word");
     line["recorded_at"].as_str().expect("a text").parse::<TimeMs>().expect("a time of RFC 3339");
 
     let patient = ins(20);

@@ -12,12 +12,13 @@
 //! | anything else | refused |
 //!
 //! A name is the identifier on the reference or on the resource that it contains, else the reference itself under
-//! `urn:sillage:fhir:reference`: as an imported AuditEvent names its actor.
+//! `urn:sillage:fhir:reference`: as an imported AuditEvent names its actor. **A denial needs the identifier**: nobody asks for access
+//! under a reference, so it would deny nothing.
 
 use serde_json::Value;
 use sillage_rules::consent::directive::GranteeKeys;
 use sillage_rules::consent::name::APP_SYSTEM;
-use sillage_rules::consent::{ActorName, Grantee};
+use sillage_rules::consent::{ActorName, Effect, Grantee};
 use sillage_rules::ident::spelling;
 use sillage_rules::limits::{ID_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -29,6 +30,7 @@ use super::super::references::{References, bare, counting};
 use super::{EXTENSION_GRANTEE, SYSTEM_DIRECTIVE, codes, extensions};
 
 /// The references of one Consent.
+#[derive(Clone, Copy)]
 pub(super) struct Actors<'a> {
     references: References<'a>,
     patient: &'a Value,
@@ -43,7 +45,7 @@ impl<'a> Actors<'a> {
     }
 
     /// The grantees that `provision.actor` names: any of them.
-    pub fn grantees(&self, actor: &Value, path: &str) -> Result<Vec<Grantee>, FhirError> {
+    pub fn grantees(&self, actor: &Value, path: &str, effect: Effect) -> Result<Vec<Grantee>, FhirError> {
         if let Some(ours) = extensions(actor, EXTENSION_GRANTEE).next() {
             return Ok(vec![of_extension(ours, path)?]);
         }
@@ -52,30 +54,47 @@ impl<'a> Actors<'a> {
             let why = "only who receives the data (v3-ParticipationType IRCP, PRCP) can be permitted or denied";
             return Err(FhirError::new(format!("{path}.role"), why));
         }
-        self.referenced(&actor["reference"], &format!("{path}.reference"))
+        self.referenced(&actor["reference"], &format!("{path}.reference"), effect)
     }
 
-    fn referenced(&self, reference: &Value, path: &str) -> Result<Vec<Grantee>, FhirError> {
-        let contained = self.references.contained(reference);
+    fn referenced(&self, reference: &Value, path: &str, effect: Effect) -> Result<Vec<Grantee>, FhirError> {
+        let followed = self.references.followed(reference);
+        let contained = followed.map(|(found, _)| found);
         let refused = |why: &str| Err(FhirError::new(path, why));
-        if contained.is_some_and(|found| subsetted(found).is_some() || absent_in(found, path).is_some()) {
-            return refused(
-                "what this refers to isn't whole (SUBSETTED, or said to be absent): who is meant isn't known",
-            );
+        if let Some(why) = contained.and_then(|found| unclear(found, effect)) {
+            return refused(&why);
         }
+        let sort = self.sort(reference);
+        if effect == Effect::Deny && self.is_nobodys_name(&sort, reference) {
+            return Err(matches_nobody(path));
+        }
+        let role = followed.filter(|(role, _)| role.get("practitioner").is_some());
+        let keys = match (sort.as_str(), role) {
+            ("PractitionerRole", Some((role, references))) => Self { references, ..*self }.role(role, path, effect)?,
+            (sort, _) => return self.keyed(sort, reference, contained, path, effect),
+        };
+        Ok(vec![Grantee::Keys(Box::new(keys))])
+    }
+
+    fn keyed(
+        &self,
+        sort: &str,
+        reference: &Value,
+        contained: Option<&Value>,
+        path: &str,
+        effect: Effect,
+    ) -> Result<Vec<Grantee>, FhirError> {
+        let refused = |why: &str| Err(FhirError::new(path, why));
         let name = || self.name(reference, path).map(Some);
         let none = GranteeKeys::default();
-        let keys = match self.sort(reference).as_str() {
-            "PractitionerRole" if contained.is_some_and(|role| role.get("practitioner").is_some()) => {
-                self.role(contained.unwrap_or(&Value::Null), path)?
-            }
+        let keys = match sort {
             "Practitioner" | "PractitionerRole" => GranteeKeys { professional: name()?, ..none },
             "Organization" => GranteeKeys { organisation: Some(self.organisation(reference, path)?), ..none },
             "Patient" if self.is_patient(reference) => GranteeKeys { person: Some(ActorName::patient()), ..none },
             "Patient" | "RelatedPerson" => GranteeKeys { person: name()?, ..none },
             "Device" => GranteeKeys { app: name()?, ..none },
             "CareTeam" => GranteeKeys { team: Some(self.team(reference, path)?), ..none },
-            "Group" => return self.members(contained, path),
+            "Group" => return self.members(contained, path, effect),
             "" => return refused("nothing says what this refers to: give its type"),
             other => return refused(&format!("a {other} can't be permitted or denied")),
         };
@@ -99,8 +118,35 @@ impl<'a> Actors<'a> {
         sort.to_owned()
     }
 
+    /// Whether nothing but a reference names whom a denial is for: nobody asks for access under it.
+    fn is_nobodys_name(&self, sort: &str, reference: &Value) -> bool {
+        let (_, identifiers) = self.references.named(reference);
+        let has_practitioner =
+            || self.references.contained(reference).is_some_and(|role| role.get("practitioner").is_some());
+        match sort {
+            // Its own identifier is that of a post, and not of a professional.
+            "PractitionerRole" => {
+                !has_practitioner() && !identifiers.iter().any(|(system, value)| is_of_professionals(system, value))
+            }
+            "Patient" if self.is_patient(reference) => false,
+            "Practitioner" | "Organization" | "Patient" | "RelatedPerson" | "Device" => {
+                counting(&identifiers).is_none()
+            }
+            _ => false,
+        }
+    }
+
     /// A professional as one of a structure: both must match.
-    fn role(&self, role: &Value, path: &str) -> Result<GranteeKeys, FhirError> {
+    fn role(&self, role: &Value, path: &str, effect: Effect) -> Result<GranteeKeys, FhirError> {
+        let sorts = [("practitioner", "Practitioner"), ("organization", "Organization")];
+        for (reference, sort) in sorts.iter().filter_map(|(name, sort)| Some((role.get(name)?, *sort))) {
+            if let Some(why) = self.references.contained(reference).and_then(|found| unclear(found, effect)) {
+                return Err(FhirError::new(path, why));
+            }
+            if effect == Effect::Deny && self.is_nobodys_name(sort, reference) {
+                return Err(matches_nobody(path));
+            }
+        }
         let professional = Some(self.name(&role["practitioner"], path)?);
         let organisation = match role.get("organization") {
             Some(organisation) => Some(self.organisation(organisation, path)?),
@@ -109,7 +155,7 @@ impl<'a> Actors<'a> {
         Ok(GranteeKeys { professional, organisation, ..GranteeKeys::default() })
     }
 
-    fn members(&self, group: Option<&Value>, path: &str) -> Result<Vec<Grantee>, FhirError> {
+    fn members(&self, group: Option<&Value>, path: &str, effect: Effect) -> Result<Vec<Grantee>, FhirError> {
         let members = group.map(|group| list(group, "member")).unwrap_or_default();
         let conditional = group.is_some_and(|group| group.get("characteristic").is_some());
         if members.is_empty() || conditional {
@@ -125,7 +171,7 @@ impl<'a> Actors<'a> {
             if self.sort(entity) == "Group" {
                 return Err(FhirError::new(path, "a Group in a Group: name the members"));
             }
-            out.extend(self.referenced(entity, path)?);
+            out.extend(self.referenced(entity, path, effect)?);
         }
         Ok(out)
     }
@@ -187,6 +233,83 @@ impl<'a> Actors<'a> {
             }
             (target, _) => fitting(target.to_owned(), ID_BYTES_MAX, path),
         }
+    }
+}
+
+/// A denial that names somebody as nobody asks for access.
+pub(super) fn matches_nobody(path: &str) -> FhirError {
+    let why = "a denial of whom nothing but a reference names would deny nothing: give an identifier with its system (RPPS, FINESS), \
+               on the reference or in the resource that it means";
+    FhirError::new(path, why)
+}
+
+/// Whether a grantee has a name that is a reference alone.
+pub(super) fn is_a_reference(grantee: &Grantee) -> bool {
+    let Grantee::Keys(keys) = grantee else { return false };
+    let names = [&keys.professional, &keys.person, &keys.app].into_iter().flatten();
+    let organisation = keys.organisation.as_deref().unwrap_or_default();
+    let is_reference = organisation.starts_with("Organization/") || organisation.contains("/Organization/");
+    names.into_iter().any(|name| name.system() == SYSTEM_REFERENCE)
+        || is_reference
+        || organisation.starts_with("urn:uuid:")
+}
+
+fn is_of_professionals(system: &str, value: &str) -> bool {
+    let system = spelling::actor(system, value).map(|(system, _)| system).unwrap_or_default();
+    system == spelling::PROFESSIONALS
+}
+
+/// Why it isn't known whom a resource means, or when: it isn't whole, or it says what a directive has no word for.
+fn unclear(found: &Value, effect: Effect) -> Option<String> {
+    if subsetted(found).is_some() || absent_in(found, "").is_some() {
+        let why = "what this refers to isn't whole (SUBSETTED, or said to be absent): who is meant isn't known";
+        return Some(why.to_owned());
+    }
+    let says = |what: &str| Some(format!("what this refers to {what}: who is meant isn't known"));
+    if found.get("implicitRules").is_some() || has_modifier(found) {
+        return says("has a modifierExtension or implicitRules, which may change its meaning");
+    }
+    if found.get("active").is_some_and(|active| *active != Value::Bool(true)) {
+        return says("isn't active");
+    }
+    let is_list = |name: &str| {
+        found.get(name).is_none_or(|listed| listed.as_array().is_some_and(|all| all.iter().all(Value::is_object)))
+    };
+    let is_object = |name: &str| found.get(name).is_none_or(Value::is_object);
+    let is_said = |name: &str| found.get(name).is_none_or(Value::is_boolean);
+    let is_member =
+        |member: &Value| member["entity"].is_object() && member.get("inactive").is_none_or(Value::is_boolean);
+    let has_types = ["identifier", "member", "characteristic"].into_iter().all(is_list)
+        && ["practitioner", "organization"].into_iter().all(is_object)
+        && is_said("actual")
+        && list(found, "identifier")
+            .iter()
+            .all(|i| ["system", "value"].iter().all(|n| i.get(n).is_none_or(Value::is_string)))
+        && list(found, "member").iter().all(is_member);
+    if !has_types {
+        return says("has elements of another type than FHIR R4 has there");
+    }
+    if found["actual"] == Value::Bool(false) {
+        return says("is a Group of whoever is like this, and not of its members");
+    }
+    // A denial for whatever time and place covers what is meant; a permit would give more.
+    let narrows = ["period", "code", "specialty", "location", "healthcareService", "availableTime", "notAvailable"];
+    let of_role = text(found, "resourceType") == "PractitionerRole" && effect == Effect::Permit;
+    let narrow = narrows.into_iter().find(|name| of_role && found.get(name).is_some());
+    narrow.map(|name| {
+        format!(
+            "what this refers to says {name}, and a directive permits a professional at a structure: name these alone"
+        )
+    })
+}
+
+fn has_modifier(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name == "modifierExtension" || has_modifier(value))
+        }
+        Value::Array(items) => items.iter().any(has_modifier),
+        _ => false,
     }
 }
 

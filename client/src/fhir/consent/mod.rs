@@ -125,11 +125,12 @@ pub fn map(
     let id = consent.id()?;
     let mapped = |record: v1::Record, note: DirectiveNote| of_consent(record, Some(note));
     if consent.status() == "inactive" && !consent.is_history() {
-        let note = DirectiveNote { id: id.clone(), ends: Ends::Open };
+        let note = DirectiveNote { id: id.clone(), ends: Ends::Open, collector: consent.collector(original) };
         return Ok(vec![revocation(&mapped(base, note), &id)]);
     }
     let directives = consent.directives()?;
     let rest = consent.rest(original)?;
+    let collector = consent.collector(original);
     let one = |(i, said): (usize, Directive)| {
         let id = if i == 0 { id.clone() } else { format!("{id}#{}", i + 1) };
         let directive = details::directive(&id, &said, base.occurred_at_ms, &rest);
@@ -137,7 +138,7 @@ pub fn map(
         let details = directive.to_details();
         let record = v1::Record { kind: Kind::CONSENT_DIRECTIVE.code().into(), details, ..base.clone() };
         follows_the_rules(&record)?;
-        Ok(mapped(record, DirectiveNote { id, ends }))
+        Ok(mapped(record, DirectiveNote { id, ends, collector: collector.clone() }))
     };
     directives.into_iter().enumerate().map(one).collect()
 }
@@ -146,7 +147,8 @@ pub fn map(
 pub fn revocation(of: &MappedRecord, id: &str) -> MappedRecord {
     let (kind, details) = (Kind::CONSENT_REVOKED.code().into(), details::revoked(id));
     let record = v1::Record { kind, details, ..of.record.clone() };
-    let directive = Some(DirectiveNote { id: id.to_owned(), ends: Ends::Revoked });
+    let collector = of.directive.as_ref().and_then(|note| note.collector.clone());
+    let directive = Some(DirectiveNote { id: id.to_owned(), ends: Ends::Revoked, collector });
     MappedRecord { record, directive, ..of.clone() }
 }
 
@@ -294,6 +296,13 @@ impl<'a> Consent<'a> {
             let why = format!("{} directives: at most {DIRECTIVES_MAX} of one Consent", directives.len());
             return Err(FhirError::new(path, why));
         }
+        // A denial that inherits from a permit to whom it names.
+        let is_nobodys = |d: &&Directive| {
+            d.rule.effect == Effect::Deny && d.rule.grantees.iter().flatten().any(actor::is_a_reference)
+        };
+        if let Some(denial) = directives.iter().find(is_nobodys).filter(|_| !self.is_ours()) {
+            return Err(actor::matches_nobody(&format!("{}.actor", denial.rule.path)));
+        }
         // An exception has the purposes of its directive, where it names none.
         let all = directives.iter().flat_map(|d| {
             std::iter::once((&d.rule, None)).chain(d.except.iter().map(|e| (e, d.rule.purposes.as_ref())))
@@ -319,7 +328,12 @@ impl<'a> Consent<'a> {
         let Some(rule) = self.root.get("policyRule") else {
             return Ok(None);
         };
-        match codings(rule).find_map(codes::policy_rule) {
+        let mut known = codings(rule).filter_map(codes::policy_rule);
+        match known.next() {
+            Some(base) if known.any(|other| other != base) => {
+                let why = "its codes say different things: is everything permitted, or denied?";
+                Err(FhirError::new("Consent.policyRule", why))
+            }
             Some(base) => Ok(Some(base)),
             None => {
                 let why = "only OPTIN, OPTINR, OPTOUT and OPTOUTE of v3-ActCode are known as base policies";
@@ -435,6 +449,14 @@ impl<'a> Consent<'a> {
         Some(v1::Authentication { issuer: part("issuer"), method: part("method"), eidas_level: part("eidas-level") })
     }
 
+    /// Who collected it, by which Consents of the same id are told apart; none of our own export, whose ids are of one log.
+    fn collector(&self, original: &[u8]) -> Option<ActorName> {
+        if self.is_ours() {
+            return None;
+        }
+        self.rest(original).ok()?.collected.map(|collected| collected.collector)
+    }
+
     /// Who collected it, and the proof of it; and what it replaces.
     fn rest(&self, original: &[u8]) -> Result<Rest, FhirError> {
         let superseded = extensions(self.root, EXTENSION_SUPERSEDES).next();
@@ -487,6 +509,8 @@ fn extensions<'a>(element: &'a Value, url: &'static str) -> impl Iterator<Item =
     list(element, "extension").iter().filter(move |extension| text(extension, "url") == url)
 }
 
+#[cfg(test)]
+mod actor_tests;
 #[cfg(test)]
 mod carried_tests;
 #[cfg(test)]

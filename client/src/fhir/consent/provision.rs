@@ -25,7 +25,7 @@ pub(super) fn rule(provision: &Value, path: &str, effect: Option<Effect>, actors
     refuse_the_rest(provision, path)?;
     let (from_ms, until_ms) = period(&provision["period"], &format!("{path}.period"))?;
     let mut rule = Rule {
-        grantees: grantees(provision, path, actors)?,
+        grantees: grantees(provision, path, effect, actors)?,
         actions: actions(provision, path, effect)?,
         labels: coded(provision, "securityLabel", path, codes::label)?,
         purposes: coded(provision, "purpose", path, codes::purpose)?,
@@ -66,7 +66,7 @@ fn refuse_the_rest(provision: &Value, path: &str) -> Parsed<()> {
     Ok(())
 }
 
-fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec<Grantee>>> {
+fn grantees(provision: &Value, path: &str, effect: Effect, actors: &Actors) -> Parsed<Option<Vec<Grantee>>> {
     if own_flag(extensions(provision, EXTENSION_ANYONE), path)? {
         return Ok(Some(vec![Grantee::Anyone]));
     }
@@ -76,7 +76,7 @@ fn grantees(provision: &Value, path: &str, actors: &Actors) -> Parsed<Option<Vec
     }
     let mut out: Vec<Grantee> = Vec::new();
     for (i, actor) in listed.iter().enumerate() {
-        for grantee in actors.grantees(actor, &format!("{path}.actor[{i}]"))? {
+        for grantee in actors.grantees(actor, &format!("{path}.actor[{i}]"), effect)? {
             if !out.contains(&grantee) {
                 out.push(grantee);
             }
@@ -129,13 +129,40 @@ fn actions(provision: &Value, path: &str, effect: Effect) -> Parsed<Option<Vec<A
         // The same concept in several systems: ours says exactly what is meant.
         let ours =
             codings(concept).filter(|coding| text(coding, "system") == codes::OUR_ACTIONS).find_map(codes::actions);
-        let widened = |actions| if effect == Effect::Deny { with_all_looking(actions) } else { actions };
-        let found = ours.or_else(|| codings(concept).find_map(codes::actions).map(widened));
+        let found = match ours {
+            Some(ours) => ours,
+            None => all_said(concept, effect).ok_or_else(|| ambiguous(&at))?,
+        };
         let nothing = Value::Null;
         let first = codings(concept).next().unwrap_or(&nothing);
-        actions.extend(found.ok_or_else(|| unknown(&at, first))?);
+        if found.is_empty() {
+            return Err(unknown(&at, first));
+        }
+        actions.extend(found);
     }
     Ok((!actions.is_empty()).then_some(actions))
+}
+
+/// What the codes of one concept say together: all of it in a denial; none where a permit doesn't say the same in each.
+fn all_said(concept: &Value, effect: Effect) -> Option<Vec<Action>> {
+    let mut known = codings(concept).filter_map(codes::actions);
+    let first = known.next().unwrap_or_default();
+    match effect {
+        Effect::Permit => known.all(|other| other == first).then_some(first),
+        Effect::Deny => {
+            let mut all = first;
+            known.flatten().for_each(|more| {
+                if !all.contains(&more) {
+                    all.push(more);
+                }
+            });
+            Some(with_all_looking(all))
+        }
+    }
+}
+
+fn ambiguous(at: &str) -> FhirError {
+    FhirError::new(at, "the codes of one action say different things: which is permitted? Give each its own action")
 }
 
 /// What denies retrieval denies it however it is done.

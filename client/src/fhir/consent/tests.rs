@@ -36,11 +36,19 @@ fn consent() -> Value {
     })
 }
 
-fn actor(reference: Value) -> Value {
+pub(super) fn actor(reference: Value) -> Value {
     json!({"role": {"coding": [{"system": codes::PARTS, "code": "IRCP"}]}, "reference": reference})
 }
 
-fn label(code: &str) -> Value {
+pub(super) fn structure() -> Value {
+    json!({"type": "Organization", "identifier": {"system": "urn:oid:1.2.250.1.71.4.2.2", "value": "750712184"}})
+}
+
+pub(super) fn doctor() -> Value {
+    json!({"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810100534436"}})
+}
+
+pub(super) fn label(code: &str) -> Value {
     json!({"system": codes::label_system(code), "code": code})
 }
 
@@ -48,7 +56,7 @@ fn purpose(code: &str) -> Value {
     json!({"system": codes::PURPOSES, "code": code})
 }
 
-fn mapped(edit: impl FnOnce(&mut Value)) -> Result<Vec<MappedRecord>, FhirError> {
+pub(super) fn mapped(edit: impl FnOnce(&mut Value)) -> Result<Vec<MappedRecord>, FhirError> {
     let mut consent = consent();
     edit(&mut consent);
     let records = map(consent.to_string().as_bytes(), &demo())?;
@@ -73,7 +81,7 @@ fn directives(edit: impl FnOnce(&mut Value)) -> Vec<Value> {
     details.collect()
 }
 
-fn refused_at(edit: impl FnOnce(&mut Value)) -> String {
+pub(super) fn refused_at(edit: impl FnOnce(&mut Value)) -> String {
     mapped(edit).expect_err("refused").path
 }
 
@@ -268,7 +276,7 @@ fn a_denial_inside_a_permit_takes_every_action_that_the_consent_means() {
     let action = |code: &str| json!([{"coding": [{"system": codes::ACTIONS, "code": code}]}]);
     let said = |outer: Option<&str>, inner: Option<&str>| {
         directives(|c| {
-            c["provision"]["actor"] = json!([actor(json!({"reference": "Organization/o"}))]);
+            c["provision"]["actor"] = json!([actor(structure())]);
             if let Some(code) = outer {
                 c["provision"]["action"] = action(code);
             }
@@ -283,7 +291,7 @@ fn a_denial_inside_a_permit_takes_every_action_that_the_consent_means() {
     // Nobody named an action: FHIR means all of them, also those that the permit is assumed not to give.
     let all = said(None, None);
     assert_eq!((all.len(), &all[0]["actions"], all[0].get("except")), (2, &json!(["read", "search"]), None));
-    let denied = json!({"id": "Consent/c1#2", "effect": "deny", "grantee": {"organisation": "Organization/o"},
+    let denied = json!({"id": "Consent/c1#2", "effect": "deny", "grantee": {"organisation": "750712184"},
         "labels": ["PSY"], "purposes": ["TREAT", "HPAYMT"]});
     assert_eq!(all[1], denied);
     // What it names itself, or what the permit names.
@@ -369,15 +377,15 @@ fn actors_are_named_as_audit_events_name_them() {
 #[test]
 fn several_actors_are_several_directives() {
     let got = directives(|c| {
-        let practitioner = actor(json!({"reference": "Practitioner/dr"}));
-        c["provision"]["actor"] = json!([practitioner, actor(json!({"reference": "Organization/o"})), practitioner]);
+        let practitioner = actor(doctor());
+        c["provision"]["actor"] = json!([practitioner, actor(structure()), practitioner]);
         c["provision"]["provision"] = json!([{"type": "deny", "securityLabel": [label("PSY")]}]);
     });
     let ids: Vec<_> = got.iter().map(|d| d["id"].as_str().expect("an id")).collect();
     assert_eq!(ids, ["Consent/c1", "Consent/c1#2", "Consent/c1#3", "Consent/c1#4"]);
     for (at, effect) in [(0, "permit"), (2, "deny")] {
-        assert_eq!(got[at]["grantee"], json!({"professional": "urn:sillage:fhir:reference|Practitioner/dr"}));
-        assert_eq!(got[at + 1]["grantee"], json!({"organisation": "Organization/o"}));
+        assert_eq!(got[at]["grantee"], json!({"professional": "urn:oid:1.2.250.1.71.4.2.1|10100534436"}));
+        assert_eq!(got[at + 1]["grantee"], json!({"organisation": "750712184"}));
         assert!(got[at..at + 2].iter().all(|d| d["effect"] == effect), "{got:?}");
     }
 }
@@ -463,7 +471,7 @@ fn nothing_but_in_an_emergency() {
     assert_eq!((got[0]["effect"].as_str(), &got[0]["grantee"]), (Some("deny"), &json!("anyone")));
     let got = directives(|c| {
         let doctor = actor(json!({"reference": "Practitioner/dr"}));
-        c["provision"] = json!({"type": "deny", "actor": [actor(json!({"reference": "Organization/o"}))], "provision": [
+        c["provision"] = json!({"type": "deny", "actor": [actor(structure())], "provision": [
             {"type": "permit", "actor": [doctor], "purpose": [purpose("BTG")]}]});
     });
     assert_eq!(got.len(), 2, "the doctor may be of another organisation");
