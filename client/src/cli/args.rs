@@ -548,7 +548,7 @@ pub enum SchemaCommand {
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     /// Register a party
-    Register(RegisterArgs),
+    Register(Box<RegisterArgs>),
     /// Make a key: a file that only its owner may read; the public key is printed
     New {
         /// New file

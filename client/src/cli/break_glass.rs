@@ -154,7 +154,7 @@ fn is_asked_for(row: &v1::BreakGlassRow, only: &ListFilter, period: (u64, u64), 
     row.opened_ms < to_ms
         && ended_ms(row) > from_ms
         && !(only.not_justified && (row.justified_index > 0 || row.erased_index > 0))
-        && !(only.reviewed && !is_reviewed)
+        && (is_reviewed || !only.reviewed)
         && !(only.not_reviewed && is_reviewed)
         && only.verdict.as_ref().is_none_or(|verdict| *verdict == row.verdict)
         && tag.is_none_or(|tag| row.tag == tag)

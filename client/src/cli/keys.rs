@@ -30,7 +30,7 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
     let session = async || context.session().await;
     match command {
         KeysCommand::New { out } => new_key(&out),
-        KeysCommand::Register(args) => register(&session().await?, args).await,
+        KeysCommand::Register(args) => register(&session().await?, *args).await,
         KeysCommand::Tell { file, patient, oid, device } => {
             device::tell(&session().await?, &file, (&patient, oid.as_deref()), &device).await
         }

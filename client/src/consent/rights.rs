@@ -271,28 +271,25 @@ impl Questions {
                 let actor = Actor { profession, organisation, ..subject.actor.clone() };
                 variants.push(Subject { who, actor, purposes: subject.purposes.clone(), of });
             };
-            match &subject.who {
-                Who::Named(_) => {
-                    let is_known = fixed.is_some() || known.get(name).is_some_and(|known| known.0.is_some());
-                    let professions = if is_known { std::slice::from_ref(fixed) } else { &professions[..] };
-                    let pairs = professions.iter().flat_map(|p| organisations.iter().map(move |o| (p, o)));
-                    for (profession, organisation) in pairs.skip(1).take(VARIANTS_MAX) {
-                        let varied = if is_known { None } else { profession.clone() };
-                        let acting = |profession: Option<String>, organisation: Option<String>| Who::Acting {
-                            name: name.clone(),
-                            profession,
-                            organisation,
-                        };
-                        let of = match (&varied, organisation) {
-                            (Some(_), Some(_)) => {
-                                vec![acting(None, organisation.clone()), acting(varied.clone(), None)]
-                            }
-                            _ => vec![subject.who.clone()],
-                        };
-                        add(profession, organisation, acting(varied, organisation.clone()), of);
-                    }
+            if matches!(subject.who, Who::Named(_)) {
+                let is_known = fixed.is_some() || known.get(name).is_some_and(|known| known.0.is_some());
+                let professions = if is_known { std::slice::from_ref(fixed) } else { &professions[..] };
+                let pairs = professions.iter().flat_map(|p| organisations.iter().map(move |o| (p, o)));
+                for (profession, organisation) in pairs.skip(1).take(VARIANTS_MAX) {
+                    let varied = if is_known { None } else { profession.clone() };
+                    let acting = |profession: Option<String>, organisation: Option<String>| Who::Acting {
+                        name: name.clone(),
+                        profession,
+                        organisation,
+                    };
+                    let of = match (&varied, organisation) {
+                        (Some(_), Some(_)) => {
+                            vec![acting(None, organisation.clone()), acting(varied.clone(), None)]
+                        }
+                        _ => vec![subject.who.clone()],
+                    };
+                    add(profession, organisation, acting(varied, organisation.clone()), of);
                 }
-                _ => {}
             }
         }
         self.class_variants(&mut variants);

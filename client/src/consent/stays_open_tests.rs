@@ -18,7 +18,7 @@ fn texts(said: &[StaysOpen], lang: Lang) -> String {
     said.iter().map(|said| said.text(lang)).collect::<Vec<_>>().join("\n")
 }
 
-fn of<'a>(said: &'a [StaysOpen], whom: Whom) -> &'a StaysOpen {
+fn of(said: &[StaysOpen], whom: Whom) -> &StaysOpen {
     said.iter().find(|said| said.whom == whom).expect("it is said")
 }
 
