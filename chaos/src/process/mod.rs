@@ -244,6 +244,10 @@ impl Cluster {
     /// # Errors
     /// When it still runs, or cannot be started.
     pub fn restart(&mut self, id: u64) -> Result<(), ProcessError> {
+        self.start_node(id, &[])
+    }
+
+    fn start_node(&mut self, id: u64, more: &[&str]) -> Result<(), ProcessError> {
         self.reap();
         if let Some(pid) = self.pid(id) {
             return Err(self.failed(format!("node {id} is still running as process {pid}; kill it first")));
@@ -252,7 +256,7 @@ impl Cluster {
             Some(surroundings) => surroundings.command(&program("sillage-node")?),
             None => Command::new(program("sillage-node")?),
         };
-        command.arg("serve").arg("--config").arg(self.node_dir(id).join("node.toml"));
+        command.arg("serve").arg("--config").arg(self.node_dir(id).join("node.toml")).args(more);
         self.restarts += 1;
         let name = format!("node-{id}.restart-{}", self.restarts);
         let child = spawn(&mut command, &self.logs, &name, &self.options.log_filter)?;
@@ -305,7 +309,9 @@ impl Cluster {
         if let Some(at) = at {
             surroundings::readdress(&self.dir, self.ids(), at)?;
         }
-        self.ids().try_for_each(|id| self.restart(id))
+        // A node at another address than it noted is taken for a copy, unless somebody says that it was moved.
+        let moved: &[&str] = if at.is_some() { &["--moved"] } else { &[] };
+        self.ids().try_for_each(|id| self.start_node(id, moved))
     }
 
     /// Waits until the process of node `id` that was started here has ended by itself: how, or `None` where it still runs

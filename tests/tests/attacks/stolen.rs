@@ -67,13 +67,13 @@ const STOLEN: [&str; 16] = [
     "decider",
     "recorder,decider",
     "reviewer",
+    "emergency",
+    "emergency,decider",
     "identity",
     "identity,decider",
     "consent-desk",
+    // What it says opens something to other parties of its structure from here on.
     "consent-desk,decider",
-    // Their glass is open for the whole structure from here on.
-    "emergency",
-    "emergency,decider",
     "tag",
     "reader",
     "patient",
@@ -386,8 +386,9 @@ impl Thief<'_> {
     /// Of how many patients something is permitted, by whom the thief says that it asks for.
     fn decisions(&self) -> String {
         let has = |role: &str| self.name.split(',').any(|name| name == role);
-        if has("emergency") && has("decider") {
-            self.break_every_glass();
+        let breaks = has("emergency") && has("decider");
+        if breaks {
+            self.of_every_glass(Kind::BREAKGLASS_OPENED);
         }
         if has("consent-desk") && has("decider") {
             self.say_that_all_came();
@@ -419,6 +420,10 @@ impl Thief<'_> {
                 [count, _] => permitted.push(format!("{count} ({words})")),
             }
         }
+        if breaks {
+            // Or the next key of this structure would find it open.
+            self.of_every_glass(Kind::BREAKGLASS_CLOSED);
+        }
         if permitted.is_empty() { "none".to_owned() } else { permitted.join(", ") }
     }
 
@@ -448,13 +453,14 @@ impl Thief<'_> {
         }
     }
 
-    fn break_every_glass(&self) {
-        let opened = |stranger: &Stranger| {
-            let mut record = self.record(Kind::BREAKGLASS_OPENED, Claim::Own, stranger);
+    fn of_every_glass(&self, kind: Kind) {
+        let said = |stranger: &Stranger| {
+            let mut record = self.record(kind, Claim::Own, stranger);
             record.details = record.details.replace("stolen.bg", "stolen.again");
             record.encode_to_vec()
         };
-        let batch = wire::sign(&self.signer, "glass", 1, self.strangers.iter().map(opened).collect());
+        let label = format!("glass.{:x}", kind.code());
+        let batch = wire::sign(&self.signer, &label, 1, self.strangers.iter().map(said).collect());
         self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) })).expect("an emergency each");
     }
 

@@ -111,8 +111,8 @@ pub fn what_is_flagged_is_recorded_all_the_same(world: &mut World) {
     assert_eq!(flags(1), json!(["UNJUSTIFIED"]));
     let unjustified = trace.iter().find(|line| line["index"] == indices[1]).expect("it is there");
     assert_eq!(unjustified["unjustified_reason"], "NO_BASIS");
-    assert_eq!(flags(2), json!(["LATE"]));
-    assert_eq!(flags(3), json!(["DEFERRED"]));
+    assert_eq!(flags(2), json!(["LATE", "CLAIMED"]));
+    assert_eq!(flags(3), json!(["DEFERRED", "CLAIMED"]));
 }
 
 pub fn a_line_that_is_refused_is_named_and_nothing_is_recorded(world: &mut World) {
