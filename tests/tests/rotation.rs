@@ -186,6 +186,8 @@ fn prove_keys_of(world: &World, endpoint: &str, out: &str) -> Run {
     let (_, after) = rest.split_once(']').expect("its end");
     let one = world.dir().join("one.toml");
     fs::write(&one, format!("{before}endpoints = [{endpoint:?}]{after}")).expect("written");
+    // Nothing is written over what is there.
+    let _ = fs::remove_file(world.path(out));
     let (policy, out) = (text(&old_policy(world)), text(&world.path(out)));
     world.sillage_as(&one, &["prove", "keys", "--policy", &policy, "--out", &out])
 }

@@ -2,7 +2,7 @@
 
 /// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
 /// is about.
-const OF_ONE_RECORD: [(&str, &str); 29] = [
+const OF_ONE_RECORD: [(&str, &str); 30] = [
     ("MALFORMED_RECORD", ""),
     ("UNKNOWN_KIND", ""),
     ("KIND_RESERVED", ""),
@@ -15,6 +15,7 @@ const OF_ONE_RECORD: [(&str, &str); 29] = [
     ("AUTHENTICATION_MISSING", "Consent.performer"),
     ("NOT_ENTITLED", "Consent.performer"),
     ("NOT_VOUCHED", "Consent.performer"),
+    ("ACTOR_RESERVED", "Consent.performer"),
     ("INVALID_SPELLING", "Consent.provision"),
     ("ID_TAKEN", "Consent.id"),
     ("TOO_MANY_DIRECTIVES", "Consent"),
