@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 const DIFFERS: &str = "KEYRING_DIFFERS";
 /// The last words of a node that ends: it would refuse alone a payload that the others can open.
 const NOT_THE_GROUPS: &str = "isn't the group's: give this node the keyring of its own log";
+/// What a node says that is refused at its start, as its ledger already holds what the keyring can't open.
+const NOT_THE_LOGS: &str = "isn't the keyring of this log";
 
 impl Scene<'_> {
     /// Another log's keyring, one with a key missing, or another node's.
@@ -100,7 +102,7 @@ impl Scene<'_> {
     /// Whether it has ended: it must have said that its keys aren't the group's.
     async fn has_ended(&mut self, id: u64, because: &str) -> Result<bool, Error> {
         let Some(ending) = self.cluster.ended(id, Duration::ZERO).await? else { return Ok(false) };
-        match ending.said.contains(NOT_THE_GROUPS) {
+        match [NOT_THE_GROUPS, NOT_THE_LOGS].iter().any(|words| ending.said.contains(words)) {
             true => self.tell(format!("node {id}, {because}, ended and said why: {}", ending.said)),
             false => self.find(format!("node {id}, {because}, ended ({}): {}", ending.status, ending.said)),
         }
