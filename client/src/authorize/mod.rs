@@ -197,7 +197,7 @@ fn parsed(message: v1::DecisionRequest, position: usize) -> Result<ParsedRequest
     ParsedRequest::from_message(message).map_err(|error| refused(error, position))
 }
 
-/// What is asked, without the proof of who asks.
+/// The request, without the proof of who asks.
 fn message(
     mut ask: Ask,
     (open, secret): (PatientTag, Option<PatientTag>),

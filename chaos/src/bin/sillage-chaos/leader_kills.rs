@@ -26,7 +26,7 @@ const PAUSE_MAX_MS: u64 = 60;
 /// A node that is stopped stands still for so long: far longer than an election takes.
 const STOPPED: Duration = Duration::from_secs(10);
 
-/// What happens to the leader.
+/// The fault that is made on the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum How {
     /// SIGKILL

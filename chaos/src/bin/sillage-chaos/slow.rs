@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 /// The load is watched for so long before, and as long meanwhile.
 const WATCHED: Duration = Duration::from_secs(20);
-/// What every TLS client begins with: a handshake record of 512 bytes.
+/// The beginning of every TLS client: a handshake record of 512 bytes.
 const BEGINNING: [u8; 5] = [0x16, 0x03, 0x01, 0x02, 0x00];
 
 /// Opens `count` of them, spread over the nodes, while records are made. Gives a table and the same as JSON.

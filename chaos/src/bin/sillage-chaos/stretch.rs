@@ -1,11 +1,11 @@
-//! What the load was like in stretches of time, side by side.
+//! Figures of the load in stretches of time, side by side.
 
 use super::run::Bench;
 use serde_json::{Value, json};
 use sillage_chaos::load::stats::{longest_gap, percentile};
 use std::time::{Duration, Instant};
 
-/// What the load was like in a stretch of time.
+/// The load in a stretch of time.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
     name: &'static str,

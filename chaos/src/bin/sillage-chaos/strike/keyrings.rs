@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const DIFFERS: &str = "KEYRING_DIFFERS";
 /// The last words of a node that ends: it would refuse alone a payload that the others can open.
 const NOT_THE_GROUPS: &str = "isn't the group's: give this node the keyring of its own log";
-/// What a node says that is refused at its start, as its ledger already holds what the keyring can't open.
+/// Words of a node that is refused at its start: its ledger already holds payloads that the keyring can't open.
 const NOT_THE_LOGS: &str = "isn't the keyring of this log";
 
 impl Scene<'_> {
