@@ -26,9 +26,10 @@ fn begin() -> (MutexGuard<'static, ()>, World) {
     (alone, World::begin())
 }
 
-fn some(world: &World, patient: u64, count: usize) {
+/// Records so many accesses of one patient. Answers with their indices: the log has entries of its own between them.
+fn some(world: &World, patient: u64, count: usize) -> Vec<u64> {
     let lines: Vec<_> = (0..count).map(|n| access(&ins(patient), &format!("{patient}-{n}"))).collect();
-    world.record(&lines);
+    world.record(&lines)
 }
 
 fn node(world: &World, id: u64) -> PathBuf {
@@ -226,9 +227,7 @@ fn a_damaged_database_is_replaced_as_the_messages_say() {
     (1..=3).for_each(|id| grown.world.kill(id));
     (1..=3).for_each(|id| with_small_log(&grown.world, id));
     (1..=3).for_each(|id| grown.world.restart(id));
-    for patient in 0..6 {
-        some(&grown.world, 800 + patient, 2_000);
-    }
+    let records: Vec<u64> = (0..6).flat_map(|patient| some(&grown.world, 800 + patient, 2_000)).collect();
     grown.world.settled(3);
     let [_, lost, _] = roles(&grown.world);
     grown.world.kill(lost);
@@ -258,7 +257,8 @@ fn a_damaged_database_is_replaced_as_the_messages_say() {
     is_said(&grown.world, lost, "this node ran on disk");
 
     // An erasure waits for the node, and says how it goes on.
-    let erase = ["--timeout", "20", "erase", "--record", "3", "--ground", "ORDER 1", "--now"];
+    let [first, second] = [records[0].to_string(), records[1].to_string()];
+    let erase = ["--timeout", "20", "erase", "--record", &first, "--ground", "ORDER 1", "--now"];
     let held = grown.world.sillage_as(&grown.world.authority_file(), &erase);
     let way_out = format!("sillage cluster member replace {lost}");
     assert!(held.code != Some(0) && held.to_string().contains(&way_out), "{held}");
@@ -268,7 +268,7 @@ fn a_damaged_database_is_replaced_as_the_messages_say() {
     grown.serve(&dir);
     grown.promote(4);
     // With the new node, this one and the one that waited are over.
-    let other = ["--timeout", "80", "erase", "--record", "4", "--ground", "ORDER 2", "--now"];
+    let other = ["--timeout", "80", "erase", "--record", &second, "--ground", "ORDER 2", "--now"];
     let said = grown.world.sillage_as(&grown.world.authority_file(), &other).ok().json_lines();
     assert_eq!(said.last().map(|line| line["waiting"] == 0), Some(true), "{said:?}");
 }
