@@ -4,10 +4,14 @@
 //! a call goes to the node that answered last, moves on to the next one when that fails, and gives up when the total
 //! time is over.
 //!
+//! A node that stands still answers nothing, and refuses nothing. A call that somebody waits for is then made to a second
+//! node too ([`Client::call_soon`]), and the first answer counts.
+//!
 //! The profile says which nodes are tried first; the ledger says which came since ([`Client::follow`]).
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -40,6 +44,12 @@ impl Default for Timeouts {
 
 /// Largest message in either direction, bytes: a full batch and its envelope, a full page of a trace.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// After this without an answer, a second node is asked beside the first. A node that works answers in a tenth of it.
+const SECOND_AFTER: Duration = Duration::from_millis(400);
+/// An answer earns one, a second call costs [`SECOND_COSTS`]: so a group that is slow because it has too much to do gets a
+/// tenth more to do at most.
+const SECONDS_SAVED_MAX: u32 = 160;
+const SECOND_COSTS: u32 = 10;
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 /// Without an answer for longer, the caller is told that it is being tried.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -54,6 +64,8 @@ pub struct Client {
     of_profile: usize,
     tls: ClientTlsConfig,
     preferred: Arc<AtomicUsize>,
+    /// What second calls may be made of.
+    saved: Arc<AtomicU32>,
     timeouts: Timeouts,
 }
 
@@ -63,13 +75,11 @@ struct Node {
     rpc: Rpc,
 }
 
-/// A call's answer, and whether an earlier attempt may have been received without an answer coming back.
-#[derive(Debug)]
-pub struct Answered<T> {
-    /// The final answer.
-    pub result: Result<T, ClientError>,
-    /// Some attempt before ended without an answer from the ledger.
-    pub doubtful_before: bool,
+/// How many nodes a call may wait for at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    One,
+    Two,
 }
 
 impl Client {
@@ -88,7 +98,8 @@ impl Client {
         let nodes: Result<Vec<Node>, ClientError> =
             profile.endpoints.iter().map(|address| node(address, &tls, timeouts)).collect();
         let (nodes, of_profile) = (Arc::new(RwLock::new(nodes?.into())), profile.endpoints.len());
-        Ok(Self { nodes, of_profile, tls, preferred: Arc::new(AtomicUsize::new(0)), timeouts })
+        let (preferred, saved) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU32::new(SECONDS_SAVED_MAX)));
+        Ok(Self { nodes, of_profile, tls, preferred, saved, timeouts })
     }
 
     /// How long its calls may take.
@@ -138,18 +149,29 @@ impl Client {
         F: Fn(Rpc) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        self.call_answered(request).await.result
+        self.call_answered(request, Patience::One).await
     }
 
-    /// Like [`Client::call`], and says whether the answer is to the first attempt that the ledger can have seen.
-    pub async fn call_answered<T, F, Fut>(&self, request: F) -> Answered<T>
+    /// Like [`Client::call`], for what somebody waits for and what counts once however often it arrives: a batch, a request
+    /// for a decision. Where a node is silent, a second one is asked beside it, and the first answer counts.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub async fn call_soon<T, F, Fut>(&self, request: F) -> Result<T, ClientError>
+    where
+        F: Fn(Rpc) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call_answered(request, Patience::Two).await
+    }
+
+    async fn call_answered<T, F, Fut>(&self, request: F, patience: Patience) -> Result<T, ClientError>
     where
         F: Fn(Rpc) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let deadline = Instant::now() + self.timeouts.total;
         let mut backoff = BACKOFF_FIRST;
-        let mut doubtful_before = false;
         let mut over = OverQuota::default();
         let started = Instant::now();
         let mut is_told = false;
@@ -159,32 +181,31 @@ impl Client {
             // A node that said how long to wait isn't asked before.
             let preferred = self.preferred.load(Ordering::Relaxed) % nodes.len();
             let at = over.first_free(preferred, nodes.len()).unwrap_or(preferred);
-            let node = &nodes[at];
             let time = self.timeouts.attempt.min(deadline.saturating_duration_since(Instant::now()));
-            let reason = match tokio::time::timeout(time, request(node.rpc.clone())).await {
-                Ok(Ok(answer)) => {
-                    let result = Ok(answer.into_inner());
-                    return Answered { result, doubtful_before };
+            let (at, answer) = match patience {
+                Patience::One => (at, tokio::time::timeout(time, request(nodes[at].rpc.clone())).await.ok()),
+                Patience::Two => self.ask(&nodes, at, time, &over, &request).await,
+            };
+            let reason = match answer {
+                Some(Ok(answer)) => {
+                    self.saved(1);
+                    return Ok(answer.into_inner());
                 }
-                Ok(Err(status)) => match verdict(&status) {
-                    Verdict::Final(error) => return Answered { result: Err(error), doubtful_before },
+                Some(Err(status)) => match verdict(&status) {
+                    Verdict::Final(error) => return Err(error),
                     Verdict::Wait(reason, wait) => {
                         over.told(at, wait.unwrap_or(backoff), &reason);
                         reason
                     }
                     Verdict::Retry(reason) => {
-                        doubtful_before = true;
                         said = Some(reason.clone());
                         reason
                     }
                 },
-                Err(_) => {
-                    doubtful_before = true;
-                    // When the time runs out in the middle of a call, what a node said before is the reason.
-                    said.clone().unwrap_or_else(|| "no answer in time".to_owned())
-                }
+                // When the time runs out in the middle of a call, what a node said before is the reason.
+                None => said.clone().unwrap_or_else(|| "no answer in time".to_owned()),
             };
-            let reason = format!("{}: {reason}", node.address);
+            let reason = format!("{}: {reason}", nodes[at].address);
             tracing::debug!(attempt, %reason, "trying the next node");
             // Another call may have moved on already; then its choice stands.
             let next = (at + 1) % nodes.len();
@@ -199,11 +220,11 @@ impl Client {
             };
             if Instant::now() + pause >= deadline {
                 if let Some(told) = over.said {
-                    return Answered { result: Err(ClientError::Quota(told)), doubtful_before };
+                    return Err(ClientError::Quota(told));
                 }
                 let total_s = self.timeouts.total.as_secs();
                 let why = format!("{attempt} attempt(s) in {total_s} s, the last to {reason}");
-                return Answered { result: Err(ClientError::Unavailable(why)), doubtful_before };
+                return Err(ClientError::Unavailable(why));
             }
             if !is_told && attempt >= nodes.len() && started.elapsed() + pause >= SILENCE_MAX {
                 let left_s = deadline.saturating_duration_since(Instant::now()).as_secs();
@@ -219,6 +240,70 @@ impl Client {
         }
         unreachable!("attempts are counted without end")
     }
+
+    /// Asks the node at `first`, and a second one beside it once the first has been silent for [`SECOND_AFTER`]. Answers with
+    /// the place of the node that answered, or of the one to be given up.
+    async fn ask<T, F, Fut>(
+        &self,
+        nodes: &[Node],
+        first: usize,
+        time: Duration,
+        over: &OverQuota,
+        request: &F,
+    ) -> (usize, Option<Result<Response<T>, Status>>)
+    where
+        F: Fn(Rpc) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let until = tokio::time::Instant::now() + time;
+        let mut asked = pin!(request(nodes[first].rpc.clone()));
+        if let Ok(answer) = tokio::time::timeout(time.min(SECOND_AFTER), &mut asked).await {
+            return (first, Some(answer));
+        }
+        let second = over.first_free((first + 1) % nodes.len(), nodes.len()).unwrap_or(first);
+        if second == first || !self.spend() {
+            return (first, tokio::time::timeout_at(until, asked).await.ok());
+        }
+        let address = &nodes[second].address;
+        tracing::debug!(silent = nodes[first].address, second = address, "asking a second node");
+        let mut beside = pin!(request(nodes[second].rpc.clone()));
+        let answer = tokio::time::timeout_at(until, async {
+            tokio::select! {
+                answer = &mut asked => match is_settled(&answer) {
+                    true => (first, answer),
+                    false => (second, beside.await),
+                },
+                answer = &mut beside => match is_settled(&answer) {
+                    true => (second, answer),
+                    false => (first, asked.await),
+                },
+            }
+        });
+        let Ok((answered, answer)) = answer.await else {
+            return (first, None);
+        };
+        if answered == second {
+            // Whoever calls next doesn't wait for the silent one.
+            let _ = self.preferred.compare_exchange(first, second, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        (answered, Some(answer))
+    }
+
+    fn saved(&self, answers: u32) {
+        let more = |saved: u32| Some((saved + answers).min(SECONDS_SAVED_MAX));
+        let _ = self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    /// Takes what a second call costs, where enough is saved.
+    fn spend(&self) -> bool {
+        let less = |saved: u32| saved.checked_sub(SECOND_COSTS);
+        self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+/// Whether an answer is one that no other node has to be waited for.
+fn is_settled<T>(answer: &Result<Response<T>, Status>) -> bool {
+    answer.as_ref().map_or_else(|status| matches!(verdict(status), Verdict::Final(_)), |_| true)
 }
 
 /// Nodes that refused because the caller is over a quota, and until when each.

@@ -50,7 +50,7 @@ impl Session {
             VrfPublicKey::from_bytes(&profile.vrf_public_key).map_err(|e| usage("vrf_public_key", e.to_string()))?;
         let logins = Logins::of(&profile)?.map(Arc::new);
         let client = Client::new(&profile, timeouts)?;
-        let caller = client.call(|mut rpc| async move { rpc.get_log(v1::GetLogRequest::default()).await }).await?;
+        let caller = client.call_soon(|mut rpc| async move { rpc.get_log(v1::GetLogRequest::default()).await }).await?;
         if caller.genesis != bytes {
             let why =
                 "the node serves another log than this profile trusts: take a profile of this log, or another endpoint";

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             a_command_goes_on_while_its_leader_is_killed,
             a_client_killed_while_recording_resumes,
             a_leader_that_stands_still_is_replaced_and_comes_back,
+            a_node_that_stands_still_holds_up_no_command,
             a_minority_acknowledges_nothing,
             a_restart_of_all_keeps_all,
             a_node_left_behind_catches_up_by_a_snapshot,
@@ -203,6 +204,20 @@ fn a_leader_that_stands_still_is_replaced_and_comes_back(world: &mut World) {
     });
     assert!(world.cluster().signal(leader, Signal::CONT));
     audit(world, &tally);
+}
+
+/// One call to a node that stands still may take longer than this command has: it is made to a second node meanwhile.
+fn a_node_that_stands_still_holds_up_no_command(world: &mut World) {
+    for id in 1..=3 {
+        assert!(world.cluster().signal(id, Signal::STOP), "node {id} runs");
+        let patient = ins(330 + id);
+        let line = access(&patient, "while a node stands still");
+        let run = world.sillage_fed(&["--timeout", "7", "record", "--file", "-"], &ndjson(std::slice::from_ref(&line)));
+        assert!(world.cluster().signal(id, Signal::CONT), "node {id} is there");
+        run.ok();
+        assert_each_once(world, &patient, &[line]);
+        world.settled(3);
+    }
 }
 
 fn a_minority_acknowledges_nothing(world: &mut World) {

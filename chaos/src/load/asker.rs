@@ -70,7 +70,7 @@ impl Asker {
         let call = AuthorizeRequest { pairings, ..self.sign(&parsed)? };
         let (began, mut last) = (Instant::now(), String::new());
         while began.elapsed() < patience {
-            let answer = self.link.client.call(|mut rpc| {
+            let answer = self.link.client.call_soon(|mut rpc| {
                 let call = call.clone();
                 async move { rpc.authorize(call).await }
             });

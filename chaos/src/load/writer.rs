@@ -147,7 +147,7 @@ impl Writer {
         let answer = self
             .link
             .client
-            .call(|mut rpc| {
+            .call_soon(|mut rpc| {
                 let request = SubmitRequest { batch: Some(signed.batch.clone()) };
                 async move { rpc.submit(request).await }
             })

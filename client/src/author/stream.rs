@@ -90,7 +90,7 @@ impl Stream {
         let request = v1::StreamStatusRequest { stream_label: self.label.as_str().to_owned() };
         let answer = self
             .client
-            .call(|mut rpc| {
+            .call_soon(|mut rpc| {
                 let request = request.clone();
                 async move { rpc.stream_status(request).await }
             })
@@ -154,7 +154,7 @@ impl Stream {
         let request = v1::SubmitRequest { batch: Some(batch.batch.clone()) };
         let answer = self
             .client
-            .call(|mut rpc| {
+            .call_soon(|mut rpc| {
                 let request = request.clone();
                 async move { rpc.submit(request).await }
             })

@@ -111,7 +111,7 @@ impl Tags {
         let request = v1::ResolveTagsRequest { identities: requests.iter().map(identity).collect() };
         let answer = self
             .client
-            .call(|mut rpc| {
+            .call_soon(|mut rpc| {
                 let request = request.clone();
                 async move { rpc.resolve_tags(request).await }
             })

@@ -135,7 +135,7 @@ impl<'a> Authorizer<'a> {
         let answer = self
             .session
             .client
-            .call(|mut rpc| {
+            .call_soon(|mut rpc| {
                 let call = call.clone();
                 async move { rpc.authorize(call).await }
             })

@@ -27,6 +27,8 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(4);
 const HAND_OVER_WAIT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(300);
+/// How often it is looked who leads, while something waits for that.
+const LEADER_LOOK: Duration = Duration::from_millis(10);
 
 /// What one attempt came to.
 #[derive(Debug)]
@@ -129,8 +131,21 @@ impl Core {
                 let code = if maybe_recorded { Code::OutcomeUnknown } else { code };
                 return Err(refuse(code));
             }
-            sleep(backoff).await;
+            match code {
+                // An election is short beside the longest pause: the call goes on as soon as there is a leader.
+                Code::NoLeader => {
+                    let _ = timeout_at(Instant::now() + backoff, self.leader_other_than(None)).await;
+                }
+                _ => sleep(backoff).await,
+            }
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Waits until this node knows a leader, and another one than `before`.
+    async fn leader_other_than(&self, before: Option<u64>) {
+        while self.leader().is_none_or(|leader| before == Some(leader)) {
+            sleep(LEADER_LOOK).await;
         }
     }
 
@@ -223,7 +238,12 @@ impl Core {
             return Attempt::NotTaken(Code::NoLeader);
         };
         let until = deadline.min(Instant::now() + FORWARD_TIMEOUT);
-        match timeout_at(until, proposal.forward(link.calls.clone())).await {
+        // A leader that stands still says nothing for as long as it likes. Once another one leads, that one is asked.
+        let answer = tokio::select! {
+            answer = timeout_at(until, proposal.forward(link.calls.clone())) => answer,
+            () = self.leader_other_than(Some(leader)) => return Attempt::Unknown,
+        };
+        match answer {
             Ok(Ok(answer)) => from_leader(answer),
             Ok(Err(status)) => {
                 tracing::debug!(leader, %status, "forwarding failed");
