@@ -2,8 +2,11 @@
 
 use crate::Failed;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Cargo as it was called for this program.
 fn cargo_command() -> Command {
@@ -27,9 +30,56 @@ pub fn target_dir() -> Result<PathBuf, Failed> {
         .ok_or_else(|| Failed::new("this program does not lie in a target folder; run it as `cargo xtask`"))
 }
 
+/// Files that RocksDB consists of, as its crate compiles them: one object each.
+const ROCKSDB_FILES: usize = 343;
+/// How often it is said how far RocksDB is.
+const TELL_EVERY: Duration = Duration::from_secs(20);
+
 /// Builds every program of the workspace. RocksDB, the longest part, starts first by itself: nothing it needs is ours.
 pub fn programs() -> Result<(), Failed> {
-    cargo(&["build", "--workspace", "--bins"])
+    with_progress(|| cargo(&["build", "--workspace", "--bins"]))
+}
+
+/// Builds these programs alone. They are chosen out of the whole workspace, so that every crate has the features that it has
+/// in other builds, and is compiled once.
+pub fn programs_named(names: &[&str]) -> Result<(), Failed> {
+    let mut args = vec!["build", "--workspace"];
+    args.extend(names.iter().flat_map(|name| ["--bin", name]));
+    with_progress(|| cargo(&args))
+}
+
+/// Runs a build, and says meanwhile how far RocksDB is: cargo shows one line for it, for many minutes.
+fn with_progress(build: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
+    let Ok(folders) = target_dir().map(|dir| dir.join("debug/build")) else { return build() };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let teller = scope.spawn(|| {
+            let mut told = rocksdb_done(&folders);
+            while !is_over.load(Ordering::Acquire) {
+                std::thread::park_timeout(TELL_EVERY);
+                let done = rocksdb_done(&folders);
+                if done != told {
+                    eprintln!("   RocksDB: {done} of {ROCKSDB_FILES} files are compiled");
+                    told = done;
+                }
+            }
+        });
+        let result = build();
+        is_over.store(true, Ordering::Release);
+        teller.thread().unpark();
+        result
+    })
+}
+
+/// Objects of RocksDB in the build folder that has the most of them: a profile has one.
+fn rocksdb_done(folders: &Path) -> usize {
+    let inside = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    let of_rocksdb = inside(folders).filter(|entry| entry.file_name().to_string_lossy().starts_with("librocksdb-sys-"));
+    let objects = of_rocksdb.map(|entry| {
+        let files = inside(&entry.path().join("out"));
+        files.filter(|file| Path::new(&file.file_name()).extension() == Some(OsStr::new("o"))).count()
+    });
+    objects.max().unwrap_or(0)
 }
 
 /// Runs cargo in the workspace and fails where it fails.

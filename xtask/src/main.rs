@@ -67,8 +67,8 @@ fn run(args: &[String]) -> Result<(), Failed> {
         }
         "tidy" => tidy::check(),
         "test" => test(rest),
-        "demo" => program("sillage-demo", rest),
-        "sim" => program("sillage-sim", rest),
+        "demo" => program_beside(&["sillage-demo", "sillage-node", "sillage"], rest),
+        "sim" => program_beside(&["sillage-sim"], rest),
         "chaos" => {
             setup::for_faults();
             program("sillage-chaos", rest)
@@ -90,6 +90,13 @@ fn program(name: &str, args: &[String]) -> Result<(), Failed> {
     setup::packages()?;
     build::programs()?;
     build::run(build::target_dir()?.join("debug").join(name), args)
+}
+
+/// Builds these programs, then runs the first one with what is left of the command line.
+fn program_beside(names: &[&str], args: &[String]) -> Result<(), Failed> {
+    setup::packages()?;
+    build::programs_named(names)?;
+    build::run(build::target_dir()?.join("debug").join(names[0]), args)
 }
 
 /// The Raft log beside its peer. It builds by itself, outside the workspace, because the peer brings old dependencies.
