@@ -8,7 +8,8 @@ use sillage_proto::v1::ErrorInfo;
 use sillage_rules::chain::Unproven;
 use sillage_rules::codes::{Class, Code};
 
-use crate::view::sentence::clean;
+use sillage_words::sentence::clean;
+use sillage_words::time::NotATime;
 
 /// Every error of this crate. Each is one sentence with the way out; [`ClientError::exit_code`] is what scripts see.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +55,12 @@ pub struct Rejection {
     pub expected_seq: u64,
     /// Position in the batch of the record that is meant, from 0.
     pub position: u32,
+}
+
+impl From<NotATime> for ClientError {
+    fn from(error: NotATime) -> Self {
+        Self::Usage(error.0)
+    }
 }
 
 impl From<Unproven> for ClientError {
@@ -248,6 +255,7 @@ mod tests {
     fn every_error_has_the_exit_code_of_the_contract() {
         assert_eq!(ClientError::Check(String::new()).exit_code(), 1);
         assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
+        assert_eq!(ClientError::from(NotATime(String::new())).exit_code(), 2);
         assert_eq!(ClientError::PolicyRequired.exit_code(), 2);
         assert!(ClientError::PolicyRequired.to_string().contains("POLICY_REQUIRED"));
         assert_eq!(ClientError::Unavailable(String::new()).exit_code(), 3);

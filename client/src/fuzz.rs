@@ -23,9 +23,9 @@ use crate::outbox::{Done, Source};
 use crate::outbox::{decode_pending, encode_pending, parse_done};
 use crate::profile::Profile;
 use crate::state::Seen;
-use crate::view::sentence::sentence;
-use crate::view::table::table;
-use crate::view::{Decision, Event, Lang};
+use sillage_words::sentence::sentence;
+use crate::cli::table::table;
+use sillage_words::{Decision, Event, Lang};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);

@@ -9,7 +9,7 @@
 //! - [`fhir`]: audit events and consents of other systems; [`export_fhir`]: a trace for other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
 //! - [`scenario`]: stories of decisions, offline;
-//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`view`]: what people read; [`cli`]: the commands.
+//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`cli`]: the commands.
 //!
 //! A service records so:
 //!
@@ -33,6 +33,7 @@ pub mod bundle;
 pub mod channel;
 pub mod checks;
 pub mod cli;
+pub mod clock;
 pub mod consent;
 pub mod emergency_mode;
 pub mod error;
@@ -49,7 +50,6 @@ pub mod scenario;
 pub mod session;
 pub mod state;
 pub mod trace;
-pub mod view;
 pub mod will;
 pub mod witness;
 

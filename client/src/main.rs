@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sillage_client::cli::{self, Ended, args::Cli};
-use sillage_client::view::Lang;
-use sillage_client::view::errors::say;
+use sillage_client::cli::errors::say;
+use sillage_client::cli::lang::of_remarks;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where standard error is closed, no one listens: that is no reason to panic.
             // An error may quote what came from elsewhere, a server or a file: it steers no terminal.
-            let error_text = say(&error, Lang::of_remarks());
+            let error_text = say(&error, of_remarks());
             let _ = writeln!(std::io::stderr(), "sillage: {}", sillage_client::cli::harmless(&error_text));
             ExitCode::from(error.exit_code())
         }

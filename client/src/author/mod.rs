@@ -25,7 +25,7 @@ pub use tags::{Resolved, TagPair, TagRequest, Tags};
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Source};
 use crate::session::Session;
-use crate::view::time::now_ms;
+use crate::clock::now_ms;
 
 /// A record to be signed: what happened, and to whom.
 #[derive(Debug, Clone)]

@@ -114,7 +114,7 @@ impl<'a> Authorizer<'a> {
     pub async fn authorize(&self, asks: Vec<Ask>) -> Result<Vec<Result<Granted, Rejection>>, ClientError> {
         let identities: Vec<v1::PatientIdentity> = asks.iter().map(|ask| ask.patient.clone()).collect();
         let resolved = self.tags.proven(&identities).await?;
-        let now_ms = crate::view::time::now_ms();
+        let now_ms = crate::clock::now_ms();
         let mut requests = Vec::with_capacity(asks.len());
         let mut pairings = Vec::with_capacity(asks.len());
         let logins = self.logins(&asks).await?;

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::receipt::{Receipt, ReceiptFile};
-use crate::view::decision::obligation;
-use crate::view::phrase::{action, list};
-use crate::view::sentence::{clean, who};
-use crate::view::time::{rfc3339, spoken};
-use crate::view::{Lang, words};
+use sillage_words::decision::obligation;
+use sillage_words::phrase::{action, list};
+use sillage_words::sentence::{clean, who};
+use sillage_words::time::{rfc3339, spoken};
+use sillage_words::{Lang, words};
 
 /// Lines for a person to read. The file's signatures must have been verified.
 pub fn said(file: &ReceiptFile, lang: Lang) -> Vec<String> {

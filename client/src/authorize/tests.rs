@@ -228,7 +228,7 @@ fn no_receipt_no_data() {
 
 #[test]
 fn a_receipt_says_what_it_opens_and_what_it_does_not() {
-    let text = super::said::said(&file(), crate::view::Lang::Fr).join("\n");
+    let text = super::said::said(&file(), sillage_words::Lang::Fr).join("\n");
     assert!(text.contains("10100534436 (médecin) peut consulter : d1, pour des soins."), "{text}");
     assert!(text.contains("valable jusqu'au 2 mars 2026 à 10:05:00") && text.contains("Non ouvert"), "{text}");
     assert!(!text.contains("d2"), "of what isn't permitted, nothing");

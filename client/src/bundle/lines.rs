@@ -9,7 +9,7 @@ use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
-use crate::view::{Decision, Event};
+use sillage_words::{Decision, Event};
 
 /// One line, opened.
 #[derive(Debug, Clone)]

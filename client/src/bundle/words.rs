@@ -3,10 +3,10 @@
 use sillage_rules::bundle::{Cosigned, Cosigners, EntryReport, Report, State};
 use sillage_rules::kind::Kind;
 
-use crate::view::Lang;
-use crate::view::sentence::clean;
-use crate::view::time::spoken;
-use crate::view::words::noun;
+use sillage_words::Lang;
+use sillage_words::sentence::clean;
+use sillage_words::time::spoken;
+use sillage_words::words::noun;
 
 /// Lines for a person to read. `continued`: the delta was held against the bundle that it follows.
 pub fn lines(report: &Report, continued: bool, lang: Lang) -> Vec<String> {

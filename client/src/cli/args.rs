@@ -1,5 +1,6 @@
 //! The command line, word for word: scripts rely on it.
 
+use super::lang::{langs, of_environment};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -218,7 +219,7 @@ pub struct TraceArgs {
     #[arg(long)]
     pub verify: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
 }
 
@@ -228,7 +229,7 @@ pub enum Only {
     Unjustified,
 }
 
-pub use crate::view::Lang;
+pub use sillage_words::Lang;
 
 #[derive(Debug, Args)]
 pub struct EntryArgs {
@@ -345,7 +346,7 @@ pub struct ProvePatientArgs {
     #[arg(long)]
     pub secret: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
 }
 
@@ -373,7 +374,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
 }
 

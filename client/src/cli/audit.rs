@@ -23,7 +23,7 @@ use crate::checks::failed;
 use crate::error::ClientError;
 use crate::profile::read;
 use crate::session::Session;
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 
 /// Between two rounds of `--follow`: a policy that asks for an auditor is as slow as its auditors are.
 const FOLLOW_PAUSE: Duration = Duration::from_secs(1);

@@ -23,11 +23,11 @@ use crate::authorize::{Ask, Granted, authorize};
 use crate::consent::who::Short;
 use crate::error::{ClientError, Rejection};
 use crate::profile::{Profile, read};
-use crate::view::decision::obligation;
-use crate::view::phrase::list;
-use crate::view::sentence::clean;
-use crate::view::time::{rfc3339, spoken};
-use crate::view::{Lang, words};
+use sillage_words::decision::obligation;
+use sillage_words::phrase::list;
+use sillage_words::sentence::clean;
+use sillage_words::time::{rfc3339, spoken};
+use sillage_words::{Lang, words};
 
 pub async fn run(context: &Context, args: AuthorizeArgs) -> Result<Ended, ClientError> {
     if let Some(AuthorizeCommand::Check(check)) = &args.command {

@@ -1,11 +1,12 @@
 //! The command line of `authorize`.
 
+use super::lang::{langs, of_environment};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::consent_args::By;
-use crate::view::Lang;
+use sillage_words::Lang;
 
 /// Who would do it. Unlike where something is changed, nobody is assumed.
 const ACTOR_HELP: &str = "`self` (the patient), an RPPS number, or `system|id`";
@@ -45,7 +46,7 @@ pub struct AuthorizeArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
     #[command(flatten)]
     pub by: By,

@@ -13,11 +13,11 @@ use crate::consent::change::{Change, Fields, new_id};
 use crate::error::ClientError;
 use crate::profile::Profile;
 use crate::session::Session;
-use crate::view::Lang;
-use crate::view::decided::{case, verdict};
-use crate::view::phrase::{actor, quoted};
-use crate::view::sentence::clean;
-use crate::view::time::{parse_bound, parse_end, rfc3339, spoken};
+use sillage_words::Lang;
+use sillage_words::decided::{case, verdict};
+use sillage_words::phrase::{actor, quoted};
+use sillage_words::sentence::clean;
+use sillage_words::time::{parse_bound, parse_end, rfc3339, spoken};
 
 /// Rows of one page: the ledger's own bound.
 const PAGE: u32 = 500;

@@ -1,9 +1,10 @@
 //! The command line of break-glass.
 
+use super::lang::{langs, of_environment};
 use clap::{Args, Subcommand};
 
 use super::consent_args::{By, ChangeArgs, How};
-use crate::view::Lang;
+use sillage_words::Lang;
 
 /// Only health professionals break the glass, and they answer for it by name.
 const ACTOR_HELP: &str = "The health professional: an RPPS number, or `system|id`";
@@ -70,7 +71,7 @@ pub enum BreakGlassCommand {
         #[arg(long)]
         json: bool,
         /// Language of the text
-        #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+        #[arg(long, value_parser = langs(), default_value_t = of_environment())]
         lang: Lang,
     },
 }

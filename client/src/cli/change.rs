@@ -1,6 +1,7 @@
 //! How every command that changes what holds for a patient goes: checked here, shown where it is only tried, else signed,
 //! recorded and told in a sentence.
 
+use super::lang::of_remarks;
 use serde_json::json;
 use sillage_proof::keys::AuthorId;
 use sillage_proof::tag::PatientTag;
@@ -25,8 +26,8 @@ use crate::error::ClientError;
 use crate::fhir::patients::DEFAULT_OID;
 use crate::profile::Profile;
 use crate::session::Session;
-use crate::view::time::{parse_bound, parse_end, rfc3339};
-use crate::view::{Event, Lang, sentence::sentence};
+use sillage_words::time::{parse_bound, parse_end, rfc3339};
+use sillage_words::{Event, Lang, sentence::sentence};
 
 /// Whose trace a record goes into.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ pub(super) fn checks(profile: &Profile) -> Result<Checks, ClientError> {
 /// The INS of the patient that a command acts on, checked by the rules of the profile's log; says whom it takes them for.
 pub(super) fn ins(profile: &Profile, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
     let ins = identity(profile, "--patient", value, oid)?;
-    output::note(&taken_for(&ins, oid.is_some(), checks(profile)?.test_log, Lang::of_remarks()));
+    output::note(&taken_for(&ins, oid.is_some(), checks(profile)?.test_log, of_remarks()));
     Ok(ins)
 }
 
@@ -128,12 +129,12 @@ pub(super) fn somebody(profile: &Profile, option: &str, text: &str, short: Short
 
 /// When something begins, as a record says it.
 pub(super) fn begin(option: &str, text: Option<&str>) -> Result<Option<String>, ClientError> {
-    text.map(|text| parse_bound(option, text).map(rfc3339)).transpose()
+    Ok(text.map(|text| parse_bound(option, text).map(rfc3339)).transpose()?)
 }
 
 /// When something ends, as a record says it: a day is part of what ends with it.
 pub(super) fn end(option: &str, text: Option<&str>) -> Result<Option<String>, ClientError> {
-    text.map(|text| parse_end(option, text).map(rfc3339)).transpose()
+    Ok(text.map(|text| parse_end(option, text).map(rfc3339)).transpose()?)
 }
 
 /// Who acts, as the flags and the profile say it.

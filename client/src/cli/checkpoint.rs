@@ -14,7 +14,7 @@ use crate::audit::trust::Trusted;
 use crate::checks::{self, VerifiedCheckpoint, failed};
 use crate::error::ClientError;
 use crate::profile::read;
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 
 /// How long to wait for cosignatures that the policy asks for.
 const WAIT: Duration = Duration::from_secs(5);

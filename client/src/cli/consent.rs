@@ -15,7 +15,7 @@ use crate::consent::who::Short;
 use crate::consent::{effective, history};
 use crate::error::ClientError;
 use crate::profile::{Profile, read};
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 
 pub async fn run(context: &Context, command: ConsentCommand) -> Result<Ended, ClientError> {
     match command {

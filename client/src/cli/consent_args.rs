@@ -1,10 +1,11 @@
 //! What the commands on consent share on the command line, and `consent` itself.
 
+use super::lang::{langs, of_environment};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::view::Lang;
+use sillage_words::Lang;
 
 /// Whose data.
 #[derive(Debug, Clone, Args)]
@@ -55,7 +56,7 @@ pub struct How {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
 }
 
@@ -121,7 +122,7 @@ pub struct StateArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
 }
 

@@ -18,10 +18,10 @@ use crate::consent::who::{Acting, Short};
 use crate::emergency_mode::{EmergencyMode, HandedIn, LocalAsk, LocalEvent, Summary, keep};
 use crate::error::ClientError;
 use crate::profile::{Profile, read};
-use crate::view::decision::reason;
-use crate::view::sentence::clean;
-use crate::view::time::spoken;
-use crate::view::{Lang, words};
+use sillage_words::decision::reason;
+use sillage_words::sentence::clean;
+use sillage_words::time::spoken;
+use sillage_words::{Lang, words};
 
 pub async fn run(context: &Context, command: EmergencyModeCommand) -> Result<Ended, ClientError> {
     match command {

@@ -1,11 +1,12 @@
 //! The command line of `emergency-mode`.
 
+use super::lang::{langs, of_environment};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::consent_args::Whose;
-use crate::view::Lang;
+use sillage_words::Lang;
 
 /// The folder of an emergency.
 #[derive(Debug, Clone, Args)]
@@ -53,7 +54,7 @@ pub enum EmergencyModeCommand {
         #[arg(long)]
         json: bool,
         /// Language of the text
-        #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+        #[arg(long, value_parser = langs(), default_value_t = of_environment())]
         lang: Lang,
     },
     /// The ledger is there again: put everything on record, each line once, and raise the alarm
@@ -64,7 +65,7 @@ pub enum EmergencyModeCommand {
         #[arg(long)]
         json: bool,
         /// Language of the text
-        #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+        #[arg(long, value_parser = langs(), default_value_t = of_environment())]
         lang: Lang,
     },
 }
@@ -103,6 +104,6 @@ pub struct DecideArgs {
     #[arg(long)]
     pub json: bool,
     /// Language of the text
-    #[arg(long, value_enum, default_value_t = Lang::of_environment())]
+    #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
 }

@@ -12,7 +12,7 @@ use super::args::EntryArgs;
 use super::{Context, Ended, output};
 use crate::checks::{self, failed};
 use crate::error::ClientError;
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 
 pub async fn run(context: &Context, args: EntryArgs) -> Result<Ended, ClientError> {
     let session = context.session().await?;
@@ -125,10 +125,10 @@ fn opened(
 
 fn text(out: &Map<String, Value>) -> Vec<String> {
     let value = |value: &Value| match value {
-        Value::String(text) => crate::view::sentence::clean(text),
+        Value::String(text) => sillage_words::sentence::clean(text),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
         Value::Null => "-".to_owned(),
-        other => crate::view::sentence::clean(&other.to_string()),
+        other => sillage_words::sentence::clean(&other.to_string()),
     };
     out.iter().map(|(name, v)| format!("{name:<12} {}", value(v))).collect()
 }

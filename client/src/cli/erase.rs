@@ -26,7 +26,7 @@ use crate::error::ClientError;
 use crate::profile::read;
 use crate::retention::{Gathering, Rules, Source};
 use crate::session::Session;
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 
 /// Between two questions whether keys are destroyed.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -181,7 +181,7 @@ async fn finish(session: &Session, total: Duration) -> Result<(), ClientError> {
         }
         if answer.notes != said {
             for note in answer.notes.iter().filter(|note| !said.contains(note)) {
-                output::note(&crate::view::sentence::clean(note));
+                output::note(&sillage_words::sentence::clean(note));
             }
             said = answer.notes;
         }

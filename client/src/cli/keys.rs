@@ -24,7 +24,7 @@ use crate::fhir::patients::DEFAULT_OID;
 use crate::outbox::Source;
 use crate::profile::{Profile, read, spki_sha256, write_private, write_seed};
 use crate::session::Session;
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 
 pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, ClientError> {
     let session = async || context.session().await;
@@ -354,7 +354,7 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
             })
             .to_string()
         } else {
-            let name = crate::view::sentence::clean(&party.name);
+            let name = sillage_words::sentence::clean(&party.name);
             let active = party.key_ids.iter().zip(&party.key_active).filter(|(_, active)| **active);
             let keys: Vec<String> = active.map(|(id, _)| hex::encode(id)).collect();
             let keys = if keys.is_empty() { "no active key".to_owned() } else { format!("key {}", keys.join(", ")) };

@@ -1,5 +1,6 @@
 //! Limits: `mask`, `unmask`, `block`, `unblock`, `oppose`, `space`, `embargo`, `secrecy`.
 
+use super::lang::of_remarks;
 use std::collections::BTreeSet;
 
 use serde_json::json;
@@ -17,7 +18,7 @@ use crate::consent::who::Short;
 use crate::error::ClientError;
 use crate::profile::{Profile, read};
 use crate::trace::read_page;
-use crate::view::Lang;
+use sillage_words::Lang;
 
 /// The documents that `--items` names: ids, or a JSON file with what is known of each.
 pub(super) fn items(text: &str) -> Result<Vec<v1::Item>, ClientError> {
@@ -79,7 +80,7 @@ async fn are_on_record(context: &Context, args: &ChangeArgs, items: &[v1::Item])
     if unknown.is_empty() || seen >= LOOKED_THROUGH {
         return Ok(());
     }
-    Err(ClientError::Usage(nothing_under(&unknown, Lang::of_remarks())))
+    Err(ClientError::Usage(nothing_under(&unknown, of_remarks())))
 }
 
 fn nothing_under(unknown: &BTreeSet<&str>, lang: Lang) -> String {

@@ -24,8 +24,8 @@ use super::{Context, Ended, output};
 use crate::checks::failed;
 use crate::error::ClientError;
 use crate::session::Session;
-use crate::view::sentence::clean;
-use crate::view::time::rfc3339;
+use sillage_words::sentence::clean;
+use sillage_words::time::rfc3339;
 
 /// Between two looks whether the group has followed an act.
 const ASK_AGAIN: Duration = Duration::from_millis(200);

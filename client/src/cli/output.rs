@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use crate::error::ClientError;
-use crate::view::sentence::turns;
+use sillage_words::sentence::turns;
 
 /// Prints one line of results.
 ///

@@ -25,8 +25,8 @@ use crate::error::{ClientError, Rejection};
 use crate::outbox::{DoneLine, Source};
 use crate::profile::read;
 use crate::session::Session;
-pub(super) use crate::view::time::now_ms;
-use crate::view::time::rfc3339;
+pub(super) use crate::clock::now_ms;
+use sillage_words::time::rfc3339;
 
 /// Doubtful identifiers named before they are only counted.
 const WARNINGS_MAX: usize = 10;

@@ -13,7 +13,7 @@ use crate::consent::change::{Change, Fields};
 use crate::consent::history;
 use crate::consent::who::Short;
 use crate::error::ClientError;
-use crate::view::time::{parse_end, rfc3339};
+use sillage_words::time::{parse_end, rfc3339};
 
 pub async fn run(context: &Context, command: RepresentCommand) -> Result<Ended, ClientError> {
     match command {

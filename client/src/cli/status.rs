@@ -6,8 +6,8 @@ use sillage_proto::v1;
 
 use super::{Context, Ended, output};
 use crate::error::ClientError;
-use crate::view::sentence::clean;
-use crate::view::time::rfc3339;
+use sillage_words::sentence::clean;
+use sillage_words::time::rfc3339;
 
 pub async fn cluster(context: &Context, as_json: bool) -> Result<Ended, ClientError> {
     let session = context.session().await?;

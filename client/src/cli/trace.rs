@@ -21,11 +21,11 @@ use crate::checks::{check_inclusion, checkpoint_over};
 use crate::error::ClientError;
 use crate::session::Session;
 use crate::trace::{Page, TracedLine, read_page};
-use crate::view::fold::{Folded, details, fold, said};
-use crate::view::{
+use super::table::table;
+use sillage_words::fold::{Folded, details, fold, said};
+use sillage_words::{
     Decision, Event,
     sentence::sentence,
-    table::table,
     time::{parse_bound, parse_end},
 };
 

@@ -24,10 +24,10 @@ use crate::bundle::lines::{BundleLine, lines as bundle_lines};
 use crate::bundle::words;
 use crate::error::ClientError;
 use crate::profile::read;
-use crate::view::Lang;
-use crate::view::sentence::sentence;
-use crate::view::time::{parse_bound, spoken};
-use crate::view::words::pick;
+use sillage_words::Lang;
+use sillage_words::sentence::sentence;
+use sillage_words::time::{parse_bound, spoken};
+use sillage_words::words::pick;
 
 /// First line of a proof file.
 const PROOF_HEAD: &[u8] = b"c2sp.org/tlog-proof@";

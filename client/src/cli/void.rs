@@ -16,7 +16,7 @@ use super::{Ended, output};
 use crate::checks::failed;
 use crate::error::ClientError;
 use crate::session::Session;
-use crate::view::time::{parse_bound, parse_end, rfc3339};
+use sillage_words::time::{parse_bound, parse_end, rfc3339};
 
 /// Rows of one page.
 const PAGE: u32 = 500;
@@ -142,7 +142,7 @@ fn act_line(row: &v1::VoidingRow, as_json: bool) -> String {
         true => ("party", hex::encode(&row.author_id)),
         false => ("key", hex::encode(&row.key_id)),
     };
-    let reason = crate::view::sentence::clean(&row.reason);
+    let reason = sillage_words::sentence::clean(&row.reason);
     if as_json {
         return json!({
             "act": row.act_index, "time": rfc3339(row.time_ms), kind: id, "from": row.from_index, "until": row.until_index,

@@ -130,7 +130,7 @@ pub fn in_words(party: &v1::Party) -> String {
     let part = |(what, shown, count): (&str, Vec<String>, u32)| {
         let more = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(shown.len());
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let shown: Vec<String> = shown.iter().map(|name| crate::view::sentence::clean(name).to_string()).collect();
+        let shown: Vec<String> = shown.iter().map(|name| sillage_words::sentence::clean(name).to_string()).collect();
         (!shown.is_empty()).then(|| format!("{what} {}{more}", shown.join(", ")))
     };
     let parts: Vec<String> = lists.into_iter().filter_map(part).collect();

@@ -10,7 +10,7 @@ use super::args::WitnessCommand;
 use super::{Ended, output};
 use crate::error::ClientError;
 use crate::profile::read;
-use crate::view::time::rfc3339;
+use sillage_words::time::rfc3339;
 use crate::witness::serve::Server;
 use crate::witness::{Config, LoggedPolicy, Witness, store};
 

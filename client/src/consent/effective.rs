@@ -10,12 +10,12 @@ use sillage_rules::decide::Reason;
 
 use super::known::Known;
 use super::rights::{Found, Professions, Questions, Right, Sample, What, Who, World, ends, told};
-use crate::view::decided::case;
-use crate::view::decision::reason;
-use crate::view::phrase::{action as action_word, actor, list, quoted};
-use crate::view::sentence::clean;
-use crate::view::time::{rfc3339, spoken, spoken_end};
-use crate::view::{Lang, words};
+use sillage_words::decided::case;
+use sillage_words::decision::reason;
+use sillage_words::phrase::{action as action_word, actor, list, quoted};
+use sillage_words::sentence::clean;
+use sillage_words::time::{rfc3339, spoken, spoken_end};
+use sillage_words::{Lang, words};
 
 /// Names that one sentence spells out; the others are counted.
 const NAMED_MAX: usize = 6;

@@ -13,9 +13,9 @@ use sillage_rules::line::RecordLine;
 use super::effective::{labels, who};
 use super::known::{Decided, Known, Side};
 use super::rights::Who;
-use crate::view::decided::{power, relation};
-use crate::view::time::{rfc3339, spoken, spoken_end};
-use crate::view::{Event, Lang, sentence::sentence, words};
+use sillage_words::decided::{power, relation};
+use sillage_words::time::{rfc3339, spoken, spoken_end};
+use sillage_words::{Event, Lang, sentence::sentence, words};
 
 /// Why something doesn't hold any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,8 @@ use crate::channel::Client;
 use crate::checks::{CheckedLine, check_line, failed};
 use crate::error::ClientError;
 use crate::session::Session;
-use crate::view::time::{now_ms, parse_bound};
+use sillage_words::time::parse_bound;
+use crate::clock::now_ms;
 
 /// Records of one page: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -44,7 +45,7 @@ impl AsOf {
                 Ok(size) if size > 0 => Ok(Self::Size(size)),
                 _ => Err(ClientError::Usage("--as-of: the log had at least one entry, and less than 2^64".to_owned())),
             },
-            false => parse_bound("--as-of", text).map(Self::Time),
+            false => Ok(Self::Time(parse_bound("--as-of", text)?)),
         }
     }
 

@@ -16,9 +16,9 @@ use super::rights::{Questions, Right, What, Who, World, ends};
 use super::stays_open::{About, StaysOpen, stays_open};
 use super::who::Acting;
 use crate::error::ClientError;
-use crate::view::decision::reason;
-use crate::view::time::{rfc3339, spoken};
-use crate::view::{Lang, words};
+use sillage_words::decision::reason;
+use sillage_words::time::{rfc3339, spoken};
+use sillage_words::{Lang, words};
 
 /// What somebody gains or loses.
 #[derive(Debug, Clone, PartialEq)]

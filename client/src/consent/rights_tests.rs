@@ -6,7 +6,7 @@ use crate::consent::change::Change;
 use crate::consent::effective::rights;
 use crate::consent::known::Known;
 use crate::consent::testing::*;
-use crate::view::Lang;
+use sillage_words::Lang;
 
 fn text(records: &[(Change, crate::consent::who::Acting)]) -> String {
     rights(&known(records)).lines(Lang::Fr).join("\n")

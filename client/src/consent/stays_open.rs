@@ -11,10 +11,10 @@ use sillage_rules::consent::{ActorName, Case, DepositedItem, Effect, Event};
 
 use super::effective::professions;
 use super::known::{Known, Side};
-use crate::view::decided::case as case_words;
-use crate::view::phrase::list;
-use crate::view::sentence::clean;
-use crate::view::{Lang, words};
+use sillage_words::decided::case as case_words;
+use sillage_words::phrase::list;
+use sillage_words::sentence::clean;
+use sillage_words::{Lang, words};
 
 /// Structures that one sentence names; the others are counted.
 const NAMED_MAX: usize = 4;

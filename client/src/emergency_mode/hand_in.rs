@@ -19,7 +19,7 @@ use crate::author::{NewRecord, Stream, TagRequest, Tags, fitting, prepare};
 use crate::error::{ClientError, Rejection};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
-use crate::view::words::EMERGENCY_MODE;
+use sillage_words::words::EMERGENCY_MODE;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 500;

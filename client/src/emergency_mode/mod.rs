@@ -31,7 +31,7 @@ use crate::author::{open_stream, tags_of};
 use crate::error::ClientError;
 use crate::profile::Profile;
 use crate::session::Session;
-use crate::view::time::now_ms;
+use crate::clock::now_ms;
 
 /// One emergency of one establishment: the profile's author.
 #[derive(Debug)]

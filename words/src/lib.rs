@@ -1,15 +1,14 @@
-//! What people read: sentences and a table, in French or English, times in Paris.
+//! What people read: sentences in French or English, times in Paris.
 //!
 //! [`words`] holds every word of both languages, [`sentence`] makes one sentence of one event, [`decided`] its half on what
-//! was decided, [`phrase`] the parts of that; [`table`] is the overview, [`time`] reads and writes times.
+//! was decided, [`phrase`] the parts of that; [`codes`] says what a refusal means, [`time`] reads and writes times.
 
+pub mod codes;
 pub mod decided;
 pub mod decision;
-pub mod errors;
 pub mod fold;
 pub mod phrase;
 pub mod sentence;
-pub mod table;
 pub mod time;
 pub mod words;
 
@@ -20,7 +19,7 @@ use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
 
 /// Language of what people read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
     /// French.
     Fr,
@@ -29,29 +28,22 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// The language of results where `--lang` says nothing: English where the environment asks for it, else French.
-    pub fn of_environment() -> Self {
-        if locale().starts_with("en") { Self::En } else { Self::Fr }
-    }
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::Fr, Self::En];
 
-    /// The language of errors and remarks: the one of `--lang`, else the environment's. Where neither says one, English.
-    pub fn of_remarks() -> Self {
-        let words: Vec<String> = std::env::args().collect();
-        Self::said(&words).unwrap_or(if locale().starts_with("fr") { Self::Fr } else { Self::En })
-    }
-
-    /// What `--lang` says among the words of a command.
-    fn said(words: &[String]) -> Option<Self> {
-        let at = words.iter().position(|word| word == "--lang" || word.starts_with("--lang="))?;
-        let said = words[at].strip_prefix("--lang=").or(words.get(at + 1).map(String::as_str))?;
-        <Self as clap::ValueEnum>::from_str(said, true).ok()
+    /// Its name on the command line and in files: `fr` or `en`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fr => "fr",
+            Self::En => "en",
+        }
     }
 }
 
-/// The locale of messages, as POSIX orders the variables.
-fn locale() -> String {
-    let mut said = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
-    said.find(|value| !value.is_empty()).unwrap_or_default()
+impl std::fmt::Display for Lang {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// One event of a trace, ready to be shown.
@@ -90,20 +82,5 @@ impl Event {
         let late = happened.is_some_and(|at| self.recorded_at_ms.saturating_sub(at) > LATE_AFTER_MS);
         let by_ledger = self.flags.contains(Flags::LEDGER);
         if late && !by_ledger { self.flags | Flags::LATE } else { self.flags }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_language_of_remarks_is_the_one_that_was_asked_for() {
-        let said = |line: &str| Lang::said(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(said("sillage trace --lang fr --patient 1"), Some(Lang::Fr));
-        assert_eq!(said("sillage trace --lang=en"), Some(Lang::En));
-        assert_eq!(said("sillage trace --lang"), None);
-        assert_eq!(said("sillage trace --lang xx"), None);
-        assert_eq!(said("sillage trace"), None);
     }
 }

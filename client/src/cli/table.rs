@@ -5,8 +5,8 @@ use sillage_proto::v1;
 use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
 use sillage_rules::entry::Flags;
 
-use super::sentence::{authorisation, clean, items, short_who};
-use super::{Decision, Event, Lang, time, words};
+use sillage_words::sentence::{authorisation, clean, items, short_who};
+use sillage_words::{Decision, Event, Lang, time, words};
 
 /// Ids of documents that a row shows.
 const IDS_MAX: usize = 6;
