@@ -1,7 +1,7 @@
 //! Fuzz targets: files of others, this machine's own after a crash or rot, and the answers of a node that lies. None may
 //! panic, and what is believed is what was promised.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use prost::Message as _;
 use sillage_proof::batch::{Origin, ReceiptMessage, batch_root};
@@ -17,8 +17,6 @@ use crate::author::{SignedBatch, Signer, verify_receipt};
 use crate::authorize::receipt::ReceiptFile;
 use crate::checks::{check_line, hashes, verify_checkpoint};
 use crate::error::verdict;
-use crate::fhir::source::documents;
-use crate::fhir::{PatientMap, map};
 use crate::outbox::{Done, Source};
 use crate::outbox::{decode_pending, encode_pending, parse_done};
 use crate::profile::Profile;
@@ -36,8 +34,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("outbox_batch", fuzz_outbox_batch),
     ("outbox_done", fuzz_outbox_done),
     ("state", fuzz_state),
-    ("fhir", fuzz_fhir),
-    ("patient_map", fuzz_patient_map),
     ("receipt", fuzz_receipt),
     ("trace_line", fuzz_trace_line),
     ("receipt_file", fuzz_receipt_file),
@@ -88,25 +84,6 @@ pub fn fuzz_state(data: &[u8]) {
     if let Ok(seen) = serde_json::from_slice::<Seen>(data) {
         let written = serde_json::to_vec(&seen).expect("plain data");
         assert_eq!(serde_json::from_slice::<Seen>(&written).expect("own JSON"), seen);
-    }
-}
-
-/// FHIR documents: what is mapped has its original and a time, and says who the patient is where it has one.
-pub fn fuzz_fhir(data: &[u8]) {
-    let patients = PatientMap::load(None, true).expect("no file to read");
-    for name in ["a.json", "a.ndjson"] {
-        let found = documents(Path::new(name), data);
-        for mapped in found.iter().flat_map(|d| d.json.as_ref()).flat_map(|json| map(json, &patients)).flatten() {
-            assert!(mapped.record.original.is_some() && mapped.record.occurred_at_ms > 0, "{mapped:?}");
-            assert!(mapped.patient.is_none_or(|patient| patient.ins.len() == 15));
-        }
-    }
-}
-
-/// Patient maps, CSV and JSON.
-pub fn fuzz_patient_map(data: &[u8]) {
-    for ins in PatientMap::parse(text(data)).into_iter().flat_map(std::collections::HashMap::into_values) {
-        assert_eq!(ins.value().len(), 15);
     }
 }
 

@@ -6,7 +6,6 @@
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
-//! - [`fhir`]: audit events and consents of other systems; [`export_fhir`]: a trace for other systems;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
 //! - [`scenario`]: stories of decisions, offline;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`cli`]: the commands.
@@ -37,9 +36,6 @@ pub mod clock;
 pub mod consent;
 pub mod emergency_mode;
 pub mod error;
-pub mod export_csv;
-pub mod export_fhir;
-pub mod fhir;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod outbox;

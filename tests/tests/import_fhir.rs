@@ -295,11 +295,11 @@ fn what_a_version_before_imported_is_known(world: &mut World) {
     changed["purposeOfEvent"][0]["coding"][0]["code"] = json!("BTG");
     let events = [of_server("before", "1", "plain"), changed, of_server("before", "1", "plain")];
     let lines: Vec<Vec<u8>> = events.iter().map(|event| event.to_string().into_bytes()).collect();
-    let map = sillage_client::fhir::PatientMap::load(None, true).expect("no file to read");
-    let around = sillage_client::fhir::Neighbours::default();
+    let map = sillage_fhir::import::PatientMap::empty(true);
+    let around = sillage_fhir::import::Neighbours::default();
     let session = world.wait(Session::open(world.profile(), Timeouts::default())).expect("a session");
     let records = lines.iter().map(|json| {
-        let [mapped] = &sillage_client::fhir::map_as_before(json, &map, &around)[..] else { panic!("one record") };
+        let [mapped] = &sillage_fhir::import::map_as_before(json, &map, &around)[..] else { panic!("one record") };
         let patient = mapped.patient.clone().expect("whose");
         let patient = Some(TagRequest { ins: patient.ins, oid: patient.oid, secret: false });
         NewRecord { patient, record: mapped.record.clone() }

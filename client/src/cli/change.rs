@@ -23,7 +23,7 @@ use crate::consent::preview;
 use crate::consent::stays_open::stays_open;
 use crate::consent::who::{self, Acting, Short};
 use crate::error::ClientError;
-use crate::fhir::patients::DEFAULT_OID;
+use sillage_fhir::import::patients::DEFAULT_OID;
 use crate::profile::Profile;
 use crate::session::Session;
 use sillage_words::time::{parse_bound, parse_end, rfc3339};

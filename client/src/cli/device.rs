@@ -25,7 +25,7 @@ use super::{Ended, output};
 use crate::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, encode, prepare, tags_of};
 use crate::consent::who::Acting;
 use crate::error::ClientError;
-use crate::fhir::patients::DEFAULT_OID;
+use sillage_fhir::import::patients::DEFAULT_OID;
 use crate::profile::{read, write_private};
 use crate::session::Session;
 

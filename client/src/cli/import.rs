@@ -27,9 +27,10 @@ use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
 use crate::author::{NewRecord, encode, fitting, prepare};
 use crate::error::{ClientError, Rejection};
-use crate::fhir::consent::revocation;
-use crate::fhir::source::{self, Document, documents, files};
-use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map_among};
+use sillage_fhir::import::consent::revocation;
+use super::import_files::{self, files, patient_map};
+use sillage_fhir::import::source::{Document, documents};
+use sillage_fhir::import::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map_among};
 use crate::outbox::Source;
 use crate::outbox::source::DocumentKey;
 use crate::session::Session;
@@ -41,7 +42,7 @@ const BATCH_RECORDS: usize = 1_000;
 const SKIPPED: &str = "exported from a ledger's own trace and no access: the Consents beside it carry what decides";
 
 pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientError> {
-    let patients = PatientMap::load(args.patient_map.as_deref(), args.demo_patients)?.of_server(&args.source);
+    let patients = patient_map(args.patient_map.as_deref(), args.demo_patients)?.of_server(&args.source);
     let session = context.session().await?;
     let checks = Checks { test_log: session.genesis.test_log, source: IdentSource::Import };
     let recorder = Recorder::open(&session, None).await?;
@@ -64,7 +65,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         demo: args.demo_patients,
     };
     for (path, unreadable) in files(&args.fhir) {
-        let bytes = match unreadable.map_or_else(|| source::read(&path), Err) {
+        let bytes = match unreadable.map_or_else(|| import_files::read(&path), Err) {
             Ok(bytes) => bytes,
             Err(why) => {
                 import.refuse(&path, None, FhirError::new("", why));

@@ -15,8 +15,8 @@ use sillage_rules::consent::state::DirectiveEntry;
 use crate::author::Tags;
 use crate::consent::known::{AsOf, Known};
 use crate::error::ClientError;
-use crate::fhir::history::Stamp;
-use crate::fhir::{FhirError, MappedRecord};
+use sillage_fhir::import::history::Stamp;
+use sillage_fhir::import::{FhirError, MappedRecord};
 use crate::session::Session;
 
 /// What is said of an older version in a history.

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sillage_proto::v1::PatientIdentity;
 
 use crate::author::{NewRecord, TagRequest, encode};
-use crate::fhir::references::base_of;
-use crate::fhir::{MappedRecord, Neighbours, PatientMap, map_as_before};
+use sillage_fhir::import::references::base_of;
+use sillage_fhir::import::{MappedRecord, Neighbours, PatientMap, map_as_before};
 use crate::outbox::source::{DocumentKey, Done, ResourceName};
 
 /// A document of which some record isn't known yet.

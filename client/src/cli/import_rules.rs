@@ -16,7 +16,7 @@ use super::record::now_ms;
 use crate::author::Tags;
 use crate::consent::known::{AsOf, Known, Side};
 use crate::error::{ClientError, Rejection};
-use crate::fhir::{Ends, FhirError, MappedRecord};
+use sillage_fhir::import::{Ends, FhirError, MappedRecord};
 use crate::session::Session;
 
 /// Where a record stands that isn't sent yet: after all that are.

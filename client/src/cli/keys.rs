@@ -20,7 +20,7 @@ use super::{Context, Ended, device, output, void, vouching};
 use crate::audit::rotation::Holder;
 use crate::author::{Stream, VerifiedReceipt};
 use crate::error::ClientError;
-use crate::fhir::patients::DEFAULT_OID;
+use sillage_fhir::import::patients::DEFAULT_OID;
 use crate::outbox::Source;
 use crate::profile::{Profile, read, spki_sha256, write_private, write_seed};
 use crate::session::Session;

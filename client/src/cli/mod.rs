@@ -27,6 +27,7 @@ mod export;
 mod export_patient;
 mod import;
 mod import_consents;
+mod import_files;
 mod import_known;
 mod import_refusals;
 mod import_rules;

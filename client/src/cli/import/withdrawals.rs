@@ -4,8 +4,8 @@ use super::super::import_consents::{self, Withdrawn};
 use super::super::import_known;
 use super::{Import, Noted, SKIPPED, What};
 use crate::error::ClientError;
-use crate::fhir::consent::revocation;
-use crate::fhir::{DirectiveNote, Ends, FhirError, MappedRecord};
+use sillage_fhir::import::consent::revocation;
+use sillage_fhir::import::{DirectiveNote, Ends, FhirError, MappedRecord};
 
 impl Import<'_> {
     /// Why a Consent isn't recorded that a newer version of it, met before it, has withdrawn.

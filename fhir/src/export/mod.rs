@@ -5,8 +5,8 @@
 //! directive, [`rule`] of what decides beside directives; [`shape`] has the codes of each kind of record, [`names`] who and what is referred to, [`profiles`] whether a
 //! resource is what an IHE profile asks for: a profile is claimed where it is. `docs/fhir.md` has the tables.
 //!
-//! What FHIR has no element for stands in extensions under [`crate::fhir::OURS`]. A Consent that was exported comes back
-//! through `sillage import --fhir` as the same record ([`crate::fhir::consent`]): what was exported and imported elsewhere is
+//! What FHIR has no element for stands in extensions under [`crate::import::OURS`]. A Consent that was exported comes back
+//! through `sillage import --fhir` as the same record ([`crate::import::consent`]): what was exported and imported elsewhere is
 //! decided there as it was here.
 
 pub mod audit_event;
@@ -30,7 +30,7 @@ use sillage_rules::time::TimeMs;
 
 pub use history::{Directives, History};
 
-use crate::fhir::OURS;
+use crate::import::OURS;
 
 /// Whose trace it is.
 #[derive(Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use sillage_rules::decide::record::DecisionRecord;
 use super::audit_event::{authentication, begin, consent_entity, patient_entity, purpose_of_use, role};
 use super::shape::{DCM, PARTICIPATION, ROLE_CLASS, shape};
 use super::{Directives, Line, Trace, coding, concept, consent, extension, extension_of, names, object, part};
-use crate::fhir::consent::codes::purpose_coding;
+use crate::import::consent::codes::purpose_coding;
 
 /// The AuditEvent of a decision.
 pub(super) fn of_decision(line: &Line, decided: &DecisionRecord, trace: &Trace, directives: &Directives<'_>) -> Value {

@@ -28,9 +28,9 @@ use super::shape::{PARTICIPATION, ROLE_CLASS, Roles, Shape, asked, part_of, role
 use super::{
     Directives, Line, Trace, coding, concept, decision, extension, extension_of, names, object, part, profiles,
 };
-use crate::fhir::audit_event::is_foreign;
-use crate::fhir::consent::codes::{label_system, purpose_coding};
-use crate::fhir::is_code;
+use crate::import::audit_event::is_foreign;
+use crate::import::consent::codes::{label_system, purpose_coding};
+use crate::import::is_code;
 
 /// The longest query that a record holds in full: a longer one was cut, and is none any more.
 const QUERY_CHARS_MAX: usize = 2_000;

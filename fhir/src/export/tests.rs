@@ -8,8 +8,8 @@ use sillage_rules::ident::Ins;
 use sillage_rules::record::new_message;
 
 use super::*;
-use crate::fhir::consent::ACTIONS_ASSUMED;
-use crate::fhir::{PatientMap, check, map};
+use crate::import::consent::ACTIONS_ASSUMED;
+use crate::import::{PatientMap, check, map};
 
 const TAG: [u8; 32] = [7; 32];
 /// 2 March 2026, 9 h.
@@ -187,10 +187,10 @@ fn accesses_come_back_as_accesses_and_nothing_else_does() {
 
 #[test]
 fn published_events_keep_their_profile() {
-    let Some(dir) = crate::fhir::fixtures() else { return };
-    let demo = PatientMap::load(None, true).expect("no file to read");
+    let Some(files) = crate::import::fixture_files() else { return };
+    let demo = PatientMap::empty(true);
     let mut kept = 0;
-    for (path, _) in crate::fhir::source::files(&[dir]).into_iter().filter(|(_, why)| why.is_none()) {
+    for path in files {
         let bytes = std::fs::read(&path).expect("readable");
         let original: Value = serde_json::from_slice(&bytes).expect("JSON");
         let Ok(records) = map(&bytes, &demo) else { continue };
@@ -491,7 +491,7 @@ fn elsewhere(mut record: v1::Record) -> v1::Record {
     if let Some(basis) = &mut record.basis
         && matches!(basis.kind(), v1::BasisKind::Decision | v1::BasisKind::Breakglass)
         && !basis.r#ref.is_empty()
-        && !crate::fhir::audit_event::is_foreign(&basis.r#ref)
+        && !crate::import::audit_event::is_foreign(&basis.r#ref)
     {
         basis.r#ref = format!("sillage.example/test#{}", basis.r#ref);
     }

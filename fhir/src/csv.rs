@@ -8,7 +8,7 @@
 use sillage_proto::v1;
 use sillage_rules::time::TimeMs;
 
-use crate::export_fhir::{Line, Trace};
+use crate::export::{Line, Trace};
 
 /// The columns, in order.
 pub const HEAD: [&str; 25] = [
@@ -170,7 +170,7 @@ mod tests {
     use sillage_rules::kind::Kind;
     use sillage_rules::record::{ParsedRecord, new_message};
 
-    use crate::export_fhir::Subject;
+    use crate::export::Subject;
 
     /// Reads a row as RFC 4180 says.
     fn parse(text: &str) -> Vec<Vec<String>> {

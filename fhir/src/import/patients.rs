@@ -4,16 +4,12 @@
 //! with demonstration patients, an identity made from the reference.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use serde::Deserialize;
 use sillage_proto::v1::PatientIdentity;
 use sillage_rules::ident::{Ins, spelling};
 
 use super::references::{bare, spelled_base};
-
-use crate::error::ClientError;
-use crate::profile::read;
 
 /// How an event names a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,19 +39,18 @@ enum MapValue {
 }
 
 impl PatientMap {
-    /// Reads the map, if a file is named. `demo` allows demonstration identities.
+    /// A map that knows no patient. `demo` allows demonstration identities.
+    pub fn empty(demo: bool) -> Self {
+        Self { demo, ..Self::default() }
+    }
+
+    /// Reads the text of a map: a JSON object `{"Patient/1": "INS"}`, or CSV `reference,ins[,oid]`. `demo` allows demonstration
+    /// identities.
     ///
     /// # Errors
-    /// When a line of the file isn't a reference and an INS.
-    pub fn load(path: Option<&Path>, demo: bool) -> Result<Self, ClientError> {
-        let known = match path {
-            Some(path) => {
-                let text = String::from_utf8(read(path)?).map_err(|error| ClientError::reading(path, error))?;
-                Self::parse(&text).map_err(|why| ClientError::reading(path, why))?
-            }
-            None => HashMap::new(),
-        };
-        Ok(Self { known, demo, source: String::new() })
+    /// The first line that isn't a reference and an INS, in one sentence.
+    pub fn read(text: &str, demo: bool) -> Result<Self, String> {
+        Ok(Self { known: Self::parse(text)?, demo, source: String::new() })
     }
 
     /// The same with the server that `Patient/1` in it is of, as `--source` names it.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sillage_rules::kind::{Group, Kind};
 
 use super::{coding, object};
-use crate::fhir::audit_event::SYSTEM_KIND;
+use crate::import::audit_event::SYSTEM_KIND;
 
 /// DICOM.
 pub(super) const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";

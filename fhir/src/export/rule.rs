@@ -2,7 +2,7 @@
 //! care team, the attending doctor) as a Consent.
 //!
 //! FHIR has no word for most of it. The extension `rule` says exactly what is on record, and `sillage import --fhir` reads
-//! that ([`crate::fhir::consent`]). Beside it stands what another reader needs so as not to do what is forbidden: whatever
+//! that ([`crate::import::consent`]). Beside it stands what another reader needs so as not to do what is forbidden: whatever
 //! takes access away is a provision that denies at least as much. What gives access, or has no denial to be said in, stands
 //! in `modifierExtension`: who doesn't know it may not act on the Consent at all. No profile of IHE PCF is claimed.
 
@@ -23,8 +23,8 @@ use super::audit_event::authentication;
 use super::consent::{Frame, action, actor_entry, entry_extension, frame, last_ms_before, signer};
 use super::history::Directives;
 use super::{Trace, coding, extension_of, names, object, part};
-use crate::fhir::consent::codes;
-use crate::fhir::consent::{EXTENSION_RULE_NAME, SYSTEM_RULE};
+use crate::import::consent::codes;
+use crate::import::consent::{EXTENSION_RULE_NAME, SYSTEM_RULE};
 
 /// A record of which something still holds.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use sillage_rules::record::new_message;
 
 use super::tests::line_of;
 use super::*;
-use crate::fhir::{MappedRecord, PatientMap, map};
+use crate::import::{MappedRecord, PatientMap, map};
 
 /// 2 March 2026, 9 h.
 const BEGIN_MS: u64 = 1_772_442_000_000;

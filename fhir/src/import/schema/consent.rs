@@ -53,7 +53,7 @@ static PROVISION: Schema = Schema {
 };
 
 /// The resource.
-pub(in crate::fhir) static CONSENT: Schema = Schema {
+pub(in crate::import) static CONSENT: Schema = Schema {
     name: "Consent",
     sort: Sort::Resource,
     elements: &[

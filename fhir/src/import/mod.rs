@@ -1,6 +1,6 @@
-//! FHIR R4 in: from files to records.
+//! FHIR R4 in: from documents to records.
 //!
-//! [`source`] finds the documents (files, folders, Bundles, NDJSON) and keeps their bytes; `check` says whether one is
+//! [`source`] finds the documents of a file (one resource, a Bundle, NDJSON) and keeps their bytes; `check` says whether one is
 //! an AuditEvent or a Consent of R4; [`audit_event`] and [`consent`] map them (start reading there; `docs/fhir.md` has the
 //! tables); [`patients`] turns references into identities.
 
@@ -42,7 +42,8 @@ pub struct FhirError {
 }
 
 impl FhirError {
-    pub(crate) fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// A refusal of the element at `path`, with its reason.
+    pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { path: path.into(), reason: reason.into() }
     }
 }
@@ -179,4 +180,14 @@ pub(crate) fn fixtures() -> Option<std::path::PathBuf> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the fixtures: set SILLAGE_FIXTURES");
     println!("skipped: no fixtures at {}", dir.display());
     None
+}
+
+/// The published examples, in the order of names.
+#[cfg(test)]
+pub(crate) fn fixture_files() -> Option<Vec<std::path::PathBuf>> {
+    let entries = std::fs::read_dir(fixtures()?).expect("a folder that can be read");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    Some(files)
 }

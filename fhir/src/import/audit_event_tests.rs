@@ -5,11 +5,11 @@ use serde_json::json;
 use sillage_rules::record::ParsedRecord;
 
 use super::*;
-use crate::fhir::changes::{any_change, replace_at};
-use crate::fhir::map;
+use crate::import::changes::{any_change, replace_at};
+use crate::import::map;
 
 fn demo() -> PatientMap {
-    PatientMap::load(None, true).expect("no file to read")
+    PatientMap::empty(true)
 }
 
 fn event(edit: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -387,7 +387,7 @@ fn a_large_access_becomes_as_many_records_as_it_takes() {
 #[test]
 fn the_reading_of_the_version_before_is_known() {
     let before = |edit: &dyn Fn(&mut Value)| {
-        let records = crate::fhir::map_as_before(&event(edit), &demo(), &Neighbours::default());
+        let records = crate::import::map_as_before(&event(edit), &demo(), &Neighbours::default());
         records.into_iter().map(|mapped| mapped.record).next().expect("a record")
     };
     // What didn't change reads alike.
@@ -401,7 +401,7 @@ fn the_reading_of_the_version_before_is_known() {
         e["agent"][1]["purposeOfUse"][0]["coding"][0]["code"] = json!("BTG");
     };
     assert_eq!(basis_of(&before(&emergency)), Some((v1::BasisKind::Breakglass, "")));
-    assert_eq!(crate::fhir::map_as_before(b"{", &demo(), &Neighbours::default()), []);
+    assert_eq!(crate::import::map_as_before(b"{", &demo(), &Neighbours::default()), []);
 }
 
 proptest! {

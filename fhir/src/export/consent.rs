@@ -15,8 +15,8 @@ use sillage_rules::time::TimeMs;
 use super::audit_event::{authentication, of_software};
 use super::history::History;
 use super::{Trace, coding, concept, extension, extension_of, names, object, part, profiles};
-use crate::fhir::consent::codes::{self, label_system, purpose_coding};
-use crate::fhir::consent::{ACTIONS_ASSUMED, SYSTEM_DIRECTIVE, SYSTEM_LOG};
+use crate::import::consent::codes::{self, label_system, purpose_coding};
+use crate::import::consent::{ACTIONS_ASSUMED, SYSTEM_DIRECTIVE, SYSTEM_LOG};
 
 /// The base policy of every directive: the decision procedure of `docs/consent.md`.
 const POLICY: &str = "https://sillage.example/fhir/policy/decision-procedure";

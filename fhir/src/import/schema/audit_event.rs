@@ -37,13 +37,13 @@ static SOURCE: Schema = Schema {
     ],
 };
 
-pub(in crate::fhir) static DETAIL: Schema = Schema {
+pub(in crate::import) static DETAIL: Schema = Schema {
     name: "AuditEvent.entity.detail",
     sort: Sort::Backbone,
     elements: &[must("type", Kind::Text), one("valueString", Kind::Text), one("valueBase64Binary", Kind::Base64)],
 };
 
-pub(in crate::fhir) static ENTITY: Schema = Schema {
+pub(in crate::import) static ENTITY: Schema = Schema {
     name: "AuditEvent.entity",
     sort: Sort::Backbone,
     elements: &[
@@ -60,7 +60,7 @@ pub(in crate::fhir) static ENTITY: Schema = Schema {
 };
 
 /// The resource.
-pub(in crate::fhir) static AUDIT_EVENT: Schema = Schema {
+pub(in crate::import) static AUDIT_EVENT: Schema = Schema {
     name: "AuditEvent",
     sort: Sort::Resource,
     elements: &[

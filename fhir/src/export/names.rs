@@ -9,7 +9,7 @@ use sillage_rules::consent::{ActorName, Grantee};
 use sillage_rules::ident::STRUCTURE_OID;
 
 use super::{Subject, object};
-use crate::fhir::audit_event::{SYSTEM_ALT_ID, SYSTEM_DISPLAY, SYSTEM_REFERENCE};
+use crate::import::audit_event::{SYSTEM_ALT_ID, SYSTEM_DISPLAY, SYSTEM_REFERENCE};
 
 /// A reference to whoever has this name; `label` as a person reads it.
 pub(super) fn reference(system: &str, id: &str, label: &str, subject: &Subject) -> Value {
