@@ -7,7 +7,6 @@
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
-//! - [`scenario`]: stories of decisions, offline;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`cli`]: the commands.
 //!
 //! A service records so:
@@ -42,7 +41,6 @@ pub mod outbox;
 pub mod process;
 pub mod profile;
 pub mod retention;
-pub mod scenario;
 pub mod session;
 pub mod state;
 pub mod trace;

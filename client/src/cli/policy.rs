@@ -5,8 +5,8 @@ use std::path::Path;
 use super::args::PolicyTestArgs;
 use super::{Ended, output};
 use crate::error::ClientError;
-use crate::scenario::Scenario;
-use crate::scenario::run::{Run, run};
+use sillage_scenario::Scenario;
+use sillage_scenario::run::{Run, run};
 
 /// The largest scenario file: 4 MiB.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
