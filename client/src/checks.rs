@@ -30,13 +30,16 @@ const CHECKPOINT_POLL: Duration = Duration::from_millis(250);
 /// Most cosigners of a policy that are asked for by name.
 const COSIGNERS_MAX: usize = 8;
 
-/// A failed check, as an error.
-pub(crate) fn failed(what: &str) -> ClientError {
+/// A failed check, as an error; `what` says which promise was broken.
+pub fn failed(what: &str) -> ClientError {
     ClientError::Check(what.to_owned())
 }
 
-/// Hashes as they travel.
-pub(crate) fn hashes(path: &[Vec<u8>]) -> Result<Vec<Hash>, ClientError> {
+/// Reads hashes as they travel, 32 bytes each.
+///
+/// # Errors
+/// [`ClientError::Check`] where one has another length.
+pub fn hashes(path: &[Vec<u8>]) -> Result<Vec<Hash>, ClientError> {
     let parsed: Result<Vec<Hash>, _> = path.iter().map(|hash| Hash::from_slice(hash)).collect();
     parsed.map_err(|_| failed("a proof holds something that is not a hash: ask another node"))
 }
@@ -271,7 +274,7 @@ pub fn check_line(line: v1::TraceLine, tag: &[u8; 32], late_after_ms: u64) -> Re
 ///
 /// # Errors
 /// Why it isn't that decision, to go on a sentence about the entry.
-pub(crate) fn opened_decision(salts: &[u8], parts: &[u8], entry: &RecordEntry) -> Result<DecisionRecord, &'static str> {
+pub fn opened_decision(salts: &[u8], parts: &[u8], entry: &RecordEntry) -> Result<DecisionRecord, &'static str> {
     let payload = [salts, parts].concat();
     let decision = DecisionRecord::parse(&payload).map_err(|_| "holds a decision that contradicts itself")?;
     if decision.record_hash() != entry.record_hash {
@@ -287,7 +290,7 @@ pub(crate) fn opened_decision(salts: &[u8], parts: &[u8], entry: &RecordEntry) -
 ///
 /// # Errors
 /// Why it isn't that record, to go on a sentence about the entry.
-pub(crate) fn opened(salt: &[u8], bytes: &[u8], entry: &RecordEntry) -> Result<ParsedRecord, &'static str> {
+pub fn opened(salt: &[u8], bytes: &[u8], entry: &RecordEntry) -> Result<ParsedRecord, &'static str> {
     let salt: &[u8; SALT_BYTES] = salt.try_into().map_err(|_| "has no salt")?;
     let record = ParsedRecord::parse(bytes).map_err(|_| "holds a record that breaks the rules")?;
     if record.record_hash(salt) != entry.record_hash {

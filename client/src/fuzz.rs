@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 use sillage_proof::batch::{Origin, ReceiptMessage, batch_root};
-use sillage_proof::hash::sha256;
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
 use sillage_proof::keys::{AuthorId, SigningKey};
 use sillage_proto::v1;
-use sillage_rules::entry::Entry;
+use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message};
 
@@ -22,7 +22,6 @@ use crate::outbox::{decode_pending, encode_pending, parse_done};
 use crate::profile::Profile;
 use crate::state::Seen;
 use sillage_words::sentence::sentence;
-use crate::cli::table::table;
 use sillage_words::{Decision, Event, Lang};
 
 /// A fuzz target.
@@ -146,40 +145,72 @@ pub fn fuzz_receipt(data: &[u8]) {
     }
 }
 
-/// Lines of a trace: what is believed can be shown.
-pub fn fuzz_trace_line(data: &[u8]) {
-    if let Ok(record) = ParsedRecord::parse(data) {
-        show(u64::MAX, &record);
+/// Well-formed input for [`fuzz_trace_line`].
+pub fn trace_line_seed() -> v1::TraceLine {
+    let (tag, salt) = ([5; 32], [9; 16]);
+    let mut message = new_message(Kind::ACCESS_READ, Some(&tag), 1_000);
+    message.actor = Some(v1::Actor { id: "1".into(), ..v1::Actor::default() });
+    let record = ParsedRecord::from_message(message).expect("a record");
+    let entry = RecordEntry {
+        index: LeafIndex(41),
+        time: LedgerTimeMs(2_000),
+        flags: Flags::UNJUSTIFIED,
+        kind: Kind::ACCESS_READ,
+        tag,
+        record_hash: record.record_hash(&salt),
+        position: 0,
+    };
+    v1::TraceLine {
+        index: 41,
+        entry: Entry::Record(entry).encode(),
+        salt: salt.to_vec(),
+        record: record.into_bytes(),
+        author: "dmp".into(),
+        author_id: vec![4; 32],
+        erased: None,
+        voided: None,
     }
-    let Ok(line) = v1::TraceLine::decode(data) else {
-        return;
-    };
-    let _ = hashes(&[line.salt.clone(), line.entry.clone()]);
-    let Ok(Entry::Record(entry)) = Entry::decode(&line.entry) else {
-        return;
-    };
-    let index = line.index;
-    if let Ok(checked) = check_line(line, &entry.tag, 86_400_000) {
-        assert_eq!(checked.entry.index.get(), index);
-        if let Some(record) = &checked.record {
-            show(checked.entry.time.get(), record);
-        }
-        if let Some(decision) = &checked.decision {
-            show_event(&Event { kind: entry.kind, ..shown(Some(decision.into()), None, 0) });
+}
+
+/// Lines of a trace: what is believed can be said.
+pub fn fuzz_trace_line(data: &[u8]) {
+    for event in events(data) {
+        for lang in [Lang::Fr, Lang::En] {
+            assert!(!sentence(&event, lang).contains('\n'));
         }
     }
 }
 
-fn show(recorded_at_ms: u64, record: &ParsedRecord) {
+/// The events of a record, or of a line of a trace as far as it is believed, for whoever shows them.
+pub fn events(data: &[u8]) -> Vec<Event> {
+    let mut out: Vec<Event> = ParsedRecord::parse(data).iter().map(|record| of_record(u64::MAX, record)).collect();
+    let Ok(line) = v1::TraceLine::decode(data) else {
+        return out;
+    };
+    let _ = hashes(&[line.salt.clone(), line.entry.clone()]);
+    let Ok(Entry::Record(entry)) = Entry::decode(&line.entry) else {
+        return out;
+    };
+    let index = line.index;
+    if let Ok(checked) = check_line(line, &entry.tag, 86_400_000) {
+        assert_eq!(checked.entry.index.get(), index);
+        out.extend(checked.record.iter().map(|record| of_record(checked.entry.time.get(), record)));
+        let decision = checked.decision.as_ref();
+        out.extend(decision.map(|decision| Event { kind: entry.kind, ..shown(Some(decision.into()), None, 0) }));
+    }
+    out
+}
+
+fn of_record(recorded_at_ms: u64, record: &ParsedRecord) -> Event {
     let event = shown(None, Some(record.message().clone()), recorded_at_ms);
-    show_event(&Event { kind: record.kind(), ..event });
+    Event { kind: record.kind(), ..event }
 }
 
 fn shown(decision: Option<Decision>, record: Option<v1::Record>, recorded_at_ms: u64) -> Event {
     Event {
         index: 1,
-        flags: sillage_rules::entry::Flags::UNJUSTIFIED,
-        kind: sillage_rules::kind::Kind::DECISION_MADE,
+        flags: Flags::UNJUSTIFIED,
+        kind: Kind::DECISION_MADE,
         recorded_at_ms,
         record,
         decision,
@@ -187,13 +218,6 @@ fn shown(decision: Option<Decision>, record: Option<v1::Record>, recorded_at_ms:
         voided: None,
         author: String::new(),
         secret: false,
-    }
-}
-
-fn show_event(event: &Event) {
-    for lang in [Lang::Fr, Lang::En] {
-        assert!(!sentence(event, lang).contains('\n'));
-        let _ = table(std::slice::from_ref(event), lang);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The other side: the SDK for services, and what the command line `sillage` is made of.
+//! The SDK: how services record, ask and prove, and how patients and authorities decide.
 //!
 //! Where to start reading:
 //!
@@ -7,7 +7,7 @@
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`checks`] and [`state`]: what is verified before it is believed;
-//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`cli`]: the commands.
+//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page.
 //!
 //! A service records so:
 //!
@@ -30,7 +30,6 @@ pub mod authorize;
 pub mod bundle;
 pub mod channel;
 pub mod checks;
-pub mod cli;
 pub mod clock;
 pub mod consent;
 pub mod emergency_mode;
@@ -40,7 +39,6 @@ pub mod fuzz;
 pub mod outbox;
 pub mod process;
 pub mod profile;
-pub mod retention;
 pub mod session;
 pub mod state;
 pub mod trace;

@@ -226,7 +226,10 @@ impl Profile {
 }
 
 /// Reads a whole file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
+///
+/// # Errors
+/// [`ClientError::File`] where it can't be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
     std::fs::read(path).map_err(|error| ClientError::reading(path, error))
 }
 
@@ -259,7 +262,10 @@ pub fn write_seed(path: &Path, key: &SigningKey) -> Result<(), ClientError> {
 }
 
 /// Writes a new file that only its owner may read.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
+///
+/// # Errors
+/// [`ClientError::File`] where it is there already or can't be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
@@ -276,7 +282,7 @@ const OLD_CERTIFICATE: &str = "a certificate of X.509 version 1, which TLS doesn
 ///
 /// # Errors
 /// When the file is there.
-pub(crate) fn refuse_existing(path: &Path) -> Result<(), ClientError> {
+pub fn refuse_existing(path: &Path) -> Result<(), ClientError> {
     match path.symlink_metadata() {
         Ok(_) => Err(ClientError::writing(
             path,
@@ -290,7 +296,7 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), ClientError> {
 ///
 /// # Errors
 /// When the file is there, or can't be written.
-pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ClientError> {
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ClientError> {
     write_new_by(path, bytes, mode, |part, path| std::fs::hard_link(part, path))
 }
 

@@ -1,16 +1,13 @@
 //! Drives every fuzz target for a moment.
 
 use prost::Message as _;
-use sillage_client::fuzz::{TARGETS, receipt_seed};
+use sillage_client::fuzz::{TARGETS, receipt_seed, trace_line_seed};
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::fuzz::drive;
-use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
+use sillage_proof::hash::Hash;
 use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, SignerKey};
 use sillage_proto::v1;
-use sillage_rules::entry::{Entry, Flags, RecordEntry};
-use sillage_rules::kind::Kind;
-use sillage_rules::record::{ParsedRecord, new_message};
 
 const PROFILE: &str = r#"
 origin = "test/log"
@@ -35,32 +32,6 @@ const DONE: &str = concat!(
     "\n",
 );
 
-fn trace_line() -> v1::TraceLine {
-    let (tag, salt) = ([5; 32], [9; 16]);
-    let mut message = new_message(Kind::ACCESS_READ, Some(&tag), 1_000);
-    message.actor = Some(v1::Actor { id: "1".into(), ..v1::Actor::default() });
-    let record = ParsedRecord::from_message(message).expect("a record");
-    let entry = RecordEntry {
-        index: LeafIndex(41),
-        time: LedgerTimeMs(2_000),
-        flags: Flags::UNJUSTIFIED,
-        kind: Kind::ACCESS_READ,
-        tag,
-        record_hash: record.record_hash(&salt),
-        position: 0,
-    };
-    v1::TraceLine {
-        index: 41,
-        entry: Entry::Record(entry).encode(),
-        salt: salt.to_vec(),
-        record: record.into_bytes(),
-        author: "dmp".into(),
-        author_id: vec![4; 32],
-        erased: None,
-        voided: None,
-    }
-}
-
 fn seeds() -> Vec<Vec<u8>> {
     let source = br#""fresh""#;
     let batch = v1::Batch { seq: 1, stream_label: "cli".into(), ..v1::Batch::default() };
@@ -68,7 +39,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let log = SignerKey::new("test/log", KeyKind::Ed25519, SigningKey::from_seed(&[9; 32])).expect("a key");
     let checkpoint = Checkpoint { origin: "test/log".parse().expect("a name"), size: 3.into(), root: Hash::default() };
     let refusal = v1::ErrorInfo { code: "OUT_OF_ORDER".into(), expected_seq: 7, ..v1::ErrorInfo::default() };
-    let line = trace_line();
+    let line = trace_line_seed();
     let texts = [
         PROFILE,
         DONE,

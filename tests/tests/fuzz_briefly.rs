@@ -5,8 +5,8 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use sillage_fhir::import::{PatientMap, map};
 use sillage_fhir::fuzz::fuzz_fhir;
+use sillage_fhir::import::{PatientMap, map};
 use sillage_proof::fuzz::{Target, drive};
 use sillage_tests::lines::{EXAMPLE, INS, audit_event};
 
@@ -21,6 +21,7 @@ fn targets() -> Vec<(String, Target)> {
     of("proof", sillage_proof::fuzz::TARGETS)
         .chain(of("rules", sillage_rules::fuzz::TARGETS))
         .chain(of("client", sillage_client::fuzz::TARGETS))
+        .chain(of("cli", sillage_cli::fuzz::TARGETS))
         .chain(of("fhir", sillage_fhir::fuzz::TARGETS))
         .collect()
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sillage_client::profile::Profile;
-use sillage_scenario::{Scenario, ScenarioPolicy};
 use sillage_rules::time::TimeMs;
+use sillage_scenario::{Scenario, ScenarioPolicy};
 use sillage_tests::lines::now_ms;
 use sillage_tests::replay::{Clock, Replay, Told, TooSlow, merged, pace, sessions};
 use sillage_tests::story::tell;

@@ -103,8 +103,7 @@ pub fn parse_end(option: &str, text: &str) -> Result<u64, NotATime> {
     match text.parse::<jiff::civil::Date>() {
         // A time parses as a date too.
         Ok(date) if text.parse::<Timestamp>().is_err() && text.len() == DATE_CHARS => {
-            let next =
-                date.tomorrow().map_err(|_| NotATime(format!("{option} `{text}` is too late a day")))?;
+            let next = date.tomorrow().map_err(|_| NotATime(format!("{option} `{text}` is too late a day")))?;
             parse_bound(option, &next.to_string())
         }
         _ => parse_bound(option, text),

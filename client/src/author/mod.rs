@@ -22,10 +22,10 @@ pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_rece
 pub use stream::Stream;
 pub use tags::{Resolved, TagPair, TagRequest, Tags};
 
+use crate::clock::now_ms;
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Source};
 use crate::session::Session;
-use crate::clock::now_ms;
 
 /// A record to be signed: what happened, and to whom.
 #[derive(Debug, Clone)]

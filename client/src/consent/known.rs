@@ -12,10 +12,10 @@ use sillage_rules::consent::{ActorName, Catalogue, Env, Event, Matrix, Meta, Pat
 use crate::author::TagPair;
 use crate::channel::Client;
 use crate::checks::{CheckedLine, check_line, failed};
+use crate::clock::now_ms;
 use crate::error::ClientError;
 use crate::session::Session;
 use sillage_words::time::parse_bound;
-use crate::clock::now_ms;
 
 /// Records of one page: the ledger's own bound.
 const PAGE: u32 = 500;

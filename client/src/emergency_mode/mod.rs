@@ -28,10 +28,10 @@ pub use local::{LocalAsk, LocalRules};
 pub use log::{Decided, EmergencyLog, LocalEvent};
 
 use crate::author::{open_stream, tags_of};
+use crate::clock::now_ms;
 use crate::error::ClientError;
 use crate::profile::Profile;
 use crate::session::Session;
-use crate::clock::now_ms;
 
 /// One emergency of one establishment: the profile's author.
 #[derive(Debug)]

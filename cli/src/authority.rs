@@ -1,0 +1,234 @@
+//! `authority`: acts that several authorities sign. A proposal is a file that is passed around: the act, and the signatures
+//! that it has so far. It holds nothing secret.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sillage_proof::hash::Hash;
+use sillage_proof::keys::{AuthorId, KeyId};
+use sillage_proto::v1;
+use sillage_rules::act::Act;
+use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, RuleChange, content_hash};
+use sillage_rules::line::ActLine;
+use sillage_rules::record::{ParsedRecord, act_message, erasure_message};
+use sillage_rules::time::TimeMs;
+
+use super::authority_args::AuthorityCommand;
+use super::keys::{parse, print, submit, submit_message};
+use super::record::now_ms;
+use super::{Context, Ended, output};
+use sillage_client::error::ClientError;
+use sillage_client::profile::read;
+use sillage_client::session::Session;
+
+/// The largest proposal that is read.
+const FILE_BYTES_MAX: usize = 1 << 20;
+const DAY_MS: u64 = 86_400_000;
+
+/// A proposed act, as a file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proposal {
+    /// The log that it is for.
+    origin: String,
+    /// The act, for people; what counts is `record`.
+    act: ActLine,
+    /// The patient whom an erasure is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Hash>,
+    /// When it was proposed, ms.
+    proposed_ms: u64,
+    /// What its signatures are over, hex.
+    content: String,
+    #[serde(default)]
+    signatures: Vec<SignatureLine>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignatureLine {
+    key_id: KeyId,
+    expires: TimeMs,
+    signature: String,
+}
+
+impl Proposal {
+    fn new(session: &Session, act: &Act, tag: Option<[u8; 32]>) -> Self {
+        let proposed_ms = now_ms();
+        let content = content_hash(&message_of(act, tag.as_ref(), proposed_ms)).to_string();
+        let (origin, act, tag) = (session.profile.origin.clone(), ActLine::from(act), tag.map(Hash::from_bytes));
+        Self { origin, act, tag, proposed_ms, content, signatures: Vec::new() }
+    }
+
+    /// Reads a file, and checks that it is of this log and says what its signatures are over.
+    fn read(session: &Session, path: &Path) -> Result<Self, ClientError> {
+        let bytes = read(path)?;
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(ClientError::reading(path, "too large for a proposed act"));
+        }
+        let proposal: Self = serde_json::from_slice(&bytes).map_err(|error| ClientError::reading(path, error))?;
+        if proposal.origin != session.profile.origin {
+            let what =
+                format!("it is for the log {}, and the profile is for {}", proposal.origin, session.profile.origin);
+            return Err(ClientError::reading(path, what));
+        }
+        if content_hash(&proposal.record()?).to_string() != proposal.content {
+            return Err(ClientError::reading(
+                path,
+                "the act isn't the one that its signatures are over: propose it anew",
+            ));
+        }
+        Ok(proposal)
+    }
+
+    fn write(&self, path: &Path) -> Result<(), ClientError> {
+        let text = serde_json::to_string_pretty(self).expect("string keys only");
+        std::fs::write(path, text + "\n").map_err(|error| ClientError::writing(path, error))
+    }
+
+    fn act(&self) -> Result<Act, ClientError> {
+        self.act.to_act().map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+    }
+
+    /// The record, with the signatures that it has.
+    fn record(&self) -> Result<v1::Record, ClientError> {
+        let signature = |line: &SignatureLine| {
+            let bytes = hex::decode(&line.signature);
+            let signature =
+                bytes.map_err(|error| ClientError::Usage(format!("a signature isn't hexadecimal: {error}")))?;
+            let (key_id, expires_ms) = (line.key_id.as_bytes().to_vec(), line.expires.0);
+            Ok(v1::ActSignature { key_id, expires_ms, signature })
+        };
+        let signatures: Result<Vec<_>, ClientError> = self.signatures.iter().map(signature).collect();
+        let (act, tag) = (self.act()?, self.tag.map(|tag| *tag.as_bytes()));
+        if matches!(act, Act::Erased { .. }) != tag.is_some() {
+            let why = "an erasure stands under the tag of its patient, and no other act has one: propose it anew";
+            return Err(ClientError::Usage(why.to_owned()));
+        }
+        Ok(v1::Record { signatures: signatures?, ..message_of(&act, tag.as_ref(), self.proposed_ms) })
+    }
+}
+
+/// The record of an act; of an erasure, under its patient's tag.
+fn message_of(act: &Act, tag: Option<&[u8; 32]>, proposed_ms: u64) -> v1::Record {
+    match tag {
+        Some(tag) => erasure_message(act, tag, proposed_ms),
+        None => act_message(act, proposed_ms),
+    }
+}
+
+/// Submits an act, or writes it as a proposal.
+///
+/// # Errors
+/// When the file is there or can't be written, or the ledger refuses the act.
+pub async fn submit_or_propose(
+    session: &Session,
+    act: &Act,
+    propose: Option<&Path>,
+    what: serde_json::Value,
+) -> Result<Ended, ClientError> {
+    match propose {
+        Some(path) => propose_act(session, act, path),
+        None => print(&submit(session, act).await?, what),
+    }
+}
+
+fn propose_act(session: &Session, act: &Act, path: &Path) -> Result<Ended, ClientError> {
+    propose_under(session, act, None, path)
+}
+
+/// Writes a proposal; of an erasure, under its patient's tag.
+///
+/// # Errors
+/// When the file is there or can't be written.
+pub fn propose_under(session: &Session, act: &Act, tag: Option<[u8; 32]>, path: &Path) -> Result<Ended, ClientError> {
+    if path.exists() {
+        return Err(ClientError::Usage(format!("{} is there already: name a new file", path.display())));
+    }
+    let proposal = Proposal::new(session, act, tag);
+    proposal.write(path)?;
+    output::note(
+        "have other authorities sign it (`sillage authority sign FILE`), then submit it (`sillage authority submit FILE`)",
+    );
+    output::line(&json!({"proposed": path, "content": proposal.content}).to_string())?;
+    Ok(Ended::Done)
+}
+
+pub async fn run(context: &Context, command: AuthorityCommand) -> Result<Ended, ClientError> {
+    let session = context.session().await?;
+    match command {
+        AuthorityCommand::Rule { needed, authorities, nodes, erasing, propose } => {
+            let authorities = authorities.iter().map(|id| parse::<AuthorId>("--authorities", id.trim()));
+            let more = if nodes { GuardedActs::NODES.bits() } else { 0 }
+                | if erasing { GuardedActs::ERASING.bits() } else { 0 };
+            let acts = GuardedActs::from_bits(GuardedActs::ALWAYS.bits() | more).expect("known bits");
+            let rule = Rule { needed, authorities: authorities.collect::<Result<_, _>>()?, acts };
+            let what = json!({"needed": needed, "authorities": rule.authorities.len()});
+            submit_or_propose(&session, &Act::AuthorityRule(RuleChange::Rule(rule)), propose.as_deref(), what).await
+        }
+        AuthorityCommand::Limit { party, records, propose } => {
+            let author_id = parse::<AuthorId>("--party", &party)?;
+            let what = json!({"author_id": author_id, "records_a_day": records});
+            let act = Act::AuthorityRule(RuleChange::Limit { author_id, records });
+            submit_or_propose(&session, &act, propose.as_deref(), what).await
+        }
+        AuthorityCommand::Propose { act, out } => {
+            let text = match act.as_os_str() == "-" {
+                true => std::io::read_to_string(std::io::stdin()).map_err(|error| ClientError::reading(&act, error))?,
+                false => String::from_utf8(read(&act)?).map_err(|error| ClientError::reading(&act, error))?,
+            };
+            let line: ActLine = serde_json::from_str(&text).map_err(|error| ClientError::reading(&act, error))?;
+            let parsed =
+                line.to_act().map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+            if matches!(parsed, Act::Erased { .. }) {
+                return Err(ClientError::Usage(
+                    "an erasure stands under a patient's tag: propose it with `sillage erase --patient INS --ground G --propose FILE`".to_owned(),
+                ));
+            }
+            propose_act(&session, &parsed, &out)
+        }
+        AuthorityCommand::Sign { file, days } => sign(&session, &file, days),
+        AuthorityCommand::Show { file } => show(&Proposal::read(&session, &file)?),
+        AuthorityCommand::Submit { file } => {
+            let proposal = Proposal::read(&session, &file)?;
+            let own = session.profile.authority_signing_key()?.key_id();
+            let mut record = proposal.record()?;
+            // Who submits signs the batch: that counts already.
+            record.signatures.retain(|one| one.key_id != own.as_bytes());
+            let receipt = submit_message(&session, record).await?;
+            print(&receipt, json!({"submitted": file, "signatures": proposal.signatures.len()}))
+        }
+    }
+}
+
+fn sign(session: &Session, file: &Path, days: u64) -> Result<Ended, ClientError> {
+    let mut proposal = Proposal::read(session, file)?;
+    let key = session.profile.authority_signing_key()?;
+    let content: Hash = parse("content", &proposal.content)?;
+    let origin = sillage_proof::batch::Origin::new(proposal.origin.clone());
+    let message = CosignMessage {
+        key_id: key.key_id(),
+        origin: origin.map_err(|error| ClientError::Usage(error.to_string()))?,
+        expires_ms: now_ms().saturating_add(days * DAY_MS),
+        content,
+    };
+    let signed = message.sign(&key);
+    proposal.signatures.retain(|one| one.key_id != key.key_id());
+    proposal.signatures.push(SignatureLine {
+        key_id: key.key_id(),
+        expires: TimeMs(signed.expires_ms),
+        signature: hex::encode(&signed.signature),
+    });
+    proposal.signatures.sort_by_key(|one| one.key_id);
+    // What is written is a record that the ledger can read.
+    ParsedRecord::from_message(proposal.record()?)
+        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    proposal.write(file)?;
+    show(&proposal)
+}
+
+fn show(proposal: &Proposal) -> Result<Ended, ClientError> {
+    output::line(&serde_json::to_string(proposal).expect("string keys only"))?;
+    Ok(Ended::Done)
+}

@@ -1,0 +1,338 @@
+//! How every command that changes what holds for a patient goes: checked here, shown where it is only tried, else signed,
+//! recorded and told in a sentence.
+
+use super::lang::of_remarks;
+use serde_json::json;
+use sillage_proof::keys::AuthorId;
+use sillage_proof::tag::PatientTag;
+use sillage_rules::consent::ActorName;
+use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
+use sillage_rules::entry::Flags;
+use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
+use sillage_rules::kind::Kind;
+use sillage_rules::roles::Roles;
+
+use super::consent_args::{By, ChangeArgs, How};
+use super::keys::submit_message;
+use super::record::{Recorder, now_ms};
+use super::{Context, Ended, output};
+use sillage_client::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
+use sillage_client::consent::change::{Change, meta};
+use sillage_client::consent::known::{AsOf, Known};
+use sillage_client::consent::preview;
+use sillage_client::consent::stays_open::stays_open;
+use sillage_client::consent::who::{self, Acting, Short};
+use sillage_client::error::ClientError;
+use sillage_client::profile::Profile;
+use sillage_client::session::Session;
+use sillage_fhir::import::patients::DEFAULT_OID;
+use sillage_words::time::{parse_bound, parse_end, rfc3339};
+use sillage_words::{Event, Lang, sentence::sentence};
+
+/// Whose trace a record goes into.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// None where the patient isn't identified yet.
+    pub patient: Option<Ins>,
+    /// The trace that is kept from representatives.
+    pub secret: bool,
+}
+
+/// Who signs the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signs {
+    /// The profile's author, or the patient.
+    Author,
+    /// The ledger's authority.
+    Authority,
+}
+
+/// A change with everything that the command line says of it.
+pub(super) struct Order<'a> {
+    pub target: Target,
+    pub by: &'a By,
+    pub how: &'a How,
+    pub signs: Signs,
+    /// What a script gets back beside the place in the log.
+    pub id: Option<String>,
+}
+
+impl<'a> Order<'a> {
+    /// The order of a command that takes [`ChangeArgs`].
+    pub fn of(profile: &Profile, args: &'a ChangeArgs) -> Result<Self, ClientError> {
+        let patient = ins(profile, &args.whose.patient, args.whose.oid.as_deref())?;
+        let target = Target { patient: Some(patient), secret: args.secret };
+        Ok(Self { target, by: &args.by, how: &args.how, signs: Signs::Author, id: None })
+    }
+}
+
+/// The rules of the profile's log for identifiers.
+pub(super) fn checks(profile: &Profile) -> Result<Checks, ClientError> {
+    let (genesis, _) = profile.genesis()?;
+    Ok(Checks { test_log: genesis.test_log, source: IdentSource::Direct })
+}
+
+/// The INS of the patient that a command acts on, checked by the rules of the profile's log; says whom it takes them for.
+pub(super) fn ins(profile: &Profile, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
+    let ins = identity(profile, "--patient", value, oid)?;
+    output::note(&taken_for(&ins, oid.is_some(), checks(profile)?.test_log, of_remarks()));
+    Ok(ins)
+}
+
+/// An INS, checked by the rules of the profile's log.
+pub(super) fn identity(profile: &Profile, option: &str, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
+    let (ins, doubt) = Ins::check(value, oid.unwrap_or(DEFAULT_OID), checks(profile)?)
+        .map_err(|error| ClientError::rejected(error.code().as_str(), format!("{option}: {error}")))?;
+    if let Some(doubt) = doubt {
+        output::note(&format!("{option}: {doubt}"));
+    }
+    Ok(ins)
+}
+
+/// Whom a command takes a patient for: a number without `--oid` is a real INS, also where a test one was meant.
+fn taken_for(ins: &Ins, is_oid_said: bool, test_log: bool, lang: Lang) -> String {
+    let (value, oid) = (ins.value(), ins.oid().as_str());
+    let mut out = match (ins.oid().is_test(), lang) {
+        (false, Lang::Fr) => format!("patient {value} (INS réel, OID {oid})"),
+        (true, Lang::Fr) => format!("patient {value} (INS de test ou de démonstration, OID {oid})"),
+        (false, Lang::En) => format!("patient {value} (real INS, OID {oid})"),
+        (true, Lang::En) => format!("patient {value} (test or demonstration INS, OID {oid})"),
+    };
+    if test_log && !is_oid_said {
+        out += match lang {
+            Lang::Fr => {
+                " : --oid n'est pas donné, et ce registre est de test ; un INS de test a l'OID 1.2.250.1.213.1.4.10"
+            }
+            Lang::En => ": --oid isn't given, and this is a test log; a test INS has the OID 1.2.250.1.213.1.4.10",
+        };
+    }
+    out
+}
+
+/// Somebody named on the command line, checked by the rules of the profile's log.
+pub(super) fn somebody(profile: &Profile, option: &str, text: &str, short: Short) -> Result<ActorName, ClientError> {
+    let named = who::parse(text, short).and_then(|name| who::check(&name, checks(profile)?).map(|doubt| (name, doubt)));
+    match named {
+        Ok((name, doubt)) => {
+            if let Some(doubt) = doubt {
+                output::note(&format!("{option}: {doubt}"));
+            }
+            Ok(name)
+        }
+        Err(ClientError::Rejected(mut rejection)) => {
+            rejection.message = format!("{option}: {}", rejection.message);
+            Err(ClientError::Rejected(rejection))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// When something begins, as a record says it.
+pub(super) fn begin(option: &str, text: Option<&str>) -> Result<Option<String>, ClientError> {
+    Ok(text.map(|text| parse_bound(option, text).map(rfc3339)).transpose()?)
+}
+
+/// When something ends, as a record says it: a day is part of what ends with it.
+pub(super) fn end(option: &str, text: Option<&str>) -> Result<Option<String>, ClientError> {
+    Ok(text.map(|text| parse_end(option, text).map(rfc3339)).transpose()?)
+}
+
+/// Who acts, as the flags and the profile say it.
+pub(super) fn acting(profile: &Profile, by: &By) -> Result<Acting, ClientError> {
+    let name = somebody(profile, "--actor", by.actor.as_deref().unwrap_or("self"), Short::Any)?;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut acting =
+        Acting::new(&name, &text(&by.actor_profession), &text(&by.actor_organisation), &text(&by.actor_label));
+    let defaults = profile.auth.clone().unwrap_or_default();
+    let auth = sillage_proto::v1::Authentication {
+        issuer: by.issuer.clone().unwrap_or(defaults.issuer),
+        method: by.method.clone().unwrap_or(defaults.method),
+        eidas_level: by.eidas_level.clone().unwrap_or(defaults.eidas_level),
+    };
+    acting.auth = (auth != Default::default()).then_some(auth);
+    Ok(acting)
+}
+
+/// The ledger's authority, where it acts for itself.
+pub(super) fn authority(profile: &Profile) -> Result<Acting, ClientError> {
+    let id = AuthorId::of_first_key(&profile.authority_signing_key()?.public_key());
+    let name = ActorName::new(AUTHOR_SYSTEM, &id.to_string())
+        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    Ok(Acting::new(&name, "", "", ""))
+}
+
+/// Makes the change, or shows what it would do.
+pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> Result<Ended, ClientError> {
+    let profile = context.profile()?;
+    let acting = match (order.signs, &order.by.actor) {
+        (Signs::Authority, None) => authority(&profile)?,
+        _ => acting(&profile, order.by)?,
+    };
+    let any_tag = order.target.patient.as_ref().map(|_| &[0xff; 32]);
+    let (record, event) = change.check(&acting, now_ms(), any_tag)?;
+    let by_authority = order.signs == Signs::Authority;
+    preview::refused_anyway(&event, &meta(&record, (0, now_ms()), by_authority, false)?)?;
+    let session = context.session().await?;
+    let own_key = Roles::from_bits(session.caller.caller.as_ref().map_or(0, |caller| caller.roles))
+        .is_ok_and(|roles| roles.contains(Roles::PATIENT));
+    let is_patient = acting.actor.system == PATIENT_SYSTEM;
+    if is_patient && !own_key && order.signs == Signs::Author && !acting.is_authenticated() {
+        return Err(ClientError::rejected(
+            "AUTHENTICATION_MISSING",
+            "say how the patient proved who they are: --issuer, --method and --eidas-level (substantial or high), or [auth] in the profile",
+        ));
+    }
+    if change.kind == Kind::MINOR_SECRECY_SET {
+        output::note(match order.how.lang {
+            Lang::Fr => {
+                "le secret vaut pour la suite : ce qui a déjà été inscrit dans la trace ouverte y reste lisible par les représentants"
+            }
+            Lang::En => {
+                "secrecy covers what comes later: what is in the open trace already stays readable to representatives"
+            }
+        });
+    }
+    // Whoever decides for the patient logs in where the profile says how: its record proves it.
+    let login = order.signs == Signs::Author && acting.is_authenticated() && session.logins.is_some();
+    if order.how.dry_run {
+        return dry_run(&session, &order, &acting, &change, (own_key, login)).await;
+    }
+    for said in stays_open(&event, login, None) {
+        output::note(said.text(order.how.lang));
+    }
+    let message = change.to_message(&acting, now_ms());
+    let receipt = match order.signs {
+        Signs::Author => submit(&session, &order.target, message.clone()).await?,
+        Signs::Authority => {
+            let tag = tag(&session, &order.target).await?;
+            let tag = tag.map(|tag| tag.to_bytes().to_vec()).unwrap_or_default();
+            submit_message(&session, sillage_proto::v1::Record { tag, ..message.clone() }).await?
+        }
+    };
+    print(&order, change.kind, message, &receipt)
+}
+
+async fn pair(session: &Session, patient: &Ins) -> Result<TagPair, ClientError> {
+    tags_of(session).both(patient.value(), patient.oid().as_str()).await
+}
+
+async fn tag(session: &Session, target: &Target) -> Result<Option<PatientTag>, ClientError> {
+    let Some(patient) = &target.patient else {
+        return Ok(None);
+    };
+    let (open, secret) = pair(session, patient).await?;
+    match target.secret {
+        false => Ok(Some(open)),
+        true => secret.map(Some).ok_or_else(no_secret),
+    }
+}
+
+fn no_secret() -> ClientError {
+    ClientError::rejected("NOT_ENTITLED", "the ledger does not give this caller the patient's secret tag")
+}
+
+async fn submit(
+    session: &Session,
+    target: &Target,
+    record: sillage_proto::v1::Record,
+) -> Result<VerifiedReceipt, ClientError> {
+    let mut recorder = Recorder::open(session, None).await?;
+    let patient = target.patient.as_ref().map(|ins| TagRequest {
+        ins: ins.value().to_owned(),
+        oid: ins.oid().as_str().to_owned(),
+        secret: target.secret,
+    });
+    let records = sillage_client::author::prepare(&recorder.tags, vec![NewRecord { patient, record }]).await?;
+    recorder.send_attended(records).await.map_err(|error| match error {
+        ClientError::Unavailable(why) => ClientError::Unavailable(kept(&why)),
+        ClientError::Quota(why) => ClientError::Quota(kept(&why)),
+        error => error,
+    })
+}
+
+fn kept(why: &str) -> String {
+    format!(
+        "{why}; the change is kept in the outbox and goes first with the next command: look with `consent list` before you give it again"
+    )
+}
+
+async fn dry_run(
+    session: &Session,
+    order: &Order<'_>,
+    acting: &Acting,
+    change: &Change,
+    (own_key, login): (bool, bool),
+) -> Result<Ended, ClientError> {
+    let Some(patient) = &order.target.patient else {
+        return Err(ClientError::Usage(
+            "--dry-run shows what changes for a patient: name one with --patient".to_owned(),
+        ));
+    };
+    let known = Known::fetch(session, pair(session, patient).await?, AsOf::Now).await?;
+    let side = match order.target.secret {
+        false => &known.open,
+        true => known.secret.as_ref().ok_or_else(no_secret)?,
+    };
+    let authority = order.signs == Signs::Authority;
+    let signs = preview::Signs { authority, own_key, login };
+    let preview = preview::preview(&known, side, change, acting, now_ms(), signs)?;
+    match order.how.json {
+        true => output::line(&preview.to_json().to_string())?,
+        false => output::lines(&preview.lines(order.how.lang))?,
+    }
+    Ok(Ended::Done)
+}
+
+fn print(
+    order: &Order<'_>,
+    kind: Kind,
+    message: sillage_proto::v1::Record,
+    receipt: &VerifiedReceipt,
+) -> Result<Ended, ClientError> {
+    if order.how.json {
+        let mut line = json!({"index": receipt.first_index, "recorded_at": rfc3339(receipt.time_ms), "kind": kind});
+        if let Some(id) = &order.id {
+            line["id"] = json!(id);
+        }
+        output::line(&line.to_string())?;
+        return Ok(Ended::Done);
+    }
+    let event = Event {
+        index: receipt.first_index,
+        flags: Flags::NONE,
+        kind,
+        recorded_at_ms: receipt.time_ms,
+        record: Some(message),
+        decision: None,
+        erased: None,
+        voided: None,
+        author: String::new(),
+        secret: order.target.secret,
+    };
+    output::line(&sentence(&event, order.how.lang))?;
+    output::line(&match order.how.lang {
+        Lang::Fr => format!("Inscrit au registre sous le n° {}.", receipt.first_index),
+        Lang::En => format!("On record as no. {}.", receipt.first_index),
+    })?;
+    Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_says_whom_it_takes_the_patient_for() {
+        let test = Ins::parse("279035121518989", "1.2.250.1.213.1.4.10").expect("an INS");
+        let real = Ins::parse("279035121518989", DEFAULT_OID).expect("an INS");
+        let said = taken_for(&test, true, true, Lang::En);
+        assert_eq!(said, "patient 279035121518989 (test or demonstration INS, OID 1.2.250.1.213.1.4.10)");
+        for (test_log, is_oid_said, warns) in [(true, false, true), (true, true, false), (false, false, false)] {
+            for lang in [Lang::Fr, Lang::En] {
+                let said = taken_for(&real, is_oid_said, test_log, lang);
+                assert!(said.contains("279035121518989") && said.contains(DEFAULT_OID), "{said}");
+                assert_eq!(said.contains("1.2.250.1.213.1.4.10"), warns, "{said}");
+            }
+        }
+    }
+}

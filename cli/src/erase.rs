@@ -1,0 +1,198 @@
+//! `erase`: payloads go, entries and proofs stay. Acts of the authority, signed with the profile's `authority_key`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sillage_proof::hash::LeafIndex;
+use sillage_proof::keys::{AuthorId, KeyId};
+use sillage_proto::v1;
+use sillage_rules::act::Act;
+use sillage_rules::codes::Code;
+use sillage_rules::entry::Entry;
+use sillage_rules::record::erasure_message;
+use tokio::time::Instant;
+
+use super::args::EraseArgs;
+use super::authority::propose_under;
+use super::keys::submit_message;
+use super::record::now_ms;
+use super::{Context, Ended, change, output};
+use crate::retention::{Gathering, Rules, Source};
+use sillage_client::audit::fetch;
+use sillage_client::author::tags_of;
+use sillage_client::checks::failed;
+use sillage_client::error::ClientError;
+use sillage_client::profile::read;
+use sillage_client::session::Session;
+use sillage_words::time::rfc3339;
+
+/// Between two questions whether keys are destroyed.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+pub async fn run(context: &Context, args: EraseArgs) -> Result<Ended, ClientError> {
+    let ground = args.ground.as_deref().unwrap_or_default();
+    if let Some(rules) = &args.rules {
+        let session = context.session().await?;
+        expired(&session, rules, args.dry_run, context.timeouts.total).await?;
+        if args.now && !args.dry_run {
+            finish(&session, context.timeouts.total).await?;
+        }
+        return Ok(Ended::Done);
+    }
+    let session = context.session().await?;
+    match (args.record, &args.patient) {
+        (Some(index), _) => record(&session, index, ground).await?,
+        (None, Some(ins)) => {
+            let ins = change::ins(&session.profile, ins, args.oid.as_deref())?;
+            let patient_id = (ins.value(), ins.oid().as_str());
+            match &args.propose {
+                Some(path) => propose(&session, patient_id, ground, path).await?,
+                None => patient(&session, patient_id.0, patient_id.1, ground).await?,
+            }
+        }
+        (None, None) => {}
+    }
+    if args.now {
+        finish(&session, context.timeouts.total).await?;
+    }
+    Ok(Ended::Done)
+}
+
+/// Signs one act; prints where it is on record.
+async fn erase(session: &Session, tag: &[u8; 32], indices: Vec<LeafIndex>, ground: &str) -> Result<(), ClientError> {
+    let mut what = match indices.is_empty() {
+        true => json!({"erased": "patient"}),
+        false => json!({"erased": indices}),
+    };
+    let act = Act::Erased { indices, ground: ground.to_owned() };
+    let receipt = submit_message(session, erasure_message(&act, tag, now_ms())).await?;
+    what["index"] = json!(receipt.first_index);
+    what["recorded_at"] = json!(rfc3339(receipt.time_ms));
+    what["ground"] = json!(ground);
+    output::line(&what.to_string())
+}
+
+async fn record(session: &Session, index: u64, ground: &str) -> Result<(), ClientError> {
+    let request = v1::GetEntryRequest { index };
+    let answer = session.client.call(|mut rpc| async move { rpc.get_entry(request).await }).await?;
+    let entry = Entry::decode(&answer.entry);
+    let entry = entry.map_err(|error| failed(&format!("entry {index} cannot be read ({error}): ask another node")))?;
+    if entry.index().get() != index {
+        return Err(failed(&format!("the ledger gave entry {} instead of {index}: ask another node", entry.index())));
+    }
+    let Entry::Record(entry) = entry else {
+        let why = format!("entry {index} isn't a record: name one of the patient's records, as `trace` shows them");
+        return Err(ClientError::rejected(Code::NotErasable.as_str(), why));
+    };
+    erase(session, &entry.tag, vec![entry.index], ground).await
+}
+
+/// Both compartments; one of them may have nothing to erase.
+async fn patient(session: &Session, ins: &str, oid: &str, ground: &str) -> Result<(), ClientError> {
+    let (open, secret) = tags_of(session).both(ins, oid).await?;
+    let mut done = 0;
+    let mut nothing = None;
+    for tag in [Some(open), secret].into_iter().flatten() {
+        match erase(session, tag.as_bytes(), Vec::new(), ground).await {
+            Ok(()) => done += 1,
+            Err(ClientError::Rejected(refusal)) if refusal.code == Code::NotErasable.as_str() => {
+                nothing = Some(ClientError::Rejected(refusal));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match nothing {
+        Some(error) if done == 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a proposal for each compartment, for as many authorities to sign as the rule says.
+async fn propose(session: &Session, (ins, oid): (&str, &str), ground: &str, path: &Path) -> Result<(), ClientError> {
+    let (open, secret) = tags_of(session).both(ins, oid).await?;
+    let act = Act::Erased { indices: Vec::new(), ground: ground.to_owned() };
+    propose_under(session, &act, Some(*open.as_bytes()), path)?;
+    if let Some(secret) = secret {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".secret");
+        propose_under(session, &act, Some(*secret.as_bytes()), Path::new(&beside))?;
+    }
+    Ok(())
+}
+
+async fn expired(session: &Session, rules: &Path, dry_run: bool, patience: Duration) -> Result<(), ClientError> {
+    let text = String::from_utf8(read(rules)?).map_err(|error| ClientError::reading(rules, error))?;
+    let rules = Rules::parse(&text).map_err(|why| ClientError::Usage(format!("{}: {why}", rules.display())))?;
+    let size = fetch::newest(session, 0).await?.checkpoint.size.get();
+    let mut gathering = Gathering::new(&rules, sources(session).await?, now_ms());
+    let mut wrong = None;
+    let take = async |entries: Vec<v1::LogEntry>| {
+        wrong = entries.iter().find_map(|entry| gathering.take(entry).err());
+        wrong.is_none()
+    };
+    fetch::entries(session, (0, size), patience, take).await?;
+    if let Some(why) = wrong {
+        return Err(failed(&why));
+    }
+    let (mut records, mut acts) = (0, 0);
+    for act in gathering.finish() {
+        (records, acts) = (records + act.indices.len(), acts + 1);
+        match dry_run {
+            true => output::line(&json!({"would_erase": act.indices, "ground": act.ground}).to_string())?,
+            false => erase(session, &act.tag, act.indices, &act.ground).await?,
+        }
+    }
+    let would = if dry_run { "would be " } else { "" };
+    output::note(&format!("{records} record(s) of {size} entries have expired and {would}erased by {acts} act(s)"));
+    Ok(())
+}
+
+/// Whose each key is.
+async fn sources(session: &Session) -> Result<BTreeMap<KeyId, Source>, ClientError> {
+    let unreadable = |_| failed("the list of parties cannot be read: ask another node");
+    let mut sources = BTreeMap::new();
+    for party in session.parties().await? {
+        let author_id = AuthorId::from_slice(&party.author_id).map_err(unreadable)?;
+        for id in &party.key_ids {
+            let source = Source { author_id, name: party.name.clone() };
+            sources.insert(KeyId::from_slice(id).map_err(unreadable)?, source);
+        }
+    }
+    Ok(sources)
+}
+
+/// Waits until every node has destroyed the old keys, and says what it waits for.
+async fn finish(session: &Session, total: Duration) -> Result<(), ClientError> {
+    let deadline = Instant::now() + total;
+    let mut said: Vec<String> = Vec::new();
+    loop {
+        let request = v1::ErasuresRequest { finish_now: true };
+        let answer = session.client.call(|mut rpc| async move { rpc.erasures(request).await }).await;
+        let answer = answer.map_err(|error| match error {
+            ClientError::Unavailable(why) => ClientError::Unavailable(format!(
+                "the erasure is on record, and whether old keys are destroyed can't be asked now ({why}); that goes on by itself"
+            )),
+            error => error,
+        })?;
+        if answer.waiting == 0 {
+            return output::line(&json!({"waiting": 0}).to_string());
+        }
+        if answer.notes != said {
+            for note in answer.notes.iter().filter(|note| !said.contains(note)) {
+                output::note(&sillage_words::sentence::clean(note));
+            }
+            said = answer.notes;
+        }
+        if Instant::now() + ASK_AGAIN >= deadline {
+            let waiting: Value = answer.waiting.into();
+            let why = said.join("; ");
+            return Err(ClientError::Unavailable(format!(
+                "the erasure is on record, and {waiting} still wait(s) for old keys to be destroyed ({why}): it goes on by itself once all nodes \
+                 run (`sillage cluster status`), and `sillage erase --help` says how to wait longer"
+            )));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}

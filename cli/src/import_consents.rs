@@ -1,0 +1,322 @@
+//! Consents that were imported before: what a withdrawn one ends, and what a changed one replaces.
+//!
+//! The ledger keeps no versions of Consents: a directive that is in force has its id, and whoever hands in the Consent
+//! again is told that the id is taken. Then what is on record is looked at: the same directives are on record already;
+//! other ones are ended by the batch that brings the new ones, so that there is no moment without either.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use serde_json::Value;
+use sillage_rules::consent::ActorName;
+use sillage_rules::consent::directive::Directive;
+use sillage_rules::consent::state::DirectiveEntry;
+
+use sillage_client::author::Tags;
+use sillage_client::consent::known::{AsOf, Known};
+use sillage_client::error::ClientError;
+use sillage_client::session::Session;
+use sillage_fhir::import::history::Stamp;
+use sillage_fhir::import::{FhirError, MappedRecord};
+
+/// What is said of an older version in a history.
+pub(super) const SUPERSEDED: &str = "an older version of a Consent: the newest one in this history counts";
+
+/// One directive of a Consent as it is on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub id: String,
+    /// Its record.
+    pub index: u64,
+    /// The record that ended it.
+    pub ended_by: Option<u64>,
+    /// Whether it is in force or will be.
+    pub is_alive: bool,
+    /// When its Consent was given, ms; none where the record was erased.
+    given_ms: Option<u64>,
+    /// The document that it was made from, where it is kept.
+    original: Option<Value>,
+    directive: Directive,
+}
+
+/// A version of a Consent that is imported.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct New<'a> {
+    /// When it was given, ms.
+    pub given_ms: u64,
+    /// The document.
+    pub document: &'a Value,
+    /// Who collected it; none where that doesn't tell it from others.
+    pub collector: Option<&'a ActorName>,
+}
+
+impl<'a> New<'a> {
+    /// Of the first record of a Consent.
+    pub fn of(first: &'a MappedRecord, document: &'a Value) -> Self {
+        let collector = first.directive.as_ref().and_then(|note| note.collector.as_ref());
+        Self { given_ms: first.record.occurred_at_ms, document, collector }
+    }
+}
+
+impl Recorded {
+    /// How it lies in time to another version; none where nothing says which is newer.
+    fn order(&self, new: &New<'_>) -> Option<Ordering> {
+        let Some(given_ms) = self.given_ms else { return Some(Ordering::Less) };
+        match (given_ms.cmp(&new.given_ms), &self.original) {
+            (Ordering::Equal, Some(original)) if original == new.document => Some(Ordering::Equal),
+            (Ordering::Equal, Some(original)) => Stamp::of(original).order(&Stamp::of(new.document)),
+            (Ordering::Equal, None) => None,
+            (order, _) => Some(order),
+        }
+    }
+
+    /// Whether it is of a Consent that somebody else collected.
+    fn is_anothers(&self, new: &New<'_>) -> bool {
+        let collected = self.directive.collected.as_ref().map(|collected| &collected.collector);
+        collected.zip(new.collector).is_some_and(|(own, other)| own != other)
+    }
+}
+
+/// A Consent of this run that was withdrawn: what comes after it may be an older version of it.
+#[derive(Debug, Clone)]
+pub(super) struct Withdrawn {
+    given_ms: u64,
+    stamp: Stamp,
+}
+
+impl Withdrawn {
+    /// Of the version that withdraws it.
+    pub fn of(new: &New<'_>) -> Self {
+        Self { given_ms: new.given_ms, stamp: Stamp::of(new.document) }
+    }
+
+    /// Why another version of it isn't recorded, if so: an older one was withdrawn since.
+    pub fn refuses(&self, new: &New<'_>) -> Option<FhirError> {
+        let order = match new.given_ms.cmp(&self.given_ms) {
+            Ordering::Equal => Stamp::of(new.document).order(&self.stamp),
+            order => Some(order),
+        };
+        match order {
+            Some(Ordering::Greater) => None,
+            Some(_) => Some(older()),
+            None => Some(undecided()),
+        }
+    }
+}
+
+/// What becomes of a Consent whose ids are in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Replacement {
+    /// It is on record already, at these places.
+    OnRecord(Vec<u64>),
+    /// It replaces what is on record: these end.
+    Ends(Vec<String>),
+    /// It was given before what is on record.
+    Older,
+    /// Nothing says which of the two is newer.
+    Undecided,
+    /// What is on record is of another Consent, which somebody else collected.
+    Anothers,
+}
+
+/// The directives on record that are of one Consent; `first` is the id of its first one.
+///
+/// # Errors
+/// As for [`Known::fetch`].
+pub(super) async fn of_consent(
+    session: &Session,
+    tags: &Tags,
+    record: &MappedRecord,
+    first: &str,
+) -> Result<Vec<Recorded>, ClientError> {
+    let patient = record.patient.clone().unwrap_or_default();
+    let known = Known::fetch(session, tags.both(&patient.ins, &patient.oid).await?, AsOf::Now).await?;
+    let side = if record.secret { known.secret.as_ref() } else { Some(&known.open) };
+    let Some(side) = side else { return Ok(Vec::new()) };
+    let given: HashMap<u64, (u64, Option<Value>)> = side
+        .records
+        .iter()
+        .filter_map(|decided| {
+            let record = decided.line.record.as_ref()?;
+            let original = record.message().original.as_ref();
+            let original = original.and_then(|original| serde_json::from_slice(&original.content).ok());
+            Some((decided.line.entry.index.get(), (record.occurred_at_ms(), original)))
+        })
+        .collect();
+    let entries = side.state.directives().iter().filter(|entry| is_of(&entry.directive.id, first));
+    let one = |entry: &DirectiveEntry| Recorded {
+        id: entry.directive.id.clone(),
+        index: entry.stamp.index.get(),
+        ended_by: entry.ended_by.map(|by| by.get()),
+        is_alive: entry.period.is_alive(known.at()),
+        given_ms: given.get(&entry.stamp.index.get()).map(|(given_ms, _)| *given_ms),
+        original: given.get(&entry.stamp.index.get()).and_then(|(_, original)| original.clone()),
+        directive: entry.directive.clone(),
+    };
+    Ok(entries.map(one).collect())
+}
+
+/// Whether a directive is of the Consent whose first directive is `first`: `first` itself, or `first#2` and so on.
+fn is_of(id: &str, first: &str) -> bool {
+    match id.strip_prefix(first) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('#').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())),
+        None => false,
+    }
+}
+
+/// What becomes of a Consent that says `said`.
+pub(super) fn replacement(on_record: &[Recorded], said: &[Directive], new: &New<'_>) -> Replacement {
+    let alive: Vec<&Recorded> = on_record.iter().filter(|recorded| recorded.is_alive).collect();
+    if alive.iter().any(|recorded| recorded.is_anothers(new)) {
+        return Replacement::Anothers;
+    }
+    let says_the_same = |(recorded, new): (&&Recorded, &Directive)| {
+        let old = &recorded.directive;
+        old.id == new.id && old.provision == new.provision && old.except == new.except
+    };
+    if alive.len() == said.len() && alive.iter().zip(said).all(says_the_same) {
+        return Replacement::OnRecord(alive.iter().map(|recorded| recorded.index).collect());
+    }
+    let orders: Vec<Option<Ordering>> = alive.iter().map(|recorded| recorded.order(new)).collect();
+    if orders.contains(&Some(Ordering::Greater)) {
+        return Replacement::Older;
+    }
+    match orders.contains(&None) {
+        true => Replacement::Undecided,
+        false => Replacement::Ends(alive.iter().map(|recorded| recorded.id.clone()).collect()),
+    }
+}
+
+/// Why a withdrawn Consent ends nothing of what is on record, if so.
+pub(super) fn withdraws_nothing(on_record: &[Recorded], new: &New<'_>) -> Option<FhirError> {
+    let mut alive = on_record.iter().filter(|recorded| recorded.is_alive);
+    if alive.clone().any(|recorded| recorded.is_anothers(new)) {
+        return Some(anothers());
+    }
+    alive.any(|recorded| recorded.order(new) == Some(Ordering::Greater)).then(older)
+}
+
+/// A Consent of which nothing says whether it is newer than what is on record of it.
+pub(super) fn undecided() -> FhirError {
+    let why = "another version of this Consent has the same dateTime, and nothing says which is newer: give meta.versionId or \
+               meta.lastUpdated, as its server does, or import the newest one alone after `sillage consent revoke`";
+    FhirError::new("Consent.dateTime", why)
+}
+
+/// A Consent whose id is on record of another one.
+pub(super) fn anothers() -> FhirError {
+    let why = "a Consent of this id is in force that somebody else collected (organization, performer): if it is the same one, \
+               end it first with `sillage consent revoke` and import this one again; if not, give this one another id";
+    FhirError::new("Consent.id", why)
+}
+
+/// A Consent that was given before what is on record of it.
+pub(super) fn older() -> FhirError {
+    let why = "given before the version of this Consent that is on record: import the newest one";
+    FhirError::new("Consent.dateTime", why)
+}
+
+/// A withdrawn Consent that nothing is on record of.
+pub(super) fn never_recorded() -> FhirError {
+    let why = "inactive: it permits and denies nothing, and no directive of it is on record that could be ended";
+    FhirError::new("Consent.status", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sillage_rules::consent::directive::Collected;
+
+    use super::*;
+
+    fn directive(id: &str, purpose: &str) -> Directive {
+        let details = format!(
+            r#"{{"id": "{id}", "effect": "permit", "grantee": {{"organisation": "F100"}}, "actions": ["read"], "purposes": ["{purpose}"]}}"#
+        );
+        Directive::parse(&details).expect("a directive")
+    }
+
+    fn recorded(index: u64, directive: Directive, is_alive: bool) -> Recorded {
+        let id = directive.id.clone();
+        Recorded { id, index, ended_by: None, is_alive, given_ms: Some(1_000), original: Some(Value::Null), directive }
+    }
+
+    fn of(document: &Value, given_ms: u64) -> New<'_> {
+        New { given_ms, document, collector: None }
+    }
+
+    #[test]
+    fn ids_of_one_consent_are_told_from_those_of_another() {
+        for (id, fits) in [("Consent/c", true), ("Consent/c#2", true), ("Consent/c2", false), ("Consent/c#", false)] {
+            assert_eq!(is_of(id, "Consent/c"), fits, "{id}");
+        }
+    }
+
+    #[test]
+    fn the_same_is_on_record_and_another_is_replaced() {
+        let old = [recorded(3, directive("c", "TREAT"), true), recorded(2, directive("c", "HPAYMT"), false)];
+        let same = [directive("c", "TREAT")];
+        let document = json!({"id": "c"});
+        assert_eq!(replacement(&old, &same, &of(&document, 500)), Replacement::OnRecord(vec![3]));
+        let other = [directive("c", "HRESCH"), directive("c#2", "TREAT")];
+        assert_eq!(replacement(&old, &other, &of(&document, 1_001)), Replacement::Ends(vec!["c".to_owned()]));
+        assert_eq!(replacement(&old, &other, &of(&document, 999)), Replacement::Older);
+        assert_eq!(
+            replacement(&old, &other, &of(&Value::Null, 1_000)),
+            Replacement::Ends(vec!["c".to_owned()]),
+            "read otherwise"
+        );
+    }
+
+    #[test]
+    fn of_one_date_the_newer_version_counts_and_what_says_none_is_refused() {
+        let version = |id: &str, updated: &str| json!({"meta": {"versionId": id, "lastUpdated": updated}});
+        let (early, late) = ("2026-03-01T09:00:00Z", "2026-03-02T09:00:00Z");
+        let ends = Replacement::Ends(vec!["c".to_owned()]);
+        for (old, new, expected) in [
+            (version("2", early), version("3", late), ends.clone()),
+            (version("3", late), version("2", early), Replacement::Older),
+            (version("10", early), version("9", early), Replacement::Older),
+            (version("9", ""), version("10", ""), ends.clone()),
+            (version("", late), version("", early), Replacement::Older),
+            (version("a", late), version("b", early), Replacement::Older),
+            (version("3", early), version("3", early), ends),
+            (version("2", late), version("3", early), Replacement::Undecided),
+            (version("a", ""), version("b", ""), Replacement::Undecided),
+            (json!({"id": "c"}), json!({"id": "c", "status": "active"}), Replacement::Undecided),
+        ] {
+            let on_record = [Recorded { original: Some(old.clone()), ..recorded(3, directive("c", "TREAT"), true) }];
+            let said = [directive("c", "HRESCH")];
+            assert_eq!(replacement(&on_record, &said, &of(&new, 1_000)), expected, "{old} {new}");
+            let withdrawn = withdraws_nothing(&on_record, &of(&new, 1_000)).is_some();
+            assert_eq!(withdrawn, expected == Replacement::Older, "{old} {new}");
+            let gone = Withdrawn::of(&of(&old, 1_000)).refuses(&of(&new, 1_000)).is_some();
+            let is_newer = Stamp::of(&new).order(&Stamp::of(&old)) == Some(Ordering::Greater);
+            assert_eq!(gone, !is_newer, "what was withdrawn stays so: {old} {new}");
+        }
+    }
+
+    #[test]
+    fn two_hospitals_consents_of_one_id_are_two() {
+        let name = |id: &str| ActorName::spelled("urn:oid:1.2.250.1.71.4.2.2", id).expect("a structure");
+        let (a, b) = (name("750712184"), name("690781810"));
+        let mut said = directive("c", "TREAT");
+        said.collected = Some(Collected {
+            collector: a.clone(),
+            capacity: "organisation".to_owned(),
+            method: "fhir-consent".to_owned(),
+            evidence_sha256: sillage_proof::hash::sha256(&[b"c"]),
+        });
+        let on_record = [recorded(3, said.clone(), true)];
+        let document = json!({"id": "c"});
+        let by = |collector| New { collector, ..of(&document, 2_000) };
+        for new in [said, directive("c", "HRESCH")] {
+            assert_eq!(replacement(&on_record, std::slice::from_ref(&new), &by(Some(&b))), Replacement::Anothers);
+            assert_ne!(replacement(&on_record, &[new], &by(Some(&a))), Replacement::Anothers);
+        }
+        assert_eq!(withdraws_nothing(&on_record, &by(Some(&b))).map(|error| error.path), Some("Consent.id".to_owned()));
+        assert_eq!(withdraws_nothing(&on_record, &by(Some(&a))), None);
+        assert_eq!(withdraws_nothing(&on_record, &by(None)), None);
+    }
+}
