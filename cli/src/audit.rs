@@ -13,16 +13,16 @@ use sillage_proto::v1::LogEntry;
 use super::args::{AuditArgs, AuditCommand};
 use super::record::now_ms;
 use super::{Context, Ended, output};
-use sillage_client::audit::Divergence;
-use sillage_client::audit::compare::{Relation, Signed, compare, evidence};
-use sillage_client::audit::fetch;
-use sillage_client::audit::follow::{Audit, Clean, Round};
-use sillage_client::audit::receipts::{Promise, root_of_range};
-use sillage_client::audit::trust::{Trust, Trusted};
+use sillage_audit::Divergence;
+use sillage_audit::compare::{Relation, Signed, compare, evidence};
+use sillage_audit::fetch;
+use sillage_audit::follow::{Audit, Clean, Round};
+use sillage_audit::receipts::{Promise, root_of_range};
 use sillage_client::checks::failed;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_client::session::Session;
+use sillage_client::trust::{Trust, Trusted};
 use sillage_words::time::rfc3339;
 
 /// Between two rounds of `--follow`: a policy that asks for an auditor is as slow as its auditors are.

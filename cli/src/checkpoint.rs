@@ -10,10 +10,10 @@ use sillage_proof::policy::Policy;
 use super::args::CheckpointArgs;
 use super::record::now_ms;
 use super::{Context, Ended, output};
-use sillage_client::audit::trust::Trusted;
 use sillage_client::checks::{self, VerifiedCheckpoint, failed};
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
+use sillage_client::trust::Trusted;
 use sillage_words::time::rfc3339;
 
 /// How long to wait for cosignatures that the policy asks for.

@@ -20,7 +20,7 @@ use super::keys::submit_message;
 use super::record::now_ms;
 use super::{Context, Ended, change, output};
 use crate::retention::{Gathering, Rules, Source};
-use sillage_client::audit::fetch;
+use sillage_audit::fetch;
 use sillage_client::author::tags_of;
 use sillage_client::checks::failed;
 use sillage_client::error::ClientError;

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use super::args::ExportCommand;
 use super::{Context, Ended, output};
-use sillage_client::audit::fetch;
+use sillage_audit::fetch;
 use sillage_client::checks::{self, failed};
 use sillage_client::error::ClientError;
 use sillage_client::session::Session;

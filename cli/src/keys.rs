@@ -17,12 +17,12 @@ use super::args::{KeysCommand, RegisterArgs};
 use super::certificate::{self, issue};
 use super::record::now_ms;
 use super::{Context, Ended, device, output, void, vouching};
-use sillage_client::audit::rotation::Holder;
 use sillage_client::author::{Stream, VerifiedReceipt};
 use sillage_client::error::ClientError;
 use sillage_client::outbox::Source;
 use sillage_client::profile::{Profile, read, spki_sha256, write_private, write_seed};
 use sillage_client::session::Session;
+use sillage_client::trust::rotation::Holder;
 use sillage_fhir::import::patients::DEFAULT_OID;
 use sillage_words::time::rfc3339;
 

@@ -13,11 +13,11 @@ use sillage_rules::cosigner::node_name;
 
 use super::policy_text::{with_key, with_nodes};
 use super::{Context, Ended, output};
-use sillage_client::audit::rotation::{Change, Holder, Keys, Rotated, after, check_order, verify};
-use sillage_client::audit::trust::Trust;
 use sillage_client::checks::failed;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
+use sillage_client::trust::Trust;
+use sillage_client::trust::rotation::{Change, Holder, Keys, Rotated, after, check_order, verify};
 
 pub async fn run(context: &Context, policy: &Path, out: &Path) -> Result<Ended, ClientError> {
     let old = read(policy)?;

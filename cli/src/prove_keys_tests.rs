@@ -6,9 +6,9 @@ use sillage_rules::act::Act;
 use sillage_rules::node_set::{NodeSet, NodeSetChange, NodeSetError, SetNode};
 
 use super::*;
-use sillage_client::audit::made::{Made, ORIGIN, authority, stream};
-use sillage_client::audit::rotation::Chain;
-use sillage_client::audit::trust::Trust;
+use sillage_audit::made::{Made, ORIGIN, authority, stream};
+use sillage_client::trust::Trust;
+use sillage_client::trust::rotation::Chain;
 
 fn origin() -> Origin {
     ORIGIN.parse().expect("a name")

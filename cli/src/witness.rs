@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::args::WitnessCommand;
 use super::{Ended, output};
-use sillage_client::witness::serve::Server;
-use sillage_client::witness::{Config, LoggedPolicy, Witness, store};
+use sillage_audit::witness::serve::Server;
+use sillage_audit::witness::{Config, LoggedPolicy, Witness, store};
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_words::time::rfc3339;

@@ -19,10 +19,10 @@ use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::node_set::majority;
 use sillage_rules::record::ParsedRecord;
 
-use crate::audit::trust::{Trust, Trusted};
 use crate::error::ClientError;
 use crate::session::Session;
 use crate::state::State;
+use crate::trust::{Trust, Trusted};
 
 /// A receipt promises that its entries are under a checkpoint within 10 s.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(12);

@@ -103,7 +103,7 @@ impl ClientError {
 
 /// One gRPC status, sorted into *retry* and *reject*.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Another node, or the same one later, may answer. Holds the reason for the last error message.
     Retry(String),
     /// The caller is over a quota. Another node may have some of it left; else it waits this long.
@@ -114,7 +114,7 @@ pub(crate) enum Verdict {
 
 /// Sorts a status. The details of a status that the ledger made hold an [`ErrorInfo`]; a status that the transport made
 /// has none, and then nothing is known of the request: it is repeated, which is safe for every call of the ledger.
-pub(crate) fn verdict(status: &tonic::Status) -> Verdict {
+pub fn verdict(status: &tonic::Status) -> Verdict {
     use tonic::Code as Status;
     let info = ErrorInfo::decode(status.details()).ok().filter(|info| !info.code.is_empty());
     if let Some(info) = info {

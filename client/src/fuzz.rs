@@ -12,7 +12,6 @@ use sillage_rules::entry::{Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message};
 
-use crate::audit::trust::Trust;
 use crate::author::{SignedBatch, Signer, verify_receipt};
 use crate::authorize::receipt::ReceiptFile;
 use crate::checks::{check_line, hashes, verify_checkpoint};
@@ -21,6 +20,7 @@ use crate::outbox::{Done, Source};
 use crate::outbox::{decode_pending, encode_pending, parse_done};
 use crate::profile::Profile;
 use crate::state::Seen;
+use crate::trust::Trust;
 use sillage_words::sentence::sentence;
 use sillage_words::{Decision, Event, Lang};
 

@@ -6,7 +6,7 @@
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
-//! - [`checks`] and [`state`]: what is verified before it is believed;
+//! - [`trust`]: whose signatures count; [`checks`] and [`state`]: what is verified before it is believed;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page.
 //!
 //! A service records so:
@@ -24,7 +24,6 @@
 //! # }
 //! ```
 
-pub mod audit;
 pub mod author;
 pub mod authorize;
 pub mod bundle;
@@ -42,7 +41,7 @@ pub mod profile;
 pub mod session;
 pub mod state;
 pub mod trace;
+pub mod trust;
 pub mod will;
-pub mod witness;
 
 pub use error::ClientError;

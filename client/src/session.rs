@@ -8,12 +8,12 @@ use sillage_proof::note::VerifierKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
 
-use crate::audit::in_force::InForce;
-use crate::audit::trust::{Trust, Trusted};
 use crate::author::Signer;
 use crate::channel::{Client, Timeouts};
 use crate::error::ClientError;
 use crate::profile::Profile;
+use crate::trust::in_force::InForce;
+use crate::trust::{Trust, Trusted};
 use crate::will::Logins;
 
 /// An open session. The node was asked which log it serves, and it is the one that the profile trusts.

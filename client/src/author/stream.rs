@@ -10,10 +10,10 @@ use sillage_rules::codes::Code;
 use sillage_rules::stream::StreamLabel;
 
 use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
-use crate::audit::in_force::InForce;
 use crate::channel::Client;
 use crate::error::ClientError;
 use crate::outbox::{Outbox, Pending, Source};
+use crate::trust::in_force::InForce;
 
 /// What becomes of a batch that the ledger refuses for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use sillage_rules::entry::{Entry, IndexCommit, LedgerEvent};
 use sillage_rules::kind::Kind;
 
 use super::assemble::{Entries, bucket};
-use crate::audit::rotation::size_of;
 use crate::checks::{VerifiedCheckpoint, checkpoint_covering, checkpoint_for, failed, hashes, policies_of};
 use crate::error::ClientError;
 use crate::session::Session;
+use crate::trust::rotation::size_of;
 
 /// Entries of one request.
 const PAGE_MAX: u64 = 500;

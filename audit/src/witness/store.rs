@@ -9,7 +9,7 @@ use sillage_proof::hash::sha256;
 use sillage_proof::note::SignedNote;
 
 use super::request::first_three_lines;
-use crate::error::ClientError;
+use sillage_client::error::ClientError;
 
 /// The last checkpoint that was cosigned of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]

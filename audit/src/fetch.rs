@@ -10,9 +10,9 @@ use sillage_proto::v1::{self, LogEntry};
 use tonic::Streaming;
 
 use super::pipeline::CHUNK;
-use crate::checks::{failed, hashes};
-use crate::error::{ClientError, Verdict, verdict};
-use crate::session::Session;
+use sillage_client::checks::{failed, hashes};
+use sillage_client::error::{ClientError, Verdict, verdict};
+use sillage_client::session::Session;
 
 /// Entries of one call: the ledger puts each call on record.
 const CALL: u64 = 65_536;

@@ -3,8 +3,8 @@
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::note::{SignedNote, VerifierKey};
 
-use crate::checks::failed;
-use crate::error::ClientError;
+use sillage_client::checks::failed;
+use sillage_client::error::ClientError;
 
 /// A checkpoint whose log signature was checked.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 
 use super::request::BODY_BYTES_MAX;
 use super::{Answer, Witness};
-use crate::error::ClientError;
+use sillage_client::error::ClientError;
 
 /// Connections at a time; more wait for one to end.
 const CONNECTIONS_MAX: usize = 256;

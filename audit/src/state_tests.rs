@@ -1,6 +1,6 @@
 use super::*;
-use crate::audit::made::{Made, author, authority, stream};
-use crate::audit::pipeline::replay_here;
+use crate::made::{Made, author, authority, stream};
+use crate::pipeline::replay_here;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::authority::GuardedActs;
 use sillage_rules::node_set::SetNode;

@@ -32,7 +32,7 @@ pub use config::{Config, LogConfig, LoggedPolicy};
 use request::AddCheckpoint;
 use store::{Latest, Store};
 
-use crate::error::ClientError;
+use sillage_client::error::ClientError;
 
 /// What a log is answered. Each is one status code of the specification.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use sillage_proof::note::VerifierKey;
 use sillage_proto::v1;
 
 use super::rotation::{Chain, Holder, Rotated, size_of};
-use super::trust::{Trust, Trusted};
+use super::{Trust, Trusted};
 use crate::channel::Client;
 use crate::checks::failed;
 use crate::error::ClientError;

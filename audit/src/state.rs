@@ -27,7 +27,7 @@ use sillage_rules::roles::Roles;
 use super::patients::Patients;
 use super::registry::{Key, Party, Registry, SigningKey, Stream};
 use super::replay::{Erased, Log, Replay};
-use crate::error::ClientError;
+use sillage_client::error::ClientError;
 
 const MAGIC: &[u8] = b"sillage-audit/v5\n";
 /// Of a file written before patients' devices were told of under their tags.

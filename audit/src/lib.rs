@@ -1,11 +1,9 @@
-//! The auditor: replays every entry of the log, and checks all that it says.
+//! Who checks the log from outside: the auditor replays every entry and checks all that it says, the [`witness`] remembers
+//! checkpoints and cosigns what follows them.
 //!
 //! Where to start reading: [`Replay`], what must hold of each entry, without threads or network; [`prepare()`], the part of
 //! it that needs no knowledge of what came before, done beside it; [`pipeline`], how both cores are kept busy; [`follow`],
 //! the whole of an audit against a ledger; [`state`], how it goes on where it stopped.
-//!
-//! [`trust`] says whose signatures make a checkpoint, [`rotation`] how a new key is proven under the keys before it, and
-//! [`in_force`] which are in force as a session has learnt them.
 //!
 //! [`compare`] and [`receipts`] find evidence without a replay: two histories, and promises that weren't kept.
 //!
@@ -16,7 +14,6 @@ pub mod compare;
 pub mod divergence;
 pub mod fetch;
 pub mod follow;
-pub mod in_force;
 #[doc(hidden)]
 pub mod made;
 mod patients;
@@ -25,9 +22,11 @@ mod prepare;
 pub mod receipts;
 mod registry;
 mod replay;
-pub mod rotation;
 pub mod state;
-pub mod trust;
+pub mod witness;
+
+#[cfg(test)]
+mod rotation_tests;
 
 pub use divergence::Divergence;
 pub use prepare::{KeyBook, Prepared, prepare};

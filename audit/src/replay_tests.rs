@@ -4,8 +4,8 @@ use sillage_rules::node_set::{NodeSetChange, SetNode};
 use sillage_rules::roles::Roles;
 
 use super::*;
-use crate::audit::made::{Made, Refile, author, authority, party, stream};
-use crate::audit::pipeline::replay_here;
+use crate::made::{Made, Refile, author, authority, party, stream};
+use crate::pipeline::replay_here;
 
 const ANNA: [u8; 32] = [0xa1; 32];
 const BRUNO: [u8; 32] = [0xb2; 32];

@@ -1,12 +1,12 @@
 //! How many entries a second an audit replays: on one core, and with all of them. The log is made up in memory.
 //!
-//! `cargo run --release -p sillage-client --example audit_bench -- [ENTRIES] [RECORDS A BATCH] [PATIENTS]`
+//! `cargo run --release -p sillage-audit --example audit_bench -- [ENTRIES] [RECORDS A BATCH] [PATIENTS]`
 
 use std::time::Instant;
 
-use sillage_client::audit::Replay;
-use sillage_client::audit::made::{Made, author, stream};
-use sillage_client::audit::pipeline::{CHUNK, Pipeline, replay_here};
+use sillage_audit::Replay;
+use sillage_audit::made::{Made, author, stream};
+use sillage_audit::pipeline::{CHUNK, Pipeline, replay_here};
 
 /// Records between two index commits: a second's worth.
 const COMMIT_EVERY: usize = 10_000;

@@ -9,10 +9,10 @@ use sillage_rules::act::Act;
 use sillage_rules::chain::Unproven;
 use sillage_rules::node_set::{NodeSet, NodeSetChange, NodeSetError, SetNode};
 
-use super::*;
-use crate::audit::made::{Made, ORIGIN, authority, stream};
-use crate::audit::trust::Trust;
-use crate::error::ClientError;
+use crate::made::{Made, ORIGIN, authority, stream};
+use sillage_client::error::ClientError;
+use sillage_client::trust::Trust;
+use sillage_client::trust::rotation::*;
 
 fn origin() -> Origin {
     ORIGIN.parse().expect("a name")

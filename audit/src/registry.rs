@@ -14,7 +14,7 @@ use sillage_rules::node_set::{NodeSet, NodeSetChange};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 
-use super::trust::{Trust, log_key, node_key};
+use sillage_client::trust::{Trust, log_key, node_key};
 
 /// The tag of what concerns no patient.
 pub(super) const NO_PATIENT: [u8; 32] = [0; 32];

@@ -14,10 +14,10 @@ use super::fetch::{self, Given};
 use super::pipeline::Pipeline;
 use super::replay::{Erased, Log, Replay};
 use super::state;
-use super::trust::Trusted;
-use crate::checks::failed;
-use crate::error::ClientError;
-use crate::session::Session;
+use sillage_client::checks::failed;
+use sillage_client::error::ClientError;
+use sillage_client::session::Session;
+use sillage_client::trust::Trusted;
 
 /// State is stored this often, and never for more than a tenth of the time.
 const SAVE_EVERY: Duration = Duration::from_secs(10);

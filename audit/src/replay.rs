@@ -22,7 +22,7 @@ use super::divergence::Divergence;
 use super::patients::Patients;
 use super::prepare::{KeyBook, Prepared, Signature, verify};
 use super::registry::{NO_PATIENT, Registry, Signer};
-use super::trust::{Trust, first_set};
+use sillage_client::trust::{Trust, first_set};
 
 /// What the genesis says of a log, as far as a replay needs it.
 #[derive(Debug, Clone)]

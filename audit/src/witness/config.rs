@@ -7,8 +7,8 @@ use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, NoteSignature, SignedNote, SignerKey, VerifierKey};
 use sillage_proof::policy::Policy;
 
-use crate::error::ClientError;
-use crate::profile::{read, write_private};
+use sillage_client::error::ClientError;
+use sillage_client::profile::{read, write_private};
 
 const CONFIG: &str = "witness.toml";
 const KEY: &str = "witness.key";

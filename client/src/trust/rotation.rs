@@ -1,7 +1,3 @@
 //! New keys of the log and of its nodes, and other sets of nodes, each proven under those before it.
 
 pub use sillage_rules::chain::rotation::*;
-
-#[cfg(test)]
-#[path = "rotation_tests.rs"]
-mod tests;

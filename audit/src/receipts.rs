@@ -152,7 +152,7 @@ fn sides(index: u64, size: u64) -> Option<Vec<bool>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::made::{Made, ORIGIN, author, stream};
+    use crate::made::{Made, ORIGIN, author, stream};
     use proptest::prelude::*;
     use sillage_proof::batch::BatchMessage;
     use sillage_proof::hash::{LeafIndex, TreeSize};
