@@ -14,10 +14,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["proto", "proof", "rules"]),
     ("cluster", &[]),
     ("node", &["proto", "proof", "rules", "ledger", "cluster"]),
-    ("client", &["proto", "proof", "rules"]),
+    ("words", &["proto", "rules"]),
+    ("fhir", &["proto", "proof", "rules"]),
+    ("scenario", &["proto", "proof", "rules"]),
+    ("client", &["proto", "proof", "rules", "words"]),
+    ("audit", &["proto", "proof", "rules", "client"]),
+    ("cli", &["proto", "proof", "rules", "words", "fhir", "scenario", "client", "audit"]),
     ("gateway", &["proto", "proof", "rules", "client"]),
     ("chaos", &["proto", "proof", "rules", "ledger", "cluster", "client"]),
-    ("tests", &["proto", "proof", "rules", "ledger", "cluster", "client", "chaos"]),
+    ("tests", &["proto", "proof", "rules", "ledger", "cluster", "fhir", "scenario", "client", "chaos"]),
     ("xtask", &[]),
 ];
 
@@ -25,8 +30,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ABSENT: &[(&str, &[&str])] = &[
     ("proof", &["tokio", "rocksdb", "tonic", "librocksdb-sys"]),
     ("rules", &["tokio", "rocksdb", "tonic", "librocksdb-sys"]),
-    ("client", &["rocksdb", "librocksdb-sys", "raft"]),
-    ("gateway", &["rocksdb", "librocksdb-sys", "raft"]),
+    ("words", &["tokio", "rocksdb", "tonic", "librocksdb-sys", "clap"]),
+    ("fhir", &["tokio", "rocksdb", "tonic", "librocksdb-sys", "clap"]),
+    ("scenario", &["tokio", "rocksdb", "tonic", "librocksdb-sys", "clap"]),
+    ("client", &["rocksdb", "librocksdb-sys", "raft", "clap", "comfy-table", "indicatif", "rcgen", "flate2"]),
+    ("audit", &["rocksdb", "librocksdb-sys", "raft", "clap", "comfy-table", "indicatif", "rcgen"]),
+    ("cli", &["rocksdb", "librocksdb-sys", "raft"]),
+    ("gateway", &["rocksdb", "librocksdb-sys", "raft", "clap", "comfy-table", "indicatif", "rcgen"]),
     ("ledger", &["raft", "tokio", "tonic"]),
     ("cluster", &["rocksdb", "librocksdb-sys", "tokio", "tonic"]),
 ];
