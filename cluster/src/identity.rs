@@ -9,19 +9,16 @@
 //! that no peer has seen. So a node also says which starts it remembers, by the random names of their runs ([`DiskClaim`]),
 //! and a peer takes a later start only from a disk that remembers the one that the peer has seen.
 //!
-//! [`next_run`] judges what is found at a start. What it can't see: a copy of marker and data together, taken within the
+//! [`next_run`] judges what is found at a start, and [`crate::begin`] carries it out. What it can't see: a copy of marker and data together, taken within the
 //! present run or put back while all peers that saw a later start are away. What is found afterwards: [`crate::core`],
 //! `standing`.
 
-use std::collections::BTreeMap;
 use std::fmt;
-
-use crate::log::{Batch, Found, LogError, LogStore};
 
 /// The note in the Raft log store that says which disk it is.
 pub const DISK_NOTE: &[u8] = b"disk";
 /// Notes of this prefix, followed by a node id in eight bytes, keep the highest run seen of each peer.
-const PEER_NOTES: &[u8] = b"peer/";
+pub(crate) const PEER_NOTES: &[u8] = b"peer/";
 /// Length of an encoded [`DiskRun`].
 pub const RUN_BYTES: usize = 32;
 /// The note in the Raft log store that keeps the starts of [`DiskClaim`].
@@ -107,7 +104,7 @@ impl From<DiskRun> for DiskClaim {
 
 impl DiskClaim {
     /// This run, after the starts that are remembered.
-    fn with(mut starts: Vec<Start>, run: DiskRun) -> Self {
+    pub(crate) fn with(mut starts: Vec<Start>, run: DiskRun) -> Self {
         // The number of a start that was cut short is used again, and its name is not.
         starts.retain(|start| start.number < run.start);
         starts.push(Start { number: run.start, run: run.run });
@@ -155,7 +152,7 @@ impl DiskClaim {
 }
 
 /// `None` where it isn't a list of starts, ascending.
-fn decode_starts(bytes: &[u8]) -> Option<Vec<Start>> {
+pub(crate) fn decode_starts(bytes: &[u8]) -> Option<Vec<Start>> {
     let (words, rest) = bytes.as_chunks::<8>();
     let (pairs, odd) = words.as_chunks::<2>();
     let start =
@@ -302,85 +299,14 @@ fn follow(run: DiskRun, mark: &Mark, last: u64) -> Result<DiskRun, DiskError> {
     Ok(DiskRun { start: marked.start + 1, ..run })
 }
 
-/// A run that doesn't begin.
-#[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// The disk must not take part.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The Raft log can't be written.
-    #[error(transparent)]
-    Log(#[from] LogError),
-}
-
-/// Begins a run of the disk: judged, then noted in the data folder, then in the marker. Nothing may be sent before.
-/// `applied` is the state machine's index.
-///
-/// # Errors
-/// When the disk must not take part, or can't be written.
-pub fn begin_run(
-    log: &mut impl LogStore,
-    found: &Found,
-    applied: u64,
-    marker: &dyn Marker,
-    may_begin: bool,
-    random: &mut dyn FnMut() -> u64,
-) -> Result<DiskClaim, BeginError> {
-    let mark = marker.load().map_err(DiskError::Unusable)?;
-    let note = log.notes().get(DISK_NOTE);
-    let unreadable =
-        || DiskError::Unusable("the note of which disk this is can't be read: the Raft log is damaged".into());
-    let run = note.map(|note| DiskRun::decode(note).ok_or_else(unreadable)).transpose()?;
-    let damaged =
-        || DiskError::Unusable("the note of the starts of this disk can't be read: the Raft log is damaged".into());
-    let noted = log.notes().get(STARTS_NOTE).map(|note| decode_starts(note).ok_or_else(damaged)).transpose()?;
-    let own = run.map(|run| Start { number: run.start, run: run.run });
-    let starts = match noted {
-        Some(starts) if starts.last() == own.as_ref() => starts,
-        // A program of before wrote this folder last, and notes its run alone: the start that the folder knows of is the first
-        // that it remembers.
-        _ => own.into_iter().collect(),
-    };
-    let recovered = &found.recovered;
-    let last = recovered.entries.last().map_or(recovered.mark.0, |entry| entry.index);
-    let voted = recovered.hard_state.term > 0;
-    let held = Held { run, empty: last == 0 && applied == 0 && !voted, last };
-    let next = next_run(held, mark, may_begin, random)?;
-    let mut batch = Batch::default();
-    let claim = DiskClaim::with(starts, next);
-    batch.note(DISK_NOTE, &next.encode());
-    batch.note(STARTS_NOTE, &claim.encode_starts());
-    log.append(&batch)?;
-    // What was applied before is in the log, and will be again.
-    let applied = mark.map_or(applied, |mark| mark.applied.max(applied));
-    marker.store(&Mark { run: next, applied }).map_err(DiskError::Unusable)?;
-    Ok(claim)
-}
-
 /// The name of the note that keeps the highest run seen of a peer.
 pub fn peer_note(peer: u64) -> Vec<u8> {
     [PEER_NOTES, &peer.to_be_bytes()].concat()
 }
 
-/// The highest run seen of each peer, from the notes of the Raft log store.
-///
-/// # Errors
-/// When one of these notes can't be read. Taken for none, a peer that was put back to an older state would be believed.
-pub(crate) fn peers_in(notes: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<BTreeMap<u64, DiskRun>, LogError> {
-    let of_peers = notes.iter().filter_map(|(key, value)| Some((key.strip_prefix(PEER_NOTES)?, value)));
-    let decoded = of_peers.map(|(id, value)| {
-        let unreadable = |of: &str| LogError::Damaged(format!("its note of the disk of {of} can't be read"));
-        let id = u64::from_be_bytes(id.try_into().map_err(|_| unreadable("a peer"))?);
-        let run = DiskRun::decode(value).ok_or_else(|| unreadable(&format!("node {id}")))?;
-        Ok((id, run))
-    });
-    decoded.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LogConfig;
 
     fn run(disk: u8, start: u64, run: u64) -> DiskRun {
         DiskRun { disk: [disk; 16], start, run }
@@ -488,71 +414,11 @@ mod tests {
         assert!(unheard.follows(&run(1, 100, 100)) && !unheard.follows(&run(1, 101, 101)));
     }
 
-    #[derive(Default)]
-    struct Beside(parking_lot::Mutex<Option<Mark>>);
-
-    impl Marker for Beside {
-        fn load(&self) -> Result<Option<Mark>, String> {
-            Ok(*self.0.lock())
-        }
-
-        fn store(&self, mark: &Mark) -> Result<(), String> {
-            *self.0.lock() = Some(*mark);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn starts_that_a_program_of_before_has_overtaken_are_forgotten() {
-        use crate::log::{RealDisk, SegmentedLog};
-        let dir = tempfile::tempdir().unwrap();
-        let open = || SegmentedLog::open(RealDisk::open(dir.path()).unwrap(), 1, LogConfig::default(), (0, 0)).unwrap();
-        let marker = Beside::default();
-        let mut drawn = 100;
-        let mut begin = |marker: &Beside| {
-            let (mut log, found) = open();
-            let mut random = || {
-                drawn += 1;
-                drawn
-            };
-            begin_run(&mut log, &found, 0, marker, true, &mut random).unwrap()
-        };
-        begin(&marker);
-        let second = begin(&marker);
-        assert_eq!(second.starts.len(), 2);
-        // A start that was cut short before the marker: the number is used again, and nothing is forgotten.
-        *marker.0.lock() =
-            Some(Mark { run: DiskRun { start: 1, run: second.starts[0].run, ..second.run }, applied: 0 });
-        let again = begin(&marker);
-        assert_eq!((again.run.start, again.starts.len()), (2, 2));
-        assert_ne!(again.run.run, second.run.run);
-        // The third start is of a program of before, which notes its run alone.
-        let third = DiskRun { start: 3, run: 77, ..again.run };
-        let (mut log, _) = open();
-        let mut batch = Batch::default();
-        batch.note(DISK_NOTE, &third.encode());
-        log.append(&batch).unwrap();
-        drop(log);
-        marker.store(&Mark { run: third, applied: 0 }).unwrap();
-        let fourth = begin(&marker);
-        assert_eq!(fourth.run.start, 4);
-        assert_eq!(fourth.starts[0], Start { number: 3, run: 77 });
-        assert!(fourth.follows(&third), "a peer that saw the third start takes the fourth");
-    }
-
     #[test]
     fn a_run_is_read_back() {
         let one = run(7, 3, u64::MAX);
         assert_eq!(DiskRun::decode(&one.encode()), Some(one));
         assert_eq!(DiskRun::decode(&[0; 32]), None);
         assert_eq!(DiskRun::decode(&[1; 31]), None);
-        let mut notes = BTreeMap::from([(peer_note(3), one.encode().to_vec()), (b"other".to_vec(), vec![1])]);
-        assert_eq!(peers_in(&notes).unwrap(), BTreeMap::from([(3, one)]));
-        for (key, value) in [(peer_note(4), vec![1; 31]), (b"peer/x".to_vec(), one.encode().to_vec())] {
-            notes.insert(key.clone(), value);
-            let error = peers_in(&notes).unwrap_err().to_string();
-            assert!(error.contains("sillage cluster member replace"), "{error}");
-            notes.remove(&key);
-        }
     }
 }

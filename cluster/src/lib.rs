@@ -9,6 +9,7 @@
 //! - [`core`]: the algorithm without I/O, clocks or threads: inputs go in, [`core::Actions`] come out. The simulator
 //!   drives exactly this;
 //! - [`identity`]: which disk this is, and which of its starts: what a vote and an acknowledgement are promises of;
+//! - [`begin`]: the beginning of a run, which notes it on the disk before anything is sent;
 //! - [`log`]: the durable Raft log, CRC'd segments over a small disk trait;
 //! - [`snapshot`]: the manifest of a snapshot and the checks on its files;
 //! - [`runtime`]: the threads around the core: Raft, log writer, apply, snapshots, and the [`Handle`] to talk to them.
@@ -19,6 +20,7 @@
 
 #![deny(missing_docs)]
 
+pub mod begin;
 pub mod config;
 pub mod core;
 #[doc(hidden)]

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sillage_cluster::LogConfig;
+use sillage_cluster::begin::{BeginError, begin_run};
 use sillage_cluster::config::CoreConfig;
 use sillage_cluster::core::{
     Actions, CommittedEntry, CompactWish, Compaction, Core, Install, Members, Outgoing, ProposalId, ReadId,
     SnapshotMade, State, WriteTask, open_stamp_of,
 };
-use sillage_cluster::identity::{BeginError, STARTS_NOTE, begin_run, peer_note};
+use sillage_cluster::identity::{STARTS_NOTE, peer_note};
 use sillage_cluster::log::{Batch, Found, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
 use sillage_cluster::{DiskClaim, DiskRun};
 use sillage_rules::clock::CLOCK_LEAD_MS_MAX;

@@ -11,6 +11,7 @@
 mod disk;
 pub(crate) mod frame;
 mod group;
+mod peers;
 pub(crate) mod record;
 mod replay;
 mod segments;

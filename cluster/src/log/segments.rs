@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use super::frame::{FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, aligned, encode_frame};
+use super::peers::peers_in;
 use super::record::{Batch, Record};
 use super::replay::{End, Replay, damaged, read_segment};
 use super::{Disk, DiskFile, Found, LogError, LogStore};
 use crate::config::LogConfig;
 use crate::core::Recovered;
-use crate::identity::peers_in;
 
 /// A segment that is no longer written.
 #[derive(Debug)]

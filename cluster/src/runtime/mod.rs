@@ -34,9 +34,10 @@ use parking_lot::Mutex;
 pub use handle::{Handle, MembersDone, MembersError, NoteDone, ProposeDone, ProposeError, ReadDone, ReadError};
 pub use status::{FsyncStats, Status};
 
+use crate::begin::{BeginError, begin_run};
 use crate::config::NodeConfig;
 use crate::core::{Core, CoreError, State};
-use crate::identity::{BeginError, DiskError, begin_run};
+use crate::identity::DiskError;
 use crate::log::{LogError, LogStore, RealDisk, SegmentedLog};
 use crate::machine::{StateMachine, Transport};
 use handle::Shared;
