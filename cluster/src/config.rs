@@ -14,6 +14,9 @@ pub const LOG_BYTES_MAX: u64 = 256 << 20;
 /// Size of a segment file of the Raft log, in bytes.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Largest message between two nodes, in bytes: a follower's missing entries in one append, or the largest entry.
+pub const MESSAGE_BYTES_MAX: usize = 80 << 20;
+
 /// Settings of the algorithm. Times are in ticks; a tick is [`NodeConfig::tick_ms`].
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
@@ -87,7 +90,7 @@ impl CoreConfig {
             max_committed_size_per_ready: 16 << 20,
             max_unapplied_bytes: UNAPPLIED_BYTES_MAX,
             max_inflight_msgs: 64,
-            max_message_bytes: 64 << 20,
+            max_message_bytes: MESSAGE_BYTES_MAX,
             log_keep_bytes: LOG_KEEP_BYTES,
             log_max_bytes: LOG_BYTES_MAX,
             read_retry_ticks: 4,

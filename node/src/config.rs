@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sillage_cluster::config::{LOG_BYTES_MAX, LOG_KEEP_BYTES, SEGMENT_BYTES};
+use sillage_cluster::config::{LOG_BYTES_MAX, LOG_KEEP_BYTES, MESSAGE_BYTES_MAX, SEGMENT_BYTES};
 use sillage_proof::note::{KeyKind, VerifierKey};
 
 /// Most witnesses of a log.
@@ -248,7 +248,7 @@ impl Default for LimitsConfig {
             requests_per_connection_max: 256,
             request_timeout_ms: 30_000,
             request_bytes_max: 9 << 20,
-            peer_message_bytes_max: 80 << 20,
+            peer_message_bytes_max: MESSAGE_BYTES_MAX,
             inflight_bytes_max: 256 << 20,
             reads_per_caller_max: 8,
             writes_per_caller_max: 256,
