@@ -7,6 +7,7 @@ use sillage_proof::batch::BatchLeaf;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SIGNATURE_LEN, StreamId};
 
+use crate::flags::UnknownFlags;
 pub use crate::flags::{Flags, UnjustifiedReason};
 use crate::kind::Kind;
 use crate::limits::{BATCH_RECORDS_MAX, EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX};
@@ -126,6 +127,12 @@ pub enum EntryError {
     /// A number outside its range.
     #[error("the entry's {0} is out of range")]
     Range(&'static str),
+}
+
+impl From<UnknownFlags> for EntryError {
+    fn from(UnknownFlags(bits): UnknownFlags) -> Self {
+        Self::Flags(bits)
+    }
 }
 
 impl Entry {

@@ -119,7 +119,7 @@ fn a_reason_stands_in_the_high_byte_of_the_flags() {
     let bytes = Entry::Record(RecordEntry { flags, ..record() }).encode();
     assert_eq!(bytes[2..4], [4, 0x11]);
     let without = Flags::from_bits(0x0410);
-    assert_eq!(without, Err(EntryError::Flags(0x0410)), "a reason why what isn't flagged is");
+    assert_eq!(without, Err(UnknownFlags(0x0410)), "a reason why what isn't flagged is");
 }
 
 #[test]

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use crate::entry::EntryError;
-
 /// Why an access is flagged `UNJUSTIFIED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -63,6 +61,11 @@ impl serde::Serialize for UnjustifiedReason {
     }
 }
 
+/// These bits aren't flags of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no entry has the flags {0:#06x}")]
+pub struct UnknownFlags(pub u16);
+
 /// The flags of an entry. Holds known bits only, and a reason only beside `UNJUSTIFIED`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(u16);
@@ -108,7 +111,7 @@ impl Flags {
     /// # Errors
     /// When one of them is unknown, or they give a reason that doesn't exist, or one without `UNJUSTIFIED`, or cite or claim
     /// without a basis, or claim what they cite, or miss a proof of what isn't claimed.
-    pub const fn from_bits(bits: u16) -> Result<Self, EntryError> {
+    pub const fn from_bits(bits: u16) -> Result<Self, UnknownFlags> {
         let reason = (bits & Self::REASON) >> Self::REASON_SHIFT;
         let known = bits & !(Self::ALL | Self::REASON) == 0;
         let may = (reason == 0 || bits & Self::UNJUSTIFIED.0 != 0)
@@ -122,7 +125,7 @@ impl Flags {
         if known && may && claims && reason <= UnjustifiedReason::Unproven.code() as u16 {
             Ok(Self(bits))
         } else {
-            Err(EntryError::Flags(bits))
+            Err(UnknownFlags(bits))
         }
     }
 
@@ -199,7 +202,7 @@ mod tests {
         assert_eq!(Flags::BASIS.unjustified_reason(), None);
         assert_eq!(Flags::from_bits(0x30), Ok(Flags::BASIS | Flags::CITES));
         for bits in [0x0100, 0x0110, 0x0501, 0x0511, 0x0451, 0x0f01, 0x0020, 0x0040, 0x0070, 0x0080, 0x1001, 0x8000] {
-            assert_eq!(Flags::from_bits(bits), Err(EntryError::Flags(bits)), "{bits:#06x}");
+            assert_eq!(Flags::from_bits(bits), Err(UnknownFlags(bits)), "{bits:#06x}");
         }
     }
 
