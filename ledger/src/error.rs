@@ -5,9 +5,6 @@ use std::path::PathBuf;
 
 use sillage_rules::codes::Code;
 
-use crate::genesis::GenesisError;
-use crate::seal::KekError;
-
 /// A batch is not recorded. Nothing of it is written; the same refusal is given on every node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -60,6 +57,76 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// Why a batch isn't recorded.
+pub(crate) enum Stop {
+    /// By its own fault.
+    Refused(Refusal),
+    /// The store can't be read.
+    Failed(ReadError),
+    /// This node lacks a key that the group has.
+    Kek(KekError),
+}
+
+impl Stop {
+    /// The same, by the fault of the record or request at `position`.
+    pub(crate) fn at(self, position: u32) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.at(position)),
+            other => other,
+        }
+    }
+
+    /// The refusal; or why the process has to stop.
+    pub(crate) fn refusal(self) -> Result<Refusal, Fatal> {
+        match self {
+            Self::Refused(refusal) => Ok(refusal),
+            Self::Failed(error) => Err(error.into()),
+            Self::Kek(error) => Err(Fatal::Kek(error)),
+        }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A key-encryption key can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KekError {
+    /// There is no such key.
+    #[error("no key-encryption key for prefix {prefix:#05x}, epoch {epoch}: give this node the keyring of the group")]
+    Missing {
+        /// The prefix.
+        prefix: u16,
+        /// The epoch; 0: any.
+        epoch: u32,
+    },
+    /// What is wrapped isn't what was wrapped, or under another key.
+    #[error("a data key can't be unwrapped: it was altered, or this node's keyring isn't the group's")]
+    Refused,
+    /// This node's key isn't the group's.
+    #[error(
+        "this node's key-encryption key of prefix {prefix:#05x}, epoch {epoch} isn't the group's: give this node the keyring of its own log"
+    )]
+    Differs {
+        /// The prefix.
+        prefix: u16,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// The service that holds the keys doesn't answer.
+    #[error("the key service failed: {0}; try again")]
+    Service(String),
+}
 
 /// The ledger can't go on: the process must stop rather than guess. After a restart the commands since the last flush
 /// are applied again.
@@ -157,6 +224,11 @@ impl From<ReadError> for Fatal {
         Self::Damaged(error.to_string())
     }
 }
+
+/// The bytes aren't a genesis that a log can begin with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the genesis isn't valid: {0}; make one with `sillage-node init`")]
+pub struct GenesisError(pub String);
 
 /// The ledger can't be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

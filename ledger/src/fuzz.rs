@@ -7,9 +7,9 @@ use sillage_proto::internal::v1::Command;
 
 use crate::apply::check::Shape;
 use crate::apply::own;
+use crate::envelope::{Keyring, layout};
 use crate::genesis::GenesisInfo;
 use crate::index::row::{self, Row};
-use crate::seal::{Keyring, layout};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);

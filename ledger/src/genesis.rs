@@ -10,13 +10,8 @@ use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
 use sillage_rules::will::issuer::Issuer;
 
-use crate::apply::clock::FEATURE_LEVEL;
-use crate::apply::feature::ROLES;
-
-/// The bytes aren't a genesis that a log can begin with.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the genesis isn't valid: {0}; make one with `sillage-node init`")]
-pub struct GenesisError(pub String);
+use crate::error::GenesisError;
+use crate::feature::{FEATURE_LEVEL, ROLES};
 
 /// A node of the group.
 #[derive(Debug, Clone)]

@@ -5,36 +5,38 @@
 //! every node: nothing here reads a clock, draws a random number or depends on the order of a hash map while applying.
 //! How the order comes about isn't known here.
 //!
-//! Where to start reading:
+//! It is built in layers. What lies higher imports what lies lower, never the other way round, and `cargo xtask tidy` fails
+//! on a circle. From the bottom:
 //!
-//! - [`Ledger`]: open, apply, flush, checkpoint, install; [`LedgerReader`]: everything that can be asked of it;
-//! - `apply`: what one command does, batch by batch; `index`: the patients' index and its commits;
-//! - `node_sets`: which nodes there are, and whose signatures count;
-//! - `consent`: what decides, kept beside the log;
-//! - `voids`: what was voided, and counts no longer;
-//! - `schema`: what is stored under which key;
-//! - `store`: the folders on disk and the switch from one database to the next;
-//! - [`seal`]: key-encryption keys, data keys, sealed payloads.
+//! 1. `schema`: what is stored under which key; `rows`: what stands there; `error`, `feature`, `genesis`, `nodes` (which nodes
+//!    there are, and whose signatures and clocks count); `store`: the folders on disk and the database in them;
+//! 2. `overlay`: what is stored, with what the present command has changed of it: of erasures and of voided records too;
+//! 3. `envelope`: key-encryption keys, data keys and their layouts; `consent`: what decides, kept beside the log; `index`:
+//!    the patients' index and its commits; `shared`: what the thread that applies shows to all others;
+//! 4. `apply`: what one command does, batch by batch;
+//! 5. `reader`: everything that can be asked of the ledger ([`LedgerReader`]);
+//! 6. [`seal`]: sealing before a command is proposed, opening for whoever may read; `ledger`: open, apply, flush, checkpoint,
+//!    install ([`Ledger`]). Start reading here.
 //!
 //! RocksDB runs without its own write-ahead log: the log of commands is that log, and may be dropped only below
 //! [`Ledger::flushed`].
 
 mod apply;
-mod batches;
 mod cache;
 mod consent;
-mod devices;
-mod erasing;
+mod envelope;
 mod error;
+mod feature;
 mod flush;
 #[doc(hidden)]
 pub mod fuzz;
 mod genesis;
 mod index;
 mod ledger;
-mod node_sets;
+mod levels;
+mod nodes;
 mod options;
-mod patients;
+mod overlay;
 mod reader;
 mod rows;
 mod schema;
@@ -42,30 +44,25 @@ pub mod seal;
 mod shared;
 mod stats;
 mod store;
-mod trace;
 mod tree;
 mod verified;
-mod voids;
 
-pub use apply::clock::{CLOCKS, ClockVoters, FEATURE_LEVEL};
-pub use apply::daily::NearLimit;
-pub use apply::feature::{CLAIMS, ROLES, check_act, check_given_out, check_kind, check_tags_hidden};
-pub use apply::signing::Rotation;
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
-pub use batches::{BatchFault, BatchPath, BatchVerifier, Headers};
-pub use consent::{BreakGlass, DocumentsAt, GlassFilter, RuleRow};
-pub use erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};
-pub use error::{Fatal, OpenError, ReadError, Refusal};
-pub use genesis::{GenesisError, GenesisInfo, NodeInfo};
+pub use consent::BreakGlass;
+pub use error::{Fatal, GenesisError, OpenError, ReadError, Refusal};
+pub use feature::{CLAIMS, CLOCKS, FEATURE_LEVEL, ROLES, check_act, check_given_out, check_kind, check_tags_hidden};
+pub use genesis::{GenesisInfo, NodeInfo};
 pub use ledger::Ledger;
-pub use node_sets::NodeSetRecord;
+pub use nodes::{ClockVoters, NodeSetRecord, Rotation};
 pub use options::Options;
 #[cfg(feature = "plants")]
 pub use options::Plants;
-pub use patients::PatientProof;
-pub use reader::{Head, LedgerReader};
+pub use overlay::erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};
+pub use overlay::voids::{ReviewGround, VoidedDecision, VoidedRange};
+pub use reader::{
+    BatchFault, BatchPath, BatchVerifier, DocumentsAt, GlassFilter, Head, Headers, LedgerReader, NearLimit,
+    PatientProof, RuleRow, TraceRow, TraceScan, VoidingPart,
+};
 pub use rows::{KeyInfo, KeyState, Party, StreamInfo};
 pub use stats::{ApplyStats, StageTimes};
-pub use trace::{TraceRow, TraceScan};
 pub use verified::Verified;
-pub use voids::{ReviewGround, VoidedDecision, VoidedRange, VoidingPart};

@@ -1,11 +1,13 @@
-//! Parties, keys and streams: as stored (protobuf, so that fields can be added) and as read.
+//! Parties, keys, streams and sets of nodes: as stored (protobuf, so that fields can be added) and as read.
 
 use prost::Message;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyError, KeyId, PublicKey, StreamId};
+use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
 
 use crate::error::ReadError;
+use crate::schema::{commit_index, commit_number};
 
 /// Stored state of a party.
 #[derive(Clone, PartialEq, Message)]
@@ -267,6 +269,100 @@ impl StreamRow {
             last_first_index: LeafIndex(self.last_first_index),
             last_count: self.last_count,
             last_time_ms: LedgerTimeMs(self.last_time_ms),
+        })
+    }
+}
+
+/// Stored state of a set.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NodeSetRow {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// The entry with the act.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// The first index commit after the act; 0: none yet.
+    #[prost(uint64, tag = "3")]
+    pub covered_by: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub nodes: Vec<NodeRow>,
+    #[prost(uint64, repeated, tag = "5")]
+    pub voters: Vec<u64>,
+    #[prost(uint64, repeated, tag = "6")]
+    pub voters_outgoing: Vec<u64>,
+    #[prost(uint64, repeated, tag = "7")]
+    pub learners: Vec<u64>,
+    #[prost(uint64, tag = "8")]
+    pub id_max: u64,
+}
+
+/// Stored state of a node in a set.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NodeRow {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub public_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub tls_spki_sha256: Vec<u8>,
+    #[prost(string, tag = "5")]
+    pub client_address: String,
+    #[prost(string, tag = "6")]
+    pub peer_address: String,
+}
+
+impl NodeSetRow {
+    pub(crate) fn new(set: &NodeSet, index: LeafIndex) -> Self {
+        let node = |node: &SetNode| NodeRow {
+            id: node.id,
+            name: node.name.clone(),
+            public_key: node.key.to_bytes().to_vec(),
+            tls_spki_sha256: node.tls_spki_sha256.to_vec(),
+            client_address: node.client_address.clone(),
+            peer_address: node.peer_address.clone(),
+        };
+        Self {
+            epoch: set.epoch,
+            index: index.get(),
+            covered_by: 0,
+            nodes: set.nodes.iter().map(node).collect(),
+            voters: set.voters.clone(),
+            voters_outgoing: set.voters_outgoing.clone(),
+            learners: set.learners.clone(),
+            id_max: set.id_max,
+        }
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
+        Self::decode(bytes).map_err(|_| damaged("set of nodes"))
+    }
+
+    pub(crate) fn covered_by(&self) -> Option<LeafIndex> {
+        commit_index(self.covered_by)
+    }
+
+    /// The same, covered by this index commit.
+    pub(crate) fn covered(self, commit: LeafIndex) -> Self {
+        Self { covered_by: commit_number(Some(commit)), ..self }
+    }
+
+    pub(crate) fn set(self) -> Result<NodeSet, ReadError> {
+        let node = |node: NodeRow| {
+            let key = PublicKey::from_bytes(&node.public_key).ok()?;
+            let tls_spki_sha256 = node.tls_spki_sha256.try_into().ok()?;
+            let NodeRow { id, name, client_address, peer_address, .. } = node;
+            Some(SetNode { id, name, key, tls_spki_sha256, client_address, peer_address })
+        };
+        let nodes: Option<Vec<SetNode>> = self.nodes.into_iter().map(node).collect();
+        Ok(NodeSet {
+            epoch: self.epoch,
+            nodes: nodes.ok_or_else(|| damaged("set of nodes"))?,
+            voters: self.voters,
+            voters_outgoing: self.voters_outgoing,
+            learners: self.learners,
+            id_max: self.id_max,
         })
     }
 }

@@ -7,7 +7,7 @@
 //!          "head"                       u64 applied index ‖ u64 term ‖ u64 time_ms ‖ u64 tree size ‖ root[32] ‖
 //!                                       u64 last index commit (0: none)
 //!          "level"                      u32 feature level; absent: 1
-//!          "node_set/" ‖ u64 epoch      node_sets::NodeSetRow: the set of nodes that an act made
+//!          "node_set/" ‖ u64 epoch      rows::NodeSetRow: the set of nodes that an act made
 //!          "issuer/" ‖ hash of URL[32]  sillage.v1.IssuerPublished: whose logins prove a will
 //! entries  u64 index                    the entry, docs/formats.md §5
 //! tiles    u8 level ‖ u64 number        256 hashes; full tiles only, the right edge is made again when opening
@@ -47,7 +47,7 @@
 //!          and, from feature level 3 on, each behind a byte 03, so that no key of before begins like one of them:
 //!          "vouch/" ‖ author id[32]     nothing: the party vouches for this structure (1), system of actors (2) or issuer of
 //!          ‖ u8 what ‖ name             logins (3)
-//!          "void/" ‖ u64 act            voids::VoidedRange: what an act voided
+//!          "void/" ‖ u64 act            overlay::voids::VoidedRange: what an act voided
 //!          "voiding/" ‖ u64 act         u64 act that voided ‖ u64 next entry: patients are still to be told
 //!          "voided/" ‖ u64 act ‖ tag    nothing: this patient has a record that the act voids
 //!          "concerned/" ‖ u64 act       u64 how many such patients, by tags
@@ -72,6 +72,15 @@ pub(crate) const TAG_LEN: usize = 32;
 /// Length of a data key's id.
 pub(crate) const DATA_KEY_ID_LEN: usize = 16;
 
+/// The tag of what concerns no patient.
+pub(crate) const NO_PATIENT: [u8; TAG_LEN] = [0; TAG_LEN];
+
+/// Key and value of a row of the family `erase`.
+pub(crate) type ErasingRow = (Vec<u8>, Vec<u8>);
+
+/// Names a data key.
+pub(crate) type DataKeyName = ([u8; TAG_LEN], [u8; DATA_KEY_ID_LEN]);
+
 pub(crate) const META_GENESIS: &[u8] = b"genesis";
 pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_LEVEL: &[u8] = b"level";
@@ -82,6 +91,30 @@ pub(crate) const META_NODE_SET: &[u8] = b"node_set/";
 
 /// What the keys of issuers of logins begin with; they stand here for the same reason.
 pub(crate) const META_ISSUER: &[u8] = b"issuer/";
+
+/// The first 12 bits of a tag: which key-encryption key is in charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagPrefix(u16);
+
+impl TagPrefix {
+    /// Number of prefixes.
+    pub const COUNT: u16 = 4_096;
+
+    /// The prefix of this number, below 4,096.
+    pub fn new(number: u16) -> Option<Self> {
+        (number < Self::COUNT).then_some(Self(number))
+    }
+
+    /// The prefix of a tag.
+    pub fn of(tag: &[u8; 32]) -> Self {
+        Self(u16::from_be_bytes([tag[0], tag[1]]) >> 4)
+    }
+
+    /// The number, below 4,096.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
 
 /// A family of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

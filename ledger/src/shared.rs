@@ -1,9 +1,11 @@
 //! What the ledger and its readers share: the newest view, and how far the disk has come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
+use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::tile::TreeBuilder;
 use sillage_rules::entry::IndexCommit;
 
@@ -12,8 +14,7 @@ use crate::error::Fatal;
 use crate::genesis::GenesisInfo;
 use crate::index::Index;
 use crate::options::Options;
-use crate::patients::KeptLeaves;
-use crate::schema::HeadRow;
+use crate::schema::{HeadRow, TAG_LEN};
 use crate::stats::ApplyStats;
 use crate::store::Store;
 use crate::verified::Verified;
@@ -46,6 +47,17 @@ pub(crate) struct Signal {
     pub due: bool,
     pub stop: bool,
 }
+
+/// The first entries of a patient, with the leaves of their tree.
+pub(crate) struct Leaves {
+    pub tag: [u8; TAG_LEN],
+    pub generation: u64,
+    pub indices: Vec<LeafIndex>,
+    pub leaves: Vec<Hash>,
+}
+
+/// The leaves of patients that were read last, the newest first.
+pub(crate) type KeptLeaves = VecDeque<Arc<Leaves>>;
 
 pub(crate) struct Shared {
     pub genesis: Arc<GenesisInfo>,

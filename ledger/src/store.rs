@@ -17,9 +17,8 @@ use rocksdb::{ColumnFamily, DB, DBPinnableSlice, FlushOptions, IteratorMode, Rea
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 
 use crate::error::ReadError;
-use crate::node_sets::NodeSetRow;
 use crate::options::Options;
-use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
+use crate::rows::{KeyInfo, KeyRow, NodeSetRow, PartyRow, StreamInfo, StreamRow};
 use crate::schema::{self, BatchRow, Family, HeadRow, SigningName, SigningRow};
 
 const POINTER: &str = "CURRENT-DB";

@@ -11,11 +11,11 @@ use sillage_rules::limits::{PARTY_KEYS_MAX, TLS_SPKI_MAX};
 use sillage_rules::roles::Roles;
 
 use super::check::Shape;
-use super::feature::CLAIMS;
-use super::overlay::Overlay;
-use super::{Stop, authority, feature, nodes, signing, voiding, vouching, will};
-use crate::error::{ReadError, Refusal};
+use super::feature::{self, CLAIMS};
+use super::{authority, nodes, signing, voiding, vouching, will};
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
+use crate::overlay::Overlay;
 use crate::rows::{KeyInfo, KeyState, PartyRow};
 
 /// The entry whose parties nobody registered by an act.

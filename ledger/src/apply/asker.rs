@@ -11,10 +11,10 @@ use sillage_rules::vouching::{ANY, Vouched};
 use sillage_rules::will::Proven;
 
 use super::check::Signer;
-use super::overlay::Overlay;
-use super::{Stop, vouching, will};
-use crate::error::Refusal;
+use super::{vouching, will};
+use crate::error::{Refusal, Stop};
 use crate::genesis::GenesisInfo;
+use crate::overlay::Overlay;
 use crate::verified::Verified;
 
 /// How it is established who asks.

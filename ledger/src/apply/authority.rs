@@ -15,14 +15,12 @@ use sillage_rules::codes::Code;
 use sillage_rules::limits::ACT_SIGNATURE_MS_MAX;
 use sillage_rules::roles::Roles;
 
-use super::Stop;
 use super::acts::{Actor, refused};
 use super::feature::{ROLES, feature_level_reached};
-use super::overlay::Overlay;
 use super::voiding::unknown;
-use crate::error::{ReadError, Refusal};
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
-use crate::reader::LedgerReader;
+use crate::overlay::Overlay;
 use crate::rows::KeyState;
 use crate::schema::Family;
 use crate::schema::consent_prefix::{COSIGNED as CONTENT, LIMIT, RULE};
@@ -234,22 +232,6 @@ impl Overlay<'_> {
         let row = self.store().get(Family::Consent, &[CONTENT, content.as_bytes()].concat())?;
         row.map(|row| row.try_into().map(u64::from_be_bytes).map(LeafIndex).map_err(|_| damaged())).transpose()
     }
-
-    /// The rows of what changed of rule, limits and cosigned acts.
-    pub(super) fn authority_rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let registry = &self.registry;
-        let rule = registry
-            .rule
-            .iter()
-            .map(|rule| (RULE.to_vec(), RuleChange::Rule(rule.clone()).to_message().encode_to_vec()));
-        let limits = registry.limits.iter();
-        let limits =
-            limits.map(|(author, records)| ([LIMIT, author.as_bytes()].concat(), records.to_be_bytes().to_vec()));
-        let contents = registry.contents.iter();
-        let contents = contents
-            .map(|(content, index)| ([CONTENT, content.as_bytes()].concat(), index.get().to_be_bytes().to_vec()));
-        rule.chain(limits).chain(contents).collect()
-    }
 }
 
 fn parse_rule(row: &[u8]) -> Option<Rule> {
@@ -261,14 +243,4 @@ fn parse_rule(row: &[u8]) -> Option<Rule> {
 
 fn damaged() -> ReadError {
     ReadError::Damaged("the row of the authorities' rule, a limit or a cosigned act can't be read".into())
-}
-
-impl LedgerReader {
-    /// The rule of the authorities; `None`: each acts alone.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn authority_rule(&self) -> Result<Option<Rule>, ReadError> {
-        Overlay::new(&self.view().store).rule()
-    }
 }

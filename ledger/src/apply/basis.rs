@@ -13,14 +13,12 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::FUTURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
 
-use super::Stop;
-use super::check::NO_PATIENT;
 use super::feature::CLAIMS;
-use super::overlay::Overlay;
 use super::rule::Staged;
 use crate::consent::Rules;
-use crate::error::ReadError;
-use crate::schema::{self, Family, TAG_LEN};
+use crate::error::{ReadError, Stop};
+use crate::overlay::Overlay;
+use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
 
 /// What is found about the basis that a record states.
 pub(super) fn found(

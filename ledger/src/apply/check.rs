@@ -22,22 +22,19 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
 
-use super::Stop;
 use super::authority::Cosigned;
 pub(crate) use super::erase_keys::check_new_keys;
-use super::overlay::{DataKeyName, Overlay};
 use crate::consent::Rules;
 use crate::consent::caches::Caches;
-use crate::error::{ReadError, Refusal};
+use crate::envelope::layout;
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
+use crate::overlay::Overlay;
 use crate::rows::{KeyInfo, KeyState};
-use crate::seal::layout;
+use crate::schema::{DataKeyName, NO_PATIENT};
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::verified::Verified;
-
-/// The tag of what concerns no patient.
-pub(crate) const NO_PATIENT: [u8; 32] = [0; 32];
 
 /// A batch whose fields make sense by themselves, and whose records, as they are to be filed, hash to its root.
 pub(crate) struct Shape<'b> {

@@ -10,13 +10,11 @@ use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 use sillage_rules::time::TimeMs;
 
-use super::Stop;
 use super::check::Signer;
 use super::feature::{ROLES, feature_level_reached};
-use super::overlay::Overlay;
-use crate::error::{ReadError, Refusal};
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
-use crate::reader::LedgerReader;
+use crate::overlay::Overlay;
 use crate::schema::Family;
 // Of patients' own devices there are many: nobody goes through theirs.
 use crate::schema::consent_prefix::{DAY as DAYS, OWN_DAY as OWN_DAYS};
@@ -24,7 +22,7 @@ use crate::schema::consent_prefix::{DAY as DAYS, OWN_DAY as OWN_DAYS};
 /// Rows of days gone by that are removed when a row is added: more go than come.
 const FORGOTTEN: usize = 2;
 
-fn day_of(time: LedgerTimeMs) -> u64 {
+pub(crate) fn day_of(time: LedgerTimeMs) -> u64 {
     time.get() / DAY_MS
 }
 
@@ -36,11 +34,11 @@ fn row_key(day: u64, author: &AuthorId, roles: Roles) -> Vec<u8> {
     [prefix(roles), &day.to_be_bytes(), author.as_bytes()].concat()
 }
 
-fn count_of(row: Option<Vec<u8>>) -> Result<u32, ReadError> {
+pub(crate) fn count_of(row: Option<Vec<u8>>) -> Result<u32, ReadError> {
     row.map_or(Ok(0), |row| row.try_into().map(u32::from_be_bytes).map_err(|_| damaged()))
 }
 
-fn damaged() -> ReadError {
+pub(crate) fn damaged() -> ReadError {
     ReadError::Damaged("the row of a day's records can't be read".into())
 }
 
@@ -70,7 +68,12 @@ pub(super) fn check(
     Err(Refusal::new(Code::LimitReached, what).into())
 }
 
-fn limit(overlay: &Overlay<'_>, genesis: &GenesisInfo, author: &AuthorId, roles: Roles) -> Result<u32, ReadError> {
+pub(crate) fn limit(
+    overlay: &Overlay<'_>,
+    genesis: &GenesisInfo,
+    author: &AuthorId,
+    roles: Roles,
+) -> Result<u32, ReadError> {
     let own = if roles.contains(Roles::PATIENT) {
         LIMIT_A_DAY_PATIENT
     } else if genesis.test_log {
@@ -99,51 +102,5 @@ impl Overlay<'_> {
         let count = count_of(known)?.saturating_add(records);
         self.set_row(Family::Consent, key, Some(count.to_be_bytes().to_vec()));
         Ok(())
-    }
-}
-
-/// A party that has signed most of what it may in one day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NearLimit {
-    /// The party's name: of a service, never of a patient's own device.
-    pub name: String,
-    /// How many it signed.
-    pub records: u32,
-    /// How many it may sign.
-    pub limit: u32,
-    /// When the next day begins, ms.
-    pub resets_ms: u64,
-}
-
-impl NearLimit {
-    /// Whether it may sign no more today.
-    pub fn is_reached(&self) -> bool {
-        self.records >= self.limit
-    }
-}
-
-impl LedgerReader {
-    /// The parties that have signed at least 80 % of what they may today of records that take access away, as of `now_ms`;
-    /// at most `limit` of them.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn near_limits(&self, now_ms: u64, limit_max: usize) -> Result<Vec<NearLimit>, ReadError> {
-        let view = self.view();
-        let overlay = Overlay::new(&view.store);
-        // Ledger time stands still while nobody writes.
-        let day = day_of(view.head.time.max(LedgerTimeMs(now_ms)));
-        let prefix = [DAYS, &day.to_be_bytes()].concat();
-        let mut out = Vec::new();
-        for (key, row) in view.store.scan(Family::Consent, &prefix, None, usize::MAX)? {
-            let author = key.get(prefix.len()..).and_then(|id| AuthorId::from_slice(id).ok()).ok_or_else(damaged)?;
-            let Some(party) = overlay.party(&author)? else { return Err(damaged()) };
-            let records = count_of(Some(row.into_vec()))?;
-            let limit = limit(&overlay, self.genesis(), &author, party.roles())?;
-            if u64::from(records) * 5 >= u64::from(limit) * 4 && out.len() < limit_max {
-                out.push(NearLimit { name: party.name, records, limit, resets_ms: (day + 1).saturating_mul(DAY_MS) });
-            }
-        }
-        Ok(out)
     }
 }

@@ -14,25 +14,16 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::{ERASE_RETENTION_MIN_MS, RETENTION};
 use sillage_rules::roles::Roles;
 
+use super::Applier;
 use super::check::{Content, Record, Shape};
 use super::feature::CLAIMS;
-use super::overlay::Overlay;
-use super::{Applier, Stop};
 use crate::consent::Rules;
-use crate::erasing::{Erasure, OpenErasure, gone_row, index_row, patient_row};
-use crate::error::{ReadError, Refusal};
-use crate::schema::{self, Family, TAG_LEN};
-use crate::seal::{TagPrefix, is_sealed};
+use crate::envelope::is_sealed;
+use crate::error::{ReadError, Refusal, Stop};
+use crate::overlay::erasing::{Erasure, OpenErasure, gone_row, index_row, patient_row};
+use crate::overlay::{Overlay, Planned};
+use crate::schema::{self, DataKeyName, Family, TAG_LEN, TagPrefix};
 use crate::store::Store;
-
-/// A checked erasure, done once all of its batch is accepted.
-#[derive(Debug, Clone)]
-pub(crate) struct Planned {
-    tag: [u8; TAG_LEN],
-    /// None: all of the patient's before.
-    indices: Vec<LeafIndex>,
-    by: Erasure,
-}
 
 /// Checks the erasure in `record`, whose entry will be `index`, and plans it.
 pub(super) fn plan(
@@ -270,7 +261,7 @@ fn delete_payload(store: &Store, writes: &mut WriteBatch, index: LeafIndex) {
 impl Overlay<'_> {
     /// Keeps a data key that came with a batch. While keys of its patient are due, it may be one that sealed a copy of what
     /// was erased: it is due too.
-    pub(super) fn take_new_key(&mut self, name: super::overlay::DataKeyName, wrapped: &[u8]) -> Result<(), ReadError> {
+    pub(super) fn take_new_key(&mut self, name: DataKeyName, wrapped: &[u8]) -> Result<(), ReadError> {
         if self.has_data_key(&name)? {
             return Ok(());
         }
@@ -284,7 +275,7 @@ impl Overlay<'_> {
     }
 
     /// Removes a data key for good, because of the erasure `by`.
-    pub(super) fn give_up_key(&mut self, name: super::overlay::DataKeyName, by: LeafIndex) {
+    pub(super) fn give_up_key(&mut self, name: DataKeyName, by: LeafIndex) {
         self.delete_data_key(name);
         self.set_erase_row(gone_row(&name), Some(by.get().to_be_bytes().to_vec()));
     }

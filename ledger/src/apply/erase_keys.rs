@@ -12,14 +12,13 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Command, Reseal, Resealed, RetireKek, Rewrap};
 use sillage_rules::codes::Code;
 
-use super::check;
-use super::overlay::{DataKeyName, Overlay};
-use super::{Applier, BatchOutcome, Stop, erase};
-use crate::erasing::{EPOCHS_AHEAD_MAX, OpenErasure};
-use crate::error::{Fatal, ReadError, Refusal};
-use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
-use crate::seal::vault::{Vault, VaultError};
-use crate::seal::{TagPrefix, layout};
+use super::{Applier, BatchOutcome, check, erase};
+use crate::envelope::layout;
+use crate::envelope::vault::{Vault, VaultError};
+use crate::error::{Fatal, ReadError, Refusal, Stop};
+use crate::overlay::Overlay;
+use crate::overlay::erasing::{EPOCHS_AHEAD_MAX, OpenErasure};
+use crate::schema::{self, DATA_KEY_ID_LEN, DataKeyName, Family, TAG_LEN, TagPrefix};
 
 /// Rows read at once.
 const CHUNK_ROWS: usize = 1_024;
@@ -263,7 +262,7 @@ impl Applier<'_> {
         let mut closed = self.overlay.open_erasures(prefix)?;
         closed.retain(|open| open.keys_gone && open.epoch <= retire.epoch);
         for open in &closed {
-            self.overlay.set_erase_row(crate::erasing::open_row(prefix, open.index), None);
+            self.overlay.set_erase_row(crate::overlay::erasing::open_row(prefix, open.index), None);
         }
         epochs.retired = retire.epoch;
         let erasures = closed.iter().filter(|open| !open.is_renewal()).count();

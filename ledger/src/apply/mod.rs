@@ -5,7 +5,7 @@
 //! [`voiding`] how records are voided, [`daily`] how often a day access may be taken away, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
 //! forgotten, [`will`] how it is proven that the patient decided, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
-//! records itself, [`vouching`] for whom a party vouches, [`overlay`] how batches of
+//! records itself, [`vouching`] for whom a party vouches, [`crate::overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
@@ -17,11 +17,11 @@ pub(crate) mod clock;
 pub(crate) mod daily;
 pub(crate) mod decide;
 mod decided;
+pub(crate) mod devices;
 pub(crate) mod erase;
 mod erase_keys;
 pub(crate) mod feature;
 mod nodes;
-pub(crate) mod overlay;
 pub(crate) mod own;
 mod rule;
 pub(crate) mod signing;
@@ -43,20 +43,18 @@ use sillage_rules::facts::{self, Finding, Lateness};
 use sillage_rules::kind::Kind;
 
 use self::acts::Actor;
-use self::check::{Content, NO_PATIENT, Record, Shape, Signer};
+use self::check::{Content, Record, Shape, Signer};
 pub use self::decided::{Decided, MadeDecision};
 use self::feature::CLAIMS;
-use self::overlay::Overlay;
 use self::rule::Staged;
 use crate::consent::Rules;
 use crate::consent::caches::Caches;
-use crate::error::{Fatal, ReadError, Refusal};
+use crate::error::{Fatal, ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
 use crate::index::Recorded;
-use crate::node_sets::NodeSetRow;
-use crate::rows::StreamInfo;
-use crate::schema::{self, Family, SigningName, SigningRow};
-use crate::seal::KekError;
+use crate::overlay::Overlay;
+use crate::rows::{NodeSetRow, StreamInfo};
+use crate::schema::{self, Family, NO_PATIENT, SigningName, SigningRow};
 use crate::shared::Shared;
 use crate::stats::{ApplyStats, Stage};
 use crate::store::Store;
@@ -70,7 +68,7 @@ pub const COMMAND_VERSION_CLOCKS: u32 = 6;
 
 /// Newest version of commands that every node of a group of this feature level applies.
 pub const fn command_version_max(level: u32) -> u32 {
-    if level >= clock::CLOCKS { COMMAND_VERSION_CLOCKS } else { 5 }
+    if level >= crate::feature::CLOCKS { COMMAND_VERSION_CLOCKS } else { 5 }
 }
 
 /// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
@@ -117,47 +115,6 @@ pub enum BatchOutcome {
     FeatureLevel(u32),
     /// Nothing of it is recorded.
     Refused(Refusal),
-}
-
-/// Why a batch isn't recorded.
-pub(crate) enum Stop {
-    /// By its own fault.
-    Refused(Refusal),
-    /// The store can't be read.
-    Failed(ReadError),
-    /// This node lacks a key that the group has.
-    Kek(KekError),
-}
-
-impl Stop {
-    /// The same, by the fault of the record or request at `position`.
-    fn at(self, position: u32) -> Self {
-        match self {
-            Self::Refused(refusal) => Self::Refused(refusal.at(position)),
-            other => other,
-        }
-    }
-
-    /// The refusal; or why the process has to stop.
-    fn refusal(self) -> Result<Refusal, Fatal> {
-        match self {
-            Self::Refused(refusal) => Ok(refusal),
-            Self::Failed(error) => Err(error.into()),
-            Self::Kek(error) => Err(Fatal::Kek(error)),
-        }
-    }
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<ReadError> for Stop {
-    fn from(error: ReadError) -> Self {
-        Self::Failed(error)
-    }
 }
 
 /// Everything that a command changes, to be written at once.

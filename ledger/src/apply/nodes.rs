@@ -8,14 +8,14 @@ use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSetChange, SetNode};
 
-use super::Stop;
 use super::acts::refused;
 use super::feature::{NODE_SETS, ROLES, feature_level_reached};
-use super::overlay::Overlay;
 use super::signing::{check_room, check_signing_key, is_signing_key};
-use crate::error::Refusal;
+use crate::error::{Refusal, Stop};
 use crate::genesis::GenesisInfo;
-use crate::node_sets::{NodeSetRow, present};
+use crate::nodes::present;
+use crate::overlay::Overlay;
+use crate::rows::NodeSetRow;
 
 /// Changes the set of nodes.
 pub(super) fn change(

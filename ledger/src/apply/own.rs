@@ -11,12 +11,11 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::{FUTURE_MS_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
 
-use super::check::NO_PATIENT;
 use super::feature::CLAIMS;
 use super::{Applier, BatchOutcome};
 use crate::error::Refusal;
 use crate::genesis::GenesisInfo;
-use crate::schema::{self, Family};
+use crate::schema::{self, Family, NO_PATIENT};
 
 /// Records that the ledger makes itself in one command.
 pub(crate) const LEDGER_RECORDS_MAX: usize = 1_024;

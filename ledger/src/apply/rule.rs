@@ -26,19 +26,18 @@ use sillage_rules::record::{ParsedRecord, RecordError};
 use sillage_rules::roles::Roles;
 use sillage_rules::will::may_carry;
 
-use super::check::{Content, NO_PATIENT, Record, Shape, Signer};
+use super::check::{Content, Record, Shape, Signer};
 use super::feature::{CLAIMS, ROLES, feature_level_reached};
-use super::overlay::Overlay;
-use super::{Applier, Stop, basis, daily, vouching, will};
+use super::{Applier, basis, daily, devices, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::register::Became;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
-use crate::devices;
-use crate::error::{ReadError, Refusal};
+use crate::envelope::Place;
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
-use crate::schema::{self, Family, TAG_LEN};
-use crate::seal::Place;
+use crate::overlay::Overlay;
+use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
 
 type Tag = [u8; TAG_LEN];
 

@@ -6,17 +6,14 @@
 use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::PublicKey;
 
-use super::Stop;
 use super::acts::refused;
-use super::overlay::Overlay;
-use crate::error::ReadError;
+use crate::error::{ReadError, Stop};
 use crate::genesis::GenesisInfo;
-use crate::node_sets::present;
+use crate::nodes::present;
+use crate::nodes::signing::LOG;
+use crate::overlay::Overlay;
 use crate::schema::{SigningName, SigningRow};
-use crate::store::Store;
 
-/// Number of the log itself among the nodes, which begin at 1.
-pub(crate) const LOG: u64 = 0;
 /// Replacements of signing keys in the life of a log, of all nodes and the log together, and changes of the set of nodes.
 pub(crate) const ROTATIONS_MAX: usize = 4_096;
 
@@ -68,43 +65,4 @@ pub(super) fn is_signing_key(overlay: &Overlay<'_>, genesis: &GenesisInfo, key: 
     let sets = overlay.node_sets()?;
     let in_set = sets.iter().flat_map(|row| &row.nodes).any(|node| node.public_key[..] == bytes[..]);
     Ok(in_genesis || rotated || in_set)
-}
-
-/// A replacement of a key that signs checkpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotation {
-    /// The act's entry.
-    pub index: LeafIndex,
-    /// The node; `None`: the log itself.
-    pub node: Option<u64>,
-    /// The new key.
-    pub key: PublicKey,
-    /// The first index commit after the act, which ends the last checkpoint under the key before; `None`: not there yet.
-    pub covered_by: Option<LeafIndex>,
-}
-
-/// All replacements, in the order of the log.
-pub(crate) fn rotations(store: &Store) -> Result<Vec<Rotation>, ReadError> {
-    let rotation = |(name, row): &(SigningName, SigningRow)| {
-        let key = PublicKey::from_bytes(&row.public_key);
-        let key = key.map_err(|_| ReadError::Damaged("a signing key".into()))?;
-        let node = (name.node != LOG).then_some(name.node);
-        Ok(Rotation { index: name.index, node, key, covered_by: row.covered_by })
-    };
-    let mut out = store.signing()?.iter().map(rotation).collect::<Result<Vec<Rotation>, ReadError>>()?;
-    out.sort_by_key(|rotation| rotation.index);
-    Ok(out)
-}
-
-/// The key of a node (or [`LOG`]) that signs the checkpoint whose last entry is the index commit `commit`; `None`:
-/// the one that it came with.
-pub(crate) fn key_at(store: &Store, node: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {
-    let rows = store.signing()?;
-    let of_node = rows.iter().rev().filter(|(name, _)| name.node == node);
-    let row = of_node.map(|(_, row)| row).find(|row| row.covered_by.is_some_and(|covered| covered < commit));
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let key = PublicKey::from_bytes(&row.public_key);
-    key.map(Some).map_err(|_| ReadError::Damaged("a signing key".into()))
 }

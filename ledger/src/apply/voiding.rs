@@ -9,14 +9,13 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::VOIDINGS_MAX;
 use sillage_rules::voiding::{NOTICE_RECORDS_MAX, Notice, Voiding, Whose};
 
+use super::Applier;
 use super::acts::refused;
-use super::check::NO_PATIENT;
 use super::feature::ROLES;
-use super::overlay::Overlay;
-use super::{Applier, Stop};
-use crate::error::{Fatal, ReadError, Refusal};
-use crate::schema::{self, Family, TAG_LEN};
-use crate::voids::{Job, ReviewGround, VoidedDecision, VoidedRange, range_of};
+use crate::error::{Fatal, ReadError, Refusal, Stop};
+use crate::overlay::Overlay;
+use crate::overlay::voids::{Job, ReviewGround, VoidedDecision, VoidedRange, range_of};
+use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
 
 /// What one command looks at: one for each entry, more for a decision, which is opened.
 const STEPS: usize = 2_000;

@@ -8,13 +8,12 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::{Roles, signers};
 use sillage_rules::vouching::{ANY, Claim, Vouched, Vouching, check_own_word, claims_of_record, claims_of_request};
 
-use super::Stop;
 use super::acts::{known_party, refused};
 use super::check::Signer;
 use super::feature::{CLAIMS, feature_level_reached};
-use super::overlay::Overlay;
-use crate::error::{ReadError, Refusal};
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
+use crate::overlay::Overlay;
 use crate::rows::PartyRow;
 use crate::schema::{Family, vouching_key};
 use crate::store::Store;

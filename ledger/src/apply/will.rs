@@ -15,13 +15,12 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::will::issuer::Issuer;
 use sillage_rules::will::{self, Log, Proven, Will};
 
-use super::Stop;
 use super::acts::refused;
 use super::check::Record;
 use super::feature::{CLAIMS, ROLES, feature_level_reached};
-use super::overlay::Overlay;
-use crate::error::{ReadError, Refusal};
+use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
+use crate::overlay::Overlay;
 use crate::verified::Verified;
 
 /// Under which an issuer is kept.

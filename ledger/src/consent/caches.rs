@@ -9,13 +9,13 @@ use sillage_rules::consent::{DepositedItem, PatientState};
 use sillage_rules::decide::record::DecisionRecord;
 
 use super::documents::Documents;
-use crate::apply::clock::ClockVoters;
 use crate::cache::Cache;
+use crate::envelope::KekProvider;
+use crate::envelope::vault::Vault;
+use crate::envelope::wrapped::OnRecord;
+use crate::nodes::ClockVoters;
 use crate::options::Options;
 use crate::schema::TAG_LEN;
-use crate::seal::KekProvider;
-use crate::seal::vault::Vault;
-use crate::seal::wrapped::OnRecord;
 use crate::verified::Verified;
 
 /// The state of a patient, folded from all that decides in a log of `as_of` entries.

@@ -4,9 +4,8 @@ use sillage_proof::hash::LeafIndex;
 use sillage_rules::consent::{Catalogue, Event, Matrix, Policy};
 use sillage_rules::kind::Kind;
 
-use crate::apply::check::NO_PATIENT;
 use crate::error::ReadError;
-use crate::schema::{self, Family};
+use crate::schema::{self, Family, NO_PATIENT};
 use crate::store::Store;
 
 /// What is in force. Nothing published: the defaults.

@@ -13,10 +13,9 @@ use sillage_rules::consent::DepositedItem;
 use sillage_rules::ident::spelling;
 
 use super::rules::Rules;
-use crate::apply::Stop;
-use crate::apply::feature::{ROLES, is_reached};
-use crate::apply::overlay::Overlay;
-use crate::error::ReadError;
+use crate::error::{ReadError, Stop};
+use crate::feature::{ROLES, is_reached};
+use crate::overlay::Overlay;
 use crate::schema::consent_prefix::{OPEN, SECRET};
 use crate::schema::{Family, TAG_LEN};
 

@@ -7,8 +7,7 @@
 //! - `caches`: what is kept in memory between commands. It can be made anew at any time, and never decides: with nothing
 //!   kept, every command does the same;
 //! - `items`: whose an item is, and what was recorded when it was deposited;
-//! - [`register`]: the register of broken glass;
-//! - `queries`: what readers may ask.
+//! - [`register`]: the register of broken glass.
 //!
 //! Nothing that says something about a person is stored in clear: rows hold numbers, kinds and hashes, and what they
 //! stand for is opened, under the patient's own data key, whenever it is needed. So the erasure of a record or a patient
@@ -17,10 +16,8 @@
 pub(crate) mod caches;
 pub(crate) mod documents;
 pub(crate) mod items;
-mod queries;
 pub(crate) mod register;
 mod rules;
 
-pub use queries::{DocumentsAt, RuleRow};
-pub use register::{BreakGlass, GlassFilter};
+pub use register::BreakGlass;
 pub(crate) use rules::{Rules, glass_id, opened};

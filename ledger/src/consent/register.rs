@@ -3,24 +3,19 @@
 //! A row holds times and numbers of entries. Who opened it, in which case and why stands in the sealed record alone: the
 //! reader of the register opens the entry. What is overdue follows from ledger time when it is read.
 
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
 use sillage_proof::keys::AuthorId;
 use sillage_rules::consent::people::Verdict;
 use sillage_rules::entry::{Entry, RecordEntry};
 
-use crate::apply::check::NO_PATIENT;
-use crate::apply::overlay::Overlay;
 use crate::error::ReadError;
-use crate::reader::LedgerReader;
-use crate::schema::{Family, TAG_LEN, index_key};
-use crate::shared::View;
-use crate::store::Store;
+use crate::overlay::Overlay;
+use crate::schema::{Family, NO_PATIENT, TAG_LEN, index_key};
 
-const ROWS: u8 = b'n';
-const UNJUSTIFIED: u8 = b'j';
+pub(crate) const ROWS: u8 = b'n';
+pub(crate) const UNJUSTIFIED: u8 = b'j';
 const OPENER: u8 = b'p';
-const UNCLOSED: u8 = b'x';
+pub(crate) const UNCLOSED: u8 = b'x';
 /// What became of a break-glass, entry by entry: while anything was ever voided, a row is folded from these.
 const HISTORY: u8 = b'h';
 /// How much of one break-glass's history is looked at.
@@ -99,7 +94,7 @@ impl BreakGlass {
         out
     }
 
-    fn decode(index: LeafIndex, bytes: &[u8]) -> Result<Self, ReadError> {
+    pub(crate) fn decode(index: LeafIndex, bytes: &[u8]) -> Result<Self, ReadError> {
         let parts = || {
             let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
             let (numbers, verdict) = rest.as_chunks::<8>();
@@ -133,11 +128,11 @@ impl BreakGlass {
     }
 }
 
-fn damaged() -> ReadError {
+pub(crate) fn damaged() -> ReadError {
     ReadError::Damaged("a row of the register of broken glass can't be read".into())
 }
 
-fn row_key(index: LeafIndex) -> Vec<u8> {
+pub(crate) fn row_key(index: LeafIndex) -> Vec<u8> {
     [&[ROWS][..], &index.get().to_be_bytes()].concat()
 }
 
@@ -200,7 +195,7 @@ impl Overlay<'_> {
     }
 
     /// A break-glass as if what became of it by voided records hadn't.
-    fn without_voided(&self, mut glass: BreakGlass) -> Result<BreakGlass, ReadError> {
+    pub(crate) fn without_voided(&self, mut glass: BreakGlass) -> Result<BreakGlass, ReadError> {
         if self.voids()?.is_empty() {
             return Ok(glass);
         }
@@ -282,7 +277,7 @@ impl Overlay<'_> {
     }
 
     /// What erased the record of a break-glass, or its patient.
-    fn erasure_of_glass(&self, glass: &BreakGlass) -> Result<Option<LeafIndex>, ReadError> {
+    pub(crate) fn erasure_of_glass(&self, glass: &BreakGlass) -> Result<Option<LeafIndex>, ReadError> {
         let by = self.erasure_of(&glass.tag.unwrap_or(NO_PATIENT), glass.index)?;
         Ok(by.map(|by| by.index))
     }
@@ -303,107 +298,7 @@ impl Overlay<'_> {
     }
 }
 
-/// Which rows of the register are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GlassFilter {
-    /// Only those that give access now.
-    pub open_only: bool,
-    /// Only those whose justification is due and isn't there.
-    pub overdue_only: bool,
-}
-
-impl LedgerReader {
-    /// Break-glasses in the order in which they were opened, after the entry `after`, at most `limit`; and whether there
-    /// are more. The time that they are held against is ledger time, [`crate::Head::time_ms`].
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn break_glasses(
-        &self,
-        filter: GlassFilter,
-        after: LeafIndex,
-        limit: usize,
-    ) -> Result<(Vec<BreakGlass>, bool), ReadError> {
-        self.break_glasses_counted(filter, after, limit).map(|(found, more, _)| (found, more))
-    }
-
-    /// The same, and how many rows of the register were looked at for it.
-    ///
-    /// # Errors
-    /// As [`LedgerReader::break_glasses`].
-    pub fn break_glasses_counted(
-        &self,
-        filter: GlassFilter,
-        after: LeafIndex,
-        limit: usize,
-    ) -> Result<(Vec<BreakGlass>, bool, u64), ReadError> {
-        let view = self.view();
-        let now = view.head.time;
-        let wanted = |glass: &BreakGlass| {
-            (!filter.open_only || glass.is_open(now)) && (!filter.overdue_only || glass.is_overdue(now))
-        };
-        let overlay = Overlay::new(&view.store);
-        // What was closed or justified by a voided record has no mark any more.
-        let marked = overlay.voids()?.is_empty();
-        let candidates: Box<dyn Iterator<Item = Result<LeafIndex, ReadError>> + '_> = if filter.open_only && marked {
-            // Few are open at a time; those that ended long ago aren't looked at.
-            let mut open = unexpired(&view.store, now)?;
-            open.sort_unstable();
-            Box::new(open.into_iter().filter(|index| *index > after).map(Ok))
-        } else {
-            Box::new(indices(&view, if filter.overdue_only && marked { UNJUSTIFIED } else { ROWS }, after))
-        };
-        let (mut out, mut looked_at) = (Vec::new(), 0);
-        for index in candidates {
-            let index = index?;
-            looked_at += 1;
-            let row = view.store.get(Family::Glass, &row_key(index))?.ok_or_else(damaged)?;
-            let mut glass = overlay.without_voided(BreakGlass::decode(index, &row)?)?;
-            if !wanted(&glass) {
-                continue;
-            }
-            glass.erased_by = overlay.erasure_of_glass(&glass)?;
-            if !wanted(&glass) {
-                continue;
-            }
-            if out.len() == limit {
-                return Ok((out, true, looked_at));
-            }
-            out.push(glass);
-        }
-        Ok((out, false, looked_at))
-    }
-
-    /// When the break-glass of this entry ends at the latest; `None` where the entry opened none.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn break_glass_end(&self, index: LeafIndex) -> Result<Option<LedgerTimeMs>, ReadError> {
-        let glass = Overlay::new(&self.view().store).glass_at(index)?;
-        Ok(glass.map(|glass| glass.expires_ms))
-    }
-}
-
-/// The indices of rows or marks that begin with `prefix`, after `after`.
-fn indices(view: &View, prefix: u8, after: LeafIndex) -> impl Iterator<Item = Result<LeafIndex, ReadError>> + '_ {
-    let mut options = ReadOptions::default();
-    let first = [&[prefix][..], &after.get().saturating_add(1).to_be_bytes()].concat();
-    options.set_iterate_range(first.clone()..vec![prefix + 1]);
-    let start = IteratorMode::From(&first, Direction::Forward);
-    let rows = view.store.db().iterator_cf_opt(view.store.family(Family::Glass), options, start);
-    rows.map(|row| index_of(&row?.0))
-}
-
-fn unexpired(store: &Store, now: LedgerTimeMs) -> Result<Vec<LeafIndex>, ReadError> {
-    let mut options = ReadOptions::default();
-    let first = [&[UNCLOSED][..], &now.get().saturating_add(1).to_be_bytes()].concat();
-    options.set_iterate_range(first.clone()..vec![UNCLOSED + 1]);
-    let start = IteratorMode::From(&first, Direction::Forward);
-    let rows = store.db().iterator_cf_opt(store.family(Family::Glass), options, start);
-    rows.map(|row| index_of(&row?.0)).collect()
-}
-
-fn index_of(key: &[u8]) -> Result<LeafIndex, ReadError> {
+pub(crate) fn index_of(key: &[u8]) -> Result<LeafIndex, ReadError> {
     let index = key.last_chunk::<8>().ok_or_else(damaged)?;
     Ok(LeafIndex(u64::from_be_bytes(*index)))
 }

@@ -14,14 +14,12 @@ use zeroize::Zeroizing;
 
 use super::caches::{Caches, Folded};
 use super::documents::{self, Documents};
-use crate::apply::Stop;
-use crate::apply::check::NO_PATIENT;
-use crate::apply::feature::ROLES;
-use crate::apply::overlay::Overlay;
-use crate::error::{ReadError, Refusal};
-use crate::schema::{self, Family, TAG_LEN};
-use crate::seal::vault::VaultError;
-use crate::seal::{Place, TagPrefix, layout, split_plain};
+use crate::envelope::vault::VaultError;
+use crate::envelope::{Place, layout, split_plain};
+use crate::error::{ReadError, Refusal, Stop};
+use crate::feature::ROLES;
+use crate::overlay::Overlay;
+use crate::schema::{self, Family, NO_PATIENT, TAG_LEN, TagPrefix};
 use crate::stats::ApplyStats;
 use sillage_rules::codes::Code;
 

@@ -14,9 +14,8 @@ use sillage_rules::index::{self, BucketTree, bucket_of};
 use super::row::Row;
 use super::worker::{Recorded, Worker};
 use super::{Index, bucket};
-use crate::apply::check::NO_PATIENT;
 use crate::error::ReadError;
-use crate::schema::{self, Family, HeadRow};
+use crate::schema::{self, Family, HeadRow, NO_PATIENT};
 use crate::store::Store;
 
 /// Rows hashed at once.

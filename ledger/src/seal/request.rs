@@ -9,9 +9,10 @@ use sillage_proto::internal::v1::{SealedDecision, SealedRequest, WrappedKey};
 use sillage_rules::decide::{ParsedRequest, TagPairing};
 use zeroize::Zeroizing;
 
-use super::sealer::{Place, SealError, Sealer};
+use super::sealer::{SealError, Sealer};
 use crate::apply::decide::{SEED_LEN, place_of};
-use crate::apply::overlay::DataKeyName;
+use crate::envelope::Place;
+use crate::schema::DataKeyName;
 
 impl Sealer {
     /// Seals what a requester asks, 1 to 64 requests under one signature, each under a data key of its patient and with a

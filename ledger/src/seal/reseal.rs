@@ -7,9 +7,10 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Reseal, Resealed, WrappedKey};
 use zeroize::Zeroizing;
 
-use super::sealer::{Place, SealError, Sealer, is_sealed};
-use super::{KekError, TagPrefix, layout};
-use crate::apply::overlay::DataKeyName;
+use super::sealer::{SealError, Sealer};
+use crate::envelope::{Place, is_sealed, layout};
+use crate::error::KekError;
+use crate::schema::{DataKeyName, TagPrefix};
 
 impl Sealer {
     /// The next payloads of a patient to seal anew, at most about `bytes_max` of them; `None` when no data key of the

@@ -8,8 +8,8 @@ use sillage_proof::hash::LeafIndex;
 use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
 
+use super::LedgerReader;
 use crate::error::ReadError;
-use crate::reader::LedgerReader;
 use crate::schema::{self, Family, TAG_LEN};
 
 /// Rows read at once: between two reads nothing in the database is held.

@@ -11,11 +11,10 @@ use sillage_proof::batch::Origin;
 use zeroize::Zeroizing;
 
 use super::cipher::{self, DataCipher};
-use super::sealer::Place;
-use super::{KekError, KekProvider, TagPrefix, layout};
-use crate::apply::overlay::DataKeyName;
+use super::{KekError, KekProvider, Place, TagPrefix, layout};
 use crate::cache::Cache;
-use crate::erasing::KekEpochs;
+use crate::overlay::erasing::KekEpochs;
+use crate::schema::DataKeyName;
 
 /// A payload can't be opened, or nothing sealed, while applying.
 #[derive(Debug)]

@@ -1,5 +1,11 @@
 //! The stored state with what the present command has changed of it so far, so that batches of one command and acts of
 //! one batch see each other.
+//!
+//! [`Overlay`] knows rows and no rules. `erasing` and `voids` say what is stored of erasures and of voided records; layers
+//! above add what they keep in rows of their own.
+
+pub(crate) mod erasing;
+pub(crate) mod voids;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,29 +13,32 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
+use prost::Message;
 use rocksdb::WriteBatch;
-use sillage_proof::hash::{Hash, LeafIndex};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyId, StreamId};
 use sillage_proto::v1;
-
-use prost::Message;
-use sillage_proof::hash::LedgerTimeMs;
-use sillage_rules::authority::Rule;
+use sillage_rules::authority::{Rule, RuleChange};
 use sillage_rules::voiding::Voiding;
 
-use super::erase::Planned;
+use self::erasing::Erasure;
+use self::voids::Voids;
 use crate::error::ReadError;
-use crate::node_sets::NodeSetRow;
-use crate::rows::{KeyInfo, KeyRow, PartyRow, StreamInfo, StreamRow};
-use crate::schema::{self, BatchRow, DATA_KEY_ID_LEN, Family, SigningName, SigningRow, TAG_LEN};
+use crate::rows::{KeyInfo, KeyRow, NodeSetRow, PartyRow, StreamInfo, StreamRow};
+use crate::schema::consent_prefix::{COSIGNED as CONTENT, LIMIT, RULE};
+use crate::schema::{
+    self, BatchRow, DATA_KEY_ID_LEN, DataKeyName, ErasingRow, Family, SigningName, SigningRow, TAG_LEN,
+};
 use crate::store::Store;
-use crate::voids::Voids;
 
-/// Key and value of a row of the family `erase`.
-pub(crate) type ErasingRow = (Vec<u8>, Vec<u8>);
-
-/// Names a data key.
-pub(crate) type DataKeyName = ([u8; TAG_LEN], [u8; DATA_KEY_ID_LEN]);
+/// A checked erasure, done once all of its batch is accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub tag: [u8; TAG_LEN],
+    /// None: all of the patient's before.
+    pub indices: Vec<LeafIndex>,
+    pub by: Erasure,
+}
 
 /// Changed parties, keys and certificates.
 #[derive(Debug, Clone, Default)]
@@ -286,9 +295,9 @@ impl<'a> Overlay<'a> {
         if self.erase.is_empty() {
             return false;
         }
-        let whole = crate::erasing::patient_rows(tag);
+        let whole = erasing::patient_rows(tag);
         let mut whole = self.erase.range(whole.clone()..).take_while(|(key, _)| key.starts_with(&whole));
-        self.erase.contains_key(&crate::erasing::index_row(index)) || whole.any(|(_, row)| row.is_some())
+        self.erase.contains_key(&erasing::index_row(index)) || whole.any(|(_, row)| row.is_some())
     }
 
     /// The actor of this hash is revoked from here on.
@@ -401,5 +410,20 @@ impl<'a> Overlay<'a> {
                 }
             }
         }
+    }
+    /// The rows of what changed of rule, limits and cosigned acts.
+    fn authority_rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let registry = &self.registry;
+        let rule = registry
+            .rule
+            .iter()
+            .map(|rule| (RULE.to_vec(), RuleChange::Rule(rule.clone()).to_message().encode_to_vec()));
+        let limits = registry.limits.iter();
+        let limits =
+            limits.map(|(author, records)| ([LIMIT, author.as_bytes()].concat(), records.to_be_bytes().to_vec()));
+        let contents = registry.contents.iter();
+        let contents = contents
+            .map(|(content, index)| ([CONTENT, content.as_bytes()].concat(), index.get().to_be_bytes().to_vec()));
+        rule.chain(limits).chain(contents).collect()
     }
 }

@@ -1,4 +1,28 @@
 //! Everything that can be asked of the ledger, from any thread, while commands are applied and snapshots installed.
+//!
+//! [`LedgerReader`] is one type, and each file holds what it answers about one thing: `authority` (the authorities' rule and
+//! limits), `batches` (batches as they stand in the log, and the check of their signatures), `break_glass`, `consent` (records
+//! that decide), `devices`, `erasing`, `nodes`, `patients` (proofs of a patient's trace), `trace` (a patient's entries),
+//! `voids`. What concerns the log as a whole stands here.
+
+mod authority;
+mod batches;
+mod break_glass;
+mod consent;
+mod devices;
+mod erasing;
+mod nodes;
+mod patients;
+mod trace;
+mod voids;
+
+pub use self::authority::NearLimit;
+pub use self::batches::{BatchFault, BatchPath, BatchVerifier, Headers};
+pub use self::break_glass::GlassFilter;
+pub use self::consent::{DocumentsAt, RuleRow};
+pub use self::patients::PatientProof;
+pub use self::trace::{TraceRow, TraceScan};
+pub use self::voids::VoidingPart;
 
 use std::sync::Arc;
 
@@ -14,21 +38,17 @@ use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::vouching::{Claim, Vouching};
 
-use crate::apply::clock::ClockVoters;
-use crate::apply::overlay::Overlay;
-use crate::apply::signing::{self, Rotation};
-use crate::apply::{self, Stop, vouching};
+use crate::apply::{self, vouching};
 use crate::consent::caches::Caches;
-use crate::error::{ReadError, Refusal};
+use crate::error::{Fatal, ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
-use crate::node_sets;
-use crate::patients::KeptLeaves;
+use crate::nodes::{ClockVoters, Rotation, first_key, signing};
+use crate::overlay::Overlay;
 use crate::rows::{KeyInfo, Party, PartyRow, StreamInfo};
 use crate::schema::{self, DATA_KEY_ID_LEN, Family, TAG_LEN};
-use crate::shared::{Shared, View};
+use crate::shared::{KeptLeaves, Shared, View};
 use crate::stats::ApplyStats;
 use crate::store::Store;
-use crate::trace::TraceScan;
 use crate::tree;
 use crate::verified::Verified;
 
@@ -115,6 +135,14 @@ impl LedgerReader {
     /// The highest applied index that would survive a power failure now.
     pub fn flushed(&self) -> u64 {
         self.shared.flushed()
+    }
+
+    /// Makes all that is applied durable.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn flush(&self) -> Result<u64, Fatal> {
+        self.shared().flush()
     }
 
     /// Why the database can't be written since a flush failed; `None` while it can.
@@ -482,7 +510,7 @@ impl LedgerReader {
     /// When the store can't be read.
     pub fn node_key_at(&self, id: u64, commit: LeafIndex) -> Result<Option<PublicKey>, ReadError> {
         let store = self.store();
-        let Some(first) = node_sets::first_key(&store, &self.shared.genesis, id, commit)? else {
+        let Some(first) = first_key(&store, &self.shared.genesis, id, commit)? else {
             return Ok(None);
         };
         Ok(Some(signing::key_at(&store, id, commit)?.unwrap_or(first)))

@@ -1,7 +1,6 @@
 //! What proves a patient's trace: the row in the index as of one index commit, the patient's entries by ordinal, and
 //! range proofs over their leaves (`docs/formats.md` §9).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rocksdb::ReadOptions;
@@ -10,11 +9,11 @@ use sillage_proof::range;
 use sillage_rules::entry::{Entry, IndexCommit};
 use sillage_rules::index::{self, bucket_of, ikey};
 
+use super::LedgerReader;
 use crate::error::ReadError;
 use crate::index::bucket;
-use crate::reader::LedgerReader;
 use crate::schema::{self, Family, TAG_LEN};
-use crate::shared::View;
+use crate::shared::{Leaves, View};
 
 /// Entries read from the database at once.
 const CHUNK_ENTRIES: usize = 512;
@@ -36,14 +35,6 @@ pub struct PatientProof {
     pub path: Vec<Hash>,
     /// Entries of the patient below the index commit.
     pub count: u64,
-}
-
-/// The first entries of a patient.
-pub(crate) struct Leaves {
-    tag: [u8; TAG_LEN],
-    generation: u64,
-    indices: Vec<LeafIndex>,
-    leaves: Vec<Hash>,
 }
 
 impl LedgerReader {
@@ -164,9 +155,6 @@ impl LedgerReader {
         Ok(leaves)
     }
 }
-
-/// The leaves of patients that were read last, the newest first.
-pub(crate) type KeptLeaves = VecDeque<Arc<Leaves>>;
 
 fn bounds(from: u64, to: u64, count: u64) -> Result<(usize, usize), ReadError> {
     let beyond = |_| ReadError::Beyond { size: count };

@@ -7,11 +7,9 @@ use sillage_rules::codes::Code;
 use sillage_rules::device::DeviceRegistered;
 use sillage_rules::roles::Roles;
 
-use crate::apply::Stop;
-use crate::apply::check::Signer;
-use crate::apply::overlay::Overlay;
-use crate::error::{ReadError, Refusal};
-use crate::reader::LedgerReader;
+use super::check::Signer;
+use crate::error::{Refusal, Stop};
+use crate::overlay::Overlay;
 use crate::schema::consent_prefix::{DEVICE, DEVICE_READ};
 use crate::schema::{Family, TAG_LEN};
 
@@ -19,7 +17,7 @@ fn line_key(tag: &[u8; TAG_LEN], index: LeafIndex) -> Vec<u8> {
     [DEVICE, tag, &index.get().to_be_bytes()].concat()
 }
 
-fn read_key(tag: &[u8; TAG_LEN], mark: &Hash) -> Vec<u8> {
+pub(crate) fn read_key(tag: &[u8; TAG_LEN], mark: &Hash) -> Vec<u8> {
     [DEVICE_READ, tag, mark.as_bytes()].concat()
 }
 
@@ -64,28 +62,5 @@ impl Overlay<'_> {
     /// Notes that the device with this mark has read, as the trace of this tag says.
     pub(crate) fn put_device_read(&mut self, tag: &[u8; TAG_LEN], mark: &Hash) {
         self.set_row(Family::Consent, read_key(tag, mark), Some(Vec::new()));
-    }
-}
-
-impl LedgerReader {
-    /// The records that say under this tag which devices act for its patient, in log order. [`crate::seal::Sealer::open`]
-    /// opens them; an erased one gives none.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn device_records(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<LeafIndex>, ReadError> {
-        let prefix = [DEVICE, tag].concat();
-        let rows = self.view().store.scan(Family::Consent, &prefix, None, sillage_rules::device::DEVICES_MAX)?;
-        let index = |key: &[u8]| key.get(prefix.len()..)?.try_into().ok().map(u64::from_be_bytes).map(LeafIndex);
-        let damaged = || ReadError::Damaged("the row of a device can't be read".into());
-        rows.iter().map(|(key, _)| index(key).ok_or_else(damaged)).collect()
-    }
-
-    /// Whether the first reading of the device with this mark is on record, in the trace of this tag.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn has_device_read(&self, tag: &[u8; TAG_LEN], mark: &Hash) -> Result<bool, ReadError> {
-        Ok(self.view().store.get(Family::Consent, &read_key(tag, mark))?.is_some())
     }
 }

@@ -5,16 +5,12 @@
 //! key. *Open* rows say which erasures still wait for that key to be given up, *due* rows which data keys of a patient
 //! are to go first. Whoever leads works from these rows, so that a new leader goes on where the old one stopped.
 
-use std::sync::atomic::Ordering;
-
 use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
-use crate::apply::overlay::{DataKeyName, Overlay};
-use crate::error::{Fatal, ReadError};
-use crate::reader::LedgerReader;
-use crate::schema::{DATA_KEY_ID_LEN, Family, TAG_LEN};
-use crate::seal::TagPrefix;
+use super::Overlay;
+use crate::error::ReadError;
+use crate::schema::{DATA_KEY_ID_LEN, DataKeyName, Family, TAG_LEN, TagPrefix};
 use crate::store::Store;
 
 /// The epoch that a new keyring begins with.
@@ -100,15 +96,15 @@ pub(crate) fn open_row(prefix: TagPrefix, index: LeafIndex) -> Vec<u8> {
 pub(crate) fn open_rows(prefix: TagPrefix) -> Vec<u8> {
     [&OPEN[..], &prefix.get().to_be_bytes()].concat()
 }
-const OPEN: &[u8; 1] = b"o";
+pub(crate) const OPEN: &[u8; 1] = b"o";
 
 /// Key of the row with the epochs of a prefix.
 fn kek_row(prefix: TagPrefix) -> Vec<u8> {
     [&KEK[..], &prefix.get().to_be_bytes()].concat()
 }
-const KEK: &[u8; 1] = b"k";
+pub(crate) const KEK: &[u8; 1] = b"k";
 
-fn damaged() -> ReadError {
+pub(crate) fn damaged() -> ReadError {
     ReadError::Damaged("the row of an erasure can't be read".into())
 }
 
@@ -126,7 +122,7 @@ impl Erasure {
         [&self.index.get().to_be_bytes()[..], &self.time_ms.get().to_be_bytes(), ground].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, ReadError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ReadError> {
         let parts = || {
             let (index, rest) = bytes.split_at_checked(8)?;
             let (time, ground) = rest.split_at_checked(8)?;
@@ -283,101 +279,6 @@ impl Store {
             Ok((name().ok_or_else(damaged)?, wrapped.into_vec()))
         });
         rows.collect()
-    }
-}
-
-impl LedgerReader {
-    /// What erased the payload of an entry of this patient; `None` where nothing did.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn erasure_of(&self, tag: &[u8; TAG_LEN], index: LeafIndex) -> Result<Option<Erasure>, ReadError> {
-        Overlay::new(&self.view().store).erasure_of(tag, index)
-    }
-
-    /// The last erasure of a patient as a whole; `None`: never. What was recorded after it is there.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn patient_erasure(&self, tag: &[u8; TAG_LEN]) -> Result<Option<Erasure>, ReadError> {
-        Overlay::new(&self.view().store).patient_erasure(tag)
-    }
-
-    /// The last erasure of a patient as a whole in a log of `size` entries; `None`: none by then.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn patient_erasure_at(&self, tag: &[u8; TAG_LEN], size: u64) -> Result<Option<Erasure>, ReadError> {
-        let view = self.view();
-        let rows = Overlay::new(&view.store).erase_rows(&patient_rows(tag))?;
-        let mut rows = rows.iter().rev().map(|(_, row)| Erasure::decode(row));
-        rows.find(|row| !matches!(row, Ok(row) if row.index.get() >= size)).transpose()
-    }
-
-    /// Erasures of which the key-encryption key isn't given up yet, by prefix, at most `limit`.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn open_erasures(&self, limit: usize) -> Result<Vec<OpenErasure>, ReadError> {
-        let rows = self.view().store.scan(Family::Erase, OPEN, None, limit)?;
-        rows.iter().map(|(key, row)| OpenErasure::decode(key, row)).collect()
-    }
-
-    /// Data keys of a patient that are to be given up once nothing is sealed under them any more.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn due_keys(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<[u8; DATA_KEY_ID_LEN]>, ReadError> {
-        Overlay::new(&self.view().store).due_keys(tag)
-    }
-
-    /// Where the key-encryption keys of a prefix stand.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn kek_epochs(&self, prefix: TagPrefix) -> Result<KekEpochs, ReadError> {
-        Overlay::new(&self.view().store).kek_epochs(prefix)
-    }
-
-    /// The prefixes whose epochs have ever changed.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn changed_keks(&self) -> Result<Vec<(TagPrefix, KekEpochs)>, ReadError> {
-        let rows = self.view().store.scan(Family::Erase, KEK, None, usize::from(TagPrefix::COUNT))?;
-        let rows = rows.iter().map(|(key, row)| {
-            let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u16::from_be_bytes);
-            let prefix = number.and_then(TagPrefix::new).ok_or_else(damaged)?;
-            Ok((prefix, KekEpochs::decode(row)?))
-        });
-        rows.collect()
-    }
-
-    /// Data keys of a prefix as they are wrapped, after the one named `after`, at most `limit`, in order.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn data_keys_of(
-        &self,
-        prefix: TagPrefix,
-        after: Option<&DataKeyName>,
-        limit: usize,
-    ) -> Result<Vec<(DataKeyName, Vec<u8>)>, ReadError> {
-        self.view().store.data_keys_of(prefix, after, limit)
-    }
-
-    /// Rises whenever data keys are given up, wrapped anew, or another database is in use: what is kept of keys in
-    /// memory is outdated then.
-    pub fn keys_version(&self) -> u64 {
-        self.shared().keys_version.load(Ordering::Acquire)
-    }
-
-    /// Makes all that is applied durable.
-    ///
-    /// # Errors
-    /// When the database can't be written.
-    pub fn flush(&self) -> Result<u64, Fatal> {
-        self.shared().flush()
     }
 }
 

@@ -4,9 +4,9 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_rules::entry::Entry;
 use sillage_rules::kind::Kind;
 
-use super::documents;
+use super::LedgerReader;
+use crate::consent::documents;
 use crate::error::ReadError;
-use crate::reader::LedgerReader;
 use crate::schema::consent_prefix::REVOKED_ACTOR;
 use crate::schema::{Family, TAG_LEN};
 

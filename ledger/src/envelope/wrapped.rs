@@ -2,16 +2,17 @@
 //!
 //! Only what the store holds is kept, never what a command brings along or what isn't there, and what the present command
 //! changed is asked first. Whatever gives a data key up, wraps it anew or changes an epoch makes
-//! [`crate::apply::overlay::Overlay::keys_changed`] true, and all of it is forgotten: so a hit and a miss come to the same.
+//! [`crate::overlay::Overlay::keys_changed`] true, and all of it is forgotten: so a hit and a miss come to the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::TagPrefix;
-use crate::apply::overlay::{DataKeyName, Overlay};
 use crate::cache::Cache;
-use crate::erasing::KekEpochs;
 use crate::error::ReadError;
+use crate::overlay::Overlay;
+use crate::overlay::erasing::KekEpochs;
+use crate::schema::DataKeyName;
 
 /// Of one thread that applies or checks.
 pub(crate) struct OnRecord {

@@ -9,7 +9,7 @@
 
 use sillage_proof::batch::Origin;
 
-use super::sealer::Place;
+use super::Place;
 
 /// Version of both layouts.
 const VERSION: u8 = 1;

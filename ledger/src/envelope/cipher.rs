@@ -6,9 +6,8 @@ use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
 use sillage_proof::batch::Origin;
 use zeroize::Zeroizing;
 
-use super::sealer::Place;
-use super::{DataKeyBytes, KekError, KekProvider, TagPrefix, layout};
-use crate::apply::overlay::DataKeyName;
+use super::{DataKeyBytes, KekError, KekProvider, Place, TagPrefix, layout};
+use crate::schema::DataKeyName;
 
 /// A patient's data key, ready to use.
 pub(crate) struct DataCipher {
