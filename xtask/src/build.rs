@@ -1,6 +1,6 @@
 //! Running cargo and the programs it makes.
 
-use crate::Failed;
+use crate::failed::Failed;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};

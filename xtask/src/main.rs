@@ -4,9 +4,13 @@
 //! ([`setup`]). It builds and runs the real programs; it holds no logic of theirs. Start with [`run`].
 
 mod build;
+mod circles;
+mod failed;
 mod setup;
 mod tidy;
+mod tokens;
 
+use failed::Failed;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask <command>
@@ -32,25 +36,6 @@ fn main() -> ExitCode {
             eprintln!("xtask: {error}");
             ExitCode::from(error.exit_code)
         }
-    }
-}
-
-/// Why a command ended without success, as one sentence with the way out.
-#[derive(Debug)]
-pub struct Failed {
-    message: String,
-    exit_code: u8,
-}
-
-impl Failed {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: 1 }
-    }
-}
-
-impl std::fmt::Display for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
     }
 }
 

@@ -1,7 +1,7 @@
 //! System packages that the build and the tests need: installed where that takes no question, named where it does.
 
-use crate::Failed;
 use crate::build::on_path;
+use crate::failed::Failed;
 use std::path::Path;
 use std::process::Command;
 

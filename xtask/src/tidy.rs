@@ -1,8 +1,9 @@
 //! Structure and style that the compiler does not check: which crate may know which, what a pure crate may pull in,
 //! how long a file is, what is left behind. Every finding is one line `path:line: what, and what to do`.
 
-use crate::Failed;
 use crate::build::{cargo_lines, root};
+use crate::circles;
+use crate::failed::Failed;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,9 @@ pub fn check() -> Result<(), Failed> {
     let mut findings = Vec::new();
     arrows(&mut findings)?;
     absent(&mut findings)?;
+    for (name, _) in ARROWS {
+        circles::check(&root(), name, &mut findings)?;
+    }
     for file in sources()? {
         let text =
             std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
