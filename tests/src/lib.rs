@@ -12,6 +12,7 @@
 //! - [`health`]: a patient's consent and decisions through the command line;
 //! - [`authority`]: what only the ledger's authority signs;
 //! - [`replay`]: decision scenarios, told to running nodes;
+//! - [`page`]: a page of the documentation, run as a reader would run it;
 //! - [`fixtures`]: files of others, where they are at hand.
 //!
 //! No test asserts a time; every wait has an end.
@@ -24,6 +25,7 @@ pub mod folders;
 pub mod health;
 pub mod lines;
 pub mod members;
+pub mod page;
 pub mod replay;
 pub mod second_verifier;
 pub mod story;
