@@ -6,6 +6,7 @@
 mod build;
 mod circles;
 mod failed;
+mod pages;
 mod setup;
 mod tidy;
 mod tokens;

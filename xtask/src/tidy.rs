@@ -51,6 +51,8 @@ pub fn check() -> Result<(), Failed> {
     for (name, _) in ARROWS {
         circles::check(&root(), name, &mut findings)?;
     }
+    let crates: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    crate::pages::check(&root(), &crates, &mut findings);
     for file in sources()? {
         let text =
             std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
