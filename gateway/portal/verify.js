@@ -1013,76 +1013,25 @@ export async function checkAct(bytes, { origin, timeMs, signer, rule, parties },
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Entries (docs/formats.md §5) and the words for their kinds, in French and in English
+// Entries (docs/formats.md §5) and their kinds
 
 const KINDS = {
-  0x0101: ["space.opened", "espace de santé ouvert", "health space opened"],
-  0x0102: ["space.opposed", "opposition à l’espace de santé", "opposed to the health space"],
-  0x0103: ["space.closed", "espace de santé fermé", "health space closed"],
-  0x0201: ["consent.directive", "consentement ou refus donné", "consent or refusal given"],
-  0x0202: ["consent.revoked", "consentement retiré", "consent revoked"],
-  0x0301: ["emergency.opposition", "opposition à l’accès en urgence", "opposed to emergency access"],
-  0x0302: ["emergency.opposition.lifted", "opposition à l’urgence levée", "emergency opposition lifted"],
-  0x0303: ["professional.blocked", "professionnel bloqué", "professional blocked"],
-  0x0304: ["professional.unblocked", "professionnel débloqué", "professional unblocked"],
-  0x0305: ["item.masked", "document masqué", "document masked"],
-  0x0306: ["item.unmasked", "document démasqué", "document unmasked"],
-  0x0307: ["item.embargoed", "document en attente d’annonce", "document held until announced"],
-  0x0308: ["item.released", "document annoncé", "document released"],
-  0x0309: ["feed.opposed", "opposition à une alimentation", "opposed to a feed"],
-  0x030a: ["feed.opposition.lifted", "opposition à une alimentation levée", "opposition to a feed lifted"],
-  0x0401: ["representation.registered", "représentant enregistré", "representative registered"],
-  0x0402: ["representation.ended", "représentation terminée", "representation ended"],
-  0x0403: ["minor.secrecy.set", "secret du mineur posé", "minor’s secrecy set"],
-  0x0404: ["minor.secrecy.lifted", "secret du mineur levé", "minor’s secrecy lifted"],
-  0x0405: ["careteam.joined", "entrée dans l’équipe de soins", "joined the care team"],
-  0x0406: ["careteam.left", "sortie de l’équipe de soins", "left the care team"],
-  0x0407: ["attending.declared", "médecin traitant déclaré", "attending doctor declared"],
-  0x0408: ["attending.ended", "médecin traitant terminé", "attending doctor ended"],
-  0x0501: ["breakglass.opened", "accès en urgence ouvert", "emergency access opened"],
-  0x0502: ["breakglass.justified", "accès en urgence justifié", "emergency access justified"],
-  0x0503: ["breakglass.closed", "accès en urgence fermé", "emergency access closed"],
-  0x0504: ["breakglass.reviewed", "accès en urgence contrôlé", "emergency access reviewed"],
-  0x0601: ["access.read", "lecture", "read"],
-  0x0602: ["access.search", "recherche", "search"],
-  0x0603: ["access.write", "dépôt", "deposit"],
-  0x0604: ["access.update", "modification", "update"],
-  0x0605: ["access.download", "téléchargement", "download"],
-  0x0606: ["access.print", "impression", "print"],
-  0x0607: ["access.export", "export", "export"],
-  0x0608: ["access.delete", "suppression", "deletion"],
-  0x0701: ["movement.third_party", "transmission à un tiers", "passed to a third party"],
-  0x0702: ["movement.app_sync", "synchronisation d’une application", "synchronised with an app"],
-  0x0703: ["movement.research", "transmission à la recherche", "released for research"],
-  0x0704: ["movement.snds", "alimentation du SNDS", "fed to the SNDS"],
-  0x0801: ["decision.made", "décision d’accès", "access decided"],
-  0x0901: ["notification.queued", "notification préparée", "notification queued"],
-  0x0902: ["notification.delivered", "notification remise", "notification delivered"],
-  0x0903: ["notification.failed", "notification non remise", "notification failed"],
-  0x0904: ["notification.read", "notification lue", "notification read"],
-  0x0905: ["contest.opened", "contestation ouverte", "contest opened"],
-  0x0906: ["contest.answered", "contestation répondue", "contest answered"],
-  0x0907: ["log.consulted", "consultation de cette trace", "this trace consulted"],
-  0x0a01: ["key.registered", "clé enregistrée", "key registered"],
-  0x0a02: ["key.rotated", "clé remplacée", "key rotated"],
-  0x0a03: ["key.revoked", "clé révoquée", "key revoked"],
-  0x0a04: ["role.changed", "rôle changé", "role changed"],
-  0x0a05: ["catalogue.published", "catalogue publié", "catalogue published"],
-  0x0a06: ["policy.published", "politique publiée", "policy published"],
-  0x0a07: ["matrix.published", "matrice d’habilitation publiée", "matrix published"],
-  0x0a08: ["identity.linked", "identités rattachées", "identities linked"],
-  0x0a09: ["identity.corrected", "identité corrigée", "identity corrected"],
-  0x0a0a: ["payload.erased", "contenu effacé", "content erased"],
-  0x0a0b: ["index.commit", "index des patients", "patient index"],
-  0x0a0c: ["log.closed", "registre fermé", "log closed"],
-  0x0a0d: ["system.event", "événement d’un système", "system event"],
-  0x0a0e: ["genesis", "genèse", "genesis"],
-  0x0a0f: ["node_set.changed", "nœuds changés", "nodes changed"],
-  0x0a10: ["vouching.changed", "services qui répondent pour d’autres : changement", "vouching changed"],
-  0x0a11: ["issuer.published", "fournisseur d’identité publié", "issuer of logins published"],
-  0x0a12: ["records.voided", "enregistrements annulés", "records voided"],
-  0x0a13: ["authority.rule", "règle des autorités", "rule of the authorities"],
-  0x0a14: ["device.registered", "appareil enregistré pour agir en votre nom", "device registered to act for you"],
+  0x0101: "space.opened", 0x0102: "space.opposed", 0x0103: "space.closed", 0x0201: "consent.directive", 0x0202: "consent.revoked",
+  0x0301: "emergency.opposition", 0x0302: "emergency.opposition.lifted", 0x0303: "professional.blocked",
+  0x0304: "professional.unblocked", 0x0305: "item.masked", 0x0306: "item.unmasked", 0x0307: "item.embargoed",
+  0x0308: "item.released", 0x0309: "feed.opposed", 0x030a: "feed.opposition.lifted", 0x0401: "representation.registered",
+  0x0402: "representation.ended", 0x0403: "minor.secrecy.set", 0x0404: "minor.secrecy.lifted", 0x0405: "careteam.joined",
+  0x0406: "careteam.left", 0x0407: "attending.declared", 0x0408: "attending.ended", 0x0501: "breakglass.opened",
+  0x0502: "breakglass.justified", 0x0503: "breakglass.closed", 0x0504: "breakglass.reviewed", 0x0601: "access.read",
+  0x0602: "access.search", 0x0603: "access.write", 0x0604: "access.update", 0x0605: "access.download", 0x0606: "access.print",
+  0x0607: "access.export", 0x0608: "access.delete", 0x0701: "movement.third_party", 0x0702: "movement.app_sync",
+  0x0703: "movement.research", 0x0704: "movement.snds", 0x0801: "decision.made", 0x0901: "notification.queued",
+  0x0902: "notification.delivered", 0x0903: "notification.failed", 0x0904: "notification.read", 0x0905: "contest.opened",
+  0x0906: "contest.answered", 0x0907: "log.consulted", 0x0a01: "key.registered", 0x0a02: "key.rotated", 0x0a03: "key.revoked",
+  0x0a04: "role.changed", 0x0a05: "catalogue.published", 0x0a06: "policy.published", 0x0a07: "matrix.published",
+  0x0a08: "identity.linked", 0x0a09: "identity.corrected", 0x0a0a: "payload.erased", 0x0a0b: "index.commit", 0x0a0c: "log.closed",
+  0x0a0d: "system.event", 0x0a0e: "genesis", 0x0a0f: "node_set.changed", 0x0a10: "vouching.changed", 0x0a11: "issuer.published",
+  0x0a12: "records.voided", 0x0a13: "authority.rule", 0x0a14: "device.registered",
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
@@ -1528,7 +1477,7 @@ const common = (file, kind, note) => ({
 /** An entry as the report shows it. */
 function line({ it, shown }, author) {
   return {
-    index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind][0], kindCode: it.kind,
+    index: it.index, timeMs: it.timeMs, kind: KINDS[it.kind], kindCode: it.kind,
     flags: REMARKS.filter((flag) => (it.flags >> FLAGS.indexOf(flag)) & 1),
     unjustifiedReason: it.flags & FLAG_UNJUSTIFIED ? REASONS[reasonOf(it.flags)] : null,
     author: author ? { name: author.name, keyId: hex(author.keyId) } : null,
@@ -1660,7 +1609,7 @@ async function proof(file, context) {
   const rest = join(utf8.encode("sillage/tlog-proof/v1\0"), file.bytes.subarray(0, before), file.bytes.subarray(after));
   // All else holds, so it is in what C2SP has verifiers ignore: a signature line of a key that the policy doesn't know.
   if (!same(held.subarray(held.length - 32), sha256(rest))) fail("signatures", "a signature line was changed");
-  const of = it.kind === undefined ? {} : { kind_of_entry: KINDS[it.kind][0], kindCode: it.kind };
+  const of = it.kind === undefined ? {} : { kind_of_entry: KINDS[it.kind], kindCode: it.kind };
   const record = it.type === 2 ? { tag: hex(it.tag), recordHash: hex(it.recordHash) } : {};
   return { ...common(file, "proof", note), entry: { index, timeMs: it.timeMs, type: TYPES[it.type], ...of, ...record } };
 }
@@ -1735,6 +1684,210 @@ function day(ms) {
 /** Text for people: control characters of a record, or of a name, must not reach a terminal. */
 const clean = (text) => String(text).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\ufffd");
 
+/** The words of tokens, in French and in English: those of docs/vectors/words.json, which the programs in Rust use too; a test compares them. */
+const VOCABULARY = {
+  actions: {
+    delete: { fr: "supprimer", en: "delete" },
+    download: { fr: "télécharger", en: "download" },
+    export: { fr: "exporter", en: "export" },
+    print: { fr: "imprimer", en: "print" },
+    read: { fr: "consulter", en: "read" },
+    search: { fr: "rechercher", en: "search" },
+    update: { fr: "modifier", en: "change" },
+    write: { fr: "ajouter", en: "add" },
+  },
+  bases: {
+    breakglass: { fr: "par un accès d'urgence", en: "by break-glass" },
+    care_team: { fr: "en tant que membre de l'équipe de soins", en: "as a member of the care team" },
+    consent: { fr: "avec le consentement du patient", en: "with the patient's consent" },
+    decision: { fr: "sur autorisation", en: "by an authorisation" },
+    "emergency-mode": { fr: "selon les règles d'urgence de l'établissement", en: "by the establishment's emergency rules" },
+    legal: { fr: "en vertu de la loi", en: "by law" },
+    self: { fr: "en tant que patient", en: "as the patient" },
+  },
+  categories: {
+    ADVANCE_DIRECTIVES: { fr: "directives anticipées", en: "advance directives" },
+    ALLERGIES: { fr: "allergies", en: "allergies" },
+    DocumentReference: { fr: "document", en: "document" },
+    IMAGING: { fr: "imagerie", en: "imaging" },
+    LAB: { fr: "biologie", en: "laboratory" },
+    LETTER: { fr: "courrier", en: "letter" },
+    PRESCRIPTION: { fr: "ordonnance", en: "prescription" },
+    REPORT: { fr: "compte rendu", en: "report" },
+    SUMMARY: { fr: "synthèse médicale", en: "summary" },
+    VACCINATION: { fr: "vaccination", en: "vaccination" },
+    WEIGHT: { fr: "poids", en: "weight" },
+  },
+  flags: {
+    CLAIMED: { fr: "déclare", en: "says" },
+    DEFERRED: { fr: "transmis après une panne de l'établissement", en: "handed in after an outage of the establishment" },
+    LATE: { fr: "enregistré tardivement", en: "recorded late" },
+    LEDGER: { fr: "écrit par le registre lui-même", en: "written by the ledger itself" },
+  },
+  kinds: {
+    "access.delete": { fr: "suppression", en: "deletion" },
+    "access.download": { fr: "téléchargement", en: "download" },
+    "access.export": { fr: "export", en: "export" },
+    "access.print": { fr: "impression", en: "print" },
+    "access.read": { fr: "consultation", en: "read" },
+    "access.search": { fr: "recherche", en: "search" },
+    "access.update": { fr: "modification", en: "change" },
+    "access.write": { fr: "ajout", en: "addition" },
+    "attending.declared": { fr: "médecin traitant", en: "attending doctor" },
+    "attending.ended": { fr: "fin de médecin traitant", en: "attending doctor ended" },
+    "authority.rule": { fr: "règle des autorités", en: "rule of the authorities" },
+    "breakglass.closed": { fr: "urgence close", en: "break-glass closed" },
+    "breakglass.justified": { fr: "urgence justifiée", en: "break-glass justified" },
+    "breakglass.opened": { fr: "accès d'urgence", en: "break-glass" },
+    "breakglass.reviewed": { fr: "urgence contrôlée", en: "break-glass reviewed" },
+    "careteam.joined": { fr: "équipe de soins", en: "care team joined" },
+    "careteam.left": { fr: "départ de l'équipe", en: "care team left" },
+    "catalogue.published": { fr: "catalogue publié", en: "catalogue published" },
+    "consent.directive": { fr: "directive de consentement", en: "consent directive" },
+    "consent.revoked": { fr: "consentement retiré", en: "consent withdrawn" },
+    "contest.answered": { fr: "réponse à contestation", en: "contest answered" },
+    "contest.opened": { fr: "contestation", en: "contest" },
+    "decision.made": { fr: "décision d'accès", en: "access decision" },
+    "device.registered": { fr: "appareil enregistré", en: "device registered" },
+    "emergency.opposition": { fr: "opposition à l'urgence", en: "emergency opposition" },
+    "emergency.opposition.lifted": { fr: "opposition levée", en: "opposition lifted" },
+    "feed.opposed": { fr: "source refusée", en: "feed opposed" },
+    "feed.opposition.lifted": { fr: "source acceptée", en: "feed accepted" },
+    genesis: { fr: "genèse", en: "genesis" },
+    "identity.corrected": { fr: "identité corrigée", en: "identity corrected" },
+    "identity.linked": { fr: "identités rapprochées", en: "identities linked" },
+    "index.commit": { fr: "index des patients", en: "patient index" },
+    "issuer.published": { fr: "fournisseur d'identité publié", en: "issuer of logins published" },
+    "item.embargoed": { fr: "annonce attendue", en: "held for announcement" },
+    "item.masked": { fr: "document masqué", en: "document masked" },
+    "item.released": { fr: "annonce faite", en: "released" },
+    "item.unmasked": { fr: "document démasqué", en: "document unmasked" },
+    "key.registered": { fr: "clé enregistrée", en: "key registered" },
+    "key.revoked": { fr: "clé révoquée", en: "key revoked" },
+    "key.rotated": { fr: "clé remplacée", en: "key rotated" },
+    "log.closed": { fr: "registre fermé", en: "log closed" },
+    "log.consulted": { fr: "lecture de la trace", en: "trace read" },
+    "matrix.published": { fr: "matrice d'habilitation publiée", en: "matrix published" },
+    "minor.secrecy.lifted": { fr: "secret levé", en: "secrecy lifted" },
+    "minor.secrecy.set": { fr: "secret demandé", en: "secrecy asked for" },
+    "movement.app_sync": { fr: "synchronisation", en: "app synchronisation" },
+    "movement.research": { fr: "recherche scientifique", en: "research release" },
+    "movement.snds": { fr: "SNDS", en: "SNDS" },
+    "movement.third_party": { fr: "transmission à un tiers", en: "to a third party" },
+    "node_set.changed": { fr: "nœuds changés", en: "nodes changed" },
+    "notification.delivered": { fr: "notification", en: "notification" },
+    "notification.failed": { fr: "notification non remise", en: "notification failed" },
+    "notification.queued": { fr: "notification préparée", en: "notification queued" },
+    "notification.read": { fr: "notification lue", en: "notification read" },
+    "payload.erased": { fr: "contenu effacé", en: "content erased" },
+    "policy.published": { fr: "politique publiée", en: "policy published" },
+    "professional.blocked": { fr: "professionnel bloqué", en: "professional blocked" },
+    "professional.unblocked": { fr: "professionnel débloqué", en: "professional unblocked" },
+    "records.voided": { fr: "enregistrements annulés", en: "records voided" },
+    "representation.ended": { fr: "fin de représentation", en: "representation ended" },
+    "representation.registered": { fr: "représentant", en: "representative" },
+    "role.changed": { fr: "rôle changé", en: "role changed" },
+    "space.closed": { fr: "espace clos", en: "space closed" },
+    "space.opened": { fr: "espace ouvert", en: "space opened" },
+    "space.opposed": { fr: "opposition à l'espace", en: "space opposed" },
+    "system.event": { fr: "événement d'un système", en: "system event" },
+    "vouching.changed": { fr: "services qui répondent : changement", en: "vouching changed" },
+  },
+  obligations: {
+    JUSTIFY: { fr: "justifier l'accès", en: "justify the access" },
+    NOTIFY_ATTENDING: { fr: "informer le médecin traitant", en: "tell the attending doctor" },
+    NOTIFY_PATIENT: { fr: "informer le patient", en: "tell the patient" },
+    REVIEW: { fr: "faire contrôler l'accès", en: "have the access reviewed" },
+  },
+  outcomes: {
+    major_failure: { fr: "échec grave", en: "major failure" },
+    minor_failure: { fr: "échec mineur", en: "minor failure" },
+    serious_failure: { fr: "échec ou refus", en: "failed or refused" },
+  },
+  purposes: {
+    BTG: { fr: "en urgence (bris de glace)", en: "in an emergency (break-glass)" },
+    COC: { fr: "pour la coordination des soins", en: "for the coordination of care" },
+    ETREAT: { fr: "pour des soins urgents", en: "for urgent care" },
+    FAMRQT: { fr: "à la demande de la famille", en: "at the family's request" },
+    HOPERAT: { fr: "pour le fonctionnement de l'établissement", en: "for the running of the establishment" },
+    HPAYMT: { fr: "pour la facturation", en: "for payment" },
+    HRESCH: { fr: "pour la recherche", en: "for research" },
+    PATRQT: { fr: "à la demande du patient", en: "at the patient's request" },
+    PUBHLTH: { fr: "pour la santé publique", en: "for public health" },
+    TREAT: { fr: "pour des soins", en: "for care" },
+  },
+  reasons: {
+    ATTENDING: { fr: "médecin traitant", en: "attending doctor" },
+    BLOCKED: { fr: "professionnel bloqué par le patient", en: "blocked by the patient" },
+    BREAK_GLASS: { fr: "accès d'urgence", en: "emergency access" },
+    CARE_TEAM: { fr: "membre de l'équipe de soins", en: "member of the care team" },
+    CONSENT_DENY: { fr: "interdit par une directive du patient", en: "denied by a directive of the patient" },
+    CONSENT_GRANT: { fr: "autorisé par une directive du patient", en: "permitted by a directive of the patient" },
+    DEPOSITOR: { fr: "auteur du dépôt", en: "who deposited it" },
+    DEPOSIT_DEFAULT: { fr: "dépôt par un professionnel", en: "a professional's deposit" },
+    EMBARGOED: { fr: "consultation d'annonce attendue", en: "waits to be told by a person" },
+    EMERGENCY_OPPOSED: { fr: "opposition du patient à l'accès d'urgence", en: "the patient opposed emergency access" },
+    FEED_OPPOSED: { fr: "source refusée par le patient", en: "source opposed by the patient" },
+    INVALID_ACTOR: { fr: "acteur inconnu ou révoqué", en: "actor unknown or revoked" },
+    LEDGER_UNREACHABLE: { fr: "registre hors d'atteinte", en: "ledger out of reach" },
+    LEGAL_FEED: { fr: "source prévue par la loi", en: "source provided for by law" },
+    MASKED: { fr: "document masqué", en: "masked document" },
+    MATRIX: { fr: "profession non habilitée", en: "profession not entitled" },
+    MINOR_SECRECY: { fr: "tenu secret des représentants", en: "kept from representatives" },
+    NOT_CATALOGUED: { fr: "application hors catalogue", en: "app not in the catalogue" },
+    NOT_OWNER: { fr: "déposé par quelqu'un d'autre", en: "deposited by somebody else" },
+    NO_CONSENT: { fr: "aucune autorisation", en: "nothing permits it" },
+    PURPOSE_BARRED: { fr: "finalité interdite par la loi", en: "purpose barred by law" },
+    REPRESENTATIVE: { fr: "représentant du patient", en: "the patient's representative" },
+    SELF: { fr: "données du patient lui-même", en: "the patient's own data" },
+    SPACE_CLOSED: { fr: "espace de santé clos", en: "health space closed" },
+    UNKNOWN_ITEM: { fr: "document inconnu chez ce patient", en: "no such document of this patient" },
+  },
+  roles: {
+    IRCP: { fr: "destinataire", en: "recipient" },
+    anaesthetist: { fr: "anesthésiste", en: "anaesthetist" },
+    app: { fr: "application", en: "app" },
+    application: { fr: "application", en: "app" },
+    biologist: { fr: "biologiste médical", en: "medical biologist" },
+    cardiologist: { fr: "cardiologue", en: "cardiologist" },
+    dentist: { fr: "dentiste", en: "dentist" },
+    dermatologist: { fr: "dermatologue", en: "dermatologist" },
+    "emergency-physician": { fr: "médecin urgentiste", en: "emergency physician" },
+    "fire-brigade-physician": { fr: "médecin des sapeurs-pompiers", en: "fire brigade physician" },
+    "general-practitioner": { fr: "médecin généraliste", en: "general practitioner" },
+    midwife: { fr: "sage-femme", en: "midwife" },
+    nurse: { fr: "infirmier ou infirmière", en: "nurse" },
+    "occupational-physician": { fr: "médecin du travail", en: "occupational physician" },
+    patient: { fr: "patient", en: "patient" },
+    pharmacist: { fr: "pharmacien ou pharmacienne", en: "pharmacist" },
+    physician: { fr: "médecin", en: "physician" },
+    physiotherapist: { fr: "kinésithérapeute", en: "physiotherapist" },
+    psychiatrist: { fr: "psychiatre", en: "psychiatrist" },
+    radiologist: { fr: "radiologue", en: "radiologist" },
+    "samu-regulator": { fr: "régulation du Samu", en: "Samu dispatch" },
+    secretary: { fr: "secrétariat médical", en: "medical secretary" },
+    service: { fr: "service", en: "service" },
+    surgeon: { fr: "chirurgien ou chirurgienne", en: "surgeon" },
+  },
+  unjustified: {
+    BEYOND: { fr: "au-delà de ce que sa justification permet", en: "beyond what its justification permits" },
+    EXPIRED: { fr: "après l'expiration de sa justification", en: "after its justification had expired" },
+    NO_BASIS: { fr: "sans justification enregistrée", en: "without recorded justification" },
+    OTHER_ACTOR: { fr: "avec la justification de quelqu'un d'autre", en: "with someone else's justification" },
+    UNKNOWN_REFERENCE: { fr: "avec une justification introuvable au registre", en: "with a justification that is not on record" },
+    UNPROVEN: { fr: "sans rien au registre qui l'établisse", en: "with nothing on record that supports it" },
+  },
+};
+/** Tokens of the enums in a record, by their numbers. */
+const BASES = ["none", "decision", "breakglass", "care_team", "consent", "self", "legal"];
+const OUTCOMES = ["unspecified", "success", "minor_failure", "serious_failure", "major_failure"];
+
+/** The word of a token, with the apostrophe of print; nothing, where the list has none. */
+const said = (list, token, lang) => (Object.hasOwn(VOCABULARY[list], token) ? VOCABULARY[list][token][lang].replaceAll("'", "’") : undefined);
+
+/** The word of a token; the token itself, where there is none. */
+const word = (list, token, lang) => said(list, token, lang) ?? String(token);
+
 const WORDS = {
   fr: {
     groups: { nodes: "nœuds", witnesses: "témoins", auditors: "auditeurs" },
@@ -1743,7 +1896,7 @@ const WORDS = {
     of: (signed, of, name) => `${signed} ${name} sur ${of}`,
     asOf: (time) => `État du registre au ${time}, selon ceux qui l’ont contresigné.`,
     noTime: "Cette politique ne demande aucune contresignature : rien ne dit de quand date ce point de contrôle.",
-    trace: (r) => `Trace du patient ${r.identity.ins} (OID ${r.identity.oid})${r.identity.compartment === "secret" ? ", compartiment secret" : ""}.`,
+    trace: (r) => `Trace du patient ${r.identity.ins} (OID ${r.identity.oid})${r.identity.compartment === "secret" ? ", partie tenue secrète des représentants" : ""}.`,
     testLog: "Ce registre est un registre de test.",
     whole: (n) => (n === 0 ? "Prouvé : rien n’a été inscrit pour ce patient." : `La trace est complète : ${n} entrée(s) sur ${n}.`),
     page: (a, b, n) => (a === b ? `Aucune des ${n} entrées n’est montrée ici.` : `Entrées ${a + 1} à ${b} sur ${n} : une partie de la trace.`),
@@ -1759,60 +1912,20 @@ const WORDS = {
     voided: (act) => `ANNULÉ par l’acte de l’entrée ${act} : ne compte plus`,
     hidden: "contenu non montré",
     by: (author) => `signé par ${author}`,
-    ledger: "fait par le registre",
-    flags: { LATE: "inscrit tardivement", DEFERRED: "inscrit après coup", CLAIMED: "déclare une justification que rien au registre n’établit" },
-    reasons: {
-      NO_BASIS: "SANS JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION INTROUVABLE AU REGISTRE",
-      OTHER_ACTOR: "JUSTIFICATION DE QUELQU’UN D’AUTRE", BEYOND: "AU-DELÀ DE SA JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRÉE", UNPROVEN: "JUSTIFICATION NON ÉTABLIE",
-    },
+    claimed: "déclare une justification que rien au registre n’établit",
     items: (n) => `${n} document(s)`,
     documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
     unnamed: "sans nom",
-    purposes: {
-      TREAT: "pour des soins", ETREAT: "pour des soins urgents", BTG: "en urgence (bris de glace)", PATRQT: "à la demande du patient",
-      FAMRQT: "à la demande de la famille", HRESCH: "pour la recherche", HOPERAT: "pour le fonctionnement de l’établissement",
-      HPAYMT: "pour la facturation", PUBHLTH: "pour la santé publique", COC: "pour la coordination des soins",
-    },
     otherPurpose: (code) => `pour le motif ${code}`,
-    bases: {
-      1: "sur autorisation", 2: "par un accès d’urgence", 3: "en tant que membre de l’équipe de soins",
-      4: "avec le consentement du patient", 5: "en tant que patient", 6: "en vertu de la loi",
-    },
     basisRef: (text, ref) => `${text} (${ref})`,
-    emergencyMode: "selon les règles d’urgence de l’établissement",
-    categories: {
-      REPORT: "compte rendu", SUMMARY: "synthèse médicale", LAB: "biologie", IMAGING: "imagerie", PRESCRIPTION: "ordonnance",
-      LETTER: "courrier", VACCINATION: "vaccination", ALLERGIES: "allergies", ADVANCE_DIRECTIVES: "directives anticipées", WEIGHT: "poids",
-    },
     lines: "Ce que dit la trace :",
     colon: " :",
     semicolon: " ;",
-    failures: { 2: "échec mineur", 3: "échec ou refus", 4: "échec grave" },
     attempted: (noun, how) => `${noun} : tentative sans succès (${how})`,
     asked: (doing, came) => `demande d’accès (${doing}) : ${came}`,
     came: { all: "accordée", some: "accordée en partie", none: "refusée" },
     parts: { granted: "accordé", refused: "refusé" },
     more: (n) => `${n} de plus`,
-    actions: {
-      read: "consulter", search: "rechercher", write: "ajouter", update: "modifier", download: "télécharger", print: "imprimer",
-      export: "exporter", delete: "supprimer",
-    },
-    why: {
-      INVALID_ACTOR: "acteur inconnu ou révoqué", UNKNOWN_ITEM: "document inconnu chez ce patient", EMBARGOED: "consultation d’annonce attendue",
-      NOT_OWNER: "déposé par quelqu’un d’autre", SELF: "données du patient lui-même", MINOR_SECRECY: "tenu secret des représentants",
-      REPRESENTATIVE: "représentant du patient", SPACE_CLOSED: "espace de santé clos", PURPOSE_BARRED: "finalité interdite par la loi",
-      DEPOSITOR: "auteur du dépôt", MATRIX: "profession non habilitée", NOT_CATALOGUED: "application hors catalogue",
-      ATTENDING: "médecin traitant", BLOCKED: "professionnel bloqué par le patient",
-      EMERGENCY_OPPOSED: "opposition du patient à l’accès d’urgence", MASKED: "document masqué", BREAK_GLASS: "accès d’urgence",
-      CONSENT_DENY: "interdit par une directive du patient", FEED_OPPOSED: "source refusée par le patient",
-      CONSENT_GRANT: "autorisé par une directive du patient", CARE_TEAM: "membre de l’équipe de soins",
-      DEPOSIT_DEFAULT: "dépôt par un professionnel", LEGAL_FEED: "source prévue par la loi", NO_CONSENT: "aucune autorisation",
-      LEDGER_UNREACHABLE: "registre hors d’atteinte",
-    },
-    owed: {
-      JUSTIFY: "justifier l’accès", NOTIFY_PATIENT: "informer le patient", NOTIFY_ATTENDING: "informer le médecin traitant",
-      REVIEW: "faire contrôler l’accès",
-    },
     may: (who, doing, ids) => `${who} peut ${doing} : ${ids}.`,
     mayNothing: (who, doing) => `${who} ne peut ${doing} aucun des documents demandés.`,
     decision: (r, origin) => `Décision n° ${r.index} du registre ${origin}, du ${day(r.decidedAtMs)}, valable jusqu’au ${day(r.expiresAtMs)}.`,
@@ -1831,7 +1944,7 @@ const WORDS = {
     of: (signed, of, name) => `${signed} of ${of} ${name}`,
     asOf: (time) => `State of the log as of ${time}, by those who cosigned it.`,
     noTime: "This policy asks for no cosignature: nothing says how old this checkpoint is.",
-    trace: (r) => `Trace of the patient ${r.identity.ins} (OID ${r.identity.oid})${r.identity.compartment === "secret" ? ", secret compartment" : ""}.`,
+    trace: (r) => `Trace of the patient ${r.identity.ins} (OID ${r.identity.oid})${r.identity.compartment === "secret" ? ", the part kept from representatives" : ""}.`,
     testLog: "This log is a test log.",
     whole: (n) => (n === 0 ? "Proven: nothing was logged for this patient." : `The trace is complete: ${n} of ${n} entries.`),
     page: (a, b, n) => (a === b ? `None of the ${n} entries is shown here.` : `Entries ${a + 1} to ${b} of ${n}: a part of the trace.`),
@@ -1847,56 +1960,20 @@ const WORDS = {
     voided: (act) => `VOIDED by the act of entry ${act}: counts for nothing`,
     hidden: "content not shown",
     by: (author) => `signed by ${author}`,
-    ledger: "made by the ledger",
-    flags: { LATE: "recorded late", DEFERRED: "recorded afterwards", CLAIMED: "says a justification that nothing on record supports" },
-    reasons: {
-      NO_BASIS: "WITHOUT JUSTIFICATION", UNKNOWN_REFERENCE: "JUSTIFICATION NOT ON RECORD", OTHER_ACTOR: "SOMEONE ELSE’S JUSTIFICATION",
-      BEYOND: "BEYOND ITS JUSTIFICATION", EXPIRED: "JUSTIFICATION EXPIRED", UNPROVEN: "UNPROVEN JUSTIFICATION",
-    },
+    claimed: "says a justification that nothing on record supports",
     items: (n) => `${n} document(s)`,
     documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
     unnamed: "without a name",
-    purposes: {
-      TREAT: "for care", ETREAT: "for urgent care", BTG: "in an emergency (break-glass)", PATRQT: "at the patient’s request",
-      FAMRQT: "at the family’s request", HRESCH: "for research", HOPERAT: "for the running of the establishment",
-      HPAYMT: "for payment", PUBHLTH: "for public health", COC: "for the coordination of care",
-    },
     otherPurpose: (code) => `for the purpose ${code}`,
-    bases: {
-      1: "by an authorisation", 2: "by break-glass", 3: "as a member of the care team", 4: "with the patient’s consent",
-      5: "as the patient", 6: "by law",
-    },
     basisRef: (text, ref) => `${text} (${ref})`,
-    emergencyMode: "by the establishment’s emergency rules",
-    categories: {
-      REPORT: "report", SUMMARY: "summary", LAB: "laboratory", IMAGING: "imaging", PRESCRIPTION: "prescription", LETTER: "letter",
-      VACCINATION: "vaccination", ALLERGIES: "allergies", ADVANCE_DIRECTIVES: "advance directives", WEIGHT: "weight",
-    },
     lines: "What the trace says:",
     colon: ":",
     semicolon: ";",
-    failures: { 2: "minor failure", 3: "failed or refused", 4: "major failure" },
     attempted: (noun, how) => `${noun}: attempted without success (${how})`,
     asked: (doing, came) => `access asked for (${doing}): ${came}`,
     came: { all: "granted", some: "partly granted", none: "refused" },
     parts: { granted: "granted", refused: "refused" },
     more: (n) => `${n} more`,
-    actions: { write: "add", update: "change" },
-    why: {
-      INVALID_ACTOR: "actor unknown or revoked", UNKNOWN_ITEM: "no such document of this patient", EMBARGOED: "waits to be told by a person",
-      NOT_OWNER: "deposited by somebody else", SELF: "the patient’s own data", MINOR_SECRECY: "kept from representatives",
-      REPRESENTATIVE: "the patient’s representative", SPACE_CLOSED: "health space closed", PURPOSE_BARRED: "purpose barred by law",
-      DEPOSITOR: "who deposited it", MATRIX: "profession not entitled", NOT_CATALOGUED: "app not in the catalogue",
-      ATTENDING: "attending doctor", BLOCKED: "blocked by the patient", EMERGENCY_OPPOSED: "the patient opposed emergency access",
-      MASKED: "masked document", BREAK_GLASS: "emergency access", CONSENT_DENY: "denied by a directive of the patient",
-      FEED_OPPOSED: "source opposed by the patient", CONSENT_GRANT: "permitted by a directive of the patient",
-      CARE_TEAM: "member of the care team", DEPOSIT_DEFAULT: "a professional’s deposit", LEGAL_FEED: "source provided for by law",
-      NO_CONSENT: "nothing permits it", LEDGER_UNREACHABLE: "ledger out of reach",
-    },
-    owed: {
-      JUSTIFY: "justify the access", NOTIFY_PATIENT: "tell the patient", NOTIFY_ATTENDING: "tell the attending doctor",
-      REVIEW: "have the access reviewed",
-    },
     may: (who, doing, ids) => `${who} may ${doing}: ${ids}.`,
     mayNothing: (who, doing) => `${who} may ${doing} none of the documents that were asked for.`,
     decision: (r, origin) => `Decision no. ${r.index} of the log ${origin}, made on ${day(r.decidedAtMs)}, valid until ${day(r.expiresAtMs)}.`,
@@ -1910,7 +1987,8 @@ const WORDS = {
   },
 };
 
-const whoIs = (actor) => (actor ? [actor.label ?? actor.id, actor.role, actor.organisation].filter(Boolean).join(", ") : "");
+const whoIs = (actor, lang) =>
+  actor ? [actor.label ?? actor.id, actor.role && word("roles", actor.role, lang), actor.organisation].filter(Boolean).join(", ") : "";
 
 /** The details of a record, which are a stranger's JSON. */
 function detailsOf(record) {
@@ -1921,21 +1999,19 @@ function detailsOf(record) {
   }
 }
 
-/** The word for a token; the token itself, where there is none. */
-const word = (table, token) => (Object.hasOwn(table, token) ? table[token] : String(token));
-
 /** Documents named before they are only counted. */
 const NAMED_MAX = 6;
 
 /** What was asked for, and what came of it: `outcomes` are documents, each with its reason. Nothing was read yet. */
-function askedWords(action, outcomes, came, words) {
+function askedWords(action, outcomes, came, lang) {
+  const words = WORDS[lang];
   const named = (permit) => {
     const some = outcomes.filter((o) => (o.permit ?? false) === permit);
-    const texts = some.slice(0, NAMED_MAX).map((o) => (o.reason ? `${o.id} (${word(words.why, o.reason)})` : o.id));
+    const texts = some.slice(0, NAMED_MAX).map((o) => (o.reason ? `${o.id} (${word("reasons", o.reason, lang)})` : o.id));
     if (some.length > NAMED_MAX) texts.push(words.more(some.length - NAMED_MAX));
     return texts.length > 0 ? `${words.colon} ${texts.join(", ")}` : "";
   };
-  const asked = words.asked(word(words.actions, action), words.came[came]);
+  const asked = words.asked(word("actions", action, lang), words.came[came]);
   if (came !== "some") return asked + named(came === "all");
   return [asked, words.parts.granted + named(true), words.parts.refused + named(false)].join(`${words.semicolon} `);
 }
@@ -1943,12 +2019,12 @@ function askedWords(action, outcomes, came, words) {
 /** What happened, by its outcome: done, tried, or asked for. */
 function whatWords(e, lang) {
   const words = WORDS[lang];
-  const noun = KINDS[e.kindCode][lang === "fr" ? 1 : 2];
+  const noun = word("kinds", KINDS[e.kindCode], lang);
   const { decision, outcome = 0, items = [] } = e.record ?? {};
   if (decision) {
     const outcomes = decision.outcomes ?? [];
     const permitted = outcomes.filter((o) => o.permit).length;
-    return askedWords(decision.action, outcomes, permitted === 0 ? "none" : permitted === outcomes.length ? "all" : "some", words);
+    return askedWords(decision.action, outcomes, permitted === 0 ? "none" : permitted === outcomes.length ? "all" : "some", lang);
   }
   const { authorisation, emergency_mode: locally } = detailsOf(e.record);
   if (authorisation === "permit" || authorisation === "deny") {
@@ -1956,31 +2032,34 @@ function whatWords(e, lang) {
     const reasons = Array.isArray(locally) ? locally : [];
     const reasonOf = (id) => reasons.find((r) => r?.id === id)?.reason;
     const outcomes = items.map(({ id }) => ({ id, permit, reason: reasonOf(id) }));
-    return askedWords(KINDS[e.kindCode][0].replace(/^access\./, ""), outcomes, permit ? "all" : "none", words);
+    return askedWords(KINDS[e.kindCode].replace(/^access\./, ""), outcomes, permit ? "all" : "none", lang);
   }
   const isDone = isAccess(e.kindCode) || isMovement(e.kindCode);
-  return isDone && outcome in words.failures ? words.attempted(noun, words.failures[outcome]) : noun;
+  const failure = said("outcomes", OUTCOMES[outcome], lang);
+  return isDone && failure ? words.attempted(noun, failure) : noun;
 }
 
 /** The documents of a record, the first ones by name; nothing where the sentence names them already. */
-function documentWords(record, words) {
+function documentWords(record, lang) {
+  const words = WORDS[lang];
   const { items = [], decision } = record ?? {};
   if (items.length === 0 || decision || detailsOf(record).authorisation) return "";
   const named = items.slice(0, NAMED_MAX).map(({ id, label, category }) => {
     const name = id || label || words.unnamed;
-    return category ? `${name} (${word(words.categories, category)})` : name;
+    return category ? `${name} (${word("categories", category, lang)})` : name;
   });
   if (items.length > NAMED_MAX) named.push(words.more(items.length - NAMED_MAX));
   return words.documents(named);
 }
 
-/** By what right: `basis` of a record. */
-function basisWords(basis, words) {
+/** By what right: `basis` of a record, and whether it is only what its author says. */
+function basisWords(basis, isClaimed, lang) {
   if (!basis?.kind) return "";
   const { kind, ref = "" } = basis;
-  if (kind === BASIS_LEGAL && ref === "emergency-mode") return words.emergencyMode;
-  const text = word(words.bases, kind);
-  return ref ? words.basisRef(text, ref) : text;
+  const isLocal = kind === BASIS_LEGAL && ref === "emergency-mode";
+  const text = word("bases", isLocal ? ref : BASES[kind], lang);
+  const right = ref && !isLocal ? WORDS[lang].basisRef(text, ref) : text;
+  return isClaimed ? `${word("flags", "CLAIMED", lang)}${WORDS[lang].colon} ${right}` : right;
 }
 
 /** One line of a trace in its parts, each as text; a part that isn't known is empty. */
@@ -1988,15 +2067,18 @@ function eventOf(e, lang) {
   const words = WORDS[lang];
   const { actor, purpose, basis } = e.record ?? {};
   const isShown = e.state === "shown";
-  const why = purpose ? (Object.hasOwn(words.purposes, purpose) ? words.purposes[purpose] : words.otherPurpose(purpose)) : "";
+  const why = purpose ? (said("purposes", purpose, lang) ?? words.otherPurpose(purpose)) : "";
+  const isClaimed = e.flags.includes("CLAIMED");
+  const right = isShown ? basisWords(basis, isClaimed, lang) : "";
   const remarks = [
     !isShown && (e.erased ? words.erased(e.erased) : words.hidden), e.voidedBy !== null && e.voidedBy !== undefined && words.voided(e.voidedBy),
-    words.reasons[e.unjustifiedReason], ...e.flags.map((flag) => words.flags[flag]),
+    e.unjustifiedReason && word("unjustified", e.unjustifiedReason, lang), ...["LATE", "DEFERRED"].filter((flag) => e.flags.includes(flag)).map((flag) => word("flags", flag, lang)),
+    isClaimed && right === "" && words.claimed,
   ];
   const event = {
-    index: e.index, when: day(e.record?.occurred_at_ms ?? e.timeMs), what: whatWords(e, lang), who: isShown ? whoIs(actor) : "",
-    documents: isShown ? documentWords(e.record, words) : "", why: isShown ? why : "", basis: isShown ? basisWords(basis, words) : "",
-    remarks: remarks.filter(Boolean), by: e.author ? words.by(e.author.name) : words.ledger,
+    index: e.index, when: day(e.record?.occurred_at_ms ?? e.timeMs), what: whatWords(e, lang), who: isShown ? whoIs(actor, lang) : "",
+    documents: isShown ? documentWords(e.record, lang) : "", why: isShown ? why : "", basis: right,
+    remarks: remarks.filter(Boolean), by: e.author ? words.by(e.author.name) : word("flags", "LEDGER", lang),
   };
   for (const [part, text] of Object.entries(event)) if (typeof text === "string") event[part] = clean(text);
   return { ...event, remarks: event.remarks.map(clean) };
@@ -2008,12 +2090,13 @@ function entryWords(e, lang) {
 }
 
 /** What a receipt says: whoever is shown it learns what was permitted, and of what was not, nothing. */
-function receiptWords({ receipts, origin }, words) {
+function receiptWords({ receipts, origin }, lang) {
+  const words = WORDS[lang];
   const one = (r) => {
-    const notes = [r.actor.role, r.actor.organisation].filter(Boolean).join(", ");
+    const notes = [r.actor.role && word("roles", r.actor.role, lang), r.actor.organisation].filter(Boolean).join(", ");
     const who = (r.actor.label ?? r.actor.id ?? "") + (notes ? ` (${notes})` : "");
-    const doing = word(words.actions, r.action);
-    const owed = r.obligations.map((token) => words.owed[token]);
+    const doing = word("actions", r.action, lang);
+    const owed = r.obligations.map((token) => word("obligations", token, lang));
     return [
       r.permitted.length > 0 ? words.may(who, doing, r.permitted.join(", ")) : words.mayNothing(who, doing),
       words.decision(r, origin), ...(owed.length > 0 ? [words.toDo(owed.join(", "))] : []),
@@ -2025,7 +2108,7 @@ function receiptWords({ receipts, origin }, words) {
 /** What a file proves, as lines of text; the lines of the trace itself are apart (`eventOf`). */
 function statements(r, lang) {
   const words = WORDS[lang];
-  if (r.kind === "receipt") return receiptWords(r, words).map(clean);
+  if (r.kind === "receipt") return receiptWords(r, lang).map(clean);
   const lines = [];
   if (r.kind === "proof") lines.push(words.entryProven(r.entry));
   if (r.kind === "bundle") {
@@ -2103,7 +2186,7 @@ export async function verify(files, policyText, options = {}) {
 export const internals = {
   sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
   rootOfInclusion, rootOfRange, isConsistent, node, leafHash, deviceHalf, deviceCommitment, deviceMark, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
-  Failure, COFACTORED, KINDS, WORDS, entryWords,
+  Failure, COFACTORED, KINDS, VOCABULARY, WORDS, entryWords,
 };
 
 const USAGE = [

@@ -6,7 +6,7 @@ use sillage_rules::line::decided_items;
 
 use super::phrase::{action, list};
 use super::sentence::{by_login, clean, item_name, who};
-use super::{Lang, time, words};
+use super::{Lang, time, vocabulary, words};
 
 /// Documents that are named for one reason; the others are counted.
 const NAMED_MAX: usize = 3;
@@ -109,47 +109,12 @@ fn groups(decision: &Decision, permit: bool, lang: Lang) -> Vec<String> {
 
 /// Why, in plain words.
 pub fn reason(token: &str, lang: Lang) -> String {
-    let (fr, en) = match token {
-        "INVALID_ACTOR" => ("acteur inconnu ou révoqué", "actor unknown or revoked"),
-        "UNKNOWN_ITEM" => ("document inconnu chez ce patient", "no such document of this patient"),
-        "EMBARGOED" => ("consultation d'annonce attendue", "waits to be told by a person"),
-        "NOT_OWNER" => ("déposé par quelqu'un d'autre", "deposited by somebody else"),
-        "SELF" => ("données du patient lui-même", "the patient's own data"),
-        "MINOR_SECRECY" => ("tenu secret des représentants", "kept from representatives"),
-        "REPRESENTATIVE" => ("représentant du patient", "the patient's representative"),
-        "SPACE_CLOSED" => ("espace de santé clos", "health space closed"),
-        "PURPOSE_BARRED" => ("finalité interdite par la loi", "purpose barred by law"),
-        "DEPOSITOR" => ("auteur du dépôt", "who deposited it"),
-        "MATRIX" => ("profession non habilitée", "profession not entitled"),
-        "NOT_CATALOGUED" => ("application hors catalogue", "app not in the catalogue"),
-        "ATTENDING" => ("médecin traitant", "attending doctor"),
-        "BLOCKED" => ("professionnel bloqué par le patient", "blocked by the patient"),
-        "EMERGENCY_OPPOSED" => ("opposition du patient à l'accès d'urgence", "the patient opposed emergency access"),
-        "MASKED" => ("document masqué", "masked document"),
-        "BREAK_GLASS" => ("accès d'urgence", "emergency access"),
-        "CONSENT_DENY" => ("interdit par une directive du patient", "denied by a directive of the patient"),
-        "FEED_OPPOSED" => ("source refusée par le patient", "source opposed by the patient"),
-        "CONSENT_GRANT" => ("autorisé par une directive du patient", "permitted by a directive of the patient"),
-        "CARE_TEAM" => ("membre de l'équipe de soins", "member of the care team"),
-        "DEPOSIT_DEFAULT" => ("dépôt par un professionnel", "a professional's deposit"),
-        "LEGAL_FEED" => ("source prévue par la loi", "source provided for by law"),
-        "NO_CONSENT" => ("aucune autorisation", "nothing permits it"),
-        "LEDGER_UNREACHABLE" => ("registre hors d'atteinte", "ledger out of reach"),
-        other => return other.to_owned(),
-    };
-    words::pick(lang, fr, en).to_owned()
+    vocabulary::word(vocabulary::REASONS, token, lang)
 }
 
 /// What an actor owes for what it was given, in plain words.
 pub fn obligation(token: &str, lang: Lang) -> String {
-    let (fr, en) = match token {
-        "JUSTIFY" => ("justifier l'accès", "justify the access"),
-        "NOTIFY_PATIENT" => ("informer le patient", "tell the patient"),
-        "NOTIFY_ATTENDING" => ("informer le médecin traitant", "tell the attending doctor"),
-        "REVIEW" => ("faire contrôler l'accès", "have the access reviewed"),
-        other => return other.to_owned(),
-    };
-    words::pick(lang, fr, en).to_owned()
+    vocabulary::word(vocabulary::OBLIGATIONS, token, lang)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What people read: sentences in French or English, times in Paris.
 //!
-//! [`words`] holds every word of both languages, [`sentence`] makes one sentence of one event, [`decided`] its half on what
-//! was decided, [`phrase`] the parts of that; [`codes`] says what a refusal means, [`time`] reads and writes times.
+//! [`vocabulary`] holds the word of each token in both languages, and [`words`] those of the parts of a record. [`sentence`] makes
+//! one sentence of one event, [`decided`] its half on what was decided, [`phrase`] the parts of that. [`codes`] explains a
+//! refusal; [`time`] reads and writes times.
 
 pub mod codes;
 pub mod decided;
@@ -10,6 +11,7 @@ pub mod fold;
 pub mod phrase;
 pub mod sentence;
 pub mod time;
+pub mod vocabulary;
 pub mod words;
 
 use sillage_proto::v1;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sillage_rules::time::TimeMs;
 
 use super::sentence::clean;
-use super::{Lang, time, words};
+use super::{Lang, time, vocabulary, words};
 
 /// Names that a sentence spells out; the others are counted.
 const NAMED_MAX: usize = 6;
@@ -164,18 +164,7 @@ fn grantee_part(key: &str, value: &str, first: bool, lang: Lang) -> String {
 
 /// An action as an infinitive: `consulter`.
 pub fn action(token: &str, lang: Lang) -> String {
-    let (fr, en) = match token {
-        "read" => ("consulter", "read"),
-        "search" => ("rechercher", "search"),
-        "write" => ("ajouter", "add"),
-        "update" => ("modifier", "change"),
-        "download" => ("télécharger", "download"),
-        "print" => ("imprimer", "print"),
-        "export" => ("exporter", "export"),
-        "delete" => ("supprimer", "delete"),
-        other => return other.to_owned(),
-    };
-    words::pick(lang, fr, en).to_owned()
+    vocabulary::word(vocabulary::ACTIONS, token, lang)
 }
 
 /// `consulter et télécharger`; empty where none is named.

@@ -1,10 +1,10 @@
-//! Every word that people read, in both languages side by side.
+//! Words for the parts of a record, in both languages side by side; those of tokens are in [`vocabulary`].
 
 use sillage_proto::v1::{self, BasisKind, Outcome};
 use sillage_rules::entry::{Flags, UnjustifiedReason};
 use sillage_rules::kind::Kind;
 
-use super::Lang;
+use super::{Lang, vocabulary};
 
 /// What the basis of a decision points to that an establishment made by its own rules, in emergency mode.
 pub const EMERGENCY_MODE: &str = "emergency-mode";
@@ -123,86 +123,17 @@ pub fn has_object(kind: Kind) -> bool {
 
 /// A kind in two or three words, for the table.
 pub fn noun(kind: Kind, lang: Lang) -> String {
-    let (fr, en) = match kind.token() {
-        "access.read" => ("consultation", "read"),
-        "access.search" => ("recherche", "search"),
-        "access.write" => ("ajout", "addition"),
-        "access.update" => ("modification", "change"),
-        "access.download" => ("téléchargement", "download"),
-        "access.print" => ("impression", "print"),
-        "access.export" => ("export", "export"),
-        "access.delete" => ("suppression", "deletion"),
-        "movement.third_party" => ("transmission à un tiers", "to a third party"),
-        "movement.app_sync" => ("synchronisation", "app synchronisation"),
-        "movement.research" => ("recherche scientifique", "research release"),
-        "movement.snds" => ("SNDS", "SNDS"),
-        "space.opened" => ("espace ouvert", "space opened"),
-        "space.opposed" => ("opposition à l'espace", "space opposed"),
-        "space.closed" => ("espace clos", "space closed"),
-        "emergency.opposition" => ("opposition à l'urgence", "emergency opposition"),
-        "emergency.opposition.lifted" => ("opposition levée", "opposition lifted"),
-        "item.embargoed" => ("annonce attendue", "held for announcement"),
-        "item.released" => ("annonce faite", "released"),
-        "feed.opposed" => ("source refusée", "feed opposed"),
-        "feed.opposition.lifted" => ("source acceptée", "feed accepted"),
-        "representation.registered" => ("représentant", "representative"),
-        "representation.ended" => ("fin de représentation", "representation ended"),
-        "minor.secrecy.set" => ("secret demandé", "secrecy asked for"),
-        "minor.secrecy.lifted" => ("secret levé", "secrecy lifted"),
-        "attending.ended" => ("fin de médecin traitant", "attending doctor ended"),
-        "decision.made" => ("décision d'accès", "access decision"),
-        "contest.opened" => ("contestation", "contest"),
-        "contest.answered" => ("réponse à contestation", "contest answered"),
-        "notification.queued" => ("notification préparée", "notification queued"),
-        "notification.failed" => ("notification non remise", "notification failed"),
-        "notification.read" => ("notification lue", "notification read"),
-        "identity.linked" => ("identités rapprochées", "identities linked"),
-        "identity.corrected" => ("identité corrigée", "identity corrected"),
-        "payload.erased" => ("contenu effacé", "content erased"),
-        "records.voided" => ("enregistrements annulés", "records voided"),
-        "device.registered" => ("appareil enregistré", "device registered"),
-        "breakglass.opened" => ("accès d'urgence", "break-glass"),
-        "breakglass.justified" => ("urgence justifiée", "break-glass justified"),
-        "breakglass.closed" => ("urgence close", "break-glass closed"),
-        "breakglass.reviewed" => ("urgence contrôlée", "break-glass reviewed"),
-        "log.consulted" => ("lecture de la trace", "trace read"),
-        "consent.directive" => ("directive de consentement", "consent directive"),
-        "consent.revoked" => ("consentement retiré", "consent withdrawn"),
-        "professional.blocked" => ("professionnel bloqué", "professional blocked"),
-        "professional.unblocked" => ("professionnel débloqué", "professional unblocked"),
-        "item.masked" => ("document masqué", "document masked"),
-        "item.unmasked" => ("document démasqué", "document unmasked"),
-        "careteam.joined" => ("équipe de soins", "care team joined"),
-        "careteam.left" => ("départ de l'équipe", "care team left"),
-        "attending.declared" => ("médecin traitant", "attending doctor"),
-        "notification.delivered" => ("notification", "notification"),
-        _ => return kind.token().to_owned(),
-    };
-    pick(lang, fr, en).to_owned()
+    vocabulary::word(vocabulary::KINDS, kind.token(), lang)
 }
 
 /// Why, in plain words; a purpose that isn't known is shown as it is.
 pub fn purpose(code: &str, lang: Lang) -> String {
-    let (fr, en) = match code {
-        "" => return String::new(),
-        "TREAT" => ("pour des soins", "for care"),
-        "ETREAT" => ("pour des soins urgents", "for urgent care"),
-        "BTG" => ("en urgence (bris de glace)", "in an emergency (break-glass)"),
-        "PATRQT" => ("à la demande du patient", "at the patient's request"),
-        "FAMRQT" => ("à la demande de la famille", "at the family's request"),
-        "HRESCH" => ("pour la recherche", "for research"),
-        "HOPERAT" => ("pour le fonctionnement de l'établissement", "for the running of the establishment"),
-        "HPAYMT" => ("pour la facturation", "for payment"),
-        "PUBHLTH" => ("pour la santé publique", "for public health"),
-        "COC" => ("pour la coordination des soins", "for the coordination of care"),
-        code => {
-            return match lang {
-                Lang::Fr => format!("pour le motif {code}"),
-                Lang::En => format!("for the purpose {code}"),
-            };
-        }
-    };
-    pick(lang, fr, en).to_owned()
+    match (vocabulary::find(vocabulary::PURPOSES, code, lang), lang) {
+        (Some(word), _) => word.to_owned(),
+        (None, _) if code.is_empty() => String::new(),
+        (None, Lang::Fr) => format!("pour le motif {code}"),
+        (None, Lang::En) => format!("for the purpose {code}"),
+    }
 }
 
 /// By what right it happened, in plain words; empty where the record doesn't say.
@@ -210,127 +141,64 @@ pub fn by_right(record: &v1::Record, flags: Flags, lang: Lang) -> String {
     let right = match &record.basis {
         None => return String::new(),
         Some(by) if by.kind() == BasisKind::Legal && by.r#ref == EMERGENCY_MODE => {
-            pick(lang, "selon les règles d'urgence de l'établissement", "by the establishment's emergency rules")
+            vocabulary::find(vocabulary::BASES, EMERGENCY_MODE, lang).expect("emergency mode has a word")
         }
         Some(by) => basis(by.kind(), lang),
     };
-    match (flags.contains(Flags::CLAIMED), lang) {
-        (false, _) => right.to_owned(),
-        (true, Lang::Fr) => format!("déclare : {right}"),
-        (true, Lang::En) => format!("says: {right}"),
+    if !flags.contains(Flags::CLAIMED) {
+        return right.to_owned();
     }
+    let says = vocabulary::word(vocabulary::FLAGS, "CLAIMED", lang);
+    format!("{says}{} {right}", pick(lang, " :", ":"))
 }
 
 /// By what right, in plain words.
 pub fn basis(kind: BasisKind, lang: Lang) -> &'static str {
-    let (fr, en) = match kind {
-        BasisKind::None => ("", ""),
-        BasisKind::Decision => ("sur autorisation", "by an authorisation"),
-        BasisKind::Breakglass => ("par un accès d'urgence", "by break-glass"),
-        BasisKind::CareTeam => ("en tant que membre de l'équipe de soins", "as a member of the care team"),
-        BasisKind::Consent => ("avec le consentement du patient", "with the patient's consent"),
-        BasisKind::Self_ => ("en tant que patient", "as the patient"),
-        BasisKind::Legal => ("en vertu de la loi", "by law"),
+    let token = match kind {
+        BasisKind::None => return "",
+        BasisKind::Decision => "decision",
+        BasisKind::Breakglass => "breakglass",
+        BasisKind::CareTeam => "care_team",
+        BasisKind::Consent => "consent",
+        BasisKind::Self_ => "self",
+        BasisKind::Legal => "legal",
     };
-    pick(lang, fr, en)
+    vocabulary::find(vocabulary::BASES, token, lang).expect("every basis has a word")
 }
 
 /// What a reader should know besides, in plain words.
 pub fn flags(flags: Flags, lang: Lang) -> Vec<&'static str> {
     let unjustified = flags.unjustified_reason().map(|reason| unjustified(reason, lang));
-    let all = [
-        (Flags::LATE, "enregistré tardivement", "recorded late"),
-        (
-            Flags::DEFERRED,
-            "transmis après une panne de l'établissement",
-            "handed in after an outage of the establishment",
-        ),
-        (Flags::LEDGER, "écrit par le registre lui-même", "written by the ledger itself"),
-    ];
-    let set = all.into_iter().filter(|(flag, ..)| flags.contains(*flag));
-    unjustified.into_iter().chain(set.map(|(_, fr, en)| pick(lang, fr, en))).collect()
+    let all = [(Flags::LATE, "LATE"), (Flags::DEFERRED, "DEFERRED"), (Flags::LEDGER, "LEDGER")];
+    let set = all.into_iter().filter(|(flag, _)| flags.contains(*flag));
+    let words = set.filter_map(|(_, token)| vocabulary::find(vocabulary::FLAGS, token, lang));
+    unjustified.into_iter().chain(words).collect()
 }
 
 /// Why an access is unjustified.
 fn unjustified(reason: UnjustifiedReason, lang: Lang) -> &'static str {
-    let (fr, en) = match reason {
-        UnjustifiedReason::NoBasis => ("sans justification enregistrée", "without recorded justification"),
-        UnjustifiedReason::UnknownReference => {
-            ("avec une justification introuvable au registre", "with a justification that is not on record")
-        }
-        UnjustifiedReason::OtherActor => {
-            ("avec la justification de quelqu'un d'autre", "with someone else's justification")
-        }
-        UnjustifiedReason::Beyond => {
-            ("au-delà de ce que sa justification permet", "beyond what its justification permits")
-        }
-        UnjustifiedReason::Expired => ("après l'expiration de sa justification", "after its justification had expired"),
-        UnjustifiedReason::Unproven => {
-            ("sans rien au registre qui l'établisse", "with nothing on record that supports it")
-        }
-    };
-    pick(lang, fr, en)
+    vocabulary::find(vocabulary::UNJUSTIFIED, reason.token(), lang).expect("every reason has a word")
 }
 
 /// How it ended; empty for a success.
 pub fn outcome(outcome: Outcome, lang: Lang) -> &'static str {
-    let (fr, en) = match outcome {
-        Outcome::Unspecified | Outcome::Success => ("", ""),
-        Outcome::MinorFailure => ("échec mineur", "minor failure"),
-        Outcome::SeriousFailure => ("échec ou refus", "failed or refused"),
-        Outcome::MajorFailure => ("échec grave", "major failure"),
+    let token = match outcome {
+        Outcome::Unspecified | Outcome::Success => return "",
+        Outcome::MinorFailure => "minor_failure",
+        Outcome::SeriousFailure => "serious_failure",
+        Outcome::MajorFailure => "major_failure",
     };
-    pick(lang, fr, en)
+    vocabulary::find(vocabulary::OUTCOMES, token, lang).expect("every failure has a word")
 }
 
 /// The category of a document as people say it; unknown ones are shown as they are.
 pub fn category(token: &str, lang: Lang) -> String {
-    let (fr, en) = match token {
-        "REPORT" => ("compte rendu", "report"),
-        "SUMMARY" => ("synthèse médicale", "summary"),
-        "LAB" => ("biologie", "laboratory"),
-        "IMAGING" => ("imagerie", "imaging"),
-        "PRESCRIPTION" => ("ordonnance", "prescription"),
-        "LETTER" => ("courrier", "letter"),
-        "VACCINATION" => ("vaccination", "vaccination"),
-        "ALLERGIES" => ("allergies", "allergies"),
-        "ADVANCE_DIRECTIVES" => ("directives anticipées", "advance directives"),
-        "WEIGHT" => ("poids", "weight"),
-        "DocumentReference" => ("document", "document"),
-        other => return other.to_owned(),
-    };
-    pick(lang, fr, en).to_owned()
+    vocabulary::word(vocabulary::CATEGORIES, token, lang)
 }
 
 /// A role or profession as people say it; unknown ones are shown as they are.
 pub fn role(token: &str, lang: Lang) -> String {
-    let (fr, en) = match token {
-        "physician" => ("médecin", "physician"),
-        "general-practitioner" => ("médecin généraliste", "general practitioner"),
-        "emergency-physician" => ("médecin urgentiste", "emergency physician"),
-        "occupational-physician" => ("médecin du travail", "occupational physician"),
-        "fire-brigade-physician" => ("médecin des sapeurs-pompiers", "fire brigade physician"),
-        "cardiologist" => ("cardiologue", "cardiologist"),
-        "radiologist" => ("radiologue", "radiologist"),
-        "anaesthetist" => ("anesthésiste", "anaesthetist"),
-        "psychiatrist" => ("psychiatre", "psychiatrist"),
-        "surgeon" => ("chirurgien ou chirurgienne", "surgeon"),
-        "dermatologist" => ("dermatologue", "dermatologist"),
-        "biologist" => ("biologiste médical", "medical biologist"),
-        "dentist" => ("dentiste", "dentist"),
-        "physiotherapist" => ("kinésithérapeute", "physiotherapist"),
-        "secretary" => ("secrétariat médical", "medical secretary"),
-        "service" => ("service", "service"),
-        "nurse" => ("infirmier ou infirmière", "nurse"),
-        "pharmacist" => ("pharmacien ou pharmacienne", "pharmacist"),
-        "midwife" => ("sage-femme", "midwife"),
-        "patient" => ("patient", "patient"),
-        "application" | "app" => ("application", "app"),
-        "IRCP" => ("destinataire", "recipient"),
-        "samu-regulator" => ("régulation du Samu", "Samu dispatch"),
-        other => return other.to_owned(),
-    };
-    pick(lang, fr, en).to_owned()
+    vocabulary::word(vocabulary::ROLES, token, lang)
 }
 
 #[cfg(test)]
