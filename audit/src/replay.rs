@@ -9,6 +9,7 @@ use sillage_proof::merkle::root_of;
 use sillage_proof::note::VerifierKey;
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::authority::Rule;
 use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
 use sillage_rules::facts::flags_hold;
 use sillage_rules::index::Frontier;
@@ -37,6 +38,8 @@ pub struct Log {
     key: PublicKey,
     pub(super) nodes: NodeSet,
     parties: Vec<PartyRegistration>,
+    /// How many authorities sign from the beginning.
+    rule: Option<Rule>,
 }
 
 impl Log {
@@ -59,6 +62,7 @@ impl Log {
             key: key(&genesis.log_public_key)?,
             nodes,
             parties: parties.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
+            rule: Rule::of_genesis(genesis).map_err(|error| error.to_string())?,
         })
     }
 
@@ -486,6 +490,7 @@ impl Replay {
             let registered = self.registry.register(party);
             registered.map_err(|found| Divergence::new(0, "parties that can be registered", found))?;
         }
+        self.registry.rule.clone_from(&self.log.rule);
         self.registry.sign_from_genesis(self.log.key, self.log.nodes.clone());
         Ok(())
     }

@@ -27,6 +27,9 @@ pub struct Cli {
     /// Seconds to keep trying before giving up
     #[arg(long, global = true, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub timeout: u64,
+    /// Write what an authority would sign into this new file, for other authorities to sign, instead of submitting it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub propose: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sillage_proof::hash::Hash;
-use sillage_proof::keys::{AuthorId, KeyId};
+use sillage_proof::keys::{AuthorId, KeyId, SigningKey};
 use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, RuleChange, content_hash};
@@ -15,7 +15,8 @@ use sillage_rules::record::{ParsedRecord, act_message, erasure_message};
 use sillage_rules::time::TimeMs;
 
 use super::authority_args::AuthorityCommand;
-use super::keys::{parse, print, submit, submit_message};
+use super::keys::{parse, print, submit, submit_message, submit_messages};
+use super::proposed::Proposed;
 use super::record::now_ms;
 use super::{Context, Ended, output};
 use sillage_client::error::ClientError;
@@ -24,7 +25,7 @@ use sillage_client::session::Session;
 
 /// The largest proposal that is read.
 const FILE_BYTES_MAX: usize = 1 << 20;
-const DAY_MS: u64 = 86_400_000;
+pub(super) const DAY_MS: u64 = 86_400_000;
 
 /// A proposed act, as a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,10 +48,28 @@ struct Proposal {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SignatureLine {
-    key_id: KeyId,
+pub(super) struct SignatureLine {
+    pub key_id: KeyId,
     expires: TimeMs,
     signature: String,
+}
+
+impl SignatureLine {
+    /// Signs.
+    pub fn of(message: &CosignMessage, key: &SigningKey) -> Self {
+        let signed = message.sign(key);
+        Self { key_id: key.key_id(), expires: TimeMs(signed.expires_ms), signature: hex::encode(&signed.signature) }
+    }
+
+    /// As it stands in a record.
+    ///
+    /// # Errors
+    /// When it isn't hexadecimal.
+    pub fn to_message(&self) -> Result<v1::ActSignature, ClientError> {
+        let signature = hex::decode(&self.signature)
+            .map_err(|error| ClientError::Usage(format!("a signature isn't hexadecimal: {error}")))?;
+        Ok(v1::ActSignature { key_id: self.key_id.as_bytes().to_vec(), expires_ms: self.expires.0, signature })
+    }
 }
 
 impl Proposal {
@@ -93,14 +112,7 @@ impl Proposal {
 
     /// The record, with the signatures that it has.
     fn record(&self) -> Result<v1::Record, ClientError> {
-        let signature = |line: &SignatureLine| {
-            let bytes = hex::decode(&line.signature);
-            let signature =
-                bytes.map_err(|error| ClientError::Usage(format!("a signature isn't hexadecimal: {error}")))?;
-            let (key_id, expires_ms) = (line.key_id.as_bytes().to_vec(), line.expires.0);
-            Ok(v1::ActSignature { key_id, expires_ms, signature })
-        };
-        let signatures: Result<Vec<_>, ClientError> = self.signatures.iter().map(signature).collect();
+        let signatures: Result<Vec<_>, ClientError> = self.signatures.iter().map(SignatureLine::to_message).collect();
         let (act, tag) = (self.act()?, self.tag.map(|tag| *tag.as_bytes()));
         if matches!(act, Act::Erased { .. }) != tag.is_some() {
             let why = "an erasure stands under the tag of its patient, and no other act has one: propose it anew";
@@ -116,6 +128,29 @@ fn message_of(act: &Act, tag: Option<&[u8; 32]>, proposed_ms: u64) -> v1::Record
         Some(tag) => erasure_message(act, tag, proposed_ms),
         None => act_message(act, proposed_ms),
     }
+}
+
+/// How many authorities sign, as a person reads it.
+pub fn rule_in_words(rule: Option<&v1::AuthorityRule>) -> String {
+    match rule {
+        Some(rule) if rule.needed > 1 => {
+            let (needed, count) = (rule.needed, rule.authorities.len());
+            let some = if GuardedActs::from_bits(rule.acts) == Ok(GuardedActs::EVERYTHING) { "" } else { " in part" };
+            format!("authorities: {needed} of {count} sign what touches many{some}")
+        }
+        _ => "authorities: one key alone does everything, also for whoever steals it (`sillage authority rule`)"
+            .to_owned(),
+    }
+}
+
+/// The same for programs.
+pub fn rule_json(rule: Option<&v1::AuthorityRule>) -> serde_json::Value {
+    let authorities = rule.iter().flat_map(|rule| &rule.authorities).map(hex::encode);
+    json!({
+        "authorities_needed": rule.map_or(1, |rule| rule.needed),
+        "authorities": authorities.collect::<Vec<_>>(),
+        "acts": rule.map_or(0, |rule| rule.acts),
+    })
 }
 
 /// Submits an act, or writes it as a proposal.
@@ -158,11 +193,11 @@ pub fn propose_under(session: &Session, act: &Act, tag: Option<[u8; 32]>, path: 
 pub async fn run(context: &Context, command: AuthorityCommand) -> Result<Ended, ClientError> {
     let session = context.session().await?;
     match command {
-        AuthorityCommand::Rule { needed, authorities, nodes, erasing, propose } => {
+        AuthorityCommand::Rule { needed, authorities, guard, propose, .. } => {
             let authorities = authorities.iter().map(|id| parse::<AuthorId>("--authorities", id.trim()));
-            let more = if nodes { GuardedActs::NODES.bits() } else { 0 }
-                | if erasing { GuardedActs::ERASING.bits() } else { 0 };
-            let acts = GuardedActs::from_bits(GuardedActs::ALWAYS.bits() | more).expect("known bits");
+            let known = if session.caller.feature_level < 4 { GuardedActs::OF_BEFORE } else { GuardedActs::EVERYTHING };
+            let acts = GuardedActs::from_bits(guard.unwrap_or(known.bits()))
+                .map_err(|error| ClientError::Usage(format!("--guard: {}", error.message)))?;
             let rule = Rule { needed, authorities: authorities.collect::<Result<_, _>>()?, acts };
             let what = json!({"needed": needed, "authorities": rule.authorities.len()});
             submit_or_propose(&session, &Act::AuthorityRule(RuleChange::Rule(rule)), propose.as_deref(), what).await
@@ -188,9 +223,25 @@ pub async fn run(context: &Context, command: AuthorityCommand) -> Result<Ended, 
             }
             propose_act(&session, &parsed, &out)
         }
-        AuthorityCommand::Sign { file, days } => sign(&session, &file, days),
-        AuthorityCommand::Show { file } => show(&Proposal::read(&session, &file)?),
+        AuthorityCommand::Sign { file, days, patient, oid } => match Proposed::read(&session, &file)? {
+            Some(mut proposed) => {
+                let key = session.profile.authority_signing_key()?;
+                let whose = patient.as_deref().map(|ins| (ins, oid.as_deref()));
+                proposed.sign(&session, (&key, days), whose, &file).await?;
+                proposed.show().map(|()| Ended::Done)
+            }
+            None => sign(&session, &file, days),
+        },
+        AuthorityCommand::Show { file } => match Proposed::read(&session, &file)? {
+            Some(proposed) => proposed.show().map(|()| Ended::Done),
+            None => show(&Proposal::read(&session, &file)?),
+        },
         AuthorityCommand::Submit { file } => {
+            if let Some(proposed) = Proposed::read(&session, &file)? {
+                let messages = proposed.messages(&session.profile.authority_signing_key()?)?;
+                let receipt = submit_messages(&session, messages).await?;
+                return print(&receipt, json!({"submitted": file, "signatures": proposed.signatures()}));
+            }
             let proposal = Proposal::read(&session, &file)?;
             let own = session.profile.authority_signing_key()?.key_id();
             let mut record = proposal.record()?;
@@ -213,13 +264,8 @@ fn sign(session: &Session, file: &Path, days: u64) -> Result<Ended, ClientError>
         expires_ms: now_ms().saturating_add(days * DAY_MS),
         content,
     };
-    let signed = message.sign(&key);
     proposal.signatures.retain(|one| one.key_id != key.key_id());
-    proposal.signatures.push(SignatureLine {
-        key_id: key.key_id(),
-        expires: TimeMs(signed.expires_ms),
-        signature: hex::encode(&signed.signature),
-    });
+    proposal.signatures.push(SignatureLine::of(&message, &key));
     proposal.signatures.sort_by_key(|one| one.key_id);
     // What is written is a record that the ledger can read.
     ParsedRecord::from_message(proposal.record()?)

@@ -55,7 +55,8 @@ pub struct VoidedArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
-    /// Say how many authorities sign what touches many: voiding, authorities and their keys, the rule itself
+    /// Say how many authorities sign what touches many: voiding, parties and whom they vouch for, issuers, documents,
+    /// erasing, nodes, the rule itself
     Rule {
         /// How many signatures such an act needs
         #[arg(long, value_name = "M")]
@@ -63,12 +64,16 @@ pub enum AuthorityCommand {
         /// Whose count: author ids, hex, comma-separated
         #[arg(long, value_delimiter = ',', required = true, value_name = "HEX")]
         authorities: Vec<String>,
-        /// Also for nodes, their keys and the log's key
-        #[arg(long)]
+        /// Guarded, unless --guard names what is
+        #[arg(long, hide = true)]
         nodes: bool,
-        /// Also for erasing a whole patient
-        #[arg(long)]
+        /// The same
+        #[arg(long, hide = true)]
         erasing: bool,
+        /// Guard only this, and what is always guarded: the sum of 1 voiding, 2 authorities, 4 nodes, 8 erasing a patient, 16
+        /// parties, 32 documents, 64 single patients. Below feature level 4 at most 15. Without it: all that the log knows
+        #[arg(long, value_name = "BITS")]
+        guard: Option<u32>,
         /// Write the act into this file, for other authorities to sign, instead of submitting it
         #[arg(long, value_name = "FILE")]
         propose: Option<PathBuf>,
@@ -103,6 +108,12 @@ pub enum AuthorityCommand {
         /// Days for which the signature holds, at most 30
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=30), value_name = "N")]
         days: u64,
+        /// Of a record about a patient: about whom, so that the tag is held against it
+        #[arg(long, value_name = "INS")]
+        patient: Option<String>,
+        /// OID of the INS
+        #[arg(long, value_name = "OID", requires = "patient")]
+        oid: Option<String>,
     },
     /// Show a proposed act and who signed it
     Show {

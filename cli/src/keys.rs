@@ -15,8 +15,9 @@ use sillage_rules::stream::StreamLabel;
 
 use super::args::{KeysCommand, RegisterArgs};
 use super::certificate::{self, issue};
+use super::proposed::propose_or_cosign;
 use super::record::now_ms;
-use super::{Context, Ended, device, output, void, vouching};
+use super::{Context, Ended, authority, device, output, void, vouching};
 use sillage_client::author::{Stream, VerifiedReceipt};
 use sillage_client::error::ClientError;
 use sillage_client::outbox::Source;
@@ -134,6 +135,7 @@ pub async fn submit_messages(session: &Session, records: Vec<v1::Record>) -> Res
 /// # Errors
 /// As for [`submit`].
 pub async fn submit_encoded(session: &Session, records: Vec<Vec<u8>>) -> Result<VerifiedReceipt, ClientError> {
+    let records = propose_or_cosign(session, records)?;
     let signer = Arc::new(session.signer(session.profile.authority_signing_key()?).await?);
     let random = getrandom::u64().map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
     let label = StreamLabel::parse(&format!("act.{random:016x}")).expect("a label by construction");
@@ -362,7 +364,12 @@ async fn list(session: &Session, as_json: bool) -> Result<Ended, ClientError> {
             format!("{name}: {}; {vouches}; author {author_id}; {keys}", names.join(", "))
         }
     };
-    let mut lines: Vec<String> = session.parties().await?.iter().map(to_line).collect();
+    let (parties, rule) = session.parties_and_rule().await?;
+    let mut lines: Vec<String> = parties.iter().map(to_line).collect();
+    lines.push(match as_json {
+        true => authority::rule_json(rule.as_ref()).to_string(),
+        false => authority::rule_in_words(rule.as_ref()),
+    });
     lines.extend(signing(session, as_json));
     output::lines(&lines)?;
     Ok(Ended::Done)

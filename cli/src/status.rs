@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use sillage_proto::v1;
 
-use super::{Context, Ended, output};
+use super::{Context, Ended, authority, output};
 use sillage_client::error::ClientError;
 use sillage_words::sentence::clean;
 use sillage_words::time::rfc3339;
@@ -14,9 +14,12 @@ pub async fn cluster(context: &Context, as_json: bool) -> Result<Ended, ClientEr
     let request = v1::ClusterStatusRequest { local_only: false };
     let answer = session.client.call(|mut rpc| async move { rpc.cluster_status(request).await }).await?;
     if as_json {
-        output::line(&cluster_json(&answer.nodes).to_string())?;
+        let mut status = cluster_json(&answer.nodes);
+        status["rule"] = authority::rule_json(answer.rule.as_ref());
+        output::line(&status.to_string())?;
     } else {
         output::line(&cluster_table(&answer.nodes).to_string())?;
+        output::line(&authority::rule_in_words(answer.rule.as_ref()))?;
         output::lines(&troubles(&answer.nodes))?;
     }
     match answer.nodes.iter().all(is_ok) {

@@ -32,6 +32,9 @@ pub enum ClientError {
     /// The ledger, or the same rules applied here, refused. Trying again unchanged is of no use.
     #[error("{}: {}", .0.code, .0.message)]
     Rejected(Rejection),
+    /// What an authority would sign was written as a proposal, as the command asked for: no failure.
+    #[error("proposed, and not submitted: {}", .0.display())]
+    Proposed(PathBuf),
     /// A file of this machine can't be read or written.
     #[error("{what} {}: {why}", path.display())]
     File {
@@ -73,6 +76,7 @@ impl ClientError {
     /// 1 a check failed, 2 usage, 3 unavailable, 4 rejected.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Proposed(_) => 0,
             Self::Check(_) => 1,
             Self::Usage(_) | Self::PolicyRequired | Self::File { .. } => 2,
             Self::Unavailable(_) | Self::Quota(_) => 3,

@@ -15,6 +15,7 @@
 //! authority_key = "keys/authority.key" # optional: signs acts of the authority
 //! authority_cert = "tls/authority.pem" # optional: the authority's own certificate, where `cert` is another party's
 //! authority_cert_key = "tls/authority.key"
+//! cosign_keys = ["authority-2/keys/authority.key"] # test logs: further authorities, who sign at once what this one signs
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
 //! login = "login.json"                 # optional: a login of who decides, and the key of its session
@@ -69,6 +70,8 @@ pub struct Profile {
     pub authority_key: Option<PathBuf>,
     /// The authority's certificate and its key, PEM, where [`Profile::cert`] is another party's: acts go over it.
     pub authority_cert: Option<(PathBuf, PathBuf)>,
+    /// Seed files of further authorities, who sign at once what this one signs: in test logs alone.
+    pub cosign_keys: Vec<PathBuf>,
     /// The CA's private key, PEM.
     pub ca_key: Option<PathBuf>,
     /// `http://host:port` of a gateway: public checkpoints and hash tiles.
@@ -101,6 +104,8 @@ struct ProfileFile {
     authority_key: Option<PathBuf>,
     authority_cert: Option<PathBuf>,
     authority_cert_key: Option<PathBuf>,
+    #[serde(default)]
+    cosign_keys: Vec<PathBuf>,
     ca_key: Option<PathBuf>,
     gateway: Option<String>,
     auth: Option<AuthLine>,
@@ -174,6 +179,7 @@ impl Profile {
             stream: file.stream,
             authority_key: file.authority_key.map(at),
             authority_cert,
+            cosign_keys: file.cosign_keys.into_iter().map(at).collect(),
             ca_key: file.ca_key.map(at),
             gateway: file.gateway,
             auth: file.auth,

@@ -1,5 +1,6 @@
 //! One caller's session with one log: the profile, the connections, and the genesis that everything is checked against.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sillage_proof::batch::Origin;
@@ -34,6 +35,8 @@ pub struct Session {
     pub logins: Option<Arc<Logins>>,
     /// Who the ledger takes the caller for.
     pub caller: v1::GetLogResponse,
+    /// Where what an authority would sign is written, instead of being submitted.
+    pub propose: Option<PathBuf>,
 }
 
 impl Session {
@@ -71,7 +74,7 @@ impl Session {
                 return Err(ClientError::Check(why.to_owned()));
             }
         }
-        Ok(Self { profile, client, origin, genesis, keys, vrf_key, logins, caller })
+        Ok(Self { profile, client, origin, genesis, keys, vrf_key, logins, caller, propose: None })
     }
 
     /// Verifies a checkpoint under the keys in force for it.
@@ -131,6 +134,14 @@ impl Session {
     /// # Errors
     /// When the caller is neither operator nor auditor.
     pub async fn parties(&self) -> Result<Vec<v1::Party>, ClientError> {
+        Ok(self.parties_and_rule().await?.0)
+    }
+
+    /// The same, and how many authorities sign what touches many; `None`: each alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn parties_and_rule(&self) -> Result<(Vec<v1::Party>, Option<v1::AuthorityRule>), ClientError> {
         let mut out: Vec<v1::Party> = Vec::new();
         loop {
             let after = out.last().map(|p| p.author_id.clone()).unwrap_or_default();
@@ -143,9 +154,9 @@ impl Session {
                 })
                 .await?;
             match page.parties.last() {
-                None => return Ok(out),
+                None => return Ok((out, page.rule)),
                 // A page that doesn't go on would be asked for without end.
-                Some(last) if last.author_id <= after => return Ok(out),
+                Some(last) if last.author_id <= after => return Ok((out, page.rule)),
                 Some(_) => out.extend(page.parties),
             }
         }

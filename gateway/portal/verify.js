@@ -880,7 +880,7 @@ const MESSAGES = {
     9: ["late_after_ms", "u64"], 10: ["index_depth", "u32"], 11: ["quota_events_per_s", "u32"],
     12: ["nodes", "NodeIdentity", "many"], 13: ["parties", "PartyRegistered", "many"], 14: ["nonce", "bytes"],
     15: ["feature_level", "u32"],
-    16: ["issuers", "IssuerPublished", "many"],
+    16: ["issuers", "IssuerPublished", "many"], 17: ["rule", "AuthorityRule"],
   },
 };
 const NUMBER_MAX = { u32: 0xffffffff, enum: 0x7fffffff, bool: 1, u64: Number.MAX_SAFE_INTEGER };
@@ -947,8 +947,9 @@ function message(type, bytes, part) {
 
 const ACT_SIGNATURES_MAX = 16;
 const ACT_SIGNATURES_FIELD = 21;
-const [ROLE_AUTHORITY, ROLE_IDENTITY] = [64, 4096];
+const [ROLE_PATIENT, ROLE_OPERATOR, ROLE_AUTHORITY, ROLE_IDENTITY] = [8, 32, 64, 4096];
 const [GUARDED_VOIDING, GUARDED_AUTHORITIES, GUARDED_NODES, GUARDED_ERASING] = [1, 2, 4, 8];
+const [GUARDED_PARTIES, GUARDED_PATIENTS] = [16, 64];
 
 /** The record without its further signatures: what those are over, and all of it as it was received. */
 function withoutSignatures(bytes, part) {
@@ -966,17 +967,37 @@ function withoutSignatures(bytes, part) {
 
 /** Which acts a rule guards; `rolesOf` gives the roles of a party (by its author id or a key's id), or 0. */
 function isGuarded(act, acts, rolesOf, signer) {
+  const wide = (acts & GUARDED_PARTIES) !== 0;
   const isHigh = (roles) => (roles & (ROLE_AUTHORITY | ROLE_IDENTITY)) !== 0;
+  const vouches = (party) => [party.structures, party.actor_systems, party.issuers].some((names) => names?.length > 0);
   const needs = () => {
     if (act.voided) return GUARDED_VOIDING;
+    // An issuer without keys is withdrawn.
+    if (act.issuer && wide && !act.issuer.keys) return 0;
     if (act.rule || act.issuer) return GUARDED_AUTHORITIES;
-    if (act.registered) return isHigh(act.registered.roles ?? 0) ? GUARDED_AUTHORITIES : 0;
-    if (act.roles) return isHigh(act.roles.roles ?? 0) || isHigh(rolesOf(act.roles.author_id)) ? GUARDED_AUTHORITIES : 0;
-    // Whoever replaces their own key signs with the one before.
-    if (act.rotated) return !same(act.rotated.author_id, signer) && isHigh(rolesOf(act.rotated.author_id)) ? GUARDED_AUTHORITIES : 0;
-    if (act.revoked) return isHigh(rolesOf(act.revoked.key_id)) ? GUARDED_AUTHORITIES : 0;
+    if (act.registered) {
+      const roles = act.registered.roles ?? 0;
+      if (isHigh(roles)) return GUARDED_AUTHORITIES;
+      return (roles & ~(ROLE_OPERATOR | ROLE_PATIENT)) !== 0 || vouches(act.registered) ? GUARDED_PARTIES : 0;
+    }
+    if (act.roles) {
+      const [roles, held] = [act.roles.roles ?? 0, rolesOf(act.roles.author_id)];
+      if (!wide) return isHigh(roles) || isHigh(held) ? GUARDED_AUTHORITIES : 0;
+      return (roles & ~held) !== 0 || (held & ROLE_AUTHORITY) !== 0 ? GUARDED_PARTIES : 0;
+    }
+    if (act.rotated) {
+      // Whoever replaces their own key signs with the one before.
+      if (same(act.rotated.author_id, signer)) return 0;
+      return isHigh(rolesOf(act.rotated.author_id)) ? GUARDED_AUTHORITIES : GUARDED_PARTIES;
+    }
+    if (act.revoked) {
+      const roles = rolesOf(act.revoked.key_id);
+      return (roles & ROLE_AUTHORITY) !== 0 || (isHigh(roles) && !wide) ? GUARDED_AUTHORITIES : 0;
+    }
+    if (act.vouching) return act.vouching.added ? GUARDED_PARTIES : 0;
     if (act.node_key || act.log_key || act.node_set) return GUARDED_NODES;
-    return act.erased?.patient ? GUARDED_ERASING : 0;
+    if (act.erased) return act.erased.patient ? GUARDED_ERASING : GUARDED_PATIENTS;
+    return 0;
   };
   const needed = needs();
   return needed !== 0 && (acts & needed) === needed;

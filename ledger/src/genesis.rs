@@ -5,6 +5,7 @@ use sillage_proof::batch::Origin;
 use sillage_proof::keys::PublicKey;
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::{Act, PartyRegistration};
+use sillage_rules::authority::Rule;
 use sillage_rules::limits::{EVENT_BODY_BYTES_MAX, INDEX_DEPTH_MAX, ISSUERS_MAX};
 use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
@@ -59,6 +60,8 @@ pub struct GenesisInfo {
     pub feature_level: u32,
     /// Whose logins prove a will from the beginning.
     pub issuers: Vec<Issuer>,
+    /// How many authorities sign what touches many, from the beginning; `None`: each acts alone.
+    pub rule: Option<Rule>,
 }
 
 fn invalid(what: impl Into<String>) -> GenesisError {
@@ -116,6 +119,12 @@ impl GenesisInfo {
         if issuers.len() > ISSUERS_MAX || !genesis.test_log && issuers.iter().any(|issuer| issuer.test) {
             return Err(invalid(format!("at most {ISSUERS_MAX} issuers, and those for tests in test logs alone")));
         }
+        let mut keys: Vec<_> = parties.iter().map(|party| party.key.key_id()).collect();
+        keys.sort_unstable();
+        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(invalid(format!("two parties have the key {}", twice[0])));
+        }
+        let rule = Rule::of_genesis(&genesis).map_err(|error| invalid(error.to_string()))?;
         let nodes = genesis.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
         let mut ids: Vec<u64> = nodes.iter().map(|node| node.id).collect();
         ids.sort_unstable();
@@ -140,6 +149,7 @@ impl GenesisInfo {
             parties,
             feature_level,
             issuers,
+            rule,
         })
     }
 

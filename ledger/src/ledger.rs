@@ -351,6 +351,9 @@ fn create(store: &Store, path: &Path, genesis: &GenesisInfo) -> Result<(), OpenE
             Stop::Kek(error) => OpenError::Corrupt { dir: path.to_owned(), what: error.to_string() },
         })?;
     }
+    if let Some(rule) = &genesis.rule {
+        overlay.begin_with_rule(rule);
+    }
     for issuer in &genesis.issuers {
         let kept = crate::apply::will::put(&mut overlay, genesis, issuer);
         kept.map_err(|stop| {

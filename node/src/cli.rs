@@ -9,9 +9,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
 use crate::dev::{self, Options};
 use crate::disk;
+use crate::init::authorities::{AuthoritiesPlan, Founders};
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::{LATE_AFTER_MS, LogTerms};
-use crate::init::{self, NodePlan, Plan};
+use crate::init::{self, NodePlan, Plan, authorities};
 use crate::place::Said;
 use crate::{pid, serve};
 
@@ -49,6 +50,10 @@ struct DevArgs {
     /// Name of a new log, as on the first line of its checkpoints: no space, no plus.
     #[arg(long)]
     origin: Option<String>,
+    /// How many authorities a new log has. One, if nothing is said, and its key alone does everything; of several, two sign
+    /// what touches many. The folder holds the keys of all of them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=16))]
+    authorities: Option<u64>,
     /// Start nodes again that die. Without it, `serve --config DIR/node-<i>/node.toml` does.
     #[arg(long)]
     restart: bool,
@@ -88,6 +93,17 @@ struct InitArgs {
     /// Name of the authority, the party that registers all others.
     #[arg(long, default_value = "authority")]
     authority: String,
+    /// The authorities: how many, each with a key that is made in a folder of its own, or files with their public keys
+    /// (`sillage keys new` prints one), separated by commas, so that no key ever leaves its holder.
+    #[arg(long, default_value = "2", value_name = "N|FILES")]
+    authorities: Founders,
+    /// How many authorities sign what touches many: two, if nothing is said. Fewer than there are: then the others can replace
+    /// a key that was lost.
+    #[arg(long, value_name = "M")]
+    rule: Option<u32>,
+    /// One authority's key alone does everything, also for whoever steals it: needed with --authorities 1 or --rule 1.
+    #[arg(long)]
+    one_key_suffices: bool,
     /// First patient tag that the log is for (64 hexadecimal characters).
     #[arg(long, value_parser = tag, value_name = "HEX")]
     tag_first: Option<Tag>,
@@ -203,6 +219,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
         nodes: args.nodes.and_then(|count| count.parse().ok()),
         base_port: args.base_port,
         origin: args.origin,
+        authorities: args.authorities.map(|count| usize::try_from(count).expect("at most 16")),
         restart: args.restart,
         gateway: args.gateway,
         witnesses: args.witnesses,
@@ -213,6 +230,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
 }
 
 fn init(args: InitArgs) -> Result<(), String> {
+    let authorities = authorities(&args)?;
     let mut terms = LogTerms::new(&args.origin);
     (terms.test_log, terms.test_issuer) = (args.test_log, args.test_log);
     terms.tag_first = args.tag_first.map_or(terms.tag_first, |tag| tag.0);
@@ -226,6 +244,7 @@ fn init(args: InitArgs) -> Result<(), String> {
         nodes: args.nodes,
         listen: args.listen,
         authority: args.authority,
+        authorities,
         valid_years: args.valid_years,
         with_profile: args.with_profile,
         limits: LimitsConfig::default(),
@@ -238,7 +257,52 @@ fn init(args: InitArgs) -> Result<(), String> {
         "{dir}: carry each node-<id> folder to its machine, start it with `sillage-node serve --config node.toml`,"
     );
     println!("and keep {dir}/keys and {dir}/tls/ca.key where only the authority reaches them.");
+    say_who_signs(&plan);
     Ok(())
+}
+
+/// The authorities as asked for. That one key suffices has to be said.
+fn authorities(args: &InitArgs) -> Result<AuthoritiesPlan, String> {
+    let founders = args.authorities.clone();
+    let count = u32::try_from(founders.0.len()).expect("at most 16");
+    // As with the authority's own key, a profile for tests names them all.
+    let in_one_hand = args.test_log && args.with_profile;
+    let plan = AuthoritiesPlan { needed: args.rule.unwrap_or(count.min(2)), founders, in_one_hand };
+    plan.check()?;
+    match plan.is_one_enough() && !args.one_key_suffices {
+        false => Ok(plan),
+        true => Err(
+            "one authority's key alone would do everything, also for whoever steals it: found the log with several \
+             (--authorities 3 --rule 2), or say that it is meant with --one-key-suffices"
+                .to_owned(),
+        ),
+    }
+}
+
+fn say_who_signs(plan: &Plan) {
+    let (dir, keys) = (plan.dir.display(), &plan.authorities.founders.0);
+    let (count, needed) = (keys.len(), plan.authorities.needed);
+    if keys[0].is_some() {
+        println!("The first authority's key goes to {dir}/keys/authority.key.");
+    }
+    for number in 2..=count {
+        let folder = authorities::folder(&plan.dir, number);
+        println!("Carry {} to the holder of authority {number}, and leave no copy of it here.", folder.display());
+        if keys[number - 1].is_some() {
+            println!("Its key goes to keys/authority.key in there.");
+        }
+    }
+    match needed {
+        1 => println!("One authority's key alone does everything in this log, also for whoever steals it."),
+        needed => {
+            println!(
+                "{needed} of {count} authorities sign what touches many (`sillage authority propose`, `sign`, `submit`)."
+            );
+        }
+    }
+    if needed > 1 && needed as usize == count {
+        println!("Where one of their keys is lost, nobody can replace it: --authorities {} would allow it.", count + 1);
+    }
 }
 
 fn found(args: &FoundArgs) -> Result<(), String> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sillage_ledger::GenesisInfo;
+use sillage_rules::roles::Roles;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -130,6 +131,7 @@ async fn serve(config: NodeConfig, said: Said) -> Result<(), ServeError> {
         }
         false => Secrets::load(&config, &genesis)?,
     };
+    say_who_signs(&genesis);
     let client_tls = tls::server_config(&secrets.identity, None)?;
     let client_port = listen(&config.listen_client, "listen_client").await?;
     // A copy that is only looked at isn't there for peers.
@@ -196,6 +198,26 @@ async fn serve(config: NodeConfig, said: Said) -> Result<(), ServeError> {
     drop(pid_file);
     tracing::info!(node = config.id, "stopped");
     served
+}
+
+/// Says at the start how many authorities the log began with, and how many of them sign.
+fn say_who_signs(genesis: &GenesisInfo) {
+    let founders = genesis.parties.iter().filter(|party| party.roles.contains(Roles::AUTHORITY)).count();
+    match &genesis.rule {
+        Some(rule) => {
+            let (needed, of) = (rule.needed, rule.authorities.len());
+            tracing::info!(
+                founders,
+                needed,
+                of,
+                "the log began with a rule: so many authorities sign what touches many"
+            );
+        }
+        None => tracing::warn!(
+            founders,
+            "the log began without a rule: one authority's key alone does everything, until `sillage authority rule` says otherwise"
+        ),
+    }
 }
 
 /// Turns true once the node was told to stop and another one leads, or none takes over.
@@ -352,6 +374,7 @@ async fn with_grace(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init::authorities::AuthoritiesPlan;
     use crate::init::genesis::LogTerms;
     use crate::init::{self, Plan};
 
@@ -365,6 +388,7 @@ mod tests {
             nodes: nodes.into(),
             listen: None,
             authority: "DNS".to_owned(),
+            authorities: AuthoritiesPlan::made(1, 1),
             valid_years: 1,
             with_profile: true,
             limits: LimitsConfig::default(),

@@ -11,6 +11,7 @@ use sillage_ledger::seal::{KekFile, KekProvider as _, TagPrefix, layout};
 use sillage_ledger::{GenesisInfo, Refusal};
 use sillage_node::config::{LimitsConfig, NodeConfig};
 use sillage_node::core::{Core, trace};
+use sillage_node::init::authorities::AuthoritiesPlan;
 use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
@@ -53,6 +54,7 @@ fn create(dir: &Path, terms: LogTerms) {
         nodes: vec![node],
         listen: None,
         authority: "authority".to_owned(),
+        authorities: AuthoritiesPlan::made(1, 1),
         valid_years: 1,
         with_profile: true,
         limits: LimitsConfig::default(),

@@ -242,6 +242,7 @@ impl Act {
             Self::Registered(party) => !Roles::OF_BEFORE.contains(party.roles) || !party.vouching.is_empty(),
             Self::RolesChanged { roles, .. } => !Roles::OF_BEFORE.contains(*roles),
             Self::IssuerPublished(issuer) if issuer.audiences.len() > ISSUER_LIST_MAX => return 4,
+            Self::AuthorityRule(RuleChange::Rule(rule)) => return rule.feature_level(),
             _ => return self.kind().feature_level(),
         };
         if is_new { 3 } else { 1 }

@@ -18,12 +18,13 @@ use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey, SIGNATURE_LEN, SigningKey};
 use sillage_proto::v1;
 
-use crate::act::{Act, bytes32};
+use crate::act::{Act, bytes32, parse_key};
 use crate::check::at_most;
 use crate::consent::{Actor, ActorKind, Effect, Event};
 use crate::kind::Kind;
 use crate::limits::AUTHORITIES_MAX;
 use crate::record::RecordError;
+use crate::roles::Roles;
 
 const MAGIC: &[u8] = b"sillage/act-cosign/v1\0";
 
@@ -36,8 +37,12 @@ pub const LIMIT_A_DAY_PATIENT: u32 = 200;
 /// One day, in milliseconds of ledger time. Days begin at midnight, UTC.
 pub const DAY_MS: u64 = 86_400_000;
 
-/// Roles of parties whose registration touches many: authority (64) and identity (4096).
-const GUARDED_ROLES: u32 = 64 | 4_096;
+/// Roles of parties whose registration touches many: authority and identity.
+const GUARDED_ROLES: Roles = Roles::AUTHORITY.with(Roles::IDENTITY);
+/// Roles that by themselves reach no patient: what a patient's own device does is proven by the patient's login.
+const HARMLESS_ROLES: Roles = Roles::OPERATOR.with(Roles::PATIENT);
+/// Parties that confirm what another one says of an identity.
+pub const CONFIRMS_IDENTITY: Roles = GUARDED_ROLES;
 
 /// Which acts need several signatures, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +58,20 @@ impl GuardedActs {
     pub const NODES: Self = Self(4);
     /// Erasing a whole patient.
     pub const ERASING: Self = Self(8);
+    /// Giving any party power: registering it, a role that it hadn't, whom it vouches for, a key by another. With this bit,
+    /// taking power away needs no further signature, but where it is an authority's.
+    pub const PARTIES: Self = Self(16);
+    /// The policy, the matrix and the catalogue.
+    pub const DOCUMENTS: Self = Self(32);
+    /// Single patients: who represents them, as an authority says, and erasing some of their records.
+    pub const PATIENTS: Self = Self(64);
     /// What every rule guards.
     pub const ALWAYS: Self = Self(3);
-    const ALL: u32 = 15;
+    /// What rules guard that may be made from feature level 3 on.
+    pub const OF_BEFORE: Self = Self(15);
+    /// All that there is.
+    pub const EVERYTHING: Self = Self(127);
+    const ALL: u32 = Self::EVERYTHING.0;
 
     /// The set with these bits.
     ///
@@ -65,7 +81,7 @@ impl GuardedActs {
         match bits & !Self::ALL == 0 && bits & Self::ALWAYS.0 == Self::ALWAYS.0 {
             true => Ok(Self(bits)),
             false => {
-                let why = "1 voiding and 2 authorities are always guarded; 4 nodes and 8 erasing may be added";
+                let why = "1 voiding and 2 authorities are always guarded; 4 nodes, 8 erasing, 16 parties, 32 documents and 64 patients may be added";
                 Err(RecordError::malformed("acts", why))
             }
         }
@@ -159,31 +175,111 @@ impl RuleChange {
 }
 
 impl Rule {
+    /// The rule that a log begins with; `None`: each authority acts alone.
+    ///
+    /// # Errors
+    /// When it makes no sense, names a party that isn't an authority of the genesis, or stands in a log that begins below
+    /// feature level 4.
+    pub fn of_genesis(genesis: &v1::Genesis) -> Result<Option<Self>, RecordError> {
+        let Some(message) = &genesis.rule else { return Ok(None) };
+        if genesis.feature_level < 4 {
+            return Err(RecordError::malformed("rule", "a log has one from its genesis on with feature_level 4"));
+        }
+        let RuleChange::Rule(rule) = RuleChange::parse(message).map_err(|error| error.within("rule"))? else {
+            return Err(RecordError::malformed("rule.limit", "a genesis sets no limit"));
+        };
+        let is_authority = |id: &AuthorId| {
+            let mut parties = genesis.parties.iter().filter(|party| party.roles & Roles::AUTHORITY.bits() != 0);
+            parties.any(|party| parse_key(party.key.as_ref()).is_ok_and(|key| AuthorId::of_first_key(&key) == *id))
+        };
+        match rule.authorities.iter().find(|id| !is_authority(id)) {
+            Some(id) => {
+                Err(RecordError::malformed("rule.authorities", format!("{id} isn't an authority of the genesis")))
+            }
+            None => Ok(Some(rule)),
+        }
+    }
+
+    /// From which feature level of a group on it is known.
+    pub const fn feature_level(&self) -> u32 {
+        if GuardedActs::OF_BEFORE.contains(self.acts) { 3 } else { 4 }
+    }
+
     /// Whether this act needs the rule's signatures. `roles_of`: the bits of the roles of the party that an act names, by its
     /// id or its key's.
     pub fn guards(&self, act: &Act, roles_of: impl Fn(Named<'_>) -> u32, own_rotation: bool) -> bool {
-        let guarded = |bits: u32| bits & GUARDED_ROLES != 0;
+        let wide = self.acts.contains(GuardedActs::PARTIES);
+        let roles_of = |named: Named<'_>| Roles::from_bits(roles_of(named)).unwrap_or(Roles::ALL);
+        let is_high = |roles: Roles| roles.intersects(GUARDED_ROLES);
         let needs = match act {
             Act::RecordsVoided(_) => GuardedActs::VOIDING,
+            // Whoever's key was stolen is withdrawn at once.
+            Act::IssuerPublished(issuer) if wide && issuer.keys.is_empty() => return false,
             // Whoever publishes an issuer signs in every patient's name.
             Act::AuthorityRule(_) | Act::IssuerPublished(_) => GuardedActs::AUTHORITIES,
-            Act::Registered(party) if guarded(party.roles.bits()) => GuardedActs::AUTHORITIES,
-            Act::RolesChanged { author_id, roles, .. }
-                if guarded(roles.bits()) || guarded(roles_of(Named::Party(author_id))) =>
-            {
-                GuardedActs::AUTHORITIES
+            Act::Registered(party) if is_high(party.roles) => GuardedActs::AUTHORITIES,
+            Act::Registered(party) if !party.roles.without(HARMLESS_ROLES).is_empty() || !party.vouching.is_empty() => {
+                GuardedActs::PARTIES
             }
-            // An authority that replaces its own key signs with the one before.
-            Act::Rotated { author_id, .. } if !own_rotation && guarded(roles_of(Named::Party(author_id))) => {
-                GuardedActs::AUTHORITIES
+            Act::RolesChanged { author_id, roles, .. } => {
+                let held = roles_of(Named::Party(author_id));
+                match (is_high(*roles) || is_high(held), wide) {
+                    (true, false) => GuardedActs::AUTHORITIES,
+                    (_, true) if !roles.without(held).is_empty() || held.contains(Roles::AUTHORITY) => {
+                        GuardedActs::PARTIES
+                    }
+                    _ => return false,
+                }
             }
-            Act::Revoked { key_id, .. } if guarded(roles_of(Named::Key(key_id))) => GuardedActs::AUTHORITIES,
+            // Whoever replaces their own key signs with the one before.
+            Act::Rotated { .. } if own_rotation => return false,
+            Act::Rotated { author_id, .. } if is_high(roles_of(Named::Party(author_id))) => GuardedActs::AUTHORITIES,
+            Act::Rotated { .. } => GuardedActs::PARTIES,
+            // Among authorities one thief could else end the others, so that nobody is left to end the thief.
+            Act::Revoked { key_id, .. } => {
+                let roles = roles_of(Named::Key(key_id));
+                match roles.contains(Roles::AUTHORITY) || is_high(roles) && !wide {
+                    true => GuardedActs::AUTHORITIES,
+                    false => return false,
+                }
+            }
+            Act::VouchingChanged { added, .. } if !added.is_empty() => GuardedActs::PARTIES,
             Act::NodeKeyRotated { .. } | Act::LogKeyRotated { .. } | Act::NodeSetChanged(_) => GuardedActs::NODES,
             Act::Erased { indices, .. } if indices.is_empty() => GuardedActs::ERASING,
+            Act::Erased { .. } => GuardedActs::PATIENTS,
+            Act::Registered(_) | Act::VouchingChanged { .. } | Act::ActorRevoked { .. } => return false,
+        };
+        self.acts.contains(needs)
+    }
+
+    /// Whether a record of this kind that an authority signs, and that is no act, needs the rule's signatures.
+    pub fn guards_record(&self, kind: Kind) -> bool {
+        let needs = match kind {
+            Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED => GuardedActs::DOCUMENTS,
+            Kind::REPRESENTATION_REGISTERED | Kind::REPRESENTATION_ENDED => GuardedActs::PATIENTS,
             _ => return false,
         };
         self.acts.contains(needs)
     }
+}
+
+/// Whether a record of this kind takes effect only where a second party signs it too, of the roles [`CONFIRMS_IDENTITY`].
+pub const fn is_confirmed(kind: Kind) -> bool {
+    matches!(kind, Kind::IDENTITY_LINKED | Kind::IDENTITY_CORRECTED)
+}
+
+/// Whether a record of this kind may carry further signatures.
+pub const fn may_be_cosigned(kind: Kind) -> bool {
+    kind.is_act()
+        || is_confirmed(kind)
+        || matches!(
+            kind,
+            Kind::POLICY_PUBLISHED
+                | Kind::MATRIX_PUBLISHED
+                | Kind::CATALOGUE_PUBLISHED
+                | Kind::REPRESENTATION_REGISTERED
+                | Kind::REPRESENTATION_ENDED
+        )
 }
 
 /// Whom an act names.
@@ -317,7 +413,7 @@ mod tests {
         assert_eq!(refused(rule(3, 2)), "needed");
         assert_eq!(refused(rule(1, 17)), "authorities");
         assert_eq!(refused(v1::AuthorityRule { acts: 1, ..rule(1, 1) }), "acts");
-        assert_eq!(refused(v1::AuthorityRule { acts: 16 + 3, ..rule(1, 1) }), "acts");
+        assert_eq!(refused(v1::AuthorityRule { acts: 128 + 3, ..rule(1, 1) }), "acts");
         let twice = v1::AuthorityRule { authorities: vec![vec![1; 32], vec![1; 32]], ..rule(2, 2) };
         assert_eq!(refused(twice), "authorities");
         let limit = RuleChange::Limit { author_id: [1; 32].into(), records: 5 };

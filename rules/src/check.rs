@@ -17,9 +17,10 @@ pub(crate) fn fields(kind: Kind, record: &v1::Record) -> Checked {
     if kind.is_act() {
         return act_alone(kind, record);
     }
-    if !record.signatures.is_empty() {
-        return Err(RecordError::malformed("signatures", "only acts of the authority carry further signatures"));
+    if !record.signatures.is_empty() && !crate::authority::may_be_cosigned(kind) {
+        return Err(RecordError::malformed("signatures", "records of this kind carry no further signatures"));
     }
+    crate::authority::check_signatures(&record.signatures)?;
     who(kind, record)?;
     at_most("items", record.items.len(), ITEMS_MAX)?;
     for (position, item) in record.items.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Acts that several authorities sign, as a rule of theirs says.
+//! What several parties sign: acts and records of the authorities, as a rule of theirs says, and what is said of identities.
 //!
-//! The further signatures stand in the record of the act. An act without enough of them is refused, and changes nothing; one
-//! that carries them is recorded once: the content that they cover is noted, so that nobody hands it in again.
+//! The further signatures stand in the record. One without enough of them is refused, and changes nothing; one that carries
+//! them is recorded once: the content that they cover is noted, so that nobody hands it in again.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,14 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::v1;
 use sillage_rules::act::Act;
-use sillage_rules::authority::{CosignMessage, Named, Rule, RuleChange};
+use sillage_rules::authority::{CONFIRMS_IDENTITY, CosignMessage, Named, Rule, RuleChange, content_hash, is_confirmed};
 use sillage_rules::codes::Code;
 use sillage_rules::limits::ACT_SIGNATURE_MS_MAX;
+use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 
 use super::acts::{Actor, refused};
-use super::feature::{ROLES, feature_level_reached};
+use super::feature::{CLAIMS, ROLES, feature_level_reached};
 use super::voiding::unknown;
 use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
@@ -56,7 +57,7 @@ pub(super) fn check(
             false => Ok(()),
         };
     }
-    let signers = signers(overlay, genesis, verify, (actor, cosigned), time)?;
+    let signers = signers(overlay, genesis, verify, (actor, Roles::AUTHORITY), cosigned, time)?;
     if let Some(rule) = overlay.rule()? {
         let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == actor.author);
         let failed = std::cell::RefCell::new(None);
@@ -70,35 +71,94 @@ pub(super) fn check(
         if let Some(error) = failed.take() {
             return Err(error.into());
         }
-        let count = u32::try_from(signers.intersection(&rule.authorities).count()).expect("at most 17");
-        if guarded && count < rule.needed {
-            let (missing, needed) = (rule.needed - count, rule.needed);
-            let what = format!(
-                "this act needs the signatures of {needed} authorities, and {missing} are missing: `sillage authority propose`, have others sign it, then submit it"
-            );
-            return Err(Refusal::new(Code::SignaturesMissing, what).into());
+        if guarded {
+            check_count(&rule, &signers, "act")?;
         }
     }
     if !cosigned.signatures.is_empty() {
-        if let Some(before) = overlay.recorded_content(&cosigned.content)? {
-            let what = format!("these signatures are of the act that is on record as entry {before}: propose it anew");
-            return Err(refused(what));
-        }
+        check_once(overlay, &cosigned.content)?;
         overlay.registry.contents.insert(cosigned.content, index);
     }
     Ok(())
 }
 
-/// The authorities that signed: whoever signed the batch, and those whose further signatures are good.
+/// Checks that a record that is no act has the further signatures that it needs: what authorities sign by the rule, and what is
+/// said of identities by a second party. The content that they cover, where there are any. Below feature level 4 there are none.
+pub(super) fn check_record(
+    overlay: &Overlay<'_>,
+    genesis: &GenesisInfo,
+    verify: Option<&Verified>,
+    (actor, record): (&Actor, &ParsedRecord),
+    time: LedgerTimeMs,
+) -> Result<Option<Hash>, Stop> {
+    let (kind, message) = (record.kind(), record.message());
+    if !feature_level_reached(overlay, CLAIMS)? {
+        return match message.signatures.is_empty() {
+            true => Ok(None),
+            false => {
+                let what = "not every node of this log knows signatures beside such a record yet: update all of them";
+                Err(Refusal::new(Code::MalformedRecord, what).into())
+            }
+        };
+    }
+    let by_authority = actor.roles.contains(Roles::AUTHORITY);
+    let rule = if by_authority { overlay.rule()?.filter(|rule| rule.guards_record(kind)) } else { None };
+    if rule.is_none() && !is_confirmed(kind) && message.signatures.is_empty() {
+        return Ok(None);
+    }
+    let content = content_hash(message);
+    let cosigned = Cosigned { content, signatures: message.signatures.clone() };
+    let of_roles = if is_confirmed(kind) { CONFIRMS_IDENTITY } else { Roles::AUTHORITY };
+    let signers = signers(overlay, genesis, verify, (actor, of_roles), &cosigned, time)?;
+    if let Some(rule) = rule {
+        check_count(&rule, &signers, "record")?;
+    }
+    if is_confirmed(kind) && !signers.iter().any(|signer| *signer != actor.author) {
+        let what = "what is said of an identity counts once a second party confirms it, with the role identity or authority: `sillage identity propose`, have it signed with `sillage identity confirm`, then submit it";
+        return Err(Refusal::new(Code::SignaturesMissing, what).into());
+    }
+    if message.signatures.is_empty() {
+        return Ok(None);
+    }
+    check_once(overlay, &content)?;
+    Ok(Some(content))
+}
+
+/// Whether enough authorities of the rule signed.
+fn check_count(rule: &Rule, signers: &BTreeSet<AuthorId>, what: &str) -> Result<(), Stop> {
+    let count = u32::try_from(signers.intersection(&rule.authorities).count()).expect("at most 17");
+    if count >= rule.needed {
+        return Ok(());
+    }
+    let (missing, needed) = (rule.needed - count, rule.needed);
+    let what = format!(
+        "this {what} needs the signatures of {needed} authorities, and {missing} are missing: `sillage authority propose`, have others sign it, then submit it"
+    );
+    Err(Refusal::new(Code::SignaturesMissing, what).into())
+}
+
+/// Whether nobody recorded what these signatures are over.
+fn check_once(overlay: &Overlay<'_>, content: &Hash) -> Result<(), Stop> {
+    match overlay.recorded_content(content)? {
+        None => Ok(()),
+        Some(before) => {
+            let what = format!("these signatures are of the act that is on record as entry {before}: propose it anew");
+            Err(refused(what))
+        }
+    }
+}
+
+/// The parties of these roles that signed: whoever signed the batch, and those whose further signatures are good.
 fn signers(
     overlay: &Overlay<'_>,
     genesis: &GenesisInfo,
     verify: Option<&Verified>,
-    (actor, cosigned): (&Actor, &Cosigned),
+    (actor, of_roles): (&Actor, Roles),
+    cosigned: &Cosigned,
     time: LedgerTimeMs,
 ) -> Result<BTreeSet<AuthorId>, Stop> {
     let mut signers = BTreeSet::new();
-    if actor.roles.contains(Roles::AUTHORITY) {
+    if actor.roles.intersects(of_roles) {
         signers.insert(actor.author);
     }
     for one in &cosigned.signatures {
@@ -112,11 +172,11 @@ fn signers(
             return Err(bad("is of a key that was revoked or replaced"));
         }
         let party = overlay.party(&key.author_id)?;
-        if !party.is_some_and(|party| party.roles().contains(Roles::AUTHORITY)) {
-            return Err(bad("is of a party that isn't an authority"));
+        if !party.is_some_and(|party| party.roles().intersects(of_roles)) {
+            return Err(bad(&format!("is of a party that has none of the roles {of_roles}")));
         }
         if one.expires_ms <= time.get() {
-            return Err(bad("has expired: propose the act anew"));
+            return Err(bad("has expired: propose it anew"));
         }
         if one.expires_ms > time.get().saturating_add(ACT_SIGNATURE_MS_MAX) {
             return Err(bad("holds for more than 30 days: sign it with an earlier end"));
@@ -133,10 +193,10 @@ fn signers(
             })
         });
         if !good {
-            return Err(bad("isn't over this act in this log"));
+            return Err(bad("isn't over this record in this log"));
         }
         if !signers.insert(key.author_id) {
-            return Err(bad("is of an authority that signed already"));
+            return Err(bad("is of a party that signed already"));
         }
     }
     Ok(signers)
@@ -207,6 +267,11 @@ pub(super) fn check_after(overlay: &Overlay<'_>, act: &Act) -> Result<(), Stop> 
 }
 
 impl Overlay<'_> {
+    /// The rule that the log begins with.
+    pub(crate) fn begin_with_rule(&mut self, rule: &Rule) {
+        self.registry.rule = Some(rule.clone());
+    }
+
     /// The rule in force.
     pub(crate) fn rule(&self) -> Result<Option<Rule>, ReadError> {
         if let Some(rule) = &self.registry.rule {

@@ -313,7 +313,10 @@ fn perform(
                 })
             }
             Content::Sealed(_) if rule::is_opened(record, rules) || will::opens(overlay, genesis, record)? => {
-                rule::stage(overlay, rules, genesis, &mut staged, (shape, signer), (position, record), at)
+                let known = (genesis, verify);
+                rule::stage(overlay, rules, known, &mut staged, (shape, signer), (position, record), at).map(|()| {
+                    overlay.registry.contents.extend(staged.cosigned.drain(..));
+                })
             }
             Content::Sealed(_) => Ok(()),
         };

@@ -9,9 +9,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::BasisKind;
+use sillage_rules::authority::is_confirmed;
 use sillage_rules::codes::Code;
 use sillage_rules::consent::admit::{check_cycle, check_lifting};
 use sillage_rules::consent::name::check_reserved;
@@ -28,7 +29,7 @@ use sillage_rules::will::may_carry;
 
 use super::check::{Content, Record, Shape, Signer};
 use super::feature::{CLAIMS, ROLES, feature_level_reached};
-use super::{Applier, basis, daily, devices, vouching, will};
+use super::{Applier, acts, authority, basis, daily, devices, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::register::Became;
@@ -38,6 +39,7 @@ use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
 use crate::overlay::Overlay;
 use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
+use crate::verified::Verified;
 
 type Tag = [u8; TAG_LEN];
 
@@ -70,6 +72,8 @@ pub(crate) struct Staged {
     items: usize,
     /// How many of the batch's own records take access away or end spaces.
     pub limited: u32,
+    /// What further parties signed, which is recorded once; taken over record by record.
+    pub cosigned: Vec<(Hash, LeafIndex)>,
 }
 
 impl From<RuleRefusal> for Stop {
@@ -84,10 +88,12 @@ impl From<RecordError> for Stop {
     }
 }
 
-/// Whether apply opens the payload. From feature level 4 on, of what happened on whatever basis, to see what supports it.
+/// Whether apply opens the payload. From feature level 4 on, of what happened on whatever basis, to see what supports it, and of
+/// what is said of identities, to see who confirms it.
 pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
     let happened = record.kind.is_access() || record.kind.is_movement();
-    if rules.has_reached(CLAIMS) && happened && record.sealed.facts & facts::HAS_BASIS != 0 {
+    let rests_on = happened && record.sealed.facts & facts::HAS_BASIS != 0;
+    if rules.has_reached(CLAIMS) && (rests_on || is_confirmed(record.kind)) {
         return matches!(record.content, Content::Sealed(_));
     }
     let cites = record.sealed.facts & facts::CITES != 0;
@@ -99,13 +105,15 @@ pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
 pub(super) fn stage(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
-    genesis: &GenesisInfo,
+    (genesis, verify): (&GenesisInfo, Option<&Verified>),
     staged: &mut Staged,
     (shape, signer): (&Shape<'_>, &Signer),
     (position, record): (u32, &Record<'_>),
     (index, time): (LeafIndex, LedgerTimeMs),
 ) -> Result<(), Stop> {
     let parsed = open(overlay, rules, (shape, signer), (position, record))?;
+    let by = acts::Actor { author: signer.key.author_id, roles: signer.roles };
+    let cosigned = authority::check_record(overlay, genesis, verify, (&by, &parsed), time)?;
     let tag = record.tag;
     let authority = signer.roles.contains(Roles::AUTHORITY);
     let mut meta = Meta::of(&parsed, index, time, authority, signer.is_patient(&tag))?;
@@ -157,6 +165,9 @@ pub(super) fn stage(
     }
     let event = event.map(|event| (event, meta));
     let by = signer.key.author_id;
+    if let Some(content) = cosigned {
+        staged.cosigned.push((content, index));
+    }
     staged.named.insert(position, Named { tag, kind: record.kind, by, event, may_change, found });
     Ok(())
 }

@@ -134,6 +134,7 @@ pub fn genesis_of(test_log: bool) -> Vec<u8> {
         nonce: vec![1; 32],
         feature_level: 0,
         issuers: vec![],
+        rule: None,
     }
     .encode_to_vec()
 }

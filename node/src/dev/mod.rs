@@ -35,6 +35,8 @@ pub struct Options {
     pub base_port: Option<u16>,
     /// Name of a new log; `None`: made from the folder's name.
     pub origin: Option<String>,
+    /// How many authorities a new log has; `None`: one, whose key alone does everything. Of several, two sign.
+    pub authorities: Option<usize>,
     /// Start nodes again that die.
     pub restart: bool,
     /// Also run the gateway, on the two ports after the nodes'; a log that had one keeps it.

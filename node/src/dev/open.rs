@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sillage_ledger::GenesisInfo;
+use sillage_rules::roles::Roles;
 
 use super::edits::Edits;
 use super::gateway::{self, Gateway};
 use super::{DevError, Node, Options, Parts, system};
 use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
+use crate::init::authorities::AuthoritiesPlan;
 use crate::init::gateway::GatewayPlan;
 use crate::init::genesis::LogTerms;
 use crate::init::profile;
@@ -123,6 +125,7 @@ fn make(dir: &Path, making: &Path, options: &Options) -> Result<(), DevError> {
         nodes,
         listen: None,
         authority: "authority".to_owned(),
+        authorities: authorities(options),
         valid_years: 10,
         with_profile: true,
         // A test log's callers are one's own programs, and resolve a whole population in one go.
@@ -132,7 +135,21 @@ fn make(dir: &Path, making: &Path, options: &Options) -> Result<(), DevError> {
         witnesses: options.witnesses.clone(),
     };
     init::check(&Plan { dir: dir.to_owned(), ..plan.clone() })?;
-    Ok(init::create(&plan)?)
+    init::create(&plan)?;
+    let keys = plan.authorities.founders.0.len();
+    match plan.authorities.needed {
+        1 => eprintln!("sillage-node dev: one authority's key alone does everything in this test log"),
+        needed => eprintln!(
+            "sillage-node dev: {needed} authorities sign what touches many in this test log, and it holds the keys of all {keys}"
+        ),
+    }
+    Ok(())
+}
+
+/// A test log has one authority, so that it runs without a hand; of several, two sign.
+fn authorities(options: &Options) -> AuthoritiesPlan {
+    let count = options.authorities.unwrap_or(1);
+    AuthoritiesPlan { in_one_hand: true, ..AuthoritiesPlan::made(count, if count == 1 { 1 } else { 2 }) }
 }
 
 /// `sillage.dev/<folder>-<time>`: readable, and no two logs alike.
@@ -158,6 +175,13 @@ fn reopen(dir: &Path, options: &Options, edits: &mut Edits) -> Result<(), DevErr
             "{} is a log of {} nodes, not {wanted}: leave out --nodes, or choose another --dir",
             dir.display(),
             counts[1]
+        )));
+    }
+    let authorities = genesis.parties.iter().filter(|party| party.roles.contains(Roles::AUTHORITY)).count();
+    if let Some(wanted) = options.authorities.filter(|wanted| *wanted != authorities) {
+        return Err(DevError::Mismatch(format!(
+            "{} began with {authorities} authorities, not {wanted}: leave out --authorities, or choose another --dir",
+            dir.display()
         )));
     }
     if let Some(wanted) = options.origin.as_ref().filter(|wanted| *wanted != origin) {
@@ -312,6 +336,7 @@ mod tests {
             nodes: Some(3),
             base_port: Some(17_400),
             origin: None,
+            authorities: None,
             restart: false,
             gateway: false,
             witnesses: Vec::new(),

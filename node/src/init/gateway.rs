@@ -136,6 +136,7 @@ pub(super) fn write(dir: &Path, plan: &GatewayPlan, profile: &Profile, genesis: 
         stream: None,
         authority_key: None,
         ca_key: None,
+        cosign_keys: Vec::new(),
         gateway: None,
         test_issuer: None,
         ..profile.clone()

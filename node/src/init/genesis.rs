@@ -120,6 +120,7 @@ pub fn genesis(
         // A new log has nothing of before: its rules are those of today from the first entry on.
         feature_level: sillage_ledger::FEATURE_LEVEL,
         issuers: issuers.iter().map(Issuer::to_message).collect(),
+        rule: None,
     })
 }
 

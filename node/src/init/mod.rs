@@ -7,9 +7,11 @@
 //! genesis.bin  policy.txt  log.vkey  authority.toml  [sillage.toml]  [gateway/]
 //! tls/   ca.pem  ca.key  authority.pem  authority.key  [profile.pem  profile.key]
 //! keys/  authority.key  [profile.key]  [test-issuer.key]
+//! authority-<n>/  of each further authority, from 2 on: see `authorities`
 //! node-<id>/  node.toml  genesis.bin  tls/{ca.pem,node.pem,node.key}  keys/{node.key,log.key,vrf.key,keyring}  data/
 //! ```
 
+pub mod authorities;
 pub mod files;
 pub mod gateway;
 pub mod genesis;
@@ -24,12 +26,14 @@ use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, VerifierKey};
 use sillage_proof::vrf::VrfSecretKey;
+use sillage_rules::authority::RuleChange;
 use sillage_rules::cosigner;
 use sillage_rules::roles::Roles;
 use sillage_rules::vouching::Vouching;
 use sillage_rules::will::issuer::Issuer;
 use sillage_rules::will::test_issuer::TestIssuer;
 
+use self::authorities::AuthoritiesPlan;
 use self::gateway::GatewayPlan;
 use self::genesis::{LogTerms, NodeTerms, PartyTerms};
 use self::pki::{Ca, Certified};
@@ -133,8 +137,10 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Address that the nodes listen on; `None`: their host where it is an IP address, else all addresses.
     pub listen: Option<String>,
-    /// Name of the authority party.
+    /// Name of the authority party; further ones have their number behind it.
     pub authority: String,
+    /// How many authorities there are, and how many of them sign.
+    pub authorities: AuthoritiesPlan,
     /// How long certificates are valid.
     pub valid_years: u32,
     /// Also a party with every role but the authority's, and its profile `sillage.toml`.
@@ -177,7 +183,11 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     files::public(&plan.dir.join("tls/ca.pem"), &ca.own.cert_pem)?;
     files::secret(&plan.dir.join("tls/ca.key"), ca.own.key_pem.as_bytes())?;
 
-    let mut parties = vec![party(plan, &ca, ("authority", &plan.authority), (authority_roles(), Vouching::default()))?];
+    let mut parties = Vec::new();
+    for (number, given) in (1..).zip(&plan.authorities.founders.0) {
+        parties.push(authorities::party(&plan.dir, &ca, (number, &plan.authority), given.as_ref())?);
+    }
+    let rule = plan.authorities.rule(&parties.iter().map(|party| party.key).collect::<Vec<_>>());
     if plan.with_profile {
         // In a real log the authority says whom it vouches for: `sillage keys vouching`.
         let vouching = if plan.terms.test_log { Vouching::any() } else { Vouching::default() };
@@ -201,7 +211,9 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     }
     let issuers = test_issuer(plan, &keys.origin)?;
     let (log_key, vrf_key) = (keys.log.public_key(), keys.vrf.public_key());
-    let genesis = genesis::genesis(&plan.terms, &log_key, vrf_key, &nodes, &parties, &issuers)?.encode_to_vec();
+    let mut genesis = genesis::genesis(&plan.terms, &log_key, vrf_key, &nodes, &parties, &issuers)?;
+    genesis.rule = rule.map(|rule| RuleChange::Rule(rule).to_message());
+    let genesis = genesis.encode_to_vec();
     for (node, key, certificate) in &certified {
         write_node(plan, node, key, certificate, &ca, &keys, &genesis)?;
     }
@@ -211,7 +223,7 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
         (node.id, vkey.expect("a name that begins like the log's").to_string())
     };
     let vkeys: Vec<(u64, String)> = nodes.iter().map(vkey).collect();
-    write_common(plan, &keys, &vkeys, &genesis)
+    write_common(plan, &keys, &vkeys, (&ca.own.cert_pem, &genesis))
 }
 
 /// What a profile that isn't the authority's may be: everything, but neither the authority nor one certain patient.
@@ -240,6 +252,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     if addresses.windows(2).any(|pair| pair[0] == pair[1]) {
         return invalid("--nodes, --with-gateway: two ports of one host are the same");
     }
+    plan.authorities.check().map_err(InitError::Invalid)?;
     if plan.terms.test_issuer && !plan.terms.test_log {
         return invalid("an issuer for tests is for a test log alone");
     }
@@ -253,7 +266,8 @@ pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     let nodes = plan.nodes.iter().map(|node| node_dir(&plan.dir, node.id));
     let fixed = ["genesis.bin", "tls", "keys", "authority.toml", "sillage.toml", gateway::NAME];
     let fixed = fixed.map(|name| plan.dir.join(name));
-    match fixed.into_iter().chain(nodes).find(|path| path.exists()) {
+    let further = (2..=plan.authorities.founders.0.len()).map(|number| authorities::folder(&plan.dir, number));
+    match fixed.into_iter().chain(nodes).chain(further).find(|path| path.exists()) {
         Some(path) => Err(InitError::Exists { path }),
         None => Ok(()),
     }
@@ -360,10 +374,16 @@ fn node_config(plan: &Plan, node: &NodePlan) -> NodeConfig {
 }
 
 /// The files that are not a node's. A profile is written last: it says that all else is there.
-fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &[u8]) -> Result<(), InitError> {
+fn write_common(
+    plan: &Plan,
+    keys: &LogKeys,
+    nodes: &[(u64, String)],
+    (ca_pem, genesis): (&str, &[u8]),
+) -> Result<(), InitError> {
+    let policy = profile::policy(&keys.vkey, nodes, &plan.witnesses);
     files::public(&plan.dir.join("genesis.bin"), genesis)?;
     files::public(&plan.dir.join("log.vkey"), format!("{}\n", keys.vkey))?;
-    files::public(&plan.dir.join("policy.txt"), profile::policy(&keys.vkey, nodes, &plan.witnesses))?;
+    files::public(&plan.dir.join("policy.txt"), &policy)?;
     let endpoints = plan.nodes.iter().map(|node| format!("https://{}", node.client_address())).collect();
     let authority = Profile {
         origin: plan.terms.origin.clone(),
@@ -380,12 +400,16 @@ fn write_common(plan: &Plan, keys: &LogKeys, nodes: &[(u64, String)], genesis: &
         authority_key: Some("keys/authority.key".to_owned()),
         authority_cert: None,
         authority_cert_key: None,
+        cosign_keys: plan.authorities.cosign_keys(),
         ca_key: Some("tls/ca.key".to_owned()),
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
         test_issuer: plan.terms.test_issuer.then(|| TEST_ISSUER_KEY.to_owned()),
     };
     if let Some(gateway) = &plan.gateway {
         gateway::write(&plan.dir, gateway, &authority, genesis)?;
+    }
+    for number in 2..=plan.authorities.founders.0.len() {
+        authorities::write(&plan.dir, number, &authority, (ca_pem, genesis, &policy))?;
     }
     files::public(&plan.dir.join("authority.toml"), authority.to_toml())?;
     if plan.with_profile {

@@ -43,6 +43,9 @@ pub struct Profile {
     /// Its private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_cert_key: Option<String>,
+    /// Seeds of further authorities, who sign at once what this one signs: in test logs alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cosign_keys: Vec<String>,
     /// The certificate authority's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_key: Option<String>,
@@ -119,6 +122,7 @@ mod tests {
             authority_key: None,
             authority_cert: None,
             authority_cert_key: None,
+            cosign_keys: Vec::new(),
             ca_key: None,
             gateway: None,
             test_issuer: None,

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use sillage_ledger::GenesisInfo;
 use sillage_proof::policy::Policy;
 
+use super::authorities::Founders;
 use super::*;
 use crate::secrets::{Secrets, SecretsError};
 
@@ -13,6 +14,7 @@ fn plan(dir: &Path) -> Plan {
         nodes: vec!["1=127.0.0.1:7400:7401".parse().unwrap(), "2=two.example:7400:7401".parse().unwrap()],
         listen: None,
         authority: "DNS".to_owned(),
+        authorities: AuthoritiesPlan::made(1, 1),
         valid_years: 10,
         with_profile: true,
         limits: LimitsConfig::default(),

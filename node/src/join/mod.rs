@@ -258,6 +258,7 @@ fn remove(path: &Path) -> Result<(), JoinError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init::authorities::AuthoritiesPlan;
     use crate::init::genesis::LogTerms;
     use crate::init::{NodePlan, Plan, create, node_dir};
     use sillage_ledger::seal::Keyring;
@@ -270,6 +271,7 @@ mod tests {
             nodes: vec!["1=127.0.0.1:7400:7401".parse::<NodePlan>().unwrap()],
             listen: None,
             authority: "authority".to_owned(),
+            authorities: AuthoritiesPlan::made(1, 1),
             valid_years: 1,
             with_profile: false,
             limits: crate::config::LimitsConfig::default(),

@@ -7,6 +7,7 @@ use sillage_proof::LeafIndex;
 use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::ledger_server::Ledger;
 use sillage_proto::v1::{self, *};
+use sillage_rules::authority::RuleChange;
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSet, SetNode};
@@ -221,7 +222,8 @@ impl LedgerService {
             let parties = parties.map_err(|error| from_read(&error))?;
             parties.iter().map(|party| described(&core, party)).collect()
         };
-        Ok(ListPartiesResponse { parties: self.core.read(parties).await? })
+        let rule = authority_rule(&self.core)?;
+        Ok(ListPartiesResponse { parties: self.core.read(parties).await?, rule })
     }
 
     async fn erasing(&self, request: Request<ErasuresRequest>) -> Result<ErasuresResponse, Refusal> {
@@ -264,8 +266,14 @@ impl LedgerService {
             true => vec![self.core.local_status()],
             false => self.core.cluster_status().await,
         };
-        Ok(ClusterStatusResponse { nodes })
+        Ok(ClusterStatusResponse { nodes, rule: authority_rule(&self.core)? })
     }
+}
+
+/// How many authorities sign what touches many, as this node has it; `None`: each alone.
+fn authority_rule(core: &Core) -> Result<Option<AuthorityRule>, Refusal> {
+    let rule = core.reader().authority_rule().map_err(|error| from_read(&error))?;
+    Ok(rule.map(|rule| RuleChange::Rule(rule).to_message()))
 }
 
 /// The status is asked for when nothing else works: without a leader too, so it asks the group for nothing.

@@ -14,6 +14,7 @@ use sillage_ledger::GenesisInfo;
 use sillage_node::config::{LimitsConfig, NodeConfig};
 use sillage_node::core::Core;
 use sillage_node::core::clock::WallClock;
+use sillage_node::init::authorities::AuthoritiesPlan;
 use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
@@ -88,6 +89,7 @@ impl Deployment {
             nodes: plans,
             listen: None,
             authority: "authority".to_owned(),
+            authorities: AuthoritiesPlan::made(1, 1),
             valid_years: 1,
             with_profile: true,
             limits: LimitsConfig { shutdown_grace_ms: 500, ..LimitsConfig::default() },

@@ -175,6 +175,7 @@ pub fn genesis() -> v1::Genesis {
         nonce: vec![9; 32],
         feature_level: 0,
         issuers: vec![],
+        rule: None,
     }
 }
 

@@ -170,6 +170,7 @@ impl Kit {
             nonce: vec![1; 32],
             feature_level: 0,
             issuers: Vec::new(),
+            rule: None,
         };
         let streams = (0..).zip(&authors).map(|(author, key)| (stream(key), author));
         Kit {
