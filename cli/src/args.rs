@@ -11,6 +11,7 @@ use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
 use super::device_args::DeviceArgs;
 use super::emergency_mode_args::EmergencyModeCommand;
+use super::identity::IdentityCommand;
 use super::keys_args::{ROLES_HELP, RolesArgs, VouchedArgs, VouchingArgs};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
 use super::member_args::MemberCommand;
@@ -78,6 +79,9 @@ pub enum Command {
     /// Acts that several authorities sign, and limits a day
     #[command(subcommand)]
     Authority(AuthorityCommand),
+    /// Links and corrections of identities, which a second party confirms
+    #[command(subcommand)]
+    Identity(IdentityCommand),
     /// Ask "may this actor do this with these documents?": the answer is on record, and signed
     Authorize(AuthorizeArgs),
     /// What a patient permits and denies, and who can open what because of it

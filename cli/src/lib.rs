@@ -27,6 +27,7 @@ mod export;
 mod export_patient;
 #[doc(hidden)]
 pub mod fuzz;
+mod identity;
 mod import;
 mod import_consents;
 mod import_files;
@@ -162,6 +163,7 @@ async fn commanded(context: &Context, command: Command) -> Result<Ended, ClientE
         Command::Erase(args) => erase::run(context, args).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Authority(command) => authority::run(context, command).await,
+        Command::Identity(command) => identity::run(context, command).await,
         Command::Authorize(args) => authorize::run(context, args).await,
         Command::Consent(command) => consent::run(context, *command).await,
         Command::BreakGlass(command) => break_glass::run(context, command).await,

@@ -74,12 +74,13 @@ fn split(bytes: &[u8]) -> Vec<Line<'_>> {
 }
 
 /// A line as a record to be signed.
-struct Parsed {
-    new: NewRecord,
-    doubts: Vec<String>,
+pub(super) struct Parsed {
+    pub new: NewRecord,
+    pub doubts: Vec<String>,
 }
 
-fn parse(bytes: &[u8], checks: Checks) -> Result<Parsed, RecordError> {
+/// Reads a line as a record that an author may submit; its tag is still to be resolved.
+pub(super) fn parse(bytes: &[u8], checks: Checks) -> Result<Parsed, RecordError> {
     if bytes.starts_with(b"[") {
         let what = "this begins a JSON array; write one object a line, without the brackets (`jq -c '.[]' FILE`)";
         return Err(RecordError { code: Code::MalformedRecord, path: String::new(), message: what.to_owned() });

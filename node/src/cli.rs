@@ -340,6 +340,25 @@ mod tests {
     }
 
     #[test]
+    fn that_one_key_suffices_has_to_be_said() {
+        let args = ["sillage-node", "init", "--dir", "d", "--origin", "o.example/log", "--nodes", "1=host:1:2"];
+        let planned = |more: &[&str]| {
+            let cli = Cli::try_parse_from(args.iter().chain(more)).unwrap();
+            let Command::Init(init) = cli.command else { panic!("not init") };
+            authorities(&init).map(|plan| (plan.founders.0.len(), plan.needed))
+        };
+        assert_eq!(planned(&[]), Ok((2, 2)), "two, if nothing is said");
+        assert_eq!(planned(&["--authorities", "3"]), Ok((3, 2)));
+        assert_eq!(planned(&["--authorities", "3", "--rule", "3"]), Ok((3, 3)));
+        for alone in [&["--authorities", "1"][..], &["--rule", "1"]] {
+            let why = planned(alone).unwrap_err();
+            assert!(why.contains("--one-key-suffices"), "{why}");
+            assert!(planned(&[alone, &["--one-key-suffices"]].concat()).is_ok());
+        }
+        assert!(planned(&["--rule", "3"]).unwrap_err().contains("--rule 3"), "more than there are");
+    }
+
+    #[test]
     fn only_one_or_three_nodes_are_for_development() {
         let args = ["sillage-node", "dev", "--dir", "d", "--nodes"];
         assert!(Cli::try_parse_from(args.iter().chain(&["3"])).is_ok());

@@ -138,7 +138,7 @@ codes! {
     ActRefused "ACT_REFUSED" Reject FailedPrecondition 4
         "The act doesn't fit what is registered: read the parties, then send an act that does.";
     SignaturesMissing "SIGNATURES_MISSING" Reject FailedPrecondition 4
-        "The act needs the signatures of several authorities, and some are missing: `sillage authority propose`, have others sign it, then submit it.";
+        "The record needs the signatures of several authorities, or says something of an identity that another party must confirm: `sillage authority propose` or `sillage identity propose`, have the others sign it, then submit it.";
     LimitReached "LIMIT_REACHED" Reject ResourceExhausted 4
         "The party has signed as many records as it may in one day of those that are counted (what takes access away, ends spaces or memberships, embargoes, and permissions and memberships on another's word than the patient's: docs/formats.md §19): find out why, then wait for the next day, or have the authority set another limit.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4

@@ -7,9 +7,12 @@ use sillage_client::author::{Stream, VerifiedReceipt};
 use sillage_client::channel::Timeouts;
 use sillage_client::error::ClientError;
 use sillage_client::outbox::Source;
-use sillage_client::profile::Profile;
+use sillage_client::profile::{Profile, load_seed};
 use sillage_client::session::Session;
+use sillage_proof::batch::Origin;
+use sillage_proof::keys::SigningKey;
 use sillage_proto::v1;
+use sillage_rules::authority::{CosignMessage, content_hash};
 use sillage_rules::consent::name::SOFTWARE_SYSTEM;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message};
@@ -19,7 +22,11 @@ use crate::lines::now_ms;
 use crate::world::World;
 
 /// The authority at work, on a stream of its own.
-pub struct Authority(Stream);
+pub struct Authority {
+    stream: Stream,
+    origin: String,
+    further: Vec<SigningKey>,
+}
 
 impl Authority {
     /// `label` is new to the ledger. The session's profile has the authority's key.
@@ -31,10 +38,13 @@ impl Authority {
         let signer = Arc::new(session.signer(key).await.expect("the authority"));
         let label = StreamLabel::parse(&format!("act.{label}")).expect("a label");
         let client = session.authority_client().expect("the authority's certificate");
-        Self(Stream::fresh(client, signer, Arc::clone(&session.keys), label))
+        let further =
+            session.profile.cosign_keys.iter().map(|path| load_seed(path).expect("a further authority's key"));
+        let stream = Stream::fresh(client, signer, Arc::clone(&session.keys), label);
+        Self { stream, origin: session.profile.origin.clone(), further: further.collect() }
     }
 
-    /// Puts a record on record.
+    /// Puts a record on record, signed by the further authorities whose keys the profile has.
     ///
     /// # Errors
     /// As for [`Stream::send`].
@@ -42,9 +52,22 @@ impl Authority {
     /// # Panics
     /// When it isn't a record.
     pub async fn send(&mut self, record: v1::Record) -> Result<VerifiedReceipt, ClientError> {
+        let record = self.further.iter().fold(record, |record, key| cosigned(record, &self.origin, key));
         let bytes = ParsedRecord::from_message(record).expect("a record").into_bytes();
-        self.0.send(vec![bytes], Source::Fresh).await
+        self.stream.send(vec![bytes], Source::Fresh).await
     }
+}
+
+/// The record with a further party's signature, for an hour.
+///
+/// # Panics
+/// When `origin` names no log.
+pub fn cosigned(mut record: v1::Record, origin: &str, key: &SigningKey) -> v1::Record {
+    let (key_id, origin) = (key.key_id(), Origin::new(origin).expect("a log"));
+    let message = CosignMessage { key_id, origin, expires_ms: now_ms() + 3_600_000, content: content_hash(&record) };
+    record.signatures.push(message.sign(key));
+    record.signatures.sort_by(|one, other| one.key_id.cmp(&other.key_id));
+    record
 }
 
 /// Publishes a document (`policy.published`, `matrix.published`, `catalogue.published`) in the place of the one before.

@@ -61,7 +61,7 @@ pub fn sentence(code: Code) -> &'static str {
             "L'acte ne s'accorde pas avec ce qui est inscrit : consultez la liste (« keys list »), puis envoyez un acte qui convient."
         }
         Code::SignaturesMissing => {
-            "L'acte demande la signature de plusieurs autorités, et il en manque : « authority propose », faites signer les autres, puis envoyez-le."
+            "L'enregistrement demande la signature de plusieurs autorités, ou concerne une identité et doit être confirmé par un autre service : « authority propose » ou « identity propose », faites signer les autres, puis envoyez-le."
         }
         Code::LimitReached => {
             "Le service a signé autant d'enregistrements comptés (retraits d'accès, fins d'espaces ou d'appartenances, embargos, autorisations sur une autre parole que celle du patient) qu'il le peut en un jour : cherchez pourquoi, puis attendez demain ou faites changer la limite."

@@ -1,6 +1,7 @@
 //! One event as one sentence.
 
 use sillage_proto::v1;
+use sillage_rules::authority::is_confirmed;
 use sillage_rules::consent::name::{AUTHOR_SYSTEM, PATIENT_SYSTEM};
 use sillage_rules::device::{DeviceRegistered, mark_of_reading};
 use sillage_rules::entry::Flags;
@@ -71,6 +72,7 @@ fn what_happened(event: &Event, lang: Lang) -> String {
     let mut parts =
         vec![words::purpose(&record.purpose, lang), words::by_right(record, event.flags, lang), outcome.to_owned()];
     parts.extend(proven(record, lang));
+    parts.extend(confirmed(event.kind, record, lang));
     parts.extend(words::flags(event.flags(), lang).into_iter().map(str::to_owned));
     if let Some(deferred) = &record.deferred {
         parts.push(format!("« {} »", clean(&deferred.reason)));
@@ -95,6 +97,21 @@ fn proven(record: &v1::Record, lang: Lang) -> Option<String> {
         true => clean(&sillage_rules::will::issuer_named(record).ok().flatten().unwrap_or_default()),
     };
     Some(by_login(&issuer, &auth.eidas_level, lang))
+}
+
+/// Of what is said of an identity: whether another party confirmed it. Only one of before feature level 4 stands alone.
+fn confirmed(kind: Kind, record: &v1::Record, lang: Lang) -> Option<String> {
+    if !is_confirmed(kind) {
+        return None;
+    }
+    let keys: Vec<String> =
+        record.signatures.iter().map(|one| hex::encode(&one.key_id[..one.key_id.len().min(4)])).collect();
+    Some(match (keys.is_empty(), lang) {
+        (true, Lang::Fr) => "sans confirmation par un autre service".to_owned(),
+        (true, Lang::En) => "confirmed by no other service".to_owned(),
+        (false, Lang::Fr) => format!("confirmé par un autre service (clé {})", keys.join(", ")),
+        (false, Lang::En) => format!("confirmed by another service (key {})", keys.join(", ")),
+    })
 }
 
 /// *prouvé par une connexion avec FranceConnect+, niveau substantiel*

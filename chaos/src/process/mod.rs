@@ -81,13 +81,15 @@ pub struct Options {
     pub nodes: u64,
     /// Also a gateway, on the two ports after the nodes'.
     pub gateway: bool,
+    /// Authorities of the log: one acts alone; of several two sign, and the profiles have the keys of both.
+    pub authorities: u32,
     /// What the nodes write to their logs, as `SILLAGE_LOG` reads it.
     pub log_filter: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 3, gateway: false, log_filter: "info".to_owned() }
+        Self { nodes: 3, gateway: false, authorities: 1, log_filter: "info".to_owned() }
     }
 }
 
@@ -143,6 +145,9 @@ impl Cluster {
         if options.gateway {
             program("sillage-gateway")?;
             command.arg("--gateway");
+        }
+        if options.authorities > 1 {
+            command.args(["--authorities", &options.authorities.to_string()]);
         }
         let dev = spawn(&mut command, &logs, "dev", &options.log_filter)?;
         let (restarted, surroundings) = (Vec::new(), BTreeMap::new());

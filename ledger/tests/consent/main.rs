@@ -8,6 +8,7 @@ mod asking;
 mod basis;
 mod break_glass;
 mod claims;
+mod cosigned;
 mod decisions;
 mod documents;
 mod erasing;

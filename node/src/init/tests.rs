@@ -143,3 +143,72 @@ fn a_gateway_has_a_party_a_folder_and_its_place_in_the_profiles() {
     let taken = Plan { gateway: Some("127.0.0.1:7400:7481".parse().unwrap()), ..plan(&temp.path().join("other")) };
     assert!(matches!(create(&taken), Err(InitError::Invalid(_))));
 }
+
+#[test]
+fn further_authorities_have_folders_of_their_own_and_the_genesis_says_how_many_sign() {
+    let temp = tempfile::tempdir().unwrap();
+    create(&Plan { authorities: AuthoritiesPlan::made(3, 2), ..plan(temp.path()) }).unwrap();
+    let bytes = std::fs::read(temp.path().join("genesis.bin")).unwrap();
+    let genesis = GenesisInfo::parse(&bytes).unwrap();
+    let rule = genesis.rule.expect("a rule");
+    assert_eq!((rule.needed, rule.authorities.len(), rule.acts.bits()), (2, 3, 127));
+    let names: Vec<&str> = genesis.parties.iter().map(|party| party.name.as_str()).collect();
+    assert_eq!(names, ["DNS", "DNS 2", "DNS 3", "profile"]);
+    let mut seeds = std::collections::BTreeSet::new();
+    for number in 1..=3 {
+        let folder = authorities::folder(temp.path(), number);
+        let profile: Profile =
+            toml::from_str(&std::fs::read_to_string(folder.join("authority.toml")).unwrap()).unwrap();
+        assert_eq!(profile.ca_key.is_some(), number == 1, "one place issues certificates");
+        assert!(profile.cosign_keys.is_empty(), "each holds its own key alone");
+        let key = profile.authority_key.expect("named");
+        for file in [&profile.ca, &profile.cert, &profile.key, &profile.genesis, &key] {
+            assert!(folder.join(file).exists(), "{file} of {number}");
+        }
+        let mode = std::fs::metadata(folder.join(&key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        seeds.insert(std::fs::read_to_string(folder.join(&key)).unwrap());
+    }
+    assert_eq!(seeds.len(), 3, "another key each");
+    let again = Plan { authorities: AuthoritiesPlan::made(2, 2), ..plan(temp.path()) };
+    assert!(matches!(create(&again), Err(InitError::Exists { .. })));
+}
+
+#[test]
+fn an_authority_keeps_its_key_where_it_made_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let public = |seed: u8| SigningKey::from_seed(&[seed; 32]).public_key();
+    let file = |name: &str, seed: u8| {
+        let path = temp.path().join(name);
+        std::fs::write(&path, format!("{}\n", public(seed))).unwrap();
+        path.display().to_string()
+    };
+    let (one, two, again) = (file("one.pub", 1), file("two.pub", 2), file("again.pub", 1));
+    let founders: Founders = format!("{one},{two}").parse().unwrap();
+    let authorities = AuthoritiesPlan { founders, ..AuthoritiesPlan::made(2, 2) };
+    let dir = temp.path().join("log");
+    create(&Plan { authorities, ..plan(&dir) }).unwrap();
+    let genesis = GenesisInfo::parse(&std::fs::read(dir.join("genesis.bin")).unwrap()).unwrap();
+    assert_eq!([genesis.parties[0].key, genesis.parties[1].key], [public(1), public(2)]);
+    assert!(!dir.join("keys/authority.key").exists() && !dir.join("authority-2/keys/authority.key").exists());
+    let same: Founders = format!("{one},{again}").parse().unwrap();
+    let same = AuthoritiesPlan { founders: same, ..AuthoritiesPlan::made(2, 2) }.check().unwrap_err();
+    assert!(same.contains("two files hold the key"), "{same}");
+    let missing = format!("{one},{}", temp.path().join("none").display()).parse::<Founders>().unwrap_err();
+    assert!(missing.contains("can't read"), "{missing}");
+    std::fs::write(temp.path().join("bad"), "no key").unwrap();
+    let bad = temp.path().join("bad").display().to_string().parse::<Founders>().unwrap_err();
+    assert!(bad.contains("holds no public key"), "{bad}");
+}
+
+#[test]
+fn so_many_authorities_sign_as_there_are_and_no_more() {
+    assert!("0".parse::<Founders>().unwrap_err().contains("at least one"));
+    assert!("17".parse::<Founders>().unwrap_err().contains("at most 16"));
+    for (count, needed) in [(2, 0), (2, 3), (1, 2)] {
+        let why = AuthoritiesPlan::made(count, needed).check().unwrap_err();
+        assert!(why.contains(&format!("--rule {needed}")), "{why}");
+    }
+    assert!(AuthoritiesPlan::made(0, 1).check().is_err());
+    AuthoritiesPlan::made(3, 2).check().unwrap();
+}

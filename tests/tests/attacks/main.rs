@@ -10,17 +10,19 @@ mod keys;
 mod names;
 mod readers;
 mod stolen;
+mod stolen_records;
 mod wills;
 
 use std::process::ExitCode;
 
+use sillage_chaos::process::Options;
 use sillage_tests::stories;
 use sillage_tests::story::tell;
 use sillage_tests::world::World;
 
 fn main() -> ExitCode {
     tell(
-        World::begin,
+        || World::with(Options { authorities: 2, ..Options::default() }),
         stories![
             stolen::a_stolen_key_does_what_its_role_is_for_and_no_more,
             keys::a_log_key_alone_convinces_nobody,

@@ -9,79 +9,83 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 use serde_json::{Value, json};
 use sillage_client::author::Signer;
-use sillage_client::profile::Profile;
+use sillage_client::profile::{Profile, load_seed};
 use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::{AuthorId, SigningKey};
 use sillage_proto::v1::*;
 use sillage_rules::act::{Act, PartyRegistration};
-use sillage_rules::authority::RuleChange;
+use sillage_rules::authority::{RuleChange, may_be_cosigned};
+use sillage_rules::consent::name::AUTHOR_SYSTEM;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::record::{act_message, new_message};
 use sillage_rules::roles::Roles;
 use sillage_rules::voiding::{Voiding, Whose};
 use sillage_rules::vouching::Vouching;
-use sillage_rules::will::issuer::Issuer;
+use sillage_tests::authority::cosigned;
 use sillage_tests::health::{in_s, rpps};
 use sillage_tests::lines::{OID, ins, now_ms};
 use sillage_tests::wire::{self, Rpc};
 use sillage_tests::world::World;
 
+use super::stolen_records::{details, thiefs_issuer};
+
 const PATIENTS: usize = 100;
 const FIRST: u64 = 2_000;
-const RPPS: &str = "urn:oid:1.2.250.1.71.4.2.1";
+/// Seed of the key of a service that acts are tried against.
+const VICTIM: u8 = 250;
+pub const RPPS: &str = "urn:oid:1.2.250.1.71.4.2.1";
 /// Who deposited what the patients have, and for which structure: none of the thief's.
-const DEPOSITOR: &str = "10100534436";
+pub const DEPOSITOR: &str = "10100534436";
 const HOSPITAL: &str = "750712184";
 /// A doctor whom the patients have in their care team and permitted by name, and their trusted person.
 const THEIR_DOCTOR: u32 = 83;
 const TRUSTED: &str = "urn:sillage:person|trusted";
 /// What the stolen key's party may vouch for.
-const OWN_DOCTOR: &str = "10003001234";
-const OWN_STRUCTURE: &str = "690000120";
+pub const OWN_DOCTOR: &str = "10003001234";
+pub const OWN_STRUCTURE: &str = "690000120";
 const OWN_ISSUER: &str = "urn:example:radiology-login";
 
-/// An issuer that nobody logs in with: without keys, it is withdrawn.
-fn nobodys_issuer() -> Issuer {
-    Issuer {
-        url: "https://thief.example".to_owned(),
-        name: "the thief's own".to_owned(),
-        keys: Vec::new(),
-        audiences: vec!["ledger".to_owned()],
-        ins_claim: "ins".to_owned(),
-        oid_claim: String::new(),
-        person_claim: "sub".to_owned(),
-        person_system: String::new(),
-        acr_substantial: vec!["eidas2".to_owned()],
-        acr_high: Vec::new(),
-        session_s: 0,
-        from_ms: 1,
-        until_ms: 0,
-        test: false,
-    }
+/// Roles of the stolen key, and what another key signs with it that was stolen too.
+type Stolen = (&'static str, Option<Second>);
+
+/// Whose key was stolen beside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Second {
+    /// Of another identity service.
+    Identity,
+    /// Of an authority.
+    Authority,
 }
 
-/// What a service may have: each role alone, and what services have together.
-const STOLEN: [&str; 16] = [
-    "recorder",
-    "decider",
-    "recorder,decider",
-    "reviewer",
-    "emergency",
-    "emergency,decider",
-    "identity",
-    "identity,decider",
-    "consent-desk",
+/// What a service may have: each role alone, and what services have together. The authority's key is one of the two that the log
+/// began with.
+const STOLEN: [Stolen; 19] = [
+    ("recorder", None),
+    ("decider", None),
+    ("recorder,decider", None),
+    ("reviewer", None),
+    ("emergency", None),
+    ("emergency,decider", None),
+    ("identity", None),
+    ("identity,decider", None),
+    ("consent-desk", None),
     // What it says opens something to other parties of its structure from here on.
-    "consent-desk,decider",
-    "tag",
-    "reader",
-    "patient",
-    "auditor",
-    "operator",
-    // What it does holds for all: last.
-    "authority",
+    ("consent-desk,decider", None),
+    ("tag", None),
+    ("reader", None),
+    ("patient", None),
+    ("auditor", None),
+    ("operator", None),
+    ("identity", Some(Second::Identity)),
+    ("identity", Some(Second::Authority)),
+    (AUTHORITY, None),
+    // What they do holds for all: last.
+    (AUTHORITY, Some(Second::Authority)),
 ];
+
+/// The roles that an authority of a new log has.
+const AUTHORITY: &str = "tag,operator,authority";
 
 /// As whom the thief speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -142,6 +146,8 @@ struct Thief<'w> {
     name: &'static str,
     rpc: Rpc,
     signer: Signer,
+    /// The key that was stolen beside.
+    second: Option<(Second, SigningKey)>,
     strangers: &'w [Stranger],
     /// Where the thief's own patients of this key begin among the strangers: what one did isn't in another's way.
     at: usize,
@@ -150,13 +156,16 @@ struct Thief<'w> {
 pub fn a_stolen_key_does_what_its_role_is_for_and_no_more(world: &mut World) {
     let strangers = strangers(world);
     let mut rows = Vec::new();
-    for (number, name) in STOLEN.into_iter().enumerate() {
+    register_victim(world);
+    for (number, (name, second)) in STOLEN.into_iter().enumerate() {
         let profile = steal(world, name, number);
+        let second = second.map(|second| (second, second.key(world, number)));
         let thief = Thief {
             world,
             name,
             rpc: wire::rpc(&profile, 1, Some(&wire::pem_of(&profile))),
             signer: wire::signer(&profile),
+            second,
             strangers: &strangers,
             at: number * Claim::ALL.len(),
         };
@@ -246,8 +255,43 @@ fn deposit(whose: &PatientIdentity, document: &str) -> Value {
     })
 }
 
-/// Registers a party as a hospital's radiology has one, and hands over its folder.
+impl Second {
+    fn key(self, world: &World, number: usize) -> SigningKey {
+        let file = match self {
+            Self::Identity => {
+                let folder = world.path(&format!("beside-{number}"));
+                let out = folder.display().to_string();
+                let register = ["keys", "register", "--name", "identity", "--role", "identity", "--out", &out];
+                world.sillage_as(&world.authority_file(), &register).ok();
+                folder.join("keys/profile.key")
+            }
+            Self::Authority => world.dir().join("keys/authority.key"),
+        };
+        load_seed(&file).expect("the key that was stolen beside")
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Identity => "another's `identity`",
+            Self::Authority => "an `authority`'s",
+        }
+    }
+}
+
+/// Registers a service that acts of the authority are tried against.
+fn register_victim(world: &World) {
+    let public = SigningKey::from_seed(&[VICTIM; 32]).public_key().to_string();
+    let register = ["keys", "register", "--name", "victim", "--role", "recorder", "--public-key", &public];
+    world.sillage_as(&world.authority_file(), &register).ok();
+}
+
+/// Registers a party as a hospital's radiology has one, and hands over its folder; of an authority, the second of those with
+/// which the log began.
 fn steal(world: &World, roles: &str, number: usize) -> Profile {
+    if roles == AUTHORITY {
+        let file = world.dir().join("authority-2/authority.toml");
+        return Profile::load(&file).expect("the profile of the second authority");
+    }
     let folder = world.path(&format!("stolen-{number}"));
     let out = folder.display().to_string();
     let mut args = vec!["keys", "register", "--name", "radiology", "--role", roles, "--out", &out];
@@ -266,7 +310,8 @@ impl Thief<'_> {
         let records = Claim::ALL.map(|claim| self.records(claim));
         let roles: Vec<String> = self.name.split(',').map(|role| format!("`{role}`")).collect();
         let cells = [&records[..], &[self.decisions(), self.reads(), self.calls()]].concat();
-        format!("| {} | {} |", roles.join(", "), cells.join(" | "))
+        let beside = self.second.as_ref().map(|(second, _)| format!(", and {} beside", second.words()));
+        format!("| {}{} | {} |", roles.join(", "), beside.unwrap_or_default(), cells.join(" | "))
     }
 
     /// The kinds of which a record was taken, about a patient who is a stranger.
@@ -291,14 +336,22 @@ impl Thief<'_> {
     }
 
     fn submit(&self, label: &str, record: &Record) -> bool {
-        let batch = wire::sign(&self.signer, label, 1, vec![record.encode_to_vec()]);
+        let signed = self.second.as_ref().filter(|_| may_be_cosigned(kind_of(record)));
+        let signed = signed.map(|(_, key)| cosigned(record.clone(), self.signer.origin.as_str(), key));
+        let batch = wire::sign(&self.signer, label, 1, vec![signed.as_ref().unwrap_or(record).encode_to_vec()]);
         let answer = self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) }));
         match answer {
             Ok(_) => true,
             Err(status) => {
                 let code = wire::info(&status).code;
-                let rights =
-                    ["NOT_ENTITLED", "NOT_VOUCHED", "AUTHENTICATION_MISSING", "UNKNOWN_CALLER", "KIND_RESERVED"];
+                let rights = [
+                    "NOT_ENTITLED",
+                    "NOT_VOUCHED",
+                    "AUTHENTICATION_MISSING",
+                    "UNKNOWN_CALLER",
+                    "KIND_RESERVED",
+                    "SIGNATURES_MISSING",
+                ];
                 // Who may, and whose record fails for what it says, may.
                 let of_rights = rights.contains(&code.as_str());
                 assert!(
@@ -317,6 +370,11 @@ impl Thief<'_> {
         let tag = kind.has_patient().then_some(&stranger.open);
         let mut record = new_message(kind, tag, now_ms());
         (record.actor, record.auth) = (Some(claim.actor()), claim.auth());
+        if self.name == AUTHORITY && claim == Claim::Own {
+            // An authority names itself, and no other.
+            let id = self.signer.author_id.to_string();
+            record.actor = Some(Actor { system: AUTHOR_SYSTEM.to_owned(), id, ..Actor::default() });
+        }
         record.purpose = if kind.is_access() { "TREAT".to_owned() } else { String::new() };
         let item = |id: String| vec![Item { id, category: "REPORT".to_owned(), ..Item::default() }];
         let own = format!("{}-{}", stranger.document, self.at);
@@ -328,7 +386,7 @@ impl Thief<'_> {
             _ if kind.is_access() => item(stranger.document.clone()),
             _ => Vec::new(),
         };
-        let details = details(kind, &stranger.document);
+        let details = details(kind, &stranger.document, self.name == AUTHORITY && claim == Claim::Own);
         record.details = if details.is_null() { String::new() } else { details.to_string() };
         record
     }
@@ -337,10 +395,10 @@ impl Thief<'_> {
     fn act(&self, kind: Kind, stranger: &Stranger) -> Record {
         let seed = u8::try_from(100 + self.at + usize::from(kind.code() & 0xf)).expect("few");
         let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).public_key();
-        let victim = AuthorId::of_first_key(&key(200));
+        let victim = AuthorId::of_first_key(&key(VICTIM));
         let act = match kind {
             Kind::KEY_REGISTERED => Act::Registered(PartyRegistration {
-                key: key(200),
+                key: key(seed),
                 name: "the thief's own".to_owned(),
                 roles: Roles::AUTHORITY,
                 tls_spki_sha256: Vec::new(),
@@ -351,8 +409,10 @@ impl Thief<'_> {
                 vouching: Vouching::default(),
             }),
             Kind::KEY_ROTATED => Act::Rotated { author_id: victim, key: key(seed), tls_spki_sha256: Vec::new() },
-            Kind::KEY_REVOKED => Act::Revoked { key_id: key(200).key_id(), reason: "mine now".to_owned() },
-            Kind::ROLE_CHANGED => Act::RolesChanged { author_id: victim, roles: Roles::AUDITOR, quota_events_per_s: 0 },
+            Kind::KEY_REVOKED => Act::Revoked { key_id: key(VICTIM).key_id(), reason: "mine now".to_owned() },
+            Kind::ROLE_CHANGED => {
+                Act::RolesChanged { author_id: victim, roles: Roles::RECORDER | Roles::AUDITOR, quota_events_per_s: 0 }
+            }
             Kind::VOUCHING_CHANGED => Act::VouchingChanged {
                 author_id: victim,
                 added: Vouching { structures: vec![HOSPITAL.to_owned()], ..Vouching::default() },
@@ -369,10 +429,10 @@ impl Thief<'_> {
                 removed: vec![3],
                 ..Default::default()
             }),
-            Kind::ISSUER_PUBLISHED => Act::IssuerPublished(Box::new(nobodys_issuer())),
+            Kind::ISSUER_PUBLISHED => Act::IssuerPublished(Box::new(thiefs_issuer())),
             // Nothing that this thief or anybody signed.
             Kind::RECORDS_VOIDED => Act::RecordsVoided(Voiding::Void {
-                whose: Whose::Key(key(200).key_id()),
+                whose: Whose::Key(key(VICTIM).key_id()),
                 from: LeafIndex(1),
                 until: Some(LeafIndex(2)),
                 reason: "mine now".to_owned(),
@@ -560,53 +620,12 @@ impl Thief<'_> {
     }
 }
 
-fn hash_of(parts: &[&[u8]]) -> Vec<u8> {
-    sillage_proof::hash::sha256(parts).as_bytes()[..16].to_vec()
+fn kind_of(record: &Record) -> Kind {
+    Kind::from_code(record.kind).expect("a kind")
 }
 
-/// What a record of this kind needs to say so that it would take effect.
-fn details(kind: Kind, document: &str) -> Value {
-    let other = format!("{RPPS}|{DEPOSITOR}");
-    let own = format!("{RPPS}|{OWN_DOCTOR}");
-    // The doctor has a colleague, whose name is made up: nobody joins on their own word.
-    let colleague = format!("{RPPS}|{}", rpps(82));
-    let person = "urn:sillage:person|thief";
-    match kind {
-        Kind::CONSENT_DIRECTIVE => {
-            json!({"id": "stolen", "effect": "permit", "grantee": {"professional": own}, "actions": ["read"]})
-        }
-        Kind::CONSENT_REVOKED => json!({"consent": "stolen"}),
-        Kind::EMERGENCY_OPPOSITION | Kind::EMERGENCY_OPPOSITION_LIFTED => json!({"cases": ["SAMU"]}),
-        Kind::PROFESSIONAL_BLOCKED | Kind::PROFESSIONAL_UNBLOCKED => json!({"professional": other}),
-        Kind::ITEM_EMBARGOED => json!({"until": in_s(3_600)}),
-        Kind::FEED_OPPOSED | Kind::FEED_OPPOSITION_LIFTED => json!({"source": other, "ground": "mine"}),
-        Kind::REPRESENTATION_REGISTERED => json!({
-            "representative": person, "relation": "TRUSTED_PERSON", "activated": true,
-            "powers": ["read", "write", "update", "delete", "export", "consent"],
-        }),
-        Kind::REPRESENTATION_ENDED => json!({"representative": person}),
-        Kind::CARETEAM_JOINED => {
-            json!({"professional": colleague, "until": in_s(3_600), "organisation": OWN_STRUCTURE})
-        }
-        Kind::CARETEAM_LEFT => json!({"professional": colleague}),
-        Kind::ATTENDING_DECLARED | Kind::ATTENDING_ENDED => json!({"professional": own}),
-        Kind::BREAKGLASS_OPENED => json!({
-            "id": "stolen.bg", "case": "INCAPACITY", "reason": "unconscious", "expires": in_s(3_600), "no_position": "INDOORS",
-        }),
-        Kind::BREAKGLASS_JUSTIFIED => json!({"breakglass": "stolen.bg", "text": "none"}),
-        Kind::BREAKGLASS_CLOSED => json!({"breakglass": "stolen.bg"}),
-        Kind::BREAKGLASS_REVIEWED => {
-            let theirs = document.rsplit_once('-').map_or("", |(_, number)| number);
-            json!({"breakglass": format!("theirs.{theirs}"), "verdict": "JUSTIFIED"})
-        }
-        Kind::DEVICE_REGISTERED => json!({
-            "party": "11".repeat(32), "name": "mine", "authority": "authority", "salt": "22".repeat(16), "other": "33".repeat(32),
-        }),
-        Kind::POLICY_PUBLISHED => json!({"version": "thief"}),
-        Kind::MATRIX_PUBLISHED => json!({"version": "thief", "deny": []}),
-        Kind::CATALOGUE_PUBLISHED => json!({"version": "thief", "apps": []}),
-        _ => Value::Null,
-    }
+fn hash_of(parts: &[&[u8]]) -> Vec<u8> {
+    sillage_proof::hash::sha256(parts).as_bytes()[..16].to_vec()
 }
 
 /// Kinds, whole groups in one word.
