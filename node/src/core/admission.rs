@@ -204,6 +204,10 @@ impl Admission {
             check_reserved(record.message(), &party.author_id, authority)
                 .map_err(|error| Refusal::new(error.code, error.to_string()))?;
         }
+        if level < CLAIMS && !record.kind().is_act() && !record.message().signatures.is_empty() {
+            let what = "not every node of this log knows signatures beside such a record yet: update all of them";
+            return Err(Refusal::new(Code::MalformedRecord, what));
+        }
         if record.kind().is_act() || !party.roles.is_bound() {
             return Ok(());
         }
