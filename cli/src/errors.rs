@@ -49,6 +49,7 @@ fn french(error: &ClientError) -> String {
         ClientError::Usage(why) => format!("la commande ne peut pas être exécutée telle quelle : {why}"),
         ClientError::PolicyRequired => format!("POLICY_REQUIRED : {}", sentence(Code::PolicyRequired)),
         ClientError::Check(why) => format!("échec de la vérification : {why}"),
+        ClientError::Proposed(path) => format!("proposé, non envoyé : {}", path.display()),
         ClientError::Unavailable(why) => format!("le registre est injoignable, réessayez : {why}"),
         ClientError::Quota(why) => format!("quota dépassé : {why}"),
         ClientError::File { what, path, why } => {

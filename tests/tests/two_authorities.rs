@@ -52,7 +52,8 @@ fn the_log_says_how_many_sign(world: &mut World) {
 
 fn one_alone_registers_nobody(world: &mut World) {
     let (folder, file) = (world.path("desk").display().to_string(), world.path("desk.json").display().to_string());
-    let register = ["keys", "register", "--name", "Guichet", "--role", "consent-desk", "--vouch-for-all", "--out", &folder];
+    let register =
+        ["keys", "register", "--name", "Guichet", "--role", "consent-desk", "--vouch-for-all", "--out", &folder];
     world.sillage_as(&first(world), &register).refused("SIGNATURES_MISSING").naming("1 are missing");
     assert!(!world.path("desk").exists(), "no key is left of a party that isn't registered");
     world.sillage_as(&first(world), &[&register[..], &["--propose", &file]].concat()).ok();

@@ -104,8 +104,11 @@ fn confirmed(kind: Kind, record: &v1::Record, lang: Lang) -> Option<String> {
     if !is_confirmed(kind) {
         return None;
     }
-    let keys: Vec<String> =
-        record.signatures.iter().map(|one| hex::encode(&one.key_id[..one.key_id.len().min(4)])).collect();
+    let keys: Vec<String> = record
+        .signatures
+        .iter()
+        .map(|one| one.key_id.iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+        .collect();
     Some(match (keys.is_empty(), lang) {
         (true, Lang::Fr) => "sans confirmation par un autre service".to_owned(),
         (true, Lang::En) => "confirmed by no other service".to_owned(),
