@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sillage_proof::hash::{Hash, TreeSize, leaf_hash};
-use sillage_proof::merkle::{consistency_proof, root_of};
+use sillage_proof::merkle::{consistency_proof, empty_root};
 use sillage_proof::tile::TreeBuilder;
 
 use sillage_cluster::core::Members;
@@ -23,6 +23,8 @@ struct State {
     applied: (u64, u64),
     records: Vec<RecordId>,
     leaves: Vec<Hash>,
+    /// The root over the first n records, for each n: nodes compare roots at every entry.
+    roots: Vec<Hash>,
     places: BTreeMap<RecordId, u64>,
     tree: TreeBuilder,
     time: LedgerTimeMs,
@@ -75,6 +77,7 @@ impl Model {
             applied: (0, 0),
             records: Vec::new(),
             leaves: Vec::new(),
+            roots: vec![empty_root()],
             places: BTreeMap::new(),
             tree: TreeBuilder::new(),
             time: LedgerTimeMs(0),
@@ -133,6 +136,7 @@ impl Model {
         let leaf = leaf_hash(data);
         self.now.tree.append(&[leaf]);
         self.now.leaves.push(leaf);
+        self.now.roots.push(self.now.tree.root());
         self.now.records.push(record);
         self.now.places.insert(record, place);
         Some((record, place))
@@ -187,12 +191,12 @@ impl Model {
 
     /// The root over the first `size` records; `None`: there are fewer.
     pub fn root_at(&self, size: u64) -> Option<Hash> {
-        Some(root_of(self.now.leaves.get(..usize::try_from(size).ok()?)?))
+        self.now.roots.get(usize::try_from(size).ok()?).copied()
     }
 
     /// The root as of now.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { size: self.size(), root: self.now.tree.root() }
+        Checkpoint { size: self.size(), root: *self.now.roots.last().expect("one more than there are records") }
     }
 
     /// Consistency proof from `old` records to now.
