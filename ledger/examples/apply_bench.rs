@@ -110,7 +110,7 @@ fn main() {
     let number = |at: usize| std::env::args().nth(at).map(|count| count.parse::<usize>().expect("a number"));
     let (blocks, batch) = (number(1).unwrap_or(5), number(2).unwrap_or(100));
     let mut world = World::with(Options { background_flush: false, ..Options::default() });
-    world.sealer = Sealer::new(world.reader(), keks(), 200_000);
+    world.sealer = Sealer::new(world.reader().into(), keks(), 200_000);
     let pool = pool();
     block(&mut world, &pool, batch);
     let before = world.reader().stats().times();

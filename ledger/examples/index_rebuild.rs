@@ -130,13 +130,16 @@ fn main() {
     );
 
     for (what, commits) in [("no index commit", false), ("an index commit every 20,000", true)] {
-        let (before, worker) = (bench.ledger.reader().stats().times(), worker_us());
+        let (before, worker) = (bench.ledger.entry_reader().stats().times(), worker_us());
         let records = 400_000;
         let spread = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % 100_000;
         let (applying, committing) = bench.run(records, commits, spread);
         let rate = records as f64 / (applying + committing).as_secs_f64();
         println!("{records} records of 100,000 patients, {what}: {rate:.0} records/s");
-        println!("  µs a record of the applying thread: {}", stages(before, bench.ledger.reader().stats().times()));
+        println!(
+            "  µs a record of the applying thread: {}",
+            stages(before, bench.ledger.entry_reader().stats().times())
+        );
         println!("  µs a record of the thread beside it: {:.2}", (worker_us() - worker) as f64 / records as f64);
         if !commits {
             println!("  the index commit after them: {:.1} ms", bench.commit().as_secs_f64() * 1_000.0);
@@ -152,7 +155,7 @@ fn main() {
                 bench.apply(&data);
             }
             // As when the leader waits its second: the worker has caught up.
-            while bench.ledger.reader().changed_patients() * 100 < changed * 95 {
+            while bench.ledger.entry_reader().changed_patients() * 100 < changed * 95 {
                 std::thread::yield_now();
             }
             times.push(bench.commit());
@@ -163,12 +166,12 @@ fn main() {
 
     bench.ledger.flush().expect("writable");
     println!("memory before closing: {} MB", memory_mb());
-    let head = bench.ledger.reader().head();
+    let head = bench.ledger.entry_reader().head();
     drop(bench);
     for _ in 0..3 {
         let start = Instant::now();
         let ledger = open(dir.path(), depth);
         println!("opened again with {} patients in {:.2?}, {} MB", patients, start.elapsed(), memory_mb());
-        assert_eq!(ledger.reader().head(), head);
+        assert_eq!(ledger.entry_reader().head(), head);
     }
 }

@@ -16,6 +16,7 @@ use sillage_rules::kind::Kind;
 use crate::apply::clock::Place;
 use crate::apply::{self, BatchOutcome, Effects, acts};
 use crate::consent::caches::Caches;
+use crate::entries::EntryReader;
 use crate::envelope::KekProvider;
 use crate::error::{Fatal, GenesisError, OpenError, Stop};
 use crate::feature::FEATURE_LEVEL;
@@ -85,9 +86,14 @@ impl Ledger {
         Ok(Self { dir: dir.to_owned(), shared, caches: applying, worker, _flusher: flusher })
     }
 
-    /// Reads, from any thread.
+    /// Reads the state, from any thread.
     pub fn reader(&self) -> LedgerReader {
         LedgerReader::new(self.shared.clone())
+    }
+
+    /// Reads entries and payloads too, from any thread. Only who holds the ledger can give this right on.
+    pub fn entry_reader(&self) -> EntryReader {
+        EntryReader::new(self.reader())
     }
 
     /// (index, term) of the last command applied; (0, 0): none.

@@ -14,9 +14,10 @@
 //! 3. `envelope`: key-encryption keys, data keys and their layouts; `consent`: what decides, kept beside the log; `index`:
 //!    the patients' index and its commits; `shared`: what the thread that applies shows to all others;
 //! 4. `apply`: what one command does, batch by batch;
-//! 5. `reader`: everything that can be asked of the ledger ([`LedgerReader`]);
-//! 6. [`seal`]: sealing before a command is proposed, opening for whoever may read; `ledger`: open, apply, flush, checkpoint,
-//!    install ([`Ledger`]). Start reading here.
+//! 5. `reader`: the state, the registry and the proofs ([`LedgerReader`]);
+//! 6. [`seal`]: sealing before a command is proposed, opening for whoever may read; `entries`: reading of what concerns someone,
+//!    for whoever was given the right ([`EntryReader`]); `ledger`: open, apply, flush, checkpoint, install ([`Ledger`]). Start
+//!    reading here.
 //!
 //! RocksDB runs without its own write-ahead log: the log of commands is that log, and may be dropped only below
 //! [`Ledger::flushed`].
@@ -24,6 +25,7 @@
 mod apply;
 mod cache;
 mod consent;
+mod entries;
 mod envelope;
 mod error;
 mod feature;
@@ -49,6 +51,7 @@ mod verified;
 
 pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
 pub use consent::BreakGlass;
+pub use entries::{EntryReader, PublicEntry};
 pub use error::{Fatal, GenesisError, OpenError, ReadError, Refusal};
 pub use feature::{CLAIMS, CLOCKS, FEATURE_LEVEL, ROLES, check_act, check_given_out, check_kind, check_tags_hidden};
 pub use genesis::{GenesisInfo, NodeInfo};

@@ -187,7 +187,7 @@ fn acts_and_rows_name_no_tag_and_no_entry_stands_beside_its_pair() {
     assert_eq!(world.reader().device_records(&open).expect("readable"), [first]);
     assert_eq!(world.reader().device_records(&secret).expect("readable"), [second]);
     // The one record opens nothing of the other tag.
-    let opened = world.sealer.open(first).expect("openable").expect("there");
+    let opened = world.reader().open(&world.sealer, first).expect("openable").expect("there");
     assert!(!contains(&opened.record, &secret) && !contains(&opened.record, hex(&secret).as_bytes()));
 }
 

@@ -67,7 +67,7 @@ fn a_flush_that_fails_is_said_and_nothing_more_is_applied() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut ledger = filled(dir.path(), 1);
     assert_eq!(ledger.flush().expect("writable"), 1);
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     apply_one(&mut ledger, batch(2, "s", 2, vec![record(1, tag(1), 1)]));
     let (here, away) = (dir.path().join("db-1"), dir.path().join("away"));
     fs::rename(&here, &away).expect("it is ours");
@@ -89,7 +89,7 @@ fn a_snapshot_replaces_the_state_under_its_readers() {
         (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"), tempfile::tempdir().expect("c"));
     let mut ahead = filled(leader.path(), 5);
     let mut behind = filled(follower.path(), 1);
-    let reader = behind.reader();
+    let reader = behind.entry_reader();
     let mut scan = reader.trace_scan(&tag(1), None);
     let newest = scan.next().expect("one").expect("readable");
     let snapshot = place.path().join("snapshot");

@@ -75,7 +75,7 @@ impl World {
         assert_eq!(outcomes.len(), 1);
         if let Some(other) = &mut self.forgetful {
             assert_eq!(other.apply(index + 1, 1, time, data).expect("the same"), outcomes);
-            let (one, other) = (self.ledger.as_ref().expect("open").reader(), other.reader());
+            let (one, other) = (self.ledger.as_ref().expect("open").entry_reader(), other.entry_reader());
             assert_eq!(one.root(), other.root());
             let keys = |reader: &LedgerReader| reader.data_keys_of(prefix(), None, 1_000).expect("readable");
             assert_eq!(keys(&one), keys(&other));
@@ -163,7 +163,7 @@ impl World {
 
     /// The next command that the leader would propose; `None`: all keys are given up.
     fn next_command(&mut self, bytes_max: usize) -> Option<Command> {
-        let reader = self.ledger().reader();
+        let reader = self.ledger().entry_reader();
         let open = reader.open_erasures(100).expect("readable");
         let first = open.first()?;
         if let Some(open) = open.iter().find(|open| !open.keys_gone) {
@@ -203,7 +203,13 @@ impl World {
     }
 
     fn opened(&self, index: LeafIndex) -> Option<Vec<u8>> {
-        self.sealer.open(index).expect("openable").map(|opened| opened.record)
+        self.ledger
+            .as_ref()
+            .expect("open")
+            .entry_reader()
+            .open(&self.sealer, index)
+            .expect("openable")
+            .map(|opened| opened.record)
     }
 }
 
@@ -267,7 +273,7 @@ fn afterwards_neither_the_live_folder_nor_an_older_copy_yields_the_record() {
         let indices: &[_] = if whole_patient { &[] } else { &[first] };
         assert_eq!(world.erase(tag(1), indices, "ORDER of the court"), None);
         copy_dir(&world.dir.path().join("data"), &copies.path().join("between"));
-        let reader = world.ledger().reader();
+        let reader = world.ledger().entry_reader();
         let erasure = reader.erasure_of(&tag(1), first).expect("readable").expect("erased");
         assert_eq!((erasure.index.get(), &erasure.ground[..]), (same.get() + 2, "ORDER of the court"));
         assert_eq!(reader.erasure_of(&tag(2), other).expect("readable"), None);
@@ -291,7 +297,10 @@ fn afterwards_neither_the_live_folder_nor_an_older_copy_yields_the_record() {
             let copy = open(&copies.path().join(copy));
             let there = sealer_of(&copy, &world.keks);
             for index in [first, other, same] {
-                assert!(matches!(there.open(index), Err(SealError::Kek(_))), "no copy opens anything any more");
+                assert!(
+                    matches!(copy.entry_reader().open(&there, index), Err(SealError::Kek(_))),
+                    "no copy opens anything any more"
+                );
             }
         }
         assert!(!holds(world.dir.path(), MARKER) && !holds(copies.path(), MARKER));
@@ -323,7 +332,7 @@ fn what_cannot_be_erased_is_refused_and_leaves_nothing() {
     assert_eq!(world.erase(tag(1), &[], "ORDER"), Some(Code::NotErasable), "nothing is left");
     let act = LeafIndex(world.ledger().reader().tree_size().get() - 1);
     assert_eq!(world.erase(tag(1), &[act], "ORDER"), Some(Code::NotErasable), "an act");
-    let act = world.sealer.open(act).expect("in clear").expect("acts stay");
+    let act = world.ledger().entry_reader().open(&world.sealer, act).expect("in clear").expect("acts stay");
     assert_eq!(act.entry.tag, tag(1));
 }
 

@@ -22,7 +22,7 @@ fn records(from: u64, count: u64) -> Vec<SealedRecord> {
 }
 
 fn entries(ledger: &Ledger) -> Vec<Vec<u8>> {
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     reader.entries(LeafIndex(0), u64::MAX).expect("readable")
 }
 
@@ -37,7 +37,7 @@ fn committed(outcome: &BatchOutcome) -> LeafIndex {
 fn a_log_gets_an_index_commit_even_without_patients_and_no_second_one_for_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut ledger = open(dir.path());
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     assert!(reader.pending_since_commit() && reader.last_index_commit().is_none());
     assert_eq!(
         commit(&mut ledger),
@@ -64,7 +64,7 @@ fn the_index_commit_comes_last_and_covers_its_own_command() {
         committed(&outcomes[3]) == LeafIndex(11),
     ];
     assert_eq!(kinds, [true; 4]);
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     assert_eq!(reader.last_index_commit().map(|(_, commit)| commit.patients), Some(5));
     assert_eq!(reader.changed_patients(), 0);
     let own = reader.record_of(LeafIndex(9)).expect("readable").expect("a record");
@@ -97,7 +97,7 @@ fn an_erasure_is_a_line_of_its_patients_trace_and_the_erased_entries_stay_in_it(
     };
     assert_eq!(code(&apply_one(&mut ledger, batch(1, "acts", 1, vec![record]))), None);
     commit(&mut ledger);
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     naive::check_proof(&reader, &entries(&ledger), &tag(1));
     assert_eq!(reader.prove_patient(&tag(1)).expect("readable").map(|proof| proof.count), Some(3));
 }
@@ -128,7 +128,7 @@ fn the_ledger_records_only_what_is_public_by_nature() {
     let codes: Vec<Option<Code>> = outcomes.iter().map(code).collect();
     let expected = [Code::KindReserved, Code::MalformedRequest, Code::MalformedRecord, Code::MalformedRecord];
     assert_eq!(codes, expected.map(Some).into_iter().chain([None]).collect::<Vec<_>>());
-    let early = ledger.reader().check_ledger_record(&good, 0);
+    let early = ledger.entry_reader().check_ledger_record(&good, 0);
     assert_eq!(early, Ok(()), "the ledger's own time counts");
     // More than a command holds are refused, and the others recorded.
     let many = (0..1_026).map(consulted).collect();
@@ -154,7 +154,7 @@ fn a_new_key_signs_from_the_second_index_commit_on() {
     let outcomes = ledger.apply(3, 1, START_MS, &data).expect("applied");
     let second = committed(&outcomes[1]);
     let keys = |ledger: &Ledger, commit| {
-        let reader = ledger.reader();
+        let reader = ledger.entry_reader();
         let node = |id| reader.node_key_at(id, commit).expect("readable").map(|key| key.to_bytes());
         (node(1), node(2), reader.log_key_at(commit).expect("readable").to_bytes(), node(9))
     };
@@ -193,7 +193,7 @@ fn batches_in_the_log_are_those_that_were_signed() {
     forged.signature[5] ^= 1;
     let data = command2(vec![forged, batch(3, "t", 2, records(30, 1))], vec![consulted(1)], true);
     ledger.apply(3, 1, START_MS, &data).expect("applied");
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     let headers: Vec<_> =
         reader.headers(LeafIndex(0), LeafIndex(u64::MAX)).map(|header| header.expect("readable")).collect();
     assert_eq!(
@@ -305,7 +305,7 @@ fn a_snapshot_with_an_altered_row_is_not_installed() {
     assert_eq!(other.applied(), (0, 0));
     assert_eq!(code(&apply_one(&mut other, batch(2, "s", 1, records(0, 2)))), None, "it goes on as before");
     committed(&commit(&mut other));
-    naive::check_proof(&other.reader(), &entries(&other), &tag(1));
+    naive::check_proof(&other.entry_reader(), &entries(&other), &tag(1));
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn entries_come_in_a_row_up_to_the_end() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut ledger = open(dir.path());
     apply_one(&mut ledger, batch(2, "s", 1, records(0, 300)));
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     let some = reader.entries(LeafIndex(250), 10).expect("readable");
     assert_eq!(some.len(), 10);
     for (index, bytes) in (250_u64..).zip(&some) {

@@ -424,7 +424,7 @@ impl Run {
 
     fn check(&mut self) {
         let (entries, root) = (self.model.entries.clone(), self.model.root());
-        let reader = self.ledger().reader();
+        let reader = self.ledger().entry_reader();
         assert_eq!(reader.tree_size().get(), entries.len() as u64);
         assert_eq!(reader.root(), root);
         for (index, entry) in (0_u64..).zip(&entries) {
@@ -447,7 +447,7 @@ impl Run {
     /// Proofs for a few sizes verify against the model's roots.
     fn check_proofs(&mut self) {
         let leaves: Vec<Hash> = self.model.entries.iter().map(|entry| leaf_hash(entry)).collect();
-        let reader = self.ledger().reader();
+        let reader = self.ledger().entry_reader();
         let size = leaves.len() as u64;
         let new_root = merkle::root_of(&leaves);
         for old in [1, size / 3 + 1, size / 2 + 1, size] {

@@ -29,7 +29,7 @@ fn a_batch_becomes_a_header_and_its_records() {
         panic!("{outcome:?}");
     };
     assert_eq!((first_index.get(), time_ms.get(), repeated, count), (2, START_MS + 1_000, false, 2));
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     assert_eq!(reader.tree_size().get(), 4, "genesis, header, two records");
     let (entry, header) = reader.header_of(3.into()).expect("readable").expect("a record");
     assert_eq!((entry.tag, entry.position, entry.flags), (tag(2), 1, Flags::BASIS));
@@ -128,7 +128,7 @@ fn flags_follow_from_the_facts_and_the_times() {
     let mut late = record(1, tag(1), 1);
     (late.facts, late.occurred_at_ms) = (2, START_MS - 2 * DAY_MS);
     apply_one(&mut ledger, batch(2, "s", 1, vec![late]));
-    let row = ledger.reader().trace_scan(&tag(1), None).next().expect("one").expect("readable");
+    let row = ledger.entry_reader().trace_scan(&tag(1), None).next().expect("one").expect("readable");
     assert_eq!(row.flags, Flags::UNJUSTIFIED | Flags::LATE | Flags::DEFERRED);
 }
 
@@ -157,7 +157,7 @@ fn the_authority_registers_replaces_and_revokes() {
     assert_eq!((code(&outcomes[0]), code(&outcomes[1])), (None, None));
     let again = apply_one(&mut ledger, batch(1, "acts", 2, vec![register]));
     assert_eq!(code(&again), Some(Code::ActRefused), "one party, one registration");
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     let party = reader.party_by_tls_spki(&[10; 32]).expect("readable").expect("registered");
     assert_eq!((party.author_id, party.roles), (author_id(10), Roles::AUTHOR));
     // It replaces its own key; its stream goes on under the new one.
@@ -242,7 +242,7 @@ fn what_its_author_did_not_sign_is_refused() {
 #[test]
 fn the_leaders_check_refuses_what_applying_refuses() {
     let (_dir, mut ledger) = ledger();
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     let good = batch(2, "s", 1, vec![record(1, tag(1), 1)]);
     assert_eq!(reader.check(&good, START_MS), Ok(()));
     let mut ahead = good.clone();
@@ -262,7 +262,7 @@ fn a_long_trace_is_read_newest_first_and_from_any_point() {
         let records = (0..200).map(|n| record(seq * 1_000 + n, tag((n % 2) as u8), 1));
         assert_eq!(code(&apply_one(&mut ledger, batch(2, "s", seq, records.collect()))), None);
     }
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     let all: Vec<u64> = reader.trace_scan(&tag(1), None).map(|row| row.expect("readable").index.get()).collect();
     assert_eq!(all.len(), 400);
     assert!(all.windows(2).all(|pair| pair[0] > pair[1]));

@@ -70,14 +70,14 @@ fn what_is_sealed_is_opened_by_every_node_and_stands_nowhere_in_clear() {
     // Another node has the same keyring and nothing else.
     let sealer_there = sealer(&ledger, &keys);
     for (index, record) in [(2, marker), (3, b"other"), (4, b"third"), (5, marker)] {
-        let opened = sealer_there.open(index.into()).expect("opens").expect("on record");
+        let opened = ledger.entry_reader().open(&sealer_there, index.into()).expect("opens").expect("on record");
         assert_eq!(
             (&opened.salt[..], &opened.record[..], opened.header.map(|header| header.seq)),
             (&SALT[..], record, Some(1))
         );
     }
-    assert!(matches!(sealer_there.open(1.into()), Err(SealError::NoRecord(_))));
-    assert!(sealer_there.open(6.into()).expect("beyond").is_none());
+    assert!(matches!(ledger.entry_reader().open(&sealer_there, 1.into()), Err(SealError::NoRecord(_))));
+    assert!(ledger.entry_reader().open(&sealer_there, 6.into()).expect("beyond").is_none());
     assert_eq!(files_holding(dir.path(), marker), Vec::<std::path::PathBuf>::new());
     let author = author_id(2);
     assert_ne!(files_holding(dir.path(), author.as_bytes()).len(), 0, "the search finds what is there in clear");
@@ -96,7 +96,7 @@ fn a_data_key_travels_until_it_is_on_record() {
     let second = sealed(&sealer, 2, &[(tag(1), b"second")]);
     assert_eq!(second.new_keys, [], "it is on record now");
     assert_eq!(code(&apply_one(&mut ledger, second)), None);
-    assert_eq!(sealer.open(4.into()).expect("opens").expect("on record").record, b"second");
+    assert_eq!(ledger.entry_reader().open(&sealer, 4.into()).expect("opens").expect("on record").record, b"second");
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn two_nodes_may_make_a_key_at_once_and_a_key_is_never_overwritten() {
     assert!(matches!(apply_one(&mut ledger, third), BatchOutcome::Done { .. }));
     second.new_keys.clear();
     let fresh = sealer(&ledger, &keys);
-    assert_eq!(fresh.open(2.into()).expect("opens").expect("on record").record, b"from one");
-    assert_eq!(fresh.open(4.into()).expect("opens").expect("on record").record, b"from two");
+    assert_eq!(ledger.entry_reader().open(&fresh, 2.into()).expect("opens").expect("on record").record, b"from one");
+    assert_eq!(ledger.entry_reader().open(&fresh, 4.into()).expect("opens").expect("on record").record, b"from two");
     // The third batch holds the first's payload: it is bound to its place and opens nowhere else.
-    assert!(matches!(fresh.open(6.into()), Err(SealError::Altered)));
+    assert!(matches!(ledger.entry_reader().open(&fresh, 6.into()), Err(SealError::Altered)));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn another_keyring_opens_nothing() {
     let batch = sealed(&sealer(&ledger, &keys), 1, &[(tag(1), b"secret")]);
     apply_one(&mut ledger, batch);
     let other = Arc::new(Keyring::generate().expect("randomness"));
-    assert!(matches!(sealer(&ledger, &other).open(2.into()), Err(SealError::Kek(_))));
+    assert!(matches!(ledger.entry_reader().open(&sealer(&ledger, &other), 2.into()), Err(SealError::Kek(_))));
 }
 
 #[test]
@@ -144,6 +144,6 @@ fn an_act_is_read_without_a_key() {
     let register = act(&Act::Registered(registration(10, Roles::AUTHOR)));
     apply_one(&mut ledger, batch(1, "acts", 1, vec![register.clone()]));
     let keys = Arc::new(Keyring::generate().expect("randomness"));
-    let opened = sealer(&ledger, &keys).open(2.into()).expect("opens").expect("on record");
+    let opened = ledger.entry_reader().open(&sealer(&ledger, &keys), 2.into()).expect("opens").expect("on record");
     assert_eq!(opened.record, register.payload[16..]);
 }

@@ -10,13 +10,14 @@ use common::asking::{
 };
 use common::{Author, Deployment, ORIGIN, Running, key, now_ms, until};
 use prost::Message as _;
+use sillage_ledger::seal::{self, KekFile, Sealer};
 use sillage_node::core::Core;
 use sillage_proof::batch::Origin;
 use sillage_proof::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
 use sillage_proto::v1::{AuthorizeRequest, AuthorizeResponse, Authorized, DecisionReceipt, TagPairing};
 use sillage_rules::codes::Code;
 use sillage_rules::decide::message::DecisionMessage;
-use sillage_rules::decide::record::ActorView;
+use sillage_rules::decide::record::{ActorView, DecisionRecord};
 use sillage_rules::roles::Roles;
 
 /// A deployment that runs, and who records and asks in it.
@@ -61,6 +62,16 @@ impl World {
         one(core.authorize(&self.store.party(self.core()), asked).await.expect("an answer"))
     }
 
+    /// A record, opened with the keyring of the first node.
+    fn opened(&self, index: LeafIndex) -> seal::Opened {
+        // A copy: opening one finishes what its owner began.
+        let copy = self.deployment.path("keyring-now");
+        std::fs::copy(self.deployment.path("node-1/keys/keyring"), &copy).expect("copied");
+        let keks = Arc::new(KekFile::open(&copy).expect("a keyring"));
+        let sealer = Sealer::new(self.core().reader().clone(), keks, 16);
+        self.nodes[0].entries.open(&sealer, index).expect("opened").expect("on record")
+    }
+
     async fn stop(self) {
         for node in self.nodes {
             node.stop().await;
@@ -74,9 +85,9 @@ fn one(answer: AuthorizeResponse) -> Authorized {
 }
 
 /// Entries from `size` on, index commits left out.
-fn recorded_since(core: &Core, size: TreeSize) -> usize {
-    let entries = (size.get()..core.reader().tree_size().get()).filter(|index| {
-        let entry = core.reader().decoded_entry(LeafIndex(*index)).expect("readable").expect("there");
+fn recorded_since(node: &Running, size: TreeSize) -> usize {
+    let entries = (size.get()..node.core.reader().tree_size().get()).filter(|index| {
+        let entry = node.entries.decoded_entry(LeafIndex(*index)).expect("readable").expect("there");
         !matches!(entry, sillage_rules::entry::Entry::IndexCommit(_))
     });
     entries.count()
@@ -118,9 +129,9 @@ async fn what_a_patient_permits_is_permitted_until_it_is_revoked() {
     assert!(!view.permits("doc1", LedgerTimeMs(view.actor.expires_at_ms)), "it stands for a time");
 
     // The decision is an entry under the patient's tag, and opens to what was signed.
-    let opened = core.opener().open_index(LeafIndex(granted.receipts[0].index)).expect("opened");
-    assert_eq!(opened.tag, Some(world.claire.open));
-    let decision = opened.decision.expect("a decision");
+    let opened = world.opened(LeafIndex(granted.receipts[0].index));
+    assert_eq!(opened.entry.tag, world.claire.open);
+    let decision = DecisionRecord::parse(&[opened.salt, opened.record].concat()).expect("a decision");
     assert_eq!(decision.record_hash().as_bytes()[..], granted.receipts[0].record_hash);
     let origin = Origin::new(ORIGIN).expect("valid");
     decision.verify_request(&world.store.key.public_key(), &origin).expect("asked by the store");
@@ -188,7 +199,7 @@ async fn who_may_not_ask_is_told_so_and_nothing_is_decided() {
     long.0.items[0].label = "x".repeat(61_440);
     assert_eq!(refused(&world.store, signed(&world.store.key, &[long])).await, (Code::MalformedRequest, Some(0)));
 
-    assert_eq!(recorded_since(&core, size), 0, "nothing is on record of it");
+    assert_eq!(recorded_since(&world.nodes[0], size), 0, "nothing is on record of it");
     drop(core);
     world.stop().await;
 }
@@ -218,7 +229,7 @@ async fn a_request_names_both_tags_of_its_patient_and_proves_them() {
     assert_eq!(refused(unproven).await, (Code::MalformedRequest, Some(0)));
     let unproven = signed(key, &[asked(), (asked().0, TagPairing::default())]);
     assert_eq!(refused(unproven).await, (Code::MalformedRequest, Some(1)));
-    assert_eq!(recorded_since(&core, size), 0, "nothing is on record of it");
+    assert_eq!(recorded_since(&world.nodes[0], size), 0, "nothing is on record of it");
 
     // With another patient's proofs, or another's second tag: that one alone is refused, by the ledger.
     let crossed = (asked().0, other.pairing.clone());
@@ -230,9 +241,9 @@ async fn a_request_names_both_tags_of_its_patient_and_proves_them() {
         assert_eq!((error.code.as_str(), error.position), ("MALFORMED_REQUEST", position));
         assert!(answer.receipts.is_empty() && answer.permitted.is_empty() && answer.told.is_empty());
     }
-    assert_eq!(recorded_since(&core, size), 0, "nothing is on record of it");
+    assert_eq!(recorded_since(&world.nodes[0], size), 0, "nothing is on record of it");
     let answer = core.authorize(&party, signed(key, &[asked()])).await.expect("an answer");
-    assert_eq!((one(answer).receipts.len(), recorded_since(&core, size)), (1, 1));
+    assert_eq!((one(answer).receipts.len(), recorded_since(&world.nodes[0], size)), (1, 1));
     drop(core);
     world.stop().await;
 }

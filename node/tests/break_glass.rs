@@ -85,9 +85,8 @@ async fn broken_glass_gives_access_owes_an_answer_and_stands_in_the_register() {
 
     // That the register was read is on record, of no patient; and who else asks is refused.
     let consulted = (0..core.reader().tree_size().get()).filter(|index| {
-        let opened = core.opener().open_index((*index).into()).expect("opened");
-        let details = opened.record.filter(|record| record.kind == u32::from(Kind::LOG_CONSULTED.code()));
-        details.is_some_and(|record| record.details == r#"{"read":"break-glass"}"# && record.tag.is_empty())
+        let reading = node.consulted((*index).into());
+        reading.is_some_and(|record| record.details == r#"{"read":"break-glass"}"# && record.tag.is_empty())
     });
     assert_eq!(consulted.count(), 5);
     // Why is told to who may open the traces that it stands in, and to nobody else.

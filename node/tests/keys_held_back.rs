@@ -11,6 +11,7 @@ use prost::Message as _;
 use sillage_ledger::seal::{KekFile, Sealer, TagPrefix};
 use sillage_ledger::{BatchOutcome, Ledger, LedgerReader, Options};
 use sillage_node::core::admission::Admission;
+use sillage_node::core::disclose::devices::Devices;
 use sillage_node::core::survivors;
 use sillage_proto::internal::v1::{Command, RetireKek, Rewrap};
 use sillage_rules::kind::Kind;
@@ -30,7 +31,7 @@ fn an_old_key_stays_as_long_as_a_data_key_needs_it_here() {
     std::fs::copy(&good, &other).expect("a copy");
     let keks = Arc::new(KekFile::open(&good).expect("a keyring"));
     let mut ledger = Ledger::open(&deployment.path("ledger"), &genesis, keks.clone(), Options::default()).expect("new");
-    let reader = ledger.reader();
+    let (reader, entries) = (ledger.reader(), ledger.entry_reader());
     let honest = Arc::new(Sealer::new(reader.clone(), keks.clone(), 100));
     let mut index = 0;
     let mut apply = |command: Command| {
@@ -43,7 +44,8 @@ fn an_old_key_stays_as_long_as_a_data_key_needs_it_here() {
     let mut record = new_message(Kind::ACCESS_READ, Some(&tag), now_ms());
     record.actor = Some(common::asking::doctor(common::asking::DR_X));
     let mut author = Author::new(key(&deployment.path("keys/profile.key")));
-    let admission = Admission::new(reader.clone(), Arc::clone(&honest));
+    let devices = Devices::new(entries, Arc::clone(&honest));
+    let admission = Admission::new(reader.clone(), Arc::clone(&honest), devices);
     let admitted = admission.admit(&author.batch(&record), (now_ms(), now_ms()), None).expect("admitted");
     let outcome = apply(Command { version: 1, batches: vec![admitted.batch], ..Command::default() });
     assert!(matches!(outcome, BatchOutcome::Done { .. }), "{outcome:?}");

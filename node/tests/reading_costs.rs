@@ -55,10 +55,10 @@ impl World {
 
     /// Lines of readings in a trace, by who read what.
     fn read_of(&self, tag: [u8; 32]) -> Vec<(String, String)> {
-        let rows = self.core().reader().trace_scan(&tag, None).map(|row| row.expect("readable"));
+        let rows = self.node.entries.trace_scan(&tag, None).map(|row| row.expect("readable"));
         let lines = rows.filter(|row| row.kind == Kind::LOG_CONSULTED);
         let line = |index| {
-            let record = self.core().opener().open_index(index).expect("opened").record.expect("public by nature");
+            let record = self.node.consulted(index).expect("a reading");
             (record.details, record.actor.expect("a party").label)
         };
         lines.map(|row| line(row.index)).collect()
@@ -115,7 +115,7 @@ async fn a_tag_of_nobody_has_no_row_in_the_index_after_it_was_asked_for() {
         rpc.trace(trace.clone()).await.expect("an answer");
         rpc.trace(trace).await.expect("an answer");
         let kinds: Vec<_> = (before..world.core().reader().tree_size().get())
-            .map(|index| world.core().reader().decoded_entry(index.into()).expect("readable").expect("there"))
+            .map(|index| world.node.entries.decoded_entry(index.into()).expect("readable").expect("there"))
             .filter(|entry| entry.kind() == Some(Kind::LOG_CONSULTED))
             .collect();
         assert_eq!(kinds.len(), 1, "one line of the minute, whether it is somebody or not");

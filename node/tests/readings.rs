@@ -54,13 +54,11 @@ impl World {
 
     /// What was read of a patient, oldest first: what, and by whom.
     fn read_of(&self, tag: [u8; 32]) -> Vec<(String, String)> {
-        let core = self.core();
-        let rows = core.reader().trace_scan(&tag, None).map(|row| row.expect("readable"));
+        let rows = self.node.entries.trace_scan(&tag, None).map(|row| row.expect("readable"));
         let read = rows.filter(|row| row.kind == Kind::LOG_CONSULTED);
         let read = read.map(|row| {
-            let opened = core.opener().open_index(row.index).expect("opened");
-            assert_eq!(opened.tag, Some(tag));
-            let record = opened.record.expect("public by nature");
+            let record = self.node.consulted(row.index).expect("a reading");
+            assert_eq!(record.tag, tag);
             (record.details, record.actor.expect("a party").label)
         });
         let mut read: Vec<_> = read.collect();
@@ -208,7 +206,7 @@ async fn what_decides_says_when_its_patient_was_erased_and_when_broken_glass_end
     let before = world.rules(&world.claire, rules_of(7)).await;
     assert_eq!(before.erased_index, 0);
     let [end] = &before.breakglass_ends[..] else { panic!("one") };
-    let at = core.reader().decoded_entry(opened.into()).expect("readable").expect("on record").time().get();
+    let at = world.node.entries.decoded_entry(opened.into()).expect("readable").expect("on record").time().get();
     assert_eq!((end.index, end.ends_ms), (opened, at + 60_000), "by the policy of then");
 
     let erased = Act::Erased { indices: Vec::new(), ground: "ORDER 17".into() };

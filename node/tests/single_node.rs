@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
 use sillage_ledger::seal::{KekFile, KekProvider as _, TagPrefix, layout};
-use sillage_ledger::{GenesisInfo, Refusal};
+use sillage_ledger::{GenesisInfo, Party, Refusal};
 use sillage_node::config::{LimitsConfig, NodeConfig};
-use sillage_node::core::{Core, trace};
+use sillage_node::core::Core;
 use sillage_node::init::authorities::AuthoritiesPlan;
 use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
@@ -27,6 +27,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::facts::{HAS_BASIS, IS_DEFERRED, facts_of};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message, record_hash};
+use sillage_rules::roles::Roles;
 use sillage_rules::time::TimeMs;
 
 const ORIGIN: &str = "ledger.example/test";
@@ -337,23 +338,36 @@ async fn refusals(node: &Node, read: &Record) {
 async fn shown_and_proven(node: &Node, expected: [u64; 3]) {
     node.core.up_to_date().await.expect("a leader");
     let mut request = TraceRequest { tag: node.tag.to_vec(), limit: 2, ..TraceRequest::default() };
-    let page = |request: &TraceRequest| {
-        let (reader, opener) = (node.core.reader(), node.core.opener());
-        trace::page(reader, &opener, &node.core.cursors(), request).map(|(page, _)| page)
+    let itself = Party {
+        author_id: AuthorId::of_first_key(&node.author.public_key()),
+        name: "the patient".to_owned(),
+        roles: Roles::PATIENT,
+        quota_events_per_s: 0,
+        tls_spki_sha256: Vec::new(),
+        keys: Vec::new(),
+        patient_tag: Some(node.tag),
+        patient_secret_tag: None,
+        patient_commitment: None,
+        registered_at: LeafIndex(0),
+        vouches_for: [0; 3],
     };
-    let newest = page(&request).expect("a page");
+    let page = async |request: &TraceRequest| {
+        let page = node.core.disclose(&itself, request.clone()).await?;
+        Ok::<_, Refusal>(page.into_response().into_inner())
+    };
+    let newest = page(&request).await.expect("a page");
     let indices: Vec<u64> = newest.lines.iter().map(|line| line.index).collect();
     assert_eq!(indices, expected[..2]);
     let record = ParsedRecord::parse(&newest.lines[1].record).expect("as signed");
     assert_eq!(record.kind(), Kind::ACCESS_PRINT);
     request.cursor = newest.next_cursor;
-    let rest = page(&request).expect("a page");
+    let rest = page(&request).await.expect("a page");
     assert_eq!(rest.lines.len(), 1);
     assert!(rest.next_cursor.is_empty(), "the end");
     request.cursor[5] ^= 1;
-    assert_eq!(page(&request).unwrap_err().code, Code::InvalidCursor);
+    assert_eq!(page(&request).await.unwrap_err().code, Code::InvalidCursor);
     let break_glass = TraceRequest { tag: node.tag.to_vec(), only_break_glass: true, ..TraceRequest::default() };
-    assert_eq!(page(&break_glass).expect("a page").lines.len(), 1);
+    assert_eq!(page(&break_glass).await.expect("a page").lines.len(), 1);
 
     let index = expected[1];
     let newest = node.core.checkpoint_of_at_least(index + 1).await.expect("a checkpoint that covers the entry");

@@ -94,7 +94,7 @@ fn a_batch_that_nobody_signed_is_found_before_anything_is_cosigned() {
     }
     let commit = Command { version: 2, index_commit: true, ..Command::default() };
     ledger.apply(3, 1, now_ms(), &commit.encode_to_vec()).expect("applied");
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     // Genesis, header, record, header, record, index commit.
     let size = reader.tree_size().get();
     assert_eq!(size, 6);

@@ -54,8 +54,9 @@ fn yields(world: &World, copy_dir: &Path, keyring: &Path, index: u64) -> Result<
     fs::copy(keyring, &copied).expect("copied");
     let keks = Arc::new(KekFile::open(&copied).expect("a keyring"));
     let ledger = Ledger::open(&copy_dir.join("ledger"), &genesis, keks.clone(), Options::default());
-    let sealer = Sealer::new(ledger.expect("a whole copy").reader(), keks, 16);
-    sealer.open(index.into()).map(|opened| opened.is_some())
+    let entries = ledger.expect("a whole copy").entry_reader();
+    let sealer = Sealer::new(entries.clone().into(), keks, 16);
+    entries.open(&sealer, index.into()).map(|opened| opened.is_some())
 }
 
 fn a_record_is_erased_everywhere_and_an_older_copy_yields_nothing(world: &mut World) {

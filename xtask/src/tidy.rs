@@ -57,6 +57,7 @@ pub fn check() -> Result<(), Failed> {
         let text =
             std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
         source(&file, &text, &mut findings);
+        door(&file, &text, &mut findings);
     }
     if findings.is_empty() {
         eprintln!("tidy: nothing to say");
@@ -118,6 +119,22 @@ fn absent(findings: &mut Vec<String>) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Where a node may name what reads entries and payloads: the door through which they leave it, and the start, which hands the
+/// reader over. Everything else the compiler keeps away from them.
+const DOOR: &[&str] = &["node/src/core/disclose/", "node/src/core/mod.rs"];
+
+fn door(path: &Path, text: &str, findings: &mut Vec<String>) {
+    let shown = path.strip_prefix(root()).unwrap_or(path).to_string_lossy();
+    if !shown.starts_with("node/src/") || DOOR.iter().any(|place| shown.starts_with(place)) {
+        return;
+    }
+    for (number, line) in text.lines().enumerate() {
+        for word in ["EntryReader", "entry_reader"].iter().filter(|word| line.contains(**word)) {
+            findings.push(format!("{shown}:{}: `{word}` stands outside of {}", number + 1, DOOR[0]));
+        }
+    }
 }
 
 /// Every Rust source of the workspace.

@@ -50,7 +50,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn entries(&self, first: LeafIndex, count: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+    pub(crate) fn entries(&self, first: LeafIndex, count: u64) -> Result<Vec<Vec<u8>>, ReadError> {
         let view = self.view();
         let end = first.get().saturating_add(count).min(view.head.size);
         let entries = view.store.entries(first.get().min(end), end);
@@ -62,7 +62,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// [`ReadError::Beyond`] for what isn't a record entry, and when the store can't be read.
-    pub fn batch_paths(&self, indices: &[LeafIndex]) -> Result<Vec<BatchPath>, ReadError> {
+    pub(crate) fn batch_paths(&self, indices: &[LeafIndex]) -> Result<Vec<BatchPath>, ReadError> {
         let mut last: Option<(LeafIndex, Levels)> = None;
         let mut paths = Vec::with_capacity(indices.len());
         for index in indices {
@@ -108,7 +108,7 @@ impl LedgerReader {
     }
 
     /// The batch headers from entry `from` on and below `to`. Records are skipped: each header costs one read.
-    pub fn headers(&self, from: LeafIndex, to: LeafIndex) -> Headers {
+    pub(crate) fn headers(&self, from: LeafIndex, to: LeafIndex) -> Headers {
         let end = to.get().min(self.tree_size().get());
         Headers { reader: self.clone(), next: from.get(), end }
     }
@@ -169,6 +169,38 @@ impl BatchVerifier {
         }
     }
 
+    /// Verifies the batch that begins at the entry `index`, unless this process has verified it before. What the ledger made
+    /// itself has no author and is stepped over. Gives where the next one begins.
+    ///
+    /// # Errors
+    /// As [`BatchVerifier::verify_batch_at`]; [`BatchFault::NoHeader`] in the middle of a batch and beyond the log.
+    pub fn verify_next(&mut self, index: LeafIndex) -> Result<LeafIndex, BatchFault> {
+        match self.reader.decoded_entry(index)? {
+            Some(Entry::BatchHeader(header)) => {
+                if !self.reader.verified().has(&self.message(&header).encode(), &header.signature) {
+                    self.verify(&header)?;
+                }
+                Ok(LeafIndex(index.get().saturating_add(1 + u64::from(header.count))))
+            }
+            // Records follow their header, which was stepped over together with them.
+            Some(Entry::Record(record)) if !record.flags.contains(Flags::LEDGER) => Err(BatchFault::NoHeader(index)),
+            Some(_) => Ok(LeafIndex(index.get().saturating_add(1))),
+            None => Err(BatchFault::NoHeader(index)),
+        }
+    }
+
+    /// What was signed with the batch of a header.
+    fn message(&self, header: &BatchHeader) -> BatchMessage {
+        BatchMessage {
+            key_id: header.key_id,
+            origin: self.reader.genesis().origin.clone(),
+            stream_id: header.stream_id,
+            seq: header.seq,
+            count: header.count,
+            root: header.root,
+        }
+    }
+
     /// The same for a header that was read already.
     ///
     /// # Errors
@@ -179,15 +211,8 @@ impl BatchVerifier {
         if stream.is_none_or(|stream| stream.author_id != author) {
             return Err(BatchFault::Key(header.index));
         }
-        let message = BatchMessage {
-            key_id: header.key_id,
-            origin: self.reader.genesis().origin.clone(),
-            stream_id: header.stream_id,
-            seq: header.seq,
-            count: header.count,
-            root: header.root,
-        };
-        message.verify(&key, &header.signature).map_err(|_| BatchFault::Signature(header.index))?;
+        let signed = self.message(header).verify(&key, &header.signature);
+        signed.map_err(|_| BatchFault::Signature(header.index))?;
         let leaves = self.reader.batch_leaves(header)?;
         match merkle::root_of(&leaves) == header.root {
             true => Ok(()),

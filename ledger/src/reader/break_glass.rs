@@ -27,7 +27,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn break_glasses(
+    pub(crate) fn break_glasses(
         &self,
         filter: GlassFilter,
         after: LeafIndex,
@@ -40,7 +40,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// As [`LedgerReader::break_glasses`].
-    pub fn break_glasses_counted(
+    pub(crate) fn break_glasses_counted(
         &self,
         filter: GlassFilter,
         after: LeafIndex,

@@ -32,11 +32,11 @@ pub struct DocumentsAt {
 
 impl LedgerReader {
     /// Records of a patient that decide, after entry `after`, in a log of `size` entries, at most `limit`; oldest first.
-    /// Deposits are among them. [`crate::seal::Sealer::open`] opens them; an erased one gives none.
+    /// Deposits are among them. [`crate::EntryReader::open`] opens them; an erased one gives none.
     ///
     /// # Errors
     /// [`ReadError::Beyond`] when the log isn't that large.
-    pub fn rule_rows(
+    pub(crate) fn rule_rows(
         &self,
         tag: &[u8; TAG_LEN],
         after: LeafIndex,

@@ -9,12 +9,12 @@ use crate::schema::consent_prefix::DEVICE;
 use crate::schema::{Family, TAG_LEN};
 
 impl LedgerReader {
-    /// The records that say under this tag which devices act for its patient, in log order. [`crate::seal::Sealer::open`]
+    /// The records that say under this tag which devices act for its patient, in log order. [`crate::EntryReader::open`]
     /// opens them; an erased one gives none.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn device_records(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<LeafIndex>, ReadError> {
+    pub(crate) fn device_records(&self, tag: &[u8; TAG_LEN]) -> Result<Vec<LeafIndex>, ReadError> {
         let prefix = [DEVICE, tag].concat();
         let rows = self.view().store.scan(Family::Consent, &prefix, None, sillage_rules::device::DEVICES_MAX)?;
         let index = |key: &[u8]| key.get(prefix.len()..)?.try_into().ok().map(u64::from_be_bytes).map(LeafIndex);

@@ -72,7 +72,8 @@ pub type WrappedDataKey = ([u8; DATA_KEY_ID_LEN], Vec<u8>);
 
 /// Reads the ledger. Cheap to clone; follows the ledger to an installed snapshot.
 ///
-/// Each call sees the newest state; entries and proofs never change once they exist.
+/// Each call sees the newest state; entries and proofs never change once they exist. Entries and payloads that concern
+/// someone are read with an [`crate::EntryReader`] alone.
 #[derive(Clone)]
 pub struct LedgerReader {
     shared: Arc<Shared>,
@@ -159,7 +160,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn entry(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(crate) fn entry(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
         let view = self.view();
         if index.get() >= view.head.size {
             return Ok(None);
@@ -175,7 +176,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn decoded_entry(&self, index: LeafIndex) -> Result<Option<Entry>, ReadError> {
+    pub(crate) fn decoded_entry(&self, index: LeafIndex) -> Result<Option<Entry>, ReadError> {
         let Some(bytes) = self.entry(index)? else {
             return Ok(None);
         };
@@ -188,7 +189,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn header_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, BatchHeader)>, ReadError> {
+    pub(crate) fn header_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, BatchHeader)>, ReadError> {
         let found = self.record_of(index)?;
         Ok(found.and_then(|(record, header)| Some((record, header?))))
     }
@@ -198,7 +199,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn record_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, Option<BatchHeader>)>, ReadError> {
+    pub(crate) fn record_of(&self, index: LeafIndex) -> Result<Option<(RecordEntry, Option<BatchHeader>)>, ReadError> {
         let Some(Entry::Record(record)) = self.decoded_entry(index)? else {
             return Ok(None);
         };
@@ -219,7 +220,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn payload(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(crate) fn payload(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
         Ok(self.store().get(Family::Payload, &schema::index_key(index.get()))?)
     }
 
@@ -361,7 +362,7 @@ impl LedgerReader {
     }
 
     /// The entries that concern a patient, newest first; only those below `before`, where given.
-    pub fn trace_scan(&self, tag: &[u8; TAG_LEN], before: Option<LeafIndex>) -> TraceScan {
+    pub(crate) fn trace_scan(&self, tag: &[u8; TAG_LEN], before: Option<LeafIndex>) -> TraceScan {
         let size = self.view().head.size;
         let before = before.map_or(size, |before| before.get().min(size));
         TraceScan::new(self.clone(), *tag, before)

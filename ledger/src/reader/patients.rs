@@ -53,7 +53,7 @@ impl LedgerReader {
     }
 
     /// Whether the first `count` entries of a patient are in memory, so that [`LedgerReader::patient_entries`] reads none.
-    pub fn keeps_entries(&self, tag: &[u8; TAG_LEN], count: u64) -> bool {
+    pub(crate) fn keeps_entries(&self, tag: &[u8; TAG_LEN], count: u64) -> bool {
         let generation = self.view().generation;
         let kept = self.kept_leaves().lock();
         let found = kept.iter().find(|kept| kept.tag == *tag && kept.generation == generation);
@@ -81,7 +81,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn prove_patient(&self, tag: &[u8; TAG_LEN]) -> Result<Option<PatientProof>, ReadError> {
+    pub(crate) fn prove_patient(&self, tag: &[u8; TAG_LEN]) -> Result<Option<PatientProof>, ReadError> {
         let view = self.view();
         let depth = view.index.depth();
         let ikey = ikey(tag);
@@ -106,7 +106,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// [`ReadError::Beyond`] when the patient has fewer than `count` entries or the range isn't within them.
-    pub fn patient_entries(
+    pub(crate) fn patient_entries(
         &self,
         tag: &[u8; TAG_LEN],
         from: u64,
@@ -123,7 +123,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// As [`LedgerReader::patient_entries`].
-    pub fn patient_range(
+    pub(crate) fn patient_range(
         &self,
         tag: &[u8; TAG_LEN],
         from: u64,

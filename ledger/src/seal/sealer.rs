@@ -249,7 +249,7 @@ impl Sealer {
     ///
     /// # Errors
     /// When the entry isn't a record, or its payload can't be opened.
-    pub fn open(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
+    pub(crate) fn open(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
         let mut attempts = 0;
         loop {
             let version = self.reader.keys_version();

@@ -316,7 +316,7 @@ pub fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
 
 /// Every leaf hash of the log, from its entries.
 pub fn leaves(ledger: &Ledger) -> Vec<Hash> {
-    let reader = ledger.reader();
+    let reader = ledger.entry_reader();
     (0..reader.tree_size().get())
         .map(|index| {
             let entry = reader.entry(index.into()).expect("readable");

@@ -6,7 +6,7 @@ pub mod consent;
 
 use std::collections::BTreeMap;
 
-use sillage_ledger::LedgerReader;
+use sillage_ledger::EntryReader;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash, sha256};
 use sillage_proof::{merkle, range};
 use sillage_rules::entry::{Entry, IndexCommit};
@@ -65,7 +65,7 @@ pub fn root(patients: &Patients) -> Hash {
 }
 
 /// What a reader proves of `tag` holds against the entries up to the last index commit, and only that.
-pub fn check_proof(reader: &LedgerReader, entries: &[Vec<u8>], tag: &[u8; 32]) {
+pub fn check_proof(reader: &EntryReader, entries: &[Vec<u8>], tag: &[u8; 32]) {
     let Some((index, commit)) = reader.last_index_commit() else {
         assert_eq!(reader.prove_patient(tag).expect("readable"), None);
         return;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use serde_json::{Value, json};
 use sillage_ledger::seal::{Plain, Sealer};
-use sillage_ledger::{BatchOutcome, Decided, Ledger, LedgerReader, Options, Refusal};
+use sillage_ledger::{BatchOutcome, Decided, EntryReader, Ledger, Options, Refusal};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::StreamId;
@@ -179,8 +179,8 @@ impl World {
         self.ledger.as_mut().expect("open")
     }
 
-    pub fn reader(&self) -> LedgerReader {
-        self.ledger.as_ref().expect("open").reader()
+    pub fn reader(&self) -> EntryReader {
+        self.ledger.as_ref().expect("open").entry_reader()
     }
 
     /// What is on disk is all that is left.
@@ -452,7 +452,7 @@ impl World {
 
     /// A decision, opened as a reader opens it.
     pub fn decision(&self, index: LeafIndex) -> sillage_rules::decide::record::DecisionRecord {
-        let opened = self.sealer.open(index).expect("openable").expect("on record");
+        let opened = self.reader().open(&self.sealer, index).expect("openable").expect("on record");
         assert_eq!(opened.salt.len(), 32);
         let payload = [opened.salt, opened.record].concat();
         sillage_rules::decide::record::DecisionRecord::parse(&payload).expect("a decision")
@@ -464,7 +464,7 @@ pub fn parsed(record: &v1::Record) -> ParsedRecord {
 }
 
 /// Every byte that a node has stored of its log: entries and payloads.
-pub fn stored(reader: &LedgerReader) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+pub fn stored(reader: &EntryReader) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let size = reader.tree_size().get();
     let one = |index: u64| {
         let entry = reader.entry(index.into()).expect("readable").expect("below the size");

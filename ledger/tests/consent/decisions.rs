@@ -478,6 +478,6 @@ proptest! {
             };
             prop_assert_eq!(other.apply(index, 1, now, &data).expect("as the first"), outcomes);
         }
-        prop_assert_eq!(stored(&other.reader()), stored(&world.reader()));
+        prop_assert_eq!(stored(&other.entry_reader()), stored(&world.reader()));
     }
 }

@@ -39,11 +39,11 @@ fn what_is_in_force_stays_and_what_is_over_can_go() {
     assert!(world.permitted(ask()).is_empty());
     world.reopen();
     assert!(world.permitted(ask()).is_empty(), "folded from what is left");
-    assert!(world.sealer.open(given).expect("readable").is_none());
+    assert!(world.reader().open(&world.sealer, given).expect("readable").is_none());
     // Decisions are sealed anew with all else, and can be erased by themselves.
     assert_eq!(world.decision(decided.index).actor_part().permitted, ["d1"]);
     world.erase(tag(1), &[decided.index]).expect("a decision");
-    assert!(world.sealer.open(decided.index).expect("readable").is_none());
+    assert!(world.reader().open(&world.sealer, decided.index).expect("readable").is_none());
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn an_erased_patient_is_closed_for_ever() {
     let first = first[0].as_ref().expect("decided").decisions[0].clone();
     assert_eq!(first.permitted, ["d1"]);
     world.erase(tag(1), &[]).expect("erased");
-    assert!(world.sealer.open(first.index).expect("readable").is_none(), "decisions went too");
+    assert!(world.reader().open(&world.sealer, first.index).expect("readable").is_none(), "decisions went too");
     // The request again: nothing is left to answer with but what holds now.
     let sealed = world.seal_requests(std::slice::from_ref(&asked));
     let again = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
@@ -129,11 +129,11 @@ fn a_reading_stands_in_the_trace_of_whom_it_was_about() {
     commit(world.ledger());
     let entries: Vec<Vec<u8>> = stored(&world.reader()).into_iter().map(|(entry, _)| entry).collect();
     naive::check_proof(&world.reader(), &entries, &tag(1));
-    assert_eq!(world.sealer.open(index).expect("in clear").expect("on record").record, record.bytes());
+    assert_eq!(world.reader().open(&world.sealer, index).expect("in clear").expect("on record").record, record.bytes());
     // It isn't sealed, names nobody, and stays when its patient goes.
     assert_eq!(world.erase(tag(1), &[index]), Err(Code::NotErasable));
     world.erase(tag(1), &[]).expect("erased");
-    assert!(world.sealer.open(index).expect("in clear").is_some());
+    assert!(world.reader().open(&world.sealer, index).expect("in clear").is_some());
     let elsewhere = [0x01; 32];
     let outcomes = world.apply(Command { ledger_records: vec![consulted(&elsewhere)], ..Command::default() });
     assert_eq!(code(&outcomes[0]), Some(Code::TagOutOfRange));

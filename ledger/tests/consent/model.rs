@@ -500,12 +500,12 @@ impl Run {
         let size = reader.tree_size().get();
         let glasses = reader.break_glasses(GlassFilter::default(), LeafIndex(0), 1_000).expect("readable");
         for (_, ledger, _) in &self.others {
-            let other = ledger.as_ref().expect("open").reader();
+            let other = ledger.as_ref().expect("open").entry_reader();
             assert_eq!(stored(&other), expected);
             assert_eq!(other.root(), reader.root());
             assert_eq!(other.break_glasses(GlassFilter::default(), LeafIndex(0), 1_000).expect("readable"), glasses);
             for number in 0..4 {
-                let rows = |reader: &sillage_ledger::LedgerReader| {
+                let rows = |reader: &sillage_ledger::EntryReader| {
                     reader.rule_rows(&patient_tag(number), LeafIndex(0), size, 10_000).expect("readable")
                 };
                 assert_eq!(rows(&other), rows(&reader));

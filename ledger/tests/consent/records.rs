@@ -224,7 +224,7 @@ fn what_decides_is_listed_as_of_any_size_and_opened() {
     assert_eq!(listed(all[0].0, size, 10), all[1..]);
     assert_eq!(listed(0, all[1].0, 10), all[..1]);
     assert!(reader.rule_rows(&tag(1), 0.into(), size + 1, 10).is_err());
-    let record = world.sealer.open(first).expect("openable").expect("on record").record;
+    let record = world.reader().open(&world.sealer, first).expect("openable").expect("on record").record;
     assert_eq!(record, parsed(&permit(tag(1), "a", &dr)).bytes());
     let at = |ms| reader.size_at(sillage_proof::hash::LedgerTimeMs(ms)).expect("readable").0;
     assert_eq!((at(world.now - 1), at(world.now)), (first.get() + 1, size));

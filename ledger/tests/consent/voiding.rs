@@ -481,7 +481,7 @@ fn expected(
         if stolen.contains(&row.index) {
             continue;
         }
-        let opened = world.sealer.open(row.index).expect("openable").expect("there");
+        let opened = world.reader().open(&world.sealer, row.index).expect("openable").expect("there");
         let record = ParsedRecord::parse(&opened.record).expect("a record");
         let mut event = Event::of(&record).expect("understood").expect("decides");
         if let (Event::BreakGlassOpened(opened), Some(end)) =

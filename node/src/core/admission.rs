@@ -34,9 +34,7 @@ use sillage_rules::roles::{Roles, signers};
 use sillage_rules::stream::StreamLabel;
 use sillage_rules::vouching::{ANY, Claim, Vouched, check_own_word, claims_of_record};
 
-use super::consulted::is_patient_itself;
-use super::devices;
-use super::open::Opener;
+use super::disclose::devices::{Devices, is_patient_itself};
 use super::quota::Quotas;
 use super::refusals::{from_read, over_quota, refuse};
 
@@ -58,6 +56,7 @@ pub struct Admitted {
 pub struct Admission {
     pub(super) reader: LedgerReader,
     pub(super) sealer: Arc<Sealer>,
+    devices: Devices,
     quotas: Quotas<AuthorId>,
     keys: Mutex<HashMap<KeyId, PublicKey>>,
 }
@@ -89,8 +88,7 @@ impl OwnTag {
             Some(own) => own,
             None if self.known.len() >= 2 => false,
             None => {
-                let opener = Opener::new(admission.reader.clone(), Arc::clone(&admission.sealer));
-                let own = devices::record_of(&admission.reader, &opener, party, tag)?.is_some();
+                let own = admission.devices.acts_for(party, tag)?;
                 self.known.push((*tag, own));
                 own
             }
@@ -111,9 +109,9 @@ pub(crate) struct Header {
 }
 
 impl Admission {
-    /// Against what `reader` knows, sealing with `sealer`.
-    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer, quotas: Quotas::default(), keys: Mutex::default() }
+    /// Against what `reader` knows, sealing with `sealer`; `devices` tells whose device signs.
+    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>, devices: Devices) -> Self {
+        Self { reader, sealer, devices, quotas: Quotas::default(), keys: Mutex::default() }
     }
 
     /// Checks and seals. `clock` is what time it is, and the latest that it may be by any clock of the group, both in

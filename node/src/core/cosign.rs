@@ -4,9 +4,7 @@
 //! batch signature below it was verified here. (size, root) is durable in the Raft store before a signature leaves.
 
 use sillage_ledger::{BatchFault, LedgerReader, ReadError};
-use sillage_proof::batch::BatchMessage;
 use sillage_proof::{Hash, LeafIndex};
-use sillage_rules::entry::{BatchHeader, Entry, Flags};
 
 /// Where the Raft store keeps what was cosigned.
 const COSIGNED_NOTE: &[u8] = b"cosigned";
@@ -142,6 +140,7 @@ impl From<BatchFault> for Unverified {
     fn from(fault: BatchFault) -> Self {
         match fault {
             BatchFault::Read(error) => Self::Read(error),
+            BatchFault::NoHeader(index) => Self::Layout(index),
             fault => Self::Batch(fault),
         }
     }
@@ -159,39 +158,12 @@ pub fn verify_step(reader: &LedgerReader, from: u64, size: u64) -> Result<u64, U
         if at >= size {
             break;
         }
-        let index = LeafIndex(at);
-        let entry = reader.decoded_entry(index)?.ok_or(Unverified::Layout(index))?;
-        at = match entry {
-            Entry::BatchHeader(header) => {
-                if !reader.verified().has(&message(reader, &header).encode(), &header.signature) {
-                    verifier.verify(&header)?;
-                }
-                at + 1 + u64::from(header.count)
-            }
-            Entry::Record(record) if !record.flags.contains(Flags::LEDGER) => {
-                // Records follow their header, which was stepped over together with them.
-                return Err(Unverified::Layout(index));
-            }
-            // What the ledger makes itself has no author.
-            _ => at + 1,
-        };
+        at = verifier.verify_next(LeafIndex(at))?.get();
     }
     match at > size {
         // A checkpoint never ends within a batch.
         true => Err(Unverified::Layout(LeafIndex(size))),
         false => Ok(at),
-    }
-}
-
-/// What was signed with the batch of a header.
-fn message(reader: &LedgerReader, header: &BatchHeader) -> BatchMessage {
-    BatchMessage {
-        key_id: header.key_id,
-        origin: reader.genesis().origin.clone(),
-        stream_id: header.stream_id,
-        seq: header.seq,
-        count: header.count,
-        root: header.root,
     }
 }
 

@@ -99,7 +99,7 @@ impl Core {
         self.eraser.sealer.forget_outdated();
         let core = Arc::clone(self);
         let work = move || {
-            let renewed = core.cursors.renew(&*core.eraser.keks, &core.reader);
+            let renewed = core.disclosing.renew_cursors(&*core.eraser.keks, &core.reader);
             renewed.map_err(|error| unavailable(error.to_string()))?;
             let changed = core.reader.changed_keks().map_err(|error| from_read(&error))?;
             let held = |prefix| core.eraser.keks.held_of(prefix).oldest;

@@ -150,7 +150,10 @@ impl Proof {
             self.chain.add(&one).map_err(unproven)?;
             let index = self.chain.rotations()[at].index;
             let known = match self.own.get(at) {
-                Some(own) if *own == index => self.reader.entry(index.into()).map_err(|error| from_read(&error))?,
+                Some(own) if *own == index => {
+                    let found = self.reader.public_entry(index.into()).map_err(|error| from_read(&error))?;
+                    found.map(|found| found.bytes)
+                }
                 Some(_) => None,
                 // Later than all that this node has applied.
                 None if index >= self.reader.tree_size().get() => continue,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Where to start reading: [`submit`] for a batch's way, [`authorize`] for that of a question; [`packer`] for how Raft entries are made; [`reads`] for why a
-//! reading on any node is up to date; [`rounds`] for how a checkpoint comes about and [`cosign`] for what a node signs; [`trace`] for what a patient sees.
+//! reading on any node is up to date; [`disclose`] for how entries are given to readers; [`rounds`] for how a checkpoint comes about and [`cosign`] for what a node signs.
 //!
 //! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
@@ -20,21 +20,18 @@ pub mod bodies;
 pub mod checkpoints;
 pub mod clock;
 pub mod commits;
-pub mod consulted;
 pub mod corrupt;
 pub mod cosign;
 pub mod cosigners;
 pub mod cpu;
 pub mod cursor;
-pub mod devices;
-pub mod entries;
+pub mod disclose;
 mod epochs;
 mod erase;
 mod error;
 pub mod feeder;
 mod find_group;
 mod give_keys;
-pub mod glass;
 pub mod inflight;
 pub mod keyrings;
 pub mod lanes;
@@ -44,9 +41,7 @@ pub mod machine;
 mod member_steps;
 mod members;
 mod new_keys;
-pub mod open;
 pub mod packer;
-pub mod patient;
 mod proposal;
 mod prove;
 pub mod quota;
@@ -57,7 +52,6 @@ pub mod room;
 pub mod rot;
 mod rotations;
 mod rounds;
-pub mod rule_records;
 mod share;
 pub mod signing;
 mod status;
@@ -67,7 +61,6 @@ pub mod tags;
 pub mod tally;
 mod tasks;
 mod tiles;
-pub mod trace;
 mod trust;
 pub mod turns;
 pub mod voided;
@@ -85,7 +78,7 @@ use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
 use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{DiskClaim, Handle, LogConfig, Runtime};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, Sealer};
-use sillage_ledger::{BatchOutcome, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
+use sillage_ledger::{BatchOutcome, EntryReader, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
@@ -110,6 +103,7 @@ use cosign::{Cosigned, Notes};
 use cosigners::Cosigners;
 use cpu::Cpu;
 use cursor::Cursors;
+use disclose::Disclosing;
 use erase::Eraser;
 pub use error::CoreError;
 use inflight::Inflight;
@@ -118,7 +112,6 @@ use lanes::{Lanes, Work};
 use lines::Lines;
 use machine::Machine;
 use members::Members;
-use open::Opener;
 use quota::Quotas;
 use reads::Reads;
 use refusals::from_index;
@@ -126,9 +119,6 @@ use room::Room;
 use signing::Keys;
 use tags::Tags;
 use turns::Turns;
-
-/// Streams of entries at once, over all callers.
-const ENTRY_STREAMS_MAX: usize = 64;
 
 type Replica = Handle<Vec<BatchOutcome>>;
 
@@ -187,17 +177,14 @@ pub struct Core {
     /// When a checkpoint was last written to disk.
     remembered_at: Mutex<Option<tokio::time::Instant>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    opener: Opener,
+    disclosing: Disclosing,
     eraser: Eraser,
-    cursors: Arc<Cursors>,
     tags: Arc<Tags>,
     lookups: Quotas<AuthorId>,
     /// Entries opened for each caller.
     opened: Quotas<AuthorId>,
     /// What the witnesses know, before this log grows.
     asked: feeder::Asked,
-    /// Streams of entries under way, each taking room of one.
-    entry_streams: Arc<Bodies>,
     /// The largest checkpoint that this node has given out; it has applied as much.
     covered: AtomicU64,
     metrics: Metrics,
@@ -271,10 +258,11 @@ impl Core {
         genesis: &[u8],
         metrics: Metrics,
     ) -> Result<Arc<Self>, CoreError> {
-        Self::start_with_clock(config, secrets, genesis, metrics, Arc::new(now_ms))
+        Self::start_with_clock(config, secrets, genesis, metrics, Arc::new(now_ms)).map(|(core, _)| core)
     }
 
-    /// The same on another clock than the machine's.
+    /// The same on another clock than the machine's. Gives the ledger's entries along with the node, for a test that looks at
+    /// what came on record.
     ///
     /// # Errors
     /// As [`Core::start`].
@@ -284,7 +272,7 @@ impl Core {
         genesis: &[u8],
         metrics: Metrics,
         wall: WallClock,
-    ) -> Result<Arc<Self>, CoreError> {
+    ) -> Result<(Arc<Self>, EntryReader), CoreError> {
         let alarms = Alarms::new(metrics.clone());
         let keks = Arc::new(secrets.keyring);
         let parsed = GenesisInfo::parse(genesis).map_err(OpenError::from)?;
@@ -301,7 +289,7 @@ impl Core {
         let ledger_keks = Arc::clone(&keks) as Arc<dyn KekProvider>;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), genesis, ledger_keks, Options::default())?;
         alarms.keep_rot(&config.data_dir);
-        let reader = ledger.reader();
+        let (reader, entries) = (ledger.reader(), ledger.entry_reader());
         // A folder of before, or a new one: what the ledger holds says whose keyring this is.
         if !is_on_record && !keyrings::opens_some(&reader, &keks)? {
             return Err(CoreError::ForeignKeyring { path: config.keyring.clone() });
@@ -342,6 +330,8 @@ impl Core {
             false => Cursors::unfollowed()?,
         };
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
+        let streams_max = config.limits.entry_streams_per_caller_max;
+        let disclosing = Disclosing::new(entries.clone(), Arc::clone(&sealer), cursors, streams_max);
         let reads = reads(replica.clone());
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
         let cosigned = Cosigned::load(&*notes)?;
@@ -369,14 +359,12 @@ impl Core {
             remembered_at: Mutex::default(),
             tasks: Mutex::default(),
             tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)),
-            opener: Opener::new(reader.clone(), Arc::clone(&sealer)),
             eraser: Eraser::new(keks, Arc::clone(&sealer)),
-            admission: Arc::new(Admission::new(reader.clone(), sealer)),
-            cursors: Arc::new(cursors),
+            admission: Arc::new(Admission::new(reader.clone(), sealer, disclosing.devices())),
+            disclosing,
             lookups: Quotas::default(),
             opened: Quotas::default(),
             asked: feeder::Asked::of(config, &reader),
-            entry_streams: Bodies::new(ENTRY_STREAMS_MAX, config.limits.entry_streams_per_caller_max),
             covered: AtomicU64::new(0),
             inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
             bodies: bodies(&config.limits),
@@ -401,7 +389,7 @@ impl Core {
             running: Mutex::new(Some(Running { transport, runtime, packer })),
         });
         core.start_tasks();
-        Ok(core)
+        Ok((core, entries))
     }
 
     /// Lets what is in work finish for a moment, then stops the packer and the replica. What was acknowledged is on
@@ -447,7 +435,7 @@ impl Core {
         &self.genesis
     }
 
-    /// Reads the ledger as it is applied here; after [`Core::up_to_date`] for what must be up to date.
+    /// Reads the state of the ledger as it is applied here, not what concerns someone; after [`Core::up_to_date`] for what must be up to date.
     pub fn reader(&self) -> &LedgerReader {
         &self.reader
     }
@@ -507,16 +495,6 @@ impl Core {
         self.reading.run(work).await
     }
 
-    /// What opens entries, to take along into [`Core::read`].
-    pub fn opener(&self) -> Opener {
-        self.opener.clone()
-    }
-
-    /// What makes and checks cursors.
-    pub fn cursors(&self) -> Arc<Cursors> {
-        Arc::clone(&self.cursors)
-    }
-
     /// What resolves identities.
     pub fn tags(&self) -> Arc<Tags> {
         Arc::clone(&self.tags)
@@ -530,18 +508,6 @@ impl Core {
     /// Whose turn it is, of each caller's calls.
     pub fn turns(&self) -> &Arc<Turns> {
         &self.turns
-    }
-
-    /// Room for one more stream of entries.
-    ///
-    /// # Errors
-    /// `BUSY` when the caller, or the node, has as many as it may.
-    pub fn take_entry_stream(&self, caller: SpkiSha256) -> Result<bodies::Share, Refusal> {
-        let mut share = self.entry_streams.share(caller);
-        match share.more(1) {
-            true => Ok(share),
-            false => Err(refusals::refuse(Code::Busy)),
-        }
     }
 
     /// Gives the replica a message from a peer; dropped when too many wait.

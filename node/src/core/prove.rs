@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sillage_ledger::{LedgerReader, Refusal};
-use sillage_proof::hash::leaf_hash;
 use sillage_proof::{LeafIndex, TreeSize};
 use sillage_proto::v1::{GetCheckpointRequest, ProveConsistencyResponse, ProveInclusionResponse};
 use sillage_rules::codes::Code;
@@ -175,11 +174,11 @@ fn inclusion(reader: &LedgerReader, index: u64, size: u64) -> Result<ProveInclus
     }
     let path = reader.inclusion_proof(index, size);
     let path = path.map_err(|error| from_read(&error))?;
-    let entry = reader.entry(index).map_err(|error| from_read(&error))?;
-    let entry = entry.ok_or_else(|| refuse(Code::UnknownIndex))?;
+    let leaf = reader.leaf_hash(index).map_err(|error| from_read(&error))?;
+    let leaf = leaf.ok_or_else(|| refuse(Code::UnknownIndex))?;
     Ok(ProveInclusionResponse {
         size: size.get(),
-        leaf_hash: leaf_hash(&entry).as_bytes().to_vec(),
+        leaf_hash: leaf.as_bytes().to_vec(),
         path: path.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
         root: root.as_bytes().to_vec(),
         checkpoint: String::new(),

@@ -20,9 +20,9 @@ use sillage_rules::roles::Roles;
 use sillage_rules::vouching::claims_of_request;
 
 use super::admission::{Admission, OwnTag, VouchedNames, check_key_state};
-use super::consulted::is_patient_itself;
+use super::disclose::devices::is_patient_itself;
+use super::disclose::trace::PURPOSE_BREAK_GLASS;
 use super::refusals::refuse;
-use super::trace::PURPOSE_BREAK_GLASS;
 
 /// Largest call: every request of the greatest size, and the framing.
 pub const AUTHORIZE_BYTES_MAX: usize =

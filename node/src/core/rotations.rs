@@ -16,12 +16,13 @@ use sillage_proof::{LeafIndex, TreeSize};
 use sillage_proto::internal::v1::LearnCheckpointRequest;
 use sillage_proto::v1::KeyRotation;
 use sillage_rules::codes::Code;
+use sillage_rules::entry::Entry;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::checkpoints::Signed;
 use super::cosign::{CHECKPOINT_NOTE, Notes, Unreadable};
 use super::cosigners::Who;
-use super::entries::log_entry;
+use super::disclose::entries::with_record;
 use super::refusals::{from_read, refuse, unavailable};
 use super::{Core, CoreError};
 
@@ -225,7 +226,16 @@ impl Core {
 }
 
 fn key_rotation(reader: &LedgerReader, index: LeafIndex, size: u64, note: String) -> Result<KeyRotation, Refusal> {
-    let given = log_entry(reader, index)?;
+    let found = reader.public_entry(index).map_err(|error| from_read(&error))?;
+    let found = found.ok_or_else(|| {
+        tracing::error!(%index, "what changes keys or nodes is no act");
+        refuse(Code::Corrupt)
+    })?;
+    let payload = match (&found.entry, &found.payload) {
+        (Entry::Record(entry), Some(payload)) => Some((entry, &payload[..])),
+        _ => None,
+    };
+    let given = with_record(found.bytes, payload)?;
     let path = reader.inclusion_proof(index, TreeSize(size)).map_err(|error| from_read(&error))?;
     let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     Ok(KeyRotation { entry: given.entry, salt: given.salt, record: given.record, path, note })

@@ -99,8 +99,8 @@ impl Core {
         let (reader, before) = (self.reader.clone(), *before);
         let read = move || {
             let last = size.checked_sub(1).ok_or_else(|| refuse(Code::MalformedRequest))?;
-            let last = reader.decoded_entry(LeafIndex(last)).map_err(|error| from_read(&error))?;
-            if !matches!(last, Some(Entry::IndexCommit(_))) {
+            let last = reader.public_entry(LeafIndex(last)).map_err(|error| from_read(&error))?;
+            if !last.is_some_and(|last| matches!(last.entry, Entry::IndexCommit(_))) {
                 let message = "the last entry of a checkpoint is an index commit, and this one isn't";
                 return Err(Refusal::new(Code::MalformedRequest, message));
             }

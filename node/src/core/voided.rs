@@ -22,7 +22,8 @@ const ROWS_MAX: u32 = 500;
 
 /// What makes an act's reason known: it stands in clear.
 fn reason(reader: &LedgerReader, act: LeafIndex) -> Result<String, Refusal> {
-    let payload = reader.payload(act).map_err(|error| from_read(&error))?;
+    let found = reader.public_entry(act).map_err(|error| from_read(&error))?;
+    let payload = found.and_then(|found| found.payload);
     let record = payload.as_deref().and_then(|payload| payload.get(SALT_BYTES..));
     let record = record.and_then(|record| <Record as prost::Message>::decode(record).ok());
     match record.and_then(|record| record.act).and_then(|act| act.act) {
@@ -91,8 +92,8 @@ pub fn review(reader: &LedgerReader, request: &ReviewVoidedRequest) -> Result<Re
     let (found, more) = reader.decisions_to_review(act, after, limit).map_err(|error| read(&error))?;
     let mut decisions = Vec::with_capacity(found.len());
     for decision in found {
-        let entry = reader.decoded_entry(decision.index).map_err(|error| read(&error))?;
-        let time_ms = entry.ok_or_else(|| refuse(Code::Corrupt))?.time().get();
+        let time = reader.entry_time(decision.index).map_err(|error| read(&error))?;
+        let time_ms = time.ok_or_else(|| refuse(Code::Corrupt))?.get();
         let consulted = decision.ground == ReviewGround::Consulted;
         decisions.push(VoidedDecisionRow { index: decision.index.get(), time_ms, consulted });
     }

@@ -3,26 +3,22 @@
 use std::sync::Arc;
 
 use sillage_ledger::{KeyState, Party, Refusal, StreamInfo};
-use sillage_proof::LeafIndex;
 use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::ledger_server::Ledger;
 use sillage_proto::v1::{self, *};
 use sillage_rules::authority::RuleChange;
 use sillage_rules::codes::Code;
-use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSet, SetNode};
 use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
 
 use super::caller::{party, registration, with_role};
-use super::reading::tag as tag_of;
 use super::{consent, lookup, reading, voided};
 use crate::core::Core;
-use crate::core::consulted::{Read, entries_read, is_patient_itself};
-use crate::core::entries::Entries;
+use crate::core::disclose::Disclosed;
+use crate::core::disclose::entries::Entries;
 use crate::core::refusals::{from_read, not_entitled, refuse, to_status};
-use crate::core::trace;
 
 /// Streams listed in one answer.
 const STREAMS_MAX: usize = 10_000;
@@ -43,12 +39,19 @@ impl LedgerService {
         Self { core }
     }
 
-    /// The one place where refusals are counted and become statuses.
     fn answer<T>(&self, result: Result<T, Refusal>) -> Answer<T> {
-        result.map(Response::new).map_err(|refusal| {
-            self.core.metrics().refused(refusal.code.as_str());
-            to_status(&refusal)
-        })
+        result.map(Response::new).map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// Gives what was read: it is on record.
+    fn give<T>(&self, result: Result<Disclosed<T>, Refusal>) -> Answer<T> {
+        result.map(Disclosed::into_response).map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// The one place where refusals are counted and become statuses.
+    fn refused(&self, refusal: &Refusal) -> Status {
+        self.core.metrics().refused(refusal.code.as_str());
+        to_status(refusal)
     }
 
     async fn log(&self, request: Request<GetLogRequest>) -> Result<GetLogResponse, Refusal> {
@@ -112,59 +115,6 @@ impl LedgerService {
         let who = "services that sign records or ask for decisions, tag services, readers and patients";
         let caller = with_role(&self.core, &request, roles, who).await?;
         lookup::resolve(&self.core, &caller, request.into_inner()).await
-    }
-
-    async fn traced(&self, request: Request<TraceRequest>) -> Result<TraceResponse, Refusal> {
-        let roles = Roles::READER | Roles::PATIENT;
-        let who = "readers, and patients for their own trace";
-        let caller = with_role(&self.core, &request, roles, who).await?;
-        let request = request.into_inner();
-        let caller = self.core.with_own(caller, &request.tag).await?;
-        if !may_trace(&caller, &request.tag) {
-            return Err(not_entitled(who));
-        }
-        let taken = trace::lines_max(&request);
-        self.core.take_reading(&caller, !is_patient_itself(&caller, &request.tag), taken)?;
-        tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
-        self.core.up_to_date().await?;
-        let (reader, opener) = (self.core.reader().clone(), self.core.opener());
-        let cursors = self.core.cursors();
-        let tag = tag_of(&request.tag)?;
-        let page = move || trace::page(&reader, &opener, &cursors, &request);
-        let (page, cost) = self.core.read(page).await?;
-        self.core.charge_rows(caller.author_id, cost, taken);
-        self.core.read_of(&caller, &tag, Read::Trace).await?;
-        self.core.metrics().trace_reads.inc();
-        Ok(page)
-    }
-
-    async fn entry(&self, request: Request<GetEntryRequest>) -> Result<GetEntryResponse, Refusal> {
-        let who = "auditors, the authority, and services for their own entries";
-        let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::SIGNING;
-        let caller = with_role(&self.core, &request, roles, who).await?;
-        let index = LeafIndex(request.into_inner().index);
-        self.core.take_reading(&caller, true, 1)?;
-        tracing::info!(target: "audit", caller = %caller.author_id, %index, "an entry was read");
-        self.core.up_to_date().await?;
-        let opener = self.core.opener();
-        let opened = self.core.read(move || opener.open_index(index)).await?;
-        let own = opened.author_id == Some(caller.author_id);
-        // The authority sees whose entry it is that it is asked to erase.
-        if !own && !caller.roles.intersects(Roles::AUDITOR | Roles::AUTHORITY) {
-            return Err(not_entitled(who));
-        }
-        // An auditor replays entries, which needs no payload; acts are public, and readers may open what a trace opens.
-        let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
-        let concerns_someone = opened.author_id.is_some() || opened.decision.is_some();
-        if !own && !public && concerns_someone {
-            // As for many entries at once: on record before it is given.
-            let record = entries_read(&caller, None, index.get(), 1)?;
-            self.core.put_on_record(record).await?;
-        }
-        let may_open = own || public || caller.roles.contains(Roles::READER);
-        let (salt, record) = if may_open { (opened.salt, opened.bytes) } else { Default::default() };
-        let erased = opened.erased;
-        Ok(GetEntryResponse { entry: opened.entry, salt, record, author: opened.author, erased })
     }
 
     async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {
@@ -290,11 +240,6 @@ fn operator<T>(core: &Core, request: &Request<T>) -> Result<(), Refusal> {
     }
 }
 
-/// Readers read any trace; a patient its own two. An auditor replays entries, for which no payload need be opened.
-fn may_trace(caller: &Party, tag: &[u8]) -> bool {
-    caller.roles.contains(Roles::READER) || is_patient_itself(caller, tag)
-}
-
 fn log_node(node: &SetNode, set: &NodeSet) -> LogNode {
     LogNode {
         id: node.id,
@@ -356,11 +301,11 @@ impl Ledger for LedgerService {
     }
 
     async fn trace(&self, request: Request<TraceRequest>) -> Answer<TraceResponse> {
-        self.answer(self.traced(request).await)
+        self.give(reading::trace(&self.core, request).await)
     }
 
     async fn get_entry(&self, request: Request<GetEntryRequest>) -> Answer<GetEntryResponse> {
-        self.answer(self.entry(request).await)
+        self.give(reading::entry(&self.core, request).await)
     }
 
     async fn get_checkpoint(&self, request: Request<GetCheckpointRequest>) -> Answer<GetCheckpointResponse> {
@@ -386,11 +331,11 @@ impl Ledger for LedgerService {
     }
 
     async fn prove_patient(&self, request: Request<ProvePatientRequest>) -> Answer<ProvePatientResponse> {
-        self.answer(reading::prove_patient(&self.core, request).await)
+        self.give(reading::prove_patient(&self.core, request).await)
     }
 
     async fn patient_entries(&self, request: Request<PatientEntriesRequest>) -> Answer<PatientEntriesResponse> {
-        self.answer(reading::patient_entries(&self.core, request).await)
+        self.give(reading::patient_entries(&self.core, request).await)
     }
 
     async fn add_cosignature(&self, request: Request<AddCosignatureRequest>) -> Answer<AddCosignatureResponse> {
@@ -406,11 +351,11 @@ impl Ledger for LedgerService {
     }
 
     async fn rule_records(&self, request: Request<RuleRecordsRequest>) -> Answer<RuleRecordsResponse> {
-        self.answer(consent::rule_records(&self.core, request).await)
+        self.give(consent::rule_records(&self.core, request).await)
     }
 
     async fn list_break_glass(&self, request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
-        self.answer(consent::break_glasses(&self.core, request).await)
+        self.give(consent::break_glasses(&self.core, request).await)
     }
 
     async fn preview_voiding(&self, request: Request<PreviewVoidingRequest>) -> Answer<PreviewVoidingResponse> {

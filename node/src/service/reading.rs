@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sillage_ledger::{Party, Refusal};
 use sillage_proof::tile::TileCoord;
 use sillage_proto::v1::{
-    GetEntriesRequest, GetTileRequest, GetTileResponse, PatientEntriesRequest, PatientEntriesResponse,
-    ProvePatientRequest, ProvePatientResponse,
+    GetEntriesRequest, GetEntryRequest, GetEntryResponse, GetTileRequest, GetTileResponse, PatientEntriesRequest,
+    PatientEntriesResponse, ProvePatientRequest, ProvePatientResponse, TraceRequest, TraceResponse,
 };
 use sillage_rules::codes::Code;
 use sillage_rules::roles::Roles;
@@ -14,16 +14,14 @@ use tonic::Request;
 
 use super::caller::{by_spki, party, with_role};
 use crate::core::Core;
-use crate::core::consulted::{Read, is_patient_itself};
-use crate::core::entries::Entries;
-use crate::core::patient::{self, PATIENT_ENTRIES_MAX};
+use crate::core::disclose::devices::is_patient_itself;
+use crate::core::disclose::entries::Entries;
+use crate::core::disclose::entry::READERS_OF_ENTRIES;
+use crate::core::disclose::{Disclosed, tag_of};
 use crate::core::refusals::{not_entitled, refuse};
 use crate::tls::Caller;
 
 const TILE_WIDTH: u32 = sillage_proof::tile::TILE_WIDTH as u32;
-
-/// What a proof costs of what a caller may have opened in a second.
-const PROOF_COST: u64 = 20;
 
 fn malformed(what: &str) -> Refusal {
     Refusal::new(Code::MalformedRequest, what.to_owned())
@@ -80,49 +78,49 @@ async fn auditor_behind(core: &Core, spki: &[u8]) -> Result<([u8; 32], Party), R
     }
 }
 
+/// A page of a patient's trace.
+pub(super) async fn trace(core: &Core, request: Request<TraceRequest>) -> Result<Disclosed<TraceResponse>, Refusal> {
+    let caller = reader_of(core, &request, &request.get_ref().tag).await?;
+    let page = core.disclose(&caller, request.into_inner()).await?;
+    core.metrics().trace_reads.inc();
+    Ok(page)
+}
+
+/// One entry.
+pub(super) async fn entry(
+    core: &Core,
+    request: Request<GetEntryRequest>,
+) -> Result<Disclosed<GetEntryResponse>, Refusal> {
+    let roles = Roles::AUDITOR | Roles::AUTHORITY | Roles::SIGNING;
+    let caller = with_role(core, &request, roles, READERS_OF_ENTRIES).await?;
+    core.disclose(&caller, request.into_inner()).await
+}
+
 /// A patient's place in the index.
 pub(super) async fn prove_patient(
     core: &Core,
     request: Request<ProvePatientRequest>,
-) -> Result<ProvePatientResponse, Refusal> {
-    let tag = tag(&request.get_ref().tag)?;
+) -> Result<Disclosed<ProvePatientResponse>, Refusal> {
+    let tag = tag_of(&request.get_ref().tag)?;
     let caller = reader_of(core, &request, &tag).await?;
-    core.take_reading(&caller, !is_patient_itself(&caller, &tag), PROOF_COST)?;
-    tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
-    core.up_to_date().await?;
-    let reader = core.reader().clone();
-    let (proof, cost) = core.read(move || patient::prove(&reader, &tag)).await?;
-    core.charge_rows(caller.author_id, PROOF_COST + cost, PROOF_COST);
-    core.read_of(&caller, &tag, Read::Proof).await?;
-    Ok(proof)
+    core.disclose(&caller, request.into_inner()).await
 }
 
 /// Entries of a patient, with what leads to their authors.
 pub(super) async fn patient_entries(
     core: &Core,
     request: Request<PatientEntriesRequest>,
-) -> Result<PatientEntriesResponse, Refusal> {
-    let tag = tag(&request.get_ref().tag)?;
+) -> Result<Disclosed<PatientEntriesResponse>, Refusal> {
+    let tag = tag_of(&request.get_ref().tag)?;
     let caller = reader_of(core, &request, &tag).await?;
-    let request = request.into_inner();
-    let asked = request.to.saturating_sub(request.from).min(PATIENT_ENTRIES_MAX);
-    core.take_reading(&caller, !is_patient_itself(&caller, &tag), PROOF_COST + asked)?;
-    tracing::info!(target: "audit", caller = %caller.author_id, "entries of a patient were read");
-    core.up_to_date().await?;
-    let (reader, opener) = (core.reader().clone(), core.opener());
-    let (page, cost) = core.read(move || patient::entries(&reader, &opener, &tag, &request)).await?;
-    core.charge_rows(caller.author_id, PROOF_COST + cost, PROOF_COST + asked);
-    core.read_of(&caller, &tag, Read::Entries).await?;
+    let page = core.disclose(&caller, request.into_inner()).await?;
     core.metrics().trace_reads.inc();
     Ok(page)
 }
 
-pub(super) fn tag(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
-    bytes.try_into().map_err(|_| malformed("a tag is 32 bytes"))
-}
-
-/// Readers read of any patient; a patient of itself, under both tags.
-async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8; 32]) -> Result<Party, Refusal> {
+/// Who may read the trace of a patient: readers of any; a patient its own, under both tags. An auditor replays entries, for
+/// which no payload need be opened.
+async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8]) -> Result<Party, Refusal> {
     let who = "readers, and patients for themselves";
     let caller = with_role(core, request, Roles::READER | Roles::PATIENT, who).await?;
     let caller = core.with_own(caller, tag).await?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
-use sillage_ledger::GenesisInfo;
+use sillage_ledger::{EntryReader, GenesisInfo};
 use sillage_node::config::{LimitsConfig, NodeConfig};
 use sillage_node::core::Core;
 use sillage_node::core::clock::WallClock;
@@ -21,11 +21,14 @@ use sillage_node::metrics::Metrics;
 use sillage_node::peer;
 use sillage_node::secrets::Secrets;
 use sillage_node::tls::accept::{AcceptLimits, accept};
+use sillage_proof::LeafIndex;
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proto::v1::{Batch, Genesis, PatientIdentity, Record, SaltedRecord};
 use sillage_rules::act::PartyRegistration;
+use sillage_rules::entry::Entry;
 use sillage_rules::kind::Kind;
+use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::{ParsedRecord, new_message, record_hash};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -66,6 +69,8 @@ pub struct Deployment {
 /// A node that runs.
 pub struct Running {
     pub core: Arc<Core>,
+    /// What came on record, as only its ledger shows it.
+    pub entries: EntryReader,
     pub metrics: Metrics,
     /// Its own: what the node has spawned ends with it, connections included.
     runtime: Runtime,
@@ -155,15 +160,17 @@ impl Deployment {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let counted = metrics.clone();
         let core = runtime.spawn(async move {
-            let core = Core::start_with_clock(&config, secrets, &genesis, counted.clone(), wall).expect("a node");
+            let started = Core::start_with_clock(&config, secrets, &genesis, counted.clone(), wall);
+            let (core, entries) = started.expect("a node");
             let listener = TcpListener::from_std(listener).expect("a port");
             let peer_tls = core.peer_tls().expect("certificates");
             let incoming = accept(listener, peer_tls, limits, "peer", counted);
             let serving = tonic::transport::Server::builder().add_routes(peer::routes(Arc::clone(&core)));
             tokio::spawn(serving.serve_with_incoming(incoming));
-            core
+            (core, entries)
         });
-        Running { core: core.await.expect("it starts"), metrics, runtime }
+        let (core, entries) = core.await.expect("it starts");
+        Running { core, entries, metrics, runtime }
     }
 }
 
@@ -172,9 +179,20 @@ fn bind_again(address: &str) -> std::net::TcpListener {
 }
 
 impl Running {
+    /// The record of a reading at this index; `None` where something else stands.
+    pub fn consulted(&self, index: LeafIndex) -> Option<Record> {
+        match self.entries.decoded_entry(index).expect("readable").expect("on record") {
+            Entry::Record(entry) if entry.kind == Kind::LOG_CONSULTED => {}
+            _ => return None,
+        }
+        let payload = self.entries.payload(index).expect("readable").expect("public by nature");
+        Some(Record::decode(&payload[SALT_BYTES..]).expect("a record"))
+    }
+
     /// Stops it and lets go of its database.
     pub async fn stop(self) {
-        let Self { core, runtime, .. } = self;
+        let Self { core, entries, runtime, .. } = self;
+        drop(entries);
         core.shutdown().await;
         let weak = Arc::downgrade(&core);
         drop(core);

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sillage_cluster::core::{CommittedEntry, Members};
 use sillage_ledger::seal::Sealer;
-use sillage_ledger::{BatchOutcome, CLOCKS, COMMAND_VERSION, Ledger, LedgerReader, Options, Plants};
+use sillage_ledger::{BatchOutcome, CLOCKS, COMMAND_VERSION, EntryReader, Ledger, Options, Plants};
 use sillage_proof::hash::{Hash, LeafIndex, TreeSize, leaf_hash};
 use sillage_proof::merkle::root_of;
 use sillage_proto::internal::v1::Command;
@@ -56,7 +56,7 @@ pub(crate) struct Real {
 struct Open {
     // The reader and what seals hold the database open, too.
     sealer: Sealer,
-    reader: LedgerReader,
+    reader: EntryReader,
     ledger: Ledger,
     dir: PathBuf,
 }
@@ -163,7 +163,7 @@ impl Real {
         let ledger = ledger.map_err(|error| error.to_string())?;
         let dice = Box::new(Dice(self.dice.clone()));
         let sealer = Sealer::with_randomness(ledger.reader(), keys, KEYS_KEPT, dice);
-        self.open = Some(Open { reader: ledger.reader(), sealer, ledger, dir });
+        self.open = Some(Open { reader: ledger.entry_reader(), sealer, ledger, dir });
         Ok(())
     }
 
@@ -371,7 +371,7 @@ impl Real {
             let header = header.map_err(|error| error.to_string())?;
             batches.verify(&header).map_err(|fault| fault.to_string())?;
             for index in header.index.get() + 1..=header.index.get() + u64::from(header.count) {
-                let opened = sealer.open(LeafIndex(index)).map_err(|error| error.to_string())?;
+                let opened = reader.open(sealer, LeafIndex(index)).map_err(|error| error.to_string())?;
                 if opened.is_none() {
                     return Err(format!("the payload of entry {index} is gone"));
                 }

@@ -7,11 +7,14 @@
 //! read is then on record twice, which harms nobody; the other way round it would.
 //!
 //! In a trace there is one line for each reader and minute: `for_s` says that it stands for all that this party read of the
-//! patient in the seconds from its own time on, of which `read` is what came first ([`super::lines`]). A tag under which
+//! patient in the seconds from its own time on, of which `read` is what came first ([`crate::core::lines`]). A tag under which
 //! nothing is on record may be no patient's at all: its line is made and counted in the same way, but stands under no tag, so
 //! that nobody fills the index of patients by asking.
+//!
+//! Only this file makes an [`OnRecord`]: what needs no record, and why, is said here too.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use sillage_ledger::{BatchOutcome, Party, Refusal};
 use sillage_proof::LeafIndex;
@@ -20,21 +23,69 @@ use sillage_proof::keys::AuthorId;
 use sillage_proto::internal::v1::{LedgerRecord, RecordRequest};
 use sillage_proto::v1::{Actor, Automated};
 use sillage_rules::codes::Code;
+use sillage_rules::entry::Entry;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::{ParsedRecord, new_message};
-use sillage_rules::roles::Roles;
 use tonic::Status;
 
-use super::lanes::Work;
-use super::lines::LINE_MS;
-use super::proposal::{Forwarded, Proposal, forwarded};
-use super::refusals::{from_read, refuse, unavailable};
-use super::{Core, now_ms};
+use super::devices::is_patient_itself;
+use crate::core::lanes::Work;
+use crate::core::lines::LINE_MS;
+use crate::core::proposal::{Forwarded, Proposal, forwarded};
+use crate::core::refusals::{from_read, refuse, unavailable};
+use crate::core::{Core, now_ms};
 use crate::peer::links::Client;
 
 /// The identifier system of a party of the ledger: its ids are author ids (`docs/formats.md` §1).
 pub const ACTOR_SYSTEM: &str = "urn:sillage:author";
+
+/// Entries that may be nothing but records of readings: what a reader left that looked a moment ago.
+const READINGS_LOOKED_AT: u64 = 64;
+
+/// What an answer shows of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Something of one patient's trace.
+    Patient([u8; 32], Read),
+    /// A page of the register of broken glass, with something of these patients on it.
+    Register(BTreeSet<[u8; 32]>),
+    /// Entries, by their indices.
+    Entries(Range<u64>),
+    /// What the reader recorded itself, or is public by nature.
+    Public,
+}
+
+/// That a reading is on record, or needs to be on none: what lets an answer out ([`super::Found`]).
+///
+/// It stands for all that its reader reads within its subject, for as long as it is kept: a stream of entries keeps the one
+/// that it began with for all its messages, and so does a session that shows one patient page by page.
+#[derive(Debug)]
+#[must_use = "without it nothing is given"]
+pub struct OnRecord {
+    reader: AuthorId,
+    subject: Subject,
+}
+
+impl OnRecord {
+    /// Only what has just been put on record, or needn't be, may be said to be.
+    fn new(reader: &Party, subject: Subject) -> Self {
+        Self { reader: reader.author_id, subject }
+    }
+
+    /// Whether it stands for a reading of `subject` by `reader`.
+    pub(super) fn covers(&self, reader: AuthorId, subject: &Subject) -> bool {
+        let is_within = match (&self.subject, subject) {
+            (_, Subject::Public) => true,
+            // The line names what came first, and stands for all.
+            (Subject::Patient(own, _), Subject::Patient(tag, _)) => own == tag,
+            (Subject::Register(own), Subject::Register(tags)) => tags.is_subset(own),
+            (Subject::Entries(own), Subject::Entries(part)) => own.start <= part.start && part.end <= own.end,
+            _ => false,
+        };
+        self.reader == reader && is_within
+    }
+}
 
 /// What of a patient's trace was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +125,10 @@ pub struct Reading {
     once: Option<[u8; 32]>,
 }
 
-/// The record that `reader` reads `count` entries from `first` on, through the gateway `via` where it is one.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn entries_read(reader: &Party, via: Option<&Party>, first: u64, count: u64) -> Result<Reading, Refusal> {
-    let mut details = serde_json::json!({ "first": first, "count": count });
+/// The record that `reader` reads these entries, through the gateway `via` where it is one.
+fn entries_read(reader: &Party, via: Option<&Party>, range: &Range<u64>) -> Result<Reading, Refusal> {
+    let count = range.end.saturating_sub(range.start);
+    let mut details = serde_json::json!({ "first": range.start, "count": count });
     if let Some(via) = via {
         details["via"] = via.name.clone().into();
     }
@@ -87,20 +136,14 @@ pub fn entries_read(reader: &Party, via: Option<&Party>, first: u64, count: u64)
 }
 
 /// The record that `reader` reads the register of broken glass, where it stands for that many patients.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn register_read(reader: &Party, patients: usize) -> Result<Reading, Refusal> {
+fn register_read(reader: &Party, patients: usize) -> Result<Reading, Refusal> {
     let events = u32::try_from(patients + 1).unwrap_or(u32::MAX);
     let record = consulted(reader, None, &serde_json::json!({ "read": Read::BreakGlass.token() }))?;
     Ok(Reading { record, events, once: None })
 }
 
 /// The record that `reader` reads of the trace of a patient, in which it will stand, if that is one of this log.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: Read) -> Result<Reading, Refusal> {
+fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: Read) -> Result<Reading, Refusal> {
     let details = serde_json::json!({ "read": what.token(), "for_s": LINE_MS / 1_000 });
     let record = consulted(reader, is_on_record.then_some(tag), &details)?;
     let once = sha256(&[b"sillage/line/v1\0", reader.author_id.as_bytes(), tag]).to_bytes();
@@ -109,19 +152,10 @@ pub fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: Read
 
 /// The record of the first reading of a patient's own device: it names no party, as the same one under both tags would tell that
 /// they are one patient's. `mark` stands for it, to whoever can open the record that told of the device.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn first_read(tag: &[u8; 32], mark: Hash, what: Read) -> Result<Reading, Refusal> {
+fn first_read(tag: &[u8; 32], mark: Hash, what: Read) -> Result<Reading, Refusal> {
     let details = serde_json::json!({ "read": what.token(), "device": mark });
     let once = sha256(&[b"sillage/line/v1\0", mark.as_bytes(), tag]).to_bytes();
     Ok(Reading { record: record_of(None, Some(tag), &details)?, events: 1, once: Some(once) })
-}
-
-/// Whether it is the patient itself that reads: then nothing is put on record, but for the first reading of a device.
-pub fn is_patient_itself(reader: &Party, tag: &[u8]) -> bool {
-    let own = [reader.patient_tag, reader.patient_secret_tag];
-    reader.roles.contains(Roles::PATIENT) && own.iter().flatten().any(|own| own[..] == *tag)
 }
 
 fn consulted(reader: &Party, tag: Option<&[u8; 32]>, details: &serde_json::Value) -> Result<LedgerRecord, Refusal> {
@@ -217,12 +251,75 @@ impl Proposal for Reading {
 }
 
 impl Core {
-    /// Brings the record of a reading to the leader, which counts it in the reader's quota; when this returns, it is
-    /// committed and the leader has applied it. Many that wait are put into one Raft entry.
+    /// Puts on record that a party reads `subject`: after what it reads was found, so that it shows the log as it was before, and
+    /// before any of it is given.
     ///
     /// # Errors
-    /// When it isn't on record in time, or over the quota: then nothing may be given.
-    pub async fn put_on_record(&self, reading: Reading) -> Result<LeafIndex, Refusal> {
+    /// When it isn't on record in time, or over the quota.
+    pub(super) async fn put_on_record(&self, reader: &Party, subject: &Subject) -> Result<OnRecord, Refusal> {
+        match subject {
+            Subject::Patient(tag, what) => self.put_patient(reader, tag, *what).await?,
+            Subject::Register(tags) => self.put_register(reader, tags).await?,
+            Subject::Entries(range) => {
+                self.put(entries_read(reader, None, range)?).await?;
+            }
+            Subject::Public => {}
+        }
+        Ok(OnRecord::new(reader, subject.clone()))
+    }
+
+    /// Puts on record that a party, through the gateway `via` where it is one, reads these entries, unless they tell of readings
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Core::put_on_record`].
+    pub(super) async fn put_entries_on_record(
+        &self,
+        reader: &Party,
+        via: Option<&Party>,
+        range: Range<u64>,
+    ) -> Result<OnRecord, Refusal> {
+        let Range { start: first, end } = range;
+        match self.tells_of_readings_alone(first, end).await? {
+            // Else an auditor that follows would read its own reading for ever, and fill an idle log.
+            true => {
+                tracing::info!(target: "audit", caller = %reader.author_id, first, end, "records of readings are read")
+            }
+            false => {
+                let index = self.put(entries_read(reader, via, &range)?).await?;
+                tracing::info!(target: "audit", caller = %reader.author_id, first, end, %index, "entries are read");
+            }
+        }
+        Ok(OnRecord::new(reader, Subject::Entries(range)))
+    }
+
+    /// Whether these entries are few, and nothing but index commits and records that entries were read, which concern no
+    /// patient.
+    async fn tells_of_readings_alone(&self, first: u64, end: u64) -> Result<bool, Refusal> {
+        if end.saturating_sub(first) > READINGS_LOOKED_AT {
+            return Ok(false);
+        }
+        let entries = self.disclosing.access.entries().clone();
+        let all = move || {
+            for index in first..end {
+                let entry = entries.decoded_entry(LeafIndex(index)).map_err(|error| from_read(&error))?;
+                let is_reading = match entry {
+                    Some(Entry::IndexCommit(_)) => true,
+                    Some(Entry::Record(entry)) => entry.kind == Kind::LOG_CONSULTED && entry.tag == [0; 32],
+                    _ => false,
+                };
+                if !is_reading {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        self.read(all).await
+    }
+
+    /// Brings the record of a reading to the leader, which counts it in the reader's quota; when this returns, it is
+    /// committed and the leader has applied it. Many that wait are put into one Raft entry.
+    async fn put(&self, reading: Reading) -> Result<LeafIndex, Refusal> {
         if self.config.isolated {
             // A copy can't grow. Whoever keeps it answers for who reads it.
             let reader = reading.reader().map(|reader| reader.to_string());
@@ -232,35 +329,27 @@ impl Core {
         self.propose(&reading).await
     }
 
-    /// Puts on record that a party has read of a patient's trace, unless it is that patient and hasn't done so for the first time
-    /// with this device: after what was read was found,
-    /// so that it shows the log as it was before, and before any of it is given.
-    ///
-    /// # Errors
-    /// When it isn't on record in time, or over the quota: then nothing may be given.
-    pub async fn read_of(&self, reader: &Party, tag: &[u8; 32], what: Read) -> Result<(), Refusal> {
+    /// That a party has read of a patient's trace, unless it is that patient and hasn't done so for the first time with this
+    /// device.
+    async fn put_patient(&self, reader: &Party, tag: &[u8; 32], what: Read) -> Result<(), Refusal> {
         if !is_patient_itself(reader, tag) {
             let is_on_record = self.reader.is_on_record(tag).map_err(|error| from_read(&error))?;
-            self.put_on_record(trace_read(reader, tag, is_on_record, what)?).await?;
+            self.put(trace_read(reader, tag, is_on_record, what)?).await?;
         } else if let Some(mark) = self.first_reading(reader, tag)? {
-            self.put_on_record(first_read(tag, mark, what)?).await?;
+            self.put(first_read(tag, mark, what)?).await?;
         }
         Ok(())
     }
 
-    /// Puts on record that a party has read the register of broken glass, also in the trace of each patient that was on the
-    /// page.
-    ///
-    /// # Errors
-    /// As [`Core::read_of`].
-    pub async fn read_register(&self, reader: &Party, tags: &BTreeSet<[u8; 32]>) -> Result<(), Refusal> {
+    /// That a party has read the register of broken glass, also in the trace of each patient that was on the page.
+    async fn put_register(&self, reader: &Party, tags: &BTreeSet<[u8; 32]>) -> Result<(), Refusal> {
         self.admission.charge_quota(reader, tags.len());
         // Where another node leads, it counts all of it with this one.
-        self.put_on_record(register_read(reader, tags.len())?).await?;
+        self.put(register_read(reader, tags.len())?).await?;
         let lines = tags.iter().map(|tag| async move {
             let is_on_record = self.reader.is_on_record(tag).map_err(|error| from_read(&error))?;
             let line = trace_read(reader, tag, is_on_record, Read::BreakGlass)?;
-            self.put_on_record(Reading { events: 0, ..line }).await
+            self.put(Reading { events: 0, ..line }).await
         });
         // They are made together: few Raft entries for many patients.
         futures::future::try_join_all(lines).await.map(drop)
@@ -289,8 +378,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Disclosed, Found};
     use super::*;
-    use sillage_proof::keys::AuthorId;
     use sillage_rules::roles::Roles;
 
     fn party(name: &str) -> Party {
@@ -311,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_reading_says_who_what_and_through_whom_and_names_no_patient() {
-        let record = entries_read(&party("CNIL"), Some(&party("gateway")), 256, 100).expect("made").record;
+        let record = entries_read(&party("CNIL"), Some(&party("gateway")), &(256..356)).expect("made").record;
         let parsed = ParsedRecord::parse(&record.record).expect("canonical");
         assert_eq!((parsed.kind(), parsed.tag()), (Kind::LOG_CONSULTED, None));
         let message = parsed.message();
@@ -320,9 +409,40 @@ mod tests {
         assert_eq!(actor.label, "CNIL");
         let details: serde_json::Value = serde_json::from_str(&message.details).expect("JSON");
         assert_eq!(details, serde_json::json!({ "first": 256, "count": 100, "via": "gateway" }));
-        let direct = entries_read(&party("CNIL"), None, 0, 1).expect("made").record;
+        let direct = entries_read(&party("CNIL"), None, &(0..1)).expect("made").record;
         assert_ne!(direct.salt, record.salt);
         assert!(!String::from_utf8_lossy(&direct.record).contains("via"));
+    }
+
+    #[test]
+    fn a_session_that_is_on_record_gives_every_page_of_its_patient_to_its_reader_and_nothing_else() {
+        let (reader, other) = (party("DMP"), Party { author_id: AuthorId::from([8; 32]), ..party("DMP") });
+        let page = |reader: &Party, subject: Subject| Found::new("a page", reader, 1, subject);
+        let session = OnRecord::new(&reader, Subject::Patient([9; 32], Read::Trace));
+        for what in [Read::Trace, Read::Rules, Read::Trace] {
+            let given = page(&reader, Subject::Patient([9; 32], what)).release(&session).map(Disclosed::into_response);
+            assert_eq!(given.expect("it is on record").into_inner(), "a page");
+        }
+        let refused =
+            |reader: &Party, subject: Subject| page(reader, subject).release(&session).err().map(|it| it.code);
+        for subject in [
+            Subject::Patient([8; 32], Read::Trace),
+            Subject::Register(BTreeSet::from([[9; 32]])),
+            Subject::Entries(0..1),
+        ] {
+            assert_eq!(refused(&reader, subject.clone()), Some(Code::Internal), "{subject:?}");
+        }
+        assert_eq!(refused(&other, Subject::Patient([9; 32], Read::Trace)), Some(Code::Internal), "another reader");
+        assert_eq!(refused(&reader, Subject::Public), None);
+    }
+
+    #[test]
+    fn entries_on_record_cover_each_part_of_them_and_no_entry_beyond() {
+        let reader = party("CNIL");
+        let on_record = OnRecord::new(&reader, Subject::Entries(10..20));
+        let covers = |range| on_record.covers(reader.author_id, &Subject::Entries(range));
+        assert!(covers(10..20) && covers(12..13));
+        assert!(!covers(9..11) && !covers(19..21));
     }
 
     #[test]
@@ -337,21 +457,11 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_at_a_trace_stands_in_it_unless_it_is_the_patient() {
+    fn who_looks_at_a_trace_stands_in_it() {
         let reading = trace_read(&party("DMP"), &[9; 32], true, Read::Rules).expect("made");
         let parsed = ParsedRecord::parse(&reading.record.record).expect("canonical");
         assert_eq!((parsed.kind(), parsed.tag()), (Kind::LOG_CONSULTED, Some(&[9; 32])));
         assert_eq!(parsed.message().details, r#"{"for_s":60,"read":"rules"}"#);
         assert_eq!(reading.reader(), Some(party("DMP").author_id), "whose quota it counts in");
-        let itself = Party {
-            roles: Roles::PATIENT | Roles::READER,
-            patient_tag: Some([9; 32]),
-            patient_secret_tag: Some([8; 32]),
-            ..party("Claire")
-        };
-        assert!(is_patient_itself(&itself, &[9; 32]) && is_patient_itself(&itself, &[8; 32]));
-        assert!(!is_patient_itself(&itself, &[7; 32]), "she reads of someone else");
-        let former = Party { roles: Roles::READER, ..itself };
-        assert!(!is_patient_itself(&former, &[9; 32]));
     }
 }

@@ -1,34 +1,61 @@
 //! The register of broken glass: who opened it, in which case, until when, and what is still owed for it
 //! (CSP L1111-17, R1111-48). The register holds times; who and why stands in the sealed record, which is opened.
 
-use sillage_ledger::{BreakGlass, GlassFilter, LedgerReader, Refusal};
+use sillage_ledger::{BreakGlass, GlassFilter, LedgerReader, Party, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proto::v1::{BreakGlassRow, ListBreakGlassRequest, ListBreakGlassResponse};
 use sillage_rules::codes::Code;
 use sillage_rules::consent::people::Verdict;
 use sillage_rules::consent::{Actor, Event};
 use sillage_rules::record::ParsedRecord;
+use sillage_rules::roles::Roles;
 
-use super::account::PASSED_OVER;
-use super::open::{Opened, Opener};
-use super::refusals::{from_read, refuse};
+use super::on_record::Subject;
+use super::open::OpenedEntry;
+use super::{Access, Found, Question};
+use crate::core::account::PASSED_OVER;
+use crate::core::refusals::{from_read, refuse};
 
 /// Rows of a page where the caller doesn't say.
 const ROWS_DEFAULT: u32 = 100;
 /// Most rows of a page.
 const ROWS_MAX: u32 = 500;
 
+impl Question for ListBreakGlassRequest {
+    type Answer = ListBreakGlassResponse;
+
+    fn rows(&self) -> Result<u64, Refusal> {
+        Ok(rows(self.limit)?.into())
+    }
+
+    fn leaves_a_line(&self, _caller: &Party) -> bool {
+        true
+    }
+
+    fn tell(&self, caller: &Party) {
+        tracing::info!(target: "audit", caller = %caller.author_id, "the register of broken glass was read");
+    }
+
+    fn find(self, access: &Access, caller: &Party) -> Result<Found<ListBreakGlassResponse>, Refusal> {
+        // Why the glass was broken stands in traces, which auditors don't read.
+        let with_reason = caller.roles.contains(Roles::READER);
+        let (page, rows) = page(access, &self, with_reason)?;
+        let patients = page.rows.iter().filter_map(|row| row.tag[..].try_into().ok()).collect();
+        Ok(Found::new(page, caller, rows, Subject::Register(patients)))
+    }
+}
+
 /// Reads one page; and how much was looked at for it, in entries opened. `with_reason`: the caller may open the traces that they
 /// stand in.
 ///
 /// # Errors
 /// A store that can't be read.
-pub fn page(
-    reader: &LedgerReader,
-    opener: &Opener,
+fn page(
+    access: &Access,
     request: &ListBreakGlassRequest,
     with_reason: bool,
 ) -> Result<(ListBreakGlassResponse, u64), Refusal> {
+    let (reader, opener) = (access.entries(), &access.opener);
     let limit = rows(request.limit)?;
     let filter = GlassFilter { open_only: request.open_only, overdue_only: request.overdue_only };
     let now = reader.head().time_ms;
@@ -57,15 +84,15 @@ fn time_of(reader: &LedgerReader, index: u64) -> Result<u64, Refusal> {
     if index == 0 {
         return Ok(0);
     }
-    let entry = reader.decoded_entry(LeafIndex(index)).map_err(|error| from_read(&error))?;
-    Ok(entry.map_or(0, |entry| entry.time().get()))
+    let time = reader.entry_time(LeafIndex(index)).map_err(|error| from_read(&error))?;
+    Ok(time.map_or(0, |time| time.get()))
 }
 
 /// How many rows a question may have opened.
 ///
 /// # Errors
 /// When it is more than a page.
-pub fn rows(limit: u32) -> Result<u32, Refusal> {
+fn rows(limit: u32) -> Result<u32, Refusal> {
     match limit {
         0 => Ok(ROWS_DEFAULT),
         1..=ROWS_MAX => Ok(limit),
@@ -81,7 +108,7 @@ const fn token(verdict: Verdict) -> &'static str {
 }
 
 /// What was erased since has no words left: the row and its times stay.
-fn row(glass: &BreakGlass, opened: Opened) -> Result<BreakGlassRow, Refusal> {
+fn row(glass: &BreakGlass, opened: OpenedEntry) -> Result<BreakGlassRow, Refusal> {
     let corrupt = || {
         tracing::error!(index = glass.index.get(), "the register of broken glass names an entry that isn't one");
         refuse(Code::Corrupt)

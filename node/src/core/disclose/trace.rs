@@ -3,7 +3,7 @@
 //! What can be decided from the index row is decided before a payload is opened. A call looks at a bounded number of
 //! entries: when few of them match, it returns a short page and a cursor.
 
-use sillage_ledger::{LedgerReader, Refusal, TraceRow};
+use sillage_ledger::{Party, Refusal, TraceRow};
 use sillage_proof::LeafIndex;
 use sillage_proto::v1::{Actor, BasisKind, Record, TraceRequest, TraceResponse};
 use sillage_rules::codes::Code;
@@ -11,24 +11,50 @@ use sillage_rules::entry::Flags;
 use sillage_rules::ident::{Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 
-use super::account::PASSED_OVER;
-use super::cursor::Cursors;
-use super::open::{Opened, Opener};
-use super::refusals::{from_read, refuse};
+use super::devices::is_patient_itself;
+use super::on_record::{Read, Subject};
+use super::open::OpenedEntry;
+use super::{Access, Found, Question, tag_of};
+use crate::core::account::PASSED_OVER;
+use crate::core::refusals::{from_read, refuse};
 
 /// Lines of a page where the caller doesn't say.
 const LINES_DEFAULT: u32 = 50;
 /// Most lines of a page.
 const LINES_MAX: u32 = 500;
 /// Entries looked at in one call.
-pub const LOOKED_AT_MAX: usize = 5_000;
+const LOOKED_AT_MAX: usize = 5_000;
 /// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 3 << 20;
 /// The purpose of use of break-glass (v3-PurposeOfUse).
-pub(super) const PURPOSE_BREAK_GLASS: &str = "BTG";
+pub(in crate::core) const PURPOSE_BREAK_GLASS: &str = "BTG";
+
+impl Question for TraceRequest {
+    type Answer = TraceResponse;
+
+    /// How many entries a page has at most: what a caller has to have left of its quota. What else is looked at to find them
+    /// counts afterwards.
+    fn rows(&self) -> Result<u64, Refusal> {
+        Ok(if self.limit == 0 { LINES_DEFAULT } else { self.limit.min(LINES_MAX) }.into())
+    }
+
+    fn leaves_a_line(&self, caller: &Party) -> bool {
+        !is_patient_itself(caller, &self.tag)
+    }
+
+    fn tell(&self, caller: &Party) {
+        tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
+    }
+
+    fn find(self, access: &Access, caller: &Party) -> Result<Found<TraceResponse>, Refusal> {
+        let tag = tag_of(&self.tag)?;
+        let (page, rows) = page(access, &self)?;
+        Ok(Found::new(page, caller, rows, Subject::Patient(tag, Read::Trace)))
+    }
+}
 
 /// What a request asks for, checked.
-struct Question<'a> {
+struct Filter<'a> {
     request: &'a TraceRequest,
     tag: [u8; 32],
     lines_max: usize,
@@ -38,21 +64,17 @@ struct Question<'a> {
 ///
 /// # Errors
 /// A question that can't be understood, a cursor that isn't one, or a store that can't be read.
-pub fn page(
-    reader: &LedgerReader,
-    opener: &Opener,
-    cursors: &Cursors,
-    request: &TraceRequest,
-) -> Result<(TraceResponse, u64), Refusal> {
-    let question = Question::parse(request)?;
+fn page(access: &Access, request: &TraceRequest) -> Result<(TraceResponse, u64), Refusal> {
+    let (entries, cursors) = (access.entries(), &access.cursors);
+    let filter = Filter::parse(request)?;
     let before = cursors.open(request).map_err(|_| refuse(Code::InvalidCursor))?;
-    let as_of_size = reader.tree_size().get();
+    let as_of_size = entries.tree_size().get();
     let mut lines = Vec::new();
     let mut bytes = 0;
     let mut last = None;
     let mut next_cursor = Vec::new();
     let (mut rows, mut opened_count) = (0, 0);
-    for (row, looked_at) in reader.trace_scan(&question.tag, before.map(LeafIndex)).zip(0..) {
+    for (row, looked_at) in entries.trace_scan(&filter.tag, before.map(LeafIndex)).zip(0..) {
         if let Some(last) = last
             && looked_at == LOOKED_AT_MAX
         {
@@ -62,20 +84,20 @@ pub fn page(
         let row = row.map_err(|error| from_read(&error))?;
         rows += 1;
         // A full page looks on for one more line: only that is worth a cursor.
-        let full = lines.len() == question.lines_max || bytes > PAGE_BYTES_MAX;
+        let full = lines.len() == filter.lines_max || bytes > PAGE_BYTES_MAX;
         if !full {
             last = Some(row.index.get());
         }
-        if !question.may_match(&row) {
+        if !filter.may_match(&row) {
             continue;
         }
         opened_count += 1;
-        let opened = opener.open_index(row.index)?;
-        if opened.tag != Some(question.tag) {
+        let opened = access.opener.open_index(row.index)?;
+        if opened.tag != Some(filter.tag) {
             tracing::error!(index = row.index.get(), "the index of patients names another's entry");
             return Err(refuse(Code::Corrupt));
         }
-        if question.matches(Said::of(&opened)) {
+        if filter.matches(Said::of(&opened)) {
             if let Some(last) = last
                 && full
             {
@@ -89,18 +111,10 @@ pub fn page(
     Ok((TraceResponse { lines, next_cursor, as_of_size }, opened_count + rows / PASSED_OVER))
 }
 
-/// How many entries a page has at most: what a caller has to have left of its quota. What else is looked at to find them
-/// counts afterwards.
-pub fn lines_max(request: &TraceRequest) -> u64 {
-    let lines = if request.limit == 0 { LINES_DEFAULT } else { request.limit.min(LINES_MAX) };
-    lines.into()
-}
-
-impl<'a> Question<'a> {
+impl<'a> Filter<'a> {
     fn parse(request: &'a TraceRequest) -> Result<Self, Refusal> {
         let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
-        let tag = <[u8; 32]>::try_from(&request.tag[..]);
-        let tag = tag.map_err(|_| malformed("a tag is 32 bytes"))?;
+        let tag = tag_of(&request.tag)?;
         let lines = match request.limit {
             0 => LINES_DEFAULT,
             1..=LINES_MAX => request.limit,
@@ -163,7 +177,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(opened: &'a Opened) -> Option<Self> {
+    fn of(opened: &'a OpenedEntry) -> Option<Self> {
         match (&opened.record, &opened.decision) {
             (Some(record), _) => Some(Self::of_record(record)),
             (None, Some(decision)) => {
@@ -224,8 +238,8 @@ mod tests {
 
     fn matches(record: &Record, change: impl FnOnce(&mut TraceRequest)) -> bool {
         let request = asked(change);
-        let question = Question::parse(&request).expect("a question");
-        question.matches(Some(Said::of_record(record)))
+        let filter = Filter::parse(&request).expect("a question");
+        filter.matches(Some(Said::of_record(record)))
     }
 
     #[test]
@@ -263,7 +277,7 @@ mod tests {
         let row = TraceRow { index: LeafIndex(3), kind: Kind::ACCESS_READ, flags: Flags::NONE };
         let may = |change: fn(&mut TraceRequest)| {
             let request = asked(change);
-            Question::parse(&request).map(|question| question.may_match(&row))
+            Filter::parse(&request).map(|filter| filter.may_match(&row))
         };
         assert_eq!(may(|_| ()), Ok(true));
         assert_eq!(may(|asked| asked.kind = 0x0601), Ok(true));
@@ -272,7 +286,7 @@ mod tests {
         assert_eq!(may(|asked| asked.only_unjustified = true), Ok(false));
         for kind in [0x0699, 0x6600, 0x10601, 7] {
             let request = asked(|asked| asked.kind = kind);
-            let refused = Question::parse(&request).err().map(|refusal| refusal.code);
+            let refused = Filter::parse(&request).err().map(|refusal| refusal.code);
             assert_eq!(refused, Some(Code::UnknownKind), "{kind:#x}");
         }
     }

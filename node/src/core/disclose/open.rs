@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use sillage_ledger::seal::{self, SealError, Sealer};
-use sillage_ledger::{LedgerReader, Refusal};
+use sillage_ledger::{EntryReader, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::v1::{Erasure, Record, TraceLine, Voiding};
@@ -14,40 +14,40 @@ use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::record_hash;
 
-use super::refusals::{from_read, refuse, unavailable};
-use super::voided::voiding_of;
+use crate::core::refusals::{from_read, refuse, unavailable};
+use crate::core::voided::voiding_of;
 
 /// Opens entries.
 #[derive(Clone)]
-pub struct Opener {
-    reader: LedgerReader,
+pub(super) struct Opener {
+    entries: EntryReader,
     sealer: Arc<Sealer>,
 }
 
 /// An entry as it may be shown.
 #[derive(Debug, Default)]
-pub struct Opened {
+pub(super) struct OpenedEntry {
     /// The entry's bytes.
-    pub entry: Vec<u8>,
+    pub(super) entry: Vec<u8>,
     /// Of the record, 16 bytes; of a decision, those of both parts; empty where there is none or it was erased.
-    pub salt: Vec<u8>,
+    pub(super) salt: Vec<u8>,
     /// The record's bytes; of a decision, `u32 length ‖ actor part ‖ private part`; empty where there is none or it was
     /// erased.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// What they say.
-    pub record: Option<Record>,
+    pub(super) record: Option<Record>,
     /// What they say, of a decision.
-    pub decision: Option<DecisionRecord>,
+    pub(super) decision: Option<DecisionRecord>,
     /// Whose batch it belongs to.
-    pub author_id: Option<AuthorId>,
+    pub(super) author_id: Option<AuthorId>,
     /// The name of that service.
-    pub author: String,
+    pub(super) author: String,
     /// Of a record entry.
-    pub tag: Option<[u8; 32]>,
+    pub(super) tag: Option<[u8; 32]>,
     /// What erased the record.
-    pub erased: Option<Erasure>,
+    pub(super) erased: Option<Erasure>,
     /// What voided it.
-    pub voided: Option<Voiding>,
+    pub(super) voided: Option<Voiding>,
 }
 
 fn corrupt(index: LeafIndex, what: &str) -> Refusal {
@@ -55,9 +55,9 @@ fn corrupt(index: LeafIndex, what: &str) -> Refusal {
     refuse(Code::Corrupt)
 }
 
-impl Opened {
+impl OpenedEntry {
     /// As it stands in an answer.
-    pub fn into_line(self, index: LeafIndex) -> TraceLine {
+    pub(super) fn into_line(self, index: LeafIndex) -> TraceLine {
         TraceLine {
             index: index.get(),
             entry: self.entry,
@@ -72,20 +72,24 @@ impl Opened {
 }
 
 impl Opener {
-    /// Opens what `reader` reads with the keys of `sealer`.
-    pub fn new(reader: LedgerReader, sealer: Arc<Sealer>) -> Self {
-        Self { reader, sealer }
+    /// Opens what `entries` reads with the keys of `sealer`.
+    pub(super) fn new(entries: EntryReader, sealer: Arc<Sealer>) -> Self {
+        Self { entries, sealer }
+    }
+
+    pub(super) fn entries(&self) -> &EntryReader {
+        &self.entries
     }
 
     /// The entry at `index`, with its record.
     ///
     /// # Errors
     /// `UNKNOWN_INDEX` beyond the log; `CORRUPT` when the payload isn't the one that the entry commits to.
-    pub fn open_index(&self, index: LeafIndex) -> Result<Opened, Refusal> {
-        let bytes = self.reader.entry(index).map_err(|error| from_read(&error))?;
+    pub(super) fn open_index(&self, index: LeafIndex) -> Result<OpenedEntry, Refusal> {
+        let bytes = self.entries.entry(index).map_err(|error| from_read(&error))?;
         let bytes = bytes.ok_or_else(|| refuse(Code::UnknownIndex))?;
         let entry = Entry::decode(&bytes).map_err(|_| corrupt(index, "entry"))?;
-        let mut opened = Opened { entry: bytes, ..Opened::default() };
+        let mut opened = OpenedEntry { entry: bytes, ..OpenedEntry::default() };
         match entry {
             Entry::IndexCommit(_) | Entry::LedgerEvent(_) => {}
             Entry::BatchHeader(header) => self.name_author(&header.key_id, &mut opened)?,
@@ -98,22 +102,22 @@ impl Opener {
     ///
     /// # Errors
     /// As for [`Opener::open_index`].
-    pub fn open_index_at(&self, index: LeafIndex, size: u64) -> Result<Opened, Refusal> {
-        let voided = voiding_of(&self.reader, index, size)?;
-        Ok(Opened { voided, ..self.open_index(index)? })
+    pub(super) fn open_index_at(&self, index: LeafIndex, size: u64) -> Result<OpenedEntry, Refusal> {
+        let voided = voiding_of(&self.entries, index, size)?;
+        Ok(OpenedEntry { voided, ..self.open_index(index)? })
     }
 
-    fn open_record(&self, entry: &RecordEntry, opened: &mut Opened) -> Result<(), Refusal> {
+    fn open_record(&self, entry: &RecordEntry, opened: &mut OpenedEntry) -> Result<(), Refusal> {
         opened.tag = Some(entry.tag);
-        let found = self.reader.record_of(entry.index);
+        let found = self.entries.record_of(entry.index);
         let found = found.map_err(|error| from_read(&error))?;
         let (_, header) = found.ok_or_else(|| corrupt(entry.index, "batch header"))?;
         if let Some(header) = header {
             self.name_author(&header.key_id, opened)?;
         }
-        opened.voided = voiding_of(&self.reader, entry.index, u64::MAX)?;
+        opened.voided = voiding_of(&self.entries, entry.index, u64::MAX)?;
         let Some(payload) = self.payload(entry.index)? else {
-            let erasure = self.reader.erasure_of(&entry.tag, entry.index).map_err(|error| from_read(&error))?;
+            let erasure = self.entries.erasure_of(&entry.tag, entry.index).map_err(|error| from_read(&error))?;
             // Gone without a record that says so.
             let erasure = erasure.ok_or_else(|| corrupt(entry.index, "payload"))?;
             let (index, time_ms) = (erasure.index.get(), erasure.time_ms.get());
@@ -147,7 +151,7 @@ impl Opener {
 
     /// `None` when the payload or the key to it was erased.
     fn payload(&self, index: LeafIndex) -> Result<Option<seal::Opened>, Refusal> {
-        match self.sealer.open(index) {
+        match self.entries.open(&self.sealer, index) {
             Ok(opened) => Ok(opened),
             Err(SealError::NoDataKey(_)) => Ok(None),
             Err(SealError::Read(error)) => Err(from_read(&error)),
@@ -159,8 +163,8 @@ impl Opener {
         }
     }
 
-    fn name_author(&self, key_id: &KeyId, opened: &mut Opened) -> Result<(), Refusal> {
-        let party = self.reader.party_by_key(key_id);
+    fn name_author(&self, key_id: &KeyId, opened: &mut OpenedEntry) -> Result<(), Refusal> {
+        let party = self.entries.party_by_key(key_id);
         if let Some(party) = party.map_err(|error| from_read(&error))? {
             opened.author_id = Some(party.author_id);
             opened.author = party.name;

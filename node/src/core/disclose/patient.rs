@@ -3,33 +3,82 @@
 
 use std::collections::HashMap;
 
-use sillage_ledger::{BatchPath, LedgerReader, Refusal};
+use sillage_ledger::{BatchPath, Party, Refusal};
 use sillage_proof::keys::KeyId;
 use sillage_proof::{Hash, LeafIndex};
 use sillage_proto::v1::{
-    PatientEntriesRequest, PatientEntriesResponse, PatientEntry, ProvePatientResponse, SigningAuthor, SigningBatch,
+    PatientEntriesRequest, PatientEntriesResponse, PatientEntry, ProvePatientRequest, ProvePatientResponse,
+    SigningAuthor, SigningBatch,
 };
 use sillage_rules::codes::Code;
 use sillage_rules::entry::Entry;
 
-use super::account::PASSED_OVER;
-use super::open::Opener;
-use super::refusals::{from_read, refuse, unavailable};
+use super::devices::is_patient_itself;
+use super::on_record::{Read, Subject};
+use super::{Access, Found, Question, tag_of};
+use crate::core::account::PASSED_OVER;
+use crate::core::refusals::{from_read, refuse, unavailable};
 
+/// Looked at for a proof, whatever it holds, in entries opened.
+const PROOF_ROWS: u64 = 20;
 /// Entries of one answer.
-pub const PATIENT_ENTRIES_MAX: u64 = 500;
+const PATIENT_ENTRIES_MAX: u64 = 500;
 /// An answer ends before it takes more bytes than this, but holds at least one entry: gRPC clients take messages of
 /// 4 MiB unless told otherwise.
 const ANSWER_BYTES_MAX: usize = 3 << 20;
 /// `batch` of an entry that the ledger made.
 const NO_BATCH: u32 = u32::MAX;
 
+impl Question for ProvePatientRequest {
+    type Answer = ProvePatientResponse;
+
+    fn rows(&self) -> Result<u64, Refusal> {
+        Ok(PROOF_ROWS)
+    }
+
+    fn leaves_a_line(&self, caller: &Party) -> bool {
+        !is_patient_itself(caller, &self.tag)
+    }
+
+    fn tell(&self, caller: &Party) {
+        tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
+    }
+
+    fn find(self, access: &Access, caller: &Party) -> Result<Found<ProvePatientResponse>, Refusal> {
+        let tag = tag_of(&self.tag)?;
+        let (proof, rows) = prove(access, &tag)?;
+        Ok(Found::new(proof, caller, PROOF_ROWS + rows, Subject::Patient(tag, Read::Proof)))
+    }
+}
+
+impl Question for PatientEntriesRequest {
+    type Answer = PatientEntriesResponse;
+
+    fn rows(&self) -> Result<u64, Refusal> {
+        Ok(PROOF_ROWS + self.to.saturating_sub(self.from).min(PATIENT_ENTRIES_MAX))
+    }
+
+    fn leaves_a_line(&self, caller: &Party) -> bool {
+        !is_patient_itself(caller, &self.tag)
+    }
+
+    fn tell(&self, caller: &Party) {
+        tracing::info!(target: "audit", caller = %caller.author_id, "entries of a patient were read");
+    }
+
+    fn find(self, access: &Access, caller: &Party) -> Result<Found<PatientEntriesResponse>, Refusal> {
+        let tag = tag_of(&self.tag)?;
+        let (page, rows) = entries(access, &tag, &self)?;
+        Ok(Found::new(page, caller, PROOF_ROWS + rows, Subject::Patient(tag, Read::Entries)))
+    }
+}
+
 /// The patient's bucket under the newest index commit; and how much was looked at for it, in entries opened.
 ///
 /// # Errors
 /// `UNAVAILABLE` before the first index commit.
-pub fn prove(reader: &LedgerReader, tag: &[u8; 32]) -> Result<(ProvePatientResponse, u64), Refusal> {
-    let proof = reader.prove_patient(tag).map_err(|error| from_read(&error))?;
+fn prove(access: &Access, tag: &[u8; 32]) -> Result<(ProvePatientResponse, u64), Refusal> {
+    let proof = access.entries().prove_patient(tag).map_err(|error| from_read(&error))?;
     let proof = proof.ok_or_else(|| unavailable("the log has no index commit yet: ask again in a second"))?;
     let row = |(ikey, row): &(Hash, Hash)| [ikey.to_bytes(), row.to_bytes()].concat();
     let cost = proof.rows.len() as u64 / PASSED_OVER;
@@ -47,9 +96,8 @@ pub fn prove(reader: &LedgerReader, tag: &[u8; 32]) -> Result<(ProvePatientRespo
 ///
 /// # Errors
 /// A range that can't be, or that reaches beyond the patient's entries; a store that can't be read.
-pub fn entries(
-    reader: &LedgerReader,
-    opener: &Opener,
+fn entries(
+    access: &Access,
     tag: &[u8; 32],
     request: &PatientEntriesRequest,
 ) -> Result<(PatientEntriesResponse, u64), Refusal> {
@@ -58,11 +106,12 @@ pub fn entries(
         let message = format!("a range is `from` to `to`, at most {PATIENT_ENTRIES_MAX} further, within `count`");
         return Err(Refusal::new(Code::MalformedRequest, message));
     }
+    let reader = access.entries();
     // The range proof is over all of them.
     let hashed = if reader.keeps_entries(tag, count) { 0 } else { count };
     let indices = reader.patient_entries(tag, from, to, count).map_err(|error| from_read(&error))?;
     let paths = reader.batch_paths(&indices).map_err(|error| from_read(&error))?;
-    let mut page = Page::new(reader, opener, *tag);
+    let mut page = Page::new(access, *tag);
     for (index, path) in indices.into_iter().zip(paths) {
         if !page.add(index, &path)? {
             break;
@@ -80,8 +129,7 @@ fn hashes(hashes: &[Hash]) -> Vec<Vec<u8>> {
 
 /// An answer in the making.
 struct Page<'a> {
-    reader: &'a LedgerReader,
-    opener: &'a Opener,
+    access: &'a Access,
     tag: [u8; 32],
     answer: PatientEntriesResponse,
     bytes: usize,
@@ -91,14 +139,14 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn new(reader: &'a LedgerReader, opener: &'a Opener, tag: [u8; 32]) -> Self {
+    fn new(access: &'a Access, tag: [u8; 32]) -> Self {
         let answer = PatientEntriesResponse::default();
-        Self { reader, opener, tag, answer, bytes: 0, batches: HashMap::new(), authors: HashMap::new() }
+        Self { access, tag, answer, bytes: 0, batches: HashMap::new(), authors: HashMap::new() }
     }
 
     /// Adds an entry, unless the answer would become too large: then `false`.
     fn add(&mut self, index: LeafIndex, path: &BatchPath) -> Result<bool, Refusal> {
-        let opened = self.opener.open_index(index)?;
+        let opened = self.access.opener.open_index(index)?;
         if opened.tag != Some(self.tag) {
             tracing::error!(%index, "the index of patients names another's entry");
             return Err(refuse(Code::Corrupt));
@@ -128,7 +176,7 @@ impl<'a> Page<'a> {
             tracing::error!(%index, "a batch header is damaged: not served");
             refuse(Code::Corrupt)
         };
-        let bytes = self.reader.entry(index).map_err(|error| from_read(&error))?;
+        let bytes = self.access.entries().entry(index).map_err(|error| from_read(&error))?;
         let bytes = bytes.ok_or_else(corrupt)?;
         let Ok(Entry::BatchHeader(header)) = Entry::decode(&bytes) else {
             return Err(corrupt());
@@ -145,10 +193,10 @@ impl<'a> Page<'a> {
         if let Some(place) = self.authors.get(key_id) {
             return Ok(Some(*place));
         }
-        let Some(key) = self.reader.key(key_id).map_err(|error| from_read(&error))? else {
+        let Some(key) = self.access.entries().key(key_id).map_err(|error| from_read(&error))? else {
             return Ok(None);
         };
-        let party = self.reader.party(&key.author_id).map_err(|error| from_read(&error))?;
+        let party = self.access.entries().party(&key.author_id).map_err(|error| from_read(&error))?;
         let name = party.map(|party| party.name).unwrap_or_default();
         let place = next_place(self.answer.authors.len());
         self.answer.authors.push(SigningAuthor { public_key: key.public_key.to_vec(), name });

@@ -1,33 +1,53 @@
 //! What decides on a patient's data, as it was at some moment: whoever folds these records with `rules` has the state that
 //! the ledger decides on, and can explain every decision without asking a node to be believed.
 
-use sillage_ledger::{LedgerReader, Refusal};
+use sillage_ledger::{LedgerReader, Party, Refusal};
 use sillage_proof::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{BreakGlassEnd, RuleRecordsRequest, RuleRecordsResponse, TraceLine};
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 
-use super::now_ms;
-use super::open::Opener;
-use super::refusals::{from_read, refuse};
+use super::devices::is_patient_itself;
+use super::on_record::{Read, Subject};
+use super::{Access, Found, Question, tag_of};
+use crate::core::now_ms;
+use crate::core::refusals::{from_read, refuse};
 
 /// Records of a page, at most and where the caller doesn't say.
-pub const RULE_RECORDS_MAX: u32 = 500;
+const RULE_RECORDS_MAX: u32 = 500;
 /// Opened for each page, whatever is on it: policy, matrix, catalogue.
 const DOCUMENTS: u64 = 3;
 /// A page ends early when its records take this many bytes: gRPC clients take messages of 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 2 << 20;
 
+impl Question for RuleRecordsRequest {
+    type Answer = RuleRecordsResponse;
+
+    fn rows(&self) -> Result<u64, Refusal> {
+        Ok(if self.limit == 0 { RULE_RECORDS_MAX } else { self.limit.min(RULE_RECORDS_MAX) }.into())
+    }
+
+    fn leaves_a_line(&self, caller: &Party) -> bool {
+        !is_patient_itself(caller, &self.tag)
+    }
+
+    fn tell(&self, caller: &Party) {
+        tracing::info!(target: "audit", caller = %caller.author_id, "what decides for a patient was read");
+    }
+
+    fn find(self, access: &Access, caller: &Party) -> Result<Found<RuleRecordsResponse>, Refusal> {
+        let tag = tag_of(&self.tag)?;
+        let (page, rows) = page(access, &tag, &self)?;
+        Ok(Found::new(page, caller, rows, Subject::Patient(tag, Read::Rules)))
+    }
+}
+
 /// Reads one page; and how many entries were opened for it.
 ///
 /// # Errors
 /// `AS_OF_AHEAD` when the log isn't that far; a store that can't be read.
-pub fn page(
-    reader: &LedgerReader,
-    opener: &Opener,
-    tag: &[u8; 32],
-    request: &RuleRecordsRequest,
-) -> Result<(RuleRecordsResponse, u64), Refusal> {
+fn page(access: &Access, tag: &[u8; 32], request: &RuleRecordsRequest) -> Result<(RuleRecordsResponse, u64), Refusal> {
+    let (reader, opener) = (access.entries(), &access.opener);
     let limit = match request.limit {
         0 => RULE_RECORDS_MAX,
         limit if limit <= RULE_RECORDS_MAX => limit,
@@ -89,8 +109,8 @@ fn as_of(reader: &LedgerReader, request: &RuleRecordsRequest) -> Result<(u64, Le
         (size, 0) if size > now.0 => Err(ahead()),
         (size, 0) if size == now.0 => Ok(now),
         (size, 0) => {
-            let last = reader.decoded_entry(LeafIndex(size - 1)).map_err(|error| from_read(&error))?;
-            Ok((size, last.ok_or_else(ahead)?.time()))
+            let last = reader.entry_time(LeafIndex(size - 1)).map_err(|error| from_read(&error))?;
+            Ok((size, last.ok_or_else(ahead)?))
         }
         _ => Err(Refusal::new(Code::MalformedRequest, "a state is named by its size or by its time, not by both")),
     }

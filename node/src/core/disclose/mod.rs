@@ -1,0 +1,162 @@
+//! The one door through which entries and records leave a node: who reads is on record before anything is given.
+//!
+//! ```text
+//! handler ── Question ──▶ Core::disclose: quota ▸ up to date ▸ find ──▶ Found<T>     nobody outside can look into it
+//!                                                              │ Subject
+//!                                            put on record ◀───┘
+//!                                                 │ OnRecord
+//!                                    Found::release(&OnRecord) ──▶ Disclosed<T> ──▶ a response
+//! ```
+//!
+//! The compiler holds every other way shut:
+//!
+//! - a ledger's entries and payloads are read with an [`EntryReader`], which only the owner of the ledger can make. The
+//!   replica owns it; the reader that [`Core::start`] takes goes into [`Disclosing`], whose fields are private;
+//! - a [`Question`] is handed an [`Access`] to find its answer. Only files of this folder can use one;
+//! - a [`Found`] gives its answer for an [`OnRecord`] that covers it, and for nothing else. [`on_record`] alone makes those,
+//!   of what it has put on record;
+//! - a [`Disclosed`] becomes a response, and nothing else.
+//!
+//! An [`OnRecord`] may be kept: it stands for everything that the same reader reads within the same subject. So a stream of
+//! entries is on record once ([`entries`]), and a session that shows many pages of one patient would be, too.
+//!
+//! Where to start reading: [`Core::disclose`]; then [`on_record`] for what a reading leaves; then one question, such as [`entry`].
+
+pub mod devices;
+mod disclosed;
+pub mod entries;
+pub mod entry;
+pub mod glass;
+pub mod on_record;
+mod open;
+pub mod patient;
+pub mod rule_records;
+pub mod trace;
+
+use std::sync::Arc;
+
+use sillage_ledger::seal::{KekProvider, Sealer};
+use sillage_ledger::{EntryReader, LedgerReader, Party, Refusal};
+use sillage_rules::codes::Code;
+
+use super::Core;
+use super::bodies::{Bodies, Share};
+use super::cursor::{CursorKeyError, Cursors};
+use super::refusals::refuse;
+use crate::tls::SpkiSha256;
+use devices::Devices;
+pub use disclosed::{Disclosed, Found};
+use open::Opener;
+
+/// Streams of entries at once, over all callers.
+const ENTRY_STREAMS_MAX: usize = 64;
+
+/// Something that a caller wants to read. Whether the caller may ask it is for the handler to say.
+pub trait Question: Send + 'static {
+    /// What is given.
+    type Answer: Send + 'static;
+
+    /// Rows that it looks at, at least. They are counted before anything is looked at.
+    ///
+    /// # Errors
+    /// A question that can't be.
+    fn rows(&self) -> Result<u64, Refusal>;
+
+    /// Whether its reading leaves a line that the leader counts.
+    fn leaves_a_line(&self, caller: &Party) -> bool;
+
+    /// Says in this node's own log that the caller asks it, never of whom.
+    fn tell(&self, caller: &Party);
+
+    /// Finds the answer. Not for an async task.
+    ///
+    /// # Errors
+    /// What is wrong with the question; that the caller may not have this answer; a store that can't be read.
+    fn find(self, access: &Access, caller: &Party) -> Result<Found<Self::Answer>, Refusal>;
+}
+
+/// What a question finds its answer with. Files of this folder alone can use it.
+#[derive(Clone)]
+pub struct Access {
+    opener: Opener,
+    cursors: Arc<Cursors>,
+}
+
+impl Access {
+    fn entries(&self) -> &EntryReader {
+        self.opener.entries()
+    }
+}
+
+/// What the door holds: the only reader of entries and payloads.
+pub struct Disclosing {
+    access: Access,
+    /// Streams of entries under way, each taking room of one.
+    entry_streams: Arc<Bodies>,
+}
+
+impl Disclosing {
+    /// Reads with `entries`, and opens with the keys of `sealer`. One caller may have so many streams of entries.
+    pub fn new(entries: EntryReader, sealer: Arc<Sealer>, cursors: Cursors, streams_per_caller_max: usize) -> Self {
+        let access = Access { opener: Opener::new(entries, sealer), cursors: Arc::new(cursors) };
+        Self { access, entry_streams: Bodies::new(ENTRY_STREAMS_MAX, streams_per_caller_max) }
+    }
+
+    /// Tells whose device a party is.
+    pub fn devices(&self) -> Devices {
+        Devices::of(self.access.opener.clone())
+    }
+
+    /// Follows the epochs of the key-encryption keys.
+    ///
+    /// # Errors
+    /// When the keyring lacks a key.
+    pub fn renew_cursors(&self, keks: &impl KekProvider, reader: &LedgerReader) -> Result<(), CursorKeyError> {
+        self.access.cursors.renew(keks, reader)
+    }
+}
+
+/// A patient's tag, as it came in a request.
+///
+/// # Errors
+/// `MALFORMED_REQUEST` when it isn't 32 bytes.
+pub(crate) fn tag_of(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
+    bytes.try_into().map_err(|_| Refusal::new(Code::MalformedRequest, "a tag is 32 bytes"))
+}
+
+impl Core {
+    /// Reads for a caller that may: counts the reading, finds the answer as of now, puts the reading on record, and only then
+    /// gives the answer. It shows the log as it was before the reading.
+    ///
+    /// # Errors
+    /// The caller is over its quota; the group has no leader; what the question says; or the reading isn't on record in
+    /// time: then nothing is given.
+    pub async fn disclose<Q: Question>(&self, caller: &Party, question: Q) -> Result<Disclosed<Q::Answer>, Refusal> {
+        let found = self.find(caller, question).await?;
+        let on_record = self.put_on_record(caller, found.subject()).await?;
+        found.release(&on_record)
+    }
+
+    async fn find<Q: Question>(&self, caller: &Party, question: Q) -> Result<Found<Q::Answer>, Refusal> {
+        let rows = question.rows()?;
+        self.take_reading(caller, question.leaves_a_line(caller), rows)?;
+        question.tell(caller);
+        self.up_to_date().await?;
+        let (access, party) = (self.disclosing.access.clone(), caller.clone());
+        let found = self.read(move || question.find(&access, &party)).await?;
+        self.charge_rows(caller.author_id, found.rows(), rows);
+        Ok(found)
+    }
+
+    /// Room for one more stream of entries.
+    ///
+    /// # Errors
+    /// `BUSY` when the caller, or the node, has as many as it may.
+    pub fn take_entry_stream(&self, caller: SpkiSha256) -> Result<Share, Refusal> {
+        let mut share = self.disclosing.entry_streams.share(caller);
+        match share.more(1) {
+            true => Ok(share),
+            false => Err(refuse(Code::Busy)),
+        }
+    }
+}
