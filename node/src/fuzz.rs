@@ -9,9 +9,9 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use zeroize::Zeroizing;
 
 use crate::config::NodeConfig;
-use crate::core::admission::{Plain, check_bounds};
-use crate::core::cursor::Cursors;
-use crate::core::witness::{Answer, read_answer};
+use crate::core::checkpointing::witness::{Answer, read_answer};
+use crate::core::disclose::cursor::Cursors;
+use crate::core::submitting::admission::{Plain, check_bounds};
 use crate::service::intake::oversized;
 
 /// A fuzz target.

@@ -22,7 +22,7 @@ use sillage_rules::codes::Code;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use crate::core::alarms::Raised;
+use crate::core::condition::alarms::Raised;
 use crate::core::refusals::to_status;
 use crate::metrics::Metrics;
 use crate::tls::Caller;

@@ -1,7 +1,7 @@
 //! Drives every fuzz target for a moment.
 
 use prost::Message as _;
-use sillage_node::core::cursor::Cursors;
+use sillage_node::core::disclose::cursor::Cursors;
 use sillage_node::fuzz::TARGETS;
 use sillage_proof::fuzz::drive;
 use sillage_proto::internal::v1::{ForwardRequest, RaftMessage, SealedBatch, SealedRecord, WrappedKey};

@@ -8,7 +8,7 @@ use common::{Author, Deployment, key, now_ms};
 use prost::Message as _;
 use sillage_ledger::seal::KekFile;
 use sillage_ledger::{BatchFault, BatchOutcome, Ledger, Options};
-use sillage_node::core::cosign::{Unverified, verify_step};
+use sillage_node::core::checkpointing::cosign::{Unverified, verify_step};
 use sillage_proof::LeafIndex;
 use sillage_proof::batch::BatchMessage;
 use sillage_proof::keys::SigningKey;

@@ -13,7 +13,7 @@ use common::{Author, Deployment, key, now_ms, record, until};
 use parking_lot::Mutex;
 use sillage_node::config::WitnessConfig;
 use sillage_node::core::Core;
-use sillage_node::core::alarms::Alarm;
+use sillage_node::core::condition::alarms::Alarm;
 use sillage_node::http::Backend as _;
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::keys::SigningKey;

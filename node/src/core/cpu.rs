@@ -11,7 +11,7 @@ use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::alarms::{Alarm, Alarms};
+use super::condition::alarms::{Alarm, Alarms};
 use super::refusals::refuse;
 
 /// Pieces of work waiting for a core; more are refused.

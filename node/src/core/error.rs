@@ -7,8 +7,8 @@ use sillage_cluster::identity::DiskError;
 use sillage_ledger::seal::KeyringError;
 use sillage_ledger::{OpenError, ReadError};
 
-use super::cosign::Unreadable;
-use super::cursor;
+use super::checkpointing::cosign::Unreadable;
+use super::disclose::cursor;
 use crate::join::JoinError;
 use crate::tls::TlsError;
 

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Core;
-use super::alarms::{Alarm, Alarms};
+use super::condition::alarms::{Alarm, Alarms};
 use super::refusals::unavailable;
 
 /// In the data folder: fingerprints of the keys that this node had, never a key.

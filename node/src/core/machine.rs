@@ -12,7 +12,7 @@ use sillage_ledger::{BatchOutcome, Decided, Ledger, Refusal};
 
 use tokio::sync::watch;
 
-use super::alarms::{Alarm, Alarms};
+use super::condition::alarms::{Alarm, Alarms};
 use crate::metrics::Metrics;
 
 /// From this feature level on, every node takes a snapshot whose hashes come with its files.

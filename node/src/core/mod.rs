@@ -6,193 +6,128 @@
 //!            └ another leads ───▶ peer::Forward, and again until the deadline
 //! ```
 //!
-//! Where to start reading: [`submit`] for a batch's way, [`authorize`] for that of a question; [`packer`] for how Raft entries are made; [`reads`] for why a
-//! reading on any node is up to date; [`disclose`] for how entries are given to readers; [`rounds`] for how a checkpoint comes about and [`cosign`] for what a node signs.
+//! A node is made of parts, each with one job and a folder:
+//!
+//! - [`submitting`]: from what a party sends to what is on record; decisions come the same way;
+//! - [`disclose`]: how entries and records are given to readers, who are on record first;
+//! - [`checkpointing`]: signatures over the log, and what is proven with them;
+//! - [`erasing`]: what is erased, and the keys that go with it;
+//! - [`membership`]: the nodes of the group;
+//! - [`condition`]: whether this node can be trusted and can go on.
+//!
+//! Beside them: [`machine`] brings the ledger and the replica together; [`reads`] says why a reading on any node is up to date;
+//! [`clock`] what time it is; [`keyrings`] whether all nodes hold the same keys; [`tasks`] what a node does by itself.
 //!
 //! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
 //! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
 
-mod account;
-pub mod admission;
-pub mod alarms;
-mod authorize;
 pub mod bodies;
-pub mod checkpoints;
+pub mod checkpointing;
 pub mod clock;
-pub mod commits;
-pub mod corrupt;
-pub mod cosign;
-pub mod cosigners;
+pub mod condition;
 pub mod cpu;
-pub mod cursor;
 pub mod disclose;
-mod epochs;
-mod erase;
+pub mod erasing;
 mod error;
-pub mod feeder;
-mod find_group;
-mod give_keys;
-pub mod inflight;
+mod intake;
 pub mod keyrings;
-pub mod lanes;
-pub mod lines;
-mod lookout;
 pub mod machine;
-mod member_steps;
-mod members;
-mod new_keys;
-pub mod packer;
-mod proposal;
-mod prove;
+mod membership;
 pub mod quota;
 pub mod reads;
 pub mod refusals;
-pub mod requests;
-pub mod room;
-pub mod rot;
-mod rotations;
-mod rounds;
-mod share;
 pub mod signing;
-mod status;
-mod submit;
-pub mod survivors;
-pub mod tags;
-pub mod tally;
+pub mod submitting;
 mod tasks;
-mod tiles;
-mod trust;
 pub mod turns;
 pub mod voided;
-pub mod witness;
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use sillage_cluster::core::Role;
 use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
-use sillage_cluster::runtime::FsyncStats;
 use sillage_cluster::{DiskClaim, Handle, LogConfig, Runtime};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, Sealer};
 use sillage_ledger::{BatchOutcome, EntryReader, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
-use sillage_proof::keys::AuthorId;
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::config::{LimitsConfig, NodeConfig};
+use crate::config::NodeConfig;
 use crate::disk::{self, FileMarker};
 use crate::join;
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
 use crate::secrets::Secrets;
+use crate::tls;
 use crate::tls::pin::Pins;
-use crate::tls::{self, SpkiSha256, TlsError};
-use admission::Admission;
-use alarms::Alarms;
-use bodies::Bodies;
-use checkpoints::Checkpoints;
+use checkpointing::Checkpointing;
+use checkpointing::cosign::{Cosigned, Notes};
+use checkpointing::cosigners::Cosigners;
+use checkpointing::feeder::Asked;
+use checkpointing::rotations;
 use clock::{Clocks, NoStamp, Stamp, WallClock};
-use corrupt::Corruption;
-use cosign::{Cosigned, Notes};
-use cosigners::Cosigners;
+use condition::Condition;
+use condition::alarms::Alarms;
+use condition::corrupt::Corruption;
+use condition::room::Room;
 use cpu::Cpu;
-use cursor::Cursors;
 use disclose::Disclosing;
-use erase::Eraser;
+use disclose::cursor::Cursors;
+use disclose::tags::Tags;
+use erasing::Erasing;
 pub use error::CoreError;
-use inflight::Inflight;
+use intake::Intake;
 use keyrings::Keyrings;
-use lanes::{Lanes, Work};
-use lines::Lines;
 use machine::Machine;
-use members::Members;
-use quota::Quotas;
+use membership::{Membership, members};
 use reads::Reads;
 use refusals::from_index;
-use room::Room;
 use signing::Keys;
-use tags::Tags;
-use turns::Turns;
+use submitting::admission::Admission;
+use submitting::inflight::Inflight;
+use submitting::lanes::{Lanes, Work};
+use submitting::{Submitting, packer};
 
 type Replica = Handle<Vec<BatchOutcome>>;
 
-/// A running node, without its ports.
+/// A running node, without its ports: what all of its parts share, and the parts, each with one job and a folder of its own.
+///
+/// Locks. A part's locks are private to it, and so are taken in its own folder alone; its type says which they are. Three in the
+/// whole node are held over other work: the place of a line ([`Submitting`]), `cosigned` ([`Checkpointing`]) and `changing`
+/// ([`Membership`]). None of these is taken while another one is held. Every other lock is held for one look or one change, and no
+/// other one is taken meanwhile; the one exception is `heard_from` ([`Checkpointing`]).
 pub struct Core {
     config: NodeConfig,
     genesis: Arc<GenesisInfo>,
     reader: LedgerReader,
     replica: Replica,
     links: Arc<Links>,
-    transport: Weak<PeerTransport>,
-    /// Certificates of the present nodes.
-    pins: Pins,
-    members: Members,
-    admission: Arc<Admission>,
-    lanes: Arc<Lanes>,
-    lines: Lines,
-    inflight: Arc<Inflight>,
-    bodies: Arc<Bodies>,
-    turns: Arc<Turns>,
-    /// For batches that come in.
-    writing: Cpu,
+    /// Entries applied here.
+    applied: watch::Receiver<u64>,
     /// For what is read and resolved.
     reading: Cpu,
     reads: Arc<Reads>,
-    checkpoints: Checkpoints,
-    cosigners: Cosigners,
     keys: Arc<Keys>,
-    clocks: Arc<Clocks>,
-    /// What this node has cosigned; held while it cosigns.
-    cosigned: tokio::sync::Mutex<Cosigned>,
-    /// The same, for a look.
-    cosigned_last: Mutex<Cosigned>,
-    notes: Arc<dyn Notes>,
-    corruption: Corruption,
-    /// Which disk this is, kept outside the data folder.
-    marker: Arc<FileMarker>,
-    alarms: Alarms,
     keyrings: Arc<Keyrings>,
-    /// Of the disk.
-    room: Room,
-    /// Nothing more is applied here.
-    halted: Arc<AtomicBool>,
-    /// When the first of this node's certificates ends, in seconds since 1970.
-    certificates_end_s: u64,
-    /// Entries applied here.
-    applied: watch::Receiver<u64>,
-    /// Peers that said what they know of this node.
-    heard_from: Mutex<BTreeSet<u64>>,
-    /// Those were enough.
-    known: AtomicBool,
-    /// Checkpoints of peers that are being taken in.
-    learning: Arc<Semaphore>,
-    /// What proves the rotations up to this size is on disk.
-    proved: AtomicU64,
-    /// When a checkpoint was last written to disk.
-    remembered_at: Mutex<Option<tokio::time::Instant>>,
-    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    disclosing: Disclosing,
-    eraser: Eraser,
-    tags: Arc<Tags>,
-    lookups: Quotas<AuthorId>,
-    /// Entries opened for each caller.
-    opened: Quotas<AuthorId>,
-    /// What the witnesses know, before this log grows.
-    asked: feeder::Asked,
-    /// The largest checkpoint that this node has given out; it has applied as much.
-    covered: AtomicU64,
+    clocks: Arc<Clocks>,
+    alarms: Alarms,
     metrics: Metrics,
-    /// How many log writes of each bucket the histogram has seen.
-    fsyncs_shown: Mutex<[u64; FsyncStats::BUCKETS]>,
-    /// It was told to stop, and may still serve.
-    leaving: AtomicBool,
-    stopping: AtomicBool,
+
+    intake: Intake,
+    submitting: Submitting,
+    disclosing: Disclosing,
+    checkpointing: Checkpointing,
+    erasing: Erasing,
+    membership: Membership,
+    condition: Condition,
+
+    /// What the node does by itself. Its lock is held for one change, as that of `running` is.
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -331,61 +266,38 @@ impl Core {
         };
         let sealer = Arc::new(Sealer::new(reader.clone(), keks.clone(), DATA_KEYS_CACHED));
         let streams_max = config.limits.entry_streams_per_caller_max;
-        let disclosing = Disclosing::new(entries.clone(), Arc::clone(&sealer), cursors, streams_max);
+        let tags = Tags::new(secrets.vrf_key, genesis.test_log);
+        let disclosing = Disclosing::new((entries.clone(), Arc::clone(&sealer)), cursors, tags, streams_max);
+        let admission = Admission::new(reader.clone(), Arc::clone(&sealer), disclosing.devices());
+        let inflight = Inflight::new(config.limits.inflight_bytes_max, metrics.clone());
         let reads = reads(replica.clone());
         let notes: Arc<dyn Notes> = Arc::new(replica.clone());
         let cosigned = Cosigned::load(&*notes)?;
         rotations::check_stored(&*notes, &reader)?;
+        let cosigners = Cosigners::new(reader.clone(), witness_keys(config)?);
+        let corruption = Corruption::new(metrics.clone(), alarms.clone());
         let core = Arc::new(Self {
-            checkpoints: Checkpoints::default(),
-            cosigners: Cosigners::new(reader.clone(), witness_keys(config)?),
-            keys,
-            clocks,
-            cosigned: tokio::sync::Mutex::new(cosigned),
-            cosigned_last: Mutex::new(cosigned),
-            notes,
-            corruption: Corruption::new(metrics.clone(), alarms.clone()),
-            marker,
-            room: Room::new(config),
-            halted,
-            certificates_end_s,
-            alarms: alarms.clone(),
-            keyrings,
-            applied,
-            heard_from: Mutex::default(),
-            known: AtomicBool::new(false),
-            learning: Arc::new(Semaphore::new(share::LEARNING_MAX)),
-            proved: AtomicU64::new(0),
-            remembered_at: Mutex::default(),
-            tasks: Mutex::default(),
-            tags: Arc::new(Tags::new(secrets.vrf_key, genesis.test_log)),
-            eraser: Eraser::new(keks, Arc::clone(&sealer)),
-            admission: Arc::new(Admission::new(reader.clone(), sealer, disclosing.devices())),
+            intake: Intake::new(&config.limits),
+            submitting: Submitting::new(admission, lanes, inflight, Cpu::telling(alarms.clone())),
             disclosing,
-            lookups: Quotas::default(),
-            opened: Quotas::default(),
-            asked: feeder::Asked::of(config, &reader),
-            covered: AtomicU64::new(0),
-            inflight: Inflight::new(config.limits.inflight_bytes_max, metrics.clone()),
-            bodies: bodies(&config.limits),
-            turns: turns(&config.limits),
+            checkpointing: Checkpointing::new(cosigners, cosigned, notes, Asked::of(config, &reader)),
+            erasing: Erasing::new(keks, sealer),
+            membership: Membership::new(pins, Arc::downgrade(&transport)),
+            condition: Condition::new(corruption, (marker, Room::new(config)), halted, certificates_end_s),
             config: config.clone(),
             genesis,
             reader,
             replica,
             links,
-            transport: Arc::downgrade(&transport),
-            pins,
-            members: Members::default(),
-            lanes,
-            lines: Lines::default(),
-            writing: Cpu::telling(alarms.clone()),
+            applied,
             reading: Cpu::yielding(alarms.clone())?,
             reads,
+            keys,
+            keyrings,
+            clocks,
+            alarms,
             metrics,
-            fsyncs_shown: Mutex::default(),
-            leaving: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            tasks: Mutex::default(),
             running: Mutex::new(Some(Running { transport, runtime, packer })),
         });
         core.start_tasks();
@@ -395,17 +307,17 @@ impl Core {
     /// Lets what is in work finish for a moment, then stops the packer and the replica. What was acknowledged is on
     /// disk in the Raft log already.
     pub async fn shutdown(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.condition.stop();
         self.stop_tasks().await;
         let grace = Duration::from_millis(self.config.limits.shutdown_grace_ms);
         let until = tokio::time::Instant::now() + grace;
-        while self.inflight.bytes() > 0 && tokio::time::Instant::now() < until {
+        while self.submitting.is_busy() && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let Some(running) = self.running.lock().take() else {
             return;
         };
-        self.lanes.close();
+        self.submitting.close();
         running.transport.stop_fetching();
         let stopped = tokio::task::spawn_blocking(move || {
             running.runtime.shutdown();
@@ -468,7 +380,7 @@ impl Core {
     /// # Errors
     /// `NO_LEADER` when nobody can tell.
     pub async fn up_to_date(&self) -> Result<(), Refusal> {
-        self.corruption.check()?;
+        self.check_sound()?;
         if self.config.isolated {
             // A copy is read as it is: nobody else can tell what came after it.
             return Ok(());
@@ -495,40 +407,12 @@ impl Core {
         self.reading.run(work).await
     }
 
-    /// What resolves identities.
-    pub fn tags(&self) -> Arc<Tags> {
-        Arc::clone(&self.tags)
-    }
-
-    /// The room for requests on the client port.
-    pub fn bodies(&self) -> &Arc<Bodies> {
-        &self.bodies
-    }
-
-    /// Whose turn it is, of each caller's calls.
-    pub fn turns(&self) -> &Arc<Turns> {
-        &self.turns
-    }
-
     /// Gives the replica a message from a peer; dropped when too many wait.
     /// A node that may have forgotten what it did takes no part before its peers have told it.
     pub fn step(&self, claim: Option<DiskClaim>, message: Vec<u8>) {
         if self.knows_itself() && !self.is_out() {
             self.replica.step_from(claim, message);
         }
-    }
-
-    /// The node that has a certificate.
-    pub fn node_of_spki(&self, spki: &SpkiSha256) -> Option<u64> {
-        self.pins.id_of(spki)
-    }
-
-    /// The peer port's side of TLS: it takes the present nodes alone, whoever they are at each handshake.
-    ///
-    /// # Errors
-    /// When certificate and key don't go together.
-    pub fn peer_tls(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-        tls::server_config(self.links.identity(), Some(self.pins.clone()))
     }
 
     /// The leader that this node knows of.
@@ -544,26 +428,6 @@ impl Core {
     pub(crate) fn now_ms(&self) -> u64 {
         self.clocks.now_ms()
     }
-
-    /// Whether this node was told to stop.
-    fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire) || self.is_stopping()
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-}
-
-/// One caller takes at most a quarter of the room, but its largest batch always fits.
-fn bodies(limits: &LimitsConfig) -> Arc<Bodies> {
-    let one_batch = limits.request_bytes_max + (1 << 10);
-    Bodies::new(limits.inflight_bytes_max.max(one_batch), (limits.inflight_bytes_max / 4).max(one_batch))
-}
-
-fn turns(limits: &LimitsConfig) -> Arc<Turns> {
-    let (reads, writes) = (limits.reads_per_caller_max, limits.writes_per_caller_max);
-    Turns::new(reads, writes, limits.waiting_per_caller_max)
 }
 
 /// Nothing is made in an emptied data folder: what is wrong is said first. The replica judges the rest, when it has read the

@@ -11,8 +11,8 @@ use sillage_proof::note::{KeyKind, NoteSignature, SignerKey, VerifierKey};
 use sillage_proof::{LeafIndex, TreeSize};
 use sillage_rules::cosigner::node_name;
 
+use super::checkpointing::tally::Majority;
 use super::refusals::{from_read, refuse, unavailable};
-use super::tally::Majority;
 use sillage_rules::codes::Code;
 
 /// See the module.

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use sillage_ledger::Refusal;
-use sillage_rules::codes::Code;
-
-use super::alarms::Alarm;
-use super::checkpoints::Signed;
-use super::cosign::Notes;
-use super::refusals::refuse;
-use super::{
-    Core, Replica, clock, erase, feeder, find_group, keyrings, lookout, members, rotations, rounds, share, trust,
-};
+use super::checkpointing::cosign::Notes;
+use super::checkpointing::{feeder, rotations, rounds, share};
+use super::condition::alarms::Alarm;
+use super::condition::{lookout, trust};
+use super::erasing::erase;
+use super::membership::{find_group, members};
+use super::{Core, Replica, clock, keyrings};
 
 impl Notes for Replica {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -26,7 +23,7 @@ impl Notes for Replica {
 impl Core {
     /// Starts them: index commits, checkpoints, witnesses; and asks the peers what they know of this node.
     pub(super) fn start_tasks(self: &Arc<Self>) {
-        if self.corruption.resume(&*self.notes) {
+        if self.condition.resume(self.checkpointing.notes()) {
             self.replica.shutdown();
             return;
         }
@@ -89,32 +86,11 @@ impl Core {
             && !self.config.isolated
             && !self.is_stopping()
             && !self.is_in_doubt()
-            && self.corruption.check().is_ok()
-    }
-
-    /// Stops serving for good: nothing that this node says can be trusted. Gives what callers are told.
-    pub(super) fn corrupt(&self, reason: String) -> Refusal {
-        let replica = self.replica.clone();
-        let reason = format!("node {}: {reason}", self.config.id);
-        self.corruption.raise(reason, &*self.notes, move || replica.shutdown());
-        self.corruption.check().err().unwrap_or_else(|| refuse(Code::Corrupt))
+            && self.check_sound().is_ok()
     }
 
     /// Whether the replica was told to stop, by a shutdown or a verdict that is on disk.
     pub fn has_stopped_replica(&self) -> bool {
         self.replica.is_stopping()
-    }
-
-    /// The checkpoints that can be given, by size.
-    pub fn checkpoints_kept(&self) -> Vec<Arc<Signed>> {
-        self.checkpoints.kept()
-    }
-
-    /// Whether this node serves, and if not, why.
-    ///
-    /// # Errors
-    /// `CORRUPT`.
-    pub fn check_sound(&self) -> Result<(), Refusal> {
-        self.corruption.check()
     }
 }

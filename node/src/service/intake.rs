@@ -20,7 +20,7 @@ use super::caller;
 use crate::core::Core;
 use crate::core::bodies::Share;
 use crate::core::refusals::{refuse, to_status};
-use crate::core::requests::AUTHORIZE_BYTES_MAX;
+use crate::core::submitting::requests::AUTHORIZE_BYTES_MAX;
 use crate::core::turns::Sort;
 use crate::tls::Caller;
 

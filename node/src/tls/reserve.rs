@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::accept::Full;
-use crate::core::alarms::{Alarm, Alarms};
+use crate::core::condition::alarms::{Alarm, Alarms};
 
 /// See the module.
 pub struct Reserve {

@@ -11,7 +11,7 @@ use tokio_stream::StreamExt as _;
 use super::accept::{AcceptLimits, Incoming, accept, accept_with};
 use super::reserve::Reserve;
 use super::*;
-use crate::core::alarms::{Alarm, Alarms};
+use crate::core::condition::alarms::{Alarm, Alarms};
 use crate::init::files;
 use crate::init::pki::{Ca, Certified};
 use crate::metrics::{DropLabel, Metrics};

@@ -16,7 +16,7 @@ use tonic::Code as GrpcCode;
 use super::known::{Heard, Told};
 use super::{ClockSkew, Clocks};
 use crate::core::Core;
-use crate::core::alarms::Alarm;
+use crate::core::condition::alarms::Alarm;
 use crate::peer::links::Client;
 
 /// How often it is looked whether it is time to ask: as soon as this node leads, it needs the others' clocks.
@@ -174,7 +174,7 @@ impl Core {
 
     /// The term that this node leads.
     fn led_term(&self) -> Option<u64> {
-        super::super::led_term(&self.replica)
+        crate::core::led_term(&self.replica)
     }
 
     /// How this node stands, for the leader that asks.
@@ -183,7 +183,7 @@ impl Core {
         let follows = replica.core.term == request.term && replica.core.leader == Some(from);
         let applied = self.reader.applied().0;
         let mut answer = StandingResponse { feature_level: FEATURE_LEVEL, applied, ..StandingResponse::default() };
-        if follows && self.corruption.check().is_ok() {
+        if follows && self.check_sound().is_ok() {
             self.clocks.take_told(request);
             let (_, attested) = self.clocks.attest(request.term);
             (answer.clock_ms, answer.signature) = (attested.clock_ms, attested.signature);

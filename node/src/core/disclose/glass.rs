@@ -10,10 +10,10 @@ use sillage_rules::consent::{Actor, Event};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 
+use super::account::PASSED_OVER;
 use super::on_record::Subject;
 use super::open::OpenedEntry;
 use super::{Access, Found, Question};
-use crate::core::account::PASSED_OVER;
 use crate::core::refusals::{from_read, refuse};
 
 /// Rows of a page where the caller doesn't say.

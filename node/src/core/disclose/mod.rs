@@ -22,6 +22,8 @@
 //!
 //! Where to start reading: [`Core::disclose`]; then [`on_record`] for what a reading leaves; then one question, such as [`entry`].
 
+pub mod account;
+pub mod cursor;
 pub mod devices;
 mod disclosed;
 pub mod entries;
@@ -31,22 +33,26 @@ pub mod on_record;
 mod open;
 pub mod patient;
 pub mod rule_records;
+pub mod tags;
 pub mod trace;
 
 use std::sync::Arc;
 
 use sillage_ledger::seal::{KekProvider, Sealer};
 use sillage_ledger::{EntryReader, LedgerReader, Party, Refusal};
+use sillage_proof::keys::AuthorId;
 use sillage_rules::codes::Code;
 
 use super::Core;
 use super::bodies::{Bodies, Share};
-use super::cursor::{CursorKeyError, Cursors};
+use super::quota::Quotas;
 use super::refusals::refuse;
 use crate::tls::SpkiSha256;
+use cursor::{CursorKeyError, Cursors};
 use devices::Devices;
 pub use disclosed::{Disclosed, Found};
 use open::Opener;
+use tags::Tags;
 
 /// Streams of entries at once, over all callers.
 const ENTRY_STREAMS_MAX: usize = 64;
@@ -88,22 +94,37 @@ impl Access {
     }
 }
 
-/// What the door holds: the only reader of entries and payloads.
-pub struct Disclosing {
+/// What disclosing works with: first of all the only reader of entries and payloads. Its fields are used in this folder alone.
+///
+/// Locks: each of the two quotas, the room of the streams and the keys of the cursors have one, held for one look or one change.
+pub(super) struct Disclosing {
     access: Access,
     /// Streams of entries under way, each taking room of one.
     entry_streams: Arc<Bodies>,
+    /// Resolves identities.
+    tags: Arc<Tags>,
+    /// Identities resolved for each caller.
+    lookups: Quotas<AuthorId>,
+    /// Entries opened for each caller.
+    opened: Quotas<AuthorId>,
 }
 
 impl Disclosing {
     /// Reads with `entries`, and opens with the keys of `sealer`. One caller may have so many streams of entries.
-    pub fn new(entries: EntryReader, sealer: Arc<Sealer>, cursors: Cursors, streams_per_caller_max: usize) -> Self {
+    pub(super) fn new(
+        (entries, sealer): (EntryReader, Arc<Sealer>),
+        cursors: Cursors,
+        tags: Tags,
+        streams_per_caller_max: usize,
+    ) -> Self {
         let access = Access { opener: Opener::new(entries, sealer), cursors: Arc::new(cursors) };
-        Self { access, entry_streams: Bodies::new(ENTRY_STREAMS_MAX, streams_per_caller_max) }
+        let entry_streams = Bodies::new(ENTRY_STREAMS_MAX, streams_per_caller_max);
+        let (lookups, opened) = Default::default();
+        Self { access, entry_streams, tags: Arc::new(tags), lookups, opened }
     }
 
     /// Tells whose device a party is.
-    pub fn devices(&self) -> Devices {
+    pub(super) fn devices(&self) -> Devices {
         Devices::of(self.access.opener.clone())
     }
 
@@ -111,7 +132,7 @@ impl Disclosing {
     ///
     /// # Errors
     /// When the keyring lacks a key.
-    pub fn renew_cursors(&self, keks: &impl KekProvider, reader: &LedgerReader) -> Result<(), CursorKeyError> {
+    pub(super) fn renew_cursors(&self, keks: &impl KekProvider, reader: &LedgerReader) -> Result<(), CursorKeyError> {
         self.access.cursors.renew(keks, reader)
     }
 }
@@ -125,6 +146,11 @@ pub(crate) fn tag_of(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
 }
 
 impl Core {
+    /// What resolves identities.
+    pub fn tags(&self) -> Arc<Tags> {
+        Arc::clone(&self.disclosing.tags)
+    }
+
     /// Reads for a caller that may: counts the reading, finds the answer as of now, puts the reading on record, and only then
     /// gives the answer. It shows the log as it was before the reading.
     ///

@@ -7,7 +7,7 @@
 //! read is then on record twice, which harms nobody; the other way round it would.
 //!
 //! In a trace there is one line for each reader and minute: `for_s` says that it stands for all that this party read of the
-//! patient in the seconds from its own time on, of which `read` is what came first ([`crate::core::lines`]). A tag under which
+//! patient in the seconds from its own time on, of which `read` is what came first ([`crate::core::submitting::lines`]). A tag under which
 //! nothing is on record may be no patient's at all: its line is made and counted in the same way, but stands under no tag, so
 //! that nobody fills the index of patients by asking.
 //!
@@ -30,10 +30,10 @@ use sillage_rules::record::{ParsedRecord, new_message};
 use tonic::Status;
 
 use super::devices::is_patient_itself;
-use crate::core::lanes::Work;
-use crate::core::lines::LINE_MS;
-use crate::core::proposal::{Forwarded, Proposal, forwarded};
 use crate::core::refusals::{from_read, refuse, unavailable};
+use crate::core::submitting::lanes::Work;
+use crate::core::submitting::lines::LINE_MS;
+use crate::core::submitting::proposal::{Forwarded, Proposal, forwarded};
 use crate::core::{Core, now_ms};
 use crate::peer::links::Client;
 
@@ -343,7 +343,7 @@ impl Core {
 
     /// That a party has read the register of broken glass, also in the trace of each patient that was on the page.
     async fn put_register(&self, reader: &Party, tags: &BTreeSet<[u8; 32]>) -> Result<(), Refusal> {
-        self.admission.charge_quota(reader, tags.len());
+        self.submitting.charge_quota(reader, tags.len());
         // Where another node leads, it counts all of it with this one.
         self.put(register_read(reader, tags.len())?).await?;
         let lines = tags.iter().map(|tag| async move {
@@ -370,7 +370,7 @@ impl Core {
         if let Some(reader) = reading.reader().filter(|_| reading.events > 0)
             && let Some(party) = self.reader.party(&reader).map_err(|error| from_read(&error))?
         {
-            self.admission.take_quota(&party, reading.events as usize)?;
+            self.submitting.take_quota(&party, reading.events as usize)?;
         }
         self.propose_forwarded(&reading).await
     }

@@ -13,10 +13,10 @@ use sillage_proto::v1::{
 use sillage_rules::codes::Code;
 use sillage_rules::entry::Entry;
 
+use super::account::PASSED_OVER;
 use super::devices::is_patient_itself;
 use super::on_record::{Read, Subject};
 use super::{Access, Found, Question, tag_of};
-use crate::core::account::PASSED_OVER;
 use crate::core::refusals::{from_read, refuse, unavailable};
 
 /// Looked at for a proof, whatever it holds, in entries opened.

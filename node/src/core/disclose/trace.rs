@@ -11,11 +11,11 @@ use sillage_rules::entry::Flags;
 use sillage_rules::ident::{Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 
+use super::account::PASSED_OVER;
 use super::devices::is_patient_itself;
 use super::on_record::{Read, Subject};
 use super::open::OpenedEntry;
 use super::{Access, Found, Question, tag_of};
-use crate::core::account::PASSED_OVER;
 use crate::core::refusals::{from_read, refuse};
 
 /// Lines of a page where the caller doesn't say.
