@@ -7,8 +7,8 @@
 //!
 //! [`compare`] and [`receipts`] find evidence without a replay: two histories, and promises that weren't kept.
 //!
-//! What is *not* checked here: payloads. They are sealed, and an auditor has no key to them. What an entry commits to is
-//! checked by whoever may open it, with the patient's bundle.
+//! What is *not* checked here: payloads. They are sealed, and an auditor has no key to them. A reader who may open an
+//! entry checks what it commits to, with the patient's bundle.
 
 pub mod compare;
 pub mod divergence;

@@ -1,5 +1,4 @@
-//! What can be checked of entries without knowing what came before: done beside the replay, on as many cores as there
-//! are.
+//! Checks of entries that need nothing that came before: done beside the replay, on as many cores as there are.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -1,4 +1,4 @@
-//! Who may sign what, and which nodes count, replayed from the genesis and the acts of the authority.
+//! Signers, their roles, and the nodes that count, replayed from the genesis and the acts of the authority.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

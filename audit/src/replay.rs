@@ -372,7 +372,7 @@ impl Replay {
         }
     }
 
-    /// What the ledger tells a patient of voided records is what an act says.
+    /// The ledger tells a patient of voided records exactly as an act says.
     fn check_notice(&self, opened: Option<&ParsedRecord>) -> Result<(), Divergence> {
         let notice = opened.and_then(Notice::of);
         let notice =

@@ -137,7 +137,7 @@ fn print_clean(clean: &Clean, replayed: u64, key: Option<&VerifierKey>, as_json:
     output::lines(&lines)
 }
 
-/// What a policy needs to count this auditor.
+/// The lines that a policy needs to count this auditor.
 fn policy_lines(key: &VerifierKey) -> Vec<String> {
     let name = key.name().rsplit('/').next().unwrap_or_default();
     vec![format!("witness {name} {key}"), format!("group auditors any {name}")]

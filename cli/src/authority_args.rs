@@ -78,8 +78,8 @@ pub enum AuthorityCommand {
         #[arg(long, value_name = "FILE")]
         propose: Option<PathBuf>,
     },
-    /// Say how many records a party may sign in one day of those that are counted: what takes access away, ends spaces or
-    /// memberships, embargoes, and permissions and memberships on another's word than the patient's
+    /// Set how many counted records a party may sign in one day: those that take access away, end spaces or
+    /// memberships, or embargo, and permissions and memberships on another's word than the patient's
     Limit {
         /// Author id of the party, hex
         #[arg(long, value_name = "HEX")]
@@ -121,7 +121,7 @@ pub enum AuthorityCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Submit a proposed act with the signatures that it carries; who submits signs too
+    /// Submit a proposed act with the signatures that it carries; the submitter signs too
     Submit {
         /// The proposal
         #[arg(value_name = "FILE")]

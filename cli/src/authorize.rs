@@ -147,7 +147,7 @@ fn to_json(origin: &Origin, answer: &Result<Granted, Rejection>) -> Value {
     }
 }
 
-/// What an actor may know: of what isn't told, nothing but that it isn't there.
+/// The part that an actor may know: an item that isn't told looks as if it weren't there.
 fn lines(answer: &Result<Granted, Rejection>, asked: &[String], lang: Lang) -> Vec<String> {
     let granted = match answer {
         Err(rejection) => return vec![format!("{}: {}", rejection.code, clean(&rejection.message))],

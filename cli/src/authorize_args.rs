@@ -54,7 +54,7 @@ pub struct AuthorizeArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum AuthorizeCommand {
-    /// No receipt, no data: whether a record store may give these documents to this actor. Exit 1: it may not
+    /// No receipt, no data: check whether a record store may give these documents to this actor. Exit 1: it may not
     Check(CheckArgs),
 }
 
@@ -64,7 +64,7 @@ pub struct CheckArgs {
     /// The receipt that the actor shows
     #[arg(long, value_name = "F.sillage-receipt")]
     pub receipt: PathBuf,
-    /// Who is at the door
+    /// The actor who asks for the data
     #[arg(long, value_name = "ID")]
     pub actor: String,
     /// INS of the patient: resolved by the ledger
@@ -76,7 +76,7 @@ pub struct CheckArgs {
     /// The patient's tag, hex, where the store knows it: then nothing is asked of the ledger; repeatable
     #[arg(long, value_name = "HEX")]
     pub tag: Vec<String>,
-    /// What they would do; without it, whatever the receipt says
+    /// The action; without it, the one in the receipt
     #[arg(long, value_name = "A")]
     pub action: Option<String>,
     /// With which documents: all of them must be permitted

@@ -21,7 +21,7 @@ pub struct DeviceArgs {
     /// reads the log sees by the time which two tags are one patient's
     #[arg(long, value_name = "FILE")]
     pub later: Option<PathBuf>,
-    /// Author id of the device whose place this one takes: that one is ended (for devices whose act names the patient's tags)
+    /// Author id of the device that this one replaces and ends (for devices whose act names the patient's tags)
     #[arg(long, value_name = "HEX")]
     pub replaces: Option<String>,
 }

@@ -46,7 +46,7 @@ pub enum EmergencyModeCommand {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// What was done so far, and whether the log is whole
+    /// Show what was done so far, and whether the log is whole
     Status {
         #[command(flatten)]
         dir: Dir,
@@ -97,7 +97,7 @@ pub struct DecideArgs {
     /// Ids, comma-separated, or a JSON file
     #[arg(long, value_name = "F|I,...")]
     pub items: String,
-    /// These documents are kept from representatives; what is known to be, needs no saying
+    /// These documents are secret from representatives; needed only where the establishment doesn't know it
     #[arg(long)]
     pub secret: bool,
     /// As JSON

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
-    /// The nodes of the log, who of them votes, and what is still to do
+    /// List the nodes, which of them vote, and what is still to do
     List {
         /// As JSON
         #[arg(long)]
@@ -15,7 +15,7 @@ pub enum MemberCommand {
     },
     /// Make the folder of a new node, and put it on record as a learner: it gets everything and counts for nothing
     Add(NewNode),
-    /// Let a learner vote that has caught up
+    /// Let a learner that has caught up vote
     Promote {
         /// The node's id, as `member list` shows it
         id: u64,
@@ -25,7 +25,7 @@ pub enum MemberCommand {
         /// The node's id
         id: u64,
     },
-    /// Take a node out that doesn't answer any more, and make the folder of one in its place, under a new id
+    /// Replace a node that doesn't answer any more: take it out, and make the folder of a new one, under a new id
     Replace {
         /// The id of the node that is gone
         id: u64,

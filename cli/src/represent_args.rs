@@ -43,7 +43,7 @@ pub struct AddArgs {
     /// The powers of a trusted person hold already
     #[arg(long)]
     pub activated: bool,
-    /// INS of the representative, where they are a patient: nobody represents who represents them
+    /// INS of the representative, if they are a patient: two patients never represent each other
     #[arg(long, value_name = "INS")]
     pub representative_ins: Option<String>,
     /// OID of that INS; without it 1.2.250.1.213.1.4.8 (NIR)

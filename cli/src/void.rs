@@ -45,7 +45,7 @@ pub async fn void(session: &Session, args: VoidArgs) -> Result<Ended, ClientErro
     Ok(ended)
 }
 
-/// What was voided counts again.
+/// The voided records count again.
 pub async fn reinstate(session: &Session, args: ReinstateArgs) -> Result<Ended, ClientError> {
     let act = Act::RecordsVoided(Voiding::Reinstate { act: LeafIndex(args.act), reason: args.reason });
     submit_or_propose(session, &act, args.propose.as_deref(), json!({"reinstated": args.act})).await

@@ -1,4 +1,5 @@
-//! What a party may do and for whom: `keys roles`, `keys vouching`, and those options of `keys register`.
+//! The roles of a party and the names that it vouches for: `keys roles`, `keys vouching`, and those options of `keys
+//! register`.
 
 use std::path::Path;
 

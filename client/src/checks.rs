@@ -1,4 +1,4 @@
-//! What is verified before it is believed: checkpoints, entries, inclusion.
+//! Verification before belief: checkpoints, entries, inclusion.
 
 use std::time::{Duration, Instant};
 

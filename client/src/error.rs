@@ -1,4 +1,4 @@
-//! What can go wrong on this side, and what to do about it.
+//! Errors on this side, and the way out of each.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -298,7 +298,7 @@ pub fn refuse_existing(path: &Path) -> Result<(), ClientError> {
     }
 }
 
-/// Writes a new file with this mode, whole or not at all. What is there stays.
+/// Writes a new file with this mode, whole or not at all. Existing files stay.
 ///
 /// # Errors
 /// When the file is there, or can't be written.

@@ -87,8 +87,8 @@ impl Logins {
         }
     }
 
-    /// Puts the proof into a record that says that somebody decided who proved who they are. `record` has its tag already;
-    /// `tag_proof` proves that. What carries a proof, or can't, stays as it is.
+    /// Puts the proof into a record that says that somebody decided who proved who they are. `record` has its tag
+    /// already; `tag_proof` proves that. A record that carries a proof, or can't, stays as it is.
     ///
     /// # Errors
     /// When the machine has no randomness to give.
@@ -112,8 +112,8 @@ impl Logins {
         Ok(())
     }
 
-    /// Puts the proof of who asks into a request that says that its actor proved who they are. `key_id` is of the key that
-    /// will sign it; `tag_proof` proves its open tag. What carries a proof stays as it is.
+    /// Puts the proof of who asks into a request that says that its actor proved who they are. `key_id` is of the key
+    /// that will sign it; `tag_proof` proves its open tag. A request that carries a proof stays as it is.
     ///
     /// # Errors
     /// When the machine has no randomness to give.

@@ -9,9 +9,9 @@
 //! that no peer has seen. So a node also says which starts it remembers, by the random names of their runs ([`DiskClaim`]),
 //! and a peer takes a later start only from a disk that remembers the one that the peer has seen.
 //!
-//! [`next_run`] judges what is found at a start, and [`crate::begin`] carries it out. What it can't see: a copy of marker and data together, taken within the
-//! present run or put back while all peers that saw a later start are away. What is found afterwards: [`crate::core`],
-//! `standing`.
+//! [`next_run`] judges what is found at a start, and [`crate::begin`] carries it out. It can't see one case: a copy of
+//! marker and data together, taken within the present run or put back while all peers that saw a later start are away.
+//! That case is found afterwards: [`crate::core`], `standing`.
 
 use std::fmt;
 

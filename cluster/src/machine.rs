@@ -1,4 +1,4 @@
-//! What a node provides to the cluster: a state machine to apply to, and a transport to send with.
+//! The parts that a node provides to the cluster: a state machine to apply to, and a transport to send with.
 
 use std::path::Path;
 

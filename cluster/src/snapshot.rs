@@ -207,7 +207,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Removes from `dir` what can't be one of these files, or the beginning of one. What is left isn't checked.
+    /// Removes from `dir` what can't be one of these files, or the beginning of one. The rest isn't checked.
     pub(crate) fn keep_only_own(&self, dir: &Path) -> io::Result<()> {
         let mut names = Vec::new();
         collect(dir, "", &mut names)?;

@@ -28,7 +28,7 @@ enum Command {
     Version,
 }
 
-/// Reads the arguments and does what they say. What goes wrong is one sentence on the standard error, and exit code 1;
+/// Reads the arguments and does what they say. An error is one sentence on the standard error, and exit code 1;
 /// arguments that can't be understood are exit code 2.
 pub fn run() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Invariants. Nothing here is believed: whoever reads a checkpoint verifies its signatures, and hash tiles against it.
-//! What isn't public leaves only on the listener with mutual TLS, for whoever the ledger takes for an auditor.
+//! Anything that isn't public leaves only on the listener with mutual TLS, for callers that the ledger knows as
+//! auditors.
 
 pub mod answer;
 mod cache;

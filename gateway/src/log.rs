@@ -1,4 +1,4 @@
-//! The way to the nodes. Whatever they say goes through unbelieved; what doesn't fit the question isn't handed on.
+//! The way to the nodes. Their answers go through unbelieved; an answer that doesn't fit the question isn't handed on.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub enum Trouble {
     /// No node answers now.
     #[error("{0}")]
     Unavailable(String),
-    /// Whoever asks may not have it.
+    /// The asker may not have it.
     #[error("{0}")]
     Refused(String),
     /// A node answered what can't be.

@@ -1,11 +1,11 @@
-//! A bounded map that forgets what wasn't used for long. What it holds can always be made anew: a hit and a miss must
+//! A bounded map that forgets what wasn't used for long. Its content can always be made anew: a hit and a miss must
 //! lead to the same.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Two generations, each of at most half the weight: the older one is dropped whole. What weighs more than half is never
-/// kept, so that a maximum of 0 keeps nothing.
+/// Two generations, each of at most half the weight: the older one is dropped whole. A value that weighs more than half
+/// is never kept, so that a maximum of 0 keeps nothing.
 pub(crate) struct Cache<K, V> {
     young: HashMap<K, (V, usize)>,
     old: HashMap<K, (V, usize)>,

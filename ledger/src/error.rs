@@ -1,4 +1,4 @@
-//! What can go wrong, one type per boundary.
+//! Errors, one type for each boundary.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -110,7 +110,7 @@ pub enum KekError {
         /// The epoch; 0: any.
         epoch: u32,
     },
-    /// What is wrapped isn't what was wrapped, or under another key.
+    /// The wrapped key was altered, or is under another key.
     #[error("a data key can't be unwrapped: it was altered, or this node's keyring isn't the group's")]
     Refused,
     /// This node's key isn't the group's.
@@ -192,7 +192,7 @@ pub enum ReadError {
     /// The database failed to read.
     #[error("the ledger's database failed to read: {0}; check the disk")]
     Store(String),
-    /// What is stored isn't what was written.
+    /// The stored bytes aren't those that were written.
     #[error(
         "the stored ledger is damaged: {0}; replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
     )]

@@ -1,4 +1,4 @@
-//! What may be applied at all: what is new counts once every node of the group has said that it knows it.
+//! The rules that may be applied: a new one counts once every node of the group has said that it knows it.
 
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;

@@ -1,5 +1,6 @@
-//! Fuzz targets: what a node reads from disk, from its operator and from the order of commands. None may panic, and what
-//! is accepted is spelled in its one form. What a whole ledger does with arbitrary commands is tested on a ledger.
+//! Fuzz targets: what a node reads from disk, from its operator and from the order of commands. None may panic, and
+//! what is accepted is spelled in its one form. The behaviour of a whole ledger under arbitrary commands is tested on a
+//! ledger.
 
 use prost::Message as _;
 use sillage_proof::hash::{LedgerTimeMs, sha256};

@@ -1,4 +1,4 @@
-//! What can be set, and what RocksDB is told.
+//! The settings of a ledger, and those of RocksDB.
 
 use std::time::Duration;
 

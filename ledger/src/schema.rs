@@ -43,7 +43,7 @@
 //! consent  'o' ‖ open tag[32]           secret tag[32] of the same patient, as first seen
 //!          's' ‖ secret tag[32]         open tag[32]
 //!          'a' ‖ hash of the actor[32]  u64 index: the authority revoked this actor
-//!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both compartments were asked: decided already
+//!          'q' ‖ u64 ms ‖ request[32]   u64 index, twice where both tags were asked: decided already
 //!          and, from feature level 3 on, each behind a byte 03, so that no key of before begins like one of them:
 //!          "vouch/" ‖ author id[32]     nothing: the party vouches for this structure (1), system of actors (2) or issuer of
 //!          ‖ u8 what ‖ name             logins (3)

@@ -1,4 +1,4 @@
-//! What the ledger and its readers share: the newest view, and how far the disk has come.
+//! The state that the ledger and its readers share: the newest view, and how far the disk has come.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

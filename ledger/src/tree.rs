@@ -61,7 +61,7 @@ pub(crate) fn resume(store: &Store, head: &HeadRow) -> Result<TreeBuilder, ReadE
     Ok(tree)
 }
 
-/// What a failed read of the tree means to who asked.
+/// The meaning of a failed read of the tree for the caller.
 pub(crate) fn read_error(error: ViewError<ReadError>) -> ReadError {
     match error {
         ViewError::Store(error) => error,

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! 200 calls for identities of each sort, in random order, each identity asked for once: on record, erased, and of whom nobody
-//! has heard; by a party that is given the second tag, and by one that isn't. The second half of each sort was asked for
+//! has heard; by a party that is given the secret tag, and by one that isn't. The second half of each sort was asked for
 //! before by another party. What is printed is the chance that of two calls, one of each sort, the one for the patient took
 //! longer (area under the ROC curve; ties count half): 0.5 says that nothing is told. Measured without a network, so that
 //! nothing hides a difference.

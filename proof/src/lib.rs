@@ -1,4 +1,4 @@
-//! What anyone can check: hashing, Merkle proofs, signatures, signed notes, checkpoints, patient tags.
+//! Everything that anyone can check: hashing, Merkle proofs, signatures, signed notes, checkpoints, patient tags.
 //!
 //! The crate is pure: no I/O, no clock, no threads, no async. An auditor, a browser and a court expert run exactly the
 //! code that the ledger runs. Every `verify`, `parse` and `decode` takes bytes from strangers: none panics, and the

@@ -12,7 +12,7 @@ use crate::vrf::{VrfError, VrfProof, VrfPublicKey, VrfSecretKey};
 const INS_LEN: usize = 15;
 /// Longest OID accepted, in characters.
 const OID_LEN_MAX: usize = 64;
-/// What the input of the second tag ends in.
+/// What the input of the secret tag ends in.
 const SECRET_SUFFIX: &[u8] = b"secret";
 
 /// A patient's pseudonym in the log.
@@ -25,7 +25,7 @@ hex32!(PatientTag);
 pub enum Compartment {
     /// What representatives see too.
     Open,
-    /// What a minor keeps from representatives.
+    /// A minor's secrets from representatives.
     Secret,
 }
 
@@ -75,7 +75,7 @@ impl Identity {
         Ok(Self(Zeroizing::new(bytes)))
     }
 
-    /// The VRF input: the INS with its key ‖ the OID, and for the second tag ‖ `secret`.
+    /// The VRF input: the INS with its key ‖ the OID, and for the secret tag ‖ `secret`.
     pub fn alpha(&self, compartment: Compartment) -> Zeroizing<Vec<u8>> {
         let suffix = match compartment {
             Compartment::Open => &[][..],
@@ -125,7 +125,7 @@ mod tests {
     const OID: &str = "1.2.250.1.213.1.4.8";
 
     #[test]
-    fn a_patient_has_one_tag_in_each_compartment() {
+    fn a_patient_has_one_open_and_one_secret_tag() {
         let key = VrfSecretKey::from_seed([1; 32]);
         let identity = Identity::new(INS, OID).expect("well formed");
         let alpha = identity.alpha(Compartment::Secret);

@@ -1,4 +1,4 @@
-//! What is said: the protobuf schema and the types made from it.
+//! The messages: the protobuf schema and the types made from it.
 //!
 //! Start with `proto/sillage/v1/record.proto`: a [`v1::Record`] is what authors sign. The gRPC services are behind the
 //! feature `grpc`, so that verifiers need no network code. Layouts that are signed or hashed are in `docs/formats.md`;

@@ -88,7 +88,7 @@ pub enum Act {
     },
     /// An issuer whose logins prove a will from here on, or no longer do.
     IssuerPublished(Box<Issuer>),
-    /// What a key or a party signed counts for nothing from here on.
+    /// The records that a key or a party signed count for nothing from here on.
     RecordsVoided(Voiding),
     /// How many authorities sign what touches many, or how often a day a party may take access away.
     AuthorityRule(RuleChange),

@@ -1,4 +1,4 @@
-//! What time it is, by the clocks of a majority: a leader alone can't move ledger time.
+//! Ledger time, by the clocks of a majority: a leader alone can't move it.
 //!
 //! A node attests what its clock shows, to the leader of one Raft term. The leader puts the attestations of a majority
 //! beside its own stamp, and every node computes the same ledger time from them ([`ledger_time`]). Integers are big-endian.

@@ -88,7 +88,8 @@ fn can_be_claimed(kind: Kind, flags: Flags) -> bool {
 }
 
 /// Whether an entry's flags are the right ones, as far as can be said without the rest of the log. `record` is the one
-/// that it commits to, or none where it is sealed or gone. What the ledger makes is flagged as the ledger's own alone.
+/// that it commits to, or none where it is sealed or gone. A record of the ledger is flagged as its own, and nothing
+/// else.
 pub fn flags_hold(entry: &RecordEntry, record: Option<&ParsedRecord>, late_after_ms: u64) -> bool {
     match record {
         _ if entry.flags.contains(Flags::LEDGER) => entry.flags == Flags::LEDGER,

@@ -1,4 +1,4 @@
-//! What a record can say: the kinds of `docs/formats.md` §2, each with a token and a number.
+//! The kinds of statements that a record can make: the kinds of `docs/formats.md` §2, each with a token and a number.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Records: what an author signs. From bytes to a typed value once, with every rule that needs nothing but the record.
 //!
-//! [`ParsedRecord::parse`] is where bytes from strangers become a record. What already happened is never refused for
-//! missing context: only what can't be understood is.
+//! [`ParsedRecord::parse`] is where bytes from strangers become a record. An event that already happened is never
+//! refused for missing context: only one that can't be understood is.
 
 use prost::Message;
 use sillage_proof::batch::BatchLeaf;
@@ -211,7 +211,8 @@ pub fn record_hash(salt: &[u8; SALT_BYTES], record: &[u8]) -> Hash {
     leaf_hash2(salt, record)
 }
 
-/// One part of a record that the ledger makes: `H(0x00 ‖ salt ‖ part)`. Who may see only the other part gets this.
+/// One part of a record that the ledger makes: `H(0x00 ‖ salt ‖ part)`. A reader who may see only the other part gets
+/// this.
 pub fn part_hash(salt: &[u8; SALT_BYTES], part: &[u8]) -> Hash {
     leaf_hash2(salt, part)
 }

@@ -1,5 +1,5 @@
-//! What a party may do: a set of roles, as bits in the ledger. A role is as small as the job: a stolen key does what its
-//! job needs, and no more.
+//! The roles of a party: a set, as bits in the ledger. A role is as small as the job: a stolen key does what its job
+//! needs, and no more.
 //!
 //! [`SIGNERS`] is the one table of who may sign which kind. `docs/consent.md` has the same table, and what must prove each;
 //! a test compares them.
@@ -118,8 +118,8 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
-    /// Whether a party with these roles may sign records of this kind, for any patient. What an act of the authority needs
-    /// is another affair, and so is what a patient's own device signs.
+    /// Whether a party with these roles may sign records of this kind, for any patient. The needs of an act of the
+    /// authority are another affair, and so are those of a patient's own device.
     pub fn may_sign(self, kind: Kind) -> bool {
         self.contains(Self::AUTHOR) || Self(self.0 & !Self::PATIENT.0).intersects(signers(kind))
     }
@@ -177,7 +177,7 @@ const PATIENTS: Roles = DESK.with(Roles::PATIENT);
 /// The same, which a judge or a law may decide in the patient's place.
 const PATIENTS_OR_LAW: Roles = PATIENTS.with(AUTHORITY);
 const DESK: Roles = Roles::CONSENT_DESK;
-/// What follows from a record: whoever recorded it or serves the patient tells of it.
+/// Records that follow from another: the party that recorded that one, or serves the patient, tells of it.
 const TELLS: Roles = RECORDER.with(DESK);
 /// What a system says of itself.
 const SYSTEMS: Roles = RECORDER.with(EMERGENCY);

@@ -1,9 +1,10 @@
 //! Whom a party vouches for: the structures for which its actors act, the systems that name them, and the issuers of the
 //! logins that it relays.
 //!
-//! A record and a request name their actor in free text, signed by a party. What they say of the actor counts only as far
-//! as that party may vouch for it: [`claims_of_record`] and [`claims_of_request`] say what that is. Which names a party has is
-//! in the ledger; what is asked of it is one name at a time. Names are compared as they are, byte for byte.
+//! A record and a request name their actor in free text, signed by a party. Their words on the actor count only as far
+//! as that party may vouch for them: [`claims_of_record`] and [`claims_of_request`] say what that is. Which names a
+//! party has is in the ledger; what is asked of it is one name at a time. Names are compared as they are, byte for
+//! byte.
 
 use std::collections::BTreeSet;
 

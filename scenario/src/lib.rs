@@ -57,7 +57,7 @@ pub struct ScenarioItem {
 /// The policy, matrix and catalogue of a story, with the names of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScenarioPolicy {
-    /// What the file says of the policy; what it doesn't say keeps its default.
+    /// The policy of the file; a field that it leaves out keeps its default.
     pub attending_doctor_sees_all: Option<bool>,
     /// Break-glass opens masked items.
     pub emergency_lifts_mask: Option<bool>,

@@ -43,7 +43,7 @@ pub enum Said {
     ActorRevoked(Hash),
 }
 
-/// Whether a record of a story stands under the patient's second tag.
+/// Whether a record of a story stands under the patient's secret tag.
 pub fn is_secret(kind: Kind) -> bool {
     matches!(kind, Kind::MINOR_SECRECY_SET | Kind::MINOR_SECRECY_LIFTED)
 }
@@ -124,8 +124,8 @@ impl<'s> World<'s> {
         }
     }
 
-    /// The deposit of an item, under its patient's open tag. Who deposited what the story says nothing of is an actor
-    /// whom no rule is about.
+    /// The deposit of an item, under its patient's open tag. An item without a depositor in the story has one whom no
+    /// rule is about.
     pub fn deposit(&self, item: &ScenarioItem, tag: &[u8; 32], at: TimeMs) -> v1::Record {
         let actor = match &item.depositor {
             Some(depositor) => self.actor(depositor, Some(&item.patient)),

@@ -1,4 +1,5 @@
-//! What only the ledger's authority signs, and what the command line has no word for: policies as they are published.
+//! Acts that only the ledger's authority signs, and that the command line has no word for: policies as they are
+//! published.
 
 use std::sync::Arc;
 

@@ -428,7 +428,7 @@ fn all_of_it_is_proven(world: &mut World) {
     run(sillage().args(["verify", &out, "--policy", &policy]), b"").ok();
     in_javascript(&out, &policy);
     the_patients_own_device_proves_both(world, &policy);
-    // Who has no author's or patient's role is not given the second tag, whether there is anything under it or not.
+    // Who has no author's or patient's role is not given the secret tag, whether there is anything under it or not.
     let folder = world.path("reader").display().to_string();
     let register = ["keys", "register", "--name", "reader", "--role", "reader", "--out", &folder];
     world.sillage_as(&world.authority_file(), &register).ok();

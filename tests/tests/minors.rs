@@ -1,4 +1,4 @@
-//! What a minor keeps from representatives shows nowhere.
+//! A minor's secrets from representatives show nowhere.
 //!
 //! Two children have lived the same; one of them has secrets beside. Everything that a party who reads for representatives
 //! can get about the one and the other is compared, byte by byte, once what differs between any two patients is masked:

@@ -191,7 +191,7 @@ fn several_authorities_erase_a_patient(world: &mut World) {
     let erase = ["erase", "--patient", &patient, "--oid", OID, "--ground", "ORDER 17"];
     world.sillage_as(&first, &erase).refused("SIGNATURES_MISSING");
     world.sillage_as(&first, &[&erase[..], &["--propose", &file]].concat()).ok();
-    assert!(std::path::Path::new(&format!("{file}.secret")).exists(), "both compartments");
+    assert!(std::path::Path::new(&format!("{file}.secret")).exists(), "both tags");
     world.sillage_as(&first, &["authority", "submit", &file]).refused("SIGNATURES_MISSING");
     world.sillage_as(&second, &["authority", "sign", &file]).ok();
     let done = world.sillage_as(&first, &["authority", "submit", &file]).ok().json();

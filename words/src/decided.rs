@@ -1,5 +1,5 @@
-//! What was decided, as the second half of a sentence: what follows "Le 2 mars 2026, Claire Dubois …". One function for
-//! each group of kinds that decide: space, consent, limits, people, emergency.
+//! A decision of the patient, as the second half of a sentence: what follows "Le 2 mars 2026, Claire Dubois …". One
+//! function for each group of kinds that decide: space, consent, limits, people, emergency.
 
 use serde_json::Value;
 use sillage_proto::v1;

@@ -1,4 +1,4 @@
-//! What the ledger decided on a request, in words: what was asked, what was given and what wasn't, and why.
+//! The ledger's decision on a request, in words: the question, the documents given and refused, and why.
 
 use sillage_proto::v1;
 use sillage_rules::decide::record::DecisionRecord;

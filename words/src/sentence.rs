@@ -88,7 +88,7 @@ fn what_happened(event: &Event, lang: Lang) -> String {
     out
 }
 
-/// By what the will is proven. What `auth` says is what the token says: the ledger took the record on no other terms.
+/// By what the will is proven. `auth` says the same as the token: the ledger took the record on no other terms.
 fn proven(record: &v1::Record, lang: Lang) -> Option<String> {
     record.will.as_ref()?;
     let auth = record.auth.clone().unwrap_or_default();

@@ -13,8 +13,8 @@ fn cargo_command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// The workspace's folder: as cargo says it of the run. What was said when this was compiled may be another checkout's, where
-/// two share a target folder.
+/// The workspace's folder: as cargo says it of the run. The path at the time of compilation may be another checkout's,
+/// where two share a target folder.
 pub fn root() -> PathBuf {
     let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     PathBuf::from(own).parent().expect("xtask is a folder of the workspace").to_path_buf()

@@ -59,8 +59,8 @@ pub fn packages() -> Result<(), Failed> {
     install(PACKAGES)
 }
 
-/// What only tests need. What can't be installed is said and no failure: its tests skip themselves, or fail where no one
-/// would see that (`CI=true`).
+/// What only tests need. A package that can't be installed is named and is no failure: its tests skip themselves, or
+/// fail where no one would see that (`CI=true`).
 pub fn for_tests(with_browser: bool) {
     for packages in [NODE, FAULTS, BROWSER].iter().take(2 + usize::from(with_browser)) {
         or_without(packages);

@@ -1,4 +1,4 @@
-//! What a witness is told: its name, its logs, and what it asks of their checkpoints.
+//! The configuration of a witness: its name, its logs, and its demands on their checkpoints.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a witness has cosigned: it must never forget, or it would cosign a second history.
+//! The memory of a witness: it must never forget what it cosigned, or it would cosign a second history.
 
 use std::fs::File;
 use std::io::Write;
@@ -55,7 +55,7 @@ pub fn load(dir: &Path, origin: &str) -> Result<Option<Latest>, ClientError> {
 pub struct Evidence {
     /// The checkpoint.
     pub note: SignedNote,
-    /// Its file. What had been cosigned then stands beside it, and ends in `.kept`.
+    /// Its file. The checkpoint that had been cosigned then stands beside it, and ends in `.kept`.
     pub path: PathBuf,
     /// Whether it proves two histories: another root at the size that was cosigned. Else it came with a proof that leads
     /// elsewhere, which anybody can send with the log's own checkpoint.

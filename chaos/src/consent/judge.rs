@@ -140,7 +140,7 @@ impl Account {
         Ok(())
     }
 
-    /// What was permitted was permitted by consents that held, as far as anyone could know who asked then.
+    /// Every permission rests on consents that held, as far as anyone could know who asked then.
     fn on_consent(&self, asked: &Asked, decided: &Decided<'_>) -> Result<(), Finding> {
         for receipt in &asked.receipts {
             let index = receipt.message.index;

@@ -32,7 +32,7 @@ impl TwoTags {
     /// Resolves patients, in their order.
     ///
     /// # Errors
-    /// When the ledger can't be asked, or gives this service no second tags.
+    /// When the ledger can't be asked, or gives this service no secret tags.
     pub async fn resolve(link: &Link, patients: &[PatientIdentity]) -> Result<Vec<Self>, LoadError> {
         let both = |resolved: Resolved| {
             let ((open, secret), pairing) = (resolved.tags, resolved.pairing?);

@@ -2,7 +2,7 @@
 //!
 //! A [`Link`] is a way to the ledger with the keys of one author. A [`Writer`] sends the batches of one stream, one
 //! after the other (a closed loop): a batch is sent again, byte for byte, until it is acknowledged, and only then comes
-//! the next. What was acknowledged goes into a [`Tally`], which an audit compares with the log later. An [`asker::Asker`]
+//! the next. Acknowledged records go into a [`Tally`], which an audit compares with the log later. An [`asker::Asker`]
 //! asks for decisions instead. [`status`] asks the nodes how they are; [`machine`] says on what all of it runs.
 
 pub mod asker;

@@ -1,5 +1,5 @@
-//! What people do to the data folder of a node that is stopped: delete it, put an older copy in its place, take another
-//! node's.
+//! The ways in which people change the data folder of a stopped node: delete it, put an older copy in its place, take
+//! another node's.
 //!
 //! The folder that is really the node's is never destroyed: it is kept beside, and comes back with [`Folders::restore`].
 

@@ -1,5 +1,5 @@
-//! What people do to the keyring of a node that is stopped: give it another log's, one with a key missing, or another
-//! node's.
+//! The ways in which people change the keyring of a stopped node: give it another log's, one with a key missing, or
+//! another node's.
 //!
 //! The keyring that is really the node's is kept beside, and comes back with [`Keyrings::restore`].
 

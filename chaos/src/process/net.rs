@@ -5,8 +5,8 @@
 //! cable to the bridge. A namespace lives as long as a process in it: ours is a `cat` that ends when our end of its pipe
 //! closes, so that all of it is gone when we are, however we go.
 //!
-//! A cut is silent, like a pulled cable: the sender is told a hardware address that nobody has, so its packets leave and
-//! never arrive. What the other side sends still comes through, unless that is cut as well.
+//! A cut is silent, like a pulled cable: the sender is told a hardware address that nobody has, so its packets leave
+//! and never arrive. Messages from the other side still come through, unless that way is cut as well.
 
 use super::ProcessError;
 use super::find::on_path;

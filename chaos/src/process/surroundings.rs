@@ -18,8 +18,8 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// A command that runs `program` there. Whatever leads there is replaced by the program: its process id is the one
-    /// that is started.
+    /// A command that runs `program` there. The shell that leads there is replaced by the program: its process id is
+    /// the one that is started.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = match &self.namespace {
             Some(namespace) => {

@@ -1,4 +1,4 @@
-//! What time it is: the nodes' clocks, what the leader is told of them, and what the ledger makes of it.
+//! Time: the nodes' clocks, the leader's knowledge of them, and the ledger's time.
 //!
 //! The rule is the real one, `sillage_rules::clock`. Signatures are left out: a node says what its own clock shows, and
 //! nobody else can say it for it.

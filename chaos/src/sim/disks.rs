@@ -1,8 +1,8 @@
 //! Disks that are not what they were: emptied, put back to an older state, swapped; and a node with another's keys.
 //!
-//! Each replica runs on a disk with an identity, as the real one does (`sillage_cluster::identity`). What its disk
-//! promised is lost with it, so a node that suffered here must be refused at its start, or take no part once it is told.
-//! At most a minority of a run suffers: the others must lose nothing, and go on.
+//! Each replica runs on a disk with an identity, as the real one does (`sillage_cluster::identity`). The promises of
+//! its disk are lost with it, so a node that suffered here must be refused at its start, or take no part once it is
+//! told. At most a minority of a run suffers: the others must lose nothing, and go on.
 //!
 //! [`World::put_back_unseen`] is what no identity can see: data and marker of one node put back within one start.
 //! Then acknowledged records may be lost, but never in silence.

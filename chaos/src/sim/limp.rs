@@ -1,4 +1,4 @@
-//! What stays broken when faults have ended: the group must go on all the same, and only then is that healed too.
+//! Faults that stay when the others have ended: the group must go on all the same, and only then are they healed too.
 
 use rand::RngExt;
 use sillage_cluster::core::Members;

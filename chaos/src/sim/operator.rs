@@ -1,4 +1,4 @@
-//! Whoever looks after the group: adds, promotes, removes and replaces members, and ends what was begun.
+//! The operator of the group: adds, promotes, removes and replaces members, and ends what was begun.
 
 use rand::RngExt;
 use sillage_cluster::core::{CoreStatus, MemberChange, ProposalId, Role};

@@ -64,7 +64,7 @@ impl Settings {
         Settings { core, log, ledger, seed }
     }
 
-    /// Whoever lags gets entries: a snapshot says nothing of who applied them right.
+    /// A node that lags gets entries: a snapshot doesn't tell who applied them right.
     pub(crate) fn keep_all(&mut self) {
         self.core.log_keep_bytes = 1 << 30;
         self.core.log_max_bytes = 1 << 31;
@@ -500,7 +500,7 @@ impl World {
         Ok(())
     }
 
-    /// What waits to be applied is bounded; the last entry handed out may go beyond.
+    /// Entries that wait to be applied are bounded; the last entry handed out may go beyond.
     fn check_unapplied(&self, node: u64) -> Result<(), Violation> {
         let replica = &self.replicas[&node];
         let waiting = replica.running.iter().flat_map(|running| &running.unapplied);

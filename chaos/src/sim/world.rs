@@ -87,7 +87,7 @@ pub(crate) enum Event {
     },
     Fault,
     Limp,
-    /// Whoever looks after the group has a look.
+    /// The operator has a look.
     Operator,
     /// They look whether a disk is lost.
     Replace,

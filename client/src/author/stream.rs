@@ -20,7 +20,7 @@ use crate::trust::in_force::InForce;
 enum Refused {
     /// It is kept aside in the outbox: nothing that was to be recorded is lost.
     Kept,
-    /// Who gave it waits for the answer, and gives it again when it is right.
+    /// The caller waits for the answer, and gives it again when it is right.
     Forgotten,
 }
 

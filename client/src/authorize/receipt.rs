@@ -95,7 +95,7 @@ impl Receipt {
 pub struct ReceiptFile {
     /// The log.
     pub origin: Origin,
-    /// One, or two where documents of both compartments were permitted.
+    /// One, or two where documents under both tags were permitted.
     pub receipts: Vec<Receipt>,
 }
 

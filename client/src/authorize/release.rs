@@ -8,7 +8,7 @@ use super::receipt::ReceiptFile;
 /// What somebody wants of a record store.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
-    /// Who is at the door.
+    /// The actor who asks for the data.
     pub actor: &'a ActorName,
     /// Whose documents: the patient's tags as the store knows them.
     pub tags: &'a [[u8; 32]],

@@ -1,4 +1,4 @@
-//! What a verified receipt says, what it opens, and what it doesn't: in plain words.
+//! The content of a verified receipt, with what it opens and what not: in plain words.
 
 use serde_json::{Value, json};
 

@@ -48,7 +48,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Adds the next page. What stands before the range is the first page's, what stands after it the last one's.
+    /// Adds the next page. The hashes before the range are the first page's, those after it the last one's.
     pub(super) fn add(&mut self, page: v1::PatientEntriesResponse) -> Result<(), ClientError> {
         if self.entries.is_empty() {
             self.before = hashes(&page.before)?;

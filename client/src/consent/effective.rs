@@ -1,4 +1,4 @@
-//! Who can open what, right now, and why: in plain words, for the patient.
+//! Who can open which documents, right now, and why: in plain words, for the patient.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -397,7 +397,7 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// What can be done, with what: `consulter et imprimer tout le dossier`. What is deposited is new.
+/// What can be done, with what: `consulter et imprimer tout le dossier`. A deposited item is new.
 pub fn doing(actions: &[Action], what: Option<String>, lang: Lang) -> String {
     let said = |action: &Action| action_word(action.as_str(), lang);
     let (new, others): (Vec<&Action>, Vec<&Action>) = actions.iter().partition(|action| **action == Action::Write);

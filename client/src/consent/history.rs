@@ -1,4 +1,4 @@
-//! What is in force, and everything that ever was decided, with ends and reasons.
+//! The rules in force, and everything that ever was decided, with ends and reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What holds for a patient, folded from the records of the log with the code that decides in the ledger. A node gives the
-//! records; what follows from them is worked out here.
+//! The rules that hold for a patient, folded from the records of the log with the code that decides in the ledger. A
+//! node gives the records; what follows from them is worked out here.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ pub struct Decided {
     pub event: Option<(Event, Meta)>,
 }
 
-/// One of a patient's two compartments.
+/// The records and the state under one of a patient's two tags.
 #[derive(Debug, Clone)]
 pub struct Side {
     /// Its tag.
@@ -92,7 +92,7 @@ impl Side {
 /// What holds for one patient, and for all.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// The open compartment.
+    /// Under the open tag.
     pub open: Side,
     /// What is kept from representatives, where the caller may know it.
     pub secret: Option<Side>,
@@ -124,7 +124,7 @@ pub struct Fetched {
 const HEAD: &[u8] = b"sillage-known/v1\n";
 
 impl Fetched {
-    /// Asks for the records of a patient, of both compartments as of the same moment.
+    /// Asks for the records of a patient, under both tags as of the same moment.
     ///
     /// # Errors
     /// `AS_OF_AHEAD` for what is to come; [`ClientError::Check`] when pages don't follow each other.
@@ -247,7 +247,7 @@ impl Known {
         })
     }
 
-    /// Both compartments.
+    /// Under both tags.
     pub fn sides(&self) -> impl Iterator<Item = (&Side, bool)> {
         std::iter::once((&self.open, false)).chain(self.secret.iter().map(|side| (side, true)))
     }

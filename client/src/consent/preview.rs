@@ -1,4 +1,5 @@
-//! What a change would do, before anything is signed: whether the ledger would take it, and who gains and who loses what.
+//! The effect of a change, before anything is signed: whether the ledger would take it, who gains what, and who loses
+//! what.
 
 use std::collections::BTreeMap;
 

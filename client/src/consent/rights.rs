@@ -1,8 +1,8 @@
-//! Who may do what with a patient's documents: worked out by asking the decision procedure itself, for everybody whom a
-//! record names and for samples of everybody else, on every document that is known and on samples of all others.
+//! Rights on a patient's documents: worked out by asking the decision procedure itself, for everybody whom a record
+//! names and for samples of everybody else, on every document that is known and on samples of all others.
 //!
-//! What somebody may open depends on the structure for which they act, and on their profession. So everybody is asked about
-//! once as they are, and once for each structure and profession that a record names ([`Who::Acting`]); of the latter only that
+//! Rights depend on the structure for which somebody acts, and on their profession. So everybody is asked about once as
+//! they are, and once for each structure and profession that a record names ([`Who::Acting`]); of the latter only that
 //! is told which the former doesn't say ([`told`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,7 @@ pub enum Who {
         /// The structure; none: any that no record names.
         organisation: Option<String>,
     },
-    /// Whoever has this profession, of this structure.
+    /// Everybody with this profession, of this structure.
     Class {
         /// The profession; none: any.
         profession: Option<String>,
@@ -138,7 +138,7 @@ impl Right {
 pub struct World<'a> {
     /// What holds for all.
     pub env: &'a Env<'a>,
-    /// The open compartment.
+    /// Under the open tag.
     pub open: &'a PatientState,
     /// The second one, where it is known.
     pub secret: Option<&'a PatientState>,

@@ -1,5 +1,6 @@
-//! What stays open beside a limit, said before it is signed: whoever blocks, masks, closes or opposes learns who sees on
-//! nevertheless, and what an emergency opens. One place for every door: the command line says it, and so may a portal.
+//! The access that a limit leaves open, told before it is signed: a patient who blocks, masks, closes or opposes learns
+//! who still sees the documents, and what an emergency opens. One place for every door: the command line says it, and
+//! so may a portal.
 //!
 //! The sentences follow the steps of `docs/consent.md`; a test asks the decision procedure the same and compares.
 

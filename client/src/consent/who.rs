@@ -1,4 +1,4 @@
-//! Who acts, as it is written on a command line and stands in a record.
+//! The actor, as it is written on a command line and stands in a record.
 
 use sillage_proto::v1;
 use sillage_rules::consent::name::{APP_SYSTEM, PERSON_SYSTEM, PROFESSIONAL_SYSTEM, PROJECT_SYSTEM};

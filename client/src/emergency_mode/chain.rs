@@ -8,8 +8,8 @@
 //! head    = H(0x00 ‖ message ‖ signature)        of a line; it is the next one's `prev`
 //! ```
 //!
-//! `event` is hashed as its bytes stand in the line. What can't be seen is that lines were cut off at the end before they
-//! were handed in: the count and the head that are handed in bind everything from then on.
+//! `event` is hashed as its bytes stand in the line. One thing can't be seen: that lines were cut off at the end before
+//! the hand-in. From the hand-in on, the count and the head bind everything.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -107,8 +107,8 @@ impl Summary {
     }
 }
 
-/// What may stand in the log of an emergency: what was done. What the patient decides waits for the ledger, for only
-/// there it has an order and an effect.
+/// What may stand in the log of an emergency: what was done. The patient's own decisions wait for the ledger, because
+/// only there they have an order and an effect.
 ///
 /// # Errors
 /// Names the kinds that may, or what is wrong with the line.

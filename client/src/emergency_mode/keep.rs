@@ -1,4 +1,4 @@
-//! What was last known of a patient: kept while the ledger can be reached, for when it can't.
+//! The last known state of a patient: kept while the ledger can be reached, for when it can't.
 //!
 //! One file for each patient, mode 0600; its name is a hash of the patient's identity. It holds health data, as the
 //! establishment's own records do.

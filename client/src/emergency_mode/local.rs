@@ -8,8 +8,8 @@
 //! state_age_h_max = 72          # older, it still denies, and permits nothing more than without it
 //! ```
 //!
-//! The default is break-glass alone, and one's own deposits: consent may have been withdrawn since. What was last known
-//! always denies (masks, blocks, oppositions), however old it is.
+//! The default is break-glass alone, and one's own deposits: consent may have been withdrawn since. The last known
+//! state always denies (masks, blocks, oppositions), however old it is.
 
 use serde::Deserialize;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
@@ -80,7 +80,7 @@ pub struct LocalAsk {
     pub purpose: String,
     /// With what.
     pub items: Vec<v1::Item>,
-    /// The items are kept from representatives, as whoever holds them knows. What is known to be so is, without it.
+    /// The items are kept from representatives, as whoever holds them knows. Facts that are known hold without it.
     pub secret: bool,
 }
 

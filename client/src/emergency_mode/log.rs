@@ -79,7 +79,7 @@ pub struct DecidedItem {
     pub permit: bool,
     /// The reason of the decision procedure, or `LEDGER_UNREACHABLE` where the local rules don't reach that far.
     pub reason: String,
-    /// Kept from representatives: what was decided on it goes on record under the patient's second tag.
+    /// Kept from representatives: what was decided on it goes on record under the patient's secret tag.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
 }

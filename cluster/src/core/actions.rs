@@ -1,4 +1,4 @@
-//! What the core asks its driver to do.
+//! The actions that the core asks of its driver.
 
 use raft::eraftpb::{ConfState, Entry, HardState};
 
@@ -25,9 +25,9 @@ pub struct Outgoing {
     pub message: Vec<u8>,
 }
 
-/// What must be written before its messages may leave. Tasks are written in the order they come. The driver calls
-/// [`super::Core::on_persisted`] before it sends the messages: a peer's answer must not come first, or a candidate
-/// would win an election with a log that it does not know to be durable.
+/// The data that must be written before its messages may leave. Tasks are written in the order they come. The driver
+/// calls [`super::Core::on_persisted`] before it sends the messages: a peer's answer must not come first, or a
+/// candidate would win an election with a log that it does not know to be durable.
 #[derive(Debug, Default)]
 pub struct WriteTask {
     /// To be given to [`super::Core::on_persisted`] when all of this is durable.

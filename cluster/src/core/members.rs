@@ -1,4 +1,4 @@
-//! Who is in the group: the set, what a change of it comes to, and why one is refused.
+//! The members of the group: the set, the result of a change, and why one is refused.
 //!
 //! A change is planned here without the algorithm: [`plan`] takes the set in force and what the leader knows of each
 //! node. Ids rise: a new member's id is higher than every id that was ever a member's. So an id is never used twice,

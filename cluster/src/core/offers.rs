@@ -70,7 +70,7 @@ impl FetchWatch {
         self.best = self.best.max(bytes);
     }
 
-    /// Whether there is progress to tell of. What is compared again after a fetch that broke off counts too, but not for
+    /// Whether there is progress to tell of. Bytes that are compared again after a broken fetch count too, but not for
     /// ever.
     fn advanced(&mut self, counted: u64) -> bool {
         let bytes = counted - self.begun;

@@ -1,4 +1,4 @@
-//! Whose disk a message comes from, and what to do where it isn't the disk that this node knows.
+//! The disk that a message comes from, and what to do if it isn't the disk that this node knows.
 //!
 //! A vote or an acknowledgement is a promise of a disk. So no message of a peer counts before the run that it names
 //! ([`crate::identity`]) is durable here as the highest one seen. A message of another disk, of an earlier start, or of

@@ -11,7 +11,7 @@ use super::{Core, StepError};
 use crate::identity::{DiskClaim, DiskRun};
 
 impl Wire {
-    /// Who says to have sent it.
+    /// The claimed sender.
     fn from(&self) -> u64 {
         match self {
             Wire::Raft(message) => message.from,
@@ -43,7 +43,8 @@ impl Core {
         result
     }
 
-    /// The run of a peer, asked for by [`super::Actions::store_peers`], is durable here. What waited for it is taken.
+    /// The run of a peer, asked for by [`super::Actions::store_peers`], is durable here. Messages that waited for it
+    /// are taken.
     pub fn on_peer_stored(&mut self, peer: u64, run: DiskRun) {
         let held = self.peers.stored(peer, run);
         self.tell_stored(peer);

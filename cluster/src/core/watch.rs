@@ -1,4 +1,4 @@
-//! What the core keeps an eye on besides raft-rs: snapshot transfers and the size of the log.
+//! The core's watch over things besides raft-rs: snapshot transfers and the size of the log.
 
 use std::collections::BTreeMap;
 

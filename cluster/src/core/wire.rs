@@ -120,8 +120,8 @@ pub(crate) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Wire, StepError> 
     }
 }
 
-/// Who says to have sent a message; `None` when it isn't one. The transport compares it with who it came from. Reads
-/// no further than it must: the entries of an append aren't decoded.
+/// The claimed sender of a message; `None` when it isn't one. The transport compares it with who it came from. Reads no
+/// further than it must: the entries of an append aren't decoded.
 pub fn sender_of(bytes: &[u8]) -> Option<u64> {
     match bytes.split_first()? {
         (&RAFT, body) => raft_sender(body).ok(),

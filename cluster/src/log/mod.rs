@@ -1,10 +1,10 @@
 //! The durable Raft log.
 //!
-//! [`SegmentedLog`] keeps it in CRC'd, append-only segment files over a [`Disk`]; [`frame`] has the byte layout. What
-//! is assumed of the disk: after [`DiskFile::sync`] returns, the bytes written before it survive a power failure;
-//! before that, any of them may or may not. What is promised: what [`LogStore::append`] returned for is there after
-//! any crash; a write cut short by a crash is dropped whole; anything else wrong stops the node with an error that
-//! says so. No error is retried: after one the log refuses every call, and the process ends.
+//! [`SegmentedLog`] keeps it in CRC'd, append-only segment files over a [`Disk`]; [`frame`] has the byte layout. The
+//! assumption about the disk: after [`DiskFile::sync`] returns, the bytes written before it survive a power failure;
+//! before that, any of them may or may not. The promise: bytes for which [`LogStore::append`] returned are there after
+//! any crash; a write cut short by a crash is dropped whole; anything else wrong stops the node with an error that says
+//! so. No error is retried: after one the log refuses every call, and the process ends.
 //!
 //! Architecture invariant: [`LogStore`] is all the rest of the crate knows of it, so another store can take its place.
 

@@ -1,4 +1,4 @@
-//! What a frame's payload holds: records, one after the other.
+//! The payload of a frame: records, one after the other.
 //!
 //! `u8 kind ‖ u32 length ‖ body`, big-endian. Bodies: 1 entry (protobuf); 2 hard state: term, vote, commit as u64; 3
 //! members (protobuf); 4 mark: u64 index, u64 term, all up to it is dropped; 5 install begun: u64 index, u64 term ‖

@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub fsync: FsyncStats,
     pub notes: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub stopping: AtomicBool,
-    /// What is applied must not be acknowledged: see [`crate::core::Core::is_in_doubt`].
+    /// Applied entries must not be acknowledged: see [`crate::core::Core::is_in_doubt`].
     pub in_doubt: AtomicBool,
     pub snapshot_dir: PathBuf,
     /// How far the snapshot worker is with what it fetches.
@@ -178,7 +178,7 @@ impl<R: Send + 'static> Handle<R> {
         }
     }
 
-    /// What is put into a queue after the Raft thread has emptied it for the last time would wait for ever.
+    /// A message that enters a queue after the Raft thread has emptied it for the last time would wait for ever.
     fn answer_if_stopping(&self) {
         if self.is_stopping() {
             empty(&self.left.0);

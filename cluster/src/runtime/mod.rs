@@ -71,7 +71,8 @@ impl<R: Send + 'static> Runtime<R> {
         self.handle.clone()
     }
 
-    /// Stops the threads and waits for them. What is committed but not applied is applied after the next start.
+    /// Stops the threads and waits for them. Committed entries that aren't applied yet are applied after the next
+    /// start.
     pub fn shutdown(mut self) {
         self.stop();
     }

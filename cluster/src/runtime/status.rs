@@ -1,4 +1,4 @@
-//! What others may see of a replica, without disturbing it.
+//! The status of a replica, for others to read without disturbing it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,11 @@
 //! What decides beside directives (masks, blocks, oppositions, embargoes, the space, representatives, a minor's secrecy, the
 //! care team, the attending doctor) as a Consent.
 //!
-//! FHIR has no word for most of it. The extension `rule` says exactly what is on record, and `sillage import --fhir` reads
-//! that ([`crate::import::consent`]). Beside it stands what another reader needs so as not to do what is forbidden: whatever
-//! takes access away is a provision that denies at least as much. What gives access, or has no denial to be said in, stands
-//! in `modifierExtension`: who doesn't know it may not act on the Consent at all. No profile of IHE PCF is claimed.
+//! FHIR has no word for most of it. The extension `rule` says exactly what is on record, and `sillage import --fhir`
+//! reads that ([`crate::import::consent`]). Beside it stands what another reader needs so as not to do what is
+//! forbidden: whatever takes access away is a provision that denies at least as much. A rule that gives access, or that
+//! no denial can express, stands in `modifierExtension`: a reader who doesn't know it may not act on the Consent at
+//! all. No profile of IHE PCF is claimed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What was exported and imported elsewhere is decided there as it was here: any history that a ledger admits, any request.
+//! A log that imports an export decides as the first one did: any history that a ledger admits, any request.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -209,7 +209,7 @@ fn directive(by: [u8; 5], now: u64) -> Value {
     said
 }
 
-/// A log of one patient: both compartments.
+/// A log of one patient: both tags.
 #[derive(Default)]
 struct Log {
     states: [PatientState; 2],
@@ -249,8 +249,8 @@ impl Log {
         bundle["entry"].as_array().expect("entries").iter().map(|entry| entry["resource"].clone()).collect()
     }
 
-    /// Takes what was exported. Who represented the patient and doesn't any more can't sign again: what they signed is
-    /// applied all the same, as if the patient had said it anew.
+    /// Takes what was exported. A former representative can't sign again: their records are applied all the same, as if
+    /// the patient had said it anew.
     fn import(resources: &[Value], mut now: u64) -> (Self, u64) {
         let mut log = Self::default();
         let mut index = 1_000;
@@ -331,7 +331,7 @@ struct Asked {
     action: Action,
     purpose: &'static str,
     at: u64,
-    /// Whether the requester has the second tag.
+    /// Whether the requester has the secret tag.
     second: bool,
 }
 

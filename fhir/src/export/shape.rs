@@ -24,8 +24,8 @@ pub(super) struct Shape {
     pub action: &'static str,
 }
 
-/// Who is the client, and who the server, by IHE BALP: for a query and everything that brings data, the client is the
-/// source; for what takes data, it is the destination.
+/// The client and the server, by IHE BALP: for a query and everything that brings data, the client is the source; for
+/// what takes data, it is the destination.
 pub(super) struct Roles {
     pub client: Value,
     pub server: Value,

@@ -1,4 +1,4 @@
-//! What a trace says in FHIR, and that what decides comes back as it was.
+//! A trace in FHIR, and that the records that decide come back as they were.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -50,7 +50,7 @@ impl Neighbour {
         (!id.is_empty()).then(|| format!("{kind}/{id}"))
     }
 
-    /// What tells it from others of the same name: who it is, or all that it says of who is meant.
+    /// The part that tells it from others of the same name: its identity, or everything that it says about it.
     fn identity(&self) -> Value {
         let resource = &self.resource;
         match text(resource, "resourceType") {

@@ -1,8 +1,8 @@
 //! Whose an AuditEvent is: every patient of whom it speaks, in whatever element.
 //!
-//! An access must never end in nobody's trace because its patient wasn't recognised. So "no patient" is a finding, reached
-//! when nothing in the event names one, and not what is left when one element didn't. What names a patient and can't be
-//! filed under that patient is refused with its element.
+//! An access must never end in nobody's trace because its patient wasn't recognised. So "no patient" is a finding,
+//! reached when nothing in the event names one, and not what is left when one element didn't. An element that names a
+//! patient and can't be filed under that patient is refused.
 
 use std::collections::BTreeSet;
 

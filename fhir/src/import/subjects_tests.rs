@@ -1,4 +1,4 @@
-//! Whose an event is, in every form in which real senders name a patient, and whose it must not be.
+//! The patient of an event, in every form in which real senders name one, and whose event it must not be.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Who asks for a decision, and by what that is established: the actor's login, the patient's own key, or the word of the party
-//! that signs.
+//! The asker of a decision, and how they are established: the actor's login, the patient's own key, or the word of the
+//! party that signs.
 
 use sillage_proof::hash::LedgerTimeMs;
 use sillage_proof::keys::{AuthorId, KeyId};

@@ -191,8 +191,9 @@ fn break_glass(
     Ok(Some(UnjustifiedReason::UnknownReference))
 }
 
-/// Whether a broken glass opens what was accessed, as far as the patient had said by then: it opens nothing to who is blocked,
-/// nothing in a case that is opposed, and no masked item. What stands under the second tag counts for that one's accesses.
+/// Whether a broken glass opens what was accessed, as far as the patient had said by then: it opens nothing to who is
+/// blocked, nothing in a case that is opposed, and no masked item. Records under the secret tag count for accesses
+/// under that tag.
 fn does_open(
     staged: &mut Staged,
     overlay: &Overlay<'_>,

@@ -1,8 +1,8 @@
 //! The ledger time of a command, and the feature level of the group.
 //!
-//! From feature level [`CLOCKS`] on, time comes from the clocks that a majority of nodes attest (`docs/formats.md` §15);
-//! before, it is the leader's stamp. Whatever else is new at apply asks for the level as well: until every node knows it,
-//! all of them do what the oldest one would.
+//! From feature level [`CLOCKS`] on, time comes from the clocks that a majority of nodes attest (`docs/formats.md`
+//! §15); before, it is the leader's stamp. Every other new rule of apply asks for the level as well: until every node
+//! knows it, all of them do what the oldest one would.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! What is asked is decided here, in the order of the log: after a revocation is recorded, nothing permits on the old
+//! Requests are decided here, in the order of the log: after a revocation is recorded, nothing permits on the old
 //! consent.
 //!
 //! A requester signs one or more requests; they travel sealed under data keys of their patients, each with a seed. A
-//! decision is recorded under the open tag; where items of the second compartment are asked for, another one follows under
-//! the second tag, and the first reads as if those items weren't there: where nothing else was asked for, there is none. Salts
+//! decision is recorded under the open tag; where items under the secret tag are asked for, another one follows under
+//! the secret tag, and the first reads as if those items weren't there: where nothing else was asked for, there is none. Salts
 //! and nonces come from the seed and the index of the decision's entry, so every node seals the same bytes, and nobody else
 //! can.
 
@@ -279,7 +279,7 @@ impl<'d> Asked<'d> {
     ) -> Result<(), Stop> {
         let open = request.tag();
         let Some(secret) = request.secret_tag() else {
-            // What a minor keeps is decided by what stands under the second tag.
+            // What a minor keeps is decided by what stands under the secret tag.
             return match overlay.open_of(open)?.or(overlay.secret_of(open)?) {
                 None => Ok(()),
                 Some(_) => Err(malformed("the patient has two tags: resolve the patient, and name both").into()),
@@ -348,8 +348,8 @@ impl Signer {
     }
 }
 
-/// Whether the requester signed these requests, which need not be opened for it. What is sealed is held against the root
-/// when it is applied.
+/// Whether the requester signed these requests, which need not be opened for it. Sealed records are compared with the
+/// root when they are applied.
 pub(crate) fn verify_only(shared: &Shared, store: &Store, sealed: &SealedDecision) -> Result<(), Stop> {
     let key_id = KeyId::from_slice(&sealed.key_id).map_err(|_| malformed("a key id is 32 bytes"))?;
     let root = Hash::from_slice(&sealed.root).map_err(|_| malformed("a root is 32 bytes"))?;
@@ -390,7 +390,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
         }
         let [open, secret] = &states;
         let mut known = ItemFacts::of(item, open, Some(secret), other_patient);
-        // Its deposit erased, the item is kept apart all the same.
+        // Its deposit erased, the item is secret all the same.
         known.secret |= is_secret;
         if row.is_some() && states.iter().all(|state| state.deposit(&item.id).is_none()) {
             // Who asks doesn't become the depositor of what was erased by saying so.
@@ -401,8 +401,8 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
     Ok(facts)
 }
 
-/// What is decided on each compartment; of the second, only where an item of it was asked for. Where nothing else was
-/// asked for, that is all: under the open tag a decision on nothing would tell of it.
+/// The decision under each tag; under the secret tag only if an item of it was asked for. Where nothing else was asked
+/// for, that is all: under the open tag a decision on nothing would tell of it.
 fn split(
     decision: Decision,
     facts: &[ItemFacts],

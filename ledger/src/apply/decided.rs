@@ -12,7 +12,7 @@ use crate::schema::TAG_LEN;
 /// What was decided on one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
-    /// Under the open tag; then, where items of the second compartment were asked for, under that one's. The actor may
+    /// Under the open tag; then, where items under the secret tag were asked for, under that one's. The actor may
     /// learn of the second only when it permits something. Where nothing else was asked for it stands alone, and where it
     /// permits nothing its receipt is of the open tag, as if what was asked for weren't there.
     pub decisions: Vec<MadeDecision>,

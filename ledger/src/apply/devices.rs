@@ -1,6 +1,7 @@
-//! Patients' own devices, as the ledger keeps them: no row says which party is whose. What says it is the sealed record
-//! `device.registered` under each tag, and a state is folded from those. Beside them there is where these records stand, for
-//! readers who open them, and a mark for each device that has read a trace, which only who opens the record can make.
+//! Patients' own devices, as the ledger keeps them: no row says which party is whose. The sealed record that says it is
+//! `device.registered` under each tag, and a state is folded from those. Beside them there is where these records
+//! stand, for readers who open them, and a mark for each device that has read a trace, which only who opens the record
+//! can make.
 
 use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_rules::codes::Code;

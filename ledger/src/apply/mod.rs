@@ -1,5 +1,5 @@
-//! What one command does: every batch in it is checked and recorded, or refused, in order; then what is asked is decided;
-//! then the records that the ledger makes itself.
+//! Applies one command: every batch in it is checked and recorded, or refused, in order; then requests are decided;
+//! then come the records that the ledger makes itself.
 //!
 //! [`check`] says what is checked, [`acts`] what acts of the authority do, [`authority`] which of them several authorities sign,
 //! [`voiding`] how records are voided, [`daily`] how often a day access may be taken away, [`rule`] what records that decide do, [`basis`]
@@ -92,8 +92,8 @@ pub enum BatchOutcome {
         /// It was on record before: this is the original answer.
         repeated: bool,
     },
-    /// What was asked is decided, request by request in their order, and the decisions are on record. A request may be
-    /// refused by itself.
+    /// The requests are decided, one by one in their order, and the decisions are on record. A request may be refused
+    /// by itself.
     Decided(Vec<Result<Decided, Refusal>>),
     /// A record of the ledger itself is on record.
     LedgerRecord {

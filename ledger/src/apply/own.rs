@@ -1,5 +1,5 @@
-//! What the ledger records itself: that someone read entries, or the trace of a patient, in whose trace it then stands.
-//! Public by nature, so its payload isn't sealed: it names a service and numbers of entries, never a person.
+//! Records that the ledger makes itself: that someone read entries, or the trace of a patient, in which the record then
+//! stands. Public by nature, so its payload isn't sealed: it names a service and numbers of entries, never a person.
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proto::internal::v1::LedgerRecord;

@@ -1,9 +1,9 @@
 //! Records that decide: opened, admitted or refused, and what they change.
 //!
-//! Only kinds that `rules::consent::opens_at_apply` names are opened, and accesses that cite a decision or a break-glass.
-//! What is opened is held against the record hash that its author signed, so nobody on the way can have put in another
-//! one. A batch is admitted record by record in its order, each against what the ones before it would change; it takes
-//! effect only when all of it is accepted.
+//! Only kinds that `rules::consent::opens_at_apply` names are opened, and accesses that cite a decision or a
+//! break-glass. An opened record is compared with the record hash that its author signed, so nobody on the way can have
+//! put in another one. A batch is admitted record by record in its order, each against what the ones before it would
+//! change; it takes effect only when all of it is accepted.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -320,7 +320,7 @@ impl Staged {
         }
     }
 
-    /// What a minor keeps isn't opened by a professional who represents them, under whichever tag they sign that.
+    /// A professional who represents a minor doesn't lift the minor's secrecy, under whichever tag they sign.
     fn check_lifting(
         &mut self,
         overlay: &Overlay<'_>,
@@ -490,7 +490,7 @@ pub(super) fn with_env<T>(
 enum Says {
     /// What it is from here on.
     WhatItIs,
-    /// What it is, and that it is kept apart, if the tags turn out to be one patient's.
+    /// What it is, and that it is secret, if the tags turn out to be one patient's.
     Maybe,
     /// Nothing: it is on record, no more.
     Nothing,

@@ -1,4 +1,4 @@
-//! What is kept in memory between commands. One set belongs to the thread that applies, one to those that check.
+//! The state kept in memory between commands. One set belongs to the thread that applies, one to those that check.
 
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
-//! Whose an item is, and which two tags are one patient's.
+//! The owner of an item, and the two tags of one patient.
 //!
 //! An item belongs to the patient under whose tag it was first deposited, and to who deposited it then, for good: nobody
 //! takes it over by writing it again, nor by deleting it first. What it is (category, labels) is what the last deposit says
 //! that was its depositor's, or was made on a decision that permitted it: any other is on record, and changes nothing. Both
 //! stand in sealed records, and are opened when the item is asked for.
 //!
-//! What its depositor writes again under the patient's second tag is kept apart from then on. Where nothing says yet which two
-//! tags are one patient's, that is noted, and counts as soon as something does.
+//! If the depositor rewrites an item under the patient's secret tag, the item is secret from then on. Where nothing says yet
+//! which two tags are one patient's, that is noted, and counts as soon as something does.
 
 use sillage_proof::hash::{Hash, LeafIndex, sha256};
 use sillage_rules::consent::DepositedItem;
@@ -104,14 +104,14 @@ impl Overlay<'_> {
         self.item_among(id, None)
     }
 
-    /// The same where an open and a second tag are known to be one patient's before that is on record.
+    /// The same where an open and a secret tag are known to be one patient's before that is on record.
     pub(crate) fn item_among(&self, id: &str, pair: Option<(&Tag, &Tag)>) -> Result<Option<ItemRow>, ReadError> {
         let Some(row) = self.stored_item(id)? else { return Ok(None) };
         let Some(row) = self.counting(id, row)? else { return Ok(None) };
         if !row.claimed {
             return Ok(Some(row));
         }
-        // The second tag where its first deposit is under the open one; and the other way round.
+        // The secret tag where its first deposit is under the open one; and the other way round.
         let (second, open) = match pair {
             Some((open, second)) if row.tag == *open => (Some(*second), None),
             Some((open, second)) if row.tag == *second => (None, Some(*open)),
@@ -304,7 +304,7 @@ impl Overlay<'_> {
                 } else if self.secret_of(&known.tag)? == Some(*tag) && row.tag == known.tag {
                     ItemRow { tag: *tag, ..row }
                 } else if self.secret_of(&known.tag)? == Some(*tag) {
-                    // The row is of the patient of a voided deposit: it is kept apart by a row of its own.
+                    // The row is of the patient of a voided deposit: it is secret by a row of its own.
                     let key = claim_key(id, tag).as_bytes().to_vec();
                     self.set_row(Family::Item, key, Some(index.get().to_be_bytes().to_vec()));
                     ItemRow { claimed: true, ..row }

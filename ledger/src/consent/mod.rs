@@ -1,5 +1,5 @@
-//! What decides, kept beside the log: states of patients folded from their records, documents that hold for all, items
-//! and who they belong to, the register of broken glass.
+//! The records that decide, kept beside the log: states of patients folded from their records, documents that hold for
+//! all, items and who they belong to, the register of broken glass.
 //!
 //! Where to start reading:
 //!

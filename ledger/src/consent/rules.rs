@@ -457,7 +457,7 @@ pub(crate) fn glass_id(event: &Event) -> Option<&str> {
     }
 }
 
-/// What was deposited isn't folded into states: a patient may have thousands of items, and few are asked for at a time.
+/// Deposits aren't folded into states: a patient may have thousands of items, and few are asked for at a time.
 pub(crate) fn is_deposit(kind: Kind) -> bool {
     matches!(kind, Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE | Kind::ACCESS_DELETE)
 }

@@ -1,6 +1,6 @@
 //! The keyring of a running node: epochs come and go, and the file follows.
 //!
-//! The file is replaced whole. What was in the old one is overwritten before it is unlinked, so that on a disk that
+//! The file is replaced whole. The bytes of the old one are overwritten before it is unlinked, so that on a disk that
 //! writes in place no key remains in free blocks; `docs/durability.md` says what that means elsewhere.
 //!
 //! ```text

@@ -64,7 +64,7 @@ pub enum KeyringError {
         /// Where the fingerprints are on record.
         record: PathBuf,
     },
-    /// What is on record of the keyring can't be read.
+    /// The record of the keyring can't be read.
     #[error("{} isn't a record of a keyring or was altered: make sure that the keyring is the one of this log, then remove that file", .0.display())]
     Record(PathBuf),
     /// The operating system gives no randomness.

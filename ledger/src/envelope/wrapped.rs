@@ -1,7 +1,7 @@
 //! Data keys and epochs that are on record, kept in memory: nearly every record that is applied asks for them.
 //!
-//! Only what the store holds is kept, never what a command brings along or what isn't there, and what the present command
-//! changed is asked first. Whatever gives a data key up, wraps it anew or changes an epoch makes
+//! Only what the store holds is kept, never what a command brings along or what isn't there, and what the present
+//! command changed is asked first. Every change that gives a data key up, wraps it anew or changes an epoch makes
 //! [`crate::overlay::Overlay::keys_changed`] true, and all of it is forgotten: so a hit and a miss come to the same.
 
 use std::collections::HashMap;

@@ -1,9 +1,9 @@
-//! What is stored of erasures (family `erase`, see [`crate::schema`]), and how it is read.
+//! The rows of erasures (family `erase`, see [`crate::schema`]), and how they are read.
 //!
-//! An erasure takes effect for every reader when it is applied. What is left to do then concerns copies: old Raft
+//! An erasure takes effect for every reader when it is applied. The rest of the work concerns copies: old Raft
 //! segments, snapshots and copies of a data folder hold the payload under keys that were wrapped under a key-encryption
 //! key. *Open* rows say which erasures still wait for that key to be given up, *due* rows which data keys of a patient
-//! are to go first. Whoever leads works from these rows, so that a new leader goes on where the old one stopped.
+//! are to go first. The leader works from these rows, so that a new leader goes on where the old one stopped.
 
 use rocksdb::{Direction, IteratorMode, ReadOptions};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};

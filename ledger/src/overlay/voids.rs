@@ -1,9 +1,9 @@
 //! Voided records, as the ledger keeps them: one row for each act, and how far its patients were told.
 //!
-//! A state isn't stored: it is folded from records, and whoever folds it leaves out what is voided. So an act takes effect at
-//! once for every patient, with nothing to do for any of them but to forget what is kept in memory. What is done in slices,
-//! a bounded one with each command, is telling: a record under the tag of each patient concerned, and the list of decisions
-//! that were made while the voided records counted ([`crate::apply::voiding`]).
+//! A state isn't stored: it is folded from records, and whoever folds it leaves out what is voided. So an act takes
+//! effect at once for every patient, with nothing to do for any of them but to forget what is kept in memory. Telling
+//! is done in slices, a bounded one with each command: a record under the tag of each patient concerned, and the list
+//! of decisions that were made while the voided records counted ([`crate::apply::voiding`]).
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ use crate::store::Store;
 pub struct GlassFilter {
     /// Only those that give access now.
     pub open_only: bool,
-    /// Only those whose justification is due and isn't there.
+    /// Only those whose justification is overdue.
     pub overdue_only: bool,
 }
 

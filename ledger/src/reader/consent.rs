@@ -1,4 +1,4 @@
-//! What readers may ask of what decides.
+//! Queries about the records that decide.
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_rules::entry::Entry;

@@ -19,7 +19,7 @@ impl LedgerReader {
         Overlay::new(&self.view().store).erasure_of(tag, index)
     }
 
-    /// The last erasure of a patient as a whole; `None`: never. What was recorded after it is there.
+    /// The last erasure of a patient as a whole; `None`: never. Later records are there.
     ///
     /// # Errors
     /// When the store can't be read.

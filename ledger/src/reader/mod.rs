@@ -535,7 +535,7 @@ impl LedgerReader {
         self.store().read_file_again(name)
     }
 
-    /// The feature level of the group, as applied here. What is new at apply or admission counts from its level on.
+    /// The feature level of the group, as applied here. A new rule of apply or admission counts from its level on.
     pub fn feature_level(&self) -> u32 {
         self.view().level
     }

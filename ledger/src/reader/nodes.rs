@@ -18,8 +18,8 @@ impl LedgerReader {
         is_reached(&self.view().store, NODE_SETS)
     }
 
-    /// The set of nodes after the last act that is applied, one that no index commit covers yet too: whom this node talks
-    /// to. Whose signatures count for a checkpoint says [`LedgerReader::node_set_at`].
+    /// The set of nodes after the last act that is applied, one that no index commit covers yet too: whom this node
+    /// talks to. [`LedgerReader::node_set_at`] says whose signatures count for a checkpoint.
     ///
     /// # Errors
     /// When the store can't be read.

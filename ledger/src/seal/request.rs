@@ -16,8 +16,8 @@ use crate::schema::DataKeyName;
 
 impl Sealer {
     /// Seals what a requester asks, 1 to 64 requests under one signature, each under a data key of its patient and with a
-    /// seed of its own. A key of the second compartment goes along wherever a request names it: which of its items
-    /// are kept apart is known only when it is decided, and whether any are is nothing that a command should tell. What
+    /// seed of its own. A key under the secret tag goes along wherever a request names it: which of its items
+    /// are secret is known only when it is decided, and whether any are is nothing that a command should tell. What
     /// proves the two tags of a patient is sealed with the request that names both.
     ///
     /// # Errors

@@ -625,7 +625,7 @@ impl Log {
             let seeds = command.decisions.iter().flat_map(|decision| &decision.requests);
             tags.extend(records.filter_map(|record| <[u8; 32]>::try_from(&record.tag[..]).ok()));
             tags.extend(seeds.filter_map(|sealed| <[u8; 32]>::try_from(&sealed.tag[..]).ok()));
-            // Of the second tags too.
+            // Of the secret tags too.
             let keys = command.decisions.iter().flat_map(|decision| &decision.new_keys);
             tags.extend(keys.filter_map(|key| <[u8; 32]>::try_from(&key.tag[..]).ok()));
         }

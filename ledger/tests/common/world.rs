@@ -436,7 +436,7 @@ impl World {
         }
     }
 
-    /// The items that are permitted, in both compartments.
+    /// The items that are permitted, under both tags.
     pub fn permitted(&mut self, request: v1::DecisionRequest) -> Vec<String> {
         let decided = self.ask(request).expect("decided");
         decided.decisions.into_iter().flat_map(|made| made.permitted).collect()

@@ -41,7 +41,7 @@ fn a_decision_is_an_entry_of_the_trace_whose_parts_open_one_at_a_time() {
     world.now += 1_000;
     let decided = world.ask(asked).expect("decided");
     assert!(!decided.repeated);
-    let [made] = &decided.decisions[..] else { panic!("one compartment was asked") };
+    let [made] = &decided.decisions[..] else { panic!("one tag was asked") };
     assert_eq!((&made.permitted[..], &made.told[..]), (&["d1".to_owned()][..], &["d1".to_owned()][..]));
     let Some(Entry::Record(entry)) = world.reader().decoded_entry(made.index).expect("readable") else {
         panic!("a record entry")
@@ -174,7 +174,7 @@ fn who_asks_is_an_author_with_an_active_key_and_signed_it() {
 }
 
 #[test]
-fn a_request_that_touches_both_compartments_becomes_two_decisions() {
+fn a_request_for_items_under_both_tags_becomes_two_decisions() {
     let mut world = World::new();
     let dr = doctor(1, "gynaecologist");
     world.record(&[permit(open_tag(1), "a", &dr)]);
@@ -191,7 +191,7 @@ fn a_request_that_touches_both_compartments_becomes_two_decisions() {
     assert!(!shown.windows(4).any(|part| part == b"pill"));
     assert!(!shown.windows(32).any(|part| part == secret(1)));
     assert_eq!(world.decision(kept.index).private_part().outcomes[0].id, "pill");
-    // Without the second tag nothing is decided that would tell, under the open one, of an item kept apart.
+    // Without the second tag nothing is decided that would tell, under the open one, of a secret item.
     let alone = world.ask(may_read(open_tag(1), dr.clone(), &[item("pill")])).expect_err("the second tag is left out");
     assert_eq!(alone.code, Code::MalformedRequest);
     // Permitted alone, it leaves nothing in the open trace, not even that something was asked.
@@ -340,7 +340,7 @@ fn what_its_depositor_writes_again_under_the_second_tag_is_kept_apart_once_the_t
     world.record(&[deny(secret(1), "b", "SEX")]);
     assert_eq!(world.reason(both(1, other, &[item("pill")])), "CONSENT_DENY");
     assert_eq!(world.reason(both(1, dr.clone(), &[item("pill")])), "DEPOSITOR");
-    // So does what was written again under the open tag, though what was kept apart once stays so.
+    // So does what was written again under the open tag, though an item that was secret once stays so.
     let asked = world.ask(both(1, doctor(2, "gynaecologist"), &[item("kept")])).expect("decided");
     let [kept] = &asked.decisions[..] else { panic!("{asked:?}") };
     assert_eq!(world.decision(kept.index).private_part().outcomes[0].reason, "CONSENT_DENY");

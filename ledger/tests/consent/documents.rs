@@ -1,4 +1,4 @@
-//! What holds for all patients: published by the authority, in force from then on.
+//! The rules that hold for all patients: published by the authority, in force from then on.
 
 use serde_json::json;
 use sillage_proto::v1;

@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Patient 0 is the second compartment of patient 1.
+/// Patient 0 stands for the secret tag of patient 1.
 fn patient_tag(number: u8) -> [u8; 32] {
     match number {
         0 => two_tags(1).secret,

@@ -4,8 +4,9 @@
 //! batch_leaf = H(0x06 ‖ u16 kind ‖ u16 stated ‖ tag[32] ‖ record_hash[32])
 //! ```
 //!
-//! The record itself is salted and sealed. What a log shows of it in the open (its kind, whose trace it stands in, what is
-//! flagged because the author says so) is part of the leaf, so that the node that copies it into an entry can't change it.
+//! The record itself is salted and sealed. The part that a log shows in the open (its kind, whose trace it stands in,
+//! what is flagged because the author says so) is part of the leaf, so that the node that copies it into an entry can't
+//! change it.
 
 use crate::hash::{Hash, hash_many};
 use crate::merkle;

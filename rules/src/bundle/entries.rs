@@ -251,7 +251,7 @@ enum Shown {
     Decision,
 }
 
-/// What is shown is what the entry commits to.
+/// The shown record is the one that the entry commits to.
 fn check_shown(item: &BundleEntry, entry: &RecordEntry) -> Result<Shown, EntryProblem> {
     match &item.payload {
         None if entry.kind.is_act() => Err(EntryProblem::ActWithheld),

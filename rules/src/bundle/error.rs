@@ -268,7 +268,7 @@ pub enum EntryProblem {
     /// The path to the author's signature leads elsewhere.
     #[error("its path in the batch: {0}")]
     Path(#[from] ProofError),
-    /// What isn't sealed is never erased.
+    /// A record that isn't sealed is never erased.
     #[error("the record of an act of the authority is missing, though such records are never erased")]
     ActWithheld,
     /// Nothing shows why the record is missing.

@@ -1,4 +1,4 @@
-//! What a bundle was found to prove.
+//! The findings of a verified bundle.
 
 use serde::Serialize;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};

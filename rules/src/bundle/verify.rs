@@ -140,7 +140,7 @@ impl Bundle {
         }
     }
 
-    /// The leaves of the patient's tree that the entries make. What they say is checked later.
+    /// The leaves of the patient's tree that the entries make. Their content is checked later.
     fn patient_leaves(&self) -> Result<Vec<Hash>, BundleError> {
         let mut pairs = Vec::with_capacity(self.entries.len());
         for (at, item) in self.entries.iter().enumerate() {

@@ -6,7 +6,7 @@
 pub mod rotation;
 pub mod trust;
 
-/// What was shown isn't proven. The words say what doesn't hold.
+/// The shown facts aren't proven. The words say what doesn't hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unproven(pub String);

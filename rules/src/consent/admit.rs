@@ -1,4 +1,4 @@
-//! Who may sign what, and what else a record needs before it takes effect.
+//! The rules of admission: who may sign a record, and what else it needs before it takes effect.
 //!
 //! [`PatientState::admit`] looks and changes nothing. Its codes come in the order of `docs/consent.md`: who signs first,
 //! then what the record refers to, then what it says.
@@ -294,7 +294,8 @@ impl PatientState {
         }
     }
 
-    /// What is over when it is handed in, as it says or by the policy, opens nothing and is never one too many.
+    /// A break-glass that is over when it is handed in, as it says or by the policy, opens nothing and is never one too
+    /// many.
     fn may_open_another(&self, opened: &BreakGlass, meta: &Meta, env: &Env<'_>) -> Admitted {
         let over = opened.expires.is_none_or(|expires| expires.0 <= meta.time.get())
             || opened.ends_by(env.policy, meta.time, None) <= meta.time;
@@ -416,7 +417,7 @@ fn says_representation(representation: &Representation, now: LedgerTimeMs) -> Ad
     not_empty(Period::new(representation.from, representation.until, now))
 }
 
-/// What has passed already is on record for nothing, but it isn't empty: an expired consent may be handed in.
+/// A period that has passed already has no effect, but it isn't empty: an expired consent may be handed in.
 fn not_empty(period: Period) -> Admitted {
     match period.from < period.until {
         true => Ok(()),

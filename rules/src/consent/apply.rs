@@ -294,8 +294,8 @@ impl PatientState {
         self.ended(1, before, stamp.index);
     }
 
-    /// Whoever deposited an item first stays its depositor: nobody takes it over by writing it again.
-    /// Who deposited an item says what it is. (Who was permitted to change it does, too: the ledger knows who was.)
+    /// The first depositor of an item stays its depositor: nobody takes it over by writing it again. The depositor of
+    /// an item says what it is. (Who was permitted to change it does, too: the ledger knows who was.)
     fn add_deposit(&mut self, item: &DepositedItem, meta: &Meta) {
         match self.deposits.get_mut(&item.id) {
             None => _ = self.deposits.insert(item.id.clone(), item.clone()),
@@ -308,7 +308,7 @@ impl PatientState {
     }
 }
 
-/// What is set already keeps its first record.
+/// An item that is set already keeps its first record.
 fn set_all<'a, K: Ord + Clone + 'a>(map: &mut BTreeMap<K, Stamp>, keys: impl IntoIterator<Item = &'a K>, stamp: Stamp) {
     for key in keys {
         map.entry(key.clone()).or_insert(stamp);

@@ -114,7 +114,7 @@ fn sort(event: &Event) -> Sort {
     }
 }
 
-/// What is excepted from a denial is permitted.
+/// An exception from a denial permits.
 fn only_denies(directive: &Directive) -> bool {
     let mut provisions = std::iter::once(&directive.provision).chain(&directive.except);
     provisions.all(|provision| provision.effect == Effect::Deny)

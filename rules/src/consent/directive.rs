@@ -26,10 +26,10 @@ pub struct GranteeKeys {
     /// A person by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<ActorName>,
-    /// Whoever acts for this structure.
+    /// Everybody who acts for this structure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<String>,
-    /// Whoever has this profession.
+    /// Everybody with this profession.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profession: Option<String>,
     /// The active members of the care team with this origin.
@@ -116,7 +116,7 @@ impl Grantee {
             && keys.team.as_deref().is_none_or(in_team)
     }
 
-    /// What a permission is for where it doesn't say: treatment; an application serves its user, a project research.
+    /// The purpose of a permission that names none: treatment; an application serves its user, a project research.
     pub fn default_purpose(&self) -> &'static str {
         match self {
             Self::Keys(keys) if keys.app.is_some() => "PATRQT",

@@ -1,4 +1,5 @@
-//! What holds for all patients: the policy, the habilitation matrix, the catalogue of applications, who is revoked.
+//! The rules that hold for all patients: the policy, the habilitation matrix, the catalogue of applications, who is
+//! revoked.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ pub const LATE_AFTER_S_MAX: u64 = 365 * 86_400;
 /// The longest time of a break-glass where the policy doesn't say: a day, in seconds.
 const BREAKGLASS_S: u64 = 86_400;
 
-/// The policy: details of `policy.published`. What isn't said is as by default.
+/// The policy: details of `policy.published`. A field that is left out has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {

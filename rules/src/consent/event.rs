@@ -166,7 +166,7 @@ impl Event {
     /// What the record means for decisions; `None` where its kind means nothing for them.
     ///
     /// # Errors
-    /// With the path of what can't be understood. What already happened (accesses) is never refused here.
+    /// With the path of what can't be understood. Accesses, which already happened, are never refused here.
     pub fn of(record: &ParsedRecord) -> Result<Option<Self>, RecordError> {
         let (kind, message) = (record.kind(), record.message());
         match kind {

@@ -1,4 +1,4 @@
-//! What of a record that decides still holds. An export carries that to another ledger, and an import finds here what holds
+//! The part of a record that still holds. An export carries that to another ledger, and an import finds here what holds
 //! there already. Directives and broken glass are apart: see [`PatientState::directives`].
 
 use std::collections::{BTreeMap, BTreeSet};

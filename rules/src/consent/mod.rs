@@ -1,4 +1,4 @@
-//! Who may do what with a patient's data, as records say it: from a parsed record to a patient's state.
+//! Consent, as records state it: from a parsed record to a patient's state.
 //!
 //! Where to start reading:
 //!

@@ -108,8 +108,8 @@ impl ActorName {
         Self::new(&system, &id).unwrap_or_else(|_| self.clone())
     }
 
-    /// What may stand for the actor where the authority revoked it: [`ActorName::hash`] of the name, and of what it may
-    /// have been called before there was one spelling.
+    /// The hashes that may stand for a revoked actor: [`ActorName::hash`] of the name, and of what it may have been
+    /// called before there was one spelling.
     pub fn hashes(&self) -> impl Iterator<Item = Hash> {
         let older = spelling::older_names(&self.system, &self.id).into_iter();
         let older = older.map(|(system, id)| Self { system, id }.hash());

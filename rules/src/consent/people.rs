@@ -155,8 +155,8 @@ pub struct BreakGlass {
 }
 
 impl BreakGlass {
-    /// When it begins to hold: when it is recorded, or, of one that is handed in after an emergency mode, when its glass was
-    /// broken. What was done under it in between had a basis, and it may have run out meanwhile.
+    /// When it begins to hold: when it is recorded, or, of one that is handed in after an emergency mode, when its
+    /// glass was broken. An access under it in between had a basis, and it may have run out meanwhile.
     pub fn begins(&self, recorded: LedgerTimeMs) -> LedgerTimeMs {
         self.since.map_or(recorded, |since| LedgerTimeMs(since.0).min(recorded))
     }

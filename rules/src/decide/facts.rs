@@ -1,4 +1,4 @@
-//! What is known of an item: what was recorded when it was deposited, and what the requester says where nothing was.
+//! The facts about an item: those recorded at its deposit, and the requester's own statements if there was none.
 
 use sillage_proto::v1;
 
@@ -21,15 +21,15 @@ pub struct ItemFacts {
     pub depositor_organisation: Option<String>,
     /// On record as another patient's.
     pub other_patient: bool,
-    /// Deposited under the patient's second tag.
+    /// Deposited under the patient's secret tag.
     pub secret: bool,
     /// The request says otherwise than what was recorded, which counts.
     pub contradicted: bool,
 }
 
 impl ItemFacts {
-    /// What is known of an item that a request names. What was recorded with its deposit counts; the request may repeat
-    /// it, and says it where no deposit is on record. Whether it says otherwise is for [`check_contradictions`].
+    /// What is known of an item that a request names. The facts of its deposit count; the request may repeat them, and
+    /// states them if no deposit is on record. Whether it says otherwise is for [`check_contradictions`].
     pub fn of(item: &v1::Item, open: &PatientState, secret: Option<&PatientState>, other_patient: bool) -> Self {
         let kept_apart = secret.and_then(|secret| secret.deposit(&item.id));
         let said = Self::said(item);

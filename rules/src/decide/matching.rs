@@ -11,7 +11,7 @@ use crate::consent::{Effect, Grantee, PatientState, Provision};
 /// A directive that means the request, whatever the item.
 pub(super) struct Meant<'a> {
     pub entry: &'a DirectiveEntry,
-    /// Whether what it permits counts. What it denies does, whoever asks.
+    /// Whether what it permits counts. Its denials hold, whoever asks.
     pub permits: bool,
     /// Its exceptions, those with the other effect that mean the request too.
     exceptions: Vec<&'a Provision>,
@@ -30,7 +30,8 @@ impl Meant<'_> {
         item.fits(&self.entry.directive.provision)
     }
 
-    /// Whether an exception means the item. What an exception leaves out is as its directive says, which means it already.
+    /// Whether an exception means the item. A field that an exception leaves out is as its directive says, which
+    /// matches already.
     pub fn is_excepted(&self, item: &Item<'_>) -> bool {
         let any = |provisions: &[&Provision]| provisions.iter().any(|provision| item.fits(provision));
         any(&self.exceptions) && !any(&self.permits_within)
@@ -100,9 +101,9 @@ impl<'s> Teams<'s> {
         Self { all: memberships().filter_map(origin).collect(), counted: counted.filter_map(origin).collect() }
     }
 
-    /// Whether what is permitted counts, to an actor who is all of these grantees: a person who is named, or meant by their
-    /// profession, has logged in, or is named together with the structure for which they act. What profession somebody has, their
-    /// party alone says: so it reaches no further than the party.
+    /// Whether what is permitted counts, to an actor who is all of these grantees: a person who is named, or meant by
+    /// their profession, has logged in, or is named together with the structure for which they act. Only their party
+    /// states somebody's profession: so it reaches no further than the party.
     fn permits(&self, grantees: [&Option<Grantee>; 2], request: &Request) -> bool {
         let keys = || {
             grantees.into_iter().flatten().filter_map(|grantee| match grantee {

@@ -125,7 +125,7 @@ pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>
     Decision { items, obligations, versions }
 }
 
-/// Whether an item is kept from representatives: deposited under the second tag, or marked as a minor's secret. Such
+/// Whether an item is kept from representatives: deposited under the secret tag, or marked as a minor's secret. Such
 /// items of a request are decided and put on record apart, so that the open tag doesn't tell of them.
 pub fn is_secret(item: &ItemFacts, open: &PatientState, secret: Option<&PatientState>) -> bool {
     let marked = |state: &PatientState| state.keeps_secret(&item.id).is_some();

@@ -1,8 +1,9 @@
 //! Which two tags are one patient's, as a request proves it.
 //!
-//! A request that names the second tag brings the patient's identity and the VRF proofs of both tags, which its sender
-//! got when it resolved the patient. Whoever decides checks them before it believes that these two belong together: no
-//! author can tie a patient to another's second tag. What is proven is no part of what is signed, and is kept nowhere.
+//! A request that names the secret tag brings the patient's identity and the VRF proofs of both tags, which its sender
+//! got when it resolved the patient. A node that decides checks them before it believes that these two belong together:
+//! no author can tie a patient to another's secret tag. The proofs are no part of the signed bytes, and are kept
+//! nowhere.
 
 use std::fmt;
 
@@ -78,7 +79,7 @@ impl TagPairing {
         Zeroizing::new(parts.concat())
     }
 
-    /// Whether these are the open and the second tag of this patient under the log's VRF key.
+    /// Whether these are the open and the secret tag of this patient under the log's VRF key.
     pub fn proves(&self, key: &VrfPublicKey, open: &[u8; 32], secret: &[u8; 32]) -> bool {
         let holds = |tag: &[u8; 32], compartment, proof: &[u8; PROOF_LEN]| {
             let tag = PatientTag::from_bytes(*tag);

@@ -73,7 +73,7 @@ impl Reason {
         )
     }
 
-    /// Whether the actor is told of the item. Whoever may not change an item may know that it is there.
+    /// Whether the actor is told of the item. An actor who may not change an item may know that it is there.
     pub const fn is_told(self) -> bool {
         self.permits() || matches!(self, Self::NotOwner)
     }

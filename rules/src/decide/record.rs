@@ -1,5 +1,5 @@
-//! What is put on record of a decision: two parts, each under a salt of its own, so that the actor can be shown theirs and
-//! nothing else (`docs/formats.md` §13).
+//! The record of a decision: two parts, each under a salt of its own, so that the actor can be shown theirs and nothing
+//! else (`docs/formats.md` §13).
 
 use prost::Message;
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize};
@@ -60,7 +60,7 @@ pub struct SignedRequest {
 pub enum Compartment {
     /// The open tag: representatives may read it.
     Open,
-    /// The second tag.
+    /// The secret tag.
     Secret,
 }
 
@@ -85,10 +85,10 @@ pub struct DecisionRecord {
 }
 
 impl DecisionRecord {
-    /// Puts a decision on the items of one compartment on record. `salts` are the actor part's and the private part's.
+    /// Puts a decision on the items under one tag on record. `salts` are the actor part's and the private part's.
     ///
     /// Under the open tag, a request that names the second one is left out: representatives read that trace. Its hash
-    /// stands in the actor's part, and the signature can be checked with it. Under the second tag, the actor's part names
+    /// stands in the actor's part, and the signature can be checked with it. Under the secret tag, the actor's part names
     /// that one only where something is permitted: refused, the actor isn't told of the items, nor that they are kept there.
     pub fn new(
         request: &ParsedRequest,
@@ -248,7 +248,7 @@ impl DecisionRecord {
     }
 
     /// Whether this is what the ledger puts on record under this tag: the one that the actor's part names, or, where a
-    /// request is refused for items of the second tag, that one.
+    /// request is refused for items of the secret tag, that one.
     pub fn is_under(&self, tag: &[u8]) -> bool {
         let request = ParsedRequest::parse(&self.private.request).ok();
         let kept = request.as_ref().and_then(|request| Some((request.tag(), request.secret_tag()?)));

@@ -130,7 +130,7 @@ impl ParsedRequest {
         &self.tag
     }
 
-    /// The patient's second tag.
+    /// The patient's secret tag.
     pub const fn secret_tag(&self) -> Option<&[u8; 32]> {
         self.secret_tag.as_ref()
     }

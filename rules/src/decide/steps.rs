@@ -131,13 +131,13 @@ struct Asked<'a> {
     env: &'a Env<'a>,
     request: &'a Request,
     item: &'a ItemFacts,
-    /// The state of the open tag; for an item of the second tag, that one's too.
+    /// The state of the open tag; for an item of the secret tag, that one's too.
     states: [Option<&'a PatientState>; 2],
     /// Their directives that mean the request and the item.
     directives: Vec<&'a Meant<'a>>,
     /// The same item, for exceptions of directives.
     labelled: Item<'a>,
-    /// Kept from representatives: by the record that says so, or by no other than its deposit under the second tag.
+    /// Kept from representatives: by the record that says so, or by no other than its deposit under the secret tag.
     secret: Option<Option<LeafIndex>>,
 }
 

@@ -1,4 +1,4 @@
-//! What shows that a patient's row is in the index, or that there is none: the whole bucket, and the path above it.
+//! The proof that a patient's row is in the index, or that there is none: the whole bucket, and the path above it.
 
 use sillage_proof::hash::{Hash, node_hash};
 

@@ -142,7 +142,7 @@ pub enum ActLine {
     },
     /// An issuer whose logins prove a will, or no longer do.
     Issuer(Box<IssuerLine>),
-    /// What a key or a party signed counts for nothing from here on.
+    /// The records that a key or a party signed count for nothing from here on.
     Voided {
         /// The key; none where a party is named.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,7 +37,7 @@ pub struct RecordLine {
     /// Whose data or consent; absent where no patient is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<PatientLine>,
-    /// Kept from a minor's representatives: recorded under the patient's second tag.
+    /// Kept from a minor's representatives: recorded under the patient's secret tag.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secret: bool,
     /// Who; absent where a software acted on its own.

@@ -249,7 +249,7 @@ impl Issuer {
         }
     }
 
-    /// How sure the issuer is. What it doesn't say counts for nothing.
+    /// How sure the issuer is. A claim that it doesn't make counts for nothing.
     pub(super) fn level(&self, claims: &Claims) -> Level {
         let acr = claims.optional_text("acr").ok().flatten();
         let is = |values: &[String]| acr.is_some_and(|acr| values.iter().any(|value| value == acr));

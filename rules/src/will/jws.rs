@@ -58,7 +58,7 @@ impl Algorithm {
     }
 }
 
-/// The header. What else a header may hold is ignored, unless it would change which key or rules count.
+/// The header. Other members of a header are ignored, unless they would change which key or rules count.
 #[derive(Debug, Deserialize)]
 struct Header {
     alg: String,

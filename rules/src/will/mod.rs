@@ -223,7 +223,7 @@ pub fn of(
     }
 }
 
-/// Whether it says that it was collected. What that has to hold is checked where directives are.
+/// Whether it says that it was collected. The required content is checked where directives are.
 fn is_collected(message: &v1::Record) -> bool {
     let details = serde_json::from_str::<serde_json::Value>(&message.details);
     details.is_ok_and(|details| details.get("collected").is_some())
@@ -381,7 +381,7 @@ fn check_subject(
     }
 }
 
-/// What `auth` says is what the token says: so it may be shown as proven.
+/// `auth` says the same as the token: so it may be shown as proven.
 fn check_said(
     auth: Option<&v1::Authentication>,
     login: &Claims,

@@ -527,7 +527,7 @@ fn what_decided_is_named() {
     assert_eq!(consulted(&["PSY"]), [3]);
 }
 
-/// Rules of the second tag count for its items alone, so that what is decided under the open one doesn't tell of them.
+/// Rules of the secret tag count for its items alone, so that what is decided under the open one doesn't tell of them.
 #[test]
 fn the_second_tag_decides_on_its_own_items_only() {
     let mut world = world();

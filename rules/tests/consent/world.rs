@@ -126,7 +126,7 @@ impl World {
         self.put_message(record(kind, signer, &details, items), false)
     }
 
-    /// The same under the second tag.
+    /// The same under the secret tag.
     pub fn put_secret(&mut self, kind: Kind, signer: &v1::Actor, details: Value, items: &[&str]) -> Result<(), Code> {
         self.put_message(record(kind, signer, &details, items), true)
     }

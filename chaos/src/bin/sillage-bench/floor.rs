@@ -115,7 +115,7 @@ fn prepare(key: &SigningKey, pool: &Pool, place: usize, batch: usize) -> Result<
     Ok(Prepared { records: salted, message, signature, bytes: sent.encode_to_vec() })
 }
 
-/// The root of a batch of these records. What is stated of them costs the same whatever it is.
+/// The root of a batch of these records. Their content doesn't change the cost.
 fn root_of(salted: &[Vec<u8>]) -> Hash {
     let inputs: Vec<&[u8]> = salted.iter().map(Vec::as_slice).collect();
     let mut hashes = Vec::with_capacity(inputs.len());

@@ -1,4 +1,4 @@
-//! What a ledger of three nodes does on this machine, with everything on, and what the machine could do at most.
+//! Measures a ledger of three nodes on this machine, with everything on, beside the most that the machine could do.
 //!
 //! [`point`] measures one combination of batch size and number of clients; [`floor`] is a plain program that does the
 //! least that anyone could do with the same events; [`report`] prints both as a table or as JSON. [`events`] makes the

@@ -44,7 +44,7 @@ pub struct Args {
     /// How many runs of kills and stops
     #[arg(long, default_value_t = 20)]
     pub runs: u64,
-    /// Seed of the faults; absent: another one each time. What the machine does meanwhile is not repeated by it
+    /// Seed of the faults; absent: another one each time. It doesn't repeat the machine's own behaviour
     #[arg(long)]
     pub seed: Option<u64>,
     /// How long each run records, in seconds

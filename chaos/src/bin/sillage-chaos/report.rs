@@ -1,4 +1,4 @@
-//! What a hunt came to: faults by kind, what was acknowledged, and how long nothing was.
+//! The result of a hunt: faults by kind, what was acknowledged, and how long nothing was.
 
 use super::kinds::Kind;
 use super::run::Outcome;

@@ -25,7 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// A node that is stopped is given up soon.
 pub const TIMEOUTS: Timeouts = Timeouts { attempt: Duration::from_millis(1_500), total: Duration::from_secs(10) };
 const STREAMS: usize = 6;
-/// What counts is the number of moments at which a node can die, not how much is written.
+/// The number of moments at which a node can die counts, not the amount that is written.
 const PAUSE_MAX_MS: u64 = 16;
 /// After everything is healed, a batch must be answered within this.
 pub const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,4 +1,4 @@
-//! What faults are made with: the network, the disks and the clocks that the nodes were moved into, and their folders.
+//! The tools that make faults: the network, the disks and the clocks that the nodes were moved into, and their folders.
 
 use super::Error;
 use super::kinds::{Kind, Need};

@@ -1,4 +1,4 @@
-//! What the patient decides, and what comes of it when somebody asks: shown with the real command line.
+//! The patient decides and somebody asks: shown with the real command line.
 
 use super::show::sillage;
 use super::story::Registered;

@@ -1,4 +1,4 @@
-//! What a person would type: the real command line, its output as it is.
+//! The real command line, as a person types it, and its output as it is.
 
 use super::story::Registered;
 use super::{Error, Lang};

@@ -1,4 +1,4 @@
-//! What waits to be applied is bounded, on a leader and on a follower.
+//! Entries that wait to be applied are bounded, on a leader and on a follower.
 
 use super::*;
 

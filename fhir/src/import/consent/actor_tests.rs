@@ -1,4 +1,4 @@
-//! Whom a Consent names, and what it says of them: nothing that a directive can't say, and nobody whom no request names.
+//! The grantees of a Consent: nothing that a directive can't say, and nobody whom no request names.
 
 use serde_json::{Value, json};
 

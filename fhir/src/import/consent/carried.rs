@@ -1,4 +1,4 @@
-//! What decides beside directives, as our own export carries it: a Consent with the extension `rule` becomes the record of
+//! Rules beside directives, as our own export carries them: a Consent with the extension `rule` becomes the record of
 //! that kind, or is refused with the part that can't be understood. Its provision is for other readers, and isn't read.
 //!
 //! | part | |

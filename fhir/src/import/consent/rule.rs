@@ -22,7 +22,7 @@ use super::super::FhirError;
 /// Values of which any matches; none: every value.
 pub(super) type Values = Option<Vec<String>>;
 
-/// One provision. What it doesn't name is `None` or empty: it inherits that, or is about everything.
+/// One provision. A part that it doesn't name is `None` or empty: it inherits that part, or is about everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
     pub path: String,

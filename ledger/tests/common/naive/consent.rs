@@ -189,7 +189,7 @@ impl Consent {
         state
     }
 
-    /// Decides on a request, for each compartment.
+    /// Decides on a request, for each tag.
     pub fn decide(&mut self, request: &ParsedRequest, time: u64) -> Result<(Decision, Vec<bool>), Code> {
         if request.secret_tag().is_none() && self.pairs.contains_key(request.tag()) {
             return Err(Code::MalformedRequest);

@@ -1,7 +1,8 @@
 //! One fault: made, watched, undone. Each says what must hold meanwhile, and what must hold again afterwards.
 //!
-//! [`Scene::strike`] makes one of a kind. What must not be is a finding, worded as a sentence; an error is when the fault
-//! couldn't be made. Whether anything acknowledged was lost is not asked here: the audit after the round reads the whole log.
+//! [`Scene::strike`] makes one of a kind. A broken promise is a finding, worded as a sentence; an error means that the
+//! fault couldn't be made. Whether anything acknowledged was lost is not asked here: the audit after the round reads
+//! the whole log.
 
 mod clocks;
 mod disks;
