@@ -140,25 +140,25 @@ codes! {
     SignaturesMissing "SIGNATURES_MISSING" Reject FailedPrecondition 4
         "The record needs the signatures of several authorities, or says something of an identity that another party must confirm: `sillage authority propose` or `sillage identity propose`, have the others sign it, then submit it.";
     LimitReached "LIMIT_REACHED" Reject ResourceExhausted 4
-        "The party has signed as many records as it may in one day of those that are counted (what takes access away, ends spaces or memberships, embargoes, and permissions and memberships on another's word than the patient's: docs/formats.md §19): find out why, then wait for the next day, or have the authority set another limit.";
+        "The party has signed as many counted records as it may in one day (those that take access away, end spaces or memberships, or embargo, and permissions and memberships on another's word than the patient's: docs/formats.md §19): find out why, then wait for the next day, or have the authority set another limit.";
     NotEntitled "NOT_ENTITLED" Reject PermissionDenied 4
-        "Who calls may not do this, or who acts may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
+        "The caller may not do this, or the actor may not sign it (docs/consent.md): ask the authority for the role, or the patient for the right.";
     NotVouched "NOT_VOUCHED" Reject PermissionDenied 4
         "The party that signs doesn't vouch for the structure, the system of actors or the issuer of logins that is named: ask the authority for `sillage keys vouching`, or name one of the party's own.";
     AuthenticationMissing "AUTHENTICATION_MISSING" Reject PermissionDenied 4
-        "The patient, a representative or another person acts or asks, and nothing proves who they are: give their login (`will`), where the log names no issuer of logins its issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, `collected` with its evidence.";
+        "The patient, a representative or another person acts or asks, and nothing proves who they are: give their login (`will`); if the log names no issuer of logins, give issuer, method and an eIDAS level of substantial or high; for a directive that was collected on paper or by another system, give `collected` with its evidence.";
     LoginMalformed "LOGIN_MALFORMED" Reject InvalidArgument 4
         "A token of the login isn't a signed token that can be read in one way only: send the issuer's ID token as it came, decrypted, in compact form.";
     LoginAlgorithm "LOGIN_ALGORITHM" Reject PermissionDenied 4
         "The token is signed with an algorithm that isn't taken, or with another one than its key is for: ask the issuer for ES256, RS256 or EdDSA.";
     LoginIssuer "LOGIN_ISSUER" Reject PermissionDenied 4
-        "The token's issuer isn't published in this log, not yet, not any more, or not for this: log in with one that is, or ask the authority to publish it.";
+        "The token's issuer isn't published in this log for this use at this time: log in with one that is, or ask the authority to publish it.";
     LoginKey "LOGIN_KEY" Reject PermissionDenied 4
         "The token names no key of its issuer that is on record: ask the authority to publish the issuer's new keys.";
     LoginSignature "LOGIN_SIGNATURE" Reject PermissionDenied 4
         "The issuer didn't sign this token, or the session's key didn't sign this record or request: send the token as it came, and sign with the key of the session.";
     LoginAudience "LOGIN_AUDIENCE" Reject PermissionDenied 4
-        "The token was made for another service: log the person in at one whose client id is on record for this issuer.";
+        "The token was made for another service: log the person in at a service whose client id is on record for this issuer.";
     LoginExpired "LOGIN_EXPIRED" Reject FailedPrecondition 4
         "The login is over: log the person in again.";
     LoginNotYet "LOGIN_NOT_YET" Reject FailedPrecondition 4
@@ -166,7 +166,7 @@ codes! {
     LoginNotBound "LOGIN_NOT_BOUND" Reject PermissionDenied 4
         "The login was made for another record or request, another session or another log: its nonce doesn't name this one.";
     LoginSubject "LOGIN_SUBJECT" Reject PermissionDenied 4
-        "Somebody else logged in than who is said to decide or to ask: the patient, or else the actor of the record or request.";
+        "Another person logged in than the one who decides or asks: log in the patient, or else the actor of the record or request.";
     LoginLevel "LOGIN_LEVEL" Reject PermissionDenied 4
         "The record or request says another issuer, method or level than the token does: say in `auth` what the token says, or nothing.";
     LoginReplayed "LOGIN_REPLAYED" Reject AlreadyExists 4
@@ -174,7 +174,7 @@ codes! {
     UnknownReference "UNKNOWN_REFERENCE" Reject NotFound 4
         "The record points to something that isn't on record for this patient: list what is, and name one of it.";
     PermitAnyone "PERMIT_ANYONE" Reject InvalidArgument 4
-        "A permission names to whom it is given, and never anyone: name a person, an organisation, a profession, a team, an application or a project.";
+        "A permission is never for anyone: name a person, an organisation, a profession, a team, an application or a project.";
     ActionsMissing "ACTIONS_MISSING" Reject InvalidArgument 4
         "A permission names what may be done: give its actions.";
     UntilMissing "UNTIL_MISSING" Reject InvalidArgument 4
@@ -186,21 +186,21 @@ codes! {
     RepresentationCycle "REPRESENTATION_CYCLE" Reject FailedPrecondition 4
         "The representative is represented by this patient, directly or through others: end that representation first.";
     IdTaken "ID_TAKEN" Reject AlreadyExists 4
-        "Another one of this patient has this id and is in force: choose a new id, and say `supersedes` to replace it.";
+        "Another record of this patient has this id and is in force: choose a new id, and say `supersedes` to replace the other.";
     TooManyDirectives "TOO_MANY_DIRECTIVES" Reject FailedPrecondition 4
         "A patient has at most 2,000 directives in force, with 10,000 categories, labels, items and purposes in all: revoke some first.";
     TooManyRules "TOO_MANY_RULES" Reject FailedPrecondition 4
-        "The patient has as many of these in force, or records that decide on record, as one may have, or the actor as many open break-glasses (docs/consent.md): lift, end or close some first; the patient's own key has room of its own to take access away.";
+        "This patient has reached the limit of such rules or of records that decide, or this actor the limit of open break-glasses (docs/consent.md): lift, end or close some first; the patient's own key can still take access away.";
     UnknownToken "UNKNOWN_TOKEN" Reject InvalidArgument 4
         "An actor is a URI and an id, as `urn:oid:1.2.250.1.71.4.2.1|10100000001`, and a token isn't empty: correct the one that is named.";
     ReasonMissing "REASON_MISSING" Reject InvalidArgument 4
-        "Who breaks the glass says in which case and why: give `case` and `reason`.";
+        "A break-glass says in which case and why: give `case` and `reason`.";
     StaleRequest "STALE_REQUEST" Reject FailedPrecondition 4
         "The request was signed more than 5 minutes ago: sign a new one, and set the clock.";
     AsOfAhead "AS_OF_AHEAD" Reject OutOfRange 4
         "The log hasn't reached this time or index: ask for one that it has.";
     ItemContradicts "ITEM_CONTRADICTS" Reject FailedPrecondition 4
-        "What the request says of an item isn't what was recorded when it was deposited: send what the record store holds.";
+        "The request describes an item otherwise than its deposit did: send the record store's description.";
     NoCertificate "NO_CERTIFICATE" Reject Unauthenticated 4
         "The call came without a client certificate: call with the one that is registered.";
     UnknownCaller "UNKNOWN_CALLER" Reject Unauthenticated 4
@@ -216,7 +216,7 @@ codes! {
     RetentionTooEarly "RETENTION_TOO_EARLY" Reject FailedPrecondition 4
         "The ground is retention and a record is younger than three years: wait, or give the order that asks for it.";
     PatientErased "PATIENT_ERASED" Reject FailedPrecondition 4
-        "This patient was erased and is resolved for readers, auditors and the patient alone: don't record anew under this identity.";
+        "This patient was erased, and is resolved only for readers, auditors and the patient: record nothing more under this identity.";
     DataKeyGone "DATA_KEY_GONE" Retry Unavailable 3
         "The batch was sealed under a key that was given up meanwhile: send the same batch again.";
     QuotaExceeded "QUOTA_EXCEEDED" Retry ResourceExhausted 3
@@ -226,7 +226,7 @@ codes! {
     Busy "BUSY" Retry ResourceExhausted 3
         "The node has more to do than it can take on: wait and send the same request again, or ask another node.";
     ReadOnly "READ_ONLY" Retry Unavailable 3
-        "Nothing new is recorded, as the disks of the nodes are nearly full, a witness knows more than the log holds, or this is an isolated copy: see `sillage cluster status`, then send the same request again.";
+        "Nothing new is recorded, because the disks of the nodes are nearly full, a witness knows more than the log holds, or this is an isolated copy: see `sillage cluster status`, then send the same request again.";
     NotLeader "NOT_LEADER" Retry Unavailable 3
         "The node that took this isn't the leader any more: send the same request again.";
     NoLeader "NO_LEADER" Retry Unavailable 3
@@ -240,11 +240,11 @@ codes! {
     Storage "STORAGE" Fatal Internal 3
         "The node can't read or write its disk: use another node, and see this one's log.";
     Internal "INTERNAL" Fatal Internal 3
-        "The node met a defect of its own, nothing was recorded: report it with the node's log.";
+        "The node met a defect of its own, and nothing was recorded: report it with the node's log.";
     Corrupt "CORRUPT" Fatal DataLoss 1
-        "What is stored doesn't match its hashes and the node stopped serving: use another node, and replace this one (`sillage cluster member replace ID`).";
+        "The stored data doesn't match its hashes, and the node stopped serving: use another node, and replace this one (`sillage cluster member replace ID`).";
     PolicyRequired "POLICY_REQUIRED" Reject FailedPrecondition 2
-        "Nothing can be verified without saying whom to trust: name a policy with --policy.";
+        "A verification needs a policy that says whom to trust: name one with --policy.";
     ProofInvalid "PROOF_INVALID" Fatal DataLoss 1
         "The proof doesn't verify: don't rely on what it claims, keep it as evidence and ask another node.";
 }
