@@ -207,7 +207,7 @@ pub struct LimitsConfig {
     pub idle_ping_ms: u64,
     /// Most requests at once on one connection.
     pub requests_per_connection_max: u32,
-    /// A request that takes longer is answered `UNAVAILABLE`.
+    /// A request that takes longer is answered `TIMEOUT`.
     pub request_timeout_ms: u64,
     /// Largest request on the client port: a batch of 8 MiB and its framing.
     pub request_bytes_max: usize,
