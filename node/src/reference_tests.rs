@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::config::{LimitsConfig, LogConfig, NodeConfig, RaftConfig, erase_interval_ms, recosign_interval_ms};
+use crate::core::alarms::Alarm;
 use crate::metrics::Metrics;
 
 const NODE_TOML: &str = include_str!("../../docs/reference/node-toml.md");
 const METRICS: &str = include_str!("../../docs/reference/metrics.md");
+const DURABILITY: &str = include_str!("../../docs/durability.md");
 
 /// The cells of each table row whose first cell is a name in backquotes.
 fn rows(page: &str) -> BTreeMap<String, Vec<String>> {
@@ -99,4 +101,20 @@ fn every_metric_is_in_the_reference_with_its_words() {
         assert!(made.contains(&format!("\"{name}\"")) && made.contains(words.as_str()), "{name}: {words}");
     }
     assert!(shown.len() > 20, "{shown:?}");
+}
+
+#[test]
+fn every_alarm_is_in_the_table_with_its_status() {
+    let (_, rest) = DURABILITY.split_once("| alarm | status | since when | over when |").expect("the table");
+    let mut told: Vec<(String, String)> = Vec::new();
+    for row in rest.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        told.extend(cells[1].split(", ").map(|word| (word.trim_matches('`').to_owned(), cells[2].to_owned())));
+    }
+    let status = |alarm: Alarm| if alarm == Alarm::Corrupt { "corrupt" } else { alarm.severity().as_str() };
+    let mut known: Vec<(String, String)> =
+        Alarm::ALL.iter().map(|alarm| (alarm.word().to_owned(), status(*alarm).to_owned())).collect();
+    told.sort();
+    known.sort();
+    assert_eq!(told, known);
 }
