@@ -162,7 +162,7 @@ impl WitnessConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// Certificates of the log's authority (PEM): it signs callers and nodes.
+    /// Certificate of the CA (PEM), which signs the certificates of callers and nodes.
     pub ca: PathBuf,
     /// This node's certificate chain (PEM).
     pub cert: PathBuf,
