@@ -1,4 +1,4 @@
-//! A gateway's configuration. Paths in the file are relative to the folder that it is in.
+//! A gateway's configuration, `docs/reference/gateway-toml.md`. Paths in the file are relative to the folder that it is in.
 //!
 //! ```toml
 //! profile = "profile.toml"          # who the gateway is for the nodes: a profile of the command line
@@ -200,5 +200,40 @@ mod tests {
         assert!(zero.contains("questions_max"), "{zero}");
         let small = load(&format!("{EXAMPLE}[limits]\nheader_bytes_max = 100\n")).unwrap_err().to_string();
         assert!(small.contains("8192"), "{small}");
+    }
+
+    const REFERENCE: &str = include_str!("../../docs/reference/gateway-toml.md");
+
+    /// The public fields of a structure of this file that a configuration may hold, but for tables.
+    fn fields(name: &str, prefix: &str) -> Vec<String> {
+        let (_, rest) = include_str!("config.rs").split_once(&format!("pub struct {name} {{")).expect("it is there");
+        let (body, _) = rest.split_once("\n}").expect("it ends");
+        let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+        let fields = fields.filter(|(_, kind)| !kind.contains("Config") && *kind != "Limits,");
+        fields.map(|(field, _)| format!("{prefix}{field}")).collect()
+    }
+
+    #[test]
+    fn the_reference_has_every_field_and_no_other_and_the_defaults_of_the_code() {
+        let rows = REFERENCE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let rows: Vec<(&str, &str)> = rows.collect();
+        let parts = [("GatewayConfig", ""), ("TlsConfig", "tls."), ("Limits", "limits.")];
+        let expected: Vec<String> = parts.iter().flat_map(|(name, prefix)| fields(name, prefix)).collect();
+        assert_eq!(rows.iter().map(|(name, _)| *name).collect::<Vec<_>>(), expected);
+
+        let defaults = rows.iter().filter_map(|(name, rest)| {
+            let default = rest.split(" | ").nth(1)?.replace(',', "");
+            Some(format!("{} = {default}\n", name.strip_prefix("limits.")?))
+        });
+        let told = load(&format!("{EXAMPLE}[limits]\n{}", defaults.collect::<String>())).expect("a configuration");
+        assert_eq!(told.limits, Limits::default());
+    }
+
+    #[test]
+    fn the_example_of_the_reference_is_a_configuration() {
+        let (_, rest) = REFERENCE.split_once("```toml\n").expect("an example");
+        let (text, _) = rest.split_once("```").expect("it ends");
+        let config = load(text).expect("it can be used");
+        assert!(config.tls.is_some_and(|tls| tls.ca.ends_with("tls/ca.pem")));
     }
 }
