@@ -502,9 +502,9 @@ pub struct EraseArgs {
     /// Wait until every node has destroyed the old keys, instead of within 24 hours
     #[arg(long)]
     pub now: bool,
-    /// Write the erasure of the patient into this file, for other authorities to sign, instead of submitting it; that of what is
+    /// Write the erasure into this file, for other authorities to sign, instead of submitting it; of a patient, that of what is
     /// kept from representatives into another one beside it, FILE.secret
-    #[arg(long, value_name = "FILE", requires = "patient", conflicts_with = "now")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["now", "dry_run"])]
     pub propose: Option<PathBuf>,
 }
 

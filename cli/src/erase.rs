@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::args::EraseArgs;
 use super::authority::propose_under;
-use super::keys::submit_message;
+use super::keys::{submit_message, submit_messages};
 use super::record::now_ms;
 use super::{Context, Ended, change, output};
 use crate::retention::{Gathering, Rules, Source};
@@ -28,27 +28,29 @@ use sillage_client::profile::read;
 use sillage_client::session::Session;
 use sillage_words::time::rfc3339;
 
+/// Acts of one proposal, which are one batch.
+const PROPOSED_MAX: usize = 1_000;
 /// Between two questions whether keys are destroyed.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 pub async fn run(context: &Context, args: EraseArgs) -> Result<Ended, ClientError> {
     let ground = args.ground.as_deref().unwrap_or_default();
+    let mut session = context.session().await?;
+    session.propose = args.propose.clone().or(session.propose);
     if let Some(rules) = &args.rules {
-        let session = context.session().await?;
         expired(&session, rules, args.dry_run, context.timeouts.total).await?;
         if args.now && !args.dry_run {
             finish(&session, context.timeouts.total).await?;
         }
         return Ok(Ended::Done);
     }
-    let session = context.session().await?;
     match (args.record, &args.patient) {
         (Some(index), _) => record(&session, index, ground).await?,
         (None, Some(ins)) => {
             let ins = change::ins(&session.profile, ins, args.oid.as_deref())?;
             let patient_id = (ins.value(), ins.oid().as_str());
-            match &args.propose {
-                Some(path) => propose(&session, patient_id, ground, path).await?,
+            match session.propose.clone() {
+                Some(path) => propose(&session, patient_id, ground, &path).await?,
                 None => patient(&session, patient_id.0, patient_id.1, ground).await?,
             }
         }
@@ -137,16 +139,28 @@ async fn expired(session: &Session, rules: &Path, dry_run: bool, patience: Durat
         return Err(failed(&why));
     }
     let (mut records, mut acts) = (0, 0);
+    let mut proposed = Vec::new();
     for act in gathering.finish() {
         (records, acts) = (records + act.indices.len(), acts + 1);
-        match dry_run {
-            true => output::line(&json!({"would_erase": act.indices, "ground": act.ground}).to_string())?,
-            false => erase(session, &act.tag, act.indices, &act.ground).await?,
+        match (dry_run, &session.propose) {
+            (true, _) => output::line(&json!({"would_erase": act.indices, "ground": act.ground}).to_string())?,
+            (false, Some(_)) if proposed.len() < PROPOSED_MAX => {
+                let ground = act.ground;
+                proposed.push(erasure_message(&Act::Erased { indices: act.indices, ground }, &act.tag, now_ms()));
+            }
+            (false, Some(_)) => {}
+            (false, None) => erase(session, &act.tag, act.indices, &act.ground).await?,
         }
     }
-    let would = if dry_run { "would be " } else { "" };
+    let would = if dry_run || session.propose.is_some() { "would be " } else { "" };
     output::note(&format!("{records} record(s) of {size} entries have expired and {would}erased by {acts} act(s)"));
-    Ok(())
+    if proposed.len() < acts && session.propose.is_some() {
+        output::note(&format!("{PROPOSED_MAX} acts are proposed at once: submit them, then propose the others"));
+    }
+    match proposed.is_empty() {
+        true => Ok(()),
+        false => submit_messages(session, proposed).await.map(drop),
+    }
 }
 
 /// Whose each key is.

@@ -44,6 +44,10 @@ pub async fn run(context: &Context, command: MemberCommand) -> Result<Ended, Cli
             remove(&session, MemberStep::Remove, id).await?;
             Ok(Ended::Done)
         }
+        MemberCommand::Replace { .. } if session.propose.is_some() => {
+            let why = "what takes two acts isn't proposed at once: propose `cluster member remove`, have it signed and submit it, then `cluster member add`";
+            Err(ClientError::Usage(why.to_owned()))
+        }
         MemberCommand::Replace { id, new } => {
             node_folder::check(&session.profile, &new.out)?;
             let name = remove(&session, MemberStep::Replace, id).await?;

@@ -188,7 +188,11 @@ impl Proposed {
     async fn check_patient(&self, session: &Session, whose: Whose<'_>) -> Result<(), ClientError> {
         let mut tags = Vec::new();
         for one in &self.records {
-            tags.extend(one.parsed()?.tag().copied());
+            let record = one.parsed()?;
+            // What is erased after its time is of many patients, and stands in the act itself.
+            if whose.is_some() || record.act().is_none() {
+                tags.extend(record.tag().copied());
+            }
         }
         if tags.is_empty() {
             return Ok(());

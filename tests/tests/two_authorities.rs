@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use serde_json::{Value, json};
 use sillage_chaos::process::Options;
 use sillage_tests::health::{Patient, in_s, rpps};
-use sillage_tests::lines::OID;
+use sillage_tests::lines::{OID, access};
 use sillage_tests::stories;
 use sillage_tests::story::tell;
 use sillage_tests::world::{World, run, sillage};
@@ -124,7 +124,7 @@ fn an_identity_is_linked_by_two_parties(world: &mut World) {
     assert!(done["index"].as_u64().is_some(), "{done}");
     let trace = world.sillage(&["trace", "--patient", &ins, "--oid", OID, "--lang", "en"]).ok().to_string();
     assert!(trace.contains("linked two identities") && trace.contains("confirmed by another service (key "), "{trace}");
-    let wrong = world.write("read.json", line.to_string().replace("identity.linked", "system.event"));
+    let wrong = world.write("read.json", access(&ins, "d1").to_string());
     let wrong = wrong.display().to_string();
     let out = world.path("no.proposal").display().to_string();
     world.sillage(&["identity", "propose", "--file", &wrong, "--out", &out]).fails(2);
