@@ -31,6 +31,9 @@ pub struct Cli {
     /// Write what an authority would sign into this new file, for other authorities to sign, instead of submitting it
     #[arg(long, global = true, value_name = "FILE")]
     pub propose: Option<PathBuf>,
+    /// Language of errors, remarks and texts; without it, what LC_ALL, LC_MESSAGES or LANG say
+    #[arg(long, global = true, value_parser = langs(), value_name = "LANG")]
+    pub lang: Option<Lang>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -183,6 +186,9 @@ pub struct TraceArgs {
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID")]
     pub oid: Option<String>,
+    /// The patient is meant, also where nothing is on record under them
+    #[arg(long)]
+    pub force: bool,
     /// What happened at or after this time (RFC 3339, or a date in Paris time)
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
@@ -264,6 +270,9 @@ pub struct ExportPatientArgs {
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID")]
     pub oid: Option<String>,
+    /// The patient is meant, also where nothing is on record under them
+    #[arg(long)]
+    pub force: bool,
     /// A FHIR R4 Bundle, NDJSON as `trace --json` prints it, or CSV (docs/fhir.md)
     #[arg(long, value_enum)]
     pub format: ExportFormat,
@@ -334,6 +343,9 @@ pub struct ProvePatientArgs {
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID")]
     pub oid: Option<String>,
+    /// The patient is meant, also where nothing is on record under them
+    #[arg(long)]
+    pub force: bool,
     /// Write here; the file holds health data, only its owner may read it
     #[arg(long, value_name = "F.sillage-trace")]
     pub out: PathBuf,

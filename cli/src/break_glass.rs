@@ -67,8 +67,12 @@ async fn after(
     (of, by, how): (&MaybeWhose, &By, &How),
 ) -> Result<Ended, ClientError> {
     let target = target(&context.profile()?, of)?;
-    change::run(context, Order { target, by, how, signs: Signs::Author, id: Some(id) }, Change::with(kind, details))
-        .await
+    change::run(
+        context,
+        Order { target, by, how, signs: Signs::Author, id: Some(id), is_meant: of.force },
+        Change::with(kind, details),
+    )
+    .await
 }
 
 async fn open(context: &Context, args: OpenArgs) -> Result<Ended, ClientError> {
@@ -78,8 +82,8 @@ async fn open(context: &Context, args: OpenArgs) -> Result<Ended, ClientError> {
         None => new_id("bg")?,
     };
     let details = opened(&args, &id, now_ms())?;
-    let order =
-        Order { target: target(&profile, &args.of)?, by: &args.by, how: &args.how, signs: Signs::Author, id: Some(id) };
+    let (target, is_meant) = (target(&profile, &args.of)?, args.of.force);
+    let order = Order { target, by: &args.by, how: &args.how, signs: Signs::Author, id: Some(id), is_meant };
     change::run(context, order, Change::with(Kind::BREAKGLASS_OPENED, details)).await
 }
 

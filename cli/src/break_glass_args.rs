@@ -111,6 +111,9 @@ pub struct MaybeWhose {
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID", requires = "patient")]
     pub oid: Option<String>,
+    /// The patient is meant, also where nothing is on record under them
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -13,9 +13,10 @@ use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
 use super::consent_args::{By, ChangeArgs, How};
+use super::errors::remark;
 use super::keys::submit_message;
 use super::record::{Recorder, now_ms};
-use super::{Context, Ended, output};
+use super::{Context, Ended, output, unknown};
 use sillage_client::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
 use sillage_client::consent::change::{Change, meta};
 use sillage_client::consent::known::{AsOf, Known};
@@ -55,6 +56,8 @@ pub(super) struct Order<'a> {
     pub signs: Signs,
     /// What a script gets back beside the place in the log.
     pub id: Option<String>,
+    /// The patient is meant, also where nothing is on record under them.
+    pub is_meant: bool,
 }
 
 impl<'a> Order<'a> {
@@ -62,7 +65,8 @@ impl<'a> Order<'a> {
     pub fn of(profile: &Profile, args: &'a ChangeArgs) -> Result<Self, ClientError> {
         let patient = ins(profile, &args.whose.patient, args.whose.oid.as_deref())?;
         let target = Target { patient: Some(patient), secret: args.secret };
-        Ok(Self { target, by: &args.by, how: &args.how, signs: Signs::Author, id: None })
+        let is_meant = args.whose.force;
+        Ok(Self { target, by: &args.by, how: &args.how, signs: Signs::Author, id: None, is_meant })
     }
 }
 
@@ -84,7 +88,7 @@ pub(super) fn identity(profile: &Profile, option: &str, value: &str, oid: Option
     let (ins, doubt) = Ins::check(value, oid.unwrap_or(DEFAULT_OID), checks(profile)?)
         .map_err(|error| ClientError::rejected(error.code().as_str(), format!("{option}: {error}")))?;
     if let Some(doubt) = doubt {
-        output::note(&format!("{option}: {doubt}"));
+        output::note(&remark(&format!("{option}: {doubt}"), of_remarks()));
     }
     Ok(ins)
 }
@@ -115,7 +119,7 @@ pub(super) fn somebody(profile: &Profile, option: &str, text: &str, short: Short
     match named {
         Ok((name, doubt)) => {
             if let Some(doubt) = doubt {
-                output::note(&format!("{option}: {doubt}"));
+                output::note(&remark(&format!("{option}: {doubt}"), of_remarks()));
             }
             Ok(name)
         }
@@ -191,6 +195,11 @@ pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> 
                 "secrecy covers what comes later: what is in the open trace already stays readable to representatives"
             }
         });
+    }
+    if let Some(patient) = &order.target.patient
+        && let Ok(tags) = pair(&session, patient).await
+    {
+        unknown::warn(&session, patient.value(), &tags, order.is_meant).await;
     }
     // Whoever decides for the patient logs in where the profile says how: its record proves it.
     let login = order.signs == Signs::Author && acting.is_authenticated() && session.logins.is_some();

@@ -7,7 +7,7 @@ use sillage_rules::kind::Kind;
 
 use super::change::{self, Order, begin, end, ins, somebody};
 use super::consent_args::{CollectedArgs, ConsentCommand, DirectiveArgs, GranteeArgs, StateArgs};
-use super::{Context, Ended, output};
+use super::{Context, Ended, output, unknown};
 use sillage_client::author::tags_of;
 use sillage_client::consent::change::{Change, Fields, new_id};
 use sillage_client::consent::known::{AsOf, Known};
@@ -62,7 +62,11 @@ pub(super) async fn known(context: &Context, args: &StateArgs) -> Result<Known, 
     let patient = ins(&profile, &args.whose.patient, args.whose.oid.as_deref())?;
     let session = context.session().await?;
     let tags = tags_of(&session).both(patient.value(), patient.oid().as_str()).await?;
-    Known::fetch(&session, tags, as_of).await
+    let known = Known::fetch(&session, tags, as_of).await?;
+    if known.sides().all(|(side, _)| side.records.is_empty()) {
+        unknown::warn(&session, patient.value(), &tags, args.whose.force).await;
+    }
+    Ok(known)
 }
 
 /// Before its first entry there is no log to be asked.

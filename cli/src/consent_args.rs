@@ -16,6 +16,9 @@ pub struct Whose {
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID")]
     pub oid: Option<String>,
+    /// The patient and the documents are meant, also where nothing is on record under them
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Who acts, and how they proved who they are.

@@ -16,7 +16,9 @@ use tokio::time::Instant;
 
 use super::args::EraseArgs;
 use super::authority::propose_under;
+use super::errors::remark;
 use super::keys::{submit_message, submit_messages};
+use super::lang::of_remarks;
 use super::record::now_ms;
 use super::{Context, Ended, change, output};
 use crate::retention::{Gathering, Rules, Source};
@@ -195,7 +197,7 @@ async fn finish(session: &Session, total: Duration) -> Result<(), ClientError> {
         }
         if answer.notes != said {
             for note in answer.notes.iter().filter(|note| !said.contains(note)) {
-                output::note(&sillage_words::sentence::clean(note));
+                output::note(&remark(&sillage_words::sentence::clean(note), of_remarks()));
             }
             said = answer.notes;
         }

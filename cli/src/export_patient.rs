@@ -10,14 +10,15 @@ use sillage_rules::time::TimeMs;
 use super::args::{ExportFormat, ExportPatientArgs};
 use super::record::now_ms;
 use super::trace::voided_line;
-use super::{Context, Ended, change, output};
+use super::trace_parts::oldest_first;
+use super::{Context, Ended, change, output, unknown};
 use sillage_client::author::tags_of;
 use sillage_client::error::ClientError;
 use sillage_client::profile::write_private;
 use sillage_client::session::Session;
 use sillage_client::trace::{TracedLine, read_page};
 use sillage_fhir::csv::csv;
-use sillage_fhir::export::{Directives, Line, Subject, Trace, bundle, rule};
+use sillage_fhir::export::{Directives, Line, Subject, Trace, accesses, bundle, rule};
 
 /// Lines of a page: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -32,6 +33,7 @@ pub async fn run(context: &Context, args: ExportPatientArgs) -> Result<Ended, Cl
     let session = context.session().await?;
     let subject = Subject { ins: ins.value().to_owned(), oid: ins.oid().as_str().to_owned() };
     let traced = read(&session, &subject).await?;
+    unknown::warn_of(&subject.ins, traced.len(), args.force);
     let trace = Trace {
         origin: session.origin.to_string(),
         read_at_ms: now_ms(),
@@ -47,7 +49,7 @@ pub async fn run(context: &Context, args: ExportPatientArgs) -> Result<Ended, Cl
     let directives = Directives::of(&trace.lines);
     let said = json!({
         "file": args.out.display().to_string(),
-        "events": trace.lines.len(),
+        "events": accesses(&trace.lines).len(),
         "directives": directives.iter().count(),
         "rules": rule::held(&directives, &trace).len(),
     });
@@ -91,7 +93,8 @@ fn line(traced: &TracedLine) -> Line {
 fn ndjson(traced: &[TracedLine], trace: &Trace) -> String {
     let patient = PatientLine { ins: trace.subject.ins.clone(), oid: trace.subject.oid.clone() };
     let mut out = String::new();
-    for TracedLine { line, secret } in traced {
+    for access in oldest_first(traced) {
+        let TracedLine { line, secret } = access.first();
         let opened = match (&line.record, &line.decision) {
             (Some(record), _) => Opened::Record(record),
             (None, Some(decision)) => Opened::Decision(decision),
@@ -106,7 +109,7 @@ fn ndjson(traced: &[TracedLine], trace: &Trace) -> String {
         let patient = Some(patient.clone());
         let voided = line.voided.as_ref().map(voided_line);
         let shown = TraceLineJson::new(&entry, &line.author, opened, erased, patient, *secret);
-        out += &TraceLineJson { voided, author_id: line.author_id, ..shown }.to_json();
+        out += &access.put_into(TraceLineJson { voided, author_id: line.author_id, ..shown }.to_json());
         out.push('\n');
     }
     for history in Directives::of(&trace.lines).iter() {

@@ -4,26 +4,27 @@
 //! A document that can't be imported doesn't stop the others. The same import again sends nothing twice
 //! ([`import_known`]).
 
+mod line;
+mod servers;
 mod withdrawals;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
-use serde_json::json;
-use sillage_proto::v1::PatientIdentity;
 use sillage_rules::consent::directive::Directive;
-use sillage_rules::ident::{Checks, Ins, InsOid, Source as IdentSource};
-use sillage_rules::kind::Kind;
+use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
 use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
+use self::line::{Line, Noted, What, said};
 use super::args::ImportArgs;
 use super::import_consents::{self, Replacement, Withdrawn};
 use super::import_files::{self, files, patient_map};
-use super::import_known::{self, Original, Seen, new_record};
+use super::import_known::{self, Original, Seen, bare_record, new_record};
 use super::import_refusals::of_one_record;
 use super::import_rules::{self, InForce};
+use super::lang::of_remarks;
 use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
 use sillage_client::author::{NewRecord, encode, fitting, prepare};
@@ -33,7 +34,8 @@ use sillage_client::outbox::source::DocumentKey;
 use sillage_client::session::Session;
 use sillage_fhir::import::consent::revocation;
 use sillage_fhir::import::source::{Document, documents};
-use sillage_fhir::import::{DirectiveNote, Ends, FhirError, MappedRecord, PatientMap, map_among};
+use sillage_fhir::import::{Ends, FhirError, MappedRecord, PatientMap, consent, history, map_among};
+use sillage_words::Lang;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 1_000;
@@ -42,7 +44,8 @@ const BATCH_RECORDS: usize = 1_000;
 const SKIPPED: &str = "exported from a ledger's own trace and no access: the Consents beside it carry what decides";
 
 pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientError> {
-    let patients = patient_map(args.patient_map.as_deref(), args.demo_patients)?.of_server(&args.source);
+    let patients = patient_map(args.patient_map.as_deref(), args.demo_patients).map_err(in_words)?;
+    let patients = patients.of_server(&args.source);
     let session = context.session().await?;
     let checks = Checks { test_log: session.genesis.test_log, source: IdentSource::Import };
     let recorder = Recorder::open(&session, None).await?;
@@ -63,6 +66,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         bytes: 0,
         failed: false,
         demo: args.demo_patients,
+        lang: of_remarks(),
     };
     for (path, unreadable) in files(&args.fhir) {
         let bytes = match unreadable.map_or_else(|| import_files::read(&path), Err) {
@@ -74,7 +78,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         };
         let found = documents(&path, &bytes);
         if found.is_empty() {
-            output::note(&format!("{}: no entry to import", path.display()));
+            output::note(&said(&format!("{}: no entry to import", path.display()), import.lang));
         }
         for document in found {
             import.take(&path, document).await?;
@@ -84,94 +88,11 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
     Ok(if import.failed { Ended::CheckFailed } else { Ended::Done })
 }
 
-/// One line of output to be.
-struct Line {
-    file: PathBuf,
-    entry: Option<usize>,
-    /// Which document of this run it is of.
-    document: u64,
-    /// Which records of this run go on record together, where it is one of those.
-    group: Option<u64>,
-    /// The document, while it isn't on record.
-    original: Option<Rc<Original>>,
-    /// How many records are the access that it is the first of.
-    parts: usize,
-    /// The record of the same resource that says something else.
-    differs_from: Option<u64>,
-    what: What,
-}
-
-enum What {
-    /// To be sent, with the document it was made from.
-    Record(Box<(MappedRecord, Vec<u8>)>),
-    /// The same as another line of the chunk.
-    Same(usize),
-    /// Where it is on record, the directive or the rule that it is, whose it is, and whether it is kept from representatives.
-    Recorded(u64, Option<Noted>, Option<PatientIdentity>, bool),
-    Refused(FhirError),
-    /// Nothing that would be a record, and why.
-    Skipped(&'static str),
-    /// Of a document that another line refuses.
-    Nothing,
-}
-
-/// What a record of a Consent is.
-enum Noted {
-    Directive(DirectiveNote),
-    Rule(Kind),
-}
-
-impl Line {
-    /// `demo`: name the patients that were given a demonstration identity, for nobody else knows it.
-    fn to_json(&self, demo: bool) -> Option<String> {
-        let mut out = serde_json::Map::new();
-        let mut put = |name: &str, value: serde_json::Value| drop(out.insert(name.to_owned(), value));
-        put("file", json!(self.file.display().to_string()));
-        if let Some(entry) = self.entry {
-            put("entry", json!(entry));
-        }
-        match &self.what {
-            What::Recorded(index, noted, patient, secret) => {
-                put("index", json!(index));
-                if self.parts > 1 {
-                    put("parts", json!(self.parts));
-                }
-                if let Some(other) = self.differs_from {
-                    put("differs_from", json!(other));
-                }
-                if *secret {
-                    put("secret", json!(true));
-                }
-                if let Some(made) = patient.as_ref().filter(|patient| demo && patient.oid == InsOid::Demo.as_str()) {
-                    put("demo_patient", json!({"ins": made.ins, "oid": made.oid}));
-                }
-                match noted {
-                    Some(Noted::Directive(directive)) => {
-                        put("directive", json!(directive.id));
-                        let (name, holds) = match directive.ends {
-                            Ends::Revoked => ("revoked", true),
-                            Ends::At(until) => ("expired", until <= now_ms()),
-                            Ends::Open => ("expired", false),
-                        };
-                        if holds {
-                            put(name, json!(true));
-                        }
-                    }
-                    Some(Noted::Rule(kind)) => put("rule", json!(kind.token())),
-                    None => {}
-                }
-            }
-            What::Refused(error) => {
-                put("error", json!(error.reason));
-                put("path", json!(error.path));
-            }
-            What::Skipped(why) => put("skipped", json!(why)),
-            What::Nothing => return None,
-            What::Record(_) | What::Same(_) => {
-                unreachable!("every record of a chunk was sent or refused before it is printed")
-            }
-        }
-        Some(serde_json::Value::Object(out).to_string())
+/// The same of a file of the command, in the language that was chosen.
+fn in_words(error: ClientError) -> ClientError {
+    match error {
+        ClientError::File { what, path, why } => ClientError::File { what, path, why: said(&why, of_remarks()) },
+        error => error,
     }
 }
 
@@ -216,6 +137,8 @@ struct Import<'a> {
     failed: bool,
     /// Whether demonstration identities are made.
     demo: bool,
+    /// The language of what isn't imported, and why.
+    lang: Lang,
 }
 
 impl Import<'_> {
@@ -241,8 +164,16 @@ impl Import<'_> {
             true => document.around.at(&self.source),
             false => document.around,
         };
+        let deleted = document.deleted;
         let mapped = document.json.and_then(|json| {
-            let records = map_among(&json, self.patients, &around)?;
+            let mut records = map_among(&json, self.patients, &around);
+            if let Some(deleted) = &deleted {
+                // Whatever the last version says: what counts is whose it was.
+                let ends = records.ok().and_then(|records| consent::deletion(records.first()?, deleted));
+                let path = format!("Bundle.entry[{}].request", entry.unwrap_or_default());
+                records = ends.map(|ends| vec![ends]).ok_or_else(|| FhirError::new(path, history::DELETED));
+            }
+            let records = records?;
             records.iter().try_for_each(|record| self.check(file, record))?;
             Ok((json, records))
         });
@@ -303,11 +234,12 @@ impl Import<'_> {
     /// Everything that can be known before the identity is resolved.
     fn check(&self, file: &Path, mapped: &MappedRecord) -> Result<(), FhirError> {
         if let Some(patient) = &mapped.patient {
+            let path = if mapped.is_of_consent() { "Consent.patient" } else { "AuditEvent.entity" };
             let refused =
-                |error: sillage_rules::ident::IdentError| FhirError::new("", format!("{}: {error}", error.code()));
+                |error: sillage_rules::ident::IdentError| FhirError::new(path, format!("{}: {error}", error.code()));
             let (_, doubt) = Ins::check(&patient.ins, &patient.oid, self.checks).map_err(refused)?;
             if let Some(doubt) = doubt {
-                output::note(&format!("{}: {doubt}", file.display()));
+                output::note(&format!("{}: {}", file.display(), said(&doubt.to_string(), self.lang)));
             }
         }
         let mut record = mapped.record.clone();
@@ -333,6 +265,7 @@ impl Import<'_> {
             todo = rest;
             self.refuse_all(&group, import_rules::ended_here(by));
         }
+        todo = self.of_other_servers(todo).await?;
         while !todo.is_empty() {
             todo = self.send(todo).await?;
         }
@@ -340,7 +273,7 @@ impl Import<'_> {
         self.answer_the_same();
         // What a replaced Consent ended stands with it.
         self.chunk.sort_by_key(|line| line.document);
-        let lines: Vec<String> = self.chunk.iter().filter_map(|line| line.to_json(self.demo)).collect();
+        let lines: Vec<String> = self.chunk.iter().filter_map(|line| line.to_json(self.demo, self.lang)).collect();
         output::lines(&lines)?;
         self.chunk.clear();
         self.bytes = 0;
@@ -357,7 +290,7 @@ impl Import<'_> {
             let What::Record(boxed) = &self.chunk[line].what else { continue };
             let mapped = &boxed.0;
             let Some(original) = self.chunk[line].original.clone() else { continue };
-            let key = self.seen.key(&original, mapped, &record);
+            let (key, key_before) = self.seen.key(&original, mapped, &record);
             if let Some(first) = first_of.get(&key).filter(|_| key.resource().is_some()) {
                 self.chunk[line].what = What::Same(*first);
                 continue;
@@ -365,25 +298,27 @@ impl Import<'_> {
             first_of.insert(key, line);
             let done = self.recorder.stream.outbox().map(|outbox| outbox.done());
             let mut known = self.seen.place(&key, done);
+            known = known.or_else(|| self.seen.place(&key_before?, done));
             if known.is_none() && mapped.rule().is_some() {
                 known = self.in_force.already(self.session, &self.recorder.tags, mapped).await?;
             }
             let (group, of_consent) = (self.chunk[line].group, mapped.is_of_consent());
             match known {
                 Some(index) => {
-                    let is_over = self.in_force.is_over(self.session, &self.recorder.tags, mapped, index).await?;
-                    self.recorded(line, &key, index, is_over);
+                    let found = self.in_force.standing(self.session, &self.recorder.tags, mapped, index).await?;
+                    self.recorded(line, &key, index, found);
                 }
                 None => todo.push(Waiting { line, key, record, group, of_consent }),
             }
         }
-        self.known_before(todo).await
+        let todo = self.known_before(todo).await?;
+        self.with_servers(todo).await
     }
 
     /// The bytes to sign. What has no tag alone is refused alone.
     async fn prepared(&mut self, lines: &[usize]) -> Result<Vec<(usize, Vec<u8>)>, ClientError> {
         let new = |import: &Self, line: usize| match &import.chunk[line].what {
-            What::Record(boxed) => Some(new_record(&boxed.0)),
+            What::Record(boxed) => Some(bare_record(&boxed.0)),
             _ => None,
         };
         let all = lines.iter().filter_map(|line| new(self, *line)).collect();
@@ -455,7 +390,7 @@ impl Import<'_> {
             match places.get(&asked(self, &waiting)).copied().filter(|_| !waiting.of_consent) {
                 Some(index) => {
                     self.chunk[waiting.line].parts = 1;
-                    self.recorded(waiting.line, &waiting.key, index, false);
+                    self.recorded(waiting.line, &waiting.key, index, None);
                 }
                 None => rest.push(waiting),
             }
@@ -478,8 +413,8 @@ impl Import<'_> {
         }
     }
 
-    /// `is_over`: of a directive, that it was ended.
-    fn recorded(&mut self, line: usize, key: &DocumentKey, index: u64, is_over: bool) {
+    /// `standing`: of a directive that was on record, its id there, and whether it was ended.
+    fn recorded(&mut self, line: usize, key: &DocumentKey, index: u64, standing: Option<(String, bool)>) {
         let done = self.recorder.stream.outbox().map(|outbox| outbox.done());
         let other = self.seen.other(key, done).filter(|_| key.resource().is_some());
         self.seen.note(*key, index);
@@ -490,15 +425,19 @@ impl Import<'_> {
                 return;
             }
             if let Some(other) = other.filter(|other| *other != index) {
-                output::note(&format!(
+                let what = format!(
                     "{}: an event of the same source and id, with other content, is on record at no. {other}: both are",
                     line.file.display()
-                ));
+                );
+                output::note(&said(&what, self.lang));
                 line.differs_from = Some(other);
             }
             let rule = boxed.0.rule().map(Noted::Rule);
-            if let Some(note) = boxed.0.directive.as_mut().filter(|_| is_over) {
-                note.ends = Ends::Revoked;
+            if let Some((note, (id, is_over))) = boxed.0.directive.as_mut().zip(standing) {
+                note.id = id;
+                if is_over {
+                    note.ends = Ends::Revoked;
+                }
             }
             let noted = boxed.0.directive.take().map(Noted::Directive).or(rule);
             line.what = What::Recorded(index, noted, boxed.0.patient.take(), boxed.0.secret);
@@ -515,7 +454,7 @@ impl Import<'_> {
             Ok(receipt) => {
                 let rest = todo.split_off(count);
                 for (waiting, index) in todo.into_iter().zip(receipt.first_index..) {
-                    self.recorded(waiting.line, &waiting.key, index, false);
+                    self.recorded(waiting.line, &waiting.key, index, None);
                 }
                 Ok(rest)
             }
@@ -605,22 +544,27 @@ impl Import<'_> {
     }
 
     /// A Consent whose ids are in force: gives what is to be sent instead of it.
-    async fn replace(&mut self, group: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
+    async fn replace(&mut self, mut group: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
+        let on_record = self.on_record_of(&mut group).await?;
+        if let Some(by) = self.ended_since(&group).await? {
+            return self.refused(&group, import_rules::ended_here(by));
+        }
         let boxed = group.iter().filter_map(|waiting| match &self.chunk[waiting.line].what {
             What::Record(boxed) => Some(boxed.as_ref().clone()),
             _ => None,
         });
         let mapped: Vec<(MappedRecord, Vec<u8>)> = boxed.collect();
         let Some((first, json)) = mapped.first() else { return Ok(Vec::new()) };
-        let id = first.directive.as_ref().map(|note| note.id.clone()).unwrap_or_default();
+        if on_record.is_empty() {
+            return Ok(group);
+        }
         let said = mapped.iter().filter_map(|(mapped, _)| Directive::parse(&mapped.record.details).ok());
-        let on_record = import_consents::of_consent(self.session, &self.recorder.tags, first, &id).await?;
         let document = serde_json::from_slice(json).unwrap_or_default();
         let new = import_consents::New::of(first, &document);
         match import_consents::replacement(&on_record, &said.collect::<Vec<_>>(), &new) {
             Replacement::OnRecord(indices) => {
                 let recorded = group.iter().zip(indices);
-                recorded.for_each(|(waiting, index)| self.recorded(waiting.line, &waiting.key, index, false));
+                recorded.for_each(|(waiting, index)| self.recorded(waiting.line, &waiting.key, index, None));
                 Ok(Vec::new())
             }
             Replacement::Older => self.refused(&group, import_consents::older()),
@@ -632,6 +576,19 @@ impl Import<'_> {
                 Ok(todo)
             }
         }
+    }
+
+    /// The record that ended, since it was given, what one of these gives.
+    async fn ended_since(&mut self, group: &[Waiting]) -> Result<Option<u64>, ClientError> {
+        for waiting in group {
+            if let What::Record(boxed) = &self.chunk[waiting.line].what {
+                let ended = self.in_force.ended_since(self.session, &self.recorder.tags, &boxed.0).await?;
+                if ended.is_some() {
+                    return Ok(ended);
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn refused(&mut self, group: &[Waiting], error: FhirError) -> Result<Vec<Waiting>, ClientError> {

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use serde_json::Value;
+use sillage_proto::v1;
 use sillage_rules::consent::ActorName;
 use sillage_rules::consent::directive::Directive;
 use sillage_rules::consent::state::DirectiveEntry;
@@ -36,6 +37,8 @@ pub(super) struct Recorded {
     given_ms: Option<u64>,
     /// The document that it was made from, where it is kept.
     original: Option<Value>,
+    /// The server that its Consent is from; empty where that isn't known.
+    server: String,
     directive: Directive,
 }
 
@@ -48,13 +51,15 @@ pub(super) struct New<'a> {
     pub document: &'a Value,
     /// Who collected it; none where that doesn't tell it from others.
     pub collector: Option<&'a ActorName>,
+    /// The server that it is from; empty where that isn't known.
+    pub server: &'a str,
 }
 
 impl<'a> New<'a> {
     /// Of the first record of a Consent.
     pub fn of(first: &'a MappedRecord, document: &'a Value) -> Self {
         let collector = first.directive.as_ref().and_then(|note| note.collector.as_ref());
-        Self { given_ms: first.record.occurred_at_ms, document, collector }
+        Self { given_ms: first.record.occurred_at_ms, document, collector, server: &first.server }
     }
 }
 
@@ -70,10 +75,15 @@ impl Recorded {
         }
     }
 
+    /// Whether it is of a Consent of another server.
+    pub fn is_of_another_server(&self, new: &New<'_>) -> bool {
+        !self.server.is_empty() && !new.server.is_empty() && self.server != new.server
+    }
+
     /// Whether it is of a Consent that somebody else collected.
     fn is_anothers(&self, new: &New<'_>) -> bool {
         let collected = self.directive.collected.as_ref().map(|collected| &collected.collector);
-        collected.zip(new.collector).is_some_and(|(own, other)| own != other)
+        collected.zip(new.collector).is_some_and(|(own, other)| own != other) || self.is_of_another_server(new)
     }
 }
 
@@ -119,7 +129,7 @@ pub(super) enum Replacement {
     Anothers,
 }
 
-/// The directives on record that are of one Consent; `first` is the id of its first one.
+/// The directives on record that are of one Consent, for each of `firsts`: the ids that its first one may have.
 ///
 /// # Errors
 /// As for [`Known::fetch`].
@@ -127,33 +137,54 @@ pub(super) async fn of_consent(
     session: &Session,
     tags: &Tags,
     record: &MappedRecord,
-    first: &str,
-) -> Result<Vec<Recorded>, ClientError> {
+    firsts: &[&str],
+) -> Result<Vec<Vec<Recorded>>, ClientError> {
     let patient = record.patient.clone().unwrap_or_default();
     let known = Known::fetch(session, tags.both(&patient.ins, &patient.oid).await?, AsOf::Now).await?;
     let side = if record.secret { known.secret.as_ref() } else { Some(&known.open) };
     let Some(side) = side else { return Ok(Vec::new()) };
-    let given: HashMap<u64, (u64, Option<Value>)> = side
+    let given: HashMap<u64, Given> = side
         .records
         .iter()
         .filter_map(|decided| {
             let record = decided.line.record.as_ref()?;
-            let original = record.message().original.as_ref();
-            let original = original.and_then(|original| serde_json::from_slice(&original.content).ok());
-            Some((decided.line.entry.index.get(), (record.occurred_at_ms(), original)))
+            Some((decided.line.entry.index.get(), Given::of(record.message())))
         })
         .collect();
-    let entries = side.state.directives().iter().filter(|entry| is_of(&entry.directive.id, first));
-    let one = |entry: &DirectiveEntry| Recorded {
-        id: entry.directive.id.clone(),
-        index: entry.stamp.index.get(),
-        ended_by: entry.ended_by.map(|by| by.get()),
-        is_alive: entry.period.is_alive(known.at()),
-        given_ms: given.get(&entry.stamp.index.get()).map(|(given_ms, _)| *given_ms),
-        original: given.get(&entry.stamp.index.get()).and_then(|(_, original)| original.clone()),
-        directive: entry.directive.clone(),
+    let one = |entry: &DirectiveEntry| {
+        let given = given.get(&entry.stamp.index.get());
+        Recorded {
+            id: entry.directive.id.clone(),
+            index: entry.stamp.index.get(),
+            ended_by: entry.ended_by.map(|by| by.get()),
+            is_alive: entry.period.is_alive(known.at()),
+            given_ms: given.map(|given| given.ms),
+            original: given.and_then(|given| given.original.clone()),
+            server: given.map(|given| given.server.clone()).unwrap_or_default(),
+            directive: entry.directive.clone(),
+        }
     };
-    Ok(entries.map(one).collect())
+    let entries = side.state.directives();
+    let of = |first: &&str| entries.iter().filter(|entry| is_of(&entry.directive.id, first)).map(one).collect();
+    Ok(firsts.iter().map(of).collect())
+}
+
+/// What the record of a directive says of its Consent.
+struct Given {
+    ms: u64,
+    original: Option<Value>,
+    server: String,
+}
+
+impl Given {
+    fn of(record: &v1::Record) -> Self {
+        let original = record.original.as_ref();
+        Self {
+            ms: record.occurred_at_ms,
+            original: original.and_then(|original| serde_json::from_slice(&original.content).ok()),
+            server: record.place.as_ref().map(|place| place.observer.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Whether a directive is of the Consent whose first directive is `first`: `first` itself, or `first#2` and so on.
@@ -239,11 +270,12 @@ mod tests {
 
     fn recorded(index: u64, directive: Directive, is_alive: bool) -> Recorded {
         let id = directive.id.clone();
-        Recorded { id, index, ended_by: None, is_alive, given_ms: Some(1_000), original: Some(Value::Null), directive }
+        let (given_ms, original, server) = (Some(1_000), Some(Value::Null), String::new());
+        Recorded { id, index, ended_by: None, is_alive, given_ms, original, server, directive }
     }
 
     fn of(document: &Value, given_ms: u64) -> New<'_> {
-        New { given_ms, document, collector: None }
+        New { given_ms, document, collector: None, server: "" }
     }
 
     #[test]
@@ -294,6 +326,23 @@ mod tests {
             let gone = Withdrawn::of(&of(&old, 1_000)).refuses(&of(&new, 1_000)).is_some();
             let is_newer = Stamp::of(&new).order(&Stamp::of(&old)) == Some(Ordering::Greater);
             assert_eq!(gone, !is_newer, "what was withdrawn stays so: {old} {new}");
+        }
+    }
+
+    #[test]
+    fn consents_of_one_id_of_two_servers_are_two_where_both_servers_are_known() {
+        let document = json!({"id": "c"});
+        let at = |server: &str| [Recorded { server: server.to_owned(), ..recorded(3, directive("c", "TREAT"), true) }];
+        let from = |server| New { server, ..of(&document, 2_000) };
+        for (on_record, new, anothers) in [
+            ("https://a", "https://b", true),
+            ("https://a", "https://a", false),
+            ("", "https://b", false),
+            ("https://a", "", false),
+        ] {
+            let became = replacement(&at(on_record), &[directive("c", "HRESCH")], &from(new));
+            assert_eq!(became == Replacement::Anothers, anothers, "{on_record} {new}");
+            assert_eq!(withdraws_nothing(&at(on_record), &from(new)).is_some(), anothers, "{on_record} {new}");
         }
     }
 

@@ -82,11 +82,22 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// The key of a record.
-    pub fn key(&mut self, original: &Original, mapped: &MappedRecord, record: &[u8]) -> DocumentKey {
+    /// The key of a record, and the one by which the version before knew it where that is another.
+    pub fn key(
+        &mut self,
+        original: &Original,
+        mapped: &MappedRecord,
+        record: &[u8],
+    ) -> (DocumentKey, Option<DocumentKey>) {
         match &original.name {
-            Some(name) => name.key(&whose(mapped), mapped.part.n),
-            None => numbered(&mut self.occurrences, &original.json, record),
+            Some(name) => (name.key(&whose(mapped), mapped.part.n), None),
+            None if mapped.server.is_empty() => (numbered(&mut self.occurrences, &original.json, record), None),
+            // The same Consent of two servers is two.
+            None => {
+                let of_server = [&original.json[..], b"\0", mapped.server.as_bytes()].concat();
+                let before = DocumentKey::new(&original.json, record, 0);
+                (numbered(&mut self.occurrences, &of_server, record), Some(before))
+            }
         }
     }
 
@@ -137,6 +148,11 @@ pub(super) fn whose(mapped: &MappedRecord) -> String {
 
 /// The record that is signed.
 pub(super) fn new_record(mapped: &MappedRecord) -> NewRecord {
+    NewRecord { record: mapped.signed(), ..bare_record(mapped) }
+}
+
+/// The record by which a document is known: without the server that it is from, which no record of the version before has.
+pub(super) fn bare_record(mapped: &MappedRecord) -> NewRecord {
     let patient = mapped.patient.as_ref();
     let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: mapped.secret });
     NewRecord { patient, record: mapped.record.clone() }

@@ -82,23 +82,43 @@ impl InForce {
         Ok(here.ended(&event, mapped.record.occurred_at_ms))
     }
 
-    /// Whether the directive that stands at `index` was ended. Where who imports may not read that, it isn't said.
+    /// The directive that stands at `index`: its id, and whether it was ended. Where who imports may not read that, it isn't said.
     ///
     /// # Errors
     /// As for [`Known::fetch`].
-    pub async fn is_over(
+    pub async fn standing(
         &mut self,
         session: &Session,
         tags: &Tags,
         mapped: &MappedRecord,
         index: u64,
-    ) -> Result<bool, ClientError> {
+    ) -> Result<Option<(String, bool)>, ClientError> {
         if mapped.directive.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
+        let Some(here) = self.here(session, tags, mapped).await? else { return Ok(None) };
+        let mut entries = here.state.directives().iter();
+        let entry = entries.find(|entry| entry.stamp.index.get() == index);
+        Ok(entry.map(|entry| {
+            let is_over = entry.ended_by.is_some() && entry.period.until.get() <= now_ms();
+            (entry.directive.id.clone(), is_over)
+        }))
+    }
+
+    /// Whether a directive of this id is in force, or will be. Where who imports may not read that, it isn't said.
+    ///
+    /// # Errors
+    /// As for [`Known::fetch`].
+    pub async fn has_directive(
+        &mut self,
+        session: &Session,
+        tags: &Tags,
+        mapped: &MappedRecord,
+        id: &str,
+    ) -> Result<bool, ClientError> {
         let Some(here) = self.here(session, tags, mapped).await? else { return Ok(false) };
-        let mut entries = here.state.directives().iter().filter(|entry| entry.stamp.index.get() == index);
-        Ok(entries.any(|entry| entry.ended_by.is_some() && entry.period.until.get() <= now_ms()))
+        let mut entries = here.state.directives().iter().filter(|entry| entry.directive.id == id);
+        Ok(entries.any(|entry| entry.period.is_alive(now_ms().into())))
     }
 
     async fn here(

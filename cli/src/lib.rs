@@ -57,6 +57,7 @@ mod status;
 pub mod table;
 mod trace;
 mod trace_parts;
+mod unknown;
 mod verify;
 mod void;
 mod vouching;

@@ -102,10 +102,12 @@ async fn order(context: &Context, args: &ChangeArgs, change: Change) -> Result<E
     change::run(context, Order::of(&context.profile()?, args)?, change).await
 }
 
-pub async fn of_items(context: &Context, args: ItemsArgs, kind: Kind) -> Result<Ended, ClientError> {
+pub async fn of_items(context: &Context, mut args: ItemsArgs, kind: Kind) -> Result<Ended, ClientError> {
     let items = only_ids(&args.items)?;
-    if !args.force {
+    if !args.change.whose.force {
         are_on_record(context, &args.change, &items).await?;
+        // Then the patient is known, too.
+        args.change.whose.force = true;
     }
     order(context, &args.change, Change::of_items(kind, items)).await
 }
@@ -175,8 +177,7 @@ pub async fn secrecy(context: &Context, command: SecrecyCommand) -> Result<Ended
     };
     args.change.secret = true;
     // It covers what comes later: nothing need be on record yet.
-    args.force = true;
-    of_items(context, args, kind).await
+    order(context, &args.change, Change::of_items(kind, only_ids(&args.items)?)).await
 }
 
 #[cfg(test)]

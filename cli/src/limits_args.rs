@@ -8,9 +8,6 @@ use super::consent_args::{ChangeArgs, Items};
 pub struct ItemsArgs {
     #[command(flatten)]
     pub items: Items,
-    /// Record it even where nothing is on record under one of the documents
-    #[arg(long)]
-    pub force: bool,
     #[command(flatten)]
     pub change: ChangeArgs,
 }

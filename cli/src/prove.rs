@@ -13,7 +13,7 @@ use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, Report};
 
 use super::args::ProvePatientArgs;
-use super::{Context, Ended, change, output};
+use super::{Context, Ended, change, output, unknown};
 use sillage_client::bundle::{Wanted, fetch, verify_for, words};
 use sillage_client::checks::{VerifiedCheckpoint, checkpoint, checkpoint_over, failed, hashes, verified};
 use sillage_client::error::ClientError;
@@ -146,6 +146,7 @@ pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended
         "to": report.b, "size": report.size, "index_commit": report.commit_index,
     });
     output::line(&line.to_string())?;
+    unknown::warn_of(ins.value(), usize::try_from(report.n).unwrap_or(usize::MAX), args.force);
     words::lines(&report, wanted.since.is_some(), args.lang).iter().for_each(|line| output::note(line));
     Ok(Ended::Done)
 }

@@ -16,7 +16,7 @@ use sillage_rules::time::TimeMs;
 use super::args::{Lang, Only, TraceArgs};
 use super::table::table;
 use super::trace_parts::{Access, accesses};
-use super::{Context, Ended, change, output};
+use super::{Context, Ended, change, output, unknown};
 use sillage_client::author::tags_of;
 use sillage_client::checks::{check_inclusion, checkpoint_over};
 use sillage_client::error::ClientError;
@@ -44,6 +44,9 @@ pub async fn run(context: &Context, args: TraceArgs) -> Result<Ended, ClientErro
     let cursor = args.cursor.as_deref();
     let limit = args.limit.unwrap_or(LIMIT);
     let page = filtered(&session, &request, (&open, secret.as_ref()), cursor, limit, &args).await?;
+    if page.lines.is_empty() && cursor.is_none() {
+        unknown::warn(&session, ins.value(), &(open, secret), args.force).await;
+    }
     let verified = if args.verify { verify(&session, &page, args.lang).await? } else { None };
     if args.json {
         let patient = PatientLine { ins: ins.value().to_owned(), oid };

@@ -5,23 +5,18 @@
 
 use serde_json::{Value, json};
 use sillage_proto::v1;
+use sillage_rules::parts::{Line, Part, together};
 
 use super::args::Lang;
 use sillage_client::trace::TracedLine;
-
-/// What is said of a part.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-pub(super) struct Part {
-    of: String,
-    n: u64,
-    parts: u64,
-    items: u64,
-}
+use sillage_words::fold::parts_note;
 
 /// Lines of one access, in the order of their parts; a line that is no part is alone.
 pub(super) struct Access<'a> {
     pub lines: Vec<&'a TracedLine>,
     pub part: Option<Part>,
+    /// Where its newest line stands.
+    newest: usize,
 }
 
 impl Access<'_> {
@@ -38,22 +33,7 @@ impl Access<'_> {
 
     /// What goes on the sentence about it.
     pub fn note(&self, lang: Lang) -> String {
-        let Some(Part { parts, items, .. }) = &self.part else { return String::new() };
-        let shown = self.lines.len() as u64;
-        match (lang, shown == *parts) {
-            (Lang::Fr, true) => format!(" (Un seul accès, inscrit en {parts} enregistrements : {items} documents.)"),
-            (Lang::En, true) => format!(" (One access, on record in {parts} records: {items} documents.)"),
-            (Lang::Fr, false) => {
-                format!(
-                    " (Partie d'un accès à {items} documents, inscrit en {parts} enregistrements, dont {shown} ici.)"
-                )
-            }
-            (Lang::En, false) => {
-                format!(
-                    " (Part of an access to {items} documents, on record in {parts} records, {shown} of them here.)"
-                )
-            }
-        }
+        self.part.as_ref().map(|part| parts_note(part, self.lines.len(), lang)).unwrap_or_default()
     }
 
     /// Puts all lines into the JSON of the first.
@@ -69,41 +49,41 @@ impl Access<'_> {
     }
 }
 
-/// Puts the lines of a page together, in their order: each access where its newest line stands.
+/// Puts the lines of a page together, newest first: each access where its newest line stands.
 pub(super) fn accesses(lines: &[TracedLine]) -> Vec<Access<'_>> {
-    let mut out: Vec<Access<'_>> = Vec::new();
-    for line in lines {
-        let part = part_of(line);
-        match out.last_mut() {
-            Some(last) if goes_with(last, line, part.as_ref()) => last.lines.insert(0, line),
-            _ => out.push(Access { lines: vec![line], part }),
-        }
-    }
+    let mut out = together_of(&lines.iter().rev().collect::<Vec<_>>());
+    out.sort_by_key(|access| std::cmp::Reverse(access.newest));
     out
 }
 
-/// Newest first: an older line with a lower number, which says the same.
-fn goes_with(access: &Access<'_>, line: &TracedLine, part: Option<&Part>) -> bool {
-    let first = access.first();
-    let (Some(part), Some(of)) = (part, part_of(first)) else { return false };
-    let same = |one: &TracedLine| {
-        let record = one.line.record.as_ref()?.message();
-        let mut details: Value = serde_json::from_str(&record.details).ok()?;
-        details["part"] = Value::Null;
-        let bare = v1::Record { items: Vec::new(), original: None, details: details.to_string(), ..record.clone() };
-        let (entry, voided) = (&one.line.entry, one.line.voided.as_ref().map(|by| by.index));
-        Some((bare, entry.flags, entry.tag, one.line.author.clone(), voided, one.secret))
+/// The same of lines that stand oldest first: each access where its first line stands.
+pub(super) fn oldest_first(lines: &[TracedLine]) -> Vec<Access<'_>> {
+    together_of(&lines.iter().collect::<Vec<_>>())
+}
+
+fn together_of<'a>(lines: &[&'a TracedLine]) -> Vec<Access<'a>> {
+    let said: Vec<Line<'_>> = lines.iter().map(|line| said(line)).collect();
+    let one = |group: Vec<usize>| {
+        let newest = group.last().copied().unwrap_or_default();
+        let lines: Vec<&TracedLine> = group.iter().map(|at| lines[*at]).collect();
+        Access { part: part_of(lines[0]), lines, newest }
     };
-    part.of == of.of
-        && part.parts == of.parts
-        && part.n + 1 == of.n
-        && same(first).is_some()
-        && same(first) == same(line)
+    together(&said).into_iter().map(one).collect()
+}
+
+fn said(line: &TracedLine) -> Line<'_> {
+    let TracedLine { line, secret } = line;
+    Line {
+        record: line.record.as_ref().map(sillage_rules::record::ParsedRecord::message),
+        flags: line.entry.flags,
+        author: &line.author,
+        voided: line.voided.as_ref().map(|by| by.index),
+        secret: *secret,
+    }
 }
 
 fn part_of(line: &TracedLine) -> Option<Part> {
-    let details: Value = serde_json::from_str(&line.line.record.as_ref()?.message().details).ok()?;
-    serde_json::from_value(details.get("part")?.clone()).ok()
+    Part::of(&line.line.record.as_ref()?.message().details)
 }
 
 #[cfg(test)]
@@ -160,26 +140,5 @@ mod tests {
         assert_eq!((json["items"].as_array().map(Vec::len), &json["parts"]), (Some(3), &json!([11, 12, 13])));
         // What of it is on another page is missing here, and said to be.
         assert!(accesses(&lines[..2])[0].note(Lang::Fr).contains("dont 2 ici"));
-    }
-
-    #[test]
-    fn what_only_claims_to_be_a_part_is_a_line_of_its_own() {
-        let first = || line(13, 3, |_| {});
-        for other in [
-            line(12, 3, |_| {}),
-            line(12, 1, |_| {}),
-            line(12, 2, |r| r.occurred_at_ms += 1),
-            line(12, 2, |r| r.purpose = "TREAT".into()),
-            line(12, 2, |r| r.actor.as_mut().expect("who").id = "2".into()),
-            line(12, 2, |r| r.details = r.details.replace("ab", "cd")),
-            line(12, 2, |r| {
-                r.details = r.details.replace('{', "{\"x\": 1, ").replacen("\"x\": 1, \"of\"", "\"of\"", 1)
-            }),
-        ] {
-            assert_eq!(shown(&[first(), other]), [1, 1]);
-        }
-        let of_another =
-            TracedLine { line: CheckedLine { author: "other".into(), ..line(12, 2, |_| {}).line }, secret: false };
-        assert_eq!(shown(&[first(), of_another]), [1, 1]);
     }
 }

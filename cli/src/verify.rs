@@ -20,11 +20,12 @@ use super::{Ended, output};
 use sillage_client::authorize::receipt::{ReceiptFile, is_receipt};
 use sillage_client::authorize::release::{AHEAD_MS_MAX, Refused, stands};
 use sillage_client::authorize::said::{said, said_json};
-use sillage_client::bundle::lines::{BundleLine, lines as bundle_lines};
+use sillage_client::bundle::lines::{BundleLine, accesses, lines as bundle_lines};
 use sillage_client::bundle::words;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_words::Lang;
+use sillage_words::fold::parts_note;
 use sillage_words::sentence::sentence;
 use sillage_words::time::{parse_bound, spoken};
 use sillage_words::words::pick;
@@ -113,7 +114,7 @@ fn verify(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
         let bundle = Bundle::parse(bytes).map_err(|error| Failure::bundle(&error))?;
         let report = bundle.verify(asked.policy, &Options { fresh: asked.fresh });
         let report = report.map_err(|error| Failure::bundle(&error))?;
-        let lines = bundle_lines(&bundle, &report);
+        let lines = accesses(bundle_lines(&bundle, &report));
         return Ok(Found::Bundle(Box::new(report), lines));
     }
     if bytes.starts_with(PROOF_HEAD) {
@@ -311,7 +312,10 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
             let mut out: Vec<String> = std::iter::once(format!("{name}: ok")).chain(indented).collect();
             if !lines.is_empty() {
                 out.push(pick(args.lang, "  Ce que dit la trace :", "  What the trace says:").to_owned());
-                out.extend(lines.iter().map(|line| format!("  • {}", sentence(&line.event, args.lang))));
+                out.extend(lines.iter().map(|line| {
+                    let note = line.part.as_ref().map(|(part, shown)| parts_note(part, *shown, args.lang));
+                    format!("  • {}{}", sentence(&line.event, args.lang), note.unwrap_or_default())
+                }));
             }
             output::lines(&out)
         }

@@ -1,4 +1,4 @@
-//! A trace as CSV (RFC 4180): a head, then one row an event, oldest first. UTF-8, every field quoted, lines end in CRLF.
+//! A trace as CSV (RFC 4180): a head, then one row an event, oldest first; a large access is one. UTF-8, every field quoted, lines end in CRLF.
 //!
 //! Spreadsheets run what begins like a formula, and split at the semicolon or the tab in many countries, whatever stands
 //! between quotes. What an author wrote may be anything, so whatever could begin a cell like a formula gets an apostrophe in
@@ -8,10 +8,10 @@
 use sillage_proto::v1;
 use sillage_rules::time::TimeMs;
 
-use crate::export::{Line, Trace};
+use crate::export::{Access, Trace, accesses};
 
 /// The columns, in order.
-pub const HEAD: [&str; 25] = [
+pub const HEAD: [&str; 26] = [
     "index",
     "recorded_at",
     "occurred_at",
@@ -37,13 +37,14 @@ pub const HEAD: [&str; 25] = [
     "kept_from_representatives",
     "erased",
     "details",
+    "parts",
 ];
 
 /// The whole file.
 pub fn csv(trace: &Trace) -> String {
     let mut out = row(HEAD.map(str::to_owned));
-    for line in &trace.lines {
-        out += &row(fields(line));
+    for access in accesses(&trace.lines) {
+        out += &row(fields(&access));
     }
     out
 }
@@ -78,8 +79,9 @@ fn quote(field: &str) -> String {
     out
 }
 
-fn fields(line: &Line) -> [String; HEAD.len()] {
-    let record = line.record.as_ref().map(|record| record.message().clone());
+fn fields(access: &Access<'_>) -> [String; HEAD.len()] {
+    let line = access.line;
+    let record = access.record.clone();
     let record = record.or_else(|| line.decision.as_ref().map(|decision| asked(decision.actor_part())));
     let has_time = line.record.is_some();
     let record = record.unwrap_or_default();
@@ -117,6 +119,7 @@ fn fields(line: &Line) -> [String; HEAD.len()] {
             Some(decision) => outcomes(decision.private_part()),
             None => record.details.clone(),
         },
+        access.parts.iter().map(u64::to_string).collect::<Vec<_>>().join("; "),
     ]
 }
 
@@ -170,7 +173,7 @@ mod tests {
     use sillage_rules::kind::Kind;
     use sillage_rules::record::{ParsedRecord, new_message};
 
-    use crate::export::Subject;
+    use crate::export::{Line, Subject};
 
     /// Reads a row as RFC 4180 says.
     fn parse(text: &str) -> Vec<Vec<String>> {

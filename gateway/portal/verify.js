@@ -1935,6 +1935,8 @@ const WORDS = {
     by: (author) => `signé par ${author}`,
     claimed: "déclare une justification que rien au registre n’établit",
     items: (n) => `${n} document(s)`,
+    oneAccess: (part, places) => `un seul accès à ${part.items} documents, inscrit en ${part.parts} enregistrements : entrées ${places}`,
+    partOfAccess: (part, places) => `partie d’un accès à ${part.items} documents, inscrit en ${part.parts} enregistrements, dont ici : ${places}`,
     documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
     unnamed: "sans nom",
     otherPurpose: (code) => `pour le motif ${code}`,
@@ -1983,6 +1985,8 @@ const WORDS = {
     by: (author) => `signed by ${author}`,
     claimed: "says a justification that nothing on record supports",
     items: (n) => `${n} document(s)`,
+    oneAccess: (part, places) => `one access to ${part.items} documents, on record in ${part.parts} records: entries ${places}`,
+    partOfAccess: (part, places) => `part of an access to ${part.items} documents, on record in ${part.parts} records, of them here: ${places}`,
     documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
     unnamed: "without a name",
     otherPurpose: (code) => `for the purpose ${code}`,
@@ -2083,6 +2087,50 @@ function basisWords(basis, isClaimed, lang) {
   return isClaimed ? `${word("flags", "CLAIMED", lang)}${WORDS[lang].colon} ${right}` : right;
 }
 
+/** What a record says of the access that it is a part of (docs/fhir.md, "A large access"); null where it is all of it. */
+function partOf(record) {
+  const { of, n, parts, items } = detailsOf(record).part ?? {};
+  return typeof of === "string" && [n, parts, items].every(Number.isSafeInteger) ? { of, n, parts, items } : null;
+}
+
+/**
+ * The entries as they are shown: parts of one large access are one, where they say the same but for their items and follow
+ * each other. What only claims to be a part stays a line of its own, and all places are named.
+ */
+function accesses(entries) {
+  const shown = [];
+  const open = new Map();
+  for (const e of entries) {
+    const part = e.state === "shown" ? partOf(e.record) : null;
+    if (!part) {
+      shown.push(e);
+      continue;
+    }
+    const { items = [], original, details, ...bare } = e.record;
+    const { part: _, ...others } = detailsOf(e.record);
+    const common = JSON.stringify([bare, others, part.parts, part.items, e.kindCode, e.flags, e.unjustifiedReason, e.author, e.voidedBy ?? null]);
+    const known = open.get(part.of);
+    if (known && known.common === common && part.n === known.last + 1 && part.n <= part.parts) {
+      known.access.record.items.push(...items);
+      known.access.places.push(e.index);
+      known.last = part.n;
+    } else {
+      const access = { ...e, record: { ...e.record, items: [...items] }, part, places: [e.index] };
+      open.set(part.of, { access, common, last: part.n });
+      shown.push(access);
+    }
+  }
+  return shown;
+}
+
+/** That a line is a large access, and where all of it stands. */
+function partWords({ part, places }, words) {
+  if (!part) return "";
+  const named = places.slice(0, NAMED_MAX).map(String);
+  if (places.length > NAMED_MAX) named.push(words.more(places.length - NAMED_MAX));
+  return (places.length === part.parts ? words.oneAccess : words.partOfAccess)(part, named.join(", "));
+}
+
 /** One line of a trace in its parts, each as text; a part that isn't known is empty. */
 function eventOf(e, lang) {
   const words = WORDS[lang];
@@ -2094,7 +2142,7 @@ function eventOf(e, lang) {
   const remarks = [
     !isShown && (e.erased ? words.erased(e.erased) : words.hidden), e.voidedBy !== null && e.voidedBy !== undefined && words.voided(e.voidedBy),
     e.unjustifiedReason && word("unjustified", e.unjustifiedReason, lang), ...["LATE", "DEFERRED"].filter((flag) => e.flags.includes(flag)).map((flag) => word("flags", flag, lang)),
-    isClaimed && right === "" && words.claimed,
+    isClaimed && right === "" && words.claimed, partWords(e, words),
   ];
   const event = {
     index: e.index, when: day(e.record?.occurred_at_ms ?? e.timeMs), what: whatWords(e, lang), who: isShown ? whoIs(actor, lang) : "",
@@ -2196,7 +2244,7 @@ export async function verify(files, policyText, options = {}) {
   }
   together(reports, errors);
   const proven = reports.filter((r) => !r.refused).map((r) => {
-    const [said, entries] = [statements(r, lang), r.entries ?? []];
+    const [said, entries] = [statements(r, lang), accesses(r.entries ?? [])];
     const lines = entries.length > 0 ? [WORDS[lang].lines, ...entries.map((e) => entryWords(e, lang))] : [];
     return { ...r, statements: said, events: entries.map((e) => eventOf(e, lang)), text: [...said, ...lines] };
   });
@@ -2207,7 +2255,7 @@ export async function verify(files, policyText, options = {}) {
 export const internals = {
   sha256, start, ed25519, ed25519Slow, vrf, elligator, hashToField, encodePoint, timesEight, decodePoint, hex, unhex, unbase64,
   rootOfInclusion, rootOfRange, isConsistent, node, leafHash, deviceHalf, deviceCommitment, deviceMark, batchLeaf, message, entry, parsePolicy, checkpoint, batchMessage, SECTIONS, H,
-  Failure, COFACTORED, KINDS, VOCABULARY, WORDS, entryWords,
+  Failure, COFACTORED, KINDS, VOCABULARY, WORDS, entryWords, accesses,
 };
 
 const USAGE = [

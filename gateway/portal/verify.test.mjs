@@ -756,6 +756,23 @@ test("every published decision reads as granted, partly granted or refused, and 
   }
 });
 
+test("parts of a large access are one line that names all of its places, and what only claims to be a part is none", () => {
+  const { accesses, entryWords } = internals;
+  const part = (index, n, change = {}) => ({
+    index, timeMs: 1767225600000, kindCode: 0x0601, flags: [], unjustifiedReason: null, author: { name: "dmp" }, state: "shown", erased: null,
+    record: { actor: { label: "Dr A" }, items: [{ id: `d${n}` }], details: JSON.stringify({ part: { of: "ab", n, parts: 3, items: 3 } }), ...change },
+  });
+  const other = { ...part(12, 1), record: { actor: { label: "Dr B" }, items: [] } };
+  const shown = accesses([part(11, 1), other, part(13, 2), part(14, 3)]);
+  assert.deepEqual(shown.map((e) => e.places ?? e.index), [[11, 13, 14], 12]);
+  assert.match(entryWords(shown[0], "fr"), /documents d1, d2, d3 .* un seul accès à 3 documents, inscrit en 3 enregistrements : entrées 11, 13, 14/);
+  assert.match(entryWords(accesses([part(11, 1)])[0], "en"), /part of an access to 3 documents, on record in 3 records, of them here: 11/);
+  for (const stranger of [part(12, 1), part(12, 3), part(12, 2, { purpose: "TREAT" }), { ...part(12, 2), author: { name: "x" } }, { ...part(12, 2), state: "erased", record: null }]) {
+    assert.equal(accesses([part(11, 1), stranger]).length, 2);
+  }
+  assert.equal(accesses([part(11, 1, { details: "{\"part\": 5}" })])[0].part, undefined);
+});
+
 /** The receipt file of a published decision, and the policy of its log with its node. */
 function published(number = 0) {
   const { decisions, node, origin } = read("decision.json");

@@ -13,7 +13,7 @@
 //! - [`index`]: one root over every patient's trace; [`bundle`]: what a patient keeps and checks without
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
 //! - [`chain`]: how new keys and other sets of nodes are proven;
-//! - [`line`]: a record as a line of JSON; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
+//! - [`line`]: a record as a line of JSON; [`parts`]: several records that are one access; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
 //! - [`clock`]: ledger time by the clocks of a majority;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
@@ -41,6 +41,7 @@ pub mod kind;
 pub mod limits;
 pub mod line;
 pub mod node_set;
+pub mod parts;
 pub mod record;
 pub mod roles;
 pub mod stream;

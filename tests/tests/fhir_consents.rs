@@ -33,6 +33,9 @@ fn main() -> ExitCode {
             a_changed_consent_replaces_what_is_on_record,
             a_withdrawn_consent_ends_what_it_permitted,
             what_ended_is_on_record_as_ended,
+            consents_of_one_id_of_two_servers_are_two,
+            a_consent_that_was_deleted_on_its_server_ends,
+            what_is_refused_is_said_in_french,
             what_cannot_be_said_is_refused_as_a_whole,
             published_consents_import_or_name_their_element,
             a_trace_goes_out_and_its_directives_come_back,
@@ -154,6 +157,86 @@ fn a_withdrawn_consent_ends_what_it_permitted(world: &mut World) {
     let again = again.json_lines();
     let at = |lines: &[Value]| lines.iter().map(|line| line["index"].clone()).collect::<Vec<_>>();
     assert_eq!((at(&again), &again[0]["revoked"]), (at(&printed), &json!(true)), "what was ended says so");
+}
+
+/// A Consent of a patient that names no organization that collected it, and permits one document to 750712184.
+fn of_nobody(patient: &str, document: &str) -> Value {
+    let mut out = consent(patient, "shared");
+    out.as_object_mut().expect("an object").remove("organization");
+    let role = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+    let structure = json!({"system": "urn:oid:1.2.250.1.71.4.2.2", "value": "750712184"});
+    out["provision"]["actor"] = json!([{
+        "role": {"coding": [{"system": role, "code": "IRCP"}]},
+        "reference": {"type": "Organization", "identifier": structure},
+    }]);
+    out["provision"]["data"] =
+        json!([{"meaning": "instance", "reference": {"reference": format!("DocumentReference/{document}")}}]);
+    out
+}
+
+/// A Bundle of one Consent of a server; whose it is by an absolute identity, for a server has its own `Patient/1`.
+fn at(server: &str, mut consent: Value, date: &str) -> Value {
+    let ins = demo("servers");
+    let system = format!("urn:oid:{}", ins.oid().as_str());
+    consent["patient"] = json!({"identifier": {"system": system, "value": ins.value()}});
+    consent["dateTime"] = json!(date);
+    let url = format!("https://{server}.example/fhir/Consent/shared");
+    json!({"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": url, "resource": consent}]})
+}
+
+fn consents_of_one_id_of_two_servers_are_two(world: &mut World) {
+    let permits = |document: &str| of_nobody("servers", document);
+    let reads = |world: &World| ["1", "2", "3"].map(|d| may_read(world, "servers", &format!("DocumentReference/{d}")));
+    let first = import(world, "server-a", &at("a", permits("1"), "2026-01-05")).ok().json_lines();
+    assert_eq!(first[0]["directive"], "Consent/shared", "{first:?}");
+    let second = import(world, "server-b", &at("b", permits("2"), "2026-01-06")).ok().json_lines();
+    assert_eq!(second[0]["directive"], "https://b.example/fhir/Consent/shared", "{second:?}");
+    assert_eq!(reads(world), [true, true, false], "neither replaced the other");
+    for (server, printed) in [("a", &first), ("b", &second)] {
+        let again = world.path(&format!("server-{server}.json"));
+        let again = world.sillage(&["import", "--fhir", &again.to_string_lossy(), "--demo-patients"]).ok();
+        assert_eq!(&again.json_lines(), printed, "nothing twice");
+    }
+    // A newer version replaces what its own server said.
+    import(world, "server-b2", &at("b", permits("3"), "2026-01-07")).ok();
+    assert_eq!(reads(world), [true, false, true]);
+    let mut withdrawn = permits("3");
+    withdrawn["status"] = json!("inactive");
+    let ended = import(world, "server-b3", &at("b", withdrawn, "2026-01-08")).ok().json_lines();
+    assert_eq!((&ended[0]["revoked"], reads(world)), (&json!(true), [true, false, false]), "{ended:?}");
+}
+
+fn a_consent_that_was_deleted_on_its_server_ends(world: &mut World) {
+    let mut given = consent("deleted", "deleted");
+    let ins = demo("deleted");
+    let system = format!("urn:oid:{}", ins.oid().as_str());
+    given["patient"] = json!({"identifier": {"system": system, "value": ins.value()}});
+    import(world, "deleted", &given).ok();
+    assert!(may_read(world, "deleted", "DocumentReference/1"));
+    let deletion = json!({
+        "request": {"method": "DELETE", "url": "Consent/deleted"},
+        "response": {"status": "204", "lastModified": "2026-03-01T09:00:00Z"},
+    });
+    let history = |entries: &[&Value]| json!({"resourceType": "Bundle", "type": "history", "entry": entries});
+    let alone = import(world, "deleted-alone", &history(&[&deletion])).partly().json_lines();
+    assert_eq!(alone[0]["path"], "Bundle.entry[0].request", "nothing says whose it was: {alone:?}");
+    assert!(may_read(world, "deleted", "DocumentReference/1"));
+    let version = json!({"fullUrl": "https://c.example/fhir/Consent/deleted", "resource": given});
+    let whole = history(&[&deletion, &version]);
+    let ended = import(world, "deleted-whole", &whole).ok().json_lines();
+    assert_eq!((&ended[0]["revoked"], &ended[0]["entry"]), (&json!(true), &json!(0)), "{ended:?}");
+    assert!(!may_read(world, "deleted", "DocumentReference/1"));
+    let again = import(world, "deleted-whole", &whole).ok().json_lines();
+    assert_eq!(again[0]["index"], ended[0]["index"], "nothing twice: {again:?}");
+}
+
+fn what_is_refused_is_said_in_french(world: &mut World) {
+    let file = world.write("en-francais.json", consent("nobody-knows", "fr").to_string());
+    let run = world.sillage(&["import", "--lang", "fr", "--fhir", &file.to_string_lossy()]).partly();
+    let line = &run.json_lines()[0];
+    assert_eq!(line["path"], "Consent.patient");
+    let said = line["error"].as_str().expect("a reason");
+    assert!(said.contains("n'a pas d'INS") && said.contains("--patient-map"), "{said}");
 }
 
 fn what_ended_is_on_record_as_ended(world: &mut World) {

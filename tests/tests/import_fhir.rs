@@ -345,6 +345,22 @@ fn a_large_access_is_recorded_whole_and_shown_as_one(world: &mut World) {
     let args = ["trace", "--patient", ins.value(), "--oid", ins.oid().as_str(), "--lang", "en"];
     let text = world.sillage(&args).ok();
     assert!(text.stdout.contains("One access, on record in"), "{text}");
+    // A proof and each export show one access, too.
+    let [trace, fhir, csv] = ["large.sillage-trace", "large-out.json", "large-out.csv"].map(|name| world.path(name));
+    let [proof, policy] = [&trace, &world.dir().join("policy.txt")].map(|path| path.to_string_lossy().into_owned());
+    world.sillage(&["prove", "patient", ins.value(), "--oid", ins.oid().as_str(), "--out", &proof]).ok();
+    let verified = world.sillage(&["verify", &proof, "--policy", &policy, "--lang", "en"]).ok();
+    assert_eq!(verified.stdout.matches("One access, on record in").count(), 1, "{verified}");
+    let lines = world.sillage(&["verify", &proof, "--policy", &policy, "--json"]).ok().json();
+    let shown: Vec<&Value> =
+        lines["lines"].as_array().expect("lines").iter().filter(|line| line["parts"].is_array()).collect();
+    assert_eq!(shown.iter().map(|line| line["items"].as_array().map(Vec::len)).collect::<Vec<_>>(), [Some(701)]);
+    for (format, out) in [("fhir", &fhir), ("csv", &csv)] {
+        let args = ["export", "--patient", ins.value(), "--oid", ins.oid().as_str(), "--format", format, "--out"];
+        world.sillage(&[&args[..], &[&*out.to_string_lossy()]].concat()).ok();
+        let text = fs::read_to_string(out).expect("an export");
+        assert_eq!(text.matches("access.read").count(), 1, "one event: {format}");
+    }
 }
 
 fn a_consent_that_was_ended_says_so_when_it_is_imported_again(world: &mut World) {

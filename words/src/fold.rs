@@ -1,6 +1,7 @@
 //! Readings of a trace, folded: who looks every day would fill the page with lines that say the same.
 
 use sillage_rules::kind::Kind;
+use sillage_rules::parts::Part;
 
 use super::sentence::{clean, short_who};
 use super::{Event, Lang, time};
@@ -61,6 +62,21 @@ pub fn said(readings: &[&Event], lang: Lang) -> String {
     match lang {
         Lang::Fr => format!("Du {from} au {to}, {who} a consulté cette trace {n} fois{secret}."),
         Lang::En => format!("From {from} to {to}, {who} read this trace {n} times{secret}."),
+    }
+}
+
+/// What goes on the sentence about an access that is on record in parts, of which `shown` stand together here.
+pub fn parts_note(part: &Part, shown: usize, lang: Lang) -> String {
+    let Part { parts, items, .. } = part;
+    match (lang, shown as u64 == *parts) {
+        (Lang::Fr, true) => format!(" (Un seul accès, inscrit en {parts} enregistrements : {items} documents.)"),
+        (Lang::En, true) => format!(" (One access, on record in {parts} records: {items} documents.)"),
+        (Lang::Fr, false) => {
+            format!(" (Partie d'un accès à {items} documents, inscrit en {parts} enregistrements, dont {shown} ici.)")
+        }
+        (Lang::En, false) => {
+            format!(" (Part of an access to {items} documents, on record in {parts} records, {shown} of them here.)")
+        }
     }
 }
 

@@ -11,7 +11,7 @@ impl Import<'_> {
     /// Why a Consent isn't recorded that a newer version of it, met before it, has withdrawn.
     pub(super) fn withdrawn_since(&self, records: &[MappedRecord], json: &[u8]) -> Option<FhirError> {
         let first = records.first().filter(|first| first.ends() != Some(Ends::Revoked))?;
-        let name = (import_known::whose(first), first.directive.as_ref()?.id.clone());
+        let name = named(first)?;
         let withdrawn = self.withdrawn.get(&name)?;
         let document = serde_json::from_slice(json).unwrap_or_default();
         withdrawn.refuses(&import_consents::New::of(first, &document))
@@ -23,10 +23,12 @@ impl Import<'_> {
         let Some(note) = &record.directive else { return Ok(vec![What::Skipped(SKIPPED)]) };
         // The Consent itself may stand before it in this very import.
         self.flush().await?;
-        let on_record = import_consents::of_consent(self.session, &self.recorder.tags, record, &note.id).await?;
         let document = serde_json::from_slice(json).unwrap_or_default();
         let new = import_consents::New::of(record, &document);
-        self.withdrawn.insert((import_known::whose(record), note.id.clone()), Withdrawn::of(&new));
+        let found = self.recorded_under(record, &note.id).await?;
+        let is_its = |recorded: &import_consents::Recorded| !recorded.is_of_another_server(&new);
+        let on_record: Vec<_> = found.plain.into_iter().filter(is_its).chain(found.named).collect();
+        self.withdrawn.extend(named(record).map(|name| (name, Withdrawn::of(&new))));
         if on_record.is_empty() {
             return Ok(vec![What::Refused(import_consents::never_recorded())]);
         }
@@ -41,7 +43,11 @@ impl Import<'_> {
                     record.secret,
                 )
             };
-            return Ok(on_record.iter().map(place).collect());
+            // Of a directive that came several times, the last one: that is what the withdrawal ended.
+            let is_last = |recorded: &&import_consents::Recorded| {
+                !on_record.iter().any(|other| other.id == recorded.id && other.index > recorded.index)
+            };
+            return Ok(on_record.iter().filter(is_last).map(place).collect());
         }
         if let Some(error) = import_consents::withdraws_nothing(&on_record, &new) {
             return Ok(vec![What::Refused(error)]);
@@ -49,4 +55,9 @@ impl Import<'_> {
         let alive = on_record.iter().filter(|recorded| recorded.is_alive);
         Ok(alive.map(|recorded| What::Record(Box::new((revocation(record, &recorded.id), json.to_vec())))).collect())
     }
+}
+
+/// Which Consent a record is of: whose, from which server, under which id.
+fn named(record: &MappedRecord) -> Option<(String, String)> {
+    Some((import_known::whose(record), format!("{}/{}", record.server, record.directive.as_ref()?.id)))
 }

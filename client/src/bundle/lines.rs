@@ -1,11 +1,12 @@
 //! The lines of a trace that a verified bundle shows: as events for people, and as the JSON that `trace --json` prints.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, EntryReport, Payload, Report, State};
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
+use sillage_rules::parts::{self, Part};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
@@ -18,6 +19,8 @@ pub struct BundleLine {
     pub event: Event,
     /// For programs.
     pub json: Value,
+    /// The access that it is, or a part of, where one record couldn't hold it; and how many of its parts it stands for.
+    pub part: Option<(Part, usize)>,
 }
 
 /// The lines of a bundle, in log order. Only of one that was verified: `report` is what came of that.
@@ -31,6 +34,37 @@ pub fn lines(bundle: &Bundle, report: &Report) -> Vec<BundleLine> {
             Some(line(&entry, shown.payload.as_ref(), found, report))
         })
         .collect()
+}
+
+/// The same with the parts of a large access as one line, which names the places of all (`parts` in its JSON).
+pub fn accesses(lines: Vec<BundleLine>) -> Vec<BundleLine> {
+    let said: Vec<parts::Line<'_>> = lines
+        .iter()
+        .map(|line| parts::Line {
+            record: line.event.record.as_ref(),
+            flags: line.event.flags,
+            author: &line.event.author,
+            voided: line.json["voided"]["index"].as_u64(),
+            secret: line.event.secret,
+        })
+        .collect();
+    let groups = parts::together(&said);
+    groups.into_iter().map(|group| access(&lines, &group)).collect()
+}
+
+fn access(lines: &[BundleLine], group: &[usize]) -> BundleLine {
+    let mut out = lines[group[0]].clone();
+    if let Some((_, shown)) = &mut out.part {
+        *shown = group.len();
+    }
+    if group.len() > 1 {
+        out.event.record = parts::whole(group.iter().filter_map(|at| lines[*at].event.record.as_ref()));
+        let items: Vec<Value> =
+            group.iter().flat_map(|at| lines[*at].json["items"].as_array().cloned().unwrap_or_default()).collect();
+        out.json["items"] = json!(items);
+        out.json["parts"] = json!(group.iter().map(|at| lines[*at].event.index).collect::<Vec<_>>());
+    }
+    out
 }
 
 fn line(entry: &RecordEntry, payload: Option<&Payload>, found: &EntryReport, report: &Report) -> BundleLine {
@@ -76,5 +110,6 @@ fn line(entry: &RecordEntry, payload: Option<&Payload>, found: &EntryReport, rep
         author,
         secret: report.secret,
     };
-    BundleLine { event, json }
+    let part = event.record.as_ref().and_then(|record| Part::of(&record.details)).map(|part| (part, 1));
+    BundleLine { event, json, part }
 }

@@ -21,12 +21,11 @@ use serde_json::{Value, json};
 use sillage_proto::v1;
 use sillage_rules::consent::name::SOFTWARE_SYSTEM;
 use sillage_rules::kind::Kind;
-use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
 use super::shape::{PARTICIPATION, ROLE_CLASS, Roles, Shape, asked, part_of, roles, shape};
 use super::{
-    Directives, Line, Trace, coding, concept, decision, extension, extension_of, names, object, part, profiles,
+    Access, Directives, Line, Trace, coding, concept, decision, extension, extension_of, names, object, part, profiles,
 };
 use crate::import::audit_event::is_foreign;
 use crate::import::consent::codes::{label_system, purpose_coding};
@@ -35,10 +34,11 @@ use crate::import::is_code;
 /// The longest query that a record holds in full: a longer one was cut, and is none any more.
 const QUERY_CHARS_MAX: usize = 2_000;
 
-/// The AuditEvent of a line.
-pub fn audit_event(line: &Line, trace: &Trace, directives: &Directives<'_>) -> Value {
-    let mut event = match (&line.record, &line.decision) {
-        (Some(record), _) => of_record(line, record, trace),
+/// The AuditEvent of a line, or of all parts of a large access.
+pub fn audit_event(access: &Access<'_>, trace: &Trace, directives: &Directives<'_>) -> Value {
+    let line = access.line;
+    let mut event = match (&access.record, &line.decision) {
+        (Some(record), _) => of_record(access, record, trace),
         (None, Some(decided)) => decision::of_decision(line, decided, trace, directives),
         (None, None) => of_what_is_gone(line, trace),
     };
@@ -56,6 +56,17 @@ pub(super) fn id_of(index: u64) -> String {
 
 /// What every event begins with.
 pub(super) fn begin(line: &Line, trace: &Trace, extensions: Vec<Value>, shape: Shape) -> Vec<(&'static str, Value)> {
+    begin_with(line, &[], trace, extensions, shape)
+}
+
+/// The same of an event that several records say: `places` of all of them.
+fn begin_with(
+    line: &Line,
+    places: &[u64],
+    trace: &Trace,
+    extensions: Vec<Value>,
+    shape: Shape,
+) -> Vec<(&'static str, Value)> {
     let Shape { r#type, subtype, action } = shape;
     let flags = line.flags.names().map(|flag| part("flag", "Code", flag));
     let mut parts = vec![part("index", "String", line.index.to_string()), part("log", "String", trace.origin.clone())];
@@ -63,6 +74,7 @@ pub(super) fn begin(line: &Line, trace: &Trace, extensions: Vec<Value>, shape: S
         parts.push(part("author", "String", line.author.clone()));
     }
     parts.extend(flags);
+    parts.extend(places.iter().map(|place| part("part", "String", place.to_string())));
     if let Some(act) = line.voided_by {
         parts.push(part("voided-by", "String", act.to_string()));
     }
@@ -91,14 +103,15 @@ pub(super) fn patient_entity(trace: &Trace) -> Value {
     })
 }
 
-fn of_record(line: &Line, record: &ParsedRecord, trace: &Trace) -> Value {
-    let message = record.message();
+fn of_record(access: &Access<'_>, record: &v1::Record, trace: &Trace) -> Value {
+    let (line, message) = (access.line, &whole(access, record));
     let details: Value = serde_json::from_str(&message.details).unwrap_or_default();
     let codes = match details["authorisation"].as_str() {
         Some(_) => asked(line.kind, message.basis.as_ref().is_some_and(|basis| basis.kind() == v1::BasisKind::Consent)),
         None => shape(line.kind, false),
     };
-    let mut event = begin(line, trace, extensions(message, &details, line.kind, &trace.origin), codes);
+    let extensions = extensions(message, &details, line.kind, &trace.origin);
+    let mut event = begin_with(line, &access.parts, trace, extensions, codes);
     event.push(("period", json!({"start": TimeMs(message.occurred_at_ms).to_string()})));
     event.push(("outcome", json!(outcome(message.outcome()))));
     event.push(("outcomeDesc", json!(message.outcome_text)));
@@ -107,6 +120,17 @@ fn of_record(line: &Line, record: &ParsedRecord, trace: &Trace) -> Value {
     event.push(("source", source(line, message)));
     event.push(("entity", json!(entities(message, &details, trace))));
     object(event)
+}
+
+/// What an access says, of which this event is all: no part of it.
+fn whole(access: &Access<'_>, record: &v1::Record) -> v1::Record {
+    let details = serde_json::from_str(&record.details).ok().filter(|_| !access.parts.is_empty());
+    let details = details.map(|mut details: serde_json::Map<String, Value>| {
+        details.remove("part");
+        Value::Object(details).to_string()
+    });
+    let details = details.unwrap_or_else(|| record.details.clone());
+    v1::Record { details, ..record.clone() }
 }
 
 /// What was erased: that it happened stays.

@@ -25,6 +25,7 @@ use sillage_proto::v1;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
+use sillage_rules::parts;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
@@ -87,11 +88,56 @@ pub struct Trace {
     pub lines: Vec<Line>,
 }
 
+/// An event of a trace: one line, or all parts of a large access.
+#[derive(Debug, Clone)]
+pub struct Access<'a> {
+    /// The line that stands for all.
+    pub line: &'a Line,
+    /// What it says: with the items of all parts.
+    pub record: Option<v1::Record>,
+    /// Where all parts stand, where there are several.
+    pub parts: Vec<u64>,
+}
+
+impl<'a> Access<'a> {
+    /// A line alone.
+    pub fn of(line: &'a Line) -> Self {
+        let record = line.record.as_ref().map(|record| record.message().clone());
+        Self { line, record, parts: Vec::new() }
+    }
+}
+
+/// The events of a trace, oldest first: a large access is one, where all of its parts are there.
+pub fn accesses(lines: &[Line]) -> Vec<Access<'_>> {
+    let said: Vec<parts::Line<'_>> = lines.iter().map(said).collect();
+    let mut out: Vec<(usize, Access<'_>)> = Vec::new();
+    for group in parts::together(&said) {
+        let first = said[group[0]].record.and_then(|record| parts::Part::of(&record.details));
+        match first.filter(|part| part.parts == group.len() as u64 && group.len() > 1) {
+            Some(_) => {
+                let record = parts::whole(group.iter().filter_map(|at| said[*at].record));
+                let places = group.iter().map(|at| lines[*at].index).collect();
+                out.push((group[0], Access { line: &lines[group[0]], record, parts: places }));
+            }
+            None => out.extend(group.iter().map(|at| (*at, Access::of(&lines[*at])))),
+        }
+    }
+    out.sort_by_key(|(at, _)| *at);
+    out.into_iter().map(|(_, access)| access).collect()
+}
+
+fn said(line: &Line) -> parts::Line<'_> {
+    let Line { flags, author, voided_by, secret, .. } = line;
+    let record = line.record.as_ref().map(ParsedRecord::message);
+    parts::Line { record, flags: *flags, author, voided: *voided_by, secret: *secret }
+}
+
 /// The Bundle (collection) of a trace: the AuditEvents, oldest first; then the Consents, representatives before what they
 /// may have signed, else oldest first. Imported in this order, each finds what it rests on.
 pub fn bundle(trace: &Trace) -> Value {
     let directives = Directives::of(&trace.lines);
-    let events = trace.lines.iter().map(|line| audit_event::audit_event(line, trace, &directives));
+    let all = accesses(&trace.lines);
+    let events = all.iter().map(|access| audit_event::audit_event(access, trace, &directives));
     // The first directive of each id that held, of either trace.
     let mut first = BTreeMap::new();
     for History { entry, secret, .. } in directives.iter().filter(|history| !consent::never_held(history.entry)) {
@@ -163,6 +209,8 @@ pub(crate) fn object(members: Vec<(&str, Value)>) -> Value {
     members.into_iter().filter(|(_, value)| says(value)).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+#[cfg(test)]
+mod large_tests;
 #[cfg(test)]
 mod same_decisions_tests;
 #[cfg(test)]

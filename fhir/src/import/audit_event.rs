@@ -172,6 +172,7 @@ fn mapped(
         directive: None,
         secret,
         part: Part { n, count },
+        server: String::new(),
     })
 }
 
@@ -307,7 +308,7 @@ impl<'a> Event<'a> {
         if let Some(own) = Own::of(self.root) {
             own.put_into(&mut record)?;
             record.items = self.items().into_iter().map(|(_, item)| item).collect();
-            return Ok(vec![without_what_does_not_fit(record)]);
+            return Ok(parts::of_own(record, &self.digest.to_string()));
         }
         // The entities of other patients aren't in what is kept: places are those of what is.
         let kept: Vec<usize> = self.kept_entities(patient);

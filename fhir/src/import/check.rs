@@ -228,9 +228,33 @@ fn single(value: &Value, kind: Kind, at: &str, depth: usize) -> Result<(), FhirE
         (Kind::Complex(schema), _) => Err(FhirError::new(at, format!("expected an object of type {}", schema.name))),
         (Kind::Contained, Value::Object(object)) if object.get("resourceType").is_some_and(Value::is_string) => Ok(()),
         (Kind::Contained, _) => Err(FhirError::new(at, "expected a resource with its resourceType")),
-        (Kind::Any, Value::Object(object)) if !object.is_empty() => Ok(()),
+        (Kind::Any, Value::Object(object)) if !object.is_empty() => well_formed(value, at, depth),
         (Kind::Any, _) => Err(FhirError::new(at, "expected an object")),
         (kind, value) => primitive(value, kind, at),
+    }
+}
+
+/// What JSON of FHIR has nowhere, in a datatype that isn't read here.
+fn well_formed(value: &Value, at: &str, depth: usize) -> Result<(), FhirError> {
+    if depth > DEPTH_MAX {
+        return Err(FhirError::new(at, "nested too deeply"));
+    }
+    match value {
+        Value::Object(object) if object.is_empty() => {
+            Err(FhirError::new(at, "an empty object: FHIR leaves absent elements out"))
+        }
+        Value::Object(object) => object.iter().try_for_each(|(name, value)| match name.as_str() {
+            "extension" => extensions(value, &format!("{at}.{name}"), depth + 1),
+            _ => well_formed(value, &format!("{at}.{name}"), depth + 1),
+        }),
+        Value::Array(items) if items.is_empty() => {
+            Err(FhirError::new(at, "an empty array: FHIR leaves absent elements out"))
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(i, item)| well_formed(item, &format!("{at}[{i}]"), depth + 1))
+        }
+        Value::String(_) => primitive(value, Kind::Text, at),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 
@@ -241,6 +265,9 @@ fn extensions(value: &Value, at: &str, depth: usize) -> Result<(), FhirError> {
     let Value::Array(items) = value else {
         return Err(FhirError::new(at, "this element repeats: expected a JSON array"));
     };
+    if items.is_empty() {
+        return Err(FhirError::new(at, "an empty array: FHIR leaves absent elements out"));
+    }
     for (i, item) in items.iter().enumerate() {
         let at = format!("{at}[{i}]");
         let Value::Object(object) = item else {
@@ -334,12 +361,15 @@ fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
         return if value.is_boolean() { Ok(()) } else { wrong("true or false") };
     }
     if let Kind::Number { whole } = kind {
-        let fits = value.as_number().is_some_and(|number| !whole || number.is_i64());
+        let is_whole = || value.as_i64().is_some_and(|number| i32::try_from(number).is_ok());
+        let fits = value.is_number() && (!whole || is_whole());
         return if fits { Ok(()) } else { wrong(if whole { "a whole number" } else { "a number" }) };
     }
-    if let Kind::UnsignedInt = kind {
-        let fits = value.as_u64().is_some_and(|number| number <= 2_147_483_647);
-        return if fits { Ok(()) } else { wrong("a whole number, 0 to 2147483647") };
+    if let Kind::UnsignedInt | Kind::PositiveInt = kind {
+        let is_positive = matches!(kind, Kind::PositiveInt);
+        let fits = value.as_u64().is_some_and(|number| number >= u64::from(is_positive) && number <= 2_147_483_647);
+        let why = if is_positive { "a whole number, 1 to 2147483647" } else { "a whole number, 0 to 2147483647" };
+        return if fits { Ok(()) } else { wrong(why) };
     }
     let Value::String(text) = value else {
         return wrong("a JSON string");
@@ -361,6 +391,8 @@ fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
             wrong("an instant with seconds and a time zone, such as 2026-03-02T09:00:00Z")
         }
         Kind::DateTime if !is_date_time(text) => wrong("a dateTime, such as 2026-03-02 or 2026-03-02T09:00:00Z"),
+        Kind::Date if text.contains('T') || !is_date_time(text) => wrong("a date, such as 2026-03-02"),
+        Kind::Time if !is_time(text) => wrong("a time, such as 09:00:00"),
         Kind::Base64 if base64(text).is_none() => wrong("base64"),
         _ => Ok(()),
     }
@@ -371,6 +403,24 @@ pub(crate) fn is_code(text: &str) -> bool {
     !text.is_empty()
         && !text.chars().any(char::is_control)
         && text.split(' ').all(|word| !word.is_empty() && !word.contains(char::is_whitespace))
+}
+
+/// Whether a text is a `time`: hh:mm:ss, also with parts of a second.
+fn is_time(text: &str) -> bool {
+    let (clock, rest) = text.split_at_checked(8).unwrap_or_default();
+    let part = |at: usize, max: u8| {
+        let digits = clock.get(at..at + 2).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse::<u8>().ok()).is_some_and(|number| number <= max)
+    };
+    let fraction = rest
+        .strip_prefix('.')
+        .map_or(rest.is_empty(), |rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+    part(0, 23)
+        && part(3, 59)
+        && part(6, 60)
+        && clock.get(2..3) == Some(":")
+        && clock.get(5..6) == Some(":")
+        && fraction
 }
 
 /// Decodes base64 as FHIR writes it: white space may stand in it.

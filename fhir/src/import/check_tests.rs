@@ -105,7 +105,7 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
 #[test]
 fn what_no_datatype_allows_is_refused_wherever_it_stands() {
     type Edit = fn(&mut Value);
-    let cases: [(&str, Edit); 20] = [
+    let cases: [(&str, Edit); 31] = [
         ("AuditEvent.source.site", |d| d["source"]["site"] = json!("a\u{0}b")),
         ("AuditEvent.outcomeDesc", |d| d["outcomeDesc"] = json!("bell \u{7}")),
         ("AuditEvent.type.code", |d| d["type"]["code"] = json!("two  spaces")),
@@ -140,6 +140,37 @@ fn what_no_datatype_allows_is_refused_wherever_it_stands() {
         ("AuditEvent.agent[0].extension[0].valueQuantity", |d| {
             d["agent"][0]["extension"][0] = json!({"url": "u", "valueQuantity": {}});
         }),
+        ("AuditEvent.agent[0].extension[0].valueQuantity.value", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueQuantity": {"value": "12"}});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueRange.low.unit", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueRange": {"low": {"unit": 1}}});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueHumanName.given", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueHumanName": {"given": "Jeanne"}});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueContactPoint.rank", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueContactPoint": {"rank": 0}});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueTiming.repeat", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueTiming": {"repeat": {}}});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueTiming.event[0]", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueTiming": {"event": ["a\u{0}"]}});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueDate", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueDate": "2026-03-02T09:00:00Z"});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueTime", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueTime": "9h"});
+        }),
+        ("AuditEvent.agent[0].extension[0].valueInteger", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valueInteger": 4_294_967_296_i64});
+        }),
+        ("AuditEvent.agent[0].extension[0].valuePositiveInt", |d| {
+            d["agent"][0]["extension"][0] = json!({"url": "u", "valuePositiveInt": 0});
+        }),
+        ("AuditEvent.agent[0].extension", |d| d["agent"][0]["extension"] = json!([])),
         ("AuditEvent.agent[0].extension[0]._valueString", |d| {
             d["agent"][0]["extension"][0] = json!({"url": "u", "_valueString": {}});
         }),
@@ -150,11 +181,14 @@ fn what_no_datatype_allows_is_refused_wherever_it_stands() {
     for (path, edit) in cases {
         assert_eq!(path_of(edit), path);
     }
-    let fine: [Edit; 5] = [
+    let fine: [Edit; 8] = [
         |d| d["type"]["code"] = json!("two words"),
         |d| d["outcomeDesc"] = json!("two\nlines\tand a tab"),
         |d| d["agent"][0]["extension"][0] = json!({"url": "u", "valueDecimal": 1.10}),
         |d| d["agent"][0]["extension"][0] = json!({"url": "u", "valueQuantity": {"value": 5}}),
+        |d| d["agent"][0]["extension"][0] = json!({"url": "u", "valueTime": "09:00:00.25"}),
+        |d| d["agent"][0]["extension"][0] = json!({"url": "u", "valueDate": "2026-03"}),
+        |d| d["agent"][0]["extension"][0] = json!({"url": "u", "valueTiming": {"repeat": {"frequency": 1}}}),
         |d| {
             let absent = json!({"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
                 "valueCode": "unknown"}]});

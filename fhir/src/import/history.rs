@@ -10,8 +10,17 @@ use super::dates::instant_ms;
 use super::read::text;
 
 /// What is said of a Consent that was deleted.
-pub const DELETED: &str = "this Consent was deleted on its server, and nothing of it is recorded: end what is on record of it with \
-                           `sillage consent revoke`";
+pub const DELETED: &str = "this Consent was deleted on its server, and nothing in this Bundle says whose it was: end what is on \
+                           record of it with `sillage consent revoke`";
+
+/// That a Consent was deleted on its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// When, milliseconds since 1970, where the history says it.
+    pub at_ms: Option<u64>,
+    /// The entry that says so, as received.
+    pub entry: Vec<u8>,
+}
 
 /// What orders the versions of one resource on its server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,8 +97,8 @@ fn is_one(name: &str, other: &str) -> bool {
 pub enum Left {
     /// A newer one came with it.
     Old,
-    /// It says that the Consent was deleted.
-    Deleted,
+    /// It says that the Consent was deleted: the place of its newest version, where that is there and can be no other Consent's.
+    Deleted(Option<usize>),
 }
 
 /// Of the entries of a history, which are read: the newest version of each Consent. Where the versions don't say it, the order of
@@ -113,11 +122,14 @@ pub fn superseded(entries: Vec<Option<Version>>) -> Vec<Option<Left>> {
             deleted.find(|one| than.is_none_or(|than| is_newer(**one, than))).copied()
         };
         // There is always one, so that none of them is skipped for another that is skipped too.
-        let newest = kept.iter().find(is_newest).or(kept.first()).copied();
-        let newest = deleted(newest).or(newest).map(|(place, _)| place);
+        let last = kept.iter().find(is_newest).or(kept.first()).copied();
+        let newest = deleted(last).or(last).map(|(place, _)| place);
+        // One of each server may have this name.
+        let of_one = || kept.iter().all(|(_, one)| last.is_some_and(|(_, last)| last.name == one.name));
         match newest == Some(at) {
             false => Some(Left::Old),
-            true => version.is_deleted.then_some(Left::Deleted),
+            true if version.is_deleted => Some(Left::Deleted(last.filter(|_| of_one()).map(|(place, _)| place))),
+            true => None,
         }
     };
     entries.iter().enumerate().map(one).collect()

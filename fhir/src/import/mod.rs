@@ -8,6 +8,7 @@ pub mod audit_event;
 mod check;
 pub mod consent;
 mod dates;
+pub mod french;
 pub mod history;
 pub mod patients;
 mod read;
@@ -44,7 +45,21 @@ pub struct FhirError {
 impl FhirError {
     /// A refusal of the element at `path`, with its reason.
     pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into() }
+        let error = Self { path: path.into(), reason: reason.into() };
+        // A code of the ledger begins what is said beside this module.
+        #[cfg(test)]
+        assert!(
+            error.french(&french::is_coded).is_some(),
+            "fhir/src/import/french.rs doesn't say in French: {}",
+            error.reason
+        );
+        error
+    }
+
+    /// The reason in French, where it is known ([`french`]). `of_code` says in French what a text means that begins with a
+    /// code of the ledger, as `NOT_ENTITLED: ...`.
+    pub fn french(&self, of_code: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        french::french(&self.reason, of_code)
     }
 }
 
@@ -63,6 +78,9 @@ pub struct MappedRecord {
     pub secret: bool,
     /// Which part of an access that one record couldn't hold.
     pub part: Part,
+    /// Of a Consent: the server that it is from, by which it is told from others of the same id; empty where it isn't known, and
+    /// of our own export, whose ids are of one log.
+    pub server: String,
 }
 
 /// A record of several that are one access.
@@ -89,6 +107,15 @@ impl MappedRecord {
     /// Whether it is of a Consent: what is one Consent is on record as a whole or not at all.
     pub fn is_of_consent(&self) -> bool {
         self.directive.is_some() || self.rule().is_some()
+    }
+
+    /// The record as it goes on record: of a Consent, with the server that it is from.
+    pub fn signed(&self) -> v1::Record {
+        let place = match self.server.as_str() {
+            "" => self.record.place.clone(),
+            server => Some(v1::Place { observer: server.to_owned(), ..self.record.place.clone().unwrap_or_default() }),
+        };
+        v1::Record { place, ..self.record.clone() }
     }
 
     /// Of a Consent: when the directive ends.

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::history::{self, Version};
+use super::dates::instant_ms;
+use super::history::{self, Deleted, Version};
 use super::references::base_of;
 use super::{FhirError, Neighbours};
 
@@ -22,6 +24,8 @@ pub struct Document {
     pub around: Neighbours,
     /// Of a Bundle of type `history`: an older version of a Consent, which says nothing any more.
     pub is_old: bool,
+    /// Of a Bundle of type `history`: `json` is the last version of a Consent that was deleted then.
+    pub deleted: Option<Deleted>,
 }
 
 /// What is said of XML.
@@ -111,7 +115,7 @@ struct Head<'a> {
     sort: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct BundleEntry<'a> {
     #[serde(rename = "fullUrl", borrow)]
     full_url: Option<&'a RawValue>,
@@ -138,6 +142,18 @@ impl BundleEntry<'_> {
         }
         let named = self.resource.and_then(|resource| serde_json::from_str::<Named>(resource.get()).ok());
         named.and_then(|named| base_of(&self.full_url(), &named.kind, &named.id)).unwrap_or_default()
+    }
+
+    /// Whether it says that a Consent was deleted on its server.
+    fn deletes_consent(&self) -> bool {
+        let request: Value = self.request.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        self.resource.is_none() && Version::of(&self.full_url(), &Value::Null, &request, &Value::Null).is_some()
+    }
+
+    /// When its server did what it says, milliseconds since 1970.
+    fn modified_ms(&self) -> Option<u64> {
+        let response: Value = serde_json::from_str(self.response?.get()).ok()?;
+        u64::try_from(instant_ms(response["lastModified"].as_str()?)?).ok()
     }
 
     /// Which version of a Consent it is, in a history.
@@ -168,7 +184,7 @@ fn neighbours(entries: &[&RawValue]) -> Neighbours {
 
 impl Document {
     fn alone(json: Result<Vec<u8>, FhirError>) -> Self {
-        Self { entry: None, json, full_url: String::new(), around: Neighbours::default(), is_old: false }
+        Self { entry: None, json, full_url: String::new(), around: Neighbours::default(), is_old: false, deleted: None }
     }
 }
 
@@ -185,28 +201,38 @@ fn resource(raw: &RawValue) -> Vec<Document> {
     let Some(entries) = head.entry else {
         return Vec::new();
     };
-    let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(entries.get()) else {
+    let Ok(raw) = serde_json::from_str::<Vec<&RawValue>>(entries.get()) else {
         return refused("Bundle.entry", "this element repeats: expected a JSON array");
     };
-    let around = neighbours(&entries);
+    let around = neighbours(&raw);
     let is_history = head.sort.is_some_and(|sort| sort.get() == "\"history\"");
-    let entries: Vec<Option<BundleEntry>> = entries.iter().map(|raw| serde_json::from_str(raw.get()).ok()).collect();
+    let entries: Vec<Option<BundleEntry>> = raw.iter().map(|raw| serde_json::from_str(raw.get()).ok()).collect();
     let superseded = match is_history {
         true => history::superseded(entries.iter().map(|entry| entry.as_ref()?.version()).collect()),
         false => vec![None; entries.len()],
     };
-    let one = |((i, entry), why): ((usize, Option<BundleEntry>), Option<history::Left>)| {
-        let full_url = entry.as_ref().map(BundleEntry::full_url).unwrap_or_default();
-        let around = around.at(&entry.as_ref().map(BundleEntry::base).unwrap_or_default());
-        let path = format!("Bundle.entry[{i}]");
-        let json = match (entry.and_then(|entry| entry.resource), why) {
-            (_, Some(history::Left::Deleted)) => Err(FhirError::new(format!("{path}.request"), history::DELETED)),
-            (Some(resource), _) => Ok(resource.get().as_bytes().to_vec()),
-            (None, _) => Err(FhirError::new(format!("{path}.resource"), "an entry without a resource")),
+    let one = |(i, why): (usize, Option<history::Left>)| {
+        let said = entries[i];
+        let last = match why {
+            Some(history::Left::Deleted(last)) => last.and_then(|last| entries[last]),
+            _ => said,
         };
-        Document { entry: Some(i), json, full_url, around, is_old: why == Some(history::Left::Old) }
+        let full_url = last.as_ref().map(BundleEntry::full_url).unwrap_or_default();
+        let around = around.at(&last.as_ref().map(BundleEntry::base).unwrap_or_default());
+        let path = format!("Bundle.entry[{i}]");
+        let is_deletion = said.is_some_and(|said| said.deletes_consent());
+        let json = match last.and_then(|entry| entry.resource) {
+            Some(resource) => Ok(resource.get().as_bytes().to_vec()),
+            None if is_deletion => Err(FhirError::new(format!("{path}.request"), history::DELETED)),
+            None => Err(FhirError::new(format!("{path}.resource"), "an entry without a resource")),
+        };
+        let deleted = matches!(why, Some(history::Left::Deleted(_))).then(|| Deleted {
+            at_ms: said.and_then(|said| said.modified_ms()),
+            entry: raw[i].get().as_bytes().to_vec(),
+        });
+        Document { entry: Some(i), json, full_url, around, is_old: why == Some(history::Left::Old), deleted }
     };
-    entries.into_iter().enumerate().zip(superseded).map(one).collect()
+    superseded.into_iter().enumerate().map(one).collect()
 }
 
 #[cfg(test)]
@@ -263,6 +289,10 @@ mod tests {
             let one = |d: &Document| match (&d.json, d.is_old) {
                 (_, true) => "old".to_owned(),
                 (Err(error), _) => error.path.clone(),
+                (Ok(json), _) if d.deleted.is_some() => {
+                    let last: Value = serde_json::from_slice(json).expect("JSON");
+                    format!("ends {}", last["meta"]["versionId"].as_str().unwrap_or_default())
+                }
                 (Ok(_), _) => "read".to_owned(),
             };
             documents(Path::new("a.json"), json.as_bytes()).iter().map(one).collect::<Vec<_>>()
@@ -273,14 +303,19 @@ mod tests {
         assert_eq!(read("history", &[&second, &consent("2", "1", "active"), &other, &other]), ["read"; 4]);
         let unsaid = consent("1", "", "active");
         assert_eq!(read("history", &[&unsaid, &unsaid]), ["read", "old"], "the newest stands first");
-        assert_eq!(read("history", &[&deleted("1"), &third, &second]), ["Bundle.entry[0].request", "old", "old"]);
+        assert_eq!(read("history", &[&deleted("1"), &third, &second]), ["ends 3", "old", "old"]);
         assert_eq!(read("history", &[&deleted("2"), &third]), ["Bundle.entry[0].request", "read"]);
         assert_eq!(read("history", &[&third, &deleted("1"), &second]), ["read", "old", "old"], "it was made again");
+        assert_eq!(read("history", &[&second, &deleted("1"), &third]), ["old", "ends 3", "old"], "it stands before it");
+        let at =
+            |base: &str| third.replacen('{', &format!(r#"{{"fullUrl": "https://{base}.example/fhir/Consent/1", "#), 1);
         assert_eq!(
-            read("history", &[&second, &deleted("1"), &third]),
-            ["old", "Bundle.entry[1].request", "old"],
-            "it stands before it"
+            read("history", &[&deleted("1"), &at("a"), &at("b")])[0],
+            "Bundle.entry[0].request",
+            "of which server?"
         );
+        assert_eq!(read("history", &[&deleted("1"), &at("a"), &at("a")])[0], "ends 3");
+        assert_eq!(read("transaction", &[&deleted("1"), &third]), ["Bundle.entry[0].request", "read"], "no history");
         assert_eq!(read("collection", &[&third, &second]), ["read"; 2]);
     }
 

@@ -35,6 +35,8 @@ fn main() -> ExitCode {
             trace::labels_are_those_of_then,
             trace::people_read_french_and_english,
             trace::every_line_can_be_verified,
+            trace::a_patient_under_whom_nothing_is_on_record_is_named,
+            trace::the_language_is_said_anywhere,
             trace::questions_that_make_no_sense_are_refused,
             prove::a_checkpoint_is_a_note_signed_by_the_log,
             prove::an_entry_says_what_it_is,

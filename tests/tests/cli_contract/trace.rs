@@ -135,6 +135,36 @@ pub fn every_line_can_be_verified(world: &mut World) {
     trace(world, INS, &["--verify"]).ok();
 }
 
+pub fn a_patient_under_whom_nothing_is_on_record_is_named(world: &mut World) {
+    let nobody = ins(9_871);
+    let whose = ["--patient", &nobody, "--oid", OID];
+    let proven = ["--issuer", "https://ens.example", "--method", "FranceConnect+", "--eidas-level", "substantial"];
+    let block = [&["block", "--professional", "10100534436", "--dry-run"][..], &proven].concat();
+    for command in [&["trace"][..], &["consent", "effective"], &block] {
+        let french = world.sillage(&[command, &whose, &["--lang", "fr"]].concat()).ok();
+        assert!(french.stderr.contains("rien n'est au registre sous ce numéro"), "{french}");
+        let meant = world.sillage(&[command, &whose, &["--lang", "fr", "--force"]].concat()).ok();
+        assert!(!meant.stderr.contains("rien n'est au registre"), "{meant}");
+    }
+    world.record(&[access(&nobody, "now there is something")]);
+    let known = world.sillage(&[&["trace"][..], &whose].concat()).ok();
+    assert!(!known.stderr.contains("--force"), "{known}");
+}
+
+pub fn the_language_is_said_anywhere(world: &mut World) {
+    let file = world.write("array.ndjson", "[{}]");
+    let file = file.to_string_lossy();
+    for args in [["--lang", "fr", "record", "--file", &file], ["record", "--file", &file, "--lang", "fr"]] {
+        let run = world.sillage(&args);
+        assert!(run.code == Some(4) && run.stderr.contains("ceci commence un tableau JSON"), "{run}");
+    }
+    let english = world.sillage(&["record", "--file", &file, "--lang", "en"]);
+    assert!(english.stderr.contains("this begins a JSON array"), "{english}");
+    let text = trace(world, INS, &[]).ok().stdout;
+    let before = world.sillage(&["--lang", "en", "trace", "--patient", INS, "--oid", OID]).ok().stdout;
+    assert!(before != text && before.contains("On "), "an option of the whole command line: {before}");
+}
+
 pub fn questions_that_make_no_sense_are_refused(world: &mut World) {
     trace(world, INS, &["--cursor", "bm90IGEgY3Vyc29y", "--json"]).fails(4).naming("INVALID_CURSOR");
     world.sillage(&["trace", "--patient", "123", "--oid", OID, "--json"]).fails(4).naming("INVALID_INS");

@@ -45,7 +45,7 @@ impl<'a> Own<'a> {
         record.deferred = deferred.map(|reason| v1::Deferred { reason: reason.to_owned() });
         let details = own(self.root, "details").map(|part| text(part, "valueString").to_owned());
         match (details, self.is_exact) {
-            (Some(details), _) => record.details = details,
+            (Some(details), _) => record.details = elsewhere(details),
             (None, true) => record.details.clear(),
             (None, false) => return Ok(()),
         }
@@ -71,6 +71,15 @@ impl<'a> Own<'a> {
             record.actor = None;
         }
         Ok(())
+    }
+}
+
+/// The details of a record as they are true in another log: the document of a large access is kept where it was imported.
+fn elsewhere(details: String) -> String {
+    const KEPT: &str = r#""kept":"in parts""#;
+    match details.contains(KEPT) {
+        true => details.replace(KEPT, r#""kept":"its hash alone""#),
+        false => details,
     }
 }
 

@@ -14,6 +14,7 @@ use sillage_proto::v1;
 use sillage_rules::limits::{DETAILS_BYTES_MAX, ITEMS_MAX, RECORD_BYTES_MAX};
 
 use super::super::FhirError;
+use super::super::read::without_what_does_not_fit;
 
 /// Room for the tag, and for what is said of a part.
 const RESERVED_BYTES: usize = 1_024;
@@ -67,6 +68,30 @@ pub(super) fn records(whole: v1::Record, items: Placed) -> Result<Vec<v1::Record
             record.original = original.as_ref().map(|whole| v1::Original { content, ..whole.clone() });
         }
         Ok(record)
+    };
+    parts.into_iter().enumerate().map(one).collect()
+}
+
+/// The records of an access of our own export, whose document stays in the log that it is from: the items alone are dealt out.
+/// `name`: of the access, where it has none.
+pub(super) fn of_own(whole: v1::Record, name: &str) -> Vec<v1::Record> {
+    let whole = without_what_does_not_fit(whole);
+    if fits(&whole) {
+        return vec![whole];
+    }
+    let mut bare = whole;
+    bare.original = None;
+    let items: Placed = std::mem::take(&mut bare.items).into_iter().map(|item| (0, item)).collect();
+    let room = RECORD_BYTES_MAX.saturating_sub(RESERVED_BYTES + bare.encoded_len());
+    let parts = dealt(&items, room, |_| 0);
+    let (count, all) = (parts.len(), items.len());
+    let details: Value = serde_json::from_str(&bare.details).unwrap_or_default();
+    let named: String = details["original"]["sha256"].as_str().unwrap_or(name).chars().take(32).collect();
+    let one = |(n, places): (usize, Vec<usize>)| {
+        let part = json!({"of": named, "n": n + 1, "parts": count, "items": all});
+        let details = with(&bare.details, vec![("part", part)]);
+        let items = places.iter().map(|at| items[*at].1.clone()).collect();
+        v1::Record { items, details, ..bare.clone() }
     };
     parts.into_iter().enumerate().map(one).collect()
 }

@@ -115,6 +115,7 @@ pub fn map(
         directive,
         secret,
         part: super::Part::WHOLE,
+        server: if consent.is_ours() { String::new() } else { around.base().to_owned() },
     };
     if let Some(carried) = &consent.carried {
         consent.check_carried()?;
@@ -150,6 +151,33 @@ pub fn revocation(of: &MappedRecord, id: &str) -> MappedRecord {
     let collector = of.directive.as_ref().and_then(|note| note.collector.clone());
     let directive = Some(DirectiveNote { id: id.to_owned(), ends: Ends::Revoked, collector });
     MappedRecord { record, directive, ..of.clone() }
+}
+
+/// The id of the Consent `id` of a server, where another server's Consent has that id; none where it is too long.
+pub fn id_at(server: &str, id: &str) -> Option<String> {
+    let whole = format!("{server}/{id}");
+    (!server.is_empty() && whole.len() <= limits::ID_BYTES_MAX - 8).then_some(whole)
+}
+
+/// The same directive or end under the id that [`id_at`] gives; `id` is that of its Consent. None where it has no such id.
+pub fn renamed(of: &MappedRecord, id: &str) -> Option<MappedRecord> {
+    let note = of.directive.as_ref()?;
+    let new = format!("{}{}", id_at(&of.server, id)?, note.id.strip_prefix(id)?);
+    let details = match sillage_rules::consent::Directive::parse(&of.record.details) {
+        Ok(directive) => sillage_rules::consent::Directive { id: new.clone(), ..directive }.to_details(),
+        Err(_) => details::revoked(&new),
+    };
+    let directive = Some(DirectiveNote { id: new, ..note.clone() });
+    Some(MappedRecord { record: v1::Record { details, ..of.record.clone() }, directive, ..of.clone() })
+}
+
+/// The record that says that the Consent `of` was deleted on its server.
+pub fn deletion(of: &MappedRecord, deleted: &super::history::Deleted) -> Option<MappedRecord> {
+    let mut out = revocation(of, &of.directive.as_ref()?.id);
+    out.record.occurred_at_ms = deleted.at_ms.unwrap_or_default().max(of.record.occurred_at_ms);
+    out.record.original =
+        Some(v1::Original { media_type: "application/fhir+json".to_owned(), content: deleted.entry.clone() });
+    Some(out)
 }
 
 /// Whatever the ledger would refuse of a directive in itself.

@@ -63,8 +63,14 @@ pub(super) enum Kind {
     Any,
     /// `unsignedInt`: a JSON number, 0 to 2,147,483,647.
     UnsignedInt,
+    /// `positiveInt`: the same without 0.
+    PositiveInt,
     Instant,
     DateTime,
+    /// `date`: a dateTime without a time.
+    Date,
+    /// `time`: hours, minutes and seconds.
+    Time,
     Base64,
     Complex(&'static Schema),
     /// A resource inside the resource.
@@ -81,7 +87,7 @@ impl Kind {
 /// What `value` and the name of a datatype hold in an extension (<https://hl7.org/fhir/R4/datatypes.html#open>); none: there is
 /// no such datatype.
 pub(super) fn extension_value(datatype: &str) -> Option<Kind> {
-    use datatypes::{ATTACHMENT, CODEABLE_CONCEPT, CODING, IDENTIFIER, META, PERIOD, REFERENCE};
+    use datatypes::*;
     Some(match datatype {
         "String" | "Markdown" => Kind::Text,
         "Code" => Kind::Code,
@@ -90,10 +96,12 @@ pub(super) fn extension_value(datatype: &str) -> Option<Kind> {
         "Boolean" => Kind::Boolean,
         "Decimal" => Kind::Number { whole: false },
         "Integer" => Kind::Number { whole: true },
-        "UnsignedInt" | "PositiveInt" => Kind::UnsignedInt,
+        "UnsignedInt" => Kind::UnsignedInt,
+        "PositiveInt" => Kind::PositiveInt,
         "Instant" => Kind::Instant,
-        "DateTime" | "Date" => Kind::DateTime,
-        "Time" => Kind::Text,
+        "DateTime" => Kind::DateTime,
+        "Date" => Kind::Date,
+        "Time" => Kind::Time,
         "Base64Binary" => Kind::Base64,
         "Coding" => Kind::Complex(&CODING),
         "CodeableConcept" => Kind::Complex(&CODEABLE_CONCEPT),
@@ -102,25 +110,21 @@ pub(super) fn extension_value(datatype: &str) -> Option<Kind> {
         "Period" => Kind::Complex(&PERIOD),
         "Attachment" => Kind::Complex(&ATTACHMENT),
         "Meta" => Kind::Complex(&META),
-        "Address"
-        | "Age"
-        | "Annotation"
-        | "ContactPoint"
-        | "Count"
-        | "Distance"
-        | "Duration"
-        | "HumanName"
-        | "Money"
-        | "Quantity"
-        | "Range"
-        | "Ratio"
-        | "SampledData"
+        "Quantity" | "Age" | "Count" | "Distance" | "Duration" => Kind::Complex(&QUANTITY),
+        "Money" => Kind::Complex(&MONEY),
+        "Range" => Kind::Complex(&RANGE),
+        "Ratio" => Kind::Complex(&RATIO),
+        "HumanName" => Kind::Complex(&HUMAN_NAME),
+        "Address" => Kind::Complex(&ADDRESS),
+        "ContactPoint" => Kind::Complex(&CONTACT_POINT),
+        "ContactDetail" => Kind::Complex(&CONTACT_DETAIL),
+        "Annotation" => Kind::Complex(&ANNOTATION),
+        "Expression" => Kind::Complex(&EXPRESSION),
+        "SampledData"
         | "Signature"
         | "Timing"
-        | "ContactDetail"
         | "Contributor"
         | "DataRequirement"
-        | "Expression"
         | "ParameterDefinition"
         | "RelatedArtifact"
         | "TriggerDefinition"
