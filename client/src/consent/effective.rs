@@ -173,7 +173,7 @@ impl Rights {
         let permits: Vec<&&Right> = rights.iter().filter(|right| right.permits()).collect();
         if permits.is_empty() {
             let found: Vec<&Found> = rights.iter().flat_map(|right| right.found.iter().flatten()).collect();
-            let why = reasons(&found, &self.ends, lang);
+            let why = reasons(&found, &self.ends).text(lang);
             if !rights[0].of.is_empty() {
                 // Of a variant, only what differs is told.
                 return rights.iter().for_each(|right| out.push(self.denied(&name, right, lang)));
@@ -212,7 +212,7 @@ impl Rights {
         let (whats, found): (Vec<&What>, Vec<&Found>) = pairs.map(|(sample, found)| (&sample.what, found)).unzip();
         let whats: Vec<&What> = whats.iter().copied().filter(|what| !is_part_of(what, &whats)).collect();
         let what = doing(&right.actions, Some(named(&whats, lang)), lang);
-        let why = reasons(&found, &self.ends, lang);
+        let why = reasons(&found, &self.ends).text(lang);
         match lang {
             Lang::Fr => format!("• {name} ne peut pas {what} : {why}."),
             Lang::En => format!("• {name} can't {what}: {why}."),
@@ -220,7 +220,7 @@ impl Rights {
     }
 
     /// What is permitted (none: everything), why, and what of it is not.
-    fn extent(&self, right: &Right, lang: Lang) -> (Option<String>, String, String) {
+    fn extent(&self, right: &Right, lang: Lang) -> (Option<String>, Why, String) {
         let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
         let pairs: Vec<(&Sample, &Found)> = pairs.collect();
         let permitted: Vec<(&Sample, &Found)> = pairs.iter().copied().filter(|(_, f)| f.reason.permits()).collect();
@@ -233,7 +233,7 @@ impl Rights {
         let stays: Vec<&What> = open.iter().copied().filter(|what| is_part_of(what, &closed)).collect();
         let denied: Vec<(&Sample, &Found)> =
             denied.into_iter().filter(|(sample, _)| !is_part_of(&sample.what, &closed)).collect();
-        let why = reasons(&permitted.iter().map(|(_, found)| *found).collect::<Vec<_>>(), &self.ends, lang);
+        let why = reasons(&permitted.iter().map(|(_, found)| *found).collect::<Vec<_>>(), &self.ends);
         let categories: Vec<&str> = permitted
             .iter()
             .filter_map(|(sample, _)| match &sample.what {
@@ -418,21 +418,44 @@ pub fn doing(actions: &[Action], what: Option<String>, lang: Lang) -> String {
     list(&out, lang)
 }
 
+/// Why something is permitted or denied: each reason, and when it ends, ms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Why(pub Vec<(Reason, Option<u64>)>);
+
+impl Why {
+    /// The reasons with their ends, each once: `médecin traitant, jusqu'au …`.
+    pub fn text(&self, lang: Lang) -> String {
+        let mut out: Vec<String> = Vec::new();
+        for (why, ends_ms) in &self.0 {
+            let text = format!("{}{}", reason(why.as_str(), lang), until(*ends_ms, lang));
+            if !out.contains(&text) {
+                out.push(text);
+            }
+        }
+        list(&out, lang)
+    }
+
+    /// Whether nothing but this is the reason, without an end.
+    fn is_only(&self, one: Reason) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(why, ends_ms)| *why == one && ends_ms.is_none())
+    }
+}
+
 /// `, pour des soins (membre de l'équipe de soins)`. Of the patient it goes without saying, of an emergency its name says it.
-pub fn because(who: &Who, purpose: &str, why: &str, lang: Lang) -> String {
-    let is_only = |one: Reason| why == reason(one.as_str(), lang);
-    match (who, is_only(Reason::BreakGlass)) {
+pub fn because(who: &Who, purpose: &str, why: &Why, lang: Lang) -> String {
+    let text = why.text(lang);
+    match (who, why.is_only(Reason::BreakGlass)) {
         (Who::Patient, _) | (Who::Emergency(_), true) => String::new(),
-        (Who::Emergency(_), false) => format!(" ({why})"),
+        (Who::Emergency(_), false) => format!(" ({text})"),
         (_, true) => format!(", {}", words::purpose(purpose, lang)),
         // The law's word for it is the purpose.
-        _ if why.starts_with(&reason(Reason::Representative.as_str(), lang)) => format!(" ({why})"),
-        _ => format!(", {} ({why})", words::purpose(purpose, lang)),
+        _ if why.0.first().is_some_and(|(first, _)| *first == Reason::Representative) => format!(" ({text})"),
+        _ => format!(", {} ({text})", words::purpose(purpose, lang)),
     }
 }
 
 /// `, jusqu'au …`; empty where nothing ends.
-pub fn until(ends_ms: Option<u64>, lang: Lang) -> String {
+fn until(ends_ms: Option<u64>, lang: Lang) -> String {
     match (ends_ms.map(|ms| spoken_end(ms, lang)), lang) {
         (None, _) => String::new(),
         (Some(end), Lang::Fr) => format!(", jusqu'au {end}"),
@@ -441,18 +464,11 @@ pub fn until(ends_ms: Option<u64>, lang: Lang) -> String {
 }
 
 /// Why, each reason with its end.
-fn reasons(found: &[&Found], ends: &BTreeMap<LeafIndex, u64>, lang: Lang) -> String {
-    let mut out: Vec<String> = Vec::new();
+fn reasons(found: &[&Found], ends: &BTreeMap<LeafIndex, u64>) -> Why {
     // That one sees one's own deposits is said at the end.
     let others = found.iter().any(|found| found.reason.permits() && found.reason != Reason::Depositor);
-    for found in found.iter().filter(|found| !others || found.reason != Reason::Depositor) {
-        let end = found.by.and_then(|by| ends.get(&by).copied());
-        let text = format!("{}{}", reason(found.reason.as_str(), lang), until(end, lang));
-        if !out.contains(&text) {
-            out.push(text);
-        }
-    }
-    list(&out, lang)
+    let said = found.iter().filter(|found| !others || found.reason != Reason::Depositor);
+    Why(said.map(|found| (found.reason, found.by.and_then(|by| ends.get(&by).copied()))).collect())
 }
 
 /// `la catégorie « biologie », l'étiquette PSY et les documents d1 et d2`.

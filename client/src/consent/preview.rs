@@ -11,13 +11,12 @@ use sillage_rules::decide::Reason;
 use sillage_rules::will::binding::record_digest;
 
 use super::change::{Change, meta};
-use super::effective::{because, doing, labels, named, professions, until, what_json, who, who_json};
+use super::effective::{Why, because, doing, labels, named, professions, what_json, who, who_json};
 use super::known::{Known, Side};
 use super::rights::{Questions, Right, What, Who, World, ends};
 use super::stays_open::{About, StaysOpen, stays_open};
 use super::who::Acting;
 use crate::error::ClientError;
-use sillage_words::decision::reason;
 use sillage_words::time::{rfc3339, spoken};
 use sillage_words::{Lang, words};
 
@@ -270,7 +269,7 @@ impl Preview {
         let whole = whats.contains(&What::Other);
         let what =
             doing(actions, if whole { None } else { Some(named(&whats.iter().collect::<Vec<_>>(), lang)) }, lang);
-        let why = reason(difference.reason.as_str(), lang) + &until(difference.until_ms, lang);
+        let why = Why(vec![(difference.reason, difference.until_ms)]);
         let why = because(&difference.who, purpose, &why, lang);
         match (gained, lang) {
             (true, Lang::Fr) => format!("+ {name} pourra {what}{why}."),
