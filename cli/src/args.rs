@@ -17,6 +17,7 @@ use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalA
 use super::member_args::MemberCommand;
 use super::policy_publish::PolicyPublishArgs;
 use super::represent_args::{ActorCommand, AttendingCommand, RepresentCommand, TeamCommand};
+use super::shell::{CompletionsArgs, ManArgs};
 
 /// Records what happens to health data, shows a patient its trace, and checks both against signed checkpoints.
 #[derive(Debug, Parser)]
@@ -128,6 +129,11 @@ pub enum Command {
     /// Go on while the ledger is out of reach, and hand everything in afterwards
     #[command(subcommand)]
     EmergencyMode(EmergencyModeCommand),
+    /// Print what makes a shell complete these commands
+    Completions(CompletionsArgs),
+    /// Write the manual pages (`cargo xtask man` does)
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -337,9 +343,12 @@ pub enum ProveCommand {
 
 #[derive(Debug, Args)]
 pub struct ProvePatientArgs {
+    /// INS of the patient, 15 characters; also as --patient
+    #[arg(value_name = "INS", required_unless_present = "patient")]
+    pub named: Option<String>,
     /// INS of the patient, 15 characters
-    #[arg(value_name = "INS")]
-    pub patient: String,
+    #[arg(long, value_name = "INS", conflicts_with = "named")]
+    pub patient: Option<String>,
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
     #[arg(long, value_name = "OID")]
     pub oid: Option<String>,
@@ -367,6 +376,13 @@ pub struct ProvePatientArgs {
     /// Language of the text
     #[arg(long, value_parser = langs(), default_value_t = of_environment())]
     pub lang: Lang,
+}
+
+impl ProvePatientArgs {
+    /// The INS, however it was given.
+    pub fn ins(&self) -> &str {
+        self.patient.as_deref().or(self.named.as_deref()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Args)]

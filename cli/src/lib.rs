@@ -27,6 +27,7 @@ mod export;
 mod export_patient;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod help;
 mod identity;
 mod import;
 mod import_consents;
@@ -53,6 +54,7 @@ mod record;
 mod represent;
 pub mod represent_args;
 pub mod retention;
+pub mod shell;
 mod status;
 pub mod table;
 mod trace;
@@ -181,5 +183,7 @@ async fn commanded(context: &Context, command: Command) -> Result<Ended, ClientE
         Command::Attending(command) => represent::attending(context, command).await,
         Command::Actor(command) => represent::actor(context, command).await,
         Command::EmergencyMode(command) => emergency_mode::run(context, command).await,
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     }
 }

@@ -3,14 +3,14 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use sillage_cli::Ended;
 use sillage_cli::errors::say;
+use sillage_cli::help::parse;
 use sillage_cli::lang::of_remarks;
-use sillage_cli::{Ended, args::Cli};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results; everything else is a usage error.

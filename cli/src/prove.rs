@@ -120,7 +120,7 @@ async fn entry_exists(session: &Session, index: u64) -> Result<bool, ClientError
 pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended, ClientError> {
     let deadline = Instant::now() + context.timeouts.total;
     refuse_existing(&args.out)?;
-    let ins = change::ins(&context.profile()?, &args.patient, args.oid.as_deref())?;
+    let ins = change::ins(&context.profile()?, args.ins(), args.oid.as_deref())?;
     let oid = ins.oid().as_str().to_owned();
     let session = context.session().await?;
     let policy = match &args.policy {

@@ -1,4 +1,4 @@
-//! One command each: `cargo xtask demo | test | tidy | sim | chaos | bench`.
+//! One command each: `cargo xtask demo | test | tidy | sim | chaos | bench | man`.
 //!
 //! This crate has no dependencies, so that it starts on a bare machine and can install what the others need
 //! ([`setup`]). It builds and runs the real programs; it holds no logic of theirs. Start with [`run`].
@@ -27,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench proofs [--events N]         sizes and times of proofs in a log of N events
   bench decisions [--json]          decisions per second and their latency, beside a plain record
   bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
+  man [--out DIR]                   write the manual pages of `sillage`; without --out into target/man
   setup                             install the system packages that the build needs, or name them";
 
 fn main() -> ExitCode {
@@ -52,6 +53,7 @@ fn run(args: &[String]) -> Result<(), Failed> {
             Ok(())
         }
         "tidy" => tidy::check(),
+        "man" => man(rest),
         "test" => test(rest),
         "demo" => program_beside(&["sillage-demo", "sillage-node", "sillage"], rest),
         "sim" => program_beside(&["sillage-sim"], rest),
@@ -83,6 +85,20 @@ fn program_beside(names: &[&str], args: &[String]) -> Result<(), Failed> {
     setup::packages()?;
     build::programs_named(names)?;
     build::run(build::target_dir()?.join("debug").join(names[0]), args)
+}
+
+/// The manual pages, written by the program that they are about.
+fn man(args: &[String]) -> Result<(), Failed> {
+    build::cargo(&["build", "--package", "sillage-cli"])?;
+    let target = build::target_dir()?;
+    let out = match args {
+        [] => target.join("man").display().to_string(),
+        [option, dir] if option == "--out" => dir.clone(),
+        _ => return Err(Failed { message: USAGE.to_owned(), exit_code: 2 }),
+    };
+    build::run(target.join("debug/sillage"), &["man".to_owned(), "--out".to_owned(), out.clone()])?;
+    println!("manual pages are in {out}");
+    Ok(())
 }
 
 /// The Raft log beside its peer. It builds by itself, outside the workspace, because the peer brings old dependencies.
