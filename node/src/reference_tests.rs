@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{LimitsConfig, LogConfig, NodeConfig, RaftConfig, erase_interval_ms, recosign_interval_ms};
-use crate::core::alarms::Alarm;
+use crate::core::condition::alarms::Alarm;
 use crate::metrics::Metrics;
 
 const NODE_TOML: &str = include_str!("../../docs/reference/node-toml.md");
