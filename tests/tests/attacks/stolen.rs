@@ -170,6 +170,7 @@ pub fn a_stolen_key_does_what_its_role_is_for_and_no_more(world: &mut World) {
             at: number * Claim::ALL.len(),
         };
         rows.push(thief.row());
+        println!("{}", rows[number]);
     }
     let head = [
         "| roles of the stolen key | records as its own doctor | as another structure's | as the patient, by its own issuer's login | by another's | decisions permitted, of 100 patients | reads, of 100 patients | other calls |",
@@ -327,7 +328,7 @@ impl Thief<'_> {
             if kind.is_act() && claim != Claim::Own {
                 continue;
             }
-            let label = format!("{}.{:x}", number, kind.code());
+            let label = format!("{}.{}.{:x}", self.at, number, kind.code());
             if self.submit(&label, &self.record(kind, claim, stranger)) {
                 taken.insert(kind);
             }
@@ -545,6 +546,7 @@ impl Thief<'_> {
             // No two are alike: another key, another claim, another patient.
             nonce: hash_of(&[
                 self.name.as_bytes(),
+                &self.at.to_be_bytes(),
                 purpose.as_bytes(),
                 actor.id.as_bytes(),
                 actor.organisation.as_bytes(),
