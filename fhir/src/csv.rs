@@ -11,7 +11,7 @@ use sillage_rules::time::TimeMs;
 use crate::export::{Access, Trace, accesses};
 
 /// The columns, in order.
-pub const HEAD: [&str; 26] = [
+pub const HEAD: [&str; 25] = [
     "index",
     "recorded_at",
     "occurred_at",
@@ -37,7 +37,6 @@ pub const HEAD: [&str; 26] = [
     "kept_from_representatives",
     "erased",
     "details",
-    "parts",
 ];
 
 /// The whole file.
@@ -117,10 +116,22 @@ fn fields(access: &Access<'_>) -> [String; HEAD.len()] {
         erased.map(|by| format!("{} (entry {}) {}", TimeMs(by.time_ms), by.index, by.ground)).unwrap_or_default(),
         match &line.decision {
             Some(decision) => outcomes(decision.private_part()),
-            None => record.details.clone(),
+            None => details(access, &record.details),
         },
-        access.parts.iter().map(u64::to_string).collect::<Vec<_>>().join("; "),
     ]
+}
+
+/// The details of a record; of a large access, with the indices of all of its records (`part.indices`).
+fn details(access: &Access<'_>, said: &str) -> String {
+    let mut all: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
+    match all.get_mut("part").and_then(serde_json::Value::as_object_mut) {
+        Some(part) if !access.parts.is_empty() => {
+            part.remove("n");
+            part.insert("indices".to_owned(), access.parts.clone().into());
+            all.to_string()
+        }
+        _ => said.to_owned(),
+    }
 }
 
 /// A decision in the columns of a record: who asked, why, and what was permitted.

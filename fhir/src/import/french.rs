@@ -200,6 +200,11 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "the key of this RPPS number (its last digit) doesn't fit: check it for a typing error",
         "la clé de ce numéro RPPS (son dernier chiffre) ne va pas : cherchez une faute de frappe",
     ),
+    ("holds a control character", "contient un caractère de contrôle"),
+    ("{} bytes: at most {}", "{} octets : au plus {}"),
+    ("not a URI, such as {}", "ce n'est pas un URI, comme {}"),
+    ("an actor's id is missing, or has spaces around it", "l'identifiant d'un acteur manque, ou a des espaces autour"),
+    ("not an actor: a URI, `|` and an id", "ce n'est pas un acteur : un URI, `|` et un identifiant"),
     ("this isn't a FINESS number: 9 characters", "ce n'est pas un numéro FINESS : 9 caractères"),
     (
         "this is neither a SIREN (9 digits) nor a SIRET (14 digits)",
