@@ -201,7 +201,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "la clé de ce numéro RPPS (son dernier chiffre) ne va pas : cherchez une faute de frappe",
     ),
     ("holds a control character", "contient un caractère de contrôle"),
-    ("{} bytes: at most {}", "{} octets : au plus {}"),
+    ("{} bytes, and at most {}", "{} octets, et au plus {}"),
     ("not a URI, such as {}", "ce n'est pas un URI, comme {}"),
     ("an actor's id is missing, or has spaces around it", "l'identifiant d'un acteur manque, ou a des espaces autour"),
     ("not an actor: a URI, `|` and an id", "ce n'est pas un acteur : un URI, `|` et un identifiant"),
