@@ -13,6 +13,7 @@ use super::pipeline::CHUNK;
 use sillage_client::checks::{failed, hashes};
 use sillage_client::error::{ClientError, Verdict, verdict};
 use sillage_client::session::Session;
+use sillage_rules::codes::Code;
 
 /// Entries of one call: the ledger puts each call on record.
 const CALL: u64 = 65_536;
@@ -84,7 +85,7 @@ pub async fn entries(
         let stopped = match stream {
             Ok(stream) => one_stream(stream, &mut next, end, &mut take).await?,
             // Another node than the one that showed the checkpoint may learn of it a moment later.
-            Err(ClientError::Rejected(rejection)) if rejection.code == "SIZE_NOT_REACHED" => {
+            Err(ClientError::Rejected(rejection)) if rejection.code == Code::SizeNotReached => {
                 Stopped::Broken(rejection.message)
             }
             Err(error) => return Err(error),

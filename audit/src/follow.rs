@@ -18,6 +18,7 @@ use sillage_client::checks::failed;
 use sillage_client::error::ClientError;
 use sillage_client::session::Session;
 use sillage_client::trust::Trusted;
+use sillage_rules::codes::Code;
 
 /// State is stored this often, and never for more than a tenth of the time.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
@@ -78,7 +79,7 @@ impl<'s> Audit<'s> {
         let began = Instant::now();
         let size_min = trusted.map_or(0, |given| given.checkpoint.size.get());
         let newest = match fetch::newest(self.session, size_min).await {
-            Err(ClientError::Rejected(rejection)) if rejection.code == "SIZE_NOT_REACHED" => {
+            Err(ClientError::Rejected(rejection)) if rejection.code == Code::SizeNotReached => {
                 let expected = format!("a log of at least {size_min} entries, as your checkpoint has");
                 let found = "no such checkpoint: entries were taken away, or this is another log".to_owned();
                 let given = trusted.map(|given| given.text.clone()).unwrap_or_default();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sillage_proof::note::VerifierKey;
 use sillage_proof::policy::Policy;
 use sillage_proto::v1::LogEntry;
+use sillage_rules::codes::Code;
 
 use super::args::{AuditArgs, AuditCommand};
 use super::record::now_ms;
@@ -317,7 +318,7 @@ async fn promised_entries(
     };
     match fetch::entries(session, (first, end), patience, take).await {
         // An author reads its own entries, one at a time.
-        Err(ClientError::Rejected(rejection)) if rejection.code == "NOT_ENTITLED" => {}
+        Err(ClientError::Rejected(rejection)) if rejection.code == Code::NotEntitled => {}
         Err(error) => return Err(error),
         Ok(()) => return Ok(found),
     }

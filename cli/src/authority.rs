@@ -107,7 +107,7 @@ impl Proposal {
     }
 
     fn act(&self) -> Result<Act, ClientError> {
-        self.act.to_act().map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+        self.act.to_act().map_err(|error| ClientError::rejected(error.code, error.to_string()))
     }
 
     /// The record, with the signatures that it has.
@@ -214,8 +214,7 @@ pub async fn run(context: &Context, command: AuthorityCommand) -> Result<Ended, 
                 false => String::from_utf8(read(&act)?).map_err(|error| ClientError::reading(&act, error))?,
             };
             let line: ActLine = serde_json::from_str(&text).map_err(|error| ClientError::reading(&act, error))?;
-            let parsed =
-                line.to_act().map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+            let parsed = line.to_act().map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
             if matches!(parsed, Act::Erased { .. }) {
                 return Err(ClientError::Usage(
                     "an erasure stands under a patient's tag: propose it with `sillage erase --patient INS --ground G --propose FILE`".to_owned(),
@@ -269,7 +268,7 @@ fn sign(session: &Session, file: &Path, days: u64) -> Result<Ended, ClientError>
     proposal.signatures.sort_by_key(|one| one.key_id);
     // What is written is a record that the ledger can read.
     ParsedRecord::from_message(proposal.record()?)
-        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+        .map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
     proposal.write(file)?;
     show(&proposal)
 }

@@ -129,7 +129,7 @@ fn write(path: &Path, file: &ReceiptFile) -> Result<(), ClientError> {
 
 fn to_json(origin: &Origin, answer: &Result<Granted, Rejection>) -> Value {
     match answer {
-        Err(rejection) => json!({"error": {"code": rejection.code, "message": rejection.message}}),
+        Err(rejection) => json!({"error": {"code": rejection.code.as_str(), "message": rejection.message}}),
         Ok(granted) => {
             let places = granted.receipts.iter().map(|receipt| {
                 json!({

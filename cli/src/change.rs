@@ -86,7 +86,7 @@ pub(super) fn ins(profile: &Profile, value: &str, oid: Option<&str>) -> Result<I
 /// An INS, checked by the rules of the profile's log.
 pub(super) fn identity(profile: &Profile, option: &str, value: &str, oid: Option<&str>) -> Result<Ins, ClientError> {
     let (ins, doubt) = Ins::check(value, oid.unwrap_or(DEFAULT_OID), checks(profile)?)
-        .map_err(|error| ClientError::rejected(error.code().as_str(), format!("{option}: {error}")))?;
+        .map_err(|error| ClientError::rejected(error.code(), format!("{option}: {error}")))?;
     if let Some(doubt) = doubt {
         output::note(&remark(&format!("{option}: {doubt}"), of_remarks()));
     }
@@ -161,7 +161,7 @@ pub(super) fn acting(profile: &Profile, by: &By) -> Result<Acting, ClientError> 
 pub(super) fn authority(profile: &Profile) -> Result<Acting, ClientError> {
     let id = AuthorId::of_first_key(&profile.authority_signing_key()?.public_key());
     let name = ActorName::new(AUTHOR_SYSTEM, &id.to_string())
-        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+        .map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
     Ok(Acting::new(&name, "", "", ""))
 }
 

@@ -131,8 +131,8 @@ fn record(profile: &Profile, dir: &Path, file: &Path) -> Result<(), ClientError>
             }
             error => error,
         };
-        let line = RecordLine::parse(text)
-            .map_err(|error| wrong(ClientError::rejected(error.code.as_str(), error.to_string())))?;
+        let line =
+            RecordLine::parse(text).map_err(|error| wrong(ClientError::rejected(error.code, error.to_string())))?;
         let (seq, doubts) = mode.record(line).map_err(wrong)?;
         doubts.iter().for_each(|doubt| output::note(&format!("line {number}: {doubt}")));
         output::line(&json!({"line": seq}).to_string())?;

@@ -101,7 +101,7 @@ async fn patient(session: &Session, ins: &str, oid: &str, ground: &str) -> Resul
     for tag in [Some(open), secret].into_iter().flatten() {
         match erase(session, tag.as_bytes(), Vec::new(), ground).await {
             Ok(()) => done += 1,
-            Err(ClientError::Rejected(refusal)) if refusal.code == Code::NotErasable.as_str() => {
+            Err(ClientError::Rejected(refusal)) if refusal.code == Code::NotErasable => {
                 nothing = Some(ClientError::Rejected(refusal));
             }
             Err(error) => return Err(error),

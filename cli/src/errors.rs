@@ -11,7 +11,7 @@ use sillage_client::error::{ClientError, Rejection};
 /// The sentence for an error, with the way out.
 pub fn say(error: &ClientError, lang: Lang) -> String {
     match (lang, error) {
-        (Lang::En, ClientError::Rejected(rejection)) => match hint(&rejection.code) {
+        (Lang::En, ClientError::Rejected(rejection)) => match rejection.code.known().and_then(hint) {
             Some(hint) => format!("{error} ({hint})"),
             None => error.to_string(),
         },
@@ -21,8 +21,8 @@ pub fn say(error: &ClientError, lang: Lang) -> String {
 }
 
 /// The options that a refusal is about, where its sentence is the ledger's and knows of none.
-fn hint(code: &str) -> Option<&'static str> {
-    Some(match Code::from_name(code)? {
+fn hint(code: Code) -> Option<&'static str> {
+    Some(match code {
         Code::PermitAnyone => {
             "options: --professional, --person, --organisation, --profession, --team, --app or --project"
         }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
+use sillage_rules::codes::Code;
 use sillage_rules::consent::directive::Directive;
 use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
 use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
@@ -28,7 +29,7 @@ use super::lang::of_remarks;
 use super::record::{Recorder, now_ms};
 use super::{Context, Ended, output};
 use sillage_client::author::{NewRecord, encode, fitting, prepare};
-use sillage_client::error::{ClientError, Rejection};
+use sillage_client::error::{ClientError, ErrorCode, Rejection};
 use sillage_client::outbox::Source;
 use sillage_client::outbox::source::DocumentKey;
 use sillage_client::session::Session;
@@ -459,13 +460,13 @@ impl Import<'_> {
                 Ok(rest)
             }
             Err(ClientError::Rejected(rejection)) => {
-                let code = rejection.code.as_str();
+                let code = &rejection.code;
                 let Some(path) = of_one_record(code) else {
                     return Err(ClientError::Rejected(rejection));
                 };
                 let at = (rejection.position as usize).min(todo.len() - 1);
                 let first = todo.iter().position(|other| of_one_group(other, &todo[at])).unwrap_or(at);
-                let is_taken = code == "ID_TAKEN" && todo[at].of_consent;
+                let is_taken = *code == Code::IdTaken && todo[at].of_consent;
                 if is_taken && first > 0 {
                     // It may be one before it in this batch that has the id.
                     self.at_most = Some(first);
@@ -499,15 +500,15 @@ impl Import<'_> {
     }
 
     /// Whether another record is refused with this code whatever is on record, as `refused` was.
-    fn is_refused_alike(&self, code: &str, refused: &Waiting, other: &Waiting) -> bool {
+    fn is_refused_alike(&self, code: &ErrorCode, refused: &Waiting, other: &Waiting) -> bool {
         let mapped = |waiting: &Waiting| match &self.chunk[waiting.line].what {
             What::Record(boxed) => Some(&boxed.0),
             _ => None,
         };
-        match code {
+        match code.known() {
             // What happened is never refused for who did it: who imports may not record any of it.
-            "NOT_ENTITLED" if !refused.of_consent => !other.of_consent,
-            "AUTHENTICATION_MISSING" => {
+            Some(Code::NotEntitled) if !refused.of_consent => !other.of_consent,
+            Some(Code::AuthenticationMissing) => {
                 mapped(refused).zip(mapped(other)).is_some_and(|(one, other)| import_rules::lack_the_same(one, other))
             }
             _ => false,
@@ -525,7 +526,7 @@ impl Import<'_> {
             (false, _) => "",
             // What it says to replace, or to end.
             (true, What::Record(boxed))
-                if rejection.code == "UNKNOWN_REFERENCE" && boxed.0.ends() != Some(Ends::Revoked) =>
+                if rejection.code == Code::UnknownReference && boxed.0.ends() != Some(Ends::Revoked) =>
             {
                 "Consent.extension"
             }

@@ -1,41 +1,44 @@
 //! Which refusals by the ledger are of one record, so that the rest of an import goes on, and which element each is about.
 
+use sillage_rules::codes::Code;
+
+use sillage_client::error::ErrorCode;
+
 /// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
 /// is about.
-const OF_ONE_RECORD: [(&str, &str); 30] = [
-    ("MALFORMED_RECORD", ""),
-    ("UNKNOWN_KIND", ""),
-    ("KIND_RESERVED", ""),
-    ("RECORD_TOO_LARGE", ""),
-    ("TIME_AHEAD", ""),
-    ("INVALID_INS", "Consent.patient"),
-    ("TEST_INS_REFUSED", "Consent.patient"),
-    ("TAG_OUT_OF_RANGE", "Consent.patient"),
-    ("SPACE_CLOSED", "Consent.patient"),
-    ("AUTHENTICATION_MISSING", "Consent.performer"),
-    ("NOT_ENTITLED", "Consent.performer"),
-    ("NOT_VOUCHED", "Consent.performer"),
-    ("ACTOR_RESERVED", "Consent.performer"),
-    ("INVALID_SPELLING", "Consent.provision"),
-    ("ID_TAKEN", "Consent.id"),
-    ("TOO_MANY_DIRECTIVES", "Consent"),
-    ("UNKNOWN_REFERENCE", "Consent.status"),
-    ("ITEM_CONTRADICTS", ""),
-    ("PATIENT_ERASED", "Consent.patient"),
-    ("INVALID_UTF8", ""),
-    ("REASON_MISSING", "Consent.extension"),
-    ("INVALID_IDENTIFIER", "Consent.provision.actor"),
-    ("UNKNOWN_TOKEN", "Consent.provision"),
-    ("PERMIT_ANYONE", "Consent.provision.actor"),
-    ("ACTIONS_MISSING", "Consent.provision.action"),
-    ("UNTIL_MISSING", "Consent.provision.period"),
-    ("EMPTY_PERIOD", "Consent.provision.period"),
-    ("TOO_MANY_RULES", "Consent"),
-    ("ATTENDING", "Consent.extension"),
-    ("REPRESENTATION_CYCLE", "Consent.extension"),
+const OF_ONE_RECORD: [(Code, &str); 29] = [
+    (Code::MalformedRecord, ""),
+    (Code::UnknownKind, ""),
+    (Code::KindReserved, ""),
+    (Code::RecordTooLarge, ""),
+    (Code::TimeAhead, ""),
+    (Code::InvalidIns, "Consent.patient"),
+    (Code::TestInsRefused, "Consent.patient"),
+    (Code::TagOutOfRange, "Consent.patient"),
+    (Code::AuthenticationMissing, "Consent.performer"),
+    (Code::NotEntitled, "Consent.performer"),
+    (Code::NotVouched, "Consent.performer"),
+    (Code::ActorReserved, "Consent.performer"),
+    (Code::InvalidSpelling, "Consent.provision"),
+    (Code::IdTaken, "Consent.id"),
+    (Code::TooManyDirectives, "Consent"),
+    (Code::UnknownReference, "Consent.status"),
+    (Code::ItemContradicts, ""),
+    (Code::PatientErased, "Consent.patient"),
+    (Code::InvalidUtf8, ""),
+    (Code::ReasonMissing, "Consent.extension"),
+    (Code::InvalidIdentifier, "Consent.provision.actor"),
+    (Code::UnknownToken, "Consent.provision"),
+    (Code::PermitAnyone, "Consent.provision.actor"),
+    (Code::ActionsMissing, "Consent.provision.action"),
+    (Code::UntilMissing, "Consent.provision.period"),
+    (Code::EmptyPeriod, "Consent.provision.period"),
+    (Code::TooManyRules, "Consent"),
+    (Code::Attending, "Consent.extension"),
+    (Code::RepresentationCycle, "Consent.extension"),
 ];
 
 /// The element that a code is about by which the ledger refuses one record; none of another code.
-pub(super) fn of_one_record(code: &str) -> Option<&'static str> {
-    OF_ONE_RECORD.into_iter().find(|(known, _)| *known == code).map(|(_, path)| path)
+pub(super) fn of_one_record(code: &ErrorCode) -> Option<&'static str> {
+    OF_ONE_RECORD.into_iter().find(|(known, _)| code == known).map(|(_, path)| path)
 }

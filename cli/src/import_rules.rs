@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proto::v1::{self, PatientIdentity};
+use sillage_rules::codes::Code;
 use sillage_rules::consent::in_force::until;
 use sillage_rules::consent::name::PATIENT_SYSTEM;
 use sillage_rules::consent::state::DirectiveEntry;
@@ -210,7 +211,7 @@ async fn fetch(session: &Session, tags: &Tags, patient: &PatientIdentity) -> Res
             let nothing = || Here { state: PatientState::default(), endings: Vec::new() };
             Ok(Some([Here::of(known.open), known.secret.map_or_else(nothing, Here::of)]))
         }
-        Err(ClientError::Rejected(rejection)) if rejection.code == "NOT_ENTITLED" => Ok(None),
+        Err(ClientError::Rejected(rejection)) if rejection.code == Code::NotEntitled => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -252,26 +253,26 @@ pub(super) fn lack_the_same(one: &MappedRecord, other: &MappedRecord) -> bool {
 pub(super) fn refusal(kind: Kind, record: &v1::Record, json: &[u8], rejection: &Rejection) -> FhirError {
     let Rejection { code, message, .. } = rejection;
     let said = |path: &str, way_out: &str| FhirError::new(path, format!("{code}: {message}{way_out}"));
-    match code.as_str() {
-        "NOT_ENTITLED" if is_of_law(kind, record) => said(
+    match code.known() {
+        Some(Code::NotEntitled) if is_of_law(kind, record) => said(
             "Consent.performer",
             ": a parent or guardian is registered by the authority (`sillage represent add` with its profile); \
              then import again, for what they signed",
         ),
-        "NOT_ENTITLED" if kind == Kind::ITEM_EMBARGOED => {
+        Some(Code::NotEntitled) if kind == Kind::ITEM_EMBARGOED => {
             said("Consent.performer", ": the deposit of every item has to be on record here before its embargo")
         }
-        "NOT_ENTITLED" => said(
+        Some(Code::NotEntitled) => said(
             "Consent.performer",
             ": who signed it there may not sign it here, or not any more: let the patient say it again",
         ),
-        "AUTHENTICATION_MISSING" => said(
+        Some(Code::AuthenticationMissing) => said(
             "Consent.performer",
             ": the patient's own key signed it there: import it with the patient's own profile, or let them say it again",
         ),
-        "INVALID_INS" | "TEST_INS_REFUSED" | "TAG_OUT_OF_RANGE" => said("Consent.patient", ""),
-        "TIME_AHEAD" => said("Consent.dateTime", ""),
-        "TOO_MANY_RULES" => said("Consent", ""),
+        Some(Code::InvalidIns | Code::TestInsRefused | Code::TagOutOfRange) => said("Consent.patient", ""),
+        Some(Code::TimeAhead) => said("Consent.dateTime", ""),
+        Some(Code::TooManyRules) => said("Consent", ""),
         _ => said(rule_path(json), ""),
     }
 }

@@ -74,7 +74,7 @@ pub async fn run(context: &Context, command: KeysCommand) -> Result<Ended, Clien
 async fn publish_issuer(session: &Session, file: &Path) -> Result<Ended, ClientError> {
     let line: IssuerLine = serde_json::from_slice(&read(file)?).map_err(|error| ClientError::reading(file, error))?;
     let issuer = line.to_issuer();
-    let issuer = issuer.map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+    let issuer = issuer.map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
     let what = json!({"issuer": issuer.url, "keys": issuer.keys.len()});
     let receipt = submit(session, &Act::IssuerPublished(Box::new(issuer))).await?;
     print(&receipt, what)
@@ -124,7 +124,7 @@ pub async fn submit_message(session: &Session, record: v1::Record) -> Result<Ver
 pub async fn submit_messages(session: &Session, records: Vec<v1::Record>) -> Result<VerifiedReceipt, ClientError> {
     let parsed = records.into_iter().map(|record| {
         let record = ParsedRecord::from_message(record);
-        let record = record.map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+        let record = record.map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
         Ok(record.into_bytes())
     });
     submit_encoded(session, parsed.collect::<Result<Vec<_>, ClientError>>()?).await
@@ -221,7 +221,7 @@ async fn check_act(session: &Session, args: &RegisterArgs, mut party: PartyRegis
     }
     session.profile.authority_signing_key()?;
     let record = ParsedRecord::from_message(act_message(&Act::Registered(party), now_ms()));
-    record.map(drop).map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+    record.map(drop).map_err(|error| ClientError::rejected(error.code, error.to_string()))
 }
 
 /// What was made for a new party.

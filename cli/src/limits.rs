@@ -143,9 +143,8 @@ fn feed_source(profile: &Profile, text: &str) -> Result<String, ClientError> {
     let is_number = sillage_rules::ident::Rpps::parse(text).is_ok();
     match is_number || text.contains('|') {
         true => Ok(somebody(profile, "--source", text, Short::Any)?.to_string()),
-        false => sillage_rules::ident::spelling::organisation(text).map_err(|error| {
-            sillage_client::error::ClientError::rejected(error.code().as_str(), format!("--source: {error}"))
-        }),
+        false => sillage_rules::ident::spelling::organisation(text)
+            .map_err(|error| sillage_client::error::ClientError::rejected(error.code(), format!("--source: {error}"))),
     }
 }
 

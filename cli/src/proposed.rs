@@ -63,7 +63,7 @@ impl OneRecord {
     fn parsed(&self) -> Result<ParsedRecord, ClientError> {
         let bytes =
             hex::decode(&self.record).map_err(|_| ClientError::Usage("a record isn't hexadecimal".to_owned()))?;
-        ParsedRecord::parse(&bytes).map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+        ParsedRecord::parse(&bytes).map_err(|error| ClientError::rejected(error.code, error.to_string()))
     }
 
     /// The record with its signatures.
@@ -74,7 +74,7 @@ impl OneRecord {
 }
 
 fn parsed(message: v1::Record) -> Result<ParsedRecord, ClientError> {
-    ParsedRecord::from_message(message).map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+    ParsedRecord::from_message(message).map_err(|error| ClientError::rejected(error.code, error.to_string()))
 }
 
 fn says(record: &ParsedRecord) -> Value {
@@ -95,8 +95,8 @@ impl Proposed {
     /// When one isn't a record.
     pub fn of(session: &Session, records: &[Vec<u8>]) -> Result<Self, ClientError> {
         let one = |bytes: &Vec<u8>| {
-            let record = ParsedRecord::parse(bytes)
-                .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))?;
+            let record =
+                ParsedRecord::parse(bytes).map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
             OneRecord::of(&record)
         };
         let records = records.iter().map(one).collect::<Result<_, _>>()?;

@@ -11,6 +11,7 @@ use sillage_proof::tag::Compartment;
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, Report};
+use sillage_rules::codes::Code;
 
 use super::args::ProvePatientArgs;
 use super::{Context, Ended, change, output, unknown};
@@ -70,7 +71,7 @@ async fn of_newest(
 ) -> Result<(VerifiedCheckpoint, v1::ProveInclusionResponse), ClientError> {
     // An entry that isn't in the log is refused at once, and not waited for.
     match prove_inclusion(session, index, 0).await {
-        Err(ClientError::Rejected(rejection)) if rejection.code == "UNKNOWN_INDEX" => {
+        Err(ClientError::Rejected(rejection)) if rejection.code == Code::UnknownIndex => {
             if !entry_exists(session, index).await? {
                 return Err(ClientError::Rejected(rejection));
             }

@@ -102,7 +102,7 @@ pub(super) fn parse(bytes: &[u8], checks: Checks) -> Result<Parsed, RecordError>
 }
 
 fn refused(source: &str, number: usize, error: &RecordError, sent: &str) -> ClientError {
-    ClientError::rejected(error.code.as_str(), format!("{source} line {number}: {error}; {sent}"))
+    ClientError::rejected(error.code, format!("{source} line {number}: {error}; {sent}"))
 }
 
 fn validate(path: &Path, lines: &[Line<'_>], checks: Checks) -> Result<(), ClientError> {

@@ -136,7 +136,7 @@ fn filters(args: &TraceArgs) -> Result<v1::TraceRequest, ClientError> {
 
 /// The id of an actor as it is recorded: of `system|id` the id, of a professional's number the number.
 fn actor(text: &str) -> Result<String, ClientError> {
-    let refused = |error: IdentError| ClientError::rejected(error.code().as_str(), format!("--actor: {error}"));
+    let refused = |error: IdentError| ClientError::rejected(error.code(), format!("--actor: {error}"));
     if let Ok(number) = Rpps::parse(text.trim()) {
         return Ok(number.as_str().to_owned());
     }
@@ -147,7 +147,7 @@ fn actor(text: &str) -> Result<String, ClientError> {
 }
 
 fn organisation(text: &str) -> Result<String, ClientError> {
-    let refused = |error: IdentError| ClientError::rejected(error.code().as_str(), format!("--organisation: {error}"));
+    let refused = |error: IdentError| ClientError::rejected(error.code(), format!("--organisation: {error}"));
     spelling::organisation(text).map_err(refused)
 }
 

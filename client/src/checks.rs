@@ -19,7 +19,7 @@ use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::node_set::majority;
 use sillage_rules::record::ParsedRecord;
 
-use crate::error::ClientError;
+use crate::error::{ClientError, ErrorCode};
 use crate::session::Session;
 use crate::state::State;
 use crate::trust::{Trust, Trusted};
@@ -187,8 +187,8 @@ fn unsatisfied(session: &Session, error: &PolicyError) -> String {
 }
 
 /// The entry is in the log, the checkpoint over it isn't made yet.
-fn is_young(code: &str) -> bool {
-    Code::from_name(code) == Some(Code::SizeNotReached)
+fn is_young(code: &ErrorCode) -> bool {
+    *code == Code::SizeNotReached
 }
 
 /// Whose cosignatures to ask for: the newest checkpoint first; then the newest that every cosigner of the policy has

@@ -6,7 +6,8 @@ use std::time::Duration;
 use prost::Message;
 use sillage_proto::v1::ErrorInfo;
 use sillage_rules::chain::Unproven;
-use sillage_rules::codes::{Class, Code};
+use sillage_rules::codes::Class;
+pub use sillage_rules::codes::Code;
 
 use sillage_words::sentence::clean;
 use sillage_words::time::NotATime;
@@ -47,11 +48,68 @@ pub enum ClientError {
     },
 }
 
+/// The code of a refusal: one of those that this version knows (`docs/errors.md`), or the name of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// A code of the ledger.
+    Known(Code),
+    /// A code of a later version, or of the transport.
+    Unknown(String),
+}
+
+impl ErrorCode {
+    /// Its name, such as `OUT_OF_ORDER`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(code) => code.as_str(),
+            Self::Unknown(name) => name,
+        }
+    }
+
+    /// The code, where this version knows it.
+    pub fn known(&self) -> Option<Code> {
+        match self {
+            Self::Known(code) => Some(*code),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<Code> for ErrorCode {
+    fn from(code: Code) -> Self {
+        Self::Known(code)
+    }
+}
+
+impl From<&str> for ErrorCode {
+    fn from(name: &str) -> Self {
+        Code::from_name(name).map_or_else(|| Self::Unknown(name.to_owned()), Self::Known)
+    }
+}
+
+impl From<String> for ErrorCode {
+    fn from(name: String) -> Self {
+        Code::from_name(&name).map_or(Self::Unknown(name), Self::Known)
+    }
+}
+
+impl PartialEq<Code> for ErrorCode {
+    fn eq(&self, other: &Code) -> bool {
+        self.known() == Some(*other)
+    }
+}
+
 /// A refusal, as the ledger words it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// Stable code, such as `OUT_OF_ORDER`.
-    pub code: String,
+    pub code: ErrorCode,
     /// One sentence with the way out.
     pub message: String,
     /// The sequence number the ledger expects next, with `OUT_OF_ORDER`; 0 otherwise.
@@ -80,7 +138,7 @@ impl ClientError {
             Self::Check(_) => 1,
             Self::Usage(_) | Self::PolicyRequired | Self::File { .. } => 2,
             Self::Unavailable(_) | Self::Quota(_) => 3,
-            Self::Rejected(rejection) => Code::from_name(&rejection.code).map_or(4, Code::exit_code),
+            Self::Rejected(rejection) => rejection.code.known().map_or(4, Code::exit_code),
         }
     }
 
@@ -90,7 +148,7 @@ impl ClientError {
     }
 
     /// A refusal made on this side, with one of the ledger's own codes.
-    pub fn rejected(code: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn rejected(code: impl Into<ErrorCode>, message: impl Into<String>) -> Self {
         Self::Rejected(Rejection { code: code.into(), message: message.into(), expected_seq: 0, position: 0 })
     }
 
@@ -125,10 +183,10 @@ pub fn verdict(status: &tonic::Status) -> Verdict {
         // A node that broke says nothing of the others.
         let broken = Code::from_name(&info.code).is_some_and(|code| code.class() == Class::Fatal);
         // What a node says goes to a terminal: nothing in it may steer one.
-        let (code, message) = (clean(&info.code), clean(&info.message));
+        let (code, message) = (ErrorCode::from(clean(&info.code)), clean(&info.message));
         if info.retry || broken {
             let reason = format!("{code}: {message}");
-            let is_quota = [Code::QuotaExceeded, Code::LookupLimit].iter().any(|quota| quota.as_str() == code);
+            let is_quota = [Code::QuotaExceeded, Code::LookupLimit].iter().any(|quota| code == *quota);
             let wait = (info.retry_after_ms > 0).then(|| Duration::from_millis(info.retry_after_ms));
             return if is_quota { Verdict::Wait(reason, wait) } else { Verdict::Retry(reason) };
         }

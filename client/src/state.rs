@@ -14,7 +14,7 @@ use sillage_proof::merkle::verify_consistency;
 use sillage_proto::v1;
 
 use crate::checks::{VerifiedCheckpoint, failed, hashes};
-use crate::error::ClientError;
+use crate::error::{ClientError, ErrorCode};
 use crate::session::Session;
 
 /// The highest verified checkpoint of one log.
@@ -35,7 +35,7 @@ pub struct Seen {
 enum Consistency {
     Proof(Vec<Hash>),
     /// It refuses, with this code.
-    Refused(String),
+    Refused(ErrorCode),
 }
 
 /// The state file of a profile.
@@ -247,7 +247,7 @@ mod tests {
             (5, other, proof(5, 5)),
             (8, other, proof(5, 8)),
             (8, root_of(&leaves()[..8]), Consistency::Proof(Vec::new())),
-            (8, root_of(&leaves()[..8]), Consistency::Refused("SIZE_NOT_REACHED".to_owned())),
+            (8, root_of(&leaves()[..8]), Consistency::Refused("SIZE_NOT_REACHED".into())),
         ] {
             let dir = tempfile::tempdir().expect("a folder");
             let mut state = seen(dir.path(), 5);

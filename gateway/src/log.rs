@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use sillage_client::ClientError;
 use sillage_client::channel::Timeouts;
+use sillage_client::error::Code;
 use sillage_client::profile::Profile;
 use sillage_client::session::Session;
 use sillage_proof::TreeSize;
@@ -127,7 +128,7 @@ impl Nodes {
         match asked.await {
             Ok(tile) if tile.hashes.len() == usize::from(coord.width) * 32 => Ok(Some(tile.hashes.into())),
             Ok(_) => Err(Trouble::Wrong("a node gave a tile of another width".to_owned())),
-            Err(ClientError::Rejected(refused)) if refused.code == "SIZE_NOT_REACHED" => Ok(None),
+            Err(ClientError::Rejected(refused)) if refused.code == Code::SizeNotReached => Ok(None),
             Err(error) => Err(trouble(error)),
         }
     }
@@ -180,7 +181,7 @@ impl Log for Nodes {
             Ok(entries) if entries.len() == usize::from(count) => Ok(Some(entries)),
             // It ends early at the newest checkpoint.
             Ok(_) => Ok(None),
-            Err(ClientError::Rejected(refused)) if refused.code == "SIZE_NOT_REACHED" => Ok(None),
+            Err(ClientError::Rejected(refused)) if refused.code == Code::SizeNotReached => Ok(None),
             Err(error) => Err(trouble(error)),
         }
     }
@@ -210,7 +211,7 @@ async fn collect(
 
 fn trouble(error: ClientError) -> Trouble {
     match error {
-        ClientError::Rejected(refused) if refused.code == "NOT_ENTITLED" => Trouble::Refused(refused.message),
+        ClientError::Rejected(refused) if refused.code == Code::NotEntitled => Trouble::Refused(refused.message),
         ClientError::Unavailable(why) | ClientError::Quota(why) => {
             tracing::warn!(%why, "no node answers");
             Trouble::Unavailable("no node of the log answers now: ask again in a moment".to_owned())

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sillage_client::author::{Author, AuthorOptions, NewRecord, TagRequest, Tags, tags_of};
 use sillage_client::authorize::{Ask, Authorizer};
 use sillage_client::channel::Timeouts;
-use sillage_client::error::ClientError;
+use sillage_client::error::{ClientError, ErrorCode};
 use sillage_client::profile::Profile;
 use sillage_client::session::Session;
 use sillage_client::trace::read_page;
@@ -294,10 +294,10 @@ impl<'s> Replay<'s> {
             Err(ClientError::Rejected(rejection)) => (None, Some(rejection.code)),
             Err(error) => panic!("{}:{}: {error}", self.stories[story].file, record.line),
         };
-        let expected = record.refused.map(|code| code.as_str().to_owned());
+        let expected = record.refused.map(ErrorCode::from);
         if refused != expected {
             let of =
-                |code: Option<String>| code.map_or_else(|| "accepted".to_owned(), |code| format!("refused {code}"));
+                |code: Option<ErrorCode>| code.map_or_else(|| "accepted".to_owned(), |code| format!("refused {code}"));
             let why = format!("expected to be {}, got {}", of(expected), of(refused));
             self.mismatch(story, record.line, &why);
         }

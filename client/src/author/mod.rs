@@ -164,7 +164,7 @@ pub fn encode(record: v1::Record, position: usize) -> Result<Vec<u8>, ClientErro
     let parsed = parsed.and_then(|parsed| parsed.check_from_author().map(|()| parsed));
     parsed.map(ParsedRecord::into_bytes).map_err(|error| {
         ClientError::Rejected(crate::error::Rejection {
-            code: error.code.as_str().to_owned(),
+            code: error.code.into(),
             message: error.to_string(),
             expected_seq: 0,
             position: u32::try_from(position).unwrap_or(u32::MAX),

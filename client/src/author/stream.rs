@@ -11,7 +11,7 @@ use sillage_rules::stream::StreamLabel;
 
 use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
 use crate::channel::Client;
-use crate::error::ClientError;
+use crate::error::{ClientError, ErrorCode};
 use crate::outbox::{Outbox, Pending, Source};
 use crate::trust::in_force::InForce;
 
@@ -26,8 +26,8 @@ enum Refused {
 
 impl Refused {
     /// A number that is used twice is evidence, whoever waits.
-    fn on(self, code: &str) -> Self {
-        if code == Code::SequenceReused.as_str() { Self::Kept } else { self }
+    fn on(self, code: &ErrorCode) -> Self {
+        if *code == Code::SequenceReused { Self::Kept } else { self }
     }
 }
 

@@ -185,7 +185,7 @@ impl<'a> Authorizer<'a> {
 
 fn refused(error: RecordError, position: usize) -> ClientError {
     ClientError::Rejected(Rejection {
-        code: error.code.as_str().to_owned(),
+        code: error.code.into(),
         message: error.to_string(),
         expected_seq: 0,
         position: u32::try_from(position).unwrap_or(u32::MAX),
@@ -255,7 +255,7 @@ fn checked(
         let refused = answer.receipts.is_empty() && answer.permitted.is_empty() && answer.told.is_empty();
         return match refused {
             true => Ok(Err(Rejection {
-                code: error.code,
+                code: error.code.into(),
                 message: error.message,
                 expected_seq: error.expected_seq,
                 position: error.position,

@@ -172,7 +172,7 @@ fn an_answer_is_believed_only_as_a_node_signed_it_about_this_request() {
         ..v1::Authorized::default()
     };
     let refused = checked(&request, refused, &signer(3), &keys).expect("an answer").expect_err("refused");
-    assert_eq!(refused.code, "STALE_REQUEST");
+    assert_eq!(refused.code.as_str(), "STALE_REQUEST");
 }
 
 fn file() -> ReceiptFile {

@@ -69,8 +69,7 @@ impl Change {
         at_ms: u64,
         tag: Option<&[u8; 32]>,
     ) -> Result<(ParsedRecord, Event), ClientError> {
-        let refused =
-            |error: sillage_rules::record::RecordError| ClientError::rejected(error.code.as_str(), error.to_string());
+        let refused = |error: sillage_rules::record::RecordError| ClientError::rejected(error.code, error.to_string());
         let mut message = self.to_message(acting, at_ms);
         spelling::spell_record(&mut message).map_err(refused)?;
         message.tag = tag.map(|tag| tag.to_vec()).unwrap_or_default();
@@ -88,7 +87,7 @@ impl Change {
 pub fn meta(record: &ParsedRecord, as_of: (u64, u64), authority: bool, patient_key: bool) -> Result<Meta, ClientError> {
     let (index, time_ms) = as_of;
     Meta::of(record, index.into(), time_ms.into(), authority, patient_key)
-        .map_err(|error| ClientError::rejected(error.code.as_str(), error.to_string()))
+        .map_err(|error| ClientError::rejected(error.code, error.to_string()))
 }
 
 /// A JSON object of the fields that are there.

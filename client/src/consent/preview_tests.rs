@@ -92,7 +92,7 @@ fn what_begins_later_is_shown_as_of_then() {
 #[test]
 fn what_the_ledger_would_refuse_is_refused_with_its_code() {
     let code = |change: &Change, by: &Acting| match tried(&known(&[]), change, by) {
-        Err(ClientError::Rejected(rejection)) => rejection.code,
+        Err(ClientError::Rejected(rejection)) => rejection.code.to_string(),
         other => panic!("{other:?}"),
     };
     let unnamed = directive(json!({"id": "a", "effect": "permit", "grantee": "anyone", "actions": ["read"]}));

@@ -53,7 +53,7 @@ pub fn parse(text: &str, short: Short) -> Result<ActorName, ClientError> {
 /// When the key of an RPPS number doesn't fit and the log is one of real persons.
 pub fn check(name: &ActorName, checks: Checks) -> Result<Option<String>, ClientError> {
     let (_, doubt) = check_actor(name.system(), name.id(), checks)
-        .map_err(|error| ClientError::rejected(error.code().as_str(), error.to_string()))?;
+        .map_err(|error| ClientError::rejected(error.code(), error.to_string()))?;
     Ok(doubt.map(|doubt| doubt.to_string()))
 }
 

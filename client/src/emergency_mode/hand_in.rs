@@ -24,7 +24,7 @@ use sillage_words::words::EMERGENCY_MODE;
 /// Records of one batch.
 const BATCH_RECORDS: usize = 500;
 /// Codes by which one patient can't be recorded, and others can.
-const OF_ONE_PATIENT: [&str; 4] = ["PATIENT_ERASED", "INVALID_INS", "TEST_INS_REFUSED", "TAG_OUT_OF_RANGE"];
+const OF_ONE_PATIENT: [Code; 4] = [Code::PatientErased, Code::InvalidIns, Code::TestInsRefused, Code::TagOutOfRange];
 /// Most correlation ids of a record; ours is left out where it has as many.
 const CORRELATION_IDS_MAX: usize = 16;
 
@@ -120,8 +120,7 @@ pub fn check_line(line: &mut RecordLine, test_log: bool) -> Result<Vec<String>, 
             line.kind
         )));
     }
-    let refused =
-        |error: sillage_rules::record::RecordError| ClientError::rejected(error.code.as_str(), error.to_string());
+    let refused = |error: sillage_rules::record::RecordError| ClientError::rejected(error.code, error.to_string());
     let checks = Checks { test_log, source: IdentSource::Direct };
     let doubts = line.check_identifiers(checks).map_err(refused)?;
     // The tag comes later; its length is known, so that everything can be checked now.
@@ -211,9 +210,9 @@ fn new_record(log: &EmergencyLog, event: &Event, mut line: RecordLine) -> Result
         oid: patient.oid.clone(),
         secret: line.secret,
     });
-    let record = line.to_record(patient.as_ref().map(|_| &[0xff; 32])).map_err(|error| {
-        ClientError::rejected(error.code.as_str(), format!("line {} of the emergency: {error}", event.seq))
-    })?;
+    let record = line
+        .to_record(patient.as_ref().map(|_| &[0xff; 32]))
+        .map_err(|error| ClientError::rejected(error.code, format!("line {} of the emergency: {error}", event.seq)))?;
     Ok(NewRecord { patient, record: record.into_message() })
 }
 
@@ -254,7 +253,7 @@ pub async fn hand_in(
     let mut on_record = 0;
     for (seq, record) in encoded {
         let key = DocumentKey::new(text(seq).as_bytes(), &record, 0);
-        let parsed = ParsedRecord::parse(&record).map_err(|e| ClientError::rejected(e.code.as_str(), e.to_string()))?;
+        let parsed = ParsedRecord::parse(&record).map_err(|e| ClientError::rejected(e.code, e.to_string()))?;
         match is_done(stream, &key) {
             Some(_) => on_record += 1,
             None => waiting.push(Waiting { seq, key, kind: parsed.kind(), record }),
@@ -272,7 +271,7 @@ pub async fn hand_in(
             Err(ClientError::Rejected(rejection)) => {
                 let at = one_line(&rejection, &waiting, count).ok_or(ClientError::Rejected(rejection.clone()))?;
                 let line = waiting.remove(at);
-                refused.push(RefusedLine { seq: line.seq, code: rejection.code });
+                refused.push(RefusedLine { seq: line.seq, code: rejection.code.to_string() });
             }
             Err(error) => return Err(error),
         }
@@ -302,8 +301,8 @@ async fn prepare_each(
     for (seq, record) in seqs.into_iter().zip(new) {
         match prepare(tags, vec![record]).await {
             Ok(mut one) => encoded.extend(one.pop().map(|bytes| (seq, bytes))),
-            Err(ClientError::Rejected(Rejection { code, .. })) if OF_ONE_PATIENT.contains(&code.as_str()) => {
-                refused.push(RefusedLine { seq, code });
+            Err(ClientError::Rejected(Rejection { code, .. })) if OF_ONE_PATIENT.iter().any(|one| code == *one) => {
+                refused.push(RefusedLine { seq, code: code.to_string() });
             }
             Err(error) => return Err(error),
         }
@@ -321,7 +320,7 @@ fn is_done(stream: &Stream, key: &DocumentKey) -> Option<u64> {
 fn one_line(rejection: &Rejection, waiting: &[Waiting], count: usize) -> Option<usize> {
     let at = rejection.position as usize;
     let kind = waiting.iter().take(count).nth(at)?.kind;
-    let code = Code::from_name(&rejection.code)?;
+    let code = rejection.code.known()?;
     let of_a_record = matches!(
         code,
         Code::MalformedRecord

@@ -126,7 +126,7 @@ fn a_refusal_takes_out_one_line_where_the_others_can_go_without_it() {
         Waiting { seq: 2, key: DocumentKey::new(b"2", b"", 0), kind: Kind::ACCESS_READ, record: vec![] },
     ];
     let at = |code: Code, position| {
-        let rejection = Rejection { code: code.as_str().into(), message: String::new(), expected_seq: 0, position };
+        let rejection = Rejection { code: code.into(), message: String::new(), expected_seq: 0, position };
         one_line(&rejection, &waiting, 2)
     };
     assert_eq!(at(Code::EmptyPeriod, 0), Some(0));

@@ -122,7 +122,7 @@ fn who_may_not_break_the_glass_there_may_not_here() {
     let ClientError::Rejected(rejection) = admit(&log, None, &person, NOW).expect_err("no professional") else {
         panic!("refused");
     };
-    assert_eq!(rejection.code, "NOT_ENTITLED");
+    assert_eq!(rejection.code.as_str(), "NOT_ENTITLED");
 }
 
 #[test]
