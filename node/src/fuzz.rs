@@ -9,7 +9,7 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use zeroize::Zeroizing;
 
 use crate::config::NodeConfig;
-use crate::core::checkpointing::witness::{Answer, read_answer};
+use crate::core::checkpointing::witness::{WitnessAnswer, read_answer};
 use crate::core::disclose::cursor::Cursors;
 use crate::core::submitting::admission::{Plain, check_bounds};
 use crate::service::intake::oversized;
@@ -111,8 +111,8 @@ pub fn fuzz_witness_answer(data: &[u8]) {
     let key = SigningKey::from_seed(&[9; 32]).public_key();
     let key = VerifierKey::new("w", KeyKind::CosignatureV1, key).expect("a name");
     let answer = read_answer(200, "text/plain", data, text, &key, 1_000);
-    assert!(!matches!(answer, Answer::Cosigned { .. }), "a signature out of thin air");
-    if let Answer::Knows(size) = read_answer(409, "text/x.tlog.size", data, text, &key, 1_000) {
+    assert!(!matches!(answer, WitnessAnswer::Cosigned { .. }), "a signature out of thin air");
+    if let WitnessAnswer::Knows(size) = read_answer(409, "text/x.tlog.size", data, text, &key, 1_000) {
         assert_eq!(format!("{size}\n").as_bytes(), data, "one spelling");
     }
 }

@@ -36,7 +36,7 @@ const STANDING: &[(&str, &[&str], &str)] = &[
     (
         "node",
         &["core", "http", "init", "join", "peer", "secrets", "tls"],
-        "`Core` is what the connections ask and what sends over them: it has to be carved into parts first",
+        "`Core` is what the connections ask and what sends over them: its parts have to send through an interface of their own",
     ),
     (
         "cli",

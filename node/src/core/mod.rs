@@ -68,13 +68,13 @@ use crate::tls::pin::Pins;
 use checkpointing::Checkpointing;
 use checkpointing::cosign::{Cosigned, Notes};
 use checkpointing::cosigners::Cosigners;
-use checkpointing::feeder::Asked;
+use checkpointing::feeder::WitnessAnswers;
 use checkpointing::rotations;
 use clock::{Clocks, NoStamp, Stamp, WallClock};
 use condition::Condition;
 use condition::alarms::Alarms;
 use condition::corrupt::Corruption;
-use condition::room::Room;
+use condition::room::DiskRoom;
 use cpu::Cpu;
 use disclose::Disclosing;
 use disclose::cursor::Cursors;
@@ -280,10 +280,10 @@ impl Core {
             intake: Intake::new(&config.limits),
             submitting: Submitting::new(admission, lanes, inflight, Cpu::telling(alarms.clone())),
             disclosing,
-            checkpointing: Checkpointing::new(cosigners, cosigned, notes, Asked::of(config, &reader)),
+            checkpointing: Checkpointing::new(cosigners, cosigned, notes, WitnessAnswers::of(config, &reader)),
             erasing: Erasing::new(keks, sealer),
             membership: Membership::new(pins, Arc::downgrade(&transport)),
-            condition: Condition::new(corruption, (marker, Room::new(config)), halted, certificates_end_s),
+            condition: Condition::new(corruption, (marker, DiskRoom::new(config)), halted, certificates_end_s),
             config: config.clone(),
             genesis,
             reader,

@@ -55,7 +55,7 @@ impl Reads {
     /// Asks for all that gathered. Only whoever set `under_way` may call it.
     fn start(self: &Arc<Self>) {
         let readers = std::mem::take(&mut self.state.lock().gathering);
-        let mut asked = Asked { reads: Arc::clone(self), readers };
+        let mut asked = SharedRead { reads: Arc::clone(self), readers };
         (self.ask)(Box::new(move |answer| {
             for reader in asked.readers.drain(..) {
                 // A reader that went away needs no answer.
@@ -66,12 +66,12 @@ impl Reads {
 }
 
 /// Readers that share a read index. Whether it is answered or forgotten (a replica that stops), the next may start.
-struct Asked {
+struct SharedRead {
     reads: Arc<Reads>,
     readers: Vec<oneshot::Sender<Result<(), Refusal>>>,
 }
 
-impl Drop for Asked {
+impl Drop for SharedRead {
     fn drop(&mut self) {
         let again = {
             let mut state = self.reads.state.lock();

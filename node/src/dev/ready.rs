@@ -51,7 +51,7 @@ fn clients(profile_file: &Path, nodes: &[Node]) -> Result<Vec<(u64, Client)>, De
 }
 
 /// What one node says.
-struct Answer {
+struct HealthAnswer {
     status: NodeStatus,
     /// The number of the node set that it knows, and the ids in it.
     epoch: u64,
@@ -68,7 +68,7 @@ async fn ask_all(clients: &[(u64, Client)], isolated: bool) -> Result<Vec<u64>, 
     }
 }
 
-fn judged(answers: Vec<(u64, Result<Answer, String>)>) -> Result<Vec<u64>, String> {
+fn judged(answers: Vec<(u64, Result<HealthAnswer, String>)>) -> Result<Vec<u64>, String> {
     // A node that was removed, or was away, knows an older set than one that is there.
     let newest = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).max_by_key(|answer| answer.epoch);
     let present = newest.map(|answer| answer.present.clone());
@@ -101,7 +101,7 @@ fn judged(answers: Vec<(u64, Result<Answer, String>)>) -> Result<Vec<u64>, Strin
 }
 
 /// How one node is, after it has shown that it answers.
-async fn ask(mut client: Client) -> Result<Answer, String> {
+async fn ask(mut client: Client) -> Result<HealthAnswer, String> {
     let answer = async {
         let log = client.get_log(GetLogRequest::default()).await?.into_inner();
         let local_only = ClusterStatusRequest { local_only: true };
@@ -111,17 +111,17 @@ async fn ask(mut client: Client) -> Result<Answer, String> {
     let answer = answer.map_err(|_| "no answer".to_owned())?;
     let (log, mut status) = answer.map_err(|status| status.to_string())?;
     let status = status.nodes.pop().ok_or_else(|| "says nothing of itself".to_owned())?;
-    Ok(Answer { status, epoch: log.node_set_epoch, present: log.nodes.iter().map(|node| node.id).collect() })
+    Ok(HealthAnswer { status, epoch: log.node_set_epoch, present: log.nodes.iter().map(|node| node.id).collect() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn says(leader: u64, epoch: u64, present: &[u64]) -> Result<Answer, String> {
+    fn says(leader: u64, epoch: u64, present: &[u64]) -> Result<HealthAnswer, String> {
         let known = NodeStatus { feature_level: FEATURE_LEVEL, ..NodeStatus::default() };
         let status = NodeStatus { leader, term: 3, commit: 9, applied: 9, ..known };
-        Ok(Answer { status, epoch, present: present.to_vec() })
+        Ok(HealthAnswer { status, epoch, present: present.to_vec() })
     }
 
     #[test]

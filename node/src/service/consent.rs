@@ -20,7 +20,7 @@ fn may_open_rules(caller: &Party, tag: &[u8; 32]) -> bool {
 }
 
 /// The records that decide, for whoever may open them. On record, unless it is the patient.
-pub(super) async fn rule_records(
+pub(super) async fn handle_rule_records(
     core: &Core,
     request: Request<RuleRecordsRequest>,
 ) -> Result<Disclosed<RuleRecordsResponse>, Refusal> {
@@ -42,7 +42,7 @@ pub(super) async fn rule_records(
 }
 
 /// The register of broken glass, for auditors and readers. On record, also in the traces of the patients concerned.
-pub(super) async fn break_glasses(
+pub(super) async fn handle_list_break_glass(
     core: &Core,
     request: Request<ListBreakGlassRequest>,
 ) -> Result<Disclosed<ListBreakGlassResponse>, Refusal> {

@@ -32,19 +32,19 @@ pub(super) struct LedgerService {
     core: Arc<Core>,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 impl LedgerService {
     pub(super) fn new(core: Arc<Core>) -> Self {
         Self { core }
     }
 
-    fn answer<T>(&self, result: Result<T, Refusal>) -> Answer<T> {
+    fn answer<T>(&self, result: Result<T, Refusal>) -> RpcResult<T> {
         result.map(Response::new).map_err(|refusal| self.refused(&refusal))
     }
 
     /// Gives what was read: it is on record.
-    fn give<T>(&self, result: Result<Disclosed<T>, Refusal>) -> Answer<T> {
+    fn give<T>(&self, result: Result<Disclosed<T>, Refusal>) -> RpcResult<T> {
         result.map(Disclosed::into_response).map_err(|refusal| self.refused(&refusal))
     }
 
@@ -54,7 +54,7 @@ impl LedgerService {
         to_status(refusal)
     }
 
-    async fn log(&self, request: Request<GetLogRequest>) -> Result<GetLogResponse, Refusal> {
+    async fn handle_get_log(&self, request: Request<GetLogRequest>) -> Result<GetLogResponse, Refusal> {
         let caller = party(&self.core, &request).await?;
         let (rotations, more_rotations) = self.core.key_rotations(request.into_inner().rotations_from).await?;
         let reader = self.core.reader().clone();
@@ -72,7 +72,7 @@ impl LedgerService {
         })
     }
 
-    async fn submitted(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
+    async fn handle_submit(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
         let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
         let who = "services that sign records, the authority, and patients for what they decide";
         let caller = with_role(&self.core, &request, roles, who).await?;
@@ -81,12 +81,15 @@ impl LedgerService {
         self.core.submit_from(Some(caller.author_id), batch).await
     }
 
-    async fn authorized(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {
+    async fn handle_authorize(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {
         let caller = with_role(&self.core, &request, Roles::ASKING, "deciders").await?;
         self.core.authorize(&caller, request.into_inner()).await
     }
 
-    async fn streams(&self, request: Request<StreamStatusRequest>) -> Result<StreamStatusResponse, Refusal> {
+    async fn handle_stream_status(
+        &self,
+        request: Request<StreamStatusRequest>,
+    ) -> Result<StreamStatusResponse, Refusal> {
         let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
         let caller = with_role(&self.core, &request, roles, "services that sign records").await?;
         self.core.up_to_date().await?;
@@ -110,14 +113,17 @@ impl LedgerService {
         Ok(StreamStatusResponse { streams: streams.await? })
     }
 
-    async fn resolved(&self, request: Request<ResolveTagsRequest>) -> Result<ResolveTagsResponse, Refusal> {
+    async fn handle_resolve_tags(&self, request: Request<ResolveTagsRequest>) -> Result<ResolveTagsResponse, Refusal> {
         let roles = Roles::SIGNING | Roles::ASKING | Roles::TAG | Roles::READER | Roles::PATIENT;
         let who = "services that sign records or ask for decisions, tag services, readers and patients";
         let caller = with_role(&self.core, &request, roles, who).await?;
         lookup::resolve(&self.core, &caller, request.into_inner()).await
     }
 
-    async fn checkpointed(&self, request: Request<GetCheckpointRequest>) -> Result<GetCheckpointResponse, Refusal> {
+    async fn handle_get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<GetCheckpointResponse, Refusal> {
         party(&self.core, &request).await?;
         let GetCheckpointRequest { size_min, cosigners } = request.into_inner();
         // What was acknowledged before the question is under the answer, where a checkpoint is made in time.
@@ -134,25 +140,34 @@ impl LedgerService {
         Ok(GetCheckpointResponse { note: found.note.clone() })
     }
 
-    async fn cosigned(&self, request: Request<AddCosignatureRequest>) -> Result<AddCosignatureResponse, Refusal> {
+    async fn handle_add_cosignature(
+        &self,
+        request: Request<AddCosignatureRequest>,
+    ) -> Result<AddCosignatureResponse, Refusal> {
         let caller = with_role(&self.core, &request, Roles::AUDITOR, "auditors").await?;
         let kept = self.core.add_cosignature(&caller, &request.into_inner().note).await?;
         Ok(AddCosignatureResponse { note: kept.note.clone() })
     }
 
-    async fn included(&self, request: Request<ProveInclusionRequest>) -> Result<ProveInclusionResponse, Refusal> {
+    async fn handle_prove_inclusion(
+        &self,
+        request: Request<ProveInclusionRequest>,
+    ) -> Result<ProveInclusionResponse, Refusal> {
         party(&self.core, &request).await?;
         let ProveInclusionRequest { index, size } = request.into_inner();
         self.core.prove_inclusion(index, size).await
     }
 
-    async fn consistent(&self, request: Request<ProveConsistencyRequest>) -> Result<ProveConsistencyResponse, Refusal> {
+    async fn handle_prove_consistency(
+        &self,
+        request: Request<ProveConsistencyRequest>,
+    ) -> Result<ProveConsistencyResponse, Refusal> {
         party(&self.core, &request).await?;
         let ProveConsistencyRequest { old_size, new_size } = request.into_inner();
         self.core.prove_consistency(old_size, new_size).await
     }
 
-    async fn parties(&self, request: Request<ListPartiesRequest>) -> Result<ListPartiesResponse, Refusal> {
+    async fn handle_list_parties(&self, request: Request<ListPartiesRequest>) -> Result<ListPartiesResponse, Refusal> {
         let roles = Roles::OPERATOR | Roles::AUDITOR;
         with_role(&self.core, &request, roles, "operators and auditors").await?;
         self.core.up_to_date().await?;
@@ -176,7 +191,7 @@ impl LedgerService {
         Ok(ListPartiesResponse { parties: self.core.read(parties).await?, rule })
     }
 
-    async fn erasing(&self, request: Request<ErasuresRequest>) -> Result<ErasuresResponse, Refusal> {
+    async fn handle_erasures(&self, request: Request<ErasuresRequest>) -> Result<ErasuresResponse, Refusal> {
         let roles = Roles::AUTHORITY | Roles::OPERATOR;
         let caller = with_role(&self.core, &request, roles, "the authority and operators").await?;
         let request = request.into_inner();
@@ -185,12 +200,15 @@ impl LedgerService {
         self.core.erasures(request).await
     }
 
-    async fn listed(&self, request: Request<MembersRequest>) -> Result<MembersResponse, Refusal> {
+    async fn handle_members(&self, request: Request<MembersRequest>) -> Result<MembersResponse, Refusal> {
         operator(&self.core, &request)?;
         self.core.members().await
     }
 
-    async fn member_changed(&self, request: Request<ChangeMemberRequest>) -> Result<ChangeMemberResponse, Refusal> {
+    async fn handle_change_member(
+        &self,
+        request: Request<ChangeMemberRequest>,
+    ) -> Result<ChangeMemberResponse, Refusal> {
         let roles = Roles::AUTHORITY | Roles::OPERATOR;
         let caller = with_role(&self.core, &request, roles, "the authority and operators").await?;
         let request = request.into_inner();
@@ -202,7 +220,7 @@ impl LedgerService {
         changed.await.unwrap_or_else(|_| Err(refuse(Code::Internal)))
     }
 
-    async fn leader_moved(&self, request: Request<MoveLeaderRequest>) -> Result<MoveLeaderResponse, Refusal> {
+    async fn handle_move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<MoveLeaderResponse, Refusal> {
         let roles = Roles::AUTHORITY | Roles::OPERATOR;
         let caller = with_role(&self.core, &request, roles, "the authority and operators").await?;
         let node = request.into_inner().id;
@@ -210,7 +228,10 @@ impl LedgerService {
         Ok(MoveLeaderResponse { leader: self.core.move_leader(node).await? })
     }
 
-    async fn nodes(&self, request: Request<ClusterStatusRequest>) -> Result<ClusterStatusResponse, Refusal> {
+    async fn handle_cluster_status(
+        &self,
+        request: Request<ClusterStatusRequest>,
+    ) -> Result<ClusterStatusResponse, Refusal> {
         operator(&self.core, &request)?;
         let nodes = match request.into_inner().local_only {
             true => vec![self.core.local_status()],
@@ -284,105 +305,108 @@ fn described(core: &Core, party: &Party) -> Result<v1::Party, Refusal> {
 
 #[tonic::async_trait]
 impl Ledger for LedgerService {
-    async fn get_log(&self, request: Request<GetLogRequest>) -> Answer<GetLogResponse> {
-        self.answer(self.log(request).await)
+    async fn get_log(&self, request: Request<GetLogRequest>) -> RpcResult<GetLogResponse> {
+        self.answer(self.handle_get_log(request).await)
     }
 
-    async fn submit(&self, request: Request<SubmitRequest>) -> Answer<SubmitResponse> {
-        self.answer(self.submitted(request).await)
+    async fn submit(&self, request: Request<SubmitRequest>) -> RpcResult<SubmitResponse> {
+        self.answer(self.handle_submit(request).await)
     }
 
-    async fn stream_status(&self, request: Request<StreamStatusRequest>) -> Answer<StreamStatusResponse> {
-        self.answer(self.streams(request).await)
+    async fn stream_status(&self, request: Request<StreamStatusRequest>) -> RpcResult<StreamStatusResponse> {
+        self.answer(self.handle_stream_status(request).await)
     }
 
-    async fn resolve_tags(&self, request: Request<ResolveTagsRequest>) -> Answer<ResolveTagsResponse> {
-        self.answer(self.resolved(request).await)
+    async fn resolve_tags(&self, request: Request<ResolveTagsRequest>) -> RpcResult<ResolveTagsResponse> {
+        self.answer(self.handle_resolve_tags(request).await)
     }
 
-    async fn trace(&self, request: Request<TraceRequest>) -> Answer<TraceResponse> {
-        self.give(reading::trace(&self.core, request).await)
+    async fn trace(&self, request: Request<TraceRequest>) -> RpcResult<TraceResponse> {
+        self.give(reading::handle_trace(&self.core, request).await)
     }
 
-    async fn get_entry(&self, request: Request<GetEntryRequest>) -> Answer<GetEntryResponse> {
-        self.give(reading::entry(&self.core, request).await)
+    async fn get_entry(&self, request: Request<GetEntryRequest>) -> RpcResult<GetEntryResponse> {
+        self.give(reading::handle_get_entry(&self.core, request).await)
     }
 
-    async fn get_checkpoint(&self, request: Request<GetCheckpointRequest>) -> Answer<GetCheckpointResponse> {
-        self.answer(self.checkpointed(request).await)
+    async fn get_checkpoint(&self, request: Request<GetCheckpointRequest>) -> RpcResult<GetCheckpointResponse> {
+        self.answer(self.handle_get_checkpoint(request).await)
     }
 
-    async fn prove_inclusion(&self, request: Request<ProveInclusionRequest>) -> Answer<ProveInclusionResponse> {
-        self.answer(self.included(request).await)
+    async fn prove_inclusion(&self, request: Request<ProveInclusionRequest>) -> RpcResult<ProveInclusionResponse> {
+        self.answer(self.handle_prove_inclusion(request).await)
     }
 
-    async fn prove_consistency(&self, request: Request<ProveConsistencyRequest>) -> Answer<ProveConsistencyResponse> {
-        self.answer(self.consistent(request).await)
+    async fn prove_consistency(
+        &self,
+        request: Request<ProveConsistencyRequest>,
+    ) -> RpcResult<ProveConsistencyResponse> {
+        self.answer(self.handle_prove_consistency(request).await)
     }
 
-    async fn get_tile(&self, request: Request<GetTileRequest>) -> Answer<GetTileResponse> {
-        self.answer(reading::tile(&self.core, request).await)
+    async fn get_tile(&self, request: Request<GetTileRequest>) -> RpcResult<GetTileResponse> {
+        self.answer(reading::handle_get_tile(&self.core, request).await)
     }
 
     type GetEntriesStream = Entries;
 
-    async fn get_entries(&self, request: Request<GetEntriesRequest>) -> Answer<Self::GetEntriesStream> {
-        self.answer(reading::entries(&self.core, request).await)
+    async fn get_entries(&self, request: Request<GetEntriesRequest>) -> RpcResult<Self::GetEntriesStream> {
+        self.answer(reading::handle_get_entries(&self.core, request).await)
     }
 
-    async fn prove_patient(&self, request: Request<ProvePatientRequest>) -> Answer<ProvePatientResponse> {
-        self.give(reading::prove_patient(&self.core, request).await)
+    async fn prove_patient(&self, request: Request<ProvePatientRequest>) -> RpcResult<ProvePatientResponse> {
+        self.give(reading::handle_prove_patient(&self.core, request).await)
     }
 
-    async fn patient_entries(&self, request: Request<PatientEntriesRequest>) -> Answer<PatientEntriesResponse> {
-        self.give(reading::patient_entries(&self.core, request).await)
+    async fn patient_entries(&self, request: Request<PatientEntriesRequest>) -> RpcResult<PatientEntriesResponse> {
+        self.give(reading::handle_patient_entries(&self.core, request).await)
     }
 
-    async fn add_cosignature(&self, request: Request<AddCosignatureRequest>) -> Answer<AddCosignatureResponse> {
-        self.answer(self.cosigned(request).await)
+    async fn add_cosignature(&self, request: Request<AddCosignatureRequest>) -> RpcResult<AddCosignatureResponse> {
+        self.answer(self.handle_add_cosignature(request).await)
     }
 
-    async fn erasures(&self, request: Request<ErasuresRequest>) -> Answer<ErasuresResponse> {
-        self.answer(self.erasing(request).await)
+    async fn erasures(&self, request: Request<ErasuresRequest>) -> RpcResult<ErasuresResponse> {
+        self.answer(self.handle_erasures(request).await)
     }
 
-    async fn authorize(&self, request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
-        self.answer(self.authorized(request).await)
+    async fn authorize(&self, request: Request<AuthorizeRequest>) -> RpcResult<AuthorizeResponse> {
+        self.answer(self.handle_authorize(request).await)
     }
 
-    async fn rule_records(&self, request: Request<RuleRecordsRequest>) -> Answer<RuleRecordsResponse> {
-        self.give(consent::rule_records(&self.core, request).await)
+    async fn rule_records(&self, request: Request<RuleRecordsRequest>) -> RpcResult<RuleRecordsResponse> {
+        self.give(consent::handle_rule_records(&self.core, request).await)
     }
 
-    async fn list_break_glass(&self, request: Request<ListBreakGlassRequest>) -> Answer<ListBreakGlassResponse> {
-        self.give(consent::break_glasses(&self.core, request).await)
+    async fn list_break_glass(&self, request: Request<ListBreakGlassRequest>) -> RpcResult<ListBreakGlassResponse> {
+        self.give(consent::handle_list_break_glass(&self.core, request).await)
     }
 
-    async fn preview_voiding(&self, request: Request<PreviewVoidingRequest>) -> Answer<PreviewVoidingResponse> {
-        self.answer(voided::preview(&self.core, request).await)
+    async fn preview_voiding(&self, request: Request<PreviewVoidingRequest>) -> RpcResult<PreviewVoidingResponse> {
+        self.answer(voided::handle_preview_voiding(&self.core, request).await)
     }
 
-    async fn review_voided(&self, request: Request<ReviewVoidedRequest>) -> Answer<ReviewVoidedResponse> {
-        self.answer(voided::review(&self.core, request).await)
+    async fn review_voided(&self, request: Request<ReviewVoidedRequest>) -> RpcResult<ReviewVoidedResponse> {
+        self.answer(voided::handle_review_voided(&self.core, request).await)
     }
 
-    async fn list_parties(&self, request: Request<ListPartiesRequest>) -> Answer<ListPartiesResponse> {
-        self.answer(self.parties(request).await)
+    async fn list_parties(&self, request: Request<ListPartiesRequest>) -> RpcResult<ListPartiesResponse> {
+        self.answer(self.handle_list_parties(request).await)
     }
 
-    async fn cluster_status(&self, request: Request<ClusterStatusRequest>) -> Answer<ClusterStatusResponse> {
-        self.answer(self.nodes(request).await)
+    async fn cluster_status(&self, request: Request<ClusterStatusRequest>) -> RpcResult<ClusterStatusResponse> {
+        self.answer(self.handle_cluster_status(request).await)
     }
 
-    async fn members(&self, request: Request<MembersRequest>) -> Answer<MembersResponse> {
-        self.answer(self.listed(request).await)
+    async fn members(&self, request: Request<MembersRequest>) -> RpcResult<MembersResponse> {
+        self.answer(self.handle_members(request).await)
     }
 
-    async fn change_member(&self, request: Request<ChangeMemberRequest>) -> Answer<ChangeMemberResponse> {
-        self.answer(self.member_changed(request).await)
+    async fn change_member(&self, request: Request<ChangeMemberRequest>) -> RpcResult<ChangeMemberResponse> {
+        self.answer(self.handle_change_member(request).await)
     }
 
-    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Answer<MoveLeaderResponse> {
-        self.answer(self.leader_moved(request).await)
+    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> RpcResult<MoveLeaderResponse> {
+        self.answer(self.handle_move_leader(request).await)
     }
 }

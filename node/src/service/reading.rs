@@ -28,7 +28,7 @@ fn malformed(what: &str) -> Refusal {
 }
 
 /// A hash tile, as far as the newest checkpoint covers it.
-pub(super) async fn tile(core: &Core, request: Request<GetTileRequest>) -> Result<GetTileResponse, Refusal> {
+pub(super) async fn handle_get_tile(core: &Core, request: Request<GetTileRequest>) -> Result<GetTileResponse, Refusal> {
     party(core, &request).await?;
     let coord = coord(request.get_ref())?;
     Ok(GetTileResponse { hashes: core.tile(coord).await? })
@@ -47,7 +47,10 @@ fn coord(request: &GetTileRequest) -> Result<TileCoord, Refusal> {
 }
 
 /// Entries, for an auditor; or for a gateway, itself an auditor, on behalf of one.
-pub(super) async fn entries(core: &Arc<Core>, request: Request<GetEntriesRequest>) -> Result<Entries, Refusal> {
+pub(super) async fn handle_get_entries(
+    core: &Arc<Core>,
+    request: Request<GetEntriesRequest>,
+) -> Result<Entries, Refusal> {
     let who = "auditors";
     let caller = with_role(core, &request, Roles::AUDITOR, who).await?;
     let from = request.extensions().get::<Caller>().copied().ok_or_else(|| refuse(Code::NoCertificate))?;
@@ -79,7 +82,10 @@ async fn auditor_behind(core: &Core, spki: &[u8]) -> Result<([u8; 32], Party), R
 }
 
 /// A page of a patient's trace.
-pub(super) async fn trace(core: &Core, request: Request<TraceRequest>) -> Result<Disclosed<TraceResponse>, Refusal> {
+pub(super) async fn handle_trace(
+    core: &Core,
+    request: Request<TraceRequest>,
+) -> Result<Disclosed<TraceResponse>, Refusal> {
     let caller = reader_of(core, &request, &request.get_ref().tag).await?;
     let page = core.disclose(&caller, request.into_inner()).await?;
     core.metrics().trace_reads.inc();
@@ -87,7 +93,7 @@ pub(super) async fn trace(core: &Core, request: Request<TraceRequest>) -> Result
 }
 
 /// One entry.
-pub(super) async fn entry(
+pub(super) async fn handle_get_entry(
     core: &Core,
     request: Request<GetEntryRequest>,
 ) -> Result<Disclosed<GetEntryResponse>, Refusal> {
@@ -97,7 +103,7 @@ pub(super) async fn entry(
 }
 
 /// A patient's place in the index.
-pub(super) async fn prove_patient(
+pub(super) async fn handle_prove_patient(
     core: &Core,
     request: Request<ProvePatientRequest>,
 ) -> Result<Disclosed<ProvePatientResponse>, Refusal> {
@@ -107,7 +113,7 @@ pub(super) async fn prove_patient(
 }
 
 /// Entries of a patient, with what leads to their authors.
-pub(super) async fn patient_entries(
+pub(super) async fn handle_patient_entries(
     core: &Core,
     request: Request<PatientEntriesRequest>,
 ) -> Result<Disclosed<PatientEntriesResponse>, Refusal> {

@@ -12,7 +12,7 @@ use crate::core::{Core, voided};
 const PREVIEW_COST: u64 = 100;
 
 /// What an act would void, for the authority.
-pub(super) async fn preview(
+pub(super) async fn handle_preview_voiding(
     core: &Core,
     request: Request<PreviewVoidingRequest>,
 ) -> Result<PreviewVoidingResponse, Refusal> {
@@ -26,7 +26,7 @@ pub(super) async fn preview(
 }
 
 /// Acts that voided records and decisions to review, for the authority and auditors.
-pub(super) async fn review(
+pub(super) async fn handle_review_voided(
     core: &Core,
     request: Request<ReviewVoidedRequest>,
 ) -> Result<ReviewVoidedResponse, Refusal> {

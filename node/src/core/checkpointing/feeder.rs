@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::checkpoints::Signed;
 use super::cosigners::{Who, verified};
-use super::witness::{Answer, WitnessClient};
+use super::witness::{WitnessAnswer, WitnessClient};
 use crate::config::NodeConfig;
 use crate::core::Core;
 use crate::core::condition::alarms::Alarm;
@@ -38,7 +38,7 @@ const CONFLICTS_MAX: u32 = 2;
 
 /// Whether the witnesses have said what they know, since this process began.
 #[derive(Debug)]
-pub struct Asked {
+pub struct WitnessAnswers {
     /// How many haven't answered yet.
     waiting: AtomicUsize,
     /// When it was first needed.
@@ -46,7 +46,7 @@ pub struct Asked {
     behind: AtomicBool,
 }
 
-impl Asked {
+impl WitnessAnswers {
     /// Of the witnesses of a node. A log that was never shown to anybody has nothing to ask.
     pub fn of(config: &NodeConfig, reader: &LedgerReader) -> Self {
         let is_new = reader.last_index_commit().is_none();
@@ -90,7 +90,7 @@ pub struct Feed {
 
 /// What to do after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum FeedStep {
     /// Nothing until there is something new.
     Rest,
     /// Ask again at once, from another size.
@@ -127,34 +127,34 @@ impl Feed {
     }
 
     /// Takes in the answer to a checkpoint of `size`.
-    pub fn answered(&mut self, size: u64, answer: &Answer) -> Next {
+    pub fn answered(&mut self, size: u64, answer: &WitnessAnswer) -> FeedStep {
         // A port that refuses is perhaps a witness that is just starting.
-        self.heard |= !matches!(answer, Answer::Unreachable(_));
+        self.heard |= !matches!(answer, WitnessAnswer::Unreachable(_));
         match answer {
-            Answer::Cosigned { .. } => {
+            WitnessAnswer::Cosigned { .. } => {
                 let fed = Some((size, Instant::now()));
                 *self = Self { old_size: Some(size), fed, heard: true, ..Self::default() };
-                return Next::Rest;
+                return FeedStep::Rest;
             }
-            Answer::Knows(known) if Some(*known) != self.old_size && self.conflicts < CONFLICTS_MAX => {
+            WitnessAnswer::Knows(known) if Some(*known) != self.old_size && self.conflicts < CONFLICTS_MAX => {
                 self.old_size = Some(*known);
                 self.conflicts += 1;
                 if *known <= size {
-                    return Next::Again;
+                    return FeedStep::Again;
                 }
             }
-            Answer::Knows(known) => self.old_size = Some(*known),
-            Answer::Refused(_) | Answer::Lies(_) | Answer::Unreachable(_) => {}
+            WitnessAnswer::Knows(known) => self.old_size = Some(*known),
+            WitnessAnswer::Refused(_) | WitnessAnswer::Lies(_) | WitnessAnswer::Unreachable(_) => {}
         }
         self.later()
     }
 
     /// Asks again after a while, each time a longer one.
-    pub fn later(&mut self) -> Next {
+    pub fn later(&mut self) -> FeedStep {
         self.conflicts = 0;
         let after = self.backoff;
         self.backoff = (after * 2).min(BACKOFF_MAX);
-        Next::After(after)
+        FeedStep::After(after)
     }
 }
 
@@ -183,8 +183,8 @@ pub(in crate::core) async fn run(core: Weak<Core>, url: String, key: VerifierKey
         let Some(signed) = due else {
             continue;
         };
-        let mut next = Next::Again;
-        while next == Next::Again {
+        let mut next = FeedStep::Again;
+        while next == FeedStep::Again {
             next = feed_once(&core, &client, &key, &mut feed, &signed).await;
         }
         if feed.heard && !std::mem::replace(&mut is_asked, true) {
@@ -193,7 +193,7 @@ pub(in crate::core) async fn run(core: Weak<Core>, url: String, key: VerifierKey
         // While the leader waits for its first answer, it is asked often.
         let awaited = !is_asked && !core.checkpointing.asked.is_over();
         drop(core);
-        if let Next::After(wait) = next {
+        if let FeedStep::After(wait) = next {
             sleep(if awaited { wait.min(LOOK) } else { wait }).await;
         }
     }
@@ -205,7 +205,7 @@ async fn feed_once(
     key: &VerifierKey,
     feed: &mut Feed,
     signed: &Arc<Signed>,
-) -> Next {
+) -> FeedStep {
     let size = signed.size;
     let Some(old_size) = feed.old_size(size) else {
         tracing::warn!(
@@ -229,7 +229,7 @@ async fn feed_once(
     let answer = client.add_checkpoint(old_size, &proof, &note, &text, key).await;
     core.metrics().witness(outcome(&answer));
     match &answer {
-        Answer::Cosigned { line } => {
+        WitnessAnswer::Cosigned { line } => {
             core.add_lines(size, std::slice::from_ref(line));
             if feed.refused {
                 core.alarms.clear(Alarm::WitnessRefuses);
@@ -238,12 +238,12 @@ async fn feed_once(
                 core.alarms.clear(Alarm::WitnessUnproven);
             }
         }
-        Answer::Knows(known) => {
+        WitnessAnswer::Knows(known) => {
             tracing::debug!(witness = key.name(), known, old_size, "a witness knows another size");
             match standing(core, client, key, *known).await {
                 Standing::Proven => {
                     (feed.heard, feed.halted) = (true, true);
-                    return Next::Rest;
+                    return FeedStep::Rest;
                 }
                 Standing::Claimed => {
                     (feed.heard, feed.claims) = (true, true);
@@ -254,17 +254,17 @@ async fn feed_once(
                 Standing::Behind => {}
             }
         }
-        Answer::Refused(status) => {
+        WitnessAnswer::Refused(status) => {
             if matches!(status, 409 | 422) {
                 feed.refused = true;
                 core.alarms.raise(Alarm::WitnessRefuses, format!("witness {}, at size {size}", key.name()));
             }
             tracing::warn!(witness = key.name(), status, size, old_size, "a witness refuses the checkpoint");
         }
-        Answer::Lies(what) => {
+        WitnessAnswer::Lies(what) => {
             tracing::error!(witness = key.name(), what, "a witness's answer doesn't verify: it is dropped");
         }
-        Answer::Unreachable(error) => tracing::info!(witness = key.name(), error, "a witness doesn't answer"),
+        WitnessAnswer::Unreachable(error) => tracing::info!(witness = key.name(), error, "a witness doesn't answer"),
     }
     feed.answered(size, &answer)
 }
@@ -359,13 +359,13 @@ fn for_witness(signed: &Signed) -> String {
     note.expect("a part of the lines of a note").to_string()
 }
 
-fn outcome(answer: &Answer) -> &'static str {
+fn outcome(answer: &WitnessAnswer) -> &'static str {
     match answer {
-        Answer::Cosigned { .. } => "cosigned",
-        Answer::Knows(_) => "conflict",
-        Answer::Refused(_) => "refused",
-        Answer::Lies(_) => "lied",
-        Answer::Unreachable(_) => "unreachable",
+        WitnessAnswer::Cosigned { .. } => "cosigned",
+        WitnessAnswer::Knows(_) => "conflict",
+        WitnessAnswer::Refused(_) => "refused",
+        WitnessAnswer::Lies(_) => "lied",
+        WitnessAnswer::Unreachable(_) => "unreachable",
     }
 }
 
@@ -374,33 +374,33 @@ mod tests {
     use super::*;
     use sillage_proof::note::NoteSignature;
 
-    fn cosigned() -> Answer {
-        Answer::Cosigned { line: NoteSignature { name: "w".to_owned(), key_id: 1, signature: vec![1] } }
+    fn cosigned() -> WitnessAnswer {
+        WitnessAnswer::Cosigned { line: NoteSignature { name: "w".to_owned(), key_id: 1, signature: vec![1] } }
     }
 
     #[test]
     fn a_conflict_is_answered_at_once_with_the_size_that_the_witness_knows() {
         let mut feed = Feed::default();
         assert_eq!(feed.old_size(9), Some(9), "one that wasn't asked yet can sign nothing new");
-        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::Again);
+        assert_eq!(feed.answered(9, &WitnessAnswer::Knows(5)), FeedStep::Again);
         assert_eq!(feed.old_size(9), Some(5));
-        assert_eq!(feed.answered(9, &cosigned()), Next::Rest);
+        assert_eq!(feed.answered(9, &cosigned()), FeedStep::Rest);
         assert_eq!(feed.old_size(12), Some(9));
     }
 
     #[test]
     fn a_witness_that_changes_its_mind_again_and_again_is_left_alone_for_a_while() {
         let mut feed = Feed::default();
-        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::Again);
-        assert_eq!(feed.answered(9, &Answer::Knows(4)), Next::Again);
-        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::After(BACKOFF_MIN));
-        assert_eq!(feed.answered(9, &Answer::Knows(5)), Next::After(BACKOFF_MIN * 2), "the same is no news");
+        assert_eq!(feed.answered(9, &WitnessAnswer::Knows(5)), FeedStep::Again);
+        assert_eq!(feed.answered(9, &WitnessAnswer::Knows(4)), FeedStep::Again);
+        assert_eq!(feed.answered(9, &WitnessAnswer::Knows(5)), FeedStep::After(BACKOFF_MIN));
+        assert_eq!(feed.answered(9, &WitnessAnswer::Knows(5)), FeedStep::After(BACKOFF_MIN * 2), "the same is no news");
     }
 
     #[test]
     fn a_witness_ahead_of_this_node_is_not_shown_less() {
         let mut feed = Feed::default();
-        assert_eq!(feed.answered(9, &Answer::Knows(20)), Next::After(BACKOFF_MIN));
+        assert_eq!(feed.answered(9, &WitnessAnswer::Knows(20)), FeedStep::After(BACKOFF_MIN));
         assert_eq!(feed.old_size(9), None);
         assert_eq!(feed.old_size(21), Some(20));
     }
@@ -408,9 +408,9 @@ mod tests {
     #[test]
     fn a_port_that_refuses_is_no_answer() {
         let mut feed = Feed::default();
-        feed.answered(9, &Answer::Unreachable("refused".to_owned()));
+        feed.answered(9, &WitnessAnswer::Unreachable("refused".to_owned()));
         assert!(!feed.heard);
-        for answer in [Answer::Refused(500), Answer::Lies("no"), Answer::Knows(5), cosigned()] {
+        for answer in [WitnessAnswer::Refused(500), WitnessAnswer::Lies("no"), WitnessAnswer::Knows(5), cosigned()] {
             let mut feed = Feed::default();
             feed.answered(9, &answer);
             assert!(feed.heard, "{answer:?}");
@@ -420,15 +420,16 @@ mod tests {
     #[test]
     fn failures_are_tried_again_ever_less_often_and_a_success_forgets_them() {
         let mut feed = Feed::default();
-        let failures = [Answer::Refused(422), Answer::Lies("no"), Answer::Unreachable("gone".to_owned())];
-        let waits: Vec<Next> = failures.iter().map(|answer| feed.answered(9, answer)).collect();
-        assert_eq!(waits, [1, 2, 4].map(|times| Next::After(BACKOFF_MIN * times)));
+        let failures =
+            [WitnessAnswer::Refused(422), WitnessAnswer::Lies("no"), WitnessAnswer::Unreachable("gone".to_owned())];
+        let waits: Vec<FeedStep> = failures.iter().map(|answer| feed.answered(9, answer)).collect();
+        assert_eq!(waits, [1, 2, 4].map(|times| FeedStep::After(BACKOFF_MIN * times)));
         for _ in 0..10 {
-            feed.answered(9, &Answer::Refused(500));
+            feed.answered(9, &WitnessAnswer::Refused(500));
         }
-        assert_eq!(feed.answered(9, &Answer::Refused(500)), Next::After(BACKOFF_MAX));
-        assert_eq!(feed.answered(9, &cosigned()), Next::Rest);
-        assert_eq!(feed.answered(10, &Answer::Refused(500)), Next::After(BACKOFF_MIN));
+        assert_eq!(feed.answered(9, &WitnessAnswer::Refused(500)), FeedStep::After(BACKOFF_MAX));
+        assert_eq!(feed.answered(9, &cosigned()), FeedStep::Rest);
+        assert_eq!(feed.answered(10, &WitnessAnswer::Refused(500)), FeedStep::After(BACKOFF_MIN));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 use checkpoints::{Checkpoints, Signed};
 use cosign::{Cosigned, Notes};
 use cosigners::Cosigners;
-use feeder::Asked;
+use feeder::WitnessAnswers;
 
 /// What checkpointing works with. Its fields are used in this folder alone.
 ///
@@ -61,11 +61,11 @@ pub(super) struct Checkpointing {
     /// The largest checkpoint that this node has given out; it has applied as much.
     covered: AtomicU64,
     /// What the witnesses know, before this log grows.
-    asked: Asked,
+    asked: WitnessAnswers,
 }
 
 impl Checkpointing {
-    pub(super) fn new(cosigners: Cosigners, cosigned: Cosigned, notes: Arc<dyn Notes>, asked: Asked) -> Self {
+    pub(super) fn new(cosigners: Cosigners, cosigned: Cosigned, notes: Arc<dyn Notes>, asked: WitnessAnswers) -> Self {
         Self {
             kept: Checkpoints::default(),
             cosigners,
@@ -93,7 +93,7 @@ impl Checkpointing {
     }
 
     /// What the witnesses know, before this log grows.
-    pub(super) fn asked(&self) -> &Asked {
+    pub(super) fn asked(&self) -> &WitnessAnswers {
         &self.asked
     }
 }

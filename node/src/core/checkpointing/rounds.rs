@@ -45,7 +45,7 @@ const RETRY: Duration = Duration::from_millis(500);
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A node and what it answered.
-type Answer = (u64, Result<Vote, Refusal>);
+type NodeAnswer = (u64, Result<Vote, Refusal>);
 
 impl Core {
     /// This node's own root of `size`, cosigned. Waits at most `wait` until as much is applied and verified.
@@ -224,7 +224,7 @@ impl Core {
         self.keep(verified)
     }
 
-    fn count(&self, tally: &mut Tally, size: u64, (node, answer): Answer) {
+    fn count(&self, tally: &mut Tally, size: u64, (node, answer): NodeAnswer) {
         match answer {
             Ok(vote) if self.is_vote_of(node, size, &vote) => tally.add(node, vote),
             Ok(_) => {
@@ -245,7 +245,7 @@ impl Core {
     }
 
     /// Asks every peer that counts at once; the answers come as they are there.
-    fn ask_peers(&self, size: u64, voters: &Voters) -> mpsc::Receiver<Answer> {
+    fn ask_peers(&self, size: u64, voters: &Voters) -> mpsc::Receiver<NodeAnswer> {
         let (sender, answers) = mpsc::channel(voters.ids().len().max(1));
         for link in self.links.iter().filter(|link| voters.contains(link.id)) {
             let (id, mut client, sender) = (link.id, link.calls.clone(), sender.clone());
@@ -264,7 +264,7 @@ impl Core {
     }
 
     /// Adds the cosignatures of nodes that were slower than the majority.
-    fn await_stragglers(self: &Arc<Self>, size: u64, root: Hash, mut answers: mpsc::Receiver<Answer>) {
+    fn await_stragglers(self: &Arc<Self>, size: u64, root: Hash, mut answers: mpsc::Receiver<NodeAnswer>) {
         let core = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some((node, answer)) = answers.recv().await {

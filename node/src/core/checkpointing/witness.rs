@@ -33,7 +33,7 @@ const SIZE_CONTENT_TYPE: &str = "text/x.tlog.size";
 
 /// What a witness's answer comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum WitnessAnswer {
     /// It cosigned; the line verifies.
     Cosigned {
         /// The line.
@@ -63,34 +63,41 @@ pub fn request_body(old_size: u64, proof: &[Hash], note: &str) -> String {
 }
 
 /// Reads an answer to a request with the note text `text`, from the witness of `key`.
-pub fn read_answer(status: u16, content_type: &str, body: &[u8], text: &str, key: &VerifierKey, now_s: u64) -> Answer {
+pub fn read_answer(
+    status: u16,
+    content_type: &str,
+    body: &[u8],
+    text: &str,
+    key: &VerifierKey,
+    now_s: u64,
+) -> WitnessAnswer {
     match status {
         200 => read_cosignature(body, text, key, now_s),
         409 if content_type == SIZE_CONTENT_TYPE => match read_size(body) {
-            Some(size) => Answer::Knows(size),
-            None => Answer::Lies("a conflict without a size"),
+            Some(size) => WitnessAnswer::Knows(size),
+            None => WitnessAnswer::Lies("a conflict without a size"),
         },
-        status => Answer::Refused(status),
+        status => WitnessAnswer::Refused(status),
     }
 }
 
-fn read_cosignature(body: &[u8], text: &str, key: &VerifierKey, now_s: u64) -> Answer {
+fn read_cosignature(body: &[u8], text: &str, key: &VerifierKey, now_s: u64) -> WitnessAnswer {
     let Some(lines) = std::str::from_utf8(body).ok().and_then(|body| body.strip_suffix('\n')) else {
-        return Answer::Lies("not lines of text");
+        return WitnessAnswer::Lies("not lines of text");
     };
     for line in lines.split('\n').take(LINES_MAX) {
         let Ok(line) = line.parse::<NoteSignature>() else {
-            return Answer::Lies("not a signature line");
+            return WitnessAnswer::Lies("not a signature line");
         };
         match verified(text, &line, key) {
             Some(time_s) if time_s == 0 || time_s > now_s.saturating_add(FUTURE_S_MAX) => {
-                return Answer::Lies("a cosignature of another time");
+                return WitnessAnswer::Lies("a cosignature of another time");
             }
-            Some(_) => return Answer::Cosigned { line },
+            Some(_) => return WitnessAnswer::Cosigned { line },
             None => {}
         }
     }
-    Answer::Lies("no cosignature that verifies")
+    WitnessAnswer::Lies("no cosignature that verifies")
 }
 
 fn read_size(body: &[u8]) -> Option<u64> {
@@ -130,7 +137,7 @@ impl WitnessClient {
         note: &str,
         text: &str,
         key: &VerifierKey,
-    ) -> Answer {
+    ) -> WitnessAnswer {
         let body = request_body(old_size, proof, note);
         let request = Request::post(format!("{}/add-checkpoint", self.url))
             .header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
@@ -139,8 +146,8 @@ impl WitnessClient {
                 let now_s = crate::core::now_ms() / 1_000;
                 read_answer(status.as_u16(), &content_type, &body, text, key, now_s)
             }
-            Ok(Err(error)) => Answer::Unreachable(error),
-            Err(_) => Answer::Unreachable("no answer in time".to_owned()),
+            Ok(Err(error)) => WitnessAnswer::Unreachable(error),
+            Err(_) => WitnessAnswer::Unreachable("no answer in time".to_owned()),
         }
     }
 
@@ -184,7 +191,7 @@ mod tests {
         SignerKey::new("w.example", KeyKind::CosignatureV1, SigningKey::from_seed(&[9; 32])).expect("a name")
     }
 
-    fn read(status: u16, content_type: &str, body: &str) -> Answer {
+    fn read(status: u16, content_type: &str, body: &str) -> WitnessAnswer {
         read_answer(status, content_type, body.as_bytes(), TEXT, witness().verifier(), 1_000)
     }
 
@@ -200,31 +207,35 @@ mod tests {
     #[test]
     fn a_cosignature_counts_only_if_it_verifies_and_is_of_now() {
         let line = witness().sign(TEXT, 1_000).expect("signed");
-        assert_eq!(read(200, "", &line.to_string()), Answer::Cosigned { line: line.clone() });
+        assert_eq!(read(200, "", &line.to_string()), WitnessAnswer::Cosigned { line: line.clone() });
         let other =
             SignerKey::new("o.example", KeyKind::CosignatureV1, SigningKey::from_seed(&[8; 32])).expect("a name");
         let other = other.sign(TEXT, 1_000).expect("signed").to_string();
-        assert_eq!(read(200, "", &format!("{other}{line}")), Answer::Cosigned { line: line.clone() });
-        assert_eq!(read(200, "", &other), Answer::Lies("no cosignature that verifies"));
+        assert_eq!(read(200, "", &format!("{other}{line}")), WitnessAnswer::Cosigned { line: line.clone() });
+        assert_eq!(read(200, "", &other), WitnessAnswer::Lies("no cosignature that verifies"));
         let elsewhere = witness().sign(&TEXT.replace("\n5\n", "\n6\n"), 1_000).expect("signed");
-        assert_eq!(read(200, "", &elsewhere.to_string()), Answer::Lies("no cosignature that verifies"));
+        assert_eq!(read(200, "", &elsewhere.to_string()), WitnessAnswer::Lies("no cosignature that verifies"));
         let future = witness().sign(TEXT, 2_000).expect("signed");
-        assert_eq!(read(200, "", &future.to_string()), Answer::Lies("a cosignature of another time"));
-        assert_eq!(read(200, "", line.to_string().trim_end()), Answer::Lies("not lines of text"));
-        assert_eq!(read(200, "", "<html>\n"), Answer::Lies("not a signature line"));
-        assert_eq!(read(200, "", ""), Answer::Lies("not lines of text"));
+        assert_eq!(read(200, "", &future.to_string()), WitnessAnswer::Lies("a cosignature of another time"));
+        assert_eq!(read(200, "", line.to_string().trim_end()), WitnessAnswer::Lies("not lines of text"));
+        assert_eq!(read(200, "", "<html>\n"), WitnessAnswer::Lies("not a signature line"));
+        assert_eq!(read(200, "", ""), WitnessAnswer::Lies("not lines of text"));
     }
 
     #[test]
     fn a_conflict_says_the_size_and_every_other_status_is_a_refusal() {
-        assert_eq!(read(409, SIZE_CONTENT_TYPE, "42\n"), Answer::Knows(42));
-        assert_eq!(read(409, SIZE_CONTENT_TYPE, "0\n"), Answer::Knows(0));
+        assert_eq!(read(409, SIZE_CONTENT_TYPE, "42\n"), WitnessAnswer::Knows(42));
+        assert_eq!(read(409, SIZE_CONTENT_TYPE, "0\n"), WitnessAnswer::Knows(0));
         for wrong in ["", "42", "042\n", "+4\n", "-1\n", "99999999999999999999\n"] {
-            assert_eq!(read(409, SIZE_CONTENT_TYPE, wrong), Answer::Lies("a conflict without a size"), "{wrong:?}");
+            assert_eq!(
+                read(409, SIZE_CONTENT_TYPE, wrong),
+                WitnessAnswer::Lies("a conflict without a size"),
+                "{wrong:?}"
+            );
         }
-        assert_eq!(read(409, "text/plain", "42\n"), Answer::Refused(409), "an older tree of the same size");
+        assert_eq!(read(409, "text/plain", "42\n"), WitnessAnswer::Refused(409), "an older tree of the same size");
         for status in [400, 403, 404, 422, 500] {
-            assert_eq!(read(status, "", ""), Answer::Refused(status));
+            assert_eq!(read(status, "", ""), WitnessAnswer::Refused(status));
         }
     }
 }

@@ -22,7 +22,7 @@ use super::Core;
 use super::checkpointing::cosign::Notes;
 use crate::disk::FileMarker;
 use corrupt::Corruption;
-use room::Room;
+use room::DiskRoom;
 
 /// What is known of this node's own condition. Its fields are used in this folder alone.
 ///
@@ -33,7 +33,7 @@ pub(super) struct Condition {
     /// Which disk this is, kept outside the data folder.
     marker: Arc<FileMarker>,
     /// Of the disk.
-    room: Room,
+    room: DiskRoom,
     /// Nothing more is applied here.
     halted: Arc<AtomicBool>,
     /// When the first of this node's certificates ends, in seconds since 1970.
@@ -48,7 +48,7 @@ pub(super) struct Condition {
 impl Condition {
     pub(super) fn new(
         corruption: Corruption,
-        (marker, room): (Arc<FileMarker>, Room),
+        (marker, room): (Arc<FileMarker>, DiskRoom),
         halted: Arc<AtomicBool>,
         certificates_end_s: u64,
     ) -> Self {

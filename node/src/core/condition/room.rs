@@ -31,14 +31,14 @@ pub enum Level {
 
 /// Watches the disk under one folder.
 #[derive(Debug)]
-pub struct Room {
+pub struct DiskRoom {
     dir: PathBuf,
     low_bytes: u64,
     out_bytes: u64,
     level: AtomicU8,
 }
 
-impl Room {
+impl DiskRoom {
     /// Of the data of a node.
     pub fn new(config: &NodeConfig) -> Self {
         let segment = config.raft.segment_bytes + BESIDE_BYTES;
@@ -96,9 +96,9 @@ fn free_bytes(dir: &Path) -> std::io::Result<u64> {
 mod tests {
     use super::*;
 
-    fn room() -> Room {
+    fn room() -> DiskRoom {
         let (low_bytes, out_bytes) = (128 << 20, 72 << 20);
-        Room { dir: "/".into(), low_bytes, out_bytes, level: AtomicU8::new(0) }
+        DiskRoom { dir: "/".into(), low_bytes, out_bytes, level: AtomicU8::new(0) }
     }
 
     #[test]

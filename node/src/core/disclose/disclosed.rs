@@ -10,7 +10,7 @@ use crate::core::refusals::refuse;
 
 /// An answer that is held back until its reading is on record.
 #[must_use = "what was found is given only once it is on record"]
-pub struct Found<T> {
+pub struct Withheld<T> {
     answer: T,
     /// For whom it was found.
     reader: AuthorId,
@@ -19,7 +19,7 @@ pub struct Found<T> {
     subject: Subject,
 }
 
-impl<T> Found<T> {
+impl<T> Withheld<T> {
     /// Found for `reader`. `subject` is what the answer shows, of which the reading has to be on record; `rows` is what it cost
     /// to find, in entries opened.
     pub(super) fn new(answer: T, reader: &Party, rows: u64, subject: Subject) -> Self {

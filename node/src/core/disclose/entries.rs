@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::on_record::{OnRecord, Subject};
-use super::{Access, Found};
+use super::{Access, Withheld};
 use crate::core::Core;
 use crate::core::bodies::Share;
 use crate::core::refusals::{from_read, refuse, to_status};
@@ -107,7 +107,7 @@ impl EntryStream {
 }
 
 /// The next entries, at least one.
-fn message(access: &Access, reader: &Party, left: Range<u64>) -> Result<Found<GetEntriesResponse>, Refusal> {
+fn message(access: &Access, reader: &Party, left: Range<u64>) -> Result<Withheld<GetEntriesResponse>, Refusal> {
     let mut entries = Vec::new();
     let mut bytes = 0;
     let first = left.start;
@@ -120,7 +120,7 @@ fn message(access: &Access, reader: &Party, left: Range<u64>) -> Result<Found<Ge
         }
     }
     let (rows, subject) = (entries.len() as u64, Subject::Entries(first..first + entries.len() as u64));
-    Ok(Found::new(GetEntriesResponse { entries }, reader, rows, subject))
+    Ok(Withheld::new(GetEntriesResponse { entries }, reader, rows, subject))
 }
 
 /// An entry, with its record where that is public by nature: acts of the authority, and what the ledger noted of readings.

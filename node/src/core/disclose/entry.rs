@@ -7,7 +7,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
 use super::on_record::Subject;
-use super::{Access, Found, Question};
+use super::{Access, Question, Withheld};
 use crate::core::refusals::not_entitled;
 
 /// Whoever may ask for an entry.
@@ -28,7 +28,7 @@ impl Question for GetEntryRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, index = self.index, "an entry was read");
     }
 
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<GetEntryResponse>, Refusal> {
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<GetEntryResponse>, Refusal> {
         let opened = access.opener.open_index(LeafIndex(self.index))?;
         let own = opened.author_id == Some(caller.author_id);
         // The authority sees whose entry it is that it is asked to erase.
@@ -46,6 +46,6 @@ impl Question for GetEntryRequest {
         let may_open = own || public || caller.roles.contains(Roles::READER);
         let (salt, record) = if may_open { (opened.salt, opened.bytes) } else { Default::default() };
         let (author, erased) = (opened.author, opened.erased);
-        Ok(Found::new(GetEntryResponse { entry: opened.entry, salt, record, author, erased }, caller, 1, subject))
+        Ok(Withheld::new(GetEntryResponse { entry: opened.entry, salt, record, author, erased }, caller, 1, subject))
     }
 }

@@ -13,7 +13,7 @@ use sillage_rules::roles::Roles;
 use super::account::PASSED_OVER;
 use super::on_record::Subject;
 use super::open::OpenedEntry;
-use super::{Access, Found, Question};
+use super::{Access, Question, Withheld};
 use crate::core::refusals::{from_read, refuse};
 
 /// Rows of a page where the caller doesn't say.
@@ -36,12 +36,12 @@ impl Question for ListBreakGlassRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, "the register of broken glass was read");
     }
 
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<ListBreakGlassResponse>, Refusal> {
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<ListBreakGlassResponse>, Refusal> {
         // Why the glass was broken stands in traces, which auditors don't read.
         let with_reason = caller.roles.contains(Roles::READER);
         let (page, rows) = page(access, &self, with_reason)?;
         let patients = page.rows.iter().filter_map(|row| row.tag[..].try_into().ok()).collect();
-        Ok(Found::new(page, caller, rows, Subject::Register(patients)))
+        Ok(Withheld::new(page, caller, rows, Subject::Register(patients)))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The one door through which entries and records leave a node: who reads is on record before anything is given.
 //!
 //! ```text
-//! handler ── Question ──▶ Core::disclose: quota ▸ up to date ▸ find ──▶ Found<T>     nobody outside can look into it
+//! handler ── Question ──▶ Core::disclose: quota ▸ up to date ▸ find ──▶ Withheld<T>  nobody outside can look into it
 //!                                                              │ Subject
 //!                                            put on record ◀───┘
 //!                                                 │ OnRecord
-//!                                    Found::release(&OnRecord) ──▶ Disclosed<T> ──▶ a response
+//!                                  Withheld::release(&OnRecord) ──▶ Disclosed<T> ──▶ a response
 //! ```
 //!
 //! The compiler holds every other way shut:
@@ -13,7 +13,7 @@
 //! - a ledger's entries and payloads are read with an [`EntryReader`], which only the owner of the ledger can make. The
 //!   replica owns it; the reader that [`Core::start`] takes goes into [`Disclosing`], whose fields are private;
 //! - a [`Question`] is handed an [`Access`] to find its answer. Only files of this folder can use one;
-//! - a [`Found`] gives its answer for an [`OnRecord`] that covers it, and for nothing else. [`on_record`] alone makes those,
+//! - a [`Withheld`] gives its answer for an [`OnRecord`] that covers it, and for nothing else. [`on_record`] alone makes those,
 //!   of what it has put on record;
 //! - a [`Disclosed`] becomes a response, and nothing else.
 //!
@@ -50,7 +50,7 @@ use super::refusals::refuse;
 use crate::tls::SpkiSha256;
 use cursor::{CursorKeyError, Cursors};
 use devices::Devices;
-pub use disclosed::{Disclosed, Found};
+pub use disclosed::{Disclosed, Withheld};
 use open::Opener;
 use tags::Tags;
 
@@ -78,7 +78,7 @@ pub trait Question: Send + 'static {
     ///
     /// # Errors
     /// What is wrong with the question; that the caller may not have this answer; a store that can't be read.
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<Self::Answer>, Refusal>;
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<Self::Answer>, Refusal>;
 }
 
 /// What a question finds its answer with. Files of this folder alone can use it.
@@ -163,7 +163,7 @@ impl Core {
         found.release(&on_record)
     }
 
-    async fn find<Q: Question>(&self, caller: &Party, question: Q) -> Result<Found<Q::Answer>, Refusal> {
+    async fn find<Q: Question>(&self, caller: &Party, question: Q) -> Result<Withheld<Q::Answer>, Refusal> {
         let rows = question.rows()?;
         self.take_reading(caller, question.leaves_a_line(caller), rows)?;
         question.tell(caller);

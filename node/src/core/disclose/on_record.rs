@@ -47,7 +47,7 @@ const READINGS_LOOKED_AT: u64 = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Something of one patient's trace.
-    Patient([u8; 32], Read),
+    Patient([u8; 32], TracePart),
     /// A page of the register of broken glass, with something of these patients on it.
     Register(BTreeSet<[u8; 32]>),
     /// Entries, by their indices.
@@ -56,7 +56,7 @@ pub enum Subject {
     Public,
 }
 
-/// That a reading is on record, or needs to be on none: what lets an answer out ([`super::Found`]).
+/// That a reading is on record, or needs to be on none: what lets an answer out ([`super::Withheld`]).
 ///
 /// It stands for all that its reader reads within its subject, for as long as it is kept: a stream of entries keeps the one
 /// that it began with for all its messages, and so does a session that shows one patient page by page.
@@ -89,7 +89,7 @@ impl OnRecord {
 
 /// What of a patient's trace was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum TracePart {
     /// A page of it.
     Trace,
     /// The patient's place in the index, with the proof.
@@ -102,7 +102,7 @@ pub enum Read {
     BreakGlass,
 }
 
-impl Read {
+impl TracePart {
     /// As it stands in the details.
     pub const fn token(self) -> &'static str {
         match self {
@@ -138,12 +138,12 @@ fn entries_read(reader: &Party, via: Option<&Party>, range: &Range<u64>) -> Resu
 /// The record that `reader` reads the register of broken glass, where it stands for that many patients.
 fn register_read(reader: &Party, patients: usize) -> Result<Reading, Refusal> {
     let events = u32::try_from(patients + 1).unwrap_or(u32::MAX);
-    let record = consulted(reader, None, &serde_json::json!({ "read": Read::BreakGlass.token() }))?;
+    let record = consulted(reader, None, &serde_json::json!({ "read": TracePart::BreakGlass.token() }))?;
     Ok(Reading { record, events, once: None })
 }
 
 /// The record that `reader` reads of the trace of a patient, in which it will stand, if that is one of this log.
-fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: Read) -> Result<Reading, Refusal> {
+fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: TracePart) -> Result<Reading, Refusal> {
     let details = serde_json::json!({ "read": what.token(), "for_s": LINE_MS / 1_000 });
     let record = consulted(reader, is_on_record.then_some(tag), &details)?;
     let once = sha256(&[b"sillage/line/v1\0", reader.author_id.as_bytes(), tag]).to_bytes();
@@ -152,7 +152,7 @@ fn trace_read(reader: &Party, tag: &[u8; 32], is_on_record: bool, what: Read) ->
 
 /// The record of the first reading of a patient's own device: it names no party, as the same one under both tags would tell that
 /// they are one patient's. `mark` stands for it, to whoever can open the record that told of the device.
-fn first_read(tag: &[u8; 32], mark: Hash, what: Read) -> Result<Reading, Refusal> {
+fn first_read(tag: &[u8; 32], mark: Hash, what: TracePart) -> Result<Reading, Refusal> {
     let details = serde_json::json!({ "read": what.token(), "device": mark });
     let once = sha256(&[b"sillage/line/v1\0", mark.as_bytes(), tag]).to_bytes();
     Ok(Reading { record: record_of(None, Some(tag), &details)?, events: 1, once: Some(once) })
@@ -331,7 +331,7 @@ impl Core {
 
     /// That a party has read of a patient's trace, unless it is that patient and hasn't done so for the first time with this
     /// device.
-    async fn put_patient(&self, reader: &Party, tag: &[u8; 32], what: Read) -> Result<(), Refusal> {
+    async fn put_patient(&self, reader: &Party, tag: &[u8; 32], what: TracePart) -> Result<(), Refusal> {
         if !is_patient_itself(reader, tag) {
             let is_on_record = self.reader.is_on_record(tag).map_err(|error| from_read(&error))?;
             self.put(trace_read(reader, tag, is_on_record, what)?).await?;
@@ -348,7 +348,7 @@ impl Core {
         self.put(register_read(reader, tags.len())?).await?;
         let lines = tags.iter().map(|tag| async move {
             let is_on_record = self.reader.is_on_record(tag).map_err(|error| from_read(&error))?;
-            let line = trace_read(reader, tag, is_on_record, Read::BreakGlass)?;
+            let line = trace_read(reader, tag, is_on_record, TracePart::BreakGlass)?;
             self.put(Reading { events: 0, ..line }).await
         });
         // They are made together: few Raft entries for many patients.
@@ -378,7 +378,7 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Disclosed, Found};
+    use super::super::{Disclosed, Withheld};
     use super::*;
     use sillage_rules::roles::Roles;
 
@@ -417,22 +417,26 @@ mod tests {
     #[test]
     fn a_session_that_is_on_record_gives_every_page_of_its_patient_to_its_reader_and_nothing_else() {
         let (reader, other) = (party("DMP"), Party { author_id: AuthorId::from([8; 32]), ..party("DMP") });
-        let page = |reader: &Party, subject: Subject| Found::new("a page", reader, 1, subject);
-        let session = OnRecord::new(&reader, Subject::Patient([9; 32], Read::Trace));
-        for what in [Read::Trace, Read::Rules, Read::Trace] {
+        let page = |reader: &Party, subject: Subject| Withheld::new("a page", reader, 1, subject);
+        let session = OnRecord::new(&reader, Subject::Patient([9; 32], TracePart::Trace));
+        for what in [TracePart::Trace, TracePart::Rules, TracePart::Trace] {
             let given = page(&reader, Subject::Patient([9; 32], what)).release(&session).map(Disclosed::into_response);
             assert_eq!(given.expect("it is on record").into_inner(), "a page");
         }
         let refused =
             |reader: &Party, subject: Subject| page(reader, subject).release(&session).err().map(|it| it.code);
         for subject in [
-            Subject::Patient([8; 32], Read::Trace),
+            Subject::Patient([8; 32], TracePart::Trace),
             Subject::Register(BTreeSet::from([[9; 32]])),
             Subject::Entries(0..1),
         ] {
             assert_eq!(refused(&reader, subject.clone()), Some(Code::Internal), "{subject:?}");
         }
-        assert_eq!(refused(&other, Subject::Patient([9; 32], Read::Trace)), Some(Code::Internal), "another reader");
+        assert_eq!(
+            refused(&other, Subject::Patient([9; 32], TracePart::Trace)),
+            Some(Code::Internal),
+            "another reader"
+        );
         assert_eq!(refused(&reader, Subject::Public), None);
     }
 
@@ -447,8 +451,9 @@ mod tests {
 
     #[test]
     fn a_tag_of_nobody_leaves_a_line_under_none_and_is_otherwise_the_same() {
-        let made =
-            |tag: [u8; 32], is_on_record| trace_read(&party("DMP"), &tag, is_on_record, Read::Trace).expect("made");
+        let made = |tag: [u8; 32], is_on_record| {
+            trace_read(&party("DMP"), &tag, is_on_record, TracePart::Trace).expect("made")
+        };
         let (known, unknown) = (made([9; 32], true), made([9; 32], false));
         let tag = |reading: &Reading| ParsedRecord::parse(&reading.record.record).expect("canonical").tag().copied();
         assert_eq!((tag(&known), tag(&unknown)), (Some([9; 32]), None));
@@ -458,7 +463,7 @@ mod tests {
 
     #[test]
     fn who_looks_at_a_trace_stands_in_it() {
-        let reading = trace_read(&party("DMP"), &[9; 32], true, Read::Rules).expect("made");
+        let reading = trace_read(&party("DMP"), &[9; 32], true, TracePart::Rules).expect("made");
         let parsed = ParsedRecord::parse(&reading.record.record).expect("canonical");
         assert_eq!((parsed.kind(), parsed.tag()), (Kind::LOG_CONSULTED, Some(&[9; 32])));
         assert_eq!(parsed.message().details, r#"{"for_s":60,"read":"rules"}"#);

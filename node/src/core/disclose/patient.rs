@@ -15,8 +15,8 @@ use sillage_rules::entry::Entry;
 
 use super::account::PASSED_OVER;
 use super::devices::is_patient_itself;
-use super::on_record::{Read, Subject};
-use super::{Access, Found, Question, tag_of};
+use super::on_record::{Subject, TracePart};
+use super::{Access, Question, Withheld, tag_of};
 use crate::core::refusals::{from_read, refuse, unavailable};
 
 /// Looked at for a proof, whatever it holds, in entries opened.
@@ -44,10 +44,10 @@ impl Question for ProvePatientRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
     }
 
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<ProvePatientResponse>, Refusal> {
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<ProvePatientResponse>, Refusal> {
         let tag = tag_of(&self.tag)?;
         let (proof, rows) = prove(access, &tag)?;
-        Ok(Found::new(proof, caller, PROOF_ROWS + rows, Subject::Patient(tag, Read::Proof)))
+        Ok(Withheld::new(proof, caller, PROOF_ROWS + rows, Subject::Patient(tag, TracePart::Proof)))
     }
 }
 
@@ -66,10 +66,10 @@ impl Question for PatientEntriesRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, "entries of a patient were read");
     }
 
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<PatientEntriesResponse>, Refusal> {
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<PatientEntriesResponse>, Refusal> {
         let tag = tag_of(&self.tag)?;
         let (page, rows) = entries(access, &tag, &self)?;
-        Ok(Found::new(page, caller, PROOF_ROWS + rows, Subject::Patient(tag, Read::Entries)))
+        Ok(Withheld::new(page, caller, PROOF_ROWS + rows, Subject::Patient(tag, TracePart::Entries)))
     }
 }
 

@@ -8,8 +8,8 @@ use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 
 use super::devices::is_patient_itself;
-use super::on_record::{Read, Subject};
-use super::{Access, Found, Question, tag_of};
+use super::on_record::{Subject, TracePart};
+use super::{Access, Question, Withheld, tag_of};
 use crate::core::now_ms;
 use crate::core::refusals::{from_read, refuse};
 
@@ -35,10 +35,10 @@ impl Question for RuleRecordsRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, "what decides for a patient was read");
     }
 
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<RuleRecordsResponse>, Refusal> {
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<RuleRecordsResponse>, Refusal> {
         let tag = tag_of(&self.tag)?;
         let (page, rows) = page(access, &tag, &self)?;
-        Ok(Found::new(page, caller, rows, Subject::Patient(tag, Read::Rules)))
+        Ok(Withheld::new(page, caller, rows, Subject::Patient(tag, TracePart::Rules)))
     }
 }
 

@@ -13,9 +13,9 @@ use sillage_rules::kind::{Group, Kind};
 
 use super::account::PASSED_OVER;
 use super::devices::is_patient_itself;
-use super::on_record::{Read, Subject};
+use super::on_record::{Subject, TracePart};
 use super::open::OpenedEntry;
-use super::{Access, Found, Question, tag_of};
+use super::{Access, Question, Withheld, tag_of};
 use crate::core::refusals::{from_read, refuse};
 
 /// Lines of a page where the caller doesn't say.
@@ -46,10 +46,10 @@ impl Question for TraceRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, "a trace was read");
     }
 
-    fn find(self, access: &Access, caller: &Party) -> Result<Found<TraceResponse>, Refusal> {
+    fn find(self, access: &Access, caller: &Party) -> Result<Withheld<TraceResponse>, Refusal> {
         let tag = tag_of(&self.tag)?;
         let (page, rows) = page(access, &self)?;
-        Ok(Found::new(page, caller, rows, Subject::Patient(tag, Read::Trace)))
+        Ok(Withheld::new(page, caller, rows, Subject::Patient(tag, TracePart::Trace)))
     }
 }
 
@@ -97,7 +97,7 @@ fn page(access: &Access, request: &TraceRequest) -> Result<(TraceResponse, u64),
             tracing::error!(index = row.index.get(), "the index of patients names another's entry");
             return Err(refuse(Code::Corrupt));
         }
-        if filter.matches(Said::of(&opened)) {
+        if filter.matches(RecordFacts::of(&opened)) {
             if let Some(last) = last
                 && full
             {
@@ -143,9 +143,9 @@ impl<'a> Filter<'a> {
     }
 
     /// From what the record says; an erased one matches only where nothing of it is asked for.
-    fn matches(&self, said: Option<Said<'_>>) -> bool {
+    fn matches(&self, said: Option<RecordFacts<'_>>) -> bool {
         let asked = self.request;
-        let Some(Said { actor, at_ms, is_break_glass }) = said else {
+        let Some(RecordFacts { actor, at_ms, is_break_glass }) = said else {
             return !asks_for_content(self.request);
         };
         at_ms >= asked.from_ms
@@ -170,13 +170,13 @@ fn is_of(wanted: &str, actor: &Actor) -> bool {
 }
 
 /// What an entry says, as far as one may ask by it.
-struct Said<'a> {
+struct RecordFacts<'a> {
     actor: Option<&'a Actor>,
     at_ms: u64,
     is_break_glass: bool,
 }
 
-impl<'a> Said<'a> {
+impl<'a> RecordFacts<'a> {
     fn of(opened: &'a OpenedEntry) -> Option<Self> {
         match (&opened.record, &opened.decision) {
             (Some(record), _) => Some(Self::of_record(record)),
@@ -239,7 +239,7 @@ mod tests {
     fn matches(record: &Record, change: impl FnOnce(&mut TraceRequest)) -> bool {
         let request = asked(change);
         let filter = Filter::parse(&request).expect("a question");
-        filter.matches(Some(Said::of_record(record)))
+        filter.matches(Some(RecordFacts::of_record(record)))
     }
 
     #[test]

@@ -17,13 +17,13 @@ use tonic::Status;
 
 use super::lanes::Work;
 use super::proposal::{Forwarded, Proposal, forwarded};
-use super::requests::{Asked, encoded_len};
+use super::requests::{AdmittedRequests, encoded_len};
 use super::submit::SEAL_AGAIN_MAX;
 use crate::core::Core;
 use crate::core::refusals::{refuse, to_info};
 use crate::peer::links::Client;
 
-impl Proposal for Asked {
+impl Proposal for AdmittedRequests {
     type Done = AuthorizeResponse;
 
     fn work(&self) -> (Work, bool) {
@@ -90,10 +90,10 @@ impl Core {
         let decision = Arc::unwrap_or_clone(asked);
         let events = events.max(u32::try_from(decision.requests.len()).unwrap_or(u32::MAX));
         self.count_forwarded(&decision.key_id, events)?;
-        self.propose_forwarded(&Asked { decision, urgent, events }).await
+        self.propose_forwarded(&AdmittedRequests { decision, urgent, events }).await
     }
 
-    async fn admit_requests(&self, asked: &Arc<(Party, AuthorizeRequest)>) -> Result<Asked, Refusal> {
+    async fn admit_requests(&self, asked: &Arc<(Party, AuthorizeRequest)>) -> Result<AdmittedRequests, Refusal> {
         let admit = || {
             let (admission, asked) = (Arc::clone(&self.submitting.admission), Arc::clone(asked));
             self.submitting.writing.run(move || admission.admit_requests(&asked.0, &asked.1))

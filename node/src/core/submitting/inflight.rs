@@ -15,7 +15,7 @@ pub struct Inflight {
 
 /// Room taken; given back when dropped.
 #[derive(Debug)]
-pub struct Room {
+pub struct RoomTaken {
     inflight: Arc<Inflight>,
     bytes: usize,
 }
@@ -27,9 +27,9 @@ impl Inflight {
     }
 
     /// Takes room for `bytes`, if there is any.
-    pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Option<RoomTaken> {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let room = Room { inflight: Arc::clone(self), bytes };
+        let room = RoomTaken { inflight: Arc::clone(self), bytes };
         let fits = before.saturating_add(bytes) <= self.bytes_max;
         self.show();
         // Dropping the room gives it back.
@@ -47,7 +47,7 @@ impl Inflight {
     }
 }
 
-impl Drop for Room {
+impl Drop for RoomTaken {
     fn drop(&mut self) {
         self.inflight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.inflight.show();

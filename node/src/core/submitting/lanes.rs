@@ -20,7 +20,7 @@ pub const RECORDS_MAX: usize = 1_024;
 
 /// What became of what was handed to the packer.
 #[derive(Debug)]
-pub enum Answer {
+pub enum PackerAnswer {
     /// It was applied after commit, or refused; this is what the ledger said.
     Applied(BatchOutcome),
     /// It was not proposed: by what is applied here, the ledger would refuse it.
@@ -72,7 +72,7 @@ pub struct Waiting {
     /// Whether it is about an emergency.
     pub urgent: bool,
     /// Who waits for the outcome.
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<PackerAnswer>,
 }
 
 impl Waiting {
@@ -141,7 +141,7 @@ impl Lanes {
         if state.closed {
             drop(state);
             // The asker may be gone, which is its right.
-            let _ = waiting.answer.send(Answer::NotLeader);
+            let _ = waiting.answer.send(PackerAnswer::NotLeader);
             return;
         }
         let lane = state.lane_of(&waiting);
@@ -163,7 +163,7 @@ impl Lanes {
         }
     }
 
-    /// Answers all that waits and all that still comes with [`Answer::NotLeader`]; the packer stops.
+    /// Answers all that waits and all that still comes with [`PackerAnswer::NotLeader`]; the packer stops.
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -171,7 +171,7 @@ impl Lanes {
         drop(state);
         self.arrived.notify_all();
         for (_, waiting) in waiting.into_iter().flatten() {
-            let _ = waiting.answer.send(Answer::NotLeader);
+            let _ = waiting.answer.send(PackerAnswer::NotLeader);
         }
     }
 
@@ -361,10 +361,10 @@ mod tests {
         let (sender, mut before) = oneshot::channel();
         lanes.push(Waiting { answer: sender, ..batch("a", 1, 1, false) });
         lanes.close();
-        assert!(matches!(before.try_recv(), Ok(Answer::NotLeader)));
+        assert!(matches!(before.try_recv(), Ok(PackerAnswer::NotLeader)));
         let (sender, mut after) = oneshot::channel();
         lanes.push(Waiting { answer: sender, ..batch("a", 2, 1, true) });
-        assert!(matches!(after.try_recv(), Ok(Answer::NotLeader)));
+        assert!(matches!(after.try_recv(), Ok(PackerAnswer::NotLeader)));
         assert!(lanes.take(1).is_none());
     }
 }

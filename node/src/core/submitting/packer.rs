@@ -13,7 +13,7 @@ use sillage_proto::internal::v1::Command;
 use sillage_rules::codes::Code;
 use tokio::sync::oneshot;
 
-use super::lanes::{Answer, Lanes, Waiting, Work};
+use super::lanes::{Lanes, PackerAnswer, Waiting, Work};
 use crate::core::clock::{NoStamp, Stamp};
 use crate::core::refusals::sealed_depends_on_state;
 
@@ -79,14 +79,14 @@ pub fn run(lanes: &Lanes, log: &impl Log) {
 fn turn_away(waiting: Vec<Waiting>, why: NoStamp) {
     for waiting in waiting {
         let answer = match why {
-            NoStamp::NotLeader => Answer::NotLeader,
-            NoStamp::TooEarly => Answer::Busy,
+            NoStamp::NotLeader => PackerAnswer::NotLeader,
+            NoStamp::TooEarly => PackerAnswer::Busy,
         };
         let _ = waiting.answer.send(answer);
     }
 }
 
-type Answers = Vec<oneshot::Sender<Answer>>;
+type Answers = Vec<oneshot::Sender<PackerAnswer>>;
 
 /// Answers what the ledger would refuse, and makes a command of the rest; with who waits for each of its outcomes, in
 /// their order. `under_way`: other entries are.
@@ -103,7 +103,7 @@ fn checked(log: &impl Log, waiting: Vec<Waiting>, stamp: &Stamp, mut under_way: 
             // What comes before it may change that: an author needn't wait for its directive before it revokes it.
             Err(refusal) if under_way && sealed_depends_on_state(refusal.code) => {}
             Err(refusal) => {
-                let _ = answer.send(Answer::Refused(refusal));
+                let _ = answer.send(PackerAnswer::Refused(refusal));
                 continue;
             }
         }
@@ -155,15 +155,15 @@ fn answer_all(answers: Answers, result: Result<Vec<BatchOutcome>, ProposeError>)
     };
     assert_eq!(outcomes.len(), answers.len(), "apply answers every part of a command");
     for (answer, outcome) in answers.into_iter().zip(outcomes) {
-        let _ = answer.send(Answer::Applied(outcome));
+        let _ = answer.send(PackerAnswer::Applied(outcome));
     }
 }
 
-fn not_proposed(error: &ProposeError) -> Answer {
+fn not_proposed(error: &ProposeError) -> PackerAnswer {
     match error {
-        ProposeError::NotLeader { .. } => Answer::NotLeader,
-        ProposeError::Busy => Answer::Busy,
-        ProposeError::Superseded | ProposeError::ShuttingDown => Answer::Unknown,
+        ProposeError::NotLeader { .. } => PackerAnswer::NotLeader,
+        ProposeError::Busy => PackerAnswer::Busy,
+        ProposeError::Superseded | ProposeError::ShuttingDown => PackerAnswer::Unknown,
     }
 }
 
@@ -266,13 +266,13 @@ mod tests {
         }
     }
 
-    fn push_work(lanes: &Lanes, work: Work, urgent: bool) -> oneshot::Receiver<Answer> {
+    fn push_work(lanes: &Lanes, work: Work, urgent: bool) -> oneshot::Receiver<PackerAnswer> {
         let (answer, receiver) = oneshot::channel();
         lanes.push(Waiting { work, urgent, answer });
         receiver
     }
 
-    fn push(lanes: &Lanes, seq: u64, urgent: bool) -> oneshot::Receiver<Answer> {
+    fn push(lanes: &Lanes, seq: u64, urgent: bool) -> oneshot::Receiver<PackerAnswer> {
         let batch = SealedBatch { seq, stream_label: seq.to_string(), ..SealedBatch::default() };
         push_work(lanes, Work::Batch(batch), urgent)
     }
@@ -285,8 +285,8 @@ mod tests {
         let decision = push_work(&lanes, Work::Decision(SealedDecision::default()), false);
         std::thread::scope(|scope| {
             scope.spawn(|| run(&lanes, &log));
-            let outcome = |answer: oneshot::Receiver<Answer>| match answer.blocking_recv().expect("answered") {
-                Answer::Applied(outcome) => outcome,
+            let outcome = |answer: oneshot::Receiver<PackerAnswer>| match answer.blocking_recv().expect("answered") {
+                PackerAnswer::Applied(outcome) => outcome,
                 other => panic!("{other:?}"),
             };
             assert!(matches!(outcome(batch), BatchOutcome::Done { seq: 5, .. }));
@@ -309,7 +309,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| run(&lanes, &log));
             let done = push(&lanes, 1, false).blocking_recv().expect("answered");
-            assert!(matches!(done, Answer::Applied(_)));
+            assert!(matches!(done, PackerAnswer::Applied(_)));
             for (why, expected) in [(NoStamp::TooEarly, "Busy"), (NoStamp::NotLeader, "NotLeader")] {
                 *log.no_stamp.lock() = Some(why);
                 let answer = push(&lanes, 2, false).blocking_recv().expect("answered");
@@ -335,8 +335,8 @@ mod tests {
         assert_eq!(*log.proposed.lock(), [[3, 1, 2]]);
         for (answer, seq) in answers.iter().zip([1, 666, 2, 3]) {
             match answer {
-                Answer::Applied(BatchOutcome::Done { seq: done, .. }) => assert_eq!(*done, seq),
-                Answer::Refused(refusal) => assert_eq!((seq, refusal.code), (666, Code::Internal)),
+                PackerAnswer::Applied(BatchOutcome::Done { seq: done, .. }) => assert_eq!(*done, seq),
+                PackerAnswer::Refused(refusal) => assert_eq!((seq, refusal.code), (666, Code::Internal)),
                 other => panic!("{other:?}"),
             }
         }
@@ -349,7 +349,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| run(&lanes, &log));
             let refused = first.blocking_recv().expect("answered");
-            assert!(matches!(refused, Answer::Refused(refusal) if refusal.code == Code::UnknownReference));
+            assert!(matches!(refused, PackerAnswer::Refused(refusal) if refusal.code == Code::UnknownReference));
             lanes.close();
         });
         let (lanes, log) = (Lanes::default(), Fake::default());
@@ -357,8 +357,8 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| run(&lanes, &log));
             let [_, later, never] = answers.map(|answer| answer.blocking_recv().expect("answered"));
-            assert!(matches!(later, Answer::Applied(BatchOutcome::Done { seq: 404, .. })));
-            assert!(matches!(never, Answer::Refused(refusal) if refusal.code == Code::EmptyPeriod));
+            assert!(matches!(later, PackerAnswer::Applied(BatchOutcome::Done { seq: 404, .. })));
+            assert!(matches!(never, PackerAnswer::Refused(refusal) if refusal.code == Code::EmptyPeriod));
             lanes.close();
         });
     }
@@ -385,7 +385,7 @@ mod tests {
             }
             assert_eq!(log.proposed.lock()[ENTRIES_UNDER_WAY_MAX], [10, 11, 12, 13, 14]);
             let first = answers.remove(0).blocking_recv().expect("answered");
-            assert!(matches!(first, Answer::Unknown));
+            assert!(matches!(first, PackerAnswer::Unknown));
             lanes.close();
             log.kept.lock().clear();
         });

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Response, Status};
 
-use super::lanes::{Answer, Waiting, Work};
+use super::lanes::{PackerAnswer, Waiting, Work};
 use crate::core::Core;
 use crate::core::refusals::{depends_on_state, from_info, refuse, sealed_depends_on_state};
 use crate::peer::links::Client;
@@ -221,15 +221,15 @@ impl Core {
         self.submitting.lanes.push(Waiting { work, urgent, answer: sender });
         self.metrics.queue("packer", self.submitting.lanes.len());
         match timeout_at(deadline, answer).await {
-            Ok(Ok(Answer::Applied(BatchOutcome::Refused(refusal)))) => Attempt::Refused(refusal),
-            Ok(Ok(Answer::Applied(outcome))) => match proposal.done(self, outcome).await {
+            Ok(Ok(PackerAnswer::Applied(BatchOutcome::Refused(refusal)))) => Attempt::Refused(refusal),
+            Ok(Ok(PackerAnswer::Applied(outcome))) => match proposal.done(self, outcome).await {
                 Ok(done) => Attempt::Done(done),
                 Err(refusal) => Attempt::Refused(refusal),
             },
-            Ok(Ok(Answer::Refused(refusal))) => Attempt::Doubted(refusal),
-            Ok(Ok(Answer::NotLeader)) => Attempt::NotTaken(Code::NotLeader),
-            Ok(Ok(Answer::Busy)) => Attempt::NotTaken(Code::Busy),
-            Ok(Ok(Answer::Unknown) | Err(_)) | Err(_) => Attempt::Unknown,
+            Ok(Ok(PackerAnswer::Refused(refusal))) => Attempt::Doubted(refusal),
+            Ok(Ok(PackerAnswer::NotLeader)) => Attempt::NotTaken(Code::NotLeader),
+            Ok(Ok(PackerAnswer::Busy)) => Attempt::NotTaken(Code::Busy),
+            Ok(Ok(PackerAnswer::Unknown) | Err(_)) | Err(_) => Attempt::Unknown,
         }
     }
 

@@ -30,7 +30,7 @@ pub const AUTHORIZE_BYTES_MAX: usize =
 
 /// Requests that may go to the leader.
 #[derive(Debug)]
-pub struct Asked {
+pub struct AdmittedRequests {
     /// As they will stand in the Raft log.
     pub decision: SealedDecision,
     /// Whether the glass is broken in one of them.
@@ -44,7 +44,7 @@ impl Admission {
     ///
     /// # Errors
     /// What is wrong with it. Nothing was decided, and of the quota only what the caller's own signature proved.
-    pub fn admit_requests(&self, caller: &Party, asked: &AuthorizeRequest) -> Result<Asked, Refusal> {
+    pub fn admit_requests(&self, caller: &Party, asked: &AuthorizeRequest) -> Result<AdmittedRequests, Refusal> {
         let (key_id, signature) = check_shape(asked)?;
         let (key, party) = self.signer(&key_id)?;
         if party.author_id != caller.author_id {
@@ -100,7 +100,7 @@ impl Admission {
             refuse(Code::Internal)
         })?;
         let events = u32::try_from(requests.len() + beyond).unwrap_or(u32::MAX);
-        Ok(Asked { decision, urgent: asked.urgent && breaks_glass, events })
+        Ok(AdmittedRequests { decision, urgent: asked.urgent && breaks_glass, events })
     }
 }
 
