@@ -179,14 +179,14 @@ fn one_authority_publishes_nothing_and_represents_nobody() {
     let parent = says(Kind::REPRESENTATION_REGISTERED, Some(tag(1)), authority(), &details);
     for record in [policy.clone(), parent.clone()] {
         let record = v1::Record { auth: None, ..record };
-        let refusal = world.try_record_by(1, &[record.clone()]).expect_err("one of two");
+        let refusal = world.try_record_by(1, std::slice::from_ref(&record)).expect_err("one of two");
         assert_eq!(refusal.code, Code::SignaturesMissing);
         assert!(refusal.message.contains("1 are missing"), "{}", refusal.message);
         // A service is no authority.
         let refusal = world.try_record_by(1, &[signed(record.clone(), &[6])]).expect_err("no authority's");
         assert_eq!(refusal.code, Code::BadSignature);
         let good = signed(record, &[5]);
-        world.try_record_by(1, &[good.clone()]).expect("two of three");
+        world.try_record_by(1, std::slice::from_ref(&good)).expect("two of three");
         let again = world.try_record_by(1, &[good]).expect_err("once");
         assert_eq!(again.code, Code::ActRefused, "else a thief would bring back what was replaced since");
     }
@@ -206,7 +206,7 @@ fn what_is_said_of_an_identity_is_confirmed_by_another_party() {
         let mut world = World::of(&genesis_with(rule).encode_to_vec(), quiet());
         for kind in [Kind::IDENTITY_LINKED, Kind::IDENTITY_CORRECTED] {
             let said = v1::Record { kind: kind.code().into(), ..link() };
-            let refusal = world.try_record_by(IDENTITY[0], &[said.clone()]).expect_err("one alone");
+            let refusal = world.try_record_by(IDENTITY[0], std::slice::from_ref(&said)).expect_err("one alone");
             assert_eq!(refusal.code, Code::SignaturesMissing);
             assert!(refusal.message.contains("sillage identity confirm"), "the way out: {}", refusal.message);
             for (by, why) in [(8, "a recorder"), (9, "a desk"), (IDENTITY[0], "itself")] {
@@ -218,7 +218,7 @@ fn what_is_said_of_an_identity_is_confirmed_by_another_party() {
             let refusal = world.try_record_by(IDENTITY[0], &[moved]).expect_err("of another record");
             assert_eq!(refusal.code, Code::BadSignature);
             let good = signed(said.clone(), &[IDENTITY[1]]);
-            world.try_record_by(IDENTITY[0], &[good.clone()]).expect("two parties");
+            world.try_record_by(IDENTITY[0], std::slice::from_ref(&good)).expect("two parties");
             assert_eq!(world.try_record_by(IDENTITY[0], &[good]).expect_err("once").code, Code::ActRefused);
             let later = v1::Record { occurred_at_ms: START_MS + 2, ..said };
             world.try_record_by(IDENTITY[0], &[signed(later, &[4])]).expect("an authority confirms too");
