@@ -8,7 +8,7 @@ use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::note::VerifierKey;
 use sillage_rules::act::{Act, PartyRegistration};
-use sillage_rules::authority::{CosignMessage, Named, Rule, RuleChange, content_hash};
+use sillage_rules::authority::{CosignMessage, NamedParty, Rule, RuleChange, content_hash};
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSet, NodeSetChange};
 use sillage_rules::record::ParsedRecord;
@@ -156,10 +156,10 @@ impl Registry {
         }
         if let Some(rule) = &self.rule {
             let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == signer.author);
-            let roles_of = |named: Named<'_>| {
+            let roles_of = |named: NamedParty<'_>| {
                 let author = match named {
-                    Named::Party(author) => Some(*author),
-                    Named::Key(id) => self.keys.get(id).map(|key| key.author),
+                    NamedParty::Party(author) => Some(*author),
+                    NamedParty::Key(id) => self.keys.get(id).map(|key| key.author),
                 };
                 author.and_then(|author| self.parties.get(&author)).map_or(0, |party| party.roles.bits())
             };

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 use sillage_rules::entry::Entry;
-use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
+use sillage_rules::line::{ErasedLine, OpenedContent, PatientLine, TraceLineJson};
 use sillage_rules::time::TimeMs;
 
 use super::args::{ExportFormat, ExportPatientArgs};
@@ -96,9 +96,9 @@ fn ndjson(traced: &[TracedLine], trace: &Trace) -> String {
     for access in oldest_first(traced) {
         let TracedLine { line, secret } = access.first();
         let opened = match (&line.record, &line.decision) {
-            (Some(record), _) => Opened::Record(record),
-            (None, Some(decision)) => Opened::Decision(decision),
-            (None, None) => Opened::Nothing,
+            (Some(record), _) => OpenedContent::Record(record),
+            (None, Some(decision)) => OpenedContent::Decision(decision),
+            (None, None) => OpenedContent::Nothing,
         };
         let erased = line.erased.as_ref().map(|by| ErasedLine {
             index: by.index,

@@ -9,7 +9,7 @@ use sillage_proto::v1;
 use sillage_rules::entry::Entry;
 use sillage_rules::ident::{IdentError, Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
-use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson, VoidedLine};
+use sillage_rules::line::{ErasedLine, OpenedContent, PatientLine, TraceLineJson, VoidedLine};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 
@@ -168,9 +168,9 @@ fn print_json(page: &Page, patient: &PatientLine) -> Result<(), ClientError> {
     let to_json = |line: &TracedLine| {
         let entry = Entry::Record(line.line.entry.clone());
         let opened = match (&line.line.record, &line.line.decision) {
-            (Some(record), _) => Opened::Record(record),
-            (None, Some(decision)) => Opened::Decision(decision),
-            (None, None) => Opened::Nothing,
+            (Some(record), _) => OpenedContent::Record(record),
+            (None, Some(decision)) => OpenedContent::Decision(decision),
+            (None, None) => OpenedContent::Nothing,
         };
         let erased = line.line.erased.as_ref().map(erased_line);
         let voided = line.line.voided.as_ref().map(voided_line);

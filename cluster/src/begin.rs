@@ -1,9 +1,9 @@
 //! The beginning of a run: the disk is judged ([`crate::identity`]), and the run is noted before anything is sent.
 
 use crate::identity::{
-    DISK_NOTE, DiskClaim, DiskError, DiskRun, Held, Mark, Marker, STARTS_NOTE, Start, decode_starts, next_run,
+    DISK_NOTE, DiskClaim, DiskContent, DiskError, DiskRun, Mark, Marker, STARTS_NOTE, Start, decode_starts, next_run,
 };
-use crate::log::{Batch, Found, LogError, LogStore};
+use crate::log::{Batch, FoundLog, LogError, LogStore};
 
 /// A run that doesn't begin.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum BeginError {
 /// When the disk must not take part, or can't be written.
 pub fn begin_run(
     log: &mut impl LogStore,
-    found: &Found,
+    found: &FoundLog,
     applied: u64,
     marker: &dyn Marker,
     may_begin: bool,
@@ -47,7 +47,7 @@ pub fn begin_run(
     let recovered = &found.recovered;
     let last = recovered.entries.last().map_or(recovered.mark.0, |entry| entry.index);
     let voted = recovered.hard_state.term > 0;
-    let held = Held { run, empty: last == 0 && applied == 0 && !voted, last };
+    let held = DiskContent { run, empty: last == 0 && applied == 0 && !voted, last };
     let next = next_run(held, mark, may_begin, random)?;
     let mut batch = Batch::default();
     let claim = DiskClaim::with(starts, next);

@@ -11,7 +11,7 @@ use crate::config::LogConfig;
 use crate::core::{sender_of, wire};
 use crate::log::frame::{Kind, NUMBER_MAX, SEGMENT_HEADER, SegmentHeader, encode_frame};
 use crate::log::record::Record;
-use crate::log::{Batch, Disk, DiskFile, Found, LogError, LogStore as _, SegmentedLog};
+use crate::log::{Batch, Disk, DiskFile, FoundLog, LogError, LogStore as _, SegmentedLog};
 use crate::snapshot::Manifest;
 
 /// A fuzz target.
@@ -144,7 +144,7 @@ fn open_twice(segments: &[(u64, &[u8])]) {
     assert_eq!(after.members, before.members);
 }
 
-fn open(disk: &MemoryDisk) -> Result<(SegmentedLog<MemoryDisk>, Found), LogError> {
+fn open(disk: &MemoryDisk) -> Result<(SegmentedLog<MemoryDisk>, FoundLog), LogError> {
     SegmentedLog::open(disk.clone(), NODE, CONFIG, (0, 0))
 }
 

@@ -242,7 +242,7 @@ pub enum DiskError {
 
 /// What the data folder holds at a start.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub struct DiskContent {
     /// The run in the Raft log store.
     pub run: Option<DiskRun>,
     /// Whether neither Raft log nor state machine hold anything.
@@ -257,7 +257,7 @@ pub struct Held {
 /// # Errors
 /// [`DiskError`], with the way out.
 pub fn next_run(
-    held: Held,
+    held: DiskContent,
     mark: Option<Mark>,
     may_begin: bool,
     random: &mut dyn FnMut() -> u64,
@@ -324,7 +324,7 @@ mod tests {
             drawn += 1;
             drawn
         };
-        let held = Held { run: held, empty: held.is_none() && last == 0, last };
+        let held = DiskContent { run: held, empty: held.is_none() && last == 0, last };
         next_run(held, mark.map(|run| Mark { run, applied }), may_begin, &mut random)
     }
 

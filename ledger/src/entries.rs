@@ -13,7 +13,7 @@ use crate::consent::BreakGlass;
 use crate::error::ReadError;
 use crate::reader::{BatchPath, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan};
 use crate::schema::TAG_LEN;
-use crate::seal::{Opened, SealError, Sealer};
+use crate::seal::{OpenedEntry, SealError, Sealer};
 
 /// Reads entries and payloads, and all that a [`LedgerReader`] reads. Cheap to clone.
 #[derive(Clone)]
@@ -99,7 +99,7 @@ impl EntryReader {
     ///
     /// # Errors
     /// When the entry isn't a record, or its payload can't be opened.
-    pub fn open(&self, sealer: &Sealer, index: LeafIndex) -> Result<Option<Opened>, SealError> {
+    pub fn open(&self, sealer: &Sealer, index: LeafIndex) -> Result<Option<OpenedEntry>, SealError> {
         sealer.open(index)
     }
 

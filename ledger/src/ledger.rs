@@ -46,7 +46,7 @@ pub struct Ledger {
 }
 
 /// A database that was checked when it was opened.
-struct Opened {
+struct CheckedDatabase {
     store: Store,
     head: HeadRow,
     level: u32,
@@ -260,7 +260,7 @@ impl Ledger {
     }
 }
 
-impl Opened {
+impl CheckedDatabase {
     fn into_view(self, generation: u64) -> View {
         let commit = self.index.read().last().cloned();
         let (store, index) = (Arc::new(self.store), Arc::new(self.index));
@@ -290,7 +290,12 @@ fn put_tiles(store: &Store, full: &[(TileCoord, Box<TileHashes>)], writes: &mut 
     }
 }
 
-fn open_checked(path: &Path, genesis: &GenesisInfo, options: &Options, applied: u64) -> Result<Opened, String> {
+fn open_checked(
+    path: &Path,
+    genesis: &GenesisInfo,
+    options: &Options,
+    applied: u64,
+) -> Result<CheckedDatabase, String> {
     if !path.join("CURRENT").exists() {
         return Err("it holds no database".into());
     }
@@ -303,7 +308,7 @@ fn open_checked(path: &Path, genesis: &GenesisInfo, options: &Options, applied: 
     Ok(opened)
 }
 
-fn open_current(dir: &Path, genesis: &GenesisInfo, options: &Options) -> Result<(u64, Opened), OpenError> {
+fn open_current(dir: &Path, genesis: &GenesisInfo, options: &Options) -> Result<(u64, CheckedDatabase), OpenError> {
     let io = |source| OpenError::Io { path: dir.to_owned(), source };
     let corrupt = |what: String| OpenError::Corrupt { dir: dir.to_owned(), what };
     let folders = store::folders(dir).map_err(io)?;
@@ -406,7 +411,7 @@ fn refused_as(stop: Stop) -> String {
 }
 
 /// Checks a database against the genesis and against itself.
-fn check_existing(store: Store, path: &Path, genesis: &GenesisInfo) -> Result<Opened, OpenError> {
+fn check_existing(store: Store, path: &Path, genesis: &GenesisInfo) -> Result<CheckedDatabase, OpenError> {
     let corrupt = |what: String| OpenError::Corrupt { dir: path.to_owned(), what };
     let meta = |key| {
         let value = store.get(Family::Meta, key);
@@ -432,5 +437,5 @@ fn check_existing(store: Store, path: &Path, genesis: &GenesisInfo) -> Result<Op
     let tree = tree::resume(&store, &head).map_err(|error| corrupt(error.to_string()))?;
     let index = rebuild::open(&store, &head, &tree, genesis.index_depth);
     let index = index.map_err(|error| corrupt(error.to_string()))?;
-    Ok(Opened { store, head, level, tree, index })
+    Ok(CheckedDatabase { store, head, level, tree, index })
 }

@@ -63,7 +63,7 @@ impl World {
     }
 
     /// A record, opened with the keyring of the first node.
-    fn opened(&self, index: LeafIndex) -> seal::Opened {
+    fn opened(&self, index: LeafIndex) -> seal::OpenedEntry {
         // A copy: opening one finishes what its owner began.
         let copy = self.deployment.path("keyring-now");
         std::fs::copy(self.deployment.path("node-1/keys/keyring"), &copy).expect("copied");

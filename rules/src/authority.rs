@@ -207,9 +207,9 @@ impl Rule {
 
     /// Whether this act needs the rule's signatures. `roles_of`: the bits of the roles of the party that an act names, by its
     /// id or its key's.
-    pub fn guards(&self, act: &Act, roles_of: impl Fn(Named<'_>) -> u32, own_rotation: bool) -> bool {
+    pub fn guards(&self, act: &Act, roles_of: impl Fn(NamedParty<'_>) -> u32, own_rotation: bool) -> bool {
         let wide = self.acts.contains(GuardedActs::PARTIES);
-        let roles_of = |named: Named<'_>| Roles::from_bits(roles_of(named)).unwrap_or(Roles::ALL);
+        let roles_of = |named: NamedParty<'_>| Roles::from_bits(roles_of(named)).unwrap_or(Roles::ALL);
         let is_high = |roles: Roles| roles.intersects(GUARDED_ROLES);
         let needs = match act {
             Act::RecordsVoided(_) => GuardedActs::VOIDING,
@@ -222,7 +222,7 @@ impl Rule {
                 GuardedActs::PARTIES
             }
             Act::RolesChanged { author_id, roles, .. } => {
-                let held = roles_of(Named::Party(author_id));
+                let held = roles_of(NamedParty::Party(author_id));
                 match (is_high(*roles) || is_high(held), wide) {
                     (true, false) => GuardedActs::AUTHORITIES,
                     (_, true) if !roles.without(held).is_empty() || held.contains(Roles::AUTHORITY) => {
@@ -233,11 +233,13 @@ impl Rule {
             }
             // Whoever replaces their own key signs with the one before.
             Act::Rotated { .. } if own_rotation => return false,
-            Act::Rotated { author_id, .. } if is_high(roles_of(Named::Party(author_id))) => GuardedActs::AUTHORITIES,
+            Act::Rotated { author_id, .. } if is_high(roles_of(NamedParty::Party(author_id))) => {
+                GuardedActs::AUTHORITIES
+            }
             Act::Rotated { .. } => GuardedActs::PARTIES,
             // Among authorities one thief could else end the others, so that nobody is left to end the thief.
             Act::Revoked { key_id, .. } => {
-                let roles = roles_of(Named::Key(key_id));
+                let roles = roles_of(NamedParty::Key(key_id));
                 match roles.contains(Roles::AUTHORITY) || is_high(roles) && !wide {
                     true => GuardedActs::AUTHORITIES,
                     false => return false,
@@ -284,7 +286,7 @@ pub const fn may_be_cosigned(kind: Kind) -> bool {
 
 /// Whom an act names.
 #[derive(Debug, Clone, Copy)]
-pub enum Named<'a> {
+pub enum NamedParty<'a> {
     /// A party.
     Party(&'a AuthorId),
     /// A key's party.

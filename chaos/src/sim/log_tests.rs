@@ -4,11 +4,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sillage_cluster::LogConfig;
 use sillage_cluster::core::eraftpb::Entry;
-use sillage_cluster::log::{Batch, Found, LogError, LogStore, SegmentedLog};
+use sillage_cluster::log::{Batch, FoundLog, LogError, LogStore, SegmentedLog};
 
 use super::SimDisk;
 
-type Open = fn(SimDisk, u64, LogConfig, (u64, u64)) -> Result<(SegmentedLog<SimDisk>, Found), LogError>;
+type Open = fn(SimDisk, u64, LogConfig, (u64, u64)) -> Result<(SegmentedLog<SimDisk>, FoundLog), LogError>;
 
 const CONFIG: LogConfig = LogConfig { segment_bytes: 4096 };
 
@@ -18,7 +18,7 @@ fn batch(index: u64) -> Batch {
     batch
 }
 
-fn last(found: &Found) -> u64 {
+fn last(found: &FoundLog) -> u64 {
     found.recovered.entries.last().map_or(0, |entry| entry.index)
 }
 

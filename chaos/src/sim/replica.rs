@@ -14,7 +14,7 @@ use sillage_cluster::core::{
     SnapshotMade, State, WriteTask, open_stamp_of,
 };
 use sillage_cluster::identity::{STARTS_NOTE, peer_note};
-use sillage_cluster::log::{Batch, Found, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
+use sillage_cluster::log::{Batch, FoundLog, Gathered, LogError, LogStore, SegmentedLog, WriteGroup};
 use sillage_cluster::{DiskClaim, DiskRun};
 use sillage_rules::clock::CLOCK_LEAD_MS_MAX;
 
@@ -204,7 +204,7 @@ impl Replica {
         self.life += 1;
     }
 
-    fn open_log(&self) -> Result<(SegmentedLog<SimDisk>, Found), LogError> {
+    fn open_log(&self) -> Result<(SegmentedLog<SimDisk>, FoundLog), LogError> {
         let open = match self.plant {
             Some(Plant::UnsyncedTailTrusted) => SegmentedLog::open_trusting_the_tail,
             _ => SegmentedLog::open,

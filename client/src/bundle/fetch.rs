@@ -7,7 +7,7 @@ use sillage_proof::policy::Policy;
 use sillage_proof::tag::{Compartment, PatientTag};
 use sillage_proto::v1;
 use sillage_rules::bundle::{
-    Bundle, BundleError, BundleIdentity, EntryProblem, Included, Options, Problem, Range, Report, Since, continues,
+    Bundle, BundleError, BundleIdentity, EntryProblem, IncludedEntry, Options, Problem, Range, Report, Since, continues,
 };
 use sillage_rules::entry::{Entry, IndexCommit, LedgerEvent};
 use sillage_rules::kind::Kind;
@@ -149,8 +149,8 @@ async fn attempt(
     };
     Ok(Bundle {
         note: checkpoint.note,
-        genesis: Included { entry: genesis_entry(session)?, path: inclusion(session, 0, size).await? },
-        index_commit: Included {
+        genesis: IncludedEntry { entry: genesis_entry(session)?, path: inclusion(session, 0, size).await? },
+        index_commit: IncludedEntry {
             path: inclusion(session, commit.index.get(), size).await?,
             entry: proof.index_commit.clone(),
         },

@@ -5,7 +5,7 @@ use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, EntryReport, Payload, Report, State};
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::entry::{Entry, RecordEntry};
-use sillage_rules::line::{ErasedLine, Opened, PatientLine, TraceLineJson};
+use sillage_rules::line::{ErasedLine, OpenedContent, PatientLine, TraceLineJson};
 use sillage_rules::parts::{self, Part};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
@@ -83,9 +83,9 @@ fn line(entry: &RecordEntry, payload: Option<&Payload>, found: &EntryReport, rep
         State::Shown | State::Withheld => None,
     };
     let opened = match (&record, &decision) {
-        (Some(record), _) => Opened::Record(record),
-        (None, Some(decision)) => Opened::Decision(decision),
-        (None, None) => Opened::Nothing,
+        (Some(record), _) => OpenedContent::Record(record),
+        (None, Some(decision)) => OpenedContent::Decision(decision),
+        (None, None) => OpenedContent::Nothing,
     };
     let erased_json =
         erased.as_ref().map(|by| ErasedLine { index: by.index, time: TimeMs(by.time_ms), ground: by.ground.clone() });

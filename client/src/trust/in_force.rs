@@ -38,7 +38,7 @@ impl InForce {
         self.chain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<v1::KeyRotation>> {
+    fn lock_given(&self) -> MutexGuard<'_, Vec<v1::KeyRotation>> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,7 +47,7 @@ impl InForce {
     /// # Errors
     /// [`ClientError::Check`] at the first that isn't proven; those before it stay.
     pub fn add(&self, from: usize, rotations: Vec<v1::KeyRotation>) -> Result<(), ClientError> {
-        let (mut known, mut chain) = (self.known(), self.chain());
+        let (mut known, mut chain) = (self.lock_given(), self.chain());
         for (at, rotation) in (from..).zip(rotations) {
             if at != known.len() {
                 continue;
@@ -69,13 +69,13 @@ impl InForce {
     /// When it can't be reached, or what it gives isn't proven.
     pub async fn refresh(&self, client: &Client) -> Result<(), ClientError> {
         loop {
-            let from = self.known().len();
+            let from = self.lock_given().len();
             let request = v1::GetLogRequest { rotations_from: u32::try_from(from).unwrap_or(u32::MAX) };
             let answer = client.call(|mut rpc| async move { rpc.get_log(request).await }).await?;
             client.follow(&answer.nodes);
             let more = answer.more_rotations;
             self.add(from, answer.rotations)?;
-            if !more || self.known().len() == from {
+            if !more || self.lock_given().len() == from {
                 return Ok(());
             }
         }
@@ -119,7 +119,7 @@ impl InForce {
 
     /// The same as the ledger gave it.
     pub fn given(&self) -> Vec<v1::KeyRotation> {
-        self.known().clone()
+        self.lock_given().clone()
     }
 
     /// Since which entry this holder's newest key is in the log.

@@ -21,7 +21,7 @@ const FRUITLESS_MAX: u32 = 3;
 const INSTALL_TIMEOUTS: u64 = 20;
 
 #[derive(Clone, Copy, Debug)]
-struct Standing {
+struct OfferState {
     /// Tick of the last use.
     used: u64,
     /// A peer has all of it, or nobody can begin with it any more.
@@ -38,7 +38,7 @@ pub(super) struct Offers {
     /// Peer → index of the state that it told last, and the tick since which that is its state.
     told: BTreeMap<u64, (u64, u64)>,
     /// Those whose files are on disk, by (index, term).
-    standing: BTreeMap<(u64, u64), Standing>,
+    standing: BTreeMap<(u64, u64), OfferState>,
     /// Peers that need a snapshot → tick of the last progress with it.
     needs: BTreeMap<u64, u64>,
 }
@@ -94,7 +94,7 @@ impl Core {
         let place = (made.index, made.term);
         // Compacted meanwhile: the followers' next request asks for a newer one.
         let usable = self.raw.store().term_at(made.index) == Some(made.term);
-        self.offers.standing.insert(place, Standing { used: self.ticks, done: !usable });
+        self.offers.standing.insert(place, OfferState { used: self.ticks, done: !usable });
         if usable {
             let now = self.ticks;
             self.offers.needs.values_mut().for_each(|progress| *progress = now);

@@ -9,7 +9,7 @@ use super::ReadId;
 
 /// One request to raft-rs, which serves all the reads that were waiting when it was made.
 #[derive(Debug)]
-struct Asked {
+struct AskedReads {
     reads: Vec<(ReadId, u64)>,
     at_tick: u64,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Reads {
     next: u64,
     /// Not yet asked: (read, tick when it came).
     waiting: Vec<(ReadId, u64)>,
-    asked: BTreeMap<Vec<u8>, Asked>,
+    asked: BTreeMap<Vec<u8>, AskedReads>,
     /// Answered with an index that is not applied yet.
     confirmed: BTreeMap<u64, Vec<ReadId>>,
 }
@@ -47,7 +47,7 @@ impl Reads {
         let mut context = self.node.to_be_bytes().to_vec();
         context.extend_from_slice(&self.epoch.to_be_bytes());
         context.extend_from_slice(&self.next.to_be_bytes());
-        let asked = Asked { reads: std::mem::take(&mut self.waiting), at_tick: tick };
+        let asked = AskedReads { reads: std::mem::take(&mut self.waiting), at_tick: tick };
         self.asked.insert(context.clone(), asked);
         context
     }

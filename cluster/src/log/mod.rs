@@ -78,7 +78,7 @@ pub enum LogError {
 
 /// What [`SegmentedLog::open`] found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundLog {
     /// For [`crate::core::Core::new`].
     pub recovered: Recovered,
     /// Bytes of a write that a crash cut short, now dropped.

@@ -7,7 +7,7 @@ use super::frame::{FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, aligned, e
 use super::peers::peers_in;
 use super::record::{Batch, Record};
 use super::replay::{End, Replay, damaged, read_segment};
-use super::{Disk, DiskFile, Found, LogError, LogStore};
+use super::{Disk, DiskFile, FoundLog, LogError, LogStore};
 use crate::config::LogConfig;
 use crate::core::Recovered;
 
@@ -65,7 +65,7 @@ impl<D: Disk> SegmentedLog<D> {
     ///
     /// # Errors
     /// When it can't be read, or must not be used; see [`LogError`].
-    pub fn open(disk: D, node: u64, config: LogConfig, applied: (u64, u64)) -> Result<(Self, Found), LogError> {
+    pub fn open(disk: D, node: u64, config: LogConfig, applied: (u64, u64)) -> Result<(Self, FoundLog), LogError> {
         Self::open_as(disk, node, config, applied, Tail::WrittenAnew)
     }
 
@@ -79,7 +79,7 @@ impl<D: Disk> SegmentedLog<D> {
         node: u64,
         config: LogConfig,
         applied: (u64, u64),
-    ) -> Result<(Self, Found), LogError> {
+    ) -> Result<(Self, FoundLog), LogError> {
         Self::open_as(disk, node, config, applied, Tail::Trusted)
     }
 
@@ -89,7 +89,7 @@ impl<D: Disk> SegmentedLog<D> {
         config: LogConfig,
         applied: (u64, u64),
         tail: Tail,
-    ) -> Result<(Self, Found), LogError> {
+    ) -> Result<(Self, FoundLog), LogError> {
         let mut segments = Vec::new();
         for name in disk.list()? {
             if name == TEMPORARY {
@@ -100,7 +100,7 @@ impl<D: Disk> SegmentedLog<D> {
         }
         segments.sort_unstable();
         let mut log = match segments.split_last() {
-            None => Opened { log: Self::begin(disk, node, config)?, found: Found::default() },
+            None => OpenedLog { log: Self::begin(disk, node, config)?, found: FoundLog::default() },
             Some((&last, closed)) => Self::reopen(disk, node, config, closed, last, tail)?,
         };
         log.settle_install(applied)?;
@@ -136,7 +136,7 @@ impl<D: Disk> SegmentedLog<D> {
         older: &[u64],
         last: u64,
         tail: Tail,
-    ) -> Result<Opened<D>, LogError> {
+    ) -> Result<OpenedLog<D>, LogError> {
         let mut books = Replay::default();
         let mut closed = VecDeque::new();
         let mut previous: Option<(u64, End)> = None;
@@ -157,7 +157,7 @@ impl<D: Disk> SegmentedLog<D> {
         bytes.resize(bytes.len().max(end.offset), 0);
         let len = bytes.len();
         settle_tail(&disk, &mut file, bytes, &end, tail)?;
-        let found = Found {
+        let found = FoundLog {
             recovered: Recovered { entries: books.take_entries()?, ..Recovered::default() },
             torn_bytes: end.torn_bytes,
         };
@@ -174,7 +174,7 @@ impl<D: Disk> SegmentedLog<D> {
             poisoned: false,
             buffer: Vec::new(),
         };
-        Ok(Opened { log, found })
+        Ok(OpenedLog { log, found })
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
@@ -249,12 +249,12 @@ impl<D: Disk> SegmentedLog<D> {
     }
 }
 
-struct Opened<D: Disk> {
+struct OpenedLog<D: Disk> {
     log: SegmentedLog<D>,
-    found: Found,
+    found: FoundLog,
 }
 
-impl<D: Disk> Opened<D> {
+impl<D: Disk> OpenedLog<D> {
     /// A crash between the beginning and the end of an installation leaves the old state or the new one.
     fn settle_install(&mut self, applied: (u64, u64)) -> Result<(), LogError> {
         let Some(install) = self.log.books.install.clone() else {

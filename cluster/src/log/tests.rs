@@ -16,11 +16,11 @@ fn config() -> LogConfig {
     LogConfig { segment_bytes: 4096 }
 }
 
-fn try_open(dir: &Path, applied: (u64, u64)) -> Result<(SegmentedLog<RealDisk>, Found), LogError> {
+fn try_open(dir: &Path, applied: (u64, u64)) -> Result<(SegmentedLog<RealDisk>, FoundLog), LogError> {
     SegmentedLog::open(RealDisk::open(dir)?, NODE, config(), applied)
 }
 
-fn open(dir: &Path) -> (SegmentedLog<RealDisk>, Found) {
+fn open(dir: &Path) -> (SegmentedLog<RealDisk>, FoundLog) {
     try_open(dir, (0, 0)).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn indices(found: &Found) -> Vec<(u64, u64)> {
+fn indices(found: &FoundLog) -> Vec<(u64, u64)> {
     let entries = found.recovered.entries.iter();
     entries.map(|entry| (entry.index, entry.term)).collect()
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::Queues;
 use super::log_writer::LogTask;
-use super::raft_thread::{Command, Done, Proposal};
+use super::raft_thread::{Command, Proposal, ReplyOnce};
 use super::status::{FsyncStats, Status};
 use crate::core::{MemberChange, Members, MembersRefused};
 use crate::identity::DiskClaim;
@@ -141,7 +141,7 @@ impl<R: Send + 'static> Handle<R> {
         if self.is_stopping() {
             return done(Err(ProposeError::ShuttingDown));
         }
-        let done = Done::new(done, ProposeError::ShuttingDown);
+        let done = ReplyOnce::new(done, ProposeError::ShuttingDown);
         let proposal = Proposal { data, time_ms, done };
         match self.proposals.try_send(proposal) {
             Ok(()) => self.answer_if_stopping(),
@@ -157,7 +157,7 @@ impl<R: Send + 'static> Handle<R> {
         if self.is_stopping() {
             return done(Err(ReadError::ShuttingDown));
         }
-        let done = Done::new(done, ReadError::ShuttingDown);
+        let done = ReplyOnce::new(done, ReadError::ShuttingDown);
         match self.commands.try_send(Command::Read(done)) {
             Err(TrySendError::Full(Command::Read(done))) => done.finish(Err(ReadError::Busy)),
             _ => self.answer_if_stopping(),
@@ -171,7 +171,7 @@ impl<R: Send + 'static> Handle<R> {
         if self.is_stopping() {
             return done(Err(MembersError::ShuttingDown));
         }
-        let done = Done::new(done, MembersError::ShuttingDown);
+        let done = ReplyOnce::new(done, MembersError::ShuttingDown);
         match self.commands.try_send(Command::Members(change, done)) {
             Err(TrySendError::Full(Command::Members(_, done))) => done.finish(Err(MembersRefused::Busy.into())),
             _ => self.answer_if_stopping(),

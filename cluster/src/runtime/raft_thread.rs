@@ -25,14 +25,14 @@ use crate::runtime::status::Status;
 type Callback<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
 /// A callback that is called exactly once: with an error if it is dropped before.
-pub(crate) struct Done<T, E: Copy> {
+pub(crate) struct ReplyOnce<T, E: Copy> {
     call: Option<Callback<T, E>>,
     if_dropped: E,
 }
 
-impl<T, E: Copy> Done<T, E> {
+impl<T, E: Copy> ReplyOnce<T, E> {
     pub(crate) fn new(call: Callback<T, E>, if_dropped: E) -> Self {
-        Done { call: Some(call), if_dropped }
+        ReplyOnce { call: Some(call), if_dropped }
     }
 
     pub(crate) fn finish(mut self, result: Result<T, E>) {
@@ -42,7 +42,7 @@ impl<T, E: Copy> Done<T, E> {
     }
 }
 
-impl<T, E: Copy> Drop for Done<T, E> {
+impl<T, E: Copy> Drop for ReplyOnce<T, E> {
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
             call(Err(self.if_dropped));
@@ -50,8 +50,8 @@ impl<T, E: Copy> Drop for Done<T, E> {
     }
 }
 
-pub(crate) type Reply<R> = Done<R, ProposeError>;
-pub(crate) type MembersReply = Done<Members, MembersError>;
+pub(crate) type Reply<R> = ReplyOnce<R, ProposeError>;
+pub(crate) type MembersReply = ReplyOnce<Members, MembersError>;
 
 /// Waits for a place in the log.
 pub(crate) struct Proposal<R> {
@@ -62,7 +62,7 @@ pub(crate) struct Proposal<R> {
 
 /// What handles ask for.
 pub(crate) enum Command {
-    Read(Done<u64, ReadError>),
+    Read(ReplyOnce<u64, ReadError>),
     Unreachable(u64),
     TransferLeader(u64),
     Members(MemberChange, MembersReply),
@@ -112,7 +112,7 @@ pub(crate) struct RaftThread<R> {
     next_id: u64,
     replies: HashMap<ProposalId, Reply<R>>,
     members_replies: HashMap<ProposalId, MembersReply>,
-    reads: HashMap<ReadId, Done<u64, ReadError>>,
+    reads: HashMap<ReadId, ReplyOnce<u64, ReadError>>,
     unapplied_bytes: u64,
     messages_refused: u64,
     next_tick: Instant,

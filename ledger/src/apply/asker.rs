@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::consent::name::PERSON_SYSTEM;
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::vouching::{ANY, Vouched};
-use sillage_rules::will::Proven;
+use sillage_rules::will::ProvenWill;
 
 use super::check::Signer;
 use super::{vouching, will};
@@ -18,7 +18,7 @@ use crate::overlay::Overlay;
 use crate::verified::Verified;
 
 /// How it is established who asks.
-pub(super) struct Standing {
+pub(super) struct AskerProof {
     /// By a login, as far as the log asks for one.
     pub authenticated: bool,
     /// See [`sillage_rules::decide::Request::word_of`].
@@ -27,7 +27,7 @@ pub(super) struct Standing {
     pub asker: Option<v1::DecisionAsker>,
 }
 
-impl Standing {
+impl AskerProof {
     /// Of a request that `key_id` signs, a key of the party `signer`, at `time`. `own_device`: the patient's, for the patient.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Standing {
         if !will::is_required_of_requests(overlay, log.0)? {
             return Ok(Self { authenticated: request.is_authenticated(), word_of: None, asker: None });
         }
-        let proven = proven.filter(Proven::suffices);
+        let proven = proven.filter(ProvenWill::suffices);
         let authenticated = proven.is_some();
         if request.actor().name.system() == PERSON_SYSTEM && !authenticated {
             // The same whether they represent the patient, were permitted something, or neither.

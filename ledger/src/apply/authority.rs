@@ -10,7 +10,9 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::v1;
 use sillage_rules::act::Act;
-use sillage_rules::authority::{CONFIRMS_IDENTITY, CosignMessage, Named, Rule, RuleChange, content_hash, is_confirmed};
+use sillage_rules::authority::{
+    CONFIRMS_IDENTITY, CosignMessage, NamedParty, Rule, RuleChange, content_hash, is_confirmed,
+};
 use sillage_rules::codes::Code;
 use sillage_rules::limits::ACT_SIGNATURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
@@ -61,7 +63,7 @@ pub(super) fn check(
     if let Some(rule) = overlay.rule()? {
         let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == actor.author);
         let failed = std::cell::RefCell::new(None);
-        let roles_of = |named: Named<'_>| {
+        let roles_of = |named: NamedParty<'_>| {
             roles(overlay, named).unwrap_or_else(|error| {
                 failed.borrow_mut().get_or_insert(error);
                 0
@@ -206,10 +208,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn roles(overlay: &Overlay<'_>, named: Named<'_>) -> Result<u32, ReadError> {
+fn roles(overlay: &Overlay<'_>, named: NamedParty<'_>) -> Result<u32, ReadError> {
     let author = match named {
-        Named::Party(author) => Some(*author),
-        Named::Key(id) => overlay.key(id)?.map(|key| key.author_id),
+        NamedParty::Party(author) => Some(*author),
+        NamedParty::Key(id) => overlay.key(id)?.map(|key| key.author_id),
     };
     let party = author.map(|author| overlay.party(&author)).transpose()?.flatten();
     Ok(party.map_or(0, |party| party.roles))

@@ -14,7 +14,7 @@ use sillage_rules::limits::FUTURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
 
 use super::feature::CLAIMS;
-use super::rule::Staged;
+use super::rule::StagedRecords;
 use crate::consent::Rules;
 use crate::error::{ReadError, Stop};
 use crate::overlay::Overlay;
@@ -24,7 +24,7 @@ use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
 pub(super) fn found(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
-    staged: &mut Staged,
+    staged: &mut StagedRecords,
     record: &ParsedRecord,
     meta: &Meta,
 ) -> Result<Finding, Stop> {
@@ -59,7 +59,7 @@ pub(super) fn found(
 fn is_supported(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
-    staged: &mut Staged,
+    staged: &mut StagedRecords,
     tags: [Option<[u8; TAG_LEN]>; 2],
     (provable, basis): (ProvableBasis, &Basis),
     (record, meta): (&ParsedRecord, &Meta),
@@ -165,7 +165,7 @@ fn decision(
 fn break_glass(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
-    staged: &mut Staged,
+    staged: &mut StagedRecords,
     tags: [Option<[u8; TAG_LEN]>; 2],
     basis: &Basis,
     (record, action, actor): Access<'_>,
@@ -195,7 +195,7 @@ fn break_glass(
 /// blocked, nothing in a case that is opposed, and no masked item. Records under the secret tag count for accesses
 /// under that tag.
 fn does_open(
-    staged: &mut Staged,
+    staged: &mut StagedRecords,
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
     tags: [Option<[u8; TAG_LEN]>; 2],

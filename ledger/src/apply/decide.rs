@@ -31,7 +31,7 @@ use sillage_rules::limits::{RECORD_BYTES_MAX, SALT_BYTES};
 use sillage_rules::roles::Roles;
 use zeroize::Zeroizing;
 
-use super::asker::Standing;
+use super::asker::AskerProof;
 use super::check::{self, Signer};
 use super::decided::{Decided, MadeDecision};
 use super::feature::CLAIMS;
@@ -59,20 +59,20 @@ pub(crate) const SEED_LEN: usize = 32;
 const SEALED_BYTES_MAX: usize = RECORD_BYTES_MAX + SEED_LEN + 2 + PAIRING_BYTES_MAX + layout::OVERHEAD;
 
 /// Requests of one requester, opened, and under one signature.
-struct Asked<'d> {
+struct SignedRequests<'d> {
     sealed: &'d SealedDecision,
     /// Where what was verified is remembered.
     verify: Option<&'d Verified>,
     signer: Signer,
     key_id: KeyId,
     signature: [u8; SIGNATURE_LEN],
-    requests: Vec<Opened>,
+    requests: Vec<OpenedRequest>,
     paths: Levels,
     new_keys: Vec<(DataKeyName, &'d [u8])>,
 }
 
 /// One request.
-struct Opened {
+struct OpenedRequest {
     tag: Tag,
     /// The data key that it is sealed under; the decision will be, too.
     key: [u8; 16],
@@ -82,7 +82,7 @@ struct Opened {
     request_at: usize,
 }
 
-impl Opened {
+impl OpenedRequest {
     fn new(tag: Tag, key: [u8; 16], plain: Zeroizing<Vec<u8>>) -> Option<Self> {
         let (len, rest) = plain.get(SEED_LEN..)?.split_first_chunk::<2>()?;
         let pairing = usize::from(u16::from_be_bytes(*len));
@@ -130,7 +130,7 @@ fn coded(code: Code) -> Refusal {
     Refusal::new(code, code.way_out())
 }
 
-impl<'d> Asked<'d> {
+impl<'d> SignedRequests<'d> {
     /// Opens all requests of a requester, and checks what concerns them together.
     fn open(
         overlay: &Overlay<'_>,
@@ -176,7 +176,7 @@ impl<'d> Asked<'d> {
             };
             let plain = opened(overlay, rules.caches, &place, &request.payload, new);
             let plain = plain.map_err(|stop| stop.at(position))?;
-            let opened = Opened::new(tag, key, plain);
+            let opened = OpenedRequest::new(tag, key, plain);
             requests.push(opened.ok_or_else(|| malformed("what is sealed is no seed and request").at(position))?);
         }
         let paths = Levels::over(requests.iter().map(|request| leaf_hash(request.request())).collect());
@@ -219,14 +219,14 @@ impl<'d> Asked<'d> {
         vouching::check_request(overlay, &self.signer, &request, own_device)?;
         self.check_tags(overlay, genesis, &request, opened.pairing())?;
         let log = (genesis, &*rules.caches.verified);
-        let standing = Standing::of(overlay, log, (&self.signer, &self.key_id, own_device), &request, time)?;
+        let standing = AskerProof::of(overlay, log, (&self.signer, &self.key_id, own_device), &request, time)?;
         let items = item_facts(overlay, rules, &request)?;
         let documents = rules.documents(overlay)?;
         rules.state(overlay, tag)?;
         if let Some(secret_tag) = secret_tag {
             rules.state(overlay, secret_tag)?;
         }
-        let (state, secret) = (rules.known(tag), secret_tag.map(|tag| rules.known(tag)));
+        let (state, secret) = (rules.folded_state(tag), secret_tag.map(|tag| rules.folded_state(tag)));
         let patient_key = if rules.has_reached(CLAIMS) { own_device } else { self.signer.is_patient(tag) };
         let authenticated = state.check_authentication(request.actor(), time, patient_key, standing.authenticated);
         authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
@@ -469,7 +469,7 @@ pub(crate) fn check_only(
     let genesis = &shared.genesis;
     let mut rules = Rules::of_check(caches, &shared.stats, size, &overlay)?;
     let verify = shared.to_verify();
-    let checked = Asked::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
+    let checked = SignedRequests::open(&overlay, &mut rules, genesis, verify, sealed).and_then(|asked| {
         let verdicts = (0..asked.requests.len()).map(|position| {
             let verdict = asked.verdict(&overlay, &mut rules, genesis, time, position);
             match verdict.map_err(|stop| stop.at(u32::try_from(position).expect("at most 64"))) {
@@ -487,7 +487,7 @@ pub(crate) fn check_only(
 impl Applier<'_> {
     /// Decides on the requests of one requester.
     pub(super) fn decision(&mut self, sealed: &SealedDecision) -> Result<BatchOutcome, Fatal> {
-        let asked = Asked::open(&self.overlay, &mut self.rules, self.genesis, self.verify, sealed);
+        let asked = SignedRequests::open(&self.overlay, &mut self.rules, self.genesis, self.verify, sealed);
         let asked = match asked {
             Ok(asked) => asked,
             Err(stop) => {
@@ -508,7 +508,7 @@ impl Applier<'_> {
         Ok(BatchOutcome::Decided(outcomes))
     }
 
-    fn request(&mut self, asked: &Asked<'_>, position: u32) -> Result<Decided, Stop> {
+    fn request(&mut self, asked: &SignedRequests<'_>, position: u32) -> Result<Decided, Stop> {
         let verdict = asked.verdict(&self.overlay, &mut self.rules, self.genesis, self.time, position as usize)?;
         let new = match verdict {
             Verdict::Again(decided) => {
@@ -521,7 +521,7 @@ impl Applier<'_> {
         let as_of = self.next_index();
         let moment = Moment { at: self.time, valid_s: new.valid_s, as_of: TreeSize(as_of) };
         let signed = asked.signed(position);
-        let first = new.open.as_ref().map(|decision| Made {
+        let first = new.open.as_ref().map(|decision| NewDecision {
             index: LeafIndex(as_of),
             tag: opened.tag,
             key: opened.key,
@@ -535,7 +535,7 @@ impl Applier<'_> {
                 // None came along because nothing of it was on record where the request was sealed.
                 let key = id[..].try_into().map_err(|_| coded(Code::DataKeyGone))?;
                 let (index, compartment) = (LeafIndex(as_of + u64::from(first.is_some())), Compartment::Secret);
-                Some(Made { index, tag: *tag, key, compartment, decision })
+                Some(NewDecision { index, tag: *tag, key, compartment, decision })
             }
         };
         // All of it is sealed before any of it is recorded.
@@ -554,7 +554,7 @@ impl Applier<'_> {
             let payload = Zeroizing::new(record.payload());
             check_len(payload.len())?;
             let cipher = self.seal(asked, &made, &salts_and_nonce.nonce, &payload)?;
-            let entry = EntryOf { index: made.index, tag: made.tag, key: made.key };
+            let entry = DecisionEntry { index: made.index, tag: made.tag, key: made.key };
             sealed.push((MadeDecision::of(made.index, &record, &payload), entry, record, cipher));
         }
         if let Some(secret) = new.request.secret_tag() {
@@ -573,7 +573,13 @@ impl Applier<'_> {
         Ok(Decided { decisions, repeated: false })
     }
 
-    fn seal(&mut self, asked: &Asked<'_>, made: &Made<'_>, nonce: &[u8; 12], payload: &[u8]) -> Result<Vec<u8>, Stop> {
+    fn seal(
+        &mut self,
+        asked: &SignedRequests<'_>,
+        made: &NewDecision<'_>,
+        nonce: &[u8; 12],
+        payload: &[u8],
+    ) -> Result<Vec<u8>, Stop> {
         let name = (made.tag, made.key);
         let gone = || coded(Code::DataKeyGone);
         let on_record = &mut self.rules.caches.on_record;
@@ -593,8 +599,8 @@ impl Applier<'_> {
     /// Adds the entry of a decision, its payload, and its data key where that isn't on record.
     fn put_decision(
         &mut self,
-        asked: &Asked<'_>,
-        made: &EntryOf,
+        asked: &SignedRequests<'_>,
+        made: &DecisionEntry,
         record_hash: Hash,
         payload: &[u8],
     ) -> Result<(), ReadError> {
@@ -617,14 +623,14 @@ impl Applier<'_> {
     }
 }
 
-impl Asked<'_> {
+impl SignedRequests<'_> {
     fn new_key(&self, name: &DataKeyName) -> Option<&[u8]> {
         self.new_keys.iter().find(|(known, _)| known == name).map(|(_, wrapped)| *wrapped)
     }
 }
 
 /// A decision to be put on record.
-struct Made<'v> {
+struct NewDecision<'v> {
     index: LeafIndex,
     tag: Tag,
     key: [u8; 16],
@@ -633,26 +639,26 @@ struct Made<'v> {
 }
 
 /// Where a decision is recorded, and the data key that it is sealed under there.
-struct EntryOf {
+struct DecisionEntry {
     index: LeafIndex,
     tag: Tag,
     key: [u8; 16],
 }
 
 /// What is random about a decision, as every node works it out.
-struct Derived {
+struct DerivedRandomness {
     salts: [[u8; SALT_BYTES]; 2],
     nonce: [u8; 12],
 }
 
 /// HKDF-SHA256 (RFC 5869) over the seed, for one entry: no two entries have salts or a nonce in common.
-fn derive(seed: &[u8], index: LeafIndex) -> Derived {
+fn derive(seed: &[u8], index: LeafIndex) -> DerivedRandomness {
     let info = [&b"sillage/decision-seed/v1\0"[..], &index.get().to_be_bytes()].concat();
     let mut out = Zeroizing::new([0; 2 * SALT_BYTES + 12]);
     Hkdf::<Sha256>::new(None, seed).expand(&info, &mut out[..]).expect("44 bytes are no more than 255 hashes");
     let (salt_a, rest) = out.split_first_chunk().expect("as long as all three");
     let (salt_p, nonce) = rest.split_first_chunk().expect("as long as all three");
-    Derived { salts: [*salt_a, *salt_p], nonce: nonce.try_into().expect("as long as all three") }
+    DerivedRandomness { salts: [*salt_a, *salt_p], nonce: nonce.try_into().expect("as long as all three") }
 }
 
 #[cfg(test)]

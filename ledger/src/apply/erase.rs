@@ -21,7 +21,7 @@ use crate::consent::Rules;
 use crate::envelope::is_sealed;
 use crate::error::{ReadError, Refusal, Stop};
 use crate::overlay::erasing::{Erasure, OpenErasure, gone_row, index_row, patient_row};
-use crate::overlay::{Overlay, Planned};
+use crate::overlay::{Overlay, PlannedErasure};
 use crate::schema::{self, DataKeyName, Family, TAG_LEN, TagPrefix};
 use crate::store::Store;
 
@@ -52,7 +52,7 @@ pub(super) fn plan(
             check_over(overlay, rules, &record.tag, indices, time_ms)?;
         }
     }
-    overlay.registry.erasures.push(Planned { tag: record.tag, indices: indices.clone(), by });
+    overlay.registry.erasures.push(PlannedErasure { tag: record.tag, indices: indices.clone(), by });
     Ok(())
 }
 
@@ -210,7 +210,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn erase_records(&mut self, plan: &Planned) -> Result<(), ReadError> {
+    fn erase_records(&mut self, plan: &PlannedErasure) -> Result<(), ReadError> {
         for index in &plan.indices {
             delete_payload(self.store, &mut self.writes, *index);
             self.overlay.set_erase_row(index_row(*index), Some(plan.by.encode()));
@@ -220,7 +220,7 @@ impl Applier<'_> {
         self.put_open(plan, keys.is_empty())
     }
 
-    fn erase_patient(&mut self, plan: &Planned) -> Result<(), ReadError> {
+    fn erase_patient(&mut self, plan: &PlannedErasure) -> Result<(), ReadError> {
         let mut indices = erasable_rows(self.store, &plan.tag)?;
         indices.extend(self.pending_of(&plan.tag));
         for index in indices {
@@ -236,10 +236,10 @@ impl Applier<'_> {
         self.put_open(plan, true)
     }
 
-    fn put_open(&mut self, plan: &Planned, keys_gone: bool) -> Result<(), ReadError> {
+    fn put_open(&mut self, plan: &PlannedErasure, keys_gone: bool) -> Result<(), ReadError> {
         // A command under way may still carry what goes, under a key wrapped under any epoch up to the present one.
         let epoch = self.overlay.kek_epochs(TagPrefix::of(&plan.tag))?.current;
-        let Planned { tag, by, .. } = plan;
+        let PlannedErasure { tag, by, .. } = plan;
         self.overlay.put_open(&OpenErasure { index: by.index, tag: *tag, time_ms: by.time_ms, keys_gone, epoch });
         Ok(())
     }

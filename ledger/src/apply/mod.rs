@@ -46,12 +46,12 @@ use self::acts::Actor;
 use self::check::{Content, Record, Shape, Signer};
 pub use self::decided::{Decided, MadeDecision};
 use self::feature::CLAIMS;
-use self::rule::Staged;
+use self::rule::StagedRecords;
 use crate::consent::Rules;
 use crate::consent::caches::Caches;
 use crate::error::{Fatal, ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
-use crate::index::Recorded;
+use crate::index::RecordedEntry;
 use crate::overlay::Overlay;
 use crate::rows::{NodeSetRow, StreamInfo};
 use crate::schema::{self, Family, NO_PATIENT, SigningName, SigningRow};
@@ -129,21 +129,21 @@ pub(crate) struct Effects {
     /// Leaf hashes of the new entries.
     pub leaves: Vec<Hash>,
     /// New record entries with a patient, in order.
-    pub recorded: Vec<Recorded>,
+    pub recorded: Vec<RecordedEntry>,
     /// The command asks for an index commit; every change of who signs that none covers yet.
-    pub index_commit: Option<Uncovered>,
+    pub index_commit: Option<UncoveredChanges>,
     /// What readers keep of data keys is outdated.
     pub keys_changed: bool,
 }
 
 /// Changes of who signs checkpoints, until an index commit covers them.
 #[derive(Default)]
-pub(crate) struct Uncovered {
+pub(crate) struct UncoveredChanges {
     pub keys: Vec<(SigningName, SigningRow)>,
     pub node_sets: Vec<NodeSetRow>,
 }
 
-impl Uncovered {
+impl UncoveredChanges {
     fn of(overlay: &Overlay<'_>) -> Result<Self, ReadError> {
         let (mut keys, mut node_sets) = (overlay.signing()?, overlay.node_sets()?);
         keys.retain(|(_, row)| row.covered_by.is_none());
@@ -299,9 +299,9 @@ fn perform(
     (genesis, verify): (&GenesisInfo, Option<&Verified>),
     (shape, signer): (&Shape<'_>, &Signer),
     (first, time): (u64, LedgerTimeMs),
-) -> Result<Staged, Stop> {
+) -> Result<StagedRecords, Stop> {
     let actor = Actor { author: signer.key.author_id, roles: signer.roles };
-    let mut staged = Staged::default();
+    let mut staged = StagedRecords::default();
     for (position, record) in (0_u32..).zip(&shape.records) {
         let at = (LeafIndex(first + u64::from(position)), time);
         let done = match &record.content {
@@ -404,7 +404,7 @@ impl Applier<'_> {
         })
     }
 
-    fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<Staged, Stop> {
+    fn check(&mut self, shape: &Shape<'_>, signer: &Signer, last_seq: u64) -> Result<StagedRecords, Stop> {
         shape.check_rights(signer, self.level.0)?;
         if let Some(verified) = self.verify {
             shape.verify(self.genesis, signer, verified)?;
@@ -426,7 +426,7 @@ impl Applier<'_> {
             record.kind.is_act() || rule::is_opened(record, rules) || record.kind == Kind::CONTEST_OPENED
         };
         if !shape.records.iter().any(looked_at) {
-            return Ok(Staged::default());
+            return Ok(StagedRecords::default());
         }
         let before = self.overlay.registry.clone();
         let (overlay, rules) = (&mut self.overlay, &mut self.rules);
@@ -444,7 +444,7 @@ impl Applier<'_> {
     }
 
     /// Adds the header and the records of a checked batch.
-    fn record(&mut self, shape: &Shape<'_>, signer: &Signer, staged: Staged) -> Result<BatchOutcome, Stop> {
+    fn record(&mut self, shape: &Shape<'_>, signer: &Signer, staged: StagedRecords) -> Result<BatchOutcome, Stop> {
         let header = LeafIndex(self.next_index());
         self.push(&Entry::BatchHeader(BatchHeader {
             index: header,
@@ -459,7 +459,7 @@ impl Applier<'_> {
         let first_index = LeafIndex(self.next_index());
         let late = self.lateness()?;
         for (position, record) in (0_u32..).zip(&shape.records) {
-            let found = staged.named.get(&position).map(|named| named.found).unwrap_or_default();
+            let found = staged.records.get(&position).map(|named| named.found).unwrap_or_default();
             self.put_record(record, position, found, late);
         }
         for (name, wrapped) in &shape.new_keys {
@@ -580,9 +580,10 @@ impl Applier<'_> {
         self.rules.finish(size);
         // Each place was taken when its entry was added.
         let recorded = self.concerning.iter();
-        let recorded = recorded.map(|(at, tag, record)| Recorded { tag: *tag, leaf: leaves[*at], record: *record });
+        let recorded =
+            recorded.map(|(at, tag, record)| RecordedEntry { tag: *tag, leaf: leaves[*at], record: *record });
         let index_commit = match self.index_commit {
-            true => Some(Uncovered::of(&self.overlay)?),
+            true => Some(UncoveredChanges::of(&self.overlay)?),
             false => None,
         };
         Ok(Effects {

@@ -32,7 +32,7 @@ use super::feature::{CLAIMS, ROLES, feature_level_reached};
 use super::{Applier, acts, authority, basis, daily, devices, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
-use crate::consent::register::Became;
+use crate::consent::register::GlassEvent;
 use crate::consent::{BreakGlass, Rules, glass_id, opened};
 use crate::envelope::Place;
 use crate::error::{ReadError, Refusal, Stop};
@@ -44,7 +44,7 @@ use crate::verified::Verified;
 type Tag = [u8; TAG_LEN];
 
 /// An accepted record that decides, or whose basis was looked at.
-pub(crate) struct Named {
+pub(crate) struct StagedRecord {
     pub tag: Tag,
     pub kind: Kind,
     /// The party that signed it.
@@ -59,8 +59,8 @@ pub(crate) struct Named {
 
 /// What the records of a batch would change, by their positions. Nothing is changed before all of the batch is accepted.
 #[derive(Default)]
-pub(crate) struct Staged {
-    pub named: BTreeMap<u32, Named>,
+pub(crate) struct StagedRecords {
+    pub records: BTreeMap<u32, StagedRecord>,
     /// States after the batch's own records, of patients with more than one of them.
     states: BTreeMap<Tag, PatientState>,
     /// How many of the batch's own records decide, by patients.
@@ -106,7 +106,7 @@ pub(super) fn stage(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
     (genesis, verify): (&GenesisInfo, Option<&Verified>),
-    staged: &mut Staged,
+    staged: &mut StagedRecords,
     (shape, signer): (&Shape<'_>, &Signer),
     (position, record): (u32, &Record<'_>),
     (index, time): (LeafIndex, LedgerTimeMs),
@@ -168,7 +168,7 @@ pub(super) fn stage(
     if let Some(content) = cosigned {
         staged.cosigned.push((content, index));
     }
-    staged.named.insert(position, Named { tag, kind: record.kind, by, event, may_change, found });
+    staged.records.insert(position, StagedRecord { tag, kind: record.kind, by, event, may_change, found });
     Ok(())
 }
 
@@ -203,7 +203,7 @@ fn open(
     }
 }
 
-impl Staged {
+impl StagedRecords {
     /// Admits a record; of a break-glass, brings its end forward to where the policy has it.
     fn admit(
         &mut self,
@@ -396,7 +396,7 @@ impl Staged {
 
     /// What the records that were staged so far change of what a tag's state holds, in order.
     fn events_of<'s>(&'s self, tag: &'s Tag) -> impl Iterator<Item = &'s (Event, Meta)> {
-        let of_tag = self.named.values().filter(move |named| named.tag == *tag);
+        let of_tag = self.records.values().filter(move |named| named.tag == *tag);
         let events = of_tag.filter_map(|named| named.event.as_ref());
         events.filter(|(event, _)| !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_)))
     }
@@ -438,7 +438,7 @@ impl Staged {
             Stop::from(Refusal::new(Code::UnknownReference, what))
         };
         let taken = overlay.break_glass(&NO_PATIENT, before)?.is_some_and(|glass| glass.continued_by.is_some());
-        let staged = self.named.values().filter_map(|named| named.event.as_ref());
+        let staged = self.records.values().filter_map(|named| named.event.as_ref());
         let mut staged = staged.filter(
             |(event, _)| matches!(event, Event::BreakGlassOpened(other) if other.continues.as_deref() == Some(before)),
         );
@@ -498,9 +498,9 @@ enum Says {
 
 impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
-    pub(super) fn take_effect(&mut self, staged: Staged) -> Result<(), Stop> {
-        for named in staged.named.into_values() {
-            let Named { tag, kind, by, event, may_change, .. } = named;
+    pub(super) fn take_effect(&mut self, staged: StagedRecords) -> Result<(), Stop> {
+        for named in staged.records.into_values() {
+            let StagedRecord { tag, kind, by, event, may_change, .. } = named;
             let Some((event, meta)) = event else { continue };
             let index = meta.index;
             match &event {
@@ -590,15 +590,15 @@ impl Applier<'_> {
         let became = match event {
             Event::BreakGlassJustified { .. } => {
                 glass.justified.get_or_insert(meta.index);
-                Some(Became::Justified)
+                Some(GlassEvent::Justified)
             }
             Event::BreakGlassClosed { .. } => {
                 glass.closed.get_or_insert(meta.index);
-                Some(Became::Closed)
+                Some(GlassEvent::Closed)
             }
             Event::BreakGlassReviewed { verdict, .. } => {
                 glass.reviewed = Some((meta.index, *verdict));
-                Some(Became::Reviewed(*verdict))
+                Some(GlassEvent::Reviewed(*verdict))
             }
             _ => None,
         };

@@ -13,7 +13,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::limits::ISSUERS_MAX;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::will::issuer::Issuer;
-use sillage_rules::will::{self, Log, Proven, Will};
+use sillage_rules::will::{self, Log, ProvenWill, Will};
 
 use super::acts::refused;
 use super::check::Record;
@@ -122,7 +122,7 @@ pub(crate) fn of_request(
     (genesis, verified): (&GenesisInfo, &Verified),
     (request, key_id): (&ParsedRequest, &KeyId),
     at: LedgerTimeMs,
-) -> Result<Option<Proven>, Stop> {
+) -> Result<Option<ProvenWill>, Stop> {
     check_known(overlay, request)?;
     let will = request.message().will.as_ref();
     let issuer = issuer_of(overlay, will)?;

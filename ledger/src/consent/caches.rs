@@ -20,7 +20,7 @@ use crate::verified::Verified;
 
 /// The state of a patient, folded from all that decides in a log of `as_of` entries.
 #[derive(Clone)]
-pub(crate) struct Folded {
+pub(crate) struct FoldedState {
     pub state: Arc<PatientState>,
     pub as_of: u64,
     /// How many records it was folded from, those that were erased one by one too: the same whether it was kept or not.
@@ -30,7 +30,7 @@ pub(crate) struct Folded {
 /// Records up to which a state weighs what it was folded from; beyond, what it still holds is counted.
 const COUNTED_FROM: usize = 1_000;
 
-impl Folded {
+impl FoldedState {
     /// What it weighs, about in records. One that was folded from very many holds few of them still: it must not be too
     /// heavy to be kept, or else it would be folded anew for every question.
     pub(crate) fn weight(&self) -> usize {
@@ -46,7 +46,7 @@ pub(crate) struct Caches {
     pub vault: Vault,
     /// Data keys and epochs as they are stored.
     pub on_record: OnRecord,
-    pub states: Cache<[u8; TAG_LEN], Folded>,
+    pub states: Cache<[u8; TAG_LEN], FoldedState>,
     /// What was deposited, by entries.
     pub deposits: Cache<u64, Arc<Vec<DepositedItem>>>,
     /// Decisions, by their entries; each weighs as many KiB as it takes.

@@ -154,13 +154,13 @@ fn history_key(glass: LeafIndex, by: LeafIndex) -> Vec<u8> {
 
 /// What an entry did to a break-glass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Became {
+pub(crate) enum GlassEvent {
     Justified,
     Closed,
     Reviewed(Verdict),
 }
 
-impl Became {
+impl GlassEvent {
     const fn code(self) -> u8 {
         match self {
             Self::Justified => 1,
@@ -218,24 +218,24 @@ impl Overlay<'_> {
     fn fold_history(&self, glass: &mut BreakGlass) -> Result<(), ReadError> {
         let prefix = [&[HISTORY][..], &glass.index.get().to_be_bytes()].concat();
         for (key, row) in self.store().scan(Family::Glass, &prefix, None, HISTORY_MAX)? {
-            let (by, became) = (index_of(&key)?, Became::of(&row).ok_or_else(damaged)?);
+            let (by, became) = (index_of(&key)?, GlassEvent::of(&row).ok_or_else(damaged)?);
             if !self.still_counts(by)? {
                 continue;
             }
             match became {
-                Became::Justified => glass.justified = Some(glass.justified.map_or(by, |first| first.min(by))),
-                Became::Closed => glass.closed = Some(glass.closed.map_or(by, |first| first.min(by))),
-                Became::Reviewed(verdict) if glass.reviewed.is_none_or(|(last, _)| last <= by) => {
+                GlassEvent::Justified => glass.justified = Some(glass.justified.map_or(by, |first| first.min(by))),
+                GlassEvent::Closed => glass.closed = Some(glass.closed.map_or(by, |first| first.min(by))),
+                GlassEvent::Reviewed(verdict) if glass.reviewed.is_none_or(|(last, _)| last <= by) => {
                     glass.reviewed = Some((by, verdict));
                 }
-                Became::Reviewed(_) => {}
+                GlassEvent::Reviewed(_) => {}
             }
         }
         Ok(())
     }
 
     /// Keeps what the record of this entry did to a break-glass.
-    pub(crate) fn keep_history(&mut self, glass: LeafIndex, by: LeafIndex, became: Became) {
+    pub(crate) fn keep_history(&mut self, glass: LeafIndex, by: LeafIndex, became: GlassEvent) {
         self.set_row(Family::Glass, history_key(glass, by), Some(vec![became.code()]));
     }
 

@@ -12,7 +12,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, RecordError};
 use zeroize::Zeroizing;
 
-use super::caches::{Caches, Folded};
+use super::caches::{Caches, FoldedState};
 use super::documents::{self, Documents};
 use crate::envelope::vault::VaultError;
 use crate::envelope::{Place, layout, split_plain};
@@ -26,7 +26,7 @@ use sillage_rules::codes::Code;
 type Tag = [u8; TAG_LEN];
 
 /// A record entry, and what was sealed for it; `None` where that was erased.
-type Opened = Option<(RecordEntry, Zeroizing<Vec<u8>>)>;
+type OpenedPayload = Option<(RecordEntry, Zeroizing<Vec<u8>>)>;
 
 /// States and documents, as of the records of a command that were taken so far.
 pub(crate) struct Rules<'a> {
@@ -37,7 +37,7 @@ pub(crate) struct Rules<'a> {
     /// Every command before went through these caches: what is kept is as of now.
     current: bool,
     /// Of the patients that the command is about.
-    states: BTreeMap<Tag, Folded>,
+    states: BTreeMap<Tag, FoldedState>,
     /// The command's own events: after an erasure, a state is folded again.
     events: BTreeMap<Tag, Vec<(Event, Meta)>>,
     documents: Option<Arc<Documents>>,
@@ -129,7 +129,7 @@ impl<'a> Rules<'a> {
             let folded = self.fold(overlay, tag)?;
             self.states.insert(*tag, folded);
         }
-        Ok(self.known(tag))
+        Ok(self.folded_state(tag))
     }
 
     /// How many records that decide a tag has, without deposits.
@@ -149,21 +149,21 @@ impl<'a> Rules<'a> {
     ///
     /// # Panics
     /// When it wasn't.
-    pub(crate) fn known(&self, tag: &Tag) -> &PatientState {
+    pub(crate) fn folded_state(&self, tag: &Tag) -> &PatientState {
         &self.states.get(tag).expect("folded before").state
     }
 
-    fn fold(&mut self, overlay: &Overlay<'_>, tag: &Tag) -> Result<Folded, Stop> {
+    fn fold(&mut self, overlay: &Overlay<'_>, tag: &Tag) -> Result<FoldedState, Stop> {
         let kept = self.caches.states.take(tag).filter(|kept| kept.as_of <= self.size);
         let complete = self.current && kept.is_some();
         let mut folded = match kept {
             Some(kept) => kept,
             None => match overlay.patient_erasure(tag)? {
-                None => Folded { state: Arc::default(), as_of: 0, records: 0 },
+                None => FoldedState { state: Arc::default(), as_of: 0, records: 0 },
                 Some(by) => {
                     // Closed for ever; what was recorded before is gone.
                     let as_of = by.index.get() + 1;
-                    Folded { state: Arc::new(PatientState::erased()), as_of, records: 0 }
+                    FoldedState { state: Arc::new(PatientState::erased()), as_of, records: 0 }
                 }
             },
         };
@@ -228,7 +228,7 @@ impl<'a> Rules<'a> {
         Ok(Some((entry, record)))
     }
 
-    fn open_at(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<Opened, Stop> {
+    fn open_at(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<OpenedPayload, Stop> {
         let payload = overlay.store().get(Family::Payload, &schema::index_key(index.get()));
         let Some(payload) = payload.map_err(ReadError::from)? else { return Ok(None) };
         let (entry, place) = place_of(overlay, index)?;

@@ -26,7 +26,7 @@ pub(crate) enum VaultError {
 }
 
 /// A data key, and what it was wrapped as.
-struct Unwrapped {
+struct UnwrappedKey {
     wrapped: Box<[u8]>,
     cipher: DataCipher,
 }
@@ -35,7 +35,7 @@ struct Unwrapped {
 pub(crate) struct Vault {
     keks: Arc<dyn KekProvider>,
     origin: Origin,
-    keys: Cache<DataKeyName, Arc<Unwrapped>>,
+    keys: Cache<DataKeyName, Arc<UnwrappedKey>>,
     /// Whether what can't be unwrapped is reason to ask if this node's key is the group's.
     asks: bool,
 }
@@ -91,12 +91,12 @@ impl Vault {
         Ok(unwrap(one)?.zip(unwrap(other)?).is_some_and(|(one, other)| *one == *other))
     }
 
-    fn key(&mut self, name: DataKeyName, wrapped: &[u8], epochs: KekEpochs) -> Result<Arc<Unwrapped>, VaultError> {
+    fn key(&mut self, name: DataKeyName, wrapped: &[u8], epochs: KekEpochs) -> Result<Arc<UnwrappedKey>, VaultError> {
         if let Some(known) = self.keys.get(name).filter(|known| *known.wrapped == *wrapped) {
             return Ok(known);
         }
         let cipher = self.unwrap(&name, wrapped, epochs)?;
-        let key = Arc::new(Unwrapped { wrapped: wrapped.into(), cipher });
+        let key = Arc::new(UnwrappedKey { wrapped: wrapped.into(), cipher });
         self.keys.put(name, key.clone(), 1);
         Ok(key)
     }

@@ -20,7 +20,7 @@ use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_rules::entry::IndexCommit;
 use sillage_rules::index::BucketTree;
 
-pub(crate) use self::worker::{Changes, Recorded, Worker};
+pub(crate) use self::worker::{Changes, RecordedEntry, Worker};
 
 /// The index of one database, as of its last index commit.
 pub(crate) struct Index {

@@ -12,7 +12,7 @@ use sillage_rules::entry::{Entry, IndexCommit};
 use sillage_rules::index::{self, BucketTree, bucket_of};
 
 use super::row::Row;
-use super::worker::{Recorded, Worker};
+use super::worker::{RecordedEntry, Worker};
 use super::{Index, bucket};
 use crate::error::ReadError;
 use crate::schema::{self, Family, HeadRow, NO_PATIENT};
@@ -151,7 +151,7 @@ pub(crate) fn hand_pending(store: &Store, head: &HeadRow, worker: &Worker) -> Re
         if let Entry::Record(entry) = entry
             && entry.tag != NO_PATIENT
         {
-            recorded.push(Recorded { tag: entry.tag, leaf: leaf_hash(&bytes), record: entry.record_hash });
+            recorded.push(RecordedEntry { tag: entry.tag, leaf: leaf_hash(&bytes), record: entry.record_hash });
         }
         if recorded.len() >= CHUNK_ENTRIES {
             worker.hand(std::mem::take(&mut recorded));

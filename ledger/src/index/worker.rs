@@ -26,7 +26,7 @@ const JOBS_MAX: usize = 16;
 const ROW_BYTES: usize = 224;
 
 /// A record entry with a patient.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedEntry {
     pub tag: [u8; 32],
     /// Hash of the entry in the log tree.
     pub leaf: Hash,
@@ -45,20 +45,20 @@ pub(crate) struct Changes {
 }
 
 pub(crate) enum Job {
-    Records(Vec<Recorded>),
+    Records(Vec<RecordedEntry>),
     Commit(SyncSender<Result<Changes, ReadError>>),
 }
 
 /// Runs until dropped.
 pub(crate) enum Worker {
     /// Beside applying.
-    Thread(Beside),
+    Thread(IndexThread),
     /// Within each call: the results are the same.
     Inline(Box<Mutex<Pending>>),
 }
 
 /// The thread, and the queue to it.
-pub(crate) struct Beside {
+pub(crate) struct IndexThread {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -72,7 +72,7 @@ impl Worker {
             index,
             tags: HashMap::new(),
             dirty: Vec::new(),
-            held: Held { rows_max: cache_bytes / ROW_BYTES, ..Held::default() },
+            held: HeldBuckets { rows_max: cache_bytes / ROW_BYTES, ..HeldBuckets::default() },
             failed: None,
         };
         if !options.index_thread {
@@ -80,11 +80,11 @@ impl Worker {
         }
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let thread = std::thread::Builder::new().name("ledger-index".into()).spawn(move || run(pending, &queue))?;
-        Ok(Self::Thread(Beside { jobs: Some(jobs), thread: Some(thread) }))
+        Ok(Self::Thread(IndexThread { jobs: Some(jobs), thread: Some(thread) }))
     }
 
     /// Hands over what was recorded, in order.
-    pub(crate) fn hand(&self, records: Vec<Recorded>) {
+    pub(crate) fn hand(&self, records: Vec<RecordedEntry>) {
         match self {
             _ if records.is_empty() => {}
             Self::Thread(beside) => beside.send(Job::Records(records)),
@@ -104,14 +104,14 @@ impl Worker {
     }
 }
 
-impl Beside {
+impl IndexThread {
     fn send(&self, job: Job) {
         let jobs = self.jobs.as_ref().expect("only dropping takes it away");
         jobs.send(job).expect("the index thread runs as long as its ledger");
     }
 }
 
-impl Drop for Beside {
+impl Drop for IndexThread {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take()
@@ -142,13 +142,13 @@ pub(crate) struct Pending {
     tags: HashMap<[u8; 32], (usize, Hash)>,
     /// Slots of the buckets concerned, each once.
     dirty: Vec<usize>,
-    held: Held,
+    held: HeldBuckets,
     /// Why a bucket couldn't be read: the next commit says it.
     failed: Option<ReadError>,
 }
 
 impl Pending {
-    fn take(&mut self, records: &[Recorded]) {
+    fn take(&mut self, records: &[RecordedEntry]) {
         if self.failed.is_some() {
             return;
         }
@@ -167,7 +167,7 @@ impl Pending {
     }
 
     /// Makes sure that the buckets of all patients concerned are held.
-    fn load(&mut self, records: &[Recorded]) -> Result<(), ReadError> {
+    fn load(&mut self, records: &[RecordedEntry]) -> Result<(), ReadError> {
         let depth = self.index.depth();
         let mut fresh = Vec::new();
         for record in records {
@@ -242,7 +242,7 @@ impl Pending {
 
 /// Buckets in memory: those with changes, and those that had some lately.
 #[derive(Default)]
-struct Held {
+struct HeldBuckets {
     slots: Vec<Slot>,
     /// Where each bucket is in `slots`.
     places: HashMap<u64, usize>,
@@ -262,7 +262,7 @@ struct Slot {
     used: u64,
 }
 
-impl Held {
+impl HeldBuckets {
     fn put(&mut self, number: u64, bucket: Bucket) {
         self.places.insert(number, self.slots.len());
         self.rows += bucket.rows.len();

@@ -33,7 +33,7 @@ use crate::store::Store;
 
 /// A checked erasure, done once all of its batch is accepted.
 #[derive(Debug, Clone)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedErasure {
     pub tag: [u8; TAG_LEN],
     /// None: all of the patient's before.
     pub indices: Vec<LeafIndex>,
@@ -56,7 +56,7 @@ pub(crate) struct Registry {
     /// Issuers of logins, by the hash of their URL.
     issuers: BTreeMap<Hash, v1::IssuerPublished>,
     /// Erasures of the batch that is being checked.
-    pub erasures: Vec<Planned>,
+    pub erasures: Vec<PlannedErasure>,
     /// Acts of the batch that is being checked that void or reinstate records.
     pub voidings: Vec<(LeafIndex, LedgerTimeMs, Voiding)>,
     /// Another rule of the authorities.

@@ -14,4 +14,6 @@ pub use crate::envelope::{
 };
 pub use crate::error::KekError;
 pub use crate::schema::TagPrefix;
-pub use sealer::{DATA_KEYS_CACHED, Opened, Plain, Randomness, SealError, SealedPayloads, Sealer, SystemRandomness};
+pub use sealer::{
+    DATA_KEYS_CACHED, OpenedEntry, Plain, Randomness, SealError, SealedPayloads, Sealer, SystemRandomness,
+};

@@ -47,7 +47,7 @@ pub struct SealedPayloads {
 
 /// An opened payload, with the entries that it belongs to.
 #[derive(Debug, Clone)]
-pub struct Opened {
+pub struct OpenedEntry {
     /// The record entry.
     pub entry: RecordEntry,
     /// The header of its batch; none for a record that the ledger made itself.
@@ -249,7 +249,7 @@ impl Sealer {
     ///
     /// # Errors
     /// When the entry isn't a record, or its payload can't be opened.
-    pub(crate) fn open(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
+    pub(crate) fn open(&self, index: LeafIndex) -> Result<Option<OpenedEntry>, SealError> {
         let mut attempts = 0;
         loop {
             let version = self.reader.keys_version();
@@ -265,7 +265,7 @@ impl Sealer {
         }
     }
 
-    fn open_once(&self, index: LeafIndex) -> Result<Option<Opened>, SealError> {
+    fn open_once(&self, index: LeafIndex) -> Result<Option<OpenedEntry>, SealError> {
         if index.get() >= self.reader.tree_size().get() {
             return Ok(None);
         }
@@ -279,7 +279,7 @@ impl Sealer {
             Some(place) => self.open_payload(&place, &payload, index)?,
         };
         let (salt, record) = split_plain(&entry, &plain).ok_or(SealError::Altered)?;
-        Ok(Some(Opened { salt: salt.to_vec(), record: record.to_vec(), entry, header }))
+        Ok(Some(OpenedEntry { salt: salt.to_vec(), record: record.to_vec(), entry, header }))
     }
 
     pub(super) fn open_payload(

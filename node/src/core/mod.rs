@@ -48,7 +48,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use sillage_cluster::core::Role;
-use sillage_cluster::identity::{DiskError, Held, Marker as _, next_run};
+use sillage_cluster::identity::{DiskContent, DiskError, Marker as _, next_run};
 use sillage_cluster::{DiskClaim, Handle, LogConfig, Runtime};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, Sealer};
 use sillage_ledger::{BatchOutcome, EntryReader, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
@@ -438,7 +438,7 @@ fn refuse_emptied(config: &NodeConfig, marker: &FileMarker) -> Result<(), CoreEr
         return Ok(());
     }
     let mark = marker.load().map_err(DiskError::Unusable)?;
-    let held = Held { run: None, empty: true, last: 0 };
+    let held = DiskContent { run: None, empty: true, last: 0 };
     next_run(held, mark, disk::may_begin(&config.data_dir), &mut || 0)?;
     Ok(())
 }

@@ -95,12 +95,12 @@ fn note(mut input: Input<'_>) -> Result<SignedNote, BundleError> {
     }
 }
 
-fn included(mut input: Input<'_>) -> Result<Included, BundleError> {
-    let read = Included { entry: input.bytes()?.to_vec(), path: input.hashes()? };
+fn included(mut input: Input<'_>) -> Result<IncludedEntry, BundleError> {
+    let read = IncludedEntry { entry: input.bytes()?.to_vec(), path: input.hashes()? };
     input.end(read)
 }
 
-fn put_included(out: &mut Vec<u8>, included: &Included) {
+fn put_included(out: &mut Vec<u8>, included: &IncludedEntry) {
     put_bytes(out, &included.entry);
     put_hashes(out, &included.path);
 }

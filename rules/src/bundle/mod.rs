@@ -36,9 +36,9 @@ pub struct Bundle {
     /// Section 1: the checkpoint.
     pub note: SignedNote,
     /// Section 2: entry 0.
-    pub genesis: Included,
+    pub genesis: IncludedEntry,
     /// Section 3: the index commit.
-    pub index_commit: Included,
+    pub index_commit: IncludedEntry,
     /// Section 4: whose trace.
     pub identity: BundleIdentity,
     /// Section 5: the bucket of the patient index, and its path.
@@ -63,7 +63,7 @@ impl fmt::Debug for Bundle {
 
 /// An entry of the log and its inclusion in the checkpoint's tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Included {
+pub struct IncludedEntry {
     /// Its bytes.
     pub entry: Vec<u8>,
     /// The audit path (RFC 6962 §2.1.1).

@@ -12,7 +12,7 @@ use sillage_proto::v1;
 use super::entries::{Checked, check_entries};
 use super::error::{BundleError, Problem, Section};
 use super::report::{Cosigners, Report, SinceReport};
-use super::{Bundle, Included, Range};
+use super::{Bundle, IncludedEntry, Range};
 use crate::entry::{Entry, IndexCommit};
 use crate::index::{ikey, row};
 use crate::kind::Kind;
@@ -215,7 +215,7 @@ impl Bundle {
     }
 }
 
-fn included(part: &Included, index: LeafIndex, satisfied: &Satisfied) -> Result<(), ProofError> {
+fn included(part: &IncludedEntry, index: LeafIndex, satisfied: &Satisfied) -> Result<(), ProofError> {
     let checkpoint = &satisfied.checkpoint;
     verify_inclusion(&leaf_hash(&part.entry), index, checkpoint.size, &part.path, &checkpoint.root)
 }

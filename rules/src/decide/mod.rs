@@ -113,7 +113,7 @@ impl Decision {
 /// Rules of the secret tag count for the items that are kept there alone: what is decided on the others reads as if there
 /// were no second tag.
 pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>, request: &Request) -> Decision {
-    let asking = steps::Asking::new(env, state, secret, request);
+    let asking = steps::RequestCase::new(env, state, secret, request);
     let items: Vec<ItemDecision> = request.items.iter().map(|item| asking.decide(item)).collect();
     let breaks_glass = items.iter().any(|item| item.reason == Reason::BreakGlass);
     let versions = Versions {

@@ -18,7 +18,7 @@ pub struct Step {
     pub reasons: &'static [Reason],
     /// Where the rule stands in law; empty where it follows from the others.
     pub law: &'static str,
-    decides: fn(&Asked<'_>) -> Option<Verdict>,
+    decides: fn(&ItemCase<'_>) -> Option<Verdict>,
 }
 
 /// Every step, in order. The last one always decides.
@@ -117,7 +117,7 @@ pub const STEPS: [Step; 13] = [
 ];
 
 /// A request, with what is the same for all of its items.
-pub(super) struct Asking<'a> {
+pub(super) struct RequestCase<'a> {
     env: &'a Env<'a>,
     open: &'a PatientState,
     second: Option<&'a PatientState>,
@@ -127,7 +127,7 @@ pub(super) struct Asking<'a> {
 }
 
 /// One item of a request, with all that a step may look at.
-struct Asked<'a> {
+struct ItemCase<'a> {
     env: &'a Env<'a>,
     request: &'a Request,
     item: &'a ItemFacts,
@@ -157,7 +157,7 @@ fn verdict(reason: Reason, consulted: impl IntoIterator<Item = LeafIndex>) -> Op
     Some(Verdict { reason, consulted })
 }
 
-impl<'a> Asking<'a> {
+impl<'a> RequestCase<'a> {
     pub fn new(
         env: &'a Env<'a>,
         open: &'a PatientState,
@@ -176,7 +176,7 @@ impl<'a> Asking<'a> {
         let labelled = Item::new(item);
         let [open, second] = &self.meant;
         let meant = open.iter().chain(second.iter().filter(|_| secret.is_some()));
-        let asked = Asked {
+        let case = ItemCase {
             env: self.env,
             request: self.request,
             item,
@@ -185,14 +185,14 @@ impl<'a> Asking<'a> {
             labelled,
             secret,
         };
-        let decisive = STEPS.iter().find_map(|step| (step.decides)(&asked));
+        let decisive = STEPS.iter().find_map(|step| (step.decides)(&case));
         let Verdict { reason, consulted } = decisive.expect("the last step decides");
-        let contradicted = item.contradicted && asked.may_know(reason);
+        let contradicted = item.contradicted && case.may_know(reason);
         ItemDecision { id: item.id.clone(), permit: reason.permits(), reason, consulted, contradicted }
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ItemCase<'a> {
     fn states(&self) -> impl Iterator<Item = &'a PatientState> {
         self.states.into_iter().flatten()
     }
@@ -278,149 +278,149 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn known(asked: &Asked<'_>) -> Option<Verdict> {
-    if asked.env.is_revoked(&asked.request.actor.name) {
+fn known(case: &ItemCase<'_>) -> Option<Verdict> {
+    if case.env.is_revoked(&case.request.actor.name) {
         return verdict(Reason::InvalidActor, None);
     }
-    asked.item.other_patient.then(|| verdict(Reason::UnknownItem, None)).flatten()
+    case.item.other_patient.then(|| verdict(Reason::UnknownItem, None)).flatten()
 }
 
-fn patient(asked: &Asked<'_>) -> Option<Verdict> {
-    if asked.request.actor.kind != ActorKind::Patient {
+fn patient(case: &ItemCase<'_>) -> Option<Verdict> {
+    if case.request.actor.kind != ActorKind::Patient {
         return None;
     }
-    if let Some(embargo) = asked.embargo() {
+    if let Some(embargo) = case.embargo() {
         return verdict(Reason::Embargoed, [embargo]);
     }
-    verdict(if asked.is_someone_elses() { Reason::NotOwner } else { Reason::Own }, None)
+    verdict(if case.is_someone_elses() { Reason::NotOwner } else { Reason::Own }, None)
 }
 
-fn representative(asked: &Asked<'_>) -> Option<Verdict> {
-    let Request { actor, action, at, .. } = asked.request;
+fn representative(case: &ItemCase<'_>) -> Option<Verdict> {
+    let Request { actor, action, at, .. } = case.request;
     let registered =
-        asked.states().find_map(|state| state.represented_by(&actor.name, *at, |power| power.covers(*action)))?;
-    if let Some(embargo) = asked.embargo() {
+        case.states().find_map(|state| state.represented_by(&actor.name, *at, |power| power.covers(*action)))?;
+    if let Some(embargo) = case.embargo() {
         return verdict(Reason::Embargoed, [registered, embargo]);
     }
-    if asked.is_someone_elses() {
+    if case.is_someone_elses() {
         return verdict(Reason::NotOwner, [registered]);
     }
-    match asked.secret {
+    match case.secret {
         Some(mark) => verdict(Reason::MinorSecrecy, [Some(registered), mark].into_iter().flatten()),
         None => verdict(Reason::Representative, [registered]),
     }
 }
 
-fn space_and_purpose(asked: &Asked<'_>) -> Option<Verdict> {
-    let mut closed = asked.states().map(PatientState::space).filter(|(space, _)| *space != Space::Open);
+fn space_and_purpose(case: &ItemCase<'_>) -> Option<Verdict> {
+    let mut closed = case.states().map(PatientState::space).filter(|(space, _)| *space != Space::Open);
     if let Some((_, stamp)) = closed.next()
-        && !asked.is_emergency_in_unproven_closing()
+        && !case.is_emergency_in_unproven_closing()
     {
         return verdict(Reason::SpaceClosed, stamp.map(|stamp| stamp.index));
     }
-    let barred = asked.env.policy.barred_purposes.contains(&asked.request.purpose);
+    let barred = case.env.policy.barred_purposes.contains(&case.request.purpose);
     barred.then(|| verdict(Reason::PurposeBarred, None)).flatten()
 }
 
-fn depositor(asked: &Asked<'_>) -> Option<Verdict> {
-    let actor = &asked.request.actor;
+fn depositor(case: &ItemCase<'_>) -> Option<Verdict> {
+    let actor = &case.request.actor;
     // Whoever deposited it knows it; their colleague who represents the patient, or is blocked by name, doesn't.
-    let organisation = asked.item.depositor_organisation.as_deref();
-    let own = asked.item.depositor.as_ref() == Some(&actor.name) && asked.request.counts_for_person(organisation);
+    let organisation = case.item.depositor_organisation.as_deref();
+    let own = case.item.depositor.as_ref() == Some(&actor.name) && case.request.counts_for_person(organisation);
     let of_structure =
-        actor.is_of(organisation) && !asked.is_kept_from_actor() && !(asked.env.claims && asked.block().is_some());
-    (asked.consults() && (own || of_structure)).then(|| verdict(Reason::Depositor, None)).flatten()
+        actor.is_of(organisation) && !case.is_kept_from_actor() && !(case.env.claims && case.block().is_some());
+    (case.consults() && (own || of_structure)).then(|| verdict(Reason::Depositor, None)).flatten()
 }
 
-fn ceilings(asked: &Asked<'_>) -> Option<Verdict> {
-    let Request { actor, action, .. } = asked.request;
-    if asked.env.matrix.forbids(actor, &asked.item.category, *action) {
+fn ceilings(case: &ItemCase<'_>) -> Option<Verdict> {
+    let Request { actor, action, .. } = case.request;
+    if case.env.matrix.forbids(actor, &case.item.category, *action) {
         return verdict(Reason::Matrix, None);
     }
-    (!asked.env.catalogue.lists(actor)).then(|| verdict(Reason::NotCatalogued, None)).flatten()
+    (!case.env.catalogue.lists(actor)).then(|| verdict(Reason::NotCatalogued, None)).flatten()
 }
 
-fn attending(asked: &Asked<'_>) -> Option<Verdict> {
-    if !asked.env.policy.attending_doctor_sees_all || !asked.is_treating() {
+fn attending(case: &ItemCase<'_>) -> Option<Verdict> {
+    if !case.env.policy.attending_doctor_sees_all || !case.is_treating() {
         return None;
     }
-    let actor = &asked.request.actor;
-    if !asked.request.counts_for_person(None) {
+    let actor = &case.request.actor;
+    if !case.request.counts_for_person(None) {
         return None;
     }
-    let declared = asked.states().find_map(PatientState::attending).filter(|(name, _)| **name == actor.name)?;
+    let declared = case.states().find_map(PatientState::attending).filter(|(name, _)| **name == actor.name)?;
     verdict(Reason::Attending, [declared.1.index])
 }
 
-fn blocked(asked: &Asked<'_>) -> Option<Verdict> {
-    verdict(Reason::Blocked, [asked.block()?])
+fn blocked(case: &ItemCase<'_>) -> Option<Verdict> {
+    verdict(Reason::Blocked, [case.block()?])
 }
 
-fn break_glass(asked: &Asked<'_>) -> Option<Verdict> {
-    let open = asked.broken_glass();
+fn break_glass(case: &ItemCase<'_>) -> Option<Verdict> {
+    let open = case.broken_glass();
     if open.is_empty() {
         return None;
     }
-    let opposed = |case| {
-        let mut cases = asked.states().flat_map(PatientState::opposed_cases);
-        cases.find(|(opposed, _)| *opposed == case).map(|(_, stamp)| stamp.index)
+    let opposed = |emergency| {
+        let mut cases = case.states().flat_map(PatientState::opposed_cases);
+        cases.find(|(opposed, _)| *opposed == emergency).map(|(_, stamp)| stamp.index)
     };
     let oppositions: Option<Vec<LeafIndex>> = open.iter().map(|entry| opposed(entry.case)).collect();
     if let Some(oppositions) = oppositions {
         return verdict(Reason::EmergencyOpposed, oppositions);
     }
-    if let Some(mask) = asked.mask().filter(|_| !asked.env.policy.emergency_lifts_mask) {
+    if let Some(mask) = case.mask().filter(|_| !case.env.policy.emergency_lifts_mask) {
         return verdict(Reason::Masked, [mask]);
     }
     let lifts = open.iter().filter(|entry| opposed(entry.case).is_none());
     verdict(Reason::BreakGlass, lifts.map(|entry| entry.stamp.index))
 }
 
-fn denied(asked: &Asked<'_>) -> Option<Verdict> {
-    if let Some(mask) = asked.mask() {
+fn denied(case: &ItemCase<'_>) -> Option<Verdict> {
+    if let Some(mask) = case.mask() {
         return verdict(Reason::Masked, [mask]);
     }
-    let denials: Vec<LeafIndex> = asked.directives(Effect::Deny).map(|entry| entry.stamp.index).collect();
+    let denials: Vec<LeafIndex> = case.directives(Effect::Deny).map(|entry| entry.stamp.index).collect();
     if !denials.is_empty() {
         return verdict(Reason::ConsentDeny, denials);
     }
-    if asked.request.action != Action::Write {
+    if case.request.action != Action::Write {
         return None;
     }
-    let mut feeds = asked.states().flat_map(PatientState::feeds);
-    let opposed = feeds.find(|entry| entry.feed.matches(&asked.request.actor, &asked.item.category))?;
+    let mut feeds = case.states().flat_map(PatientState::feeds);
+    let opposed = feeds.find(|entry| entry.feed.matches(&case.request.actor, &case.item.category))?;
     verdict(Reason::FeedOpposed, [opposed.stamp.index])
 }
 
 /// Only reached when nothing denies: what is excepted from a denial counts as permitted. Of what a minor keeps from
 /// representatives, nothing is granted to a representative, who may have signed the grant themselves; and what a
 /// representative signs opens it to professionals alone, whom secrecy binds.
-fn granted(asked: &Asked<'_>) -> Option<Verdict> {
-    if asked.is_kept_from_actor() {
+fn granted(case: &ItemCase<'_>) -> Option<Verdict> {
+    if case.is_kept_from_actor() {
         return None;
     }
-    let actor = &asked.request.actor;
-    let by_patient_alone = asked.secret.is_some() && actor.kind != ActorKind::Professional;
-    let grants = asked.directives(Effect::Permit).filter(|entry| !(by_patient_alone && entry.by_representative));
+    let actor = &case.request.actor;
+    let by_patient_alone = case.secret.is_some() && actor.kind != ActorKind::Professional;
+    let grants = case.directives(Effect::Permit).filter(|entry| !(by_patient_alone && entry.by_representative));
     let grants: Vec<LeafIndex> = grants.map(|entry| entry.stamp.index).collect();
     if grants.is_empty() { None } else { verdict(Reason::ConsentGrant, grants) }
 }
 
-fn care_team(asked: &Asked<'_>) -> Option<Verdict> {
-    if !asked.is_treating() {
+fn care_team(case: &ItemCase<'_>) -> Option<Verdict> {
+    if !case.is_treating() {
         return None;
     }
-    let Request { actor, at, word_of, .. } = asked.request;
-    let mut memberships = asked.states().flat_map(|state| state.member_as(actor, *at));
+    let Request { actor, at, word_of, .. } = case.request;
+    let mut memberships = case.states().flat_map(|state| state.member_as(actor, *at));
     let joined = memberships.find(|entry| entry.counts_on_word_of(word_of.as_ref()))?;
     verdict(Reason::CareTeam, [joined.stamp.index])
 }
 
-fn rest(asked: &Asked<'_>) -> Option<Verdict> {
-    let actor = &asked.request.actor;
-    let reason = match asked.request.action {
-        Action::Write if actor.kind == ActorKind::Professional && !asked.is_kept_from_actor() => Reason::DepositDefault,
-        Action::Write if asked.env.policy.legal_feeds.contains(&actor.name) => Reason::LegalFeed,
+fn rest(case: &ItemCase<'_>) -> Option<Verdict> {
+    let actor = &case.request.actor;
+    let reason = match case.request.action {
+        Action::Write if actor.kind == ActorKind::Professional && !case.is_kept_from_actor() => Reason::DepositDefault,
+        Action::Write if case.env.policy.legal_feeds.contains(&actor.name) => Reason::LegalFeed,
         _ => Reason::NoConsent,
     };
     verdict(reason, None)

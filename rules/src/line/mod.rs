@@ -17,7 +17,7 @@ pub use act::{ActLine, AddedNodeLine, NodeAddressesLine};
 pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;
-pub use trace::{ActSignatureLine, ErasedLine, Opened, TraceLineJson, VoidedLine};
+pub use trace::{ActSignatureLine, ErasedLine, OpenedContent, TraceLineJson, VoidedLine};
 pub use will::{IssuerKeyLine, IssuerLine, WillLine};
 
 use crate::codes::Code;

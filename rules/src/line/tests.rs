@@ -207,7 +207,7 @@ fn a_trace_line_is_the_record_line_with_what_the_ledger_says() {
         record_hash: record.record_hash(&[1; 16]),
         position: 0,
     });
-    let shown = TraceLineJson::new(&entry, "DMP", Opened::Record(&record), None, line.patient.clone(), false);
+    let shown = TraceLineJson::new(&entry, "DMP", OpenedContent::Record(&record), None, line.patient.clone(), false);
     let mut shown: Value = serde_json::from_str(&shown.to_json()).expect("JSON");
     let added = shown.as_object_mut().expect("an object");
     assert_eq!(added.remove("index"), Some(json!(12)));
@@ -218,12 +218,12 @@ fn a_trace_line_is_the_record_line_with_what_the_ledger_says() {
     assert_eq!(shown, serde_json::from_str::<Value>(EXAMPLE).expect("JSON"));
     let ground = "ORDER".to_owned();
     let by = Some(ErasedLine { index: 20, time: crate::time::TimeMs(1_772_442_000_250), ground });
-    let erased = TraceLineJson::new(&entry, "", Opened::Nothing, by, None, false).to_json();
+    let erased = TraceLineJson::new(&entry, "", OpenedContent::Nothing, by, None, false).to_json();
     let expected = r#"{"index":12,"recorded_at":"2026-03-02T09:00:00.250Z","flags":["UNJUSTIFIED","LATE"],"unjustified_reason":"NO_BASIS","kind":"access.read","erased":{"index":20,"time":"2026-03-02T09:00:00.250Z","ground":"ORDER"}}"#;
     assert_eq!(erased, expected);
     let full = parse(&full()).expect("every field");
     let record = full.to_record(Some(&[7; 32])).expect("a record");
-    let json = TraceLineJson::new(&entry, "", Opened::Record(&record), None, None, true).to_json();
+    let json = TraceLineJson::new(&entry, "", OpenedContent::Record(&record), None, None, true).to_json();
     assert!(json.contains("\"details\":{") && !json.contains('\n'), "{json}");
 }
 

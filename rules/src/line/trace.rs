@@ -95,7 +95,7 @@ pub struct TraceLineJson {
 
 /// What an entry says, to whoever may read it.
 #[derive(Debug, Clone, Copy)]
-pub enum Opened<'a> {
+pub enum OpenedContent<'a> {
     /// Nothing: it was erased, or may not be opened.
     Nothing,
     /// A record that an author signed, or `log.consulted`.
@@ -109,15 +109,15 @@ impl TraceLineJson {
     pub fn new(
         entry: &Entry,
         author: &str,
-        opened: Opened<'_>,
+        opened: OpenedContent<'_>,
         erased: Option<ErasedLine>,
         patient: Option<PatientLine>,
         secret: bool,
     ) -> Self {
         let (record, decision) = match opened {
-            Opened::Nothing => (None, None),
-            Opened::Record(record) => (Some(RecordLine::from_record(record, patient, secret)), None),
-            Opened::Decision(decision) => (Some(record_line(decision, patient, secret)), Some(decision.into())),
+            OpenedContent::Nothing => (None, None),
+            OpenedContent::Record(record) => (Some(RecordLine::from_record(record, patient, secret)), None),
+            OpenedContent::Decision(decision) => (Some(record_line(decision, patient, secret)), Some(decision.into())),
         };
         Self {
             index: entry.index().get(),
@@ -130,8 +130,8 @@ impl TraceLineJson {
             erased,
             voided: None,
             signatures: match opened {
-                Opened::Record(record) => ActSignatureLine::of(record),
-                Opened::Nothing | Opened::Decision(_) => Vec::new(),
+                OpenedContent::Record(record) => ActSignatureLine::of(record),
+                OpenedContent::Nothing | OpenedContent::Decision(_) => Vec::new(),
             },
             record,
             decision,

@@ -65,7 +65,7 @@ impl Level {
 
 /// By what a will is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
+pub enum ProofOfWill {
     /// A login, at the issuer with this URL.
     Login {
         /// The claim `iss`.
@@ -77,14 +77,14 @@ pub enum How {
 
 /// A will that is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proven {
+pub struct ProvenWill {
     /// By what.
-    pub how: How,
+    pub how: ProofOfWill,
     /// How sure that is.
     pub level: Level,
 }
 
-impl Proven {
+impl ProvenWill {
     /// Whether it is enough to decide and to ask.
     pub fn suffices(&self) -> bool {
         self.level >= Level::Substantial
@@ -93,11 +93,11 @@ impl Proven {
     /// As a decision on what they asked says it.
     pub fn to_asker(&self) -> v1::DecisionAsker {
         match &self.how {
-            How::Login { issuer } => {
+            ProofOfWill::Login { issuer } => {
                 let (issuer, eidas_level) = (issuer.clone(), self.level.as_str().to_owned());
                 v1::DecisionAsker { issuer, eidas_level, own_key: false }
             }
-            How::OwnKey => v1::DecisionAsker { own_key: true, ..v1::DecisionAsker::default() },
+            ProofOfWill::OwnKey => v1::DecisionAsker { own_key: true, ..v1::DecisionAsker::default() },
         }
     }
 }
@@ -106,7 +106,7 @@ impl Proven {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Will {
     /// By an assertion that was verified.
-    Proven(Proven),
+    Proven(ProvenWill),
     /// Collected on paper, by telephone or by another system, with evidence: the service vouches for the collecting. It ends
     /// nothing that was proven.
     Collected,
@@ -240,7 +240,7 @@ pub fn of_request(
     issuer: Option<&Issuer>,
     log: &Log<'_>,
     at: LedgerTimeMs,
-) -> Result<Option<Proven>, RecordError> {
+) -> Result<Option<ProvenWill>, RecordError> {
     let message = request.message();
     let Some(will) = &message.will else { return Ok(None) };
     let about = About {
@@ -266,7 +266,7 @@ fn prove(
     issuer: Option<&Issuer>,
     log: &Log<'_>,
     at: LedgerTimeMs,
-) -> Result<Proven, RecordError> {
+) -> Result<ProvenWill, RecordError> {
     let token = Token::parse(&will.token).map_err(|error| error.within("token"))?;
     let claims = Claims::parse(&token).map_err(|error| error.within("token"))?;
     let unknown = |why: &str| RecordError::new(Code::LoginIssuer, "token", why);
@@ -293,7 +293,7 @@ fn prove(
     check_subject(about, will, on_person.as_ref().unwrap_or(&claims), issuer, log)?;
     let level = issuer.level(&claims);
     check_said(auth, &claims, issuer, level)?;
-    Ok(Proven { how: How::Login { issuer: issuer.url.clone() }, level })
+    Ok(ProvenWill { how: ProofOfWill::Login { issuer: issuer.url.clone() }, level })
 }
 
 /// The claims of the userinfo answer: of the same issuer, for the same service, on the same person.

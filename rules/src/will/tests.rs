@@ -173,8 +173,8 @@ fn a_login_proves_the_will_of_the_patient_under_both_tags() {
         let will = world.issuer.decide(&record, &world.session, (&patient(INS), &means()), proof, NOW_MS);
         let verdict = world.verdict(v1::Record { will: Some(will), ..record }).expect("proven");
         assert!(verdict.suffices(), "{verdict:?}");
-        let how = How::Login { issuer: world.issuer.url() };
-        assert_eq!(verdict, Will::Proven(Proven { how, level: Level::Substantial }));
+        let how = ProofOfWill::Login { issuer: world.issuer.url() };
+        assert_eq!(verdict, Will::Proven(ProvenWill { how, level: Level::Substantial }));
     }
 }
 

@@ -15,7 +15,7 @@ use sillage_proof::tag::{Compartment, Identity, PatientTag};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_proto::v1;
 use sillage_rules::bundle::{
-    Bundle, BundleAuthor, BundleBatch, BundleEntry, BundleIdentity, Included, Payload, Range, Since,
+    Bundle, BundleAuthor, BundleBatch, BundleEntry, BundleIdentity, IncludedEntry, Payload, Range, Since,
 };
 use sillage_rules::cosigner::{auditor_name, node_name};
 use sillage_rules::decide::message::AuthorizeMessage;
@@ -381,9 +381,9 @@ impl World {
         self.checkpoint(size).sign(&keys, START_MS / 1_000 + size).expect("signed")
     }
 
-    fn included(&self, index: u64, size: u64) -> Included {
+    fn included(&self, index: u64, size: u64) -> IncludedEntry {
         let path = merkle::inclusion_proof(&self.leaves(size)[..], index.into(), size.into());
-        Included { entry: self.entries[index as usize].clone(), path: path.expect("in the log") }
+        IncludedEntry { entry: self.entries[index as usize].clone(), path: path.expect("in the log") }
     }
 
     /// The entries `range` of a patient under the commit that ends the log of `size`; `erased` are gone.

@@ -150,7 +150,7 @@ impl Opener {
     }
 
     /// `None` when the payload or the key to it was erased.
-    fn payload(&self, index: LeafIndex) -> Result<Option<seal::Opened>, Refusal> {
+    fn payload(&self, index: LeafIndex) -> Result<Option<seal::OpenedEntry>, Refusal> {
         match self.entries.open(&self.sealer, index) {
             Ok(opened) => Ok(opened),
             Err(SealError::NoDataKey(_)) => Ok(None),
