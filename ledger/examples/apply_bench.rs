@@ -15,7 +15,7 @@ use common::world::{World, access, doctor, item, report};
 use common::{START_MS, keks};
 use prost::Message;
 use sillage_ledger::seal::Sealer;
-use sillage_ledger::{BatchOutcome, Options};
+use sillage_ledger::{CommandOutcome, Options};
 use sillage_proof::hash::sha256;
 use sillage_proto::internal::v1::{Command, SealedBatch};
 use sillage_proto::v1::{BasisKind, Correlation, Item, Record};
@@ -100,7 +100,7 @@ fn block(world: &mut World, pool: &[Record], batch: usize) -> [u64; 2] {
     let (applied, _) = world.ledger().applied();
     for (index, command) in (applied + 1..).zip(&commands) {
         let outcomes = world.ledger().apply(index, 1, now, command).expect("applied");
-        let done = |outcome: &BatchOutcome| matches!(outcome, BatchOutcome::Done { repeated: false, .. });
+        let done = |outcome: &CommandOutcome| matches!(outcome, CommandOutcome::Done { repeated: false, .. });
         assert!(outcomes.iter().all(done), "{outcomes:?}");
     }
     [checked - start, thread_ns() - checked]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::world::{World, access, doctor, item, may_read, permit};
 use common::{quiet, tag};
 use prost::Message;
-use sillage_ledger::{BatchOutcome, Options};
+use sillage_ledger::{CommandOutcome, Options};
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1::BasisKind;
 use sillage_rules::kind::Kind;
@@ -56,8 +56,8 @@ fn measure(cached: bool, verified: bool, directives: usize, decisions: usize) {
         let start = Instant::now();
         let outcomes = world.ledger().apply(index + 1, 1, now, command).expect("applied");
         took += start.elapsed();
-        let permitted = |outcome: &BatchOutcome| match outcome {
-            BatchOutcome::Decided(decided) => {
+        let permitted = |outcome: &CommandOutcome| match outcome {
+            CommandOutcome::Decided(decided) => {
                 decided.iter().all(|one| one.as_ref().is_ok_and(|one| one.decisions[0].permitted.len() == 2))
             }
             _ => false,
@@ -93,7 +93,7 @@ fn measure_accesses(records: usize) {
             let start = Instant::now();
             let outcomes = world.ledger().apply(index + 1, 1, now, &command).expect("applied");
             took += start.elapsed();
-            assert!(matches!(outcomes[..], [BatchOutcome::Done { .. }]), "{outcomes:?}");
+            assert!(matches!(outcomes[..], [CommandOutcome::Done { .. }]), "{outcomes:?}");
         }
         let made = (records.div_ceil(500) * 500) as f64;
         println!(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{START_MS, batch, command, command2, genesis, keks, record};
 use prost::Message;
-use sillage_ledger::{BatchOutcome, Ledger, Options, StageTimes};
+use sillage_ledger::{CommandOutcome, Ledger, Options, StageTimes};
 use sillage_proof::hash::sha256;
 use sillage_proto::v1::Genesis;
 
@@ -54,7 +54,7 @@ impl Bench {
         let start = Instant::now();
         let outcomes = self.ledger.apply(index + 1, 1, START_MS + index, data).expect("applied");
         let took = start.elapsed();
-        assert!(outcomes.iter().all(|outcome| !matches!(outcome, BatchOutcome::Refused(_))), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| !matches!(outcome, CommandOutcome::Refused(_))), "{outcomes:?}");
         took
     }
 

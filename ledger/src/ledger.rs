@@ -14,7 +14,7 @@ use sillage_rules::entry::{Entry, LedgerEvent};
 use sillage_rules::kind::Kind;
 
 use crate::apply::clock::Place;
-use crate::apply::{self, BatchOutcome, Effects, acts};
+use crate::apply::{self, CommandOutcome, Effects, acts};
 use crate::consent::caches::Caches;
 use crate::entries::EntryReader;
 use crate::envelope::KekProvider;
@@ -127,14 +127,14 @@ impl Ledger {
 
     /// Applies one command: an encoded `sillage.internal.v1.Command`, or nothing, which only notes (index, term).
     ///
-    /// Returns one outcome for each part of the command in the order that [`BatchOutcome`] gives; a single refusal when
+    /// Returns one outcome for each part of the command in the order that [`CommandOutcome`] gives; a single refusal when
     /// `data` isn't a command. All that the command changes, the applied index included, is written at once. `time_ms` is
     /// the leader's stamp: until the feature level makes clocks count, ledger time is that, or the time before where that is
     /// later.
     ///
     /// # Errors
     /// Only when the process must stop; never by the fault of `data`.
-    pub fn apply(&mut self, index: u64, term: u64, time_ms: u64, data: &[u8]) -> Result<Vec<BatchOutcome>, Fatal> {
+    pub fn apply(&mut self, index: u64, term: u64, time_ms: u64, data: &[u8]) -> Result<Vec<CommandOutcome>, Fatal> {
         let shared = &self.shared;
         shared.check_writable()?;
         let view = shared.view();
@@ -194,7 +194,7 @@ impl Ledger {
         };
         let index = LeafIndex(view.head.size + effects.leaves.len() as u64);
         if view.head.commit.is_some_and(|last| last.get() + 1 == index.get()) {
-            effects.outcomes.push(BatchOutcome::NothingNew);
+            effects.outcomes.push(CommandOutcome::NothingNew);
             return Ok(None);
         }
         let changes = self.worker.commit()?;
@@ -208,7 +208,7 @@ impl Ledger {
         }
         uncovered.cover(&view.store, index, &mut effects.writes);
         effects.leaves.push(leaf_hash(&entry));
-        effects.outcomes.push(BatchOutcome::IndexCommitted { index, time_ms: time });
+        effects.outcomes.push(CommandOutcome::IndexCommitted { index, time_ms: time });
         self.shared.stats.index_committed();
         Ok(Some(state))
     }

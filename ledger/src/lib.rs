@@ -49,7 +49,7 @@ mod store;
 mod tree;
 mod verified;
 
-pub use apply::{BatchOutcome, COMMAND_VERSION, Decided, MadeDecision, command_version_max};
+pub use apply::{COMMAND_VERSION, CommandOutcome, Decided, MadeDecision, command_version_max};
 pub use consent::BreakGlass;
 pub use entries::{EntryReader, PublicEntry};
 pub use error::{Fatal, GenesisError, OpenError, ReadError, Refusal};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use common::quiet;
 use sillage_ledger::seal::Keyring;
-use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_ledger::{CommandOutcome, Ledger};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
@@ -33,17 +33,17 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// What became of each part of a command.
-fn told(outcomes: &[BatchOutcome]) -> String {
-    let one = |outcome: &BatchOutcome| match outcome {
-        BatchOutcome::Refused(refusal) => refusal.code.to_string(),
-        BatchOutcome::Decided(decided) => {
+fn told(outcomes: &[CommandOutcome]) -> String {
+    let one = |outcome: &CommandOutcome| match outcome {
+        CommandOutcome::Refused(refusal) => refusal.code.to_string(),
+        CommandOutcome::Decided(decided) => {
             let each = decided.iter().map(|one| match one {
                 Ok(_) => "decided".to_owned(),
                 Err(refusal) => refusal.code.to_string(),
             });
             each.collect::<Vec<_>>().join("+")
         }
-        BatchOutcome::LedgerRecord { .. } => "own".to_owned(),
+        CommandOutcome::LedgerRecord { .. } => "own".to_owned(),
         _ => "ok".to_owned(),
     };
     let all: Vec<String> = outcomes.iter().map(one).collect();
@@ -70,7 +70,7 @@ fn replay(name: &str, dir: &Path) -> (Ledger, usize, usize) {
             assert_eq!(told(&outcomes), parts[2], "command {index}: {outcomes:?}");
         }
         assert_eq!(ledger.reader().root().to_string(), root, "after command {index}: {outcomes:?}");
-        let is_refused = |outcome: &&BatchOutcome| matches!(outcome, BatchOutcome::Refused(_));
+        let is_refused = |outcome: &&CommandOutcome| matches!(outcome, CommandOutcome::Refused(_));
         refused += outcomes.iter().filter(is_refused).count();
         done += outcomes.len();
     }

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use prost::Message as _;
-use sillage_ledger::{BatchOutcome, CLOCKS, FEATURE_LEVEL, Fatal, Ledger, command_version_max};
+use sillage_ledger::{CLOCKS, CommandOutcome, FEATURE_LEVEL, Fatal, Ledger, command_version_max};
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
 use sillage_proto::internal::v1::{ClockAttestation, ClockEvidence, Command};
@@ -38,12 +38,12 @@ fn clocks(clocks: &[(u64, u64)]) -> Vec<ClockAttestation> {
     clocks.iter().map(|(node, clock_ms)| attested(&node_key(*node), *node, TERM, *clock_ms)).collect()
 }
 
-fn put(ledger: &mut Ledger, term: u64, raft_stamp_ms: u64, command: &Command) -> Vec<BatchOutcome> {
+fn put(ledger: &mut Ledger, term: u64, raft_stamp_ms: u64, command: &Command) -> Vec<CommandOutcome> {
     let (index, _) = ledger.applied();
     ledger.apply(index + 1, term, raft_stamp_ms, &command.encode_to_vec()).expect("never by the fault of the input")
 }
 
-fn raise(ledger: &mut Ledger, level: u32) -> BatchOutcome {
+fn raise(ledger: &mut Ledger, level: u32) -> CommandOutcome {
     let command = Command { version: 6, feature_level: level, ..Command::default() };
     put(ledger, TERM, 0, &command).remove(0)
 }
@@ -59,7 +59,7 @@ fn time_after(ledger: &mut Ledger, term: u64, stamp_ms: u64, attestations: Vec<C
 fn a_level_is_raised_once_kept_and_never_lowered() {
     let (dir, mut ledger) = ledger();
     assert_eq!((ledger.reader().feature_level(), command_version_max(1)), (1, 5));
-    assert_eq!(raise(&mut ledger, 2), BatchOutcome::FeatureLevel(2));
+    assert_eq!(raise(&mut ledger, 2), CommandOutcome::FeatureLevel(2));
     assert_eq!((ledger.reader().feature_level(), command_version_max(2)), (2, 6));
     for lower in [1, 2] {
         assert_eq!(code(&raise(&mut ledger, lower)), Some(Code::ActRefused));

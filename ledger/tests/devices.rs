@@ -7,7 +7,7 @@ use common::world::*;
 use common::*;
 use prost::Message as _;
 use serde_json::{Value, json};
-use sillage_ledger::{BatchOutcome, CLAIMS, ROLES};
+use sillage_ledger::{CLAIMS, CommandOutcome, ROLES};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::Hash;
 use sillage_proof::keys::SigningKey;
@@ -79,7 +79,7 @@ fn mask(tag: [u8; 32], id: &str) -> v1::Record {
 fn a_device_acts_under_the_tags_whose_patient_was_told_and_no_others() {
     let mut world = at(CLAIMS);
     let [open, secret] = tags();
-    assert!(matches!(world.act(&Act::Registered(device())), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&Act::Registered(device())), CommandOutcome::Done { .. }));
     let refused = |world: &mut World, record| world.try_record_by(30, &[record]).expect_err("refused").code;
     // The act alone gives nothing.
     assert_eq!(refused(&mut world, mask(open, "d1")), Code::NotEntitled);
@@ -93,7 +93,7 @@ fn a_device_acts_under_the_tags_whose_patient_was_told_and_no_others() {
     assert_eq!(refused(&mut world, mask(two_tags(2).open, "d1")), Code::NotEntitled, "a stranger's");
     // Ended, it signs nothing; erased, the patient has no device.
     let ended = Act::RolesChanged { author_id: device().author_id(), roles: Roles::NONE, quota_events_per_s: 0 };
-    assert!(matches!(world.act(&ended), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&ended), CommandOutcome::Done { .. }));
     assert_eq!(refused(&mut world, mask(open, "d4")), Code::RevokedKey);
 }
 
@@ -204,7 +204,7 @@ fn the_first_reading_of_a_device_is_noted_once_and_names_no_party() {
     let record = ParsedRecord::from_message(message).expect("a record").into_bytes();
     let record = LedgerRecord { kind: Kind::LOG_CONSULTED.code().into(), salt: vec![8; 16], record };
     let outcome = world.apply(Command { ledger_records: vec![record], ..Command::default() }).remove(0);
-    assert!(matches!(outcome, BatchOutcome::LedgerRecord { .. }), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::LedgerRecord { .. }), "{outcome:?}");
     assert!(world.reader().has_device_read(&open, &mark).expect("readable"));
     assert!(!world.reader().has_device_read(&secret, &other).expect("readable"));
     assert!(!world.reader().has_device_read(&secret, &mark).expect("readable"), "it counts in its own trace alone");
@@ -217,7 +217,7 @@ fn below_feature_level_4_devices_are_what_they_were() {
     assert_eq!(code(&world.act(&Act::Registered(device()))), Some(Code::MalformedRecord));
     assert_eq!(world.try_record_by(1, &[told(open, &line(0))]).expect_err("unknown").code, Code::UnknownKind);
     let named = PartyRegistration { patient_tag: Some(open), ..registration(30, Roles::PATIENT) };
-    assert!(matches!(world.act(&Act::Registered(named)), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&Act::Registered(named)), CommandOutcome::Done { .. }));
     world.try_record_by(30, &[mask(open, "d1")]).expect("as before");
     // A device of before goes on; a new one names no tag.
     raise(&mut world, CLAIMS);
@@ -232,11 +232,11 @@ fn below_feature_level_4_devices_are_what_they_were() {
             name: "service 32".into(),
             ..device()
         })),
-        BatchOutcome::Done { .. }
+        CommandOutcome::Done { .. }
     ));
     let ended = registration(30, Roles::PATIENT).author_id();
     let ended = Act::RolesChanged { author_id: ended, roles: Roles::NONE, quota_events_per_s: 0 };
-    assert!(matches!(world.act(&ended), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&ended), CommandOutcome::Done { .. }));
     assert_eq!(world.try_record_by(30, &[mask(open, "d3")]).expect_err("ended").code, Code::RevokedKey);
 }
 
@@ -245,7 +245,7 @@ fn a_device_asks_for_the_patient_whose_trace_tells_of_it_and_for_no_other() {
     let mut world = at(CLAIMS);
     let [open, _] = tags();
     let asks = PartyRegistration { roles: Roles::PATIENT | Roles::DECIDER, ..device() };
-    assert!(matches!(world.act(&Act::Registered(asks)), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&Act::Registered(asks)), CommandOutcome::Done { .. }));
     for (tag, document) in [(open, "d1"), (two_tags(2).open, "d2")] {
         world.record(&[deposit(tag, doctor(9, "physician"), &[report(document, &[])])]);
     }
@@ -269,7 +269,7 @@ fn nobody_but_a_device_gives_it_a_key_and_what_ended_stays_ended() {
     };
     let roles = |roles: Roles| Act::RolesChanged { author_id: device().author_id(), roles, quota_events_per_s: 0 };
     let outcome = |world: &mut World, act: &Act| match world.act(act) {
-        BatchOutcome::Refused(refusal) => Err(refusal.code),
+        CommandOutcome::Refused(refusal) => Err(refusal.code),
         _ => Ok(()),
     };
     let mut world = at(CLAIMS);
@@ -278,7 +278,7 @@ fn nobody_but_a_device_gives_it_a_key_and_what_ended_stays_ended() {
     world.try_record_by(1, &[told(open, &line(0))]).expect("told");
     assert_eq!(outcome(&mut world, &rotated(31)), Err(Code::ActRefused), "the authority would act as the patient");
     let own = Command { batches: vec![batch(30, "keys", 1, vec![act(&rotated(32))])], ..Command::default() };
-    assert!(matches!(world.apply(own)[..], [BatchOutcome::Done { .. }]), "its own");
+    assert!(matches!(world.apply(own)[..], [CommandOutcome::Done { .. }]), "its own");
     assert!(world.reader().key(&key(32).key_id()).expect("readable").is_some(), "its new key");
     outcome(&mut world, &roles(Roles::NONE)).expect("ended");
     assert_eq!(outcome(&mut world, &roles(Roles::PATIENT)), Err(Code::ActRefused));

@@ -9,7 +9,7 @@ use common::*;
 use proptest::prelude::*;
 use prost::Message;
 use sillage_ledger::seal::{KekFile, Keyring, Plain, SealError, Sealer, TagPrefix};
-use sillage_ledger::{BatchOutcome, Ledger, LedgerReader, Options};
+use sillage_ledger::{CommandOutcome, Ledger, LedgerReader, Options};
 use sillage_proof::hash::{LeafIndex, leaf_hash, leaf_hash2};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, RetireKek, Rewrap, SealedBatch, SealedRecord, WrappedKey};
@@ -68,7 +68,7 @@ impl World {
         world
     }
 
-    fn apply(&mut self, data: &[u8]) -> BatchOutcome {
+    fn apply(&mut self, data: &[u8]) -> CommandOutcome {
         let (index, _) = self.ledger().applied();
         let time = START_MS + 1_000 * (index + 1);
         let mut outcomes = self.ledger().apply(index + 1, 1, time, data).expect("never by the fault of the input");
@@ -109,13 +109,13 @@ impl World {
     }
 
     /// Applies a batch of party 2 whose only record is this one.
-    fn arrive(&mut self, record: &[u8], batch: SealedBatch) -> BatchOutcome {
+    fn arrive(&mut self, record: &[u8], batch: SealedBatch) -> CommandOutcome {
         self.note(record, &batch.records[0].payload);
         self.wrapped.extend(batch.new_keys.clone());
         self.apply_batch(batch)
     }
 
-    fn apply_batch(&mut self, batch: SealedBatch) -> BatchOutcome {
+    fn apply_batch(&mut self, batch: SealedBatch) -> CommandOutcome {
         self.apply(&Command { version: 1, batches: vec![batch], ..Command::default() }.encode_to_vec())
     }
 
@@ -137,7 +137,7 @@ impl World {
     fn record(&mut self, records: &[([u8; 32], &[u8])]) -> LeafIndex {
         let batch = self.sealed(records);
         match self.apply_batch(batch) {
-            BatchOutcome::Done { first_index, .. } => first_index,
+            CommandOutcome::Done { first_index, .. } => first_index,
             other => panic!("{other:?}"),
         }
     }
@@ -481,7 +481,7 @@ proptest! {
                 Step::Record(patient) => {
                     let record = text();
                     let batch = world.sealed(&[(tag(patient), &record)]);
-                    let BatchOutcome::Done { first_index: index, .. } = world.arrive(&record, batch) else { panic!() };
+                    let CommandOutcome::Done { first_index: index, .. } = world.arrive(&record, batch) else { panic!() };
                     records.push((patient, index, record, false));
                 }
                 Step::Seal(patient) => {
@@ -496,7 +496,7 @@ proptest! {
                         let again = sealed(&world.sealer, world.seqs[1], &[(tag(patient), &record)]);
                         outcome = world.arrive(&record, again);
                     }
-                    let BatchOutcome::Done { first_index, .. } = outcome else { panic!("{outcome:?}") };
+                    let CommandOutcome::Done { first_index, .. } = outcome else { panic!("{outcome:?}") };
                     records.push((patient, first_index, record, false));
                 },
                 Step::EraseOne(at) => if let Some((patient, index, _, erased)) = records.get_mut(at) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use common::*;
 use prost::Message;
 use rocksdb::{DB, Options as DbOptions};
-use sillage_ledger::{BatchFault, BatchOutcome, Ledger, OpenError, Options};
+use sillage_ledger::{BatchFault, CommandOutcome, Ledger, OpenError, Options};
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::merkle;
 use sillage_proto::internal::v1::{Command, SealedRecord};
@@ -26,9 +26,9 @@ fn entries(ledger: &Ledger) -> Vec<Vec<u8>> {
     reader.entries(LeafIndex(0), u64::MAX).expect("readable")
 }
 
-fn committed(outcome: &BatchOutcome) -> LeafIndex {
+fn committed(outcome: &CommandOutcome) -> LeafIndex {
     match outcome {
-        BatchOutcome::IndexCommitted { index, .. } => *index,
+        CommandOutcome::IndexCommitted { index, .. } => *index,
         other => panic!("{other:?}"),
     }
 }
@@ -41,10 +41,10 @@ fn a_log_gets_an_index_commit_even_without_patients_and_no_second_one_for_nothin
     assert!(reader.pending_since_commit() && reader.last_index_commit().is_none());
     assert_eq!(
         commit(&mut ledger),
-        BatchOutcome::IndexCommitted { index: LeafIndex(1), time_ms: LedgerTimeMs(START_MS + 1_000) }
+        CommandOutcome::IndexCommitted { index: LeafIndex(1), time_ms: LedgerTimeMs(START_MS + 1_000) }
     );
     assert!(!reader.pending_since_commit());
-    assert_eq!(commit(&mut ledger), BatchOutcome::NothingNew);
+    assert_eq!(commit(&mut ledger), CommandOutcome::NothingNew);
     assert_eq!(ledger.reader().tree_size().get(), 2);
     let (index, last) = reader.last_index_commit().expect("one");
     assert_eq!((index.get(), last.patients, last.depth), (1, 0, naive::DEPTH));
@@ -58,9 +58,9 @@ fn the_index_commit_comes_last_and_covers_its_own_command() {
     let data = command2(vec![batch(2, "s", 1, records(0, 7))], vec![consulted(1), consulted(2)], true);
     let outcomes = ledger.apply(1, 1, START_MS, &data).expect("applied");
     let kinds: Vec<bool> = vec![
-        matches!(outcomes[0], BatchOutcome::Done { .. }),
-        outcomes[1] == BatchOutcome::LedgerRecord { index: LeafIndex(9) },
-        outcomes[2] == BatchOutcome::LedgerRecord { index: LeafIndex(10) },
+        matches!(outcomes[0], CommandOutcome::Done { .. }),
+        outcomes[1] == CommandOutcome::LedgerRecord { index: LeafIndex(9) },
+        outcomes[2] == CommandOutcome::LedgerRecord { index: LeafIndex(10) },
         committed(&outcomes[3]) == LeafIndex(11),
     ];
     assert_eq!(kinds, [true; 4]);

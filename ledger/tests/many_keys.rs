@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use sillage_ledger::{BatchOutcome, KeyState};
+use sillage_ledger::{CommandOutcome, KeyState};
 use sillage_proof::keys::{KeyId, SigningKey};
 use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
@@ -25,7 +25,7 @@ fn a_party_has_one_active_key_and_so_many_in_its_life() {
     let first = batch(1, "acts", 1, (1..PARTY_KEYS_MAX).map(rotate).collect());
     assert_eq!(code(&apply_one(&mut ledger, first)), None);
     let outcome = apply_one(&mut ledger, batch(1, "acts", 2, vec![rotate(PARTY_KEYS_MAX)]));
-    let BatchOutcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
+    let CommandOutcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
     assert_eq!((refusal.code, refusal.position), (Code::ActRefused, Some(0)), "{refusal}");
 
     let reader = ledger.reader();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use common::*;
 use proptest::prelude::*;
-use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_ledger::{CommandOutcome, Ledger};
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_proof::keys::{KeyId, StreamId};
 use sillage_proof::merkle;
@@ -215,7 +215,7 @@ struct Run {
     acts: u64,
     records: u64,
     flushed: u64,
-    history: Vec<(Vec<u8>, Vec<BatchOutcome>)>,
+    history: Vec<(Vec<u8>, Vec<CommandOutcome>)>,
     waiting: Vec<Sent>,
     together: u8,
     consulted: Vec<LedgerRecord>,
@@ -364,20 +364,20 @@ impl Run {
                 self.acts += 1;
             }
             let got = match outcome {
-                BatchOutcome::Done { first_index, repeated, .. } => Ok((first_index.get(), *repeated)),
-                BatchOutcome::Refused(refusal) => Err(refusal.code),
+                CommandOutcome::Done { first_index, repeated, .. } => Ok((first_index.get(), *repeated)),
+                CommandOutcome::Refused(refusal) => Err(refusal.code),
                 other => panic!("{other:?}"),
             };
             assert_eq!(got, expected, "{:?}", sent.batch.stream_label);
         }
         let time = LedgerTimeMs(time);
         for (record, outcome) in consulted.iter().zip(&outcomes[waiting.len()..]) {
-            assert_eq!(*outcome, BatchOutcome::LedgerRecord { index: self.model.consulted(record, time) });
+            assert_eq!(*outcome, CommandOutcome::LedgerRecord { index: self.model.consulted(record, time) });
         }
         if commit {
             let expected = match self.model.commit(time) {
-                Some(index) => BatchOutcome::IndexCommitted { index, time_ms: time },
-                None => BatchOutcome::NothingNew,
+                Some(index) => CommandOutcome::IndexCommitted { index, time_ms: time },
+                None => CommandOutcome::NothingNew,
             };
             assert_eq!(outcomes.last(), Some(&expected));
         }

@@ -10,7 +10,7 @@ use common::*;
 use prost::Message as _;
 use rocksdb::{DB, Options as DbOptions};
 use sillage_ledger::seal::TagPrefix;
-use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_ledger::{CommandOutcome, Ledger};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Command, RetireKek, Rewrap, SealedBatch};
 use sillage_rules::act::{Act, PartyRegistration};
@@ -68,7 +68,7 @@ impl Acts {
         let outcome = apply_one(ledger, self.next(content));
         self.0 -= 1;
         match outcome {
-            BatchOutcome::Refused(refusal) => (Some(refusal.code), refusal.message),
+            CommandOutcome::Refused(refusal) => (Some(refusal.code), refusal.message),
             other => panic!("{other:?}"),
         }
     }
@@ -80,7 +80,7 @@ fn present(ledger: &Ledger) -> NodeSet {
 
 fn committed(ledger: &mut Ledger) -> LeafIndex {
     match commit(ledger) {
-        BatchOutcome::IndexCommitted { index, .. } => index,
+        CommandOutcome::IndexCommitted { index, .. } => index,
         other => panic!("{other:?}"),
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use prost::Message as _;
-use sillage_ledger::{BatchOutcome, COMMAND_VERSION, Fatal, KeyState, Ledger};
+use sillage_ledger::{COMMAND_VERSION, CommandOutcome, Fatal, KeyState, Ledger};
 use sillage_proof::keys::StreamId;
 use sillage_proto::internal::v1::{Command, SealedBatch, SealedRecord, WrappedKey};
 use sillage_rules::act::Act;
@@ -25,7 +25,7 @@ fn a_batch_becomes_a_header_and_its_records() {
     let (_dir, mut ledger) = ledger();
     let sent = batch(2, "dmp", 1, vec![record(1, tag(1), 1), record(2, tag(2), 2)]);
     let outcome = apply_one(&mut ledger, sent.clone());
-    let BatchOutcome::Done { first_index, time_ms, repeated, count, .. } = outcome else {
+    let CommandOutcome::Done { first_index, time_ms, repeated, count, .. } = outcome else {
         panic!("{outcome:?}");
     };
     assert_eq!((first_index.get(), time_ms.get(), repeated, count), (2, START_MS + 1_000, false, 2));
@@ -52,8 +52,8 @@ fn the_same_batch_again_gets_the_original_answer_even_in_one_command() {
     let second = batch(2, "s", 2, vec![record(2, tag(1), 1)]);
     let outcomes = apply(&mut ledger, vec![first.clone(), first.clone(), second]);
     let again = apply_one(&mut ledger, first);
-    let original = |outcome: &BatchOutcome| match outcome {
-        BatchOutcome::Done { first_index, time_ms, repeated, .. } => (*first_index, *time_ms, *repeated),
+    let original = |outcome: &CommandOutcome| match outcome {
+        CommandOutcome::Done { first_index, time_ms, repeated, .. } => (*first_index, *time_ms, *repeated),
         other => panic!("{other:?}"),
     };
     let (index, time, _) = original(&outcomes[0]);
@@ -63,7 +63,7 @@ fn the_same_batch_again_gets_the_original_answer_even_in_one_command() {
     let other = batch(2, "s", 1, vec![record(3, tag(1), 1)]);
     assert_eq!(code(&apply_one(&mut ledger, other)), Some(Code::SequenceReused));
     let gap = apply_one(&mut ledger, batch(2, "s", 4, vec![record(4, tag(1), 1)]));
-    let BatchOutcome::Refused(refusal) = gap else { panic!("{gap:?}") };
+    let CommandOutcome::Refused(refusal) = gap else { panic!("{gap:?}") };
     assert_eq!((refusal.code, refusal.expected_seq), (Code::OutOfOrder, Some(3)));
     let streams = ledger.reader().streams_of(&author_id(2), None, 10).expect("readable");
     assert_eq!((streams.len(), streams[0].last_seq), (1, 2));
@@ -114,7 +114,7 @@ fn what_is_wrong_with_a_batch_is_named_and_leaves_nothing() {
         let mut bad = good();
         change(&mut bad);
         let outcome = apply_one(&mut ledger, bad);
-        let BatchOutcome::Refused(refusal) = outcome else { panic!("{expected}: {outcome:?}") };
+        let CommandOutcome::Refused(refusal) = outcome else { panic!("{expected}: {outcome:?}") };
         assert_eq!((refusal.code, refusal.position), (expected, position), "{refusal}");
     }
     assert_eq!(ledger.reader().root(), root);
@@ -138,7 +138,7 @@ fn ledger_time_never_goes_back() {
     ledger.apply(1, 1, START_MS + 9_000, &[]).expect("empty");
     let data = command(vec![batch(2, "s", 1, vec![record(1, tag(1), 1)])]);
     let outcome = ledger.apply(2, 1, START_MS + 5, &data).expect("applied").remove(0);
-    let BatchOutcome::Done { time_ms, .. } = outcome else { panic!("{outcome:?}") };
+    let CommandOutcome::Done { time_ms, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(time_ms.get(), START_MS + 9_000);
     assert!(ledger.apply(2, 1, 0, &[]).is_err(), "an index is applied once");
     assert!(ledger.apply(4, 1, 0, &[]).is_err(), "and none is left out");
@@ -175,7 +175,7 @@ fn the_authority_registers_replaces_and_revokes() {
     assert_eq!(info.state, KeyState::Revoked);
     let next = batch_by(10, &key(11), "s", 4, vec![record(4, tag(1), 1)]);
     assert_eq!(code(&apply_one(&mut ledger, next)), Some(Code::RevokedKey));
-    assert!(matches!(apply_one(&mut ledger, new), BatchOutcome::Done { repeated: true, .. }));
+    assert!(matches!(apply_one(&mut ledger, new), CommandOutcome::Done { repeated: true, .. }));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_refused_batch_of_acts_leaves_none_of_them() {
     let register = |seed| act(&Act::Registered(registration(seed, Roles::AUTHOR)));
     let own = Act::Revoked { key_id: key(1).key_id(), reason: "mistake".into() };
     let outcome = apply_one(&mut ledger, batch(1, "acts", 1, vec![register(10), act(&own)]));
-    let BatchOutcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
+    let CommandOutcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
     assert_eq!((refusal.code, refusal.position), (Code::ActRefused, Some(1)), "an authority keeps its key");
     assert_eq!(ledger.reader().party(&author_id(10)).expect("readable"), None);
     let roles = Act::RolesChanged { author_id: author_id(1), roles: Roles::AUTHOR, quota_events_per_s: 0 };

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use prost::Message as _;
-use sillage_ledger::{BatchOutcome, Ledger, ROLES};
+use sillage_ledger::{CommandOutcome, Ledger, ROLES};
 use sillage_proto::internal::v1::{Command, SealedRecord};
 use sillage_proto::v1::Genesis;
 use sillage_rules::act::{Act, PartyRegistration};
@@ -23,7 +23,7 @@ fn raise(ledger: &mut Ledger, level: u32) {
     let command = Command { version: 6, feature_level: level, ..Command::default() };
     let (index, _) = ledger.applied();
     let outcomes = ledger.apply(index + 1, 1, START_MS, &command.encode_to_vec()).expect("applied");
-    assert_eq!(outcomes, [BatchOutcome::FeatureLevel(level)]);
+    assert_eq!(outcomes, [CommandOutcome::FeatureLevel(level)]);
 }
 
 /// What becomes of an act of the authority on a stream of its own.
@@ -82,14 +82,14 @@ fn from_level_3_on_the_role_author_is_not_given_out_and_who_has_it_keeps_it() {
     assert_eq!(acted(&mut ledger, "d", &has(Roles::READER, 5)), None);
     assert_eq!(acted(&mut ledger, "e", &has(Roles::AUTHOR | Roles::READER, 5)), Some(Code::ActRefused));
     // The same batch again gets its answer of before.
-    let BatchOutcome::Done { first_index, .. } = first else { panic!("{first:?}") };
+    let CommandOutcome::Done { first_index, .. } = first else { panic!("{first:?}") };
     let again = apply_one(&mut ledger, before);
     assert!(
-        matches!(again, BatchOutcome::Done { first_index: at, repeated: true, .. } if at == first_index),
+        matches!(again, CommandOutcome::Done { first_index: at, repeated: true, .. } if at == first_index),
         "{again:?}"
     );
     let kept = apply_one(&mut ledger, batch(12, "s", 1, vec![record(1, tag(1), 1)]));
-    assert!(matches!(kept, BatchOutcome::Done { .. }), "{kept:?}");
+    assert!(matches!(kept, CommandOutcome::Done { .. }), "{kept:?}");
 }
 
 #[test]

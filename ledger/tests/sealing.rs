@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::*;
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider as _, Keyring, Plain, SealError, Sealer, TagPrefix, layout};
-use sillage_ledger::{BatchOutcome, Ledger};
+use sillage_ledger::{CommandOutcome, Ledger};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::leaf_hash2;
 use sillage_proof::keys::StreamId;
@@ -117,7 +117,7 @@ fn two_nodes_may_make_a_key_at_once_and_a_key_is_never_overwritten() {
     apply_one(&mut ledger, first);
     apply_one(&mut ledger, second.clone());
     assert_eq!(ledger.reader().data_keys(&tag(1)).expect("readable").len(), 2);
-    assert!(matches!(apply_one(&mut ledger, third), BatchOutcome::Done { .. }));
+    assert!(matches!(apply_one(&mut ledger, third), CommandOutcome::Done { .. }));
     second.new_keys.clear();
     let fresh = sealer(&ledger, &keys);
     assert_eq!(ledger.entry_reader().open(&fresh, 2.into()).expect("opens").expect("on record").record, b"from one");

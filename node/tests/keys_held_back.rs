@@ -9,7 +9,7 @@ use common::asking::patient;
 use common::{Author, Deployment, key, now_ms};
 use prost::Message as _;
 use sillage_ledger::seal::{KekFile, Sealer, TagPrefix};
-use sillage_ledger::{BatchOutcome, Ledger, LedgerReader, Options};
+use sillage_ledger::{CommandOutcome, Ledger, LedgerReader, Options};
 use sillage_node::core::disclose::devices::Devices;
 use sillage_node::core::erasing::survivors;
 use sillage_node::core::submitting::admission::Admission;
@@ -48,7 +48,7 @@ fn an_old_key_stays_as_long_as_a_data_key_needs_it_here() {
     let admission = Admission::new(reader.clone(), Arc::clone(&honest), devices);
     let admitted = admission.admit(&author.batch(&record), (now_ms(), now_ms()), None).expect("admitted");
     let outcome = apply(Command { version: 1, batches: vec![admitted.batch], ..Command::default() });
-    assert!(matches!(outcome, BatchOutcome::Done { .. }), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::Done { .. }), "{outcome:?}");
     let retired = vec![(prefix, 1)];
     let judge = |sealer: &Sealer| {
         let verdict = survivors::judge(&reader, sealer, &retired).expect("readable");
@@ -66,9 +66,9 @@ fn an_old_key_stays_as_long_as_a_data_key_needs_it_here() {
     apply(Command { version: 2, rewrap: Some(announced), ..Command::default() });
     let anew = honest.rewrap(&name, &wrapped, 2).expect("both keys are here");
     let rewrap = Rewrap { keys: vec![anew], prefix: number, epoch: 2 };
-    assert_eq!(apply(Command { version: 2, rewrap: Some(rewrap), ..Command::default() }), BatchOutcome::KeysChanged);
+    assert_eq!(apply(Command { version: 2, rewrap: Some(rewrap), ..Command::default() }), CommandOutcome::KeysChanged);
     let retire_kek = Some(RetireKek { prefix: number, epoch: 1 });
-    assert_eq!(apply(Command { version: 2, retire_kek, ..Command::default() }), BatchOutcome::KeysChanged);
+    assert_eq!(apply(Command { version: 2, retire_kek, ..Command::default() }), CommandOutcome::KeysChanged);
     let (safe, held) = judge(&honest);
     assert_eq!((safe, held.len()), (retired.clone(), 0), "all that survives is under epoch 2");
 

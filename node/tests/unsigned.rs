@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{Author, Deployment, key, now_ms};
 use prost::Message as _;
 use sillage_ledger::seal::KekFile;
-use sillage_ledger::{BatchFault, BatchOutcome, Ledger, Options};
+use sillage_ledger::{BatchFault, CommandOutcome, Ledger, Options};
 use sillage_node::core::checkpointing::cosign::{Unverified, verify_step};
 use sillage_proof::LeafIndex;
 use sillage_proof::batch::BatchMessage;
@@ -67,7 +67,7 @@ fn with_forged(deployment: &Deployment, verify_at_apply: bool) -> (Ledger, Seale
     (ledger, signed, forged)
 }
 
-fn apply(ledger: &mut Ledger, index: u64, batch: &SealedBatch) -> BatchOutcome {
+fn apply(ledger: &mut Ledger, index: u64, batch: &SealedBatch) -> CommandOutcome {
     let command = Command { version: 1, batches: vec![batch.clone()], ..Command::default() };
     ledger.apply(index, 1, now_ms(), &command.encode_to_vec()).expect("applied").remove(0)
 }
@@ -76,10 +76,10 @@ fn apply(ledger: &mut Ledger, index: u64, batch: &SealedBatch) -> BatchOutcome {
 fn a_batch_that_nobody_signed_is_refused_by_every_node_whoever_leads() {
     let deployment = Deployment::new(1);
     let (mut ledger, signed, forged) = with_forged(&deployment, true);
-    assert!(matches!(apply(&mut ledger, 1, &signed), BatchOutcome::Done { .. }));
+    assert!(matches!(apply(&mut ledger, 1, &signed), CommandOutcome::Done { .. }));
     let (size, root) = (ledger.reader().tree_size(), ledger.reader().root());
     let outcome = apply(&mut ledger, 2, &forged);
-    assert!(matches!(&outcome, BatchOutcome::Refused(refusal) if refusal.code == Code::BadSignature), "{outcome:?}");
+    assert!(matches!(&outcome, CommandOutcome::Refused(refusal) if refusal.code == Code::BadSignature), "{outcome:?}");
     assert_eq!((ledger.reader().tree_size(), ledger.reader().root()), (size, root), "nothing of it is recorded");
 }
 
@@ -90,7 +90,7 @@ fn a_batch_that_nobody_signed_is_found_before_anything_is_cosigned() {
     let (mut ledger, signed, forged) = with_forged(&deployment, false);
     for (index, batch) in (1..).zip([&signed, &forged]) {
         let outcome = apply(&mut ledger, index, batch);
-        assert!(matches!(outcome, BatchOutcome::Done { .. }), "{outcome:?}");
+        assert!(matches!(outcome, CommandOutcome::Done { .. }), "{outcome:?}");
     }
     let commit = Command { version: 2, index_commit: true, ..Command::default() };
     ledger.apply(3, 1, now_ms(), &commit.encode_to_vec()).expect("applied");

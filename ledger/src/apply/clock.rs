@@ -12,7 +12,7 @@ use sillage_proto::internal::v1::{ClockEvidence, Command};
 use sillage_rules::clock::{ClockMessage, ledger_time};
 use sillage_rules::codes::Code;
 
-use super::{BatchOutcome, COMMAND_VERSION_CLOCKS};
+use super::{COMMAND_VERSION_CLOCKS, CommandOutcome};
 use crate::consent::caches::Caches;
 use crate::error::{Fatal, ReadError, Refusal};
 use crate::feature::{CLOCKS, FEATURE_LEVEL};
@@ -105,13 +105,13 @@ fn attested(shared: &Shared, voters: &ClockVoters, term: u64, evidence: &ClockEv
 }
 
 /// Raises the feature level from `present`; the new one counts from the next command on.
-pub(super) fn raise(present: u32, wanted: u32) -> Result<(BatchOutcome, Option<u32>), Fatal> {
+pub(super) fn raise(present: u32, wanted: u32) -> Result<(CommandOutcome, Option<u32>), Fatal> {
     if wanted > FEATURE_LEVEL {
         return Err(Fatal::FeatureLevel { found: wanted, known: FEATURE_LEVEL });
     }
     if wanted <= present {
         let what = format!("the feature level is {present}: it is only ever raised");
-        return Ok((BatchOutcome::Refused(Refusal::new(Code::ActRefused, what)), None));
+        return Ok((CommandOutcome::Refused(Refusal::new(Code::ActRefused, what)), None));
     }
-    Ok((BatchOutcome::FeatureLevel(wanted), Some(wanted)))
+    Ok((CommandOutcome::FeatureLevel(wanted), Some(wanted)))
 }

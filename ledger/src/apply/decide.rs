@@ -36,7 +36,7 @@ use super::check::{self, Signer};
 use super::decided::{Decided, MadeDecision};
 use super::feature::CLAIMS;
 use super::rule::with_env;
-use super::{Applier, BatchOutcome, vouching, will};
+use super::{Applier, CommandOutcome, vouching, will};
 use crate::consent::caches::Caches;
 use crate::consent::{Rules, opened};
 use crate::envelope::vault::VaultError;
@@ -486,13 +486,13 @@ pub(crate) fn check_only(
 
 impl Applier<'_> {
     /// Decides on the requests of one requester.
-    pub(super) fn decision(&mut self, sealed: &SealedDecision) -> Result<BatchOutcome, Fatal> {
+    pub(super) fn decision(&mut self, sealed: &SealedDecision) -> Result<CommandOutcome, Fatal> {
         let asked = SignedRequests::open(&self.overlay, &mut self.rules, self.genesis, self.verify, sealed);
         let asked = match asked {
             Ok(asked) => asked,
             Err(stop) => {
                 self.stats.refused();
-                return Ok(BatchOutcome::Refused(stop.refusal()?));
+                return Ok(CommandOutcome::Refused(stop.refusal()?));
             }
         };
         let mut outcomes = Vec::with_capacity(asked.requests.len());
@@ -505,7 +505,7 @@ impl Applier<'_> {
                 }
             });
         }
-        Ok(BatchOutcome::Decided(outcomes))
+        Ok(CommandOutcome::Decided(outcomes))
     }
 
     fn request(&mut self, asked: &SignedRequests<'_>, position: u32) -> Result<Decided, Stop> {

@@ -12,7 +12,7 @@ use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Command, Reseal, Resealed, RetireKek, Rewrap};
 use sillage_rules::codes::Code;
 
-use super::{Applier, BatchOutcome, check, erase};
+use super::{Applier, CommandOutcome, check, erase};
 use crate::envelope::layout;
 use crate::envelope::vault::{Vault, VaultError};
 use crate::error::{Fatal, ReadError, Refusal, Stop};
@@ -38,7 +38,7 @@ pub(super) fn is_about_keys(command: &Command) -> bool {
 
 impl Applier<'_> {
     /// Performs a command for which [`is_about_keys`] holds: one outcome.
-    pub(super) fn change_keys(&mut self, command: &Command) -> Result<BatchOutcome, Fatal> {
+    pub(super) fn change_keys(&mut self, command: &Command) -> Result<CommandOutcome, Fatal> {
         let parts = [command.reseal.is_some(), command.rewrap.is_some(), command.retire_kek.is_some()];
         let others = !command.batches.is_empty()
             || !command.ledger_records.is_empty()
@@ -56,11 +56,11 @@ impl Applier<'_> {
         match done {
             Ok(()) => {
                 self.overlay.keys_changed = true;
-                Ok(BatchOutcome::KeysChanged)
+                Ok(CommandOutcome::KeysChanged)
             }
             Err(stop) => {
                 self.stats.refused();
-                Ok(BatchOutcome::Refused(stop.refusal()?))
+                Ok(CommandOutcome::Refused(stop.refusal()?))
             }
         }
     }

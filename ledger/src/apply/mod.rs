@@ -74,7 +74,7 @@ pub const fn command_version_max(level: u32) -> u32 {
 /// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
 /// decisions, then one for each record of the ledger itself, then one for the index commit if it asks for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BatchOutcome {
+pub enum CommandOutcome {
     /// It is on record.
     Done {
         /// The author's stream.
@@ -124,7 +124,7 @@ pub(crate) struct Effects {
     pub time: LedgerTimeMs,
     /// The feature level, where it is raised.
     pub level: Option<u32>,
-    pub outcomes: Vec<BatchOutcome>,
+    pub outcomes: Vec<CommandOutcome>,
     pub writes: WriteBatch,
     /// Leaf hashes of the new entries.
     pub leaves: Vec<Hash>,
@@ -257,7 +257,7 @@ pub(crate) fn command<'a>(
         _ => {
             stats.refused();
             let what = "these bytes aren't a command: nothing of them is recorded";
-            vec![BatchOutcome::Refused(Refusal::new(Code::MalformedRequest, what))]
+            vec![CommandOutcome::Refused(Refusal::new(Code::MalformedRequest, what))]
         }
     };
     applier.finish(outcomes)
@@ -326,7 +326,7 @@ fn perform(
 }
 
 impl Applier<'_> {
-    fn all(&mut self, command: &Command) -> Result<Vec<BatchOutcome>, Fatal> {
+    fn all(&mut self, command: &Command) -> Result<Vec<CommandOutcome>, Fatal> {
         if command.version >= COMMAND_VERSION_CLOCKS && command.feature_level != 0 {
             // It does nothing else.
             let (outcome, raised) = clock::raise(self.level.0, command.feature_level)?;
@@ -354,17 +354,17 @@ impl Applier<'_> {
         Ok(outcomes)
     }
 
-    fn outcome(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Fatal> {
+    fn outcome(&mut self, batch: &SealedBatch) -> Result<CommandOutcome, Fatal> {
         match self.batch(batch) {
             Ok(done) => Ok(done),
             Err(stop) => {
                 self.stats.refused();
-                Ok(BatchOutcome::Refused(stop.refusal()?))
+                Ok(CommandOutcome::Refused(stop.refusal()?))
             }
         }
     }
 
-    fn batch(&mut self, batch: &SealedBatch) -> Result<BatchOutcome, Stop> {
+    fn batch(&mut self, batch: &SealedBatch) -> Result<CommandOutcome, Stop> {
         let stats = self.stats;
         let (shape, mut signer) = stats.time(Stage::Check, || {
             let shape = Shape::of(batch)?;
@@ -384,7 +384,7 @@ impl Applier<'_> {
 
     /// A number that is used: the original answer if it is the same batch. Asked before the rights of the key, so that
     /// an author whose key was revoked since still learns that its batch is on record.
-    fn answer_again(&self, shape: &Shape<'_>, signer: &Signer) -> Result<BatchOutcome, Stop> {
+    fn answer_again(&self, shape: &Shape<'_>, signer: &Signer) -> Result<CommandOutcome, Stop> {
         let seq = shape.batch.seq;
         let row = self.overlay.batch(&signer.stream_id, seq)?;
         let row = row.ok_or_else(|| ReadError::Damaged(format!("batch {seq} of a stream is missing")))?;
@@ -393,7 +393,7 @@ impl Applier<'_> {
             return Err(Refusal::new(code, code.way_out()).into());
         }
         self.stats.repeated();
-        Ok(BatchOutcome::Done {
+        Ok(CommandOutcome::Done {
             stream_id: signer.stream_id,
             seq,
             count: row.count,
@@ -444,7 +444,7 @@ impl Applier<'_> {
     }
 
     /// Adds the header and the records of a checked batch.
-    fn record(&mut self, shape: &Shape<'_>, signer: &Signer, staged: StagedRecords) -> Result<BatchOutcome, Stop> {
+    fn record(&mut self, shape: &Shape<'_>, signer: &Signer, staged: StagedRecords) -> Result<CommandOutcome, Stop> {
         let header = LeafIndex(self.next_index());
         self.push(&Entry::BatchHeader(BatchHeader {
             index: header,
@@ -492,7 +492,7 @@ impl Applier<'_> {
         };
         self.overlay.put_batch(stream);
         self.stats.recorded(u64::from(shape.count()));
-        Ok(BatchOutcome::Done {
+        Ok(CommandOutcome::Done {
             stream_id: signer.stream_id,
             seq: shape.batch.seq,
             count: shape.count(),
@@ -567,7 +567,7 @@ impl Applier<'_> {
         self.writes = writes;
     }
 
-    fn finish(mut self, outcomes: Vec<BatchOutcome>) -> Result<Effects, Fatal> {
+    fn finish(mut self, outcomes: Vec<CommandOutcome>) -> Result<Effects, Fatal> {
         let stats = self.stats;
         let size = self.next_index();
         stats.time(Stage::Encode, || self.write_rows());

@@ -12,7 +12,7 @@ use sillage_rules::limits::{FUTURE_MS_MAX, SALT_BYTES};
 use sillage_rules::record::ParsedRecord;
 
 use super::feature::CLAIMS;
-use super::{Applier, BatchOutcome};
+use super::{Applier, CommandOutcome};
 use crate::error::Refusal;
 use crate::genesis::GenesisInfo;
 use crate::schema::{self, Family, NO_PATIENT};
@@ -80,7 +80,7 @@ fn is_public(record: &Record) -> bool {
 
 impl Applier<'_> {
     /// Records what the ledger makes itself, the `at`th of the command.
-    pub(super) fn own_record(&mut self, at: usize, record: &LedgerRecord) -> BatchOutcome {
+    pub(super) fn own_record(&mut self, at: usize, record: &LedgerRecord) -> CommandOutcome {
         let checked = match at < LEDGER_RECORDS_MAX {
             true => check_here(self.genesis, record, self.time),
             false => Err(Refusal::new(
@@ -92,7 +92,7 @@ impl Applier<'_> {
             Ok(own) => own,
             Err(refusal) => {
                 self.stats.refused();
-                return BatchOutcome::Refused(refusal);
+                return CommandOutcome::Refused(refusal);
             }
         };
         let index = LeafIndex(self.next_index());
@@ -110,7 +110,7 @@ impl Applier<'_> {
         });
         let payloads = self.store.family(Family::Payload);
         self.writes.put_cf(payloads, schema::index_key(index.get()), own.payload);
-        BatchOutcome::LedgerRecord { index }
+        CommandOutcome::LedgerRecord { index }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use prost::Message as _;
 use serde_json::{Value, json};
-use sillage_ledger::BatchOutcome;
+use sillage_ledger::CommandOutcome;
 use sillage_ledger::seal::{KekFile, TagPrefix};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LeafIndex, leaf_hash};
@@ -63,7 +63,7 @@ struct Log {
 }
 
 impl Log {
-    fn run(&mut self, batches: Vec<SealedBatch>) -> Vec<BatchOutcome> {
+    fn run(&mut self, batches: Vec<SealedBatch>) -> Vec<CommandOutcome> {
         self.world.apply(Command { batches, ..Command::default() })
     }
 
@@ -83,7 +83,7 @@ impl Log {
     fn one(&mut self, party: u8, record: &v1::Record) -> Option<LeafIndex> {
         let batch = self.sealed(party, std::slice::from_ref(record));
         match self.run(vec![batch]).remove(0) {
-            BatchOutcome::Done { first_index, .. } => Some(first_index),
+            CommandOutcome::Done { first_index, .. } => Some(first_index),
             _ => None,
         }
     }
@@ -155,7 +155,7 @@ impl Log {
             };
             let sealed = self.world.seal_requests_by(party, &[parsed], proof);
             let outcomes = self.world.apply(Command { decisions: vec![sealed], ..Command::default() });
-            if let BatchOutcome::Decided(decided) = &outcomes[0]
+            if let CommandOutcome::Decided(decided) = &outcomes[0]
                 && let Ok(decided) = &decided[0]
             {
                 made.push(decided.decisions[0].index);

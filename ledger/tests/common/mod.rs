@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use prost::Message;
 use sillage_ledger::seal::{KekProvider, Keyring, TagPrefix, layout};
-use sillage_ledger::{BatchOutcome, Ledger, Options};
+use sillage_ledger::{CommandOutcome, Ledger, Options};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
@@ -263,7 +263,7 @@ pub fn command2(batches: Vec<SealedBatch>, ledger_records: Vec<LedgerRecord>, in
 }
 
 /// Applies an index commit right after the last command.
-pub fn commit(ledger: &mut Ledger) -> BatchOutcome {
+pub fn commit(ledger: &mut Ledger) -> CommandOutcome {
     let (index, _) = ledger.applied();
     let data = command2(Vec::new(), Vec::new(), true);
     let outcomes = ledger.apply(index + 1, 1, START_MS + 1_000 * (index + 1), &data);
@@ -280,22 +280,22 @@ pub fn consulted(number: u64) -> LedgerRecord {
 }
 
 /// Applies a command right after the last one.
-pub fn apply(ledger: &mut Ledger, batches: Vec<SealedBatch>) -> Vec<BatchOutcome> {
+pub fn apply(ledger: &mut Ledger, batches: Vec<SealedBatch>) -> Vec<CommandOutcome> {
     let (index, _) = ledger.applied();
     let time = START_MS + 1_000 * (index + 1);
     ledger.apply(index + 1, 1, time, &command(batches)).expect("never by the fault of the input")
 }
 
 /// Applies one batch and returns what became of it.
-pub fn apply_one(ledger: &mut Ledger, batch: SealedBatch) -> BatchOutcome {
+pub fn apply_one(ledger: &mut Ledger, batch: SealedBatch) -> CommandOutcome {
     let mut outcomes = apply(ledger, vec![batch]);
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }
 
-pub fn code(outcome: &BatchOutcome) -> Option<Code> {
+pub fn code(outcome: &CommandOutcome) -> Option<Code> {
     match outcome {
-        BatchOutcome::Refused(refusal) => Some(refusal.code),
+        CommandOutcome::Refused(refusal) => Some(refusal.code),
         _ => None,
     }
 }

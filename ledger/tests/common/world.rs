@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use serde_json::{Value, json};
 use sillage_ledger::seal::{Plain, Sealer};
-use sillage_ledger::{BatchOutcome, Decided, EntryReader, Ledger, Options, Refusal};
+use sillage_ledger::{CommandOutcome, Decided, EntryReader, Ledger, Options, Refusal};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::StreamId;
@@ -144,7 +144,7 @@ pub struct World {
     /// Ledger time of the next command.
     pub now: u64,
     /// Every command so far: its stamp, its bytes, and what became of it.
-    pub tape: Vec<(u64, Vec<u8>, Vec<BatchOutcome>, Hash)>,
+    pub tape: Vec<(u64, Vec<u8>, Vec<CommandOutcome>, Hash)>,
     seqs: BTreeMap<(u8, String), u64>,
     nonce: u64,
 }
@@ -286,12 +286,12 @@ impl World {
     }
 
     /// Applies a command at the present time.
-    pub fn apply(&mut self, command: Command) -> Vec<BatchOutcome> {
+    pub fn apply(&mut self, command: Command) -> Vec<CommandOutcome> {
         self.apply_as_it_is(&Command { version: 3, ..command })
     }
 
     /// Applies a command of whatever version it says.
-    pub fn apply_as_it_is(&mut self, command: &Command) -> Vec<BatchOutcome> {
+    pub fn apply_as_it_is(&mut self, command: &Command) -> Vec<CommandOutcome> {
         let (index, _) = self.ledger().applied();
         let (now, data) = (self.now, command.encode_to_vec());
         let outcomes = self.ledger().apply(index + 1, 1, now, &data).expect("never by the fault of the input");
@@ -318,7 +318,7 @@ impl World {
     /// The group reaches a feature level.
     pub fn raise(&mut self, feature_level: u32) {
         let outcomes = self.apply_as_it_is(&Command { version: 6, feature_level, ..Command::default() });
-        assert_eq!(outcomes, [BatchOutcome::FeatureLevel(feature_level)]);
+        assert_eq!(outcomes, [CommandOutcome::FeatureLevel(feature_level)]);
     }
 
     /// Applies one batch of party 2.
@@ -331,11 +331,11 @@ impl World {
         let checked = self.reader().check(&batch, self.now);
         let outcome = self.apply(Command { batches: vec![batch], ..Command::default() }).remove(0);
         match outcome {
-            BatchOutcome::Done { first_index, .. } => {
+            CommandOutcome::Done { first_index, .. } => {
                 assert_eq!(checked, Ok(()), "the leader says what applying does");
                 Ok(first_index)
             }
-            BatchOutcome::Refused(refusal) => {
+            CommandOutcome::Refused(refusal) => {
                 assert_eq!(checked, Err(refusal.clone()), "the leader says what applying does");
                 self.give_back(author);
                 Err(refusal)
@@ -361,7 +361,7 @@ impl World {
     }
 
     /// Applies an act of the authority.
-    pub fn act(&mut self, content: &Act) -> BatchOutcome {
+    pub fn act(&mut self, content: &Act) -> CommandOutcome {
         let batch = self.act_batch(content);
         self.act_of(batch)
     }
@@ -385,8 +385,8 @@ impl World {
     pub fn erase(&mut self, tag: [u8; 32], indices: &[LeafIndex]) -> Result<(), Code> {
         let batch = self.erasing_batch(tag, indices);
         match self.act_of(batch) {
-            BatchOutcome::Done { .. } => Ok(()),
-            BatchOutcome::Refused(refusal) => Err(refusal.code),
+            CommandOutcome::Done { .. } => Ok(()),
+            CommandOutcome::Refused(refusal) => Err(refusal.code),
             other => panic!("{other:?}"),
         }
     }
@@ -402,9 +402,9 @@ impl World {
         *self.seqs.get_mut(&(1, "acts".into())).expect("used") -= 1;
     }
 
-    fn act_of(&mut self, batch: SealedBatch) -> BatchOutcome {
+    fn act_of(&mut self, batch: SealedBatch) -> CommandOutcome {
         let outcome = self.apply(Command { batches: vec![batch], ..Command::default() }).remove(0);
-        if matches!(outcome, BatchOutcome::Refused(_)) {
+        if matches!(outcome, CommandOutcome::Refused(_)) {
             self.give_back_act();
         }
         outcome
@@ -422,13 +422,13 @@ impl World {
         let checked = self.reader().check_decision(&sealed, self.now);
         let outcome = self.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
         match outcome {
-            BatchOutcome::Decided(mut decided) => {
+            CommandOutcome::Decided(mut decided) => {
                 let decided = decided.remove(0);
                 let checked = checked.expect("the leader says what applying does").remove(0);
                 assert_eq!(checked.err(), decided.as_ref().err().cloned(), "the leader says what applying does");
                 decided
             }
-            BatchOutcome::Refused(refusal) => {
+            CommandOutcome::Refused(refusal) => {
                 assert_eq!(checked, Err(refusal.clone()), "the leader says what applying does");
                 Err(refusal)
             }

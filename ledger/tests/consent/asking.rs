@@ -3,7 +3,7 @@
 
 use prost::Message as _;
 use serde_json::{Value, json};
-use sillage_ledger::{BatchOutcome, CLAIMS, ROLES};
+use sillage_ledger::{CLAIMS, CommandOutcome, ROLES};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::LeafIndex;
 use sillage_proof::keys::SigningKey;
@@ -32,7 +32,7 @@ fn raise(world: &mut World, level: u32) {
     let command = Command { version: 6, feature_level: level, ..Command::default() };
     let (index, now) = (world.ledger().applied().0, world.now);
     let outcomes = world.ledger().apply(index + 1, 1, now, &command.encode_to_vec()).expect("applied");
-    assert_eq!(outcomes, [BatchOutcome::FeatureLevel(level)]);
+    assert_eq!(outcomes, [CommandOutcome::FeatureLevel(level)]);
 }
 
 fn issuer() -> TestIssuer {

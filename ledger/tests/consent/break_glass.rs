@@ -1,7 +1,7 @@
 //! Broken glass: what it opens, and who answers for it by when.
 
 use serde_json::{Value, json};
-use sillage_ledger::{BatchOutcome, BreakGlass, GlassFilter, Options};
+use sillage_ledger::{BreakGlass, CommandOutcome, GlassFilter, Options};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
@@ -162,7 +162,7 @@ fn it_ends_by_the_policy_of_when_it_was_opened_whatever_it_asks_for() {
         let batches =
             vec![world.sealed(2, &[of("before")]), world.sealed(1, &[longest(2)]), world.sealed(2, &[of("after")])];
         let outcomes = world.apply(Command { batches, ..Command::default() });
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchOutcome::Done { .. })), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, CommandOutcome::Done { .. })), "{outcomes:?}");
         let ends = |world: &World| {
             listed(world, GlassFilter::default()).iter().map(|row| row.expires_ms.get() - begin).collect::<Vec<_>>()
         };

@@ -3,7 +3,7 @@
 
 use prost::Message as _;
 use serde_json::json;
-use sillage_ledger::{BatchOutcome, FEATURE_LEVEL, Ledger};
+use sillage_ledger::{CommandOutcome, FEATURE_LEVEL, Ledger};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LeafIndex, leaf_hash};
 use sillage_proto::internal::v1::{Command, SealedRecord};
@@ -72,7 +72,7 @@ fn acted(world: &mut World, act: &Act, by: &[u8]) -> Option<Code> {
     let batch = batch(1, &format!("act.{}", world.tape.len()), 1, vec![sealed]);
     let checked = world.reader().check(&batch, world.now);
     match world.apply(Command { batches: vec![batch], ..Command::default() }).remove(0) {
-        BatchOutcome::Refused(refusal) => {
+        CommandOutcome::Refused(refusal) => {
             assert_eq!(checked, Err(refusal.clone()), "the leader says the same");
             Some(refusal.code)
         }

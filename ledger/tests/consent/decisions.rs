@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::json;
-use sillage_ledger::{BatchOutcome, Fatal};
+use sillage_ledger::{CommandOutcome, Fatal};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
@@ -98,7 +98,7 @@ fn a_ward_round_is_asked_under_one_signature_and_refused_one_by_one() {
     };
     let requests = [may_read(tag(1), dr.clone(), &[item("d")]), stale, may_read(tag(3), dr.clone(), &[item("d")])];
     let asked = world.asks(&requests);
-    let BatchOutcome::Decided(decided) =
+    let CommandOutcome::Decided(decided) =
         world.apply(Command { decisions: vec![asked], ..Command::default() }).remove(0)
     else {
         panic!("refused")
@@ -124,7 +124,7 @@ fn a_request_is_fresh_and_the_same_one_again_gets_the_original_answer() {
         // Another node seals it anew.
         let sealed = world.seal_requests(std::slice::from_ref(&request));
         match world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0) {
-            BatchOutcome::Decided(mut decided) => decided.remove(0),
+            CommandOutcome::Decided(mut decided) => decided.remove(0),
             other => panic!("{other:?}"),
         }
     };
@@ -169,7 +169,7 @@ fn who_asks_is_an_author_with_an_active_key_and_signed_it() {
     none.requests.clear();
     assert_eq!(code(&apply(&mut world, none)), Some(Code::MalformedRequest));
     let revoked = Act::Revoked { key_id: key(2).key_id(), reason: "stolen".into() };
-    assert!(matches!(world.act(&revoked), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&revoked), CommandOutcome::Done { .. }));
     assert_eq!(code(&apply(&mut world, good)), Some(Code::RevokedKey));
 }
 
@@ -257,11 +257,11 @@ fn two_tags_belong_together_where_it_is_proven_and_nobody_says_so_else() {
     let asked = world.request(both(1, doctor(1, "cardiologist"), &[item("x")]));
     let sealed = world.seal_without_proof(&[asked]);
     let outcome = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
-    assert!(matches!(&outcome, BatchOutcome::Decided(decided) if decided[0].is_ok()), "{outcome:?}");
+    assert!(matches!(&outcome, CommandOutcome::Decided(decided) if decided[0].is_ok()), "{outcome:?}");
     let asked = world.request(both(2, doctor(1, "cardiologist"), &[item("x")]));
     let sealed = world.seal_without_proof(&[asked]);
     let outcome = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
-    assert!(matches!(&outcome, BatchOutcome::Decided(decided) if decided[0].is_err()), "{outcome:?}");
+    assert!(matches!(&outcome, CommandOutcome::Decided(decided) if decided[0].is_err()), "{outcome:?}");
 }
 
 #[test]
@@ -273,16 +273,16 @@ fn a_proof_outweighs_the_authoritys_word_which_must_not_contradict_one() {
         ..registration(seed, Roles::PATIENT)
     };
     // Registered by mistake.
-    assert!(matches!(world.act(&Act::Registered(device(20, open_tag(1), secret(2)))), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&Act::Registered(device(20, open_tag(1), secret(2)))), CommandOutcome::Done { .. }));
     let mut asks = |number| world.ask(both(number, doctor(1, "cardiologist"), &[item("x")])).map(|_| ());
     asks(1).expect("proven");
     asks(2).expect("proven, and free again");
     asks(1).expect("still so");
-    let BatchOutcome::Refused(refusal) = world.act(&Act::Registered(device(21, open_tag(1), secret(2)))) else {
+    let CommandOutcome::Refused(refusal) = world.act(&Act::Registered(device(21, open_tag(1), secret(2)))) else {
         panic!("contradicts what was proven")
     };
     assert_eq!(refusal.code, Code::ActRefused);
-    assert!(matches!(world.act(&Act::Registered(device(22, open_tag(2), secret(2)))), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&Act::Registered(device(22, open_tag(2), secret(2)))), CommandOutcome::Done { .. }));
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn a_revoked_actor_is_permitted_nothing_and_signs_nothing() {
     let before = world.reader().tree_size().get();
     let actor: ActorName = name(&dr).parse().expect("a name");
     let revoked = Act::ActorRevoked { actor_hash: actor.hash(), reason: "struck off".into() };
-    assert!(matches!(world.act(&revoked), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&revoked), CommandOutcome::Done { .. }));
     assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "INVALID_ACTOR");
     assert_eq!(world.refused(break_glass(Some(tag(1)), "bg", dr, START_MS + HOUR_MS)), Code::NotEntitled);
     let reader = world.reader();

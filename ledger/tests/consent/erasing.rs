@@ -1,7 +1,7 @@
 //! Erasing what decides, and who it was about.
 
 use serde_json::json;
-use sillage_ledger::{BatchOutcome, Options};
+use sillage_ledger::{CommandOutcome, Options};
 use sillage_proto::internal::v1::{Command, LedgerRecord};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
@@ -20,7 +20,7 @@ fn dr() -> v1::Actor {
 fn reseal(world: &mut World, patient: [u8; 32]) {
     while let Some(reseal) = world.sealer.reseal(&patient, 500).expect("openable") {
         let outcomes = world.apply(Command { reseal: Some(reseal), ..Command::default() });
-        assert_eq!(outcomes, [BatchOutcome::KeysChanged]);
+        assert_eq!(outcomes, [CommandOutcome::KeysChanged]);
     }
 }
 
@@ -53,7 +53,7 @@ fn an_erased_patient_is_closed_for_ever() {
     let asked = world.request(may_read(tag(1), dr(), &[item("d1")]));
     let sealed = world.seal_requests(std::slice::from_ref(&asked));
     let first = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
-    let BatchOutcome::Decided(first) = first else { panic!("{first:?}") };
+    let CommandOutcome::Decided(first) = first else { panic!("{first:?}") };
     let first = first[0].as_ref().expect("decided").decisions[0].clone();
     assert_eq!(first.permitted, ["d1"]);
     world.erase(tag(1), &[]).expect("erased");
@@ -61,7 +61,7 @@ fn an_erased_patient_is_closed_for_ever() {
     // The request again: nothing is left to answer with but what holds now.
     let sealed = world.seal_requests(std::slice::from_ref(&asked));
     let again = world.apply(Command { decisions: vec![sealed], ..Command::default() }).remove(0);
-    let BatchOutcome::Decided(again) = again else { panic!("{again:?}") };
+    let CommandOutcome::Decided(again) = again else { panic!("{again:?}") };
     let again = again[0].as_ref().expect("decided");
     assert!(!again.repeated && again.decisions[0].permitted.is_empty());
     assert_eq!(world.reason(may_read(tag(1), dr(), &[item("d1")])), "SPACE_CLOSED");
@@ -96,7 +96,7 @@ fn an_erasure_takes_nothing_of_others_along_in_the_same_command() {
         let asked = world.seal_requests(std::slice::from_ref(&ask));
         let batches = vec![deposited, erased];
         let outcomes = world.apply(Command { batches, decisions: vec![asked.clone(), asked], ..Command::default() });
-        let [.., BatchOutcome::Decided(first), BatchOutcome::Decided(again)] = &outcomes[..] else {
+        let [.., CommandOutcome::Decided(first), CommandOutcome::Decided(again)] = &outcomes[..] else {
             panic!("{outcomes:?}")
         };
         let (first, again) = (first[0].as_ref().expect("decided"), again[0].as_ref().expect("decided"));
@@ -121,7 +121,7 @@ fn a_reading_stands_in_the_trace_of_whom_it_was_about() {
         LedgerRecord { kind: Kind::LOG_CONSULTED.code().into(), salt: vec![8; 16], record }
     };
     let outcomes = world.apply(Command { ledger_records: vec![consulted(&tag(1))], ..Command::default() });
-    let [BatchOutcome::LedgerRecord { index }] = outcomes[..] else { panic!("{outcomes:?}") };
+    let [CommandOutcome::LedgerRecord { index }] = outcomes[..] else { panic!("{outcomes:?}") };
     let Some(Entry::Record(entry)) = world.reader().decoded_entry(index).expect("readable") else { panic!("a record") };
     assert_eq!((entry.tag, entry.flags), (tag(1), Flags::LEDGER));
     let trace: Vec<_> = world.reader().trace_scan(&tag(1), None).map(|row| row.expect("readable").index).collect();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::json;
-use sillage_ledger::{BatchOutcome, GlassFilter, Ledger, Options};
+use sillage_ledger::{CommandOutcome, GlassFilter, Ledger, Options};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::internal::v1::{Command, SealedBatch, SealedDecision};
 use sillage_proto::v1;
@@ -276,7 +276,7 @@ impl Run {
                 }
                 while let Some(reseal) = self.world.sealer.reseal(&tag, 2_000).expect("openable") {
                     let outcomes = self.apply(Command { reseal: Some(reseal), ..Command::default() });
-                    assert_eq!(outcomes, [BatchOutcome::KeysChanged]);
+                    assert_eq!(outcomes, [CommandOutcome::KeysChanged]);
                 }
             }
             Step::ErasePatient(number) => {
@@ -348,7 +348,7 @@ impl Run {
     }
 
     /// Applies on every ledger; the outcomes are the same.
-    fn apply(&mut self, command: Command) -> Vec<BatchOutcome> {
+    fn apply(&mut self, command: Command) -> Vec<CommandOutcome> {
         let (index, _) = self.world.ledger().applied();
         let data = Command { version: 3, ..command.clone() }.encode_to_vec();
         let now = self.world.now;
@@ -364,14 +364,14 @@ impl Run {
     fn act(&mut self, content: &Act) {
         let batch = self.world.act_batch(content);
         let outcomes = self.apply(Command { batches: vec![batch], ..Command::default() });
-        assert!(matches!(outcomes[..], [BatchOutcome::Done { .. }]), "{outcomes:?}");
+        assert!(matches!(outcomes[..], [CommandOutcome::Done { .. }]), "{outcomes:?}");
     }
 
     fn erase(&mut self, tag: [u8; 32], indices: &[LeafIndex], expected: Result<(), Code>) {
         let batch = self.world.erasing_batch(tag, indices);
         let outcomes = self.apply(Command { batches: vec![batch], ..Command::default() });
         let got = match &outcomes[0] {
-            BatchOutcome::Refused(refusal) => Err(refusal.code),
+            CommandOutcome::Refused(refusal) => Err(refusal.code),
             _ => Ok(()),
         };
         if got.is_err() {
@@ -407,11 +407,11 @@ impl Run {
                         false => self.model.take(records, size + 1, now, *authority).map_err(|(code, _)| code),
                     };
                     let got = match &outcome {
-                        BatchOutcome::Done { first_index, .. } => {
+                        CommandOutcome::Done { first_index, .. } => {
                             assert_eq!(first_index.get(), size + 1);
                             Ok(())
                         }
-                        BatchOutcome::Refused(refusal) => Err(refusal.code),
+                        CommandOutcome::Refused(refusal) => Err(refusal.code),
                         other => panic!("{other:?}"),
                     };
                     assert_eq!(got, expected, "{:?}", records.iter().map(ParsedRecord::kind).collect::<Vec<_>>());
@@ -428,13 +428,15 @@ impl Run {
                         assert_eq!(entry.flags.unjustified_reason(), *expected);
                     }
                 }
-                (Part::Requests { requests, .. }, BatchOutcome::Decided(decided)) => {
+                (Part::Requests { requests, .. }, CommandOutcome::Decided(decided)) => {
                     for (request, decided) in requests.iter().zip(decided) {
                         self.check_decided(request, decided.map_err(|refusal| refusal.code), &mut size);
                     }
                 }
                 // Sealed before an erasure or a deposit that came meanwhile.
-                (Part::Requests { .. }, BatchOutcome::Refused(refusal)) => assert_eq!(refusal.code, Code::DataKeyGone),
+                (Part::Requests { .. }, CommandOutcome::Refused(refusal)) => {
+                    assert_eq!(refusal.code, Code::DataKeyGone)
+                }
                 (_, other) => panic!("{other:?}"),
             }
         }

@@ -2,7 +2,7 @@
 //! recorded before; below it, names are compared as they were written.
 
 use serde_json::json;
-use sillage_ledger::{BatchOutcome, ROLES};
+use sillage_ledger::{CommandOutcome, ROLES};
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::act::Act;
@@ -20,7 +20,7 @@ fn raise(world: &mut World, level: u32) {
     let data = prost::Message::encode_to_vec(&command);
     let now = world.now;
     let outcomes = world.ledger().apply(index + 1, 1, now, &data).expect("never by the fault of the input");
-    assert_eq!(outcomes, [BatchOutcome::FeatureLevel(level)]);
+    assert_eq!(outcomes, [CommandOutcome::FeatureLevel(level)]);
 }
 
 fn called(system: &str, id: &str) -> v1::Actor {
@@ -93,7 +93,7 @@ fn a_revocation_of_before_under_another_name_holds_from_level_3_on() {
         world.record(&[permit(tag(1), "a", &dr)]);
         let actor: ActorName = name(spelling).parse().expect("a name");
         let revoked = Act::ActorRevoked { actor_hash: actor.hash(), reason: "struck off".into() };
-        assert!(matches!(world.act(&revoked), BatchOutcome::Done { .. }));
+        assert!(matches!(world.act(&revoked), CommandOutcome::Done { .. }));
         assert_eq!(world.reason(may_read(tag(1), dr.clone(), &[item("d1")])), "CONSENT_GRANT");
         raise(&mut world, ROLES);
         assert_eq!(world.reason(may_read(tag(1), dr, &[item("d2")])), "INVALID_ACTOR", "{}", name(spelling));

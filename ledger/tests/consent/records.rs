@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sillage_ledger::seal::{DataKeyBytes, KekError, KekProvider, TagPrefix};
-use sillage_ledger::{BatchOutcome, Fatal, Ledger, Options, Refusal};
+use sillage_ledger::{CommandOutcome, Fatal, Ledger, Options, Refusal};
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
@@ -38,7 +38,7 @@ fn a_revocation_in_the_same_command_counts() {
     let asked = world.asks(&[may_read(tag(1), doctor(1, "cardiologist"), &[item("d1")])]);
     let revoked = world.sealed(2, &[revoke(tag(1), "a")]);
     let outcomes = world.apply(Command { batches: vec![revoked], decisions: vec![asked], ..Command::default() });
-    let [BatchOutcome::Done { .. }, BatchOutcome::Decided(decided)] = &outcomes[..] else { panic!("{outcomes:?}") };
+    let [CommandOutcome::Done { .. }, CommandOutcome::Decided(decided)] = &outcomes[..] else { panic!("{outcomes:?}") };
     let decided = decided[0].as_ref().expect("decided");
     assert!(decided.decisions[0].permitted.is_empty(), "decided after what came with it");
 }
@@ -98,7 +98,8 @@ fn nobody_on_the_way_can_put_in_another_record() {
     let mut payload = broken.records[0].payload.to_vec();
     *payload.last_mut().expect("not empty") ^= 1;
     broken.records[0].payload = payload.into();
-    let BatchOutcome::Refused(refusal) = world.apply(Command { batches: vec![broken], ..Command::default() }).remove(0)
+    let CommandOutcome::Refused(refusal) =
+        world.apply(Command { batches: vec![broken], ..Command::default() }).remove(0)
     else {
         panic!("accepted");
     };
@@ -257,7 +258,7 @@ fn a_snapshot_brings_what_decides_and_forgets_what_was_kept() {
 fn a_patients_own_device_decides_for_the_patient_alone() {
     let mut world = World::new();
     let device = PartyRegistration { patient_tag: Some(tag(1)), ..registration(30, Roles::PATIENT) };
-    assert!(matches!(world.act(&Act::Registered(device)), BatchOutcome::Done { .. }));
+    assert!(matches!(world.act(&Act::Registered(device)), CommandOutcome::Done { .. }));
     let dr = doctor(1, "cardiologist");
     // The device proves who signs: nothing else has to.
     let mut unproven = permit(tag(1), "a", &dr);
@@ -336,7 +337,7 @@ fn a_patient_has_so_many_records_and_room_is_kept_for_what_takes_access_away() {
         let mut world = World::with(Options { record_caps: caps, rule_records_cached: kept, ..quiet() });
         // The patient's own device is a party of its own.
         let device = PartyRegistration { patient_tag: Some(tag(1)), ..registration(30, Roles::PATIENT) };
-        assert!(matches!(world.act(&Act::Registered(device)), BatchOutcome::Done { .. }));
+        assert!(matches!(world.act(&Act::Registered(device)), CommandOutcome::Done { .. }));
         let mask = |kind| v1::Record { items: vec![item("d1")], ..says(kind, Some(tag(1)), patient(), &json!({})) };
         let (masked, unmasked) = (mask(Kind::ITEM_MASKED), mask(Kind::ITEM_UNMASKED));
         let first = world.record(&[masked.clone(), unmasked.clone(), masked.clone()]);

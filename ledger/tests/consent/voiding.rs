@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
-use sillage_ledger::{BatchOutcome, Refusal, ReviewGround};
+use sillage_ledger::{CommandOutcome, Refusal, ReviewGround};
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{LeafIndex, leaf_hash};
 use sillage_proof::keys::AuthorId;
@@ -36,7 +36,7 @@ fn world_at(level: u32) -> World {
     let raise = Command { version: 6, feature_level: level, ..Command::default() }.encode_to_vec();
     let now = world.now;
     let outcomes = world.ledger().apply(index + 1, 1, now, &raise).expect("applied");
-    assert_eq!(outcomes, [BatchOutcome::FeatureLevel(level)]);
+    assert_eq!(outcomes, [CommandOutcome::FeatureLevel(level)]);
     world
 }
 
@@ -45,16 +45,16 @@ fn void(from: u64) -> Act {
     Act::RecordsVoided(Voiding::Void { whose, from: LeafIndex(from), until: None, reason: "stolen".into() })
 }
 
-fn index_of(outcome: &BatchOutcome) -> LeafIndex {
+fn index_of(outcome: &CommandOutcome) -> LeafIndex {
     match outcome {
-        BatchOutcome::Done { first_index, .. } => *first_index,
+        CommandOutcome::Done { first_index, .. } => *first_index,
         other => panic!("{other:?}"),
     }
 }
 
-fn refusal(outcome: BatchOutcome) -> Refusal {
+fn refusal(outcome: CommandOutcome) -> Refusal {
     match outcome {
-        BatchOutcome::Refused(refusal) => refusal,
+        CommandOutcome::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     }
 }
@@ -183,7 +183,7 @@ fn an_act_reaches_what_came_before_it_in_its_own_command() {
     world.record(&[permit(tag(1), "a", &dr)]);
     let batches = vec![world.sealed(STOLEN, &[close(tag(1))]), world.act_batch(&void(1))];
     let outcomes = world.apply(Command { batches, ..Command::default() });
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchOutcome::Done { .. })));
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, CommandOutcome::Done { .. })));
     assert_eq!(world.permitted(may_read(tag(1), dr, &[report("d1", &[])])), ["d1"]);
     tell(&mut world);
     assert_eq!(notices(&world, tag(1)).len(), 1);
@@ -342,7 +342,7 @@ fn an_act_that_touches_many_needs_as_many_authorities_as_the_rule_says() {
         let checked = world.reader().check(&batch, world.now);
         let outcome = world.apply(Command { batches: vec![batch], ..Command::default() }).remove(0);
         match &outcome {
-            BatchOutcome::Refused(refusal) => assert_eq!(checked, Err(refusal.clone()), "the leader says the same"),
+            CommandOutcome::Refused(refusal) => assert_eq!(checked, Err(refusal.clone()), "the leader says the same"),
             _ => assert_eq!(checked, Ok(())),
         }
         outcome

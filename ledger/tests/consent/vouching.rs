@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use serde_json::{Value, json};
-use sillage_ledger::{BatchOutcome, ROLES};
+use sillage_ledger::{CommandOutcome, ROLES};
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
@@ -23,7 +23,7 @@ fn raise(world: &mut World) {
     let command = Command { version: 6, feature_level: ROLES, ..Command::default() };
     let (index, now) = (world.ledger().applied().0, world.now);
     let outcomes = world.ledger().apply(index + 1, 1, now, &command.encode_to_vec()).expect("applied");
-    assert_eq!(outcomes, [BatchOutcome::FeatureLevel(ROLES)]);
+    assert_eq!(outcomes, [CommandOutcome::FeatureLevel(ROLES)]);
 }
 
 fn vouching(number: u8) -> Vouching {
@@ -38,7 +38,7 @@ fn vouching(number: u8) -> Vouching {
 fn register(world: &mut World, seed: u8, number: u8, roles: Roles) {
     let party = PartyRegistration { vouching: vouching(number), ..registration(seed, roles) };
     let done = world.act(&Act::Registered(party));
-    assert!(matches!(done, BatchOutcome::Done { .. }), "{done:?}");
+    assert!(matches!(done, CommandOutcome::Done { .. }), "{done:?}");
 }
 
 /// A log at level 3 with two services.

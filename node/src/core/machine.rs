@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sillage_cluster::{Committed, Fatal, StateMachine};
-use sillage_ledger::{BatchOutcome, Decided, Ledger, Refusal};
+use sillage_ledger::{CommandOutcome, Decided, Ledger, Refusal};
 
 use tokio::sync::watch;
 
@@ -74,17 +74,17 @@ impl Machine {
         self.size.send_if_modified(|shown| std::mem::replace(shown, size) != size);
     }
 
-    fn count(&self, outcomes: &[BatchOutcome]) {
+    fn count(&self, outcomes: &[CommandOutcome]) {
         for outcome in outcomes {
             match outcome {
-                BatchOutcome::Done { repeated: true, .. } => {
+                CommandOutcome::Done { repeated: true, .. } => {
                     self.metrics.batches_repeated.inc();
                 }
-                BatchOutcome::Done { count, .. } => {
+                CommandOutcome::Done { count, .. } => {
                     self.metrics.batches_appended.inc();
                     self.metrics.events_appended.inc_by(u64::from(*count));
                 }
-                BatchOutcome::Decided(requests) => requests.iter().for_each(|one| self.metrics.decided(class(one))),
+                CommandOutcome::Decided(requests) => requests.iter().for_each(|one| self.metrics.decided(class(one))),
                 _ => {}
             }
         }
@@ -103,7 +103,7 @@ fn class(decided: &Result<Decided, Refusal>) -> &'static str {
 
 impl StateMachine for Machine {
     /// One outcome for each part of the command, in order; none for what the algorithm itself adds.
-    type Reply = Vec<BatchOutcome>;
+    type Reply = Vec<CommandOutcome>;
 
     fn applied(&self) -> (u64, u64) {
         self.ledger.applied()

@@ -51,7 +51,7 @@ use sillage_cluster::core::Role;
 use sillage_cluster::identity::{DiskContent, DiskError, Marker as _, next_run};
 use sillage_cluster::{DiskClaim, Handle, LogConfig, Runtime};
 use sillage_ledger::seal::{DATA_KEYS_CACHED, KekProvider, Sealer};
-use sillage_ledger::{BatchOutcome, EntryReader, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
+use sillage_ledger::{CommandOutcome, EntryReader, GenesisInfo, Ledger, LedgerReader, OpenError, Options, Refusal};
 use sillage_proof::note::VerifierKey;
 use sillage_rules::codes::Code;
 use tokio::sync::watch;
@@ -93,7 +93,7 @@ use submitting::inflight::Inflight;
 use submitting::lanes::{Lanes, Work};
 use submitting::{Submitting, packer};
 
-type Replica = Handle<Vec<BatchOutcome>>;
+type Replica = Handle<Vec<CommandOutcome>>;
 
 /// A running node, without its ports: what all of its parts share, and the parts, each with one job and a folder of its own.
 ///
@@ -134,7 +134,7 @@ pub struct Core {
 /// What has to be stopped in order.
 struct Running {
     transport: Arc<PeerTransport>,
-    runtime: Runtime<Vec<BatchOutcome>>,
+    runtime: Runtime<Vec<CommandOutcome>>,
     packer: JoinHandle<()>,
 }
 

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sillage_cluster::core::{CommittedEntry, Members};
 use sillage_ledger::seal::Sealer;
-use sillage_ledger::{BatchOutcome, CLOCKS, COMMAND_VERSION, EntryReader, Ledger, Options, Plants};
+use sillage_ledger::{CLOCKS, COMMAND_VERSION, CommandOutcome, EntryReader, Ledger, Options, Plants};
 use sillage_proof::hash::{Hash, LeafIndex, TreeSize, leaf_hash};
 use sillage_proof::merkle::root_of;
 use sillage_proto::internal::v1::Command;
@@ -228,7 +228,7 @@ impl Real {
         let outcomes = outcomes.map_err(|error| error.to_string())?;
         let after = open.reader.head();
         let record = outcomes.iter().find_map(|outcome| match outcome {
-            BatchOutcome::Done { stream_id, seq, count, first_index, .. } => {
+            CommandOutcome::Done { stream_id, seq, count, first_index, .. } => {
                 let stream = *self.kit.streams.get(stream_id)?;
                 let last = first_index.get() + u64::from(*count) - 1;
                 Some((RecordId { stream, sequence: *seq }, last))

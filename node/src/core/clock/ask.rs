@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sillage_ledger::{BatchOutcome, CLOCKS, FEATURE_LEVEL, command_version_max};
+use sillage_ledger::{CLOCKS, CommandOutcome, FEATURE_LEVEL, command_version_max};
 use sillage_proto::internal::v1::{ClockAttestation, Command, StandingRequest, StandingResponse};
 use sillage_rules::time::TimeMs;
 use tokio::sync::oneshot;
@@ -217,7 +217,7 @@ impl Core {
         self.replica.propose(prost::Message::encode_to_vec(&command), self.clocks.now_ms(), answer);
         match timeout(RAISE_TIMEOUT, done).await {
             Ok(Ok(Ok(outcomes))) => match outcomes.first() {
-                Some(BatchOutcome::FeatureLevel(level)) => tracing::info!(level, "the feature level was raised"),
+                Some(CommandOutcome::FeatureLevel(level)) => tracing::info!(level, "the feature level was raised"),
                 other => tracing::debug!(?other, "the feature level was not raised"),
             },
             Ok(Ok(Err(error))) => tracing::debug!(%error, "the feature level was not raised"),

@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use sillage_ledger::{BatchOutcome, Party, Refusal};
+use sillage_ledger::{CommandOutcome, Party, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::AuthorId;
@@ -218,9 +218,9 @@ impl Proposal for Reading {
         (Work::Record(self.record.clone()), false)
     }
 
-    async fn done(&self, _core: &Core, outcome: BatchOutcome) -> Result<LeafIndex, Refusal> {
+    async fn done(&self, _core: &Core, outcome: CommandOutcome) -> Result<LeafIndex, Refusal> {
         match outcome {
-            BatchOutcome::LedgerRecord { index } => Ok(index),
+            CommandOutcome::LedgerRecord { index } => Ok(index),
             _ => {
                 tracing::error!("a record of the ledger itself had another outcome than its own");
                 Err(refuse(Code::Internal))

@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sillage_ledger::seal::TagPrefix;
-use sillage_ledger::{BatchOutcome, OpenErasure, Refusal};
+use sillage_ledger::{CommandOutcome, OpenErasure, Refusal};
 use sillage_proto::internal::v1::{Command, KekStateRequest, KekStateResponse};
 use sillage_proto::v1::{ErasuresRequest, ErasuresResponse};
 use sillage_rules::codes::Code;
@@ -199,7 +199,7 @@ impl Core {
         self.replica.propose(stamp.encode(command), stamp.ms, answer);
         match tokio::time::timeout(COMMAND_TIMEOUT, done).await {
             Ok(Ok(Ok(outcomes))) => match outcomes.into_iter().next() {
-                Some(BatchOutcome::Refused(refusal)) => Err(refusal),
+                Some(CommandOutcome::Refused(refusal)) => Err(refusal),
                 _ => Ok(()),
             },
             Ok(Ok(Err(_))) => Err(refuse(Code::NotLeader)),

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use sillage_ledger::{BatchOutcome, Decided, MadeDecision, Party, Refusal};
+use sillage_ledger::{CommandOutcome, Decided, MadeDecision, Party, Refusal};
 use sillage_proof::keys::SigningKey;
 use sillage_proto::internal::v1::{DecideRequest, SealedDecision};
 use sillage_proto::v1::{AuthorizeRequest, AuthorizeResponse, Authorized, DecisionReceipt};
@@ -31,7 +31,7 @@ impl Proposal for AdmittedRequests {
         (Work::Decision(self.decision.clone()), self.urgent)
     }
 
-    async fn done(&self, core: &Core, outcome: BatchOutcome) -> Result<AuthorizeResponse, Refusal> {
+    async fn done(&self, core: &Core, outcome: CommandOutcome) -> Result<AuthorizeResponse, Refusal> {
         core.answers(outcome).await
     }
 
@@ -102,8 +102,8 @@ impl Core {
     }
 
     /// Signs what apply returned.
-    async fn answers(&self, outcome: BatchOutcome) -> Result<AuthorizeResponse, Refusal> {
-        let BatchOutcome::Decided(decided) = outcome else {
+    async fn answers(&self, outcome: CommandOutcome) -> Result<AuthorizeResponse, Refusal> {
+        let CommandOutcome::Decided(decided) = outcome else {
             tracing::error!("requests had another outcome than their own");
             return Err(refuse(Code::Internal));
         };

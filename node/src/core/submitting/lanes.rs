@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use parking_lot::{Condvar, Mutex};
 use prost::Message as _;
-use sillage_ledger::{BatchOutcome, Refusal};
+use sillage_ledger::{CommandOutcome, Refusal};
 use sillage_proto::internal::v1::{LedgerRecord, SealedBatch, SealedDecision};
 use tokio::sync::oneshot;
 
@@ -22,7 +22,7 @@ pub const RECORDS_MAX: usize = 1_024;
 #[derive(Debug)]
 pub enum PackerAnswer {
     /// It was applied after commit, or refused; this is what the ledger said.
-    Applied(BatchOutcome),
+    Applied(CommandOutcome),
     /// It was not proposed: by what is applied here, the ledger would refuse it.
     Refused(Refusal),
     /// It was not proposed: this node doesn't lead. Ask the leader.

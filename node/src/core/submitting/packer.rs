@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use sillage_cluster::ProposeError;
-use sillage_ledger::{BatchOutcome, Refusal};
+use sillage_ledger::{CommandOutcome, Refusal};
 use sillage_proto::internal::v1::Command;
 use sillage_rules::codes::Code;
 use tokio::sync::oneshot;
@@ -27,7 +27,7 @@ pub const ENTRIES_UNDER_WAY_MAX: usize = 4;
 const VERSION_DECISIONS: u32 = 5;
 
 /// Called with what the entry did, on the thread that applied it.
-pub type Proposed = Box<dyn FnOnce(Result<Vec<BatchOutcome>, ProposeError>) + Send>;
+pub type Proposed = Box<dyn FnOnce(Result<Vec<CommandOutcome>, ProposeError>) + Send>;
 
 /// What the packer hands its work to.
 pub trait Log: Send + Sync + 'static {
@@ -143,7 +143,7 @@ fn check_one(log: &impl Log, work: &Work, stamp: &Stamp) -> Result<(), Refusal> 
     })
 }
 
-fn answer_all(answers: Answers, result: Result<Vec<BatchOutcome>, ProposeError>) {
+fn answer_all(answers: Answers, result: Result<Vec<CommandOutcome>, ProposeError>) {
     let outcomes = match result {
         Ok(outcomes) => outcomes,
         Err(error) => {
@@ -245,17 +245,18 @@ mod tests {
                 self.kept.lock().push(done);
             } else {
                 let batches = seqs.iter().map(|seq| applied(*seq));
-                let decisions = command.decisions.iter().map(|_| BatchOutcome::Decided(Vec::new()));
+                let decisions = command.decisions.iter().map(|_| CommandOutcome::Decided(Vec::new()));
                 let records = command.ledger_records.iter();
-                let records = records.map(|record| BatchOutcome::LedgerRecord { index: LeafIndex(record.kind.into()) });
+                let records =
+                    records.map(|record| CommandOutcome::LedgerRecord { index: LeafIndex(record.kind.into()) });
                 done(Ok(batches.chain(decisions).chain(records).collect()));
             }
             self.proposed.lock().push(seqs);
         }
     }
 
-    fn applied(seq: u64) -> BatchOutcome {
-        BatchOutcome::Done {
+    fn applied(seq: u64) -> CommandOutcome {
+        CommandOutcome::Done {
             stream_id: [1; 32].into(),
             seq,
             count: 1,
@@ -289,9 +290,9 @@ mod tests {
                 PackerAnswer::Applied(outcome) => outcome,
                 other => panic!("{other:?}"),
             };
-            assert!(matches!(outcome(batch), BatchOutcome::Done { seq: 5, .. }));
-            assert!(matches!(outcome(decision), BatchOutcome::Decided(_)));
-            assert_eq!(outcome(record), BatchOutcome::LedgerRecord { index: LeafIndex(7) });
+            assert!(matches!(outcome(batch), CommandOutcome::Done { seq: 5, .. }));
+            assert!(matches!(outcome(decision), CommandOutcome::Decided(_)));
+            assert_eq!(outcome(record), CommandOutcome::LedgerRecord { index: LeafIndex(7) });
             let alone = push_work(&lanes, Work::Record(LedgerRecord::default()), false);
             outcome(alone);
             outcome(push(&lanes, 6, false));
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(*log.proposed.lock(), [[3, 1, 2]]);
         for (answer, seq) in answers.iter().zip([1, 666, 2, 3]) {
             match answer {
-                PackerAnswer::Applied(BatchOutcome::Done { seq: done, .. }) => assert_eq!(*done, seq),
+                PackerAnswer::Applied(CommandOutcome::Done { seq: done, .. }) => assert_eq!(*done, seq),
                 PackerAnswer::Refused(refusal) => assert_eq!((seq, refusal.code), (666, Code::Internal)),
                 other => panic!("{other:?}"),
             }
@@ -357,7 +358,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| run(&lanes, &log));
             let [_, later, never] = answers.map(|answer| answer.blocking_recv().expect("answered"));
-            assert!(matches!(later, PackerAnswer::Applied(BatchOutcome::Done { seq: 404, .. })));
+            assert!(matches!(later, PackerAnswer::Applied(CommandOutcome::Done { seq: 404, .. })));
             assert!(matches!(never, PackerAnswer::Refused(refusal) if refusal.code == Code::EmptyPeriod));
             lanes.close();
         });

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sillage_ledger::{BatchOutcome, Refusal};
+use sillage_ledger::{CommandOutcome, Refusal};
 use sillage_proof::LeafIndex;
 use sillage_proto::v1::ErrorInfo;
 use sillage_rules::codes::Code;
@@ -54,7 +54,7 @@ pub(in crate::core) trait Proposal: Sync {
     fn work(&self) -> (Work, bool);
 
     /// What the ledger of the leader, here, says to it.
-    fn done(&self, core: &Core, outcome: BatchOutcome) -> impl Future<Output = Result<Self::Done, Refusal>> + Send;
+    fn done(&self, core: &Core, outcome: CommandOutcome) -> impl Future<Output = Result<Self::Done, Refusal>> + Send;
 
     /// Under what a line of the last minute stands for this one too (`super::lines`).
     fn once(&self) -> Option<[u8; 32]> {
@@ -221,7 +221,7 @@ impl Core {
         self.submitting.lanes.push(Waiting { work, urgent, answer: sender });
         self.metrics.queue("packer", self.submitting.lanes.len());
         match timeout_at(deadline, answer).await {
-            Ok(Ok(PackerAnswer::Applied(BatchOutcome::Refused(refusal)))) => Attempt::Refused(refusal),
+            Ok(Ok(PackerAnswer::Applied(CommandOutcome::Refused(refusal)))) => Attempt::Refused(refusal),
             Ok(Ok(PackerAnswer::Applied(outcome))) => match proposal.done(self, outcome).await {
                 Ok(done) => Attempt::Done(done),
                 Err(refusal) => Attempt::Refused(refusal),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sillage_ledger::{BatchOutcome, Refusal};
+use sillage_ledger::{CommandOutcome, Refusal};
 use sillage_proof::batch::{BatchMessage, ReceiptMessage};
 use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::internal::v1::{ForwardRequest, SealedBatch};
@@ -31,7 +31,7 @@ impl Proposal for Admitted {
         (Work::Batch(self.batch.clone()), self.urgent)
     }
 
-    async fn done(&self, core: &Core, outcome: BatchOutcome) -> Result<SubmitResponse, Refusal> {
+    async fn done(&self, core: &Core, outcome: CommandOutcome) -> Result<SubmitResponse, Refusal> {
         core.receipt(outcome)
     }
 
@@ -136,8 +136,8 @@ impl Core {
     }
 
     /// Signs what apply returned.
-    fn receipt(&self, outcome: BatchOutcome) -> Result<SubmitResponse, Refusal> {
-        let BatchOutcome::Done { stream_id, seq, count, root, first_index, time_ms, repeated } = outcome else {
+    fn receipt(&self, outcome: CommandOutcome) -> Result<SubmitResponse, Refusal> {
+        let CommandOutcome::Done { stream_id, seq, count, root, first_index, time_ms, repeated } = outcome else {
             tracing::error!("a batch had another outcome than its own");
             return Err(refuse(Code::Internal));
         };
