@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_number_that_is_used_twice_is_kept_as_evidence() {
-        assert_eq!(Refused::Forgotten.on("NOT_ENTITLED"), Refused::Forgotten);
-        assert_eq!(Refused::Forgotten.on("SEQUENCE_REUSED"), Refused::Kept);
-        assert_eq!(Refused::Kept.on("NOT_ENTITLED"), Refused::Kept);
+        assert_eq!(Refused::Forgotten.on(&Code::NotEntitled.into()), Refused::Forgotten);
+        assert_eq!(Refused::Forgotten.on(&Code::SequenceReused.into()), Refused::Kept);
+        assert_eq!(Refused::Kept.on(&Code::NotEntitled.into()), Refused::Kept);
     }
 }
