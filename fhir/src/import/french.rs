@@ -541,7 +541,7 @@ mod tests {
             for word in [" the ", " is ", " isn't ", " of ", " and ", " which "] {
                 assert!(!french.contains(word), "{french}");
             }
-            for option in english.split([' ', '(', ',']).filter(|word| word.starts_with("--")) {
+            for option in english.split([' ', '(', ')', ',']).filter(|word| word.starts_with("--")) {
                 assert!(french.contains(option), "{french} doesn't name {option}");
             }
         }
