@@ -11,7 +11,7 @@ use sillage_client::error::ClientError;
 pub struct Signed {
     /// The note.
     pub note: SignedNote,
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
     /// Names of the keys that are known to have signed it, the log's first.
     pub signers: Vec<String>,

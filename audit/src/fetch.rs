@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 pub struct Given {
     /// The note.
     pub text: String,
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
 }
 

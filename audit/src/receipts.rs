@@ -24,7 +24,7 @@ struct Line {
 pub struct Promise {
     /// Number of its line in the file, from 1.
     pub line: usize,
-    /// What it says.
+    /// Its content.
     pub message: ReceiptMessage,
     /// The line itself: evidence.
     pub text: String,

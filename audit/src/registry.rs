@@ -61,7 +61,7 @@ pub(super) struct SigningKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CountingSet {
     pub set: NodeSet,
-    /// What the act says.
+    /// The content of the act.
     pub change: NodeSetChange,
     /// The first index commit after the act: the set counts from the next one on.
     pub covered_by: Option<u64>,
@@ -378,7 +378,7 @@ mod tests {
         assert!(!signer.may_sign(Kind::ACCESS_READ, &[5; 32], true), "no access");
         assert!(
             !signer.may_sign(Kind::POLICY_PUBLISHED, &NO_PATIENT, true),
-            "the second tag it doesn't have is nobody's"
+            "the secret tag it doesn't have is nobody's"
         );
     }
 }

@@ -45,7 +45,7 @@ pub enum Command {
     Record(RecordArgs),
     /// Import audit events and consents of other systems
     Import(ImportArgs),
-    /// Show who accessed a patient's data, what was recorded last first
+    /// Show who accessed a patient's data, newest first
     Trace(TraceArgs),
     /// Show one entry of the log
     Entry(EntryArgs),
@@ -75,7 +75,7 @@ pub enum Command {
     /// The rules by which the ledger decides
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Erase what records say; that they were made stays, and every proof with it (the profile needs `authority_key`)
+    /// Erase the content of records; the entries and every proof stay (the profile needs `authority_key`)
     Erase(EraseArgs),
     /// Keys of parties, of the nodes and of the log: acts of the authority
     #[command(subcommand)]
@@ -88,10 +88,10 @@ pub enum Command {
     Identity(IdentityCommand),
     /// Ask "may this actor do this with these documents?": the answer is on record, and signed
     Authorize(AuthorizeArgs),
-    /// What a patient permits and denies, and who can open what because of it
+    /// Permissions and denials of a patient, and who can open what because of them
     #[command(subcommand)]
     Consent(Box<ConsentCommand>),
-    /// Hide documents from everybody but who deposited them
+    /// Hide documents from everybody but their depositor
     Mask(ItemsArgs),
     /// Show masked documents again
     Unmask(ItemsArgs),
@@ -99,16 +99,16 @@ pub enum Command {
     Block(ProfessionalArgs),
     /// Unblock a professional
     Unblock(ProfessionalArgs),
-    /// Oppose the health space, emergency access, or what a source deposits
+    /// Oppose the health space, emergency access, or the deposits of a source
     #[command(subcommand)]
     Oppose(OpposeCommand),
     /// The health space itself
     #[command(subcommand)]
     Space(SpaceCommand),
-    /// Documents that the patient is first told of by a person
+    /// Documents that a person explains to the patient before they are shown
     #[command(subcommand)]
     Embargo(EmbargoCommand),
-    /// What a minor keeps from representatives
+    /// A minor's secrets from representatives
     #[command(subcommand)]
     Secrecy(SecrecyCommand),
     /// Representatives
@@ -138,11 +138,10 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Run decision scenarios offline, through the code that decides in the ledger (docs/scenarios.md); exit code 1 when
-    /// something came out otherwise than the file says
+    /// Run decision scenarios offline, through the code that decides in the ledger (docs/scenarios.md); exit code 1 if
+    /// an outcome differs from the file
     Test(PolicyTestArgs),
-    /// Publish the policy, the matrix or the catalogue: it takes the place of the one before (the profile needs
-    /// `authority_key`)
+    /// Publish the policy, the matrix or the catalogue: it replaces the one before (the profile needs `authority_key`)
     Publish(PolicyPublishArgs),
 }
 
@@ -175,7 +174,7 @@ pub struct ImportArgs {
     /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`
     #[arg(long, value_name = "FILE")]
     pub patient_map: Option<PathBuf>,
-    /// The FHIR server that files without `fullUrl` are from: an event with an id is recorded once of each server
+    /// The FHIR server of files without `fullUrl`: an event with an id is recorded once for each server
     #[arg(long, value_name = "URL", default_value = "")]
     pub source: String,
     /// Give patients without an INS a demonstration identity made from their reference (test logs only): each line of result
@@ -195,10 +194,10 @@ pub struct TraceArgs {
     /// The patient is meant, also where nothing is on record under them
     #[arg(long)]
     pub force: bool,
-    /// What happened at or after this time (RFC 3339, or a date in Paris time)
+    /// Only events at or after this time (RFC 3339, or a date in Paris time)
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// What happened before this time, or until the end of this day in Paris
+    /// Only events before this time, or until the end of this day in Paris
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
     /// Only this actor
@@ -210,13 +209,13 @@ pub struct TraceArgs {
     /// Only this kind, such as `access.read`, or a whole group, such as `access`
     #[arg(long, value_name = "K")]
     pub kind: Option<String>,
-    /// Only what concerns documents of this category, such as LAB
+    /// Only events on documents of this category, such as LAB
     #[arg(long, value_name = "TOKEN")]
     pub category: Option<String>,
-    /// Only what concerns this document
+    /// Only events on this document
     #[arg(long, value_name = "ID")]
     pub document: Option<String>,
-    /// Only break-glass, or only what has no justification
+    /// Only break-glass, or only accesses without justification
     #[arg(long, value_name = "WHAT")]
     pub only: Option<Only>,
     /// At most this many lines, 1 to 500
@@ -225,7 +224,7 @@ pub struct TraceArgs {
     /// Go on after a page, with the same filters
     #[arg(long, value_name = "C")]
     pub cursor: Option<String>,
-    /// One JSON object a line; where there is more, the last line has the field `next_cursor`
+    /// One JSON object a line; if there is more, the last line has the field `next_cursor`
     #[arg(long)]
     pub json: bool,
     /// Under each sentence, the identifiers of actor, structure and documents, and the service that recorded it
@@ -296,7 +295,7 @@ pub enum ExportFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
-    /// Checkpoint and tiles as c2sp.org/tlog-tiles lays them out; what is there and right is kept
+    /// Checkpoint and tiles as c2sp.org/tlog-tiles lays them out; files that are there and right are kept
     Tiles {
         /// Where to: made if it isn't there, brought up to date if it is
         #[arg(value_name = "DIR")]
@@ -309,7 +308,7 @@ pub enum ExportCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ProveCommand {
-    /// That an entry is in the log: a c2sp.org/tlog-proof@v1 file
+    /// Prove that an entry is in the log: a c2sp.org/tlog-proof@v1 file
     Inclusion {
         /// Place in the log, from 0
         index: u64,
@@ -320,19 +319,18 @@ pub enum ProveCommand {
         #[arg(long, value_name = "F.tlog-proof")]
         out: Option<PathBuf>,
     },
-    /// A patient's trace and all that proves it complete: a .sillage-trace file (docs/formats.md §10)
+    /// Prove that a patient's trace is complete: a .sillage-trace file (docs/formats.md §10)
     Patient(ProvePatientArgs),
-    /// That the keys and nodes which sign today follow from those of an older policy, and the policy with them in their
-    /// places
+    /// Prove that today's keys and nodes follow from those of an older policy, and write the policy that names them
     Keys {
         /// The policy that you trust (c2sp.org/tlog-policy)
         #[arg(long, value_name = "F")]
         policy: PathBuf,
-        /// Write the new policy here; all else of it stays as it is
+        /// Write the new policy here; everything else in it stays
         #[arg(long, value_name = "F")]
         out: PathBuf,
     },
-    /// That the log of one size begins with the log of a smaller one
+    /// Prove that the log of one size begins with the log of a smaller one
     Consistency {
         /// The smaller size
         old: u64,
@@ -358,7 +356,7 @@ pub struct ProvePatientArgs {
     /// Write here; the file holds health data, only its owner may read it
     #[arg(long, value_name = "F.sillage-trace")]
     pub out: PathBuf,
-    /// Only what came after this file
+    /// Only entries that came after this file
     #[arg(long, value_name = "F.sillage-trace", conflicts_with_all = ["from", "to"])]
     pub since: Option<PathBuf>,
     /// A page: from this entry on, counted from 0
@@ -370,7 +368,7 @@ pub struct ProvePatientArgs {
     /// Wait for a checkpoint that satisfies this policy; without it, the log's own and a majority of the nodes
     #[arg(long, value_name = "F")]
     pub policy: Option<PathBuf>,
-    /// The trace that is kept from representatives
+    /// The secret part of the trace, which representatives don't see
     #[arg(long)]
     pub secret: bool,
     /// Language of the text
@@ -434,7 +432,7 @@ pub struct AuditArgs {
     /// A checkpoint that you trust: the log must have its root at its size
     #[arg(long, value_name = "F")]
     pub from: Option<PathBuf>,
-    /// Keep here what was replayed, and go on from there the next time
+    /// Keep the state of the replay here, and go on from it the next time
     #[arg(long, value_name = "F")]
     pub state: Option<PathBuf>,
     /// After a clean replay, cosign the checkpoint with the profile's author key
@@ -453,7 +451,7 @@ pub struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Whether two checkpoints are of one history; if not, the evidence
+    /// Say whether two checkpoints are of one history; if not, show the evidence
     Compare {
         /// A checkpoint
         a: PathBuf,
@@ -478,7 +476,7 @@ pub enum WitnessCommand {
         /// Key of a log to cosign for, a vkey line; repeatable
         #[arg(long, value_name = "VKEY", required_unless_present = "log_policy")]
         log: Vec<String>,
-        /// Cosign for the logs of this policy, and only what reaches its quorum; repeatable
+        /// Cosign for the logs of this policy, and only checkpoints that reach its quorum; repeatable
         #[arg(long, value_name = "F")]
         log_policy: Vec<PathBuf>,
     },
@@ -491,7 +489,7 @@ pub enum WitnessCommand {
         #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDR")]
         listen: std::net::SocketAddr,
     },
-    /// Show what was cosigned last, of each log
+    /// Show the checkpoint that was cosigned last, for each log
     Status {
         /// Its folder
         #[arg(long, value_name = "DIR")]
@@ -508,7 +506,7 @@ pub struct EraseArgs {
     /// The record at this place in the log
     #[arg(long, value_name = "INDEX", requires = "ground")]
     pub record: Option<u64>,
-    /// All that was recorded of a patient, in both of its traces: INS, 15 characters
+    /// All records of a patient, in both parts of the trace: INS, 15 characters
     #[arg(long, value_name = "INS", requires = "ground")]
     pub patient: Option<String>,
     /// OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)
@@ -518,10 +516,10 @@ pub struct EraseArgs {
     /// younger than three years
     #[arg(long, value_name = "G", conflicts_with = "expired")]
     pub ground: Option<String>,
-    /// What was kept for its time (roles auditor and operator)
+    /// Records whose time of keeping is over (roles auditor and operator)
     #[arg(long, requires = "rules")]
     pub expired: bool,
-    /// How long which records are kept, see below
+    /// The rules of retention, see below
     #[arg(long, value_name = "F", requires = "expired")]
     pub rules: Option<PathBuf>,
     /// Only show what has expired
@@ -555,7 +553,8 @@ pub enum ClusterCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Nodes come and go (but for `list`, the profile needs `authority_key`; to make a node's folder also `ca_key`)
+    /// Add, promote, remove and replace nodes (but for `list`, the profile needs `authority_key`; to make a node's
+    /// folder also `ca_key`)
     #[command(subcommand)]
     Member(MemberCommand),
     /// Hand leadership to another node
@@ -567,7 +566,7 @@ pub enum ClusterCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum StreamCommand {
-    /// Where each of the author's streams stands
+    /// Show the state of each of the author's streams
     Status {
         /// As JSON
         #[arg(long)]
@@ -591,7 +590,7 @@ pub enum KeysCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Tell a patient under their secret tag of the device that `register --later` put off
+    /// Tell the patient, under their secret tag, of a device; `register --later` put this off
     Tell {
         /// The file that it wrote
         #[arg(long, value_name = "FILE")]
@@ -639,8 +638,8 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
-    /// Publish an issuer whose logins prove what patients decide, in the place of what was published of it before; without
-    /// keys: withdraw it
+    /// Publish an issuer whose logins prove patients' decisions; it replaces the earlier act on this issuer, and
+    /// without keys withdraws it
     Issuer {
         /// A JSON object as docs/formats.md §20 says it (`sillage schema record`: act.issuer)
         #[arg(long, value_name = "FILE")]
@@ -648,7 +647,7 @@ pub enum KeysCommand {
     },
     /// Void what a key or a party signed: the records stay, and count for nothing
     Void(VoidArgs),
-    /// What an act voided counts again
+    /// Let the records that an act voided count again
     Reinstate(ReinstateArgs),
     /// Acts that voided records, and decisions to review because of them
     Voided(VoidedArgs),
@@ -666,7 +665,7 @@ pub struct RegisterArgs {
     /// Name of the service
     #[arg(long)]
     pub name: String,
-    /// What it may do, see below; comma-separated, or named again
+    /// Its roles, see below; comma-separated, or named again
     #[arg(long = "role", alias = "roles", value_delimiter = ',', value_name = "ROLE")]
     pub roles: Vec<String>,
     #[command(flatten)]
@@ -683,7 +682,7 @@ pub struct RegisterArgs {
     /// Records a second; 0 = the log's default
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub quota: u32,
-    /// Role patient: INS of whose trace it may read
+    /// Role patient: INS of the patient whose trace it may read
     #[arg(long, value_name = "INS")]
     pub patient: Option<String>,
     /// Role patient: OID of the INS; without it 1.2.250.1.213.1.4.8 (NIR)

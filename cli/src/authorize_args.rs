@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::consent_args::By;
 use sillage_words::Lang;
 
-/// Who would do it. Unlike where something is changed, nobody is assumed.
+/// The actor. Unlike where something is changed, nobody is assumed.
 const ACTOR_HELP: &str = "`self` (the patient), an RPPS number, or `system|id`";
 
 #[derive(Debug, Args)]

@@ -43,7 +43,7 @@ pub enum BreakGlassCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Say whether it was right; not by who opened it
+    /// Say whether it was right; the party that opened it can't
     Review {
         /// Its id
         #[arg(value_name = "BREAKGLASS")]
@@ -62,7 +62,7 @@ pub enum BreakGlassCommand {
         /// Only those that are open
         #[arg(long)]
         open: bool,
-        /// Only those whose justification is due and isn't there
+        /// Only those whose justification is overdue
         #[arg(long)]
         overdue: bool,
         #[command(flatten)]
@@ -149,7 +149,7 @@ pub struct OpenArgs {
     /// Why the place is unknown: REFUSED, UNAVAILABLE, INDOORS, or another token
     #[arg(long, value_name = "TOKEN")]
     pub no_position: Option<String>,
-    /// Id of the one that was opened before the patient was identified
+    /// Id of the break-glass that was opened before the patient was identified
     #[arg(long, value_name = "BREAKGLASS")]
     pub continues: Option<String>,
     /// Id; without it, one is made

@@ -14,7 +14,7 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Clocks of other machines may be behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
 
-/// Whose certificate it is.
+/// The owner of the certificate.
 #[derive(Debug, Clone, Copy)]
 pub enum Holder<'a> {
     /// A party that calls.

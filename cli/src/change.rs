@@ -35,7 +35,7 @@ use sillage_words::{Event, Lang, sentence::sentence};
 pub(super) struct Target {
     /// None where the patient isn't identified yet.
     pub patient: Option<Ins>,
-    /// The trace that is kept from representatives.
+    /// The secret part of the trace, which representatives don't see.
     pub secret: bool,
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use sillage_words::Lang;
 
-/// Whose data.
+/// The patient.
 #[derive(Debug, Clone, Args)]
 pub struct Whose {
     /// INS of the patient, 15 characters
@@ -68,7 +68,7 @@ pub struct How {
 pub struct ChangeArgs {
     #[command(flatten)]
     pub whose: Whose,
-    /// Record it in the trace that is kept from representatives
+    /// Record it under the secret tag, which representatives don't see
     #[arg(long)]
     pub secret: bool,
     #[command(flatten)]
@@ -107,11 +107,11 @@ pub enum ConsentCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// What is in force: directives, limits, people, emergency accesses
+    /// Show what is in force: directives, limits, people, emergency accesses
     List(StateArgs),
-    /// Everything that was ever decided, with ends and reasons
+    /// Show everything that was ever decided, with ends and reasons
     History(StateArgs),
-    /// Who can open what, right now, and why
+    /// Show who can open what, right now, and why
     Effective(StateArgs),
 }
 
@@ -135,7 +135,7 @@ pub struct DirectiveArgs {
     pub change: ChangeArgs,
     #[command(flatten)]
     pub grantee: GranteeArgs,
-    /// What may be done: read, search, write, update, download, print, export, delete; a permission names it
+    /// The actions: read, search, write, update, download, print, export, delete; a permission names them
     #[arg(long, help_heading = "What", value_delimiter = ',', value_name = "A,...")]
     pub action: Vec<String>,
     /// Only documents of these categories
@@ -156,7 +156,7 @@ pub struct DirectiveArgs {
     /// Until this time, excluded, or until the end of this day in Paris; without it, until it is withdrawn
     #[arg(long, help_heading = "What", value_name = "T")]
     pub until: Option<String>,
-    /// Id of the directive that this one takes the place of
+    /// Id of the directive that this one replaces
     #[arg(long, help_heading = "What", value_name = "CONSENT")]
     pub supersedes: Option<String>,
     /// An exception, as JSON: `{"effect": "deny", "labels": ["PSY"]}`; repeatable
@@ -179,10 +179,10 @@ pub struct GranteeArgs {
     /// A person
     #[arg(long, value_name = "ID")]
     pub person: Option<String>,
-    /// Whoever acts for this structure
+    /// Everybody who acts for this structure
     #[arg(long, value_name = "ID")]
     pub organisation: Option<String>,
-    /// Whoever has this profession
+    /// Everybody with this profession
     #[arg(long, value_name = "TOKEN")]
     pub profession: Option<String>,
     /// The care team with this origin

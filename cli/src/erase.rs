@@ -93,7 +93,7 @@ async fn record(session: &Session, index: u64, ground: &str) -> Result<(), Clien
     erase(session, &entry.tag, vec![entry.index], ground).await
 }
 
-/// Both compartments; one of them may have nothing to erase.
+/// Under both tags; one of them may have nothing to erase.
 async fn patient(session: &Session, ins: &str, oid: &str, ground: &str) -> Result<(), ClientError> {
     let (open, secret) = tags_of(session).both(ins, oid).await?;
     let mut done = 0;
@@ -113,7 +113,7 @@ async fn patient(session: &Session, ins: &str, oid: &str, ground: &str) -> Resul
     }
 }
 
-/// Writes a proposal for each compartment, for as many authorities to sign as the rule says.
+/// Writes a proposal for each tag, for as many authorities to sign as the rule says.
 async fn propose(session: &Session, (ins, oid): (&str, &str), ground: &str, path: &Path) -> Result<(), ClientError> {
     let (open, secret) = tags_of(session).both(ins, oid).await?;
     let act = Act::Erased { indices: Vec::new(), ground: ground.to_owned() };

@@ -103,7 +103,7 @@ struct Waiting {
     line: usize,
     key: DocumentKey,
     record: Vec<u8>,
-    /// What is one Consent, or parts of one access, is on record as a whole or not at all.
+    /// One Consent, or the parts of one access, are on record as a whole or not at all.
     group: Option<u64>,
     /// Of a Consent.
     of_consent: bool,
@@ -316,7 +316,7 @@ impl Import<'_> {
         self.with_servers(todo).await
     }
 
-    /// The bytes to sign. What has no tag alone is refused alone.
+    /// The bytes to sign. Only the records without a tag are refused.
     async fn prepared(&mut self, lines: &[usize]) -> Result<Vec<(usize, Vec<u8>)>, ClientError> {
         let new = |import: &Self, line: usize| match &import.chunk[line].what {
             What::Record(boxed) => Some(bare_record(&boxed.0)),

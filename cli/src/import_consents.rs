@@ -114,7 +114,7 @@ impl Withdrawn {
     }
 }
 
-/// What becomes of a Consent whose ids are in force.
+/// The fate of a Consent whose ids are in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Replacement {
     /// It is on record already, at these places.
@@ -125,7 +125,7 @@ pub(super) enum Replacement {
     Older,
     /// Nothing says which of the two is newer.
     Undecided,
-    /// What is on record is of another Consent, which somebody else collected.
+    /// The directives on record belong to another Consent, which somebody else collected.
     Anothers,
 }
 

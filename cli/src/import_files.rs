@@ -24,8 +24,9 @@ pub fn patient_map(path: Option<&Path>, demo: bool) -> Result<PatientMap, Client
     PatientMap::read(&text, demo).map_err(|why| ClientError::reading(path, why))
 }
 
-/// The files under `paths`: a file as named, a folder's `*.json`, `*.ndjson` and `*.jsonl`, also with `.gz`, and those of its
-/// subfolders. Folders are read in the order of names. What can't be read stands with the reason, other files too.
+/// The files under `paths`: a file as named, a folder's `*.json`, `*.ndjson` and `*.jsonl`, also with `.gz`, and those
+/// of its subfolders. Folders are read in the order of names. A file that can't be read stands with the reason, and so
+/// do other files.
 pub fn files(paths: &[PathBuf]) -> Vec<(PathBuf, Option<String>)> {
     let mut out = Vec::new();
     for path in paths {

@@ -1,5 +1,5 @@
-//! What of an import is on record already: a resource is known by its source, its id and what it says; a document without an id by
-//! its bytes. What the version before imported is known by the records that it made.
+//! The part of an import that is on record already: a resource is known by its source, its id and its content; a
+//! document without an id by its bytes. Imports by the version before are known by the records that they made.
 
 use std::collections::{BTreeMap, HashMap};
 

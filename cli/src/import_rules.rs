@@ -1,5 +1,5 @@
-//! What decides beside directives, from a Consent of our own export: what of it holds already in this log, and what is said
-//! of what the ledger refuses.
+//! Rules beside directives, from a Consent of our own export: which of them hold already in this log, and how a refusal
+//! by the ledger is told.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ use sillage_fhir::import::{Ends, FhirError, MappedRecord};
 /// Where a record stands that isn't sent yet: after all that are.
 const TO_COME: LeafIndex = LeafIndex(u64::MAX);
 
-/// What a log has of one compartment of a patient.
+/// What a log has under one tag of a patient.
 struct Here {
     state: PatientState,
     /// What ended something here or was put in its place: when it was said, ms, and the entry.

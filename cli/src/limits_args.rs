@@ -42,7 +42,7 @@ pub enum OpposeCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// What a source deposits
+    /// The deposits of a source
     Feed {
         /// An actor, a structure, a profession, or `professionals`: all of them
         #[arg(long, value_name = "ID")]
@@ -71,7 +71,7 @@ pub enum SpaceCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum EmbargoCommand {
-    /// Hold documents back from the patient until a person has told them (who deposited them)
+    /// Hold documents back from the patient until a person has explained them (for their depositor)
     Set {
         #[command(flatten)]
         items: Items,

@@ -7,7 +7,7 @@ use serde_json::json;
 use sillage_proof::hash::{LeafIndex, TreeSize, leaf_hash};
 use sillage_proof::merkle::{ProofError, empty_root, verify_consistency, verify_inclusion};
 use sillage_proof::policy::Policy;
-use sillage_proof::tag::Compartment;
+use sillage_proof::tag::WhichTag;
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_proto::v1;
 use sillage_rules::bundle::{Bundle, Report};
@@ -133,7 +133,7 @@ pub async fn patient(context: &Context, args: &ProvePatientArgs) -> Result<Ended
     let since = args.since.as_deref().map(older).transpose()?;
     let wanted = Wanted {
         identity: v1::PatientIdentity { ins: ins.value().to_owned(), oid: oid.clone() },
-        compartment: if args.secret { Compartment::Secret } else { Compartment::Open },
+        which_tag: if args.secret { WhichTag::Secret } else { WhichTag::Open },
         from: args.from.unwrap_or(0),
         to: args.to,
         since,

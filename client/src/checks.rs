@@ -49,7 +49,7 @@ pub fn hashes(path: &[Vec<u8>]) -> Result<Vec<Hash>, ClientError> {
 pub struct VerifiedCheckpoint {
     /// The note, as signed.
     pub note: SignedNote,
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
 }
 

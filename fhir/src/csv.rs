@@ -1,9 +1,9 @@
 //! A trace as CSV (RFC 4180): a head, then one row an event, oldest first; a large access is one. UTF-8, every field quoted, lines end in CRLF.
 //!
-//! Spreadsheets run what begins like a formula, and split at the semicolon or the tab in many countries, whatever stands
-//! between quotes. What an author wrote may be anything, so whatever could begin a cell like a formula gets an apostrophe in
-//! front, at the beginning of a field and after each separator in it (OWASP, CSV injection): it shows as text, and a reader
-//! who knows takes it off.
+//! Spreadsheets run what begins like a formula, and split at the semicolon or the tab in many countries, whatever
+//! stands between quotes. An author's text may be anything, so every text that could begin a cell like a formula gets
+//! an apostrophe in front, at the beginning of a field and after each separator in it (OWASP, CSV injection): it shows
+//! as text, and a reader who knows takes it off.
 
 use sillage_proto::v1;
 use sillage_rules::time::TimeMs;

@@ -1369,7 +1369,7 @@ function checkDecision({ it, shown }, part) {
   const [told, all] = [message("DecisionActorPart", actor, part), message("DecisionPrivatePart", rest, part)];
   if (told.version !== 1 || all.version !== 1) bad("a decision of an unknown version");
   if (it.kind !== KIND_DECISION || it.flags !== FLAG_LEDGER || it.timeMs !== told.decided_at_ms) bad("another decision than its entry says");
-  // Refused for nothing but items of the second tag, it stands there, and doesn't tell the actor so.
+  // Refused for nothing but items of the secret tag, it stands there, and doesn't tell the actor so.
   const asked = all.request && message("DecisionRequest", all.request, part);
   const [named, under] = asked?.secret_tag ? [told.permitted ? asked.secret_tag : asked.tag, asked.secret_tag] : [it.tag, it.tag];
   if (!told.tag || !named || !same(told.tag, named) || !same(under, it.tag)) bad("the decision is about another patient");

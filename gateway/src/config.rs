@@ -24,7 +24,7 @@ pub enum ConfigError {
     Read {
         /// Which file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's answer.
         source: std::io::Error,
     },
     /// It isn't TOML, or says something that we don't know.
@@ -40,7 +40,7 @@ pub enum ConfigError {
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// What can't be, and the way out.
+        /// The contradiction, and the way out.
         message: String,
     },
 }
@@ -55,7 +55,7 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Mutual TLS, for auditors.
     pub tls: Option<TlsConfig>,
-    /// What is held back, dropped or refused.
+    /// The bounds at which a node holds back, drops or refuses.
     #[serde(default)]
     pub limits: Limits,
 }

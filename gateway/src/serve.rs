@@ -41,7 +41,7 @@ pub enum ServeError {
     /// The process can't be set up.
     #[error("{what}: {source}")]
     System {
-        /// What was tried.
+        /// The attempt.
         what: &'static str,
         /// Why it failed.
         source: std::io::Error,

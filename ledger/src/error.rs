@@ -167,7 +167,7 @@ pub enum Fatal {
         /// Highest level known here.
         known: u32,
     },
-    /// What is stored contradicts itself.
+    /// The stored data contradicts itself.
     #[error(
         "the stored ledger is damaged: {0}; replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
     )]
@@ -259,7 +259,7 @@ pub enum OpenError {
         /// Highest level known here.
         known: u32,
     },
-    /// What is stored contradicts itself.
+    /// The stored data contradicts itself.
     #[error("{} is damaged: {what}; don't repair it by hand, replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)", dir.display())]
     Corrupt {
         /// The data folder.

@@ -27,7 +27,7 @@ pub struct NodeInfo {
     pub tls_spki_sha256: [u8; 32],
 }
 
-/// What the genesis entry says.
+/// The content of the genesis entry.
 #[derive(Debug, Clone)]
 pub struct GenesisInfo {
     /// The bytes as given: the body of entry 0.

@@ -9,7 +9,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::act::Act;
@@ -25,7 +25,7 @@ fn a_patient() -> (String, [u8; 32], Vec<u8>) {
     let mut numbers = (0..).map(|n| format!("2790351215{n:05}"));
     let found = numbers.find_map(|ins| {
         let identity = Identity::new(&ins, OID).expect("an identity");
-        let (tag, proof) = PatientTag::resolve(&vrf_key(), &identity, Compartment::Open);
+        let (tag, proof) = PatientTag::resolve(&vrf_key(), &identity, WhichTag::Open);
         (0x10..=0x7f).contains(&tag.as_bytes()[0]).then(|| (ins, tag.to_bytes(), proof.to_bytes().to_vec()))
     });
     found.expect("nearly every second one is")

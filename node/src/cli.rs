@@ -32,7 +32,8 @@ enum Command {
     Init(InitArgs),
     /// Run one node.
     Serve(ServeArgs),
-    /// Let a log be founded anew by its first nodes after the data folders of all of them are gone. What was recorded is lost.
+    /// Let a log be founded anew by its first nodes after the data folders of all of them are gone. The records are
+    /// lost.
     Found(FoundArgs),
 }
 
@@ -150,8 +151,8 @@ struct PlaceArgs {
     /// runs nowhere else any more.
     #[arg(long)]
     moved: bool,
-    /// A copy to look at: no witness, no peers, read only. Who reads it is written into the node's own log, as nothing can be
-    /// put on record.
+    /// A copy to look at: no witness, no peers, read only. Each reading is written into the node's own log, because
+    /// nothing can be put on record.
     #[arg(long, conflicts_with = "moved")]
     isolated: bool,
 }
@@ -187,7 +188,7 @@ fn witness(text: &str) -> Result<WitnessConfig, String> {
     witness.check().map(|()| witness)
 }
 
-/// Reads the arguments and does what they say. What goes wrong is one sentence on the standard error, and exit code 1;
+/// Reads the arguments and does what they say. An error is one sentence on the standard error, and exit code 1;
 /// arguments that can't be understood are exit code 2.
 pub fn run() -> ExitCode {
     // Every command makes keys, or reads them.

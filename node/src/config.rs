@@ -32,7 +32,7 @@ pub enum ConfigError {
     Read {
         /// Which file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's answer.
         source: std::io::Error,
     },
     /// It isn't TOML, or says something that we don't know.
@@ -48,7 +48,7 @@ pub enum ConfigError {
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// What can't be, and the way out.
+        /// The contradiction, and the way out.
         message: String,
     },
 }
@@ -107,7 +107,7 @@ pub struct NodeConfig {
     /// Who else cosigns checkpoints: the same on every node, so that each can verify what another one got.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<WitnessConfig>,
-    /// What is held back, dropped or refused.
+    /// The bounds at which a node holds back, drops or refuses.
     #[serde(default)]
     pub limits: LimitsConfig,
     /// The consensus.
@@ -135,7 +135,7 @@ impl WitnessConfig {
     /// The key.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub fn key(&self) -> Result<VerifierKey, String> {
         let key: VerifierKey = self.vkey.parse().map_err(|error| format!("witness {}: {error}", self.url))?;
         match key.kind() {
@@ -147,7 +147,7 @@ impl WitnessConfig {
     /// Whether it can be.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub fn check(&self) -> Result<(), String> {
         let uri: http::Uri = self.url.parse().map_err(|error| format!("witness {}: {error}", self.url))?;
         let known = matches!(uri.scheme_str(), Some("http" | "https"));

@@ -102,8 +102,8 @@ const HEALTH_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// `/healthz` for load balancers, over plain HTTP and for whoever asks: 200 with `ok` where the node serves, else 503 with
 /// `failing`. It says nothing of the log, the group or the alarms.
 ///
-/// Whoever opens connections and says nothing takes nothing from the node, and shuts nobody out: a connection answers one
-/// question within a few seconds, and when too many are open, the oldest makes room for the newest.
+/// A caller that opens connections and says nothing takes nothing from the node, and shuts nobody out: a connection
+/// answers one question within a few seconds, and when too many are open, the oldest makes room for the newest.
 pub async fn serve_health(
     port: tokio::net::TcpListener,
     backend: Arc<dyn Backend>,

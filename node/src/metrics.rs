@@ -1,4 +1,4 @@
-//! What a node counts, for Prometheus: `/metrics` shows it to operators.
+//! The metrics of a node, for Prometheus: `/metrics` shows it to operators.
 //!
 //! No label is derived from a patient, an actor or a caller: labels are ports, stages and stable error codes, so their
 //! number is bounded and they say nothing of anyone. Durations are in seconds, as Prometheus wants them.

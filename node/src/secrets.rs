@@ -46,7 +46,7 @@ pub enum SecretsError {
     Other {
         /// Which.
         path: PathBuf,
-        /// What it should be.
+        /// The expected value.
         what: &'static str,
     },
     /// The configuration names a node that the log doesn't have.

@@ -1,4 +1,4 @@
-//! What a process writes of itself: `tracing` in text or JSON, to the standard error.
+//! The log that a process writes about itself: `tracing` in text or JSON, to the standard error.
 //!
 //! No event holds a secret, a record, an identity or a tag: what is logged are node ids, Raft indices, sizes, codes.
 

@@ -231,7 +231,7 @@ async fn a_request_names_both_tags_of_its_patient_and_proves_them() {
     assert_eq!(refused(unproven).await, (Code::MalformedRequest, Some(1)));
     assert_eq!(recorded_since(&world.nodes[0], size), 0, "nothing is on record of it");
 
-    // With another patient's proofs, or another's second tag: that one alone is refused, by the ledger.
+    // With another patient's proofs, or another's secret tag: that one alone is refused, by the ledger.
     let crossed = (asked().0, other.pairing.clone());
     let mut mixed = asked();
     mixed.0.secret_tag = other.secret.to_vec();

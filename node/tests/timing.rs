@@ -111,7 +111,7 @@ async fn what_the_time_of_resolving_tells() {
             client(&node.core, &other).resolve_tags(request).await.expect("tags");
         }
     }
-    for (seed, who, roles) in [(61, "with the second tag (tag)", Roles::TAG), (62, "without (reader)", Roles::READER)] {
+    for (seed, who, roles) in [(61, "with the secret tag (tag)", Roles::TAG), (62, "without (reader)", Roles::READER)] {
         let party = register(&node.core, &mut authority, seed, roles).await;
         let times = times(&node, &party, &sorts).await;
         let medians: Vec<_> = times.iter().map(|times| format!("{:?}", median(times))).collect();

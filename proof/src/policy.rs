@@ -16,7 +16,7 @@ pub enum PolicyError {
     Line {
         /// Number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault.
         problem: &'static str,
     },
     /// There is no quorum line.

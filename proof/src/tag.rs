@@ -20,12 +20,12 @@ const SECRET_SUFFIX: &[u8] = b"secret";
 pub struct PatientTag([u8; 32]);
 hex32!(PatientTag);
 
-/// Which of a patient's two traces.
+/// Which of a patient's two tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Compartment {
-    /// What representatives see too.
+pub enum WhichTag {
+    /// The open tag: representatives read under it too.
     Open,
-    /// A minor's secrets from representatives.
+    /// The secret tag: for a minor's secrets from representatives.
     Secret,
 }
 
@@ -76,10 +76,10 @@ impl Identity {
     }
 
     /// The VRF input: the INS with its key ‖ the OID, and for the secret tag ‖ `secret`.
-    pub fn alpha(&self, compartment: Compartment) -> Zeroizing<Vec<u8>> {
-        let suffix = match compartment {
-            Compartment::Open => &[][..],
-            Compartment::Secret => SECRET_SUFFIX,
+    pub fn alpha(&self, which_tag: WhichTag) -> Zeroizing<Vec<u8>> {
+        let suffix = match which_tag {
+            WhichTag::Open => &[][..],
+            WhichTag::Secret => SECRET_SUFFIX,
         };
         Zeroizing::new([&self.0[..], suffix].concat())
     }
@@ -93,8 +93,8 @@ impl PatientTag {
     }
 
     /// Computes a tag and its proof: for the holder of the VRF key alone.
-    pub fn resolve(key: &VrfSecretKey, identity: &Identity, compartment: Compartment) -> (Self, VrfProof) {
-        let (proof, output) = key.prove(&identity.alpha(compartment));
+    pub fn resolve(key: &VrfSecretKey, identity: &Identity, which_tag: WhichTag) -> (Self, VrfProof) {
+        let (proof, output) = key.prove(&identity.alpha(which_tag));
         (Self::from_output(&output), proof)
     }
 
@@ -106,10 +106,10 @@ impl PatientTag {
         &self,
         key: &VrfPublicKey,
         identity: &Identity,
-        compartment: Compartment,
+        which_tag: WhichTag,
         proof: &VrfProof,
     ) -> Result<(), TagError> {
-        let output = key.verify(&identity.alpha(compartment), proof)?;
+        let output = key.verify(&identity.alpha(which_tag), proof)?;
         match Self::from_output(&output) == *self {
             true => Ok(()),
             false => Err(TagError::OtherTag),
@@ -128,17 +128,17 @@ mod tests {
     fn a_patient_has_one_open_and_one_secret_tag() {
         let key = VrfSecretKey::from_seed([1; 32]);
         let identity = Identity::new(INS, OID).expect("well formed");
-        let alpha = identity.alpha(Compartment::Secret);
+        let alpha = identity.alpha(WhichTag::Secret);
         assert_eq!(&alpha[..], b"2550699101001571.2.250.1.213.1.4.8secret");
-        let (open, open_proof) = PatientTag::resolve(&key, &identity, Compartment::Open);
-        let (secret, _) = PatientTag::resolve(&key, &identity, Compartment::Secret);
+        let (open, open_proof) = PatientTag::resolve(&key, &identity, WhichTag::Open);
+        let (secret, _) = PatientTag::resolve(&key, &identity, WhichTag::Secret);
         assert_ne!(open, secret);
-        let check = |tag: PatientTag, compartment| tag.verify(key.public_key(), &identity, compartment, &open_proof);
-        assert_eq!(check(open, Compartment::Open), Ok(()));
-        assert_eq!(check(secret, Compartment::Open), Err(TagError::OtherTag));
-        assert!(check(open, Compartment::Secret).is_err());
+        let check = |tag: PatientTag, which_tag| tag.verify(key.public_key(), &identity, which_tag, &open_proof);
+        assert_eq!(check(open, WhichTag::Open), Ok(()));
+        assert_eq!(check(secret, WhichTag::Open), Err(TagError::OtherTag));
+        assert!(check(open, WhichTag::Secret).is_err());
         let other = Identity::new(INS, "1.2.250.1.213.1.4.9").expect("well formed");
-        let verdict = open.verify(key.public_key(), &other, Compartment::Open, &open_proof);
+        let verdict = open.verify(key.public_key(), &other, WhichTag::Open, &open_proof);
         assert_eq!(verdict, Err(TagError::Vrf(VrfError::Invalid)));
     }
 

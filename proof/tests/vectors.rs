@@ -12,7 +12,7 @@ use sillage_proof::hash::{Hash, leaf_hash2};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
 use sillage_proof::note::{KeyKind, SignedNote, SignerKey};
 use sillage_proof::policy::Policy;
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::tlog_proof::TlogProof;
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_proof::{merkle, tile};
@@ -96,7 +96,7 @@ fn tag_vectors() -> Value {
     let key = VrfSecretKey::from_seed([3; 32]);
     let (ins, oid) = ("255069910100157", "1.2.250.1.213.1.4.11");
     let identity = Identity::new(ins, oid).expect("well formed");
-    let compartment = |which| {
+    let which_tag = |which| {
         let (tag, proof) = PatientTag::resolve(&key, &identity, which);
         let verdict = tag.verify(key.public_key(), &identity, which, &proof);
         assert_eq!(verdict, Ok(()));
@@ -107,7 +107,7 @@ fn tag_vectors() -> Value {
         "suite": "ECVRF-EDWARDS25519-SHA512-ELL2",
         "vrf_seed": hex::encode([3; 32]), "vrf_public_key": key.public_key().to_string(),
         "ins": ins, "oid": oid,
-        "open": compartment(Compartment::Open), "secret": compartment(Compartment::Secret),
+        "open": which_tag(WhichTag::Open), "secret": which_tag(WhichTag::Secret),
     })
 }
 

@@ -81,9 +81,9 @@ pub enum Act {
     VouchingChanged {
         /// The party.
         author_id: AuthorId,
-        /// Whom else it vouches for.
+        /// The names that it vouches for besides.
         added: Vouching,
-        /// Whom it doesn't vouch for any more.
+        /// The names that it doesn't vouch for any more.
         removed: Vouching,
     },
     /// An issuer whose logins prove a will from here on, or no longer do.
@@ -113,7 +113,7 @@ pub struct PartyRegistration {
     pub patient_secret_tag: Option<[u8; 32]>,
     /// Role patient, from feature level 4 on: the commitment to the patient's tags, in their place ([`crate::device`]).
     pub patient_commitment: Option<Hash>,
-    /// Whom it vouches for.
+    /// The names that it vouches for.
     pub vouching: Vouching,
 }
 

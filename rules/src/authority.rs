@@ -109,7 +109,7 @@ pub struct Rule {
     pub acts: GuardedActs,
 }
 
-/// What the act says.
+/// The content of the act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleChange {
     /// Another rule, in the place of the one before.

@@ -65,7 +65,7 @@ pub struct RecordEntry {
     pub time: LedgerTimeMs,
     /// What is said of it at a glance: `UNJUSTIFIED` only of an access.
     pub flags: Flags,
-    /// What it says.
+    /// Its content.
     pub kind: Kind,
     /// The patient's tag; 32 zero bytes where no patient is concerned.
     pub tag: [u8; 32],
@@ -97,7 +97,7 @@ pub struct LedgerEvent {
     pub index: LeafIndex,
     /// When it was made.
     pub time: LedgerTimeMs,
-    /// What it says.
+    /// Its content.
     pub kind: Kind,
     /// Protobuf; for `genesis`, `sillage.v1.Genesis` as it was given.
     pub body: Vec<u8>,

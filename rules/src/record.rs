@@ -28,7 +28,7 @@ pub struct RecordError {
     pub code: Code,
     /// The field, as `items[3].id`; empty where the record as a whole is meant.
     pub path: String,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 
@@ -127,7 +127,7 @@ impl ParsedRecord {
         Ok(())
     }
 
-    /// What it says.
+    /// Its content.
     pub const fn kind(&self) -> Kind {
         self.kind
     }

@@ -30,7 +30,7 @@ pub enum Whose {
     Party(AuthorId),
 }
 
-/// What the act says.
+/// The content of the act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Voiding {
     /// Records count for nothing from here on.

@@ -230,7 +230,7 @@ fn what_stands_for_an_actor() {
 
 #[test]
 fn a_decision_stands_under_one_tag_alone() {
-    use sillage_rules::decide::record::{Compartment, Moment, SignedRequest};
+    use sillage_rules::decide::record::{Moment, SignedRequest, WhichTag};
     use sillage_rules::decide::{Decision, ItemDecision, Reason, Versions};
 
     let (open, secret) = ([1; 32], [2; 32]);
@@ -241,7 +241,7 @@ fn a_decision_stands_under_one_tag_alone() {
     };
     let key_id = sillage_proof::keys::KeyId::from([3; 32]);
     let signed = SignedRequest { key_id, signature: [4; 64], position: 0, count: 1, path: Vec::new() };
-    let record = |request: &ParsedRequest, compartment, reason: Reason| {
+    let record = |request: &ParsedRequest, which_tag, reason: Reason| {
         let item = ItemDecision {
             id: "doc1".into(),
             permit: reason.permits(),
@@ -252,15 +252,15 @@ fn a_decision_stands_under_one_tag_alone() {
         let versions = Versions { policy: "p".into(), matrix: "m".into(), catalogue: "c".into() };
         let decision = Decision { items: vec![item], obligations: Vec::new(), versions };
         let moment = Moment { at: 1.into(), valid_s: 300, as_of: 0.into() };
-        DecisionRecord::new(request, &signed, compartment, &decision, moment, [[5; 16], [6; 16]])
+        DecisionRecord::new(request, &signed, which_tag, &decision, moment, [[5; 16], [6; 16]])
     };
     let (both, one) = (asked(&secret), asked(&[]));
     for reason in [Reason::ConsentGrant, Reason::NoConsent] {
         for request in [&both, &one] {
-            let record = record(request, Compartment::Open, reason);
+            let record = record(request, WhichTag::Open, reason);
             assert_eq!((record.is_under(&open), record.is_under(&secret)), (true, false), "{reason:?}");
         }
-        let kept = record(&both, Compartment::Secret, reason);
+        let kept = record(&both, WhichTag::Secret, reason);
         assert_eq!((kept.is_under(&open), kept.is_under(&secret)), (false, true), "{reason:?}");
         let named = if reason.permits() { secret } else { open };
         assert_eq!(kept.actor_part().tag, named, "{reason:?}");

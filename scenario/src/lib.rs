@@ -50,7 +50,7 @@ pub struct ScenarioItem {
     pub category: String,
     /// Its labels.
     pub labels: Vec<String>,
-    /// Who deposited it.
+    /// The depositor.
     pub depositor: Option<String>,
 }
 
@@ -101,7 +101,7 @@ pub struct ScenarioRecord {
     pub line: usize,
     /// Its ledger time.
     pub at: TimeMs,
-    /// What it says.
+    /// Its content.
     pub kind: Kind,
     /// Whose it is; none where an actor is revoked for all.
     pub patient: Option<String>,
@@ -144,7 +144,7 @@ pub struct ScenarioRequest {
     pub patient: String,
     /// To do what.
     pub action: Action,
-    /// What for.
+    /// The purpose.
     pub purpose: String,
     /// With which items.
     pub items: Vec<String>,

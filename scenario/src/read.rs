@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 pub struct ScenarioError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
 }
 

@@ -24,7 +24,7 @@ pub struct Came {
     pub items: BTreeMap<String, Expected>,
     /// The items that the actor is told of.
     pub told: Vec<String>,
-    /// What the actor owes.
+    /// The actor's obligations.
     pub obligations: Vec<Obligation>,
 }
 

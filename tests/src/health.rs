@@ -107,7 +107,7 @@ impl Patient {
 
 /// A question to the ledger: may a professional do this?
 pub struct Question<'a> {
-    /// Whose documents.
+    /// The patient.
     pub patient: Patient,
     /// RPPS number, or `system|id`.
     pub actor: &'a str,

@@ -127,7 +127,7 @@ fn question<'a>(child: Patient, actor: &'a str, items: &'a str) -> Question<'a> 
 fn the_one_who_keeps_something_sees_it(world: &mut World) {
     let kept = |child: Patient| child.trace(world).iter().filter(|line| line["secret"] == true).count();
     assert!(kept(CHILDREN[0].0) >= 6, "a deposit, three rules, two decisions and a reading");
-    // What it consists of is not asked of the other child's trace: that has nothing under its second tag but readings of it.
+    // What it consists of is not asked of the other child's trace: that has nothing under its secret tag but readings of it.
     let decided = CHILDREN[1].0.trace(world);
     assert!(decided.iter().all(|line| line["secret"] != true || line["kind"] == "log.consulted"), "{decided:?}");
 }

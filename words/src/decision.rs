@@ -14,7 +14,7 @@ const NAMED_MAX: usize = 3;
 /// A decision, ready to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// Who asked.
+    /// The asker.
     pub actor: Option<v1::Actor>,
     /// When it was decided, ms.
     pub at_ms: u64,

@@ -63,7 +63,7 @@ pub struct Event {
     pub record: Option<v1::Record>,
     /// The decision, where the ledger made one.
     pub decision: Option<Decision>,
-    /// What erased it.
+    /// The act that erased it.
     pub erased: Option<v1::Erasure>,
     /// What voided it: it counts for nothing.
     pub voided: Option<v1::Voiding>,

@@ -14,7 +14,7 @@ use sillage_client::error::ClientError;
 /// The last checkpoint that was cosigned of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latest {
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
     /// The note, with the log's signatures and the witness's own.
     pub note: SignedNote,

@@ -20,7 +20,7 @@ pub struct Line {
     pub index: LeafIndex,
     /// The hash in its entry.
     pub record_hash: Hash,
-    /// What it says.
+    /// Its content.
     pub what: What,
 }
 
@@ -183,7 +183,7 @@ fn again(
         return Err(Finding(format!("decision {index} says that it was decided as of {}", private.as_of_index)));
     }
     if !private.request.is_empty() {
-        return Err(Finding(format!("decision {index} shows representatives a request that names the second tag")));
+        return Err(Finding(format!("decision {index} shows representatives a request that names the secret tag")));
     }
     let items: Vec<ItemFacts> = asked.items().iter().map(|item| ItemFacts::of(item, state, None, false)).collect();
     let request = Request {

@@ -8,7 +8,7 @@ use sillage_proof::keys::SigningKey;
 use sillage_proto::v1::{DecisionRequest, TagPairing};
 use sillage_rules::consent::{Catalogue, Env, Event, Matrix, Meta, PatientState, Policy};
 use sillage_rules::decide::message::DecisionMessage;
-use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::record::{DecisionRecord, Moment, SignedRequest, WhichTag};
 use sillage_rules::decide::{ItemFacts, ParsedRequest, Request, decide};
 use sillage_rules::record::ParsedRecord;
 
@@ -45,10 +45,10 @@ impl Made {
     }
 
     fn decides_on(&mut self, state: &PatientState, nonce: u8) -> (ParsedRequest, Receipt) {
-        self.decides_as(state, nonce, Compartment::Open)
+        self.decides_as(state, nonce, WhichTag::Open)
     }
 
-    fn decides_as(&mut self, state: &PatientState, nonce: u8, compartment: Compartment) -> (ParsedRequest, Receipt) {
+    fn decides_as(&mut self, state: &PatientState, nonce: u8, which_tag: WhichTag) -> (ParsedRequest, Receipt) {
         let (index, at) = self.next();
         let patient = TwoTags { open: TAG, secret: [6; 32], pairing: TagPairing::default() };
         let (message, _) = request(&patient, &doctor(1), &["d1"], [nonce; 16]);
@@ -69,7 +69,7 @@ impl Made {
         let key = SigningKey::from_seed(&[9; 32]);
         let signed = SignedRequest { key_id: key.key_id(), signature: [0; 64], position: 0, count: 1, path: vec![] };
         let moment = Moment { at, valid_s: 300, as_of: TreeSize(index.get()) };
-        let record = DecisionRecord::new(&asked, &signed, compartment, &decision, moment, [[1; 16], [2; 16]]);
+        let record = DecisionRecord::new(&asked, &signed, which_tag, &decision, moment, [[1; 16], [2; 16]]);
         let (record_hash, view) = (record.record_hash(), record.for_actor());
         let origin = Origin::new("test/log").expect("a name");
         let message = DecisionMessage { key_id: key.key_id(), origin, index, time: at, tag: TAG, record_hash };
@@ -163,6 +163,6 @@ fn a_decision_that_nobody_asked_for_or_that_shows_the_request_is_found() {
     assert!(finding(&made, &account).contains("on a request that nobody sent"));
     made.lines.pop();
     let state = made.state.clone();
-    keep(&mut account, 9, made.decides_as(&state, 3, Compartment::Secret));
+    keep(&mut account, 9, made.decides_as(&state, 3, WhichTag::Secret));
     assert!(finding(&made, &account).contains("shows representatives a request"));
 }

@@ -39,7 +39,7 @@ impl TwoTags {
             Some(Self { open: open.to_bytes(), secret: secret?.to_bytes(), pairing })
         };
         let all: Option<Vec<Self>> = link.tags()?.proven(patients).await?.into_iter().map(both).collect();
-        let why = "the ledger gives this profile no second tags: it needs the role decider, or one that signs";
+        let why = "the ledger gives this profile no secret tags: it needs the role decider, or one that signs";
         all.ok_or_else(|| LoadError::Wrong(why.to_owned()))
     }
 }

@@ -52,7 +52,7 @@ pub enum ProcessError {
     /// The system refused.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The attempt.
         what: String,
         /// The system's answer.
         source: io::Error,
@@ -60,7 +60,7 @@ pub enum ProcessError {
     /// It took too long, or ended early.
     #[error("{what}; the end of its log:\n{log}")]
     Failed {
-        /// What was waited for.
+        /// The awaited event.
         what: String,
         /// Last lines of the logs.
         log: String,

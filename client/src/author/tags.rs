@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::vrf::{VrfProof, VrfPublicKey};
 use sillage_proto::v1;
 
@@ -185,9 +185,9 @@ impl Tags {
 }
 
 fn checked(key: &VrfPublicKey, request: &TagRequest, answer: &v1::ResolvedTag) -> Result<PatientTag, ClientError> {
-    let (tag, proof, compartment) = match request.secret {
-        false => (&answer.tag, &answer.proof, Compartment::Open),
-        true => (&answer.secret_tag, &answer.secret_proof, Compartment::Secret),
+    let (tag, proof, which_tag) = match request.secret {
+        false => (&answer.tag, &answer.proof, WhichTag::Open),
+        true => (&answer.secret_tag, &answer.secret_proof, WhichTag::Secret),
     };
     if request.secret && tag.is_empty() {
         return Err(ClientError::rejected(
@@ -202,7 +202,7 @@ fn checked(key: &VrfPublicKey, request: &TagRequest, answer: &v1::ResolvedTag) -
         .map_err(|error| ClientError::rejected("INVALID_INS", error.to_string()))?;
     let tag = PatientTag::from_slice(tag).map_err(|_| failed())?;
     let proof = VrfProof::from_bytes(proof).map_err(|_| failed())?;
-    tag.verify(key, &identity, compartment, &proof).map_err(|_| failed())?;
+    tag.verify(key, &identity, which_tag, &proof).map_err(|_| failed())?;
     Ok(tag)
 }
 
@@ -216,7 +216,7 @@ mod tests {
         let secret_key = VrfSecretKey::from_seed([1; 32]);
         let key = VrfPublicKey::from_bytes(secret_key.public_key().as_bytes()).expect("a key");
         let identity = Identity::new("279035121518989", "1.2.250.1.213.1.4.10").expect("an identity");
-        let (tag, proof) = PatientTag::resolve(&secret_key, &identity, Compartment::Open);
+        let (tag, proof) = PatientTag::resolve(&secret_key, &identity, WhichTag::Open);
         let answer = v1::ResolvedTag {
             tag: tag.to_bytes().to_vec(),
             proof: proof.to_bytes().to_vec(),

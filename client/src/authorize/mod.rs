@@ -48,7 +48,7 @@ pub const BREAK_GLASS: &str = "BTG";
 pub struct Ask {
     /// Whose documents: the INS and its OID.
     pub patient: v1::PatientIdentity,
-    /// Who would do it.
+    /// The actor.
     pub actor: v1::Actor,
     /// How the actor proved who they are; the session's login proves it, where it has one.
     pub auth: Option<v1::Authentication>,
@@ -65,7 +65,7 @@ pub struct Ask {
 /// An answer that was verified: signed by a node of the log, and about what was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Granted {
-    /// What is on record: of the open compartment, and where documents of the secret one were permitted, of that one.
+    /// What is on record: under the open tag and, where documents under the secret tag were permitted, under that one.
     pub receipts: Vec<Receipt>,
     /// Ids of the documents that the actor may use.
     pub permitted: Vec<String>,

@@ -6,7 +6,7 @@ use sillage_proof::hash::{LedgerTimeMs, TreeSize};
 use sillage_proof::keys::AuthorId;
 use sillage_rules::consent::{ActorName, Catalogue, Env, Matrix, PatientState, Policy};
 use sillage_rules::decide::message::DecisionMessage;
-use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::record::{DecisionRecord, Moment, SignedRequest, WhichTag};
 use sillage_rules::decide::{ItemFacts, Request, decide};
 
 const NOW: u64 = 1_772_442_000_000;
@@ -81,7 +81,7 @@ fn answer(request: &ParsedRequest, key: &SigningKey) -> v1::Authorized {
     let decision = decide(&env, &state, None, &wanted);
     let signed = SignedRequest { key_id: key.key_id(), signature: [0; 64], position: 0, count: 1, path: vec![] };
     let moment = Moment { at: LedgerTimeMs(NOW), valid_s: 300, as_of: TreeSize(7) };
-    let record = DecisionRecord::new(request, &signed, Compartment::Open, &decision, moment, [[1; 16], [2; 16]]);
+    let record = DecisionRecord::new(request, &signed, WhichTag::Open, &decision, moment, [[1; 16], [2; 16]]);
     let view = record.for_actor();
     let message = DecisionMessage {
         key_id: key.key_id(),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
 use sillage_proof::policy::Policy;
-use sillage_proof::tag::{Compartment, PatientTag};
+use sillage_proof::tag::{PatientTag, WhichTag};
 use sillage_proto::v1;
 use sillage_rules::bundle::{
     Bundle, BundleError, BundleIdentity, EntryProblem, IncludedEntry, Options, Problem, Range, Report, Since, continues,
@@ -29,7 +29,7 @@ pub struct Wanted {
     /// The patient: INS with its key, and its OID.
     pub identity: v1::PatientIdentity,
     /// Which of the two traces.
-    pub compartment: Compartment,
+    pub which_tag: WhichTag,
     /// Entries from here, counted from 0 among the patient's own.
     pub from: u64,
     /// Up to here (exclusive); none: to the end.
@@ -215,9 +215,9 @@ async fn resolve(session: &Session, wanted: &Wanted) -> Result<BundleIdentity, C
     let [resolved] = answer.tags.as_slice() else {
         return Err(wrong());
     };
-    let (tag, proof) = match wanted.compartment {
-        Compartment::Open => (&resolved.tag, &resolved.proof),
-        Compartment::Secret => (&resolved.secret_tag, &resolved.secret_proof),
+    let (tag, proof) = match wanted.which_tag {
+        WhichTag::Open => (&resolved.tag, &resolved.proof),
+        WhichTag::Secret => (&resolved.secret_tag, &resolved.secret_proof),
     };
     if tag.is_empty() {
         let why = "the ledger does not give this caller the patient's secret tag: only the patient itself gets it";
@@ -226,7 +226,7 @@ async fn resolve(session: &Session, wanted: &Wanted) -> Result<BundleIdentity, C
     Ok(BundleIdentity {
         ins: wanted.identity.ins.clone(),
         oid: wanted.identity.oid.clone(),
-        compartment: wanted.compartment,
+        which_tag: wanted.which_tag,
         proof: proof.as_slice().try_into().map_err(|_| wrong())?,
         tag: PatientTag::from_slice(tag).map_err(|_| wrong())?,
     })

@@ -142,7 +142,7 @@ pub fn standings(side: &Side, at: LedgerTimeMs) -> Vec<Standing> {
     side.records.iter().map(standing).collect()
 }
 
-/// A record of either compartment, and how it stands.
+/// A record under either tag, and how it stands.
 struct Row<'a> {
     record: &'a Decided,
     side: &'a Side,

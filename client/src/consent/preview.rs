@@ -25,7 +25,7 @@ use sillage_words::{Lang, words};
 pub struct Difference {
     /// Who.
     pub who: Who,
-    /// What for.
+    /// The purpose.
     pub purpose: String,
     /// What can be done then, and couldn't before; or the other way round.
     pub actions: Vec<Action>,

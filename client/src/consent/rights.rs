@@ -116,7 +116,7 @@ pub struct Found {
 pub struct Right {
     /// Who.
     pub who: Who,
-    /// What for.
+    /// The purpose.
     pub purpose: String,
     /// Of whom they are a variant, see [`told`].
     pub of: Vec<Who>,

@@ -70,9 +70,9 @@ impl LocalRules {
 /// What is asked in an emergency.
 #[derive(Debug, Clone)]
 pub struct LocalAsk {
-    /// Whose documents.
+    /// The patient.
     pub patient: PatientLine,
-    /// Who would do it.
+    /// The actor.
     pub actor: ActorLine,
     /// read, search, download, …
     pub action: String,

@@ -54,9 +54,9 @@ pub enum LocalEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decided {
-    /// Whose data.
+    /// The patient.
     pub patient: PatientLine,
-    /// Who asked.
+    /// The asker.
     pub actor: ActorLine,
     /// What for: `read`, `search`, …
     pub action: String,
@@ -69,7 +69,7 @@ pub struct Decided {
     pub known_to: Option<u64>,
 }
 
-/// What was decided on one item.
+/// The decision on one item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecidedItem {

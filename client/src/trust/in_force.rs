@@ -112,7 +112,7 @@ impl InForce {
         self.chain().newest().clone()
     }
 
-    /// What was proven, in the order of the log.
+    /// The proven changes, in the order of the log.
     pub fn rotations(&self) -> Vec<Rotated> {
         self.chain().rotations().to_vec()
     }

@@ -51,7 +51,7 @@ pub enum CoreError {
     Members {
         /// Index of the change.
         index: u64,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// raft-rs refused the settings.

@@ -59,13 +59,13 @@ pub struct Line {
     pub recorded_at_ms: u64,
     /// What is said of it at a glance.
     pub flags: Flags,
-    /// What it says.
+    /// Its content.
     pub kind: Kind,
     /// The record; none where its content was erased, or it is a decision.
     pub record: Option<ParsedRecord>,
     /// The decision, where the ledger made one.
     pub decision: Option<DecisionRecord>,
-    /// What erased it.
+    /// The act that erased it.
     pub erased: Option<v1::Erasure>,
     /// The act that voided it: it counts for nothing.
     pub voided_by: Option<u64>,

@@ -1,4 +1,4 @@
-//! What is R4 and what isn't.
+//! R4, and everything that isn't.
 
 use super::*;
 use proptest::prelude::*;

@@ -66,7 +66,7 @@ pub(crate) enum Content {
     Act(Box<Act>),
 }
 
-/// Who signed.
+/// The signer.
 pub(crate) struct Signer {
     pub key: KeyInfo,
     pub roles: Roles,

@@ -20,7 +20,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::consent::{ActorKind, Event, Meta, PatientState};
 use sillage_rules::decide::message::{AUTHORIZE_REQUESTS_MAX, AuthorizeMessage};
 use sillage_rules::decide::pairing::PAIRING_BYTES_MAX;
-use sillage_rules::decide::record::{Compartment, DECISION_BYTES_MAX, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::record::{DECISION_BYTES_MAX, DecisionRecord, Moment, SignedRequest, WhichTag};
 use sillage_rules::decide::{
     Decision, ItemDecision, ItemFacts, ParsedRequest, Reason, Request, TagPairing, check_contradictions, decide,
     is_secret,
@@ -304,7 +304,7 @@ impl<'d> SignedRequests<'d> {
         match proven {
             true => Ok(()),
             false => {
-                let what = "these aren't the open and the second tag of one patient: resolve the patient again";
+                let what = "these aren't the open and the secret tag of one patient: resolve the patient again";
                 Err(malformed(what).into())
             }
         }
@@ -525,7 +525,7 @@ impl Applier<'_> {
             index: LeafIndex(as_of),
             tag: opened.tag,
             key: opened.key,
-            compartment: Compartment::Open,
+            which_tag: WhichTag::Open,
             decision,
         });
         let second = match &new.secret {
@@ -534,8 +534,8 @@ impl Applier<'_> {
                 let id = &asked.sealed.requests[position as usize].secret_data_key_id;
                 // None came along because nothing of it was on record where the request was sealed.
                 let key = id[..].try_into().map_err(|_| coded(Code::DataKeyGone))?;
-                let (index, compartment) = (LeafIndex(as_of + u64::from(first.is_some())), Compartment::Secret);
-                Some(NewDecision { index, tag: *tag, key, compartment, decision })
+                let (index, which_tag) = (LeafIndex(as_of + u64::from(first.is_some())), WhichTag::Secret);
+                Some(NewDecision { index, tag: *tag, key, which_tag, decision })
             }
         };
         // All of it is sealed before any of it is recorded.
@@ -545,7 +545,7 @@ impl Applier<'_> {
             let record = DecisionRecord::new(
                 &new.request,
                 &signed,
-                made.compartment,
+                made.which_tag,
                 made.decision,
                 moment,
                 salts_and_nonce.salts,
@@ -634,7 +634,7 @@ struct NewDecision<'v> {
     index: LeafIndex,
     tag: Tag,
     key: [u8; 16],
-    compartment: Compartment,
+    which_tag: WhichTag,
     decision: &'v Decision,
 }
 

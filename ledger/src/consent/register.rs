@@ -1,7 +1,7 @@
 //! The register of broken glass: who answers for it, by when, and what became of it (CSP L1111-17, R1111-48).
 //!
-//! A row holds times and numbers of entries. Who opened it, in which case and why stands in the sealed record alone: the
-//! reader of the register opens the entry. What is overdue follows from ledger time when it is read.
+//! A row holds times and numbers of entries. Who opened it, in which case and why stands in the sealed record alone:
+//! the reader of the register opens the entry. Whether it is overdue follows from ledger time when it is read.
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs, sha256};
 use sillage_proof::keys::AuthorId;
@@ -213,8 +213,8 @@ impl Overlay<'_> {
         Ok(glass)
     }
 
-    /// What became of a break-glass by the stored records that count: the first that justifies and closes it, the last that
-    /// reviews it. What was recorded before there was a history is in its row alone.
+    /// What became of a break-glass by the stored records that count: the first that justifies and closes it, the last
+    /// that reviews it. A break-glass from before there was a history is in its row alone.
     fn fold_history(&self, glass: &mut BreakGlass) -> Result<(), ReadError> {
         let prefix = [&[HISTORY][..], &glass.index.get().to_be_bytes()].concat();
         for (key, row) in self.store().scan(Family::Glass, &prefix, None, HISTORY_MAX)? {

@@ -100,7 +100,7 @@ impl LedgerReader {
         self.view().store.clone()
     }
 
-    /// What the genesis entry says.
+    /// The content of the genesis entry.
     pub fn genesis(&self) -> &Arc<GenesisInfo> {
         &self.shared.genesis
     }
@@ -428,7 +428,7 @@ impl LedgerReader {
     /// ends no login.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub fn check_will(&self, record: &ParsedRecord, latest_ms: u64) -> Result<(), Refusal> {
         if record.message().will.is_none() {
             return Ok(());
@@ -450,7 +450,7 @@ impl LedgerReader {
     /// counts already, or still, is for the ledger to say, when it decides: it may have decided on this very request before.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub fn check_asker(&self, request: &ParsedRequest, key_id: &KeyId) -> Result<(), Refusal> {
         let view = self.view();
         let overlay = Overlay::new(&view.store);

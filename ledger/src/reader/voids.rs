@@ -84,7 +84,7 @@ impl LedgerReader {
     }
 }
 
-/// What an act would void, of one part of the log.
+/// The records that an act would void, in one part of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VoidingPart {
     /// Records.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proto::v1;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::will::Level;
@@ -19,7 +19,7 @@ pub fn a_patient() -> (String, [u8; 32], Vec<u8>) {
     let mut numbers = (0..).map(|n| format!("2790351215{n:05}"));
     let found = numbers.find_map(|ins| {
         let identity = Identity::new(&ins, OID).expect("an identity");
-        let (tag, proof) = PatientTag::resolve(&vrf_key(), &identity, Compartment::Open);
+        let (tag, proof) = PatientTag::resolve(&vrf_key(), &identity, WhichTag::Open);
         (0x10..=0x7f).contains(&tag.as_bytes()[0]).then(|| (ins, tag.to_bytes(), proof.to_bytes().to_vec()))
     });
     found.expect("nearly every second one is")

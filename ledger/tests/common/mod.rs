@@ -12,7 +12,7 @@ use sillage_ledger::{CommandOutcome, Ledger, Options};
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::keys::{AuthorId, SigningKey, StreamId};
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_proto::internal::v1::{Command, LedgerRecord, SealedBatch, SealedRecord, WrappedKey};
 use sillage_proto::v1::{self, Automated, Genesis, NodeIdentity, PublicKey};
@@ -49,7 +49,7 @@ pub fn vrf_key() -> VrfSecretKey {
     VrfSecretKey::from_seed([9; 32])
 }
 
-/// A patient of this log with a second tag, and what proves that both are theirs.
+/// A patient of this log with a secret tag, and what proves that both are theirs.
 pub struct TwoTags {
     pub open: [u8; 32],
     pub secret: [u8; 32],
@@ -74,8 +74,8 @@ pub fn pairing_of(open: &[u8; 32]) -> Option<TagPairing> {
 fn made(number: u32) -> TwoTags {
     let (ins, oid) = (format!("279035121518{number}"), "1.2.250.1.213.1.4.10");
     let identity = Identity::new(&ins, oid).expect("well formed");
-    let (open, proof) = PatientTag::resolve(&vrf_key(), &identity, Compartment::Open);
-    let (secret, secret_proof) = PatientTag::resolve(&vrf_key(), &identity, Compartment::Secret);
+    let (open, proof) = PatientTag::resolve(&vrf_key(), &identity, WhichTag::Open);
+    let (secret, secret_proof) = PatientTag::resolve(&vrf_key(), &identity, WhichTag::Secret);
     let message = v1::TagPairing {
         patient: Some(v1::PatientIdentity { ins, oid: oid.into() }),
         proof: proof.to_bytes().to_vec(),

@@ -23,7 +23,7 @@ fn open_tag(number: u8) -> [u8; 32] {
     two_tags(number).open
 }
 
-/// The second tag of patient `number`.
+/// The secret tag of patient `number`.
 fn secret(number: u8) -> [u8; 32] {
     two_tags(number).secret
 }
@@ -186,13 +186,13 @@ fn a_request_for_items_under_both_tags_becomes_two_decisions() {
     assert_eq!((&open.permitted, &kept.permitted), (&vec!["open".to_owned()], &vec!["pill".to_owned()]));
     assert_eq!(kept.index.get(), open.index.get() + 1);
     assert_ne!(open.salt, kept.salt);
-    // Who reads the open trace learns neither of the item nor of the second tag.
+    // Who reads the open trace learns neither of the item nor of the secret tag.
     let shown = world.decision(open.index).payload();
     assert!(!shown.windows(4).any(|part| part == b"pill"));
     assert!(!shown.windows(32).any(|part| part == secret(1)));
     assert_eq!(world.decision(kept.index).private_part().outcomes[0].id, "pill");
-    // Without the second tag nothing is decided that would tell, under the open one, of a secret item.
-    let alone = world.ask(may_read(open_tag(1), dr.clone(), &[item("pill")])).expect_err("the second tag is left out");
+    // Without the secret tag nothing is decided that would tell, under the open one, of a secret item.
+    let alone = world.ask(may_read(open_tag(1), dr.clone(), &[item("pill")])).expect_err("the secret tag is left out");
     assert_eq!(alone.code, Code::MalformedRequest);
     // Permitted alone, it leaves nothing in the open trace, not even that something was asked.
     let alone = world.ask(both(1, dr.clone(), &[item("pill")])).expect("decided");
@@ -242,17 +242,17 @@ fn two_tags_belong_together_where_it_is_proven_and_nobody_says_so_else() {
     };
     // Under a proof of other tags, and under none.
     let refused = |world: &mut World, open, secret| world.ask(ask(open, secret)).expect_err("not proven").code;
-    assert_eq!(refused(&mut world, open_tag(1), Some(secret(2))), Code::MalformedRequest, "another's second tag");
+    assert_eq!(refused(&mut world, open_tag(1), Some(secret(2))), Code::MalformedRequest, "another's secret tag");
     assert_eq!(refused(&mut world, tag(5), Some(secret(1))), Code::MalformedRequest, "nothing proves it");
     assert_eq!(refused(&mut world, open_tag(1), Some(open_tag(2))), Code::MalformedRequest, "another's open tag");
     world.ask(both(1, doctor(1, "cardiologist"), &[item("x")])).expect("proven");
-    assert_eq!(refused(&mut world, open_tag(2), Some(secret(1))), Code::MalformedRequest, "another's second tag");
+    assert_eq!(refused(&mut world, open_tag(2), Some(secret(1))), Code::MalformedRequest, "another's secret tag");
     assert_eq!(
         refused(&mut world, secret(1), None),
         Code::MalformedRequest,
-        "the second tag as if it were the open one"
+        "the secret tag as if it were the open one"
     );
-    assert_eq!(refused(&mut world, open_tag(1), None), Code::MalformedRequest, "the second tag left out");
+    assert_eq!(refused(&mut world, open_tag(1), None), Code::MalformedRequest, "the secret tag left out");
     // Once proven, it is on record: asked again, nothing needs to come along.
     let asked = world.request(both(1, doctor(1, "cardiologist"), &[item("x")]));
     let sealed = world.seal_without_proof(&[asked]);

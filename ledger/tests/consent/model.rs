@@ -28,7 +28,7 @@ use crate::common::{genesis, keks, quiet, tag, two_tags};
 enum Step {
     /// A batch of records, each of a patient and a kind.
     Records(Vec<(u8, u8, u8)>),
-    /// Requests under one signature: patient, with the second tag or not, doctor, items.
+    /// Requests under one signature: patient, with the secret tag or not, doctor, items.
     Ask(Vec<(u8, bool, u8, u8)>),
     /// The last request once more.
     AskAgain,
@@ -189,7 +189,7 @@ impl Run {
                 let requests = asked.iter().map(|(of, second, who, items)| {
                     let items: Vec<_> =
                         (0..6).filter(|n| items & (1 << n) != 0 || *n == 0).map(|n| item(&format!("i{n}"))).collect();
-                    // Once both are on record, the second tag can't be left out.
+                    // Once both are on record, the secret tag can't be left out.
                     let second = if *of == 1 && (*second || self.model.pairs.contains_key(&patient_tag(1))) {
                         patient_tag(0).to_vec()
                     } else {
@@ -227,7 +227,7 @@ impl Run {
                     }
                     _ => Some(UnjustifiedReason::UnknownReference),
                 };
-                // Under the second tag or as another patient's, a decision is cited by its own patient only.
+                // Under the secret tag or as another patient's, a decision is cited by its own patient only.
                 if cited.is_some_and(|known| known.tag != tag && known.tag == patient_tag(0)) {
                     return;
                 }
@@ -466,7 +466,7 @@ impl Run {
         let expected = after.decide(request, now);
         let (decision, secret) = match (expected, &decided) {
             (Ok(expected), Ok(_)) => expected,
-            // A deposit under the second tag came after the request was sealed.
+            // A deposit under the secret tag came after the request was sealed.
             (Ok((_, secret)), Err(Code::DataKeyGone)) if secret.contains(&true) => return,
             (expected, decided) => {
                 assert_eq!(decided.as_ref().err().copied(), expected.err());

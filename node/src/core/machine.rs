@@ -1,7 +1,8 @@
 //! The ledger as the cluster's state machine.
 //!
-//! A ledger that can't be written, or read where applying needs it, applies nothing more: the node takes no part then, and
-//! stays up to say so. What came meanwhile is in the Raft log, and is applied when a flush succeeds, or after a restart.
+//! A ledger that can't be written, or read where applying needs it, applies nothing more: the node takes no part then,
+//! and stays up to say so. Entries that came meanwhile are in the Raft log, and are applied when a flush succeeds, or
+//! after a restart.
 
 use std::path::Path;
 use std::sync::Arc;

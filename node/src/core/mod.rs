@@ -1,4 +1,4 @@
-//! What a node does between its ports and its replica.
+//! The work of a node between its ports and its replica.
 //!
 //! ```text
 //! service (gRPC) → admission (bounds, key, signature, quota, records, root, sealing: CPU pool)
@@ -18,8 +18,8 @@
 //! Beside them: [`machine`] brings the ledger and the replica together; [`reads`] says why a reading on any node is up to date;
 //! [`clock`] what time it is; [`keyrings`] whether all nodes hold the same keys; [`tasks`] what a node does by itself.
 //!
-//! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. What is
-//! taken on is bounded in bytes. What is served was compared with the hash that the log commits to.
+//! Invariants. Nothing is acknowledged before it was applied after commit on the node that signs the receipt. Accepted
+//! work is bounded in bytes. Everything that is served was compared with the hash that the log commits to.
 
 pub mod bodies;
 pub mod checkpointing;
@@ -304,7 +304,7 @@ impl Core {
         Ok((core, entries))
     }
 
-    /// Lets what is in work finish for a moment, then stops the packer and the replica. What was acknowledged is on
+    /// Lets what is in work finish for a moment, then stops the packer and the replica. Acknowledged entries are on
     /// disk in the Raft log already.
     pub async fn shutdown(&self) {
         self.condition.stop();
@@ -342,7 +342,7 @@ impl Core {
         &self.config
     }
 
-    /// What the genesis entry says.
+    /// The content of the genesis entry.
     pub fn genesis(&self) -> &Arc<GenesisInfo> {
         &self.genesis
     }

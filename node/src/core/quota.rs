@@ -1,8 +1,8 @@
 //! Token buckets: how much one party may ask for in a second.
 //!
-//! A bucket holds [`BURST_S`] seconds' worth, so that the burst goes with the rate. Whoever has something left in it gets what
-//! it asks for, whole; what that is more than there was is a debt, and nothing more is given until it is paid off. So the
-//! largest request passes the smallest quota, and over time nobody gets more than the rate.
+//! A bucket holds [`BURST_S`] seconds' worth, so that the burst goes with the rate. A caller with something left in it
+//! gets the whole call; the excess is a debt, and nothing more is given until it is paid off. So the largest request
+//! passes the smallest quota, and over time nobody gets more than the rate.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! What a node does by itself, beside the calls that it answers; and how it stops doing it.
+//! The tasks of a node beside the calls that it answers, and how they stop.
 
 use std::sync::Arc;
 

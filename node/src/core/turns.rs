@@ -1,5 +1,5 @@
-//! How many calls of one party are worked on at once. What is more waits for its turn behind that party's own calls, and
-//! behind nobody else's: what a party asks for at once is its own problem.
+//! How many calls of one party are worked on at once. More calls wait for their turn behind that party's own calls, and
+//! behind nobody else's: a party that asks for much at once holds up only itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;

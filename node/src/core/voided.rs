@@ -20,7 +20,7 @@ const ROWS_DEFAULT: u32 = 100;
 /// Most rows of a page.
 const ROWS_MAX: u32 = 500;
 
-/// What makes an act's reason known: it stands in clear.
+/// The reason of an act is known, because it stands in clear.
 fn reason(reader: &LedgerReader, act: LeafIndex) -> Result<String, Refusal> {
     let found = reader.public_entry(act).map_err(|error| from_read(&error))?;
     let payload = found.and_then(|found| found.payload);
@@ -45,7 +45,7 @@ pub fn voiding_of(reader: &LedgerReader, index: LeafIndex, size: u64) -> Result<
     Ok(Some(Voiding { index: range.act.get(), time_ms: range.time_ms.get(), reason }))
 }
 
-/// What an act would void, of one part of the log.
+/// The records that an act would void, in one part of the log.
 ///
 /// # Errors
 /// An act that can't be understood; a store that can't be read.

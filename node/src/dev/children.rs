@@ -101,7 +101,7 @@ impl Children {
         Self(gone).stop().await;
     }
 
-    /// Stops all: those that we started and those that a script started again. What doesn't stop is killed.
+    /// Stops all: those that we started and those that a script started again. A process that doesn't stop is killed.
     pub(super) async fn stop(&mut self) {
         let mut adopted = Vec::new();
         for (process, child) in &self.0 {

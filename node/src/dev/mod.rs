@@ -55,7 +55,7 @@ pub enum DevError {
     /// The files can't be made.
     #[error(transparent)]
     Init(#[from] InitError),
-    /// What is asked for doesn't fit what is there.
+    /// The options don't fit the existing files.
     #[error("{0}")]
     Mismatch(String),
     /// A port is taken.
@@ -122,13 +122,13 @@ pub enum DevError {
     NotReady {
         /// How long we waited.
         wait: Duration,
-        /// What was missing.
+        /// The missing part.
         what: String,
     },
     /// A file or a process.
     #[error("{what}: {message}")]
     System {
-        /// What was tried.
+        /// The attempt.
         what: String,
         /// Why it failed.
         message: String,

@@ -78,7 +78,7 @@ pub struct PartyTerms {
     pub roles: Roles,
     /// Of the certificate that it calls with.
     pub spki_sha256: SpkiSha256,
-    /// Whom it vouches for.
+    /// The names that it vouches for.
     pub vouching: Vouching,
 }
 

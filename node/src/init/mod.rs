@@ -50,10 +50,10 @@ pub enum InitError {
     /// There is something already.
     #[error("{path} is there already and is never overwritten: choose another --dir, or remove it")]
     Exists {
-        /// What is in the way.
+        /// The file in the way.
         path: PathBuf,
     },
-    /// What was asked for can't be.
+    /// The options contradict each other.
     #[error("{0}")]
     Invalid(String),
     /// A file can't be written.

@@ -1,8 +1,8 @@
 //! The files of a snapshot, fetched from the peer that made it, and read for one that fetches.
 //!
-//! Who fetches says how much of a file it has, with the hash of that; where the other side's file begins the same, it goes on
-//! from there, else it begins anew. At the end of a file comes its hash, made while the file was read: so nothing has to be
-//! hashed before the first byte, and a fetch that broke off goes on where it was.
+//! The fetching side says how much of a file it has, with the hash of that; where the other side's file begins the
+//! same, it goes on from there, else it begins anew. At the end of a file comes its hash, made while the file was read:
+//! so nothing has to be hashed before the first byte, and a fetch that broke off goes on where it was.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

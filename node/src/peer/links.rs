@@ -1,7 +1,7 @@
 //! The ways to the other nodes: three connections each, made when first used.
 //!
 //! Raft's messages, calls and snapshot files each have their own, so that a large batch or a snapshot never stands
-//! before a heartbeat. Whom there is a way to follows the node set of the log ([`Links::follow`]); where the log names
+//! before a heartbeat. The ways to other nodes follow the node set of the log ([`Links::follow`]); where the log names
 //! no address for a node, as for those of the genesis entry, node.toml does.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Raft's messages on their way out: one bounded queue and one client-streaming call per peer; peers come and go with
 //! the node set.
 //!
-//! Nothing here waits for a peer. What doesn't fit is dropped, as a network would; the algorithm sends it again.
+//! Nothing here waits for a peer. A message that doesn't fit is dropped, as a network would; the algorithm sends it
+//! again.
 
 use std::collections::BTreeMap;
 use std::path::Path;

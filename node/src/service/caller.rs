@@ -1,4 +1,4 @@
-//! Who calls: from the certificate of the connection to a party of the ledger.
+//! The caller: from the certificate of the connection to a party of the ledger.
 
 use sillage_ledger::{KeyState, Party, Refusal};
 use sillage_proto::v1::{PartyRegistered, PublicKey};

@@ -1,4 +1,4 @@
-//! What decides on a patient's data, and the register of broken glass: who may read them.
+//! The records that decide on a patient's data, and the register of broken glass: who may read them.
 
 use sillage_ledger::{Party, Refusal};
 use sillage_proto::v1::{ListBreakGlassRequest, ListBreakGlassResponse, RuleRecordsRequest, RuleRecordsResponse};

@@ -1,4 +1,4 @@
-//! What a request passes before it is decoded: who calls, how many bytes, how many records.
+//! The checks of a request before it is decoded: who calls, how many bytes, how many records.
 //!
 //! Two bytes of protobuf can become sixty-four of memory (a record that is empty), so a message is looked over before
 //! it is decoded; and a body is read only for parties of the ledger, each of which has its share of the room.
@@ -123,8 +123,8 @@ async fn read(body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, 
     Ok(read.into())
 }
 
-/// The one message of a body. What is compressed, or ends early, gRPC refuses by itself (`Ok(None)`); but of several
-/// messages in one body it decodes all before it drops those after the first, so there must be no other.
+/// The one message of a body. gRPC itself refuses a message that is compressed or ends early (`Ok(None)`); but of
+/// several messages in one body it decodes all before it drops those after the first, so there must be no other.
 fn only_message(body: &[u8]) -> Result<Option<&[u8]>, Code> {
     match body.split_first_chunk::<FRAME_BYTES>() {
         Some(([0, length @ ..], message)) => match message.len() as u64 > u64::from(u32::from_be_bytes(*length)) {

@@ -36,9 +36,9 @@ pub(super) async fn resolve(
     Ok(ResolveTagsResponse { tags: shown })
 }
 
-/// Whether the caller could record anew under a tag, and hasn't to know it otherwise. Readers, auditors and the patient must
-/// be able to check an erasure, and the authority erases what was recorded since. Whoever can't record, such as a tag service,
-/// isn't told who was erased: to it an erased patient is like any other.
+/// Whether the caller could record anew under a tag, and hasn't to know it otherwise. Readers, auditors and the patient
+/// must be able to check an erasure, and the authority erases what was recorded since. A party that can't record, such
+/// as a tag service, isn't told who was erased: to it an erased patient is like any other.
 fn records_alone(caller: &Party, resolved: &ResolvedTag) -> bool {
     let itself = caller.patient_tag.is_some_and(|own| own[..] == resolved.tag[..]);
     let knows = caller.roles.intersects(Roles::READER | Roles::AUDITOR | Roles::AUTHORITY);

@@ -1,4 +1,4 @@
-//! What services, patients, auditors and operators call: `sillage.v1.Ledger`.
+//! The calls of services, patients, auditors and operators: `sillage.v1.Ledger`.
 //!
 //! A request is read by [`intake`]. Each call finds out who calls ([`caller`]), whether that party's roles allow it, and passes it on to the core. Every
 //! refusal is a status whose details are one `ErrorInfo`, also where gRPC itself refuses ([`status`]).

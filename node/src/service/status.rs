@@ -27,7 +27,7 @@ pub(super) async fn explain(request: Request, next: Next) -> Response {
     }
 }
 
-/// What tonic meant by a refusal of its own: it refuses messages that are too large or aren't the expected one.
+/// The meaning of a refusal by tonic itself: it refuses messages that are too large or aren't the expected one.
 fn code_of(headers: &HeaderMap, is_submit: bool) -> Option<Code> {
     let status = headers.get("grpc-status")?;
     if headers.contains_key(DETAILS) {

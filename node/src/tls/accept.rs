@@ -6,8 +6,8 @@
 //! alone.
 //!
 //! Beyond these limits a port keeps a [`reserve`](super::reserve) for monitoring, also of the very caller that used its
-//! connections up. What a connection is for isn't known before its first request: so one of the reserve may ask how the node
-//! is and nothing else, and the oldest goes when the next one comes.
+//! connections up. The purpose of a connection isn't known before its first request: so one of the reserve may ask how
+//! the node is and nothing else, and the oldest goes when the next one comes.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

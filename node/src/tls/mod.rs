@@ -1,4 +1,4 @@
-//! Who may connect, and how many: mutual TLS 1.3 on both ports.
+//! Connections, who may make them and how many: mutual TLS 1.3 on both ports.
 //!
 //! A caller without a certificate of the log's authority gets no further than the handshake. On the peer port only the
 //! certificates of the present node set do. Start with [`server_config`]; the loop that accepts connections and keeps to
@@ -47,7 +47,7 @@ pub enum TlsError {
     File {
         /// Which file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// The pieces don't go together.

@@ -1,7 +1,7 @@
 //! Connections beyond the limits, for monitoring: a few, and never full.
 //!
-//! Whoever uses up its connections leaves them open, and would leave those of a reserve open too. So nobody keeps one: the
-//! oldest goes when the next one comes. A question of how the node is takes milliseconds.
+//! A caller that uses up its connections leaves them open, and would leave those of a reserve open too. So nobody keeps
+//! one: the oldest goes when the next one comes. A question of how the node is takes milliseconds.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

@@ -2,7 +2,7 @@
 
 use sillage_proof::keys::{ALG_ED25519, PublicKey, StreamId};
 use sillage_proof::note::SignedNote;
-use sillage_proof::tag::{Compartment, PatientTag};
+use sillage_proof::tag::{PatientTag, WhichTag};
 
 use super::error::{BundleError, Problem, Section};
 use super::wire::{Input, put_bytes, put_hashes, put_len, put_section, put_text, take_section};
@@ -107,21 +107,21 @@ fn put_included(out: &mut Vec<u8>, included: &IncludedEntry) {
 
 fn identity(mut input: Input<'_>) -> Result<BundleIdentity, BundleError> {
     let (ins, oid) = (input.text()?, input.text()?);
-    let compartment = match input.u8()? {
-        0 => Compartment::Open,
-        1 => Compartment::Secret,
-        _ => return Err(input.malformed("a compartment is 0 (open) or 1 (secret)")),
+    let which_tag = match input.u8()? {
+        0 => WhichTag::Open,
+        1 => WhichTag::Secret,
+        _ => return Err(input.malformed("a tag is 0 (open) or 1 (secret)")),
     };
     let (proof, tag) = (input.array()?, PatientTag::from_bytes(input.array()?));
-    input.end(BundleIdentity { ins, oid, compartment, proof, tag })
+    input.end(BundleIdentity { ins, oid, which_tag, proof, tag })
 }
 
 fn put_identity(out: &mut Vec<u8>, identity: &BundleIdentity) {
     put_text(out, &identity.ins);
     put_text(out, &identity.oid);
-    out.push(match identity.compartment {
-        Compartment::Open => 0,
-        Compartment::Secret => 1,
+    out.push(match identity.which_tag {
+        WhichTag::Open => 0,
+        WhichTag::Secret => 1,
     });
     out.extend_from_slice(&identity.proof);
     out.extend_from_slice(identity.tag.as_bytes());

@@ -31,13 +31,13 @@ pub enum Section {
     Bucket = 5,
     /// Which entries.
     Range = 6,
-    /// Who signed.
+    /// The signer.
     Authors = 7,
     /// What they signed.
     Batches = 8,
     /// The entries.
     Entries = 9,
-    /// What a delta continues.
+    /// The bundle that a delta continues.
     Since = 10,
 }
 
@@ -99,7 +99,7 @@ pub enum BundleError {
     Section {
         /// Which.
         section: Section,
-        /// What is wrong with it.
+        /// The fault.
         problem: Problem,
     },
 }
@@ -200,7 +200,7 @@ pub enum Problem {
     Key {
         /// Its place in the section, from 0.
         at: usize,
-        /// What is wrong with it.
+        /// The fault.
         error: KeyError,
     },
     /// Something of a list that is repeated, unused or out of order.
@@ -208,7 +208,7 @@ pub enum Problem {
     Item {
         /// Its place in the section, from 0.
         at: usize,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
     /// The author didn't sign it.
@@ -224,7 +224,7 @@ pub enum Problem {
         at: usize,
         /// Its index in the log, where it could be read.
         index: Option<u64>,
-        /// What is wrong with it.
+        /// The fault.
         problem: EntryProblem,
     },
 }

@@ -24,7 +24,7 @@ use std::fmt;
 use sillage_proof::hash::Hash;
 use sillage_proof::keys::{PublicKey, SIGNATURE_LEN, StreamId};
 use sillage_proof::note::SignedNote;
-use sillage_proof::tag::{Compartment, PatientTag};
+use sillage_proof::tag::{PatientTag, WhichTag};
 use sillage_proof::vrf::PROOF_LEN;
 
 use crate::index::BucketProof;
@@ -78,7 +78,7 @@ pub struct BundleIdentity {
     /// The OID of its kind.
     pub oid: String,
     /// Which of the two traces.
-    pub compartment: Compartment,
+    pub which_tag: WhichTag,
     /// The VRF proof (RFC 9381).
     pub proof: [u8; PROOF_LEN],
     /// The tag.

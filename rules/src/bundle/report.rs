@@ -133,7 +133,7 @@ pub struct EntryReport {
     pub index: LeafIndex,
     /// When the ledger took it.
     pub time_ms: LedgerTimeMs,
-    /// What it says.
+    /// Its content.
     pub kind: &'static str,
     /// What is said of it at a glance.
     pub flags: Vec<&'static str>,
@@ -173,7 +173,7 @@ pub struct ErasedBy {
     pub ground: String,
 }
 
-/// What a delta continues.
+/// The bundle that a delta continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SinceReport {
     /// The size of the older checkpoint.

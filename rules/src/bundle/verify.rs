@@ -5,7 +5,7 @@ use sillage_proof::hash::{Hash, LeafIndex, TreeSize, leaf_hash};
 use sillage_proof::merkle::{ProofError, verify_consistency, verify_inclusion};
 use sillage_proof::policy::{Policy, Satisfied};
 use sillage_proof::range::{root_from_before, root_from_range};
-use sillage_proof::tag::{Compartment, Identity};
+use sillage_proof::tag::{Identity, WhichTag};
 use sillage_proof::vrf::{VrfProof, VrfPublicKey};
 use sillage_proto::v1;
 
@@ -116,7 +116,7 @@ impl Bundle {
         let identity = Identity::new(&self.identity.ins, &self.identity.oid)?;
         let proof = VrfProof::from_bytes(&self.identity.proof);
         let proof = proof.map_err(sillage_proof::tag::TagError::from)?;
-        self.identity.tag.verify(&terms.vrf_key, &identity, self.identity.compartment, &proof)?;
+        self.identity.tag.verify(&terms.vrf_key, &identity, self.identity.which_tag, &proof)?;
         match terms.tags.contains(self.identity.tag.as_bytes()) {
             true => Ok(()),
             false => Err(Problem::TagRange),
@@ -202,7 +202,7 @@ impl Bundle {
             current: is_last(commit, satisfied),
             ins: self.identity.ins.clone(),
             oid: self.identity.oid.clone(),
-            secret: self.identity.compartment == Compartment::Secret,
+            secret: self.identity.which_tag == WhichTag::Secret,
             tag: self.identity.tag,
             n: *n,
             a: *a,

@@ -25,7 +25,7 @@ use crate::limits::SALT_BYTES;
 use crate::node_set::NodeSetChange;
 use crate::record::ParsedRecord;
 
-/// Whose key it is.
+/// The owner of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// The log itself.
@@ -205,7 +205,7 @@ impl Chain {
         &self.periods[self.periods.len() - 1].1
     }
 
-    /// What was proven, in the order of the log.
+    /// The proven changes, in the order of the log.
     pub fn rotations(&self) -> &[Rotated] {
         &self.rotations
     }

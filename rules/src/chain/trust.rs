@@ -27,7 +27,7 @@ pub struct Trust {
 pub struct Trusted {
     /// The note, as signed.
     pub note: SignedNote,
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
     /// Name of the key and time in seconds since 1970, for each node that cosigned.
     pub nodes: Vec<(String, u64)>,

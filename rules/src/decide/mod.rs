@@ -36,7 +36,7 @@ pub struct Request {
     pub actor: Actor,
     /// What it would do.
     pub action: Action,
-    /// What for.
+    /// The purpose.
     pub purpose: String,
     /// When: ledger time.
     pub at: LedgerTimeMs,
@@ -111,7 +111,7 @@ impl Decision {
 /// as of now in log order.
 ///
 /// Rules of the secret tag count for the items that are kept there alone: what is decided on the others reads as if there
-/// were no second tag.
+/// were no secret tag.
 pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>, request: &Request) -> Decision {
     let asking = steps::RequestCase::new(env, state, secret, request);
     let items: Vec<ItemDecision> = request.items.iter().map(|item| asking.decide(item)).collect();

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use prost::Message as _;
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::vrf::{PROOF_LEN, VrfProof, VrfPublicKey};
 use sillage_proto::v1;
 use zeroize::Zeroizing;
@@ -74,19 +74,19 @@ impl TagPairing {
 
     /// What is claimed of two tags, in bytes, to remember what was verified.
     pub fn claim(&self, open: &[u8; 32], secret: &[u8; 32]) -> Zeroizing<Vec<u8>> {
-        let alpha = self.identity.alpha(Compartment::Open);
+        let alpha = self.identity.alpha(WhichTag::Open);
         let parts = [&b"sillage/pairing/v1\0"[..], open, secret, &self.proof[..], &self.secret_proof[..], &alpha[..]];
         Zeroizing::new(parts.concat())
     }
 
     /// Whether these are the open and the secret tag of this patient under the log's VRF key.
     pub fn proves(&self, key: &VrfPublicKey, open: &[u8; 32], secret: &[u8; 32]) -> bool {
-        let holds = |tag: &[u8; 32], compartment, proof: &[u8; PROOF_LEN]| {
+        let holds = |tag: &[u8; 32], which_tag, proof: &[u8; PROOF_LEN]| {
             let tag = PatientTag::from_bytes(*tag);
             let proof = VrfProof::from_bytes(proof);
-            proof.is_ok_and(|proof| tag.verify(key, &self.identity, compartment, &proof).is_ok())
+            proof.is_ok_and(|proof| tag.verify(key, &self.identity, which_tag, &proof).is_ok())
         };
-        holds(open, Compartment::Open, &self.proof) && holds(secret, Compartment::Secret, &self.secret_proof)
+        holds(open, WhichTag::Open, &self.proof) && holds(secret, WhichTag::Secret, &self.secret_proof)
     }
 }
 
@@ -100,8 +100,8 @@ mod tests {
 
     fn message(ins: &str, key: &VrfSecretKey) -> (PatientTag, PatientTag, v1::TagPairing) {
         let identity = Identity::new(ins, OID).expect("well formed");
-        let (open, proof) = PatientTag::resolve(key, &identity, Compartment::Open);
-        let (secret, secret_proof) = PatientTag::resolve(key, &identity, Compartment::Secret);
+        let (open, proof) = PatientTag::resolve(key, &identity, WhichTag::Open);
+        let (secret, secret_proof) = PatientTag::resolve(key, &identity, WhichTag::Secret);
         let message = v1::TagPairing {
             patient: Some(v1::PatientIdentity { ins: ins.into(), oid: OID.into() }),
             proof: proof.to_bytes().to_vec(),

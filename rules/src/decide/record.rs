@@ -57,7 +57,7 @@ pub struct SignedRequest {
 
 /// Which of the patient's tags a decision is recorded under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compartment {
+pub enum WhichTag {
     /// The open tag: representatives may read it.
     Open,
     /// The secret tag.
@@ -93,16 +93,16 @@ impl DecisionRecord {
     pub fn new(
         request: &ParsedRequest,
         signed: &SignedRequest,
-        compartment: Compartment,
+        which_tag: WhichTag,
         decision: &Decision,
         moment: Moment,
         salts: [[u8; SALT_BYTES]; 2],
     ) -> Self {
         let (asked, owned) = (request.message(), |ids: Vec<&str>| ids.into_iter().map(str::to_owned).collect());
-        let (tag, shown) = match compartment {
-            Compartment::Open => (request.tag(), request.secret_tag().is_none()),
-            Compartment::Secret if decision.permitted().is_empty() => (request.tag(), true),
-            Compartment::Secret => (request.secret_tag().unwrap_or(request.tag()), true),
+        let (tag, shown) = match which_tag {
+            WhichTag::Open => (request.tag(), request.secret_tag().is_none()),
+            WhichTag::Secret if decision.permitted().is_empty() => (request.tag(), true),
+            WhichTag::Secret => (request.secret_tag().unwrap_or(request.tag()), true),
         };
         let outcomes = decision.items.iter().map(|item| v1::ItemOutcome {
             id: item.id.clone(),
@@ -110,8 +110,7 @@ impl DecisionRecord {
             reason: item.reason.as_str().to_owned(),
             consulted: item.consulted.iter().map(|index| index.get()).collect(),
         });
-        let told =
-            if tag == request.tag() && compartment == Compartment::Secret { Vec::new() } else { decision.told() };
+        let told = if tag == request.tag() && which_tag == WhichTag::Secret { Vec::new() } else { decision.told() };
         let actor = v1::DecisionActorPart {
             version: DECISION_VERSION,
             tag: tag.to_vec(),

@@ -145,7 +145,7 @@ impl ParsedRequest {
         self.action
     }
 
-    /// What for.
+    /// The purpose.
     pub fn purpose(&self) -> &str {
         &self.message.purpose
     }

@@ -55,10 +55,10 @@ pub enum ActLine {
     Vouching {
         /// The party.
         author_id: AuthorId,
-        /// Whom else it vouches for.
+        /// The names that it vouches for besides.
         #[serde(default, skip_serializing_if = "is_default")]
         added: VouchingLine,
-        /// Whom it doesn't vouch for any more.
+        /// The names that it doesn't vouch for any more.
         #[serde(default, skip_serializing_if = "is_default")]
         removed: VouchingLine,
     },

@@ -16,7 +16,7 @@ pub struct DecisionLine {
     pub action: String,
     /// Per item, in the order of the request.
     pub outcomes: Vec<OutcomeLine>,
-    /// What the actor owes.
+    /// The actor's obligations.
     pub obligations: Vec<String>,
     /// Until when it stands, excluded.
     pub expires_at: TimeMs,
@@ -30,7 +30,7 @@ pub struct DecisionLine {
     pub as_of: u64,
 }
 
-/// What was decided on one item.
+/// The decision on one item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutcomeLine {
     /// The item.

@@ -32,7 +32,7 @@ use crate::time::TimeMs;
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordLine {
-    /// What it says.
+    /// Its content.
     pub kind: Kind,
     /// Whose data or consent; absent where no patient is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -99,7 +99,7 @@ part! {
         /// Its confidentiality and other labels.
         #[serde(default, skip_serializing_if = "is_default")]
         labels: Vec<String>,
-        /// Who deposited it.
+        /// The depositor.
         #[serde(default, skip_serializing_if = "is_default")]
         depositor: String,
         /// As a person reads it.

@@ -76,7 +76,7 @@ pub struct TraceLineJson {
     /// What it says; only where the rest is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// What erased the record.
+    /// The act that erased the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<ErasedLine>,
     /// What voided the record: it counts for nothing.

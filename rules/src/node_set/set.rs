@@ -33,7 +33,7 @@ pub enum NodeSetError {
     UsedKey {
         /// The new node.
         id: u64,
-        /// Whose key it is.
+        /// The owner of the key.
         of: u64,
     },
     /// A node that is there has this certificate.
@@ -41,7 +41,7 @@ pub enum NodeSetError {
     UsedCertificate {
         /// The new node.
         id: u64,
-        /// Whose certificate it is.
+        /// The owner of the certificate.
         of: u64,
     },
     /// No such node.

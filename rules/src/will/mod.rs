@@ -16,7 +16,7 @@ pub mod test_issuer;
 use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LedgerTimeMs};
 use sillage_proof::keys::{KeyId, PublicKey};
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::vrf::{VrfProof, VrfPublicKey};
 use sillage_proto::v1;
 
@@ -374,8 +374,8 @@ fn check_subject(
     let proof = VrfProof::from_bytes(&will.tag_proof).map_err(|_| failed())?;
     let key = VrfPublicKey::from_bytes(log.vrf_public_key).map_err(|_| failed())?;
     let tag = PatientTag::from_bytes(about.tag);
-    let holds = |compartment| tag.verify(&key, &identity, compartment, &proof).is_ok();
-    match holds(Compartment::Open) || holds(Compartment::Secret) {
+    let holds = |which_tag| tag.verify(&key, &identity, which_tag, &proof).is_ok();
+    match holds(WhichTag::Open) || holds(WhichTag::Secret) {
         true => Ok(()),
         false => Err(failed()),
     }

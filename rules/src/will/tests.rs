@@ -40,15 +40,15 @@ impl World {
         Self { origin, vrf: VrfSecretKey::from_seed([3; 32]), issuer, session, test_log: true }
     }
 
-    fn tag(&self, ins: &str, compartment: Compartment) -> (PatientTag, Vec<u8>) {
+    fn tag(&self, ins: &str, which_tag: WhichTag) -> (PatientTag, Vec<u8>) {
         let identity = Identity::new(ins, OID).expect("an identity");
-        let (tag, proof) = PatientTag::resolve(&self.vrf, &identity, compartment);
+        let (tag, proof) = PatientTag::resolve(&self.vrf, &identity, which_tag);
         (tag, proof.to_bytes().to_vec())
     }
 
     /// The patient closes their space.
-    fn record(&self, compartment: Compartment) -> (v1::Record, Vec<u8>) {
-        let (tag, proof) = self.tag(INS, compartment);
+    fn record(&self, which_tag: WhichTag) -> (v1::Record, Vec<u8>) {
+        let (tag, proof) = self.tag(INS, which_tag);
         let (system, id) = (PATIENT_SYSTEM.to_owned(), PATIENT_ID.to_owned());
         let actor = Some(v1::Actor { system, id, ..v1::Actor::default() });
         let auth = Some(v1::Authentication {
@@ -69,7 +69,7 @@ impl World {
 
     /// The record, decided in the session, with this token.
     fn with_token(&self, token: String) -> v1::Record {
-        let (record, proof) = self.record(Compartment::Open);
+        let (record, proof) = self.record(WhichTag::Open);
         let will = binding::sign_in_session(&self.origin, &record, &self.session, token, proof);
         v1::Record { will: Some(will), ..record }
     }
@@ -168,8 +168,8 @@ fn encoded(value: &Value) -> String {
 #[test]
 fn a_login_proves_the_will_of_the_patient_under_both_tags() {
     let world = World::new();
-    for compartment in [Compartment::Open, Compartment::Secret] {
-        let (record, proof) = world.record(compartment);
+    for which_tag in [WhichTag::Open, WhichTag::Secret] {
+        let (record, proof) = world.record(which_tag);
         let will = world.issuer.decide(&record, &world.session, (&patient(INS), &means()), proof, NOW_MS);
         let verdict = world.verdict(v1::Record { will: Some(will), ..record }).expect("proven");
         assert!(verdict.suffices(), "{verdict:?}");
@@ -181,7 +181,7 @@ fn a_login_proves_the_will_of_the_patient_under_both_tags() {
 #[test]
 fn a_login_for_one_record_proves_that_record() {
     let world = World::new();
-    let (record, tag_proof) = world.record(Compartment::Open);
+    let (record, tag_proof) = world.record(WhichTag::Open);
     let bound_to = |record: &v1::Record, blind: [u8; 16]| {
         let nonce = binding::record_nonce(&world.origin, &blind, &binding::record_digest(record));
         let token = world.issuer.sign(&world.issuer.claims(&nonce, &patient(INS), &means(), NOW_MS));
@@ -197,7 +197,7 @@ fn a_login_for_one_record_proves_that_record() {
 #[test]
 fn a_service_s_word_is_no_proof() {
     let world = World::new();
-    let (record, _) = world.record(Compartment::Open);
+    let (record, _) = world.record(WhichTag::Open);
     assert_eq!(world.verdict(record.clone()), Ok(Will::Claimed));
     let details = r#"{"id": "c1", "effect": "deny", "grantee": "anyone", "collected": {}}"#.to_owned();
     let collected = v1::Record { details, kind: Kind::CONSENT_DIRECTIVE.code().into(), ..record };
@@ -358,8 +358,8 @@ fn a_login_of_somebody_else_decides_nothing() {
     assert_eq!(world.changed(|claims| claims["ins_oid"] = json!("1.2.250.1.213.1.4.8")), Err(Code::LoginSubject));
     assert_eq!(world.changed(|claims| claims["ins"] = json!("x")), Err(Code::LoginSubject));
     // Whoever logged in proves their own tag, which isn't the record's.
-    let (record, _) = world.record(Compartment::Open);
-    let (_, proof) = world.tag(other, Compartment::Open);
+    let (record, _) = world.record(WhichTag::Open);
+    let (_, proof) = world.tag(other, WhichTag::Open);
     let will = world.issuer.decide(&record, &world.session, (&patient(other), &means()), proof, NOW_MS);
     assert_eq!(world.verdict(v1::Record { will: Some(will), ..record }), Err(Code::LoginSubject));
 }
@@ -367,7 +367,7 @@ fn a_login_of_somebody_else_decides_nothing() {
 #[test]
 fn a_representative_logs_in_as_who_they_are() {
     let world = World::new();
-    let (record, _) = world.record(Compartment::Open);
+    let (record, _) = world.record(WhichTag::Open);
     let actor =
         |id: &str| Some(v1::Actor { system: "urn:sillage:person".into(), id: id.into(), ..v1::Actor::default() });
     let by = |id: &str, subject: Subject| {
@@ -384,7 +384,7 @@ fn a_representative_logs_in_as_who_they_are() {
 #[test]
 fn a_record_says_no_more_than_the_token() {
     let world = World::new();
-    let (record, proof) = world.record(Compartment::Open);
+    let (record, proof) = world.record(WhichTag::Open);
     let said = |change: fn(&mut v1::Authentication), level| {
         let mut record = record.clone();
         change(record.auth.as_mut().expect("said"));

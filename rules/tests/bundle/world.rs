@@ -11,7 +11,7 @@ use sillage_proof::merkle;
 use sillage_proof::note::{KeyKind, SignedNote, SignerKey};
 use sillage_proof::policy::Policy;
 use sillage_proof::range::range_proof;
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_proto::v1;
 use sillage_rules::bundle::{
@@ -19,7 +19,7 @@ use sillage_rules::bundle::{
 };
 use sillage_rules::cosigner::{auditor_name, node_name};
 use sillage_rules::decide::message::AuthorizeMessage;
-use sillage_rules::decide::record::{Compartment as DecisionSide, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::record::{DecisionRecord, Moment, SignedRequest, WhichTag as DecisionSide};
 use sillage_rules::decide::request::REQUEST_VERSION;
 use sillage_rules::decide::{Decision, ItemDecision, ParsedRequest, Reason, Versions};
 use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, RecordEntry};
@@ -134,9 +134,9 @@ fn vrf() -> VrfSecretKey {
 
 pub fn identity(patient: usize) -> BundleIdentity {
     let identity = Identity::new(INS[patient], OID).expect("an identity");
-    let (tag, proof) = PatientTag::resolve(&vrf(), &identity, Compartment::Open);
+    let (tag, proof) = PatientTag::resolve(&vrf(), &identity, WhichTag::Open);
     let (ins, oid) = (INS[patient].to_owned(), OID.to_owned());
-    BundleIdentity { ins, oid, compartment: Compartment::Open, proof: proof.to_bytes(), tag }
+    BundleIdentity { ins, oid, which_tag: WhichTag::Open, proof: proof.to_bytes(), tag }
 }
 
 pub fn tag(patient: usize) -> [u8; 32] {

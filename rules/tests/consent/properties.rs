@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use sillage_proof::hash::{LedgerTimeMs, TreeSize};
 use sillage_proto::v1;
 use sillage_rules::consent::{Action, Actor};
-use sillage_rules::decide::record::{Compartment, DecisionRecord, Moment, SignedRequest};
+use sillage_rules::decide::record::{DecisionRecord, Moment, SignedRequest, WhichTag};
 use sillage_rules::decide::{Decision, ItemFacts, ParsedRequest, Request, decide};
 use sillage_rules::kind::Kind;
 
@@ -309,7 +309,7 @@ fn on_record(actor: &v1::Actor, purpose: &str, items: &[&str], decision: &Decisi
     let request = ParsedRequest::from_message(request).expect("a request");
     let signed = SignedRequest { key_id: [3; 32].into(), signature: [4; 64], position: 0, count: 1, path: vec![] };
     let moment = Moment { at: LedgerTimeMs(NOW), valid_s: 300, as_of: TreeSize(9) };
-    DecisionRecord::new(&request, &signed, Compartment::Open, decision, moment, [[5; 16], [6; 16]])
+    DecisionRecord::new(&request, &signed, WhichTag::Open, decision, moment, [[5; 16], [6; 16]])
 }
 
 /// A reason, how a world comes to give it, and whether the item is another patient's.

@@ -27,7 +27,7 @@ const ENTRY_BYTES: usize = 20 + 2 + 32 + 32 + 4;
 /// Batches that are prepared and then used in turn.
 const PREPARED: usize = 16;
 
-/// What came out.
+/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Floor {
     /// Records of a batch.

@@ -28,7 +28,7 @@ pub struct Plan {
     pub length: Duration,
 }
 
-/// What came out.
+/// The result.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Point {
     /// Records of a batch.

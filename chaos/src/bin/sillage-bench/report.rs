@@ -1,4 +1,4 @@
-//! What is printed.
+//! The output.
 
 use super::floor::Floor;
 use super::point::Point;

@@ -96,7 +96,7 @@ impl Need {
     /// Whether this machine has it.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing part.
     pub fn met(self) -> Result<(), String> {
         match self {
             Self::Nothing => Ok(()),

@@ -41,7 +41,7 @@ pub struct Plan {
     pub length: Duration,
 }
 
-/// What came out.
+/// The result.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Point {
     /// What was done.

@@ -1,4 +1,4 @@
-//! What is printed.
+//! The output.
 
 use super::point::Point;
 use serde::Serialize;

@@ -12,7 +12,7 @@ use sillage_client::session::Session;
 use sillage_proof::hash::{Hash, LeafIndex, TreeSize};
 use sillage_proof::merkle::verify_inclusion;
 use sillage_proof::policy::Policy;
-use sillage_proof::tag::Compartment;
+use sillage_proof::tag::WhichTag;
 use sillage_proto::v1::{PatientIdentity, ProveInclusionRequest, ProvePatientRequest};
 use sillage_rules::bundle::{Bundle, Options};
 use std::path::Path;
@@ -36,7 +36,7 @@ pub struct Cost {
     pub verify_ms: f64,
 }
 
-/// What came out.
+/// The result.
 #[derive(Debug, Serialize)]
 pub struct Measured {
     /// Entries of the log: records, batch headers, index commits.
@@ -86,7 +86,7 @@ fn wanted(patient: &Heavy, page: Option<(u64, u64)>) -> Wanted {
     let identity = PatientIdentity { ins: patient.identity.ins.clone(), oid: patient.identity.oid.clone() };
     Wanted {
         identity,
-        compartment: Compartment::Open,
+        which_tag: WhichTag::Open,
         from: page.map_or(0, |(from, _)| from),
         to: page.map(|(_, to)| to),
         since: None,

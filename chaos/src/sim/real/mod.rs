@@ -171,7 +171,7 @@ impl Real {
         self.open.as_ref().expect("a node's ledger is open")
     }
 
-    /// What is on disk now is what a crash leaves.
+    /// A crash leaves the bytes that are on disk now.
     fn keep_flushed(&mut self) {
         let to = self.place("flushed");
         copy_tree(&self.open().dir, &to);

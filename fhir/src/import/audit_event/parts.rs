@@ -1,4 +1,4 @@
-//! What is too large for one record becomes several: the larger an access, the more must be left of it.
+//! An access that is too large for one record becomes several: the larger an access, the more must be left of it.
 //!
 //! The items are dealt out, in their order, and with each part goes the original with the entities of its own items alone, so
 //! that all parts together hold the whole of it. Where even that doesn't fit, the records have the items, and of the

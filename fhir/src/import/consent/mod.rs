@@ -1,8 +1,8 @@
 //! From one Consent to directives.
 //!
 //! A Consent becomes records of kind `consent.directive` that decide as it says, or is refused with the element that a
-//! directive has no word for: a narrower permit would still be one that the patient didn't give. What is read where, and
-//! what is assumed of what it leaves out (`docs/fhir.md` has the code tables):
+//! directive has no word for: a narrower permit would still be one that the patient didn't give. The elements that are
+//! read, and the defaults of those that are left out (`docs/fhir.md` has the code tables):
 //!
 //! | question | where it is read | where it goes |
 //! | --- | --- | --- |
@@ -219,7 +219,7 @@ impl<'a> Consent<'a> {
         Err(FhirError::new("Consent.status", format!("{}: {why}", self.status())))
     }
 
-    /// What carries a rule says who signed it, and holds.
+    /// A Consent that carries a rule says who signed it, and holds.
     fn check_carried(&self) -> Result<(), FhirError> {
         if self.status() != "active" {
             let why = "a rule is exported while it holds: this one says nothing";

@@ -1,4 +1,4 @@
-//! What this node has cosigned, and what it must have seen before it cosigns.
+//! This node's own cosignatures, and what it must have seen before it cosigns.
 //!
 //! Three rules, each kept across crashes: never a smaller size, never a second root for a size, and no size before every
 //! batch signature below it was verified here. (size, root) is durable in the Raft store before a signature leaves.
@@ -12,8 +12,8 @@ const COSIGNED_NOTE: &[u8] = b"cosigned";
 pub const CORRUPT_NOTE: &[u8] = b"corrupt";
 /// Where it keeps a late checkpoint, so that all nodes restarted at once still remember one.
 pub const CHECKPOINT_NOTE: &[u8] = b"checkpoint";
-/// By so much, in seconds, the time of a cosignature may be ahead of the clock that makes it: a clock that was set back a
-/// little waits for its old time. What is further ahead was wrong, and time comes back at once.
+/// By so much, in seconds, the time of a cosignature may be ahead of the clock that makes it: a clock that was set back
+/// a little waits for its old time. A time further ahead was wrong, and time comes back at once.
 pub const COMES_BACK_S: u64 = 60;
 const VERSION: u8 = 1;
 const ENCODED_LEN: usize = 1 + 8 + 32 + 8 + 8;
@@ -54,7 +54,7 @@ pub enum Never {
     OtherRoot,
 }
 
-/// What is on disk isn't what this program writes there.
+/// The bytes on disk aren't those that this program writes there.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "what this node has noted of its cosignatures and checkpoints can't be read: replace this node (`sillage cluster member replace ID`)"

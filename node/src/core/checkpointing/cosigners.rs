@@ -1,4 +1,4 @@
-//! Who signs checkpoints of this log, and what a note is worth: only lines that were verified here are kept.
+//! The cosigners of this log, and the weight of a note: only lines that were verified here are kept.
 //!
 //! A line that doesn't verify would spoil the whole note for everyone who trusts its key, so none is passed on.
 

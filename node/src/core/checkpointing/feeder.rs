@@ -6,7 +6,8 @@
 //! proves that with a checkpoint that the log's or the nodes' keys signed, nothing more is submitted to it, and this node takes
 //! nothing new. A witness alone, that says what it likes, stops nobody: it is asked again, and an operator is told.
 //!
-//! Only the leader feeds. What comes back is verified, added to the checkpoint and shared with the other nodes.
+//! Only the leader feeds. A cosignature that comes back is verified, added to the checkpoint and shared with the other
+//! nodes.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};

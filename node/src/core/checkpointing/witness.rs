@@ -1,4 +1,4 @@
-//! What is said to a witness (c2sp.org/tlog-witness), and what its answers mean.
+//! The requests to a witness (c2sp.org/tlog-witness), and the meaning of its answers.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub enum WitnessAnswer {
     Knows(u64),
     /// It refuses: the status.
     Refused(u16),
-    /// What it says isn't what it should be.
+    /// Its answer isn't what it should be.
     Lies(&'static str),
     /// It doesn't answer.
     Unreachable(String),

@@ -1,4 +1,4 @@
-//! What this node knows of the clocks of its group. No clock is read here: the moment comes with the call.
+//! This node's knowledge of the clocks of its group. No clock is read here: the moment comes with the call.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

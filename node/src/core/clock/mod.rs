@@ -1,4 +1,4 @@
-//! What time it is for the group: the leader asks everyone's clock, and no node acts on its own alone.
+//! The time of the group: the leader asks everyone's clock, and no node acts on its own alone.
 //!
 //! ```text
 //! leader ── Standing, five times a second ──▶ each node: its clock, signed for this term; the feature level that it knows

@@ -1,6 +1,6 @@
-//! What is wrong with a node, in one place: shown by the health page, `sillage cluster status` and the metrics.
+//! The faults of a node, in one place: shown by the health page, `sillage cluster status` and the metrics.
 //!
-//! Whoever finds something wrong raises an [`Alarm`], and clears it when it is over. A node says `ok` only while none is
+//! Code that finds a fault raises an [`Alarm`], and clears it when it is over. A node says `ok` only while none is
 //! raised. An alarm has a word that never changes its meaning, and a sentence with the way out; what is added to the
 //! sentence names nodes, sizes, times and paths, never a key, a patient or a caller.
 

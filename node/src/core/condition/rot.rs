@@ -1,4 +1,4 @@
-//! What was found to be damaged on disk, kept over a restart.
+//! Damage found on disk, kept over a restart.
 //!
 //! A rotten block is found when it is read, and a restart would forget it until it is read again. So what is found is kept in
 //! the file `ROTTEN` of the data folder, with the name of the database that it was found in: the alarm is there at once after a
@@ -53,7 +53,7 @@ impl Kept {
 
 impl RotRecord {
     /// Takes up what earlier runs found in the database that is in use; gives it as it is told, `None` where there is
-    /// nothing. What can't be read counts as a finding.
+    /// nothing. A file that can't be read counts as a finding.
     pub fn load(data_dir: &Path) -> (Self, Option<String>) {
         let pointer = data_dir.join("ledger").join("CURRENT-DB");
         let record = Self { path: data_dir.join(NAME), pointer, kept: Mutex::default() };

@@ -14,7 +14,7 @@ use super::alarms::Alarm;
 use crate::core::Core;
 use crate::core::refusals::{refuse, unavailable};
 
-/// How often the marker is told what is applied here. What was applied since can be put back unseen by this node itself.
+/// How often the marker is told what is applied here. A later state can be put back unseen by this node itself.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
 impl Core {

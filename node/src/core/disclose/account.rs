@@ -1,5 +1,5 @@
-//! What reading costs whoever reads: an event of its quota for each call, and of what a node opens in a second, every row that
-//! was looked at, whether it was given or not.
+//! The price of reading: an event of its quota for each call, and of what a node opens in a second, every row that was
+//! looked at, whether it was given or not.
 //!
 //! Over the group there is one quota. Readings that leave a line are counted by the leader, which every line passes. All
 //! else (identities, rows, a patient's readings of its own trace) no node tells the others: each grants an equal share of the
@@ -16,7 +16,8 @@ use crate::core::refusals::over_quota;
 pub const PASSED_OVER: u64 = 16;
 
 impl Core {
-    /// Counts one reading, and `rows` of those it will look at. What it looks at beyond is for [`Core::charge_rows`].
+    /// Counts one reading, and `rows` of those it will look at. Rows that it looks at beyond are for
+    /// [`Core::charge_rows`].
     ///
     /// # Errors
     /// `QUOTA_EXCEEDED` when the caller has read more than it may.

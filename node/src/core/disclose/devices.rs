@@ -1,8 +1,8 @@
-//! Whose device a party is: what the sealed records `device.registered` under a tag say, opened when it is asked.
+//! The patient of a device: read from the sealed records `device.registered` under a tag, opened when it is asked.
 //!
-//! No row and no act says it, so a party of the role patient has no tag of its own until a call names one: [`Core::with_own`]
-//! fills it in where a record under that tag says that the party acts for its patient, and admission does. Whatever asks whether
-//! the patient itself calls ([`is_patient_itself`]) asks it afterwards.
+//! No row and no act says it, so a party of the role patient has no tag of its own until a call names one:
+//! [`Core::with_own`] fills it in where a record under that tag says that the party acts for its patient, and admission
+//! does. Code that asks whether the patient itself calls ([`is_patient_itself`]) asks it afterwards.
 //!
 //! These records are opened to know who calls, and are given to nobody: so that opening is on no record.
 //!

@@ -107,7 +107,7 @@ const fn token(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What was erased since has no words left: the row and its times stay.
+/// An erased record has no words left: the row and its times stay.
 fn row(glass: &BreakGlass, opened: OpenedEntry) -> Result<BreakGlassRow, Refusal> {
     let corrupt = || {
         tracing::error!(index = glass.index.get(), "the register of broken glass names an entry that isn't one");

@@ -44,9 +44,9 @@ pub(super) struct OpenedEntry {
     pub(super) author: String,
     /// Of a record entry.
     pub(super) tag: Option<[u8; 32]>,
-    /// What erased the record.
+    /// The act that erased the record.
     pub(super) erased: Option<Erasure>,
-    /// What voided it.
+    /// The act that voided it.
     pub(super) voided: Option<Voiding>,
 }
 

@@ -1,4 +1,4 @@
-//! What a patient bundle is made of: the patient's place in the index, and its entries, opened and led back to the
+//! The parts of a patient bundle: the patient's place in the index, and its entries, opened and led back to the
 //! signatures of their authors (`docs/formats.md` §10).
 
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! What decides on a patient's data, as it was at some moment: whoever folds these records with `rules` has the state that
-//! the ledger decides on, and can explain every decision without asking a node to be believed.
+//! The records that decide on a patient's data, as of some moment: folding them with `rules` gives the state that the
+//! ledger decides on, and can explain every decision without asking a node to be believed.
 
 use sillage_ledger::{LedgerReader, Party, Refusal};
 use sillage_proof::{LeafIndex, LedgerTimeMs};

@@ -4,7 +4,7 @@
 //! not make another's answer faster, or the time of a call would tell who is a patient. Callers keep what they were given.
 
 use sillage_ledger::Refusal;
-use sillage_proof::tag::{Compartment, Identity, PatientTag};
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
 use sillage_proof::vrf::VrfSecretKey;
 use sillage_proto::v1::{PatientIdentity, ResolvedTag};
 use sillage_rules::codes::Code;
@@ -31,7 +31,7 @@ impl Tags {
         self.key.as_ref().map(VrfSecretKey::to_seed)
     }
 
-    /// Resolves in order, both compartments. Takes up to 400 µs an identity: not for an async task.
+    /// Resolves in order, both tags. Takes up to 400 µs an identity: not for an async task.
     ///
     /// # Errors
     /// The first identity that isn't one, with its position; `UNAVAILABLE` without the VRF key.
@@ -54,8 +54,8 @@ impl Tags {
 
     fn resolve_one(&self, key: &VrfSecretKey, asked: &PatientIdentity) -> Result<ResolvedTag, Refusal> {
         let identity = self.checked(asked)?;
-        let (tag, proof) = PatientTag::resolve(key, &identity, Compartment::Open);
-        let (secret_tag, secret_proof) = PatientTag::resolve(key, &identity, Compartment::Secret);
+        let (tag, proof) = PatientTag::resolve(key, &identity, WhichTag::Open);
+        let (secret_tag, secret_proof) = PatientTag::resolve(key, &identity, WhichTag::Secret);
         Ok(ResolvedTag {
             tag: tag.as_bytes().to_vec(),
             proof: proof.to_bytes().to_vec(),

@@ -1,7 +1,7 @@
 //! One page of a patient's trace: which entries answer a question, and their records, opened.
 //!
-//! What can be decided from the index row is decided before a payload is opened. A call looks at a bounded number of
-//! entries: when few of them match, it returns a short page and a cursor.
+//! Checks that the index row allows are made before a payload is opened. A call looks at a bounded number of entries:
+//! when few of them match, it returns a short page and a cursor.
 
 use sillage_ledger::{Party, Refusal, TraceRow};
 use sillage_proof::LeafIndex;
@@ -32,8 +32,8 @@ pub(in crate::core) const PURPOSE_BREAK_GLASS: &str = "BTG";
 impl Question for TraceRequest {
     type Answer = TraceResponse;
 
-    /// How many entries a page has at most: what a caller has to have left of its quota. What else is looked at to find them
-    /// counts afterwards.
+    /// How many entries a page has at most: what a caller has to have left of its quota. Other rows that were looked at
+    /// to find them count afterwards.
     fn rows(&self) -> Result<u64, Refusal> {
         Ok(if self.limit == 0 { LINES_DEFAULT } else { self.limit.min(LINES_MAX) }.into())
     }

@@ -1,7 +1,7 @@
 //! After an erasure: payloads sealed anew, epochs changed, old keys destroyed, on every node.
 //!
 //! Each node looks by itself whether the log has given up an epoch that it still holds, makes its database durable and
-//! destroys its copy. Whoever leads does the rest, a command at a time, from the rows of the ledger: a leader that takes
+//! destroys its copy. The leader does the rest, a command at a time, from the rows of the ledger: a leader that takes
 //! over goes on where the last one stopped. It waits for more erasures to come together, but never a day.
 //!
 //! Invariant: a key is destroyed only when the log says that nothing needs it, that can't be lost here any more, and every
@@ -117,7 +117,7 @@ impl Core {
         *known = held_back;
     }
 
-    /// What the leader does, if it is time. What holds it up is kept for whoever asks.
+    /// What the leader does, if it is time. The obstacle is kept for callers who ask.
     async fn erase_round(self: &Arc<Self>) {
         let notes = match self.erase_due().await {
             Ok(notes) => notes,

@@ -1,4 +1,4 @@
-//! What must be sure before an old key-encryption key is destroyed: that nothing which isn't erased is lost with it.
+//! The condition for destroying an old key-encryption key: nothing which isn't erased is lost with it.
 //!
 //! The log says that every data key of a prefix is wrapped under a newer epoch. Whether it can be unwrapped again only who
 //! holds the keys can tell: a leader that lies, or a keyring that isn't the group's, would show when it is too late. So each

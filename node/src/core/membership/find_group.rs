@@ -82,8 +82,8 @@ impl Core {
         }
     }
 
-    /// Whom to ask: the nodes that are known, then whoever is at their addresses by now. What is proven needs no trust in
-    /// who shows it, so any certificate of the log's authority will do.
+    /// Whom to ask: the nodes that are known, then whoever is at their addresses by now. A proven answer needs no trust
+    /// in the sender, so any certificate of the log's authority will do.
     fn doors(&self) -> Vec<(String, Client)> {
         let limited = |client: Client| client.max_decoding_message_size(ANSWER_BYTES_MAX);
         let links: Vec<_> = self.links.iter().collect();

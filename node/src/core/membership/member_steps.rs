@@ -1,9 +1,10 @@
 //! The steps that lead from Raft's members to the node set in the ledger, one at a time. Pure.
 //!
 //! The set is what the authority wants, and the ledger keeps it: a leader that takes over finds here what the last one
-//! had not done yet. Who *joins* stands in the set first, then a checkpoint under the set before proves that, then Raft
-//! takes it in: so nobody counts of whom a verifier can't know. A voter that *leaves* is taken out of Raft first, on
-//! demand, and the act follows: a node that is still asked for its vote is never one that the log no longer knows.
+//! had not done yet. A node that *joins* stands in the set first, then a checkpoint under the set before proves that,
+//! then Raft takes it in: so nobody counts of whom a verifier can't know. A voter that *leaves* is taken out of Raft
+//! first, on demand, and the act follows: a node that is still asked for its vote is never one that the log no longer
+//! knows.
 
 use sillage_cluster::MemberChange;
 use sillage_rules::node_set::NodeSet;

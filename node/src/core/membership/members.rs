@@ -1,9 +1,9 @@
 //! The nodes of the group as they come and go: who this node knows, and what operators see and ask of it.
 //!
 //! Every node follows the node set of its ledger ([`follow`]): certificates that its peer port takes, ways to the
-//! others. Whoever leads brings Raft's members to what the set says ([`reconcile`]), a step at a time, from what is on
-//! record: [`member_steps`](super::member_steps) says which. The authority's command line signs the acts; before, it
-//! asks the leader whether the step may be taken ([`Core::change_member`]).
+//! others. The leader brings Raft's members to the set ([`reconcile`]), a step at a time, from what is on record:
+//! [`member_steps`](super::member_steps) says which. The authority's command line signs the acts; before, it asks the
+//! leader whether the step may be taken ([`Core::change_member`]).
 //!
 //! Invariant: nothing is changed before every refusal was considered.
 

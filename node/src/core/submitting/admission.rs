@@ -1,4 +1,4 @@
-//! What a batch has to pass on the node that takes it, before anyone else hears of it.
+//! The checks that a batch passes on the node that takes it, before anyone else hears of it.
 //!
 //! The cheapest checks come first, and the signature before everything that costs: bounds, key, role, signature, quota,
 //! then every record, the root, the sealing. After this no health data and no identity is in clear, except in acts of
@@ -119,7 +119,7 @@ impl Admission {
     /// came with, where it came with one.
     ///
     /// # Errors
-    /// What is wrong with it. Nothing was recorded, and of the quota only what the caller's own signature proved.
+    /// The fault. Nothing was recorded, and of the quota only what the caller's own signature proved.
     pub fn admit(&self, batch: &Batch, clock: (u64, u64), from: Option<AuthorId>) -> Result<Admitted, Refusal> {
         let header = check_bounds(batch)?;
         let (key, party) = self.signer(&header.key_id)?;

@@ -58,7 +58,7 @@ impl Core {
             if !seal_again(&answer) {
                 break;
             }
-            // What was sealed can't be used any more, or an item came under the second tag. What was decided already is
+            // What was sealed can't be used any more, or an item came under the secret tag. What was decided already is
             // answered again as it was.
             self.up_to_date().await?;
             answer = self.propose(&self.admit_requests(&asked).await?).await;
@@ -128,7 +128,7 @@ fn seal_again(answer: &Result<AuthorizeResponse, Refusal>) -> bool {
     }
 }
 
-/// What the requester learns: of the second compartment nothing, unless something of it was permitted.
+/// The part that the requester learns: nothing of the secret tag, unless something under it was permitted.
 fn authorized(decided: Decided, receipt: impl Fn(&MadeDecision) -> DecisionReceipt) -> Authorized {
     let mut answer = Authorized::default();
     for (decision, at) in decided.decisions.into_iter().zip(0..) {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_compartment_that_permits_nothing_is_not_there() {
+    fn a_secret_part_that_permits_nothing_is_not_there() {
         let alone = answered(vec![made(5, &["doc1"], &["doc1"])]);
         let refused = answered(vec![made(5, &["doc1"], &["doc1"]), made(6, &[], &["kept"])]);
         assert_eq!(refused, alone);

@@ -2,8 +2,8 @@
 //! recorded of what happened.
 //!
 //! A lane that is ahead of others can't starve them: of a command, break-glass takes at most half while anything else
-//! waits, and what is recorded keeps a quarter. A lane of which nothing fitted goes first in the next command.
-//! What waits is bounded by bytes where it enters the node ([`super::inflight`]), not here.
+//! waits, and what is recorded keeps a quarter. A lane of which nothing fitted goes first in the next command. Waiting
+//! work is bounded by bytes where it enters the node ([`super::inflight`]), not here.
 
 use std::collections::VecDeque;
 

@@ -133,7 +133,7 @@ fn checked(log: &impl Log, waiting: Vec<Waiting>, stamp: &Stamp, mut under_way: 
     (command, batches)
 }
 
-/// What makes the check panic would stop every node at once if it reached apply.
+/// Input that makes the check panic would stop every node at once if it reached apply.
 fn check_one(log: &impl Log, work: &Work, stamp: &Stamp) -> Result<(), Refusal> {
     let checked = catch_unwind(AssertUnwindSafe(|| log.check(work, stamp)));
     checked.unwrap_or_else(|_| {

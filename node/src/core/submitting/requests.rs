@@ -1,7 +1,7 @@
-//! What requests for decisions have to pass on the node that takes them, before anyone else hears of them.
+//! The checks that requests for decisions pass on the node that takes them, before anyone else hears of them.
 //!
-//! As for batches, the cheapest checks come first, and the signature before everything that costs. What concerns the call
-//! refuses the call; what concerns one request (it is stale, it names another patient's tag) is for the ledger to say of
+//! As for batches, the cheapest checks come first, and the signature before everything that costs. A fault of the call
+//! refuses the call. A fault of one request (it is stale, it names another patient's tag) is for the ledger to tell of
 //! that request alone, as all of them stand under one signature.
 
 use prost::Message as _;
@@ -43,7 +43,7 @@ impl Admission {
     /// Checks and seals what `caller` asks.
     ///
     /// # Errors
-    /// What is wrong with it. Nothing was decided, and of the quota only what the caller's own signature proved.
+    /// The fault. Nothing was decided, and of the quota only what the caller's own signature proved.
     pub fn admit_requests(&self, caller: &Party, asked: &AuthorizeRequest) -> Result<AdmittedRequests, Refusal> {
         let (key_id, signature) = check_shape(asked)?;
         let (key, party) = self.signer(&key_id)?;
@@ -120,7 +120,7 @@ fn proven(
     let pairing = asked.pairings.get(position as usize).filter(|sent| **sent != v1::TagPairing::default());
     let Some((pairing, _)) = pairing.zip(parsed.secret_tag()) else {
         let what =
-            if pairing.is_some() { "the patient's second tag is missing" } else { "nothing proves the two tags" };
+            if pairing.is_some() { "the patient's secret tag is missing" } else { "nothing proves the two tags" };
         let message = format!("{what}: resolve the patient, and name both tags with their proofs");
         return Err(refused(Code::MalformedRequest, &message));
     };
