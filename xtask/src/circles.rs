@@ -405,7 +405,8 @@ impl Reader {
                 "]" => depth -= 1,
                 _ => {}
             }
-            if !(depth == 1 && self.word(0) == "[" || self.word(0) == "!" && depth == 0 || depth == 0) {
+            // Its own brackets aren't part of it.
+            if depth > 1 || depth == 1 && self.word(0) != "[" {
                 text.push_str(self.word(0));
             }
             self.at += 1;
