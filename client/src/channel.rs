@@ -267,20 +267,26 @@ impl Client {
         let address = &nodes[second].address;
         tracing::debug!(silent = nodes[first].address, second = address, "asking a second node");
         let mut beside = pin!(request(nodes[second].rpc.clone()));
-        let answer = tokio::time::timeout_at(until, async {
+        let early = tokio::time::timeout_at(until, async {
             tokio::select! {
-                answer = &mut asked => match is_settled(&answer) {
-                    true => (first, answer),
-                    false => (second, beside.await),
-                },
-                answer = &mut beside => match is_settled(&answer) {
-                    true => (second, answer),
-                    false => (first, asked.await),
-                },
+                answer = &mut asked => (first, answer),
+                answer = &mut beside => (second, answer),
             }
         });
-        let Ok((answered, answer)) = answer.await else {
+        let Ok((at, early)) = early.await else {
             return (first, None);
+        };
+        // One node may refuse what the other is about to record, for its clock is wrong or it lags: a refusal counts only where
+        // the other says nothing else.
+        let late = match (&early, at == first) {
+            (Ok(_), _) => None,
+            (Err(_), true) => tokio::time::timeout_at(until, beside).await.ok().map(|answer| (second, answer)),
+            (Err(_), false) => tokio::time::timeout_at(until, asked).await.ok().map(|answer| (first, answer)),
+        };
+        let (answered, answer) = match late {
+            Some((at, Ok(answer))) => (at, Ok(answer)),
+            Some((at, late)) if !early.as_ref().is_err_and(is_final) => (at, late),
+            _ => (at, early),
         };
         if answered == second {
             // Whoever calls next doesn't wait for the silent one.
@@ -301,9 +307,9 @@ impl Client {
     }
 }
 
-/// Whether an answer is one that no other node has to be waited for.
-fn is_settled<T>(answer: &Result<Response<T>, Status>) -> bool {
-    answer.as_ref().map_or_else(|status| matches!(verdict(status), Verdict::Final(_)), |_| true)
+/// Whether a refusal isn't to be tried again.
+fn is_final(status: &Status) -> bool {
+    matches!(verdict(status), Verdict::Final(_))
 }
 
 /// Nodes that refused because the caller is over a quota, and until when each.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use sillage_proof::batch::BatchMessage;
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::stream::StreamLabel;
@@ -87,6 +88,11 @@ impl Stream {
 
     /// Number of the last batch of this stream on record; 0 before the first.
     async fn last_seq(&self) -> Result<u64, ClientError> {
+        Ok(self.status().await?.map_or(0, |state| state.last_seq))
+    }
+
+    /// How far this stream is on record; `None` before the first batch.
+    async fn status(&self) -> Result<Option<v1::StreamState>, ClientError> {
         let request = v1::StreamStatusRequest { stream_label: self.label.as_str().to_owned() };
         let answer = self
             .client
@@ -96,8 +102,13 @@ impl Stream {
             })
             .await?;
         let id = self.signer.stream_id(&self.label);
-        let mine = answer.streams.iter().find(|s| s.stream_id.as_slice() == id.as_ref());
-        Ok(mine.map_or(0, |state| state.last_seq))
+        Ok(answer.streams.into_iter().find(|s| s.stream_id.as_slice() == id.as_ref()))
+    }
+
+    /// Whether this very batch is the last one on record. One node may have recorded what another one, asked beside it, refused.
+    async fn is_on_record(&self, batch: &BatchMessage) -> bool {
+        let state = self.status().await.ok().flatten();
+        state.is_some_and(|state| state.last_seq == batch.seq && state.last_root == batch.root.as_bytes())
     }
 
     /// Sends the batch that may have been sent before, if there is one.
@@ -168,6 +179,11 @@ impl Stream {
                 self.in_flight = None;
                 self.next_seq = self.next_seq.max(seq + 1);
                 Ok(receipt)
+            }
+            // It stays in the outbox, goes first next time, and gets its receipt.
+            Err(ClientError::Rejected(rejection)) if self.is_on_record(&batch.message).await => {
+                let why = format!("one node refused the batch ({}), and another has it on record", rejection.code);
+                Err(ClientError::Unavailable(why))
             }
             Err(ClientError::Rejected(rejection)) => {
                 self.set_aside(seq, refused.on(&rejection.code)).await?;
