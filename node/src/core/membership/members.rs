@@ -394,6 +394,13 @@ impl Core {
         if !raft.voters_outgoing.is_empty() || !proved {
             return Err(Refusal::new(Code::Busy, "another change is under way: ask again in a moment"));
         }
+        // Raft comes before the act, which the authorities sign: whoever may ask for the one alone takes one node out at most.
+        if let Some(other) = set.voters.iter().find(|voter| **voter != id && !raft.voters.contains(voter)) {
+            let what = format!(
+                "node {other} votes by the log's node set, and not in Raft: finish that change first (`sillage cluster member remove {other}`)"
+            );
+            return Err(Refusal::new(Code::Busy, what));
+        }
         let log_key = self.spread_log_key(id).await?;
         if raft.voters.contains(&id) {
             self.propose_members(MemberChange::Remove(vec![id])).await?;
