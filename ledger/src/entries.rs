@@ -8,10 +8,11 @@ use std::ops::Deref;
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
 use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
+use sillage_rules::voiding::Whose;
 
 use crate::consent::BreakGlass;
 use crate::error::ReadError;
-use crate::reader::{BatchPath, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan};
+use crate::reader::{BatchPath, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan, VoidingPart};
 use crate::schema::TAG_LEN;
 use crate::seal::{OpenedEntry, SealError, Sealer};
 
@@ -101,6 +102,20 @@ impl EntryReader {
     /// When the entry isn't a record, or its payload can't be opened.
     pub fn open(&self, sealer: &Sealer, index: LeafIndex) -> Result<Option<OpenedEntry>, SealError> {
         sealer.open(index)
+    }
+
+    /// What an act would void that names `whose` entries from `from` to `until`: the part that begins at `next`, 0 for the
+    /// first one. It tells who signed which entries, and under which tags.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn preview_voiding(
+        &self,
+        whose: &Whose,
+        within: (LeafIndex, Option<LeafIndex>),
+        next: u64,
+    ) -> Result<VoidingPart, ReadError> {
+        self.0.preview_voiding(whose, within, next)
     }
 
     /// The entries that concern a patient, newest first; only those below `before`, where given.

@@ -108,7 +108,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn preview_voiding(
+    pub(crate) fn preview_voiding(
         &self,
         whose: &Whose,
         (from, until): (LeafIndex, Option<LeafIndex>),

@@ -1,17 +1,12 @@
-//! Voided records, as callers ask about them: what an act would void, which acts there are, and which decisions were made while
-//! the records counted. Numbers and tags alone: nothing of a record is opened.
-
-use std::collections::BTreeSet;
+//! Voided records, as callers ask about them: which acts there are, and which decisions were made while the records counted. Numbers
+//! alone: nothing of a record is opened. What an act would void names patients: `disclose::voiding`.
 
 use sillage_ledger::{LedgerReader, Refusal, ReviewGround, VoidedRange};
 use sillage_proof::LeafIndex;
-use sillage_proto::v1::{
-    PreviewVoidingRequest, PreviewVoidingResponse, Record, ReviewVoidedRequest, ReviewVoidedResponse,
-    VoidedDecisionRow, Voiding, VoidingRow,
-};
+use sillage_proto::v1::{Record, ReviewVoidedRequest, ReviewVoidedResponse, VoidedDecisionRow, Voiding, VoidingRow};
 use sillage_rules::codes::Code;
 use sillage_rules::limits::SALT_BYTES;
-use sillage_rules::voiding::{Voiding as Act, Whose};
+use sillage_rules::voiding::Whose;
 
 use super::refusals::{from_read, refuse};
 
@@ -43,27 +38,6 @@ pub fn voiding_of(reader: &LedgerReader, index: LeafIndex, size: u64) -> Result<
     let Some(range) = reader.voided_at(index, size).map_err(|error| from_read(&error))? else { return Ok(None) };
     let reason = reason(reader, range.act)?;
     Ok(Some(Voiding { index: range.act.get(), time_ms: range.time_ms.get(), reason }))
-}
-
-/// The records that an act would void, in one part of the log.
-///
-/// # Errors
-/// An act that can't be understood; a store that can't be read.
-pub fn preview(reader: &LedgerReader, request: &PreviewVoidingRequest) -> Result<PreviewVoidingResponse, Refusal> {
-    let act = request.act.as_ref().ok_or_else(|| refuse(Code::MalformedRequest))?;
-    let act = Act::parse(act).map_err(|error| Refusal::new(error.code, error.to_string()))?;
-    let Act::Void { whose, from, until, .. } = act else {
-        return Err(Refusal::new(Code::MalformedRequest, "only an act that voids has something to preview"));
-    };
-    let part = reader.preview_voiding(&whose, (from, until), request.next).map_err(|error| from_read(&error))?;
-    let tags: BTreeSet<[u8; 32]> = part.tags;
-    Ok(PreviewVoidingResponse {
-        records: part.records,
-        deciding: part.deciding,
-        tags: tags.iter().map(|tag| tag.to_vec()).collect(),
-        decisions: part.decisions,
-        next: part.next,
-    })
 }
 
 /// The acts, or the decisions to review of one.

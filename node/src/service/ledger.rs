@@ -383,7 +383,7 @@ impl Ledger for LedgerService {
     }
 
     async fn preview_voiding(&self, request: Request<PreviewVoidingRequest>) -> RpcResult<PreviewVoidingResponse> {
-        self.answer(voided::handle_preview_voiding(&self.core, request).await)
+        self.give(voided::handle_preview_voiding(&self.core, request).await)
     }
 
     async fn review_voided(&self, request: Request<ReviewVoidedRequest>) -> RpcResult<ReviewVoidedResponse> {

@@ -6,23 +6,19 @@ use sillage_rules::roles::Roles;
 use tonic::Request;
 
 use super::caller::with_role;
+use crate::core::disclose::Disclosed;
 use crate::core::{Core, voided};
 
-/// What a part of a preview costs of what a caller may have opened in a second.
-const PREVIEW_COST: u64 = 100;
+/// What a page costs of what a caller may have opened in a second.
+const PAGE_COST: u64 = 100;
 
 /// What an act would void, for the authority.
 pub(super) async fn handle_preview_voiding(
     core: &Core,
     request: Request<PreviewVoidingRequest>,
-) -> Result<PreviewVoidingResponse, Refusal> {
+) -> Result<Disclosed<PreviewVoidingResponse>, Refusal> {
     let caller = with_role(core, &request, Roles::AUTHORITY, "the authority").await?;
-    core.take_reading(&caller, false, PREVIEW_COST)?;
-    tracing::info!(target: "audit", caller = %caller.author_id, "asked what an act would void");
-    let request = request.into_inner();
-    core.up_to_date().await?;
-    let reader = core.reader().clone();
-    core.read(move || voided::preview(&reader, &request)).await
+    core.disclose(&caller, request.into_inner()).await
 }
 
 /// Acts that voided records and decisions to review, for the authority and auditors.
@@ -31,7 +27,7 @@ pub(super) async fn handle_review_voided(
     request: Request<ReviewVoidedRequest>,
 ) -> Result<ReviewVoidedResponse, Refusal> {
     let caller = with_role(core, &request, Roles::AUTHORITY | Roles::AUDITOR, "the authority and auditors").await?;
-    core.take_reading(&caller, false, PREVIEW_COST)?;
+    core.take_reading(&caller, false, PAGE_COST)?;
     tracing::info!(target: "audit", caller = %caller.author_id, "asked what was made while voided records counted");
     let request = request.into_inner();
     core.up_to_date().await?;

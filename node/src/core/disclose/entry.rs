@@ -37,9 +37,11 @@ impl Question for GetEntryRequest {
         }
         // An auditor replays entries, which needs no payload; acts are public, and readers may open what a trace opens.
         let public = opened.record.as_ref().is_some_and(|record| Kind::from_code(record.kind).is_ok_and(Kind::is_act));
-        let concerns_someone = opened.author_id.is_some() || opened.decision.is_some();
+        // What the ledger made itself under a patient's tag, and an act that names a patient, tell of that patient.
+        let of_a_patient = opened.tag.is_some_and(|tag| tag != [0; 32]);
+        let concerns_someone = of_a_patient || !public && (opened.author_id.is_some() || opened.decision.is_some());
         // As for many entries at once: on record before it is given.
-        let subject = match !own && !public && concerns_someone {
+        let subject = match !own && concerns_someone {
             true => Subject::Entries(self.index..self.index.saturating_add(1)),
             false => Subject::Public,
         };

@@ -35,6 +35,7 @@ pub mod patient;
 pub mod rule_records;
 pub mod tags;
 pub mod trace;
+pub mod voiding;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ use crate::tls::SpkiSha256;
 use cursor::{CursorKeyError, Cursors};
 use devices::Devices;
 pub use disclosed::{Disclosed, Withheld};
+use on_record::Subject;
 use open::Opener;
 use tags::Tags;
 
@@ -73,6 +75,16 @@ pub trait Question: Send + 'static {
 
     /// Says in this node's own log that the caller asks it, never of whom.
     fn tell(&self, caller: &Party);
+
+    /// What a refusal with this code tells of, where it tells something: then its reading is on record, too.
+    fn told_by_refusal(&self, _code: Code) -> Option<Subject> {
+        None
+    }
+
+    /// Of what a refusal tells that says how far something goes (`SIZE_NOT_REACHED`). Its reading is on record, too.
+    fn bounded_by(&self) -> Option<Subject> {
+        None
+    }
 
     /// Finds the answer. Not for an async task.
     ///
@@ -168,10 +180,19 @@ impl Core {
         self.take_reading(caller, question.leaves_a_line(caller), rows)?;
         question.tell(caller);
         self.up_to_date().await?;
-        let (access, party) = (self.disclosing.access.clone(), caller.clone());
-        let found = self.read(move || question.find(&access, &party)).await?;
-        self.charge_rows(caller.author_id, found.rows(), rows);
-        Ok(found)
+        let (access, party, bound) = (self.disclosing.access.clone(), caller.clone(), question.bounded_by());
+        match self.read(move || question.find(&access, &party)).await {
+            Ok(found) => {
+                self.charge_rows(caller.author_id, found.rows(), rows);
+                Ok(found)
+            }
+            Err(refusal) => {
+                if let Some(subject) = bound.filter(|_| refusal.code == Code::SizeNotReached) {
+                    let _on_record = self.put_on_record(caller, &subject).await?;
+                }
+                Err(refusal)
+            }
+        }
     }
 
     /// Room for one more stream of entries.

@@ -44,6 +44,11 @@ impl Question for ProvePatientRequest {
         tracing::info!(target: "audit", caller = %caller.author_id, "a patient's place in the index was proven");
     }
 
+    fn bounded_by(&self) -> Option<Subject> {
+        let tag = tag_of(&self.tag).ok()?;
+        Some(Subject::Patient(tag, TracePart::Proof))
+    }
+
     fn find(self, access: &Access, caller: &Party) -> Result<Withheld<ProvePatientResponse>, Refusal> {
         let tag = tag_of(&self.tag)?;
         let (proof, rows) = prove(access, &tag)?;
@@ -64,6 +69,11 @@ impl Question for PatientEntriesRequest {
 
     fn tell(&self, caller: &Party) {
         tracing::info!(target: "audit", caller = %caller.author_id, "entries of a patient were read");
+    }
+
+    fn bounded_by(&self) -> Option<Subject> {
+        let tag = tag_of(&self.tag).ok()?;
+        Some(Subject::Patient(tag, TracePart::Entries))
     }
 
     fn find(self, access: &Access, caller: &Party) -> Result<Withheld<PatientEntriesResponse>, Refusal> {
