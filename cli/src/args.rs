@@ -174,7 +174,8 @@ pub struct ImportArgs {
     /// Reference → INS, as JSON object or CSV `reference,ins[,oid]`
     #[arg(long, value_name = "FILE")]
     pub patient_map: Option<PathBuf>,
-    /// The FHIR server of files without `fullUrl`: an event with an id is recorded once for each server
+    /// The FHIR server of files without `fullUrl`, and of `Patient/1` in the map: an event with an id is recorded once for each
+    /// server
     #[arg(long, value_name = "URL", default_value = "")]
     pub source: String,
     /// Give patients without an INS a demonstration identity made from their reference (test logs only): each line of result

@@ -9,13 +9,15 @@ use serde::Deserialize;
 use sillage_proto::v1::PatientIdentity;
 use sillage_rules::ident::{Ins, spelling};
 
-use super::references::{bare, spelled_base};
+use super::references::{bare, is_absolute, spelled_base};
 
 /// How an event names a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatientName {
     /// `Patient/123`, an absolute URL, `urn:uuid:…` or `#contained`.
     pub reference: String,
+    /// The server of the document that names them, of which a relative reference is; empty where it isn't known.
+    pub base: String,
     /// (system, value) of each identifier.
     pub identifiers: Vec<(String, String)>,
     /// As a person reads it.
@@ -60,8 +62,27 @@ impl PatientMap {
     }
 
     /// A JSON object `{"Patient/1": "INS", "Patient/2": {"ins": …, "oid": …}}`, or CSV `reference,ins[,oid]`, one a line,
-    /// with or without that head.
+    /// with or without that head. A URL stands in the map as it is written, and with its server in its one spelling.
     pub(crate) fn parse(text: &str) -> Result<HashMap<String, Ins>, String> {
+        let mut known = Self::as_written(text)?;
+        let mut by_url: HashMap<String, Option<Ins>> = HashMap::new();
+        for (reference, ins) in &known {
+            let Some(url) = spelled(reference) else { continue };
+            let one = by_url.entry(url).or_insert_with(|| Some(ins.clone()));
+            // Two lines that differ in their spelling alone, and name two patients: neither is certain.
+            if one.as_ref() != Some(ins) {
+                *one = None;
+            }
+        }
+        for (url, ins) in by_url {
+            if let Some(ins) = ins {
+                known.entry(url).or_insert(ins);
+            }
+        }
+        Ok(known)
+    }
+
+    fn as_written(text: &str) -> Result<HashMap<String, Ins>, String> {
         let text = text.trim_start_matches('\u{feff}');
         if text.trim_start().starts_with('{') {
             let map: HashMap<String, MapValue> = serde_json::from_str(text).map_err(|e| e.to_string())?;
@@ -109,12 +130,37 @@ impl PatientMap {
         }
         // A search says what nobody else may read: an identifier, a name.
         let shown = name.reference.split('?').next().unwrap_or_default();
-        let shown = if shown.is_empty() { "this patient" } else { shown };
+        let shown = match shown {
+            "" => "this patient".to_owned(),
+            relative if self.is_elsewhere(relative, &name.base) => format!("{}/{relative}", name.base),
+            shown => shown.to_owned(),
+        };
         let of_server = match shown.contains("://") && self.known.keys().any(|key| key.starts_with("Patient/")) {
             true => " (as this URL, or name the server that the map's `Patient/...` are of with --source)",
             false => "",
         };
         Err(format!("{shown} has no INS: add it to --patient-map{of_server}, or use --demo-patients on a test log"))
+    }
+
+    /// Whether a reference is relative, and of another server than the one that the map's relative references are of.
+    fn is_elsewhere(&self, reference: &str, base: &str) -> bool {
+        let is_relative = !reference.starts_with('#') && !is_absolute(reference);
+        is_relative && !base.is_empty() && base != self.source
+    }
+
+    /// The names under which a reference in a document of the server `base` may stand in the map.
+    fn keys_of(&self, reference: String, base: &str) -> Vec<String> {
+        if reference.is_empty() {
+            return Vec::new();
+        }
+        if is_absolute(&reference) {
+            let (url, short) = (spelled(&reference), self.short(&reference));
+            return std::iter::once(reference).chain(url).chain(short).collect();
+        }
+        let url = (!base.is_empty()).then(|| format!("{base}/{reference}"));
+        // `Patient/1` of another server is somebody else.
+        let relative = (!self.is_elsewhere(&reference, base)).then_some(reference);
+        url.into_iter().chain(relative).collect()
     }
 
     /// `Patient/123` of an absolute URL of the server that the map is of.
@@ -141,13 +187,12 @@ impl PatientMap {
         if let Some(ins) = given.first() {
             return Ok(Some(message(ins)));
         }
-        let reference = outside(name);
         // A value alone is nobody's where it is one of a system: another hospital has it too.
         let keys = name.identifiers.iter().map(|(system, value)| match system.as_str() {
             "" => value.clone(),
             system => format!("{system}|{value}"),
         });
-        let mut names = std::iter::once(reference.clone()).chain(self.short(&reference)).chain(keys);
+        let mut names = self.keys_of(outside(name), &name.base).into_iter().chain(keys);
         Ok(names.find_map(|key| self.known.get(&key)).map(message))
     }
 }
@@ -156,6 +201,13 @@ impl PatientMap {
 fn outside(name: &PatientName) -> String {
     let reference = bare(&name.reference).text;
     if reference.starts_with('#') { String::new() } else { reference }
+}
+
+/// A URL of a resource, with its server in its one spelling; none of anything else.
+fn spelled(url: &str) -> Option<String> {
+    let mut parts = url.rsplitn(3, '/');
+    let (id, kind, base) = (parts.next()?, parts.next()?, parts.next()?);
+    base.contains("://").then(|| format!("{}/{kind}/{id}", spelled_base(base)))
 }
 
 /// The INS, where the identifier is of one of its systems. Published examples have keys that don't fit: only the form is
@@ -185,7 +237,8 @@ mod tests {
     const INS: &str = "279035121518989";
 
     fn named(reference: &str) -> PatientName {
-        PatientName { reference: reference.into(), identifiers: Vec::new(), display: String::new() }
+        let base = String::new();
+        PatientName { reference: reference.into(), base, identifiers: Vec::new(), display: String::new() }
     }
 
     fn map(text: &str, demo: bool) -> PatientMap {
@@ -232,6 +285,29 @@ mod tests {
         ] {
             assert_eq!((plain.is_known(&name), of_a.is_known(&name)), (by_plain, by_source), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_relative_reference_is_of_the_server_of_its_document() {
+        let text = format!("Patient/1,{INS}\nhttps://B.example/FHIR/Patient/2,{INS}\n");
+        let (plain, of_a) = (map(&text, false), map(&text, false).of_server("https://a.example/fhir"));
+        let at = |base: &str, reference: &str| PatientName { base: base.to_owned(), ..named(reference) };
+        for (name, by_plain, by_source) in [
+            (at("", "Patient/1"), true, true),
+            (at("https://a.example/fhir", "Patient/1"), false, true),
+            (at("https://b.example/fhir", "Patient/1"), false, false),
+            (at("https://b.example/fhir", "Patient/2"), true, true),
+            (at("https://a.example/fhir", "Patient/2"), false, false),
+            (at("https://a.example/fhir", "https://b.example/FHIR/Patient/2"), true, true),
+            (at("https://b.example/fhir", "https://a.example/fhir/Patient/1"), false, true),
+        ] {
+            assert_eq!((plain.is_known(&name), of_a.is_known(&name)), (by_plain, by_source), "{name:?}");
+        }
+        let why = of_a.resolve(&at("https://b.example/fhir", "Patient/1")).expect_err("a stranger");
+        assert!(why.contains("https://b.example/fhir/Patient/1") && why.contains("--source"), "{why}");
+        // Two spellings of one URL that name two people are neither of them.
+        let two = format!("https://b.example/FHIR/Patient/2,{INS}\nhttps://b.example/Fhir/Patient/2,180035121518990\n");
+        assert!(!map(&two, false).is_known(&at("https://b.example/fhir", "Patient/2")));
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub fn base_of(full_url: &str, kind: &str, id: &str) -> Option<String> {
 }
 
 /// A server by its one spelling.
-pub(super) fn spelled_base(base: &str) -> String {
+pub fn spelled_base(base: &str) -> String {
     base.trim_end_matches('/').to_ascii_lowercase()
 }
 
@@ -293,6 +293,11 @@ fn identifiers_in(query: &str) -> Vec<(String, String)> {
 pub(super) fn identifier_in(written: &str) -> (String, String) {
     let (system, value) = written.split_once('|').unwrap_or(("", written));
     (system.to_owned(), value.to_owned())
+}
+
+/// Whether a reference says by itself which resource it means, whoever refers.
+pub(super) fn is_absolute(reference: &str) -> bool {
+    reference.contains("://") || is_urn(reference)
 }
 
 fn is_urn(text: &str) -> bool {

@@ -123,7 +123,8 @@ impl Subjects<'_> {
     fn name(&self, what: &Value, holder: &Value) -> PatientName {
         let (reference, identifiers) = self.references.named(what);
         let display = [text(what, "display"), text(holder, "name")].into_iter().find(|t| !t.is_empty());
-        PatientName { reference, identifiers, display: display.unwrap_or_default().to_owned() }
+        let base = self.references.base().to_owned();
+        PatientName { reference, base, identifiers, display: display.unwrap_or_default().to_owned() }
     }
 
     fn entities(&self) -> Vec<Mention> {
@@ -282,7 +283,8 @@ impl Subjects<'_> {
                 let what = serde_json::json!({ "reference": reference });
                 let (reference, mut all) = self.references.named(&what);
                 all.extend(identifiers.iter().cloned());
-                PatientName { reference, identifiers: all, display: String::new() }
+                let base = self.references.base().to_owned();
+                PatientName { reference, base, identifiers: all, display: String::new() }
             }
         };
         let identity = patients.resolve(&name).ok();

@@ -434,3 +434,28 @@ fn numbers_stay_as_they_were_written_where_others_are_left_out() {
         assert!(original.contains("\"valueDecimal\":1.10"), "{original}");
     }
 }
+
+#[test]
+fn the_map_of_one_hospital_names_no_patient_of_another() {
+    let map = PatientMap::read(&format!("Patient/1,{INS}"), false).expect("a map").of_server("https://a.example/fhir");
+    let coding = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
+    let consent = json!({
+        "resourceType": "Consent", "id": "c", "status": "active", "dateTime": "2026-01-05",
+        "scope": coding("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
+        "category": [coding("http://loinc.org", "59284-0")],
+        "patient": {"reference": "Patient/1"},
+        "policy": [{"uri": "https://hospital.example/policy"}],
+        "provision": {"type": "deny"}
+    });
+    let event = event(&json!({"entity": [{"what": {"reference": "Patient/1"}}]}));
+    for (kind, resource, id) in [("AuditEvent", event, "e1"), ("Consent", consent, "c")] {
+        for (server, is_known) in [("https://a.example/fhir", true), ("https://b.example/fhir", false)] {
+            let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": [
+                {"fullUrl": format!("{server}/{kind}/{id}"), "resource": resource}]});
+            let found = documents(Path::new("a.json"), bundle.to_string().as_bytes());
+            let read = map_among(found[0].json.as_ref().expect("a resource"), &map, &found[0].around);
+            let whose = read.as_ref().map(|records| records[0].patient.as_ref().map(|patient| patient.ins.as_str()));
+            assert_eq!(whose.ok(), is_known.then_some(Some(INS)), "{server} {kind}: {read:?}");
+        }
+    }
+}

@@ -253,7 +253,8 @@ impl<'a> Consent<'a> {
             return Err(FhirError::new(path, "required for a consent to the use of data (ppc-2), and missing"));
         };
         let (reference, identifiers) = self.references.named(patient);
-        let name = PatientName { reference, identifiers, display: text(patient, "display").to_owned() };
+        let base = self.references.base().to_owned();
+        let name = PatientName { reference, base, identifiers, display: text(patient, "display").to_owned() };
         patients.resolve(&name).map_err(|why| FhirError::new(path, why))
     }
 
