@@ -3,11 +3,13 @@
 //! The newest alone does. An older one that were recorded after it would bring back what the patient has changed or withdrawn.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::dates::instant_ms;
 use super::read::text;
+use super::references::{bare, base_of, spelled_base};
 
 /// What is said of a Consent that was deleted.
 pub const DELETED: &str = "this Consent was deleted on its server, and nothing in this Bundle says whose it was: end what is on \
@@ -16,10 +18,22 @@ pub const DELETED: &str = "this Consent was deleted on its server, and nothing i
 /// That a Consent was deleted on its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deleted {
+    /// Which Consent, and what orders its versions.
+    pub version: Version,
     /// When, milliseconds since 1970, where the history says it.
     pub at_ms: Option<u64>,
     /// The entry that says so, as received.
     pub entry: Vec<u8>,
+}
+
+impl Deleted {
+    /// Whether a version of the Consent, given then (milliseconds since 1970), was made after it: it was made again.
+    pub fn is_before(&self, version: &Value, given_ms: u64) -> bool {
+        match Stamp::of(version).order(&self.version.stamp) {
+            Some(order) => order == Ordering::Greater,
+            None => self.at_ms.is_some_and(|at_ms| given_ms > at_ms),
+        }
+    }
 }
 
 /// What orders the versions of one resource on its server.
@@ -56,40 +70,56 @@ impl Stamp {
 /// An entry of a history that is a version of a Consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Which Consent.
-    name: String,
-    stamp: Stamp,
+    /// The server that it names; empty where it names none, or two.
+    pub server: String,
+    /// `Consent/1`.
+    pub name: String,
+    /// What orders it.
+    pub stamp: Stamp,
     is_deleted: bool,
+    /// It names two Consents: it is of neither.
+    is_unclear: bool,
 }
 
 impl Version {
     /// Of an entry; none of anything else than a Consent.
     pub fn of(full_url: &str, resource: &Value, request: &Value, response: &Value) -> Option<Self> {
         let is_deleted = resource.is_null() && text(request, "method") == "DELETE";
-        let name = match (text(resource, "resourceType"), text(resource, "id")) {
-            ("Consent", id) if !id.is_empty() => format!("Consent/{id}"),
-            ("", _) if is_deleted => {
-                let named = [text(request, "url"), full_url].into_iter().map(|url| super::references::bare(url).text);
-                let mut short = named.filter_map(|url| url.rfind("Consent/").map(|at| url[at..].to_owned()));
-                short.next()?
+        let (server, name, is_unclear) = match (text(resource, "resourceType"), text(resource, "id")) {
+            ("Consent", id) if !id.is_empty() => {
+                (base_of(full_url, "Consent", id).unwrap_or_default(), format!("Consent/{id}"), false)
             }
+            ("", _) if is_deleted => deleted_by(text(request, "url"), full_url)?,
             _ => return None,
         };
-        let base = full_url.split("Consent/").next().filter(|base| base.contains("://")).unwrap_or_default();
         let mut stamp = Stamp::of(resource);
         if stamp.id.is_empty() {
             text(response, "etag").trim_start_matches("W/").trim_matches('"').clone_into(&mut stamp.id);
         }
         stamp.updated_ms = stamp.updated_ms.or_else(|| instant_ms(text(response, "lastModified")));
-        Some(Self { name: format!("{base}{name}"), stamp, is_deleted })
+        Some(Self { server, name, stamp, is_deleted, is_unclear })
     }
 }
 
-/// Whether two names are of one Consent: that of a deleted one may be relative.
-fn is_one(name: &str, other: &str) -> bool {
-    let ends =
-        |long: &str, short: &str| long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
-    ends(name, other) || ends(other, name)
+/// Which Consent a DELETE is of: its server, its type and id, and whether `request.url` and `fullUrl` name two.
+fn deleted_by(url: &str, full_url: &str) -> Option<(String, String, bool)> {
+    let mut named = [url, full_url].into_iter().filter_map(place);
+    let (server, name) = named.next()?;
+    let Some((of_full, full)) = named.next() else { return Some((server, name, false)) };
+    let are_two = full != name || !server.is_empty() && !of_full.is_empty() && server != of_full;
+    Some(match are_two {
+        true => (String::new(), name, true),
+        false => (if server.is_empty() { of_full } else { server }, name, false),
+    })
+}
+
+/// The server of the URL of a Consent, empty where it names none, and its type and id.
+fn place(url: &str) -> Option<(String, String)> {
+    let url = bare(url.split('?').next()?).text;
+    let at = url.rfind("Consent/").filter(|at| *at == 0 || url[..*at].ends_with('/'))?;
+    let (server, name) = url.split_at(at);
+    let server = if server.contains("://") { spelled_base(server) } else { String::new() };
+    Some((server, name.to_owned()))
 }
 
 /// Why a version of a Consent isn't read.
@@ -97,17 +127,15 @@ fn is_one(name: &str, other: &str) -> bool {
 pub enum Left {
     /// A newer one came with it.
     Old,
-    /// It says that the Consent was deleted: the place of its newest version, where that is there and can be no other Consent's.
+    /// It says that the Consent was deleted: the place of its newest version, where that is there.
     Deleted(Option<usize>),
 }
 
 /// Of the entries of a history, which are read: the newest version of each Consent. Where the versions don't say it, the order of
 /// the entries does: a history has the newest first.
 pub fn superseded(entries: Vec<Option<Version>>) -> Vec<Option<Left>> {
-    let one = |(at, entry): (usize, &Option<Version>)| {
-        let version = entry.as_ref()?;
-        let all = entries.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?)));
-        let all: Vec<(usize, &Version)> = all.filter(|(_, other)| is_one(&other.name, &version.name)).collect();
+    let mut out = vec![None; entries.len()];
+    for versions in by_consent(&entries) {
         let is_newer = |(place, one): (usize, &Version), (other, version): (usize, &Version)| match one
             .stamp
             .order(&version.stamp)
@@ -115,22 +143,38 @@ pub fn superseded(entries: Vec<Option<Version>>) -> Vec<Option<Left>> {
             Some(Ordering::Equal) | None => place < other,
             Some(order) => order == Ordering::Greater,
         };
-        let kept: Vec<(usize, &Version)> = all.iter().copied().filter(|(_, one)| !one.is_deleted).collect();
+        let kept: Vec<(usize, &Version)> = versions.iter().copied().filter(|(_, one)| !one.is_deleted).collect();
         let is_newest = |one: &&(usize, &Version)| kept.iter().all(|other| other.0 == one.0 || is_newer(**one, *other));
-        let deleted = |than: Option<(usize, &Version)>| {
-            let mut deleted = all.iter().filter(|(_, one)| one.is_deleted);
-            deleted.find(|one| than.is_none_or(|than| is_newer(**one, than))).copied()
-        };
         // There is always one, so that none of them is skipped for another that is skipped too.
         let last = kept.iter().find(is_newest).or(kept.first()).copied();
-        let newest = deleted(last).or(last).map(|(place, _)| place);
-        // One of each server may have this name.
-        let of_one = || kept.iter().all(|(_, one)| last.is_some_and(|(_, last)| last.name == one.name));
-        match newest == Some(at) {
-            false => Some(Left::Old),
-            true if version.is_deleted => Some(Left::Deleted(last.filter(|_| of_one()).map(|(place, _)| place))),
-            true => None,
+        let mut deleted = versions.iter().copied().filter(|(_, one)| one.is_deleted);
+        let deleted = deleted.find(|one| last.is_none_or(|last| is_newer(*one, last)));
+        let newest = deleted.or(last).map(|(place, _)| place);
+        for (place, version) in versions {
+            out[place] = match newest == Some(place) {
+                false => Some(Left::Old),
+                true if version.is_deleted => Some(Left::Deleted(last.map(|(place, _)| place))),
+                true => None,
+            };
         }
-    };
-    entries.iter().enumerate().map(one).collect()
+    }
+    out
+}
+
+/// The versions of each Consent, in their order. What names no server is of the one that the versions name; where they name several,
+/// it is nobody's but its own: a deletion that may be of either ends neither.
+fn by_consent(entries: &[Option<Version>]) -> Vec<Vec<(usize, &Version)>> {
+    let all = || entries.iter().enumerate().filter_map(|(place, entry)| Some((place, entry.as_ref()?)));
+    let mut servers: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+    for (_, version) in all().filter(|(_, version)| !version.is_deleted && !version.server.is_empty()) {
+        servers.entry(&version.name).or_default().insert(&version.server);
+    }
+    let mut out: BTreeMap<_, Vec<(usize, &Version)>> = BTreeMap::new();
+    for (place, version) in all() {
+        let named = servers.get(version.name.as_str()).filter(|named| version.server.is_empty() && named.len() == 1);
+        let server = named.and_then(|named| named.first().copied()).unwrap_or(version.server.as_str());
+        let alone = version.is_unclear.then_some(place);
+        out.entry((version.name.as_str(), server, alone)).or_default().push((place, version));
+    }
+    out.into_values().collect()
 }

@@ -24,7 +24,7 @@ pub struct Document {
     pub around: Neighbours,
     /// Of a Bundle of type `history`: an older version of a Consent, which says nothing any more.
     pub is_old: bool,
-    /// Of a Bundle of type `history`: `json` is the last version of a Consent that was deleted then.
+    /// Of a Bundle of type `history`: a Consent was deleted. `json` is its last version, or the error that there is none.
     pub deleted: Option<Deleted>,
 }
 
@@ -226,9 +226,9 @@ fn resource(raw: &RawValue) -> Vec<Document> {
             None if is_deletion => Err(FhirError::new(format!("{path}.request"), history::DELETED)),
             None => Err(FhirError::new(format!("{path}.resource"), "an entry without a resource")),
         };
-        let deleted = matches!(why, Some(history::Left::Deleted(_))).then(|| Deleted {
-            at_ms: said.and_then(|said| said.modified_ms()),
-            entry: raw[i].get().as_bytes().to_vec(),
+        let deleted = said.filter(|_| matches!(why, Some(history::Left::Deleted(_)))).and_then(|said| {
+            let (version, entry) = (said.version()?, raw[i].get().as_bytes().to_vec());
+            Some(Deleted { version, at_ms: said.modified_ms(), entry })
         });
         Document { entry: Some(i), json, full_url, around, is_old: why == Some(history::Left::Old), deleted }
     };
@@ -310,10 +310,33 @@ mod tests {
         let at =
             |base: &str| third.replacen('{', &format!(r#"{{"fullUrl": "https://{base}.example/fhir/Consent/1", "#), 1);
         assert_eq!(
-            read("history", &[&deleted("1"), &at("a"), &at("b")])[0],
-            "Bundle.entry[0].request",
-            "of which server?"
+            read("history", &[&deleted("1"), &at("a"), &at("b")]),
+            ["Bundle.entry[0].request", "read", "read"],
+            "of which server? It ends neither, and hides neither"
         );
+        let gone = |full_url: &str, url: &str| {
+            let full_url = if full_url.is_empty() { String::new() } else { format!(r#""fullUrl": "{full_url}", "#) };
+            format!(r#"{{{full_url}"request": {{"method": "DELETE", "url": "{url}"}}}}"#)
+        };
+        let (of_a, of_b) = ("https://a.example/fhir/Consent/1", "https://B.example/fhir/Consent/1");
+        for (deletion, says) in [
+            (gone("", of_b), ["ends 3", "read", "old"]),
+            (gone(of_b, "Consent/1?_cascade=delete"), ["ends 3", "read", "old"]),
+            (gone(of_a, of_a), ["ends 3", "old", "read"]),
+            (gone(of_a, of_b), ["Bundle.entry[0].request", "read", "read"]),
+            (gone(of_a, "Consent/2"), ["Bundle.entry[0].request", "read", "read"]),
+            (gone("", "https://c.example/fhir/Consent/1"), ["Bundle.entry[0].request", "read", "read"]),
+        ] {
+            assert_eq!(read("history", &[&deletion, &at("a"), &at("b")]), says, "{deletion}");
+        }
+        assert_eq!(read("history", &[&gone("", of_b), &at("a")]), ["Bundle.entry[0].request", "read"], "of another");
+        assert_eq!(
+            read("history", &[&at("a"), &third, &at("b")]),
+            ["read"; 3],
+            "nothing says that it is one of theirs"
+        );
+        let of_whom = read("history", &[&gone("", of_a), &third]);
+        assert_eq!(of_whom, ["Bundle.entry[0].request", "read"], "the version is of a server that isn't named");
         assert_eq!(read("history", &[&deleted("1"), &at("a"), &at("a")])[0], "ends 3");
         assert_eq!(read("transaction", &[&deleted("1"), &third]), ["Bundle.entry[0].request", "read"], "no history");
         assert_eq!(read("collection", &[&third, &second]), ["read"; 2]);
