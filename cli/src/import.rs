@@ -4,6 +4,7 @@
 //! A document that can't be imported doesn't stop the others. The same import again sends nothing twice
 //! ([`import_known`]).
 
+mod deletions;
 mod line;
 mod servers;
 mod withdrawals;
@@ -18,6 +19,7 @@ use sillage_rules::ident::{Checks, Ins, Source as IdentSource};
 use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
+use self::deletions::{Deletions, ending};
 use self::line::{Line, Noted, What, said};
 use super::args::ImportArgs;
 use super::import_consents::{self, Replacement, Withdrawn};
@@ -35,7 +37,7 @@ use sillage_client::outbox::source::DocumentKey;
 use sillage_client::session::Session;
 use sillage_fhir::import::consent::revocation;
 use sillage_fhir::import::source::{Document, documents};
-use sillage_fhir::import::{Ends, FhirError, MappedRecord, PatientMap, consent, history, map_among};
+use sillage_fhir::import::{Ends, FhirError, MappedRecord, PatientMap, map_among};
 use sillage_words::Lang;
 
 /// Records of one batch.
@@ -60,6 +62,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         groups: PARTS_FROM,
         replaced: HashSet::new(),
         withdrawn: HashMap::new(),
+        deletions: Deletions::default(),
         in_force: InForce::default(),
         at_most: None,
         chunk: Vec::new(),
@@ -81,6 +84,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         if found.is_empty() {
             output::note(&said(&format!("{}: no entry to import", path.display()), import.lang));
         }
+        import.deletions.of_file(&found, &import.source);
         for document in found {
             import.take(&path, document).await?;
         }
@@ -127,6 +131,8 @@ struct Import<'a> {
     replaced: HashSet<u64>,
     /// Consents of this run that were withdrawn, by whose they are and their first id.
     withdrawn: HashMap<(String, String), Withdrawn>,
+    /// Consents of this run that were deleted, where nothing said whose they were.
+    deletions: Deletions,
     /// What holds for the patients whose rules were met.
     in_force: InForce,
     /// Records of the next batch, at most: what comes after is looked at when they are on record.
@@ -170,9 +176,7 @@ impl Import<'_> {
             let mut records = map_among(&json, self.patients, &around);
             if let Some(deleted) = &deleted {
                 // Whatever the last version says: what counts is whose it was.
-                let ends = records.ok().and_then(|records| consent::deletion(records.first()?, deleted));
-                let path = format!("Bundle.entry[{}].request", entry.unwrap_or_default());
-                records = ends.map(|ends| vec![ends]).ok_or_else(|| FhirError::new(path, history::DELETED));
+                records = ending(records, deleted, around.base(), entry);
             }
             let records = records?;
             records.iter().try_for_each(|record| self.check(file, record))?;
@@ -180,6 +184,7 @@ impl Import<'_> {
         });
         let (json, records) = match mapped {
             Err(error) => {
+                deleted.iter().for_each(|deleted| self.deletions.note(deleted, &self.source));
                 self.refuse(file, entry, error);
                 return Ok(());
             }
@@ -191,7 +196,8 @@ impl Import<'_> {
             self.refuse(file, entry, import_rules::may_not_know(mapped));
             return Ok(());
         }
-        if let Some(error) = self.withdrawn_since(&records, &json) {
+        let gone = self.deletions.refuse(&records, &json, around.base());
+        if let Some(error) = gone.or_else(|| self.withdrawn_since(&records, &json)) {
             self.refuse(file, entry, error);
             return Ok(());
         }

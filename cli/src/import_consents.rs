@@ -248,6 +248,13 @@ pub(super) fn older() -> FhirError {
     FhirError::new("Consent.dateTime", why)
 }
 
+/// A Consent that was deleted on its server, or may have been.
+pub(super) fn deleted() -> FhirError {
+    let why = "a Consent of this id was deleted on its server, and nothing says that this version is newer (meta.versionId, \
+               meta.lastUpdated): import the version that is there now, if there is one";
+    FhirError::new("Consent.id", why)
+}
+
 /// A withdrawn Consent that nothing is on record of.
 pub(super) fn never_recorded() -> FhirError {
     let why = "inactive: it permits and denies nothing, and no directive of it is on record that could be ended";

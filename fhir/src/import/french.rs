@@ -421,6 +421,10 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "une autre version de ce Consent a le même dateTime, et rien ne dit laquelle est la plus récente : donnez meta.versionId ou meta.lastUpdated, comme son serveur, ou importez la plus récente seule après `sillage consent revoke`",
     ),
     (
+        "a Consent of this id was deleted on its server, and nothing says that this version is newer (meta.versionId, meta.lastUpdated): import the version that is there now, if there is one",
+        "un Consent de cet id a été supprimé sur son serveur, et rien ne dit que cette version est plus récente (meta.versionId, meta.lastUpdated) : importez celle qui y est aujourd'hui, s'il y en a une",
+    ),
+    (
         "a Consent of this id is in force that somebody else collected (organization, performer): if it is the same one, end it first with `sillage consent revoke` and import this one again; if not, give this one another id",
         "un Consent de cet id est en vigueur, que quelqu'un d'autre a recueilli (organization, performer) : si c'est le même, mettez-y d'abord fin avec `sillage consent revoke` et importez celui-ci à nouveau ; sinon, donnez-lui un autre id",
     ),
