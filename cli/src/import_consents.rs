@@ -17,6 +17,7 @@ use sillage_client::author::Tags;
 use sillage_client::consent::known::{AsOf, Known};
 use sillage_client::error::ClientError;
 use sillage_client::session::Session;
+use sillage_fhir::import::consent::SYSTEM_LOG;
 use sillage_fhir::import::history::Stamp;
 use sillage_fhir::import::{FhirError, MappedRecord};
 
@@ -80,10 +81,16 @@ impl Recorded {
         !self.server.is_empty() && !new.server.is_empty() && self.server != new.server
     }
 
-    /// Whether it is of a Consent that somebody else collected.
-    fn is_anothers(&self, new: &New<'_>) -> bool {
+    /// Whether it is of another Consent of the same id: of another server, or that somebody else collected.
+    pub fn is_anothers(&self, new: &New<'_>) -> bool {
         let collected = self.directive.collected.as_ref().map(|collected| &collected.collector);
-        collected.zip(new.collector).is_some_and(|(own, other)| own != other) || self.is_of_another_server(new)
+        match (collected, new.collector) {
+            _ if self.is_of_another_server(new) => true,
+            (Some(own), Some(other)) => own != other,
+            // A log stands there for the patient's own key, in an export of what nobody collected.
+            (Some(one), None) | (None, Some(one)) => one.system() != SYSTEM_LOG,
+            (None, None) => false,
+        }
     }
 }
 
@@ -373,6 +380,13 @@ mod tests {
         }
         assert_eq!(withdraws_nothing(&on_record, &by(Some(&b))).map(|error| error.path), Some("Consent.id".to_owned()));
         assert_eq!(withdraws_nothing(&on_record, &by(Some(&a))), None);
-        assert_eq!(withdraws_nothing(&on_record, &by(None)), None);
+        // One that a patient proved, of another log, isn't what a hospital collected; nor the other way round.
+        assert!(withdraws_nothing(&on_record, &by(None)).is_some());
+        let proven = [recorded(3, directive("c", "TREAT"), true)];
+        assert!(withdraws_nothing(&proven, &by(Some(&b))).is_some());
+        assert_eq!(replacement(&proven, &[directive("c", "HRESCH")], &by(Some(&a))), Replacement::Anothers);
+        // In our own export the log stands for the patient's own key.
+        let log = ActorName::new(SYSTEM_LOG, "sillage.example/log").expect("a log");
+        assert_eq!(withdraws_nothing(&proven, &by(Some(&log))), None);
     }
 }

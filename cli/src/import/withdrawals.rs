@@ -26,7 +26,12 @@ impl Import<'_> {
         let document = serde_json::from_slice(json).unwrap_or_default();
         let new = import_consents::New::of(record, &document);
         let found = self.recorded_under(record, &note.id).await?;
-        let is_its = |recorded: &import_consents::Recorded| !recorded.is_of_another_server(&new);
+        // Where it has a name of its own, its plain id may be that of another Consent.
+        let has_own = !found.named.is_empty();
+        let is_its = |recorded: &import_consents::Recorded| match has_own {
+            true => !recorded.is_anothers(&new),
+            false => !recorded.is_of_another_server(&new),
+        };
         let on_record: Vec<_> = found.plain.into_iter().filter(is_its).chain(found.named).collect();
         self.withdrawn.extend(named(record).map(|name| (name, Withdrawn::of(&new))));
         if on_record.is_empty() {

@@ -478,11 +478,9 @@ impl<'a> Consent<'a> {
         Some(v1::Authentication { issuer: part("issuer"), method: part("method"), eidas_level: part("eidas-level") })
     }
 
-    /// Who collected it, by which Consents of the same id are told apart; none of our own export, whose ids are of one log.
+    /// Who collected it, by which Consents of the same id are told apart: those of two logs too. None where nobody did, for the one
+    /// who gave it proved who they are.
     fn collector(&self, original: &[u8]) -> Option<ActorName> {
-        if self.is_ours() {
-            return None;
-        }
         self.rest(original).ok()?.collected.map(|collected| collected.collector)
     }
 

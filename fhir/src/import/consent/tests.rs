@@ -201,6 +201,42 @@ fn the_log_that_an_export_is_from_is_nobody() {
 }
 
 #[test]
+fn who_collected_what_we_exported_is_known() {
+    let collector = |edit: fn(&mut Value)| {
+        let records = mapped(|consent| {
+            ours(consent, json!(false));
+            edit(consent);
+        });
+        let note = records.expect("imports")[0].directive.clone().expect("a directive");
+        note.collector.map(|collector| collector.to_string())
+    };
+    let collected = |consent: &mut Value| {
+        let part = |name: &str, value: &str| json!({"url": name, "valueString": value});
+        let parts = [
+            part("collector", "urn:oid:1.2.250.1.71.4.2.2|690781810"),
+            part("capacity", "organisation"),
+            part("method", "fhir-consent"),
+            part("evidence-sha256", &"0a".repeat(32)),
+        ];
+        let extension = json!({"url": EXTENSION_COLLECTED, "extension": parts});
+        consent["extension"].as_array_mut().expect("extensions").push(extension);
+    };
+    assert_eq!(collector(collected).as_deref(), Some("urn:oid:1.2.250.1.71.4.2.2|690781810"));
+    let withdrawn = |consent: &mut Value| {
+        consent["status"] = json!("inactive");
+        consent["organization"] = json!([{"identifier": {"system": SYSTEM_LOG, "value": "sillage.example/log"}}]);
+    };
+    assert_eq!(collector(withdrawn).as_deref(), Some("urn:sillage:log|sillage.example/log"));
+    let proven = |consent: &mut Value| {
+        let part = |name: &str, value: &str| json!({"url": name, "valueString": value});
+        let parts = [part("issuer", "https://idp.example"), part("method", "oidc"), part("eidas-level", "substantial")];
+        let extension = json!({"url": EXTENSION_AUTHENTICATION, "extension": parts});
+        consent["extension"].as_array_mut().expect("extensions").push(extension);
+    };
+    assert_eq!(collector(proven), None);
+}
+
+#[test]
 fn a_name_that_stands_there_twice_is_refused() {
     let text = consent().to_string().replacen('{', r#"{"status": "draft", "#, 1);
     let error = map(text.as_bytes(), &demo()).expect_err("two statuses");
