@@ -17,6 +17,7 @@ use sillage_client::author::Tags;
 use sillage_client::consent::known::{AsOf, Known};
 use sillage_client::error::ClientError;
 use sillage_client::session::Session;
+use sillage_fhir::import::audit_event::SYSTEM_REFERENCE;
 use sillage_fhir::import::consent::SYSTEM_LOG;
 use sillage_fhir::import::history::Stamp;
 use sillage_fhir::import::{FhirError, MappedRecord};
@@ -81,17 +82,30 @@ impl Recorded {
         !self.server.is_empty() && !new.server.is_empty() && self.server != new.server
     }
 
+    /// Whether the server of one of the two alone is known, and they aren't made from the same document.
+    fn has_one_server(&self, new: &New<'_>) -> bool {
+        self.server.is_empty() != new.server.is_empty() && self.original.as_ref() != Some(new.document)
+    }
+
     /// Whether it is of another Consent of the same id: of another server, or that somebody else collected.
     pub fn is_anothers(&self, new: &New<'_>) -> bool {
         let collected = self.directive.collected.as_ref().map(|collected| &collected.collector);
         match (collected, new.collector) {
             _ if self.is_of_another_server(new) => true,
-            (Some(own), Some(other)) => own != other,
+            (Some(own), Some(other)) if own != other => true,
+            (Some(own), Some(_)) => !tells_apart(own) && self.has_one_server(new),
             // A log stands there for the patient's own key, in an export of what nobody collected.
             (Some(one), None) | (None, Some(one)) => one.system() != SYSTEM_LOG,
             (None, None) => false,
         }
     }
+}
+
+/// Whether who collected two Consents says that they are one: a patient gives theirs at every server, and a relative reference is
+/// somebody else at each.
+fn tells_apart(collector: &ActorName) -> bool {
+    let is_relative = collector.system() == SYSTEM_REFERENCE && !collector.id().contains("://");
+    *collector != ActorName::patient() && !is_relative
 }
 
 /// A Consent of this run that was withdrawn: what comes after it may be an older version of it.
@@ -244,8 +258,9 @@ pub(super) fn undecided() -> FhirError {
 
 /// A Consent whose id is on record of another one.
 pub(super) fn anothers() -> FhirError {
-    let why = "a Consent of this id is in force that somebody else collected (organization, performer): if it is the same one, \
-               end it first with `sillage consent revoke` and import this one again; if not, give this one another id";
+    let why = "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another \
+               server's (fullUrl, --source): if it is the same one, end it first with `sillage consent revoke` and import this one \
+               again; if not, give this one another id";
     FhirError::new("Consent.id", why)
 }
 
@@ -357,6 +372,36 @@ mod tests {
             let became = replacement(&at(on_record), &[directive("c", "HRESCH")], &from(new));
             assert_eq!(became == Replacement::Anothers, anothers, "{on_record} {new}");
             assert_eq!(withdraws_nothing(&at(on_record), &from(new)).is_some(), anothers, "{on_record} {new}");
+        }
+    }
+
+    #[test]
+    fn a_collector_who_is_at_every_server_makes_no_two_consents_one() {
+        let name = |text: &str| text.parse::<ActorName>().expect("a name");
+        let hospital = name("urn:oid:1.2.250.1.71.4.2.2|750712184");
+        let relative = name(&format!("{SYSTEM_REFERENCE}|Organization/1"));
+        let absolute = name(&format!("{SYSTEM_REFERENCE}|https://a.example/fhir/Organization/1"));
+        let (withdrawn, same) = (json!({"id": "c", "status": "inactive"}), Value::Null);
+        for (collector, is_told) in [(ActorName::patient(), false), (relative, false), (hospital, true), (absolute, true)] {
+            let mut said = directive("c", "TREAT");
+            said.collected = Some(Collected {
+                collector: collector.clone(),
+                capacity: "performer".to_owned(),
+                method: "fhir-consent".to_owned(),
+                evidence_sha256: sillage_proof::hash::sha256(&[b"c"]),
+            });
+            for (on_record, server, document, is_one) in [
+                ("", "https://b", &withdrawn, is_told),
+                ("https://a", "", &withdrawn, is_told),
+                ("", "", &withdrawn, true),
+                ("https://a", "https://a", &withdrawn, true),
+                ("", "https://a", &same, true),
+            ] {
+                let on_record = [Recorded { server: on_record.to_owned(), ..recorded(3, said.clone(), true) }];
+                let new = New { server, collector: Some(&collector), ..of(document, 2_000) };
+                let refused = withdraws_nothing(&on_record, &new).map(|error| error.path);
+                assert_eq!(refused.is_none(), is_one, "{collector} {server} {document}");
+            }
         }
     }
 

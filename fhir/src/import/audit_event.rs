@@ -59,7 +59,7 @@ use self::own::Own;
 pub(crate) use self::own::is_foreign;
 
 /// System of an actor that is named by a reference only.
-pub(crate) const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
+pub const SYSTEM_REFERENCE: &str = "urn:sillage:fhir:reference";
 /// System of an actor whose identifier is none of the system that it names: `system|value` as it was found.
 pub(crate) const SYSTEM_IDENTIFIER: &str = "urn:sillage:fhir:identifier";
 /// System of an actor that is named by a resource that only its own document contains: the document's hash, and the name.
