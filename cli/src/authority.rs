@@ -1,5 +1,5 @@
 //! `authority`: acts that several authorities sign. A proposal is a file that is passed around: the act, and the signatures
-//! that it has so far. It holds nothing secret.
+//! that it has so far. It holds no key; of an erasure it holds the patient's tag, so that it is written for its owner alone.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use sillage_rules::time::TimeMs;
 
 use super::authority_args::AuthorityCommand;
 use super::keys::{parse, print, submit, submit_message, submit_messages};
-use super::proposed::Proposed;
+use super::proposed::{Proposed, write_new_proposal};
 use super::record::now_ms;
 use super::{Context, Ended, output};
 use sillage_client::error::ClientError;
@@ -101,9 +101,8 @@ impl Proposal {
         Ok(proposal)
     }
 
-    fn write(&self, path: &Path) -> Result<(), ClientError> {
-        let text = serde_json::to_string_pretty(self).expect("string keys only");
-        std::fs::write(path, text + "\n").map_err(|error| ClientError::writing(path, error))
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("string keys only") + "\n"
     }
 
     fn act(&self) -> Result<Act, ClientError> {
@@ -178,11 +177,8 @@ fn propose_act(session: &Session, act: &Act, path: &Path) -> Result<Ended, Clien
 /// # Errors
 /// When the file is there or can't be written.
 pub fn propose_under(session: &Session, act: &Act, tag: Option<[u8; 32]>, path: &Path) -> Result<Ended, ClientError> {
-    if path.exists() {
-        return Err(ClientError::Usage(format!("{} is there already: name a new file", path.display())));
-    }
     let proposal = Proposal::new(session, act, tag);
-    proposal.write(path)?;
+    write_new_proposal(path, &proposal.text())?;
     output::note(
         "have other authorities sign it (`sillage authority sign FILE`), then submit it (`sillage authority submit FILE`)",
     );
@@ -269,7 +265,7 @@ fn sign(session: &Session, file: &Path, days: u64) -> Result<Ended, ClientError>
     // What is written is a record that the ledger can read.
     ParsedRecord::from_message(proposal.record()?)
         .map_err(|error| ClientError::rejected(error.code, error.to_string()))?;
-    proposal.write(file)?;
+    std::fs::write(file, proposal.text()).map_err(|error| ClientError::writing(file, error))?;
     show(&proposal)
 }
 

@@ -19,7 +19,7 @@ use super::record::now_ms;
 use super::{change, output};
 use sillage_client::author::tags_of;
 use sillage_client::error::ClientError;
-use sillage_client::profile::{load_seed, read};
+use sillage_client::profile::{load_seed, read, write_new};
 use sillage_client::session::Session;
 
 /// The largest file that is read.
@@ -136,15 +136,11 @@ impl Proposed {
     /// # Errors
     /// When it is there already, or can't be written.
     pub fn write_new(&self, path: &Path) -> Result<(), ClientError> {
-        if path.exists() {
-            return Err(ClientError::Usage(format!("{} is there already: name a new file", path.display())));
-        }
-        self.write(path)
+        write_new_proposal(path, &self.text())
     }
 
-    fn write(&self, path: &Path) -> Result<(), ClientError> {
-        let text = serde_json::to_string_pretty(self).expect("string keys only");
-        std::fs::write(path, text + "\n").map_err(|error| ClientError::writing(path, error))
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("string keys only") + "\n"
     }
 
     /// Signs every record with `key`, and writes the file. The records about a patient must be of the one who is named.
@@ -160,7 +156,7 @@ impl Proposed {
     ) -> Result<(), ClientError> {
         self.check_patient(session, whose).await?;
         self.sign_with(key, days)?;
-        self.write(path)
+        std::fs::write(path, self.text()).map_err(|error| ClientError::writing(path, error))
     }
 
     fn sign_with(&mut self, key: &SigningKey, days: u64) -> Result<(), ClientError> {
@@ -242,6 +238,18 @@ impl Proposed {
     }
 }
 
+/// Writes a proposal as a new file, for its owner alone: it tells in clear what the record of a patient says. Whoever passes it on
+/// decides who else reads it.
+///
+/// # Errors
+/// When it is there already, or can't be written.
+pub(super) fn write_new_proposal(path: &Path, text: &str) -> Result<(), ClientError> {
+    if path.exists() {
+        return Err(ClientError::Usage(format!("{} is there already: name a new file", path.display())));
+    }
+    write_new(path, text.as_bytes(), 0o600)
+}
+
 /// Writes what an authority would sign as a proposal, where the command says so; else signs it with the further keys that the
 /// profile has. That is for test logs alone, where one person holds all keys.
 ///
@@ -267,4 +275,23 @@ pub fn propose_or_cosign(session: &Session, records: Vec<Vec<u8>>) -> Result<Vec
     }
     let messages = proposed.messages(&own)?.into_iter().map(|message| Ok(parsed(message)?.into_bytes()));
     messages.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("proposal.json");
+        let proposed = Proposed { origin: "sillage.example/log".to_owned(), records: Vec::new() };
+        proposed.write_new(&path).expect("written");
+        let mode = || std::fs::metadata(&path).expect("the file").permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        assert!(matches!(proposed.write_new(&path), Err(ClientError::Usage(_))), "it is there");
+        assert!(std::fs::read_to_string(&path).expect("the text").ends_with("}\n"));
+    }
 }
