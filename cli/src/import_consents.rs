@@ -382,7 +382,9 @@ mod tests {
         let relative = name(&format!("{SYSTEM_REFERENCE}|Organization/1"));
         let absolute = name(&format!("{SYSTEM_REFERENCE}|https://a.example/fhir/Organization/1"));
         let (withdrawn, same) = (json!({"id": "c", "status": "inactive"}), Value::Null);
-        for (collector, is_told) in [(ActorName::patient(), false), (relative, false), (hospital, true), (absolute, true)] {
+        for (collector, is_told) in
+            [(ActorName::patient(), false), (relative, false), (hospital, true), (absolute, true)]
+        {
             let mut said = directive("c", "TREAT");
             said.collected = Some(Collected {
                 collector: collector.clone(),

@@ -1,5 +1,6 @@
 //! Readings of a trace, folded: who looks every day would fill the page with lines that say the same.
 
+use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
 use sillage_rules::parts::Part;
 
@@ -15,12 +16,15 @@ pub enum Folded<'a> {
     Readings(Vec<&'a Event>),
 }
 
-/// The events of a page, each as it is but for readings of the trace: those of one party stand together, where the newest is.
+/// The events of a page, each as it is but for readings of the trace: those of one party that say the same stand together, where the
+/// newest is. They are readings that the ledger put on record by itself: of what a party says, each is a line.
 pub fn fold(events: &[Event]) -> Vec<Folded<'_>> {
     let reader = |event: &Event| {
         let actor = event.record.as_ref()?.actor.as_ref()?;
-        let is_reading = event.kind == Kind::LOG_CONSULTED && event.erased.is_none() && event.voided.is_none();
-        is_reading.then(|| (actor.system.clone(), actor.id.clone(), event.secret))
+        let is_reading = event.kind == Kind::LOG_CONSULTED && event.flags.contains(Flags::LEDGER);
+        let is_whole = event.erased.is_none() && event.voided.is_none();
+        let of = || (actor.system.clone(), actor.id.clone(), event.secret, event.author.clone(), event.flags);
+        (is_reading && is_whole).then(of)
     };
     let mut out: Vec<Folded<'_>> = Vec::new();
     let mut places = std::collections::HashMap::new();
@@ -121,7 +125,6 @@ fn with_category(id: &str, category: &str) -> String {
 mod tests {
     use super::*;
     use sillage_proto::v1;
-    use sillage_rules::entry::Flags;
 
     fn event(index: u64, kind: Kind, who: &str, secret: bool) -> Event {
         let actor = v1::Actor {
@@ -139,7 +142,7 @@ mod tests {
         };
         Event {
             index,
-            flags: Flags::NONE,
+            flags: if kind == Kind::LOG_CONSULTED { Flags::LEDGER } else { Flags::NONE },
             kind,
             recorded_at_ms: record.occurred_at_ms,
             record: Some(record),
@@ -173,6 +176,22 @@ mod tests {
             "the other part of the trace is a line of its own"
         );
         assert!(matches!(folded[2], Folded::One(one) if one.kind == Kind::ACCESS_READ));
+    }
+
+    #[test]
+    fn what_a_party_says_of_its_readings_is_not_folded() {
+        let reading = |index| event(index, Kind::LOG_CONSULTED, "DMP", false);
+        let said = |index, flags| Event { flags, ..reading(index) };
+        let by = |index, author: &str| Event { author: author.into(), ..reading(index) };
+        for (others, count) in [
+            ([said(8, Flags::NONE), said(7, Flags::NONE)], 3),
+            ([said(8, Flags::LEDGER | Flags::LATE), reading(7)], 2),
+            ([by(8, "another party"), reading(7)], 2),
+            ([reading(8), reading(7)], 1),
+        ] {
+            let events = [&[reading(9)][..], &others].concat();
+            assert_eq!(fold(&events).len(), count, "{others:?}");
+        }
     }
 
     #[test]
