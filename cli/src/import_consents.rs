@@ -41,6 +41,8 @@ pub(super) struct Recorded {
     original: Option<Value>,
     /// The server that its Consent is from; empty where that isn't known.
     server: String,
+    /// The log on which it is.
+    log: String,
     directive: Directive,
 }
 
@@ -94,8 +96,9 @@ impl Recorded {
             _ if self.is_of_another_server(new) => true,
             (Some(own), Some(other)) if own != other => true,
             (Some(own), Some(_)) => !tells_apart(own) && self.has_one_server(new),
-            // A log stands there for the patient's own key, in an export of what nobody collected.
-            (Some(one), None) | (None, Some(one)) => one.system() != SYSTEM_LOG,
+            // What the patient's own key signed here, nobody collected: in its export this log stands for whoever did.
+            (None, Some(other)) => other.system() != SYSTEM_LOG || other.id() != self.log,
+            (Some(_), None) => true,
             (None, None) => false,
         }
     }
@@ -182,6 +185,7 @@ pub(super) async fn of_consent(
             given_ms: given.map(|given| given.ms),
             original: given.and_then(|given| given.original.clone()),
             server: given.map(|given| given.server.clone()).unwrap_or_default(),
+            log: session.origin.to_string(),
             directive: entry.directive.clone(),
         }
     };
@@ -300,7 +304,8 @@ mod tests {
     fn recorded(index: u64, directive: Directive, is_alive: bool) -> Recorded {
         let id = directive.id.clone();
         let (given_ms, original, server) = (Some(1_000), Some(Value::Null), String::new());
-        Recorded { id, index, ended_by: None, is_alive, given_ms, original, server, directive }
+        let log = "sillage.example/log".to_owned();
+        Recorded { id, index, ended_by: None, is_alive, given_ms, original, server, log, directive }
     }
 
     fn of(document: &Value, given_ms: u64) -> New<'_> {
@@ -432,8 +437,11 @@ mod tests {
         let proven = [recorded(3, directive("c", "TREAT"), true)];
         assert!(withdraws_nothing(&proven, &by(Some(&b))).is_some());
         assert_eq!(replacement(&proven, &[directive("c", "HRESCH")], &by(Some(&a))), Replacement::Anothers);
-        // In our own export the log stands for the patient's own key.
-        let log = ActorName::new(SYSTEM_LOG, "sillage.example/log").expect("a log");
-        assert_eq!(withdraws_nothing(&proven, &by(Some(&log))), None);
+        // In an export of this log, the log stands for the patient's own key.
+        for (log, refused) in [("sillage.example/log", false), ("elsewhere.example/log", true)] {
+            let log = ActorName::new(SYSTEM_LOG, log).expect("a log");
+            let new = New { collector: Some(&log), ..of(&document, 2_000) };
+            assert_eq!(withdraws_nothing(&proven, &new).is_some(), refused, "{log}");
+        }
     }
 }
