@@ -1,4 +1,4 @@
-//! Who checks the log from outside: the auditor replays every entry and checks all that it says, the [`witness`] remembers
+//! Checks of the log from outside: the auditor replays every entry and checks all that it says, the [`witness`] remembers
 //! checkpoints and cosigns what follows them.
 //!
 //! Where to start reading: [`Replay`], what must hold of each entry, without threads or network; [`prepare()`], the part of
@@ -7,7 +7,7 @@
 //!
 //! [`compare`] and [`receipts`] find evidence without a replay: two histories, and promises that weren't kept.
 //!
-//! What is *not* checked here: payloads. They are sealed, and an auditor has no key to them. A reader who may open an
+//! Payloads are *not* checked here. They are sealed, and an auditor has no key to them. A reader who may open an
 //! entry checks what it commits to, with the patient's bundle.
 
 pub mod compare;

@@ -1,4 +1,4 @@
-//! What went wrong, in the language that was chosen. Of a refusal, the code never changes with the language: scripts and manuals
+//! Errors, in the language that was chosen. The code of a refusal never changes with the language: scripts and manuals
 //! name it.
 
 use sillage_fhir::import::french::{SENTENCES, french_of};
@@ -74,7 +74,7 @@ pub fn coded_french(text: &str) -> Option<String> {
     Some(format!("{code} : {} {detail}", sentence(known)))
 }
 
-/// What is said beside a code, or instead of one: the English sentence, and the French one. `{}` stands for what differs.
+/// A sentence beside a code, or instead of one, in English and in French. `{}` stands for what differs.
 const DETAILS: &[(&str, &str)] = &[
     (
         "{} line {}: {}; nothing was sent, correct the line and run again",

@@ -175,7 +175,7 @@ pub fn command() -> Command {
 /// Reads the arguments of this process.
 ///
 /// # Errors
-/// What clap says of arguments that can't be understood; help and version are such errors, too.
+/// Arguments that clap can't understand; a request for the help or the version is such an error, too.
 pub fn parse() -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches()?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))

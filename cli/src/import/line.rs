@@ -1,4 +1,4 @@
-//! What is printed of each record, refusal or document without one.
+//! The lines that an import prints: one for each record, refusal or document without one.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ pub(super) enum What {
     Nothing,
 }
 
-/// What a record of a Consent is.
+/// The sort of a record that a Consent became.
 pub(super) enum Noted {
     Directive(DirectiveNote),
     Rule(Kind),
