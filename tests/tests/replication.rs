@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             a_minority_acknowledges_nothing,
             a_restart_of_all_keeps_all,
             a_node_left_behind_catches_up_by_a_snapshot,
+            a_kill_while_a_snapshot_travels_costs_a_new_try_and_nothing_else,
         ],
     )
 }
@@ -344,6 +345,50 @@ fn a_node_left_behind_catches_up_by_a_snapshot(world: &mut World) {
     // And from here on it takes part again.
     let index = world.record(&[access(&ins(304), "after the snapshot")])[0];
     assert!(world.settled(3).iter().all(|node| node.tree_size > index));
+}
+
+/// The log is as short as the story before left it.
+fn a_kill_while_a_snapshot_travels_costs_a_new_try_and_nothing_else(world: &mut World) {
+    let leader = world.leader();
+    let behind = (1..=3).find(|id| *id != leader).expect("a follower");
+    world.settled(3);
+    let last = status(world, behind).raft_log_last;
+    world.kill(behind);
+    // So much that the files are on their way for longer than it takes to see them.
+    let (tally, link) = (Tally::new(), world.link());
+    let mut writer = world.wait(Writer::open(link, "travels", tally.clone())).expect("a stream");
+    for batch in 0..30 {
+        let records = records(&format!("travels-{batch}"), 1_000);
+        world.wait(writer.submit(records, PATIENCE)).expect("acknowledged by two");
+    }
+    wait_for(|| status(world, leader).raft_log_first > last + 1, "the leader's log is cut");
+
+    let fetched = |world: &World| world.logs().matches("fetched a snapshot").count();
+    let before = fetched(world);
+    let folder = world.dir().join(format!("node-{behind}/data/snapshots"));
+    let travels = || {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("received-"))
+    };
+    // Who receives is killed, again and again, and then who sends.
+    for _ in 0..3 {
+        world.restart(behind);
+        wait_for(travels, "a snapshot is on its way");
+        world.kill(behind);
+        assert_eq!(fetched(world), before, "the kill came before the last byte");
+    }
+    world.restart(behind);
+    wait_for(travels, "a snapshot is on its way");
+    world.kill(leader);
+    let records_of_then = records("travels-on", 10);
+    world.restart(leader);
+    world.wait(writer.submit(records_of_then, PATIENCE)).expect("acknowledged");
+
+    let level = world.settled(3);
+    assert!(fetched(world) > before, "it has what was cut from a snapshot");
+    let caught_up = level.iter().find(|node| node.id == behind).expect("it is back");
+    assert!(caught_up.raft_log_first > last + 1, "from a snapshot, not from the log: {caught_up:?}");
+    audit(world, &tally);
 }
 
 /// Waits for something that has to come.
