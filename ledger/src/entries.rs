@@ -3,6 +3,26 @@
 //! An [`EntryReader`] is a right, passed on by hand: only the owner of a [`crate::Ledger`] can make one, and nothing makes one from a
 //! [`LedgerReader`]. So a program that keeps its only one in one place has one place where entries are read. A
 //! [`LedgerReader`] tells the state of the log, its registry and its proofs, and of entries only what is public by nature.
+//!
+//! ```no_run
+//! # use sillage_ledger::{EntryReader, Ledger};
+//! fn of_the_owner(ledger: &Ledger) -> EntryReader {
+//!     ledger.entry_reader()
+//! }
+//! ```
+//! ```compile_fail,E0624
+//! # use sillage_ledger::{EntryReader, LedgerReader};
+//! fn of_anybody(reader: LedgerReader) -> EntryReader {
+//!     EntryReader::new(reader)
+//! }
+//! ```
+//! ```compile_fail,E0624
+//! # use sillage_ledger::LedgerReader;
+//! # use sillage_proof::hash::LeafIndex;
+//! fn past_the_door(reader: &LedgerReader) -> Option<Vec<u8>> {
+//!     reader.entry(LeafIndex(0)).ok().flatten()
+//! }
+//! ```
 
 use std::ops::Deref;
 

@@ -20,6 +20,45 @@
 //! An [`OnRecord`] may be kept: it stands for everything that the same reader reads within the same subject. So a stream of
 //! entries is on record once ([`entries`]), and a session that shows many pages of one patient would be, too.
 //!
+//! A handler that asks through the door compiles:
+//!
+//! ```no_run
+//! # use sillage_node::core::{Core, disclose::{Disclosed, Question}};
+//! # use sillage_ledger::{Party, Refusal};
+//! async fn handle<Q: Question>(core: &Core, caller: &Party, question: Q) -> Result<Disclosed<Q::Answer>, Refusal> {
+//!     core.disclose(caller, question).await
+//! }
+//! ```
+//!
+//! One that looks at what is withheld, that finds an answer by itself, or that says that something is on record which isn't, doesn't:
+//!
+//! ```compile_fail,E0616
+//! # use sillage_node::core::disclose::Withheld;
+//! fn handle<T>(found: Withheld<T>) -> T {
+//!     found.answer
+//! }
+//! ```
+//! ```compile_fail,E0616
+//! # use sillage_node::core::{Core, disclose::{Question, Withheld}};
+//! # use sillage_ledger::{Party, Refusal};
+//! fn handle<Q: Question>(core: &Core, caller: &Party, question: Q) -> Result<Withheld<Q::Answer>, Refusal> {
+//!     question.find(&core.disclosing.access, caller)
+//! }
+//! ```
+//! ```compile_fail,E0624
+//! # use sillage_node::core::disclose::on_record::{OnRecord, Subject};
+//! # use sillage_ledger::Party;
+//! fn handle(caller: &Party) -> OnRecord {
+//!     OnRecord::new(caller, Subject::Public)
+//! }
+//! ```
+//! ```compile_fail,E0423
+//! # use sillage_node::core::disclose::Disclosed;
+//! fn handle<T>(answer: T) -> Disclosed<T> {
+//!     Disclosed(answer)
+//! }
+//! ```
+//!
 //! Where to start reading: [`Core::disclose`]; then [`on_record`] for what a reading leaves; then one question, such as [`entry`].
 
 pub mod account;
