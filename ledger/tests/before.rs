@@ -3,12 +3,15 @@
 //! them to the same roots.
 //!
 //! `before/level-2`: parties with the role author; what it didn't know, it refused. `before/level-3`: small roles, vouching,
-//! proven wills, voided records, several authorities; accesses with every basis, whatever it rests on.
+//! proven wills, voided records, several authorities; accesses with every basis, whatever it rests on. `before/level-4`: the same,
+//! with proven claims, patients' devices behind a commitment, and rules of authorities that guard little and all.
 //!
 //! `log.txt`: the genesis, then a line for each command: the leader's stamp in milliseconds, the root, from level 3 on what became of
 //! each part (`ok`, `decided`, `own` or the code of its refusal), the command. `keyring`: what its data keys are wrapped with; it
 //! opens nothing else.
 
+#[path = "before/claims.rs"]
+mod claims;
 mod common;
 #[path = "before/make.rs"]
 mod make;
@@ -92,6 +95,14 @@ fn a_log_of_level_3_is_applied_to_the_same_roots() {
     let (ledger, done, refused) = replay("level-3", dir.path());
     assert_eq!(ledger.reader().feature_level(), 3);
     assert_eq!((done, refused), (864, 276), "what was refused is");
+}
+
+#[test]
+fn a_log_of_level_4_is_applied_to_the_same_roots() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (ledger, done, refused) = replay("level-4", dir.path());
+    assert_eq!(ledger.reader().feature_level(), 4);
+    assert_eq!((done, refused), (1085, 397), "what was refused is");
 }
 
 /// With `INTO` it writes a log as the present program applies it: only the last program of a level makes that level's.

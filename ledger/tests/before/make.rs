@@ -1,6 +1,7 @@
-//! Makes the log of level 3: services with every role try what they may sign and more, with every basis and every proof.
+//! Makes the log of level 4: services with every role try what they may sign and more, with every basis and every proof. The log of
+//! level 3 was made so too, without what [`claims`](crate::claims) adds and without its second raise.
 //!
-//! It was made once, by the last program that knew level 3. Made again by a later one it proves nothing: what it refuses or
+//! Each was made once, by the last program of its level. Made again by a later one it proves nothing: what it refuses or
 //! flags would be what it refuses and flags.
 
 use std::collections::BTreeSet;
@@ -30,13 +31,13 @@ use crate::said::{a_patient, any, dr, issuer, proven};
 
 const OLD_AUTHOR: u8 = 2;
 const STOLEN: u8 = 3;
-const RECORDER: u8 = 10;
-const DECIDER: u8 = 11;
-const BOTH: u8 = 12;
+pub const RECORDER: u8 = 10;
+pub const DECIDER: u8 = 11;
+pub const BOTH: u8 = 12;
 const EMERGENCY: u8 = 13;
 const REVIEWER: u8 = 14;
-const DESK: u8 = 15;
-const IDENTITY: u8 = 16;
+pub const DESK: u8 = 15;
+pub const IDENTITY: u8 = 16;
 const DEVICE: u8 = 19;
 /// Of the structure of the doctor number 2.
 const ELSEWHERE: u8 = 24;
@@ -46,6 +47,7 @@ pub fn make(into: &Path) {
     let mut log = Log { world: World::new(), batches: 0 };
     log.of_before();
     log.parties();
+    log.raise(4);
     log.sweep();
     log.care();
     log.bases();
@@ -54,11 +56,12 @@ pub fn make(into: &Path) {
     log.acts();
     log.erasing();
     log.after();
+    log.claims();
     log.save(into);
 }
 
-struct Log {
-    world: World,
+pub struct Log {
+    pub world: World,
     batches: u64,
 }
 
@@ -80,7 +83,7 @@ impl Log {
     }
 
     /// Records one by one, each in a command of its own; where the last one stands, if it was taken.
-    fn one(&mut self, party: u8, record: &v1::Record) -> Option<LeafIndex> {
+    pub fn one(&mut self, party: u8, record: &v1::Record) -> Option<LeafIndex> {
         let batch = self.sealed(party, std::slice::from_ref(record));
         match self.run(vec![batch]).remove(0) {
             CommandOutcome::Done { first_index, .. } => Some(first_index),
@@ -88,7 +91,7 @@ impl Log {
         }
     }
 
-    fn act_by(&mut self, party: u8, the: &Act, signers: &[(u8, u64)]) {
+    pub fn act_by(&mut self, party: u8, the: &Act, signers: &[(u8, u64)]) {
         let origin = || Origin::new(ORIGIN).expect("an origin");
         let message = act_message(the, START_MS);
         let content = content_hash(&message);
@@ -117,17 +120,17 @@ impl Log {
         self.run(vec![batch(party, &label, 1, vec![sealed])]);
     }
 
-    fn act(&mut self, the: &Act) {
+    pub fn act(&mut self, the: &Act) {
         self.act_by(1, the, &[]);
     }
 
-    fn erase(&mut self, tag: [u8; 32], indices: &[LeafIndex]) {
+    pub fn erase(&mut self, tag: [u8; 32], indices: &[LeafIndex]) {
         let erased = Act::Erased { indices: indices.to_vec(), ground: "ORDER 17".into() };
         let record = ParsedRecord::from_message(erasure_message(&erased, &tag, START_MS)).expect("an act");
         self.in_clear(1, &record);
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub fn pass(&mut self, ms: u64) {
         self.world.pass(ms);
     }
 
@@ -135,18 +138,18 @@ impl Log {
         self.world.raise(feature_level);
     }
 
-    fn commit(&mut self) {
+    pub fn commit(&mut self) {
         self.world.apply(Command { index_commit: true, ..Command::default() });
     }
 
     /// Records of the ledger itself, and an index commit.
-    fn own(&mut self, number: u64) {
+    pub fn own(&mut self, number: u64) {
         let ledger_records = vec![consulted(number)];
         self.world.apply(Command { ledger_records, index_commit: true, ..Command::default() });
     }
 
     /// Asks each by itself; which decisions came of it.
-    fn ask(&mut self, party: u8, requests: &[v1::DecisionRequest]) -> Vec<LeafIndex> {
+    pub fn ask(&mut self, party: u8, requests: &[v1::DecisionRequest]) -> Vec<LeafIndex> {
         let mut made = Vec::new();
         for request in requests {
             let parsed = self.world.request(request.clone());
