@@ -53,7 +53,9 @@ pub use apply::{COMMAND_VERSION, CommandOutcome, Decided, MadeDecision, command_
 pub use consent::BreakGlass;
 pub use entries::{EntryReader, PublicEntry};
 pub use error::{Fatal, GenesisError, OpenError, ReadError, Refusal};
-pub use feature::{CLAIMS, CLOCKS, FEATURE_LEVEL, ROLES, check_act, check_given_out, check_kind, check_tags_hidden};
+pub use feature::{
+    CLAIMS, CLOCKS, DOORS, FEATURE_LEVEL, ROLES, check_act, check_given_out, check_kind, check_tags_hidden,
+};
 pub use genesis::{GenesisInfo, NodeInfo};
 pub use ledger::Ledger;
 pub use nodes::{ClockVoters, NodeSetRecord, Rotation};
