@@ -30,6 +30,33 @@ pub fn target_dir() -> Result<PathBuf, Failed> {
         .ok_or_else(|| Failed::new("this program does not lie in a target folder; run it as `cargo xtask`"))
 }
 
+/// How programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Demo and tests.
+    Dev,
+    /// The programs that a deployment installs.
+    Release,
+}
+
+impl Profile {
+    /// As cargo calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+
+    /// Where cargo puts programs, in the target folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// Files that RocksDB consists of, as its crate compiles them: one object each.
 const ROCKSDB_FILES: usize = 343;
 /// How often it is said how far RocksDB is.
@@ -37,7 +64,7 @@ const TELL_EVERY: Duration = Duration::from_secs(20);
 
 /// Builds every program of the workspace. RocksDB, the longest part, starts first by itself: nothing it needs is ours.
 pub fn programs() -> Result<(), Failed> {
-    with_progress(|| cargo(&["build", "--workspace", "--bins"]))
+    with_progress(Profile::Dev, || cargo(&["build", "--workspace", "--bins"]))
 }
 
 /// Builds these programs alone. They are chosen out of the whole workspace, so that every crate has the features that it has
@@ -45,12 +72,20 @@ pub fn programs() -> Result<(), Failed> {
 pub fn programs_named(names: &[&str]) -> Result<(), Failed> {
     let mut args = vec!["build", "--workspace"];
     args.extend(names.iter().flat_map(|name| ["--bin", name]));
-    with_progress(|| cargo(&args))
+    with_progress(Profile::Dev, || cargo(&args))
+}
+
+/// Builds programs for a deployment, out of these packages alone: no other package of the workspace turns a feature on in them.
+pub fn programs_of_packages(packages: &[String], names: &[&str]) -> Result<(), Failed> {
+    let mut args = vec!["build", "--release", "--locked"];
+    args.extend(packages.iter().flat_map(|package| ["--package", package.as_str()]));
+    args.extend(names.iter().flat_map(|name| ["--bin", name]));
+    with_progress(Profile::Release, || cargo(&args))
 }
 
 /// Runs a build, and says meanwhile how far RocksDB is: cargo shows one line for it, for many minutes.
-fn with_progress(build: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
-    let Ok(folders) = target_dir().map(|dir| dir.join("debug/build")) else { return build() };
+fn with_progress(profile: Profile, build: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
+    let Ok(folders) = target_dir().map(|dir| dir.join(profile.folder()).join("build")) else { return build() };
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let teller = scope.spawn(|| {
@@ -94,8 +129,7 @@ pub fn run(program: PathBuf, args: &[String]) -> Result<(), Failed> {
     finish(Command::new(&program).args(args).current_dir(root()), &name)
 }
 
-/// What other crates may do: licences, sources and bans need no network; advisories are checked where the database is
-/// at hand.
+/// Checks the libraries: licences, sources and bans need no network; advisories are checked where the database is at hand.
 pub fn deny() -> Result<(), Failed> {
     let present = cargo_command().args(["deny", "--version"]).output().is_ok_and(|o| o.status.success());
     if !present {
@@ -107,19 +141,23 @@ pub fn deny() -> Result<(), Failed> {
 
 /// The lines that a cargo command prints.
 pub fn cargo_lines(args: &[&str]) -> Result<Vec<String>, Failed> {
-    let output = cargo_command()
-        .args(args)
-        .current_dir(root())
-        .output()
-        .map_err(|e| Failed::new(format!("cannot run cargo {}: {e}", args.join(" "))))?;
-    if !output.status.success() {
-        return Err(Failed::new(format!(
-            "cargo {} failed: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        )));
+    let output = output_of(cargo_command().args(args).current_dir(root()))
+        .map_err(|e| Failed::new(format!("cargo {}: {}", args.join(" "), e.message)))?;
+    Ok(String::from_utf8_lossy(&output).lines().map(str::to_owned).collect())
+}
+
+/// The standard output of a program. A failure carries its standard error.
+///
+/// # Errors
+/// When it can't be run, or ends without success.
+pub fn output_of(command: &mut Command) -> Result<Vec<u8>, Failed> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|e| Failed::new(format!("cannot run {name}: {e}")))?;
+    if output.status.success() {
+        return Ok(output.stdout);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failed::new(format!("{name} ended with {}: {}", output.status, said.trim())))
 }
 
 fn finish(command: &mut Command, name: &str) -> Result<(), Failed> {
@@ -131,7 +169,7 @@ fn finish(command: &mut Command, name: &str) -> Result<(), Failed> {
     Err(Failed { message: format!("{name} ended with {status}"), exit_code })
 }
 
-/// Whether a program is on the PATH.
+/// Tells whether a program is on the PATH.
 pub fn on_path(name: impl AsRef<OsStr>) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(name.as_ref()).is_file())

@@ -1,11 +1,13 @@
-//! One command each: `cargo xtask demo | test | tidy | sim | chaos | bench | man`.
+//! One command each: `cargo xtask demo | test | tidy | sim | chaos | bench | man | dist`.
 //!
 //! This crate has no dependencies, so that it starts on a bare machine and can install what the others need
 //! ([`setup`]). It builds and runs the real programs; it holds no logic of theirs. Start with [`run`].
 
 mod build;
 mod circles;
+mod dist;
 mod failed;
+mod licences;
 mod pages;
 mod setup;
 mod tidy;
@@ -23,11 +25,13 @@ const USAGE: &str = "usage: cargo xtask <command>
   chaos --minutes N [--kinds a,b]   faults of all kinds on real nodes: processes, data folders, links, disks, clocks
   chaos --leader-kills N            how long nothing is acknowledged when the leader is killed
   chaos --newcomer ENTRIES          how long a new node takes until it votes, and what that costs the others
+  bench [...] --dist                any of the next three, with the programs of `dist`
   bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
   bench proofs [--events N]         sizes and times of proofs in a log of N events
   bench decisions [--json]          decisions per second and their latency, beside a plain record
   bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
   man [--out DIR]                   write the manual pages of `sillage`; without --out into target/man
+  dist                              build what a deployment installs, and pack it into target/dist
   setup                             install the system packages that the build needs, or name them";
 
 fn main() -> ExitCode {
@@ -61,10 +65,11 @@ fn run(args: &[String]) -> Result<(), Failed> {
             setup::for_faults();
             program("sillage-chaos", rest)
         }
-        "bench" if rest.first().is_some_and(|a| a == "raft-log") => raft_log_bench(),
-        "bench" if rest.first().is_some_and(|a| a == "proofs") => program("sillage-proofs", &rest[1..]),
-        "bench" if rest.first().is_some_and(|a| a == "decisions") => program("sillage-decisions", &rest[1..]),
-        "bench" => program("sillage-bench", rest),
+        "bench" => bench(rest),
+        "dist" => {
+            setup::packages()?;
+            dist::build_and_pack(rest)
+        }
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
@@ -85,6 +90,26 @@ fn program_beside(names: &[&str], args: &[String]) -> Result<(), Failed> {
     setup::packages()?;
     build::programs_named(names)?;
     build::run(build::target_dir()?.join("debug").join(names[0]), args)
+}
+
+/// A measuring program, beside programs of the profile `dev`, or beside those of a deployment.
+fn bench(args: &[String]) -> Result<(), Failed> {
+    let of_deployment = args.iter().any(|argument| argument == "--dist");
+    let args: Vec<String> = args.iter().filter(|argument| *argument != "--dist").cloned().collect();
+    let (name, args) = match args.split_first() {
+        Some((first, _)) if first == "raft-log" => return raft_log_bench(),
+        Some((first, rest)) if first == "proofs" => ("sillage-proofs", rest),
+        Some((first, rest)) if first == "decisions" => ("sillage-decisions", rest),
+        _ => ("sillage-bench", &args[..]),
+    };
+    if !of_deployment {
+        return program(name, args);
+    }
+    setup::packages()?;
+    dist::build_programs(build::Profile::Release)?;
+    // By itself: in a build of both, the measured programs would get the features of the simulator.
+    build::programs_of_packages(&["sillage-chaos".to_owned()], &[name])?;
+    build::run(build::target_dir()?.join(build::Profile::Release.folder()).join(name), args)
 }
 
 /// The manual pages, written by the program that they are about.
