@@ -7,6 +7,7 @@ mod build;
 mod circles;
 mod dist;
 mod failed;
+mod history;
 mod licences;
 mod pages;
 mod setup;

@@ -55,6 +55,7 @@ pub fn check() -> Result<(), Failed> {
     }
     let crates: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     crate::pages::check(&root(), &crates, &mut findings);
+    crate::history::check(&root(), &crates, &mut findings);
     for file in sources()? {
         let text =
             std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
