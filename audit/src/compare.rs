@@ -65,7 +65,7 @@ pub fn compare(a: &Checkpoint, b: &Checkpoint) -> Relation {
     }
 }
 
-/// What shows to anyone that a log has two histories: both notes, and who signed both.
+/// The evidence that shows anyone that a log has two histories: both notes, and who signed both.
 pub fn evidence(a: &Signed, b: &Signed) -> String {
     let both: Vec<&str> = a.signers.iter().filter(|name| b.signers.contains(name)).map(String::as_str).collect();
     format!(

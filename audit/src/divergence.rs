@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 pub struct Divergence {
     /// Place in the log, from 0.
     pub index: u64,
-    /// What had to be there.
+    /// The content that had to be there.
     pub expected: String,
-    /// What is there.
+    /// The content that is there.
     pub found: String,
 }
 

@@ -1,4 +1,4 @@
-//! What an audit asks of a ledger. Nothing of it is believed before the replay or a proof has shown it.
+//! The questions that an audit asks of a ledger. No answer is believed before the replay or a proof has shown it.
 
 use std::time::{Duration, Instant};
 

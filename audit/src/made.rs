@@ -23,7 +23,7 @@ pub const ORIGIN: &str = "made.example/log";
 /// Depth of its patient index.
 pub const DEPTH: u8 = 8;
 
-/// What a node writes into an entry in the place of what was signed.
+/// A change that a node makes to an entry, in the place of the fields that were signed.
 pub type Refile = fn(&mut RecordEntry);
 
 /// A log as it grows.
@@ -115,7 +115,7 @@ impl Made {
         made
     }
 
-    /// What a replay is told of it.
+    /// The terms of the log, as a replay is given them.
     ///
     /// # Panics
     /// Never: the genesis is a good one.

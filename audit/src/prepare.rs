@@ -30,7 +30,7 @@ impl KeyBook {
     }
 }
 
-/// What is known of a batch's signature.
+/// The state of a batch's signature: checked, or still to be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signature {
     /// It matches, under the key that the header names.

@@ -63,8 +63,8 @@ impl Promise {
         self.message.first_index.get().saturating_add(self.message.batch.count.into())
     }
 
-    /// Whether the time is over by which a checkpoint had to cover it, where the newest one was cosigned at `cosigned_s`
-    /// (seconds since 1970) and it is `now_ms` here.
+    /// Tells whether the time is over by which a checkpoint had to cover it, where the newest one was cosigned at
+    /// `cosigned_s` (seconds since 1970) and it is `now_ms` here.
     pub fn is_due(&self, cosigned_s: u64, now_ms: u64) -> bool {
         let time_ms = self.message.time_ms.get();
         let due_ms = time_ms.saturating_add(PROMISED_MS);
@@ -74,7 +74,7 @@ impl Promise {
     /// Holds entries, from the header on, against what was promised; gives their leaf hashes.
     ///
     /// # Errors
-    /// What stands there instead.
+    /// A description of the entries that stand there instead.
     pub fn check(&self, entries: &[Vec<u8>]) -> Result<Vec<Hash>, String> {
         let batch = &self.message.batch;
         let expected = usize::try_from(batch.count).unwrap_or(usize::MAX).saturating_add(1);

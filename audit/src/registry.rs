@@ -80,7 +80,7 @@ pub(super) struct Registry {
     pub node_sets: Vec<CountingSet>,
     /// How many authorities sign what touches many.
     pub rule: Option<Rule>,
-    /// What several authorities signed: each is recorded once.
+    /// Hashes of the acts that several authorities signed: each act is recorded once.
     pub contents: BTreeSet<Hash>,
     /// Acts that voided records, and which entries they mean.
     pub voided: Vec<(u64, Range<u64>)>,
@@ -88,7 +88,7 @@ pub(super) struct Registry {
     pub with_device: BTreeSet<[u8; 32]>,
 }
 
-/// Who signed a batch.
+/// The signer of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Signer {
     pub author: AuthorId,
@@ -102,7 +102,8 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Whether it may sign a record of this kind under this tag. `has_device`: a record under the tag tells of a device.
+    /// Tells whether it may sign a record of this kind under this tag. `has_device`: a record under the tag tells of a
+    /// device.
     pub fn may_sign(&self, kind: Kind, tag: &[u8; 32], has_device: bool) -> bool {
         let own = *tag != NO_PATIENT && (self.tags.contains(tag) || self.sealed && has_device);
         self.roles.may_sign(kind) || own && self.roles.may_decide(kind)
@@ -110,10 +111,10 @@ impl Signer {
 }
 
 impl Registry {
-    /// Who may sign with this key now.
+    /// The party that may sign with this key now.
     ///
     /// # Errors
-    /// What is wrong with the key.
+    /// A description of the fault of the key.
     pub fn signer(&self, id: &KeyId) -> Result<Signer, String> {
         let key = self.keys.get(id).ok_or_else(|| format!("key {id}, which no one registered"))?;
         if !key.active {
@@ -123,8 +124,8 @@ impl Registry {
         Ok(Signer { author: key.author, key: key.key, roles: party.roles, tags: party.tags, sealed: party.sealed })
     }
 
-    /// Whether the record of an act has the signatures of as many authorities as the rule asks for. `time_ms` is its ledger
-    /// time.
+    /// Checks that the record of an act has the signatures of as many authorities as the rule asks for. `time_ms` is its
+    /// ledger time.
     ///
     /// # Errors
     /// Why the ledger had to refuse it.
@@ -302,7 +303,7 @@ impl Registry {
         Ok(())
     }
 
-    /// What the genesis says: the log's key, and its nodes.
+    /// Takes the first signers from the genesis: the log's key, and its nodes.
     pub fn sign_from_genesis(&mut self, log: PublicKey, nodes: NodeSet) {
         let keys = std::iter::once((LOG, log)).chain(nodes.nodes.iter().map(|node| (node.id, node.key)));
         let keys = keys.map(|(node, key)| SigningKey { node, key, covered_by: None, from_genesis: true });
@@ -320,7 +321,7 @@ impl Registry {
         }
     }
 
-    /// Whose signatures make the checkpoint of `size` entries (`docs/formats.md` §12).
+    /// The signers that make the checkpoint of `size` entries (`docs/formats.md` §12).
     pub fn trust_at(&self, origin: &Origin, size: u64) -> Option<Trust> {
         let commit = size.saturating_sub(1);
         let counts = |covered_by: Option<u64>| covered_by.is_some_and(|covered| covered < commit);

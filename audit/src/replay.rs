@@ -25,7 +25,7 @@ use super::prepare::{KeyBook, Prepared, Signature, verify};
 use super::registry::{NO_PATIENT, Registry, Signer};
 use sillage_client::trust::{Trust, first_set};
 
-/// What the genesis says of a log, as far as a replay needs it.
+/// The terms of a log that its genesis states, as far as a replay needs them.
 #[derive(Debug, Clone)]
 pub struct Log {
     /// The body of entry 0.
@@ -46,7 +46,7 @@ impl Log {
     /// Reads a genesis, and keeps its bytes: entry 0 must hold exactly them.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A description of the fault, in words.
     pub fn new(genesis: &Genesis, bytes: Vec<u8>) -> Result<Self, String> {
         let tag = |tag: &[u8]| <[u8; 32]>::try_from(tag).map_err(|_| "a tag isn't 32 bytes".to_owned());
         let key = |bytes: &[u8]| PublicKey::from_bytes(bytes).map_err(|error| error.to_string());
@@ -160,12 +160,12 @@ impl Replay {
         self.tree.root()
     }
 
-    /// Whether the last entry was an index commit: only then can a checkpoint end here, or the state be stored.
+    /// Tells whether the last entry was an index commit: only then can a checkpoint end here, or the state be stored.
     pub fn is_committed(&self) -> bool {
         self.size > 0 && self.size == self.committed
     }
 
-    /// Whose signatures make the checkpoint over what was replayed.
+    /// The signers that make the checkpoint over the replayed entries.
     pub fn trust(&self) -> Option<Trust> {
         self.registry.trust_at(&self.log.origin, self.size)
     }
@@ -175,7 +175,7 @@ impl Replay {
         self.registry.log_keys(&self.log.origin)
     }
 
-    /// What was erased and is still to be looked up.
+    /// The erasures that are still to be looked up.
     pub fn take_erased(&mut self) -> Vec<Erased> {
         std::mem::take(&mut self.erased)
     }

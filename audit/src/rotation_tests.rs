@@ -46,7 +46,8 @@ fn note(made: &Made, signers: &[SignerKey]) -> String {
     made.checkpoint().sign(&signers, 77).expect("signed").to_string()
 }
 
-/// What a ledger gives for the act at `index`, where the log is `made` and ends with the checkpoint that proves it.
+/// The proof that a ledger gives for the act at `index`, where the log is `made` and ends with the checkpoint that proves
+/// it.
 fn rotation(made: &Made, index: u64, signers: &[SignerKey]) -> KeyRotation {
     let leaves: Vec<Hash> = made.entries.iter().map(|entry| leaf_hash(&entry.entry)).collect();
     let path = inclusion_proof(&leaves[..], LeafIndex(index), made.checkpoint().size).expect("in the log");

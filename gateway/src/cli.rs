@@ -19,7 +19,7 @@ Options:
   -h, --help           Print help
   -V, --version        Print version";
 
-/// What the arguments ask for.
+/// The command that the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     /// Serve by this configuration.

@@ -121,7 +121,7 @@ impl Default for Limits {
     }
 }
 
-/// What HTTP needs at least for a request line and headers.
+/// The least that HTTP needs for a request line and headers.
 const HEADER_BYTES_MIN: usize = 8 << 10;
 
 impl GatewayConfig {

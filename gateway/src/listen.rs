@@ -1,6 +1,7 @@
 //! Connections: HTTP/1.1, plain or over mutual TLS, each bounded in number, headers and time.
 //!
-//! Who calls is told by the address: an IPv6 network of 64 bits counts as one, as a single household has that many addresses.
+//! Callers are told apart by their address: an IPv6 network of 64 bits counts as one, as a single household has that many
+//! addresses.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -39,11 +40,11 @@ pub struct TlsError(String);
 
 /// A port of the gateway.
 pub struct Port<L> {
-    /// What is served.
+    /// The log that is served.
     pub log: Arc<L>,
     /// Mutual TLS, or plain HTTP.
     pub tls: Option<TlsAcceptor>,
-    /// What is held back.
+    /// The limits on callers.
     pub limits: Limits,
     /// Turns true when the gateway stops.
     pub stop: watch::Receiver<bool>,
@@ -51,7 +52,7 @@ pub struct Port<L> {
     pub working: mpsc::Sender<Infallible>,
 }
 
-/// What the ports of a gateway share with their connections.
+/// The state that the ports of a gateway share with their connections.
 struct Door<L> {
     port: Port<L>,
     room: Arc<Semaphore>,
@@ -183,8 +184,8 @@ async fn converse<L: Log>(port: &Port<L>, stream: impl AsyncRead + AsyncWrite + 
     let _ended = timeout(grace, connection).await;
 }
 
-/// What HTTP/1.1 asks of every request (RFC 9112 §3.2): one host. A proxy and a server that differ on it can be played off
-/// against each other.
+/// Tells whether a request names one host, as HTTP/1.1 asks of every request (RFC 9112 §3.2). A proxy and a server that
+/// differ on it can be played off against each other.
 fn names_one_host(request: &Request<Incoming>) -> bool {
     request.headers().get_all(header::HOST).iter().count() == 1
 }

@@ -50,7 +50,7 @@ pub enum Trouble {
 /// The certificate that a caller showed: SHA-256 of its SubjectPublicKeyInfo.
 pub type Spki = [u8; 32];
 
-/// What a gateway asks of a log.
+/// The questions that a gateway asks of a log.
 pub trait Log: Send + Sync + 'static {
     /// The newest checkpoint; the sizes of two answers never go back.
     fn checkpoint(&self) -> impl Future<Output = Result<Seen, Trouble>> + Send;

@@ -26,7 +26,7 @@ impl Holds {
     }
 }
 
-/// What is to be answered.
+/// The content of an answer.
 pub struct Content {
     /// The body.
     pub bytes: Bytes,
@@ -73,7 +73,7 @@ pub fn sentence(code: StatusCode, text: &str) -> Response<Body> {
     answer
 }
 
-/// What a browser asks before it sends a conditional request to another origin (CORS preflight).
+/// Answers the question that a browser asks before it sends a conditional request to another origin (CORS preflight).
 pub fn preflight() -> Response<Body> {
     let mut answer = status(StatusCode::NO_CONTENT, Body::empty());
     let headers = answer.headers_mut();
@@ -98,7 +98,7 @@ fn etag(bytes: &[u8]) -> HeaderValue {
     HeaderValue::from_str(&text).expect("quotes and hexadecimal digits")
 }
 
-/// Whether `If-None-Match` names this tag, or any.
+/// Tells whether `If-None-Match` names this tag, or any.
 fn names(asked: &HeaderMap, tag: &HeaderValue) -> bool {
     let lines = asked.get_all(header::IF_NONE_MATCH).iter();
     lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).any(|named| {

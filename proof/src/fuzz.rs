@@ -60,7 +60,7 @@ pub fn drive<N: fmt::Display>(targets: &[(N, Target)], seeds: &[Vec<u8>], inputs
     }
 }
 
-/// What arbitrary text is made of: most formats get past their first character with some of it.
+/// Characters of arbitrary text: most formats get past their first character with some of them.
 const ALPHABET: &[u8] = b"0123456789ABCDEFabcdef{}[]\":,.-+_/=TZ \n";
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough to choose inputs with, and nothing else.

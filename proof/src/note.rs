@@ -53,7 +53,7 @@ pub enum NoteError {
     Time,
 }
 
-/// What a key signs, and how.
+/// The kind of a key: which message it signs, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyKind {
     /// The text itself (signature type 0x01).
@@ -112,7 +112,7 @@ impl VerifierKey {
         self.id
     }
 
-    /// What it signs.
+    /// The kind of message that it signs.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
@@ -273,7 +273,7 @@ pub struct NoteSignature {
     pub name: String,
     /// Id of the key.
     pub key_id: u32,
-    /// What the key's type says: 64 bytes, or a time and 64 bytes.
+    /// Bytes as the key's type has them: 64 bytes, or a time and 64 bytes.
     pub signature: Vec<u8>,
 }
 

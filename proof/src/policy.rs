@@ -39,7 +39,7 @@ pub enum PolicyError {
     Quorum(usize),
 }
 
-/// Who a name in the policy stands for.
+/// The member that a name in the policy stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Member {
     Witness(usize),
@@ -94,7 +94,7 @@ pub struct Witnessed {
     pub time_s: u64,
 }
 
-/// What a checkpoint that satisfies a policy was found to say.
+/// The findings about a checkpoint that satisfies a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Satisfied {
     /// The checkpoint.
@@ -206,7 +206,7 @@ impl Policy {
         times.into_iter().find(|time_s| self.reached(&since(*time_s)))
     }
 
-    /// Whether the witnesses that have a time make up the quorum.
+    /// Tells whether the witnesses that have a time make up the quorum.
     fn reached(&self, times: &[Option<u64>]) -> bool {
         // Groups name only what stands above them: one pass decides them all.
         let mut groups: Vec<bool> = Vec::with_capacity(self.groups.len());
@@ -223,7 +223,7 @@ impl Policy {
     }
 }
 
-/// What has been read so far.
+/// The part of a policy that has been read so far.
 #[derive(Default)]
 struct Parser<'a> {
     logs: Vec<Log>,

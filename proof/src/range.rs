@@ -99,8 +99,8 @@ fn hashes_of(n: u64, a: u64, b: u64) -> usize {
     if n == 0 { 0 } else { count(0, n, a, b) }
 }
 
-/// What is left of the proof while the tree is walked from left to right. Only parts across an end of the range are
-/// split: at most two on each of 64 levels.
+/// The hashes of the proof that are left while the tree is walked from left to right. Only parts across an end of the range
+/// are split: at most two on each of 64 levels.
 struct Climb<'a> {
     a: u64,
     b: u64,

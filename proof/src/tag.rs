@@ -12,7 +12,7 @@ use crate::vrf::{VrfError, VrfProof, VrfPublicKey, VrfSecretKey};
 const INS_LEN: usize = 15;
 /// Longest OID accepted, in characters.
 const OID_LEN_MAX: usize = 64;
-/// What the input of the secret tag ends in.
+/// The end of the input of the secret tag.
 const SECRET_SUFFIX: &[u8] = b"secret";
 
 /// A patient's pseudonym in the log.

@@ -10,7 +10,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/sillage.v1.rs"));
 }
 
-/// What nodes say among themselves, and what stands in the Raft log.
+/// Messages between nodes, and the content of the Raft log.
 pub mod internal {
     /// Version 1.
     #[allow(missing_docs, clippy::all, clippy::pedantic)]

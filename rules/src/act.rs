@@ -19,7 +19,7 @@ use crate::will::issuer::Issuer;
 /// SHA-256 of the SubjectPublicKeyInfo of a TLS certificate.
 pub type TlsSpki = [u8; 32];
 
-/// What the authority does.
+/// The deed of the authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// A new party.
@@ -58,7 +58,8 @@ pub enum Act {
     },
     /// A patient's payloads are gone from here on; its entries stay.
     Erased {
-        /// Whose: the tag of the record that carries the act says it. Which, ascending; none: all recorded before.
+        /// The erased entries, ascending; none: all recorded before. The tag of the record that carries the act names the
+        /// patient.
         indices: Vec<LeafIndex>,
         /// Why.
         ground: String,
@@ -101,7 +102,7 @@ pub struct PartyRegistration {
     pub key: PublicKey,
     /// The name of the service.
     pub name: String,
-    /// What it may do.
+    /// Its roles.
     pub roles: Roles,
     /// The certificates that it calls with.
     pub tls_spki_sha256: Vec<TlsSpki>,

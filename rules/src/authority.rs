@@ -65,9 +65,9 @@ impl GuardedActs {
     pub const DOCUMENTS: Self = Self(32);
     /// Single patients: who represents them, as an authority says, and erasing some of their records.
     pub const PATIENTS: Self = Self(64);
-    /// What every rule guards.
+    /// The acts that every rule guards.
     pub const ALWAYS: Self = Self(3);
-    /// What rules guard that may be made from feature level 3 on.
+    /// The acts that a rule guards which may be made from feature level 3 on.
     pub const OF_BEFORE: Self = Self(15);
     /// All that there is.
     pub const EVERYTHING: Self = Self(127);
@@ -92,7 +92,7 @@ impl GuardedActs {
         self.0
     }
 
-    /// Whether all of `other` is in the set.
+    /// Tells whether all of `other` is in the set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -103,7 +103,7 @@ impl GuardedActs {
 pub struct Rule {
     /// Signatures that are needed, at least 1.
     pub needed: u32,
-    /// Whose count.
+    /// The authorities whose signatures count.
     pub authorities: BTreeSet<AuthorId>,
     /// For which acts.
     pub acts: GuardedActs,
@@ -205,8 +205,8 @@ impl Rule {
         if GuardedActs::OF_BEFORE.contains(self.acts) { 3 } else { 4 }
     }
 
-    /// Whether this act needs the rule's signatures. `roles_of`: the bits of the roles of the party that an act names, by its
-    /// id or its key's.
+    /// Tells whether this act needs the rule's signatures. `roles_of`: the bits of the roles of the party that an act
+    /// names, by its id or its key's.
     pub fn guards(&self, act: &Act, roles_of: impl Fn(NamedParty<'_>) -> u32, own_rotation: bool) -> bool {
         let wide = self.acts.contains(GuardedActs::PARTIES);
         let roles_of = |named: NamedParty<'_>| Roles::from_bits(roles_of(named)).unwrap_or(Roles::ALL);
@@ -254,7 +254,7 @@ impl Rule {
         self.acts.contains(needs)
     }
 
-    /// Whether a record of this kind that an authority signs, and that is no act, needs the rule's signatures.
+    /// Tells whether a record of this kind that an authority signs, and that is no act, needs the rule's signatures.
     pub fn guards_record(&self, kind: Kind) -> bool {
         let needs = match kind {
             Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED => GuardedActs::DOCUMENTS,
@@ -265,12 +265,13 @@ impl Rule {
     }
 }
 
-/// Whether a record of this kind takes effect only where a second party signs it too, of the roles [`CONFIRMS_IDENTITY`].
+/// Tells whether a record of this kind takes effect only where a second party signs it too, of the roles
+/// [`CONFIRMS_IDENTITY`].
 pub const fn is_confirmed(kind: Kind) -> bool {
     matches!(kind, Kind::IDENTITY_LINKED | Kind::IDENTITY_CORRECTED)
 }
 
-/// Whether a record of this kind may carry further signatures.
+/// Tells whether a record of this kind may carry further signatures.
 pub const fn may_be_cosigned(kind: Kind) -> bool {
     kind.is_act()
         || is_confirmed(kind)
@@ -284,7 +285,7 @@ pub const fn may_be_cosigned(kind: Kind) -> bool {
         )
 }
 
-/// Whom an act names.
+/// The party that an act names.
 #[derive(Debug, Clone, Copy)]
 pub enum NamedParty<'a> {
     /// A party.
@@ -293,7 +294,7 @@ pub enum NamedParty<'a> {
     Key(&'a KeyId),
 }
 
-/// What a further authority signs.
+/// The message that a further authority signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CosignMessage {
     /// Its key.
@@ -333,13 +334,13 @@ impl CosignMessage {
         }
     }
 
-    /// Whether `key` signed it.
+    /// Tells whether `key` signed it.
     pub fn is_signed_by(&self, key: &PublicKey, signature: &[u8]) -> bool {
         self.key_id == key.key_id() && key.verify(&self.encode(), signature).is_ok()
     }
 }
 
-/// What the further authorities sign of the record of an act: all of it but their signatures.
+/// The hash of the content that the further authorities sign: all of the record of an act but their signatures.
 pub fn content_hash(record: &v1::Record) -> Hash {
     let content = v1::Record { signatures: Vec::new(), ..record.clone() };
     leaf_hash(&content.encode_to_vec())
@@ -360,8 +361,8 @@ pub(crate) fn check_signatures(signatures: &[v1::ActSignature]) -> Result<(), Re
     Ok(())
 }
 
-/// Whether a record takes access away or ends a space, or gives access on somebody's word that isn't the patient's: a party may
-/// sign so many a day.
+/// Tells whether a record takes access away or ends a space, or gives access on somebody's word that isn't the patient's: a
+/// party may sign so many a day.
 pub fn is_limited(kind: Kind, event: &Event, signer: &Actor) -> bool {
     match event {
         // One that stands in the place of another ends that.

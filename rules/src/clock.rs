@@ -22,7 +22,7 @@ const CLOCK_MAGIC: &[u8] = b"sillage/clock/v1\0";
 /// and what honest clocks differ by.
 pub const CLOCK_LEAD_MS_MAX: u64 = 500;
 
-/// What a node signs: my clock shows this, in this term.
+/// The message that a node signs: my clock shows this, in this term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockMessage {
     /// The node's key that signs.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// What the caller should do.
+/// The advice to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The same request may succeed later, here or at another node.
@@ -63,7 +63,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What the caller should do.
+            /// The advice to the caller.
             pub const fn class(self) -> Class {
                 match self { $(Self::$variant => Class::$class,)* }
             }
@@ -255,7 +255,7 @@ impl Code {
         self.grpc() as i32
     }
 
-    /// Whether the same request may succeed later.
+    /// Tells whether the same request may succeed later.
     pub const fn is_retry(self) -> bool {
         matches!(self.class(), Class::Retry)
     }

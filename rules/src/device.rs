@@ -16,7 +16,7 @@ use crate::record::RecordError;
 /// Devices of one patient, in all time: those that were ended count.
 pub const DEVICES_MAX: usize = 256;
 
-/// What hides one tag: random, a new one for each tag and device.
+/// Salt that hides one tag: random, a new one for each tag and device.
 pub type DeviceSalt = [u8; SALT_BYTES];
 
 /// One half of a commitment. Of a device that has but one of the two tags, the other half is 32 random bytes.
@@ -62,13 +62,13 @@ impl DeviceRegistered {
         (hex::encode(salt) == self.salt).then_some(salt)
     }
 
-    /// Whether this record, under `tag`, opens a half of the party's commitment.
+    /// Tells whether this record, under `tag`, opens a half of the party's commitment.
     pub fn opens(&self, tag: &[u8; 32], committed: &Hash) -> bool {
         self.salt().is_some_and(|salt| commitment(&half(&salt, tag), &self.other) == *committed)
     }
 
-    /// What stands for this party in the `log.consulted` of its first reading under `tag`: whoever can't open this record can't
-    /// tell which party it is, nor that another tag's reading is of the same one.
+    /// The mark that stands for this party in the `log.consulted` of its first reading under `tag`: whoever can't open this
+    /// record can't tell which party it is, nor that another tag's reading is of the same one.
     pub fn reading_mark(&self, tag: &[u8; 32]) -> Hash {
         sha256(&[b"sillage/device/reading/v1\0", &self.salt().unwrap_or_default(), self.party.as_bytes(), tag])
     }

@@ -25,13 +25,13 @@ const TYPE_LEDGER_EVENT: u8 = 4;
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// Who signed the records that follow.
+    /// The signer of the records that follow.
     BatchHeader(BatchHeader),
     /// One record.
     Record(RecordEntry),
     /// The patient index over every entry before it.
     IndexCommit(IndexCommit),
-    /// What the ledger says of itself.
+    /// A statement of the ledger about itself.
     LedgerEvent(LedgerEvent),
 }
 
@@ -63,7 +63,7 @@ pub struct RecordEntry {
     pub index: LeafIndex,
     /// When it was taken.
     pub time: LedgerTimeMs,
-    /// What is said of it at a glance: `UNJUSTIFIED` only of an access.
+    /// Its flags: `UNJUSTIFIED` only of an access.
     pub flags: Flags,
     /// Its content.
     pub kind: Kind,
@@ -90,7 +90,7 @@ pub struct IndexCommit {
     pub root: Hash,
 }
 
-/// What the ledger says of itself; flag `LEDGER`.
+/// A statement of the ledger about itself; flag `LEDGER`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEvent {
     /// Its place in the log.
@@ -156,7 +156,7 @@ impl Entry {
         }
     }
 
-    /// What is said of it at a glance.
+    /// Its flags.
     pub const fn flags(&self) -> Flags {
         match self {
             Self::BatchHeader(_) => Flags::NONE,
@@ -165,7 +165,7 @@ impl Entry {
         }
     }
 
-    /// What it says; a batch header has no kind.
+    /// Its kind; a batch header has none.
     pub const fn kind(&self) -> Option<Kind> {
         match self {
             Self::BatchHeader(_) => None,

@@ -1,4 +1,4 @@
-//! What the ledger flags on an entry, from what it may know of a record without opening it; and how others check it.
+//! Flags that the ledger sets on an entry, from what it may know of a record without opening it; and how others check them.
 
 use sillage_proto::v1;
 
@@ -39,7 +39,7 @@ pub fn stated(facts: u32) -> Flags {
 /// The shortest time after which a policy may call a record late, in milliseconds.
 pub const LATE_AFTER_MS_MIN: u64 = 60_000;
 
-/// What the ledger found about the basis of a record.
+/// The ledger's finding about the basis of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Finding {
     /// Why an access has no basis that holds; one that states none is without justification whatever this says.
@@ -82,13 +82,13 @@ pub fn flags_for(
     flags
 }
 
-/// Whether the ledger looks for what supports the basis of such a record: it isn't a decision or a break-glass.
+/// Tells whether the ledger looks for what supports the basis of such a record: it isn't a decision or a break-glass.
 fn can_be_claimed(kind: Kind, flags: Flags) -> bool {
     (kind.is_access() || kind.is_movement()) && flags.contains(Flags::BASIS) && !flags.contains(Flags::CITES)
 }
 
-/// Whether an entry's flags are the right ones, as far as can be said without the rest of the log. `record` is the one
-/// that it commits to, or none where it is sealed or gone. A record of the ledger is flagged as its own, and nothing
+/// Tells whether an entry's flags are the right ones, as far as can be said without the rest of the log. `record` is the
+/// one that it commits to, or none where it is sealed or gone. A record of the ledger is flagged as its own, and nothing
 /// else.
 pub fn flags_hold(entry: &RecordEntry, record: Option<&ParsedRecord>, late_after_ms: u64) -> bool {
     match record {
@@ -98,9 +98,9 @@ pub fn flags_hold(entry: &RecordEntry, record: Option<&ParsedRecord>, late_after
     }
 }
 
-/// Whether the flags are those of this record: what the record states, when it came, and a fault only of a basis that the
-/// ledger looked at. Whether that fault is a true one takes the log, and so does from when on a policy calls a record late
-/// before the genesis does.
+/// Tells whether the flags are those of this record: what the record states, when it came, and a fault only of a basis that
+/// the ledger looked at. Whether that fault is a true one takes the log, and so does from when on a policy calls a record
+/// late before the genesis does.
 fn flags_fit(entry: &RecordEntry, record: &ParsedRecord, late_after_ms: u64) -> bool {
     let flags = entry.flags;
     if flags.stated() != stated(facts_of(record)) || !basis_can_be(entry) {
@@ -113,7 +113,7 @@ fn flags_fit(entry: &RecordEntry, record: &ParsedRecord, late_after_ms: u64) -> 
     }
 }
 
-/// Whether what the flags say of the basis fits together: what can be said without the record.
+/// Tells whether what the flags say of the basis fits together: what can be said without the record.
 fn basis_can_be(entry: &RecordEntry) -> bool {
     let (kind, flags) = (entry.kind, entry.flags);
     let has_basis = flags.contains(Flags::BASIS);

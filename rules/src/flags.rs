@@ -1,4 +1,4 @@
-//! What is said of an entry at a glance: the flags of `docs/formats.md` §5.
+//! The flags of an entry (`docs/formats.md` §5).
 
 use std::fmt;
 use std::ops::BitOr;
@@ -91,7 +91,7 @@ impl Flags {
     pub const CLAIMED: Self = Self(64);
 
     const ALL: u16 = 127;
-    /// What the author states: the batch leaf covers it.
+    /// The flags that the author states: the batch leaf covers them.
     const STATED: u16 = Self::DEFERRED.0 | Self::BASIS.0 | Self::CITES.0;
     /// Where the reason stands, beside `UNJUSTIFIED` only.
     const REASON: u16 = 0x0f00;
@@ -150,7 +150,7 @@ impl Flags {
         self.0
     }
 
-    /// Whether every flag of `other` is set; for which reason doesn't count.
+    /// Tells whether every flag of `other` is set; for which reason doesn't count.
     pub const fn contains(self, other: Self) -> bool {
         let flags = other.0 & Self::ALL;
         self.0 & flags == flags

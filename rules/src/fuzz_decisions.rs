@@ -13,7 +13,7 @@ use crate::kind::Kind;
 use crate::limits::OCCURRED_AT_MS_MAX;
 use crate::record::{ParsedRecord, new_message};
 
-/// What a record means: two bytes of its kind, then its details. Every record that is understood is admitted or
+/// Reads the meaning of a record: two bytes of its kind, then its details. Every record that is understood is admitted or
 /// refused, takes effect, and something is decided on it.
 pub fn fuzz_event(data: &[u8]) {
     let Some((kind, details)) = data.split_first_chunk::<2>() else {

@@ -96,7 +96,7 @@ pub struct Checks {
     pub source: Source,
 }
 
-/// What kind of INS an identifier is.
+/// The kind of INS that an identifier is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InsOid {
     /// INS-NIR: the social security number.
@@ -129,7 +129,7 @@ impl InsOid {
         all.into_iter().find(|known| known.as_str() == oid).ok_or(IdentError::InsOid)
     }
 
-    /// Whether only test logs accept it.
+    /// Tells whether only test logs accept it.
     pub const fn is_test(self) -> bool {
         matches!(self, Self::Test | Self::Demo)
     }
@@ -215,7 +215,7 @@ impl Ins {
         self.oid
     }
 
-    /// Whether the last two digits are the key of the first 13 characters: `97 − (number modulo 97)`.
+    /// Tells whether the last two digits are the key of the first 13 characters: `97 − (number modulo 97)`.
     pub fn key_fits(&self) -> bool {
         let (number, key) = self.value.split_at(13);
         key_of(number).is_some_and(|expected| key.parse() == Ok(expected))
@@ -275,7 +275,7 @@ impl Rpps {
         &self.0
     }
 
-    /// Whether the last digit is the Luhn key of the others (ISO/IEC 7812-1 annex B).
+    /// Tells whether the last digit is the Luhn key of the others (ISO/IEC 7812-1 annex B).
     pub fn key_fits(&self) -> bool {
         let digits = self.0.bytes().rev().map(|byte| u32::from(byte - b'0'));
         let sum: u32 = digits

@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub enum Group {
     /// The space itself: opened, opposed, closed.
     Space = 0x01,
-    /// What the patient permits and denies.
+    /// Permissions and denials of the patient.
     Consent = 0x02,
     /// Blocks, masks, embargoes, oppositions.
     Limits = 0x03,
@@ -81,7 +81,7 @@ impl Group {
 #[error("unknown kind {0}: docs/formats.md §2 lists the kinds")]
 pub struct UnknownKind(String);
 
-/// What a record says, one of the kinds of `docs/formats.md` §2. Holds no other number.
+/// The kind of a record, one of `docs/formats.md` §2. Holds no other number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(u16);
 
@@ -258,14 +258,14 @@ impl Kind {
         self.made_by_ledger() || level >= 4 && matches!(self, Self::LOG_CONSULTED)
     }
 
-    /// Whether a record of a kind that has a patient may be without: entries were read and not one patient's trace, the
-    /// glass was broken for someone who isn't identified yet, or the authority voids records, of which the ledger tells each
-    /// patient by a record of its own.
+    /// Tells whether a record of a kind that has a patient may be without: entries were read and not one patient's trace,
+    /// the glass was broken for someone who isn't identified yet, or the authority voids records, of which the ledger tells
+    /// each patient by a record of its own.
     pub const fn may_lack_patient(self) -> bool {
         matches!(self, Self::LOG_CONSULTED | Self::RECORDS_VOIDED) || self.0 >> 8 == Group::Emergency as u16
     }
 
-    /// Whether a record of this kind carries a patient's tag. The others carry none.
+    /// Tells whether a record of this kind carries a patient's tag. The others carry none.
     pub const fn has_patient(self) -> bool {
         matches!(self, Self::PAYLOAD_ERASED | Self::RECORDS_VOIDED)
             || !self.is_act()
@@ -281,7 +281,7 @@ impl Kind {
                 )
     }
 
-    /// Whether a record of this kind that an author makes always has a patient: all that can, but for break-glass.
+    /// Tells whether a record of this kind that an author makes always has a patient: all that can, but for break-glass.
     pub const fn needs_patient(self) -> bool {
         self.has_patient() && self.0 >> 8 != Group::Emergency as u16 && !matches!(self, Self::RECORDS_VOIDED)
     }

@@ -1,4 +1,4 @@
-//! What is meant: records and entries, their rules, identifiers, kinds, roles, error codes and the JSON record line.
+//! The meaning of records and entries: their rules, identifiers, kinds, roles, error codes and the JSON record line.
 //!
 //! The crate is pure: no I/O, no clock, no threads. Services, nodes and verifiers run the same code. Nothing here
 //! panics on bytes from strangers, and the work is bounded by their length.

@@ -1,7 +1,7 @@
 //! A large access is on record in several parts, which say so (`details.part`): read as the one that it is.
 //!
-//! What an author says of parts hides nothing: records are put together only where they say the same but for their items, and
-//! whoever shows them shows all items and all places in the log.
+//! An author's statement about parts hides nothing: records are put together only where they say the same but for their
+//! items, and whoever shows them shows all items and all places in the log.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use sillage_proto::v1;
 
 use crate::flags::Flags;
 
-/// What a record says of the access that it is a part of.
+/// The statement of a record about the access that it is a part of.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Part {
     /// Which access: the beginning of the hash of its document.
@@ -25,7 +25,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// What the details of a record say, where it is one of several.
+    /// The statement in a record's details, where the record is one of several.
     pub fn of(details: &str) -> Option<Self> {
         // Most records are none: they cost no parsing.
         if !details.contains("\"part\"") {
@@ -41,7 +41,7 @@ impl Part {
 pub struct Line<'a> {
     /// None where it was erased, isn't shown, or is none.
     pub record: Option<&'a v1::Record>,
-    /// What the ledger flagged.
+    /// The ledger's flags.
     pub flags: Flags,
     /// Name of the service that signed it.
     pub author: &'a str,

@@ -111,7 +111,7 @@ impl ParsedRecord {
         Ok(Self { message, bytes, kind, tag, act })
     }
 
-    /// Whether an author may submit it.
+    /// Checks that an author may submit it.
     ///
     /// # Errors
     /// `KIND_RESERVED` for what the ledger makes itself.
@@ -177,7 +177,7 @@ impl ParsedRecord {
         record_hash(salt, &self.bytes)
     }
 
-    /// What its author signs of it: the leaf of the batch tree, equal to that of its entry
+    /// The part that its author signs: the leaf of the batch tree, equal to that of its entry
     /// ([`crate::entry::RecordEntry::batch_leaf`]). `record_hash` is its salted hash.
     pub fn batch_leaf(&self, record_hash: Hash) -> BatchLeaf {
         batch_leaf(self.kind, stated(facts_of(self)), self.entry_tag(), record_hash)

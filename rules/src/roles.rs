@@ -108,17 +108,17 @@ impl Roles {
         Self(self.0 & !other.0)
     }
 
-    /// Whether every role of `other` is in the set.
+    /// Tells whether every role of `other` is in the set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether at least one role of `other` is in the set.
+    /// Tells whether at least one role of `other` is in the set.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Whether a party with these roles may sign records of this kind, for any patient. The needs of an act of the
+    /// Tells whether a party with these roles may sign records of this kind, for any patient. The needs of an act of the
     /// authority are another affair, and so are those of a patient's own device.
     pub fn may_sign(self, kind: Kind) -> bool {
         self.contains(Self::AUTHOR) || Self(self.0 & !Self::PATIENT.0).intersects(signers(kind))
@@ -129,19 +129,19 @@ impl Roles {
         self.may_sign(kind) || level < 4 && kind == Kind::LOG_CONSULTED && self.contains(Self::RECORDER)
     }
 
-    /// Whether a patient's own device may sign records of this kind under the patient's tags: what the patient decides. The
-    /// actor of such a record is the patient and nobody else, for the device vouches for nobody else.
+    /// Tells whether a patient's own device may sign records of this kind under the patient's tags: what the patient
+    /// decides. The actor of such a record is the patient and nobody else, for the device vouches for nobody else.
     pub fn may_decide(self, kind: Kind) -> bool {
         let decides = matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People);
         decides && self.contains(Self::PATIENT)
     }
 
-    /// Whether the party vouches for its own actors alone: all but those that have the role author from before.
+    /// Tells whether the party vouches for its own actors alone: all but those that have the role author from before.
     pub const fn is_bound(self) -> bool {
         !self.contains(Self::AUTHOR)
     }
 
-    /// Whether the set has no role.
+    /// Tells whether the set has no role.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -172,14 +172,14 @@ const EMERGENCY: Roles = Roles::EMERGENCY;
 const REVIEWER: Roles = Roles::REVIEWER;
 const IDENTITY: Roles = Roles::IDENTITY;
 const AUTHORITY: Roles = Roles::AUTHORITY;
-/// What a patient decides, signed at a desk or on the patient's own device.
+/// A decision of a patient, signed at a desk or on the patient's own device.
 const PATIENTS: Roles = DESK.with(Roles::PATIENT);
 /// The same, which a judge or a law may decide in the patient's place.
 const PATIENTS_OR_LAW: Roles = PATIENTS.with(AUTHORITY);
 const DESK: Roles = Roles::CONSENT_DESK;
 /// Records that follow from another: the party that recorded that one, or serves the patient, tells of it.
 const TELLS: Roles = RECORDER.with(DESK);
-/// What a system says of itself.
+/// A statement of a system about itself.
 const SYSTEMS: Roles = RECORDER.with(EMERGENCY);
 
 /// The roles that may sign each kind, in the order of the kinds. Nobody's kinds are made by the ledger alone. The role

@@ -21,7 +21,7 @@ use crate::record::{ParsedRecord, RecordError, new_message};
 /// Records that one notice names.
 pub const NOTICE_RECORDS_MAX: usize = 512;
 
-/// Whose records are voided.
+/// The party or key whose records are voided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whose {
     /// Those that this key signed.
@@ -35,7 +35,7 @@ pub enum Whose {
 pub enum Voiding {
     /// Records count for nothing from here on.
     Void {
-        /// Whose.
+        /// The party or key.
         whose: Whose,
         /// The first entry that is meant.
         from: LeafIndex,
@@ -107,8 +107,8 @@ impl Voiding {
     }
 }
 
-/// Whether records of this kind can be voided. Acts are undone by acts, and documents that hold for all by new ones; what the
-/// ledger records itself nobody signed.
+/// Tells whether records of this kind can be voided. Acts are undone by acts, and documents that hold for all by new ones;
+/// what the ledger records itself nobody signed.
 pub fn can_be_voided(kind: Kind) -> bool {
     !kind.is_act()
         && !kind.made_by_ledger()
@@ -117,8 +117,8 @@ pub fn can_be_voided(kind: Kind) -> bool {
         && !matches!(kind, Kind::POLICY_PUBLISHED | Kind::MATRIX_PUBLISHED | Kind::CATALOGUE_PUBLISHED)
 }
 
-/// What the ledger tells a patient: which of their records are voided, or in force again. It is public by nature: it holds
-/// numbers of entries alone.
+/// A notice of the ledger to a patient: which of their records are voided, or in force again. It is public by nature: it
+/// holds numbers of entries alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
@@ -131,7 +131,7 @@ pub struct Notice {
     pub reinstates: Option<u64>,
 }
 
-/// What the notices of one trace come to: which acts void which of its records.
+/// The sum of the notices of one trace: which acts void which of its records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VoidedRecords(BTreeMap<u64, BTreeSet<u64>>);
 

@@ -1,5 +1,5 @@
-//! Whom a party vouches for: the structures for which its actors act, the systems that name them, and the issuers of the
-//! logins that it relays.
+//! Vouching: a party vouches for the structures for which its actors act, the systems that name them, and the issuers of
+//! the logins that it relays.
 //!
 //! A record and a request name their actor in free text, signed by a party. Their words on the actor count only as far
 //! as that party may vouch for them: [`claims_of_record`] and [`claims_of_request`] say what that is. Which names a
@@ -22,7 +22,7 @@ use crate::will::may_carry;
 /// Stands for every name. Registered in test logs only.
 pub const ANY: &str = "*";
 
-/// What a party can vouch for.
+/// A thing for which a party can vouch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Vouched {
@@ -30,7 +30,7 @@ pub enum Vouched {
     Structure = 1,
     /// The URI of a system of actors.
     ActorSystem = 2,
-    /// Who established the identity in an authentication.
+    /// The issuer that established the identity in an authentication.
     Issuer = 3,
 }
 
@@ -106,12 +106,12 @@ impl Vouching {
         (!self.is_empty()).then_some(v1::Vouching { structures, actor_systems, issuers })
     }
 
-    /// Whether it names nothing.
+    /// Tells whether it names nothing.
     pub fn is_empty(&self) -> bool {
         self.names().next().is_none()
     }
 
-    /// Whether it names one thing for all of a kind.
+    /// Tells whether it names one thing for all of a kind.
     pub fn has_any(&self) -> bool {
         self.names().any(|(_, name)| name == ANY)
     }
@@ -154,12 +154,12 @@ fn list(path: &str, what: Vouched, names: &[String]) -> Result<Vec<String>, Reco
     Ok(names.to_vec())
 }
 
-/// What a party has to vouch for, so that something counts.
+/// A thing for which a party has to vouch, so that something counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim<'r> {
     /// Which field says it.
     pub path: &'static str,
-    /// What is named.
+    /// The thing that is named.
     pub what: Vouched,
     /// The name; empty where one is missing: then who vouches for every name does.
     pub name: &'r str,
@@ -177,7 +177,7 @@ impl Claim<'_> {
     }
 }
 
-/// What a record claims of its actor. `event` is what it means for decisions, where it decides something.
+/// The claims of a record about its actor. `event` is what it means for decisions, where it decides something.
 ///
 /// - The patient and persons prove who they are themselves: whoever relays their login vouches for its issuer alone. Without a
 ///   login, nothing says that they acted: only where admission asks for none, as of what was `collected`, or where a will
@@ -226,7 +226,7 @@ pub fn claims_of_record<'r>(record: &'r ParsedRecord, event: Option<&'r Event>) 
     claims
 }
 
-/// What a request claims of its actor.
+/// The claims of a request about its actor.
 pub fn claims_of_request(request: &ParsedRequest) -> Vec<Claim<'_>> {
     let message = request.message();
     let mut claims = claims_of_actor(message.actor.as_ref(), message.auth.as_ref());
@@ -254,7 +254,7 @@ fn structure<'r>(path: &'static str, name: &'r str) -> Claim<'r> {
     Claim { path, what: Vouched::Structure, name }
 }
 
-/// Whether an actor of this system is established by a login that is relayed, and by nobody's word.
+/// Tells whether an actor of this system is established by a login that is relayed, and by nobody's word.
 fn proves_itself(system: &str) -> bool {
     matches!(system, PATIENT_SYSTEM | PERSON_SYSTEM)
 }

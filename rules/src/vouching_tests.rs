@@ -26,7 +26,7 @@ fn record(kind: Kind, actor: Option<v1::Actor>, details: &str) -> ParsedRecord {
     ParsedRecord::from_message(message).expect("a record")
 }
 
-/// What a record claims, as `field: name`.
+/// The claims of a record, as `field: name`.
 fn claimed(record: &ParsedRecord) -> Vec<String> {
     let event = Event::of(record).expect("understood");
     let claims = claims_of_record(record, event.as_ref());

@@ -211,7 +211,7 @@ fn each_role_is_given_by_two() {
     }
 }
 
-/// What rules of before guard stays as it was: logs of level 3 replay to the same roots.
+/// The rules of before guard the same acts as then: logs of level 3 replay to the same roots.
 #[test]
 fn a_rule_of_before_guards_what_it_did() {
     let before = Rule { acts: GuardedActs::OF_BEFORE, ..rule() };

@@ -29,7 +29,7 @@ pub use read::ScenarioError;
 /// Someone or something that acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioActor {
-    /// What it is.
+    /// The kind of actor.
     pub kind: ActorKind,
     /// Its profession.
     pub profession: Option<String>,
@@ -44,7 +44,7 @@ pub struct ScenarioActor {
 pub struct ScenarioItem {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The patient that it belongs to.
     pub patient: String,
     /// Its category.
     pub category: String,
@@ -67,7 +67,7 @@ pub struct ScenarioPolicy {
     pub barred_purposes: Option<Vec<String>>,
     /// Systems that deposit without a grant.
     pub legal_feeds: Option<Vec<String>>,
-    /// Who opens which case.
+    /// The professions that may open each case.
     pub emergency_professions: BTreeMap<Case, Vec<String>>,
     /// How long a break-glass holds at most, in seconds.
     pub breakglass_max_s: Option<u64>,
@@ -103,9 +103,9 @@ pub struct ScenarioRecord {
     pub at: TimeMs,
     /// Its content.
     pub kind: Kind,
-    /// Whose it is; none where an actor is revoked for all.
+    /// The patient that it belongs to; none where an actor is revoked for all.
     pub patient: Option<String>,
-    /// Who signs it.
+    /// The actor that signs it.
     pub by: String,
     /// The fields of its kind, without `items` where those stand in the record itself.
     pub fields: Vec<(String, Field)>,
@@ -122,7 +122,7 @@ impl ScenarioRecord {
     }
 }
 
-/// What must be decided on an item.
+/// The decision that must be made on an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expected {
     /// Permitted or not; follows from the reason.
@@ -138,7 +138,7 @@ pub struct ScenarioRequest {
     pub line: usize,
     /// Its ledger time.
     pub at: TimeMs,
-    /// Who asks.
+    /// The actor that asks.
     pub actor: String,
     /// On whom.
     pub patient: String,
@@ -148,11 +148,11 @@ pub struct ScenarioRequest {
     pub purpose: String,
     /// With which items.
     pub items: Vec<String>,
-    /// What must come out, by item.
+    /// The outcome that must come, by item.
     pub expect: BTreeMap<String, Expected>,
     /// The items that the actor is told of; not checked where absent.
     pub told: Option<Vec<String>>,
-    /// What the actor owes; not checked where absent.
+    /// The actor's obligations; not checked where absent.
     pub obligations: Option<Vec<Obligation>>,
 }
 
@@ -184,9 +184,9 @@ pub struct Scenario {
     pub clock: TimeMs,
     /// The policy, the habilitation matrix.
     pub policy: ScenarioPolicy,
-    /// Who acts, by name.
+    /// The actors, by name.
     pub actors: BTreeMap<String, ScenarioActor>,
-    /// What is on deposit, by id.
+    /// The items on deposit, by id.
     pub items: BTreeMap<String, ScenarioItem>,
     /// Records and requests by time; at the same time records first, then as in the file.
     pub steps: Vec<Step>,

@@ -35,7 +35,7 @@ pub(super) fn scenario(source: &str) -> Result<Scenario, Vec<ScenarioError>> {
     }
 }
 
-/// What later parts of a file refer to.
+/// The names that later parts of a file refer to.
 pub(super) struct Names<'n> {
     pub clock: TimeMs,
     pub actors: &'n BTreeMap<String, ScenarioActor>,

@@ -9,7 +9,7 @@ use sillage_rules::time::TimeMs;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What is wrong in a scenario file, and where.
+/// A fault in a scenario file, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct ScenarioError {

@@ -9,7 +9,7 @@ use super::parse::{Names, actions};
 use super::read::{Table, Value};
 use super::{Field, ScenarioRecord};
 
-/// What a field takes.
+/// The form of a field's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Actor,

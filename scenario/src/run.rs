@@ -17,10 +17,10 @@ use super::{Expected, Field, Scenario, ScenarioRecord, ScenarioRequest, Step};
 /// Offline nobody asks for a patient's tag.
 const TAG: [u8; 32] = [1; 32];
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Came {
-    /// What was decided, by item.
+    /// The decisions, by item.
     pub items: BTreeMap<String, Expected>,
     /// The items that the actor is told of.
     pub told: Vec<String>,
@@ -35,9 +35,9 @@ pub struct RunLine {
     pub line: usize,
     /// When it happened.
     pub at: TimeMs,
-    /// What it was, and what came out.
+    /// The line in words, with its outcome.
     pub text: String,
-    /// What was expected and didn't come; empty where all did.
+    /// The expectations that weren't met; empty where all were.
     pub mismatches: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ fn words(outcome: &Expected) -> String {
     format!("{} {}", if outcome.permit { "permit" } else { "deny" }, outcome.reason)
 }
 
-/// What was expected of a record and didn't come. `refused` is the code it was refused with.
+/// The expectations of a record that weren't met. `refused` is the code it was refused with.
 pub fn record_mismatch(record: &ScenarioRecord, refused: Option<Code>) -> Option<String> {
     match (record.refused, refused) {
         (expected, got) if expected == got => None,
@@ -117,7 +117,7 @@ pub fn record_mismatch(record: &ScenarioRecord, refused: Option<Code>) -> Option
     }
 }
 
-/// What was expected of a request and didn't come. `told` and `obligations` are checked where the story gives them,
+/// The expectations of a request that weren't met. `told` and `obligations` are checked where the story gives them,
 /// whatever their order.
 pub fn request_mismatches(request: &ScenarioRequest, came: &Came) -> Vec<String> {
     let mut mismatches = Vec::new();
@@ -216,7 +216,7 @@ impl<'s> Offline<'s> {
         Ok((event, meta))
     }
 
-    /// Whether a name is that of a revoked actor, in the records of one patient.
+    /// Tells whether a name is that of a revoked actor, in the records of one patient.
     fn is_revoked(&self, name: &ActorName, patient: Option<&str>) -> bool {
         self.revoked.iter().any(|revoked| self.world.name(revoked, patient) == *name)
     }

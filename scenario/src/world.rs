@@ -29,7 +29,7 @@ pub struct World<'s> {
     namespace: String,
 }
 
-/// What a record of a story is in a ledger.
+/// The form that a record of a story has in a ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
     /// A record under one of the patient's tags, which is filled in already.
@@ -43,7 +43,7 @@ pub enum Said {
     ActorRevoked(Hash),
 }
 
-/// Whether a record of a story stands under the patient's secret tag.
+/// Tells whether a record of a story stands under the patient's secret tag.
 pub fn is_secret(kind: Kind) -> bool {
     matches!(kind, Kind::MINOR_SECRECY_SET | Kind::MINOR_SECRECY_LIFTED)
 }
@@ -198,7 +198,7 @@ impl<'s> World<'s> {
         Said::Record { message: Box::new(message), authority: relation.is_some_and(Relation::is_of_law) }
     }
 
-    /// What real records say and stories leave to the table of actors.
+    /// Adds the details that real records have and stories leave to the table of actors.
     fn complete(&self, record: &ScenarioRecord, details: &mut Map<String, Value>) {
         let named = |name: &str| match record.field(name) {
             Some(Field::Actor(actor)) => Some((actor.as_str(), self.known(actor))),

@@ -1,8 +1,9 @@
-//! What the code of a refusal means, and the way out. The code itself never changes with the language: scripts and manuals name it.
+//! The meaning of a refusal's code, and the way out. The code itself never changes with the language: scripts and manuals
+//! name it.
 
 use sillage_rules::codes::Code;
 
-/// What a code means, and the way out, in French. In English a refusal says so itself.
+/// The meaning of a code, and the way out, in French. In English a refusal says so itself.
 pub fn sentence(code: Code) -> &'static str {
     match code {
         Code::MalformedRequest => {

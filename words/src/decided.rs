@@ -10,7 +10,8 @@ use super::phrase::{of_whom, short_id, to_whom};
 use super::sentence::items;
 use super::{Lang, words};
 
-/// What the record says was decided, in words; none for the kinds whose verb says it all, or whose details are missing.
+/// The decision that the record tells of, in words; none for the kinds whose verb says it all, or whose details are
+/// missing.
 pub fn predicate(kind: Kind, record: &v1::Record, lang: Lang) -> Option<String> {
     let details: Value = serde_json::from_str(&record.details).unwrap_or(Value::Null);
     match kind.group() {
@@ -234,7 +235,7 @@ pub fn relation(token: &str, lang: Lang) -> String {
     words::pick(lang, fr, en).to_owned()
 }
 
-/// What a representative may do.
+/// A power of a representative.
 pub fn power(token: &str, lang: Lang) -> String {
     match (token, lang) {
         ("read", Lang::Fr) => "consulter, rechercher, télécharger et imprimer".to_owned(),
@@ -346,7 +347,7 @@ fn emergency(kind: Kind, details: &Value, lang: Lang) -> Option<String> {
     })
 }
 
-/// What a review found.
+/// The finding of a review.
 pub fn verdict(token: &str, lang: Lang) -> String {
     let (fr, en) = match token {
         "JUSTIFIED" => ("justifié", "justified"),

@@ -24,7 +24,7 @@ pub struct Decision {
     pub purpose: String,
     /// Each document, whether it was given, and why: a token.
     pub outcomes: Vec<(v1::Item, bool, String)>,
-    /// What the actor owes, tokens.
+    /// The actor's obligations, as tokens.
     pub obligations: Vec<String>,
     /// How it was established who asked, where the log says it.
     pub asker: v1::DecisionAsker,
@@ -112,7 +112,7 @@ pub fn reason(token: &str, lang: Lang) -> String {
     vocabulary::word(vocabulary::REASONS, token, lang)
 }
 
-/// What an actor owes for what it was given, in plain words.
+/// An obligation that comes with a permission, in plain words.
 pub fn obligation(token: &str, lang: Lang) -> String {
     vocabulary::word(vocabulary::OBLIGATIONS, token, lang)
 }

@@ -69,7 +69,7 @@ pub fn said(readings: &[&Event], lang: Lang) -> String {
     }
 }
 
-/// What goes on the sentence about an access that is on record in parts, of which `shown` stand together here.
+/// The remark on the sentence about an access that is on record in parts, of which `shown` stand together here.
 pub fn parts_note(part: &Part, shown: usize, lang: Lang) -> String {
     let Part { parts, items, .. } = part;
     match (lang, shown as u64 == *parts) {

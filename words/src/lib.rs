@@ -1,4 +1,4 @@
-//! What people read: sentences in French or English, times in Paris.
+//! The words that people read: sentences in French or English, times in Paris.
 //!
 //! [`vocabulary`] holds the word of each token in both languages, and [`words`] those of the parts of a record. [`sentence`] makes
 //! one sentence of one event, [`decided`] its half on what was decided, [`phrase`] the parts of that. [`codes`] explains a
@@ -53,9 +53,9 @@ impl std::fmt::Display for Lang {
 pub struct Event {
     /// Its place in the log.
     pub index: u64,
-    /// What the ledger flagged.
+    /// The ledger's flags.
     pub flags: Flags,
-    /// What happened.
+    /// The kind of event.
     pub kind: Kind,
     /// When it was recorded, ms.
     pub recorded_at_ms: u64,
@@ -65,7 +65,7 @@ pub struct Event {
     pub decision: Option<Decision>,
     /// The act that erased it.
     pub erased: Option<v1::Erasure>,
-    /// What voided it: it counts for nothing.
+    /// The act that voided it: it counts for nothing.
     pub voided: Option<v1::Voiding>,
     /// Name of the service that signed it.
     pub author: String,
@@ -77,7 +77,7 @@ pub struct Event {
 const LATE_AFTER_MS: u64 = 86_400_000;
 
 impl Event {
-    /// What a reader should know of it: what the ledger flagged, and that it came late, which before feature level 4 was
+    /// The flags that a reader should know of: those of the ledger, and that it came late, which before feature level 4 was
     /// flagged of accesses and movements alone.
     pub fn flags(&self) -> Flags {
         let happened = self.record.as_ref().map(|record| record.occurred_at_ms);

@@ -118,7 +118,7 @@ pub fn of_whom(whom: &str, lang: Lang) -> String {
     }
 }
 
-/// Whom a directive is about. Several keys must all match, of several values of one key any.
+/// The actors whom a directive is about. Several keys must all match, of several values of one key any.
 pub fn grantee(grantee: Option<&Value>, lang: Lang) -> String {
     let anyone = || words::pick(lang, "quiconque", "anyone").to_owned();
     let Some(Value::Object(keys)) = grantee else {
@@ -179,7 +179,7 @@ pub fn of_doing(infinitive: &str) -> String {
     if vowel { format!("d'{infinitive}") } else { format!("de {infinitive}") }
 }
 
-/// What it is about: categories, labels and single items.
+/// The objects that it is about: categories, labels and single items.
 pub fn objects(details: &Value, lang: Lang) -> String {
     let categories: Vec<String> =
         texts(details.get("categories")).iter().map(|token| quoted(&words::category(token, lang), lang)).collect();

@@ -166,7 +166,7 @@ fn notice(event: &Event, record: &v1::Record) -> Option<Notice> {
     is_notice.then(|| serde_json::from_str(&record.details).ok()).flatten()
 }
 
-/// What the ledger tells a patient of voided records.
+/// The sentence that tells a patient of voided records.
 fn told(record: &v1::Record, notice: &Notice, secret: bool, lang: Lang) -> String {
     let when = time::spoken(record.occurred_at_ms, lang);
     let named: Vec<String> = notice.records.iter().take(ITEMS_NAMED_MAX).map(u64::to_string).collect();
@@ -205,7 +205,7 @@ fn hidden(secret: bool, lang: Lang) -> &'static str {
     if secret { text } else { "" }
 }
 
-/// What a patient is told of a device that acts for them.
+/// The sentences that tell a patient of a device that acts for them.
 fn device_told(record: &v1::Record, device: &DeviceRegistered, secret: bool, lang: Lang) -> String {
     let (when, hidden) = (time::spoken(record.occurred_at_ms, lang), hidden(secret, lang));
     let (name, authority) = (clean(&device.name), clean(&device.authority));
@@ -261,7 +261,7 @@ fn erasure(record: &v1::Record, act: &v1::Erased, lang: Lang) -> String {
     }
 }
 
-/// Who acted: a name, and in brackets what helps to place it.
+/// The actor: a name, and in brackets the details that help to place it.
 pub fn who(record: &v1::Record, lang: Lang) -> String {
     let unknown = words::pick(lang, "une personne non identifiée", "someone who is not named");
     let Some(actor) = &record.actor else {
@@ -306,7 +306,7 @@ pub fn item_name(item: &v1::Item, lang: Lang) -> String {
     }
 }
 
-/// What was read or sent: `label (category)`, three at most.
+/// The items that were read or sent: `label (category)`, three at most.
 pub fn items(record: &v1::Record, lang: Lang) -> String {
     let mut named: Vec<String> = record.items.iter().take(ITEMS_NAMED_MAX).map(|item| item_name(item, lang)).collect();
     let rest = record.items.len().saturating_sub(ITEMS_NAMED_MAX);
@@ -339,7 +339,8 @@ pub fn authorisation(record: &v1::Record) -> Option<bool> {
     }
 }
 
-/// What an establishment decided by its own rules, each document with the reason (see `emergency_mode::hand_in`).
+/// The decisions that an establishment made by its own rules, each document with the reason (see
+/// `emergency_mode::hand_in`).
 fn decided_locally(record: &v1::Record, lang: Lang) -> Vec<String> {
     let details: serde_json::Value = serde_json::from_str(&record.details).unwrap_or_default();
     let decided = details.get("emergency_mode").and_then(|decided| decided.as_array());
@@ -350,7 +351,7 @@ fn decided_locally(record: &v1::Record, lang: Lang) -> Vec<String> {
     decided.into_iter().flatten().filter_map(one).collect()
 }
 
-/// What was asked for and what came of it: nothing was done yet.
+/// The request and its outcome: nothing was done yet.
 fn asked_for(kind: Kind, record: &v1::Record, permitted: bool, lang: Lang) -> String {
     let locally = decided_locally(record, lang);
     if !locally.is_empty() {
@@ -372,7 +373,7 @@ fn asked_for(kind: Kind, record: &v1::Record, permitted: bool, lang: Lang) -> St
     }
 }
 
-/// Whether a character turns the reading order of those around it.
+/// Tells whether a character turns the reading order of those around it.
 pub fn turns(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

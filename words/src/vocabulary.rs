@@ -219,7 +219,7 @@ pub const REASONS: &[Word] = &[
     ("LEDGER_UNREACHABLE", "registre hors d'atteinte", "ledger out of reach"),
 ];
 
-/// What an actor owes for what it was given.
+/// The obligations that can come with a permission.
 pub const OBLIGATIONS: &[Word] = &[
     ("JUSTIFY", "justifier l'accès", "justify the access"),
     ("NOTIFY_PATIENT", "informer le patient", "tell the patient"),

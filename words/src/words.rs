@@ -6,7 +6,7 @@ use sillage_rules::kind::Kind;
 
 use super::{Lang, vocabulary};
 
-/// What the basis of a decision points to that an establishment made by its own rules, in emergency mode.
+/// The target of the basis of a decision that an establishment made by its own rules, in emergency mode.
 pub const EMERGENCY_MODE: &str = "emergency-mode";
 
 /// Picks the language.
@@ -17,7 +17,7 @@ pub fn pick<'a>(lang: Lang, fr: &'a str, en: &'a str) -> &'a str {
     }
 }
 
-/// What an actor did, as the verb of a sentence: "a consulté".
+/// The actor's deed, as the verb of a sentence: "a consulté".
 pub fn verb(kind: Kind, lang: Lang) -> &'static str {
     let (fr, en) = match kind.token() {
         "access.read" => ("a consulté", "read"),
@@ -93,7 +93,7 @@ pub fn verb(kind: Kind, lang: Lang) -> &'static str {
     pick(lang, fr, en)
 }
 
-/// What an actor tried to do and didn't: of accesses and movements whose outcome is no success.
+/// The deed that an actor tried and didn't do: of accesses and movements whose outcome is no success.
 pub fn attempt(kind: Kind, lang: Lang) -> &'static str {
     let (fr, en) = match kind.token() {
         "access.read" => ("a tenté de consulter", "tried to read"),
@@ -116,7 +116,7 @@ pub fn attempt(kind: Kind, lang: Lang) -> &'static str {
     pick(lang, fr, en)
 }
 
-/// Whether the verb needs an object: what was read, sent, deleted.
+/// Tells whether the verb needs an object: the thing that was read, sent or deleted.
 pub fn has_object(kind: Kind) -> bool {
     kind.is_access() || kind.is_movement()
 }
@@ -166,7 +166,7 @@ pub fn basis(kind: BasisKind, lang: Lang) -> &'static str {
     vocabulary::find(vocabulary::BASES, token, lang).expect("every basis has a word")
 }
 
-/// What a reader should know besides, in plain words.
+/// The remarks that a reader should know, in plain words.
 pub fn flags(flags: Flags, lang: Lang) -> Vec<&'static str> {
     let unjustified = flags.unjustified_reason().map(|reason| unjustified(reason, lang));
     let all = [(Flags::LATE, "LATE"), (Flags::DEFERRED, "DEFERRED"), (Flags::LEDGER, "LEDGER")];

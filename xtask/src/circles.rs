@@ -435,7 +435,7 @@ impl Reader {
     }
 }
 
-/// Whether a condition holds only where tests are compiled.
+/// Tells whether a condition holds only where tests are compiled.
 fn is_for_tests(attribute: &str) -> bool {
     let condition = &attribute["cfg(".len()..];
     condition.starts_with("test)") || condition.starts_with("all(test,") || condition.contains(",test)")

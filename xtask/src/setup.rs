@@ -22,7 +22,7 @@ const PACKAGES: &[Package] = &[
 const NODE: &[Package] =
     &[Package { name: "nodejs", why: "the verifier in JavaScript is tested in it", present: || on_path("node") }];
 
-/// What some faults on real processes need; those that can't be made are left out, and said to be.
+/// Packages that some faults on real processes need; those that can't be made are left out, and said to be.
 const FAULTS: &[Package] = &[
     Package { name: "faketime", why: "clocks that jump or stand still", present: || on_path("faketime") },
     Package { name: "iproute2", why: "networks whose links can be cut", present: || on_path("ip") },
@@ -59,7 +59,7 @@ pub fn packages() -> Result<(), Failed> {
     install(PACKAGES)
 }
 
-/// What only tests need. A package that can't be installed is named and is no failure: its tests skip themselves, or
+/// Installs the packages that only tests need. A package that can't be installed is named and is no failure: its tests skip themselves, or
 /// fail where no one would see that (`CI=true`).
 pub fn for_tests(with_browser: bool) {
     for packages in [NODE, FAULTS, BROWSER].iter().take(2 + usize::from(with_browser)) {
@@ -67,7 +67,7 @@ pub fn for_tests(with_browser: bool) {
     }
 }
 
-/// What only the faults of `chaos` need, in the same way.
+/// Installs the packages that only the faults of `chaos` need, in the same way.
 pub fn for_faults() {
     or_without(FAULTS);
 }

@@ -61,6 +61,7 @@ pub fn check() -> Result<(), Failed> {
             std::fs::read_to_string(&file).map_err(|e| Failed::new(format!("cannot read {}: {e}", file.display())))?;
         source(&file, &text, &mut findings);
         door(&file, &text, &mut findings);
+        question(&file.strip_prefix(root()).unwrap_or(&file).to_string_lossy(), &text, &mut findings);
     }
     if findings.is_empty() {
         eprintln!("tidy: nothing to say");
@@ -140,6 +141,25 @@ fn door(path: &Path, text: &str, findings: &mut Vec<String>) {
     }
 }
 
+/// Crates in which no doc comment opens with a question's word. A noun says sooner what a thing is: "The signer of a batch" instead
+/// of "Who signed a batch". Add a crate once its comments are rewritten.
+const PLAIN_DOCS: &[&str] = &["proto", "proof", "rules", "words", "audit", "scenario", "gateway", "xtask"];
+const QUESTION_WORDS: &[&str] = &["What", "Who", "Whose", "Whom", "Whether"];
+
+fn question(shown: &str, text: &str, findings: &mut Vec<String>) {
+    if !shown.split('/').next().is_some_and(|folder| PLAIN_DOCS.contains(&folder)) {
+        return;
+    }
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let doc = ["/// ", "//! "].iter().find_map(|mark| line.strip_prefix(mark));
+        let first = doc.and_then(|doc| doc.split(|c: char| !c.is_alphabetic()).next());
+        if let Some(word) = first.filter(|word| QUESTION_WORDS.contains(word)) {
+            findings.push(format!("{shown}:{}: open with a noun or a verb instead of `{word}`", number + 1));
+        }
+    }
+}
+
 /// Every Rust source of the workspace.
 fn sources() -> Result<Vec<PathBuf>, Failed> {
     let mut files = Vec::new();
@@ -176,5 +196,28 @@ fn source(path: &Path, text: &str, findings: &mut Vec<String>) {
         for word in left.iter().filter(|w| line.contains(w.as_str())) {
             findings.push(format!("{shown}:{}: `{word}` is left in the code", number + 1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn questions_of(path: &str, text: &str) -> Vec<String> {
+        let mut findings = Vec::new();
+        question(path, text, &mut findings);
+        findings
+    }
+
+    #[test]
+    fn a_doc_comment_that_opens_with_a_question_is_found() {
+        let found = questions_of("rules/src/act.rs", "/// The key.\n    /// Whose key it is.\n");
+        assert_eq!(found, ["rules/src/act.rs:2: open with a noun or a verb instead of `Whose`"]);
+    }
+
+    #[test]
+    fn other_comments_and_other_crates_may() {
+        assert_eq!(questions_of("rules/src/act.rs", "// What for?\n/// Whole numbers.\n"), Vec::<String>::new());
+        assert_eq!(questions_of("nowhere/src/act.rs", "/// What it is.\n"), Vec::<String>::new());
     }
 }

@@ -31,7 +31,7 @@ pub struct LogConfig {
     pub origin: String,
     /// Its keys; any of them is enough.
     pub keys: Vec<VerifierKey>,
-    /// What a checkpoint has to satisfy beside.
+    /// A policy that a checkpoint has to satisfy beside.
     pub policy: Option<Policy>,
 }
 

@@ -34,7 +34,7 @@ use store::{Latest, Store};
 
 use sillage_client::error::ClientError;
 
-/// What a log is answered. Each is one status code of the specification.
+/// The answer to a log. Each is one status code of the specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// 200: the witness's signature line.
@@ -134,7 +134,8 @@ impl Witness {
         );
     }
 
-    /// What monitoring reads: the size that was cosigned of each log, and whether two histories were shown. OpenMetrics.
+    /// The metrics for monitoring: the size that was cosigned of each log, and whether two histories were shown.
+    /// OpenMetrics.
     pub fn metrics(&self) -> String {
         let mut sizes = "# TYPE sillage_witness_size gauge\n".to_owned();
         let mut other = "# TYPE sillage_witness_two_histories gauge\n".to_owned();
@@ -192,8 +193,8 @@ impl Witness {
     }
 }
 
-/// Whether a refused checkpoint, which the log's key signed, isn't one of the history that was cosigned: it has another root at
-/// the same size, or came with a proof that leads elsewhere. One that is merely older is no contradiction.
+/// Tells whether a refused checkpoint, which the log's key signed, isn't one of the history that was cosigned: it has
+/// another root at the same size, or came with a proof that leads elsewhere. One that is merely older is no contradiction.
 fn is_another_history(known: &Latest, new: &Checkpoint, refusal: &Answer) -> bool {
     let known = &known.checkpoint;
     match refusal {

@@ -19,7 +19,8 @@ pub struct AddCheckpoint {
     pub proof: Vec<Hash>,
     /// The note, not verified yet.
     pub note: SignedNote,
-    /// What its first three lines say. Lines after them are the log's affair: they are cosigned, and say nothing here.
+    /// The content of its first three lines. Lines after them are the log's affair: they are cosigned, and say nothing
+    /// here.
     pub checkpoint: Checkpoint,
 }
 

@@ -57,7 +57,7 @@ pub struct Evidence {
     pub note: SignedNote,
     /// Its file. The checkpoint that had been cosigned then stands beside it, and ends in `.kept`.
     pub path: PathBuf,
-    /// Whether it proves two histories: another root at the size that was cosigned. Else it came with a proof that leads
+    /// True if it proves two histories: another root at the size that was cosigned. Else it came with a proof that leads
     /// elsewhere, which anybody can send with the log's own checkpoint.
     pub is_proven: bool,
 }
@@ -140,7 +140,7 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 
-    /// Whether another history of this log was shown.
+    /// Tells whether another history of this log was shown.
     pub fn has_evidence(&self, origin: &str) -> bool {
         // What can't be read isn't nothing.
         evidence_paths(&self.dir, origin).map_or(true, |paths| !paths.is_empty())

@@ -16,7 +16,7 @@ const BATCH_LEAF_PREFIX: u8 = 0x06;
 /// Length of a batch leaf's preimage, in bytes.
 const BATCH_LEAF_LEN: usize = 69;
 
-/// What an author states of one record, beside its salted hash.
+/// The statements of an author about one record, beside its salted hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLeaf {
     /// The code of the record's kind.
@@ -30,7 +30,7 @@ pub struct BatchLeaf {
 }
 
 impl BatchLeaf {
-    /// What is hashed.
+    /// The bytes that are hashed.
     fn preimage(&self) -> [u8; BATCH_LEAF_LEN] {
         let mut block = [0; BATCH_LEAF_LEN];
         block[0] = BATCH_LEAF_PREFIX;

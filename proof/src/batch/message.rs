@@ -105,7 +105,7 @@ pub enum MessageError {
     Count(u32),
 }
 
-/// What an author signs: this root, over this many records, is number `seq` of my stream in this log.
+/// The message that an author signs: this root, over this many records, is number `seq` of my stream in this log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchMessage {
     /// The author's key that signs.
@@ -204,7 +204,7 @@ impl BatchMessage {
     }
 }
 
-/// What a node signs in answer: the promise that the entries come under a checkpoint.
+/// The message that a node signs in answer: the promise that the entries come under a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptMessage {
     /// The batch answered, except that `key_id` is the *node's* signing key.

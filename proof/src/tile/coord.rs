@@ -47,7 +47,7 @@ impl TileCoord {
         Self { level, index, width }
     }
 
-    /// Whether a tree of `size` entries has all hashes of this tile.
+    /// Tells whether a tree of `size` entries has all hashes of this tile.
     pub fn is_covered_by(&self, size: TreeSize) -> bool {
         let hashes = size.get().checked_shr(u32::from(TILE_HEIGHT) * u32::from(self.level)).unwrap_or(0);
         let first = self.index.checked_mul(TILE_WIDTH as u64);

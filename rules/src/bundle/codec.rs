@@ -15,7 +15,7 @@ const HEADER: &[u8] = b"sillage-trace/v1\n";
 /// The batch of what the ledger made itself.
 const NO_BATCH: u32 = u32::MAX;
 
-/// Whether a file begins as a patient bundle does, of whatever version.
+/// Tells whether a file begins as a patient bundle does, of whatever version.
 pub fn is_bundle(bytes: &[u8]) -> bool {
     bytes.starts_with(b"sillage-trace/")
 }

@@ -20,7 +20,7 @@ use crate::kind::Kind;
 use crate::record::{ParsedRecord, part_hash, record_hash, two_part_hash};
 use crate::voiding::{Notice, VoidedRecords};
 
-/// What was found in the entries.
+/// The findings in the entries.
 pub(super) struct Checked {
     pub(super) entries: Vec<EntryReport>,
 }
@@ -48,7 +48,7 @@ impl Erasures {
         }
     }
 
-    /// What erased the record of this entry: the first erasure that names it.
+    /// The erasure of the record of this entry: the first one that names it.
     fn of(&self, index: LeafIndex) -> Option<&ErasedBy> {
         let after = self.patient.partition_point(|by| by.index <= index);
         let all = self.patient.get(after);
@@ -88,7 +88,7 @@ fn line(at: usize, index: Option<LeafIndex>, problem: impl Into<EntryProblem>) -
     Section::Entries.err(Problem::Line { at, index: index.map(LeafIndex::get), problem: problem.into() })
 }
 
-/// What is known while the entries are walked in order.
+/// The state of the walk over the entries, in order.
 struct Walk<'a> {
     bundle: &'a Bundle,
     terms: &'a Terms,
@@ -97,7 +97,7 @@ struct Walk<'a> {
     /// How many authors were used so far: they stand in the order of their first use.
     authors_used: usize,
     last: Option<LeafIndex>,
-    /// What was used, to find what is there twice.
+    /// Batches and keys that were used, to find one that is there twice.
     batches_seen: HashSet<(StreamId, u64)>,
     keys_seen: HashSet<[u8; 32]>,
 }
@@ -244,7 +244,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What is shown of an entry.
+/// The part of an entry that is shown.
 enum Shown {
     Nothing,
     Record(Box<ParsedRecord>),

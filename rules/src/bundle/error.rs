@@ -1,4 +1,4 @@
-//! What is wrong with a bundle, and with which part of it.
+//! Faults of a bundle, each with the part where it is.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub enum Section {
     Genesis = 2,
     /// The index commit.
     IndexCommit = 3,
-    /// Whose trace.
+    /// The patient's identity.
     Identity = 4,
     /// The bucket of the patient index.
     Bucket = 5,
@@ -33,7 +33,7 @@ pub enum Section {
     Range = 6,
     /// The signer.
     Authors = 7,
-    /// What they signed.
+    /// The batches that the authors signed.
     Batches = 8,
     /// The entries.
     Entries = 9,
@@ -114,7 +114,7 @@ impl BundleError {
     }
 }
 
-/// What is wrong with a section.
+/// The fault of a section.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The file ends before it.
@@ -175,9 +175,9 @@ pub enum Problem {
     /// The index has another depth than the genesis says.
     #[error("an index of depth {found}, where the genesis says {expected}")]
     Depth {
-        /// What the entry says.
+        /// The number in the entry.
         found: u8,
-        /// What the genesis says.
+        /// The number in the genesis.
         expected: u32,
     },
     /// A proof that leads elsewhere.
@@ -229,7 +229,7 @@ pub enum Problem {
     },
 }
 
-/// What is wrong with one of the patient's entries.
+/// The fault of one of the patient's entries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryProblem {
     /// It can't be read.

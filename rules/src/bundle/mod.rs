@@ -70,7 +70,7 @@ pub struct IncludedEntry {
     pub path: Vec<Hash>,
 }
 
-/// Whose trace: the identity, its tag, and the proof that they belong together.
+/// The patient of the trace: the identity, its tag, and the proof that they belong together.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BundleIdentity {
     /// The 15 characters of the INS with its key.
@@ -113,13 +113,13 @@ impl Range {
 /// A key that signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleAuthor {
-    /// What is checked.
+    /// The key by which signatures are checked.
     pub key: PublicKey,
-    /// What the node said.
+    /// The name, as the node said it.
     pub name: String,
 }
 
-/// What an author signed: the fields of the batch message (`docs/formats.md` §3).
+/// The message that an author signed: the fields of the batch message (`docs/formats.md` §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleBatch {
     /// Place in [`Bundle::authors`].
@@ -149,7 +149,7 @@ pub struct BundleEntry {
     pub path: Vec<Hash>,
 }
 
-/// What an entry commits to, with its salts.
+/// The content that an entry commits to, with its salts.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Payload {
     /// A record.
@@ -163,14 +163,14 @@ pub enum Payload {
     Decision {
         /// The salts of the actor's part and of the private one.
         salts: [[u8; SALT_BYTES]; 2],
-        /// What the actor may know (`sillage.v1.DecisionActorPart`).
+        /// The part that the actor may know (`sillage.v1.DecisionActorPart`).
         actor: Vec<u8>,
         /// The rest (`sillage.v1.DecisionPrivatePart`).
         private: Vec<u8>,
     },
 }
 
-/// What a delta continues: a bundle of the checkpoint of `size` and `root`, with `a` entries of the patient.
+/// The bundle that a delta continues: one of the checkpoint of `size` and `root`, with `a` entries of the patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Since {
     /// The size of the older checkpoint.

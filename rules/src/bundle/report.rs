@@ -9,7 +9,7 @@ use sillage_proof::tag::PatientTag;
 use crate::cosigner::{GROUP_AUDITORS, GROUP_NODES, GROUP_WITNESSES};
 use crate::entry::UnjustifiedReason;
 
-/// What was proven, by whose signatures, and as of when. Serialised as `docs/vectors/bundle.json` has it.
+/// The proven facts, by whose signatures, and as of when. Serialised as `docs/vectors/bundle.json` has it.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The log.
@@ -20,19 +20,19 @@ pub struct Report {
     pub size: TreeSize,
     /// The root of the checkpoint.
     pub root: Hash,
-    /// Who cosigned it.
+    /// The cosigners.
     pub cosigners: Cosigners,
     /// The index commit: everything below was looked at.
     pub commit_index: LeafIndex,
     /// The ledger time of the index commit: the trace is as of then.
     pub commit_time_ms: LedgerTimeMs,
-    /// Whether the index commit is the checkpoint's last entry: nothing in the checkpoint is younger.
+    /// True if the index commit is the checkpoint's last entry: nothing in the checkpoint is younger.
     pub current: bool,
     /// The INS of the patient.
     pub ins: String,
     /// Its OID.
     pub oid: String,
-    /// Whether it is the trace that a minor keeps from representatives.
+    /// True if it is the trace that a minor keeps from representatives.
     pub secret: bool,
     /// The tag that the identity was proven to have.
     pub tag: PatientTag,
@@ -59,13 +59,13 @@ impl std::fmt::Debug for Report {
 }
 
 impl Report {
-    /// Whether every entry of the patient is shown.
+    /// Tells whether every entry of the patient is shown.
     pub fn is_whole(&self) -> bool {
         self.a == 0 && self.b == self.n
     }
 }
 
-/// Who cosigned a checkpoint, by the groups of the policy (`docs/formats.md` §12).
+/// The cosigners of a checkpoint, by the groups of the policy (`docs/formats.md` §12).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cosigners {
     /// Of the group `nodes`.
@@ -135,7 +135,7 @@ pub struct EntryReport {
     pub time_ms: LedgerTimeMs,
     /// Its content.
     pub kind: &'static str,
-    /// What is said of it at a glance.
+    /// Its flags.
     pub flags: Vec<&'static str>,
     /// Why it is `UNJUSTIFIED`, where it is.
     pub unjustified_reason: Option<UnjustifiedReason>,
@@ -143,14 +143,14 @@ pub struct EntryReport {
     pub key_id: Option<KeyId>,
     /// The service's name, as the node said.
     pub author: Option<String>,
-    /// Whether its record is there.
+    /// The state of its record: shown, erased or withheld.
     pub state: State,
     /// The act that voided it, as the bundle says: it counts for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voided_by: Option<LeafIndex>,
 }
 
-/// Whether the record of an entry is there, and if not, why.
+/// The state of an entry's record: there, or the reason why it isn't.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

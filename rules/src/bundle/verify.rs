@@ -29,14 +29,14 @@ pub struct Freshness {
     pub age_s_max: u64,
 }
 
-/// What the caller asks for beyond the policy.
+/// The caller's wishes beyond the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// How old the bundle may be; `None`: any age.
     pub fresh: Option<Freshness>,
 }
 
-/// What the genesis entry says, as far as bundles need it.
+/// The terms that the genesis entry states, as far as bundles need them.
 pub(super) struct Terms {
     pub(super) origin: sillage_proof::batch::Origin,
     vrf_key: VrfPublicKey,

@@ -47,7 +47,7 @@ pub(super) fn take_section<'a>(rest: &mut &'a [u8], section: Section) -> Result<
     Ok(Input { section, rest: body })
 }
 
-/// What is left of a section's body.
+/// The rest of a section's body.
 pub(super) struct Input<'a> {
     section: Section,
     rest: &'a [u8],

@@ -1,4 +1,4 @@
-//! Whose signatures make a checkpoint, from the genesis of a log on (`docs/formats.md` §12).
+//! The signatures that make a checkpoint, from the genesis of a log on (`docs/formats.md` §12).
 //!
 //! [`trust`] says whose they are at one time, [`rotation`] how a new key, or another set of nodes, is proven under those
 //! before it. Verifiers and nodes run the same code: a node that was away finds with it who its peers are by now.

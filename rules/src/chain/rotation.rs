@@ -43,12 +43,12 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What an act changes of who signs checkpoints.
+/// The change that an act makes to the signers of checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A new key.
     Key {
-        /// Whose key.
+        /// The holder of the key.
         holder: Holder,
         /// The new one.
         key: VerifierKey,
@@ -62,14 +62,14 @@ pub enum Change {
 pub struct Rotated {
     /// The act's entry.
     pub index: u64,
-    /// What it changes.
+    /// The change.
     pub change: Change,
     /// Size of the last checkpoint under the keys and nodes before: the new ones sign what is larger.
     pub proven_by: u64,
 }
 
 impl Rotated {
-    /// Whose key is new, and the key; `None` for a change of the set of nodes.
+    /// The holder whose key is new, and the key; `None` for a change of the set of nodes.
     pub fn key(&self) -> Option<(Holder, &VerifierKey)> {
         match &self.change {
             Change::Key { holder, key } => Some((*holder, key)),
@@ -78,7 +78,7 @@ impl Rotated {
     }
 }
 
-/// Whose signatures a checkpoint needs, while it can change.
+/// The signatures that a checkpoint needs, while it can change.
 pub trait Keys {
     /// Verifies a checkpoint under the keys in force.
     ///
@@ -194,13 +194,13 @@ impl Chain {
         Ok(())
     }
 
-    /// Whose signatures make the checkpoint of `size`.
+    /// The signers that make the checkpoint of `size`.
     pub fn at(&self, size: u64) -> &Trust {
         let period = self.periods.iter().rev().find(|(above, _)| *above < size);
         period.map_or(&self.periods[0].1, |(_, trust)| trust)
     }
 
-    /// Whose signatures make what is to come.
+    /// The signers that make checkpoints to come.
     pub fn newest(&self) -> &Trust {
         &self.periods[self.periods.len() - 1].1
     }
@@ -231,7 +231,7 @@ impl Chain {
     }
 }
 
-/// Whom to trust after a change.
+/// The signers to trust after a change.
 ///
 /// # Errors
 /// [`Unproven`] when it doesn't fit.

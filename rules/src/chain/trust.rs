@@ -1,4 +1,4 @@
-//! Whose signatures make a checkpoint, where no policy says it: the log's own, and a majority of its nodes.
+//! The signatures that make a checkpoint, where no policy says it: the log's own, and those of a majority of its nodes.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ impl Trust {
     /// The same nodes after a change of the set.
     ///
     /// # Errors
-    /// What of the change doesn't fit.
+    /// The part of the change that doesn't fit.
     pub fn after(&self, origin: &Origin, change: &NodeSetChange) -> Result<Self, String> {
         let set = self.set.after(change).map_err(|error| error.to_string())?;
         let next = Self::of_set(origin, self.log.clone(), set);
@@ -87,7 +87,7 @@ impl Trust {
         &self.set
     }
 
-    /// Whose signatures count, and with which key, ascending by id.
+    /// The signers that count, each with its key, ascending by id.
     pub fn nodes(&self) -> Vec<(u64, &VerifierKey)> {
         let voters = self.set.voters();
         self.keys.iter().filter(|(id, _)| voters.contains(**id)).map(|(id, key)| (*id, key)).collect()

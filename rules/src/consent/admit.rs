@@ -63,7 +63,7 @@ fn not_entitled(who: &str) -> Admitted {
 }
 
 impl PatientState {
-    /// Whether a record may take effect now. `self` is the state of the record's tag before it.
+    /// Checks that a record may take effect now. `self` is the state of the record's tag before it.
     ///
     /// # Errors
     /// With the first code of `docs/consent.md` that applies.
@@ -87,7 +87,7 @@ impl PatientState {
         }
     }
 
-    /// Who may sign it.
+    /// Checks that the signer may sign it.
     fn entitled(&self, event: &Event, meta: &Meta, env: &Env<'_>) -> Admitted {
         match event {
             Event::Deposit(_) | Event::ItemsDeleted(_) => Ok(()),
@@ -167,8 +167,8 @@ impl PatientState {
         }
     }
 
-    /// Whether it is established who asks, where that is the patient or a representative: who signs for a professional
-    /// vouches for them, and nobody vouches for those. `patient_key` and `authenticated` as in [`Meta`].
+    /// Checks that it is established who asks, where that is the patient or a representative: the party that signs for a
+    /// professional vouches for them, and nobody vouches for those. `patient_key` and `authenticated` as in [`Meta`].
     ///
     /// # Errors
     /// `AUTHENTICATION_MISSING`.
@@ -197,14 +197,14 @@ impl PatientState {
         }
     }
 
-    /// Whether the structure as which the signer speaks has this professional in the care team.
+    /// Tells whether the structure as which the signer speaks has this professional in the care team.
     fn has_member(&self, professional: &ActorName, meta: &Meta) -> bool {
         let structure = structure_of(professional, &meta.signer);
         let is_its = |entry: &MemberEntry| entry.structure.as_deref() == structure;
         structure.is_some() && self.memberships(professional).any(is_its)
     }
 
-    /// Who broke the glass, or their structure.
+    /// Checks that the signer broke the glass, or their structure.
     fn broke(&self, breakglass: &str, signer: &Actor) -> Admitted {
         let professional = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
         let own = self.breakglass(breakglass).is_none_or(|entry| {
@@ -225,7 +225,7 @@ impl PatientState {
         }
     }
 
-    /// What it refers to is on record.
+    /// Checks that the things that it refers to are on record.
     fn refers(&self, event: &Event, meta: &Meta) -> Admitted {
         let now = meta.time;
         let known = match event {
@@ -351,15 +351,15 @@ fn authentication_missing() -> Admitted {
     )
 }
 
-/// Whether the signer is a professional who joins the care team, or joins someone to it within their structure.
+/// Tells whether the signer is a professional who joins the care team, or joins someone to it within their structure.
 pub(super) fn is_own(membership: &Membership, signer: &Actor) -> bool {
     let themselves = signer.kind == ActorKind::Professional && membership.professional == signer.name;
     let structure = matches!(signer.kind, ActorKind::Professional | ActorKind::System);
     themselves || structure && signer.is_of(membership.organisation.as_deref())
 }
 
-/// Whether this may be a professional's name, or that of a structure's software. Of a name of another system the role would
-/// tell, which isn't said where somebody else names them.
+/// Tells whether this may be a professional's name, or that of a structure's software. Of a name of another system the role
+/// would tell, which isn't said where somebody else names them.
 fn may_be_professional(name: &ActorName) -> bool {
     matches!(ActorKind::of(name, true), ActorKind::Professional | ActorKind::System)
 }
@@ -384,7 +384,7 @@ fn may_break(opened: &BreakGlass, signer: &Actor, env: &Env<'_>) -> Admitted {
     }
 }
 
-/// What it says, in itself.
+/// Checks the statements of the record in themselves.
 fn says(event: &Event, meta: &Meta) -> Admitted {
     let now = meta.time;
     match event {
@@ -518,7 +518,7 @@ mod tests {
         format!(r#"{{"id": "{id}", "effect": "deny", "grantee": "anyone"{more}}}"#)
     }
 
-    /// What becomes of a record that `system` and `id` sign without saying how they proved who they are.
+    /// The outcome of a record that `system` and `id` sign without saying how they proved who they are.
     fn handed_in(state: &mut PatientState, signer: (&str, &str), kind: Kind, details: &str) -> Result<(), Code> {
         let (system, id) = (signer.0.to_owned(), signer.1.to_owned());
         let actor = Some(v1::Actor { system, id, ..v1::Actor::default() });

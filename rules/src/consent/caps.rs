@@ -45,7 +45,7 @@ impl Default for RecordCaps {
 }
 
 impl RecordCaps {
-    /// Whether a tag with so many records that decide may have one more. Erased ones count: they are there.
+    /// Checks that a tag with so many records that decide may have one more. Erased ones count: they are there.
     ///
     /// # Errors
     /// `TOO_MANY_RULES`.
@@ -67,7 +67,7 @@ impl RecordCaps {
     }
 }
 
-/// What a record is about, for its room.
+/// The thing that a record is about, for its room.
 enum Sort {
     /// It gives access.
     Widening,

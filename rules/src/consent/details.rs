@@ -1,7 +1,7 @@
 //! Reading a record's details: strict JSON, errors with a path and without content.
 //!
-//! What stands in a record is health data; an error travels further than the record. So a message names the field and what
-//! it takes, never what stood there.
+//! A record holds health data; an error travels further than the record. So a message names the field and what it takes,
+//! never what stood there.
 
 use serde::de::DeserializeOwned;
 
@@ -33,7 +33,7 @@ pub(crate) fn coded<E: serde::de::Error>(error: &RecordError) -> E {
     E::custom(format_args!("{}: {}", error.code, error.message))
 }
 
-/// What serde says, without what it quotes from the text.
+/// The message of serde, without its quotes from the text.
 fn without_content(message: &str) -> (Code, String) {
     let message = message.rsplit_once(" at line ").map_or(message, |(what, _)| what);
     if let Some((code, rest)) = message.split_once(": ")

@@ -104,7 +104,7 @@ impl Grantee {
         Ok(())
     }
 
-    /// Whether it means this actor. `in_team`: whether the actor is an active member of the care team with an origin.
+    /// Tells whether it means this actor. `in_team`: whether the actor is an active member of the care team with an origin.
     pub fn matches(&self, actor: &Actor, in_team: impl Fn(&str) -> bool) -> bool {
         let Self::Keys(keys) = self else {
             return true;
@@ -125,7 +125,7 @@ impl Grantee {
         }
     }
 
-    /// What kind of actor it names, where it names one.
+    /// The kind of actor and the name, where it names one.
     pub fn named(&self) -> Option<(ActorKind, &ActorName)> {
         let Self::Keys(keys) = self else {
             return None;
@@ -150,8 +150,8 @@ impl NoneOrEq for Option<String> {
     }
 }
 
-/// What is permitted or denied: a directive's own rule, or one of its exceptions. In a denial an absent field means all;
-/// in an exception, what the directive says.
+/// The subject of a permission or a denial: a directive's own rule, or one of its exceptions. In a denial an absent field
+/// means all; in an exception, what the directive says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provision {
@@ -160,7 +160,7 @@ pub struct Provision {
     /// To whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grantee: Option<Grantee>,
-    /// What may or may not be done.
+    /// The actions that may or may not be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actions: Option<Vec<Action>>,
     /// To items of these categories.
@@ -206,7 +206,7 @@ impl Provision {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collected {
-    /// Who collected it.
+    /// The actor that collected it.
     pub collector: ActorName,
     /// As what.
     pub capacity: String,
@@ -221,7 +221,7 @@ pub struct Collected {
 pub struct Directive {
     /// Its id, unique among the patient's directives in force.
     pub id: String,
-    /// What it permits or denies.
+    /// Its permission or denial.
     pub provision: Provision,
     /// The directive that ends when this one begins.
     pub supersedes: Option<String>,

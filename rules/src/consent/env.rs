@@ -43,7 +43,7 @@ pub struct Policy {
     pub barred_purposes: Vec<String>,
     /// Software that may deposit without a grant.
     pub legal_feeds: Vec<ActorName>,
-    /// Who may open which emergency case; a case that is not given keeps its default.
+    /// The professions that may open each emergency case; a case that is not given keeps its default.
     pub emergency_professions: BTreeMap<Case, Vec<String>>,
     /// How long a decision stands, in seconds.
     pub decision_valid_s: u64,
@@ -156,7 +156,7 @@ impl Policy {
         if self.proven_bases.is_some() || self.late_after_s.is_some() { 4 } else { 1 }
     }
 
-    /// Whether an access on such a basis is justified only where something on record supports it.
+    /// Tells whether an access on such a basis is justified only where something on record supports it.
     pub fn asks_for_proof(&self, basis: ProvableBasis) -> bool {
         self.proven_bases.as_ref().is_some_and(|bases| bases.contains(&basis))
     }
@@ -166,7 +166,7 @@ impl Policy {
         self.late_after_s.map_or(of_genesis_ms, |seconds| of_genesis_ms.min(seconds.saturating_mul(1_000)))
     }
 
-    /// Whether a professional may open this case.
+    /// Tells whether a professional may open this case.
     pub fn may_open(&self, case: Case, profession: Option<&str>) -> bool {
         let is = |known: &str| profession == Some(known);
         match (self.emergency_professions.get(&case), case) {
@@ -177,7 +177,7 @@ impl Policy {
         }
     }
 
-    /// Whether the actor's profession needs the patient's express consent.
+    /// Tells whether the actor's profession needs the patient's express consent.
     pub fn needs_express_consent(&self, actor: &Actor) -> bool {
         actor.profession.as_ref().is_some_and(|profession| self.express_consent_only.contains(profession))
     }
@@ -192,7 +192,7 @@ fn tokens(path: &str, tokens: &[String]) -> Result<(), RecordError> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MatrixRow {
-    /// Who.
+    /// The profession.
     pub profession: String,
     /// With items of which categories; absent: of any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +209,7 @@ pub struct Matrix {
     /// Its name; it stands in every decision.
     #[serde(default = "String::new")]
     pub version: String,
-    /// What is forbidden.
+    /// The forbidden combinations.
     pub deny: Vec<MatrixRow>,
 }
 
@@ -229,7 +229,7 @@ impl Matrix {
             .try_for_each(|(at, row)| row.check().map_err(|error| error.within(&format!("deny[{at}]"))))
     }
 
-    /// Whether it forbids this.
+    /// Tells whether it forbids this.
     pub fn forbids(&self, actor: &Actor, category: &str, action: Action) -> bool {
         let meant = |row: &&MatrixRow| {
             actor.profession.as_deref() == Some(row.profession.as_str())
@@ -271,13 +271,13 @@ impl Catalogue {
         check::at_most("apps", self.apps.len(), ROWS_MAX)
     }
 
-    /// Whether the actor is no application, or one of the catalogue.
+    /// Tells whether the actor is no application, or one of the catalogue.
     pub fn lists(&self, actor: &Actor) -> bool {
         actor.kind != ActorKind::App || self.apps.iter().any(|app| app.covers(&actor.name))
     }
 }
 
-/// What holds for all patients as of now.
+/// The rules that hold for all patients as of now.
 #[derive(Clone, Copy)]
 pub struct Env<'a> {
     /// The policy in force.
@@ -286,15 +286,15 @@ pub struct Env<'a> {
     pub matrix: &'a Matrix,
     /// The catalogue in force.
     pub catalogue: &'a Catalogue,
-    /// Whether an actor is revoked.
+    /// Tells whether an actor is revoked.
     pub revoked: &'a dyn Fn(&ActorName) -> bool,
-    /// Whether the group has reached feature level 4: a closing that nobody proved doesn't shut out an emergency, and a
+    /// True once the group has reached feature level 4: a closing that nobody proved doesn't shut out an emergency, and a
     /// block by name holds against whom it names also where their structure deposited.
     pub claims: bool,
 }
 
 impl Env<'_> {
-    /// Whether the actor is revoked, in its version or altogether.
+    /// Tells whether the actor is revoked, in its version or altogether.
     pub fn is_revoked(&self, name: &ActorName) -> bool {
         (self.revoked)(name) || name.without_version().is_some_and(|name| (self.revoked)(&name))
     }

@@ -1,4 +1,4 @@
-//! What a record means for decisions: from a parsed record to an [`Event`].
+//! The meaning of a record for decisions: from a parsed record to an [`Event`].
 
 use serde::Deserialize;
 use sillage_proto::v1;
@@ -16,7 +16,7 @@ use crate::limits::TEXT_BYTES_MAX;
 use crate::record::{ParsedRecord, RecordError};
 use crate::time::TimeMs;
 
-/// What a record changes of what is decided.
+/// The change that a record makes to decisions.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub enum Event {
@@ -88,8 +88,8 @@ pub enum Event {
     Catalogue(Catalogue),
 }
 
-/// Whether apply opens the payload of such a record: what decisions, or checks of what was decided, rest on. Content of
-/// other accesses is never opened there.
+/// Tells whether apply opens the payload of such a record: what decisions, or checks of what was decided, rest on. Content
+/// of other accesses is never opened there.
 pub fn opens_at_apply(kind: Kind, basis: v1::BasisKind) -> bool {
     let on_a_decision = matches!(basis, v1::BasisKind::Decision | v1::BasisKind::Breakglass);
     match kind.group() {
@@ -163,7 +163,7 @@ struct BreakGlassDetails {
 }
 
 impl Event {
-    /// What the record means for decisions; `None` where its kind means nothing for them.
+    /// The meaning of the record for decisions; `None` where its kind means nothing for them.
     ///
     /// # Errors
     /// With the path of what can't be understood. Accesses, which already happened, are never refused here.
@@ -270,12 +270,12 @@ fn named_items(message: &v1::Record) -> Vec<String> {
     ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether what the record tells of came about.
+/// Tells whether what the record tells of came about.
 fn succeeded(message: &v1::Record) -> bool {
     matches!(v1::Outcome::try_from(message.outcome), Ok(v1::Outcome::Unspecified | v1::Outcome::Success))
 }
 
-/// What an access deposited. It happened: what can't be understood is left out, and nothing refused.
+/// The items that an access deposited. It happened: what can't be understood is left out, and nothing refused.
 fn deposits(message: &v1::Record) -> Vec<DepositedItem> {
     let actor = Actor::of(message).ok();
     let named = message.items.iter().filter(|item| !item.id.is_empty());

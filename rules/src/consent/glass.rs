@@ -86,7 +86,7 @@ impl Glasses {
     }
 }
 
-/// Whether the one with this id is this actor's, and neither closed nor over.
+/// Tells whether the one with this id is this actor's, and neither closed nor over.
 fn holds(by_id: &ById, id: &str, actor: &ActorName, now: LedgerTimeMs) -> bool {
     by_id.get(id).is_some_and(|entry| entry.actor == *actor && entry.period.is_alive(now))
 }
@@ -100,7 +100,8 @@ mod tests {
     use crate::consent::Case;
     use crate::consent::state::{Period, Stamp};
 
-    /// Whose, which, until how long after its opening it holds; nothing: it closes that one. How much later that is.
+    /// The holder, the opening, and until how long after it the opening holds; nothing: it closes that one. Last, how much
+    /// later that is.
     type Draw = (u8, u8, Option<u8>, u8);
 
     fn actor(number: u8) -> ActorName {

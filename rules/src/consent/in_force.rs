@@ -28,7 +28,7 @@ pub const HOLDING_KINDS: [Kind; 11] = [
     Kind::ATTENDING_DECLARED,
 ];
 
-/// What of one record still holds: whatever later records ended or said anew isn't in it.
+/// The part of one record that still holds: whatever later records ended or said anew isn't in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {
     /// The record.
@@ -48,7 +48,8 @@ impl Holding {
 }
 
 impl PatientState {
-    /// What holds at this moment or will, by the record that it is from. An open space is what holds without any.
+    /// The parts that hold at this moment or will, by the record that each is from. An open space is what holds without
+    /// any.
     pub fn holdings(&self, at: LedgerTimeMs) -> BTreeMap<LeafIndex, Holding> {
         let mut all = Holdings(BTreeMap::new());
         let without_end = |stamp: &Stamp| Period { from: stamp.time, until: FOR_EVER };

@@ -8,7 +8,7 @@
 //! - [`admit`]: who may sign what, and what is refused with which code; [`caps`]: how many records one tag may have;
 //! - [`env`]: policy, habilitation matrix, catalogue.
 //!
-//! What comes out of it is asked in [`crate::decide`]. `docs/consent.md` is the same for people.
+//! The outcome is asked in [`crate::decide`]. `docs/consent.md` is the same for people.
 //!
 //! ```text
 //! ParsedRecord ──Event::of──▶ Event ──PatientState::admit──▶ refused with a code
@@ -49,14 +49,14 @@ pub(crate) use token::tokens;
 use crate::record::{ParsedRecord, RecordError};
 use crate::will::binding::record_digest;
 
-/// What the ledger knows of a record beside what it says.
+/// The ledger's own knowledge of a record, beside the record's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     /// Its entry.
     pub index: LeafIndex,
     /// Its ledger time.
     pub time: LedgerTimeMs,
-    /// Who signs it: the record's actor; the service that signs the batch vouches for them.
+    /// The signer: the record's actor; the service that signs the batch vouches for them.
     pub signer: Actor,
     /// The batch is signed by a party with the role authority.
     pub authority: bool,
@@ -97,7 +97,7 @@ impl Meta {
     }
 }
 
-/// Whether it is said who established the identity, how, and at a sufficient level (eIDAS substantial or high).
+/// Tells whether it is said who established the identity, how, and at a sufficient level (eIDAS substantial or high).
 pub fn is_authenticated(auth: Option<&v1::Authentication>) -> bool {
     auth.is_some_and(|auth| {
         let sufficient = matches!(auth.eidas_level.as_str(), "substantial" | "high");

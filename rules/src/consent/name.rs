@@ -1,4 +1,4 @@
-//! Who: names of actors, and what a record says of them.
+//! Names of actors, and the statements of a record about them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,13 +30,14 @@ pub const AUTHOR_SYSTEM: &str = "urn:sillage:author";
 /// The system of health professionals: RPPS numbers and other national ids.
 pub const PROFESSIONAL_SYSTEM: &str = "urn:oid:1.2.250.1.71.4.2.1";
 
-/// What begins the systems that this ledger gives out.
+/// The beginning of the systems that this ledger gives out.
 const OWN_SYSTEMS: &str = "urn:sillage:";
-/// What begins the systems of whom a FHIR document names without an identifier: by a reference, or a name alone.
+/// The beginning of the systems of actors whom a FHIR document names without an identifier: by a reference, or a name
+/// alone.
 const OF_FHIR: &str = "urn:sillage:fhir:";
 
-/// Whether an author may name the actors of a record as it does, from feature level 4 on: what is the ledger's own, it names
-/// itself alone. A party with the role authority may name itself, by its author id and by nothing else.
+/// Checks that an author may name the actors of a record as it does, from feature level 4 on: what is the ledger's own, it
+/// names itself alone. A party with the role authority may name itself, by its author id and by nothing else.
 ///
 /// # Errors
 /// `ACTOR_RESERVED`, with the path.
@@ -131,12 +132,12 @@ impl ActorName {
         &self.id
     }
 
-    /// Whether it is the patient of the record that names them.
+    /// Tells whether it is the patient of the record that names them.
     pub fn is_patient(&self) -> bool {
         self.system == PATIENT_SYSTEM
     }
 
-    /// Whether what is said of this name is said of `actor`: the same name, or a version of the application that this
+    /// Tells whether what is said of this name is said of `actor`: the same name, or a version of the application that this
     /// names without one.
     pub fn covers(&self, actor: &Self) -> bool {
         self == actor || actor.without_version().as_ref() == Some(self)
@@ -148,7 +149,7 @@ impl ActorName {
         Some(Self { system: self.system.clone(), id: id.to_owned() })
     }
 
-    /// What stands for it where no identity may stand: `H("sillage/actor/v1\0" ‖ system ‖ "|" ‖ id)`.
+    /// The hash that stands for it where no identity may stand: `H("sillage/actor/v1\0" ‖ system ‖ "|" ‖ id)`.
     pub fn hash(&self) -> Hash {
         sha256(&[b"sillage/actor/v1\0", self.system.as_bytes(), b"|", self.id.as_bytes()])
     }
@@ -204,7 +205,7 @@ impl<'de> serde::Deserialize<'de> for ActorName {
     }
 }
 
-/// What an actor is.
+/// The kind of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ActorKind {
     /// The patient whose record it is.
@@ -222,7 +223,7 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
-    /// What an actor of this name is, given whether a role is said of it.
+    /// The kind of an actor of this name, given whether a role is said of it.
     pub fn of(name: &ActorName, has_role: bool) -> Self {
         match name.system() {
             PATIENT_SYSTEM => Self::Patient,
@@ -237,12 +238,12 @@ impl ActorKind {
     }
 }
 
-/// Who acts, as far as decisions need it.
+/// The actor, as far as decisions need to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// The name.
     pub name: ActorName,
-    /// What it is; follows from the name's system, and from the role where the system is another's.
+    /// The kind of actor; follows from the name's system, and from the role where the system is another's.
     pub kind: ActorKind,
     /// Professionals: the profession, a token.
     pub profession: Option<String>,
@@ -293,7 +294,7 @@ impl Actor {
         Self { name, kind: ActorKind::System, profession: None, organisation: None }
     }
 
-    /// Whether the actor is of this structure.
+    /// Tells whether the actor is of this structure.
     pub fn is_of(&self, organisation: Option<&str>) -> bool {
         organisation.is_some() && self.organisation.as_deref() == organisation
     }

@@ -16,11 +16,11 @@ use crate::time::TimeMs;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Representation {
-    /// Who.
+    /// The representative.
     pub representative: ActorName,
     /// As what.
     pub relation: Relation,
-    /// What for; absent: `read` and `consent` of a parent or guardian, nothing of others.
+    /// The powers; absent: `read` and `consent` of a parent or guardian, nothing of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub powers: Option<Vec<Power>>,
     /// From when on; absent: from now on.
@@ -38,7 +38,7 @@ pub struct Representation {
 }
 
 impl Representation {
-    /// What the representative may do.
+    /// The powers of the representative.
     pub fn powers(&self) -> &[Power] {
         match (self.relation, &self.powers) {
             (Relation::TrustedPerson, _) if self.activated != Some(true) => &[],
@@ -68,7 +68,7 @@ impl Representation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Membership {
-    /// Who.
+    /// The professional.
     pub professional: ActorName,
     /// Until when, excluded; mandatory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ pub struct Position {
     pub lon: f64,
     /// Radius within which the place lies, in metres.
     pub accuracy_m: f64,
-    /// What measured it: `GPS`, `NETWORK`, `SITE`.
+    /// The source of the measurement: `GPS`, `NETWORK`, `SITE`.
     pub source: String,
     /// When it was measured.
     pub at: TimeMs,
@@ -116,7 +116,7 @@ pub struct Position {
 pub struct BreakGlass {
     /// Its id.
     pub id: String,
-    /// Who may see; absent: who signs.
+    /// The actor that may see; absent: the signer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<ActorName>,
     /// The profession of `actor`, where the structure signs for them.
@@ -215,7 +215,7 @@ impl Position {
     }
 }
 
-/// Whose deposits are meant: details of `feed.opposed`.
+/// The depositors that are meant: details of `feed.opposed`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
@@ -242,7 +242,7 @@ impl Feed {
         self.ground.iter().try_for_each(|ground| check::line("ground", ground, TEXT_BYTES_MAX))
     }
 
-    /// Whether a deposit of `category` by `actor` comes from this feed.
+    /// Tells whether a deposit of `category` by `actor` comes from this feed.
     pub fn matches(&self, actor: &Actor, category: &str) -> bool {
         let source = match self.source.parse::<ActorName>() {
             Ok(name) => name.covers(&actor.name),
@@ -262,14 +262,14 @@ pub struct DepositedItem {
     pub category: String,
     /// Its labels.
     pub labels: Vec<String>,
-    /// Who deposited it; unknown where the record names no one whom decisions could be about.
+    /// The depositor; unknown where the record names no one whom decisions could be about.
     pub depositor: Option<ActorName>,
     /// The structure for which the depositor acted.
     pub organisation: Option<String>,
 }
 
 impl DepositedItem {
-    /// Whether this actor deposited it, in person or as its structure.
+    /// Tells whether this actor deposited it, in person or as its structure.
     pub fn is_by(&self, actor: &Actor) -> bool {
         self.depositor.as_ref() == Some(&actor.name)
             || matches!(actor.kind, ActorKind::Professional | ActorKind::System)
@@ -277,7 +277,7 @@ impl DepositedItem {
     }
 }
 
-/// What a review of a break-glass found.
+/// The finding of a review of a break-glass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {

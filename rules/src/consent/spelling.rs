@@ -14,7 +14,7 @@ use crate::record::RecordError;
 
 type Done = Result<(), RecordError>;
 
-/// What is done about a spelling.
+/// The treatment of a spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spell {
     /// Another spelling than the one is refused.
@@ -23,7 +23,7 @@ pub enum Spell {
     OnRecord,
 }
 
-/// What holds names or words that are compared.
+/// A holder of names or words that are compared.
 pub trait Spelled {
     /// Holds each of them to its one spelling.
     ///
@@ -253,8 +253,8 @@ impl Spelled for Event {
     }
 }
 
-/// Whether a record's own parts are in their one spelling: who acts, and what its items are. Of who else took part nothing
-/// is decided.
+/// Checks that a record's own parts are in their one spelling: its actor, and its items. Nothing is decided of others that
+/// took part.
 ///
 /// # Errors
 /// With the path of what isn't.

@@ -1,4 +1,4 @@
-//! What is in force for one patient: everything that decisions rest on, folded from the records of one tag.
+//! The state in force for one patient: everything that decisions rest on, folded from the records of one tag.
 //!
 //! A patient's records are applied in log order by [`PatientState::apply`] ([`super::apply`]); nothing else changes a
 //! state. It holds what is in force or will be, and of what has ended the newest, so that its size is bounded by the
@@ -46,12 +46,12 @@ impl Period {
         Self { from, until: until.map_or(FOR_EVER, |until| LedgerTimeMs(until.0)) }
     }
 
-    /// Whether it holds at this moment.
+    /// Tells whether it holds at this moment.
     pub fn contains(&self, at: LedgerTimeMs) -> bool {
         self.from <= at && at < self.until
     }
 
-    /// Whether it holds now or will.
+    /// Tells whether it holds now or will.
     pub fn is_alive(&self, at: LedgerTimeMs) -> bool {
         at < self.until && self.from < self.until
     }
@@ -60,7 +60,7 @@ impl Period {
 /// Through how many representatives a power reaches another one.
 const PASSED_ON_MAX: usize = 2;
 
-/// Whether the patient's space is open.
+/// The state of the patient's space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Space {
     /// Open: also where no record says anything.
@@ -75,7 +75,7 @@ pub enum Space {
 /// A directive as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectiveEntry {
-    /// What was signed.
+    /// The directive that was signed.
     pub directive: Directive,
     /// The record.
     pub stamp: Stamp,
@@ -110,7 +110,7 @@ pub struct FeedEntry {
 /// A representative.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepresentationEntry {
-    /// What was registered.
+    /// The representation that was registered.
     pub representation: Representation,
     /// When it holds.
     pub period: Period,
@@ -122,7 +122,7 @@ pub struct RepresentationEntry {
 }
 
 impl RepresentationEntry {
-    /// What is kept of it when it ends now.
+    /// The part that is kept of it when it ends now.
     pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
         let name = self.representation.representative.clone();
         let period = Period { from: self.period.from, until: self.period.until.min(now) };
@@ -133,7 +133,7 @@ impl RepresentationEntry {
 /// A member of the care team.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberEntry {
-    /// What was recorded.
+    /// The membership that was recorded.
     pub membership: Membership,
     /// The structure that may end it: the one within which it holds, or that of the professional who signed it.
     pub structure: Option<String>,
@@ -147,7 +147,7 @@ pub struct MemberEntry {
 }
 
 impl MemberEntry {
-    /// Whether this membership makes `actor` a member at this moment.
+    /// Tells whether this membership makes `actor` a member at this moment.
     pub fn holds_for(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
         let within = &self.membership.organisation;
         at < self.until
@@ -155,7 +155,7 @@ impl MemberEntry {
             && (within.is_none() || actor.is_of(within.as_deref()))
     }
 
-    /// What is kept of it when it ends now.
+    /// The part that is kept of it when it ends now.
     pub(super) fn past(&self, now: LedgerTimeMs) -> PastTie {
         let name = self.membership.professional.clone();
         let period = Period { from: self.stamp.time, until: self.until.min(now) };
@@ -163,15 +163,15 @@ impl MemberEntry {
         PastTie { name, within, period, represents: false, stated_by }
     }
 
-    /// Whether it counts for what is asked on this party's word alone, without the actor's own login: it names the structure
-    /// within which it holds, and that party isn't the only one that says so.
+    /// Tells whether it counts for what is asked on this party's word alone, without the actor's own login: it names the
+    /// structure within which it holds, and that party isn't the only one that says so.
     pub fn counts_on_word_of(&self, party: Option<&AuthorId>) -> bool {
         let Some(party) = party else { return true };
         self.membership.organisation.is_some() && self.stated_by.as_ref() != Some(party)
     }
 
-    /// Whether a record that ends this professional's memberships ends this one: a structure ends what holds within it,
-    /// anybody else who may all of them.
+    /// Tells whether a record that ends this professional's memberships ends this one: a structure ends what holds within
+    /// it, anybody else who may all of them.
     pub(super) fn leaves(&self, professional: &ActorName, meta: &Meta) -> bool {
         let structure = structure_of(professional, &meta.signer);
         self.membership.professional == *professional && (structure.is_none() || self.structure.as_deref() == structure)
@@ -182,7 +182,7 @@ impl MemberEntry {
 /// them.
 pub(super) const PAST_TIES_MAX: usize = 256;
 
-/// What made somebody one of the patient's own, and has ended.
+/// A tie that made somebody one of the patient's own, and has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PastTie {
     pub name: ActorName,
@@ -205,7 +205,7 @@ impl PastTie {
 /// A break-glass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BreakGlassEntry {
-    /// Who may see.
+    /// The actor that may see.
     pub actor: ActorName,
     /// The structure for which they act.
     pub organisation: Option<String>,
@@ -256,7 +256,7 @@ pub struct PatientState {
     pub(super) enders_left: usize,
     /// The parties that act for the patient, by the records that told of them.
     pub(super) devices: BTreeMap<AuthorId, Stamp>,
-    /// What was decided with a proof of late, by its digest, until when that is remembered.
+    /// Digests of the wills with a proof that decided lately, each with the time until which it is remembered.
     pub(super) wills: BTreeMap<Hash, LedgerTimeMs>,
 }
 
@@ -274,12 +274,13 @@ impl PatientState {
         self.directives.len() + self.devices.len() + items + people + self.breakglass.len() + self.enders.len() / 16
     }
 
-    /// Whether the space is open, and the record that says so.
+    /// The state of the space, and the record that says so.
     pub fn space(&self) -> (Space, Option<Stamp>) {
         (self.space, self.space_stamp)
     }
 
-    /// Whether a login proves that the patient's side closed or opposed the space, so that it is shut for emergencies too.
+    /// Tells whether a login proves that the patient's side closed or opposed the space, so that it is shut for emergencies
+    /// too.
     pub fn is_shut_for_emergencies(&self) -> bool {
         self.space != Space::Open && (self.erased || self.space_proven.is_some())
     }
@@ -289,7 +290,7 @@ impl PatientState {
         self.devices.iter().map(|(party, stamp)| (party, *stamp))
     }
 
-    /// Whether a record under this tag says that the party acts for the patient.
+    /// Tells whether a record under this tag says that the party acts for the patient.
     pub fn has_device(&self, party: &AuthorId) -> bool {
         !self.erased && self.devices.contains_key(party)
     }
@@ -400,7 +401,7 @@ impl PatientState {
             && entry.by.as_ref().is_none_or(|by| left > 0 && has(by))
     }
 
-    /// Whether this actor is a representative at this moment, with whatever powers.
+    /// Tells whether this actor is a representative at this moment, with whatever powers.
     pub fn has_representative(&self, actor: &ActorName, at: LedgerTimeMs) -> bool {
         let mut all = self.representations.values();
         all.any(|entry| entry.representation.representative == *actor && entry.period.contains(at))
@@ -442,8 +443,8 @@ impl PatientState {
         self.member_as(actor, at).map(|entry| entry.stamp.index).next()
     }
 
-    /// Whether this actor was a member of the care team, or the attending doctor, at a moment that may have passed; what `party`
-    /// alone says doesn't count.
+    /// Tells whether this actor was a member of the care team, or the attending doctor, at a moment that may have passed;
+    /// what `party` alone says doesn't count.
     pub fn was_in_care(&self, actor: &Actor, at: LedgerTimeMs, party: &AuthorId) -> bool {
         let of_others = |stated_by: &Option<AuthorId>| stated_by.as_ref() != Some(party);
         let mut members = self.memberships(&actor.name).filter(|entry| of_others(&entry.stated_by));
@@ -453,7 +454,7 @@ impl PatientState {
             || self.past_ties.iter().any(|tie| !tie.represents && of_others(&tie.stated_by) && tie.holds_for(actor, at))
     }
 
-    /// Whether this actor represented the patient at a moment that may have passed, with whatever powers.
+    /// Tells whether this actor represented the patient at a moment that may have passed, with whatever powers.
     pub fn was_representative(&self, actor: &Actor, at: LedgerTimeMs) -> bool {
         self.has_representative(&actor.name, at)
             || self.past_ties.iter().any(|tie| tie.represents && tie.holds_for(actor, at))
@@ -494,13 +495,13 @@ impl PatientState {
         self.deposits.get(item)
     }
 
-    /// Whether this record proves that the space is closed or opposed, though a later one says how it is.
+    /// Tells whether this record proves that the space is closed or opposed, though a later one says how it is.
     pub fn proves_space(&self, index: LeafIndex) -> bool {
         self.space != Space::Open && self.space_proven.is_some_and(|stamp| stamp.index == index)
     }
 
-    /// Whether the record at `index` has an effect at this moment or will have: it can't be erased alone. So has one that
-    /// ended something which would still hold: without it, that would come back.
+    /// Tells whether the record at `index` has an effect at this moment or will have: it can't be erased alone. So has one
+    /// that ended something which would still hold: without it, that would come back.
     pub fn is_in_force(&self, index: LeafIndex, at: LedgerTimeMs) -> bool {
         let is = |stamp: &Stamp| stamp.index == index;
         let mut without_end = self

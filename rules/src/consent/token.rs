@@ -36,7 +36,7 @@ pub(crate) use tokens;
 use crate::kind::Kind;
 
 tokens! {
-    /// What is done to an item.
+    /// An action on an item.
     Action {
         /// Its content is shown.
         Read "read",
@@ -58,7 +58,7 @@ tokens! {
 }
 
 impl Action {
-    /// Whether it *consults*: read, search, download, print.
+    /// Tells whether it *consults*: read, search, download, print.
     pub const fn consults(self) -> bool {
         matches!(self, Self::Read | Self::Search | Self::Download | Self::Print)
     }
@@ -84,7 +84,7 @@ impl Action {
 }
 
 tokens! {
-    /// What a directive does.
+    /// The effect of a directive.
     Effect {
         /// It allows.
         Permit "permit",
@@ -106,7 +106,7 @@ tokens! {
 }
 
 tokens! {
-    /// What a representative is to the patient.
+    /// The relation of a representative to the patient.
     Relation {
         /// Holder of parental authority.
         Parent "PARENT",
@@ -127,7 +127,7 @@ impl Relation {
 }
 
 tokens! {
-    /// What a representative may do in the patient's place.
+    /// A power that a representative has in the patient's place.
     Power {
         /// Read, search, download and print.
         Read "read",
@@ -145,7 +145,7 @@ tokens! {
 }
 
 impl Power {
-    /// Whether the power allows the action.
+    /// Tells whether the power allows the action.
     pub const fn covers(self, action: Action) -> bool {
         match self {
             Self::Read => action.consults(),

@@ -6,7 +6,7 @@ use super::Decision;
 use crate::codes::Code;
 use crate::consent::{ActorName, DepositedItem, PatientState, RuleRefusal};
 
-/// What decisions need to know of an item.
+/// The facts of an item that decisions need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ItemFacts {
     /// Its id.
@@ -15,7 +15,7 @@ pub struct ItemFacts {
     pub category: String,
     /// Its labels.
     pub labels: Vec<String>,
-    /// Who deposited it, where that is known.
+    /// The depositor, where that is known.
     pub depositor: Option<ActorName>,
     /// The structure for which the depositor acted.
     pub depositor_organisation: Option<String>,
@@ -28,7 +28,7 @@ pub struct ItemFacts {
 }
 
 impl ItemFacts {
-    /// What is known of an item that a request names. The facts of its deposit count; the request may repeat them, and
+    /// The known facts of an item that a request names. The facts of its deposit count; the request may repeat them, and
     /// states them if no deposit is on record. Whether it says otherwise is for [`check_contradictions`].
     pub fn of(item: &v1::Item, open: &PatientState, secret: Option<&PatientState>, other_patient: bool) -> Self {
         let kept_apart = secret.and_then(|secret| secret.deposit(&item.id));
@@ -52,7 +52,7 @@ impl ItemFacts {
         }
     }
 
-    /// What a request says of an item.
+    /// The statements of a request about an item.
     fn said(item: &v1::Item) -> Self {
         Self {
             id: item.id.clone(),

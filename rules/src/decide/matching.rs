@@ -11,7 +11,7 @@ use crate::consent::{Effect, Grantee, PatientState, Provision};
 /// A directive that means the request, whatever the item.
 pub(super) struct Meant<'a> {
     pub entry: &'a DirectiveEntry,
-    /// Whether what it permits counts. Its denials hold, whoever asks.
+    /// True if its permission counts. Its denials hold, whoever asks.
     pub permits: bool,
     /// Its exceptions, those with the other effect that mean the request too.
     exceptions: Vec<&'a Provision>,
@@ -20,17 +20,17 @@ pub(super) struct Meant<'a> {
 }
 
 impl Meant<'_> {
-    /// What it does.
+    /// Its effect.
     pub fn effect(&self) -> Effect {
         self.entry.directive.provision.effect
     }
 
-    /// Whether it means the item.
+    /// Tells whether it means the item.
     pub fn fits(&self, item: &Item<'_>) -> bool {
         item.fits(&self.entry.directive.provision)
     }
 
-    /// Whether an exception means the item. A field that an exception leaves out is as its directive says, which
+    /// Tells whether an exception means the item. A field that an exception leaves out is as its directive says, which
     /// matches already.
     pub fn is_excepted(&self, item: &Item<'_>) -> bool {
         let any = |provisions: &[&Provision]| provisions.iter().any(|provision| item.fits(provision));
@@ -101,9 +101,9 @@ impl<'s> Teams<'s> {
         Self { all: memberships().filter_map(origin).collect(), counted: counted.filter_map(origin).collect() }
     }
 
-    /// Whether what is permitted counts, to an actor who is all of these grantees: a person who is named, or meant by
-    /// their profession, has logged in, or is named together with the structure for which they act. Only their party
-    /// states somebody's profession: so it reaches no further than the party.
+    /// Tells whether what is permitted counts, to an actor who is all of these grantees: a person who is named, or meant by
+    /// their profession, has logged in, or is named together with the structure for which they act. Only their party states
+    /// somebody's profession: so it reaches no further than the party.
     fn permits(&self, grantees: [&Option<Grantee>; 2], request: &Request) -> bool {
         let keys = || {
             grantees.into_iter().flatten().filter_map(|grantee| match grantee {
@@ -130,7 +130,7 @@ fn is_for(provision: &Provision, purpose: &str) -> bool {
     }
 }
 
-/// Whether everything that the provision says of a request fits. What it leaves out fits: in a denial it means all.
+/// Tells whether everything that the provision says of a request fits. What it leaves out fits: in a denial it means all.
 /// `origins`: of the actor's memberships of the care team.
 fn fits(provision: &Provision, origins: &BTreeSet<&str>, request: &Request) -> bool {
     let Request { actor, action, purpose, at, .. } = request;

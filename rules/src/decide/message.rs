@@ -16,7 +16,7 @@ const DECISION_MAGIC: &[u8] = b"sillage/decision/v1\0";
 /// Most requests under one signature: a ward round.
 pub const AUTHORIZE_REQUESTS_MAX: u32 = 64;
 
-/// What a service signs: these are my requests.
+/// The message that a service signs: these are my requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizeMessage {
     /// The requester's key that signs.
@@ -84,7 +84,7 @@ impl AuthorizeMessage {
     }
 }
 
-/// What a node signs in answer: this decision is on record.
+/// The message that a node signs in answer: this decision is on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecisionMessage {
     /// The node's key that signs.

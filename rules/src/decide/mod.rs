@@ -29,12 +29,12 @@ pub use request::ParsedRequest;
 
 use crate::consent::{Action, Actor, ActorKind, Env, PatientState};
 
-/// What is asked.
+/// The question that is decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Who.
+    /// The actor that asks.
     pub actor: Actor,
-    /// What it would do.
+    /// The action that it wants to do.
     pub action: Action,
     /// The purpose.
     pub purpose: String,
@@ -49,20 +49,20 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether a right counts that names the actor as a person, given within `structure`. Applications, projects and software
-    /// have no login.
+    /// Tells whether a right counts that names the actor as a person, given within `structure`. Applications, projects and
+    /// software have no login.
     fn counts_for_person(&self, structure: Option<&str>) -> bool {
         let is_person = matches!(self.actor.kind, ActorKind::Professional | ActorKind::Person);
         self.word_of.is_none() || !is_person || self.actor.is_of(structure)
     }
 }
 
-/// What was decided on one item, and why.
+/// The decision on one item, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemDecision {
     /// The item.
     pub id: String,
-    /// Whether the actor may.
+    /// True if the actor may use it.
     pub permit: bool,
     /// Why: for the patient and auditors, never for the actor.
     pub reason: Reason,
@@ -83,14 +83,14 @@ pub struct Versions {
     pub catalogue: String,
 }
 
-/// What was decided.
+/// The decision on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Per item, in the order of the request.
     pub items: Vec<ItemDecision>,
-    /// What the actor owes for what it may do.
+    /// The actor's obligations, for the items that it may use.
     pub obligations: Vec<Obligation>,
-    /// What it was decided by.
+    /// The versions of the rules by which it was decided.
     pub versions: Versions,
 }
 
@@ -125,7 +125,7 @@ pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>
     Decision { items, obligations, versions }
 }
 
-/// Whether an item is kept from representatives: deposited under the secret tag, or marked as a minor's secret. Such
+/// Tells whether an item is kept from representatives: deposited under the secret tag, or marked as a minor's secret. Such
 /// items of a request are decided and put on record apart, so that the open tag doesn't tell of them.
 pub fn is_secret(item: &ItemFacts, open: &PatientState, secret: Option<&PatientState>) -> bool {
     let marked = |state: &PatientState| state.keeps_secret(&item.id).is_some();

@@ -72,14 +72,14 @@ impl TagPairing {
         &self.bytes
     }
 
-    /// What is claimed of two tags, in bytes, to remember what was verified.
+    /// The claim about two tags, in bytes, to remember that it was verified.
     pub fn claim(&self, open: &[u8; 32], secret: &[u8; 32]) -> Zeroizing<Vec<u8>> {
         let alpha = self.identity.alpha(WhichTag::Open);
         let parts = [&b"sillage/pairing/v1\0"[..], open, secret, &self.proof[..], &self.secret_proof[..], &alpha[..]];
         Zeroizing::new(parts.concat())
     }
 
-    /// Whether these are the open and the secret tag of this patient under the log's VRF key.
+    /// Tells whether these are the open and the secret tag of this patient under the log's VRF key.
     pub fn proves(&self, key: &VrfPublicKey, open: &[u8; 32], secret: &[u8; 32]) -> bool {
         let holds = |tag: &[u8; 32], which_tag, proof: &[u8; PROOF_LEN]| {
             let tag = PatientTag::from_bytes(*tag);

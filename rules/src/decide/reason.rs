@@ -23,7 +23,7 @@ tokens! {
         SpaceClosed "SPACE_CLOSED",
         /// Nothing allows this purpose.
         PurposeBarred "PURPOSE_BARRED",
-        /// Who deposited it sees it again.
+        /// The depositor sees it again.
         Depositor "DEPOSITOR",
         /// The profession is not entitled.
         Matrix "MATRIX",
@@ -57,7 +57,7 @@ tokens! {
 }
 
 impl Reason {
-    /// Whether the item is permitted for it.
+    /// Tells whether the item is permitted for it.
     pub const fn permits(self) -> bool {
         matches!(
             self,
@@ -73,14 +73,14 @@ impl Reason {
         )
     }
 
-    /// Whether the actor is told of the item. An actor who may not change an item may know that it is there.
+    /// Tells whether the actor is told of the item. An actor who may not change an item may know that it is there.
     pub const fn is_told(self) -> bool {
         self.permits() || matches!(self, Self::NotOwner)
     }
 }
 
 tokens! {
-    /// What an actor owes for what it was permitted.
+    /// An obligation that comes with a permission.
     Obligation {
         /// Say in words why the glass was broken.
         Justify "JUSTIFY",

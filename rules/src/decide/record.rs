@@ -150,12 +150,12 @@ impl DecisionRecord {
         self
     }
 
-    /// What the actor may know.
+    /// The part that the actor may know.
     pub const fn actor_part(&self) -> &v1::DecisionActorPart {
         &self.actor
     }
 
-    /// What the patient and auditors may know.
+    /// The part that the patient and auditors may know.
     pub const fn private_part(&self) -> &v1::DecisionPrivatePart {
         &self.private
     }
@@ -170,7 +170,7 @@ impl DecisionRecord {
         part_hash(&self.salt_p, &self.private.encode_to_vec())
     }
 
-    /// What the actor gets: their part, and the hash of the other.
+    /// The part for the actor: their part, and the hash of the other.
     pub fn for_actor(&self) -> ActorView {
         ActorView { actor: self.actor.clone(), salt_a: self.salt_a, private_hash: self.private_hash() }
     }
@@ -223,7 +223,8 @@ impl DecisionRecord {
         Ok(record)
     }
 
-    /// What the actor is told follows from the outcomes, and a request that is shown is the one that was hashed.
+    /// Checks that the actor is told what follows from the outcomes, and that a request that is shown is the one that was
+    /// hashed.
     fn check(&self) -> Result<(), DecisionError> {
         let mut permitted = self.private.outcomes.iter().filter(|outcome| outcome.permit).map(|outcome| &outcome.id);
         if !permitted.by_ref().eq(&self.actor.permitted) {
@@ -246,8 +247,8 @@ impl DecisionRecord {
         }
     }
 
-    /// Whether this is what the ledger puts on record under this tag: the one that the actor's part names, or, where a
-    /// request is refused for items of the secret tag, that one.
+    /// Tells whether this is what the ledger puts on record under this tag: the one that the actor's part names, or, where
+    /// a request is refused for items of the secret tag, that one.
     pub fn is_under(&self, tag: &[u8]) -> bool {
         let request = ParsedRequest::parse(&self.private.request).ok();
         let kept = request.as_ref().and_then(|request| Some((request.tag(), request.secret_tag()?)));
@@ -282,7 +283,7 @@ impl DecisionRecord {
     }
 }
 
-/// What an actor holds of a decision. With the node's signed [`DecisionMessage`] it proves, offline, what they may do.
+/// The actor's copy of a decision. With the node's signed [`DecisionMessage`] it proves, offline, what they may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActorView {
     /// Their part.
@@ -322,7 +323,7 @@ impl ActorView {
         Ok(message.verify(key, signature)?)
     }
 
-    /// Whether the actor may use this item at this moment.
+    /// Tells whether the actor may use this item at this moment.
     pub fn permits(&self, item: &str, at: LedgerTimeMs) -> bool {
         at.get() < self.actor.expires_at_ms && self.actor.permitted.iter().any(|id| id == item)
     }

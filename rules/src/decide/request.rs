@@ -120,7 +120,7 @@ impl ParsedRequest {
         &self.bytes
     }
 
-    /// What stands for it in the authorize message and in the actor's part: `H(0x00 ‖ request)`.
+    /// The hash that stands for it in the authorize message and in the actor's part: `H(0x00 ‖ request)`.
     pub fn hash(&self) -> Hash {
         leaf_hash(&self.bytes)
     }
@@ -135,7 +135,7 @@ impl ParsedRequest {
         self.secret_tag.as_ref()
     }
 
-    /// Who asks to be allowed.
+    /// The actor that asks to be allowed.
     pub const fn actor(&self) -> &Actor {
         &self.actor
     }
@@ -155,7 +155,7 @@ impl ParsedRequest {
         &self.message.items
     }
 
-    /// Whether every name and word of it that is compared is in its one spelling.
+    /// Checks that every name and word of it that is compared is in its one spelling.
     ///
     /// # Errors
     /// `INVALID_SPELLING`, or the code of the identifier, with the path of what isn't.
@@ -167,7 +167,7 @@ impl ParsedRequest {
         spelling::check_items(&self.message.items)
     }
 
-    /// Whether it says how the actor proved who they are, at a sufficient level.
+    /// Tells whether it says how the actor proved who they are, at a sufficient level.
     pub fn is_authenticated(&self) -> bool {
         is_authenticated(self.message.auth.as_ref())
     }

@@ -12,7 +12,7 @@ use crate::consent::{Action, ActorKind, Effect, Env, PatientState};
 pub struct Step {
     /// Its number, from 1.
     pub number: u8,
-    /// What it looks at, in a few words.
+    /// Its subject, in a few words.
     pub about: &'static str,
     /// The reasons that it can give, in its order.
     pub reasons: &'static [Reason],
@@ -244,14 +244,14 @@ impl<'a> ItemCase<'a> {
         self.secret.is_some() && self.states().any(|state| state.has_representative(&actor.name, *at))
     }
 
-    /// Whether the actor may know of the item, decided so. Who may deposit it only because anyone may needn't, and a
-    /// representative mayn't know of what is kept from them.
+    /// Tells whether the actor may know of the item, decided so. An actor who may deposit it only because anyone may
+    /// needn't know of it, and a representative mayn't know of an item that is kept from them.
     fn may_know(&self, reason: Reason) -> bool {
         let is_anyones = matches!(reason, Reason::DepositDefault | Reason::LegalFeed);
         reason.is_told() && !is_anyones && !self.is_kept_from_actor()
     }
 
-    /// Who treats as a professional: a name on record as one isn't enough.
+    /// Tells whether the actor treats as a professional: a name on record as one isn't enough.
     fn is_treating(&self) -> bool {
         let Request { actor, purpose, .. } = self.request;
         actor.kind == ActorKind::Professional

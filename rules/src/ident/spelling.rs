@@ -60,12 +60,12 @@ const HIDDEN: [(u32, u32); 30] = [
 /// Ligatures that are letters of their own: French needs them.
 const LETTERS: [char; 4] = ['œ', 'Œ', 'æ', 'Æ'];
 
-/// Whether nobody sees the character, or it looks like a space and is none.
+/// Tells whether nobody sees the character, or it looks like a space and is none.
 fn is_hidden(c: char) -> bool {
     HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(c)))
 }
 
-/// Whether the character is none of ASCII and looks like some of it.
+/// Tells whether the character is none of ASCII and looks like some of it.
 fn looks_like_ascii(c: char) -> bool {
     !c.is_ascii()
         && !LETTERS.contains(&c)
@@ -133,7 +133,7 @@ pub fn system(system: &str) -> Result<String, IdentError> {
     }
 }
 
-/// Whether a character that needs no `%` is written with one: a second spelling.
+/// Tells whether a character that needs no `%` is written with one: a second spelling.
 fn hides_ascii(rest: &str) -> bool {
     rest.match_indices('%').any(|(at, _)| {
         let byte = rest.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
@@ -315,7 +315,7 @@ pub fn ins_oid(system: &str) -> Option<InsOid> {
     InsOid::parse(system.strip_prefix("urn:oid:")?).ok()
 }
 
-/// Whether a system names professionals or structures of the nation, in whatever spelling.
+/// Tells whether a system names professionals or structures of the nation, in whatever spelling.
 pub fn is_national(system: &str) -> bool {
     let Ok(system) = self::system(system) else { return false };
     let hosts = || NATIONAL_HOSTS.iter().any(|host| system.strip_prefix("https://") == Some(host));

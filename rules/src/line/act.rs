@@ -14,7 +14,7 @@ use crate::roles::Roles;
 use crate::voiding::{Voiding, Whose};
 use crate::vouching::Vouching;
 
-/// What the authority does. Keys, ids and hashes in hexadecimal.
+/// The deed of the authority. Keys, ids and hashes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ActLine {
@@ -24,7 +24,7 @@ pub enum ActLine {
         key: PublicKey,
         /// The name of the service.
         name: String,
-        /// What it may do.
+        /// Its roles.
         roles: Vec<String>,
         /// SHA-256 of the SubjectPublicKeyInfo of the certificates that it calls with.
         #[serde(default, skip_serializing_if = "is_default")]
@@ -169,7 +169,7 @@ pub enum ActLine {
     Rule {
         /// Signatures that are needed.
         needed: u32,
-        /// Whose count: author ids, ascending.
+        /// The authorities whose signatures count: author ids, ascending.
         authorities: Vec<AuthorId>,
         /// For which acts: 1 voiding, 2 authorities, 4 nodes, 8 erasing a patient; 1 and 2 always.
         acts: u32,
@@ -183,7 +183,7 @@ pub enum ActLine {
     },
 }
 
-/// Whom a party vouches for; each list ascending.
+/// The things for which a party vouches; each list ascending.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VouchingLine {

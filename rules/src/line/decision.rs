@@ -9,10 +9,10 @@ use crate::decide::record::DecisionRecord;
 use crate::kind::Kind;
 use crate::time::TimeMs;
 
-/// What came out of a request, with the true reasons: for the patient and auditors.
+/// The outcome of a request, with the true reasons: for the patient and auditors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecisionLine {
-    /// What was asked: read, search, …
+    /// The action that was asked for: read, search, …
     pub action: String,
     /// Per item, in the order of the request.
     pub outcomes: Vec<OutcomeLine>,
@@ -35,7 +35,7 @@ pub struct DecisionLine {
 pub struct OutcomeLine {
     /// The item.
     pub id: String,
-    /// Whether it was given.
+    /// True if it was permitted.
     pub permit: bool,
     /// Why, a token.
     pub reason: String,

@@ -34,19 +34,19 @@ use crate::time::TimeMs;
 pub struct RecordLine {
     /// Its content.
     pub kind: Kind,
-    /// Whose data or consent; absent where no patient is concerned.
+    /// The patient whose data or consent it is about; absent where no patient is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<PatientLine>,
     /// Kept from a minor's representatives: recorded under the patient's secret tag.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secret: bool,
-    /// Who; absent where a software acted on its own.
+    /// The actor; absent where a software acted on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<ActorLine>,
     /// How the actor proved who it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthLine>,
-    /// What.
+    /// The items.
     #[serde(default)]
     pub items: Vec<ItemLine>,
     /// When it happened, by the author's clock.
@@ -75,13 +75,13 @@ pub struct RecordLine {
     /// A software acted on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automated: Option<AutomatedLine>,
-    /// Who else took part.
+    /// Others that took part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<AgentLine>,
     /// The fields of the kind: a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
-    /// What the record was made from, as received.
+    /// The source of the record, as received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<OriginalLine>,
     /// Acts of the authority only.
@@ -98,7 +98,7 @@ pub struct RecordLine {
 pub struct Warning {
     /// The field, as `patient.ins`.
     pub path: String,
-    /// What is doubtful.
+    /// The doubt.
     pub doubt: IdentError,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What is wrong in a text of one line: the number that counts is that of the line in its file, not "line 1" of it.
+/// The fault of a text of one line: the number that counts is that of the line in its file, not "line 1" of it.
 fn one_line(error: &serde_json::Error) -> String {
     let message = error.to_string();
     match message.rsplit_once(" at line 1 column ") {

@@ -11,7 +11,7 @@ use super::is_default;
 use crate::json;
 use crate::limits::{DETAILS_BYTES_MAX, DETAILS_DEPTH_MAX};
 
-/// Whose data or consent: never printed but as JSON on purpose.
+/// The patient whose data or consent it is about: never printed but as JSON on purpose.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatientLine {
@@ -54,7 +54,7 @@ macro_rules! part {
 }
 
 part! {
-    /// Who.
+    /// The actor.
     ActorLine = Actor {
         /// URI of the identifier system.
         system: String,
@@ -75,7 +75,7 @@ part! {
 part! {
     /// How the actor proved who it is.
     AuthLine = Authentication {
-        /// Who says so.
+        /// The issuer that says so.
         #[serde(default, skip_serializing_if = "is_default")]
         issuer: String,
         /// By what means.
@@ -88,7 +88,7 @@ part! {
 }
 
 part! {
-    /// What.
+    /// An item.
     ItemLine = Item {
         /// The item's id.
         #[serde(default, skip_serializing_if = "is_default")]
@@ -157,20 +157,20 @@ part! {
     }
 }
 
-/// Who else took part.
+/// One that also took part.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentLine {
-    /// What part it had.
+    /// The part that it had.
     #[serde(rename = "type", default, skip_serializing_if = "is_default")]
     pub agent_type: String,
-    /// Who it is.
+    /// Its identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<ActorLine>,
     /// Its network address.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network_address: String,
-    /// Whether it asked for what happened.
+    /// True if it asked for what happened.
     #[serde(default, skip_serializing_if = "is_default")]
     pub requestor: bool,
 }
@@ -201,9 +201,9 @@ impl From<AgentLine> for v1::Agent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BasisLine {
-    /// What kind of right.
+    /// The kind of right.
     pub kind: BasisToken,
-    /// What it points to: a decision, a consent, a break-glass, an article of law.
+    /// The thing that it points to: a decision, a consent, a break-glass, an article of law.
     #[serde(rename = "ref", default, skip_serializing_if = "is_default")]
     pub reference: String,
 }
@@ -245,7 +245,7 @@ macro_rules! tokens {
 }
 
 tokens! {
-    /// What kind of right.
+    /// The kind of right.
     BasisToken = BasisKind {
         Decision "decision",
         Breakglass "breakglass",
@@ -329,7 +329,7 @@ impl<'de> Deserialize<'de> for Details {
     }
 }
 
-/// What a record was made from, as received: as text where it is UTF-8, in hexadecimal where it isn't.
+/// The source of a record, as received: as text where it is UTF-8, in hexadecimal where it isn't.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginalLine {
     /// Its media type, such as `application/fhir+json`.

@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::record::ParsedRecord;
 use crate::time::TimeMs;
 
-/// What erased a record.
+/// The erasure of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErasedLine {
     /// The entry of the log that says so, of kind `payload.erased`.
@@ -62,7 +62,7 @@ pub struct TraceLineJson {
     pub index: u64,
     /// When the ledger took it.
     pub recorded_at: TimeMs,
-    /// What is said of it at a glance: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`, `CLAIMED`. A basis is in the record.
+    /// Its flags: `UNJUSTIFIED`, `LATE`, `DEFERRED`, `LEDGER`, `CLAIMED`. A basis is in the record.
     pub flags: Vec<&'static str>,
     /// Why it is `UNJUSTIFIED`, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,13 +73,13 @@ pub struct TraceLineJson {
     /// Its author id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author_id: Option<AuthorId>,
-    /// What it says; only where the rest is gone.
+    /// Its kind; only where the rest is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// The act that erased the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<ErasedLine>,
-    /// What voided the record: it counts for nothing.
+    /// The act that voided the record: it counts for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voided: Option<VoidedLine>,
     /// Of an act, who signed it beside the party of its batch.
@@ -88,12 +88,12 @@ pub struct TraceLineJson {
     /// The record; of a decision, what it shares with one.
     #[serde(flatten)]
     pub record: Option<RecordLine>,
-    /// What came out of a request.
+    /// The outcome of a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionLine>,
 }
 
-/// What an entry says, to whoever may read it.
+/// The content of an entry, for whoever may read it.
 #[derive(Debug, Clone, Copy)]
 pub enum OpenedContent<'a> {
     /// Nothing: it was erased, or may not be opened.

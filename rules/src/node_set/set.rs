@@ -123,12 +123,12 @@ impl NodeSet {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// Whether two sets of voters count at once, until the next change.
+    /// Tells whether two sets of voters count at once, until the next change.
     pub fn is_joint(&self) -> bool {
         !self.voters_outgoing.is_empty()
     }
 
-    /// Whose signatures count.
+    /// The voters whose signatures count.
     pub fn voters(&self) -> Voters {
         Voters::new(self.voters.clone(), self.voters_outgoing.clone())
     }

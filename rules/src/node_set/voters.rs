@@ -1,6 +1,6 @@
 //! The voters of a set, and their majority.
 
-/// Whose signatures count: the voters of a set, and, in a joint step, those of the set before beside them.
+/// The nodes whose signatures count: the voters of a set, and, in a joint step, those of the set before beside them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voters {
     incoming: Vec<u64>,
@@ -26,12 +26,12 @@ impl Voters {
         ids
     }
 
-    /// Whether the signature of this node counts.
+    /// Tells whether the signature of this node counts.
     pub fn contains(&self, id: u64) -> bool {
         self.groups().any(|group| group.contains(&id))
     }
 
-    /// Whether two sets count at once.
+    /// Tells whether two sets count at once.
     pub fn is_joint(&self) -> bool {
         !self.outgoing.is_empty()
     }
@@ -42,7 +42,7 @@ impl Voters {
         std::iter::once(self.incoming.as_slice()).chain(outgoing)
     }
 
-    /// Whether those who agree are a majority; in a joint step, of both sets. Nobody is no majority of nobody.
+    /// Tells whether those who agree are a majority; in a joint step, of both sets. Nobody is no majority of nobody.
     pub fn is_majority(&self, agrees: impl Fn(u64) -> bool) -> bool {
         let has = |group: &[u64]| group.iter().filter(|id| agrees(**id)).count() >= majority(group.len());
         self.groups().all(has)

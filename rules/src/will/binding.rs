@@ -1,4 +1,4 @@
-//! What ties a login to a record (`docs/formats.md` §20): hashed and signed layouts.
+//! The tie between a login and a record (`docs/formats.md` §20): hashed and signed layouts.
 
 use prost::Message as _;
 use sillage_proof::batch::Origin;
@@ -6,14 +6,14 @@ use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::{ALG_ED25519, KeyId, SigningKey};
 use sillage_proto::v1;
 
-/// What is decided: `H("sillage/will/record/v1\0" ‖ the record without its field `will`)`.
+/// The digest of the decided record: `H("sillage/will/record/v1\0" ‖ the record without its field `will`)`.
 pub fn record_digest(record: &v1::Record) -> Hash {
     let without = v1::Record { will: None, ..record.clone() };
     sha256(&[b"sillage/will/record/v1\0", &without.encode_to_vec()])
 }
 
-/// What is asked, and who asks: `H("sillage/will/request/v1\0" ‖ key_id[32] ‖ the request without its field `will`)`. `key_id`
-/// is of the key that signs the request: nobody else can hand it in as their own.
+/// The digest of the request and of the party that asks: `H("sillage/will/request/v1\0" ‖ key_id[32] ‖ the request without
+/// its field `will`)`. `key_id` is of the key that signs the request: nobody else can hand it in as their own.
 pub fn request_digest(request: &v1::DecisionRequest, key_id: &KeyId) -> Hash {
     let without = v1::DecisionRequest { will: None, ..request.clone() };
     sha256(&[b"sillage/will/request/v1\0", key_id.as_bytes(), &without.encode_to_vec()])
@@ -31,7 +31,7 @@ pub fn session_nonce(origin: &Origin, key: &[u8; 32]) -> String {
     hex::encode(sha256(&[b"sillage/will/session/v1\0", &[ALG_ED25519], key, &name]).as_bytes())
 }
 
-/// What the key of a session signs of each record that is decided, and each request that is asked, in it.
+/// The message that the key of a session signs for each record that is decided, and each request that is asked, in it.
 pub fn session_message(origin: &Origin, key: &[u8; 32], tag: &[u8; 32], digest: &Hash) -> Vec<u8> {
     let name = named(origin);
     [b"sillage/will/decision/v1\0", &[ALG_ED25519][..], key, &name, tag, digest.as_bytes()].concat()

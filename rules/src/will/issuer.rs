@@ -21,7 +21,7 @@ const OID_NIR: &str = "1.2.250.1.213.1.4.8";
 pub struct IssuerKey {
     /// Its name among the issuer's keys.
     pub kid: String,
-    /// What it is for, and nothing else.
+    /// The algorithm that it is for, and no other.
     pub algorithm: Algorithm,
     /// ES256: 65 bytes; EdDSA: 32; RS256: the modulus.
     pub key: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct IssuerKey {
 }
 
 impl IssuerKey {
-    /// What this key is said to have signed, so that no two keys, algorithms or tokens have it in common.
+    /// The bytes that this key is said to have signed, so that no two keys, algorithms or tokens have them in common.
     fn names(&self, token: &Token) -> Vec<u8> {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("bounds were checked").to_be_bytes();
         let (key, signed) = (&self.key[..], token.signed.as_ref());
@@ -40,7 +40,7 @@ impl IssuerKey {
     }
 }
 
-/// What the authority published of an issuer (`sillage.v1.IssuerPublished`, the fields in the order of the message).
+/// An issuer, as the authority published it (`sillage.v1.IssuerPublished`, the fields in the order of the message).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Issuer {
@@ -167,7 +167,7 @@ impl Issuer {
         }
     }
 
-    /// Whether its logins count at this time: it isn't withdrawn, and its time has come and isn't over.
+    /// Tells whether its logins count at this time: it isn't withdrawn, and its time has come and isn't over.
     pub fn counts_at(&self, at: LedgerTimeMs) -> bool {
         let at = at.get();
         !self.keys.is_empty() && self.from_ms <= at && (self.until_ms == 0 || at < self.until_ms)

@@ -44,7 +44,7 @@ impl Algorithm {
         [Self::Es256, Self::Rs256, Self::EdDsa].into_iter().find(|known| known.name() == name)
     }
 
-    /// Whether `signature` is that of `key` over `message`; `exponent` is RSA's.
+    /// Tells whether `signature` is that of `key` over `message`; `exponent` is RSA's.
     pub(super) fn verify(self, key: &[u8], exponent: u32, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(message, signature).is_ok(),
@@ -81,7 +81,7 @@ pub struct Token {
     pub kid: String,
     /// The claims: a JSON object without repeated names.
     pub payload: String,
-    /// What is signed.
+    /// The bytes that are signed.
     pub signed: Vec<u8>,
     /// The signature.
     pub signature: Vec<u8>,

@@ -85,7 +85,7 @@ pub struct ProvenWill {
 }
 
 impl ProvenWill {
-    /// Whether it is enough to decide and to ask.
+    /// Tells whether it is enough to decide and to ask.
     pub fn suffices(&self) -> bool {
         self.level >= Level::Substantial
     }
@@ -115,7 +115,7 @@ pub enum Will {
 }
 
 impl Will {
-    /// Whether it is proven well enough to decide.
+    /// Tells whether it is proven well enough to decide.
     pub fn suffices(&self) -> bool {
         matches!(self, Self::Proven(proven) if proven.suffices())
     }
@@ -123,25 +123,26 @@ impl Will {
 
 /// Signatures that were verified before, so that they needn't be again. It saves time, and never decides.
 pub trait KnownSignatures: std::fmt::Debug {
-    /// Whether `signature` over `message` is good: seen before, or by `verify`, and then remembered. `message` names the key.
+    /// Tells whether `signature` over `message` is good: seen before, or by `verify`, and then remembered. `message` names
+    /// the key.
     fn or_verify(&self, message: &[u8], signature: &[u8], verify: &dyn Fn() -> bool) -> bool;
 }
 
-/// What of the ledger a proof is checked against.
+/// The part of the ledger against which a proof is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Log<'a> {
     /// Its name.
     pub origin: &'a Origin,
     /// Verifies tags, from its genesis.
     pub vrf_public_key: &'a [u8; 32],
-    /// Whether it takes issuers for tests.
+    /// True if it takes issuers for tests.
     pub test_log: bool,
     /// Tokens whose signature was verified before; none: each is verified.
     pub known: Option<&'a dyn KnownSignatures>,
 }
 
-/// Whether a record of this kind may carry a will: what the patient, or who represents them, may decide, contests, and that a
-/// device acts for the patient.
+/// Tells whether a record of this kind may carry a will: what the patient, or who represents them, may decide, contests,
+/// and that a device acts for the patient.
 pub fn may_carry(kind: Kind) -> bool {
     matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People)
         || matches!(kind, Kind::CONTEST_OPENED | Kind::DEVICE_REGISTERED)
@@ -223,7 +224,7 @@ pub fn of(
     }
 }
 
-/// Whether it says that it was collected. The required content is checked where directives are.
+/// Tells whether it says that it was collected. The required content is checked where directives are.
 fn is_collected(message: &v1::Record) -> bool {
     let details = serde_json::from_str::<serde_json::Value>(&message.details);
     details.is_ok_and(|details| details.get("collected").is_some())
@@ -252,7 +253,7 @@ pub fn of_request(
     prove(about, will, issuer, log, at).map(Some).map_err(|error| error.within("will"))
 }
 
-/// What a login is to prove: that this actor decides, or asks, this of the patient of this tag.
+/// The claim that a login is to prove: that this actor decides, or asks, this of the patient of this tag.
 struct About<'a> {
     tag: [u8; 32],
     actor: Result<Actor, RecordError>,
@@ -349,7 +350,7 @@ fn check_nonce(login: &Claims, expected: &str) -> Result<(), RecordError> {
     }
 }
 
-/// Who logged in is the patient of the tag, or the actor. Errors never repeat a claim.
+/// Checks that the person who logged in is the patient of the tag, or the actor. Errors never repeat a claim.
 fn check_subject(
     about: About<'_>,
     will: &v1::Will,

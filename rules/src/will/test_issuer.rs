@@ -17,7 +17,7 @@ pub const AUDIENCE: &str = "sillage-tests";
 const KID: &str = "test-1";
 const ACR: [(Level, &str); 3] = [(Level::Low, "eidas1"), (Level::Substantial, "eidas2"), (Level::High, "eidas3")];
 
-/// Who logs in.
+/// The person or party that logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// A patient.
@@ -34,7 +34,7 @@ pub enum Subject {
 /// How they log in: what `auth` of the record will say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Means {
-    /// Who is said to have established the identity: the claim `idp`.
+    /// The name of the one that is said to have established the identity: the claim `idp`.
     pub idp: String,
     /// By what means: the claim `amr`.
     pub method: String,
@@ -60,7 +60,7 @@ impl TestIssuer {
         format!("https://{}/test-issuer", self.origin.as_str())
     }
 
-    /// What a test log knows of it.
+    /// The issuer as a test log knows it.
     pub fn published(&self) -> Issuer {
         let acr = |level| ACR.iter().filter(|(known, _)| *known == level).map(|(_, acr)| (*acr).to_owned()).collect();
         let key = self.key.public_key().to_bytes().to_vec();

@@ -98,7 +98,7 @@ impl World {
         self.verdict_at(record, &self.issuer.published(), NOW_MS)
     }
 
-    /// What becomes of a login with changed claims.
+    /// The outcome of a login with changed claims.
     fn changed(&self, change: impl FnOnce(&mut Value)) -> Result<Will, Code> {
         let mut claims = self.claims();
         change(&mut claims);

@@ -1,4 +1,5 @@
-//! What an operator could try, with every check and proof that it can compute made to fit. Each must fail, at its part.
+//! Attacks that an operator could try, with every check and proof that it can compute made to fit. Each must fail, at its
+//! part.
 
 use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::Hash;
@@ -242,7 +243,7 @@ fn a_log_key_alone_or_a_minority_of_nodes_is_not_enough() {
     }
 }
 
-/// What is shown of a decision.
+/// The part of a decision that is shown.
 struct Shown<'a> {
     salts: &'a mut [[u8; 16]; 2],
     actor: &'a mut Vec<u8>,

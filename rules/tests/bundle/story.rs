@@ -73,7 +73,7 @@ impl Story {
         self.world.bundle(2, self.new, 0..0, &[])
     }
 
-    /// What came after [`Story::older`].
+    /// The entries that came after [`Story::older`].
     pub fn delta(&self) -> Bundle {
         let bundle = self.world.bundle(0, self.new, 3..6, &[]);
         Bundle { since: Some(self.world.since(self.old, self.new, 3)), ..bundle }

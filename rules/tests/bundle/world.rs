@@ -86,7 +86,7 @@ pub fn policy() -> Policy {
     Policy::parse(policy_text("everyone").as_bytes()).expect("a policy")
 }
 
-/// What a node writes into an entry in the place of what was signed.
+/// A change that a node makes to an entry, in the place of the fields that were signed.
 pub type Refile = fn(&mut RecordEntry);
 
 /// One record of the log, with what opens it.
@@ -110,7 +110,7 @@ impl Line {
 pub struct World {
     pub entries: Vec<Vec<u8>>,
     pub lines: Vec<Line>,
-    /// What the index says of a patient in place of the truth.
+    /// The lines of the index about a patient, in place of the true ones.
     pub lies: BTreeMap<[u8; 32], Vec<Line>>,
     pub batches: Vec<(&'static str, BundleBatch)>,
     time_ms: u64,
@@ -458,7 +458,7 @@ impl World {
         }
     }
 
-    /// What makes a bundle of `new` a delta after one of `old` with `a` entries.
+    /// The field that makes a bundle of `new` a delta after one of `old` with `a` entries.
     pub fn since(&self, old: u64, new: u64, a: u64) -> Since {
         let path = merkle::consistency_proof(&self.leaves(new)[..], old.into(), new.into()).expect("a proof");
         Since { size: old, root: self.checkpoint(old).root, a, path }

@@ -1,4 +1,4 @@
-//! Who may sign what, and with which code everything else is refused.
+//! Signers and the records that they may sign, and the codes with which everything else is refused.
 
 use serde_json::{Value, json};
 use sillage_proto::v1;
@@ -541,7 +541,7 @@ fn representatives_in_a_circle_are_found() {
     assert!(!closes(5, 2) && !closes(1, 5));
 }
 
-/// What stands in a record isn't repeated in an error.
+/// The content of a record isn't repeated in an error.
 #[test]
 fn errors_name_the_field_and_quote_nothing() {
     let secret = "depression";

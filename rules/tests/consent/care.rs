@@ -1,4 +1,4 @@
-//! Who may be in the care team, for how long that takes up room, and which teams a directive means.
+//! Membership of the care team, how long it takes up room, and which teams a directive means.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn a_directive_means_the_teams_of_the_tags_that_count() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What is found by name is what looking at all of the team says.
+    /// A search by name finds the same as a look at all of the team.
     #[test]
     fn the_teams_of_an_actor_are_those_of_the_memberships_that_hold(
         draws in prop::collection::vec((0..4_u8, 0..5_u8, any::<bool>(), 1..9_u64, 0..3_u64, 0..6_u8), 0..200),

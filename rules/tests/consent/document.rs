@@ -26,7 +26,7 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     lines.skip(2).map(cells).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -288,7 +288,7 @@ fn the_closed_lists_and_the_caps() {
     }
 }
 
-/// What is refused changes nothing: `admit` only looks.
+/// A refusal changes nothing: `admit` only looks.
 #[test]
 fn admission_changes_nothing() {
     let world = full();

@@ -1,4 +1,4 @@
-//! What is erased must not bring anything back: a record that isn't in force can go, and no decision changes.
+//! Erasing must not bring anything back: a record that isn't in force can go, and no decision changes.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ fn a_structure_that_leaves_takes_nobody_elses_membership_along() {
 /// A kind, who signs it, its details until so many minutes, its items.
 type Timed<'a> = (Kind, &'a v1::Actor, &'a dyn Fn(u64) -> Value, &'a [&'a str]);
 
-/// What was replaced by something shorter doesn't come back when that has passed and is erased.
+/// A rule that was replaced by something shorter doesn't come back when that has passed and is erased.
 #[test]
 fn what_replaced_something_longer_stays() {
     let nurse = pro(1, "nurse", "");

@@ -1,4 +1,4 @@
-//! What records mean for decisions, from the outside: real records through admission, state and decision.
+//! The meaning of records for decisions, from the outside: real records through admission, state and decision.
 
 mod admission;
 mod care;

@@ -1,4 +1,4 @@
-//! What must hold whatever is on record.
+//! Properties that must hold whatever is on record.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -151,7 +151,7 @@ pub fn record_of(draw: &[u8; 6]) -> v1::Record {
     }
 }
 
-/// What is decided of everything that can be asked, from now on: outcomes and reasons, without the records that decided.
+/// The decisions on everything that can be asked, from now on: outcomes and reasons, without the records that decided.
 pub fn all_decisions(world: &mut World) -> Vec<String> {
     let (now, mut all) = (world.at, Vec::new());
     let items = ITEMS.map(facts);

@@ -27,13 +27,13 @@ pub struct World {
     /// The ledger time of the next record or request.
     pub at: u64,
     pub index: u64,
-    /// Whether the next records are authenticated, signed by the authority, signed with the patient's own key.
+    /// Set if the next records are authenticated, signed by the authority, signed with the patient's own key.
     pub authenticated: bool,
     pub authority: bool,
     pub patient_key: bool,
-    /// Whether a login proves who signs the next records.
+    /// True if a login proves who signs the next records.
     pub login: bool,
-    /// Whether the group has reached feature level 4.
+    /// True if the group has reached feature level 4.
     pub claims: bool,
 }
 
@@ -176,7 +176,7 @@ impl World {
         decide(&self.env(&revoked), &self.open, Some(&self.secret), &request)
     }
 
-    /// What is decided on one item, in words.
+    /// The decision on one item, in words.
     pub fn ask(&self, actor: &v1::Actor, action: Action, purpose: &str, item: &ItemFacts) -> String {
         let decision = self.decide(actor, action, purpose, std::slice::from_ref(item));
         let outcome = &decision.items[0];
