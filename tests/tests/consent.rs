@@ -76,9 +76,11 @@ fn a_grant_is_tried_out_then_made_and_opens_what_it_names(world: &mut World) {
     assert!(read.ask(world).permitted().is_empty(), "it was only tried");
 
     let made = CLAIRE.says(world, &args).ok();
-    assert_eq!((&made.json()["kind"], &made.json()["id"]), (&json!("consent.directive"), &json!("c1")));
+    assert_eq!(made.json()["kind"], "consent.directive", "{made}");
+    assert_eq!(made.json()["id"], "c1", "{made}");
     let answer = read.ask(world);
-    assert_eq!((answer.permitted(), answer.told()), (vec!["c.report"], vec!["c.report"]));
+    assert_eq!(answer.permitted(), ["c.report"], "{answer:?}");
+    assert_eq!(answer.told(), ["c.report"], "of an item that is denied nothing is told: {answer:?}");
     let decided = CLAIRE.line(world, answer.index());
     assert_eq!(decided["decision"]["outcomes"][0]["reason"], "CONSENT_GRANT");
     assert_eq!(decided["decision"]["outcomes"][0]["consulted"], json!([index(&made)]));
@@ -180,7 +182,8 @@ fn a_decision_that_ran_out_justifies_nothing(world: &mut World) {
     let verify = ["verify", &receipt, "--policy", &policy];
     run(sillage().args(verify), b"").fails(1).naming("valable");
     let said = run(sillage().args(verify).arg("--json"), b"").json();
-    assert_eq!((&said["ok"], &said["kind"]), (&json!(false), &json!("receipt")), "{said}");
+    assert_eq!(said["ok"], false, "{said}");
+    assert_eq!(said["kind"], "receipt", "{said}");
     let decided = said["receipts"][0]["decided_at"].as_str().expect("a time").to_owned();
     run(sillage().args(verify).args(["--at", &decided]), b"").ok();
     publish(world, Kind::POLICY_PUBLISHED, &json!({"version": "usual"}));
@@ -289,8 +292,11 @@ fn the_glass_is_broken_justified_closed_and_reviewed(world: &mut World) {
     PAUL.says_through(world, &others, &[&review[..], &reviewer].concat()).ok();
     let rows = register(world, &[]);
     let row = row(&rows, "bg1").expect("the register forgets nothing");
-    assert_eq!((&row["verdict"], &row["overdue"]), (&json!("JUSTIFIED"), &json!(false)), "{row}");
-    assert!(row["justified"].is_u64() && row["closed"].is_u64() && row["reviewed"].is_u64(), "{row}");
+    assert_eq!(row["verdict"], "JUSTIFIED", "{row}");
+    assert_eq!(row["overdue"], false, "{row}");
+    for done in ["justified", "closed", "reviewed"] {
+        assert!(row[done].is_u64(), "`{done}` names its entry: {row}");
+    }
 
     // Before anybody knows who the patient is.
     let stranger =
@@ -359,7 +365,8 @@ fn a_representative_sees_what_the_minor_does_not_keep(world: &mut World) {
     assert_eq!(reads.ask(world).permitted(), ["n.vaccine", "n.pill"]);
     NINA.says(world, &["secrecy", "set", "--items", "n.pill", "--secret"]).ok();
     let answer = reads.ask(world);
-    assert_eq!((answer.permitted(), answer.told()), (vec!["n.vaccine"], vec!["n.vaccine"]));
+    assert_eq!(answer.permitted(), ["n.vaccine"], "{answer:?}");
+    assert_eq!(answer.told(), ["n.vaccine"], "of an item that is kept nothing is told: {answer:?}");
     // Secrecy hides from representatives only.
     let own = Question { profession: "", purpose: "PATRQT", ..Question::read(NINA, "self", "n.vaccine,n.pill") };
     let mut permitted = own.ask(world).0["permitted"].as_array().expect("a list").clone();
@@ -395,7 +402,8 @@ fn what_holds_and_what_held_can_be_asked(world: &mut World) {
     let history = PAUL.asks(world, &["consent", "history"]).ok();
     let lines = history.json_lines();
     let line = lines.iter().find(|line| line["index"] == before).expect("history forgets nothing");
-    assert_eq!((&line["standing"], &line["ended_by"]), (&json!("ENDED"), &json!(revoked)), "{line}");
+    assert_eq!(line["standing"], "ENDED", "{line}");
+    assert_eq!(line["ended_by"], json!(revoked), "{line}");
 
     let doctor = doctor();
     let may = |run: &Run| {

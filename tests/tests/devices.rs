@@ -116,7 +116,8 @@ fn no_act_says_whose_it_is(world: &mut World) {
             && party.roles == 8
         {
             seen += 1;
-            assert!(party.patient_tag.is_empty() && party.patient_secret_tag.is_empty());
+            assert!(party.patient_tag.is_empty(), "the log doesn't say whose device it is");
+            assert!(party.patient_secret_tag.is_empty(), "nor by the secret tag");
             assert_eq!(party.patient_commitment.len(), 32);
         }
     }

@@ -79,8 +79,10 @@ fn a_record_is_erased_everywhere_and_an_older_copy_yields_nothing(world: &mut Wo
     assert_eq!(said.last().map(|line| &line["waiting"]), Some(&Value::from(0)), "{said:?}");
     let shown = trace(world, PATIENT);
     let erased = line(&shown, goes);
-    assert_eq!((&erased["erased"]["ground"], &erased["erased"]["index"]), (&GROUND.into(), &said[0]["index"]));
-    assert!(erased.get("items").is_none() && erased["kind"] == "access.read", "{erased}");
+    assert_eq!(erased["erased"]["ground"], GROUND, "{erased}");
+    assert_eq!(erased["erased"]["index"], said[0]["index"], "it names the act: {erased}");
+    assert!(erased.get("items").is_none(), "the content is gone: {erased}");
+    assert_eq!(erased["kind"], "access.read", "the entry stays: {erased}");
     assert_eq!(note_of(line(&shown, stays)), "stays", "the patient's other record opens");
     let act = line(&shown, said[0]["index"].as_u64().expect("an index"));
     assert_eq!(act["act"]["erased"]["indices"], serde_json::json!([goes]));

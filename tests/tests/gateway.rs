@@ -98,12 +98,14 @@ fn tree_of(size: u64, read: impl Fn(TileCoord) -> Vec<u8>) -> TreeBuilder {
 
 fn a_stranger_recomputes_the_root_from_tiles(world: &mut World) {
     let got = get(world, "/checkpoint");
-    assert_eq!((got.code, got.headers["content-type"].as_str()), (200, "text/plain; charset=utf-8"));
+    assert_eq!(got.code, 200, "the checkpoint is for everyone");
+    assert_eq!(got.headers["content-type"], "text/plain; charset=utf-8");
     let newest = checkpoint(world, &got.body);
     assert!(newest.size.get() > 300);
     let tree = tree_of(newest.size.get(), |coord| {
         let got = get(world, &format!("/{}", coord.path()));
-        assert_eq!((got.code, got.headers["access-control-allow-origin"].as_str()), (200, "*"));
+        assert_eq!(got.code, 200, "{}", coord.path());
+        assert_eq!(got.headers["access-control-allow-origin"], "*", "{}", coord.path());
         got.body
     });
     assert_eq!(tree.root(), newest.root);
@@ -118,7 +120,8 @@ fn what_is_known_is_not_sent_again(world: &mut World) {
     let first = get(world, "/tile/0/000");
     assert_eq!(first.headers["cache-control"], "public, max-age=31536000, immutable");
     let again = ask(world, "/tile/0/000", &format!("If-None-Match: {}\r\n", first.headers["etag"]));
-    assert_eq!((again.code, again.body.len()), (304, 0));
+    assert_eq!(again.code, 304, "the same tag means: not modified");
+    assert_eq!(again.body.len(), 0, "the content isn't sent again");
     assert_eq!(again.headers["etag"], first.headers["etag"]);
 }
 

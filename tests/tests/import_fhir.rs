@@ -141,10 +141,13 @@ fn what_was_done_is_mapped(world: &mut World) {
     assert_eq!(plain["actor"]["id"], "10100534436", "normalised to 11 digits");
     assert_eq!(plain["actor"]["label"], "Dr Claire Dubois");
     assert_eq!(plain["occurred_at"], "2026-02-03T09:11:12.345Z");
-    assert_eq!((&plain["purpose"], &plain["outcome"]), (&json!("TREAT"), &json!("success")));
+    assert_eq!(plain["purpose"], "TREAT", "{plain}");
+    assert_eq!(plain["outcome"], "success", "{plain}");
     assert!(plain["items"].to_string().contains("DocumentReference/plain"), "{plain}");
-    assert_eq!((&failed["kind"], &failed["purpose"]), (&json!("access.update"), &json!("BTG")));
-    assert_eq!((&failed["outcome"], &failed["outcome_text"]), (&json!("serious_failure"), &json!("timed out")));
+    assert_eq!(failed["kind"], "access.update", "{failed}");
+    assert_eq!(failed["purpose"], "BTG", "{failed}");
+    assert_eq!(failed["outcome"], "serious_failure", "{failed}");
+    assert_eq!(failed["outcome_text"], "timed out", "{failed}");
 }
 
 fn an_event_without_a_patient_is_an_event_of_the_system(world: &mut World) {
@@ -223,7 +226,8 @@ fn what_a_folder_holds_is_read_or_named(world: &mut World) {
     assert_eq!(named.code, Some(1), "{named}");
     let lines = named.json_lines();
     let refused: Vec<&Value> = lines.iter().filter(|line| line.get("error").is_some()).collect();
-    assert_eq!((lines.len(), refused.len()), (8, 3), "{named}");
+    assert_eq!(lines.len(), 8, "a line for each event and each file that is refused: {named}");
+    assert_eq!(refused.len(), 3, "{named}");
     for name in ["d.xml", "e.zip", "readme"] {
         assert!(refused.iter().any(|line| line["file"].as_str().is_some_and(|file| file.ends_with(name))), "{name}");
     }
@@ -265,11 +269,14 @@ fn an_event_is_one_access_however_often_it_comes(world: &mut World) {
     let run = world.sillage(&["import", "--fhir", &both[0], &both[1], "--demo-patients"]).ok();
     let indices = |run: &Run| run.json_lines().iter().map(|line| line["index"].clone()).collect::<Vec<_>>();
     let at = indices(&run);
-    assert_eq!((at.len(), &at[1], count(world)), (4, &at[2], 3), "{run}");
+    assert_eq!(at.len(), 4, "a line for each event: {run}");
+    assert_eq!(at[1], at[2], "the second one is the same event: {run}");
+    assert_eq!(count(world), 3, "nothing is recorded twice: {run}");
     // In another run, as a file of that server.
     let again = world.write("again-2.json", format!("{:#}", event("2")));
     let run = import(world, &again, &["--demo-patients", "--source", a]).ok();
-    assert_eq!((indices(&run), count(world)), (vec![at[1].clone()], 3), "{run}");
+    assert_eq!(indices(&run), [at[1].clone()], "it names the record of before: {run}");
+    assert_eq!(count(world), 3, "nothing is recorded twice: {run}");
     // The same id at another hospital is another event.
     let other = world.write("other.json", page(b, &[event("1")]).to_string());
     import(world, &other, &["--demo-patients"]).ok();
@@ -278,7 +285,8 @@ fn an_event_is_one_access_however_often_it_comes(world: &mut World) {
     let changed = of_server("once", "1", "changed");
     let changed = world.write("changed.json", page(a, &[changed]).to_string());
     let run = import(world, &changed, &["--demo-patients"]).ok();
-    assert_eq!((&run.json_lines()[0]["differs_from"], count(world)), (&at[0], 5), "{run}");
+    assert_eq!(run.json_lines()[0]["differs_from"], at[0], "{run}");
+    assert_eq!(count(world), 5, "other content is recorded: {run}");
     // Without an id, equal ones of one run are as many accesses.
     let plain = audit_event("once", "plain").to_string();
     let file = world.write("plain.ndjson", format!("{plain}\n{plain}\n"));
@@ -385,7 +393,8 @@ fn a_consent_that_was_ended_says_so_when_it_is_imported_again(world: &mut World)
     let withdrawal = world.write("withdrawn.json", withdrawn.to_string());
     import(world, &withdrawal, &[]).ok();
     let again = import(world, &file, &[]).ok().json_lines().remove(0);
-    assert_eq!((&again["index"], &again["revoked"]), (&first["index"], &json!(true)));
+    assert_eq!(again["index"], first["index"], "nothing is recorded twice: {again}");
+    assert_eq!(again["revoked"], true, "{again}");
 }
 
 fn published_examples_import(world: &mut World) {

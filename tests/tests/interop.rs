@@ -130,7 +130,8 @@ fn log_key(world: &World) -> (String, [u8; 4], VerifyingKey) {
     let mut parts = line.trim_end().splitn(3, '+');
     let (name, hash, key) = (parts.next().expect("name"), parts.next().expect("hash"), parts.next().expect("key"));
     let key = BASE64_STANDARD.decode(key).expect("base64");
-    assert_eq!((key[0], key.len()), (1, 33), "algorithm 1 is Ed25519");
+    assert_eq!(key[0], 1, "algorithm 1 is Ed25519");
+    assert_eq!(key.len(), 33, "the algorithm, and a key of 32 bytes");
     let id: [u8; 4] = sha256(&[name.as_bytes(), b"\n", &key])[..4].try_into().expect("four bytes");
     assert_eq!(hex::encode(id), hash);
     (name.to_owned(), id, VerifyingKey::from_bytes(key[1..].try_into().expect("32 bytes")).expect("a key"))
@@ -215,7 +216,8 @@ fn a_checkpoint_is_signed_by_the_key_that_is_published(world: &mut World) {
     let genesis =
         Genesis::decode(&fs::read(world.dir().join("genesis.bin")).expect("the genesis")[..]).expect("a genesis");
     let (name, _, key) = log_key(world);
-    assert_eq!((&checkpoint.origin, &name), (&genesis.origin, &genesis.origin));
+    assert_eq!(checkpoint.origin, genesis.origin, "the checkpoint is of the log");
+    assert_eq!(name, genesis.origin, "the key has the log's name");
     assert_eq!(key.as_bytes()[..], genesis.log_public_key[..]);
     let policy = fs::read_to_string(world.dir().join("policy.txt")).expect("policy.txt");
     let line = fs::read_to_string(world.dir().join("log.vkey")).expect("log.vkey");
@@ -281,7 +283,8 @@ fn inclusion_holds_for_any_size(world: &mut World) {
             world.wait(asked.prove_inclusion(ProveInclusionRequest { index, size: of })).expect("a proof").into_inner();
         let root = mth(&leaves[..usize::try_from(of).expect("small")]);
         let own = leaves[usize::try_from(index).expect("small")];
-        assert_eq!((&proof.leaf_hash[..], &proof.root[..]), (&own[..], &root[..]), "{index} of {of}");
+        assert_eq!(proof.leaf_hash[..], own[..], "the leaf hash of {index} of {of}");
+        assert_eq!(proof.root[..], root[..], "the root for {index} of {of}");
         assert_eq!(root_from(own, index, of, &hashes(&proof.path)), Some(root), "{index} of {of}");
         assert_ne!(root_from(sha256(&[b"other"]), index, of, &hashes(&proof.path)), Some(root));
     }
@@ -296,7 +299,8 @@ fn consistency_holds_between_any_sizes(world: &mut World) {
         let request = ProveConsistencyRequest { old_size: old, new_size: new };
         let proof = world.wait(asked.prove_consistency(request)).expect("a proof").into_inner();
         let (first, second, path) = (root_at(old), root_at(new), hashes(&proof.path));
-        assert_eq!((&proof.old_root[..], &proof.new_root[..]), (&first[..], &second[..]));
+        assert_eq!(proof.old_root[..], first[..], "the root at {old}");
+        assert_eq!(proof.new_root[..], second[..], "the root at {new}");
         assert!(consistent(old, new, first, second, &path), "{old} to {new}");
         assert!(!consistent(old, new, first, sha256(&[b"other"]), &path));
     }
@@ -314,7 +318,8 @@ fn a_record_leads_to_its_authors_signature(world: &mut World) {
     let mut batch_leaves = Vec::new();
     for (position, found) in (0_u32..).zip(&records) {
         let bytes = &found.entry;
-        assert_eq!((bytes.len(), &bytes[..2]), (90, &[1, 2][..]), "version 1, a record");
+        assert_eq!(bytes.len(), 90, "the length of a record's entry");
+        assert_eq!(bytes[..2], [1, 2], "version 1, a record");
         assert_eq!(bytes[86..], position.to_be_bytes());
         let record_hash: Hash = bytes[54..86].try_into().expect("32 bytes");
         assert_eq!(record_hash, sha256(&[&[0], &found.salt, &found.record]), "the record is the one that is hashed");
@@ -327,7 +332,9 @@ fn a_record_leads_to_its_authors_signature(world: &mut World) {
     assert_eq!(header[..2], [1, 1]);
     let (alg, key_id, stream, seq) = (header[20], &header[21..53], &header[53..85], &header[85..93]);
     let (count, root, length, signature) = (&header[93..97], &header[97..129], &header[129..131], &header[131..]);
-    assert_eq!((alg, count, length), (1, &5_u32.to_be_bytes()[..], &64_u16.to_be_bytes()[..]));
+    assert_eq!(alg, 1, "algorithm 1 is Ed25519");
+    assert_eq!(count, 5_u32.to_be_bytes(), "the records of the batch");
+    assert_eq!(length, 64_u16.to_be_bytes(), "the length of a signature");
     assert_eq!(root, mth(&batch_leaves));
     let origin = genesis.origin.as_bytes();
     let length = [u8::try_from(origin.len()).expect("at most 255")];

@@ -106,7 +106,8 @@ fn a_lost_node_is_replaced_under_load(grown: &mut Grown) {
     let lost_id = lost.to_string();
     let replaced = grown.cluster(&["member", "replace", &lost_id, "--address", &address(), "--out", &text(&dir)]).ok();
     assert!(replaced.stderr.contains("destroy node") && replaced.stderr.contains("VRF"), "{replaced}");
-    assert!(dir.join("data/JOIN").exists() && !dir.join("keys/keyring").exists());
+    assert!(dir.join("data/JOIN").exists(), "the new node is to join");
+    assert!(!dir.join("keys/keyring").exists(), "its folder has no key of the group");
     grown.cluster(&["member", "promote", "4"]).refused("ACT_REFUSED").naming("doesn't answer");
     grown.cluster(&["member", "remove", &lost_id]).refused("ACT_REFUSED").naming("removed before");
 

@@ -121,7 +121,8 @@ fn new_keys_of_a_node_and_the_log_are_proven_under_the_old_policy(world: &mut Wo
         let line = now.iter().find(|line| line["holder"] == holder).expect("a line");
         (line["public_key"].as_str().expect("a key").to_owned(), line["since"].as_u64().expect("an index"))
     };
-    assert_eq!((shown("node 2"), shown("the log")), ((node, node_index), (log, log_index)));
+    assert_eq!(shown("node 2"), (node, node_index), "the key of node 2, and since which entry");
+    assert_eq!(shown("the log"), (log, log_index), "the log's key, and since which entry");
     let listed = world.sillage(&["keys", "list"]).ok().stdout;
     assert!(listed.contains(&format!("since entry {log_index}")), "{listed}");
 
@@ -131,7 +132,8 @@ fn new_keys_of_a_node_and_the_log_are_proven_under_the_old_policy(world: &mut Wo
     let (old, new) = (fs::read_to_string(old_policy(world)), fs::read_to_string(world.path("new.txt")));
     let (old, new) = (old.expect("a policy"), new.expect("a policy"));
     let differ = old.lines().zip(new.lines()).filter(|(old, new)| old != new).count();
-    assert_eq!((differ, old.lines().count()), (2, new.lines().count()), "the log's line and node 2's: {new}");
+    assert_eq!(differ, 2, "the log's line and node 2's: {new}");
+    assert_eq!(old.lines().count(), new.lines().count(), "no line comes or goes: {new}");
 }
 
 fn what_was_signed_before_still_verifies_and_so_does_all_that_comes(world: &mut World) {
@@ -161,7 +163,8 @@ fn what_was_signed_before_still_verifies_and_so_does_all_that_comes(world: &mut 
     world.sillage(&["record", "--file", &text(&lines), "--receipts", &receipts]).ok();
     moved_on(world, PATIENT, "newest");
     let kept = world.sillage(&["audit", "--receipts", &receipts, "--json"]).ok().json();
-    assert_eq!((&kept["kept"], kept["broken"].as_array().map(Vec::len)), (&Value::from(1), Some(0)));
+    assert_eq!(kept["kept"], 1, "{kept}");
+    assert_eq!(kept["broken"].as_array().map(Vec::len), Some(0), "{kept}");
 }
 
 fn a_restarted_group_still_proves_its_keys(world: &mut World) {

@@ -181,6 +181,7 @@ fn nothing_is_in_clear_after_a_restart_and_a_flush(world: &mut World) {
     assert_nothing_found(world);
     world.open();
     let after = world.settled(3)[0].clone();
-    assert_eq!((after.tree_size, after.root), (before.tree_size, before.root));
+    assert_eq!(after.tree_size, before.tree_size, "no entry is lost or added");
+    assert_eq!(after.root, before.root, "the entries are the same");
     assert_nothing_found(world);
 }

@@ -115,7 +115,8 @@ pub fn too_much_or_nothing(world: &mut World) {
         text(bytes - envelope)
     };
     let (largest, larger) = (sized(61_440), sized(61_441));
-    assert_eq!((largest.len(), larger.len()), (61_440, 61_441));
+    assert_eq!(largest.len(), 61_440, "the largest record that is taken");
+    assert_eq!(larger.len(), 61_441, "one byte more");
     let info = refused(world, &batch(vec![record(TAG, "small"), larger]), "RECORD_TOO_LARGE");
     assert_eq!(info.position, 1, "it says which");
     refused(world, &batch(vec![largest.clone(); 137]), "BATCH_TOO_LARGE");

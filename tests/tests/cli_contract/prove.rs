@@ -113,7 +113,8 @@ pub fn an_older_size_can_be_proven_too(world: &mut World) {
     let file = prove(world, index, "old.tlog-proof", &["--size", &old.size.to_string()]);
     let proof = TlogProof::parse(&fs::read(&file).expect("the file")).expect("a proof file");
     let under = Checkpoint::parse(proof.checkpoint.text()).expect("a checkpoint");
-    assert_eq!((under.size, under.root), (old.size, old.root));
+    assert_eq!(under.size, old.size, "the proof is under the size that was asked for");
+    assert_eq!(under.root, old.root, "the root at that size is the one of before");
     verify(world, &file, &policy(world)).ok();
 }
 

@@ -27,7 +27,8 @@ fn notes(lines: &[Value]) -> Vec<&str> {
 pub fn a_trace_is_newest_first_with_the_fields_of_the_record_line(world: &mut World) {
     // Who read it is in the trace too: the other stories did.
     let (lines, cursor) = page(world, INS, &["--kind", "access"]);
-    assert_eq!((lines.len(), cursor), (1, None));
+    assert_eq!(lines.len(), 1, "the record is one line: {lines:?}");
+    assert_eq!(cursor, None, "one page holds the whole trace");
     let example: Value = serde_json::from_str(EXAMPLE).expect("JSON");
     let line = lines[0].as_object().expect("an object");
     for (name, value) in example.as_object().expect("an object") {
