@@ -17,7 +17,7 @@
 //
 // Away from the package.json beside it, Node before 20.19 wants it to be called verify.mjs.
 
-/** What is wrong, and in which part of the file. */
+/** A fault, and the part of the file where it is. */
 class Failure extends Error {
   constructor(part, message) {
     super(message);
@@ -633,7 +633,7 @@ function vkey(text, type) {
   return { name, id: parseInt(id, 16), key: key.subarray(1) };
 }
 
-/** Who may sign, and how many of them must. */
+/** The signers of a policy, and how many of them must sign. */
 function parsePolicy(source) {
   const bytes = typeof source === "string" ? utf8.encode(source) : source;
   if (!(bytes instanceof Uint8Array) || bytes.length === 0) fail("policy", "there is no policy: without one, nothing can be proven");
@@ -1066,7 +1066,7 @@ const FLAGS = ["UNJUSTIFIED", "LATE", "DEFERRED", "LEDGER", "BASIS", "CITES", "C
 /** Those that a reader should know of: the others are as it should be. */
 const REMARKS = FLAGS.filter((flag) => flag !== "BASIS" && flag !== "CITES");
 const [FLAG_UNJUSTIFIED, FLAG_LATE, FLAG_DEFERRED, FLAG_LEDGER, FLAG_BASIS, FLAG_CITES, FLAG_CLAIMED] = FLAGS.map((_, bit) => 2 ** bit);
-/** What the author states, and so signs; the rest is what the ledger found. */
+/** The flags that the author states, and so signs; the others are findings of the ledger. */
 const FLAGS_STATED = FLAG_DEFERRED | FLAG_BASIS | FLAG_CITES;
 /** Why an access is UNJUSTIFIED; the number stands in bits 8 to 11. */
 const REASONS = ["NO_BASIS", "UNKNOWN_REFERENCE", "OTHER_ACTOR", "BEYOND", "EXPIRED", "UNPROVEN"];
@@ -1120,7 +1120,7 @@ function entry(bytes, part) {
 }
 
 const leafHash = (bytes) => H([0], bytes);
-/** What the author signed of a record entry (§3): whatever of it the author knows, so that no node can file it otherwise. */
+/** The part of a record entry that the author signed (§3): all that the author knows of it, so that no node can file it otherwise. */
 const batchLeaf = (it) => H([6], be(it.kind, 2), be(it.flags & FLAGS_STATED, 2), it.tag, it.recordHash);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -1306,7 +1306,7 @@ function signers({ authors, batches }, origin, context) {
   return { authors: 0, batches: 0, keys: new Set(), numbers: new Set() };
 }
 
-/** What holds of a batch, and of its author, where the first entry of it stands; both lists are in that order. */
+/** Checks a batch and its author where the first entry of it stands; both lists are in that order. */
 async function firstUse(bundle, place, uses) {
   const it = bundle.batches[place];
   if (place !== uses.batches++) fail("batches", "they are not in the order of their use");
@@ -1332,7 +1332,7 @@ function deviceCommitment(one, other) {
   return H(utf8.encode("sillage/device/v1\0"), first, second);
 }
 
-/** What stands for such a device in the record of its first reading. */
+/** The mark of such a device in the record of its first reading. */
 const deviceMark = (salt, author, tag) => H(utf8.encode("sillage/device/reading/v1\0"), salt, author, tag);
 
 /** A record that tells of a patient's own device says what it has to, and nothing else. */
@@ -1635,7 +1635,7 @@ async function proof(file, context) {
   return { ...common(file, "proof", note), entry: { index, timeMs: it.timeMs, type: TYPES[it.type], ...of, ...record } };
 }
 
-/** What this verifier takes, for whoever gives it something else. */
+/** The files that this verifier takes, for whoever gives it something else. */
 const TAKES = "it is none of the files that are verified here: .sillage-trace, .sillage-receipt, .tlog-proof, or a checkpoint (a signed note)";
 
 async function bare(file, context) {
@@ -1643,7 +1643,7 @@ async function bare(file, context) {
   return common(file, "checkpoint", await checkpoint(file.bytes, context));
 }
 
-/** What a file is: by its name, or else by how it begins. */
+/** The kind of a file: by its name, or else by how it begins. */
 function readerOf({ name, bytes }) {
   const start = octets(bytes.subarray(0, 64));
   if (name.endsWith(".sillage-trace") || start.startsWith("sillage-trace/")) return bundle;
@@ -2027,7 +2027,7 @@ function detailsOf(record) {
 /** Documents named before they are only counted. */
 const NAMED_MAX = 6;
 
-/** What was asked for, and what came of it: `outcomes` are documents, each with its reason. Nothing was read yet. */
+/** The request and its outcome: `outcomes` are documents, each with its reason. Nothing was read yet. */
 function askedWords(action, outcomes, came, lang) {
   const words = WORDS[lang];
   const named = (permit) => {
@@ -2041,7 +2041,7 @@ function askedWords(action, outcomes, came, lang) {
   return [asked, words.parts.granted + named(true), words.parts.refused + named(false)].join(`${words.semicolon} `);
 }
 
-/** What happened, by its outcome: done, tried, or asked for. */
+/** The event, worded by its outcome: done, tried, or asked for. */
 function whatWords(e, lang) {
   const words = WORDS[lang];
   const noun = word("kinds", KINDS[e.kindCode], lang);
