@@ -15,7 +15,7 @@ pub const TARGETS: &[(&str, Target)] = &[("table", fuzz_table)];
 pub fn fuzz_table(data: &[u8]) {
     for event in events(data) {
         for lang in [Lang::Fr, Lang::En] {
-            let _ = table(std::slice::from_ref(&event), lang);
+            let _ = table(&[(&event, (event.index, event.index))], lang);
         }
     }
 }

@@ -17,8 +17,8 @@ const WIDTH_MAX: u16 = 400;
 /// The column of the place in the log.
 const LAST: usize = 7;
 
-/// The events as a table; times in Paris, as its head says.
-pub fn table(events: &[Event], lang: Lang) -> Table {
+/// The events as a table, each with the first and the last of its places in the log; times in Paris, as its head says.
+pub fn table(events: &[(&Event, (u64, u64))], lang: Lang) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
@@ -29,8 +29,12 @@ pub fn table(events: &[Event], lang: Lang) -> Table {
         Lang::Fr => ["Date (heure de Paris)", "Qui", "Quoi", "Éléments", "Pourquoi", "Remarques", "Inscrit par", "N°"],
         Lang::En => ["Date (Paris time)", "Who", "What", "Items", "Why", "Remarks", "Signed by", "No."],
     });
-    for event in events {
-        table.add_row(row(event, lang));
+    for (event, places) in events {
+        let mut row = row(event, lang);
+        if places.0 != places.1 {
+            row[LAST] = format!("{}–{}", places.0, places.1);
+        }
+        table.add_row(row);
     }
     // A time that is broken over lines can't be compared at a glance.
     for at in [0, LAST] {
@@ -166,8 +170,8 @@ mod tests {
             author: String::new(),
             secret: false,
         };
-        let text = table(&[event], Lang::Fr).to_string();
-        for part in ["téléchargement", "justification", "heure de Paris", "12"] {
+        let text = table(&[(&event, (12, 14))], Lang::Fr).to_string();
+        for part in ["téléchargement", "justification", "heure de Paris", "12–14"] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -186,7 +190,8 @@ mod tests {
             author: "a service with a long name".to_owned(),
             secret: false,
         };
-        let text = table(&[event(1_761_438_600_000), event(1_761_442_200_000)], Lang::Fr).to_string();
+        let text = table(&[(&event(1_761_438_600_000), (12, 12)), (&event(1_761_442_200_000), (12, 12))], Lang::Fr)
+            .to_string();
         for wanted in ["26/10/2025 02:30:00 (+02:00)", "26/10/2025 02:30:00 (+01:00)"] {
             assert!(text.contains(wanted), "{text}");
         }
@@ -207,10 +212,10 @@ mod tests {
             author: String::new(),
             secret: false,
         };
-        let text = table(&[event(record)], Lang::Fr).to_string();
+        let text = table(&[(&event(record), (12, 12))], Lang::Fr).to_string();
         assert!(text.contains("demande d'accès") && text.contains("refusée"), "{text}");
         assert!(!text.contains("consultation"), "{text}");
         let failed = v1::Record { outcome: v1::Outcome::SeriousFailure.into(), ..v1::Record::default() };
-        assert!(table(&[event(failed)], Lang::En).to_string().contains("failed or refused"));
+        assert!(table(&[(&event(failed), (12, 12))], Lang::En).to_string().contains("failed or refused"));
     }
 }

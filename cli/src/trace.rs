@@ -231,8 +231,7 @@ fn print_text(page: &Page, args: &TraceArgs) -> Result<(), ClientError> {
     }
     let all = accesses(&page.lines);
     let events: Vec<Event> = all.iter().map(event).collect();
-    let notes: HashMap<u64, String> =
-        events.iter().zip(&all).map(|(event, access)| (event.index, access.note(lang))).collect();
+    let of: HashMap<u64, &Access<'_>> = events.iter().zip(&all).map(|(event, access)| (event.index, access)).collect();
     let folded = match args.each_reading {
         true => events.iter().map(Folded::One).collect(),
         false => fold(&events),
@@ -241,21 +240,22 @@ fn print_text(page: &Page, args: &TraceArgs) -> Result<(), ClientError> {
     for one in &folded {
         match one {
             Folded::One(event) => {
-                out.push(format!("• {}{}", sentence(event, lang), notes[&event.index]));
+                out.push(format!("• {}{}", sentence(event, lang), of[&event.index].note(lang)));
                 if args.details {
-                    out.push(format!("    {}", details(event, lang)));
+                    out.push(format!("    {}", details(event, of[&event.index].places(), lang)));
                 }
             }
             Folded::Readings(readings) => out.push(format!("• {}", said(readings, lang))),
         }
     }
     out.push(String::new());
-    let rows: Vec<Event> = folded
+    let rows: Vec<(&Event, (u64, u64))> = folded
         .iter()
         .map(|one| match one {
-            Folded::One(event) => (*event).clone(),
-            Folded::Readings(readings) => readings[0].clone(),
+            Folded::One(event) => *event,
+            Folded::Readings(readings) => readings[0],
         })
+        .map(|event| (event, of[&event.index].places()))
         .collect();
     out.push(table(&rows, lang).to_string());
     if let Some(cursor) = &page.next_cursor {

@@ -1,7 +1,7 @@
 //! A large access is on record in several parts (`details.part`, docs/fhir.md): shown as the one that it is.
 //!
-//! What an author says of parts hides nothing: lines are put together only where they say the same but for their items, and all
-//! items and all places in the log are shown.
+//! What an author says of parts hides nothing: lines are put together only where they say the same but for their items and follow
+//! each other in the log, and all items and all places are shown.
 
 use serde_json::{Value, json};
 use sillage_proto::v1;
@@ -33,7 +33,13 @@ impl Access<'_> {
 
     /// What goes on the sentence about it.
     pub fn note(&self, lang: Lang) -> String {
-        self.part.as_ref().map(|part| parts_note(part, self.lines.len(), lang)).unwrap_or_default()
+        self.part.as_ref().map(|part| parts_note(part, self.places(), lang)).unwrap_or_default()
+    }
+
+    /// The first and the last place in the log.
+    pub fn places(&self) -> (u64, u64) {
+        let place = |line: Option<&&TracedLine>| line.map_or(0, |line| line.line.entry.index.get());
+        (place(self.lines.first()), place(self.lines.last()))
     }
 
     /// Puts all lines into the JSON of the first.
@@ -74,6 +80,8 @@ fn together_of<'a>(lines: &[&'a TracedLine]) -> Vec<Access<'a>> {
 fn said(line: &TracedLine) -> Line<'_> {
     let TracedLine { line, secret } = line;
     Line {
+        index: line.entry.index.get(),
+        time_ms: line.entry.time.get(),
         record: line.record.as_ref().map(sillage_rules::record::ParsedRecord::message),
         flags: line.entry.flags,
         author: &line.author,
@@ -135,10 +143,11 @@ mod tests {
             (ids, all[0].first().line.entry.index),
             (vec!["d1".into(), "d2".into(), "d3".into()], LeafIndex(11))
         );
-        assert!(all[0].note(Lang::En).contains("3 records: 3 documents") && all[1].note(Lang::En).is_empty());
+        assert!(all[0].note(Lang::En).contains("3 records, no. 11 to 13: 3 documents"), "{}", all[0].note(Lang::En));
+        assert!(all[1].note(Lang::En).is_empty());
         let json: Value = serde_json::from_str(&all[0].put_into(r#"{"items": []}"#.into())).expect("JSON");
         assert_eq!((json["items"].as_array().map(Vec::len), &json["parts"]), (Some(3), &json!([11, 12, 13])));
         // What of it is on another page is missing here, and said to be.
-        assert!(accesses(&lines[..2])[0].note(Lang::Fr).contains("dont 2 ici"));
+        assert!(accesses(&lines[..2])[0].note(Lang::Fr).contains("dont ici les n° 12 à 13"));
     }
 }

@@ -90,7 +90,7 @@ fn fields(access: &Access<'_>) -> [String; HEAD.len()] {
     let erased = line.erased.as_ref();
     let each = |text: fn(&v1::Item) -> String| record.items.iter().map(text).collect::<Vec<_>>().join("; ");
     [
-        line.index.to_string(),
+        places(access),
         TimeMs(line.recorded_at_ms).to_string(),
         if has_time { TimeMs(record.occurred_at_ms).to_string() } else { String::new() },
         line.kind.token().to_owned(),
@@ -119,6 +119,15 @@ fn fields(access: &Access<'_>) -> [String; HEAD.len()] {
             None => details(access, &record.details),
         },
     ]
+}
+
+/// Where an event stands; of a large access, the first and the last of its places.
+fn places(access: &Access<'_>) -> String {
+    match access.parts.as_slice() {
+        // No dash: spreadsheets would take it for a date.
+        [first, .., last] => format!("{first}..{last}"),
+        _ => access.line.index.to_string(),
+    }
 }
 
 /// The details of a record; of a large access, with the indices of all of its records (`part.indices`).

@@ -1937,6 +1937,7 @@ const WORDS = {
     items: (n) => `${n} document(s)`,
     oneAccess: (part, places) => `un seul accès à ${part.items} documents, inscrit en ${part.parts} enregistrements : entrées ${places}`,
     partOfAccess: (part, places) => `partie d’un accès à ${part.items} documents, inscrit en ${part.parts} enregistrements, dont ici : ${places}`,
+    range: (first, last) => `${first} à ${last}`,
     documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
     unnamed: "sans nom",
     otherPurpose: (code) => `pour le motif ${code}`,
@@ -1987,6 +1988,7 @@ const WORDS = {
     items: (n) => `${n} document(s)`,
     oneAccess: (part, places) => `one access to ${part.items} documents, on record in ${part.parts} records: entries ${places}`,
     partOfAccess: (part, places) => `part of an access to ${part.items} documents, on record in ${part.parts} records, of them here: ${places}`,
+    range: (first, last) => `${first} to ${last}`,
     documents: (named) => `document${named.length > 1 ? "s" : ""} ${named.join(", ")}`,
     unnamed: "without a name",
     otherPurpose: (code) => `for the purpose ${code}`,
@@ -2094,29 +2096,31 @@ function partOf(record) {
 }
 
 /**
- * The entries as they are shown: parts of one large access are one, where they say the same but for their items and follow
- * each other. What only claims to be a part stays a line of its own, and all places are named.
+ * The entries as they are shown: parts of one large access are one, where they say the same but for their items, were recorded at
+ * the same time and stand next to each other in the log. What only claims to be a part stays a line of its own.
  */
 function accesses(entries) {
   const shown = [];
-  const open = new Map();
+  let known = null;
   for (const e of entries) {
     const part = e.state === "shown" ? partOf(e.record) : null;
     if (!part) {
+      known = null;
       shown.push(e);
       continue;
     }
     const { items = [], original, details, ...bare } = e.record;
     const { part: _, ...others } = detailsOf(e.record);
-    const common = JSON.stringify([bare, others, part.parts, part.items, e.kindCode, e.flags, e.unjustifiedReason, e.author, e.voidedBy ?? null]);
-    const known = open.get(part.of);
-    if (known && known.common === common && part.n === known.last + 1 && part.n <= part.parts) {
+    const common = JSON.stringify([
+      bare, others, part.of, part.parts, part.items, e.timeMs, e.kindCode, e.flags, e.unjustifiedReason, e.author, e.voidedBy ?? null,
+    ]);
+    if (known?.common === common && part.n === known.last + 1 && part.n <= part.parts && e.index === known.access.places.at(-1) + 1) {
       known.access.record.items.push(...items);
       known.access.places.push(e.index);
       known.last = part.n;
     } else {
       const access = { ...e, record: { ...e.record, items: [...items] }, part, places: [e.index] };
-      open.set(part.of, { access, common, last: part.n });
+      known = { access, common, last: part.n };
       shown.push(access);
     }
   }
@@ -2126,9 +2130,8 @@ function accesses(entries) {
 /** That a line is a large access, and where all of it stands. */
 function partWords({ part, places }, words) {
   if (!part) return "";
-  const named = places.slice(0, NAMED_MAX).map(String);
-  if (places.length > NAMED_MAX) named.push(words.more(places.length - NAMED_MAX));
-  return (places.length === part.parts ? words.oneAccess : words.partOfAccess)(part, named.join(", "));
+  const named = places.length > 1 ? words.range(places[0], places.at(-1)) : String(places[0]);
+  return (places.length === part.parts ? words.oneAccess : words.partOfAccess)(part, named);
 }
 
 /** One line of a trace in its parts, each as text; a part that isn't known is empty. */

@@ -763,11 +763,12 @@ test("parts of a large access are one line that names all of its places, and wha
     record: { actor: { label: "Dr A" }, items: [{ id: `d${n}` }], details: JSON.stringify({ part: { of: "ab", n, parts: 3, items: 3 } }), ...change },
   });
   const other = { ...part(12, 1), record: { actor: { label: "Dr B" }, items: [] } };
-  const shown = accesses([part(11, 1), other, part(13, 2), part(14, 3)]);
-  assert.deepEqual(shown.map((e) => e.places ?? e.index), [[11, 13, 14], 12]);
-  assert.match(entryWords(shown[0], "fr"), /documents d1, d2, d3 .* un seul accès à 3 documents, inscrit en 3 enregistrements : entrées 11, 13, 14/);
+  const shown = accesses([part(11, 1), part(12, 2), part(13, 3), other]);
+  assert.deepEqual(shown.map((e) => e.places ?? e.index), [[11, 12, 13], 12]);
+  assert.match(entryWords(shown[0], "fr"), /documents d1, d2, d3 .* un seul accès à 3 documents, inscrit en 3 enregistrements : entrées 11 à 13/);
   assert.match(entryWords(accesses([part(11, 1)])[0], "en"), /part of an access to 3 documents, on record in 3 records, of them here: 11/);
-  for (const stranger of [part(12, 1), part(12, 3), part(12, 2, { purpose: "TREAT" }), { ...part(12, 2), author: { name: "x" } }, { ...part(12, 2), state: "erased", record: null }]) {
+  assert.deepEqual(accesses([part(11, 1), { ...other, index: 12 }, part(13, 2)]).map((e) => e.places ?? e.index), [[11], 12, [13]]);
+  for (const stranger of [part(13, 2), { ...part(12, 2), timeMs: 1767225600001 }, part(12, 1), part(12, 3), part(12, 2, { purpose: "TREAT" }), { ...part(12, 2), author: { name: "x" } }, { ...part(12, 2), state: "erased", record: null }]) {
     assert.equal(accesses([part(11, 1), stranger]).length, 2);
   }
   assert.equal(accesses([part(11, 1, { details: "{\"part\": 5}" })])[0].part, undefined);

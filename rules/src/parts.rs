@@ -1,9 +1,7 @@
 //! A large access is on record in several parts, which say so (`details.part`): read as the one that it is.
 //!
-//! An author's statement about parts hides nothing: records are put together only where they say the same but for their
-//! items, and whoever shows them shows all items and all places in the log.
-
-use std::collections::HashMap;
+//! An author's statement about parts hides nothing: records are put together only where they say the same but for their items, came in
+//! at the same time and stand next to each other in the log. Whoever shows them shows all items, and the range of places.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -39,6 +37,10 @@ impl Part {
 /// A line of a trace, as far as it matters for what belongs together.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
+    /// Place in the log.
+    pub index: u64,
+    /// Ledger time, ms.
+    pub time_ms: u64,
     /// None where it was erased, isn't shown, or is none.
     pub record: Option<&'a v1::Record>,
     /// The ledger's flags.
@@ -55,9 +57,8 @@ pub struct Line<'a> {
 #[derive(PartialEq)]
 struct Common<'a> {
     bare: v1::Record,
-    parts: u64,
-    items: u64,
-    line: (Flags, &'a str, Option<u64>, bool),
+    part: (String, u64, u64),
+    line: (u64, Flags, &'a str, Option<u64>, bool),
 }
 
 impl<'a> Common<'a> {
@@ -66,8 +67,8 @@ impl<'a> Common<'a> {
         let mut details: Value = serde_json::from_str(&record.details).ok()?;
         details["part"] = Value::Null;
         let bare = v1::Record { items: Vec::new(), original: None, details: details.to_string(), ..record.clone() };
-        let line = (line.flags, line.author, line.voided, line.secret);
-        Some(Self { bare, parts: part.parts, items: part.items, line })
+        let line = (line.time_ms, line.flags, line.author, line.voided, line.secret);
+        Some(Self { bare, part: (part.of.clone(), part.parts, part.items), line })
     }
 }
 
@@ -75,24 +76,19 @@ impl<'a> Common<'a> {
 /// no part is alone. Groups stand in the order of their first lines.
 pub fn together(lines: &[Line<'_>]) -> Vec<Vec<usize>> {
     let mut out: Vec<Vec<usize>> = Vec::new();
-    // The access that waits for its next part, by its name: its group, what it says, and the last part.
-    let mut open: HashMap<String, (usize, Common<'_>, u64)> = HashMap::new();
+    // The access that waits for its next part: what it says, the last part, and where that stands.
+    let mut open: Option<(Common<'_>, u64, u64)> = None;
     for (at, line) in lines.iter().enumerate() {
         let part = line.record.and_then(|record| Part::of(&record.details));
-        let Some((common, part)) = part.and_then(|part| Some((Common::of(line, &part)?, part))) else {
-            out.push(vec![at]);
-            continue;
-        };
-        match open.get_mut(&part.of) {
-            Some((group, known, last)) if part.n == *last + 1 && part.n <= part.parts && *known == common => {
-                out[*group].push(at);
-                *last = part.n;
-            }
-            _ => {
-                open.insert(part.of, (out.len(), common, part.n));
-                out.push(vec![at]);
-            }
+        let part = part.and_then(|part| Some((Common::of(line, &part)?, part)));
+        let follows = part.as_ref().zip(open.as_ref()).is_some_and(|((common, part), (known, n, index))| {
+            part.n == n + 1 && part.n <= part.parts && line.index == index + 1 && common == known
+        });
+        match out.last_mut().filter(|_| follows) {
+            Some(group) => group.push(at),
+            None => out.push(vec![at]),
         }
+        open = part.map(|(common, part)| (common, part.n, line.index));
     }
     out
 }
@@ -120,24 +116,36 @@ mod tests {
         }
     }
 
-    fn line(record: &v1::Record) -> Line<'_> {
-        Line { record: Some(record), flags: Flags::UNJUSTIFIED, author: "dmp", voided: None, secret: false }
+    fn line(index: u64, record: &v1::Record) -> Line<'_> {
+        let (record, time_ms) = (Some(record), 2_000);
+        Line { index, time_ms, record, flags: Flags::UNJUSTIFIED, author: "dmp", voided: None, secret: false }
     }
 
     fn grouped(records: &[v1::Record]) -> Vec<Vec<usize>> {
-        together(&records.iter().map(line).collect::<Vec<_>>())
+        together(&(10..).zip(records).map(|(index, record)| line(index, record)).collect::<Vec<_>>())
     }
 
     #[test]
-    fn parts_of_one_access_are_one_also_where_something_stands_between_them() {
+    fn parts_of_one_access_are_one_where_they_stand_next_to_each_other() {
         let other = v1::Record { details: String::new(), ..record(1) };
         assert_eq!(grouped(&[other.clone(), record(1), record(2), record(3)]), [vec![0], vec![1, 2, 3]]);
-        assert_eq!(grouped(&[record(1), other, record(2), record(3)]), [vec![0, 2, 3], vec![1]]);
+        assert_eq!(grouped(&[record(1), other, record(2), record(3)]), [vec![0], vec![1], vec![2, 3]]);
         assert_eq!(grouped(&[record(2), record(3)]), [vec![0, 1]], "the first is on another page");
         assert_eq!(grouped(&[record(1), record(2), record(1), record(2)]), [vec![0, 1], vec![2, 3]], "twice");
         let all = whole([&record(1), &record(2), &record(3)]).expect("records");
         assert_eq!(all.items.iter().map(|item| item.id.as_str()).collect::<Vec<_>>(), ["d1", "d2", "d3"]);
         assert_eq!(whole(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn what_was_recorded_elsewhere_or_at_another_time_is_a_line_of_its_own() {
+        let (one, two) = (record(1), record(2));
+        for (index, time_ms, expected) in
+            [(11, 2_000, vec![vec![0, 1]]), (12, 2_000, vec![vec![0], vec![1]]), (11, 2_001, vec![vec![0], vec![1]])]
+        {
+            let next = Line { index, time_ms, ..line(11, &two) };
+            assert_eq!(together(&[line(10, &one), next]), expected, "{index} {time_ms}");
+        }
     }
 
     #[test]
@@ -168,10 +176,10 @@ mod tests {
             (Flags::UNJUSTIFIED, "dmp", Some(9), false),
             (Flags::UNJUSTIFIED, "dmp", None, true),
         ] {
-            let other = Line { record: Some(&two), flags, author, voided, secret };
-            assert_eq!(together(&[line(&one), other]), [vec![0], vec![1]]);
+            let other = Line { flags, author, voided, secret, ..line(11, &two) };
+            assert_eq!(together(&[line(10, &one), other]), [vec![0], vec![1]]);
         }
-        let gone = Line { record: None, ..line(&one) };
-        assert_eq!(together(&[line(&one), gone]), [vec![0], vec![1]], "erased");
+        let gone = Line { record: None, ..line(11, &one) };
+        assert_eq!(together(&[line(10, &one), gone]), [vec![0], vec![1]], "erased");
     }
 }

@@ -69,23 +69,40 @@ pub fn said(readings: &[&Event], lang: Lang) -> String {
     }
 }
 
-/// The remark on the sentence about an access that is on record in parts, of which `shown` stand together here.
-pub fn parts_note(part: &Part, shown: usize, lang: Lang) -> String {
+/// The remark on the sentence about an access that is on record in parts, of which those in this range of places, from the first to
+/// the last one, stand together here.
+pub fn parts_note(part: &Part, (first, last): (u64, u64), lang: Lang) -> String {
     let Part { parts, items, .. } = part;
-    match (lang, shown as u64 == *parts) {
-        (Lang::Fr, true) => format!(" (Un seul accès, inscrit en {parts} enregistrements : {items} documents.)"),
-        (Lang::En, true) => format!(" (One access, on record in {parts} records: {items} documents.)"),
+    let (shown, places) = (last - first + 1, range((first, last), lang));
+    match (lang, shown == *parts) {
+        (Lang::Fr, true) => {
+            format!(" (Un seul accès, inscrit en {parts} enregistrements, n° {places} : {items} documents.)")
+        }
+        (Lang::En, true) => format!(" (One access, on record in {parts} records, no. {places}: {items} documents.)"),
         (Lang::Fr, false) => {
-            format!(" (Partie d'un accès à {items} documents, inscrit en {parts} enregistrements, dont {shown} ici.)")
+            let here = if shown == 1 { "le" } else { "les" };
+            format!(
+                " (Partie d'un accès à {items} documents, inscrit en {parts} enregistrements, dont ici {here} n° {places}.)"
+            )
         }
         (Lang::En, false) => {
-            format!(" (Part of an access to {items} documents, on record in {parts} records, {shown} of them here.)")
+            format!(" (Part of an access to {items} documents, on record in {parts} records, here no. {places}.)")
         }
     }
 }
 
-/// The identifiers of an event, for who wants to act on it: actor, structure, documents, service, place in the log.
-pub fn details(event: &Event, lang: Lang) -> String {
+/// A range of places in the log, from the first to the last one.
+fn range((first, last): (u64, u64), lang: Lang) -> String {
+    match lang {
+        _ if first == last => first.to_string(),
+        Lang::Fr => format!("{first} à {last}"),
+        Lang::En => format!("{first} to {last}"),
+    }
+}
+
+/// The identifiers of an event, for who wants to act on it: actor, structure, documents, service, the first and the last place in
+/// the log.
+pub fn details(event: &Event, places: (u64, u64), lang: Lang) -> String {
     let mut parts = Vec::new();
     let record = event.record.as_ref();
     let actor = record.and_then(|record| record.actor.as_ref());
@@ -110,7 +127,7 @@ pub fn details(event: &Event, lang: Lang) -> String {
         add("référence", "reference", clean(&basis.r#ref));
     }
     add("inscrit par", "recorded by", clean(&event.author));
-    add("n°", "no.", event.index.to_string());
+    add("n°", "no.", range(places, lang));
     parts.join(" ; ")
 }
 
@@ -196,7 +213,25 @@ mod tests {
 
     #[test]
     fn details_name_what_can_be_acted_on() {
-        let text = details(&event(7, Kind::ACCESS_READ, "10100534436", false), Lang::En);
+        let text = details(&event(7, Kind::ACCESS_READ, "10100534436", false), (7, 7), Lang::En);
         assert_eq!(text, "actor urn:sillage:author|10100534436 ; documents d1 (LAB) ; recorded by DMP ; no. 7");
+        assert!(details(&event(7, Kind::ACCESS_READ, "x", false), (7, 9), Lang::Fr).ends_with("n° 7 à 9"));
+    }
+
+    #[test]
+    fn a_large_access_names_the_range_of_its_places() {
+        let part = Part { of: "ab".into(), n: 1, parts: 3, items: 700 };
+        for (places, lang, said) in [
+            ((11, 13), Lang::Fr, " (Un seul accès, inscrit en 3 enregistrements, n° 11 à 13 : 700 documents.)"),
+            ((11, 13), Lang::En, " (One access, on record in 3 records, no. 11 to 13: 700 documents.)"),
+            (
+                (12, 12),
+                Lang::Fr,
+                " (Partie d'un accès à 700 documents, inscrit en 3 enregistrements, dont ici le n° 12.)",
+            ),
+            ((12, 13), Lang::En, " (Part of an access to 700 documents, on record in 3 records, here no. 12 to 13.)"),
+        ] {
+            assert_eq!(parts_note(&part, places, lang), said);
+        }
     }
 }

@@ -19,8 +19,8 @@ pub struct BundleLine {
     pub event: Event,
     /// For programs.
     pub json: Value,
-    /// The access that it is, or a part of, where one record couldn't hold it; and how many of its parts it stands for.
-    pub part: Option<(Part, usize)>,
+    /// The access that it is, or a part of, where one record couldn't hold it; and the first and the last of its places.
+    pub part: Option<(Part, (u64, u64))>,
 }
 
 /// The lines of a bundle, in log order. Only of one that was verified: `report` is what came of that.
@@ -41,6 +41,8 @@ pub fn accesses(lines: Vec<BundleLine>) -> Vec<BundleLine> {
     let said: Vec<parts::Line<'_>> = lines
         .iter()
         .map(|line| parts::Line {
+            index: line.event.index,
+            time_ms: line.event.recorded_at_ms,
             record: line.event.record.as_ref(),
             flags: line.event.flags,
             author: &line.event.author,
@@ -54,8 +56,8 @@ pub fn accesses(lines: Vec<BundleLine>) -> Vec<BundleLine> {
 
 fn access(lines: &[BundleLine], group: &[usize]) -> BundleLine {
     let mut out = lines[group[0]].clone();
-    if let Some((_, shown)) = &mut out.part {
-        *shown = group.len();
+    if let Some((_, (_, last))) = &mut out.part {
+        *last = lines[group[group.len() - 1]].event.index;
     }
     if group.len() > 1 {
         out.event.record = parts::whole(group.iter().filter_map(|at| lines[*at].event.record.as_ref()));
@@ -110,6 +112,7 @@ fn line(entry: &RecordEntry, payload: Option<&Payload>, found: &EntryReport, rep
         author,
         secret: report.secret,
     };
-    let part = event.record.as_ref().and_then(|record| Part::of(&record.details)).map(|part| (part, 1));
+    let part = event.record.as_ref().and_then(|record| Part::of(&record.details));
+    let part = part.map(|part| (part, (event.index, event.index)));
     BundleLine { event, json, part }
 }

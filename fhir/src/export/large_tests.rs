@@ -103,6 +103,8 @@ fn a_large_access_goes_out_as_one_event_and_comes_back_as_one() {
         assert_eq!(rows.matches("\r\n").count(), 2, "one row under the head");
         let indices = format!("\"\"indices\"\":[{}]", expected.join(","));
         assert!(rows.contains("DocumentReference/00000699") && rows.contains(&indices), "{indices}");
+        let range = format!("\r\n\"10..{}\",", 9 + first.len());
+        assert!(rows.contains(&range), "{range}");
     }
 }
 

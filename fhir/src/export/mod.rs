@@ -127,9 +127,10 @@ pub fn accesses(lines: &[Line]) -> Vec<Access<'_>> {
 }
 
 fn said(line: &Line) -> parts::Line<'_> {
-    let Line { flags, author, voided_by, secret, .. } = line;
+    let Line { index, recorded_at_ms, flags, author, voided_by, secret, .. } = line;
     let record = line.record.as_ref().map(ParsedRecord::message);
-    parts::Line { record, flags: *flags, author, voided: *voided_by, secret: *secret }
+    let (index, time_ms) = (*index, *recorded_at_ms);
+    parts::Line { index, time_ms, record, flags: *flags, author, voided: *voided_by, secret: *secret }
 }
 
 /// The Bundle (collection) of a trace: the AuditEvents, oldest first; then the Consents, representatives before what they
