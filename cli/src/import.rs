@@ -72,6 +72,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         demo: args.demo_patients,
         lang: of_remarks(),
     };
+    let mut is_server_asked = false;
     for (path, unreadable) in files(&args.fhir) {
         let bytes = match unreadable.map_or_else(|| import_files::read(&path), Err) {
             Ok(bytes) => bytes,
@@ -84,6 +85,7 @@ pub async fn run(context: &Context, args: ImportArgs) -> Result<Ended, ClientErr
         if found.is_empty() {
             output::note(&said(&format!("{}: no entry to import", path.display()), import.lang));
         }
+        import.ask_for_server(&path, &found, &mut is_server_asked);
         import.deletions.of_file(&found, &import.source);
         for document in found {
             import.take(&path, document).await?;

@@ -90,11 +90,17 @@ impl Seen {
         record: &[u8],
     ) -> (DocumentKey, Option<DocumentKey>) {
         match &original.name {
-            Some(name) => (name.key(&whose(mapped), mapped.part.n), None),
-            None if mapped.server.is_empty() => (numbered(&mut self.occurrences, &original.json, record), None),
-            // The same Consent of two servers is two.
+            Some(name) => {
+                // Longer names may have made one part more: with its last one, all of it is on record.
+                let last = mapped.as_written.as_ref().map_or(usize::MAX, |written| written.parts.max(1) - 1);
+                let before = (mapped.part.n > last).then(|| name.key(&whose(mapped), last));
+                (name.key(&whose(mapped), mapped.part.n), before)
+            }
+            None if !mapped.has_servers() => (numbered(&mut self.occurrences, &original.json, record), None),
+            // The same document of two servers is two.
             None => {
-                let of_server = [&original.json[..], b"\0", mapped.server.as_bytes()].concat();
+                let server = if mapped.server.is_empty() { original.around.base() } else { &mapped.server };
+                let of_server = [&original.json[..], b"\0", server.as_bytes()].concat();
                 let before = DocumentKey::new(&original.json, record, 0);
                 (numbered(&mut self.occurrences, &of_server, record), Some(before))
             }
@@ -151,11 +157,11 @@ pub(super) fn new_record(mapped: &MappedRecord) -> NewRecord {
     NewRecord { record: mapped.signed(), ..bare_record(mapped) }
 }
 
-/// The record by which a document is known: without the server that it is from, which no record of the version before has.
+/// The record by which a document is known: without servers, which no record of the versions before has.
 pub(super) fn bare_record(mapped: &MappedRecord) -> NewRecord {
     let patient = mapped.patient.as_ref();
     let patient = patient.map(|p| TagRequest { ins: p.ins.clone(), oid: p.oid.clone(), secret: mapped.secret });
-    NewRecord { patient, record: mapped.record.clone() }
+    NewRecord { patient, record: mapped.bare().clone() }
 }
 
 #[cfg(test)]

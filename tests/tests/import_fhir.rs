@@ -32,6 +32,8 @@ fn main() -> ExitCode {
             a_second_import_records_nothing_twice,
             what_a_folder_holds_is_read_or_named,
             an_event_is_one_access_however_often_it_comes,
+            two_servers_relative_names_are_two_actors_and_two_items,
+            what_was_imported_without_its_server_is_known_with_it,
             what_a_version_before_imported_is_known,
             a_large_access_is_recorded_whole_and_shown_as_one,
             a_consent_that_was_ended_says_so_when_it_is_imported_again,
@@ -294,6 +296,68 @@ fn an_event_is_one_access_however_often_it_comes(world: &mut World) {
         import(world, &file, &["--demo-patients"]).ok();
         assert_eq!(count(world), 7);
     }
+}
+
+/// An event whose actor, structure and item have nothing but relative names.
+fn relative(patient: &str) -> Value {
+    let mut event = audit_event(patient, "relative");
+    event["agent"] = json!([
+        {"who": {"reference": "Practitioner/1"}, "requestor": true},
+        {"who": {"reference": "Device/1"}, "requestor": false}
+    ]);
+    event
+}
+
+fn two_servers_relative_names_are_two_actors_and_two_items(world: &mut World) {
+    let named = |world: &World, patient: &str| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let lines = accesses(world, patient);
+        let mut out: Vec<_> =
+            lines.iter().map(|line| (text(&line["actor"]["id"]), text(&line["items"][0]["id"]))).collect();
+        out.sort();
+        out
+    };
+    let file = world.write("relative.json", relative("relative").to_string());
+    let (a, b) = ("https://a.example/fhir", "https://b.example/fhir");
+    let at = |base: &str| (format!("{base}/Practitioner/1"), format!("{base}/DocumentReference/relative"));
+    // The same bytes from two servers, without an id: two accesses, each once.
+    for _ in 0..2 {
+        for base in [a, b] {
+            let run = import(world, &file, &["--demo-patients", "--source", base]).ok();
+            assert!(!run.stderr.contains("--source"), "{run}");
+        }
+    }
+    assert_eq!(named(world, "Patient/relative"), [at(a), at(b)]);
+    // Without a server the name stays as it stands, and that is said.
+    let run = import(world, &file, &["--demo-patients", "--lang", "fr"]).ok();
+    assert!(run.stderr.contains("`Practitioner/1` ne nomme aucun serveur") && run.stderr.contains("--source"), "{run}");
+    let plain = ("Practitioner/1".to_owned(), "DocumentReference/relative".to_owned());
+    assert_eq!(named(world, "Patient/relative"), [plain, at(a), at(b)]);
+}
+
+fn what_was_imported_without_its_server_is_known_with_it(world: &mut World) {
+    // As the version before recorded it, whatever --source said: known by its bytes and by the record made of them.
+    let json = relative("known").to_string().into_bytes();
+    let map = sillage_fhir::import::PatientMap::empty(true);
+    let mapped = sillage_fhir::import::map(&json, &map).expect("imports").remove(0);
+    let session = world.wait(Session::open(world.profile(), Timeouts::default())).expect("a session");
+    let patient = mapped.patient.clone().expect("whose");
+    let patient = Some(TagRequest { ins: patient.ins, oid: patient.oid, secret: false });
+    let record = NewRecord { patient, record: mapped.record };
+    let records = world.wait(prepare(&tags_of(&session), vec![record])).expect("a record");
+    let keys = Source::Keys(vec![DocumentKey::new(&json, &records[0], 0)]);
+    let sent = async {
+        let signer = Arc::new(session.signer(session.profile.author_signing_key()?).await?);
+        let label = StreamLabel::parse(&session.profile.stream).expect("a label");
+        open_stream(&session, signer, label, true).await?.send(records.clone(), keys).await
+    };
+    let recorded = world.wait(sent).expect("on record").first_index;
+    let file = world.write("known.json", json);
+    for source in [&["--source", "https://a.example/fhir"][..], &[]] {
+        let run = import(world, &file, &[&["--demo-patients"], source].concat()).ok();
+        assert_eq!(run.json_lines()[0]["index"], recorded, "{run}");
+    }
+    assert_eq!(accesses(world, "Patient/known").len(), 1, "nothing was recorded again");
 }
 
 fn what_a_version_before_imported_is_known(world: &mut World) {

@@ -4,16 +4,36 @@
 //! server in front of theirs, and later versions of it are found under that.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::super::import_consents::{self, New, Recorded};
 use super::super::import_known::new_record;
+use super::super::output;
+use super::line::said;
 use super::{Import, Waiting, What};
 use sillage_client::author::prepare;
 use sillage_client::error::ClientError;
 use sillage_fhir::import::consent::{id_at, renamed};
+use sillage_fhir::import::source::{Document, without_server};
 use sillage_fhir::import::{Ends, MappedRecord};
 
 impl Import<'_> {
+    /// Says once of a run that names of two servers would be one, where nothing says the server.
+    pub(super) fn ask_for_server(&self, file: &Path, found: &[Document], is_asked: &mut bool) {
+        if *is_asked || !self.source.is_empty() {
+            return;
+        }
+        if let Some(reference) = without_server(found) {
+            let why = format!(
+                "{}: `{reference}` names no server, and its document doesn't either (fullUrl): the same name from another server is \
+                 taken for the same one; name the server with --source URL, or give an identifier",
+                file.display()
+            );
+            output::note(&said(&why, self.lang));
+            *is_asked = true;
+        }
+    }
+
     fn mapped(&self, waiting: &Waiting) -> Option<&MappedRecord> {
         match &self.chunk[waiting.line].what {
             What::Record(boxed) => Some(&boxed.0),
@@ -21,10 +41,10 @@ impl Import<'_> {
         }
     }
 
-    /// The bytes of Consents whose server is known, as they are signed. What is known of them already is known without it: the
-    /// version before had none.
+    /// The bytes of records in which a server is named, as they are signed. What is known of them already is known without it: the
+    /// versions before had none.
     pub(super) async fn with_servers(&self, mut todo: Vec<Waiting>) -> Result<Vec<Waiting>, ClientError> {
-        let of_server = |waiting: &Waiting| self.mapped(waiting).filter(|mapped| !mapped.server.is_empty());
+        let of_server = |waiting: &Waiting| self.mapped(waiting).filter(|mapped| mapped.has_servers());
         let records: Vec<_> = todo.iter().filter_map(of_server).map(new_record).collect();
         let mut encoded = prepare(&self.recorder.tags, records).await?.into_iter();
         for waiting in &mut todo {

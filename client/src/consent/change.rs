@@ -1,6 +1,8 @@
 //! A change to what holds for a patient, from its parts to the record that is signed. Pure; whatever the rules say of the
 //! record in itself is checked here, before anything is asked or sent.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use sillage_proto::v1;
 use sillage_rules::consent::name::ActorName;
@@ -33,8 +35,15 @@ impl Change {
         Self { kind, details, items: Vec::new() }
     }
 
-    /// A change about documents.
-    pub fn of_items(kind: Kind, items: Vec<v1::Item>) -> Self {
+    /// A change about documents. What keeps a document from somebody names it as its own server does, too: whoever asks for it
+    /// there may leave the server out.
+    pub fn of_items(kind: Kind, mut items: Vec<v1::Item>) -> Self {
+        if matches!(kind, Kind::ITEM_MASKED | Kind::MINOR_SECRECY_SET) {
+            let named: BTreeSet<&str> = items.iter().map(|item| item.id.as_str()).collect();
+            let relative: BTreeSet<&str> = named.iter().filter_map(|id| on_its_server(id)).collect();
+            let more: Vec<String> = relative.difference(&named).map(|id| (*id).to_owned()).collect();
+            items.extend(more.into_iter().map(|id| v1::Item { id, ..v1::Item::default() }));
+        }
         Self { kind, details: Value::Null, items }
     }
 
@@ -136,6 +145,16 @@ pub fn new_id(prefix: &str) -> Result<String, ClientError> {
     Ok(format!("{prefix}-{random:016x}"))
 }
 
+/// What a resource of FHIR is called on its own server: `DocumentReference/d1` of `https://h.example/fhir/DocumentReference/d1`. None of
+/// any other name.
+fn on_its_server(id: &str) -> Option<&str> {
+    let (base, last) = id.rsplit_once('/')?;
+    let (base, kind) = base.rsplit_once('/')?;
+    let is_type = kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_id = !last.is_empty() && last.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    (base.contains("://") && is_type && is_id).then(|| &id[base.len() + 1..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +174,23 @@ mod tests {
         assert_eq!(error.exit_code(), 4);
         let nothing = Change::of_items(Kind::ITEM_MASKED, Vec::new());
         assert!(nothing.check(&patient(), 1_000, Some(&TAG)).is_err(), "masks nothing");
+    }
+
+    #[test]
+    fn a_mask_holds_under_the_name_that_a_document_has_on_its_server() {
+        let item = |id: &str| v1::Item { id: id.to_owned(), ..v1::Item::default() };
+        let ids = |kind, named: &[&str]| -> Vec<String> {
+            let change = Change::of_items(kind, named.iter().map(|id| item(id)).collect());
+            change.items.into_iter().map(|item| item.id).collect()
+        };
+        let url = "https://h.example/fhir/DocumentReference/d1";
+        assert_eq!(ids(Kind::ITEM_MASKED, &[url]), [url, "DocumentReference/d1"]);
+        assert_eq!(ids(Kind::MINOR_SECRECY_SET, &[url, "DocumentReference/d1"]), [url, "DocumentReference/d1"]);
+        // What gives access back names what it names, and other names are of no server.
+        assert_eq!(ids(Kind::ITEM_UNMASKED, &[url]), [url]);
+        for other in ["d1", "DocumentReference/d1", "https://h.example/docs/d1", "urn:oid:1.2.3", "https://h/X/d?1"] {
+            assert_eq!(ids(Kind::ITEM_MASKED, &[other]), [other]);
+        }
     }
 
     #[test]

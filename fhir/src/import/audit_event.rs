@@ -116,6 +116,9 @@ fn read_as(
 ) -> Result<Vec<MappedRecord>, FhirError> {
     let references = References::of(document, around);
     let subjects = Subjects { root: document, references };
+    // Our own export has the names that are on record, and the version before gave none a server.
+    let is_as_written = reading == Reading::Before || own(document, "entry").is_some();
+    let references = if is_as_written { references.as_written() } else { references };
     let mut event = Event {
         root: document,
         references,
@@ -173,6 +176,7 @@ fn mapped(
         secret,
         part: Part { n, count },
         server: String::new(),
+        as_written: None,
     })
 }
 
@@ -374,7 +378,7 @@ impl<'a> Event<'a> {
     /// have identifiers that aren't of the system that they name: the event is kept, under a system that says so.
     fn named(&self, agent: &Value) -> (String, String) {
         let who = &agent["who"];
-        let (reference, identifiers) = self.references.named(who);
+        let (reference, identifiers) = self.references.named_outside(who);
         let spelled = |system: &str, id: &str| spelling::actor(system, &cut(id, limits::ID_BYTES_MAX)).ok();
         if let Some((system, value)) = references::counting(&identifiers) {
             let known = spelled(system, value).or_else(|| spelled(SYSTEM_IDENTIFIER, &format!("{system}|{value}")));

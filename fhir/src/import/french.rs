@@ -425,8 +425,8 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "un Consent de cet id a été supprimé sur son serveur, et rien ne dit que cette version est plus récente (meta.versionId, meta.lastUpdated) : importez celle qui y est aujourd'hui, s'il y en a une",
     ),
     (
-        "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another server's (fullUrl, --source): if it is the same one, end it first with `sillage consent revoke` and import this one again; if not, give this one another id",
-        "un Consent de cet id est en vigueur, que quelqu'un d'autre a recueilli (organization, performer), ou qui est peut-être celui d'un autre serveur (fullUrl, --source) : si c'est le même, mettez-y d'abord fin avec `sillage consent revoke` et importez celui-ci à nouveau ; sinon, donnez-lui un autre id",
+        "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another server's, because nothing names the server of both (fullUrl, --source) and no identifier is the same: if it is the same one, end it first with `sillage consent revoke` and import this one again, with --source; if not, give this one another id",
+        "un Consent de cet id est en vigueur, que quelqu'un d'autre a recueilli (organization, performer), ou qui est peut-être celui d'un autre serveur, car rien ne nomme le serveur des deux (fullUrl, --source) et aucun identifiant n'est le même : si c'est le même, mettez-y d'abord fin avec `sillage consent revoke` et importez celui-ci à nouveau, avec --source ; sinon, donnez-lui un autre id",
     ),
     (
         "given before the version of this Consent that is on record: import the newest one",
@@ -454,6 +454,10 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "son temps est passé depuis l'export : elle ne décide plus de rien",
     ),
     ("{}: no entry to import", "{} : aucune entrée à importer"),
+    (
+        "{}: `{}` names no server, and its document doesn't either (fullUrl): the same name from another server is taken for the same one; name the server with --source URL, or give an identifier",
+        "{} : `{}` ne nomme aucun serveur, et son document non plus (fullUrl) : le même nom d'un autre serveur passe pour le même ; nommez le serveur par --source URL, ou donnez un identifiant",
+    ),
     (
         "{}: an event of the same source and id, with other content, is on record at no. {}: both are",
         "{} : un événement de la même source et du même id, d'un autre contenu, est inscrit sous le n° {} : les deux le sont",

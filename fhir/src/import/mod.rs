@@ -81,6 +81,18 @@ pub struct MappedRecord {
     /// Of a Consent: the server that it is from, by which it is told from others of the same id; empty where it isn't known, and
     /// of our own export, whose ids are of one log.
     pub server: String,
+    /// What the versions before made of it, which gave a relative reference no server; none where it is the same. Earlier imports
+    /// are known by it.
+    pub as_written: Option<Box<AsWritten>>,
+}
+
+/// A record with relative references as they stand in its document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsWritten {
+    /// The record; its `tag` is empty.
+    pub record: v1::Record,
+    /// How many parts the access had.
+    pub parts: usize,
 }
 
 /// A record of several that are one access.
@@ -107,6 +119,25 @@ impl MappedRecord {
     /// Whether it is of a Consent: what is one Consent is on record as a whole or not at all.
     pub fn is_of_consent(&self) -> bool {
         self.directive.is_some() || self.rule().is_some()
+    }
+
+    /// The record by which a document is known: without servers, as the versions before recorded it.
+    pub fn bare(&self) -> &v1::Record {
+        self.as_written.as_ref().map_or(&self.record, |written| &written.record)
+    }
+
+    /// The same with its record changed, as it is written too.
+    #[must_use]
+    pub(super) fn edited(&self, edit: impl Fn(&mut v1::Record)) -> Self {
+        let mut out = self.clone();
+        edit(&mut out.record);
+        out.as_written.iter_mut().for_each(|written| edit(&mut written.record));
+        out
+    }
+
+    /// Whether what goes on record says more than [`Self::bare`].
+    pub fn has_servers(&self) -> bool {
+        self.as_written.is_some() || !self.server.is_empty()
     }
 
     /// The record as it goes on record: of a Consent, with the server that it is from.
@@ -171,9 +202,29 @@ pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) ->
     };
     references::check_contained(&document, name)?;
     around.check(&document, name)?;
-    match resource {
+    let mapped = |around: &Neighbours| match resource {
         Resource::AuditEvent => audit_event::map(&document, original, patients, around),
         Resource::Consent => consent::map(&document, original, patients, around),
+    };
+    let mut records = mapped(around)?;
+    if around.knows_servers() {
+        note_as_written(&mut records, &mapped(&around.as_written()).unwrap_or_default());
+    }
+    Ok(records)
+}
+
+/// Takes note of what the versions before made of each record.
+fn note_as_written(records: &mut [MappedRecord], before: &[MappedRecord]) {
+    let is_one_for_each = records.len() == before.len();
+    for (at, mapped) in records.iter_mut().enumerate() {
+        // Longer names may have made one part more.
+        let of_part = |old: &&MappedRecord| old.patient == mapped.patient && old.part.n == mapped.part.n;
+        let same = if is_one_for_each { before.get(at) } else { before.iter().find(of_part) };
+        let parts = before.iter().find(|old| old.patient == mapped.patient).map_or(1, |old| old.part.count);
+        let record = same.map_or(&mapped.record, |old| &old.record);
+        if *record != mapped.record || parts != mapped.part.count {
+            mapped.as_written = Some(Box::new(AsWritten { record: record.clone(), parts }));
+        }
     }
 }
 
@@ -191,6 +242,8 @@ pub fn map_as_before(original: &[u8], patients: &PatientMap, around: &Neighbours
 mod changes;
 #[cfg(test)]
 mod published_tests;
+#[cfg(test)]
+mod servers_tests;
 
 /// The folder of the published examples: in `SILLAGE_FIXTURES`, or beside the workspace.
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub(super) fn category(entity: &Value, target: &str) -> String {
 
 /// A structure, as the organisation of an actor is recorded: the identifier that counts, else the reference, else its name.
 pub(super) fn organisation_named(references: References<'_>, reference: &Value) -> String {
-    let (target, identifiers) = references.named(reference);
+    let (target, identifiers) = references.named_outside(reference);
     let counting = references::counting(&identifiers).or_else(|| identifiers.first());
     let spelled = counting.and_then(|(system, value)| spelling::organisation_of(system, value).ok());
     let target = if target.starts_with('#') { "" } else { target.as_str() };
@@ -101,7 +101,7 @@ pub(super) fn organisation_named(references: References<'_>, reference: &Value) 
 
 /// What an item is called by its reference: that of what a document contains is nobody else's.
 pub(super) fn item_named(references: References<'_>, what: &Value, digest: &Hash) -> String {
-    let (target, identifiers) = references.named(what);
+    let (target, identifiers) = references.named_outside(what);
     match target.strip_prefix('#') {
         None => target,
         Some(id) => identifiers.first().map_or_else(|| format!("{digest}#{id}"), |(_, value)| value.clone()),

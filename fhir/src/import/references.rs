@@ -10,12 +10,15 @@
 //! | conditional | `Patient?identifier=system\|value`, `Patient/_search?identifier=...` |
 //! | that goes on after the id | `Patient/1/$everything`, `Patient/1/Observation?code=x`: `Patient/1` |
 //!
-//! A relative reference means the resource on the server of whoever refers: `Patient/1` of two hospitals is two people.
+//! A relative reference means the resource on the server of whoever refers: `Patient/1` of two hospitals is two people, and so is
+//! `Practitioner/1`. Outside of its document it is named with that server ([`References::named_outside`]).
 
 use std::sync::Arc;
 
 use serde_json::Value;
+use sillage_proof::hash::sha256;
 use sillage_rules::ident::spelling;
+use sillage_rules::limits::ID_BYTES_MAX;
 
 use super::FhirError;
 use super::read::{codings, list, text};
@@ -31,6 +34,10 @@ pub struct Neighbours {
     resources: Arc<Vec<Neighbour>>,
     /// The base URL by which the document's relative references are read; empty where it isn't known.
     base: String,
+    /// The same as names have it ([`named_base`]).
+    root: String,
+    /// Names stay as they are written: as the versions before read them.
+    is_as_written: bool,
 }
 
 /// A resource of a Bundle.
@@ -40,6 +47,8 @@ struct Neighbour {
     url: String,
     /// Its server; empty where the `fullUrl` names none.
     base: String,
+    /// The same as names have it.
+    root: String,
     resource: Value,
 }
 
@@ -91,16 +100,27 @@ impl Neighbours {
     pub fn of(resources: impl IntoIterator<Item = (String, Value)>) -> Self {
         let one = |(url, resource): (String, Value)| {
             let (kind, id) = (text(&resource, "resourceType"), text(&resource, "id"));
-            let base = base_of(&url, kind, id).unwrap_or_default();
-            Neighbour { url: bare(&url).text, base, resource }
+            let base = written_base(&url, kind, id).unwrap_or_default();
+            Neighbour { url: bare(&url).text, base: spelled_base(base), root: named_base(base), resource }
         };
-        Self { resources: Arc::new(resources.into_iter().map(one).collect()), base: String::new() }
+        Self { resources: Arc::new(resources.into_iter().map(one).collect()), ..Self::default() }
     }
 
     /// The same beside a document of this server; an empty one says nothing.
     #[must_use]
     pub fn at(&self, base: &str) -> Self {
-        Self { resources: Arc::clone(&self.resources), base: spelled_base(base) }
+        Self { base: spelled_base(base), root: named_base(base), ..self.clone() }
+    }
+
+    /// The same, with every name as it is written: as the versions before read them.
+    #[must_use]
+    pub(super) fn as_written(&self) -> Self {
+        Self { is_as_written: true, ..self.clone() }
+    }
+
+    /// Whether some server is known, so that a relative reference may be named with it.
+    pub(super) fn knows_servers(&self) -> bool {
+        !self.is_as_written && (!self.root.is_empty() || self.resources.iter().any(|other| !other.root.is_empty()))
     }
 
     /// The server of the document; empty where it isn't known.
@@ -166,9 +186,43 @@ pub(super) fn check_contained(document: &Value, path: &str) -> Result<(), FhirEr
 
 /// The server that a `fullUrl` names: what stands before type and id.
 pub fn base_of(full_url: &str, kind: &str, id: &str) -> Option<String> {
+    written_base(full_url, kind, id).map(spelled_base)
+}
+
+/// The same as it is written there.
+pub(super) fn written_base<'a>(full_url: &'a str, kind: &str, id: &str) -> Option<&'a str> {
     let url = full_url.split("/_history/").next()?.trim_end_matches('/');
     let base = url.strip_suffix(&format!("/{kind}/{id}"))?;
-    base.contains("://").then(|| spelled_base(base))
+    base.contains("://").then_some(base)
+}
+
+/// A server in a name: as [`bare`] spells absolute references, so that `Practitioner/1` and its whole URL are one name.
+fn named_base(base: &str) -> String {
+    let base = base.trim().trim_end_matches('/');
+    match base.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            format!("{}://{}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
+        }
+        None => base.to_owned(),
+    }
+}
+
+/// What a relative reference of the server `root` is called outside of its document. A base URL that leaves no room for the rest
+/// stands by its hash: names that are cut short would be one.
+fn on_server(root: &str, reference: &str) -> String {
+    let reference = reference.trim_start_matches('/');
+    let whole = format!("{root}/{reference}");
+    match whole.len() <= ID_BYTES_MAX {
+        true => whole,
+        false => format!("{}/{reference}", sha256(&[root.as_bytes()])),
+    }
+}
+
+/// Whether a reference says nothing of its server: it has no scheme, and is no resource that its document contains.
+pub(super) fn is_of_server(reference: &str) -> bool {
+    let first = reference.split(['/', '?']).next().unwrap_or_default();
+    !reference.is_empty() && !reference.starts_with('#') && !first.contains(':')
 }
 
 /// A server by its one spelling.
@@ -358,11 +412,21 @@ pub(super) struct References<'a> {
     around: &'a Neighbours,
     /// The server of the resource.
     base: &'a str,
+    /// The same as names have it.
+    root: &'a str,
+    /// Names stay as they are written.
+    is_as_written: bool,
 }
 
 impl<'a> References<'a> {
     pub fn of(root: &'a Value, around: &'a Neighbours) -> Self {
-        Self { contained: list(root, "contained"), around, base: &around.base }
+        let Neighbours { base, root: named, is_as_written, .. } = around;
+        Self { contained: list(root, "contained"), around, base, root: named, is_as_written: *is_as_written }
+    }
+
+    /// The same, with every name as it is written: of our own export, which has the names that are on record.
+    pub fn as_written(self) -> Self {
+        Self { is_as_written: true, ..self }
     }
 
     /// The server of the resource; empty where it isn't known.
@@ -386,9 +450,11 @@ impl<'a> References<'a> {
             None if target.is_empty() => None,
             None => {
                 let found = self.around.found(&bare(target), self.base).into_iter().next()?;
-                let base = if found.base.is_empty() { self.base } else { found.base.as_str() };
-                let of_it = Self { contained: list(&found.resource, "contained"), around: self.around, base };
-                Some((&found.resource, of_it))
+                let (base, root) = match found.base.is_empty() {
+                    true => (self.base, self.root),
+                    false => (found.base.as_str(), found.root.as_str()),
+                };
+                Some((&found.resource, Self { contained: list(&found.resource, "contained"), base, root, ..self }))
             }
         }
     }
@@ -396,6 +462,12 @@ impl<'a> References<'a> {
     /// What a reference says: its text, and (system, value) of the identifiers on it or on the resource that it means. Of a
     /// role, those of who has it.
     pub fn named(self, reference: &Value) -> (String, Vec<(String, String)>) {
+        self.as_written().named_outside(reference)
+    }
+
+    /// The same for whoever reads it outside of the document: a relative reference has its server in front, so that
+    /// `Practitioner/1` of two servers is two people. Where no server is known, it stays as it stands.
+    pub fn named_outside(self, reference: &Value) -> (String, Vec<(String, String)>) {
         let (mut name, mut identifiers) = self.named_itself(reference);
         let role = self.followed(reference).filter(|(found, _)| text(found, "resourceType") == "PractitionerRole");
         if let Some((practitioner, of_role)) = role.and_then(|(role, of_it)| Some((role.get("practitioner")?, of_it))) {
@@ -415,7 +487,25 @@ impl<'a> References<'a> {
         let pair = |i: &&Value| (text(i, "system").to_owned(), text(i, "value").to_owned());
         let identifiers = identifiers.iter().map(pair).filter(|(_, value)| !value.is_empty());
         let identifiers = identifiers.chain(target.identifiers).collect();
-        (target.text, identifiers)
+        (self.outside(target.text), identifiers)
+    }
+
+    /// A reference, as [`bare`] spells it, with the server that it is of.
+    pub fn outside(self, target: String) -> String {
+        if self.is_as_written || !is_of_server(&target) {
+            return target;
+        }
+        let found = || self.around.found(&bare(&target), self.base).into_iter().map(|other| other.root.as_str());
+        match std::iter::once(self.root).chain(found()).find(|root| !root.is_empty()) {
+            Some(root) => on_server(root, &target),
+            None => target,
+        }
+    }
+
+    /// A name as it stands in the document, of one that [`Self::outside`] gives; none where they are the same.
+    pub fn inside<'n>(self, name: &'n str) -> Option<&'n str> {
+        let of_server = name.strip_prefix(self.root)?.strip_prefix('/')?;
+        (!self.root.is_empty() && !self.is_as_written).then_some(of_server)
     }
 
     /// The type of the resource that a reference means; empty where nothing says it.

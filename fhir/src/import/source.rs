@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::dates::instant_ms;
 use super::history::{self, Deleted, Version};
-use super::references::base_of;
-use super::{FhirError, Neighbours};
+use super::references::{bare, is_of_server, written_base};
+use super::{FhirError, Neighbours, read};
 
 /// One resource, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +141,8 @@ impl BundleEntry<'_> {
             id: String,
         }
         let named = self.resource.and_then(|resource| serde_json::from_str::<Named>(resource.get()).ok());
-        named.and_then(|named| base_of(&self.full_url(), &named.kind, &named.id)).unwrap_or_default()
+        let base = named.and_then(|named| Some(written_base(&self.full_url(), &named.kind, &named.id)?.to_owned()));
+        base.unwrap_or_default()
     }
 
     /// Whether it says that a Consent was deleted on its server.
@@ -233,6 +234,36 @@ fn resource(raw: &RawValue) -> Vec<Document> {
         Document { entry: Some(i), json, full_url, around, is_old: why == Some(history::Left::Old), deleted }
     };
     superseded.into_iter().enumerate().map(one).collect()
+}
+
+/// The first reference in these documents that says nothing of its server, where no document does: `Practitioner/1` of two servers
+/// would be one name. None of a patient, whom the patient map or an INS names, of what has an identifier, and of our own export.
+pub fn without_server(documents: &[Document]) -> Option<String> {
+    let json = |document: &Document| serde_json::from_slice::<Value>(document.json.as_deref().ok()?).ok();
+    documents
+        .iter()
+        .filter(|document| document.around.base().is_empty())
+        .filter_map(json)
+        .filter(|document| read::own(document, "entry").is_none())
+        .find_map(|document| relative_in(&document))
+}
+
+fn relative_in(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(members) => {
+            let (target, named) = (bare(read::text(value, "reference")), &value["identifier"]);
+            // A Consent is named by its directive, which the log tells apart.
+            let is_told = named.is_object() || !target.identifiers.is_empty();
+            let is_meant = !target.kind.is_empty() && !matches!(target.kind.as_str(), "Patient" | "Consent");
+            if is_meant && !is_told && is_of_server(&target.text) {
+                return Some(target.text);
+            }
+            let inner = members.iter().filter(|(name, _)| !matches!(name.as_str(), "text" | "contained" | "meta"));
+            inner.into_iter().find_map(|(_, value)| relative_in(value))
+        }
+        Value::Array(items) => items.iter().find_map(relative_in),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@
 //! under a reference, so it would deny nothing.
 
 use serde_json::Value;
-use sillage_rules::consent::directive::GranteeKeys;
+use sillage_rules::consent::directive::{Directive, GranteeKeys};
 use sillage_rules::consent::name::APP_SYSTEM;
 use sillage_rules::consent::{ActorName, Effect, Grantee};
 use sillage_rules::ident::spelling;
@@ -39,8 +39,11 @@ pub(super) struct Actors<'a> {
 }
 
 impl<'a> Actors<'a> {
-    pub fn of(consent: &'a Value, references: References<'a>) -> Self {
+    /// `is_rule`: it is of our own export, and carries a rule.
+    pub fn of(consent: &'a Value, references: References<'a>, is_rule: bool) -> Self {
         let is_ours = list(consent, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE);
+        // Our own export has the names that are on record.
+        let references = if is_ours || is_rule { references.as_written() } else { references };
         Self { references, patient: &consent["patient"], is_ours }
     }
 
@@ -178,7 +181,7 @@ impl<'a> Actors<'a> {
 
     /// Whether a reference means the Consent's own patient.
     pub fn is_patient(&self, reference: &Value) -> bool {
-        let (own, theirs) = (self.references.named(self.patient), self.references.named(reference));
+        let (own, theirs) = (self.references.named_outside(self.patient), self.references.named_outside(reference));
         let same_text = !own.0.is_empty() && own.0 == theirs.0;
         same_text || own.1.iter().any(|identifier| theirs.1.contains(identifier))
     }
@@ -191,7 +194,7 @@ impl<'a> Actors<'a> {
 
     /// System and id of whatever a reference means.
     fn identified(&self, reference: &Value, path: &str) -> Result<(String, String), FhirError> {
-        let (target, identifiers) = self.references.named(reference);
+        let (target, identifiers) = self.references.named_outside(reference);
         match counting(&identifiers) {
             Some(named) => Ok(named.clone()),
             // What a resource contains has no name outside of it.
@@ -215,7 +218,9 @@ impl<'a> Actors<'a> {
 
     /// A care team: the origin that its memberships name.
     fn team(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
-        let (_, id) = self.identified(reference, path)?;
+        // Memberships name it as the establishment does, which has one server.
+        let as_written = Self { references: self.references.as_written(), ..*self };
+        let (_, id) = as_written.identified(reference, path)?;
         fitting(id, TOKEN_BYTES_MAX, path)
     }
 
@@ -223,7 +228,7 @@ impl<'a> Actors<'a> {
     pub fn item(&self, reference: &Value, path: &str) -> Result<String, FhirError> {
         let target = match (self.is_ours, text(reference, "reference")) {
             (true, target) => target.to_owned(),
-            (false, target) => bare(target).text,
+            (false, target) => self.references.outside(bare(target).text),
         };
         match (target.as_str(), text(&reference["identifier"], "value")) {
             ("", "") => Err(FhirError::new(path, "neither a reference nor an identifier")),
@@ -232,6 +237,16 @@ impl<'a> Actors<'a> {
                 Err(FhirError::new(path, "what a Consent contains is no item of a record store"))
             }
             (target, _) => fitting(target.to_owned(), ID_BYTES_MAX, path),
+        }
+    }
+
+    /// Lets a denial name its items as their server does, too: whoever asks there may leave the server out.
+    pub fn deny_as_written(&self, directive: &mut Directive) {
+        let provisions = std::iter::once(&mut directive.provision).chain(&mut directive.except);
+        for items in provisions.filter(|one| one.effect == Effect::Deny).filter_map(|one| one.items.as_mut()) {
+            let more: Vec<String> =
+                items.iter().filter_map(|item| self.references.inside(item).map(str::to_owned)).collect();
+            items.extend(more);
         }
     }
 }

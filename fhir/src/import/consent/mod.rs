@@ -95,8 +95,9 @@ pub fn map(
     around: &Neighbours,
 ) -> Result<Vec<MappedRecord>, FhirError> {
     let references = References::of(document, around);
-    let actors = Actors::of(document, references);
-    let consent = Consent { root: document, references, actors, carried: Carried::of(document)? };
+    let carried = Carried::of(document)?;
+    let actors = Actors::of(document, references, carried.is_some());
+    let consent = Consent { root: document, references, actors, carried };
     let entry = own_entry(document, "Consent")?;
     match (consent.is_ours(), entry) {
         (true, None) => return Err(without_entry("Consent")),
@@ -116,6 +117,7 @@ pub fn map(
         secret,
         part: super::Part::WHOLE,
         server: if consent.is_ours() { String::new() } else { around.base().to_owned() },
+        as_written: None,
     };
     if let Some(carried) = &consent.carried {
         consent.check_carried()?;
@@ -134,7 +136,8 @@ pub fn map(
     let collector = consent.collector(original);
     let one = |(i, said): (usize, Directive)| {
         let id = if i == 0 { id.clone() } else { format!("{id}#{}", i + 1) };
-        let directive = details::directive(&id, &said, base.occurred_at_ms, &rest);
+        let mut directive = details::directive(&id, &said, base.occurred_at_ms, &rest);
+        consent.actors.deny_as_written(&mut directive);
         let ends = directive.provision.until.map_or(Ends::Open, |until| Ends::At(until.0));
         let details = directive.to_details();
         let record = v1::Record { kind: Kind::CONSENT_DIRECTIVE.code().into(), details, ..base.clone() };
@@ -147,10 +150,10 @@ pub fn map(
 /// The record that ends the directive `id`, on the ground of the Consent that `of` is from.
 pub fn revocation(of: &MappedRecord, id: &str) -> MappedRecord {
     let (kind, details) = (Kind::CONSENT_REVOKED.code().into(), details::revoked(id));
-    let record = v1::Record { kind, details, ..of.record.clone() };
     let collector = of.directive.as_ref().and_then(|note| note.collector.clone());
     let directive = Some(DirectiveNote { id: id.to_owned(), ends: Ends::Revoked, collector });
-    MappedRecord { record, directive, ..of.clone() }
+    let revoked = of.edited(|record| (record.kind, record.details) = (kind, details.clone()));
+    MappedRecord { directive, ..revoked }
 }
 
 /// The id of the Consent `id` of a server, where another server's Consent has that id; none where it is too long.
@@ -173,11 +176,12 @@ pub fn renamed(of: &MappedRecord, id: &str) -> Option<MappedRecord> {
 
 /// The record that says that the Consent `of` was deleted on its server.
 pub fn deletion(of: &MappedRecord, deleted: &super::history::Deleted) -> Option<MappedRecord> {
-    let mut out = revocation(of, &of.directive.as_ref()?.id);
-    out.record.occurred_at_ms = deleted.at_ms.unwrap_or_default().max(of.record.occurred_at_ms);
-    out.record.original =
-        Some(v1::Original { media_type: "application/fhir+json".to_owned(), content: deleted.entry.clone() });
-    Some(out)
+    let revoked = revocation(of, &of.directive.as_ref()?.id);
+    let original = v1::Original { media_type: "application/fhir+json".to_owned(), content: deleted.entry.clone() };
+    Some(revoked.edited(|record| {
+        record.occurred_at_ms = deleted.at_ms.unwrap_or_default().max(record.occurred_at_ms);
+        record.original = Some(original.clone());
+    }))
 }
 
 /// Whatever the ledger would refuse of a directive in itself.

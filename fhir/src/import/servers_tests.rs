@@ -1,0 +1,153 @@
+//! Relative references of two servers: two names each, of actors, structures, machines and items.
+
+use serde_json::{Value, json};
+use sillage_rules::consent::directive::Directive;
+
+use super::{MappedRecord, Neighbours, PatientMap, map, map_among};
+
+const A: &str = "https://A.example/FHIR";
+
+fn event() -> Value {
+    json!({
+        "resourceType": "AuditEvent", "id": "1",
+        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
+        "action": "R", "recorded": "2026-03-02T09:00:00Z",
+        "agent": [
+            {"who": {"reference": "Practitioner/1/_history/2"}, "requestor": true},
+            {"who": {"reference": "Device/2"}, "requestor": false},
+            {"who": {"reference": "Organization/3"}, "requestor": false},
+            {"who": {"reference": "https://b.example/fhir/Device/2"}, "requestor": false}
+        ],
+        "source": {"observer": {"reference": "Device/dmp"}},
+        "entity": [
+            {"what": {"reference": "Patient/p"}, "role": {"code": "1"}, "type": {"code": "1"}},
+            {"what": {"reference": "DocumentReference/d1"}},
+            {"what": {"reference": "urn:uuid:0f0e0d0c-0b0a-4908-8706-050403020100"}}
+        ]
+    })
+}
+
+fn read(document: &Value, base: &str) -> Vec<MappedRecord> {
+    let around = Neighbours::default().at(base);
+    let bytes = document.to_string().into_bytes();
+    map_among(&bytes, &PatientMap::empty(true), &around).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn names(mapped: &MappedRecord) -> Vec<String> {
+    let record = &mapped.record;
+    let actor = record.actor.clone().expect("who");
+    let agents = record.agents.iter().filter_map(|agent| agent.who.as_ref()).map(|who| who.id.clone());
+    let items = record.items.iter().map(|item| item.id.clone());
+    [actor.id, actor.organisation].into_iter().chain(agents).chain(items).collect()
+}
+
+#[test]
+fn a_relative_reference_is_named_with_its_server() {
+    let here = |name: &str| format!("https://a.example/FHIR/{name}");
+    let uuid = "urn:uuid:0f0e0d0c-0b0a-4908-8706-050403020100".to_owned();
+    let whole = vec![
+        here("Practitioner/1"),
+        here("Organization/3"),
+        here("Device/2"),
+        here("Organization/3"),
+        "https://b.example/fhir/Device/2".to_owned(),
+        here("DocumentReference/d1"),
+        uuid,
+    ];
+    let [of_a] = &read(&event(), A)[..] else { panic!("one record") };
+    assert_eq!(names(of_a), whole);
+    // The whole URL is the same name, and an empty source gives none.
+    let mut absolute = event();
+    absolute["agent"][0]["who"]["reference"] = json!(format!("{A}/Practitioner/1"));
+    assert_eq!(names(&read(&absolute, A)[0])[0], whole[0]);
+    let [plain] = &read(&event(), "")[..] else { panic!("one record") };
+    assert_eq!((names(plain)[0].as_str(), names(plain)[5].as_str()), ("Practitioner/1", "DocumentReference/d1"));
+    // Earlier imports are known by what they recorded.
+    assert_eq!((of_a.bare(), plain.as_written.as_ref()), (&plain.record, None));
+    assert_ne!(names(of_a), names(&read(&event(), "https://b.example/fhir")[0]));
+    // The patient stays who they were.
+    assert_eq!(of_a.patient, plain.patient);
+}
+
+#[test]
+fn an_identifier_counts_before_a_reference_and_its_server() {
+    let mut event = event();
+    event["agent"][0]["who"]["identifier"] = json!({"system": "https://rpps.esante.gouv.fr", "value": "10100534436"});
+    let [of_a] = &read(&event, A)[..] else { panic!("one record") };
+    assert_eq!(names(of_a)[0], "810100534436");
+}
+
+#[test]
+fn a_server_with_a_long_name_cuts_no_reference() {
+    let long = format!("https://a.example/{}", "x".repeat(2_000));
+    let mut other = event();
+    other["agent"][0]["who"]["reference"] = json!("Practitioner/2");
+    let [one, two] = [event(), other].map(|event| names(&read(&event, &long)[0])[0].clone());
+    assert!(one != two && one.ends_with("/Practitioner/1"), "{one} {two}");
+}
+
+#[test]
+fn a_resource_of_the_bundle_has_the_server_of_its_own_url() {
+    let practitioner = json!({"resourceType": "Practitioner", "id": "1", "active": true});
+    let around = Neighbours::of([("https://c.example/fhir/Practitioner/1".to_owned(), practitioner)]);
+    let bytes = event().to_string().into_bytes();
+    let records = map_among(&bytes, &PatientMap::empty(true), &around).expect("imports");
+    assert_eq!(names(&records[0])[0], "https://c.example/fhir/Practitioner/1");
+    assert_eq!(names(&records[0])[5], "DocumentReference/d1", "nothing says its server");
+}
+
+fn consent() -> Value {
+    let coding = |system: &str, code: &str| json!({"system": format!("http://terminology.hl7.org/CodeSystem/{system}"), "code": code});
+    let who = json!({"role": {"coding": [coding("v3-ParticipationType", "IRCP")]}, "reference": {"reference": "Practitioner/1"}});
+    let items = |ids: &[&str]| -> Vec<Value> {
+        ids.iter().map(|id| json!({"meaning": "instance", "reference": {"reference": id}})).collect()
+    };
+    json!({
+        "resourceType": "Consent", "id": "c1", "status": "active",
+        "scope": {"coding": [coding("consentscope", "patient-privacy")]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": "Patient/p"}, "dateTime": "2026-01-05",
+        "performer": [{"reference": format!("{A}/Patient/p")}],
+        "organization": [{"reference": "Organization/3"}],
+        "policy": [{"uri": "https://hospital.example/policy"}],
+        "provision": {
+            "type": "permit", "purpose": [coding("v3-ActReason", "TREAT")], "actor": [who],
+            "data": items(&["DocumentReference/d1", "DocumentReference/d2"]),
+            "provision": [{"type": "deny", "data": items(&["DocumentReference/d2"])}]
+        }
+    })
+}
+
+fn directive(mapped: &MappedRecord) -> Directive {
+    Directive::parse(&mapped.record.details).expect("a directive")
+}
+
+#[test]
+fn a_permit_is_for_those_of_its_server_and_a_denial_holds_under_both_names() {
+    let [of_a] = &read(&consent(), A)[..] else { panic!("one directive") };
+    let said: Value = serde_json::from_str(&of_a.record.details).expect("JSON");
+    let here = |name: &str| format!("https://a.example/FHIR/{name}");
+    let practitioner = format!("urn:sillage:fhir:reference|{}", here("Practitioner/1"));
+    assert_eq!(said["grantee"], json!({"professional": practitioner}));
+    assert_eq!(said["items"], json!([here("DocumentReference/d1"), here("DocumentReference/d2")]));
+    assert_eq!(said["except"][0]["items"], json!([here("DocumentReference/d2"), "DocumentReference/d2"]));
+    let collector = directive(of_a).collected.expect("collected").collector;
+    assert_eq!(collector.id(), here("Organization/3"));
+    // The patient signed it, by whatever form of their reference.
+    assert_eq!(of_a.record.actor.as_ref().expect("who").id, "patient");
+    let [plain] = &read(&consent(), "")[..] else { panic!("one directive") };
+    let said: Value = serde_json::from_str(&plain.record.details).expect("JSON");
+    assert_eq!(said["except"][0]["items"], json!(["DocumentReference/d2"]));
+}
+
+#[test]
+fn a_withdrawn_consent_is_known_as_before_too() {
+    let mut withdrawn = consent();
+    withdrawn["status"] = json!("inactive");
+    withdrawn["performer"] = json!([{"reference": "RelatedPerson/m"}]);
+    let [of_a] = &read(&withdrawn, A)[..] else { panic!("one end") };
+    let signer = |record: &sillage_proto::v1::Record| record.actor.clone().expect("who").id;
+    assert_eq!(signer(&of_a.record), "https://a.example/FHIR/RelatedPerson/m");
+    let plain = map(&withdrawn.to_string().into_bytes(), &PatientMap::empty(true)).expect("imports");
+    assert_eq!(of_a.bare(), &plain[0].record);
+}
