@@ -20,6 +20,7 @@ use sillage_client::session::Session;
 use sillage_fhir::import::audit_event::SYSTEM_REFERENCE;
 use sillage_fhir::import::consent::SYSTEM_LOG;
 use sillage_fhir::import::history::Stamp;
+use sillage_fhir::import::references::spelled_base;
 use sillage_fhir::import::{FhirError, MappedRecord};
 
 /// What is said of an older version in a history.
@@ -84,9 +85,12 @@ impl Recorded {
         !self.server.is_empty() && !new.server.is_empty() && self.server != new.server
     }
 
-    /// Whether the server of one of the two alone is known, and they aren't made from the same document.
-    fn has_one_server(&self, new: &New<'_>) -> bool {
-        self.server.is_empty() != new.server.is_empty() && self.original.as_ref() != Some(new.document)
+    /// Whether nothing says that both are of one server: one of the servers isn't known, they aren't made from the same document,
+    /// and no business identifier is the same.
+    fn may_be_of_another_server(&self, new: &New<'_>) -> bool {
+        let is_one =
+            |original: &Value| original == new.document || have_an_identifier_in_common(original, new.document);
+        (self.server.is_empty() || new.server.is_empty()) && !self.original.as_ref().is_some_and(is_one)
     }
 
     /// Whether it is of another Consent of the same id: of another server, or that somebody else collected.
@@ -94,8 +98,8 @@ impl Recorded {
         let collected = self.directive.collected.as_ref().map(|collected| &collected.collector);
         match (collected, new.collector) {
             _ if self.is_of_another_server(new) => true,
-            (Some(own), Some(other)) if own != other => true,
-            (Some(own), Some(_)) => !tells_apart(own) && self.has_one_server(new),
+            (Some(own), Some(other)) if !may_be_one((own, &self.server), (other, new.server)) => true,
+            (Some(own), Some(other)) => !(tells_apart(own) && tells_apart(other)) && self.may_be_of_another_server(new),
             // What the patient's own key signed here, nobody collected: in its export this log stands for whoever did.
             (None, Some(other)) => other.system() != SYSTEM_LOG || other.id() != self.log,
             (Some(_), None) => true,
@@ -107,8 +111,42 @@ impl Recorded {
 /// Whether who collected two Consents says that they are one: a patient gives theirs at every server, and a relative reference is
 /// somebody else at each.
 fn tells_apart(collector: &ActorName) -> bool {
-    let is_relative = collector.system() == SYSTEM_REFERENCE && !collector.id().contains("://");
-    *collector != ActorName::patient() && !is_relative
+    *collector != ActorName::patient() && !is_relative(collector)
+}
+
+/// Whether a name is a reference that says nothing of its server.
+fn is_relative(name: &ActorName) -> bool {
+    name.system() == SYSTEM_REFERENCE && !name.id().contains("://")
+}
+
+/// Whether two collectors, each of a Consent of a server, may be the same one. Earlier versions put a relative reference on record
+/// without the server.
+fn may_be_one((own, own_server): (&ActorName, &str), (other, other_server): (&ActorName, &str)) -> bool {
+    if own == other {
+        return true;
+    }
+    if own.system() != SYSTEM_REFERENCE || other.system() != SYSTEM_REFERENCE {
+        return false;
+    }
+    let whole = |name: &ActorName, server: &str| match is_relative(name) && !server.is_empty() {
+        true => spelled_base(&format!("{server}/{}", name.id())),
+        false => spelled_base(name.id()),
+    };
+    let (one, two) = (whole(own, own_server), whole(other, other_server));
+    let ends_with = |long: &str, short: &str| long.strip_suffix(short).is_some_and(|base| base.ends_with('/'));
+    one == two || !one.contains("://") && ends_with(&two, &one) || !two.contains("://") && ends_with(&one, &two)
+}
+
+/// Whether two versions of a Consent have a business identifier in common. One without a system says nothing.
+fn have_an_identifier_in_common(one: &Value, other: &Value) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = |document: &Value| -> Vec<(String, String)> {
+        let listed = document["identifier"].as_array().into_iter().flatten();
+        let pairs = listed.map(|identifier| (text(&identifier["system"]), text(&identifier["value"])));
+        pairs.filter(|(system, value)| !system.is_empty() && !value.is_empty()).collect()
+    };
+    let others = all(other);
+    all(one).iter().any(|identifier| others.contains(identifier))
 }
 
 /// A Consent of this run that was withdrawn: what comes after it may be an older version of it.
@@ -263,8 +301,9 @@ pub(super) fn undecided() -> FhirError {
 /// A Consent whose id is on record of another one.
 pub(super) fn anothers() -> FhirError {
     let why = "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another \
-               server's (fullUrl, --source): if it is the same one, end it first with `sillage consent revoke` and import this one \
-               again; if not, give this one another id";
+               server's, because nothing names the server of both (fullUrl, --source) and no identifier is the same: if it is the \
+               same one, end it first with `sillage consent revoke` and import this one again, with --source; if not, give this one \
+               another id";
     FhirError::new("Consent.id", why)
 }
 
@@ -400,7 +439,7 @@ mod tests {
             for (on_record, server, document, is_one) in [
                 ("", "https://b", &withdrawn, is_told),
                 ("https://a", "", &withdrawn, is_told),
-                ("", "", &withdrawn, true),
+                ("", "", &withdrawn, is_told),
                 ("https://a", "https://a", &withdrawn, true),
                 ("", "https://a", &same, true),
             ] {
@@ -408,6 +447,51 @@ mod tests {
                 let new = New { server, collector: Some(&collector), ..of(document, 2_000) };
                 let refused = withdraws_nothing(&on_record, &new).map(|error| error.path);
                 assert_eq!(refused.is_none(), is_one, "{collector} {server} {document}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_identifier_says_that_two_versions_are_one_consent() {
+        let version = |system: &str, value: &str| json!({"identifier": [{"system": system, "value": value}]});
+        let mut said = directive("c", "TREAT");
+        said.collected = Some(Collected {
+            collector: ActorName::patient(),
+            capacity: "performer".to_owned(),
+            method: "fhir-consent".to_owned(),
+            evidence_sha256: sillage_proof::hash::sha256(&[b"c"]),
+        });
+        let original = Some(version("urn:oid:1.2.3", "7"));
+        let on_record = [Recorded { original, ..recorded(3, said, true) }];
+        let patient = ActorName::patient();
+        for (other, is_one) in [
+            (version("urn:oid:1.2.3", "7"), true),
+            (version("urn:oid:1.2.3", "8"), false),
+            (version("urn:oid:1.2.4", "7"), false),
+            (json!({"id": "c"}), false),
+        ] {
+            let new = New { collector: Some(&patient), ..of(&other, 2_000) };
+            assert_eq!(withdraws_nothing(&on_record, &new).is_none(), is_one, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_collector_that_was_recorded_without_its_server_is_known_again() {
+        let name = |id: &str| ActorName::new(SYSTEM_REFERENCE, id).expect("a name");
+        let at = |server: &'static str, id: &str| (name(id), server);
+        let (old, a) = (at("", "Organization/1"), at("https://a.example/fhir", "Organization/1"));
+        let whole = at("https://a.example/fhir", "https://a.example/FHIR/Organization/1");
+        for (one, other, may) in [
+            (&old, &whole, true),
+            (&a, &whole, true),
+            (&a, &old, true),
+            (&a, &at("https://b.example/fhir", "https://b.example/fhir/Organization/1"), false),
+            (&old, &at("", "Organization/11"), false),
+            (&at("", "1"), &at("", "Organization/11"), false),
+        ] {
+            let names = [(one, other), (other, one)];
+            for (one, other) in names {
+                assert_eq!(may_be_one((&one.0, one.1), (&other.0, other.1)), may, "{one:?} {other:?}");
             }
         }
     }

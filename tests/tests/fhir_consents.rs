@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             a_withdrawn_consent_ends_what_it_permitted,
             what_ended_is_on_record_as_ended,
             consents_of_one_id_of_two_servers_are_two,
+            consents_of_one_id_that_nothing_tells_apart_are_not_merged,
             a_consent_that_was_deleted_on_its_server_ends,
             what_is_refused_is_said_in_french,
             what_cannot_be_said_is_refused_as_a_whole,
@@ -188,12 +189,18 @@ fn at(server: &str, mut consent: Value, date: &str) -> Value {
 
 fn consents_of_one_id_of_two_servers_are_two(world: &mut World) {
     let permits = |document: &str| of_nobody("servers", document);
-    let reads = |world: &World| ["1", "2", "3"].map(|d| may_read(world, "servers", &format!("DocumentReference/{d}")));
+    // Each permits documents of its own server, whatever other servers call theirs.
+    let reads = |world: &World| {
+        [("a", "1"), ("b", "2"), ("b", "3")].map(|(server, document)| {
+            may_read(world, "servers", &format!("https://{server}.example/fhir/DocumentReference/{document}"))
+        })
+    };
     let first = import(world, "server-a", &at("a", permits("1"), "2026-01-05")).ok().json_lines();
     assert_eq!(first[0]["directive"], "Consent/shared", "{first:?}");
     let second = import(world, "server-b", &at("b", permits("2"), "2026-01-06")).ok().json_lines();
     assert_eq!(second[0]["directive"], "https://b.example/fhir/Consent/shared", "{second:?}");
     assert_eq!(reads(world), [true, true, false], "neither replaced the other");
+    assert!(!may_read(world, "servers", "https://b.example/fhir/DocumentReference/1"), "another one at b");
     for (server, printed) in [("a", &first), ("b", &second)] {
         let again = world.path(&format!("server-{server}.json"));
         let again = world.sillage(&["import", "--fhir", &again.to_string_lossy(), "--demo-patients"]).ok();
@@ -207,6 +214,39 @@ fn consents_of_one_id_of_two_servers_are_two(world: &mut World) {
     let ended = import(world, "server-b3", &at("b", withdrawn, "2026-01-08")).ok().json_lines();
     assert_eq!(ended[0]["revoked"], true, "{ended:?}");
     assert_eq!(reads(world), [true, false, false], "{ended:?}");
+}
+
+fn consents_of_one_id_that_nothing_tells_apart_are_not_merged(world: &mut World) {
+    let given = |document: &str, date: &str| {
+        let mut out = of_nobody("apart", document);
+        out["dateTime"] = json!(date);
+        out
+    };
+    let export = |world: &World, name: &str, consent: &Value, more: &[&str]| {
+        let file = world.write(&format!("{name}.ndjson"), format!("{consent}\n"));
+        world.sillage(&[&["import", "--fhir", &file.to_string_lossy(), "--demo-patients"][..], more].concat())
+    };
+    let reads =
+        |world: &World| ["1", "2"].map(|document| may_read(world, "apart", &format!("DocumentReference/{document}")));
+    export(world, "apart-a", &given("1", "2026-01-05"), &[]).ok();
+    // The patient collected both, and neither file names a server: it may be another hospital's.
+    let second = export(world, "apart-b", &given("2", "2026-01-06"), &[]).partly().json_lines();
+    assert_eq!(second[0]["path"], "Consent.id", "{second:?}");
+    assert!(second[0]["error"].to_string().contains("--source"), "{second:?}");
+    let mut withdrawn = given("1", "2026-01-07");
+    withdrawn["status"] = json!("inactive");
+    let ended = export(world, "apart-c", &withdrawn, &[]).partly().json_lines();
+    assert_eq!((&ended[0]["path"], reads(world)), (&json!("Consent.id"), [true, false]), "nothing ended: {ended:?}");
+    // A business identifier says that two versions are one Consent.
+    let identified = |mut consent: Value| {
+        consent["id"] = json!("identified");
+        consent["identifier"] = json!([{"system": "urn:oid:1.2.3", "value": "7"}]);
+        consent
+    };
+    export(world, "apart-d", &identified(given("2", "2026-01-05")), &[]).ok();
+    assert_eq!(reads(world), [true, true]);
+    let ended = export(world, "apart-e", &identified(withdrawn), &[]).ok().json_lines();
+    assert_eq!((&ended[0]["revoked"], reads(world)), (&json!(true), [true, false]), "{ended:?}");
 }
 
 fn a_consent_that_was_deleted_on_its_server_ends(world: &mut World) {
