@@ -196,11 +196,6 @@ pub(super) async fn run(context: &Context, order: Order<'_>, change: Change) -> 
             }
         });
     }
-    if let Some(patient) = &order.target.patient
-        && let Ok(tags) = pair(&session, patient).await
-    {
-        unknown::warn(&session, patient.value(), &tags, order.is_meant).await;
-    }
     // Whoever decides for the patient logs in where the profile says how: its record proves it.
     let login = order.signs == Signs::Author && acting.is_authenticated() && session.logins.is_some();
     if order.how.dry_run {
@@ -277,7 +272,11 @@ async fn dry_run(
             "--dry-run shows what changes for a patient: name one with --patient".to_owned(),
         ));
     };
-    let known = Known::fetch(session, pair(session, patient).await?, AsOf::Now).await?;
+    let tags = pair(session, patient).await?;
+    let known = Known::fetch(session, tags, AsOf::Now).await?;
+    if known.sides().all(|(side, _)| side.records.is_empty()) {
+        unknown::warn(session, patient.value(), &tags, order.is_meant).await;
+    }
     let side = match order.target.secret {
         false => &known.open,
         true => known.secret.as_ref().ok_or_else(no_secret)?,

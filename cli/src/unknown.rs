@@ -1,4 +1,7 @@
 //! A patient under whom nothing is on record: most often a mistyped number, or a missing `--oid`.
+//!
+//! Only commands that read the patient's trace or rules anyway say it. Others would put a reading into the trace for a remark: the
+//! key of the number finds a mistyped digit, and each command says as whom it takes the patient.
 
 use sillage_proto::v1::TraceRequest;
 
