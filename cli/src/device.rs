@@ -25,7 +25,7 @@ use super::{Ended, output};
 use sillage_client::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, encode, prepare, tags_of};
 use sillage_client::consent::who::Acting;
 use sillage_client::error::ClientError;
-use sillage_client::profile::{read, write_private};
+use sillage_client::profile::{read, refuse_existing, write_new};
 use sillage_client::session::Session;
 use sillage_fhir::import::patients::DEFAULT_OID;
 
@@ -141,6 +141,8 @@ pub(super) async fn register(
     further: Vec<v1::Record>,
     is_on_record: &mut bool,
 ) -> Result<Ended, ClientError> {
+    // Before the act is on record, which can't be taken back.
+    args.later.as_deref().map(refuse_existing).transpose()?;
     let tags = tags_of(session).both(patient.ins, patient.oid).await?;
     let halves = Halves::new(&tags)?;
     party.patient_commitment = Some(halves.commitment());
@@ -169,7 +171,7 @@ pub(super) async fn register(
         (None, _) => None,
         (Some(_), Some(file)) => {
             let later = serde_json::to_vec(&Later { device: secret }).expect("texts alone");
-            write_private(file, &later)?;
+            write_new(file, &later, 0o600)?;
             output::note(&format!(
                 "the patient isn't told under the secret tag yet, and the device can't act there: `sillage keys tell --file {}` does it",
                 file.display()

@@ -14,7 +14,7 @@ use super::trace_parts::oldest_first;
 use super::{Context, Ended, change, output, unknown};
 use sillage_client::author::tags_of;
 use sillage_client::error::ClientError;
-use sillage_client::profile::write_private;
+use sillage_client::profile::{refuse_existing, write_new};
 use sillage_client::session::Session;
 use sillage_client::trace::{TracedLine, read_page};
 use sillage_fhir::csv::csv;
@@ -25,11 +25,8 @@ const PAGE: u32 = 500;
 
 pub async fn run(context: &Context, args: ExportPatientArgs) -> Result<Ended, ClientError> {
     let ins = change::ins(&context.profile()?, &args.patient, args.oid.as_deref())?;
-    if args.out.exists() {
-        // Before anything is read: the reading would be on record for nothing.
-        let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        return Err(ClientError::writing(&args.out, exists));
-    }
+    // Before anything is read: the reading would be on record for nothing.
+    refuse_existing(&args.out)?;
     let session = context.session().await?;
     let subject = Subject { ins: ins.value().to_owned(), oid: ins.oid().as_str().to_owned() };
     let traced = read(&session, &subject).await?;
@@ -45,7 +42,7 @@ pub async fn run(context: &Context, args: ExportPatientArgs) -> Result<Ended, Cl
         ExportFormat::Csv => csv(&trace),
         ExportFormat::Json => ndjson(&traced, &trace),
     };
-    write_private(&args.out, text.as_bytes())?;
+    write_new(&args.out, text.as_bytes(), 0o600)?;
     let directives = Directives::of(&trace.lines);
     let said = json!({
         "file": args.out.display().to_string(),

@@ -290,10 +290,9 @@ const OLD_CERTIFICATE: &str = "a certificate of X.509 version 1, which TLS doesn
 /// When the file is there.
 pub fn refuse_existing(path: &Path) -> Result<(), ClientError> {
     match path.symlink_metadata() {
-        Ok(_) => Err(ClientError::writing(
-            path,
-            "the file is there already, and is never overwritten: name another one with --out",
-        )),
+        Ok(_) => {
+            Err(ClientError::writing(path, "the file is there already, and is never overwritten: name another one"))
+        }
         Err(_) => Ok(()),
     }
 }
