@@ -13,6 +13,8 @@ use sillage_rules::line::{ActorLine, AuthLine, CorrelationLine, ItemLine, Patien
 
 use super::authorize_args::{AuthorizeArgs, AuthorizeCommand, CheckArgs};
 use super::change::{acting, identity, ins, somebody};
+use super::errors::why_not;
+use super::lang::of_remarks;
 use super::limits::items;
 use super::record::now_ms;
 use super::{Context, Ended, output};
@@ -33,7 +35,7 @@ pub async fn run(context: &Context, args: AuthorizeArgs) -> Result<Ended, Client
     if let Some(AuthorizeCommand::Check(check)) = &args.command {
         return release(context, check).await;
     }
-    if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
+    if let Some(path) = args.out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
         let why = format!("{} is there already: name a new file with --out; nothing was asked", path.display());
         return Err(ClientError::Usage(why));
     }
@@ -124,7 +126,7 @@ fn bulk(profile: &Profile, file: &Path) -> Result<Vec<Ask>, ClientError> {
 
 /// Writes a receipt: a new file that only its owner may read, for it says who may see whose documents.
 fn write(path: &Path, file: &ReceiptFile) -> Result<(), ClientError> {
-    sillage_client::profile::write_private(path, &file.encode())
+    sillage_client::profile::write_new(path, &file.encode(), 0o600)
 }
 
 fn to_json(origin: &Origin, answer: &Result<Granted, Rejection>) -> Value {
@@ -229,7 +231,10 @@ async fn release(context: &Context, args: &CheckArgs) -> Result<Ended, ClientErr
         let why = refused.map(|refused| refused.to_string());
         output::line(&json!({"ok": refused.is_none(), "error": why, "index": index}).to_string())?;
     } else if let Some(refused) = refused {
-        output::note(&format!("check failed: {refused}"));
+        output::note(&match of_remarks() {
+            Lang::Fr => format!("échec de la vérification : {}", why_not(&refused.to_string(), Lang::Fr)),
+            Lang::En => format!("check failed: {refused}"),
+        });
     } else {
         output::line("ok")?;
     }

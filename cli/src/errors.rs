@@ -6,6 +6,7 @@ use sillage_rules::codes::Code;
 use sillage_words::Lang;
 use sillage_words::codes::sentence;
 
+use super::check_words::CHECKS;
 use sillage_client::error::{ClientError, Rejection};
 
 /// The sentence for an error, with the way out.
@@ -50,7 +51,7 @@ fn french(error: &ClientError) -> String {
             format!("la commande ne peut pas être exécutée telle quelle : {}", remark(why, Lang::Fr))
         }
         ClientError::PolicyRequired => format!("POLICY_REQUIRED : {}", sentence(Code::PolicyRequired)),
-        ClientError::Check(why) => format!("échec de la vérification : {why}"),
+        ClientError::Check(why) => format!("échec de la vérification : {}", why_not(why, Lang::Fr)),
         ClientError::Proposed(path) => format!("proposé, non envoyé : {}", path.display()),
         ClientError::Unavailable(why) => {
             format!("le registre est injoignable, réessayez : {}", remark(why, Lang::Fr))
@@ -58,7 +59,7 @@ fn french(error: &ClientError) -> String {
         ClientError::Quota(why) => format!("quota dépassé : {why}"),
         ClientError::File { what, path, why } => {
             let what = if *what == "cannot write" { "impossible d'écrire" } else { "impossible de lire" };
-            format!("{what} {} : {}", path.display(), remark(why, Lang::Fr))
+            format!("{what} {} : {}", path.display(), why_not(why, Lang::Fr))
         }
     }
 }
@@ -96,6 +97,19 @@ const DETAILS: &[(&str, &str)] = &[
     (
         "{} is {} ahead of the ledger's clock ({}): correct it, or set the author's clock",
         "{} est en avance de {} sur l'horloge du registre ({}) : corrigez-le, ou réglez l'horloge de l'auteur",
+    ),
+    ("invalid digit found in string", "ce n'est pas un nombre entier"),
+    ("{} is not in {}..={}", "{} n'est pas entre {} et {}"),
+    ("number too large to fit in target type", "ce nombre est trop grand"),
+    ("cannot parse integer from empty string", "il faut un nombre"),
+    ("expected a length of time such as 300s, 5m or 1h", "il faut une durée, comme 300s, 5m ou 1h"),
+    (
+        "{} isn't HOST:PORT:PEERPORT; an IPv6 address stands in brackets",
+        "{} n'est pas HÔTE:PORT:PORT_DES_PAIRS ; une adresse IPv6 est entre crochets",
+    ),
+    (
+        "the file is there already, and is never overwritten: name another one",
+        "le fichier existe déjà, et n'est jamais écrasé : nommez-en un autre",
     ),
     ("{} days", "{} jours"),
     ("{} hours", "{} heures"),
@@ -160,6 +174,16 @@ pub fn in_french(english: &str) -> Option<String> {
     })
 }
 
+/// The reason for which a check fails, or for which a file can't be taken, as it is said in a language.
+pub fn why_not(english: &str, lang: Lang) -> String {
+    if lang == Lang::En {
+        return english.to_owned();
+    }
+    let checked = || french_of(&[CHECKS], english, &|_: &str| None);
+    let french = checked().or_else(|| in_french(english)).or_else(|| coded_french(english));
+    french.unwrap_or_else(|| format!("(en anglais) {english}"))
+}
+
 /// A remark or a reason as it is said in a language: ours in French where it is known.
 pub fn remark(english: &str, lang: Lang) -> String {
     match lang {
@@ -183,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_was_found_bad_is_said_in_french_to_its_end() {
-        for (_, french) in DETAILS {
+        for (_, french) in DETAILS.iter().chain(CHECKS) {
             for word in [" the ", " is ", " of ", " and ", " which "] {
                 assert!(!french.contains(word), "{french}");
             }

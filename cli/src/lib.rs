@@ -13,6 +13,7 @@ mod break_glass;
 pub mod break_glass_args;
 mod certificate;
 mod change;
+mod check_words;
 mod checkpoint;
 mod consent;
 pub mod consent_args;

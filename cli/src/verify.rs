@@ -15,6 +15,7 @@ use sillage_rules::entry::Entry;
 
 use super::args::VerifyArgs;
 use super::authorize::policy_keys;
+use super::errors::{say, why_not};
 use super::record::now_ms;
 use super::{Ended, output};
 use sillage_client::authorize::receipt::{ReceiptFile, is_receipt};
@@ -313,7 +314,7 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
             if !lines.is_empty() {
                 out.push(pick(args.lang, "  Ce que dit la trace :", "  What the trace says:").to_owned());
                 out.extend(lines.iter().map(|line| {
-                    let note = line.part.as_ref().map(|(part, shown)| parts_note(part, *shown, args.lang));
+                    let note = line.part.as_ref().map(|(part, places)| parts_note(part, *places, args.lang));
                     format!("  • {}{}", sentence(&line.event, args.lang), note.unwrap_or_default())
                 }));
             }
@@ -321,19 +322,27 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
         }
         Ok(Found::Other { text, .. }) => output::line(&format!("{name}: ok, {text}")),
         Err(Failure::Check { why, .. }) => {
-            output::note(&format!("{name}: check failed: {why}"));
+            output::note(&failed(file, &why_not(why, args.lang), args.lang));
             Ok(())
         }
         Err(Failure::NotValid { why, lines, .. }) => {
-            output::note(&format!("{name}: check failed: {why}"));
+            output::note(&failed(file, why, args.lang));
             let head = format!("{name}{} {}", pick(args.lang, " :", ":"), pick(args.lang, "non valable", "not valid"));
             let indented = lines.iter().map(|line| format!("  {line}"));
             output::lines(&std::iter::once(head).chain(indented).collect::<Vec<_>>())
         }
         Err(Failure::Usage(error)) => {
-            output::note(&format!("{name}: {error}"));
+            output::note(&format!("{name}{} {}", pick(args.lang, " :", ":"), say(error, args.lang)));
             Ok(())
         }
+    }
+}
+
+/// That a file isn't proven.
+fn failed(file: &Path, why: &str, lang: Lang) -> String {
+    match lang {
+        Lang::Fr => format!("{} : échec de la vérification : {why}", file.display()),
+        Lang::En => format!("{}: check failed: {why}", file.display()),
     }
 }
 
@@ -394,6 +403,25 @@ mod tests {
         let line = log(2).sign(more.checkpoint.text(), 0).expect("signed");
         more.checkpoint.push(line).expect("room for it");
         assert!(verify(more.to_string().as_bytes(), &asked(&policy, None)).is_err());
+    }
+
+    #[test]
+    fn whatever_is_changed_is_said_in_french() {
+        let policy = vector_policy();
+        let good = vector("whole");
+        let files = (0..good.len()).step_by(97).map(|at| {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            bad
+        });
+        let cut = (0..good.len()).step_by(193).map(|len| good[..len].to_vec());
+        for file in files.chain(cut) {
+            let Err(Failure::Check { why, .. }) = verify(&file, &asked(&policy, None)) else { continue };
+            let french = why_not(&why, Lang::Fr);
+            assert!(!french.contains("en anglais"), "{why}");
+            let said = failed(Path::new("f"), &french, Lang::Fr);
+            assert!(said.starts_with("f : échec de la vérification : ") && !said.contains("failed"), "{said}");
+        }
     }
 
     #[test]
