@@ -61,6 +61,7 @@ pub mod table;
 mod trace;
 mod trace_parts;
 mod unknown;
+pub mod usage_errors;
 mod verify;
 mod void;
 mod vouching;

@@ -7,6 +7,7 @@ use sillage_cli::Ended;
 use sillage_cli::errors::say;
 use sillage_cli::help::parse;
 use sillage_cli::lang::of_remarks;
+use sillage_cli::usage_errors;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -14,7 +15,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results; everything else is a usage error.
-            let _ = error.print();
+            match usage_errors::said(&error, of_remarks()) {
+                Some(text) => _ = std::io::stderr().write_all(text.as_bytes()),
+                None => _ = error.print(),
+            }
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };

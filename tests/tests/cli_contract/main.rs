@@ -36,6 +36,8 @@ fn main() -> ExitCode {
             trace::people_read_french_and_english,
             trace::every_line_can_be_verified,
             trace::a_patient_under_whom_nothing_is_on_record_is_named,
+            trace::a_change_reads_nothing_for_a_remark,
+            trace::usage_errors_speak_the_language_that_was_chosen,
             trace::the_language_is_said_anywhere,
             trace::questions_that_make_no_sense_are_refused,
             prove::a_checkpoint_is_a_note_signed_by_the_log,

@@ -152,6 +152,34 @@ pub fn a_patient_under_whom_nothing_is_on_record_is_named(world: &mut World) {
     assert!(!known.stderr.contains("--force"), "{known}");
 }
 
+pub fn a_change_reads_nothing_for_a_remark(world: &mut World) {
+    let patient = ins(9_872);
+    let first = world.record(&[access(&patient, "before")])[0];
+    let proven = ["--issuer", "https://ens.example", "--method", "FranceConnect+", "--eidas-level", "substantial"];
+    let whose = ["--patient", &patient, "--oid", OID, "--json"];
+    let blocked =
+        world.sillage(&[&["block", "--professional", "10100534436"][..], &whose, &proven].concat()).ok().json();
+    let blocked = blocked["index"].as_u64().expect("where it is");
+    for index in first + 1..blocked {
+        let entry = world.sillage(&["entry", &index.to_string()]).ok().json();
+        assert_ne!(entry["kind"], "log.consulted", "{entry}");
+    }
+}
+
+pub fn usage_errors_speak_the_language_that_was_chosen(world: &mut World) {
+    for (args, said) in [
+        (&["trace", "--patien", "1", "--lang", "fr"][..], "« --patien »"),
+        (&["trace", "--lang", "fr"], "il manque « --patient"),
+        (&["checkpoint", "--timeout", "0", "--lang", "fr"], "pas entre 1 et 3600"),
+    ] {
+        let run = world.sillage(args);
+        assert_eq!(run.code, Some(2), "{run}");
+        assert!(run.stderr.contains(said) && run.stderr.contains("« --help »"), "{run}");
+        assert!(!run.stderr.contains("error:") && !run.stderr.contains("Usage:"), "{run}");
+    }
+    assert!(world.sillage(&["trace", "--lang", "en"]).stderr.contains("error:"));
+}
+
 pub fn the_language_is_said_anywhere(world: &mut World) {
     let file = world.write("array.ndjson", "[{}]");
     let file = file.to_string_lossy();
