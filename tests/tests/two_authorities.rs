@@ -3,7 +3,7 @@
 
 use std::process::{Command, ExitCode};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sillage_chaos::process::Options;
 use sillage_tests::health::{Patient, in_s, rpps};
 use sillage_tests::lines::{OID, access};
