@@ -12,7 +12,6 @@ use sillage_proto::v1::LogEntry;
 use sillage_rules::codes::Code;
 
 use super::args::{AuditArgs, AuditCommand};
-use super::record::now_ms;
 use super::{Context, Ended, output};
 use sillage_audit::Divergence;
 use sillage_audit::compare::{Relation, Signed, compare, evidence};
@@ -20,6 +19,7 @@ use sillage_audit::fetch;
 use sillage_audit::follow::{Audit, Clean, Round};
 use sillage_audit::receipts::{Promise, root_of_range};
 use sillage_client::checks::failed;
+use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_client::session::Session;

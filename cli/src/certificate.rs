@@ -8,7 +8,7 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
-use super::record::now_ms;
+use sillage_client::clock::now_ms;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Clocks of other machines may be behind.

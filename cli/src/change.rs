@@ -15,9 +15,10 @@ use sillage_rules::roles::Roles;
 use super::consent_args::{By, ChangeArgs, How};
 use super::errors::remark;
 use super::keys::submit_message;
-use super::record::{Recorder, now_ms};
+use super::record::open_recorder;
 use super::{Context, Ended, output, unknown};
 use sillage_client::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, tags_of};
+use sillage_client::clock::now_ms;
 use sillage_client::consent::change::{Change, meta};
 use sillage_client::consent::known::{AsOf, Known};
 use sillage_client::consent::preview;
@@ -240,7 +241,7 @@ async fn submit(
     target: &Target,
     record: sillage_proto::v1::Record,
 ) -> Result<VerifiedReceipt, ClientError> {
-    let mut recorder = Recorder::open(session, None).await?;
+    let mut recorder = open_recorder(session, None).await?;
     let patient = target.patient.as_ref().map(|ins| TagRequest {
         ins: ins.value().to_owned(),
         oid: ins.oid().as_str().to_owned(),

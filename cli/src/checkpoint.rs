@@ -8,9 +8,9 @@ use sillage_proof::note::SignedNote;
 use sillage_proof::policy::Policy;
 
 use super::args::CheckpointArgs;
-use super::record::now_ms;
 use super::{Context, Ended, output};
 use sillage_client::checks::{self, VerifiedCheckpoint, failed};
+use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_client::trust::Trusted;

@@ -20,9 +20,9 @@ use sillage_rules::roles::Roles;
 
 use super::device_args::DeviceArgs;
 use super::keys::{print, submit_encoded, submit_messages};
-use super::record::now_ms;
 use super::{Ended, output};
 use sillage_client::author::{NewRecord, TagPair, TagRequest, VerifiedReceipt, encode, prepare, tags_of};
+use sillage_client::clock::now_ms;
 use sillage_client::consent::who::Acting;
 use sillage_client::error::ClientError;
 use sillage_client::profile::{read, refuse_existing, write_new};

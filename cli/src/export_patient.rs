@@ -8,11 +8,11 @@ use sillage_rules::line::{ErasedLine, OpenedContent, PatientLine, TraceLineJson}
 use sillage_rules::time::TimeMs;
 
 use super::args::{ExportFormat, ExportPatientArgs};
-use super::record::now_ms;
 use super::trace::voided_line;
 use super::trace_parts::oldest_first;
 use super::{Context, Ended, change, output, unknown};
 use sillage_client::author::tags_of;
+use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
 use sillage_client::profile::{refuse_existing, write_new};
 use sillage_client::session::Session;

@@ -11,7 +11,7 @@ use sillage_rules::record::ParsedRecord;
 
 use super::keys::print;
 use super::proposed::Proposed;
-use super::record::{Recorder, parse};
+use super::record::{open_recorder, parse};
 use super::{Context, Ended, output};
 use sillage_client::author::prepare;
 use sillage_client::error::ClientError;
@@ -107,7 +107,7 @@ pub async fn run(context: &Context, command: IdentityCommand) -> Result<Ended, C
             let encode = |(position, message)| sillage_client::author::encode(message, position);
             let records = messages.into_iter().enumerate().map(|(at, message)| encode((at, message)));
             let records = records.collect::<Result<Vec<_>, _>>()?;
-            let receipt = Recorder::open(&session, None).await?.send_attended(records).await?;
+            let receipt = open_recorder(&session, None).await?.send_attended(records).await?;
             return print(&receipt, json!({"submitted": file, "signatures": proposed.signatures()}));
         }
     }

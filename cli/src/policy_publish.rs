@@ -8,8 +8,8 @@ use sillage_rules::kind::Kind;
 
 use super::change::authority;
 use super::keys::{print, submit_message};
-use super::record::now_ms;
 use super::{Context, Ended};
+use sillage_client::clock::now_ms;
 use sillage_client::consent::change::Change;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;

@@ -15,9 +15,9 @@ use sillage_rules::line::{ActLine, RecordLine};
 use sillage_rules::record::ParsedRecord;
 
 use super::authority::{DAY_MS, SignatureLine};
-use super::record::now_ms;
 use super::{change, output};
 use sillage_client::author::tags_of;
+use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
 use sillage_client::profile::{load_seed, read, write_new};
 use sillage_client::session::Session;

@@ -4,10 +4,8 @@
 //! acknowledged is printed again without being sent. Standard input is sent as it comes, without waiting for more: while
 //! one batch is on its way, the next one gathers.
 
-use std::collections::HashSet;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::json;
 use sillage_proof::hash::{Hash, sha256};
@@ -16,16 +14,13 @@ use sillage_rules::ident::{Checks, Source as IdentSource};
 use sillage_rules::limits::LINE_BYTES_MAX;
 use sillage_rules::line::RecordLine;
 use sillage_rules::record::{ParsedRecord, RecordError, check_time};
-use sillage_rules::stream::StreamLabel;
 
 use super::args::RecordArgs;
 use super::{Context, Ended, output};
-use sillage_client::author::{
-    NewRecord, Stream, TagRequest, Tags, VerifiedReceipt, fitting, open_stream, prepare, tags_of,
-};
-pub(super) use sillage_client::clock::now_ms;
+use sillage_client::author::{NewRecord, Recorder, TagRequest, VerifiedReceipt, fitting, prepare};
+use sillage_client::clock::now_ms;
 use sillage_client::error::{ClientError, Rejection};
-use sillage_client::outbox::{DoneLine, Source};
+use sillage_client::outbox::Source;
 use sillage_client::profile::read;
 use sillage_client::session::Session;
 use sillage_words::time::rfc3339;
@@ -39,7 +34,7 @@ pub async fn run(context: &Context, args: RecordArgs) -> Result<Ended, ClientErr
     let checks = Checks { test_log: genesis.test_log, source: IdentSource::Direct };
     if args.file.as_os_str() == "-" {
         let session = context.session().await?;
-        let mut recorder = Recorder::open(&session, args.receipts).await?;
+        let mut recorder = open_recorder(&session, args.receipts).await?;
         return from_stdin(&mut recorder, args.batch as usize, checks).await;
     }
     let bytes = read(&args.file)?;
@@ -52,7 +47,7 @@ pub async fn run(context: &Context, args: RecordArgs) -> Result<Ended, ClientErr
     }
     validate(&args.file, &lines, checks)?;
     let session = context.session().await?;
-    let mut recorder = Recorder::open(&session, args.receipts).await?;
+    let mut recorder = open_recorder(&session, args.receipts).await?;
     from_file(&mut recorder, &args.file, &lines, sha256(&[&bytes]), args.batch as usize, checks).await
 }
 
@@ -125,108 +120,14 @@ fn validate(path: &Path, lines: &[Line<'_>], checks: Checks) -> Result<(), Clien
     Ok(())
 }
 
-/// One stream, and where its receipts go.
-pub(super) struct Recorder {
-    pub stream: Stream,
-    pub tags: Tags,
-    receipts: Option<Receipts>,
-}
-
-impl Recorder {
-    /// Opens the profile's stream with its outbox, and sends first what may have been sent before.
-    pub async fn open(session: &Session, receipts: Option<PathBuf>) -> Result<Self, ClientError> {
-        let label = StreamLabel::parse(&session.profile.stream).map_err(|e| ClientError::Usage(e.to_string()))?;
-        let signer = Arc::new(session.signer(session.profile.author_signing_key()?).await?);
-        let receipts = receipts.map(Receipts::open).transpose()?;
-        let mut stream = open_stream(session, signer, label, true).await?;
-        let settled = stream.settle().await?;
-        let mut recorder = Self { stream, tags: tags_of(session), receipts };
-        if let Some((source, receipt)) = settled {
-            let (first, count) = (receipt.first_index, receipt.count);
-            if matches!(source, Source::Fresh) {
-                output::note(&format!("a batch of an earlier run was sent: {count} records from index {first} on"));
-            }
-            recorder.keep_receipt(&receipt)?;
-        }
-        Ok(recorder)
+/// Opens the profile's stream, and says so where a batch of an earlier run was sent first.
+pub(super) async fn open_recorder(session: &Session, receipts: Option<PathBuf>) -> Result<Recorder, ClientError> {
+    let recorder = Recorder::open(session, receipts).await?;
+    if let Some((Source::Fresh, receipt)) = &recorder.settled {
+        let (first, count) = (receipt.first_index, receipt.count);
+        output::note(&format!("a batch of an earlier run was sent: {count} records from index {first} on"));
     }
-
-    /// Sends one batch and keeps its receipt.
-    pub async fn send(&mut self, records: Vec<Vec<u8>>, source: Source) -> Result<VerifiedReceipt, ClientError> {
-        let receipt = self.stream.send(records, source).await?;
-        self.keep_receipt(&receipt)?;
-        Ok(receipt)
-    }
-
-    /// Sends what somebody waits for: a refusal is the command's own error, and leaves nothing behind.
-    pub async fn send_attended(&mut self, records: Vec<Vec<u8>>) -> Result<VerifiedReceipt, ClientError> {
-        let receipt = self.stream.send_attended(records).await?;
-        self.keep_receipt(&receipt)?;
-        Ok(receipt)
-    }
-
-    fn keep_receipt(&mut self, receipt: &VerifiedReceipt) -> Result<(), ClientError> {
-        match &mut self.receipts {
-            Some(file) => file.keep(
-                receipt.seq,
-                receipt.first_index,
-                receipt.count,
-                &hex::encode(&receipt.message),
-                &hex::encode(&receipt.signature),
-            ),
-            None => Ok(()),
-        }
-    }
-
-    fn keep_done(&mut self, done: &DoneLine) -> Result<(), ClientError> {
-        match &mut self.receipts {
-            Some(file) => file.keep(done.seq, done.first_index, done.count, &done.receipt, &done.signature),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The file of `--receipts`: one JSON line for each batch, none twice.
-struct Receipts {
-    path: PathBuf,
-    file: std::fs::File,
-    kept: HashSet<String>,
-}
-
-impl Receipts {
-    fn open(path: PathBuf) -> Result<Self, ClientError> {
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(ClientError::reading(&path, error)),
-        };
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let kept = lines.filter_map(|line| line["message"].as_str().map(str::to_owned)).collect();
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = file.map_err(|error| ClientError::writing(&path, error))?;
-        if !text.is_empty() && !text.ends_with('\n') {
-            // A crash left half a line: what follows must not be glued to it.
-            file.write_all(b"\n").map_err(|error| ClientError::writing(&path, error))?;
-        }
-        Ok(Self { path, file, kept })
-    }
-
-    fn keep(
-        &mut self,
-        seq: u64,
-        first_index: u64,
-        count: u32,
-        message: &str,
-        signature: &str,
-    ) -> Result<(), ClientError> {
-        if !self.kept.insert(message.to_owned()) {
-            return Ok(());
-        }
-        let line =
-            json!({"seq": seq, "first_index": first_index, "count": count, "message": message, "signature": signature});
-        let written = self.file.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.file.sync_data());
-        written.map_err(|error| ClientError::writing(&self.path, error))
-    }
+    Ok(recorder)
 }
 
 fn result_line(index: u64, time_ms: u64) -> String {
@@ -452,18 +353,5 @@ mod tests {
         let records = vec![vec![0; 60_000]; 200];
         let count = fitting(&records);
         assert!(count * 60_016 <= BATCH_BYTES_MAX && (count + 1) * 60_016 > BATCH_BYTES_MAX, "{count}");
-    }
-
-    #[test]
-    fn a_receipt_is_kept_once() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("receipts");
-        std::fs::write(&path, "{\"mess").expect("half a line");
-        for _ in 0..2 {
-            let mut receipts = Receipts::open(path.clone()).expect("opened");
-            receipts.keep(1, 10, 2, "aa", "bb").expect("kept");
-        }
-        let text = std::fs::read_to_string(&path).expect("there");
-        assert_eq!(text.lines().filter(|l| l.contains("\"aa\"")).count(), 1, "{text}");
     }
 }

@@ -15,7 +15,7 @@ use sillage_rules::vouching::{Vouched, Vouching};
 use super::Ended;
 use super::keys::{parse, print, submit, submit_messages};
 use super::keys_args::{RolesArgs, VouchedArgs, VouchingArgs};
-use super::record::now_ms;
+use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_client::session::Session;

@@ -4,6 +4,7 @@
 //!
 //! - [`profile`] and [`session`]: who calls which log with which keys; [`channel`]: how calls reach the nodes;
 //! - [`author`]: records become signed batches and come back as receipts; [`outbox`]: why a crash loses and repeats nothing;
+//! - [`import`]: FHIR documents of other systems become records, each once;
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`trust`]: whose signatures count; [`checks`] and [`state`]: what is verified before it is believed;
@@ -35,6 +36,7 @@ pub mod emergency_mode;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod import;
 pub mod outbox;
 pub mod process;
 pub mod profile;

@@ -1,108 +1,85 @@
 //! The lines that an import prints: one for each record, refusal or document without one.
 
-use std::path::PathBuf;
-use std::rc::Rc;
-
 use serde_json::json;
-use sillage_proto::v1::PatientIdentity;
 use sillage_rules::ident::InsOid;
-use sillage_rules::kind::Kind;
 
 use super::super::errors::{coded_french, in_french};
-use super::super::import_known::Original;
-use super::super::record::now_ms;
+use super::From;
+use sillage_client::clock::now_ms;
+use sillage_client::import::{Became, Decided, OnRecord, Outcome, Remark};
+use sillage_fhir::import::Ends;
 use sillage_fhir::import::french::french;
-use sillage_fhir::import::{DirectiveNote, Ends, FhirError, MappedRecord};
 use sillage_words::Lang;
 
-/// One line of output to be.
-pub(super) struct Line {
-    pub file: PathBuf,
-    pub entry: Option<usize>,
-    /// Which document of this run it is of.
-    pub document: u64,
-    /// Which records of this run go on record together, where it is one of those.
-    pub group: Option<u64>,
-    /// The document, while it isn't on record.
-    pub original: Option<Rc<Original>>,
-    /// How many records are the access that it is the first of.
-    pub parts: usize,
-    /// The record of the same resource that says something else.
-    pub differs_from: Option<u64>,
-    pub what: What,
-}
-
-pub(super) enum What {
-    /// To be sent, with the document it was made from.
-    Record(Box<(MappedRecord, Vec<u8>)>),
-    /// The same as another line of the chunk.
-    Same(usize),
-    /// Where it is on record, the directive or the rule that it is, whose it is, and whether it is kept from representatives.
-    Recorded(u64, Option<Noted>, Option<PatientIdentity>, bool),
-    Refused(FhirError),
-    /// Nothing that would be a record, and why.
-    Skipped(&'static str),
-    /// Of a document that another line refuses.
-    Nothing,
-}
-
-/// The sort of a record that a Consent became.
-pub(super) enum Noted {
-    Directive(DirectiveNote),
-    Rule(Kind),
-}
-
-impl Line {
-    /// `demo`: name the patients that were given a demonstration identity, for nobody else knows it.
-    pub fn to_json(&self, demo: bool, lang: Lang) -> Option<String> {
-        let mut out = serde_json::Map::new();
-        let mut put = |name: &str, value: serde_json::Value| drop(out.insert(name.to_owned(), value));
-        put("file", json!(self.file.display().to_string()));
-        if let Some(entry) = self.entry {
-            put("entry", json!(entry));
+/// The line of an outcome. `demo`: name the patients that were given a demonstration identity, for nobody else knows it.
+pub(super) fn printed(outcome: &Outcome<From>, demo: bool, lang: Lang) -> String {
+    let mut out = serde_json::Map::new();
+    let mut put = |name: &str, value: serde_json::Value| drop(out.insert(name.to_owned(), value));
+    put("file", json!(outcome.from.file.display().to_string()));
+    if let Some(entry) = outcome.from.entry {
+        put("entry", json!(entry));
+    }
+    match &outcome.became {
+        Became::OnRecord(on_record) => put_on_record(on_record, demo, put),
+        Became::Refused(refused) => {
+            put("error", json!(said(&refused.error.reason, lang)));
+            put("path", json!(refused.error.path));
         }
-        match &self.what {
-            What::Recorded(index, noted, patient, secret) => {
-                put("index", json!(index));
-                if self.parts > 1 {
-                    put("parts", json!(self.parts));
-                }
-                if let Some(other) = self.differs_from {
-                    put("differs_from", json!(other));
-                }
-                if *secret {
-                    put("secret", json!(true));
-                }
-                if let Some(made) = patient.as_ref().filter(|patient| demo && patient.oid == InsOid::Demo.as_str()) {
-                    put("demo_patient", json!({"ins": made.ins, "oid": made.oid}));
-                }
-                match noted {
-                    Some(Noted::Directive(directive)) => {
-                        put("directive", json!(directive.id));
-                        let (name, holds) = match directive.ends {
-                            Ends::Revoked => ("revoked", true),
-                            Ends::At(until) => ("expired", until <= now_ms()),
-                            Ends::Open => ("expired", false),
-                        };
-                        if holds {
-                            put(name, json!(true));
-                        }
-                    }
-                    Some(Noted::Rule(kind)) => put("rule", json!(kind.token())),
-                    None => {}
-                }
-            }
-            What::Refused(error) => {
-                put("error", json!(said(&error.reason, lang)));
-                put("path", json!(error.path));
-            }
-            What::Skipped(why) => put("skipped", json!(said(why, lang))),
-            What::Nothing => return None,
-            What::Record(_) | What::Same(_) => {
-                unreachable!("every record of a chunk was sent or refused before it is printed")
+        Became::Skipped(why) => put("skipped", json!(said(why.as_str(), lang))),
+    }
+    serde_json::Value::Object(out).to_string()
+}
+
+fn put_on_record(on_record: &OnRecord, demo: bool, mut put: impl FnMut(&str, serde_json::Value)) {
+    put("index", json!(on_record.index));
+    if on_record.parts > 1 {
+        put("parts", json!(on_record.parts));
+    }
+    if let Some(other) = on_record.differs_from {
+        put("differs_from", json!(other));
+    }
+    if on_record.secret {
+        put("secret", json!(true));
+    }
+    if let Some(made) = on_record.patient.as_ref().filter(|patient| demo && patient.oid == InsOid::Demo.as_str()) {
+        put("demo_patient", json!({"ins": made.ins, "oid": made.oid}));
+    }
+    match &on_record.decided {
+        Some(Decided::Directive(directive)) => {
+            put("directive", json!(directive.id));
+            let (name, holds) = match directive.ends {
+                Ends::Revoked => ("revoked", true),
+                Ends::At(until) => ("expired", until <= now_ms()),
+                Ends::Open => ("expired", false),
+            };
+            if holds {
+                put(name, json!(true));
             }
         }
-        Some(serde_json::Value::Object(out).to_string())
+        Some(Decided::Rule(kind)) => put("rule", json!(kind.token())),
+        None => {}
+    }
+}
+
+/// A remark, in the language that was chosen.
+pub(super) fn noted(remark: &Remark<From>, lang: Lang) -> String {
+    match remark {
+        Remark::DoubtfulIdentity { from, doubt } => format!("{}: {}", from.file.display(), said(doubt, lang)),
+        Remark::NoServer { from, reference } => said(
+            &format!(
+                "{}: `{reference}` names no server, and its document doesn't either (fullUrl): the same name from another server is \
+                 taken for the same one; name the server with --source URL, or give an identifier",
+                from.file.display()
+            ),
+            lang,
+        ),
+        Remark::OtherContent { from, index } => said(
+            &format!(
+                "{}: an event of the same source and id, with other content, is on record at no. {index}: both are",
+                from.file.display()
+            ),
+            lang,
+        ),
     }
 }
 
@@ -120,29 +97,31 @@ pub(super) fn said(english: &str, lang: Lang) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sillage_client::import::Skipped;
+    use sillage_fhir::import::FhirError;
 
     #[test]
     fn what_is_refused_is_said_in_the_language_that_was_chosen() {
-        let refused = |path: &str, reason: &str| Line {
-            file: "a.json".into(),
-            entry: Some(3),
-            document: 0,
-            group: None,
-            original: None,
-            parts: 1,
-            differs_from: None,
-            what: What::Refused(FhirError { path: path.into(), reason: reason.into() }),
+        let told = |became: Became, lang| {
+            let from = From { file: std::path::Path::new("a.json").into(), entry: Some(3) };
+            printed(&Outcome { from, document: 1, became }, false, lang)
         };
-        let told = |reason: &str, lang| refused("Consent.patient", reason).to_json(false, lang).expect("a line");
+        let refused = |reason: &str| {
+            let error = FhirError { path: "Consent.patient".into(), reason: reason.into() };
+            Became::Refused(error.into())
+        };
         let unknown = "Patient/1 has no INS: add it to --patient-map, or use --demo-patients on a test log";
-        assert!(told(unknown, Lang::En).contains(unknown));
-        let french = told(unknown, Lang::Fr);
+        assert!(told(refused(unknown), Lang::En).contains(unknown));
+        let french = told(refused(unknown), Lang::Fr);
         for said in ["n'a pas d'INS", "--patient-map", "--demo-patients", "Consent.patient", "\"entry\":3", "a.json"] {
             assert!(french.contains(said), "{french}");
         }
-        let coded = told("TEST_INS_REFUSED: no test identity here", Lang::Fr);
+        let coded = told(refused("TEST_INS_REFUSED: no test identity here"), Lang::Fr);
         assert!(coded.contains("TEST_INS_REFUSED : Les identités de test"), "{coded}");
-        let skipped = Line { what: What::Skipped(super::super::SKIPPED), ..refused("", "") };
-        assert!(skipped.to_json(false, Lang::Fr).expect("a line").contains("ce n'est pas un accès"));
+        let skipped = |why| told(Became::Skipped(why), Lang::Fr);
+        assert!(skipped(Skipped::OwnTrace).contains("ce n'est pas un accès"));
+        for why in [Skipped::Superseded, Skipped::OwnTrace, Skipped::Over] {
+            assert!(!skipped(why).contains(why.as_str()), "{why} is said in French");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! How events get on record: records become signed batches, go out in order, and come back as receipts.
 //!
 //! [`Author`] is for services: it submits from many tasks at once, over several streams. The pieces below it can be used
-//! alone: [`Signer::sign_batch`] (no network), [`verify_receipt`], [`Stream`] (one stream, with or without outbox), [`Tags`].
+//! alone: [`Signer::sign_batch`] (no network), [`verify_receipt`], [`Stream`] (one stream, with or without outbox), [`Recorder`] (one stream with its outbox, for one task), [`Tags`].
 
+mod recorder;
 mod sign;
 mod stream;
 mod tags;
@@ -18,6 +19,7 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::stream::StreamLabel;
 use tokio::sync::{Mutex, MutexGuard};
 
+pub use recorder::Recorder;
 pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_receipt_by};
 pub use stream::Stream;
 pub use tags::{Resolved, TagPair, TagRequest, Tags};

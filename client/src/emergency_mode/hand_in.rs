@@ -312,7 +312,7 @@ async fn prepare_each(
 
 fn is_done(stream: &Stream, key: &DocumentKey) -> Option<u64> {
     let outbox = stream.outbox()?;
-    outbox.done().of_document(key).map(|(index, _)| index)
+    outbox.done().of_document(key).map(|place| place.index)
 }
 
 /// The line that a refusal is about, where it is about one line and the others can go without it. Accesses are refused

@@ -133,14 +133,26 @@ impl TryFrom<String> for DocumentKey {
     }
 }
 
+/// Where the record of a document stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentPlace {
+    /// Index of its entry in the log.
+    pub index: u64,
+    /// Ledger time, ms since 1970.
+    pub time_ms: u64,
+    /// Number of its batch in the stream.
+    pub seq: u64,
+    /// Position in that batch, from 0.
+    pub position: u32,
+}
+
 /// Everything acknowledged, in memory: where each input record stands in the log.
 #[derive(Debug, Default)]
 pub struct Done {
     last_seq: u64,
     /// File → first ordinal → batch.
     files: HashMap<Hash, BTreeMap<u64, DoneLine>>,
-    /// Document → index and time.
-    keys: HashMap<[u8; 16], (u64, u64)>,
+    keys: HashMap<[u8; 16], DocumentPlace>,
     /// Resource → the content that came first, and its index.
     resources: HashMap<[u8; 8], (DocumentKey, u64)>,
     /// Some keys aren't of resources: those of the version before, among others.
@@ -164,8 +176,9 @@ impl Done {
                 self.files.entry(*sha256).or_default().insert(*first, line);
             }
             Source::Keys(keys) => {
-                for (key, index) in keys.iter().zip(line.first_index..) {
-                    self.keys.insert(key.key, (index, line.time_ms));
+                let (seq, time_ms) = (line.seq, line.time_ms);
+                for ((key, index), position) in keys.iter().zip(line.first_index..).zip(0..) {
+                    self.keys.insert(key.key, DocumentPlace { index, time_ms, seq, position });
                     match key.resource {
                         Some(of) => drop(self.resources.entry(of.id).or_insert((*key, index))),
                         None => self.has_unnamed = true,
@@ -193,8 +206,8 @@ impl Done {
         Some((line.first_index + (ordinal - first), line.time_ms))
     }
 
-    /// Index and ledger time (ms) of a document's record.
-    pub fn of_document(&self, key: &DocumentKey) -> Option<(u64, u64)> {
+    /// Where a document's record stands.
+    pub fn of_document(&self, key: &DocumentKey) -> Option<DocumentPlace> {
         self.keys.get(&key.key).copied()
     }
 
@@ -240,7 +253,8 @@ mod tests {
         let stored = serde_json::to_string(&Source::Keys(vec![first])).expect("plain data");
         let source: Source = serde_json::from_str(&stored).expect("own JSON");
         let done = Done::new(vec![line(source, 1, 1, 50)]);
-        assert_eq!((done.of_document(&first), done.of_document(&second)), (Some((50, 9)), None));
+        let of = |key| done.of_document(key).map(|place| (place.index, place.time_ms));
+        assert_eq!((of(&first), of(&second)), (Some((50, 9)), None));
         assert_eq!((done.other_content(&first), done.other_content(&second)), (None, Some(50)));
         assert!(!done.has_unnamed());
         for bad in ["", "00-11", "zz", &format!("{}-{}", "00".repeat(16), "00".repeat(8))] {
@@ -255,7 +269,8 @@ mod tests {
         let stored = serde_json::to_string(&Source::Keys(keys.clone())).expect("plain data");
         let source: Source = serde_json::from_str(&stored).expect("own JSON");
         let done = Done::new(vec![line(source, 1, 2, 50)]);
-        assert_eq!(done.of_document(&keys[1]), Some((51, 9)));
+        let place = DocumentPlace { index: 51, time_ms: 9, seq: 1, position: 1 };
+        assert_eq!(done.of_document(&keys[1]), Some(place));
         assert_eq!(done.of_document(&DocumentKey::new(b"other", b"record", 0)), None);
     }
 }

@@ -184,6 +184,16 @@ fn neighbours(entries: &[&RawValue]) -> Neighbours {
 }
 
 impl Document {
+    /// One resource that came alone from the server with this base URL; an empty one says nothing.
+    pub fn of_server(json: Vec<u8>, base: &str) -> Self {
+        Self { around: Neighbours::default().at(base), ..Self::alone(Ok(json)) }
+    }
+
+    /// In place of what couldn't be read: the reason.
+    pub fn unreadable(why: FhirError) -> Self {
+        Self::alone(Err(why))
+    }
+
     fn alone(json: Result<Vec<u8>, FhirError>) -> Self {
         Self { entry: None, json, full_url: String::new(), around: Neighbours::default(), is_old: false, deleted: None }
     }

@@ -12,7 +12,7 @@ use sillage_fhir::import::source::Document;
 use sillage_fhir::import::{Ends, FhirError, MappedRecord, consent};
 use sillage_rules::consent::{Directive, Effect};
 
-use super::super::import_consents;
+use super::consents;
 
 /// The record that ends what is on record of a Consent. `last` is what its last version became, a version of the server `base`.
 ///
@@ -76,7 +76,7 @@ impl Deletions {
         };
         let is_newer = |deleted: &Deleted| deleted.is_before(&document, first.record.occurred_at_ms);
         let mut of_it = of_id.iter().filter(is_of_it);
-        of_it.any(|deleted| !is_newer(deleted)).then(import_consents::deleted)
+        of_it.any(|deleted| !is_newer(deleted)).then(consents::deleted)
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use sillage_proto::v1::PatientIdentity;
 
-use sillage_client::author::{NewRecord, TagRequest, encode};
-use sillage_client::outbox::source::{DocumentKey, Done, ResourceName};
+use crate::author::{NewRecord, TagRequest, encode};
+use crate::outbox::source::{DocumentKey, Done, ResourceName};
 use sillage_fhir::import::references::base_of;
 use sillage_fhir::import::{MappedRecord, Neighbours, PatientMap, map_as_before};
 
@@ -119,7 +119,7 @@ impl Seen {
     /// Where a record stands, if it does.
     pub fn place(&self, key: &DocumentKey, done: Option<&Done>) -> Option<u64> {
         let here = self.recorded.get(key).copied();
-        here.or_else(|| done.and_then(|done| done.of_document(key)).map(|(index, _)| index))
+        here.or_else(|| done.and_then(|done| done.of_document(key)).map(|place| place.index))
     }
 
     /// Takes note of where a resource stands.

@@ -4,36 +4,17 @@
 //! server in front of theirs, and later versions of it are found under that.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use super::super::import_consents::{self, New, Recorded};
-use super::super::import_known::new_record;
-use super::super::output;
-use super::line::said;
-use super::{Import, Waiting, What};
-use sillage_client::author::prepare;
-use sillage_client::error::ClientError;
+use super::Import;
+use super::chunk::{Waiting, What};
+use super::consents::{self, New, Recorded};
+use super::known::new_record;
+use crate::author::prepare;
+use crate::error::ClientError;
 use sillage_fhir::import::consent::{id_at, renamed};
-use sillage_fhir::import::source::{Document, without_server};
 use sillage_fhir::import::{Ends, MappedRecord};
 
-impl Import<'_> {
-    /// Says once of a run that names of two servers would be one, where nothing says the server.
-    pub(super) fn ask_for_server(&self, file: &Path, found: &[Document], is_asked: &mut bool) {
-        if *is_asked || !self.source.is_empty() {
-            return;
-        }
-        if let Some(reference) = without_server(found) {
-            let why = format!(
-                "{}: `{reference}` names no server, and its document doesn't either (fullUrl): the same name from another server is \
-                 taken for the same one; name the server with --source URL, or give an identifier",
-                file.display()
-            );
-            output::note(&said(&why, self.lang));
-            *is_asked = true;
-        }
-    }
-
+impl<F: Clone> Import<'_, F> {
     fn mapped(&self, waiting: &Waiting) -> Option<&MappedRecord> {
         match &self.chunk[waiting.line].what {
             What::Record(boxed) => Some(&boxed.0),
@@ -112,7 +93,7 @@ impl Import<'_> {
     pub(super) async fn recorded_under(&self, first: &MappedRecord, id: &str) -> Result<Under, ClientError> {
         let named = id_at(&first.server, id);
         let ids: Vec<&str> = std::iter::once(id).chain(named.as_deref()).collect();
-        let found = import_consents::of_consent(self.session, &self.recorder.tags, first, &ids).await?;
+        let found = consents::of_consent(self.session, &self.recorder.tags, first, &ids).await?;
         let mut found = found.into_iter();
         Ok(Under { plain: found.next().unwrap_or_default(), named: found.next().unwrap_or_default() })
     }

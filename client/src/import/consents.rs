@@ -13,18 +13,15 @@ use sillage_rules::consent::ActorName;
 use sillage_rules::consent::directive::Directive;
 use sillage_rules::consent::state::DirectiveEntry;
 
-use sillage_client::author::Tags;
-use sillage_client::consent::known::{AsOf, Known};
-use sillage_client::error::ClientError;
-use sillage_client::session::Session;
+use crate::author::Tags;
+use crate::consent::known::{AsOf, Known};
+use crate::error::ClientError;
+use crate::session::Session;
 use sillage_fhir::import::audit_event::SYSTEM_REFERENCE;
 use sillage_fhir::import::consent::SYSTEM_LOG;
 use sillage_fhir::import::history::Stamp;
 use sillage_fhir::import::references::spelled_base;
 use sillage_fhir::import::{FhirError, MappedRecord};
-
-/// What is said of an older version in a history.
-pub(super) const SUPERSEDED: &str = "an older version of a Consent: the newest one in this history counts";
 
 /// One directive of a Consent as it is on record.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use sillage_rules::codes::Code;
 
-use sillage_client::error::ErrorCode;
+use crate::error::ErrorCode;
 
 /// Codes by which the ledger refuses one record and not its whole batch's author, and the element of a Consent that each
 /// is about.

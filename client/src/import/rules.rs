@@ -13,11 +13,12 @@ use sillage_rules::consent::{Effect, Event, Meta, PatientState, Relation, Repres
 use sillage_rules::kind::Kind;
 use sillage_rules::record::ParsedRecord;
 
-use super::record::now_ms;
-use sillage_client::author::Tags;
-use sillage_client::consent::known::{AsOf, Known, Side};
-use sillage_client::error::{ClientError, Rejection};
-use sillage_client::session::Session;
+use super::outcome::Refused;
+use crate::author::Tags;
+use crate::clock::now_ms;
+use crate::consent::known::{AsOf, Known, Side};
+use crate::error::{ClientError, Rejection};
+use crate::session::Session;
 use sillage_fhir::import::{Ends, FhirError, MappedRecord};
 
 /// Where a record stands that isn't sent yet: after all that are.
@@ -233,11 +234,11 @@ pub(super) fn is_over(mapped: &MappedRecord) -> bool {
 pub(super) const OVER: &str = "its time has passed since it was exported: it decides nothing any more";
 
 /// What is said of a document that belongs to the second trace, which who imports may not know of.
-pub(super) fn may_not_know(mapped: &MappedRecord) -> FhirError {
+pub(super) fn may_not_know(mapped: &MappedRecord) -> Refused {
     let resource = if mapped.is_of_consent() { "Consent" } else { "AuditEvent" };
     let why = "NOT_ENTITLED: it is kept from representatives, and who imports may not write there: \
                import it as the patient or through a service";
-    FhirError::new(format!("{resource}.extension"), why)
+    Refused::coded(FhirError::new(format!("{resource}.extension"), why), Code::NotEntitled)
 }
 
 /// Whether two rules of one trace were signed by the patient, and neither says how they proved who they are.
