@@ -222,6 +222,13 @@ impl Registry {
             | Act::IssuerPublished(_)
             | Act::RecordsVoided(_)
             | Act::AuthorityRule(_) => Ok(()),
+            Act::SourcesListed(change) => {
+                let named = change.listed.iter().flat_map(|source| [source.author_id, source.answers]).flatten();
+                match named.into_iter().find(|party| !self.parties.contains_key(party)) {
+                    None => Ok(()),
+                    Some(party) => Err(unknown(&party)),
+                }
+            }
         }
     }
 

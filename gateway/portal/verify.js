@@ -814,7 +814,7 @@ const MESSAGES = {
     7: ["log_key", "LogKeyRotated", "one"], 8: ["actor", "ActorRevoked", "one"], 9: ["node_set", "NodeSetChanged", "one"],
     10: ["vouching", "VouchingChanged", "one"],
     11: ["issuer", "IssuerPublished", "one"],
-    12: ["voided", "RecordsVoided", "one"], 13: ["rule", "AuthorityRule", "one"],
+    12: ["voided", "RecordsVoided", "one"], 13: ["rule", "AuthorityRule", "one"], 14: ["sources", "SourcesListed", "one"],
   },
   DecisionRequest: {
     1: ["version", "u32"], 2: ["tag", "bytes"], 3: ["secret_tag", "bytes"], 4: ["actor", "Actor"], 5: ["auth", "Authentication"],
@@ -854,6 +854,11 @@ const MESSAGES = {
     5: ["reason", "string"], 6: ["reinstates", "u64"],
   },
   AuthorityRule: { 1: ["needed", "u32"], 2: ["authorities", "bytes", "many"], 3: ["acts", "u32"], 4: ["limit", "LimitADay"] },
+  SourcesListed: { 1: ["listed", "ListedSource", "many"], 2: ["removed", "string", "many"] },
+  ListedSource: {
+    1: ["id", "string"], 2: ["name_fr", "string"], 3: ["name_en", "string"], 4: ["structure", "string"],
+    5: ["author_id", "bytes"], 6: ["answers", "bytes"], 7: ["since_ms", "u64"], 8: ["silent_after_s", "u32"],
+  },
   LimitADay: { 1: ["author_id", "bytes"], 2: ["records", "u32"] },
   ActorRevoked: { 1: ["actor_hash", "bytes"], 2: ["reason", "string"] },
   NodeSetChanged: {
@@ -949,7 +954,7 @@ const ACT_SIGNATURES_MAX = 16;
 const ACT_SIGNATURES_FIELD = 21;
 const [ROLE_PATIENT, ROLE_OPERATOR, ROLE_AUTHORITY, ROLE_IDENTITY] = [8, 32, 64, 4096];
 const [GUARDED_VOIDING, GUARDED_AUTHORITIES, GUARDED_NODES, GUARDED_ERASING] = [1, 2, 4, 8];
-const [GUARDED_PARTIES, GUARDED_PATIENTS] = [16, 64];
+const [GUARDED_PARTIES, GUARDED_DOCUMENTS, GUARDED_PATIENTS] = [16, 32, 64];
 
 /** The record without its further signatures: what those are over, and all of it as it was received. */
 function withoutSignatures(bytes, part) {
@@ -994,6 +999,7 @@ function isGuarded(act, acts, rolesOf, signer) {
       const roles = rolesOf(act.revoked.key_id);
       return (roles & ROLE_AUTHORITY) !== 0 || (isHigh(roles) && !wide) ? GUARDED_AUTHORITIES : 0;
     }
+    if (act.sources) return GUARDED_DOCUMENTS;
     if (act.vouching) return act.vouching.added ? GUARDED_PARTIES : 0;
     if (act.node_key || act.log_key || act.node_set) return GUARDED_NODES;
     if (act.erased) return act.erased.patient ? GUARDED_ERASING : GUARDED_PATIENTS;
@@ -1048,11 +1054,13 @@ const KINDS = {
   0x0607: "access.export", 0x0608: "access.delete", 0x0701: "movement.third_party", 0x0702: "movement.app_sync",
   0x0703: "movement.research", 0x0704: "movement.snds", 0x0801: "decision.made", 0x0901: "notification.queued",
   0x0902: "notification.delivered", 0x0903: "notification.failed", 0x0904: "notification.read", 0x0905: "contest.opened",
-  0x0906: "contest.answered", 0x0907: "log.consulted", 0x0a01: "key.registered", 0x0a02: "key.rotated", 0x0a03: "key.revoked",
+  0x0906: "contest.answered", 0x0907: "log.consulted", 0x0908: "session.opened", 0x0909: "session.closed",
+  0x090a: "contest.closed", 0x0a01: "key.registered", 0x0a02: "key.rotated", 0x0a03: "key.revoked",
   0x0a04: "role.changed", 0x0a05: "catalogue.published", 0x0a06: "policy.published", 0x0a07: "matrix.published",
   0x0a08: "identity.linked", 0x0a09: "identity.corrected", 0x0a0a: "payload.erased", 0x0a0b: "index.commit", 0x0a0c: "log.closed",
   0x0a0d: "system.event", 0x0a0e: "genesis", 0x0a0f: "node_set.changed", 0x0a10: "vouching.changed", 0x0a11: "issuer.published",
-  0x0a12: "records.voided", 0x0a13: "authority.rule", 0x0a14: "device.registered",
+  0x0a12: "records.voided", 0x0a13: "authority.rule", 0x0a14: "device.registered", 0x0a15: "sources.listed",
+  0x0a16: "source.heartbeat",
 };
 const KIND_GENESIS = 0x0a0e;
 /** Kinds that the ledger itself makes: decision.made, index.commit, log.closed, genesis. */
@@ -1767,6 +1775,7 @@ const VOCABULARY = {
     "consent.directive": { fr: "directive de consentement", en: "consent directive" },
     "consent.revoked": { fr: "consentement retiré", en: "consent withdrawn" },
     "contest.answered": { fr: "réponse à contestation", en: "contest answered" },
+    "contest.closed": { fr: "contestation close", en: "contest closed" },
     "contest.opened": { fr: "contestation", en: "contest" },
     "decision.made": { fr: "décision d'accès", en: "access decision" },
     "device.registered": { fr: "appareil enregistré", en: "device registered" },
@@ -1808,6 +1817,10 @@ const VOCABULARY = {
     "representation.ended": { fr: "fin de représentation", en: "representation ended" },
     "representation.registered": { fr: "représentant", en: "representative" },
     "role.changed": { fr: "rôle changé", en: "role changed" },
+    "session.closed": { fr: "session fermée", en: "session closed" },
+    "session.opened": { fr: "session ouverte", en: "session opened" },
+    "source.heartbeat": { fr: "signe de vie d'une source", en: "heartbeat of a source" },
+    "sources.listed": { fr: "liste des sources", en: "list of sources" },
     "space.closed": { fr: "espace clos", en: "space closed" },
     "space.opened": { fr: "espace ouvert", en: "space opened" },
     "space.opposed": { fr: "opposition à l'espace", en: "space opposed" },

@@ -204,6 +204,19 @@ test("a rule guards what gives power, and not what takes it away; a genesis may 
   }
 });
 
+test("records of the two doors are read, and hash as the vectors say", () => {
+  const { records, salt } = read("doors.json");
+  assert.equal(records.length, 7);
+  for (const { name, record, details, record_hash } of records) {
+    const says = internals.message("Record", unhex(record), "entries");
+    assert.equal(internals.KINDS[says.kind], name);
+    assert.equal(says.details ?? "", details, name);
+    assert.equal(hex(internals.H([0], unhex(salt), unhex(record))), record_hash, name);
+  }
+  const { listed, removed } = internals.message("Record", unhex(records[0].record), "entries").act.sources;
+  assert.deepEqual([listed.length, listed[0].id, listed[0].silent_after_s, removed], [1, "radiology.pacs", 90000, ["radiology.old"]]);
+});
+
 test("records and entries: what the vectors accept is read, what they refuse is refused", () => {
   const rules = read("rules.json");
   for (const { name, tag, salt, bytes, record_hash } of rules.records) {

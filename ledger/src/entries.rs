@@ -27,12 +27,15 @@
 use std::ops::Deref;
 
 use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
+use sillage_proof::keys::AuthorId;
 use sillage_rules::entry::{BatchHeader, Entry, RecordEntry};
 use sillage_rules::voiding::Whose;
 
 use crate::consent::BreakGlass;
 use crate::error::ReadError;
-use crate::reader::{BatchPath, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan, VoidingPart};
+use crate::reader::{
+    BatchPath, Contest, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan, VoidingPart,
+};
 use crate::schema::TAG_LEN;
 use crate::seal::{OpenedEntry, SealError, Sealer};
 
@@ -136,6 +139,19 @@ impl EntryReader {
         next: u64,
     ) -> Result<VoidingPart, ReadError> {
         self.0.preview_voiding(whose, within, next)
+    }
+
+    /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`; and whether there are more.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn contests(
+        &self,
+        party: &AuthorId,
+        waiting_only: bool,
+        within: (LeafIndex, usize),
+    ) -> Result<(Vec<Contest>, bool), ReadError> {
+        self.0.contests(party, waiting_only, within)
     }
 
     /// The entries that concern a patient, newest first; only those below `before`, where given.

@@ -10,7 +10,7 @@ use crate::store::Store;
 
 /// Newest feature level that this program knows. 1: before there were levels; 2: time by clocks, sets of nodes; 3: roles as
 /// small as the job; 4: claims of persons are proven; 5: every rule of several
-/// authorities guards all that gives power.
+/// authorities guards all that gives power; sources, sessions of patients and contests.
 pub const FEATURE_LEVEL: u32 = 5;
 /// From this level on, ledger time is what a majority of clocks attests.
 pub const CLOCKS: u32 = 2;
@@ -21,7 +21,8 @@ pub(crate) const NODE_SETS: u32 = 2;
 pub const ROLES: u32 = 3;
 /// From this level on, what a party claims of a person in a request, a basis or an act is proven or counts for nothing.
 pub const CLAIMS: u32 = 4;
-/// From this level on, every rule of several authorities guards all that can be guarded, a party's quota too.
+/// From this level on, every rule of several authorities guards all that can be guarded, a party's quota too; and sources are
+/// listed, patients' sessions opened, and contests answered (`docs/formats-doors.md`).
 pub const DOORS: u32 = 5;
 
 /// Whether the group has reached this feature level. A log of before has level 1.

@@ -56,6 +56,25 @@
 //!          "limit/" ‖ author id[32]     u32 records a day that take access away
 //!          "cosigned/" ‖ content[32]    u64 index: the act with further signatures that is recorded
 //!          "day/" ‖ u64 day ‖ author id u32 records of this day that take access away; "own-day/": of patients' own devices
+//!          from feature level 5 on (consent::doors):
+//!          "source/" ‖ id               sillage.v1.ListedSource: a source of the authority's list
+//!          "answers/" ‖ structure ‖ 00  author id[32] of the party that answers contests about the structure
+//!          ‖ id of the source
+//!          "recorded/" ‖ author id[32]  u32 day ‖ u32 day: the last two on which the party recorded (days since 1970, in Paris)
+//!          "heartbeat/" ‖ author id[32] HeartbeatRow: the newest of this source of the party
+//!          ‖ source
+//!          "session/" ‖ session key[32] SessionRow: a login opened it
+//!          "session-of/" ‖ portal[32]   nothing: the portal had this session of the patient with this tag
+//!          ‖ tag[32] ‖ session key[32]
+//!          "session-end/" ‖ u64 ms      nothing: the login is over at this time
+//!          ‖ session key[32]
+//!          "contest/" ‖ u64 index       ContestRow, by the entry that opened it
+//!          "contest-id/" ‖ hash of tag  u64 index: the contest of this id
+//!          and id[32]
+//!          "contest-of/" ‖ party[32]    nothing: the contest at this index goes to the party
+//!          ‖ u64 index
+//!          "contest-waits/" ‖ tag[32]   nothing: it is neither answered nor closed
+//!          ‖ u64 index
 //! ```
 //!
 //! Hashes of ids are SHA-256 with a prefix of their own (`item_key`, `glass_key`, `request_key`): an id may say something
@@ -268,10 +287,21 @@ pub(crate) mod consent_prefix {
     pub(crate) const OWN_DAY: &[u8] = b"\x03own-day/";
     pub(crate) const DEVICE: &[u8] = b"\x03device/";
     pub(crate) const DEVICE_READ: &[u8] = b"\x03device-read/";
+    pub(crate) const SOURCE: &[u8] = b"\x03source/";
+    pub(crate) const ANSWERS: &[u8] = b"\x03answers/";
+    pub(crate) const RECORDED: &[u8] = b"\x03recorded/";
+    pub(crate) const HEARTBEAT: &[u8] = b"\x03heartbeat/";
+    pub(crate) const SESSION: &[u8] = b"\x03session/";
+    pub(crate) const SESSION_OF: &[u8] = b"\x03session-of/";
+    pub(crate) const SESSION_END: &[u8] = b"\x03session-end/";
+    pub(crate) const CONTEST: &[u8] = b"\x03contest/";
+    pub(crate) const CONTEST_ID: &[u8] = b"\x03contest-id/";
+    pub(crate) const CONTEST_OF: &[u8] = b"\x03contest-of/";
+    pub(crate) const CONTEST_WAITS: &[u8] = b"\x03contest-waits/";
 
     /// All of them. Whoever adds one adds it here.
     #[cfg(test)]
-    pub(crate) const ALL: [&[u8]; 17] = [
+    pub(crate) const ALL: [&[u8]; 28] = [
         OPEN,
         SECRET,
         REVOKED_ACTOR,
@@ -289,6 +319,17 @@ pub(crate) mod consent_prefix {
         OWN_DAY,
         DEVICE,
         DEVICE_READ,
+        SOURCE,
+        ANSWERS,
+        RECORDED,
+        HEARTBEAT,
+        SESSION,
+        SESSION_OF,
+        SESSION_END,
+        CONTEST,
+        CONTEST_ID,
+        CONTEST_OF,
+        CONTEST_WAITS,
     ];
 }
 

@@ -7,6 +7,7 @@ use sillage_proto::v1::ledger_act;
 
 use crate::authority::RuleChange;
 use crate::check::{at_most, line, required};
+use crate::doors::sources::SourcesChange;
 use crate::kind::Kind;
 use crate::limits::{ERASED_INDICES_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
 use crate::node_set::NodeSetChange;
@@ -93,6 +94,8 @@ pub enum Act {
     RecordsVoided(Voiding),
     /// How many authorities sign what touches many, or how often a day a party may take access away.
     AuthorityRule(RuleChange),
+    /// Sources that should record, and who answers for their structures.
+    SourcesListed(SourcesChange),
 }
 
 /// A party as it is registered, by an act or in the genesis entry.
@@ -217,6 +220,9 @@ impl Act {
                 .map_err(|error| error.within("issuer")),
             Wire::Voided(act) => Voiding::parse(act).map(Self::RecordsVoided).map_err(|error| error.within("voided")),
             Wire::Rule(act) => RuleChange::parse(act).map(Self::AuthorityRule).map_err(|error| error.within("rule")),
+            Wire::Sources(act) => {
+                SourcesChange::parse(act).map(Self::SourcesListed).map_err(|error| error.within("sources"))
+            }
         }
     }
 
@@ -233,11 +239,15 @@ impl Act {
             Self::IssuerPublished(_) => Kind::ISSUER_PUBLISHED,
             Self::RecordsVoided(_) => Kind::RECORDS_VOIDED,
             Self::AuthorityRule(_) => Kind::AUTHORITY_RULE,
+            Self::SourcesListed(_) => Kind::SOURCES_LISTED,
         }
     }
 
     /// From which feature level of a group on it is known: below, the act is refused.
     pub fn feature_level(&self) -> u32 {
+        if !Roles::BEFORE_DOORS.contains(self.gives_out()) {
+            return 5;
+        }
         let is_new = match self {
             Self::Registered(party) if party.patient_commitment.is_some() => return 4,
             Self::Registered(party) => !Roles::OF_BEFORE.contains(party.roles) || !party.vouching.is_empty(),
@@ -297,6 +307,7 @@ impl Act {
             Self::IssuerPublished(issuer) => Wire::Issuer(issuer.to_message()),
             Self::RecordsVoided(voiding) => Wire::Voided(voiding.to_message()),
             Self::AuthorityRule(change) => Wire::Rule(change.to_message()),
+            Self::SourcesListed(change) => Wire::Sources(change.to_message()),
         };
         v1::LedgerAct { act: Some(act) }
     }

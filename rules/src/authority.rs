@@ -61,7 +61,7 @@ impl GuardedActs {
     /// Giving any party power: registering it, a role that it hadn't, whom it vouches for, a key by another. With this bit,
     /// taking power away needs no further signature, but where it is an authority's.
     pub const PARTIES: Self = Self(16);
-    /// The policy, the matrix and the catalogue.
+    /// The policy, the matrix, the catalogue and the list of sources.
     pub const DOCUMENTS: Self = Self(32);
     /// Single patients: who represents them, as an authority says, and erasing some of their records.
     pub const PATIENTS: Self = Self(64);
@@ -245,6 +245,8 @@ impl Rule {
                     false => return false,
                 }
             }
+            // As for the policy: it holds for all patients.
+            Act::SourcesListed(_) => GuardedActs::DOCUMENTS,
             Act::VouchingChanged { added, .. } if !added.is_empty() => GuardedActs::PARTIES,
             Act::NodeKeyRotated { .. } | Act::LogKeyRotated { .. } | Act::NodeSetChanged(_) => GuardedActs::NODES,
             Act::Erased { indices, .. } if indices.is_empty() => GuardedActs::ERASING,

@@ -23,7 +23,7 @@ pub enum Group {
     Movement = 0x07,
     /// The ledger decided on a request.
     Decision = 0x08,
-    /// Notifications, contests, readings of the log.
+    /// Notifications, contests, sessions, readings of the log.
     FollowUp = 0x09,
     /// The ledger's own affairs.
     Ledger = 0x0a,
@@ -147,6 +147,9 @@ kinds! {
     CONTEST_OPENED "contest.opened" 0x0905;
     CONTEST_ANSWERED "contest.answered" 0x0906;
     LOG_CONSULTED "log.consulted" 0x0907;
+    SESSION_OPENED "session.opened" 0x0908;
+    SESSION_CLOSED "session.closed" 0x0909;
+    CONTEST_CLOSED "contest.closed" 0x090a;
     KEY_REGISTERED "key.registered" 0x0a01;
     KEY_ROTATED "key.rotated" 0x0a02;
     KEY_REVOKED "key.revoked" 0x0a03;
@@ -167,6 +170,8 @@ kinds! {
     RECORDS_VOIDED "records.voided" 0x0a12;
     AUTHORITY_RULE "authority.rule" 0x0a13;
     DEVICE_REGISTERED "device.registered" 0x0a14;
+    SOURCES_LISTED "sources.listed" 0x0a15;
+    SOURCE_HEARTBEAT "source.heartbeat" 0x0a16;
 }
 
 impl Kind {
@@ -236,12 +241,15 @@ impl Kind {
                 | Self::ISSUER_PUBLISHED
                 | Self::RECORDS_VOIDED
                 | Self::AUTHORITY_RULE
+                | Self::SOURCES_LISTED
         )
     }
 
     /// From which feature level of a group on the kind is known: below, it is refused like a number that no kind has.
     pub const fn feature_level(self) -> u32 {
         match self.0 {
+            code if code >= Self::SOURCES_LISTED.0 => 5,
+            code if code >= Self::SESSION_OPENED.0 && code <= Self::CONTEST_CLOSED.0 => 5,
             code if code >= Self::DEVICE_REGISTERED.0 => 4,
             code if code >= Self::VOUCHING_CHANGED.0 => 3,
             _ => 1,
@@ -272,6 +280,7 @@ impl Kind {
                 && !matches!(
                     self,
                     Self::SYSTEM_EVENT
+                        | Self::SOURCE_HEARTBEAT
                         | Self::CATALOGUE_PUBLISHED
                         | Self::POLICY_PUBLISHED
                         | Self::MATRIX_PUBLISHED

@@ -14,6 +14,7 @@
 //!   network; [`cosigner`]: the names under which checkpoints are cosigned; [`node_set`]: whose signatures count;
 //! - [`chain`]: how new keys and other sets of nodes are proven;
 //! - [`line`]: a record as a line of JSON; [`parts`]: several records that are one access; [`ident`]: INS, RPPS, FINESS; [`time`]: RFC 3339;
+//! - [`doors`]: heartbeats and the list of sources, sessions of patients, contests;
 //! - [`clock`]: ledger time by the clocks of a majority;
 //! - [`limits`]: how large things may be; [`codes`]: what can go wrong.
 
@@ -28,6 +29,7 @@ pub mod consent;
 pub mod cosigner;
 pub mod decide;
 pub mod device;
+pub mod doors;
 pub mod entry;
 pub mod facts;
 pub mod flags;

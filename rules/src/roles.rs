@@ -19,10 +19,10 @@ pub struct Roles(u32);
 pub struct UnknownRole(String);
 
 /// The roles that an authority gives out, as a command line lists them.
-pub const GIVEN_OUT: &str = "recorder, decider, emergency, reviewer, consent-desk, identity, tag, reader, patient, auditor, operator, authority";
+pub const GIVEN_OUT: &str = "recorder, decider, emergency, reviewer, consent-desk, identity, login, portal, tag, reader, patient, auditor, operator, authority";
 
 /// Each role with its name, in the order of their bits.
-const TABLE: [(Roles, &str); 13] = [
+const TABLE: [(Roles, &str); 15] = [
     (Roles::AUTHOR, "author"),
     (Roles::TAG, "tag"),
     (Roles::READER, "reader"),
@@ -36,6 +36,8 @@ const TABLE: [(Roles, &str); 13] = [
     (Roles::REVIEWER, "reviewer"),
     (Roles::CONSENT_DESK, "consent-desk"),
     (Roles::IDENTITY, "identity"),
+    (Roles::LOGIN, "login"),
+    (Roles::PORTAL, "portal"),
 ];
 
 impl Roles {
@@ -68,17 +70,24 @@ impl Roles {
     pub const CONSENT_DESK: Self = Self(2_048);
     /// Links and corrects identities.
     pub const IDENTITY: Self = Self(4_096);
+    /// Opens sessions of patients, each with the login that proves it. From feature level 5 on.
+    pub const LOGIN: Self = Self(8_192);
+    /// Reads one patient and signs what that patient decides, under an open session alone. From feature level 5 on.
+    pub const PORTAL: Self = Self(16_384);
     /// Every role.
-    pub const ALL: Self = Self(8_191);
+    pub const ALL: Self = Self(32_767);
+    /// The roles that there were before feature level 5.
+    pub const BEFORE_DOORS: Self = Self(8_191);
     /// The roles that there were before feature level 3.
     pub const OF_BEFORE: Self = Self(127);
-    /// The roles of services that sign records.
+    /// The roles of services that sign records on their own. A portal signs under a session.
     pub const SIGNING: Self = Self::AUTHOR
         .with(Self::RECORDER)
         .with(Self::EMERGENCY)
         .with(Self::REVIEWER)
         .with(Self::CONSENT_DESK)
-        .with(Self::IDENTITY);
+        .with(Self::IDENTITY)
+        .with(Self::LOGIN);
     /// The roles of services that ask for decisions.
     pub const ASKING: Self = Self::AUTHOR.with(Self::DECIDER);
 
@@ -172,11 +181,15 @@ const EMERGENCY: Roles = Roles::EMERGENCY;
 const REVIEWER: Roles = Roles::REVIEWER;
 const IDENTITY: Roles = Roles::IDENTITY;
 const AUTHORITY: Roles = Roles::AUTHORITY;
-/// A decision of a patient, signed at a desk or on the patient's own device.
-const PATIENTS: Roles = DESK.with(Roles::PATIENT);
+/// A decision of a patient, signed at a desk, on the patient's own device, or in a portal under a session.
+const PATIENTS: Roles = DESK.with(Roles::PATIENT).with(PORTAL);
 /// The same, which a judge or a law may decide in the patient's place.
 const PATIENTS_OR_LAW: Roles = PATIENTS.with(AUTHORITY);
 const DESK: Roles = Roles::CONSENT_DESK;
+const LOGIN: Roles = Roles::LOGIN;
+const PORTAL: Roles = Roles::PORTAL;
+/// What a patient asks of those who answer for a line.
+const ASKS_WHY: Roles = DESK.with(PORTAL);
 /// Records that follow from another: the party that recorded that one, or serves the patient, tells of it.
 const TELLS: Roles = RECORDER.with(DESK);
 /// A statement of a system about itself.
@@ -229,9 +242,12 @@ pub const SIGNERS: [(Kind, Roles); Kind::ALL.len()] = [
     (Kind::NOTIFICATION_DELIVERED, TELLS),
     (Kind::NOTIFICATION_FAILED, TELLS),
     (Kind::NOTIFICATION_READ, TELLS),
-    (Kind::CONTEST_OPENED, DESK),
+    (Kind::CONTEST_OPENED, ASKS_WHY),
     (Kind::CONTEST_ANSWERED, TELLS),
     (Kind::LOG_CONSULTED, NOBODY),
+    (Kind::SESSION_OPENED, LOGIN),
+    (Kind::SESSION_CLOSED, LOGIN.with(PORTAL)),
+    (Kind::CONTEST_CLOSED, ASKS_WHY),
     (Kind::KEY_REGISTERED, AUTHORITY),
     (Kind::KEY_ROTATED, AUTHORITY),
     (Kind::KEY_REVOKED, AUTHORITY),
@@ -252,6 +268,8 @@ pub const SIGNERS: [(Kind, Roles); Kind::ALL.len()] = [
     (Kind::RECORDS_VOIDED, AUTHORITY),
     (Kind::AUTHORITY_RULE, AUTHORITY),
     (Kind::DEVICE_REGISTERED, AUTHORITY),
+    (Kind::SOURCES_LISTED, AUTHORITY),
+    (Kind::SOURCE_HEARTBEAT, RECORDER),
 ];
 
 /// The roles that may sign records of this kind.

@@ -15,6 +15,7 @@ use crate::codes::Code;
 use crate::consent::name::{PATIENT_SYSTEM, PERSON_SYSTEM, SOFTWARE_SYSTEM};
 use crate::consent::{ActorKind, ActorName, Event};
 use crate::decide::ParsedRequest;
+use crate::kind::Kind;
 use crate::limits::{VOUCHED_BYTES_MAX, VOUCHED_OTHERS_MAX, VOUCHED_STRUCTURES_MAX};
 use crate::record::{ParsedRecord, RecordError};
 use crate::will::may_carry;
@@ -190,6 +191,9 @@ pub fn claims_of_record<'r>(record: &'r ParsedRecord, event: Option<&'r Event>) 
     let mut claims = claims_of_actor(message.actor.as_ref(), message.auth.as_ref());
     // Where the patient's side decides, admission says what proves them: a login, a will, evidence that was collected.
     let proven_elsewhere = match event {
+        // Whoever opens sessions vouches for the issuer of each login; closing one gives nothing away.
+        None if record.kind() == Kind::SESSION_OPENED => false,
+        None if record.kind() == Kind::SESSION_CLOSED => true,
         None => may_carry(record.kind()) && message.will.is_some(),
         Some(event) => !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_)),
     };

@@ -10,6 +10,7 @@ use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::authority::{GuardedActs, Rule, RuleChange, may_be_cosigned};
+use sillage_rules::doors::sources::SourcesChange;
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::record::{act_message, erasure_message};
@@ -143,6 +144,12 @@ fn acts() -> Vec<Case> {
             Roles::NONE,
             "bounds what a stolen key does",
         ),
+        case(
+            "the list of sources",
+            Act::SourcesListed(SourcesChange { listed: Vec::new(), removed: vec!["pacs".to_owned()] }),
+            Roles::NONE,
+            "holds for all patients",
+        ),
     ]
 }
 
@@ -224,7 +231,7 @@ fn a_rule_of_before_guards_what_it_did() {
             Act::Rotated { .. } => is_high(held) && !own,
             Act::Revoked { .. } => is_high(held),
             Act::Erased { indices, .. } => indices.is_empty(),
-            Act::VouchingChanged { .. } | Act::ActorRevoked { .. } => false,
+            Act::VouchingChanged { .. } | Act::ActorRevoked { .. } | Act::SourcesListed(_) => false,
             Act::NodeKeyRotated { .. }
             | Act::LogKeyRotated { .. }
             | Act::NodeSetChanged(_)

@@ -59,6 +59,9 @@ pub const KINDS: &[Word] = &[
     ("contest.opened", "contestation", "contest"),
     ("contest.answered", "réponse à contestation", "contest answered"),
     ("log.consulted", "lecture de la trace", "trace read"),
+    ("session.opened", "session ouverte", "session opened"),
+    ("session.closed", "session fermée", "session closed"),
+    ("contest.closed", "contestation close", "contest closed"),
     ("key.registered", "clé enregistrée", "key registered"),
     ("key.rotated", "clé remplacée", "key rotated"),
     ("key.revoked", "clé révoquée", "key revoked"),
@@ -79,6 +82,8 @@ pub const KINDS: &[Word] = &[
     ("records.voided", "enregistrements annulés", "records voided"),
     ("authority.rule", "règle des autorités", "rule of the authorities"),
     ("device.registered", "appareil enregistré", "device registered"),
+    ("sources.listed", "liste des sources", "list of sources"),
+    ("source.heartbeat", "signe de vie d'une source", "heartbeat of a source"),
 ];
 
 /// Purposes of use: why somebody accessed.

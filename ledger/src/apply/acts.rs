@@ -12,7 +12,7 @@ use sillage_rules::roles::Roles;
 
 use super::check::Shape;
 use super::feature::{self, CLAIMS};
-use super::{authority, nodes, signing, voiding, vouching, will};
+use super::{authority, doors, nodes, signing, voiding, vouching, will};
 use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
 use crate::overlay::Overlay;
@@ -80,6 +80,7 @@ pub(crate) fn perform(
         }
         Act::RecordsVoided(voiding) => voiding::plan(overlay, voiding, at),
         Act::AuthorityRule(change) => authority::change(overlay, change),
+        Act::SourcesListed(change) => doors::list(overlay, change),
         Act::Erased { .. } => unreachable!("erasures are planned, see `erase`"),
     }?;
     authority::check_after(overlay, act)

@@ -2,7 +2,7 @@
 
 use super::check::{Content, Shape};
 use crate::error::{ReadError, Stop};
-pub(super) use crate::feature::{CLAIMS, NODE_SETS, ROLES, check_given_out, check_tags_hidden, is_reached};
+pub(super) use crate::feature::{CLAIMS, DOORS, NODE_SETS, ROLES, check_given_out, check_tags_hidden, is_reached};
 use crate::feature::{check_act, check_kind};
 use crate::overlay::Overlay;
 use crate::store::Store;

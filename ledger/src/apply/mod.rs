@@ -5,7 +5,7 @@
 //! [`voiding`] how records are voided, [`daily`] how often a day access may be taken away, [`rule`] what records that decide do, [`basis`]
 //! whether an access has the right that it cites, [`decide`] how requests are decided, [`stale`] when their names are
 //! forgotten, [`will`] how it is proven that the patient decided, [`clock`] what time it is, [`signing`] which keys sign checkpoints, [`nodes`] whose count, [`own`] what the ledger
-//! records itself, [`vouching`] for whom a party vouches, [`crate::overlay`] how batches of
+//! records itself, [`vouching`] for whom a party vouches, [`doors`] heartbeats, sessions and contests, [`crate::overlay`] how batches of
 //! one command see each other. [`command`] puts it together and returns everything to write at once.
 
 pub(crate) mod acts;
@@ -18,6 +18,7 @@ pub(crate) mod daily;
 pub(crate) mod decide;
 mod decided;
 pub(crate) mod devices;
+mod doors;
 pub(crate) mod erase;
 mod erase_keys;
 pub(crate) mod feature;
@@ -45,7 +46,7 @@ use sillage_rules::kind::Kind;
 use self::acts::Actor;
 use self::check::{Content, Record, Shape, Signer};
 pub use self::decided::{Decided, MadeDecision};
-use self::feature::CLAIMS;
+use self::feature::{CLAIMS, DOORS};
 use self::rule::StagedRecords;
 use crate::consent::Rules;
 use crate::consent::caches::Caches;
@@ -476,6 +477,9 @@ impl Applier<'_> {
         self.overlay.signed.push((signed, (shape.key_id, signer.key.author_id)));
         if staged.limited > 0 {
             self.overlay.count_limited(signer, staged.limited, self.time)?;
+        }
+        if self.level.0 >= DOORS {
+            doors::note_day(&mut self.overlay, (signer, shape), self.time)?;
         }
         self.take_effect(staged)?;
         self.erase_planned()?;

@@ -1,7 +1,7 @@
 //! Records that decide: opened, admitted or refused, and what they change.
 //!
 //! Only kinds that `rules::consent::opens_at_apply` names are opened, and accesses that cite a decision or a
-//! break-glass. An opened record is compared with the record hash that its author signed, so nobody on the way can have
+//! break-glass; from feature level 5 on, records of the doors ([`super::doors`]). An opened record is compared with the record hash that its author signed, so nobody on the way can have
 //! put in another one. A batch is admitted record by record in its order, each against what the ones before it would
 //! change; it takes effect only when all of it is accepted.
 
@@ -20,6 +20,7 @@ use sillage_rules::consent::{
     Actor, ActorKind, DepositedItem, Env, Event, Meta, PatientState, RuleRefusal, Spell, Spelled, opens_at_apply,
     spelling,
 };
+use sillage_rules::doors::DoorRecord;
 use sillage_rules::facts::{self, Finding};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{CALL_ITEMS_MAX, SALT_BYTES};
@@ -28,8 +29,8 @@ use sillage_rules::roles::Roles;
 use sillage_rules::will::may_carry;
 
 use super::check::{Content, Record, Shape, Signer};
-use super::feature::{CLAIMS, ROLES, feature_level_reached};
-use super::{Applier, acts, authority, basis, daily, devices, vouching, will};
+use super::feature::{CLAIMS, DOORS, ROLES, feature_level_reached};
+use super::{Applier, acts, authority, basis, daily, devices, doors, vouching, will};
 use crate::consent::documents::{Documents, rule_row};
 use crate::consent::items::ItemRow;
 use crate::consent::register::GlassEvent;
@@ -74,6 +75,8 @@ pub(crate) struct StagedRecords {
     pub limited: u32,
     /// What further parties signed, which is recorded once; taken over record by record.
     pub cosigned: Vec<(Hash, LeafIndex)>,
+    /// What the batch's records of the doors change.
+    pub(super) doors: doors::StagedDoors,
 }
 
 impl From<RuleRefusal> for Stop {
@@ -91,6 +94,9 @@ impl From<RecordError> for Stop {
 /// Whether apply opens the payload. From feature level 4 on, of what happened on whatever basis, to see what supports it, and of
 /// what is said of identities, to see who confirms it.
 pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
+    if rules.has_reached(DOORS) && doors::is_of_door(record.kind) {
+        return matches!(record.content, Content::Sealed(_));
+    }
     let happened = record.kind.is_access() || record.kind.is_movement();
     let rests_on = happened && record.sealed.facts & facts::HAS_BASIS != 0;
     if rules.has_reached(CLAIMS) && (rests_on || is_confirmed(record.kind)) {
@@ -125,7 +131,7 @@ pub(super) fn stage(
     if may_carry(record.kind) {
         will::establish(overlay, (genesis, &rules.caches.verified), &parsed, &mut meta)?;
     }
-    if record.kind == Kind::CONTEST_OPENED {
+    if record.kind == Kind::CONTEST_OPENED && !rules.has_reached(DOORS) {
         let state = staged.state(overlay, rules, &tag)?;
         let authenticated = state.check_authentication(&meta.signer, time, meta.patient_key, meta.authenticated);
         authenticated.map_err(|refusal| will::or_no_issuer(overlay, genesis, refusal.into()))?;
@@ -148,6 +154,15 @@ pub(super) fn stage(
         event.iter_mut().try_for_each(|event| event.spell(Spell::Asked))?;
     }
     vouching::check_record(overlay, signer, &parsed, (event.as_ref(), &meta))?;
+    if rules.has_reached(DOORS) {
+        doors::check_portal(overlay, signer, &parsed, &meta)?;
+        if let Some(door) = DoorRecord::of(&parsed)? {
+            let verified = Arc::clone(&rules.caches.verified);
+            let log = (genesis, &*verified);
+            let held = doors::Held { signer, meta: &meta, log };
+            return doors::admit(overlay, rules, staged, (&parsed, door), &held);
+        }
+    }
     if let Some(event) = &event {
         staged.check_reviewer(overlay, signer, &tag, event)?;
     }
@@ -499,6 +514,7 @@ enum Says {
 impl Applier<'_> {
     /// The records of a batch take effect; its entries were added.
     pub(super) fn take_effect(&mut self, staged: StagedRecords) -> Result<(), Stop> {
+        doors::take_effect(&mut self.overlay, staged.doors)?;
         for named in staged.records.into_values() {
             let StagedRecord { tag, kind, by, event, may_change, .. } = named;
             let Some((event, meta)) = event else { continue };

@@ -7,6 +7,7 @@
 //! - `caches`: what is kept in memory between commands. It can be made anew at any time, and never decides: with nothing
 //!   kept, every command does the same;
 //! - `items`: whose an item is, and what was recorded when it was deposited;
+//! - `doors`: the list of sources, heartbeats, sessions, contests;
 //! - [`register`]: the register of broken glass.
 //!
 //! Nothing that says something about a person is stored in clear: rows hold numbers, kinds and hashes, and what they
@@ -15,6 +16,7 @@
 
 pub(crate) mod caches;
 pub(crate) mod documents;
+pub(crate) mod doors;
 pub(crate) mod items;
 pub(crate) mod register;
 mod rules;

@@ -216,6 +216,12 @@ impl<'a> Rules<'a> {
         event.zip(meta).map(Some).ok_or_else(|| damaged(index).into())
     }
 
+    /// The structure for which the actor of a stored record acted; `None` where it was erased, or names none.
+    pub(crate) fn structure_of(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<Option<String>, Stop> {
+        let Some((_, record)) = self.record_at(overlay, index)? else { return Ok(None) };
+        Ok(record.into_message().actor.map(|actor| actor.organisation).filter(|name| !name.is_empty()))
+    }
+
     /// The record of a stored entry, opened; `None` where it was erased.
     fn record_at(
         &mut self,

@@ -65,6 +65,8 @@ pub(crate) struct Registry {
     pub limits: BTreeMap<AuthorId, u32>,
     /// What several authorities signed, and where it is recorded.
     pub contents: BTreeMap<Hash, LeafIndex>,
+    /// Rows of the list of sources and of who answers for structures; `None`: removed.
+    pub sources: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Acts of the batch that is being checked that remove nodes.
     pub removals: Vec<LeafIndex>,
 }
@@ -337,6 +339,25 @@ impl<'a> Overlay<'a> {
         self.rows.entry(family).or_default().insert(key, row);
     }
 
+    /// The rows of one of the families that decide whose keys begin with `prefix`, in order; about `limit` of them are looked at.
+    pub(crate) fn rows_with(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
+        let stored = self.store.scan(family, prefix, None, limit)?;
+        let mut rows: BTreeMap<_, _> = stored.into_iter().map(|(key, row)| (key.into_vec(), row.into_vec())).collect();
+        let changed = self.rows.get(&family).into_iter().flat_map(|rows| rows.range(prefix.to_vec()..));
+        for (key, row) in changed.take_while(|(key, _)| key.starts_with(prefix)) {
+            match row {
+                Some(row) => drop(rows.insert(key.clone(), row.clone())),
+                None => drop(rows.remove(key)),
+            }
+        }
+        Ok(rows)
+    }
+
     /// What is stored, without what changed.
     pub(crate) fn store(&self) -> &'a Store {
         self.store
@@ -395,6 +416,12 @@ impl<'a> Overlay<'a> {
             match vouches {
                 true => writes.put_cf(consent, key, []),
                 false => writes.delete_cf(consent, key),
+            }
+        }
+        for (key, row) in &self.registry.sources {
+            match row {
+                Some(row) => writes.put_cf(consent, key, row),
+                None => writes.delete_cf(consent, key),
             }
         }
         for (key, row) in self.authority_rows() {

@@ -2,7 +2,7 @@
 //!
 //! [`LedgerReader`] is one type, and each file holds what it answers about one thing: `authority` (the authorities' rule and
 //! limits), `batches` (batches as they stand in the log, and the check of their signatures), `break_glass`, `consent` (records
-//! that decide), `devices`, `erasing`, `nodes`, `patients` (proofs of a patient's trace), `trace` (a patient's entries),
+//! that decide), `devices`, `doors` (sources, sessions, contests), `erasing`, `nodes`, `patients` (proofs of a patient's trace), `trace` (a patient's entries),
 //! `voids`. What concerns the log as a whole stands here.
 
 mod authority;
@@ -10,6 +10,7 @@ mod batches;
 mod break_glass;
 mod consent;
 mod devices;
+mod doors;
 mod erasing;
 mod nodes;
 mod patients;
@@ -20,6 +21,7 @@ pub use self::authority::NearLimit;
 pub use self::batches::{BatchFault, BatchPath, BatchVerifier, Headers};
 pub use self::break_glass::GlassFilter;
 pub use self::consent::{DocumentsAt, RuleRow};
+pub use self::doors::{Contest, SourceStatus};
 pub use self::patients::PatientProof;
 pub use self::trace::{TraceRow, TraceScan};
 pub use self::voids::VoidingPart;

@@ -18,7 +18,7 @@
 pub mod admit;
 pub mod apply;
 pub mod caps;
-mod details;
+pub(crate) mod details;
 pub mod directive;
 pub mod env;
 pub mod event;

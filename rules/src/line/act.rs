@@ -5,7 +5,7 @@ use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 
-use super::{IssuerLine, is_default};
+use super::{IssuerLine, SourcesLine, is_default};
 use crate::act::{Act, PartyRegistration};
 use crate::authority::{GuardedActs, Rule, RuleChange};
 use crate::node_set::{NodeAddresses, NodeSetChange, SetNode};
@@ -181,6 +181,8 @@ pub enum ActLine {
         /// How many.
         records: u32,
     },
+    /// Sources that should record, and who answers for their structures.
+    Sources(SourcesLine),
 }
 
 /// The things for which a party vouches; each list ascending.
@@ -355,6 +357,9 @@ impl ActLine {
                 Act::AuthorityRule(RuleChange::Rule(Rule { needed, authorities, acts }))
             }
             Self::Limit { author_id, records } => Act::AuthorityRule(RuleChange::Limit { author_id, records }),
+            Self::Sources(sources) => {
+                Act::SourcesListed(sources.to_change().map_err(|error| error.within("act.sources"))?)
+            }
             Self::Roles { author_id, roles, quota_events_per_s } => {
                 Act::RolesChanged { author_id, roles: roles_of(&roles, "act.roles.roles")?, quota_events_per_s }
             }
@@ -411,6 +416,7 @@ impl From<&Act> for ActLine {
                 Self::Rule { needed, authorities: authorities.into_iter().collect(), acts: acts.bits() }
             }
             Act::AuthorityRule(RuleChange::Limit { author_id, records }) => Self::Limit { author_id, records },
+            Act::SourcesListed(change) => Self::Sources(SourcesLine::from(&change)),
             Act::RolesChanged { author_id, roles, quota_events_per_s } => {
                 Self::Roles { author_id, roles: names(roles), quota_events_per_s }
             }

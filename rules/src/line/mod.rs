@@ -8,6 +8,7 @@ mod act;
 mod decision;
 mod parts;
 mod schema;
+mod source;
 mod trace;
 mod will;
 
@@ -17,6 +18,7 @@ pub use act::{ActLine, AddedNodeLine, NodeAddressesLine};
 pub use decision::{DecisionLine, OutcomeLine, decided_items};
 pub use parts::*;
 pub use schema::schema;
+pub use source::{SourceLine, SourcesLine};
 pub use trace::{ActSignatureLine, ErasedLine, OpenedContent, TraceLineJson, VoidedLine};
 pub use will::{IssuerKeyLine, IssuerLine, WillLine};
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{BasisToken, OutcomeToken};
+use crate::doors::sources::{CHANGES_MAX, SILENT_AFTER_S};
 use crate::kind::{Group, Kind};
 use crate::limits::*;
 use crate::roles::Roles;
@@ -290,6 +291,26 @@ fn issuer() -> Map<String, Value> {
     )
 }
 
+fn sources() -> Map<String, Value> {
+    let hash = json!({"$ref": "#/$defs/hash"});
+    let id = json!({"type": "string", "pattern": "^[a-z0-9._-]{1,64}$"});
+    let name = text("As a person reads it.", PARTY_NAME_BYTES_MAX);
+    let source = json!({
+        "id": id, "name_fr": name, "name_en": name, "structure": text("Whose it is.", VOUCHED_BYTES_MAX),
+        "author_id": hash, "answers": hash, "since": {"type": "string", "format": "date-time"},
+        "silent_after_s": {"type": "integer", "minimum": SILENT_AFTER_S.start(), "maximum": SILENT_AFTER_S.end()},
+    });
+    let source = object("A source that should record.", &["id", "name_fr", "structure", "silent_after_s"], source);
+    object(
+        "Changes of the list of sources.",
+        &[],
+        json!({
+            "listed": {"type": "array", "maxItems": CHANGES_MAX, "items": source},
+            "removed": {"type": "array", "maxItems": CHANGES_MAX, "items": id},
+        }),
+    )
+}
+
 fn act() -> Map<String, Value> {
     let hash = json!({"$ref": "#/$defs/hash"});
     let tls = json!({"type": "array", "maxItems": TLS_SPKI_MAX, "items": hash});
@@ -344,6 +365,7 @@ fn act() -> Map<String, Value> {
             "voided": object("What a key or a party signed counts no more.", &["from_index", "reason"], voided),
             "reinstated": object("An act that voided counts no longer.", &["act", "reason"], reinstated),
             "rule": object("How many authorities sign what touches many.", &["needed", "authorities", "acts"], rule),
+            "sources": sources(),
             "limit": object("How often a day a party takes access away.", &["author_id", "records"], limit),
         }),
     );

@@ -208,8 +208,8 @@ impl Issuer {
         }
     }
 
-    /// The login was made, and isn't over, at this ledger time.
-    pub(super) fn check_time(&self, claims: &Claims, at: LedgerTimeMs) -> Result<(), RecordError> {
+    /// The login was made, and isn't over, at this ledger time. Gives the time from which it is over, in milliseconds.
+    pub(super) fn check_time(&self, claims: &Claims, at: LedgerTimeMs) -> Result<u64, RecordError> {
         let missing = |name: &str| RecordError::new(Code::LoginMalformed, "", format!("the claim `{name}` is missing"));
         let made = claims.seconds("iat")?.ok_or_else(|| missing("iat"))?;
         let expires = claims.seconds("exp")?.ok_or_else(|| missing("exp"))?;
@@ -222,8 +222,9 @@ impl Issuer {
         if now.saturating_add(LEEWAY_S) < begins {
             return Err(RecordError::new(Code::LoginNotYet, "", "it isn't valid yet"));
         }
-        match now < end.saturating_add(LEEWAY_S) && made <= expires {
-            true => Ok(()),
+        let until = end.saturating_add(LEEWAY_S);
+        match now < until && made <= expires {
+            true => Ok(until.saturating_mul(1_000)),
             false => Err(RecordError::new(Code::LoginExpired, "", "the login is over")),
         }
     }

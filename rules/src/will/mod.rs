@@ -26,6 +26,7 @@ use self::jws::Token;
 use crate::codes::Code;
 use crate::consent::{Actor, ActorKind, ActorName};
 use crate::decide::ParsedRequest;
+use crate::doors::session::SessionOpened;
 use crate::kind::{Group, Kind};
 use crate::record::{ParsedRecord, RecordError};
 
@@ -82,6 +83,8 @@ pub struct ProvenWill {
     pub how: ProofOfWill,
     /// How sure that is.
     pub level: Level,
+    /// Ledger time from which the login counts no more, ms, with the leeway for clocks.
+    pub until_ms: u64,
 }
 
 impl ProvenWill {
@@ -142,10 +145,10 @@ pub struct Log<'a> {
 }
 
 /// Tells whether a record of this kind may carry a will: what the patient, or who represents them, may decide, contests,
-/// and that a device acts for the patient.
+/// the opening of a session, and that a device acts for the patient.
 pub fn may_carry(kind: Kind) -> bool {
     matches!(kind.group(), Group::Space | Group::Consent | Group::Limits | Group::People)
-        || matches!(kind, Kind::CONTEST_OPENED | Kind::DEVICE_REGISTERED)
+        || matches!(kind, Kind::CONTEST_OPENED | Kind::CONTEST_CLOSED | Kind::SESSION_OPENED | Kind::DEVICE_REGISTERED)
 }
 
 /// Checks the bounds of a record's will: what can be said without an issuer.
@@ -211,11 +214,16 @@ pub fn of(
     let message = record.message();
     match &message.will {
         Some(will) => {
+            let session = match record.kind() {
+                Kind::SESSION_OPENED => Some(SessionOpened::parse(record)?),
+                _ => None,
+            };
             let about = About {
                 tag: record.entry_tag(),
                 actor: Actor::of(message),
                 auth: message.auth.as_ref(),
                 digest: binding::record_digest(message),
+                session,
             };
             prove(about, will, issuer, log, at).map(Will::Proven).map_err(|error| error.within("will"))
         }
@@ -249,6 +257,7 @@ pub fn of_request(
         actor: Ok(request.actor().clone()),
         auth: message.auth.as_ref(),
         digest: binding::request_digest(message, key_id),
+        session: None,
     };
     prove(about, will, issuer, log, at).map(Some).map_err(|error| error.within("will"))
 }
@@ -259,6 +268,8 @@ struct About<'a> {
     actor: Result<Actor, RecordError>,
     auth: Option<&'a v1::Authentication>,
     digest: Hash,
+    /// It opens a session.
+    session: Option<SessionOpened>,
 }
 
 fn prove(
@@ -284,7 +295,7 @@ fn prove(
     let within = |part: &'static str| move |error: RecordError| error.within(part);
     issuer.verify(&token, log.known).map_err(within("token"))?;
     issuer.check_audience(&claims).map_err(within("token"))?;
-    issuer.check_time(&claims, at).map_err(within("token"))?;
+    let until_ms = issuer.check_time(&claims, at).map_err(within("token"))?;
     check_bound(&about, will, &claims, log.origin)?;
     let on_person = match will.userinfo.is_empty() {
         true => None,
@@ -294,7 +305,7 @@ fn prove(
     check_subject(about, will, on_person.as_ref().unwrap_or(&claims), issuer, log)?;
     let level = issuer.level(&claims);
     check_said(auth, &claims, issuer, level)?;
-    Ok(ProvenWill { how: ProofOfWill::Login { issuer: issuer.url.clone() }, level })
+    Ok(ProvenWill { how: ProofOfWill::Login { issuer: issuer.url.clone() }, level, until_ms })
 }
 
 /// The claims of the userinfo answer: of the same issuer, for the same service, on the same person.
@@ -363,6 +374,9 @@ fn check_subject(
     if actor.kind != ActorKind::Patient {
         let name = issuer.person(person)?;
         let same = name.parse::<ActorName>().is_ok_and(|name| name == actor.name);
+        if about.session.is_some_and(|session| session.open.is_some()) {
+            return Err(other("", "`open_tag` and `open_proof` are the patient's: leave them out"));
+        }
         return match same {
             true => Ok(()),
             false => Err(other("token", "somebody else logged in than the actor")),
@@ -376,10 +390,27 @@ fn check_subject(
     let key = VrfPublicKey::from_bytes(log.vrf_public_key).map_err(|_| failed())?;
     let tag = PatientTag::from_bytes(about.tag);
     let holds = |which_tag| tag.verify(&key, &identity, which_tag, &proof).is_ok();
+    if let Some(session) = &about.session {
+        // Nobody who represents the patient reads under the secret tag that they were there.
+        return match holds(WhichTag::Secret) && opens(session, &key, &identity) {
+            true => Ok(()),
+            false => Err(other(
+                "tag_proof",
+                "a patient opens a session under their secret tag, and proves the open one beside it",
+            )),
+        };
+    }
     match holds(WhichTag::Open) || holds(WhichTag::Secret) {
         true => Ok(()),
         false => Err(failed()),
     }
+}
+
+/// Whether a session that the patient opens proves the open tag of this identity.
+fn opens(session: &SessionOpened, key: &VrfPublicKey, identity: &Identity) -> bool {
+    let Some(open) = &session.open else { return false };
+    let Ok(proof) = VrfProof::from_bytes(&open.proof) else { return false };
+    PatientTag::from_bytes(open.tag).verify(key, identity, WhichTag::Open, &proof).is_ok()
 }
 
 /// `auth` says the same as the token: so it may be shown as proven.

@@ -174,7 +174,9 @@ fn a_login_proves_the_will_of_the_patient_under_both_tags() {
         let verdict = world.verdict(v1::Record { will: Some(will), ..record }).expect("proven");
         assert!(verdict.suffices(), "{verdict:?}");
         let how = ProofOfWill::Login { issuer: world.issuer.url() };
-        assert_eq!(verdict, Will::Proven(ProvenWill { how, level: Level::Substantial }));
+        let Will::Proven(proven) = verdict else { panic!("proven") };
+        assert_eq!((proven.how, proven.level), (how, Level::Substantial));
+        assert!(proven.until_ms > NOW_MS && proven.until_ms <= NOW_MS + (SESSION_S_MAX + LEEWAY_S) * 1_000);
     }
 }
 

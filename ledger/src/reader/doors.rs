@@ -1,0 +1,204 @@
+//! Sources and sessions, as readers ask for them. Contests are read with an [`crate::EntryReader`]: their rows name patients.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
+use sillage_proof::keys::AuthorId;
+use sillage_rules::doors::sources::{ListedSource, SourcesChange};
+use sillage_rules::stream::StreamLabel;
+use sillage_rules::time::{ParisDay, TimeMs};
+
+use super::LedgerReader;
+use crate::consent::doors::{ContestRow, HeartbeatRow};
+use crate::error::ReadError;
+use crate::overlay::Overlay;
+use crate::schema::TAG_LEN;
+use crate::store::Store;
+
+/// A source of the list, or a recording party that no source of the list names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Its entry of the list; none: the authority doesn't list it.
+    pub listed: Option<ListedSource>,
+    /// The party that records for it, with its name.
+    pub party: Option<(AuthorId, String)>,
+    /// The last day on which the party recorded, of those that are over.
+    pub recorded: Option<ParisDay>,
+    /// The day of its newest heartbeat.
+    pub heartbeat: Option<ParisDay>,
+    /// Nothing was heard of it beyond its time. Never of one that isn't listed.
+    pub is_silent: bool,
+    /// Batches that its newest heartbeat says were signed, and that aren't on record.
+    pub missing: u64,
+}
+
+impl SourceStatus {
+    /// What it is sorted by, each once: the id of the list, or `:` and the author id.
+    pub fn key(&self) -> String {
+        match (&self.listed, &self.party) {
+            (Some(listed), _) => listed.id.clone(),
+            (None, party) => format!(":{}", party.as_ref().map(|(id, _)| id.to_string()).unwrap_or_default()),
+        }
+    }
+}
+
+/// A contest, by numbers alone: what was asked and answered stands in sealed records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contest {
+    /// The entry that opened it.
+    pub index: LeafIndex,
+    /// Whose it is.
+    pub tag: [u8; TAG_LEN],
+    /// The line that it is about.
+    pub about: LeafIndex,
+    /// When it was opened.
+    pub opened_ms: LedgerTimeMs,
+    /// When an answer is late.
+    pub due_ms: LedgerTimeMs,
+    /// The first answer, and when it came.
+    pub answered: Option<(LeafIndex, LedgerTimeMs)>,
+    /// How many answers there are.
+    pub answers: u32,
+    /// What closed it, and when.
+    pub closed: Option<(LeafIndex, LedgerTimeMs)>,
+}
+
+impl Contest {
+    /// Whether the answer came late, or is overdue at this time.
+    pub fn is_late(&self, now: LedgerTimeMs) -> bool {
+        let until = self.answered.or(self.closed).map_or(now, |(_, at)| at);
+        until > self.due_ms
+    }
+
+    fn of(index: LeafIndex, row: &ContestRow) -> Result<Self, ReadError> {
+        let at = |index: u64, ms: u64| (index != 0).then_some((LeafIndex(index), LedgerTimeMs(ms)));
+        let tag = row.tag[..].try_into();
+        Ok(Self {
+            index,
+            tag: tag.map_err(|_| ReadError::Damaged("the row of a contest can't be read".into()))?,
+            about: LeafIndex(row.about),
+            opened_ms: LedgerTimeMs(row.opened_ms),
+            due_ms: LedgerTimeMs(row.due_ms),
+            answered: at(row.answered, row.answered_ms),
+            answers: row.answers,
+            closed: at(row.closed, row.closed_ms),
+        })
+    }
+}
+
+impl LedgerReader {
+    /// The sources of the list, and the recording parties that none of them names, by [`SourceStatus::key`]. `now_ms` is what
+    /// time it is: ledger time stands still while nobody writes.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn sources(&self, now_ms: u64) -> Result<Vec<SourceStatus>, ReadError> {
+        let view = self.view();
+        let now_ms = view.head.time.get().max(now_ms);
+        let store = &view.store;
+        let (listed, days, heartbeats) = (store.listed_sources()?, store.recording_days()?, store.heartbeats()?);
+        let shown = |party: &AuthorId| {
+            let [last, before] = days.get(party).copied().unwrap_or_default();
+            SourcesChange::shown(now_ms, last, before)
+        };
+        let mut names = BTreeMap::new();
+        let mut out = Vec::with_capacity(listed.len());
+        let named: BTreeSet<AuthorId> = listed.iter().filter_map(|source| source.author_id).collect();
+        for source in listed {
+            let heard = source.author_id.and_then(|party| heartbeats.get(&(party, source.id.clone())));
+            let recorded = source.author_id.as_ref().and_then(shown);
+            let party =
+                source.author_id.map(|id| Ok::<_, ReadError>((id, name_of(store, &mut names, id)?))).transpose()?;
+            out.push(SourceStatus {
+                is_silent: source.is_silent(now_ms, heard.map(|row| row.time_ms), recorded),
+                missing: heard.map_or(Ok(0), |row| missing(store, source.author_id, row))?,
+                heartbeat: heard.map(|row| ParisDay::of(TimeMs(row.time_ms))),
+                recorded,
+                party,
+                listed: Some(source),
+            });
+        }
+        for party in days.keys().filter(|party| !named.contains(party)) {
+            let of_party = heartbeats.range((*party, String::new())..).take_while(|((author, _), _)| author == party);
+            let newest = of_party.map(|(_, row)| row).max_by_key(|row| row.time_ms);
+            out.push(SourceStatus {
+                listed: None,
+                recorded: shown(party),
+                heartbeat: newest.map(|row| ParisDay::of(TimeMs(row.time_ms))),
+                is_silent: false,
+                missing: newest.map_or(Ok(0), |row| missing(store, Some(*party), row))?,
+                party: Some((*party, name_of(store, &mut names, *party)?)),
+            });
+        }
+        out.sort_by_cached_key(SourceStatus::key);
+        Ok(out)
+    }
+
+    /// Whether a portal has an open session of the patient with this tag. `now_ms` as for [`LedgerReader::sources`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn has_open_session(&self, portal: &AuthorId, tag: &[u8; TAG_LEN], now_ms: u64) -> Result<bool, ReadError> {
+        let view = self.view();
+        let now = view.head.time.max(LedgerTimeMs(now_ms));
+        let overlay = Overlay::new(&view.store);
+        for session in view.store.sessions_of(portal, tag)? {
+            let row = overlay.session(&session)?;
+            if row.is_some_and(|row| row.is_open(now) && row.is_of(tag) && row.portal == portal.as_bytes()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`; and whether there are more.
+    /// Those whose opening was voided are left out, and with `waiting_only` those that were answered or closed.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) fn contests(
+        &self,
+        party: &AuthorId,
+        waiting_only: bool,
+        (after, limit): (LeafIndex, usize),
+    ) -> Result<(Vec<Contest>, bool), ReadError> {
+        let view = self.view();
+        let overlay = Overlay::new(&view.store);
+        let (mut out, mut from) = (Vec::new(), after);
+        loop {
+            let page = view.store.contests_of(party, from, limit + 1)?;
+            let Some((last, _)) = page.last() else { return Ok((out, false)) };
+            from = *last;
+            for (index, row) in page {
+                if waiting_only && row.is_done() || overlay.voided_by(index)?.is_some() {
+                    continue;
+                }
+                if out.len() == limit {
+                    return Ok((out, true));
+                }
+                out.push(Contest::of(index, &row)?);
+            }
+        }
+    }
+}
+
+fn name_of(store: &Store, names: &mut BTreeMap<AuthorId, String>, id: AuthorId) -> Result<String, ReadError> {
+    if let Some(name) = names.get(&id) {
+        return Ok(name.clone());
+    }
+    let name = store.party(&id)?.map(|row| row.name).unwrap_or_default();
+    names.insert(id, name.clone());
+    Ok(name)
+}
+
+/// How many batches a heartbeat says were signed, and aren't on record.
+fn missing(store: &Store, party: Option<AuthorId>, row: &HeartbeatRow) -> Result<u64, ReadError> {
+    let Some(party) = party else { return Ok(0) };
+    let mut missing = 0_u64;
+    for mark in &row.streams {
+        let Ok(label) = StreamLabel::parse(&mark.stream) else { continue };
+        let recorded = store.stream(&label.stream_id(&party))?.map_or(0, |stream| stream.last_seq);
+        missing = missing.saturating_add(mark.seq.saturating_sub(recorded));
+    }
+    Ok(missing)
+}
