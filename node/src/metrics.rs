@@ -82,6 +82,8 @@ pub struct Inner {
     pub tag_lookups: Counter,
     /// Pages of traces read.
     pub trace_reads: Counter,
+    /// Sources of the authority's list that are silent beyond their time.
+    pub sources_silent: Gauge,
     /// Raft term.
     pub raft_term: Gauge,
     /// Highest Raft index known to be committed.
@@ -162,6 +164,7 @@ impl Metrics {
             inflight_bytes: Gauge::default(),
             tag_lookups: Counter::default(),
             trace_reads: Counter::default(),
+            sources_silent: Gauge::default(),
             raft_term: Gauge::default(),
             raft_commit: Gauge::default(),
             raft_applied: Gauge::default(),
@@ -293,6 +296,7 @@ impl Inner {
         let g = &self.keks_held_back;
         r.register("keks_held_back", "Old keys not destroyed, as data would be lost", g.clone());
         r.register("corrupt", "1: this node's state can't be trusted, it serves nothing", self.corrupt.clone());
+        r.register("sources_silent", "Listed sources silent beyond their time", self.sources_silent.clone());
         r.register("alarm", "1: something is wrong, see the alarm's word in docs/durability.md", self.alarm.clone());
     }
 

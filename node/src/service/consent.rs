@@ -6,6 +6,7 @@ use sillage_rules::roles::Roles;
 use tonic::Request;
 
 use super::caller::{party, with_role};
+use super::reading::in_session;
 use crate::core::Core;
 use crate::core::disclose::devices::is_patient_itself;
 use crate::core::disclose::{Disclosed, tag_of};
@@ -24,7 +25,7 @@ pub(super) async fn handle_rule_records(
     core: &Core,
     request: Request<RuleRecordsRequest>,
 ) -> Result<Disclosed<RuleRecordsResponse>, Refusal> {
-    let who = "readers, consent desks, and patients for themselves";
+    let who = "readers, consent desks, patients for themselves, and portals under an open session";
     let tag = tag_of(&request.get_ref().tag)?;
     let caller = core.with_own(party(core, &request).await?, &tag).await?;
     let caller = match may_open_rules(&caller, &tag) {
@@ -35,7 +36,7 @@ pub(super) async fn handle_rule_records(
             core.with_own(party(core, &request).await?, &tag).await?
         }
     };
-    if !may_open_rules(&caller, &tag) {
+    if !may_open_rules(&caller, &tag) && !in_session(core, &caller, &tag).await? {
         return Err(not_entitled(who));
     }
     core.disclose(&caller, request.into_inner()).await

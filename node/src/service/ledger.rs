@@ -14,7 +14,7 @@ use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
 
 use super::caller::{party, registration, with_role};
-use super::{consent, lookup, reading, voided};
+use super::{consent, doors, lookup, reading, voided};
 use crate::core::Core;
 use crate::core::disclose::Disclosed;
 use crate::core::disclose::entries::Entries;
@@ -73,7 +73,7 @@ impl LedgerService {
     }
 
     async fn handle_submit(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
-        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
+        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT | Roles::PORTAL;
         let who = "services that sign records, the authority, and patients for what they decide";
         let caller = with_role(&self.core, &request, roles, who).await?;
         let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
@@ -90,7 +90,7 @@ impl LedgerService {
         &self,
         request: Request<StreamStatusRequest>,
     ) -> Result<StreamStatusResponse, Refusal> {
-        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT;
+        let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT | Roles::PORTAL;
         let caller = with_role(&self.core, &request, roles, "services that sign records").await?;
         self.core.up_to_date().await?;
         let label = request.into_inner().stream_label;
@@ -392,6 +392,14 @@ impl Ledger for LedgerService {
 
     async fn list_parties(&self, request: Request<ListPartiesRequest>) -> RpcResult<ListPartiesResponse> {
         self.answer(self.handle_list_parties(request).await)
+    }
+
+    async fn list_sources(&self, request: Request<ListSourcesRequest>) -> RpcResult<ListSourcesResponse> {
+        self.answer(doors::handle_list_sources(&self.core, request).await)
+    }
+
+    async fn list_contests(&self, request: Request<ListContestsRequest>) -> RpcResult<ListContestsResponse> {
+        self.give(doors::handle_list_contests(&self.core, request).await)
     }
 
     async fn cluster_status(&self, request: Request<ClusterStatusRequest>) -> RpcResult<ClusterStatusResponse> {

@@ -5,6 +5,7 @@
 
 mod caller;
 mod consent;
+mod doors;
 pub(crate) mod intake;
 mod ledger;
 mod lookup;

@@ -124,16 +124,28 @@ pub(super) async fn handle_patient_entries(
     Ok(page)
 }
 
-/// Who may read the trace of a patient: readers of any; a patient its own, under both tags. An auditor replays entries, for
+/// Who may read the trace of a patient: readers of any; a patient its own, under both tags; a portal that of a patient with an open
+/// session. An auditor replays entries, for
 /// which no payload need be opened.
 async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8]) -> Result<Party, Refusal> {
-    let who = "readers, and patients for themselves";
-    let caller = with_role(core, request, Roles::READER | Roles::PATIENT, who).await?;
+    let who = "readers, patients for themselves, and portals under an open session";
+    let caller = with_role(core, request, Roles::READER | Roles::PATIENT | Roles::PORTAL, who).await?;
     let caller = core.with_own(caller, tag).await?;
-    match caller.roles.contains(Roles::READER) || is_patient_itself(&caller, tag) {
+    let may = caller.roles.contains(Roles::READER) || is_patient_itself(&caller, tag);
+    match may || in_session(core, &caller, tag).await? {
         true => Ok(caller),
         false => Err(not_entitled(who)),
     }
+}
+
+/// Whether a portal has an open session of a patient. It may have been opened a moment ago, through another node.
+pub(super) async fn in_session(core: &Core, caller: &Party, tag: &[u8]) -> Result<bool, Refusal> {
+    if !caller.roles.contains(Roles::PORTAL) {
+        return Ok(false);
+    }
+    // One that was closed a moment ago, too.
+    core.up_to_date().await?;
+    core.is_in_session(caller, tag)
 }
 
 #[cfg(test)]

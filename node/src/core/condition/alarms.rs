@@ -115,6 +115,8 @@ alarms! {
         "A party has signed as many of the records that are counted (what takes access away, ends spaces or memberships, embargoes, permissions on another's word than the patient's) as it may today: find out whether its key is stolen, and revoke the key and void what it signed (`sillage keys void`).";
     LimitNear "LIMIT_NEAR" Warning
         "A party has signed four fifths of the records that are counted (what takes access away, ends spaces or memberships, embargoes, permissions on another's word than the patient's) that it may sign today: find out why.";
+    SourceSilent "SOURCE_SILENT" Warning
+        "Nothing was heard of a source of the authority's list for longer than it may be silent: ask its party (`sillage sources list`), or take it off the list.";
     Isolated "ISOLATED" Warning
         "This is a copy that is only looked at (`serve --isolated`): it takes nothing, and speaks to no peer and no witness. Nobody is to rely on it: ask a node of the log.";
     ConnectionsUsedUp "CONNECTIONS_USED_UP" Warning

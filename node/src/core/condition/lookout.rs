@@ -29,7 +29,9 @@ const STEP_DOWN_MAX: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a party took access away as often as it may.
 const LIMITS_EVERY: Duration = Duration::from_secs(2);
-/// Parties that an alarm names.
+/// How often it is looked whether a source is silent. The shortest time that one may be silent is an hour.
+const SOURCES_EVERY: Duration = Duration::from_secs(30);
+/// Parties and sources that an alarm names.
 const PARTIES_NAMED: usize = 8;
 
 /// When what is recorded was last seen to be covered, or a new checkpoint to come.
@@ -45,6 +47,7 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
     let mut read_again: Option<Instant> = None;
     let mut led = Instant::now();
     let mut limits_seen = Instant::now();
+    let mut sources_seen: Option<Instant> = None;
     loop {
         {
             let Some(core) = core.upgrade() else { return };
@@ -54,6 +57,10 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
             if limits_seen.elapsed() >= LIMITS_EVERY {
                 core.look_at_limits();
                 limits_seen = Instant::now();
+            }
+            if sources_seen.is_none_or(|at| at.elapsed() >= SOURCES_EVERY) {
+                core.look_at_sources();
+                sources_seen = Some(Instant::now());
             }
             core.alarms.set(Alarm::CertificateEnds, ends_soon(core.condition.certificates_end_s, now_ms() / 1_000));
             if core.alarms.is_raised(Alarm::Rotten) && read_again.is_none_or(|at| at.elapsed() >= READ_AGAIN_EVERY) {
@@ -84,6 +91,21 @@ impl Core {
         for (alarm, named) in [(Alarm::LimitReached, named(true)), (Alarm::LimitNear, named(false))] {
             self.alarms.set(alarm, (!named.is_empty()).then_some(named));
         }
+    }
+
+    /// Raises an alarm for sources of the authority's list of which nothing was heard for longer than they may be silent.
+    fn look_at_sources(&self) {
+        let sources = match self.reader.sources(now_ms()) {
+            Ok(sources) => sources,
+            Err(error) => return tracing::error!(%error, "the list of sources can't be read"),
+        };
+        let silent: Vec<String> =
+            sources.iter().filter(|source| source.is_silent).map(sillage_ledger::SourceStatus::key).collect();
+        self.metrics.sources_silent.set(i64::try_from(silent.len()).unwrap_or(i64::MAX));
+        let more = silent.len().saturating_sub(PARTIES_NAMED);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        let named = silent.iter().take(PARTIES_NAMED).cloned().collect::<Vec<_>>().join(", ");
+        self.alarms.set(Alarm::SourceSilent, (!silent.is_empty()).then(|| named + &more));
     }
 
     /// Whether nothing more is applied here until a restart, or until a flush succeeds.

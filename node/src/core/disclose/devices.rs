@@ -21,8 +21,8 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 
 use super::open::Opener;
-use crate::core::Core;
 use crate::core::refusals::{from_read, refuse};
+use crate::core::{Core, now_ms};
 
 /// Whether it is the patient itself that reads: then nothing is put on record, but for the first reading of a device.
 pub fn is_patient_itself(reader: &Party, tag: &[u8]) -> bool {
@@ -97,6 +97,19 @@ impl Core {
             Some(_) => Party { patient_tag: Some(tag), ..party },
             None => party,
         })
+    }
+
+    /// Whether a portal reads `tag` under an open session of that patient: its opening is the line that tells of the reading.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn is_in_session(&self, reader: &Party, tag: &[u8]) -> Result<bool, Refusal> {
+        let Ok(tag) = <[u8; 32]>::try_from(tag) else { return Ok(false) };
+        if !reader.roles.contains(Roles::PORTAL) {
+            return Ok(false);
+        }
+        let found = self.reader().has_open_session(&reader.author_id, &tag, now_ms());
+        found.map_err(|error| from_read(&error))
     }
 
     /// The mark of the first reading of a patient's own device under `tag`; none where that is on record already, or where no

@@ -62,6 +62,7 @@
 //! Where to start reading: [`Core::disclose`]; then [`on_record`] for what a reading leaves; then one question, such as [`entry`].
 
 pub mod account;
+pub mod contests;
 pub mod cursor;
 pub mod devices;
 mod disclosed;

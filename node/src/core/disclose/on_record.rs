@@ -11,6 +11,8 @@
 //! nothing is on record may be no patient's at all: its line is made and counted in the same way, but stands under no tag, so
 //! that nobody fills the index of patients by asking.
 //!
+//! A portal reads under an open session of a patient (`docs/formats-doors.md`): the entry that opened it tells of all that it reads.
+//!
 //! Only this file makes an [`OnRecord`]: what needs no record, and why, is said here too.
 
 use std::collections::BTreeSet;
@@ -27,6 +29,7 @@ use sillage_rules::entry::Entry;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::record::{ParsedRecord, new_message};
+use sillage_rules::roles::Roles;
 use tonic::Status;
 
 use super::devices::is_patient_itself;
@@ -52,7 +55,7 @@ pub enum Subject {
     Register(BTreeSet<[u8; 32]>),
     /// Entries, by their indices.
     Entries(Range<u64>),
-    /// What the reader recorded itself, or is public by nature.
+    /// What the reader recorded itself, was asked, or is public by nature.
     Public,
 }
 
@@ -332,6 +335,10 @@ impl Core {
     /// That a party has read of a patient's trace, unless it is that patient and hasn't done so for the first time with this
     /// device.
     async fn put_patient(&self, reader: &Party, tag: &[u8; 32], what: TracePart) -> Result<(), Refusal> {
+        if !reader.roles.contains(Roles::READER) && self.is_in_session(reader, tag)? {
+            // A session is on record once, where it was opened: not once a page.
+            return Ok(());
+        }
         if !is_patient_itself(reader, tag) {
             let is_on_record = self.reader.is_on_record(tag).map_err(|error| from_read(&error))?;
             self.put(trace_read(reader, tag, is_on_record, what)?).await?;
@@ -380,7 +387,6 @@ impl Core {
 mod tests {
     use super::super::{Disclosed, Withheld};
     use super::*;
-    use sillage_rules::roles::Roles;
 
     fn party(name: &str) -> Party {
         Party {

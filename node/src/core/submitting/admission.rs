@@ -13,7 +13,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 use sillage_ledger::seal::{self, Sealer};
 use sillage_ledger::{
-    CLAIMS, GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out,
+    CLAIMS, DOORS, GenesisInfo, KeyInfo, KeyState, LedgerReader, Party, ROLES, Refusal, check_act, check_given_out,
     check_kind, check_tags_hidden,
 };
 use sillage_proof::batch::{BatchLeaf, BatchMessage, batch_root};
@@ -26,6 +26,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::consent::event::items_looked_up;
 use sillage_rules::consent::name::check_reserved;
 use sillage_rules::consent::{Actor, Event, Meta, Spell, Spelled, spelling};
+use sillage_rules::doors::DoorRecord;
 use sillage_rules::facts;
 use sillage_rules::kind::Group;
 use sillage_rules::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CALL_ITEMS_MAX, RECORD_BYTES_MAX, SALT_BYTES};
@@ -210,6 +211,10 @@ impl Admission {
             return Ok(());
         }
         let event = Event::of(record).map_err(|error| Refusal::new(error.code, error.to_string()))?;
+        let door = match level >= DOORS {
+            true => DoorRecord::of(record).map_err(|error| Refusal::new(error.code, error.to_string()))?,
+            false => None,
+        };
         let actor = Actor::of(record.message()).ok();
         let by_authority = party.roles.contains(Roles::AUTHORITY) && signers(record.kind()).contains(Roles::AUTHORITY);
         let by_patient = record.tag().is_some_and(|tag| is_patient_itself(party, tag));
@@ -229,7 +234,11 @@ impl Admission {
             let found = self.reader.vouches_for(&party.author_id, &[any]);
             found.map_err(|error| from_read(&error))?.map_err(|_| Refusal::new(error.code, error.to_string()))?;
         }
-        self.check_claims(party, &claims_of_record(record, event.as_ref()), vouched)
+        let mut claims = claims_of_record(record, event.as_ref());
+        if let Some(DoorRecord::Heartbeat(heartbeat)) = &door {
+            claims.push(Claim { path: "details.structure", what: Vouched::Structure, name: &heartbeat.structure });
+        }
+        self.check_claims(party, &claims, vouched)
     }
 
     /// Whether the party vouches for whom a record or a request names.

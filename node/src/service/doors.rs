@@ -1,0 +1,84 @@
+//! What the two doors ask: which sources record, and which contests go to a party.
+
+use std::sync::Arc;
+
+use sillage_ledger::{Party, Refusal, SourceStatus};
+use sillage_proto::v1::{
+    ListContestsRequest, ListContestsResponse, ListSourcesRequest, ListSourcesResponse, SourceRow,
+};
+use sillage_rules::codes::Code;
+use sillage_rules::kind::Kind;
+use sillage_rules::roles::signers;
+use sillage_rules::time::{ParisDay, TimeMs};
+use tonic::Request;
+
+use super::caller::{party, with_role};
+use crate::core::disclose::Disclosed;
+use crate::core::refusals::from_read;
+use crate::core::{Core, now_ms};
+
+/// Sources of a page where the caller doesn't say, and at most.
+const SOURCES_DEFAULT: u32 = 500;
+const SOURCES_MAX: u32 = 2_000;
+
+/// The list of sources, with the days on which each was heard. It says nothing of patients: any registered party may ask.
+pub(super) async fn handle_list_sources(
+    core: &Arc<Core>,
+    request: Request<ListSourcesRequest>,
+) -> Result<ListSourcesResponse, Refusal> {
+    party(core, &request).await?;
+    core.up_to_date().await?;
+    let ListSourcesRequest { after, limit } = request.into_inner();
+    let limit = match limit {
+        0 => SOURCES_DEFAULT,
+        1..=SOURCES_MAX => limit,
+        _ => return Err(Refusal::new(Code::MalformedRequest, "a page has 1 to 2,000 sources")),
+    };
+    let limit = usize::try_from(limit).expect("at most 2,000");
+    let reader = core.reader().clone();
+    let sources = core.read(move || reader.sources(now_ms()).map_err(|error| from_read(&error))).await?;
+    let mut rest = sources.iter().filter(|source| after.is_empty() || source.key() > after);
+    let rows: Vec<SourceRow> = rest.by_ref().take(limit).map(row).collect();
+    Ok(ListSourcesResponse { rows, more: rest.next().is_some() })
+}
+
+fn row(source: &SourceStatus) -> SourceRow {
+    let day = |day: Option<ParisDay>| day.map(|day| day.to_string()).unwrap_or_default();
+    let mut row = SourceRow {
+        key: source.key(),
+        recorded_day: day(source.recorded),
+        heartbeat_day: day(source.heartbeat),
+        silent: source.is_silent,
+        missing_batches: source.missing,
+        ..SourceRow::default()
+    };
+    if let Some((id, name)) = &source.party {
+        (row.author_id, row.party) = (id.as_bytes().to_vec(), name.clone());
+    }
+    if let Some(listed) = &source.listed {
+        row.listed = true;
+        row.id = listed.id.clone();
+        row.name_fr = listed.name_fr.clone();
+        row.name_en = if listed.name_en.is_empty() { listed.name_fr.clone() } else { listed.name_en.clone() };
+        row.structure = listed.structure.clone();
+        row.answers = listed.answers.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        row.since_day = ParisDay::of(TimeMs(listed.since_ms)).to_string();
+        row.silent_after_s = listed.silent_after_s;
+    }
+    row
+}
+
+/// The contests that go to the caller.
+pub(super) async fn handle_list_contests(
+    core: &Core,
+    request: Request<ListContestsRequest>,
+) -> Result<Disclosed<ListContestsResponse>, Refusal> {
+    let caller: Party = with_role(
+        core,
+        &request,
+        signers(Kind::CONTEST_ANSWERED),
+        "recorders and consent desks, of those that go to them",
+    )
+    .await?;
+    core.disclose(&caller, request.into_inner()).await
+}
