@@ -10,11 +10,13 @@ use super::authorize_args::AuthorizeArgs;
 use super::break_glass_args::BreakGlassCommand;
 use super::consent_args::ConsentCommand;
 use super::device_args::DeviceArgs;
+use super::doors_args::{ContestCommand, SourcesCommand};
 use super::emergency_mode_args::EmergencyModeCommand;
 use super::identity::IdentityCommand;
 use super::keys_args::{ROLES_HELP, RolesArgs, VouchedArgs, VouchingArgs};
 use super::limits_args::{EmbargoCommand, ItemsArgs, OpposeCommand, ProfessionalArgs, SecrecyCommand, SpaceCommand};
 use super::member_args::MemberCommand;
+use super::policy::PolicyTestArgs;
 use super::policy_publish::PolicyPublishArgs;
 use super::represent_args::{ActorCommand, AttendingCommand, RepresentCommand, TeamCommand};
 use super::shell::{CompletionsArgs, ManArgs};
@@ -123,6 +125,12 @@ pub enum Command {
     /// Emergency access: opened, justified, closed, reviewed
     #[command(subcommand)]
     BreakGlass(BreakGlassCommand),
+    /// What patients ask of this party about a line of their trace, and its answers
+    #[command(subcommand)]
+    Contest(ContestCommand),
+    /// The systems that should record, and which of them are silent
+    #[command(subcommand)]
+    Sources(SourcesCommand),
     /// Actors: acts of the authority
     #[command(subcommand)]
     Actor(ActorCommand),
@@ -143,13 +151,6 @@ pub enum PolicyCommand {
     Test(PolicyTestArgs),
     /// Publish the policy, the matrix or the catalogue: it replaces the one before (the profile needs `authority_key`)
     Publish(PolicyPublishArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct PolicyTestArgs {
-    /// Scenario files, TOML
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

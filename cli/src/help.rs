@@ -7,7 +7,7 @@ use super::args::Cli;
 
 /// The commands as `sillage --help` shows them. Every command stands in one group.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Record what happened", &["record", "import", "break-glass", "emergency-mode"]),
+    ("Record what happened", &["record", "import", "break-glass", "contest", "emergency-mode"]),
     ("Read", &["trace", "entry", "export"]),
     (
         "Decide who may access",
@@ -38,6 +38,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "identity",
             "actor",
             "policy",
+            "sources",
             "erase",
             "schema",
             "completions",
@@ -133,6 +134,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("schema record", "schema record"),
     ("policy test", "policy test stories/deposits.toml"),
     ("policy publish", "policy publish --policy policy.toml"),
+    ("sources publish", "sources publish sources.json"),
+    ("sources list", "sources list --silent"),
+    ("contest list", "contest list --waiting"),
+    (
+        "contest answer",
+        "contest answer 41 --text 'Dr Martin replaced your doctor' --actor 10100534436 --actor-organisation 750712184",
+    ),
     ("erase", "erase --record 41 --ground 'order 2026-17 of the court'"),
     ("keys register", "keys register --name DMP --role recorder,decider --structure 750712184 --out dmp"),
     ("keys new", "keys new --out new.key"),

@@ -13,6 +13,8 @@ Roles, each as small as a job; a service takes those that its job needs:
   reviewer      reviews break-glasses that other parties opened
   consent-desk  signs what patients decide: space, consents, limits, people
   identity      links and corrects identities
+  login         opens sessions of patients, each with the login that proves it
+  portal        reads one patient and signs what they decide, under an open session
   tag           resolves identities to tags
   reader        reads traces on behalf of patients
   patient       reads its own trace and decides for itself (--patient)

@@ -17,8 +17,10 @@ mod check_words;
 mod checkpoint;
 mod consent;
 pub mod consent_args;
+mod contest;
 mod device;
 pub mod device_args;
+pub mod doors_args;
 mod emergency_mode;
 pub mod emergency_mode_args;
 mod entry;
@@ -40,7 +42,7 @@ mod member;
 pub mod member_args;
 mod node_folder;
 mod output;
-mod policy;
+pub mod policy;
 pub mod policy_publish;
 mod policy_text;
 mod proposed;
@@ -51,6 +53,7 @@ mod represent;
 pub mod represent_args;
 pub mod retention;
 pub mod shell;
+mod sources;
 mod status;
 pub mod table;
 mod trace;
@@ -167,6 +170,8 @@ async fn commanded(context: &Context, command: Command) -> Result<Ended, ClientE
         Command::Authorize(args) => authorize::run(context, args).await,
         Command::Consent(command) => consent::run(context, *command).await,
         Command::BreakGlass(command) => break_glass::run(context, command).await,
+        Command::Contest(command) => contest::run(context, command).await,
+        Command::Sources(command) => sources::run(context, command).await,
         Command::Mask(args) => limits::of_items(context, args, Kind::ITEM_MASKED).await,
         Command::Unmask(args) => limits::of_items(context, args, Kind::ITEM_UNMASKED).await,
         Command::Block(args) => limits::of_professional(context, args, Kind::PROFESSIONAL_BLOCKED).await,

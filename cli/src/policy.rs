@@ -1,8 +1,9 @@
 //! `sillage policy test`: decision scenarios, offline.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::PolicyTestArgs;
+use clap::Args;
+
 use super::{Ended, output};
 use sillage_client::error::ClientError;
 use sillage_scenario::Scenario;
@@ -10,6 +11,13 @@ use sillage_scenario::run::{Run, run};
 
 /// The largest scenario file: 4 MiB.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub struct PolicyTestArgs {
+    /// Scenario files, TOML
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
 
 /// Runs every file and says of each request what came out.
 pub fn test(args: &PolicyTestArgs) -> Result<Ended, ClientError> {

@@ -32,6 +32,7 @@ pub mod channel;
 pub mod checks;
 pub mod clock;
 pub mod consent;
+pub mod doors;
 pub mod emergency_mode;
 pub mod error;
 #[doc(hidden)]
