@@ -7,9 +7,10 @@ use sillage_rules::kind::Kind;
 use super::change::acting;
 use super::consent_args::By;
 use super::doors_args::ContestCommand;
-use super::record::{Recorder, now_ms};
+use super::record::open_recorder;
 use super::{Context, Ended, output};
 use sillage_client::author::encode;
+use sillage_client::clock::now_ms;
 use sillage_client::consent::change::Change;
 use sillage_client::error::ClientError;
 use sillage_words::Lang;
@@ -49,7 +50,7 @@ async fn answer(context: &Context, index: u64, text: &str, by: &By) -> Result<En
     })?;
     let change = Change::with(Kind::CONTEST_ANSWERED, json!({"contest": row.id, "answer": text}));
     let message = Record { tag: row.tag.clone(), ..change.to_message(&acting, now_ms()) };
-    let mut recorder = Recorder::open(&session, None).await?;
+    let mut recorder = open_recorder(&session, None).await?;
     let receipt = recorder.send_attended(vec![encode(message, 0)?]).await?;
     let late = receipt.time_ms > row.due_ms && row.answered_index == 0;
     super::keys::print(&receipt, json!({"contest": index, "late": late}))
