@@ -1,7 +1,7 @@
 //! `cluster member` and `cluster move-leader`: nodes come and go by acts of the authority.
 //!
 //! Each command asks the leader first whether the step may be taken, then signs the act; what follows of it in the group
-//! the leader does by itself, and goes on with after a crash. A command that broke off is run again.
+//! the leader does by itself, and goes on with after a crash. A command that broke off before its act was on record is run again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use sillage_proof::keys::PublicKey;
 use sillage_proto::v1;
 use sillage_proto::v1::MemberStep;
 use sillage_rules::act::Act;
-use sillage_rules::node_set::{NodeSet, NodeSetChange, NodeSetError, SetNode};
+use sillage_rules::node_set::{NodeSet, NodeSetChange, NodeSetError, SetNode, majority};
 use sillage_rules::record::act_message;
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ pub async fn run(context: &Context, command: MemberCommand) -> Result<Ended, Cli
         }
         MemberCommand::Promote { id } => promote(context, &session, id).await,
         MemberCommand::Remove { id } => {
-            remove(&session, MemberStep::Remove, id).await?;
+            remove(context, &session, MemberStep::Remove, id).await?;
             Ok(Ended::Done)
         }
         MemberCommand::Replace { .. } if session.propose.is_some() => {
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, command: MemberCommand) -> Result<Ended, Cli
         }
         MemberCommand::Replace { id, new } => {
             node_folder::check(&session.profile, &new.out)?;
-            let name = remove(&session, MemberStep::Replace, id).await?;
+            let name = remove(context, &session, MemberStep::Replace, id).await?;
             add(context, &session, &new, Some(name)).await
         }
     }
@@ -166,7 +166,7 @@ async fn promote(context: &Context, session: &Session, id: u64) -> Result<Ended,
 }
 
 /// Gives the name of the node that is gone.
-async fn remove(session: &Session, step: MemberStep, id: u64) -> Result<String, ClientError> {
+async fn remove(context: &Context, session: &Session, step: MemberStep, id: u64) -> Result<String, ClientError> {
     session.profile.authority_signing_key()?;
     let (members, log_key) = change(session, step, id).await?;
     let set = set_of(&members)?;
@@ -178,10 +178,41 @@ async fn remove(session: &Session, step: MemberStep, id: u64) -> Result<String, 
     what["removed"] = json!(id);
     what["log_key"] = json!(key.to_string());
     output::line(&what.to_string())?;
+    if !await_left(context, session, id).await? {
+        output::note(&format!(
+            "it is on record, and the group goes on by itself. Keep node {id}'s disk until `sillage cluster member list` has no note any more and every voter has applied as much as the leader: until then it may be one of the few that hold the newest records"
+        ));
+        return Ok(name);
+    }
     output::note(&format!(
         "destroy node {id}'s disk and its keyring: the log's key and every key-encryption key are being replaced, so what it holds is worth nothing for what comes; the VRF key can't be replaced, and whoever has that disk can go on telling which tag is whose"
     ));
     Ok(name)
+}
+
+/// Waits until nobody needs the disk of a node that was removed: Raft has let go of it, and a majority of those that stay holds
+/// all that was recorded before. `false` if that takes longer than the command may.
+async fn await_left(context: &Context, session: &Session, id: u64) -> Result<bool, ClientError> {
+    let deadline = Instant::now() + context.timeouts.total;
+    let mut recorded = None;
+    loop {
+        let seen = members(session).await?;
+        let answers = |member: &&v1::Member| member.voter && member.reachable;
+        let voters = || seen.members.iter().filter(answers);
+        let newest = voters().map(|voter| voter.applied).max().unwrap_or(u64::MAX);
+        let recorded = *recorded.get_or_insert(newest);
+        let hold = voters().filter(|voter| voter.applied >= recorded).count();
+        let needed = majority(seen.members.iter().filter(|member| member.voter).count());
+        // A node that lags still lists it.
+        let listed = seen.members.iter().any(|member| member.id == id);
+        if !listed && seen.outstanding.is_empty() && hold >= needed {
+            return Ok(true);
+        }
+        if Instant::now() + ASK_AGAIN >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 /// Waits until Raft has followed the act. The act is on record: what takes longer goes on by itself.

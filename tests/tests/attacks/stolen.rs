@@ -145,6 +145,8 @@ struct Thief<'w> {
     world: &'w World,
     name: &'static str,
     rpc: Rpc,
+    /// To each node: whoever leads answers some calls alone.
+    rpcs: Vec<Rpc>,
     signer: Signer,
     /// The key that was stolen beside.
     second: Option<(Second, SigningKey)>,
@@ -164,6 +166,7 @@ pub fn a_stolen_key_does_what_its_role_is_for_and_no_more(world: &mut World) {
             world,
             name,
             rpc: wire::rpc(&profile, 1, Some(&wire::pem_of(&profile))),
+            rpcs: (1..=3).map(|node| wire::rpc(&profile, node, Some(&wire::pem_of(&profile)))).collect(),
             signer: wire::signer(&profile),
             second,
             strangers: &strangers,
@@ -612,6 +615,7 @@ impl Thief<'_> {
             ("Erasures", world.wait(rpc.erasures(ErasuresRequest::default())).map(drop)),
             // To a node that isn't there: who may is told so.
             ("MoveLeader", world.wait(rpc.move_leader(MoveLeaderRequest { id: 99 })).map(drop)),
+            ("ChangeMember", self.asks_to_remove()),
         ];
         let may = |answer: &Result<(), tonic::Status>| match answer {
             Ok(()) => true,
@@ -619,6 +623,28 @@ impl Thief<'_> {
         };
         let answered: Vec<&str> = calls.iter().filter(|(_, answer)| may(answer)).map(|(name, _)| *name).collect();
         if answered.is_empty() { "none".to_owned() } else { answered.join(", ") }
+    }
+}
+
+impl Thief<'_> {
+    /// Asks every node whether each node may leave. However it is answered, all of them go on to vote: nobody signed an act.
+    fn asks_to_remove(&self) -> Result<(), tonic::Status> {
+        let mut said = Ok(());
+        for mut rpc in self.rpcs.iter().cloned() {
+            for id in 1..=3 {
+                let request = ChangeMemberRequest { step: MemberStep::Remove.into(), id };
+                let answer = self.world.wait(rpc.change_member(request)).map(drop);
+                if answer.is_err() && said.is_ok() {
+                    said = answer;
+                }
+            }
+        }
+        let members = self.world.sillage_as(&self.world.authority_file(), &["cluster", "member", "list", "--json"]);
+        let members = members.ok().json();
+        let voters = members["members"].as_array().expect("members").iter();
+        let voters = voters.filter(|node| node["votes"] == true && node["raft"]["voter"] == true).count();
+        assert_eq!(voters, 3, "{} takes a node out of the group: {members}", self.name);
+        said
     }
 }
 

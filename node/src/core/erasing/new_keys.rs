@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use prost::Message as _;
 use sillage_ledger::seal::TagPrefix;
 use sillage_ledger::{OpenErasure, Refusal};
-use sillage_proof::keys::{PublicKey, SigningKey};
+use sillage_proof::keys::SigningKey;
 use sillage_proto::internal::v1::{
     GiveKeysRequest, KekStateRequest, NodeKeys, PutKekRequest, PutKeksRequest, PutLogKeyRequest,
 };
@@ -38,10 +38,12 @@ const LOG_KEY_EVERY: Duration = Duration::from_secs(10);
 const RENEWALS_AT_ONCE: usize = 256;
 
 impl Core {
-    /// Makes the log's next key and gives it to every node but `leaving`. Those that don't answer fetch it when they
-    /// are back; a majority must have it now.
-    pub(in crate::core) async fn spread_log_key(&self, leaving: u64) -> Result<PublicKey, Refusal> {
-        let key = SigningKey::generate().map_err(|error| unavailable(format!("no randomness: {error}")))?;
+    /// Gives the log's next key to every node but `leaving`. Those that don't answer fetch it when they are back; a majority
+    /// must have it now.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` without that majority, or when the key can't be written.
+    pub(in crate::core) async fn spread_log_key(&self, key: &SigningKey, leaving: u64) -> Result<(), Refusal> {
         self.put_log_key(&key.to_seed()[..])?;
         let set = self.reader.node_set().map_err(|error| from_read(&error))?;
         let stay: BTreeSet<u64> = set.voters.iter().copied().filter(|id| *id != leaving).collect();
@@ -57,7 +59,7 @@ impl Core {
             }
         }
         match hold.intersection(&stay).count() >= majority(stay.len()) {
-            true => Ok(key.public_key()),
+            true => Ok(()),
             false => Err(unavailable(
                 "no majority of the nodes that stay takes the log's next key: start them, and ask again",
             )),

@@ -2,9 +2,8 @@
 //!
 //! The set is what the authority wants, and the ledger keeps it: a leader that takes over finds here what the last one
 //! had not done yet. A node that *joins* stands in the set first, then a checkpoint under the set before proves that,
-//! then Raft takes it in: so nobody counts of whom a verifier can't know. A voter that *leaves* is taken out of Raft
-//! first, on demand, and the act follows: a node that is still asked for its vote is never one that the log no longer
-//! knows.
+//! then Raft takes it in: so nobody counts of whom a verifier can't know. A node that *leaves* is taken out of the set by an
+//! act, and Raft lets go of it right after: only what the authorities signed takes a vote away (`docs/decisions`, 53).
 
 use sillage_cluster::MemberChange;
 use sillage_rules::node_set::NodeSet;
@@ -25,6 +24,12 @@ impl RaftMembers {
     pub fn knows(&self, id: u64) -> bool {
         [&self.voters, &self.voters_outgoing, &self.learners].iter().any(|ids| ids.contains(&id))
     }
+
+    /// Those that Raft knows and the set doesn't: of them Raft has still to let go.
+    pub fn outside<'a>(&'a self, set: &'a NodeSet) -> impl Iterator<Item = u64> + 'a {
+        let all = self.voters.iter().chain(&self.learners).copied();
+        all.filter(move |id| set.node(*id).is_none())
+    }
 }
 
 /// The next step.
@@ -43,8 +48,7 @@ pub fn next(set: &NodeSet, raft: &RaftMembers, proved: bool) -> Next {
     if !raft.voters_outgoing.is_empty() {
         return Next::Propose(MemberChange::Leave);
     }
-    let all = || raft.voters.iter().chain(&raft.learners).copied();
-    let gone: Vec<u64> = all().filter(|id| set.node(*id).is_none()).collect();
+    let gone: Vec<u64> = raft.outside(set).collect();
     if !gone.is_empty() {
         return Next::Propose(MemberChange::Remove(gone));
     }
@@ -114,6 +118,17 @@ mod tests {
         assert!(matches!(next(&set, &learns, false), Next::Wait(_)));
         assert_eq!(next(&set, &learns, true), Next::Propose(MemberChange::Promote(vec![4])));
         assert_eq!(next(&set, &raft(&[1, 2, 3, 4], &[]), true), Next::Settled);
+    }
+
+    #[test]
+    fn a_voter_leaves_raft_once_its_removal_is_on_record_and_not_before() {
+        let set = three();
+        let all = raft(&[1, 2, 3], &[]);
+        assert_eq!(next(&set, &all, true), Next::Settled, "whoever asked for it");
+        let set = set.after(&set.with_voters(&[1, 2], &[3]).unwrap()).unwrap();
+        assert_eq!(next(&set, &all, false), Next::Propose(MemberChange::Remove(vec![3])), "proven or not");
+        assert_eq!(all.outside(&set).collect::<Vec<_>>(), [3]);
+        assert_eq!(next(&set, &raft(&[1, 2], &[]), false), Next::Settled);
     }
 
     #[test]

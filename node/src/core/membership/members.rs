@@ -5,13 +5,15 @@
 //! [`member_steps`](super::member_steps) says which. The authority's command line signs the acts; before, it asks the
 //! leader whether the step may be taken ([`Core::change_member`]).
 //!
-//! Invariant: nothing is changed before every refusal was considered.
+//! Invariant: nothing but an act on record changes Raft's members. Whoever asks for a step changes none: an operator's key is
+//! registered by one authority alone, and an act about nodes takes as many as the rule says.
 
 use std::sync::Weak;
 use std::time::Duration;
 
 use sillage_cluster::{MemberChange, MembersError, MembersRefused};
 use sillage_ledger::{LedgerReader, ReadError, Refusal};
+use sillage_proof::keys::{PublicKey, SigningKey};
 use sillage_proto::v1::{
     ChangeMemberRequest, ChangeMemberResponse, ClusterStatusRequest, Member, MemberStep, MembersResponse, NodeStatus,
     WitnessLine,
@@ -25,7 +27,7 @@ use super::member_steps::{Next, RaftMembers, next};
 use crate::config::NodeConfig;
 use crate::core::checkpointing::share;
 use crate::core::refusals::{from_read, refuse, unavailable};
-use crate::core::{Core, keyrings};
+use crate::core::{Core, keyrings, led_term};
 use crate::join;
 use crate::peer::links::{Links, Place};
 use crate::tls::pin::Pins;
@@ -42,6 +44,11 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 const CATCH_UP: Duration = Duration::from_secs(3);
 /// Between two questions to it, and while a leader changes.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+/// A node that was removed keeps its connections until Raft has let go of it, this long at most: its vote may be needed to
+/// choose the leader that lets go of it.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
+/// A leader that was asked for leads this long: each change of leader costs everybody a moment, and operators may ask for one.
+const LEADS_MIN: Duration = Duration::from_secs(10);
 /// For a new leader to take over.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -104,13 +111,19 @@ pub(in crate::core) async fn follow(core: Weak<Core>) {
         return;
     };
     let mut followed = None;
+    let mut waits_since = None;
     loop {
         let Some(strong) = core.upgrade() else { return };
         let sets = strong.newest_node_set().and_then(|set| Ok((set, strong.reader.node_set()?)));
         match sets {
             Ok((set, applied))
+                if set.epoch == applied.epoch
+                    && strong.raft_members().outside(&set).next().is_some()
+                    && waits_since.get_or_insert_with(Instant::now).elapsed() < LET_GO_MAX => {}
+            Ok((set, applied))
                 if followed != Some((set.epoch, applied.epoch, applied.node(strong.config.id).is_some())) =>
             {
+                waits_since = None;
                 followed = Some((set.epoch, applied.epoch, applied.node(strong.config.id).is_some()));
                 strong.take_up(&set, &applied, &core);
             }
@@ -131,6 +144,7 @@ pub(in crate::core) async fn reconcile(core: Weak<Core>) {
         sleep(RECONCILE_EVERY).await;
         let Some(core) = core.upgrade() else { return };
         if core.serves_as_leader() {
+            core.note_leading();
             core.reconcile_once().await;
         }
     }
@@ -180,8 +194,41 @@ impl Core {
         Ok(next(set, &self.raft_members(), proved))
     }
 
+    fn note_leading(&self) {
+        let mut since = self.membership.leads_since.lock();
+        if let Some(term) = led_term(&self.replica)
+            && since.is_none_or(|(of, _)| of != term)
+        {
+            *since = Some((term, Instant::now()));
+        }
+    }
+
+    /// How long this leader is still to lead.
+    fn leads_for(&self) -> Duration {
+        let since = self.membership.leads_since.lock().filter(|(term, _)| led_term(&self.replica) == Some(*term));
+        since.map_or(LEADS_MIN, |(_, since)| LEADS_MIN.saturating_sub(since.elapsed()))
+    }
+
+    /// Hands leadership to a node of the set, where this one was removed: the next leader lets go of it.
+    fn give_lead_away(&self, set: &NodeSet) {
+        let raft = self.raft_members();
+        let next = set.voters.iter().copied().find(|id| *id != self.config.id && raft.voters.contains(id));
+        if let Some(next) = next {
+            tracing::warn!(next, "this node was removed from the group: it hands leadership over");
+            self.replica.transfer_leader(next);
+        }
+    }
+
     async fn reconcile_once(&self) {
-        let step = self.reader.node_set().and_then(|set| self.next_step(&set));
+        let set = self.reader.node_set();
+        if let Ok(set) = &set
+            && set.node(self.config.id).is_none()
+            && !is_newcomer(self.config.id, set)
+        {
+            self.give_lead_away(set);
+            return;
+        }
+        let step = set.and_then(|set| self.next_step(&set));
         let refused = match step {
             Ok(Next::Propose(change)) => {
                 tracing::info!(?change, "bringing Raft's members to the node set");
@@ -273,12 +320,11 @@ impl Core {
         }
     }
 
-    /// Whether a step may be taken, asked of the leader; for a voter that leaves, also takes it out of Raft. The act is
-    /// the caller's to sign.
+    /// Whether a step may be taken, asked of the leader. It changes nothing: the act is the authorities' to sign, and Raft
+    /// follows it once it is on record. For a node that leaves, the nodes that stay are given the log's next key.
     ///
     /// # Errors
-    /// `NOT_LEADER`; `BUSY` while another change is under way; `ACT_REFUSED` with what is in the way. Nothing was
-    /// changed then.
+    /// `NOT_LEADER`; `BUSY` while another change is under way; `ACT_REFUSED` with what is in the way.
     pub async fn change_member(&self, request: ChangeMemberRequest) -> Result<ChangeMemberResponse, Refusal> {
         if !self.leads() {
             return Err(refuse(Code::NotLeader));
@@ -295,8 +341,8 @@ impl Core {
         match request.step() {
             MemberStep::Add => self.settled(&set)?,
             MemberStep::Promote => self.may_vote(&set, id).await?,
-            MemberStep::Remove => log_key = self.take_out(&set, id, false).await?,
-            MemberStep::Replace => log_key = self.take_out(&set, id, true).await?,
+            MemberStep::Remove => log_key = self.may_leave(&set, id, false).await?,
+            MemberStep::Replace => log_key = self.may_leave(&set, id, true).await?,
             MemberStep::Unspecified => return Err(Refusal::new(Code::MalformedRequest, "the request names no step")),
         }
         Ok(ChangeMemberResponse { members: Some(self.members().await?), log_key })
@@ -358,18 +404,14 @@ impl Core {
         timeout(Duration::from_secs(1), call).await.ok()?.ok().map(tonic::Response::into_inner)
     }
 
-    /// Takes a node out of Raft, after every refusal; gives the public half of the log's next key, which those that stay
-    /// hold. A learner stays in Raft until the act is applied: it counts for nothing.
-    async fn take_out(&self, set: &NodeSet, id: u64, must_be_dead: bool) -> Result<Vec<u8>, Refusal> {
+    /// Whether a node may leave; gives the public half of the log's next key, which those that stay hold. The node stays in
+    /// Raft until the act is applied.
+    async fn may_leave(&self, set: &NodeSet, id: u64, must_be_dead: bool) -> Result<Vec<u8>, Refusal> {
         let node = known(set, id)?;
         let rest: Vec<u64> = set.voters.iter().copied().filter(|voter| *voter != id).collect();
-        // The ledger's own refusals come first: Raft isn't changed for an act that can't follow.
+        // The ledger's own refusals come first: no key is made for an act that can't follow.
         set.with_voters(&rest, &[id]).map_err(|error| refused(error.to_string()))?;
-        if id == self.config.id {
-            return Err(refused(format!(
-                "node {id} leads: hand over to another node first, `sillage cluster move-leader ID`"
-            )));
-        }
+        self.check_removed(&[id])?;
         if must_be_dead
             && let Some(status) = self.status_of(id).await
             && status.role != "corrupt"
@@ -391,28 +433,59 @@ impl Core {
         }
         let raft = self.raft_members();
         let proved = set.epoch == 0 || self.proof_of_node_set(set.epoch).map_err(|error| from_read(&error))?;
-        if !raft.voters_outgoing.is_empty() || !proved {
+        if !raft.voters_outgoing.is_empty() || !proved || raft.outside(set).next().is_some() {
             return Err(Refusal::new(Code::Busy, "another change is under way: ask again in a moment"));
         }
-        // Raft comes before the act, which the authorities sign: whoever may ask for the one alone takes one node out at most.
+        // A version from before took a node out of Raft ahead of its act.
         if let Some(other) = set.voters.iter().find(|voter| **voter != id && !raft.voters.contains(voter)) {
             let what = format!(
                 "node {other} votes by the log's node set, and not in Raft: finish that change first (`sillage cluster member remove {other}`)"
             );
             return Err(Refusal::new(Code::Busy, what));
         }
-        let log_key = self.spread_log_key(id).await?;
-        if raft.voters.contains(&id) {
-            self.propose_members(MemberChange::Remove(vec![id])).await?;
-            tracing::info!(node = id, "taken out of Raft: the act follows");
+        Ok(self.next_log_key(set.epoch, id).await?.as_bytes().to_vec())
+    }
+
+    /// A leader proposes no act that removes it: Raft could only let go of it under another leader.
+    ///
+    /// # Errors
+    /// `ACT_REFUSED` if this node is among `removed`.
+    pub(in crate::core) fn check_removed(&self, removed: &[u64]) -> Result<(), Refusal> {
+        let id = self.config.id;
+        match removed.contains(&id) {
+            true => Err(refused(format!(
+                "node {id} leads: hand over to another node first, `sillage cluster move-leader ID`"
+            ))),
+            false => Ok(()),
         }
-        Ok(log_key.as_bytes().to_vec())
+    }
+
+    /// The log's next key for when a node leaves: the same one for every question about this node and this set, so that
+    /// whoever goes on asking fills no disk.
+    async fn next_log_key(&self, epoch: u64, leaving: u64) -> Result<PublicKey, Refusal> {
+        let made = {
+            let mut next = self.membership.next_log_keys.lock();
+            next.retain(|(of, _), _| *of == epoch);
+            next.get(&(epoch, leaving)).cloned()
+        };
+        let key = match made {
+            Some(key) => key,
+            None => {
+                let made = SigningKey::generate();
+                made.map_err(|error| unavailable(format!("no randomness: {error}")))?
+            }
+        };
+        self.spread_log_key(&key, leaving).await?;
+        let public = key.public_key();
+        self.membership.next_log_keys.lock().insert((epoch, leaving), key);
+        Ok(public)
     }
 
     /// Hands leadership to a voter; gives who leads then.
     ///
     /// # Errors
-    /// `NOT_LEADER`; `ACT_REFUSED` when it isn't a voter that answers and keeps up; `UNAVAILABLE` when it didn't happen.
+    /// `NOT_LEADER`; `ACT_REFUSED` when it isn't a voter that answers and keeps up; `BUSY` in the first seconds of this leader;
+    /// `UNAVAILABLE` when it didn't happen.
     pub async fn move_leader(&self, id: u64) -> Result<u64, Refusal> {
         if self.leader() == Some(id) {
             return Ok(id);
@@ -427,6 +500,12 @@ impl Core {
         let committed = self.replica.status().core.commit;
         if self.applied_by(id, committed).await.is_none_or(|applied| applied < committed) {
             return Err(refused(format!("node {id} doesn't answer, or lags: choose another one")));
+        }
+        let left = self.leads_for();
+        if !left.is_zero() {
+            let what =
+                format!("node {} leads since a moment ago: ask again in {} s", self.config.id, left.as_secs() + 1);
+            return Err(Refusal::new(Code::Busy, what));
         }
         self.replica.transfer_leader(id);
         let until = Instant::now() + MOVE_TIMEOUT;

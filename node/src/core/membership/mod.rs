@@ -8,10 +8,13 @@ mod give_keys;
 mod member_steps;
 pub(in crate::core) mod members;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use sillage_proof::keys::SigningKey;
 use sillage_rules::node_set::NodeSet;
+use tokio::time::Instant;
 
 use super::Core;
 use crate::peer::transport::PeerTransport;
@@ -23,7 +26,7 @@ use crate::tls::{self, SpkiSha256, TlsError};
 /// Locks, in the order in which they are taken:
 ///
 /// 1. `changing`: held over one operator's change and its calls to other nodes;
-/// 2. `refused`, `proven` and the list of pins: each held for one look or one change.
+/// 2. `refused`, `proven`, `leads_since`, `next_log_keys` and the list of pins: each held for one look or one change.
 pub(super) struct Membership {
     /// Certificates of the present nodes.
     pins: Pins,
@@ -34,12 +37,16 @@ pub(super) struct Membership {
     refused: Mutex<Option<String>>,
     /// A set of nodes that was proven to this node, as long as its ledger hasn't come that far.
     proven: Mutex<Option<NodeSet>>,
+    /// Since when this node leads, and in which term.
+    leads_since: Mutex<Option<(u64, Instant)>>,
+    /// The log's next keys that were given out, by the set's epoch and the node that was to leave.
+    next_log_keys: Mutex<BTreeMap<(u64, u64), SigningKey>>,
 }
 
 impl Membership {
     pub(super) fn new(pins: Pins, transport: Weak<PeerTransport>) -> Self {
-        let (changing, refused, proven) = Default::default();
-        Self { pins, transport, changing, refused, proven }
+        let (changing, refused, proven, leads_since, next_log_keys) = Default::default();
+        Self { pins, transport, changing, refused, proven, leads_since, next_log_keys }
     }
 }
 

@@ -56,6 +56,14 @@ pub(in crate::core) trait Proposal: Sync {
     /// What the ledger of the leader, here, says to it.
     fn done(&self, core: &Core, outcome: CommandOutcome) -> impl Future<Output = Result<Self::Done, Refusal>> + Send;
 
+    /// Whether this node, which leads, may propose it.
+    ///
+    /// # Errors
+    /// Why not: nothing was proposed then.
+    fn check_leader(&self, _core: &Core) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Under what a line of the last minute stands for this one too (`super::lines`).
     fn once(&self) -> Option<[u8; 32]> {
         None
@@ -215,6 +223,9 @@ impl Core {
         }
         if !self.checkpointing.asked().is_over() {
             return Attempt::NotTaken(Code::Busy);
+        }
+        if let Err(refusal) = proposal.check_leader(self) {
+            return Attempt::Refused(refusal);
         }
         let (sender, answer) = oneshot::channel();
         let (work, urgent) = proposal.work();

@@ -9,8 +9,11 @@ use sillage_proof::batch::{BatchMessage, ReceiptMessage};
 use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::internal::v1::{ForwardRequest, SealedBatch};
 use sillage_proto::v1::{Batch, Receipt, SubmitResponse};
+use sillage_rules::act::Act;
 use sillage_rules::codes::Code;
-use sillage_rules::kind::Group;
+use sillage_rules::kind::{Group, Kind};
+use sillage_rules::limits::SALT_BYTES;
+use sillage_rules::record::ParsedRecord;
 use tonic::Status;
 
 use super::admission::{Admitted, encoded_len};
@@ -33,6 +36,19 @@ impl Proposal for Admitted {
 
     async fn done(&self, core: &Core, outcome: CommandOutcome) -> Result<SubmitResponse, Refusal> {
         core.receipt(outcome)
+    }
+
+    fn check_leader(&self, core: &Core) -> Result<(), Refusal> {
+        let changes =
+            self.batch.records.iter().filter(|record| record.kind == u32::from(Kind::NODE_SET_CHANGED.code()));
+        for record in changes {
+            // An act stands in clear behind its salt; one that can't be read is the ledger's to refuse.
+            let act = record.payload.get(SALT_BYTES..).and_then(|record| ParsedRecord::parse(record).ok());
+            if let Some(Act::NodeSetChanged(change)) = act.as_ref().and_then(ParsedRecord::act) {
+                core.check_removed(&change.removed)?;
+            }
+        }
+        Ok(())
     }
 
     async fn forward(&self, mut client: Client) -> Result<Forwarded<SubmitResponse>, Status> {
@@ -135,8 +151,8 @@ impl Core {
         }
     }
 
-    /// Signs what apply returned.
-    fn receipt(&self, outcome: CommandOutcome) -> Result<SubmitResponse, Refusal> {
+    /// Signs what apply returned, or what it returned when the batch was recorded.
+    pub(super) fn receipt(&self, outcome: CommandOutcome) -> Result<SubmitResponse, Refusal> {
         let CommandOutcome::Done { stream_id, seq, count, root, first_index, time_ms, repeated } = outcome else {
             tracing::error!("a batch had another outcome than its own");
             return Err(refuse(Code::Internal));
