@@ -8,7 +8,7 @@ use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::note::VerifierKey;
 use sillage_rules::act::{Act, PartyRegistration};
-use sillage_rules::authority::{CosignMessage, NamedParty, Rule, RuleChange, content_hash};
+use sillage_rules::authority::{CosignMessage, Held, NamedParty, Rule, RuleChange, content_hash};
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::{NodeSet, NodeSetChange};
 use sillage_rules::record::ParsedRecord;
@@ -18,6 +18,8 @@ use sillage_client::trust::{Trust, log_key, node_key};
 
 /// The tag of what concerns no patient.
 pub(super) const NO_PATIENT: [u8; 32] = [0; 32];
+/// The quota of a party of which nobody kept it: no later one is more.
+pub(super) const QUOTA_UNKNOWN: u32 = u32::MAX;
 /// Number of the log itself among the nodes, which begin at 1.
 const LOG: u64 = 0;
 
@@ -30,6 +32,8 @@ pub(super) struct Party {
     pub tags: [[u8; 32]; 2],
     /// Role patient: sealed records say whose device it is.
     pub sealed: bool,
+    /// Events a second; 0: as many as the log gives; [`QUOTA_UNKNOWN`] in a state file of before.
+    pub quota_events_per_s: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,8 +128,9 @@ impl Registry {
         Ok(Signer { author: key.author, key: key.key, roles: party.roles, tags: party.tags, sealed: party.sealed })
     }
 
-    /// Checks that the record of an act has the signatures of as many authorities as the rule asks for. `time_ms` is its
-    /// ledger time.
+    /// Checks that the record of an act has the signatures of as many authorities as the rule asks for, by what the rule itself
+    /// says that it guards: the log doesn't show from where on its nodes hold every rule to guard all. `time_ms` is its ledger
+    /// time, `quota_default` the quota of the genesis.
     ///
     /// # Errors
     /// Why the ledger had to refuse it.
@@ -133,7 +138,7 @@ impl Registry {
         &mut self,
         signer: &Signer,
         record: &ParsedRecord,
-        origin: &Origin,
+        (origin, quota_default): (&Origin, u32),
         time_ms: u64,
     ) -> Result<(), String> {
         let act = record.act().ok_or("a record without an act")?;
@@ -157,15 +162,19 @@ impl Registry {
         }
         if let Some(rule) = &self.rule {
             let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == signer.author);
-            let roles_of = |named: NamedParty<'_>| {
+            let held = |named: NamedParty<'_>| {
                 let author = match named {
                     NamedParty::Party(author) => Some(*author),
                     NamedParty::Key(id) => self.keys.get(id).map(|key| key.author),
                 };
-                author.and_then(|author| self.parties.get(&author)).map_or(0, |party| party.roles.bits())
+                let party = author.and_then(|author| self.parties.get(&author));
+                party.map_or_else(Held::default, |party| Held {
+                    roles: party.roles.bits(),
+                    quota_events_per_s: party.quota_events_per_s,
+                })
             };
             let count = signers.intersection(&rule.authorities).count();
-            if rule.guards(act, roles_of, own_rotation) && count < rule.needed as usize {
+            if rule.guards(act, held, own_rotation, quota_default) && count < rule.needed as usize {
                 return Err(format!(
                     "an act that {count} authorities signed, of {} that the rule asks for",
                     rule.needed
@@ -195,9 +204,9 @@ impl Registry {
                 key.active = false;
                 Ok(())
             }
-            Act::RolesChanged { author_id, roles, .. } => {
+            Act::RolesChanged { author_id, roles, quota_events_per_s } => {
                 let party = self.parties.get_mut(author_id).ok_or_else(|| unknown(author_id))?;
-                party.roles = *roles;
+                (party.roles, party.quota_events_per_s) = (*roles, *quota_events_per_s);
                 let newest = party.newest_key;
                 if roles.is_empty() {
                     self.retire(&newest);
@@ -243,7 +252,8 @@ impl Registry {
         }
         let tags = [party.patient_tag, party.patient_secret_tag].map(Option::unwrap_or_default);
         let sealed = party.patient_commitment.is_some();
-        self.parties.insert(author, Party { roles: party.roles, newest_key: id, tags, sealed });
+        let (roles, quota_events_per_s) = (party.roles, party.quota_events_per_s);
+        self.parties.insert(author, Party { roles, newest_key: id, tags, sealed, quota_events_per_s });
         self.keys.insert(id, Key { author, key: party.key, active: true });
         Ok(())
     }

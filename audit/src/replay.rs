@@ -40,6 +40,8 @@ pub struct Log {
     parties: Vec<PartyRegistration>,
     /// How many authorities sign from the beginning.
     rule: Option<Rule>,
+    /// Events a second of a party whose own quota is 0.
+    quota_default: u32,
 }
 
 impl Log {
@@ -63,6 +65,7 @@ impl Log {
             nodes,
             parties: parties.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
             rule: Rule::of_genesis(genesis).map_err(|error| error.to_string())?,
+            quota_default: genesis.quota_events_per_s,
         })
     }
 
@@ -406,7 +409,8 @@ impl Replay {
         let Some(act) = record.act() else {
             return Err(self.wrong("an act, which an authority signed", format!("a {} without one", entry.kind)));
         };
-        let checked = self.registry.check_rule(signer, &record, &self.log.origin, entry.time.get());
+        let of_log = (&self.log.origin, self.log.quota_default);
+        let checked = self.registry.check_rule(signer, &record, of_log, entry.time.get());
         checked.map_err(|found| self.wrong("an act that as many authorities signed as the rule asks for", found))?;
         if let Act::RecordsVoided(Voiding::Void { from, until, .. }) = act {
             let until = until.map_or(self.size, |until| until.get().min(self.size));

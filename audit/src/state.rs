@@ -1,13 +1,13 @@
 //! Where an audit stands, as a file: all that is needed to go on.
 //!
 //! ```text
-//! "sillage-audit/v5\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
+//! "sillage-audit/v6\n" ‖ genesis[32] ‖ u64 size ‖ u64 time_ms ‖ u64 closed ‖ log tree ‖ index root[32]
 //!   ‖ parties ‖ keys ‖ streams ‖ signing keys ‖ changes of the set of nodes ‖ erasures to look up ‖ patients
 //!   ‖ rule of the authorities ‖ what several of them signed ‖ voided ranges
-//!   ‖ parties whose tags are sealed ‖ tags with a device ‖ H(all before)
+//!   ‖ parties whose tags are sealed ‖ tags with a device ‖ the quota of each party ‖ H(all before)
 //! ```
 //!
-//! Versions 2 to 4 are read too: 4 ends with the voided ranges, 2 and 3 with the patients; version 2 has no changes of the set of
+//! Versions 2 to 5 are read too: 5 ends with the tags, 4 with the voided ranges, 2 and 3 with the patients; version 2 has no changes of the set of
 //! nodes.
 //! Integers big-endian, lists `u64 count ‖ items`. It is written only after an index commit, whole or not at all. The
 //! index is recomputed when it is read: the file holds no root that isn't checked.
@@ -25,11 +25,13 @@ use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::roles::Roles;
 
 use super::patients::Patients;
-use super::registry::{Key, Party, Registry, SigningKey, Stream};
+use super::registry::{Key, Party, QUOTA_UNKNOWN, Registry, SigningKey, Stream};
 use super::replay::{Erased, Log, Replay};
 use sillage_client::error::ClientError;
 
-const MAGIC: &[u8] = b"sillage-audit/v5\n";
+const MAGIC: &[u8] = b"sillage-audit/v6\n";
+/// Of a file written before a higher quota needed several authorities.
+const MAGIC_V5: &[u8] = b"sillage-audit/v5\n";
 /// Of a file written before patients' devices were told of under their tags.
 const MAGIC_V4: &[u8] = b"sillage-audit/v4\n";
 /// Of a file written before several authorities could sign, and records be voided.
@@ -74,7 +76,7 @@ pub fn load(path: &Path, log: &Log) -> Result<Option<Replay>, ClientError> {
     if sha256(&[body]).as_bytes() != check {
         return Err(wrong("damaged"));
     }
-    let versions = [(5, MAGIC), (4, MAGIC_V4), (3, MAGIC_V3), (2, MAGIC_V2)];
+    let versions = [(6, MAGIC), (5, MAGIC_V5), (4, MAGIC_V4), (3, MAGIC_V3), (2, MAGIC_V2)];
     let found = versions.iter().find_map(|(version, magic)| Some((*version, body.strip_prefix(*magic)?)));
     let (version, body) = found.ok_or_else(|| wrong("not the state of an audit"))?;
     let mut input = Reader(body);
@@ -154,6 +156,8 @@ fn encode(replay: &Replay) -> Vec<u8> {
     sealed.iter().for_each(|(author, _)| out.put(author.as_bytes()));
     out.u64(with_device.len() as u64);
     with_device.iter().for_each(|tag| out.put(tag));
+    out.u64(parties.len() as u64);
+    parties.values().for_each(|party| out.u64(party.quota_events_per_s.into()));
     out.0
 }
 
@@ -185,6 +189,15 @@ fn decode(input: &mut Reader<'_>, log: &Log, version: u32) -> Option<Replay> {
         }
         registry.with_device = input.list(Reader::array)?.into_iter().collect();
     }
+    if version >= 6 {
+        let quotas = input.list(Reader::u64)?;
+        if quotas.len() != registry.parties.len() {
+            return None;
+        }
+        for (party, quota) in registry.parties.values_mut().zip(quotas) {
+            party.quota_events_per_s = u32::try_from(quota).ok()?;
+        }
+    }
     let patients = Patients::from_trees(log.depth, trees)?;
     if tree.count() != size || patients.root() != index_root {
         return None;
@@ -200,7 +213,8 @@ fn registry(input: &mut Reader<'_>) -> Option<Registry> {
         let author = AuthorId::from_bytes(input.array()?);
         let roles = Roles::from_bits(u32::try_from(input.u64()?).ok()?).ok()?;
         let newest_key = KeyId::from_bytes(input.array()?);
-        Some((author, Party { roles, newest_key, tags: [input.array()?, input.array()?], sealed: false }))
+        let tags = [input.array()?, input.array()?];
+        Some((author, Party { roles, newest_key, tags, sealed: false, quota_events_per_s: QUOTA_UNKNOWN }))
     })?;
     let keys = input.list(|input| {
         let author = AuthorId::from_bytes(input.array()?);

@@ -191,7 +191,11 @@ pub async fn run(context: &Context, command: AuthorityCommand) -> Result<Ended, 
     match command {
         AuthorityCommand::Rule { needed, authorities, guard, propose, .. } => {
             let authorities = authorities.iter().map(|id| parse::<AuthorId>("--authorities", id.trim()));
-            let known = if session.caller.feature_level < 4 { GuardedActs::OF_BEFORE } else { GuardedActs::EVERYTHING };
+            let known = match session.caller.feature_level {
+                ..4 => GuardedActs::OF_BEFORE,
+                4 => GuardedActs::OF_LEVEL_4,
+                _ => GuardedActs::EVERYTHING,
+            };
             let acts = GuardedActs::from_bits(guard.unwrap_or(known.bits()))
                 .map_err(|error| ClientError::Usage(format!("--guard: {}", error.message)))?;
             let rule = Rule { needed, authorities: authorities.collect::<Result<_, _>>()?, acts };

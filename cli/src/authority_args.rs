@@ -71,7 +71,8 @@ pub enum AuthorityCommand {
         #[arg(long, hide = true)]
         erasing: bool,
         /// Guard only this, and what is always guarded: the sum of 1 voiding, 2 authorities, 4 nodes, 8 erasing a patient, 16
-        /// parties, 32 documents, 64 single patients. Below feature level 4 at most 15. Without it: all that the log knows
+        /// parties, 32 documents, 64 single patients. Below feature level 4 at most 15; from level 5 on a rule guards all.
+        /// Without it: all that the log knows
         #[arg(long, value_name = "BITS")]
         guard: Option<u32>,
         /// Write the act into this file, for other authorities to sign, instead of submitting it

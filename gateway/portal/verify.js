@@ -954,7 +954,7 @@ const ACT_SIGNATURES_MAX = 16;
 const ACT_SIGNATURES_FIELD = 21;
 const [ROLE_PATIENT, ROLE_OPERATOR, ROLE_AUTHORITY, ROLE_IDENTITY] = [8, 32, 64, 4096];
 const [GUARDED_VOIDING, GUARDED_AUTHORITIES, GUARDED_NODES, GUARDED_ERASING] = [1, 2, 4, 8];
-const [GUARDED_PARTIES, GUARDED_DOCUMENTS, GUARDED_PATIENTS] = [16, 32, 64];
+const [GUARDED_PARTIES, GUARDED_DOCUMENTS, GUARDED_PATIENTS, GUARDED_QUOTAS, GUARDED_ACTORS] = [16, 32, 64, 128, 256];
 
 /** The record without its further signatures: what those are over, and all of it as it was received. */
 function withoutSignatures(bytes, part) {
@@ -970,8 +970,21 @@ function withoutSignatures(bytes, part) {
   return join(...kept);
 }
 
-/** Which acts a rule guards; `rolesOf` gives the roles of a party (by its author id or a key's id), or 0. */
-function isGuarded(act, acts, rolesOf, signer) {
+/** Whether one quota gives a party more events a second than another: 0 is the log's, and no bound where that is 0 too. */
+function isMore(quota, before, ofLog) {
+  const bound = (own) => own || ofLog || Infinity;
+  return bound(quota) > bound(before);
+}
+
+/**
+ * Which acts a rule guards; `heldBy` gives `{ roles, quota }` of a party (by its author id or a key's id), `quotaDefault` is the
+ * genesis' quota.
+ */
+function isGuarded(act, acts, heldBy, signer, quotaDefault) {
+  const rolesOf = (id) => heldBy(id).roles;
+  const changed = act.registered ?? act.roles;
+  const before = act.roles ? heldBy(act.roles.author_id).quota : 0;
+  if (acts & GUARDED_QUOTAS && changed && isMore(changed.quota_events_per_s ?? 0, before, quotaDefault)) return true;
   const wide = (acts & GUARDED_PARTIES) !== 0;
   const isHigh = (roles) => (roles & (ROLE_AUTHORITY | ROLE_IDENTITY)) !== 0;
   const vouches = (party) => [party.structures, party.actor_systems, party.issuers].some((names) => names?.length > 0);
@@ -1000,6 +1013,7 @@ function isGuarded(act, acts, rolesOf, signer) {
       return (roles & ROLE_AUTHORITY) !== 0 || (isHigh(roles) && !wide) ? GUARDED_AUTHORITIES : 0;
     }
     if (act.sources) return GUARDED_DOCUMENTS;
+    if (act.actor) return GUARDED_ACTORS;
     if (act.vouching) return act.vouching.added ? GUARDED_PARTIES : 0;
     if (act.node_key || act.log_key || act.node_set) return GUARDED_NODES;
     if (act.erased) return act.erased.patient ? GUARDED_ERASING : GUARDED_PATIENTS;
@@ -1012,10 +1026,10 @@ function isGuarded(act, acts, rolesOf, signer) {
 /**
  * Whether an act is signed by as many authorities as the rule says. `bytes` is its record, `timeMs` its ledger time, `signer` the
  * author id of who signed its batch, `rule` `{ needed, authorities, acts }` or null, `parties` those whose keys were active then:
- * `{ authorId, keyId, key, roles }`. Ids and keys are bytes. Gives null where it is, otherwise the code with which a ledger refuses it.
- * That one content is recorded once is for who replays the log to see.
+ * `{ authorId, keyId, key, roles, quota }`; `quotaDefault` is the quota of the genesis. Ids and keys are bytes. Gives null where it is,
+ * otherwise the code with which a ledger refuses it. That one content is recorded once is for who replays the log to see.
  */
-export async function checkAct(bytes, { origin, timeMs, signer, rule, parties }, slow = false) {
+export async function checkAct(bytes, { origin, timeMs, signer, rule, parties, quotaDefault = 0 }, slow = false) {
   const part = "act";
   const record = message("Record", bytes, part);
   const signatures = record.signatures ?? [];
@@ -1033,8 +1047,11 @@ export async function checkAct(bytes, { origin, timeMs, signer, rule, parties },
     if (!(await ed25519(party.key, signature, text, slow))) return "BAD_SIGNATURE";
     signers.add(hex(party.authorId));
   }
-  const rolesOf = (id) => parties.find((p) => same(p.authorId, id) || same(p.keyId, id))?.roles ?? 0;
-  if (!rule || !isGuarded(record.act, rule.acts, rolesOf, signer)) return null;
+  const heldBy = (id) => {
+    const party = parties.find((p) => same(p.authorId, id) || same(p.keyId, id));
+    return { roles: party?.roles ?? 0, quota: party?.quota ?? 0 };
+  };
+  if (!rule || !isGuarded(record.act, rule.acts, heldBy, signer, quotaDefault)) return null;
   const counting = rule.authorities.filter((id) => signers.has(hex(id)));
   return counting.length < rule.needed ? "SIGNATURES_MISSING" : null;
 }

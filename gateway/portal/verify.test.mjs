@@ -190,14 +190,14 @@ test("an act has the signatures of as many authorities as the rule says, each on
 });
 
 test("a rule guards what gives power, and not what takes it away; a genesis may have one", async () => {
-  const { cases, genesis, authorities, needed, signer, party, key_id } = read("guarded.json");
+  const { cases, genesis, authorities, needed, signer, party, key_id, quota_default: quotaDefault } = read("guarded.json");
   const says = internals.message("Genesis", unhex(genesis), "genesis");
-  assert.deepEqual([says.rule.needed, says.rule.acts, says.rule.authorities.map(hex)], [needed, 127, authorities]);
-  for (const { name, record, held, own, guarded_by_127, guarded_by_15 } of cases) {
-    const about = { authorId: unhex(party), keyId: unhex(key_id), key: new Uint8Array(32), roles: held };
+  assert.deepEqual([says.rule.needed, says.rule.acts, says.rule.authorities.map(hex)], [needed, 511, authorities]);
+  for (const { name, record, held, held_quota: quota, own, guarded_by_511, guarded_by_127, guarded_by_15 } of cases) {
+    const about = { authorId: unhex(party), keyId: unhex(key_id), key: new Uint8Array(32), roles: held, quota };
     const first = { authorId: unhex(signer), keyId: new Uint8Array(32), key: new Uint8Array(32), roles: 64 };
-    const terms = { origin: "example.org/two", timeMs: 1, signer: unhex(own ? party : signer), parties: [about, first] };
-    for (const [acts, guarded] of [[127, guarded_by_127], [15, guarded_by_15]]) {
+    const terms = { origin: "example.org/two", timeMs: 1, signer: unhex(own ? party : signer), parties: [about, first], quotaDefault };
+    for (const [acts, guarded] of [[511, guarded_by_511], [127, guarded_by_127], [15, guarded_by_15]]) {
       const rule = { needed, acts, authorities: authorities.map(unhex) };
       assert.equal(await checkAct(unhex(record), { ...terms, rule }), guarded ? "SIGNATURES_MISSING" : null, `${name} by ${acts}`);
     }

@@ -285,6 +285,7 @@ pub(crate) mod consent_prefix {
     pub(crate) const COSIGNED: &[u8] = b"\x03cosigned/";
     pub(crate) const DAY: &[u8] = b"\x03day/";
     pub(crate) const OWN_DAY: &[u8] = b"\x03own-day/";
+    pub(crate) const ALONE: &[u8] = b"\x03alone/";
     pub(crate) const DEVICE: &[u8] = b"\x03device/";
     pub(crate) const DEVICE_READ: &[u8] = b"\x03device-read/";
     pub(crate) const SOURCE: &[u8] = b"\x03source/";
@@ -301,7 +302,7 @@ pub(crate) mod consent_prefix {
 
     /// All of them. Whoever adds one adds it here.
     #[cfg(test)]
-    pub(crate) const ALL: [&[u8]; 28] = [
+    pub(crate) const ALL: [&[u8]; 29] = [
         OPEN,
         SECRET,
         REVOKED_ACTOR,
@@ -317,6 +318,7 @@ pub(crate) mod consent_prefix {
         COSIGNED,
         DAY,
         OWN_DAY,
+        ALONE,
         DEVICE,
         DEVICE_READ,
         SOURCE,

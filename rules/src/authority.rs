@@ -34,6 +34,8 @@ pub const LIMIT_A_DAY: u32 = 1_000;
 pub const LIMIT_A_DAY_TEST: u32 = 1_000_000;
 /// The same by a patient's own key.
 pub const LIMIT_A_DAY_PATIENT: u32 = 200;
+/// Acts by which one authority alone takes power from services in one day, from feature level 5 on, where nothing else is said.
+pub const ACTS_ALONE_A_DAY: u32 = 100;
 /// One day, in milliseconds of ledger time. Days begin at midnight, UTC.
 pub const DAY_MS: u64 = 86_400_000;
 
@@ -65,12 +67,18 @@ impl GuardedActs {
     pub const DOCUMENTS: Self = Self(32);
     /// Single patients: who represents them, as an authority says, and erasing some of their records.
     pub const PATIENTS: Self = Self(64);
+    /// A higher quota for a party than it has, or than the log gives where the party is new.
+    pub const QUOTAS: Self = Self(128);
+    /// Revoking an actor, which holds everywhere and which no act undoes.
+    pub const ACTORS: Self = Self(256);
     /// The acts that every rule guards.
     pub const ALWAYS: Self = Self(3);
     /// The acts that a rule guards which may be made from feature level 3 on.
     pub const OF_BEFORE: Self = Self(15);
-    /// All that there is.
-    pub const EVERYTHING: Self = Self(127);
+    /// The acts that a rule guards which may be made from feature level 4 on.
+    pub const OF_LEVEL_4: Self = Self(127);
+    /// All that there is. Rules that are made from feature level 5 on guard no less, and older ones are held to it as well.
+    pub const EVERYTHING: Self = Self(511);
     const ALL: u32 = Self::EVERYTHING.0;
 
     /// The set with these bits.
@@ -81,7 +89,7 @@ impl GuardedActs {
         match bits & !Self::ALL == 0 && bits & Self::ALWAYS.0 == Self::ALWAYS.0 {
             true => Ok(Self(bits)),
             false => {
-                let why = "1 voiding and 2 authorities are always guarded; 4 nodes, 8 erasing, 16 parties, 32 documents and 64 patients may be added";
+                let why = "1 voiding and 2 authorities are always guarded; 4 nodes, 8 erasing, 16 parties, 32 documents, 64 patients, 128 quotas and 256 actors may be added";
                 Err(RecordError::malformed("acts", why))
             }
         }
@@ -178,8 +186,8 @@ impl Rule {
     /// The rule that a log begins with; `None`: each authority acts alone.
     ///
     /// # Errors
-    /// When it makes no sense, names a party that isn't an authority of the genesis, or stands in a log that begins below
-    /// feature level 4.
+    /// When it makes no sense, names a party that isn't an authority of the genesis, stands in a log that begins below
+    /// feature level 4, or guards other acts than rules of the level that the log begins with.
     pub fn of_genesis(genesis: &v1::Genesis) -> Result<Option<Self>, RecordError> {
         let Some(message) = &genesis.rule else { return Ok(None) };
         if genesis.feature_level < 4 {
@@ -188,6 +196,13 @@ impl Rule {
         let RuleChange::Rule(rule) = RuleChange::parse(message).map_err(|error| error.within("rule"))? else {
             return Err(RecordError::malformed("rule.limit", "a genesis sets no limit"));
         };
+        if genesis.feature_level < rule.feature_level() {
+            let why = format!("a log that guards them begins with feature_level {}", rule.feature_level());
+            return Err(RecordError::malformed("rule.acts", why));
+        }
+        if genesis.feature_level >= 5 && rule.acts != GuardedActs::EVERYTHING {
+            return Err(RecordError::malformed("rule.acts", "with feature_level 5 a rule guards everything: 511"));
+        }
         let is_authority = |id: &AuthorId| {
             let mut parties = genesis.parties.iter().filter(|party| party.roles & Roles::AUTHORITY.bits() != 0);
             parties.any(|party| parse_key(party.key.as_ref()).is_ok_and(|key| AuthorId::of_first_key(&key) == *id))
@@ -202,12 +217,66 @@ impl Rule {
 
     /// From which feature level of a group on it is known.
     pub const fn feature_level(&self) -> u32 {
-        if GuardedActs::OF_BEFORE.contains(self.acts) { 3 } else { 4 }
+        if GuardedActs::OF_BEFORE.contains(self.acts) {
+            3
+        } else if GuardedActs::OF_LEVEL_4.contains(self.acts) {
+            4
+        } else {
+            5
+        }
     }
 
-    /// Tells whether this act needs the rule's signatures. `roles_of`: the bits of the roles of the party that an act
-    /// names, by its id or its key's.
-    pub fn guards(&self, act: &Act, roles_of: impl Fn(NamedParty<'_>) -> u32, own_rotation: bool) -> bool {
+    /// Tells whether this act needs the rule's signatures in a group of feature level 5: what any rule can guard, and what this one
+    /// guards. Without the second, a rule of before would guard less than it did: it holds for taking power away as well.
+    pub fn guards_all(
+        &self,
+        act: &Act,
+        held: impl Fn(NamedParty<'_>) -> Held,
+        own_rotation: bool,
+        quota_default: u32,
+    ) -> bool {
+        let all = Self { acts: GuardedActs::EVERYTHING, ..self.clone() };
+        all.guards(act, &held, own_rotation, quota_default) || self.guards(act, &held, own_rotation, quota_default)
+    }
+
+    /// Tells whether an act that one authority may sign alone takes power away: these are counted, so that one stolen key doesn't stop
+    /// every service in one batch. The end of a patient's own device isn't: patients replace telephones every day.
+    pub fn is_counted_alone(act: &Act, held: impl Fn(NamedParty<'_>) -> Held, own_rotation: bool) -> bool {
+        let is_service = |named: NamedParty<'_>| {
+            let roles = Roles::from_bits(held(named).roles).unwrap_or(Roles::ALL);
+            !roles.contains(Roles::PATIENT)
+        };
+        match act {
+            Act::Revoked { key_id, .. } => is_service(NamedParty::Key(key_id)),
+            Act::RolesChanged { author_id, .. } => is_service(NamedParty::Party(author_id)),
+            Act::Rotated { .. } => !own_rotation,
+            Act::VouchingChanged { .. } | Act::IssuerPublished(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Tells whether this act needs the rule's signatures. `held`: what the party has that an act names, by its id or its key's;
+    /// `quota_default`: events a second of a party whose own quota is 0, where 0 is no bound.
+    pub fn guards(
+        &self,
+        act: &Act,
+        held: impl Fn(NamedParty<'_>) -> Held,
+        own_rotation: bool,
+        quota_default: u32,
+    ) -> bool {
+        let quotas = self.acts.contains(GuardedActs::QUOTAS);
+        let raises = match act {
+            Act::Registered(party) => is_more(party.quota_events_per_s, 0, quota_default),
+            Act::RolesChanged { author_id, quota_events_per_s, .. } => {
+                let before = held(NamedParty::Party(author_id)).quota_events_per_s;
+                is_more(*quota_events_per_s, before, quota_default)
+            }
+            _ => false,
+        };
+        quotas && raises || self.guards_power(act, |named| held(named).roles, own_rotation)
+    }
+
+    fn guards_power(&self, act: &Act, roles_of: impl Fn(NamedParty<'_>) -> u32, own_rotation: bool) -> bool {
         let wide = self.acts.contains(GuardedActs::PARTIES);
         let roles_of = |named: NamedParty<'_>| Roles::from_bits(roles_of(named)).unwrap_or(Roles::ALL);
         let is_high = |roles: Roles| roles.intersects(GUARDED_ROLES);
@@ -251,9 +320,15 @@ impl Rule {
             Act::NodeKeyRotated { .. } | Act::LogKeyRotated { .. } | Act::NodeSetChanged(_) => GuardedActs::NODES,
             Act::Erased { indices, .. } if indices.is_empty() => GuardedActs::ERASING,
             Act::Erased { .. } => GuardedActs::PATIENTS,
-            Act::Registered(_) | Act::VouchingChanged { .. } | Act::ActorRevoked { .. } => return false,
+            Act::ActorRevoked { .. } => GuardedActs::ACTORS,
+            Act::Registered(_) | Act::VouchingChanged { .. } => return false,
         };
         self.acts.contains(needs)
+    }
+
+    /// [`Rule::guards_record`] in a group of feature level 5: what any rule can guard.
+    pub fn guards_any_record(&self, kind: Kind) -> bool {
+        Self { acts: GuardedActs::EVERYTHING, ..self.clone() }.guards_record(kind)
     }
 
     /// Tells whether a record of this kind that an authority signs, and that is no act, needs the rule's signatures.
@@ -285,6 +360,25 @@ pub const fn may_be_cosigned(kind: Kind) -> bool {
                 | Kind::REPRESENTATION_REGISTERED
                 | Kind::REPRESENTATION_ENDED
         )
+}
+
+/// Tells whether one quota gives a party more events a second than another: 0 is the log's, and no bound where that is 0 too.
+fn is_more(quota: u32, before: u32, quota_default: u32) -> bool {
+    let bound = |own: u32| match (own, quota_default) {
+        (0, 0) => u32::MAX,
+        (0, of_log) => of_log,
+        (own, _) => own,
+    };
+    bound(quota) > bound(before)
+}
+
+/// The roles and the quota of a party that an act names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The bits of its roles.
+    pub roles: u32,
+    /// Events a second; 0: as many as the log gives.
+    pub quota_events_per_s: u32,
 }
 
 /// The party that an act names.
@@ -418,7 +512,7 @@ mod tests {
         assert_eq!(refused(rule(3, 2)), "needed");
         assert_eq!(refused(rule(1, 17)), "authorities");
         assert_eq!(refused(v1::AuthorityRule { acts: 1, ..rule(1, 1) }), "acts");
-        assert_eq!(refused(v1::AuthorityRule { acts: 128 + 3, ..rule(1, 1) }), "acts");
+        assert_eq!(refused(v1::AuthorityRule { acts: 512 + 3, ..rule(1, 1) }), "acts");
         let twice = v1::AuthorityRule { authorities: vec![vec![1; 32], vec![1; 32]], ..rule(2, 2) };
         assert_eq!(refused(twice), "authorities");
         let limit = RuleChange::Limit { author_id: [1; 32].into(), records: 5 };
@@ -432,7 +526,7 @@ mod tests {
         let origin = Origin::new("test.example/log").expect("an origin");
         let issuer = TestIssuer::new(SigningKey::from_seed(&[1; 32]), origin);
         let act = Act::IssuerPublished(Box::new(issuer.published()));
-        assert!(rule.guards(&act, |_| 0, false));
+        assert!(rule.guards(&act, |_| Held::default(), false, 0));
     }
 
     #[test]

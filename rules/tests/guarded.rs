@@ -9,7 +9,7 @@ use sillage_proof::hash::{Hash, LeafIndex};
 use sillage_proof::keys::{AuthorId, PublicKey, SigningKey};
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
-use sillage_rules::authority::{GuardedActs, Rule, RuleChange, may_be_cosigned};
+use sillage_rules::authority::{GuardedActs, Held, Rule, RuleChange, may_be_cosigned};
 use sillage_rules::doors::sources::SourcesChange;
 use sillage_rules::kind::Kind;
 use sillage_rules::node_set::NodeSetChange;
@@ -21,6 +21,9 @@ use sillage_rules::will::issuer::Issuer;
 
 const GIVES: &str = "gives power";
 const TAKES: &str = "only takes power away: a stolen key must not go on while a second authority is looked for";
+const MORE: &str = "a stolen key records and reads as much as its quota lets it";
+/// Events a second that the log gives a party.
+const QUOTA_DEFAULT: u32 = 100;
 const LOCKS: &str = "else one stolen key would end the others, and nobody could end it";
 
 fn key(seed: u8) -> PublicKey {
@@ -63,7 +66,7 @@ fn issuer(keys: bool) -> Act {
     }))
 }
 
-/// An act, the roles that the party has that it is about, and whether a party replaces its own key.
+/// An act, the roles that the party has that it is about, and whether a party replaces its own key. The party's quota is the log's.
 struct Case {
     what: &'static str,
     act: Act,
@@ -74,6 +77,22 @@ struct Case {
 
 fn case(what: &'static str, act: Act, held: Roles, why: &'static str) -> Case {
     Case { what, act, held, own: false, why }
+}
+
+fn has(roles: Roles) -> impl Fn(sillage_rules::authority::NamedParty<'_>) -> Held {
+    move |_| Held { roles: roles.bits(), quota_events_per_s: 0 }
+}
+
+fn guards(rule: &Rule, act: &Act, held: Roles, own: bool) -> bool {
+    rule.guards(act, has(held), own, QUOTA_DEFAULT)
+}
+
+fn with_quota(act: Act, quota: u32) -> Act {
+    match act {
+        Act::Registered(party) => Act::Registered(PartyRegistration { quota_events_per_s: quota, ..party }),
+        Act::RolesChanged { author_id, roles, .. } => Act::RolesChanged { author_id, roles, quota_events_per_s: quota },
+        other => other,
+    }
 }
 
 fn acts() -> Vec<Case> {
@@ -100,6 +119,12 @@ fn acts() -> Vec<Case> {
             Roles::NONE,
             "the patient's login proves it, and a line under each tag tells of it",
         ),
+        case(
+            "an operator or a device with a quota above the log's",
+            with_quota(party(Roles::OPERATOR, none()), QUOTA_DEFAULT + 1),
+            Roles::NONE,
+            MORE,
+        ),
         case("another key for a party, by an authority", rotated(), recorder, GIVES),
         Case {
             own: true,
@@ -118,9 +143,11 @@ fn acts() -> Vec<Case> {
             "an actor",
             Act::ActorRevoked { actor_hash: Hash::from_bytes([1; 32]), reason: "struck off".to_owned() },
             Roles::NONE,
-            TAKES,
+            "holds everywhere, and no act undoes it",
         ),
         case("a role that the party hadn't", roles(Roles::EMERGENCY), recorder, GIVES),
+        case("a higher quota", with_quota(roles(recorder), QUOTA_DEFAULT + 1), recorder, MORE),
+        case("a lower quota", with_quota(roles(recorder), QUOTA_DEFAULT - 1), recorder, TAKES),
         case("fewer roles of an authority", roles(Roles::NONE), Roles::AUTHORITY, LOCKS),
         case("fewer roles, or none, of any other party", roles(Roles::NONE), Roles::IDENTITY, TAKES),
         case("whom a party vouches for besides", vouching(structure(), none()), recorder, GIVES),
@@ -180,7 +207,8 @@ fn every_act_is_guarded_or_harmless_for_a_reason() {
     let (rule, mut lines) = (rule(), Vec::new());
     let mut kinds = BTreeSet::new();
     for Case { what, act, held, own, why } in acts() {
-        let guarded = rule.guards(&act, |_| held.bits(), own);
+        let guarded = guards(&rule, &act, held, own);
+        assert_eq!(guarded, rule.guards_all(&act, has(held), own, QUOTA_DEFAULT), "{what}");
         let is_reason_to_wait = ![TAKES, "reaches no patient"].contains(&why) && !why.contains("login") && !own;
         assert_eq!(guarded, is_reason_to_wait, "{}: {what}", act.kind());
         kinds.insert(act.kind());
@@ -188,6 +216,7 @@ fn every_act_is_guarded_or_harmless_for_a_reason() {
     }
     for (kind, what, why) in records() {
         let guarded = rule.guards_record(kind);
+        assert_eq!(guarded, rule.guards_any_record(kind));
         assert_eq!(guarded, !why.contains("login"), "{kind}");
         assert!(!guarded || may_be_cosigned(kind), "{kind} can be signed by two");
         kinds.insert(kind);
@@ -209,20 +238,34 @@ fn each_role_is_given_by_two() {
     for name in Roles::ALL.names() {
         let role = Roles::from_names([name]).expect("a role");
         let harmless = [Roles::OPERATOR, Roles::PATIENT].contains(&role);
-        assert_eq!(rule.guards(&party(role, Vouching::default()), |_| 0, false), !harmless, "{name}");
-        assert!(rule.guards(&party(role, structure()), |_| 0, false), "{name} that vouches");
+        assert_eq!(guards(&rule, &party(role, Vouching::default()), Roles::NONE, false), !harmless, "{name}");
+        assert!(guards(&rule, &party(role, structure()), Roles::NONE, false), "{name} that vouches");
         let given = Act::RolesChanged { author_id: id(9), roles: role, quota_events_per_s: 0 };
-        assert!(rule.guards(&given, |_| 0, false), "{name} given");
+        assert!(guards(&rule, &given, Roles::NONE, false), "{name} given");
         let of_authority = role == Roles::AUTHORITY;
-        assert_eq!(rule.guards(&given, |_| role.bits(), false), of_authority, "{name} kept");
+        assert_eq!(guards(&rule, &given, role, false), of_authority, "{name} kept");
     }
+}
+
+/// What one authority takes away alone is counted; what it registers alone, and the end of a patient's device, is not.
+#[test]
+fn what_one_authority_takes_away_alone_is_counted() {
+    let rule = rule();
+    for Case { what, act, held, own, why } in acts() {
+        if !guards(&rule, &act, held, own) {
+            assert_eq!(Rule::is_counted_alone(&act, has(held), own), why == TAKES, "{what}");
+        }
+    }
+    let device = Act::RolesChanged { author_id: id(9), roles: Roles::NONE, quota_events_per_s: 0 };
+    assert!(!Rule::is_counted_alone(&device, has(Roles::PATIENT), false), "patients replace telephones every day");
 }
 
 /// The rules of before guard the same acts as then: logs of level 3 replay to the same roots.
 #[test]
 fn a_rule_of_before_guards_what_it_did() {
     let before = Rule { acts: GuardedActs::OF_BEFORE, ..rule() };
-    assert_eq!((before.feature_level(), rule().feature_level()), (3, 4));
+    let of_level_4 = Rule { acts: GuardedActs::OF_LEVEL_4, ..rule() };
+    assert_eq!((before.feature_level(), of_level_4.feature_level(), rule().feature_level()), (3, 4, 5));
     for Case { what, act, held, own, .. } in acts() {
         let is_high = |roles: Roles| roles.intersects(Roles::AUTHORITY | Roles::IDENTITY);
         let expected = match &act {
@@ -239,8 +282,15 @@ fn a_rule_of_before_guards_what_it_did() {
             | Act::RecordsVoided(_)
             | Act::AuthorityRule(_) => true,
         };
-        assert_eq!(before.guards(&act, |_| held.bits(), own), expected, "{what}");
+        assert_eq!(guards(&before, &act, held, own), expected, "{what}");
+        let raises = what.contains("quota above") || what.contains("higher quota");
+        let raises = raises || matches!(act, Act::ActorRevoked { .. });
+        assert_eq!(guards(&of_level_4, &act, held, own), guards(&rule(), &act, held, own) && !raises, "{what}");
+        // From level 5 on it is held to guard everything, and what it did.
+        let now = guards(&rule(), &act, held, own) || expected;
+        assert_eq!(before.guards_all(&act, has(held), own, QUOTA_DEFAULT), now, "{what}");
     }
+    assert!(records().iter().all(|(kind, ..)| before.guards_any_record(*kind) == rule().guards_record(*kind)));
     assert!(!records().iter().any(|(kind, ..)| before.guards_record(*kind)));
 }
 
@@ -272,7 +322,8 @@ fn genesis() -> v1::Genesis {
         index_depth: 4,
         parties: [1, 2].map(|seed| authority(seed).to_message()).to_vec(),
         nonce: vec![7; 32],
-        feature_level: 4,
+        feature_level: 5,
+        quota_events_per_s: QUOTA_DEFAULT,
         rule: Some(RuleChange::Rule(rule()).to_message()),
         ..v1::Genesis::default()
     }
@@ -281,6 +332,7 @@ fn genesis() -> v1::Genesis {
 /// `docs/vectors/guarded.json`, for other verifiers. `WRITE_VECTORS=1` writes it anew.
 #[test]
 fn the_vectors_say_what_a_rule_guards() {
+    let of_level_4 = Rule { acts: GuardedActs::OF_LEVEL_4, ..rule() };
     let before = Rule { acts: GuardedActs::OF_BEFORE, ..rule() };
     let cases: Vec<Value> = acts()
         .iter()
@@ -289,19 +341,20 @@ fn the_vectors_say_what_a_rule_guards() {
                 Act::Erased { .. } => erasure_message(act, &[5; 32], 1_772_442_000_000),
                 act => act_message(act, 1_772_442_000_000),
             };
-            let guarded = |rule: &Rule| rule.guards(act, |_| held.bits(), *own);
+            let guarded = |rule: &Rule| guards(rule, act, *held, *own);
             json!({
                 "name": format!("{}: {what}", act.kind()), "record": hex::encode(record.encode_to_vec()), "held": held.bits(),
-                "own": own, "guarded_by_127": guarded(&rule()), "guarded_by_15": guarded(&before),
+                "held_quota": 0, "own": own, "guarded_by_511": guarded(&rule()), "guarded_by_127": guarded(&of_level_4),
+                "guarded_by_15": guarded(&before),
             })
         })
         .collect();
     let genesis = genesis();
     assert_eq!(Rule::of_genesis(&genesis), Ok(Some(rule())));
-    let about = "Test vectors of docs/formats.md §18: a genesis with a rule, and which acts a rule guards whose `acts` are 127 or 15. Bytes are hexadecimal. Each act is about the party `party`, which has the roles `held` and the key `key_id`; `own`: it signs the act itself, else the authority `signer` does, alone.";
+    let about = "Test vectors of docs/formats.md §18: a genesis with a rule, and which acts a rule guards whose `acts` are 511, 127 or 15. Bytes are hexadecimal. Each act is about the party `party`, which has the roles `held`, the quota `held_quota` (0: that of the genesis, `quota_default`) and the key `key_id`; `own`: it signs the act itself, else the authority `signer` does, alone.";
     let vector = json!({
         "about": about, "genesis": hex::encode(genesis.encode_to_vec()), "authorities": author_ids(&rule()), "needed": 2,
-        "signer": id(1).to_string(), "party": id(9).to_string(), "key_id": key(9).key_id().to_string(), "cases": cases,
+        "quota_default": QUOTA_DEFAULT, "signer": id(1).to_string(), "party": id(9).to_string(), "key_id": key(9).key_id().to_string(), "cases": cases,
     });
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/vectors/guarded.json");
     if std::env::var_os("WRITE_VECTORS").is_some() {

@@ -5,7 +5,7 @@ use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::{AuthorId, KeyId, PublicKey, SigningKey};
 use sillage_rules::act::Act;
-use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, content_hash};
+use sillage_rules::authority::{CosignMessage, GuardedActs, Held, Rule, content_hash};
 use sillage_rules::clock::ClockMessage;
 use sillage_rules::decide::ParsedRequest;
 use sillage_rules::device::{DeviceRegistered, commitment, half};
@@ -269,7 +269,7 @@ fn refusal_of(vector: &Value, case: &Value) -> Option<&'static str> {
     let acts = GuardedActs::from_bits(u32::try_from(number(&rule["acts"])).expect("bits")).expect("bits");
     let needed = u32::try_from(number(&rule["needed"])).expect("few");
     let of_rule = Rule { needed, authorities: ids.collect(), acts };
-    let guarded = of_rule.guards(record.act().expect("an act"), |_| 0, false);
+    let guarded = of_rule.guards(record.act().expect("an act"), |_| Held::default(), false, 0);
     let counting = signers.iter().filter(|id| authorities.contains(id)).count();
     (guarded && counting < needed as usize).then_some("SIGNATURES_MISSING")
 }

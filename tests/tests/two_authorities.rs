@@ -48,7 +48,7 @@ fn the_log_says_how_many_sign(world: &mut World) {
     assert!(world.sillage(&["keys", "list"]).ok().stdout.contains(words));
     let status = world.sillage(&["cluster", "status", "--json"]).ok().json();
     assert_eq!(status["rule"]["authorities_needed"], 2, "{status}");
-    assert_eq!(status["rule"]["acts"], 127, "the rule guards every kind of act: {status}");
+    assert_eq!(status["rule"]["acts"], 511, "the rule guards every kind of act: {status}");
 }
 
 fn one_alone_registers_nobody(world: &mut World) {

@@ -11,22 +11,25 @@ use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::v1;
 use sillage_rules::act::Act;
 use sillage_rules::authority::{
-    CONFIRMS_IDENTITY, CosignMessage, NamedParty, Rule, RuleChange, content_hash, is_confirmed,
+    ACTS_ALONE_A_DAY, CONFIRMS_IDENTITY, CosignMessage, DAY_MS, GuardedActs, Held, NamedParty, Rule, RuleChange,
+    content_hash, is_confirmed,
 };
 use sillage_rules::codes::Code;
 use sillage_rules::limits::ACT_SIGNATURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
+use sillage_rules::time::TimeMs;
 
 use super::acts::{Actor, refused};
-use super::feature::{CLAIMS, ROLES, feature_level_reached};
+use super::daily;
+use super::feature::{CLAIMS, DOORS, ROLES, feature_level_reached};
 use super::voiding::unknown;
 use crate::error::{ReadError, Refusal, Stop};
 use crate::genesis::GenesisInfo;
 use crate::overlay::Overlay;
 use crate::rows::KeyState;
 use crate::schema::Family;
-use crate::schema::consent_prefix::{COSIGNED as CONTENT, LIMIT, RULE};
+use crate::schema::consent_prefix::{ALONE, COSIGNED as CONTENT, LIMIT, RULE};
 use crate::verified::Verified;
 
 /// What an act's record says beside the act.
@@ -63,18 +66,26 @@ pub(super) fn check(
     if let Some(rule) = overlay.rule()? {
         let own_rotation = matches!(act, Act::Rotated { author_id, .. } if *author_id == actor.author);
         let failed = std::cell::RefCell::new(None);
-        let roles_of = |named: NamedParty<'_>| {
-            roles(overlay, named).unwrap_or_else(|error| {
+        let held = |named: NamedParty<'_>| {
+            held(overlay, named).unwrap_or_else(|error| {
                 failed.borrow_mut().get_or_insert(error);
-                0
+                Held::default()
             })
         };
-        let guarded = rule.guards(act, roles_of, own_rotation);
+        let quota_default = genesis.quota_events_per_s;
+        let doors = feature_level_reached(overlay, DOORS)?;
+        let guarded = match doors {
+            true => rule.guards_all(act, held, own_rotation, quota_default),
+            false => rule.guards(act, held, own_rotation, quota_default),
+        };
+        let counted = doors && !guarded && Rule::is_counted_alone(act, held, own_rotation);
         if let Some(error) = failed.take() {
             return Err(error.into());
         }
         if guarded {
             check_count(&rule, &signers, "act")?;
+        } else if counted && check_count(&rule, &signers, "act").is_err() {
+            count_alone(overlay, actor.author, time)?;
         }
     }
     if !cosigned.signatures.is_empty() {
@@ -104,7 +115,9 @@ pub(super) fn check_record(
         };
     }
     let by_authority = actor.roles.contains(Roles::AUTHORITY);
-    let rule = if by_authority { overlay.rule()?.filter(|rule| rule.guards_record(kind)) } else { None };
+    let any = feature_level_reached(overlay, DOORS)?;
+    let guards = |rule: &Rule| if any { rule.guards_any_record(kind) } else { rule.guards_record(kind) };
+    let rule = if by_authority { overlay.rule()?.filter(guards) } else { None };
     if rule.is_none() && !is_confirmed(kind) && message.signatures.is_empty() {
         return Ok(None);
     }
@@ -137,6 +150,23 @@ fn check_count(rule: &Rule, signers: &BTreeSet<AuthorId>, what: &str) -> Result<
         "this {what} needs the signatures of {needed} authorities, and {missing} are missing: `sillage authority propose`, have others sign it, then submit it"
     );
     Err(Refusal::new(Code::SignaturesMissing, what).into())
+}
+
+/// Counts an act by which an authority takes power away without the others. It is forgotten where the act is refused.
+fn count_alone(overlay: &mut Overlay<'_>, author: AuthorId, time: LedgerTimeMs) -> Result<(), Stop> {
+    let day = daily::day_of(time);
+    let key = [ALONE, &day.to_be_bytes(), author.as_bytes()].concat();
+    let count = overlay.alone(&key)?;
+    let limit = overlay.limit_of(&author)?.unwrap_or(ACTS_ALONE_A_DAY);
+    if count >= limit {
+        let resets = TimeMs((day + 1).saturating_mul(DAY_MS));
+        let what = format!(
+            "this authority took power away alone {limit} times today, as often as it may: have others sign with it (`--propose FILE`), or wait until {resets}"
+        );
+        return Err(Refusal::new(Code::LimitReached, what).into());
+    }
+    overlay.registry.alone.insert(key, count + 1);
+    Ok(())
 }
 
 /// Whether nobody recorded what these signatures are over.
@@ -208,19 +238,25 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn roles(overlay: &Overlay<'_>, named: NamedParty<'_>) -> Result<u32, ReadError> {
+fn held(overlay: &Overlay<'_>, named: NamedParty<'_>) -> Result<Held, ReadError> {
     let author = match named {
         NamedParty::Party(author) => Some(*author),
         NamedParty::Key(id) => overlay.key(id)?.map(|key| key.author_id),
     };
     let party = author.map(|author| overlay.party(&author)).transpose()?.flatten();
-    Ok(party.map_or(0, |party| party.roles))
+    let held = party.map(|party| Held { roles: party.roles, quota_events_per_s: party.quota_events_per_s });
+    Ok(held.unwrap_or_default())
 }
 
 /// Makes another rule, or another limit.
 pub(super) fn change(overlay: &mut Overlay<'_>, change: &RuleChange) -> Result<(), Stop> {
     match change {
         RuleChange::Rule(rule) => {
+            if rule.acts != GuardedActs::EVERYTHING && feature_level_reached(overlay, DOORS)? {
+                let what =
+                    "a rule guards all that can be guarded: give `acts` 511 (`sillage authority rule` without --guard)";
+                return Err(refused(what));
+            }
             for author in &rule.authorities {
                 if !can_sign(overlay, author)? {
                     return Err(refused(format!("party {author} isn't an authority with a key in force")));
@@ -290,6 +326,13 @@ impl Overlay<'_> {
         }
         let row = self.store().get(Family::Consent, &[LIMIT, author.as_bytes()].concat())?;
         row.map(|row| row.try_into().map(u32::from_be_bytes).map_err(|_| damaged())).transpose()
+    }
+
+    fn alone(&self, key: &[u8]) -> Result<u32, ReadError> {
+        match self.registry.alone.get(key) {
+            Some(count) => Ok(*count),
+            None => daily::count_of(self.store().get(Family::Consent, key)?),
+        }
     }
 
     fn recorded_content(&self, content: &Hash) -> Result<Option<LeafIndex>, ReadError> {

@@ -67,6 +67,8 @@ pub(crate) struct Registry {
     pub contents: BTreeMap<Hash, LeafIndex>,
     /// Rows of the list of sources and of who answers for structures; `None`: removed.
     pub sources: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// How often a day an authority took power away alone, by its row.
+    pub alone: BTreeMap<Vec<u8>, u32>,
     /// Acts of the batch that is being checked that remove nodes.
     pub removals: Vec<LeafIndex>,
 }
@@ -451,6 +453,7 @@ impl<'a> Overlay<'a> {
         let contents = registry.contents.iter();
         let contents = contents
             .map(|(content, index)| ([CONTENT, content.as_bytes()].concat(), index.get().to_be_bytes().to_vec()));
-        rule.chain(limits).chain(contents).collect()
+        let alone = registry.alone.iter().map(|(key, count)| (key.clone(), count.to_be_bytes().to_vec()));
+        rule.chain(limits).chain(contents).chain(alone).collect()
     }
 }

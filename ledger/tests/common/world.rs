@@ -185,13 +185,18 @@ impl World {
 
     /// What is on disk is all that is left.
     pub fn reopen(&mut self) {
+        self.reopen_with(&genesis());
+    }
+
+    /// The same of a log with another genesis.
+    pub fn reopen_with(&mut self, genesis: &[u8]) {
         self.ledger().flush().expect("writable");
         self.ledger = None;
         let other = tempfile::tempdir().expect("a folder");
-        let other = Ledger::open(other.path(), &genesis(), keks(), quiet()).expect("a ledger");
+        let other = Ledger::open(other.path(), genesis, keks(), quiet()).expect("a ledger");
         // The readers hold the database open.
         self.sealer = Sealer::new(other.reader(), keks(), 1);
-        let ledger = Ledger::open(self.dir.path(), &genesis(), keks(), self.options.clone()).expect("a ledger");
+        let ledger = Ledger::open(self.dir.path(), genesis, keks(), self.options.clone()).expect("a ledger");
         self.sealer = Sealer::new(ledger.reader(), keks(), 1_000);
         self.ledger = Some(ledger);
     }

@@ -3,13 +3,13 @@
 
 use prost::Message as _;
 use serde_json::json;
-use sillage_ledger::{CommandOutcome, FEATURE_LEVEL, Ledger};
+use sillage_ledger::{CommandOutcome, DOORS, FEATURE_LEVEL, Ledger};
 use sillage_proof::batch::Origin;
-use sillage_proof::hash::{LeafIndex, leaf_hash};
+use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proto::internal::v1::{Command, SealedRecord};
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
-use sillage_rules::authority::{CosignMessage, GuardedActs, Rule, RuleChange, content_hash};
+use sillage_rules::authority::{ACTS_ALONE_A_DAY, CosignMessage, GuardedActs, Held, Rule, RuleChange, content_hash};
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, act_message};
@@ -17,7 +17,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::vouching::Vouching;
 
 use crate::common::world::*;
-use crate::common::{ORIGIN, START_MS, author_id, batch, genesis_of, keks, key, quiet, registration, tag};
+use crate::common::{DAY_MS, ORIGIN, START_MS, author_id, batch, genesis_of, keks, key, quiet, registration, tag};
 
 /// The authorities are 1, 4 and 5, of whom two sign; identity services are 6 and 7, a recorder is 8.
 const IDENTITY: [u8; 2] = [6, 7];
@@ -145,7 +145,7 @@ fn one_authority_gives_nobody_anything_and_takes_away_at_once() {
     for act in guarded {
         assert_eq!(acted(&mut world, &act, &[]), Some(Code::SignaturesMissing), "{act:?}");
     }
-    assert!(rule().guards(&erase, |_| 0, false), "some records too");
+    assert!(rule().guards(&erase, |_| Held::default(), false, 0), "some records too");
     assert_eq!(world.reader().tree_size(), size, "nothing is recorded");
     // What takes power away stands at once.
     let alone = [
@@ -164,6 +164,112 @@ fn one_authority_gives_nobody_anything_and_takes_away_at_once() {
     assert_eq!(acted(&mut world, &desk, &[4]), Some(Code::ActRefused));
     // Of three authorities two can replace the key of the third.
     assert_eq!(acted(&mut world, &rotate(5), &[4]), None);
+}
+
+/// A log of level 4 whose rule guards what rules of level 3 do.
+fn narrow() -> World {
+    let narrow = RuleChange::Rule(Rule { acts: GuardedActs::OF_BEFORE, ..rule() }).to_message();
+    World::of(&v1::Genesis { feature_level: 4, ..genesis_with(Some(narrow)) }.encode_to_vec(), quiet())
+}
+
+#[test]
+fn from_level_5_on_a_rule_of_before_guards_everything_too() {
+    let mut world = narrow();
+    let party = |seed, roles| Act::Registered(registration(seed, roles));
+    let quota =
+        |seed, roles, quota_events_per_s| Act::RolesChanged { author_id: author_id(seed), roles, quota_events_per_s };
+    let revoke = |seed: u8| Act::Revoked { key_id: key(seed).key_id(), reason: "stolen".into() };
+    let read = |n| access(Kind::ACCESS_READ, tag(n), doctor(1, "physician"), &[item("d")], (v1::BasisKind::Legal, "L"));
+    let missing = Some(Code::SignaturesMissing);
+    let indices = [1, 2].map(|n| world.try_record_by(8, &[read(n)]).expect("a recorder"));
+    // At level 4 one authority alone did all of it, but for ending an identity service.
+    assert_eq!(acted(&mut world, &party(20, Roles::RECORDER), &[]), None);
+    assert_eq!(acted(&mut world, &quota(8, Roles::RECORDER, 5), &[]), None);
+    assert_eq!(acted(&mut world, &quota(8, Roles::RECORDER, 0), &[]), None);
+    assert_eq!(world.erase(tag(1), &indices[..1]), Ok(()));
+    assert_eq!(acted(&mut world, &revoke(6), &[]), missing);
+    let struck_off = Act::ActorRevoked { actor_hash: Hash::from_bytes([1; 32]), reason: "struck off".into() };
+    assert_eq!(acted(&mut world, &struck_off, &[]), None);
+    world.raise(DOORS);
+    assert_eq!(acted(&mut world, &party(21, Roles::RECORDER), &[]), missing);
+    assert_eq!(acted(&mut world, &party(21, Roles::RECORDER), &[4]), None);
+    assert_eq!(world.erase(tag(2), &indices[1..]), Err(Code::SignaturesMissing), "what can't be undone");
+    let struck_off = |n| Act::ActorRevoked { actor_hash: Hash::from_bytes([n; 32]), reason: "struck off".into() };
+    assert_eq!(acted(&mut world, &struck_off(2), &[]), missing, "neither can that");
+    assert_eq!(acted(&mut world, &struck_off(2), &[4]), None);
+    assert_eq!(acted(&mut world, &revoke(6), &[]), missing, "as it did before");
+    let actor = v1::Actor { system: "urn:sillage:author".into(), id: author_id(1).to_string(), ..v1::Actor::default() };
+    let policy = v1::Record { auth: None, ..says(Kind::POLICY_PUBLISHED, None, actor, &json!({"version": "thief"})) };
+    assert_eq!(world.try_record_by(1, &[policy]).expect_err("one of two").code, Code::SignaturesMissing);
+    // A rule that guards less isn't made any more; the one that replaces it lets a stolen key of a service be stopped at once.
+    for acts in [GuardedActs::ALWAYS, GuardedActs::OF_BEFORE, GuardedActs::OF_LEVEL_4] {
+        let less = Act::AuthorityRule(RuleChange::Rule(Rule { acts, ..rule() }));
+        assert_eq!(acted(&mut world, &less, &[4]), Some(Code::ActRefused));
+    }
+    assert_eq!(acted(&mut world, &Act::AuthorityRule(RuleChange::Rule(rule())), &[4]), None);
+    assert_eq!(acted(&mut world, &revoke(6), &[]), None);
+}
+
+#[test]
+fn a_higher_quota_takes_two_and_a_lower_one_takes_one() {
+    let mut world = world();
+    let quota =
+        |quota_events_per_s| Act::RolesChanged { author_id: author_id(8), roles: Roles::RECORDER, quota_events_per_s };
+    let operator = |seed, quota_events_per_s| {
+        Act::Registered(PartyRegistration { quota_events_per_s, ..registration(seed, Roles::OPERATOR) })
+    };
+    let missing = Some(Code::SignaturesMissing);
+    // The log gives no bound of its own: whatever bounds is less.
+    assert_eq!(acted(&mut world, &quota(5), &[]), None);
+    assert_eq!(acted(&mut world, &quota(6), &[]), missing);
+    assert_eq!(acted(&mut world, &quota(0), &[]), missing, "as many as it likes");
+    assert_eq!(acted(&mut world, &quota(6), &[5]), None);
+    assert_eq!(acted(&mut world, &quota(6), &[]), None, "the same again");
+    assert_eq!(acted(&mut world, &operator(30, 9), &[]), None);
+    let mut bounded = genesis_with(Some(RuleChange::Rule(rule()).to_message()));
+    bounded.quota_events_per_s = 10;
+    let mut world = World::of(&bounded.encode_to_vec(), quiet());
+    assert_eq!(acted(&mut world, &operator(30, 0), &[]), None);
+    assert_eq!(acted(&mut world, &operator(31, 10), &[]), None);
+    assert_eq!(acted(&mut world, &operator(32, 11), &[]), missing);
+    assert_eq!(acted(&mut world, &operator(32, 11), &[5]), None);
+    assert_eq!(acted(&mut world, &quota(11), &[]), missing);
+    assert_eq!(acted(&mut world, &quota(10), &[]), None);
+}
+
+#[test]
+fn one_authority_alone_stops_so_many_services_a_day() {
+    let mut world = world();
+    let quota =
+        |quota_events_per_s| Act::RolesChanged { author_id: author_id(8), roles: Roles::RECORDER, quota_events_per_s };
+    for n in 0..ACTS_ALONE_A_DAY {
+        assert_eq!(acted(&mut world, &quota(1_000 - n), &[]), None, "{n}");
+    }
+    let revoke = |seed: u8| Act::Revoked { key_id: key(seed).key_id(), reason: "stolen".into() };
+    let reached = Some(Code::LimitReached);
+    assert_eq!(acted(&mut world, &revoke(8), &[]), reached);
+    assert_eq!(acted(&mut world, &quota(1), &[]), reached);
+    assert_eq!(acted(&mut world, &revoke(9), &[4]), None, "two go on");
+    // What gives nobody power and takes none isn't counted.
+    assert_eq!(acted(&mut world, &Act::Registered(registration(40, Roles::OPERATOR)), &[]), None);
+    world.reopen_with(&genesis_with(Some(RuleChange::Rule(rule()).to_message())).encode_to_vec());
+    assert_eq!(acted(&mut world, &revoke(8), &[]), reached, "it is on disk");
+    world.pass(DAY_MS);
+    assert_eq!(acted(&mut world, &revoke(8), &[]), None, "another day");
+}
+
+#[test]
+fn a_rule_of_a_genesis_guards_what_its_level_knows() {
+    let of = |feature_level, acts| {
+        let message = RuleChange::Rule(Rule { acts, ..rule() }).to_message();
+        let genesis = v1::Genesis { feature_level, ..genesis_with(Some(message)) };
+        let dir = tempfile::tempdir().expect("a folder");
+        Ledger::open(dir.path(), &genesis.encode_to_vec(), keks(), quiet()).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(of(4, GuardedActs::OF_LEVEL_4), Ok(()));
+    assert!(of(4, GuardedActs::EVERYTHING).expect_err("not known").contains("feature_level 5"));
+    assert!(of(5, GuardedActs::OF_LEVEL_4).expect_err("less").contains("guards everything"));
+    assert_eq!(of(5, GuardedActs::EVERYTHING), Ok(()));
 }
 
 #[test]
