@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sillage_proof::batch::{BatchMessage, hash_batch_leaves};
 use sillage_proof::hash::{Hash, LeafIndex};
-use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey, StreamId};
 use sillage_proof::merkle;
 use sillage_rules::entry::{BatchHeader, Entry, Flags};
 
@@ -46,6 +46,20 @@ pub enum BatchFault {
 }
 
 impl LedgerReader {
+    /// The header of the batch with this number in a stream, if it is on record: with it stand the root and the signature.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn batch_on_record(&self, stream: &StreamId, seq: u64) -> Result<Option<BatchHeader>, ReadError> {
+        let Some(row) = self.store().batch(stream, seq)? else { return Ok(None) };
+        let damaged = || ReadError::Damaged(format!("batch {seq} of a stream has no header"));
+        let index = row.first_index.get().checked_sub(1).map(LeafIndex).ok_or_else(damaged)?;
+        match self.decoded_entry(index)? {
+            Some(Entry::BatchHeader(header)) => Ok(Some(header)),
+            _ => Err(damaged()),
+        }
+    }
+
     /// Entries from `first` on, at most `count`, ending at the end of the log.
     ///
     /// # Errors

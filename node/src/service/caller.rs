@@ -26,6 +26,22 @@ pub(super) async fn known(core: &Core, caller: Option<&Caller>) -> Result<Party,
     by_spki(core, &caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256).await
 }
 
+/// The party that was registered with the certificate of a connection, whatever became of its key and its roles since: it may learn
+/// what of its own is on record, and no more.
+///
+/// # Errors
+/// `UNKNOWN_CALLER`, and when the ledger can't be read.
+pub(super) fn registered(core: &Core, caller: Option<&Caller>) -> Result<Party, Refusal> {
+    let spki = caller.ok_or_else(|| refuse(Code::NoCertificate))?.spki_sha256;
+    let found = core.reader().party_by_tls_spki(&spki).map_err(|error| from_read(&error))?;
+    found.ok_or_else(|| refuse(Code::UnknownCaller))
+}
+
+/// Whether a party is refused because of what became of it, and not for its certificate.
+pub(super) fn is_ended(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::RevokedKey | Code::UnknownCaller | Code::NotEntitled)
+}
+
 /// The party that has a certificate.
 ///
 /// # Errors

@@ -41,7 +41,15 @@ pub(super) async fn take_in(State(core): State<Arc<Core>>, request: Request, nex
         return refused(refusal);
     }
     let from = request.extensions().get::<Caller>().copied();
-    let (party, from) = match caller::known(&core, from.as_ref()).await {
+    let call = Call::of(request.uri().path());
+    let party = match caller::known(&core, from.as_ref()).await {
+        // It may ask once more for what it recorded while it could.
+        Err(refusal) if call == Call::Submit && caller::is_ended(&refusal) => {
+            caller::registered(&core, from.as_ref()).map_err(|_| refusal)
+        }
+        found => found,
+    };
+    let (party, from) = match party {
         Ok(party) => (party, from.expect("a party was found by its certificate")),
         Err(refusal) => return refused(refusal),
     };
@@ -50,7 +58,6 @@ pub(super) async fn take_in(State(core): State<Arc<Core>>, request: Request, nex
         Ok(turn) => turn,
         Err(refusal) => return refused(refusal),
     };
-    let call = Call::of(request.uri().path());
     let bytes_max = match call {
         Call::Submit => core.config().limits.request_bytes_max,
         Call::Authorize => AUTHORIZE_BYTES_MAX,

@@ -13,7 +13,7 @@ use sillage_rules::roles::Roles;
 use sillage_rules::stream::StreamLabel;
 use tonic::{Request, Response, Status};
 
-use super::caller::{party, registration, with_role};
+use super::caller::{self, party, registration, with_role};
 use super::{consent, doors, lookup, reading, voided};
 use crate::core::Core;
 use crate::core::disclose::Disclosed;
@@ -75,10 +75,18 @@ impl LedgerService {
     async fn handle_submit(&self, request: Request<SubmitRequest>) -> Result<SubmitResponse, Refusal> {
         let roles = Roles::SIGNING | Roles::AUTHORITY | Roles::PATIENT | Roles::PORTAL;
         let who = "services that sign records, the authority, and patients for what they decide";
-        let caller = with_role(&self.core, &request, roles, who).await?;
+        let caller = with_role(&self.core, &request, roles, who).await;
+        let ended = caller::registered(&self.core, request.extensions().get::<crate::tls::Caller>());
         let missing = || Refusal::new(Code::MalformedRequest, "the request has no batch");
-        let batch = request.into_inner().batch.ok_or_else(missing)?;
-        self.core.submit_from(Some(caller.author_id), batch).await
+        let batch = request.into_inner().batch.ok_or_else(missing);
+        match caller {
+            Ok(caller) => self.core.submit_from(Some(caller.author_id), batch?).await,
+            Err(refusal) if caller::is_ended(&refusal) => match (ended, batch) {
+                (Ok(party), Ok(batch)) => self.core.receipt_again(&party, batch, refusal).await,
+                _ => Err(refusal),
+            },
+            Err(refusal) => Err(refusal),
+        }
     }
 
     async fn handle_authorize(&self, request: Request<AuthorizeRequest>) -> Result<AuthorizeResponse, Refusal> {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sillage_client::profile::Profile;
+use sillage_proof::batch::ReceiptMessage;
 use sillage_proto::v1::{
-    GetCheckpointRequest, PatientIdentity, ProvePatientRequest, ResolveTagsRequest, RuleRecordsRequest,
+    self, GetCheckpointRequest, PatientIdentity, ProvePatientRequest, ResolveTagsRequest, RuleRecordsRequest,
     StreamStatusRequest, SubmitRequest, TraceRequest,
 };
 use sillage_rules::kind::Kind;
@@ -158,6 +159,59 @@ pub fn a_certificate_beside_a_revoked_key_reads_nothing(world: &mut World) {
             std::thread::sleep(Duration::from_millis(100));
         };
         assert_eq!(wire::info(&status).code, "REVOKED_KEY", "{}", status.message());
+    }
+}
+
+/// An author whose key was revoked learns that what it sent is on record, and gets nothing else on record; neither does whoever has but
+/// a part of it.
+pub fn a_revoked_author_gets_the_receipt_of_what_is_on_record_and_nothing_more(world: &mut World) {
+    let ended = register(world, "ended", "recorder");
+    let signer = wire::signer(&ended);
+    let batch = |seq: u64, n: u64| {
+        let record = sillage_rules::record::new_message(Kind::SYSTEM_EVENT, None, sillage_tests::lines::now_ms());
+        let actor = v1::Actor { system: "urn:sillage:system".into(), id: format!("store-{n}"), ..v1::Actor::default() };
+        let record = v1::Record { actor: Some(actor), ..record };
+        wire::sign(&signer, "ended", seq, vec![prost::Message::encode_to_vec(&record)])
+    };
+    let submit = |world: &World, profile: &Profile, node, batch: &v1::Batch| {
+        let request = SubmitRequest { batch: Some(batch.clone()) };
+        // Within its quota.
+        std::thread::sleep(Duration::from_millis(150));
+        let done = world.wait(rpc(profile, node).submit(request));
+        done.map(tonic::Response::into_inner).map_err(|status| wire::info(&status).code)
+    };
+    let (first, second, other) = (batch(1, 1), batch(2, 2), batch(1, 3));
+    let receipt = submit(world, &ended, 1, &first).expect("recorded").receipt.expect("a receipt");
+    let key = signer.key.key_id().to_string();
+    world.sillage_as(&world.authority_file(), &["keys", "revoke", "--key", &key, "--reason", "stolen"]).ok();
+    for node in 1..=3 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let later = loop {
+            match submit(world, &ended, node, &second) {
+                Err(code) if code == "REVOKED_KEY" => break code,
+                // This node may not have applied it yet; what it takes the leader refuses.
+                _ => assert!(Instant::now() < deadline, "node {node} takes what a revoked key signs"),
+            }
+        };
+        assert_eq!(later, "REVOKED_KEY");
+        let again = submit(world, &ended, node, &first).expect("on record");
+        assert!(again.repeated);
+        let message = |receipt: &v1::Receipt| ReceiptMessage::decode(&receipt.message).expect("a receipt");
+        let (before, again) = (message(&receipt), message(&again.receipt.expect("a receipt")));
+        assert_eq!(
+            (again.first_index, again.time_ms, again.batch.root),
+            (before.first_index, before.time_ms, before.batch.root)
+        );
+        let revoked = Err("REVOKED_KEY".to_owned());
+        assert_eq!(submit(world, &ended, node, &other).map(drop), revoked, "another batch of its number");
+        let mut altered = first.clone();
+        altered.records[0].salt[0] ^= 1;
+        assert_eq!(submit(world, &ended, node, &altered).map(drop), revoked, "a record that it didn't sign");
+        let mut forged = first.clone();
+        forged.signature[0] ^= 1;
+        assert_eq!(submit(world, &ended, node, &forged).map(drop), revoked, "without the signature");
+        let code = submit(world, &world.profile(), node, &first).expect_err("another party");
+        assert!(["NOT_ENTITLED", "REVOKED_KEY"].contains(&code.as_str()), "{code}");
     }
 }
 

@@ -103,10 +103,10 @@ impl OwnTag {
 
 /// The fields of a batch, in their types.
 pub(crate) struct Header {
-    key_id: KeyId,
-    label: StreamLabel,
-    seq: u64,
-    root: Hash,
+    pub(super) key_id: KeyId,
+    pub(super) label: StreamLabel,
+    pub(super) seq: u64,
+    pub(super) root: Hash,
 }
 
 impl Admission {
@@ -133,8 +133,9 @@ impl Admission {
         let stream_id = header.label.stream_id(&party.author_id);
         self.check_signature(batch, &header, &key, stream_id)?;
         let already = self.is_on_record(&stream_id, &header)?;
-        // What is on record gets its answer again, even if the key was replaced or the role taken away meanwhile. It
-        // goes through the Raft log once more, so it counts once more.
+        // What is on record gets its answer again, even if the key was replaced or the role taken away meanwhile, whatever the
+        // clock and the rules of today say of its records: apply compares it with what is there. It goes through the Raft log
+        // once more, so it counts once more.
         if !already {
             check_key_state(&key)?;
         }
@@ -146,8 +147,8 @@ impl Admission {
         let mut own = OwnTag::default();
         for (salted, position) in batch.records.iter().zip(0..) {
             let record = Plain::parse(salted).map_err(|error| of_record(error, position))?;
-            check_record(&record, genesis, spelled, clock).map_err(|error| of_record(error, position))?;
             if !already {
+                check_record(&record, genesis, spelled, clock).map_err(|error| of_record(error, position))?;
                 let party = own.of(self, &party, record.parsed.tag()).map_err(|refusal| refusal.at(position))?;
                 self.check_new(&party, &record.parsed, &mut vouched).map_err(|refusal| refusal.at(position))?;
                 self.reader.check_will(&record.parsed, clock.1).map_err(|refusal| refusal.at(position))?;
@@ -270,7 +271,7 @@ impl Admission {
         Ok((key, party.ok_or_else(unknown)?))
     }
 
-    fn check_signature(
+    pub(super) fn check_signature(
         &self,
         batch: &Batch,
         header: &Header,
@@ -399,7 +400,7 @@ pub(crate) struct Plain {
     /// `salt ‖ record`: what is hashed.
     bytes: Vec<u8>,
     salt: [u8; SALT_BYTES],
-    parsed: ParsedRecord,
+    pub(super) parsed: ParsedRecord,
 }
 
 impl Plain {
@@ -421,7 +422,7 @@ impl Plain {
     }
 }
 
-fn record_hashes(records: &[Plain]) -> Vec<Hash> {
+pub(super) fn record_hashes(records: &[Plain]) -> Vec<Hash> {
     let inputs: Vec<&[u8]> = records.iter().map(|record| &record.bytes[..]).collect();
     let mut hashes = Vec::with_capacity(inputs.len());
     hash_leaves(&inputs, &mut hashes);

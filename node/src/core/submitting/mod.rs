@@ -1,10 +1,11 @@
 //! Submitting: from what a party sends to what is on record, through whichever node leads.
 //!
 //! Where to start reading: [`submit`] for a batch's way, [`authorize`] for that of a question, [`proposal`] for what both share: who
-//! leads, and when to try again; [`admission`] and [`requests`] for the checks before anyone else hears of it; [`packer`] for how
+//! leads, and when to try again; [`again`] for what an author gets who may sign nothing any more; [`admission`] and [`requests`] for the checks before anyone else hears of it; [`packer`] for how
 //! Raft entries are made of what waits in the [`lanes`].
 
 pub mod admission;
+mod again;
 mod authorize;
 pub mod inflight;
 pub mod lanes;

@@ -1,0 +1,82 @@
+//! A batch that is on record, for an author who may sign nothing any more: its key was revoked, its roles were taken away.
+//!
+//! Such an author still has to learn whether what it sent last is on record; whoever keeps asking would else send it again under
+//! another number, or believe it lost. It gets the receipt of a batch that is on record byte for byte, signature included, over the
+//! certificate of its party. Whoever has all of that knows what the batch says; everybody else gets the refusal.
+
+use std::sync::Arc;
+
+use sillage_ledger::{CommandOutcome, Party, Refusal};
+use sillage_proof::batch::{BatchLeaf, batch_root};
+use sillage_proof::hash::LeafIndex;
+use sillage_proof::keys::AuthorId;
+use sillage_proto::v1::{Batch, SubmitResponse};
+use sillage_rules::codes::Code;
+use sillage_rules::entry::BatchHeader;
+
+use super::admission::{Admission, Plain, check_bounds, record_hashes};
+use crate::core::Core;
+use crate::core::refusals::{from_read, refuse};
+
+impl Admission {
+    /// What came of a batch when it was recorded, if just this batch of this author is on record.
+    ///
+    /// # Errors
+    /// `QUOTA_EXCEEDED`, and when the ledger can't be read.
+    fn recorded(&self, batch: &Batch, author: AuthorId) -> Result<Option<CommandOutcome>, Refusal> {
+        let Ok(header) = check_bounds(batch) else { return Ok(None) };
+        let Ok((key, party)) = self.signer(&header.key_id) else { return Ok(None) };
+        let stream_id = header.label.stream_id(&party.author_id);
+        if party.author_id != author || self.check_signature(batch, &header, &key, stream_id).is_err() {
+            return Ok(None);
+        }
+        self.take_quota(&party, batch.records.len())?;
+        let found = self.reader.batch_on_record(&stream_id, header.seq).map_err(|error| from_read(&error))?;
+        let is_same = |found: &BatchHeader| {
+            found.key_id == header.key_id && found.root == header.root && found.signature[..] == batch.signature[..]
+        };
+        let Some(found) = found.filter(is_same) else { return Ok(None) };
+        // The signature covers the root; the records have to be those of the root.
+        let records = batch.records.iter().map(Plain::parse).collect::<Result<Vec<_>, _>>();
+        let Ok(records) = records else { return Ok(None) };
+        let hashes = record_hashes(&records);
+        let leaves: Vec<BatchLeaf> =
+            records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
+        if batch_root(&leaves) != found.root {
+            return Ok(None);
+        }
+        Ok(Some(CommandOutcome::Done {
+            stream_id,
+            seq: found.seq,
+            count: found.count,
+            root: found.root,
+            first_index: LeafIndex(found.index.get() + 1),
+            time_ms: found.time,
+            repeated: true,
+        }))
+    }
+}
+
+impl Core {
+    /// The receipt of a batch that is on record, for its author `caller`, who was refused; the refusal where it isn't.
+    ///
+    /// # Errors
+    /// `refused`, unless just this batch is on record; what else keeps it from being looked up.
+    pub async fn receipt_again(
+        &self,
+        caller: &Party,
+        batch: Batch,
+        refused: Refusal,
+    ) -> Result<SubmitResponse, Refusal> {
+        self.check_open()?;
+        let bytes = batch.records.iter().map(|record| record.salt.len() + record.record.len()).sum();
+        let room = self.submitting.inflight.take(bytes);
+        let _room = room.ok_or_else(|| refuse(Code::Busy))?;
+        self.up_to_date().await?;
+        let (admission, author) = (Arc::clone(&self.submitting.admission), caller.author_id);
+        match self.submitting.writing.run(move || admission.recorded(&batch, author)).await? {
+            Some(outcome) => self.receipt(outcome),
+            None => Err(refused),
+        }
+    }
+}
