@@ -414,6 +414,55 @@ mod tests {
         assert_eq!(client.endpoints(), ["https://127.0.0.1:7400"], "the profile stays");
     }
 
+    /// How a node answers: after so many milliseconds, that the batch is on record or with a refusal, which is final unless it may
+    /// be tried again.
+    type Plan = (u64, Result<u32, (&'static str, bool)>);
+
+    /// What comes of a call where the node that is asked first does the one, and every other the other; and how many were asked.
+    async fn comes_of(first: Plan, second: Plan) -> (Result<u32, String>, usize) {
+        use prost::Message as _;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut client = client(dir.path());
+        client.timeouts = Timeouts { attempt: Duration::from_secs(3), total: Duration::from_secs(3) };
+        client.follow(&[LogNode { id: 2, address: "127.0.0.1:7401".into(), ..LogNode::default() }]);
+        let asked = AtomicUsize::new(0);
+        let answer = client.call_soon(|_| {
+            let (wait_ms, answer) = if asked.fetch_add(1, Ordering::Relaxed) == 0 { first } else { second };
+            async move {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                answer.map(Response::new).map_err(|(code, retry)| {
+                    let info = sillage_proto::v1::ErrorInfo { code: code.into(), retry, ..Default::default() };
+                    Status::with_details(tonic::Code::FailedPrecondition, "words", info.encode_to_vec().into())
+                })
+            }
+        });
+        let answer = answer.await.map_err(|error| match error {
+            ClientError::Rejected(rejection) => rejection.code.as_str().to_owned(),
+            other => panic!("{other}"),
+        });
+        (answer, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_one_node_counts_only_where_the_other_says_nothing_else() {
+        let refuses = |code| Err((code, false));
+        let busy = Err(("BUSY", true));
+        let no = |code: &str| Err(code.to_owned());
+        // A node that answers at once is asked alone, whatever it says.
+        assert_eq!(comes_of((0, refuses("TIME_AHEAD")), (0, Ok(1))).await, (no("TIME_AHEAD"), 1));
+        // The other one refuses first, and the silent one records after all.
+        assert_eq!(comes_of((700, Ok(1)), (0, refuses("TIME_AHEAD"))).await, (Ok(1), 2));
+        // The silent one refuses first, and the other one records.
+        assert_eq!(comes_of((600, refuses("UNKNOWN_KEY")), (500, Ok(1))).await, (Ok(1), 2));
+        // One may be tried again: what the other refuses for good counts, whichever comes first.
+        assert_eq!(comes_of((700, busy), (0, refuses("TIME_AHEAD"))).await, (no("TIME_AHEAD"), 2));
+        assert_eq!(comes_of((700, refuses("UNKNOWN_KEY")), (0, busy)).await, (no("UNKNOWN_KEY"), 2));
+        // Both for good: the first to say so.
+        assert_eq!(comes_of((700, refuses("UNKNOWN_KEY")), (0, refuses("TIME_AHEAD"))).await, (no("TIME_AHEAD"), 2));
+        // The other one doesn't answer in time.
+        assert_eq!(comes_of((600, refuses("UNKNOWN_KEY")), (9_000, Ok(1))).await, (no("UNKNOWN_KEY"), 2));
+    }
+
     #[test]
     fn over_a_quota_each_node_is_asked_once_then_the_shortest_wait_is_kept() {
         let mut over = OverQuota::default();

@@ -107,8 +107,7 @@ impl Stream {
 
     /// Whether this very batch is the last one on record. One node may have recorded what another one, asked beside it, refused.
     async fn is_on_record(&self, batch: &BatchMessage) -> bool {
-        let state = self.status().await.ok().flatten();
-        state.is_some_and(|state| state.last_seq == batch.seq && state.last_root == batch.root.as_bytes())
+        self.status().await.ok().flatten().is_some_and(|state| is_last(&state, batch))
     }
 
     /// Sends the batch that may have been sent before, if there is one.
@@ -225,9 +224,37 @@ impl Stream {
     }
 }
 
+/// Whether a stream ends with this batch: its number alone may be another batch's.
+fn is_last(state: &v1::StreamState, batch: &BatchMessage) -> bool {
+    state.last_seq == batch.seq && state.last_root == batch.root.as_bytes()
+}
+
 #[cfg(test)]
 mod tests {
+    use sillage_proof::batch::Origin;
+    use sillage_proof::hash::Hash;
+    use sillage_proof::keys::{AuthorId, KeyId, StreamId};
+
     use super::*;
+
+    #[test]
+    fn a_refused_batch_is_on_record_only_where_the_stream_ends_with_its_number_and_its_root() {
+        let batch = BatchMessage {
+            key_id: KeyId::from_bytes([1; 32]),
+            origin: Origin::new("test/log").expect("a name"),
+            stream_id: StreamId::new(&AuthorId::from_bytes([1; 32]), "s"),
+            seq: 7,
+            count: 1,
+            root: Hash::from_bytes([7; 32]),
+        };
+        let state =
+            |last_seq, root: [u8; 32]| v1::StreamState { last_seq, last_root: root.to_vec(), ..Default::default() };
+        assert!(is_last(&state(7, [7; 32]), &batch));
+        assert!(!is_last(&state(7, [8; 32]), &batch), "another batch has its number");
+        assert!(!is_last(&state(6, [7; 32]), &batch), "the same records before");
+        assert!(!is_last(&state(8, [7; 32]), &batch), "and after");
+        assert!(!is_last(&v1::StreamState::default(), &batch), "nothing yet");
+    }
 
     #[test]
     fn a_number_that_is_used_twice_is_kept_as_evidence() {
