@@ -201,6 +201,7 @@ pub(super) const CHECKS: &[(&str, &str)] = &[
     ),
     ("malformed proof file: {}", "fichier de preuve mal formé : {}"),
     ("too long", "il est trop long"),
+    ("not UTF-8", "ce n'est pas de l'UTF-8"),
     ("the first line is not c2sp.org/tlog-proof@v1", "la première ligne n'est pas c2sp.org/tlog-proof@v1"),
     ("the extra line is not base64 of some data", "la ligne extra n'est pas le base64 de données"),
     ("no line with the index", "il n'y a pas de ligne avec l'index"),

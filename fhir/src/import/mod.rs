@@ -207,7 +207,7 @@ pub fn map_among(original: &[u8], patients: &PatientMap, around: &Neighbours) ->
         Resource::Consent => consent::map(&document, original, patients, around),
     };
     let mut records = mapped(around)?;
-    if around.knows_servers() {
+    if !around.is_as_written() {
         note_as_written(&mut records, &mapped(&around.as_written()).unwrap_or_default());
     }
     Ok(records)

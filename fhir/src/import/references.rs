@@ -118,9 +118,9 @@ impl Neighbours {
         Self { is_as_written: true, ..self.clone() }
     }
 
-    /// Whether some server is known, so that a relative reference may be named with it.
-    pub(super) fn knows_servers(&self) -> bool {
-        !self.is_as_written && (!self.root.is_empty() || self.resources.iter().any(|other| !other.root.is_empty()))
+    /// Whether names stay as they are written.
+    pub(super) fn is_as_written(&self) -> bool {
+        self.is_as_written
     }
 
     /// The server of the document; empty where it isn't known.
@@ -189,9 +189,10 @@ pub fn base_of(full_url: &str, kind: &str, id: &str) -> Option<String> {
     written_base(full_url, kind, id).map(spelled_base)
 }
 
-/// The same as it is written there.
+/// The same as it is written there. A resource that says no id has that of the URL.
 pub(super) fn written_base<'a>(full_url: &'a str, kind: &str, id: &str) -> Option<&'a str> {
     let url = full_url.split("/_history/").next()?.trim_end_matches('/');
+    let id = if id.is_empty() { url.rsplit('/').next()? } else { id };
     let base = url.strip_suffix(&format!("/{kind}/{id}"))?;
     base.contains("://").then_some(base)
 }
@@ -486,7 +487,8 @@ impl<'a> References<'a> {
         identifiers.extend(self.contained(reference).into_iter().flat_map(|c| list(c, "identifier")));
         let pair = |i: &&Value| (text(i, "system").to_owned(), text(i, "value").to_owned());
         let identifiers = identifiers.iter().map(pair).filter(|(_, value)| !value.is_empty());
-        let identifiers = identifiers.chain(target.identifiers).collect();
+        let identifiers = identifiers.chain(target.identifiers);
+        let identifiers = identifiers.map(|named| if self.is_as_written { named } else { as_recorded(named) }).collect();
         (self.outside(target.text), identifiers)
     }
 
@@ -535,6 +537,18 @@ impl<'a> References<'a> {
             _ => is_of_patient(&reference["identifier"]),
         }
     }
+}
+
+/// An identifier as people write it, nearer to how it is recorded: an OID is a URI, and the digits of a national number stand together.
+fn as_recorded((system, value): (String, String)) -> (String, String) {
+    let written = system.trim();
+    let is_oid = written.contains('.') && written.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let system = if is_oid { format!("urn:oid:{written}") } else { system };
+    let value = match spelling::is_national(&system) {
+        true => value.chars().filter(|c| !c.is_whitespace()).collect(),
+        false => value,
+    };
+    (system, value)
 }
 
 /// Of several identifiers the one that counts: that of the nation, else the first that has a system.

@@ -74,7 +74,26 @@ fn an_identifier_counts_before_a_reference_and_its_server() {
     let mut event = event();
     event["agent"][0]["who"]["identifier"] = json!({"system": "https://rpps.esante.gouv.fr", "value": "10100534436"});
     let [of_a] = &read(&event, A)[..] else { panic!("one record") };
-    assert_eq!(names(of_a)[0], "810100534436");
+    assert_eq!(names(of_a)[0], "10100534436");
+}
+
+#[test]
+fn a_national_number_is_the_same_however_people_write_it() {
+    for (system, value) in [
+        ("1.2.250.1.71.4.2.1", "810100534436"),
+        (" 1.2.250.1.71.4.2.1", "8 10100534436"),
+        ("https://rpps.esante.gouv.fr", "1010 0534 436"),
+        ("urn:oid:1.2.250.1.71.4.2.1", "10100\u{a0}534\u{a0}436"),
+    ] {
+        let mut event = event();
+        event["agent"][0]["who"]["identifier"] = json!({"system": system, "value": value});
+        for base in [A, ""] {
+            let [mapped] = &read(&event, base)[..] else { panic!("one record") };
+            let actor = mapped.record.actor.clone().expect("who");
+            let named = (actor.system.as_str(), actor.id.as_str());
+            assert_eq!(named, ("urn:oid:1.2.250.1.71.4.2.1", "10100534436"), "{system} {value}");
+        }
+    }
 }
 
 #[test]
@@ -84,6 +103,17 @@ fn a_server_with_a_long_name_cuts_no_reference() {
     other["agent"][0]["who"]["reference"] = json!("Practitioner/2");
     let [one, two] = [event(), other].map(|event| names(&read(&event, &long)[0])[0].clone());
     assert!(one != two && one.ends_with("/Practitioner/1"), "{one} {two}");
+}
+
+#[test]
+fn a_resource_that_says_no_id_has_the_server_of_its_url() {
+    let mut event = event();
+    event.as_object_mut().expect("an object").remove("id");
+    let entry = json!({"fullUrl": "https://a.example/FHIR/AuditEvent/7", "resource": event});
+    let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": [entry]}).to_string();
+    let found = super::source::documents(std::path::Path::new("b.json"), bundle.as_bytes());
+    assert_eq!(found[0].around.base(), "https://a.example/fhir");
+    assert_eq!(super::source::without_server(&found), None);
 }
 
 #[test]
@@ -134,7 +164,7 @@ fn a_permit_is_for_those_of_its_server_and_a_denial_holds_under_both_names() {
     let collector = directive(of_a).collected.expect("collected").collector;
     assert_eq!(collector.id(), here("Organization/3"));
     // The patient signed it, by whatever form of their reference.
-    assert_eq!(of_a.record.actor.as_ref().expect("who").id, "patient");
+    assert_eq!(of_a.record.actor.as_ref().expect("who").id, "self");
     let [plain] = &read(&consent(), "")[..] else { panic!("one directive") };
     let said: Value = serde_json::from_str(&plain.record.details).expect("JSON");
     assert_eq!(said["except"][0]["items"], json!(["DocumentReference/d2"]));

@@ -138,6 +138,7 @@ impl BundleEntry<'_> {
         struct Named {
             #[serde(rename = "resourceType")]
             kind: String,
+            #[serde(default)]
             id: String,
         }
         let named = self.resource.and_then(|resource| serde_json::from_str::<Named>(resource.get()).ok());

@@ -231,14 +231,16 @@ impl Subjects<'_> {
                 return Err(FhirError::new(path, why));
             }
             let target = self.references.target_type(&entity["what"]);
-            let unsaid = text(&entity["role"], "code").is_empty() && target.is_empty();
+            // A Person may be the one behind a patient, a practitioner or anybody.
+            let is_person = kind == "1" && target.is_empty() || target == "Person";
+            let unsaid = text(&entity["role"], "code").is_empty();
             let is_professional = self
                 .references
                 .named(&entity["what"])
                 .1
                 .iter()
                 .any(|(system, _)| sillage_rules::ident::spelling::is_national(system));
-            if kind == "1" && unsaid && !is_professional && entity.get("what").is_some() {
+            if is_person && unsaid && !is_professional && entity.get("what").is_some() {
                 let why = "a person, and nothing says whether a patient: give entity.role or the type in entity.what";
                 return Err(FhirError::new(path, why));
             }

@@ -292,6 +292,8 @@ fn an_event_that_speaks_of_a_patient_is_never_nobodys() {
         ),
         (json!({"entity": [{"type": {"code": "1"}, "role": {"code": "1"}, "name": "x"}]}), "AuditEvent.entity[0]"),
         (json!({"entity": [{"what": {"identifier": {"value": "7"}}, "type": {"code": "1"}}]}), "AuditEvent.entity[0]"),
+        (json!({"entity": [{"what": {"reference": "Person/7"}}]}), "AuditEvent.entity[0]"),
+        (json!({"entity": [{"what": {"reference": "Person/7"}, "type": {"code": "2"}}]}), "AuditEvent.entity[0]"),
         (
             json!({"entity": [{"query": query("GET /Observation?patient=p1"), "role": {"code": "24"}}]}),
             "AuditEvent.entity[0].query",

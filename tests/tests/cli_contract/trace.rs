@@ -161,7 +161,7 @@ pub fn a_change_reads_nothing_for_a_remark(world: &mut World) {
         world.sillage(&[&["block", "--professional", "10100534436"][..], &whose, &proven].concat()).ok().json();
     let blocked = blocked["index"].as_u64().expect("where it is");
     for index in first + 1..blocked {
-        let entry = world.sillage(&["entry", &index.to_string()]).ok().json();
+        let entry = world.sillage(&["entry", &index.to_string(), "--json"]).ok().json();
         assert_ne!(entry["kind"], "log.consulted", "{entry}");
     }
 }

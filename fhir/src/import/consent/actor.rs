@@ -123,7 +123,7 @@ impl<'a> Actors<'a> {
 
     /// Whether nothing but a reference names whom a denial is for: nobody asks for access under it.
     fn is_nobodys_name(&self, sort: &str, reference: &Value) -> bool {
-        let (_, identifiers) = self.references.named(reference);
+        let (_, identifiers) = self.references.named_outside(reference);
         let has_practitioner =
             || self.references.contained(reference).is_some_and(|role| role.get("practitioner").is_some());
         match sort {
