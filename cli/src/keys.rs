@@ -21,7 +21,7 @@ use sillage_client::author::{Stream, VerifiedReceipt};
 use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
 use sillage_client::outbox::Source;
-use sillage_client::profile::{Profile, read, spki_sha256, write_private, write_seed};
+use sillage_client::profile::{Profile, read, spki_sha256, write_new, write_private, write_seed};
 use sillage_client::session::Session;
 use sillage_client::trust::rotation::Holder;
 use sillage_fhir::import::patients::DEFAULT_OID;
@@ -280,8 +280,9 @@ fn make_profile(from: &Profile, dir: &Path, name: &str) -> Result<Made, ClientEr
         ];
         for (file, bytes) in files {
             let path = dir.join(file);
-            made.paths.push(path.clone());
-            std::fs::write(&path, bytes).map_err(|error| ClientError::writing(&path, error))?;
+            write_new(&path, bytes, 0o644)?;
+            // What was there already isn't ours to remove.
+            made.paths.push(path);
         }
         Ok(())
     });

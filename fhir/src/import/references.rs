@@ -417,17 +417,26 @@ pub(super) struct References<'a> {
     root: &'a str,
     /// Names stay as they are written.
     is_as_written: bool,
+    /// National numbers are read as people write them.
+    reads_numbers: bool,
 }
 
 impl<'a> References<'a> {
     pub fn of(root: &'a Value, around: &'a Neighbours) -> Self {
         let Neighbours { base, root: named, is_as_written, .. } = around;
-        Self { contained: list(root, "contained"), around, base, root: named, is_as_written: *is_as_written }
+        let contained = list(root, "contained");
+        let (is_as_written, reads_numbers) = (*is_as_written, !is_as_written);
+        Self { contained, around, base, root: named, is_as_written, reads_numbers }
     }
 
     /// The same, with every name as it is written: of our own export, which has the names that are on record.
     pub fn as_written(self) -> Self {
-        Self { is_as_written: true, ..self }
+        Self { is_as_written: true, reads_numbers: false, ..self }
+    }
+
+    /// The same, with national numbers as people write them, whatever the versions before made of them.
+    pub fn with_numbers(self) -> Self {
+        Self { reads_numbers: true, ..self }
     }
 
     /// The server of the resource; empty where it isn't known.
@@ -488,7 +497,8 @@ impl<'a> References<'a> {
         let pair = |i: &&Value| (text(i, "system").to_owned(), text(i, "value").to_owned());
         let identifiers = identifiers.iter().map(pair).filter(|(_, value)| !value.is_empty());
         let identifiers = identifiers.chain(target.identifiers);
-        let identifiers = identifiers.map(|named| if self.is_as_written { named } else { as_recorded(named) }).collect();
+        let identifiers =
+            identifiers.map(|named| if self.reads_numbers { as_recorded(named) } else { named }).collect();
         (self.outside(target.text), identifiers)
     }
 

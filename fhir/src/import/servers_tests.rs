@@ -171,6 +171,22 @@ fn a_permit_is_for_those_of_its_server_and_a_denial_holds_under_both_names() {
 }
 
 #[test]
+fn a_denial_of_a_structure_is_read_however_its_number_is_written_and_mended_by_importing_it_again() {
+    let mut denial = consent();
+    let structure =
+        json!({"type": "Organization", "identifier": {"system": "1.2.250.1.71.4.2.2", "value": "1 750712184"}});
+    denial["provision"] = json!({"type": "deny", "actor": denial["provision"]["actor"].clone()});
+    denial["provision"]["actor"][0]["reference"] = structure;
+    for base in [A, ""] {
+        let [mapped] = &read(&denial, base)[..] else { panic!("one directive") };
+        for record in [&mapped.record, mapped.bare()] {
+            let said: Value = serde_json::from_str(&record.details).expect("JSON");
+            assert_eq!(said["grantee"], json!({"organisation": "750712184"}), "{base}");
+        }
+    }
+}
+
+#[test]
 fn a_withdrawn_consent_is_known_as_before_too() {
     let mut withdrawn = consent();
     withdrawn["status"] = json!("inactive");

@@ -42,8 +42,8 @@ impl<'a> Actors<'a> {
     /// `is_rule`: it is of our own export, and carries a rule.
     pub fn of(consent: &'a Value, references: References<'a>, is_rule: bool) -> Self {
         let is_ours = list(consent, "identifier").iter().any(|i| text(i, "system") == SYSTEM_DIRECTIVE);
-        // Our own export has the names that are on record.
-        let references = if is_ours || is_rule { references.as_written() } else { references };
+        // Our own export has the names that are on record. Of any other Consent a number that was read as nobody's is mended.
+        let references = if is_ours || is_rule { references.as_written() } else { references.with_numbers() };
         Self { references, patient: &consent["patient"], is_ours }
     }
 
