@@ -44,9 +44,13 @@ pub fn build_and_pack(args: &[String]) -> Result<(), Failed> {
             "dist: the first time RocksDB is compiled once more, for this profile: 40 minutes on two cores, or more"
         );
     }
+    let build = BuildFacts::now(profile)?;
     build_programs(profile)?;
     let built_s = began.elapsed().as_secs();
-    let archive = pack(profile)?;
+    if BuildFacts::now(profile)? != build {
+        return Err(Failed::new("the working copy or the compiler changed during the build: run this again"));
+    }
+    let archive = pack(&build)?;
     let bytes = fs::metadata(&archive).map_err(|e| failed("read", &archive, &e))?.len();
     println!("{} ({:.1} MB)", archive.display(), bytes as f64 / 1e6);
     println!("built in {}, packed in {}", minutes(built_s), minutes(began.elapsed().as_secs() - built_s));
@@ -93,8 +97,7 @@ fn packages() -> Vec<String> {
 }
 
 /// Packs the built programs. The same files and the same commit give the same archive, byte for byte.
-fn pack(profile: Profile) -> Result<PathBuf, Failed> {
-    let build = BuildFacts::now(profile)?;
+fn pack(build: &BuildFacts) -> Result<PathBuf, Failed> {
     let target = target_dir()?;
     let dist = target.join("dist");
     let name = build.name();
@@ -103,7 +106,7 @@ fn pack(profile: Profile) -> Result<PathBuf, Failed> {
         fs::remove_dir_all(&folder).map_err(|e| failed("empty", &folder, &e))?;
     }
     for (_, program) in programs() {
-        copy(&target.join(profile.folder()).join(program), &folder.join("bin").join(program))?;
+        copy(&target.join(build.profile.folder()).join(program), &folder.join("bin").join(program))?;
     }
     let sillage = folder.join("bin/sillage");
     let man = folder.join("share/man/man1");
@@ -128,9 +131,10 @@ fn pack(profile: Profile) -> Result<PathBuf, Failed> {
     Ok(archive)
 }
 
-/// Makes `NAME.tar.gz` of the folder, and the file with its SHA-256 for `sha256sum --check`.
+/// Makes `NAME.tar.gz` of the folder, and the file with its SHA-256 for `sha256sum --check`. An archive gets its name once it is whole.
 fn archive(dist: &Path, name: &str, time_s: u64) -> Result<PathBuf, Failed> {
     let file = format!("{name}.tar.gz");
+    let partial = format!("{file}.partial");
     let mut tar = Command::new("tar");
     tar.current_dir(dist).args([
         "--create",
@@ -140,14 +144,16 @@ fn archive(dist: &Path, name: &str, time_s: u64) -> Result<PathBuf, Failed> {
         "--numeric-owner",
         "--mode=u=rwX,go=rX",
     ]);
-    tar.arg(format!("--mtime=@{time_s}")).arg("--use-compress-program=gzip -n -9").args(["--file", &file, name]);
+    tar.arg(format!("--mtime=@{time_s}")).arg("--use-compress-program=gzip -n").args(["--file", &partial, name]);
     output_of(&mut tar)?;
+    fs::rename(dist.join(&partial), dist.join(&file)).map_err(|e| failed("rename", &dist.join(&partial), &e))?;
     let sum = output_of(Command::new("sha256sum").current_dir(dist).arg(&file))?;
     write(&dist.join(format!("{file}.sha256")), &sum)?;
     Ok(dist.join(file))
 }
 
 /// From which sources and with which compiler the programs were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct BuildFacts {
     version: String,
     target: String,
