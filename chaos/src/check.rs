@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use sillage_cluster::core::Members;
 use sillage_proof::hash::{Hash, TreeSize};
-use sillage_proof::merkle::verify_consistency;
+use sillage_proof::merkle::{empty_root, verify_consistency};
 
 /// A record as its author numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -359,8 +359,12 @@ impl Checks {
             }
             return Err(Violation::RootDiffers { node, size });
         }
-        // Consistency is transitive: the neighbours below stand for all before them.
-        if let Some((&old, old_root)) = self.roots.range(..size).next_back() {
+        if size == 0 && root != empty_root() {
+            return Err(Violation::RootDiffers { node, size });
+        }
+        // Consistency is transitive: the neighbours below stand for all before them. Every log extends the empty one, and no
+        // proof says so.
+        if let Some((&old, old_root)) = self.roots.range(1..size.max(1)).next_back() {
             let proof = prove(old);
             verify_consistency(TreeSize(old), TreeSize(size), &proof, old_root, &root)
                 .map_err(|error| Violation::Inconsistent { old, new: size, reason: error.to_string() })?;
@@ -448,6 +452,16 @@ mod tests {
         assert!(matches!(checks.saw_time(1, (2, 7), (1_000, 1_501)), Err(Violation::TimeLeapt { .. })));
         assert!(matches!(checks.saw_time(1, (2, 8), (1_500, 1_501)), Err(Violation::TimeLeapt { .. })));
         assert!(matches!(checks.saw_time(1, (2, 7), (1_000, 999)), Err(Violation::TimeWentBack { .. })));
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_empty_log_needs_no_proof_and_has_the_empty_root() {
+        let leaves: Vec<Hash> = (0..8u8).map(|i| leaf_hash(&[i])).collect();
+        let mut checks = Checks::default();
+        let other = Checkpoint { size: 0, root: leaves[0] };
+        assert!(matches!(checks.saw_checkpoint(1, other, |_| Vec::new()), Err(Violation::RootDiffers { .. })));
+        checks.saw_checkpoint(1, Checkpoint { size: 0, root: empty_root() }, |_| Vec::new()).unwrap();
+        checks.saw_checkpoint(1, Checkpoint { size: 8, root: root_of(&leaves) }, |_| Vec::new()).unwrap();
     }
 
     #[test]
