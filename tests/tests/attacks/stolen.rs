@@ -16,6 +16,7 @@ use sillage_proto::v1::*;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::authority::{RuleChange, may_be_cosigned};
 use sillage_rules::consent::name::AUTHOR_SYSTEM;
+use sillage_rules::doors::sources::SourcesChange;
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::node_set::NodeSetChange;
 use sillage_rules::record::{act_message, new_message};
@@ -28,7 +29,7 @@ use sillage_tests::lines::{OID, ins, now_ms};
 use sillage_tests::wire::{self, Rpc};
 use sillage_tests::world::World;
 
-use super::stolen_records::{details, thiefs_issuer};
+use super::stolen_records::{details, heartbeat, thiefs_issuer};
 
 const PATIENTS: usize = 100;
 const FIRST: u64 = 2_000;
@@ -60,7 +61,7 @@ enum Second {
 
 /// What a service may have: each role alone, and what services have together. The authority's key is one of the two that the log
 /// began with.
-const STOLEN: [Stolen; 19] = [
+const STOLEN: [Stolen; 21] = [
     ("recorder", None),
     ("decider", None),
     ("recorder,decider", None),
@@ -77,6 +78,8 @@ const STOLEN: [Stolen; 19] = [
     ("patient", None),
     ("auditor", None),
     ("operator", None),
+    ("login", None),
+    ("portal", None),
     ("identity", Some(Second::Identity)),
     ("identity", Some(Second::Authority)),
     (AUTHORITY, None),
@@ -331,6 +334,10 @@ impl Thief<'_> {
             if kind.is_act() && claim != Claim::Own {
                 continue;
             }
+            // A source has no patient who could speak for it.
+            if kind == Kind::SOURCE_HEARTBEAT && !matches!(claim, Claim::Own | Claim::OtherStructure) {
+                continue;
+            }
             let label = format!("{}.{}.{:x}", self.at, number, kind.code());
             if self.submit(&label, &self.record(kind, claim, stranger)) {
                 taken.insert(kind);
@@ -390,6 +397,13 @@ impl Thief<'_> {
             _ if kind.is_access() => item(stranger.document.clone()),
             _ => Vec::new(),
         };
+        if kind == Kind::SOURCE_HEARTBEAT {
+            let structure = record.actor.take().map(|actor| actor.organisation).unwrap_or_default();
+            record.auth = None;
+            record.automated = Some(Automated { software: "connector".to_owned(), ..Automated::default() });
+            record.details = heartbeat(&structure).to_string();
+            return record;
+        }
         let details = details(kind, &stranger.document, self.name == AUTHORITY && claim == Claim::Own);
         record.details = if details.is_null() { String::new() } else { details.to_string() };
         record
@@ -441,6 +455,9 @@ impl Thief<'_> {
                 until: Some(LeafIndex(2)),
                 reason: "mine now".to_owned(),
             }),
+            Kind::SOURCES_LISTED => {
+                Act::SourcesListed(SourcesChange { listed: Vec::new(), removed: vec!["pacs".to_owned()] })
+            }
             Kind::AUTHORITY_RULE => Act::AuthorityRule(RuleChange::Limit { author_id: victim, records: 7 }),
             other => panic!("{other}: say how it is tried"),
         };
@@ -610,6 +627,7 @@ impl Thief<'_> {
             ("GetEntries", world.wait(entries(&mut rpc)).map(drop)),
             ("ListBreakGlass", world.wait(rpc.list_break_glass(ListBreakGlassRequest::default())).map(drop)),
             ("ListParties", world.wait(rpc.list_parties(ListPartiesRequest::default())).map(drop)),
+            ("ListContests", world.wait(rpc.list_contests(ListContestsRequest::default())).map(drop)),
             ("ClusterStatus", world.wait(rpc.cluster_status(ClusterStatusRequest::default())).map(drop)),
             ("Members", world.wait(rpc.members(MembersRequest::default())).map(drop)),
             ("Erasures", world.wait(rpc.erasures(ErasuresRequest::default())).map(drop)),

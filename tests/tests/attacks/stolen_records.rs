@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
 use sillage_rules::kind::Kind;
+use sillage_rules::time::{ParisDay, TimeMs};
 use sillage_rules::will::issuer::Issuer;
 use sillage_rules::will::test_issuer::TestIssuer;
 use sillage_tests::health::{in_s, rpps};
+use sillage_tests::lines::now_ms;
 
 use super::stolen::{DEPOSITOR, OWN_DOCTOR, OWN_STRUCTURE, RPPS};
 
@@ -30,6 +32,12 @@ pub fn thiefs_issuer() -> Issuer {
         until_ms: 0,
         test: false,
     }
+}
+
+/// The heartbeat of a source of this structure.
+pub fn heartbeat(structure: &str) -> Value {
+    let day = ParisDay::of(TimeMs(now_ms()));
+    json!({"source": "pacs", "structure": structure, "day": day, "received": 0, "recorded": 0, "waiting": 0, "refused": 0})
 }
 
 /// What a record of this kind needs to say so that it would take effect.
@@ -74,6 +82,11 @@ pub fn details(kind: Kind, document: &str, by_authority: bool) -> Value {
         Kind::DEVICE_REGISTERED => json!({
             "party": "11".repeat(32), "name": "mine", "authority": "authority", "salt": "22".repeat(16), "other": "33".repeat(32),
         }),
+        Kind::SESSION_OPENED => json!({"portal": "11".repeat(32)}),
+        Kind::SESSION_CLOSED => json!({"session": "11".repeat(32)}),
+        Kind::CONTEST_OPENED => json!({"id": "stolen", "about": 2, "question": "?"}),
+        Kind::CONTEST_ANSWERED => json!({"contest": "stolen", "answer": "!"}),
+        Kind::CONTEST_CLOSED => json!({"contest": "stolen"}),
         Kind::POLICY_PUBLISHED => json!({"version": "thief"}),
         Kind::MATRIX_PUBLISHED => json!({"version": "thief", "deny": []}),
         Kind::CATALOGUE_PUBLISHED => json!({"version": "thief", "apps": []}),
