@@ -1,4 +1,4 @@
-//! What the two doors ask of the ledger: which sources record, and which contests go to a party.
+//! Questions of the two doors to the ledger: which sources record, and which contests go to a party.
 
 use sillage_proto::v1;
 

@@ -132,7 +132,10 @@ fn a_patient_asks_why_and_the_party_answers(world: &mut World) {
     let waiting = world.sillage(&["contest", "list", "--waiting", "--json"]).ok();
     assert!(!waiting.json_lines().iter().any(|row| row["index"].to_string() == index), "{waiting}");
     let trace = world.sillage(&["trace", "--patient", &claire, "--oid", OID, "--lang", "fr"]).ok();
-    assert!(trace.lines().iter().any(|line| line.contains("a répondu à une contestation")), "{trace}");
+    assert!(
+        trace.lines().iter().any(|line| line.contains("a répondu à la contestation « q1 » : « Un remplacement. »")),
+        "{trace}"
+    );
 }
 
 /// A patient's tags, as a login service resolves them.

@@ -1,5 +1,5 @@
 //! A decision of the patient, as the second half of a sentence: what follows "Le 2 mars 2026, Claire Dubois …". One
-//! function for each group of kinds that decide: space, consent, limits, people, emergency.
+//! function for each group of kinds that decide: space, consent, limits, people, emergency; and one for contests.
 
 use serde_json::Value;
 use sillage_proto::v1;
@@ -19,6 +19,34 @@ pub fn predicate(kind: Kind, record: &v1::Record, lang: Lang) -> Option<String> 
         Group::Limits => limits(kind, record, &details, lang),
         Group::People => people(kind, record, &details, lang),
         Group::Emergency => emergency(kind, &details, lang),
+        Group::FollowUp => contest(kind, &details, lang),
+        _ => None,
+    }
+}
+
+/// A contest, in the words of who asks and of who answers. Below feature level 5 its details are free, and the verb says it all.
+fn contest(kind: Kind, details: &Value, lang: Lang) -> Option<String> {
+    let said = |field: &str| Some(text(details, field)).filter(|text| !text.is_empty());
+    if kind == Kind::CONTEST_OPENED {
+        let (about, question) = (details.get("about")?.as_u64()?, quoted(&said("question")?, lang));
+        return Some(match lang {
+            Lang::Fr => format!("a demandé pourquoi, à propos de l'événement n° {about} : {question}"),
+            Lang::En => format!("asked why, about event no. {about}: {question}"),
+        });
+    }
+    let id = quoted(&said("contest")?, lang);
+    match kind {
+        Kind::CONTEST_ANSWERED => {
+            let answer = quoted(&said("answer")?, lang);
+            Some(match lang {
+                Lang::Fr => format!("a répondu à la contestation {id} : {answer}"),
+                Lang::En => format!("answered the contest {id}: {answer}"),
+            })
+        }
+        Kind::CONTEST_CLOSED => Some(match lang {
+            Lang::Fr => format!("a clos la contestation {id}"),
+            Lang::En => format!("closed the contest {id}"),
+        }),
         _ => None,
     }
 }

@@ -111,3 +111,15 @@ fn odd_details_still_make_a_sentence() {
         }
     }
 }
+
+#[test]
+fn a_contest_says_what_is_asked_and_what_is_answered() {
+    let asked = json!({"id": "q1", "about": 41, "question": "Pourquoi\ncet accès ?"});
+    let said_fr = said(Kind::CONTEST_OPENED, asked.clone(), Lang::Fr);
+    assert!(said_fr.starts_with("a demandé pourquoi, à propos de l'événement n° 41 : « Pourquoi"), "{said_fr}");
+    assert!(!said_fr.contains('\n') && said(Kind::CONTEST_OPENED, asked, Lang::En).contains("event no. 41"));
+    let answered = json!({"contest": "q1", "answer": "A replacement."});
+    assert_eq!(said(Kind::CONTEST_ANSWERED, answered, Lang::En), "answered the contest “q1”: “A replacement.”");
+    assert_eq!(said(Kind::CONTEST_CLOSED, json!({"contest": "q1"}), Lang::Fr), "a clos la contestation « q1 »");
+    assert_eq!(said(Kind::CONTEST_OPENED, json!({"free": true}), Lang::Fr), "", "of a log of before");
+}

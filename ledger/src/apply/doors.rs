@@ -37,7 +37,7 @@ type Tag = [u8; TAG_LEN];
 /// Parties that record what happened: the coverage board shows when each last did. A patient's own device is never among them.
 const RECORDING: Roles = Roles::RECORDER.with(Roles::EMERGENCY).with(Roles::AUTHOR);
 
-/// What the accepted records of a batch change, once all of it is accepted.
+/// The changes that the accepted records of a batch make, once all of it is accepted.
 #[derive(Default)]
 pub(super) struct StagedDoors {
     effects: Vec<Effect>,
@@ -56,7 +56,7 @@ enum Effect {
     ContestClosed(Tag, String, (LeafIndex, LedgerTimeMs)),
 }
 
-/// What a record is held against.
+/// The things that a record is held against.
 pub(super) struct Held<'a> {
     pub signer: &'a Signer,
     pub meta: &'a Meta,
@@ -67,7 +67,7 @@ fn refuse(code: Code, what: impl Into<String>) -> Stop {
     Refusal::new(code, what).into()
 }
 
-/// Whether a record of this kind is one of the doors.
+/// Tells whether a record of this kind is one of the doors.
 pub(super) fn is_of_door(kind: Kind) -> bool {
     KINDS.contains(&kind)
 }
@@ -94,7 +94,7 @@ pub(super) fn list(overlay: &mut Overlay<'_>, change: &SourcesChange) -> Result<
     }
 }
 
-/// Whether a portal may sign what only its role lets it sign: under an open session of this patient, with its key, for whoever
+/// Tells whether a portal may sign what only its role lets it sign: under an open session of this patient, with its key, for whoever
 /// opened it. Others aren't asked.
 pub(super) fn check_portal(
     overlay: &Overlay<'_>,
@@ -200,7 +200,7 @@ fn heartbeat_fits(overlay: &Overlay<'_>, signer: &Signer, heartbeat: &Heartbeat)
         false => {
             let what =
                 format!("a party has heartbeats of at most {SOURCES_OF_PARTY_MAX} sources: use the same names again");
-            Err(refuse(Code::LimitReached, what))
+            Err(refuse(Code::TooManyRules, what))
         }
     }
 }

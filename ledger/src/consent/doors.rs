@@ -1,4 +1,4 @@
-//! What the ledger keeps of the two doors (`docs/formats-doors.md`): the list of sources, when each was heard last, open sessions, and
+//! Rows of the two doors (`docs/formats-doors.md`): the list of sources, when each was heard last, open sessions, and
 //! contests. Rows of the family `consent`. None holds a word of a patient: those stand in sealed records.
 
 use std::collections::BTreeMap;
@@ -116,19 +116,19 @@ pub(crate) struct ContestRow {
 }
 
 impl SessionRow {
-    /// Whether it is open at this ledger time.
+    /// Tells whether it is open at this ledger time.
     pub(crate) fn is_open(&self, now: LedgerTimeMs) -> bool {
         !self.closed && now.get() < self.until_ms
     }
 
-    /// Whether it is of the patient with this tag.
+    /// Tells whether it is of the patient with this tag.
     pub(crate) fn is_of(&self, tag: &Tag) -> bool {
         self.tag == *tag || self.open_tag == *tag
     }
 }
 
 impl ContestRow {
-    /// Whether it was answered or closed.
+    /// Tells whether it was answered or closed.
     pub(crate) fn is_done(&self) -> bool {
         self.answered != 0 || self.closed != 0
     }
@@ -146,7 +146,7 @@ pub(crate) fn source_key(id: &str) -> Vec<u8> {
     [SOURCE, id.as_bytes()].concat()
 }
 
-/// What the keys of who answers for a structure begin with. No name of a structure has a zero byte.
+/// The beginning of the keys of who answers for a structure. No name of a structure has a zero byte.
 fn answers_of(structure: &str) -> Vec<u8> {
     [ANSWERS, structure.as_bytes(), b"\0"].concat()
 }
@@ -251,7 +251,7 @@ impl Overlay<'_> {
         Ok(rows)
     }
 
-    /// Whether a party may have a heartbeat of this source: it has one already, or has room for another.
+    /// Tells whether a party may have a heartbeat of this source: it has one already, or has room for another.
     pub(crate) fn has_room_for_source(&self, author: &AuthorId, source: &str) -> Result<bool, ReadError> {
         if self.row(Family::Consent, &heartbeat_key(author, source))?.is_some() {
             return Ok(true);
@@ -304,7 +304,7 @@ impl Overlay<'_> {
     pub(crate) fn session(&self, session: &[u8; 32]) -> Result<Option<SessionRow>, ReadError> {
         let row: Option<SessionRow> = decoded(self.row(Family::Consent, &session_key(session))?, "a session")?;
         let Some(mut row) = row else { return Ok(None) };
-        // What a voided record opened isn't open.
+        // A voided opening opened nothing.
         row.closed |= self.voided_by(LeafIndex(row.opened))?.is_some();
         Ok(Some(row))
     }
@@ -359,12 +359,12 @@ impl Overlay<'_> {
         Ok(self.voided_by(index)?.is_none().then_some((index, row)))
     }
 
-    /// Whether this tag ever had a contest of this id.
+    /// Tells whether this tag ever had a contest of this id.
     pub(crate) fn is_contest_id_taken(&self, tag: &Tag, id: &str) -> Result<bool, ReadError> {
         Ok(self.row(Family::Consent, &contest_id(tag, id))?.is_some())
     }
 
-    /// Whether a tag has room for another contest that waits, beside those that its batch opens.
+    /// Tells whether a tag has room for another contest that waits, beside those that its batch opens.
     pub(crate) fn has_room_for_contest(&self, tag: &Tag, of_batch: usize) -> Result<bool, ReadError> {
         let waiting = [CONTEST_WAITS, tag].concat();
         Ok(self.rows_with(Family::Consent, &waiting, contest::OPEN_MAX)?.len() + of_batch < contest::OPEN_MAX)
@@ -386,7 +386,7 @@ impl Overlay<'_> {
     }
 }
 
-/// What is stored, for readers.
+/// The stored rows, for readers.
 impl Store {
     /// Every source of the list, by id.
     pub(crate) fn listed_sources(&self) -> Result<Vec<ListedSource>, ReadError> {

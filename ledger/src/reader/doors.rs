@@ -33,7 +33,7 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
-    /// What it is sorted by, each once: the id of the list, or `:` and the author id.
+    /// The key that it is sorted by, each once: the id of the list, or `:` and the author id.
     pub fn key(&self) -> String {
         match (&self.listed, &self.party) {
             (Some(listed), _) => listed.id.clone(),
@@ -47,7 +47,7 @@ impl SourceStatus {
 pub struct Contest {
     /// The entry that opened it.
     pub index: LeafIndex,
-    /// Whose it is.
+    /// The tag of its patient.
     pub tag: [u8; TAG_LEN],
     /// The line that it is about.
     pub about: LeafIndex,
@@ -59,12 +59,12 @@ pub struct Contest {
     pub answered: Option<(LeafIndex, LedgerTimeMs)>,
     /// How many answers there are.
     pub answers: u32,
-    /// What closed it, and when.
+    /// The entry that closed it, and when.
     pub closed: Option<(LeafIndex, LedgerTimeMs)>,
 }
 
 impl Contest {
-    /// Whether the answer came late, or is overdue at this time.
+    /// Tells whether the answer came late, or is overdue at this time.
     pub fn is_late(&self, now: LedgerTimeMs) -> bool {
         let until = self.answered.or(self.closed).map_or(now, |(_, at)| at);
         until > self.due_ms
@@ -134,7 +134,7 @@ impl LedgerReader {
         Ok(out)
     }
 
-    /// Whether a portal has an open session of the patient with this tag. `now_ms` as for [`LedgerReader::sources`].
+    /// Tells whether a portal has an open session of the patient with this tag. `now_ms` as for [`LedgerReader::sources`].
     ///
     /// # Errors
     /// When the store can't be read.

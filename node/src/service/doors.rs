@@ -1,4 +1,4 @@
-//! What the two doors ask: which sources record, and which contests go to a party.
+//! Calls of the two doors: which sources record, and which contests go to a party.
 
 use std::sync::Arc;
 

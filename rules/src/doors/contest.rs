@@ -48,7 +48,7 @@ pub struct ContestClosed {
     pub text: Option<String>,
 }
 
-/// Whether a patient may ask about a line of this kind: somebody did something.
+/// Tells whether a patient may ask about a line of this kind: somebody did something.
 pub fn is_contestable(kind: Kind) -> bool {
     matches!(kind.group(), Group::Access | Group::Movement | Group::Emergency)
 }

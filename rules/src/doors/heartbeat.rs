@@ -1,11 +1,13 @@
 //! The heartbeat of a source (`docs/formats-doors.md` §24): what its party did with the day's events.
 
 use serde::{Deserialize, Serialize};
+use sillage_proto::v1;
 
 use super::sources::STRUCTURE_BYTES_MAX;
 use crate::check;
 use crate::consent::details;
-use crate::record::{ParsedRecord, RecordError};
+use crate::kind::Kind;
+use crate::record::{ParsedRecord, RecordError, new_message};
 use crate::stream::StreamLabel;
 use crate::time::{ParisDay, TimeMs};
 
@@ -22,7 +24,7 @@ const COUNTS_END: u64 = 1 << 53;
 pub struct Heartbeat {
     /// Its name, a label.
     pub source: String,
-    /// Whose it is.
+    /// The structure that it belongs to.
     pub structure: String,
     /// The day that the counts are of.
     pub day: ParisDay,
@@ -50,6 +52,18 @@ pub struct StreamMark {
 }
 
 impl Heartbeat {
+    /// The record that says it, as the software of a party makes it. `occurred_at_ms` is in milliseconds since 1970.
+    ///
+    /// # Panics
+    /// Never: texts and numbers alone are JSON.
+    pub fn to_message(&self, (software, version): (&str, &str), occurred_at_ms: u64) -> v1::Record {
+        v1::Record {
+            automated: Some(v1::Automated { software: software.to_owned(), version: version.to_owned() }),
+            details: serde_json::to_string(self).expect("texts and numbers alone"),
+            ..new_message(Kind::SOURCE_HEARTBEAT, None, occurred_at_ms)
+        }
+    }
+
     pub(super) fn parse(record: &ParsedRecord) -> Result<Self, RecordError> {
         let message = record.message();
         if message.actor.is_some() || message.automated.is_none() {

@@ -28,7 +28,7 @@ pub struct ListedSource {
     pub name_fr: String,
     /// The same in English; empty: as in French.
     pub name_en: String,
-    /// Whose it is.
+    /// The structure that it belongs to.
     pub structure: String,
     /// The party that records for it; none: none is registered yet.
     pub author_id: Option<AuthorId>,
@@ -98,7 +98,7 @@ impl ListedSource {
         }
     }
 
-    /// Whether it is silent at this time, beyond its own: `heartbeat_ms` is the ledger time of its newest heartbeat,
+    /// Tells whether it is silent at this time, beyond its own: `heartbeat_ms` is the ledger time of its newest heartbeat,
     /// `recorded` the last day that is shown for its party. All in milliseconds since 1970.
     pub fn is_silent(&self, now_ms: u64, heartbeat_ms: Option<u64>, recorded: Option<ParisDay>) -> bool {
         let recorded_ms = recorded.map(|day| day.end().0).unwrap_or_default();

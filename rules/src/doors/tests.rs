@@ -28,6 +28,8 @@ fn heartbeat() -> Value {
 fn a_heartbeat_is_read_as_it_is_written() {
     let Ok(Some(DoorRecord::Heartbeat(read))) = read(Kind::SOURCE_HEARTBEAT, &heartbeat()) else { panic!("one") };
     assert_eq!(serde_json::to_value(&read).expect("JSON"), heartbeat());
+    let again = ParsedRecord::from_message(read.to_message(("connector", "1"), NOW)).expect("a record");
+    assert_eq!(DoorRecord::of(&again), Ok(Some(DoorRecord::Heartbeat(read))));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub struct SourceLine {
     /// In English; left out: as in French.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name_en: String,
-    /// Whose it is: FINESS or another id.
+    /// The structure that it belongs to: FINESS or another id.
     pub structure: String,
     /// The party that records for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
