@@ -8,7 +8,7 @@ use sillage_proto::v1::{
 };
 use sillage_rules::codes::Code;
 use sillage_rules::kind::Kind;
-use sillage_rules::roles::signers;
+use sillage_rules::roles::{Roles, signers};
 use sillage_rules::time::{ParisDay, TimeMs};
 use tonic::Request;
 
@@ -26,7 +26,7 @@ pub(super) async fn handle_list_sources(
     core: &Arc<Core>,
     request: Request<ListSourcesRequest>,
 ) -> Result<ListSourcesResponse, Refusal> {
-    party(core, &request).await?;
+    let caller = party(core, &request).await?;
     core.up_to_date().await?;
     let ListSourcesRequest { after, limit } = request.into_inner();
     let limit = match limit {
@@ -38,18 +38,24 @@ pub(super) async fn handle_list_sources(
     let reader = core.reader().clone();
     let sources = core.read(move || reader.sources(now_ms()).map_err(|error| from_read(&error))).await?;
     let mut rest = sources.iter().filter(|source| after.is_empty() || source.key() > after);
-    let rows: Vec<SourceRow> = rest.by_ref().take(limit).map(row).collect();
+    let rows: Vec<SourceRow> = rest.by_ref().take(limit).map(|source| row(source, &caller)).collect();
     Ok(ListSourcesResponse { rows, more: rest.next().is_some() })
 }
 
-fn row(source: &SourceStatus) -> SourceRow {
+/// Parties that are told how many batches of any source haven't arrived: the number changes when one does, and to anybody else that
+/// would tell when a record of a small practice came.
+const WATCHING: Roles = Roles::OPERATOR.with(Roles::AUDITOR).with(Roles::AUTHORITY);
+
+fn row(source: &SourceStatus, caller: &Party) -> SourceRow {
+    let own = source.party.as_ref().is_some_and(|(id, _)| *id == caller.author_id);
+    let is_told = own || caller.roles.intersects(WATCHING);
     let day = |day: Option<ParisDay>| day.map(|day| day.to_string()).unwrap_or_default();
     let mut row = SourceRow {
         key: source.key(),
         recorded_day: day(source.recorded),
         heartbeat_day: day(source.heartbeat),
         silent: source.is_silent,
-        missing_batches: source.missing,
+        missing_batches: if is_told { source.missing } else { 0 },
         ..SourceRow::default()
     };
     if let Some((id, name)) = &source.party {
