@@ -4,12 +4,14 @@ use std::path::Path;
 
 use crate::import::source::documents;
 use crate::import::{PatientMap, map};
+use crate::xml;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: &[(&str, Target)] = &[("fhir", fuzz_fhir), ("patient_map", fuzz_patient_map)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("fhir", fuzz_fhir), ("fhir_xml", fuzz_xml), ("patient_map", fuzz_patient_map)];
 
 fn text(data: &[u8]) -> &str {
     std::str::from_utf8(data).unwrap_or_default()
@@ -24,6 +26,20 @@ pub fn fuzz_fhir(data: &[u8]) {
             assert!(mapped.record.original.is_some() && mapped.record.occurred_at_ms > 0, "{mapped:?}");
             assert!(mapped.patient.is_none_or(|patient| patient.ins.len() == 15));
         }
+    }
+}
+
+/// FHIR in XML and in JSON: what is read of one is written as the other, and says the same again.
+pub fn fuzz_xml(data: &[u8]) {
+    let json = xml::to_json(data);
+    let written = json.as_ref().map(|json| xml::to_xml(json.as_bytes()));
+    if let Ok(written) = written {
+        let back = written.and_then(|written| xml::to_json(written.as_bytes()));
+        assert_eq!(back, json);
+    }
+    if let Ok(written) = xml::to_xml(data) {
+        let back = xml::to_json(written.as_bytes()).expect("what was written is read");
+        assert_eq!(xml::to_xml(back.as_bytes()), Ok(written));
     }
 }
 

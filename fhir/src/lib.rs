@@ -4,10 +4,11 @@
 //! `docs/fhir.md` has the tables.
 //!
 //! Where to start reading: [`import`], from documents to records; [`export`], from a trace to a Bundle; [`csv`], the same trace
-//! for spreadsheets.
+//! for spreadsheets; [`xml`], FHIR in XML to JSON and back.
 
 pub mod csv;
 pub mod export;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod import;
+pub mod xml;

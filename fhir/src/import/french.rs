@@ -15,12 +15,8 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "ce n'est pas un fichier (un tube, une prise ou un périphérique) : retirez-le du dossier",
     ),
     (
-        "of no kind that is imported: .json, .ndjson, .jsonl, also with .gz; name the file itself if it is one of them, or take it out of the folder",
-        "d'aucune sorte qui est importée : .json, .ndjson, .jsonl, aussi avec .gz ; nommez le fichier lui-même s'il en est un, ou retirez-le du dossier",
-    ),
-    (
-        "XML: FHIR is imported as JSON; ask its server for application/fhir+json",
-        "XML : FHIR s'importe en JSON ; demandez application/fhir+json à son serveur",
+        "of no kind that is imported: .json, .ndjson, .jsonl, .xml, also with .gz; name the file itself if it is one of them, or take it out of the folder",
+        "d'aucune sorte qui est importée : .json, .ndjson, .jsonl, .xml, aussi avec .gz ; nommez le fichier lui-même s'il en est un, ou retirez-le du dossier",
     ),
     ("cannot read the file: {}", "impossible de lire le fichier : {}"),
     ("cannot unpack the file: {}", "impossible de décompresser le fichier : {}"),
@@ -489,7 +485,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
 /// The sentence in French; none where it isn't known. `of_code` says in French what a refusal of the ledger means, whose text
 /// begins with its code (`NOT_ENTITLED: ...`), and stands for what isn't known.
 pub fn french(english: &str, of_code: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    french_of(&[SENTENCES], english, of_code)
+    french_of(&[SENTENCES, crate::xml::sentences::SENTENCES], english, of_code)
 }
 
 /// The same of other sentences too, each with its French.

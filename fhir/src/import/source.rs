@@ -28,9 +28,6 @@ pub struct Document {
     pub deleted: Option<Deleted>,
 }
 
-/// What is said of XML.
-pub const XML: &str = "XML: FHIR is imported as JSON; ask its server for application/fhir+json";
-
 /// The extension of a name, small, without that of gzip.
 pub fn extension(path: &Path) -> Option<String> {
     let of = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
@@ -51,6 +48,9 @@ pub fn documents(path: &Path, bytes: &[u8]) -> Vec<Document> {
     if let Some(why) = no_json(bytes) {
         return vec![Document::alone(Err(FhirError::new("", why)))];
     }
+    if bytes.trim_ascii_start().starts_with(b"<") {
+        return xml(bytes);
+    }
     if is_ndjson_name(path) {
         // One resource over several lines, or a Bundle, under the name of NDJSON.
         return match serde_json::from_slice::<&RawValue>(bytes) {
@@ -66,6 +66,18 @@ pub fn documents(path: &Path, bytes: &[u8]) -> Vec<Document> {
     }
 }
 
+/// One resource, or a Bundle, in XML. Each document is kept as the JSON that says the same.
+fn xml(bytes: &[u8]) -> Vec<Document> {
+    let refused = |error: FhirError| vec![Document::alone(Err(error))];
+    match crate::xml::to_json(bytes) {
+        Ok(json) => match serde_json::from_str::<&RawValue>(&json) {
+            Ok(raw) => resource(raw),
+            Err(error) => refused(not_json(&error)),
+        },
+        Err(error) => refused(FhirError::new(error.path, error.reason)),
+    }
+}
+
 /// Why bytes can't be JSON of FHIR, where that is plain.
 fn no_json(bytes: &[u8]) -> Option<String> {
     let first = bytes.trim_ascii_start().first();
@@ -73,7 +85,6 @@ fn no_json(bytes: &[u8]) -> Option<String> {
         ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) | ([b'{', 0, ..] | [0, b'{', ..], _) => {
             "UTF-16: save it as UTF-8 (`iconv -f UTF-16 -t UTF-8 FILE`)"
         }
-        (_, Some(b'<')) => XML,
         (_, Some(b'[')) => {
             "a JSON array: FHIR has Bundles, or one resource a line (NDJSON): `jq -c '.[]' FILE > FILE.ndjson` makes the lines"
         }
