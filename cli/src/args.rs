@@ -387,7 +387,7 @@ impl ProvePatientArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Patient bundles (.sillage-trace), receipts of decisions (.sillage-receipt), tlog-proof files and checkpoints
+    /// Patient bundles (.sillage-trace), receipts of decisions (.sillage-receipt), reports of connectors, tlog-proof files and checkpoints
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Whose signatures count (c2sp.org/tlog-policy)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::note::SignedNote;
 use sillage_proof::policy::{Policy, Satisfied};
@@ -23,6 +24,7 @@ use sillage_client::authorize::said::{said, said_json};
 use sillage_client::bundle::lines::{BundleLine, accesses, lines as bundle_lines};
 use sillage_client::bundle::words;
 use sillage_client::clock::now_ms;
+use sillage_client::day_report::{self, SignedReport};
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
 use sillage_words::Lang;
@@ -47,7 +49,8 @@ struct Asked<'a> {
 /// What a file was found to say.
 enum Found {
     Bundle(Box<Report>, Vec<BundleLine>),
-    Receipt { lines: Vec<String>, json: Value },
+    /// A receipt of a decision, or a connector's report.
+    Said { lines: Vec<String>, json: Value },
     Other { text: String, json: Value, origin: String, size: u64, root: Hash },
 }
 
@@ -124,7 +127,10 @@ fn verify(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
     if is_receipt(bytes) {
         return verify_decision(bytes, asked);
     }
-    let what = "neither a bundle, nor a receipt, nor a proof, nor a checkpoint";
+    if day_report::is_report(bytes) {
+        return verify_report(bytes, asked);
+    }
+    let what = "neither a bundle, nor a receipt, nor a report, nor a proof, nor a checkpoint";
     let note = SignedNote::parse(bytes).map_err(|error| Failure::check(format!("{what} ({error})")))?;
     let satisfied = asked.policy.verify(&note).map_err(Failure::check)?;
     found(asked, &satisfied, String::new(), json!({"kind": "checkpoint"}))
@@ -145,9 +151,39 @@ fn verify_decision(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
         None => stands(&file, now_ms(), AHEAD_MS_MAX),
     };
     match stands {
-        Ok(()) => Ok(Found::Receipt { lines, json }),
+        Ok(()) => Ok(Found::Said { lines, json }),
         Err(refused) => Err(Failure::NotValid { why: not_valid(&file, refused, asked.lang), lines, json }),
     }
+}
+
+/// A connector's report: that it was signed, adds up, and that nodes of the policy have put its first and last entries on record.
+fn verify_report(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
+    let check = |error: ClientError| match error {
+        ClientError::Check(why) => Failure::check(why),
+        error => Failure::check(error),
+    };
+    let node_keys = |origin: &str| {
+        let origin = Origin::new(origin).map_err(|error| ClientError::Check(error.to_string()))?;
+        policy_keys(asked.policy, &origin)
+    };
+    let signed = SignedReport::parse(bytes).map_err(check)?;
+    let (report, is_first) = signed.verify(node_keys).map_err(check)?;
+    let mut lines = day_report::said(&report, asked.lang);
+    lines.push(match (is_first, asked.lang) {
+        (true, Lang::Fr) => format!("signé par l'auteur {}", report.author),
+        (true, Lang::En) => format!("signed by the author {}", report.author),
+        (false, Lang::Fr) => format!(
+            "signé par une clef dont seul le registre sait si elle est de l'auteur {} (demandez à son exploitant)",
+            report.author
+        ),
+        (false, Lang::En) => format!(
+            "signed by a key of which only the ledger knows whether it is of the author {} (ask its operator)",
+            report.author
+        ),
+    });
+    let mut json = json!(report);
+    (json["kind"], json["is_first_key"]) = (json!("connector-report"), json!(is_first));
+    Ok(Found::Said { lines, json })
 }
 
 /// That a receipt holds, and is worth nothing at that moment.
@@ -268,7 +304,7 @@ fn split_views(results: &mut [Result<Found, Failure>]) {
         let (origin, size, root) = match result {
             Ok(Found::Bundle(report, _)) => (report.origin.clone(), report.size.get(), report.root),
             Ok(Found::Other { origin, size, root, .. }) => (origin.clone(), *size, *root),
-            Ok(Found::Receipt { .. }) | Err(_) => continue,
+            Ok(Found::Said { .. }) | Err(_) => continue,
         };
         let first = *seen.entry((origin, size)).or_insert(root);
         if first != root {
@@ -287,7 +323,7 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
                 let lines: Vec<&Value> = lines.iter().map(|line| &line.json).collect();
                 json!({"kind": "bundle", "continued": continued, "report": report, "lines": lines})
             }
-            Ok(Found::Receipt { json, .. } | Found::Other { json, .. }) => json.clone(),
+            Ok(Found::Said { json, .. } | Found::Other { json, .. }) => json.clone(),
             Err(Failure::Check { why, section }) => json!({"error": why, "section": section.map(Section::id)}),
             Err(Failure::NotValid { why, json, .. }) => {
                 let mut json = json.clone();
@@ -303,7 +339,7 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
         return output::line(&line.to_string());
     }
     match result {
-        Ok(Found::Receipt { lines, .. }) => {
+        Ok(Found::Said { lines, .. }) => {
             let indented = lines.iter().map(|line| format!("  {line}"));
             output::lines(&std::iter::once(format!("{name}: ok")).chain(indented).collect::<Vec<_>>())
         }
@@ -352,7 +388,6 @@ mod tests {
     use std::path::PathBuf;
 
     use base64::prelude::{BASE64_STANDARD, Engine};
-    use sillage_proof::batch::Origin;
     use sillage_proof::checkpoint::Checkpoint;
     use sillage_proof::hash::{LeafIndex, TreeSize, node_hash};
     use sillage_proof::keys::SigningKey;
@@ -374,7 +409,7 @@ mod tests {
         match found {
             Ok(Found::Other { text, .. }) => text,
             Ok(Found::Bundle(report, _)) => words::lines(&report, false, Lang::En).join("\n"),
-            Ok(Found::Receipt { lines, .. }) => lines.join("\n"),
+            Ok(Found::Said { lines, .. }) => lines.join("\n"),
             Err(failure) => panic!("{failure:?}"),
         }
     }
@@ -557,7 +592,7 @@ mod tests {
         let (from, until) = (part.decided_at_ms, part.expires_at_ms);
         let at = |at_ms| verify(&bytes, &Asked { at_ms, ..asked(&policy, None) });
         for moment in [from, until - 1] {
-            assert!(matches!(at(Some(moment)), Ok(Found::Receipt { .. })), "{moment}");
+            assert!(matches!(at(Some(moment)), Ok(Found::Said { .. })), "{moment}");
         }
         for (moment, words) in
             [(None, "no longer valid"), (Some(until), "no longer valid"), (Some(from - 1), "not valid yet")]

@@ -8,6 +8,7 @@
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`trust`]: whose signatures count; [`checks`] and [`state`]: what is verified before it is believed;
+//! - [`day_report`]: what an establishment's connector took in on one day, signed;
 //! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page.
 //!
 //! A service records so:
@@ -32,6 +33,7 @@ pub mod channel;
 pub mod checks;
 pub mod clock;
 pub mod consent;
+pub mod day_report;
 pub mod doors;
 pub mod emergency_mode;
 pub mod error;

@@ -18,6 +18,8 @@
 //! cosign_keys = ["authority-2/keys/authority.key"] # test logs: further authorities, who sign at once what this one signs
 //! ca_key = "tls/ca.key"                # optional: lets `keys register --out` issue certificates
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
+//! fhir = "http://127.0.0.1:7408/fhir"  # optional: where a connector serves FHIR
+//! fhir_token = "…"                     # test logs: the bearer token of that connector, on this machine alone
 //! login = "login.json"                 # optional: a login of who decides, and the key of its session
 //! test_issuer = "keys/test-issuer.key" # test logs: logs in whoever is named
 //!
@@ -76,6 +78,10 @@ pub struct Profile {
     pub ca_key: Option<PathBuf>,
     /// `http://host:port` of a gateway: public checkpoints and hash tiles.
     pub gateway: Option<String>,
+    /// Base address of a connector's FHIR server.
+    pub fhir: Option<String>,
+    /// Its bearer token for development; on loopback alone.
+    pub fhir_token: Option<String>,
     /// How those who decide through this service prove who they are.
     pub auth: Option<AuthLine>,
     /// The file of a login whose session decides what this profile records ([`crate::will`]).
@@ -108,6 +114,8 @@ struct ProfileFile {
     cosign_keys: Vec<PathBuf>,
     ca_key: Option<PathBuf>,
     gateway: Option<String>,
+    fhir: Option<String>,
+    fhir_token: Option<String>,
     auth: Option<AuthLine>,
     login: Option<PathBuf>,
     test_issuer: Option<PathBuf>,
@@ -159,6 +167,12 @@ impl Profile {
         if !["", "low", "substantial", "high"].contains(&level) {
             return Err("`auth.eidas_level` is low, substantial or high".to_owned());
         }
+        let is_loopback = |fhir: &String| ["http://127.0.0.1:", "http://[::1]:"].iter().any(|near| fhir.starts_with(near));
+        if file.fhir_token.is_some() && !file.fhir.as_ref().is_some_and(is_loopback) {
+            return Err(
+                "`fhir_token` is for development, with `fhir` on this machine (http://127.0.0.1:PORT/…): leave it out".to_owned()
+            );
+        }
         let at = |path: PathBuf| dir.join(path);
         let authority_cert = match (file.authority_cert, file.authority_cert_key) {
             (None, None) => None,
@@ -182,6 +196,8 @@ impl Profile {
             cosign_keys: file.cosign_keys.into_iter().map(at).collect(),
             ca_key: file.ca_key.map(at),
             gateway: file.gateway,
+            fhir: file.fhir,
+            fhir_token: file.fhir_token,
             auth: file.auth,
             login: file.login.map(at),
             test_issuer: file.test_issuer.map(at),
@@ -465,6 +481,8 @@ mod tests {
             (GOOD.replace("0101", "01"), "vrf_public_key"),
             (GOOD.replace("genesis =", "genezis ="), "genezis"),
             (format!("{GOOD}\nstream = \"UP\""), "stream"),
+            (format!("{GOOD}\nfhir = \"http://10.0.0.1:80/fhir\"\nfhir_token = \"x\""), "fhir_token"),
+            (format!("{GOOD}\nfhir_token = \"x\""), "fhir_token"),
             (format!("{GOOD}\n[auth]\neidas_level = \"enough\""), "eidas_level"),
         ];
         for (text, word) in bad {

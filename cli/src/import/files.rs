@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sillage_fhir::import::PatientMap;
-use sillage_fhir::import::source::{XML, extension};
+use sillage_fhir::import::source::extension;
 
 use sillage_client::error::ClientError;
 
@@ -72,10 +72,9 @@ fn no_file(path: &Path) -> Option<String> {
 /// Why a file of a folder isn't read, if so.
 fn not_imported(path: &Path) -> Option<String> {
     match extension(path).as_deref() {
-        Some("json" | "ndjson" | "jsonl") => None,
-        Some("xml") => Some(XML.to_owned()),
+        Some("json" | "ndjson" | "jsonl" | "xml") => None,
         _ => Some(
-            "of no kind that is imported: .json, .ndjson, .jsonl, also with .gz; name the file itself if it is one of them, \
+            "of no kind that is imported: .json, .ndjson, .jsonl, .xml, also with .gz; name the file itself if it is one of them, \
              or take it out of the folder"
                 .to_owned(),
         ),
@@ -179,7 +178,7 @@ mod tests {
         let cut = dir.path().join("cut.json.gz");
         std::fs::write(&cut, &packed(two)[..20]).expect("written");
         assert!(read(&cut).expect_err("damaged").contains("damaged"));
-        for (bytes, word) in [(&b"[{\"a\":1}]"[..], "NDJSON"), (b"\xff\xfe{\0", "UTF-16"), (b" <AuditEvent/>", "XML")] {
+        for (bytes, word) in [(&b"[{\"a\":1}]"[..], "NDJSON"), (b"\xff\xfe{\0", "UTF-16"), (b" <AuditEvent/>", "namespace")] {
             for name in ["a.json", "a.ndjson"] {
                 let found = documents(Path::new(name), bytes);
                 let error = found[0].json.clone().expect_err("refused");
@@ -187,7 +186,7 @@ mod tests {
             }
         }
         for (name, is_read) in
-            [("a.json", true), ("A.NDJSON.gz", true), ("a.xml", false), ("a.gz", false), ("a.zip", false), ("a", false)]
+            [("a.json", true), ("A.NDJSON.gz", true), ("a.xml", true), ("a.gz", false), ("a.zip", false), ("a", false)]
         {
             assert_eq!(not_imported(Path::new(name)).is_none(), is_read, "{name}");
         }

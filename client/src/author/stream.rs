@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use sillage_proof::batch::BatchMessage;
+use sillage_proof::keys::StreamId;
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::stream::StreamLabel;
@@ -41,6 +42,8 @@ pub struct Stream {
     next_seq: u64,
     outbox: Option<Outbox>,
     in_flight: Option<(Source, SignedBatch)>,
+    /// What becomes of refused batches of [`Stream::send`] and [`Stream::settle`].
+    refused: Refused,
 }
 
 impl Stream {
@@ -63,7 +66,7 @@ impl Stream {
             Some(pending) => Some((pending.source, signer.restore(pending.batch)?)),
             None => None,
         };
-        let mut stream = Self { client, signer, keys, label, next_seq: 1, outbox, in_flight };
+        let mut stream = Self { client, signer, keys, label, next_seq: 1, outbox, in_flight, refused: Refused::Kept };
         let last_seq = stream.last_seq().await?;
         let acknowledged = stream.outbox.as_ref().map_or(0, |outbox| outbox.done().last_seq());
         if last_seq < acknowledged {
@@ -76,14 +79,43 @@ impl Stream {
         Ok(stream)
     }
 
+    /// The same for a caller that has the records of each batch in a spool of its own: what the ledger refuses isn't kept here too.
+    #[must_use]
+    pub fn of_spool(self) -> Self {
+        Self { refused: Refused::Forgotten, ..self }
+    }
+
     /// The outbox, where there is one.
     pub fn outbox(&self) -> Option<&Outbox> {
         self.outbox.as_ref()
     }
 
+    /// The same, to be tidied ([`Outbox::forget_done`]).
+    pub fn outbox_mut(&mut self) -> Option<&mut Outbox> {
+        self.outbox.as_mut()
+    }
+
+    /// The id of the stream.
+    pub fn id(&self) -> StreamId {
+        self.signer.stream_id(&self.label)
+    }
+
+    /// Where the batch on its way is from: it may be on record. None where no batch is.
+    pub fn in_flight(&self) -> Option<&Source> {
+        self.in_flight.as_ref().map(|(source, _)| source)
+    }
+
+    /// Whether the ledger has batches of this stream that its outbox doesn't know: the outbox is an older copy, or another process
+    /// works on the stream.
+    pub fn is_behind(&self) -> bool {
+        let known = self.outbox.as_ref().map_or(0, |outbox| outbox.done().last_seq());
+        let on_its_way = self.in_flight.as_ref().map_or(0, |(_, batch)| batch.message.seq);
+        self.next_seq > known.max(on_its_way) + 1
+    }
+
     /// A stream that no batch was ever sent on, for a signer whose streams the caller may not ask for: `label` is new.
     pub fn fresh(client: Client, signer: Arc<Signer>, keys: Arc<InForce>, label: StreamLabel) -> Self {
-        Self { client, signer, keys, label, next_seq: 1, outbox: None, in_flight: None }
+        Self { client, signer, keys, label, next_seq: 1, outbox: None, in_flight: None, refused: Refused::Kept }
     }
 
     /// Number of the last batch of this stream on record; 0 before the first.
@@ -118,7 +150,7 @@ impl Stream {
         let Some((source, batch)) = self.in_flight.clone() else {
             return Ok(None);
         };
-        let receipt = self.deliver(source.clone(), batch, Refused::Kept).await?;
+        let receipt = self.deliver(source.clone(), batch, self.refused).await?;
         Ok(Some((source, receipt)))
     }
 
@@ -128,7 +160,7 @@ impl Stream {
     /// [`ClientError::Unavailable`]: the batch stays in the outbox, and goes first next time. [`ClientError::Rejected`]:
     /// nothing of it was recorded, its number is free. [`ClientError::Check`]: the receipt can't be believed.
     pub async fn send(&mut self, records: Vec<Vec<u8>>, source: Source) -> Result<VerifiedReceipt, ClientError> {
-        self.send_as(records, source, Refused::Kept).await
+        self.send_as(records, source, self.refused).await
     }
 
     /// The same for somebody who waits for the answer: what the ledger refuses is told, and not kept.

@@ -162,6 +162,34 @@ impl Outbox {
         self.remove_batch()
     }
 
+    /// Forgets which batches of a spool are on record, but for the number of the last one: the caller has made durable what
+    /// [`Done::spooled`] says of them. Of a stream that had batches of other sources, nothing is forgotten.
+    ///
+    /// # Errors
+    /// When the disk refuses; then everything is still there.
+    pub fn forget_done(&mut self) -> Result<(), ClientError> {
+        let path = self.dir.join("done.log");
+        let lines = read_done(&path)?;
+        let is_spooled = |line: &DoneLine| matches!(line.source, Source::Spool(_));
+        let Some(last) = lines.last().filter(|_| lines.len() > 1 && lines.iter().all(is_spooled)) else {
+            return Ok(());
+        };
+        let part = self.dir.join("done.part");
+        let mut text = serde_json::to_vec(last).map_err(|error| ClientError::writing(&path, error))?;
+        text.push(b'\n');
+        let written = (|| {
+            let mut file = private_file(&part)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&part, &path)?;
+            OpenOptions::new().append(true).open(&path)
+        })();
+        self.done_log = written.map_err(|error: std::io::Error| ClientError::writing(&path, error))?;
+        sync_dir(&self.dir)?;
+        self.done.forget_spooled();
+        Ok(())
+    }
+
     /// Sets a batch aside that the ledger refused for good: its number is free again.
     ///
     /// # Errors
@@ -243,6 +271,7 @@ pub(crate) fn parse_done(bytes: &[u8]) -> Result<Vec<DoneLine>, String> {
         let line: DoneLine = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         let fits = match &line.source {
             Source::Keys(keys) => u32::try_from(keys.len()) == Ok(line.count),
+            Source::Spool(numbers) => u32::try_from(numbers.len()) == Ok(line.count),
             Source::File { .. } | Source::Fresh => true,
         };
         match fits && line.first_index.checked_add(u64::from(line.count)).is_some() {
@@ -355,6 +384,41 @@ mod tests {
         outbox.acknowledge(pending(2).source, &receipt(2)).expect("noted");
         drop(outbox);
         assert_eq!(open(&dir).done().last_seq(), 2);
+    }
+
+    #[test]
+    fn what_a_spool_has_taken_note_of_is_forgotten_but_for_the_number() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut outbox = open(&dir);
+        for seq in 1..=3 {
+            let source = Source::Spool(vec![seq * 10; 5]);
+            outbox.put(&Pending { source: source.clone(), batch: pending(seq).batch }).expect("durable");
+            outbox.acknowledge(source, &receipt(seq)).expect("noted");
+        }
+        drop(outbox);
+        let mut outbox = open(&dir);
+        let seqs = |outbox: &Outbox| outbox.done().spooled().iter().map(|line| line.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(&outbox), [1, 2, 3]);
+        outbox.forget_done().expect("forgotten");
+        assert_eq!((seqs(&outbox), outbox.done().last_seq()), (vec![], 3));
+        outbox.put(&Pending { source: Source::Spool(vec![40; 5]), batch: pending(4).batch }).expect("durable");
+        outbox.acknowledge(Source::Spool(vec![40; 5]), &receipt(4)).expect("noted");
+        drop(outbox);
+        let outbox = open(&dir);
+        assert_eq!((seqs(&outbox), outbox.done().last_seq()), (vec![3, 4], 4));
+    }
+
+    #[test]
+    fn other_sources_are_never_forgotten() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut outbox = open(&dir);
+        for seq in 1..=2 {
+            outbox.put(&pending(seq)).expect("durable");
+            outbox.acknowledge(pending(seq).source, &receipt(seq)).expect("noted");
+        }
+        outbox.forget_done().expect("nothing to forget");
+        drop(outbox);
+        assert!(open(&dir).done().of_file(&[1; 32].into(), 12).is_some());
     }
 
     #[test]

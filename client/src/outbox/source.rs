@@ -22,6 +22,9 @@ pub enum Source {
     },
     /// Documents that are each known by a key of their own.
     Keys(Vec<DocumentKey>),
+    /// Arrivals in a spool of the caller: the number of each record's, in the order of the records. The caller remembers them, and
+    /// says what may be forgotten ([`super::Outbox::forget_done`]).
+    Spool(Vec<u64>),
 }
 
 impl Source {
@@ -157,6 +160,8 @@ pub struct Done {
     resources: HashMap<[u8; 8], (DocumentKey, u64)>,
     /// Some keys aren't of resources: those of the version before, among others.
     has_unnamed: bool,
+    /// Batches of a spool, until the caller has taken note of them.
+    spooled: Vec<DoneLine>,
 }
 
 impl Done {
@@ -172,6 +177,7 @@ impl Done {
         self.last_seq = self.last_seq.max(line.seq);
         match &line.source {
             Source::Fresh => {}
+            Source::Spool(_) => self.spooled.push(line),
             Source::File { sha256, first } => {
                 self.files.entry(*sha256).or_default().insert(*first, line);
             }
@@ -191,6 +197,15 @@ impl Done {
     /// Number of the last acknowledged batch; 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
+    }
+
+    /// The acknowledged batches of a spool, in their order: those that weren't forgotten.
+    pub fn spooled(&self) -> &[DoneLine] {
+        &self.spooled
+    }
+
+    pub(super) fn forget_spooled(&mut self) {
+        self.spooled = Vec::new();
     }
 
     /// The acknowledged batch of a file that holds the record with this ordinal.
