@@ -1,0 +1,5 @@
+//! `sillage-connector`.
+
+fn main() -> std::process::ExitCode {
+    sillage_connector::cli::run()
+}

@@ -1,0 +1,376 @@
+//! One stream at work: batches of arrivals, and what becomes of each.
+
+use std::sync::Arc;
+
+use sillage_client::ClientError;
+use sillage_client::author::{Stream, Tags, VerifiedReceipt, fitting, prepare};
+use sillage_client::error::Rejection;
+use sillage_client::outbox::Source;
+use sillage_rules::codes::Code;
+use sillage_rules::limits::SALT_BYTES;
+
+use super::{Lane, Pause, Work};
+use crate::arrival::{Arrival, Refusal, SpoolNumber, Taken};
+use crate::index::{Batch, IndexError};
+use crate::mapping;
+
+/// Arrivals that a stream takes up at once.
+const ARRIVALS_MAX: usize = 1_000;
+/// Records of one batch, but for an arrival that alone becomes more.
+const BATCH_RECORDS: usize = 1_000;
+/// Bytes of one batch, but for an arrival that alone has more.
+const BATCH_BYTES: usize = 1 << 20;
+/// After so many batches, the index is made durable and the outbox forgets them.
+const BATCHES_KEPT: usize = 256;
+
+/// Codes by which the ledger refuses one record, whoever signs it.
+const OF_ONE_RECORD: [Code; 31] = [
+    Code::MalformedRecord,
+    Code::InvalidUtf8,
+    Code::UnknownKind,
+    Code::KindReserved,
+    Code::ActorReserved,
+    Code::RecordTooLarge,
+    Code::TimeAhead,
+    Code::InvalidIns,
+    Code::TestInsRefused,
+    Code::InvalidIdentifier,
+    Code::InvalidSpelling,
+    Code::TagOutOfRange,
+    Code::NotVouched,
+    Code::AuthenticationMissing,
+    Code::UnknownReference,
+    Code::PermitAnyone,
+    Code::ActionsMissing,
+    Code::UntilMissing,
+    Code::EmptyPeriod,
+    Code::Attending,
+    Code::RepresentationCycle,
+    Code::IdTaken,
+    Code::TooManyDirectives,
+    Code::TooManyRules,
+    Code::UnknownToken,
+    Code::ReasonMissing,
+    Code::ItemContradicts,
+    Code::PatientErased,
+    Code::LoginReplayed,
+    Code::LimitReached,
+    Code::BatchTooLarge,
+];
+
+/// What a refusal is about.
+enum About {
+    /// The record at this position.
+    Record(usize),
+    /// The stream: another process works on it.
+    Stream,
+    /// The connector's party, or the log.
+    Party,
+}
+
+fn about(rejection: &Rejection, records: usize) -> About {
+    let position = rejection.position as usize;
+    match rejection.code.known() {
+        Some(Code::SequenceReused | Code::OutOfOrder) => About::Stream,
+        Some(code) if OF_ONE_RECORD.contains(&code) && position < records => About::Record(position),
+        _ => About::Party,
+    }
+}
+
+/// An arrival whose records are ready to be signed.
+struct Job {
+    number: SpoolNumber,
+    arrival: Arrival,
+    records: Vec<Vec<u8>>,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.len() + SALT_BYTES).sum()
+    }
+}
+
+/// Works on a stream, for ever.
+pub(super) async fn work_on(work: Arc<Work>, mut stream: Stream, tags: Tags, lane: Lane) {
+    let mut batches = 0;
+    loop {
+        let numbers = work.queue.take(lane, ARRIVALS_MAX).await;
+        let mut jobs = work.ready(&tags, &numbers).await;
+        while !jobs.is_empty() {
+            let count = count_of(&jobs);
+            let rest = jobs.split_off(count);
+            work.send(&mut stream, jobs).await;
+            jobs = rest;
+            batches += 1;
+        }
+        if batches >= BATCHES_KEPT && work.tidy(&mut stream).await {
+            batches = 0;
+        }
+    }
+}
+
+/// How many of these, from the first on, make a batch.
+fn count_of(jobs: &[Job]) -> usize {
+    let (mut records, mut bytes) = (0, 0);
+    let fits = |job: &&Job| {
+        records += job.records.len();
+        bytes += job.bytes();
+        records <= BATCH_RECORDS && bytes <= BATCH_BYTES
+    };
+    let count = jobs.iter().take_while(fits).count().max(1);
+    // The ledger bounds what a batch looks up, too.
+    (1..=count)
+        .rev()
+        .find(|count| {
+            let records: Vec<Vec<u8>> = jobs[..*count].iter().flat_map(|job| job.records.iter().cloned()).collect();
+            fitting(&records) == records.len()
+        })
+        .unwrap_or(1)
+}
+
+impl Work {
+    /// Reads arrivals, maps them, and resolves whose they are. What can't be recorded is refused on the way.
+    async fn ready(&self, tags: &Tags, numbers: &[SpoolNumber]) -> Vec<Job> {
+        let mut jobs = Vec::with_capacity(numbers.len());
+        let mut records = Vec::new();
+        for number in numbers {
+            let Some(arrival) = self.read(*number).await else { continue };
+            match mapping::map(&arrival, &self.terms) {
+                Err(refusal) => self.refuse(*number, &arrival, refusal).await,
+                Ok(mapped) => {
+                    let new = mapped.records();
+                    if new.len() > 1 {
+                        self.keep_whole(*number, &mapped.original).await;
+                    }
+                    jobs.push((Job { number: *number, arrival, records: Vec::new() }, new.len()));
+                    records.extend(new);
+                }
+            }
+        }
+        let mut pause = Pause::new();
+        let encoded = loop {
+            match prepare(tags, records.clone()).await {
+                Ok(encoded) => break Some(encoded),
+                Err(ClientError::Rejected(rejection)) => match about(&rejection, records.len()) {
+                    // Not all of them can be resolved: each by itself.
+                    About::Record(_) => break None,
+                    About::Stream | About::Party => self.stand_still(&rejection, &mut pause).await,
+                },
+                Err(error) => self.wait(&error, &mut pause).await,
+            }
+        };
+        let mut out = Vec::with_capacity(jobs.len());
+        if let Some(encoded) = encoded {
+            let mut encoded = encoded.into_iter();
+            for (job, count) in jobs {
+                out.push(Job { records: encoded.by_ref().take(count).collect(), ..job });
+            }
+            return out;
+        }
+        let mut records = records.into_iter();
+        for (job, count) in jobs {
+            let new: Vec<_> = records.by_ref().take(count).collect();
+            let mut pause = Pause::new();
+            loop {
+                match prepare(tags, new.clone()).await {
+                    Ok(encoded) => {
+                        out.push(Job { records: encoded, ..job });
+                        break;
+                    }
+                    Err(ClientError::Rejected(rejection)) => match about(&rejection, new.len()) {
+                        About::Record(_) => {
+                            self.refuse(job.number, &job.arrival, refusal_of(&job, &rejection)).await;
+                            break;
+                        }
+                        About::Stream | About::Party => self.stand_still(&rejection, &mut pause).await,
+                    },
+                    Err(error) => self.wait(&error, &mut pause).await,
+                }
+            }
+        }
+        out
+    }
+
+    /// The arrival with this number; none where it is gone.
+    pub(super) async fn read(&self, number: SpoolNumber) -> Option<Arrival> {
+        let mut pause = Pause::new();
+        loop {
+            match self.spool.read(number) {
+                Ok(None) => return None,
+                Ok(Some(bytes)) => match mapping::from_spool(&bytes) {
+                    Some(arrival) => return Some(arrival),
+                    None => {
+                        let why = format!("arrival {number} of the spool was written by another version: use that one");
+                        self.condition.raise(why);
+                    }
+                },
+                Err(error) => self.condition.raise(error.to_string()),
+            }
+            pause.wait().await;
+        }
+    }
+
+    /// Sends the jobs as one batch, until each is on record or refused.
+    async fn send(&self, stream: &mut Stream, mut jobs: Vec<Job>) {
+        let mut pause = Pause::new();
+        while !jobs.is_empty() {
+            let sent = match stream.in_flight() {
+                None => {
+                    let records = jobs.iter().flat_map(|job| job.records.iter().cloned()).collect();
+                    let numbers = jobs.iter().flat_map(|job| job.records.iter().map(|_| job.number.0)).collect();
+                    let numbers: Vec<u64> = numbers;
+                    stream.send(records, Source::Spool(numbers.clone())).await.map(|receipt| (numbers, receipt))
+                }
+                // It may be on record.
+                Some(Source::Spool(numbers)) => {
+                    let numbers = numbers.clone();
+                    match stream.settle().await {
+                        Ok(Some((_, receipt))) => Ok((numbers, receipt)),
+                        Ok(None) => continue,
+                        Err(error) => Err(error),
+                    }
+                }
+                Some(_) => unreachable!("a stream of the spool sends nothing else"),
+            };
+            match sent {
+                Ok((numbers, receipt)) => {
+                    self.note(stream, &numbers, &receipt).await;
+                    return;
+                }
+                Err(ClientError::Rejected(rejection)) => {
+                    if stream.in_flight().is_some() {
+                        // The ledger refused it, and didn't say what its stream ends with.
+                        pause.wait().await;
+                        continue;
+                    }
+                    self.refused(&mut jobs, &rejection, &mut pause).await;
+                }
+                Err(error) => self.wait(&error, &mut pause).await,
+            }
+        }
+    }
+
+    /// Takes out the arrival that a refusal is about; or waits, where it is about none.
+    async fn refused(&self, jobs: &mut Vec<Job>, rejection: &Rejection, pause: &mut Pause) {
+        let count = jobs.iter().map(|job| job.records.len()).sum();
+        match about(rejection, count) {
+            About::Record(position) => {
+                let mut end = 0;
+                let at = jobs.iter().position(|job| {
+                    end += job.records.len();
+                    position < end
+                });
+                let job = jobs.remove(at.expect("the position is of one of them"));
+                self.condition.reached();
+                self.refuse(job.number, &job.arrival, refusal_of(&job, rejection)).await;
+            }
+            About::Stream => {
+                self.condition.raise(super::start::went_on_elsewhere(&self.stream));
+                std::future::pending::<()>().await;
+            }
+            About::Party => self.stand_still(rejection, pause).await,
+        }
+    }
+
+    /// Notes what is on record: in the index, for who waits, and that the spool may forget it.
+    pub(super) async fn note(&self, stream: &Stream, numbers: &[u64], receipt: &VerifiedReceipt) {
+        self.condition.reached();
+        self.condition.clear();
+        let batch = batch_of(stream, numbers, receipt);
+        let noted = self.until_written(|| self.index.recorded(&batch)).await;
+        for (number, recorded) in noted {
+            self.spool.release(number);
+            let taken = Taken::Recorded { id: recorded.place.id(), first_index: recorded.first_index, repeated: false };
+            self.outcomes.tell(number, &Ok(taken));
+        }
+    }
+
+    /// Puts an arrival into quarantine.
+    pub(super) async fn refuse(&self, number: SpoolNumber, arrival: &Arrival, refusal: Refusal) {
+        tracing::warn!(%number, source = arrival.source, code = refusal.code, path = refusal.path, "refused: in quarantine");
+        let mut pause = Pause::new();
+        while let Err(error) = self.quarantine.keep(arrival, &refusal) {
+            self.condition.raise(format!("a refused arrival can't be written into quarantine ({error}): make room"));
+            pause.wait().await;
+        }
+        self.until_written(|| self.index.refused(number, &refusal)).await;
+        self.spool.release(number);
+        self.outcomes.tell(number, &Err(refusal));
+    }
+
+    async fn keep_whole(&self, number: SpoolNumber, bytes: &[u8]) {
+        self.until_written(|| self.index.keep_whole(number, bytes)).await;
+    }
+
+    /// Writes into the index, until it takes it.
+    pub(super) async fn until_written<T>(&self, write: impl Fn() -> Result<T, IndexError>) -> T {
+        let mut pause = Pause::new();
+        loop {
+            match write() {
+                Ok(written) => return written,
+                Err(error) => self.condition.raise(format!("{error}: make room on its disk")),
+            }
+            pause.wait().await;
+        }
+    }
+
+    /// Waits after an error that may pass.
+    pub(super) async fn wait(&self, error: &ClientError, pause: &mut Pause) {
+        match error {
+            ClientError::Unavailable(_) | ClientError::Quota(_) => self.condition.away(error),
+            error => self.condition.raise(error.to_string()),
+        }
+        pause.wait().await;
+    }
+
+    async fn stand_still(&self, rejection: &Rejection, pause: &mut Pause) {
+        self.condition.reached();
+        self.condition.raise(format!("the ledger refuses the connector: {}: {}", rejection.code, rejection.message));
+        pause.wait().await;
+    }
+
+    /// Makes the index durable, and lets the outbox forget what stands there. Gives whether that was done.
+    async fn tidy(self: &Arc<Self>, stream: &mut Stream) -> bool {
+        let work = Arc::clone(self);
+        let synced = tokio::task::spawn_blocking(move || work.index.sync()).await;
+        let forgotten = match synced {
+            Ok(Ok(())) => stream.outbox_mut().map_or(Ok(()), sillage_client::outbox::Outbox::forget_done),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the index can't be made durable");
+                return false;
+            }
+            Err(_) => return false,
+        };
+        forgotten.inspect_err(|error| tracing::warn!(%error, "the outbox can't be tidied")).is_ok()
+    }
+}
+
+/// What is said of a job that the ledger refused.
+fn refusal_of(job: &Job, rejection: &Rejection) -> Refusal {
+    let is_event = job.arrival.resource["resourceType"] == "AuditEvent";
+    let path = match rejection.code.known() {
+        Some(Code::InvalidIns | Code::TestInsRefused | Code::PatientErased) if is_event => "AuditEvent.entity",
+        _ => "",
+    };
+    Refusal::coded(path, rejection.code.as_str(), format!("{}: {}", rejection.code, rejection.message))
+}
+
+/// The first bytes of a stream's id.
+pub(super) fn short_id(stream: &Stream) -> [u8; 8] {
+    let id = stream.id();
+    let id: &[u8] = id.as_ref();
+    std::array::from_fn(|at| id[at])
+}
+
+fn batch_of(stream: &Stream, numbers: &[u64], receipt: &VerifiedReceipt) -> Batch {
+    Batch {
+        stream: short_id(stream),
+        seq: receipt.seq,
+        first_index: receipt.first_index,
+        count: receipt.count,
+        time_ms: receipt.time_ms,
+        receipt: receipt.message.clone(),
+        signature: receipt.signature.clone(),
+        numbers: numbers.to_vec(),
+    }
+}
