@@ -62,6 +62,10 @@ struct DevArgs {
     /// then mutual TLS for auditors. sillage.toml names it from then on, and the log keeps it.
     #[arg(long)]
     gateway: bool,
+    /// Also run a connector (the program `sillage-connector` beside this one) on the port after the gateway's two: FHIR over HTTP on
+    /// this machine. sillage.toml says from then on where (`fhir`) and with which token (`fhir_token`), and the log keeps it.
+    #[arg(long)]
+    connector: bool,
     /// A witness that cosigns checkpoints (c2sp.org/tlog-witness); repeatable. They take the place of those that were
     /// named before.
     #[arg(long = "witness", value_name = "URL=VKEY", value_parser = witness)]
@@ -223,6 +227,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
         authorities: args.authorities.map(|count| usize::try_from(count).expect("at most 16")),
         restart: args.restart,
         gateway: args.gateway,
+        connector: args.connector,
         witnesses: args.witnesses,
         said: args.place.into(),
         wait: Duration::from_secs(args.wait),

@@ -1,11 +1,12 @@
 //! A whole test log in one command: `sillage-node dev --dir DIR`.
 //!
 //! Makes or reopens the files ([`open`]), starts each node as its own process, and says `ready` on the standard output
-//! when a leader is elected and every node answers ([`ready`]), and the [`gateway`] where there is one. SIGINT, SIGTERM and SIGHUP stop all. A node that dies
+//! when a leader is elected and every node answers ([`ready`]), and the [`gateway`] and the [`connector`] where there is one. SIGINT, SIGTERM and SIGHUP stop all. A node that dies
 //! is reported and stays dead, unless `--restart` was given: scripts kill nodes and start them again with
 //! `sillage-node serve --config DIR/node-<i>/node.toml`. Nodes die with this process, however it dies.
 
 mod children;
+mod connector;
 mod edits;
 mod gateway;
 mod open;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::children::{Children, Process};
+use self::connector::Connector;
 use self::gateway::Gateway;
 use crate::config::WitnessConfig;
 use crate::init::{self, InitError};
@@ -41,6 +43,8 @@ pub struct Options {
     pub restart: bool,
     /// Also run the gateway, on the two ports after the nodes'; a log that had one keeps it.
     pub gateway: bool,
+    /// Also run a connector, on the port after the gateway's; a log that had one keeps it.
+    pub connector: bool,
     /// Who else cosigns checkpoints: in place of those that were named before, unless there is none here.
     pub witnesses: Vec<WitnessConfig>,
     /// What the folder is, where it isn't where its nodes ran.
@@ -175,6 +179,7 @@ impl Node {
 struct Parts {
     nodes: Vec<Node>,
     gateway: Option<Gateway>,
+    connector: Option<Connector>,
     /// How many nodes the log began with.
     founders: u64,
 }
@@ -202,7 +207,8 @@ async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
     let mut signals = Signals::new().map_err(system("can't listen for signals"))?;
     let args: &[&str] = if options.said.isolated { &["--isolated"] } else { &[] };
     let nodes = parts.nodes.iter().map(|node| Ok(Process { args, ..node.process()? }));
-    let processes: Result<Vec<Process>, _> = nodes.chain(parts.gateway.iter().map(Gateway::process)).collect();
+    let edges = parts.gateway.iter().map(Gateway::process).chain(parts.connector.iter().map(Connector::process));
+    let processes: Result<Vec<Process>, _> = nodes.chain(edges).collect();
     let mut children = Children::start(processes?)?;
     let present = {
         let ready = ready(options, parts);
@@ -260,6 +266,9 @@ async fn ready(options: &Options, parts: &Parts) -> Result<Vec<u64>, DevError> {
     let present = ready::wait(&profile, &parts.nodes, options.wait, options.said.isolated).await?;
     if let Some(gateway) = &parts.gateway {
         gateway::wait(gateway, options.wait).await?;
+    }
+    if let Some(connector) = &parts.connector {
+        connector::wait(connector, options.wait).await?;
     }
     Ok(present)
 }

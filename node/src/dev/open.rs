@@ -10,6 +10,7 @@ use sillage_ledger::GenesisInfo;
 use sillage_rules::roles::Roles;
 
 use super::edits::Edits;
+use super::connector;
 use super::gateway::{self, Gateway};
 use super::{DevError, Node, Options, Parts, system};
 use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
@@ -46,7 +47,11 @@ pub(super) fn open(options: &Options) -> Result<(Parts, File), DevError> {
     }
     let founders = genesis(&dir)?.nodes.len() as u64;
     let gateway = gateway::open(&dir, options.gateway, &mut edits)?;
-    let parts = Parts { nodes: nodes(&dir, &edits)?, gateway, founders };
+    let nodes = nodes(&dir, &edits)?;
+    let moved = options.base_port.is_some() && is_there;
+    let port = || connector_port(founders, &nodes);
+    let connector = connector::open(&dir, options.connector, port, moved, &mut edits)?;
+    let parts = Parts { nodes, gateway, connector, founders };
     for node in &parts.nodes {
         check_node_free(&dir, node)?;
         if is_there {
@@ -57,6 +62,10 @@ pub(super) fn open(options: &Options) -> Result<(Parts, File), DevError> {
         let Gateway { address, tls_address, .. } = gateway;
         check_free("the gateway", [(address, "HTTP port"), (tls_address, "port for auditors")])?;
         gateway.process()?;
+    }
+    if let Some(connector) = &parts.connector {
+        check_port_free("the connector", &connector.address, "HTTP port")?;
+        connector.process()?;
     }
     edits.write()?;
     Ok((parts, lock))
@@ -83,6 +92,16 @@ fn plans(count: u64, base_port: u16) -> Result<(Vec<NodePlan>, GatewayPlan), Dev
             "--base-port {base_port} leaves no room for {count} nodes and a gateway: choose one from 1 to {}",
             65_536 - 2 * (count + 1)
         ))
+    })
+}
+
+/// The port after those of the gateway.
+fn connector_port(founders: u64, nodes: &[Node]) -> Result<u16, DevError> {
+    let first = nodes.iter().min_by_key(|node| node.id);
+    let port = first.and_then(|node| node.client_address.rsplit_once(':')?.1.parse::<u64>().ok()?.checked_add(2 * founders + 2));
+    port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| {
+        let why = "the nodes' ports leave no room for a connector: choose smaller ones with --base-port N";
+        DevError::Mismatch(why.to_owned())
     })
 }
 
@@ -317,13 +336,17 @@ fn check_node_free(dir: &Path, node: &Node) -> Result<(), DevError> {
 }
 
 fn check_free(name: &str, ports: [(&String, &'static str); 2]) -> Result<(), DevError> {
-    for (address, what) in ports {
-        if let Err(source) = TcpListener::bind(address.as_str()) {
+    ports.into_iter().try_for_each(|(address, what)| check_port_free(name, address, what))
+}
+
+fn check_port_free(name: &str, address: &str, what: &'static str) -> Result<(), DevError> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(source) => {
             let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-            return Err(DevError::Port { port: port.unwrap_or(0), what, name: name.to_owned(), source });
+            Err(DevError::Port { port: port.unwrap_or(0), what, name: name.to_owned(), source })
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -339,6 +362,7 @@ mod tests {
             authorities: None,
             restart: false,
             gateway: false,
+            connector: false,
             witnesses: Vec::new(),
             said: Said::default(),
             wait: std::time::Duration::from_secs(1),

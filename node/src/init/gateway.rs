@@ -138,6 +138,8 @@ pub(super) fn write(dir: &Path, plan: &GatewayPlan, profile: &Profile, genesis: 
         ca_key: None,
         cosign_keys: Vec::new(),
         gateway: None,
+        fhir: None,
+        fhir_token: None,
         test_issuer: None,
         ..profile.clone()
     };

@@ -403,6 +403,8 @@ fn write_common(
         cosign_keys: plan.authorities.cosign_keys(),
         ca_key: Some("tls/ca.key".to_owned()),
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
+        fhir: None,
+        fhir_token: None,
         test_issuer: plan.terms.test_issuer.then(|| TEST_ISSUER_KEY.to_owned()),
     };
     if let Some(gateway) = &plan.gateway {

@@ -52,6 +52,12 @@ pub struct Profile {
     /// `http://host:port` of the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Base address of a connector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fhir: Option<String>,
+    /// Its bearer token for development.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fhir_token: Option<String>,
     /// Seed of the issuer of logins of a test log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_issuer: Option<String>,
@@ -125,6 +131,8 @@ mod tests {
             cosign_keys: Vec::new(),
             ca_key: None,
             gateway: None,
+            fhir: None,
+            fhir_token: None,
             test_issuer: None,
         };
         let text = profile.to_toml();
