@@ -7,6 +7,7 @@
 //! - [`world`]: a cluster, and the command line on it;
 //! - [`wire`]: calls below the command line, well formed or not;
 //! - [`lines`]: record lines to feed it with;
+//! - [`connector`]: a connector's process, killed and copied; [`door`]: one beside the nodes, and requests to its REST door;
 //! - [`members`]: nodes that come and go; [`folders`]: their disks, copied;
 //! - [`second_verifier`]: files, verified by the verifier in JavaScript;
 //! - [`health`]: a patient's consent and decisions through the command line;
@@ -20,6 +21,8 @@
 #![deny(missing_docs)]
 
 pub mod authority;
+pub mod connector;
+pub mod door;
 pub mod fixtures;
 pub mod folders;
 pub mod health;

@@ -13,6 +13,11 @@ use sillage_tests::lines::{EXAMPLE, INS, audit_event};
 /// Inputs for each target.
 const INPUTS: usize = 4_000;
 
+/// An audit message over syslog.
+const SYSLOG: &str = "<85>1 2026-03-02T09:00:00Z h a 1 IHE+RFC-3881 - <AuditMessage><EventIdentification EventActionCode=\"R\" EventDateTime=\"2026-03-02T09:00:00Z\" EventOutcomeIndicator=\"0\"><EventID csd-code=\"110103\" codeSystemName=\"DCM\" originalText=\"Accès\"/></EventIdentification><ActiveParticipant UserID=\"u\" UserIsRequestor=\"true\"/><AuditSourceIdentification AuditSourceID=\"s\"/><ParticipantObjectIdentification ParticipantObjectID=\"279035121518989^^^&amp;1.2.250.1.213.1.4.10&amp;ISO\" ParticipantObjectTypeCode=\"1\" ParticipantObjectTypeCodeRole=\"1\"/></AuditMessage>";
+/// An admission over HL7 v2.
+const HL7: &str = "MSH|^~\\&|HIS|H|SILLAGE|H|20260302100100||ADT^A01|1|P|2.5|||||FRA|UNICODE UTF-8\rEVN||20260302100000\rPID|1||279035121518989^^^&1.2.250.1.213.1.4.10&ISO||Été\rPV1|1|I|CARDIO||||10001234567^House^^^^^^^&1.2.250.1.71.4.2.1&ISO\r";
+
 /// Every target, as `crate/target`.
 fn targets() -> Vec<(String, Target)> {
     let of = |owner: &'static str, list: &'static [(&'static str, Target)]| {
@@ -23,6 +28,7 @@ fn targets() -> Vec<(String, Target)> {
         .chain(of("client", sillage_client::fuzz::TARGETS))
         .chain(of("cli", sillage_cli::fuzz::TARGETS))
         .chain(of("fhir", sillage_fhir::fuzz::TARGETS))
+        .chain(of("connector", sillage_connector::fuzz::TARGETS))
         .collect()
 }
 
@@ -30,6 +36,10 @@ fn targets() -> Vec<(String, Target)> {
 fn seeds() -> Vec<Vec<u8>> {
     let vectors = [include_str!("../../docs/vectors/proof.json"), include_str!("../../docs/vectors/rules.json")];
     let mut seeds = vec![EXAMPLE.as_bytes().to_vec(), INS.as_bytes().to_vec(), Vec::new()];
+    let xml = sillage_fhir::xml::to_xml(audit_event("a", "b").to_string().as_bytes()).expect("FHIR");
+    let fed =
+        [SYSLOG.to_owned(), format!("{} {SYSLOG}", SYSLOG.len()), HL7.to_owned(), format!("\u{b}{HL7}\u{1c}\r"), xml];
+    seeds.extend(fed.map(String::into_bytes));
     for text in vectors {
         texts(&serde_json::from_str(text).expect("JSON"), &mut seeds);
     }

@@ -234,7 +234,7 @@ fn what_a_folder_holds_is_read_or_named(world: &mut World) {
         assert!(refused.iter().any(|line| line["file"].as_str().is_some_and(|file| file.ends_with(name))), "{name}");
     }
     for (name, text, word) in
-        [("array.ndjson", format!("[{}]", event("6")), "NDJSON"), ("x.json", "<AuditEvent/>".to_owned(), "XML")]
+        [("array.ndjson", format!("[{}]", event("6")), "NDJSON"), ("x.json", "<AuditEvent/>".to_owned(), "namespace")]
     {
         let file = world.write(name, text);
         let run = import(world, &file, &["--demo-patients"]);
