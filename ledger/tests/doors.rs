@@ -162,7 +162,7 @@ mod sources {
         let nobodys = ListedSource { author_id: Some(author_id(99)), ..source("c") };
         assert_eq!(code(&world.act(&listed(&[nobodys]))), Some(Code::ActRefused));
         let renamed = ListedSource { name_fr: "Imagerie".to_owned(), ..source("b") };
-        done(&mut world, &listed(&[renamed.clone()]));
+        done(&mut world, &listed(std::slice::from_ref(&renamed)));
         assert_eq!(read(&world)[0].listed, Some(renamed));
     }
 

@@ -83,7 +83,8 @@ async fn a_clock_that_went_back_keeps_nobody_from_a_receipt() {
 async fn an_author_that_was_ended_gets_the_receipt_of_what_is_on_record_and_nothing_more() {
     let mut world = World::start().await;
     let other = register(&world.node.core, &mut world.authority, 70, Roles::RECORDER).await;
-    let ends: [(u8, &str, fn(&Registered) -> Act); 3] = [
+    type End = fn(&Registered) -> Act;
+    let ends: [(u8, &str, End); 3] = [
         (61, "REVOKED_KEY", |of| Act::Revoked { key_id: of.key.key_id(), reason: "stolen".into() }),
         (62, "UNKNOWN_CALLER", |of| Act::RolesChanged {
             author_id: sillage_proof::keys::AuthorId::of_first_key(&of.key.public_key()),

@@ -515,7 +515,7 @@ impl<'a> References<'a> {
     }
 
     /// A name as it stands in the document, of one that [`Self::outside`] gives; none where they are the same.
-    pub fn inside<'n>(self, name: &'n str) -> Option<&'n str> {
+    pub fn inside(self, name: &str) -> Option<&str> {
         let of_server = name.strip_prefix(self.root)?.strip_prefix('/')?;
         (!self.root.is_empty() && !self.is_as_written).then_some(of_server)
     }
