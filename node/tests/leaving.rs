@@ -79,6 +79,7 @@ async fn only_an_act_on_record_takes_a_node_out() {
     until("two that vote", async || (raft_voters(&leader).await == voters).then_some(())).await;
     let batch = author.batch(&access(&leader));
     until("a record of two", async || leader.submit(batch.clone()).await.ok()).await;
+    drop(leader);
     for node in nodes {
         node.stop().await;
     }
