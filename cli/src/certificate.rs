@@ -6,9 +6,8 @@ use std::time::Duration;
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
-use zeroize::Zeroizing;
-
 use sillage_client::clock::now_ms;
+use zeroize::Zeroizing;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Clocks of other machines may be behind.

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use sillage_cli::Ended;
+use sillage_cli::commands::help::parse;
 use sillage_cli::errors::say;
-use sillage_cli::help::parse;
 use sillage_cli::lang::of_remarks;
 use sillage_cli::usage_errors;
 use tracing_subscriber::EnvFilter;

@@ -3,18 +3,18 @@
 //! Only commands that read the patient's trace or rules anyway say it. Others would put a reading into the trace for a remark: the
 //! key of the number finds a mistyped digit, and each command says as whom it takes the patient.
 
-use sillage_proto::v1::TraceRequest;
-
-use super::lang::of_remarks;
-use super::output;
 use sillage_client::author::TagPair;
 use sillage_client::session::Session;
 use sillage_client::trace::read_page;
+use sillage_proto::v1::TraceRequest;
 use sillage_words::Lang;
+
+use super::lang::of_remarks;
+use super::output;
 
 /// Says so where nothing is on record under a patient, unless that is meant (`--force`). Where the caller may not read the trace,
 /// or nobody answers now, nobody can tell: the command itself says what is wrong.
-pub(super) async fn warn(session: &Session, ins: &str, (open, secret): &TagPair, is_meant: bool) {
+pub(crate) async fn warn(session: &Session, ins: &str, (open, secret): &TagPair, is_meant: bool) {
     if is_meant {
         return;
     }
@@ -25,7 +25,7 @@ pub(super) async fn warn(session: &Session, ins: &str, (open, secret): &TagPair,
 }
 
 /// The same of a trace that was read, by the number of its lines.
-pub(super) fn warn_of(ins: &str, lines: usize, is_meant: bool) {
+pub(crate) fn warn_of(ins: &str, lines: usize, is_meant: bool) {
     if lines == 0 && !is_meant {
         output::note(&said(ins, of_remarks()));
     }

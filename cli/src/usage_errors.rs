@@ -125,7 +125,7 @@ fn all(error: &Error, kind: ContextKind) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::help::command;
+    use crate::commands::help::command;
 
     fn error(line: &str) -> Error {
         command().try_get_matches_from(line.split(' ')).map(drop).expect_err(line)
