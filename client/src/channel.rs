@@ -15,17 +15,27 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sillage_proof::hash::Hash;
 use sillage_proto::v1::LogNode;
 use sillage_proto::v1::ledger_client::LedgerClient;
 use sillage_rules::limits::NODES_MAX;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Response, Status};
 
-use crate::error::{ClientError, Verdict, verdict};
+use crate::error::{ClientError, Verdict, failed, verdict};
 use crate::profile::{Profile, read, spki_sha256};
 
 /// A generated gRPC client, over one node's connection.
 pub type Rpc = LedgerClient<Channel>;
+
+/// Reads hashes as they travel, 32 bytes each.
+///
+/// # Errors
+/// [`ClientError::Check`] where one has another length.
+pub fn hashes(path: &[Vec<u8>]) -> Result<Vec<Hash>, ClientError> {
+    let parsed: Result<Vec<Hash>, _> = path.iter().map(|hash| Hash::from_slice(hash)).collect();
+    parsed.map_err(|_| failed("a proof holds something that is not a hash: ask another node"))
+}
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use sillage_proof::checkpoint::Checkpoint;
 use sillage_proof::hash::{Hash, LeafIndex, leaf_hash};
 use sillage_proof::keys::AuthorId;
 use sillage_proof::merkle::verify_inclusion;
-use sillage_proof::note::{SignedNote, VerifierKey};
+use sillage_proof::note::VerifierKey;
 use sillage_proof::policy::{Policy, PolicyError};
 use sillage_proto::v1;
 use sillage_rules::codes::Code;
@@ -19,9 +19,12 @@ use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::node_set::majority;
 use sillage_rules::record::ParsedRecord;
 
+pub use crate::channel::hashes;
+pub use crate::error::failed;
 use crate::error::{ClientError, ErrorCode};
 use crate::session::Session;
 use crate::state::State;
+pub use crate::trust::VerifiedCheckpoint;
 use crate::trust::{Trust, Trusted};
 
 /// A receipt promises that its entries are under a checkpoint within 10 s.
@@ -29,29 +32,6 @@ const CHECKPOINT_WAIT: Duration = Duration::from_secs(12);
 const CHECKPOINT_POLL: Duration = Duration::from_millis(250);
 /// Most cosigners of a policy that are asked for by name.
 const COSIGNERS_MAX: usize = 8;
-
-/// A failed check, as an error; `what` says which promise was broken.
-pub fn failed(what: &str) -> ClientError {
-    ClientError::Check(what.to_owned())
-}
-
-/// Reads hashes as they travel, 32 bytes each.
-///
-/// # Errors
-/// [`ClientError::Check`] where one has another length.
-pub fn hashes(path: &[Vec<u8>]) -> Result<Vec<Hash>, ClientError> {
-    let parsed: Result<Vec<Hash>, _> = path.iter().map(|hash| Hash::from_slice(hash)).collect();
-    parsed.map_err(|_| failed("a proof holds something that is not a hash: ask another node"))
-}
-
-/// A checkpoint whose signatures were checked.
-#[derive(Debug, Clone)]
-pub struct VerifiedCheckpoint {
-    /// The note, as signed.
-    pub note: SignedNote,
-    /// Its content.
-    pub checkpoint: Checkpoint,
-}
 
 /// Reads a checkpoint and checks that the log and a majority of its nodes signed it: a log key alone convinces nobody.
 ///
@@ -325,39 +305,13 @@ pub async fn check_inclusion(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sillage_proof::hash::{LedgerTimeMs, TreeSize};
+    use crate::fuzz::trace_line_seed as line;
+    use sillage_proof::hash::TreeSize;
     use sillage_proof::keys::SigningKey;
     use sillage_proof::note::{KeyKind, SignerKey};
-    use sillage_rules::record::new_message;
 
     const TAG: [u8; 32] = [5; 32];
     const DAY_MS: u64 = 86_400_000;
-
-    fn line() -> v1::TraceLine {
-        let mut message = new_message(Kind::ACCESS_READ, Some(&TAG), 1_000);
-        message.actor = Some(v1::Actor { id: "1".into(), ..v1::Actor::default() });
-        let record = ParsedRecord::from_message(message).expect("a record");
-        let salt = [9; SALT_BYTES];
-        let entry = RecordEntry {
-            index: LeafIndex(41),
-            time: LedgerTimeMs(2_000),
-            flags: Flags::UNJUSTIFIED,
-            kind: Kind::ACCESS_READ,
-            tag: TAG,
-            record_hash: record.record_hash(&salt),
-            position: 0,
-        };
-        v1::TraceLine {
-            index: 41,
-            entry: Entry::Record(entry).encode(),
-            salt: salt.to_vec(),
-            record: record.into_bytes(),
-            author: "dmp".into(),
-            author_id: vec![4; 32],
-            erased: None,
-            voided: None,
-        }
-    }
 
     #[test]
     fn a_line_that_fits_itself_is_shown() {

@@ -163,6 +163,11 @@ impl ClientError {
     }
 }
 
+/// A failed check, as an error; `what` says which promise was broken.
+pub fn failed(what: &str) -> ClientError {
+    ClientError::Check(what.to_owned())
+}
+
 /// One gRPC status, sorted into *retry* and *reject*.
 #[derive(Debug)]
 pub enum Verdict {

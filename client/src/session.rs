@@ -9,10 +9,10 @@ use sillage_proof::note::VerifierKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
 
-use crate::author::Signer;
 use crate::channel::{Client, Timeouts};
 use crate::error::ClientError;
 use crate::profile::Profile;
+use crate::sign::Signer;
 use crate::trust::in_force::InForce;
 use crate::trust::{Trust, Trusted};
 use crate::will::Logins;

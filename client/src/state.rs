@@ -13,9 +13,10 @@ use sillage_proof::hash::{Hash, TreeSize};
 use sillage_proof::merkle::verify_consistency;
 use sillage_proto::v1;
 
-use crate::checks::{VerifiedCheckpoint, failed, hashes};
-use crate::error::{ClientError, ErrorCode};
+use crate::channel::hashes;
+use crate::error::{ClientError, ErrorCode, failed};
 use crate::session::Session;
+use crate::trust::VerifiedCheckpoint;
 
 /// The highest verified checkpoint of one log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

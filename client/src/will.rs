@@ -22,8 +22,8 @@ use zeroize::Zeroizing;
 
 pub use sillage_rules::will::binding::session_nonce;
 
-use crate::author::TagRequest;
 use crate::error::ClientError;
+use crate::patient::TagRequest;
 use crate::profile::{Profile, load_seed, read};
 
 /// A login, and the key of its session.

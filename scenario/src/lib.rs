@@ -9,6 +9,7 @@
 //! - [`world`]: its names as real identifiers, its records and requests as real ones;
 //! - [`run`]: all of it offline, and what came out otherwise than expected.
 
+mod names;
 mod parse;
 mod read;
 mod records;

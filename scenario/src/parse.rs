@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::read::{Reader, ScenarioError, Table, Text, Value};
+use super::names::{Names, actions};
+use super::read::{Reader, ScenarioError, Table, Text};
 use super::records::record;
 use super::*;
 
@@ -32,43 +33,6 @@ pub(super) fn scenario(source: &str) -> Result<Scenario, Vec<ScenarioError>> {
     match scenario {
         Some(scenario) if errors.is_empty() => Ok(scenario),
         _ => Err(errors),
-    }
-}
-
-/// The names that later parts of a file refer to.
-pub(super) struct Names<'n> {
-    pub clock: TimeMs,
-    pub actors: &'n BTreeMap<String, ScenarioActor>,
-    pub items: &'n BTreeMap<String, ScenarioItem>,
-}
-
-impl Names<'_> {
-    /// An actor of the file.
-    pub fn actor(&self, table: Table<'_, '_>, text: Text<'_>) -> Option<String> {
-        if !self.actors.contains_key(text.text) {
-            table.reader.error(text.line, format!("no actor is called {:?}: add [actors.{}]", text.text, text.text));
-            return None;
-        }
-        Some(text.text.to_owned())
-    }
-
-    /// A patient of the file.
-    pub fn patient(&self, table: Table<'_, '_>, text: Text<'_>) -> Option<String> {
-        let name = self.actor(table, text)?;
-        if self.actors[&name].kind != ActorKind::Patient {
-            table.reader.error(text.line, format!("{name:?} is no patient"));
-            return None;
-        }
-        Some(name)
-    }
-
-    /// An item of the file.
-    pub fn item(&self, table: Table<'_, '_>, text: Text<'_>) -> Option<String> {
-        if !self.items.contains_key(text.text) {
-            table.reader.error(text.line, format!("no item has the id {:?}: add it as [[items]]", text.text));
-            return None;
-        }
-        Some(text.text.to_owned())
     }
 }
 
@@ -144,12 +108,6 @@ fn items(root: Table<'_, '_>, actors: &BTreeMap<String, ScenarioActor>) -> BTree
 
 pub(super) fn owned(texts: Vec<Text<'_>>) -> Vec<String> {
     texts.into_iter().map(|text| text.text.to_owned()).collect()
-}
-
-/// Actions of a list.
-pub(super) fn actions(reader: &Reader<'_>, value: &Value<'_>) -> Option<Vec<Action>> {
-    let texts = reader.texts("actions", value)?;
-    texts.into_iter().map(|text| reader.token("actions", text, Action::ALL, Action::as_str)).collect()
 }
 
 fn policy(table: Table<'_, '_>, names: &Names<'_>) -> Option<ScenarioPolicy> {

@@ -5,7 +5,7 @@ use sillage_rules::consent::people::PROFESSIONALS;
 use sillage_rules::consent::{Action, Case, Effect, Power, Relation};
 use sillage_rules::kind::Kind;
 
-use super::parse::{Names, actions};
+use super::names::{Names, actions};
 use super::read::{Table, Value};
 use super::{Field, ScenarioRecord};
 

@@ -5,9 +5,9 @@ use serde_json::Value;
 use sillage_proto::v1;
 use sillage_rules::kind::{Group, Kind};
 
+use super::names::items;
 use super::phrase::{actions, actor, grantee, list, moment, objects, of_doing, period, purposes, quoted, text, texts};
 use super::phrase::{of_whom, short_id, to_whom};
-use super::sentence::items;
 use super::{Lang, words};
 
 /// The decision that the record tells of, in words; none for the kinds whose verb says it all, or whose details are

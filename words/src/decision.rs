@@ -4,8 +4,9 @@ use sillage_proto::v1;
 use sillage_rules::decide::record::DecisionRecord;
 use sillage_rules::line::decided_items;
 
+use super::clean::clean;
+use super::names::{by_login, item_name, who};
 use super::phrase::{action, list};
-use super::sentence::{by_login, clean, item_name, who};
 use super::{Lang, time, vocabulary, words};
 
 /// Documents that are named for one reason; the others are counted.

@@ -4,7 +4,8 @@ use sillage_rules::entry::Flags;
 use sillage_rules::kind::Kind;
 use sillage_rules::parts::Part;
 
-use super::sentence::{clean, short_who};
+use super::clean::clean;
+use super::names::short_who;
 use super::{Event, Lang, time};
 
 /// One event, or several readings of the trace by one party.

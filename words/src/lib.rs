@@ -4,10 +4,12 @@
 //! one sentence of one event, [`decided`] its half on what was decided, [`phrase`] the parts of that. [`codes`] explains a
 //! refusal; [`time`] reads and writes times.
 
+pub mod clean;
 pub mod codes;
 pub mod decided;
 pub mod decision;
 pub mod fold;
+pub mod names;
 pub mod phrase;
 pub mod sentence;
 pub mod time;

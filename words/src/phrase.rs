@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sillage_rules::time::TimeMs;
 
-use super::sentence::clean;
+use super::clean::clean;
 use super::{Lang, time, vocabulary, words};
 
 /// Names that a sentence spells out; the others are counted.

@@ -38,42 +38,11 @@ const STANDING: &[(&str, &[&str], &str)] = &[
         &["core", "http", "init", "join", "peer", "secrets", "tls"],
         "`Core` is what the connections ask and what sends over them: its parts have to send through an interface of their own",
     ),
-    (
-        "cli",
-        &[
-            "args",
-            "authority",
-            "certificate",
-            "change",
-            "device",
-            "help",
-            "identity",
-            "keys",
-            "policy_publish",
-            "proposed",
-            "record",
-            "shell",
-            "void",
-            "vouching",
-        ],
-        "commands that share arguments and steps with each other: those have to move to files of their own",
-    ),
-    (
-        "words",
-        &["decided", "decision", "phrase", "sentence"],
-        "a sentence of a line may hold one of a decision, and the other way",
-    ),
-    (
-        "scenario",
-        &["parse", "records"],
-        "the words of a story are known to who reads it and to who makes records of them",
-    ),
-    (
-        "client",
-        &["author", "checks", "outbox", "session", "state", "trust", "will"],
-        "a session opens authors, and authors report to their session; what is trusted is read by both",
-    ),
 ];
+
+/// Folders whose modules are held to the same, beside those at the roots of crates: crate and folder. The door of a folder is its
+/// `mod.rs`.
+const FOLDERS: &[(&str, &str)] = &[("cli", "commands")];
 
 /// Where one module imports another: the places, in order.
 type Imports = BTreeMap<(String, String), Vec<Location>>;
@@ -89,51 +58,67 @@ struct Location {
 /// # Errors
 /// When a source can't be read.
 pub fn check(root: &Path, crate_name: &str, findings: &mut Vec<String>) -> Result<(), Failed> {
-    let imports = imports_of(&root.join(crate_name).join("src"))?;
-    let circles = circles(&imports);
+    let src = root.join(crate_name).join("src");
+    let imports = imports_of(&src, None)?;
+    let circles_found = circles(&imports);
     let standing: Vec<_> = STANDING.iter().filter(|(name, ..)| *name == crate_name).collect();
     for (_, modules, _) in &standing {
-        for gone in modules.iter().filter(|m| !circles.iter().any(|circle| circle.contains(**m))) {
+        for gone in modules.iter().filter(|m| !circles_found.iter().any(|circle| circle.contains(**m))) {
             findings.push(format!(
                 "xtask/src/circles.rs:1: `{gone}` of `{crate_name}` stands in no circle any more; take it out of `STANDING`"
             ));
         }
     }
-    for circle in circles {
-        if standing.iter().any(|(_, modules, _)| circle.iter().all(|m| modules.contains(&m.as_str()))) {
-            continue;
-        }
-        for ((from, to), places) in &imports {
-            if !circle.contains(from) || !circle.contains(to) {
-                continue;
-            }
-            let at = &places[0];
-            let shown = at.file.strip_prefix(root).unwrap_or(&at.file).display();
-            findings.push(format!(
-                "{shown}:{}: `{from}` imports `{to}` here ({} in all), and `{to}` comes back to it: {}; move what both need \
-                 below them",
-                at.line,
-                places.len(),
-                way_back(&imports, to, from).join(" → "),
-            ));
+    let stands = |circle: &BTreeSet<String>| {
+        standing.iter().any(|(_, modules, _)| circle.iter().all(|m| modules.contains(&m.as_str())))
+    };
+    for circle in circles_found.into_iter().filter(|circle| !stands(circle)) {
+        report(root, &imports, &circle, findings);
+    }
+    for (_, folder) in FOLDERS.iter().filter(|(name, _)| *name == crate_name) {
+        let imports = imports_of(&src, Some(folder))?;
+        for circle in circles(&imports) {
+            report(root, &imports, &circle, findings);
         }
     }
     Ok(())
 }
 
-/// All imports between the modules at the root of the crate whose sources lie in `src`.
-fn imports_of(src: &Path) -> Result<Imports, Failed> {
+/// Adds a finding for each import that closes the circle.
+fn report(root: &Path, imports: &Imports, circle: &BTreeSet<String>, findings: &mut Vec<String>) {
+    for ((from, to), places) in imports {
+        if !circle.contains(from) || !circle.contains(to) {
+            continue;
+        }
+        let at = &places[0];
+        let shown = at.file.strip_prefix(root).unwrap_or(&at.file).display();
+        findings.push(format!(
+            "{shown}:{}: `{from}` imports `{to}` here ({} in all), and `{to}` comes back to it: {}; move what both need below them",
+            at.line,
+            places.len(),
+            way_back(imports, to, from).join(" → "),
+        ));
+    }
+}
+
+/// All imports between the modules at the root of the crate whose sources lie in `src`, or between those of one folder of it.
+fn imports_of(src: &Path, folder: Option<&str>) -> Result<Imports, Failed> {
     let mut imports = Imports::new();
-    let Some(root_file) = ["lib.rs", "main.rs"].map(|f| src.join(f)).into_iter().find(|f| f.is_file()) else {
-        return Ok(imports);
+    let door = match folder {
+        Some(folder) => file_of(src, folder),
+        None => ["lib.rs", "main.rs"].map(|f| src.join(f)).into_iter().find(|f| f.is_file()),
     };
-    let mut crate_root = Reader::new(&root_file, Vec::new())?;
-    crate_root.read();
-    let modules = crate_root.modules.clone();
-    let exports = crate_root.exports.clone();
+    let Some(door) = door else { return Ok(imports) };
+    let base: Vec<String> = folder.map(str::to_owned).into_iter().collect();
+    let mut root = Reader::new(&door, base.clone())?;
+    root.read();
+    let modules = root.modules.clone();
+    let exports = root.exports.clone();
+    let base_folder = base.iter().fold(src.to_path_buf(), |folder, name| folder.join(name));
+    let named = |name: &String| base.iter().chain([name]).cloned().collect();
     let mut waiting: Vec<(Vec<String>, PathBuf)> =
-        modules.iter().filter_map(|name| Some((vec![name.clone()], file_of(src, name)?))).collect();
-    let mut readers = vec![crate_root];
+        modules.iter().filter_map(|name| Some((named(name), file_of(&base_folder, name)?))).collect();
+    let mut readers = vec![root];
     while let Some((module, file)) = waiting.pop() {
         let mut reader = Reader::new(&file, module.clone())?;
         reader.read();
@@ -151,8 +136,9 @@ fn imports_of(src: &Path) -> Result<Imports, Failed> {
         readers.push(reader);
     }
     for reader in readers {
-        let Some(from) = reader.module.first() else { continue };
+        let Some(from) = reader.module.get(base.len()) else { continue };
         for (line, path) in &reader.paths {
+            let Some(path) = path.strip_prefix(&base[..]) else { continue };
             let to = path.first().filter(|name| modules.contains(*name)).or_else(|| exports.get(path.first()?));
             if let Some(to) = to.filter(|to| *to != from) {
                 let place = Location { file: reader.file.clone(), line: *line };

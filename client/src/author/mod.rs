@@ -4,7 +4,6 @@
 //! alone: [`Signer::sign_batch`] (no network), [`verify_receipt`], [`Stream`] (one stream, with or without outbox), [`Recorder`] (one stream with its outbox, for one task), [`Tags`].
 
 mod recorder;
-mod sign;
 mod stream;
 mod tags;
 
@@ -20,9 +19,11 @@ use sillage_rules::stream::StreamLabel;
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use recorder::Recorder;
-pub use sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_receipt_by};
 pub use stream::Stream;
-pub use tags::{Resolved, TagPair, TagRequest, Tags};
+pub use tags::{Resolved, TagPair, Tags};
+
+pub use crate::patient::TagRequest;
+pub use crate::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt, verify_receipt_by};
 
 use crate::clock::now_ms;
 use crate::error::ClientError;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use serde_json::json;
 use sillage_rules::stream::StreamLabel;
 
-use super::sign::VerifiedReceipt;
 use super::stream::Stream;
 use super::tags::Tags;
 use super::{open_stream, tags_of};
 use crate::error::ClientError;
 use crate::outbox::{DoneLine, Source};
 use crate::session::Session;
+use crate::sign::VerifiedReceipt;
 
 /// One stream of a session's author, with its outbox. It is `Send`; one task uses it at a time. Several at once need several labels.
 pub struct Recorder {

@@ -11,10 +11,10 @@ use sillage_proto::v1;
 use sillage_rules::codes::Code;
 use sillage_rules::stream::StreamLabel;
 
-use super::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
 use crate::channel::Client;
 use crate::error::{ClientError, ErrorCode};
 use crate::outbox::{Outbox, Pending, Source};
+use crate::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
 use crate::trust::in_force::InForce;
 
 /// What becomes of a batch that the ledger refuses for good.

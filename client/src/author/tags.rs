@@ -9,23 +9,13 @@ use sillage_proto::v1;
 
 use crate::channel::Client;
 use crate::error::ClientError;
+use crate::patient::TagRequest;
 use crate::will::Logins;
 
 /// Identities of one call to the ledger.
 const CALL_MAX: usize = 1_000;
 /// Identities kept; when there are more, all are asked for again.
 const CACHE_MAX: usize = 1_000_000;
-
-/// A patient's INS and OID, and which of its two traces.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct TagRequest {
-    /// 15 characters.
-    pub ins: String,
-    /// The OID of the INS.
-    pub oid: String,
-    /// The trace that a minor keeps from representatives.
-    pub secret: bool,
-}
 
 /// Resolved tags. Nothing is signed under a tag whose VRF proof doesn't hold: otherwise an operator could split one
 /// patient's trace in two.

@@ -28,8 +28,8 @@ use sillage_proto::v1;
 
 pub use source::{Done, Source};
 
-use crate::author::VerifiedReceipt;
 use crate::error::ClientError;
+use crate::sign::VerifiedReceipt;
 
 /// What stands in `batch`: the input it came from, and the batch as it is sent.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,8 +11,7 @@ use sillage_proto::v1;
 use super::rotation::{Chain, Holder, Rotated, size_of};
 use super::{Trust, Trusted};
 use crate::channel::Client;
-use crate::checks::failed;
-use crate::error::ClientError;
+use crate::error::{ClientError, failed};
 
 /// A node may learn of a checkpoint a moment before it can prove the keys of it.
 const ATTEMPTS: u32 = 6;

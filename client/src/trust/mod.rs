@@ -6,4 +6,15 @@
 pub mod in_force;
 pub mod rotation;
 
+use sillage_proof::checkpoint::Checkpoint;
+use sillage_proof::note::SignedNote;
 pub use sillage_rules::chain::trust::*;
+
+/// A checkpoint whose signatures were checked.
+#[derive(Debug, Clone)]
+pub struct VerifiedCheckpoint {
+    /// The note, as signed.
+    pub note: SignedNote,
+    /// Its content.
+    pub checkpoint: Checkpoint,
+}
