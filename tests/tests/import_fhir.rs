@@ -4,13 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use sillage_client::author::{NewRecord, TagRequest, open_stream, prepare, tags_of};
+use sillage_client::author::{NewRecord, Recorder, TagRequest, open_stream, prepare, tags_of};
 use sillage_client::channel::Timeouts;
+use sillage_client::import::{Became, Import, OnRecord, Outcome};
 use sillage_client::outbox::Source;
 use sillage_client::outbox::source::DocumentKey;
 use sillage_client::session::Session;
+use sillage_fhir::import::PatientMap;
+use sillage_fhir::import::source::Document;
 use sillage_proto::v1::{GetEntryRequest, Record};
 use sillage_rules::ident::Ins;
 use sillage_rules::stream::StreamLabel;
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
             what_a_version_before_imported_is_known,
             a_large_access_is_recorded_whole_and_shown_as_one,
             a_consent_that_was_ended_says_so_when_it_is_imported_again,
+            a_service_hands_in_documents_one_by_one,
+            a_document_is_recorded_once_whatever_breaks_off_its_run,
             published_examples_import,
             a_published_counterexample_is_refused,
         ],
@@ -358,6 +364,71 @@ fn what_was_imported_without_its_server_is_known_with_it(world: &mut World) {
         assert_eq!(run.json_lines()[0]["index"], recorded, "{run}");
     }
     assert_eq!(accesses(world, "Patient/known").len(), 1, "nothing was recorded again");
+}
+
+/// The server that the documents of a service are from.
+const SERVER: &str = "https://a.example/fhir";
+
+/// One run of an import, as a service makes it, on a stream of its own.
+async fn handed_in(session: &Session, recorder: &mut Recorder, documents: &[Vec<u8>]) -> Vec<Outcome<usize>> {
+    let patients = PatientMap::empty(true).of_server(SERVER);
+    let mut import = Import::new(session, recorder, &patients, SERVER);
+    for (at, json) in documents.iter().enumerate() {
+        import.take(at, Document::of_server(json.clone(), SERVER)).await.expect("taken");
+    }
+    import.flush().await.expect("sent");
+    import.outcomes()
+}
+
+fn on_record(outcome: &Outcome<usize>) -> &OnRecord {
+    match &outcome.became {
+        Became::OnRecord(on_record) => on_record,
+        other => panic!("not on record: {other:?}"),
+    }
+}
+
+fn a_service_hands_in_documents_one_by_one(world: &mut World) {
+    let session = world.wait(Session::open(world.profile(), Timeouts::default())).expect("a session");
+    let label = StreamLabel::parse("door.1").expect("a label");
+    let mut recorder = world.wait(Recorder::open_stream(&session, label, None)).expect("a recorder");
+    let event = |name: &str| audit_event("service", name).to_string().into_bytes();
+    let documents = [event("one"), b"{}".to_vec(), event("two")];
+
+    let first = world.wait(handed_in(&session, &mut recorder, &documents));
+    assert_eq!(first.iter().map(|outcome| outcome.from).collect::<Vec<_>>(), [0, 1, 2]);
+    let (one, two) = (on_record(&first[0]), on_record(&first[2]));
+    assert_eq!((one.is_repeated, two.is_repeated, two.index), (false, false, one.index + 1));
+    let places = [one, two].map(|on_record| on_record.place.expect("its batch"));
+    assert_eq!(places.map(|place| (place.seq, place.position)), [(1, 0), (1, 1)]);
+    assert!(matches!(&first[1].became, Became::Refused(refused) if refused.code.is_none()), "{first:?}");
+
+    let again = world.wait(handed_in(&session, &mut recorder, &documents));
+    for (again, first) in [(&again[0], one), (&again[2], two)] {
+        assert_eq!(on_record(again), &OnRecord { is_repeated: true, ..first.clone() });
+    }
+}
+
+fn a_document_is_recorded_once_whatever_breaks_off_its_run(world: &mut World) {
+    let session = world.wait(Session::open(world.profile(), Timeouts::default())).expect("a session");
+    let label = StreamLabel::parse("door.2").expect("a label");
+    let mut recorder = world.wait(Recorder::open_stream(&session, label, None)).expect("a recorder");
+    let patients = PatientMap::empty(true).of_server(SERVER);
+    let cut_after_ms = [1, 5, 10, 20, 40, 80];
+    let mut patient = None;
+    for ms in cut_after_ms {
+        let document = audit_event("broken", &ms.to_string()).to_string().into_bytes();
+        world.wait(async {
+            let mut import = Import::new(&session, &mut recorder, &patients, SERVER);
+            import.take(0, Document::of_server(document.clone(), SERVER)).await.expect("taken");
+            // The future is dropped wherever it is, as when a service gives up on its caller.
+            let _ = tokio::time::timeout(Duration::from_millis(ms), import.flush()).await;
+        });
+        let outcomes = world.wait(handed_in(&session, &mut recorder, &[document]));
+        patient = on_record(&outcomes[0]).patient.clone();
+    }
+    let patient = patient.expect("whose");
+    let args = ["trace", "--patient", &patient.ins, "--oid", &patient.oid, "--kind", "access", "--json"];
+    assert_eq!(world.sillage(&args).ok().lines().len(), cut_after_ms.len(), "each once");
 }
 
 fn what_a_version_before_imported_is_known(world: &mut World) {

@@ -57,6 +57,19 @@ impl Recorder {
         Ok(Self { stream, tags: tags_of(session), settled, receipts })
     }
 
+    /// Sends the batch that may have been sent before, if there is one, and keeps its receipt: after a call that broke off, this says
+    /// whether its records are on record.
+    ///
+    /// # Errors
+    /// As for [`Recorder::send`].
+    pub async fn settle(&mut self) -> Result<Option<(Source, VerifiedReceipt)>, ClientError> {
+        let settled = self.stream.settle().await?;
+        if let Some((_, receipt)) = &settled {
+            self.keep_receipt(receipt)?;
+        }
+        Ok(settled)
+    }
+
     /// Sends one batch and keeps its receipt.
     ///
     /// # Errors

@@ -55,6 +55,7 @@ use self::chunk::{Line, What};
 use self::consents::Withdrawn;
 use self::deletions::{Deletions, ending};
 use self::known::{Original, Seen};
+use self::refusals::of_one_record;
 use self::rules::InForce;
 use crate::author::{Recorder, encode};
 use crate::clock::now_ms;
@@ -305,8 +306,18 @@ impl<'a, F: Clone> Import<'a, F> {
         })
     }
 
+    /// A batch of a run that broke off may be on record: until that is certain, nobody knows which documents are.
+    async fn settle(&mut self) -> Result<(), ClientError> {
+        match self.recorder.settle().await {
+            // Nothing of it is on record, and its documents are answered one by one when they come again.
+            Err(ClientError::Rejected(rejection)) if of_one_record(&rejection.code).is_some() => Ok(()),
+            settled => settled.map(drop),
+        }
+    }
+
     /// Sends what is gathered, and answers it.
     async fn send_gathered(&mut self) -> Result<(), ClientError> {
+        self.settle().await?;
         let mut todo = self.unknown().await?;
         let mut ended: BTreeMap<u64, u64> = BTreeMap::new();
         for waiting in &todo {

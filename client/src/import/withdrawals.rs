@@ -24,7 +24,7 @@ impl<F: Clone> Import<'_, F> {
         let [record] = records else { return Ok(vec![What::Skipped(Skipped::OwnTrace)]) };
         let Some(note) = &record.directive else { return Ok(vec![What::Skipped(Skipped::OwnTrace)]) };
         // The Consent itself may stand before it in this very import.
-        self.flush().await?;
+        self.send_gathered().await?;
         let document = serde_json::from_slice(json).unwrap_or_default();
         let new = consents::New::of(record, &document);
         let found = self.recorded_under(record, &note.id).await?;
