@@ -468,4 +468,24 @@ mod tests {
         assert_eq!(circles(&imports).iter().map(names).collect::<Vec<_>>(), ["a b c"]);
         assert_eq!(way_back(&imports, "b", "a"), ["b", "c", "a"]);
     }
+
+    #[test]
+    fn modules_of_a_folder_are_read_like_those_of_a_crate() {
+        let src = std::env::temp_dir().join(format!("sillage-circles-{}", std::process::id()));
+        std::fs::create_dir_all(src.join("commands/c")).expect("a folder");
+        for (file, text) in [
+            ("commands/mod.rs", "mod a; mod b; mod c; pub struct Cli;"),
+            ("commands/a.rs", "use super::b::B; use crate::output;"),
+            ("commands/b.rs", "use crate::commands::c::{C, D}; use super::Cli;"),
+            ("commands/c/mod.rs", "mod inner;"),
+            ("commands/c/inner.rs", "use crate::commands::a::A; use super::C;"),
+        ] {
+            std::fs::write(src.join(file), text).expect("written");
+        }
+        let imports = imports_of(&src, Some("commands"));
+        std::fs::remove_dir_all(&src).expect("removed");
+        let found: Vec<Vec<String>> =
+            circles(&imports.expect("read")).into_iter().map(|circle| circle.into_iter().collect()).collect();
+        assert_eq!(found, [["a", "b", "c"]]);
+    }
 }
