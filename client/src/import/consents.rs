@@ -299,7 +299,7 @@ pub(super) fn undecided() -> FhirError {
 pub(super) fn anothers() -> FhirError {
     let why = "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another \
                server's, because nothing names the server of both (fullUrl, --source) and no identifier is the same: if it is the \
-               same one, end it first with `sillage consent revoke` and import this one again, with --source; if not, give this one \
+               same one, end it first with `sillage consent revoke` and import this one again (--source); if not, give this one \
                another id";
     FhirError::new("Consent.id", why)
 }

@@ -421,8 +421,8 @@ pub const SENTENCES: &[(&str, &str)] = &[
         "un Consent de cet id a été supprimé sur son serveur, et rien ne dit que cette version est plus récente (meta.versionId, meta.lastUpdated) : importez celle qui y est aujourd'hui, s'il y en a une",
     ),
     (
-        "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another server's, because nothing names the server of both (fullUrl, --source) and no identifier is the same: if it is the same one, end it first with `sillage consent revoke` and import this one again, with --source; if not, give this one another id",
-        "un Consent de cet id est en vigueur, que quelqu'un d'autre a recueilli (organization, performer), ou qui est peut-être celui d'un autre serveur, car rien ne nomme le serveur des deux (fullUrl, --source) et aucun identifiant n'est le même : si c'est le même, mettez-y d'abord fin avec `sillage consent revoke` et importez celui-ci à nouveau, avec --source ; sinon, donnez-lui un autre id",
+        "a Consent of this id is in force that somebody else collected (organization, performer), or that may be another server's, because nothing names the server of both (fullUrl, --source) and no identifier is the same: if it is the same one, end it first with `sillage consent revoke` and import this one again (--source); if not, give this one another id",
+        "un Consent de cet id est en vigueur, que quelqu'un d'autre a recueilli (organization, performer), ou qui est peut-être celui d'un autre serveur, car rien ne nomme le serveur des deux (fullUrl, --source) et aucun identifiant n'est le même : si c'est le même, mettez-y d'abord fin avec `sillage consent revoke` et importez celui-ci à nouveau (--source) ; sinon, donnez-lui un autre id",
     ),
     (
         "given before the version of this Consent that is on record: import the newest one",

@@ -81,7 +81,7 @@ fn an_identifier_counts_before_a_reference_and_its_server() {
 fn a_national_number_is_the_same_however_people_write_it() {
     for (system, value) in [
         ("1.2.250.1.71.4.2.1", "810100534436"),
-        (" 1.2.250.1.71.4.2.1", "8 10100534436"),
+        ("1.2.250.1.71.4.2.1", "8 10100534436"),
         ("https://rpps.esante.gouv.fr", "1010 0534 436"),
         ("urn:oid:1.2.250.1.71.4.2.1", "10100\u{a0}534\u{a0}436"),
     ] {
@@ -154,20 +154,30 @@ fn directive(mapped: &MappedRecord) -> Directive {
 
 #[test]
 fn a_permit_is_for_those_of_its_server_and_a_denial_holds_under_both_names() {
-    let [of_a] = &read(&consent(), A)[..] else { panic!("one directive") };
-    let said: Value = serde_json::from_str(&of_a.record.details).expect("JSON");
     let here = |name: &str| format!("https://a.example/FHIR/{name}");
-    let practitioner = format!("urn:sillage:fhir:reference|{}", here("Practitioner/1"));
-    assert_eq!(said["grantee"], json!({"professional": practitioner}));
+    let details = |consent: &Value, base: &str| -> Value {
+        let [one] = &read(consent, base)[..] else { panic!("one directive") };
+        serde_json::from_str(&one.record.details).expect("JSON")
+    };
+    let mut permit = consent();
+    permit["provision"].as_object_mut().expect("an object").remove("provision");
+    for (base, name) in [(A, here("Practitioner/1")), ("", "Practitioner/1".to_owned())] {
+        let practitioner = format!("urn:sillage:fhir:reference|{name}");
+        assert_eq!(details(&permit, base)["grantee"], json!({"professional": practitioner}));
+    }
+    // A denial inherits whom it is for, and needs an identifier.
+    let mut both = consent();
+    let rpps = json!({"identifier": {"system": "https://rpps.esante.gouv.fr", "value": "10100534436"}});
+    both["provision"]["actor"][0]["reference"] = rpps;
+    let [of_a] = &read(&both, A)[..] else { panic!("one directive") };
+    let said = details(&both, A);
     assert_eq!(said["items"], json!([here("DocumentReference/d1"), here("DocumentReference/d2")]));
     assert_eq!(said["except"][0]["items"], json!([here("DocumentReference/d2"), "DocumentReference/d2"]));
     let collector = directive(of_a).collected.expect("collected").collector;
     assert_eq!(collector.id(), here("Organization/3"));
     // The patient signed it, by whatever form of their reference.
     assert_eq!(of_a.record.actor.as_ref().expect("who").id, "self");
-    let [plain] = &read(&consent(), "")[..] else { panic!("one directive") };
-    let said: Value = serde_json::from_str(&plain.record.details).expect("JSON");
-    assert_eq!(said["except"][0]["items"], json!(["DocumentReference/d2"]));
+    assert_eq!(details(&both, "")["except"][0]["items"], json!(["DocumentReference/d2"]));
 }
 
 #[test]
