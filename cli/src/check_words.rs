@@ -187,8 +187,8 @@ pub(super) const CHECKS: &[(&str, &str)] = &[
     ),
     // Proofs, notes and checkpoints.
     (
-        "neither a bundle, nor a receipt, nor a proof, nor a checkpoint ({})",
-        "ce n'est ni une preuve de trace, ni un reçu, ni une preuve d'inclusion, ni un point de contrôle ({})",
+        "neither a bundle, nor a receipt, nor a report, nor a proof, nor a checkpoint ({})",
+        "ce n'est ni une preuve de trace, ni un reçu, ni un rapport, ni une preuve d'inclusion, ni un point de contrôle ({})",
     ),
     ("the file has a second spelling", "le fichier a une seconde écriture"),
     (
@@ -327,6 +327,33 @@ pub(super) const CHECKS: &[(&str, &str)] = &[
     ("the key is not UTF-8", "la clé n'est pas de l'UTF-8"),
     ("a key of this type is not supported", "une clé de ce type n'est pas connue"),
     ("not a vkey", "ce n'est pas une vkey"),
+    // Reports of a connector.
+    ("this isn't a connector's report: {}", "ce n'est pas le rapport d'un connecteur : {}"),
+    ("it is over 16 MiB", "il dépasse 16 Mio"),
+    ("the report can't be read: {}", "le rapport ne peut pas être lu : {}"),
+    (
+        "the report is of another version ({})",
+        "le rapport est d'une autre version ({}) : prenez un programme plus récent",
+    ),
+    ("the report names no key", "le rapport ne nomme aucune clé"),
+    (
+        "the report has a wrong signature: it was changed after it was signed",
+        "la signature du rapport ne convient pas : il a été changé après avoir été signé",
+    ),
+    ("the report names no author", "le rapport ne nomme aucun auteur"),
+    ("the report doesn't add up for `{}`", "les nombres du rapport ne concordent pas pour `{}`"),
+    ("the report's origin: {}", "l'origine du rapport : {}"),
+    ("the receipt for entry {} {}", "le reçu de l'entrée {} {}"),
+    ("isn't hexadecimal", "n'est pas de l'hexadécimal"),
+    ("can't be read", "ne peut pas être lu"),
+    (
+        "is signed by no node that the policy names",
+        "n'est signé par aucun nœud que nomme la politique",
+    ),
+    ("has a wrong signature", "a une signature qui ne convient pas"),
+    ("is of another log", "est d'un autre registre"),
+    ("is of another stream or party", "est d'un autre flux ou d'un autre auteur"),
+    ("is of a batch that doesn't hold it", "est d'un lot qui ne la contient pas"),
     // Receipts.
     ("the receipt is signed by no node that is trusted here", "le reçu n'est signé par aucun nœud de confiance ici"),
     (
