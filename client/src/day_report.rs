@@ -12,8 +12,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sillage_proof::batch::{Origin, ReceiptMessage};
-use sillage_proof::keys::{ALG_ED25519, AuthorId, PublicKey, SigningKey, StreamId};
 use sillage_proof::hash::sha256;
+use sillage_proof::keys::{ALG_ED25519, AuthorId, PublicKey, SigningKey, StreamId};
 use sillage_words::Lang;
 use sillage_words::sentence::clean;
 
@@ -203,7 +203,8 @@ pub fn said(report: &DayReport, lang: Lang) -> Vec<String> {
         Lang::En => format!("{day} ({origin}): {whole}"),
     }];
     for source in &report.sources {
-        let SourceDay { source: name, received, recorded, waiting, refused, quarantined, repeated, skewed, .. } = source;
+        let SourceDay { source: name, received, recorded, waiting, refused, quarantined, repeated, skewed, .. } =
+            source;
         let name = clean(name);
         let places = source.first.as_ref().zip(source.last.as_ref()).map(|(first, last)| (first.index, last.index));
         let places = match (places, lang) {

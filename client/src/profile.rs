@@ -167,10 +167,12 @@ impl Profile {
         if !["", "low", "substantial", "high"].contains(&level) {
             return Err("`auth.eidas_level` is low, substantial or high".to_owned());
         }
-        let is_loopback = |fhir: &String| ["http://127.0.0.1:", "http://[::1]:"].iter().any(|near| fhir.starts_with(near));
+        let is_loopback =
+            |fhir: &String| ["http://127.0.0.1:", "http://[::1]:"].iter().any(|near| fhir.starts_with(near));
         if file.fhir_token.is_some() && !file.fhir.as_ref().is_some_and(is_loopback) {
             return Err(
-                "`fhir_token` is for development, with `fhir` on this machine (http://127.0.0.1:PORT/…): leave it out".to_owned()
+                "`fhir_token` is for development, with `fhir` on this machine (http://127.0.0.1:PORT/…): leave it out"
+                    .to_owned(),
             );
         }
         let at = |path: PathBuf| dir.join(path);

@@ -153,7 +153,9 @@ fn report(args: &ReportArgs) -> Result<(), String> {
 fn author(index: &Index) -> Result<AuthorId, String> {
     let noted = index.note(AUTHOR_NOTE).map_err(|error| error.to_string())?;
     let author = noted.and_then(|hex| AuthorId::from_slice(&hex::decode(hex).ok()?).ok());
-    author.ok_or_else(|| "this connector has never reached its ledger: start it first (`sillage-connector serve`)".to_owned())
+    author.ok_or_else(|| {
+        "this connector has never reached its ledger: start it first (`sillage-connector serve`)".to_owned()
+    })
 }
 
 fn in_quarantine(args: &QuarantineArgs) -> Result<(), String> {

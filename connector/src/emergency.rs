@@ -175,7 +175,12 @@ async fn hand_in_when_back(emergency: Arc<Emergency>) {
             Ok(None) => {}
             Ok(Some(handed_in)) => {
                 let refused = handed_in.refused.len();
-                tracing::info!(records = handed_in.records, refused, index = handed_in.index, "the emergency was handed in");
+                tracing::info!(
+                    records = handed_in.records,
+                    refused,
+                    index = handed_in.index,
+                    "the emergency was handed in"
+                );
             }
             Err(error) => tracing::warn!(%error, "the emergency isn't handed in yet"),
         }

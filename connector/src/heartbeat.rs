@@ -72,17 +72,14 @@ async fn beat(config: &Config, structure: &str, index: &Arc<Index>, ledger: &Led
     }
     // As texts, so that `c.10` stands before `c.2`.
     streams.sort();
-    let records: Result<Vec<NewRecord>, ClientError> = counted
-        .iter()
-        .map(|(source, counts)| record(source, structure, &day, *counts, &streams, now_ms))
-        .collect();
+    let records: Result<Vec<NewRecord>, ClientError> =
+        counted.iter().map(|(source, counts)| record(source, structure, &day, *counts, &streams, now_ms)).collect();
     let records = prepare(&tags_of(&session), records?).await?;
     let count = records.len();
     if count > 0 {
         let label = StreamLabel::parse(&format!("{}.heartbeat", config.stream));
         let label = label.map_err(|error| ClientError::Usage(error.to_string()))?;
-        let mut stream =
-            Stream::open(session.client.clone(), signer, Arc::clone(&session.keys), label, None).await?;
+        let mut stream = Stream::open(session.client.clone(), signer, Arc::clone(&session.keys), label, None).await?;
         stream.send_attended(records).await?;
     }
     Ok(count)
@@ -111,7 +108,8 @@ fn counts(index: &Index, names: Vec<String>, from_ms: u64) -> Result<BTreeMap<St
         let label = name.to_lowercase();
         StreamLabel::parse(&label).is_ok().then_some(label)
     };
-    let mut out: BTreeMap<String, Counts> = names.iter().filter_map(|name| Some((label(name)?, Counts::default()))).collect();
+    let mut out: BTreeMap<String, Counts> =
+        names.iter().filter_map(|name| Some((label(name)?, Counts::default()))).collect();
     index.reading(|connection| {
         let sql = "SELECT source, count(*), sum(state = 1), sum(state = 0), sum(state = 2) \
                    FROM event WHERE received_ms >= ?1 GROUP BY source";

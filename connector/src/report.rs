@@ -24,9 +24,9 @@ pub fn day_of(text: &str) -> Result<u64, ClientError> {
     let day: Option<jiff::civil::Date> = text.parse().ok();
     let start = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
     let start = start.and_then(|start| u64::try_from(start.timestamp().as_millisecond()).ok());
-    start.map(|start| start / DAY_MS).ok_or_else(|| {
-        ClientError::Usage(format!("--day {text}: write a date (UTC) such as 2026-11-30"))
-    })
+    start
+        .map(|start| start / DAY_MS)
+        .ok_or_else(|| ClientError::Usage(format!("--day {text}: write a date (UTC) such as 2026-11-30")))
 }
 
 fn date_of(day: u64) -> String {

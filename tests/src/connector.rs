@@ -60,7 +60,13 @@ impl Connector {
     pub fn new(dir: &Path, profile: &Path) -> Self {
         let port = free_ports(1).unwrap_or_else(|error| panic!("{error}"));
         let address = format!("127.0.0.1:{port}");
-        let made = connector().args(["init", "--dev", "--listen", &address]).arg("--dir").arg(dir).arg("--profile").arg(profile).output();
+        let made = connector()
+            .args(["init", "--dev", "--listen", &address])
+            .arg("--dir")
+            .arg(dir)
+            .arg("--profile")
+            .arg(profile)
+            .output();
         let made = made.expect("the program runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Self::at(dir)

@@ -193,12 +193,15 @@ fn events_wait_while_the_nodes_are_away(world: &mut World) {
         places.push(got.header("location").to_owned());
     }
     assert!(places[0].contains("/$arrival/"), "{}", places[0]);
-    let path = |place: &str| format!("/{}", place.split("//").nth(1).expect("a URL").split_once('/').expect("a path").1);
+    let path =
+        |place: &str| format!("/{}", place.split("//").nth(1).expect("a URL").split_once('/').expect("a path").1);
     assert_eq!(connector.get(&path(&places[0])).code, 202);
     connector.kill();
     connector.start();
     back(world);
-    wait_until("events that waited go on record", || places.iter().all(|place| connector.get(&path(place)).code != 202));
+    wait_until("events that waited go on record", || {
+        places.iter().all(|place| connector.get(&path(place)).code != 202)
+    });
     let got = connector.get(&path(&places[0]));
     assert_eq!(got.code, 303, "{}", String::from_utf8_lossy(&got.body));
     assert!(got.header("location").contains("/fhir/AuditEvent/"));
@@ -304,7 +307,10 @@ fn a_day_is_accounted_for_and_the_account_verified(world: &mut World) {
     let mut connector = connector(world, "day");
     connector.start();
     for n in 0..5 {
-        assert_eq!(connector.post("/fhir/AuditEvent", &event(&ins(34), &format!("day-{n}"))).expect("answered").code, 201);
+        assert_eq!(
+            connector.post("/fhir/AuditEvent", &event(&ins(34), &format!("day-{n}"))).expect("answered").code,
+            201
+        );
     }
     let report = connector.run(&["report", "--json"]).ok().stdout;
     let file = world.write("report.json", &report);
@@ -369,7 +375,11 @@ fn with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards(world: &mut Wo
     connector.kill();
     connector.start();
     let decided = connector.post("/fhir/Consent/$decide", &question).expect("answered").json();
-    assert_eq!((said(&decided, "decision"), said(&decided, "emergency")), (&json!("permit"), &json!(true)), "{decided}");
+    assert_eq!(
+        (said(&decided, "decision"), said(&decided, "emergency")),
+        (&json!("permit"), &json!(true)),
+        "{decided}"
+    );
     back(world);
     wait_until("the emergency is handed in", || connector.log().contains("was handed in"));
     let args = ["trace", "--patient", &ins(35), "--oid", OID, "--limit", "500", "--json"];

@@ -162,7 +162,10 @@ async fn what_cannot_be_recorded_lies_in_quarantine_and_takes_no_place() {
     let mut nobody = event();
     nobody.as_object_mut().expect("an object").remove("agent");
     let refused = intake.take_within(arrival(nobody.clone()), Duration::ZERO).await;
-    assert!(matches!(&refused, Err(NotTaken::Refused(refusal)) if refusal.path.starts_with("AuditEvent")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(NotTaken::Refused(refusal)) if refusal.path.starts_with("AuditEvent")),
+        "{refused:?}"
+    );
     assert_eq!(work.spool.waiting_count(), 0);
     let quarantine = Quarantine::open(&dir.path().join("quarantine"), [5; 32], QuarantineBounds::default());
     let listed = quarantine.expect("opened").list().expect("readable");

@@ -154,13 +154,14 @@ impl Work {
 /// Where a Consent stands: at the first record that carries it. Records that ended an earlier version stand before it.
 fn recorded_of(stream: [u8; 8], records: &[&OnRecord]) -> Option<Recorded> {
     use sillage_client::import::Decided;
-    let ends = |record: &OnRecord| matches!(&record.decided, Some(Decided::Directive(note)) if note.ends == Ends::Revoked);
+    let ends =
+        |record: &OnRecord| matches!(&record.decided, Some(Decided::Directive(note)) if note.ends == Ends::Revoked);
     let first = records.iter().find(|record| !ends(record)).or(records.first())?;
     let place = first.place?;
     // Those that follow it in one batch are its own.
-    let count = records.iter().filter(|record| {
-        record.place.is_some_and(|other| other.seq == place.seq && other.position >= place.position)
-    });
+    let count = records
+        .iter()
+        .filter(|record| record.place.is_some_and(|other| other.seq == place.seq && other.position >= place.position));
     Some(Recorded {
         place: Place { stream, seq: place.seq, position: place.position },
         first_index: first.index,

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sillage_ledger::GenesisInfo;
 use sillage_rules::roles::Roles;
 
-use super::edits::Edits;
 use super::connector;
+use super::edits::Edits;
 use super::gateway::{self, Gateway};
 use super::{DevError, Node, Options, Parts, system};
 use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
@@ -98,7 +98,8 @@ fn plans(count: u64, base_port: u16) -> Result<(Vec<NodePlan>, GatewayPlan), Dev
 /// The port after those of the gateway.
 fn connector_port(founders: u64, nodes: &[Node]) -> Result<u16, DevError> {
     let first = nodes.iter().min_by_key(|node| node.id);
-    let port = first.and_then(|node| node.client_address.rsplit_once(':')?.1.parse::<u64>().ok()?.checked_add(2 * founders + 2));
+    let port = first
+        .and_then(|node| node.client_address.rsplit_once(':')?.1.parse::<u64>().ok()?.checked_add(2 * founders + 2));
     port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| {
         let why = "the nodes' ports leave no room for a connector: choose smaller ones with --base-port N";
         DevError::Mismatch(why.to_owned())
