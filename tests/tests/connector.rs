@@ -2,8 +2,9 @@
 //! another machine.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use sillage_chaos::process::{free_ports, program};
 use sillage_tests::connector::{Connector, event};
 use sillage_tests::lines::{OID, ins};
 use sillage_tests::stories;
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
             what_is_refused_lies_in_quarantine,
             a_day_is_accounted_for_and_the_account_verified,
             with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards,
+            a_test_log_keeps_its_connector,
+            a_token_for_development_is_for_test_logs_on_this_machine,
         ],
     )
 }
@@ -392,4 +396,63 @@ fn with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards(world: &mut Wo
     assert_eq!(of("access.read").len(), 3, "{lines:?}");
     let got = connector.post("/fhir/Consent/$decide", &question).expect("answered").json();
     assert!(got["parameter"].to_string().contains("receipt"), "the ledger decides again: {got}");
+}
+
+/// `sillage-node dev`, until it is ready. It ends when its input does.
+fn dev(dir: &Path, more: &[&str]) -> std::process::Child {
+    let mut command = Command::new(program("sillage-node").expect("it was built"));
+    command.arg("dev").arg("--dir").arg(dir).args(more).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut said).expect("a line");
+    assert_eq!(said, "ready\n");
+    child
+}
+
+fn stop(mut child: std::process::Child) {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    child.wait().expect("it is gone");
+}
+
+fn a_test_log_keeps_its_connector(world: &mut World) {
+    let dir = world.path("with-connector");
+    let port = free_ports(5).expect("free ports").to_string();
+    let running = dev(&dir, &["--connector", "--base-port", &port]);
+    let profile = sillage_client::profile::Profile::load(&dir.join("sillage.toml")).expect("a profile");
+    let (fhir, token) = (profile.fhir.expect("named"), profile.fhir_token.expect("named"));
+    assert!(fhir.starts_with("http://127.0.0.1:") && token.len() >= 32, "{fhir}");
+    let connector = Connector::at(&dir.join("connector"));
+    let sent = event(&ins(36), "dev-1");
+    let got = connector.post("/fhir/AuditEvent", &sent).expect("answered");
+    assert_eq!(got.code, 201, "{}", String::from_utf8_lossy(&got.body));
+    stop(running);
+    assert!(connector.post("/fhir/AuditEvent", &sent).is_none(), "it ends with the log");
+    // Without being asked again, also at other ports.
+    let other = free_ports(5).expect("free ports").to_string();
+    let running = dev(&dir, &["--base-port", &other]);
+    let connector = Connector::at(&dir.join("connector"));
+    assert_eq!(connector.post("/fhir/AuditEvent", &sent).expect("answered").code, 200, "the same as before");
+    stop(running);
+}
+
+fn a_token_for_development_is_for_test_logs_on_this_machine(world: &mut World) {
+    let real = world.path("real");
+    let made = Command::new(program("sillage-node").expect("it was built"))
+        .args(["init", "--origin", "log.example/real", "--nodes", "1=127.0.0.1:7400:7401", "--authorities", "1"])
+        .args(["--one-key-suffices", "--with-profile", "--dir"])
+        .arg(&real)
+        .output()
+        .expect("it runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let init = |name: &str, profile: &Path, listen: &str| {
+        let mut command = Command::new(program("sillage-connector").expect("it was built"));
+        command.args(["init", "--dev", "--listen", listen]).arg("--dir").arg(world.path(name));
+        sillage_tests::world::run(command.arg("--profile").arg(profile), b"")
+    };
+    init("refused-1", &real.join("sillage.toml"), "127.0.0.1:8080").fails(1).naming("test logs");
+    init("refused-2", &world.profile_file(), "0.0.0.0:8080").fails(1).naming("loopback");
+    assert!(!world.path("refused-1").exists() && !world.path("refused-2").exists(), "nothing was made");
+    init("dev-made", &world.profile_file(), "127.0.0.1:8080").ok();
+    init("dev-made", &world.profile_file(), "127.0.0.1:8080").fails(1).naming("never overwritten");
 }
