@@ -84,7 +84,7 @@ pub(super) fn prepare(connection: &Connection, mark: &Name) -> rusqlite::Result<
         // A crash came between the tables and the mark.
         None => {
             connection.execute("INSERT INTO meta (version, mark) VALUES (?1, ?2)", params![VERSION, mark])?;
-            Prepared::Ready
+            Prepared::Made
         }
         Some((version, _)) if version != VERSION => Prepared::OtherVersion,
         Some((_, kept)) if kept != *mark => Prepared::OtherKey,

@@ -188,10 +188,9 @@ impl Spool {
             shelves: Arc::new(RwLock::new(segments)),
             _lock: lock,
         };
-        match empty.contains(&next) {
+        if empty.contains(&next) {
             // It has the name of the one to be made, and holds nothing.
-            true => drop(spool.shelves.write().0.remove(&next)),
-            false => {}
+            spool.shelves.write().0.remove(&next);
         }
         spool.begin_segment()?;
         for first in empty.into_iter().filter(|first| *first != next) {
@@ -370,7 +369,7 @@ impl SpoolReader {
         out
     }
 
-    /// The arrivals that weren't released, and the age order is theirs: how many.
+    /// How many arrivals weren't released.
     pub fn waiting_count(&self) -> usize {
         self.shelves.read().0.values().map(|segment| segment.waiting).sum()
     }
