@@ -19,7 +19,7 @@ use crate::syslog::{self, audit_event};
 /// How often the folder is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What reading again depends on.
+/// Hands items in again.
 pub struct Retry<T> {
     /// The way into the intake.
     pub feed: Arc<Feed<T>>,

@@ -26,7 +26,7 @@ const READ_BYTES: usize = 64 << 10;
 /// How the port reads.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// What the fields mean.
+    /// The meaning of the fields.
     pub mapping: Mapping,
     /// The rest of a message comes within this, milliseconds: slow senders are cut.
     pub message_ms: u64,

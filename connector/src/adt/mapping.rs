@@ -66,7 +66,7 @@ fn members() -> Vec<String> {
     ["PV1-7", "PV1-9", "PV1-17", "ROL-4"].map(str::to_owned).to_vec()
 }
 
-/// Who signs: a name as records have it.
+/// The actor who signs: a name as records have it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
@@ -89,7 +89,7 @@ pub struct Ward {
     pub members: Vec<String>,
 }
 
-/// What the fields of an establishment's messages mean.
+/// The meaning of the fields of an establishment's messages.
 #[derive(Debug, Clone)]
 pub struct Mapping {
     /// The structure within which memberships hold.
@@ -98,7 +98,7 @@ pub struct Mapping {
     pub lasts_ms: u64,
     /// The zone of times without one.
     pub zone: TimeZone,
-    /// Who signs.
+    /// The actor who signs.
     pub actor: Actor,
     /// Segment and field of professionals.
     pub members: Vec<(String, usize)>,

@@ -79,7 +79,7 @@ impl Frames {
         Ok(Some(message))
     }
 
-    /// What is left of a stream that has ended.
+    /// The rest of a stream that has ended.
     pub fn rest(&mut self) -> Option<Wrong> {
         (!self.is_empty()).then(|| self.wrong("the connection ended, or was too slow, inside of a message"))
     }

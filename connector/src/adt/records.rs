@@ -13,16 +13,16 @@ use crate::identifiers::authority_uri;
 /// Why a message gives no records: the field, and the reason.
 pub type NotRecorded = Unread;
 
-/// What a visit does to care teams.
+/// The changes of care teams by a visit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Visit {
     /// INS and OID.
     pub patient: (String, String),
     /// When it happened, milliseconds since 1970.
     pub at_ms: u64,
-    /// Who joins and who leaves: (system|id, the care team's name).
+    /// Professionals who join: (system|id, the care team's name).
     pub joined: Vec<(String, String)>,
-    /// Who leaves.
+    /// Professionals who leave.
     pub left: Vec<String>,
     /// The structure.
     pub organisation: String,

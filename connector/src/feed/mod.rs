@@ -1,4 +1,4 @@
-//! What the two feeds (syslog, HL7 v2) share: the connections, and the way into the intake.
+//! The common parts of the two feeds (syslog, HL7 v2): the connections, and the way into the intake.
 //!
 //! A feed can't be asked to send again: a sender of syslog never hears of it, one of HL7 v2 stops at a message that is refused.
 //! So whatever came is either taken or lies in quarantine ([`Feed::hand`]).
@@ -20,7 +20,7 @@ use crate::quarantine::{New, Quarantine};
 pub struct Message {
     /// The door.
     pub door: Door,
-    /// Who sent it, as the configuration names it.
+    /// Its sender, as the configuration names it.
     pub source: String,
     /// When it arrived, milliseconds since 1970.
     pub received_ms: u64,
@@ -32,7 +32,7 @@ pub struct Message {
     pub base: String,
 }
 
-/// What the intake says of a message.
+/// The intake's answer to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handed {
     /// It is on this machine's disk, or further.
@@ -92,7 +92,7 @@ impl Take for Intake {
     }
 }
 
-/// What became of a message.
+/// The fate of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It is on this machine's disk, or further.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{Event, Quarantine, QuarantineError};
 
-/// What to do with what lies in quarantine.
+/// Look at what lies in quarantine, and decide on it.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
 pub enum QuarantineCommand {
     /// List what lies there, oldest first
@@ -44,7 +44,7 @@ pub enum CommandError {
     /// The quarantine.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
-    /// What was printed couldn't be written.
+    /// The output couldn't be written.
     #[error("can't write: {0}")]
     Output(#[from] io::Error),
 }

@@ -18,12 +18,12 @@ const SALT_BYTES: usize = 32;
 /// Bytes of a reason and of a path, at most.
 const TEXT_BYTES_MAX: usize = 1_024;
 
-/// What is put into quarantine.
+/// An item to be put into quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct New {
     /// The door.
     pub door: Door,
-    /// Who sent it.
+    /// Its sender.
     pub source: String,
     /// When it arrived, milliseconds since 1970.
     pub received_ms: u64,
@@ -35,18 +35,18 @@ pub struct New {
     pub raw: Vec<u8>,
     /// The server's base that it is from; empty where none is known.
     pub base: String,
-    /// What the door made of the bytes, where that can't be made of them again.
+    /// The resource that the door made of the bytes, where that can't be made of them again.
     pub resource: Option<Value>,
 }
 
-/// What lies in quarantine.
+/// An item that lies in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its id.
     pub id: String,
     /// The door.
     pub door: Door,
-    /// Who sent it.
+    /// Its sender.
     pub source: String,
     /// When it arrived, milliseconds since 1970.
     pub received_ms: u64,
@@ -58,7 +58,7 @@ pub struct Item {
     pub raw: Vec<u8>,
     /// The server's base that it is from; empty where none is known.
     pub base: String,
-    /// What the door made of the bytes, where that can't be made of them again.
+    /// The resource that the door made of the bytes, where that can't be made of them again.
     pub resource: Option<Value>,
 }
 

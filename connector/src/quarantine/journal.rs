@@ -1,4 +1,4 @@
-//! What became of everything that was put into quarantine: one file for each day of arrival (UTC), one line for each event. It is
+//! The life of everything that was put into quarantine: one file for each day of arrival (UTC), one line for each event. It is
 //! what the daily report counts by, and it holds no health data.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub enum Event {
     Dropped,
 }
 
-/// What became of a day's items, of one source.
+/// Numbers of a day's items of one source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DayCounts {
     /// Put here; what was refused anew counts once.

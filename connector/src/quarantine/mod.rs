@@ -1,4 +1,4 @@
-//! What can't be recorded as it is, with the reason and its bytes as they came, until somebody decides.
+//! Arrivals that can't be recorded as they are, each with the reason and its bytes as they came, until somebody decides.
 //!
 //! ```text
 //! DIR/
@@ -84,7 +84,7 @@ pub struct Listed {
     pub id: String,
     /// Its door: `rest`, `syslog`, `adt`.
     pub door: String,
-    /// Who sent it.
+    /// Its sender.
     pub source: String,
     /// When it arrived, RFC 3339.
     pub received: String,
@@ -134,7 +134,7 @@ impl Quarantine {
         Ok(quarantine)
     }
 
-    /// What the running connector does once, before anything arrives: files that a crash left half written are removed, and what was
+    /// Mends the folder, once and before anything arrives: files that a crash left half written are removed, and what was
     /// kept without its line in the journal gets one.
     ///
     /// # Errors
@@ -265,7 +265,7 @@ impl Quarantine {
         self.count()
     }
 
-    /// What became of what arrived on a day (UTC, as 2026-03-02) and was put here, by source.
+    /// Numbers of what arrived on a day (UTC, as 2026-03-02) and was put here, by source.
     ///
     /// # Errors
     /// When the disk refuses.

@@ -26,7 +26,7 @@ use sillage_rules::ident::spelling::{STRUCTURES, organisation_of};
 
 use crate::identifiers::{self, Named};
 
-/// What an operator says of a sender, because its messages don't.
+/// Facts that an operator says of a sender, because its messages don't.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The system of a `UserID` that names none: the directory of the sender's accounts, with which the party is registered.
@@ -139,7 +139,7 @@ pub(super) fn patients(message: &Element<'_>) -> usize {
     message.named("ParticipantObjectIdentification").filter(|object| is_patient(object)).count()
 }
 
-/// What only a patient has as an identifier: medical record number, patient number (RFC 3881).
+/// Types of identifiers that only a patient has: medical record number, patient number (RFC 3881).
 const PATIENT_ID_TYPES: [&str; 2] = ["1", "2"];
 
 /// Whether an object is a patient, by its role or by the type of its identifier.
@@ -157,7 +157,7 @@ fn is_patient(object: &Element<'_>) -> bool {
 /// studies, orders, patient and procedure records.
 const ABOUT_PATIENTS: [&str; 9] =
     ["110102", "110103", "110104", "110105", "110106", "110107", "110109", "110110", "110111"];
-/// What a query for a patient says, small: the words of XDS, PIX, PDQ and FHIR, of HL7 v2 and of DICOM.
+/// Words of a query for a patient, small: those of XDS, PIX, PDQ and FHIR, of HL7 v2 and of DICOM.
 const ASKS_FOR_PATIENTS: [&str; 10] =
     ["patient", "livingsubject", "@pid", "pid|", "qpd|", "|pid", "0010,00", "00100010", "00100020", "&iso"];
 

@@ -230,7 +230,7 @@ fn what_is_no_audit_message_is_refused_with_its_part() {
             "",
         ),
         (good.replace("AuditMessage", "IHEYr4"), "IHEYr4"),
-        (good.replace("<ActiveParticipant ", "<Participant "), ""),
+        (good.replace("<ActiveParticipant ", "<Participant "), "AuditMessage.Participant"),
         (good.replace("110114", ""), "AuditMessage.EventIdentification.EventID"),
         (
             good.replace("EventOutcomeIndicator=\"0\"", "EventOutcomeIndicator=\"1\""),

@@ -10,7 +10,7 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Digits of a length, at most.
 const DIGITS_MAX: usize = 7;
 
-/// What stands next in a stream.
+/// The next part of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// A message. `repaired`: its length was wrong, and resync found its end.
@@ -74,7 +74,7 @@ impl Frames {
         self.buffer.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// What stands next. `settled`: nothing followed for a while, or the stream has ended; a message that doesn't end as one does
+    /// The next part. `settled`: nothing followed for a while, or the stream has ended; a message that doesn't end as one does
     /// is given out then.
     pub fn next(&mut self, settled: bool) -> Next {
         let blank = self.buffer.iter().take_while(|b| matches!(b, b'\n' | b'\r' | b'\0')).count();
@@ -115,7 +115,7 @@ impl Frames {
         }
     }
 
-    /// What is left of a stream that has ended.
+    /// The rest of a stream that has ended.
     pub fn rest(&mut self) -> Next {
         match self.is_empty() {
             true => Next::More,
@@ -186,7 +186,7 @@ fn length(bytes: &[u8]) -> Length {
 
 enum Follows {
     Nothing,
-    /// What may become a header, as far as it came.
+    /// The beginning of a header, perhaps.
     Unfinished,
     Header,
     Else,

@@ -12,7 +12,7 @@ fn framed(message: &str) -> Vec<u8> {
     format!("{} {message}", message.len()).into_bytes()
 }
 
-/// What `npm atna-audit` sends: the length in UTF-16 units.
+/// A frame as `npm atna-audit` sends it: the length in UTF-16 units.
 fn framed_by_characters(message: &str) -> Vec<u8> {
     format!("{} {message}", message.encode_utf16().count()).into_bytes()
 }

@@ -3,7 +3,7 @@
 
 use super::event::Unread;
 
-/// What is read of a header, and what stands after it.
+/// The parts of a header that are read, and the message after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header<'a> {
     /// Facility and severity, 0 to 191.
@@ -58,7 +58,7 @@ fn priority(frame: &[u8]) -> Option<(u8, &[u8])> {
     (number <= 191).then_some((number, rest))
 }
 
-/// What stands after `-`, or after `[id name="value" ...]` in any number. A `]` in a value is escaped.
+/// The rest after `-`, or after `[id name="value" ...]` in any number. A `]` in a value is escaped.
 fn after_structured_data(bytes: &[u8]) -> Option<&[u8]> {
     if let Some(rest) = bytes.strip_prefix(b"-") {
         return match rest {

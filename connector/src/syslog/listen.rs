@@ -36,7 +36,7 @@ pub struct Reading {
     pub message_ms: u64,
     /// A message that doesn't end as one does is taken when nothing followed for this long, milliseconds.
     pub settle_ms: u64,
-    /// What an operator says of the senders.
+    /// Facts that an operator says of the senders.
     pub settings: Settings,
 }
 

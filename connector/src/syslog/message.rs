@@ -4,7 +4,7 @@ use sillage_fhir::xml::tree::{self, Element};
 
 use super::event::Unread;
 
-/// What stands in an audit message, in any number each.
+/// The parts of an audit message, in any number each.
 const PARTS: [&str; 4] =
     ["EventIdentification", "ActiveParticipant", "AuditSourceIdentification", "ParticipantObjectIdentification"];
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 /// One line a type; `make_elements.mjs` says how it was made and how it is written.
 const TABLE: &str = include_str!("elements.txt");
 
-/// What the elements of a primitive type are in JSON.
+/// The form in JSON of a primitive type's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Primitive {
     /// true or false
@@ -19,7 +19,7 @@ pub(super) enum Primitive {
     Text,
 }
 
-/// What an element holds.
+/// The content of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// One value, and what extensions say of it.
@@ -37,7 +37,7 @@ pub(super) enum Kind {
 pub(super) struct Element {
     /// Its name, of a choice with its type: `valueString`.
     pub name: String,
-    /// What it holds.
+    /// Its content.
     pub kind: Kind,
     /// Whether it repeats.
     pub many: bool,

@@ -38,7 +38,7 @@ fn write_complex(element: &Element<'_>, shape: &Shape, at: &str, out: &mut Strin
     Ok(())
 }
 
-/// What stands in an element, as members of an object that is open. `is_begun`: it has a member already.
+/// The content of an element, as members of an object that is open. `is_begun`: it has a member already.
 fn write_members(
     element: &Element<'_>,
     shape: &Shape,
@@ -253,7 +253,7 @@ fn no_text(element: &Element<'_>, at: &str) -> Result<(), XmlError> {
     }
 }
 
-/// What is said of an element that a type doesn't have.
+/// The refusal of an element that a type doesn't have.
 pub(super) fn no_element(name: &str, shape: &Shape, at: &str) -> XmlError {
     XmlError::new(at, format!("{name} is not an element of {} in FHIR R4", shape.name))
 }

@@ -1,4 +1,4 @@
-//! What is said of XML that isn't read, in French: as [`crate::import::french`], which holds what JSON shares.
+//! Refusals of XML in French, as [`crate::import::french`], which holds what JSON shares.
 
 /// Sentences of this module.
 pub const SENTENCES: &[(&str, &str)] = &[
