@@ -215,9 +215,6 @@ pub struct FeedConfig {
     pub organisation: Option<String>,
     /// The zone of an `EventDateTime` that names none, such as `Europe/Paris`; without it, such a message is refused.
     pub zone: Option<String>,
-    /// Answer of the spool that a sender waits for, milliseconds.
-    #[serde(default = "default_answer_within_ms")]
-    pub answer_within_ms: u64,
 }
 
 /// The door for admissions.
