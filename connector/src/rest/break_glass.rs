@@ -182,12 +182,6 @@ fn opened_details(given: &Given<'_>, id: &str) -> Result<Value, Answer> {
         }
         _ => return Err(wrong("required", &at("expires"), "say how long it lasts: either `expires` or `minutes`")),
     };
-    let search = match given.one("search")? {
-        None => false,
-        Some(search) => search["valueBoolean"]
-            .as_bool()
-            .ok_or_else(|| wrong("value", &at("search"), "true or false, as valueBoolean"))?,
-    };
     let position = match given.within("position")? {
         None => None,
         Some(parts) => {
@@ -214,7 +208,7 @@ fn opened_details(given: &Given<'_>, id: &str) -> Result<Value, Answer> {
         .with("reason", given.needed("reason")?)
         .maybe("text", given.text("text")?)
         .with("expires", TimeMs(expires).to_string())
-        .with("search", search)
+        .maybe("search", given.text("search")?)
         .maybe("position", position)
         .maybe("no_position", absent)
         .maybe("continues", given.text("continues")?);
@@ -250,7 +244,9 @@ mod tests {
         let (line, id, named) = parse(json!(open())).expect("a line");
         assert!(!named && line["details"]["id"] == id.as_str());
         let text = line.to_string();
-        sillage_rules::line::RecordLine::parse(text.as_bytes()).expect("a record line");
+        let parsed = RecordLine::parse(text.as_bytes()).expect("a record line");
+        let record = parsed.to_record(Some(&[0xff; 32])).expect("a record");
+        sillage_rules::consent::Event::of(&record).expect("its details are those of the kind").expect("it decides");
     }
 
     #[test]
