@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData as _,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData as _,
     SigningKey as _,
 };
 use serde_json::{Value, json};
@@ -89,6 +89,7 @@ impl Ca {
     fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
         let key = KeyPair::generate().expect("randomness");
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -103,6 +104,7 @@ impl Ca {
         let names =
             if is_server { vec!["localhost".to_owned(), "127.0.0.1".to_owned()] } else { vec![name.to_owned()] };
         let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages =
             vec![if is_server { ExtendedKeyUsagePurpose::ServerAuth } else { ExtendedKeyUsagePurpose::ClientAuth }];
         let key = KeyPair::generate().expect("randomness");
@@ -196,6 +198,8 @@ impl House {
         }
         let out =
             command.arg(format!("https://127.0.0.1:{}/fhir{path}", self.door.port)).output().expect("curl is there");
+        // In the output of a failure.
+        eprint!("{}", String::from_utf8_lossy(&out.stderr));
         Reply::parse(&out.stdout)
     }
 

@@ -118,7 +118,7 @@ pub async fn read(
 }
 
 /// Reads and forgets what still comes of a refused body, for a while: a sender that is cut in the middle never reads why.
-async fn drain(mut body: Incoming) {
+pub async fn drain(mut body: Incoming) {
     let end = Instant::now() + DRAIN_MAX;
     let mut left = DRAIN_BYTES_MAX;
     loop {

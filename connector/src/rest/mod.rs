@@ -33,7 +33,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
 use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
@@ -259,7 +259,12 @@ impl Api {
         let is_head = head.method == Method::HEAD;
         let gzip = takes_gzip(&head.headers);
         let mut format = Format::Json;
-        let (answer, client, route) = self.handle(&head, body, peer, &mut format).await;
+        let mut body = Some(body);
+        let (answer, client, route) = self.handle(&head, &mut body, peer, &mut format).await;
+        // A body that nobody reads would cut the connection, and with it the answer that says why.
+        if let Some(body) = body.filter(|body| !body.is_end_stream()) {
+            body::drain(body).await;
+        }
         // Neither the path nor the parameters: both may name a patient.
         let (status, ms) = (answer.status.as_u16(), begun.elapsed().as_millis());
         tracing::debug!(method = %head.method, route, client, status, ms, "answered");
@@ -269,7 +274,7 @@ impl Api {
     async fn handle(
         self: &Arc<Self>,
         head: &axum::http::request::Parts,
-        body: Incoming,
+        body: &mut Option<Incoming>,
         peer: Peer,
         format: &mut Format,
     ) -> (Answer, String, &'static str) {
@@ -326,7 +331,7 @@ impl Api {
         caller: &Caller,
         request: &mut Request,
         headers: &HeaderMap,
-        body: Incoming,
+        body: &mut Option<Incoming>,
     ) -> Result<Option<Held>, Answer> {
         if request.method != Method::POST && request.method != Method::PUT {
             return Ok(None);
@@ -334,6 +339,7 @@ impl Api {
         let is_batch = request.path.is_empty();
         let is_form = request.parts().last() == Some(&"_search");
         let max = if is_batch { self.limits.body_bytes_max } else { self.limits.resource_bytes_max };
+        let Some(body) = body.take() else { return Ok(None) };
         let held = body::read(headers, body, max, &self.limits, &self.room).await?;
         if is_form {
             let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
