@@ -346,10 +346,7 @@ pub(super) const CHECKS: &[(&str, &str)] = &[
     ("the receipt for entry {} {}", "le reçu de l'entrée {} {}"),
     ("isn't hexadecimal", "n'est pas de l'hexadécimal"),
     ("can't be read", "ne peut pas être lu"),
-    (
-        "is signed by no node that the policy names",
-        "n'est signé par aucun nœud que nomme la politique",
-    ),
+    ("is signed by no node that the policy names", "n'est signé par aucun nœud que nomme la politique"),
     ("has a wrong signature", "a une signature qui ne convient pas"),
     ("is of another log", "est d'un autre registre"),
     ("is of another stream or party", "est d'un autre flux ou d'un autre auteur"),

@@ -69,7 +69,7 @@ async fn what_still_says_nothing_stays_and_what_has_no_room_is_due_again() {
         .expect("kept");
     quarantine.retry(&event).expect("there");
     retry.one(&event).await.expect("looked at");
-    assert_eq!(quarantine.due().expect("read"), [event.clone()]);
+    assert_eq!(quarantine.due().expect("read"), std::slice::from_ref(&event));
     taker.is_full.store(false, Ordering::Release);
     retry.one(&event).await.expect("handed in");
     assert_eq!(taker.taken.lock()[0].resource["resourceType"], "AuditEvent");

@@ -106,7 +106,7 @@ impl Connector {
     pub fn start(&mut self) {
         self.start_unwatched();
         let deadline = Instant::now() + READY_MAX;
-        while !self.ask("GET", "/fhir/metadata", &[], b"").is_some_and(|got| got.code == 200) {
+        while self.ask("GET", "/fhir/metadata", &[], b"").is_none_or(|got| got.code != 200) {
             let child = self.child.as_mut().expect("it was started");
             let ended = child.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "the connector ended: {}", self.log());

@@ -255,6 +255,7 @@ pub async fn secrecy(context: &Context, command: SecrecyCommand) -> Result<Ended
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::reading::items;
 
     #[test]
     fn a_mistyped_document_is_named_with_the_way_out() {

@@ -527,7 +527,7 @@ mod tests {
     }
 
     fn vectors() -> Value {
-        serde_json::from_str(include_str!("../../docs/vectors/bundle.json")).expect("JSON")
+        serde_json::from_str(include_str!("../../../docs/vectors/bundle.json")).expect("JSON")
     }
 
     fn vector(name: &str) -> Vec<u8> {
@@ -589,7 +589,7 @@ mod tests {
 
     /// The receipt file of the first published decision, and a policy that knows its node.
     fn receipt() -> (Vec<u8>, Policy, ReceiptFile) {
-        let vectors: Value = serde_json::from_str(include_str!("../../docs/vectors/decision.json")).expect("JSON");
+        let vectors: Value = serde_json::from_str(include_str!("../../../docs/vectors/decision.json")).expect("JSON");
         let decision = &vectors["decisions"][0];
         let hex = |value: &Value| hex::decode(value.as_str().expect("a text")).expect("hex");
         let number = |name: &str| decision[name].as_u64().expect("a number").to_be_bytes().to_vec();

@@ -136,7 +136,7 @@ impl Jwk {
 /// Where a set comes from.
 enum Origin {
     File(PathBuf),
-    Web { url: hyper::Uri, tls: ClientConfig },
+    Web { url: hyper::Uri, tls: Box<ClientConfig> },
 }
 
 /// What was read last.
@@ -183,7 +183,7 @@ impl Keys {
                         builder.with_root_certificates(roots).with_no_client_auth()
                     }
                 };
-                Origin::Web { url, tls }
+                Origin::Web { url, tls: Box::new(tls) }
             }
         };
         Ok(Self { origin, read: Mutex::default(), reading: tokio::sync::Mutex::default() })
@@ -240,8 +240,11 @@ impl Keys {
                 }
             }
             Origin::Web { url, tls } => {
-                let https =
-                    HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http1().build();
+                let https = HttpsConnectorBuilder::new()
+                    .with_tls_config(ClientConfig::clone(tls))
+                    .https_only()
+                    .enable_http1()
+                    .build();
                 let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(https);
                 let answer = client.get(url.clone()).await.map_err(|error| format!("{url}: {error}"))?;
                 if !answer.status().is_success() {
@@ -298,9 +301,10 @@ mod tests {
         std::fs::write(&path, "broken").expect("a file");
         keys.read.lock().tried_ms = 0;
         assert!(keys.for_token("c").await.get("b").is_some(), "what was known counts on");
-        let mut read = keys.read.lock();
-        (read.at_ms, read.tried_ms) = (1, 0);
-        drop(read);
+        {
+            let mut read = keys.read.lock();
+            (read.at_ms, read.tried_ms) = (1, 0);
+        }
         assert!(keys.for_token("b").await.get("b").is_none(), "and not for ever");
     }
 }

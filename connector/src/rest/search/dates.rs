@@ -103,9 +103,7 @@ impl Stretch {
     /// Reads a date, a dateTime or an instant of FHIR.
     pub fn parse(text: &str) -> Option<Self> {
         let zone = || TimeZone::get(ZONE).ok();
-        let at = |date: Date, zone: &TimeZone| {
-            Some(DateTime::from_parts(date, Time::midnight()).to_zoned(zone.clone()).ok()?)
-        };
+        let at = |date: Date, zone: &TimeZone| DateTime::from_parts(date, Time::midnight()).to_zoned(zone.clone()).ok();
         let Some((day, time)) = text.split_once(['T', ' ']) else {
             let mut parts = text.split('-');
             let number = |part: &str, len: usize| -> Option<i16> {

@@ -82,7 +82,7 @@ pub fn fits(resource: &Value, query: &Query) -> bool {
 }
 
 /// What stands at these places: arrays are gone through.
-fn values<'a>(resource: &'a Value, extract: Extract) -> Vec<&'a Value> {
+fn values(resource: &Value, extract: Extract) -> Vec<&Value> {
     let mut out = Vec::new();
     for path in extract {
         let mut found = vec![resource];

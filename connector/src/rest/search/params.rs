@@ -260,7 +260,7 @@ impl Query {
                     };
                     self.ids = Some(ids);
                 }
-                self.filters.push(Filter::Token(*extract, wanted));
+                self.filters.push(Filter::Token(extract, wanted));
             }
             Sort::Date => {
                 let read = |value: &String| {
@@ -274,11 +274,11 @@ impl Query {
                     let until = wanted.iter().map(|date| date.bounds().1).max().unwrap_or(i64::MAX);
                     self.recorded_ms = (self.recorded_ms.0.max(from), self.recorded_ms.1.min(until));
                 }
-                self.filters.push(Filter::Date(*extract, wanted));
+                self.filters.push(Filter::Date(extract, wanted));
             }
-            Sort::Text => self.filters.push(Filter::Text(*extract, values)),
-            Sort::Reference => self.filters.push(Filter::Reference(*extract, values)),
-            Sort::Either => self.filters.push(Filter::Either(*extract, values)),
+            Sort::Text => self.filters.push(Filter::Text(extract, values)),
+            Sort::Reference => self.filters.push(Filter::Reference(extract, values)),
+            Sort::Either => self.filters.push(Filter::Either(extract, values)),
             Sort::Patient => {
                 self.patients.push(values.into_iter().map(PatientWanted::Reference).collect());
             }
