@@ -263,7 +263,7 @@ fn forged_and_expired_tokens_are_refused(house: &mut House) {
         ("changed", changed),
         ("another key", Idp::new("first").token(&good)),
         ("a key of its own", brings_key),
-        ("no token", "x".to_owned()),
+        ("no token", "not-a-token-at-all".to_owned()),
     ] {
         let reply = house.ask(None, Some(&token), "/AuditEvent", Some(&event(3, what)));
         assert_eq!(reply.status, 401, "{what}: {}", reply.text());
