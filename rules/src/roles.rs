@@ -188,7 +188,7 @@ const PATIENTS_OR_LAW: Roles = PATIENTS.with(AUTHORITY);
 const DESK: Roles = Roles::CONSENT_DESK;
 const LOGIN: Roles = Roles::LOGIN;
 const PORTAL: Roles = Roles::PORTAL;
-/// What a patient asks of those who answer for a line.
+/// The questions of patients to those who answer for a line.
 const ASKS_WHY: Roles = DESK.with(PORTAL);
 /// Records that follow from another: the party that recorded that one, or serves the patient, tells of it.
 const TELLS: Roles = RECORDER.with(DESK);

@@ -247,7 +247,7 @@ fn each_role_is_given_by_two() {
     }
 }
 
-/// What one authority takes away alone is counted; what it registers alone, and the end of a patient's device, is not.
+/// Power that one authority takes away alone is counted; what it registers alone, and the end of a patient's device, is not.
 #[test]
 fn what_one_authority_takes_away_alone_is_counted() {
     let rule = rule();

@@ -30,6 +30,7 @@ pub mod lines;
 pub mod members;
 pub mod page;
 pub mod replay;
+pub mod resources;
 pub mod second_verifier;
 pub mod story;
 pub mod wire;

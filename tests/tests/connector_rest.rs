@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sillage_tests::door::{Door, Reply, Setup, TOKEN};
 use sillage_tests::health::{Patient, in_s, rpps};
-use sillage_tests::lines::{OID, audit_event, ins};
+use sillage_tests::lines::{OID, ins};
+use sillage_tests::resources::{consent, event, gzip, named, parameters, question, who};
 use sillage_tests::stories;
 use sillage_tests::story::tell;
 use sillage_tests::world::World;
@@ -47,15 +48,6 @@ fn main() -> ExitCode {
             no_health_data_is_in_the_log,
         ],
     )
-}
-
-/// A reading of a document by a physician.
-fn event(patient: u64, document: &str) -> Value {
-    let mut event = audit_event("x", document);
-    event["recorded"] = json!(in_s(-1));
-    event["entity"][0]["what"] =
-        json!({"type": "Patient", "identifier": {"system": format!("urn:oid:{OID}"), "value": ins(patient)}});
-    event
 }
 
 fn with(mut event: Value, change: impl FnOnce(&mut Value)) -> Value {
@@ -395,20 +387,6 @@ fn bodies_that_are_too_large_or_packed_wrongly_are_refused(house: &mut House) {
     door.send("POST", "/AuditEvent", &headers, &gzip(event(7, "packed").to_string().as_bytes())).expect(201);
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut child = std::process::Command::new("gzip")
-        .arg("-c")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("gzip");
-    let (mut stdin, bytes) = (child.stdin.take().expect("piped"), bytes.to_vec());
-    let feeding = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
-    let out = child.wait_with_output().expect("it ends").stdout;
-    feeding.join().expect("feeding");
-    out
-}
-
 fn slow_senders_are_cut_and_others_go_on(house: &mut House) {
     // A door of its own, so that its bounds are small.
     let mut setup = Setup::development();
@@ -482,28 +460,6 @@ fn what_the_server_says_of_itself_is_true(house: &mut House) {
     door.send("OPTIONS", "/AuditEvent", &[("Origin", "https://x.example")], b"").expect(405);
 }
 
-/// A Consent that permits a structure to read.
-fn consent(patient: u64, organisation: &str, purpose: &str) -> Value {
-    json!({
-        "resourceType": "Consent", "status": "active",
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"type": "Patient", "identifier": {"system": format!("urn:oid:{OID}"), "value": ins(patient)}},
-        "dateTime": in_s(-60),
-        "organization": [{"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.2", "value": "1750712184"}}],
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}]},
-        "provision": {
-            "type": "permit",
-            "actor": [{
-                "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
-                "reference": {"type": "Organization",
-                    "identifier": {"system": "urn:oid:1.2.250.1.71.4.2.2", "value": organisation}}
-            }],
-            "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": purpose}]
-        }
-    })
-}
-
 fn a_consent_is_created_updated_and_revoked(house: &mut House) {
     let door = &house.door;
     let made = door.post("/Consent", &consent(21, "1750712184", "TREAT")).expect(201);
@@ -572,31 +528,6 @@ fn a_consent_is_created_updated_and_revoked(house: &mut House) {
     assert_eq!(read["status"], "inactive");
     assert_eq!(found("&status=active"), 0);
     door.send("DELETE", &format!("/Consent/{id}"), &[], b"").expect(204);
-}
-
-fn parameters(parts: &[Value]) -> Value {
-    json!({"resourceType": "Parameters", "parameter": parts})
-}
-
-fn who(patient: u64, actor: &str) -> Vec<Value> {
-    vec![
-        json!({"name": "patient", "valueIdentifier": {"system": format!("urn:oid:{OID}"), "value": ins(patient)}}),
-        json!({"name": "actor", "valueIdentifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": actor}}),
-        json!({"name": "profession", "valueCode": "physician"}),
-    ]
-}
-
-fn question(patient: u64, actor: &str, items: &[&str]) -> Value {
-    let mut parts = who(patient, actor);
-    parts.push(json!({"name": "purpose", "valueCode": "TREAT"}));
-    parts.push(json!({"name": "action", "valueCode": "read"}));
-    parts.extend(items.iter().map(|item| json!({"name": "item", "valueString": item})));
-    parameters(&parts)
-}
-
-fn named<'a>(parameters: &'a Value, name: &str) -> Vec<&'a Value> {
-    let all = parameters["parameter"].as_array().expect("parameters");
-    all.iter().filter(|one| one["name"] == name).collect()
 }
 
 fn a_decision_shows_what_may_be_known_and_nothing_else(house: &mut House) {

@@ -1,7 +1,7 @@
 //! The two doors, with real nodes: the list of sources and their heartbeats, contests with their answers, and a portal that reads
 //! and decides under a patient's session, for that patient and nobody else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use prost::Message as _;
@@ -43,7 +43,7 @@ fn register(world: &World, name: &str, role: &str, more: &[&str]) -> PathBuf {
     world.path(name).join("sillage.toml")
 }
 
-fn load(file: &PathBuf) -> Profile {
+fn load(file: &Path) -> Profile {
     Profile::load(file).expect("a profile")
 }
 
@@ -121,7 +121,7 @@ fn a_patient_asks_why_and_the_party_answers(world: &mut World) {
     assert_eq!((row["question"].clone(), row["about"]["index"].clone()), ("Pourquoi cet accès ?".into(), about.into()));
     assert_eq!(row["about"]["organisation"], "750712184");
     assert_eq!(row["late"], false);
-    let index = index.to_string();
+    let (number, index) = (index, index.to_string());
     let other = register(world, "elsewhere", "recorder", &["--structure", "750000009"]);
     let by = ["--actor", "10100534436", "--actor-profession", "physician", "--actor-organisation", "750712184"];
     let answer = [&["contest", "answer", &index, "--text", "Un remplacement."], &by[..]].concat();
@@ -130,7 +130,7 @@ fn a_patient_asks_why_and_the_party_answers(world: &mut World) {
     let answered = world.sillage(&answer).ok().json();
     assert_eq!(answered["late"], false, "{answered}");
     let waiting = world.sillage(&["contest", "list", "--waiting", "--json"]).ok();
-    assert!(!waiting.json_lines().iter().any(|row| row["index"].to_string() == index), "{waiting}");
+    assert!(!waiting.json_lines().iter().any(|row| row["index"] == number), "{waiting}");
     let trace = world.sillage(&["trace", "--patient", &claire, "--oid", OID, "--lang", "fr"]).ok();
     assert!(
         trace.lines().iter().any(|line| line.contains("a répondu à la contestation « q1 » : « Un remplacement. »")),

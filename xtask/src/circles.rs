@@ -23,6 +23,7 @@ const STANDING: &[(&str, &[&str], &str)] = &[
             "consent",
             "decide",
             "device",
+            "doors",
             "facts",
             "node_set",
             "record",

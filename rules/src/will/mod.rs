@@ -406,7 +406,7 @@ fn check_subject(
     }
 }
 
-/// Whether a session that the patient opens proves the open tag of this identity.
+/// True if a session that the patient opens proves the open tag of this identity.
 fn opens(session: &SessionOpened, key: &VrfPublicKey, identity: &Identity) -> bool {
     let Some(open) = &session.open else { return false };
     let Ok(proof) = VrfProof::from_bytes(&open.proof) else { return false };
