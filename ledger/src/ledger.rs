@@ -19,7 +19,7 @@ use crate::consent::caches::Caches;
 use crate::entries::EntryReader;
 use crate::envelope::KekProvider;
 use crate::error::{Fatal, GenesisError, OpenError, Stop};
-use crate::feature::FEATURE_LEVEL;
+use crate::feature::{DOORS, FEATURE_LEVEL};
 use crate::flush::Flusher;
 use crate::genesis::GenesisInfo;
 use crate::index::{Index, State, Worker, rebuild};
@@ -163,7 +163,12 @@ impl Ledger {
         put_tiles(&view.store, &full, &mut writes);
         writes.put_cf(view.store.family(Family::Meta), schema::META_HEAD, head.encode());
         if let Some(level) = level {
-            writes.put_cf(view.store.family(Family::Meta), schema::META_LEVEL, level.to_be_bytes());
+            let meta = view.store.family(Family::Meta);
+            writes.put_cf(meta, schema::META_LEVEL, level.to_be_bytes());
+            if view.level < DOORS && level >= DOORS {
+                // The new level counts from the next command on.
+                writes.put_cf(meta, schema::META_DOORS, head.size.to_be_bytes());
+            }
         }
         let level = level.unwrap_or(view.level);
         let bytes = writes.size_in_bytes() as u64;

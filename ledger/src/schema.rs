@@ -103,6 +103,8 @@ pub(crate) type DataKeyName = ([u8; TAG_LEN], [u8; DATA_KEY_ID_LEN]);
 pub(crate) const META_GENESIS: &[u8] = b"genesis";
 pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_LEVEL: &[u8] = b"level";
+/// The first entry that was recorded at the feature level of the doors; a log that began at that level has no such row.
+pub(crate) const META_DOORS: &[u8] = b"doors";
 pub(crate) const META_HEAD: &[u8] = b"head";
 /// What the keys of sets of nodes begin with. They stand here and not in a family of their own, so that a database of
 /// before is opened as it is.

@@ -171,6 +171,14 @@ impl Store {
         level.map_err(|_| ReadError::Damaged("the row of the feature level can't be read".into()))
     }
 
+    /// The first entry that was recorded at the feature level of the doors; none where the log began with it, or hasn't
+    /// reached it.
+    pub(crate) fn doors_since(&self) -> Result<Option<u64>, ReadError> {
+        let Some(bytes) = self.get(Family::Meta, schema::META_DOORS)? else { return Ok(None) };
+        let since = <[u8; 8]>::try_from(&bytes[..]).map(u64::from_be_bytes);
+        since.map(Some).map_err(|_| ReadError::Damaged("the row of where a feature level began can't be read".into()))
+    }
+
     pub(crate) fn party(&self, author: &AuthorId) -> Result<Option<PartyRow>, ReadError> {
         let bytes = self.get(Family::Party, author.as_bytes())?;
         bytes.map(|bytes| PartyRow::parse(&bytes)).transpose()

@@ -329,10 +329,15 @@ mod sessions {
 mod contests {
     use super::*;
 
-    /// What a doctor of the structure read, signed by the recorder.
+    /// What a doctor of the structure read, signed by the recorder, on a basis that is stated.
     fn access(world: &mut World) -> u64 {
+        let basis = v1::Basis { kind: v1::BasisKind::CareTeam.into(), ..v1::Basis::default() };
+        access_on(world, Some(basis))
+    }
+
+    fn access_on(world: &mut World, basis: Option<v1::Basis>) -> u64 {
         let actor = v1::Actor { organisation: STRUCTURE.to_owned(), ..doctor(1, "physician") };
-        let record = says(Kind::ACCESS_READ, Some(two_tags(1).open), actor, &Value::Null);
+        let record = v1::Record { basis, ..says(Kind::ACCESS_READ, Some(two_tags(1).open), actor, &Value::Null) };
         world.try_record_by(RECORDER, &[record]).expect("recorded").get()
     }
 
@@ -376,6 +381,16 @@ mod contests {
     #[test]
     fn it_goes_to_who_answers_for_the_structure_where_the_authority_names_one() {
         let mut world = founded();
+        names_who_answers(&mut world);
+        let about = access(&mut world);
+        let contest = asked(&world, "q1", about);
+        world.try_record_by(DESK, &[contest]).expect("a question");
+        assert_eq!((of(&world, OTHER).len(), of(&world, RECORDER).len()), (1, 0));
+        world.try_record_by(OTHER, &[answered("q1", "750000002")]).expect("an answer");
+    }
+
+    /// The list of sources says that the other party answers for the structure.
+    fn names_who_answers(world: &mut World) {
         let source = ListedSource {
             id: "pacs".to_owned(),
             name_fr: "Radiologie".to_owned(),
@@ -386,12 +401,50 @@ mod contests {
             since_ms: 0,
             silent_after_s: 3_600,
         };
-        done(&mut world, &Act::SourcesListed(SourcesChange { listed: vec![source], removed: Vec::new() }));
-        let about = access(&mut world);
-        let contest = asked(&world, "q1", about);
-        world.try_record_by(DESK, &[contest]).expect("a question");
-        assert_eq!((of(&world, OTHER).len(), of(&world, RECORDER).len()), (1, 0));
-        world.try_record_by(OTHER, &[answered("q1", "750000002")]).expect("an answer");
+        done(world, &Act::SourcesListed(SourcesChange { listed: vec![source], removed: Vec::new() }));
+    }
+
+    #[test]
+    fn one_about_a_line_that_was_taken_unopened_goes_to_who_signed_it_whether_it_can_be_read_or_not() {
+        let mut world = founded();
+        names_who_answers(&mut world);
+        let unopened = access_on(&mut world, None);
+        let record = says(Kind::ACCESS_READ, Some(two_tags(1).open), doctor(1, "physician"), &Value::Null);
+        let actor = v1::Actor { organisation: STRUCTURE.to_owned(), ..doctor(1, "physician") };
+        let mut batch = world.sealed(RECORDER, &[v1::Record { actor: Some(actor), ..record }]);
+        let mut payload = batch.records[0].payload.to_vec();
+        *payload.last_mut().expect("a payload") ^= 1;
+        batch.records[0].payload = payload.into();
+        let outcome = world.apply(Command { batches: vec![batch], ..Command::default() }).remove(0);
+        let CommandOutcome::Done { first_index, .. } = outcome else { panic!("nobody opens it: {outcome:?}") };
+        for (id, about) in [("q1", unopened), ("q2", first_index.get())] {
+            let contest = asked(&world, id, about);
+            world.try_record_by(DESK, &[contest]).expect("a question");
+        }
+        assert_eq!((of(&world, RECORDER).len(), of(&world, OTHER).len()), (2, 0));
+    }
+
+    #[test]
+    fn of_lines_of_before_level_5_the_structure_counts_only_where_they_cite() {
+        let mut world = at(CLAIMS);
+        for registration in [
+            party(RECORDER, Roles::RECORDER, &[STRUCTURE]),
+            party(OTHER, Roles::RECORDER, &["750000002"]),
+            party(DESK, Roles::CONSENT_DESK, &[]),
+        ] {
+            done(&mut world, &Act::Registered(registration));
+        }
+        done(&mut world, &Act::IssuerPublished(Box::new(issuer().published())));
+        let before = access(&mut world);
+        world.raise(DOORS);
+        names_who_answers(&mut world);
+        let since = access(&mut world);
+        for (id, about) in [("q1", before), ("q2", since)] {
+            let contest = asked(&world, id, about);
+            world.try_record_by(DESK, &[contest]).expect("a question");
+        }
+        let about = |party| of(&world, party).iter().map(|contest| contest.about.get()).collect::<Vec<_>>();
+        assert_eq!((about(RECORDER), about(OTHER)), (vec![before], vec![since]));
     }
 
     #[test]

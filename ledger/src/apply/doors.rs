@@ -22,7 +22,7 @@ use sillage_rules::will::Will;
 
 use super::acts::refused;
 use super::check::{Shape, Signer};
-use super::rule::StagedRecords;
+use super::rule::{StagedRecords, was_opened};
 use super::{vouching, will};
 use crate::consent::Rules;
 use crate::consent::doors::{ContestRow, SessionRow};
@@ -165,7 +165,7 @@ pub(super) fn admit(
         }
         DoorRecord::ContestOpened(opened) => {
             asks_for_themselves(overlay, rules, staged, &tag, held, |_| true)?;
-            let row = contest(overlay, rules, staged, (&tag, &opened.id, opened.about), meta)?;
+            let row = contest(overlay, rules, staged, (&tag, &opened.id, opened.about), held)?;
             staged.doors.ids.insert((tag, opened.id.clone()));
             Effect::ContestOpened(tag, opened.id, meta.index, row)
         }
@@ -279,8 +279,9 @@ fn contest(
     rules: &mut Rules<'_>,
     staged: &mut StagedRecords,
     (tag, id, about): (&Tag, &str, u64),
-    meta: &Meta,
+    held: &Held<'_>,
 ) -> Result<ContestRow, Stop> {
+    let meta = held.meta;
     let line = line_of(overlay, tag, about)?.ok_or_else(|| {
         let what = "details.about: no entry of this number that a party signed tells of an access, a movement or an emergency of this patient";
         refuse(Code::UnknownReference, what)
@@ -294,7 +295,11 @@ fn contest(
         let what = "the patient has as many contests that wait for an answer as one may have: close one first";
         return Err(refuse(Code::TooManyRules, what));
     }
-    let structure = rules.structure_of(overlay, line.index)?.unwrap_or_default();
+    let structure = match was_opened(overlay, held.log.0, &line)? {
+        true => rules.structure_of(overlay, line.index)?.unwrap_or_default(),
+        // If its payload can't be read, no node may stop for that.
+        false => String::new(),
+    };
     let party = match overlay.answers_for(&structure)? {
         Some(party) => party,
         None => overlay.signed_by(&line)?,

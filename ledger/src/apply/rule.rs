@@ -21,6 +21,7 @@ use sillage_rules::consent::{
     spelling,
 };
 use sillage_rules::doors::DoorRecord;
+use sillage_rules::entry::{Flags, RecordEntry};
 use sillage_rules::facts::{self, Finding};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::{CALL_ITEMS_MAX, SALT_BYTES};
@@ -105,6 +106,24 @@ pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
     let cites = record.sealed.facts & facts::CITES != 0;
     let basis = if cites { BasisKind::Decision } else { BasisKind::None };
     matches!(record.content, Content::Sealed(_)) && opens_at_apply(record.kind, basis)
+}
+
+/// Whether apply opened the payload of a stored line when it was recorded, as [`is_opened`] said then; `false` where the entry
+/// doesn't tell. Of a payload that nobody opened, nobody knows that it can be read at all: nothing may depend on it.
+pub(crate) fn was_opened(overlay: &Overlay<'_>, genesis: &GenesisInfo, line: &RecordEntry) -> Result<bool, ReadError> {
+    let basis = if line.flags.contains(Flags::CITES) { BasisKind::Decision } else { BasisKind::None };
+    if opens_at_apply(line.kind, basis) {
+        return Ok(true);
+    }
+    let happened = line.kind.is_access() || line.kind.is_movement();
+    if !happened || !line.flags.contains(Flags::BASIS) {
+        return Ok(false);
+    }
+    // Whatever the basis, from feature level 4 on; where that began isn't stored.
+    Ok(match overlay.store().doors_since()? {
+        Some(since) => line.index.get() >= since,
+        None => genesis.feature_level >= DOORS,
+    })
 }
 
 /// Opens a record of a batch, and admits it into `staged`.
