@@ -12,7 +12,8 @@ use sillage_proof::keys::SigningKey;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
-use sillage_rules::doors::contest::{DUE_MS, OPEN_MAX};
+use sillage_rules::doors::contest::{ANSWERS_MAX, DUE_MS, OPEN_MAX};
+use sillage_rules::doors::heartbeat::SOURCES_OF_PARTY_MAX;
 use sillage_rules::doors::sources::{ListedSource, SourcesChange};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::new_message;
@@ -164,6 +165,19 @@ mod sources {
         let renamed = ListedSource { name_fr: "Imagerie".to_owned(), ..source("b") };
         done(&mut world, &listed(std::slice::from_ref(&renamed)));
         assert_eq!(read(&world)[0].listed, Some(renamed));
+    }
+
+    #[test]
+    fn one_batch_adds_no_more_sources_than_a_party_may_have() {
+        let mut world = founded();
+        let beats = |range: std::ops::Range<usize>| -> Vec<v1::Record> {
+            range.map(|n| heartbeat(&world, &format!("s{n}"), STRUCTURE)).collect()
+        };
+        let (all, more) = (beats(0..SOURCES_OF_PARTY_MAX), beats(0..SOURCES_OF_PARTY_MAX + 1));
+        let refusal = world.try_record_by(RECORDER, &more).expect_err("one too many");
+        assert_eq!((refusal.code, refusal.position), (Code::TooManyRules, Some(SOURCES_OF_PARTY_MAX as u32)));
+        world.try_record_by(RECORDER, &all).expect("as many as there may be");
+        world.try_record_by(RECORDER, &all[..1]).expect("the same name again");
     }
 
     #[test]
@@ -445,6 +459,19 @@ mod contests {
         }
         let about = |party| of(&world, party).iter().map(|contest| contest.about.get()).collect::<Vec<_>>();
         assert_eq!((about(RECORDER), about(OTHER)), (vec![before], vec![since]));
+    }
+
+    #[test]
+    fn one_batch_gives_no_more_answers_than_a_contest_may_have() {
+        let mut world = founded();
+        let about = access(&mut world);
+        let contest = asked(&world, "q1", about);
+        world.try_record_by(DESK, &[contest]).expect("a question");
+        let answers = vec![answered("q1", STRUCTURE); ANSWERS_MAX as usize + 1];
+        let refusal = world.try_record_by(RECORDER, &answers).expect_err("one too many");
+        assert_eq!((refusal.code, refusal.position), (Code::TooManyRules, Some(ANSWERS_MAX)));
+        world.try_record_by(RECORDER, &answers[1..]).expect("as many as there may be");
+        assert_eq!(refused(&mut world, RECORDER, answers[0].clone()), Code::TooManyRules);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Records of the two doors (`docs/formats-doors.md`): heartbeats, sessions, contests; and the act that lists sources. From feature
 //! level 5 on. They decide nothing on a patient's data: what they change is kept in rows of their own ([`crate::consent::doors`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::AuthorId;
@@ -45,6 +45,10 @@ pub(super) struct StagedDoors {
     ids: BTreeSet<(Tag, String)>,
     /// Sessions that the batch opens.
     sessions: BTreeSet<[u8; 32]>,
+    /// Sources of the batch's heartbeats that its party has no heartbeat of yet. One party signs a batch.
+    sources: BTreeSet<String>,
+    /// How many answers the batch gives, by contests.
+    answers: BTreeMap<(Tag, String), u32>,
 }
 
 enum Effect {
@@ -140,7 +144,7 @@ pub(super) fn admit(
     let (tag, at) = (record.entry_tag(), (meta.index, meta.time));
     let effect = match door {
         DoorRecord::Heartbeat(heartbeat) => {
-            heartbeat_fits(overlay, signer, &heartbeat)?;
+            heartbeat_fits(overlay, signer, &mut staged.doors.sources, &heartbeat)?;
             Effect::Heartbeat(signer.key.author_id, heartbeat, at)
         }
         DoorRecord::SessionOpened(opened) => {
@@ -174,7 +178,9 @@ pub(super) fn admit(
             if row.party != signer.key.author_id.as_bytes() {
                 return Err(refuse(Code::NotEntitled, "the party that a contest goes to answers it, and nobody else"));
             }
-            if row.answers >= ANSWERS_MAX {
+            let of_batch = staged.doors.answers.entry((tag, answered.contest.clone())).or_default();
+            *of_batch += 1;
+            if row.answers.saturating_add(*of_batch) > ANSWERS_MAX {
                 return Err(refuse(Code::TooManyRules, format!("a contest has at most {ANSWERS_MAX} answers")));
             }
             Effect::ContestAnswered(tag, answered.contest, at)
@@ -189,14 +195,25 @@ pub(super) fn admit(
     Ok(())
 }
 
-fn heartbeat_fits(overlay: &Overlay<'_>, signer: &Signer, heartbeat: &Heartbeat) -> Result<(), Stop> {
+fn heartbeat_fits(
+    overlay: &Overlay<'_>,
+    signer: &Signer,
+    staged: &mut BTreeSet<String>,
+    heartbeat: &Heartbeat,
+) -> Result<(), Stop> {
     let author = &signer.key.author_id;
     if signer.roles.is_bound() && !vouching::vouches(overlay, author, Vouched::Structure, &heartbeat.structure)? {
         let what = "details.structure: the party that signs doesn't vouch for this structure: sillage keys vouching";
         return Err(refuse(Code::NotVouched, what));
     }
-    match overlay.has_room_for_source(author, &heartbeat.source)? {
-        true => Ok(()),
+    if overlay.has_heartbeat(author, &heartbeat.source)? || staged.contains(&heartbeat.source) {
+        return Ok(());
+    }
+    match overlay.has_room_for_source(author, staged.len())? {
+        true => {
+            staged.insert(heartbeat.source.clone());
+            Ok(())
+        }
         false => {
             let what =
                 format!("a party has heartbeats of at most {SOURCES_OF_PARTY_MAX} sources: use the same names again");

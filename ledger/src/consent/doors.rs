@@ -251,13 +251,16 @@ impl Overlay<'_> {
         Ok(rows)
     }
 
-    /// Tells whether a party may have a heartbeat of this source: it has one already, or has room for another.
-    pub(crate) fn has_room_for_source(&self, author: &AuthorId, source: &str) -> Result<bool, ReadError> {
-        if self.row(Family::Consent, &heartbeat_key(author, source))?.is_some() {
-            return Ok(true);
-        }
+    /// Tells whether a party has a heartbeat of this source.
+    pub(crate) fn has_heartbeat(&self, author: &AuthorId, source: &str) -> Result<bool, ReadError> {
+        Ok(self.row(Family::Consent, &heartbeat_key(author, source))?.is_some())
+    }
+
+    /// Tells whether a party has room for heartbeats of another source, beside those that its batch adds.
+    pub(crate) fn has_room_for_source(&self, author: &AuthorId, of_batch: usize) -> Result<bool, ReadError> {
         let of_party = [HEARTBEAT, author.as_bytes()].concat();
-        Ok(self.rows_with(Family::Consent, &of_party, SOURCES_OF_PARTY_MAX)?.len() < SOURCES_OF_PARTY_MAX)
+        let on_record = self.rows_with(Family::Consent, &of_party, SOURCES_OF_PARTY_MAX)?.len();
+        Ok(on_record + of_batch < SOURCES_OF_PARTY_MAX)
     }
 
     /// A heartbeat takes the place of the one before.
