@@ -367,10 +367,19 @@ impl Overlay<'_> {
         Ok(self.row(Family::Consent, &contest_id(tag, id))?.is_some())
     }
 
-    /// Tells whether a tag has room for another contest that waits, beside those that its batch opens.
+    /// Tells whether a tag has room for another contest that waits, beside those that its batch opens. One whose opening was
+    /// voided waits for nothing: nobody can answer or close it.
     pub(crate) fn has_room_for_contest(&self, tag: &Tag, of_batch: usize) -> Result<bool, ReadError> {
         let waiting = [CONTEST_WAITS, tag].concat();
-        Ok(self.rows_with(Family::Consent, &waiting, contest::OPEN_MAX)?.len() + of_batch < contest::OPEN_MAX)
+        let mut count = of_batch;
+        for key in self.rows_with(Family::Consent, &waiting, usize::MAX)?.keys() {
+            let index = index_of(key.get(waiting.len()..).unwrap_or_default(), "a contest that waits")?;
+            count += usize::from(self.voided_by(index)?.is_none());
+            if count >= contest::OPEN_MAX {
+                return Ok(false);
+            }
+        }
+        Ok(count < contest::OPEN_MAX)
     }
 
     /// A contest is opened.
