@@ -9,6 +9,7 @@ use sillage_ledger::{CLAIMS, CommandOutcome, DOORS, ROLES};
 use sillage_proof::LeafIndex;
 use sillage_proof::batch::Origin;
 use sillage_proof::keys::SigningKey;
+use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::act::{Act, PartyRegistration};
 use sillage_rules::codes::Code;
@@ -19,6 +20,7 @@ use sillage_rules::kind::Kind;
 use sillage_rules::record::new_message;
 use sillage_rules::roles::Roles;
 use sillage_rules::time::{ParisDay, TimeMs};
+use sillage_rules::voiding::{Voiding, Whose};
 use sillage_rules::vouching::Vouching;
 use sillage_rules::will::Level;
 use sillage_rules::will::test_issuer::{Means, Subject, TestIssuer};
@@ -285,6 +287,28 @@ mod sessions {
     }
 
     #[test]
+    fn each_session_that_is_opened_makes_room_of_others_that_are_over_in_one_command_too() {
+        let mut world = founded();
+        for session in 50..58 {
+            let opened = proven(&world, opening(&world, PORTAL), session, true);
+            world.try_record_by(LOGIN, &[opened]).expect("a session");
+        }
+        world.pass(1_860_001);
+        let batches = [60, 61].map(|session| {
+            let opened = proven(&world, opening(&world, PORTAL), session, true);
+            world.sealed(LOGIN, &[opened])
+        });
+        let outcomes = world.apply(Command { batches: batches.to_vec(), ..Command::default() });
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, CommandOutcome::Done { .. })), "{outcomes:?}");
+        for session in 50..58 {
+            let again = proven(&world, opening(&world, PORTAL), session, true);
+            let batch = world.sealed(LOGIN, &[again]);
+            assert_eq!(world.reader().check(&batch, world.now), Ok(()), "its row is gone: {session}");
+            world.give_back(LOGIN);
+        }
+    }
+
+    #[test]
     fn a_session_is_opened_by_a_login_under_the_secret_tag_alone() {
         let mut world = founded();
         let opened = |world: &World| opening(world, PORTAL);
@@ -533,6 +557,23 @@ mod contests {
         world.try_record_by(DESK, &[closed]).expect("closed");
         world.try_record_by(DESK, &[more]).expect("a question");
         assert!(of(&world, RECORDER)[0].closed.is_some());
+    }
+
+    #[test]
+    fn voided_contests_take_no_place() {
+        let mut world = founded();
+        let about = access(&mut world);
+        let from = world.reader().tree_size();
+        for number in 0..OPEN_MAX {
+            let contest = asked(&world, &format!("q{number}"), about);
+            world.try_record_by(DESK, &[contest]).expect("a question");
+        }
+        let more = asked(&world, "more", about);
+        assert_eq!(refused(&mut world, OTHER, more.clone()), Code::TooManyRules);
+        let from = LeafIndex(from.get());
+        let whose = Whose::Key(key(DESK).key_id());
+        done(&mut world, &Act::RecordsVoided(Voiding::Void { whose, from, until: None, reason: "stolen".into() }));
+        world.try_record_by(OTHER, &[more]).expect("a question");
     }
 }
 

@@ -319,7 +319,10 @@ impl Overlay<'_> {
         row: &SessionRow,
         now: LedgerTimeMs,
     ) -> Result<(), ReadError> {
-        for (key, _) in self.store().scan(Family::Consent, SESSION_END, None, FORGOTTEN)? {
+        // The command may have opened others, and removed the first rows already.
+        let over = [SESSION_END, &now.get().saturating_add(1).to_be_bytes()].concat();
+        let removed = self.last_changed(Family::Consent, SESSION_END.to_vec()..over).map(<[u8]>::to_vec);
+        for (key, _) in self.store().scan(Family::Consent, SESSION_END, removed.as_deref(), FORGOTTEN)? {
             let end = key.get(SESSION_END.len()..SESSION_END.len() + 8).and_then(|end| end.try_into().ok());
             let ended = key.get(SESSION_END.len() + 8..).and_then(|session| session.try_into().ok());
             let (Some(end), Some(ended)) = (end.map(u64::from_be_bytes), ended) else {

@@ -341,6 +341,12 @@ impl<'a> Overlay<'a> {
         self.rows.entry(family).or_default().insert(key, row);
     }
 
+    /// The last key in `keys` of a row that the present command has written or removed.
+    pub(crate) fn last_changed(&self, family: Family, keys: Range<Vec<u8>>) -> Option<&[u8]> {
+        let (key, _) = self.rows.get(&family)?.range(keys).next_back()?;
+        Some(key)
+    }
+
     /// The rows of one of the families that decide whose keys begin with `prefix`, in order; about `limit` of them are looked at.
     pub(crate) fn rows_with(
         &self,
