@@ -15,7 +15,7 @@ use sillage_rules::authority::{
     content_hash, is_confirmed,
 };
 use sillage_rules::codes::Code;
-use sillage_rules::limits::ACT_SIGNATURE_MS_MAX;
+use sillage_rules::limits::{ACT_SIGNATURE_MS_MAX, AUTHORITIES_MAX};
 use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 use sillage_rules::time::TimeMs;
@@ -31,6 +31,9 @@ use crate::rows::KeyState;
 use crate::schema::Family;
 use crate::schema::consent_prefix::{ALONE, COSIGNED as CONTENT, LIMIT, RULE};
 use crate::verified::Verified;
+
+/// Rows of days gone by that are removed when a row is added: of all authorities that a rule may name.
+const FORGOTTEN: usize = 2 * AUTHORITIES_MAX;
 
 /// What an act's record says beside the act.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +160,8 @@ fn count_alone(overlay: &mut Overlay<'_>, author: AuthorId, time: LedgerTimeMs) 
     let day = daily::day_of(time);
     let key = [ALONE, &day.to_be_bytes(), author.as_bytes()].concat();
     let count = overlay.alone(&key)?;
-    let limit = overlay.limit_of(&author)?.unwrap_or(ACTS_ALONE_A_DAY);
+    // A limit of its own may be lower than of everybody, and never higher.
+    let limit = overlay.limit_of(&author)?.unwrap_or(ACTS_ALONE_A_DAY).min(ACTS_ALONE_A_DAY);
     if count >= limit {
         let resets = TimeMs((day + 1).saturating_mul(DAY_MS));
         let what = format!(
@@ -165,7 +169,15 @@ fn count_alone(overlay: &mut Overlay<'_>, author: AuthorId, time: LedgerTimeMs) 
         );
         return Err(Refusal::new(Code::LimitReached, what).into());
     }
-    overlay.registry.alone.insert(key, count + 1);
+    if count == 0 {
+        let gone = overlay.store().scan(Family::Consent, ALONE, None, FORGOTTEN).map_err(ReadError::from)?;
+        // Yesterday's stay, as those of records do.
+        let before = [ALONE, &day.saturating_sub(1).to_be_bytes()].concat();
+        for (key, _) in gone.into_iter().filter(|(key, _)| key[..] < before[..]) {
+            overlay.registry.alone.insert(key.into_vec(), None);
+        }
+    }
+    overlay.registry.alone.insert(key, Some(count + 1));
     Ok(())
 }
 
@@ -330,7 +342,7 @@ impl Overlay<'_> {
 
     fn alone(&self, key: &[u8]) -> Result<u32, ReadError> {
         match self.registry.alone.get(key) {
-            Some(count) => Ok(*count),
+            Some(count) => Ok(count.unwrap_or_default()),
             None => daily::count_of(self.store().get(Family::Consent, key)?),
         }
     }

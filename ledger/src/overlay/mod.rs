@@ -67,8 +67,8 @@ pub(crate) struct Registry {
     pub contents: BTreeMap<Hash, LeafIndex>,
     /// Rows of the list of sources and of who answers for structures; `None`: removed.
     pub sources: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// How often a day an authority took power away alone, by its row.
-    pub alone: BTreeMap<Vec<u8>, u32>,
+    /// How often a day an authority took power away alone, by its row; `None`: removed.
+    pub alone: BTreeMap<Vec<u8>, Option<u32>>,
     /// Acts of the batch that is being checked that remove nodes.
     pub removals: Vec<LeafIndex>,
 }
@@ -435,6 +435,12 @@ impl<'a> Overlay<'a> {
         for (key, row) in self.authority_rows() {
             writes.put_cf(consent, key, row);
         }
+        for (key, count) in &self.registry.alone {
+            match count {
+                Some(count) => writes.put_cf(consent, key, count.to_be_bytes()),
+                None => writes.delete_cf(consent, key),
+            }
+        }
         let others = self.rows.iter().map(|(family, rows)| (*family, rows));
         for (family, rows) in iter::once((Family::Erase, &self.erase)).chain(others) {
             let family = store.family(family);
@@ -459,7 +465,6 @@ impl<'a> Overlay<'a> {
         let contents = registry.contents.iter();
         let contents = contents
             .map(|(content, index)| ([CONTENT, content.as_bytes()].concat(), index.get().to_be_bytes().to_vec()));
-        let alone = registry.alone.iter().map(|(key, count)| (key.clone(), count.to_be_bytes().to_vec()));
-        rule.chain(limits).chain(contents).chain(alone).collect()
+        rule.chain(limits).chain(contents).collect()
     }
 }

@@ -240,6 +240,8 @@ fn a_higher_quota_takes_two_and_a_lower_one_takes_one() {
 #[test]
 fn one_authority_alone_stops_so_many_services_a_day() {
     let mut world = world();
+    let limited = |records| Act::AuthorityRule(RuleChange::Limit { author_id: author_id(1), records });
+    assert_eq!(acted(&mut world, &limited(10 * ACTS_ALONE_A_DAY), &[4]), None, "of records, not of these acts");
     let quota =
         |quota_events_per_s| Act::RolesChanged { author_id: author_id(8), roles: Roles::RECORDER, quota_events_per_s };
     for n in 0..ACTS_ALONE_A_DAY {
@@ -256,6 +258,10 @@ fn one_authority_alone_stops_so_many_services_a_day() {
     assert_eq!(acted(&mut world, &revoke(8), &[]), reached, "it is on disk");
     world.pass(DAY_MS);
     assert_eq!(acted(&mut world, &revoke(8), &[]), None, "another day");
+    assert_eq!(acted(&mut world, &limited(1), &[4]), None);
+    assert_eq!(acted(&mut world, &revoke(7), &[]), reached, "a lower limit counts");
+    world.pass(DAY_MS);
+    assert_eq!(acted(&mut world, &revoke(7), &[]), None, "a third day");
 }
 
 #[test]
