@@ -228,6 +228,21 @@ fn closing(session: u8) -> v1::Record {
     says(Kind::SESSION_CLOSED, Some(two_tags(1).secret), patient(), &json!({"session": hex(key.as_bytes())}))
 }
 
+/// A representation by law, of patient 1 by `mum`.
+fn parent(id: &str, until_ms: u64, powers: &[&str]) -> v1::Record {
+    let details = json!({"id": id, "representative": "urn:sillage:person|mum", "relation": "PARENT",
+        "until": rfc3339(until_ms), "powers": powers});
+    v1::Record {
+        actor: Some(authority()),
+        auth: None,
+        ..says(Kind::REPRESENTATION_REGISTERED, Some(two_tags(1).open), patient(), &details)
+    }
+}
+
+fn authority() -> v1::Actor {
+    v1::Actor { system: "urn:sillage:author".into(), id: author_id(1).to_string(), ..v1::Actor::default() }
+}
+
 fn mask(world: &World, tag: [u8; 32], id: &str) -> v1::Record {
     let record = says(Kind::ITEM_MASKED, Some(tag), patient(), &Value::Null);
     v1::Record { items: vec![item(id)], occurred_at_ms: world.now, ..record }
@@ -512,6 +527,22 @@ mod contests {
         let found = of(&world, RECORDER);
         assert!(found[0].answered.is_some() && found[0].is_late(now), "it came late");
         assert!(found[1].answered.is_none() && found[1].is_late(now), "it is overdue");
+    }
+
+    #[test]
+    fn a_representative_who_may_not_read_learns_nothing_of_which_entries_are_lines_of_the_patient() {
+        let mut world = founded();
+        let about = access(&mut world);
+        world.try_record_by(1, &[parent("r1", world.now + DAY_MS, &["consent"])]).expect("a parent");
+        let hers = |world: &World| {
+            let record = v1::Record { actor: Some(person("mum")), will: None, ..asked(world, "q1", about) };
+            proven_person(world, record, 60)
+        };
+        let early = hers(&world);
+        assert_eq!(refused(&mut world, DESK, early), Code::NotEntitled);
+        world.try_record_by(1, &[parent("r2", world.now + DAY_MS, &["read"])]).expect("a parent");
+        let entitled = hers(&world);
+        world.try_record_by(DESK, &[entitled]).expect("a question");
     }
 
     #[test]

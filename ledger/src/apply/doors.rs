@@ -168,7 +168,8 @@ pub(super) fn admit(
             Effect::SessionClosed(session)
         }
         DoorRecord::ContestOpened(opened) => {
-            asks_for_themselves(overlay, rules, staged, &tag, held, |_| true)?;
+            // The answer tells which entries are lines of this patient.
+            asks_for_themselves(overlay, rules, staged, &tag, held, |power| power == Power::Read)?;
             let row = contest(overlay, rules, staged, (&tag, &opened.id, opened.about), held)?;
             staged.doors.ids.insert((tag, opened.id.clone()));
             Effect::ContestOpened(tag, opened.id, meta.index, row)
