@@ -228,9 +228,16 @@ fn closing(session: u8) -> v1::Record {
     says(Kind::SESSION_CLOSED, Some(two_tags(1).secret), patient(), &json!({"session": hex(key.as_bytes())}))
 }
 
+/// It ends.
+fn no_parent() -> v1::Record {
+    let details = json!({"representative": "urn:sillage:person|mum"});
+    let record = says(Kind::REPRESENTATION_ENDED, Some(two_tags(1).open), authority(), &details);
+    v1::Record { auth: None, ..record }
+}
+
 /// A representation by law, of patient 1 by `mum`.
-fn parent(id: &str, until_ms: u64, powers: &[&str]) -> v1::Record {
-    let details = json!({"id": id, "representative": "urn:sillage:person|mum", "relation": "PARENT",
+fn parent(until_ms: u64, powers: &[&str]) -> v1::Record {
+    let details = json!({"representative": "urn:sillage:person|mum", "relation": "PARENT",
         "until": rfc3339(until_ms), "powers": powers});
     v1::Record {
         actor: Some(authority()),
@@ -376,6 +383,37 @@ mod sessions {
         world.try_record_by(PORTAL, &[hers]).expect("a parent decides");
         let patients = proven(&world, mask(&world, open, "d2"), 60, false);
         assert_eq!(refused(&mut world, PORTAL, patients), Code::NotEntitled, "the session is hers");
+    }
+
+    #[test]
+    fn a_representative_reads_no_longer_than_they_may() {
+        let mut world = founded();
+        let open = two_tags(1).open;
+        let log_in = |world: &World, session| {
+            let details = json!({"portal": author_id(PORTAL).to_string()});
+            let record = says(Kind::SESSION_OPENED, Some(open), person("mum"), &details);
+            proven_person(world, v1::Record { occurred_at_ms: world.now, ..record }, session)
+        };
+        let until = world.now + 600_000;
+        world.try_record_by(1, &[parent(until, &["read"])]).expect("a parent");
+        let opened = log_in(&world, 60);
+        world.try_record_by(LOGIN, &[opened]).expect("a session");
+        assert!(is_open(&world, PORTAL, &open));
+        world.pass(600_000);
+        assert!(!is_open(&world, PORTAL, &open), "the login holds, and the power doesn't");
+        let longer = parent(world.now + DAY_MS, &["read"]);
+        world.try_record_by(1, &[no_parent(), longer]).expect("a parent");
+        assert!(is_open(&world, PORTAL, &open), "the same power again");
+        world.try_record_by(1, &[no_parent()]).expect("ended");
+        assert!(!is_open(&world, PORTAL, &open));
+        let from = world.reader().tree_size();
+        let again = parent(world.now + DAY_MS, &["read"]);
+        world.try_record_by(1, &[again]).expect("a parent");
+        assert!(is_open(&world, PORTAL, &open));
+        let whose = Whose::Party(author_id(1));
+        let from = LeafIndex(from.get());
+        done(&mut world, &Act::RecordsVoided(Voiding::Void { whose, from, until: None, reason: "a mistake".into() }));
+        assert!(!is_open(&world, PORTAL, &open), "the representation is voided");
     }
 }
 
@@ -533,14 +571,16 @@ mod contests {
     fn a_representative_who_may_not_read_learns_nothing_of_which_entries_are_lines_of_the_patient() {
         let mut world = founded();
         let about = access(&mut world);
-        world.try_record_by(1, &[parent("r1", world.now + DAY_MS, &["consent"])]).expect("a parent");
+        let consent = parent(world.now + DAY_MS, &["consent"]);
+        world.try_record_by(1, &[consent]).expect("a parent");
         let hers = |world: &World| {
             let record = v1::Record { actor: Some(person("mum")), will: None, ..asked(world, "q1", about) };
             proven_person(world, record, 60)
         };
         let early = hers(&world);
         assert_eq!(refused(&mut world, DESK, early), Code::NotEntitled);
-        world.try_record_by(1, &[parent("r2", world.now + DAY_MS, &["read"])]).expect("a parent");
+        let read = parent(world.now + DAY_MS, &["read"]);
+        world.try_record_by(1, &[no_parent(), read]).expect("a parent");
         let entitled = hers(&world);
         world.try_record_by(DESK, &[entitled]).expect("a question");
     }

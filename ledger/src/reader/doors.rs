@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::AuthorId;
+use sillage_rules::consent::{ActorName, Power};
 use sillage_rules::doors::sources::{ListedSource, SourcesChange};
 use sillage_rules::stream::StreamLabel;
 use sillage_rules::time::{ParisDay, TimeMs};
 
 use super::LedgerReader;
-use crate::consent::doors::{ContestRow, HeartbeatRow};
-use crate::error::ReadError;
+use crate::consent::Rules;
+use crate::consent::doors::{ContestRow, HeartbeatRow, SessionRow};
+use crate::error::{ReadError, Refusal};
 use crate::overlay::Overlay;
 use crate::schema::TAG_LEN;
 use crate::store::Store;
@@ -134,21 +136,43 @@ impl LedgerReader {
         Ok(out)
     }
 
-    /// Tells whether a portal has an open session of the patient with this tag. `now_ms` as for [`LedgerReader::sources`].
+    /// Tells whether a portal has an open session of the patient with this tag. One that a representative opened is open for as
+    /// long as they have the power to read. `now_ms` as for [`LedgerReader::sources`]. It may open payloads: call it where that
+    /// may take a while.
     ///
     /// # Errors
-    /// When the store can't be read.
-    pub fn has_open_session(&self, portal: &AuthorId, tag: &[u8; TAG_LEN], now_ms: u64) -> Result<bool, ReadError> {
+    /// When the store can't be read, or this node lacks a key.
+    pub fn has_open_session(&self, portal: &AuthorId, tag: &[u8; TAG_LEN], now_ms: u64) -> Result<bool, Refusal> {
         let view = self.view();
         let now = view.head.time.max(LedgerTimeMs(now_ms));
         let overlay = Overlay::new(&view.store);
-        for session in view.store.sessions_of(portal, tag)? {
-            let row = overlay.session(&session)?;
-            if row.is_some_and(|row| row.is_open(now) && row.is_of(tag) && row.portal == portal.as_bytes()) {
+        let failed = |error: ReadError| Self::refusal(error.into());
+        let mut representatives = BTreeSet::new();
+        for session in view.store.sessions_of(portal, tag).map_err(failed)? {
+            let row = overlay.session(&session).map_err(failed)?;
+            let is_open = |row: &SessionRow| row.is_open(now) && row.is_of(tag) && row.portal == portal.as_bytes();
+            let Some(row) = row.filter(is_open) else { continue };
+            if row.actor == ActorName::patient().hash().as_bytes() {
                 return Ok(true);
             }
+            representatives.insert(row.actor);
         }
-        Ok(false)
+        if representatives.is_empty() {
+            return Ok(false);
+        }
+        self.checking(now_ms, |shared, caches, view, now| {
+            let overlay = Overlay::new(&view.store);
+            let mut rules = Rules::of_check(caches, &shared.stats, view.head.size, &overlay)?;
+            let may_read = rules.state(&overlay, tag).map(|state| {
+                state.representations().any(|entry| {
+                    let hash = entry.representation.representative.hash();
+                    representatives.contains(&hash.as_bytes()[..])
+                        && state.powers_of(entry, now).any(|power| power == Power::Read)
+                })
+            });
+            rules.finish(view.head.size);
+            may_read
+        })
     }
 
     /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`; and whether there are more.

@@ -145,7 +145,7 @@ pub(super) async fn in_session(core: &Core, caller: &Party, tag: &[u8]) -> Resul
     }
     // One that was closed a moment ago, too.
     core.up_to_date().await?;
-    core.is_in_session(caller, tag)
+    core.is_in_session(caller, tag).await
 }
 
 #[cfg(test)]

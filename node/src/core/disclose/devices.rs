@@ -103,13 +103,14 @@ impl Core {
     ///
     /// # Errors
     /// When the ledger can't be read.
-    pub fn is_in_session(&self, reader: &Party, tag: &[u8]) -> Result<bool, Refusal> {
+    pub async fn is_in_session(&self, reader: &Party, tag: &[u8]) -> Result<bool, Refusal> {
         let Ok(tag) = <[u8; 32]>::try_from(tag) else { return Ok(false) };
         if !reader.roles.contains(Roles::PORTAL) {
             return Ok(false);
         }
-        let found = self.reader().has_open_session(&reader.author_id, &tag, now_ms());
-        found.map_err(|error| from_read(&error))
+        let (ledger, portal) = (self.reader().clone(), reader.author_id);
+        // It may open the records that decide on a representation.
+        self.read(move || ledger.has_open_session(&portal, &tag, now_ms())).await
     }
 
     /// The mark of the first reading of a patient's own device under `tag`; none where that is on record already, or where no

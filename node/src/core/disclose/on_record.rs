@@ -335,7 +335,7 @@ impl Core {
     /// That a party has read of a patient's trace, unless it is that patient and hasn't done so for the first time with this
     /// device.
     async fn put_patient(&self, reader: &Party, tag: &[u8; 32], what: TracePart) -> Result<(), Refusal> {
-        if !reader.roles.contains(Roles::READER) && self.is_in_session(reader, tag)? {
+        if !reader.roles.contains(Roles::READER) && self.is_in_session(reader, tag).await? {
             // A session is on record once, where it was opened: not once a page.
             return Ok(());
         }
