@@ -89,8 +89,8 @@ impl Contest {
 }
 
 impl LedgerReader {
-    /// The sources of the list, and the recording parties that none of them names, by [`SourceStatus::key`]. `now_ms` is what
-    /// time it is: ledger time stands still while nobody writes.
+    /// The sources of the list, and the recording parties that none of them names, once a day is shown for them, by
+    /// [`SourceStatus::key`]. `now_ms` is what time it is: ledger time stands still while nobody writes.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -121,11 +121,13 @@ impl LedgerReader {
             });
         }
         for party in days.keys().filter(|party| !named.contains(party)) {
+            // A first record would else show on the same day.
+            let Some(recorded) = shown(party) else { continue };
             let of_party = heartbeats.range((*party, String::new())..).take_while(|((author, _), _)| author == party);
             let newest = of_party.map(|(_, row)| row).max_by_key(|row| row.time_ms);
             out.push(SourceStatus {
                 listed: None,
-                recorded: shown(party),
+                recorded: Some(recorded),
                 heartbeat: newest.map(|row| ParisDay::of(TimeMs(row.time_ms))),
                 is_silent: false,
                 missing: newest.map_or(Ok(0), |row| missing(store, Some(*party), row))?,
