@@ -59,6 +59,8 @@ pub struct Admission {
     pub(in crate::core) sealer: Arc<Sealer>,
     devices: Devices,
     quotas: Quotas<AuthorId>,
+    /// Of those who may sign nothing any more, and ask what is on record.
+    pub(super) ended: Quotas<AuthorId>,
     keys: Mutex<HashMap<KeyId, PublicKey>>,
 }
 
@@ -112,7 +114,7 @@ pub(crate) struct Header {
 impl Admission {
     /// Against what `reader` knows, sealing with `sealer`; `devices` tells whose device signs.
     pub fn new(reader: LedgerReader, sealer: Arc<Sealer>, devices: Devices) -> Self {
-        Self { reader, sealer, devices, quotas: Quotas::default(), keys: Mutex::default() }
+        Self { reader, sealer, devices, quotas: Quotas::default(), ended: Quotas::default(), keys: Mutex::default() }
     }
 
     /// Checks and seals. `clock` is what time it is, and the latest that it may be by any clock of the group, both in

@@ -16,45 +16,55 @@ use sillage_rules::entry::BatchHeader;
 
 use super::admission::{Admission, Plain, check_bounds, record_hashes};
 use crate::core::Core;
-use crate::core::refusals::{from_read, refuse};
+use crate::core::refusals::{from_read, over_quota, refuse};
+
+/// Batches a second that such an author may ask for on one node, whatever its quota was: it has few that it never got an answer to.
+const ENDED_BATCHES_PER_S: f64 = 5.0;
 
 impl Admission {
-    /// What came of a batch when it was recorded, if just this batch of this author is on record.
+    /// The header on record here that a batch names by its stream and number, and that has its key, root and signature. It costs one
+    /// signature and two look-ups, and comes before everything that costs more.
     ///
     /// # Errors
     /// `QUOTA_EXCEEDED`, and when the ledger can't be read.
-    fn recorded(&self, batch: &Batch, author: AuthorId) -> Result<Option<CommandOutcome>, Refusal> {
+    fn named(&self, batch: &Batch, author: AuthorId) -> Result<Option<BatchHeader>, Refusal> {
         let Ok(header) = check_bounds(batch) else { return Ok(None) };
+        self.ended.take(author, ENDED_BATCHES_PER_S, 1).map_err(|exceeded| {
+            let what = format!("who may sign nothing any more asks for {ENDED_BATCHES_PER_S} batches a second at most");
+            over_quota(Code::QuotaExceeded, &what, exceeded)
+        })?;
         let Ok((key, party)) = self.signer(&header.key_id) else { return Ok(None) };
         let stream_id = header.label.stream_id(&party.author_id);
         if party.author_id != author || self.check_signature(batch, &header, &key, stream_id).is_err() {
             return Ok(None);
         }
-        self.take_quota(&party, batch.records.len())?;
         let found = self.reader.batch_on_record(&stream_id, header.seq).map_err(|error| from_read(&error))?;
         let is_same = |found: &BatchHeader| {
             found.key_id == header.key_id && found.root == header.root && found.signature[..] == batch.signature[..]
         };
-        let Some(found) = found.filter(is_same) else { return Ok(None) };
-        // The signature covers the root; the records have to be those of the root.
-        let records = batch.records.iter().map(Plain::parse).collect::<Result<Vec<_>, _>>();
-        let Ok(records) = records else { return Ok(None) };
-        let hashes = record_hashes(&records);
-        let leaves: Vec<BatchLeaf> =
-            records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
-        if batch_root(&leaves) != found.root {
-            return Ok(None);
-        }
-        Ok(Some(CommandOutcome::Done {
-            stream_id,
-            seq: found.seq,
-            count: found.count,
-            root: found.root,
-            first_index: LeafIndex(found.index.get() + 1),
-            time_ms: found.time,
-            repeated: true,
-        }))
+        Ok(found.filter(is_same))
     }
+}
+
+/// What came of a batch when it was recorded, if its records are those of the header on record.
+fn recorded(batch: &Batch, found: &BatchHeader) -> Option<CommandOutcome> {
+    // The signature covers the root; the records have to be those of the root.
+    let records = batch.records.iter().map(Plain::parse).collect::<Result<Vec<_>, _>>().ok()?;
+    let hashes = record_hashes(&records);
+    let leaves: Vec<BatchLeaf> =
+        records.iter().zip(&hashes).map(|(record, hash)| record.parsed.batch_leaf(*hash)).collect();
+    if batch_root(&leaves) != found.root {
+        return None;
+    }
+    Some(CommandOutcome::Done {
+        stream_id: found.stream_id,
+        seq: found.seq,
+        count: found.count,
+        root: found.root,
+        first_index: LeafIndex(found.index.get() + 1),
+        time_ms: found.time,
+        repeated: true,
+    })
 }
 
 impl Core {
@@ -69,12 +79,18 @@ impl Core {
         refused: Refusal,
     ) -> Result<SubmitResponse, Refusal> {
         self.check_open()?;
+        let (admission, author) = (Arc::clone(&self.submitting.admission), caller.author_id);
+        let batch = Arc::new(batch);
+        let asked = Arc::clone(&batch);
+        // This node's own ledger is enough: it holds what ended the author, and all that the author recorded until then stands
+        // before that. So whoever was shut out takes neither room nor a round of the group for what isn't on record.
+        let found = self.submitting.writing.run(move || admission.named(&asked, author)).await?;
+        let Some(found) = found else { return Err(refused) };
         let bytes = batch.records.iter().map(|record| record.salt.len() + record.record.len()).sum();
         let room = self.submitting.inflight.take(bytes);
         let _room = room.ok_or_else(|| refuse(Code::Busy))?;
         self.up_to_date().await?;
-        let (admission, author) = (Arc::clone(&self.submitting.admission), caller.author_id);
-        match self.submitting.writing.run(move || admission.recorded(&batch, author)).await? {
+        match self.submitting.writing.run(move || Ok(recorded(&batch, &found))).await? {
             Some(outcome) => self.receipt(outcome),
             None => Err(refused),
         }
