@@ -51,6 +51,44 @@ const LET_GO_MAX: Duration = Duration::from_secs(5);
 const LEADS_MIN: Duration = Duration::from_secs(10);
 /// For a new leader to take over.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A leader that was removed waits so long for one node to take over before it asks another.
+const NEXT_HEIR_AFTER: Duration = Duration::from_secs(2);
+
+/// The nodes that a removed leader asked to lead: none comes a second time before all that answer had their turn.
+#[derive(Debug, Default)]
+pub(super) struct Heirs {
+    asked: Vec<u64>,
+    at: Option<Instant>,
+}
+
+impl Heirs {
+    fn is_waiting(&self, now: Instant) -> bool {
+        self.at.is_some_and(|at| now.duration_since(at) < NEXT_HEIR_AFTER)
+    }
+
+    /// `live`: voters that answer, each with the Raft index up to which it has the log. Of those not asked yet, the one that
+    /// has most.
+    fn next(&mut self, live: &[(u64, u64)], now: Instant) -> Option<u64> {
+        if live.iter().all(|(id, _)| self.asked.contains(id)) {
+            self.asked.clear();
+        }
+        let rest = live.iter().filter(|(id, _)| !self.asked.contains(id));
+        let (id, _) = rest.max_by_key(|(_, matched)| *matched)?;
+        self.asked.push(*id);
+        self.at = Some(now);
+        Some(*id)
+    }
+}
+
+/// Whether nodes that a set removed are still to be let go of by Raft, within their time, which begins anew with each set.
+fn is_let_wait(waits: &mut Option<(u64, Instant)>, epoch: u64, now: Instant) -> bool {
+    let since = match *waits {
+        Some((of, since)) if of == epoch => since,
+        _ => now,
+    };
+    *waits = Some((epoch, since));
+    now.duration_since(since) < LET_GO_MAX
+}
 
 fn place(node: &SetNode) -> Place {
     Place {
@@ -111,7 +149,7 @@ pub(in crate::core) async fn follow(core: Weak<Core>) {
         return;
     };
     let mut followed = None;
-    let mut waits_since = None;
+    let mut waits = None;
     loop {
         let Some(strong) = core.upgrade() else { return };
         let sets = strong.newest_node_set().and_then(|set| Ok((set, strong.reader.node_set()?)));
@@ -119,11 +157,10 @@ pub(in crate::core) async fn follow(core: Weak<Core>) {
             Ok((set, applied))
                 if set.epoch == applied.epoch
                     && strong.raft_members().outside(&set).next().is_some()
-                    && waits_since.get_or_insert_with(Instant::now).elapsed() < LET_GO_MAX => {}
+                    && is_let_wait(&mut waits, set.epoch, Instant::now()) => {}
             Ok((set, applied))
                 if followed != Some((set.epoch, applied.epoch, applied.node(strong.config.id).is_some())) =>
             {
-                waits_since = None;
                 followed = Some((set.epoch, applied.epoch, applied.node(strong.config.id).is_some()));
                 strong.take_up(&set, &applied, &core);
             }
@@ -209,10 +246,22 @@ impl Core {
         since.map_or(LEADS_MIN, |(_, since)| LEADS_MIN.saturating_sub(since.elapsed()))
     }
 
-    /// Hands leadership to a node of the set, where this one was removed: the next leader lets go of it.
-    fn give_lead_away(&self, set: &NodeSet) {
+    /// Hands leadership to a node of the set that answers, where this one was removed: the next leader lets go of it.
+    async fn give_lead_away(&self, set: &NodeSet) {
+        if self.membership.heirs.lock().is_waiting(Instant::now()) {
+            return;
+        }
         let raft = self.raft_members();
-        let next = set.voters.iter().copied().find(|id| *id != self.config.id && raft.voters.contains(id));
+        let voters = set.voters.iter().copied().filter(|id| *id != self.config.id && raft.voters.contains(id));
+        let asked = voters.map(async |id| {
+            let status = self.status_of(id).await?;
+            matches!(status.status.as_str(), "ok" | "warning").then_some(id)
+        });
+        let live = futures::future::join_all(asked).await;
+        let peers = self.replica.status().core.peers.clone();
+        let matched = |id: u64| peers.iter().find(|peer| peer.id == id).map_or(0, |peer| peer.matched);
+        let live: Vec<(u64, u64)> = live.into_iter().flatten().map(|id| (id, matched(id))).collect();
+        let next = self.membership.heirs.lock().next(&live, Instant::now());
         if let Some(next) = next {
             tracing::warn!(next, "this node was removed from the group: it hands leadership over");
             self.replica.transfer_leader(next);
@@ -225,7 +274,7 @@ impl Core {
             && set.node(self.config.id).is_none()
             && !is_newcomer(self.config.id, set)
         {
-            self.give_lead_away(set);
+            self.give_lead_away(set).await;
             return;
         }
         let step = set.and_then(|set| self.next_step(&set));
@@ -550,5 +599,37 @@ fn words(change: &MemberChange) -> String {
         MemberChange::Remove(ids) => format!("Raft lets go of {ids:?}"),
         MemberChange::Leave => "Raft ends the step with two majorities".to_owned(),
         other => format!("Raft's members change: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_set_that_removes_a_node_begins_its_time_anew() {
+        let (mut waits, start) = (None, Instant::now());
+        assert!(is_let_wait(&mut waits, 4, start));
+        assert!(is_let_wait(&mut waits, 4, start + LET_GO_MAX - Duration::from_millis(1)));
+        assert!(!is_let_wait(&mut waits, 4, start + LET_GO_MAX), "a slow removal");
+        assert!(!is_let_wait(&mut waits, 4, start + 3 * LET_GO_MAX), "the same one");
+        let next = start + 3 * LET_GO_MAX;
+        assert!(is_let_wait(&mut waits, 5, next));
+        assert!(!is_let_wait(&mut waits, 5, next + LET_GO_MAX));
+    }
+
+    #[tokio::test]
+    async fn a_removed_leader_asks_each_node_that_answers_and_the_one_with_most_first() {
+        let (mut heirs, now) = (Heirs::default(), Instant::now());
+        assert_eq!(heirs.next(&[], now), None);
+        assert!(!heirs.is_waiting(now));
+        let live = [(1, 70), (3, 90), (4, 80)];
+        assert_eq!(heirs.next(&live, now), Some(3));
+        assert!(heirs.is_waiting(now) && !heirs.is_waiting(now + NEXT_HEIR_AFTER));
+        assert_eq!(heirs.next(&live, now), Some(4));
+        assert_eq!(heirs.next(&live, now), Some(1));
+        assert_eq!(heirs.next(&live, now), Some(3), "from the beginning");
+        assert_eq!(heirs.next(&live[..1], now), Some(1), "another one died");
+        assert_eq!(heirs.next(&live[..1], now), Some(1), "nobody else answers");
     }
 }

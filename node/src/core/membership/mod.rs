@@ -26,7 +26,7 @@ use crate::tls::{self, SpkiSha256, TlsError};
 /// Locks, in the order in which they are taken:
 ///
 /// 1. `changing`: held over one operator's change and its calls to other nodes;
-/// 2. `refused`, `proven`, `leads_since`, `next_log_keys` and the list of pins: each held for one look or one change.
+/// 2. `refused`, `proven`, `leads_since`, `heirs`, `next_log_keys` and the list of pins: each held for one look or one change.
 pub(super) struct Membership {
     /// Certificates of the present nodes.
     pins: Pins,
@@ -39,14 +39,16 @@ pub(super) struct Membership {
     proven: Mutex<Option<NodeSet>>,
     /// Since when this node leads, and in which term.
     leads_since: Mutex<Option<(u64, Instant)>>,
+    /// Whom this node, which was removed, asked to lead.
+    heirs: Mutex<members::Heirs>,
     /// The log's next keys that were given out, by the set's epoch and the node that was to leave.
     next_log_keys: Mutex<BTreeMap<(u64, u64), SigningKey>>,
 }
 
 impl Membership {
     pub(super) fn new(pins: Pins, transport: Weak<PeerTransport>) -> Self {
-        let (changing, refused, proven, leads_since, next_log_keys) = Default::default();
-        Self { pins, transport, changing, refused, proven, leads_since, next_log_keys }
+        let (changing, refused, proven, leads_since, heirs, next_log_keys) = Default::default();
+        Self { pins, transport, changing, refused, proven, leads_since, heirs, next_log_keys }
     }
 }
 
