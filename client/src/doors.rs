@@ -44,11 +44,12 @@ impl Session {
     /// When the caller answers none, the ledger can't be reached, or its pages don't go on.
     pub async fn contests(&self, waiting_only: bool) -> Result<Vec<v1::ContestRow>, ClientError> {
         let mut out: Vec<v1::ContestRow> = Vec::new();
+        let mut after_index = 0;
         loop {
-            let after_index = out.last().map_or(0, |row| row.index);
             let request = v1::ListContestsRequest { waiting_only, after_index, limit: CONTESTS };
             let page = self.client.call(|mut rpc| async move { rpc.list_contests(request).await }).await?;
-            let goes_on = page.rows.first().is_some_and(|row| row.index > after_index);
+            // A page ends early, even without a row, where the ledger left many contests out.
+            let goes_on = page.next_after_index > after_index && page.rows.iter().all(|row| row.index > after_index);
             out.extend(page.rows);
             if !page.more {
                 return Ok(out);
@@ -56,6 +57,7 @@ impl Session {
             if !goes_on {
                 return Err(no_end());
             }
+            after_index = page.next_after_index;
         }
     }
 }

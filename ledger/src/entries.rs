@@ -34,7 +34,7 @@ use sillage_rules::voiding::Whose;
 use crate::consent::BreakGlass;
 use crate::error::ReadError;
 use crate::reader::{
-    BatchPath, Contest, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan, VoidingPart,
+    BatchPath, ContestsPage, GlassFilter, Headers, LedgerReader, PatientProof, RuleRow, TraceScan, VoidingPart,
 };
 use crate::schema::TAG_LEN;
 use crate::seal::{OpenedEntry, SealError, Sealer};
@@ -141,7 +141,8 @@ impl EntryReader {
         self.0.preview_voiding(whose, within, next)
     }
 
-    /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`; and whether there are more.
+    /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`. A part may be short or
+    /// empty and still have a next one: it ends once it has looked at a thousand.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -150,7 +151,7 @@ impl EntryReader {
         party: &AuthorId,
         waiting_only: bool,
         within: (LeafIndex, usize),
-    ) -> Result<(Vec<Contest>, bool), ReadError> {
+    ) -> Result<ContestsPage, ReadError> {
         self.0.contests(party, waiting_only, within)
     }
 

@@ -65,8 +65,8 @@ pub use options::Plants;
 pub use overlay::erasing::{EPOCHS_AHEAD_MAX, Erasure, KekEpochs, OpenErasure};
 pub use overlay::voids::{ReviewGround, VoidedDecision, VoidedRange};
 pub use reader::{
-    BatchFault, BatchPath, BatchVerifier, Contest, DocumentsAt, GlassFilter, Head, Headers, LedgerReader, NearLimit,
-    PatientProof, RuleRow, SourceStatus, TraceRow, TraceScan, VoidingPart,
+    BatchFault, BatchPath, BatchVerifier, Contest, ContestsPage, DocumentsAt, GlassFilter, Head, Headers, LedgerReader,
+    NearLimit, PatientProof, RuleRow, SourceStatus, SourcesPage, TraceRow, TraceScan, VoidingPart,
 };
 pub use rows::{KeyInfo, KeyState, Party, StreamInfo};
 pub use stats::{ApplyStats, StageTimes};

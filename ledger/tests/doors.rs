@@ -446,7 +446,22 @@ mod contests {
 
     fn of(world: &World, party: u8) -> Vec<sillage_ledger::Contest> {
         let found = world.reader().contests(&author_id(party), false, (LeafIndex(0), 10));
-        found.expect("read").0
+        found.expect("read").rows
+    }
+
+    /// All that go to the recorder, read one at a time.
+    fn of_pages(world: &World, waiting_only: bool) -> Vec<sillage_ledger::Contest> {
+        let (mut out, mut after) = (Vec::new(), LeafIndex(0));
+        loop {
+            let page = world.reader().contests(&author_id(RECORDER), waiting_only, (after, 1)).expect("read");
+            assert!(page.rows.len() <= 1 && page.looked_at >= page.rows.len());
+            out.extend(page.rows);
+            match page.next_after {
+                Some(next) if next > after => after = next,
+                Some(_) => panic!("the pages don't go on"),
+                None => return out,
+            }
+        }
     }
 
     #[test]
@@ -465,7 +480,7 @@ mod contests {
         let found = of(&world, RECORDER);
         assert_eq!(found[0].answered.map(|(index, _)| index), Some(answer));
         assert!(!found[0].is_late(sillage_proof::hash::LedgerTimeMs(world.now)));
-        let waiting = world.reader().contests(&author_id(RECORDER), true, (LeafIndex(0), 10)).expect("read").0;
+        let waiting = world.reader().contests(&author_id(RECORDER), true, (LeafIndex(0), 10)).expect("read").rows;
         assert!(waiting.is_empty());
     }
 
@@ -627,7 +642,10 @@ mod contests {
         let closed = proven(&world, v1::Record { occurred_at_ms: world.now, ..closed }, 50, false);
         world.try_record_by(DESK, &[closed]).expect("closed");
         world.try_record_by(DESK, &[more]).expect("a question");
-        assert!(of(&world, RECORDER)[0].closed.is_some());
+        let all = of_pages(&world, false);
+        assert!(all[0].closed.is_some());
+        let waiting: Vec<LeafIndex> = all.iter().skip(1).map(|contest| contest.index).collect();
+        assert_eq!(of_pages(&world, true).iter().map(|contest| contest.index).collect::<Vec<_>>(), waiting);
     }
 
     #[test]

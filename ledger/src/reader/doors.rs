@@ -44,6 +44,31 @@ impl SourceStatus {
     }
 }
 
+/// A part of the list of sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcesPage {
+    /// By [`SourceStatus::key`].
+    pub rows: Vec<SourceStatus>,
+    /// Whether there are others after these.
+    pub more: bool,
+    /// Sources that were looked at: all of them, as each stands in order of its key only once all are read.
+    pub looked_at: usize,
+}
+
+/// A part of the contests that go to a party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContestsPage {
+    /// Oldest first.
+    pub rows: Vec<Contest>,
+    /// Where the next part begins: after this entry. None: there are no others.
+    pub next_after: Option<LeafIndex>,
+    /// Contests that were looked at, also those that were left out.
+    pub looked_at: usize,
+}
+
+/// Contests that one part looks at, at most.
+const CONTESTS_LOOKED_AT_MAX: usize = 1_000;
+
 /// A contest, by numbers alone: what was asked and answered stands in sealed records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contest {
@@ -95,6 +120,21 @@ impl LedgerReader {
     /// # Errors
     /// When the store can't be read.
     pub fn sources(&self, now_ms: u64) -> Result<Vec<SourceStatus>, ReadError> {
+        Ok(self.sources_page(now_ms, "", usize::MAX, |_| true)?.rows)
+    }
+
+    /// Of [`LedgerReader::sources`] those with a key after `after`, at most `limit`. Batches that are missing are counted of
+    /// those alone that `is_told` names: each takes a look-up for every stream.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn sources_page(
+        &self,
+        now_ms: u64,
+        after: &str,
+        limit: usize,
+        is_told: impl Fn(&SourceStatus) -> bool,
+    ) -> Result<SourcesPage, ReadError> {
         let view = self.view();
         let now_ms = view.head.time.get().max(now_ms);
         let store = &view.store;
@@ -103,39 +143,55 @@ impl LedgerReader {
             let [last, before] = days.get(party).copied().unwrap_or_default();
             SourcesChange::shown(now_ms, last, before)
         };
-        let mut names = BTreeMap::new();
+        let of_party = |party: AuthorId| {
+            heartbeats.range((party, String::new())..).take_while(move |((author, _), _)| *author == party)
+        };
         let mut out = Vec::with_capacity(listed.len());
         let named: BTreeSet<AuthorId> = listed.iter().filter_map(|source| source.author_id).collect();
         for source in listed {
             let heard = source.author_id.and_then(|party| heartbeats.get(&(party, source.id.clone())));
             let recorded = source.author_id.as_ref().and_then(shown);
-            let party =
-                source.author_id.map(|id| Ok::<_, ReadError>((id, name_of(store, &mut names, id)?))).transpose()?;
             out.push(SourceStatus {
                 is_silent: source.is_silent(now_ms, heard.map(|row| row.time_ms), recorded),
-                missing: heard.map_or(Ok(0), |row| missing(store, source.author_id, row))?,
+                missing: 0,
                 heartbeat: heard.map(|row| ParisDay::of(TimeMs(row.time_ms))),
                 recorded,
-                party,
+                party: source.author_id.map(|id| (id, String::new())),
                 listed: Some(source),
             });
         }
         for party in days.keys().filter(|party| !named.contains(party)) {
             // A first record would else show on the same day.
             let Some(recorded) = shown(party) else { continue };
-            let of_party = heartbeats.range((*party, String::new())..).take_while(|((author, _), _)| author == party);
-            let newest = of_party.map(|(_, row)| row).max_by_key(|row| row.time_ms);
+            let newest = of_party(*party).map(|(_, row)| row).max_by_key(|row| row.time_ms);
             out.push(SourceStatus {
                 listed: None,
                 recorded: Some(recorded),
                 heartbeat: newest.map(|row| ParisDay::of(TimeMs(row.time_ms))),
                 is_silent: false,
-                missing: newest.map_or(Ok(0), |row| missing(store, Some(*party), row))?,
-                party: Some((*party, name_of(store, &mut names, *party)?)),
+                missing: 0,
+                party: Some((*party, String::new())),
             });
         }
         out.sort_by_cached_key(SourceStatus::key);
-        Ok(out)
+        let looked_at = out.len();
+        let mut rest = out.into_iter().filter(|source| after.is_empty() || source.key().as_str() > after);
+        let mut rows: Vec<SourceStatus> = rest.by_ref().take(limit).collect();
+        let more = rest.next().is_some();
+        let mut names = BTreeMap::new();
+        for row in &mut rows {
+            let told = is_told(row);
+            let Some((party, name)) = &mut row.party else { continue };
+            *name = name_of(store, &mut names, *party)?;
+            let newest = match &row.listed {
+                Some(listed) => heartbeats.get(&(*party, listed.id.clone())),
+                None => of_party(*party).map(|(_, row)| row).max_by_key(|row| row.time_ms),
+            };
+            if let Some(newest) = newest.filter(|_| told) {
+                row.missing = missing(store, *party, newest)?;
+            }
+        }
+        Ok(SourcesPage { rows, more, looked_at })
     }
 
     /// Tells whether a portal has an open session of the patient with this tag. One that a representative opened is open for as
@@ -177,8 +233,9 @@ impl LedgerReader {
         })
     }
 
-    /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`; and whether there are more.
-    /// Those whose opening was voided are left out, and with `waiting_only` those that were answered or closed.
+    /// The contests that go to a party, opened after entry `after`, oldest first, at most `limit`. Those whose opening was voided
+    /// are left out, and with `waiting_only` those that were answered or closed. A part may be short or empty and still have a
+    /// next one: it ends once it has looked at a thousand.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -187,22 +244,28 @@ impl LedgerReader {
         party: &AuthorId,
         waiting_only: bool,
         (after, limit): (LeafIndex, usize),
-    ) -> Result<(Vec<Contest>, bool), ReadError> {
+    ) -> Result<ContestsPage, ReadError> {
         let view = self.view();
         let overlay = Overlay::new(&view.store);
-        let (mut out, mut from) = (Vec::new(), after);
+        let (mut rows, mut from, mut looked_at) = (Vec::new(), after, 0);
         loop {
-            let page = view.store.contests_of(party, from, limit + 1)?;
-            let Some((last, _)) = page.last() else { return Ok((out, false)) };
-            from = *last;
-            for (index, row) in page {
-                if waiting_only && row.is_done() || overlay.voided_by(index)?.is_some() {
-                    continue;
+            let part = view.store.contests_of(party, from, limit + 1)?;
+            if part.is_empty() {
+                return Ok(ContestsPage { rows, next_after: None, looked_at });
+            }
+            for (index, row) in part {
+                if looked_at == CONTESTS_LOOKED_AT_MAX {
+                    return Ok(ContestsPage { rows, next_after: Some(from), looked_at });
                 }
-                if out.len() == limit {
-                    return Ok((out, true));
+                looked_at += 1;
+                let is_left_out = waiting_only && row.is_done() || overlay.voided_by(index)?.is_some();
+                if !is_left_out && rows.len() == limit {
+                    return Ok(ContestsPage { rows, next_after: Some(from), looked_at });
                 }
-                out.push(Contest::of(index, &row)?);
+                from = index;
+                if !is_left_out {
+                    rows.push(Contest::of(index, &row)?);
+                }
             }
         }
     }
@@ -218,8 +281,7 @@ fn name_of(store: &Store, names: &mut BTreeMap<AuthorId, String>, id: AuthorId) 
 }
 
 /// How many batches a heartbeat says were signed, and aren't on record.
-fn missing(store: &Store, party: Option<AuthorId>, row: &HeartbeatRow) -> Result<u64, ReadError> {
-    let Some(party) = party else { return Ok(0) };
+fn missing(store: &Store, party: AuthorId, row: &HeartbeatRow) -> Result<u64, ReadError> {
     let mut missing = 0_u64;
     for mark in &row.streams {
         let Ok(label) = StreamLabel::parse(&mark.stream) else { continue };

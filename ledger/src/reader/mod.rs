@@ -21,7 +21,7 @@ pub use self::authority::NearLimit;
 pub use self::batches::{BatchFault, BatchPath, BatchVerifier, Headers};
 pub use self::break_glass::GlassFilter;
 pub use self::consent::{DocumentsAt, RuleRow};
-pub use self::doors::{Contest, SourceStatus};
+pub use self::doors::{Contest, ContestsPage, SourceStatus, SourcesPage};
 pub use self::patients::PatientProof;
 pub use self::trace::{TraceRow, TraceScan};
 pub use self::voids::VoidingPart;

@@ -20,6 +20,8 @@ use crate::core::{Core, now_ms};
 /// Sources of a page where the caller doesn't say, and at most.
 const SOURCES_DEFAULT: u32 = 500;
 const SOURCES_MAX: u32 = 2_000;
+/// Sources that are looked at for what one row costs: a page is given in order of the keys, and all are read for that.
+const LOOKED_AT_PER_ROW: usize = 16;
 
 /// The list of sources, with the days on which each was heard. It says nothing of patients: any registered party may ask.
 pub(super) async fn handle_list_sources(
@@ -27,6 +29,8 @@ pub(super) async fn handle_list_sources(
     request: Request<ListSourcesRequest>,
 ) -> Result<ListSourcesResponse, Refusal> {
     let caller = party(core, &request).await?;
+    // No line tells of it. All rows of the list are looked at whatever is asked for, and paid off before the next page.
+    core.take_reading(&caller, false, 1)?;
     core.up_to_date().await?;
     let ListSourcesRequest { after, limit } = request.into_inner();
     let limit = match limit {
@@ -35,27 +39,32 @@ pub(super) async fn handle_list_sources(
         _ => return Err(Refusal::new(Code::MalformedRequest, "a page has 1 to 2,000 sources")),
     };
     let limit = usize::try_from(limit).expect("at most 2,000");
-    let reader = core.reader().clone();
-    let sources = core.read(move || reader.sources(now_ms()).map_err(|error| from_read(&error))).await?;
-    let mut rest = sources.iter().filter(|source| after.is_empty() || source.key() > after);
-    let rows: Vec<SourceRow> = rest.by_ref().take(limit).map(|source| row(source, &caller)).collect();
-    Ok(ListSourcesResponse { rows, more: rest.next().is_some() })
+    let (reader, asking) = (core.reader().clone(), caller.clone());
+    let find = move || reader.sources_page(now_ms(), &after, limit, |source| is_told(source, &asking));
+    let page = core.read(move || find().map_err(|error| from_read(&error))).await?;
+    let cost = page.rows.len() + page.looked_at.div_ceil(LOOKED_AT_PER_ROW);
+    core.charge_rows(caller.author_id, cost as u64, 1);
+    let rows: Vec<SourceRow> = page.rows.iter().map(|source| row(source, &caller)).collect();
+    Ok(ListSourcesResponse { rows, more: page.more })
 }
 
 /// Parties that are told how many batches of any source haven't arrived: the number changes when one does, and to anybody else that
 /// would tell when a record of a small practice came.
 const WATCHING: Roles = Roles::OPERATOR.with(Roles::AUDITOR).with(Roles::AUTHORITY);
 
-fn row(source: &SourceStatus, caller: &Party) -> SourceRow {
+fn is_told(source: &SourceStatus, caller: &Party) -> bool {
     let own = source.party.as_ref().is_some_and(|(id, _)| *id == caller.author_id);
-    let is_told = own || caller.roles.intersects(WATCHING);
+    own || caller.roles.intersects(WATCHING)
+}
+
+fn row(source: &SourceStatus, caller: &Party) -> SourceRow {
     let day = |day: Option<ParisDay>| day.map(|day| day.to_string()).unwrap_or_default();
     let mut row = SourceRow {
         key: source.key(),
         recorded_day: day(source.recorded),
         heartbeat_day: day(source.heartbeat),
         silent: source.is_silent,
-        missing_batches: if is_told { source.missing } else { 0 },
+        missing_batches: if is_told(source, caller) { source.missing } else { 0 },
         ..SourceRow::default()
     };
     if let Some((id, name)) = &source.party {

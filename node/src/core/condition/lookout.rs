@@ -5,9 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sillage_proto::v1::ClusterStatusRequest;
+use sillage_rules::codes::Code;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::alarms::Alarm;
+use crate::core::refusals::from_read;
 use crate::core::{Core, now_ms};
 
 /// Between two looks.
@@ -48,6 +51,7 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
     let mut led = Instant::now();
     let mut limits_seen = Instant::now();
     let mut sources_seen: Option<Instant> = None;
+    let mut looking: Option<JoinHandle<()>> = None;
     loop {
         {
             let Some(core) = core.upgrade() else { return };
@@ -58,8 +62,11 @@ pub(in crate::core) async fn run(core: Weak<Core>) {
                 core.look_at_limits();
                 limits_seen = Instant::now();
             }
-            if sources_seen.is_none_or(|at| at.elapsed() >= SOURCES_EVERY) {
-                core.look_at_sources();
+            let is_due = sources_seen.is_none_or(|at| at.elapsed() >= SOURCES_EVERY);
+            if is_due && looking.as_ref().is_none_or(JoinHandle::is_finished) {
+                // The disk is looked at meanwhile: readings of others may take their time.
+                let core = Arc::clone(&core);
+                looking = Some(tokio::spawn(async move { core.look_at_sources().await }));
                 sources_seen = Some(Instant::now());
             }
             core.alarms.set(Alarm::CertificateEnds, ends_soon(core.condition.certificates_end_s, now_ms() / 1_000));
@@ -94,10 +101,14 @@ impl Core {
     }
 
     /// Raises an alarm for sources of the authority's list of which nothing was heard for longer than they may be silent.
-    fn look_at_sources(&self) {
-        let sources = match self.reader.sources(now_ms()) {
-            Ok(sources) => sources,
-            Err(error) => return tracing::error!(%error, "the list of sources can't be read"),
+    async fn look_at_sources(&self) {
+        let reader = self.reader.clone();
+        // All of them are read: not on a thread that others wait for.
+        let find = move || reader.sources_page(now_ms(), "", usize::MAX, |_| false);
+        let sources = match self.read(move || find().map_err(|error| from_read(&error))).await {
+            Ok(page) => page.rows,
+            Err(refusal) if refusal.code == Code::Busy => return,
+            Err(refusal) => return tracing::error!(code = refusal.code.as_str(), "the list of sources can't be read"),
         };
         let silent: Vec<String> =
             sources.iter().filter(|source| source.is_silent).map(sillage_ledger::SourceStatus::key).collect();

@@ -40,10 +40,12 @@ impl Question for ListContestsRequest {
         let limit = usize::try_from(rows(self.limit)?).expect("at most 200");
         let entries = access.entries();
         let found = entries.contests(&caller.author_id, self.waiting_only, (LeafIndex(self.after_index), limit));
-        let (found, more) = found.map_err(|error| from_read(&error))?;
-        let rows = found.iter().map(|contest| row(access, contest)).collect::<Result<Vec<_>, _>>()?;
-        let cost = rows.len() as u64 * 2;
-        Ok(Withheld::new(ListContestsResponse { rows, more }, caller, cost, Subject::Public))
+        let found = found.map_err(|error| from_read(&error))?;
+        let rows = found.rows.iter().map(|contest| row(access, contest)).collect::<Result<Vec<_>, _>>()?;
+        // Those that are left out were read, too.
+        let cost = (rows.len() + found.looked_at) as u64;
+        let (more, next_after_index) = (found.next_after.is_some(), found.next_after.map_or(0, LeafIndex::get));
+        Ok(Withheld::new(ListContestsResponse { rows, more, next_after_index }, caller, cost, Subject::Public))
     }
 }
 
