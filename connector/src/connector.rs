@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::emergency::Emergency;
 use crate::heartbeat;
 use crate::index::{Index, IndexError};
-use crate::intake::Intake;
+use crate::intake::{CatchUpError, Intake};
 use crate::ledger::Ledger;
 use crate::mapping::Terms;
 use crate::recorder::{self, Condition, Outcomes, Queue, Work};
@@ -36,6 +36,9 @@ pub enum ConnectorError {
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The spool and the index, brought together.
+    #[error(transparent)]
+    CatchUp(#[from] CatchUpError),
     /// What doesn't fit the log.
     #[error("{0}")]
     Unfit(String),

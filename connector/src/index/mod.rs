@@ -16,6 +16,7 @@ pub mod search;
 mod store;
 pub mod terms;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -251,6 +252,18 @@ impl Index {
             let sql = "SELECT number, kind FROM event WHERE state = 0 ORDER BY number";
             let mut select = connection.prepare(sql)?;
             let rows = select.query_map([], |row| Ok((SpoolNumber(row.get(0)?), row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// The arrivals from this number on that have a row, each with whether it still waits.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn states(&self, from: SpoolNumber) -> Result<HashMap<u64, bool>, IndexError> {
+        self.reading(|connection| {
+            let mut select = connection.prepare("SELECT number, state = 0 FROM event WHERE number >= ?1")?;
+            let rows = select.query_map([from.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         })
     }

@@ -51,6 +51,10 @@ fn spool(dir: &Path, bytes_max: u64, after: u64) -> Spool {
 }
 
 fn begin(dir: &Path, bytes_max: u64) -> (Intake, Arc<Work>) {
+    try_begin(dir, bytes_max).expect("begun")
+}
+
+fn try_begin(dir: &Path, bytes_max: u64) -> Result<(Intake, Arc<Work>), CatchUpError> {
     let index = Arc::new(Index::open(&dir.join("index.sqlite"), &key()).expect("opened"));
     let spool = spool(dir, bytes_max, index.last().expect("readable"));
     let quarantine = Quarantine::open(&dir.join("quarantine"), [5; 32], QuarantineBounds::default()).expect("opened");
@@ -68,8 +72,8 @@ fn begin(dir: &Path, bytes_max: u64) -> (Intake, Arc<Work>) {
         last_before: SpoolNumber(spool.next().0 - 1),
     });
     let config: Config = toml::from_str("profile = \"p.toml\"\nstream = \"c\"\n").expect("a configuration");
-    let intake = Intake::begin(Arc::clone(&work), spool, &config).expect("begun");
-    (intake, work)
+    let intake = Intake::begin(Arc::clone(&work), spool, &config)?;
+    Ok((intake, work))
 }
 
 async fn take(intake: &Intake, n: u64) -> Result<Taken, NotTaken> {
@@ -132,6 +136,25 @@ async fn a_crash_between_the_spool_and_the_index_is_made_good() {
     // Its sender sends it again.
     assert_eq!(take(&intake, 2).await, Ok(Taken::Spooled { number: SpoolNumber(2), repeated: true }));
     assert_eq!(work.spool.waiting_count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_arrival_that_cannot_be_read_keeps_the_connector_from_starting() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (intake, work) = begin(dir.path(), ROOM);
+    take(&intake, 1).await.expect("taken");
+    drop((intake, work));
+    ended(dir.path());
+    // Durable in the spool, without a row in the index, and of a version that this program doesn't know.
+    let mut between = spool(dir.path(), ROOM, 1);
+    between.append(&[b"another version".to_vec()]).expect("durable");
+    drop(between);
+    for _ in 0..2 {
+        let error = try_begin(dir.path(), ROOM).err().expect("it doesn't start").to_string();
+        assert!(error.contains("arrival 2 of the spool") && error.contains(".seg"), "{error}");
+    }
+    let kept = spool(dir.path(), ROOM, 1);
+    assert_eq!(kept.reader().read(SpoolNumber(2)).expect("readable").as_deref(), Some(b"another version".as_slice()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

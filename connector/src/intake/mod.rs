@@ -27,10 +27,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use crate::arrival::{Arrival, Door, NotTaken, Place, Refusal, RefusedArrivals, ResourceId, SpoolNumber, Taken};
 use crate::config::Config;
-use crate::index::{IndexError, State, Tally};
+use crate::index::{State, Tally};
 use crate::mapping::{self, Terms};
 use crate::recorder::{Outcome, Work};
 use crate::spool::Spool;
+pub use writer::CatchUpError;
 use writer::{Kept, Request};
 
 /// Requests that wait for the writer.
@@ -55,8 +56,8 @@ impl Intake {
     /// Begins to take arrivals into this spool, on a thread of its own.
     ///
     /// # Errors
-    /// When the index can't be brought up to the spool, or the system gives no thread.
-    pub(crate) fn begin(work: Arc<Work>, spool: Spool, config: &Config) -> Result<Self, IndexError> {
+    /// When the index can't be brought up to the spool: an arrival that was acknowledged can't be read, for example.
+    pub(crate) fn begin(work: Arc<Work>, spool: Spool, config: &Config) -> Result<Self, CatchUpError> {
         writer::catch_up(&work, &spool)?;
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         writer::start(Arc::clone(&work), spool, asked);

@@ -1,6 +1,7 @@
 //! The thread that owns the spool: of all arrivals that wait, those that are new become durable by one write and one `fsync`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,21 +49,49 @@ pub(super) enum Kept {
     Full,
 }
 
+/// Why the index can't be brought up to the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// An arrival was acknowledged, isn't in the index yet, and can't be read.
+    #[error(
+        "arrival {number} of the spool, in {}, can't be read ({why}): the connector doesn't start, because this arrival was \
+         acknowledged and would be lost; make the file readable, restore it from a copy, or start the program of the version that \
+         wrote it; where it can't be saved, move the file out of the folder and ask the senders for its events again", file.display()
+    )]
+    Unreadable {
+        /// Its place in the spool.
+        number: SpoolNumber,
+        /// The segment that holds it.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
 /// Adds to the index what the spool has and the index doesn't: a crash came between the two.
-pub(super) fn catch_up(work: &Work, spool: &Spool) -> Result<(), IndexError> {
-    let last = work.index.last()?;
-    let behind: Vec<SpoolNumber> = work.spool.waiting().into_iter().filter(|number| number.0 > last).collect();
+pub(super) fn catch_up(work: &Work, spool: &Spool) -> Result<(), CatchUpError> {
+    let waiting = work.spool.waiting();
+    let Some(first) = waiting.first() else { return Ok(()) };
+    // Not by the highest number alone: a gap below it would never be closed.
+    let has_row: HashSet<u64> = work.index.states(*first)?.into_keys().collect();
+    let behind: Vec<SpoolNumber> = waiting.into_iter().filter(|number| !has_row.contains(&number.0)).collect();
     if !behind.is_empty() {
         tracing::info!(arrivals = behind.len(), next = %spool.next(), "the index is brought up to the spool");
     }
     for numbers in behind.chunks(CATCH_UP) {
         let mut rows = Vec::with_capacity(numbers.len());
         for number in numbers {
-            let arrival = work.spool.read(*number).ok().flatten().and_then(|bytes| mapping::from_spool(&bytes));
-            let Some(arrival) = arrival else {
-                tracing::error!(%number, "an arrival of the spool can't be read: it stays there");
-                continue;
+            let unreadable = |why: String| {
+                let file = work.spool.file_of(*number).unwrap_or_default();
+                CatchUpError::Unreadable { number: *number, file, why }
             };
+            let bytes = work.spool.read(*number).map_err(|error| unreadable(error.to_string()))?;
+            let bytes = bytes.ok_or_else(|| unreadable("it isn't there any more".to_owned()))?;
+            let arrival = mapping::from_spool(&bytes);
+            let arrival = arrival.ok_or_else(|| unreadable("another version wrote it, or none".to_owned()))?;
             match mapping::map(&arrival, &work.terms) {
                 Ok(mapped) => rows.push(mapping::row(work.index.names(), &arrival, &mapped, *number)),
                 // It was taken under other terms: the recorder refuses it, and quarantines it.

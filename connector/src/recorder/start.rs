@@ -1,7 +1,7 @@
 //! The start of the recorder: what the outbox knows goes into the index, what may be on record is asked for, and only then the
 //! rest is taken up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sillage_client::ClientError;
@@ -116,25 +116,30 @@ async fn note_done(work: &Work, stream: &Stream) {
     }
 }
 
-/// What waits in the spool and is neither on record nor on its way. The spool lets the rest go.
+/// What waits in the spool and is neither on record nor on its way. The spool lets go what is on record or refused.
 async fn waiting(work: &Work, held: &HashSet<u64>) -> Vec<(SpoolNumber, Lane)> {
     let mut pause = Pause::new();
-    let known = loop {
-        match work.index.waiting() {
-            Ok(known) => break known,
+    let in_spool = work.spool.waiting();
+    let first = in_spool.first().copied().unwrap_or(SpoolNumber(0));
+    let (known, states) = loop {
+        match work.index.waiting().and_then(|known| Ok((known, work.index.states(first)?))) {
+            Ok(read) => break read,
             Err(error) => work.condition.raise(error.to_string()),
         }
         pause.wait().await;
     };
-    let is_waiting: HashSet<u64> = known.iter().map(|(number, _)| number.0).collect();
     let is_of_before = |number: &SpoolNumber| *number <= work.last_before;
-    for number in work.spool.waiting().into_iter().filter(is_of_before) {
-        if !is_waiting.contains(&number.0) {
-            work.spool.release(number);
-        }
+    let of_before: Vec<SpoolNumber> = in_spool.into_iter().filter(is_of_before).collect();
+    for number in done(&of_before, &states) {
+        work.spool.release(number);
     }
     let ours = known.into_iter().filter(|(number, _)| is_of_before(number) && !held.contains(&number.0));
     ours.map(|(number, kind)| (number, Lane::of(&kind))).collect()
+}
+
+/// Those of which the index says what became of them. One without a row stays in the spool: nothing is known of it.
+fn done(numbers: &[SpoolNumber], states: &HashMap<u64, bool>) -> Vec<SpoolNumber> {
+    numbers.iter().copied().filter(|number| states.get(&number.0) == Some(&false)).collect()
 }
 
 /// Sends the batch that may be on record, until the ledger says that it is, or refuses it: then its arrivals wait again.
@@ -157,5 +162,17 @@ async fn settle(work: &Work, stream: &mut Stream) {
             }
             Err(error) => work.wait(&error, &mut pause).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spool_lets_go_only_what_is_on_record_or_refused() {
+        let numbers = [1, 2, 3].map(SpoolNumber);
+        let states = HashMap::from([(1, false), (3, true)]);
+        assert_eq!(done(&numbers, &states), [SpoolNumber(1)], "2 has no row, 3 waits");
     }
 }

@@ -369,6 +369,13 @@ impl SpoolReader {
         out
     }
 
+    /// The segment that holds an arrival; none where it is gone.
+    pub fn file_of(&self, number: SpoolNumber) -> Option<PathBuf> {
+        let shelves = self.shelves.read();
+        let (first, _) = shelves.find(number)?;
+        Some(shelves.0[&first].path.clone())
+    }
+
     /// How many arrivals weren't released.
     pub fn waiting_count(&self) -> usize {
         self.shelves.read().0.values().map(|segment| segment.waiting).sum()
