@@ -50,6 +50,7 @@ use sillage_rules::limits::{BATCH_BYTES_MAX, SALT_BYTES};
 use sillage_rules::record::check_time;
 
 pub use outcome::{Became, Decided, OnRecord, Outcome, Refused, Remark, Skipped};
+pub use refusals::is_of_one_record;
 
 use self::chunk::{Line, What};
 use self::consents::Withdrawn;

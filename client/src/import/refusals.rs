@@ -38,6 +38,12 @@ const OF_ONE_RECORD: [(Code, &str); 29] = [
     (Code::RepresentationCycle, "Consent.extension"),
 ];
 
+/// Whether the ledger refuses one record with this code, and takes the others of its batch. Who has no right to record anything is
+/// refused with `NOT_ENTITLED` too: what is recorded alone then tells one from the other.
+pub fn is_of_one_record(code: &ErrorCode) -> bool {
+    of_one_record(code).is_some()
+}
+
 /// The element that a code is about by which the ledger refuses one record; none of another code.
 pub(super) fn of_one_record(code: &ErrorCode) -> Option<&'static str> {
     OF_ONE_RECORD.into_iter().find(|(known, _)| code == known).map(|(_, path)| path)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sillage_client::ClientError;
 use sillage_client::author::{Stream, Tags, VerifiedReceipt, fitting, prepare};
 use sillage_client::error::Rejection;
+use sillage_client::import::is_of_one_record;
 use sillage_client::outbox::Source;
 use sillage_rules::codes::Code;
 use sillage_rules::limits::SALT_BYTES;
@@ -23,40 +24,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// After so many batches, the index is made durable and the outbox forgets them.
 const BATCHES_KEPT: usize = 256;
 
-/// Codes by which the ledger refuses one record, whoever signs it.
-const OF_ONE_RECORD: [Code; 31] = [
-    Code::MalformedRecord,
-    Code::InvalidUtf8,
-    Code::UnknownKind,
-    Code::KindReserved,
-    Code::ActorReserved,
-    Code::RecordTooLarge,
-    Code::TimeAhead,
-    Code::InvalidIns,
-    Code::TestInsRefused,
-    Code::InvalidIdentifier,
-    Code::InvalidSpelling,
-    Code::TagOutOfRange,
-    Code::NotVouched,
-    Code::AuthenticationMissing,
-    Code::UnknownReference,
-    Code::PermitAnyone,
-    Code::ActionsMissing,
-    Code::UntilMissing,
-    Code::EmptyPeriod,
-    Code::Attending,
-    Code::RepresentationCycle,
-    Code::IdTaken,
-    Code::TooManyDirectives,
-    Code::TooManyRules,
-    Code::UnknownToken,
-    Code::ReasonMissing,
-    Code::ItemContradicts,
-    Code::PatientErased,
-    Code::LoginReplayed,
-    Code::LimitReached,
-    Code::BatchTooLarge,
-];
+/// Codes by which the ledger refuses one record, and that an import never meets: beside those that the SDK knows.
+const OF_ONE_RECORD: [Code; 3] = [Code::LoginReplayed, Code::LimitReached, Code::BatchTooLarge];
 
 /// What a refusal is about.
 enum About {
@@ -72,9 +41,26 @@ fn about(rejection: &Rejection, records: usize) -> About {
     let position = rejection.position as usize;
     match rejection.code.known() {
         Some(Code::SequenceReused | Code::OutOfOrder) => About::Stream,
-        Some(code) if OF_ONE_RECORD.contains(&code) && position < records => About::Record(position),
+        // It may be about the record or about the party: [`about_alone`] tells.
+        Some(Code::NotEntitled) => About::Party,
+        Some(code) if (OF_ONE_RECORD.contains(&code) || is_of_one_record(&rejection.code)) && position < records => {
+            About::Record(position)
+        }
         _ => About::Party,
     }
+}
+
+/// What a refusal of one arrival that was sent alone is about. An event is never refused for who did it: where the ledger takes
+/// none, the party has lost its right. What is a decision, such as a break-glass, is refused for who signs it, and no other with it.
+fn about_alone(rejection: &Rejection, arrival: &Arrival, records: usize) -> About {
+    match rejection.code.known() {
+        Some(Code::NotEntitled) if !is_event(arrival) => About::Record(0),
+        _ => about(rejection, records),
+    }
+}
+
+fn is_event(arrival: &Arrival) -> bool {
+    arrival.resource["resourceType"] == "AuditEvent"
 }
 
 /// An arrival whose records are ready to be signed.
@@ -211,7 +197,16 @@ impl Work {
     }
 
     /// Sends the jobs as one batch, until each is on record or refused.
-    async fn send(&self, stream: &mut Stream, mut jobs: Vec<Job>) {
+    async fn send(&self, stream: &mut Stream, jobs: Vec<Job>) {
+        for job in self.send_together(stream, jobs).await {
+            let none = self.send_together(stream, vec![job]).await;
+            assert!(none.is_empty(), "one alone is on record or refused");
+        }
+    }
+
+    /// The same; gives back those that are to be sent one by one, in their order: the ledger doesn't say whether its refusal is
+    /// about one of them or about all.
+    async fn send_together(&self, stream: &mut Stream, mut jobs: Vec<Job>) -> Vec<Job> {
         let mut pause = Pause::new();
         while !jobs.is_empty() {
             let sent = match stream.in_flight() {
@@ -235,7 +230,7 @@ impl Work {
             match sent {
                 Ok((numbers, receipt)) => {
                     self.note(stream, &numbers, &receipt).await;
-                    return;
+                    return Vec::new();
                 }
                 Err(ClientError::Rejected(rejection)) => {
                     if stream.in_flight().is_some() {
@@ -243,17 +238,25 @@ impl Work {
                         pause.wait().await;
                         continue;
                     }
+                    if is_to_be_split(&rejection, &jobs) {
+                        return jobs;
+                    }
                     self.refused(&mut jobs, &rejection, &mut pause).await;
                 }
                 Err(error) => self.wait(&error, &mut pause).await,
             }
         }
+        Vec::new()
     }
 
     /// Takes out the arrival that a refusal is about; or waits, where it is about none.
     async fn refused(&self, jobs: &mut Vec<Job>, rejection: &Rejection, pause: &mut Pause) {
         let count = jobs.iter().map(|job| job.records.len()).sum();
-        match about(rejection, count) {
+        let about = match &jobs[..] {
+            [alone] => about_alone(rejection, &alone.arrival, count),
+            _ => about(rejection, count),
+        };
+        match about {
             About::Record(position) => {
                 let mut end = 0;
                 let at = jobs.iter().position(|job| {
@@ -345,9 +348,14 @@ impl Work {
     }
 }
 
+/// Whether only each alone tells what a refusal is about.
+fn is_to_be_split(rejection: &Rejection, jobs: &[Job]) -> bool {
+    rejection.code == Code::NotEntitled && jobs.len() > 1 && jobs.iter().any(|job| !is_event(&job.arrival))
+}
+
 /// What is said of a job that the ledger refused.
 fn refusal_of(job: &Job, rejection: &Rejection) -> Refusal {
-    let is_event = job.arrival.resource["resourceType"] == "AuditEvent";
+    let is_event = is_event(&job.arrival);
     let path = match rejection.code.known() {
         Some(Code::InvalidIns | Code::TestInsRefused | Code::PatientErased) if is_event => "AuditEvent.entity",
         _ => "",
@@ -372,5 +380,35 @@ fn batch_of(stream: &Stream, numbers: &[u64], receipt: &VerifiedReceipt) -> Batc
         receipt: receipt.message.clone(),
         signature: receipt.signature.clone(),
         numbers: numbers.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::mapping::tests::{arrival, event};
+
+    fn job(resource: serde_json::Value) -> Job {
+        Job { number: SpoolNumber(1), arrival: arrival(resource), records: vec![vec![0]] }
+    }
+
+    fn rejection(code: Code) -> Rejection {
+        Rejection { code: code.into(), message: String::new(), expected_seq: 0, position: 0 }
+    }
+
+    #[test]
+    fn only_alone_a_record_line_is_refused_for_who_signs_it() {
+        let refused = rejection(Code::NotEntitled);
+        let line = || job(json!({"kind": "breakglass.opened"}));
+        assert!(is_to_be_split(&refused, &[line(), job(event())]) && !is_to_be_split(&refused, &[line()]));
+        assert!(!is_to_be_split(&refused, &[job(event()), job(event())]), "the party may record nothing");
+        assert!(matches!(about(&refused, 2), About::Party));
+        assert!(matches!(about_alone(&refused, &line().arrival, 1), About::Record(0)));
+        assert!(matches!(about_alone(&refused, &job(event()).arrival, 1), About::Party));
+        assert!(matches!(about(&rejection(Code::TimeAhead), 1), About::Record(0)));
+        assert!(matches!(about(&rejection(Code::LimitReached), 1), About::Record(0)));
+        assert!(matches!(about(&rejection(Code::RevokedKey), 1), About::Party));
     }
 }

@@ -12,7 +12,8 @@
 //!   which one may be ([`start`]).
 //! - **For ever.** While no node answers, a stream tries again, more and more slowly. Nothing is dropped.
 //! - **Refused for good** is what the ledger says of one record: that arrival goes into quarantine. What it says of the connector's
-//!   party, such as a missing role, stops the stream and raises an alarm: the events aren't to blame, and wait.
+//!   party, such as a missing role, stops the stream and raises an alarm: the events aren't to blame, and wait. `NOT_ENTITLED` may
+//!   be either: a batch with record lines is then sent one by one, and a line that is refused alone goes into quarantine.
 //! - **One place.** If the ledger has batches of a stream that its outbox doesn't know, another copy of this folder went on: the
 //!   recorder stops, as nobody could tell what is on record already.
 
