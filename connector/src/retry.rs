@@ -96,7 +96,7 @@ impl<T: Take> Retry<T> {
     fn parts(&self, item: &Item) -> Vec<Part> {
         match (item.door, &item.resource) {
             (_, Some(resource)) => vec![message(item, item.raw.clone(), resource.clone())],
-            (Door::Rest, None) => vec![rest(item)],
+            (Door::Rest, None) => vec![event(item)],
             (Door::Syslog, None) => {
                 let messages = frames(&item.raw).into_iter();
                 let one = |raw: Vec<u8>| match audit_event(&raw, &self.syslog) {
@@ -111,7 +111,7 @@ impl<T: Take> Retry<T> {
 
     fn adt(&self, item: &Item) -> Vec<Part> {
         if item.raw.starts_with(b"{") {
-            return vec![rest(item)];
+            return vec![line(item)];
         }
         let no = |path: &str, reason: &str| vec![unread(item, item.raw.clone(), path, reason)];
         let Some(mapping) = &self.adt else {
@@ -126,18 +126,36 @@ impl<T: Take> Retry<T> {
     }
 }
 
-/// FHIR in JSON or XML, or a record line.
-fn rest(item: &Item) -> Part {
+/// What `POST /AuditEvent` refused as it came. Its client may have no right but that one: nothing else is made of it.
+fn event(item: &Item) -> Part {
+    match resource(item) {
+        Ok(resource) if resource["resourceType"] == "AuditEvent" => message(item, item.raw.clone(), resource),
+        Ok(_) => {
+            let why = "it came to /AuditEvent and is no AuditEvent: its client sends it again, where it belongs";
+            unread(item, item.raw.clone(), "resourceType", why)
+        }
+        Err(reason) => unread(item, item.raw.clone(), "", &reason),
+    }
+}
+
+/// A record line that the HL7 v2 port had made: of a care team. A sender may send such text as a message, too.
+fn line(item: &Item) -> Part {
+    match resource(item) {
+        Ok(line) if matches!(line["kind"].as_str(), Some("careteam.joined" | "careteam.left")) => {
+            message(item, item.raw.clone(), line)
+        }
+        Ok(_) => unread(item, item.raw.clone(), "", "neither a message of HL7 v2 nor a line of a care team"),
+        Err(reason) => unread(item, item.raw.clone(), "", &reason),
+    }
+}
+
+/// JSON, or FHIR in XML.
+fn resource(item: &Item) -> Result<Value, String> {
     let json = match item.raw.trim_ascii_start().starts_with(b"<") {
         true => sillage_fhir::xml::to_json(&item.raw).map(String::into_bytes).map_err(|error| error.to_string()),
         false => Ok(item.raw.clone()),
     };
-    let value =
-        json.and_then(|json| serde_json::from_slice::<Value>(&json).map_err(|error| format!("not JSON: {error}")));
-    match value {
-        Ok(resource) => message(item, item.raw.clone(), resource),
-        Err(reason) => unread(item, item.raw.clone(), "", &reason),
-    }
+    json.and_then(|json| serde_json::from_slice::<Value>(&json).map_err(|error| format!("not JSON: {error}")))
 }
 
 fn message(item: &Item, raw: Vec<u8>, resource: Value) -> Part {

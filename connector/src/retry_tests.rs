@@ -75,3 +75,24 @@ async fn what_still_says_nothing_stays_and_what_has_no_room_is_due_again() {
     assert_eq!(taker.taken.lock()[0].resource["resourceType"], "AuditEvent");
     assert_eq!(quarantine.held().expect("read").items, 2);
 }
+
+#[tokio::test]
+async fn what_the_event_path_refused_is_handed_in_as_an_event_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (retry, taker, quarantine) = retry(&dir);
+    let line = br#"{"kind": "breakglass.opened", "details": {}}"#;
+    let consent = br#"{"resourceType": "Consent", "status": "active"}"#;
+    let xml = br#"<Consent xmlns="http://hl7.org/fhir"><status value="active"/></Consent>"#;
+    let refused = [(Door::Rest, &line[..]), (Door::Rest, consent), (Door::Rest, xml), (Door::Adt, line)];
+    for (door, raw) in refused {
+        let id = quarantine.keep(&new(door, raw)).expect("kept");
+        quarantine.retry(&id).expect("there");
+        retry.one(&id).await.expect("looked at");
+    }
+    assert!(taker.taken.lock().is_empty() && quarantine.due().expect("read").is_empty());
+    assert_eq!(quarantine.held().expect("read").items, refused.len());
+    let joined = quarantine.keep(&new(Door::Adt, br#"{"kind": "careteam.joined"}"#)).expect("kept");
+    quarantine.retry(&joined).expect("there");
+    retry.one(&joined).await.expect("handed in");
+    assert_eq!(taker.taken.lock().len(), 1);
+}
