@@ -67,6 +67,14 @@ impl Door {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpoolNumber(pub u64);
 
+impl SpoolNumber {
+    /// Reads a number; `None` where it can't be one of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number: u64 = text.parse().ok()?;
+        i64::try_from(number).is_ok().then_some(Self(number))
+    }
+}
+
 impl std::fmt::Display for SpoolNumber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -101,8 +109,8 @@ impl Place {
         let mut stream = [0; 8];
         hex::decode_to_slice(parts.next()?, &mut stream).ok()?;
         let place = Self { stream, seq: parts.next()?.parse().ok()?, position: parts.next()?.parse().ok()? };
-        // One spelling: no plus, no zero in front, no capital.
-        (place.id().0 == id).then_some(place)
+        // One spelling: no plus, no zero in front, no capital. No stream has more batches than the index can name.
+        (place.id().0 == id && i64::try_from(place.seq).is_ok()).then_some(place)
     }
 }
 
@@ -201,9 +209,19 @@ mod tests {
         let id = place.id();
         assert_eq!(id.0, "abababababababab-17-3");
         assert_eq!(Place::parse(&id.0), Some(place));
+        assert_eq!(SpoolNumber::parse("17"), Some(SpoolNumber(17)));
+        assert_eq!(SpoolNumber::parse("18446744073709551615"), None);
         let longest = Place { stream: [0xff; 8], seq: u64::MAX, position: u32::MAX }.id();
         assert!(longest.0.len() <= 64 && longest.0.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
-        for other in ["", "1", "abababababababab-17", "abababababababab-017-3", "ABABABABABABABAB-17-3", "ab-1-1-1"] {
+        for other in [
+            "",
+            "1",
+            "abababababababab-17",
+            "abababababababab-017-3",
+            "ABABABABABABABAB-17-3",
+            "ab-1-1-1",
+            "abababababababab-18446744073709551615-0",
+        ] {
             assert_eq!(Place::parse(other), None, "{other}");
         }
     }

@@ -11,7 +11,7 @@ use crate::index::State;
 
 /// `202` while it waits, `303` to the resource when it is on record, `422` where the ledger refused it.
 pub(super) fn answer(api: &Api, caller: &Caller, number: &str) -> Answer {
-    let Ok(number) = number.parse().map(SpoolNumber) else { return Answer::not_found() };
+    let Some(number) = SpoolNumber::parse(number) else { return Answer::not_found() };
     let found = match api.index.get(number) {
         Ok(found) => found,
         Err(error) => return of_index(&error),
