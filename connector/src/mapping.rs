@@ -206,13 +206,13 @@ pub fn keys(names: &NameKey, arrival: &Arrival) -> Keys {
         base => (base, ""),
     };
     let named = [b"version".as_slice(), base.as_bytes(), source.as_bytes(), kind.as_bytes(), id.as_bytes()];
-    let version_key = match (id.is_empty(), version.is_empty()) {
-        (true, _) => None,
-        (false, false) => Some(names.name(&[&named[..], &[version.as_bytes()]].concat())),
-        // Without a version, what it says tells one version from another.
-        (false, true) => Some(names.name(&[&named[..], &[b"", canonical(resource).as_bytes()]].concat())),
-    };
-    Keys { body: (!arrival.replaces).then_some(body_key), version: version_key }
+    // What it says counts too: a server that gives one version twice, for two contents, loses neither. Without a version, what it
+    // says tells one version from another.
+    let version_key = (!id.is_empty())
+        .then(|| names.name(&[&named[..], &[version.as_bytes(), canonical(resource).as_bytes()]].concat()));
+    let named_key =
+        (!id.is_empty() && !version.is_empty()).then(|| names.name(&[&named[..], &[version.as_bytes()]].concat()));
+    Keys { body: (!arrival.replaces).then_some(body_key), version: version_key, named: named_key }
 }
 
 /// The row of an arrival in the index.

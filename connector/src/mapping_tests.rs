@@ -114,7 +114,10 @@ fn a_retry_has_the_keys_of_the_first_time_and_nothing_else_has() {
     };
     let a = "https://a.example";
     assert_eq!(keys(&names, &first).version, None);
-    assert_eq!(named("1", "1", "0", a).version, named("1", "1", "4", a).version);
+    assert_eq!(named("1", "1", "0", a), named("1", "1", "0", a));
+    assert_ne!(named("1", "1", "0", a).version, named("1", "1", "4", a).version, "another content is another event");
+    assert_eq!(named("1", "1", "0", a).named, named("1", "1", "4", a).named, "and it is noticed");
+    assert_eq!(named("1", "", "0", a).named, None);
     assert_ne!(named("1", "1", "0", a).version, named("1", "2", "0", a).version);
     assert_ne!(named("1", "1", "0", a).version, named("1", "1", "0", "https://b.example").version);
     assert_ne!(named("1", "", "0", a).version, named("1", "", "4", a).version, "two things are never taken for one");

@@ -64,8 +64,8 @@ pub fn make(config: &Config, index: &Index, origin: &str, author: AuthorId, day:
             };
             sources.insert(source, day);
         }
-        let mut select = connection.prepare("SELECT source, what, count FROM tally WHERE day = ?1")?;
-        let mut rows = select.query([day])?;
+        let mut select = connection.prepare("SELECT source, what, count FROM tally WHERE day = ?1 AND what != ?2")?;
+        let mut rows = select.query(rusqlite::params![day, crate::index::OTHER_CONTENT])?;
         while let Some(row) = rows.next()? {
             let (source, what, count): (String, String, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let day = sources.entry(source.clone()).or_insert(SourceDay { source, ..SourceDay::default() });

@@ -5,6 +5,9 @@ fn key() -> Key {
     Key::from_bytes([1; 32])
 }
 
+/// After today: so the tests say when a key runs out.
+const LATER: u64 = 4_000_000_000_000;
+
 fn open(dir: &Path) -> Index {
     Index::open(&dir.join("index.sqlite"), &key()).expect("opened")
 }
@@ -15,11 +18,15 @@ fn row(index: &Index, number: u64, patient: &str) -> NewRow {
         number: SpoolNumber(number),
         source: "ward".to_owned(),
         door: Door::Rest,
-        received_ms: 1_000_000 + number,
+        received_ms: LATER + number,
         kind: "AuditEvent",
         logical: None,
         date_ms: Some(1_000 * number),
-        keys: Keys { body: Some(name(&format!("body {number}"))), version: Some(name(&format!("version {number}"))) },
+        keys: Keys {
+            body: Some(name(&format!("body {number}"))),
+            version: Some(name(&format!("version {number}"))),
+            named: None,
+        },
         terms: vec![(Term::Patient, terms::name(index.names(), Term::Patient, patient))],
     }
 }
@@ -126,6 +133,14 @@ fn of_a_consent_only_the_newest_version_is_found() {
     index.refused(SpoolNumber(3), &Refusal::coded("", "ID_TAKEN", "…")).expect("noted");
     assert_eq!(index.versions("Consent", "c-1").expect("readable").len(), 2);
     assert_eq!(index.versions("Consent", "c-2").expect("readable"), []);
+    for n in 1..=2 {
+        let before = version(n).keys;
+        assert_eq!(
+            index.known(&before, LATER).expect("readable"),
+            None,
+            "{n} was replaced: the same again is said anew"
+        );
+    }
     let found = index.search(&Search::all("Consent", 10)).expect("readable").rows;
     assert_eq!(found.iter().map(|row| row.number.0).collect::<Vec<_>>(), [2]);
 }
@@ -148,4 +163,29 @@ fn an_index_of_another_key_is_refused() {
     drop(open(dir.path()));
     let other = Index::open(&dir.path().join("index.sqlite"), &Key::from_bytes([2; 32])).map(|_| ());
     assert!(other.expect_err("another key").to_string().contains("another key"));
+}
+
+#[test]
+fn what_comes_late_out_of_quarantine_is_known_again_for_a_day() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let index = open(dir.path());
+    let late = NewRow { received_ms: 1_000_000, ..row(&index, 1, "a") };
+    index.add(std::slice::from_ref(&late)).expect("added");
+    let body = Keys { version: None, ..late.keys.clone() };
+    assert_eq!(index.known(&body, now_ms() + RETRY_MS / 2).expect("readable"), Some(SpoolNumber(1)));
+    assert_eq!(index.known(&body, now_ms() + RETRY_MS).expect("readable"), None);
+}
+
+#[test]
+fn the_newest_version_of_a_consent_is_known_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let index = open(dir.path());
+    let version =
+        |number| NewRow { kind: "Consent", logical: Some(index.logical("Consent", "c-1")), ..row(&index, number, "a") };
+    index.add(&[version(1)]).expect("added");
+    assert_eq!(index.known(&version(1).keys, LATER).expect("readable"), Some(SpoolNumber(1)));
+    index.add(&[version(2), row(&index, 3, "b")]).expect("added");
+    assert_eq!(index.known(&version(1).keys, LATER).expect("readable"), None);
+    assert_eq!(index.known(&version(2).keys, LATER).expect("readable"), Some(SpoolNumber(2)));
+    assert_eq!(index.known(&row(&index, 3, "b").keys, LATER).expect("readable"), Some(SpoolNumber(3)));
 }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use sillage_client::clock::now_ms;
 
 use crate::arrival::{Door, Place, Refusal, SpoolNumber};
 use crate::spool::seal::{Key, Name, NameKey};
@@ -28,6 +29,8 @@ use terms::Term;
 
 /// An equal body of one source is a retry for so long.
 pub const RETRY_MS: u64 = 24 * 3_600_000;
+/// Versions that a Consent may have. One more may follow: its revocation.
+pub const VERSIONS_MAX: usize = 1_000;
 /// A sender's clock that differs by more from the arrival is flagged.
 pub const SKEW_MS_MAX: u64 = 5 * 60_000;
 
@@ -57,8 +60,10 @@ pub enum IndexError {
 pub struct Keys {
     /// Of the source and the body: valid for [`RETRY_MS`]. None for what replaces something.
     pub body: Option<Name>,
-    /// Of the server's base, type, id and version: valid for ever.
+    /// Of the server's base, type, id, version and content: valid for ever.
     pub version: Option<Name>,
+    /// The same without the content, where the sender names a version: another content under it is recorded, and reported.
+    pub named: Option<Name>,
 }
 
 /// An arrival as the index has it.
@@ -160,6 +165,8 @@ pub enum Tally {
     Refused,
     /// The same as before.
     Repeated,
+    /// The id and version of an earlier one, and another content: it has a row of its own, too.
+    OtherContent,
 }
 
 /// The index. Shared; each call takes its lock.
@@ -286,6 +293,17 @@ impl Index {
         Ok(None)
     }
 
+    /// The arrival that had this id and version.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn named(&self, named: &Name) -> Result<Option<SpoolNumber>, IndexError> {
+        let write = self.write.lock();
+        let sql = "SELECT number FROM known WHERE key = ?1";
+        let found = write.query_row(sql, [named], |row| row.get(0)).optional().map_err(self.fail())?;
+        Ok(found.map(SpoolNumber))
+    }
+
     /// Adds arrivals, all or none. Those that are there stay as they are.
     ///
     /// # Errors
@@ -293,8 +311,9 @@ impl Index {
     pub fn add(&self, rows: &[NewRow]) -> Result<(), IndexError> {
         let mut write = self.write.lock();
         let transaction = write.transaction().map_err(self.fail())?;
+        let now_ms = now_ms();
         for row in rows {
-            store::insert(&transaction, row).map_err(self.fail())?;
+            store::insert(&transaction, row, now_ms).map_err(self.fail())?;
         }
         transaction.commit().map_err(self.fail())
     }
@@ -344,6 +363,7 @@ impl Index {
         let what = match tally {
             Tally::Refused => "refused",
             Tally::Repeated => "repeated",
+            Tally::OtherContent => OTHER_CONTENT,
         };
         let write = self.write.lock();
         let mut add = write
@@ -378,12 +398,13 @@ impl Index {
         get.query_row(params![place.stream, place.seq, place.position], found).optional().map_err(self.fail())
     }
 
-    /// What stands here under this id of a Consent: its versions, oldest first. Those that were refused are none.
+    /// What stands here under this id of a Consent: its versions, oldest first; those that were refused are none. At most
+    /// [`VERSIONS_MAX`] and one.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn versions(&self, kind: &str, id: &str) -> Result<Vec<Found>, IndexError> {
-        let sql = format!("{FOUND} WHERE logical = ?1 AND state != 2 ORDER BY number LIMIT 1000");
+        let sql = format!("{FOUND} WHERE logical = ?1 AND state != 2 ORDER BY number LIMIT {}", VERSIONS_MAX + 1);
         let read = self.read.lock();
         let mut get = read.prepare_cached(&sql).map_err(self.fail())?;
         let rows = get.query_map([self.logical(kind, id)], found).map_err(self.fail())?;
@@ -455,6 +476,9 @@ impl Index {
         ask(&self.read.lock()).map_err(self.fail())
     }
 }
+
+/// The word of [`Tally::OtherContent`]: such arrivals are among the rows already.
+pub(crate) const OTHER_CONTENT: &str = "other content";
 
 /// The columns of a [`Found`].
 pub(crate) const FOUND: &str = "SELECT number, source, received_ms, kind, date_ms, state, stream, seq, position, \

@@ -93,7 +93,7 @@ pub(super) fn prepare(connection: &Connection, mark: &Name) -> rusqlite::Result<
     })
 }
 
-pub(super) fn insert(connection: &Connection, row: &NewRow) -> rusqlite::Result<()> {
+pub(super) fn insert(connection: &Connection, row: &NewRow, now_ms: u64) -> rusqlite::Result<()> {
     let mut event = connection.prepare_cached(
         "INSERT OR IGNORE INTO event (number, source, door, received_ms, kind, logical, date_ms, is_skewed) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -112,14 +112,25 @@ pub(super) fn insert(connection: &Connection, row: &NewRow) -> rusqlite::Result<
     if added == 0 {
         return Ok(());
     }
+    // A version of a Consent replaces those before it: to send the first one again is to say it anew.
+    if let Some(logical) = row.logical {
+        let mut forget = connection.prepare_cached(
+            "DELETE FROM known WHERE number IN (SELECT number FROM event WHERE logical = ?1 AND number < ?2)",
+        )?;
+        forget.execute(params![logical, number])?;
+    }
     // A key that ran out may still be there.
     let mut known =
         connection.prepare_cached("INSERT OR REPLACE INTO known (key, number, until_ms) VALUES (?1, ?2, ?3)")?;
     if let Some(body) = row.keys.body {
-        known.execute(params![body, number, row.received_ms.saturating_add(RETRY_MS)])?;
+        // What comes out of quarantine may have arrived long ago.
+        known.execute(params![body, number, row.received_ms.max(now_ms).saturating_add(RETRY_MS)])?;
     }
     if let Some(version) = row.keys.version {
         known.execute(params![version, number, None::<u64>])?;
+    }
+    if let Some(named) = row.keys.named {
+        known.execute(params![named, number, None::<u64>])?;
     }
     let mut term = connection.prepare_cached("INSERT OR IGNORE INTO term (term, name, number) VALUES (?1, ?2, ?3)")?;
     for (kind, name) in &row.terms {

@@ -189,6 +189,8 @@ impl Writer {
                 Ok(Some(first)) => repeated.push((keep, first)),
                 Ok(None) => {
                     keep.row.number = number;
+                    self.report_other_content(&keep.row, &met, now_ms);
+                    met.extend(keep.row.keys.named.map(|named| (named, number)));
                     met.extend(keys.into_iter().flatten().map(|key| (key, number)));
                     number.0 += 1;
                     fresh.push(keep);
@@ -231,6 +233,23 @@ impl Writer {
             answer(keep.answer, Kept::Repeated { number });
         }
         self.warn();
+    }
+
+    /// Says that an id and version came once more with another content: it is recorded beside the first.
+    fn report_other_content(&self, row: &NewRow, met: &HashMap<[u8; 16], SpoolNumber>, now_ms: u64) {
+        let Some(named) = &row.keys.named else { return };
+        let first = met.get(named).map_or_else(|| self.work.index.named(named), |number| Ok(Some(*number)));
+        match first {
+            Ok(None) => {}
+            Ok(Some(first)) => {
+                let (number, source) = (row.number, row.source.as_str());
+                tracing::warn!(%number, %first, source, "the id and version of another arrival, with another content: both are recorded");
+                if let Err(error) = self.work.index.count(source, now_ms, Tally::OtherContent) {
+                    tracing::warn!(%error, "another content of one version isn't counted");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "an id and version can't be looked for"),
+        }
     }
 
     /// Makes arrivals durable, all or none.

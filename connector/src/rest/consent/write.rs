@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{opened_version, versions};
-use crate::arrival::{Place, Taken};
+use super::{is_ended, opened_version, versions};
+use crate::arrival::{Place, ResourceId, Taken};
 use crate::http::answer::Answer;
 use crate::http::auth::Caller;
 use crate::http::outcome::Issue;
 use crate::http::scopes::Kind;
-use crate::index::{Found, State};
+use crate::index::{Found, State, VERSIONS_MAX};
 use crate::rest::audit_event::etag;
 use crate::rest::opened;
 use crate::rest::request::{Request, Return};
@@ -71,6 +71,11 @@ pub(in crate::rest) async fn update(api: &Arc<Api>, caller: &Caller, id: &str, r
             Issue::error("business-rule", why).at("Consent.patient"),
         );
     }
+    if before.version >= VERSIONS_MAX {
+        let why =
+            format!("the Consent has {VERSIONS_MAX} versions, and takes no other: revoke it, and create another one");
+        return Answer::issue(StatusCode::CONFLICT, Issue::error("too-costly", why).at("Consent.meta.versionId"));
+    }
     let version = before.version + 1;
     let consent = opened::served(consent, id, &version.to_string(), sillage_client::clock::now_ms());
     record(api, caller, &request, consent, (id, version)).await
@@ -89,6 +94,10 @@ pub(in crate::rest) async fn revoke(api: &Arc<Api>, caller: &Caller, id: &str, r
     };
     if consent["status"] == "inactive" {
         return Answer::empty(StatusCode::NO_CONTENT);
+    }
+    if before.version > VERSIONS_MAX {
+        let why = format!("the Consent has over {VERSIONS_MAX} versions: its directives are ended with `sillage`");
+        return Answer::issue(StatusCode::CONFLICT, Issue::error("too-costly", why).at("Consent.meta.versionId"));
     }
     consent["status"] = json!("inactive");
     let now_ms = sillage_client::clock::now_ms();
@@ -163,10 +172,23 @@ async fn record(
     consent: Value,
     (id, version): (&str, usize),
 ) -> Answer {
-    let taken = match api.take(caller, request, consent.clone(), version > 1).await {
+    let mut taken = match api.take(caller, request, consent.clone(), version > 1).await {
         Ok(taken) => taken,
         Err(answer) => return answer,
     };
+    if let Taken::Recorded { id: place, repeated: true, .. } = &taken
+        && consent["status"] == "active"
+    {
+        // The same was said before, and ended elsewhere since: it is no retry, it is said anew.
+        match is_ended_since(api, place).await {
+            Ok(false) => {}
+            Ok(true) => match api.take(caller, request, consent.clone(), true).await {
+                Ok(anew) => taken = anew,
+                Err(answer) => return answer,
+            },
+            Err(answer) => return answer,
+        }
+    }
     match taken {
         Taken::Spooled { number, .. } => api.accepted(number),
         Taken::Recorded { id: place, first_index, repeated } => {
@@ -209,6 +231,16 @@ async fn record(
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Whether what stands at this place was ended since.
+async fn is_ended_since(api: &Api, place: &ResourceId) -> Result<bool, Answer> {
+    let Some(place) = Place::parse(&place.0) else { return Ok(false) };
+    let found = api.index.at(&place).map_err(|error| of_index(&error))?;
+    let Some(Found { state: State::Recorded(recorded), .. }) = found else { return Ok(false) };
+    let session = api.ledger.session().await.map_err(|error| of_client(&error))?;
+    let parts = opened::parts(&session, &recorded).await.map_err(|error| of_client(&error))?;
+    is_ended(&session, &recorded, &parts).await.map_err(|error| of_client(&error))
 }
 
 /// The document that was recorded the first time.
