@@ -79,9 +79,7 @@ pub fn make(config: &Config, index: &Index, origin: &str, author: AuthorId, day:
             day.first = marked(connection, source, (from, to), "ASC", &labels)?;
             day.last = marked(connection, source, (from, to), "DESC", &labels)?;
         }
-        let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(*), 0) FROM event \
-                   WHERE received_ms >= ?1 AND received_ms < ?2";
-        connection.query_row(sql, params![from, to], |row| row.get::<_, i64>(0))
+        gaps(connection, (from, to))
     })?;
     Ok(DayReport {
         format: FORMAT.to_owned(),
@@ -94,6 +92,16 @@ pub fn make(config: &Config, index: &Index, origin: &str, author: AuthorId, day:
         sources: sources.into_values().collect(),
         gaps: u64::try_from(gaps).unwrap_or(0),
     })
+}
+
+/// Numbers between the day's first and last one that no arrival has. Those of other days count as there: an item that is handed in
+/// again keeps its time and gets a new number, and numbers are given out in another order than times around midnight.
+fn gaps(connection: &rusqlite::Connection, (from, to): (u64, u64)) -> rusqlite::Result<i64> {
+    let sql = "WITH day AS (SELECT min(number) AS first, max(number) AS last FROM event \
+               WHERE received_ms >= ?1 AND received_ms < ?2) \
+               SELECT coalesce(last - first + 1, 0) \
+               - (SELECT count(*) FROM event WHERE number BETWEEN first AND last) FROM day";
+    connection.query_row(sql, params![from, to], |row| row.get(0))
 }
 
 /// The labels of the connector's streams, by the first bytes of their ids.
@@ -138,6 +146,37 @@ fn marked(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_is_a_number_that_no_arrival_has_on_any_day() {
+        use crate::arrival::{Door, SpoolNumber};
+        use crate::index::{Keys, NewRow};
+        use crate::spool::seal::Key;
+        let dir = tempfile::tempdir().expect("a folder");
+        let index = Index::open(&dir.path().join("index.sqlite"), &Key::from_bytes([1; 32])).expect("opened");
+        let row = |number: u64, received_ms: u64| NewRow {
+            number: SpoolNumber(number),
+            source: "ward".to_owned(),
+            door: Door::Rest,
+            received_ms,
+            kind: "AuditEvent",
+            logical: None,
+            date_ms: None,
+            keys: Keys { body: None, version: None },
+            terms: Vec::new(),
+        };
+        let gaps = |day: u64| {
+            index.reading(|connection| gaps(connection, (day * DAY_MS, (day + 1) * DAY_MS))).expect("readable")
+        };
+        assert_eq!(gaps(1), 0, "nothing came");
+        // Two arrivals at midnight got their numbers the other way round; on day 3, an item of day 1 was handed in again.
+        let (noon, midnight) = (DAY_MS / 2, 2 * DAY_MS);
+        index.add(&[row(1, DAY_MS + noon), row(2, midnight), row(3, midnight - 1)]).expect("added");
+        index.add(&[row(4, midnight + noon), row(5, 3 * DAY_MS), row(6, DAY_MS + noon)]).expect("added");
+        assert_eq!([gaps(1), gaps(2), gaps(3)], [0, 0, 0]);
+        index.add(&[row(9, 3 * DAY_MS + noon)]).expect("added");
+        assert_eq!([gaps(1), gaps(2), gaps(3)], [0, 0, 2], "7 and 8 are missing");
+    }
 
     #[test]
     fn a_day_is_a_date() {
