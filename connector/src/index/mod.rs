@@ -452,6 +452,15 @@ impl Index {
         Ok(kept.and_then(|(salt, sealed)| self.whole.segment(&salt).open(number.0, sealed)))
     }
 
+    /// Forgets the bytes of an arrival that became several records: one of them was erased, and they hold its content too.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn forget_whole(&self, number: SpoolNumber) -> Result<(), IndexError> {
+        self.write.lock().execute("DELETE FROM whole WHERE number = ?1", [number.0]).map_err(self.fail())?;
+        Ok(())
+    }
+
     /// Makes durable all that was noted. Only then may the spool and the outbox forget it.
     ///
     /// # Errors

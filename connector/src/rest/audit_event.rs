@@ -131,6 +131,7 @@ pub(super) async fn read(api: &Arc<Api>, caller: &Caller, id: &str, request: &Re
         Ok(parts) => parts,
         Err(error) => return of_client(&error),
     };
+    forget_erased(api, &found, &parts);
     match whole(api, &found, &parts) {
         Some(document) => {
             let event = opened::served(document, id, VERSION, recorded.time_ms);
@@ -147,6 +148,15 @@ pub(super) async fn read(api: &Arc<Api>, caller: &Caller, id: &str, request: &Re
             );
             Answer::issue(StatusCode::NOT_FOUND, Issue::error("not-found", why))
         }
+    }
+}
+
+/// Forgets the document that is kept as a whole, as soon as a part of it is seen to be erased.
+fn forget_erased(api: &Api, found: &Found, parts: &Parts) {
+    if parts.erased > 0
+        && let Err(error) = api.index.forget_whole(found.number)
+    {
+        tracing::error!(%error, "a document of which a part was erased can't be removed from the index");
     }
 }
 
@@ -386,9 +396,8 @@ async fn fitting(
     tags: &HashMap<String, [u8; 32]>,
 ) -> Result<Option<Value>, Answer> {
     let mut parts = opened::parts(session, recorded).await.map_err(|error| of_client(&error))?;
-    let several = parts.open.windows(2).any(|pair| pair[0].tag != pair[1].tag);
-    // What was looked up by its id wasn't compared with the patient yet.
-    if (several || query.ids.is_some()) && !query.patients.is_empty() {
+    forget_erased(api, found, &parts);
+    if !query.patients.is_empty() && to_be_compared(&parts, query.ids.is_some()) {
         parts.open.retain(|part| query.patients.iter().all(|any| any.iter().any(|wanted| is_of(part, wanted, tags))));
         // What was kept as a whole holds the others.
         parts.erased += 1;
@@ -396,6 +405,13 @@ async fn fitting(
     let Some(document) = whole(api, found, &parts) else { return Ok(None) };
     let event = opened::served(document, &recorded.place.id().0, VERSION, recorded.time_ms);
     Ok(matching::fits(&event, query).then_some(event))
+}
+
+/// Whether the parts of an event that the index found for a patient are to be compared with that patient. The index finds an event by
+/// all its patients: what is open of it may be another one's, also where it is the only part that wasn't erased. What was looked up by
+/// its id wasn't compared yet.
+fn to_be_compared(parts: &Parts, is_by_id: bool) -> bool {
+    is_by_id || parts.erased > 0 || parts.open.windows(2).any(|pair| pair[0].tag != pair[1].tag)
 }
 
 /// Whether a part of an event with several patients is that of the patient who is looked for.
@@ -420,5 +436,24 @@ fn names(value: &Value, text: &str) -> bool {
         Value::Array(values) => values.iter().any(|value| names(value, text)),
         Value::Object(members) => members.values().any(|value| names(value, text)),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sillage_proto::v1;
+
+    #[test]
+    fn what_is_left_of_an_event_after_an_erasure_is_compared_with_the_patient() {
+        let part = |tag: u8| Part { index: 0, tag: [tag; 32], record: v1::Record::default() };
+        let parts = |open: Vec<Part>, erased| Parts { open, erased };
+        assert!(to_be_compared(&parts(vec![part(1)], 1), false), "the other one was erased");
+        assert!(to_be_compared(&parts(vec![part(1), part(2)], 0), false));
+        assert!(to_be_compared(&parts(vec![part(1)], 0), true));
+        assert!(!to_be_compared(&parts(vec![part(1), part(1)], 0), false), "one patient, whom the index found");
+        let wanted = PatientWanted::Identifier("urn:oid:1".to_owned(), "P2".to_owned());
+        let tags = HashMap::from([("urn:oid:1|P2".to_owned(), [2; 32])]);
+        assert!(!is_of(&part(1), &wanted, &tags) && is_of(&part(2), &wanted, &tags));
     }
 }
