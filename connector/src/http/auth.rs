@@ -122,6 +122,19 @@ impl Caller {
         Err(answer.with(header::WWW_AUTHENTICATE, format!("Bearer error=\"insufficient_scope\", scope=\"{right}\"")))
     }
 
+    /// Whether its scopes give it anything: who may do nothing sends no batch either.
+    ///
+    /// # Errors
+    /// `403`.
+    pub fn may_something(&self) -> Result<(), Answer> {
+        if !self.scopes.is_empty() {
+            return Ok(());
+        }
+        let why = "no scope of this client gives anything here: the operator of the connector, or of the server of tokens, gives one";
+        let answer = Answer::issue(StatusCode::FORBIDDEN, Issue::error("forbidden", why));
+        Err(answer.with(header::WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\""))
+    }
+
     /// Counts `count` requests.
     ///
     /// # Errors

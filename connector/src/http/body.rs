@@ -38,7 +38,17 @@ const DRAIN_BYTES_MAX: usize = 128 << 20;
 pub struct Held {
     /// The bytes, unpacked.
     pub bytes: Bytes,
-    _share: Vec<OwnedSemaphorePermit>,
+    share: Vec<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Counts more memory: that of what is made of the body.
+    ///
+    /// # Errors
+    /// `503` where there is no more.
+    pub fn count(&mut self, room: &Room, bytes: usize) -> Result<(), Answer> {
+        room.take(bytes, &mut self.share)
+    }
 }
 
 impl Room {
@@ -110,11 +120,11 @@ pub async fn read(
         bytes.extend_from_slice(&data);
     }
     if !is_packed {
-        return Ok(Held { bytes: bytes.into(), _share: share });
+        return Ok(Held { bytes: bytes.into(), share });
     }
     let unpacked = unpack(&bytes, max)?;
     room.take(unpacked.len(), &mut share)?;
-    Ok(Held { bytes: unpacked.into(), _share: share })
+    Ok(Held { bytes: unpacked.into(), share })
 }
 
 /// Reads and forgets what still comes of a refused body, for a while: a sender that is cut in the middle never reads why.

@@ -105,6 +105,32 @@ pub fn of_body(headers: &HeaderMap) -> Result<Format, &'static str> {
     }
 }
 
+/// Values of one body, at most: they take many times the memory of their text.
+pub const VALUES_MAX: usize = 200_000;
+/// The memory that one of them takes as it is read, about.
+pub const VALUE_BYTES: usize = 320;
+
+/// How many values a body has, without reading it: at least as many as there are, and not many more.
+pub fn values(bytes: &[u8], format: Format) -> usize {
+    match format {
+        Format::Json => {
+            let (mut quoted, mut escaped, mut count) = (false, false, 1_usize);
+            for byte in bytes {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' if quoted => escaped = true,
+                    b'"' => quoted = !quoted,
+                    b'{' | b'[' | b',' if !quoted => count += 1,
+                    _ => {}
+                }
+            }
+            count
+        }
+        // An element begins with the one, an attribute has the other.
+        Format::Xml => bytes.iter().filter(|byte| matches!(byte, b'<' | b'=')).count(),
+    }
+}
+
 /// Reads a resource.
 ///
 /// # Errors
@@ -169,6 +195,19 @@ mod tests {
         }
         let r4 = HeaderValue::from_static("application/fhir+json; fhirVersion=4.0; charset=utf-8");
         assert_eq!(of_body(&HeaderMap::from_iter([(header::CONTENT_TYPE, r4)])), Ok(Format::Json));
+    }
+
+    #[test]
+    fn values_are_counted_before_they_are_read() {
+        let count = |text: &str| values(text.as_bytes(), Format::Json);
+        assert_eq!(count(r#"{"a":[1,2,{"b":null}],"c":"x"}"#), 7);
+        assert_eq!(count(r#"{"a":"[[,,{{\"[,"}"#), 2, "text is no value");
+        assert_eq!(count(r#"{"a":"\\","b":1}"#), 3, "an escape of an escape");
+        let bomb = format!("[{}0]", r#"{"":0},"#.repeat(150_000));
+        assert!(bomb.len() < 2 << 20 && count(&bomb) > VALUES_MAX);
+        let xml = format!("<Bundle>{}</Bundle>", "<entry/>".repeat(VALUES_MAX));
+        assert!(values(xml.as_bytes(), Format::Xml) > VALUES_MAX);
+        assert!(values(br#"<AuditEvent><id value="1"/></AuditEvent>"#, Format::Xml) < 10);
     }
 
     #[test]

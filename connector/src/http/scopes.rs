@@ -111,6 +111,11 @@ impl Scopes {
         self.0.contains(&right)
     }
 
+    /// Whether they give nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Every scope that there is, for `.well-known/smart-configuration`.
     pub const SUPPORTED: [&'static str; 4] =
         ["system/AuditEvent.crs", "system/Consent.cruds", "system/$decide", "system/$break-glass"];

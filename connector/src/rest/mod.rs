@@ -142,6 +142,7 @@ impl Api {
             ["AuditEvent"] if is_post => audit_event::create(self, caller, request).await,
             ["AuditEvent"] if is_get => audit_event::search(self, caller, &request).await,
             ["AuditEvent", "_search"] if is_post => audit_event::search(self, caller, &request).await,
+            ["AuditEvent" | "Consent", "_search"] if !is_post => allowed("POST"),
             ["AuditEvent", id] if is_get => audit_event::read(self, caller, id, &request).await,
             ["AuditEvent", id, "_history", "1"] if is_get => audit_event::read(self, caller, id, &request).await,
             ["AuditEvent", _] => immutable(),
@@ -309,9 +310,12 @@ impl Api {
             Err(answer) => return (answer, nobody(), route),
         };
         let client = caller.client.name.clone();
-        if let Some(right) = right_of(&request)
-            && let Err(answer) = caller.may(right)
-        {
+        let allowed = match right_of(&request) {
+            Some(right) => caller.may(right),
+            // Of a batch, each entry needs its own right: after its body was read.
+            None => caller.may_something(),
+        };
+        if let Err(answer) = allowed {
             return (answer, client, route);
         }
         if let Err(answer) = caller.count(1) {
@@ -340,7 +344,7 @@ impl Api {
         let is_form = request.parts().last() == Some(&"_search");
         let max = if is_batch { self.limits.body_bytes_max } else { self.limits.resource_bytes_max };
         let Some(body) = body.take() else { return Ok(None) };
-        let held = body::read(headers, body, max, &self.limits, &self.room).await?;
+        let mut held = body::read(headers, body, max, &self.limits, &self.room).await?;
         if is_form {
             let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             if !held.bytes.is_empty() && !given.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
@@ -352,6 +356,12 @@ impl Api {
         }
         let format = format::of_body(headers)
             .map_err(|why| Answer::issue(StatusCode::UNSUPPORTED_MEDIA_TYPE, Issue::error("not-supported", why)))?;
+        let values = format::values(&held.bytes, format);
+        if values > format::VALUES_MAX {
+            let why = format!("the body has over {} values: send less at once", format::VALUES_MAX);
+            return Err(Answer::issue(StatusCode::PAYLOAD_TOO_LARGE, Issue::error("too-costly", why)));
+        }
+        held.count(&self.room, values * format::VALUE_BYTES)?;
         request.raw = held.bytes.clone();
         match format::read(&held.bytes, format) {
             Ok(resource) => request.body = Some(resource),
@@ -407,7 +417,7 @@ fn right_of(request: &Request) -> Option<Right> {
         ["Consent", "$decide"] => Some(Right::Decide),
         ["$break-glass"] => Some(Right::BreakGlass),
         [kind] if is_get => on(kind, Interaction::Search),
-        [kind, "_search"] => on(kind, Interaction::Search),
+        [kind, "_search"] if *method == Method::POST => on(kind, Interaction::Search),
         [kind] if *method == Method::POST => on(kind, Interaction::Create),
         [kind, _] | [kind, _, "_history", _] if is_get => on(kind, Interaction::Read),
         [kind, _] if *method == Method::PUT => on(kind, Interaction::Update),
@@ -531,6 +541,9 @@ mod tests {
             (Method::PUT, "/Consent/x", "system/Consent.u"),
             (Method::DELETE, "/Consent/x", "system/Consent.d"),
             (Method::GET, "/Consent/x/_history/1", "system/Consent.r"),
+            (Method::PUT, "/Consent/_search", "system/Consent.u"),
+            (Method::DELETE, "/Consent/_search", "system/Consent.d"),
+            (Method::GET, "/Consent/_search", "system/Consent.r"),
             (Method::POST, "/Consent/$decide", "system/$decide"),
             (Method::POST, "/Consent/%24decide", "system/$decide"),
             (Method::POST, "/$break-glass", "system/$break-glass"),
