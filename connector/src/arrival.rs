@@ -176,10 +176,12 @@ pub enum NotTaken {
     /// It can't be recorded as it is. It is in quarantine already.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The spool has no room: nothing was kept. HTTP says 507, a syslog connection is closed.
+    /// The spool, or the quarantine for what is to lie there, has no room: nothing was kept. HTTP says 507, a syslog connection is
+    /// closed.
     #[error(
-        "the spool is full: nothing of this was kept; the connector takes events again when the nodes can be reached, or \
-         when spool.bytes_max or the disk has more room"
+        "the spool is full, or this source's share of the quarantine: nothing of this was kept; the connector takes events again \
+         when the nodes can be reached, when spool.bytes_max or the disk has more room, or when its operator decided on what lies \
+         in quarantine"
     )]
     SpoolFull,
     /// Too much waits to be written: nothing was kept. HTTP says 429 or 503.
@@ -197,6 +199,12 @@ pub trait RefusedArrivals: Send + Sync + 'static {
     /// # Errors
     /// When the disk refuses: the arrival then stays in the spool, or its sender is told that nothing was kept.
     fn keep(&self, arrival: &Arrival, refusal: &Refusal) -> std::io::Result<()>;
+
+    /// The same for an arrival that was taken before the ledger refused it: it has room that the doors can't fill.
+    ///
+    /// # Errors
+    /// As for [`RefusedArrivals::keep`].
+    fn keep_taken(&self, arrival: &Arrival, refusal: &Refusal) -> std::io::Result<()>;
 }
 
 #[cfg(test)]

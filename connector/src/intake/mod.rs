@@ -136,8 +136,11 @@ impl Intake {
         let (source, kept) = (arrival.source.clone(), refusal.clone());
         let written = tokio::task::spawn_blocking(move || {
             work.quarantine.keep(&arrival, &kept)?;
-            let counted = work.index.count(&source, sillage_client::clock::now_ms(), Tally::Refused);
-            counted.map_err(std::io::Error::other)
+            // It is kept: who hears that it isn't sends it again.
+            if let Err(error) = work.index.count(&source, sillage_client::clock::now_ms(), Tally::Refused) {
+                tracing::error!(%error, "a refused arrival is in quarantine, and can't be counted");
+            }
+            std::io::Result::Ok(())
         });
         match written.await {
             Ok(Ok(())) => NotTaken::Refused(refusal),

@@ -1,7 +1,7 @@
 //! The life of everything that was put into quarantine: one file for each day of arrival (UTC), one line for each event. It is
 //! what the daily report counts by, and it holds no health data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -74,6 +74,11 @@ impl Journal {
 
     pub fn ids(&self, day: &str) -> io::Result<Vec<String>> {
         Ok(self.lines(day)?.into_iter().map(|line| line.id).collect())
+    }
+
+    /// The source of each id of a day.
+    pub fn sources(&self, day: &str) -> io::Result<HashMap<String, String>> {
+        Ok(self.lines(day)?.into_iter().map(|line| (line.id, line.source)).collect())
     }
 
     pub fn day(&self, day: &str) -> io::Result<BTreeMap<String, DayCounts>> {

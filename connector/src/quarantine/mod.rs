@@ -12,16 +12,20 @@
 //! lines of the days hold none. The command line works on the folder while the connector runs: each step is one rename or one
 //! removal.
 //!
+//! One sender doesn't fill it for the others: the doors put in a tenth of its bounds for each source, and three quarters in all. The
+//! rest is for what was taken already and the ledger refused.
+//!
 //! Where to start reading: [`Quarantine`]; [`command`] for the command line.
 
 pub mod command;
 mod item;
 mod journal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -56,6 +60,12 @@ pub enum QuarantineError {
         "the quarantine is full: look at it with `sillage-connector quarantine list`, then retry or drop what is there"
     )]
     Full,
+    /// The doors have put in what they may.
+    #[error(
+        "the quarantine holds what the doors may put in for {0}, or in all: look at it with `sillage-connector quarantine list`, \
+         then retry or drop what is there"
+    )]
+    NoShare(String),
     /// No item has this id.
     #[error("{0} isn't in quarantine: `sillage-connector quarantine list` shows what is")]
     Unknown(String),
@@ -107,13 +117,69 @@ pub struct Held {
     pub bytes: u64,
 }
 
+impl Held {
+    fn add(&mut self, bytes: u64) {
+        self.items += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: u64) {
+        self.items = self.items.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn has_room(self, more: u64, bounds: Bounds) -> bool {
+        self.items < bounds.items_max && self.bytes.saturating_add(more) <= bounds.bytes_max
+    }
+}
+
+impl Bounds {
+    /// Of what the doors put in for one source.
+    fn of_source(self) -> Self {
+        Self { items_max: (self.items_max / 10).max(1), bytes_max: self.bytes_max / 10 }
+    }
+
+    /// Of what is there when a door puts something in.
+    fn of_doors(self) -> Self {
+        Self { items_max: (self.items_max / 4 * 3).max(1), bytes_max: self.bytes_max / 4 * 3 }
+    }
+}
+
+/// Who puts something in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Door,
+    Recorder,
+}
+
+/// What lies there, as it was counted and as it changed since.
+struct Counted {
+    all: Held,
+    by_source: HashMap<String, Held>,
+    /// When it was counted, and how long that took.
+    at: Instant,
+    took: Duration,
+}
+
+impl Counted {
+    fn add(&mut self, source: &str, bytes: u64) {
+        self.all.add(bytes);
+        self.by_source.entry(source.to_owned()).or_default().add(bytes);
+    }
+
+    /// Counting takes long where much lies there, and those who find no room come often.
+    fn may_be_old(&self) -> bool {
+        self.took < Duration::from_millis(5) || self.at.elapsed() >= self.took * 20
+    }
+}
+
 /// The folder.
 pub struct Quarantine {
     dir: PathBuf,
     key: Zeroizing<[u8; 32]>,
     bounds: Bounds,
     journal: Journal,
-    held: Mutex<Held>,
+    held: Mutex<Counted>,
 }
 
 /// Endings of the files.
@@ -128,10 +194,8 @@ impl Quarantine {
     pub fn open(dir: &Path, key: [u8; 32], bounds: Bounds) -> Result<Self, QuarantineError> {
         let journal = Journal::open(&dir.join("days")).map_err(disk(dir))?;
         private(dir).map_err(disk(dir))?;
-        let quarantine =
-            Self { dir: dir.to_owned(), key: Zeroizing::new(key), bounds, journal, held: Mutex::default() };
-        *quarantine.held.lock() = quarantine.count()?;
-        Ok(quarantine)
+        let held = Mutex::new(count(dir, &journal)?);
+        Ok(Self { dir: dir.to_owned(), key: Zeroizing::new(key), bounds, journal, held })
     }
 
     /// Mends the folder, once and before anything arrives: files that a crash left half written are removed, and what was
@@ -158,21 +222,36 @@ impl Quarantine {
                 self.journal.write(Event::Kept, &id, item.door, &item.source).map_err(disk(&self.dir))?;
             }
         }
+        // The source of each is known now.
+        *self.held.lock() = count(&self.dir, &self.journal)?;
         Ok(())
     }
 
-    /// Keeps something; when this returns, it is on disk.
+    /// Keeps something; when this returns, it is on disk. All the room counts.
     ///
     /// # Errors
     /// When there is no room, or the disk refuses: then nothing was kept.
     pub fn keep(&self, new: &New) -> Result<String, QuarantineError> {
+        self.keep_by(By::Recorder, new)
+    }
+
+    /// The same for a door, in the share that its source has.
+    ///
+    /// # Errors
+    /// As for [`Quarantine::keep`].
+    pub fn keep_at_door(&self, new: &New) -> Result<String, QuarantineError> {
+        self.keep_by(By::Door, new)
+    }
+
+    fn keep_by(&self, by: By, new: &New) -> Result<String, QuarantineError> {
         let mut held = self.held.lock();
-        if !self.has_room(*held, new) {
-            // Another process may have made room.
-            *held = self.count()?;
-            if !self.has_room(*held, new) {
-                return Err(QuarantineError::Full);
+        if let Err(error) = self.has_room(&held, by, new) {
+            if !held.may_be_old() {
+                return Err(error);
             }
+            // Another process may have made room.
+            *held = count(&self.dir, &self.journal)?;
+            self.has_room(&held, by, new)?;
         }
         let id = item::new_id(new.received_ms).map_err(disk(&self.dir))?;
         let bytes = item::seal(&self.key, &id, new).map_err(disk(&self.dir))?;
@@ -183,13 +262,17 @@ impl Quarantine {
         });
         let renamed = written.and_then(|()| fs::rename(&beside, &path)).and_then(|()| sync_dir(&self.dir));
         if let Err(error) = renamed {
+            // The one or the other is there.
             let _gone = fs::remove_file(&beside);
+            let _gone = fs::remove_file(&path);
             return Err(disk(&path)(error));
         }
-        held.items += 1;
-        held.bytes += bytes.len() as u64;
+        held.add(&new.source, bytes.len() as u64);
         drop(held);
-        self.journal.write(Event::Kept, &id, new.door, &new.source).map_err(disk(&self.dir))?;
+        // It is kept, whatever the journal says: at the next start it gets its line.
+        if let Err(error) = self.journal.write(Event::Kept, &id, new.door, &new.source) {
+            tracing::error!(id, %error, "an item of the quarantine has no line in the journal: the day's report counts it after the next start");
+        }
         tracing::warn!(id, door = new.door.word(), source = new.source, path = new.path, "ALARM: quarantined");
         Ok(id)
     }
@@ -252,8 +335,8 @@ impl Quarantine {
         let bytes = fs::metadata(&path).map(|meta| meta.len()).unwrap_or_default();
         fs::remove_file(&path).and_then(|()| sync_dir(&self.dir)).map_err(disk(&path))?;
         let mut held = self.held.lock();
-        held.items = held.items.saturating_sub(1);
-        held.bytes = held.bytes.saturating_sub(bytes);
+        held.all.remove(bytes);
+        held.by_source.entry(item.source).or_default().remove(bytes);
         Ok(())
     }
 
@@ -262,7 +345,7 @@ impl Quarantine {
     /// # Errors
     /// When the disk refuses.
     pub fn held(&self) -> Result<Held, QuarantineError> {
-        self.count()
+        Ok(count(&self.dir, &self.journal)?.all)
     }
 
     /// Numbers of what arrived on a day (UTC, as 2026-03-02) and was put here, by source.
@@ -273,12 +356,21 @@ impl Quarantine {
         self.journal.day(day).map_err(disk(&self.dir))
     }
 
-    fn has_room(&self, held: Held, new: &New) -> bool {
-        held.items < self.bounds.items_max && held.bytes.saturating_add(new.raw.len() as u64) <= self.bounds.bytes_max
+    fn has_room(&self, held: &Counted, by: By, new: &New) -> Result<(), QuarantineError> {
+        let more = new.raw.len() as u64;
+        if !held.all.has_room(more, self.bounds) {
+            return Err(QuarantineError::Full);
+        }
+        let own = held.by_source.get(&new.source).copied().unwrap_or_default();
+        let has_share = held.all.has_room(more, self.bounds.of_doors()) && own.has_room(more, self.bounds.of_source());
+        match has_share || by == By::Recorder {
+            true => Ok(()),
+            false => Err(QuarantineError::NoShare(new.source.clone())),
+        }
     }
 
     fn path(&self, id: &str, ending: &str) -> PathBuf {
-        self.dir.join(format!("{id}.{ending}"))
+        path_in(&self.dir, id, ending)
     }
 
     fn find(&self, id: &str) -> Result<PathBuf, QuarantineError> {
@@ -291,38 +383,16 @@ impl Quarantine {
         paths.into_iter().find(|path| path.is_file()).ok_or_else(unknown)
     }
 
-    /// Ids, oldest first, each with whether it is to be handed in again.
     fn ids(&self) -> Result<Vec<(String, bool)>, QuarantineError> {
-        let mut out = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(disk(&self.dir))? {
-            let name = entry.map_err(disk(&self.dir))?.file_name().to_string_lossy().into_owned();
-            match name.split_once('.') {
-                Some((id, ending @ (HELD | RETRY))) if item::is_id(id) => out.push((id.to_owned(), ending == RETRY)),
-                _ => {}
-            }
-        }
-        out.sort();
-        Ok(out)
+        ids(&self.dir)
     }
 
-    fn count(&self) -> Result<Held, QuarantineError> {
-        let mut held = Held::default();
-        for (id, retry) in self.ids()? {
-            let meta = fs::metadata(self.path(&id, if retry { RETRY } else { HELD }));
-            held.items += 1;
-            held.bytes += meta.map(|meta| meta.len()).unwrap_or_default();
-        }
-        Ok(held)
-    }
-}
-
-impl RefusedArrivals for Quarantine {
-    fn keep(&self, arrival: &Arrival, refusal: &Refusal) -> io::Result<()> {
+    fn keep_refused(&self, by: By, arrival: &Arrival, refusal: &Refusal) -> io::Result<()> {
         let resource = (arrival.door == Door::Rest
             && serde_json::from_slice::<Value>(&arrival.raw).ok().as_ref() != Some(&arrival.resource))
         .then(|| arrival.resource.clone());
-        let kept = Self::keep(
-            self,
+        let kept = self.keep_by(
+            by,
             &New {
                 door: arrival.door,
                 source: arrival.source.clone(),
@@ -336,6 +406,55 @@ impl RefusedArrivals for Quarantine {
         );
         kept.map(drop).map_err(io::Error::other)
     }
+}
+
+impl RefusedArrivals for Quarantine {
+    fn keep(&self, arrival: &Arrival, refusal: &Refusal) -> io::Result<()> {
+        self.keep_refused(By::Door, arrival, refusal)
+    }
+
+    fn keep_taken(&self, arrival: &Arrival, refusal: &Refusal) -> io::Result<()> {
+        self.keep_refused(By::Recorder, arrival, refusal)
+    }
+}
+
+fn path_in(dir: &Path, id: &str, ending: &str) -> PathBuf {
+    dir.join(format!("{id}.{ending}"))
+}
+
+/// Ids of a folder, oldest first, each with whether it is to be handed in again.
+fn ids(dir: &Path) -> Result<Vec<(String, bool)>, QuarantineError> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(dir).map_err(disk(dir))? {
+        let name = entry.map_err(disk(dir))?.file_name().to_string_lossy().into_owned();
+        match name.split_once('.') {
+            Some((id, ending @ (HELD | RETRY))) if item::is_id(id) => out.push((id.to_owned(), ending == RETRY)),
+            _ => {}
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// Counts what lies in a folder. The journal says whose each item is: the items are sealed.
+fn count(dir: &Path, journal: &Journal) -> Result<Counted, QuarantineError> {
+    let at = Instant::now();
+    let mut counted = Counted { all: Held::default(), by_source: HashMap::new(), at, took: Duration::ZERO };
+    let (mut day, mut sources) = (None, HashMap::new());
+    // In the order of their days.
+    for (id, retry) in ids(dir)? {
+        let meta = fs::metadata(path_in(dir, &id, if retry { RETRY } else { HELD }));
+        let own = journal::day_of_id(&id);
+        if own != day {
+            sources = own.as_deref().map_or(Ok(HashMap::new()), |own| journal.sources(own)).map_err(disk(dir))?;
+            day = own;
+        }
+        let source = sources.get(&id).map_or("", String::as_str);
+        counted.add(source, meta.map(|meta| meta.len()).unwrap_or_default());
+    }
+    counted.at = Instant::now();
+    counted.took = counted.at - at;
+    Ok(counted)
 }
 
 /// Makes a folder that its owner alone may read.

@@ -80,6 +80,47 @@ fn a_full_quarantine_refuses_and_room_that_another_process_made_is_seen() {
 }
 
 #[test]
+fn one_source_takes_no_room_from_the_others_and_the_doors_none_from_the_recorder() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bounds = Bounds { items_max: 20, bytes_max: 1 << 20 };
+    let open = || Quarantine::open(&dir.path().join("q"), KEY, bounds).expect("opened");
+    let quarantine = open();
+    for _ in 0..2 {
+        quarantine.keep_at_door(&new("pacs", b"x")).expect("a tenth of 20");
+    }
+    let error = quarantine.keep_at_door(&new("pacs", b"x")).expect_err("its share is full");
+    assert!(error.to_string().contains("for pacs"), "{error}");
+    assert!(matches!(quarantine.keep_at_door(&new("lab", &[0; 200_000])), Err(QuarantineError::NoShare(_))));
+    quarantine.keep_at_door(&new("lab", b"x")).expect("another source");
+    quarantine.keep(&new("pacs", b"x")).expect("the recorder has room");
+    // Whose they are is known after a restart, too.
+    let quarantine = open();
+    assert!(quarantine.keep_at_door(&new("pacs", b"x")).is_err());
+    for at in 0..11 {
+        quarantine.keep_at_door(&new(&format!("source {at}"), b"x")).expect("to three quarters");
+    }
+    assert!(matches!(quarantine.keep_at_door(&new("one more", b"x")), Err(QuarantineError::NoShare(_))));
+    for _ in 0..5 {
+        quarantine.keep(&new("pacs", b"x")).expect("the last quarter is the recorder's");
+    }
+    assert!(matches!(quarantine.keep(&new("pacs", b"x")), Err(QuarantineError::Full)));
+}
+
+#[test]
+fn what_is_kept_is_kept_also_where_the_journal_cannot_be_written() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let quarantine = opened(&dir);
+    // A folder stands where the day's file would.
+    let day = dir.path().join("q/days/2026-03-02.ndjson");
+    std::fs::create_dir(&day).expect("made");
+    let id = quarantine.keep(&new("pacs", b"x")).expect("kept");
+    assert_eq!(quarantine.show(&id).expect("there").raw, b"x");
+    std::fs::remove_dir(&day).expect("removed");
+    quarantine.recover().expect("mended");
+    assert_eq!(quarantine.day("2026-03-02").expect("read")["pacs"].kept, 1);
+}
+
+#[test]
 fn the_command_line_lists_shows_and_drops() {
     let dir = tempfile::tempdir().expect("a folder");
     let quarantine = opened(&dir);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use sillage_client::ClientError;
 use sillage_client::author::{Stream, Tags, VerifiedReceipt, fitting, prepare};
 use sillage_client::error::Rejection;
@@ -17,6 +18,8 @@ use crate::mapping;
 
 /// Arrivals that a stream takes up at once.
 const ARRIVALS_MAX: usize = 1_000;
+/// Bytes of records that a stream holds at once, but for the last arrival that it took: a small event may become many records.
+pub(super) const READY_BYTES: usize = 16 << 20;
 /// Records of one batch, but for an arrival that alone becomes more.
 const BATCH_RECORDS: usize = 1_000;
 /// Bytes of one batch, but for an arrival that alone has more.
@@ -52,9 +55,9 @@ fn about(rejection: &Rejection, records: usize) -> About {
 
 /// What a refusal of one arrival that was sent alone is about. An event is never refused for who did it: where the ledger takes
 /// none, the party has lost its right. What is a decision, such as a break-glass, is refused for who signs it, and no other with it.
-fn about_alone(rejection: &Rejection, arrival: &Arrival, records: usize) -> About {
+fn about_alone(rejection: &Rejection, is_event: bool, records: usize) -> About {
     match rejection.code.known() {
-        Some(Code::NotEntitled) if !is_event(arrival) => About::Record(0),
+        Some(Code::NotEntitled) if !is_event => About::Record(0),
         _ => about(rejection, records),
     }
 }
@@ -63,10 +66,10 @@ fn is_event(arrival: &Arrival) -> bool {
     arrival.resource["resourceType"] == "AuditEvent"
 }
 
-/// An arrival whose records are ready to be signed.
+/// An arrival whose records are ready to be signed. The arrival itself stays in the spool: there it is read again if it is refused.
 struct Job {
     number: SpoolNumber,
-    arrival: Arrival,
+    is_event: bool,
     records: Vec<Vec<u8>>,
 }
 
@@ -81,7 +84,7 @@ pub(super) async fn work_on(work: Arc<Work>, mut stream: Stream, tags: Tags, lan
     let mut batches = 0;
     loop {
         let numbers = work.queue.take(lane, ARRIVALS_MAX).await;
-        let mut jobs = work.ready(&tags, &numbers).await;
+        let mut jobs = work.ready(&tags, &numbers, lane).await;
         while !jobs.is_empty() {
             let count = count_of(&jobs);
             let rest = jobs.split_off(count);
@@ -105,21 +108,30 @@ fn count_of(jobs: &[Job]) -> usize {
     };
     let count = jobs.iter().take_while(fits).count().max(1);
     // The ledger bounds what a batch looks up, too.
-    (1..=count)
-        .rev()
-        .find(|count| {
-            let records: Vec<Vec<u8>> = jobs[..*count].iter().flat_map(|job| job.records.iter().cloned()).collect();
-            fitting(&records) == records.len()
-        })
-        .unwrap_or(1)
+    let records: Vec<Vec<u8>> = jobs[..count].iter().flat_map(|job| job.records.iter().cloned()).collect();
+    let mut left = fitting(&records);
+    let fits = |job: &&Job| match left.checked_sub(job.records.len()) {
+        Some(after) => {
+            left = after;
+            true
+        }
+        None => false,
+    };
+    jobs[..count].iter().take_while(fits).count().max(1)
 }
 
 impl Work {
-    /// Reads arrivals, maps them, and resolves whose they are. What can't be recorded is refused on the way.
-    async fn ready(&self, tags: &Tags, numbers: &[SpoolNumber]) -> Vec<Job> {
+    /// Reads arrivals, maps them, and resolves whose they are. What can't be recorded is refused on the way; what would take too
+    /// much memory at once goes back into the queue.
+    async fn ready(&self, tags: &Tags, numbers: &[SpoolNumber], lane: Lane) -> Vec<Job> {
         let mut jobs = Vec::with_capacity(numbers.len());
         let mut records = Vec::new();
-        for number in numbers {
+        let mut bytes = 0;
+        for (at, number) in numbers.iter().enumerate() {
+            if bytes >= READY_BYTES {
+                self.put_back(&numbers[at..], lane);
+                break;
+            }
             let Some(arrival) = self.read(*number).await else { continue };
             match mapping::map(&arrival, &self.terms) {
                 Err(refusal) => self.refuse(*number, &arrival, refusal).await,
@@ -128,7 +140,9 @@ impl Work {
                     if new.len() > 1 {
                         self.keep_whole(*number, &mapped.original).await;
                     }
-                    jobs.push((Job { number: *number, arrival, records: Vec::new() }, new.len()));
+                    bytes += new.iter().map(|new| new.record.encoded_len() + SALT_BYTES).sum::<usize>();
+                    let is_event = is_event(&arrival);
+                    jobs.push((Job { number: *number, is_event, records: Vec::new() }, new.len()));
                     records.extend(new);
                 }
             }
@@ -165,7 +179,7 @@ impl Work {
                     }
                     Err(ClientError::Rejected(rejection)) => match about(&rejection, new.len()) {
                         About::Record(_) => {
-                            self.refuse(job.number, &job.arrival, refusal_of(&job, &rejection)).await;
+                            self.refuse_number(job.number, refusal_of(&job, &rejection)).await;
                             break;
                         }
                         About::Stream | About::Party => self.stand_still(&rejection, &mut pause).await,
@@ -175,6 +189,12 @@ impl Work {
             }
         }
         out
+    }
+
+    /// Puts arrivals back, before all others of their lane.
+    pub(super) fn put_back(&self, numbers: &[SpoolNumber], lane: Lane) {
+        let numbers: Vec<_> = numbers.iter().map(|number| (*number, lane)).collect();
+        self.queue.put_first(&numbers);
     }
 
     /// The arrival with this number; none where it is gone.
@@ -253,7 +273,7 @@ impl Work {
     async fn refused(&self, jobs: &mut Vec<Job>, rejection: &Rejection, pause: &mut Pause) {
         let count = jobs.iter().map(|job| job.records.len()).sum();
         let about = match &jobs[..] {
-            [alone] => about_alone(rejection, &alone.arrival, count),
+            [alone] => about_alone(rejection, alone.is_event, count),
             _ => about(rejection, count),
         };
         match about {
@@ -265,7 +285,7 @@ impl Work {
                 });
                 let job = jobs.remove(at.expect("the position is of one of them"));
                 self.condition.reached();
-                self.refuse(job.number, &job.arrival, refusal_of(&job, rejection)).await;
+                self.refuse_number(job.number, refusal_of(&job, rejection)).await;
             }
             About::Stream => {
                 self.condition.raise(super::start::went_on_elsewhere(&self.stream));
@@ -288,14 +308,25 @@ impl Work {
         }
     }
 
-    /// Puts an arrival into quarantine.
+    /// Puts the arrival with this number into quarantine.
+    pub(super) async fn refuse_number(&self, number: SpoolNumber, refusal: Refusal) {
+        if let Some(arrival) = self.read(number).await {
+            self.refuse(number, &arrival, refusal).await;
+        }
+    }
+
+    /// Puts an arrival into quarantine. Where that has no room, the arrival stays in the spool, and is taken up again later.
     pub(super) async fn refuse(&self, number: SpoolNumber, arrival: &Arrival, refusal: Refusal) {
         tracing::warn!(%number, source = arrival.source, code = refusal.code, path = refusal.path, "refused: in quarantine");
-        let mut pause = Pause::new();
-        while let Err(error) = self.quarantine.keep(arrival, &refusal) {
-            self.condition.raise(format!("a refused arrival can't be written into quarantine ({error}): make room"));
-            pause.wait().await;
+        if let Err(error) = self.quarantine.keep_taken(arrival, &refusal) {
+            let why =
+                format!("an arrival that the ledger refused can't be written into quarantine ({error}): make room");
+            self.condition.set_room(Some(why));
+            let found = self.index.get(number).ok().flatten();
+            self.queue.push_later(number, found.map_or(Lane::Ordered, |found| Lane::of(&found.kind)));
+            return;
         }
+        self.condition.set_room(None);
         self.until_written(|| self.index.refused(number, &refusal)).await;
         self.spool.release(number);
         self.outcomes.tell(number, &Err(refusal));
@@ -350,14 +381,13 @@ impl Work {
 
 /// Whether only each alone tells what a refusal is about.
 fn is_to_be_split(rejection: &Rejection, jobs: &[Job]) -> bool {
-    rejection.code == Code::NotEntitled && jobs.len() > 1 && jobs.iter().any(|job| !is_event(&job.arrival))
+    rejection.code == Code::NotEntitled && jobs.len() > 1 && jobs.iter().any(|job| !job.is_event)
 }
 
 /// What is said of a job that the ledger refused.
 fn refusal_of(job: &Job, rejection: &Rejection) -> Refusal {
-    let is_event = is_event(&job.arrival);
     let path = match rejection.code.known() {
-        Some(Code::InvalidIns | Code::TestInsRefused | Code::PatientErased) if is_event => "AuditEvent.entity",
+        Some(Code::InvalidIns | Code::TestInsRefused | Code::PatientErased) if job.is_event => "AuditEvent.entity",
         _ => "",
     };
     Refusal::coded(path, rejection.code.as_str(), format!("{}: {}", rejection.code, rejection.message))
@@ -391,7 +421,7 @@ mod tests {
     use crate::mapping::tests::{arrival, event};
 
     fn job(resource: serde_json::Value) -> Job {
-        Job { number: SpoolNumber(1), arrival: arrival(resource), records: vec![vec![0]] }
+        Job { number: SpoolNumber(1), is_event: is_event(&arrival(resource)), records: vec![vec![0]] }
     }
 
     fn rejection(code: Code) -> Rejection {
@@ -405,8 +435,8 @@ mod tests {
         assert!(is_to_be_split(&refused, &[line(), job(event())]) && !is_to_be_split(&refused, &[line()]));
         assert!(!is_to_be_split(&refused, &[job(event()), job(event())]), "the party may record nothing");
         assert!(matches!(about(&refused, 2), About::Party));
-        assert!(matches!(about_alone(&refused, &line().arrival, 1), About::Record(0)));
-        assert!(matches!(about_alone(&refused, &job(event()).arrival, 1), About::Party));
+        assert!(matches!(about_alone(&refused, line().is_event, 1), About::Record(0)));
+        assert!(matches!(about_alone(&refused, job(event()).is_event, 1), About::Party));
         assert!(matches!(about(&rejection(Code::TimeAhead), 1), About::Record(0)));
         assert!(matches!(about(&rejection(Code::LimitReached), 1), About::Record(0)));
         assert!(matches!(about(&rejection(Code::RevokedKey), 1), About::Party));

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use prost::Message as _;
 use sillage_client::ClientError;
 use sillage_client::author::Recorder;
 use sillage_client::import::{Became, Import, OnRecord, Outcome, Refused};
@@ -15,9 +16,9 @@ use sillage_fhir::import::Ends;
 use sillage_fhir::import::source::Document;
 use sillage_rules::stream::StreamLabel;
 
-use super::batch::short_id;
+use super::batch::{READY_BYTES, short_id};
 use super::{Lane, Pause, Work};
-use crate::arrival::{Arrival, Place, Refusal, SpoolNumber, Taken};
+use crate::arrival::{Place, Refusal, SpoolNumber, Taken};
 use crate::index::Recorded;
 use crate::mapping;
 
@@ -27,7 +28,7 @@ const CONSENTS_MAX: usize = 200;
 /// A Consent that waits.
 struct Waiting {
     number: SpoolNumber,
-    arrival: Arrival,
+    base: String,
     json: Vec<u8>,
 }
 
@@ -37,10 +38,20 @@ pub(super) async fn work_on(work: Arc<Work>, session: Arc<Session>) {
     loop {
         let numbers = work.queue.take(Lane::Consents, CONSENTS_MAX).await;
         let mut waiting = Vec::with_capacity(numbers.len());
-        for number in numbers {
+        let mut bytes = 0;
+        for (at, number) in numbers.iter().copied().enumerate() {
+            if bytes >= READY_BYTES {
+                work.put_back(&numbers[at..], Lane::Consents);
+                break;
+            }
             let Some(arrival) = work.read(number).await else { continue };
             match mapping::map(&arrival, &work.terms) {
-                Ok(mapped) => waiting.push(Waiting { number, arrival, json: mapped.original }),
+                Ok(mapped) => {
+                    // What the import makes of it.
+                    bytes += mapped.mapped().iter().map(|mapped| mapped.record.encoded_len()).sum::<usize>();
+                    bytes += mapped.original.len();
+                    waiting.push(Waiting { number, base: arrival.base, json: mapped.original });
+                }
                 Err(refusal) => work.refuse(number, &arrival, refusal).await,
             }
         }
@@ -93,7 +104,7 @@ impl Work {
         let mut import = Import::new(session, recorder, &self.terms.patients, "");
         let mut ended = Ok(());
         for one in waiting.iter() {
-            let document = Document::of_server(one.json.clone(), &one.arrival.base);
+            let document = Document::of_server(one.json.clone(), &one.base);
             ended = import.take(one.number, document).await;
             if ended.is_err() {
                 break;
@@ -127,7 +138,7 @@ impl Work {
             Became::OnRecord(_) => None,
         });
         if let Some(refusal) = refused {
-            self.refuse(one.number, &one.arrival, refusal).await;
+            self.refuse_number(one.number, refusal).await;
             return;
         }
         let records: Vec<&OnRecord> = became
@@ -140,7 +151,7 @@ impl Work {
         let Some(recorded) = recorded_of(stream, &records) else {
             let why = "it says what is on record already by another way than this connector: nothing was recorded";
             let refusal = Refusal { path: "Consent".to_owned(), code: String::new(), reason: why.to_owned() };
-            self.refuse(one.number, &one.arrival, refusal).await;
+            self.refuse_number(one.number, refusal).await;
             return;
         };
         self.condition.reached();

@@ -11,9 +11,10 @@
 //!   batch holds these numbers: an arrival stays on its stream. After a crash, the outbox tells which batches are on record, and
 //!   which one may be ([`start`]).
 //! - **For ever.** While no node answers, a stream tries again, more and more slowly. Nothing is dropped.
-//! - **Refused for good** is what the ledger says of one record: that arrival goes into quarantine. What it says of the connector's
-//!   party, such as a missing role, stops the stream and raises an alarm: the events aren't to blame, and wait. `NOT_ENTITLED` may
-//!   be either: a batch with record lines is then sent one by one, and a line that is refused alone goes into quarantine.
+//! - **Refused for good** is what the ledger says of one record: that arrival goes into quarantine. Where that has no room, it
+//!   waits in the spool, and an alarm says so. What it says of the connector's party, such as a missing role, stops the stream and
+//!   raises an alarm: the events aren't to blame, and wait. `NOT_ENTITLED` may be either: a batch with record lines is then sent one
+//!   by one, and a line that is refused alone goes into quarantine.
 //! - **One place.** If the ledger has batches of a stream that its outbox doesn't know, another copy of this folder went on: the
 //!   recorder stops, as nobody could tell what is on record already.
 
@@ -107,6 +108,8 @@ impl Outcomes {
 pub struct Condition {
     is_reached: AtomicBool,
     alarm: Mutex<Option<String>>,
+    /// Why refused arrivals wait in the spool while the others go on.
+    no_room: Mutex<Option<String>>,
 }
 
 impl Condition {
@@ -115,9 +118,19 @@ impl Condition {
         self.is_reached.load(Ordering::Acquire)
     }
 
-    /// Why recording stands still although nodes answer; none while it doesn't.
+    /// Why recording stands still although nodes answer, or arrivals that the ledger refused wait; none while neither is so.
     pub fn alarm(&self) -> Option<String> {
-        self.alarm.lock().clone()
+        let alarm = self.alarm.lock().clone();
+        alarm.or_else(|| self.no_room.lock().clone())
+    }
+
+    /// Notes whether refused arrivals can be kept in quarantine; with why not.
+    fn set_room(&self, why_not: Option<String>) {
+        let mut no_room = self.no_room.lock();
+        if let Some(why) = why_not.as_ref().filter(|_| no_room.is_none()) {
+            tracing::error!(why, "arrivals that the ledger refused wait in the spool");
+        }
+        *no_room = why_not;
     }
 
     fn reached(&self) {

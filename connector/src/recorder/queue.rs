@@ -2,10 +2,18 @@
 
 use std::collections::VecDeque;
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use crate::arrival::SpoolNumber;
+
+/// An arrival that couldn't be dealt with waits for so long.
+const LATER: Duration = Duration::from_secs(30);
+/// So often is looked whether one has waited enough.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Which streams take an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,8 @@ struct Lanes {
     events: VecDeque<u64>,
     ordered: VecDeque<u64>,
     consents: VecDeque<u64>,
+    /// Those that come back at a time, in its order.
+    later: VecDeque<(Instant, u64, Lane)>,
     /// Whether it is known what waited before the start.
     is_open: bool,
 }
@@ -53,6 +63,13 @@ impl Lanes {
             Lane::Events => &mut self.events,
             Lane::Ordered => &mut self.ordered,
             Lane::Consents => &mut self.consents,
+        }
+    }
+
+    /// Brings back those that have waited enough.
+    fn bring_back(&mut self, now: Instant) {
+        while let Some((_, number, lane)) = self.later.pop_front_if(|(at, ..)| *at <= now) {
+            self.of(lane).push_back(number);
         }
     }
 }
@@ -70,6 +87,11 @@ impl Queue {
     pub fn push(&self, number: SpoolNumber, lane: Lane) {
         self.lanes.lock().of(lane).push_back(number.0);
         self.bell(lane).notify_one();
+    }
+
+    /// Adds an arrival at the end, after a while: nothing can be done with it now, and the others don't wait for it.
+    pub(super) fn push_later(&self, number: SpoolNumber, lane: Lane) {
+        self.lanes.lock().later.push_back((Instant::now() + LATER, number.0, lane));
     }
 
     /// Puts arrivals before all others, in their order.
@@ -94,6 +116,7 @@ impl Queue {
             let notified = self.bell(lane).notified();
             let taken: Vec<SpoolNumber> = {
                 let mut lanes = self.lanes.lock();
+                lanes.bring_back(Instant::now());
                 let is_open = lanes.is_open;
                 let waiting = lanes.of(lane);
                 let count = if is_open { max.min(waiting.len()) } else { 0 };
@@ -107,7 +130,7 @@ impl Queue {
             if !taken.is_empty() {
                 return taken;
             }
-            notified.await;
+            let _rung_or_time_to_look = timeout(LOOK, notified).await;
         }
     }
 }
@@ -115,6 +138,17 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_put_off_comes_back_after_the_others() {
+        let queue = Queue::default();
+        queue.open();
+        queue.push_later(SpoolNumber(1), Lane::Events);
+        queue.push(SpoolNumber(2), Lane::Events);
+        assert_eq!(queue.take(Lane::Events, 10).await, [SpoolNumber(2)], "the others don't wait");
+        queue.lanes.lock().bring_back(Instant::now() + LATER);
+        assert_eq!(queue.take(Lane::Events, 10).await, [SpoolNumber(1)]);
+    }
 
     #[tokio::test]
     async fn nothing_is_taken_before_it_is_known_what_waited_and_then_all_in_order() {
