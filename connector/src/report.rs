@@ -162,7 +162,7 @@ mod tests {
             kind: "AuditEvent",
             logical: None,
             date_ms: None,
-            keys: Keys { body: None, version: None },
+            keys: Keys { body: None, version: None, named: None },
             terms: Vec::new(),
         };
         let gaps = |day: u64| {

@@ -68,7 +68,11 @@ impl Lanes {
 
     /// Brings back those that have waited enough.
     fn bring_back(&mut self, now: Instant) {
-        while let Some((_, number, lane)) = self.later.pop_front_if(|(at, ..)| *at <= now) {
+        while let Some(&(at, number, lane)) = self.later.front() {
+            if at > now {
+                break;
+            }
+            self.later.pop_front();
             self.of(lane).push_back(number);
         }
     }
