@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_name_that_stands_twice_is_refused() {
         let error = read(br#"{"resourceType":"AuditEvent","id":"1","id":"2"}"#, Format::Json).expect_err("twice");
-        assert!(error.reason.contains("id"), "{error}");
+        assert!(error.reason.contains("twice"), "{error}");
         assert!(read(b"{", Format::Json).is_err());
         assert!(read(b"\xff", Format::Json).is_err());
     }
