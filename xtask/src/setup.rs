@@ -28,12 +28,28 @@ const FAULTS: &[Package] = &[
     Package { name: "iproute2", why: "networks whose links can be cut", present: || on_path("ip") },
 ];
 
+/// Programs of others that call a connector in its tests.
+const CALLERS: &[Package] = &[
+    Package { name: "npm", why: "FHIR clients in JavaScript call the connector", present: || on_path("npm") },
+    Package { name: "python3-venv", why: "FHIR clients in Python call the connector", present: venv },
+    Package {
+        name: "default-jdk-headless",
+        why: "an example in Java calls the connector",
+        present: || on_path("javac"),
+    },
+    Package { name: "curl", why: "an example of the shell calls the connector", present: || on_path("curl") },
+];
+
 /// A hundred megabytes for two tests, which are skipped without it.
 const BROWSER: &[Package] = &[Package {
     name: "chromium",
     why: "the verifier in JavaScript is tested in a browser, too",
     present: || on_path("chromium") || on_path("chromium-browser") || on_path("google-chrome"),
 }];
+
+fn venv() -> bool {
+    quiet(&["python3", "-c", "import venv, ensurepip"])
+}
 
 /// Any libclang that bindgen would find, with the compiler's own headers beside it.
 fn libclang() -> bool {
@@ -62,7 +78,7 @@ pub fn packages() -> Result<(), Failed> {
 /// Installs the packages that only tests need. A package that can't be installed is named and is no failure: its tests skip themselves, or
 /// fail where no one would see that (`CI=true`).
 pub fn for_tests(with_browser: bool) {
-    for packages in [NODE, FAULTS, BROWSER].iter().take(2 + usize::from(with_browser)) {
+    for packages in [NODE, FAULTS, CALLERS, BROWSER].iter().take(3 + usize::from(with_browser)) {
         or_without(packages);
     }
 }
