@@ -490,7 +490,7 @@ mod tests {
         assert_eq!(path(|m| m.key.as_mut().expect("set").key = vec![0; 32]), "key.key");
         assert_eq!(path(|m| m.name.clear()), "name");
         assert_eq!(path(|m| m.name = "a\nb".to_owned()), "name");
-        assert_eq!(path(|m| m.roles = 8_192), "roles");
+        assert_eq!(path(|m| m.roles = 32_768), "roles");
         assert_eq!(path(|m| m.structures = vec!["b".into(), "a".into()]), "structures");
         assert_eq!(path(|m| m.roles = 0), "roles");
         assert_eq!(path(|m| m.roles = 8), "patient_tag");

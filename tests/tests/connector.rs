@@ -324,7 +324,10 @@ fn a_day_is_accounted_for_and_the_account_verified(world: &mut World) {
     assert!(verified.stdout.contains("received 5") || verified.stdout.contains("reçus 5"), "{verified}");
     let wrong = world.write("wrong.json", report.replace("\"recorded\":5", "\"recorded\":4"));
     let wrong = wrong.display().to_string();
-    world.sillage(&["verify", &wrong, "--policy", &policy]).fails(1).naming("changed after it was signed");
+    world
+        .sillage(&["verify", &wrong, "--policy", &policy, "--lang", "en"])
+        .fails(1)
+        .naming("changed after it was signed");
     let words = connector.run(&["report"]).ok().stdout;
     assert!(words.contains("received 5, recorded 5"), "{words}");
 }

@@ -169,15 +169,20 @@ fn a_permit_is_for_those_of_its_server_and_a_denial_holds_under_both_names() {
     let mut both = consent();
     let rpps = json!({"identifier": {"system": "https://rpps.esante.gouv.fr", "value": "10100534436"}});
     both["provision"]["actor"][0]["reference"] = rpps;
-    let [of_a] = &read(&both, A)[..] else { panic!("one directive") };
-    let said = details(&both, A);
-    assert_eq!(said["items"], json!([here("DocumentReference/d1"), here("DocumentReference/d2")]));
-    assert_eq!(said["except"][0]["items"], json!([here("DocumentReference/d2"), "DocumentReference/d2"]));
+    let items = |base: &str| -> Vec<Value> {
+        let all = read(&both, base);
+        all.iter()
+            .map(|one| serde_json::from_str::<Value>(&one.record.details).expect("JSON")["items"].clone())
+            .collect()
+    };
+    let (d1, d2) = (here("DocumentReference/d1"), here("DocumentReference/d2"));
+    assert_eq!(items(A), [json!([d1, d2]), json!([d2, "DocumentReference/d2"])], "the permit, then the denial inside");
+    assert_eq!(items("")[1], json!(["DocumentReference/d2"]));
+    let of_a = &read(&both, A)[0];
     let collector = directive(of_a).collected.expect("collected").collector;
     assert_eq!(collector.id(), here("Organization/3"));
     // The patient signed it, by whatever form of their reference.
     assert_eq!(of_a.record.actor.as_ref().expect("who").id, "self");
-    assert_eq!(details(&both, "")["except"][0]["items"], json!(["DocumentReference/d2"]));
 }
 
 #[test]

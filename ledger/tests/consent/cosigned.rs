@@ -256,9 +256,9 @@ fn one_authority_alone_stops_so_many_services_a_day() {
     assert_eq!(acted(&mut world, &Act::Registered(registration(40, Roles::OPERATOR)), &[]), None);
     world.reopen_with(&genesis_with(Some(RuleChange::Rule(rule()).to_message())).encode_to_vec());
     assert_eq!(acted(&mut world, &revoke(8), &[]), reached, "it is on disk");
+    assert_eq!(acted(&mut world, &limited(1), &[4]), None);
     world.pass(DAY_MS);
     assert_eq!(acted(&mut world, &revoke(8), &[]), None, "another day");
-    assert_eq!(acted(&mut world, &limited(1), &[4]), None);
     assert_eq!(acted(&mut world, &revoke(7), &[]), reached, "a lower limit counts");
     world.pass(DAY_MS);
     assert_eq!(acted(&mut world, &revoke(7), &[]), None, "a third day");

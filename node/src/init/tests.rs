@@ -151,7 +151,7 @@ fn further_authorities_have_folders_of_their_own_and_the_genesis_says_how_many_s
     let bytes = std::fs::read(temp.path().join("genesis.bin")).unwrap();
     let genesis = GenesisInfo::parse(&bytes).unwrap();
     let rule = genesis.rule.expect("a rule");
-    assert_eq!((rule.needed, rule.authorities.len(), rule.acts.bits()), (2, 3, 127));
+    assert_eq!((rule.needed, rule.authorities.len(), rule.acts.bits()), (2, 3, 511));
     let names: Vec<&str> = genesis.parties.iter().map(|party| party.name.as_str()).collect();
     assert_eq!(names, ["DNS", "DNS 2", "DNS 3", "profile"]);
     let mut seeds = std::collections::BTreeSet::new();

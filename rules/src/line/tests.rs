@@ -146,7 +146,7 @@ fn an_eight_before_an_rpps_number_is_taken_off() {
     assert_eq!(warnings, [Warning { path: "actor.id".to_owned(), doubt: IdentError::RppsKey }]);
 }
 
-fn acts() -> [Value; 14] {
+fn acts() -> [Value; 15] {
     let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
     let id = "11".repeat(32);
     [
@@ -156,6 +156,10 @@ fn acts() -> [Value; 14] {
             "structures": ["690000120"], "actor_systems": ["urn:oid:1.2.250.1.71.4.2.1"], "issuers": ["urn:example:idp"]}}}),
         json!({"kind": "key.registered", "act": {"registered": {
             "key": key, "name": "Téléphone", "roles": ["patient"], "patient_commitment": id}}}),
+        json!({"kind": "sources.listed", "act": {"sources": {
+            "listed": [{"id": "pacs.1", "name_fr": "Radiologie", "name_en": "Radiology", "structure": "690000120",
+                "author_id": id, "answers": id, "since": "2026-03-01T00:00:00Z", "silent_after_s": 86400}],
+            "removed": ["pacs.0"]}}}),
         json!({"kind": "vouching.changed", "act": {"vouching": {"author_id": id,
             "added": {"structures": ["1", "2"], "actor_systems": ["urn:x:a"], "issuers": ["a"]},
             "removed": {"structures": ["3"], "actor_systems": ["urn:x:b"], "issuers": ["b"]}}}}),

@@ -350,7 +350,16 @@ impl Thief<'_> {
         let signed = self.second.as_ref().filter(|_| may_be_cosigned(kind_of(record)));
         let signed = signed.map(|(_, key)| cosigned(record.clone(), self.signer.origin.as_str(), key));
         let batch = wire::sign(&self.signer, label, 1, vec![signed.as_ref().unwrap_or(record).encode_to_vec()]);
-        let answer = self.world.wait(self.rpc.clone().submit(SubmitRequest { batch: Some(batch) }));
+        let answer = loop {
+            let request = SubmitRequest { batch: Some(batch.clone()) };
+            match self.world.wait(self.rpc.clone().submit(request)) {
+                // A party that may sign nothing has a small quota.
+                Err(status) if wire::info(&status).code == "QUOTA_EXCEEDED" => {
+                    std::thread::sleep(std::time::Duration::from_millis(250));
+                }
+                answer => break answer,
+            }
+        };
         match answer {
             Ok(_) => true,
             Err(status) => {
