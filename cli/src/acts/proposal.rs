@@ -39,7 +39,7 @@ pub(crate) struct Proposal {
     pub(crate) tag: Option<Hash>,
     /// When it was proposed, ms.
     proposed_ms: u64,
-    /// What its signatures are over, hex.
+    /// The hash that its signatures are over, hex.
     pub(crate) content: String,
     #[serde(default)]
     pub(crate) signatures: Vec<SignatureLine>,

@@ -44,7 +44,7 @@ struct OneRecord {
     says: Value,
     /// The record without signatures, hex.
     record: String,
-    /// What its signatures are over, hex.
+    /// The hash that its signatures are over, hex.
     content: String,
     #[serde(default)]
     signatures: Vec<SignatureLine>,
@@ -217,7 +217,7 @@ impl Proposed {
         let id = own.key_id();
         let message = |one: &OneRecord| {
             let mut message = one.message()?;
-            // Who submits signs the batch: that counts already.
+            // The submitter signs the batch: that counts already.
             message.signatures.retain(|one| one.key_id != id.as_bytes());
             Ok(message)
         };

@@ -90,7 +90,7 @@ pub(crate) fn end(option: &str, text: Option<&str>) -> Result<Option<String>, Cl
     Ok(text.map(|text| parse_end(option, text).map(rfc3339)).transpose()?)
 }
 
-/// Who acts, as the flags and the profile say it.
+/// The person who acts, as the flags and the profile say it.
 pub(crate) fn acting(profile: &Profile, by: &By) -> Result<Acting, ClientError> {
     let name = somebody(profile, "--actor", by.actor.as_deref().unwrap_or("self"), Short::Any)?;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
