@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockWriteGuard;
 use rocksdb::WriteBatch;
 use rocksdb::checkpoint::Checkpoint;
-use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, leaf_hash};
-use sillage_proof::tile::{TileCoord, TileHashes, TreeBuilder};
+use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs, TreeSize, leaf_hash};
+use sillage_proof::merkle;
+use sillage_proof::tile::{TileCoord, TileHashes, TreeBuilder, TreeView};
 use sillage_rules::entry::{Entry, LedgerEvent};
 use sillage_rules::kind::Kind;
 
@@ -231,11 +232,11 @@ impl Ledger {
     }
 
     /// Replaces the database by the one in `dir`, which is moved away. It is checked before the switch: the same
-    /// genesis, and a tree whose root is the stored one. After a crash at any moment the old or the new one is in use.
-    /// Readers go on with the new one.
+    /// genesis, a tree whose root is the stored one, and every entry that this ledger has. After a crash at any moment the
+    /// old or the new one is in use. Readers go on with the new one.
     ///
     /// # Errors
-    /// [`Fatal::Snapshot`] when it isn't a ledger of this log, or is older than this one.
+    /// [`Fatal::Snapshot`] when it isn't a ledger of this log, is older than this one, or has other entries.
     pub fn install(&mut self, dir: &Path) -> Result<(), Fatal> {
         let io = |source| Fatal::io(format!("installing the snapshot in {}", dir.display()), source);
         let old = self.shared.view();
@@ -247,7 +248,7 @@ impl Ledger {
         store::sync_tree(&target).map_err(io)?;
         store::sync_dir(&self.dir).map_err(io)?;
         let opened = open_checked(&target, &self.shared.genesis, &self.shared.options, old.head.applied_index);
-        let opened = match opened {
+        let opened = match opened.and_then(|opened| opened.check_extends(&old.head).map(|()| opened)) {
             Ok(opened) => opened,
             Err(error) => {
                 fs::remove_dir_all(&target).map_err(io)?;
@@ -266,6 +267,23 @@ impl Ledger {
 }
 
 impl CheckedDatabase {
+    /// Checks that this database has every entry of another one. If it hasn't, the log has forked: whoever replaced the one by
+    /// the other would lose acknowledged entries in silence.
+    fn check_extends(&self, old: &HeadRow) -> Result<(), String> {
+        let tree = TreeView::new(&self.tree, &self.store);
+        let is_same = match old.size <= self.head.size {
+            true => merkle::root(&tree, TreeSize(old.size)).map_err(|error| error.to_string())? == old.root,
+            false => false,
+        };
+        if is_same {
+            return Ok(());
+        }
+        Err(format!(
+            "the log has forked: this node holds {} entries with the root {}, and the first ones of the snapshot, which holds {}, are others. Entries that were acknowledged are missing on one side. Keep both folders, and compare them before anything is removed",
+            old.size, old.root, self.head.size
+        ))
+    }
+
     fn into_view(self, generation: u64) -> View {
         let commit = self.index.read().last().cloned();
         let (store, index) = (Arc::new(self.store), Arc::new(self.index));

@@ -139,6 +139,40 @@ fn what_is_not_a_newer_state_of_this_log_is_not_installed() {
 }
 
 #[test]
+fn a_snapshot_of_a_log_that_has_forked_is_not_installed() {
+    let (dir, fork_dir, place) =
+        (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"), tempfile::tempdir().expect("c"));
+    let fork = |ledger: &mut Ledger, seq: u64, time: u64| {
+        let other = batch(2, "s", seq, vec![record(time, tag(1), 1)]);
+        assert_eq!(code(&apply_one(ledger, other)), None);
+    };
+    let mut ledger = filled(dir.path(), 2);
+    let mut forked = filled(fork_dir.path(), 2);
+    fork(&mut ledger, 3, 77_777);
+    fork(&mut forked, 3, 88_888);
+    fork(&mut forked, 4, 99_999);
+    let head = ledger.reader().head();
+    let snapshot = place.path().join("snapshot");
+    forked.checkpoint(&snapshot).expect("writable");
+    let error = ledger.install(&snapshot).expect_err("it would hide an acknowledged record");
+    assert!(error.to_string().contains("forked"), "{error}");
+    assert_eq!(ledger.reader().head(), head, "the state is kept");
+    drop(ledger);
+    let mut ledger = open(dir.path());
+    assert_eq!(ledger.reader().head(), head);
+    // As many commands, and fewer entries: they are missing too.
+    let fewer_dir = tempfile::tempdir().expect("d");
+    let mut fewer = filled(fewer_dir.path(), 2);
+    for index in [3, 4] {
+        fewer.apply(index, 1, 0, &[]).expect("empty");
+    }
+    let fewer_files = place.path().join("fewer");
+    fewer.checkpoint(&fewer_files).expect("writable");
+    let error = ledger.install(&fewer_files).expect_err("it would hide an acknowledged record");
+    assert!(error.to_string().contains("forked"), "{error}");
+}
+
+#[test]
 fn a_switch_cut_short_leaves_the_old_state() {
     let dir = tempfile::tempdir().expect("a folder");
     let ledger = filled(dir.path(), 1);

@@ -205,7 +205,10 @@ impl Ledger {
     }
 
     /// Replaces the state, durably.
-    pub(crate) fn install(&mut self, copy: &Copy) {
+    ///
+    /// # Errors
+    /// Why it keeps the present one.
+    pub(crate) fn install(&mut self, copy: &Copy) -> Result<(), String> {
         match (self, copy) {
             (Ledger::Model(model), Copy::Model(copy)) => model.install(copy),
             (Ledger::Real(real), Copy::Real(copy)) => real.install(copy),

@@ -173,10 +173,18 @@ impl Model {
         Copy(self.now.clone())
     }
 
-    /// Replaces the state, durably.
-    pub fn install(&mut self, copy: &Copy) {
+    /// Replaces the state, durably, by one that has every record of this one.
+    ///
+    /// # Errors
+    /// Its first records are others.
+    pub fn install(&mut self, copy: &Copy) -> Result<(), String> {
+        let own = self.checkpoint();
+        if copy.0.roots.get(self.now.records.len()) != Some(&own.root) {
+            return Err(format!("the snapshot has others than these {} records", own.size));
+        }
         self.now = copy.0.clone();
         self.flush();
+        Ok(())
     }
 
     /// Number of records.

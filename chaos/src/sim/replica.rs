@@ -244,7 +244,9 @@ impl Running {
                         let written = self.log.append(&begun).is_ok();
                         if written && rng.random_bool(0.5) {
                             let copy = self.staged.take().expect("fetched before");
-                            replica.ledger.install(&copy);
+                            if replica.ledger.install(&copy).is_err() {
+                                break;
+                            }
                             self.group.installed(install);
                         } else {
                             break;
@@ -613,7 +615,12 @@ impl World {
         };
         let copy = running.staged.take().expect("fetched before");
         assert_eq!(copy.applied(), (install.index, install.term));
-        replica.ledger.install(&copy);
+        if let Err(reason) = replica.ledger.install(&copy) {
+            return match replica.suffered || self.unseen {
+                true => self.refuse(node, &reason),
+                false => Err(Violation::Stopped { node, reason }),
+            };
+        }
         running.group.installed(install);
         self.tell_state(node);
         self.report.installs += 1;

@@ -449,11 +449,12 @@ impl Thief<'_> {
                 let act = Act::Erased { indices: Vec::new(), ground: "no ground".to_owned() };
                 return sillage_rules::record::erasure_message(&act, &stranger.open, now_ms());
             }
-            // Of a set that the log doesn't have: the nodes of the other stories stay.
+            // Of a set that the log doesn't have: the nodes of the other stories stay. And of a node that it doesn't have: of the
+            // one that leads, whichever that is, the answer is another.
             Kind::NODE_SET_CHANGED => Act::NodeSetChanged(NodeSetChange {
                 epoch: 99,
                 voters: vec![1, 2],
-                removed: vec![3],
+                removed: vec![9],
                 ..Default::default()
             }),
             Kind::ISSUER_PUBLISHED => Act::IssuerPublished(Box::new(thiefs_issuer())),

@@ -298,14 +298,15 @@ impl Real {
         RealCopy { folder, applied, members: self.members.clone() }
     }
 
-    pub(crate) fn install(&mut self, copy: &RealCopy) {
+    pub(crate) fn install(&mut self, copy: &RealCopy) -> Result<(), String> {
         let fetched = self.place("fetched");
         copy_tree(&copy.folder.path().join("copy"), &fetched);
         let open = self.open.as_mut().expect("a node's ledger is open");
-        open.ledger.install(&fetched).expect("a newer state of the same log");
+        open.ledger.install(&fetched).map_err(|error| error.to_string())?;
         assert_eq!(open.ledger.applied(), copy.applied, "the snapshot is as of what it says");
         self.members = copy.members.clone();
         self.keep_flushed();
+        Ok(())
     }
 
     pub(crate) fn stored(&self) -> RealStored {
