@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["proto", "proof", "rules", "words", "fhir", "scenario", "client", "audit"]),
     ("gateway", &["proto", "proof", "rules", "client"]),
     ("connector", &["proto", "proof", "rules", "words", "fhir", "client"]),
+    ("portal", &["proto", "proof", "rules", "words", "fhir", "client"]),
     ("chaos", &["proto", "proof", "rules", "ledger", "cluster", "client"]),
     ("tests", &["proto", "proof", "rules", "ledger", "cluster", "fhir", "scenario", "client", "chaos"]),
     ("xtask", &[]),
@@ -40,6 +41,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("cli", &["rocksdb", "librocksdb-sys", "raft"]),
     ("gateway", &["rocksdb", "librocksdb-sys", "raft", "clap", "comfy-table", "indicatif", "rcgen"]),
     ("connector", &["rocksdb", "librocksdb-sys", "raft", "comfy-table", "indicatif"]),
+    ("portal", &["rocksdb", "librocksdb-sys", "raft", "comfy-table", "indicatif"]),
     ("ledger", &["raft", "tokio", "tonic"]),
     ("cluster", &["rocksdb", "librocksdb-sys", "tokio", "tonic"]),
 ];

@@ -1,0 +1,1 @@
+//! The patient's door: pages that show who accessed, who may, and let the patient decide.

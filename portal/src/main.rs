@@ -1,0 +1,3 @@
+//! The program `sillage-portal`.
+
+fn main() {}
