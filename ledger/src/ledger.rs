@@ -279,7 +279,7 @@ impl CheckedDatabase {
             return Ok(());
         }
         Err(format!(
-            "the log has forked: this node holds {} entries with the root {}, and the first ones of the snapshot, which holds {}, are others. Entries that were acknowledged are missing on one side. Keep both folders, and compare them before anything is removed",
+            "the log has forked: this node holds {} entries with the root {}, and the first ones of the snapshot, which holds {}, are others. Entries that were acknowledged are missing on one side. Keep the data folders of all nodes, and find the place with `sillage audit compare`",
             old.size, old.root, self.head.size
         ))
     }
