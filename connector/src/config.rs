@@ -6,37 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-
-/// Why a configuration can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error(
-        "can't read {path}: {source}; `sillage-connector init --dir DIR --profile FILE` writes one to DIR/connector.toml"
-    )]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// It isn't TOML, or says something that we don't know.
-    #[error("{path}: {message}")]
-    Parse {
-        /// Which file.
-        path: PathBuf,
-        /// Where and what, as the TOML parser says it.
-        message: String,
-    },
-    /// It is understood, but can't be.
-    #[error("{path}: {message}")]
-    Invalid {
-        /// Which file.
-        path: PathBuf,
-        /// The contradiction, and the way out.
-        message: String,
-    },
-}
+use sillage_web::config::{self, ConfigError};
+use sillage_web::listen::Bounds;
 
 /// `connector.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -283,6 +254,26 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The bounds on the port of the REST door.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            handshake_timeout_ms: self.handshake_timeout_ms,
+            header_timeout_ms: self.header_timeout_ms,
+            header_bytes_max: HEADER_BYTES_MAX,
+            headers_max: HEADERS_MAX,
+            connection_ms_max: self.connection_ms_max,
+            shutdown_grace_ms: self.shutdown_grace_ms,
+        }
+    }
+}
+
+const WAY_OUT: &str = "`sillage-connector init --dir DIR --profile FILE` writes one to DIR/connector.toml";
+/// Bytes and number of the headers of a request.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+const HEADERS_MAX: usize = 64;
 /// Least room for a spool: four segments.
 const SPOOL_BYTES_MIN: u64 = 4 << 20;
 /// Streams of one connector.
@@ -294,14 +285,9 @@ impl Config {
     /// # Errors
     /// When the file can't be read, isn't understood, or says what can't be.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config: Result<Self, _> = toml::from_str(&text);
-        let mut config =
-            config.map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
-        config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        config.resolve(absolute.parent().unwrap_or(Path::new("")));
+        let mut config: Self = config::read(path, WAY_OUT)?;
+        config.check().map_err(|message| ConfigError::invalid(path, message))?;
+        config.resolve(&config::folder_of(path));
         Ok(config)
     }
 
@@ -360,7 +346,7 @@ impl Config {
         }
         self.check_clients()?;
         let limits = &self.limits;
-        let positive = [
+        config::check_positive([
             ("connections_max", limits.connections_max as u64),
             ("connections_per_address_max", limits.connections_per_address_max as u64),
             ("handshake_timeout_ms", limits.handshake_timeout_ms),
@@ -370,10 +356,7 @@ impl Config {
             ("resource_bytes_max", limits.resource_bytes_max as u64),
             ("connection_ms_max", limits.connection_ms_max),
             ("waiting_max", limits.waiting_max as u64),
-        ];
-        if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(format!("limits.{name} is 0: nothing would be taken; give a number, or leave it out"));
-        }
+        ])?;
         match limits.resource_bytes_max <= RESOURCE_BYTES_MAX {
             true => Ok(()),
             false => Err(format!("limits.resource_bytes_max is at most {RESOURCE_BYTES_MAX}")),

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use sillage_web::accept::Room;
+use sillage_web::tls::{CallerCertificate, Tls, Versions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -176,9 +178,10 @@ fn port(
         None => None,
         Some(TlsConfig { cert, key, client_ca }) => {
             let missing = || unusable(format!("[{door}.tls] names no client_ca: senders show a certificate"));
-            let client_ca = client_ca.clone().ok_or_else(missing)?;
-            let files = feeds::TlsFiles { cert: cert.clone(), key: key.clone(), client_ca };
-            Some(feeds::acceptor(&files).map_err(|error| unusable(error.to_string()))?)
+            let callers = CallerCertificate::Required(client_ca.clone().ok_or_else(missing)?);
+            // Senders of hospitals still speak 1.2.
+            let tls = Tls { cert, key, callers, versions: Versions::Tls12AndTls13, protocols: &[] };
+            Some(tls.acceptor().map_err(|error| unusable(error.to_string()))?)
         }
     };
     let mut names = BTreeMap::new();
@@ -189,10 +192,7 @@ fn port(
         names.insert(spki, name.clone());
     }
     let limits = &config.limits;
-    let bounds = feeds::Bounds {
-        connections_max: limits.connections_max,
-        per_address_max: limits.connections_per_address_max.min((limits.connections_max / 4).max(1)),
-        handshake_ms: limits.handshake_timeout_ms,
-    };
-    Ok(feeds::Port { tls, senders: names, bounds, stop })
+    let room = Room::new(limits.connections_max, limits.connections_per_address_max);
+    let handshake_ms = limits.handshake_timeout_ms;
+    Ok(feeds::Port { tls, senders: names, room, handshake_ms, stop })
 }

@@ -27,7 +27,6 @@ pub mod init;
 pub mod intake;
 pub mod ledger;
 pub mod mapping;
-mod parent;
 pub mod quarantine;
 pub mod recorder;
 pub mod report;

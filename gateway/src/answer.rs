@@ -5,8 +5,9 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sillage_proof::tile::{TILE_WIDTH, TileCoord, TilePath, encode_entry_bundle};
+use sillage_web::tls::Spki;
 
-use crate::log::{Log, Spki, Trouble};
+use crate::log::{Log, Trouble};
 use crate::respond::{Content, Holds, content, preflight, sentence};
 
 /// The verifier of patient bundles, a module for browsers and Node.

@@ -15,35 +15,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-
-/// Why a configuration can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("can't read {path}: {source}; give the gateway's configuration with --config FILE")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// It isn't TOML, or says something that we don't know.
-    #[error("{path}: {message}")]
-    Parse {
-        /// Which file.
-        path: PathBuf,
-        /// Where and what, as the TOML parser says it.
-        message: String,
-    },
-    /// It is understood, but can't be.
-    #[error("{path}: {message}")]
-    Invalid {
-        /// Which file.
-        path: PathBuf,
-        /// The contradiction, and the way out.
-        message: String,
-    },
-}
+use sillage_web::config::{self, ConfigError};
+use sillage_web::listen::Bounds;
 
 /// `gateway.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -121,6 +94,22 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The bounds on a port.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            handshake_timeout_ms: self.handshake_timeout_ms,
+            header_timeout_ms: self.header_timeout_ms,
+            header_bytes_max: self.header_bytes_max,
+            headers_max: self.headers_max,
+            connection_ms_max: self.connection_ms_max,
+            shutdown_grace_ms: self.shutdown_grace_ms,
+        }
+    }
+}
+
 /// The least that HTTP needs for a request line and headers.
 const HEADER_BYTES_MIN: usize = 8 << 10;
 
@@ -130,13 +119,9 @@ impl GatewayConfig {
     /// # Errors
     /// When the file can't be read, isn't understood, or says what can't be.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config: Result<Self, _> = toml::from_str(&text);
-        let mut config =
-            config.map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
-        config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
-        let base = path.parent().unwrap_or(Path::new(""));
+        let mut config: Self = config::read(path, "give the gateway's configuration with --config FILE")?;
+        config.check().map_err(|message| ConfigError::invalid(path, message))?;
+        let base = config::folder_of(path);
         config.profile = base.join(&config.profile);
         if let Some(tls) = &mut config.tls {
             for file in [&mut tls.cert, &mut tls.key, &mut tls.ca] {
@@ -148,7 +133,7 @@ impl GatewayConfig {
 
     fn check(&self) -> Result<(), String> {
         let limits = &self.limits;
-        let positive = [
+        config::check_positive([
             ("connections_max", limits.connections_max as u64),
             ("connections_per_address_max", limits.connections_per_address_max as u64),
             ("handshake_timeout_ms", limits.handshake_timeout_ms),
@@ -157,10 +142,7 @@ impl GatewayConfig {
             ("connection_ms_max", limits.connection_ms_max),
             ("questions_max", limits.questions_max as u64),
             ("tiles_cached", limits.tiles_cached as u64),
-        ];
-        if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(format!("limits.{name} is 0: nothing would be served; give a number, or leave it out"));
-        }
+        ])?;
         match limits.header_bytes_max >= HEADER_BYTES_MIN {
             true => Ok(()),
             false => Err(format!("limits.header_bytes_max is at least {HEADER_BYTES_MIN}")),

@@ -1,7 +1,7 @@
 //! The web edge of a log: what is public, over plain HTTP, from any node. Holds no state.
 //!
 //! Where to start reading: [`answer`] says which path gives what, with which headers; [`log`] is the way to the nodes;
-//! [`listen`] bounds what strangers can make this process do; [`serve`] puts it together.
+//! [`listen`] brings requests to it, over the connections of the crate `web`; [`serve`] puts it together.
 //!
 //! ```text
 //! GET /checkpoint                      the newest checkpoint, a signed note (c2sp.org/tlog-checkpoint)
@@ -20,9 +20,7 @@ pub mod answer;
 mod cache;
 pub mod cli;
 pub mod config;
-mod lines;
 pub mod listen;
 pub mod log;
-mod parent;
 pub mod respond;
 pub mod serve;

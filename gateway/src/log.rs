@@ -13,6 +13,7 @@ use sillage_client::session::Session;
 use sillage_proof::TreeSize;
 use sillage_proof::tile::{TILE_WIDTH, TileCoord};
 use sillage_proto::v1::{GetCheckpointRequest, GetEntriesRequest, GetTileRequest};
+use sillage_web::tls::Spki;
 use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit};
 use tonic::Response;
 
@@ -46,9 +47,6 @@ pub enum Trouble {
     #[error("{0}")]
     Wrong(String),
 }
-
-/// The certificate that a caller showed: SHA-256 of its SubjectPublicKeyInfo.
-pub type Spki = [u8; 32];
 
 /// The questions that a gateway asks of a log.
 pub trait Log: Send + Sync + 'static {

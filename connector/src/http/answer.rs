@@ -2,12 +2,11 @@
 
 use std::io::Write as _;
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http_body_util::Full;
 use serde_json::Value;
 
 use super::format::{self, Format};
@@ -69,8 +68,8 @@ impl Answer {
     }
 
     /// As it travels. `gzip`: the caller takes it.
-    pub fn write(self, format: Format, gzip: bool, is_head: bool) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::default());
+    pub fn write(self, format: Format, gzip: bool, is_head: bool) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         for (name, value) in self.headers {
@@ -108,7 +107,7 @@ impl Answer {
         };
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         if !is_head {
-            *response.body_mut() = Full::new(bytes.into());
+            *response.body_mut() = Body::from(bytes);
         }
         response
     }

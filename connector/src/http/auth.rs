@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
 use sillage_client::clock::now_ms;
 use sillage_proof::hash::sha256;
+use sillage_web::listen::Peer;
 
 use super::answer::Answer;
 use super::keys::Keys;
@@ -20,13 +21,6 @@ use crate::config::{ClientConfig, Config, OauthConfig};
 
 /// The name of whoever holds the development token.
 pub const DEVELOPMENT: &str = "development";
-
-/// What is known of the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// SHA-256 of the public key of its certificate, which TLS has verified.
-    pub certificate: Option<[u8; 32]>,
-}
 
 /// A program that may call.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
-//! The HTTP side of the door: who may connect, what a request may cost, and how an answer is written.
+//! The HTTP side of the door: who may call, what a request may cost, and how an answer is written. Connections are those of the
+//! crate `web`.
 //!
-//! - [`listen`]: connections, plain on loopback or over TLS, HTTP/1.1 and HTTP/2, each bounded;
 //! - [`auth`]: the certificate or the bearer token of a client, its scopes and its quota; [`token`] and [`keys`] verify tokens
 //!   without asking anybody;
 //! - [`body`]: bodies, bounded in size, time and what gzip makes of them;
@@ -13,7 +13,6 @@ pub mod auth;
 pub mod body;
 pub mod format;
 pub mod keys;
-pub mod listen;
 pub mod outcome;
 pub mod scopes;
 pub mod token;

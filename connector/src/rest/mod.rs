@@ -30,22 +30,22 @@ pub mod search;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
 use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
+use sillage_web::listen::{self, Handler, Peer};
+use sillage_web::tls::{CallerCertificate, Tls, Versions};
 
 use crate::arrival::{Arrival, Door, NotTaken, Refusal, SpoolNumber};
 use crate::config::{Config, Limits};
 use crate::emergency::Emergency;
 use crate::http::answer::Answer;
-use crate::http::auth::{Caller, Clients, Peer};
+use crate::http::auth::{Caller, Clients};
 use crate::http::body::{self, Held, Room};
 use crate::http::format::{self, Format};
-use crate::http::listen::{self, Handler};
 use crate::http::outcome::Issue;
 use crate::http::scopes::{Interaction, Kind, Right};
 use crate::index::{Index, IndexError};
@@ -254,7 +254,7 @@ impl Api {
             .with(header::LOCATION, self.url(&format!("$arrival/{number}")))
     }
 
-    async fn serve(self: &Arc<Self>, request: hyper::Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    async fn serve(self: &Arc<Self>, request: hyper::Request<Incoming>, peer: Peer) -> Response<Body> {
         let begun = std::time::Instant::now();
         let (head, body) = request.into_parts();
         let is_head = head.method == Method::HEAD;
@@ -385,20 +385,29 @@ pub async fn open(
     stop: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + use<>, String> {
     let fhir = config.fhir.as_ref().ok_or("no [fhir] in the configuration")?;
-    let tls = fhir.tls.as_ref().map(listen::acceptor).transpose().map_err(|error| error.to_string())?;
+    let tls = fhir.tls.as_ref().map(|files| {
+        // A caller without a certificate brings a token.
+        let callers = files.client_ca.clone().map_or(CallerCertificate::NotAsked, CallerCertificate::Optional);
+        let versions = Versions::Tls12AndTls13;
+        Tls { cert: &files.cert, key: &files.key, callers, versions, protocols: &["h2", "http/1.1"] }.acceptor()
+    });
+    let tls = tls.transpose().map_err(|error| error.to_string())?;
     let api = Arc::new(Api::new(config, parts)?);
     let bound = TcpListener::bind(fhir.listen).await;
     let listener = bound.map_err(|error| format!("fhir.listen = {}: {error}", fhir.listen))?;
-    let limits = config.limits.clone();
-    Ok(listen::run(listener, Arc::new(Rest(api)), tls, limits, stop))
+    Ok(listen::run(listener, Arc::new(Rest(api)), tls, config.limits.bounds(), stop))
 }
 
 /// The handler of a listener.
 pub struct Rest(pub Arc<Api>);
 
 impl Handler for Rest {
-    async fn answer(&self, request: hyper::Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: hyper::Request<Incoming>, peer: Peer) -> Response<Body> {
         self.0.serve(request, peer).await
+    }
+
+    fn refuse(&self, why: &'static str) -> Response<Body> {
+        Answer::bad("structure", why).write(Format::Json, false, false)
     }
 }
 
