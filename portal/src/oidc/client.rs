@@ -181,6 +181,12 @@ impl Client {
         &self.settings
     }
 
+    /// The public halves of its keys: what the login process serves at the address that is registered at the provider. FranceConnect+
+    /// fetches the key for encryption there. None where it authenticates with a secret and nothing is encrypted.
+    pub fn public_jwks(&self) -> Option<&serde_json::Value> {
+        self.keys.as_ref().map(ClientKeys::public_jwks)
+    }
+
     /// Asks the provider for its document and keys: whether a login could begin now.
     ///
     /// # Errors

@@ -42,12 +42,15 @@ pub enum LoginError {
     /// The answer can't be read in one way.
     #[error("the provider's return isn't in the form that OpenID Connect says")]
     Return,
-    /// The person stopped.
-    #[error("the login was cancelled")]
+    /// The person stopped, or the provider can't establish who they are (FranceConnect: unknown to the register of persons, a homonym).
+    #[error("the person stopped, or the provider can't establish who they are")]
     Cancelled,
     /// The provider refused to log the person in.
     #[error("the provider refused this login")]
     Refused,
+    /// The provider can't log anybody in at this time.
+    #[error("the provider can't log anybody in at this time")]
+    Unavailable,
     /// The code was used, is over, or isn't of this client.
     #[error("the provider refuses the code: it was used before, or it is over")]
     Code,
@@ -125,7 +128,7 @@ pub enum Advice {
 
 impl LoginError {
     /// Every refusal.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Unreachable,
         Self::Slow,
         Self::Redirected,
@@ -141,6 +144,7 @@ impl LoginError {
         Self::Return,
         Self::Cancelled,
         Self::Refused,
+        Self::Unavailable,
         Self::Code,
         Self::ClientRefused,
         Self::NotEncrypted,
@@ -181,6 +185,7 @@ impl LoginError {
             Self::Return => "OIDC_RETURN",
             Self::Cancelled => "OIDC_CANCELLED",
             Self::Refused => "OIDC_REFUSED",
+            Self::Unavailable => "OIDC_UNAVAILABLE",
             Self::Code => "OIDC_CODE",
             Self::ClientRefused => "OIDC_CLIENT",
             Self::NotEncrypted => "OIDC_NOT_ENCRYPTED",
@@ -207,7 +212,7 @@ impl LoginError {
     /// The way out.
     pub const fn advice(self) -> Advice {
         match self {
-            Self::Unreachable | Self::Slow | Self::Status | Self::Randomness => Advice::Later,
+            Self::Unreachable | Self::Slow | Self::Status | Self::Unavailable | Self::Randomness => Advice::Later,
             Self::State
             | Self::Stale
             | Self::Return

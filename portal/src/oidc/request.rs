@@ -163,8 +163,12 @@ impl Pending {
             None if metadata.names_issuer => return Err(LoginError::ResponseIssuer),
             _ => {}
         }
-        match (&callback.error, &callback.code) {
-            (Some(error), _) if error == "access_denied" => Err(LoginError::Cancelled),
+        match (callback.error.as_deref(), &callback.code) {
+            (Some("access_denied"), _) => Err(LoginError::Cancelled),
+            (Some("server_error" | "temporarily_unavailable"), _) => Err(LoginError::Unavailable),
+            (Some("invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type"), _) => {
+                Err(LoginError::ClientRefused)
+            }
             (Some(_), _) => Err(LoginError::Refused),
             (None, Some(code)) => Ok(code),
             (None, None) => Err(LoginError::Return),
@@ -327,7 +331,7 @@ mod tests {
             Err(LoginError::ResponseIssuer)
         );
         assert_eq!(accept(&format!("error=access_denied&state={state}&{iss}"), 1_000), Err(LoginError::Cancelled));
-        assert_eq!(accept(&format!("error=server_error&code=a&state={state}&{iss}"), 1_000), Err(LoginError::Refused));
+        assert_eq!(accept(&format!("error=server_error&code=a&state={state}&{iss}"), 1_000), Err(LoginError::Unavailable));
         assert_eq!(
             accept("error=access_denied&state=other", 1_000),
             Err(LoginError::State),
