@@ -13,6 +13,7 @@
 //! - [`health`]: a patient's consent and decisions through the command line;
 //! - [`authority`]: what only the ledger's authority signs;
 //! - [`replay`]: decision scenarios, told to running nodes;
+//! - [`npm`]: programs of others, fetched once; [`provider`]: a provider of logins among them, and who logs in there;
 //! - [`page`]: a page of the documentation, run as a reader would run it;
 //! - [`fixtures`]: files of others, where they are at hand.
 //!
@@ -28,7 +29,9 @@ pub mod folders;
 pub mod health;
 pub mod lines;
 pub mod members;
+pub mod npm;
 pub mod page;
+pub mod provider;
 pub mod replay;
 pub mod resources;
 pub mod second_verifier;

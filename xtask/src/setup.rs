@@ -28,9 +28,13 @@ const FAULTS: &[Package] = &[
     Package { name: "iproute2", why: "networks whose links can be cut", present: || on_path("ip") },
 ];
 
-/// Programs of others that call a connector in its tests.
+/// Programs of others that call a connector, or log patients in, in tests.
 const CALLERS: &[Package] = &[
-    Package { name: "npm", why: "FHIR clients in JavaScript call the connector", present: || on_path("npm") },
+    Package {
+        name: "npm",
+        why: "FHIR clients and a provider of logins, both in JavaScript",
+        present: || on_path("npm"),
+    },
     Package { name: "python3-venv", why: "FHIR clients in Python call the connector", present: venv },
     Package {
         name: "default-jdk-headless",
@@ -40,10 +44,10 @@ const CALLERS: &[Package] = &[
     Package { name: "curl", why: "an example of the shell calls the connector", present: || on_path("curl") },
 ];
 
-/// A hundred megabytes for two tests, which are skipped without it.
+/// A hundred megabytes for the tests of pages, which are skipped without it.
 const BROWSER: &[Package] = &[Package {
     name: "chromium",
-    why: "the verifier in JavaScript is tested in a browser, too",
+    why: "the verifier in JavaScript and the portal's pages are tested in a browser",
     present: || on_path("chromium") || on_path("chromium-browser") || on_path("google-chrome"),
 }];
 

@@ -1,0 +1,393 @@
+//! Logging in at a provider that nobody here wrote: npm `oidc-provider`, with the settings of FranceConnect+ (ES256, ECDH-ES with
+//! A256GCM, `private_key_jwt`, PKCE, names of accounts that differ for each service). One login is right, each other is wrong in one way; and
+//! the right one's token is what the ledger takes as the proof of a will.
+//!
+//! The provider comes from npm, into a folder beside the build. Where that can't be, the stories say that they are skipped; in CI they
+//! fail.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use sillage_client::author::{TagRequest, tags_of};
+use sillage_client::channel::Timeouts;
+use sillage_client::profile::Profile;
+use sillage_client::session::Session;
+use sillage_client::will::session_nonce;
+use sillage_portal::identity::{IdentityResolver as _, Resolved, claim::ByClaim};
+use sillage_portal::oidc::keys::ClientKeys;
+use sillage_portal::oidc::{Ask, Callback, Client, Login, LoginError, Settings};
+use sillage_proof::batch::Origin;
+use sillage_proof::keys::SigningKey;
+use sillage_rules::act::Act;
+use sillage_rules::line::RecordLine;
+use sillage_rules::record::act_message;
+use sillage_rules::will::Level;
+use sillage_rules::will::binding::sign_in_session;
+use sillage_rules::will::issuer::{Issuer, IssuerKey};
+use sillage_rules::will::jws::Algorithm;
+use sillage_tests::authority::Authority;
+use sillage_tests::health::{Patient, in_s};
+use sillage_tests::lines::{OID, now_ms};
+use sillage_tests::npm;
+use sillage_tests::provider::{Provider, Registered};
+use sillage_tests::stories;
+use sillage_tests::story::tell;
+use sillage_tests::world::{World, runtime};
+
+const CLIENT_ID: &str = "sillage-portal-of-the-tests";
+const RETURN: &str = "http://127.0.0.1:9/retour-fournisseur";
+const BYE: &str = "http://127.0.0.1:9/sortie";
+const ZOE: Patient = Patient(8_001);
+
+/// The provider and this client's keys; none where the provider can't be had.
+struct House {
+    there: Option<There>,
+}
+
+struct There {
+    provider: Provider,
+    keys: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn main() -> ExitCode {
+    let begin = || {
+        let Some(folder) = npm::folder("portal") else { return House { there: None } };
+        let dir = tempfile::tempdir().expect("a folder");
+        let keys = dir.path().join("keys.json");
+        let text = ClientKeys::generate().expect("keys");
+        sillage_client::profile::write_private(&keys, text.as_bytes()).expect("a file");
+        let public = ClientKeys::parse(&text).expect("a file").public_jwks().clone();
+        let accounts = json!([
+            {"id": "zoe", "claims": {
+                "given_name": "Zoé Marie", "family_name": "MARTIN", "birthdate": "1980-01-00", "gender": "female",
+                "birthplace": "75101", "birthcountry": "99100", "ins": ZOE.ins(), "ins_oid": OID}},
+            {"id": "paul", "claims": {"given_name": "Paul", "family_name": "DURAND", "birthdate": "1970-02-03", "gender": "male"}},
+        ]);
+        let service = Registered { client_id: CLIENT_ID, redirect_uri: RETURN, after_logout: BYE, jwks: &public };
+        let provider = Provider::start(&folder, &service, &accounts);
+        House { there: Some(There { provider, keys, _dir: dir }) }
+    };
+    tell(
+        begin,
+        stories![
+            a_person_logs_in_and_the_signed_tokens_come_back,
+            a_login_is_asked_for_anew_where_its_age_counts,
+            whoever_stops_comes_back_without_a_login,
+            each_claim_that_is_wrong_is_refused,
+            no_token_chooses_its_algorithm_or_its_key,
+            encryption_for_somebody_else_and_none_at_all_are_refused,
+            a_return_counts_once_and_for_whoever_began_it,
+            an_answer_that_leads_away_is_endless_or_late_is_refused,
+            a_provider_that_names_another_issuer_or_host_is_refused,
+            a_client_with_another_key_is_refused,
+            whoever_logs_out_is_led_back,
+            the_ledger_takes_the_login_as_the_proof_of_a_will,
+        ],
+    )
+}
+
+impl There {
+    fn settings(&self) -> Settings {
+        let text = format!(
+            "issuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nredirect_uri = \"{RETURN}\"\npost_logout_redirect_uri = \"{BYE}\"\nkeys = \"{}\"\n\
+             scopes = [\"openid\", \"given_name\", \"family_name\", \"birthdate\", \"gender\", \"ins\", \"ins_oid\"]\n\
+             ins_claim = \"ins\"\noid_claim = \"ins_oid\"\nplain_loopback = true\n",
+            self.provider.issuer,
+            self.keys.display()
+        );
+        toml::from_str(&text).expect("settings")
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.settings()).expect("settings that can be used")
+    }
+
+    /// Logs an account in, in a browser of its own.
+    fn log_in(&self, client: &Client, ask: &Ask, account: Option<&str>, acr: &str) -> Result<Login, LoginError> {
+        runtime().block_on(async {
+            let (address, pending) = client.begin(ask).await?;
+            let query = self.provider.browser().log_in(&address, account, acr);
+            client.finish(&pending, &Callback::parse(&query)?).await
+        })
+    }
+
+    fn zoe(&self) -> Result<Login, LoginError> {
+        self.log_in(&self.client(), &ask(Level::Substantial), Some("zoe"), "eidas2")
+    }
+
+    /// The refusal of a login while the provider is wrong in this way.
+    fn refusal(&self, how: &Value) -> LoginError {
+        self.provider.goes_wrong(how);
+        let found = self.zoe();
+        self.provider.goes_right();
+        found.expect_err(&how.to_string())
+    }
+}
+
+fn ask(level: Level) -> Ask {
+    Ask { nonce: "ab".repeat(32), level, max_age_s: None, language: "fr" }
+}
+
+fn a_person_logs_in_and_the_signed_tokens_come_back(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let login = there.zoe().expect("a login");
+    assert_eq!(
+        (login.id_token.matches('.').count(), login.userinfo.matches('.').count()),
+        (2, 2),
+        "signed, not encrypted"
+    );
+    assert_eq!(login.established.level, Level::Substantial);
+    assert_eq!(login.established.acr.as_deref(), Some("eidas2"));
+    let person = &login.person;
+    assert_eq!((person.family_name.as_deref(), person.given_name.as_deref()), (Some("MARTIN"), Some("Zoé Marie")));
+    assert_eq!(person.birthdate.as_deref(), Some("1980-01-00"), "a day that isn't known");
+    assert_ne!(person.sub, "zoe", "a name for this service alone");
+    let found = runtime().block_on(ByClaim { is_test_log: true }.resolve(person));
+    assert!(found.is_ok_and(|found| matches!(found, Resolved::Found(ins) if ins.value() == ZOE.ins())));
+    let again = there.zoe().expect("a login");
+    assert_eq!(again.person.sub, person.sub, "the same account is the same name");
+    let paul = there.log_in(&there.client(), &ask(Level::Substantial), Some("paul"), "eidas3").expect("a login");
+    assert_eq!((paul.established.level, paul.person.ins.as_deref()), (Level::High, None), "more than was asked for");
+    assert_ne!(paul.person.sub, person.sub);
+}
+
+fn a_login_is_asked_for_anew_where_its_age_counts(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let client = there.client();
+    let again = Ask { max_age_s: Some(0), ..ask(Level::Substantial) };
+    let login = there.log_in(&client, &again, Some("zoe"), "eidas2").expect("a login");
+    assert!(login.established.auth_time_s.is_some(), "the provider says when");
+    there.provider.goes_wrong(&json!({"token": "idtoken", "claims": {"auth_time": now_ms() / 1_000 - 3_600}}));
+    let old = there.log_in(&client, &again, Some("zoe"), "eidas2").expect_err("a login of an hour ago");
+    there.provider.goes_right();
+    assert_eq!(old, LoginError::TooOld);
+}
+
+fn whoever_stops_comes_back_without_a_login(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let found = there.log_in(&there.client(), &ask(Level::Substantial), None, "");
+    assert_eq!(found.expect_err("nobody logged in"), LoginError::Cancelled);
+}
+
+fn each_claim_that_is_wrong_is_refused(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let now_s = now_ms() / 1_000;
+    for (claims, error) in [
+        (json!({"nonce": "cd".repeat(32)}), LoginError::Nonce),
+        (json!({"iss": "https://evil.example"}), LoginError::Issuer),
+        (json!({"aud": "another-service"}), LoginError::Audience),
+        (json!({"aud": [CLIENT_ID, "another-service"]}), LoginError::Audience),
+        (json!({"acr": "eidas1"}), LoginError::Level),
+        (json!({"acr": null}), LoginError::Malformed),
+        (json!({"exp": now_s - 60, "iat": now_s - 120}), LoginError::Expired),
+        (json!({"iat": now_s + 600, "exp": now_s + 660}), LoginError::Early),
+        (json!({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}), LoginError::AccessToken),
+    ] {
+        assert_eq!(there.refusal(&json!({"token": "idtoken", "claims": claims})), error, "{claims}");
+    }
+    let other = json!({"token": "userinfo", "claims": {"sub": "somebody-else"}});
+    assert_eq!(there.refusal(&other), LoginError::Subject);
+    // Asked for high, and logged in at substantial: without anything wrong at the provider.
+    let found = there.log_in(&there.client(), &ask(Level::High), Some("zoe"), "eidas2");
+    assert_eq!(found.expect_err("less than was asked for"), LoginError::Level);
+}
+
+fn no_token_chooses_its_algorithm_or_its_key(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    for which in ["idtoken", "userinfo"] {
+        for (how, error) in [
+            (json!({"header": {"alg": "none"}}), LoginError::Algorithm),
+            (json!({"header": {"alg": "HS256"}}), LoginError::Algorithm),
+            (json!({"signer": "stranger"}), LoginError::Signature),
+            (json!({"signer": "stranger", "header": {"kid": "stranger"}}), LoginError::Key),
+            (json!({"signer": "stranger", "header": {"jku": "https://evil.example/jwks"}}), LoginError::Malformed),
+        ] {
+            let mut wrong = how.clone();
+            wrong["token"] = json!(which);
+            assert_eq!(there.refusal(&wrong), error, "{which} {how}");
+        }
+    }
+}
+
+fn encryption_for_somebody_else_and_none_at_all_are_refused(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    for which in ["idtoken", "userinfo"] {
+        assert_eq!(
+            there.refusal(&json!({"token": which, "encryption": "stranger"})),
+            LoginError::Decryption,
+            "{which}"
+        );
+        assert_eq!(there.refusal(&json!({"token": which, "encryption": "none"})), LoginError::NotEncrypted, "{which}");
+        assert_eq!(there.refusal(&json!({"token": which, "enc": "A128CBC-HS256"})), LoginError::Encryption, "{which}");
+    }
+    let plain = Client::new(Settings { encrypted: false, ..there.settings() }).expect("settings");
+    let found = there.log_in(&plain, &ask(Level::Substantial), Some("zoe"), "eidas2");
+    assert_eq!(found.expect_err("encrypted where the settings say that it isn't"), LoginError::Encryption);
+}
+
+fn a_return_counts_once_and_for_whoever_began_it(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let client = there.client();
+    runtime().block_on(async {
+        let (address, pending) = client.begin(&ask(Level::Substantial)).await.expect("an address");
+        let query = there.provider.browser().log_in(&address, Some("zoe"), "eidas2");
+        let callback = Callback::parse(&query).expect("a return");
+        // A stolen return, in the browser of somebody who began another login.
+        let (_, other) = client.begin(&ask(Level::Substantial)).await.expect("an address");
+        assert_eq!(client.finish(&other, &callback).await.expect_err("another state"), LoginError::State);
+        let elsewhere = query.replace("iss=http", "iss=https");
+        let elsewhere = Callback::parse(&elsewhere).expect("a return");
+        assert_eq!(
+            client.finish(&pending, &elsewhere).await.expect_err("another provider"),
+            LoginError::ResponseIssuer
+        );
+        client.finish(&pending, &callback).await.expect("a login");
+        assert_eq!(client.finish(&pending, &callback).await.expect_err("a second time"), LoginError::Code);
+        // A code that was begun with another verifier (PKCE): what the thief of a code has.
+        let (address, pending) = client.begin(&ask(Level::Substantial)).await.expect("an address");
+        let query = there.provider.browser().log_in(&address, Some("zoe"), "eidas2");
+        let text = serde_json::to_string(&pending).expect("JSON");
+        let mut changed: Value = serde_json::from_str(&text).expect("JSON");
+        changed["verifier"] = json!("A".repeat(43));
+        let changed = serde_json::from_value(changed).expect("what is kept");
+        let callback = Callback::parse(&query).expect("a return");
+        assert_eq!(client.finish(&changed, &callback).await.expect_err("another verifier"), LoginError::Code);
+    });
+}
+
+fn an_answer_that_leads_away_is_endless_or_late_is_refused(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    for path in ["/.well-known/openid-configuration", "/jwks", "/token", "/me"] {
+        assert_eq!(there.refusal(&json!({"path": path, "answer": "redirect"})), LoginError::Redirected, "{path}");
+        assert_eq!(there.refusal(&json!({"path": path, "answer": "oversized"})), LoginError::TooLong, "{path}");
+    }
+    assert_eq!(there.refusal(&json!({"path": "/token", "answer": "silence"})), LoginError::Slow);
+    there.zoe().expect("right again");
+}
+
+fn a_provider_that_names_another_issuer_or_host_is_refused(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    for (document, error) in [
+        (json!({"issuer": "https://evil.example"}), LoginError::DiscoveryIssuer),
+        (json!({"token_endpoint": "https://evil.example/token"}), LoginError::DiscoveryHost),
+        (json!({"jwks_uri": "http://127.0.0.1:1/jwks"}), LoginError::DiscoveryHost),
+        (json!({"id_token_signing_alg_values_supported": ["RS256"]}), LoginError::Unsupported),
+    ] {
+        assert_eq!(there.refusal(&json!({"document": document})), error, "{document}");
+    }
+    let low = there.log_in(&there.client(), &ask(Level::Low), Some("zoe"), "eidas2");
+    assert_eq!(low.expect_err("FranceConnect+ has no eidas1"), LoginError::Unsupported);
+}
+
+fn a_client_with_another_key_is_refused(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let text = ClientKeys::generate().expect("keys");
+    let path = there.keys.with_file_name("other.json");
+    sillage_client::profile::write_private(&path, text.as_bytes()).expect("a file");
+    let thief = Client::new(Settings { keys: Some(path), ..there.settings() }).expect("settings");
+    let found = there.log_in(&thief, &ask(Level::Substantial), Some("zoe"), "eidas2");
+    assert_eq!(found.expect_err("another key"), LoginError::ClientRefused);
+}
+
+fn whoever_logs_out_is_led_back(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let login = there.zoe().expect("a login");
+    let client = there.client();
+    let address = runtime().block_on(client.logout(Some(&login.id_token))).expect("an address").expect("an address");
+    assert!(
+        address.contains("id_token_hint=") && address.contains("post_logout_redirect_uri="),
+        "the ID token names nobody"
+    );
+    let address = runtime().block_on(client.logout(Some(&login.userinfo))).expect("an address").expect("an address");
+    assert!(!address.contains("id_token_hint="), "a token with an INS has no place in an address");
+    for text in [ZOE.ins(), "MARTIN".to_owned()] {
+        assert!(!address.contains(&text));
+    }
+}
+
+/// The provider's keys, published by an authority; a login at it, bound to a session's key; a decision that this key signs: recorded by
+/// three nodes. Each other login, session and patient is refused.
+fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let world = World::begin();
+    let profile = world.profile();
+    let origin = Origin::new(profile.origin.clone()).expect("a name");
+    publish(&world, there);
+    let (session, client) = (SigningKey::generate().expect("randomness"), there.client());
+    let log_in = |account: &str, session: &SigningKey| {
+        let nonce = session_nonce(&origin, session.public_key().as_bytes());
+        let ask = Ask { nonce, ..ask(Level::Substantial) };
+        there.log_in(&client, &ask, Some(account), "eidas2").expect("a login")
+    };
+    let (tag, proof) = world.wait(async {
+        let reader = Session::open(profile.clone(), Timeouts::default()).await.expect("a session");
+        let request = TagRequest { ins: ZOE.ins(), oid: OID.to_owned(), secret: false };
+        tags_of(&reader).resolve_proven(&[request]).await.expect("a tag").remove(0)
+    });
+    let issuer = there.provider.issuer.clone();
+    let closes = |name: &str, login: &Login, session: &SigningKey| {
+        let line = json!({
+            "kind": "space.closed", "patient": {"ins": ZOE.ins(), "oid": OID},
+            "actor": {"system": "urn:sillage:patient", "id": "self"}, "occurred_at": in_s(0),
+            "auth": {"issuer": issuer, "method": "eidas2", "eidas_level": "substantial"},
+        });
+        let line = RecordLine::parse(line.to_string().as_bytes()).expect("a line");
+        let record = line.to_record(Some(&tag.to_bytes())).expect("a record");
+        let mut will = sign_in_session(&origin, record.message(), session, login.id_token.to_string(), proof.to_vec());
+        will.userinfo = login.userinfo_of_will().to_owned();
+        let line = RecordLine { will: Some(will.into()), ..line };
+        let file = world.write(&format!("{name}.ndjson"), format!("{}\n", line.to_json()));
+        world.sillage_as(&without_test_issuer(&world), &["record", "--file", &file.to_string_lossy()])
+    };
+    let login = log_in("zoe", &session);
+    let thief = SigningKey::generate().expect("randomness");
+    closes("thief", &login, &thief).refused("LOGIN_NOT_BOUND");
+    closes("paul", &log_in("paul", &session), &session).refused("LOGIN_MALFORMED");
+    closes("zoe", &login, &session).ok();
+    let shown = world.sillage(&["trace", "--patient", &ZOE.ins(), "--oid", OID, "--json"]).ok();
+    assert!(shown.stdout.contains("space.closed") && shown.stdout.contains(&issuer), "{shown}");
+}
+
+/// Publishes the provider as an issuer of logins.
+fn publish(world: &World, there: &There) {
+    let keys = runtime().block_on(there.client().provider_keys()).expect("keys");
+    let key = |(kid, point): (&str, &[u8; 65])| IssuerKey {
+        kid: kid.to_owned(),
+        algorithm: Algorithm::Es256,
+        key: point.to_vec(),
+        exponent: 0,
+    };
+    let issuer = Issuer {
+        url: there.provider.issuer.clone(),
+        name: "FranceConnect+ of the tests".to_owned(),
+        keys: keys.iter().map(key).collect(),
+        audiences: vec![CLIENT_ID.to_owned()],
+        ins_claim: "ins".to_owned(),
+        oid_claim: "ins_oid".to_owned(),
+        person_claim: String::new(),
+        person_system: String::new(),
+        acr_substantial: vec!["eidas2".to_owned()],
+        acr_high: vec!["eidas3".to_owned()],
+        session_s: 1_800,
+        from_ms: 0,
+        until_ms: 0,
+        test: true,
+    };
+    let profile = Profile::load(&world.authority_file()).expect("dev wrote it");
+    world.wait(async {
+        let session = Session::open(profile, Timeouts::default()).await.expect("a session");
+        let act = Act::IssuerPublished(Box::new(issuer));
+        Authority::open(&session, "issuer").await.send(act_message(&act, now_ms())).await.expect("the authority's act");
+    });
+}
+
+/// The profile of a service that has no issuer of its own at hand.
+fn without_test_issuer(world: &World) -> PathBuf {
+    let profile = std::fs::read_to_string(world.profile_file()).expect("dev wrote it");
+    let kept: Vec<&str> = profile.lines().filter(|line| !line.starts_with("test_issuer")).collect();
+    let path = world.dir().join("service.toml");
+    std::fs::write(&path, kept.join("\n")).expect("a profile");
+    path
+}
