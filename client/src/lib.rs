@@ -8,8 +8,9 @@
 //! - [`authorize`]: "may I?", and what a record store asks of the answer; [`consent`]: what patients decide, what holds, and
 //!   who can open what because of it; [`emergency_mode`]: going on while the ledger is out of reach;
 //! - [`trust`]: whose signatures count; [`checks`] and [`state`]: what is verified before it is believed;
+//! - [`patient_session`]: what a portal reads and signs while one patient is logged in;
 //! - [`day_report`]: what an establishment's connector took in on one day, signed;
-//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page.
+//! - [`bundle`]: a patient's proofs as a file; [`trace`]: a patient's trace, page by page; [`parts`]: its lines put together.
 //!
 //! A service records so:
 //!
@@ -41,7 +42,9 @@ pub mod error;
 pub mod fuzz;
 pub mod import;
 pub mod outbox;
+pub mod parts;
 pub mod patient;
+pub mod patient_session;
 pub mod process;
 pub mod profile;
 pub mod session;

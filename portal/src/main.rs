@@ -1,3 +1,5 @@
 //! The program `sillage-portal`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sillage_portal::cli::run()
+}

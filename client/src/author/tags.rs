@@ -26,6 +26,8 @@ pub struct Tags {
     /// The login that proves who decided the records.
     pub(super) logins: Option<Arc<Logins>>,
     pairs: Mutex<HashMap<(String, String), Resolved>>,
+    /// Proofs are kept whether logins ask for them or not.
+    keeps_proofs: bool,
 }
 
 /// A tag, and its VRF proof; the proof is empty where nobody asks for it.
@@ -46,13 +48,19 @@ pub struct Resolved {
 impl Tags {
     /// An empty cache for the log with this VRF key.
     pub fn new(client: Client, key: VrfPublicKey) -> Self {
-        Self { client, key, known: Mutex::default(), pairs: Mutex::default(), logins: None }
+        Self { client, key, known: Mutex::default(), pairs: Mutex::default(), logins: None, keeps_proofs: false }
     }
 
     /// The same, for records that are proven by these logins.
     #[must_use]
     pub fn with_logins(self, logins: Option<Arc<Logins>>) -> Self {
         Self { logins, ..self }
+    }
+
+    /// The same, for a caller that hands proofs on.
+    #[must_use]
+    pub fn with_proofs(self) -> Self {
+        Self { keeps_proofs: true, ..self }
     }
 
     /// The tag of each request, in their order.
@@ -63,7 +71,8 @@ impl Tags {
         Ok(self.resolve_proven(requests).await?.into_iter().map(|(tag, _)| tag).collect())
     }
 
-    /// The same, each with its VRF proof (80 bytes) where logins ask for it.
+    /// The same, each with its VRF proof (80 bytes) where logins ask for it, or the caller
+    /// ([`Tags::with_proofs`]).
     ///
     /// # Errors
     /// As for [`Tags::resolve`].
@@ -80,7 +89,8 @@ impl Tags {
             for (request, answer) in chunk.iter().zip(&resolved) {
                 let tag = checked(&self.key, request, answer)?;
                 let proof = if request.secret { &answer.secret_proof } else { &answer.proof };
-                let proof = self.logins.as_ref().map(|_| Arc::from(&proof[..])).unwrap_or_default();
+                let is_wanted = self.keeps_proofs || self.logins.is_some();
+                let proof = if is_wanted { Arc::from(&proof[..]) } else { Arc::default() };
                 fresh.insert(request.clone(), (tag, proof));
             }
         }

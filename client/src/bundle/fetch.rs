@@ -50,6 +50,20 @@ pub async fn fetch(
     deadline: Instant,
 ) -> Result<(Bundle, Report), ClientError> {
     let identity = resolve(session, wanted).await?;
+    fetch_of(session, wanted, &identity, policy, deadline).await
+}
+
+/// The same where the caller has the patient's tag and its proof already: a portal, which may not resolve one.
+///
+/// # Errors
+/// As for [`fetch`].
+pub async fn fetch_of(
+    session: &Session,
+    wanted: &Wanted,
+    identity: &BundleIdentity,
+    policy: Option<&Policy>,
+    deadline: Instant,
+) -> Result<(Bundle, Report), ClientError> {
     // What is on record now is to be in the file: it comes under an index commit within about a second. Asking for the proof is
     // a reading, and stands in the trace each time: the checkpoint is waited for instead, which is nobody's.
     let newest = newest_entry(session, &identity.tag).await?;
@@ -64,7 +78,7 @@ pub async fn fetch(
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        let bundle = attempt(session, wanted, &identity, (&proof, &commit, covering), policy, deadline).await?;
+        let bundle = attempt(session, wanted, identity, (&proof, &commit, covering), policy, deadline).await?;
         let verdict = verify_for(session, policy, &bundle);
         let again = match verdict {
             Ok(report) => {

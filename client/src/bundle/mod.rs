@@ -9,4 +9,4 @@ pub mod fetch;
 pub mod lines;
 pub mod words;
 
-pub use fetch::{Wanted, fetch, verify_for};
+pub use fetch::{Wanted, fetch, fetch_of, verify_for};

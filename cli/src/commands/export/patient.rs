@@ -9,6 +9,7 @@ use serde_json::json;
 use sillage_client::author::tags_of;
 use sillage_client::clock::now_ms;
 use sillage_client::error::ClientError;
+use sillage_client::parts::oldest_first;
 use sillage_client::profile::{refuse_existing, write_new};
 use sillage_client::session::Session;
 use sillage_client::trace::{TracedLine, read_page};
@@ -19,7 +20,6 @@ use sillage_rules::line::{ErasedLine, OpenedContent, PatientLine, TraceLineJson}
 use sillage_rules::time::TimeMs;
 
 use crate::arguments::reading::ins;
-use crate::commands::trace::parts::oldest_first;
 use crate::commands::trace::voided_line;
 use crate::{Context, Ended, output, unknown};
 

@@ -1,7 +1,5 @@
 //! `trace`: who did what with a patient's data, newest first.
 
-pub(super) mod parts;
-
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
@@ -9,6 +7,7 @@ use serde_json::json;
 use sillage_client::author::tags_of;
 use sillage_client::checks::{check_inclusion, checkpoint_over};
 use sillage_client::error::ClientError;
+use sillage_client::parts::{Access, accesses};
 use sillage_client::session::Session;
 use sillage_client::trace::{Page, TracedLine, read_page};
 use sillage_proof::hash::Hash;
@@ -18,15 +17,13 @@ use sillage_rules::entry::Entry;
 use sillage_rules::ident::{IdentError, Rpps, spelling};
 use sillage_rules::kind::{Group, Kind};
 use sillage_rules::line::{ErasedLine, OpenedContent, PatientLine, TraceLineJson, VoidedLine};
-use sillage_rules::record::ParsedRecord;
 use sillage_rules::time::TimeMs;
 use sillage_words::fold::{Folded, details, fold, said};
 use sillage_words::sentence::sentence;
 use sillage_words::time::{parse_bound, parse_end};
-use sillage_words::{Decision, Event, Lang};
+use sillage_words::{Event, Lang};
 
 use crate::arguments::reading::ins;
-use crate::commands::trace::parts::{Access, accesses};
 use crate::lang::{langs, of_environment};
 use crate::table::table;
 use crate::{Context, Ended, output, unknown};
@@ -269,24 +266,6 @@ pub(super) fn voided_line(by: &v1::Voiding) -> VoidedLine {
     VoidedLine { index: by.index, time: TimeMs(by.time_ms), reason: by.reason.clone() }
 }
 
-fn event(access: &Access<'_>) -> Event {
-    let traced = access.first();
-    let entry = &traced.line.entry;
-    let whole = |record: &ParsedRecord| v1::Record { items: access.items(), ..record.message().clone() };
-    Event {
-        index: entry.index.get(),
-        flags: entry.flags,
-        kind: entry.kind,
-        recorded_at_ms: entry.time.get(),
-        record: traced.line.record.as_ref().map(whole),
-        decision: traced.line.decision.as_ref().map(Decision::from),
-        author: traced.line.author.clone(),
-        erased: traced.line.erased.clone(),
-        voided: traced.line.voided.clone(),
-        secret: traced.secret,
-    }
-}
-
 fn print_text(page: &Page, args: &TraceArgs) -> Result<(), ClientError> {
     let lang = args.lang;
     if page.lines.is_empty() {
@@ -296,7 +275,7 @@ fn print_text(page: &Page, args: &TraceArgs) -> Result<(), ClientError> {
         });
     }
     let all = accesses(&page.lines);
-    let events: Vec<Event> = all.iter().map(event).collect();
+    let events: Vec<Event> = all.iter().map(Access::event).collect();
     let of: HashMap<u64, &Access<'_>> = events.iter().zip(&all).map(|(event, access)| (event.index, access)).collect();
     let folded = match args.each_reading {
         true => events.iter().map(Folded::One).collect(),

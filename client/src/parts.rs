@@ -4,15 +4,19 @@
 //! each other in the log, and all items and all places are shown.
 
 use serde_json::{Value, json};
-use sillage_client::trace::TracedLine;
 use sillage_proto::v1;
 use sillage_rules::parts::{Line, Part, together};
-use sillage_words::Lang;
+use sillage_rules::record::ParsedRecord;
 use sillage_words::fold::parts_note;
+use sillage_words::{Decision, Event, Lang};
+
+use crate::trace::TracedLine;
 
 /// Lines of one access, in the order of their parts; a line that is no part is alone.
-pub(in crate::commands) struct Access<'a> {
+pub struct Access<'a> {
+    /// The lines.
     pub lines: Vec<&'a TracedLine>,
+    /// Which part the first line is.
     pub part: Option<Part>,
     /// Where its newest line stands.
     newest: usize,
@@ -28,6 +32,24 @@ impl Access<'_> {
     pub fn items(&self) -> Vec<v1::Item> {
         let records = self.lines.iter().filter_map(|line| line.line.record.as_ref());
         records.flat_map(|record| record.message().items.clone()).collect()
+    }
+
+    /// As one event, ready to be told in a sentence.
+    pub fn event(&self) -> Event {
+        let TracedLine { line, secret } = self.first();
+        let whole = |record: &ParsedRecord| v1::Record { items: self.items(), ..record.message().clone() };
+        Event {
+            index: line.entry.index.get(),
+            flags: line.entry.flags,
+            kind: line.entry.kind,
+            recorded_at_ms: line.entry.time.get(),
+            record: line.record.as_ref().map(whole),
+            decision: line.decision.as_ref().map(Decision::from),
+            author: line.author.clone(),
+            erased: line.erased.clone(),
+            voided: line.voided.clone(),
+            secret: *secret,
+        }
     }
 
     /// What goes on the sentence about it.
@@ -55,14 +77,14 @@ impl Access<'_> {
 }
 
 /// Puts the lines of a page together, newest first: each access where its newest line stands.
-pub(in crate::commands) fn accesses(lines: &[TracedLine]) -> Vec<Access<'_>> {
+pub fn accesses(lines: &[TracedLine]) -> Vec<Access<'_>> {
     let mut out = together_of(&lines.iter().rev().collect::<Vec<_>>());
     out.sort_by_key(|access| std::cmp::Reverse(access.newest));
     out
 }
 
 /// The same of lines that stand oldest first: each access where its first line stands.
-pub(in crate::commands) fn oldest_first(lines: &[TracedLine]) -> Vec<Access<'_>> {
+pub fn oldest_first(lines: &[TracedLine]) -> Vec<Access<'_>> {
     together_of(&lines.iter().collect::<Vec<_>>())
 }
 
@@ -96,11 +118,11 @@ fn part_of(line: &TracedLine) -> Option<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sillage_client::checks::CheckedLine;
+    use crate::checks::CheckedLine;
     use sillage_proof::hash::{Hash, LeafIndex, LedgerTimeMs};
     use sillage_rules::entry::{Flags, RecordEntry};
     use sillage_rules::kind::Kind;
-    use sillage_rules::record::{ParsedRecord, new_message};
+    use sillage_rules::record::new_message;
 
     fn line(index: u64, n: u64, edit: impl FnOnce(&mut v1::Record)) -> TracedLine {
         let tag = [7; 32];

@@ -1,0 +1,231 @@
+//! The login process: it logs people in, finds whose INS they have, and records that a session begins. It shows no page but what a
+//! login needs, and holds no session: what a login came to waits in memory for a minute, until the page process fetches it.
+//!
+//! - [`pending`]: what waits, under one-time codes;
+//! - [`back`]: what the page process asks;
+//! - [`dev`]: the login for development, which logs in whoever is chosen.
+
+pub mod back;
+pub mod dev;
+pub mod pending;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use maud::Markup;
+use sillage_client::ClientError;
+use sillage_client::author::{TagRequest, Tags, tags_of};
+use sillage_client::channel::Timeouts;
+use sillage_client::clock::now_ms;
+use sillage_client::consent::who::Acting;
+use sillage_client::patient_session::{ProvenTag, Subject, opening};
+use sillage_client::profile::Profile;
+use sillage_client::session::Session;
+use sillage_proof::batch::Origin;
+use sillage_proof::keys::AuthorId;
+use sillage_proto::v1;
+use sillage_words::Lang;
+use tokio::sync::OnceCell;
+
+use self::dev::Dev;
+use self::pending::{Pending, Waiting};
+use crate::config::{Limits, LoginConfig};
+use crate::plain;
+use crate::record::Recorders;
+use crate::web::answer::{self, Answer, Policy};
+use crate::web::fields::encoded;
+use crate::web::listen::Handler;
+use crate::web::{Asked, Unreadable};
+
+/// What a login came to, whoever it went through.
+pub struct LoggedIn {
+    /// The ID token, as the log takes it.
+    pub token: String,
+    /// The signed userinfo, where the claims stand there.
+    pub userinfo: String,
+    /// Who acts, and how they proved who they are.
+    pub acting: Acting,
+    /// Whether the patient logged in, and nobody for them.
+    pub is_patient: bool,
+    /// The patient.
+    pub identity: v1::PatientIdentity,
+    /// As pages show who logged in.
+    pub name: String,
+    /// As pages show where.
+    pub through: String,
+    /// When the login ends, ms.
+    pub until_ms: u64,
+}
+
+/// The state of the login process.
+pub struct Login {
+    config: LoginConfig,
+    profile: Profile,
+    origin: Origin,
+    portal: AuthorId,
+    pending: Pending,
+    dev: Option<Dev>,
+    ledger: OnceCell<Ledger>,
+}
+
+/// The way to the log.
+struct Ledger {
+    session: Session,
+    tags: Tags,
+    recorders: Recorders,
+}
+
+impl Login {
+    /// Reads what the configuration names.
+    ///
+    /// # Errors
+    /// When a file can't be used, or a login for development is asked for in a log of real persons.
+    pub fn new(config: LoginConfig) -> Result<Self, ClientError> {
+        let profile = Profile::load(&config.profile)?;
+        let (genesis, _) = profile.genesis()?;
+        let origin = Origin::new(profile.origin.clone()).map_err(|error| ClientError::Usage(error.to_string()))?;
+        let id = hex::decode(&config.portal_author).ok().and_then(|id| AuthorId::from_slice(&id).ok());
+        let portal = id.ok_or_else(|| {
+            ClientError::Usage("portal_author is the id of the portal's party, 64 hexadecimal characters".to_owned())
+        })?;
+        let dev = match &config.dev {
+            Some(_) if !genesis.test_log => {
+                let why = "[dev] logs in whoever is named, and this log's genesis says that it is of real persons: leave [dev] out";
+                return Err(ClientError::Usage(why.to_owned()));
+            }
+            Some(dev) => Some(Dev::new(dev, origin.clone())?),
+            None => None,
+        };
+        let pending = Pending::new(config.limits.logins_per_minute_max);
+        Ok(Self { config, profile, origin, portal, pending, dev, ledger: OnceCell::new() })
+    }
+
+    /// The way to the log, opened by who needs it first.
+    async fn ledger(&self) -> Result<&Ledger, ClientError> {
+        let open = async || {
+            let session = Session::open(self.profile.clone(), timeouts(&self.config.limits)).await?;
+            // The proof of each tag goes on record: it is asked for with the tag.
+            let tags = tags_of(&session).with_proofs();
+            let recorders = Recorders::open(&session, 1).await?;
+            Ok(Ledger { session, tags, recorders })
+        };
+        self.ledger.get_or_try_init(open).await
+    }
+
+    /// A login came to its end: makes the offer, and leads the browser back to the pages.
+    async fn logged_in(&self, session: [u8; 32], login: LoggedIn) -> Result<Answer, ClientError> {
+        let ledger = self.ledger().await?;
+        let subject = subject(&ledger.tags, &login).await?;
+        let record = opening::opened(&subject, self.portal, &login.acting, now_ms());
+        let waiting = Waiting { session, subject, record, login };
+        let Some(code) = self.pending.put(waiting, now_ms())? else {
+            return Ok(self.say(StatusCode::SERVICE_UNAVAILABLE, plain::Said::Busy, Lang::Fr));
+        };
+        Ok(answer::see_other(&format!("{}/retour?code={}", self.config.portal, encoded(&code))))
+    }
+
+    fn page(&self, status: StatusCode, markup: Markup) -> Answer {
+        answer::page(status, &Policy::LeadingTo(self.config.portal.clone()), markup)
+    }
+
+    fn say(&self, status: StatusCode, said: plain::Said, lang: Lang) -> Answer {
+        self.page(status, plain::said(said, lang, &self.config.portal))
+    }
+
+    async fn browser(&self, asked: &Asked) -> Result<Answer, ClientError> {
+        let lang = lang_of(asked.query.text("lang"));
+        match (&asked.method, asked.path.as_str(), &self.dev) {
+            (&Method::GET, "/begin", Some(dev)) => {
+                let Some(session) = session_key(asked.query.text("session")) else {
+                    return Ok(self.say(StatusCode::BAD_REQUEST, plain::Said::LoginAnew, lang));
+                };
+                if !self.pending.may_begin(now_ms()) {
+                    return Ok(self.say(StatusCode::SERVICE_UNAVAILABLE, plain::Said::Busy, lang));
+                }
+                Ok(self.page(StatusCode::OK, dev.page(&session, lang)))
+            }
+            (&Method::POST, "/choose", Some(dev)) => {
+                let Ok(form) = asked.form() else {
+                    return Ok(self.say(StatusCode::BAD_REQUEST, plain::Said::LoginAnew, lang));
+                };
+                let (Some(session), true) = (session_key(form.text("session")), asked.is_from(&self.config.base))
+                else {
+                    return Ok(self.say(StatusCode::BAD_REQUEST, plain::Said::LoginAnew, lang));
+                };
+                let login = dev.log_in(&session, &form, now_ms())?;
+                self.logged_in(session, login).await
+            }
+            (&Method::GET, "/style.css", _) => Ok(plain::style()),
+            (&Method::GET, "/healthz", _) => Ok(match self.ledger().await {
+                Ok(_) => answer::text(StatusCode::OK, "ok"),
+                Err(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "no node of the log answers"),
+            }),
+            _ => Ok(self.say(StatusCode::NOT_FOUND, plain::Said::NotFound, lang)),
+        }
+    }
+}
+
+/// How long a call to the log may take, where a browser waits.
+pub fn timeouts(limits: &Limits) -> Timeouts {
+    let total = Duration::from_millis(limits.ledger_timeout_ms);
+    Timeouts { attempt: total.min(Duration::from_secs(5)), total }
+}
+
+/// The language that a query or a form names; else French.
+pub fn lang_of(text: &str) -> Lang {
+    if text == Lang::En.as_str() { Lang::En } else { Lang::Fr }
+}
+
+fn session_key(text: &str) -> Option<[u8; 32]> {
+    hex::decode(text).ok()?.try_into().ok()
+}
+
+/// The patient of a login, with tags that are proven.
+async fn subject(tags: &Tags, login: &LoggedIn) -> Result<Subject, ClientError> {
+    let v1::PatientIdentity { ins, oid } = login.identity.clone();
+    let request = |secret| TagRequest { ins: ins.clone(), oid: oid.clone(), secret };
+    let mut requests = vec![request(false)];
+    if login.is_patient {
+        requests.push(request(true));
+    }
+    let wrong = || ClientError::Check("a tag came without its proof: ask another node".to_owned());
+    let mut found = Vec::new();
+    for (tag, proof) in tags.resolve_proven(&requests).await? {
+        found.push(ProvenTag { tag, proof: proof[..].try_into().map_err(|_| wrong())? });
+    }
+    let mut found = found.into_iter();
+    Ok(Subject { ins, oid, open: found.next().ok_or_else(wrong)?, secret: found.next() })
+}
+
+/// The port for browsers.
+pub struct Browsers(pub Arc<Login>);
+
+impl Handler for Browsers {
+    async fn answer(&self, asked: Asked) -> Answer {
+        match self.0.browser(&asked).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let lang = lang_of(asked.query.text("lang"));
+                let (status, said) = plain::of_error(&error);
+                tracing::warn!(error = plain::kind_of(&error), "a login came to nothing");
+                self.0.say(status, said, lang)
+            }
+        }
+    }
+}
+
+/// The port for the page process.
+pub struct Pages(pub Arc<Login>);
+
+impl Handler for Pages {
+    async fn answer(&self, asked: Asked) -> Answer {
+        back::answer(&self.0, &asked).await
+    }
+}
+
+impl From<Unreadable> for ClientError {
+    fn from(error: Unreadable) -> Self {
+        Self::Usage(error.to_string())
+    }
+}

@@ -1,0 +1,43 @@
+//! Pages of the login process: the choice of a demonstration patient, and why a login failed.
+
+use maud::{Markup, html};
+
+use super::layout::{Content, Section, page};
+use super::parts::{Labelled, Options, Tone, hidden, notice, submit};
+use crate::view::login::{ChooseView, LoginFailedView};
+use crate::view::{Chrome, fields};
+use crate::words::{login as w, problem};
+
+/// The choice of a demonstration patient, in a test log.
+pub fn choose(chrome: &Chrome, view: &ChooseView) -> Markup {
+    let lang = chrome.lang;
+    let title = w::CHOOSE.of(lang);
+    let field = Labelled { field: fields::PERSON, label: w::CHOOSE_LABEL.of(lang), hint: None, errors: &[], lang };
+    let main = html! {
+        h1 { (title) }
+        p class="lead" { (w::CHOOSE_LEAD.of(lang)) }
+        form method="post" action=(view.action) {
+            (hidden(&view.hidden))
+            (field.options(Options::One, &view.patients, |_| html! {}))
+            (submit(&w::ENTER.of(lang)))
+        }
+    };
+    page(chrome, &Content::narrow(title, Section::Other, main))
+}
+
+/// A login that failed, and what to do.
+pub fn failed(chrome: &Chrome, view: &LoginFailedView) -> Markup {
+    let lang = chrome.lang;
+    let (title, why, advice) = w::problem(view.problem);
+    let main = html! {
+        h1 { (title.of(lang)) }
+        p class="lead" { (why.of(lang)) }
+        (notice(Tone::Note, html! { p { (advice.of(lang)) } }))
+        p { (w::NOTHING_DONE.of(lang)) }
+        p { a class="button" href=(view.again) { (w::AGAIN.of(lang)) } }
+        @if let Some(reference) = &view.reference {
+            p class="remark" { (problem::REFERENCE.of(lang)) " " code { (reference) } }
+        }
+    };
+    page(chrome, &Content::narrow(title.of(lang), Section::Other, main))
+}
