@@ -60,7 +60,7 @@ fn actions(actions: &Actions, lang: Lang) -> Markup {
                 h2 id="agir" { (w::ACTIONS.of(lang)) }
                 @if let Some(why) = &actions.unavailable { (notice(Tone::Note, html! { p { (why) } })) }
                 @if !offered.is_empty() {
-                    ul class="cards" {
+                    ul class="cards is-three" {
                         @for (path, name, help) in offered {
                             li class="card" { p class="card-head" { a href=(path) { (name.of(lang)) } } p { (help.of(lang)) } }
                         }

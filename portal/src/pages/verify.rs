@@ -9,7 +9,7 @@ use super::parts::{Labelled, Tone, notice};
 use super::take::log_facts;
 use crate::view::Chrome;
 use crate::view::take::VerifyView;
-use crate::words::{Both, common, take as w};
+use crate::words::{Both, take as w};
 
 /// The page's own script, served at `/verifier.js`. It imports `/verify.js`, which is `gateway/portal/verify.js`.
 pub const SCRIPT: &str = include_str!("../../assets/verifier.js");
@@ -72,6 +72,6 @@ fn own_file(view: &VerifyView, lang: Lang) -> Markup {
     };
     html! {
         @if view.bundle.is_some() { details { summary { (w::VERIFY_OTHER.of(lang)) } (inside) } } @else { (inside) }
-        p class="remark" { (common::IMPORTANT.of(lang)) ": " (w::LIMIT.of(lang)) }
+        p class="remark" { (w::LIMIT.of(lang)) }
     }
 }
