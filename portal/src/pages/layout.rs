@@ -139,7 +139,7 @@ fn language(chrome: &Chrome) -> Markup {
 fn account(user: &User, chrome: &Chrome) -> Markup {
     let lang = chrome.lang;
     html! {
-        section class="account" aria-label=(common::ACCOUNT.of(lang)) {
+        section class=(if chrome.kiosk { "account is-kiosk" } else { "account" }) aria-label=(common::ACCOUNT.of(lang)) {
             p class="account-who" {
                 strong { (user.name) } " "
                 span class="account-login" { (common::logged_in(user.login.as_str(), user.until, lang)) }
@@ -148,7 +148,9 @@ fn account(user: &User, chrome: &Chrome) -> Markup {
                 @if user.may_switch { a href="/proches" { (common::SWITCH.of(lang)) } }
                 form method="post" action="/deconnexion" {
                     (csrf(chrome))
-                    button class="as-link" type="submit" { (common::LOG_OUT.of(lang)) }
+                    button class="as-link" type="submit" {
+                        @if chrome.kiosk { (common::KIOSK_STOP.of(lang)) } @else { (common::LOG_OUT.of(lang)) }
+                    }
                 }
             }
         }

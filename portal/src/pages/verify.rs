@@ -25,7 +25,7 @@ const TEXTS: [(&str, Both); 10] = [
     ("limit", w::LIMIT),
     ("statements", w::STATEMENTS),
     ("wrong-part", w::WRONG_PART),
-    ("policy", w::POLICY),
+    ("policy", w::POLICY_USED),
 ];
 
 /// The page.
@@ -36,10 +36,13 @@ pub fn verify(chrome: &Chrome, view: &VerifyView) -> Markup {
         h1 { (title) }
         p class="lead" { (w::VERIFY_LEAD.of(lang)) }
         noscript { (notice(Tone::Warning, html! { p { (w::VERIFY_SCRIPT.of(lang)) } })) }
-        div id="verifier" data-policy=(view.policy) data-bundle=[view.bundle.as_deref()] data-fingerprint=(view.log.policy) {
+        div id="verifier" data-policy=(view.policy) data-bundle=[view.bundle.as_deref()] {
             @if view.bundle.is_some() { p { button class="button" type="button" id="lancer" { (w::VERIFY_START.of(lang)) } } }
             div id="verdict" role="status" tabindex="-1" {}
-            div hidden { @for (name, text) in TEXTS { span id={ "texte-" (name) } { (text.of(lang)) } } }
+            div hidden {
+                @for (name, text) in TEXTS { span id={ "texte-" (name) } { (text.of(lang)) } }
+                @for (name, text) in w::PARTS { span id={ "texte-partie-" (name) } { (text.of(lang)) } }
+            }
         }
         (own_file(view, lang))
         section aria-labelledby="confiance" {

@@ -47,7 +47,7 @@ pub fn day(date: Date, lang: Lang) -> Phrase {
         (1, Lang::Fr) => "1er".to_owned(),
         (number, _) => number.to_string(),
     };
-    Phrase::from(format!("{number}{NBSP}{month}{NBSP}{}", date.year()))
+    Phrase::from(format!("{number}{NBSP}{month} {}", date.year()))
 }
 
 /// `lundi 2 mars 2026`.

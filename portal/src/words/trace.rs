@@ -24,7 +24,6 @@ pub const CHECK_WHOLE: Both = both("Vérifier que rien ne manque", "Check that n
 pub const BADGES_HEAD: Both = both("Que veulent dire ces étiquettes ?", "What do these labels mean?");
 
 pub const FILTER: Both = both("Filtrer les lignes", "Filter the lines");
-pub const FILTERED: Both = both("Filtres actifs", "Filters in use");
 pub const PERIOD: Both = both("Période", "Period");
 pub const FROM: Both = both("Du", "From");
 pub const TO: Both = both("Au", "To");
@@ -139,3 +138,4 @@ pub const SIGNED_BY: Both = both("Signée par", "Signed by");
 pub const COSIGNED_BY: Both = both("Cosignée par", "Cosigned by");
 pub const PROOF_FILE: Both = both("Télécharger la preuve (.tlog-proof)", "Download the proof (.tlog-proof)");
 pub const ASKED: Both = both("Vos questions sur cette ligne", "Your questions about this line");
+pub const ALL_ASKED: Both = both("Voir toutes mes questions", "See all my questions");
