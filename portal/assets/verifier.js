@@ -35,8 +35,17 @@ function list(lines) {
   return made;
 }
 
-function details(head, lines) {
-  return element("details", "", element("summary", head), list(lines));
+function details(head, inside) {
+  return element("details", "", element("summary", head), inside);
+}
+
+/** One refusal: which part of which file doesn't hold, in the page's language; what exactly is in English. */
+function refusal({ file, part, message }) {
+  const name = at(`texte-partie-${part.replaceAll(" ", "-")}`)?.textContent ?? part;
+  const exact = element("p", message);
+  exact.lang = "en";
+  exact.className = "remark";
+  return element("li", [file, name].filter(Boolean).join(", "), exact);
 }
 
 async function fingerprintOf(policy) {
@@ -65,9 +74,10 @@ async function check(load) {
   const { reports, errors } = await verify(given.files, given.policy, { lang });
   const fingerprint = await fingerprintOf(given.policy);
   if (mine !== round) return;
-  const policy = element("p", `${text("policy")}: `, element("code", fingerprint));
+  const policy = element("p", `${text("policy")} `, element("code", fingerprint));
   if (errors.length > 0 || reports.length === 0) {
-    const wrong = errors.map(({ file, part, message }) => [file, part, message].filter(Boolean).join(": "));
+    const wrong = element("ul", "", ...errors.map(refusal));
+    wrong.className = "sentences";
     const detail = details(text("wrong-part"), wrong);
     detail.open = true;
     show("is-alarm", text("wrong"), detail, policy);
@@ -75,7 +85,7 @@ async function check(load) {
     const whole = reports.every((report) => report.kind === "bundle" && report.complete);
     show(
       "is-good", text(whole ? "whole" : "part"), element("p", text("limit")),
-      details(text("statements"), reports.flatMap((report) => report.statements)), policy,
+      details(text("statements"), list(reports.flatMap((report) => report.statements))), policy,
     );
   }
   verdict.focus();

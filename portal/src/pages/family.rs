@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use sillage_words::Lang;
 
 use super::layout::{Content, Section, page};
-use super::parts::{Tone, code_fact, csrf, notice, unseen};
+use super::parts::{Tone, csrf, notice, unseen};
 use crate::view::people::{FamilyView, Representative, Represented};
 use crate::view::{Chrome, Text, fields};
 use crate::words::{common, family as w, trace};
@@ -37,8 +37,11 @@ pub fn family(chrome: &Chrome, view: &FamilyView) -> Markup {
             }
         }
         @if let Some(id) = &view.own_id {
-            dl class="facts" { (code_fact(&w::OWN_ID.of(lang), id)) }
-            p class="remark" { (w::OWN_ID_HELP.of(lang)) }
+            section aria-labelledby="identifiant" {
+                h2 id="identifiant" { (w::OWN_ID.of(lang)) }
+                p { code translate="no" { (id) } }
+                p class="remark" { (w::OWN_ID_HELP.of(lang)) }
+            }
         }
     };
     page(chrome, &Content::narrow(title, Section::Other, main))

@@ -7,7 +7,7 @@ use super::layout::{Content, Section, page};
 use super::parts::{Tone, notice};
 use crate::view::home::{HomeView, Notice, WelcomeView};
 use crate::view::{Chrome, Hidden};
-use crate::words::{Both, common, home as w};
+use crate::words::{common, home as w};
 
 /// The first page after the login.
 pub fn home(chrome: &Chrome, view: &HomeView) -> Markup {
@@ -43,15 +43,15 @@ fn news(view: &HomeView, lang: Lang) -> Markup {
 }
 
 /// Where a notice leads, and how grave it is.
-fn leads(notice: &Notice) -> (&'static str, Both, Tone) {
+fn leads(notice: &Notice) -> (&'static str, Tone) {
     match notice {
-        Notice::EmergencyOverdue(_) => ("/urgences", common::EMERGENCIES, Tone::Alarm),
-        Notice::Emergency(_) => ("/urgences", common::EMERGENCIES, Tone::Warning),
-        Notice::Unjustified(_) => ("/trace?injustifie=1", common::TRACE, Tone::Warning),
-        Notice::Answered(_) => ("/questions", common::QUESTIONS, Tone::Good),
-        Notice::AnswerOverdue(_) => ("/questions", common::QUESTIONS, Tone::Warning),
-        Notice::SilentSources(_) => ("/sources", common::SOURCES, Tone::Note),
-        Notice::NotProven => ("/verifier", common::TAKE, Tone::Alarm),
+        Notice::EmergencyOverdue(_) => ("/urgences", Tone::Alarm),
+        Notice::Emergency(_) => ("/urgences", Tone::Warning),
+        Notice::Unjustified(_) => ("/trace?injustifie=1", Tone::Warning),
+        Notice::Answered(_) => ("/questions", Tone::Good),
+        Notice::AnswerOverdue(_) => ("/questions", Tone::Warning),
+        Notice::SilentSources(_) => ("/sources", Tone::Note),
+        Notice::NotProven => ("/verifier", Tone::Alarm),
     }
 }
 
@@ -61,8 +61,8 @@ fn notices(view: &HomeView, lang: Lang) -> Markup {
             section aria-labelledby="regarder" {
                 h2 id="regarder" { (w::ATTENTION.of(lang)) }
                 @for one in &view.notices {
-                    @let (path, name, tone) = leads(one);
-                    (notice(tone, html! { p { (w::notice(one, lang)) " " a href=(path) { (name.of(lang)) } } }))
+                    @let (path, tone) = leads(one);
+                    (notice(tone, html! { p { (w::notice(one, lang)) " " a href=(path) { (w::look(one).of(lang)) } } }))
                 }
             }
         }

@@ -86,6 +86,7 @@ pub fn page(chrome: &Chrome, content: &Content) -> Markup {
                     (content.main)
                 }
                 (footer(chrome))
+                @if let Some(user) = &chrome.user { (ending(user, lang)) }
             }
         }
     }
@@ -128,7 +129,7 @@ fn language(chrome: &Chrome) -> Markup {
         form class="language" method="post" action="/langue" {
             (csrf(chrome))
             input type="hidden" name=(fields::BACK) value=(chrome.path);
-            button name=(fields::LANG) value=(other.as_str()) lang=(other.as_str()) {
+            button type="submit" name=(fields::LANG) value=(other.as_str()) lang=(other.as_str()) {
                 (common::OTHER_LANGUAGE.of(lang))
             }
         }
@@ -138,7 +139,7 @@ fn language(chrome: &Chrome) -> Markup {
 fn account(user: &User, chrome: &Chrome) -> Markup {
     let lang = chrome.lang;
     html! {
-        section class="account" aria-label=(common::ACCOUNT.of(lang)) {
+        section class=(if chrome.kiosk { "account is-kiosk" } else { "account" }) aria-label=(common::ACCOUNT.of(lang)) {
             p class="account-who" {
                 strong { (user.name) } " "
                 span class="account-login" { (common::logged_in(user.login.as_str(), user.until, lang)) }
@@ -147,7 +148,9 @@ fn account(user: &User, chrome: &Chrome) -> Markup {
                 @if user.may_switch { a href="/proches" { (common::SWITCH.of(lang)) } }
                 form method="post" action="/deconnexion" {
                     (csrf(chrome))
-                    button class="as-link" { (common::LOG_OUT.of(lang)) }
+                    button class="as-link" type="submit" {
+                        @if chrome.kiosk { (common::KIOSK_STOP.of(lang)) } @else { (common::LOG_OUT.of(lang)) }
+                    }
                 }
             }
         }
@@ -157,7 +160,6 @@ fn account(user: &User, chrome: &Chrome) -> Markup {
                 span { (common::AS_REPRESENTATIVE.of(lang)) }
             }
         }
-        (ending(user, lang))
     }
 }
 

@@ -5,8 +5,10 @@ use sillage_words::Lang;
 
 use super::layout::{Content, Section, page};
 use super::parts::{Tone, back, code_fact, fact, facts, notice, sentences};
+use super::questions::exchange;
 use super::trace::said;
 use crate::view::Chrome;
+use crate::view::stories::Contest;
 use crate::view::trace::{Actions, LineView, Proof, Why};
 use crate::words::{Both, common, counted, dates, trace as w};
 
@@ -21,6 +23,7 @@ pub fn line(chrome: &Chrome, view: &LineView) -> Markup {
         div class="story" { (said(&view.line, lang)) }
         @if let Some(why) = &view.why { (self::why(why, lang)) }
         (actions(&view.actions, lang))
+        (asked(&view.contests, lang))
         h2 { (w::FACTS.of(lang)) }
         (facts(&view.facts))
         (proof(view.line.index, &view.proof, lang))
@@ -60,12 +63,26 @@ fn actions(actions: &Actions, lang: Lang) -> Markup {
                 h2 id="agir" { (w::ACTIONS.of(lang)) }
                 @if let Some(why) = &actions.unavailable { (notice(Tone::Note, html! { p { (why) } })) }
                 @if !offered.is_empty() {
-                    ul class="cards" {
+                    ul class="cards is-three" {
                         @for (path, name, help) in offered {
                             li class="card" { p class="card-head" { a href=(path) { (name.of(lang)) } } p { (help.of(lang)) } }
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn asked(contests: &[Contest], lang: Lang) -> Markup {
+    html! {
+        @if !contests.is_empty() {
+            section aria-labelledby="questions" {
+                h2 id="questions" { (w::ASKED.of(lang)) }
+                ol class="stories" {
+                    @for contest in contests { li class="story" { (exchange(contest, lang)) } }
+                }
+                p { a href="/questions" { (w::ALL_ASKED.of(lang)) } }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Parts that several pages share: badges, facts, notices, errors, fields of forms.
 
+use jiff::civil::Date;
 use maud::{Markup, Render, html};
 use sillage_words::Lang;
 
@@ -175,13 +176,14 @@ impl Labelled<'_> {
         }
     }
 
-    /// A day.
+    /// A day. A value that is none isn't shown again: a browser shows no other.
     pub fn day(&self, value: &str) -> Markup {
+        let value = value.parse::<Date>().map(|day| day.to_string()).unwrap_or_default();
         html! {
             div class=(self.class()) {
                 label for=(self.field) { (self.label) }
                 (self.describes())
-                input type="date" id=(self.field) name=(self.field) value=(Text::from(value)) min="1900-01-01" max="2199-12-31"
+                input type="date" id=(self.field) name=(self.field) value=(value) min="1900-01-01" max="2199-12-31"
                     aria-describedby=[self.described_by()] aria-invalid=[self.invalid()];
             }
         }

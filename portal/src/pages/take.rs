@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use sillage_words::Lang;
 
 use super::layout::{Content, Section, page};
-use super::parts::{code_fact, fact};
+use super::parts::{Tone, code_fact, fact, notice};
 use crate::view::Chrome;
 use crate::view::take::{File, LogFacts, TakeView};
 use crate::words::{common, counted, dates, take as w, trace};
@@ -23,7 +23,9 @@ pub fn take(chrome: &Chrome, view: &TakeView) -> Markup {
         }
         section aria-labelledby="telecharger" {
             h2 id="telecharger" { (w::FILES_HEAD.of(lang)) }
-            ul class="files" { @for one in &view.files { (file(one, lang)) } }
+            @if chrome.kiosk { (notice(Tone::Note, html! { p { (w::KIOSK.of(lang)) } })) } @else {
+                ul class="files" { @for one in &view.files { (file(one, lang)) } }
+            }
         }
         section aria-labelledby="imprimer" {
             h2 id="imprimer" { (w::PRINT_HEAD.of(lang)) }

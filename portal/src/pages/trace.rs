@@ -126,7 +126,7 @@ fn span_of(day: &Day, lines: &[Line], lang: Lang) -> Markup {
     let times = || lines.iter().map(|line| line.time);
     match (times().min(), times().max()) {
         (Some(first), Some(last)) if dates::clock(first, lang) != dates::clock(last, lang) => html! {
-            (moment(day, first, lang)) span class="to" { " – " } (moment(day, last, lang))
+            (moment(day, first, lang)) " – " (moment(day, last, lang))
         },
         (Some(first), _) => moment(day, first, lang),
         (None, _) => html! {},

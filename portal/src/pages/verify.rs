@@ -9,7 +9,7 @@ use super::parts::{Labelled, Tone, notice};
 use super::take::log_facts;
 use crate::view::Chrome;
 use crate::view::take::VerifyView;
-use crate::words::{Both, common, take as w};
+use crate::words::{Both, take as w};
 
 /// The page's own script, served at `/verifier.js`. It imports `/verify.js`, which is `gateway/portal/verify.js`.
 pub const SCRIPT: &str = include_str!("../../assets/verifier.js");
@@ -25,7 +25,7 @@ const TEXTS: [(&str, Both); 10] = [
     ("limit", w::LIMIT),
     ("statements", w::STATEMENTS),
     ("wrong-part", w::WRONG_PART),
-    ("policy", w::POLICY),
+    ("policy", w::POLICY_USED),
 ];
 
 /// The page.
@@ -36,10 +36,13 @@ pub fn verify(chrome: &Chrome, view: &VerifyView) -> Markup {
         h1 { (title) }
         p class="lead" { (w::VERIFY_LEAD.of(lang)) }
         noscript { (notice(Tone::Warning, html! { p { (w::VERIFY_SCRIPT.of(lang)) } })) }
-        div id="verifier" data-policy=(view.policy) data-bundle=[view.bundle.as_deref()] data-fingerprint=(view.log.policy) {
+        div id="verifier" data-policy=(view.policy) data-bundle=[view.bundle.as_deref()] {
             @if view.bundle.is_some() { p { button class="button" type="button" id="lancer" { (w::VERIFY_START.of(lang)) } } }
             div id="verdict" role="status" tabindex="-1" {}
-            div hidden { @for (name, text) in TEXTS { span id={ "texte-" (name) } { (text.of(lang)) } } }
+            div hidden {
+                @for (name, text) in TEXTS { span id={ "texte-" (name) } { (text.of(lang)) } }
+                @for (name, text) in w::PARTS { span id={ "texte-partie-" (name) } { (text.of(lang)) } }
+            }
         }
         (own_file(view, lang))
         section aria-labelledby="confiance" {
@@ -72,6 +75,6 @@ fn own_file(view: &VerifyView, lang: Lang) -> Markup {
     };
     html! {
         @if view.bundle.is_some() { details { summary { (w::VERIFY_OTHER.of(lang)) } (inside) } } @else { (inside) }
-        p class="remark" { (common::IMPORTANT.of(lang)) ": " (w::LIMIT.of(lang)) }
+        p class="remark" { (w::LIMIT.of(lang)) }
     }
 }

@@ -168,7 +168,6 @@ pub const DONE_AGAIN: Both = both(
     "Ce choix était déjà enregistré. Il n’est inscrit qu’une fois.",
     "This choice was on record already. It is recorded once.",
 );
-pub const DONE_HOLDS: Both = both("Ce choix vaut tout de suite.", "This choice holds at once.");
 pub const RECEIPT: Both = both("Accusé d’inscription", "Receipt");
 pub const RECEIPT_HELP: Both = both(
     "Un accusé prouve que votre choix est inscrit. Gardez-en une copie si vous le souhaitez.",

@@ -130,3 +130,16 @@ pub fn log_in_with(login: &str, lang: Lang) -> Phrase {
         (Lang::En, false) => format!("Log in with {login}"),
     })
 }
+
+/// The link of a notice. It says where it leads, apart from the names of the pages.
+pub const fn look(notice: &Notice) -> Both {
+    match notice {
+        Notice::EmergencyOverdue(_) => both("Voir ce qui manque", "See what is missing"),
+        Notice::Emergency(_) => both("Voir ces accès en urgence", "See these emergency accesses"),
+        Notice::Unjustified(_) => both("Voir ces accès", "See these accesses"),
+        Notice::Answered(_) => both("Lire la réponse", "Read the answer"),
+        Notice::AnswerOverdue(_) => both("Voir la question", "See the question"),
+        Notice::SilentSources(_) => both("Voir quels services", "See which services"),
+        Notice::NotProven => both("Lancer la vérification", "Start the check"),
+    }
+}

@@ -82,8 +82,6 @@ pub const QUESTIONS_LEAD: Both = both(
 pub const NO_QUESTION: Both = both("Vous n’avez posé aucune question.", "You have asked no question.");
 pub const TO_TRACE: Both = both("Choisir une ligne de ma trace", "Choose a line of my trace");
 pub const ASKED: Both = both("Votre question est partie.", "Your question is on its way.");
-pub const YOUR_QUESTION: Both = both("Votre question", "Your question");
-pub const ANSWER: Both = both("Réponse", "Answer");
 pub const CLOSE: Both = both("Clore cette question", "Close this question");
 pub const CLOSE_HELP: Both = both(
     "Si la réponse ne suffit pas, vous pouvez saisir la CNIL (cnil.fr).",
@@ -137,7 +135,6 @@ pub fn see_line(index: u64, lang: Lang) -> Phrase {
 }
 
 pub const ASK_TITLE: Both = both("Demander pourquoi", "Ask why");
-pub const ASK_ABOUT: Both = both("La ligne", "The line");
 pub const ASK_TO: Both = both("Votre question ira à", "Your question goes to");
 pub const ASK_LABEL: Both = both("Que voulez-vous savoir ?", "Your question");
 pub const ASK_HINT: Both = both(

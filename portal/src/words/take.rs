@@ -17,6 +17,10 @@ pub const CHECK_HELP: Both = both(
 );
 pub const CHECK: Both = both("Vérifier ma trace", "Check my trace");
 pub const FILES_HEAD: Both = both("Télécharger", "Download");
+pub const KIOSK: Both = both(
+    "Sur cet appareil partagé, un fichier téléchargé resterait. Imprimez, ou téléchargez chez vous.",
+    "On this shared device a downloaded file would stay. Print, or download at home.",
+);
 pub const PRINT_HEAD: Both = both("Imprimer", "Print");
 pub const PRINT_HELP: Both = both(
     "Le papier porte de quoi le vérifier : registre, taille, racine, nombre de lignes.",
@@ -29,6 +33,7 @@ pub const POLICY_HELP: Both = both(
     "A check rests on a list of signers, the “policy”. Here is its fingerprint. Compare it with another source.",
 );
 pub const POLICY: Both = both("Empreinte de la politique", "Fingerprint of the policy");
+pub const POLICY_USED: Both = both("Empreinte de la politique :", "Fingerprint of the policy:");
 pub const PUBLISHED: Both = both("Publiée aussi", "Also published");
 pub const LINES: Both = both("Lignes", "Lines");
 
@@ -138,6 +143,32 @@ pub const LIMIT: Both = both(
 );
 pub const STATEMENTS: Both = both("Le détail de ce qui est prouvé", "Details of the proof");
 pub const WRONG_PART: Both = both("Ce qui ne tient pas", "The part that doesn’t hold");
+/// Parts of a file as the verifier names them, and as people do.
+pub const PARTS: [(&str, Both); 17] = [
+    ("policy", both("la politique", "the policy")),
+    (
+        "file",
+        both(
+            "le fichier entier : vide, trop long, ou d’une autre sorte",
+            "the whole file: empty, too long, or of another sort",
+        ),
+    ),
+    ("validity", both("la durée : le reçu ne vaut plus à ce moment", "the time: the receipt isn’t valid any more")),
+    ("header", both("l’en-tête", "the header")),
+    ("checkpoint", both("le point de contrôle", "the checkpoint")),
+    ("genesis", both("la genèse", "the genesis")),
+    ("index-commit", both("l’index des patients", "the patient index")),
+    ("identity", both("l’identité", "the identity")),
+    ("bucket", both("la place dans l’index", "the place in the index")),
+    ("range", both("l’étendue", "the range")),
+    ("authors", both("les services", "the services")),
+    ("batches", both("les lots signés", "the signed batches")),
+    ("entries", both("les inscriptions", "the entries")),
+    ("since", both("la suite", "the continuation")),
+    ("receipt", both("le reçu", "the receipt")),
+    ("extra", both("la preuve jointe", "the attached proof")),
+    ("proof", both("la preuve", "the proof")),
+];
 pub const SELF_TRUST: Both = both(
     "Ce site vous donne le fichier, la politique et le vérificateur. Pour ne pas devoir le croire, gardez une copie du vérificateur, et prenez la politique ailleurs. Les deux marchent hors ligne.",
     "This site gives you file, policy and verifier. So as not to have to believe it, keep a copy of the verifier, and take the policy from elsewhere. Both work offline.",

@@ -16,7 +16,6 @@ pub const AUTOMATIC_HELP: Both = both(
     "Un programme a agi seul. Personne n’a regardé à ce moment.",
     "A program acted by itself. Nobody was looking at that moment.",
 );
-pub const ALL_FOUND: Both = both("se trouvent bien dans le registre.", "stand in the log, as checked.");
 pub const NOT_CHECKED: Both = both(
     "Ces lignes n’ont pas pu être comparées au registre. Revenez plus tard.",
     "These lines couldn’t be held against the log. Come back later.",
@@ -25,7 +24,6 @@ pub const CHECK_WHOLE: Both = both("Vérifier que rien ne manque", "Check that n
 pub const BADGES_HEAD: Both = both("Que veulent dire ces étiquettes ?", "What do these labels mean?");
 
 pub const FILTER: Both = both("Filtrer les lignes", "Filter the lines");
-pub const FILTERED: Both = both("Filtres actifs", "Filters in use");
 pub const PERIOD: Both = both("Période", "Period");
 pub const FROM: Both = both("Du", "From");
 pub const TO: Both = both("Au", "To");
@@ -74,12 +72,16 @@ pub fn checked(lines: usize, size: u64, as_of: &str, lang: Lang) -> Phrase {
     let (count, size) = (counted(u64::try_from(lines).unwrap_or(u64::MAX), LINE, lang), dates::number(size, lang));
     let count = count.as_str();
     Phrase::from(match (lang, lines) {
-        (Lang::Fr, 1) => format!("Vérifié : cette ligne est bien dans le registre ({size} inscriptions, {as_of})."),
-        (Lang::Fr, _) => {
-            format!("Vérifié : ces {count} sont bien dans le registre ({size} inscriptions, {as_of}).")
+        (Lang::Fr, 1) => {
+            format!("Vérifié : cette ligne est bien dans le registre, qui compte {size} inscriptions. État du {as_of}.")
         }
-        (Lang::En, 1) => format!("Checked: this line stands in the log ({size} entries, {as_of})."),
-        (Lang::En, _) => format!("Checked: these {count} stand in the log ({size} entries, {as_of})."),
+        (Lang::Fr, _) => {
+            format!(
+                "Vérifié : ces {count} sont bien dans le registre, qui compte {size} inscriptions. État du {as_of}."
+            )
+        }
+        (Lang::En, 1) => format!("Checked: this line stands in the log, which has {size} entries. As of {as_of}."),
+        (Lang::En, _) => format!("Checked: these {count} stand in the log, which has {size} entries. As of {as_of}."),
     })
 }
 
@@ -136,3 +138,4 @@ pub const SIGNED_BY: Both = both("Signée par", "Signed by");
 pub const COSIGNED_BY: Both = both("Cosignée par", "Cosigned by");
 pub const PROOF_FILE: Both = both("Télécharger la preuve (.tlog-proof)", "Download the proof (.tlog-proof)");
 pub const ASKED: Both = both("Vos questions sur cette ligne", "Your questions about this line");
+pub const ALL_ASKED: Both = both("Voir toutes mes questions", "See all my questions");
