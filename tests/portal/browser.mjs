@@ -93,11 +93,17 @@ export class Patient {
     return this.page.locator("body").innerText();
   }
 
-  /** Fails unless the page says this: a text or a regular expression. */
+  /** Waits until the page says this, a text or a regular expression, and gives what matched. Fails where it never does. */
   async reads(text) {
-    const words = (await this.words()).replace(/[\s ]+/g, " ");
-    if (text instanceof RegExp) assert.match(words, text);
-    else assert.ok(words.includes(text), `the page doesn't say "${text}"`);
+    const deadline = Date.now() + PATIENCE_MS;
+    for (;;) {
+      // A page that is being left has no body for a moment.
+      const words = (await this.words().catch(() => "")).replace(/[\s\u00a0\u202f]+/g, " ");
+      const found = text instanceof RegExp ? words.match(text) : words.includes(text) && [text];
+      if (found) return found;
+      assert.ok(Date.now() < deadline, `the page doesn't say "${text}"`);
+      await this.page.waitForTimeout(50);
+    }
   }
 
   /** The link, button or summary with this name. */
@@ -123,19 +129,35 @@ export class Patient {
     await this.page.waitForLoadState("load");
   }
 
-  /** Fills in the field with this label. */
+  /** The field, box or choice with this label. */
+  labelled(label, within = this.page) {
+    return within.getByLabel(label, { exact: typeof label === "string" }).first();
+  }
+
+  /** Fills in the field with this label; a day is written `2026-12-31`. */
   async fill(label, text, within = this.page) {
-    const field = within.getByLabel(label).first();
-    if (this.keyboard) {
+    const field = this.labelled(label, within);
+    if (!this.keyboard) await field.fill(text);
+    else if ((await field.getAttribute("type")) === "date") {
+      await this.reach(field);
+      const [year, month, day] = text.split("-");
+      // The order of its parts is the browser's, not the page's.
+      for (const digits of [day + month + year, month + day + year, year + month + day]) {
+        for (let part = 0; part < 3; part += 1) await this.page.keyboard.press("ArrowLeft");
+        await this.page.keyboard.type(digits);
+        if ((await field.inputValue()) === text) return;
+      }
+      assert.fail(`the keyboard can't write ${text} into "${label}"`);
+    } else {
       await this.reach(field);
       await this.page.keyboard.press("ControlOrMeta+a");
       await this.page.keyboard.type(text);
-    } else await field.fill(text);
+    }
   }
 
   /** Ticks the box, or takes the choice, with this label. */
   async tick(label, within = this.page) {
-    const box = within.getByLabel(label).first();
+    const box = this.labelled(label, within);
     if (!this.keyboard) {
       await box.check();
       return;

@@ -17,6 +17,7 @@ const PAGES = {
   "/form": page(
     "Formulaire",
     `<form action="/done"><p><label for="name">Nom</label> <input id="name" name="name"></p>
+     <p><label for="day">Dernier jour</label> <input id="day" name="day" type="date"></p>
      <fieldset><legend>Durée</legend><label><input type="radio" name="for" value="m"> Un mois</label>
      <label><input type="radio" name="for" value="y"> Un an</label></fieldset>
      <p><label><input type="checkbox" name="sure"> J’ai lu</label></p><p><button>Confirmer</button></p></form>`,
@@ -55,10 +56,11 @@ async function fillsIn(settings) {
     await patient.open(`${base}/`);
     await patient.choose("Commencer");
     await patient.fill("Nom", "Zoe");
+    await patient.fill("Dernier jour", "2026-12-05");
     await patient.tick("Un an");
     await patient.tick("J’ai lu");
     await patient.choose("Confirmer");
-    await patient.reads("name=Zoe&for=y&sure=on".replaceAll("&", ""));
+    await patient.reads("name=Zoe&day=2026-12-05&for=y&sure=on".replaceAll("&", ""));
   });
 }
 

@@ -81,6 +81,8 @@ pub struct Options {
     pub nodes: u64,
     /// Also a gateway, on the two ports after the nodes'.
     pub gateway: bool,
+    /// Also a portal, behind the ports of a gateway and a connector; the profile says where.
+    pub portal: bool,
     /// Authorities of the log: one acts alone; of several two sign, and the profiles have the keys of both.
     pub authorities: u32,
     /// What the nodes write to their logs, as `SILLAGE_LOG` reads it.
@@ -89,7 +91,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 3, gateway: false, authorities: 1, log_filter: "info".to_owned() }
+        Self { nodes: 3, gateway: false, portal: false, authorities: 1, log_filter: "info".to_owned() }
     }
 }
 
@@ -138,13 +140,20 @@ impl Cluster {
             fs::create_dir_all(folder).map_err(ProcessError::io(format!("cannot create {}", folder.display())))?;
         }
         let pairs = options.nodes + u64::from(options.gateway);
-        let base_port = free_ports(2 * u16::try_from(pairs).expect("a few nodes"))?;
+        // `sillage-node dev` leaves room for a gateway and a connector before the three ports of a portal.
+        let ports = if options.portal { 2 * options.nodes + 6 } else { 2 * pairs };
+        let base_port = free_ports(u16::try_from(ports).expect("a few nodes"))?;
         let mut command = Command::new(node);
         command.arg("dev").arg("--dir").arg(&ledger);
         command.args(["--nodes", &options.nodes.to_string(), "--base-port", &base_port.to_string()]);
         if options.gateway {
             program("sillage-gateway")?;
             command.arg("--gateway");
+        }
+        if options.portal {
+            program("sillage-portal")?;
+            program("sillage")?;
+            command.arg("--portal");
         }
         if options.authorities > 1 {
             command.args(["--authorities", &options.authorities.to_string()]);

@@ -8,7 +8,9 @@
 //! - [`file`]: a file, for development: test logs alone;
 //! - [`enrolment`]: what a patient has confirmed once, in front of one of the others.
 //!
-//! In layers: [`resolver`] ← {[`claim`], [`file`], [`lookup`], [`enrolment`]} ← [`settings`].
+//! The ledger believes none of them: it takes the INS from a signed token. Where the provider's has none, [`statement`] signs one.
+//!
+//! In layers: [`resolver`] ← {[`claim`], [`file`], [`lookup`], [`enrolment`]} ← [`settings`]; [`statement`].
 //!
 //! No error, log line or `Debug` of this folder holds an identity.
 
@@ -18,6 +20,8 @@ pub mod file;
 pub mod lookup;
 pub mod resolver;
 pub mod settings;
+pub mod statement;
 
 pub use resolver::{IdentityResolver, ResolveError, Resolved};
 pub use settings::Settings;
+pub use statement::Statements;

@@ -1,6 +1,6 @@
 //! The settings of a resolver: the table `[identity]` of a login process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use super::lookup::ByTraits;
 use super::resolver::IdentityResolver;
 
 /// Where INSs come from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "source", deny_unknown_fields)]
 pub enum Settings {
     /// The provider says them (`[oidc] ins_claim`).
@@ -48,6 +48,19 @@ pub enum Settings {
 }
 
 impl Settings {
+    /// Makes the paths of its files absolute: they are relative to `base`.
+    pub fn resolve(&mut self, base: &Path) {
+        let join = |file: &mut PathBuf| *file = base.join(&*file);
+        match self {
+            Self::Claim => {}
+            Self::File { file } => join(file),
+            Self::Service { ca, certificate, key, enrolments, enrolments_key, .. } => {
+                [ca, certificate, key].into_iter().flatten().for_each(join);
+                [enrolments, enrolments_key].into_iter().for_each(join);
+            }
+        }
+    }
+
     /// The resolver. `is_test_log` is what the genesis of the log says.
     ///
     /// # Errors

@@ -106,6 +106,12 @@ impl std::fmt::Debug for Login {
 }
 
 impl Login {
+    #[cfg(test)]
+    pub(crate) fn for_tests(person: Person, established: Established) -> Self {
+        let (id_token, userinfo) = (Zeroizing::default(), Zeroizing::default());
+        Self { id_token, userinfo, person, established, ins_in_token: false }
+    }
+
     /// What a record carries as `will.userinfo`: the userinfo answer where the claims on the person stand there, else nothing.
     pub fn userinfo_of_will(&self) -> &str {
         if self.ins_in_token { "" } else { &self.userinfo }

@@ -202,7 +202,19 @@ impl Callback {
         if query.len() > QUERY_BYTES_MAX {
             return Err(LoginError::Return);
         }
-        let mut pairs = decode(query).ok_or(LoginError::Return)?;
+        Self::of(decode(query).ok_or(LoginError::Return)?)
+    }
+
+    /// Of names and values that a server has read already.
+    ///
+    /// # Errors
+    /// [`LoginError::Return`]: too long, a name twice, or no state.
+    pub fn of(mut pairs: Vec<(String, String)>) -> Result<Self, LoginError> {
+        let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let twice = pairs.iter().enumerate().any(|(at, (name, _))| pairs[..at].iter().any(|(other, _)| other == name));
+        if bytes > QUERY_BYTES_MAX || twice {
+            return Err(LoginError::Return);
+        }
         let mut take = |name: &str| {
             let at = pairs.iter().position(|(known, _)| known == name)?;
             Some(pairs.swap_remove(at).1)
@@ -331,7 +343,10 @@ mod tests {
             Err(LoginError::ResponseIssuer)
         );
         assert_eq!(accept(&format!("error=access_denied&state={state}&{iss}"), 1_000), Err(LoginError::Cancelled));
-        assert_eq!(accept(&format!("error=server_error&code=a&state={state}&{iss}"), 1_000), Err(LoginError::Unavailable));
+        assert_eq!(
+            accept(&format!("error=server_error&code=a&state={state}&{iss}"), 1_000),
+            Err(LoginError::Unavailable)
+        );
         assert_eq!(
             accept("error=access_denied&state=other", 1_000),
             Err(LoginError::State),

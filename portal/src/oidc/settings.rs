@@ -1,6 +1,6 @@
 //! The settings of a client: the table `[oidc]` of a login process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper::Uri;
 use serde::Deserialize;
@@ -25,9 +25,12 @@ pub enum AssertionAudience {
 }
 
 /// The settings.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// The provider as people call it.
+    #[serde(default = "default_name")]
+    pub name: String,
     /// The claim `iss`, exactly: `https://auth.integ01.dev-franceconnect.fr/api/v2`.
     pub issuer: String,
     /// Where its document is, behind the issuer.
@@ -81,6 +84,10 @@ pub struct Settings {
     pub oid_claim: Option<String>,
 }
 
+fn default_name() -> String {
+    "FranceConnect+".to_owned()
+}
+
 fn default_discovery() -> String {
     "/.well-known/openid-configuration".to_owned()
 }
@@ -130,6 +137,7 @@ impl Settings {
             true => Err(SettingsError::new(field, format!("1 to {TEXT_BYTES_MAX} bytes on one line"))),
             false => Ok(()),
         };
+        text("name", &self.name)?;
         text("client_id", &self.client_id)?;
         for scope in &self.scopes {
             text("scopes", scope)?;
@@ -181,6 +189,13 @@ impl Settings {
                 "not an https address (plain http goes to this machine alone, with `plain_loopback`)",
             )
         })
+    }
+
+    /// Makes the paths of its files absolute: they are relative to `base`.
+    pub fn resolve(&mut self, base: &Path) {
+        for file in [&mut self.keys, &mut self.client_secret, &mut self.ca].into_iter().flatten() {
+            *file = base.join(&*file);
+        }
     }
 
     /// The level of a value of `acr`; without one, and with any that isn't listed, it is low.
